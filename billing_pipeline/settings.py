@@ -1,0 +1,125 @@
+"""Settings: what the operator chooses through the environment, checked once, in one place.
+
+What belongs here: the variables of the README's table, their defaults, and the paths under
+``BILLING_HOME``. What does not: reading or writing any of those paths.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+from billing_pipeline.months import BillingMonth, InvalidMonthError
+
+
+class InvalidSettingError(ValueError):
+    """A setting has a value that cannot be used; the message names it and says what is allowed."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All settings of one process. `stripe_api_key` is left out of ``repr`` on purpose."""
+
+    data_dir: str
+    home: Path
+    timezone: ZoneInfo
+    first_month: BillingMonth
+    stripe_api_key: str | None = field(default=None, repr=False)
+    stripe_api_base: str | None = None
+    stripe_webhook_secret: str | None = field(default=None, repr=False)
+    allow_live: bool = False
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> Settings:
+        """Read the settings; raises `InvalidSettingError` for the first that cannot be used."""
+        env = os.environ if environ is None else environ
+
+        def text(name: str) -> str | None:
+            return env.get(name, "").strip() or None
+
+        settings = cls(
+            data_dir=text("BILLING_DATA_DIR") or "data",
+            home=Path(text("BILLING_HOME") or ".billing").expanduser().absolute(),
+            timezone=_zone(text("BILLING_TIMEZONE") or "UTC"),
+            first_month=_first_month(text("BILLING_FIRST_MONTH") or "2024-01-01"),
+            stripe_api_key=text("STRIPE_API_KEY"),
+            stripe_api_base=text("STRIPE_API_BASE"),
+            stripe_webhook_secret=text("STRIPE_WEBHOOK_SECRET"),
+            allow_live=text("BILLING_ALLOW_LIVE") == "1",
+        )
+        settings._refuse_unsafe_stripe()
+        return settings
+
+    def _refuse_unsafe_stripe(self) -> None:
+        key = self.stripe_api_key
+        if key is not None:
+            if not key.startswith(("sk_test_", "rk_test_", "sk_live_", "rk_live_")):
+                raise InvalidSettingError(
+                    "STRIPE_API_KEY is no secret or restricted key: "
+                    "it starts with sk_test_, rk_test_, sk_live_ or rk_live_"
+                )
+            if key.startswith(("sk_live_", "rk_live_")) and not self.allow_live:
+                raise InvalidSettingError(
+                    "STRIPE_API_KEY is a live key: set BILLING_ALLOW_LIVE=1 to charge real money"
+                )
+        elif self.stripe_api_base is not None:
+            host = urlsplit(self.stripe_api_base).hostname or ""
+            if host not in ("localhost", "127.0.0.1", "::1"):
+                raise InvalidSettingError(
+                    f"STRIPE_API_BASE {self.stripe_api_base!r} is not on this machine: "
+                    "set STRIPE_API_KEY as well, or use a loopback address"
+                )
+
+    @property
+    def uses_sandbox(self) -> bool:
+        """True where the embedded sandbox stands in for Stripe."""
+        return self.stripe_api_key is None and self.stripe_api_base is None
+
+    # Where things live under BILLING_HOME. Only `records` and `sandbox` cannot be rebuilt.
+    @property
+    def records_dir(self) -> Path:
+        return self.home / "records"
+
+    @property
+    def sandbox_dir(self) -> Path:
+        return self.home / "sandbox"
+
+    @property
+    def published_dir(self) -> Path:
+        return self.home / "published"
+
+    @property
+    def dagster_dir(self) -> Path:
+        return self.home / "dagster"
+
+    @property
+    def usage_cache_dir(self) -> Path:
+        """Normalised copies of text usage files, by content; Parquet is read where it lies."""
+        return self.home / "usage"
+
+    def month_dir(self, month: BillingMonth) -> Path:
+        """The work room of one month: its warehouse and dbt's artifacts."""
+        return self.home / "months" / str(month)
+
+    def warehouse_path(self, month: BillingMonth) -> Path:
+        return self.month_dir(month) / "warehouse.duckdb"
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError) as error:
+        raise InvalidSettingError(
+            f"BILLING_TIMEZONE {name!r} is no IANA time zone, for example UTC or Europe/Berlin"
+        ) from error
+
+
+def _first_month(text: str) -> BillingMonth:
+    try:
+        return BillingMonth.parse(text)
+    except InvalidMonthError as error:
+        raise InvalidSettingError(f"BILLING_FIRST_MONTH: {error}") from error
