@@ -1,0 +1,60 @@
+"""What is wrong with an input, as data: one `Problem` a fault, one `InvalidInput` for them all.
+
+What belongs here: how problems are ordered and worded as lines. What does not: finding them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+_LONGEST_VALUE = 60  # characters of a cell shown in a message: enough to find it, one line
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One fault of one place of one input file.
+
+    `file` is relative to the data directory (`catalog/prices.csv`). `row` counts as a spreadsheet
+    does (the header is row 1; the first row of Parquet is 1), None where the whole file is meant;
+    `column` likewise. `value` is the cell as read. `message` says what is wrong and what is
+    allowed.
+    """
+
+    file: str
+    row: int | None
+    column: str | None
+    value: str | None
+    message: str
+
+    def __str__(self) -> str:
+        place = self.file
+        if self.row is not None:
+            place += f" row {self.row}"
+        if self.column is not None:
+            place += f", {self.column}"
+        return f"{place}: {self.message}"
+
+    @property
+    def order(self) -> tuple[str, int, str, str]:
+        return (self.file, self.row or 0, self.column or "", self.message)
+
+
+class InvalidInput(ValueError):
+    """Inputs that cannot be billed from. ``str()`` has a summary line, then a line a problem."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = sorted(set(problems), key=lambda problem: problem.order)
+        files = len({problem.file for problem in self.problems})
+        count = len(self.problems)
+        self.summary = (
+            f"{count} problem{'s' if count != 1 else ''} in {files} input "
+            f"file{'s' if files != 1 else ''}; nothing was priced"
+        )
+        super().__init__("\n".join([self.summary, *map(str, self.problems)]))
+
+
+def shown(value: str) -> str:
+    """A cell as it appears in a message: quoted, on one line, cut where it is long."""
+    text = value if len(value) <= _LONGEST_VALUE else value[:_LONGEST_VALUE] + "…"
+    return repr(text)

@@ -1,0 +1,181 @@
+"""catalog/ and accounts/ to typed `raw` tables: everything checked before anything is written.
+
+What belongs here: finding the files, running every check, writing the tables. What does not:
+the checks (tables.py, *_rules.py), usage (usage.py).
+"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from billing_pipeline.intake import account_rules, catalog_rules
+from billing_pipeline.intake.cells import EXTENSIONS, UnreadableFile, header_problems, read_cells
+from billing_pipeline.intake.currencies import EXPONENTS
+from billing_pipeline.intake.problems import InvalidInput, Problem
+from billing_pipeline.intake.rows import LoadedTable, key_problems, read_rows, reference_problems
+from billing_pipeline.intake.storage import Entry, Storage
+from billing_pipeline.intake.tables import TABLES, Column, Table
+from billing_pipeline.settings import Settings
+
+_CUSTOM_MODELS = Path(__file__).parents[2] / "dbt_project" / "models" / "metering" / "custom"
+
+
+def load_reference(
+    connection: duckdb.DuckDBPyConnection,
+    settings: Settings,
+    custom_meters: frozenset[str] | None = None,
+) -> dict[str, int]:
+    """Write every table of catalog/ and accounts/ to schema `raw`; gives the rows per table.
+
+    `custom_meters` are the names that meters of aggregation `custom` may have; by default the dbt
+    models under `models/metering/custom/`. Raises `InvalidInput` with every problem of every
+    file; then nothing has been written.
+    """
+    storage = Storage.of(settings)
+    problems: list[Problem] = []
+    tables = {
+        table.name: _load_table(storage, table, entries, settings, problems)
+        for folder in ("catalog", "accounts")
+        for entries in [_folder(storage, folder, problems)]
+        for table in TABLES
+        if table.folder == folder
+    }
+    models = _custom_models() if custom_meters is None else custom_meters
+    problems += _rule_problems(tables, models)
+    if problems:
+        raise InvalidInput(problems)
+    _default_prorate(tables["prices"])
+    connection.execute("create schema if not exists raw")
+    for loaded in tables.values():
+        _write(connection, loaded)
+    _write_currencies(connection)
+    return {name: len(loaded.rows) for name, loaded in tables.items()}
+
+
+def _custom_models() -> frozenset[str]:
+    return frozenset(path.stem for path in _CUSTOM_MODELS.glob("*.sql"))
+
+
+def _folder(storage: Storage, folder: str, problems: list[Problem]) -> dict[str, list[Entry]]:
+    """The folder's files by table name (`prices`), where CSV and Parquet may both be there."""
+    try:
+        entries = storage.entries(folder)
+    except (OSError, duckdb.Error) as error:
+        problems.append(Problem(folder, None, None, None, f"cannot be read: {error}"))
+        return {}
+    names = [table.name for table in TABLES if table.folder == folder]
+    found: dict[str, list[Entry]] = {}
+    for entry in entries:
+        for extension in EXTENSIONS:
+            if entry.name.lower().endswith(extension) and not entry.is_folder:
+                stem = entry.name[: -len(extension)]
+                found.setdefault(stem, []).append(entry)
+                near = get_close_matches(stem.lower(), names, n=1, cutoff=0.8)
+                if stem not in names and near:
+                    message = f"is not a file of {folder}/; did you mean {near[0]}{extension}?"
+                    problems.append(Problem(f"{folder}/{entry.name}", None, None, None, message))
+    return found
+
+
+def _load_table(
+    storage: Storage,
+    table: Table,
+    files: dict[str, list[Entry]],
+    settings: Settings,
+    problems: list[Problem],
+) -> LoadedTable:
+    entries = files.get(table.name, [])
+    file = f"{table.folder}/{entries[0].name if entries else table.name + '.csv'}"
+    if not entries:
+        if table.is_required:
+            message = f"is missing: every billing needs it (looked in {storage.path(table.folder)})"
+            problems.append(Problem(file, None, None, None, message))
+        return LoadedTable(table, file, is_complete=not table.is_required)
+    if len(entries) > 1:
+        others = " and ".join(entry.name for entry in entries)
+        problems.append(Problem(file, None, None, None, f"is there more than once: {others}"))
+        return LoadedTable(table, file, is_complete=False)
+    try:
+        cells = read_cells(storage, file, entries[0])
+    except UnreadableFile as error:
+        problems += error.problems
+        return LoadedTable(table, file, is_complete=False)
+    faults = header_problems(cells, table.column_names, table.required_names)
+    problems += faults
+    if faults:
+        return LoadedTable(table, file, is_complete=False)
+    return LoadedTable(table, file, read_rows(table, cells, settings.timezone, problems))
+
+
+def _rule_problems(tables: dict[str, LoadedTable], custom_meters: frozenset[str]) -> list[Problem]:
+    problems: list[Problem] = []
+    for loaded in tables.values():
+        problems += key_problems(loaded)
+        problems += reference_problems(loaded, tables)
+    problems += catalog_rules.meter_problems(tables["meters"], custom_meters)
+    problems += catalog_rules.price_problems(tables["prices"])
+    problems += catalog_rules.window_problems(tables["prices"])
+    problems += catalog_rules.version_problems(tables["prices"])
+    problems += catalog_rules.tier_problems(tables["prices"], tables["price_tiers"])
+    problems += catalog_rules.coupon_problems(tables["coupons"])
+    problems += catalog_rules.window_problems(tables["tax_rates"])
+    problems += catalog_rules.entitlement_problems(tables["entitlements"])
+    problems += account_rules.subscription_problems(tables["subscriptions"])
+    problems += account_rules.wallet_problems(tables["wallet_transactions"])
+    problems += account_rules.correction_problems(tables["usage_corrections"], tables["meters"])
+    return problems
+
+
+def _default_prorate(prices: LoadedTable) -> None:
+    """Empty `prorate`: recurring fees are prorated, usage is not (contract, section 3)."""
+    for row in prices.rows:
+        if row["prorate"] is None:
+            row.values["prorate"] = row["meter_id"] is None
+
+
+_ARROW_TYPES = {
+    "VARCHAR": pa.string(),
+    "BOOLEAN": pa.bool_(),
+    "INTEGER": pa.int32(),
+    "TIMESTAMPTZ": pa.timestamp("us", tz="UTC"),
+    "DECIMAL(38,12)": pa.decimal128(38, 12),
+    "DECIMAL(38,18)": pa.decimal128(38, 18),
+}
+
+
+def _write(connection: duckdb.DuckDBPyConnection, loaded: LoadedTable) -> None:
+    columns = loaded.table.columns
+    arrays = [
+        pa.array([row[column.name] for row in loaded.rows], _ARROW_TYPES[column.sql_type])
+        for column in columns
+    ]
+    _create(
+        connection, loaded.table.name, columns, pa.table(arrays, names=loaded.table.column_names)
+    )
+
+
+def _create(
+    connection: duckdb.DuckDBPyConnection, name: str, columns: tuple[Column, ...], rows: pa.Table
+) -> None:
+    """(Re)create `raw.<name>`; names and types in the statement are this package's constants."""
+    definition = ", ".join(f'"{column.name}" {column.sql_type}' for column in columns)
+    connection.execute(f"create or replace table raw.{name} ({definition})")
+    connection.register("intake_rows", rows)
+    try:
+        connection.execute(f"insert into raw.{name} select * from intake_rows")
+    finally:
+        connection.unregister("intake_rows")
+
+
+def _write_currencies(connection: duckdb.DuckDBPyConnection) -> None:
+    columns = (Column("currency", "currency"), Column("exponent", "integer"))
+    codes = sorted(EXPONENTS)
+    rows = pa.table(
+        [pa.array(codes), pa.array([EXPONENTS[code] for code in codes], pa.int32())],
+        names=["currency", "exponent"],
+    )
+    _create(connection, "currencies", columns, rows)

@@ -1,0 +1,206 @@
+"""From the text of one cell to its value, exactly, or the reason why not.
+
+What belongs here: pure functions text -> value that raise `BadValue`. What does not: which column
+has which type (tables.py), rules between cells (rules), and usage rows, whose millions of cells
+are read by the same grammar written in SQL (expressions.py).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from difflib import get_close_matches
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+from billing_pipeline.intake.currencies import EXPONENTS
+from billing_pipeline.intake.problems import shown
+
+# The one grammar of time stamps, shared with expressions.py: RE2 and Python read it alike.
+ISO_TIMESTAMP = (
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
+    r"([Tt ]([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]+)?)?"
+    r"(Z|z|[+-]([01][0-9]|2[0-3])(:?[0-5][0-9])?)?)?"
+)
+_TIMESTAMP = re.compile(ISO_TIMESTAMP)
+_DECIMAL = re.compile(r"([+-]?)([0-9]+)(?:\.([0-9]+))?")
+_INTEGER = re.compile(r"[+-]?[0-9]{1,9}")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff]")
+_BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+_DIGITS = 38  # of DuckDB's widest DECIMAL
+
+
+class BadValue(ValueError):
+    """The text is no value of the wanted type; the message says what is allowed."""
+
+
+def decimal(text: str, scale: int) -> Decimal:
+    """An exact decimal of at most `scale` places that fits DECIMAL(38, scale)."""
+    match = _DECIMAL.fullmatch(text)
+    if match is None:
+        raise BadValue(
+            f"{shown(text)} is not a decimal number; write digits with '.' as the decimal point, "
+            "without exponent, grouping or currency sign, for example 0.05"
+        )
+    whole, fraction = match[2].lstrip("0"), (match[3] or "").rstrip("0")
+    if len(fraction) > scale:
+        raise BadValue(f"{shown(text)} has {len(fraction)} decimal places; allowed: up to {scale}")
+    if len(whole) > _DIGITS - scale:
+        raise BadValue(
+            f"{shown(text)} is too large; allowed: up to {_DIGITS - scale} digits before the point"
+        )
+    number = Decimal(f"{whole or '0'}.{fraction or '0'}")
+    return -number if match[1] == "-" and number else number
+
+
+def integer(text: str) -> int:
+    if _INTEGER.fullmatch(text) is None:
+        raise BadValue(f"{shown(text)} is not a whole number, for example 14")
+    return int(text)
+
+
+def boolean(text: str) -> bool:
+    value = _BOOLEANS.get(text.lower())
+    if value is None:
+        raise BadValue(
+            f"{shown(text)} is neither true nor false; allowed: true, false, 1, 0, yes, no"
+        )
+    return value
+
+
+def tax_exempt(text: str) -> bool:
+    """A boolean, or Stripe's word for it: `none`, `exempt`, `reverse` (reverse charge: no tax)."""
+    stripe = {"none": False, "exempt": True, "reverse": True}
+    word = text.lower()
+    if word in stripe:
+        return stripe[word]
+    try:
+        return boolean(text)
+    except BadValue as error:
+        raise BadValue(f"{error}, none, exempt, reverse") from error
+
+
+def currency(text: str) -> str:
+    code = text.upper()
+    if code not in EXPONENTS:
+        raise BadValue(
+            f"{shown(text)} is not an active ISO 4217 currency, for example USD, EUR, JPY"
+        )
+    return code
+
+
+def country(text: str) -> str:
+    """Two ASCII letters; whether such a country exists is not looked up (lists of them change)."""
+    if re.fullmatch(r"[A-Za-z]{2}", text) is None:
+        raise BadValue(
+            f"{shown(text)} is not an ISO 3166 country of two letters, for example DE, US"
+        )
+    return text.upper()
+
+
+def identifier(text: str) -> str:
+    if _CONTROL.search(text) is not None:
+        raise BadValue(f"{shown(text)} contains a control character; ids are printable text")
+    return text
+
+
+def choice(text: str, allowed: Sequence[str], label: str) -> str:
+    word = text.lower()
+    if word in allowed:
+        return word
+    near = get_close_matches(word, allowed, n=1, cutoff=0.7)
+    hint = f" (did you mean {near[0]}?)" if near else ""
+    article = "an" if label[0] in "aeiou" else "a"
+    raise BadValue(f"{shown(text)} is not {article} {label}{hint}; allowed: {', '.join(allowed)}")
+
+
+def instant(text: str, zone: ZoneInfo) -> datetime:
+    """A UTC instant from ISO 8601; without an offset the text is wall-clock time in `zone`.
+
+    Digits after the microsecond are dropped. A wall-clock time that occurs twice or never (the
+    clock was changed) is the later of its two readings: DuckDB reads usage that way, and both
+    must agree on which side of a price change an event falls.
+    """
+    try:
+        return _instant(text, zone)
+    except (ValueError, OverflowError) as error:
+        raise BadValue(
+            f"{shown(text)} is not an ISO 8601 time of the years 1 to 9999, "
+            "for example 2024-01-31T13:45:00Z or 2024-01-31"
+        ) from error
+
+
+@lru_cache(maxsize=65536)
+def _instant(text: str, zone: ZoneInfo) -> datetime:
+    if _TIMESTAMP.fullmatch(text) is None:
+        raise ValueError(text)
+    cut = re.sub(r"(\.[0-9]{6})[0-9]+", r"\1", text.upper())
+    parsed = datetime.fromisoformat(cut)
+    if parsed.tzinfo is not None:
+        return parsed.astimezone(UTC)
+    return max(parsed.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
+
+
+def json_object(text: str) -> dict[str, object]:
+    """A JSON object, strictly: no NaN, no key twice. Numbers keep their text."""
+
+    def refuse_constant(token: str) -> object:
+        raise BadValue(f"{token} is not JSON")
+
+    try:
+        value = json.loads(
+            text,
+            parse_float=JsonNumber,
+            parse_int=JsonNumber,
+            parse_constant=refuse_constant,
+            object_pairs_hook=unique_keys,
+        )
+    except (ValueError, RecursionError) as error:
+        raise BadValue(
+            f'{shown(text)} is not a JSON object ({error}), for example {{"size": "small"}}'
+        ) from error
+    if not isinstance(value, dict):
+        raise BadValue(f'{shown(text)} is not a JSON object, for example {{"size": "small"}}')
+    return value
+
+
+class JsonNumber(str):
+    """A JSON number as its own text: money and quantities never pass through a float."""
+
+    __slots__ = ()
+
+
+def unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Build an object, refusing a key given twice: readers disagree on which one counts."""
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        raise BadValue("a key is given twice")
+    return value
+
+
+_QUOTE = json.encoder.encode_basestring  # no \u escapes: text stays readable in rejections
+_EXACT_IN_DOUBLE = 15  # decimal digits that every double keeps
+
+
+def json_text(value: object) -> str:
+    """JSON text of what `json_object` gives, with its numbers unchanged.
+
+    A number of more digits than a double keeps is written as a string: DuckDB reads JSON numbers
+    as doubles, and by the contract a property's number may as well be text. Without this,
+    12345678901234567.25 would be billed as 12345678901234568.
+    """
+    if isinstance(value, JsonNumber):
+        if len(value) > _EXACT_IN_DOUBLE and sum(map(str.isdigit, value)) > _EXACT_IN_DOUBLE:
+            return _QUOTE(str(value))
+        return str(value)
+    if isinstance(value, str):
+        return _QUOTE(value)
+    if isinstance(value, dict):
+        inner = ",".join(f"{_QUOTE(key)}:{json_text(item)}" for key, item in value.items())
+        return "{" + inner + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(json_text, value)) + "]"
+    return json.dumps(value)
