@@ -38,6 +38,12 @@ class Entry:
     stamp: str
 
 
+def local_stamp(path: Path) -> str:
+    """Changes whenever the content of a local file may have."""
+    info = path.stat() if path.exists() else path.lstat()
+    return f"{info.st_size}-{info.st_mtime_ns}"
+
+
 @dataclass(frozen=True)
 class Storage:
     """The data directory. `root` is absolute, or a prefix such as ``s3://bucket/billing``."""
@@ -71,9 +77,8 @@ class Storage:
         entries = []
         for item in directory.iterdir():
             # A dangling link must be reported when it is read, not overlooked here.
-            info = item.stat() if item.exists() else item.lstat()
-            stamp = f"{info.st_size}-{info.st_mtime_ns}"
-            entries.append(Entry(item.name, str(item), item.is_dir(), info.st_size, stamp))
+            size = item.stat().st_size if item.exists() else 0
+            entries.append(Entry(item.name, str(item), item.is_dir(), size, local_stamp(item)))
         return entries
 
     def _remote(self, folder: str) -> list[Entry]:

@@ -1,0 +1,216 @@
+"""The grammar of usage values, once, as DuckDB expressions: text or typed column -> value, fault.
+
+What belongs here: expressions over one column. They serve the columns of Parquet files where they
+lie and the text of CSV and JSON Lines alike, so a value means the same in every format. What does
+not: files (usage_files.py, text_files.py), the cells of catalog and accounts (values.py: the same
+grammar of time stamps in Python).
+
+Every function takes SQL for a column and gives SQL. Names and numbers in that SQL are constants of
+this package or quoted by `sql_text`.
+"""
+
+from __future__ import annotations
+
+from zoneinfo import ZoneInfo
+
+from billing_pipeline.intake.storage import sql_text
+from billing_pipeline.intake.values import ISO_TIMESTAMP
+
+QUANTITY_TYPE = "DECIMAL(38,18)"
+_INTEGER_DIGITS, _DECIMAL_PLACES = 20, 18  # what DECIMAL(38,18) holds
+
+_SIMPLE_DECIMAL = f"[+-]?[0-9]{{1,{_INTEGER_DIGITS}}}(\\.[0-9]{{1,{_DECIMAL_PLACES}}})?"
+_ANY_DECIMAL = r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?"
+_HAS_OFFSET = r".*:.*(Z|[+-][0-9:]+)"
+_LONG_FRACTION = r"(\.[0-9]{6})[0-9]+"
+
+# The instants of the years 1 to 9999: Python, Parquet readers and Stripe know no others.
+_EARLIEST = "TIMESTAMPTZ '0001-01-01 00:00:00+00'"
+_LATEST = "TIMESTAMPTZ '9999-12-31 23:59:59.999999+00'"
+
+# A quoted JSON string, to take out of JSON before looking for tokens that DuckDB's reader lets
+# pass though they are no JSON: NaN, Infinity, a comma before a closing bracket.
+_JSON_STRING = r'"(\\.|[^"\\])*"'
+_NOT_JSON = r"(?i)nan|inf|,\s*[}\]]"
+
+
+def trimmed(text: str) -> str:
+    """Text without blanks around it; NULL where nothing is left."""
+    return f"nullif(trim({text}, ' \t\r\n'), '')"
+
+
+def _let(name: str, value: str, body: str) -> str:
+    """SQL's missing `let name = value in body`, within one expression."""
+    return f"list_transform([{value}], lambda {name}: {body})[1]"
+
+
+def decimal_from_text(text: str) -> str:
+    """DECIMAL(38,18) of decimal text, exactly; NULL where it is no such text or does not fit.
+
+    The common form is one check and one cast. Zeros and exponents that hide a fitting number
+    (`1.50e-3`, `007`) take the long way, which moves the point by text, never through a float.
+    """
+    return (
+        f"CASE WHEN regexp_full_match({text}, {sql_text(_SIMPLE_DECIMAL)}) "
+        f"THEN TRY_CAST({text} AS {QUANTITY_TYPE}) "
+        f"WHEN regexp_full_match({text}, {sql_text(_ANY_DECIMAL)}) "
+        f"THEN {_shifted_decimal(text)} END"
+    )
+
+
+def _shifted_decimal(text: str) -> str:
+    """As `decimal_from_text`, for text known to match `_ANY_DECIMAL`."""
+    whole = f"regexp_extract({text}, '^[+-]?([0-9]*)', 1)"
+    fraction = f"regexp_extract({text}, '\\.([0-9]*)', 1)"
+    exponent_text = f"regexp_extract({text}, '[eE]([+-]?[0-9]+)$', 1)"
+    # An exponent that is no INTEGER is beyond every range anyway: its sign is all that matters.
+    exponent = (
+        f"CASE WHEN {exponent_text} = '' THEN 0 "
+        f"ELSE coalesce(TRY_CAST({exponent_text} AS INTEGER), "
+        f"CASE WHEN starts_with({exponent_text}, '-') THEN -1000000 ELSE 1000000 END) END"
+    )
+    # number = 0.<digits> * 10^point, digits without zeros at either end
+    digits = "ltrim(mantissa, '0')"
+    zeros = f"(length(mantissa) - length({digits}))"
+    point = f"(length({whole})::BIGINT + {exponent} - {zeros})"
+    negative = f"starts_with({text}, '-')"
+    placed = (
+        f"CASE WHEN digits = '' THEN 0::{QUANTITY_TYPE} "
+        f"WHEN point > {_INTEGER_DIGITS} OR length(digits) - point > {_DECIMAL_PLACES} THEN NULL "
+        "ELSE TRY_CAST("
+        f"CASE WHEN {negative} THEN '-' ELSE '' END || "
+        "CASE WHEN point <= 0 THEN '0.' || repeat('0', -point) || digits "
+        "WHEN point >= length(digits) THEN digits || repeat('0', point - length(digits)) "
+        "ELSE left(digits, point) || '.' || substr(digits, point + 1) END "
+        f"AS {QUANTITY_TYPE}) END"
+    )
+    return _let(
+        "mantissa",
+        f"rtrim({whole} || {fraction}, '0')",
+        _let("digits", digits, _let("point", point, placed)),
+    )
+
+
+def quantity(column: str, sql_type: str) -> str:
+    """The event's quantity; an empty one counts as 1; NULL where it cannot be used."""
+    if sql_type == "VARCHAR":
+        text = trimmed(column)
+        return f"CASE WHEN {text} IS NULL THEN 1 ELSE {decimal_from_text(text)} END"
+    return f"CASE WHEN {column} IS NULL THEN 1 ELSE {_number(column, sql_type)} END"
+
+
+def quantity_fault(column: str, sql_type: str, value: str) -> str | None:
+    """The reason code where `value` (of `quantity`) is NULL; None if it never is."""
+    if sql_type in _SMALL_INTEGERS or _fits(sql_type):
+        return None
+    text = trimmed(f"CAST({column} AS VARCHAR)")
+    return (
+        f"CASE WHEN {value} IS NOT NULL THEN NULL "
+        f"WHEN regexp_full_match({text}, {sql_text(_ANY_DECIMAL)}) THEN 'quantity_out_of_range' "
+        "ELSE 'invalid_quantity' END"
+    )
+
+
+_SMALL_INTEGERS = (
+    *("TINYINT", "SMALLINT", "INTEGER", "BIGINT"),
+    *("UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"),
+)
+_DOUBLES = ("FLOAT", "DOUBLE")
+
+
+def is_quantity_type(sql_type: str) -> bool:
+    known = (*_SMALL_INTEGERS, *_DOUBLES, "HUGEINT", "UHUGEINT", "VARCHAR", '"NULL"')
+    return sql_type in known or sql_type.startswith("DECIMAL(")
+
+
+def _fits(sql_type: str) -> bool:
+    """True for a DECIMAL type whose every value is a DECIMAL(38,18)."""
+    if not sql_type.startswith("DECIMAL("):
+        return False
+    width, scale = map(int, sql_type[len("DECIMAL(") : -1].split(","))
+    return scale <= _DECIMAL_PLACES and width - scale <= _INTEGER_DIGITS
+
+
+def _number(column: str, sql_type: str) -> str:
+    if sql_type in _SMALL_INTEGERS or _fits(sql_type):
+        return f"CAST({column} AS {QUANTITY_TYPE})"
+    by_text = decimal_from_text(f"CAST({column} AS VARCHAR)")
+    if sql_type in _DOUBLES:
+        # Whole numbers below 2^53 are exact in a double, and most quantities are whole: they need
+        # no text. All others are what their shortest text says: 0.1 is 0.1.
+        whole = f"abs({column}) < 9007199254740992 AND {column} = trunc({column})"
+        number = f"CAST(CAST({column} AS BIGINT) AS {QUANTITY_TYPE})"
+        return f"CASE WHEN {whole} THEN {number} ELSE {by_text} END"
+    return by_text
+
+
+def occurred_at(column: str, sql_type: str, zone: ZoneInfo) -> str:
+    """The instant; NULL where it is missing, malformed or outside the years 1 to 9999."""
+    if sql_type == "VARCHAR":
+        instant = _instant_from_text(trimmed(column), zone)
+    elif sql_type == "TIMESTAMP WITH TIME ZONE":
+        instant = column
+    else:
+        instant = _local(f"CAST({column} AS TIMESTAMP)", zone)
+    return f"CASE WHEN {instant} BETWEEN {_EARLIEST} AND {_LATEST} THEN {instant} END"
+
+
+def occurred_at_fault(column: str, sql_type: str, value: str) -> str:
+    given = trimmed(column) if sql_type == "VARCHAR" else column
+    return f"CASE WHEN {value} IS NULL AND {given} IS NOT NULL THEN 'invalid_timestamp' END"
+
+
+def is_timestamp_type(sql_type: str) -> bool:
+    return sql_type.startswith("TIMESTAMP") or sql_type in ("DATE", "VARCHAR", '"NULL"')
+
+
+def _local(timestamp: str, zone: ZoneInfo) -> str:
+    if zone.key == "UTC":
+        # The same instant as by timezone(), without asking the calendar for each row.
+        return f"make_timestamptz(epoch_us({timestamp}))"
+    return f"timezone({sql_text(zone.key)}, {timestamp})"
+
+
+def _instant_from_text(text: str, zone: ZoneInfo) -> str:
+    plain = f"upper(regexp_replace({text}, {sql_text(_LONG_FRACTION)}, '\\1'))"
+    return (
+        f"CASE WHEN NOT regexp_full_match({text}, {sql_text(ISO_TIMESTAMP)}) THEN NULL "
+        f"WHEN regexp_full_match({plain}, {sql_text(_HAS_OFFSET)}) "
+        f"THEN TRY_CAST({plain} AS TIMESTAMPTZ) "
+        f"ELSE {_local(f'TRY_CAST({plain} AS TIMESTAMP)', zone)} END"
+    )
+
+
+def properties(column: str, sql_type: str) -> str:
+    """JSON object text; NULL where there is none or the cell is none."""
+    if sql_type in ("VARCHAR", "JSON"):
+        text = trimmed(f"CAST({column} AS VARCHAR)")
+        return f"CASE WHEN {_is_object(text)} THEN {text} END"
+    return f"CAST(to_json({column}) AS VARCHAR)"
+
+
+def properties_fault(column: str, sql_type: str, value: str) -> str | None:
+    if sql_type not in ("VARCHAR", "JSON"):
+        return None
+    text = trimmed(f"CAST({column} AS VARCHAR)")
+    return f"CASE WHEN {value} IS NULL AND {text} IS NOT NULL THEN 'invalid_properties' END"
+
+
+def is_properties_type(sql_type: str) -> bool:
+    if sql_type.endswith("]"):
+        return False  # a list (of structs, perhaps) is no object
+    return sql_type in ("VARCHAR", "JSON", '"NULL"') or sql_type.startswith(("STRUCT(", "MAP("))
+
+
+def _is_object(text: str) -> str:
+    bare = f"regexp_replace({text}, {sql_text(_JSON_STRING)}, '', 'g')"
+    return (
+        f"starts_with({text}, '{{') AND json_valid({text}) AND "
+        f"(NOT regexp_matches({text}, {sql_text(_NOT_JSON)}) "
+        f"OR NOT regexp_matches({bare}, {sql_text(_NOT_JSON)}))"
+    )
+
+
+def text_id(column: str, sql_type: str) -> str:
+    """An id as text; numbers and UUIDs by their text; empty is NULL."""
+    return trimmed(column if sql_type == "VARCHAR" else f"CAST({column} AS VARCHAR)")

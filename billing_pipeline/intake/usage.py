@@ -1,0 +1,131 @@
+"""The view `raw.usage_events`: every usage row of a month, good or bad, in one form.
+
+What belongs here: that view and `raw.run`. What does not: which rows are rejected for what they
+say about customers, months and duplicates (dbt), carried gauge values (gauges.py).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import duckdb
+
+from billing_pipeline.intake import expressions
+from billing_pipeline.intake.storage import sql_text
+from billing_pipeline.intake.text_files import USAGE_COLUMNS
+from billing_pipeline.intake.usage_files import (
+    DIGEST_LENGTH,
+    UsageFile,
+    UsageFiles,
+    scan,
+    usage_files,
+    usage_months,
+)
+from billing_pipeline.months import BillingMonth
+from billing_pipeline.settings import Settings
+
+_NO_ROWS = (
+    "SELECT NULL::DATE AS usage_month, NULL::VARCHAR AS event_id, NULL::VARCHAR AS customer_id, "
+    "NULL::VARCHAR AS event_name, NULL::TIMESTAMPTZ AS occurred_at, "
+    "NULL::DECIMAL(38,18) AS quantity, NULL::VARCHAR AS properties, NULL::VARCHAR AS source_file, "
+    "NULL::BIGINT AS source_row, NULL::VARCHAR AS parse_error, NULL::VARCHAR AS raw WHERE false"
+)
+
+
+def load_usage(
+    connection: duckdb.DuckDBPyConnection,
+    settings: Settings,
+    month: BillingMonth,
+    months_back: int = 0,
+) -> UsageFiles:
+    """Create `raw.run` and the view `raw.usage_events` of a month and the `months_back` before.
+
+    A missing or empty folder is a month without usage. Raises `InvalidInput` naming every file
+    that cannot be read, and every folder of usage/ that is no month.
+    """
+    usage_months(settings)  # whatever lies where no month will ever look must be said now
+    earliest = [month.shift(-back) for back in range(months_back, -1, -1)]
+    files = usage_files(settings, earliest)
+    connection.execute("create schema if not exists raw")
+    connection.execute(f"create or replace view raw.usage_events as {events_sql(files, settings)}")
+    zone = settings.timezone
+    connection.execute(
+        "create or replace table raw.run as select $1::DATE as billing_month, "
+        "$2::TIMESTAMPTZ as month_start, $3::TIMESTAMPTZ as month_end, $4::VARCHAR as timezone",
+        [month.key, month.start(zone), month.end(zone), zone.key],
+    )
+    return files
+
+
+def events_sql(files: UsageFiles, settings: Settings) -> str:
+    """A query with the columns of `raw.usage_events` over these files.
+
+    Files of the same month and the same columns are one scan: a scan for each of a thousand files
+    would cost more than the rows in them.
+    """
+    groups: dict[tuple[object, ...], list[UsageFile]] = defaultdict(list)
+    for file in files.files:
+        groups[(file.month, file.columns, _folder(file))].append(file)
+    return " UNION ALL ".join(_group_sql(group, settings) for group in groups.values()) or _NO_ROWS
+
+
+def _is_copy(file: UsageFile) -> bool:
+    return not file.columns
+
+
+def _folder(file: UsageFile) -> str:
+    """The part of `filename` before that which names the file."""
+    levels = 2 if _is_copy(file) else 1
+    return file.scan_path.rsplit("/", levels)[0] + "/"
+
+
+def _group_sql(files: list[UsageFile], settings: Settings) -> str:
+    first = files[0]
+    skipped = len(_folder(first)) + 1
+    # DuckDB gives the path as it was asked for, but for the scheme of `file://`.
+    skipped -= len("file://") if first.scan_path.startswith("file://") else 0
+    source_file = f"substr(filename, {skipped})"
+    if _is_copy(first):
+        ending = len("/") + DIGEST_LENGTH + len(".parquet")
+        source_file = f"left({source_file}, length({source_file}) - {ending})"
+    source_file = f"{sql_text(f'usage/{first.month}/')} || {source_file}"
+    source = scan([file.scan_path for file in files])
+    month = f"DATE {sql_text(first.month.key)} AS usage_month"
+    if _is_copy(first):
+        return (
+            f"SELECT {month}, event_id, customer_id, event_name, occurred_at, quantity, "
+            f"properties, {source_file} AS source_file, source_row, parse_error, raw FROM {source}"
+        )
+    return _in_place_sql(dict(first.columns), month, source_file, source, settings)
+
+
+def _in_place_sql(
+    types: dict[str, str], month: str, source_file: str, source: str, settings: Settings
+) -> str:
+    """Parquet as it lies: nothing is computed that the reader does not ask for."""
+    ids = ", ".join(
+        f"{expressions.text_id(name, types[name])} AS {name}"
+        for name in ("event_id", "customer_id", "event_name")
+    )
+    at_type, quantity_type, object_type = (types[name] for name in USAGE_COLUMNS[3:])
+    texts = ", ".join(f"{name!r}: CAST({name} AS VARCHAR)" for name in USAGE_COLUMNS)
+    instant = expressions.occurred_at("occurred_at", at_type, settings.timezone)
+    values = (
+        f"SELECT {ids}, {instant} AS instant, "
+        f"{expressions.quantity('quantity', quantity_type)} AS number, "
+        f"{expressions.properties('properties', object_type)} AS object, "
+        "occurred_at, quantity, properties, filename, file_row_number, "
+        f"CAST(to_json({{{texts}}}) AS VARCHAR) AS raw FROM {source}"
+    )
+    faults = [
+        expressions.occurred_at_fault("occurred_at", at_type, "instant"),
+        expressions.quantity_fault("quantity", quantity_type, "number"),
+        expressions.properties_fault("properties", object_type, "object"),
+    ]
+    fault = ", ".join(part for part in faults if part is not None)
+    return (
+        f"SELECT {month}, event_id, customer_id, event_name, instant AS occurred_at, "
+        f"number AS quantity, object AS properties, {source_file} AS source_file, "
+        f"file_row_number + 1 AS source_row, coalesce({fault}) AS parse_error, raw "
+        f"FROM ({values})"
+    )

@@ -1,0 +1,292 @@
+"""The usage files of a month: which there are, what they hold, and their copies fit to be scanned.
+
+What belongs here: finding files, their fingerprints, the cache of normalised copies, and faults of
+whole files. What does not: rows (text_files.py), the view over all of it (usage.py).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import re
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from io import BytesIO
+from pathlib import Path
+from typing import IO
+
+import duckdb
+
+from billing_pipeline.intake import expressions
+from billing_pipeline.intake.problems import InvalidInput, Problem
+from billing_pipeline.intake.storage import Entry, Storage, glob_literal, local_stamp, sql_text
+from billing_pipeline.intake.text_files import (
+    FORMAT_VERSION,
+    USAGE_COLUMNS,
+    BrokenFile,
+    check_columns,
+    normalise,
+)
+from billing_pipeline.months import BillingMonth, InvalidMonthError
+from billing_pipeline.settings import Settings
+
+_TEXT_EXTENSIONS = tuple(
+    f".{kind}{packed}" for kind in ("csv", "jsonl", "ndjson", "json") for packed in ("", ".gz")
+)
+EXTENSIONS = (".parquet", *_TEXT_EXTENSIONS)
+DIGEST_LENGTH = 32  # hexadecimal digits of SHA-256 that name a normalised copy
+# A file written again within the clock's step keeps size and time stamp. What was looked at this
+# soon after its last change is therefore looked at again next time. Larger is safer, not faster.
+_SETTLED_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class UsageFile:
+    """One usage file. `scan_path` is the Parquet to read: the file itself or its normalised copy.
+
+    `digest` is SHA-256 of the content (of a remote Parquet file, which is not downloaded for it:
+    of its size and time stamp). `columns` are names and DuckDB types in a Parquet file that is
+    read where it lies; empty for a normalised copy.
+    """
+
+    month: BillingMonth
+    source_file: str
+    scan_path: str
+    size: int
+    rows: int
+    digest: str
+    columns: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class UsageFiles:
+    """All files of some months, by name. `fingerprint` changes with any name, size or content."""
+
+    files: tuple[UsageFile, ...]
+
+    @property
+    def rows(self) -> int:
+        return sum(file.rows for file in self.files)
+
+    @property
+    def fingerprint(self) -> str:
+        listed = [(file.source_file, file.size, file.digest) for file in self.files]
+        return hashlib.sha256(json.dumps(listed).encode()).hexdigest()
+
+
+@dataclass
+class _Known:
+    """What was found out about a file, kept beside its copy. A new field: raise FORMAT_VERSION."""
+
+    stamp: str
+    digest: str
+    rows: int
+    columns: list[list[str]] = field(default_factory=list)
+    version: int = FORMAT_VERSION
+
+
+def usage_months(settings: Settings) -> list[BillingMonth]:
+    """The months that have a folder under usage/. Raises `InvalidInput` for a folder that is no
+    month and for usage files outside of one: neither would ever be billed."""
+    storage = Storage.of(settings)
+    months: list[BillingMonth] = []
+    problems: list[Problem] = []
+    for entry in _listed(storage, "usage", problems):
+        place = f"usage/{entry.name}"
+        if entry.is_folder:
+            try:
+                if re.fullmatch(r"\d{4}-\d{2}", entry.name) is None:
+                    raise InvalidMonthError("write YYYY-MM, for example 2024-01")
+                months.append(BillingMonth.parse(entry.name))
+            except InvalidMonthError as error:
+                problems.append(Problem(place, None, None, None, f"is no month: {error}"))
+        elif entry.name.lower().endswith(EXTENSIONS):
+            message = "is outside of a month's folder, for example usage/2024-01/"
+            problems.append(Problem(place, None, None, None, message))
+    if problems:
+        raise InvalidInput(problems)
+    return months
+
+
+def usage_files(settings: Settings, months: list[BillingMonth]) -> UsageFiles:
+    """The files of these months, ready to be scanned; text files are normalised where needed.
+
+    Raises `InvalidInput` naming every file that cannot be read or lacks a column: billing without
+    it would silently bill too little.
+    """
+    storage = Storage.of(settings)
+    problems: list[Problem] = []
+    found = []
+    for month in months:
+        for entry in _listed(storage, f"usage/{month}", problems):
+            source_file = f"usage/{month}/{entry.name}"
+            try:
+                _refuse_unknown(entry)
+                found.append(_prepared(storage, settings, month, source_file, entry))
+            except BrokenFile as error:
+                problems.append(Problem(source_file, error.row, error.column, None, str(error)))
+    if problems:
+        raise InvalidInput(problems)
+    return UsageFiles(tuple(found))
+
+
+def _listed(storage: Storage, folder: str, problems: list[Problem]) -> list[Entry]:
+    try:
+        return storage.entries(folder)
+    except (OSError, duckdb.Error) as error:
+        problems.append(Problem(folder, None, None, None, f"cannot be listed: {error}"))
+        return []
+
+
+def _refuse_unknown(entry: Entry) -> None:
+    if entry.is_folder:
+        raise BrokenFile("is a folder; usage files lie directly in the month's folder")
+    if not entry.name.lower().endswith(EXTENSIONS):
+        raise BrokenFile(f"is no usage file by its extension; allowed: {', '.join(EXTENSIONS)}")
+
+
+def _prepared(
+    storage: Storage, settings: Settings, month: BillingMonth, source_file: str, entry: Entry
+) -> UsageFile:
+    """Look at a file, or remember what was found when it was looked at last."""
+    room = settings.usage_cache_dir / str(month) / entry.name
+    is_parquet = entry.name.lower().endswith(".parquet")
+    known = _remembered(room / "known.json", entry.stamp)
+    if known is None or not (is_parquet or _copy(room, settings, entry, known.digest).exists()):
+        try:
+            known = _look(storage, settings, entry, room, is_parquet)
+        except OSError as error:
+            if error.filename is not None and str(room) in str(error.filename):
+                raise  # our own cache cannot be written: not the input's fault
+            raise BrokenFile(f"cannot be read: {error.strerror or error}") from error
+        _remember(room / "known.json", entry, known)
+    path = entry.path if is_parquet else str(_copy(room, settings, entry, known.digest))
+    columns = tuple((name, kind) for name, kind in known.columns)
+    return UsageFile(month, source_file, path, entry.size, known.rows, known.digest, columns)
+
+
+def _copy(room: Path, settings: Settings, entry: Entry, digest: str) -> Path:
+    """Where a text file's normalised copy lies: the name says all that the copy depends on."""
+    extension = entry.name.lower().rsplit(".", 2)[-2:]
+    seed = json.dumps([FORMAT_VERSION, settings.timezone.key, extension, digest])
+    return room / f"{hashlib.sha256(seed.encode()).hexdigest()[:DIGEST_LENGTH]}.parquet"
+
+
+def _look(
+    storage: Storage, settings: Settings, entry: Entry, room: Path, is_parquet: bool
+) -> _Known:
+    if is_parquet:
+        columns, rows = _parquet_columns(entry.path)
+        return _Known(entry.stamp, _digest(storage, entry), rows, columns)
+    # Digest and copy must be of the same bytes, or a file that is being rewritten would leave a
+    # copy under another content's name.
+    with _opened(storage, entry) as content:
+        digest = hashlib.file_digest(content, "sha256").hexdigest()  # type: ignore[arg-type]
+        content.seek(0)
+        if entry.size == 0 and entry.name.lower().endswith(".gz"):
+            raise BrokenFile("is empty: not even a gzip header")
+        target = _copy(room, settings, entry, digest)
+        room.mkdir(parents=True, exist_ok=True)
+        with _replacing(target) as unfinished:
+            rows = normalise(content, entry.name, unfinished, settings.timezone)
+            if not storage.is_remote and local_stamp(Path(entry.path)) != entry.stamp:
+                raise BrokenFile("was changed while it was read; run again once it is complete")
+    return _Known(entry.stamp, digest, rows)
+
+
+@contextlib.contextmanager
+def _opened(storage: Storage, entry: Entry) -> Iterator[IO[bytes]]:
+    if not storage.is_remote:
+        with Path(entry.path).open("rb") as stream:
+            yield stream
+        return
+    try:
+        content = storage.read(entry.path)
+    except duckdb.Error as error:
+        raise BrokenFile(f"cannot be read: {error}") from error
+    yield BytesIO(content)
+
+
+@contextlib.contextmanager
+def _replacing(target: Path) -> Iterator[Path]:
+    """A name to write to, put in place whole: two runs may make the same copy at once."""
+    unfinished = target.with_name(f"{target.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        yield unfinished
+        unfinished.replace(target)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _digest(storage: Storage, entry: Entry) -> str:
+    if storage.is_remote:
+        return hashlib.sha256(entry.stamp.encode()).hexdigest()
+    with Path(entry.path).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def scan(paths: list[str]) -> str:
+    """A DuckDB scan of Parquet files with the same columns, with `filename` and row numbers."""
+    listed = ", ".join(sql_text(glob_literal(path)) for path in paths)
+    return (
+        f"read_parquet([{listed}], filename = true, file_row_number = true, "
+        "hive_partitioning = false, binary_as_string = true)"
+    )
+
+
+def _parquet_columns(path: str) -> tuple[list[list[str]], int]:
+    """Names and types of the usage columns, and the rows, of a Parquet file that reads to its end.
+
+    Every page of the usage columns is read here, once for each content: a file that is damaged in
+    the middle would otherwise stop the month later, in the middle of a model.
+    """
+    try:
+        with duckdb.connect() as connection:
+            connection.execute("set TimeZone = 'UTC'")
+            described = connection.execute(f"describe select * from {scan([path])}").fetchall()
+            check_columns(str(row[0]) for row in described)
+            columns = [[str(row[0]), str(row[1])] for row in described if row[0] in USAGE_COLUMNS]
+            for name, kind in columns:
+                _check_type(name, kind)
+            read = ", ".join(f'"{name}"' for name, _ in columns)
+            counted = connection.execute(
+                f"select count(*), bit_xor(hash({read})) from {scan([path])}"
+            ).fetchall()
+    except duckdb.Error as error:
+        message = str(error).splitlines()[0]
+        raise BrokenFile(f"is not readable Parquet, cut off or damaged: {message}") from error
+    return columns, int(counted[0][0])
+
+
+_TYPE_CHECKS = {
+    "occurred_at": (expressions.is_timestamp_type, "a timestamp, a date or text"),
+    "quantity": (expressions.is_quantity_type, "a number or text"),
+    "properties": (expressions.is_properties_type, "JSON, text, a struct or a map"),
+}
+
+
+def _check_type(name: str, kind: str) -> None:
+    if name in _TYPE_CHECKS:
+        is_usable, allowed = _TYPE_CHECKS[name]
+        if not is_usable(kind):
+            raise BrokenFile(f"this column has the type {kind}; allowed: {allowed}", column=name)
+
+
+def _remembered(path: Path, stamp: str) -> _Known | None:
+    try:
+        known = _Known(**json.loads(path.read_bytes()))
+    except (OSError, ValueError, TypeError):
+        return None  # never looked at, or by a version that kept something else
+    return known if known.stamp == stamp and known.version == FORMAT_VERSION else None
+
+
+def _remember(path: Path, entry: Entry, known: _Known) -> None:
+    changed = entry.stamp.rsplit("-", 1)[-1]
+    if changed.isdigit() and time.time() - int(changed) / 1e9 < _SETTLED_SECONDS:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _replacing(path) as unfinished:
+        unfinished.write_text(json.dumps(asdict(known)))
