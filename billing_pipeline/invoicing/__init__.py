@@ -1,0 +1,1 @@
+"""From our invoices to Stripe's and back: refresh, plan, approve, apply, pull."""

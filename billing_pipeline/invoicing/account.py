@@ -1,0 +1,51 @@
+"""The Stripe account that a BILLING_HOME belongs to.
+
+What belongs here: remembering it at the first use and refusing another. What does not: keys;
+only the account's id and mode are written down. A home of test mode used against live mode
+would believe that nobody has been billed yet.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from billing_pipeline.stripe_api.client import StripeGateway
+
+
+class WrongAccountError(RuntimeError):
+    """The key belongs to another account, or another mode, than this home was first used with."""
+
+
+async def require_account(gateway: StripeGateway, records: Path) -> str:
+    """The id of the account that the key opens, remembered in ``records/account.json``.
+
+    Raises `WrongAccountError` where another was remembered.
+    """
+    account = await gateway.get("/v1/account")
+    found = {"account_id": str(account["id"]), "live": gateway.config.is_live}
+    path = records / "account.json"
+    try:
+        remembered = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        _remember(path, found)
+        return str(found["account_id"])
+    if remembered != found:
+        raise WrongAccountError(
+            f"this BILLING_HOME belongs to Stripe account {_name(remembered)}, and the key opens "
+            f"{_name(found)}: use that account's key, or another BILLING_HOME"
+        )
+    return str(found["account_id"])
+
+
+def _remember(path: Path, found: dict[str, object]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Whole or not at all: half a file would refuse every key from then on.
+    draft = path.with_suffix(f".{os.getpid()}.tmp")
+    draft.write_text(json.dumps(found), encoding="utf-8")
+    draft.replace(path)
+
+
+def _name(account: dict[str, object]) -> str:
+    return f"{account.get('account_id')} ({'live' if account.get('live') else 'test'} mode)"

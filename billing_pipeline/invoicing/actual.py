@@ -1,0 +1,182 @@
+"""What Stripe holds: its invoices in the few fields that decisions are made of.
+
+What belongs here: reading Stripe's JSON into frozen dataclasses. What does not: fetching it
+(`refresh.py`) or judging it (`plan.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from billing_pipeline.invoicing import documents
+
+
+class InvoiceStatus(StrEnum):
+    """Stripe's own words."""
+
+    DRAFT = "draft"
+    OPEN = "open"
+    UNCOLLECTIBLE = "uncollectible"
+    PAID = "paid"
+    VOID = "void"
+
+    @property
+    def rank(self) -> int:
+        """How far along the invoice is. Reports may arrive in any order; a lower rank is older."""
+        return {"draft": 0, "open": 1, "uncollectible": 2, "paid": 3, "void": 3}[self.value]
+
+
+@dataclass(frozen=True)
+class ActualLine:
+    """A line as Stripe has it; `line_id` is None where it is not one of ours."""
+
+    stripe_line_id: str
+    line_id: str | None
+    amount: int
+    description: str = ""
+    quantity: str = ""
+
+
+@dataclass(frozen=True)
+class ActualInvoice:
+    """A Stripe invoice. Amounts in minor units; `currency` in upper case; times in epoch seconds.
+
+    `credited` is by credit notes of ours, `credited_by_hand` by any others. `lines` is None
+    where they were not needed and so not read.
+    """
+
+    stripe_invoice_id: str
+    stripe_customer_id: str
+    status: InvoiceStatus
+    currency: str
+    total: int
+    created: int
+    metadata: Mapping[str, str]
+    collection_method: str = "charge_automatically"
+    auto_advance: bool = False
+    amount_due: int = 0
+    amount_paid: int = 0
+    amount_remaining: int = 0
+    credit_notes: int = 0
+    credited_by_hand: int = 0
+    attempt_count: int = 0
+    attempted: bool = False
+    due_date: int | None = None
+    days_until_due: int | None = None
+    number: str | None = None
+    finalized_at: int | None = None
+    next_payment_attempt: int | None = None
+    hosted_invoice_url: str | None = None
+    invoice_pdf: str | None = None
+    is_revised: bool = False
+    last_credit_number: int = 0
+    last_error: str | None = None
+    lines: tuple[ActualLine, ...] | None = None
+
+    @property
+    def invoice_id(self) -> str | None:
+        return self.metadata.get(documents.INVOICE_ID)
+
+    @property
+    def month_key(self) -> str | None:
+        return self.metadata.get(documents.MONTH)
+
+    @property
+    def revision(self) -> int | None:
+        text = self.metadata.get(documents.REVISION, "")
+        return int(text) if text.isdigit() and int(text) >= 1 else None
+
+    @property
+    def content_hash(self) -> str | None:
+        return self.metadata.get(documents.CONTENT_HASH)
+
+    @property
+    def customer_id(self) -> str | None:
+        return self.metadata.get(documents.CUSTOMER_ID)
+
+    def payer_differs(self, stripe_customer_id: str | None) -> bool:
+        """True where the accounts name a Stripe customer and it is another one."""
+        return stripe_customer_id is not None and stripe_customer_id != self.stripe_customer_id
+
+    @property
+    def lines_hash(self) -> str | None:
+        return self.metadata.get(documents.LINES_HASH)
+
+    @property
+    def is_draft(self) -> bool:
+        return self.status is InvoiceStatus.DRAFT
+
+    @property
+    def is_billed(self) -> bool:
+        """Finalized and standing: the customer was told to pay this."""
+        return self.status not in (InvoiceStatus.DRAFT, InvoiceStatus.VOID)
+
+    @property
+    def credited(self) -> int:
+        return self.credit_notes - self.credited_by_hand
+
+    @property
+    def net(self) -> int:
+        """What the customer was billed by it, by us: its total less our credit notes."""
+        return self.total - self.credited if self.is_billed else 0
+
+    @property
+    def creditable(self) -> int:
+        """The most that a further credit note may be."""
+        return max(0, self.total - self.credit_notes) if self.is_billed else 0
+
+
+def read_invoice(data: Mapping[str, Any]) -> ActualInvoice:
+    """One invoice object of Stripe's API."""
+    transitions = data.get("status_transitions") or {}
+    metadata = {str(k): str(v) for k, v in (data.get("metadata") or {}).items()}
+    pre, post = (
+        data.get("pre_payment_credit_notes_amount"),
+        data.get("post_payment_credit_notes_amount"),
+    )
+    return ActualInvoice(
+        stripe_invoice_id=data["id"],
+        stripe_customer_id=_id(data.get("customer")) or "",
+        status=InvoiceStatus(data["status"]),
+        currency=str(data["currency"]).upper(),
+        total=int(data["total"]),
+        created=int(data["created"]),
+        metadata=metadata,
+        collection_method=data.get("collection_method") or "charge_automatically",
+        auto_advance=bool(data.get("auto_advance")),
+        amount_due=int(data.get("amount_due") or 0),
+        amount_paid=int(data.get("amount_paid") or 0),
+        amount_remaining=int(data.get("amount_remaining") or 0),
+        credit_notes=int(pre or 0) + int(post or 0),
+        attempt_count=int(data.get("attempt_count") or 0),
+        attempted=bool(data.get("attempted")),
+        due_date=data.get("due_date"),
+        days_until_due=data.get("days_until_due"),
+        number=data.get("number"),
+        finalized_at=transitions.get("finalized_at"),
+        next_payment_attempt=data.get("next_payment_attempt"),
+        hosted_invoice_url=data.get("hosted_invoice_url"),
+        invoice_pdf=data.get("invoice_pdf"),
+        is_revised=bool(data.get("latest_revision")),
+        last_error=metadata.get(documents.PAYMENT_NOTE),
+    )
+
+
+def read_line(data: Mapping[str, Any]) -> ActualLine:
+    """One line object of Stripe's API."""
+    metadata = data.get("metadata") or {}
+    return ActualLine(
+        stripe_line_id=data["id"],
+        line_id=metadata.get(documents.LINE_ID),
+        amount=int(data["amount"]),
+        description=data.get("description") or "",
+        quantity=metadata.get(documents.LINE_QUANTITY, ""),
+    )
+
+
+def _id(value: Any) -> str | None:
+    # An expanded field holds the object instead of its id.
+    return value.get("id") if isinstance(value, Mapping) else value

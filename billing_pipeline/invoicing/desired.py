@@ -1,0 +1,224 @@
+"""What should be billed: the month's invoices of the warehouse, as Stripe will be told them.
+
+What belongs here: reading the tables `invoices`, `invoice_lines` and `stg_accounts__customers`,
+turning amounts into minor units, descriptions into what Stripe takes, and more lines than an
+invoice can hold into fewer. What does not: what Stripe holds (`actual.py`), and the difference
+between the two (`plan.py`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import unicodedata
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from billing_pipeline.invoicing.money import to_minor
+
+MOST_LINES = 250
+"""Items that one invoice holds in Stripe."""
+LONGEST_DESCRIPTION = 500
+DEFAULT_DAYS_UNTIL_DUE = 30
+ROLLED_UP = "rolled-up"
+
+
+class InconsistentInvoiceError(ValueError):
+    """An invoice's lines do not add up to its total: nothing of this month may be sent."""
+
+
+@dataclass(frozen=True)
+class DesiredLine:
+    """One line; `amount` in minor units, the period half-open in epoch seconds."""
+
+    line_id: str
+    kind: str
+    description: str
+    amount: int
+    quantity: str = ""
+    period_start: int | None = None
+    period_end: int | None = None
+
+    def canonical(self) -> list[Any]:
+        return [
+            self.line_id,
+            self.kind,
+            self.description,
+            self.amount,
+            self.period_start,
+            self.period_end,
+        ]
+
+
+@dataclass(frozen=True)
+class Payer:
+    """Who pays, as the accounts say."""
+
+    customer_id: str
+    name: str | None = None
+    email: str | None = None
+    country: str | None = None
+    stripe_customer_id: str | None = None
+    payment_method: str | None = None
+
+
+@dataclass(frozen=True)
+class DesiredInvoice:
+    """One invoice as it should be in Stripe; amounts in minor units of `currency` (upper case)."""
+
+    invoice_id: str
+    month_key: str
+    payer: Payer
+    currency: str
+    lines: tuple[DesiredLine, ...]
+    collection_method: str = "charge_automatically"
+    days_until_due: int | None = None
+    wallet_applied: int = 0
+    revision: int = 1
+
+    @property
+    def customer_id(self) -> str:
+        return self.payer.customer_id
+
+    @property
+    def total(self) -> int:
+        return sum(line.amount for line in self.lines)
+
+    @property
+    def content_hash(self) -> str:
+        """Over everything that the customer sees of the invoice's content."""
+        content = [self.invoice_id, self.currency, self.revision]
+        return short_hash([*content, [line.canonical() for line in self.lines]])
+
+
+def short_hash(content: Any) -> str:
+    """32 hex digits of the SHA-256 of the content as canonical JSON."""
+    text = json.dumps(content, separators=(",", ":"), ensure_ascii=True, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def clean_text(text: str, longest: int = LONGEST_DESCRIPTION) -> str:
+    """Text as it may be shown: control characters become spaces, and it is cut with an ellipsis."""
+    shown = "".join(
+        " " if unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") else char for char in text
+    )
+    return shown if len(shown) <= longest else shown[: longest - 1] + "…"
+
+
+def roll_up(lines: tuple[DesiredLine, ...], most: int = MOST_LINES) -> tuple[DesiredLine, ...]:
+    """At most `most` lines with the same total for each kind.
+
+    The rule: of the lines of the same kind (charges, taxes, ...) the smallest by absolute amount
+    are summed into one line, which says how many they are; the largest stay as they are, in
+    their order. The kind with the most lines gives way first. All of them stay in
+    `invoice_lines`, and the line's id is made of theirs, so that the same lines roll up alike.
+    """
+    while len(lines) > most:
+        by_kind: dict[str, list[DesiredLine]] = defaultdict(list)
+        for line in lines:
+            by_kind[line.kind].append(line)
+        crowded = max(by_kind.values(), key=len)
+        # One line is added for those taken away.
+        count = min(len(crowded), len(lines) - most + 1)
+        smallest = sorted(crowded, key=lambda line: (abs(line.amount), line.line_id))[:count]
+        merged = _merge(smallest)
+        gone = {line.line_id for line in smallest}
+        last = max(index for index, line in enumerate(lines) if line.line_id in gone)
+        lines = tuple(
+            merged if index == last else line
+            for index, line in enumerate(lines)
+            if index == last or line.line_id not in gone
+        )
+    return lines
+
+
+def _merge(lines: list[DesiredLine]) -> DesiredLine:
+    ids = sorted(line.line_id for line in lines)
+    starts = [line.period_start for line in lines if line.period_start is not None]
+    ends = [line.period_end for line in lines if line.period_end is not None]
+    return DesiredLine(
+        line_id=f"{ROLLED_UP}-{short_hash(ids)[:20]}",
+        kind=lines[0].kind,
+        description=f"{len(lines)} further small items ({lines[0].kind}), listed on request",
+        amount=sum(line.amount for line in lines),
+        period_start=min(starts, default=None),
+        period_end=max(ends, default=None),
+    )
+
+
+_INVOICES = """
+select i.invoice_id, i.customer_id, i.currency, i.total, i.wallet_applied,
+       i.collection_method, i.days_until_due,
+       c.name, c.email, c.country, c.stripe_customer_id, c.payment_method
+from invoices i left join stg_accounts__customers c using (customer_id)
+where i.billing_month = cast(? as date)
+order by i.invoice_id
+"""
+_LINES = """
+select invoice_id, line_id, kind, description, amount, quantity, period_start, period_end
+from invoice_lines where billing_month = cast(? as date)
+order by invoice_id, position, line_id
+"""
+
+
+def read_desired(warehouse: Path, month_key: str) -> tuple[DesiredInvoice, ...]:
+    """The month's desired invoices, by id. `month_key` is ``YYYY-MM-01``.
+
+    Opens the warehouse read-only and closes it before anything is sent. Raises
+    `InconsistentInvoiceError` where lines and total differ, `AmountError` where Stripe cannot
+    express an amount.
+    """
+    with duckdb.connect(str(warehouse), read_only=True) as connection:
+        connection.execute("set TimeZone = 'UTC'")
+        invoices = connection.execute(_INVOICES, [month_key]).fetchall()
+        rows = connection.execute(_LINES, [month_key]).fetchall()
+    lines: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
+    for invoice_id, *line in rows:
+        lines[invoice_id].append(tuple(line))
+    return tuple(_invoice(row, lines[row[0]], month_key) for row in invoices)
+
+
+def _invoice(row: tuple[Any, ...], lines: list[tuple[Any, ...]], month_key: str) -> DesiredInvoice:
+    invoice_id, customer_id, currency, total, wallet, method, days, *payer = row
+    name, email, country, stripe_customer_id, payment_method = payer
+    if method == "send_invoice" and days is None:
+        days = DEFAULT_DAYS_UNTIL_DUE
+    invoice = DesiredInvoice(
+        invoice_id=invoice_id,
+        month_key=month_key,
+        payer=Payer(customer_id, name, email, country, stripe_customer_id, payment_method),
+        currency=currency.upper(),
+        lines=tuple(_line(line, currency) for line in lines),
+        collection_method=method or "charge_automatically",
+        days_until_due=int(days) if method == "send_invoice" else None,
+        wallet_applied=to_minor(Decimal(wallet or 0), currency),
+    )
+    if invoice.total != to_minor(Decimal(total), currency):
+        raise InconsistentInvoiceError(
+            f"invoice {invoice_id} of customer {customer_id}: the lines add up to "
+            f"{invoice.total} and the total is {total} {currency}"
+        )
+    return replace(invoice, lines=roll_up(invoice.lines))
+
+
+def _line(row: tuple[Any, ...], currency: str) -> DesiredLine:
+    line_id, kind, description, amount, quantity, start, end = row
+    return DesiredLine(
+        line_id=line_id,
+        kind=kind,
+        description=clean_text(description or kind),
+        amount=to_minor(Decimal(amount), currency),
+        quantity="" if quantity is None else format(Decimal(quantity).normalize(), "f"),
+        period_start=_epoch(start),
+        period_end=_epoch(end),
+    )
+
+
+def _epoch(value: datetime | None) -> int | None:
+    return None if value is None else int(value.timestamp())

@@ -1,0 +1,139 @@
+"""From our invoices to the parameters of Stripe's requests, and the names of our metadata.
+
+What belongs here: the shape of each request body and the idempotency keys. What does not:
+sending them (`apply.py`) or deciding which (`plan.py`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from billing_pipeline.invoicing.desired import DesiredInvoice, DesiredLine, clean_text, short_hash
+
+INVOICE_ID = "billing_invoice_id"
+MONTH = "billing_month"
+REVISION = "billing_revision"
+CONTENT_HASH = "billing_content_hash"
+LINES_HASH = "billing_lines_hash"
+"""Set by the very call that adds the lines: a draft has either all of them and this, or none."""
+LINE_ID = "billing_line_id"
+LINE_QUANTITY = "billing_quantity"
+CUSTOMER_ID = "billing_customer_id"
+CREDIT_NUMBER = "billing_credit_number"
+PAYMENT_METHOD = "billing_payment_method"
+PAYMENT_NOTE = "billing_payment_note"
+WALLET_TRANSACTION = "billing_wallet_transaction"
+TOP_UP = "billing_top_up"
+
+Params = dict[str, Any]
+
+_PLAIN = re.compile(r"[A-Za-z0-9_.@+-]{1,120}")
+
+
+def idempotency_key(subject: str, revision: int | str, step: str, epoch: int) -> str:
+    """``{invoice id}:{revision}:{step}:{epoch}``.
+
+    Never made of the payload: when two attempts of one step differ, Stripe must notice (and we
+    look what is there), not act twice. The revision in it keeps a supplementary invoice from
+    getting the original's answer.
+    """
+    if not _PLAIN.fullmatch(subject):
+        # Customers' ids are the operator's and may be anything; a header may not.
+        subject = f"x{short_hash(subject)}"
+    return f"{subject}:{revision}:{step}:{epoch}"
+
+
+def customer_params(invoice: DesiredInvoice, *, with_payment_method: bool) -> Params:
+    """A new customer in Stripe, found again by the metadata."""
+    payer = invoice.payer
+    params: Params = {"metadata": {CUSTOMER_ID: payer.customer_id}}
+    if payer.name:
+        params["name"] = clean_text(payer.name, 256)
+    if payer.email:
+        params["email"] = payer.email
+    if payer.country:
+        params["address"] = {"country": payer.country}
+    if with_payment_method and payer.payment_method:
+        params["payment_method"] = payer.payment_method
+        params["invoice_settings"] = {"default_payment_method": payer.payment_method}
+    return params
+
+
+def invoice_metadata(invoice: DesiredInvoice) -> dict[str, str]:
+    return {
+        INVOICE_ID: invoice.invoice_id,
+        # Not needed to find the invoice; says whose it was when the account is gone from our data.
+        CUSTOMER_ID: clean_text(invoice.customer_id),
+        MONTH: invoice.month_key,
+        REVISION: str(invoice.revision),
+        CONTENT_HASH: invoice.content_hash,
+    }
+
+
+def create_params(invoice: DesiredInvoice, stripe_customer_id: str) -> Params:
+    """An empty draft that does nothing by itself."""
+    return {
+        "customer": stripe_customer_id,
+        "currency": invoice.currency.lower(),
+        "auto_advance": False,
+        "pending_invoice_items_behavior": "exclude",
+        "metadata": invoice_metadata(invoice),
+        **collection_params(invoice),
+    }
+
+
+def collection_params(invoice: DesiredInvoice) -> Params:
+    params: Params = {"collection_method": invoice.collection_method}
+    if invoice.collection_method == "send_invoice":
+        params["days_until_due"] = invoice.days_until_due
+    return params
+
+
+def lines_params(invoice: DesiredInvoice) -> Params:
+    """All lines, and in the same call the mark that they are there."""
+    return {
+        "lines": [_line(line) for line in invoice.lines],
+        "invoice_metadata": {**invoice_metadata(invoice), LINES_HASH: invoice.content_hash},
+    }
+
+
+def _line(line: DesiredLine) -> Params:
+    metadata = {LINE_ID: line.line_id}
+    if line.quantity:
+        metadata[LINE_QUANTITY] = line.quantity[:500]
+    params: Params = {
+        "amount": line.amount,
+        "description": line.description,
+        # Discounts are lines of ours; nothing that hangs on the customer in Stripe may add more.
+        "discountable": False,
+        "metadata": metadata,
+    }
+    if line.period_start is not None and line.period_end is not None:
+        # Ours is half-open, Stripe's includes its last second.
+        end = max(line.period_start, line.period_end - 1)
+        params["period"] = {"start": line.period_start, "end": end}
+    return params
+
+
+def finalize_params(invoice: DesiredInvoice) -> Params:
+    """What is charged automatically is paid by a call of ours (so that dunning counts the tries);
+    what is sent is left to Stripe, which sends it and its reminders."""
+    return {"auto_advance": invoice.collection_method == "send_invoice"}
+
+
+def credit_params(
+    stripe_invoice_id: str, amount: int, amount_remaining: int, metadata: Mapping[str, str]
+) -> Params:
+    """A credit note: first off what is still due, the rest to the customer's balance."""
+    params: Params = {
+        "invoice": stripe_invoice_id,
+        "amount": amount,
+        "reason": "order_change",
+        "metadata": dict(metadata),
+    }
+    to_balance = amount - min(amount, max(0, amount_remaining))
+    if to_balance:
+        params["credit_amount"] = to_balance
+    return params

@@ -1,0 +1,127 @@
+"""The journal: every request that changes Stripe, the intent before and the answer after.
+
+What belongs here: writing and reading that record. What does not: deciding by it: it is the
+audit log that finance reads and a second witness in recovery, never the only one. It holds no
+key, no card and no body, only who asked for what, when, and what Stripe called it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+_SCHEMA = """
+create table if not exists requests (
+    entry integer primary key,
+    run_id text not null, actor text not null, plan_hash text not null,
+    customer_id text not null, invoice_id text not null,
+    method text not null, path text not null, idempotency_key text not null,
+    asked_at real not null
+) strict;
+create table if not exists answers (
+    entry integer primary key references requests (entry),
+    outcome text not null, status integer, request_id text, object_id text, message text,
+    is_replayed integer not null, answered_at real not null
+) strict;
+create trigger if not exists requests_stay before update on requests
+begin select raise(abort, 'the journal is append-only'); end;
+create trigger if not exists requests_kept before delete on requests
+begin select raise(abort, 'the journal is append-only'); end;
+create trigger if not exists answers_stay before update on answers
+begin select raise(abort, 'the journal is append-only'); end;
+create trigger if not exists answers_kept before delete on answers
+begin select raise(abort, 'the journal is append-only'); end;
+"""
+
+
+@dataclass(frozen=True)
+class Author:
+    """On whose behalf requests are sent; `actor` is as claimed, nobody has proved it."""
+
+    run_id: str
+    actor: str = "unattended"
+    plan_hash: str = ""
+
+
+class Journal:
+    """Append-only. `synchronous` full: an intent is on the disk before its request is sent."""
+
+    def __init__(self, path: Path | str, *, synchronous: str = "full") -> None:
+        if synchronous not in ("full", "normal", "off"):
+            raise ValueError(f"synchronous is full, normal or off, not {synchronous!r}")
+        if isinstance(path, Path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        self._db = sqlite3.connect(path, timeout=30, isolation_level=None)
+        self._db.execute("pragma journal_mode = wal")
+        self._db.execute(f"pragma synchronous = {synchronous}")
+        self._db.executescript(_SCHEMA)
+
+    def close(self) -> None:
+        self._db.close()
+
+    def intend(
+        self,
+        author: Author,
+        *,
+        customer_id: str,
+        invoice_id: str,
+        method: str,
+        path: str,
+        key: str,
+        now: float,
+    ) -> int:
+        """Write down what is about to be sent; gives the entry's number."""
+        cursor = self._db.execute(
+            "insert into requests (run_id, actor, plan_hash, customer_id, invoice_id, method, "
+            "path, idempotency_key, asked_at) values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                author.run_id,
+                author.actor,
+                author.plan_hash,
+                customer_id,
+                invoice_id,
+                method,
+                path,
+                key,
+                now,
+            ],
+        )
+        assert cursor.lastrowid is not None
+        return cursor.lastrowid
+
+    def answer(
+        self,
+        entry: int,
+        outcome: str,
+        *,
+        now: float,
+        status: int | None = None,
+        request_id: str | None = None,
+        object_id: str | None = None,
+        message: str | None = None,
+        replayed: bool = False,
+    ) -> None:
+        """Write down what came back: `outcome` is ``done`` or the kind of failure."""
+        self._db.execute(
+            "insert into answers values (?, ?, ?, ?, ?, ?, ?, ?)",
+            [entry, outcome, status, request_id, object_id, message, int(replayed), now],
+        )
+
+    def entries(self, *, run_id: str | None = None) -> Iterator[dict[str, Any]]:
+        """All entries in order, each with its answer or with nulls where none came."""
+        cursor = self._db.execute(
+            "select r.*, a.outcome, a.status, a.request_id, a.object_id, a.message, "
+            "a.is_replayed, a.answered_at from requests r left join answers a using (entry) "
+            "where ?1 is null or r.run_id = ?1 order by entry",
+            [run_id],
+        )
+        names = [column[0] for column in cursor.description]
+        for row in cursor:
+            yield dict(zip(names, row, strict=True))
+
+    def unanswered(self) -> list[dict[str, Any]]:
+        """Requests whose fate the journal does not know: a process ended in between."""
+        return [entry for entry in self.entries() if entry["outcome"] is None]

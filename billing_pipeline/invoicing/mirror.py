@@ -1,0 +1,236 @@
+"""A cache of what Stripe holds, and of how far it has been read. In ``records/``, rebuildable.
+
+What belongs here: remembered invoices and customers, the instants up to which Stripe's lists and
+events were read. What does not: any decision. Nothing is billed or not billed because of what
+stands here: it only tells which parts of Stripe's lists have to be read again.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from billing_pipeline.invoicing import documents
+
+_SCHEMA = """
+create table if not exists state (name text primary key, value integer not null) strict;
+create table if not exists invoices (
+    stripe_invoice_id text primary key, billing_month text not null, created integer not null,
+    body text not null, extra text not null default '{}'
+) strict;
+create index if not exists invoices_of_month on invoices (billing_month, created);
+create table if not exists customers (
+    stripe_customer_id text primary key, customer_id text not null, created integer not null,
+    payment_method text
+) strict;
+create index if not exists customers_by_ours on customers (customer_id, created);
+create table if not exists events (event_id text primary key, created integer not null) strict;
+"""
+
+# What `actual.read_invoice` reads: the rest of Stripe's answer is not worth keeping.
+_KEPT = [
+    "id",
+    "customer",
+    "status",
+    "currency",
+    "total",
+    "created",
+    "metadata",
+    "collection_method",
+    "auto_advance",
+    "amount_due",
+    "amount_paid",
+    "amount_remaining",
+    "pre_payment_credit_notes_amount",
+    "post_payment_credit_notes_amount",
+    "attempt_count",
+    "attempted",
+    "due_date",
+    "days_until_due",
+    "number",
+    "status_transitions",
+    "next_payment_attempt",
+    "hosted_invoice_url",
+    "invoice_pdf",
+    "latest_revision",
+    "starting_balance",
+    "ending_balance",
+]
+
+
+@dataclass(frozen=True)
+class Window:
+    """A stretch of creation times, both ends included; `last` None: without end."""
+
+    first: int
+    last: int | None = None
+
+    def as_filter(self) -> dict[str, int]:
+        """Stripe's `created` parameter."""
+        return {"gte": self.first} | ({} if self.last is None else {"lte": self.last})
+
+
+@dataclass(frozen=True)
+class MirroredCustomer:
+    """A Stripe customer of ours; `payment_method` is the one that we have set."""
+
+    stripe_customer_id: str
+    customer_id: str
+    created: int
+    payment_method: str | None
+
+
+class Mirror:
+    """One SQLite file for all months of one Stripe account; safe for several processes."""
+
+    def __init__(self, path: Path | str) -> None:
+        if isinstance(path, Path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        self._db = sqlite3.connect(path, timeout=30, isolation_level=None)
+        # A lost last write costs a longer listing, nothing else: no need to wait for the disk.
+        self._db.execute("pragma journal_mode = wal")
+        self._db.execute("pragma synchronous = normal")
+        self._db.executescript(_SCHEMA)
+
+    def close(self) -> None:
+        self._db.close()
+
+    # How far Stripe has been read.
+    def get(self, name: str) -> int | None:
+        row = self._db.execute("select value from state where name = ?", [name]).fetchone()
+        return None if row is None else int(row[0])
+
+    def put(self, name: str, value: int) -> None:
+        self._db.execute("insert or replace into state values (?, ?)", [name, value])
+
+    def advance(self, name: str, value: int) -> None:
+        """Move a cursor forward; it never goes back."""
+        self._db.execute(
+            "insert into state values (?, ?) on conflict (name) "
+            "do update set value = max(value, excluded.value)",
+            [name, value],
+        )
+
+    # Invoices.
+    def created_times(self, month_key: str) -> list[int]:
+        rows = self._db.execute(
+            "select created from invoices where billing_month = ? order by created", [month_key]
+        )
+        return [int(row[0]) for row in rows]
+
+    def invoices(self, month_key: str) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+        """The month's invoices: Stripe's object (in part) and what we found out about it."""
+        rows = self._db.execute(
+            "select body, extra from invoices where billing_month = ? "
+            "order by created, stripe_invoice_id",
+            [month_key],
+        )
+        return [(json.loads(body), json.loads(extra)) for body, extra in rows]
+
+    def month_of(self, stripe_invoice_id: str) -> str | None:
+        row = self._db.execute(
+            "select billing_month from invoices where stripe_invoice_id = ?", [stripe_invoice_id]
+        ).fetchone()
+        return None if row is None else str(row[0])
+
+    def store(self, invoices: Iterable[Mapping[str, Any]]) -> None:
+        """Remember invoices; those that are not ours are passed over."""
+        rows = [
+            (
+                data["id"],
+                data["metadata"][documents.MONTH],
+                data["created"],
+                json.dumps({name: data[name] for name in _KEPT if name in data}),
+            )
+            for data in invoices
+            if (data.get("metadata") or {}).get(documents.MONTH)
+        ]
+        with self._transaction():
+            self._db.executemany(
+                "insert into invoices (stripe_invoice_id, billing_month, created, body) "
+                "values (?, ?, ?, ?) on conflict (stripe_invoice_id) do update set "
+                "billing_month = excluded.billing_month, body = excluded.body",
+                rows,
+            )
+
+    def note(self, stripe_invoice_id: str, extra: Mapping[str, Any]) -> None:
+        """Keep what we found out about an invoice beside it."""
+        self._db.execute(
+            "update invoices set extra = json_patch(extra, ?) where stripe_invoice_id = ?",
+            [json.dumps(dict(extra)), stripe_invoice_id],
+        )
+
+    def forget(self, stripe_invoice_ids: Iterable[str]) -> None:
+        self._db.executemany(
+            "delete from invoices where stripe_invoice_id = ?", [[i] for i in stripe_invoice_ids]
+        )
+
+    def keep_only(self, month_key: str, window: Window, seen: set[str]) -> None:
+        """Drop the month's invoices in a window that Stripe no longer lists: deleted drafts.
+
+        Only of that month, which the caller has locked: another month's run may be creating
+        invoices in this very window.
+        """
+        last = window.last if window.last is not None else 2**62
+        rows = self._db.execute(
+            "select stripe_invoice_id from invoices "
+            "where billing_month = ? and created between ? and ?",
+            [month_key, window.first, last],
+        ).fetchall()
+        self.forget(row[0] for row in rows if row[0] not in seen)
+
+    # Customers.
+    def customer(self, customer_id: str) -> MirroredCustomer | None:
+        """The oldest Stripe customer with that id of ours: there should be one."""
+        row = self._db.execute(
+            "select stripe_customer_id, customer_id, created, payment_method from customers "
+            "where customer_id = ? order by created, stripe_customer_id limit 1",
+            [customer_id],
+        ).fetchone()
+        return None if row is None else MirroredCustomer(*row)
+
+    def store_customers(self, customers: Iterable[Mapping[str, Any]]) -> None:
+        rows = [
+            (
+                data["id"],
+                data["metadata"][documents.CUSTOMER_ID],
+                data["created"],
+                data["metadata"].get(documents.PAYMENT_METHOD),
+            )
+            for data in customers
+            if (data.get("metadata") or {}).get(documents.CUSTOMER_ID) and not data.get("deleted")
+        ]
+        with self._transaction():
+            self._db.executemany("insert or replace into customers values (?, ?, ?, ?)", rows)
+
+    def forget_customer(self, stripe_customer_id: str) -> None:
+        self._db.execute("delete from customers where stripe_customer_id = ?", [stripe_customer_id])
+
+    # Events.
+    def new_events(self, events: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """Those not seen before; none is remembered by asking."""
+        known = {row[0] for row in self._db.execute("select event_id from events")}
+        return [event for event in events if event["id"] not in known]
+
+    def remember_events(self, events: Iterable[Mapping[str, Any]], forget_before: int) -> None:
+        with self._transaction():
+            self._db.executemany(
+                "insert or ignore into events values (?, ?)",
+                [(event["id"], event["created"]) for event in events],
+            )
+            self._db.execute("delete from events where created < ?", [forget_before])
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("begin immediate")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("rollback")
+            raise
+        self._db.execute("commit")

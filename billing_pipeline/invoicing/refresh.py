@@ -1,0 +1,192 @@
+"""Refresh: what Stripe holds for a month, read by listing.
+
+What belongs here: which parts of Stripe's lists to read, and reading them. What does not:
+search (it lags by up to an hour: nothing is ever decided by it), and comparing (`plan.py`).
+
+The work does not grow with history. With the mirror, two things are listed: all that was created
+since the last listing (with an overlap), and the stretches in which this month's invoices were
+created. Without it, everything from the month's start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from billing_pipeline.invoicing import documents
+from billing_pipeline.invoicing.actual import ActualInvoice, ActualLine, read_invoice, read_line
+from billing_pipeline.invoicing.mirror import Mirror, Window
+from billing_pipeline.stripe_api.client import StripeGateway
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+OVERLAP = 3600
+"""Seconds that are read again before the cursor: clocks differ, and commits take their time."""
+MONTH_SLACK = 86_400
+"""Invoices of a month are made after its start; a day of grace for clocks and time zones."""
+GAP = 86_400
+"""Creation times further apart than this are listed as two stretches."""
+
+CURSOR = "invoices_listed_until"
+COVERED_FROM = "invoices_listed_from"
+
+
+@dataclass(frozen=True)
+class Holdings:
+    """What Stripe holds for one month; `requests` is what it took to find out."""
+
+    month_key: str
+    invoices: tuple[ActualInvoice, ...]
+    requests: int
+
+
+async def refresh(
+    gateway: StripeGateway,
+    mirror: Mirror,
+    *,
+    month_key: str,
+    month_start: int,
+    desired_totals: Mapping[str, int] | None = None,
+) -> Holdings:
+    """Read the month's invoices. `month_start` is the month's first instant, in epoch seconds.
+
+    With `desired_totals` (invoice id to minor units) the lines are read as well, of drafts and
+    where what was billed differs: all that `plan` needs.
+    """
+    before = gateway.requests_sent
+    await list_month(gateway, mirror, month_key, month_start)
+    invoices = await _with_credit_notes(gateway, mirror, mirrored(mirror, month_key))
+    if desired_totals is not None:
+        invoices = await _with_lines(gateway, invoices, desired_totals)
+    return Holdings(month_key, tuple(invoices), gateway.requests_sent - before)
+
+
+def mirrored(mirror: Mirror, month_key: str) -> list[ActualInvoice]:
+    """The month as it was last read."""
+    return [
+        replace(
+            read_invoice(body),
+            credited_by_hand=extra.get("credited_by_hand", 0),
+            last_credit_number=extra.get("last_credit_number", 0),
+            last_error=(body.get("metadata") or {}).get(documents.PAYMENT_NOTE)
+            or extra.get("last_error"),
+        )
+        for body, extra in mirror.invoices(month_key)
+    ]
+
+
+async def list_month(
+    gateway: StripeGateway, mirror: Mirror, month_key: str, month_start: int
+) -> None:
+    """Bring the mirror up to date for one month."""
+    earliest = month_start - MONTH_SLACK
+    windows = _windows(mirror, month_key, earliest)
+    for window in windows:
+        found = [
+            invoice
+            async for invoice in gateway.list("/v1/invoices", {"created": window.as_filter()})
+        ]
+        mirror.store(found)
+        mirror.keep_only(month_key, window, {invoice["id"] for invoice in found})
+        if window.last is None:
+            newest = max((int(invoice["created"]) for invoice in found), default=window.first)
+            mirror.advance(CURSOR, newest)
+    covered = mirror.get(COVERED_FROM)
+    mirror.put(COVERED_FROM, earliest if covered is None else min(covered, earliest))
+
+
+def _windows(mirror: Mirror, month_key: str, earliest: int) -> list[Window]:
+    """What to list, the open-ended window first."""
+    cursor, covered_from = mirror.get(CURSOR), mirror.get(COVERED_FROM)
+    if cursor is None or covered_from is None:
+        return [Window(earliest)]
+    since = cursor - OVERLAP
+    windows = [Window(since)]
+    if earliest < covered_from:
+        windows.append(Window(earliest, covered_from))
+    for first, last in _stretches(mirror.created_times(month_key)):
+        if first < since:
+            windows.append(Window(first, min(last, since)))
+    return windows
+
+
+def _stretches(times: Sequence[int]) -> list[tuple[int, int]]:
+    """Sorted times as stretches without a gap longer than `GAP`."""
+    stretches: list[tuple[int, int]] = []
+    for time in times:
+        if stretches and time - stretches[-1][1] <= GAP:
+            stretches[-1] = (stretches[-1][0], time)
+        else:
+            stretches.append((time, time))
+    return stretches
+
+
+async def _with_credit_notes(
+    gateway: StripeGateway, mirror: Mirror, invoices: Sequence[ActualInvoice]
+) -> list[ActualInvoice]:
+    """Tell our credit notes from those made by hand; asks only about invoices that have any."""
+
+    async def read(invoice: ActualInvoice) -> ActualInvoice:
+        if not invoice.credit_notes and not invoice.last_credit_number:
+            return invoice
+        ours, number = 0, 0
+        async for note in gateway.list("/v1/credit_notes", {"invoice": invoice.stripe_invoice_id}):
+            metadata = note.get("metadata") or {}
+            if metadata.get(documents.INVOICE_ID) != invoice.invoice_id:
+                continue
+            if note["status"] != "void":
+                ours += int(note["total"])
+            # Also of void ones: a number is never used twice.
+            text = metadata.get(documents.CREDIT_NUMBER, "")
+            number = max(number, int(text) if text.isdigit() else 0)
+        found = {
+            "credited_by_hand": invoice.credit_notes - ours,
+            "last_credit_number": number,
+        }
+        mirror.note(invoice.stripe_invoice_id, found)
+        return replace(invoice, **found)
+
+    return await each(invoices, read)
+
+
+async def _with_lines(
+    gateway: StripeGateway, invoices: Sequence[ActualInvoice], desired: Mapping[str, int]
+) -> list[ActualInvoice]:
+    billed: dict[str | None, int] = {}
+    for invoice in invoices:
+        billed[invoice.invoice_id] = billed.get(invoice.invoice_id, 0) + invoice.net
+
+    async def read(invoice: ActualInvoice) -> ActualInvoice:
+        differs = billed[invoice.invoice_id] != desired.get(invoice.invoice_id or "", 0)
+        if invoice.is_draft or (invoice.is_billed and differs):
+            lines = await read_lines(gateway, invoice.stripe_invoice_id)
+            return replace(invoice, lines=lines)
+        return invoice
+
+    return await each(invoices, read)
+
+
+async def read_lines(gateway: StripeGateway, stripe_invoice_id: str) -> tuple[ActualLine, ...]:
+    """All lines of an invoice, also beyond those that come with it."""
+    path = f"/v1/invoices/{stripe_invoice_id}/lines"
+    return tuple([read_line(line) async for line in gateway.list(path)])
+
+
+async def each(items: Iterable[T], work: Callable[[T], Awaitable[R]], at_once: int = 16) -> list[R]:
+    """`work` on every item, at most `at_once` at a time; results in the items' order."""
+    gate = asyncio.Semaphore(at_once)
+
+    async def one(item: T) -> R:
+        async with gate:
+            return await work(item)
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(one(item)) for item in items]
+    return [task.result() for task in tasks]
+
+
+def only_ours(objects: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    return [item for item in objects if (item.get("metadata") or {}).get(documents.INVOICE_ID)]

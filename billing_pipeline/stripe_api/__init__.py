@@ -1,0 +1,1 @@
+"""Stripe: the client, its limits and retries, and the embedded sandbox. Nothing else imports it."""

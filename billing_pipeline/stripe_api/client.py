@@ -1,0 +1,257 @@
+"""The gateway: the only module that imports Stripe's SDK.
+
+What belongs here: building the client, sending one request with pacing and retries, turning
+answers into plain dicts and errors into `StripeFailure`. What does not: which requests to send
+(`billing_pipeline.invoicing`), and the sandbox that answers them offline (`sandbox/`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import aiohttp
+import stripe
+
+from billing_pipeline.stripe_api.errors import FailureKind, StripeFailure
+from billing_pipeline.stripe_api.rate_limit import RateLimiter, RateLimits
+from billing_pipeline.stripe_api.retries import RetryPolicy
+from billing_pipeline.stripe_api.timing import Clock, SystemClock
+
+Json = dict[str, Any]
+T = TypeVar("T")
+
+SANDBOX_KEY = "sk_test_sandbox"
+"""What the sandbox is spoken to with: it is no secret and opens nothing."""
+
+STRIPE_API = "https://api.stripe.com"
+
+# Telemetry would write a file into the home directory and tell Stripe how fast we are.
+stripe.enable_telemetry = False
+# The SDK's debug log prints bodies; ours says what was sent, without them.
+logging.getLogger("stripe").setLevel(logging.WARNING)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One good answer. `replayed`: Stripe gave the kept answer of an earlier identical request."""
+
+    body: Json
+    request_id: str | None
+    replayed: bool
+
+
+@dataclass(frozen=True)
+class GatewayConfig:
+    """How to reach Stripe. The key is kept out of ``repr``."""
+
+    api_key: str = field(repr=False)
+    api_base: str = STRIPE_API
+    limits: RateLimits = field(default_factory=RateLimits)
+    retries: RetryPolicy = field(default_factory=RetryPolicy)
+    workers: int = 16
+    timeout: float = 80.0
+
+    @property
+    def is_live(self) -> bool:
+        return self.api_key.startswith(("sk_live_", "rk_live_"))
+
+
+class StripeGateway:
+    """Sends requests to Stripe, or to what stands in for it.
+
+    `http_client` replaces the network (an SDK ``HTTPClient``, for tests); `clock` and `rng`
+    decide waiting and jitter. An instance may be used from several event loops one after the
+    other: the connections belong to the loop that runs, `aclose` ends them.
+    """
+
+    def __init__(
+        self,
+        config: GatewayConfig,
+        *,
+        http_client: stripe.HTTPClient | None = None,
+        clock: Clock | None = None,
+        rng: random.Random | None = None,
+    ) -> None:
+        self.config = config
+        self.clock: Clock = clock or SystemClock()
+        self.requests_sent = 0
+        self._rng = rng or random.Random()
+        self._http_client = http_client
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._client: stripe.StripeClient | None = None
+        self._transport: stripe.HTTPClient | None = None
+        self._limiter = RateLimiter(config.limits, self.clock)
+
+    def __repr__(self) -> str:
+        return f"StripeGateway({self.config.api_base})"
+
+    async def get(self, path: str, params: Mapping[str, Any] | None = None) -> Json:
+        """Read one object or one page."""
+        return (await self._send("get", path, params or {}, None)).body
+
+    async def post(self, path: str, params: Mapping[str, Any], *, key: str) -> Answer:
+        """Change something. `key` is the idempotency key: the same key never acts twice."""
+        if not key:
+            raise ValueError("a request that changes something needs an idempotency key")
+        return await self._send("post", path, params, key)
+
+    async def delete(self, path: str) -> Answer:
+        """Delete an object. Needs no key: a second deletion finds nothing (`NOT_FOUND`)."""
+        return await self._send("delete", path, {}, None)
+
+    async def list(self, path: str, params: Mapping[str, Any] | None = None) -> AsyncIterator[Json]:
+        """Every object of a list, newest first as Stripe has it, page by page of 100."""
+        query: Json = {"limit": 100, **(params or {})}
+        while True:
+            page = await self.get(path, query)
+            data: list[Json] = page["data"]
+            for item in data:
+                yield item
+            if not page.get("has_more") or not data:
+                return
+            query = {**query, "starting_after": data[-1]["id"]}
+
+    async def aclose(self) -> None:
+        """End the connections of the running loop. An injected http client is left alone."""
+        transport, self._transport, self._client, self._loop = self._transport, None, None, None
+        if transport is not None:
+            await transport.close_async()  # type: ignore[no-untyped-call]
+
+    async def _send(
+        self, method: str, path: str, params: Mapping[str, Any], key: str | None
+    ) -> Answer:
+        attempt = 0
+        while True:
+            attempt += 1
+            await self._limiter.wait(method, path)
+            try:
+                return await self._once(method, path, params, key)
+            except StripeFailure as failure:
+                delay = self.config.retries.delay(failure, attempt, self._rng.random())
+                if delay is None:
+                    raise
+                if failure.kind is FailureKind.RATE_LIMITED and failure.code != "lock_timeout":
+                    self._limiter.hold_back(delay)
+            await self.clock.sleep(delay)
+
+    async def _once(
+        self, method: str, path: str, params: Mapping[str, Any], key: str | None
+    ) -> Answer:
+        client = self._client_of_this_loop()
+        options = {} if key is None else {"idempotency_key": key}
+        self.requests_sent += 1
+        try:
+            response = await client.raw_request_async(method, path, **params, **options)
+        except stripe.StripeError as error:
+            raise self._failure(error) from None
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            # The SDK wraps what goes wrong before the headers, not while the body is read.
+            message = f"the connection to Stripe broke: {type(error).__name__}"
+            raise StripeFailure(FailureKind.CONNECTION, message) from None
+        headers = _lower(response.headers)
+        return Answer(
+            body=response.data,
+            request_id=headers.get("request-id"),
+            replayed=headers.get("idempotent-replayed") == "true",
+        )
+
+    def _client_of_this_loop(self) -> stripe.StripeClient:
+        loop = asyncio.get_running_loop()
+        if self._client is None or self._loop is not loop:
+            transport = self._http_client
+            if transport is None:
+                # Sized to the workers: with fewer connections than workers each request would
+                # wait for another's, or connect anew.
+                connector = aiohttp.TCPConnector(limit=self.config.workers)
+                transport = stripe.AIOHTTPClient(timeout=self.config.timeout, connector=connector)
+                self._transport = transport
+            self._client = stripe.StripeClient(
+                self.config.api_key,
+                base_addresses={"api": self.config.api_base},
+                http_client=transport,
+                max_network_retries=0,
+            )
+            self._loop = loop
+        return self._client
+
+    def _failure(self, error: stripe.StripeError) -> StripeFailure:
+        headers = _lower(error.headers or {})
+        message = str(error.user_message or type(error).__name__)
+        body = error.json_body if isinstance(error.json_body, dict) else {}
+        details = body.get("error") if isinstance(body.get("error"), dict) else {}
+        assert isinstance(details, dict)
+        return StripeFailure(
+            _kind(error, details),
+            # A proxy's error page may be long, and Stripe quotes a wrong key.
+            self._without_key(message)[:500],
+            status=error.http_status,
+            code=details.get("decline_code") or details.get("code") or error.code,
+            param=details.get("param"),
+            request_id=headers.get("request-id"),
+            should_retry=_flag(headers.get("stripe-should-retry")),
+            retry_after=_seconds(headers.get("retry-after")),
+            replayed=headers.get("idempotent-replayed") == "true",
+        )
+
+    def _without_key(self, text: str) -> str:
+        key = self.config.api_key
+        return text.replace(key, f"{key[:8]}…")
+
+
+def _kind(error: stripe.StripeError, details: Mapping[str, Any]) -> FailureKind:
+    if isinstance(error, stripe.APIConnectionError):
+        return FailureKind.CONNECTION
+    if isinstance(error, stripe.IdempotencyError) or details.get("type") == "idempotency_error":
+        # "in use" is a conflict that passes: the first request is still running.
+        in_use = error.http_status == 409 or details.get("code") == "idempotency_key_in_use"
+        return FailureKind.CONFLICT if in_use else FailureKind.IDEMPOTENCY
+    if isinstance(error, stripe.RateLimitError):
+        return FailureKind.RATE_LIMITED
+    status = error.http_status or 0
+    by_status = {
+        401: FailureKind.CREDENTIALS,
+        402: FailureKind.CARD,
+        403: FailureKind.CREDENTIALS,
+        404: FailureKind.NOT_FOUND,
+        409: FailureKind.CONFLICT,
+        429: FailureKind.RATE_LIMITED,
+    }
+    if status in by_status:
+        return by_status[status]
+    # An answer that is no JSON comes from something between us and Stripe, whatever its status:
+    # nobody knows whether Stripe acted.
+    if status >= 500 or isinstance(error, stripe.APIError):
+        return FailureKind.SERVER
+    if details.get("code") == "resource_missing" and details.get("param") == "id":
+        return FailureKind.NOT_FOUND
+    return FailureKind.REFUSED
+
+
+def _lower(headers: Mapping[str, str]) -> dict[str, str]:
+    return {str(name).lower(): str(value) for name, value in headers.items()}
+
+
+def _flag(text: str | None) -> bool | None:
+    return {"true": True, "false": False}.get(text or "")
+
+
+def _seconds(text: str | None) -> float | None:
+    # HTTP also allows a date; Stripe sends seconds, and anything else is no advice.
+    return float(text) if text is not None and text.isdigit() else None
+
+
+def run_closing(gateway: StripeGateway, work: Callable[[], Awaitable[T]]) -> T:
+    """Run `work` in an event loop of its own and end the gateway's connections with it."""
+
+    async def main() -> T:
+        try:
+            return await work()
+        finally:
+            await gateway.aclose()
+
+    return asyncio.run(main())

@@ -1,0 +1,85 @@
+"""What can go wrong with a request to Stripe, as one exception that says what to do next.
+
+What belongs here: the kinds of failure that our code treats differently, and the text a person
+needs: the customer, the request id, what Stripe said. What does not: the SDK's own exceptions
+(`client.py` turns them into this one), and any decision to retry (`retries.py`).
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class FailureKind(StrEnum):
+    """The failures that differ in what may be done about them."""
+
+    CONNECTION = "connection"
+    """No answer: Stripe may or may not have acted."""
+    RATE_LIMITED = "rate_limited"
+    """429: not executed."""
+    CONFLICT = "conflict"
+    """409: another request holds the object or the key; not executed."""
+    SERVER = "server"
+    """5xx: Stripe may or may not have acted; the answer is kept under the key."""
+    IDEMPOTENCY = "idempotency"
+    """The key was used with other parameters: look what is there, then take a new key."""
+    CARD = "card"
+    """402: the payment was declined."""
+    NOT_FOUND = "not_found"
+    """404: there is no such object (any more)."""
+    REFUSED = "refused"
+    """400: Stripe does not allow this; trying again changes nothing."""
+    CREDENTIALS = "credentials"
+    """401 or 403: the key is wrong or lacks a permission."""
+
+
+class StripeFailure(Exception):
+    """A request that did not succeed.
+
+    `message` is Stripe's or the transport's; the API key is never part of it. `replayed` is true
+    where Stripe gave back the kept answer of an earlier attempt under the same key.
+    """
+
+    def __init__(
+        self,
+        kind: FailureKind,
+        message: str,
+        *,
+        status: int | None = None,
+        code: str | None = None,
+        param: str | None = None,
+        request_id: str | None = None,
+        should_retry: bool | None = None,
+        retry_after: float | None = None,
+        replayed: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+        self.status = status
+        self.code = code
+        self.param = param
+        self.request_id = request_id
+        self.should_retry = should_retry
+        self.retry_after = retry_after
+        self.replayed = replayed
+        self.customer_id: str | None = None
+
+    def __str__(self) -> str:
+        about = [
+            f"customer {self.customer_id}" if self.customer_id else "",
+            f"HTTP {self.status}" if self.status else "",
+            self.code or "",
+            f"request {self.request_id}" if self.request_id else "",
+        ]
+        details = ", ".join(part for part in about if part)
+        return f"{self.message} ({details})" if details else self.message
+
+    @property
+    def is_ambiguous(self) -> bool:
+        """True where Stripe may have acted although we have no good answer."""
+        return self.kind in (
+            FailureKind.CONNECTION,
+            FailureKind.SERVER,
+            FailureKind.IDEMPOTENCY,
+        )
