@@ -190,7 +190,7 @@ def _look(
             raise BrokenFile("is empty: not even a gzip header")
         target = _copy(room, settings, entry, digest)
         room.mkdir(parents=True, exist_ok=True)
-        with _replacing(target) as unfinished:
+        with replacing(target) as unfinished:
             rows = normalise(content, entry.name, unfinished, settings.timezone)
             if not storage.is_remote and local_stamp(Path(entry.path)) != entry.stamp:
                 raise BrokenFile("was changed while it was read; run again once it is complete")
@@ -211,7 +211,7 @@ def _opened(storage: Storage, entry: Entry) -> Iterator[IO[bytes]]:
 
 
 @contextlib.contextmanager
-def _replacing(target: Path) -> Iterator[Path]:
+def replacing(target: Path) -> Iterator[Path]:
     """A name to write to, put in place whole: two runs may make the same copy at once."""
     unfinished = target.with_name(f"{target.name}.{uuid.uuid4().hex}.tmp")
     try:
@@ -288,5 +288,5 @@ def _remember(path: Path, entry: Entry, known: _Known) -> None:
     if changed.isdigit() and time.time() - int(changed) / 1e9 < _SETTLED_SECONDS:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _replacing(path) as unfinished:
+    with replacing(path) as unfinished:
         unfinished.write_text(json.dumps(asdict(known)))
