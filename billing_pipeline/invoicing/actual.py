@@ -61,6 +61,7 @@ class ActualInvoice:
     amount_paid: int = 0
     amount_remaining: int = 0
     credit_notes: int = 0
+    pre_payment_credit: int = 0
     credited_by_hand: int = 0
     attempt_count: int = 0
     attempted: bool = False
@@ -124,6 +125,20 @@ class ActualInvoice:
         return self.total - self.credited if self.is_billed else 0
 
     @property
+    def settled_by_balance(self) -> int:
+        """What Stripe took from the customer's balance (or, negative, put there) at finalize."""
+        if not self.is_billed:
+            return 0
+        return self.total - self.pre_payment_credit - self.amount_paid - self.amount_remaining
+
+    @property
+    def tries(self) -> int:
+        """How often a payment was tried. Stripe's count stops at the first try by hand, so the
+        later ones of ours are counted on the invoice."""
+        text = self.metadata.get(documents.TRIES, "")
+        return self.attempt_count + (int(text) if text.isdigit() else 0)
+
+    @property
     def creditable(self) -> int:
         """The most that a further credit note may be."""
         return max(0, self.total - self.credit_notes) if self.is_billed else 0
@@ -151,6 +166,7 @@ def read_invoice(data: Mapping[str, Any]) -> ActualInvoice:
         amount_paid=int(data.get("amount_paid") or 0),
         amount_remaining=int(data.get("amount_remaining") or 0),
         credit_notes=int(pre or 0) + int(post or 0),
+        pre_payment_credit=int(pre or 0),
         attempt_count=int(data.get("attempt_count") or 0),
         attempted=bool(data.get("attempted")),
         due_date=data.get("due_date"),

@@ -7,7 +7,7 @@ sending them (`apply.py`) or deciding which (`plan.py`).
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from billing_pipeline.invoicing.desired import DesiredInvoice, DesiredLine, clean_text, short_hash
@@ -21,6 +21,7 @@ LINES_HASH = "billing_lines_hash"
 LINE_ID = "billing_line_id"
 LINE_QUANTITY = "billing_quantity"
 CUSTOMER_ID = "billing_customer_id"
+TRIES = "billing_payment_tries"
 CREDIT_NUMBER = "billing_credit_number"
 PAYMENT_METHOD = "billing_payment_method"
 PAYMENT_NOTE = "billing_payment_note"
@@ -58,6 +59,7 @@ def customer_params(invoice: DesiredInvoice, *, with_payment_method: bool) -> Pa
     if with_payment_method and payer.payment_method:
         params["payment_method"] = payer.payment_method
         params["invoice_settings"] = {"default_payment_method": payer.payment_method}
+        params["metadata"][PAYMENT_METHOD] = payer.payment_method
     return params
 
 
@@ -96,6 +98,14 @@ def lines_params(invoice: DesiredInvoice) -> Params:
     return {
         "lines": [_line(line) for line in invoice.lines],
         "invoice_metadata": {**invoice_metadata(invoice), LINES_HASH: invoice.content_hash},
+    }
+
+
+def remove_lines_params(stripe_line_ids: Iterable[str]) -> Params:
+    """Take all lines off, and their mark with them."""
+    return {
+        "lines": [{"id": line_id, "behavior": "delete"} for line_id in stripe_line_ids],
+        "invoice_metadata": {LINES_HASH: ""},
     }
 
 

@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from billing_pipeline.invoicing import documents
+from billing_pipeline.invoicing.actual import InvoiceStatus
 
 _SCHEMA = """
 create table if not exists state (name text primary key, value integer not null) strict;
 create table if not exists invoices (
     stripe_invoice_id text primary key, billing_month text not null, created integer not null,
-    body text not null, extra text not null default '{}'
+    status_rank integer not null, body text not null, extra text not null default '{}'
 ) strict;
 create index if not exists invoices_of_month on invoices (billing_month, created);
 create table if not exists customers (
@@ -33,7 +34,7 @@ create table if not exists events (event_id text primary key, created integer no
 """
 
 # What `actual.read_invoice` reads: the rest of Stripe's answer is not worth keeping.
-_KEPT = [
+_KEPT = (
     "id",
     "customer",
     "status",
@@ -60,7 +61,7 @@ _KEPT = [
     "latest_revision",
     "starting_balance",
     "ending_balance",
-]
+)
 
 
 @dataclass(frozen=True)
@@ -139,12 +140,17 @@ class Mirror:
         return None if row is None else str(row[0])
 
     def store(self, invoices: Iterable[Mapping[str, Any]]) -> None:
-        """Remember invoices; those that are not ours are passed over."""
+        """Remember invoices; those that are not ours are passed over.
+
+        An invoice only moves forward (draft, open, uncollectible, paid or void): an answer that
+        was read earlier and arrives later does not set it back.
+        """
         rows = [
             (
                 data["id"],
                 data["metadata"][documents.MONTH],
                 data["created"],
+                InvoiceStatus(data["status"]).rank,
                 json.dumps({name: data[name] for name in _KEPT if name in data}),
             )
             for data in invoices
@@ -152,9 +158,11 @@ class Mirror:
         ]
         with self._transaction():
             self._db.executemany(
-                "insert into invoices (stripe_invoice_id, billing_month, created, body) "
-                "values (?, ?, ?, ?) on conflict (stripe_invoice_id) do update set "
-                "billing_month = excluded.billing_month, body = excluded.body",
+                "insert into invoices "
+                "(stripe_invoice_id, billing_month, created, status_rank, body) "
+                "values (?, ?, ?, ?, ?) on conflict (stripe_invoice_id) do update set "
+                "billing_month = excluded.billing_month, status_rank = excluded.status_rank, "
+                "body = excluded.body where excluded.status_rank >= invoices.status_rank",
                 rows,
             )
 
@@ -164,6 +172,13 @@ class Mirror:
             "update invoices set extra = json_patch(extra, ?) where stripe_invoice_id = ?",
             [json.dumps(dict(extra)), stripe_invoice_id],
         )
+
+    def noted(self, stripe_invoice_id: str) -> dict[str, Any]:
+        """What `note` kept."""
+        row = self._db.execute(
+            "select extra from invoices where stripe_invoice_id = ?", [stripe_invoice_id]
+        ).fetchone()
+        return {} if row is None else dict(json.loads(row[0]))
 
     def forget(self, stripe_invoice_ids: Iterable[str]) -> None:
         self._db.executemany(

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from billing_pipeline.invoicing import documents
 from billing_pipeline.invoicing.actual import ActualInvoice, ActualLine, read_invoice, read_line
@@ -58,7 +58,7 @@ async def refresh(
     """
     before = gateway.requests_sent
     await list_month(gateway, mirror, month_key, month_start)
-    invoices = await _with_credit_notes(gateway, mirror, mirrored(mirror, month_key))
+    invoices = await read_credit_notes(gateway, mirror, mirrored(mirror, month_key))
     if desired_totals is not None:
         invoices = await _with_lines(gateway, invoices, desired_totals)
     return Holdings(month_key, tuple(invoices), gateway.requests_sent - before)
@@ -98,6 +98,14 @@ async def list_month(
     mirror.put(COVERED_FROM, earliest if covered is None else min(covered, earliest))
 
 
+async def list_stretches(gateway: StripeGateway, mirror: Mirror, times: Sequence[int]) -> None:
+    """Read again all invoices that were created around these (sorted) instants."""
+    for first, last in _stretches(times):
+        created = Window(first, last).as_filter()
+        found = [item async for item in gateway.list("/v1/invoices", {"created": created})]
+        mirror.store(found)
+
+
 def _windows(mirror: Mirror, month_key: str, earliest: int) -> list[Window]:
     """What to list, the open-ended window first."""
     cursor, covered_from = mirror.get(CURSOR), mirror.get(COVERED_FROM)
@@ -124,7 +132,7 @@ def _stretches(times: Sequence[int]) -> list[tuple[int, int]]:
     return stretches
 
 
-async def _with_credit_notes(
+async def read_credit_notes(
     gateway: StripeGateway, mirror: Mirror, invoices: Sequence[ActualInvoice]
 ) -> list[ActualInvoice]:
     """Tell our credit notes from those made by hand; asks only about invoices that have any."""
@@ -142,12 +150,12 @@ async def _with_credit_notes(
             # Also of void ones: a number is never used twice.
             text = metadata.get(documents.CREDIT_NUMBER, "")
             number = max(number, int(text) if text.isdigit() else 0)
-        found = {
-            "credited_by_hand": invoice.credit_notes - ours,
-            "last_credit_number": number,
-        }
-        mirror.note(invoice.stripe_invoice_id, found)
-        return replace(invoice, **found)
+        by_hand = invoice.credit_notes - ours
+        mirror.note(
+            invoice.stripe_invoice_id,
+            {"credited_by_hand": by_hand, "last_credit_number": number},
+        )
+        return replace(invoice, credited_by_hand=by_hand, last_credit_number=number)
 
     return await each(invoices, read)
 
@@ -186,7 +194,3 @@ async def each(items: Iterable[T], work: Callable[[T], Awaitable[R]], at_once: i
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(one(item)) for item in items]
     return [task.result() for task in tasks]
-
-
-def only_ours(objects: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    return [item for item in objects if (item.get("metadata") or {}).get(documents.INVOICE_ID)]

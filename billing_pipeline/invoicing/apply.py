@@ -1,0 +1,223 @@
+"""Apply: carrying out a plan, many customers at a time, each customer's calls in order.
+
+What belongs here: the order of the work, its bounds, and the table of how each action ended.
+What does not: the calls themselves (`sending.py`, `credits.py`, `customers.py`), which actions
+may be applied (`collection.py` decides by approval), or retries (`stripe_api/`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from billing_pipeline.invoicing.actual import ActualInvoice, read_invoice
+from billing_pipeline.invoicing.credits import issue_credit
+from billing_pipeline.invoicing.customers import CustomerDirectory
+from billing_pipeline.invoicing.payments import try_payment
+from billing_pipeline.invoicing.plan import ActionKind, InvoiceAction, InvoicePlan, needs_payment
+from billing_pipeline.invoicing.requests import Desk, Subject, remove
+from billing_pipeline.invoicing.sending import NotSentError, Sender
+from billing_pipeline.stripe_api.errors import FailureKind, StripeFailure
+
+
+class ResultState(StrEnum):
+    """How an action ended."""
+
+    DONE = "done"
+    FAILED = "failed"
+    WAITING = "waiting"
+
+
+@dataclass(frozen=True)
+class ActionResult:
+    """One row of the run's table: what, how it ended, and for a failure why."""
+
+    action: InvoiceAction
+    state: ResultState
+    message: str = ""
+    request_id: str | None = None
+    stripe_ids: tuple[str, ...] = ()
+    payment_problem: str | None = None
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a run tells while it works."""
+
+    done: int
+    failed: int
+    of: int
+    requests: int
+
+
+@dataclass(frozen=True)
+class ApplyReport:
+    """The plan and how each of its changes ended, in the plan's order."""
+
+    plan: InvoicePlan
+    results: tuple[ActionResult, ...]
+    requests: int = 0
+
+    def by_state(self, state: ResultState) -> tuple[ActionResult, ...]:
+        return tuple(result for result in self.results if result.state is state)
+
+    @property
+    def failed(self) -> tuple[ActionResult, ...]:
+        return self.by_state(ResultState.FAILED)
+
+    @property
+    def waiting(self) -> tuple[ActionResult, ...]:
+        return self.by_state(ResultState.WAITING)
+
+    @property
+    def done(self) -> tuple[ActionResult, ...]:
+        return self.by_state(ResultState.DONE)
+
+
+async def apply_actions(
+    desk: Desk,
+    plan: InvoicePlan,
+    actions: Iterable[InvoiceAction],
+    held: Iterable[ActualInvoice],
+    *,
+    workers: int = 16,
+    progress: Callable[[Progress], None] | None = None,
+) -> ApplyReport:
+    """Carry out `actions` of `plan`; its other changes are reported as waiting.
+
+    `held` is what the plan was made from. One customer's failure stops nobody else's invoices.
+    """
+    before = desk.gateway.requests_sent
+    chosen = {action.key for action in actions}
+    todo = [action for action in plan.changes if action.key in chosen]
+    run = _Run(desk, plan.month_key, tuple(held), len(todo), progress)
+    results = {result.action.key: result for result in await run.all(todo, workers)}
+    table = [
+        results.get(action.key) or ActionResult(action, ResultState.WAITING, action.reason)
+        for action in plan.changes
+    ]
+    return ApplyReport(plan, tuple(table), desk.gateway.requests_sent - before)
+
+
+class _Run:
+    def __init__(
+        self,
+        desk: Desk,
+        month_key: str,
+        held: tuple[ActualInvoice, ...],
+        count: int,
+        progress: Callable[[Progress], None] | None,
+    ) -> None:
+        self._desk = desk
+        self._month_key = month_key
+        self._held = held
+        self._count = count
+        self._progress = progress
+        self._directory = CustomerDirectory(desk)
+        self._done = self._failed = 0
+        self._sent_before = desk.gateway.requests_sent
+
+    async def all(self, actions: Sequence[InvoiceAction], workers: int) -> list[ActionResult]:
+        by_customer: dict[str, list[InvoiceAction]] = defaultdict(list)
+        for action in actions:
+            by_customer[action.customer_id].append(action)
+        queue = iter(by_customer.values())
+        results: list[ActionResult] = []
+
+        async def worker() -> None:
+            # The workers share one iterator: whoever is free takes the next customer.
+            for mine in queue:
+                results.extend([await self._one(action) for action in mine])
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(max(1, min(workers, len(by_customer)))):
+                group.create_task(worker())
+        return results
+
+    async def _one(self, action: InvoiceAction) -> ActionResult:
+        try:
+            result = await self._carry_out(action)
+        except NotSentError as error:
+            result = ActionResult(action, ResultState.FAILED, str(error))
+        except StripeFailure as failure:
+            failure.customer_id = action.customer_id
+            result = ActionResult(action, ResultState.FAILED, str(failure), failure.request_id)
+        self._done += result.state is ResultState.DONE
+        self._failed += result.state is ResultState.FAILED
+        if self._progress is not None:
+            sent = self._desk.gateway.requests_sent - self._sent_before
+            self._progress(Progress(self._done, self._failed, self._count, sent))
+        return result
+
+    async def _carry_out(self, action: InvoiceAction) -> ActionResult:
+        if action.kind is ActionKind.CREDIT:
+            return await self._credit(action)
+        if action.kind is ActionKind.WITHDRAW:
+            return await self._withdraw(action)
+        if action.pay:
+            return await self._pay(action)
+        return await self._send(action)
+
+    async def _send(self, action: InvoiceAction) -> ActionResult:
+        assert action.send is not None, f"{action.kind} without an invoice to send"
+        draft = self._draft_of(action)
+        if draft is None:
+            stripe_customer_id = await self._directory.find_or_create(action.send)
+        else:
+            # The draft knows whose it is, and the plan has checked that.
+            stripe_customer_id = draft.stripe_customer_id
+        sent = await Sender(self._desk, action.send, stripe_customer_id).run(draft)
+        return ActionResult(
+            action,
+            ResultState.DONE,
+            stripe_ids=(sent.invoice.stripe_invoice_id,),
+            payment_problem=sent.payment_problem,
+        )
+
+    def _draft_of(self, action: InvoiceAction) -> ActualInvoice | None:
+        return next(
+            (
+                item
+                for item in self._held
+                if item.is_draft
+                and item.invoice_id == action.invoice_id
+                and item.revision == action.revision
+            ),
+            None,
+        )
+
+    async def _credit(self, action: InvoiceAction) -> ActionResult:
+        notes = [
+            await issue_credit(self._desk, action, part, self._month_key) for part in action.credits
+        ]
+        return ActionResult(
+            action, ResultState.DONE, stripe_ids=tuple(str(note["id"]) for note in notes)
+        )
+
+    async def _withdraw(self, action: InvoiceAction) -> ActionResult:
+        for stripe_invoice_id in action.drafts:
+            subject = Subject(action.customer_id, action.invoice_id, action.revision)
+            try:
+                await remove(self._desk, subject, "withdraw", f"/v1/invoices/{stripe_invoice_id}")
+            except StripeFailure as failure:
+                if failure.kind is not FailureKind.NOT_FOUND:
+                    raise
+            self._desk.mirror.forget([stripe_invoice_id])
+        return ActionResult(action, ResultState.DONE, stripe_ids=action.drafts)
+
+    async def _pay(self, action: InvoiceAction) -> ActionResult:
+        problem = None
+        for stripe_invoice_id in action.pay:
+            data = await self._desk.gateway.get(f"/v1/invoices/{stripe_invoice_id}")
+            invoice = read_invoice(data)
+            if needs_payment(invoice):
+                revision = invoice.revision or action.revision
+                subject = Subject(action.customer_id, action.invoice_id, revision)
+                attempt = await try_payment(self._desk, subject, invoice)
+                problem = problem or attempt.problem
+        return ActionResult(
+            action, ResultState.DONE, stripe_ids=action.pay, payment_problem=problem
+        )

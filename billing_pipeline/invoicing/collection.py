@@ -1,0 +1,269 @@
+"""Collection: what the jobs and the command line call. Preview, apply, pull.
+
+What belongs here: putting the steps together in their one order: account → lock → desired →
+refresh → plan → (approval) → apply → pull. What does not: any step itself, and Dagster.
+
+Coroutines take a gateway; `run` gives them an event loop of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from billing_pipeline.invoicing.account import require_account
+from billing_pipeline.invoicing.actual import ActualInvoice
+from billing_pipeline.invoicing.apply import ApplyReport, Progress, apply_actions
+from billing_pipeline.invoicing.desired import DesiredInvoice, read_desired
+from billing_pipeline.invoicing.journal import Author
+from billing_pipeline.invoicing.lock import month_lock
+from billing_pipeline.invoicing.payment_tables import (
+    Row,
+    payment_rows,
+    reconciliation_rows,
+    stripe_invoice_rows,
+)
+from billing_pipeline.invoicing.plan import ActionKind, InvoicePlan, Limits, plan
+from billing_pipeline.invoicing.pull import Changes, complete_month, pull_events, pull_month
+from billing_pipeline.invoicing.records import Records, open_records
+from billing_pipeline.invoicing.refresh import Holdings, mirrored, refresh
+from billing_pipeline.invoicing.seal_repair import restore_seals
+from billing_pipeline.invoicing.sealed import SealProblem
+from billing_pipeline.months import BillingMonth
+from billing_pipeline.settings import Settings
+from billing_pipeline.stripe_api.client import (
+    SANDBOX_KEY,
+    STRIPE_API,
+    GatewayConfig,
+    StripeGateway,
+    run_closing,
+)
+from billing_pipeline.stripe_api.rate_limit import RateLimits
+
+T = TypeVar("T")
+
+
+class PlanChangedError(RuntimeError):
+    """The approved hash is not the present plan's; `plan` is the present one."""
+
+    def __init__(self, approved: str, present: InvoicePlan) -> None:
+        super().__init__(
+            f"the plan {approved} that was approved is not the present one any more, which is "
+            f"{present.hash}: read it, and approve that"
+        )
+        self.plan = present
+
+
+@dataclass(frozen=True)
+class ApplyOutcome:
+    """A run of apply. `remaining` is the plan after it: what is still to be done or approved."""
+
+    report: ApplyReport
+    remaining: InvoicePlan
+
+    @property
+    def is_failed(self) -> bool:
+        return bool(self.report.failed)
+
+    @property
+    def needs_approval(self) -> bool:
+        return self.remaining.needs_approval
+
+
+@dataclass(frozen=True)
+class PullResult:
+    """The published rows of a month, and what was noticed. Money as `Decimal`, major units."""
+
+    month: BillingMonth
+    stripe_invoices: list[Row]
+    invoice_payments: list[Row]
+    reconciliation: list[Row]
+    requests: int
+    seals_restored: list[str] = field(default_factory=list)
+    seal_problems: list[SealProblem] = field(default_factory=list)
+
+
+@contextmanager
+def open_gateway(
+    settings: Settings, *, workers: int = 16, limits: RateLimits | None = None
+) -> Iterator[StripeGateway]:
+    """A gateway to where the settings point: Stripe, another address, or the embedded sandbox,
+    which runs as long as the block does."""
+    where: AbstractContextManager[str]
+    if settings.uses_sandbox:
+        # Imported here: nobody who talks to Stripe itself needs a server.
+        from billing_pipeline.stripe_api.sandbox import running_sandbox
+
+        where = running_sandbox(settings.sandbox_dir)
+    else:
+        where = nullcontext(settings.stripe_api_base or STRIPE_API)
+    with where as base:
+        yield StripeGateway(
+            GatewayConfig(
+                api_key=settings.stripe_api_key or SANDBOX_KEY,
+                api_base=base,
+                limits=limits or RateLimits.for_key(settings.stripe_api_key),
+                workers=workers,
+            )
+        )
+
+
+def run(gateway: StripeGateway, work: Callable[[], Awaitable[T]]) -> T:
+    """Wait for a coroutine of this module: ``run(gateway, lambda: preview(gateway, ...))``."""
+    return run_closing(gateway, work)
+
+
+async def preview(
+    gateway: StripeGateway, settings: Settings, month: BillingMonth, *, limits: Limits | None = None
+) -> InvoicePlan:
+    """The present invoice plan. Writes nothing to Stripe, and takes no lock."""
+    with open_records(settings.records_dir) as records:
+        account_id = await require_account(gateway, records.folder)
+        _, present = await _plan(gateway, settings, records, month, account_id, limits)
+        return present
+
+
+async def apply_plan(
+    gateway: StripeGateway,
+    settings: Settings,
+    month: BillingMonth,
+    *,
+    run_id: str,
+    actor: str = "unattended",
+    approved_hash: str | None = None,
+    limits: Limits | None = None,
+    patience: float = 0.0,
+    progress: Callable[[Progress], None] | None = None,
+) -> ApplyOutcome:
+    """Plan anew and carry out what may be: the safe actions, or with `approved_hash` all of that
+    plan except what needs a person's look (`review`).
+
+    Raises `PlanChangedError` for a hash that is not the present plan's, `MonthLockedError` where
+    another run holds the month for longer than `patience` seconds.
+    """
+    async with _holding(gateway, settings, month, run_id, patience) as (records, account_id):
+        held, present = await _plan(gateway, settings, records, month, account_id, limits)
+        if approved_hash is not None and approved_hash != present.hash:
+            raise PlanChangedError(approved_hash, present)
+        chosen = present.safe if approved_hash is None else present.changes
+        desk = records.desk(gateway, Author(run_id, actor, present.hash))
+        report = await apply_actions(
+            desk,
+            present,
+            [action for action in chosen if action.kind is not ActionKind.REVIEW],
+            held.invoices,
+            workers=gateway.config.workers,
+            progress=progress,
+        )
+        if not report.done and not report.failed:
+            return ApplyOutcome(report, present)
+        # What is left is read from Stripe, not from what we believe to have done.
+        _, remaining = await _plan(gateway, settings, records, month, account_id, limits)
+        return ApplyOutcome(report, remaining)
+
+
+async def pull(
+    gateway: StripeGateway, settings: Settings, month: BillingMonth, *, full: bool = True
+) -> PullResult:
+    """Refresh the payment status of a month; in full by listing, or as last read by events.
+
+    Seals that are missing are made up from Stripe. The rows are the same either way.
+    """
+    before = gateway.requests_sent
+    with open_records(settings.records_dir) as records:
+        await require_account(gateway, records.folder)
+        if full:
+            start = int(month.start(settings.timezone).timestamp())
+            invoices = await pull_month(
+                gateway, records.mirror, month_key=month.key, month_start=start
+            )
+        else:
+            invoices = await complete_month(gateway, records.mirror, month.key)
+        restored = await restore_seals(gateway, records.seals, month.key, invoices)
+        problems = records.seals.verify(month.key) + records.seals.compare(month.key, invoices)
+    desired = _desired(settings, month)
+    expected = {i.invoice_id: (i.customer_id, i.currency, i.total) for i in desired}
+    return PullResult(
+        month=month,
+        stripe_invoices=stripe_invoice_rows(invoices),
+        invoice_payments=payment_rows(invoices, gateway.clock.now()),
+        reconciliation=reconciliation_rows(month.key, expected, invoices),
+        requests=gateway.requests_sent - before,
+        seals_restored=restored,
+        seal_problems=problems,
+    )
+
+
+async def changed_months(gateway: StripeGateway, settings: Settings) -> Changes:
+    """By Stripe's events since the last call: the months that are worth a `pull(full=False)`.
+
+    Where `is_complete` is false (first call, or longer ago than Stripe keeps events), pull the
+    months that have unpaid invoices in full.
+    """
+    with open_records(settings.records_dir) as records:
+        await require_account(gateway, records.folder)
+        return await pull_events(gateway, records.mirror)
+
+
+def verify_seals(settings: Settings, month: BillingMonth | None = None) -> list[SealProblem]:
+    """Every seal that does not hold, of a month or of all; needs no Stripe."""
+    with open_records(settings.records_dir) as records:
+        return records.seals.verify(month.key if month else None)
+
+
+@asynccontextmanager
+async def _holding(
+    gateway: StripeGateway, settings: Settings, month: BillingMonth, run_id: str, patience: float
+) -> AsyncIterator[tuple[Records, str]]:
+    with open_records(settings.records_dir) as records:
+        account_id = await require_account(gateway, records.folder)
+        async with month_lock(
+            records.locks_dir,
+            account_id=account_id,
+            month_key=month.key,
+            run_id=run_id,
+            clock=gateway.clock,
+            patience=patience,
+        ):
+            yield records, account_id
+
+
+async def _plan(
+    gateway: StripeGateway,
+    settings: Settings,
+    records: Records,
+    month: BillingMonth,
+    account_id: str,
+    limits: Limits | None,
+) -> tuple[Holdings, InvoicePlan]:
+    desired = _desired(settings, month)
+    held = await refresh(
+        gateway,
+        records.mirror,
+        month_key=month.key,
+        month_start=int(month.start(settings.timezone).timestamp()),
+        desired_totals={invoice.invoice_id: invoice.total for invoice in desired},
+    )
+    present = plan(
+        desired,
+        held.invoices,
+        month_key=month.key,
+        account_id=account_id,
+        limits=limits,
+        previous_totals=_billed_totals(mirrored(records.mirror, month.shift(-1).key)),
+    )
+    return held, present
+
+
+def _desired(settings: Settings, month: BillingMonth) -> tuple[DesiredInvoice, ...]:
+    return read_desired(settings.warehouse_path(month), month.key)
+
+
+def _billed_totals(invoices: list[ActualInvoice]) -> dict[str, int]:
+    totals: dict[str, Any] = {}
+    for item in invoices:
+        if item.is_billed:
+            totals[item.currency] = totals.get(item.currency, 0) + item.net
+    return totals

@@ -1,0 +1,158 @@
+"""The published tables about Stripe: `stripe_invoices`, `invoice_payments`, `reconciliation`.
+
+What belongs here: turning invoices into rows; pure. Money is in major units as `Decimal`, times
+are aware datetimes in UTC. What does not: reading Stripe (`pull.py`), writing tables.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime
+from typing import Any
+
+from billing_pipeline.invoicing.actual import ActualInvoice, InvoiceStatus
+from billing_pipeline.invoicing.money import to_major
+
+Row = dict[str, Any]
+Expected = Mapping[str, tuple[str, str, int]]
+"""Our invoices: id to customer, currency and total in minor units."""
+
+# Of the statuses of an invoice and its supplements the one that a person has to know first.
+_WORST_FIRST = ("overdue", "open", "uncollectible", "paid", "draft", "void")
+
+
+def stripe_invoice_rows(invoices: Iterable[ActualInvoice]) -> list[Row]:
+    """One row for each Stripe invoice that is marked as ours."""
+    return [
+        {
+            "billing_month": _month(item),
+            "invoice_id": item.invoice_id,
+            "revision": item.revision,
+            "customer_id": item.customer_id,
+            "stripe_invoice_id": item.stripe_invoice_id,
+            "stripe_customer_id": item.stripe_customer_id,
+            "status": item.status.value,
+            "number": item.number,
+            "currency": item.currency,
+            "total": to_major(item.total, item.currency),
+            "amount_due": to_major(item.amount_due, item.currency),
+            "amount_paid": to_major(item.amount_paid, item.currency),
+            "amount_remaining": to_major(item.amount_remaining, item.currency),
+            "credited": to_major(item.credit_notes, item.currency),
+            "created_at": _time(item.created),
+            "finalized_at": _time(item.finalized_at),
+            "due_at": _time(item.due_date),
+            "hosted_invoice_url": item.hosted_invoice_url,
+            "invoice_pdf": item.invoice_pdf,
+        }
+        for item in sorted(invoices, key=_order)
+    ]
+
+
+def payment_rows(invoices: Iterable[ActualInvoice], now: float) -> list[Row]:
+    """One row for each invoice of ours: the original and its supplements taken together.
+
+    `billed` = `credited` + `paid` + `outstanding` + `settled_by_balance`, where the last is what
+    the customer's balance in Stripe took over (wallet, earlier credit; negative where it gave),
+    except that a credit note after the payment is in `paid` and in `credited`.
+    """
+    grouped: dict[str, list[ActualInvoice]] = defaultdict(list)
+    for item in invoices:
+        grouped[item.invoice_id or item.stripe_invoice_id].append(item)
+    return [_payment_row(key, sorted(grouped[key], key=_order), now) for key in sorted(grouped)]
+
+
+def _payment_row(invoice_id: str, items: Sequence[ActualInvoice], now: float) -> Row:
+    statuses = {_status(item, now) for item in items}
+    billed = [item for item in items if item.is_billed]
+    currency = items[0].currency
+    failing = [item for item in billed if item.amount_remaining > 0]
+    tries = [item.next_payment_attempt for item in failing if item.next_payment_attempt]
+    sums = {
+        "billed": sum(item.total for item in billed),
+        "paid": sum(item.amount_paid for item in billed),
+        "credited": sum(item.credit_notes for item in billed),
+        "outstanding": sum(item.amount_remaining for item in billed),
+        "settled_by_balance": sum(item.settled_by_balance for item in billed),
+    }
+    return {
+        "billing_month": _month(items[0]),
+        "invoice_id": invoice_id,
+        "customer_id": items[0].customer_id,
+        "currency": currency,
+        "status": next(status for status in _WORST_FIRST if status in statuses),
+        **{name: to_major(amount, currency) for name, amount in sums.items()},
+        "attempt_count": sum(item.tries for item in items),
+        "next_attempt_at": _time(min(tries, default=None)),
+        "last_error": next((item.last_error for item in failing if item.last_error), None),
+    }
+
+
+def _status(item: ActualInvoice, now: float) -> str:
+    """Stripe's word, or `overdue` where what was sent is unpaid past its due date."""
+    late = item.due_date is not None and item.due_date < now
+    if item.status is InvoiceStatus.OPEN and late and item.amount_remaining > 0:
+        return "overdue"
+    return item.status.value
+
+
+def reconciliation_rows(
+    month_key: str, expected: Expected, invoices: Iterable[ActualInvoice]
+) -> list[Row]:
+    """One row for each invoice of ours or marked as ours: what it should be and what was billed.
+
+    `difference` = `stripe_total` − `expected_total`. `state`: ``matched``; ``differs``;
+    ``missing`` (not finalized in Stripe yet, or not there); ``unexpected`` (billed, and nothing
+    is due). A credit note made by hand in Stripe counts as a difference.
+    """
+    grouped: dict[str, list[ActualInvoice]] = defaultdict(list)
+    for item in invoices:
+        grouped[item.invoice_id or item.stripe_invoice_id].append(item)
+    rows = []
+    for invoice_id in sorted({*expected, *grouped}):
+        items = grouped.get(invoice_id, [])
+        billed = [item for item in items if item.is_billed]
+        if invoice_id in expected:
+            customer_id, currency, total = expected[invoice_id]
+        elif any(item.is_billed or item.is_draft for item in items):
+            customer_id, currency, total = items[0].customer_id or "", items[0].currency, 0
+        else:
+            continue  # void and not wanted: settled
+        held = sum(item.total - item.credit_notes for item in billed)
+        rows.append(
+            {
+                "billing_month": date.fromisoformat(month_key),
+                "invoice_id": invoice_id,
+                "customer_id": customer_id,
+                "currency": currency,
+                "expected_total": to_major(total, currency),
+                "stripe_total": to_major(held, currency),
+                "difference": to_major(held - total, currency),
+                "state": _state(total, held, invoice_id in expected, bool(billed)),
+            }
+        )
+    return rows
+
+
+def _state(expected: int, held: int, is_expected: bool, is_billed: bool) -> str:
+    if not is_billed:
+        return "missing" if is_expected else "matched"
+    if expected == held:
+        return "matched"
+    return "differs" if is_expected else "unexpected"
+
+
+def _order(item: ActualInvoice) -> tuple[str, int, int, str]:
+    return (item.invoice_id or "", item.revision or 0, item.created, item.stripe_invoice_id)
+
+
+def _month(item: ActualInvoice) -> date | None:
+    try:
+        return date.fromisoformat(item.month_key or "")
+    except ValueError:
+        return None
+
+
+def _time(seconds: int | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)

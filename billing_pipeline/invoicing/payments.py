@@ -1,0 +1,97 @@
+"""Trying to collect a finalized invoice, once per key.
+
+What belongs here: one try, whose declined card is an outcome and not an error, and the note on
+an invoice that could not even be tried. What does not: when to try (at once after finalizing:
+`sending.py`; later: `dunning.py`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from billing_pipeline.invoicing import documents
+from billing_pipeline.invoicing.actual import ActualInvoice, InvoiceStatus, read_invoice
+from billing_pipeline.invoicing.desired import clean_text
+from billing_pipeline.invoicing.requests import Desk, Subject, change
+from billing_pipeline.stripe_api.errors import FailureKind, StripeFailure
+
+DECLINED = (FailureKind.CARD, FailureKind.REFUSED)
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """The invoice after the try; `problem` is why it was not paid, None where it was."""
+
+    invoice: ActualInvoice
+    problem: str | None = None
+    request_id: str | None = None
+
+
+async def try_payment(
+    desk: Desk, subject: Subject, invoice: ActualInvoice, *, step: str = "pay", epochs: int = 3
+) -> Attempt:
+    """Ask Stripe to collect the invoice with the customer's default payment method.
+
+    After an answer that says nothing (a kept 500, a repeated answer) the invoice is read; only
+    one on which no try can be seen is tried again, under the next of at most `epochs` keys.
+    """
+    path = f"/v1/invoices/{invoice.stripe_invoice_id}"
+    failure: StripeFailure | None = None
+    for epoch in range(epochs):
+        failure = None
+        try:
+            answer = await change(desk, subject, step, epoch, f"{path}/pay", {})
+            if not answer.replayed:
+                return Attempt(_store(desk, answer.body), request_id=answer.request_id)
+        except StripeFailure as error:
+            failure = error
+            if error.kind in DECLINED and not error.replayed:
+                break
+            if not (error.replayed or error.kind in (FailureKind.IDEMPOTENCY, FailureKind.SERVER)):
+                raise
+            await desk.settle()
+        now = _store(desk, await desk.gateway.get(path))
+        if _was_tried(invoice, now):
+            return Attempt(now, _problem(now, failure))
+    now = _store(desk, await desk.gateway.get(path))
+    problem = _problem(now, failure)
+    if problem and not _was_tried(invoice, now):
+        now = await _write_note(desk, subject, now, problem)
+    return Attempt(now, problem, failure.request_id if failure else None)
+
+
+def _was_tried(before: ActualInvoice, now: ActualInvoice) -> bool:
+    return (
+        now.status is not InvoiceStatus.OPEN
+        or now.attempt_count > before.attempt_count
+        or (now.attempted and not before.attempted)
+    )
+
+
+def _problem(now: ActualInvoice, failure: StripeFailure | None) -> str | None:
+    if now.status is not InvoiceStatus.OPEN or now.amount_remaining <= 0:
+        return None
+    if failure is not None and failure.kind in DECLINED:
+        return failure.message
+    return "the payment did not succeed; Stripe has the details"
+
+
+async def _write_note(
+    desk: Desk, subject: Subject, invoice: ActualInvoice, problem: str
+) -> ActualInvoice:
+    """Write on the invoice that it could not be tried (there is no card): a later run would
+    otherwise take it for a payment that was forgotten."""
+    answer = await change(
+        desk,
+        subject,
+        "payment-note",
+        0,
+        f"/v1/invoices/{invoice.stripe_invoice_id}",
+        {"metadata": {documents.PAYMENT_NOTE: clean_text(problem)}},
+    )
+    return _store(desk, answer.body)
+
+
+def _store(desk: Desk, data: dict[str, object]) -> ActualInvoice:
+    desk.mirror.store([data])
+    return read_invoice(data)

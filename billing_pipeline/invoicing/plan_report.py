@@ -1,0 +1,104 @@
+"""The invoice plan for people and for tables.
+
+What belongs here: rows of `invoice_plan`, and a page of Markdown. What does not: deciding.
+Names and reasons come from the accounts and from Stripe: they are escaped here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
+
+from billing_pipeline.invoicing.desired import clean_text
+from billing_pipeline.invoicing.money import show, to_major
+from billing_pipeline.invoicing.plan import ActionKind, InvoiceAction, InvoicePlan
+
+MOST_SHOWN = 200
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~!&])")
+
+
+def plan_rows(
+    plan: InvoicePlan, states: Mapping[tuple[str, str, int], str] | None = None
+) -> list[dict[str, Any]]:
+    """Rows of the table `invoice_plan`. `states`: how actions ended, by `InvoiceAction.key`."""
+    known = states or {}
+    return [
+        {
+            "billing_month": date.fromisoformat(plan.month_key),
+            "plan_hash": plan.hash,
+            "action": action.kind.value,
+            "invoice_id": action.invoice_id,
+            "revision": action.revision,
+            "customer_id": action.customer_id,
+            "currency": action.currency,
+            "amount_before": to_major(action.amount_before, action.currency),
+            "amount_after": to_major(action.amount_after, action.currency),
+            "reason": clean_text(action.reason),
+            "state": known.get(action.key) or _state(plan, action),
+        }
+        for action in plan.actions
+    ]
+
+
+def _state(plan: InvoicePlan, action: InvoiceAction) -> str:
+    """Before anything is applied."""
+    if action.kind is ActionKind.UNCHANGED:
+        return "done"
+    return "ready" if action.is_safe and not plan.held_by else "waiting"
+
+
+def plan_markdown(plan: InvoicePlan) -> str:
+    """A page: totals by action, then each change with before, after and why."""
+    parts = [f"## Invoice plan {plan.month_key[:7]}", f"Hash `{plan.hash}`"]
+    if plan.held_by:
+        parts.append("**The whole plan waits for approval:**")
+        parts.append("\n".join(f"- {escape(reason)}" for reason in plan.held_by))
+    elif plan.needs_approval:
+        parts.append("Actions marked ⏸ wait for approval of this hash.")
+    parts += [_totals(plan), _changes(plan)]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _totals(plan: InvoicePlan) -> str:
+    sums: dict[tuple[ActionKind, str], list[int]] = defaultdict(lambda: [0, 0, 0])
+    for action in plan.actions:
+        cell = sums[action.kind, action.currency]
+        cell[0] += 1
+        cell[1] += action.amount_before
+        cell[2] += action.amount_after
+    lines = ["| action | invoices | before | after |", "| --- | ---: | ---: | ---: |"]
+    order = list(ActionKind)
+    for kind, currency in sorted(sums, key=lambda key: (order.index(key[0]), key[1])):
+        count, before, after = sums[kind, currency]
+        row = f"| {kind.value} | {count} | {show(before, currency)} | {show(after, currency)} |"
+        lines.append(row)
+    return "\n".join(lines) if sums else "Nothing is due and nothing was billed."
+
+
+def _changes(plan: InvoicePlan) -> str:
+    changes = plan.changes
+    if not changes:
+        return "Nothing to do: Stripe holds what should be billed."
+    # What needs a person comes first; the first invoices of a month may be thousands.
+    ordered = sorted(changes, key=lambda action: (action.is_safe, action.invoice_id))
+    lines = [
+        "| | action | customer | before | after | why |",
+        "| --- | --- | --- | ---: | ---: | --- |",
+    ]
+    lines += [
+        f"| {'' if action.is_safe and not plan.held_by else '⏸'} | {action.kind.value} "
+        f"| {escape(action.customer_id)} | {show(action.amount_before, action.currency)} "
+        f"| {show(action.amount_after, action.currency)} | {escape(action.reason)} |"
+        for action in ordered[:MOST_SHOWN]
+    ]
+    text = "\n".join(lines)
+    more = len(ordered) - MOST_SHOWN
+    return f"{text}\n\nand {more} more, in the table `invoice_plan`" if more > 0 else text
+
+
+def escape(text: str) -> str:
+    """Text that Markdown shows as it is: no link, no tag, no formula, one line."""
+    return _SPECIAL.sub(r"\\\1", clean_text(text))

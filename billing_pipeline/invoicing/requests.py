@@ -1,0 +1,109 @@
+"""One changing request: journalled before and after, its failure tied to the customer.
+
+What belongs here: the wrapper that every change of Stripe goes through. What does not: which
+change, and what to do when it fails (`customers.py`, `sending.py`, `credits.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from billing_pipeline.invoicing.documents import idempotency_key
+from billing_pipeline.invoicing.journal import Author, Journal
+from billing_pipeline.invoicing.mirror import Mirror
+from billing_pipeline.invoicing.sealed import Seals
+from billing_pipeline.stripe_api.client import Answer, StripeGateway
+from billing_pipeline.stripe_api.errors import StripeFailure
+
+SETTLE_SECONDS = 2.0
+"""How long a request that ended badly is left to take effect before we look what is there."""
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What a push works with: Stripe, our records, and on whose behalf."""
+
+    gateway: StripeGateway
+    mirror: Mirror
+    journal: Journal
+    seals: Seals
+    author: Author
+
+    @property
+    def now(self) -> float:
+        return self.gateway.clock.now()
+
+    async def settle(self) -> None:
+        await self.gateway.clock.sleep(SETTLE_SECONDS)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a request is about, for its key, the journal and the error message."""
+
+    customer_id: str
+    invoice_id: str = ""
+    revision: int = 0
+
+    def key(self, step: str, epoch: int) -> str:
+        return idempotency_key(self.invoice_id or self.customer_id, self.revision, step, epoch)
+
+
+async def change(
+    desk: Desk, subject: Subject, step: str, epoch: int, path: str, params: Mapping[str, Any]
+) -> Answer:
+    """Send a POST under the key ``{subject}:{revision}:{step}:{epoch}``."""
+    return await _journalled(desk, subject, "post", path, subject.key(step, epoch), params)
+
+
+async def remove(desk: Desk, subject: Subject, step: str, path: str) -> Answer:
+    """Send a DELETE; it has no key, a second one finds nothing."""
+    return await _journalled(desk, subject, "delete", path, subject.key(step, 0), None)
+
+
+async def _journalled(
+    desk: Desk,
+    subject: Subject,
+    method: str,
+    path: str,
+    key: str,
+    params: Mapping[str, Any] | None,
+) -> Answer:
+    entry = desk.journal.intend(
+        desk.author,
+        customer_id=subject.customer_id,
+        invoice_id=subject.invoice_id,
+        method=method,
+        path=path,
+        key=key,
+        now=desk.now,
+    )
+    try:
+        if params is None:
+            answer = await desk.gateway.delete(path)
+        else:
+            answer = await desk.gateway.post(path, params, key=key)
+    except StripeFailure as failure:
+        failure.customer_id = subject.customer_id
+        desk.journal.answer(
+            entry,
+            failure.kind.value,
+            now=desk.now,
+            status=failure.status,
+            request_id=failure.request_id,
+            message=failure.message,
+            replayed=failure.replayed,
+        )
+        raise
+    desk.journal.answer(
+        entry,
+        "done",
+        now=desk.now,
+        status=200,
+        request_id=answer.request_id,
+        object_id=str(answer.body.get("id", "")),
+        replayed=answer.replayed,
+    )
+    return answer

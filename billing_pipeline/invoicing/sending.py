@@ -1,0 +1,218 @@
+"""Bringing one invoice to its end: create → lines → compare → finalize → pay.
+
+What belongs here: the next step as a pure function of what Stripe holds, and taking steps until
+none is left. What does not: which invoices (`plan.py`) and in what order (`apply.py`).
+
+The order of the calls makes every interruption harmless: the draft carries our id from its first
+instant, its lines and their mark come in one call, and only a draft whose total Stripe computed
+as we did is finalized. Whenever an answer is missing or was only repeated, we look what is there
+by listing, and go on from that.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from billing_pipeline.invoicing import documents, sealed
+from billing_pipeline.invoicing.actual import ActualInvoice, InvoiceStatus, read_invoice
+from billing_pipeline.invoicing.desired import DesiredInvoice
+from billing_pipeline.invoicing.money import show
+from billing_pipeline.invoicing.payments import try_payment
+from billing_pipeline.invoicing.plan import draft_doubt, needs_payment
+from billing_pipeline.invoicing.refresh import read_lines
+from billing_pipeline.invoicing.requests import Desk, Subject, change
+from billing_pipeline.stripe_api.errors import FailureKind, StripeFailure
+
+MOST_STEPS = 24
+"""More than any way through the steps with its detours needs; ends what would go in circles."""
+MOST_EPOCHS = 4
+
+
+class Step(StrEnum):
+    """The calls, by the name that stands in their idempotency keys."""
+
+    CREATE = "create"
+    COLLECTION = "collection"
+    REMOVE_LINES = "remove-lines"
+    LINES = "lines"
+    FINALIZE = "finalize"
+    PAY = "pay"
+    NOTHING = "nothing"
+
+
+class NotSentError(Exception):
+    """The invoice must not be finalized as it is; the message says why."""
+
+
+@dataclass(frozen=True)
+class Sent:
+    """How it ended: the invoice as Stripe has it, and why it was not paid at once."""
+
+    invoice: ActualInvoice
+    payment_problem: str | None = None
+
+
+def next_step(send: DesiredInvoice, held: ActualInvoice | None) -> Step:
+    """The one call that comes next. Pure: after a crash it continues where the last run ended.
+
+    Raises `NotSentError` where a person has to look.
+    """
+    if held is None:
+        return Step.CREATE
+    if held.status is InvoiceStatus.VOID:
+        raise NotSentError(f"{held.stripe_invoice_id} was voided in Stripe")
+    if not held.is_draft:
+        if held.content_hash != send.content_hash:
+            raise NotSentError(f"{held.stripe_invoice_id} was finalized with other content")
+        return Step.PAY if needs_payment(held) else Step.NOTHING
+    doubt = draft_doubt(held, send) if held.lines is not None else None
+    if doubt:
+        raise NotSentError(doubt)
+    if not _collected_alike(send, held):
+        return Step.COLLECTION
+    if held.lines_hash == send.content_hash and held.lines != ():
+        return Step.FINALIZE
+    return Step.REMOVE_LINES if held.lines else Step.LINES
+
+
+def _collected_alike(send: DesiredInvoice, held: ActualInvoice) -> bool:
+    if send.collection_method != held.collection_method:
+        return False
+    # Stripe may answer with the due date alone.
+    return held.days_until_due is None or send.days_until_due == held.days_until_due
+
+
+class Sender:
+    """Takes one invoice through its steps."""
+
+    def __init__(self, desk: Desk, send: DesiredInvoice, stripe_customer_id: str) -> None:
+        self._desk = desk
+        self._send = send
+        self._stripe_customer_id = stripe_customer_id
+        self._subject = Subject(send.customer_id, send.invoice_id, send.revision)
+        self._epochs: dict[Step, int] = defaultdict(int)
+
+    async def run(self, held: ActualInvoice | None) -> Sent:
+        """Go on from `held` (None: nothing there yet) until nothing is left to do.
+
+        Raises `NotSentError`, or `StripeFailure` for what will not work now; whatever was done
+        until then is found and continued by the next run.
+        """
+        for _ in range(MOST_STEPS):
+            step = next_step(self._send, held)
+            if step is Step.NOTHING or step is Step.PAY:
+                assert held is not None
+                self._seal(held)
+                if step is Step.NOTHING:
+                    return Sent(held)
+                attempt = await try_payment(self._desk, self._subject, held)
+                return Sent(attempt.invoice, attempt.problem)
+            held = await self._take(step, held)
+        raise NotSentError("the invoice did not come to its end; look at it in Stripe")
+
+    async def _take(self, step: Step, held: ActualInvoice | None) -> ActualInvoice | None:
+        """One step; gives what Stripe holds after it."""
+        try:
+            after, replayed = await self._call(step, held)
+        except StripeFailure as failure:
+            return await self._after_failure(step, failure)
+        if not replayed:
+            return after
+        # A repeated answer tells what was, not what is: the draft may be deleted by now.
+        return await self._look_and_move_on(step)
+
+    async def _call(self, step: Step, held: ActualInvoice | None) -> tuple[ActualInvoice, bool]:
+        if step is Step.FINALIZE:
+            assert held is not None
+            self._compare_totals(held)
+        path, params = self._request(step, held)
+        epoch = self._epochs[step]
+        answer = await change(self._desk, self._subject, step.value, epoch, path, params)
+        after = read_invoice(answer.body)
+        self._desk.mirror.store([answer.body])
+        if step is Step.CREATE:
+            after = replace(after, lines=())
+        elif step is Step.COLLECTION and held is not None:
+            after = replace(after, lines=held.lines)
+        elif step is Step.REMOVE_LINES:
+            after = replace(after, lines=())
+        return after, answer.replayed
+
+    def _request(self, step: Step, held: ActualInvoice | None) -> tuple[str, documents.Params]:
+        if step is Step.CREATE:
+            params = documents.create_params(self._send, self._stripe_customer_id)
+            return "/v1/invoices", params
+        assert held is not None
+        path = f"/v1/invoices/{held.stripe_invoice_id}"
+        if step is Step.COLLECTION:
+            return path, documents.collection_params(self._send)
+        if step is Step.LINES:
+            return f"{path}/add_lines", documents.lines_params(self._send)
+        if step is Step.REMOVE_LINES:
+            return f"{path}/remove_lines", documents.remove_lines_params(
+                line.stripe_line_id for line in held.lines or ()
+            )
+        assert step is Step.FINALIZE, f"{step} is no request of this module"
+        return f"{path}/finalize", documents.finalize_params(self._send)
+
+    def _compare_totals(self, held: ActualInvoice) -> None:
+        """The gate: Stripe's total must be ours, to the last unit."""
+        if held.total != self._send.total or held.currency != self._send.currency:
+            raise NotSentError(
+                f"Stripe's total is {show(held.total, held.currency)} and ours is "
+                f"{show(self._send.total, self._send.currency)}: left as a draft "
+                f"({held.stripe_invoice_id})"
+            )
+
+    async def _after_failure(self, step: Step, failure: StripeFailure) -> ActualInvoice | None:
+        if failure.kind in (
+            FailureKind.CONNECTION,
+            FailureKind.CREDENTIALS,
+            FailureKind.RATE_LIMITED,
+            FailureKind.CONFLICT,
+        ):
+            # The next run asks again under the same key, which is what makes that safe.
+            raise failure
+        await self._desk.settle()
+        # A kept refusal would be repeated for a day, also when its cause was put right.
+        if failure.replayed or failure.kind in (FailureKind.IDEMPOTENCY, FailureKind.SERVER):
+            return await self._look_and_move_on(step, failure)
+        found = await self._look()
+        if next_step(self._send, found) == step:
+            raise failure
+        return found
+
+    async def _look_and_move_on(
+        self, step: Step, failure: StripeFailure | None = None
+    ) -> ActualInvoice | None:
+        """What is there now; where the step is still to be taken, under a new key."""
+        found = await self._look()
+        if next_step(self._send, found) == step:
+            self._epochs[step] += 1
+            if self._epochs[step] >= MOST_EPOCHS:
+                raise failure or NotSentError(f"Stripe did not carry out the step {step.value!r}")
+        return found
+
+    async def _look(self) -> ActualInvoice | None:
+        """The invoice by listing its customer's: what Stripe lists is what Stripe has."""
+        held: list[ActualInvoice] = []
+        query = {"customer": self._stripe_customer_id}
+        async for data in self._desk.gateway.list("/v1/invoices", query):
+            found = read_invoice(data)
+            if found.invoice_id == self._send.invoice_id and found.revision == self._send.revision:
+                self._desk.mirror.store([data])
+                held.append(found)
+        if not held:
+            return None
+        # A finalized one is the one; else the oldest draft, as in the plan.
+        best = min(held, key=lambda i: (i.is_draft, i.created, i.stripe_invoice_id))
+        if best.is_draft:
+            return replace(best, lines=await read_lines(self._desk.gateway, best.stripe_invoice_id))
+        return best
+
+    def _seal(self, held: ActualInvoice) -> None:
+        """Seal what was billed. A process that ends before this is made up for by the pull."""
+        body = sealed.billed_invoice(self._send, held, self._desk.now)
+        self._desk.seals.append(self._send.month_key, held.stripe_invoice_id, body)
