@@ -1,0 +1,336 @@
+"""A few hundred lines of Stripe for these tests: state in dicts, no rule that they do not need.
+
+The embedded sandbox is the real stand-in; this one is here so that the engine's tests can put
+any answer at any request (`faults`) and see every request that was made (`calls`).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import stripe
+
+from billing_pipeline.stripe_api.timing import VirtualClock
+
+Json = dict[str, Any]
+Fault = Callable[["FakeStripe", str, str, Json], tuple[int, Json] | None]
+
+
+class Refused(Exception):
+    def __init__(self, status: int, message: str, code: str = "", **more: Any) -> None:
+        kind = {402: "card_error"}.get(status, "invalid_request_error")
+        self.status = status
+        self.body = {"error": {"type": kind, "message": message, "code": code, **more}}
+
+
+class FakeStripe(stripe.HTTPClient):
+    """Answers the SDK in process."""
+
+    name = "fake"
+
+    def __init__(self, clock: VirtualClock) -> None:
+        super().__init__()
+        self.clock = clock
+        self.objects: dict[str, dict[str, Json]] = {
+            kind: {} for kind in ("cus", "in", "cn", "il", "evt", "inpay")
+        }
+        self.kept: dict[str, tuple[str, int, Json]] = {}
+        self.calls: list[tuple[str, str, Json]] = []
+        self.faults: list[Fault] = []
+        self.serial = 0
+
+    # The SDK's side.
+    async def request_async(  # type: ignore[override]
+        self, method: str, url: str, headers: Any, post_data: Any = None
+    ) -> tuple[bytes, int, dict[str, str]]:
+        parts = urlsplit(url)
+        params = decode(post_data if method == "post" else parts.query)
+        self.calls.append((method, parts.path, params))
+        self.serial += 1
+        answer_headers = {"Request-Id": f"req_{self.serial}"}
+        key = headers.get("Idempotency-Key")
+        for fault in self.faults:
+            answer = fault(self, method, parts.path, params)
+            if answer is not None:
+                if answer[0] >= 500 and key and method == "post":
+                    self.kept[key] = (self._fingerprint(parts.path, params), *answer)
+                return json.dumps(answer[1]).encode(), answer[0], answer_headers
+        status, body, replayed = self._once(method, parts.path, params, key)
+        if replayed:
+            answer_headers["Idempotent-Replayed"] = "true"
+        return json.dumps(body).encode(), status, answer_headers
+
+    async def close_async(self) -> None:
+        pass
+
+    def posts(self) -> list[str]:
+        """The changing requests, ids left out: ``post /v1/invoices/:id/finalize``."""
+        return [
+            f"{method} {re.sub(r'/(cus|in|cn|pm)_[A-Za-z0-9_]+', '/:id', path)}"
+            for method, path, _ in self.calls
+            if method != "get"
+        ]
+
+    def act(self, method: str, path: str, params: Json) -> tuple[int, Json]:
+        """Carry out a request without being asked through the SDK."""
+        try:
+            return 200, self._route(method, path, params)
+        except Refused as error:
+            return error.status, error.body
+
+    def _once(
+        self, method: str, path: str, params: Json, key: str | None
+    ) -> tuple[int, Json, bool]:
+        fingerprint = self._fingerprint(path, params)
+        if method == "post" and key in self.kept:
+            print_of_first, status, body = self.kept[key]
+            if print_of_first != fingerprint:
+                error = {"type": "idempotency_error", "message": "other parameters"}
+                return 400, {"error": error}, False
+            return status, body, True
+        status, body = self.act(method, path, params)
+        if method == "post" and key:
+            self.kept[key] = (fingerprint, status, json.loads(json.dumps(body)))
+        return status, body, False
+
+    @staticmethod
+    def _fingerprint(path: str, params: Json) -> str:
+        return json.dumps([path, params], sort_keys=True)
+
+    # Stripe's side.
+    def _route(self, method: str, path: str, params: Json) -> Json:
+        words = path.strip("/").split("/")[1:]
+        name = "_".join([method, *(word for index, word in enumerate(words) if index % 2 == 0)])
+        handler = getattr(self, f"{name}_one" if len(words) % 2 == 0 else name, None)
+        if handler is None:
+            raise Refused(404, f"Unrecognized request URL ({method} {path})")
+        return json.loads(json.dumps(handler(params, *words[1:2])))
+
+    def _new(self, kind: str, body: Json) -> Json:
+        self.serial += 1
+        item = {"id": f"{kind}_{self.serial:06}", "created": int(self.clock.now()), **body}
+        item.setdefault("metadata", {})
+        self.objects[kind][item["id"]] = item
+        return item
+
+    def _get(self, kind: str, item_id: str) -> Json:
+        if item_id not in self.objects[kind]:
+            raise Refused(404, f"No such object: {item_id}", "resource_missing", param="id")
+        return self.objects[kind][item_id]
+
+    def _list(self, kind: str, params: Json, **equal: Any) -> Json:
+        created = params.get("created") or {}
+        rows = [
+            item
+            for item in self.objects[kind].values()
+            if int(created.get("gte", 0)) <= item["created"] <= int(created.get("lte", 2**62))
+            and all(value is None or item.get(name) == value for name, value in equal.items())
+        ]
+        rows.sort(key=lambda item: (item["created"], item["id"]), reverse=True)
+        if after := params.get("starting_after"):
+            index = next(i for i, item in enumerate(rows) if item["id"] == after)
+            rows = rows[index + 1 :]
+        limit = int(params.get("limit", 10))
+        return {"object": "list", "data": rows[:limit], "has_more": len(rows) > limit}
+
+    def _event(self, kind: str, thing: Json) -> None:
+        self._new("evt", {"type": kind, "data": {"object": json.loads(json.dumps(thing))}})
+
+    def get_account(self, params: Json) -> Json:
+        return {"id": "acct_fake", "object": "account"}
+
+    def get_customers(self, params: Json) -> Json:
+        return self._list("cus", params)
+
+    def get_customers_one(self, params: Json, item_id: str) -> Json:
+        return self._get("cus", item_id)
+
+    def post_customers(self, params: Json) -> Json:
+        return self._new("cus", {"object": "customer", "balance": 0, **params})
+
+    def post_customers_one(self, params: Json, item_id: str) -> Json:
+        item = self._get("cus", item_id)
+        item["metadata"] |= params.pop("metadata", {})
+        item.update(params)
+        return item
+
+    def post_payment_methods_attach(self, params: Json, method: str) -> Json:
+        if method == "pm_card_chargeDeclined":
+            raise Refused(402, "Your card was declined.", "card_declined")
+        return {"id": f"{method}_of_{params['customer']}"}
+
+    def get_invoices(self, params: Json) -> Json:
+        return self._list("in", params, customer=params.get("customer"))
+
+    def get_invoices_one(self, params: Json, item_id: str) -> Json:
+        return self._get("in", item_id)
+
+    def post_invoices(self, params: Json) -> Json:
+        self._get("cus", params["customer"])
+        days = int(params.pop("days_until_due", 0))
+        due = int(self.clock.now()) + days * 86_400 if days else None
+        return self._new(
+            "in",
+            {
+                **dict.fromkeys(_AMOUNTS, 0),
+                "object": "invoice",
+                "status": "draft",
+                "attempted": False,
+                "number": None,
+                "status_transitions": {"finalized_at": None},
+                **params,
+                "auto_advance": params.get("auto_advance") == "true",
+                "due_date": due,
+            },
+        )
+
+    def post_invoices_one(self, params: Json, item_id: str) -> Json:
+        item = self._get("in", item_id)
+        self._metadata(item, params.pop("metadata", {}))
+        params.pop("days_until_due", None)
+        item.update(params)
+        self._event("invoice.updated", item)
+        return item
+
+    def delete_invoices_one(self, params: Json, item_id: str) -> Json:
+        self._draft(item_id)
+        del self.objects["in"][item_id]
+        return {"id": item_id, "deleted": True}
+
+    def get_invoices_lines(self, params: Json, item_id: str) -> Json:
+        return self._list("il", params, invoice=item_id)
+
+    def post_invoices_add_lines(self, params: Json, item_id: str) -> Json:
+        item = self._draft(item_id)
+        lines = list(params["lines"].values())
+        if len(lines) > 250:
+            raise Refused(400, "too many lines")
+        for line in lines:
+            self._new("il", {"invoice": item_id, **line, "amount": int(line["amount"])})
+        self._metadata(item, params.get("invoice_metadata", {}))
+        return self._total(item)
+
+    def post_invoices_remove_lines(self, params: Json, item_id: str) -> Json:
+        item = self._draft(item_id)
+        for line in params["lines"].values():
+            del self.objects["il"][line["id"]]
+        self._metadata(item, params.get("invoice_metadata", {}))
+        return self._total(item)
+
+    def post_invoices_finalize(self, params: Json, item_id: str) -> Json:
+        item = self._draft(item_id)
+        item["status"] = "open" if item["total"] > 0 else "paid"
+        item["auto_advance"] = params.get("auto_advance") == "true"
+        item["number"] = f"N-{self.serial}"
+        item["status_transitions"] = {"finalized_at": int(self.clock.now())}
+        item["amount_due"] = item["amount_remaining"] = max(0, item["total"])
+        self._event("invoice.finalized", item)
+        return item
+
+    def post_invoices_pay(self, params: Json, item_id: str) -> Json:
+        item = self._get("in", item_id)
+        if item["status"] != "open":
+            raise Refused(400, "Invoice is already paid" if item["status"] == "paid" else "no")
+        customer = self.objects["cus"][item["customer"]]
+        method = (customer.get("invoice_settings") or {}).get("default_payment_method")
+        if not method:
+            raise Refused(400, "This customer has no attached payment source")
+        item["attempted"] = True
+        item["attempt_count"] = item["attempt_count"] or 1
+        if "chargeCustomerFail" in method:
+            self._new("inpay", {"invoice": item_id, "payment": {"payment_intent": _DECLINED}})
+            self._event("invoice.payment_failed", item)
+            raise Refused(402, "Your card was declined.", "card_declined")
+        item |= {"status": "paid", "amount_paid": item["amount_remaining"], "amount_remaining": 0}
+        self._event("invoice.paid", item)
+        return item
+
+    def post_invoices_void(self, params: Json, item_id: str) -> Json:
+        item = self._get("in", item_id)
+        item["status"] = "void"
+        self._event("invoice.voided", item)
+        return item
+
+    def post_invoices_mark_uncollectible(self, params: Json, item_id: str) -> Json:
+        item = self._get("in", item_id)
+        item["status"] = "uncollectible"
+        self._event("invoice.marked_uncollectible", item)
+        return item
+
+    def get_invoice_payments(self, params: Json) -> Json:
+        return self._list("inpay", params, invoice=params.get("invoice"))
+
+    def get_credit_notes(self, params: Json) -> Json:
+        return self._list("cn", params, invoice=params.get("invoice"))
+
+    def post_credit_notes(self, params: Json) -> Json:
+        item = self._get("in", params["invoice"])
+        amount, to_balance = int(params["amount"]), int(params.get("credit_amount", 0))
+        before = item["pre_payment_credit_notes_amount"], item["post_payment_credit_notes_amount"]
+        if amount > item["total"] - sum(before):
+            raise Refused(400, "The credit note exceeds the invoice")
+        off_due = min(amount, item["amount_remaining"])
+        if amount - off_due != to_balance:
+            raise Refused(400, "The sum of credit amount, refund amount ... must equal")
+        item["amount_remaining"] -= off_due
+        item["pre_payment_credit_notes_amount"] += off_due
+        item["post_payment_credit_notes_amount"] += to_balance
+        if item["status"] == "open" and item["amount_remaining"] == 0:
+            item["status"] = "paid"
+        self.objects["cus"][item["customer"]]["balance"] -= to_balance
+        note = self._new(
+            "cn", {"object": "credit_note", "status": "issued", **params, "total": amount}
+        )
+        self._event("credit_note.created", note)
+        return note
+
+    def get_events(self, params: Json) -> Json:
+        return self._list("evt", params)
+
+    def _draft(self, item_id: str) -> Json:
+        item = self._get("in", item_id)
+        if item["status"] != "draft":
+            raise Refused(400, "Only drafts can be changed")
+        return item
+
+    def _total(self, item: Json) -> Json:
+        lines = [i for i in self.objects["il"].values() if i["invoice"] == item["id"]]
+        item["total"] = sum(line["amount"] for line in lines)
+        item["amount_due"] = item["amount_remaining"] = max(0, item["total"])
+        return item
+
+    @staticmethod
+    def _metadata(item: Json, changes: Any) -> None:
+        for name, value in dict(changes).items():
+            if value == "":
+                item["metadata"].pop(name, None)
+            else:
+                item["metadata"][name] = value
+
+
+_AMOUNTS = [
+    "total",
+    "amount_due",
+    "amount_paid",
+    "amount_remaining",
+    "pre_payment_credit_notes_amount",
+    "post_payment_credit_notes_amount",
+    "attempt_count",
+]
+_DECLINED = {"id": "pi_1", "last_payment_error": {"message": "Your card was declined."}}
+
+
+def decode(text: Any) -> Json:
+    """``a[b][0][c]=d`` as nested dicts; lists become dicts by index."""
+    result: Json = {}
+    for name, value in parse_qsl(text or "", keep_blank_values=True):
+        path = re.findall(r"[^\[\]]+", name)
+        place = result
+        for part in path[:-1]:
+            place = place.setdefault(part, {})
+        place[path[-1]] = value
+    return result
