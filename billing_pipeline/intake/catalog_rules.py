@@ -93,8 +93,6 @@ def _model_problems(row: Row) -> Iterator[Problem]:
         # A 0 says the same as an empty cell; anything else was meant to be charged.
         if column not in used and row[column]:
             yield row.problem(column, f"charge model {model} does not use it; leave it empty")
-    if model == "package" and row["package_size"] == 0:
-        yield row.problem("package_size", "must be above 0")
     if recurring and model in _USAGE_ONLY:
         yield row.problem("meter_id", f"is empty; charge model {model} needs a meter")
     if row["timing"] == "advance" and not recurring and row.has("meter_id"):
@@ -253,11 +251,8 @@ def coupon_problems(coupons: LoadedTable) -> Iterator[Problem]:
             )
         if isinstance(percent, Decimal) and not 0 < percent <= 100:
             yield row.problem("percent_off", f"{percent:f} is not above 0 and at most 100")
-        if isinstance(amount, Decimal):
-            if amount == 0:
-                yield row.problem("amount_off", "must be above 0")
-            if not row.has("currency") and "currency" not in row.bad:
-                yield row.problem("currency", "is empty; amount_off needs one")
+        if amount is not None and not row.has("currency") and "currency" not in row.bad:
+            yield row.problem("currency", "is empty; amount_off needs one")
         yield from _duration_problems(row)
 
 

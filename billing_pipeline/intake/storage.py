@@ -41,7 +41,9 @@ class Entry:
 def local_stamp(path: Path) -> str:
     """Changes whenever the content of a local file may have."""
     info = path.stat() if path.exists() else path.lstat()
-    return f"{info.st_size}-{info.st_mtime_ns}"
+    # The time of the last change of the inode besides the content's: copying tools set the latter
+    # back, and a corrected file of the same size would be taken for the old one.
+    return f"{info.st_size}-{info.st_mtime_ns}-{info.st_ctime_ns}"
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 from billing_pipeline.intake import values
@@ -57,8 +58,8 @@ _SQL_TYPES = {
 @dataclass(frozen=True)
 class Column:
     """One column. `kind` is a key of the types above; `allowed` the words of a `choice`, which
-    messages call a `label`. Numbers must not be negative unless `is_signed`. An empty cell gives
-    `default`, except where it is `required`."""
+    messages call a `label`. Numbers must not be negative unless `is_signed`, nor 0 where
+    `is_positive`. An empty cell gives `default`, except where it is `required`."""
 
     name: str
     kind: str
@@ -66,6 +67,7 @@ class Column:
     allowed: tuple[str, ...] = ()
     label: str = ""
     is_signed: bool = False
+    is_positive: bool = False
     default: object = None
 
     @property
@@ -87,13 +89,15 @@ class Column:
             return values.json_text(values.json_object(text))
         if self.kind in ("money", "quantity"):
             places = MONEY_PLACES if self.kind == "money" else QUANTITY_PLACES
-            return self._not_negative(values.decimal(text, places), text)
+            return self._within_sign(values.decimal(text, places), text)
         if self.kind == "integer":
-            return self._not_negative(values.integer(text), text)
+            return self._within_sign(values.integer(text), text)
         return _PLAIN[self.kind](text)
 
-    def _not_negative(self, number: object, text: str) -> object:
-        if not self.is_signed and number < 0:  # type: ignore[operator]  # int or Decimal
+    def _within_sign(self, number: Decimal | int, text: str) -> Decimal | int:
+        if self.is_positive and number <= 0:
+            raise BadValue(f"{shown(text)} is not above 0")
+        if not self.is_signed and number < 0:
             raise BadValue(f"{shown(text)} is negative; allowed: 0 or more")
         return number
 
@@ -185,7 +189,7 @@ PRICES = Table(
         Column("charge_model", "choice", required=True, allowed=CHARGE_MODELS),
         _money("unit_amount"),
         _money("flat_amount"),
-        Column("package_size", "quantity"),
+        Column("package_size", "quantity", is_positive=True),
         _money("percentage"),
         Column("included_quantity", "quantity"),
         Column(
@@ -244,7 +248,7 @@ COUPONS = Table(
     (
         Column("coupon_id", "id", required=True),
         _money("percent_off"),
-        _money("amount_off"),
+        Column("amount_off", "money", is_positive=True),
         Column("currency", "currency"),
         Column("duration", "choice", required=True, allowed=("once", "repeating", "forever")),
         Column("duration_in_months", "integer"),

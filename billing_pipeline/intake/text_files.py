@@ -105,7 +105,7 @@ def _until_broken(records: Iterator[Record], faults: list[BrokenFile]) -> Iterat
 def _normalised(zone: ZoneInfo) -> str:
     """From records of text to the columns of the usage view (without those of the file)."""
     ids = ", ".join(
-        f"{expressions.trimmed(name)} AS {name}"
+        f"{expressions.text_id(name, 'VARCHAR')} AS {name}"
         for name in ("event_id", "customer_id", "event_name")
     )
     texts = ", ".join(f"{name!r}: {name}" for name in USAGE_COLUMNS)
@@ -238,23 +238,21 @@ def _json_records(content: IO[bytes], is_dot_json: bool) -> Iterator[Record]:
 
 def _json_record(number: int, line: str, keys: set[str]) -> Record:
     try:
-        event = json.loads(
-            line,
-            parse_float=JsonNumber,
-            parse_int=JsonNumber,
-            parse_constant=_Constant,
-            object_pairs_hook=_object,
-        )
+        event = _EVENT_DECODER.decode(line)
     except (ValueError, RecursionError):
         return Record(number, None, line)
     if not isinstance(event, dict) or isinstance(event, _RepeatedKeys):
         return Record(number, None, line)
-    keys.update(event)
-    ids = [event.get(name) for name in USAGE_COLUMNS[:3]]
-    if not all(value is None or isinstance(value, str) for value in ids):
-        return Record(number, None, line)  # an id that is an object, a list, true or false
-    texts = (*ids, *(_scalar(event.get(name)) for name in ("occurred_at", "quantity")))
-    return Record(number, (*texts, _properties_text(event.get("properties"))), line)
+    if not keys.issuperset(event):
+        keys.update(event)
+    get = event.get
+    ids = (get("event_id"), get("customer_id"), get("event_name"))
+    for value in ids:
+        if value is not None and not isinstance(value, str):
+            return Record(number, None, line)  # an id that is an object, a list, true or false
+    occurred_at, quantity = _scalar(get("occurred_at")), _scalar(get("quantity"))
+    properties = _properties_text(get("properties"))
+    return Record(number, (*ids, occurred_at, quantity, properties), line)
 
 
 class _Constant(str):
@@ -272,6 +270,15 @@ def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
         return unique_keys(pairs)
     except BadValue:
         return _RepeatedKeys(pairs)
+
+
+# One for all lines: json.loads would build one for each.
+_EVENT_DECODER = json.JSONDecoder(
+    parse_float=JsonNumber,
+    parse_int=JsonNumber,
+    parse_constant=_Constant,
+    object_pairs_hook=_object,
+)
 
 
 def _scalar(value: object) -> str | None:
@@ -292,7 +299,7 @@ def _is_clean(value: object) -> bool:
         return not isinstance(value, _RepeatedKeys) and all(map(_is_clean, value.values()))
     if isinstance(value, list):
         return all(map(_is_clean, value))
-    return not isinstance(value, _Constant)
+    return type(value) is not _Constant
 
 
 def _check_keys(keys: set[str]) -> None:
@@ -339,22 +346,33 @@ def _batch(records: list[Record]) -> pa.RecordBatch:
 def _arrow(records: list[Record]) -> pa.RecordBatch:
     numbers = [record.number for record in records]
     malformed = [record.values is None for record in records]
+    records = [_exact_properties(record) for record in records]
     values = zip(*(record.values or _NO_VALUES for record in records), strict=True)
     columns = [*values, [record.raw for record in records]]
-    columns[-2] = [_exact_properties(cell) for cell in columns[-2]]
     arrays = [pa.array(numbers, pa.int64()), pa.array(malformed, pa.bool_())]
     arrays += [pa.array(list(column), pa.string()) for column in columns]
     return pa.RecordBatch.from_arrays(arrays, schema=_SCHEMA)
 
 
-def _exact_properties(text: str | None) -> str | None:
-    """Properties whose long numbers are written as text (see `values.json_text`)."""
-    if text is None or _LONG_NUMBER.search(text) is None:
-        return text
+def _exact_properties(record: Record) -> Record:
+    """The record with long numbers in its properties written as text (see `values.json_text`)."""
+    text = record.values[-1] if record.values is not None else None
+    if record.values is None or text is None or _LONG_NUMBER.search(text) is None:
+        return record
     try:
-        return json_text(json_object(text))
+        exact = json_text(json_object(text))
     except BadValue:
-        return text  # refused by the expressions; the row keeps what was read
+        return record  # refused by the expressions; the row keeps what was read
+    return Record(record.number, (*record.values[:-1], exact), record.raw or _raw_text(record))
+
+
+def _raw_text(record: Record) -> str:
+    """The row as JSON text, as the expressions write it where nothing was changed."""
+    return json.dumps(
+        dict(zip(USAGE_COLUMNS, record.values or (), strict=True)),
+        ensure_ascii=False,
+        separators=(",", ":"),
+    )
 
 
 def _is_text(record: Record) -> bool:
@@ -367,7 +385,7 @@ def _is_text(record: Record) -> bool:
 
 
 def _malformed(record: Record) -> Record:
-    raw = record.raw if record.raw is not None else json.dumps(record.values, ensure_ascii=False)
+    raw = record.raw if record.raw is not None else _raw_text(record)
     # Undecodable bytes show as \xff, as Python writes them, lone surrogates as \ud800.
     shown = re.sub("[\udc80-\udcff]", lambda match: f"\\x{ord(match[0]) - 0xDC00:02x}", raw).encode(
         "utf-8", "backslashreplace"

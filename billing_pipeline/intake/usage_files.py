@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO
 
 import duckdb
+import pyarrow.parquet as pq
 
 from billing_pipeline.intake import expressions
 from billing_pipeline.intake.problems import InvalidInput, Problem
@@ -189,6 +190,8 @@ def _look(
         if entry.size == 0 and entry.name.lower().endswith(".gz"):
             raise BrokenFile("is empty: not even a gzip header")
         target = _copy(room, settings, entry, digest)
+        if target.exists():
+            return _Known(entry.stamp, digest, pq.read_metadata(target).num_rows)
         room.mkdir(parents=True, exist_ok=True)
         with replacing(target) as unfinished:
             rows = normalise(content, entry.name, unfinished, settings.timezone)

@@ -22,8 +22,8 @@ from billing_pipeline.intake.problems import shown
 # The one grammar of time stamps, shared with expressions.py: RE2 and Python read it alike.
 ISO_TIMESTAMP = (
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
-    r"([Tt ]([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]+)?)?"
-    r"(Z|z|[+-]([01][0-9]|2[0-3])(:?[0-5][0-9])?)?)?"
+    r"(?:[Tt ](?:[01][0-9]|2[0-3]):[0-5][0-9](?::[0-5][0-9](?:\.[0-9]+)?)?"
+    r"(?:Z|z|[+-](?:[01][0-9]|2[0-3])(?::?[0-5][0-9])?)?)?"
 )
 _TIMESTAMP = re.compile(ISO_TIMESTAMP)
 _DECIMAL = re.compile(r"([+-]?)([0-9]+)(?:\.([0-9]+))?")
@@ -52,7 +52,7 @@ def decimal(text: str, scale: int) -> Decimal:
         raise BadValue(
             f"{shown(text)} is too large; allowed: up to {_DIGITS - scale} digits before the point"
         )
-    number = Decimal(f"{whole or '0'}.{fraction or '0'}")
+    number = Decimal(f"{whole or '0'}.{fraction}" if fraction else whole or "0")
     return -number if match[1] == "-" and number else number
 
 
@@ -199,8 +199,8 @@ def json_text(value: object) -> str:
     if isinstance(value, str):
         return _QUOTE(value)
     if isinstance(value, dict):
-        inner = ",".join(f"{_QUOTE(key)}:{json_text(item)}" for key, item in value.items())
-        return "{" + inner + "}"
+        inner = [f"{_QUOTE(key)}:{json_text(item)}" for key, item in value.items()]
+        return "{" + ",".join(inner) + "}"
     if isinstance(value, list):
         return "[" + ",".join(map(json_text, value)) + "]"
     return json.dumps(value)

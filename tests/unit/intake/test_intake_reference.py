@@ -1,0 +1,605 @@
+"""catalog/ and accounts/: every rule refuses what it must, names the place, and nothing else."""
+
+from __future__ import annotations
+
+import gzip
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from conftest import Rows, World, fee, price, subscription
+
+from billing_pipeline.intake.problems import InvalidInput
+
+
+def test_a_right_data_directory_loads(catalog: World) -> None:
+    rows = catalog.load_reference()
+    assert rows["prices"] == rows["customers"] == rows["subscriptions"] == 1
+    assert rows["meters"] == 2
+    assert rows["tax_rates"] == rows["wallet_transactions"] == 0
+    assert catalog.select("select count(*) from raw.tax_rates") == [(0,)]
+    assert catalog.select("select exponent from raw.currencies where currency = 'KWD'") == [(3,)]
+
+
+def test_types_and_defaults_are_those_of_the_design(catalog: World) -> None:
+    catalog.write("catalog/prices.csv", [price(currency="usd"), fee()])
+    catalog.load_reference()
+    assert catalog.select(
+        "select price_id, currency, unit_amount, quantity_rounding, timing, prorate, valid_from "
+        "from raw.prices"
+    ) == [
+        ("p1", "USD", Decimal("0.01"), "none", "arrears", False, None),
+        ("fee", None, None, "none", "arrears", True, None),
+    ]
+    assert catalog.select("select quantity, starts_at from raw.subscriptions") == [
+        (Decimal(1), datetime(2024, 1, 1, tzinfo=UTC))
+    ]
+    assert catalog.select("select trial_days, billing_cycle from raw.plans") == [
+        (0, "calendar_month")
+    ]
+    assert catalog.select(
+        "select is_payer, collection_method, tax_exempt, name from raw.customers"
+    ) == [(True, "charge_automatically", False, None)]
+    types = {
+        (row[0], row[1]): row[2]
+        for row in catalog.select(
+            "select table_name, column_name, data_type from information_schema.columns"
+        )
+    }
+    assert types["prices", "unit_amount"] == types["subscriptions", "minimum_amount"]
+    assert types["prices", "unit_amount"] == "DECIMAL(38,12)"
+    assert types["prices", "package_size"] == types["price_tiers", "up_to"] == "DECIMAL(38,18)"
+    assert types["wallet_transactions", "occurred_at"] == "TIMESTAMP WITH TIME ZONE"
+
+
+def test_loading_again_replaces(catalog: World) -> None:
+    catalog.load_reference()
+    catalog.write(
+        "accounts/customers.csv", [{"customer_id": c, "currency": "EUR"} for c in ("c1", "c2")]
+    )
+    assert catalog.load_reference()["customers"] == 2
+    assert catalog.select("select distinct currency from raw.customers") == [("EUR",)]
+
+
+def test_only_customers_are_required(world: World) -> None:
+    assert [line.split(": ")[0] for line in world.problems()] == ["accounts/customers.csv"]
+    world.write("accounts/customers.csv", [{"customer_id": "c1", "currency": "USD"}])
+    assert world.load_reference()["customers"] == 1
+
+
+def test_every_problem_is_listed_in_order_and_nothing_is_written(catalog: World) -> None:
+    prices = [price(charge_model="gradated"), price(price_id="p2", unit_amount="0,5", plan_id="x")]
+    catalog.write("catalog/prices.csv", prices)
+    catalog.write(
+        "accounts/customers.csv", [{"customer_id": "c1", "currency": "USD", "country": "DEU"}]
+    )
+    with pytest.raises(InvalidInput) as caught:
+        catalog.load_reference()
+    lines = str(caught.value).splitlines()
+    assert lines[0] == "4 problems in 2 input files; nothing was priced"
+    assert [line.split(": ")[0] for line in lines[1:]] == [
+        "accounts/customers.csv row 2, country",
+        "catalog/prices.csv row 2, charge_model",
+        "catalog/prices.csv row 3, plan_id",
+        "catalog/prices.csv row 3, unit_amount",
+    ]
+    assert "'gradated' is not a charge model" in lines[2]
+    assert "allowed: flat, per_unit, graduated" in lines[2]
+    assert [problem.value for problem in caught.value.problems] == ["DEU", "gradated", "x", "0,5"]
+    assert catalog.select("select count(*) from information_schema.tables") == [(0,)]
+
+
+def one_problem(world: World, place: str, part: str) -> None:
+    """The data directory has exactly one problem: there, saying that."""
+    lines = world.problems()
+    assert len(lines) == 1, lines
+    assert lines[0].startswith(place + ": "), lines[0]
+    assert part in lines[0]
+
+
+# --- rules of prices ---------------------------------------------------------------------------
+
+TIERS: Rows = [
+    {"price_id": "p1", "up_to": "10", "unit_amount": "1"},
+    {"price_id": "p1", "up_to": "", "unit_amount": "0.5"},
+]
+
+
+@pytest.mark.parametrize(
+    ("row", "column", "part"),
+    [
+        (price(plan_id="nope"), "plan_id", "is not a plan_id of catalog/plans.csv"),
+        (price(meter_id="nope"), "meter_id", "is not a meter_id of catalog/meters.csv"),
+        (price(plan_id=""), "plan_id", "is empty"),
+        (price(price_id="a\x01"), "price_id", "control character"),
+        (price(currency="DM"), "currency", "ISO 4217"),
+        (price(unit_amount="-1"), "unit_amount", "negative"),
+        (price(unit_amount="NaN"), "unit_amount", "not a decimal number"),
+        (price(unit_amount="0.0000000000001"), "unit_amount", "allowed: up to 12"),
+        (price(unit_amount=""), "unit_amount", "charge model per_unit needs it"),
+        (price(flat_amount="3"), "flat_amount", "per_unit does not use it"),
+        (fee(flat_amount=""), "flat_amount", "charge model flat needs it"),
+        (price(charge_model="percentage", unit_amount=""), "percentage", "needs it"),
+        (price(charge_model="package"), "package_size", "needs it"),
+        (price(charge_model="package", package_size="0"), "package_size", "not above 0"),
+        (price(charge_model="package", package_size="-5"), "package_size", "not above 0"),
+        (price(charge_model="dynamic", meter_id=""), "meter_id", "needs a meter"),
+        (
+            price(charge_model="percentage", unit_amount="", percentage="2", meter_id=""),
+            "meter_id",
+            "needs a meter",
+        ),
+        (price(charge_model="graduated", unit_amount=""), "charge_model", "needs tiers"),
+        (price(charge_model="volume", unit_amount=""), "charge_model", "needs tiers"),
+        (price(charge_model="graduated_percentage", unit_amount=""), "charge_model", "needs tiers"),
+        (price(quantity_rounding="upwards"), "quantity_rounding", "allowed: none, up, down"),
+        (price(timing="later"), "timing", "allowed: arrears, advance"),
+        (price(timing="advance"), "timing", "recurring fees"),
+        (price(prorate="sometimes"), "prorate", "neither true nor false"),
+        (price(minimum_amount="5", maximum_amount="4"), "minimum_amount", "above maximum_amount"),
+        (price(filter="[]"), "filter", "not a JSON object"),
+        (price(filter="size=small"), "filter", "not a JSON object"),
+        (price(filter="{}"), "filter", "empty object"),
+        (price(filter='{"a": [1]}'), "filter", "must be text, a number"),
+        (price(filter='{"a": null}'), "filter", "must be text, a number"),
+        (fee(filter='{"a": 1}'), "filter", "needs a meter_id"),
+        (price(description="{month}: {price}"), "description", "'{price}' is not a placeholder"),
+        (price(description="100% }"), "description", "'}' is not a placeholder"),
+        (
+            price(valid_from="2024-02-01", valid_to="2024-02-01"),
+            "valid_to",
+            "later than valid_from",
+        ),
+        (price(valid_from="1.2.2024"), "valid_from", "ISO 8601"),
+    ],
+)
+def test_a_bad_price(catalog: World, row: dict[str, object], column: str, part: str) -> None:
+    catalog.write("catalog/prices.csv", [row])
+    one_problem(catalog, f"catalog/prices.csv row 2, {column}", part)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        price(flat_amount="0", percentage=""),
+        price(filter='{"size": "small", "n": 1, "on": true}'),
+        price(description="{month}: {quantity} of {events} at {amount}"),
+        price(charge_model="package", package_size="0.5"),
+        price(charge_model="dynamic", unit_amount=""),
+        price(charge_model="percentage", unit_amount="", percentage="0", flat_amount="0.1"),
+        price(charge_model="flat", unit_amount="", flat_amount="5"),
+        price(minimum_amount="5", maximum_amount="5"),
+        fee(timing="advance", prorate="no"),
+        price(charge_model=" Per_Unit ", plan_id=" pro "),
+    ],
+)
+def test_a_good_price(catalog: World, row: dict[str, object]) -> None:
+    catalog.write("catalog/prices.csv", [row])
+    assert catalog.problems() == []
+
+
+@pytest.mark.parametrize(
+    ("windows", "row"),
+    [
+        ([("", ""), ("2024-02-01", "")], 3),
+        ([("2024-02-01", "2024-03-01"), ("2024-01-01", "2024-02-02")], 2),
+        ([("2024-01-01", "2025-01-01"), ("2024-02-01", "2024-03-01"), ("2024-06-01", "")], 3),
+        ([("2024-01-01", "2024-02-01T00:00:01Z"), ("2024-02-01", "")], 3),
+    ],
+)
+def test_versions_that_overlap(catalog: World, windows: list[tuple[str, str]], row: int) -> None:
+    versions = [price(valid_from=start, valid_to=end) for start, end in windows]
+    catalog.write("catalog/prices.csv", versions)
+    assert catalog.problems()[0].startswith(f"catalog/prices.csv row {row}, valid_from: overlaps")
+
+
+def test_versions_that_follow_each_other(catalog: World) -> None:
+    ends = [("", "2024-02-01"), ("2024-02-01", "2024-03-01"), ("2024-05-01", "")]
+    catalog.write("catalog/prices.csv", [price(valid_from=a, valid_to=b) for a, b in ends])
+    assert catalog.problems() == []
+
+
+def test_the_same_version_twice(catalog: World) -> None:
+    catalog.write("catalog/prices.csv", [price(), price()])
+    one_problem(catalog, "catalog/prices.csv row 3, price_id", "is in row 2 already")
+
+
+@pytest.mark.parametrize(
+    ("tiers", "row", "column", "part"),
+    [
+        ([("10", "1"), ("20", "1")], 3, "up_to", "everything above 20 without a price"),
+        ([("", "1"), ("10", "1")], 2, "up_to", "more tiers follow"),
+        ([("20", "1"), ("10", "1"), ("", "1")], 3, "up_to", "below the tier before it"),
+        ([("10", "1"), ("10", "1"), ("", "1")], 3, "price_id", "is in row 2 already"),
+        ([("0", "1"), ("", "1")], 2, "up_to", "must be above 0"),
+        ([("-1", "1"), ("", "1")], 2, "up_to", "negative"),
+        ([("ten", "1"), ("", "1")], 2, "up_to", "not a decimal"),
+    ],
+)
+def test_bad_tiers(
+    catalog: World, tiers: list[tuple[str, str]], row: int, column: str, part: str
+) -> None:
+    catalog.write("catalog/prices.csv", [price(charge_model="graduated", unit_amount="")])
+    rows = [{"price_id": "p1", "up_to": up_to, "unit_amount": unit} for up_to, unit in tiers]
+    catalog.write("catalog/price_tiers.csv", rows)
+    one_problem(catalog, f"catalog/price_tiers.csv row {row}, {column}", part)
+
+
+def test_two_unbounded_tiers_are_a_repeated_key(catalog: World) -> None:
+    catalog.write("catalog/prices.csv", [price(charge_model="graduated", unit_amount="")])
+    catalog.write("catalog/price_tiers.csv", [TIERS[1], TIERS[1]])
+    lines = catalog.problems()
+    assert any("row 3, price_id: this price_id and up_to is in row 2 already" in x for x in lines)
+
+
+@pytest.mark.parametrize("model", ["graduated", "volume"])
+def test_good_tiers(catalog: World, model: str) -> None:
+    catalog.write("catalog/prices.csv", [price(charge_model=model, unit_amount="")])
+    catalog.write("catalog/price_tiers.csv", TIERS)
+    assert catalog.problems() == []
+
+
+def test_tiers_of_percentages(catalog: World) -> None:
+    catalog.write(
+        "catalog/prices.csv", [price(charge_model="graduated_percentage", unit_amount="")]
+    )
+    catalog.write("catalog/price_tiers.csv", [{"price_id": "p1", "percentage": "2"}])
+    assert catalog.problems() == []
+    catalog.write(
+        "catalog/price_tiers.csv", [{"price_id": "p1", "percentage": "2", "unit_amount": 1}]
+    )
+    one_problem(catalog, "catalog/price_tiers.csv row 2, unit_amount", "does not use it")
+
+
+def test_a_tier_without_any_amount(catalog: World) -> None:
+    catalog.write("catalog/prices.csv", [price(charge_model="volume", unit_amount="")])
+    catalog.write("catalog/price_tiers.csv", [{"price_id": "p1", "up_to": "", "unit_amount": ""}])
+    one_problem(catalog, "catalog/price_tiers.csv row 2", "neither unit_amount nor flat_amount")
+
+
+def test_tiers_that_no_price_uses(catalog: World) -> None:
+    catalog.write("catalog/price_tiers.csv", TIERS)
+    one_problem(catalog, "catalog/price_tiers.csv row 2, price_id", "per_unit has no tiers")
+    catalog.write("catalog/price_tiers.csv", [{"price_id": "zz", "unit_amount": "1"}])
+    one_problem(catalog, "catalog/price_tiers.csv row 2, price_id", "not a price_id of")
+
+
+# --- rules of the other tables ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("file", "row", "column", "part"),
+    [
+        ("catalog/meters.csv", {"meter_id": "m", "event_name": "e", "aggregation": "total"},
+         "aggregation", "allowed: count, sum"),
+        ("catalog/meters.csv", {"meter_id": "m", "aggregation": "sum"}, "event_name", "is empty"),
+        ("catalog/meters.csv", {"meter_id": "m", "aggregation": "custom"},
+         "aggregation", "needs a dbt model"),
+        *(("catalog/meters.csv",
+           {"meter_id": "m", "event_name": "e", "aggregation": kind, "carry_forward": "true"},
+           "carry_forward", "cannot carry values forward")
+          for kind in ("count", "sum", "unique_count", "p95")),
+        ("catalog/plans.csv", {"plan_id": "p", "trial_days": "-1"}, "trial_days", "negative"),
+        ("catalog/plans.csv", {"plan_id": "p", "trial_days": "1.5"}, "trial_days", "whole number"),
+        ("catalog/plans.csv", {"plan_id": "p", "billing_cycle": "weekly"},
+         "billing_cycle", "allowed: calendar_month, 30_days"),
+        ("catalog/entitlements.csv", {"plan_id": "zz", "feature": "f"}, "plan_id", "is not a"),
+        ("catalog/entitlements.csv", {"plan_id": "pro", "feature": "f", "meter_id": "zz"},
+         "meter_id", "is not a meter_id"),
+        ("catalog/entitlements.csv", {"plan_id": "pro", "feature": "f", "limit_quantity": "-1"},
+         "limit_quantity", "negative"),
+        ("catalog/entitlements.csv", {"plan_id": "pro", "feature": "f", "limit_quantity": "1"},
+         "limit_quantity", "needs a meter_id"),
+        ("catalog/coupons.csv", {"coupon_id": "x", "duration": "once"}, "percent_off", "neither"),
+        ("catalog/coupons.csv",
+         {"coupon_id": "x", "duration": "once", "percent_off": 1, "amount_off": 1,
+          "currency": "USD"},
+         "percent_off", "both"),
+        ("catalog/coupons.csv", {"coupon_id": "x", "duration": "once", "percent_off": "0"},
+         "percent_off", "above 0 and at most 100"),
+        ("catalog/coupons.csv", {"coupon_id": "x", "duration": "once", "percent_off": "100.01"},
+         "percent_off", "above 0 and at most 100"),
+        ("catalog/coupons.csv", {"coupon_id": "x", "duration": "once", "amount_off": "5"},
+         "currency", "amount_off needs one"),
+        ("catalog/coupons.csv",
+         {"coupon_id": "x", "duration": "once", "amount_off": "0", "currency": "USD"},
+         "amount_off", "not above 0"),
+        ("catalog/coupons.csv", {"coupon_id": "x", "duration": "repeating", "percent_off": "5"},
+         "duration_in_months", "1 or more"),
+        ("catalog/coupons.csv",
+         {"coupon_id": "x", "duration": "once", "percent_off": "5", "duration_in_months": "3"},
+         "duration_in_months", "only for duration repeating"),
+        ("catalog/coupons.csv", {"coupon_id": "x", "duration": "always", "percent_off": "5"},
+         "duration", "allowed: once, repeating, forever"),
+        ("catalog/tax_rates.csv", {"tax_rate_id": "t", "country": "DE", "percentage": "-1"},
+         "percentage", "negative"),
+        ("catalog/tax_rates.csv", {"tax_rate_id": "t", "country": "", "percentage": "1"},
+         "country", "is empty"),
+        ("catalog/tax_rates.csv", {"tax_rate_id": "t", "country": "DE", "percentage": "1",
+                                   "valid_from": "2024-02-01", "valid_to": "2024-01-01"},
+         "valid_to", "later than valid_from"),
+        ("accounts/customers.csv", {"customer_id": "c1", "currency": ""}, "currency", "is empty"),
+        ("accounts/customers.csv", {"customer_id": "c1", "currency": "USD", "is_payer": "x"},
+         "is_payer", "neither true nor false"),
+        ("accounts/customers.csv", {"customer_id": "c1", "currency": "USD", "days_until_due": "-1"},
+         "days_until_due", "negative"),
+        ("accounts/customers.csv",
+         {"customer_id": "c1", "currency": "USD", "collection_method": "by_post"},
+         "collection_method", "allowed: charge_automatically, send_invoice"),
+        ("accounts/customers.csv", {"customer_id": "c1", "currency": "USD", "tax_exempt": "x"},
+         "tax_exempt", "reverse"),
+        ("accounts/subscriptions.csv", subscription(customer_id="zz"), "customer_id", "is not a"),
+        ("accounts/subscriptions.csv", subscription(plan_id="zz"), "plan_id", "is not a plan_id"),
+        ("accounts/subscriptions.csv", subscription(coupon_id="zz"), "coupon_id", "is not a"),
+        ("accounts/subscriptions.csv", subscription(starts_at=""), "starts_at", "is empty"),
+        ("accounts/subscriptions.csv", subscription(ends_at="2023-12-31"), "ends_at", "is before"),
+        ("accounts/subscriptions.csv", subscription(quantity="-1"), "quantity", "negative"),
+        ("accounts/subscriptions.csv", subscription(minimum_amount="-1"), "minimum_amount",
+         "negative"),
+    ],
+)  # fmt: skip
+def test_a_bad_row(
+    catalog: World, file: str, row: dict[str, object], column: str, part: str
+) -> None:
+    others = {
+        "catalog/meters.csv": [{"meter_id": "calls", "event_name": "call", "aggregation": "count"}],
+        "catalog/plans.csv": [{"plan_id": "pro"}],
+    }
+    rows = [*others.get(file, []), row]
+    catalog.write(file, rows)
+    one_problem(catalog, f"{file} row {len(rows) + 1}, {column}", part)
+
+
+@pytest.mark.parametrize("ends_at", ["2024-01-01", "2024-01-01T00:00:00.000001Z", ""])
+def test_a_subscription_may_end_when_it_starts(catalog: World, ends_at: str) -> None:
+    catalog.write("accounts/subscriptions.csv", [subscription(ends_at=ends_at)])
+    assert catalog.problems() == []
+
+
+def test_custom_meters_are_allowed_where_their_model_is(catalog: World) -> None:
+    meters = [
+        {"meter_id": "calls", "event_name": "call", "aggregation": "count"},
+        {"meter_id": "weird", "event_name": "", "aggregation": "custom"},
+    ]
+    catalog.write("catalog/meters.csv", meters)
+    assert catalog.problems(frozenset({"weird"})) == []
+    assert "there: other" in catalog.problems(frozenset({"other"}))[0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "amount", "is_right"),
+    [
+        ("top_up", "5", True), ("top_up", "-5", False), ("top_up", "0", False),
+        ("grant", "5", True), ("grant", "-5", False),
+        ("refund", "-5", True), ("refund", "5", False),
+        ("expiry", "-5", True), ("expiry", "0", False),
+    ],
+)  # fmt: skip
+def test_the_sign_of_wallet_movements(
+    catalog: World, kind: str, amount: str, is_right: bool
+) -> None:
+    row = {"transaction_id": "t", "customer_id": "c1", "currency": "USD", "kind": kind}
+    row |= {"amount": amount, "occurred_at": "2024-01-01"}
+    catalog.write("accounts/wallet_transactions.csv", [row])
+    if is_right:
+        assert catalog.problems() == []
+    else:
+        one_problem(catalog, "accounts/wallet_transactions.csv row 2, amount", "must be")
+
+
+@pytest.mark.parametrize(
+    ("event_name", "quantity", "column", "part"),
+    [
+        ("call", "-2.5", None, ""),
+        ("unheard", "1", "event_name", "read by no meter"),
+        ("stored", "1", "event_name", "only read by max meters"),
+        ("call", "", "quantity", "is empty"),
+        ("call", "NaN", "quantity", "not a decimal"),
+    ],
+)
+def test_corrections(
+    catalog: World, event_name: str, quantity: str, column: str | None, part: str
+) -> None:
+    row = {"correction_id": "k", "customer_id": "c1", "occurred_at": "2024-01-05"}
+    row |= {"event_name": event_name, "quantity": quantity}
+    catalog.write("accounts/usage_corrections.csv", [row])
+    if column is None:
+        assert catalog.problems() == []
+    else:
+        one_problem(catalog, f"accounts/usage_corrections.csv row 2, {column}", part)
+
+
+@pytest.mark.parametrize(
+    ("file", "row"),
+    [
+        ("catalog/meters.csv", {"meter_id": "calls", "event_name": "e", "aggregation": "sum"}),
+        ("catalog/plans.csv", {"plan_id": "pro"}),
+        ("catalog/entitlements.csv", {"plan_id": "pro", "feature": "f"}),
+        ("catalog/coupons.csv", {"coupon_id": "x", "percent_off": "5", "duration": "once"}),
+        ("catalog/tax_rates.csv", {"tax_rate_id": "t", "country": "DE", "percentage": "19"}),
+        ("accounts/customers.csv", {"customer_id": "c1", "currency": "USD"}),
+        ("accounts/subscriptions.csv", subscription()),
+        ("accounts/wallet_transactions.csv",
+         {"transaction_id": "t", "customer_id": "c1", "amount": "1", "currency": "USD",
+          "occurred_at": "2024-01-01", "kind": "grant"}),
+        ("accounts/usage_corrections.csv",
+         {"correction_id": "k", "customer_id": "c1", "event_name": "e",
+          "occurred_at": "2024-01-01", "quantity": "1"}),
+    ],
+)  # fmt: skip
+def test_a_key_given_twice(catalog: World, file: str, row: dict[str, object]) -> None:
+    if file.startswith("accounts/usage_corrections"):
+        row["event_name"] = "call"
+    catalog.write(file, [row, row])
+    one_problem(catalog, f"{file} row 3, {next(iter(row))}", "is in row 2 already")
+
+
+def test_two_customers_cannot_share_a_stripe_customer(catalog: World) -> None:
+    rows = [
+        {"customer_id": c, "currency": "USD", "stripe_customer_id": "cus_1"} for c in ("c1", "c2")
+    ]
+    catalog.write("accounts/customers.csv", rows)
+    one_problem(catalog, "accounts/customers.csv row 3, stripe_customer_id", "in row 2 already")
+
+
+# --- files --------------------------------------------------------------------------------------
+
+
+def test_byte_order_mark_crlf_quotes_newlines_and_formulas(catalog: World) -> None:
+    catalog.write(
+        "accounts/customers.csv",
+        '\ufeffcustomer_id,name,currency\r\n c1 ,"=HYPERLINK(""x"")\r\nLtd, ""Inc""",usd\r\n'
+        '\r\n,,\r\nc2,"+1+1",EUR\r\n',
+    )
+    catalog.load_reference()
+    assert catalog.select("select customer_id, name, currency from raw.customers") == [
+        ("c1", '=HYPERLINK("x")\r\nLtd, "Inc"', "USD"),
+        ("c2", "+1+1", "EUR"),
+    ]
+
+
+def test_rows_are_counted_as_a_spreadsheet_counts_them(catalog: World) -> None:
+    catalog.write(
+        "accounts/customers.csv", 'customer_id,name,currency\nc1,"two\nlines",USD\n\nc3,x,NOPE\n'
+    )
+    one_problem(catalog, "accounts/customers.csv row 4, currency", "ISO 4217")
+
+
+@pytest.mark.parametrize(
+    ("content", "place", "part"),
+    [
+        (b"", "", "is empty"),
+        (b"customer_id,name\nc1,x\n", ", currency", "column is missing"),
+        (b"customer_id,currency,currency\nc1,USD,USD\n", ", currency", "is there twice"),
+        (b"customer_id,currency,is_payr\nc1,USD,0\n", ", is_payr", "did you mean is_payer?"),
+        (b"customer_id,currency\nc1\n", " row 2", "has 1 cells, the header 2"),
+        (b"customer_id,currency\nc1,USD,x\n", " row 2", "has 3 cells, the header 2"),
+        (b"customer_id,currency\nc1,USD\nc\xff,USD\n", " row 3", "not UTF-8"),
+        (b'customer_id,currency\nc1,"USD\n', " row 2", "is not CSV"),
+    ],
+)
+def test_a_bad_file(catalog: World, content: bytes, place: str, part: str) -> None:
+    catalog.write("accounts/customers.csv", content)
+    one_problem(catalog, f"accounts/customers.csv{place}", part)
+
+
+def test_columns_of_ones_own_are_ignored(catalog: World) -> None:
+    row = {"customer_id": "c1", "currency": "USD", "notes": "x", "crm_owner": "y"}
+    catalog.write("accounts/customers.csv", [row])
+    assert catalog.problems() == []
+
+
+def test_compressed_csv(catalog: World) -> None:
+    (catalog.data / "accounts/customers.csv").unlink()
+    packed = gzip.compress(b"customer_id,currency\nc1,USD\n")
+    catalog.write("accounts/customers.csv.gz", packed)
+    assert catalog.load_reference()["customers"] == 1
+    catalog.write("accounts/customers.csv.gz", packed[:-9])
+    one_problem(catalog, "accounts/customers.csv.gz", "cannot be read")
+
+
+def test_parquet_with_types(catalog: World) -> None:
+    (catalog.data / "catalog/prices.csv").unlink()
+    table = pa.table(
+        {
+            "price_id": ["p1", "p2"],
+            "plan_id": ["pro", "pro"],
+            "meter_id": ["calls", None],
+            "charge_model": ["per_unit", "flat"],
+            "unit_amount": [0.1, None],
+            "flat_amount": pa.array([None, Decimal("29.90")], pa.decimal128(10, 2)),
+            "prorate": [None, False],
+            "valid_from": [datetime(2024, 1, 1), None],  # noqa: DTZ001
+            "filter": ['{"a": 1}', None],
+        }
+    )
+    pq.write_table(table, catalog.data / "catalog/prices.parquet")
+    catalog.load_reference()
+    assert catalog.select(
+        "select unit_amount, flat_amount, prorate, valid_from, filter from raw.prices order by 1"
+    ) == [
+        (Decimal("0.1"), None, False, datetime(2024, 1, 1, tzinfo=UTC), '{"a":1}'),
+        (None, Decimal("29.9"), False, None, None),
+    ]
+
+
+def test_bad_parquet(catalog: World) -> None:
+    path = catalog.data / "accounts/customers.parquet"
+    (catalog.data / "accounts/customers.csv").unlink()
+    pq.write_table(pa.table({"customer_id": ["c1"], "currency": ["ZZZ"]}), path)
+    one_problem(catalog, "accounts/customers.parquet row 1, currency", "ISO 4217")
+    path.write_bytes(path.read_bytes()[:-30])
+    one_problem(catalog, "accounts/customers.parquet", "not readable Parquet")
+
+
+def test_a_table_must_be_there_once(catalog: World) -> None:
+    pq.write_table(pa.table({"customer_id": ["c1"]}), catalog.data / "accounts/customers.parquet")
+    one_problem(catalog, "accounts/customers.csv", "once: customers.csv and customers.parquet")
+
+
+def test_a_misspelt_file_is_noticed_and_others_are_not(catalog: World) -> None:
+    catalog.write("catalog/README.csv", "x\n")
+    catalog.write("catalog/notes.md", "x\n")
+    assert catalog.problems() == []
+    catalog.write("catalog/price_tier.csv", "price_id\n")
+    one_problem(catalog, "catalog/price_tier.csv", "did you mean price_tiers.csv?")
+
+
+def test_an_unreadable_file(catalog: World) -> None:
+    path = catalog.data / "accounts/customers.csv"
+    path.unlink()
+    path.symlink_to(catalog.data / "gone.csv")
+    one_problem(catalog, "accounts/customers.csv", "cannot be read")
+
+
+def test_one_bad_cell_is_one_problem(catalog: World) -> None:
+    """What follows from a cell that could not be read is not reported again."""
+    catalog.write("catalog/plans.csv", [{"plan_id": "pro", "trial_days": "x"}])
+    catalog.write("catalog/prices.csv", [price(meter_id="a\x00b"), fee(flat_amount="x")])
+    places = [line.split(": ")[0] for line in catalog.problems()]
+    assert places == [
+        "catalog/plans.csv row 2, trial_days",
+        "catalog/prices.csv row 2, meter_id",
+        "catalog/prices.csv row 3, flat_amount",
+    ]
+
+
+def test_an_unreadable_table_makes_no_unknown_references(catalog: World) -> None:
+    catalog.write("catalog/plans.csv", "planid\npro\n")
+    assert [line.split(": ")[0] for line in catalog.problems()] == [
+        "catalog/plans.csv, plan_id",
+        "catalog/plans.csv, planid",
+    ]
+
+
+def test_times_without_an_offset_are_in_the_billing_time_zone(catalog: World) -> None:
+    catalog.env["BILLING_TIMEZONE"] = "Asia/Tokyo"
+    catalog.load_reference()
+    assert catalog.select("select starts_at from raw.subscriptions") == [
+        (datetime(2023, 12, 31, 15, tzinfo=UTC),)
+    ]
+
+
+def test_a_store_read_through_duckdb_gives_the_same(catalog: World) -> None:
+    """`file://` takes the way of `s3://`: listing and reading are DuckDB's."""
+    local = catalog.load_reference()
+    catalog.env["BILLING_DATA_DIR"] = f"file://{catalog.data}"
+    assert catalog.load_reference() == local
+
+
+def test_many_rows_load_in_one_go(catalog: World) -> None:
+    many = [subscription(subscription_id=f"s{i}") for i in range(5000)]
+    catalog.write("accounts/subscriptions.csv", many)
+    assert catalog.load_reference()["subscriptions"] == 5000
+
+
+def test_a_warehouse_file_takes_the_tables(catalog: World, tmp_path: Path) -> None:
+    catalog.connection = duckdb.connect(str(tmp_path / "warehouse.duckdb"))
+    catalog.load_reference()
+    catalog.connection.close()
+    with duckdb.connect(str(tmp_path / "warehouse.duckdb"), read_only=True) as again:
+        assert again.execute("select customer_id from raw.customers").fetchall() == [("c1",)]
