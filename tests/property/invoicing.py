@@ -1,0 +1,197 @@
+"""From rounded charges to invoices: minimums, discounts, tax, wallet.
+
+What belongs here: section 4 of the contract, in its order. What does not: charges (oracle.py).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from fractions import Fraction
+
+from tests.property import periods
+from tests.property.intake import FOREVER, Book, Subscription, amount, flag, month_edges
+from tests.property.tables import Cells
+from tests.property.values import EXPONENTS, instant_of, read_instant, round_half_away
+
+ZERO = Fraction(0)
+Wallet = tuple[str, str]  # customer and currency
+
+
+@dataclass(frozen=True)
+class ChargeLine:
+    """What an invoice needs to know of a charge. `amount` is rounded."""
+
+    subscription_id: str
+    customer_id: str
+    currency: str
+    amount: Fraction
+
+
+@dataclass
+class Bill:
+    """An invoice. `lines` are (kind, subscription or tax rate, amount), without lines of 0."""
+
+    customer_id: str
+    currency: str
+    lines: list[tuple[str, str, Fraction]] = field(default_factory=list)
+    subtotal: Fraction = ZERO
+    discount: Fraction = ZERO
+    tax: Fraction = ZERO
+    tax_included: Fraction = ZERO
+    total: Fraction = ZERO
+    wallet_applied: Fraction = ZERO
+    amount_due: Fraction = ZERO
+
+    def of_kind(self, kind: str) -> list[Fraction]:
+        """The amounts of one kind, in order of size."""
+        return sorted(line[2] for line in self.lines if line[0] == kind)
+
+
+def make_invoices(
+    book: Book, month: str, charges: list[ChargeLine], balances: Mapping[Wallet, Fraction]
+) -> dict[Wallet, Bill]:
+    """Every invoice of the month; a customer who pays nothing himself gets none."""
+    lines: dict[Wallet, dict[str, list[tuple[str, Fraction]]]] = defaultdict(
+        lambda: defaultdict(list)
+    )
+    for charge in charges:
+        key = (charge.customer_id, charge.currency)
+        lines[key][charge.subscription_id].append(("charge", charge.amount))
+    for subscription in book.subscriptions:
+        currency = book.customers[subscription.customer_id]["currency"].upper()
+        found = lines[(subscription.customer_id, currency)][subscription.subscription_id]
+        missing = true_up(book, month, subscription, [value for _, value in found], currency)
+        if missing > 0:
+            found.append(("minimum", missing))
+    subscriptions = {row.subscription_id: row for row in book.subscriptions}
+    invoices = {}
+    for (customer_id, currency), of_subscriptions in lines.items():
+        if not flag(book.customers[customer_id]["is_payer"], True):
+            continue
+        invoice = Bill(customer_id, currency)
+        _add_lines(book, month, invoice, of_subscriptions, subscriptions)
+        if invoice.lines:
+            held = balances.get((customer_id, currency), ZERO)
+            invoice.wallet_applied = max(ZERO, min(held, invoice.total))
+            invoice.amount_due = invoice.total - invoice.wallet_applied
+            invoices[(customer_id, currency)] = invoice
+    return invoices
+
+
+def true_up(
+    book: Book, month: str, subscription: Subscription, amounts: list[Fraction], currency: str
+) -> Fraction:
+    """What fills a subscription's lines up to its minimum, for the paid share of its periods.
+
+    A subscription that was in trial, or not there, all the time has no minimum to fill: money
+    given back to it stays given back.
+    """
+    if subscription.minimum is None:
+        return ZERO
+    share = ZERO
+    for period in periods.billed_periods(book, subscription, month):
+        paid = periods.window(
+            (period.start, period.end), (subscription.trial_ends_at, subscription.ends_at)
+        )
+        share += paid.share_of(period) if paid is not None else ZERO
+    if share == 0:
+        return ZERO
+    missing = subscription.minimum * share - sum(amounts, ZERO)
+    return round_half_away(missing, EXPONENTS[currency])
+
+
+def _add_lines(
+    book: Book,
+    month: str,
+    invoice: Bill,
+    of_subscriptions: Mapping[str, list[tuple[str, Fraction]]],
+    subscriptions: Mapping[str, Subscription],
+) -> None:
+    discounts = []
+    for subscription_id, lines in of_subscriptions.items():
+        invoice.lines += [(kind, subscription_id, value) for kind, value in lines if value != 0]
+        total = sum((value for _, value in lines), ZERO)
+        discount = _discount(book, month, subscriptions[subscription_id], total, invoice.currency)
+        if discount > 0:
+            discounts.append(("discount", subscription_id, -discount))
+        invoice.subtotal += total
+        invoice.discount += discount
+    invoice.lines += discounts
+    _add_tax(book, month, invoice)
+    invoice.total = invoice.subtotal - invoice.discount + invoice.tax
+
+
+def _discount(
+    book: Book, month: str, subscription: Subscription, total: Fraction, currency: str
+) -> Fraction:
+    """The coupon's part of a subscription's lines; never more than they are."""
+    if not subscription.coupon_id or total <= 0:
+        return ZERO
+    coupon = book.coupons[subscription.coupon_id]
+    if not _coupon_covers(book, month, subscription, coupon):
+        return ZERO
+    if coupon["percent_off"]:
+        off = total * amount(coupon["percent_off"]) / 100
+    elif coupon["currency"].upper() == currency:
+        off = amount(coupon["amount_off"])
+    else:
+        return ZERO
+    return round_half_away(min(off, total), EXPONENTS[currency])
+
+
+def _coupon_covers(book: Book, month: str, subscription: Subscription, coupon: Cells) -> bool:
+    """Months are counted from that of the first instant that is paid for."""
+    if coupon["duration"] == "forever":
+        return True
+    first = instant_of(min(subscription.trial_ends_at, FOREVER - 1)).astimezone(book.zone)
+    now = datetime.fromisoformat(f"{month}-01")
+    passed = (now.year - first.year) * 12 + now.month - first.month
+    months = 1 if coupon["duration"] == "once" else int(coupon["duration_in_months"])
+    return 0 <= passed < months
+
+
+def _add_tax(book: Book, month: str, invoice: Bill) -> None:
+    """One line for each rate that is valid in the month's last microsecond."""
+    customer = book.customers[invoice.customer_id]
+    if customer["tax_exempt"] in ("true", "exempt", "reverse") or not invoice.lines:
+        return
+    last = month_edges(month, book.zone)[1] - 1
+    rates = [
+        row
+        for row in book.world.tables["tax_rates"]
+        if row["country"].upper() == customer["country"].upper()
+        and (not row["valid_from"] or read_instant(row["valid_from"], book.zone) <= last)
+        and (not row["valid_to"] or last < read_instant(row["valid_to"], book.zone))
+    ]
+    base = invoice.subtotal - invoice.discount
+    inclusive = sum(
+        (amount(row["percentage"]) for row in rates if flag(row["inclusive"], False)), ZERO
+    )
+    for row in rates:
+        percentage = amount(row["percentage"])
+        is_inclusive = flag(row["inclusive"], False)
+        exact = base * percentage / (100 + inclusive if is_inclusive else 100)
+        tax = round_half_away(exact, EXPONENTS[invoice.currency])
+        if is_inclusive:
+            invoice.tax_included += tax
+        else:
+            invoice.tax += tax
+        if tax != 0:
+            invoice.lines.append(("tax", row["tax_rate_id"], tax))
+
+
+def wallet_balances(
+    book: Book, month: str, applied_elsewhere: Mapping[Wallet, Fraction]
+) -> dict[Wallet, Fraction]:
+    """What each wallet holds at the month's end, before the month's invoice takes its part."""
+    end = month_edges(month, book.zone)[1]
+    balances: dict[Wallet, Fraction] = defaultdict(Fraction)
+    for row in book.world.tables["wallet_transactions"]:
+        if read_instant(row["occurred_at"], book.zone) < end:
+            balances[(row["customer_id"], row["currency"].upper())] += amount(row["amount"])
+    for wallet, taken in applied_elsewhere.items():
+        balances[wallet] -= taken
+    return dict(balances)

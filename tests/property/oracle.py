@@ -1,0 +1,265 @@
+"""The oracle: what the contract charges for a month, by brute force and in exact fractions.
+
+What belongs here: going from subscriptions and prices to metered quantities, charges and their
+tiers, and the result that tests compare. Invoices are put together in invoicing.py. Nothing here
+shares code or SQL with the pipeline; where both the contract and docs/decisions.md leave a choice,
+the choice is said at the function that makes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from tests.property import periods
+from tests.property.intake import Book, Price, Rejection, Subscription, load
+from tests.property.invoicing import Bill, ChargeLine, make_invoices, wallet_balances
+from tests.property.metering import measure
+from tests.property.periods import Period, Window
+from tests.property.pricing import ONE, ZERO, Priced, TierPart, price_recurring, price_usage
+from tests.property.tables import World, read
+from tests.property.usage_limits import Entitlement, entitlement_usage
+from tests.property.values import EXPONENTS, iso, round_half_away
+
+Part = tuple[str, str, int, int]  # subscription, price, start and end of the service period
+
+
+@dataclass(frozen=True)
+class MeteredRow:
+    """metered_usage: `quantity` as metered, negative where corrections outweigh usage."""
+
+    customer_id: str
+    meter_id: str
+    quantity: Fraction
+    event_count: int
+    is_trial: bool
+
+
+@dataclass(frozen=True)
+class Charge:
+    """`exact` is the true value, `exact_amount` that at 12 places, `amount` it in minor units."""
+
+    subscription_id: str
+    customer_id: str
+    price_id: str
+    period_start: int
+    period_end: int
+    kind: str  # arrears, advance, credit
+    currency: str
+    quantity: Fraction
+    billable_quantity: Fraction
+    event_count: int
+    share: Fraction
+    exact: Fraction
+    exact_amount: Fraction
+    amount: Fraction
+    tiers: tuple[TierPart, ...]
+    price: Price = field(compare=False, repr=False)
+
+    @property
+    def key(self) -> Part:
+        return (self.subscription_id, self.price_id, self.period_start, self.period_end)
+
+
+@dataclass(frozen=True)
+class Result:
+    """Everything a month's rating gives. Rejections are those of the month's own folder."""
+
+    month: str
+    metered: dict[Part, MeteredRow]
+    charges: dict[Part, Charge]
+    invoices: dict[tuple[str, str], Bill]  # by customer and currency
+    rejections: list[Rejection]
+    wallets: dict[tuple[str, str], Fraction]  # balance after the month, by customer and currency
+    entitlements: dict[tuple[str, str], Entitlement]  # by customer and feature
+
+    @property
+    def cases(self) -> int:
+        """How many pairs of a subscription and a price were rated."""
+        return len({key[:2] for key in (*self.metered, *self.charges)})
+
+
+def bill(
+    world: World | Path,
+    month: str,
+    timezone: str = "UTC",
+    wallet_applied_elsewhere: Mapping[tuple[str, str], Fraction] | None = None,
+) -> Result:
+    """Rate one month (`YYYY-MM`) of a world or of a data directory.
+
+    `wallet_applied_elsewhere`: (customer, currency) to what other months' invoices took.
+    """
+    inputs = read(world) if isinstance(world, Path) else world
+    book = load(inputs, month, ZoneInfo(timezone))
+    metered: dict[Part, MeteredRow] = {}
+    charges: dict[Part, Charge] = {}
+    by_plan: dict[str, list[Price]] = {}
+    for price in book.prices:
+        by_plan.setdefault(price.plan_id, []).append(price)
+    for subscription in book.subscriptions:
+        for price in by_plan.get(subscription.plan_id, []):
+            for period in periods.billed_periods(book, subscription, month):
+                metered.update(_metered_rows(book, subscription, price, period))
+                for charge in _charges(book, subscription, price, period):
+                    assert charge.key not in charges, f"charged twice: {charge}"
+                    charges[charge.key] = charge
+    lines = [
+        ChargeLine(charge.subscription_id, charge.customer_id, charge.currency, charge.amount)
+        for charge in charges.values()
+    ]
+    balances = wallet_balances(book, month, wallet_applied_elsewhere or {})
+    invoices = make_invoices(book, month, lines, balances)
+    for key, invoice in invoices.items():
+        if invoice.wallet_applied:
+            balances[key] -= invoice.wallet_applied
+    entitlements = entitlement_usage(book, month)
+    rejections = book.rejections[month]
+    return Result(month, metered, charges, invoices, rejections, balances, entitlements)
+
+
+def _metered_rows(
+    book: Book, subscription: Subscription, price: Price, period: Period
+) -> Iterator[tuple[Part, MeteredRow]]:
+    """Usage of the trial and of the paid part, each its own row, also where nothing was used."""
+    if price.meter is None:
+        return
+    trial = periods.trial_part(subscription, price, period)
+    paid = periods.paid_part(subscription, price, period)
+    for part in (trial, paid):
+        if part is not None:
+            found = measure(
+                book,
+                price.meter,
+                subscription.customer_id,
+                price.filter,
+                part.start,
+                part.end,
+            )
+            key = (subscription.subscription_id, price.price_id, part.start, part.end)
+            yield (
+                key,
+                MeteredRow(
+                    subscription.customer_id,
+                    price.meter.meter_id,
+                    found.quantity,
+                    found.event_count,
+                    part is trial,
+                ),
+            )
+
+
+def _charges(
+    book: Book, subscription: Subscription, price: Price, period: Period
+) -> Iterator[Charge]:
+    if price.meter is not None:
+        yield from _usage_charge(book, subscription, price, period)
+    elif price.timing == "advance":
+        yield from _advance_charges(book, subscription, price, period)
+    else:
+        paid = periods.paid_part(subscription, price, period)
+        if paid is not None:
+            yield _recurring(book, subscription, price, period, paid, "arrears")
+
+
+def _usage_charge(
+    book: Book, subscription: Subscription, price: Price, period: Period
+) -> Iterator[Charge]:
+    paid = periods.paid_part(subscription, price, period)
+    if paid is None or price.meter is None:
+        return
+    found = measure(book, price.meter, subscription.customer_id, price.filter, paid.start, paid.end)
+    share = paid.share_of(period) if price.prorate else ONE
+    quantity = max(found.quantity, ZERO)
+    priced = price_usage(price, quantity, found.event_count, share)
+    charge = (quantity, found.event_count, share, priced, priced.exact)
+    yield _charge(book, subscription, price, paid, "arrears", *charge)
+
+
+def _recurring(
+    book: Book,
+    subscription: Subscription,
+    price: Price,
+    period: Period,
+    part: Window,
+    kind: str,
+) -> Charge:
+    share = part.share_of(period) if price.prorate else ONE
+    priced = price_recurring(price, subscription.quantity, share)
+    exact = -priced.exact if kind == "credit" else priced.exact
+    charge = (subscription.quantity, 0, share, priced, exact)
+    return _charge(book, subscription, price, part, kind, *charge)
+
+
+def _advance_charges(
+    book: Book, subscription: Subscription, price: Price, period: Period
+) -> Iterator[Charge]:
+    """The coming period's fee; this one's, if nobody could charge it before; or money back.
+
+    A fee that is not prorated is given back only where nothing of what it paid for was reached:
+    in arrears it would have been charged in full otherwise.
+    """
+    if periods.was_charged_in_advance(subscription, period):
+        promised = periods.promised_part(subscription, price, period)
+        if promised is not None and subscription.ends_at < promised.end:
+            start = max(promised.start, subscription.ends_at)
+            if price.prorate or start == promised.start:
+                unused = Window(start, promised.end)
+                yield _recurring(book, subscription, price, period, unused, "credit")
+    else:
+        paid = periods.paid_part(subscription, price, period)
+        if paid is not None:
+            yield _recurring(book, subscription, price, period, paid, "arrears")
+    if periods.will_be_charged_in_advance(subscription, period):
+        coming = periods.next_period(book, subscription, period)
+        promised = periods.promised_part(subscription, price, coming)
+        if promised is not None:
+            yield _recurring(book, subscription, price, coming, promised, "advance")
+
+
+def _charge(
+    book: Book,
+    subscription: Subscription,
+    price: Price,
+    part: Window,
+    kind: str,
+    quantity: Fraction,
+    event_count: int,
+    share: Fraction,
+    priced: Priced,
+    exact: Fraction,
+) -> Charge:
+    currency = price.currency or book.customers[subscription.customer_id]["currency"].upper()
+    return Charge(
+        subscription_id=subscription.subscription_id,
+        customer_id=subscription.customer_id,
+        price_id=price.price_id,
+        period_start=part.start,
+        period_end=part.end,
+        kind=kind,
+        currency=currency,
+        quantity=quantity,
+        billable_quantity=priced.billable,
+        event_count=event_count,
+        share=share,
+        exact=exact,
+        exact_amount=round_half_away(exact, 12),
+        amount=round_half_away(exact, EXPONENTS[currency]),
+        tiers=priced.tiers,
+        price=price,
+    )
+
+
+def describe(charge: Charge) -> str:
+    """The charge's calculation in a few lines, for a person who compares it with another."""
+    facts = {key: value for key, value in charge.price.row.items() if value}
+    tiers = [f"({part.from_quantity}, {part.up_to}]" for part in charge.tiers]
+    return (
+        f"{charge.kind} {iso(charge.period_start)} .. {iso(charge.period_end)}\n"
+        f"  quantity {charge.quantity} billable {charge.billable_quantity} "
+        f"events {charge.event_count} share {charge.share} exact {charge.exact}\n"
+        f"  price {facts}\n"
+        f"  tiers {charge.price.tiers or ''} entered {tiers}"
+    )

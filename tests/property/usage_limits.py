@@ -1,0 +1,55 @@
+"""What a customer's plan entitles to, and what is used of it.
+
+What belongs here: entitlement_usage. What does not: charging for what goes beyond.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+from tests.property.intake import Book, Subscription, month_edges, number
+from tests.property.metering import measure
+
+
+@dataclass(frozen=True)
+class Entitlement:
+    """`used` is None for a feature flag, `limit` None where there is no bound."""
+
+    plan_id: str
+    used: Fraction | None
+    limit: Fraction | None
+    state: str
+
+
+def entitlement_usage(book: Book, month: str) -> dict[tuple[str, str], Entitlement]:
+    """By customer and feature: the plan that the customer had last in the month decides.
+
+    Usage is counted over the whole calendar month ("reset each month"), whatever plan the
+    customer was on when it happened.
+    """
+    start, end = month_edges(month, book.zone)
+    found: dict[tuple[str, str], Entitlement] = {}
+    active = [s for s in book.subscriptions if max(s.starts_at, start) < min(s.ends_at, end)]
+    for subscription in sorted(active, key=lambda s: (s.starts_at, s.subscription_id)):
+        for row in book.entitlements.get(subscription.plan_id, []):
+            key = (subscription.customer_id, row["feature"])
+            found[key] = _used(book, subscription, row, start, end)
+    return found
+
+
+def _used(
+    book: Book, subscription: Subscription, row: dict[str, str], start: int, end: int
+) -> Entitlement:
+    limit = number(row["limit_quantity"])
+    if not row["meter_id"]:
+        return Entitlement(row["plan_id"], None, None, "ok")
+    meter = book.meters[row["meter_id"]]
+    measured = measure(book, meter, subscription.customer_id, {}, start, end)
+    used = max(measured.quantity, Fraction(0))
+    state = "ok"
+    if limit is not None and used > limit:
+        state = "exceeded"
+    elif limit is not None and used >= limit * Fraction(4, 5):
+        state = "warning"
+    return Entitlement(row["plan_id"], used, limit, state)
