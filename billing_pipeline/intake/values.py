@@ -53,7 +53,8 @@ def decimal(text: str, scale: int) -> Decimal:
             f"{shown(text)} is too large; allowed: up to {_DIGITS - scale} digits before the point"
         )
     number = Decimal(f"{whole or '0'}.{fraction}" if fraction else whole or "0")
-    return -number if match[1] == "-" and number else number
+    # Not `-number`: arithmetic rounds to the context's 28 digits.
+    return number.copy_negate() if match[1] == "-" and number else number
 
 
 def integer(text: str) -> int:
