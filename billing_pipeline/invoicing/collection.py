@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from billing_pipeline.invoicing.account import require_account
 from billing_pipeline.invoicing.actual import ActualInvoice
@@ -43,6 +43,7 @@ from billing_pipeline.stripe_api.client import (
 from billing_pipeline.stripe_api.rate_limit import RateLimits
 
 T = TypeVar("T")
+Desired = tuple[DesiredInvoice, ...]
 
 
 class PlanChangedError(RuntimeError):
@@ -116,12 +117,22 @@ def run(gateway: StripeGateway, work: Callable[[], Awaitable[T]]) -> T:
 
 
 async def preview(
-    gateway: StripeGateway, settings: Settings, month: BillingMonth, *, limits: Limits | None = None
+    gateway: StripeGateway,
+    settings: Settings,
+    month: BillingMonth,
+    *,
+    limits: Limits | None = None,
+    desired: Desired | None = None,
 ) -> InvoicePlan:
-    """The present invoice plan. Writes nothing to Stripe, and takes no lock."""
+    """The present invoice plan. Writes nothing to Stripe, and takes no lock.
+
+    `desired` stands in for the month's warehouse, here and below.
+    """
+    wanted = _desired(settings, month) if desired is None else desired
     with open_records(settings.records_dir) as records:
         account_id = await require_account(gateway, records.folder)
-        _, present = await _plan(gateway, settings, records, month, account_id, limits)
+        room = _Room(gateway, settings, records, month, account_id, wanted, limits)
+        _, present = await room.plan()
         return present
 
 
@@ -136,6 +147,7 @@ async def apply_plan(
     limits: Limits | None = None,
     patience: float = 0.0,
     progress: Callable[[Progress], None] | None = None,
+    desired: Desired | None = None,
 ) -> ApplyOutcome:
     """Plan anew and carry out what may be: the safe actions, or with `approved_hash` all of that
     plan except what needs a person's look (`review`).
@@ -144,7 +156,10 @@ async def apply_plan(
     another run holds the month for longer than `patience` seconds.
     """
     async with _holding(gateway, settings, month, run_id, patience) as (records, account_id):
-        held, present = await _plan(gateway, settings, records, month, account_id, limits)
+        # Read under the lock: the run that held it may have been building these very tables.
+        wanted = _desired(settings, month) if desired is None else desired
+        room = _Room(gateway, settings, records, month, account_id, wanted, limits)
+        held, present = await room.plan()
         if approved_hash is not None and approved_hash != present.hash:
             raise PlanChangedError(approved_hash, present)
         chosen = present.safe if approved_hash is None else present.changes
@@ -160,12 +175,17 @@ async def apply_plan(
         if not report.done and not report.failed:
             return ApplyOutcome(report, present)
         # What is left is read from Stripe, not from what we believe to have done.
-        _, remaining = await _plan(gateway, settings, records, month, account_id, limits)
+        _, remaining = await room.plan()
         return ApplyOutcome(report, remaining)
 
 
 async def pull(
-    gateway: StripeGateway, settings: Settings, month: BillingMonth, *, full: bool = True
+    gateway: StripeGateway,
+    settings: Settings,
+    month: BillingMonth,
+    *,
+    full: bool = True,
+    desired: Desired | None = None,
 ) -> PullResult:
     """Refresh the payment status of a month; in full by listing, or as last read by events.
 
@@ -183,8 +203,8 @@ async def pull(
             invoices = await complete_month(gateway, records.mirror, month.key)
         restored = await restore_seals(gateway, records.seals, month.key, invoices)
         problems = records.seals.verify(month.key) + records.seals.compare(month.key, invoices)
-    desired = _desired(settings, month)
-    expected = {i.invoice_id: (i.customer_id, i.currency, i.total) for i in desired}
+    wanted = _desired(settings, month) if desired is None else desired
+    expected = {i.invoice_id: (i.customer_id, i.currency, i.total) for i in wanted}
     return PullResult(
         month=month,
         stripe_invoices=stripe_invoice_rows(invoices),
@@ -230,39 +250,45 @@ async def _holding(
             yield records, account_id
 
 
-async def _plan(
-    gateway: StripeGateway,
-    settings: Settings,
-    records: Records,
-    month: BillingMonth,
-    account_id: str,
-    limits: Limits | None,
-) -> tuple[Holdings, InvoicePlan]:
-    desired = _desired(settings, month)
-    held = await refresh(
-        gateway,
-        records.mirror,
-        month_key=month.key,
-        month_start=int(month.start(settings.timezone).timestamp()),
-        desired_totals={invoice.invoice_id: invoice.total for invoice in desired},
-    )
-    present = plan(
-        desired,
-        held.invoices,
-        month_key=month.key,
-        account_id=account_id,
-        limits=limits,
-        previous_totals=_billed_totals(mirrored(records.mirror, month.shift(-1).key)),
-    )
-    return held, present
+@dataclass(frozen=True)
+class _Room:
+    """One month's planning, with all that it needs."""
+
+    gateway: StripeGateway
+    settings: Settings
+    records: Records
+    month: BillingMonth
+    account_id: str
+    desired: Desired
+    limits: Limits | None
+
+    async def plan(self) -> tuple[Holdings, InvoicePlan]:
+        """What Stripe holds now, and the plan that follows from it."""
+        held = await refresh(
+            self.gateway,
+            self.records.mirror,
+            month_key=self.month.key,
+            month_start=int(self.month.start(self.settings.timezone).timestamp()),
+            desired_totals={invoice.invoice_id: invoice.total for invoice in self.desired},
+        )
+        before = mirrored(self.records.mirror, self.month.shift(-1).key)
+        present = plan(
+            self.desired,
+            held.invoices,
+            month_key=self.month.key,
+            account_id=self.account_id,
+            limits=self.limits,
+            previous_totals=_billed_totals(before),
+        )
+        return held, present
 
 
-def _desired(settings: Settings, month: BillingMonth) -> tuple[DesiredInvoice, ...]:
+def _desired(settings: Settings, month: BillingMonth) -> Desired:
     return read_desired(settings.warehouse_path(month), month.key)
 
 
 def _billed_totals(invoices: list[ActualInvoice]) -> dict[str, int]:
-    totals: dict[str, Any] = {}
+    totals: dict[str, int] = {}
     for item in invoices:
         if item.is_billed:
             totals[item.currency] = totals.get(item.currency, 0) + item.net

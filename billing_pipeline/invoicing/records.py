@@ -34,16 +34,18 @@ class Records:
         return self.folder / "locks"
 
 
-@contextmanager
-def open_records(folder: Path, *, synchronous: str = "full") -> Iterator[Records]:
-    """Open, and make where missing, everything in ``records/``.
+DURABILITY = "full"
+"""SQLite's `synchronous` for journal and seals. Below full is for simulations whose disk is thrown
+away: with it an intent might not survive the power failing right after its request."""
 
-    `synchronous` below full is for simulations on a disk that is thrown away.
-    """
+
+@contextmanager
+def open_records(folder: Path) -> Iterator[Records]:
+    """Open, and make where missing, everything in ``records/``."""
     folder.mkdir(parents=True, exist_ok=True)
     mirror = Mirror(folder / "stripe_mirror.db")
-    journal = Journal(folder / "journal.db", synchronous=synchronous)
-    seals = Seals(folder / "billed.db", synchronous=synchronous)
+    journal = Journal(folder / "journal.db", synchronous=DURABILITY)
+    seals = Seals(folder / "billed.db", synchronous=DURABILITY)
     try:
         yield Records(folder, mirror, journal, seals)
     finally:

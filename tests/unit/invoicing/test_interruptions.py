@@ -1,0 +1,169 @@
+"""One fault at every request of a push, a supplement and a credit: afterwards all is as it
+would have been without it, and nothing is there twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import stripe
+
+from billing_pipeline.invoicing.collection import PlanChangedError
+
+from .conftest import Company
+from .fake_stripe import Fault, Json
+
+DAY = 86_400
+
+
+class Killed(BaseException):
+    """The process ends here: no handler of ours may run on."""
+
+
+def server_error(fake: Any, method: str, path: str, params: Json) -> tuple[int, Json]:
+    return 500, {"error": {"type": "api_error", "message": "something went wrong"}}
+
+
+def server_error_after(fake: Any, method: str, path: str, params: Json) -> tuple[int, Json]:
+    fake.act(method, path, params)
+    return server_error(fake, method, path, params)
+
+
+def kill_before(fake: Any, method: str, path: str, params: Json) -> None:
+    raise Killed
+
+
+def kill_after(fake: Any, method: str, path: str, params: Json) -> None:
+    fake.act(method, path, params)
+    raise Killed
+
+
+def reset_before(fake: Any, method: str, path: str, params: Json) -> None:
+    raise stripe.APIConnectionError("reset")
+
+
+def too_fast(fake: Any, method: str, path: str, params: Json) -> tuple[int, Json]:
+    return 429, {"error": {"type": "invalid_request_error", "message": "Too many requests"}}
+
+
+def conflict(fake: Any, method: str, path: str, params: Json) -> tuple[int, Json]:
+    return 409, {"error": {"type": "invalid_request_error", "message": "locked"}}
+
+
+FAULTS = [
+    server_error,
+    server_error_after,
+    kill_before,
+    kill_after,
+    reset_before,
+    too_fast,
+    conflict,
+]
+
+
+def at(position: int, fault: Callable[..., Any]) -> Fault:
+    """`fault` at the request of that number, once."""
+    seen = 0
+
+    def maybe(fake: Any, method: str, path: str, params: Json) -> Any:
+        nonlocal seen
+        seen += 1
+        return fault(fake, method, path, params) if seen == position else None
+
+    return maybe
+
+
+def story(company: Company) -> None:
+    """Bill, then late usage for one and less for another, approved."""
+    company.want({"ada": [1000, 200], "bob": [700]})
+    finish(company)
+    company.want({"ada": [1000, 400], "bob": [500]})
+    finish(company)
+
+
+def finish(company: Company) -> None:
+    """Run and approve until nothing is left, as an operator would; a day passes in between, so
+    that Stripe has forgotten the keys of the runs before."""
+    for _ in range(6):
+        try:
+            outcome = company.apply()
+            if outcome.remaining.waiting:
+                outcome = company.apply(approved_hash=outcome.remaining.hash)
+        except (Killed, PlanChangedError, stripe.StripeError):
+            continue
+        except BaseExceptionGroup as group:
+            if group.split(Killed)[1] is not None:
+                raise
+            continue
+        except Exception as error:
+            if "reset" not in str(error) and "wrong" not in str(error):
+                raise
+            continue
+        if not outcome.remaining.changes:
+            return
+    raise AssertionError(f"not done after six runs: {company.preview().changes}")
+
+
+def check(company: Company) -> None:
+    company.stripe.faults.clear()
+    by_key: dict[tuple[str, str], list[Json]] = {}
+    for item in company.invoices():
+        metadata = item["metadata"]
+        key = (metadata["billing_invoice_id"], metadata["billing_revision"])
+        by_key.setdefault(key, []).append(item)
+    assert {key: [i["total"] for i in items] for key, items in by_key.items()} == {
+        ("in_202601_ada", "1"): [1200],
+        ("in_202601_ada", "2"): [200],
+        ("in_202601_bob", "1"): [700],
+    }
+    assert all(item["status"] == "paid" for item in company.invoices())
+    assert [note["total"] for note in company.stripe.objects["cn"].values()] == [200]
+    assert len(company.stripe.objects["cus"]) == 2
+    lines = sorted(line["amount"] for line in company.stripe.objects["il"].values())
+    assert lines == [200, 200, 700, 1000]
+    pulled = company.pull()
+    assert {row["state"] for row in pulled.reconciliation} == {"matched"}
+    assert not pulled.seal_problems
+
+
+def requests_of_the_story(folder: Path) -> int:
+    company = Company(folder)
+    story(company)
+    check(company)
+    return len(company.stripe.calls)
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+def test_one_fault_anywhere_changes_nothing_in_the_end(
+    fault: Callable[..., Any], tmp_path: Path
+) -> None:
+    count = requests_of_the_story(tmp_path / "without")
+    for position in range(1, count + 1):
+        company = Company(tmp_path / str(position))
+        company.stripe.faults.append(at(position, fault))
+        story(company)
+        check(company)
+
+
+@pytest.mark.parametrize("fault", [kill_after, server_error_after], ids=lambda f: f.__name__)
+def test_and_neither_when_stripe_has_forgotten_the_keys(
+    fault: Callable[..., Any], tmp_path: Path
+) -> None:
+    count = requests_of_the_story(tmp_path / "without")
+    for position in range(1, count + 1):
+        company = Company(tmp_path / str(position))
+        forgetful = at(position, fault)
+
+        def fault_and_a_day(*args: Any, forgetful: Fault = forgetful, c: Company = company) -> Any:
+            try:
+                return forgetful(*args)
+            except Killed:
+                c.clock.advance(25 * 3600)
+                c.stripe.kept.clear()
+                raise
+
+        company.stripe.faults.append(fault_and_a_day)
+        story(company)
+        check(company)
