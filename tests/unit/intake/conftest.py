@@ -103,11 +103,18 @@ class World:
         return self.connection.execute(query).fetchall()
 
 
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
+@pytest.fixture(scope="session")
+def shared_connection() -> Iterator[duckdb.DuckDBPyConnection]:
+    """One for all tests: to open one takes longer than most of them."""
     with duckdb.connect() as connection:
         connection.execute("set TimeZone = 'UTC'")
-        yield World(tmp_path, connection)
+        yield connection
+
+
+@pytest.fixture
+def world(tmp_path: Path, shared_connection: duckdb.DuckDBPyConnection) -> World:
+    shared_connection.execute("drop schema if exists raw cascade")
+    return World(tmp_path, shared_connection)
 
 
 @pytest.fixture
