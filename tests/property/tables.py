@@ -256,16 +256,16 @@ def _json_cells(line: str) -> Cells | None:
         return None
     cells = {name: _text(event.get(name)) for name in USAGE_COLUMNS}
     if isinstance(event.get("properties"), dict):
-        cells["properties"] = _object_text(event["properties"])
+        cells["properties"] = object_text(event["properties"])
     return cells
 
 
-def _object_text(value: object) -> str:
+def object_text(value: object) -> str:
     """JSON text whose numbers are written as they were read."""
     if isinstance(value, JsonNumber):
         return str(value)
     if isinstance(value, dict):
-        return "{" + ",".join(f"{json.dumps(k)}:{_object_text(v)}" for k, v in value.items()) + "}"
+        return "{" + ",".join(f"{json.dumps(k)}:{object_text(v)}" for k, v in value.items()) + "}"
     if isinstance(value, list):
-        return "[" + ",".join(map(_object_text, value)) + "]"
+        return "[" + ",".join(map(object_text, value)) + "]"
     return json.dumps(value)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from fractions import Fraction
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -44,14 +45,14 @@ def customer(world: World, customer_id: str = "ada", **cells: object) -> None:
     world.add("customers", customer_id=customer_id, **cells)
 
 
-def subscribe(world: World, subscription_id: str = "sub", **cells: object) -> None:
+def subscribe(world: World, subscription_id: str = "sub", **cells: Any) -> None:
     cells.setdefault("customer_id", "ada")
     cells.setdefault("plan_id", "plan")
     cells.setdefault("starts_at", "2023-01-01T00:00:00Z")
     world.add("subscriptions", subscription_id=subscription_id, **cells)
 
 
-def use(world: World, name: str, quantity: str, at: str = "2024-04-10", **cells: object) -> None:
+def use(world: World, name: str, quantity: str, at: str = "2024-04-10", **cells: Any) -> None:
     cells.setdefault("customer_id", "ada")
     number = len(world.usage)
     month = at[:7] if "month" not in cells else str(cells.pop("month"))
@@ -72,7 +73,7 @@ def totals(result: Result) -> dict[str, str]:
     return {key[0]: decimal_text(invoice.total) for key, invoice in result.invoices.items()}
 
 
-def world_of_one(model: str, aggregation: str = "sum", **cells: object) -> World:
+def world_of_one(model: str, aggregation: str = "sum", **cells: Any) -> World:
     """One customer `ada` on one plan with one usage price `p` on one meter `units`."""
     world = World()
     plan(world)
@@ -300,7 +301,7 @@ def test_tier_edges(model: str, quantity: str, expected: str) -> None:
         ),
     ],
 )
-def test_models(model: str, cells: dict[str, object], used: list[str], expected: str) -> None:
+def test_models(model: str, cells: dict[str, Any], used: list[str], expected: str) -> None:
     world = world_of_one(model, **cells)
     for quantity in used:
         use(world, "units", quantity)
@@ -457,7 +458,8 @@ def test_prorated_usage_price() -> None:
     world.tables["subscriptions"][0]["starts_at"] = "2024-04-16"
     use(world, "units", "8", "2024-04-20")
     charge = only(bill(world, MONTH), "p")
-    assert (charge.billable_quantity, charge.exact) == (3, 5)
+    assert charge.billable_quantity == 3
+    assert charge.exact == 5
 
 
 def test_usage_in_trial_is_metered_not_charged() -> None:
@@ -466,10 +468,9 @@ def test_usage_in_trial_is_metered_not_charged() -> None:
     use(world, "units", "5", "2024-04-09")
     use(world, "units", "3", "2024-04-10")
     result = bill(world, MONTH)
-    assert [(row.quantity, row.is_trial) for row in result.metered.values()] == [
-        (5, True),
-        (3, False),
-    ]
+    in_trial, paid = result.metered.values()
+    assert (decimal_text(in_trial.quantity), in_trial.is_trial) == ("5", True)
+    assert (decimal_text(paid.quantity), paid.is_trial) == ("3", False)
     assert only(result, "p").exact == 3
 
 
@@ -489,7 +490,7 @@ def test_thirty_day_periods() -> None:
     assert not bill(world, "2024-03").charges
 
 
-def advance_world(**cells: object) -> World:
+def advance_world(**cells: Any) -> World:
     world = World()
     plan(world)
     price(world, "fee", "flat", flat_amount="30", timing="advance")

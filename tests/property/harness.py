@@ -1,0 +1,342 @@
+"""The pipeline beside the oracle: run one, ask the other, and say in a few lines where they differ.
+
+What belongs here: the only import of `billing_pipeline` in this folder, the reading of its tables,
+and the comparison. What does not: expectations of any kind, those are the oracle's.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from tests.property.oracle import Result, bill, describe
+from tests.property.tables import World, write
+from tests.property.values import decimal_text, iso, micros, round_half_away
+from tests.property.world_maker import Setting
+from tests.property.worlds import make_data_set, world_id, zone_of
+
+Row = dict[str, Any]
+Tables = dict[str, list[Row]]
+TABLES = (
+    "charges",
+    "metered_usage",
+    "charge_tiers",
+    "invoice_lines",
+    "invoices",
+    "usage_rejections",
+    "wallet_ledger",
+    "entitlement_usage",
+)
+# Reported beside a rejection: an event that one meter could not read and others could.
+REPORTS = frozenset({"missing_property", "invalid_property"})
+
+
+def run_pipeline(data_dir: Path, month: str, timezone: str, home: Path | None = None) -> Tables:
+    """Rate one month of a data directory by the pipeline; its tables as rows, times in UTC."""
+    from billing_pipeline.months import BillingMonth
+    from billing_pipeline.rating import rate_month
+    from billing_pipeline.settings import Settings
+
+    with tempfile.TemporaryDirectory() as scratch:
+        settings = Settings.from_env(
+            {
+                "BILLING_DATA_DIR": str(data_dir),
+                "BILLING_HOME": str(home or scratch),
+                "BILLING_TIMEZONE": timezone,
+                "BILLING_FIRST_MONTH": "2020-01-01",
+            }
+        )
+        warehouse = rate_month(settings, BillingMonth.parse(month))
+        return read_tables(warehouse)
+
+
+def read_tables(warehouse: Path) -> Tables:
+    tables: Tables = {}
+    with duckdb.connect(str(warehouse), read_only=True) as connection:
+        connection.execute("set TimeZone = 'UTC'")
+        for name in TABLES:
+            cursor = connection.execute(f'select * from main."{name}"')
+            columns = [column[0] for column in cursor.description or []]
+            tables[name] = [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
+    return tables
+
+
+# --- comparison ------------------------------------------------------------------------------
+
+
+@dataclass
+class Difference:
+    """One value that is not what the oracle says."""
+
+    world: str
+    place: str
+    column: str
+    pipeline: object
+    oracle: object
+    detail: str = ""
+
+    def __str__(self) -> str:
+        text = f"[{self.world}] {self.place}: {self.column}\n"
+        text += f"    pipeline {self.pipeline}\n    oracle   {self.oracle}\n"
+        return text + "".join(f"    {line}\n" for line in self.detail.splitlines())
+
+
+@dataclass
+class Comparison:
+    """What came out of one data set."""
+
+    setting: Setting
+    cases: int
+    charges: int
+    differences: list[Difference] = field(default_factory=list)
+
+    def report(self, most: int = 8) -> str:
+        """The first differences, one a world: the others of a world usually follow from it."""
+        shown: dict[str, Difference] = {}
+        for difference in self.differences:
+            shown.setdefault(difference.world, difference)
+        parts = [
+            f"{self.setting}: {len(self.differences)} differences in {len(shown)} worlds "
+            f"of {self.cases} cases\n"
+        ]
+        return "".join([*parts, *(str(item) for item in list(shown.values())[:most])])
+
+
+def compare(tables: Tables, result: Result, world: World) -> list[Difference]:
+    """Every difference: charges first, for what follows from a charge is explained by it."""
+    return [
+        *_charges(tables, result),
+        *_metered(tables, result),
+        *_tiers(tables, result),
+        *_invoices(tables, result),
+        *_rejections(tables, result, world),
+        *_wallets(tables, result),
+        *_entitlements(tables, result),
+    ]
+
+
+def check(world: World, setting: Setting, directory: Path | None = None) -> Comparison:
+    """Write the world, run both, compare. `directory` keeps the data for a closer look."""
+    result = bill(world, setting.month, setting.timezone)
+    with tempfile.TemporaryDirectory() as scratch:
+        data_dir = directory or Path(scratch)
+        write(world, data_dir, zone_of(setting))
+        tables = run_pipeline(data_dir, setting.month, setting.timezone)
+    differences = compare(tables, result, world)
+    return Comparison(setting, result.cases, len(result.charges), differences)
+
+
+def check_seed(
+    seed: int | str, indexes: range | list[int], setting: Setting, directory: Path | None = None
+) -> Comparison:
+    """The worlds with these numbers of a seed."""
+    return check(make_data_set(seed, indexes, setting), setting, directory)
+
+
+def exact(value: object) -> Fraction:
+    """A DECIMAL or whole number of DuckDB; a DOUBLE has no place in these tables."""
+    if isinstance(value, (Decimal, int)):
+        return Fraction(value)
+    raise TypeError(f"{value!r} is {type(value).__name__}, neither a decimal nor a whole number")
+
+
+def _part(row: Row) -> tuple[str, str, int, int]:
+    start, end = row["period_start"], row["period_end"]
+    return (row["subscription_id"], row["price_id"], _micros(start), _micros(end))
+
+
+def _micros(value: datetime) -> int:
+    assert value.tzinfo is not None, f"{value} has no zone"
+    return micros(value)
+
+
+def _place(part: tuple[str, str, int, int]) -> str:
+    return f"{part[0]} {part[1]} {iso(part[2])} .. {iso(part[3])}"
+
+
+def _keyed(rows: Iterable[Row]) -> Iterator[tuple[tuple[str, str, int, int], Row]]:
+    seen = set()
+    for row in rows:
+        key = _part(row)
+        assert key not in seen, f"two rows for {_place(key)}"
+        seen.add(key)
+        yield key, row
+
+
+def _missing(
+    name: str, found: Iterable[tuple[str, ...]], wanted: Iterable[tuple[str, ...]]
+) -> Iterator[Difference]:
+    """Rows that only one of both has. The first text of a key names the world."""
+    found, wanted = set(found), set(wanted)
+    for key in sorted(found ^ wanted):
+        has = (key in found, key in wanted)
+        yield Difference(world_id(key[0]), " ".join(map(str, key)), f"{name} row", *has)
+
+
+def _differing(
+    world: str,
+    place: str,
+    pairs: Mapping[str, tuple[object, object]],
+    detail: str = "",
+) -> Iterator[Difference]:
+    for column, (found, wanted) in pairs.items():
+        if found != wanted:
+            yield Difference(world, place, column, _shown(found), _shown(wanted), detail)
+
+
+def _shown(value: object) -> object:
+    if isinstance(value, list):
+        return [_shown(item) for item in value]
+    return decimal_text(value) if isinstance(value, Fraction) else value
+
+
+def _charges(tables: Tables, result: Result) -> Iterator[Difference]:
+    found = dict(_keyed(tables["charges"]))
+    for key in found.keys() ^ result.charges.keys():
+        charge = result.charges.get(key)
+        detail = describe(charge) if charge else str(found[key])
+        has = (key in found, key in result.charges)
+        yield Difference(world_id(key[0]), _place(key), "charge", *has, detail)
+    for key in found.keys() & result.charges.keys():
+        row, charge = found[key], result.charges[key]
+        yield from _differing(
+            world_id(key[0]),
+            _place(key),
+            {
+                "exact_amount": (exact(row["exact_amount"]), charge.exact_amount),
+                "amount": (exact(row["amount"]), charge.amount),
+                "currency": (row["currency"], charge.currency),
+                "quantity": (exact(row["quantity"]), round_half_away(charge.quantity, 18)),
+                "billable_quantity": (
+                    exact(row["billable_quantity"]),
+                    round_half_away(charge.billable_quantity, 18),
+                ),
+            },
+            describe(charge),
+        )
+
+
+def _metered(tables: Tables, result: Result) -> Iterator[Difference]:
+    found = dict(_keyed(tables["metered_usage"]))
+    for key in found.keys() ^ result.metered.keys():
+        has = (key in found, key in result.metered)
+        yield Difference(world_id(key[0]), _place(key), "metered_usage row", *has)
+    for key in found.keys() & result.metered.keys():
+        row, metered = found[key], result.metered[key]
+        yield from _differing(
+            world_id(key[0]),
+            _place(key),
+            {
+                "metered quantity": (
+                    exact(row["quantity"]),
+                    round_half_away(metered.quantity, 18),
+                ),
+                "event_count": (row["event_count"], metered.event_count),
+                "meter_id": (row["meter_id"], metered.meter_id),
+            },
+        )
+
+
+def _tiers(tables: Tables, result: Result) -> Iterator[Difference]:
+    """Tiers that hold a quantity or cost something; whether others are listed is no matter."""
+    keys = {row["charge_id"]: _part(row) for row in tables["charges"]}
+    found: dict[tuple[str, str, int, int], list[list[Fraction]]] = defaultdict(list)
+    for row in tables["charge_tiers"]:
+        figures = [exact(row[name]) for name in ("from_quantity", "quantity", "exact_amount")]
+        if figures[1] or figures[2]:
+            found[keys[row["charge_id"]]].append(figures)
+    for key in found.keys() & result.charges.keys() | {
+        key for key, charge in result.charges.items() if charge.tiers
+    }:
+        charge = result.charges[key]
+        wanted = [
+            [
+                part.from_quantity,
+                round_half_away(part.quantity, 18),
+                round_half_away(part.exact, 12),
+            ]
+            for part in charge.tiers
+            if part.quantity or part.exact
+        ]
+        pairs: dict[str, tuple[object, object]] = {"tiers": (sorted(found[key]), sorted(wanted))}
+        yield from _differing(world_id(key[0]), _place(key), pairs, describe(charge))
+
+
+FIGURES = ("subtotal", "discount", "tax", "tax_included", "total", "wallet_applied", "amount_due")
+KINDS = ("charge", "minimum", "discount", "tax")
+
+
+def _invoices(tables: Tables, result: Result) -> Iterator[Difference]:
+    found = {(row["customer_id"], row["currency"]): row for row in tables["invoices"]}
+    yield from _missing("invoice", found, result.invoices)
+    lines: dict[str, list[Row]] = defaultdict(list)
+    for line in tables["invoice_lines"]:
+        lines[line["invoice_id"]].append(line)
+    for key in found.keys() & result.invoices.keys():
+        row, invoice = found[key], result.invoices[key]
+        pairs: dict[str, tuple[object, object]] = {
+            name: (exact(row[name]), getattr(invoice, name)) for name in FIGURES
+        }
+        for kind in KINDS:
+            amounts = sorted(
+                exact(line["amount"])
+                for line in lines[row["invoice_id"]]
+                if line["kind"] == kind and line["amount"] != 0
+            )
+            pairs[f"{kind} lines"] = (amounts, invoice.of_kind(kind))
+        yield from _differing(world_id(key[0]), f"invoice {key}", pairs, str(invoice.lines))
+
+
+def _rejections(tables: Tables, result: Result, world: World) -> Iterator[Difference]:
+    rows = {(file, number): row for file, number, row in world.numbered_usage()}
+    found: dict[tuple[str, int], set[str]] = defaultdict(set)
+    for row in tables["usage_rejections"]:
+        if row["reason"] not in REPORTS:
+            found[(row["source_file"], row["source_row"])].add(row["reason"])
+    wanted = {(row.source_file, row.source_row): row.reasons for row in result.rejections}
+    for key in sorted(found.keys() | wanted.keys()):
+        reasons = found.get(key, set())
+        # A row with several faults may be reported for any of them, but once.
+        if len(reasons) != 1 or not reasons <= wanted.get(key, frozenset()):
+            read = rows.get(key)
+            cells = read.cells if read is not None else None
+            world_name = world_id((cells or {}).get("event_id") or "a row")
+            where = f"{key[0]} row {key[1]}"
+            expected = sorted(wanted.get(key, []))
+            yield Difference(world_name, where, "reason", sorted(reasons), expected, str(read))
+
+
+def _wallets(tables: Tables, result: Result) -> Iterator[Difference]:
+    """The balance that the ledger's movements leave in each wallet."""
+    found: dict[tuple[str, str], Fraction] = defaultdict(Fraction)
+    for row in tables["wallet_ledger"]:
+        found[(row["customer_id"], row["currency"])] += exact(row["amount"])
+    for key in found.keys() | result.wallets.keys():
+        pairs = {"balance": (found.get(key, Fraction(0)), result.wallets.get(key, Fraction(0)))}
+        yield from _differing(world_id(key[0]), f"wallet {key}", pairs)
+
+
+def _entitlements(tables: Tables, result: Result) -> Iterator[Difference]:
+    found = {(row["customer_id"], row["feature"]): row for row in tables["entitlement_usage"]}
+    yield from _missing("entitlement", found, result.entitlements)
+    for key in found.keys() & result.entitlements.keys():
+        row, wanted = found[key], result.entitlements[key]
+        used = None if wanted.used is None else round_half_away(wanted.used, 18)
+        limit = row["limit_quantity"]
+        pairs: dict[str, tuple[object, object]] = {
+            "plan_id": (row["plan_id"], wanted.plan_id),
+            "limit": (None if limit is None else exact(limit), wanted.limit),
+            "state": (row["state"], wanted.state),
+        }
+        if used is not None:
+            pairs["used"] = (exact(row["used"] or 0), used)
+        yield from _differing(world_id(key[0]), f"entitlement {key}", pairs)

@@ -1,0 +1,35 @@
+"""The pipeline against the oracle, over thousands of made-up subscriptions and prices.
+
+What belongs here: how many, and with which seeds. What does not: how they are compared
+(harness.py). A failure names its seed, setting and worlds; to look at one of them alone:
+
+    python -m tests.property --seed SEED --setting MONTH@ZONE --worlds w00012 --keep DIR
+"""
+
+from __future__ import annotations
+
+import importlib.util
+
+import pytest
+
+from tests.property.harness import check_seed, run_pipeline
+from tests.property.world_maker import Setting
+from tests.property.worlds import SETTINGS
+
+__all__ = ["run_pipeline"]
+
+SEED = 20240229
+# About 5.5 cases a world: the five data sets below have more than 2,000 together.
+WORLDS = 90
+
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("billing_pipeline.rating") is None,
+    reason="billing_pipeline.rating is not there yet",
+)
+
+
+@pytest.mark.parametrize("setting", SETTINGS[:5], ids=str)
+def test_charges_and_invoices_are_those_of_the_oracle(setting: Setting) -> None:
+    comparison = check_seed(SEED, range(WORLDS), setting)
+    assert comparison.cases >= 2000 // 5, f"only {comparison.cases} cases: raise WORLDS"
+    assert not comparison.differences, f"seed {SEED}, {comparison.report()}"

@@ -1,0 +1,137 @@
+"""Customers, subscriptions and wallets of a made-up world.
+
+What belongs here: valid rows of accounts/ but corrections, which go with usage. What does not:
+the catalog.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+
+from tests.property.values import DAY, EXPONENTS, decimal_text
+from tests.property.world_maker import COUNTRIES, CURRENCIES, Maker
+
+Stay = tuple[int, int | None]  # a subscription's start and end
+LONG_AGO = 400 * DAY
+
+
+def add_accounts(maker: Maker) -> None:
+    for number in range(maker.random.randint(1, 2)):
+        customer_id = maker.id("customer", number)
+        currency = maker.one_of(*CURRENCIES)
+        maker.world.add(
+            "customers",
+            customer_id=customer_id,
+            name="Ünal & Söhne",
+            country=maker.one_of(*COUNTRIES),
+            currency=maker.one_of(currency, currency.lower()),
+            is_payer=maker.one_of("", "true", "true", "true", "true", "true", "true", "false"),
+            collection_method=maker.one_of("", "charge_automatically", "send_invoice"),
+            days_until_due=maker.one_of("", "7", "30"),
+            tax_exempt=maker.one_of("", "", "", "false", "true"),
+        )
+        for index, (starts_at, ends_at) in enumerate(_stays(maker)):
+            _add_subscription(maker, customer_id, f"{number}.{index}", starts_at, ends_at)
+        if maker.chance(0.4):
+            _add_wallet(maker, customer_id, currency)
+
+
+def _stays(maker: Maker) -> list[Stay]:
+    """When a customer's subscriptions begin and end."""
+    long_ago = maker.start - maker.random.randrange(LONG_AGO)
+    kinds: tuple[Callable[[], list[Stay]], ...] = (
+        lambda: [(long_ago, None)],
+        lambda: [(long_ago, None)],
+        lambda: [(long_ago, maker.edge())],
+        lambda: [(maker.edge(), None)],
+        lambda: _change(maker, long_ago),
+        lambda: _change(maker, long_ago),
+        lambda: _within(maker),
+        lambda: [(long_ago, None), *_within(maker)],
+        lambda: _odd(maker),
+        lambda: _cycles(maker),
+    )
+    return maker.random.choice(kinds)()
+
+
+def _change(maker: Maker, long_ago: int) -> list[Stay]:
+    """One plan ends and another begins, in the same instant; sometimes within one second."""
+    at = maker.edge()
+    if maker.chance(0.3):
+        again = at + maker.one_of(1, 500_000, 999_999)
+        maker.edges.append(again)
+        return [(min(long_ago, at), at), (at, again), (again, None)]
+    return [(min(long_ago, at), at), (at, None)]
+
+
+def _within(maker: Maker) -> list[Stay]:
+    first, second = sorted((maker.edge(), maker.edge()))
+    return [(first, second)]
+
+
+def _odd(maker: Maker) -> list[Stay]:
+    """Ended before the month, begins after it, or never was."""
+    at = maker.edge()
+    return maker.one_of(
+        [(maker.start - 40 * DAY, maker.start)],
+        [(maker.end, None)],
+        [(maker.start - DAY, None), (at, at)],
+    )
+
+
+def _cycles(maker: Maker) -> list[Stay]:
+    """A multiple of 30 days before something happens: periods end right there."""
+    at = maker.instant()
+    start = at - 30 * DAY * maker.random.randint(1, 5)
+    maker.edges.append(start)
+    end = maker.one_of(None, at, at + 1, at - 1, maker.edge())
+    return [(start, None if end is not None and end < start else end)]
+
+
+def _add_subscription(
+    maker: Maker, customer_id: str, number: str, starts_at: int, ends_at: int | None
+) -> None:
+    trial = ""
+    if maker.chance(0.25):
+        trial_ends_at = maker.one_of(maker.edge(), starts_at + 14 * DAY, starts_at)
+        maker.edges.append(trial_ends_at)
+        trial = maker.written(trial_ends_at)
+    maker.world.add(
+        "subscriptions",
+        subscription_id=maker.id("sub", number),
+        customer_id=customer_id,
+        plan_id=maker.random.choice(maker.world.tables["plans"])["plan_id"],
+        quantity=_seats(maker),
+        starts_at=maker.written(starts_at),
+        ends_at="" if ends_at is None else maker.written(ends_at),
+        trial_ends_at=trial,
+        coupon_id=maker.id("coupon", maker.random.randrange(2)) if maker.chance(0.35) else "",
+        minimum_amount=maker.some_money() if maker.chance(0.25) else "",
+    )
+
+
+def _seats(maker: Maker) -> str:
+    """Often exactly the bound of a tier, where the plan has one."""
+    bounds = [row["up_to"] for row in maker.world.tables["price_tiers"] if row["up_to"]]
+    if bounds and maker.chance(0.3):
+        return maker.random.choice(bounds)
+    return maker.one_of("", "1", "3", "12", "2.5", "0", "11")
+
+
+def _add_wallet(maker: Maker, customer_id: str, currency: str) -> None:
+    for number in range(maker.random.randint(1, 4)):
+        used = maker.one_of(currency, currency, currency, "USD")
+        places = EXPONENTS[used]
+        kind = maker.one_of("top_up", "top_up", "grant", "refund", "expiry")
+        value = maker.decimal(maker.one_of(1, 2, 4), places) or Fraction(1)
+        maker.world.add(
+            "wallet_transactions",
+            transaction_id=maker.id("wallet", f"{customer_id[-1]}.{number}"),
+            customer_id=customer_id,
+            amount=("-" if kind in ("refund", "expiry") else "") + decimal_text(value),
+            currency=used,
+            occurred_at=maker.written(maker.instant() - maker.one_of(0, 0, 50 * DAY)),
+            kind=kind,
+            reference="a reference",
+        )
