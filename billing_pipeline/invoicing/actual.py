@@ -87,8 +87,7 @@ class ActualInvoice:
 
     @property
     def revision(self) -> int | None:
-        text = self.metadata.get(documents.REVISION, "")
-        return int(text) if text.isdigit() and int(text) >= 1 else None
+        return _number(self.metadata.get(documents.REVISION)) or None
 
     @property
     def content_hash(self) -> str | None:
@@ -132,11 +131,26 @@ class ActualInvoice:
         return self.total - self.pre_payment_credit - self.amount_paid - self.amount_remaining
 
     @property
-    def tries(self) -> int:
-        """How often a payment was tried. Stripe's count stops at the first try by hand, so the
-        later ones of ours are counted on the invoice."""
-        text = self.metadata.get(documents.TRIES, "")
-        return self.attempt_count + (int(text) if text.isdigit() else 0)
+    def wallet_taken(self) -> int:
+        """What the wallet paid of it. A credit note gives back what nothing else paid first."""
+        wallet = _number(self.metadata.get(documents.WALLET_APPLIED)) or 0
+        return max(0, min(wallet, self.total - self.credit_notes)) if self.is_billed else 0
+
+    @property
+    def is_wallet_held(self) -> bool:
+        """True while part of the wallet is kept from this invoice (`wallets.py`)."""
+        return bool(self.metadata.get(documents.WALLET_HOLD))
+
+    @property
+    def dunning_tries(self) -> int:
+        """Tries after the first charge. Stripe's `attempt_count` does not count those by API, so
+        they are counted on the invoice."""
+        return _number(self.metadata.get(documents.TRIES)) or 0
+
+    @property
+    def first_failure_at(self) -> int:
+        """When the first charge failed: it follows the finalizing at once."""
+        return _number(self.metadata.get(documents.FIRST_FAILURE)) or self.finalized_at or 0
 
     @property
     def creditable(self) -> int:
@@ -196,3 +210,7 @@ def read_line(data: Mapping[str, Any]) -> ActualLine:
 def _id(value: Any) -> str | None:
     # An expanded field holds the object instead of its id.
     return value.get("id") if isinstance(value, Mapping) else value
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text is not None and text.isdigit() else None

@@ -16,10 +16,10 @@ from enum import StrEnum
 from billing_pipeline.invoicing.actual import ActualInvoice, read_invoice
 from billing_pipeline.invoicing.credits import issue_credit
 from billing_pipeline.invoicing.customers import CustomerDirectory
-from billing_pipeline.invoicing.payments import try_payment
-from billing_pipeline.invoicing.plan import ActionKind, InvoiceAction, InvoicePlan, needs_payment
-from billing_pipeline.invoicing.requests import Desk, Subject, remove
-from billing_pipeline.invoicing.sending import NotSentError, Sender
+from billing_pipeline.invoicing.plan import ActionKind, InvoiceAction, InvoicePlan
+from billing_pipeline.invoicing.requests import Desk, NotSentError, Subject, remove
+from billing_pipeline.invoicing.sending import Sender, finish_billed
+from billing_pipeline.invoicing.wallets import Movements, WalletBook
 from billing_pipeline.stripe_api.errors import FailureKind, StripeFailure
 
 
@@ -60,6 +60,8 @@ class ApplyReport:
     plan: InvoicePlan
     results: tuple[ActionResult, ...]
     requests: int = 0
+    wallet_problem: str | None = None
+    """Why not all wallet movements could be posted; the next run posts the rest."""
 
     def by_state(self, state: ResultState) -> tuple[ActionResult, ...]:
         return tuple(result for result in self.results if result.state is state)
@@ -85,6 +87,7 @@ async def apply_actions(
     *,
     workers: int = 16,
     progress: Callable[[Progress], None] | None = None,
+    movements: Movements | None = None,
 ) -> ApplyReport:
     """Carry out `actions` of `plan`; its other changes are reported as waiting.
 
@@ -93,13 +96,14 @@ async def apply_actions(
     before = desk.gateway.requests_sent
     chosen = {action.key for action in actions}
     todo = [action for action in plan.changes if action.key in chosen]
-    run = _Run(desk, plan.month_key, tuple(held), len(todo), progress)
+    run = _Run(desk, plan.month_key, tuple(held), len(todo), progress, movements)
     results = {result.action.key: result for result in await run.all(todo, workers)}
     table = [
         results.get(action.key) or ActionResult(action, ResultState.WAITING, action.reason)
         for action in plan.changes
     ]
-    return ApplyReport(plan, tuple(table), desk.gateway.requests_sent - before)
+    problem = await run.post_wallets() if todo or not plan.held_by else None
+    return ApplyReport(plan, tuple(table), desk.gateway.requests_sent - before, problem)
 
 
 class _Run:
@@ -110,6 +114,7 @@ class _Run:
         held: tuple[ActualInvoice, ...],
         count: int,
         progress: Callable[[Progress], None] | None,
+        movements: Movements | None,
     ) -> None:
         self._desk = desk
         self._month_key = month_key
@@ -117,6 +122,7 @@ class _Run:
         self._count = count
         self._progress = progress
         self._directory = CustomerDirectory(desk)
+        self._wallets = WalletBook(desk, movements)
         self._done = self._failed = 0
         self._sent_before = desk.gateway.requests_sent
 
@@ -136,6 +142,14 @@ class _Run:
             for _ in range(max(1, min(workers, len(by_customer)))):
                 group.create_task(worker())
         return results
+
+    async def post_wallets(self) -> str | None:
+        """Movements of those who have no invoice to send; gives why that did not work."""
+        try:
+            await self._wallets.post_outstanding(self._directory.find)
+        except (NotSentError, StripeFailure) as error:
+            return str(error)
+        return None
 
     async def _one(self, action: InvoiceAction) -> ActionResult:
         try:
@@ -157,19 +171,19 @@ class _Run:
             return await self._credit(action)
         if action.kind is ActionKind.WITHDRAW:
             return await self._withdraw(action)
-        if action.pay:
-            return await self._pay(action)
+        if action.finish:
+            return await self._finish(action)
         return await self._send(action)
 
     async def _send(self, action: InvoiceAction) -> ActionResult:
         assert action.send is not None, f"{action.kind} without an invoice to send"
         draft = self._draft_of(action)
         if draft is None:
-            stripe_customer_id = await self._directory.find_or_create(action.send)
+            stripe_customer_id = await self._directory.find_or_create(action.send.payer)
         else:
             # The draft knows whose it is, and the plan has checked that.
             stripe_customer_id = draft.stripe_customer_id
-        sent = await Sender(self._desk, action.send, stripe_customer_id).run(draft)
+        sent = await Sender(self._desk, action.send, stripe_customer_id, self._wallets).run(draft)
         return ActionResult(
             action,
             ResultState.DONE,
@@ -208,16 +222,15 @@ class _Run:
             self._desk.mirror.forget([stripe_invoice_id])
         return ActionResult(action, ResultState.DONE, stripe_ids=action.drafts)
 
-    async def _pay(self, action: InvoiceAction) -> ActionResult:
+    async def _finish(self, action: InvoiceAction) -> ActionResult:
         problem = None
-        for stripe_invoice_id in action.pay:
+        for stripe_invoice_id in action.finish:
             data = await self._desk.gateway.get(f"/v1/invoices/{stripe_invoice_id}")
             invoice = read_invoice(data)
-            if needs_payment(invoice):
-                revision = invoice.revision or action.revision
-                subject = Subject(action.customer_id, action.invoice_id, revision)
-                attempt = await try_payment(self._desk, subject, invoice)
-                problem = problem or attempt.problem
+            revision = invoice.revision or action.revision
+            subject = Subject(action.customer_id, action.invoice_id, revision)
+            sent = await finish_billed(self._desk, self._wallets, subject, invoice)
+            problem = problem or sent.payment_problem
         return ActionResult(
-            action, ResultState.DONE, stripe_ids=action.pay, payment_problem=problem
+            action, ResultState.DONE, stripe_ids=action.finish, payment_problem=problem
         )

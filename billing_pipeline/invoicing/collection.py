@@ -17,6 +17,7 @@ from billing_pipeline.invoicing.account import require_account
 from billing_pipeline.invoicing.actual import ActualInvoice
 from billing_pipeline.invoicing.apply import ApplyReport, Progress, apply_actions
 from billing_pipeline.invoicing.desired import DesiredInvoice, read_desired
+from billing_pipeline.invoicing.dunning import DunningPolicy, DunningResult, carry_out
 from billing_pipeline.invoicing.journal import Author
 from billing_pipeline.invoicing.lock import month_lock
 from billing_pipeline.invoicing.payment_tables import (
@@ -28,9 +29,10 @@ from billing_pipeline.invoicing.payment_tables import (
 from billing_pipeline.invoicing.plan import ActionKind, InvoicePlan, Limits, plan
 from billing_pipeline.invoicing.pull import Changes, complete_month, pull_events, pull_month
 from billing_pipeline.invoicing.records import Records, open_records
-from billing_pipeline.invoicing.refresh import Holdings, mirrored, refresh
+from billing_pipeline.invoicing.refresh import Holdings, list_month, mirrored, refresh
 from billing_pipeline.invoicing.seal_repair import restore_seals
 from billing_pipeline.invoicing.sealed import SealProblem
+from billing_pipeline.invoicing.wallets import Movements, read_movements
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.settings import Settings
 from billing_pipeline.stripe_api.client import (
@@ -148,6 +150,7 @@ async def apply_plan(
     patience: float = 0.0,
     progress: Callable[[Progress], None] | None = None,
     desired: Desired | None = None,
+    movements: Movements | None = None,
 ) -> ApplyOutcome:
     """Plan anew and carry out what may be: the safe actions, or with `approved_hash` all of that
     plan except what needs a person's look (`review`).
@@ -158,6 +161,8 @@ async def apply_plan(
     async with _holding(gateway, settings, month, run_id, patience) as (records, account_id):
         # Read under the lock: the run that held it may have been building these very tables.
         wanted = _desired(settings, month) if desired is None else desired
+        if movements is None:
+            movements = _movements(settings, month)
         room = _Room(gateway, settings, records, month, account_id, wanted, limits)
         held, present = await room.plan()
         if approved_hash is not None and approved_hash != present.hash:
@@ -171,6 +176,7 @@ async def apply_plan(
             held.invoices,
             workers=gateway.config.workers,
             progress=progress,
+            movements=movements,
         )
         if not report.done and not report.failed:
             return ApplyOutcome(report, present)
@@ -186,6 +192,7 @@ async def pull(
     *,
     full: bool = True,
     desired: Desired | None = None,
+    policy: DunningPolicy | None = None,
 ) -> PullResult:
     """Refresh the payment status of a month; in full by listing, or as last read by events.
 
@@ -208,7 +215,9 @@ async def pull(
     return PullResult(
         month=month,
         stripe_invoices=stripe_invoice_rows(invoices),
-        invoice_payments=payment_rows(invoices, gateway.clock.now()),
+        invoice_payments=payment_rows(
+            invoices, gateway.clock.now(), policy or DunningPolicy.from_env()
+        ),
         reconciliation=reconciliation_rows(month.key, expected, invoices),
         requests=gateway.requests_sent - before,
         seals_restored=restored,
@@ -225,6 +234,40 @@ async def changed_months(gateway: StripeGateway, settings: Settings) -> Changes:
     with open_records(settings.records_dir) as records:
         await require_account(gateway, records.folder)
         return await pull_events(gateway, records.mirror)
+
+
+async def dun(
+    gateway: StripeGateway,
+    settings: Settings,
+    *,
+    run_id: str,
+    policy: DunningPolicy | None = None,
+    actor: str = "unattended",
+) -> list[DunningResult]:
+    """Try again what is due to be tried, in all months; brings the mirror up to date first.
+
+    May run at the same time as anything else: a try is claimed on the invoice, by number.
+    """
+    with open_records(settings.records_dir) as records:
+        await require_account(gateway, records.folder)
+        changes = await pull_events(gateway, records.mirror)
+        if not changes.is_complete:
+            await _list_open_months(gateway, settings, records)
+        unpaid = [
+            invoice
+            for month_key in records.mirror.months_with_open()
+            for invoice in mirrored(records.mirror, month_key)
+        ]
+        desk = records.desk(gateway, Author(run_id, actor))
+        return await carry_out(desk, unpaid, policy or DunningPolicy.from_env())
+
+
+async def _list_open_months(gateway: StripeGateway, settings: Settings, records: Records) -> None:
+    months = [BillingMonth.parse(key) for key in records.mirror.months_with_open()]
+    # An empty mirror knows of no month: all that were ever billed, from the first.
+    for month in months or [settings.first_month]:
+        start = int(month.start(settings.timezone).timestamp())
+        await list_month(gateway, records.mirror, month.key, start)
 
 
 def verify_seals(settings: Settings, month: BillingMonth | None = None) -> list[SealProblem]:
@@ -293,3 +336,9 @@ def _billed_totals(invoices: list[ActualInvoice]) -> dict[str, int]:
         if item.is_billed:
             totals[item.currency] = totals.get(item.currency, 0) + item.net
     return totals
+
+
+def _movements(settings: Settings, month: BillingMonth) -> Movements:
+    path = settings.warehouse_path(month)
+    end = int(month.end(settings.timezone).timestamp())
+    return read_movements(path, end) if path.exists() else {}

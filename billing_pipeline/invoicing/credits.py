@@ -11,8 +11,7 @@ from typing import Any
 from billing_pipeline.invoicing import documents, sealed
 from billing_pipeline.invoicing.actual import ActualInvoice, read_invoice
 from billing_pipeline.invoicing.plan import CreditPart, InvoiceAction
-from billing_pipeline.invoicing.requests import Desk, Subject, change
-from billing_pipeline.invoicing.sending import NotSentError
+from billing_pipeline.invoicing.requests import Desk, NotSentError, Subject, change
 from billing_pipeline.stripe_api.errors import FailureKind, StripeFailure
 
 MOST_EPOCHS = 4

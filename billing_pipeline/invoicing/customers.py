@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 
 from billing_pipeline.invoicing import documents
-from billing_pipeline.invoicing.desired import DesiredInvoice, short_hash
+from billing_pipeline.invoicing.desired import Payer, short_hash
 from billing_pipeline.invoicing.mirror import MirroredCustomer
 from billing_pipeline.invoicing.refresh import OVERLAP
 from billing_pipeline.invoicing.requests import Desk, Subject, change
@@ -28,20 +28,24 @@ class CustomerDirectory:
         self._listing = asyncio.Lock()
         self._is_listed = False
 
-    async def find_or_create(self, invoice: DesiredInvoice) -> str:
+    async def find_or_create(self, payer: Payer) -> str:
         """The Stripe customer's id, with the payment method that the accounts name.
 
         Raises `StripeFailure`; a card that cannot be attached is no failure of this: the invoice
         is made all the same and stays unpaid.
         """
-        payer = invoice.payer
         if payer.stripe_customer_id:
             found = await self._named(payer.stripe_customer_id, payer.customer_id)
         else:
-            found = await self._marked(payer.customer_id) or await self._create(invoice)
+            found = await self._marked(payer.customer_id) or await self._create(payer)
         if self._sets_payment_methods and payer.payment_method not in (None, found.payment_method):
             await self._attach(found, str(payer.payment_method))
         return found.stripe_customer_id
+
+    async def find(self, customer_id: str) -> str | None:
+        """The Stripe customer marked with our id, if there is one."""
+        found = await self._marked(customer_id)
+        return found.stripe_customer_id if found else None
 
     @property
     def _sets_payment_methods(self) -> bool:
@@ -79,11 +83,11 @@ class CustomerDirectory:
                 mirror.advance(CURSOR, max(int(item["created"]) for item in found))
             self._is_listed = True
 
-    async def _create(self, invoice: DesiredInvoice) -> MirroredCustomer:
-        subject = Subject(invoice.customer_id)
-        with_method = self._sets_payment_methods and bool(invoice.payer.payment_method)
+    async def _create(self, payer: Payer) -> MirroredCustomer:
+        subject = Subject(payer.customer_id)
+        with_method = self._sets_payment_methods and bool(payer.payment_method)
         for epoch in range(MOST_EPOCHS):
-            params = documents.customer_params(invoice, with_payment_method=with_method)
+            params = documents.customer_params(payer, with_payment_method=with_method)
             try:
                 answer = await change(
                     self._desk, subject, "customer", epoch, "/v1/customers", params
@@ -99,18 +103,18 @@ class CustomerDirectory:
                     raise
                 else:
                     await self._desk.settle()
-                found = await self._after_doubt(invoice.customer_id)
+                found = await self._after_doubt(payer.customer_id)
                 if found is not None:
                     return found
                 continue
             if answer.replayed and not await self._exists(str(answer.body["id"])):
                 continue
             self._desk.mirror.store_customers([answer.body])
-            created = self._desk.mirror.customer(invoice.customer_id)
+            created = self._desk.mirror.customer(payer.customer_id)
             assert created is not None, "a created customer carries our id"
             return created
         raise StripeFailure(
-            FailureKind.SERVER, f"no customer could be created in Stripe for {invoice.customer_id}"
+            FailureKind.SERVER, f"no customer could be created in Stripe for {payer.customer_id}"
         )
 
     async def _after_doubt(self, customer_id: str) -> MirroredCustomer | None:

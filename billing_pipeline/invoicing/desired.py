@@ -93,7 +93,9 @@ class DesiredInvoice:
     @property
     def content_hash(self) -> str:
         """Over everything that the customer sees of the invoice's content."""
-        content = [self.invoice_id, self.currency, self.revision]
+        content: list[Any] = [self.invoice_id, self.currency, self.revision]
+        if self.wallet_applied:
+            content.append(self.wallet_applied)
         return short_hash([*content, [line.canonical() for line in self.lines]])
 
 

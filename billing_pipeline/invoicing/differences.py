@@ -116,14 +116,15 @@ def supplement(
     lines.append(
         DesiredLine(CREDITED_AGAIN, "correction", "Credited earlier and due again", credited)
     )
+    due = desired.total - sum(invoice.net for invoice in billed)
+    from_wallet = desired.wallet_applied - sum(invoice.wallet_taken for invoice in billed)
     difference = replace(
         desired,
         revision=revision,
         lines=roll_up(tuple(line for line in lines if line.amount)),
-        # The wallet was asked once, for the original.
-        wallet_applied=0,
+        # What the wallet pays of the month as a whole, less what it has paid already.
+        wallet_applied=max(0, min(due, from_wallet)),
     )
-    due = desired.total - sum(invoice.net for invoice in billed)
     return difference if difference.total == due else None
 
 

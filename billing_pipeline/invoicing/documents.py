@@ -10,7 +10,13 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from billing_pipeline.invoicing.desired import DesiredInvoice, DesiredLine, clean_text, short_hash
+from billing_pipeline.invoicing.desired import (
+    DesiredInvoice,
+    DesiredLine,
+    Payer,
+    clean_text,
+    short_hash,
+)
 
 INVOICE_ID = "billing_invoice_id"
 MONTH = "billing_month"
@@ -22,9 +28,12 @@ LINE_ID = "billing_line_id"
 LINE_QUANTITY = "billing_quantity"
 CUSTOMER_ID = "billing_customer_id"
 TRIES = "billing_payment_tries"
+FIRST_FAILURE = "billing_first_failure_at"
 CREDIT_NUMBER = "billing_credit_number"
 PAYMENT_METHOD = "billing_payment_method"
 PAYMENT_NOTE = "billing_payment_note"
+WALLET_APPLIED = "billing_wallet_applied"
+WALLET_HOLD = "billing_wallet_hold"
 WALLET_TRANSACTION = "billing_wallet_transaction"
 TOP_UP = "billing_top_up"
 
@@ -46,9 +55,8 @@ def idempotency_key(subject: str, revision: int | str, step: str, epoch: int) ->
     return f"{subject}:{revision}:{step}:{epoch}"
 
 
-def customer_params(invoice: DesiredInvoice, *, with_payment_method: bool) -> Params:
+def customer_params(payer: Payer, *, with_payment_method: bool) -> Params:
     """A new customer in Stripe, found again by the metadata."""
-    payer = invoice.payer
     params: Params = {"metadata": {CUSTOMER_ID: payer.customer_id}}
     if payer.name:
         params["name"] = clean_text(payer.name, 256)
@@ -64,7 +72,8 @@ def customer_params(invoice: DesiredInvoice, *, with_payment_method: bool) -> Pa
 
 
 def invoice_metadata(invoice: DesiredInvoice) -> dict[str, str]:
-    return {
+    wallet = {WALLET_APPLIED: str(invoice.wallet_applied)} if invoice.wallet_applied else {}
+    return wallet | {
         INVOICE_ID: invoice.invoice_id,
         # Not needed to find the invoice; says whose it was when the account is gone from our data.
         CUSTOMER_ID: clean_text(invoice.customer_id),

@@ -26,6 +26,7 @@ create table if not exists answers (
     outcome text not null, status integer, request_id text, object_id text, message text,
     is_replayed integer not null, answered_at real not null
 ) strict;
+create index if not exists requests_by_key on requests (idempotency_key);
 create trigger if not exists requests_stay before update on requests
 begin select raise(abort, 'the journal is append-only'); end;
 create trigger if not exists requests_kept before delete on requests
@@ -121,6 +122,15 @@ class Journal:
         names = [column[0] for column in cursor.description]
         for row in cursor:
             yield dict(zip(names, row, strict=True))
+
+    def find(self, key: str) -> dict[str, Any] | None:
+        """The newest request under an idempotency key, with its answer if there is one."""
+        row = self._db.execute(
+            "select r.asked_at, a.outcome from requests r left join answers a using (entry) "
+            "where r.idempotency_key = ? order by entry desc limit 1",
+            [key],
+        ).fetchone()
+        return None if row is None else {"asked_at": row[0], "outcome": row[1]}
 
     def unanswered(self) -> list[dict[str, Any]]:
         """Requests whose fate the journal does not know: a process ended in between."""

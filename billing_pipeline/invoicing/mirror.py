@@ -30,6 +30,7 @@ create table if not exists customers (
     payment_method text
 ) strict;
 create index if not exists customers_by_ours on customers (customer_id, created);
+create table if not exists wallet_posted (transaction_id text primary key) strict;
 create table if not exists events (event_id text primary key, created integer not null) strict;
 """
 
@@ -133,6 +134,14 @@ class Mirror:
         )
         return [(json.loads(body), json.loads(extra)) for body, extra in rows]
 
+    def months_with_open(self) -> list[str]:
+        """Months (``YYYY-MM-01``) in which something is still to be paid, as last read."""
+        rows = self._db.execute(
+            "select distinct billing_month from invoices where status_rank = ? order by 1",
+            [InvoiceStatus.OPEN.rank],
+        )
+        return [str(row[0]) for row in rows]
+
     def month_of(self, stripe_invoice_id: str) -> str | None:
         row = self._db.execute(
             "select billing_month from invoices where stripe_invoice_id = ?", [stripe_invoice_id]
@@ -225,6 +234,16 @@ class Mirror:
 
     def forget_customer(self, stripe_customer_id: str) -> None:
         self._db.execute("delete from customers where stripe_customer_id = ?", [stripe_customer_id])
+
+    # Wallet movements that stand in Stripe's customer balances.
+    def is_posted(self, transaction_id: str) -> bool:
+        query = "select 1 from wallet_posted where transaction_id = ?"
+        return self._db.execute(query, [transaction_id]).fetchone() is not None
+
+    def note_posted(self, transaction_ids: Iterable[str]) -> None:
+        self._db.executemany(
+            "insert or ignore into wallet_posted values (?)", [[i] for i in transaction_ids]
+        )
 
     # Events.
     def new_events(self, events: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

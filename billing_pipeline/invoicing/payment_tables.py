@@ -12,6 +12,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from billing_pipeline.invoicing.actual import ActualInvoice, InvoiceStatus
+from billing_pipeline.invoicing.dunning import DueKind, DunningPolicy, due_of
 from billing_pipeline.invoicing.money import to_major
 
 Row = dict[str, Any]
@@ -50,7 +51,9 @@ def stripe_invoice_rows(invoices: Iterable[ActualInvoice]) -> list[Row]:
     ]
 
 
-def payment_rows(invoices: Iterable[ActualInvoice], now: float) -> list[Row]:
+def payment_rows(
+    invoices: Iterable[ActualInvoice], now: float, policy: DunningPolicy | None = None
+) -> list[Row]:
     """One row for each invoice of ours: the original and its supplements taken together.
 
     `billed` = `credited` + `paid` + `outstanding` + `settled_by_balance`, where the last is what
@@ -60,15 +63,20 @@ def payment_rows(invoices: Iterable[ActualInvoice], now: float) -> list[Row]:
     grouped: dict[str, list[ActualInvoice]] = defaultdict(list)
     for item in invoices:
         grouped[item.invoice_id or item.stripe_invoice_id].append(item)
-    return [_payment_row(key, sorted(grouped[key], key=_order), now) for key in sorted(grouped)]
+    rules = policy or DunningPolicy()
+    return [
+        _payment_row(key, sorted(grouped[key], key=_order), now, rules) for key in sorted(grouped)
+    ]
 
 
-def _payment_row(invoice_id: str, items: Sequence[ActualInvoice], now: float) -> Row:
+def _payment_row(
+    invoice_id: str, items: Sequence[ActualInvoice], now: float, policy: DunningPolicy
+) -> Row:
     statuses = {_status(item, now) for item in items}
     billed = [item for item in items if item.is_billed]
     currency = items[0].currency
     failing = [item for item in billed if item.amount_remaining > 0]
-    tries = [item.next_payment_attempt for item in failing if item.next_payment_attempt]
+    tries = [at for item in failing for at in [_next_attempt(item, policy)] if at is not None]
     sums = {
         "billed": sum(item.total for item in billed),
         "paid": sum(item.amount_paid for item in billed),
@@ -83,10 +91,18 @@ def _payment_row(invoice_id: str, items: Sequence[ActualInvoice], now: float) ->
         "currency": currency,
         "status": next(status for status in _WORST_FIRST if status in statuses),
         **{name: to_major(amount, currency) for name, amount in sums.items()},
-        "attempt_count": sum(item.tries for item in items),
+        "attempt_count": sum(item.attempt_count + item.dunning_tries for item in items),
         "next_attempt_at": _time(min(tries, default=None)),
         "last_error": next((item.last_error for item in failing if item.last_error), None),
     }
+
+
+def _next_attempt(item: ActualInvoice, policy: DunningPolicy) -> int | None:
+    """Our next try, or Stripe's own where it collects by itself."""
+    due = due_of(item, policy)
+    if due is not None and due.kind is DueKind.TRY:
+        return due.at
+    return item.next_payment_attempt
 
 
 def _status(item: ActualInvoice, now: float) -> str:

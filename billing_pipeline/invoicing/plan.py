@@ -66,7 +66,7 @@ class InvoiceAction:
     send: DesiredInvoice | None = None
     credits: tuple[CreditPart, ...] = ()
     drafts: tuple[str, ...] = ()
-    pay: tuple[str, ...] = ()
+    finish: tuple[str, ...] = ()
 
     @property
     def is_safe(self) -> bool:
@@ -87,7 +87,7 @@ class InvoiceAction:
             self.send.content_hash if self.send else None,
             [[part.stripe_invoice_id, part.number, part.amount] for part in self.credits],
             list(self.drafts),
-            list(self.pay),
+            list(self.finish),
         ]
 
 
@@ -198,10 +198,14 @@ class _Case:
 
     def _billed_case(self) -> list[InvoiceAction]:
         if self.difference == 0:
-            unpaid = tuple(item.stripe_invoice_id for item in self.billed if needs_payment(item))
-            if unpaid:
-                reason = "finalized, its payment was never tried"
-                return [self._action(ActionKind.RESUME, reason, pay=unpaid)]
+            open_ends = tuple(
+                item.stripe_invoice_id
+                for item in self.billed
+                if needs_payment(item) or item.is_wallet_held
+            )
+            if open_ends:
+                reason = "finalized, and interrupted before its payment"
+                return [self._action(ActionKind.RESUME, reason, finish=open_ends)]
             return [self._action(ActionKind.UNCHANGED, self._same_amount())]
         if self.difference < 0 and self._creditable() >= -self.difference:
             reason = f"less is due: {explain(self.desired, self.billed)}"
@@ -317,7 +321,7 @@ class _Case:
         revision: int = 1,
         credits: tuple[CreditPart, ...] = (),  # noqa: A002 (the field's name)
         drafts: tuple[str, ...] = (),
-        pay: tuple[str, ...] = (),
+        finish: tuple[str, ...] = (),
     ) -> InvoiceAction:
         return InvoiceAction(
             kind=kind,
@@ -331,7 +335,7 @@ class _Case:
             send=send,
             credits=credits,
             drafts=drafts,
-            pay=pay,
+            finish=finish,
         )
 
     def _held_customer(self) -> str:

@@ -21,6 +21,10 @@ SETTLE_SECONDS = 2.0
 """How long a request that ended badly is left to take effect before we look what is there."""
 
 
+class NotSentError(Exception):
+    """The invoice must not be finalized as it is; the message says why."""
+
+
 @dataclass(frozen=True)
 class Desk:
     """What a push works with: Stripe, our records, and on whose behalf."""

@@ -22,7 +22,8 @@ from billing_pipeline.invoicing.money import show
 from billing_pipeline.invoicing.payments import try_payment
 from billing_pipeline.invoicing.plan import draft_doubt, needs_payment
 from billing_pipeline.invoicing.refresh import read_lines
-from billing_pipeline.invoicing.requests import Desk, Subject, change
+from billing_pipeline.invoicing.requests import Desk, NotSentError, Subject, change
+from billing_pipeline.invoicing.wallets import WalletBook
 from billing_pipeline.stripe_api.errors import FailureKind, StripeFailure
 
 MOST_STEPS = 24
@@ -38,12 +39,9 @@ class Step(StrEnum):
     REMOVE_LINES = "remove-lines"
     LINES = "lines"
     FINALIZE = "finalize"
+    RELEASE = "release"
     PAY = "pay"
     NOTHING = "nothing"
-
-
-class NotSentError(Exception):
-    """The invoice must not be finalized as it is; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +64,8 @@ def next_step(send: DesiredInvoice, held: ActualInvoice | None) -> Step:
     if not held.is_draft:
         if held.content_hash != send.content_hash:
             raise NotSentError(f"{held.stripe_invoice_id} was finalized with other content")
+        if held.is_wallet_held:
+            return Step.RELEASE
         return Step.PAY if needs_payment(held) else Step.NOTHING
     doubt = draft_doubt(held, send) if held.lines is not None else None
     if doubt:
@@ -87,8 +87,15 @@ def _collected_alike(send: DesiredInvoice, held: ActualInvoice) -> bool:
 class Sender:
     """Takes one invoice through its steps."""
 
-    def __init__(self, desk: Desk, send: DesiredInvoice, stripe_customer_id: str) -> None:
+    def __init__(
+        self,
+        desk: Desk,
+        send: DesiredInvoice,
+        stripe_customer_id: str,
+        wallets: WalletBook | None = None,
+    ) -> None:
         self._desk = desk
+        self._wallets = wallets or WalletBook(desk)
         self._send = send
         self._stripe_customer_id = stripe_customer_id
         self._subject = Subject(send.customer_id, send.invoice_id, send.revision)
@@ -102,15 +109,19 @@ class Sender:
         """
         for _ in range(MOST_STEPS):
             step = next_step(self._send, held)
-            if step is Step.NOTHING or step is Step.PAY:
-                assert held is not None
-                self._seal(held)
-                if step is Step.NOTHING:
-                    return Sent(held)
-                attempt = await try_payment(self._desk, self._subject, held)
-                return Sent(attempt.invoice, attempt.problem)
+            if held is not None and step in (Step.NOTHING, Step.RELEASE, Step.PAY):
+                return await self._end(held)
             held = await self._take(step, held)
         raise NotSentError("the invoice did not come to its end; look at it in Stripe")
+
+    async def _end(self, held: ActualInvoice) -> Sent:
+        """Finalized: seal what was billed, then collect it.
+
+        The seal comes first; a process that ends before it is made up for by the pull.
+        """
+        body = sealed.billed_invoice(self._send, held, self._desk.now)
+        self._desk.seals.append(self._send.month_key, held.stripe_invoice_id, body)
+        return await finish_billed(self._desk, self._wallets, self._subject, held)
 
     async def _take(self, step: Step, held: ActualInvoice | None) -> ActualInvoice | None:
         """One step; gives what Stripe holds after it."""
@@ -127,6 +138,8 @@ class Sender:
         if step is Step.FINALIZE:
             assert held is not None
             self._compare_totals(held)
+            if self._wallets.concerns(self._send):
+                await self._wallets.prepare(self._send, held)
         path, params = self._request(step, held)
         epoch = self._epochs[step]
         answer = await change(self._desk, self._subject, step.value, epoch, path, params)
@@ -212,7 +225,14 @@ class Sender:
             return replace(best, lines=await read_lines(self._desk.gateway, best.stripe_invoice_id))
         return best
 
-    def _seal(self, held: ActualInvoice) -> None:
-        """Seal what was billed. A process that ends before this is made up for by the pull."""
-        body = sealed.billed_invoice(self._send, held, self._desk.now)
-        self._desk.seals.append(self._send.month_key, held.stripe_invoice_id, body)
+
+async def finish_billed(
+    desk: Desk, wallets: WalletBook, subject: Subject, held: ActualInvoice
+) -> Sent:
+    """What follows finalizing: give back what was held of a wallet, and the first payment."""
+    if held.is_wallet_held:
+        held = await wallets.release(held)
+    if not needs_payment(held):
+        return Sent(held)
+    attempt = await try_payment(desk, subject, held)
+    return Sent(attempt.invoice, attempt.problem)

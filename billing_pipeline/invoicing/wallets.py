@@ -1,0 +1,324 @@
+"""Prepaid wallets: our ledger's movements in Stripe's customer balance, and top-ups back.
+
+What belongs here: bringing the customer's balance in Stripe to where finalizing an invoice takes
+exactly what our ledger says the wallet pays, and reading top-ups. What does not: computing what
+the wallet pays (dbt does), or finalizing (`sending.py`).
+
+Stripe applies a customer's whole credit at finalize. So before it
+1. every movement of the ledger up to the month's end is posted, once each, marked with its id;
+2. what must not be taken (top-ups of later months, when an old month is closed late) is held
+   back by a debit, marked with the invoice, and given back right after. The invoice itself
+   carries the mark of the hold, so that an interruption is seen by the next plan.
+What the balance holds besides, such as credit notes, is the customer's and applies as Stripe
+does it: the wallet is taken first.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from billing_pipeline.invoicing import documents
+from billing_pipeline.invoicing.actual import ActualInvoice, read_invoice
+from billing_pipeline.invoicing.desired import DesiredInvoice, clean_text, short_hash
+from billing_pipeline.invoicing.money import show, to_major, to_minor
+from billing_pipeline.invoicing.requests import Desk, NotSentError, Subject, change
+from billing_pipeline.stripe_api.client import Json, StripeGateway
+from billing_pipeline.stripe_api.errors import FailureKind, StripeFailure
+
+MOST_EPOCHS = 4
+
+
+@dataclass(frozen=True)
+class WalletMovement:
+    """One movement of a wallet, signed, in minor units: what comes in is above 0."""
+
+    transaction_id: str
+    customer_id: str
+    currency: str
+    amount: int
+    occurred_at: int
+    kind: str
+    stripe_customer_id: str | None = None
+
+
+Movements = dict[tuple[str, str], tuple[WalletMovement, ...]]
+"""By customer and currency, in the order in which they occurred."""
+
+FindCustomer = Callable[[str], Awaitable[str | None]]
+
+_MOVEMENTS = """
+select w.transaction_id, w.customer_id, w.currency, w.amount, epoch(w.occurred_at)::bigint,
+       w.kind, c.stripe_customer_id
+from raw.wallet_transactions w left join raw.customers c using (customer_id)
+where epoch(w.occurred_at) < ? order by w.occurred_at, w.transaction_id
+"""
+
+
+def read_movements(warehouse: Path, before: int) -> Movements:
+    """The wallets' movements before an instant (epoch seconds), from `raw.wallet_transactions`."""
+    with duckdb.connect(str(warehouse), read_only=True) as connection:
+        connection.execute("set TimeZone = 'UTC'")
+        exists = connection.execute(
+            "select 1 from information_schema.tables "
+            "where table_schema = 'raw' and table_name = 'wallet_transactions'"
+        ).fetchone()
+        rows = connection.execute(_MOVEMENTS, [before]).fetchall() if exists else []
+    grouped: dict[tuple[str, str], list[WalletMovement]] = defaultdict(list)
+    for transaction_id, customer_id, currency, amount, occurred_at, kind, known in rows:
+        code = currency.upper()
+        minor = to_minor(Decimal(amount), code)
+        grouped[customer_id, code].append(
+            WalletMovement(transaction_id, customer_id, code, minor, occurred_at, kind, known)
+        )
+    return {key: tuple(movements) for key, movements in grouped.items()}
+
+
+@dataclass(frozen=True)
+class _Posted:
+    """A transaction of ours on a customer's balance in Stripe; a debit is above 0."""
+
+    name: str
+    currency: str
+    amount: int
+
+
+class WalletBook:
+    """Keeps customers' balances in Stripe in step with their wallets. One for each push."""
+
+    def __init__(self, desk: Desk, movements: Movements | None = None) -> None:
+        self._desk = desk
+        self._movements = movements or {}
+
+    def concerns(self, send: DesiredInvoice) -> bool:
+        """True where the customer has a wallet in the invoice's currency."""
+        return send.wallet_applied > 0 or (send.customer_id, send.currency) in self._movements
+
+    async def prepare(self, send: DesiredInvoice, draft: ActualInvoice) -> None:
+        """Before finalizing: post what is missing, hold back what must not be taken.
+
+        Raises `NotSentError` where Stripe holds less than the wallet pays.
+        """
+        customer = draft.stripe_customer_id
+        await self._post_missing(self._of(send.customer_id, send.currency), customer)
+        posted = [p for p in await self._posted(customer) if p.currency == send.currency]
+        wallet = -sum(item.amount for item in posted) - await self._taken(customer, send.currency)
+        would_pay = min(max(0, wallet), max(0, send.total))
+        if would_pay < send.wallet_applied:
+            raise NotSentError(
+                f"the wallet pays {show(send.wallet_applied, send.currency)} of "
+                f"{send.invoice_id} and the balance in Stripe can pay "
+                f"{show(would_pay, send.currency)}: left as a draft"
+            )
+        if would_pay > send.wallet_applied:
+            await self._hold(draft, posted, wallet - send.wallet_applied)
+
+    async def release(self, invoice: ActualInvoice) -> ActualInvoice:
+        """After finalizing: give back what was held, and take the mark off the invoice."""
+        subject, customer = _subject(invoice), invoice.stripe_customer_id
+        name = _holds_of(invoice)
+        ours = [item for item in await self._posted(customer) if item.name.startswith(name)]
+        held = sum(item.amount for item in ours)
+        if held:
+            number = len(ours)
+            step = f"wallet-release-{number}"
+            await self._post(
+                subject, customer, step, invoice.currency, -held, f"{name}release-{number}"
+            )
+        return await self._mark(subject, invoice, step="wallet-released", value="")
+
+    async def post_outstanding(self, find: FindCustomer) -> None:
+        """Post the movements of customers who were not invoiced. `find` gives the Stripe customer
+        of a customer of ours, or None: one who is not in Stripe yet waits for the first invoice.
+        """
+        for (customer_id, _), movements in sorted(self._movements.items()):
+            if all(self._desk.mirror.is_posted(item.transaction_id) for item in movements):
+                continue
+            customer = movements[0].stripe_customer_id or await find(customer_id)
+            if customer is not None:
+                await self._post_missing(movements, customer)
+
+    def _of(self, customer_id: str, currency: str) -> tuple[WalletMovement, ...]:
+        return self._movements.get((customer_id, currency), ())
+
+    async def _post_missing(self, movements: Iterable[WalletMovement], customer: str) -> None:
+        known = {item.name for item in await self._posted(customer)}
+        for movement in movements:
+            if movement.transaction_id not in known:
+                # The id is part of the step: each movement has a key of its own.
+                step = f"wallet-{short_hash(movement.transaction_id)[:16]}"
+                await self._post(
+                    Subject(movement.customer_id),
+                    customer,
+                    step,
+                    movement.currency,
+                    -movement.amount,
+                    movement.transaction_id,
+                )
+        self._desk.mirror.note_posted(movement.transaction_id for movement in movements)
+
+    async def _hold(self, draft: ActualInvoice, posted: list[_Posted], amount: int) -> None:
+        subject = _subject(draft)
+        # The mark first: by it the next plan sees, after an interruption, that something may
+        # have to be given back. How much is told by the holds themselves.
+        await self._mark(subject, draft, step="wallet-held", value="1")
+        number = 1 + sum(item.name.startswith(_holds_of(draft)) for item in posted)
+        await self._post(
+            subject,
+            draft.stripe_customer_id,
+            f"wallet-hold-{number}",
+            draft.currency,
+            amount,
+            f"{_holds_of(draft)}{number}",
+        )
+
+    async def _mark(
+        self, subject: Subject, invoice: ActualInvoice, *, step: str, value: str
+    ) -> ActualInvoice:
+        path = f"/v1/invoices/{invoice.stripe_invoice_id}"
+        params = {"metadata": {documents.WALLET_HOLD: value}}
+        for epoch in range(MOST_EPOCHS):
+            await change(self._desk, subject, step, epoch, path, params)
+            body = await self._desk.gateway.get(path)
+            self._desk.mirror.store([body])
+            found = read_invoice(body)
+            # A repeated answer of an earlier hold changes nothing now.
+            if found.is_wallet_held == bool(value):
+                return found
+        raise NotSentError(f"the wallet's mark could not be set on {invoice.stripe_invoice_id}")
+
+    async def _post(
+        self, subject: Subject, customer: str, step: str, currency: str, amount: int, name: str
+    ) -> None:
+        """One transaction on Stripe's balance, marked by `name`, once; above 0 is a debit."""
+        path = f"/v1/customers/{customer}/balance_transactions"
+        params = {
+            "amount": amount,
+            "currency": currency.lower(),
+            "description": clean_text(f"Prepaid wallet {name}", 350),
+            "metadata": {documents.WALLET_TRANSACTION: name},
+        }
+        failure: StripeFailure | None = None
+        for epoch in range(MOST_EPOCHS):
+            try:
+                answer = await change(self._desk, subject, step, epoch, path, params)
+                if not answer.replayed:
+                    return
+            except StripeFailure as error:
+                failure = error
+                doubtful = (FailureKind.IDEMPOTENCY, FailureKind.SERVER)
+                if error.kind not in doubtful and not error.replayed:
+                    raise
+                await self._desk.settle()
+            if name in {item.name for item in await self._posted(customer)}:
+                return
+        raise failure or NotSentError(f"Stripe did not post the wallet movement {name}")
+
+    async def _posted(self, customer: str) -> list[_Posted]:
+        path = f"/v1/customers/{customer}/balance_transactions"
+        return [
+            _Posted(name, str(item["currency"]).upper(), int(item["amount"]))
+            async for item in self._desk.gateway.list(path)
+            for name in [(item.get("metadata") or {}).get(documents.WALLET_TRANSACTION)]
+            if name is not None
+        ]
+
+    async def _taken(self, customer: str, currency: str) -> int:
+        """What invoices took from the wallet so far."""
+        taken = 0
+        async for data in self._desk.gateway.list("/v1/invoices", {"customer": customer}):
+            invoice = read_invoice(data)
+            if invoice.is_billed and invoice.currency == currency and invoice.invoice_id:
+                taken += invoice.wallet_taken
+        return taken
+
+
+def _holds_of(invoice: ActualInvoice) -> str:
+    """What the names of an invoice's holds and releases begin with."""
+    return f"hold:{invoice.invoice_id}:{invoice.revision}:"
+
+
+def _subject(invoice: ActualInvoice) -> Subject:
+    return Subject(invoice.customer_id or "", invoice.invoice_id or "", invoice.revision or 1)
+
+
+@dataclass(frozen=True)
+class TopUps:
+    """Payments that topped wallets up, as rows of `wallet_transactions`; `doubles` are further
+    payments under a top-up's name that is credited already: a person has to refund them."""
+
+    rows: list[dict[str, Any]]
+    doubles: list[str]
+
+
+async def read_top_ups(gateway: StripeGateway, created_from: int) -> TopUps:
+    """Succeeded payment intents with the metadata `billing_top_up` and `billing_customer_id`.
+
+    The top-up's name is its `transaction_id`: however often it is reported or paid, it is
+    credited once, by its first payment. Amounts are `Decimal`, major units.
+    """
+    query = {"created": {"gte": created_from}}
+    found = [item async for item in gateway.list("/v1/payment_intents", query)]
+    rows: dict[str, dict[str, Any]] = {}
+    doubles: list[str] = []
+    for intent in sorted(found, key=lambda item: (int(item["created"]), item["id"])):
+        row = _top_up(intent)
+        if row is None:
+            continue
+        if row["transaction_id"] in rows:
+            doubles.append(str(intent["id"]))
+        else:
+            rows[row["transaction_id"]] = row
+    return TopUps(list(rows.values()), doubles)
+
+
+def _top_up(intent: Json) -> dict[str, Any] | None:
+    metadata = intent.get("metadata") or {}
+    name, customer_id = metadata.get(documents.TOP_UP), metadata.get(documents.CUSTOMER_ID)
+    if not name or not customer_id or intent["status"] != "succeeded":
+        return None
+    currency = str(intent["currency"]).upper()
+    amount = int(intent.get("amount_received") or intent["amount"])
+    return {
+        "transaction_id": name,
+        "customer_id": customer_id,
+        "amount": to_major(amount, currency),
+        "currency": currency,
+        "occurred_at": datetime.fromtimestamp(int(intent["created"]), UTC),
+        "kind": "top_up",
+        "reference": str(intent["id"]),
+    }
+
+
+async def wallet_reconciliation(
+    gateway: StripeGateway, mirror_customers: Iterable[tuple[str, str, str, int]]
+) -> list[dict[str, Any]]:
+    """Our wallets against Stripe's balances: rows with both and the difference (Stripe − ours).
+
+    Takes customer id, Stripe customer id, currency and our balance in minor units.
+    """
+    rows = []
+    for customer_id, stripe_customer_id, currency, ours in mirror_customers:
+        theirs = 0
+        path = f"/v1/customers/{stripe_customer_id}/balance_transactions"
+        async for item in gateway.list(path):
+            if str(item["currency"]).upper() == currency:
+                theirs = -int(item["ending_balance"])
+                break
+        rows.append(
+            {
+                "customer_id": customer_id,
+                "currency": currency,
+                "wallet_balance": to_major(ours, currency),
+                "stripe_balance": to_major(theirs, currency),
+                "difference": to_major(theirs - ours, currency),
+            }
+        )
+    return rows
