@@ -39,11 +39,11 @@ def add_accounts(maker: Maker) -> None:
 
 def _stays(maker: Maker) -> list[Stay]:
     """When a customer's subscriptions begin and end."""
-    long_ago = maker.start - maker.random.randrange(LONG_AGO)
+    long_ago = maker.start - maker.random.randrange(1, LONG_AGO)
     kinds: tuple[Callable[[], list[Stay]], ...] = (
         lambda: [(long_ago, None)],
         lambda: [(long_ago, None)],
-        lambda: [(long_ago, maker.edge())],
+        lambda: _change(maker, long_ago)[:1],
         lambda: [(maker.edge(), None)],
         lambda: _change(maker, long_ago),
         lambda: _change(maker, long_ago),
