@@ -53,10 +53,7 @@ class LoadedTable:
     is_complete: bool = True
 
     def values_of(self, column: str) -> set[object]:
-        # A cell that could not be read is in `cells`: a reference to it is not a second problem.
-        known = {row[column] for row in self.rows}
-        known |= {row.cells[column].strip() for row in self.rows if column in row.bad}
-        return known
+        return {row[column] for row in self.rows}
 
 
 def read_rows(table: Table, cells: Cells, zone: ZoneInfo, problems: list[Problem]) -> list[Row]:

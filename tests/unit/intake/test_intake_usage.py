@@ -161,6 +161,16 @@ def test_awkward_file_names(world: World) -> None:
     assert found == sorted(f"usage/2024-01/{name}" for name in expected)
 
 
+def test_a_file_name_is_no_pattern(world: World) -> None:
+    parquet(world, "a[12].parquet", event_id=["x", "x"])
+    parquet(world, "a1.parquet", event_id=["y", "y"])
+    world.load_usage()
+    assert world.events("source_file, event_id") == [
+        *[("usage/2024-01/a1.parquet", "y")] * 2,
+        *[("usage/2024-01/a[12].parquet", "x")] * 2,
+    ]
+
+
 def test_the_view_works_from_anywhere_and_read_only(world: World, tmp_path: Path) -> None:
     """dbt and `explain` open the warehouse from other folders, in other processes."""
     world.env["BILLING_DATA_DIR"] = os.path.relpath(world.data)
@@ -539,6 +549,13 @@ def test_a_settled_file_is_not_even_read_again(
     first = world.load_usage()
     monkeypatch.setattr(usage_files, "_look", lambda *_: pytest.fail("looked at again"))
     assert world.load_usage() == first
+
+
+def test_a_file_that_was_just_written_is_not_trusted_yet(world: World) -> None:
+    """It may be written again within the same tick of the clock: same size, same stamp."""
+    world.usage("a.csv", GOOD)
+    world.load_usage()
+    assert list(world.settings.usage_cache_dir.rglob("known.json")) == []
 
 
 def test_a_lost_or_spoilt_cache_is_rebuilt(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

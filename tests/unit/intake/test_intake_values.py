@@ -56,6 +56,12 @@ def test_decimal_places_and_size_are_limited_but_zeros_do_not_count() -> None:
         values.decimal("1" + "0" * 20, 18)
 
 
+def test_long_decimals_keep_every_digit() -> None:
+    """More digits than Python's decimal arithmetic keeps by default."""
+    text = "-12345678901234567890123456.123456789012"
+    assert f"{values.decimal(text, 12):f}" == text
+
+
 def test_minus_zero_is_zero() -> None:
     assert str(values.decimal("-0.00", 12)) == "0"
 
