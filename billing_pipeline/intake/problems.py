@@ -33,7 +33,8 @@ class Problem:
             place += f" row {self.row}"
         if self.column is not None:
             place += f", {self.column}"
-        return f"{place}: {self.message}"
+        # What DuckDB and the system say may have several lines; a problem is one.
+        return f"{place}: {' '.join(self.message.split())}"
 
     @property
     def order(self) -> tuple[str, int, str, str]:

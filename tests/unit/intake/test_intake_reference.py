@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import Rows, World, fee, price, subscription
 
-from billing_pipeline.intake.problems import InvalidInput
+from billing_pipeline.intake.problems import InvalidInput, Problem
 
 
 def test_a_right_data_directory_loads(catalog: World) -> None:
@@ -557,6 +557,11 @@ def test_an_unreadable_file(catalog: World) -> None:
     path.unlink()
     path.symlink_to(catalog.data / "gone.csv")
     one_problem(catalog, "accounts/customers.csv", "cannot be read")
+
+
+def test_a_problem_is_one_line() -> None:
+    problem = Problem("usage/2024-01/a.csv", 2, None, None, "cannot be read:\n\n  no httpfs\n")
+    assert str(problem) == "usage/2024-01/a.csv row 2: cannot be read: no httpfs"
 
 
 def test_one_bad_cell_is_one_problem(catalog: World) -> None:
