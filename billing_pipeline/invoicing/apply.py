@@ -158,6 +158,7 @@ class _Run:
             result = ActionResult(action, ResultState.FAILED, str(error))
         except StripeFailure as failure:
             failure.customer_id = action.customer_id
+            self._forget_customer(action, failure)
             result = ActionResult(action, ResultState.FAILED, str(failure), failure.request_id)
         self._done += result.state is ResultState.DONE
         self._failed += result.state is ResultState.FAILED
@@ -165,6 +166,12 @@ class _Run:
             sent = self._desk.gateway.requests_sent - self._sent_before
             self._progress(Progress(self._done, self._failed, self._count, sent))
         return result
+
+    def _forget_customer(self, action: InvoiceAction, failure: StripeFailure) -> None:
+        """A remembered customer that Stripe does not know (any more): the next run looks anew."""
+        known = self._desk.mirror.customer(action.customer_id)
+        if known is not None and failure.param == "customer":
+            self._desk.mirror.forget_customer(known.stripe_customer_id)
 
     async def _carry_out(self, action: InvoiceAction) -> ActionResult:
         if action.kind is ActionKind.CREDIT:

@@ -6,59 +6,40 @@ there already. What does not: how much on which invoice (`plan.py`).
 
 from __future__ import annotations
 
-from typing import Any
-
 from billing_pipeline.invoicing import documents, sealed
-from billing_pipeline.invoicing.actual import ActualInvoice, read_invoice
+from billing_pipeline.invoicing.actual import read_invoice
 from billing_pipeline.invoicing.plan import CreditPart, InvoiceAction
-from billing_pipeline.invoicing.requests import Desk, NotSentError, Subject, change
-from billing_pipeline.stripe_api.errors import FailureKind, StripeFailure
-
-MOST_EPOCHS = 4
+from billing_pipeline.invoicing.requests import Desk, NotSentError, Subject, change_for_sure
+from billing_pipeline.stripe_api.client import Json
 
 
-async def issue_credit(
-    desk: Desk, action: InvoiceAction, part: CreditPart, month_key: str
-) -> dict[str, Any]:
+async def issue_credit(desk: Desk, action: InvoiceAction, part: CreditPart, month_key: str) -> Json:
     """Make sure that the credit note is there, and seal it; gives Stripe's credit note.
 
     Raises `NotSentError` where what is there is not what was planned.
     """
     subject = Subject(action.customer_id, action.invoice_id, part.revision)
     path = f"/v1/invoices/{part.stripe_invoice_id}"
-    failure: StripeFailure | None = None
-    for epoch in range(MOST_EPOCHS):
-        # Read anew each time: what was paid since decides how much goes to the balance.
-        invoice = read_invoice(await desk.gateway.get(path))
-        try:
-            answer = await change(
-                desk,
-                subject,
-                f"credit-{part.number}",
-                epoch,
-                "/v1/credit_notes",
-                documents.credit_params(
-                    part.stripe_invoice_id,
-                    part.amount,
-                    invoice.amount_remaining,
-                    _metadata(action, part, month_key),
-                ),
-            )
-            if not answer.replayed:
-                return await _sealed(desk, invoice, answer.body, month_key, path)
-        except StripeFailure as error:
-            failure = error
-            expected = (FailureKind.IDEMPOTENCY, FailureKind.SERVER)
-            if error.kind not in expected and not error.replayed:
-                raise
-            await desk.settle()
-        found = await _find(desk, part, action.invoice_id)
-        if found is not None:
-            return await _sealed(desk, invoice, found, month_key, path)
-    raise failure or NotSentError(f"Stripe did not issue the credit note {part}")
+    # Read now: what was paid since the plan decides how much goes to the balance.
+    invoice = read_invoice(await desk.gateway.get(path))
+    params = documents.credit_params(
+        part.stripe_invoice_id,
+        part.amount,
+        invoice.amount_remaining,
+        _metadata(action, part, month_key),
+    )
+
+    async def look() -> Json | None:
+        return await _find(desk, part, action.invoice_id)
+
+    step = f"credit-{part.number}"
+    note = await change_for_sure(desk, subject, step, "/v1/credit_notes", params, look)
+    desk.seals.append(month_key, str(note["id"]), sealed.credit_note(invoice, note, desk.now))
+    desk.mirror.store([await desk.gateway.get(path)])
+    return note
 
 
-async def _find(desk: Desk, part: CreditPart, invoice_id: str) -> dict[str, Any] | None:
+async def _find(desk: Desk, part: CreditPart, invoice_id: str) -> Json | None:
     """Our credit note of that number, by listing."""
     query = {"invoice": part.stripe_invoice_id}
     async for note in desk.gateway.list("/v1/credit_notes", query):
@@ -73,15 +54,6 @@ async def _find(desk: Desk, part: CreditPart, invoice_id: str) -> dict[str, Any]
                 )
             return note
     return None
-
-
-async def _sealed(
-    desk: Desk, invoice: ActualInvoice, note: dict[str, Any], month_key: str, path: str
-) -> dict[str, Any]:
-    body = sealed.credit_note(invoice, note, desk.now)
-    desk.seals.append(month_key, str(note["id"]), body)
-    desk.mirror.store([await desk.gateway.get(path)])
-    return note
 
 
 def _metadata(action: InvoiceAction, part: CreditPart, month_key: str) -> dict[str, str]:

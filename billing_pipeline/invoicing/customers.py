@@ -13,11 +13,18 @@ from billing_pipeline.invoicing import documents
 from billing_pipeline.invoicing.desired import Payer, short_hash
 from billing_pipeline.invoicing.mirror import MirroredCustomer
 from billing_pipeline.invoicing.refresh import OVERLAP
-from billing_pipeline.invoicing.requests import Desk, Subject, change
+from billing_pipeline.invoicing.requests import (
+    MOST_EPOCHS,
+    Desk,
+    Subject,
+    change,
+    change_for_sure,
+    tells_nothing,
+)
+from billing_pipeline.stripe_api.client import Json
 from billing_pipeline.stripe_api.errors import FailureKind, StripeFailure
 
 CURSOR = "customers_listed_until"
-MOST_EPOCHS = 4
 
 
 class CustomerDirectory:
@@ -96,10 +103,7 @@ class CustomerDirectory:
                 if failure.kind in (FailureKind.CARD, FailureKind.REFUSED) and with_method:
                     # A card that cannot be attached must not keep the invoice from being made.
                     with_method = False
-                elif not failure.replayed and failure.kind not in (
-                    FailureKind.IDEMPOTENCY,
-                    FailureKind.SERVER,
-                ):
+                elif not tells_nothing(failure):
                     raise
                 else:
                     await self._desk.settle()
@@ -135,30 +139,33 @@ class CustomerDirectory:
         subject = Subject(customer.customer_id)
         # The method is part of the step: another card is another request, not a changed one.
         step = f"card-{short_hash(method)[:8]}"
-        path = f"/v1/payment_methods/{method}/attach"
+        path = f"/v1/customers/{customer.stripe_customer_id}"
+        target = {"customer": customer.stripe_customer_id}
+
+        async def look() -> Json | None:
+            data = await self._desk.gateway.get(path)
+            held = (data.get("metadata") or {}).get(documents.PAYMENT_METHOD)
+            return data if held == method else None
+
+        async def attach_again() -> Json | None:
+            return None
+
         try:
-            answer = await change(
+            attached = await change_for_sure(
                 self._desk,
                 subject,
                 step,
-                0,
-                path,
-                {"customer": customer.stripe_customer_id},
+                f"/v1/payment_methods/{method}/attach",
+                target,
+                attach_again,
             )
-            updated = await change(
-                self._desk,
-                subject,
-                f"{step}-default",
-                0,
-                f"/v1/customers/{customer.stripe_customer_id}",
-                {
-                    "invoice_settings": {"default_payment_method": answer.body["id"]},
-                    "metadata": {documents.PAYMENT_METHOD: method},
-                },
-            )
+            params = {
+                "invoice_settings": {"default_payment_method": attached["id"]},
+                "metadata": {documents.PAYMENT_METHOD: method},
+            }
+            data = await change_for_sure(self._desk, subject, f"{step}-default", path, params, look)
         except StripeFailure as failure:
-            if failure.kind in (FailureKind.CARD, FailureKind.REFUSED, FailureKind.IDEMPOTENCY):
+            if failure.kind in (FailureKind.CARD, FailureKind.REFUSED):
                 return
             raise
-        if (updated.body.get("metadata") or {}).get(documents.CUSTOMER_ID):
-            self._desk.mirror.store_customers([updated.body])
+        self._desk.mirror.store_customers([data])

@@ -20,10 +20,11 @@ from itertools import pairwise
 
 from billing_pipeline.invoicing import documents
 from billing_pipeline.invoicing.actual import ActualInvoice, InvoiceStatus, read_invoice
-from billing_pipeline.invoicing.payments import try_payment
+from billing_pipeline.invoicing.payments import set_metadata, try_payment
 from billing_pipeline.invoicing.refresh import each
-from billing_pipeline.invoicing.requests import Desk, Subject, change
+from billing_pipeline.invoicing.requests import Desk, Subject, change_for_sure
 from billing_pipeline.settings import InvalidSettingError
+from billing_pipeline.stripe_api.client import Json
 from billing_pipeline.stripe_api.errors import StripeFailure
 
 HOUR = 3600
@@ -191,7 +192,7 @@ async def _try(
         documents.TRIES: str(due.number),
         documents.FIRST_FAILURE: str(invoice.first_failure_at),
     }
-    await change(desk, subject, f"dunning-{due.number}", 0, path, {"metadata": claim})
+    await set_metadata(desk, subject, f"dunning-{due.number}", path, claim)
     attempt = await try_payment(desk, subject, invoice, step=f"pay-try-{due.number}", epochs=1)
     if attempt.problem is None:
         return _result(invoice, due, DunningOutcome.PAID, request_id=attempt.request_id)
@@ -205,10 +206,15 @@ async def _try(
 async def _give_up(
     desk: Desk, subject: Subject, invoice: ActualInvoice, due: Due, why: str = ""
 ) -> DunningResult:
-    path = f"/v1/invoices/{invoice.stripe_invoice_id}/mark_uncollectible"
-    answer = await change(desk, subject, "give-up", 0, path, {})
-    desk.mirror.store([await desk.gateway.get(f"/v1/invoices/{invoice.stripe_invoice_id}")])
-    return _result(invoice, due, DunningOutcome.GIVEN_UP, why, answer.request_id)
+    path = f"/v1/invoices/{invoice.stripe_invoice_id}"
+
+    async def look() -> Json | None:
+        body = await desk.gateway.get(path)
+        return body if read_invoice(body).status is not InvoiceStatus.OPEN else None
+
+    body = await change_for_sure(desk, subject, "give-up", f"{path}/mark_uncollectible", {}, look)
+    desk.mirror.store([body])
+    return _result(invoice, due, DunningOutcome.GIVEN_UP, why)
 
 
 def _result(

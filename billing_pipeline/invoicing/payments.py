@@ -12,7 +12,14 @@ from dataclasses import dataclass
 from billing_pipeline.invoicing import documents
 from billing_pipeline.invoicing.actual import ActualInvoice, InvoiceStatus, read_invoice
 from billing_pipeline.invoicing.desired import clean_text
-from billing_pipeline.invoicing.requests import Desk, Subject, change
+from billing_pipeline.invoicing.requests import (
+    Desk,
+    Subject,
+    change,
+    change_for_sure,
+    tells_nothing,
+)
+from billing_pipeline.stripe_api.client import Json
 from billing_pipeline.stripe_api.errors import FailureKind, StripeFailure
 
 DECLINED = (FailureKind.CARD, FailureKind.REFUSED)
@@ -47,7 +54,7 @@ async def try_payment(
             failure = error
             if error.kind in DECLINED and not error.replayed:
                 break
-            if not (error.replayed or error.kind in (FailureKind.IDEMPOTENCY, FailureKind.SERVER)):
+            if not tells_nothing(error):
                 raise
             await desk.settle()
         now = _store(desk, await desk.gateway.get(path))
@@ -81,17 +88,25 @@ async def _write_note(
 ) -> ActualInvoice:
     """Write on the invoice that it could not be tried (there is no card): a later run would
     otherwise take it for a payment that was forgotten."""
-    answer = await change(
-        desk,
-        subject,
-        "payment-note",
-        0,
-        f"/v1/invoices/{invoice.stripe_invoice_id}",
-        {"metadata": {documents.PAYMENT_NOTE: clean_text(problem)}},
-    )
-    return _store(desk, answer.body)
+    path = f"/v1/invoices/{invoice.stripe_invoice_id}"
+    note = clean_text(problem)
+    body = await set_metadata(desk, subject, "payment-note", path, {documents.PAYMENT_NOTE: note})
+    return _store(desk, body)
 
 
-def _store(desk: Desk, data: dict[str, object]) -> ActualInvoice:
+async def set_metadata(
+    desk: Desk, subject: Subject, step: str, path: str, metadata: dict[str, str]
+) -> Json:
+    """Write metadata on an object, and make sure that it stands there."""
+
+    async def look() -> Json | None:
+        body = await desk.gateway.get(path)
+        held = body.get("metadata") or {}
+        return body if all(held.get(name) == metadata[name] for name in metadata) else None
+
+    return await change_for_sure(desk, subject, step, path, {"metadata": metadata}, look)
+
+
+def _store(desk: Desk, data: Json) -> ActualInvoice:
     desk.mirror.store([data])
     return read_invoice(data)

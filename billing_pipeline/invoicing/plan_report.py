@@ -17,7 +17,8 @@ from billing_pipeline.invoicing.money import show, to_major
 from billing_pipeline.invoicing.plan import ActionKind, InvoiceAction, InvoicePlan
 
 MOST_SHOWN = 200
-_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~!&])")
+_SPECIAL = re.compile(r"([\\`*_{}\[\]#|~!])")
+_ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 
 
 def plan_rows(
@@ -101,4 +102,4 @@ def _changes(plan: InvoicePlan) -> str:
 
 def escape(text: str) -> str:
     """Text that Markdown shows as it is: no link, no tag, no formula, one line."""
-    return _SPECIAL.sub(r"\\\1", clean_text(text))
+    return _SPECIAL.sub(r"\\\1", clean_text(text)).translate(_ENTITIES)

@@ -98,10 +98,18 @@ async def complete_month(
 
 
 async def _start_cursor(gateway: StripeGateway, mirror: Mirror, now: int) -> None:
-    # By Stripe's own clock where it has any event, so that ours need not agree with it.
+    """Begin at the newest event, by Stripe's own clock; without any, by ours.
+
+    The events just before it count as seen: the caller now pulls in full what they told.
+    """
     page = await gateway.get("/v1/events", {"limit": 1})
     newest = [int(event["created"]) for event in page["data"]]
-    mirror.advance(EVENTS_CURSOR, newest[0] if newest else now)
+    cursor = newest[0] if newest else now
+    created = {"gte": cursor - EVENTS_OVERLAP, "lte": cursor}
+    query = {"created": created, "types": list(EVENT_TYPES)}
+    seen = [event async for event in gateway.list("/v1/events", query)]
+    mirror.remember_events(seen, forget_before=cursor - 2 * EVENTS_OVERLAP)
+    mirror.put(EVENTS_CURSOR, cursor)
 
 
 async def _read_changed(

@@ -6,7 +6,7 @@ change, and what to do when it fails (`customers.py`, `sending.py`, `credits.py`
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,9 +14,11 @@ from billing_pipeline.invoicing.documents import idempotency_key
 from billing_pipeline.invoicing.journal import Author, Journal
 from billing_pipeline.invoicing.mirror import Mirror
 from billing_pipeline.invoicing.sealed import Seals
-from billing_pipeline.stripe_api.client import Answer, StripeGateway
-from billing_pipeline.stripe_api.errors import StripeFailure
+from billing_pipeline.stripe_api.client import Answer, Json, StripeGateway
+from billing_pipeline.stripe_api.errors import FailureKind, StripeFailure
 
+MOST_EPOCHS = 4
+"""How many keys one step may use up before a person has to look."""
 SETTLE_SECONDS = 2.0
 """How long a request that ended badly is left to take effect before we look what is there."""
 
@@ -60,6 +62,42 @@ async def change(
 ) -> Answer:
     """Send a POST under the key ``{subject}:{revision}:{step}:{epoch}``."""
     return await _journalled(desk, subject, "post", path, subject.key(step, epoch), params)
+
+
+async def change_for_sure(
+    desk: Desk,
+    subject: Subject,
+    step: str,
+    path: str,
+    params: Mapping[str, Any],
+    look: Callable[[], Awaitable[Json | None]],
+) -> Json:
+    """Send a POST until its effect is there, and give the object that it made or changed.
+
+    `look` reads from Stripe whether the effect is there, and gives the object or None. It is
+    asked after every answer that does not tell: a kept 500, a repeated answer, other parameters
+    under the same key. Only when nothing is there the request is sent anew, under the next key.
+    """
+    failure: StripeFailure | None = None
+    for epoch in range(MOST_EPOCHS):
+        try:
+            answer = await change(desk, subject, step, epoch, path, params)
+            if not answer.replayed:
+                return answer.body
+        except StripeFailure as error:
+            failure = error
+            if not tells_nothing(error):
+                raise
+            await desk.settle()
+        found = await look()
+        if found is not None:
+            return found
+    raise failure or NotSentError(f"Stripe did not carry out {step!r} of {path}")
+
+
+def tells_nothing(failure: StripeFailure) -> bool:
+    """True where the answer does not say what Stripe holds now, and looking is the only way."""
+    return failure.replayed or failure.kind in (FailureKind.IDEMPOTENCY, FailureKind.SERVER)
 
 
 async def remove(desk: Desk, subject: Subject, step: str, path: str) -> Answer:

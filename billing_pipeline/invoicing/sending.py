@@ -22,13 +22,19 @@ from billing_pipeline.invoicing.money import show
 from billing_pipeline.invoicing.payments import try_payment
 from billing_pipeline.invoicing.plan import draft_doubt, needs_payment
 from billing_pipeline.invoicing.refresh import read_lines
-from billing_pipeline.invoicing.requests import Desk, NotSentError, Subject, change
+from billing_pipeline.invoicing.requests import (
+    MOST_EPOCHS,
+    Desk,
+    NotSentError,
+    Subject,
+    change,
+    tells_nothing,
+)
 from billing_pipeline.invoicing.wallets import WalletBook
 from billing_pipeline.stripe_api.errors import FailureKind, StripeFailure
 
 MOST_STEPS = 24
 """More than any way through the steps with its detours needs; ends what would go in circles."""
-MOST_EPOCHS = 4
 
 
 class Step(StrEnum):
@@ -190,7 +196,7 @@ class Sender:
             raise failure
         await self._desk.settle()
         # A kept refusal would be repeated for a day, also when its cause was put right.
-        if failure.replayed or failure.kind in (FailureKind.IDEMPOTENCY, FailureKind.SERVER):
+        if tells_nothing(failure):
             return await self._look_and_move_on(step, failure)
         found = await self._look()
         if next_step(self._send, found) == step:

@@ -29,11 +29,8 @@ from billing_pipeline.invoicing import documents
 from billing_pipeline.invoicing.actual import ActualInvoice, read_invoice
 from billing_pipeline.invoicing.desired import DesiredInvoice, clean_text, short_hash
 from billing_pipeline.invoicing.money import show, to_major, to_minor
-from billing_pipeline.invoicing.requests import Desk, NotSentError, Subject, change
+from billing_pipeline.invoicing.requests import Desk, NotSentError, Subject, change_for_sure
 from billing_pipeline.stripe_api.client import Json, StripeGateway
-from billing_pipeline.stripe_api.errors import FailureKind, StripeFailure
-
-MOST_EPOCHS = 4
 
 
 @dataclass(frozen=True)
@@ -184,15 +181,14 @@ class WalletBook:
     ) -> ActualInvoice:
         path = f"/v1/invoices/{invoice.stripe_invoice_id}"
         params = {"metadata": {documents.WALLET_HOLD: value}}
-        for epoch in range(MOST_EPOCHS):
-            await change(self._desk, subject, step, epoch, path, params)
+
+        async def look() -> Json | None:
             body = await self._desk.gateway.get(path)
-            self._desk.mirror.store([body])
-            found = read_invoice(body)
-            # A repeated answer of an earlier hold changes nothing now.
-            if found.is_wallet_held == bool(value):
-                return found
-        raise NotSentError(f"the wallet's mark could not be set on {invoice.stripe_invoice_id}")
+            return body if read_invoice(body).is_wallet_held == bool(value) else None
+
+        body = await change_for_sure(self._desk, subject, step, path, params, look)
+        self._desk.mirror.store([body])
+        return read_invoice(body)
 
     async def _post(
         self, subject: Subject, customer: str, step: str, currency: str, amount: int, name: str
@@ -205,21 +201,12 @@ class WalletBook:
             "description": clean_text(f"Prepaid wallet {name}", 350),
             "metadata": {documents.WALLET_TRANSACTION: name},
         }
-        failure: StripeFailure | None = None
-        for epoch in range(MOST_EPOCHS):
-            try:
-                answer = await change(self._desk, subject, step, epoch, path, params)
-                if not answer.replayed:
-                    return
-            except StripeFailure as error:
-                failure = error
-                doubtful = (FailureKind.IDEMPOTENCY, FailureKind.SERVER)
-                if error.kind not in doubtful and not error.replayed:
-                    raise
-                await self._desk.settle()
-            if name in {item.name for item in await self._posted(customer)}:
-                return
-        raise failure or NotSentError(f"Stripe did not post the wallet movement {name}")
+
+        async def look() -> Json | None:
+            names = {item.name for item in await self._posted(customer)}
+            return {} if name in names else None
+
+        await change_for_sure(self._desk, subject, step, path, params, look)
 
     async def _posted(self, customer: str) -> list[_Posted]:
         path = f"/v1/customers/{customer}/balance_transactions"

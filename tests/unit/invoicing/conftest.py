@@ -17,6 +17,7 @@ from billing_pipeline.invoicing import collection, records
 from billing_pipeline.invoicing.collection import ApplyOutcome, PullResult
 from billing_pipeline.invoicing.desired import DesiredInvoice, DesiredLine, Payer
 from billing_pipeline.invoicing.plan import InvoicePlan
+from billing_pipeline.invoicing.wallets import Movements, WalletMovement
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.settings import Settings
 from billing_pipeline.stripe_api.client import GatewayConfig, StripeGateway
@@ -51,6 +52,7 @@ class Company:
     stripe: FakeStripe = field(init=False)
     runs: int = 0
     desired: tuple[DesiredInvoice, ...] | None = None
+    movements: Movements | None = None
 
     def __post_init__(self) -> None:
         self.stripe = FakeStripe(self.clock)
@@ -77,18 +79,19 @@ class Company:
             for customer_id, amounts in lines.items():
                 self._bill_one(db, month, customer_id, amounts, customer)
 
-    def want(self, lines: dict[str, list[int]], **more: Any) -> None:
+    def want(self, lines: dict[str, list[int]], month: BillingMonth = JANUARY, **more: Any) -> None:
         """As `bill`, in minor units and without a warehouse: for tests that run many pushes."""
         self.desired = tuple(
             DesiredInvoice(
-                f"in_202601_{customer_id}",
-                JANUARY.key,
+                f"in_{month.year}{month.month:02}_{customer_id}",
+                month.key,
                 Payer(customer_id, payment_method=more.get("payment_method", "pm_card_visa")),
                 more.get("currency", "USD"),
                 tuple(
                     DesiredLine(f"line_{customer_id}_{at}", "charge", f"Item {at}", amount, "1")
                     for at, amount in enumerate(amounts, 1)
                 ),
+                wallet_applied=more.get("wallet", 0),
             )
             for customer_id, amounts in lines.items()
         )
@@ -138,6 +141,15 @@ class Company:
                 ],
             )
 
+    def top_up(self, **amounts: int) -> None:
+        """Movements of Ada's wallet, by their ids, in minor units; further ones are added."""
+        before = (self.movements or {}).get(("ada", "USD"), ())
+        added = tuple(
+            WalletMovement(name, "ada", "USD", amount, 1_767_000_000, "top_up")
+            for name, amount in amounts.items()
+        )
+        self.movements = {("ada", "USD"): before + added}
+
     # The façade, each call in an event loop and with a gateway of its own.
     def preview(self, month: BillingMonth = JANUARY, **more: Any) -> InvoicePlan:
         more |= {"desired": self.desired}
@@ -145,7 +157,7 @@ class Company:
 
     def apply(self, month: BillingMonth = JANUARY, **more: Any) -> ApplyOutcome:
         self.runs += 1
-        more |= {"desired": self.desired}
+        more |= {"desired": self.desired, "movements": self.movements}
         run_id = f"run-{self.runs}"
         return self.wait(
             collection.apply_plan(self.gateway(), self.settings, month, run_id=run_id, **more)

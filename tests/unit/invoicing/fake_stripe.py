@@ -36,12 +36,13 @@ class FakeStripe(stripe.HTTPClient):
         super().__init__()
         self.clock = clock
         self.objects: dict[str, dict[str, Json]] = {
-            kind: {} for kind in ("cus", "in", "cn", "il", "evt", "inpay")
+            kind: {} for kind in ("cus", "in", "cn", "il", "evt", "inpay", "cbtxn", "pi")
         }
         self.kept: dict[str, tuple[str, int, Json]] = {}
         self.calls: list[tuple[str, str, Json]] = []
         self.faults: list[Fault] = []
         self.serial = 0
+        self.key: str | None = None
 
     # The SDK's side.
     async def request_async(  # type: ignore[override]
@@ -52,7 +53,7 @@ class FakeStripe(stripe.HTTPClient):
         self.calls.append((method, parts.path, params))
         self.serial += 1
         answer_headers = {"Request-Id": f"req_{self.serial}"}
-        key = headers.get("Idempotency-Key")
+        key = self.key = headers.get("Idempotency-Key")
         for fault in self.faults:
             answer = fault(self, method, parts.path, params)
             if answer is not None:
@@ -81,6 +82,10 @@ class FakeStripe(stripe.HTTPClient):
             return 200, self._route(method, path, params)
         except Refused as error:
             return error.status, error.body
+
+    def carry_out(self, method: str, path: str, params: Json) -> None:
+        """Act on the present request and keep its answer, which nobody gets."""
+        self._once(method, path, params, self.key)
 
     def _once(
         self, method: str, path: str, params: Json, key: str | None
@@ -227,9 +232,47 @@ class FakeStripe(stripe.HTTPClient):
         item["auto_advance"] = params.get("auto_advance") == "true"
         item["number"] = f"N-{self.serial}"
         item["status_transitions"] = {"finalized_at": int(self.clock.now())}
-        item["amount_due"] = item["amount_remaining"] = max(0, item["total"])
+        customer = self.objects["cus"][item["customer"]]
+        from_balance = min(max(0, -customer["balance"]), max(0, item["total"]))
+        if from_balance:
+            self._balance(customer, from_balance, item["currency"], {}, "applied_to_invoice")
+        item["amount_due"] = item["amount_remaining"] = max(0, item["total"]) - from_balance
+        if item["amount_remaining"] == 0:
+            item["status"] = "paid"
         self._event("invoice.finalized", item)
         return item
+
+    def _balance(
+        self, customer: Json, amount: int, currency: str, metadata: Json, kind: str
+    ) -> Json:
+        customer["balance"] += amount
+        return self._new(
+            "cbtxn",
+            {
+                "object": "customer_balance_transaction",
+                "customer": customer["id"],
+                "amount": amount,
+                "currency": currency,
+                "type": kind,
+                "ending_balance": customer["balance"],
+                "metadata": metadata,
+            },
+        )
+
+    def get_customers_balance_transactions(self, params: Json, customer: str) -> Json:
+        return self._list("cbtxn", params, customer=customer)
+
+    def post_customers_balance_transactions(self, params: Json, customer: str) -> Json:
+        return self._balance(
+            self._get("cus", customer),
+            int(params["amount"]),
+            params["currency"],
+            params["metadata"],
+            "adjustment",
+        )
+
+    def get_payment_intents(self, params: Json) -> Json:
+        return self._list("pi", params)
 
     def post_invoices_pay(self, params: Json, item_id: str) -> Json:
         item = self._get("in", item_id)
@@ -281,7 +324,9 @@ class FakeStripe(stripe.HTTPClient):
         item["post_payment_credit_notes_amount"] += to_balance
         if item["status"] == "open" and item["amount_remaining"] == 0:
             item["status"] = "paid"
-        self.objects["cus"][item["customer"]]["balance"] -= to_balance
+        if to_balance:
+            customer = self.objects["cus"][item["customer"]]
+            self._balance(customer, -to_balance, item["currency"], {}, "credit_note")
         note = self._new(
             "cn", {"object": "credit_note", "status": "issued", **params, "total": amount}
         )

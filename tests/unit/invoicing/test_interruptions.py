@@ -11,8 +11,9 @@ import pytest
 import stripe
 
 from billing_pipeline.invoicing.collection import PlanChangedError
+from billing_pipeline.months import BillingMonth
 
-from .conftest import Company
+from .conftest import JANUARY, Company
 from .fake_stripe import Fault, Json
 
 DAY = 86_400
@@ -36,7 +37,7 @@ def kill_before(fake: Any, method: str, path: str, params: Json) -> None:
 
 
 def kill_after(fake: Any, method: str, path: str, params: Json) -> None:
-    fake.act(method, path, params)
+    fake.carry_out(method, path, params)
     raise Killed
 
 
@@ -83,14 +84,14 @@ def story(company: Company) -> None:
     finish(company)
 
 
-def finish(company: Company) -> None:
+def finish(company: Company, month: BillingMonth = JANUARY) -> None:
     """Run and approve until nothing is left, as an operator would; a day passes in between, so
     that Stripe has forgotten the keys of the runs before."""
     for _ in range(6):
         try:
-            outcome = company.apply()
+            outcome = company.apply(month)
             if outcome.remaining.waiting:
-                outcome = company.apply(approved_hash=outcome.remaining.hash)
+                outcome = company.apply(month, approved_hash=outcome.remaining.hash)
         except (Killed, PlanChangedError, stripe.StripeError):
             continue
         except BaseExceptionGroup as group:

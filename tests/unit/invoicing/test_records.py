@@ -1,0 +1,189 @@
+"""records/: the journal, the seals, the lock, the account, the mirror's windows."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import os
+import signal
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from billing_pipeline.invoicing import collection
+from billing_pipeline.invoicing.account import WrongAccountError
+from billing_pipeline.invoicing.lock import MonthLockedError, month_lock
+from billing_pipeline.invoicing.records import open_records
+from billing_pipeline.months import BillingMonth
+from billing_pipeline.stripe_api.client import GatewayConfig, StripeGateway
+from billing_pipeline.stripe_api.timing import SystemClock
+
+from .conftest import JANUARY, Company
+from .test_interruptions import Killed, at, kill_after
+
+
+def test_every_change_is_journalled_with_its_author_and_answer(company: Company) -> None:
+    company.bill({"ada": ["10.00"]})
+    plan_hash = company.apply(actor="finance@example.com").report.plan.hash
+    with open_records(company.settings.records_dir) as records:
+        entries = list(records.journal.entries(run_id="run-1"))
+    assert [entry["outcome"] for entry in entries] == ["done"] * 5
+    assert entries[1]["idempotency_key"] == "in_202601_ada:1:create:0"
+    assert {entry["plan_hash"] for entry in entries} == {plan_hash}
+    assert {entry["actor"] for entry in entries} == {"finance@example.com"}
+    assert all(entry["request_id"].startswith("req_") for entry in entries)
+
+
+def test_a_request_without_an_answer_stays_in_the_journal_as_such(company: Company) -> None:
+    company.want({"ada": [1000]})
+    kill_fifth = at(5, kill_after)
+    company.stripe.faults.append(kill_fifth)
+    with pytest.raises(BaseExceptionGroup) as killed:
+        company.apply()
+    assert killed.value.subgroup(Killed)
+    with open_records(company.settings.records_dir) as records:
+        assert len(records.journal.unanswered()) == 1
+
+
+def test_neither_journal_nor_seal_can_be_rewritten(company: Company) -> None:
+    company.want({"ada": [1000]})
+    company.apply()
+    for name, table in (("journal.db", "requests"), ("billed.db", "seals")):
+        with sqlite3.connect(company.settings.records_dir / name) as db:
+            with pytest.raises(sqlite3.IntegrityError):
+                db.execute(f"delete from {table}")
+            with pytest.raises(sqlite3.IntegrityError):
+                db.execute(f"update {table} set rowid = rowid")
+
+
+def test_the_key_stands_in_no_file_and_no_message(company: Company) -> None:
+    company.bill({"ada": ["10.00"]})
+
+    def refuse(fake: Any, method: str, path: str, params: Any) -> Any:
+        error = {"type": "invalid_request_error", "message": "Invalid key sk_test_company"}
+        return (401, {"error": error}) if path.endswith("/finalize") else None
+
+    company.stripe.faults.append(refuse)
+    report = company.apply().report
+    assert "sk_test_company" not in str(report)
+    assert "sk_test_company" not in repr(company.gateway()) + repr(company.gateway().config)
+    for path in company.home.rglob("*"):
+        if path.is_file():
+            assert b"sk_test_company" not in path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ("update seals set body = replace(body, '1000', '1001') where position = 1", "changed"),
+        ("delete from seals where position = 1", "missing"),
+        ("update seals set previous = 'x' where position = 2", "does not continue"),
+    ],
+)
+def test_a_broken_seal_is_found(company: Company, change: str, problem: str) -> None:
+    company.want({"ada": [1000], "bob": [500]})
+    company.apply()
+    assert collection.verify_seals(company.settings) == []
+    with sqlite3.connect(company.settings.records_dir / "billed.db") as db:
+        db.executescript("drop trigger seals_stay; drop trigger seals_kept;")
+        db.execute(change)
+    problems = collection.verify_seals(company.settings, JANUARY)
+    assert any(problem in found.problem for found in problems)
+
+
+def test_a_seal_that_stripe_contradicts_is_found(company: Company) -> None:
+    company.want({"ada": [1000]})
+    company.apply()
+    company.invoices()[0]["total"] = 999
+    (found,) = company.pull().seal_problems
+    assert "was billed as 1000 and is 999" in found.problem
+
+
+def _hold(folder: str, ready: Any) -> None:
+    async def main() -> None:
+        async with month_lock(
+            Path(folder), account_id="a", month_key="m", run_id="first", clock=SystemClock()
+        ):
+            ready.set()
+            await asyncio.sleep(60)
+
+    asyncio.run(main())
+
+
+def test_a_held_month_says_who_holds_it_and_a_killed_holder_frees_it(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    ready = context.Event()
+    holder = context.Process(target=_hold, args=(str(tmp_path), ready))
+    holder.start()
+    assert ready.wait(30)
+
+    async def take() -> None:
+        async with month_lock(
+            tmp_path, account_id="a", month_key="m", run_id="second", clock=SystemClock()
+        ):
+            pass
+
+    with pytest.raises(MonthLockedError, match=f"run first \\(process {holder.pid}\\)"):
+        asyncio.run(take())
+    assert holder.pid is not None
+    os.kill(holder.pid, signal.SIGKILL)
+    holder.join(10)
+    asyncio.run(take())
+
+
+def test_another_account_or_mode_is_refused(company: Company) -> None:
+    company.want({"ada": [1000]})
+    company.preview()
+    company.stripe.get_account = lambda params: {"id": "acct_other"}  # type: ignore[method-assign]
+    with pytest.raises(WrongAccountError, match="acct_fake"):
+        company.apply()
+    live = StripeGateway(GatewayConfig("sk_live_x"), http_client=company.stripe)
+    with pytest.raises(WrongAccountError):
+        company.wait(collection.preview(live, company.settings, JANUARY, desired=company.desired))
+
+
+def listings(company: Company) -> int:
+    return sum(path == "/v1/invoices" for method, path, _ in company.stripe.calls)
+
+
+def test_a_refresh_does_not_grow_with_history(company: Company) -> None:
+    counts = []
+    for number in range(1, 13):
+        company.clock.advance(30 * 86_400)
+        month = BillingMonth(2026, number)
+        company.want({f"c{at}": [100] for at in range(30)}, month)
+        company.apply(month)
+        before = len(company.stripe.calls)
+        company.preview(month)
+        counts.append(len(company.stripe.calls) - before)
+    assert max(counts) <= 3
+
+
+def test_the_first_month_is_still_found_after_a_year(company: Company) -> None:
+    company.want({"ada": [1000]})
+    company.apply()
+    for number in range(2, 8):
+        company.clock.advance(30 * 86_400)
+        month = BillingMonth(2026, number)
+        company.want({"ada": [100]}, month)
+        company.apply(month)
+    company.want({"ada": [1000]})
+    assert not company.preview().changes
+    company.want({"ada": [900]})
+    assert [a.kind.value for a in company.preview().changes] == ["credit"]
+
+
+def test_a_draft_deleted_in_stripe_is_forgotten(company: Company) -> None:
+    company.want({"ada": [1000]})
+    company.stripe.faults.append(at(6, kill_after))
+    with pytest.raises(BaseExceptionGroup):
+        company.apply()
+    (draft,) = company.invoices()
+    company.stripe.faults.clear()
+    assert [a.kind.value for a in company.preview().changes] == ["resume"]
+    company.stripe.act("delete", f"/v1/invoices/{draft['id']}", {})
+    assert [a.kind.value for a in company.preview().changes] == ["create"]
+    company.apply()
+    assert [item["status"] for item in company.invoices()] == ["paid"]

@@ -1,0 +1,193 @@
+"""The gateway: what is tried again, how long it waits, how fast it may go, what errors say."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections import Counter
+from typing import Any
+
+import pytest
+import stripe
+
+from billing_pipeline.stripe_api.client import GatewayConfig, StripeGateway
+from billing_pipeline.stripe_api.errors import FailureKind, StripeFailure
+from billing_pipeline.stripe_api.rate_limit import RateLimiter, RateLimits, endpoint_of
+from billing_pipeline.stripe_api.retries import RetryPolicy
+from billing_pipeline.stripe_api.timing import VirtualClock
+
+Scripted = tuple[int, dict[str, Any], dict[str, str]] | Exception
+OK: Scripted = (200, {"id": "in_1"}, {})
+
+
+class Script(stripe.HTTPClient):
+    """Gives its answers one after the other."""
+
+    name = "script"
+
+    def __init__(self, *answers: Scripted) -> None:
+        super().__init__()
+        self.answers = list(answers)
+        self.keys: list[str] = []
+
+    async def request_async(
+        self, method: str, url: str, headers: Any, post_data: Any = None
+    ) -> Any:
+        self.keys.append(headers.get("Idempotency-Key"))
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return json.dumps(answer[1]).encode(), answer[0], answer[2]
+
+
+def error(status: int, kind: str = "api_error", message: str = "no", **headers: str) -> Scripted:
+    names = {name.replace("_", "-"): value for name, value in headers.items()}
+    return status, {"error": {"type": kind, "message": message}}, names
+
+
+def post(*answers: Scripted) -> tuple[StripeGateway, Script, VirtualClock, Any]:
+    clock, script = VirtualClock(), Script(*answers)
+    gateway = StripeGateway(
+        GatewayConfig("sk_test_secret"), http_client=script, clock=clock, rng=random.Random(0)
+    )
+    start = clock.now()
+    try:
+        result: Any = asyncio.run(gateway.post("/v1/invoices", {}, key="k:1:create:0"))
+    except StripeFailure as failure:
+        result = failure
+    clock.advance(0)
+    gateway.waited = clock.now() - start  # type: ignore[attr-defined]
+    return gateway, script, clock, result
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        error(429),
+        error(409),
+        error(500),
+        error(503),
+        stripe.APIConnectionError("reset"),
+        TimeoutError(),
+        error(400, should="x", Stripe_Should_Retry="true"),
+    ],
+)
+def test_tried_again_under_the_same_key(first: Scripted) -> None:
+    _, script, _, result = post(first, OK)
+    assert result.body == {"id": "in_1"}
+    assert script.keys == ["k:1:create:0"] * 2
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (error(400, "invalid_request_error"), FailureKind.REFUSED),
+        (error(401, "invalid_request_error"), FailureKind.CREDENTIALS),
+        (error(402, "card_error"), FailureKind.CARD),
+        (error(404, "invalid_request_error"), FailureKind.NOT_FOUND),
+        (error(400, "idempotency_error"), FailureKind.IDEMPOTENCY),
+        (error(500, Stripe_Should_Retry="false"), FailureKind.SERVER),
+    ],
+)
+def test_not_tried_again(answer: Scripted, kind: FailureKind) -> None:
+    _, script, _, result = post(answer, OK)
+    assert result.kind is kind
+    assert len(script.keys) == 1
+
+
+def test_a_kept_500_is_not_asked_for_for_ever() -> None:
+    _, script, _, result = post(*[error(500, idempotent_replayed="true")] * 9)
+    assert (result.kind, len(script.keys), result.replayed) == (FailureKind.SERVER, 3, True)
+
+
+def test_retry_after_is_waited_for_and_jitter_comes_on_top() -> None:
+    gateway, _, _, _ = post(error(429, Retry_After="7"), OK)
+    assert 7 < gateway.waited <= 8  # type: ignore[attr-defined]
+
+
+def test_backing_off_grows_and_is_bounded() -> None:
+    policy, failure = RetryPolicy(), StripeFailure(FailureKind.CONNECTION, "x")
+    delays = [policy.delay(failure, attempt, 0.999999) or 0 for attempt in range(1, 8)]
+    assert delays == sorted(delays)
+    assert delays[-1] <= policy.longest_delay
+    assert policy.delay(failure, 8, 0.5) is None
+
+
+def test_an_error_names_the_request_and_never_the_key() -> None:
+    _, _, _, result = post(
+        error(401, "invalid_request_error", "Invalid API Key: sk_test_secret", Request_Id="req_9")
+    )
+    result.customer_id = "ada"
+    assert "request req_9" in str(result) and "customer ada" in str(result)
+    assert "sk_test_secret" not in str(result) + repr(result)
+
+
+def test_a_change_without_a_key_is_refused_before_it_is_sent() -> None:
+    gateway = StripeGateway(GatewayConfig("sk_test_x"), http_client=Script())
+    with pytest.raises(ValueError, match="idempotency key"):
+        asyncio.run(gateway.post("/v1/invoices", {}, key=""))
+
+
+def test_a_page_of_a_proxy_is_a_server_failure() -> None:
+    class Html(Script):
+        async def request_async(self, *args: Any, **more: Any) -> Any:
+            return b"<html>Bad gateway</html>", 502, {}
+
+    gateway = StripeGateway(GatewayConfig("sk_test_x"), http_client=Html(), clock=VirtualClock())
+    with pytest.raises(StripeFailure) as failed:
+        asyncio.run(gateway.get("/v1/account"))
+    assert failed.value.kind is FailureKind.SERVER
+
+
+def test_lists_are_read_to_their_end() -> None:
+    pages = [
+        (200, {"data": [{"id": "a"}, {"id": "b"}], "has_more": True}, {}),
+        (200, {"data": [{"id": "c"}], "has_more": False}, {}),
+    ]
+    gateway = StripeGateway(GatewayConfig("sk_test_x"), http_client=Script(*pages))
+
+    async def read() -> list[str]:
+        return [item["id"] async for item in gateway.list("/v1/invoices")]
+
+    assert asyncio.run(read()) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/v1/invoices", "get /v1/invoices"),
+        ("/v1/invoices/in_1/add_lines", "get /v1/invoices/:id/add_lines"),
+        (
+            "/v1/customers/x/balance_transactions/y",
+            "get /v1/customers/:id/balance_transactions/:id",
+        ),
+    ],
+)
+def test_endpoints_are_counted_as_stripe_counts_them(path: str, name: str) -> None:
+    assert endpoint_of("get", path) == name
+
+
+def test_limits_follow_the_kind_of_key() -> None:
+    assert RateLimits.for_key("sk_live_x").total == 100
+    assert RateLimits.for_key("rk_test_x") == RateLimits(25, 25)
+    assert RateLimits.for_key(None) == RateLimits()
+
+
+def test_no_second_has_more_requests_than_the_limits() -> None:
+    clock = VirtualClock(0.0)
+    limiter = RateLimiter(RateLimits(total=40, per_endpoint=25), clock)
+    sent: list[tuple[float, str]] = []
+
+    async def main() -> None:
+        for number in range(400):
+            path = f"/v1/{'invoices' if number % 2 else 'customers'}"
+            await limiter.wait("post", path)
+            sent.append((clock.monotonic(), path))
+
+    asyncio.run(main())
+    for second in range(int(sent[-1][0])):
+        paths = Counter(path for at, path in sent if second <= at < second + 1)
+        assert sum(paths.values()) <= 40
+        assert max(paths.values(), default=0) <= 25
+    assert sent[-1][0] < 400 / 40 / 0.95 + 1
