@@ -14,16 +14,17 @@ from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
 
-from tests.property.oracle import Result, bill, describe
+from tests.property.oracle import Charge, Part, Result, bill, describe
 from tests.property.tables import World, write
 from tests.property.values import decimal_text, iso, micros, round_half_away
 from tests.property.world_maker import Setting
 from tests.property.worlds import make_data_set, world_id, zone_of
 
+T = TypeVar("T")
 Row = dict[str, Any]
 Tables = dict[str, list[Row]]
 TABLES = (
@@ -149,7 +150,7 @@ def exact(value: object) -> Fraction:
     raise TypeError(f"{value!r} is {type(value).__name__}, neither a decimal nor a whole number")
 
 
-def _part(row: Row) -> tuple[str, str, int, int]:
+def _part(row: Row) -> Part:
     start, end = row["period_start"], row["period_end"]
     return (row["subscription_id"], row["price_id"], _micros(start), _micros(end))
 
@@ -159,11 +160,11 @@ def _micros(value: datetime) -> int:
     return micros(value)
 
 
-def _place(part: tuple[str, str, int, int]) -> str:
+def _place(part: Part) -> str:
     return f"{part[0]} {part[1]} {iso(part[2])} .. {iso(part[3])}"
 
 
-def _keyed(rows: Iterable[Row]) -> Iterator[tuple[tuple[str, str, int, int], Row]]:
+def _keyed(rows: Iterable[Row]) -> Iterator[tuple[Part, Row]]:
     seen = set()
     for row in rows:
         key = _part(row)
@@ -199,30 +200,47 @@ def _shown(value: object) -> object:
     return decimal_text(value) if isinstance(value, Fraction) else value
 
 
+def _numbered(rows: Iterable[tuple[Part, Fraction, T]]) -> dict[tuple[Part, int], T]:
+    """Charges of one part in order of amount: a fee in advance and its credit share theirs."""
+    found: dict[Part, list[tuple[Fraction, T]]] = defaultdict(list)
+    for part, amount, row in rows:
+        found[part].append((amount, row))
+    return {
+        (part, place): row
+        for part, charges in found.items()
+        for place, (_, row) in enumerate(sorted(charges, key=lambda charge: charge[0]))
+    }
+
+
+def _charge_pairs(
+    tables: Tables, result: Result
+) -> Iterator[tuple[Part, Row | None, Charge | None]]:
+    """What the pipeline and what the oracle charge for the same part."""
+    found = _numbered((_part(row), exact(row["exact_amount"]), row) for row in tables["charges"])
+    wanted = _numbered((key[:4], row.exact_amount, row) for key, row in result.charges.items())
+    for key in sorted(found.keys() | wanted.keys()):
+        yield key[0], found.get(key), wanted.get(key)
+
+
 def _charges(tables: Tables, result: Result) -> Iterator[Difference]:
-    found = dict(_keyed(tables["charges"]))
-    for key in found.keys() ^ result.charges.keys():
-        charge = result.charges.get(key)
-        detail = describe(charge) if charge else str(found[key])
-        has = (key in found, key in result.charges)
-        yield Difference(world_id(key[0]), _place(key), "charge", *has, detail)
-    for key in found.keys() & result.charges.keys():
-        row, charge = found[key], result.charges[key]
-        yield from _differing(
-            world_id(key[0]),
-            _place(key),
-            {
-                "exact_amount": (exact(row["exact_amount"]), charge.exact_amount),
-                "amount": (exact(row["amount"]), charge.amount),
-                "currency": (row["currency"], charge.currency),
-                "quantity": (exact(row["quantity"]), round_half_away(charge.quantity, 18)),
-                "billable_quantity": (
-                    exact(row["billable_quantity"]),
-                    round_half_away(charge.billable_quantity, 18),
-                ),
-            },
-            describe(charge),
-        )
+    for part, row, charge in _charge_pairs(tables, result):
+        world, place = world_id(part[0]), _place(part)
+        if row is None or charge is None:
+            detail = describe(charge) if charge else str(row)
+            has = (row is not None, charge is not None)
+            yield Difference(world, place, "charge", *has, detail)
+            continue
+        pairs: dict[str, tuple[object, object]] = {
+            "exact_amount": (exact(row["exact_amount"]), charge.exact_amount),
+            "amount": (exact(row["amount"]), charge.amount),
+            "currency": (row["currency"], charge.currency),
+            "quantity": (exact(row["quantity"]), round_half_away(charge.quantity, 18)),
+            "billable_quantity": (
+                exact(row["billable_quantity"]),
+                round_half_away(charge.billable_quantity, 18),
+            ),
+        }
+        yield from _differing(world, place, pairs, describe(charge))
 
 
 def _metered(tables: Tables, result: Result) -> Iterator[Difference]:
@@ -248,27 +266,26 @@ def _metered(tables: Tables, result: Result) -> Iterator[Difference]:
 
 def _tiers(tables: Tables, result: Result) -> Iterator[Difference]:
     """Tiers that hold a quantity or cost something; whether others are listed is no matter."""
-    keys = {row["charge_id"]: _part(row) for row in tables["charges"]}
-    found: dict[tuple[str, str, int, int], list[list[Fraction]]] = defaultdict(list)
+    found: dict[object, list[list[Fraction]]] = defaultdict(list)
     for row in tables["charge_tiers"]:
         figures = [exact(row[name]) for name in ("from_quantity", "quantity", "exact_amount")]
         if figures[1] or figures[2]:
-            found[keys[row["charge_id"]]].append(figures)
-    for key in found.keys() & result.charges.keys() | {
-        key for key, charge in result.charges.items() if charge.tiers
-    }:
-        charge = result.charges[key]
+            found[row["charge_id"]].append(figures)
+    for part, charge_row, charge in _charge_pairs(tables, result):
+        if charge_row is None or charge is None:
+            continue
         wanted = [
             [
-                part.from_quantity,
-                round_half_away(part.quantity, 18),
-                round_half_away(part.exact, 12),
+                tier.from_quantity,
+                round_half_away(tier.quantity, 18),
+                round_half_away(tier.exact, 12),
             ]
-            for part in charge.tiers
-            if part.quantity or part.exact
+            for tier in charge.tiers
+            if tier.quantity or tier.exact
         ]
-        pairs: dict[str, tuple[object, object]] = {"tiers": (sorted(found[key]), sorted(wanted))}
-        yield from _differing(world_id(key[0]), _place(key), pairs, describe(charge))
+        listed = sorted(found[charge_row["charge_id"]])
+        pairs: dict[str, tuple[object, object]] = {"tiers": (listed, sorted(wanted))}
+        yield from _differing(world_id(part[0]), _place(part), pairs, describe(charge))
 
 
 FIGURES = ("subtotal", "discount", "tax", "tax_included", "total", "wallet_applied", "amount_due")

@@ -25,6 +25,9 @@ from tests.property.usage_limits import Entitlement, entitlement_usage
 from tests.property.values import EXPONENTS, iso, round_half_away
 
 Part = tuple[str, str, int, int]  # subscription, price, start and end of the service period
+# And the kind: in a month in which two periods of 30 days end, the second one can be charged in
+# advance and given back on the same invoice.
+ChargeKey = tuple[str, str, int, int, str]
 
 
 @dataclass(frozen=True)
@@ -60,8 +63,9 @@ class Charge:
     price: Price = field(compare=False, repr=False)
 
     @property
-    def key(self) -> Part:
-        return (self.subscription_id, self.price_id, self.period_start, self.period_end)
+    def key(self) -> ChargeKey:
+        part = (self.subscription_id, self.price_id, self.period_start, self.period_end)
+        return (*part, self.kind)
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,7 @@ class Result:
 
     month: str
     metered: dict[Part, MeteredRow]
-    charges: dict[Part, Charge]
+    charges: dict[ChargeKey, Charge]
     invoices: dict[tuple[str, str], Bill]  # by customer and currency
     rejections: list[Rejection]
     wallets: dict[tuple[str, str], Fraction]  # balance after the month, by customer and currency
@@ -95,7 +99,7 @@ def bill(
     inputs = read(world) if isinstance(world, Path) else world
     book = load(inputs, month, ZoneInfo(timezone))
     metered: dict[Part, MeteredRow] = {}
-    charges: dict[Part, Charge] = {}
+    charges: dict[ChargeKey, Charge] = {}
     by_plan: dict[str, list[Price]] = {}
     for price in book.prices:
         by_plan.setdefault(price.plan_id, []).append(price)

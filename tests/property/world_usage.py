@@ -16,6 +16,7 @@ from tests.property.values import (
     fits_quantity,
     read_decimal,
     read_instant,
+    read_object,
 )
 from tests.property.world_maker import Maker, other_month
 
@@ -48,7 +49,7 @@ def add_usage(maker: Maker) -> None:
 def _add_events(maker: Maker, customer_id: str, name: str) -> None:
     month = maker.setting.month
     quantities = _aimed(maker, name) if maker.chance(0.6) else []
-    quantities += [maker.quantity() for _ in range(maker.one_of(0, 1, 2, 5, 10))]
+    quantities += [maker.quantity() for _ in range(maker.one_of(0, 1, 3, 6, 12))]
     common = _properties(maker) if maker.chance(0.5) else None
     for quantity in quantities:
         _add_event(maker, customer_id, name, month, quantity, common)
@@ -123,7 +124,11 @@ def _properties(maker: Maker) -> Properties:
         "zone": (JsonNumber("1"), JsonNumber("2"), "1", "2", None),
         "ratio": (JsonNumber("0.5"), "0.5", JsonNumber("0.25")),
     }
-    return {key: maker.one_of(*stock) for key, stock in values.items() if maker.chance(0.7)}
+    found = {key: maker.one_of(*stock) for key, stock in values.items() if maker.chance(0.7)}
+    filters = [row["filter"] for row in maker.world.tables["prices"] if row["filter"]]
+    if filters and maker.chance(0.6):
+        found |= read_object(maker.random.choice(filters))
+    return found
 
 
 def _number(maker: Maker, quantity: Fraction) -> object:
