@@ -12,6 +12,7 @@ import os
 from pathlib import Path
 
 from billing_pipeline.stripe_api.client import StripeGateway
+from billing_pipeline.stripe_api.errors import FailureKind, StripeFailure
 
 
 class WrongAccountError(RuntimeError):
@@ -23,7 +24,12 @@ async def require_account(gateway: StripeGateway, records: Path) -> str:
 
     Raises `WrongAccountError` where another was remembered.
     """
-    account = await gateway.get("/v1/account")
+    try:
+        account = await gateway.get("/v1/account")
+    except StripeFailure as failure:
+        if failure.kind is FailureKind.CREDENTIALS:
+            failure.message += " (a restricted key must be allowed to read the account)"
+        raise
     found = {"account_id": str(account["id"]), "live": gateway.config.is_live}
     path = records / "account.json"
     try:

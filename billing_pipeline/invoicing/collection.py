@@ -8,9 +8,10 @@ Coroutines take a gateway; `run` gives them an event loop of their own.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import TypeVar
 
 from billing_pipeline.invoicing.account import require_account
@@ -20,6 +21,7 @@ from billing_pipeline.invoicing.desired import DesiredInvoice, read_desired
 from billing_pipeline.invoicing.dunning import DunningPolicy, DunningResult, carry_out
 from billing_pipeline.invoicing.journal import Author
 from billing_pipeline.invoicing.lock import month_lock
+from billing_pipeline.invoicing.money import to_minor
 from billing_pipeline.invoicing.payment_tables import (
     Row,
     payment_rows,
@@ -32,7 +34,13 @@ from billing_pipeline.invoicing.records import Records, open_records
 from billing_pipeline.invoicing.refresh import Holdings, list_month, mirrored, refresh
 from billing_pipeline.invoicing.seal_repair import restore_seals
 from billing_pipeline.invoicing.sealed import SealProblem
-from billing_pipeline.invoicing.wallets import Movements, read_movements
+from billing_pipeline.invoicing.wallets import (
+    Movements,
+    TopUps,
+    read_movements,
+    read_top_ups,
+    wallet_rows,
+)
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.settings import Settings
 from billing_pipeline.stripe_api.client import (
@@ -268,6 +276,28 @@ async def _list_open_months(gateway: StripeGateway, settings: Settings, records:
     for month in months or [settings.first_month]:
         start = int(month.start(settings.timezone).timestamp())
         await list_month(gateway, records.mirror, month.key, start)
+
+
+async def reconcile_wallets(
+    gateway: StripeGateway, settings: Settings, balances: Iterable[tuple[str, str, Decimal]]
+) -> list[Row]:
+    """Wallets against Stripe's customer balances. `balances`: customer id, currency and our
+    ledger's balance in major units. Customers that are not in Stripe yet are left out."""
+    with open_records(settings.records_dir) as records:
+        await require_account(gateway, records.folder)
+        known = [
+            (customer_id, found.stripe_customer_id, currency, to_minor(balance, currency))
+            for customer_id, currency, balance in balances
+            for found in [records.mirror.customer(customer_id)]
+            if found is not None
+        ]
+    return await wallet_rows(gateway, known)
+
+
+async def top_ups(gateway: StripeGateway, settings: Settings) -> TopUps:
+    """Wallet movements that came in through Stripe, since the first billing month, once each."""
+    start = settings.first_month.start(settings.timezone)
+    return await read_top_ups(gateway, int(start.timestamp()))
 
 
 def verify_seals(settings: Settings, month: BillingMonth | None = None) -> list[SealProblem]:

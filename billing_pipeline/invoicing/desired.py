@@ -29,6 +29,10 @@ DEFAULT_DAYS_UNTIL_DUE = 30
 ROLLED_UP = "rolled-up"
 
 
+class NotComputedError(FileNotFoundError):
+    """The month's invoices were not computed yet: there is no warehouse to read them from."""
+
+
 class InconsistentInvoiceError(ValueError):
     """An invoice's lines do not add up to its total: nothing of this month may be sent."""
 
@@ -172,10 +176,12 @@ order by invoice_id, position, line_id
 def read_desired(warehouse: Path, month_key: str) -> tuple[DesiredInvoice, ...]:
     """The month's desired invoices, by id. `month_key` is ``YYYY-MM-01``.
 
-    Opens the warehouse read-only and closes it before anything is sent. Raises
+    Opens the warehouse read-only and closes it before anything is sent. Raises `NotComputedError`,
     `InconsistentInvoiceError` where lines and total differ, `AmountError` where Stripe cannot
     express an amount.
     """
+    if not warehouse.exists():
+        raise NotComputedError(f"{month_key[:7]} has not been computed: there is no {warehouse}")
     with duckdb.connect(str(warehouse), read_only=True) as connection:
         connection.execute("set TimeZone = 'UTC'")
         invoices = connection.execute(_INVOICES, [month_key]).fetchall()

@@ -284,17 +284,19 @@ def _top_up(intent: Json) -> dict[str, Any] | None:
     }
 
 
-async def wallet_reconciliation(
-    gateway: StripeGateway, mirror_customers: Iterable[tuple[str, str, str, int]]
+async def wallet_rows(
+    gateway: StripeGateway, wallets: Iterable[tuple[str, str, str, int]]
 ) -> list[dict[str, Any]]:
-    """Our wallets against Stripe's balances: rows with both and the difference (Stripe − ours).
+    """Our wallets against Stripe's balances: both, and the difference (Stripe's less ours).
 
-    Takes customer id, Stripe customer id, currency and our balance in minor units.
+    Takes customer id, Stripe customer id, currency and our balance in minor units. Credit that
+    Stripe holds for other reasons (a credit note on what was paid by card) is in the difference.
     """
     rows = []
-    for customer_id, stripe_customer_id, currency, ours in mirror_customers:
-        theirs = 0
+    for customer_id, stripe_customer_id, currency, ours in wallets:
         path = f"/v1/customers/{stripe_customer_id}/balance_transactions"
+        # Newest first: the first of the currency has its balance.
+        theirs = 0
         async for item in gateway.list(path):
             if str(item["currency"]).upper() == currency:
                 theirs = -int(item["ending_balance"])
