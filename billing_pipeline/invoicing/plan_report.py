@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
+from billing_pipeline.invoicing.apply import ApplyReport
 from billing_pipeline.invoicing.desired import clean_text
 from billing_pipeline.invoicing.money import show, to_major
 from billing_pipeline.invoicing.plan import ActionKind, InvoiceAction, InvoicePlan
@@ -41,6 +42,38 @@ def plan_rows(
             "state": known.get(action.key) or _state(plan, action),
         }
         for action in plan.actions
+    ]
+
+
+def outcome_rows(report: ApplyReport, remaining: InvoicePlan) -> list[dict[str, Any]]:
+    """Rows of `invoice_plan` after an apply: the plan that remains, with the hash to approve;
+    what failed says so and why."""
+    failed = {result.action.invoice_id: result.message for result in report.failed}
+    rows = plan_rows(remaining)
+    for row in rows:
+        if row["invoice_id"] in failed and row["action"] != ActionKind.UNCHANGED.value:
+            row |= {"state": "failed", "reason": clean_text(failed[row["invoice_id"]])}
+    return rows
+
+
+def result_rows(report: ApplyReport) -> list[dict[str, Any]]:
+    """The run's table: each change of the plan, how it ended and, for a failure, why."""
+    return [
+        {
+            "action": result.action.kind.value,
+            "invoice_id": result.action.invoice_id,
+            "revision": result.action.revision,
+            "customer_id": result.action.customer_id,
+            "currency": result.action.currency,
+            "amount_before": to_major(result.action.amount_before, result.action.currency),
+            "amount_after": to_major(result.action.amount_after, result.action.currency),
+            "state": result.state.value,
+            "message": clean_text(result.message),
+            "payment_problem": result.payment_problem,
+            "request_id": result.request_id,
+            "stripe_ids": ", ".join(result.stripe_ids),
+        }
+        for result in report.results
     ]
 
 

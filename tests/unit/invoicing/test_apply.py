@@ -6,6 +6,7 @@ import pytest
 
 from billing_pipeline.invoicing.collection import PlanChangedError
 from billing_pipeline.invoicing.plan import ActionKind
+from billing_pipeline.invoicing.plan_report import outcome_rows, result_rows
 
 from .conftest import Company
 
@@ -143,6 +144,14 @@ def test_one_customer_that_fails_stops_nobody_else(company: Company) -> None:
     (failed,) = run.report.failed
     assert "not today" in failed.message and "customer bob" in failed.message
     assert failed.request_id
+    states = {row["customer_id"]: row for row in outcome_rows(run.report, run.remaining)}
+    assert {name: row["state"] for name, row in states.items()} == {
+        "ada": "done",
+        "bob": "failed",
+        "eve": "done",
+    }
+    assert "not today" in states["bob"]["reason"]
+    assert [row["state"] for row in result_rows(run.report)] == ["done", "failed", "done"]
     company.stripe.faults.clear()
     again = company.apply()
     assert [r.action.kind.value for r in again.report.results] == ["resume"]
