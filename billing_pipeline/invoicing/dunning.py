@@ -22,7 +22,7 @@ from billing_pipeline.invoicing import documents
 from billing_pipeline.invoicing.actual import ActualInvoice, InvoiceStatus, read_invoice
 from billing_pipeline.invoicing.payments import set_metadata, try_payment
 from billing_pipeline.invoicing.refresh import each
-from billing_pipeline.invoicing.requests import Desk, Subject, change_for_sure
+from billing_pipeline.invoicing.requests import Desk, NotSentError, Subject, change_for_sure
 from billing_pipeline.settings import InvalidSettingError
 from billing_pipeline.stripe_api.client import Json
 from billing_pipeline.stripe_api.errors import StripeFailure
@@ -30,6 +30,9 @@ from billing_pipeline.stripe_api.errors import StripeFailure
 HOUR = 3600
 KEY_IS_KNOWN = 23 * HOUR
 """Stripe may forget an idempotency key after 24 hours; an hour is left for clocks."""
+
+NOT_DECIDED = ("connection", "rate_limited", "conflict")
+"""Outcomes in the journal after which the same request may be sent again under its key."""
 
 
 class AfterLastTry(StrEnum):
@@ -116,7 +119,8 @@ class DunningOutcome(StrEnum):
     DECLINED = "declined"
     GIVEN_UP = "given_up"
     FAILED = "failed"
-    """Stripe could not be asked; the next run tries again."""
+    """Stripe could not be asked, or answered with an error of its own. The next run asks again
+    under the same key where that is safe; else the next due time follows."""
 
 
 @dataclass(frozen=True)
@@ -164,6 +168,8 @@ async def _one(
         if due.kind is DueKind.GIVE_UP:
             return await _give_up(desk, subject, invoice, due)
         return await _try(desk, subject, invoice, due, policy)
+    except NotSentError as error:
+        return _result(known, due, DunningOutcome.FAILED, str(error))
     except StripeFailure as failure:
         failure.customer_id = subject.customer_id
         return _result(known, due, DunningOutcome.FAILED, str(failure), failure.request_id)
@@ -179,8 +185,10 @@ def _interrupted(desk: Desk, invoice: ActualInvoice) -> Due | None:
     if desk.journal.find(subject.key(f"dunning-{number}", 0)) is None:
         return None
     sent = desk.journal.find(subject.key(f"pay-try-{number}", 0))
-    if sent is not None and (sent["outcome"] or desk.now - sent["asked_at"] > KEY_IS_KNOWN):
-        return None
+    if sent is not None:
+        is_open = sent["outcome"] is None or sent["outcome"] in NOT_DECIDED
+        if not is_open or desk.now - sent["asked_at"] > KEY_IS_KNOWN:
+            return None
     return Due(DueKind.TRY, number, invoice.first_failure_at)
 
 

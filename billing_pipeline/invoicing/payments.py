@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from billing_pipeline.invoicing import documents
 from billing_pipeline.invoicing.actual import ActualInvoice, InvoiceStatus, read_invoice
 from billing_pipeline.invoicing.desired import clean_text
+from billing_pipeline.invoicing.plan import needs_payment
 from billing_pipeline.invoicing.requests import (
     Desk,
+    NotSentError,
     Subject,
     change,
     change_for_sure,
@@ -60,11 +62,14 @@ async def try_payment(
         now = _store(desk, await desk.gateway.get(path))
         if _was_tried(invoice, now):
             return Attempt(now, _problem(now, failure))
+    if failure is None or failure.kind not in DECLINED:
+        # Nobody knows why there is no payment: left as it is, so that a later run tries again.
+        raise failure or NotSentError(f"Stripe did not try to collect {invoice.stripe_invoice_id}")
     now = _store(desk, await desk.gateway.get(path))
     problem = _problem(now, failure)
-    if problem and not _was_tried(invoice, now):
+    if problem and needs_payment(now):
         now = await _write_note(desk, subject, now, problem)
-    return Attempt(now, problem, failure.request_id if failure else None)
+    return Attempt(now, problem, failure.request_id)
 
 
 def _was_tried(before: ActualInvoice, now: ActualInvoice) -> bool:

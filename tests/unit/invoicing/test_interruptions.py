@@ -16,8 +16,6 @@ from billing_pipeline.months import BillingMonth
 from .conftest import JANUARY, Company
 from .fake_stripe import Fault, Json
 
-DAY = 86_400
-
 
 class Killed(BaseException):
     """The process ends here: no handler of ours may run on."""
@@ -28,7 +26,7 @@ def server_error(fake: Any, method: str, path: str, params: Json) -> tuple[int, 
 
 
 def server_error_after(fake: Any, method: str, path: str, params: Json) -> tuple[int, Json]:
-    fake.act(method, path, params)
+    fake.carry_out(method, path, params)
     return server_error(fake, method, path, params)
 
 
@@ -168,3 +166,21 @@ def test_and_neither_when_stripe_has_forgotten_the_keys(
         company.stripe.faults.append(fault_and_a_day)
         story(company)
         check(company)
+
+
+def test_a_payment_that_stripe_could_not_carry_out_is_tried_by_the_next_run(
+    company: Company,
+) -> None:
+    """An error of Stripe's own is no decline: no note may keep later runs from trying."""
+    company.want({"ada": [1000]})
+
+    def broken(fake: Any, method: str, path: str, params: Json) -> Any:
+        return server_error(fake, method, path, params) if path.endswith("/pay") else None
+
+    company.stripe.faults.append(broken)
+    assert len(company.apply().report.failed) == 1
+    company.stripe.faults.clear()
+    company.clock.advance(25 * 3600)
+    company.stripe.kept.clear()
+    assert [r.action.kind.value for r in company.apply().report.done] == ["resume"]
+    assert [item["status"] for item in company.invoices()] == ["paid"]
