@@ -12,9 +12,10 @@ import importlib.util
 
 import pytest
 
-from tests.property.harness import check_seed, run_pipeline
+from tests.property.harness import check, check_seed, run_pipeline
+from tests.property.tables import merge
 from tests.property.world_maker import Setting
-from tests.property.worlds import SETTINGS
+from tests.property.worlds import SETTINGS, explored_worlds, make_taxes
 
 __all__ = ["run_pipeline"]
 
@@ -33,3 +34,10 @@ def test_charges_and_invoices_are_those_of_the_oracle(setting: Setting) -> None:
     comparison = check_seed(SEED, range(WORLDS), setting)
     assert comparison.cases >= 2000 // 5, f"only {comparison.cases} cases: raise WORLDS"
     assert not comparison.differences, f"seed {SEED}, {comparison.report()}"
+
+
+def test_worlds_explored_by_hypothesis() -> None:
+    setting = SETTINGS[5]
+    worlds = [make_taxes(SEED, setting), *explored_worlds(WORLDS, setting)]
+    comparison = check(merge(worlds), setting)
+    assert not comparison.differences, comparison.report()

@@ -13,6 +13,7 @@ from __future__ import annotations
 from random import Random
 from zoneinfo import ZoneInfo
 
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.property.tables import World, merge
@@ -80,9 +81,26 @@ def worlds(draw: st.DrawFn, prefix: str = "w") -> tuple[Setting, World]:
     return setting, make_world(random, prefix, setting)
 
 
-def data_set_seeds() -> st.SearchStrategy[tuple[Setting, int]]:
-    """A setting and a seed, for properties that go through the pipeline."""
-    return st.tuples(st.sampled_from(SETTINGS), st.integers(0, 2**32 - 1))
+def explored_worlds(count: int, setting: Setting) -> list[World]:
+    """Worlds that Hypothesis thinks up: more extreme than random ones, the same every time.
+
+    They are collected first and rated together: a build of the pipeline for each would take hours.
+    """
+    made: list[World] = []
+
+    @settings(
+        max_examples=count,
+        deadline=None,
+        derandomize=True,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(st.randoms(use_true_random=False))
+    def collect(random: Random) -> None:
+        made.append(make_world(random, f"h{len(made):05}", setting))
+
+    collect()
+    return made
 
 
 def zone_of(setting: Setting) -> ZoneInfo:
