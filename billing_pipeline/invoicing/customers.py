@@ -14,11 +14,11 @@ from billing_pipeline.invoicing.desired import Payer, short_hash
 from billing_pipeline.invoicing.mirror import MirroredCustomer
 from billing_pipeline.invoicing.refresh import OVERLAP
 from billing_pipeline.invoicing.requests import (
-    MOST_EPOCHS,
     Desk,
     Subject,
     change,
     change_for_sure,
+    epochs_of,
     tells_nothing,
 )
 from billing_pipeline.stripe_api.client import Json
@@ -93,7 +93,7 @@ class CustomerDirectory:
     async def _create(self, payer: Payer) -> MirroredCustomer:
         subject = Subject(payer.customer_id)
         with_method = self._sets_payment_methods and bool(payer.payment_method)
-        for epoch in range(MOST_EPOCHS):
+        for epoch in epochs_of(self._desk, subject, "customer"):
             params = documents.customer_params(payer, with_payment_method=with_method)
             try:
                 answer = await change(

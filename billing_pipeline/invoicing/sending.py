@@ -11,7 +11,6 @@ by listing, and go on from that.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -23,11 +22,11 @@ from billing_pipeline.invoicing.payments import try_payment
 from billing_pipeline.invoicing.plan import draft_doubt, needs_payment
 from billing_pipeline.invoicing.refresh import read_lines
 from billing_pipeline.invoicing.requests import (
-    MOST_EPOCHS,
     Desk,
     NotSentError,
     Subject,
     change,
+    epochs_of,
     tells_nothing,
 )
 from billing_pipeline.invoicing.wallets import WalletBook
@@ -105,7 +104,7 @@ class Sender:
         self._send = send
         self._stripe_customer_id = stripe_customer_id
         self._subject = Subject(send.customer_id, send.invoice_id, send.revision)
-        self._epochs: dict[Step, int] = defaultdict(int)
+        self._epochs: dict[Step, list[int]] = {}
 
     async def run(self, held: ActualInvoice | None) -> Sent:
         """Go on from `held` (None: nothing there yet) until nothing is left to do.
@@ -147,7 +146,7 @@ class Sender:
             if self._wallets.concerns(self._send):
                 await self._wallets.prepare(self._send, held)
         path, params = self._request(step, held)
-        epoch = self._epochs[step]
+        epoch = self._epochs_left(step)[0]
         answer = await change(self._desk, self._subject, step.value, epoch, path, params)
         after = read_invoice(answer.body)
         self._desk.mirror.store([answer.body])
@@ -209,10 +208,16 @@ class Sender:
         """What is there now; where the step is still to be taken, under a new key."""
         found = await self._look()
         if next_step(self._send, found) == step:
-            self._epochs[step] += 1
-            if self._epochs[step] >= MOST_EPOCHS:
+            left = self._epochs_left(step)
+            left.pop(0)
+            if not left:
                 raise failure or NotSentError(f"Stripe did not carry out the step {step.value!r}")
         return found
+
+    def _epochs_left(self, step: Step) -> list[int]:
+        if step not in self._epochs:
+            self._epochs[step] = list(epochs_of(self._desk, self._subject, step.value))
+        return self._epochs[step]
 
     async def _look(self) -> ActualInvoice | None:
         """The invoice by listing its customer's: what Stripe lists is what Stripe has."""
