@@ -1,0 +1,135 @@
+{#
+  Exact arithmetic on money, as SQL macros that live in the warehouse.
+
+  DuckDB's `/` is a DOUBLE and its DECIMAL has 38 digits, so a quantity times a price times a
+  share of a month cannot be computed exactly in either. An `exact` is a non-negative rational
+
+      (units + num / den) * 10^-18        with 0 <= num < den, all three HUGEINT
+
+  `units` alone is the value cut off after 18 places. Cutting off never crosses a rounding tie
+  (a tie at 17 places or fewer is itself a whole number of units), so the rounding of `units`
+  is the rounding of the true value. Overflow is an error in DuckDB, never a wrong number.
+
+  `list_transform([x], lambda v: …)[1]` names a value: a macro's parameter is pasted wherever it
+  stands, and pasting through several macros would multiply the expression without end.
+#}
+{% macro create_exact_arithmetic() %}
+create or replace macro exact(x) as {
+    'units': trunc(x)::hugeint * 1000000000000000000::hugeint
+        + ((x - trunc(x)) * 1000000000000000000::decimal(19, 0))::hugeint,
+    'num': 0::hugeint,
+    'den': 1::hugeint
+};
+
+-- numerator / denominator, where the numerator counts units (10^-18)
+create or replace macro exact_quotient(numerator, denominator) as {
+    'units': numerator::hugeint // denominator::hugeint,
+    'num': numerator::hugeint % denominator::hugeint,
+    'den': denominator::hugeint
+};
+
+-- the same value with num < den
+create or replace macro exact_normal(x) as list_transform([x], lambda v: {
+    'units': v.units + v.num // v.den, 'num': v.num % v.den, 'den': v.den
+})[1];
+
+-- a price of up to 12 places as a whole number of 10^-12
+create or replace macro exact_pico(price) as
+    trunc(price)::hugeint * 1000000000000::hugeint
+    + ((price - trunc(price)) * 1000000000000::decimal(13, 0))::hugeint;
+
+-- x * price, by long multiplication so that no step leaves 38 digits
+create or replace macro exact_times(x, price) as exact_normal(
+    list_transform([{'x': x, 'pico': exact_pico(price)}], lambda v: {
+        'units': (v.x.units // 1000000000000) * v.pico
+            + ((v.x.units % 1000000000000) * v.pico) // 1000000000000,
+        'num': (((v.x.units % 1000000000000) * v.pico) % 1000000000000) * v.x.den
+            + v.x.num * v.pico,
+        'den': v.x.den * 1000000000000
+    })[1]
+);
+
+-- x * part / whole, for 0 <= part <= whole
+create or replace macro exact_share(x, part, whole) as exact_normal(
+    list_transform([{'x': x, 'part': part::hugeint, 'whole': whole::hugeint}], lambda v: {
+        'units': (v.x.units // v.whole) * v.part
+            + ((v.x.units % v.whole) * v.part) // v.whole,
+        'num': (((v.x.units % v.whole) * v.part) % v.whole) * v.x.den + v.x.num * v.part,
+        'den': v.x.den * v.whole
+    })[1]
+);
+
+-- x and y over their least common denominator
+create or replace macro exact_common(x, y) as list_transform([{'x': x, 'y': y}], lambda v: {
+    'x_units': v.x.units,
+    'y_units': v.y.units,
+    'x_num': v.x.num * (v.y.den // gcd(v.x.den, v.y.den)),
+    'y_num': v.y.num * (v.x.den // gcd(v.x.den, v.y.den)),
+    'den': v.x.den // gcd(v.x.den, v.y.den) * v.y.den
+})[1];
+
+create or replace macro exact_plus(x, y) as exact_normal(
+    list_transform([exact_common(x, y)], lambda v: {
+        'units': v.x_units + v.y_units, 'num': v.x_num + v.y_num, 'den': v.den
+    })[1]
+);
+
+-- x - y, and 0 where y is the greater
+create or replace macro exact_minus(x, y) as list_transform(
+    [exact_common(x, y)],
+    lambda v: case
+        when v.x_units > v.y_units and v.x_num < v.y_num then {
+            'units': v.x_units - v.y_units - 1, 'num': v.x_num - v.y_num + v.den, 'den': v.den
+        }
+        when v.x_units > v.y_units or (v.x_units = v.y_units and v.x_num > v.y_num) then {
+            'units': v.x_units - v.y_units, 'num': v.x_num - v.y_num, 'den': v.den
+        }
+        else {'units': 0::hugeint, 'num': 0::hugeint, 'den': v.den}
+    end
+)[1];
+
+-- a whole number from an exact quantity: 'up', 'down', 'half_up'; 'none' leaves it as it is
+create or replace macro exact_round_quantity(x, rounding) as list_transform(
+    [{'x': x, 'rounding': rounding}],
+    lambda v: case v.rounding
+        when 'none' then v.x
+        else {
+            'units': (case v.rounding
+                when 'up' then v.x.units + case when v.x.num > 0 then 1 else 0 end
+                    + 999999999999999999
+                when 'half_up' then v.x.units + 500000000000000000
+                when 'down' then v.x.units
+            end // 1000000000000000000) * 1000000000000000000,
+            'num': 0::hugeint,
+            'den': 1::hugeint
+        }
+    end
+)[1];
+
+-- units as a number with 18 places, cut off
+create or replace macro exact_decimal(units) as
+    ((units // 1000000000000000000)::decimal(38, 18)
+    + ((units % 1000000000000000000)::decimal(18, 0) * '0.000000000000000001'::decimal(18, 18))
+    )::decimal(38, 18);
+
+-- an exact quantity with 18 places, rounded half up for reading (not for computing)
+create or replace macro exact_shown(x) as list_transform([x], lambda v: exact_decimal(
+    v.units + case when v.num > 0 and v.num >= v.den - v.num then 1 else 0 end
+))[1];
+
+-- how many units one unit of the last place is; `**` would be a DOUBLE
+create or replace macro units_of_place(places) as rpad('1', 19 - places::integer, '0')::hugeint;
+
+-- units (of either sign) rounded half away from zero to `places` (at most 17)
+create or replace macro round_units(units, places) as list_transform(
+    [{'units': units::hugeint, 'place': units_of_place(places)}],
+    lambda v: exact_decimal(
+        (v.units + sign(v.units) * (v.place // 2)) // v.place * v.place
+    )
+)[1];
+
+-- a number as people write it: no trailing zeros
+create or replace macro plain(x) as case
+    when x::varchar like '%.%' then rtrim(rtrim(x::varchar, '0'), '.') else x::varchar
+end;
+{% endmacro %}

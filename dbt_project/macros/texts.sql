@@ -1,0 +1,58 @@
+{# An amount as people write it: $56.78, €8.00, ¥1234, else CHF 12.00. #}
+{% macro money_text(amount, currency, exponent) -%}
+    case when {{ amount }} < 0 then '-' else '' end
+    || case {{ currency }}
+        when 'USD' then '$' when 'EUR' then '€' when 'GBP' then '£' when 'JPY' then '¥'
+        else {{ currency }} || ' '
+    end
+    || {{ fixed_text('abs(' ~ amount ~ ')', exponent) }}
+{%- endmacro %}
+
+{# A DECIMAL(38, 4) with exactly the currency's number of places. #}
+{% macro fixed_text(amount, exponent) -%}
+    case {{ exponent }}
+        when 0 then ({{ amount }})::decimal(38, 0)::varchar
+        when 2 then ({{ amount }})::decimal(38, 2)::varchar
+        when 3 then ({{ amount }})::decimal(38, 3)::varchar
+        else ({{ amount }})::varchar
+    end
+{%- endmacro %}
+
+{# A sentence that a person can recompute by hand, from the columns of rated_charges. #}
+{% macro calculation_text() -%}
+    concat_ws(
+        '; ',
+        case
+            when meter_id is null then 'quantity ' || plain(quantity)
+            else event_count || ' events'
+                || case
+                    when correction_count > 0 then ' and ' || correction_count || ' corrections'
+                    else ''
+                end
+                || ', metered ' || plain(quantity)
+        end,
+        case
+            when quantity_rounding <> 'none'
+                then 'rounded ' || quantity_rounding || ' to ' || plain(rounded_quantity)
+        end,
+        case
+            when included_quantity > 0
+                then plain(included_shown) || ' included, ' || plain(billable_quantity) || ' billable'
+        end,
+        charge_model || ': ' || model_text,
+        case
+            when is_shared and meter_id is null
+                then '× ' || plain(part_us::decimal(38, 6) * 0.000001::decimal(7, 6)) || ' / '
+                    || plain(whole_us::decimal(38, 6) * 0.000001::decimal(7, 6)) || ' seconds of the period'
+            when is_shared
+                then 'included, minimum and maximum × '
+                    || plain(part_us::decimal(38, 6) * 0.000001::decimal(7, 6)) || ' / '
+                    || plain(whole_us::decimal(38, 6) * 0.000001::decimal(7, 6)) || ' seconds of the period'
+        end,
+        case when minimum_units > shared_units then 'raised to the minimum of ' || plain(minimum_amount) end,
+        case when maximum_units < shared_units then 'held to the maximum of ' || plain(maximum_amount) end,
+        case when is_credit then 'given back, as it was charged in advance' end,
+        'exactly ' || plain(exact_amount) || ', rounded to '
+            || {{ fixed_text('amount', 'exponent') }} || ' ' || currency
+    )
+{%- endmacro %}

@@ -1,0 +1,46 @@
+-- grain: invoice line
+with
+billed as (select * from {{ ref('billed_customers') }}),
+run as (select * from {{ ref('stg_run') }}),
+
+lines as (
+    select * from {{ ref('subscription_lines') }}
+    union all by name
+    select * from {{ ref('discounts') }}
+),
+
+placed as (
+    select billed.invoice_id, lines.*, false as is_inclusive, null::varchar as tax_rate_id
+    from lines
+    inner join billed on lines.customer_id = billed.customer_id and lines.currency = billed.currency
+    union all by name
+    select * from {{ ref('taxes') }}
+)
+
+select
+    placed.line_id,
+    placed.invoice_id,
+    run.billing_month,
+    placed.customer_id,
+    placed.subscription_id,
+    placed.kind,
+    placed.charge_id,
+    placed.coupon_id,
+    placed.tax_rate_id,
+    placed.is_inclusive,
+    (row_number() over (
+        partition by placed.invoice_id
+        order by
+            case placed.kind
+                when 'charge' then 1 when 'minimum' then 2 when 'discount' then 3 else 4
+            end,
+            placed.subscription_id, placed.period_start, placed.description, placed.line_id
+    ))::integer as position,
+    placed.description,
+    coalesce(placed.quantity, 1)::decimal(38, 18) as quantity,
+    placed.amount::decimal(38, 4) as amount,
+    placed.currency,
+    placed.period_start,
+    placed.period_end
+from placed
+cross join run

@@ -1,0 +1,68 @@
+-- grain: customer × currency × month
+with
+billed as (select * from {{ ref('billed_customers') }}),
+lines as (select * from {{ ref('invoice_lines') }}),
+wallets as (select * from {{ ref('wallet_balances') }}),
+currencies as (select * from {{ source('raw', 'currencies') }}),
+run as (select * from {{ ref('stg_run') }}),
+
+line_sums as (
+    select
+        invoice_id,
+        count(*) as line_count,
+        coalesce(sum(amount) filter (where kind = 'tax' and not is_inclusive), 0) as tax,
+        coalesce(sum(amount) filter (where kind = 'tax' and is_inclusive), 0) as tax_included,
+        md5(string_agg(
+            concat_ws('|', line_id, kind, description, amount, epoch_us(period_start), epoch_us(period_end)),
+            chr(10) order by position
+        )) as content_hash
+    from lines
+    group by invoice_id
+),
+
+totals as (
+    select
+        billed.*,
+        line_sums.* exclude (invoice_id),
+        billed.taxable_amount + line_sums.tax as total
+    from billed
+    inner join line_sums on billed.invoice_id = line_sums.invoice_id
+),
+
+paid_by_wallet as (
+    select
+        totals.*,
+        -- whole minor units only: what is finer stays in the wallet
+        greatest(least(
+            totals.total,
+            exact_decimal(
+                exact(coalesce(wallets.available_amount, 0)).units
+                // units_of_place(currencies.exponent) * units_of_place(currencies.exponent)
+            )
+        ), 0) as wallet_applied
+    from totals
+    inner join currencies on totals.currency = currencies.currency
+    left join wallets
+        on totals.customer_id = wallets.customer_id and totals.currency = wallets.currency
+)
+
+select
+    paid.invoice_id,
+    run.billing_month,
+    paid.customer_id,
+    paid.currency,
+    paid.subtotal::decimal(38, 4) as subtotal,
+    paid.discount::decimal(38, 4) as discount,
+    paid.tax::decimal(38, 4) as tax,
+    paid.tax_included::decimal(38, 4) as tax_included,
+    paid.total::decimal(38, 4) as total,
+    paid.wallet_applied::decimal(38, 4) as wallet_applied,
+    (paid.total - paid.wallet_applied)::decimal(38, 4) as amount_due,
+    (timezone(run.timezone, run.month_end)::date + coalesce(paid.days_until_due, 0)::integer)::date
+        as due_date,
+    paid.line_count::integer as line_count,
+    paid.collection_method,
+    paid.days_until_due::integer as days_until_due,
+    paid.content_hash
+from paid_by_wallet as paid
+cross join run

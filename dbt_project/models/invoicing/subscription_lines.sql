@@ -1,0 +1,67 @@
+-- grain: line before discounts and tax: a charge that is not 0, or what fills a subscription up
+-- to its minimum
+with
+charges as (select * from {{ ref('charges') }}),
+periods as (select * from {{ ref('billing_periods') }}),
+currencies as (select * from {{ source('raw', 'currencies') }}),
+run as (select * from {{ ref('stg_run') }}),
+
+charged as (
+    select subscription_id, billing_period_start, currency, sum(amount) as charged_amount
+    from charges
+    group by all
+),
+
+minimums as (
+    select
+        periods.customer_id,
+        periods.subscription_id,
+        periods.customer_currency as currency,
+        currencies.exponent,
+        greatest(
+            periods.period_start, periods.starts_at,
+            coalesce(periods.trial_ends_at, periods.starts_at)
+        ) as period_start,
+        least(periods.period_end, coalesce(periods.ends_at, periods.period_end)) as period_end,
+        periods.period_us,
+        periods.minimum_amount,
+        coalesce(charged.charged_amount, 0) as charged_amount
+    from periods
+    inner join currencies on periods.customer_currency = currencies.currency
+    left join charged
+        on periods.subscription_id = charged.subscription_id
+        and periods.period_start = charged.billing_period_start
+        and periods.customer_currency = charged.currency
+    where periods.minimum_amount is not null
+),
+
+true_ups as (
+    select
+        *,
+        round_units(
+            exact_share(
+                exact(minimum_amount), epoch_us(period_end) - epoch_us(period_start), period_us
+            ).units
+            - case when charged_amount < 0 then -1 else 1 end * exact(abs(charged_amount)).units,
+            exponent
+        )::decimal(38, 4) as amount
+    from minimums
+    where period_start < period_end
+)
+
+select
+    'li_' || left(md5(charge_id), 24) as line_id,
+    customer_id, subscription_id, 'charge' as kind, charge_id, description, quantity, amount,
+    currency, period_start, period_end
+from charges
+where amount <> 0
+union all by name
+select
+    'li_' || left(md5(concat_ws(
+        '|', 'minimum', subscription_id, currency, epoch_us(period_start)
+    )), 24) as line_id,
+    customer_id, subscription_id, 'minimum' as kind,
+    'Minimum of ' || plain(minimum_amount) || ' ' || currency || ': the rest' as description,
+    1::decimal(38, 18) as quantity, amount, currency, period_start, period_end
+from true_ups
+where amount > 0

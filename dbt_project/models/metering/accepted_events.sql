@@ -1,0 +1,23 @@
+{{ config(materialized='view') }}
+-- grain: usage event that counts, once
+select
+    events.customer_id,
+    events.event_name,
+    events.occurred_at,
+    events.quantity,
+    events.properties,
+    events.source_file,
+    events.source_row,
+    events.event_id,
+    events.usage_month
+from {{ ref('stg_usage__events') }} as events
+where
+    events.rejection_reason is null
+    and not exists (
+        select 1
+        from {{ ref('repeated_events') }} as repeated
+        where
+            repeated.source_file = events.source_file
+            and repeated.source_row = events.source_row
+            and repeated.verdict <> 'counted'
+    )

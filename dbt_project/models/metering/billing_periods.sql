@@ -1,0 +1,57 @@
+-- grain: subscription × full billing period that is invoiced in this month: the calendar month,
+-- or each period of 30 days that ends in (month start, month end]
+with
+subscriptions as (select * from {{ ref('stg_accounts__subscriptions') }}),
+run as (select * from {{ ref('stg_run') }}),
+
+calendar as (
+    select
+        subscriptions.*,
+        run.month_start as period_start,
+        run.month_end as period_end,
+        timezone(run.timezone, (run.billing_month + to_months(2))::timestamp) as next_period_end
+    from subscriptions
+    cross join run
+    where subscriptions.billing_cycle = 'calendar_month'
+),
+
+numbered as (
+    select
+        subscriptions.*,
+        unnest(range(
+            greatest(
+                0,
+                (epoch_us(run.month_start) - epoch_us(subscriptions.starts_at)) // 2592000000000
+            ),
+            (epoch_us(run.month_end) - epoch_us(subscriptions.starts_at)) // 2592000000000
+        )) as period_number
+    from subscriptions
+    cross join run
+    where
+        subscriptions.billing_cycle = '30_days'
+        and subscriptions.starts_at < run.month_end
+),
+
+thirty_days as (
+    select
+        * exclude (period_number),
+        starts_at + to_microseconds(period_number * 2592000000000) as period_start,
+        starts_at + to_microseconds((period_number + 1) * 2592000000000) as period_end,
+        starts_at + to_microseconds((period_number + 2) * 2592000000000) as next_period_end
+    from numbered
+),
+
+periods as (
+    select * from calendar
+    union all by name
+    select * from thirty_days
+)
+
+select
+    *,
+    epoch_us(period_end) - epoch_us(period_start) as period_us,
+    epoch_us(next_period_end) - epoch_us(period_end) as next_period_us
+from periods
+where
+    starts_at < period_end
+    and (ends_at is null or (ends_at > period_start and ends_at > starts_at))

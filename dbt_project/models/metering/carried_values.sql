@@ -1,0 +1,46 @@
+-- grain: window of a carried gauge; the last value known before the window begins
+with
+windows as (select * from {{ ref('usage_windows') }} where is_carried),
+
+known as (
+    select customer_id, event_name, occurred_at, quantity, properties, '' as source_file, 0 as source_row
+    from {{ source('raw', 'gauge_values') }}
+    union all
+    select
+        accepted_events.customer_id, accepted_events.event_name, occurred_at, quantity, properties,
+        source_file, source_row
+    from {{ ref('accepted_events') }} as accepted_events
+    where exists (
+        select 1 from windows
+        where
+            windows.customer_id = accepted_events.customer_id
+            and windows.event_name = accepted_events.event_name
+            and windows.window_start > accepted_events.occurred_at
+    )
+),
+
+candidates as (
+    select
+        windows.window_id,
+        known.occurred_at,
+        known.source_file,
+        known.source_row,
+        case
+            when windows.property is null then known.quantity
+            else {{ quantity_from_text(property_text('known.properties', 'windows.property_path')) }}
+        end as value
+    from windows
+    inner join known
+        on windows.customer_id = known.customer_id
+        and windows.event_name = known.event_name
+        and known.occurred_at < windows.window_start
+    where {{ matches_filter('known.properties', 'windows.filter_paths', 'windows.filter_values') }}
+)
+
+select
+    window_id,
+    arg_max(value, row(occurred_at, source_file, source_row)) as carried_value,
+    max(occurred_at) as carried_from
+from candidates
+where value is not null
+group by window_id

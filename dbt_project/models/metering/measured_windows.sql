@@ -1,0 +1,49 @@
+-- grain: window; its quantity as an exact rational, by the meter's aggregation
+with
+windows as (select * from {{ ref('usage_windows') }}),
+totals as (select * from {{ ref('window_totals') }}),
+averages as (select * from {{ ref('gauge_averages') }}),
+carried as (select * from {{ ref('carried_values') }}),
+corrections as (select * from {{ ref('window_corrections') }}),
+custom as (
+    {% for meter in var('custom_meters') -%}
+    select window_id, quantity from {{ ref(meter) }}
+    {{ 'union all' if not loop.last }}
+    {%- endfor %}
+),
+
+joined as (
+    select
+        windows.*,
+        coalesce(totals.event_count, 0) as event_count,
+        coalesce(corrections.correction_count, 0) as correction_count,
+        case when coalesce(totals.event_count, 0) = 0 then carried.carried_from end as carried_from,
+        averages.average,
+        coalesce(case windows.aggregation
+            when 'count' then coalesce(totals.event_count, 0)::decimal(38, 18)
+                + coalesce(corrections.corrected_quantity, 0)
+            when 'sum' then coalesce(totals.value_sum, 0) + coalesce(corrections.corrected_quantity, 0)
+            when 'max' then greatest(totals.value_max, carried.carried_value)
+            when 'latest' then coalesce(totals.value_latest, carried.carried_value)
+            when 'unique_count' then totals.unique_values::decimal(38, 18)
+            when 'p95' then totals.value_p95
+            when 'custom' then custom.quantity
+        end, 0)::decimal(38, 18) as plain_quantity
+    from windows
+    left join totals on windows.window_id = totals.window_id
+    left join averages on windows.window_id = averages.window_id
+    left join carried on windows.window_id = carried.window_id
+    left join corrections on windows.window_id = corrections.window_id
+    left join custom on windows.window_id = custom.window_id
+)
+
+select
+    * exclude (average, plain_quantity),
+    case
+        when average is not null then exact_shown(average) else plain_quantity
+    end as quantity,
+    case
+        when average is not null then average
+        else exact(greatest(plain_quantity, 0::decimal(38, 18)))
+    end as exact_quantity
+from joined

@@ -1,0 +1,65 @@
+-- grain: usage row whose event_id stands more than once among the valid rows of its folder,
+-- with its verdict: `counted` (the first by file name and row), `duplicate` (the same content
+-- as the first) or `conflicting_duplicate` (another content)
+with
+valid as (select * from {{ ref('stg_usage__events') }} where rejection_reason is null),
+
+-- a hash finds the few candidates in one cheap pass; the exact comparison is theirs alone
+candidate_hashes as (
+    select hash(usage_month, event_id) as id_hash
+    from valid
+    group by 1
+    having count(*) > 1
+),
+
+candidates as (
+    select valid.*
+    from valid
+    inner join candidate_hashes
+        on hash(valid.usage_month, valid.event_id) = candidate_hashes.id_hash
+),
+
+properties_sorted as (
+    select
+        *,
+        case
+            when properties is null or properties = '{}' then '{}'
+            else list_sort(list_transform(
+                json_keys(properties),
+                lambda k: to_json(k) || ':' || coalesce(json_extract(
+                    properties, '/' || replace(replace(k, '~', '~0'), '/', '~1')
+                )::varchar, 'null')
+            ))::varchar
+        end as properties_key
+    from candidates
+),
+
+compared as (
+    select
+        usage_month,
+        event_id,
+        source_file,
+        source_row,
+        row(customer_id, event_name, occurred_at, quantity, properties_key) as content,
+        row_number() over by_place as place,
+        count(*) over (partition by usage_month, event_id) as copies,
+        first_value(row(customer_id, event_name, occurred_at, quantity, properties_key))
+            over by_place as first_content
+    from properties_sorted
+    window by_place as (
+        partition by usage_month, event_id order by source_file, source_row
+    )
+)
+
+select
+    usage_month,
+    event_id,
+    source_file,
+    source_row,
+    case
+        when place = 1 then 'counted'
+        when content = first_content then 'duplicate'
+        else 'conflicting_duplicate'
+    end as verdict
+from compared
+where copies > 1

@@ -1,0 +1,32 @@
+-- grain: event × meter that could not read it, and metered quantities that corrections took
+-- below zero; the event counts for the other meters
+with
+unreadable as (
+    select distinct
+        meter_id, customer_id, event_id, source_file, source_row, usage_month,
+        case when property_value is null then 'missing_property' else 'invalid_property' end as reason
+    from {{ ref('metered_events') }}
+    where aggregation <> 'count' and value is null and unique_value is null
+),
+
+negative as (
+    select distinct meter_id, customer_id
+    from {{ ref('measured_windows') }}
+    where quantity < 0
+)
+
+select
+    run.billing_month,
+    issues.meter_id,
+    issues.customer_id,
+    issues.event_id,
+    issues.source_file,
+    issues.source_row::bigint as source_row,
+    issues.reason
+from (
+    select * from unreadable
+    union all by name
+    select meter_id, customer_id, 'quantity_below_zero' as reason from negative
+) as issues
+cross join {{ ref('stg_run') }} as run
+where issues.usage_month is null or issues.usage_month = run.billing_month

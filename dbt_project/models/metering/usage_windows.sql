@@ -1,0 +1,83 @@
+-- grain: time in which a subscription's usage is measured for one price: the billing period,
+-- while subscribed, at this price version, cut in two where a trial ends.
+-- Windows without a price measure a month's usage for the entitlements.
+with
+periods as (select * from {{ ref('billing_periods') }}),
+prices as (select * from {{ ref('stg_catalog__prices') }} where meter_id is not null),
+meters as (select * from {{ ref('stg_catalog__meters') }}),
+entitled as (select * from {{ ref('entitled_features') }} where meter_id is not null),
+run as (select * from {{ ref('stg_run') }}),
+
+priced as (
+    select
+        periods.subscription_id,
+        periods.customer_id,
+        prices.price_id,
+        prices.valid_from,
+        prices.meter_id,
+        prices.filter,
+        periods.period_start as billing_period_start,
+        periods.trial_ends_at,
+        greatest(
+            periods.period_start, periods.starts_at, coalesce(prices.valid_from, periods.starts_at)
+        ) as active_start,
+        least(
+            periods.period_end,
+            coalesce(periods.ends_at, periods.period_end),
+            coalesce(prices.valid_to, periods.period_end)
+        ) as active_end
+    from periods
+    inner join prices on periods.plan_id = prices.plan_id
+),
+
+split as (
+    select
+        * exclude (active_start, active_end, trial_ends_at),
+        true as is_trial,
+        active_start as window_start,
+        least(active_end, trial_ends_at) as window_end
+    from priced
+    where trial_ends_at > active_start
+    union all by name
+    select
+        * exclude (active_start, active_end, trial_ends_at),
+        false as is_trial,
+        greatest(active_start, coalesce(trial_ends_at, active_start)) as window_start,
+        active_end as window_end
+    from priced
+),
+
+windows as (
+    select * from split where window_start < window_end
+    union all by name
+    select distinct
+        entitled.customer_id,
+        entitled.meter_id,
+        false as is_trial,
+        run.month_start as window_start,
+        run.month_end as window_end
+    from entitled
+    cross join run
+)
+
+select
+    row_number() over (
+        order by
+            windows.customer_id, windows.subscription_id, windows.price_id, windows.meter_id,
+            windows.window_start, windows.valid_from
+    ) as window_id,
+    windows.*,
+    meters.event_name,
+    meters.aggregation,
+    meters.property,
+    '/' || replace(replace(meters.property, '~', '~0'), '/', '~1') as property_path,
+    coalesce(meters.carry_forward, false) as is_carried,
+    -- the filter as JSON pointers and texts; empty lists where the price has none
+    coalesce(list_transform(
+        json_keys(windows.filter), lambda k: '/' || replace(replace(k, '~', '~0'), '/', '~1')
+    ), []) as filter_paths,
+    coalesce(list_transform(json_keys(windows.filter), lambda k: json_extract_string(
+        windows.filter, '/' || replace(replace(k, '~', '~0'), '/', '~1')
+    )), []) as filter_values
+from windows
+inner join meters on windows.meter_id = meters.meter_id

@@ -1,0 +1,7 @@
+-- grain: charge of the model `per_unit`: quantity × unit_amount
+select
+    charge_id,
+    exact_times(billable, coalesce(unit_amount, 0)) as model_amount,
+    plain(exact_shown(billable)) || ' × ' || plain(coalesce(unit_amount, 0)) as model_text
+from {{ ref('billable_quantities') }}
+where charge_model = 'per_unit'

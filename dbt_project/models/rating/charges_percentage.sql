@@ -1,0 +1,15 @@
+-- grain: charge of the model `percentage`: quantity × percentage ÷ 100 + flat_amount × events
+select
+    charge_id,
+    exact_plus(
+        exact_share(exact_times(billable, coalesce(percentage, 0)), 1, 100),
+        exact_times(exact(event_count::decimal(38, 0)), coalesce(flat_amount, 0))
+    ) as model_amount,
+    plain(exact_shown(billable)) || ' × ' || plain(coalesce(percentage, 0)) || ' %'
+        || case
+            when coalesce(flat_amount, 0) > 0
+                then ' + ' || event_count || ' events × ' || plain(flat_amount)
+            else ''
+        end as model_text
+from {{ ref('billable_quantities') }}
+where charge_model = 'percentage'

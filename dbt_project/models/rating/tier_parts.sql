@@ -1,0 +1,75 @@
+-- grain: charge × tier that it enters: how much of the quantity lies in the tier (from, up_to],
+-- and what that costs before the share of the period and the line's bounds
+with
+quantities as (
+    select * from {{ ref('billable_quantities') }}
+    where charge_model in ('graduated', 'graduated_percentage', 'volume')
+),
+
+tiers as (
+    select
+        *,
+        row_number() over by_bound as tier,
+        lag(up_to, 1, 0::decimal(38, 18)) over by_bound as from_quantity
+    from {{ ref('stg_catalog__price_tiers') }}
+    window by_bound as (partition by price_id order by up_to nulls last)
+),
+
+entered as (
+    select
+        quantities.charge_id,
+        quantities.charge_model,
+        quantities.billable,
+        tiers.tier,
+        tiers.from_quantity,
+        tiers.up_to,
+        coalesce(tiers.unit_amount, 0) as unit_amount,
+        coalesce(tiers.flat_amount, 0) as flat_amount,
+        coalesce(tiers.percentage, 0) as percentage,
+        -- quantity ≤ up_to: whole units decide, and a remainder on an equal number of units is above
+        tiers.up_to is null
+        or quantities.billable.units < exact(tiers.up_to).units
+        or (quantities.billable.units = exact(tiers.up_to).units and quantities.billable.num = 0)
+            as ends_here
+    from quantities
+    inner join tiers on quantities.price_id = tiers.price_id
+    where
+        tiers.tier = 1
+        or quantities.billable.units > exact(tiers.from_quantity).units
+        or (
+            quantities.billable.units = exact(tiers.from_quantity).units
+            and quantities.billable.num > 0
+        )
+),
+
+parts as (
+    select
+        *,
+        case
+            when charge_model = 'volume' then billable
+            -- the denominator stays that of the quantity, so that the tiers add up without change
+            when ends_here then {
+                'units': billable.units - exact(from_quantity).units,
+                'num': billable.num,
+                'den': billable.den
+            }
+            else {
+                'units': exact(up_to).units - exact(from_quantity).units,
+                'num': 0::hugeint,
+                'den': billable.den
+            }
+        end as part
+    from entered
+    where charge_model <> 'volume' or ends_here
+)
+
+select
+    * exclude (billable, ends_here),
+    exact_plus(
+        case charge_model
+            when 'graduated_percentage' then exact_share(exact_times(part, percentage), 1, 100)
+            else exact_times(part, unit_amount)
+        end,
+        exact(flat_amount)
+    ) as tier_amount
+from parts
