@@ -35,6 +35,7 @@ _LATEST = "TIMESTAMPTZ '9999-12-31 23:59:59.999999+00'"
 
 # A quoted JSON string, to take out of JSON before looking for tokens that DuckDB's reader lets
 # pass though they are no JSON: NaN, Infinity, a comma before a closing bracket.
+_LONG_NUMBER = r"([:\[,]\s*)(-?[0-9][0-9.eE+-]{15,})"
 _JSON_STRING = r'"(\\.|[^"\\])*"'
 _NOT_JSON = r"(?i)nan|inf|,\s*[}\]]"
 
@@ -198,8 +199,21 @@ def properties(column: str, sql_type: str) -> str:
     """JSON object text; NULL where there is none or the cell is none."""
     if sql_type in ("VARCHAR", "JSON"):
         text = trimmed(f"CAST({column} AS VARCHAR)")
-        return f"CASE WHEN {_is_object(text)} THEN {text} END"
+        return f"CASE WHEN {_is_object(text)} THEN {_long_numbers_as_text(text)} END"
     return f"CAST(to_json({column}) AS VARCHAR)"
+
+
+def _long_numbers_as_text(text: str) -> str:
+    """JSON numbers of more than 15 digits as JSON strings: DuckDB reads numbers as DOUBLE.
+
+    A number inside a string would be torn out of it, which leaves no valid JSON: then the text
+    stays as it is.
+    """
+    quoted = f"regexp_replace({text}, {sql_text(_LONG_NUMBER)}, '\\1\"\\2\"', 'g')"
+    return (
+        f"CASE WHEN regexp_matches({text}, '[0-9.]{{16}}') AND json_valid({quoted}) "
+        f"THEN {quoted} ELSE {text} END"
+    )
 
 
 def properties_fault(column: str, sql_type: str, value: str) -> str | None:

@@ -333,12 +333,12 @@ def _rejections(tables: Tables, result: Result, world: World) -> Iterator[Differ
 
 
 def _wallets(tables: Tables, result: Result) -> Iterator[Difference]:
-    """The balance that the ledger's movements leave in each wallet."""
-    found: dict[tuple[str, str], Fraction] = defaultdict(Fraction)
-    for row in tables["wallet_ledger"]:
-        found[(row["customer_id"], row["currency"])] += exact(row["amount"])
-    for key in found.keys() | result.wallets.keys():
-        pairs = {"balance": (found.get(key, Fraction(0)), result.wallets.get(key, Fraction(0)))}
+    """The balance after the month's last movement; wallets that did not move have no row."""
+    last: dict[tuple[str, str], dict[str, Any]] = {}
+    for row in sorted(tables["wallet_ledger"], key=lambda row: row["movement_number"]):
+        last[(row["customer_id"], row["currency"])] = row
+    for key, row in last.items():
+        pairs = {"balance": (exact(row["balance_after"]), result.wallets.get(key, Fraction(0)))}
         yield from _differing(world_id(key[0]), f"wallet {key}", pairs)
 
 

@@ -50,6 +50,6 @@ def _used(
     state = "ok"
     if limit is not None and used > limit:
         state = "exceeded"
-    elif limit is not None and used >= limit * Fraction(4, 5):
+    elif limit is not None and used > 0 and used >= limit * Fraction(4, 5):
         state = "warning"
     return Entitlement(row["plan_id"], used, limit, state)

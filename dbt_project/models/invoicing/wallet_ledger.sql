@@ -38,7 +38,10 @@ balanced as (
             -- a month's invoice takes before what comes in at the next month's first instant
             order by occurred_at, kind <> 'invoice', movement_id
             rows unbounded preceding
-        ) as balance_after
+        ) as balance_after,
+        row_number() over (
+            partition by customer_id, currency order by occurred_at, kind <> 'invoice', movement_id
+        ) as movement_number
     from movements
 )
 
@@ -46,6 +49,8 @@ select
     run.billing_month,
     balanced.customer_id,
     balanced.currency,
+    -- counts a wallet's movements from its first, over all months
+    balanced.movement_number::bigint as movement_number,
     balanced.occurred_at,
     balanced.kind,
     balanced.amount::decimal(38, 12) as amount,

@@ -45,11 +45,6 @@ due_fees as (
             or fees.kind <> 'advance_credit'
             or fees.charged_start >= fees.period_start
         )
-    -- a fee that is not prorated is due once, at the first of its versions
-    qualify prices.prorate or row_number() over (
-        partition by fees.subscription_id, fees.price_id, fees.kind, fees.billing_period_start
-        order by fees.period_start
-    ) = 1
 ),
 
 usage as (
