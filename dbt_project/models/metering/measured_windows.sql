@@ -6,10 +6,10 @@ averages as (select * from {{ ref('gauge_averages') }}),
 carried as (select * from {{ ref('carried_values') }}),
 corrections as (select * from {{ ref('window_corrections') }}),
 custom as (
-    {% for meter in var('custom_meters') -%}
+    {% for meter in var('custom_meters', []) -%}
+    {% if not loop.first %} union all {% endif %}
     select window_id, quantity from {{ ref(meter) }}
-    {{ 'union all' if not loop.last }}
-    {%- endfor %}
+    {% endfor %}
 ),
 
 joined as (

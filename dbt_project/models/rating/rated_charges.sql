@@ -28,15 +28,15 @@ shared as (
             when is_shared and meter_id is null
                 then exact_share(model_amounts.model_amount, part_us, whole_us)
             else model_amounts.model_amount
-        end.units as shared_units,
+        end as shared_amount,
         case
             when is_shared then exact_share(exact(minimum_amount), part_us, whole_us)
             else exact(minimum_amount)
-        end.units as minimum_units,
+        end as least_amount,
         case
             when is_shared then exact_share(exact(maximum_amount), part_us, whole_us)
             else exact(maximum_amount)
-        end.units as maximum_units
+        end as most_amount
     from quantities
     inner join model_amounts on quantities.charge_id = model_amounts.charge_id
 ),
@@ -44,13 +44,19 @@ shared as (
 bounded as (
     select
         *,
+        shared_amount.units as shared_units,
+        least_amount.units as minimum_units,
+        most_amount.units as maximum_units,
         case when is_credit then -1 else 1 end
-        * least(greatest(shared_units, minimum_units), maximum_units) as amount_units
+        * least(greatest(shared_amount.units, least_amount.units), most_amount.units)
+            as amount_units
     from shared
 )
 
 select
-    bounded.* exclude (billable, exact_quantity, rounded_quantity, included),
+    bounded.* exclude (
+        billable, exact_quantity, rounded_quantity, included, shared_amount, least_amount, most_amount
+    ),
     exact_shown(billable) as billable_quantity,
     exact_shown(rounded_quantity) as rounded_quantity,
     exact_shown(included) as included_shown,

@@ -1,0 +1,5 @@
+-- no line is finer than its currency's minor unit
+select lines.line_id
+from {{ ref('invoice_lines') }} as lines
+inner join {{ source('raw', 'currencies') }} as currencies on lines.currency = currencies.currency
+where round_units(exact(abs(lines.amount)).units, currencies.exponent) <> abs(lines.amount)

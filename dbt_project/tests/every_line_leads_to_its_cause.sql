@@ -1,0 +1,10 @@
+-- a charge, a coupon, a tax rate, or a subscription's minimum
+select line_id
+from {{ ref('invoice_lines') }} as lines
+where not case lines.kind
+    when 'charge' then lines.charge_id in (select charge_id from {{ ref('charges') }})
+    when 'discount' then lines.coupon_id in (select coupon_id from {{ ref('stg_catalog__coupons') }})
+    when 'tax' then lines.tax_rate_id in (select tax_rate_id from {{ ref('stg_catalog__tax_rates') }})
+    when 'minimum' then lines.subscription_id is not null
+    else false
+end
