@@ -1,0 +1,169 @@
+"""Where the sandbox keeps its objects: one SQLite file, safe for several processes.
+
+What belongs here: rows, order, counters and transactions. What does not: what objects mean.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+Json = dict[str, Any]
+
+_TABLES = """
+create table if not exists objects (
+    kind text not null, id text not null, seq integer not null, created integer not null,
+    customer text, parent text, body text not null, primary key (kind, id)) without rowid;
+create index if not exists by_time on objects (kind, created, seq);
+create index if not exists by_customer on objects (kind, customer, created, seq);
+create index if not exists by_parent on objects (kind, parent, created, seq);
+create table if not exists counters (name text primary key, value integer not null);
+create table if not exists kept (
+    key text primary key, at real not null, print text not null, status integer not null,
+    body blob not null);
+create index if not exists kept_by_age on kept (at);
+create table if not exists due (id text primary key, at integer not null);
+create index if not exists due_by_time on due (at);
+"""
+
+
+class Store:
+    """Objects by kind and id. Every use is inside one `transaction`."""
+
+    def __init__(self, path: Path | None) -> None:
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        self._db = sqlite3.connect(
+            ":memory:" if path is None else str(path), check_same_thread=False, isolation_level=None
+        )
+        self._db.execute("pragma busy_timeout = 30000")
+        self._db.execute("pragma journal_mode = wal")
+        self._db.execute("pragma synchronous = full")
+        for statement in _TABLES.split(";"):
+            self._db.execute(statement)
+
+    def close(self) -> None:
+        self._db.close()
+
+    @contextmanager
+    def transaction(self, *, write: bool) -> Iterator[None]:
+        """All or nothing. A reading one waits for nobody."""
+        self._db.execute("begin immediate" if write else "begin")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("rollback")
+            raise
+        self._db.execute("commit")
+
+    @contextmanager
+    def part(self) -> Iterator[None]:
+        """A part of a transaction that is undone when it fails, without the rest of it."""
+        self._db.execute("savepoint part")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("rollback to part")
+            self._db.execute("release part")
+            raise
+        self._db.execute("release part")
+
+    def next(self, name: str) -> int:
+        """1, 2, 3, …"""
+        row = self._db.execute(
+            "insert into counters values (?, 1) on conflict (name) "
+            "do update set value = value + 1 returning value",
+            [name],
+        ).fetchone()
+        return int(row[0])
+
+    def insert(self, kind: str, body: Json, *, customer: str | None, parent: str | None) -> None:
+        self._db.execute(
+            "insert into objects values (?, ?, ?, ?, ?, ?, ?)",
+            [kind, body["id"], self.next("row"), body["created"], customer, parent, _text(body)],
+        )
+
+    def save(self, kind: str, body: Json) -> None:
+        self._db.execute(
+            "update objects set body = ? where kind = ? and id = ?", [_text(body), kind, body["id"]]
+        )
+
+    def move(self, kind: str, object_id: str, parent: str | None) -> None:
+        self._db.execute(
+            "update objects set parent = ? where kind = ? and id = ?", [parent, kind, object_id]
+        )
+
+    def remove(self, kind: str, object_id: str) -> None:
+        self._db.execute("delete from objects where kind = ? and id = ?", [kind, object_id])
+
+    def get(self, kind: str, object_id: str) -> Json | None:
+        row = self._db.execute(
+            "select body from objects where kind = ? and id = ?", [kind, object_id]
+        ).fetchone()
+        return None if row is None else json.loads(row[0])
+
+    def place(self, kind: str, object_id: str) -> tuple[int, int] | None:
+        """Where it stands in lists: its creation time and number."""
+        row: tuple[int, int] | None = self._db.execute(
+            "select created, seq from objects where kind = ? and id = ?", [kind, object_id]
+        ).fetchone()
+        return row
+
+    def select(
+        self, kind: str, where: Sequence[tuple[str, Any]], *, limit: int, oldest_first: bool = False
+    ) -> list[Json]:
+        """Objects newest first. `where`: SQL conditions with one ``?`` each, and their values."""
+        conditions = " and ".join(["kind = ?", *(text for text, _ in where)])
+        order = "asc" if oldest_first else "desc"
+        rows = self._db.execute(
+            f"select body from objects where {conditions} "
+            f"order by created {order}, seq {order} limit ?",
+            [kind, *(value for _, value in where), limit],
+        )
+        return [json.loads(row[0]) for row in rows]
+
+    def count(self, kind: str, parent: str) -> tuple[int, int]:
+        """How many hang on a parent, and the sum of their amounts."""
+        row = self._db.execute(
+            "select count(*), coalesce(sum(json_extract(body, '$.amount')), 0) from objects "
+            "where kind = ? and parent = ?",
+            [kind, parent],
+        ).fetchone()
+        return int(row[0]), int(row[1])
+
+    # Answers under idempotency keys.
+    def keep(self, key: str, at: float, fingerprint: str, status: int, body: bytes) -> None:
+        packed = zlib.compress(body, 1)
+        self._db.execute(
+            "insert or replace into kept values (?, ?, ?, ?, ?)",
+            [key, at, fingerprint, status, packed],
+        )
+
+    def kept(self, key: str, oldest: float) -> tuple[str, int, bytes] | None:
+        row = self._db.execute(
+            "select print, status, body from kept where key = ? and at > ?", [key, oldest]
+        ).fetchone()
+        return None if row is None else (row[0], row[1], zlib.decompress(row[2]))
+
+    def forget_kept(self, oldest: float) -> None:
+        self._db.execute("delete from kept where at <= ?", [oldest])
+
+    # What happens by itself at some time.
+    def set_due(self, object_id: str, at: int | None) -> None:
+        if at is None:
+            self._db.execute("delete from due where id = ?", [object_id])
+        else:
+            self._db.execute("insert or replace into due values (?, ?)", [object_id, at])
+
+    def due(self, now: float) -> list[str]:
+        rows = self._db.execute("select id from due where at <= ? order by at, id", [now])
+        return [row[0] for row in rows]
+
+
+def _text(body: Json) -> str:
+    return json.dumps(body, separators=(",", ":"))
