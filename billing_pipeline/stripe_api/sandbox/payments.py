@@ -1,330 +1,229 @@
-"""Payment intents, charges, refunds and invoice payments: where the money would move.
+"""Payment intents, and how they hang on invoices.
 
-What belongs here: trying a card, and the endpoints of those objects. What does not: what a payment
-means for an invoice (`collection.py`).
+What belongs here: the charge of a card and its record. What does not: what the payment means to
+an invoice (`collecting.py`).
 """
 
 from __future__ import annotations
 
-from billing_pipeline.stripe_api.sandbox import cards, shapes
-from billing_pipeline.stripe_api.sandbox.context import (
-    Context,
-    Json,
-    Params,
-    merge_metadata,
-    public,
-)
-from billing_pipeline.stripe_api.sandbox.errors import ApiError, declined, invalid, missing_param
-from billing_pipeline.stripe_api.sandbox.lists import equals, in_body, page, time_filter
-from billing_pipeline.stripe_api.sandbox.money import amount_of, currency_of
+from typing import Any
 
-OPEN = ("requires_payment_method", "requires_confirmation", "requires_action")
+from billing_pipeline.stripe_api.sandbox.cards import decline_of, declined
+from billing_pipeline.stripe_api.sandbox.context import Call, json_equal, route
+from billing_pipeline.stripe_api.sandbox.customers import attach_card, living, require_card
+from billing_pipeline.stripe_api.sandbox.errors import ApiError
+from billing_pipeline.stripe_api.sandbox.validation import merge_metadata
 
+Json = dict[str, Any]
 
-def new_intent(
-    context: Context, *, amount: int, currency: str, customer: str | None, description: str | None
-) -> Json:
-    """An intent that waits for a payment method."""
-    intent = context.make(
-        "payment_intent",
-        "pi",
-        amount=amount,
-        currency=currency,
-        customer=customer,
-        description=description,
-        metadata={},
-        payment_method=None,
-        status="requires_payment_method",
-    )
-    intent["client_secret"] = f"{intent['id']}_secret_sandbox"
-    context.save(intent)
-    context.tell("payment_intent.created", shapes.payment_intent(context, intent))
-    return intent
+_INTENT = "amount currency customer payment_method confirm metadata description off_session"
+_INTENT += " automatic_payment_methods payment_method_types receipt_email setup_future_usage"
 
 
-def try_card(context: Context, intent: Json, method: Json) -> Json | None:
-    """Charge the intent's amount. Gives the error of a declined card, or None."""
-    card = cards.card_of(method)
-    is_paid = card.decline_code is None
-    charge = context.make(
+def _intent(call: Call, amount: int, currency: str, customer: str | None, **more: Any) -> Json:
+    body = {
+        "amount": amount,
+        "amount_capturable": 0,
+        "amount_received": 0,
+        "canceled_at": None,
+        "cancellation_reason": None,
+        "capture_method": "automatic",
+        "confirmation_method": "automatic",
+        "currency": currency,
+        "customer": customer,
+        "description": None,
+        "last_payment_error": None,
+        "latest_charge": None,
+        "metadata": {},
+        "next_action": None,
+        "payment_method": None,
+        "payment_method_types": ["card"],
+        "status": "requires_payment_method",
+        **more,
+    }
+    return call.new("payment_intent", body, customer=customer)
+
+
+def _confirm(call: Call, intent: Json, card: Json) -> dict[str, str] | None:
+    """Charge the card; gives what it declined with, or None."""
+    intent["payment_method"] = card["id"]
+    error = decline_of(card["_test_card"])
+    intent["latest_charge"] = call.new(
         "charge",
-        "ch",
-        amount=intent["amount"],
-        amount_captured=intent["amount"] if is_paid else 0,
-        captured=is_paid,
-        currency=intent["currency"],
-        customer=intent["customer"],
-        description=intent["description"],
-        failure_code=None if is_paid else card.code,
-        failure_message=None if is_paid else card.message,
-        metadata={},
-        paid=is_paid,
-        payment_intent=intent["id"],
-        payment_method=method["id"],
-        payment_method_details={
-            "card": {"brand": card.brand, "last4": card.last4},
-            "type": "card",
+        {
+            "amount": intent["amount"],
+            "currency": intent["currency"],
+            "customer": intent["customer"],
+            "failure_code": error["code"] if error else None,
+            "failure_message": error["message"] if error else None,
+            "metadata": {},
+            "paid": error is None,
+            "payment_intent": intent["id"],
+            "payment_method": card["id"],
+            "status": "failed" if error else "succeeded",
         },
-        status="succeeded" if is_paid else "failed",
-    )
-    error = None if is_paid else _decline(card, charge, method)
-    _note_outcome(context, intent, charge, error)
+        customer=intent["customer"],
+    )["id"]
+    if error is None:
+        intent |= {"status": "succeeded", "amount_received": intent["amount"]}
+    else:
+        intent["status"] = "requires_payment_method"
+    intent["last_payment_error"] = error
+    call.save(intent)
+    name = "payment_intent.payment_failed" if error else "payment_intent.succeeded"
+    call.event(name, intent)
     return error
 
 
-def _note_outcome(context: Context, intent: Json, charge: Json, error: Json | None) -> None:
-    intent["latest_charge"] = charge["id"]
-    intent["last_payment_error"] = error
-    if error is None:
-        intent.update(
-            status="succeeded",
-            amount_received=intent["amount"],
-            payment_method=charge["payment_method"],
-        )
-    else:
-        intent.update(status="requires_payment_method", payment_method=None)
-    context.save(intent)
-    context.tell(f"charge.{charge['status']}", shapes.charge(context, charge))
-    told = "succeeded" if error is None else "payment_failed"
-    context.tell(f"payment_intent.{told}", shapes.payment_intent(context, intent))
-
-
-def _decline(card: cards.TestCard, charge: Json, method: Json) -> Json:
-    return {
-        "charge": charge["id"],
-        "code": card.code,
-        "decline_code": card.decline_code,
-        "doc_url": f"https://stripe.com/docs/error-codes/{card.code.replace('_', '-')}",
-        "message": card.message,
-        "payment_method": public(method),
-        "type": "card_error",
-    }
-
-
-def declined_intent(context: Context, intent: Json, error: Json) -> ApiError:
-    """The 402 that carries the intent with it."""
-    details = {
-        "charge": error["charge"],
-        "decline_code": error["decline_code"],
-        "payment_intent": shapes.payment_intent(context, intent),
-        "payment_method": error["payment_method"],
-    }
-    return declined(error["message"], error["code"], **details)
-
-
-# Payment intents.
-def create_intent(context: Context, params: Params) -> Json:
-    currency, amount = currency_of(params["currency"]), amount_of(params["amount"])
-    _require_chargeable(context, amount, currency)
-    if "customer" in params:
-        context.live_customer(params["customer"], param="customer")
-    intent = new_intent(
-        context,
-        amount=amount,
-        currency=currency,
-        customer=params.get("customer"),
-        description=params.get("description"),
+# On invoices.
+def new_payment(call: Call, invoice: Json) -> None:
+    """The default payment that every finalized invoice with something due has."""
+    amount = invoice["amount_remaining"]
+    intent = _intent(call, amount, invoice["currency"], invoice["customer"])
+    call.new(
+        "invoice_payment",
+        {
+            "amount_paid": None,
+            "amount_requested": amount,
+            "currency": invoice["currency"],
+            "invoice": invoice["id"],
+            "is_default": True,
+            "payment": {"type": "payment_intent", "payment_intent": intent["id"]},
+            "status": "open",
+            "status_transitions": {"canceled_at": None, "paid_at": None},
+        },
+        customer=invoice["customer"],
+        parent=invoice["id"],
     )
-    _set(context, intent, params)
-    if params.get("confirm"):
-        return _confirm(context, intent)
-    context.save(intent)
-    return shapes.payment_intent(context, intent)
 
 
-def _require_chargeable(context: Context, amount: int, currency: str) -> None:
-    least = context.config.minimum_charge.get(currency, 1)
-    if amount < least:
-        raise invalid(
-            f"Amount must be at least {least} {currency}, in the smallest currency unit",
-            "amount",
-            "amount_too_small",
-        )
+def _payment(call: Call, invoice: Json) -> Json | None:
+    where = [("parent = ?", invoice["id"])]
+    found = call.store.select("invoice_payment", where, limit=1)
+    return found[0] if found else None
 
 
-def _set(context: Context, intent: Json, params: Params) -> None:
-    for name in (
-        "description",
-        "receipt_email",
-        "setup_future_usage",
-        "statement_descriptor",
-        "statement_descriptor_suffix",
-        "automatic_payment_methods",
-    ):
-        if name in params:
-            intent[name] = params[name] or None
-    merge_metadata(intent, params.get("metadata"))
-    if name := params.get("payment_method"):
-        method = cards.method_named(context, name, param="payment_method")
-        if method["customer"] is not None and method["customer"] != intent["customer"]:
-            raise invalid(
-                "The payment method belongs to another customer. Please include the customer in "
-                "the `customer` parameter on the PaymentIntent.",
-                "payment_method",
-            )
-        intent.update(payment_method=method["id"], status="requires_confirmation")
+def charge(call: Call, invoice: Json, card: Json) -> tuple[Json, dict[str, str] | None]:
+    """Charge what remains of an invoice; gives its payment and the decline."""
+    payment = _payment(call, invoice)
+    assert payment is not None, "an open invoice has a payment"
+    intent = call.get("payment_intent", payment["payment"]["payment_intent"])
+    intent["amount"] = payment["amount_requested"] = invoice["amount_remaining"]
+    error = _confirm(call, intent, card)
+    if error is None:
+        payment |= {"status": "paid", "amount_paid": invoice["amount_remaining"]}
+        payment["status_transitions"]["paid_at"] = call.now
+    return call.save(payment), error
 
 
-def _confirm(context: Context, intent: Json) -> Json:
+def settle_payment(call: Call, invoice: Json) -> None:
+    """The invoice was paid otherwise."""
+    cancel_payment(call, invoice)
+
+
+def cancel_payment(call: Call, invoice: Json) -> None:
+    payment = _payment(call, invoice)
+    if payment is None or payment["status"] != "open":
+        return
+    intent = call.get("payment_intent", payment["payment"]["payment_intent"])
+    call.save(intent | {"status": "canceled", "canceled_at": call.now})
+    payment["status"] = "canceled"
+    payment["status_transitions"]["canceled_at"] = call.now
+    call.save(payment)
+
+
+@route("GET", "invoice_payments", "InvoicePaymentListParams", "invoice status")
+def list_payments(call: Call) -> Json:
+    where = json_equal(call.params, "status")
+    invoice = call.params.get("invoice")
+    return call.page("invoice_payment", "/v1/invoice_payments", parent=invoice, where=where)
+
+
+@route("GET", "invoice_payments/*", "InvoicePaymentRetrieveParams")
+def retrieve_payment(call: Call, payment_id: str) -> Json:
+    return call.get("invoice_payment", payment_id)
+
+
+# By themselves: top-ups of wallets are such.
+@route("POST", "payment_intents", "PaymentIntentCreateParams", _INTENT)
+def create(call: Call) -> Json:
+    given = call.params
+    if given["amount"] < 1:
+        raise ApiError("This value must be greater than or equal to 1.", param="amount")
+    customer = given.get("customer")
+    if customer is not None:
+        living(call, customer, "customer")
+    intent = _intent(
+        call,
+        given["amount"],
+        given["currency"].lower(),
+        customer,
+        description=given.get("description"),
+        metadata=merge_metadata({}, given.get("metadata")),
+    )
+    call.event("payment_intent.created", intent)
+    if "payment_method" in given:
+        intent["payment_method"] = _own_card(call, customer, given["payment_method"])["id"]
+        intent["status"] = "requires_confirmation"
+        call.save(intent)
+    return _confirmed(call, intent) if given.get("confirm") else intent
+
+
+@route("POST", "payment_intents/*/confirm", "PaymentIntentConfirmParams", "payment_method")
+def confirm(call: Call, intent_id: str) -> Json:
+    intent = call.get("payment_intent", intent_id)
+    if "payment_method" in call.params:
+        card = _own_card(call, intent["customer"], call.params["payment_method"])
+        intent["payment_method"] = card["id"]
+    return _confirmed(call, intent)
+
+
+def _own_card(call: Call, customer: str | None, method: str) -> Json:
+    if customer is None:
+        raise ApiError("The sandbox takes payments of customers only", param="customer")
+    return attach_card(call, method, customer)
+
+
+def _confirmed(call: Call, intent: Json) -> Json:
+    if intent["status"] in ("succeeded", "canceled"):
+        text = f"This PaymentIntent's payment could not be confirmed: it is {intent['status']}."
+        raise ApiError(text, code="payment_intent_unexpected_state")
     if intent["payment_method"] is None:
-        raise invalid(
-            "You cannot confirm this PaymentIntent because it's missing a payment method.",
-            code="payment_intent_unexpected_state",
-        )
-    method = context.get("payment_method", intent["payment_method"], param="payment_method")
-    error = try_card(context, intent, method)
+        raise ApiError("You cannot confirm this PaymentIntent because it is missing a method.")
+    card = require_card(call, intent["payment_method"], intent["customer"], "payment_method")
+    error = _confirm(call, intent, card)
     if error is not None:
-        raise declined_intent(context, intent, error)
-    return shapes.payment_intent(context, intent)
-
-
-def confirm_intent(context: Context, params: Params) -> Json:
-    intent = _own_open_intent(context, "confirm")
-    _set(context, intent, params)
-    return _confirm(context, intent)
-
-
-def retrieve_intent(context: Context, params: Params) -> Json:
-    return shapes.payment_intent(context, context.get("payment_intent", context.path_id))
-
-
-def update_intent(context: Context, params: Params) -> Json:
-    intent = context.get("payment_intent", context.path_id)
-    if {"amount", "currency", "payment_method"} & set(params):
-        intent = _own_open_intent(context, "update")
-        intent["currency"] = currency_of(params.get("currency", intent["currency"]))
-        intent["amount"] = amount_of(params.get("amount", intent["amount"]))
-        _require_chargeable(context, intent["amount"], intent["currency"])
-    if "customer" in params:
-        intent["customer"] = context.live_customer(params["customer"], param="customer")["id"]
-    _set(context, intent, params)
-    context.save(intent)
-    return shapes.payment_intent(context, intent)
-
-
-def cancel_intent(context: Context, params: Params) -> Json:
-    intent = _own_open_intent(context, "cancel")
-    cancel(context, intent, params.get("cancellation_reason"))
-    return shapes.payment_intent(context, intent)
-
-
-def cancel(context: Context, intent: Json, reason: str | None) -> None:
-    intent.update(status="canceled", canceled_at=context.now, cancellation_reason=reason)
-    context.save(intent)
-    context.tell("payment_intent.canceled", shapes.payment_intent(context, intent))
-
-
-def _own_open_intent(context: Context, verb: str) -> Json:
-    """An intent that may be worked on by hand: open, and not an invoice's."""
-    intent = context.get("payment_intent", context.path_id)
-    if intent["status"] not in OPEN:
-        raise invalid(
-            f"You cannot {verb} this PaymentIntent because it has a status of "
-            f"{intent['status']}. Only a PaymentIntent with one of the following statuses may be "
-            f"used: {', '.join(OPEN)}.",
-            code="payment_intent_unexpected_state",
-        )
-    if intent.get("_invoice"):
-        raise invalid(
-            f"You cannot {verb} a PaymentIntent that an invoice made: work on the invoice "
-            f"{intent['_invoice']} instead.",
-            code="payment_intent_unexpected_state",
-        )
+        raise declined(error)
     return intent
 
 
-def list_intents(context: Context, params: Params) -> Json:
-    where = [*equals(params, "customer"), *time_filter(params, "created", "created")]
-    url, show = "/v1/payment_intents", shapes.payment_intent
-    return page(context, "payment_intent", params, where, show, url=url)
+@route("POST", "payment_intents/*", "PaymentIntentUpdateParams", "metadata description amount")
+def update(call: Call, intent_id: str) -> Json:
+    intent = call.get("payment_intent", intent_id)
+    if "amount" in call.params and intent["status"] in ("succeeded", "canceled"):
+        raise ApiError("The amount cannot be changed", code="payment_intent_unexpected_state")
+    intent |= {name: call.params[name] for name in ("description", "amount") if name in call.params}
+    intent["metadata"] = merge_metadata(intent["metadata"], call.params.get("metadata"))
+    return call.save(intent)
 
 
-# Charges and refunds.
-def retrieve_charge(context: Context, params: Params) -> Json:
-    return shapes.charge(context, context.get("charge", context.path_id))
+@route("POST", "payment_intents/*/cancel", "PaymentIntentCancelParams", "cancellation_reason")
+def cancel(call: Call, intent_id: str) -> Json:
+    intent = call.get("payment_intent", intent_id)
+    if intent["status"] in ("succeeded", "canceled"):
+        text = f"You cannot cancel this PaymentIntent: it is {intent['status']}."
+        raise ApiError(text, code="payment_intent_unexpected_state")
+    reason = call.params.get("cancellation_reason")
+    changed = {"status": "canceled", "canceled_at": call.now, "cancellation_reason": reason}
+    return call.save(intent | changed)
 
 
-def list_charges(context: Context, params: Params) -> Json:
-    where = [
-        *equals(params, "customer"),
-        *in_body(params, "payment_intent"),
-        *time_filter(params, "created", "created"),
-    ]
-    return page(context, "charge", params, where, shapes.charge, url="/v1/charges")
+@route("GET", "payment_intents/*", "PaymentIntentRetrieveParams")
+def retrieve(call: Call, intent_id: str) -> Json:
+    return call.get("payment_intent", intent_id)
 
 
-def refund_charge(context: Context, charge: Json, amount: int, reason: str | None = None) -> Json:
-    """Give back part of a charge; raises `ApiError` where that is more than is left of it."""
-    left = charge["amount_captured"] - charge.get("amount_refunded", 0)
-    if left == 0:
-        message = f"Charge {charge['id']} has already been refunded."
-        raise invalid(message, code="charge_already_refunded")
-    if amount <= 0:
-        raise invalid("Invalid positive integer", "amount", "parameter_invalid_integer")
-    if amount > left:
-        raise invalid(
-            f"Refund amount ({amount}) is greater than unrefunded amount on charge ({left})",
-            "amount",
-        )
-    charge["amount_refunded"] = charge.get("amount_refunded", 0) + amount
-    charge["refunded"] = charge["amount_refunded"] == charge["amount_captured"]
-    context.save(charge)
-    refund = context.make(
-        "refund",
-        "re",
-        amount=amount,
-        charge=charge["id"],
-        currency=charge["currency"],
-        customer=charge["customer"],
-        metadata={},
-        payment_intent=charge["payment_intent"],
-        payment_method=charge["payment_method"],
-        reason=reason,
-        status="succeeded",
-    )
-    context.tell("charge.refunded", shapes.charge(context, charge))
-    context.tell("refund.created", shapes.refund(context, refund))
-    return refund
-
-
-def create_refund(context: Context, params: Params) -> Json:
-    if "payment_intent" in params:
-        intent = context.get("payment_intent", params["payment_intent"], param="payment_intent")
-        charge_id = intent.get("latest_charge") or ""
-    elif "charge" in params:
-        charge_id = params["charge"]
-    else:
-        raise missing_param("charge")
-    charge = context.get("charge", charge_id, param="charge")
-    left = charge["amount_captured"] - charge.get("amount_refunded", 0)
-    refund = refund_charge(context, charge, params.get("amount", left), params.get("reason"))
-    merge_metadata(refund, params.get("metadata"))
-    context.save(refund)
-    return shapes.refund(context, refund)
-
-
-def retrieve_refund(context: Context, params: Params) -> Json:
-    return shapes.refund(context, context.get("refund", context.path_id))
-
-
-def list_refunds(context: Context, params: Params) -> Json:
-    where = [
-        *in_body(params, "charge", "payment_intent"),
-        *time_filter(params, "created", "created"),
-    ]
-    return page(context, "refund", params, where, shapes.refund, url="/v1/refunds")
-
-
-# Invoice payments.
-def retrieve_invoice_payment(context: Context, params: Params) -> Json:
-    found = context.get("invoice_payment", context.path_id)
-    return shapes.invoice_payment(context, found)
-
-
-def list_invoice_payments(context: Context, params: Params) -> Json:
-    where = [*equals(params, "invoice", "status"), *time_filter(params, "created", "created")]
-    if payment := params.get("payment"):
-        wanted = payment.get("payment_intent") or payment.get("payment_record") or ""
-        where.append(("json_extract(body, '$.payment.payment_intent') = ?", wanted))
-    url, show = "/v1/invoice_payments", shapes.invoice_payment
-    return page(context, "invoice_payment", params, where, show, url=url)
+@route("GET", "payment_intents", "PaymentIntentListParams", "customer")
+def list_all(call: Call) -> Json:
+    customer = call.params.get("customer")
+    return call.page("payment_intent", "/v1/payment_intents", customer=customer)

@@ -1,283 +1,195 @@
-"""Every request against the SDK's own generated parameter types, made strict.
+"""Requests against the SDK's own generated parameter types, made strict.
 
-What belongs here: turning `stripe.params.*` (TypedDicts generated from Stripe's specification)
-into validators that refuse what they do not name, read form-encoded strings, close the enums and
-bound the lengths; and telling the result in Stripe's words. What does not: rules that need state.
+What belongs here: turning ``stripe.params`` into pydantic schemas that refuse unknown names and
+closed enums' other values, Stripe's wording of what is wrong, and the limits that the types do
+not say. What does not: rules that need the state (`invoices.py` and the others).
 """
 
 from __future__ import annotations
 
 import re
-import sys
-from collections.abc import Iterable
-from decimal import Decimal
-from functools import cache
-from types import NoneType, SimpleNamespace, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+import types
+import typing
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Annotated, Any, Literal, Union
 
-import stripe
-from pydantic import (
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    TypeAdapter,
-    ValidationError,
-)
-from pydantic_core import ErrorDetails, PydanticCustomError
-from stripe import params as sdk_params
-from typing_extensions import (
-    NotRequired,
-    Required,
-    TypedDict,
-    get_type_hints,
-    is_typeddict,
-)
+import stripe.params
+import typing_extensions
+from pydantic import BeforeValidator, ConfigDict, TypeAdapter, ValidationError
+from pydantic.errors import PydanticUserError
+from pydantic_core import PydanticCustomError
+from stripe import RequestOptions
+from stripe._stripe_object import UntypedStripeObject
 
-from billing_pipeline.stripe_api.sandbox.errors import ApiError, missing_param, not_validated
-from billing_pipeline.stripe_api.sandbox.forms import Params, bracketed
+from billing_pipeline.stripe_api.sandbox.errors import InvalidParamsError
 
-LONGEST = 5000
-"""Stripe's bound of a string that has no other."""
+Json = dict[str, Any]
 
-# Where Stripe's bound is shorter: field name, or parameter type and field name.
-LENGTHS = {
-    "CustomerCreateParams.name": 256,
-    "CustomerUpdateParams.name": 256,
-    "email": 512,
-    "phone": 20,
-    "InvoiceCreateParams.description": 1500,
-    "InvoiceUpdateParams.description": 1500,
-    "CustomerBalanceTransactionCreateParams.description": 350,
-    "PaymentIntentCreateParams.description": 1000,
-    "PaymentIntentUpdateParams.description": 1000,
-    "statement_descriptor": 22,
-    "statement_descriptor_suffix": 22,
-}
-# An empty string takes these away; anywhere else it is refused.
-UNSETTABLE = {"name", "email", "phone", "description", "footer", "memo", "statement_descriptor"}
-
-_INTEGER = re.compile(r"-?[0-9]{1,15}")
-_DECIMAL = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,12})?")
-# What the SDK mixes into its parameter types and never sends as a parameter.
-_OPTIONS = frozenset(
-    {
-        "api_key",
-        "stripe_version",
-        "stripe_account",
-        "stripe_context",
-        "max_network_retries",
-        "idempotency_key",
-        "content_type",
-        "headers",
-    }
-)
+_OPTIONS = frozenset(RequestOptions.__annotations__)
+_LONGEST = {"name": 256, "email": 512, "description": 500, "memo": 5000, "footer": 5000}
+MOST_METADATA = 50
+LONGEST_METADATA_NAME = 40
+LONGEST_METADATA_VALUE = 500
 
 
-def validate(params_type: str, params: Params) -> Params:
-    """Typed parameters; raises `ApiError` (400) as Stripe would. `params_type` is a class of
-    `stripe.params`."""
-    try:
-        result: Params = _adapter(params_type).validate_python(params)
-    except ValidationError as error:
-        raise _as_stripe_says(error.errors(include_url=False), params) from None
-    return result
+def _whole(value: Any) -> Any:
+    if isinstance(value, str) and not re.fullmatch(r"-?\d{1,18}", value):
+        raise PydanticCustomError("stripe_integer", "Invalid integer: {given}", {"given": value})
+    return value
 
 
-@cache
-def _adapter(params_type: str) -> TypeAdapter[Any]:
-    return TypeAdapter(_strict_dict(getattr(sdk_params, params_type)))
-
-
-@cache
-def _strict_dict(declared: Any) -> Any:
-    """The TypedDict with the same fields that allows no others."""
-    own = {k: v for k, v in declared.__annotations__.items() if k not in _OPTIONS}
-    hints = get_type_hints(
-        SimpleNamespace(__annotations__=own),  # type: ignore[arg-type]
-        globalns=vars(sys.modules[declared.__module__]),
-        include_extras=True,
-    )
-    fields: dict[str, Any] = {}
-    for name, hint in hints.items():
-        is_required = name in declared.__required_keys__
-        strict = _strict(_bare(hint), f"{declared.__name__}.{name}")
-        fields[name] = Required[strict] if is_required else NotRequired[strict]
-    closed: Any = TypedDict(declared.__name__, fields)  # type: ignore[operator]
-    closed.__pydantic_config__ = ConfigDict(extra="forbid")
-    return closed
-
-
-def _bare(hint: Any) -> Any:
-    while get_origin(hint) in (NotRequired, Required):
-        hint = get_args(hint)[0]
-    return hint
-
-
-def _strict(hint: Any, where: str) -> Any:
-    origin = get_origin(hint)
-    if origin in (Union, UnionType):
-        return _strict_union(get_args(hint), where)
-    if origin is list:
-        return Annotated[
-            list[_strict(get_args(hint)[0], where)],  # type: ignore[misc]
-            BeforeValidator(_as_list),
-        ]
-    if origin is dict:
-        return _METADATA
-    if origin is Literal:
-        return hint
-    if is_typeddict(hint):
-        return _strict_dict(hint)
-    if hint is str:
-        field = where.rpartition(".")[2]
-        bound = LENGTHS.get(where, LENGTHS.get(field, LONGEST))
-        return _text(bound, may_be_empty=field in UNSETTABLE)
-    return {int: _INT, bool: _BOOL, Decimal: _NUMBER, float: _NUMBER}.get(hint, hint)
-
-
-def _strict_union(options: Iterable[Any], where: str) -> Any:
-    kept = [o for o in options if not _is_untyped(o) and o is not NoneType]
-    # Generated enums are open (`Literal[…] | str`): without the `str` they are what Stripe takes.
-    if any(get_origin(o) is Literal and get_args(o) != ("",) for o in kept):
-        kept = [o for o in kept if o is not str]
-    strict = tuple(_strict(option, where) for option in kept)
-    return Union[strict] if len(strict) > 1 else strict[0]
-
-
-def _is_untyped(option: Any) -> bool:
-    return getattr(get_origin(option) or option, "__name__", "") == "UntypedStripeObject"
-
-
-def _text(longest: int, *, may_be_empty: bool = False) -> Any:
-    shortest = 0 if may_be_empty else 1
-    return Annotated[str, StringConstraints(max_length=longest, min_length=shortest)]
-
-
-def _as_list(value: Any) -> Any:
-    if not isinstance(value, dict):
-        raise PydanticCustomError("invalid", "Invalid array")
-    try:
-        return [value[key] for key in sorted(value, key=int)]
-    except ValueError:
-        raise PydanticCustomError("invalid", "Invalid array") from None
-
-
-def _as_int(value: Any) -> int:
-    if not isinstance(value, str) or not _INTEGER.fullmatch(value):
-        raise PydanticCustomError(
-            "parameter_invalid_integer", "Invalid integer: {value}", {"value": _short(value)}
-        )
-    return int(value)
-
-
-def _as_bool(value: Any) -> bool:
+def _truth(value: Any) -> Any:
     if value not in ("true", "false"):
-        raise PydanticCustomError("invalid", "Invalid boolean: {value}", {"value": _short(value)})
-    return bool(value == "true")
+        text = str(value)[:50]
+        raise PydanticCustomError("stripe_boolean", "Invalid boolean: {given}", {"given": text})
+    return value == "true"
 
 
-def _as_number(value: Any) -> Decimal:
-    if not isinstance(value, str) or not _DECIMAL.fullmatch(value):
-        raise PydanticCustomError(
-            "invalid",
-            "Invalid decimal: {value}; must contain at maximum twelve decimal places.",
-            {"value": _short(value)},
+_LEAVES: dict[Any, Any] = {
+    int: Annotated[int, BeforeValidator(_whole)],
+    bool: Annotated[bool, BeforeValidator(_truth)],
+    # Decimals and floats stay the text they came as: nothing here may round.
+    float: str,
+}
+
+
+def _strict(kind: Any, known: dict[Any, Any]) -> Any:
+    """A type of the SDK as a type for pydantic."""
+    if kind in _LEAVES:
+        return _LEAVES[kind]
+    origin, args = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (Union, types.UnionType):
+        return _strict_union(args, known)
+    if origin in (typing.Required, typing.NotRequired) or origin in (
+        typing_extensions.Required,
+        typing_extensions.NotRequired,
+    ):
+        return origin[_strict(args[0], known)]
+    if origin in (list, dict):
+        return origin[tuple(_strict(arg, known) for arg in args)]
+    if typing_extensions.is_typeddict(kind):
+        return _strict_dict(kind, known)
+    return kind
+
+
+def _strict_union(args: tuple[Any, ...], known: dict[Any, Any]) -> Any:
+    kept = [arg for arg in args if typing.get_origin(arg) is not UntypedStripeObject]
+    named = [arg for arg in kept if typing.get_origin(arg) is Literal and typing.get_args(arg)[0]]
+    if named:
+        # An enum that the SDK leaves open for values of the future.
+        kept = [arg for arg in kept if arg is not str]
+    return Union[tuple(_strict(arg, known) for arg in kept)]  # noqa: UP007
+
+
+def _strict_dict(kind: Any, known: dict[Any, Any]) -> Any:
+    if kind in known:
+        return known[kind]
+    # Without the options that every request has: they are no parameters, and the SDK imports
+    # their types for checkers only.
+    own = {name: hint for name, hint in kind.__annotations__.items() if name not in _OPTIONS}
+    bare = type(kind.__name__, (), {"__annotations__": own, "__module__": kind.__module__})
+    hints = typing_extensions.get_type_hints(bare, include_extras=True)
+    fields = {name: _strict(hint, known) for name, hint in hints.items()}
+    make: Any = typing_extensions.TypedDict
+    strict = make(kind.__name__, fields)
+    strict.__pydantic_config__ = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+    known[kind] = strict
+    return strict
+
+
+@lru_cache(maxsize=256)
+def _adapter(name: str) -> TypeAdapter[Json]:
+    kind = getattr(stripe.params, name)
+    try:
+        return TypeAdapter(_strict_dict(kind, {}))
+    except PydanticUserError as error:
+        raise AssertionError(f"stripe.params.{name} has a type that is not covered") from error
+
+
+def check(name: str, params: Json) -> Json:
+    """The parameters in their types; raises what Stripe says of the first that is wrong.
+
+    `name` is a class of ``stripe.params``. Integers and booleans come out as such.
+    """
+    try:
+        checked = _adapter(name).validate_python(params)
+    except ValidationError as error:
+        raise _refusal(error, params) from None
+    _limits(checked, "")
+    return checked
+
+
+def _refusal(error: ValidationError, params: Json) -> InvalidParamsError:
+    # Of a union every member complains; what went deepest is what was meant.
+    first = max(error.errors(include_url=False), key=lambda item: len(_path(item["loc"], params)))
+    param = _param(_path(first["loc"], params))
+    if first["type"] == "extra_forbidden":
+        return InvalidParamsError(
+            f"Received unknown parameter: {param}", code="parameter_unknown", param=param
         )
-    return Decimal(value)
-
-
-_INT = Annotated[int, BeforeValidator(_as_int)]
-_BOOL = Annotated[bool, BeforeValidator(_as_bool)]
-_NUMBER = Annotated[Decimal, BeforeValidator(_as_number)]
-# The only free-form dicts in Stripe's parameters are metadata.
-_METADATA = Annotated[
-    dict[
-        Annotated[str, StringConstraints(min_length=1, max_length=40)],
-        Annotated[str, StringConstraints(max_length=500)],
-    ],
-    Field(max_length=50),
-]
-
-
-def _short(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def _as_stripe_says(errors: list[ErrorDetails], params: Params) -> ApiError:
-    """One error, as Stripe gives one: unknown parameters first, then the deepest."""
-    placed = [(_path(error, params), error) for error in errors]
-    unknown = [bracketed(path) for path, e in placed if e["type"] == "extra_forbidden"]
-    if unknown:
-        plural = "s" if len(unknown) > 1 else ""
-        listed = ", ".join(dict.fromkeys(unknown))
-        message = f"Received unknown parameter{plural}: {listed}"
-        return not_validated(message, unknown[0], "parameter_unknown")
-    # An error inside one branch of a union says more than that the other branches do not fit.
-    path, error = max(placed, key=lambda pair: len(pair[0]))
-    return _one_error(bracketed(path), path, error)
-
-
-def _one_error(param: str, path: list[str], error: ErrorDetails) -> ApiError:
-    kind, value = error["type"], error["input"]
-    if kind == "missing":
-        return missing_param(param)
-    if kind == "literal_error":
-        allowed = str(error.get("ctx", {}).get("expected", "")).replace("'", "")
-        return not_validated(f"Invalid {path[-1]}: must be one of {allowed}", param)
-    if any(part.endswith("metadata") for part in path[-2:]):
-        return _metadata_error(param, error)
-    if kind == "string_too_long":
-        bound = error.get("ctx", {}).get("max_length")
-        message = f"Invalid string: {_short(value)}; must be at most {bound} characters"
-        return not_validated(message, param)
-    if value == "":
-        return not_validated(
-            f"You passed an empty string for '{param}'. We assume empty values are an attempt to "
-            f"unset a parameter; however '{param}' cannot be unset. You should remove '{param}' "
-            "from your request or supply a non-empty value.",
-            param,
-            "parameter_invalid_empty",
+    if first["type"] == "missing":
+        param = _param([*_path(first["loc"][:-1], params), first["loc"][-1]])
+        return InvalidParamsError(
+            f"Missing required param: {param}.", code="parameter_missing", param=param
         )
-    if kind.startswith("parameter_"):
-        return not_validated(error["msg"], param, kind)
-    if kind == "invalid":
-        return not_validated(error["msg"], param)
-    expected = "string" if kind.startswith("string") else "object"
-    return not_validated(f"Invalid {expected}: {_short(value)}", param)
+    if first["type"] == "stripe_integer":
+        return InvalidParamsError(first["msg"], code="parameter_invalid_integer", param=param)
+    text = f"Invalid {param}: {first['msg']}"
+    return InvalidParamsError(text, code="parameter_invalid", param=param)
 
 
-def _metadata_error(param: str, error: ErrorDetails) -> ApiError:
-    if error["type"] == "too_long":
-        return not_validated("Metadata can only have up to 50 keys.", param)
-    if error["type"] != "string_too_long":
-        return not_validated(f"Invalid object: {_short(error['input'])}", param)
-    what = "key" if "[key]" in error["loc"] else "value"
-    bound = error.get("ctx", {}).get("max_length")
-    text = str(error["input"])
-    message = (
-        f"Metadata {what}s can have up to {bound} characters, but you passed in a {what} that is "
-        f"{len(text)} characters. Invalid {what}: {_short(text)}"
-    )
-    return not_validated(message, param)
-
-
-def _path(error: ErrorDetails, params: Params) -> list[str]:
-    """Where the error is in what was sent. pydantic puts names of union branches in between."""
-    path: list[str] = []
-    place: Any = params
-    for step in error["loc"]:
-        if not isinstance(place, dict):
-            break
-        if isinstance(step, int):
-            step = sorted(place, key=int)[step]
-        if step in place:
-            path.append(step)
-            place = place[step]
-        elif error["type"] == "missing" and step == error["loc"][-1]:
-            path.append(step)
+def _path(loc: tuple[int | str, ...], params: Any) -> list[int | str]:
+    """The parts of the place that are in the input; the others name members of unions."""
+    path: list[int | str] = []
+    for part in loc:
+        try:
+            params = params[part]
+        except (KeyError, IndexError, TypeError):
+            continue
+        path.append(part)
     return path
 
 
-assert stripe.api_version == "2026-10-28.endive", "look through the sandbox at an SDK upgrade"
+def _param(path: list[int | str]) -> str:
+    return "".join(f"[{part}]" if at else str(part) for at, part in enumerate(path))
+
+
+def _limits(value: Any, place: str) -> None:
+    if isinstance(value, list):
+        for at, item in enumerate(value):
+            _limits(item, f"{place}[{at}]")
+    if not isinstance(value, dict):
+        return
+    for name, item in value.items():
+        param = f"{place}[{name}]" if place else name
+        if name in ("metadata", "invoice_metadata"):
+            _metadata_limits(item, param)
+        elif isinstance(item, str) and len(item) > _LONGEST.get(name, 5000):
+            text = f"Invalid string: {item[:20]}…; must be at most {_LONGEST.get(name, 5000)} chars"
+            raise InvalidParamsError(text, code="parameter_invalid_string", param=param)
+        else:
+            _limits(item, param)
+
+
+def _metadata_limits(given: Any, param: str) -> None:
+    for name, value in (given or {}).items():
+        if len(name) > LONGEST_METADATA_NAME:
+            text = f"Metadata keys can be up to {LONGEST_METADATA_NAME} characters: {name[:50]}…"
+            raise InvalidParamsError(text, param=param)
+        if len(value) > LONGEST_METADATA_VALUE:
+            text = f"Metadata values can have up to {LONGEST_METADATA_VALUE} characters: {name}"
+            raise InvalidParamsError(text, param=f"{param}[{name}]")
+
+
+def merge_metadata(held: Mapping[str, str], given: Any) -> dict[str, str]:
+    """Metadata after an update: an empty value takes a name away, an empty whole takes all."""
+    if given is None:
+        return dict(held)
+    if given == "":
+        return {}
+    merged = {name: value for name, value in {**held, **given}.items() if value != ""}
+    if len(merged) > MOST_METADATA:
+        text = f"You can only attach {MOST_METADATA} metadata keys"
+        raise InvalidParamsError(text, param="metadata")
+    return merged
