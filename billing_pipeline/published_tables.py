@@ -1,0 +1,123 @@
+"""What is published: the names of the tables, and the columns of those that Python makes.
+
+What belongs here: names, DuckDB types and a description for each column of the tables that do
+not come from dbt. What does not: the columns of dbt's tables (dbt's contracts hold them) and
+writing anything (``warehouse``).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Column(NamedTuple):
+    """One column: its name, DuckDB type and description."""
+
+    name: str
+    type: str
+    comment: str
+
+
+class Table(NamedTuple):
+    """One table made by Python: its grain in words, and its columns in order."""
+
+    comment: str
+    columns: tuple[Column, ...]
+
+
+PUBLISHED_DBT_TABLES: tuple[str, ...] = (
+    "usage_rejections",
+    "usage_issues",
+    "usage_files",
+    "metered_usage",
+    "charges",
+    "charge_tiers",
+    "invoice_lines",
+    "invoices",
+    "wallet_ledger",
+    "entitlement_usage",
+)
+
+MONEY = "DECIMAL(38,4)"
+TIME = "TIMESTAMP WITH TIME ZONE"
+
+_MONTH = Column("billing_month", "DATE", "First day of the billing month.")
+_INVOICE = Column("invoice_id", "VARCHAR", "Our invoice; table invoices.")
+_CUSTOMER = Column("customer_id", "VARCHAR", "Whose it is; accounts/customers.csv.")
+_CURRENCY = Column("currency", "VARCHAR", "ISO 4217 code of all amounts of the row.")
+
+EXTRA_TABLES: dict[str, Table] = {
+    "invoice_plan": Table(
+        "Action that would bring Stripe from what it holds to what the charges say.",
+        (
+            _MONTH,
+            Column("plan_hash", "VARCHAR", "Hash of the whole plan: what an approval names."),
+            Column("action", "VARCHAR", "What would be done."),
+            _INVOICE,
+            Column("revision", "INTEGER", "1 for the first invoice, 2, 3… for supplements."),
+            _CUSTOMER,
+            _CURRENCY,
+            Column("amount_before", MONEY, "What Stripe holds, major units."),
+            Column("amount_after", MONEY, "What it would hold, major units."),
+            Column("reason", "VARCHAR", "Why."),
+            Column("state", "VARCHAR", "ready, waiting for approval, done or failed."),
+        ),
+    ),
+    "stripe_invoices": Table(
+        "Stripe invoice that is marked as ours.",
+        (
+            _MONTH,
+            _INVOICE,
+            Column("revision", "INTEGER", "1 for the first invoice, 2, 3… for supplements."),
+            _CUSTOMER,
+            Column("stripe_invoice_id", "VARCHAR", "Stripe's id of the invoice."),
+            Column("stripe_customer_id", "VARCHAR", "Stripe's id of the customer."),
+            Column("status", "VARCHAR", "Stripe's status."),
+            Column("number", "VARCHAR", "Number on the invoice, assigned when finalized."),
+            _CURRENCY,
+            Column("total", MONEY, "Stripe's total, major units."),
+            Column("amount_due", MONEY, "What was due after balances, major units."),
+            Column("amount_paid", MONEY, "What was paid, major units."),
+            Column("amount_remaining", MONEY, "What is still to be paid, major units."),
+            Column("credited", MONEY, "Sum of its credit notes, major units."),
+            Column("created_at", TIME, "When Stripe made it, UTC."),
+            Column("finalized_at", TIME, "When it was finalized, UTC."),
+            Column("due_at", TIME, "When it is due, UTC."),
+            Column("hosted_invoice_url", "VARCHAR", "Stripe's page for the customer."),
+            Column("invoice_pdf", "VARCHAR", "The document."),
+        ),
+    ),
+    "invoice_payments": Table(
+        "Our invoice and its supplements taken together: what was billed and what came in.",
+        (
+            _MONTH,
+            _INVOICE,
+            _CUSTOMER,
+            _CURRENCY,
+            Column("status", "VARCHAR", "draft, open, paid, void, uncollectible or overdue."),
+            Column("billed", MONEY, "Finalized in Stripe, major units."),
+            Column("paid", MONEY, "Paid, major units."),
+            Column("credited", MONEY, "Credit notes, major units."),
+            Column("outstanding", MONEY, "Still to be paid, major units."),
+            Column("settled_by_balance", MONEY, "Taken over by the customer's balance."),
+            Column("attempt_count", "INTEGER", "Tries to collect."),
+            Column("next_attempt_at", TIME, "When the next try is due, UTC."),
+            Column("last_error", "VARCHAR", "Why the last try failed."),
+        ),
+    ),
+    "reconciliation": Table(
+        "Our invoice against Stripe's: what it should be and what was billed.",
+        (
+            _MONTH,
+            _INVOICE,
+            _CUSTOMER,
+            _CURRENCY,
+            Column("expected_total", MONEY, "Our total, major units."),
+            Column("stripe_total", MONEY, "Stripe's total less credit notes, major units."),
+            Column("difference", MONEY, "stripe_total - expected_total."),
+            Column("state", "VARCHAR", "matched, differs, missing or unexpected."),
+        ),
+    ),
+}
+
+PUBLISHED_TABLES: tuple[str, ...] = (*PUBLISHED_DBT_TABLES, *EXTRA_TABLES)

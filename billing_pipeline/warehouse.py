@@ -1,0 +1,464 @@
+"""Publishing: from the months' warehouses to the one database that everybody reads.
+
+What belongs here: exporting a month's tables as Parquet, the manifest of what is current, the
+swap of ``billing.duckdb``, collecting old versions, and opening what was published. What does
+not: computing anything (dbt), the columns of the tables (``published_tables``, dbt's contracts).
+
+The order of a publication is what makes it safe: first every new file is written and on the
+disk, then the new database of views beside the old one, then the manifest, then one rename.
+Until that rename readers see the old state; a crash anywhere before it leaves them there. A
+database that is open keeps its old views, and their files stay for a day after they are replaced.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+from filelock import FileLock, Timeout
+
+from billing_pipeline.months import BillingMonth
+from billing_pipeline.published_tables import (
+    EXTRA_TABLES,
+    PUBLISHED_DBT_TABLES,
+    PUBLISHED_TABLES,
+    Table,
+)
+from billing_pipeline.settings import Settings
+
+Rows = Sequence[Mapping[str, object]]
+
+# How long the files of a replaced version stay for readers that have the old database open.
+# Longer is safe and only costs disk; shorter breaks a reader's long session.
+KEEP_REPLACED_SECONDS = 24 * 3600
+# A publication takes about a second; who waits longer than this waits for a process that hangs.
+LOCK_TIMEOUT_SECONDS = 120
+
+_ARROW_TYPES: dict[str, Any] = {
+    "VARCHAR": pa.string(),
+    "DATE": pa.date32(),
+    "INTEGER": pa.int32(),
+    "DECIMAL(38,4)": pa.decimal128(38, 4),
+    "TIMESTAMP WITH TIME ZONE": pa.timestamp("us", tz="UTC"),
+}
+
+
+class PublishError(RuntimeError):
+    """A month could not be published; what was published before is untouched."""
+
+
+class NotPublishedError(LookupError):
+    """There is nothing to read yet."""
+
+
+def database_path(settings: Settings) -> Path:
+    """The published database; anyone may open it read-only at any time."""
+    return settings.published_dir / "billing.duckdb"
+
+
+def publish(
+    settings: Settings, month: BillingMonth, extra_tables: Mapping[str, Rows] | None = None
+) -> Path:
+    """Publish the month as it stands in its warehouse, together with `extra_tables`.
+
+    Each row of an extra table is a mapping of its columns (``published_tables.EXTRA_TABLES``);
+    what is left out is NULL, a missing ``billing_month`` is the month's. An extra table that is
+    not given keeps what the month had. Returns the folder of the new version. Raises
+    `PublishError`; the former publication then still stands.
+    """
+    return _publish(settings, month, extra_tables or {}, from_warehouse=True)
+
+
+def publish_rows(settings: Settings, month: BillingMonth, extra_tables: Mapping[str, Rows]) -> Path:
+    """Publish `extra_tables` alone: the month's charges and invoices stay as published.
+
+    For a pull of payments, which must not publish a warehouse that something else has rebuilt
+    since. Returns and raises as `publish`.
+    """
+    return _publish(settings, month, extra_tables, from_warehouse=False)
+
+
+def open_published(settings: Settings) -> duckdb.DuckDBPyConnection:
+    """A read-only connection to what is published at this moment; the caller closes it.
+
+    Raises `NotPublishedError`. Attached to a database in memory rather than opened: within one
+    process DuckDB hands out the instance that is already open for a path, that is the state
+    before the last publication.
+    """
+    path = database_path(settings)
+    if not path.exists():
+        raise NotPublishedError(f"nothing is published in {path} yet: close a month first")
+    connection = _session()
+    try:
+        _attach(connection, path, "billing")
+        connection.execute("USE billing")
+    except duckdb.Error:
+        connection.close()
+        raise
+    return connection
+
+
+def published_wallet_applications(
+    settings: Settings, except_month: BillingMonth
+) -> list[tuple[str, str, str, Decimal]]:
+    """What the published invoices of the other months took from wallets.
+
+    Customer, currency, billing month (``YYYY-MM-01``) and amount (major units, above 0), in that
+    order; empty while nothing is published.
+    """
+    if not database_path(settings).exists():
+        return []
+    with open_published(settings) as connection:
+        found = connection.execute(
+            "SELECT customer_id, currency, strftime(billing_month, '%Y-%m-%d'), wallet_applied"
+            " FROM invoices WHERE wallet_applied > 0 AND billing_month <> ?::DATE ORDER BY ALL",
+            [except_month.key],
+        ).fetchall()
+    return [(str(row[0]), str(row[1]), str(row[2]), Decimal(row[3])) for row in found]
+
+
+# --- a publication, step by step ----------------------------------------------------------------
+
+
+def _publish(
+    settings: Settings,
+    month: BillingMonth,
+    extra_tables: Mapping[str, Rows],
+    *,
+    from_warehouse: bool,
+) -> Path:
+    unknown = sorted(set(extra_tables) - set(EXTRA_TABLES))
+    if unknown:
+        raise PublishError(f"no such table to publish: {', '.join(unknown)}")
+    root = settings.published_dir
+    with _publishing_lock(root):
+        manifest = _read_manifest(root)
+        now = time.time()
+        folder = _new_version_folder(root, month, now)
+        files: dict[str, dict[str, Any]] = {}
+        if from_warehouse:
+            files |= _export_warehouse(settings, month, folder)
+            manifest["comments"] |= _dbt_comments(settings, month)
+        for name, rows in extra_tables.items():
+            files[name] = _export_rows(EXTRA_TABLES[name], rows, month, folder / f"{name}.parquet")
+        _make_durable(folder, up_to=root)
+        _replace_current(manifest, root, month, folder, files, now)
+        new_database = _build_database(root, manifest)
+        _write_manifest(root, manifest)
+        _swap(new_database, database_path(settings))
+        _collect(root, month, manifest, now)
+    return folder
+
+
+@contextmanager
+def _publishing_lock(root: Path) -> Iterator[None]:
+    """One publication at a time; the kernel frees the lock of a process that was killed."""
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with FileLock(root / ".publish.lock", timeout=LOCK_TIMEOUT_SECONDS):
+            yield
+    except Timeout:
+        raise PublishError(
+            f"another run has been publishing into {root} for {LOCK_TIMEOUT_SECONDS} s: "
+            "wait until it ends, then run again"
+        ) from None
+    except OSError as error:
+        raise PublishError(f"cannot publish into {root}: {error}") from error
+
+
+def _new_version_folder(root: Path, month: BillingMonth, now: float) -> Path:
+    stamp = datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%S")
+    folder = root / "months" / str(month) / f"{stamp}-{secrets.token_hex(4)}"
+    folder.mkdir(parents=True)
+    return folder
+
+
+def _export_warehouse(
+    settings: Settings, month: BillingMonth, folder: Path
+) -> dict[str, dict[str, Any]]:
+    """All of dbt's published tables of the month's warehouse as Parquet."""
+    path = settings.warehouse_path(month)
+    if not path.exists():
+        raise PublishError(f"{month} has no warehouse at {path}: rate the month first")
+    with _session() as connection:
+        try:
+            _attach(connection, path, "warehouse")
+            present = connection.execute(
+                "SELECT table_name FROM information_schema.tables"
+                " WHERE table_catalog = 'warehouse' AND table_schema = 'main'"
+            ).fetchall()
+            lacking = sorted(set(PUBLISHED_DBT_TABLES) - {row[0] for row in present})
+            if lacking:
+                raise PublishError(
+                    f"the warehouse of {month} lacks {', '.join(lacking)}: rate the month first"
+                )
+            return {
+                name: _copy(
+                    connection, f"SELECT * FROM warehouse.main.{name}", folder / f"{name}.parquet"
+                )
+                for name in PUBLISHED_DBT_TABLES
+            }
+        except duckdb.Error as error:
+            raise PublishError(f"cannot export the warehouse of {month}: {error}") from error
+
+
+def _export_rows(table: Table, rows: Rows, month: BillingMonth, path: Path) -> dict[str, Any]:
+    """Python's rows as Parquet, every column with the type that the table declares."""
+    names = [column.name for column in table.columns]
+    first_day = date(month.year, month.month, 1)
+    complete: list[dict[str, object]] = []
+    for row in rows:
+        unknown = sorted(set(row) - set(names))
+        if unknown:
+            raise PublishError(f"{path.stem} has no column {', '.join(unknown)}")
+        of_month = row.get("billing_month") or first_day
+        if of_month != first_day:
+            raise PublishError(f"a row of {path.stem} is of {of_month}, not of {month}")
+        complete.append({**row, "billing_month": of_month})
+    schema = pa.schema([(column.name, _ARROW_TYPES[column.type]) for column in table.columns])
+    try:
+        rows_table = pa.Table.from_pylist(complete, schema=schema)
+    except (pa.ArrowException, TypeError) as error:
+        raise PublishError(f"a value does not fit {path.stem}: {error}") from error
+    chosen = ", ".join(f"{_name(item.name)}::{item.type}" for item in table.columns)
+    aliased = ", ".join(_name(name) for name in names)
+    with _session() as connection:
+        connection.register("new_rows", rows_table)
+        return _copy(
+            connection, f"SELECT * FROM (SELECT {chosen} FROM new_rows) AS typed({aliased})", path
+        )
+
+
+def _copy(connection: duckdb.DuckDBPyConnection, query: str, path: Path) -> dict[str, Any]:
+    """Write a query's rows to `path`; returns the file's entry for the manifest, without its path.
+
+    The columns go into the manifest so that views can be built without opening any file.
+    """
+    columns = connection.execute(f"DESCRIBE {query}").fetchall()
+    connection.execute(f"COPY ({query}) TO {_text(str(path))} (FORMAT parquet, COMPRESSION zstd)")
+    return {"columns": [[str(column[0]), str(column[1])] for column in columns]}
+
+
+def _replace_current(
+    manifest: dict[str, Any],
+    root: Path,
+    month: BillingMonth,
+    folder: Path,
+    files: Mapping[str, dict[str, Any]],
+    now: float,
+) -> None:
+    """Enter the new files into the manifest; those that they replace are retired as of now."""
+    current = manifest["months"].setdefault(str(month), {})
+    for name, entry in files.items():
+        if name in current:
+            manifest["retired"][current[name]["file"]] = now
+        relative = (folder / f"{name}.parquet").relative_to(root)
+        current[name] = {"file": relative.as_posix(), **entry}
+    manifest["published_at"] = datetime.fromtimestamp(now, UTC).isoformat()
+
+
+# --- the database of views ----------------------------------------------------------------------
+
+
+def _build_database(root: Path, manifest: Mapping[str, Any]) -> Path:
+    """A new database of views over the current files of all months, closed and on the disk."""
+    path = root / "billing.duckdb.new"
+    for leftover in (path, path.with_name(path.name + ".wal")):
+        leftover.unlink(missing_ok=True)
+    with _session() as connection:
+        try:
+            connection.execute(f"ATTACH {_text(str(path))} AS billing")
+            connection.execute("USE billing")
+            for name in PUBLISHED_TABLES:
+                query = _view_query(root, manifest, name)
+                if query is not None:
+                    connection.execute(f"CREATE VIEW {_name(name)} AS {query}")
+                    _comment(connection, name, manifest["comments"].get(name, {}))
+            connection.execute("CHECKPOINT")
+            connection.execute("USE memory")
+            connection.execute("DETACH billing")
+        except duckdb.Error as error:
+            raise PublishError(
+                f"cannot build the views over {root}: {error}. If files were deleted there, "
+                "delete the whole folder and run the months again"
+            ) from error
+    _fsync(path)
+    return path
+
+
+def _view_query(root: Path, manifest: Mapping[str, Any], table: str) -> str | None:
+    """The query of one view, or None for a table of dbt that no month has.
+
+    One scan for each distinct list of columns: normally one. DuckDB then opens a single file to
+    bind the view, however many months there are; where a release added a column, older months
+    show NULL there. Newest months first, so that their columns come in today's order.
+    """
+    scans: dict[tuple[tuple[str, str], ...], list[str]] = {}
+    for month in sorted(manifest["months"], reverse=True):
+        entry = manifest["months"][month].get(table)
+        if entry is not None:
+            columns = tuple((str(name), str(kind)) for name, kind in entry["columns"])
+            scans.setdefault(columns, []).append(str(root / entry["file"]))
+    if scans:
+        return " UNION ALL BY NAME ".join(
+            f"SELECT * FROM read_parquet([{', '.join(_pattern(file) for file in files)}])"
+            for files in scans.values()
+        )
+    if table not in EXTRA_TABLES:
+        return None
+    nulls = (
+        f"NULL::{column.type} AS {_name(column.name)}" for column in EXTRA_TABLES[table].columns
+    )
+    return f"SELECT {', '.join(nulls)} WHERE false"
+
+
+def _comment(
+    connection: duckdb.DuckDBPyConnection, table: str, comments: Mapping[str, str]
+) -> None:
+    """Describe the view and its columns, as far as descriptions are known."""
+    if table in EXTRA_TABLES:
+        known = EXTRA_TABLES[table]
+        comments = {"": known.comment, **{item.name: item.comment for item in known.columns}}
+    present = {row[0] for row in connection.execute(f"DESCRIBE {_name(table)}").fetchall()}
+    for column, text in comments.items():
+        if column == "":
+            connection.execute(f"COMMENT ON VIEW {_name(table)} IS {_text(text)}")
+        elif column in present:
+            connection.execute(f"COMMENT ON COLUMN {_name(table)}.{_name(column)} IS {_text(text)}")
+
+
+def _dbt_comments(settings: Settings, month: BillingMonth) -> dict[str, dict[str, str]]:
+    """Descriptions out of dbt's manifest: by table, then by column ("" is the table itself).
+
+    Empty where dbt left none behind: comments are a courtesy, a month is published without too.
+    """
+    path = settings.month_dir(month) / "dbt" / "manifest.json"
+    if not path.exists():
+        parsed = (settings.home / "dbt").glob("*/manifest.json")
+        newest = max(parsed, key=lambda item: item.stat().st_mtime, default=None)
+        if newest is None:
+            return {}
+        path = newest
+    try:
+        nodes = json.loads(path.read_text(encoding="utf-8"))["nodes"]
+    except (OSError, ValueError, KeyError):
+        return {}
+    return {
+        node["name"]: {
+            "": node.get("description") or "",
+            **{name: item.get("description") or "" for name, item in node["columns"].items()},
+        }
+        for node in nodes.values()
+        if node.get("resource_type") == "model" and node["name"] in PUBLISHED_DBT_TABLES
+    }
+
+
+# --- files --------------------------------------------------------------------------------------
+
+
+def _read_manifest(root: Path) -> dict[str, Any]:
+    path = root / "manifest.json"
+    try:
+        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {"format": 1, "months": {}, "retired": {}, "comments": {}}
+    except ValueError as error:
+        raise PublishError(
+            f"{path} is damaged ({error}): delete {root} and run the months again"
+        ) from error
+    return manifest
+
+
+def _write_manifest(root: Path, manifest: Mapping[str, Any]) -> None:
+    scratch = root / "manifest.json.new"
+    scratch.write_text(json.dumps(manifest, indent=1, sort_keys=True), encoding="utf-8")
+    _fsync(scratch)
+    scratch.replace(root / "manifest.json")
+    _fsync(root)
+
+
+def _swap(new: Path, path: Path) -> None:
+    """The one moment in which readers go over from the old state to the new."""
+    new.replace(path)
+    _fsync(path.parent)
+
+
+def _collect(root: Path, month: BillingMonth, manifest: dict[str, Any], now: float) -> None:
+    """Delete what was replaced long enough ago, and leftovers of publications that crashed.
+
+    Only this month's folder is searched for leftovers, so the cost does not grow with history.
+    The manifest forgets deleted files at its next writing: a name without a file is harmless.
+    """
+    current = {entry["file"] for tables in manifest["months"].values() for entry in tables.values()}
+    retired = manifest["retired"]
+    gone = {file for file, since in retired.items() if now - since > KEEP_REPLACED_SECONDS}
+    for path in (root / "months" / str(month)).glob("*/*"):
+        name = path.relative_to(root).as_posix()
+        abandoned = name not in current and name not in retired
+        if abandoned and now - path.stat().st_mtime > KEEP_REPLACED_SECONDS:
+            gone.add(name)
+    for file in sorted(gone - current):
+        (root / file).unlink(missing_ok=True)
+        folder = (root / file).parent
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+    if gone:
+        manifest["retired"] = {file: since for file, since in retired.items() if file not in gone}
+        _write_manifest(root, manifest)
+
+
+def _make_durable(folder: Path, *, up_to: Path) -> None:
+    """Bring the folder's files and the names that lead to them to the disk."""
+    for path in sorted(folder.iterdir()):
+        _fsync(path)
+    for parent in (folder, *folder.parents):
+        _fsync(parent)
+        if parent == up_to:
+            break
+
+
+def _fsync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+# --- DuckDB -------------------------------------------------------------------------------------
+
+
+def _session() -> duckdb.DuckDBPyConnection:
+    """A database in memory whose session time zone is UTC: results never depend on the host."""
+    connection = duckdb.connect()
+    connection.execute("SET TimeZone = 'UTC'")
+    return connection
+
+
+def _attach(connection: duckdb.DuckDBPyConnection, path: Path, name: str) -> None:
+    connection.execute(f"ATTACH {_text(str(path))} AS {_name(name)} (READ_ONLY)")
+
+
+def _text(value: str) -> str:
+    """A SQL string: paths and comments, which statements like ATTACH take no parameters for."""
+    return "'" + value.replace("'", "''") + "'"
+
+
+def _name(value: str) -> str:
+    """A SQL identifier."""
+    return '"' + value.replace('"', '""') + '"'
+
+
+def _pattern(path: str) -> str:
+    """A path as a SQL string in which no character is a wildcard."""
+    return _text("".join(f"[{char}]" if char in "*?[" else char for char in path))
