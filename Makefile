@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check dev lock clean
+.PHONY: help demo test check dev lock
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -22,6 +22,13 @@ $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
 	@echo "Installing the development tools ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
 	@touch $@
+
+demo: $(VENV)/.installed ## Close three months of the sample data against the embedded sandbox
+	@$(BIN)/python -m billing_pipeline.demo
+
+dev: $(VENV)/.installed ## The Dagster UI over the same state as the commands
+	@$(BIN)/python -c "from billing_pipeline.runs import instance_home; from billing_pipeline.settings import Settings; instance_home(Settings.from_env())"
+	DAGSTER_HOME="$${BILLING_HOME:-$$PWD/.billing}/dagster" $(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1
 
 test: check ## Run the style checks and every test
 	@$(BIN)/python -m pytest

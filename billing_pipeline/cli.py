@@ -1,0 +1,202 @@
+"""The command line: `billing run | plan | apply | pull | explain`.
+
+What belongs here: arguments, exit codes, and what a person or a script reads. What does not: any
+work, which the Dagster jobs do.
+
+Exit codes: 0 done, 3 some of the plan waits for approval, 1 failed with the reason on the last line.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Any, NoReturn
+
+import click
+import duckdb
+from rich.console import Console
+from rich.table import Table
+
+from billing_pipeline.months import BillingMonth, InvalidMonthError
+from billing_pipeline.settings import InvalidSettingError, Settings
+
+WAITS = 3
+
+
+class _Month(click.ParamType):
+    name = "month"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: Any) -> BillingMonth:
+        try:
+            return BillingMonth.parse(str(value))
+        except InvalidMonthError as error:
+            _fail(str(error))
+
+
+def _fail(reason: str) -> NoReturn:
+    click.echo(reason, err=True)
+    sys.exit(1)
+
+
+def _settings() -> Settings:
+    try:
+        settings = Settings.from_env()
+    except InvalidSettingError as error:
+        _fail(str(error))
+    try:
+        settings.home.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        _fail(f"BILLING_HOME {settings.home} cannot be written: {error.strerror}")
+    return settings
+
+
+@click.group()
+@click.option("--verbose", is_flag=True, help="Show Dagster's log while a job runs.")
+def main(verbose: bool) -> None:
+    """Close billing months: exact charges, sent once."""
+    click.get_current_context().obj = verbose
+
+
+def _run(
+    job: str, month: BillingMonth, as_json: bool, config: dict[str, object] | None = None
+) -> None:
+    settings = _settings()
+    from billing_pipeline.runs import execute
+
+    if not as_json:
+        click.echo(f"{job} {month} …", err=True)
+    verbose = bool(click.get_current_context().obj)
+    result = execute(settings, job, month, config, is_verbose=verbose)
+    rows = _read(settings, "invoice_plan", month)
+    waiting = [row for row in rows if row["state"] == "waiting"]
+    payments = _read(settings, "invoice_payments", month)
+    if as_json:
+        summary = {
+            "job": job,
+            "month": str(month),
+            "run_id": result.run_id,
+            "success": result.is_success,
+            "reason": result.reason,
+            "plan_hash": rows[0]["plan_hash"] if rows else None,
+            "plan": rows,
+            "payments": payments,
+        }
+        click.echo(json.dumps(summary, default=_json, indent=1))
+    else:
+        _show(rows, payments)
+    if not result.is_success:
+        _fail(result.reason or "the run failed")
+    if waiting:
+        hash_ = waiting[0]["plan_hash"]
+        click.echo(
+            f"{len(waiting)} changes wait for approval: billing apply {month} --approve {hash_}",
+            err=True,
+        )
+        if job != "preview_month":
+            sys.exit(WAITS)
+
+
+def _read(settings: Settings, table: str, month: BillingMonth) -> list[dict[str, Any]]:
+    path = settings.published_dir / "billing.duckdb"
+    if not path.exists():
+        return []
+    with duckdb.connect(str(path), read_only=True) as published:
+        found = published.execute(
+            f"SELECT * FROM {table} WHERE billing_month = ?::DATE", [month.key]
+        )
+        names = [column[0] for column in found.description]
+        return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+
+
+def _json(value: object) -> str:
+    return format(value, "f") if isinstance(value, Decimal) else str(value)
+
+
+def _show(plan: Iterable[dict[str, Any]], payments: Iterable[dict[str, Any]]) -> None:
+    console = Console()
+    sums: dict[tuple[str, str, str], list[Any]] = {}
+    for row in plan:
+        cell = sums.setdefault((row["action"], row["state"], row["currency"]), [0, Decimal(0)])
+        cell[0] += 1
+        cell[1] += row["amount_after"]
+    table = Table("action", "state", "currency", "invoices", "amount", title="Invoice plan")
+    for (action, state, currency), (count, amount) in sorted(sums.items()):
+        table.add_row(action, state, currency, str(count), f"{amount.normalize():f}")
+    if sums:
+        console.print(table)
+    status: dict[tuple[str, str], list[Any]] = {}
+    for row in payments:
+        cell = status.setdefault(
+            (row["status"], row["currency"]), [0, Decimal(0), Decimal(0), Decimal(0)]
+        )
+        cell[0] += 1
+        cell[1] += row["billed"]
+        cell[2] += row["paid"]
+        cell[3] += row["outstanding"]
+    table = Table(
+        "status", "currency", "invoices", "billed", "paid", "outstanding", title="Payments"
+    )
+    for (name, currency), (count, *amounts) in sorted(status.items()):
+        table.add_row(name, currency, str(count), *(f"{a.normalize():f}" for a in amounts))
+    if status:
+        console.print(table)
+
+
+_month = click.argument("month", type=_Month())
+_json_flag = click.option("--json", "as_json", is_flag=True, help="Print machine-readable results.")
+
+
+@main.command()
+@_month
+@_json_flag
+def run(month: BillingMonth, as_json: bool) -> None:
+    """Close MONTH: load, rate, plan, apply what is safe, pull."""
+    _run("close_month", month, as_json)
+
+
+@main.command()
+@_month
+@_json_flag
+def plan(month: BillingMonth, as_json: bool) -> None:
+    """Load, rate and show the invoice plan of MONTH; writes nothing to Stripe."""
+    _run("preview_month", month, as_json)
+
+
+@main.command()
+@_month
+@click.option("--approve", "plan_hash", required=True, help="The hash of the plan that you read.")
+@_json_flag
+def apply(month: BillingMonth, plan_hash: str, as_json: bool) -> None:
+    """Carry out exactly the plan with this hash; refused if it is another by now."""
+    config: dict[str, object] = {"ops": {"approved_changes": {"config": {"plan_hash": plan_hash}}}}
+    _run("apply_plan", month, as_json, config)
+
+
+@main.command()
+@_month
+@_json_flag
+def pull(month: BillingMonth, as_json: bool) -> None:
+    """Refresh the payment status of MONTH."""
+    _run("pull_payments", month, as_json)
+
+
+@main.command()
+@click.argument("record_id", metavar="ID")
+@_json_flag
+def explain(record_id: str, as_json: bool) -> None:
+    """Show how an invoice, line or charge came about: the rule, the tiers, the sums, the events."""
+    settings = _settings()
+    from billing_pipeline.explain import explain as explained
+    from billing_pipeline.explain import render
+
+    try:
+        found = explained(settings, record_id)
+    except LookupError as error:
+        _fail(str(error))
+    click.echo(json.dumps(found, default=_json, indent=1) if as_json else render(found))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,21 @@
+"""The one entry point for Dagster: everything that the UI and the schedules see."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from billing_pipeline.defs import jobs
+from billing_pipeline.defs.charges import dbt_models
+from billing_pipeline.defs.collection import (
+    approved_changes,
+    invoice_payments,
+    invoice_plan,
+    stripe_invoices,
+)
+from billing_pipeline.defs.usage import intake
+
+defs = dg.Definitions(
+    assets=[intake, dbt_models, invoice_plan, stripe_invoices, approved_changes, invoice_payments],
+    jobs=[jobs.close_month, jobs.preview_month, jobs.apply_plan, jobs.pull_payments],
+    schedules=[jobs.monthly_close],
+)

@@ -1,0 +1,137 @@
+"""From invoices to money: the invoice plan, what is applied of it, and what was paid."""
+
+from collections import Counter
+
+import dagster as dg
+
+from billing_pipeline.defs.partitions import MONTHS, SETTINGS, month_of
+from billing_pipeline.invoicing import collection
+from billing_pipeline.invoicing.limits import limits_from_env
+from billing_pipeline.invoicing.plan_report import (
+    outcome_rows,
+    plan_markdown,
+    plan_rows,
+    result_rows,
+)
+from billing_pipeline.warehouse import publish
+
+UPSTREAM = [dg.AssetKey("invoices"), dg.AssetKey("invoice_lines")]
+CHECKED = "The month's invariants hold (dbt's tests are blocking checks)."
+
+
+class Approval(dg.Config):
+    """The plan that a person has read: its hash, as shown by `preview_month`."""
+
+    plan_hash: str
+
+
+@dg.asset(
+    partitions_def=MONTHS, group_name="collection", kinds={"stripe"}, deps=UPSTREAM, pool="stripe"
+)
+def invoice_plan(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+    """What would bring Stripe from what it holds to what the charges say. Writes nothing there."""
+    month = month_of(context)
+    with collection.open_gateway(SETTINGS) as gateway:
+        plan = collection.run(
+            gateway,
+            lambda: collection.preview(gateway, SETTINGS, month, limits=limits_from_env()),
+        )
+    publish(SETTINGS, month, {"invoice_plan": plan_rows(plan)})
+    return dg.MaterializeResult(
+        metadata={
+            "plan": dg.MetadataValue.md(plan_markdown(plan)),
+            "plan_hash": plan.hash,
+            "changes": len(plan.changes),
+            "needs_approval": plan.needs_approval,
+        }
+    )
+
+
+def _apply(
+    context: dg.AssetExecutionContext, actor: str, approved_hash: str | None
+) -> dg.MaterializeResult[None]:
+    month = month_of(context)
+    with collection.open_gateway(SETTINGS) as gateway:
+        outcome = collection.run(
+            gateway,
+            lambda: collection.apply_plan(
+                gateway,
+                SETTINGS,
+                month,
+                run_id=context.run.run_id,
+                actor=actor,
+                approved_hash=approved_hash,
+                limits=limits_from_env(),
+                patience=60.0,
+            ),
+        )
+        pulled = collection.run(gateway, lambda: collection.pull(gateway, SETTINGS, month))
+    publish(
+        SETTINGS,
+        month,
+        {
+            "invoice_plan": outcome_rows(outcome.report, outcome.remaining),
+            "stripe_invoices": pulled.stripe_invoices,
+            "invoice_payments": pulled.invoice_payments,
+            "reconciliation": pulled.reconciliation,
+        },
+    )
+    metadata: dict[str, dg.MetadataValue | int | str | bool] = {
+        "done": len(outcome.report.done),
+        "failed": len(outcome.report.failed),
+        "needs_approval": outcome.needs_approval,
+        "plan_hash": outcome.remaining.hash,
+        "remaining": dg.MetadataValue.md(plan_markdown(outcome.remaining)),
+    }
+    for status, count in Counter(row["status"] for row in pulled.invoice_payments).items():
+        metadata[f"invoices_{status}"] = count
+    if outcome.is_failed:
+        who = "; ".join(
+            f"{row['customer_id']}: {row['message']}"
+            for row in result_rows(outcome.report)
+            if row["state"] == "failed"
+        )
+        raise dg.Failure(
+            description=f"failed in part, the others went on: {who}",
+            metadata=metadata,
+            allow_retries=False,
+        )
+    return dg.MaterializeResult(metadata=metadata)
+
+
+@dg.asset(
+    partitions_def=MONTHS,
+    group_name="collection",
+    kinds={"stripe"},
+    deps=[invoice_plan],
+    pool="stripe",
+)
+def stripe_invoices(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+    """Carry out what is safe of the invoice plan, then pull back and publish what Stripe holds."""
+    return _apply(context, "unattended", None)
+
+
+@dg.asset(partitions_def=MONTHS, group_name="collection", kinds={"stripe"}, pool="stripe")
+def approved_changes(
+    context: dg.AssetExecutionContext, config: Approval
+) -> dg.MaterializeResult[None]:
+    """Carry out exactly the plan whose hash was approved; refused where it is another by now."""
+    return _apply(context, "approved", config.plan_hash)
+
+
+@dg.asset(partitions_def=MONTHS, group_name="collection", kinds={"stripe"}, pool="stripe")
+def invoice_payments(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+    """Refresh the payment status of the month's invoices."""
+    month = month_of(context)
+    with collection.open_gateway(SETTINGS) as gateway:
+        pulled = collection.run(gateway, lambda: collection.pull(gateway, SETTINGS, month))
+    publish(
+        SETTINGS,
+        month,
+        {
+            "stripe_invoices": pulled.stripe_invoices,
+            "invoice_payments": pulled.invoice_payments,
+            "reconciliation": pulled.reconciliation,
+        },
+    )
+    return dg.MaterializeResult(metadata={"dagster/row_count": len(pulled.invoice_payments)})

@@ -1,0 +1,81 @@
+"""Running the Dagster jobs in this process, recorded in the same history as the UI's.
+
+What belongs here: the instance under ``BILLING_HOME`` and one run of one job for one month. What
+does not: what the jobs do, and how a result is shown.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import dagster as dg
+
+from billing_pipeline.months import BillingMonth
+from billing_pipeline.settings import Settings
+
+_INSTANCE = """\
+telemetry:
+  enabled: false
+concurrency:
+  pools:
+    default_limit: 1
+"""
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """How a run ended: `reason` names what went wrong where it did not succeed."""
+
+    run_id: str
+    is_success: bool
+    reason: str | None
+
+
+def instance_home(settings: Settings) -> Path:
+    """The folder of Dagster's storage, with its settings written once."""
+    folder = settings.dagster_dir
+    folder.mkdir(parents=True, exist_ok=True)
+    config = folder / "dagster.yaml"
+    if not config.exists():
+        config.write_text(_INSTANCE, encoding="utf-8")
+    return folder
+
+
+def execute(
+    settings: Settings,
+    job_name: str,
+    month: BillingMonth,
+    run_config: dict[str, object] | None = None,
+    *,
+    is_verbose: bool = False,
+) -> RunResult:
+    """Run a job for a month and wait for it; its log is in the run history, and on the terminal
+    only if `is_verbose`."""
+    os.environ["DAGSTER_HOME"] = str(instance_home(settings))
+    # Imported here: the definitions read the settings and parse dbt's project.
+    from billing_pipeline.definitions import defs
+
+    level = "DEBUG" if is_verbose else "CRITICAL"
+    config = {"loggers": {"console": {"config": {"log_level": level}}}, **(run_config or {})}
+    # dbt's output goes to the terminal by itself; what it says is in the month's folder too
+    quiet = contextlib.nullcontext() if is_verbose else contextlib.redirect_stdout(io.StringIO())
+    with dg.DagsterInstance.from_config(str(instance_home(settings))) as instance, quiet:
+        result = defs.resolve_job_def(job_name).execute_in_process(
+            partition_key=month.key, instance=instance, raise_on_error=False, run_config=config
+        )
+    reasons = [_reason(event) for event in result.all_events if event.is_step_failure]
+    return RunResult(result.run_id, result.success, "\n".join(reasons) or None)
+
+
+def _reason(event: dg.DagsterEvent) -> str:
+    data = event.step_failure_data
+    if data.user_failure_data is not None and data.user_failure_data.description:
+        return str(data.user_failure_data.description)
+    error = data.error
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return error.message.strip() if error is not None else "the step failed"
