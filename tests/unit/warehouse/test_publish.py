@@ -1,0 +1,297 @@
+"""Publishing: what readers see before, while and after."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from billing_pipeline import warehouse
+from billing_pipeline.published_tables import EXTRA_TABLES, PUBLISHED_TABLES
+from billing_pipeline.settings import Settings
+from billing_pipeline.warehouse import (
+    NotPublishedError,
+    PublishError,
+    database_path,
+    open_published,
+    publish,
+    publish_rows,
+    published_wallet_applications,
+)
+from tests.unit.warehouse.conftest import FEBRUARY, JANUARY, make_warehouse
+
+
+def ask(settings: Settings, query: str) -> list[tuple[Any, ...]]:
+    with open_published(settings) as connection:
+        return connection.execute(query).fetchall()
+
+
+def counts(settings: Settings) -> dict[str, int]:
+    found = ask(
+        settings, "SELECT strftime(billing_month, '%Y-%m'), count(*) FROM invoices GROUP BY 1"
+    )
+    return {str(month): int(count) for month, count in found}
+
+
+def test_two_months_stand_side_by_side_with_exact_decimals(settings: Settings) -> None:
+    make_warehouse(settings, JANUARY, count=2)
+    make_warehouse(settings, FEBRUARY, count=3)
+    publish(settings, JANUARY)
+    publish(settings, FEBRUARY)
+    assert counts(settings) == {"2024-01": 2, "2024-02": 3}
+    total, kind = ask(settings, "SELECT total, typeof(total) FROM invoices LIMIT 1")[0]
+    assert total == Decimal("12345678901234567890.1234")
+    assert kind == "DECIMAL(38,4)"
+
+
+def test_every_table_of_the_contract_exists_from_the_first_month_on(settings: Settings) -> None:
+    make_warehouse(settings, JANUARY)
+    publish(settings, JANUARY)
+    tables = {row[0] for row in ask(settings, "SELECT view_name FROM duckdb_views()")}
+    assert set(PUBLISHED_TABLES) <= tables
+    for name, table in EXTRA_TABLES.items():
+        described = ask(settings, f"DESCRIBE {name}")
+        assert [row[:2] for row in described] == [(c.name, c.type) for c in table.columns]
+        assert ask(settings, f"SELECT count(*) FROM {name}") == [(0,)]
+
+
+def test_rows_from_python_keep_their_types(settings: Settings) -> None:
+    make_warehouse(settings, JANUARY)
+    moment = datetime(2024, 2, 1, 12, 30, tzinfo=UTC)
+    row = {"invoice_id": "in_0", "total": Decimal("0.1"), "revision": 1, "finalized_at": moment}
+    publish(settings, JANUARY, {"stripe_invoices": [row], "reconciliation": []})
+    assert ask(
+        settings,
+        "SELECT billing_month, invoice_id, total, revision, finalized_at, number"
+        " FROM stripe_invoices",
+    ) == [(date(2024, 1, 1), "in_0", Decimal("0.1000"), 1, moment, None)]
+
+
+@pytest.mark.parametrize(
+    ("row", "problem"),
+    [
+        ({"totall": 1}, "has no column totall"),
+        ({"billing_month": date(2024, 2, 1)}, "is of 2024-02-01, not of 2024-01"),
+        ({"expected_total": 0.1}, "does not fit reconciliation"),
+        ({"expected_total": Decimal("0.00001")}, "does not fit reconciliation"),
+    ],
+)
+def test_rows_that_do_not_fit_are_refused(
+    settings: Settings, row: dict[str, object], problem: str
+) -> None:
+    make_warehouse(settings, JANUARY)
+    with pytest.raises(PublishError, match=problem):
+        publish(settings, JANUARY, {"reconciliation": [row]})
+    assert not database_path(settings).exists()
+
+
+def test_a_table_not_given_keeps_what_the_month_had(settings: Settings) -> None:
+    make_warehouse(settings, JANUARY)
+    publish(settings, JANUARY, {"reconciliation": [{"invoice_id": "in_0"}]})
+    publish(settings, JANUARY, {"stripe_invoices": []})
+    assert ask(settings, "SELECT invoice_id FROM reconciliation") == [("in_0",)]
+    publish(settings, JANUARY, {"reconciliation": []})
+    assert ask(settings, "SELECT invoice_id FROM reconciliation") == []
+
+
+def test_rows_alone_leave_the_charges_as_published(settings: Settings) -> None:
+    make_warehouse(settings, JANUARY, count=2)
+    publish(settings, JANUARY)
+    make_warehouse(settings, JANUARY, count=7)  # rated anew, not published
+    publish_rows(settings, JANUARY, {"reconciliation": [{"invoice_id": "in_0"}]})
+    assert counts(settings) == {"2024-01": 2}
+    assert ask(settings, "SELECT invoice_id FROM reconciliation") == [("in_0",)]
+
+
+def test_publishing_again_replaces_the_month_alone(settings: Settings) -> None:
+    make_warehouse(settings, JANUARY, count=2)
+    make_warehouse(settings, FEBRUARY, count=3)
+    publish(settings, JANUARY)
+    publish(settings, FEBRUARY)
+    make_warehouse(settings, JANUARY, count=5)
+    publish(settings, JANUARY)
+    assert counts(settings) == {"2024-01": 5, "2024-02": 3}
+
+
+def test_a_month_of_an_older_release_shows_null_in_a_new_column(settings: Settings) -> None:
+    make_warehouse(settings, JANUARY)
+    make_warehouse(settings, FEBRUARY, more=", 'vat' AS tax_kind")
+    publish(settings, FEBRUARY)
+    publish(settings, JANUARY)
+    assert ask(settings, "SELECT DISTINCT billing_month, tax_kind FROM invoices ORDER BY 1") == [
+        (date(2024, 1, 1), None),
+        (date(2024, 2, 1), "vat"),
+    ]
+
+
+def test_a_reader_that_is_open_keeps_its_state(settings: Settings) -> None:
+    make_warehouse(settings, JANUARY, count=2)
+    publish(settings, JANUARY)
+    with open_published(settings) as reader:
+        make_warehouse(settings, JANUARY, count=5)
+        publish(settings, JANUARY)
+        assert reader.execute("SELECT count(*) FROM invoices").fetchall() == [(2,)]
+        # In the same process: a new connection is not the instance that is still open.
+        assert counts(settings) == {"2024-01": 5}
+
+
+def test_the_published_database_cannot_be_written(settings: Settings) -> None:
+    make_warehouse(settings, JANUARY)
+    publish(settings, JANUARY)
+    with open_published(settings) as reader, pytest.raises(duckdb.Error, match="read-only"):
+        reader.execute("CREATE TABLE mine (a INTEGER)")
+
+
+READER = """
+import sys, duckdb
+path, until = sys.argv[1:]
+seen, reads = set(), 0
+print("ready", flush=True)
+while until not in {str(n) for n, _ in seen}:
+    with duckdb.connect(path, read_only=True) as connection:
+        seen.add(connection.execute(
+            "SELECT count(*), count(DISTINCT total) FROM invoices").fetchall()[0])
+    reads += 1
+print(sorted(seen))
+"""
+
+
+def test_another_process_sees_the_month_before_or_after_and_never_between(
+    settings: Settings,
+) -> None:
+    make_warehouse(settings, JANUARY, count=100, total="1")
+    publish(settings, JANUARY)
+    command = [sys.executable, "-c", READER, str(database_path(settings)), "200"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as reader:
+        assert reader.stdout is not None
+        assert reader.stdout.readline() == "ready\n"
+        for count in (120, 140, 160, 200):
+            make_warehouse(settings, JANUARY, count=count, total=str(count))
+            publish(settings, JANUARY)
+        output = reader.communicate(timeout=60)[0]
+    seen = json.loads(output.replace("(", "[").replace(")", "]"))
+    assert reader.returncode == 0
+    assert {count for count, _ in seen} <= {100, 120, 140, 160, 200}
+    assert {totals for _, totals in seen} == {1}
+
+
+@pytest.mark.parametrize(
+    "step", ["_make_durable", "_build_database", "_write_manifest", "_swap", "_export_rows"]
+)
+def test_a_crash_while_publishing_keeps_the_old_state(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    make_warehouse(settings, JANUARY, count=2)
+    publish(settings, JANUARY)
+    make_warehouse(settings, JANUARY, count=5)
+
+    def crash(*_args: object, **_named: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(warehouse, step, crash)
+        with pytest.raises(KeyboardInterrupt):
+            publish(settings, JANUARY, {"reconciliation": []})
+    assert counts(settings) == {"2024-01": 2}
+    publish(settings, JANUARY)
+    assert counts(settings) == {"2024-01": 5}
+
+
+def test_a_process_killed_while_publishing_leaves_no_lock(settings: Settings) -> None:
+    make_warehouse(settings, JANUARY, count=2)
+    script = (
+        "import os, signal\n"
+        "from billing_pipeline import warehouse\n"
+        "from billing_pipeline.settings import Settings\n"
+        "from billing_pipeline.months import BillingMonth\n"
+        "warehouse._swap = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "warehouse.publish(Settings.from_env(), BillingMonth(2024, 1))\n"
+    )
+    environment = os.environ | {"BILLING_HOME": str(settings.home)}
+    assert subprocess.run([sys.executable, "-c", script], env=environment).returncode == -9
+    with pytest.raises(NotPublishedError):
+        open_published(settings)
+    publish(settings, JANUARY)
+    assert counts(settings) == {"2024-01": 2}
+
+
+def test_an_unfinished_warehouse_is_not_published(settings: Settings) -> None:
+    make_warehouse(settings, JANUARY, count=2)
+    publish(settings, JANUARY)
+    with duckdb.connect(str(settings.warehouse_path(JANUARY))) as connection:
+        connection.execute("DROP TABLE charges")
+    with pytest.raises(PublishError, match="lacks charges: rate the month first"):
+        publish(settings, JANUARY)
+    with pytest.raises(PublishError, match="2024-02 has no warehouse"):
+        publish(settings, FEBRUARY)
+    assert counts(settings) == {"2024-01": 2}
+
+
+def parquet_files(settings: Settings) -> set[Path]:
+    return set(settings.published_dir.rglob("*.parquet"))
+
+
+def test_replaced_files_stay_a_day_and_are_then_collected(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_warehouse(settings, JANUARY)
+    publish(settings, JANUARY, {"reconciliation": [{"invoice_id": "in_0"}]})
+    first = parquet_files(settings)
+    publish(settings, JANUARY)
+    assert first <= parquet_files(settings)
+
+    abandoned = settings.published_dir / "months" / "2024-01" / "crashed" / "invoices.parquet"
+    abandoned.parent.mkdir()
+    abandoned.write_bytes(b"half")
+    os.utime(abandoned, (time.time(), time.time()))
+    tomorrow = time.time() + warehouse.KEEP_REPLACED_SECONDS + 60
+    monkeypatch.setattr(time, "time", lambda: tomorrow)
+    publish(settings, JANUARY)
+    left = parquet_files(settings)
+    assert not abandoned.parent.exists()
+    assert {path.name for path in first & left} == {"reconciliation.parquet"}
+    assert counts(settings) == {"2024-01": 2}
+    assert ask(settings, "SELECT invoice_id FROM reconciliation") == [("in_0",)]
+
+
+def test_descriptions_of_dbt_become_comments(settings: Settings) -> None:
+    make_warehouse(settings, JANUARY)
+    node = {
+        "name": "invoices",
+        "resource_type": "model",
+        "description": "Customer's month.",
+        "columns": {"total": {"description": "What's due."}, "gone": {"description": "No more."}},
+    }
+    path = settings.month_dir(JANUARY) / "dbt" / "manifest.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"nodes": {"model.billing.invoices": node}}))
+    publish(settings, JANUARY)
+    assert ask(settings, "SELECT comment FROM duckdb_views() WHERE view_name = 'invoices'") == [
+        ("Customer's month.",)
+    ]
+    assert ask(
+        settings,
+        "SELECT comment FROM duckdb_columns()"
+        " WHERE table_name = 'invoices' AND column_name = 'total'",
+    ) == [("What's due.",)]
+
+
+def test_wallets_of_other_months(settings: Settings) -> None:
+    assert published_wallet_applications(settings, JANUARY) == []
+    make_warehouse(settings, JANUARY, count=1, total="12.34", wallet="10")
+    make_warehouse(settings, FEBRUARY, count=2, total="5", wallet="0")
+    publish(settings, JANUARY)
+    publish(settings, FEBRUARY)
+    assert published_wallet_applications(settings, FEBRUARY) == [
+        ("c0", "USD", "2024-01-01", Decimal("10.0000"))
+    ]
+    assert published_wallet_applications(settings, JANUARY) == []
