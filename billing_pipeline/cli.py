@@ -3,7 +3,7 @@
 What belongs here: arguments, exit codes, and what a person or a script reads. What does not: any
 work, which the Dagster jobs do.
 
-Exit codes: 0 done, 3 some of the plan waits for approval, 1 failed with the reason on the last line.
+Exit codes: 0 done, 3 some of the plan waits for approval, 1 failed (the reason on the last line).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from billing_pipeline.settings import InvalidSettingError, Settings
 WAITS = 3
 
 
-class _Month(click.ParamType):
+class _Month(click.ParamType[BillingMonth]):
     name = "month"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: Any) -> BillingMonth:

@@ -65,7 +65,7 @@ def _stripe_invoices(settings: Settings) -> int:
 
 def _usage_table(published: duckdb.DuckDBPyConnection) -> Table:
     rows = published.execute(
-        "SELECT billing_month::VARCHAR[:7], sum(rows_read), sum(accepted_rows),"
+        "SELECT strftime(billing_month, '%Y-%m'), sum(rows_read), sum(accepted_rows),"
         " sum(rejected_rows), sum(duplicate_rows) FROM usage_files GROUP BY 1 ORDER BY 1"
     ).fetchall()
     return _table("Usage", ("month", "rows read", "accepted", "rejected", "duplicates"), rows)
@@ -73,7 +73,7 @@ def _usage_table(published: duckdb.DuckDBPyConnection) -> Table:
 
 def _money_table(published: duckdb.DuckDBPyConnection) -> Table:
     rows = published.execute(
-        "SELECT i.billing_month::VARCHAR[:7], i.currency, p.status,"
+        "SELECT strftime(i.billing_month, '%Y-%m'), i.currency, p.status,"
         " count(DISTINCT i.customer_id), sum(i.total), sum(i.wallet_applied), sum(p.paid),"
         " sum(p.outstanding)"
         " FROM invoices AS i JOIN invoice_payments AS p USING (invoice_id)"

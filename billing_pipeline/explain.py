@@ -1,55 +1,77 @@
 """Explaining an amount: from an invoice, line or charge back to the rule and the events.
 
-What belongs here: reading the published tables and laying out what they say. What does not:
-computing anything anew: an explanation that computes could differ from what was billed.
+What belongs here: reading the published tables (and, while it is there, the month's warehouse
+for the price as it was used) and laying out what they say. What does not: computing anything
+anew: an explanation that computes could differ from what was billed.
 """
 
 from __future__ import annotations
 
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import duckdb
 
+from billing_pipeline.months import BillingMonth
 from billing_pipeline.settings import Settings
+from billing_pipeline.warehouse import open_published
 
 Record = dict[str, Any]
 
+# The events that a charge counted: those in its window, after the price's filter.
+_EVENTS_SQL = """\
+SELECT events.event_id, events.occurred_at, events.value, events.unique_value,
+    events.source_file, events.source_row
+FROM metered_events AS events JOIN usage_windows AS windows USING (window_id)
+WHERE windows.subscription_id = {subscription} AND windows.price_id = {price}
+    AND windows.window_start = TIMESTAMPTZ {start}
+ORDER BY events.occurred_at, events.source_file, events.source_row"""
+
 
 def explain(settings: Settings, record_id: str) -> Record:
-    """What is known of an id: its invoice, lines, charges, tiers and the SQL to list its events.
+    """What is known of an id: ``id``, ``invoice``, ``payment``, ``lines``, ``charges``.
 
-    Raises `LookupError` for an id that no published table has.
+    Each charge has its ``tiers``, its ``rule`` (the price's row, None where the month's
+    warehouse is gone or busy), and for usage ``events_sql`` with the ``events_database`` that it
+    runs in. Raises `LookupError` for an id that no published table has.
     """
-    path = settings.published_dir / "billing.duckdb"
-    if not path.exists():
-        raise LookupError("nothing is published yet: close a month first (billing run MONTH)")
-    with duckdb.connect(str(path), read_only=True) as published:
-        published.execute("SET TimeZone = 'UTC'")
-        invoices = _rows(published, "SELECT * FROM invoices WHERE invoice_id = ?", record_id)
-        column = "invoice_id" if invoices else "line_id"
+    with open_published(settings) as published:
         lines = _rows(
             published,
-            f"SELECT * FROM invoice_lines WHERE {column} = ? OR charge_id = ? ORDER BY position",
-            record_id,
+            "SELECT * FROM invoice_lines WHERE invoice_id = $1 OR line_id = $1 OR charge_id = $1"
+            " ORDER BY invoice_id, position",
             record_id,
         )
         charge_ids = [line["charge_id"] for line in lines if line["charge_id"]] or [record_id]
         charges = _rows(
-            published, "SELECT * FROM charges WHERE list_contains(?, charge_id)", charge_ids
+            published,
+            "SELECT * FROM charges WHERE list_contains($1, charge_id) ORDER BY charge_id",
+            charge_ids,
         )
         tiers = _rows(
             published,
-            "SELECT * FROM charge_tiers WHERE list_contains(?, charge_id) ORDER BY charge_id, tier",
+            "SELECT * FROM charge_tiers WHERE list_contains($1, charge_id) ORDER BY charge_id, tier",
             charge_ids,
         )
+        invoice_id = lines[0]["invoice_id"] if lines else record_id
+        invoices = _rows(published, "SELECT * FROM invoices WHERE invoice_id = $1", invoice_id)
+        payments = _rows(
+            published, "SELECT * FROM invoice_payments WHERE invoice_id = $1", invoice_id
+        )
     if not (invoices or lines or charges):
-        raise LookupError(f"{record_id!r} is no invoice, line or charge that was published")
+        raise LookupError(
+            f"{record_id!r} is the id of no invoice, line or charge that was published"
+        )
     for charge in charges:
         charge["tiers"] = [tier for tier in tiers if tier["charge_id"] == charge["charge_id"]]
-        charge["events_sql"] = _events_sql(charge)
+        _add_source(settings, charge)
+    _add_rules(charges)
     return {
         "id": record_id,
         "invoice": invoices[0] if invoices else None,
+        "payment": payments[0] if payments else None,
         "lines": lines,
         "charges": charges,
     }
@@ -61,60 +83,154 @@ def _rows(connection: duckdb.DuckDBPyConnection, sql: str, *parameters: object) 
     return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
 
 
-def _events_sql(charge: Record) -> str | None:
-    if charge["meter_id"] is None:
-        return None
-    return (
-        "SELECT * FROM accepted_events JOIN raw.meters USING (event_name)"
-        f" WHERE meter_id = {_text(charge['meter_id'])}"
-        f" AND customer_id = {_text(charge['customer_id'])}"
-        f" AND occurred_at >= {_text(charge['period_start'])}"
-        f" AND occurred_at < {_text(charge['period_end'])}"
-        "  -- in the month's warehouse: months/YYYY-MM/warehouse.duckdb under BILLING_HOME"
+def _add_source(settings: Settings, charge: Record) -> None:
+    """Where the charge came from: the month's warehouse, and the SQL that lists its events."""
+    month = BillingMonth(charge["billing_month"].year, charge["billing_month"].month)
+    charge["events_database"] = str(settings.warehouse_path(month))
+    charge["events_sql"] = None
+    if charge["meter_id"] is not None:
+        charge["events_sql"] = _EVENTS_SQL.format(
+            subscription=_text(charge["subscription_id"]),
+            price=_text(charge["price_id"]),
+            start=_text(charge["period_start"].isoformat()),
+        )
+
+
+def _add_rules(charges: list[Record]) -> None:
+    """The row of the price book that priced each charge, out of the warehouse that used it."""
+    for charge in charges:
+        charge["rule"] = None
+    for path in sorted({charge["events_database"] for charge in charges}):
+        if not Path(path).exists():
+            continue
+        try:
+            with duckdb.connect(path, read_only=True) as warehouse:
+                warehouse.execute("SET TimeZone = 'UTC'")
+                for charge in charges:
+                    if charge["events_database"] == path:
+                        charge["rule"] = _rule(warehouse, charge)
+        except duckdb.Error:
+            # A run is rebuilding the month: the published calculation says the same in words.
+            continue
+
+
+def _rule(warehouse: duckdb.DuckDBPyConnection, charge: Record) -> Record | None:
+    found = _rows(
+        warehouse,
+        "SELECT * FROM raw.prices WHERE price_id = $1 AND plan_id = $3"
+        " AND (valid_from IS NULL OR valid_from <= $2) AND (valid_to IS NULL OR valid_to > $2)",
+        charge["price_id"],
+        charge["period_start"],
+        charge["plan_id"],
     )
+    return found[0] if len(found) == 1 else None
 
 
-def _text(value: object) -> str:
-    return "'" + str(value).replace("'", "''") + "'"
+def _text(value: str) -> str:
+    """A SQL string: this SQL is printed for a person to run, so it takes no parameters."""
+    return "'" + value.replace("'", "''") + "'"
+
+
+# --- for a terminal -----------------------------------------------------------------------------
 
 
 def render(found: Record) -> str:
     """The explanation as text for a terminal."""
-    parts: list[str] = []
-    invoice = found["invoice"]
-    if invoice is not None:
-        parts.append(
-            f"Invoice {invoice['invoice_id']} of {invoice['customer_id']}: subtotal"
-            f" {invoice['subtotal']} - discount {invoice['discount']} + tax {invoice['tax']}"
-            f" = {invoice['total']} {invoice['currency']}; wallet {invoice['wallet_applied']},"
-            f" due {invoice['amount_due']}"
-        )
+    asked_for_invoice = found["invoice"] and found["id"] == found["invoice"]["invoice_id"]
+    parts = _invoice_text(found) if asked_for_invoice else []
+    # The SQL is long; on an invoice of many lines it would hide the amounts.
+    with_sql = not asked_for_invoice
     explained = {charge["charge_id"]: charge for charge in found["charges"]}
     for line in found["lines"]:
-        parts.append(
-            f"\n{line['line_id']}  {line['description']}: {line['amount']} {line['currency']}"
-        )
+        title = f"{_shown(line['description'])}: {_amount(line['amount'])} {line['currency']}"
+        parts += ["", title, f"    {line['kind']}, line {line['line_id']}"]
+        if not asked_for_invoice:
+            parts.append(f"    on invoice {line['invoice_id']}")
         charge = explained.pop(line["charge_id"], None)
         if charge is not None:
-            parts += _charge_text(charge)
-    for charge in explained.values():
+            parts += _charge_text(charge, with_sql)
+    for charge in explained.values():  # an amount of 0 has no line
+        title = f"{_shown(charge['description'])}: {_amount(charge['amount'])} {charge['currency']}"
+        parts += ["", title, "    on no invoice", *_charge_text(charge, with_sql)]
+    if asked_for_invoice and found["charges"]:
+        parts += ["", "The events of a line: billing explain LINE"]
+    return "\n".join(parts).lstrip("\n")
+
+
+def _invoice_text(found: Record) -> list[str]:
+    invoice, payment = found["invoice"], found["payment"]
+    currency = invoice["currency"]
+    parts = [
+        f"Invoice {invoice['invoice_id']}",
+        f"    customer {_shown(invoice['customer_id'])}, month {invoice['billing_month']:%Y-%m}",
+        f"    subtotal {_amount(invoice['subtotal'])}"
+        f" - discount {_amount(invoice['discount'])} + tax {_amount(invoice['tax'])}"
+        f" = total {_amount(invoice['total'])} {currency}",
+        f"    from the wallet {_amount(invoice['wallet_applied'])},"
+        f" due {_amount(invoice['amount_due'])} {currency}",
+    ]
+    if payment is not None:
         parts.append(
-            f"\n{charge['charge_id']}  {charge['description']}: {charge['amount']} {charge['currency']}"
+            f"    in Stripe: {payment['status']}, billed {_amount(payment['billed'])},"
+            f" paid {_amount(payment['paid'])}, outstanding {_amount(payment['outstanding'])}"
         )
-        parts += _charge_text(charge)
-    return "\n".join(parts)
+    return parts
 
 
-def _charge_text(charge: Record) -> list[str]:
-    texts = [
-        f"    price {charge['price_id']} ({charge['charge_model']}),"
-        f" {charge['period_start']} to {charge['period_end']}",
+def _charge_text(charge: Record, with_sql: bool) -> list[str]:
+    start, end = _time(charge["period_start"]), _time(charge["period_end"])
+    parts = [
+        f"    charge {charge['charge_id']}, {start} to {end} UTC",
+        f"    rule: price {charge['price_id']} of plan {charge['plan_id']}, {_rule_text(charge)}",
+        f"    quantity {_number(charge['quantity'])},"
+        f" billable {_number(charge['billable_quantity'])}, events {charge['event_count']}",
         f"    {charge['calculation']}",
     ]
-    texts += [
-        f"      tier {tier['tier']}: {tier['quantity']} -> {tier['exact_amount']}"
-        for tier in charge["tiers"]
-    ]
-    if charge["events_sql"]:
-        texts.append(f"    events: {charge['events_sql']}")
-    return texts
+    for tier in charge["tiers"]:
+        upper = "∞" if tier["up_to"] is None else _number(tier["up_to"])
+        parts.append(
+            f"      tier {tier['tier']} ({_number(tier['from_quantity'])}, {upper}]:"
+            f" {_number(tier['quantity'])} units -> {_number(tier['exact_amount'])}"
+        )
+    if with_sql and charge["events_sql"] is not None:
+        parts.append(f"    its events, in {charge['events_database']}:")
+        parts += [f"      {line}" for line in charge["events_sql"].splitlines()]
+    return parts
+
+
+def _rule_text(charge: Record) -> str:
+    """The terms of the price that say something, or the model alone where they are not at hand."""
+    terms = [str(charge["charge_model"])]
+    for name, value in (charge["rule"] or {}).items():
+        if name in _NAMED_ELSEWHERE or value is None or value in ("none", False):
+            continue
+        if isinstance(value, Decimal):
+            terms.append(f"{name} {_number(value)}")
+        elif isinstance(value, datetime):
+            terms.append(f"{name} {_time(value)}")
+        else:
+            terms.append(f"{name} {value}")
+    return ", ".join(terms)
+
+
+_NAMED_ELSEWHERE = {"price_id", "plan_id", "description", "charge_model"}
+
+
+def _amount(value: Decimal) -> str:
+    """Money with at least two places, as many as it has."""
+    text = f"{value.normalize():f}"
+    places = len(text.partition(".")[2])
+    return f"{value:.2f}" if places < 2 else text
+
+
+def _number(value: Decimal) -> str:
+    return f"{value.normalize():f}"
+
+
+def _time(value: datetime) -> str:
+    return value.isoformat(sep=" ", timespec="auto").removesuffix("+00:00")
+
+
+def _shown(text: object) -> str:
+    """Text from the accounts without control characters: a name must not steer a terminal."""
+    return "".join(char if char.isprintable() else "�" for char in str(text))

@@ -13,7 +13,7 @@ from billing_pipeline.defs.partitions import MONTHS, SETTINGS, month_of
 from billing_pipeline.rating import DBT_PROJECT_DIR, dbt_environment, ensure_manifest
 
 
-class _Translator(DagsterDbtTranslator):  # type: ignore[misc]
+class _Translator(DagsterDbtTranslator):
     """Groups in the order of the money: the folder of a model names its group."""
 
     def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str | None:

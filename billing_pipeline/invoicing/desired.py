@@ -168,7 +168,9 @@ order by i.invoice_id
 """
 _LINES = """
 select invoice_id, line_id, kind, description, amount, quantity, period_start, period_end
-from invoice_lines where billing_month = cast(? as date)
+from invoice_lines
+-- an inclusive tax is inside the other lines already: it informs, and adds nothing to the total
+where billing_month = cast(? as date) and not is_inclusive
 order by invoice_id, position, line_id
 """
 

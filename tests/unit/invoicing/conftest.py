@@ -36,7 +36,7 @@ create table invoices (
 create table invoice_lines (
     line_id varchar, invoice_id varchar, billing_month date, customer_id varchar, kind varchar,
     position integer, description varchar, quantity decimal(38, 18), amount decimal(38, 4),
-    currency varchar, period_start timestamptz, period_end timestamptz);
+    currency varchar, period_start timestamptz, period_end timestamptz, is_inclusive boolean);
 create table stg_accounts__customers (
     customer_id varchar, name varchar, email varchar, country varchar,
     stripe_customer_id varchar, payment_method varchar);
@@ -128,7 +128,7 @@ class Company:
         for position, amount in enumerate(amounts, 1):
             db.execute(
                 "insert into invoice_lines values (?, ?, ?, ?, 'charge', ?, ?, 1, ?, ?, "
-                "'2026-01-01T00:00:00Z', '2026-02-01T00:00:00Z')",
+                "'2026-01-01T00:00:00Z', '2026-02-01T00:00:00Z', false)",
                 [
                     f"line_{customer_id}_{position}",
                     invoice_id,

@@ -1,0 +1,69 @@
+"""The real Dagster jobs through the command line, over the embedded sandbox."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "data" / "examples"
+
+
+def billing(home: Path, data: Path, *args: str) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"BILLING_HOME": str(home), "BILLING_DATA_DIR": str(data)}
+    for name in ("STRIPE_API_KEY", "STRIPE_API_BASE", "BILLING_TIMEZONE", "BILLING_FIRST_MONTH"):
+        environment.pop(name, None)
+    command = [sys.executable, "-W", "ignore", "-m", "billing_pipeline.cli", *args]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+
+def stripe_ids(home: Path) -> list[Any]:
+    import duckdb
+
+    with duckdb.connect(str(home / "published" / "billing.duckdb"), read_only=True) as published:
+        return published.execute(
+            "SELECT stripe_invoice_id, status, total FROM stripe_invoices ORDER BY 1"
+        ).fetchall()
+
+
+def test_a_month_is_billed_once_however_often_it_is_run(tmp_path: Path) -> None:
+    data = EXAMPLES / "prepaid-wallet"
+    first = billing(tmp_path, data, "run", "2024-01", "--json")
+    assert first.returncode == 0, first.stderr
+    payments = json.loads(first.stdout)["payments"]
+    assert sorted(row["billed"] for row in payments) == [
+        "0.3800", "1.0000", "12.3400", "12.3400", "5.0000",
+    ]  # fmt: skip
+    sent = stripe_ids(tmp_path)
+    assert len(sent) == 5
+
+    second = billing(tmp_path, data, "run", "2024-01", "--json")
+    assert second.returncode == 0, second.stderr
+    assert {row["action"] for row in json.loads(second.stdout)["plan"]} == {"unchanged"}
+    assert stripe_ids(tmp_path) == sent
+
+
+def test_a_bad_price_stops_the_month_and_says_where(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    (data / "accounts").mkdir(parents=True)
+    (data / "catalog").mkdir()
+    (data / "accounts" / "customers.csv").write_text(
+        "customer_id,name,email,country,currency\nc1,One,one@example.com,US,USD\n"
+    )
+    (data / "catalog" / "plans.csv").write_text("plan_id,name\nbasic,Basic\n")
+    (data / "catalog" / "prices.csv").write_text(
+        "price_id,plan_id,charge_model,flat_amount,currency\np1,basic,flatt,10,USD\n"
+    )
+    done = billing(tmp_path / "home", data, "run", "2024-01")
+    assert done.returncode == 1
+    assert "catalog/prices.csv row 2" in done.stderr
+    assert "'flatt'" in done.stderr
+
+
+def test_a_month_that_does_not_exist_is_refused(tmp_path: Path) -> None:
+    done = billing(tmp_path, EXAMPLES / "restoration", "run", "2026-13")
+    assert done.returncode == 1
+    assert "2026-13" in done.stderr.strip().splitlines()[-1]
