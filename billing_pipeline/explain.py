@@ -14,6 +14,7 @@ from typing import Any
 
 import duckdb
 
+from billing_pipeline.intake.currencies import EXPONENTS
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.settings import Settings
 from billing_pipeline.warehouse import open_published
@@ -52,7 +53,8 @@ def explain(settings: Settings, record_id: str) -> Record:
         )
         tiers = _rows(
             published,
-            "SELECT * FROM charge_tiers WHERE list_contains($1, charge_id) ORDER BY charge_id, tier",
+            "SELECT * FROM charge_tiers WHERE list_contains($1, charge_id)"
+            " ORDER BY charge_id, tier",
             charge_ids,
         )
         invoice_id = lines[0]["invoice_id"] if lines else record_id
@@ -142,7 +144,7 @@ def render(found: Record) -> str:
     with_sql = not asked_for_invoice
     explained = {charge["charge_id"]: charge for charge in found["charges"]}
     for line in found["lines"]:
-        title = f"{_shown(line['description'])}: {_amount(line['amount'])} {line['currency']}"
+        title = _title(line)
         parts += ["", title, f"    {line['kind']}, line {line['line_id']}"]
         if not asked_for_invoice:
             parts.append(f"    on invoice {line['invoice_id']}")
@@ -150,11 +152,16 @@ def render(found: Record) -> str:
         if charge is not None:
             parts += _charge_text(charge, with_sql)
     for charge in explained.values():  # an amount of 0 has no line
-        title = f"{_shown(charge['description'])}: {_amount(charge['amount'])} {charge['currency']}"
+        title = _title(charge)
         parts += ["", title, "    on no invoice", *_charge_text(charge, with_sql)]
     if asked_for_invoice and found["charges"]:
         parts += ["", "The events of a line: billing explain LINE"]
     return "\n".join(parts).lstrip("\n")
+
+
+def _title(record: Record) -> str:
+    currency = record["currency"]
+    return f"{_shown(record['description'])}: {_amount(record['amount'], currency)} {currency}"
 
 
 def _invoice_text(found: Record) -> list[str]:
@@ -163,16 +170,16 @@ def _invoice_text(found: Record) -> list[str]:
     parts = [
         f"Invoice {invoice['invoice_id']}",
         f"    customer {_shown(invoice['customer_id'])}, month {invoice['billing_month']:%Y-%m}",
-        f"    subtotal {_amount(invoice['subtotal'])}"
-        f" - discount {_amount(invoice['discount'])} + tax {_amount(invoice['tax'])}"
-        f" = total {_amount(invoice['total'])} {currency}",
-        f"    from the wallet {_amount(invoice['wallet_applied'])},"
-        f" due {_amount(invoice['amount_due'])} {currency}",
+        f"    subtotal {_amount(invoice['subtotal'], currency)}"
+        f" - discount {_amount(invoice['discount'], currency)} + tax {_amount(invoice['tax'], currency)}"
+        f" = total {_amount(invoice['total'], currency)} {currency}",
+        f"    from the wallet {_amount(invoice['wallet_applied'], currency)},"
+        f" due {_amount(invoice['amount_due'], currency)} {currency}",
     ]
     if payment is not None:
         parts.append(
-            f"    in Stripe: {payment['status']}, billed {_amount(payment['billed'])},"
-            f" paid {_amount(payment['paid'])}, outstanding {_amount(payment['outstanding'])}"
+            f"    in Stripe: {payment['status']}, billed {_amount(payment['billed'], currency)},"
+            f" paid {_amount(payment['paid'], currency)}, outstanding {_amount(payment['outstanding'], currency)}"
         )
     return parts
 
@@ -216,11 +223,9 @@ def _rule_text(charge: Record) -> str:
 _NAMED_ELSEWHERE = {"price_id", "plan_id", "description", "charge_model"}
 
 
-def _amount(value: Decimal) -> str:
-    """Money with at least two places, as many as it has."""
-    text = f"{value.normalize():f}"
-    places = len(text.partition(".")[2])
-    return f"{value:.2f}" if places < 2 else text
+def _amount(value: Decimal, currency: str) -> str:
+    """Money with the places of its currency."""
+    return f"{value:.{EXPONENTS[currency]}f}"
 
 
 def _number(value: Decimal) -> str:
