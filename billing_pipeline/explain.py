@@ -167,20 +167,22 @@ def _title(record: Record) -> str:
 def _invoice_text(found: Record) -> list[str]:
     invoice, payment = found["invoice"], found["payment"]
     currency = invoice["currency"]
+
+    def sums(record: Record, text: str) -> str:
+        names = ("subtotal", "discount", "tax", "total", "wallet_applied", "amount_due")
+        names += ("billed", "paid", "outstanding")
+        return text.format(**{n: _amount(record[n], currency) for n in names if n in record})
+
     parts = [
         f"Invoice {invoice['invoice_id']}",
         f"    customer {_shown(invoice['customer_id'])}, month {invoice['billing_month']:%Y-%m}",
-        f"    subtotal {_amount(invoice['subtotal'], currency)}"
-        f" - discount {_amount(invoice['discount'], currency)} + tax {_amount(invoice['tax'], currency)}"
-        f" = total {_amount(invoice['total'], currency)} {currency}",
-        f"    from the wallet {_amount(invoice['wallet_applied'], currency)},"
-        f" due {_amount(invoice['amount_due'], currency)} {currency}",
+        sums(invoice, "    subtotal {subtotal} - discount {discount} + tax {tax} = total {total} ")
+        + currency,
+        sums(invoice, "    from the wallet {wallet_applied}, due {amount_due} ") + currency,
     ]
     if payment is not None:
-        parts.append(
-            f"    in Stripe: {payment['status']}, billed {_amount(payment['billed'], currency)},"
-            f" paid {_amount(payment['paid'], currency)}, outstanding {_amount(payment['outstanding'], currency)}"
-        )
+        texts = "billed {billed}, paid {paid}, outstanding {outstanding}"
+        parts.append(sums(payment, f"    in Stripe: {payment['status']}, {texts}"))
     return parts
 
 
