@@ -169,9 +169,8 @@ def _invoice_text(found: Record) -> list[str]:
     currency = invoice["currency"]
 
     def sums(record: Record, text: str) -> str:
-        names = ("subtotal", "discount", "tax", "total", "wallet_applied", "amount_due")
-        names += ("billed", "paid", "outstanding")
-        return text.format(**{n: _amount(record[n], currency) for n in names if n in record})
+        money = {name: value for name, value in record.items() if isinstance(value, Decimal)}
+        return text.format(**{name: _amount(value, currency) for name, value in money.items()})
 
     parts = [
         f"Invoice {invoice['invoice_id']}",
