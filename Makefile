@@ -1,5 +1,6 @@
 # Everything a newcomer needs: `make demo`, `make test`, `make dev`.
-# Needs Python 3.11+ and make; everything else is installed from pinned, hashed requirements.
+# Needs Python 3.11+ and make; everything else is installed from pinned, hashed requirements:
+# complete ones, so pip resolves nothing (`--no-deps`; older pips cannot match extras to pins).
 
 PYTHON ?= python3
 VENV := .venv
@@ -14,13 +15,13 @@ help: ## Show the targets
 $(VENV)/.installed: requirements.txt pyproject.toml
 	@echo "Installing into $(VENV) ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
 $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
 	@echo "Installing the development tools ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-dev.txt
 	@touch $@
 
 demo: $(VENV)/.installed ## Close three months of the sample data against the embedded sandbox
