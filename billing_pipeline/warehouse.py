@@ -144,6 +144,7 @@ def _publish(
     with _publishing_lock(root):
         manifest = _read_manifest(root)
         now = time.time()
+        _recover(root, manifest, now)
         folder = _new_version_folder(root, month, now)
         files: dict[str, dict[str, Any]] = {}
         if from_warehouse:
@@ -154,6 +155,7 @@ def _publish(
         _make_durable(folder, up_to=root)
         _replace_current(manifest, root, month, folder, files, now)
         new_database = _build_database(root, manifest)
+        manifest["database_inode"] = new_database.stat().st_ino
         _write_manifest(root, manifest)
         _swap(new_database, database_path(settings))
         _collect(root, month, manifest, now)
@@ -172,7 +174,7 @@ def _publishing_lock(root: Path) -> Iterator[None]:
             f"another run has been publishing into {root} for {LOCK_TIMEOUT_SECONDS} s: "
             "wait until it ends, then run again"
         ) from None
-    except OSError as error:
+    except (OSError, duckdb.Error) as error:
         raise PublishError(f"cannot publish into {root}: {error}") from error
 
 
@@ -377,6 +379,14 @@ def _read_manifest(root: Path) -> dict[str, Any]:
             f"{path} is damaged ({error}): delete {root} and run the months again"
         ) from error
     return manifest
+
+
+def _recover(root: Path, manifest: dict[str, Any], now: float) -> None:
+    """After a crash between manifest and swap, readers use the retired files to this day."""
+    database = root / "billing.duckdb"
+    in_place = database.stat().st_ino if database.exists() else None
+    if in_place != manifest.get("database_inode"):
+        manifest["retired"] = dict.fromkeys(manifest["retired"], now)
 
 
 def _write_manifest(root: Path, manifest: Mapping[str, Any]) -> None:

@@ -263,6 +263,26 @@ def test_replaced_files_stay_a_day_and_are_then_collected(
     assert ask(settings, "SELECT invoice_id FROM reconciliation") == [("in_0",)]
 
 
+def test_after_a_crash_at_the_swap_replaced_files_stay_for_their_readers(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_warehouse(settings, JANUARY, count=2)
+    publish(settings, JANUARY)
+
+    def crash(*_args: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(warehouse, "_swap", crash)
+        with pytest.raises(KeyboardInterrupt):
+            publish(settings, JANUARY)
+    later = time.time() + 3 * warehouse.KEEP_REPLACED_SECONDS
+    monkeypatch.setattr(time, "time", lambda: later)
+    with open_published(settings) as reader:
+        publish(settings, JANUARY)
+        assert reader.execute("SELECT count(*) FROM invoices").fetchall() == [(2,)]
+
+
 def test_descriptions_of_dbt_become_comments(settings: Settings) -> None:
     make_warehouse(settings, JANUARY)
     node = {
