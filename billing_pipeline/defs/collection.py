@@ -13,7 +13,7 @@ from billing_pipeline.invoicing.plan_report import (
     plan_rows,
     result_rows,
 )
-from billing_pipeline.warehouse import publish
+from billing_pipeline.warehouse import publish, publish_rows
 
 UPSTREAM = [dg.AssetKey("invoices"), dg.AssetKey("invoice_lines")]
 
@@ -126,7 +126,7 @@ def invoice_payments(context: dg.AssetExecutionContext) -> dg.MaterializeResult[
     month = month_of(context)
     with collection.open_gateway(SETTINGS) as gateway:
         pulled = collection.run(gateway, lambda: collection.pull(gateway, SETTINGS, month))
-    publish(
+    publish_rows(
         SETTINGS,
         month,
         {

@@ -333,10 +333,12 @@ def _rejections(tables: Tables, result: Result, world: World) -> Iterator[Differ
 
 
 def _wallets(tables: Tables, result: Result) -> Iterator[Difference]:
-    """The balance after the month's last movement; wallets that did not move have no row."""
+    """The balance after the month's last movement; what an invoice took is a movement."""
+    took = {key for key, invoice in result.invoices.items() if invoice.wallet_applied}
     last: dict[tuple[str, str], dict[str, Any]] = {}
     for row in sorted(tables["wallet_ledger"], key=lambda row: row["movement_number"]):
         last[(row["customer_id"], row["currency"])] = row
+    yield from _missing("wallet", took & last.keys(), took)
     for key, row in last.items():
         pairs = {"balance": (exact(row["balance_after"]), result.wallets.get(key, Fraction(0)))}
         yield from _differing(world_id(key[0]), f"wallet {key}", pairs)

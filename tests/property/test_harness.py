@@ -67,7 +67,10 @@ def as_tables(result: Result) -> Tables:
         row = {"source_file": rejection.source_file, "source_row": rejection.source_row}
         tables["usage_rejections"].append({**row, "reason": min(rejection.reasons)})
     for owner, balance in result.wallets.items():
-        row = {"customer_id": owner[0], "currency": owner[1], "amount": number(balance, 12)}
+        if owner not in result.invoices or not result.invoices[owner].wallet_applied:
+            continue
+        row = {"customer_id": owner[0], "currency": owner[1], "movement_number": 1}
+        row["balance_after"] = number(balance, 12)
         tables["wallet_ledger"].append(row)
     for owner, entitlement in result.entitlements.items():
         row = {"customer_id": owner[0], "feature": owner[1], "plan_id": entitlement.plan_id}
@@ -96,7 +99,7 @@ def test_equal_tables_are_equal() -> None:
         ("charge_tiers", "exact_amount", "0.000000000001"),
         *(("invoices", name, "0.001") for name in FIGURES),
         ("invoice_lines", "amount", "0.001"),
-        ("wallet_ledger", "amount", "0.001"),
+        ("wallet_ledger", "balance_after", "0.001"),
         ("entitlement_usage", "limit_quantity", "0.000000000000000001"),
         ("usage_rejections", "source_row", "1"),
     ],
