@@ -1,16 +1,17 @@
 """dbt's models as assets: metering, rating, invoicing; dbt's tests as asset checks."""
 
-import os
-import sys
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from dagster_dbt import DagsterDbtTranslator, DbtCliResource, dbt_assets
+from dagster_dbt import DagsterDbtTranslator, dbt_assets
 
+from billing_pipeline.dbt_runner import BUILD, NodeResult, check, ensure_manifest, run_dbt
+from billing_pipeline.defs.figures import figures_of
 from billing_pipeline.defs.partitions import MONTHS, SETTINGS, month_of
-from billing_pipeline.rating import DBT_PROJECT_DIR, dbt_environment, ensure_manifest
+from billing_pipeline.rating import open_warehouse
+
+_UNIQUE_ID = "dagster_dbt/unique_id"
 
 
 class _Translator(DagsterDbtTranslator):
@@ -26,19 +27,50 @@ class _Translator(DagsterDbtTranslator):
     partitions_def=MONTHS,
     dagster_dbt_translator=_Translator(),
     pool="warehouse",
+    # dagster-dbt's own default would rate a whole backfill in one run; a run is one month.
+    backfill_policy=dg.BackfillPolicy.multi_run(),
 )
 def dbt_models(context: dg.AssetExecutionContext) -> Iterator[Any]:
-    """Build all models of the month; a failing invariant stops the run before Stripe is asked."""
+    """Build the month's models; a failing invariant stops the run before Stripe is asked."""
     month = month_of(context)
-    os.environ.update(dbt_environment(SETTINGS, month))
-    dbt = DbtCliResource(
-        project_dir=str(DBT_PROJECT_DIR),
-        profiles_dir=str(DBT_PROJECT_DIR),
-        # the one installed beside this interpreter, whatever PATH says
-        dbt_executable=str(Path(sys.executable).with_name("dbt")),
-    )
-    yield from dbt.cli(
-        ["build", "--exclude-resource-type", "unit_test"],
-        context=context,
-        target_path=SETTINGS.month_dir(month) / "dbt",
-    ).stream()
+
+    def progress(node: NodeResult) -> None:
+        if node.resource_type == "model" and not node.is_failed:
+            context.log.info(f"{node.name}: {node.seconds:.2f} s")
+
+    nodes = run_dbt(SETTINGS, month, (*BUILD, *_selection(context)), progress)
+    yield from _events(context, nodes)
+    try:
+        check(nodes, month)
+    except Exception as error:
+        raise dg.Failure(description=str(error), allow_retries=False) from error
+
+
+def _selection(context: dg.AssetExecutionContext) -> list[str]:
+    """dbt's arguments for the models that this run wants; none where it wants all."""
+    if not context.is_subset:
+        return []
+    wanted = context.selected_asset_keys
+    specs = (spec for spec in context.assets_def.specs if spec.key in wanted)
+    return ["--select", *sorted(spec.metadata[_UNIQUE_ID].split(".")[2] for spec in specs)]
+
+
+def _events(context: dg.AssetExecutionContext, nodes: list[NodeResult]) -> Iterator[Any]:
+    models = {spec.metadata[_UNIQUE_ID]: spec.key for spec in context.assets_def.specs}
+    checks = {spec.metadata[_UNIQUE_ID]: spec.key for spec in context.assets_def.check_specs}
+    built = [node for node in nodes if node.unique_id in models and node.status == "success"]
+    with open_warehouse(SETTINGS.warehouse_path(month_of(context)), read_only=True) as warehouse:
+        for node in built:
+            yield dg.MaterializeResult(
+                asset_key=models[node.unique_id],
+                metadata={**figures_of(warehouse, node.name), "seconds": node.seconds},
+            )
+    for node in nodes:
+        if node.unique_id in checks and not node.is_skipped:
+            key = checks[node.unique_id]
+            yield dg.AssetCheckResult(
+                asset_key=key.asset_key,
+                check_name=key.name,
+                passed=not node.is_failed,
+                metadata={"rows found": node.failures, "message": node.message},
+            )

@@ -106,6 +106,7 @@ def _apply(
     kinds={"stripe"},
     deps=[invoice_plan],
     pool="stripe",
+    backfill_policy=dg.BackfillPolicy.multi_run(),
 )
 def stripe_invoices(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
     """Carry out what is safe of the invoice plan, then pull back and publish what Stripe holds."""

@@ -18,6 +18,7 @@ RAW_TABLES = (
     name="intake",
     partitions_def=MONTHS,
     pool="warehouse",
+    backfill_policy=dg.BackfillPolicy.multi_run(),
     specs=[
         dg.AssetSpec(
             ["raw", name],

@@ -46,13 +46,21 @@ def plan_rows(
 
 
 def outcome_rows(report: ApplyReport, remaining: InvoicePlan) -> list[dict[str, Any]]:
-    """Rows of `invoice_plan` after an apply: the plan that remains, with the hash to approve;
-    what failed says so and why."""
+    """Rows of `invoice_plan` after an apply: what it did, and the plan that remains.
+
+    The hash is that of what remains: the one to approve. What was done stands there as the action
+    that did it, not as the `unchanged` that it is by now; what failed says so and why.
+    """
+    planned = {row["invoice_id"]: row for row in plan_rows(report.plan)}
+    done = {result.action.invoice_id for result in report.done}
     failed = {result.action.invoice_id: result.message for result in report.failed}
     rows = plan_rows(remaining)
     for row in rows:
-        if row["invoice_id"] in failed and row["action"] != ActionKind.UNCHANGED.value:
-            row |= {"state": "failed", "reason": clean_text(failed[row["invoice_id"]])}
+        invoice_id, is_unchanged = row["invoice_id"], row["action"] == ActionKind.UNCHANGED.value
+        if is_unchanged and invoice_id in done:
+            row |= {**planned[invoice_id], "plan_hash": remaining.hash, "state": "done"}
+        elif invoice_id in failed and not is_unchanged:
+            row |= {"state": "failed", "reason": clean_text(failed[invoice_id])}
     return rows
 
 

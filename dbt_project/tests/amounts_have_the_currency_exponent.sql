@@ -1,3 +1,4 @@
+{{ config(meta={'dagster': {'ref': {'name': 'invoice_lines'}}}) }}
 -- no line is finer than its currency's minor unit
 select lines.line_id
 from {{ ref('invoice_lines') }} as lines

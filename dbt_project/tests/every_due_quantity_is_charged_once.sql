@@ -1,3 +1,4 @@
+{{ config(meta={'dagster': {'ref': {'name': 'charges'}}}) }}
 -- every billable quantity has exactly one charge: no charge model drops or doubles one
 select quantities.charge_id
 from {{ ref('billable_quantities') }} as quantities

@@ -1,3 +1,4 @@
+{{ config(meta={'dagster': {'ref': {'name': 'invoice_lines'}}}) }}
 -- a charge, a coupon, a tax rate, or a subscription's minimum
 select line_id
 from {{ ref('invoice_lines') }} as lines

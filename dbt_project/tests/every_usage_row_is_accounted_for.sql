@@ -1,3 +1,4 @@
+{{ config(meta={'dagster': {'ref': {'name': 'usage_files'}}}) }}
 -- rows read = accepted + rejected + duplicates, where accepted is counted from what is metered
 with
 accepted as (

@@ -1,3 +1,4 @@
+{{ config(meta={'dagster': {'ref': {'name': 'invoices'}}}) }}
 -- lines sum to subtotal; subtotal - discount + tax = total; total - wallet = due
 with
 line_sums as (

@@ -1,3 +1,4 @@
+{{ config(meta={'dagster': {'ref': {'name': 'charge_tiers'}}}) }}
 -- the tiers of a charge hold its whole billable quantity
 select charges.charge_id
 from {{ ref('charges') }} as charges

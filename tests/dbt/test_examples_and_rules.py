@@ -9,8 +9,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from billing_pipeline.dbt_runner import check, run_dbt
 from billing_pipeline.months import BillingMonth
-from billing_pipeline.rating import WalletApplication, rate_month, run_dbt
+from billing_pipeline.rating import WalletApplication, rate_month
 from billing_pipeline.settings import Settings
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "data" / "examples"
@@ -51,4 +52,6 @@ def test_every_charge_model_passes_its_unit_test(tmp_path: Path) -> None:
     settings = settings_for(EXAMPLES / "restoration", tmp_path)
     month = BillingMonth.parse("2024-01")
     rate_month(settings, month)
-    run_dbt(settings, month, ["test", "--select", "test_type:unit"])
+    nodes = run_dbt(settings, month, ["test", "--select", "test_type:unit"])
+    check(nodes, month)
+    assert len(nodes) >= 8

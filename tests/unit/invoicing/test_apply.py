@@ -150,6 +150,8 @@ def test_one_customer_that_fails_stops_nobody_else(company: Company) -> None:
         "bob": "failed",
         "eve": "done",
     }
+    assert {row["action"] for row in states.values()} == {"create", "resume"}
+    assert {row["plan_hash"] for row in states.values()} == {run.remaining.hash}
     assert "not today" in states["bob"]["reason"]
     assert [row["state"] for row in result_rows(run.report)] == ["done", "failed", "done"]
     company.stripe.faults.clear()

@@ -1,0 +1,102 @@
+"""What a reader of an asset wants to see of it at once: how many rows, how much money.
+
+What belongs here: queries on a month's warehouse whose results become asset metadata. What does
+not: anything that is billed or decided on. Dagster plots only floats and integers, so a total
+stands here twice: as a number to plot, and exact in a table.
+"""
+
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Any
+
+import dagster as dg
+import duckdb
+
+Figures = dict[str, Any]
+
+
+def figures_of(warehouse: duckdb.DuckDBPyConnection, table: str) -> Figures:
+    """Metadata of one table or view of the schema ``main``."""
+    figures: Figures = {}
+    # A staging view is a cast of its raw table, whose rows are counted where they are loaded.
+    if not table.startswith("stg_"):
+        relation = warehouse.table(f"main.{table}")
+        figures["dagster/row_count"] = relation.count("*").fetchall()[0][0]
+    special = _SPECIAL.get(table)
+    return {**figures, **special(warehouse)} if special is not None else figures
+
+
+def markdown_table(header: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
+    """A table in Markdown; texts of customers are escaped, so they cannot be markup."""
+    lines = ["| " + " | ".join(header) + " |", "|" + " --- |" * len(header)]
+    lines += ["| " + " | ".join(_cell(value) for value in row) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, Decimal):
+        return f"{value:,f}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    text = " ".join(str(value).split())
+    return "".join(f"\\{char}" if char in r"\`*_{}[]<>()#+-!|~" else char for char in text)
+
+
+def _usage(warehouse: duckdb.DuckDBPyConnection) -> Figures:
+    rows = warehouse.execute(
+        "SELECT source_file, rows_read, accepted_rows, rejected_rows, duplicate_rows"
+        " FROM main.usage_files ORDER BY 1"
+    ).fetchall()
+    names = ("rows read", "accepted", "rejected", "duplicates")
+    sums = [sum(row[place] for row in rows) for place in range(1, 5)]
+    table = markdown_table(("file", *names), rows)
+    return {**dict(zip(names, sums, strict=True)), "files": dg.MetadataValue.md(table)}
+
+
+def _rejections(warehouse: duckdb.DuckDBPyConnection) -> Figures:
+    rows = warehouse.execute(
+        "SELECT reason, count(*), min(source_file), min(source_row) FROM main.usage_rejections"
+        " GROUP BY 1 ORDER BY 2 DESC, 1"
+    ).fetchall()
+    if not rows:
+        return {}
+    table = markdown_table(("reason", "rows", "first file", "first row"), rows)
+    return {"by reason": dg.MetadataValue.md(table)}
+
+
+def _charges(warehouse: duckdb.DuckDBPyConnection) -> Figures:
+    rows = warehouse.execute(
+        "SELECT currency, count(*), sum(amount) FROM main.charges GROUP BY 1 ORDER BY 1"
+    ).fetchall()
+    by_plan = warehouse.execute(
+        "SELECT plan_id, currency, count(DISTINCT customer_id), sum(amount) FROM main.charges"
+        " GROUP BY 1, 2 ORDER BY 4 DESC, 1, 2"
+    ).fetchall()
+    table = markdown_table(("plan", "currency", "customers", "charged"), by_plan)
+    return {
+        **{f"charged {currency}": float(amount) for currency, _, amount in rows},
+        "charged by plan": dg.MetadataValue.md(table),
+    }
+
+
+def _invoices(warehouse: duckdb.DuckDBPyConnection) -> Figures:
+    rows = warehouse.execute(
+        "SELECT currency, count(*), sum(subtotal), sum(discount), sum(tax), sum(total),"
+        " sum(wallet_applied), sum(amount_due) FROM main.invoices GROUP BY 1 ORDER BY 1"
+    ).fetchall()
+    header = (
+        *("currency", "invoices", "subtotal", "discount", "tax", "total"),
+        *("from wallets", "due"),
+    )
+    return {
+        **{f"total {row[0]}": float(row[5]) for row in rows},
+        "totals": dg.MetadataValue.md(markdown_table(header, rows)),
+    }
+
+
+_SPECIAL: Mapping[str, Callable[[duckdb.DuckDBPyConnection], Figures]] = {
+    "usage_files": _usage,
+    "usage_rejections": _rejections,
+    "charges": _charges,
+    "invoices": _invoices,
+}
