@@ -21,8 +21,15 @@ _INSTANCE = """\
 telemetry:
   enabled: false
 concurrency:
+  runs:
+    max_concurrent_runs: 4
+  # One month is rated at a time, and one asks Stripe: memory and the rate limit are shared.
   pools:
     default_limit: 1
+# A killed run is noticed, and what it held is given back.
+run_monitoring:
+  enabled: true
+  free_slots_after_run_end_seconds: 60
 """
 
 

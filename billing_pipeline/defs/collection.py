@@ -1,10 +1,11 @@
 """From invoices to money: the invoice plan, what is applied of it, and what was paid."""
 
 from collections import Counter
+from typing import Any
 
 import dagster as dg
 
-from billing_pipeline.defs.partitions import MONTHS, SETTINGS, month_of
+from billing_pipeline.defs.partitions import MONTHS, SETTINGS, month_of, refuse_unfinished
 from billing_pipeline.invoicing import collection
 from billing_pipeline.invoicing.limits import limits_from_env
 from billing_pipeline.invoicing.plan_report import (
@@ -15,6 +16,13 @@ from billing_pipeline.invoicing.plan_report import (
 )
 from billing_pipeline.warehouse import publish, publish_rows
 
+_COLLECTION: dict[str, Any] = {
+    "partitions_def": MONTHS,
+    "group_name": "collection",
+    "kinds": {"stripe"},
+    "pool": "stripe",
+    "backfill_policy": dg.BackfillPolicy.multi_run(),
+}
 UPSTREAM = [dg.AssetKey("invoices"), dg.AssetKey("invoice_lines")]
 
 
@@ -24,9 +32,7 @@ class Approval(dg.Config):
     plan_hash: str
 
 
-@dg.asset(
-    partitions_def=MONTHS, group_name="collection", kinds={"stripe"}, deps=UPSTREAM, pool="stripe"
-)
+@dg.asset(**_COLLECTION, deps=UPSTREAM)
 def invoice_plan(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
     """What would bring Stripe from what it holds to what the charges say. Writes nothing there."""
     month = month_of(context)
@@ -52,6 +58,7 @@ def _apply(
     context: dg.AssetExecutionContext, actor: str, approved_hash: str | None
 ) -> dg.MaterializeResult[None]:
     month = month_of(context)
+    refuse_unfinished(month)
     with collection.open_gateway(SETTINGS) as gateway:
         outcome = collection.run(
             gateway,
@@ -100,20 +107,13 @@ def _apply(
     return dg.MaterializeResult(metadata=metadata)
 
 
-@dg.asset(
-    partitions_def=MONTHS,
-    group_name="collection",
-    kinds={"stripe"},
-    deps=[invoice_plan],
-    pool="stripe",
-    backfill_policy=dg.BackfillPolicy.multi_run(),
-)
+@dg.asset(**_COLLECTION, deps=[invoice_plan])
 def stripe_invoices(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
     """Carry out what is safe of the invoice plan, then pull back and publish what Stripe holds."""
     return _apply(context, "unattended", None)
 
 
-@dg.asset(partitions_def=MONTHS, group_name="collection", kinds={"stripe"}, pool="stripe")
+@dg.asset(**_COLLECTION)
 def approved_changes(
     context: dg.AssetExecutionContext, config: Approval
 ) -> dg.MaterializeResult[None]:
@@ -121,7 +121,7 @@ def approved_changes(
     return _apply(context, "approved", config.plan_hash)
 
 
-@dg.asset(partitions_def=MONTHS, group_name="collection", kinds={"stripe"}, pool="stripe")
+@dg.asset(**_COLLECTION)
 def invoice_payments(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
     """Refresh the payment status of the month's invoices."""
     month = month_of(context)

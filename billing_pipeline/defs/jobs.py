@@ -1,42 +1,44 @@
-"""The jobs of the contract, and the monthly schedule."""
+"""The jobs of the contract."""
 
 from __future__ import annotations
 
 import dagster as dg
-
-from billing_pipeline.defs.partitions import MONTHS
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 RATED = dg.AssetSelection.groups("usage", "metering", "rating", "invoicing")
+# A run that was killed stays "started" for ever in Dagster unless it may only last so long. A
+# month of 100 million events takes minutes; an hour or two more costs nothing but the waiting.
+TAGS = {"dagster/max_runtime": str(4 * 3600)}
 
-close_month = dg.define_asset_job(
+
+def _job(name: str, selection: dg.AssetSelection, description: str) -> UnresolvedAssetJobDefinition:
+    # In-process: a process for each step would import everything again, twice the time of a month.
+    return dg.define_asset_job(
+        name,
+        selection=selection,
+        executor_def=dg.in_process_executor,
+        tags=TAGS,
+        description=description,
+    )
+
+
+close_month = _job(
     "close_month",
-    selection=RATED | dg.AssetSelection.assets("invoice_plan", "stripe_invoices"),
-    partitions_def=MONTHS,
-    executor_def=dg.in_process_executor,
-    description="Close a month: load, rate, plan, apply what is safe, pull.",
+    RATED | dg.AssetSelection.assets("invoice_plan", "stripe_invoices"),
+    "Close a month: load, rate, plan, apply what is safe, pull. Refused while the month runs.",
 )
-preview_month = dg.define_asset_job(
+preview_month = _job(
     "preview_month",
-    selection=RATED | dg.AssetSelection.assets("invoice_plan"),
-    partitions_def=MONTHS,
-    executor_def=dg.in_process_executor,
-    description="Load, rate and show the invoice plan with its hash; writes nothing to Stripe.",
+    RATED | dg.AssetSelection.assets("invoice_plan"),
+    "Load, rate and show the invoice plan with its hash. Writes nothing to Stripe.",
 )
-apply_plan = dg.define_asset_job(
+apply_plan = _job(
     "apply_plan",
-    selection=dg.AssetSelection.assets("approved_changes"),
-    partitions_def=MONTHS,
-    executor_def=dg.in_process_executor,
-    description="Carry out exactly the plan whose hash is given; refused if it is another by now.",
+    dg.AssetSelection.assets("approved_changes"),
+    "Carry out exactly the plan whose hash is given. Refused if it is another by now.",
 )
-pull_payments = dg.define_asset_job(
+pull_payments = _job(
     "pull_payments",
-    selection=dg.AssetSelection.assets("invoice_payments"),
-    partitions_def=MONTHS,
-    executor_def=dg.in_process_executor,
-    description="Refresh the payment status of a month's invoices.",
-)
-# Off until somebody turns it on: it sends invoices.
-monthly_close = dg.build_schedule_from_partitioned_job(
-    close_month, name="monthly_close", day_of_month=1, hour_of_day=2
+    dg.AssetSelection.assets("invoice_payments"),
+    "Refresh the payment status of a month's invoices.",
 )

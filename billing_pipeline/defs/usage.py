@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from billing_pipeline.defs.partitions import MONTHS, SETTINGS, month_of
+from billing_pipeline.defs.partitions import MONTHS, SETTINGS, month_of, refuse_unfinished
 from billing_pipeline.intake.problems import InvalidInput
 from billing_pipeline.rating import build_raw
 from billing_pipeline.warehouse import published_wallet_applications
@@ -32,6 +32,8 @@ RAW_TABLES = (
 def intake(context: dg.AssetExecutionContext) -> object:
     """Read the catalog, the accounts and the month's usage files; every problem stops it here."""
     month = month_of(context)
+    if context.run.job_name == "close_month":
+        refuse_unfinished(month)
     try:
         report = build_raw(SETTINGS, month, published_wallet_applications(SETTINGS, month))
     except InvalidInput as error:
