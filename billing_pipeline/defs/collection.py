@@ -1,6 +1,7 @@
 """From invoices to money: the invoice plan, what is applied of it, and what was paid."""
 
 from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import dagster as dg
@@ -16,14 +17,20 @@ from billing_pipeline.invoicing.plan_report import (
 )
 from billing_pipeline.warehouse import publish, publish_rows
 
-_COLLECTION: dict[str, Any] = {
-    "partitions_def": MONTHS,
-    "group_name": "collection",
-    "kinds": {"stripe"},
-    "pool": "stripe",
-    "backfill_policy": dg.BackfillPolicy.multi_run(),
-}
 UPSTREAM = [dg.AssetKey("invoices"), dg.AssetKey("invoice_lines")]
+
+
+def _collection_asset(
+    deps: Sequence[dg.AssetKey | dg.AssetsDefinition] = (),
+) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
+    return dg.asset(
+        partitions_def=MONTHS,
+        group_name="collection",
+        kinds={"stripe"},
+        pool="stripe",
+        backfill_policy=dg.BackfillPolicy.multi_run(),
+        deps=deps,
+    )
 
 
 class Approval(dg.Config):
@@ -32,7 +39,7 @@ class Approval(dg.Config):
     plan_hash: str
 
 
-@dg.asset(**_COLLECTION, deps=UPSTREAM)
+@_collection_asset(UPSTREAM)
 def invoice_plan(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
     """What would bring Stripe from what it holds to what the charges say. Writes nothing there."""
     month = month_of(context)
@@ -107,13 +114,13 @@ def _apply(
     return dg.MaterializeResult(metadata=metadata)
 
 
-@dg.asset(**_COLLECTION, deps=[invoice_plan])
+@_collection_asset([invoice_plan])
 def stripe_invoices(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
     """Carry out what is safe of the invoice plan, then pull back and publish what Stripe holds."""
     return _apply(context, "unattended", None)
 
 
-@dg.asset(**_COLLECTION)
+@_collection_asset()
 def approved_changes(
     context: dg.AssetExecutionContext, config: Approval
 ) -> dg.MaterializeResult[None]:
@@ -121,7 +128,7 @@ def approved_changes(
     return _apply(context, "approved", config.plan_hash)
 
 
-@dg.asset(**_COLLECTION)
+@_collection_asset()
 def invoice_payments(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
     """Refresh the payment status of the month's invoices."""
     month = month_of(context)
