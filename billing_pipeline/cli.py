@@ -10,19 +10,21 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any, NoReturn
 
 import click
 import duckdb
 from rich.console import Console
-from rich.table import Table
 
 from billing_pipeline.months import BillingMonth, InvalidMonthError
 from billing_pipeline.settings import InvalidSettingError, Settings
+from billing_pipeline.terminal import money, table
 
 WAITS = 3
+# Changes that are listed one by one on the terminal; all are in the table `invoice_plan`.
+MOST_SHOWN = 40
 
 
 class _Month(click.ParamType[BillingMonth]):
@@ -88,6 +90,8 @@ def _run(
         _show(rows, payments)
     if not result.is_success:
         _fail(result.reason or "the run failed")
+    if job == "preview_month" and rows and not as_json:
+        click.echo(f"Nothing was sent. The plan's hash: {rows[0]['plan_hash']}")
     if waiting:
         hash_ = waiting[0]["plan_hash"]
         click.echo(
@@ -114,34 +118,44 @@ def _json(value: object) -> str:
     return format(value, "f") if isinstance(value, Decimal) else str(value)
 
 
-def _show(plan: Iterable[dict[str, Any]], payments: Iterable[dict[str, Any]]) -> None:
+def _show(plan: Sequence[dict[str, Any]], payments: Iterable[dict[str, Any]]) -> None:
     console = Console()
-    sums: dict[tuple[str, str, str], list[Any]] = {}
-    for row in plan:
-        cell = sums.setdefault((row["action"], row["state"], row["currency"]), [0, Decimal(0)])
-        cell[0] += 1
-        cell[1] += row["amount_after"]
-    table = Table("action", "state", "currency", "invoices", "amount", title="Invoice plan")
-    for (action, state, currency), (count, amount) in sorted(sums.items()):
-        table.add_row(action, state, currency, str(count), f"{amount.normalize():f}")
-    if sums:
-        console.print(table)
-    status: dict[tuple[str, str], list[Any]] = {}
-    for row in payments:
-        cell = status.setdefault(
-            (row["status"], row["currency"]), [0, Decimal(0), Decimal(0), Decimal(0)]
-        )
-        cell[0] += 1
-        cell[1] += row["billed"]
-        cell[2] += row["paid"]
-        cell[3] += row["outstanding"]
-    table = Table(
-        "status", "currency", "invoices", "billed", "paid", "outstanding", title="Payments"
+    actions = _sums(plan, ("action", "state", "currency"), ("amount_before", "amount_after"))
+    if actions:
+        columns = ("action", "state", "currency", "invoices", "before", "after")
+        console.print(table("Invoice plan", columns, actions))
+    attention = [row for row in plan if row["state"] in ("waiting", "failed")]
+    if attention:
+        columns = ("customer", "action", "state", "before", "after", "why")
+        cells = [_change(row) for row in attention[:MOST_SHOWN]]
+        console.print(table("What waits or failed", columns, cells, folds="why"))
+        if len(attention) > MOST_SHOWN:
+            console.print(f"and {len(attention) - MOST_SHOWN} more: see --json, or invoice_plan")
+    states = _sums(payments, ("status", "currency"), ("billed", "paid", "outstanding"))
+    if states:
+        columns = ("status", "currency", "invoices", "billed", "paid", "outstanding")
+        console.print(table("Invoices and payments", columns, states))
+
+
+def _change(row: dict[str, Any]) -> list[str]:
+    before, after = (
+        money(row[name], row["currency"]) for name in ("amount_before", "amount_after")
     )
-    for (name, currency), (count, *amounts) in sorted(status.items()):
-        table.add_row(name, currency, str(count), *(f"{a.normalize():f}" for a in amounts))
-    if status:
-        console.print(table)
+    amounts = (f"{before} {row['currency']}", f"{after} {row['currency']}")
+    return [row["customer_id"], row["action"], row["state"], *amounts, row["reason"]]
+
+
+def _sums(
+    rows: Iterable[dict[str, Any]], keys: tuple[str, ...], amounts: tuple[str, ...]
+) -> list[list[Any]]:
+    """One row for each key, whose last part is the currency: the key, a count, and the sums."""
+    groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault(tuple(row[key] for key in keys), []).append(row)
+    return [
+        [*key, len(group), *(money(sum(row[name] for row in group), key[-1]) for name in amounts)]
+        for key, group in sorted(groups.items())
+    ]
 
 
 _month = click.argument("month", type=_Month())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Any
+from pathlib import Path
 
 import duckdb
 from rich.console import Console
@@ -17,6 +17,7 @@ from rich.table import Table
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.runs import execute
 from billing_pipeline.settings import Settings
+from billing_pipeline.terminal import money, once, table
 
 MONTHS = ("2024-01", "2024-02", "2024-03")
 
@@ -24,23 +25,26 @@ MONTHS = ("2024-01", "2024-02", "2024-03")
 def main() -> None:
     """Close the demo's months; exits with 1 where a month could not be closed."""
     settings = Settings.from_env()
-    console = Console()
+    console = Console(highlight=False)
+    console.print(f"Closing {len(MONTHS)} months of {settings.data_dir}/ against the sandbox:")
     before = _stripe_invoices(settings)
     for text in MONTHS:
         started = time.monotonic()
-        console.print(f"Closing {text} … ", end="")
-        result = execute(settings, "close_month", BillingMonth.parse(text))
-        console.print(f"{time.monotonic() - started:.0f} s")
+        with console.status(f"{text}: load, rate, plan, apply, pull"):
+            result = execute(settings, "close_month", BillingMonth.parse(text))
         if not result.is_success:
-            console.print(result.reason or "failed")
+            console.print(f"  {text}  failed: {result.reason or 'see the run in the UI'}")
             sys.exit(1)
-    with duckdb.connect(
-        str(settings.published_dir / "billing.duckdb"), read_only=True
-    ) as published:
+        console.print(f"  {text}  closed in {time.monotonic() - started:.0f} s")
+    console.print()
+    path = settings.published_dir / "billing.duckdb"
+    with duckdb.connect(str(path), read_only=True) as published:
         console.print(_usage_table(published))
         console.print(_money_table(published))
         example = published.execute(
-            "SELECT invoice_id FROM invoices ORDER BY total DESC, invoice_id LIMIT 1"
+            "SELECT line_id FROM invoice_lines JOIN charges USING (charge_id)"
+            " WHERE charges.charge_model = 'graduated'"
+            " ORDER BY invoice_lines.amount DESC, line_id LIMIT 1"
         ).fetchall()[0][0]
     new = _stripe_invoices(settings) - before
     console.print(
@@ -49,9 +53,16 @@ def main() -> None:
         else "Nothing has changed since the last time: no invoice was sent."
     )
     console.print("\nWhere to look next:")
-    console.print("  make dev                                  the Dagster UI, with these runs")
-    console.print(f"  {settings.published_dir}/billing.duckdb   every table, read-only")
-    console.print(f"  .venv/bin/billing explain {example}")
+    console.print("  make dev", "the Dagster UI, with these runs in its history", sep="\n      ")
+    console.print(f"  {_near(path)}", "every table, for any DuckDB client", sep="\n      ")
+    console.print(
+        f"  .venv/bin/billing explain {example}", "how that line came about", sep="\n      "
+    )
+
+
+def _near(path: Path) -> Path:
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def _stripe_invoices(settings: Settings) -> int:
@@ -65,37 +76,29 @@ def _stripe_invoices(settings: Settings) -> int:
 
 def _usage_table(published: duckdb.DuckDBPyConnection) -> Table:
     rows = published.execute(
-        "SELECT strftime(billing_month, '%Y-%m'), sum(rows_read), sum(accepted_rows),"
-        " sum(rejected_rows), sum(duplicate_rows) FROM usage_files GROUP BY 1 ORDER BY 1"
+        "SELECT strftime(billing_month, '%Y-%m'), sum(rows_read)::BIGINT,"
+        " sum(accepted_rows)::BIGINT, sum(duplicate_rows)::BIGINT, sum(rejected_rows)::BIGINT,"
+        " (SELECT count(DISTINCT customer_id) FROM invoices"
+        "  WHERE invoices.billing_month = usage_files.billing_month)"
+        " FROM usage_files GROUP BY billing_month ORDER BY 1"
     ).fetchall()
-    return _table("Usage", ("month", "rows read", "accepted", "rejected", "duplicates"), rows)
+    columns = ("month", "events in", "counted", "duplicates", "rejected", "customers billed")
+    return table("Usage", columns, rows)
 
 
 def _money_table(published: duckdb.DuckDBPyConnection) -> Table:
     rows = published.execute(
-        "SELECT strftime(i.billing_month, '%Y-%m'), i.currency, p.status,"
-        " count(DISTINCT i.customer_id), sum(i.total), sum(i.wallet_applied), sum(p.paid),"
+        "SELECT strftime(i.billing_month, '%Y-%m'), i.currency, p.status, count(*),"
+        " sum(i.total), sum(i.wallet_applied), sum(p.paid),"
         " sum(p.outstanding)"
         " FROM invoices AS i JOIN invoice_payments AS p USING (invoice_id)"
         " GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
     ).fetchall()
     columns = (
-        "month", "currency", "status", "customers", "invoiced", "from wallets", "paid",
-        "outstanding",
-    )  # fmt: skip
-    return _table("Invoices", columns, rows)
-
-
-def _table(title: str, columns: tuple[str, ...], rows: list[Any]) -> Table:
-    table = Table(title=title)
-    for place, column in enumerate(columns):
-        table.add_column(column, justify="left" if place < 1 or column in _TEXTS else "right")
-    for row in rows:
-        table.add_row(*(str(cell) if isinstance(cell, str) else f"{cell:,}" for cell in row))
-    return table
-
-
-_TEXTS = ("currency", "status")
+        *("month", "", "status", "invoices", "invoiced", "by wallet", "paid", "outstanding"),
+    )
+    shown = [[*row[:4], *(money(amount, row[1]) for amount in row[4:])] for row in rows]
+    return table("Invoices", columns, once(shown))
 
 
 if __name__ == "__main__":

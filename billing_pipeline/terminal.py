@@ -1,0 +1,63 @@
+"""How figures look on a terminal: amounts in their currency's places, tables that fit 80 columns.
+
+What belongs here: formatting and layout. What does not: which figures, and where they come from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from typing import Any, Literal
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from billing_pipeline.intake.currencies import EXPONENTS
+
+
+def money(amount: Decimal, currency: str) -> str:
+    """``1,234.50`` for USD, ``1,235`` for JPY; nothing is rounded: more places stay visible."""
+    shown = amount.normalize()
+    places = max(EXPONENTS.get(currency, 2), -int(shown.as_tuple().exponent))
+    return f"{shown:,.{places}f}"
+
+
+def table(
+    title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, folds: str = ""
+) -> Table:
+    """Texts to the left, numbers to the right; the column `folds` may take several lines. Cells
+    are plain text: a customer's name is never read as markup."""
+    cells = [[_cell(value) for value in row] for row in rows]
+    numeric = {
+        place
+        for place in range(len(columns))
+        if any(row[place] for row in cells) and all(_is_number(row[place]) for row in cells)
+    }
+    shown = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, collapse_padding=True)
+    for place, column in enumerate(columns):
+        justify: Literal["left", "right"] = "right" if place in numeric else "left"
+        shown.add_column(column, justify=justify, no_wrap=column != folds)
+    for row in cells:
+        shown.add_row(*(Text(cell) for cell in row))
+    return shown
+
+
+def once(rows: Iterable[Sequence[Any]]) -> list[list[Any]]:
+    """Rows sorted by their first column, which is shown only where it changes."""
+    shown: list[list[Any]] = []
+    last: Any = None
+    for first, *rest in rows:
+        shown.append(["" if first == last else first, *rest])
+        last = first
+    return shown
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, int):
+        return f"{value:,}"
+    return "" if value is None else str(value)
+
+
+def _is_number(cell: str) -> bool:
+    return not cell or cell.replace(",", "").replace(".", "").lstrip("-").isdecimal()

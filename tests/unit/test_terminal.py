@@ -1,0 +1,47 @@
+"""Figures on a terminal: no place lost, nothing read as markup, tables that fit."""
+
+from __future__ import annotations
+
+import io
+from decimal import Decimal
+
+import pytest
+from rich.console import Console
+
+from billing_pipeline.terminal import money, once, table
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "shown"),
+    [
+        ("1234.5", "USD", "1,234.50"),
+        ("1234.5000", "USD", "1,234.50"),
+        ("0", "USD", "0.00"),
+        ("100", "JPY", "100"),
+        ("1E+2", "JPY", "100"),
+        ("-0.1", "KWD", "-0.100"),
+        # more places than the currency has: shown, not rounded away
+        ("0.005", "USD", "0.005"),
+    ],
+)
+def test_money_in_its_currency_s_places(amount: str, currency: str, shown: str) -> None:
+    assert money(Decimal(amount), currency) == shown
+
+
+def printed(*rows: list[object], width: int = 80) -> str:
+    console = Console(width=width, record=True, file=io.StringIO())
+    console.print(table("T", ("name", "count"), rows))
+    return console.export_text()
+
+
+def test_a_name_is_not_read_as_markup() -> None:
+    assert "[red]Ada[/red] [link=x]" in printed(["[red]Ada[/red] [link=x]", 1])
+
+
+def test_numbers_stand_on_the_right() -> None:
+    lines = [line.rstrip() for line in printed(["a", 1], ["b", 1234]).splitlines()]
+    assert [len(line) for line in lines if line.endswith(("1", "1,234"))] == [len(lines[2])] * 2
+
+
+def test_a_repeated_first_cell_is_shown_once() -> None:
+    assert once([("x", 1), ("x", 2), ("y", 3)]) == [["x", 1], ["", 2], ["y", 3]]
