@@ -80,6 +80,7 @@ EXTRA_TABLES: dict[str, Table] = {
             Column("amount_paid", MONEY, "What was paid, major units."),
             Column("amount_remaining", MONEY, "What is still to be paid, major units."),
             Column("credited", MONEY, "Sum of its credit notes, major units."),
+            Column("wallet_applied", MONEY, "What the prepaid wallet paid of it, major units."),
             Column("created_at", TIME, "When Stripe made it, UTC."),
             Column("finalized_at", TIME, "When it was finalized, UTC."),
             Column("due_at", TIME, "When it is due, UTC."),

@@ -111,17 +111,20 @@ def open_published(settings: Settings) -> duckdb.DuckDBPyConnection:
 def published_wallet_applications(
     settings: Settings, except_month: BillingMonth
 ) -> list[tuple[str, str, str, Decimal]]:
-    """What the published invoices of the other months took from wallets.
+    """What the invoices of the other months took from wallets, as Stripe last told it.
 
-    Customer, currency, billing month (``YYYY-MM-01``) and amount (major units, above 0), in that
-    order; empty while nothing is published.
+    Not what those months should take: one that was only previewed has taken nothing, and its
+    preview must not change what another month is billed. Customer, currency, billing month
+    (``YYYY-MM-01``) and amount (major units, above 0), in that order; empty while nothing is
+    published.
     """
     if not database_path(settings).exists():
         return []
     with open_published(settings) as connection:
         found = connection.execute(
-            "SELECT customer_id, currency, strftime(billing_month, '%Y-%m-%d'), wallet_applied"
-            " FROM invoices WHERE wallet_applied > 0 AND billing_month <> ?::DATE ORDER BY ALL",
+            "SELECT customer_id, currency, strftime(billing_month, '%Y-%m-%d'),"
+            " sum(wallet_applied) FROM stripe_invoices"
+            " WHERE wallet_applied > 0 AND billing_month <> ?::DATE GROUP BY ALL ORDER BY ALL",
             [except_month.key],
         ).fetchall()
     return [(str(row[0]), str(row[1]), str(row[2]), Decimal(row[3])) for row in found]

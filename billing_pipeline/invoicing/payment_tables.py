@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from billing_pipeline.invoicing.actual import ActualInvoice, InvoiceStatus
-from billing_pipeline.invoicing.dunning import DueKind, DunningPolicy, due_of
+from billing_pipeline.invoicing.dunning import DueKind, DunningPolicy, due_of, is_in_dunning
 from billing_pipeline.invoicing.money import to_major
 
 Row = dict[str, Any]
@@ -41,6 +41,7 @@ def stripe_invoice_rows(invoices: Iterable[ActualInvoice]) -> list[Row]:
             "amount_paid": to_major(item.amount_paid, item.currency),
             "amount_remaining": to_major(item.amount_remaining, item.currency),
             "credited": to_major(item.credit_notes, item.currency),
+            "wallet_applied": to_major(item.wallet_taken, item.currency),
             "created_at": _time(item.created),
             "finalized_at": _time(item.finalized_at),
             "due_at": _time(item.due_date),
@@ -72,7 +73,7 @@ def payment_rows(
 def _payment_row(
     invoice_id: str, items: Sequence[ActualInvoice], now: float, policy: DunningPolicy
 ) -> Row:
-    statuses = {_status(item, now) for item in items}
+    statuses = {_status(item, now, policy) for item in items}
     billed = [item for item in items if item.is_billed]
     currency = items[0].currency
     failing = [item for item in billed if item.amount_remaining > 0]
@@ -105,10 +106,12 @@ def _next_attempt(item: ActualInvoice, policy: DunningPolicy) -> int | None:
     return item.next_payment_attempt
 
 
-def _status(item: ActualInvoice, now: float) -> str:
-    """Stripe's word, or `overdue` where what was sent is unpaid past its due date."""
+def _status(item: ActualInvoice, now: float, policy: DunningPolicy) -> str:
+    """Stripe's word, or `overdue`: unpaid past its due date, or after the last try of dunning
+    where the policy leaves it open then."""
     late = item.due_date is not None and item.due_date < now
-    if item.status is InvoiceStatus.OPEN and late and item.amount_remaining > 0:
+    left = is_in_dunning(item) and due_of(item, policy) is None
+    if item.status is InvoiceStatus.OPEN and item.amount_remaining > 0 and (late or left):
         return "overdue"
     return item.status.value
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from billing_pipeline.invoicing import collection
+from billing_pipeline.invoicing.dunning import AfterLastTry, DunningPolicy
 from billing_pipeline.invoicing.pull import Changes
 
 from .conftest import JANUARY, Company
@@ -87,6 +88,21 @@ def test_sent_and_unpaid_past_its_due_date_is_overdue(company: Company) -> None:
     assert rows(company)[1][0]["status"] == "open"
     company.clock.advance(8 * 86_400)
     assert rows(company)[1][0]["status"] == "overdue"
+
+
+def test_left_open_after_its_last_try_is_overdue(company: Company) -> None:
+    policy = DunningPolicy((0, 24), AfterLastTry.LEAVE_OPEN)
+    company.want({"ada": [1000]}, payment_method="pm_card_chargeCustomerFail")
+    company.apply()
+    seen = []
+    for _ in range(2):
+        seen.append(company.pull(policy=policy).invoice_payments[0]["status"])
+        company.wait(
+            collection.dun(company.gateway(), company.settings, run_id="dun", policy=policy)
+        )
+        company.clock.advance(24 * 3600)
+    seen.append(company.pull(policy=policy).invoice_payments[0]["status"])
+    assert seen == ["open", "open", "overdue"]
 
 
 def test_reconciliation_says_what_is_missing_and_what_is_too_much(company: Company) -> None:

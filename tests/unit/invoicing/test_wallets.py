@@ -38,8 +38,10 @@ def test_the_wallet_pays_what_it_holds_and_the_rest_is_due(company: Company) -> 
     company.apply()
     assert due(company) == {"in_202601_ada/1": (1234, 234)}
     assert balance(company) == 0
-    (row,) = company.pull().invoice_payments
+    pulled = company.pull()
+    (row,) = pulled.invoice_payments
     assert (str(row["paid"]), str(row["settled_by_balance"])) == ("2.34", "10.00")
+    assert str(pulled.stripe_invoices[0]["wallet_applied"]) == "10.00"
 
 
 def test_what_is_left_of_the_wallet_is_carried_on(company: Company) -> None:

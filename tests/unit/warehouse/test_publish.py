@@ -308,10 +308,14 @@ def test_descriptions_of_dbt_become_comments(settings: Settings) -> None:
 def test_wallets_of_other_months(settings: Settings) -> None:
     assert published_wallet_applications(settings, JANUARY) == []
     make_warehouse(settings, JANUARY, count=1, total="12.34", wallet="10")
-    make_warehouse(settings, FEBRUARY, count=2, total="5", wallet="0")
-    publish(settings, JANUARY)
+    make_warehouse(settings, FEBRUARY, count=2, total="5", wallet="5")
+    taken = {"customer_id": "c0", "currency": "USD", "wallet_applied": Decimal(4)}
+    supplement = taken | {"wallet_applied": Decimal("2.5")}
+    paid_otherwise = taken | {"customer_id": "c1", "wallet_applied": Decimal(0)}
+    publish(settings, JANUARY, {"stripe_invoices": [taken, supplement, paid_otherwise]})
     publish(settings, FEBRUARY)
     assert published_wallet_applications(settings, FEBRUARY) == [
-        ("c0", "USD", "2024-01-01", Decimal("10.0000"))
+        ("c0", "USD", "2024-01-01", Decimal("6.5000"))
     ]
+    # February was previewed and not billed: it has taken nothing.
     assert published_wallet_applications(settings, JANUARY) == []

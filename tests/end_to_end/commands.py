@@ -1,0 +1,41 @@
+"""Processes for the end-to-end tests: the command line as a user has it, on a home of its own.
+
+What belongs here: the environment and starting a process. What does not: what is expected of it.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = ROOT / "data" / "examples"
+
+_OURS = ("BILLING_", "STRIPE_", "DAGSTER_HOME")
+
+
+def environment(home: Path, data: Path, **settings: str) -> dict[str, str]:
+    """This process's environment with none of its settings but these."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
+    return inherited | {"BILLING_HOME": str(home), "BILLING_DATA_DIR": str(data)} | settings
+
+
+def billing(
+    home: Path, data: Path, *args: str, **settings: str
+) -> subprocess.CompletedProcess[str]:
+    """`billing …`, run to its end."""
+    command = [sys.executable, "-m", "billing_pipeline.cli", *args]
+    return subprocess.run(
+        command,
+        env=environment(home, data, **settings),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def last_line(done: subprocess.CompletedProcess[str]) -> str:
+    """What a person reads last: the reason, where a command failed."""
+    return done.stderr.strip().splitlines()[-1]

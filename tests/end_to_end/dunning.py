@@ -1,0 +1,86 @@
+"""Dunning of a closed example, on a copy of it whose clock is turned.
+
+What belongs here: trying again hour by hour until nothing happens any more. What does not: the
+rule, which is tested in ``tests/unit/invoicing/test_dunning.py``.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections import defaultdict
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from billing_pipeline.invoicing import collection
+from billing_pipeline.invoicing.dunning import AfterLastTry, DunningPolicy
+from billing_pipeline.months import BillingMonth
+from billing_pipeline.settings import Settings
+from billing_pipeline.stripe_api.client import SANDBOX_KEY, GatewayConfig, StripeGateway
+from billing_pipeline.stripe_api.sandbox import Sandbox
+from billing_pipeline.stripe_api.sandbox.in_process import InProcessClient
+from billing_pipeline.stripe_api.sandbox.server import FILE_NAME
+from billing_pipeline.stripe_api.timing import VirtualClock
+
+HOUR = 3600
+
+
+@dataclass(frozen=True)
+class Policy:
+    """When it is tried again, in hours after the first failure, and what is said in the end."""
+
+    hours: tuple[int, ...]
+    end: str
+
+    def rule(self) -> DunningPolicy:
+        gives_up = self.end == AfterLastTry.UNCOLLECTIBLE.value
+        return DunningPolicy(
+            self.hours, AfterLastTry.UNCOLLECTIBLE if gives_up else AfterLastTry.LEAVE_OPEN
+        )
+
+
+@dataclass(frozen=True)
+class Ended:
+    """By customer: the hours of the month's tries, and the status that is published then."""
+
+    tries: dict[str, tuple[int, ...]]
+    statuses: dict[str, str]
+
+
+@cache
+def dun_to_the_end(home: Path, month: str, policy: Policy) -> Ended:
+    """Let ten days pass hour by hour; what is due in each is done."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "home"
+        shutil.copytree(home, copy, ignore=shutil.ignore_patterns("dagster", "dbt"))
+        return _dun(copy, BillingMonth.parse(month), policy.rule())
+
+
+def _dun(home: Path, month: BillingMonth, rule: DunningPolicy) -> Ended:
+    settings = Settings("data", home, ZoneInfo("UTC"), month)
+    clock = VirtualClock()
+    sandbox = Sandbox(settings.sandbox_dir / FILE_NAME, clock=clock.now)
+    gateway = StripeGateway(
+        GatewayConfig(SANDBOX_KEY), http_client=InProcessClient(sandbox), clock=clock
+    )
+
+    pulled = collection.run(gateway, lambda: collection.pull(gateway, settings, month))
+    finalized = {row["invoice_id"]: row["finalized_at"] for row in pulled.stripe_invoices}
+    clock.advance(max(finalized.values()).timestamp() - clock.now())
+    tries: dict[str, list[int]] = defaultdict(list)
+    for _ in range(10 * 24):
+        results = collection.run(
+            gateway,
+            lambda: collection.dun(gateway, settings, run_id="dunning", policy=rule),
+        )
+        for result in results:
+            if result.invoice_id in finalized:
+                hours = (clock.now() - finalized[result.invoice_id].timestamp()) / HOUR
+                tries[result.customer_id].append(int(hours))
+        clock.advance(HOUR)
+    pulled = collection.run(gateway, lambda: collection.pull(gateway, settings, month, policy=rule))
+    sandbox.close()
+    statuses = {row["customer_id"]: row["status"] for row in pulled.invoice_payments}
+    return Ended({name: tuple(hours) for name, hours in tries.items()}, statuses)

@@ -1,0 +1,151 @@
+"""The five systems from their files to paid invoices: the real jobs over the embedded sandbox.
+
+Every invoice, charge, wallet and limit that the examples' tables of expectations name, and every
+row of the table in ``data/examples/README.md``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+
+import pytest
+
+from tests.end_to_end.closed_examples import MONTHS, Closing, first_day
+from tests.end_to_end.commands import EXAMPLES, ROOT
+from tests.end_to_end.expectations import Case, cents, check, table
+
+# Stripe charges no less; what is below is moved to the customer's balance.
+LEAST_CHARGE = 50
+
+for_each_example = pytest.mark.parametrize("name", MONTHS)
+
+
+@pytest.fixture(scope="module")
+def closing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Closing]:
+    closing = Closing(tmp_path_factory.mktemp("examples"))
+    yield closing
+    closing.end()
+
+
+@for_each_example
+def test_every_invoice_expected_is_billed_and_no_other(name: str, closing: Closing) -> None:
+    example = closing.of(name)
+    wanted = {
+        (row["billing_month"], row["customer_id"], row["currency"]): row
+        for row in example.expected("expected.csv")
+    }
+    ours = {
+        (str(row["billing_month"]), row["customer_id"], row["currency"]): (
+            row["total"],
+            row["amount_due"],
+        )
+        for row in example.tables["invoices"]
+    }
+    assert ours == {
+        key: (Decimal(row["total"]), Decimal(row["amount_due"])) for key, row in wanted.items()
+    }
+    held = [
+        (
+            invoice["metadata"]["billing_month"],
+            invoice["metadata"]["billing_customer_id"],
+            invoice["currency"].upper(),
+            invoice["total"],
+            sum(line["amount"] for line in invoice["lines"]["data"]),
+            invoice["amount_due"],
+        )
+        for invoice in example.runs[-1][1]["invoices"]
+    ]
+    assert sorted(held) == sorted(
+        (*key, cents(row["total"]), cents(row["total"]), _asked_for(cents(row["amount_due"])))
+        for key, row in wanted.items()
+    )
+    assert {row["state"] for row in example.tables["reconciliation"]} == {"matched"}
+    assert len(example.tables["reconciliation"]) == len(wanted)
+
+
+def _asked_for(due: int) -> int:
+    return due if due >= LEAST_CHARGE else 0
+
+
+@for_each_example
+def test_charges_that_lead_to_no_invoice(name: str, closing: Closing) -> None:
+    example = closing.of(name)
+    for row in example.expected("expected_charges.csv"):
+        month = row["billing_month"][:7]
+        (charge,) = example.rows("charges", row["customer_id"], month)
+        assert charge["price_id"] == row["price_id"]
+        assert charge["quantity"] == Decimal(row["quantity"])
+        assert (charge["currency"], charge["amount"]) == (row["currency"], Decimal(row["amount"]))
+        assert example.stripe_invoices(row["customer_id"], month) == []
+
+
+def test_wallets_hold_after_each_month_what_they_hold_in_stripe(closing: Closing) -> None:
+    example = closing.of("prepaid-wallet")
+    months = {row["billing_month"] for row in example.expected("expected_wallet.csv")}
+    for month in sorted(months):
+        balances: dict[str, Decimal] = {}
+        for row in sorted(example.tables["wallet_ledger"], key=lambda row: row["movement_number"]):
+            if row["billing_month"] <= first_day(month[:7]):
+                balances[row["customer_id"]] = row["balance_after"]
+        wanted = {
+            row["customer_id"]: Decimal(row["balance"])
+            for row in example.expected("expected_wallet.csv")
+            if row["billing_month"] == month
+        }
+        assert balances == wanted
+        for customer, balance in wanted.items():
+            assert example.stripe_balance(customer, month[:7]) == -cents(str(balance)), customer
+
+
+def test_entitlements_used_and_left(closing: Closing) -> None:
+    example = closing.of("subscriptions")
+    for row in example.expected("expected_entitlements.csv"):
+        (found,) = (
+            entitlement
+            for entitlement in example.rows(
+                "entitlement_usage", row["customer_id"], row["billing_month"][:7]
+            )
+            if entitlement["feature"] == row["feature"]
+        )
+        used, limit = Decimal(row["used"]), Decimal(row["limit_quantity"])
+        assert (found["used"], found["limit_quantity"], found["state"]) == (
+            used,
+            limit,
+            row["state"],
+        )
+        assert found["remaining"] == max(Decimal(0), limit - used)
+
+
+def test_a_second_run_changes_nothing(closing: Closing) -> None:
+    example = closing.of("prepaid-wallet")
+    (first, _), (_, before), (again, after) = example.runs
+    assert again == first
+    assert after == before
+    plan = [
+        row for row in example.tables["invoice_plan"] if row["billing_month"] == first_day(first)
+    ]
+    assert len(plan) == 5
+    assert {(row["action"], row["state"]) for row in plan} == {("unchanged", "done")}
+
+
+@pytest.mark.parametrize("case", list(table()), ids=str)
+def test_a_row_of_the_table(case: Case, closing: Closing) -> None:
+    assert case.works == "yes", "a row that does not work belongs under what is not done yet"
+    check(closing.of(case.example), case)
+
+
+def test_the_table_has_rows_of_every_example() -> None:
+    assert {case.example for case in table()} == set(MONTHS)
+
+
+def test_what_is_tested_elsewhere_is_tested() -> None:
+    """Each line of the README's second list ends in a test that is there, or in *not yet*."""
+    text = (EXAMPLES / "README.md").read_text(encoding="utf-8")
+    lines = text.partition("## What else they ask for")[2].splitlines()
+    rows = [line.strip("| ").split(" | ") for line in lines if line.startswith("| ")][2:]
+    assert len(rows) > 10
+    for asked, where in rows:
+        if where != "not yet":
+            path, name = where.strip("`").split("::")
+            assert f"def {name}(" in (ROOT / path).read_text(encoding="utf-8"), asked
