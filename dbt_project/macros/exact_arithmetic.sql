@@ -38,16 +38,24 @@ create or replace macro exact_pico(price) as
     trunc(price)::hugeint * 1000000000000::hugeint
     + ((price - trunc(price)) * 1000000000000::decimal(13, 0))::hugeint;
 
--- x * price, by long multiplication so that no step leaves 38 digits
-create or replace macro exact_times(x, price) as exact_normal(
-    list_transform([{'x': x, 'pico': exact_pico(price)}], lambda v: {
+-- x * price, by long multiplication so that no step leaves 38 digits. A remainder of x (num / den)
+-- is carried on to 12 places behind the units and cut off there, where den would outgrow 38 digits:
+-- it never crosses a tie, because all that is added to it later (the other tiers' parts and flat
+-- amounts) are whole at these places. Only averages have a remainder when a price meets them.
+create or replace macro exact_times(x, price) as exact_normal(list_transform(
+    [{
+        'x': x, 'pico': exact_pico(price),
+        'whole': exact_pico(price) // 1000000000000, 'rest': exact_pico(price) % 1000000000000
+    }],
+    lambda v: {
         'units': (v.x.units // 1000000000000) * v.pico
-            + ((v.x.units % 1000000000000) * v.pico) // 1000000000000,
-        'num': (((v.x.units % 1000000000000) * v.pico) % 1000000000000) * v.x.den
-            + v.x.num * v.pico,
-        'den': v.x.den * 1000000000000
-    })[1]
-);
+            + ((v.x.units % 1000000000000) * v.pico) // 1000000000000
+            + (v.x.num * v.whole) // v.x.den,
+        'num': ((v.x.units % 1000000000000) * v.pico) % 1000000000000
+            + (((v.x.num * v.whole) % v.x.den) * 1000000000000 + v.x.num * v.rest) // v.x.den,
+        'den': 1000000000000::hugeint
+    }
+)[1]);
 
 -- x * part / whole, for 0 <= part <= whole
 create or replace macro exact_share(x, part, whole) as exact_normal(
