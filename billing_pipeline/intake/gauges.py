@@ -51,13 +51,15 @@ def load_gauge_values(
 
     Needs the tables of `load_reference`. Each row is the newest accepted event of a customer, an
     event name, a filter's values and a meter's property that has a number there; its properties
-    and quantity are as they were read. Only event names that a carry-forward meter reads. Raises
-    `InvalidInput` naming every file of those folders that cannot be read.
+    and quantity are as they were read, and its file and row say which of several readings of one
+    instant is the last. Only event names that a carry-forward meter reads. Raises `InvalidInput`
+    naming every file of those folders that cannot be read.
     """
     gauges = _gauges(connection)
     connection.execute(
         "create or replace table raw.gauge_values (customer_id VARCHAR, event_name VARCHAR, "
-        "properties VARCHAR, occurred_at TIMESTAMPTZ, quantity DECIMAL(38,18))"
+        "properties VARCHAR, occurred_at TIMESTAMPTZ, quantity DECIMAL(38,18), "
+        "source_file VARCHAR, source_row BIGINT)"
     )
     if not gauges:
         return 0  # nobody asks for old values: old files are not even looked at
@@ -175,8 +177,9 @@ def _newest_of_all(paths: list[Path], gauges: list[Gauge]) -> str:
             union all by name {_readings("decided", gauges)}
         ),
         newest as ({_newest("select * from readings")})
-        select distinct customer_id, event_name, properties, occurred_at, quantity from newest
-        order by all
+        select distinct customer_id, event_name, properties, occurred_at, quantity,
+            source_file, source_row
+        from newest order by all
         """
 
 

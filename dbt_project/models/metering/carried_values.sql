@@ -3,7 +3,8 @@ with
 windows as (select * from {{ ref('usage_windows') }} where is_carried),
 
 known as (
-    select customer_id, event_name, occurred_at, quantity, properties, '' as source_file, 0 as source_row
+    select
+        customer_id, event_name, occurred_at, quantity, properties, source_file, source_row
     from {{ source('raw', 'gauge_values') }}
     union all
     select

@@ -63,7 +63,15 @@ def test_the_newest_reading_of_each_gauge(seats: World) -> None:
     assert carried(seats) == [("c1", "01-03", 9), ("c1", "01-20", 7), ("c2", "01-04", 8)]
     assert seats.select("describe raw.gauge_values")[2][:2] == ("properties", "VARCHAR")
     assert seats.select("select * from raw.gauge_values where customer_id = 'c2'") == [
-        ("c2", "seats", '{"size": "s"}', datetime(2024, 1, 4, tzinfo=UTC), Decimal(8))
+        (
+            "c2",
+            "seats",
+            '{"size": "s"}',
+            datetime(2024, 1, 4, tzinfo=UTC),
+            Decimal(8),
+            "usage/2024-01/b.csv",
+            3,
+        )
     ]
 
 
@@ -71,6 +79,17 @@ def test_readings_at_the_same_time_count_by_file_and_row(seats: World) -> None:
     seats.usage("b.csv", event(3, "01-02", 7))
     seats.usage("a.csv", event(1, "01-02", 5), event(2, "01-02", 6))
     assert carried(seats) == [("c1", "01-02", 7)]
+
+
+def test_readings_of_one_instant_with_other_properties_keep_their_place(seats: World) -> None:
+    # A price without a filter chooses between them by file and row, as within a month.
+    seats.usage("b.csv", event(3, "01-02", 9, "s"))
+    seats.usage("a.csv", event(1, "01-02", 5, "m"), event(2, "01-02", 7, "m"))
+    carried(seats)
+    found = seats.select(
+        "select quantity, source_file, source_row from raw.gauge_values order by 1"
+    )
+    assert found == [(7, "usage/2024-01/a.csv", 3), (9, "usage/2024-01/b.csv", 2)]
 
 
 def test_later_months_win_and_the_billed_month_is_not_looked_at(seats: World) -> None:
