@@ -274,15 +274,15 @@ def _tiers(tables: Tables, result: Result) -> Iterator[Difference]:
     for part, charge_row, charge in _charge_pairs(tables, result):
         if charge_row is None or charge is None:
             continue
-        wanted = [
+        exact_tiers = [
             [
                 tier.from_quantity,
                 round_half_away(tier.quantity, 18),
                 round_half_away(tier.exact, 12),
             ]
             for tier in charge.tiers
-            if tier.quantity or tier.exact
         ]
+        wanted = [figures for figures in exact_tiers if figures[1] or figures[2]]
         listed = sorted(found[charge_row["charge_id"]])
         pairs: dict[str, tuple[object, object]] = {"tiers": (listed, sorted(wanted))}
         yield from _differing(world_id(part[0]), _place(part), pairs, describe(charge))

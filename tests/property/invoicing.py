@@ -28,6 +28,7 @@ class ChargeLine:
     customer_id: str
     currency: str
     amount: Fraction
+    billing_period: periods.Period
 
 
 @dataclass
@@ -57,15 +58,19 @@ def make_invoices(
     lines: dict[Wallet, dict[str, list[tuple[str, Fraction]]]] = defaultdict(
         lambda: defaultdict(list)
     )
+    charged: dict[tuple[str, str, periods.Period], Fraction] = defaultdict(Fraction)
     for charge in charges:
         key = (charge.customer_id, charge.currency)
         lines[key][charge.subscription_id].append(("charge", charge.amount))
+        charged[(charge.subscription_id, charge.currency, charge.billing_period)] += charge.amount
     for subscription in book.subscriptions:
         currency = book.customers[subscription.customer_id]["currency"].upper()
         found = lines[(subscription.customer_id, currency)][subscription.subscription_id]
-        missing = true_up(book, month, subscription, [value for _, value in found], currency)
-        if missing > 0:
-            found.append(("minimum", missing))
+        for period in periods.billed_periods(book, subscription, month):
+            already = charged[(subscription.subscription_id, currency, period)]
+            missing = true_up(subscription, period, already, currency)
+            if missing > 0:
+                found.append(("minimum", missing))
     subscriptions = {row.subscription_id: row for row in book.subscriptions}
     invoices = {}
     for (customer_id, currency), of_subscriptions in lines.items():
@@ -82,24 +87,20 @@ def make_invoices(
 
 
 def true_up(
-    book: Book, month: str, subscription: Subscription, amounts: list[Fraction], currency: str
+    subscription: Subscription, period: periods.Period, charged: Fraction, currency: str
 ) -> Fraction:
-    """What fills a subscription's lines up to its minimum, for the paid share of its periods.
+    """What fills the charges of one billing period up to the minimum, for its paid share.
 
-    A subscription that was in trial, or not there, all the time has no minimum to fill: money
-    given back to it stays given back.
+    Two periods of 30 days that end in one month have a minimum each: what one has beyond its own
+    does not fill the other's. A subscription that was in trial, or not there, all the time has no
+    minimum to fill: money given back to it stays given back.
     """
-    if subscription.minimum is None:
+    paid = periods.window(
+        (period.start, period.end), (subscription.trial_ends_at, subscription.ends_at)
+    )
+    if subscription.minimum is None or paid is None:
         return ZERO
-    share = ZERO
-    for period in periods.billed_periods(book, subscription, month):
-        paid = periods.window(
-            (period.start, period.end), (subscription.trial_ends_at, subscription.ends_at)
-        )
-        share += paid.share_of(period) if paid is not None else ZERO
-    if share == 0:
-        return ZERO
-    missing = subscription.minimum * share - sum(amounts, ZERO)
+    missing = subscription.minimum * paid.share_of(period) - charged
     return round_half_away(missing, EXPONENTS[currency])
 
 

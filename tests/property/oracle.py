@@ -60,6 +60,7 @@ class Charge:
     exact_amount: Fraction
     amount: Fraction
     tiers: tuple[TierPart, ...]
+    billing_period: Period  # the one that it is invoiced with, not the one that it is for
     price: Price = field(compare=False, repr=False)
 
     @property
@@ -111,7 +112,13 @@ def bill(
                     assert charge.key not in charges, f"charged twice: {charge}"
                     charges[charge.key] = charge
     lines = [
-        ChargeLine(charge.subscription_id, charge.customer_id, charge.currency, charge.amount)
+        ChargeLine(
+            charge.subscription_id,
+            charge.customer_id,
+            charge.currency,
+            charge.amount,
+            charge.billing_period,
+        )
         for charge in charges.values()
     ]
     balances = wallet_balances(book, month, wallet_applied_elsewhere or {})
@@ -179,7 +186,7 @@ def _usage_charge(
     quantity = max(found.quantity, ZERO)
     priced = price_usage(price, quantity, found.event_count, share)
     charge = (quantity, found.event_count, share, priced, priced.exact)
-    yield _charge(book, subscription, price, paid, "arrears", *charge)
+    yield _charge(book, subscription, price, period, paid, "arrears", *charge)
 
 
 def _recurring(
@@ -189,12 +196,13 @@ def _recurring(
     period: Period,
     part: Window,
     kind: str,
+    invoiced_with: Period | None = None,
 ) -> Charge:
     share = part.share_of(period) if price.prorate else ONE
     priced = price_recurring(price, subscription.quantity, share)
     exact = -priced.exact if kind == "credit" else priced.exact
     charge = (subscription.quantity, 0, share, priced, exact)
-    return _charge(book, subscription, price, part, kind, *charge)
+    return _charge(book, subscription, price, invoiced_with or period, part, kind, *charge)
 
 
 def _advance_charges(
@@ -220,13 +228,14 @@ def _advance_charges(
         coming = periods.next_period(book, subscription, period)
         promised = periods.promised_part(subscription, price, coming)
         if promised is not None:
-            yield _recurring(book, subscription, price, coming, promised, "advance")
+            yield _recurring(book, subscription, price, coming, promised, "advance", period)
 
 
 def _charge(
     book: Book,
     subscription: Subscription,
     price: Price,
+    billing_period: Period,
     part: Window,
     kind: str,
     quantity: Fraction,
@@ -252,6 +261,7 @@ def _charge(
         exact_amount=round_half_away(exact, 12),
         amount=round_half_away(exact, EXPONENTS[currency]),
         tiers=priced.tiers,
+        billing_period=billing_period,
         price=price,
     )
 

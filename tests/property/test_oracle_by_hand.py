@@ -622,6 +622,19 @@ def test_minimum_is_prorated_with_the_subscription() -> None:
     assert totals(bill(world, MONTH)) == {"ada": "50"}
 
 
+def test_each_period_of_30_days_has_its_own_minimum() -> None:
+    # Periods from 2 April to 2 May and to 1 June both end in May. 30 in the first, above its
+    # minimum of 10, do not fill the second's.
+    world = world_of_one("per_unit", unit_amount="1")
+    world.tables["plans"][0]["billing_cycle"] = "30_days"
+    world.tables["subscriptions"][0] |= {"starts_at": "2024-04-02", "minimum_amount": "10"}
+    use(world, "units", "30", "2024-04-20")
+    result = bill(world, "2024-05")
+    (invoice,) = result.invoices.values()
+    assert [decimal_text(value) for value in invoice.of_kind("charge")] == ["30"]
+    assert [decimal_text(value) for value in invoice.of_kind("minimum")] == ["10"]
+
+
 def test_entitlements() -> None:
     world = world_of_one("per_unit", unit_amount="1")
     world.add("entitlements", plan_id="plan", feature="sso")
