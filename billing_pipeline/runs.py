@@ -20,6 +20,8 @@ from billing_pipeline.settings import Settings
 _INSTANCE = """\
 telemetry:
   enabled: false
+nux:
+  enabled: false
 concurrency:
   runs:
     max_concurrent_runs: 4

@@ -1,4 +1,4 @@
-"""How figures look on a terminal: amounts in their currency's places, tables that fit 80 columns.
+"""How figures look to people: amounts in their currency's places, tables that fit a terminal.
 
 What belongs here: formatting and layout. What does not: which figures, and where they come from.
 """

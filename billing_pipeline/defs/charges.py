@@ -63,7 +63,7 @@ def _events(context: dg.AssetExecutionContext, nodes: list[NodeResult]) -> Itera
         for node in built:
             yield dg.MaterializeResult(
                 asset_key=models[node.unique_id],
-                metadata={**figures_of(warehouse, node.name), "seconds": node.seconds},
+                metadata={**figures_of(warehouse, node.name), "seconds": round(node.seconds, 3)},
             )
     for node in nodes:
         if node.unique_id in checks and not node.is_skipped:

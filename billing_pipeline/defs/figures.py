@@ -6,11 +6,12 @@ stands here twice: as a number to plot, and exact in a table.
 """
 
 from collections.abc import Callable, Mapping
-from decimal import Decimal
 from typing import Any
 
 import dagster as dg
 import duckdb
+
+from billing_pipeline.terminal import money
 
 Figures = dict[str, Any]
 
@@ -34,12 +35,10 @@ def markdown_table(header: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
 
 
 def _cell(value: object) -> str:
-    if isinstance(value, Decimal):
-        return f"{value:,f}"
     if isinstance(value, int):
         return f"{value:,}"
     text = " ".join(str(value).split())
-    return "".join(f"\\{char}" if char in r"\`*_{}[]<>()#+-!|~" else char for char in text)
+    return "".join(f"\\{char}" if char in r"\`*_{}[]<>()#!|~" else char for char in text)
 
 
 def _usage(warehouse: duckdb.DuckDBPyConnection) -> Figures:
@@ -72,7 +71,8 @@ def _charges(warehouse: duckdb.DuckDBPyConnection) -> Figures:
         "SELECT plan_id, currency, count(DISTINCT customer_id), sum(amount) FROM main.charges"
         " GROUP BY 1, 2 ORDER BY 4 DESC, 1, 2"
     ).fetchall()
-    table = markdown_table(("plan", "currency", "customers", "charged"), by_plan)
+    shown = [(plan, code, count, money(amount, code)) for plan, code, count, amount in by_plan]
+    table = markdown_table(("plan", "currency", "customers", "charged"), shown)
     return {
         **{f"charged {currency}": float(amount) for currency, _, amount in rows},
         "charged by plan": dg.MetadataValue.md(table),
@@ -88,9 +88,10 @@ def _invoices(warehouse: duckdb.DuckDBPyConnection) -> Figures:
         *("currency", "invoices", "subtotal", "discount", "tax", "total"),
         *("from wallets", "due"),
     )
+    shown = [(row[0], row[1], *(money(amount, row[0]) for amount in row[2:])) for row in rows]
     return {
         **{f"total {row[0]}": float(row[5]) for row in rows},
-        "totals": dg.MetadataValue.md(markdown_table(header, rows)),
+        "totals": dg.MetadataValue.md(markdown_table(header, shown)),
     }
 
 
