@@ -4,18 +4,25 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import dagster as dg
-from dagster_dbt import DagsterDbtTranslator, dbt_assets
+from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, dbt_assets
 
 from billing_pipeline.dbt_runner import BUILD, NodeResult, check, ensure_manifest, run_dbt
 from billing_pipeline.defs.figures import figures_of
 from billing_pipeline.defs.partitions import MONTHS, SETTINGS, month_of
+from billing_pipeline.defs.usage import ASSET_OF_RAW_TABLE
 from billing_pipeline.rating import open_warehouse
 
 _UNIQUE_ID = "dagster_dbt/unique_id"
 
 
 class _Translator(DagsterDbtTranslator):
-    """Groups in the order of the money: the folder of a model names its group."""
+    """Groups in the order of the money: the folder of a model names its group; the raw tables are
+    the three assets of the intake."""
+
+    def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> dg.AssetKey:
+        if dbt_resource_props["resource_type"] == "source":
+            return dg.AssetKey(ASSET_OF_RAW_TABLE[dbt_resource_props["name"]])
+        return super().get_asset_key(dbt_resource_props)
 
     def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str | None:
         folder = str(dbt_resource_props["fqn"][1])
@@ -25,7 +32,9 @@ class _Translator(DagsterDbtTranslator):
 @dbt_assets(
     manifest=ensure_manifest(SETTINGS),
     partitions_def=MONTHS,
-    dagster_dbt_translator=_Translator(),
+    dagster_dbt_translator=_Translator(
+        DagsterDbtTranslatorSettings(enable_duplicate_source_asset_keys=True)
+    ),
     pool="warehouse",
     # dagster-dbt's own default would rate a whole backfill in one run; a run is one month.
     backfill_policy=dg.BackfillPolicy.multi_run(),

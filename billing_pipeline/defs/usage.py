@@ -1,17 +1,37 @@
-"""Usage and price book in: the first asset of a month."""
+"""Inputs in: the price book, the accounts and the month's usage; the first step of a month."""
+
+from collections.abc import Iterator
+from typing import Any
 
 import dagster as dg
 
+from billing_pipeline.defs.figures import markdown_table
 from billing_pipeline.defs.partitions import MONTHS, SETTINGS, month_of, refuse_unfinished
 from billing_pipeline.intake.problems import InvalidInput
-from billing_pipeline.rating import build_raw
+from billing_pipeline.rating import IntakeReport, build_raw
 from billing_pipeline.warehouse import published_wallet_applications
 
-RAW_TABLES = (
-    "run", "meters", "plans", "prices", "price_tiers", "entitlements", "coupons", "tax_rates",
-    "customers", "subscriptions", "wallet_transactions", "usage_corrections", "currencies",
-    "usage_events", "gauge_values", "wallet_applications",
-)  # fmt: skip
+DESCRIPTIONS = {
+    "catalog": "The price book: meters, plans, prices, tiers, entitlements, coupons and tax rates, "
+    "checked and typed. One row that is wrong stops the month, with every problem listed.",
+    "accounts": "Customers, subscriptions, wallets and corrections, checked and typed; with them "
+    "what other months took from each wallet.",
+    "usage_events": "Every row of the month's usage files, good or bad, and the last known values "
+    "of carried gauges. Bad rows are set aside later, each with its reason.",
+}
+# Which tables of the warehouse's schema `raw` each asset stands for.
+RAW_TABLES = {
+    "catalog": (
+        *("meters", "plans", "prices", "price_tiers", "entitlements", "coupons", "tax_rates"),
+        "currencies",
+    ),
+    "accounts": (
+        *("customers", "subscriptions", "wallet_transactions", "usage_corrections"),
+        "wallet_applications",
+    ),
+    "usage_events": ("usage_events", "gauge_values", "run"),
+}
+ASSET_OF_RAW_TABLE = {table: asset for asset, tables in RAW_TABLES.items() for table in tables}
 
 
 @dg.multi_asset(
@@ -20,17 +40,12 @@ RAW_TABLES = (
     pool="warehouse",
     backfill_policy=dg.BackfillPolicy.multi_run(),
     specs=[
-        dg.AssetSpec(
-            ["raw", name],
-            group_name="usage",
-            kinds={"duckdb"},
-            description=f"`raw.{name}` of the month's warehouse: checked and typed input.",
-        )
-        for name in RAW_TABLES
+        dg.AssetSpec(name, group_name="usage", kinds={"duckdb"}, description=description)
+        for name, description in DESCRIPTIONS.items()
     ],
 )
-def intake(context: dg.AssetExecutionContext) -> object:
-    """Read the catalog, the accounts and the month's usage files; every problem stops it here."""
+def intake(context: dg.AssetExecutionContext) -> Iterator[Any]:
+    """Read and check the inputs of the month into its warehouse, which is begun anew."""
     month = month_of(context)
     if context.run.job_name == "close_month":
         refuse_unfinished(month)
@@ -38,7 +53,19 @@ def intake(context: dg.AssetExecutionContext) -> object:
         report = build_raw(SETTINGS, month, published_wallet_applications(SETTINGS, month))
     except InvalidInput as error:
         raise dg.Failure(description=str(error), allow_retries=False) from error
-    rows = {**report.reference_rows, "usage_events": report.usage_rows}
     for name in RAW_TABLES:
-        metadata = {"dagster/row_count": rows[name]} if name in rows else {}
-        yield dg.MaterializeResult(asset_key=["raw", name], metadata=metadata)
+        yield dg.MaterializeResult(asset_key=name, metadata=_metadata(name, report))
+
+
+def _metadata(name: str, report: IntakeReport) -> dict[str, Any]:
+    if name == "usage_events":
+        return {"dagster/row_count": report.usage_rows}
+    rows = [
+        (f"{name}/{table}", report.reference_rows[table])
+        for table in RAW_TABLES[name]
+        if table in report.reference_rows
+    ]
+    return {
+        "dagster/row_count": sum(count for _, count in rows),
+        "rows": dg.MetadataValue.md(markdown_table(("input", "rows"), rows)),
+    }
