@@ -13,6 +13,9 @@ from billing_pipeline.defs.collection import (
     stripe_invoices,
 )
 from billing_pipeline.defs.usage import intake
+from billing_pipeline.run_history import write_without_waiting
+
+write_without_waiting()
 
 defs = dg.Definitions(
     assets=[intake, dbt_models, invoice_plan, stripe_invoices, approved_changes, invoice_payments],
