@@ -25,6 +25,11 @@ nux:
 concurrency:
   runs:
     max_concurrent_runs: 4
+    # Months that send are closed one after another, the oldest first: what a wallet paid in
+    # January is not there in February.
+    tag_concurrency_limits:
+      - key: billing/sends
+        limit: 1
   # One month is rated at a time, and one asks Stripe: memory and the rate limit are shared.
   pools:
     default_limit: 1

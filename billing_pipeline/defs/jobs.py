@@ -9,15 +9,19 @@ RATED = dg.AssetSelection.groups("usage", "metering", "rating", "invoicing")
 # A run that was killed stays "started" for ever in Dagster unless it may only last so long. A
 # month of 100 million events takes minutes; an hour or two more costs nothing but the waiting.
 TAGS = {"dagster/max_runtime": str(4 * 3600)}
+# The queue runs one of these at a time (`runs.instance_home` writes that setting).
+SENDS = {"billing/sends": "true"}
 
 
-def _job(name: str, selection: dg.AssetSelection, description: str) -> UnresolvedAssetJobDefinition:
+def _job(
+    name: str, selection: dg.AssetSelection, description: str, *, sends: bool = False
+) -> UnresolvedAssetJobDefinition:
     # In-process: a process for each step would import everything again, twice the time of a month.
     return dg.define_asset_job(
         name,
         selection=selection,
         executor_def=dg.in_process_executor,
-        tags=TAGS,
+        tags=TAGS | SENDS if sends else TAGS,
         description=description,
     )
 
@@ -26,6 +30,7 @@ close_month = _job(
     "close_month",
     RATED | dg.AssetSelection.assets("invoice_plan", "stripe_invoices"),
     "Close a month: load, rate, plan, apply what is safe, pull. Refused while the month runs.",
+    sends=True,
 )
 preview_month = _job(
     "preview_month",
@@ -36,6 +41,7 @@ apply_plan = _job(
     "apply_plan",
     dg.AssetSelection.assets("approved_changes"),
     "Carry out exactly the plan whose hash is given. Refused if it is another by now.",
+    sends=True,
 )
 pull_payments = _job(
     "pull_payments",
