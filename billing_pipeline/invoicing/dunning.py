@@ -26,10 +26,9 @@ from billing_pipeline.invoicing.requests import Desk, NotSentError, Subject, cha
 from billing_pipeline.settings import InvalidSettingError
 from billing_pipeline.stripe_api.client import Json
 from billing_pipeline.stripe_api.errors import StripeFailure
+from billing_pipeline.stripe_api.retries import KEY_IS_KNOWN
 
 HOUR = 3600
-KEY_IS_KNOWN = 23 * HOUR
-"""Stripe may forget an idempotency key after 24 hours; an hour is left for clocks."""
 
 NOT_DECIDED = ("connection", "rate_limited", "conflict")
 """Outcomes in the journal after which the same request may be sent again under its key."""

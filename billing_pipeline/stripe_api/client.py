@@ -19,7 +19,7 @@ import stripe
 
 from billing_pipeline.stripe_api.errors import FailureKind, StripeFailure
 from billing_pipeline.stripe_api.rate_limit import RateLimiter, RateLimits
-from billing_pipeline.stripe_api.retries import RetryPolicy
+from billing_pipeline.stripe_api.retries import KEY_IS_KNOWN, RetryPolicy
 from billing_pipeline.stripe_api.timing import Clock, SystemClock
 
 Json = dict[str, Any]
@@ -125,13 +125,18 @@ class StripeGateway:
     async def _send(
         self, method: str, path: str, params: Mapping[str, Any], key: str | None
     ) -> Answer:
-        attempt = 0
+        attempt, began = 0, self.clock.now()
+        last: StripeFailure | None = None
         while True:
             attempt += 1
             await self._limiter.wait(method, path)
+            # Looked at after all waiting: the machine may have slept in between.
+            if last is not None and key is not None and self.clock.now() - began > KEY_IS_KNOWN:
+                raise last
             try:
                 return await self._once(method, path, params, key)
             except StripeFailure as failure:
+                last = failure
                 delay = self.config.retries.delay(failure, attempt, self._rng.random())
                 if delay is None:
                     raise

@@ -16,6 +16,10 @@ from dataclasses import dataclass
 
 from billing_pipeline.stripe_api.errors import FailureKind, StripeFailure
 
+KEY_IS_KNOWN = 23 * 3600
+"""Seconds for which the same key may be sent again. Stripe may forget it after 24 hours, and would
+then act a second time: a machine that slept over a weekend must look first what is there."""
+
 
 @dataclass(frozen=True)
 class RetryPolicy:

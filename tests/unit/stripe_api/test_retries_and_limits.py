@@ -101,6 +101,24 @@ def test_a_kept_500_is_not_asked_for_for_ever() -> None:
     assert (result.kind, len(script.keys), result.replayed) == (FailureKind.SERVER, 3, True)
 
 
+def test_a_key_that_stripe_may_have_forgotten_is_not_sent_again() -> None:
+    """The machine slept for a day while it waited for the next try: Stripe would act twice."""
+
+    class Sleepy(VirtualClock):
+        async def sleep(self, seconds: float) -> None:
+            await super().sleep(25 * 3600)
+
+    async def send() -> None:
+        await gateway.post("/v1/invoices", {}, key="k:1:create:0")
+
+    script = Script(stripe.APIConnectionError("reset"), OK)
+    gateway = StripeGateway(GatewayConfig("sk_test_x"), http_client=script, clock=Sleepy())
+    with pytest.raises(StripeFailure) as failed:
+        asyncio.run(send())
+    assert failed.value.kind is FailureKind.CONNECTION
+    assert len(script.keys) == 1
+
+
 def test_retry_after_is_waited_for_and_jitter_comes_on_top() -> None:
     gateway, _, _, _ = post(error(429, Retry_After="7"), OK)
     assert 7 < gateway.waited <= 8  # type: ignore[attr-defined]
