@@ -60,7 +60,7 @@ async def refresh(
     await list_month(gateway, mirror, month_key, month_start)
     invoices = await read_credit_notes(gateway, mirror, mirrored(mirror, month_key))
     if desired_totals is not None:
-        invoices = await _with_lines(gateway, invoices, desired_totals)
+        invoices = await _with_lines(gateway, mirror, invoices, desired_totals)
     return Holdings(month_key, tuple(invoices), gateway.requests_sent - before)
 
 
@@ -161,20 +161,40 @@ async def read_credit_notes(
 
 
 async def _with_lines(
-    gateway: StripeGateway, invoices: Sequence[ActualInvoice], desired: Mapping[str, int]
+    gateway: StripeGateway,
+    mirror: Mirror,
+    invoices: Sequence[ActualInvoice],
+    desired: Mapping[str, int],
 ) -> list[ActualInvoice]:
     billed: dict[str | None, int] = {}
     for invoice in invoices:
         billed[invoice.invoice_id] = billed.get(invoice.invoice_id, 0) + invoice.net
 
     async def read(invoice: ActualInvoice) -> ActualInvoice:
-        differs = billed[invoice.invoice_id] != desired.get(invoice.invoice_id or "", 0)
-        if invoice.is_draft or (invoice.is_billed and differs):
+        if invoice.is_draft:
+            return await read_draft(gateway, mirror, invoice)
+        if invoice.is_billed and billed[invoice.invoice_id] != desired.get(
+            invoice.invoice_id or "", 0
+        ):
             lines = await read_lines(gateway, invoice.stripe_invoice_id)
             return replace(invoice, lines=lines)
         return invoice
 
     return await each(invoices, read)
+
+
+async def read_draft(gateway: StripeGateway, mirror: Mirror, draft: ActualInvoice) -> ActualInvoice:
+    """A draft with its lines, as they belong together.
+
+    Between the two reads the last request of a run that was killed can take effect. Lines
+    without the mark that comes with them were not put on by hand if the mark is there now.
+    """
+    lines = await read_lines(gateway, draft.stripe_invoice_id)
+    if lines and draft.lines_hash is None:
+        body = await gateway.get(f"/v1/invoices/{draft.stripe_invoice_id}")
+        mirror.store([body])
+        draft = read_invoice(body)
+    return replace(draft, lines=lines)
 
 
 async def read_lines(gateway: StripeGateway, stripe_invoice_id: str) -> tuple[ActualLine, ...]:

@@ -20,7 +20,7 @@ from billing_pipeline.invoicing.desired import DesiredInvoice
 from billing_pipeline.invoicing.money import show
 from billing_pipeline.invoicing.payments import try_payment
 from billing_pipeline.invoicing.plan import draft_doubt, needs_payment
-from billing_pipeline.invoicing.refresh import read_lines
+from billing_pipeline.invoicing.refresh import read_draft
 from billing_pipeline.invoicing.requests import (
     Desk,
     NotSentError,
@@ -233,7 +233,7 @@ class Sender:
         # A finalized one is the one; else the oldest draft, as in the plan.
         best = min(held, key=lambda i: (i.is_draft, i.created, i.stripe_invoice_id))
         if best.is_draft:
-            return replace(best, lines=await read_lines(self._desk.gateway, best.stripe_invoice_id))
+            return await read_draft(self._desk.gateway, self._desk.mirror, best)
         return best
 
 
