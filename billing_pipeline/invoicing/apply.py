@@ -190,7 +190,12 @@ class _Run:
         else:
             # The draft knows whose it is, and the plan has checked that.
             stripe_customer_id = draft.stripe_customer_id
-        sent = await Sender(self._desk, action.send, stripe_customer_id, self._wallets).run(draft)
+        sender = Sender(self._desk, action.send, stripe_customer_id, self._wallets)
+        if self._wallets.concerns(action.send) or (draft is not None and draft.is_wallet_held):
+            async with self._wallets.turn(stripe_customer_id):
+                sent = await sender.run(draft)
+        else:
+            sent = await sender.run(draft)
         return ActionResult(
             action,
             ResultState.DONE,
@@ -236,7 +241,8 @@ class _Run:
             invoice = read_invoice(data)
             revision = invoice.revision or action.revision
             subject = Subject(action.customer_id, action.invoice_id, revision)
-            sent = await finish_billed(self._desk, self._wallets, subject, invoice)
+            async with self._wallets.turn(invoice.stripe_customer_id):
+                sent = await finish_billed(self._desk, self._wallets, subject, invoice)
             problem = problem or sent.payment_problem
         return ActionResult(
             action, ResultState.DONE, stripe_ids=action.finish, payment_problem=problem

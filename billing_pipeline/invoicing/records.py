@@ -27,7 +27,7 @@ class Records:
     seals: Seals
 
     def desk(self, gateway: StripeGateway, author: Author) -> Desk:
-        return Desk(gateway, self.mirror, self.journal, self.seals, author)
+        return Desk(gateway, self.mirror, self.journal, self.seals, author, self.locks_dir)
 
     @property
     def locks_dir(self) -> Path:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from billing_pipeline.invoicing.documents import idempotency_key
@@ -41,6 +42,7 @@ class Desk:
     journal: Journal
     seals: Seals
     author: Author
+    locks_dir: Path
 
     @property
     def now(self) -> float:

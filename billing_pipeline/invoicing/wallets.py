@@ -9,14 +9,16 @@ Stripe applies a customer's whole credit at finalize. So before it
 2. what must not be taken (top-ups of later months, when an old month is closed late) is held
    back by a debit, marked with the invoice, and given back right after. The invoice itself
    carries the mark of the hold, so that an interruption is seen by the next plan.
-What the balance holds besides, such as credit notes, is the customer's and applies as Stripe
-does it: the wallet is taken first.
+From the first to the last of these calls no other month's run may move the same balance: each
+takes the customer's `turn`. What the balance holds besides, such as credit notes, is the
+customer's and applies as Stripe does it: the wallet is taken first.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -28,6 +30,7 @@ import duckdb
 from billing_pipeline.invoicing import documents
 from billing_pipeline.invoicing.actual import ActualInvoice, read_invoice
 from billing_pipeline.invoicing.desired import DesiredInvoice, clean_text, short_hash
+from billing_pipeline.invoicing.lock import WalletLockedError, wallet_lock
 from billing_pipeline.invoicing.money import show, to_major, to_minor
 from billing_pipeline.invoicing.requests import Desk, NotSentError, Subject, change_for_sure
 from billing_pipeline.stripe_api.client import Json, StripeGateway
@@ -98,6 +101,22 @@ class WalletBook:
         """True where the customer has a wallet in the invoice's currency."""
         return send.wallet_applied > 0 or (send.customer_id, send.currency) in self._movements
 
+    @asynccontextmanager
+    async def turn(self, customer: str) -> AsyncIterator[None]:
+        """Have the customer's balance in Stripe to oneself, from `prepare` to `release`.
+
+        Raises `NotSentError` where another month's run keeps it.
+        """
+        lock = wallet_lock(
+            self._desk.locks_dir, stripe_customer_id=customer, clock=self._desk.gateway.clock
+        )
+        async with AsyncExitStack() as stack:
+            try:
+                await stack.enter_async_context(lock)
+            except WalletLockedError as error:
+                raise NotSentError(str(error)) from None
+            yield
+
     async def prepare(self, send: DesiredInvoice, draft: ActualInvoice) -> None:
         """Before finalizing: post what is missing, hold back what must not be taken.
 
@@ -140,7 +159,8 @@ class WalletBook:
                 continue
             customer = movements[0].stripe_customer_id or await find(customer_id)
             if customer is not None:
-                await self._post_missing(movements, customer)
+                async with self.turn(customer):
+                    await self._post_missing(movements, customer)
 
     def _of(self, customer_id: str, currency: str) -> tuple[WalletMovement, ...]:
         return self._movements.get((customer_id, currency), ())
