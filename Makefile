@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check dev lock
+.PHONY: help demo test faults check dev lock
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -33,6 +33,9 @@ dev: $(VENV)/.installed ## The Dagster UI over the same state as the commands
 
 test: check ## Run the style checks and every test
 	@$(BIN)/python -m pytest
+
+faults: $(VENV)/.installed-dev ## Bill through every single fault, and through 2,000 random schedules of them
+	@$(BIN)/python -m tests.faults --single --schedules 2000
 
 check: $(VENV)/.installed-dev ## Run the style checks
 	@$(BIN)/ruff format --check .

@@ -1,0 +1,237 @@
+"""The story of a month: close → rerun → late usage → approve, told by an operator who does what
+the manual says: run again, and approve the plan that is shown.
+
+What belongs here: a company's home, its processes, and bringing each stage to its end through
+whatever strikes. What does not: what must be true afterwards (`checks.py`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import shutil
+from collections.abc import Awaitable
+from dataclasses import dataclass, field
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from billing_pipeline.invoicing import collection
+from billing_pipeline.invoicing.collection import ApplyOutcome, PlanChangedError, PullResult
+from billing_pipeline.invoicing.lock import MonthLockedError
+from billing_pipeline.invoicing.plan import ActionKind
+from billing_pipeline.months import BillingMonth
+from billing_pipeline.settings import Settings
+from billing_pipeline.stripe_api.client import GatewayConfig, StripeGateway
+from billing_pipeline.stripe_api.errors import StripeFailure
+from billing_pipeline.stripe_api.sandbox import Sandbox
+from billing_pipeline.stripe_api.timing import VirtualClock
+from tests.faults.company import FEBRUARY, JANUARY, Company
+from tests.faults.network import Killed, Line, Network, Schedule
+
+START = 1_770_000_000.0
+"""When the story begins: early in February 2026."""
+SEARCH_LAG = 3600.0
+"""What Stripe's search may be behind; nothing may be decided by it."""
+MOST_RUNS = 12
+"""Runs until a stage must have come to its end, whatever strikes."""
+CHANGES_TO_APPROVE = (ActionKind.SUPPLEMENT, ActionKind.CREDIT)
+
+
+class NotFinishedError(AssertionError):
+    """A stage did not come to its end by running again."""
+
+
+@dataclass
+class Story:
+    """One company, one Stripe, and the faults that strike on the way."""
+
+    home: Path
+    company: Company
+    schedule: Schedule = field(default_factory=Schedule)
+    seed: int = 0
+    page_size: int = 100
+    workers: int = 4
+    network: Network = field(init=False)
+    problems: list[str] = field(default_factory=list)
+    diary: list[str] = field(default_factory=list)
+    lost_records: int = 0
+    stage: int = 0
+    _processes: int = 0
+    _waiting: list[asyncio.Task[None]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        clock = VirtualClock(START)
+        self.network = Network(
+            Sandbox(clock=clock.now, search_lag=SEARCH_LAG),
+            clock,
+            random.Random(self.seed),
+            self.schedule,
+            self.page_size,
+        )
+        self.network.lose_records = self._lose_records
+        self.network.others = {
+            "second-run": self._second_run,
+            "waiting-run": self._waiting_run,
+            "other-month": self._other_month,
+            "pull": self._other_pull,
+        }
+
+    @property
+    def clock(self) -> VirtualClock:
+        return self.network.clock
+
+    @property
+    def settings(self) -> Settings:
+        return Settings("data", self.home, ZoneInfo("UTC"), JANUARY)
+
+    def play(self) -> None:
+        """All stages, then the recovery from what still waited to strike."""
+        asyncio.run(self._play())
+
+    async def _play(self) -> None:
+        for stage in range(self.company.stages):
+            self.stage = stage
+            await self.finish(JANUARY)
+            await self.run(JANUARY)  # once more, which changes nothing
+            await self._end_waiting()
+        self.network.schedule = Schedule()
+        self.network.deliver_late(all_of_them=True)
+        await self.finish(JANUARY)
+        if self.billed_february:
+            await self.finish(FEBRUARY)
+
+    async def finish(self, month: BillingMonth) -> None:
+        """Run again, and approve what is shown, until nothing is left to do."""
+        approved: str | None = None
+        for _ in range(MOST_RUNS):
+            outcome = await self.run(month, approved)
+            approved = None
+            if outcome is None or outcome.report.failed:
+                continue
+            if not outcome.remaining.changes:
+                return
+            if outcome.remaining.waiting:
+                self._judge(outcome)
+                approved = outcome.remaining.hash
+        raise NotFinishedError(f"stage {self.stage} is not done after {MOST_RUNS} runs")
+
+    async def run(self, month: BillingMonth, approved: str | None = None) -> ApplyOutcome | None:
+        """One run of a process: apply, and pull; None where it did not come to its end."""
+        try:
+            outcome = await self.apply(month, approved)
+            await self.pull(month)
+        except (PlanChangedError, MonthLockedError, StripeFailure) as error:
+            self._note(f"{type(error).__name__}: {error}")
+            await self._end_waiting()
+            return None
+        except BaseException as error:
+            if not _is_killed(error):
+                raise
+            self._note("killed")
+            await self._suffer()
+            return None
+        for failed in outcome.report.failed:
+            self._note(f"{failed.action.key}: {failed.message}")
+        return outcome
+
+    async def _suffer(self) -> None:
+        """What the fault brings besides the end of the process."""
+        if self.network.aftermath:
+            await self._end_waiting()
+        for act in self.network.aftermath:
+            act()
+        self.network.aftermath.clear()
+
+    def process(self, name: str = "run") -> StripeGateway:
+        """A new process: a gateway, with a line to Stripe that dies with it."""
+        self._processes += 1
+        line = Line(self.network, f"{name}-{self._processes}")
+        config = GatewayConfig(
+            "sk_test_faults", api_base="http://stripe.invalid", workers=self.workers
+        )
+        rng = random.Random(self.seed + self._processes)
+        return StripeGateway(config, http_client=line, clock=self.clock, rng=rng)
+
+    async def apply(
+        self,
+        month: BillingMonth = JANUARY,
+        approved: str | None = None,
+        *,
+        patience: float = 0.0,
+        name: str = "run",
+    ) -> ApplyOutcome:
+        gateway = self.process(name)
+        return await collection.apply_plan(
+            gateway,
+            self.settings,
+            month,
+            run_id=f"{name}-{self._processes}",
+            approved_hash=approved,
+            patience=patience,
+            desired=self.company.desired(self.stage, month),
+            movements=self.company.movements(),
+        )
+
+    async def pull(self, month: BillingMonth = JANUARY, *, full: bool = True) -> PullResult:
+        desired = self.company.desired(self.stage, month)
+        return await collection.pull(
+            self.process("pull"), self.settings, month, full=full, desired=desired
+        )
+
+    # What may run at the same time, each a process of its own.
+    async def _second_run(self) -> None:
+        await self._aside(self.apply(name="second"))
+
+    async def _waiting_run(self) -> None:
+        work = self._aside(self.apply(name="waiting", patience=600.0))
+        self._waiting.append(asyncio.create_task(work))
+
+    async def _other_month(self) -> None:
+        work = self._aside(self.apply(FEBRUARY, name="february"))
+        self._waiting.append(asyncio.create_task(work))
+
+    async def _other_pull(self) -> None:
+        await self._aside(self.pull())
+
+    async def _aside(self, work: Awaitable[object]) -> None:
+        """Another process does something, and ends however it ends."""
+        try:
+            await work
+        except (MonthLockedError, StripeFailure) as error:
+            self._note(f"aside: {error}")
+        except BaseException as error:
+            if not _is_killed(error):
+                raise
+            self._note("aside: killed")
+            # The records of the process that goes on stay, and so does its day.
+            self.network.aftermath.clear()
+
+    async def _end_waiting(self) -> None:
+        while self._waiting:
+            await self._waiting.pop()
+
+    @property
+    def billed_february(self) -> bool:
+        return any("february" in request.process for request in self.network.passed)
+
+    def _note(self, text: str) -> None:
+        self.diary.append(f"after request {self.network.requests}: {text}")
+
+    def _judge(self, outcome: ApplyOutcome) -> None:
+        """Only what late usage asks for may ever wait for an approval."""
+        for action in outcome.remaining.waiting:
+            if self.stage == 0 or action.kind not in CHANGES_TO_APPROVE:
+                self.problems.append(
+                    f"stage {self.stage}: {action.kind} of {action.invoice_id} waits: "
+                    f"{action.reason}"
+                )
+
+    def _lose_records(self) -> None:
+        self.lost_records += 1
+        shutil.rmtree(self.settings.records_dir, ignore_errors=True)
+
+
+def _is_killed(error: BaseException) -> bool:
+    if isinstance(error, BaseExceptionGroup):
+        return error.subgroup(Killed) is not None
+    return isinstance(error, Killed)

@@ -1,0 +1,118 @@
+"""One trial: a company, a schedule of faults, the story, and the verdict.
+
+What belongs here: putting one together from its name, which is all that is needed to play it
+again. What does not: how many are played (`__main__.py`, the tests).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from billing_pipeline.invoicing import records
+from tests.faults.checks import Verdict, judge
+from tests.faults.company import SMALL, WALLETS, Company, random_company
+from tests.faults.kinds import FAULTS
+from tests.faults.network import Fault, Passed, Schedule
+from tests.faults.story import NotFinishedError, Story
+
+COMPANIES = {"small": SMALL, "wallets": WALLETS}
+MEMORY = Path("/dev/shm")
+"""A folder in memory where there is one: thousands of short-lived homes are no work for a disk."""
+
+
+@dataclass
+class Trial:
+    """How one story ended."""
+
+    name: str
+    verdict: Verdict
+    passed: list[Passed]
+    diary: list[str] = field(default_factory=list)
+
+    @property
+    def problems(self) -> list[str]:
+        return self.verdict.problems
+
+    @property
+    def faults(self) -> list[str]:
+        return [request.fault for request in self.passed if request.fault]
+
+    def report(self) -> str:
+        parts = [f"{self.name}: {'FAILED' if self.problems else 'as it should be'}"]
+        parts += [f"    {problem}" for problem in self.problems]
+        parts += [f"    diary: {entry}" for entry in self.diary]
+        return "\n".join(parts)
+
+
+def play(
+    name: str,
+    company: Company,
+    schedule: Schedule | None = None,
+    *,
+    seed: int = 0,
+    page_size: int = 100,
+) -> Trial:
+    """Tell the story with these faults, and judge it."""
+    before, records.DURABILITY = records.DURABILITY, "off"
+    try:
+        with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as home:
+            story = Story(Path(home), company, schedule or Schedule(), seed, page_size)
+            try:
+                story.play()
+                verdict = asyncio.run(judge(story))
+            except NotFinishedError as error:
+                verdict = Verdict(lost=[str(error)])
+            return Trial(name, verdict, story.network.passed, story.diary)
+    finally:
+        records.DURABILITY = before
+
+
+def play_single(company: str, fault: str, change: int) -> Trial:
+    """One fault at one changing request."""
+    schedule = Schedule(at_change={change: FAULTS[fault]})
+    return play(f"{company}/{fault}/change {change}", COMPANIES[company], schedule)
+
+
+def changes_of(company: str) -> int:
+    """How many requests change something in the story without faults."""
+    return sum(request.method != "GET" for request in _undisturbed(company).passed)
+
+
+def play_every_single(company: str) -> Iterator[Trial]:
+    """Every fault at every request of the story, one at a time."""
+    for request in _undisturbed(company).passed:
+        for fault in FAULTS.values():
+            if fault.for_reads or request.method != "GET":
+                schedule = Schedule({request.position: fault})
+                name = f"{company}/{fault.name}/request {request.position}"
+                yield play(name, COMPANIES[company], schedule)
+
+
+def _undisturbed(company: str) -> Trial:
+    trial = play(company, COMPANIES[company])
+    if trial.problems:
+        raise AssertionError(trial.report())
+    return trial
+
+
+def play_random(seed: int) -> Trial:
+    """A made-up company, and a few faults where chance puts them."""
+    rng = random.Random(seed)
+    company = random_company(rng)
+    page_size = rng.choice((1, 2, 3, 100))
+    names = sorted(FAULTS)
+    at_request: dict[int, Fault] = {}
+    at_change: dict[int, Fault] = {}
+    for _ in range(rng.choice((1, 2, 2, 3, 3, 4, 5, 6, 8))):
+        fault = FAULTS[rng.choice(names)]
+        if rng.random() < 0.5:
+            at_request[rng.randrange(1, 45 * company.stages)] = fault
+        else:
+            at_change[rng.randrange(1, 10 * company.stages)] = fault
+    schedule = Schedule(at_request, at_change)
+    return play(f"seed {seed}", company, schedule, seed=seed, page_size=page_size)
