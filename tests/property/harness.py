@@ -349,13 +349,12 @@ def _entitlements(tables: Tables, result: Result) -> Iterator[Difference]:
     yield from _missing("entitlement", found, result.entitlements)
     for key in found.keys() & result.entitlements.keys():
         row, wanted = found[key], result.entitlements[key]
-        used = None if wanted.used is None else round_half_away(wanted.used, 18)
         limit = row["limit_quantity"]
         pairs: dict[str, tuple[object, object]] = {
             "plan_id": (row["plan_id"], wanted.plan_id),
             "limit": (None if limit is None else exact(limit), wanted.limit),
             "state": (row["state"], wanted.state),
         }
-        if used is not None:
-            pairs["used"] = (exact(row["used"] or 0), used)
+        if wanted.used is not None:
+            pairs["used"] = (exact(row["used"] or 0), wanted.used)
         yield from _differing(world_id(key[0]), f"entitlement {key}", pairs)

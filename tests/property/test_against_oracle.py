@@ -8,25 +8,16 @@ What belongs here: how many, and with which seeds. What does not: how they are c
 
 from __future__ import annotations
 
-import importlib.util
-
 import pytest
 
-from tests.property.harness import check, check_seed, run_pipeline
+from tests.property.harness import check, check_seed
 from tests.property.tables import merge
 from tests.property.world_maker import Setting
 from tests.property.worlds import SETTINGS, explored_worlds, make_taxes
 
-__all__ = ["run_pipeline"]
-
 SEED = 20240229
 # About 5.5 cases a world: the five data sets below have more than 2,000 together.
 WORLDS = 90
-
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("billing_pipeline.rating") is None,
-    reason="billing_pipeline.rating is not there yet",
-)
 
 
 @pytest.mark.parametrize("setting", SETTINGS[:5], ids=str)

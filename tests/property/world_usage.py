@@ -99,7 +99,10 @@ def _add_event(
     properties = dict(_properties(maker) if common is None else common)
     for key in ("gb", "weight"):
         if _is_read(maker, name, key) and maker.chance(0.9):
-            properties[key] = _number(maker, quantity) if maker.chance(0.9) else _oddity(maker)
+            # Whether 1e0 is the text 1 is nobody's promise; where texts are counted, none is made.
+            plainly = _is_counted(maker, name, key)
+            number = _number(maker, quantity, plainly)
+            properties[key] = number if maker.chance(0.9) else _oddity(maker)
     cells = {
         "event_id": maker.id("e", len(maker.world.usage)),
         "customer_id": customer_id,
@@ -114,6 +117,14 @@ def _add_event(
 def _is_read(maker: Maker, name: str, key: str) -> bool:
     meters = maker.world.tables["meters"]
     return any(row["event_name"] == name and row["property"] == key for row in meters)
+
+
+def _is_counted(maker: Maker, name: str, key: str) -> bool:
+    return any(
+        row["event_name"] == name and row["property"] == key
+        for row in maker.world.tables["meters"]
+        if row["aggregation"] == "unique_count"
+    )
 
 
 def _properties(maker: Maker) -> Properties:
@@ -131,10 +142,10 @@ def _properties(maker: Maker) -> Properties:
     return found
 
 
-def _number(maker: Maker, quantity: Fraction) -> object:
+def _number(maker: Maker, quantity: Fraction, plainly: bool) -> object:
     """A property's number: as JSON, or as text; now and then in scientific notation."""
     text = decimal_text(quantity)
-    if len(text) <= 12 and maker.chance(0.05):
+    if len(text) <= 12 and maker.chance(0.05) and not plainly:
         return JsonNumber(f"{text}e0")
     return maker.one_of(text, JsonNumber(text), JsonNumber(text))
 

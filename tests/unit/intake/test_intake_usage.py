@@ -305,8 +305,9 @@ def test_times_without_an_offset_are_in_the_billing_time_zone(world: World) -> N
     assert world.events("occurred_at") == [(datetime(2024, 1, 1, tzinfo=UTC),)] * 3
 
 
-def test_long_numbers_in_properties_stay_exact(world: World) -> None:
-    number = "12345678901234567.25"
+# The second has just one digit more than every double keeps, and is between two of them.
+@pytest.mark.parametrize("number", ["12345678901234567.25", "9007199254740993"])
+def test_long_numbers_in_properties_stay_exact(world: World, number: str) -> None:
     world.usage("a.csv", f'e1,c1,call,{JANUARY},1,"{{""a"": {number}}}"')
     world.write("usage/2024-01/b.jsonl", f'{{"event_id":"e2","properties":{{"a":{number}}}}}')
     world.load_usage()
