@@ -1,0 +1,428 @@
+"""Edges of tiers, months, clocks and subscriptions, one customer each, worked out by hand.
+
+What belongs here: the instants and quantities at which a charge jumps. What does not: typical use
+(test_documented_examples.py), random worlds (tests/property).
+
+Everything of one month and zone is billed in one build; the oracle must agree on all of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from tests.property.harness import Row, Tables, compare, exact, run_pipeline
+from tests.property.oracle import bill
+from tests.property.tables import World, write
+from tests.property.values import round_half_away
+
+LONG_AGO = "2023-01-01T00:00:00Z"
+TINY = "0.000000000000000001"
+
+
+class Company:
+    """A world under construction: a customer, a plan, a meter and a price of one name each."""
+
+    def __init__(self) -> None:
+        self.world = World()
+
+    def customer(self, name: str) -> None:
+        self.world.add("customers", customer_id=name, currency="USD")
+
+    def plan(self, name: str, **cells: object) -> None:
+        self.world.add("plans", plan_id=name, **cells)
+
+    def price(self, name: str, model: str, **cells: Any) -> None:
+        cells = {"plan_id": name, "price_id": name} | cells
+        self.world.add("prices", charge_model=model, **cells)
+
+    def metered(self, name: str, model: str, aggregation: str = "sum", **cells: Any) -> None:
+        """A usage price with a meter of its own, which reads events of this name."""
+        gauge = cells.pop("carry_forward", "")
+        self.world.add(
+            "meters", meter_id=name, event_name=name, aggregation=aggregation, carry_forward=gauge
+        )
+        self.price(name, model, meter_id=name, **cells)
+
+    def tiers(self, name: str, *rows: tuple[str, str, str], rate: str = "unit_amount") -> None:
+        for up_to, amount, flat in rows:
+            cells = {"up_to": up_to, rate: amount, "flat_amount": flat}
+            self.world.add("price_tiers", price_id=name, **cells)
+
+    def subscribe(self, customer: str, plan: str, starts_at: str = LONG_AGO, **cells: Any) -> None:
+        """A subscription that is named like its plan, or both where the customer has several."""
+        name = customer if customer == plan else f"{customer}/{plan}"
+        ids = {"subscription_id": name, "customer_id": customer, "plan_id": plan}
+        self.world.add("subscriptions", starts_at=starts_at, **ids, **cells)
+
+    def use(self, name: str, quantity: str, at: str, month: str = "", customer: str = "") -> None:
+        number = len(self.world.usage)
+        self.world.event(
+            month or at[:7],
+            event_id=f"{name}-{number}",
+            customer_id=customer or name,
+            event_name=name,
+            occurred_at=at,
+            quantity=quantity,
+        )
+
+    def whole(self, name: str) -> None:
+        """A customer who is on the plan of the same name all the time."""
+        self.customer(name)
+        self.plan(name)
+        self.subscribe(name, name)
+
+
+@dataclass(frozen=True)
+class Billed:
+    tables: Tables
+
+    def charges(self, subscription_id: str) -> list[Row]:
+        rows = [r for r in self.tables["charges"] if r["subscription_id"] == subscription_id]
+        return sorted(rows, key=lambda row: row["period_start"])
+
+    def charge(self, subscription_id: str) -> Row:
+        (row,) = self.charges(subscription_id)
+        return row
+
+    def exactly(self, subscription_id: str) -> list[Fraction]:
+        return [exact(row["exact_amount"]) for row in self.charges(subscription_id)]
+
+
+def billed(company: Company, month: str, zone: str, directory: Path) -> Billed:
+    write(company.world, directory, ZoneInfo(zone))
+    tables = run_pipeline(directory, month, zone)
+    differences = compare(tables, bill(company.world, month, zone), company.world)
+    assert not differences, "\n".join(map(str, differences))
+    return Billed(tables)
+
+
+# --- tiers -----------------------------------------------------------------------------------
+
+TIERS = ("10", "1", "5"), ("20.5", "0.5", "0"), ("", "0.25", "7")
+PERCENTAGES = ("10", "10", "5"), ("20.5", "5", "0"), ("", "1", "7")
+FLAT_ONLY = ("10", "", "3"), ("20", "", "4"), ("", "", "5")
+
+# quantity: graduated, volume, graduated_percentage over TIERS and PERCENTAGES, and the tiers
+# that graduated enters. Amounts to 12 places: what 10^-18 adds cannot be seen, a tier can.
+AT_TIERS = {
+    "0": ("5", "5", "5", 1),
+    TINY: ("5", "5", "5", 1),
+    "9.999999999999999999": ("15", "15", "6", 1),
+    "10": ("15", "15", "6", 1),
+    "10.000000000000000001": ("15", "5", "6", 2),
+    "10.5": ("15.25", "5.25", "6.025", 2),
+    "20.499999999999999999": ("20.25", "10.25", "6.525", 2),
+    "20.5": ("20.25", "10.25", "6.525", 2),
+    "20.500000000000000001": ("27.25", "12.125", "13.525", 3),
+    "100": ("47.125", "32", "14.32", 3),
+}
+# quantity: graduated, volume over tiers that have nothing but flat amounts
+AT_FLAT_TIERS = {
+    "0": ("3", "3"),
+    "10": ("3", "3"),
+    "10.000000000000000001": ("7", "4"),
+    "20": ("7", "4"),
+    "20.000000000000000001": ("12", "5"),
+    "1000": ("12", "5"),
+}
+# quantity: over a single tier of 2 a unit and 1 flat, which has no bound
+AT_ONE_TIER = {"0": "1", TINY: "1", "7.25": "15.5", "1000000": "2000001"}
+MODELS = ("graduated", "volume", "graduated_percentage")
+
+
+def tier_company() -> Company:
+    company = Company()
+
+    def case(name: str, model: str, quantity: str, *tiers: tuple[str, str, str]) -> None:
+        company.whole(name)
+        company.metered(name, model)
+        rate = "percentage" if model == "graduated_percentage" else "unit_amount"
+        company.tiers(name, *tiers, rate=rate)
+        if quantity != "0":
+            company.use(name, quantity, "2024-04-10")
+
+    for quantity in AT_TIERS:
+        for model in MODELS:
+            tiers = PERCENTAGES if model == "graduated_percentage" else TIERS
+            case(f"{model} {quantity}", model, quantity, *tiers)
+    for quantity in AT_FLAT_TIERS:
+        for model in MODELS[:2]:
+            case(f"flat {model} {quantity}", model, quantity, *FLAT_ONLY)
+    for quantity in AT_ONE_TIER:
+        for model in MODELS[:2]:
+            case(f"one {model} {quantity}", model, quantity, ("", "2", "1"))
+    _add_averages(company)
+    return company
+
+
+def _add_averages(company: Company) -> None:
+    """Averages that no decimal can hold: above a bound by less than the last of 18 places."""
+    for model in MODELS[:2]:
+        name = f"average {model}"
+        company.whole(name)
+        company.metered(name, model, "time_weighted_average")
+        company.tiers(name, *TIERS)
+        company.use(name, "10", "2024-04-01")
+        company.use(name, "10.000000000000000001", "2024-04-10T00:00:00.000000")
+        company.use(name, "10", "2024-04-10T00:00:00.000001")
+    # Less a share of what is included, times a price of 12 places: 60 digits on the way.
+    company.customer("dear")
+    company.plan("dear")
+    company.subscribe("dear", "dear", starts_at="2024-04-10T07:11:13.123457Z")
+    terms = {"unit_amount": "98683.600834313739", "included_quantity": "5", "prorate": "true"}
+    company.metered("dear", "per_unit", "time_weighted_average", **terms)
+    company.use("dear", "999999.999999999999999999", "2024-04-10T07:11:13.123459Z")
+
+
+@pytest.fixture(scope="module")
+def tiers(tmp_path_factory: pytest.TempPathFactory) -> Billed:
+    return billed(tier_company(), "2024-04", "UTC", tmp_path_factory.mktemp("tiers"))
+
+
+@pytest.mark.parametrize("quantity", AT_TIERS)
+def test_a_tier_ends_with_its_bound(tiers: Billed, quantity: str) -> None:
+    *amounts, entered = AT_TIERS[quantity]
+    for model, amount in zip(MODELS, amounts, strict=True):
+        assert tiers.exactly(f"{model} {quantity}") == [Fraction(str(amount))], model
+    charge = tiers.charge(f"graduated {quantity}")
+    found = [r for r in tiers.tables["charge_tiers"] if r["charge_id"] == charge["charge_id"]]
+    assert len(found) == entered
+    assert sum(row["quantity"] for row in found) == charge["billable_quantity"]
+
+
+@pytest.mark.parametrize("quantity", AT_FLAT_TIERS)
+def test_tiers_of_flat_amounts_only(tiers: Billed, quantity: str) -> None:
+    for model, amount in zip(MODELS, AT_FLAT_TIERS[quantity], strict=False):
+        assert tiers.exactly(f"flat {model} {quantity}") == [Fraction(amount)], model
+
+
+@pytest.mark.parametrize("quantity", AT_ONE_TIER)
+def test_one_tier_without_a_bound(tiers: Billed, quantity: str) -> None:
+    for model in MODELS[:2]:
+        assert tiers.exactly(f"one {model} {quantity}") == [Fraction(AT_ONE_TIER[quantity])]
+
+
+def test_an_average_just_above_a_bound_is_above_it(tiers: Billed) -> None:
+    graduated, volume = (tiers.charge(f"average {model}") for model in MODELS[:2])
+    assert graduated["billable_quantity"] == 10  # as far as 18 places show
+    found = [r for r in tiers.tables["charge_tiers"] if r["charge_id"] == graduated["charge_id"]]
+    assert [row["tier"] for row in sorted(found, key=lambda row: row["tier"])] == [1, 2]
+    assert exact(volume["exact_amount"]) == 5  # all units at 0.5, none at 1
+
+
+def test_an_average_at_a_dear_price_is_exact(tiers: Billed) -> None:
+    month = 30 * 86_400 * 10**6
+    part = month - (9 * 86_400 + 7 * 3600 + 11 * 60 + 13) * 10**6 - 123_457
+    average = Fraction("999999.999999999999999999") * (part - 2) / part
+    expected = (average - 5 * Fraction(part, month)) * Fraction("98683.600834313739")
+    assert tiers.exactly("dear") == [round_half_away(expected, 12)]
+    assert exact(tiers.charge("dear")["amount"]) == round_half_away(expected, 2)
+
+
+# --- months, clocks, subscriptions -----------------------------------------------------------
+
+BERLIN = "Europe/Berlin"
+# The month's edges in UTC: winter time at the start of March, summer time at its end.
+MARCH = "2024-02-29T23:00:00.000000Z", "2024-03-31T22:00:00.000000Z"
+LAST = "2024-03-31T21:59:59.999999Z"
+CHANGE = "2024-03-17T12:00:00.250000Z"
+AGAIN = "2024-03-17T12:00:00.750000Z"
+HOURS = 743
+
+
+def march_company() -> Company:
+    company = Company()
+    _add_month_edges(company)
+    _add_subscription_edges(company)
+    _add_plan_changes(company)
+    _add_thirty_days(company)
+    return company
+
+
+def _add_month_edges(company: Company) -> None:
+    company.whole("edges")
+    company.metered("edges", "per_unit", unit_amount="1")
+    company.use("edges", "1", MARCH[0], "2024-03")
+    company.use("edges", "10", LAST)
+    company.use("edges", "100", "2024-02-29T22:59:59.999999Z", "2024-02")
+    company.use("edges", "1000", MARCH[1], "2024-04")
+    company.use("edges", "10000", MARCH[1], "2024-03")  # the folder is no part of the time
+    company.use("edges", "100000", "2024-02-29T22:59:59.999999Z", "2024-03")
+    # 02:30 does not exist on 31 March: it is 03:30, and 20.5 hours are left of the month's 743.
+    company.whole("average")
+    company.metered("average", "per_unit", "time_weighted_average", unit_amount="743")
+    company.use("average", "2", "2024-03-31T02:30:00")
+    # Two readings of the same instant long ago: file and row decide, within and without filters.
+    company.whole("carried")
+    company.metered("carried", "per_unit", "latest", unit_amount="1", carry_forward="true")
+    cells = {"plan_id": "carried", "meter_id": "carried", "unit_amount": "1"}
+    company.price("carried small", "per_unit", filter={"size": "small"}, **cells)
+    for file, quantity, size in (("b.csv", "7", "small"), ("a.csv", "9", "large")):
+        company.world.event(
+            "2024-01",
+            file,
+            event_id=f"carried-{size}",
+            customer_id="carried",
+            event_name="carried",
+            occurred_at="2024-01-15T00:00:00Z",
+            quantity=quantity,
+            properties={"size": size},
+        )
+
+
+# When each subscription of a fee of 743 begins and ends, and what it costs.
+STAYS = {
+    "whole month": (MARCH[0], MARCH[1], "743"),
+    "last day of 23 hours": ("2024-03-31T00:00:00", "", "23"),
+    "until the last day": (LONG_AGO, "2024-03-31T00:00:00", "720"),
+    "first microsecond": (LONG_AGO, "2024-02-29T23:00:00.000001Z", "0.000000000278"),
+    "last microsecond": (LAST, "", "0.000000000278"),
+    "all but the first microsecond": ("2024-02-29T23:00:00.000001Z", "", "742.999999999722"),
+    "ended at the start": (LONG_AGO, MARCH[0], None),
+    "begins at the end": (MARCH[1], "", None),
+    "never was": ("2024-03-15T00:00:00", "2024-03-15T00:00:00", None),
+}
+
+
+def _add_subscription_edges(company: Company) -> None:
+    company.plan("fee")
+    company.price("fee", "flat", flat_amount=str(HOURS))
+    for name, (starts_at, ends_at, _) in STAYS.items():
+        company.customer(name)
+        company.subscribe(name, "fee", starts_at, ends_at=ends_at)
+    company.customer("trial")
+    company.plan("trial")
+    company.metered("trial", "per_unit", unit_amount="1")
+    company.subscribe("trial", "trial", trial_ends_at=CHANGE)
+    company.use("trial", "1", CHANGE)
+    company.use("trial", "10", "2024-03-17T12:00:00.249999Z")
+
+
+def _add_plan_changes(company: Company) -> None:
+    """Three plans, two changes within one second; each plan has the same fee, and meters."""
+    company.customer("changing")
+    stays = {"first": (LONG_AGO, CHANGE), "second": (CHANGE, AGAIN), "third": (AGAIN, "")}
+    company.world.add("meters", meter_id="calls", event_name="calls", aggregation="sum")
+    for plan, (starts_at, ends_at) in stays.items():
+        company.plan(plan)
+        company.price(f"{plan} fee", "flat", plan_id=plan, flat_amount=str(HOURS))
+        cells = {"plan_id": plan, "meter_id": "calls", "unit_amount": "1"}
+        company.price(f"{plan} calls", "per_unit", **cells)
+        company.subscribe("changing", plan, starts_at, ends_at=ends_at)
+    for at, quantity in (
+        ("2024-03-17T12:00:00.249999Z", "1"),
+        (CHANGE, "10"),
+        ("2024-03-17T12:00:00.749999Z", "100"),
+        (AGAIN, "1000"),
+    ):
+        company.use("calls", quantity, at, customer="changing")
+
+
+def _add_thirty_days(company: Company) -> None:
+    """Periods that end with the month's first or last instant, or a microsecond after it."""
+    company.plan("cycle", billing_cycle="30_days")
+    company.price("cycle", "flat", flat_amount="30")
+    for name, starts_at in (
+        ("ends at the start", "2024-01-30T23:00:00Z"),
+        ("ends after the start", "2024-01-30T23:00:00.000001Z"),
+        ("ends at the end", "2024-03-01T22:00:00Z"),
+        ("ends after the end", "2024-03-01T22:00:00.000001Z"),
+    ):
+        company.customer(name)
+        company.subscribe(name, "cycle", starts_at)
+
+
+@pytest.fixture(scope="module")
+def march(tmp_path_factory: pytest.TempPathFactory) -> Billed:
+    return billed(march_company(), "2024-03", BERLIN, tmp_path_factory.mktemp("march"))
+
+
+def test_events_of_the_first_and_last_microsecond(march: Billed) -> None:
+    assert march.charge("edges")["quantity"] == 11
+    outside = [row["reason"] for row in march.tables["usage_rejections"]]
+    assert outside == ["outside_month", "outside_month"]
+
+
+def test_an_average_over_a_month_that_lacks_an_hour(march: Billed) -> None:
+    assert march.exactly("average") == [2 * Fraction(41, 2)]
+
+
+def test_readings_of_one_instant_are_carried_by_file_and_row(march: Billed) -> None:
+    found = {row["price_id"]: row["quantity"] for row in march.charges("carried")}
+    assert found == {"carried": 7, "carried small": 7}
+
+
+@pytest.mark.parametrize("stay", STAYS)
+def test_subscriptions_that_begin_or_end_at_an_edge(march: Billed, stay: str) -> None:
+    expected = STAYS[stay][2]
+    found = march.exactly(f"{stay}/fee")
+    assert found == ([] if expected is None else [Fraction(expected)])
+
+
+def test_the_trials_last_instant_is_paid_for(march: Billed) -> None:
+    assert march.exactly("trial") == [1]
+    metered = [r for r in march.tables["metered_usage"] if r["subscription_id"] == "trial"]
+    assert {row["is_trial"]: row["quantity"] for row in metered} == {True: 10, False: 1}
+
+
+def test_plan_changes_within_one_second(march: Billed) -> None:
+    found = {row["price_id"]: row for plan in PLANS for row in march.charges(f"changing/{plan}")}
+    calls = {plan: found[f"{plan} calls"]["quantity"] for plan in PLANS}
+    assert calls == {"first": 1, "second": 110, "third": 1000}
+    fees = [exact(found[f"{plan} fee"]["exact_amount"]) for plan in PLANS]
+    assert fees[1] == round_half_away(Fraction(1, 7200), 12)  # half a second of an hour's fee
+    assert abs(sum(fees) - HOURS) <= Fraction(3, 10**12)
+
+
+PLANS = ("first", "second", "third")
+
+
+@pytest.mark.parametrize(
+    ("name", "periods"),
+    [
+        ("ends at the start", 1),  # that one was February's; the next ends on 30 March
+        ("ends after the start", 2),
+        ("ends at the end", 1),
+        ("ends after the end", 0),
+    ],
+)
+def test_a_period_of_30_days_is_billed_where_it_ends(
+    march: Billed, name: str, periods: int
+) -> None:
+    assert march.exactly(f"{name}/cycle") == [30] * periods
+
+
+def test_a_month_with_an_hour_twice(tmp_path: Path) -> None:
+    company = Company()
+    company.plan("fee")
+    company.price("fee", "flat", flat_amount="745")
+    company.customer("late")
+    company.subscribe("late", "fee", "2024-10-27T00:00:00")  # 25 hours and four days
+    company.whole("twice")
+    company.metered("twice", "per_unit", "time_weighted_average", unit_amount="745")
+    company.use("twice", "1", "2024-10-27T02:30:00")  # written without offset: the second one
+    company.use("twice", "3", "2024-10-27T01:30:00Z", "2024-10")  # and that one in UTC
+    found = billed(company, "2024-10", BERLIN, tmp_path)
+    assert found.exactly("late/fee") == [25 + 4 * 24]
+    assert found.exactly("twice") == [3 * (Fraction(43, 2) + 4 * 24)]
+
+
+def test_the_29th_of_february(tmp_path: Path) -> None:
+    company = Company()
+    company.plan("fee")
+    company.price("fee", "flat", flat_amount="29")
+    company.customer("leap")
+    company.subscribe("leap", "fee", "2024-02-29T00:00:00+05:30")
+    company.whole("counted")
+    company.metered("counted", "per_unit", unit_amount="1")
+    company.use("counted", "1", "2024-02-29T23:59:59.999999+05:30")
+    company.use("counted", "10", "2024-03-01T00:00:00+05:30", "2024-02")
+    found = billed(company, "2024-02", "Asia/Kolkata", tmp_path)
+    assert found.exactly("leap/fee") == [1]
+    assert found.exactly("counted") == [1]
