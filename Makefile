@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test faults check dev lock
+.PHONY: help demo test faults property mutants check dev lock
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -42,6 +42,12 @@ check: $(VENV)/.installed-dev ## Run the style checks
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/sqlfluff lint --processes 2 --disable-progress-bar dbt_project/models dbt_project/tests
+
+property: $(VENV)/.installed-dev ## 100,000 made-up cases through the pipeline and an independent oracle (minutes)
+	@$(BIN)/python -m tests.property --cases 100000
+
+mutants: $(VENV)/.installed-dev ## Make wrong changes on purpose and see each fail a test (minutes)
+	@$(BIN)/python -m tests.mutants
 
 lock: ## Resolve the dependencies anew (needs uv)
 	uv pip compile pyproject.toml --extra install --universal --python-version 3.11 --generate-hashes --no-emit-index-url -q --custom-compile-command "make lock" -o requirements.txt

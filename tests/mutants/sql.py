@@ -1,0 +1,447 @@
+"""Wrong changes to the intake and the SQL: what charges, invoices and wallets are computed from.
+
+What belongs here: mistakes that a person could make and not see. What does not: what is sent to
+Stripe (stripe.py).
+
+Most are caught by the smallest data set of generated worlds; each names the smallest test that
+notices it.
+"""
+
+from __future__ import annotations
+
+from tests.mutants.engine import Mutant
+
+METERING = "dbt_project/models/metering"
+RATING = "dbt_project/models/rating"
+INVOICING = "dbt_project/models/invoicing"
+ARITHMETIC = "dbt_project/macros/exact_arithmetic.sql"
+
+ORACLE = "tests/property/test_against_oracle.py::test_charges_and_invoices_are_those_of_the_oracle"
+WORLDS = f"{ORACLE}[2024-02@Asia/Kolkata]"
+EDGES = "tests/dbt/test_edges.py"
+INTAKE = "tests/unit/intake"
+
+MUTANTS = (
+    # --- usage ---
+    Mutant(
+        "last_duplicate_wins",
+        f"{METERING}/repeated_events.sql",
+        "partition by usage_month, event_id order by source_file, source_row",
+        "partition by usage_month, event_id order by source_file desc, source_row desc",
+        WORLDS,
+    ),
+    Mutant(
+        "conflicting_duplicates_count",
+        f"{METERING}/accepted_events.sql",
+        "and repeated.verdict <> 'counted'",
+        "and repeated.verdict = 'duplicate'",
+        WORLDS,
+    ),
+    Mutant(
+        "folder_edge_inclusive",
+        "dbt_project/models/staging/usage/stg_usage__events.sql",
+        "or events.occurred_at >= folders.folder_end then 'outside_month'",
+        "or events.occurred_at > folders.folder_end then 'outside_month'",
+        WORLDS,
+    ),
+    Mutant(
+        "month_edge_inclusive",
+        f"{METERING}/metered_events.sql",
+        "and events.occurred_at < windows.window_end",
+        "and events.occurred_at <= windows.window_end",
+        WORLDS,
+    ),
+    Mutant(
+        "first_microsecond_left_out",
+        f"{METERING}/metered_events.sql",
+        "and events.occurred_at >= windows.window_start",
+        "and events.occurred_at > windows.window_start",
+        WORLDS,
+    ),
+    Mutant(
+        "filter_ignored",
+        "dbt_project/macros/usage_values.sql",
+        "len({{ filter_paths }}) = 0",
+        "len({{ filter_paths }}) >= 0",
+        WORLDS,
+    ),
+    Mutant(
+        "months_begin_in_utc",
+        "billing_pipeline/months.py",
+        "return datetime(self.year, self.month, 1, tzinfo=zone).astimezone(UTC)",
+        "return datetime(self.year, self.month, 1, tzinfo=UTC)",
+        WORLDS,
+    ),
+    Mutant(
+        "repeated_hour_read_as_the_earlier",
+        "billing_pipeline/intake/values.py",
+        "return max(parsed.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))",
+        "return min(parsed.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))",
+        f"{INTAKE}/test_intake_values.py",
+    ),
+    Mutant(
+        "long_numbers_of_properties_through_a_float",
+        "billing_pipeline/intake/values.py",
+        "_EXACT_IN_DOUBLE = 15",
+        "_EXACT_IN_DOUBLE = 17",
+        f"{INTAKE}/test_intake_values.py::test_json_numbers_keep_their_digits",
+    ),
+    # --- aggregations ---
+    Mutant(
+        "sum_through_a_float",
+        f"{METERING}/window_totals.sql",
+        "sum(value) filter (where aggregation = 'sum') as value_sum",
+        "sum(value::double) filter (where aggregation = 'sum')::decimal(38, 18) as value_sum",
+        WORLDS,
+    ),
+    Mutant(
+        "unique_count_counts_duplicates",
+        f"{METERING}/window_totals.sql",
+        "count(distinct unique_value)",
+        "count(unique_value)",
+        WORLDS,
+    ),
+    Mutant(
+        "latest_is_the_largest",
+        f"{METERING}/window_totals.sql",
+        "arg_max(value, row(occurred_at, source_file, source_row)) filter (",
+        "max(value) filter (",
+        WORLDS,
+    ),
+    Mutant(
+        "p95_interpolated",
+        f"{METERING}/window_totals.sql",
+        "list_sort(list(value) filter (where aggregation = 'p95' and value is not null))[\n"
+        "        (95 * count(value) filter (where aggregation = 'p95') + 99) // 100\n"
+        "    ] as value_p95",
+        "(quantile_cont(value, 0.95) filter (where aggregation = 'p95'))::decimal(38, 18)"
+        " as value_p95",
+        WORLDS,
+    ),
+    Mutant(
+        "p95_rank_rounded_down",
+        f"{METERING}/window_totals.sql",
+        "+ 99) // 100",
+        "+ 0) // 100",
+        WORLDS,
+    ),
+    Mutant(
+        "average_not_weighted_by_time",
+        f"{METERING}/gauge_averages.sql",
+        "sum(trunc(value)::hugeint * span_us) as whole_us",
+        "sum(trunc(value)::hugeint) * sum(span_us) // count(*) as whole_us",
+        WORLDS,
+    ),
+    Mutant(
+        "carry_forward_ignored",
+        f"{METERING}/carried_values.sql",
+        "where is_carried",
+        "where false",
+        WORLDS,
+    ),
+    Mutant(
+        "gauges_carried_unasked",
+        f"{METERING}/carried_values.sql",
+        "where is_carried",
+        "where aggregation in ('latest', 'max', 'time_weighted_average')",
+        WORLDS,
+    ),
+    Mutant(
+        "carried_readings_of_one_instant_lose_their_place",
+        f"{METERING}/carried_values.sql",
+        "customer_id, event_name, occurred_at, quantity, properties, source_file, source_row\n"
+        "    from {{ source('raw', 'gauge_values') }}",
+        "customer_id, event_name, occurred_at, quantity, properties, '' as source_file,"
+        " 0 as source_row\n    from {{ source('raw', 'gauge_values') }}",
+        f"{EDGES}::test_readings_of_one_instant_are_carried_by_file_and_row",
+    ),
+    Mutant(
+        "corrections_of_other_cells_count",
+        f"{METERING}/window_corrections.sql",
+        "where {{ matches_filter('corrections.properties', 'windows.filter_paths',"
+        " 'windows.filter_values') }}",
+        "where true",
+        WORLDS,
+    ),
+    Mutant(
+        "negative_quantity_is_charged",
+        f"{METERING}/measured_windows.sql",
+        "else exact(greatest(plain_quantity, 0::decimal(38, 18)))",
+        "else exact(plain_quantity)",
+        WORLDS,
+    ),
+    # --- time ---
+    Mutant(
+        "price_version_by_run_date",
+        f"{METERING}/usage_windows.sql",
+        "periods.period_start, periods.starts_at, coalesce(prices.valid_from, periods.starts_at)\n"
+        "        ) as active_start,\n"
+        "        least(\n"
+        "            periods.period_end,\n"
+        "            coalesce(periods.ends_at, periods.period_end),\n"
+        "            coalesce(prices.valid_to, periods.period_end)\n"
+        "        ) as active_end\n"
+        "    from periods\n"
+        "    inner join prices on periods.plan_id = prices.plan_id",
+        "periods.period_start, periods.starts_at\n"
+        "        ) as active_start,\n"
+        "        least(\n"
+        "            periods.period_end,\n"
+        "            coalesce(periods.ends_at, periods.period_end)\n"
+        "        ) as active_end\n"
+        "    from periods\n"
+        "    inner join prices on periods.plan_id = prices.plan_id\n"
+        "        and coalesce(prices.valid_from < periods.period_end, true)\n"
+        "        and coalesce(prices.valid_to >= periods.period_end, true)",
+        WORLDS,
+    ),
+    Mutant(
+        "trial_usage_is_charged",
+        f"{RATING}/billable_quantities.sql",
+        "where not windows.is_trial",
+        "where true",
+        WORLDS,
+    ),
+    Mutant(
+        "fee_is_charged_in_the_trial",
+        f"{RATING}/billable_quantities.sql",
+        "            coalesce(fee.trial_ends_at, fee.due_start),\n"
+        "            coalesce(prices.valid_from, fee.due_start)",
+        "            coalesce(prices.valid_from, fee.due_start)",
+        WORLDS,
+    ),
+    Mutant(
+        "every_subscription_has_a_trial",
+        "dbt_project/models/staging/accounts/stg_accounts__subscriptions.sql",
+        "when ordered.is_first and plans.trial_days > 0",
+        "when plans.trial_days > 0",
+        WORLDS,
+    ),
+    Mutant(
+        "thirty_days_by_calendar",
+        f"{METERING}/billing_periods.sql",
+        "starts_at + to_microseconds((period_number + 1) * 2592000000000) as period_end",
+        "starts_at + to_months((period_number + 1)::integer) as period_end",
+        WORLDS,
+    ),
+    Mutant(
+        "proration_by_day",
+        f"{RATING}/billable_quantities.sql",
+        "(epoch_us(due.period_end) - epoch_us(due.period_start)) as part_us",
+        "(datediff('day', due.period_start, due.period_end) * 86400000000) as part_us",
+        WORLDS,
+    ),
+    Mutant(
+        "a_month_has_thirty_days",
+        f"{METERING}/billing_periods.sql",
+        "epoch_us(period_end) - epoch_us(period_start) as period_us",
+        "2592000000000 as period_us",
+        WORLDS,
+    ),
+    Mutant(
+        "unused_advance_is_kept",
+        f"{RATING}/fee_periods.sql",
+        "where starts_at < period_start and ends_at < period_end",
+        "where starts_at < period_start and ends_at < period_start",
+        WORLDS,
+    ),
+    Mutant(
+        "first_period_in_advance_is_free",
+        f"{RATING}/fee_periods.sql",
+        "where starts_at >= period_start",
+        "where starts_at > period_end",
+        WORLDS,
+    ),
+    # --- prices ---
+    Mutant(
+        "tier_bound_exclusive_below",
+        f"{RATING}/tier_parts.sql",
+        "            and quantities.billable.num > 0\n        )",
+        "            and quantities.billable.num >= 0\n        )",
+        WORLDS,
+    ),
+    Mutant(
+        "tier_bound_exclusive_above",
+        f"{RATING}/tier_parts.sql",
+        "or (quantities.billable.units = exact(tiers.up_to).units and quantities.billable.num = 0)",
+        "or (quantities.billable.units = exact(tiers.up_to).units and quantities.billable.num < 0)",
+        WORLDS,
+    ),
+    Mutant(
+        "zero_is_in_no_tier",
+        f"{RATING}/tier_parts.sql",
+        "        tiers.tier = 1\n        or quantities",
+        "        quantities",
+        WORLDS,
+    ),
+    Mutant(
+        "volume_as_graduated",
+        f"{RATING}/tier_parts.sql",
+        "when charge_model = 'volume' then billable",
+        "when charge_model = 'volumes' then billable",
+        WORLDS,
+    ),
+    Mutant(
+        "packages_rounded_down",
+        f"{RATING}/charges_package.sql",
+        "> 0 or billable.num > 0 then 1 else 0",
+        "> 0 or billable.num > 0 then 0 else 0",
+        WORLDS,
+    ),
+    Mutant(
+        "flat_amount_once_for_all_events",
+        f"{RATING}/charges_percentage.sql",
+        "exact_times(exact(event_count::decimal(38, 0)), coalesce(flat_amount, 0))",
+        "exact_times(exact(least(event_count, 1)::decimal(38, 0)), coalesce(flat_amount, 0))",
+        WORLDS,
+    ),
+    Mutant(
+        "included_before_the_quantity_is_rounded",
+        f"{RATING}/billable_quantities.sql",
+        "else exact_minus(rounded_quantity, included)",
+        "else exact_round_quantity(exact_minus(exact_quantity, included), quantity_rounding)",
+        WORLDS,
+    ),
+    Mutant(
+        "half_of_a_unit_rounded_down",
+        ARITHMETIC,
+        "when 'half_up' then v.x.units + 500000000000000000",
+        "when 'half_up' then v.x.units + 499999999999999999",
+        WORLDS,
+    ),
+    Mutant(
+        "minimum_not_applied_at_zero_usage",
+        f"{RATING}/rated_charges.sql",
+        "* least(greatest(shared_amount.units, least_amount.units), most_amount.units)",
+        "* least(greatest(shared_amount.units, case when quantity > 0 then least_amount.units"
+        " end), most_amount.units)",
+        WORLDS,
+    ),
+    Mutant(
+        "minimum_not_prorated",
+        f"{RATING}/rated_charges.sql",
+        "when is_shared then exact_share(exact(minimum_amount), part_us, whole_us)",
+        "when false then exact_share(exact(minimum_amount), part_us, whole_us)",
+        WORLDS,
+    ),
+    Mutant(
+        "usage_currency_of_the_customer",
+        f"{RATING}/billable_quantities.sql",
+        "coalesce(prices.currency, terms.customer_currency) as currency",
+        "terms.customer_currency as currency",
+        WORLDS,
+    ),
+    # --- rounding ---
+    Mutant(
+        "half_even",
+        ARITHMETIC,
+        "(v.units + sign(v.units) * (v.place // 2)) // v.place * v.place",
+        "case when abs(v.units) % (2 * v.place) = v.place // 2 then 0"
+        " else (v.units + sign(v.units) * (v.place // 2)) // v.place * v.place end",
+        WORLDS,
+    ),
+    Mutant(
+        "rounding_before_proration",
+        f"{RATING}/rated_charges.sql",
+        "then exact_share(model_amounts.model_amount, part_us, whole_us)",
+        "then exact_share(exact(round_units(model_amounts.model_amount.units, 2)),"
+        " part_us, whole_us)",
+        WORLDS,
+    ),
+    Mutant(
+        "a_float_in_between",
+        f"{RATING}/rated_charges.sql",
+        "round_units(amount_units, currencies.exponent)::decimal(38, 4) as amount",
+        "round(exact_decimal(amount_units)::double, currencies.exponent)::decimal(38, 4) as amount",
+        WORLDS,
+    ),
+    Mutant(
+        "every_currency_has_cents",
+        f"{RATING}/rated_charges.sql",
+        "round_units(amount_units, currencies.exponent)::decimal(38, 4) as amount",
+        "round_units(amount_units, 2)::decimal(38, 4) as amount",
+        WORLDS,
+    ),
+    Mutant(
+        "rest_of_an_average_is_dropped",
+        ARITHMETIC,
+        "+ (v.x.num * v.whole) // v.x.den,",
+        "+ 0,",
+        WORLDS,
+    ),
+    # --- invoices ---
+    Mutant(
+        "subscription_minimum_not_prorated",
+        f"{INVOICING}/subscription_lines.sql",
+        "exact(minimum_amount), epoch_us(period_end) - epoch_us(period_start), period_us",
+        "exact(minimum_amount), period_us, period_us",
+        WORLDS,
+    ),
+    Mutant(
+        "discounts_before_rounding",
+        f"{INVOICING}/discounts.sql",
+        "lines as (select * from {{ ref('subscription_lines') }}),",
+        "lines as (\n"
+        "    select part.* replace (coalesce(charges.exact_amount, part.amount) as amount)\n"
+        "    from {{ ref('subscription_lines') }} as part\n"
+        "    left join {{ ref('charges') }} as charges on part.charge_id = charges.charge_id\n"
+        "),",
+        WORLDS,
+    ),
+    Mutant(
+        "coupon_months_from_the_trial",
+        f"{INVOICING}/discounts.sql",
+        "greatest(terms.starts_at, coalesce(terms.trial_ends_at, terms.starts_at))",
+        "terms.starts_at",
+        WORLDS,
+    ),
+    Mutant(
+        "discount_above_the_lines",
+        f"{INVOICING}/discounts.sql",
+        "        least(\n            lines_amount,\n",
+        "        greatest(\n",
+        WORLDS,
+    ),
+    Mutant(
+        "tax_before_the_discount",
+        f"{INVOICING}/taxes.sql",
+        "exact_times(exact(abs(billed.taxable_amount)), valid_rates.percentage)",
+        "exact_times(exact(abs(billed.subtotal)), valid_rates.percentage)",
+        WORLDS,
+    ),
+    Mutant(
+        "inclusive_tax_on_top",
+        f"{INVOICING}/taxes.sql",
+        "then exact_pico(100 + valid_rates.inclusive_percentage)",
+        "then exact_pico(100)",
+        WORLDS,
+    ),
+    Mutant(
+        "tax_of_the_month_begin",
+        f"{INVOICING}/taxes.sql",
+        "coalesce(rates.valid_from < run.month_end, true)",
+        "coalesce(rates.valid_from <= run.month_start, true)",
+        WORLDS,
+    ),
+    Mutant(
+        "exempt_customers_are_taxed",
+        f"{INVOICING}/taxes.sql",
+        "where not tax_exempt",
+        "where true",
+        WORLDS,
+    ),
+    Mutant(
+        "wallet_goes_below_zero",
+        f"{INVOICING}/invoices.sql",
+        "        greatest(least(\n            totals.total,",
+        "        greatest(coalesce(\n            totals.total,",
+        WORLDS,
+    ),
+    Mutant(
+        "later_top_ups_pay_too",
+        f"{INVOICING}/wallet_balances.sql",
+        "and transactions.occurred_at < horizons.horizon",
+        "and transactions.occurred_at <= horizons.horizon",
+        WORLDS,
+    ),
+)
