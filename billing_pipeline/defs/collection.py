@@ -13,6 +13,7 @@ from billing_pipeline.invoicing.plan_report import (
     outcome_rows,
     plan_markdown,
     plan_rows,
+    receipt_markdown,
     result_rows,
 )
 from billing_pipeline.warehouse import publish, publish_rows
@@ -92,6 +93,7 @@ def _apply(
         },
     )
     metadata: dict[str, dg.MetadataValue | int | str | bool] = {
+        "receipt": dg.MetadataValue.md(receipt_markdown(outcome.report)),
         "done": len(outcome.report.done),
         "failed": len(outcome.report.failed),
         "needs_approval": outcome.needs_approval,

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
-from billing_pipeline.invoicing.apply import ApplyReport
+from billing_pipeline.invoicing.apply import ActionResult, ApplyReport
 from billing_pipeline.invoicing.desired import clean_text
 from billing_pipeline.invoicing.money import show, to_major
 from billing_pipeline.invoicing.plan import ActionKind, InvoiceAction, InvoicePlan
@@ -83,6 +83,31 @@ def result_rows(report: ApplyReport) -> list[dict[str, Any]]:
         }
         for result in report.results
     ]
+
+
+def receipt_markdown(report: ApplyReport) -> str:
+    """A page: what was carried out, how each change ended, and what Stripe calls it."""
+    if not report.results:
+        return "Nothing was to do: nothing was sent."
+    lines = [
+        "| customer | action | before | after | ended | Stripe |",
+        "| --- | --- | ---: | ---: | --- | --- |",
+    ]
+    lines += [_receipt_line(result) for result in report.results[:MOST_SHOWN]]
+    more = len(report.results) - MOST_SHOWN
+    text = f"Plan `{report.plan.hash}`\n\n" + "\n".join(lines)
+    return f"{text}\n\nand {more} more, in the table `invoice_plan`" if more > 0 else text
+
+
+def _receipt_line(result: ActionResult) -> str:
+    action = result.action
+    ended = ": ".join(part for part in (result.state.value, result.message) if part)
+    stripe = ", ".join(filter(None, (*result.stripe_ids, result.request_id)))
+    return (
+        f"| {escape(action.customer_id)} | {action.kind.value} "
+        f"| {show(action.amount_before, action.currency)} "
+        f"| {show(action.amount_after, action.currency)} | {escape(ended)} | {escape(stripe)} |"
+    )
 
 
 def _state(plan: InvoicePlan, action: InvoiceAction) -> str:

@@ -6,7 +6,7 @@ import pytest
 
 from billing_pipeline.invoicing.collection import PlanChangedError
 from billing_pipeline.invoicing.plan import ActionKind
-from billing_pipeline.invoicing.plan_report import outcome_rows, result_rows
+from billing_pipeline.invoicing.plan_report import outcome_rows, receipt_markdown, result_rows
 
 from .conftest import Company
 
@@ -154,6 +154,10 @@ def test_one_customer_that_fails_stops_nobody_else(company: Company) -> None:
     assert {row["plan_hash"] for row in states.values()} == {run.remaining.hash}
     assert "not today" in states["bob"]["reason"]
     assert [row["state"] for row in result_rows(run.report)] == ["done", "failed", "done"]
+    receipt = receipt_markdown(run.report)
+    assert "| ada | create | USD 0.00 | USD 10.00 | done |" in receipt
+    assert "| bob | create | USD 0.00 | USD 1.00 | failed: " in receipt
+    assert "not today" in receipt and run.report.plan.hash in receipt
     company.stripe.faults.clear()
     again = company.apply()
     assert [r.action.kind.value for r in again.report.results] == ["resume"]

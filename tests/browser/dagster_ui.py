@@ -1,0 +1,124 @@
+"""The Dagster UI over a state of its own, in a headless Chromium, for tests that click.
+
+What belongs here: starting both, and the few gestures that the tests share. What does not:
+expectations. `BILLING_PICTURES` names a folder that keeps the screenshots (docs/images).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.request import urlopen
+
+from playwright.sync_api import Locator, Page, sync_playwright
+
+ROOT = Path(__file__).resolve().parents[2]
+JOBS = "/locations/billing_pipeline.definitions/jobs"
+PATIENCE = 90_000
+# Chromium without its calls home; a container's root needs no sandbox inside the container.
+FLAGS = [
+    *("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"),
+    *("--disable-background-networking", "--disable-component-update"),
+]
+
+
+def chromium() -> str | None:
+    names = ("chromium", "chromium-browser", "google-chrome")
+    return next((path for name in names if (path := shutil.which(name))), None)
+
+
+@contextmanager
+def serving(environment: dict[str, str]) -> Iterator[str]:
+    """`dagster dev` on a free port until the block ends; yields its address."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    address = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "dagster", "dev", "-w", "workspace.yaml", "-p", str(port)]
+    log = Path(environment["BILLING_HOME"]) / "dev.log"
+    with (
+        log.open("w") as out,
+        subprocess.Popen(
+            [*command, "-h", "127.0.0.1"],
+            cwd=ROOT, env=os.environ | environment, stdout=out, stderr=out, start_new_session=True,
+        ) as process,
+    ):  # fmt: skip
+        try:
+            _wait_until_up(address, process, log)
+            yield address
+        finally:
+            os.killpg(process.pid, 9)
+
+
+def _wait_until_up(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    end = time.monotonic() + PATIENCE / 1000
+    while time.monotonic() < end and process.poll() is None:
+        try:
+            with urlopen(f"{address}/server_info"):
+                return
+        except OSError:
+            time.sleep(0.5)
+    raise RuntimeError(f"the Dagster UI did not start:\n{log.read_text()[-2000:]}")
+
+
+@contextmanager
+def browsing(address: str) -> Iterator[Screen]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
+        page = browser.new_page(viewport={"width": 1400, "height": 900})
+        page.set_default_timeout(PATIENCE)
+        try:
+            yield Screen(page, address)
+        finally:
+            browser.close()
+
+
+class Screen:
+    """One page of the UI, and what a person does on it."""
+
+    def __init__(self, page: Page, address: str) -> None:
+        self.page = page
+        self.address = address
+
+    def open(self, path: str) -> None:
+        self.page.goto(f"{self.address}{path}")
+
+    def picture(self, name: str) -> None:
+        folder = os.environ.get("BILLING_PICTURES")
+        if folder:
+            self.page.wait_for_timeout(1500)  # until nothing moves any more
+            self.page.screenshot(path=Path(folder) / f"{name}.png")
+
+    def choose_partition(self, job: str, partition: str) -> Locator:
+        """Open a job's launch dialog for one month, a past one too."""
+        self.open(f"{JOBS}/{job}")
+        self.page.get_by_role("button", name="Materialize").first.click()
+        dialog = self.page.get_by_role("dialog")
+        dialog.get_by_text("Show all partitions").click()
+        box = dialog.get_by_role("textbox").first
+        box.fill(partition)
+        box.press("Enter")
+        dialog.get_by_text("1 partition", exact=True).wait_for()
+        return dialog
+
+    def configure(self, dialog: Locator, text: str) -> None:
+        dialog.get_by_text("Config", exact=True).click()
+        dialog.get_by_text("Add config").click()
+        editor = self.page.get_by_role("dialog").last
+        editor.locator(".CodeMirror").click()
+        self.page.keyboard.press("Control+a")
+        self.page.keyboard.insert_text(text)
+        editor.get_by_text("No errors").wait_for()
+        self.picture("finance-3-approve")
+        editor.get_by_role("button", name="Save config").click()
+
+    def launch(self) -> None:
+        self.page.get_by_role("button", name="Launch 1 run").click()
+        self.page.get_by_text("Launched run").first.wait_for()
