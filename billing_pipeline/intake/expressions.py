@@ -246,3 +246,19 @@ def text_id(column: str, sql_type: str) -> str:
     """
     text = column if sql_type == "VARCHAR" else f"CAST({column} AS VARCHAR)"
     return f"nullif(trim({text}), '')"
+
+
+def is_clean(name: str, sql_type: str) -> str:
+    """Whether a usage column's value is what it means, as it is: true for most rows of most files.
+
+    Where it holds for a whole file, nothing needs to be computed when the file is read again.
+    """
+    if name in ("event_id", "customer_id", "event_name") and sql_type == "VARCHAR":
+        meaning = text_id(name, sql_type)
+    elif name == "occurred_at" and sql_type == "TIMESTAMP WITH TIME ZONE":
+        meaning = _in_range(name)
+    elif name == "properties" and sql_type == "VARCHAR":
+        meaning = properties(name, sql_type)
+    else:
+        return "false"
+    return f"{name} IS NOT DISTINCT FROM {meaning}"

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from io import BytesIO
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 import duckdb
 import pyarrow.parquet as pq
@@ -44,13 +44,22 @@ DIGEST_LENGTH = 32  # hexadecimal digits of SHA-256 that name a normalised copy
 _SETTLED_SECONDS = 2.0
 
 
+class UsageColumn(NamedTuple):
+    """A column of a Parquet file: its DuckDB type, and whether every value in it is already what
+    it means (`expressions`), so that it can be read as it is."""
+
+    name: str
+    sql_type: str
+    is_clean: bool
+
+
 @dataclass(frozen=True)
 class UsageFile:
     """One usage file. `scan_path` is the Parquet to read: the file itself or its normalised copy.
 
     `digest` is SHA-256 of the content (of a remote Parquet file, which is not downloaded for it:
-    of its size and time stamp). `columns` are names and DuckDB types in a Parquet file that is
-    read where it lies; empty for a normalised copy.
+    of its size and time stamp). `columns` are those of a Parquet file that is read where it lies;
+    empty for a normalised copy.
     """
 
     month: BillingMonth
@@ -59,7 +68,7 @@ class UsageFile:
     size: int
     rows: int
     digest: str
-    columns: tuple[tuple[str, str], ...] = ()
+    columns: tuple[UsageColumn, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -85,7 +94,7 @@ class _Known:
     stamp: str
     digest: str
     rows: int
-    columns: list[list[str]] = field(default_factory=list)
+    columns: list[UsageColumn] = field(default_factory=list)
     version: int = FORMAT_VERSION
 
 
@@ -165,7 +174,7 @@ def _prepared(
             raise BrokenFile(f"cannot be read: {error.strerror or error}") from error
         _remember(room / "known.json", entry, known)
     path = entry.path if is_parquet else str(_copy(room, settings, entry, known.digest))
-    columns = tuple((name, kind) for name, kind in known.columns)
+    columns = tuple(UsageColumn(*column) for column in known.columns)
     return UsageFile(month, source_file, path, entry.size, known.rows, known.digest, columns)
 
 
@@ -240,28 +249,36 @@ def scan(paths: list[str]) -> str:
     )
 
 
-def _parquet_columns(path: str) -> tuple[list[list[str]], int]:
-    """Names and types of the usage columns, and the rows, of a Parquet file that reads to its end.
+def _parquet_columns(path: str) -> tuple[list[UsageColumn], int]:
+    """The usage columns and the number of rows of a Parquet file that reads to its end.
 
     Every page of the usage columns is read here, once for each content: a file that is damaged in
-    the middle would otherwise stop the month later, in the middle of a model.
+    the middle would otherwise stop the month later, in the middle of a model. What is clean need
+    not be looked at again, in any of the month's passes and runs.
     """
     try:
         with duckdb.connect() as connection:
             connection.execute("set TimeZone = 'UTC'")
             described = connection.execute(f"describe select * from {scan([path])}").fetchall()
             check_columns(str(row[0]) for row in described)
-            columns = [[str(row[0]), str(row[1])] for row in described if row[0] in USAGE_COLUMNS]
-            for name, kind in columns:
+            types = {str(row[0]): str(row[1]) for row in described if row[0] in USAGE_COLUMNS}
+            for name, kind in types.items():
                 _check_type(name, kind)
-            read = ", ".join(f'"{name}"' for name, _ in columns)
-            counted = connection.execute(
-                f"select count(*), bit_xor(hash({read})) from {scan([path])}"
+            clean = ", ".join(
+                f"bool_and({expressions.is_clean(name, kind)})" for name, kind in types.items()
+            )
+            read = ", ".join(f'"{name}"' for name in types)
+            [found] = connection.execute(
+                f"select count(*), {clean}, bit_xor(hash({read})) from {scan([path])}"
             ).fetchall()
     except duckdb.Error as error:
         message = str(error).splitlines()[0]
         raise BrokenFile(f"is not readable Parquet, cut off or damaged: {message}") from error
-    return columns, int(counted[0][0])
+    columns = [
+        UsageColumn(name, kind, bool(is_clean))
+        for (name, kind), is_clean in zip(types.items(), found[1:], strict=False)
+    ]
+    return columns, int(found[0])
 
 
 _TYPE_CHECKS = {

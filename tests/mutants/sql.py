@@ -33,8 +33,8 @@ MUTANTS = (
     Mutant(
         "conflicting_duplicates_count",
         f"{METERING}/accepted_events.sql",
-        "and repeated.verdict <> 'counted'",
-        "and repeated.verdict = 'duplicate'",
+        "where verdict <> 'counted'",
+        "where verdict = 'duplicate'",
         WORLDS,
     ),
     Mutant(
@@ -47,15 +47,15 @@ MUTANTS = (
     Mutant(
         "month_edge_inclusive",
         f"{METERING}/metered_events.sql",
-        "and events.occurred_at < windows.window_end",
-        "and events.occurred_at <= windows.window_end",
+        "and readings.occurred_at < windows.window_end",
+        "and readings.occurred_at <= windows.window_end",
         WORLDS,
     ),
     Mutant(
         "first_microsecond_left_out",
         f"{METERING}/metered_events.sql",
-        "and events.occurred_at >= windows.window_start",
-        "and events.occurred_at > windows.window_start",
+        "and readings.occurred_at >= windows.window_start",
+        "and readings.occurred_at > windows.window_start",
         WORLDS,
     ),
     Mutant(
@@ -89,38 +89,38 @@ MUTANTS = (
     # --- aggregations ---
     Mutant(
         "sum_through_a_float",
-        f"{METERING}/window_totals.sql",
+        "dbt_project/macros/usage_totals.sql",
         "sum(value) filter (where aggregation = 'sum') as value_sum",
         "sum(value::double) filter (where aggregation = 'sum')::decimal(38, 18) as value_sum",
         WORLDS,
     ),
     Mutant(
         "unique_count_counts_duplicates",
-        f"{METERING}/window_totals.sql",
+        "dbt_project/macros/usage_totals.sql",
         "count(distinct unique_value)",
         "count(unique_value)",
         WORLDS,
     ),
     Mutant(
         "latest_is_the_largest",
-        f"{METERING}/window_totals.sql",
+        "dbt_project/macros/usage_totals.sql",
         "arg_max(value, row(occurred_at, source_file, source_row)) filter (",
         "max(value) filter (",
         WORLDS,
     ),
     Mutant(
         "p95_interpolated",
-        f"{METERING}/window_totals.sql",
+        "dbt_project/macros/usage_totals.sql",
         "list_sort(list(value) filter (where aggregation = 'p95' and value is not null))[\n"
-        "        (95 * count(value) filter (where aggregation = 'p95') + 99) // 100\n"
-        "    ] as value_p95",
+        "            (95 * count(value) filter (where aggregation = 'p95') + 99) // 100\n"
+        "        ] as value_p95",
         "(quantile_cont(value, 0.95) filter (where aggregation = 'p95'))::decimal(38, 18)"
         " as value_p95",
         WORLDS,
     ),
     Mutant(
         "p95_rank_rounded_down",
-        f"{METERING}/window_totals.sql",
+        "dbt_project/macros/usage_totals.sql",
         "+ 99) // 100",
         "+ 0) // 100",
         WORLDS,

@@ -13,11 +13,6 @@ select
 from {{ ref('stg_usage__events') }} as events
 where
     events.rejection_reason is null
-    and not exists (
-        select 1
-        from {{ ref('repeated_events') }} as repeated
-        where
-            repeated.source_file = events.source_file
-            and repeated.source_row = events.source_row
-            and repeated.verdict <> 'counted'
+    and events.row_id not in (
+        select row_id from {{ ref('repeated_events') }} where verdict <> 'counted'
     )

@@ -2,21 +2,21 @@
 -- with its verdict: `counted` (the first by file name and row), `duplicate` (the same content
 -- as the first) or `conflicting_duplicate` (another content)
 with
-valid as (select * from {{ ref('stg_usage__events') }} where rejection_reason is null),
-
--- a hash finds the few candidates in one cheap pass; the exact comparison is theirs alone
+-- a hash finds the few candidates in one cheap pass that reads nothing but ids; which rows are
+-- valid, and the exact comparison, are asked of the candidates alone
 candidate_hashes as (
     select hash(usage_month, event_id) as id_hash
-    from valid
+    from {{ source('raw', 'usage_events') }}
     group by 1
     having count(*) > 1
 ),
 
 candidates as (
-    select valid.*
-    from valid
-    inner join candidate_hashes
-        on hash(valid.usage_month, valid.event_id) = candidate_hashes.id_hash
+    select *
+    from {{ ref('stg_usage__events') }}
+    where
+        hash(usage_month, event_id) in (select id_hash from candidate_hashes)
+        and rejection_reason is null
 ),
 
 properties_sorted as (
@@ -37,6 +37,7 @@ properties_sorted as (
 compared as (
     select
         usage_month,
+        row_id,
         event_id,
         source_file,
         source_row,
@@ -53,6 +54,7 @@ compared as (
 
 select
     usage_month,
+    row_id,
     event_id,
     source_file,
     source_row,

@@ -1,6 +1,6 @@
 -- grain: usage file of the month; rows read = accepted + rejected + duplicates
 with
-events as (select * from {{ ref('stg_usage__events') }}),
+events as (select * from {{ source('raw', 'usage_events') }}),
 run as (select * from {{ ref('stg_run') }}),
 
 read_rows as (

@@ -6,7 +6,11 @@ unreadable as (
         meter_id, customer_id, event_id, source_file, source_row, usage_month,
         case when property_value is null then 'missing_property' else 'invalid_property' end as reason
     from {{ ref('metered_events') }}
-    where aggregation <> 'count' and value is null and unique_value is null
+    where
+        property is not null
+        and aggregation <> 'count'
+        and value is null
+        and unique_value is null
 ),
 
 negative as (

@@ -70,8 +70,12 @@ select
     meters.event_name,
     meters.aggregation,
     meters.property,
-    '/' || replace(replace(meters.property, '~', '~0'), '/', '~1') as property_path,
+    meters.property_path,
     coalesce(meters.carry_forward, false) as is_carried,
+    -- then its events are all that the customer's meter reads in the month
+    windows.window_start = run.month_start
+    and windows.window_end = run.month_end
+    and coalesce(len(json_keys(windows.filter)), 0) = 0 as is_whole_month,
     -- the filter as JSON pointers and texts; empty lists where the price has none
     coalesce(list_transform(
         json_keys(windows.filter), lambda k: '/' || replace(replace(k, '~', '~0'), '/', '~1')
@@ -80,4 +84,5 @@ select
         windows.filter, '/' || replace(replace(k, '~', '~0'), '/', '~1')
     )), []) as filter_values
 from windows
+cross join run
 inner join meters on windows.meter_id = meters.meter_id

@@ -52,17 +52,18 @@ def test_one_row_has_all_columns(world: World) -> None:
         ("occurred_at", "TIMESTAMP WITH TIME ZONE"),
         ("quantity", "DECIMAL(38,18)"),
         ("properties", "VARCHAR"),
+        ("row_id", "BIGINT"),
         ("source_file", "VARCHAR"),
         ("source_row", "BIGINT"),
         ("parse_error", "VARCHAR"),
         ("raw", "VARCHAR"),
     ]
     [row] = world.events("*")
-    assert row[:10] == (
+    assert row[:11] == (
         date(2024, 1, 1), "e1", "c1", "call", datetime(2024, 1, 2, 3, 4, 5, tzinfo=UTC),
-        Decimal("2.5"), '{"a": 1}', "usage/2024-01/a.csv", 2, None,
+        Decimal("2.5"), '{"a": 1}', 0, "usage/2024-01/a.csv", 2, None,
     )  # fmt: skip
-    assert json.loads(str(row[10])) == {
+    assert json.loads(str(row[11])) == {
         "event_id": "e1",
         "customer_id": " c1 ",
         "event_name": "call",
@@ -621,6 +622,19 @@ def test_many_rows_keep_their_numbers(world: World) -> None:
         "select count(*), count(distinct source_row), bool_and(quantity = source_row - 2), "
         "bool_and(event_id = 'e' || (source_row - 2)) from raw.usage_events"
     ) == [(count, count, True, True)]
+
+
+def test_every_row_has_an_id_of_its_own(world: World) -> None:
+    """Whatever the formats, months and columns that are scanned together or apart."""
+    world.usage("a.csv", GOOD, GOOD, month="2023-12")
+    world.usage("a.csv", GOOD, GOOD)
+    world.usage("b.csv", GOOD)
+    parquet(world, "c.parquet")
+    parquet(world, "d.parquet")
+    rows = world.load_usage(months_back=1).rows
+    assert world.select("select count(*), count(distinct row_id) from raw.usage_events") == [
+        (rows, rows)
+    ]
 
 
 def test_unread_columns_cost_nothing(world: World) -> None:

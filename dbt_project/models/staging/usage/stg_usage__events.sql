@@ -23,6 +23,7 @@ folders as (
 
 select
     events.usage_month,
+    events.row_id,
     events.event_id,
     events.customer_id,
     events.event_name,
