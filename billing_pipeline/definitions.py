@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
-from billing_pipeline.defs import jobs, schedules
+from billing_pipeline.defs import jobs, schedules, sensors
 from billing_pipeline.defs.charges import dbt_models
 from billing_pipeline.defs.collection import (
     approved_changes,
@@ -21,4 +21,5 @@ defs = dg.Definitions(
     assets=[intake, dbt_models, invoice_plan, stripe_invoices, approved_changes, invoice_payments],
     jobs=[jobs.close_month, jobs.preview_month, jobs.apply_plan, jobs.pull_payments],
     schedules=[schedules.monthly_close],
+    sensors=[sensors.stripe_changes],
 )

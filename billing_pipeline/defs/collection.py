@@ -5,9 +5,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import dagster as dg
+from pydantic import Field
 
 from billing_pipeline.defs.partitions import MONTHS, SETTINGS, month_of, refuse_unfinished
 from billing_pipeline.invoicing import collection
+from billing_pipeline.invoicing.collection import PullResult
 from billing_pipeline.invoicing.limits import limits_from_env
 from billing_pipeline.invoicing.plan_report import (
     outcome_rows,
@@ -16,6 +18,8 @@ from billing_pipeline.invoicing.plan_report import (
     receipt_markdown,
     result_rows,
 )
+from billing_pipeline.months import BillingMonth
+from billing_pipeline.stripe_api.client import StripeGateway
 from billing_pipeline.warehouse import publish, publish_rows
 
 UPSTREAM = [dg.AssetKey("invoices"), dg.AssetKey("invoice_lines")]
@@ -81,17 +85,13 @@ def _apply(
                 patience=60.0,
             ),
         )
-        pulled = collection.run(gateway, lambda: collection.pull(gateway, SETTINGS, month))
-    publish(
-        SETTINGS,
-        month,
-        {
-            "invoice_plan": outcome_rows(outcome.report, outcome.remaining),
-            "stripe_invoices": pulled.stripe_invoices,
-            "invoice_payments": pulled.invoice_payments,
-            "reconciliation": pulled.reconciliation,
-        },
-    )
+        # What is left to do was read from Stripe a moment ago: no need to list it once more.
+        pulled = collection.run(
+            gateway, lambda: collection.pull(gateway, SETTINGS, month, full=False)
+        )
+    plan_after = outcome_rows(outcome.report, outcome.remaining)
+    publish(SETTINGS, month, {"invoice_plan": plan_after, **pulled.tables})
+    collection.note_published(SETTINGS, pulled)
     metadata: dict[str, dg.MetadataValue | int | str | bool] = {
         "receipt": dg.MetadataValue.md(receipt_markdown(outcome.report)),
         "done": len(outcome.report.done),
@@ -130,19 +130,36 @@ def approved_changes(
     return _apply(context, "approved", config.plan_hash)
 
 
-@_collection_asset()
-def invoice_payments(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
-    """Refresh the payment status of the month's invoices."""
-    month = month_of(context)
-    with collection.open_gateway(SETTINGS) as gateway:
-        pulled = collection.run(gateway, lambda: collection.pull(gateway, SETTINGS, month))
-    publish_rows(
-        SETTINGS,
-        month,
-        {
-            "stripe_invoices": pulled.stripe_invoices,
-            "invoice_payments": pulled.invoice_payments,
-            "reconciliation": pulled.reconciliation,
-        },
+class Pull(dg.Config):
+    """How to read the month."""
+
+    in_full: bool = Field(
+        default=True,
+        description="List the month in Stripe, whatever is known of it. Without, the month as "
+        "last read by events: what the sensor `stripe_changes` asks for.",
     )
-    return dg.MaterializeResult(metadata={"dagster/row_count": len(pulled.invoice_payments)})
+
+
+def publish_payments(gateway: StripeGateway, month: BillingMonth, *, in_full: bool) -> PullResult:
+    """Pull a month and publish what came of it."""
+    pulled = collection.run(
+        gateway, lambda: collection.pull(gateway, SETTINGS, month, full=in_full)
+    )
+    publish_rows(SETTINGS, month, pulled.tables)
+    collection.note_published(SETTINGS, pulled)
+    return pulled
+
+
+@_collection_asset()
+def invoice_payments(context: dg.AssetExecutionContext, config: Pull) -> dg.MaterializeResult[None]:
+    """Refresh the payment status of the month's invoices."""
+    with collection.open_gateway(SETTINGS) as gateway:
+        pulled = publish_payments(gateway, month_of(context), in_full=config.in_full)
+    statuses = Counter(row["status"] for row in pulled.invoice_payments)
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": len(pulled.invoice_payments),
+            "requests": pulled.requests,
+            **{f"invoices_{status}": count for status, count in statuses.items()},
+        }
+    )

@@ -8,6 +8,7 @@ Coroutines take a gateway; `run` gives them an event loop of their own.
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -29,7 +30,7 @@ from billing_pipeline.invoicing.payment_tables import (
     stripe_invoice_rows,
 )
 from billing_pipeline.invoicing.plan import ActionKind, InvoicePlan, Limits, plan
-from billing_pipeline.invoicing.pull import Changes, complete_month, pull_events, pull_month
+from billing_pipeline.invoicing.pull import Reading, complete_month, pull_events, pull_month
 from billing_pipeline.invoicing.records import Records, open_records
 from billing_pipeline.invoicing.refresh import Holdings, list_month, mirrored, refresh
 from billing_pipeline.invoicing.seal_repair import restore_seals
@@ -94,6 +95,28 @@ class PullResult:
     requests: int
     seals_restored: list[str] = field(default_factory=list)
     seal_problems: list[SealProblem] = field(default_factory=list)
+    version: int = 0
+    read_at: float = 0.0
+    is_full: bool = True
+
+    @property
+    def tables(self) -> dict[str, list[Row]]:
+        """What is to be published; afterwards `note_published`."""
+        return {
+            "stripe_invoices": self.stripe_invoices,
+            "invoice_payments": self.invoice_payments,
+            "reconciliation": self.reconciliation,
+        }
+
+
+@dataclass(frozen=True)
+class StaleMonth:
+    """A month whose published rows are not what they should be. `version` names the change;
+    `in_full`: it has to be listed, events cannot tell."""
+
+    month: BillingMonth
+    version: int
+    in_full: bool
 
 
 @contextmanager
@@ -209,6 +232,8 @@ async def pull(
     before = gateway.requests_sent
     with open_records(settings.records_dir) as records:
         await require_account(gateway, records.folder)
+        # Taken before reading: what changes from now on makes the month stale again.
+        version, now = records.mirror.version(month.key), gateway.clock.now()
         if full:
             start = int(month.start(settings.timezone).timestamp())
             invoices = await pull_month(
@@ -223,25 +248,49 @@ async def pull(
     return PullResult(
         month=month,
         stripe_invoices=stripe_invoice_rows(invoices),
-        invoice_payments=payment_rows(
-            invoices, gateway.clock.now(), policy or DunningPolicy.from_env()
-        ),
+        invoice_payments=payment_rows(invoices, now, policy or DunningPolicy.from_env()),
         reconciliation=reconciliation_rows(month.key, expected, invoices),
         requests=gateway.requests_sent - before,
         seals_restored=restored,
         seal_problems=problems,
+        version=version,
+        read_at=now,
+        is_full=full,
     )
 
 
-async def changed_months(gateway: StripeGateway, settings: Settings) -> Changes:
-    """By Stripe's events since the last call: the months that are worth a `pull(full=False)`.
+def note_published(settings: Settings, pulled: PullResult) -> None:
+    """Say that these rows are the published ones now."""
+    with open_records(settings.records_dir) as records:
+        records.mirror.note_published(
+            pulled.month.key, pulled.version, pulled.read_at, in_full=pulled.is_full
+        )
 
-    Where `is_complete` is false (first call, or longer ago than Stripe keeps events), pull the
-    months that have unpaid invoices in full.
+
+async def stale_months(
+    gateway: StripeGateway, settings: Settings, *, seconds: float = math.inf
+) -> list[StaleMonth]:
+    """By Stripe's events since the last call: the months that are worth a pull, oldest first.
+
+    A month is told again until its rows are published, so nothing is lost where a process ends.
+    Reads for about `seconds`; what is left over, the next call reads.
     """
+    rated = _rated_months(settings)
     with open_records(settings.records_dir) as records:
         await require_account(gateway, records.folder)
-        return await pull_events(gateway, records.mirror)
+        await pull_events(gateway, records.mirror, known_months=rated, seconds=seconds)
+        return [
+            StaleMonth(BillingMonth.parse(key), version, in_full)
+            for key, version, in_full in records.mirror.stale_months(gateway.clock.now())
+            # Of one that was never rated here nobody knows what it should be.
+            if key in rated
+        ]
+
+
+def _rated_months(settings: Settings) -> set[str]:
+    """Months (``YYYY-MM-01``) that have a warehouse."""
+    found = settings.home.glob("months/*/warehouse.duckdb")
+    return {BillingMonth.parse(path.parent.name).key for path in found}
 
 
 async def dun(
@@ -258,8 +307,9 @@ async def dun(
     """
     with open_records(settings.records_dir) as records:
         await require_account(gateway, records.folder)
-        changes = await pull_events(gateway, records.mirror)
-        if not changes.is_complete:
+        rated = _rated_months(settings)
+        reading = await pull_events(gateway, records.mirror, known_months=rated)
+        if reading is Reading.BEGUN_ANEW:
             await _list_open_months(gateway, settings, records)
         unpaid = [
             invoice

@@ -25,6 +25,29 @@ create table if not exists invoices (
     status_rank integer not null, body text not null, extra text not null default '{}'
 ) strict;
 create index if not exists invoices_of_month on invoices (billing_month, created);
+create index if not exists invoices_by_time on invoices (created);
+create index if not exists invoices_open on invoices (billing_month) where status_rank = 1;
+create table if not exists months (
+    billing_month text primary key, changed integer not null default 0,
+    published integer not null default 0, published_at real not null default 0,
+    is_listing_due integer not null default 0
+) strict;
+-- In whatever way a change is learnt, its month counts as changed from that instant.
+create trigger if not exists invoice_arrived after insert on invoices begin
+    insert into months (billing_month, changed) values (new.billing_month, 1)
+    on conflict (billing_month) do update set changed = changed + 1;
+end;
+create trigger if not exists invoice_changed after update of body on invoices
+when old.body is not new.body or old.billing_month is not new.billing_month begin
+    insert into months (billing_month, changed) values (old.billing_month, 1)
+    on conflict (billing_month) do update set changed = changed + 1;
+    insert into months (billing_month, changed) values (new.billing_month, 1)
+    on conflict (billing_month) do update set changed = changed + 1;
+end;
+create trigger if not exists invoice_left after delete on invoices begin
+    insert into months (billing_month, changed) values (old.billing_month, 1)
+    on conflict (billing_month) do update set changed = changed + 1;
+end;
 create table if not exists customers (
     stripe_customer_id text primary key, customer_id text not null, created integer not null,
     payment_method text
@@ -118,6 +141,48 @@ class Mirror:
             [name, value],
         )
 
+    def drop(self, *names: str) -> None:
+        self._db.executemany("delete from state where name = ?", [[name] for name in names])
+
+    # What of it is published.
+    def version(self, month_key: str) -> int:
+        """Grows with every change of the month's invoices."""
+        query = "select changed from months where billing_month = ?"
+        row = self._db.execute(query, [month_key]).fetchone()
+        return 0 if row is None else int(row[0])
+
+    def touch(self, month_keys: Iterable[str], *, in_full: bool = False) -> None:
+        """Let months count as changed; `in_full`: only listing them tells what is there."""
+        self._db.executemany(
+            "insert into months (billing_month, changed, is_listing_due) values (?1, 1, ?2) "
+            "on conflict (billing_month) do update set changed = changed + 1, "
+            "is_listing_due = max(is_listing_due, ?2)",
+            [[key, int(in_full)] for key in month_keys],
+        )
+
+    def note_published(self, month_key: str, version: int, at: float, *, in_full: bool) -> None:
+        """That version of the month is what stands published now, even where a newer one did."""
+        self._db.execute(
+            "insert into months (billing_month, published, published_at) values (?1, ?2, ?3) "
+            "on conflict (billing_month) do update set published = ?2, published_at = ?3, "
+            "is_listing_due = is_listing_due and not ?4",
+            [month_key, version, at, int(in_full)],
+        )
+
+    def stale_months(self, now: float) -> list[tuple[str, int, bool]]:
+        """Months whose published rows are not what they should be: key, version, and whether
+        they have to be listed. That an invoice became overdue changes it too."""
+        rows = self._db.execute(
+            "select billing_month, changed, is_listing_due from months "
+            "where changed <> published or is_listing_due or exists ("
+            "  select 1 from invoices where invoices.billing_month = months.billing_month"
+            "  and status_rank = 1 and json_extract(body, '$.due_date') >= published_at"
+            "  and json_extract(body, '$.due_date') < ?"
+            ") order by billing_month",
+            [now],
+        )
+        return [(str(key), int(version), bool(listing)) for key, version, listing in rows]
+
     # Invoices.
     def created_times(self, month_key: str) -> list[int]:
         rows = self._db.execute(
@@ -147,6 +212,12 @@ class Mirror:
             "select billing_month from invoices where stripe_invoice_id = ?", [stripe_invoice_id]
         ).fetchone()
         return None if row is None else str(row[0])
+
+    def count_created(self, window: Window) -> int:
+        """How many invoices are known that were created in a stretch."""
+        last = window.last if window.last is not None else 2**62
+        query = "select count(*) from invoices where created between ? and ?"
+        return int(self._db.execute(query, [window.first, last]).fetchone()[0])
 
     def store(self, invoices: Iterable[Mapping[str, Any]]) -> None:
         """Remember invoices; those that are not ours are passed over.
@@ -248,16 +319,21 @@ class Mirror:
     # Events.
     def new_events(self, events: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         """Those not seen before; none is remembered by asking."""
-        known = {row[0] for row in self._db.execute("select event_id from events")}
-        return [event for event in events if event["id"] not in known]
+        asked = list(events)
+        query = "select event_id from events where event_id in (select value from json_each(?))"
+        rows = self._db.execute(query, [json.dumps([event["id"] for event in asked])])
+        known = {row[0] for row in rows}
+        return [event for event in asked if event["id"] not in known]
 
-    def remember_events(self, events: Iterable[Mapping[str, Any]], forget_before: int) -> None:
+    def remember_events(self, events: Iterable[Mapping[str, Any]]) -> None:
         with self._transaction():
             self._db.executemany(
                 "insert or ignore into events values (?, ?)",
                 [(event["id"], event["created"]) for event in events],
             )
-            self._db.execute("delete from events where created < ?", [forget_before])
+
+    def forget_events(self, before: int) -> None:
+        self._db.execute("delete from events where created < ?", [before])
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

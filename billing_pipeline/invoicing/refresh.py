@@ -98,10 +98,10 @@ async def list_month(
     mirror.put(COVERED_FROM, earliest if covered is None else min(covered, earliest))
 
 
-async def list_stretches(gateway: StripeGateway, mirror: Mirror, times: Sequence[int]) -> None:
-    """Read again all invoices that were created around these (sorted) instants."""
-    for first, last in _stretches(times):
-        created = Window(first, last).as_filter()
+async def list_windows(gateway: StripeGateway, mirror: Mirror, windows: Iterable[Window]) -> None:
+    """Read again all invoices that were created in these stretches."""
+    for window in windows:
+        created = window.as_filter()
         found = [item async for item in gateway.list("/v1/invoices", {"created": created})]
         mirror.store(found)
 

@@ -3,33 +3,60 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from billing_pipeline.invoicing import collection
+from billing_pipeline.invoicing.collection import StaleMonth
 from billing_pipeline.invoicing.dunning import AfterLastTry, DunningPolicy
-from billing_pipeline.invoicing.pull import Changes
+from billing_pipeline.invoicing.pull import EVENTS_CURSOR, PASS_UNTIL
+from billing_pipeline.invoicing.records import open_records
+from billing_pipeline.months import BillingMonth
 
 from .conftest import JANUARY, Company
 
-CARDS = {"ada": "pm_card_visa", "bob": "pm_card_chargeCustomerFail"}
+DECLINES = "pm_card_chargeCustomerFail"
+Rows = list[list[dict[str, Any]]]
 
 
-def events(company: Company) -> Changes:
-    return company.wait(collection.changed_months(company.gateway(), company.settings))
+def stale(company: Company, **more: Any) -> list[StaleMonth]:
+    return company.wait(collection.stale_months(company.gateway(), company.settings, **more))
 
 
-def rows(company: Company, **more: Any) -> list[list[dict[str, Any]]]:
-    result = company.pull(**more)
-    return [result.stripe_invoices, result.invoice_payments, result.reconciliation]
+def rows(company: Company, **more: Any) -> Rows:
+    return list(company.pull(**more).tables.values())
 
 
-def billed(company: Company) -> None:
-    company.want({"ada": [1000], "bob": [500]}, payment_method="pm_card_chargeCustomerFail")
-    company.apply()
-    assert not events(company).is_complete
-    company.pull()
+def publish(company: Company, **more: Any) -> Rows:
+    pulled = company.pull(**more)
+    collection.note_published(company.settings, pulled)
+    return list(pulled.tables.values())
+
+
+def catch_up(company: Company) -> Rows:
+    """What the sensor does until nothing is left; gives January's rows as published last."""
+    published: Rows = []
+    for _ in range(20):
+        found = stale(company)
+        if not found:
+            return published
+        for month in found:
+            published = publish(company, month=month.month, full=month.in_full)
+    raise AssertionError("the same months are told again and again")
+
+
+def billed(company: Company, count: int = 2, month: BillingMonth = JANUARY) -> None:
+    """`count` customers whose cards decline, published."""
+    company.want({f"c{n:03}": [1000] for n in range(count)}, month, payment_method=DECLINES)
+    company.apply(month)
+    # Looked for, never opened: what is due is given.
+    warehouse = company.settings.warehouse_path(month)
+    warehouse.parent.mkdir(parents=True)
+    warehouse.touch()
+    catch_up(company)
+    publish(company, month=month)
 
 
 def pay(company: Company, index: int) -> None:
@@ -39,47 +66,170 @@ def pay(company: Company, index: int) -> None:
     company.stripe.act("post", f"/v1/invoices/{invoice['id']}/pay", {})
 
 
+def requests(company: Company, work: Callable[[], Any]) -> int:
+    before = len(company.stripe.calls)
+    work()
+    return len(company.stripe.calls) - before
+
+
 def test_events_tell_what_changed_and_the_rows_are_those_of_a_full_pull(company: Company) -> None:
     billed(company)
     company.clock.advance(7200)
     pay(company, 0)
-    assert events(company).months == (JANUARY.key,)
-    by_events = rows(company, full=False)
+    (month,) = stale(company)
+    assert (month.month, month.in_full) == (JANUARY, False)
+    by_events = publish(company, full=False)
     assert sorted(row["status"] for row in by_events[1]) == ["open", "paid"]
     assert by_events == rows(company)
+    assert stale(company) == []
 
 
-def test_nothing_new_asks_almost_nothing(company: Company) -> None:
-    billed(company)
-    before = len(company.stripe.calls)
-    assert events(company) == Changes(())
-    assert len(company.stripe.calls) - before <= 3
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_repeated_and_shuffled_events_do_no_harm(company: Company, seed: int) -> None:
+def test_a_month_is_told_again_until_it_is_published(company: Company) -> None:
     billed(company)
     pay(company, 0)
+    assert [month.month for month in stale(company)] == [JANUARY]
+    read_before = company.pull(full=False)
     pay(company, 1)
-    kept = list(company.stripe.objects["evt"].items())
-    random.Random(seed).shuffle(kept)
-    company.stripe.objects["evt"] = dict(kept)
-    events(company)
-    company.stripe._event("invoice.updated", {"object": "invoice", "id": "in_unknown"})
-    company.stripe._event("invoice.payment_failed", company.invoices()[0] | {"status": "open"})
-    company.stripe._event("credit_note.created", {"object": "credit_note", "id": "cn_x"})
-    events(company)
-    by_events = rows(company, full=False)
-    assert [row["status"] for row in by_events[1]] == ["paid", "paid"]
-    assert by_events == rows(company)
+    stale(company)
+    collection.note_published(company.settings, read_before)
+    assert [month.month for month in stale(company)] == [JANUARY]
 
 
-def test_after_a_month_of_silence_events_cannot_tell(company: Company) -> None:
+def test_nothing_new_asks_the_account_and_one_page_of_events(company: Company) -> None:
+    billed(company, count=30)
+    assert requests(company, lambda: stale(company)) == 2
+
+
+def test_requests_grow_with_what_changed_and_not_with_history(company: Company) -> None:
+    asked = {}
+    for number, month in enumerate((JANUARY, JANUARY.shift(1), JANUARY.shift(2)), 1):
+        billed(company, 40, month)
+        company.clock.advance(31 * 3600)
+        pay(company, -number)
+        asked[month] = requests(company, lambda: catch_up(company))
+    # account, events, the invoice; account for the pull; account and events for nothing new
+    assert set(asked.values()) == {6}
+
+
+def test_many_changes_are_read_by_listing(company: Company) -> None:
+    billed(company, count=120)
+    company.clock.advance(7200)
+    for index in range(120):
+        pay(company, index)
+    # pages of events (those of the billing once more) and of invoices; not 120 invoices
+    assert requests(company, lambda: stale(company)) < 12
+    published = publish(company, full=False)
+    assert {row["status"] for row in published[1]} == {"paid"}
+    assert published == rows(company)
+
+
+def test_more_than_there_is_time_for_is_read_by_the_next_calls(company: Company) -> None:
+    billed(company, count=10)
+    company.clock.advance(7200)
+    for index in range(150):
+        if index < 10:
+            pay(company, index)
+        company.stripe._event("invoice.updated", company.invoices()[index % 10])
+        company.clock.advance(1)
+    for _ in range(4):
+        # One page at least: a call without any time still gets on.
+        assert requests(company, lambda: stale(company, seconds=-1)) <= 13
+        company.stripe._event("invoice.updated", company.invoices()[0])
+        company.clock.advance(1)
+    with open_records(company.settings.records_dir) as records:
+        assert records.mirror.get(PASS_UNTIL) is None
+    stale(company)
+    assert publish(company, full=False) == rows(company)
+
+
+def test_the_reason_of_a_try_that_was_not_ours_is_read_again(company: Company) -> None:
+    billed(company, count=1)
+    (invoice,) = company.invoices()
+    company.clock.advance(7200)
+    intent = {"id": "pi_2", "last_payment_error": {"message": "Your card has expired."}}
+    payment = {"invoice": invoice["id"], "payment": {"payment_intent": intent}}
+    company.stripe._new("inpay", payment)
+    company.stripe._event("invoice.payment_failed", invoice)
+    published = catch_up(company)
+    assert published[1][0]["last_error"] == "Your card has expired."
+    assert published == rows(company)
+
+
+def happens(company: Company, rng: random.Random) -> None:
+    """Something that Stripe or a person does, or an event that tells nothing new."""
+    invoices, stripe = company.invoices(), company.stripe
+    chosen = rng.choice(invoices)
+    path = f"/v1/invoices/{chosen['id']}"
+    what = rng.randrange(8)
+    if what == 0:
+        pay(company, invoices.index(chosen))
+    elif what == 1 and chosen["status"] == "open":
+        stripe.act("post", f"{path}/{rng.choice(['void', 'mark_uncollectible'])}", {})
+    elif what == 2:
+        stripe.act("post", path, {"metadata": {"note": str(rng.random())}})
+    elif what == 3:
+        note = {"invoice": chosen["id"], "amount": "100", "metadata": {}}
+        if chosen["amount_remaining"] < 100:
+            note["credit_amount"] = "100"
+        stripe.act("post", "/v1/credit_notes", note)
+    elif what == 4:
+        stripe._event("invoice.updated", {"object": "invoice", "id": "in_unknown"})
+        stripe._event("charge.refunded", {"object": "charge", "id": "ch_1"})
+        stripe._event("invoice.paid", {"object": "invoice", "id": "in_x", "metadata": {}})
+    elif what == 5:
+        # Told again, as it was long ago.
+        event = rng.choice(list(stripe.objects["evt"].values()))
+        stripe._event(event["type"], event["data"]["object"])
+    company.clock.advance(rng.choice([0, 0, 1, 400, 5000]))
+
+
+def forgets(company: Company, rng: random.Random) -> None:
+    """The cursor, or all that was known, is lost; or nobody looked for 40 days."""
+    what = rng.randrange(12)
+    with open_records(company.settings.records_dir) as records:
+        if what == 0:
+            records.mirror.drop(EVENTS_CURSOR)
+    if what == 1:
+        for path in company.settings.records_dir.glob("stripe_mirror*"):
+            path.unlink()
+    if what == 2:
+        company.clock.advance(40 * 86_400)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_whatever_happens_both_ways_end_in_the_same_rows(company: Company, seed: int) -> None:
+    rng = random.Random(seed)
+    billed(company, count=4)
+    published = rows(company)
+    for _ in range(12):
+        for _ in range(rng.randrange(4)):
+            happens(company, rng)
+        kept = list(company.stripe.objects["evt"].items())
+        rng.shuffle(kept)
+        company.stripe.objects["evt"] = dict(kept)
+        forgets(company, rng)
+        published = catch_up(company) or published
+    assert published == rows(company)
+
+
+def test_after_a_month_of_silence_the_months_are_listed(company: Company) -> None:
     billed(company)
     company.clock.advance(31 * 86_400)
     pay(company, 0)
-    assert not events(company).is_complete
-    assert sorted(row["status"] for row in rows(company)[1]) == ["open", "paid"]
+    company.stripe.objects["evt"].clear()
+    assert [(month.month, month.in_full) for month in stale(company)] == [(JANUARY, True)]
+    assert sorted(row["status"] for row in catch_up(company)[1]) == ["open", "paid"]
+
+
+def test_an_invoice_becomes_overdue_without_any_event(company: Company) -> None:
+    company.bill({"ada": ["10.00"]}, collection_method="send_invoice", days_until_due=7)
+    company.apply()
+    catch_up(company)
+    company.clock.advance(6 * 86_400)
+    assert stale(company) == []
+    company.clock.advance(2 * 86_400)
+    assert catch_up(company)[1][0]["status"] == "overdue"
+    assert stale(company) == []
 
 
 def test_sent_and_unpaid_past_its_due_date_is_overdue(company: Company) -> None:
