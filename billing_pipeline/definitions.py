@@ -6,6 +6,7 @@ import dagster as dg
 
 from billing_pipeline.defs import jobs, schedules, sensors
 from billing_pipeline.defs.charges import dbt_models
+from billing_pipeline.defs.checks import CHECKS
 from billing_pipeline.defs.collection import (
     approved_changes,
     invoice_payments,
@@ -19,6 +20,7 @@ write_without_waiting()
 
 defs = dg.Definitions(
     assets=[intake, dbt_models, invoice_plan, stripe_invoices, approved_changes, invoice_payments],
+    asset_checks=CHECKS,
     jobs=[jobs.close_month, jobs.preview_month, jobs.apply_plan, jobs.pull_payments],
     schedules=[schedules.monthly_close],
     sensors=[sensors.stripe_changes],

@@ -85,7 +85,7 @@ def test_the_key_stands_in_no_file_and_no_message(company: Company) -> None:
 def test_a_broken_seal_is_found(company: Company, change: str, problem: str) -> None:
     company.want({"ada": [1000], "bob": [500]})
     company.apply()
-    assert collection.verify_seals(company.settings) == []
+    assert collection.verify_seals(company.settings, JANUARY) == []
     with sqlite3.connect(company.settings.records_dir / "billed.db") as db:
         db.executescript("drop trigger seals_stay; drop trigger seals_kept;")
         db.execute(change)

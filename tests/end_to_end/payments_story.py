@@ -1,0 +1,138 @@
+"""``python -m tests.end_to_end.payments_story FILE``: what happens after a month was closed.
+
+What belongs here: driving the real sensor and jobs over the sandbox in one process (the settings
+are the process's own), breaking things on purpose, and noting what was seen into FILE. What does
+not: judging any of it (`test_payments.py`).
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from billing_pipeline.definitions import defs
+from billing_pipeline.defs.sensors import stripe_changes
+from billing_pipeline.invoicing import collection
+from billing_pipeline.months import BillingMonth
+from billing_pipeline.runs import execute, instance_home
+from billing_pipeline.settings import Settings
+from billing_pipeline.stripe_api.sandbox.server import FILE_NAME
+from billing_pipeline.warehouse import open_published
+
+Json = dict[str, Any]
+MONTH = BillingMonth.parse("2026-01")
+CUSTOMER = "m-failing-card"
+
+
+class Story:
+    """A home whose month is closed, and what can happen to it."""
+
+    def __init__(self, settings: Settings, instance: dg.DagsterInstance) -> None:
+        self.settings = settings
+        self.instance = instance
+
+    def tick(self) -> list[Json]:
+        """One look of the sensor, and the runs that it asks for."""
+        context = dg.build_sensor_context(instance=self.instance)
+        asked = []
+        for request in list(stripe_changes(context)):
+            if isinstance(request, dg.SkipReason):
+                continue
+            ran = self.run("pull_payments", request.partition_key, request.run_config)
+            full = request.run_config["ops"]["invoice_payments"]["config"]["in_full"]
+            asked.append({"month": request.partition_key, "in_full": full, **ran})
+        return asked
+
+    def run(
+        self, job: str, partition: str | None = None, config: Mapping[str, Any] | None = None
+    ) -> Json:
+        result = defs.resolve_job_def(job).execute_in_process(
+            partition_key=partition,
+            instance=self.instance,
+            raise_on_error=False,
+            run_config={"loggers": _QUIET, **(config or {})},
+        )
+        return {
+            "success": result.success,
+            "checks": {
+                check.check_name: check.passed for check in result.get_asset_check_evaluations()
+            },
+            "severities": {
+                check.check_name: check.severity.value
+                for check in result.get_asset_check_evaluations()
+            },
+        }
+
+    def payment(self, customer: str = CUSTOMER) -> Json:
+        """The customer's published payment status."""
+        with open_published(self.settings) as published:
+            found = published.execute(
+                "SELECT status, paid, outstanding FROM invoice_payments WHERE customer_id = ?",
+                [customer],
+            ).fetchall()
+        (row,) = found
+        return {"status": row[0], "paid": str(row[1]), "outstanding": str(row[2])}
+
+    def pay_by_hand(self, customer: str = CUSTOMER) -> None:
+        """The customer puts in another card and pays, on Stripe's page."""
+        with collection.open_gateway(self.settings) as gateway:
+
+            async def pay() -> None:
+                async for invoice in gateway.list("/v1/invoices"):
+                    if invoice["metadata"]["billing_customer_id"] == customer:
+                        card = {"customer": invoice["customer"]}
+                        attach = "/v1/payment_methods/pm_card_visa/attach"
+                        method = (await gateway.post(attach, card, key="card")).body["id"]
+                        path = f"/v1/invoices/{invoice['id']}/pay"
+                        await gateway.post(path, {"payment_method": method}, key="by-hand")
+
+            collection.run(gateway, pay)
+
+    def edit_in_stripe(self, change: str) -> None:
+        """Past the API: what nobody can do in Stripe, and no event tells."""
+        with sqlite3.connect(self.settings.sandbox_dir / FILE_NAME) as books:
+            books.execute(
+                f"update objects set body = {change} where kind = 'invoice' and id ="
+                " (select max(id) from objects where kind = 'invoice')"
+            )
+
+    def break_a_seal(self) -> None:
+        with sqlite3.connect(self.settings.records_dir / "billed.db") as seals:
+            seals.executescript("drop trigger seals_stay; drop trigger seals_kept;")
+            seals.execute("update seals set body = replace(body, '\"total\":', '\"total\": ')")
+
+
+_QUIET = {"console": {"config": {"log_level": "CRITICAL"}}}
+
+
+def main(out: Path) -> None:
+    settings = Settings.from_env()
+    closed = execute(settings, "close_month", MONTH)
+    seen: Json = {"closed": closed.is_success, "reason": closed.reason}
+    with dg.DagsterInstance.from_config(str(instance_home(settings))) as instance:
+        story = Story(settings, instance)
+        seen["first tick"], seen["second tick"] = story.tick(), story.tick()
+        seen["before"] = story.payment()
+        story.pay_by_hand()
+        seen["tick after payment"] = story.tick()
+        seen["after"] = story.payment()
+        seen["last tick"] = story.tick()
+
+        seen["sound"] = story.run("pull_payments", MONTH.key)
+        story.edit_in_stripe("json_set(body, '$.total', json_extract(body, '$.total') + 1)")
+        seen["a cent more in Stripe"] = story.run("pull_payments", MONTH.key)
+        story.edit_in_stripe("json_set(body, '$.total', json_extract(body, '$.total') - 1)")
+        seen["put right"] = story.run("pull_payments", MONTH.key)
+        story.break_a_seal()
+        seen["a broken seal"] = story.run("pull_payments", MONTH.key)
+    out.write_text(json.dumps(seen, indent=1), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,58 @@
+"""After a month was closed: what Stripe tells is pulled, and what differs is told."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from tests.end_to_end.commands import EXAMPLES, ROOT, environment
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("payments")
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.end_to_end.payments_story", str(folder / "seen.json")],
+        env=environment(folder / "home", EXAMPLES / "metered-api"),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads((folder / "seen.json").read_text(encoding="utf-8"))
+    assert found["closed"], found["reason"]
+    return found
+
+
+def test_the_first_look_lists_the_month_and_the_next_finds_nothing(seen: dict[str, Any]) -> None:
+    (first,) = seen["first tick"]
+    assert (first["month"], first["in_full"], first["success"]) == ("2026-01-01", True, True)
+    assert seen["second tick"] == []
+
+
+def test_a_payment_on_stripes_page_is_pulled_by_its_events(seen: dict[str, Any]) -> None:
+    assert seen["before"]["status"] == "open"
+    (run,) = seen["tick after payment"]
+    assert (run["month"], run["in_full"], run["success"]) == ("2026-01-01", False, True)
+    assert seen["after"]["status"] == "paid"
+    assert seen["after"]["paid"] == seen["before"]["outstanding"]
+    assert seen["last tick"] == []
+
+
+def test_a_cent_of_difference_fails_a_check(seen: dict[str, Any]) -> None:
+    assert all(seen["sound"]["checks"].values()) and len(seen["sound"]["checks"]) == 2
+    assert not seen["a cent more in Stripe"]["checks"]["stripe_agrees_to_the_cent"]
+    assert seen["a cent more in Stripe"]["severities"]["stripe_agrees_to_the_cent"] == "ERROR"
+    assert all(seen["put right"]["checks"].values())
+
+
+def test_a_broken_seal_fails_the_run(seen: dict[str, Any]) -> None:
+    broken = seen["a broken seal"]
+    assert not broken["success"]
+    assert broken["checks"]["stripe_agrees_to_the_cent"]
+    assert not broken["checks"]["sealed_months_hold"]
