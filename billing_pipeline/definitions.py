@@ -13,6 +13,7 @@ from billing_pipeline.defs.collection import (
     invoice_plan,
     stripe_invoices,
 )
+from billing_pipeline.defs.dunning import collect_payments
 from billing_pipeline.defs.usage import intake
 from billing_pipeline.run_history import write_without_waiting
 
@@ -21,7 +22,13 @@ write_without_waiting()
 defs = dg.Definitions(
     assets=[intake, dbt_models, invoice_plan, stripe_invoices, approved_changes, invoice_payments],
     asset_checks=CHECKS,
-    jobs=[jobs.close_month, jobs.preview_month, jobs.apply_plan, jobs.pull_payments],
-    schedules=[schedules.monthly_close],
+    jobs=[
+        jobs.close_month,
+        jobs.preview_month,
+        jobs.apply_plan,
+        jobs.pull_payments,
+        collect_payments,
+    ],
+    schedules=[schedules.monthly_close, schedules.hourly_collection],
     sensors=[sensors.stripe_changes],
 )

@@ -5,6 +5,7 @@ from datetime import datetime
 
 import dagster as dg
 
+from billing_pipeline.defs.dunning import collect_payments
 from billing_pipeline.defs.jobs import close_month
 from billing_pipeline.defs.partitions import SETTINGS
 from billing_pipeline.months import BillingMonth
@@ -36,3 +37,13 @@ def monthly_close(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.S
     if month < SETTINGS.first_month:
         return dg.SkipReason(f"{month} is before the first month, {SETTINGS.first_month}.")
     return dg.RunRequest(run_key=f"close_month {month}", partition_key=month.key)
+
+
+# A try is due at an hour after the first failure; more often would not try more often.
+hourly_collection = dg.ScheduleDefinition(
+    name="hourly_collection",
+    job=collect_payments,
+    cron_schedule="0 * * * *",
+    execution_timezone=str(SETTINGS.timezone),
+    description="Tries unpaid invoices again, every hour those that are due.",
+)

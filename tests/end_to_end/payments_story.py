@@ -73,11 +73,14 @@ class Story:
         """The customer's published payment status."""
         with open_published(self.settings) as published:
             found = published.execute(
-                "SELECT status, paid, outstanding FROM invoice_payments WHERE customer_id = ?",
+                "SELECT status, paid::VARCHAR, outstanding::VARCHAR, attempt_count,"
+                " epoch(next_attempt_at)::BIGINT"
+                " FROM invoice_payments WHERE customer_id = ?",
                 [customer],
             ).fetchall()
         (row,) = found
-        return {"status": row[0], "paid": str(row[1]), "outstanding": str(row[2])}
+        names = ("status", "paid", "outstanding", "attempt_count", "next_attempt_at")
+        return dict(zip(names, row, strict=True))
 
     def pay_by_hand(self, customer: str = CUSTOMER) -> None:
         """The customer puts in another card and pays, on Stripe's page."""
@@ -118,7 +121,10 @@ def main(out: Path) -> None:
     with dg.DagsterInstance.from_config(str(instance_home(settings))) as instance:
         story = Story(settings, instance)
         seen["first tick"], seen["second tick"] = story.tick(), story.tick()
-        seen["before"] = story.payment()
+        seen["billed"] = story.payment()
+        seen["first collection"], seen["tried"] = story.run("collect_payments"), story.payment()
+        seen["second collection"], seen["before"] = story.run("collect_payments"), story.payment()
+        seen["tick after collections"] = story.tick()
         story.pay_by_hand()
         seen["tick after payment"] = story.tick()
         seen["after"] = story.payment()

@@ -35,6 +35,15 @@ def test_the_first_look_lists_the_month_and_the_next_finds_nothing(seen: dict[st
     assert seen["second tick"] == []
 
 
+def test_a_due_try_is_made_once_however_often_the_job_runs(seen: dict[str, Any]) -> None:
+    assert seen["first collection"]["success"] and seen["second collection"]["success"]
+    assert seen["billed"]["attempt_count"] == 1
+    assert seen["tried"]["attempt_count"] == 2
+    assert seen["tried"]["next_attempt_at"] == seen["billed"]["next_attempt_at"] + 72 * 3600
+    assert seen["before"] == seen["tried"]
+    assert seen["tick after collections"] == []
+
+
 def test_a_payment_on_stripes_page_is_pulled_by_its_events(seen: dict[str, Any]) -> None:
     assert seen["before"]["status"] == "open"
     (run,) = seen["tick after payment"]

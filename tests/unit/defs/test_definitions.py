@@ -39,7 +39,7 @@ def test_the_assets_of_the_contract_are_there() -> None:
 
 
 def test_the_jobs_of_the_contract_are_there_and_explained() -> None:
-    for name in ("close_month", "preview_month", "apply_plan", "pull_payments"):
+    for name in ("close_month", "preview_month", "apply_plan", "pull_payments", "collect_payments"):
         assert defs.resolve_job_def(name).description
 
 
@@ -47,7 +47,7 @@ def test_what_sends_runs_one_month_at_a_time() -> None:
     sending = {
         job.name for job in defs.resolve_all_job_defs() if job.tags.get("billing/sends") == "true"
     }
-    assert sending == {"close_month", "apply_plan"}
+    assert sending == {"close_month", "apply_plan", "collect_payments"}
 
 
 def test_a_preview_can_never_reach_the_push() -> None:

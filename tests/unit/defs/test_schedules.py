@@ -31,10 +31,24 @@ def test_the_month_before_the_first_is_skipped() -> None:
     assert isinstance(tick(datetime(2024, 1, 1, 2, tzinfo=UTC)), dg.SkipReason)
 
 
-def test_the_schedule_is_off_until_somebody_turns_it_on() -> None:
-    schedule = defs.resolve_schedule_def("monthly_close")
+@pytest.mark.parametrize(
+    ("name", "cron"), [("monthly_close", "0 2 1 * *"), ("hourly_collection", "0 * * * *")]
+)
+def test_what_sends_money_is_off_until_somebody_turns_it_on(name: str, cron: str) -> None:
+    schedule = defs.resolve_schedule_def(name)
     assert schedule.default_status is dg.DefaultScheduleStatus.STOPPED
-    assert schedule.cron_schedule == "0 2 1 * *"
+    assert schedule.cron_schedule == cron
+
+
+def test_every_schedule_is_named_above() -> None:
+    schedules = {schedule.name for schedule in defs.get_repository_def().schedule_defs}
+    assert schedules == {"monthly_close", "hourly_collection"}
+
+
+def test_what_only_reads_is_on() -> None:
+    sensor = defs.resolve_sensor_def("stripe_changes")
+    assert sensor.default_status is dg.DefaultSensorStatus.RUNNING
+    assert sensor.job_name == "pull_payments"
 
 
 @pytest.mark.parametrize("text", ["0", "29", "-1", "1.5", "first", ""])

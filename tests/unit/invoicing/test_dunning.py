@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import random
+import shutil
+
 import pytest
 
 from billing_pipeline.invoicing import collection
@@ -14,9 +19,10 @@ from billing_pipeline.invoicing.dunning import (
     next_due,
 )
 from billing_pipeline.settings import InvalidSettingError
+from billing_pipeline.stripe_api.errors import StripeFailure
 
 from .conftest import Company
-from .test_interruptions import Killed, at, kill_after, kill_before
+from .test_interruptions import FAULTS, Killed, at, kill_after, kill_before
 
 HOUR = 3600
 DECLINES = "pm_card_chargeCustomerFail"
@@ -109,3 +115,46 @@ def test_interrupted_anywhere_a_due_time_has_one_try(fault: object, tmp_path: ob
             except (Killed, BaseExceptionGroup):
                 continue
         assert len(company.stripe.objects["inpay"]) - tried_before == 1
+
+
+def two_at_once(company: Company) -> None:
+    """The schedule and a person start the job in the same instant."""
+
+    async def both() -> None:
+        runs = [
+            collection.dun(company.gateway(), company.settings, run_id=name, policy=DunningPolicy())
+            for name in ("one", "two")
+        ]
+        await asyncio.gather(*runs, return_exceptions=True)
+
+    company.wait(both())
+
+
+def strike(company: Company, rng: random.Random) -> None:
+    company.stripe.faults.clear()
+    for _ in range(rng.randrange(3)):
+        company.stripe.faults.append(at(rng.randrange(1, 12), rng.choice(FAULTS)))
+    if rng.random() < 0.1:
+        shutil.rmtree(company.settings.records_dir)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_whatever_strikes_no_due_time_has_two_tries(company: Company, seed: int) -> None:
+    rng = random.Random(seed)
+    company.want({"ada": [1000]}, payment_method=DECLINES)
+    company.apply()
+    # Looked for where records are lost: which months to list.
+    company.settings.warehouse_path(company.settings.first_month).parent.mkdir(parents=True)
+    (first,) = company.stripe.objects["inpay"].values()
+    while company.clock.now() < first["created"] + 220 * HOUR:
+        strike(company, rng)
+        with contextlib.suppress(Killed, BaseExceptionGroup, StripeFailure):
+            two_at_once(company) if rng.random() < 0.3 else dun(company)
+        company.clock.advance(rng.choice([0, 60, HOUR, 5 * HOUR, 30 * HOUR]))
+    company.stripe.faults.clear()
+    dun(company)
+    later = [p["created"] for p in company.stripe.objects["inpay"].values() if p is not first]
+    hours = [(at - first["created"]) // HOUR for at in later]
+    tries_by = [sum(hour < due for hour in hours) for due in (72, 144, 10**6)]
+    assert all(tries <= due for tries, due in zip(tries_by, (1, 2, 3), strict=True)), hours
+    assert company.invoices()[0]["status"] == "uncollectible"

@@ -1,0 +1,62 @@
+"""Trying unpaid invoices again when they are due: the job that a schedule runs every hour."""
+
+from collections import Counter
+
+import dagster as dg
+
+from billing_pipeline.defs.collection import publish_payments
+from billing_pipeline.defs.figures import markdown_table
+from billing_pipeline.defs.jobs import SENDS, TAGS
+from billing_pipeline.defs.partitions import SETTINGS
+from billing_pipeline.invoicing import collection
+from billing_pipeline.invoicing.dunning import DunningOutcome, DunningPolicy, DunningResult
+
+
+@dg.op(pool="stripe", description="Try what is due by now, in all months, then publish it.")
+def due_payments(context: dg.OpExecutionContext) -> None:
+    policy = DunningPolicy.from_env()
+    with collection.open_gateway(SETTINGS) as gateway:
+        results = collection.run(
+            gateway,
+            lambda: collection.dun(gateway, SETTINGS, run_id=context.run_id, policy=policy),
+        )
+        stale = collection.run(gateway, lambda: collection.stale_months(gateway, SETTINGS))
+        for found in stale:
+            publish_payments(gateway, found.month, in_full=found.in_full)
+    counts = Counter(result.outcome.value for result in results)
+    context.add_output_metadata(
+        {
+            **{outcome.value: counts[outcome.value] for outcome in DunningOutcome},
+            "tries": dg.MetadataValue.md(_table(results)),
+        }
+    )
+    failed = [result for result in results if result.outcome is DunningOutcome.FAILED]
+    if failed:
+        who = "; ".join(f"{result.customer_id}: {result.message}" for result in failed)
+        raise dg.Failure(
+            description=f"failed in part, the others were tried: {who}", allow_retries=False
+        )
+
+
+def _table(results: list[DunningResult]) -> str:
+    if not results:
+        return "Nothing was due."
+    header = ("customer", "invoice", "try", "ended", "why", "Stripe")
+    rows = [
+        (
+            *(result.customer_id, result.invoice_id, result.due.number, result.outcome.value),
+            *(result.message, result.request_id or result.stripe_invoice_id),
+        )
+        for result in results
+    ]
+    return markdown_table(header, rows)
+
+
+@dg.job(
+    executor_def=dg.in_process_executor,
+    tags=TAGS | SENDS,
+    description="Try unpaid invoices again that are due (BILLING_DUNNING_HOURS); after the last "
+    "try mark them uncollectible or leave them overdue (BILLING_DUNNING_END).",
+)
+def collect_payments() -> None:
+    due_payments()
