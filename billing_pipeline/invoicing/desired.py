@@ -13,7 +13,6 @@ import json
 import unicodedata
 from collections import defaultdict
 from dataclasses import dataclass, replace
-from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -111,9 +110,11 @@ def short_hash(content: Any) -> str:
 
 def clean_text(text: str, longest: int = LONGEST_DESCRIPTION) -> str:
     """Text as it may be shown: control characters become spaces, and it is cut with an ellipsis."""
-    shown = "".join(
-        " " if unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") else char for char in text
-    )
+    shown = text
+    if not text.isprintable():
+        shown = "".join(
+            " " if unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") else char for char in text
+        )
     return shown if len(shown) <= longest else shown[: longest - 1] + "…"
 
 
@@ -167,7 +168,8 @@ where i.billing_month = cast(? as date)
 order by i.invoice_id
 """
 _LINES = """
-select invoice_id, line_id, kind, description, amount, quantity, period_start, period_end
+select invoice_id, line_id, kind, description, amount, quantity,
+       epoch_us(period_start) // 1000000, epoch_us(period_end) // 1000000
 from invoice_lines
 -- an inclusive tax is inside the other lines already: it informs, and adds nothing to the total
 where billing_month = cast(? as date) and not is_inclusive
@@ -224,11 +226,7 @@ def _line(row: tuple[Any, ...], currency: str) -> DesiredLine:
         kind=kind,
         description=clean_text(description or kind),
         amount=to_minor(Decimal(amount), currency),
-        quantity="" if quantity is None else format(Decimal(quantity).normalize(), "f"),
-        period_start=_epoch(start),
-        period_end=_epoch(end),
+        quantity="" if quantity is None else format(quantity.normalize(), "f"),
+        period_start=start,
+        period_end=end,
     )
-
-
-def _epoch(value: datetime | None) -> int | None:
-    return None if value is None else int(value.timestamp())
