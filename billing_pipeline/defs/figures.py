@@ -17,10 +17,13 @@ Figures = dict[str, Any]
 
 
 def figures_of(warehouse: duckdb.DuckDBPyConnection, table: str) -> Figures:
-    """Metadata of one table or view of the schema ``main``."""
+    """Metadata of one table of the schema ``main``; none of a view."""
     figures: Figures = {}
-    # A staging view is a cast of its raw table, whose rows are counted where they are loaded.
-    if not table.startswith("stg_"):
+    # To count a view's rows would be to compute it once more: over events, the whole metering.
+    is_table = warehouse.execute(
+        "SELECT 1 FROM duckdb_tables() WHERE schema_name = 'main' AND table_name = $1", [table]
+    ).fetchone()
+    if is_table:
         relation = warehouse.table(f"main.{table}")
         figures["dagster/row_count"] = relation.count("*").fetchall()[0][0]
     special = _SPECIAL.get(table)
