@@ -212,5 +212,18 @@ def explain(record_id: str, as_json: bool) -> None:
     click.echo(json.dumps(found, default=_json, indent=1) if as_json else render(found))
 
 
+@main.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=8787, show_default=True, help="0: any that is free.")
+def webhooks(host: str, port: int) -> None:
+    """Receive Stripe's events, verified by STRIPE_WEBHOOK_SECRET; the sensor takes them up."""
+    from billing_pipeline.webhooks import serve
+
+    try:
+        serve(_settings(), host, port, click.echo)
+    except (InvalidSettingError, OSError) as error:
+        _fail(str(error))
+
+
 if __name__ == "__main__":
     main()

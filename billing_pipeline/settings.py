@@ -79,6 +79,12 @@ class Settings:
         """True where the embedded sandbox stands in for Stripe."""
         return self.stripe_api_key is None and self.stripe_api_base is None
 
+    @property
+    def webhook_secrets(self) -> tuple[str, ...]:
+        """The signing secrets of Stripe's webhooks that are good: two while one is replaced."""
+        parts = (self.stripe_webhook_secret or "").split(",")
+        return tuple(part.strip() for part in parts if part.strip())
+
     # Where things live under BILLING_HOME. Only `records` and `sandbox` cannot be rebuilt.
     @property
     def records_dir(self) -> Path:

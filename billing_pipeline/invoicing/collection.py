@@ -20,6 +20,7 @@ from billing_pipeline.invoicing.actual import ActualInvoice
 from billing_pipeline.invoicing.apply import ApplyReport, Progress, apply_actions
 from billing_pipeline.invoicing.desired import DesiredInvoice, read_desired
 from billing_pipeline.invoicing.dunning import DunningPolicy, DunningResult, carry_out
+from billing_pipeline.invoicing.inbox import Inbox
 from billing_pipeline.invoicing.journal import Author
 from billing_pipeline.invoicing.lock import month_lock
 from billing_pipeline.invoicing.money import to_minor
@@ -30,7 +31,13 @@ from billing_pipeline.invoicing.payment_tables import (
     stripe_invoice_rows,
 )
 from billing_pipeline.invoicing.plan import ActionKind, InvoicePlan, Limits, plan
-from billing_pipeline.invoicing.pull import Reading, complete_month, pull_events, pull_month
+from billing_pipeline.invoicing.pull import (
+    Reading,
+    complete_month,
+    pull_events,
+    pull_month,
+    read_events,
+)
 from billing_pipeline.invoicing.records import Records, open_records
 from billing_pipeline.invoicing.refresh import Holdings, list_month, mirrored, refresh
 from billing_pipeline.invoicing.seal_repair import restore_seals
@@ -270,7 +277,8 @@ def note_published(settings: Settings, pulled: PullResult) -> None:
 async def stale_months(
     gateway: StripeGateway, settings: Settings, *, seconds: float = math.inf
 ) -> list[StaleMonth]:
-    """By Stripe's events since the last call: the months that are worth a pull, oldest first.
+    """By Stripe's events since the last call, and those that came by webhook: the months that are
+    worth a pull, oldest first.
 
     A month is told again until its rows are published, so nothing is lost where a process ends.
     Reads for about `seconds`; what is left over, the next call reads.
@@ -278,13 +286,29 @@ async def stale_months(
     rated = _rated_months(settings)
     with open_records(settings.records_dir) as records:
         await require_account(gateway, records.folder)
-        await pull_events(gateway, records.mirror, known_months=rated, seconds=seconds)
+        deadline = gateway.clock.monotonic() + seconds
+        await _take_in(gateway, records, deadline)
+        left = max(0.0, deadline - gateway.clock.monotonic())
+        await pull_events(gateway, records.mirror, known_months=rated, seconds=left)
         return [
             StaleMonth(BillingMonth.parse(key), version, in_full)
             for key, version, in_full in records.mirror.stale_months(gateway.clock.now())
             # Of one that was never rated here nobody knows what it should be.
             if key in rated
         ]
+
+
+async def _take_in(gateway: StripeGateway, records: Records, deadline: float) -> None:
+    """Read what the events tell of that came by webhook."""
+    inbox = Inbox(records.folder)
+    try:
+        while events := inbox.pending():
+            await read_events(gateway, records.mirror, events)
+            inbox.note_handled(events, gateway.clock.now())
+            if gateway.clock.monotonic() > deadline:
+                return
+    finally:
+        inbox.close()
 
 
 def _rated_months(settings: Settings) -> set[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from billing_pipeline.invoicing import collection
 from billing_pipeline.invoicing.collection import StaleMonth
 from billing_pipeline.invoicing.dunning import AfterLastTry, DunningPolicy
+from billing_pipeline.invoicing.inbox import Inbox, read_event
 from billing_pipeline.invoicing.pull import EVENTS_CURSOR, PASS_UNTIL
 from billing_pipeline.invoicing.records import open_records
 from billing_pipeline.months import BillingMonth
@@ -153,6 +155,22 @@ def test_the_reason_of_a_try_that_was_not_ours_is_read_again(company: Company) -
     published = catch_up(company)
     assert published[1][0]["last_error"] == "Your card has expired."
     assert published == rows(company)
+
+
+def test_an_event_that_came_by_webhook_is_taken_up_once(company: Company) -> None:
+    billed(company)
+    company.clock.advance(7200)
+    pay(company, 0)
+    told = list(company.stripe.objects["evt"].values())[-1]
+    company.stripe.objects["evt"].clear()  # the listing is late
+    inbox = Inbox(company.settings.records_dir)
+    for event in (told, told | {"id": "evt_strange", "data": {"object": {}}}):
+        inbox.put(read_event(json.dumps(event | {"object": "event"}).encode()), now=0.0)
+    inbox.close()
+    assert [month.month for month in stale(company)] == [JANUARY]
+    published = publish(company, full=False)
+    assert sorted(row["status"] for row in published[1]) == ["open", "paid"]
+    assert requests(company, lambda: stale(company)) == 2
 
 
 def happens(company: Company, rng: random.Random) -> None:
