@@ -22,7 +22,7 @@ def figures_of(warehouse: duckdb.DuckDBPyConnection, table: str) -> Figures:
     # To count a view's rows would be to compute it once more: over events, the whole metering.
     is_table = warehouse.execute(
         "SELECT 1 FROM duckdb_tables() WHERE schema_name = 'main' AND table_name = $1", [table]
-    ).fetchone()
+    ).fetchall()  # to the end: DuckDB refuses further work over an unfinished result
     if is_table:
         relation = warehouse.table(f"main.{table}")
         figures["dagster/row_count"] = relation.count("*").fetchall()[0][0]
