@@ -36,6 +36,8 @@ PUBLISHED_DBT_TABLES: tuple[str, ...] = (
     "invoices",
     "wallet_ledger",
     "entitlement_usage",
+    "daily_usage",
+    "recurring_revenue",
 )
 
 MONEY = "DECIMAL(38,4)"

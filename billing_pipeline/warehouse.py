@@ -17,7 +17,7 @@ import os
 import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -34,6 +34,7 @@ from billing_pipeline.published_tables import (
     PUBLISHED_TABLES,
     Table,
 )
+from billing_pipeline.reports import reports
 from billing_pipeline.settings import Settings
 
 Rows = Sequence[Mapping[str, object]]
@@ -289,6 +290,11 @@ def _build_database(root: Path, manifest: Mapping[str, Any]) -> Path:
                 if query is not None:
                     connection.execute(f"CREATE VIEW {_name(name)} AS {query}")
                     _comment(connection, name, manifest["comments"].get(name, {}))
+            for report in reports():
+                # One that needs what no month has yet, as after an upgrade, comes with that month.
+                with suppress(duckdb.BinderException, duckdb.CatalogException):
+                    connection.execute(f"CREATE VIEW {_name(report.name)} AS {report.query}")
+                    _comment(connection, report.name, report.comments)
             connection.execute("CHECKPOINT")
             connection.execute("USE memory")
             connection.execute("DETACH billing")

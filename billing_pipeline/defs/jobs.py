@@ -5,7 +5,7 @@ from __future__ import annotations
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
-RATED = dg.AssetSelection.groups("usage", "metering", "rating", "invoicing")
+RATED = dg.AssetSelection.groups("usage", "metering", "rating", "invoicing", "audit")
 # A run that was killed stays "started" for ever in Dagster unless it may only last so long. A
 # month of 100 million events takes minutes; an hour or two more costs nothing but the waiting.
 TAGS = {"dagster/max_runtime": str(4 * 3600)}

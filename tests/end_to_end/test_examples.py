@@ -6,11 +6,15 @@ row of the table in ``data/examples/README.md``.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from decimal import Decimal
 
+import duckdb
 import pytest
 
+from billing_pipeline.published_tables import PUBLISHED_TABLES
+from billing_pipeline.reports import reports
 from tests.end_to_end.closed_examples import MONTHS, Closing, first_day
 from tests.end_to_end.commands import EXAMPLES, ROOT
 from tests.end_to_end.expectations import Case, cents, check, table
@@ -149,3 +153,32 @@ def test_what_is_tested_elsewhere_is_tested() -> None:
         if where != "not yet":
             path, name = where.strip("`").split("::")
             assert f"def {name}(" in (ROOT / path).read_text(encoding="utf-8"), asked
+
+
+GUIDE = ROOT / "docs" / "analysts.md"
+QUERIES = re.findall(r"```sql\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
+
+
+def test_the_queries_of_the_analysts_guide(closing: Closing) -> None:
+    """Each runs and finds something, or nothing where the guide says so."""
+    assert len(QUERIES) > 5
+    path = closing.of("subscriptions").home / "published" / "billing.duckdb"
+    with duckdb.connect(str(path), read_only=True) as published:
+        for query in QUERIES:
+            rows = published.execute(query).fetchall()
+            assert (rows == []) == query.rstrip().endswith("-- none"), query
+
+
+def test_every_published_column_is_described(closing: Closing) -> None:
+    path = closing.of("subscriptions").home / "published" / "billing.duckdb"
+    with duckdb.connect(str(path), read_only=True) as published:
+        views = {row[0] for row in published.execute("SHOW TABLES").fetchall()}
+        undescribed = published.execute(
+            "SELECT table_name, column_name FROM duckdb_columns()"
+            " WHERE NOT internal AND coalesce(comment, '') = ''"
+            " UNION ALL SELECT view_name, '' FROM duckdb_views()"
+            " WHERE NOT internal AND coalesce(comment, '') = ''"
+        ).fetchall()
+    assert views.issuperset(PUBLISHED_TABLES)
+    assert views.issuperset(report.name for report in reports())
+    assert undescribed == []

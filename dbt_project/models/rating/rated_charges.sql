@@ -24,6 +24,7 @@ shared as (
     select
         quantities.*,
         model_amounts.model_text,
+        model_amounts.model_amount.units as model_units,
         case
             when is_shared and meter_id is null
                 then exact_share(model_amounts.model_amount, part_us, whole_us)

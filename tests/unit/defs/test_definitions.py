@@ -11,7 +11,7 @@ from billing_pipeline.definitions import defs
 from billing_pipeline.defs.partitions import MONTHS
 from billing_pipeline.defs.usage import RAW_TABLES
 
-GROUPS = ["usage", "metering", "rating", "invoicing", "collection"]
+GROUPS = ["usage", "metering", "rating", "invoicing", "collection", "audit"]
 SPECS = {spec.key.to_user_string(): spec for spec in defs.resolve_all_asset_specs()}
 
 
