@@ -14,13 +14,21 @@ from billing_pipeline.defs.collection import (
     stripe_invoices,
 )
 from billing_pipeline.defs.dunning import collect_payments
-from billing_pipeline.defs.usage import intake
+from billing_pipeline.defs.usage import intake, wallet_top_ups
 from billing_pipeline.run_history import write_without_waiting
 
 write_without_waiting()
 
 defs = dg.Definitions(
-    assets=[intake, dbt_models, invoice_plan, stripe_invoices, approved_changes, invoice_payments],
+    assets=[
+        wallet_top_ups,
+        intake,
+        dbt_models,
+        invoice_plan,
+        stripe_invoices,
+        approved_changes,
+        invoice_payments,
+    ],
     asset_checks=CHECKS,
     jobs=[
         jobs.close_month,

@@ -121,6 +121,18 @@ EXTRA_TABLES: dict[str, Table] = {
             Column("state", "VARCHAR", "matched, differs, missing or unexpected."),
         ),
     ),
+    "wallet_reconciliation": Table(
+        "Prepaid wallet against the customer's balance in Stripe, when the month was last read.",
+        (
+            _MONTH,
+            _CUSTOMER,
+            _CURRENCY,
+            Column("wallet_balance", MONEY, "Our wallet: movements less what invoices took."),
+            Column("other_credit", MONEY, "What the balance holds besides, such as credit notes."),
+            Column("stripe_balance", MONEY, "The balance in Stripe; above 0 is a credit."),
+            Column("difference", MONEY, "stripe_balance - other_credit - wallet_balance."),
+        ),
+    ),
 }
 
 PUBLISHED_TABLES: tuple[str, ...] = (*PUBLISHED_DBT_TABLES, *EXTRA_TABLES)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import duckdb
 
 from billing_pipeline.dbt_runner import check, run_dbt
 from billing_pipeline.intake.gauges import load_gauge_values
+from billing_pipeline.intake.problems import InvalidInput, Problem, shown
 from billing_pipeline.intake.reference import load_reference
 from billing_pipeline.intake.usage import load_usage
 from billing_pipeline.months import BillingMonth
@@ -23,6 +25,8 @@ from billing_pipeline.settings import Settings
 
 # What earlier months took from a wallet: customer, currency, billing month (YYYY-MM-01), amount.
 WalletApplication = tuple[str, str, str, Decimal]
+# A top-up that was paid in Stripe: transaction, customer, amount, currency, time, reference.
+PaidTopUp = tuple[str, str, Decimal, str, datetime, str]
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,7 @@ def build_raw(
     settings: Settings,
     month: BillingMonth,
     wallet_applications: Iterable[WalletApplication] = (),
+    top_ups: Iterable[PaidTopUp] = (),
 ) -> IntakeReport:
     """Start the month's warehouse anew with the schema ``raw``: the checked inputs.
 
@@ -61,6 +66,7 @@ def build_raw(
     with open_warehouse(path) as connection:
         connection.execute("CREATE SCHEMA raw")
         reference_rows = load_reference(connection, settings)
+        _add_top_ups(connection, top_ups)
         months_back = _months_back(connection)
         usage = load_usage(connection, settings, month, months_back=months_back)
         load_gauge_values(connection, settings, month.shift(-months_back))
@@ -87,6 +93,42 @@ def _write_wallet_applications(
     rows = list(applications)
     if rows:
         connection.executemany("INSERT INTO raw.wallet_applications VALUES (?, ?, ?, ?)", rows)
+
+
+def _add_top_ups(connection: duckdb.DuckDBPyConnection, top_ups: Iterable[PaidTopUp]) -> None:
+    """Top-ups of known customers beside those of the file. One that is in both counts once;
+    raises `InvalidInput` where they do not say the same."""
+    rows = list(top_ups)
+    if not rows:
+        return
+    connection.execute(
+        "CREATE TEMP TABLE paid (transaction_id VARCHAR, customer_id VARCHAR,"
+        " amount DECIMAL(38, 12), currency VARCHAR, occurred_at TIMESTAMPTZ, reference VARCHAR)"
+    )
+    connection.executemany("INSERT INTO paid VALUES (?, ?, ?, ?, ?, ?)", rows)
+    contradicted = connection.execute(
+        "SELECT transaction_id, paid.reference FROM paid JOIN raw.wallet_transactions AS given"
+        " USING (transaction_id) WHERE (paid.customer_id, paid.amount, paid.currency)"
+        " <> (given.customer_id, given.amount, given.currency) ORDER BY 1"
+    ).fetchall()
+    if contradicted:
+        raise InvalidInput(
+            Problem(
+                "accounts/wallet_transactions.csv",
+                None,
+                "transaction_id",
+                str(name),
+                f"{shown(str(name))} is another top-up in Stripe, paid by {payment}: the same id "
+                "must have the same customer, amount and currency",
+            )
+            for name, payment in contradicted
+        )
+    connection.execute(
+        "INSERT INTO raw.wallet_transactions BY NAME SELECT *, 'top_up' AS kind FROM paid"
+        " WHERE transaction_id NOT IN (SELECT transaction_id FROM raw.wallet_transactions)"
+        " AND customer_id IN (SELECT customer_id FROM raw.customers)"
+    )
+    connection.execute("DROP TABLE paid")
 
 
 def rate_month(

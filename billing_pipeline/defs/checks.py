@@ -14,6 +14,7 @@ from billing_pipeline.defs.partitions import MONTHS, SETTINGS
 from billing_pipeline.invoicing import collection
 from billing_pipeline.invoicing.plan import ActionKind
 from billing_pipeline.months import BillingMonth
+from billing_pipeline.rating import open_warehouse
 from billing_pipeline.warehouse import open_published
 
 MOST_SHOWN = 50
@@ -29,6 +30,11 @@ LEFT JOIN invoice_plan AS p ON p.billing_month = r.billing_month AND p.invoice_i
     AND p.state <> 'done' AND list_contains(?, p.action)
 WHERE r.billing_month = ?::DATE AND r.difference <> 0
 ORDER BY known_as = 'unexplained' DESC, r.invoice_id
+"""
+_WALLETS = """
+SELECT customer_id, currency, wallet_balance, other_credit, stripe_balance, difference
+FROM wallet_reconciliation WHERE billing_month = ?::DATE AND difference <> 0
+ORDER BY customer_id, currency
 """
 
 
@@ -67,6 +73,46 @@ def _hold(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
     )
 
 
+def _wallets(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+    with open_published(SETTINGS) as published:
+        rows = published.execute(_WALLETS, [context.partition_key]).fetchall()
+    return dg.AssetCheckResult(
+        passed=not rows,
+        description=f"{len(rows)} wallets differ from the balances in Stripe."
+        if rows
+        else "The wallets are the balances in Stripe, to the cent.",
+        metadata=_table(("customer", "currency", "wallet", "besides", "Stripe's", "off by"), rows),
+    )
+
+
+@dg.asset_check(
+    asset=dg.AssetKey("accounts"),
+    name="top_ups_are_credited_once",
+    description="Fails where a top-up was paid more than once (a payment has to be refunded), or "
+    "by a customer who is not in the accounts.",
+    partitions_def=MONTHS,
+)
+def top_ups_are_credited_once(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+    month = BillingMonth.parse(context.partition_key)
+    with open_warehouse(SETTINGS.warehouse_path(month), read_only=True) as warehouse:
+        found = warehouse.execute("SELECT transaction_id FROM raw.wallet_transactions").fetchall()
+    in_wallets = {row[0] for row in found}
+    rows = []
+    for top_up in collection.known_top_ups(SETTINGS):
+        who = (top_up.customer_id, top_up.transaction_id)
+        rows += [(*who, payment, "paid again: refund it") for payment in top_up.doubles]
+        if top_up.transaction_id not in in_wallets:
+            rows.append((*who, top_up.payment_intent, "no such customer: not credited"))
+    return dg.AssetCheckResult(
+        passed=not rows,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"{len(rows)} payments topped no wallet up."
+        if rows
+        else "Every top-up that was paid in Stripe is in its wallet, once.",
+        metadata=_table(("customer", "top-up", "payment", "what"), rows),
+    )
+
+
 def _table(header: tuple[str, ...], rows: list[tuple[Any, ...]]) -> dict[str, Any]:
     if not rows:
         return {"rows": 0}
@@ -90,11 +136,19 @@ def _checks_of(asset: dg.AssetsDefinition) -> list[dg.AssetChecksDefinition]:
         # Nothing legitimate breaks a seal: whoever runs the month has to hear of it.
         blocking=True,
     )(_hold)
-    return [agree, hold]
+    wallets = dg.asset_check(
+        asset=asset,
+        name="wallets_agree_to_the_cent",
+        description="Fails where a prepaid wallet is not the customer's balance in Stripe, less "
+        "what that holds besides (table wallet_reconciliation).",
+        partitions_def=MONTHS,
+    )(_wallets)
+    return [agree, wallets, hold]
 
 
 CHECKS = [
-    check
-    for asset in (stripe_invoices, approved_changes, invoice_payments)
-    for check in _checks_of(asset)
+    top_ups_are_credited_once,
+    *_checks_of(stripe_invoices),
+    *_checks_of(approved_changes),
+    *_checks_of(invoice_payments),
 ]

@@ -11,6 +11,7 @@ from billing_pipeline.defs.partitions import MONTHS, SETTINGS, month_of, refuse_
 from billing_pipeline.invoicing import collection
 from billing_pipeline.invoicing.collection import PullResult
 from billing_pipeline.invoicing.limits import limits_from_env
+from billing_pipeline.invoicing.payment_tables import Row
 from billing_pipeline.invoicing.plan_report import (
     outcome_rows,
     plan_markdown,
@@ -89,8 +90,10 @@ def _apply(
         pulled = collection.run(
             gateway, lambda: collection.pull(gateway, SETTINGS, month, full=False)
         )
-    plan_after = outcome_rows(outcome.report, outcome.remaining)
-    publish(SETTINGS, month, {"invoice_plan": plan_after, **pulled.tables})
+        tables = {"invoice_plan": outcome_rows(outcome.report, outcome.remaining), **pulled.tables}
+        if outcome.report.done:
+            tables |= wallet_tables(gateway, month)
+    publish(SETTINGS, month, tables)
     collection.note_published(SETTINGS, pulled)
     metadata: dict[str, dg.MetadataValue | int | str | bool] = {
         "receipt": dg.MetadataValue.md(receipt_markdown(outcome.report)),
@@ -140,12 +143,20 @@ class Pull(dg.Config):
     )
 
 
+def wallet_tables(gateway: StripeGateway, month: BillingMonth) -> dict[str, list[Row]]:
+    """The wallets against the balances in Stripe, to be published."""
+    rows = collection.run(gateway, lambda: collection.reconcile_wallets(gateway, SETTINGS, month))
+    return {"wallet_reconciliation": rows}
+
+
 def publish_payments(gateway: StripeGateway, month: BillingMonth, *, in_full: bool) -> PullResult:
     """Pull a month and publish what came of it."""
     pulled = collection.run(
         gateway, lambda: collection.pull(gateway, SETTINGS, month, full=in_full)
     )
-    publish_rows(SETTINGS, month, pulled.tables)
+    # Each wallet takes two requests: only where the month is listed anyway.
+    wallets = wallet_tables(gateway, month) if in_full else {}
+    publish_rows(SETTINGS, month, pulled.tables | wallets)
     collection.note_published(SETTINGS, pulled)
     return pulled
 

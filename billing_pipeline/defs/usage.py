@@ -8,7 +8,9 @@ import dagster as dg
 from billing_pipeline.defs.figures import markdown_table
 from billing_pipeline.defs.partitions import MONTHS, SETTINGS, month_of, refuse_unfinished
 from billing_pipeline.intake.problems import InvalidInput
-from billing_pipeline.rating import IntakeReport, build_raw
+from billing_pipeline.invoicing import collection
+from billing_pipeline.invoicing.top_ups import TopUp
+from billing_pipeline.rating import IntakeReport, PaidTopUp, build_raw
 from billing_pipeline.warehouse import published_wallet_applications
 
 DESCRIPTIONS = {
@@ -34,13 +36,41 @@ RAW_TABLES = {
 ASSET_OF_RAW_TABLE = {table: asset for asset, tables in RAW_TABLES.items() for table in tables}
 
 
+@dg.asset(
+    partitions_def=MONTHS,
+    group_name="usage",
+    kinds={"stripe"},
+    pool="stripe",
+    backfill_policy=dg.BackfillPolicy.multi_run(),
+)
+def wallet_top_ups(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+    """Top-ups that customers paid in Stripe (payment intents with the metadata `billing_top_up`),
+    of all months: each is a movement of its wallet, once."""
+    with collection.open_gateway(SETTINGS) as gateway:
+        found = collection.run(gateway, lambda: collection.pull_top_ups(gateway, SETTINGS))
+    return dg.MaterializeResult(metadata={"dagster/row_count": len(found)})
+
+
+def _row(top_up: TopUp) -> PaidTopUp:
+    return (
+        *(top_up.transaction_id, top_up.customer_id, top_up.amount, top_up.currency),
+        *(top_up.occurred_at, top_up.payment_intent),
+    )
+
+
 @dg.multi_asset(
     name="intake",
     partitions_def=MONTHS,
     pool="warehouse",
     backfill_policy=dg.BackfillPolicy.multi_run(),
     specs=[
-        dg.AssetSpec(name, group_name="usage", kinds={"duckdb"}, description=description)
+        dg.AssetSpec(
+            name,
+            group_name="usage",
+            kinds={"duckdb"},
+            description=description,
+            deps=["wallet_top_ups"] if name == "accounts" else [],
+        )
         for name, description in DESCRIPTIONS.items()
     ],
 )
@@ -50,7 +80,12 @@ def intake(context: dg.AssetExecutionContext) -> Iterator[Any]:
     if context.run.job_name == "close_month":
         refuse_unfinished(month)
     try:
-        report = build_raw(SETTINGS, month, published_wallet_applications(SETTINGS, month))
+        report = build_raw(
+            SETTINGS,
+            month,
+            published_wallet_applications(SETTINGS, month),
+            [_row(top_up) for top_up in collection.known_top_ups(SETTINGS)],
+        )
     except InvalidInput as error:
         raise dg.Failure(description=str(error), allow_retries=False) from error
     for name in RAW_TABLES:

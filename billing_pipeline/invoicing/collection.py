@@ -9,21 +9,20 @@ Coroutines take a gateway; `run` gives them an event loop of their own.
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import TypeVar
 
 from billing_pipeline.invoicing.account import require_account
 from billing_pipeline.invoicing.actual import ActualInvoice
 from billing_pipeline.invoicing.apply import ApplyReport, Progress, apply_actions
+from billing_pipeline.invoicing.customers import CustomerDirectory
 from billing_pipeline.invoicing.desired import DesiredInvoice, read_desired
 from billing_pipeline.invoicing.dunning import DunningPolicy, DunningResult, carry_out
 from billing_pipeline.invoicing.inbox import Inbox
 from billing_pipeline.invoicing.journal import Author
 from billing_pipeline.invoicing.lock import month_lock
-from billing_pipeline.invoicing.money import to_minor
 from billing_pipeline.invoicing.payment_tables import (
     Row,
     payment_rows,
@@ -42,13 +41,8 @@ from billing_pipeline.invoicing.records import Records, open_records
 from billing_pipeline.invoicing.refresh import Holdings, list_month, mirrored, refresh
 from billing_pipeline.invoicing.seal_repair import restore_seals
 from billing_pipeline.invoicing.sealed import SealProblem
-from billing_pipeline.invoicing.wallets import (
-    Movements,
-    TopUps,
-    read_movements,
-    read_top_ups,
-    wallet_rows,
-)
+from billing_pipeline.invoicing.top_ups import TopUp, credited, read_top_ups
+from billing_pipeline.invoicing.wallets import Movements, read_movements, wallet_rows
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.settings import Settings
 from billing_pipeline.stripe_api.client import (
@@ -353,25 +347,41 @@ async def _list_open_months(gateway: StripeGateway, settings: Settings, records:
 
 
 async def reconcile_wallets(
-    gateway: StripeGateway, settings: Settings, balances: Iterable[tuple[str, str, Decimal]]
+    gateway: StripeGateway,
+    settings: Settings,
+    month: BillingMonth,
+    *,
+    movements: Movements | None = None,
 ) -> list[Row]:
-    """Wallets against Stripe's customer balances. `balances`: customer id, currency and our
-    ledger's balance in major units. Customers that are not in Stripe yet are left out."""
+    """Rows of `wallet_reconciliation`: the wallets as the month's warehouse knows them against
+    the balances in Stripe. Customers that are not in Stripe yet are left out."""
+    if movements is None:
+        movements = _movements(settings, month, all_of_them=True)
     with open_records(settings.records_dir) as records:
         await require_account(gateway, records.folder)
-        known = [
-            (customer_id, found.stripe_customer_id, currency, to_minor(balance, currency))
-            for customer_id, currency, balance in balances
-            for found in [records.mirror.customer(customer_id)]
-            if found is not None
+        directory = CustomerDirectory(records.desk(gateway, Author("reconciliation")))
+        wallets = [
+            (customer, of_one)
+            for (customer_id, _), of_one in sorted(movements.items())
+            for customer in [of_one[0].stripe_customer_id or await directory.find(customer_id)]
+            if customer is not None
         ]
-    return await wallet_rows(gateway, known)
+    return await wallet_rows(gateway, wallets, int(month.end(settings.timezone).timestamp()))
 
 
-async def top_ups(gateway: StripeGateway, settings: Settings) -> TopUps:
-    """Wallet movements that came in through Stripe, since the first billing month, once each."""
+async def pull_top_ups(gateway: StripeGateway, settings: Settings) -> list[TopUp]:
+    """The top-ups of wallets that were paid in Stripe since the first billing month."""
     start = settings.first_month.start(settings.timezone)
-    return await read_top_ups(gateway, int(start.timestamp()))
+    with open_records(settings.records_dir) as records:
+        await require_account(gateway, records.folder)
+        await read_top_ups(gateway, records.mirror, int(start.timestamp()))
+        return credited(records.mirror.top_ups())
+
+
+def known_top_ups(settings: Settings) -> list[TopUp]:
+    """Those that `pull_top_ups` found last; asks nothing of Stripe."""
+    with open_records(settings.records_dir) as records:
+        return credited(records.mirror.top_ups())
 
 
 def verify_seals(settings: Settings, month: BillingMonth) -> list[SealProblem]:
@@ -444,7 +454,8 @@ def _billed_totals(invoices: list[ActualInvoice]) -> dict[str, int]:
     return totals
 
 
-def _movements(settings: Settings, month: BillingMonth) -> Movements:
+def _movements(settings: Settings, month: BillingMonth, *, all_of_them: bool = False) -> Movements:
+    """The wallets' movements up to the month's end, or `all_of_them` that its warehouse has."""
     path = settings.warehouse_path(month)
-    end = int(month.end(settings.timezone).timestamp())
-    return read_movements(path, end) if path.exists() else {}
+    before = None if all_of_them else int(month.end(settings.timezone).timestamp())
+    return read_movements(path, before) if path.exists() else {}

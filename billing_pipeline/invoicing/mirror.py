@@ -11,7 +11,7 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,10 @@ create table if not exists customers (
 ) strict;
 create index if not exists customers_by_ours on customers (customer_id, created);
 create table if not exists wallet_posted (transaction_id text primary key) strict;
+create table if not exists top_ups (
+    payment_intent text primary key, transaction_id text not null, customer_id text not null,
+    currency text not null, amount integer not null, occurred_at integer not null
+) strict;
 create table if not exists events (event_id text primary key, created integer not null) strict;
 """
 
@@ -108,6 +112,18 @@ class MirroredCustomer:
     customer_id: str
     created: int
     payment_method: str | None
+
+
+@dataclass(frozen=True)
+class PaidTopUp:
+    """A payment that succeeded and topped a wallet up; minor units, epoch seconds."""
+
+    payment_intent: str
+    transaction_id: str
+    customer_id: str
+    currency: str
+    amount: int
+    occurred_at: int
 
 
 class Mirror:
@@ -315,6 +331,23 @@ class Mirror:
         self._db.executemany(
             "insert or ignore into wallet_posted values (?)", [[i] for i in transaction_ids]
         )
+
+    # Payments that topped wallets up.
+    def store_top_ups(self, payments: Iterable[PaidTopUp]) -> None:
+        with self._transaction():
+            self._db.executemany(
+                "insert or replace into top_ups values (?, ?, ?, ?, ?, ?)",
+                [astuple(paid) for paid in payments],
+            )
+
+    def top_ups(self) -> list[PaidTopUp]:
+        rows = self._db.execute("select * from top_ups order by payment_intent")
+        return [PaidTopUp(*row) for row in rows]
+
+    def known_payments(self, payment_intents: Iterable[str]) -> set[str]:
+        query = "select payment_intent from top_ups where payment_intent in (select value from "
+        rows = self._db.execute(f"{query}json_each(?))", [json.dumps(sorted(payment_intents))])
+        return {str(row[0]) for row in rows}
 
     # Events.
     def new_events(self, events: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

@@ -1,8 +1,8 @@
-"""Prepaid wallets: our ledger's movements in Stripe's customer balance, and top-ups back.
+"""Prepaid wallets: our ledger's movements in Stripe's customer balance.
 
 What belongs here: bringing the customer's balance in Stripe to where finalizing an invoice takes
-exactly what our ledger says the wallet pays, and reading top-ups. What does not: computing what
-the wallet pays (dbt does), or finalizing (`sending.py`).
+exactly what our ledger says the wallet pays, and comparing the two. What does not: computing what
+the wallet pays (dbt does), finalizing (`sending.py`), and top-ups in Stripe (`top_ups.py`).
 
 Stripe applies a customer's whole credit at finalize. So before it
 1. every movement of the ledger up to the month's end is posted, once each, marked with its id;
@@ -17,10 +17,9 @@ customer's and applies as Stripe does it: the wallet is taken first.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -32,6 +31,7 @@ from billing_pipeline.invoicing.actual import ActualInvoice, read_invoice
 from billing_pipeline.invoicing.desired import DesiredInvoice, clean_text, short_hash
 from billing_pipeline.invoicing.lock import WalletLockedError, wallet_lock
 from billing_pipeline.invoicing.money import show, to_major, to_minor
+from billing_pipeline.invoicing.refresh import each
 from billing_pipeline.invoicing.requests import Desk, NotSentError, Subject, change_for_sure
 from billing_pipeline.stripe_api.client import Json, StripeGateway
 
@@ -58,12 +58,12 @@ _MOVEMENTS = """
 select w.transaction_id, w.customer_id, w.currency, w.amount, epoch(w.occurred_at)::bigint,
        w.kind, c.stripe_customer_id
 from raw.wallet_transactions w left join raw.customers c using (customer_id)
-where epoch(w.occurred_at) < ? order by w.occurred_at, w.transaction_id
+where ?1 is null or epoch(w.occurred_at) < ?1 order by w.occurred_at, w.transaction_id
 """
 
 
-def read_movements(warehouse: Path, before: int) -> Movements:
-    """The wallets' movements before an instant (epoch seconds), from `raw.wallet_transactions`."""
+def read_movements(warehouse: Path, before: int | None = None) -> Movements:
+    """The wallets' movements (before an instant, epoch seconds) in `raw.wallet_transactions`."""
     with duckdb.connect(str(warehouse), read_only=True) as connection:
         connection.execute("set TimeZone = 'UTC'")
         exists = connection.execute(
@@ -256,78 +256,51 @@ def _subject(invoice: ActualInvoice) -> Subject:
     return Subject(invoice.customer_id or "", invoice.invoice_id or "", invoice.revision or 1)
 
 
-@dataclass(frozen=True)
-class TopUps:
-    """Payments that topped wallets up, as rows of `wallet_transactions`; `doubles` are further
-    payments under a top-up's name that is credited already: a person has to refund them."""
-
-    rows: list[dict[str, Any]]
-    doubles: list[str]
-
-
-async def read_top_ups(gateway: StripeGateway, created_from: int) -> TopUps:
-    """Succeeded payment intents with the metadata `billing_top_up` and `billing_customer_id`.
-
-    The top-up's name is its `transaction_id`: however often it is reported or paid, it is
-    credited once, by its first payment. Amounts are `Decimal`, major units.
-    """
-    query = {"created": {"gte": created_from}}
-    found = [item async for item in gateway.list("/v1/payment_intents", query)]
-    rows: dict[str, dict[str, Any]] = {}
-    doubles: list[str] = []
-    for intent in sorted(found, key=lambda item: (int(item["created"]), item["id"])):
-        row = _top_up(intent)
-        if row is None:
-            continue
-        if row["transaction_id"] in rows:
-            doubles.append(str(intent["id"]))
-        else:
-            rows[row["transaction_id"]] = row
-    return TopUps(list(rows.values()), doubles)
-
-
-def _top_up(intent: Json) -> dict[str, Any] | None:
-    metadata = intent.get("metadata") or {}
-    name, customer_id = metadata.get(documents.TOP_UP), metadata.get(documents.CUSTOMER_ID)
-    if not name or not customer_id or intent["status"] != "succeeded":
-        return None
-    currency = str(intent["currency"]).upper()
-    amount = int(intent.get("amount_received") or intent["amount"])
-    return {
-        "transaction_id": name,
-        "customer_id": customer_id,
-        "amount": to_major(amount, currency),
-        "currency": currency,
-        "occurred_at": datetime.fromtimestamp(int(intent["created"]), UTC),
-        "kind": "top_up",
-        "reference": str(intent["id"]),
-    }
-
-
 async def wallet_rows(
-    gateway: StripeGateway, wallets: Iterable[tuple[str, str, str, int]]
+    gateway: StripeGateway, wallets: Iterable[tuple[str, Sequence[WalletMovement]]], before: int
 ) -> list[dict[str, Any]]:
-    """Our wallets against Stripe's balances: both, and the difference (Stripe's less ours).
+    """Our wallets against the balances in Stripe: both, and the difference (Stripe's less ours).
 
-    Takes customer id, Stripe customer id, currency and our balance in minor units. Credit that
-    Stripe holds for other reasons (a credit note on what was paid by card) is in the difference.
+    Takes each wallet's Stripe customer and its movements; those from `before` on count where a
+    later month has posted them. What the balance holds besides (credit notes on what was paid by
+    card, amounts too small to charge) stands in a column of its own; what was moved by hand in
+    Stripe is in the difference.
     """
-    rows = []
-    for customer_id, stripe_customer_id, currency, ours in wallets:
-        path = f"/v1/customers/{stripe_customer_id}/balance_transactions"
-        # Newest first: the first of the currency has its balance.
-        theirs = 0
-        async for item in gateway.list(path):
-            if str(item["currency"]).upper() == currency:
-                theirs = -int(item["ending_balance"])
-                break
-        rows.append(
-            {
-                "customer_id": customer_id,
-                "currency": currency,
-                "wallet_balance": to_major(ours, currency),
-                "stripe_balance": to_major(theirs, currency),
-                "difference": to_major(theirs - ours, currency),
-            }
+
+    async def row(wallet: tuple[str, Sequence[WalletMovement]]) -> dict[str, Any]:
+        customer, movements = wallet
+        currency = movements[0].currency
+        theirs = await _transactions(gateway, customer, currency)
+        posted = {(item.get("metadata") or {}).get(documents.WALLET_TRANSACTION) for item in theirs}
+        ours = sum(
+            item.amount
+            for item in movements
+            if item.occurred_at < before or item.transaction_id in posted
         )
-    return rows
+        query = {"customer": customer}
+        listed = [read_invoice(item) async for item in gateway.list("/v1/invoices", query)]
+        invoices = [item for item in listed if item.currency == currency]
+        taken = sum(item.wallet_taken for item in invoices if item.invoice_id)
+        credited = -sum(int(item["amount"]) for item in theirs if item["type"] == "credit_note")
+        other = credited + taken - sum(item.settled_by_balance for item in invoices)
+        balance = -int(theirs[0]["ending_balance"]) if theirs else 0
+        sums = {
+            "wallet_balance": ours - taken,
+            "other_credit": other,
+            "stripe_balance": balance,
+            "difference": balance - other - (ours - taken),
+        }
+        return {
+            "customer_id": movements[0].customer_id,
+            "currency": currency,
+            **{name: to_major(amount, currency) for name, amount in sums.items()},
+        }
+
+    return await each(wallets, row)
+
+
+async def _transactions(gateway: StripeGateway, customer: str, currency: str) -> list[Json]:
+    """A balance's transactions in a currency, newest first: the first has what it is now."""
+    path = f"/v1/customers/{customer}/balance_transactions"
+    found = [item async for item in gateway.list(path)]
+    return [item for item in found if str(item["currency"]).upper() == currency]

@@ -11,8 +11,10 @@ import json
 import sqlite3
 import sys
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import dagster as dg
 
@@ -28,6 +30,7 @@ from billing_pipeline.warehouse import open_published
 Json = dict[str, Any]
 MONTH = BillingMonth.parse("2026-01")
 CUSTOMER = "m-failing-card"
+RUNNING = BillingMonth.containing(datetime.now(UTC), ZoneInfo("UTC"))
 
 
 class Story:
@@ -97,6 +100,37 @@ class Story:
 
             collection.run(gateway, pay)
 
+    def top_up(self, payment: str, *, customer: str = CUSTOMER) -> None:
+        """Somebody pays 25.00 for the top-up `top-1`."""
+        with collection.open_gateway(self.settings) as gateway:
+
+            async def pay() -> None:
+                ids = {
+                    found["metadata"]["billing_customer_id"]: found["id"]
+                    async for found in gateway.list("/v1/customers")
+                }
+                intent = {
+                    "amount": 2500,
+                    "currency": "usd",
+                    "customer": ids[CUSTOMER],
+                    "payment_method": "pm_card_visa",
+                    "confirm": True,
+                    "metadata": {"billing_top_up": "top-1", "billing_customer_id": customer},
+                }
+                await gateway.post("/v1/payment_intents", intent, key=payment)
+
+            collection.run(gateway, pay)
+
+    def wallet(self) -> list[Json]:
+        """The movements of the running month, as published by its preview."""
+        with open_published(self.settings) as published:
+            found = published.execute(
+                "SELECT customer_id, kind, amount::DECIMAL(38, 2)::VARCHAR, reference"
+                " FROM wallet_ledger WHERE billing_month = ?::DATE",
+                [RUNNING.key],
+            ).fetchall()
+        return [dict(zip(("customer", "kind", "amount", "by"), row, strict=True)) for row in found]
+
     def edit_in_stripe(self, change: str) -> None:
         """Past the API: what nobody can do in Stripe, and no event tells."""
         with sqlite3.connect(self.settings.sandbox_dir / FILE_NAME) as books:
@@ -129,6 +163,13 @@ def main(out: Path) -> None:
         seen["tick after payment"] = story.tick()
         seen["after"] = story.payment()
         seen["last tick"] = story.tick()
+
+        story.top_up("first")
+        seen["topped up"], seen["wallet"] = story.run("preview_month", RUNNING.key), story.wallet()
+        story.top_up("second")
+        story.run("preview_month", RUNNING.key)
+        seen["topped up again"] = story.run("preview_month", RUNNING.key)
+        seen["wallet again"] = story.wallet()
 
         seen["sound"] = story.run("pull_payments", MONTH.key)
         story.edit_in_stripe("json_set(body, '$.total', json_extract(body, '$.total') + 1)")

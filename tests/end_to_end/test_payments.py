@@ -53,8 +53,23 @@ def test_a_payment_on_stripes_page_is_pulled_by_its_events(seen: dict[str, Any])
     assert seen["last tick"] == []
 
 
+def test_a_top_up_paid_in_stripe_is_in_the_wallet_once(seen: dict[str, Any]) -> None:
+    ((movement),) = seen["wallet"]
+    by = movement.pop("by")
+    assert movement == {"customer": "m-failing-card", "kind": "top_up", "amount": "25.00"}
+    assert by.startswith("pi_")
+    assert seen["topped up"]["checks"]["top_ups_are_credited_once"]
+    assert seen["wallet again"] == [movement | {"by": by}]
+
+
+def test_a_top_up_that_was_paid_twice_is_told(seen: dict[str, Any]) -> None:
+    assert seen["topped up again"]["success"]
+    assert not seen["topped up again"]["checks"]["top_ups_are_credited_once"]
+    assert seen["topped up again"]["severities"]["top_ups_are_credited_once"] == "WARN"
+
+
 def test_a_cent_of_difference_fails_a_check(seen: dict[str, Any]) -> None:
-    assert all(seen["sound"]["checks"].values()) and len(seen["sound"]["checks"]) == 2
+    assert all(seen["sound"]["checks"].values()) and len(seen["sound"]["checks"]) == 3
     assert not seen["a cent more in Stripe"]["checks"]["stripe_agrees_to_the_cent"]
     assert seen["a cent more in Stripe"]["severities"]["stripe_agrees_to_the_cent"] == "ERROR"
     assert all(seen["put right"]["checks"].values())

@@ -274,6 +274,9 @@ class FakeStripe(stripe.HTTPClient):
     def get_payment_intents(self, params: Json) -> Json:
         return self._list("pi", params)
 
+    def get_payment_intents_one(self, params: Json, item_id: str) -> Json:
+        return self._get("pi", item_id)
+
     def post_invoices_pay(self, params: Json, item_id: str) -> Json:
         item = self._get("in", item_id)
         if item["status"] != "open":
@@ -334,7 +337,7 @@ class FakeStripe(stripe.HTTPClient):
         return note
 
     def get_events(self, params: Json) -> Json:
-        return self._list("evt", params)
+        return self._list("evt", params, type=params.get("type"))
 
     def _draft(self, item_id: str) -> Json:
         item = self._get("in", item_id)

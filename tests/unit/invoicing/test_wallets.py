@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from billing_pipeline.invoicing.wallets import read_top_ups
+from billing_pipeline.invoicing import collection
+from billing_pipeline.invoicing.records import open_records
+from billing_pipeline.invoicing.top_ups import TopUp
+from billing_pipeline.invoicing.wallets import WalletMovement
 from billing_pipeline.months import BillingMonth
 
-from .conftest import Company
+from .conftest import JANUARY, Company
 from .test_interruptions import at, finish, kill_after, kill_before, server_error_after
 
 FEBRUARY = BillingMonth(2026, 2)
@@ -127,20 +130,125 @@ def test_one_fault_anywhere_leaves_the_same_balance(fault: Any, tmp_path: Path) 
         assert balance(company) == -1500
 
 
-def test_a_top_up_is_read_once_however_often_it_was_paid(company: Company) -> None:
-    for status in ("succeeded", "canceled", "succeeded"):
-        company.stripe._new(
-            "pi",
-            {
-                "status": status,
-                "amount": 2000,
-                "currency": "usd",
-                "metadata": {"billing_top_up": "top-1", "billing_customer_id": "ada"},
-            },
+def paid(company: Company, name: str = "top-1", amount: int = 2000, **more: Any) -> None:
+    """A payment intent that succeeded, and the event that says so."""
+    intent = {
+        "object": "payment_intent",
+        "status": "succeeded",
+        "amount": amount,
+        "amount_received": amount,
+        "currency": "usd",
+        "metadata": {"billing_top_up": name, "billing_customer_id": "ada"},
+        "latest_charge": {"id": "ch_1", "created": int(company.clock.now()) + 5},
+    }
+    made = company.stripe._new("pi", intent | more)
+    company.stripe._event("payment_intent.succeeded", made)
+
+
+def top_ups(company: Company) -> list[TopUp]:
+    return company.wait(collection.pull_top_ups(company.gateway(), company.settings))
+
+
+def test_a_top_up_is_credited_once_however_often_it_is_paid_or_told(company: Company) -> None:
+    paid(company)
+    paid(company, status="canceled")
+    paid(company, metadata={})
+    for _ in range(2):
+        (found,) = top_ups(company)
+        assert (found.transaction_id, found.customer_id) == ("top-1", "ada")
+        assert (str(found.amount), found.currency, found.doubles) == ("20.00", "USD", ())
+    company.clock.advance(3600)
+    paid(company)
+    for event in list(company.stripe.objects["evt"].values()):
+        company.stripe._event(event["type"], event["data"]["object"])
+    paid(company, "top-2", 500, currency="jpy")
+    first, second = top_ups(company)
+    assert first.occurred_at == found.occurred_at and len(first.doubles) == 1
+    assert (second.transaction_id, str(second.amount), second.currency) == ("top-2", "500", "JPY")
+
+
+@pytest.mark.parametrize("lost", ["nothing", "records", "cursor", "a month"])
+def test_top_ups_by_events_are_those_of_the_list(company: Company, lost: str) -> None:
+    paid(company)
+    top_ups(company)
+    for number in range(3):
+        company.clock.advance(86_400 if number else 10)
+        paid(company, f"later-{number}")
+        if lost == "records":
+            shutil.rmtree(company.settings.records_dir)
+        elif lost == "cursor":
+            with open_records(company.settings.records_dir) as records:
+                records.mirror.drop("top_ups_read_until")
+        elif lost == "a month":
+            company.clock.advance(40 * 86_400)
+            company.stripe.objects["evt"].clear()
+        by_events = top_ups(company)
+    assert len(by_events) == 4
+    shutil.rmtree(company.settings.records_dir)
+    assert top_ups(company) == by_events
+
+
+def test_requests_for_top_ups_grow_with_what_was_paid(company: Company) -> None:
+    for number in range(250):
+        paid(company, f"top-{number}")
+    top_ups(company)
+    company.clock.advance(3 * 86_400)
+    top_ups(company)
+    paid(company, "new")
+    before = len(company.stripe.calls)
+    assert len(top_ups(company)) == 251
+    # the account, a page of events, the payment
+    assert len(company.stripe.calls) - before == 3
+
+
+def reconciled(company: Company, month: BillingMonth = JANUARY) -> list[dict[str, str]]:
+    rows = company.wait(
+        collection.reconcile_wallets(
+            company.gateway(), company.settings, month, movements=company.movements
         )
-        company.clock.advance(60)
-    company.stripe._new("pi", {"status": "succeeded", "amount": 5, "currency": "usd"})
-    found = asyncio.run(read_top_ups(company.gateway(), 0))
-    (row,) = found.rows
-    assert (row["transaction_id"], str(row["amount"]), row["kind"]) == ("top-1", "20.00", "top_up")
-    assert len(found.doubles) == 1
+    )
+    return [{name: str(value) for name, value in row.items()} for row in rows]
+
+
+def test_wallet_and_balance_are_reconciled_to_the_cent(company: Company) -> None:
+    company.top_up(first=1500, second=-200)
+    company.want({"ada": [1234]}, wallet=1234)
+    company.apply()
+    (row,) = reconciled(company)
+    assert (row["wallet_balance"], row["stripe_balance"]) == ("0.66", "0.66")
+    assert (row["other_credit"], row["difference"]) == ("0.00", "0.00")
+
+    (customer,) = company.stripe.objects["cus"].values()
+    company.stripe._balance(customer, -1, "usd", {}, "adjustment")
+    assert reconciled(company)[0]["difference"] == "0.01"
+
+
+def test_credit_that_is_not_the_wallets_stands_by_itself(company: Company) -> None:
+    """The card paid 4.00 of 10.00, and 5.00 are credited: the wallet gets back what is its own."""
+    company.top_up(first=600)
+    company.want({"ada": [500, 500]}, wallet=600)
+    company.apply()
+    company.want({"ada": [500]}, wallet=500)
+    company.apply(approved_hash=company.preview().hash)
+    (row,) = reconciled(company)
+    assert row["difference"] == "0.00"
+    assert row["stripe_balance"] == "5.00"
+    assert row["wallet_balance"] == "1.00"
+    assert row["other_credit"] == "4.00"
+
+
+def test_a_later_months_movement_counts_where_it_is_posted(company: Company) -> None:
+    company.top_up(first=600)
+    company.want({"ada": [100]}, wallet=100)
+    company.apply()
+    company.movements = {
+        ("ada", "USD"): (
+            *(company.movements or {})["ada", "USD"],
+            WalletMovement("later", "ada", "USD", 900, 1_780_000_000, "top_up"),
+        )
+    }
+    assert reconciled(company)[0]["wallet_balance"] == "5.00"
+    company.want({"ada": [100]}, FEBRUARY, wallet=100)
+    company.apply(FEBRUARY)
+    (row,) = reconciled(company)
+    assert (row["wallet_balance"], row["difference"]) == ("13.00", "0.00")
