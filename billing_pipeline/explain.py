@@ -17,6 +17,7 @@ import duckdb
 from billing_pipeline.intake.currencies import EXPONENTS
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.settings import Settings
+from billing_pipeline.terminal import printable
 from billing_pipeline.warehouse import open_published
 
 Record = dict[str, Any]
@@ -161,7 +162,7 @@ def render(found: Record) -> str:
 
 def _title(record: Record) -> str:
     currency = record["currency"]
-    return f"{_shown(record['description'])}: {_amount(record['amount'], currency)} {currency}"
+    return f"{printable(record['description'])}: {_amount(record['amount'], currency)} {currency}"
 
 
 def _invoice_text(found: Record) -> list[str]:
@@ -174,7 +175,7 @@ def _invoice_text(found: Record) -> list[str]:
 
     parts = [
         f"Invoice {invoice['invoice_id']}",
-        f"    customer {_shown(invoice['customer_id'])}, month {invoice['billing_month']:%Y-%m}",
+        f"    customer {printable(invoice['customer_id'])}, month {invoice['billing_month']:%Y-%m}",
         sums(invoice, "    subtotal {subtotal} - discount {discount} + tax {tax} = total {total} ")
         + currency,
         sums(invoice, "    from the wallet {wallet_applied}, due {amount_due} ") + currency,
@@ -235,8 +236,3 @@ def _number(value: Decimal) -> str:
 
 def _time(value: datetime) -> str:
     return value.isoformat(sep=" ", timespec="auto").removesuffix("+00:00")
-
-
-def _shown(text: object) -> str:
-    """Text from the accounts without control characters: a name must not steer a terminal."""
-    return "".join(char if char.isprintable() else "�" for char in str(text))

@@ -56,7 +56,12 @@ def once(rows: Iterable[Sequence[Any]]) -> list[list[Any]]:
 def _cell(value: Any) -> str:
     if isinstance(value, int):
         return f"{value:,}"
-    return "" if value is None else str(value)
+    return "" if value is None else printable(str(value))
+
+
+def printable(text: str) -> str:
+    """Text without what steers a terminal (escapes, line ends, marks that turn the direction)."""
+    return "".join(char if char.isprintable() else "�" for char in text)
 
 
 def _is_number(cell: str) -> bool:

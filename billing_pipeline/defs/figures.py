@@ -11,7 +11,7 @@ from typing import Any
 import dagster as dg
 import duckdb
 
-from billing_pipeline.terminal import money
+from billing_pipeline.terminal import money, printable
 
 Figures = dict[str, Any]
 
@@ -40,7 +40,7 @@ def markdown_table(header: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
 def _cell(value: object) -> str:
     if isinstance(value, int):
         return f"{value:,}"
-    text = " ".join(str(value).split())
+    text = printable(" ".join(str(value).split()))
     return "".join(f"\\{char}" if char in r"\`*_{}[]<>()#!|~" else char for char in text)
 
 

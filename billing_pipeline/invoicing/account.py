@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
 from billing_pipeline.stripe_api.client import StripeGateway
 from billing_pipeline.stripe_api.errors import FailureKind, StripeFailure
+
+_NAMED = re.compile(r"on account '(acct_[A-Za-z0-9]+)'")
 
 
 class WrongAccountError(RuntimeError):
@@ -24,13 +27,7 @@ async def require_account(gateway: StripeGateway, records: Path) -> str:
 
     Raises `WrongAccountError` where another was remembered.
     """
-    try:
-        account = await gateway.get("/v1/account")
-    except StripeFailure as failure:
-        if failure.kind is FailureKind.CREDENTIALS:
-            failure.message += " (a restricted key must be allowed to read the account)"
-        raise
-    found = {"account_id": str(account["id"]), "live": gateway.config.is_live}
+    found = {"account_id": await _account_of(gateway), "live": gateway.config.is_live}
     path = records / "account.json"
     try:
         remembered = json.loads(path.read_text(encoding="utf-8"))
@@ -43,6 +40,20 @@ async def require_account(gateway: StripeGateway, records: Path) -> str:
             f"{_name(found)}: use that account's key, or another BILLING_HOME"
         )
     return str(found["account_id"])
+
+
+async def _account_of(gateway: StripeGateway) -> str:
+    try:
+        return str((await gateway.get("/v1/account"))["id"])
+    except StripeFailure as failure:
+        # A restricted key may not be allowed to read the account, and the dashboard has not always
+        # a switch for it. Stripe's refusal says for whom it speaks, which is all that we want.
+        named = _NAMED.search(failure.message) if failure.status == 403 else None
+        if named is None:
+            if failure.kind is FailureKind.CREDENTIALS:
+                failure.message += " (a restricted key must be allowed to read the account)"
+            raise
+        return named[1]
 
 
 def _remember(path: Path, found: dict[str, object]) -> None:

@@ -118,6 +118,13 @@ def clean_text(text: str, longest: int = LONGEST_DESCRIPTION) -> str:
     return shown if len(shown) <= longest else shown[: longest - 1] + "…"
 
 
+def _steers(char: str) -> bool:
+    return unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") or char in _TURNS
+
+
+_TURNS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
 def roll_up(lines: tuple[DesiredLine, ...], most: int = MOST_LINES) -> tuple[DesiredLine, ...]:
     """At most `most` lines with the same total for each kind.
 

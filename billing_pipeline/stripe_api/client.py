@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -29,6 +30,8 @@ SANDBOX_KEY = "sk_test_sandbox"
 """What the sandbox is spoken to with: it is no secret and opens nothing."""
 
 STRIPE_API = "https://api.stripe.com"
+
+_ANY_KEY = re.compile(r"\b((?:[rs]k_(?:test|live)|whsec)_)[^\s'\"]+")
 
 # Telemetry would write a file into the home directory and tell Stripe how fast we are.
 stripe.enable_telemetry = False
@@ -204,8 +207,8 @@ class StripeGateway:
         )
 
     def _without_key(self, text: str) -> str:
-        key = self.config.api_key
-        return text.replace(key, f"{key[:8]}…")
+        # Stripe quotes a key with its middle masked: its end would still be in our logs.
+        return _ANY_KEY.sub(r"\1…", text.replace(self.config.api_key, "the key"))
 
 
 def _kind(error: stripe.StripeError, details: Mapping[str, Any]) -> FailureKind:

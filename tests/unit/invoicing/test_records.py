@@ -18,6 +18,7 @@ from billing_pipeline.invoicing.lock import MonthLockedError, month_lock
 from billing_pipeline.invoicing.records import open_records
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.stripe_api.client import GatewayConfig, StripeGateway
+from billing_pipeline.stripe_api.errors import StripeFailure
 from billing_pipeline.stripe_api.timing import SystemClock
 
 from .conftest import JANUARY, Company
@@ -142,6 +143,32 @@ def test_another_account_or_mode_is_refused(company: Company) -> None:
     live = StripeGateway(GatewayConfig("sk_live_x"), http_client=company.stripe)
     with pytest.raises(WrongAccountError):
         company.wait(collection.preview(live, company.settings, JANUARY, desired=company.desired))
+
+
+def test_a_restricted_key_is_known_by_stripes_refusal(company: Company) -> None:
+    """It may not read the account; whose key it is Stripe says all the same."""
+
+    def refuse(fake: Any, method: str, path: str, params: Any) -> Any:
+        message = (
+            "The provided key 'rk_test_******qs8Kgd' does not have the required permissions for "
+            f"this endpoint on account '{account}'. Having the 'rak_accounts_kyc_basic_read' "
+            "permission would allow this request to continue."
+        )
+        error = {"type": "invalid_request_error", "message": message}
+        return (403, {"error": error}) if path == "/v1/account" else None
+
+    company.want({"ada": [1000]})
+    company.apply()
+    company.stripe.faults.append(refuse)
+    account = "acct_fake"
+    assert not company.preview().changes
+    account = "acct_another"
+    with pytest.raises(WrongAccountError, match="the key opens acct_another"):
+        company.preview()
+    account = "?"
+    with pytest.raises(StripeFailure, match="must be allowed to read the account") as refused:
+        company.preview()
+    assert "qs8Kgd" not in str(refused.value)
 
 
 def listings(company: Company) -> int:
