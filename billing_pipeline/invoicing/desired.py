@@ -109,12 +109,9 @@ def short_hash(content: Any) -> str:
 
 
 def clean_text(text: str, longest: int = LONGEST_DESCRIPTION) -> str:
-    """Text as it may be shown: control characters become spaces, and it is cut with an ellipsis."""
-    shown = text
-    if not text.isprintable():
-        shown = "".join(
-            " " if unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") else char for char in text
-        )
+    """Text as it may be shown: control characters, and marks that turn the direction of what
+    follows, become spaces, and it is cut with an ellipsis."""
+    shown = "".join(" " if _steers(char) else char for char in text)
     return shown if len(shown) <= longest else shown[: longest - 1] + "…"
 
 
