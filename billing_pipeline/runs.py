@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,12 +82,17 @@ def execute(
         result = defs.resolve_job_def(job_name).execute_in_process(
             partition_key=month.key, instance=instance, raise_on_error=False, run_config=config
         )
-    reasons = [_reason(event) for event in result.all_events if event.is_step_failure]
+    checks = result.get_asset_check_evaluations()
+    reasons = [_reason(event, checks) for event in result.all_events if event.is_step_failure]
     return RunResult(result.run_id, result.success, "\n".join(reasons) or None)
 
 
-def _reason(event: dg.DagsterEvent) -> str:
+def _reason(event: dg.DagsterEvent, checks: Sequence[dg.AssetCheckEvaluation]) -> str:
     data = event.step_failure_data
+    if data.error is not None and data.error.cls_name == "DagsterAssetCheckFailedError":
+        # Dagster's own text only names the check.
+        failed = (check for check in checks if check.blocking and not check.passed)
+        return "; ".join(f"{check.check_name}: {check.description}" for check in failed)
     if data.user_failure_data is not None and data.user_failure_data.description:
         return str(data.user_failure_data.description)
     error = data.error

@@ -8,7 +8,12 @@ from typing import Any
 
 import dagster as dg
 
-from billing_pipeline.defs.collection import approved_changes, invoice_payments, stripe_invoices
+from billing_pipeline.defs.collection import (
+    approved_changes,
+    invoice_payments,
+    invoice_plan,
+    stripe_invoices,
+)
 from billing_pipeline.defs.figures import markdown_table
 from billing_pipeline.defs.partitions import MONTHS, SETTINGS
 from billing_pipeline.invoicing import collection
@@ -64,11 +69,15 @@ def _agree(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
 def _hold(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
     problems = collection.verify_seals(SETTINGS, BillingMonth.parse(context.partition_key))
     rows = [(problem.month_key[:7], problem.subject, problem.problem) for problem in problems]
+    description = "What was billed is as it was sealed: the chains of all months are unbroken."
+    if rows:
+        description = (
+            f"{len(rows)} records of what was billed do not hold, the first: {' '.join(rows[0])}. "
+            "Restore records/billed.db from its backup, and find out who changed it or Stripe."
+        )
     return dg.AssetCheckResult(
         passed=not rows,
-        description=f"{len(rows)} seals of what was billed do not hold."
-        if rows
-        else "What was billed is as it was sealed: the chains of all months are unbroken.",
+        description=description,
         metadata=_table(("month", "invoice or credit note", "problem"), rows),
     )
 
@@ -120,6 +129,19 @@ def _table(header: tuple[str, ...], rows: list[tuple[Any, ...]]) -> dict[str, An
     return {"rows": len(rows), "which": dg.MetadataValue.md(table)}
 
 
+def _seals_of(asset: dg.AssetsDefinition) -> dg.AssetChecksDefinition:
+    return dg.asset_check(
+        asset=asset,
+        name="sealed_months_hold",
+        description="Recomputes the hash chains of what was billed, of all months, and compares "
+        "this month's seals with what Stripe holds. Fails the run.",
+        partitions_def=MONTHS,
+        # Nothing legitimate breaks a seal: whoever runs the month has to hear of it, and nothing
+        # is sent before.
+        blocking=True,
+    )(_hold)
+
+
 def _checks_of(asset: dg.AssetsDefinition) -> list[dg.AssetChecksDefinition]:
     agree = dg.asset_check(
         asset=asset,
@@ -127,15 +149,6 @@ def _checks_of(asset: dg.AssetsDefinition) -> list[dg.AssetChecksDefinition]:
         description="Fails where Stripe's total of an invoice, less its credit notes, is not ours.",
         partitions_def=MONTHS,
     )(_agree)
-    hold = dg.asset_check(
-        asset=asset,
-        name="sealed_months_hold",
-        description="Recomputes the hash chains of what was billed, of all months, and compares "
-        "this month's seals with what Stripe holds. Fails the run.",
-        partitions_def=MONTHS,
-        # Nothing legitimate breaks a seal: whoever runs the month has to hear of it.
-        blocking=True,
-    )(_hold)
     wallets = dg.asset_check(
         asset=asset,
         name="wallets_agree_to_the_cent",
@@ -143,11 +156,12 @@ def _checks_of(asset: dg.AssetsDefinition) -> list[dg.AssetChecksDefinition]:
         "what that holds besides (table wallet_reconciliation).",
         partitions_def=MONTHS,
     )(_wallets)
-    return [agree, wallets, hold]
+    return [agree, wallets, _seals_of(asset)]
 
 
 CHECKS = [
     top_ups_are_credited_once,
+    _seals_of(invoice_plan),
     *_checks_of(stripe_invoices),
     *_checks_of(approved_changes),
     *_checks_of(invoice_payments),

@@ -139,6 +139,19 @@ class Story:
                 " (select max(id) from objects where kind = 'invoice')"
             )
 
+    def use_more(self) -> None:
+        """A call arrives late: a supplement, which waits for approval."""
+        late = Path(self.settings.data_dir) / "usage" / str(MONTH) / "late.csv"
+        late.write_text(
+            "event_id,customer_id,event_name,occurred_at,quantity,properties\n"
+            'late-1,m-steady,api_call,2026-01-30T00:00:00Z,,"{""cost_cents"": 100}"\n'
+        )
+
+    def requests_that_changed(self) -> int:
+        with sqlite3.connect(self.settings.records_dir / "journal.db") as journal:
+            (row,) = journal.execute("select count(*) from requests").fetchall()
+        return int(row[0])
+
     def break_a_seal(self) -> None:
         with sqlite3.connect(self.settings.records_dir / "billed.db") as seals:
             seals.executescript("drop trigger seals_stay; drop trigger seals_kept;")
@@ -176,8 +189,15 @@ def main(out: Path) -> None:
         seen["a cent more in Stripe"] = story.run("pull_payments", MONTH.key)
         story.edit_in_stripe("json_set(body, '$.total', json_extract(body, '$.total') - 1)")
         seen["put right"] = story.run("pull_payments", MONTH.key)
+        story.use_more()
+        seen["late usage"] = story.run("close_month", MONTH.key)
         story.break_a_seal()
         seen["a broken seal"] = story.run("pull_payments", MONTH.key)
+        seen["asked before"] = story.requests_that_changed()
+        seen["closed over a broken seal"] = story.run("close_month", MONTH.key)
+        seen["asked after"] = story.requests_that_changed()
+    broken = execute(settings, "preview_month", MONTH)
+    seen["previewed over a broken seal"] = broken.reason
     out.write_text(json.dumps(seen, indent=1), encoding="utf-8")
 
 

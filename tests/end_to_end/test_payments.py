@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from typing import Any
@@ -15,9 +16,10 @@ from tests.end_to_end.commands import EXAMPLES, ROOT, environment
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("payments")
+    shutil.copytree(EXAMPLES / "metered-api", folder / "data")
     done = subprocess.run(
         [sys.executable, "-m", "tests.end_to_end.payments_story", str(folder / "seen.json")],
-        env=environment(folder / "home", EXAMPLES / "metered-api"),
+        env=environment(folder / "home", folder / "data"),
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -75,8 +77,22 @@ def test_a_cent_of_difference_fails_a_check(seen: dict[str, Any]) -> None:
     assert all(seen["put right"]["checks"].values())
 
 
+def test_a_difference_that_waits_for_approval_is_a_warning(seen: dict[str, Any]) -> None:
+    late = seen["late usage"]
+    assert late["success"]
+    assert not late["checks"]["stripe_agrees_to_the_cent"]
+    assert late["severities"]["stripe_agrees_to_the_cent"] == "WARN"
+
+
+def test_nothing_is_sent_over_a_broken_seal(seen: dict[str, Any]) -> None:
+    assert not seen["closed over a broken seal"]["success"]
+    assert seen["asked after"] == seen["asked before"]
+    reason = seen["previewed over a broken seal"]
+    assert reason.startswith("sealed_months_hold: 5 records of what was billed do not hold")
+    assert "its content was changed" in reason and "billed.db" in reason
+
+
 def test_a_broken_seal_fails_the_run(seen: dict[str, Any]) -> None:
     broken = seen["a broken seal"]
     assert not broken["success"]
-    assert broken["checks"]["stripe_agrees_to_the_cent"]
     assert not broken["checks"]["sealed_months_hold"]
