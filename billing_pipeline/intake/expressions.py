@@ -17,7 +17,11 @@ from billing_pipeline.intake.storage import sql_text
 from billing_pipeline.intake.values import ISO_TIMESTAMP
 
 QUANTITY_TYPE = "DECIMAL(38,18)"
-_INTEGER_DIGITS, _DECIMAL_PLACES = 20, 18  # what DECIMAL(38,18) holds
+# One quantity has at most 15 digits before the point, five less than the type holds: no single
+# event can push a sum, or its product with a price, out of 38 digits and stop everybody's month.
+# The macro `quantity_from_text` of dbt reads properties by the same limit.
+_INTEGER_DIGITS, _DECIMAL_PLACES = 15, 18
+_ONE_QUANTITY = f"DECIMAL({_INTEGER_DIGITS + _DECIMAL_PLACES},{_DECIMAL_PLACES})"
 
 _SIMPLE_DECIMAL = f"[+-]?[0-9]{{1,{_INTEGER_DIGITS}}}(\\.[0-9]{{1,{_DECIMAL_PLACES}}})?"
 _ANY_DECIMAL = r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?"
@@ -58,7 +62,7 @@ def decimal_from_text(text: str) -> str:
     """
     return (
         f"CASE WHEN regexp_full_match({text}, {sql_text(_SIMPLE_DECIMAL)}) "
-        f"THEN TRY_CAST({text} AS {QUANTITY_TYPE}) "
+        f"THEN CAST({text} AS {QUANTITY_TYPE}) "
         f"WHEN regexp_full_match({text}, {sql_text(_ANY_DECIMAL)}) "
         f"THEN {_shifted_decimal(text)} END"
     )
@@ -117,20 +121,18 @@ def quantity_fault(column: str, sql_type: str, value: str) -> str | None:
     )
 
 
-_SMALL_INTEGERS = (
-    *("TINYINT", "SMALLINT", "INTEGER", "BIGINT"),
-    *("UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"),
-)
+_SMALL_INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "UTINYINT", "USMALLINT", "UINTEGER")
+_LARGE_INTEGERS = ("BIGINT", "UBIGINT", "HUGEINT", "UHUGEINT")
 _DOUBLES = ("FLOAT", "DOUBLE")
 
 
 def is_quantity_type(sql_type: str) -> bool:
-    known = (*_SMALL_INTEGERS, *_DOUBLES, "HUGEINT", "UHUGEINT", "VARCHAR", '"NULL"')
+    known = (*_SMALL_INTEGERS, *_LARGE_INTEGERS, *_DOUBLES, "VARCHAR", '"NULL"')
     return sql_type in known or sql_type.startswith("DECIMAL(")
 
 
 def _fits(sql_type: str) -> bool:
-    """True for a DECIMAL type whose every value is a DECIMAL(38,18)."""
+    """True for a DECIMAL type whose every value may be a quantity."""
     if not sql_type.startswith("DECIMAL("):
         return False
     width, scale = map(int, sql_type[len("DECIMAL(") : -1].split(","))
@@ -140,11 +142,13 @@ def _fits(sql_type: str) -> bool:
 def _number(column: str, sql_type: str) -> str:
     if sql_type in _SMALL_INTEGERS or _fits(sql_type):
         return f"CAST({column} AS {QUANTITY_TYPE})"
+    if sql_type in _LARGE_INTEGERS:
+        return f"CAST(TRY_CAST({column} AS {_ONE_QUANTITY}) AS {QUANTITY_TYPE})"
     by_text = decimal_from_text(f"CAST({column} AS VARCHAR)")
     if sql_type in _DOUBLES:
-        # Whole numbers below 2^53 are exact in a double, and most quantities are whole: they need
+        # Whole numbers of 15 digits are exact in a double, and most quantities are whole: they need
         # no text. All others are what their shortest text says: 0.1 is 0.1.
-        whole = f"abs({column}) < 9007199254740992 AND {column} = trunc({column})"
+        whole = f"abs({column}) < 1e{_INTEGER_DIGITS} AND {column} = trunc({column})"
         number = f"CAST(CAST({column} AS BIGINT) AS {QUANTITY_TYPE})"
         return f"CASE WHEN {whole} THEN {number} ELSE {by_text} END"
     return by_text

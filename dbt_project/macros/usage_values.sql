@@ -13,12 +13,13 @@
     json_extract_string({{ properties }}, {{ property_path }})
 {%- endmacro %}
 
-{# A text as a quantity; null where it is no finite decimal of 18 places or is negative. #}
+{# A text as a quantity; null where it is no finite decimal of at most 15 digits before the point
+   and 18 after it, or is negative. #}
 {% macro quantity_from_text(text) -%}
     case
         when regexp_full_match(
             {{ text }}, '\+?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|-(0+\.?0*|\.0+)'
         ) and not regexp_matches({{ text }}, '\.[0-9]{18}[0-9]*[1-9]')
-            then try_cast({{ text }} as decimal(38, 18))
+            then try_cast({{ text }} as decimal(33, 18))::decimal(38, 18)
     end
 {%- endmacro %}

@@ -82,8 +82,8 @@ def read_decimal(text: str) -> Fraction:
 
 
 def fits_quantity(value: Fraction) -> bool:
-    """At most 18 decimal places and 20 digits before the point, as the contract's outputs hold."""
-    return (value * 10**18).denominator == 1 and abs(value) < 10**20
+    """At most 18 decimal places and 15 digits before the point: sums have room above it."""
+    return (value * 10**18).denominator == 1 and abs(value) < 10**15
 
 
 def read_object(text: str) -> dict[str, object]:
