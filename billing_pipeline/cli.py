@@ -3,13 +3,17 @@
 What belongs here: arguments, exit codes, and what a person or a script reads. What does not: any
 work, which the Dagster jobs do.
 
-Exit codes: 0 done, 3 some of the plan waits for approval, 1 failed (the reason on the last line).
+Exit codes: 0 done, 3 some of the plan waits for approval, 1 failed (the reason on the last line),
+2 not understood (an unknown command or option). With `--json` stdout is one JSON document,
+however a command ends.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+import tempfile
+import traceback
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any, NoReturn
@@ -18,10 +22,14 @@ import click
 import duckdb
 from rich.console import Console
 
+from billing_pipeline.invoicing.dunning import DunningPolicy
+from billing_pipeline.invoicing.limits import limits_from_env
 from billing_pipeline.months import BillingMonth, InvalidMonthError
 from billing_pipeline.settings import InvalidSettingError, Settings
 from billing_pipeline.terminal import money, table
+from billing_pipeline.warehouse import NotPublishedError, PublishError, open_published
 
+FAILED = 1
 WAITS = 3
 # Changes that are listed one by one on the terminal; all are in the table `invoice_plan`.
 MOST_SHOWN = 40
@@ -37,9 +45,54 @@ class _Month(click.ParamType[BillingMonth]):
             _fail(str(error))
 
 
+class CommandError(Exception):
+    """A command ends here. `document` is what `--json` prints in place of the reason alone."""
+
+    def __init__(self, reason: str, document: dict[str, Any] | None = None) -> None:
+        super().__init__(reason)
+        self.document = document or {"success": False, "reason": reason}
+
+
 def _fail(reason: str) -> NoReturn:
-    click.echo(reason, err=True)
-    sys.exit(1)
+    raise CommandError(reason)
+
+
+class _Commands(click.Group):
+    """The commands, and the one place where a failure becomes text and an exit code."""
+
+    def main(self, args: Sequence[str] | None = None, *more: Any, **named: Any) -> NoReturn:
+        arguments = sys.argv[1:] if args is None else list(args)
+        named["standalone_mode"] = False
+        code, document = FAILED, None
+        try:
+            sys.exit(super().main(arguments, *more, **named))
+        except click.ClickException as error:
+            code = error.exit_code
+            document = {"success": False, "reason": error.format_message()}
+            error.show()
+        except CommandError as error:
+            document = error.document
+            click.echo(str(error), err=True)
+        except (click.Abort, KeyboardInterrupt):
+            reason = "interrupted: the same command again goes on from here, nothing is sent twice"
+            document = {"success": False, "reason": reason}
+            click.echo(reason, err=True)
+        except Exception as error:  # noqa: BLE001  (the outermost edge: no user reads a traceback)
+            if "--verbose" in arguments:
+                traceback.print_exc()
+            document = {"success": False, "reason": _reason(error)}
+            click.echo(_reason(error), err=True)
+        if "--json" in arguments:
+            click.echo(json.dumps(document, default=_json, indent=1))
+        sys.exit(code)
+
+
+def _reason(error: Exception) -> str:
+    """What is not ours is one line with its kind, and `--verbose` tells where it came from."""
+    if type(error).__module__.startswith("billing_pipeline."):
+        return str(error)
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text} (billing --verbose … shows where)"
 
 
 def _settings() -> Settings:
@@ -49,12 +102,14 @@ def _settings() -> Settings:
         _fail(str(error))
     try:
         settings.home.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=settings.home):
+            pass
     except OSError as error:
         _fail(f"BILLING_HOME {settings.home} cannot be written: {error.strerror}")
     return settings
 
 
-@click.group()
+@click.group(cls=_Commands)
 @click.option("--verbose", is_flag=True, help="Show Dagster's log while a job runs.")
 def main(verbose: bool) -> None:
     """Close billing months: exact charges, sent once."""
@@ -65,31 +120,33 @@ def _run(
     job: str, month: BillingMonth, as_json: bool, config: dict[str, object] | None = None
 ) -> None:
     settings = _settings()
+    # Checked before anything is done; the jobs read them again where they need them.
+    limits_from_env()
+    DunningPolicy.from_env()
     from billing_pipeline.runs import execute
 
     if not as_json:
         click.echo(f"{job} {month} …", err=True)
     verbose = bool(click.get_current_context().obj)
     result = execute(settings, job, month, config, is_verbose=verbose)
-    rows = _read(settings, "invoice_plan", month)
+    rows, payments = _published(settings, month, is_needed=result.is_success)
     waiting = [row for row in rows if row["state"] == "waiting"]
-    payments = _read(settings, "invoice_payments", month)
-    if as_json:
-        summary = {
-            "job": job,
-            "month": str(month),
-            "run_id": result.run_id,
-            "success": result.is_success,
-            "reason": result.reason,
-            "plan_hash": rows[0]["plan_hash"] if rows else None,
-            "plan": rows,
-            "payments": payments,
-        }
-        click.echo(json.dumps(summary, default=_json, indent=1))
-    else:
+    summary = {
+        "job": job,
+        "month": str(month),
+        "run_id": result.run_id,
+        "success": result.is_success,
+        "reason": result.reason,
+        "plan_hash": rows[0]["plan_hash"] if rows else None,
+        "plan": rows,
+        "payments": payments,
+    }
+    if not as_json:
         _show(rows, payments)
     if not result.is_success:
-        _fail(result.reason or "the run failed")
+        raise CommandError(result.reason or "the run failed", summary)
+    if as_json:
+        click.echo(json.dumps(summary, default=_json, indent=1))
     if job == "preview_month" and rows and not as_json:
         click.echo(f"Nothing was sent. The plan's hash: {rows[0]['plan_hash']}")
     if waiting:
@@ -102,16 +159,28 @@ def _run(
             sys.exit(WAITS)
 
 
-def _read(settings: Settings, table: str, month: BillingMonth) -> list[dict[str, Any]]:
-    path = settings.published_dir / "billing.duckdb"
-    if not path.exists():
-        return []
-    with duckdb.connect(str(path), read_only=True) as published:
-        found = published.execute(
-            f"SELECT * FROM {table} WHERE billing_month = ?::DATE", [month.key]
-        )
-        names = [column[0] for column in found.description]
-        return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+def _published(
+    settings: Settings, month: BillingMonth, *, is_needed: bool
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The month's invoice plan and payments. After a run that failed there may be nothing to read
+    them from: then the run's reason is what has to be told."""
+    try:
+        with open_published(settings) as published:
+            return _read(published, "invoice_plan", month), _read(
+                published, "invoice_payments", month
+            )
+    except (NotPublishedError, PublishError):
+        if is_needed:
+            raise
+        return [], []
+
+
+def _read(
+    published: duckdb.DuckDBPyConnection, table: str, month: BillingMonth
+) -> list[dict[str, Any]]:
+    found = published.execute(f"SELECT * FROM {table} WHERE billing_month = ?::DATE", [month.key])
+    names = [column[0] for column in found.description]
+    return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
 
 
 def _json(value: object) -> str:

@@ -61,6 +61,7 @@ def build_raw(
     """
     path = settings.warehouse_path(month)
     path.parent.mkdir(parents=True, exist_ok=True)
+    set_checked(settings, month, False)
     for former in (path, path.with_name(path.name + ".wal")):
         former.unlink(missing_ok=True)
     with open_warehouse(path) as connection:
@@ -139,4 +140,19 @@ def rate_month(
     """Intake and dbt in one go; returns the month's warehouse, its tables in schema ``main``."""
     build_raw(settings, month, wallet_applications)
     check(run_dbt(settings, month), month)
+    set_checked(settings, month, True)
     return settings.warehouse_path(month)
+
+
+def set_checked(settings: Settings, month: BillingMonth, passed: bool) -> None:
+    """Write down that all models were built and all checks passed, or that they will change."""
+    mark = settings.month_dir(month) / "checked"
+    if passed:
+        mark.touch()
+    else:
+        mark.unlink(missing_ok=True)
+
+
+def is_checked(settings: Settings, month: BillingMonth) -> bool:
+    """True if the month's warehouse is as its passed checks left it: what may be sent."""
+    return (settings.month_dir(month) / "checked").exists()

@@ -11,6 +11,7 @@ import io
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import dagster as dg
@@ -39,6 +40,9 @@ run_monitoring:
   enabled: true
   free_slots_after_run_end_seconds: 60
 """
+
+# Dagster's own errors around the cause say which step failed, not why.
+_WRAPPERS = ("DagsterExecutionStepExecutionError",)
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,8 @@ def execute(
     is_verbose: bool = False,
 ) -> RunResult:
     """Run a job for a month and wait for it; its log is in the run history, and on the terminal
-    only if `is_verbose`."""
+    only if `is_verbose`. Raises `InvalidMonthError` for a month that cannot be run."""
+    settings.require_month(month, datetime.now(UTC))
     os.environ["DAGSTER_HOME"] = str(instance_home(settings))
     # Imported here: the definitions read the settings and parse dbt's project.
     from billing_pipeline.definitions import defs
@@ -96,6 +101,10 @@ def _reason(event: dg.DagsterEvent, checks: Sequence[dg.AssetCheckEvaluation]) -
     if data.user_failure_data is not None and data.user_failure_data.description:
         return str(data.user_failure_data.description)
     error = data.error
-    while error is not None and error.cause is not None:
+    while error is not None and error.cause is not None and error.cls_name in _WRAPPERS:
         error = error.cause
-    return error.message.strip() if error is not None else "the step failed"
+    if error is None:
+        return "the step failed"
+    kind, _, text = error.message.partition(": ")
+    # Ours is written to be read, and may list problems line by line.
+    return text.strip() if kind.startswith("billing_pipeline.") else " ".join(error.message.split())

@@ -7,8 +7,10 @@ What belongs here: the variables of the README's table, their defaults, and the 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
@@ -32,6 +34,7 @@ class Settings:
     stripe_api_base: str | None = None
     stripe_webhook_secret: str | None = field(default=None, repr=False)
     allow_live: bool = False
+    memory_limit: str = "4GB"
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Settings:
@@ -50,6 +53,7 @@ class Settings:
             stripe_api_base=text("STRIPE_API_BASE"),
             stripe_webhook_secret=text("STRIPE_WEBHOOK_SECRET"),
             allow_live=text("BILLING_ALLOW_LIVE") == "1",
+            memory_limit=_memory_limit(text("BILLING_MEMORY_LIMIT") or "4GB"),
         )
         settings._refuse_unsafe_stripe()
         return settings
@@ -73,6 +77,19 @@ class Settings:
                     f"STRIPE_API_BASE {self.stripe_api_base!r} is not on this machine: "
                     "set STRIPE_API_KEY as well, or use a loopback address"
                 )
+
+    def require_month(self, month: BillingMonth, now: datetime) -> None:
+        """Raise `InvalidMonthError` unless the month is one from the first to the running one."""
+        if month < self.first_month:
+            raise InvalidMonthError(
+                f"{month} is before the first billing month, {self.first_month}: "
+                "BILLING_FIRST_MONTH sets it"
+            )
+        running = BillingMonth.containing(now, self.timezone)
+        if month > running:
+            raise InvalidMonthError(
+                f"{month} has not begun: the running month is {running} in {self.timezone}"
+            )
 
     @property
     def uses_sandbox(self) -> bool:
@@ -122,6 +139,12 @@ def _zone(name: str) -> ZoneInfo:
         raise InvalidSettingError(
             f"BILLING_TIMEZONE {name!r} is no IANA time zone, for example UTC or Europe/Berlin"
         ) from error
+
+
+def _memory_limit(text: str) -> str:
+    if re.fullmatch(r"[0-9]+(\.[0-9]+)? ?[KMGT]i?B", text, re.IGNORECASE) is None:
+        raise InvalidSettingError(f"BILLING_MEMORY_LIMIT {text!r} is no size, for example 4GB")
+    return text
 
 
 def _first_month(text: str) -> BillingMonth:

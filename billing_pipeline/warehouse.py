@@ -92,9 +92,9 @@ def publish_rows(settings: Settings, month: BillingMonth, extra_tables: Mapping[
 def open_published(settings: Settings) -> duckdb.DuckDBPyConnection:
     """A read-only connection to what is published at this moment; the caller closes it.
 
-    Raises `NotPublishedError`. Attached to a database in memory rather than opened: within one
-    process DuckDB hands out the instance that is already open for a path, that is the state
-    before the last publication.
+    Raises `NotPublishedError`, or `PublishError` where the file is damaged. Attached to a database
+    in memory rather than opened: within one process DuckDB hands out the instance that is already
+    open for a path, that is the state before the last publication.
     """
     path = database_path(settings)
     if not path.exists():
@@ -103,9 +103,12 @@ def open_published(settings: Settings) -> duckdb.DuckDBPyConnection:
     try:
         _attach(connection, path, "billing")
         connection.execute("USE billing")
-    except duckdb.Error:
+    except duckdb.Error as error:
         connection.close()
-        raise
+        raise PublishError(
+            f"{path} cannot be opened: {error}. It is made anew by the next run, or by "
+            "`billing pull MONTH`"
+        ) from error
     return connection
 
 
@@ -117,17 +120,29 @@ def published_wallet_applications(
     Not what those months should take: one that was only previewed has taken nothing, and its
     preview must not change what another month is billed. Customer, currency, billing month
     (``YYYY-MM-01``) and amount (major units, above 0), in that order; empty while nothing is
-    published.
+    published. Read from the published files themselves: the database over them may be damaged
+    or deleted, and the run that asks will make it anew.
     """
-    if not database_path(settings).exists():
+    root = settings.published_dir
+    files = [
+        _pattern(str(root / tables["stripe_invoices"]["file"]))
+        for month, tables in _read_manifest(root)["months"].items()
+        if month != str(except_month) and "stripe_invoices" in tables
+    ]
+    if not files:
         return []
-    with open_published(settings) as connection:
-        found = connection.execute(
-            "SELECT customer_id, currency, strftime(billing_month, '%Y-%m-%d'),"
-            " sum(wallet_applied) FROM stripe_invoices"
-            " WHERE wallet_applied > 0 AND billing_month <> ?::DATE GROUP BY ALL ORDER BY ALL",
-            [except_month.key],
-        ).fetchall()
+    with _session() as connection:
+        try:
+            found = connection.execute(
+                "SELECT customer_id, currency, strftime(billing_month, '%Y-%m-%d'),"
+                f" sum(wallet_applied) FROM read_parquet([{', '.join(files)}])"
+                " WHERE wallet_applied > 0 GROUP BY ALL ORDER BY ALL"
+            ).fetchall()
+        except duckdb.Error as error:
+            raise PublishError(
+                f"cannot read what invoices took from wallets in {root}: {error}. If files were "
+                "deleted there, delete the whole folder and run the months again"
+            ) from error
     return [(str(row[0]), str(row[1]), str(row[2]), Decimal(row[3])) for row in found]
 
 

@@ -42,17 +42,17 @@ class Problem:
 
 
 class InvalidInput(ValueError):
-    """Inputs that cannot be billed from. ``str()`` has a summary line, then a line a problem."""
+    """Inputs that cannot be billed from. ``str()`` has a line a problem; the last line alone says
+    why nothing was priced: the one problem, or how many there are."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = sorted(set(problems), key=lambda problem: problem.order)
-        files = len({problem.file for problem in self.problems})
-        count = len(self.problems)
-        self.summary = (
-            f"{count} problem{'s' if count != 1 else ''} in {files} input "
-            f"file{'s' if files != 1 else ''}; nothing was priced"
-        )
-        super().__init__("\n".join([self.summary, *map(str, self.problems)]))
+        lines = [str(problem) for problem in self.problems]
+        if len(lines) > 1:
+            files = len({problem.file for problem in self.problems})
+            place = f"{files} input files" if files > 1 else self.problems[0].file
+            lines.append(f"{len(lines)} problems in {place}, listed above: nothing was priced")
+        super().__init__("\n".join(lines))
 
 
 def shown(value: str) -> str:

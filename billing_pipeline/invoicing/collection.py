@@ -18,7 +18,7 @@ from billing_pipeline.invoicing.account import require_account
 from billing_pipeline.invoicing.actual import ActualInvoice
 from billing_pipeline.invoicing.apply import ApplyReport, Progress, apply_actions
 from billing_pipeline.invoicing.customers import CustomerDirectory
-from billing_pipeline.invoicing.desired import DesiredInvoice, read_desired
+from billing_pipeline.invoicing.desired import DesiredInvoice, NotComputedError, read_desired
 from billing_pipeline.invoicing.dunning import DunningPolicy, DunningResult, carry_out
 from billing_pipeline.invoicing.inbox import Inbox
 from billing_pipeline.invoicing.journal import Author
@@ -44,6 +44,7 @@ from billing_pipeline.invoicing.sealed import SealProblem
 from billing_pipeline.invoicing.top_ups import TopUp, credited, read_top_ups
 from billing_pipeline.invoicing.wallets import Movements, read_movements, wallet_rows
 from billing_pipeline.months import BillingMonth
+from billing_pipeline.rating import is_checked
 from billing_pipeline.settings import Settings
 from billing_pipeline.stripe_api.client import (
     SANDBOX_KEY,
@@ -162,7 +163,7 @@ async def preview(
 
     `desired` stands in for the month's warehouse, here and below.
     """
-    wanted = _desired(settings, month) if desired is None else desired
+    wanted = _checked(settings, month) if desired is None else desired
     with open_records(settings.records_dir) as records:
         account_id = await require_account(gateway, records.folder)
         room = _Room(gateway, settings, records, month, account_id, wanted, limits)
@@ -192,7 +193,7 @@ async def apply_plan(
     """
     async with _holding(gateway, settings, month, run_id, patience) as (records, account_id):
         # Read under the lock: the run that held it may have been building these very tables.
-        wanted = _desired(settings, month) if desired is None else desired
+        wanted = _checked(settings, month) if desired is None else desired
         if movements is None:
             movements = _movements(settings, month)
         room = _Room(gateway, settings, records, month, account_id, wanted, limits)
@@ -440,6 +441,18 @@ class _Room:
             previous_totals=_billed_totals(before),
         )
         return held, present
+
+
+def _checked(settings: Settings, month: BillingMonth) -> Desired:
+    """As `_desired`, and only if every check of the month passed since it was computed: a step of
+    a job may be launched without the ones before it."""
+    desired = _desired(settings, month)
+    if not is_checked(settings, month):
+        raise NotComputedError(
+            f"the checks of {month} have not passed since it was computed last: "
+            f"run `billing plan {month}` first"
+        )
+    return desired
 
 
 def _desired(settings: Settings, month: BillingMonth) -> Desired:

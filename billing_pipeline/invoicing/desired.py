@@ -163,6 +163,9 @@ def _merge(lines: list[DesiredLine]) -> DesiredLine:
     )
 
 
+_IS_COMPUTED = """
+select 1 from information_schema.tables where table_schema = 'main' and table_name = 'invoices'
+"""
 _INVOICES = """
 select i.invoice_id, i.customer_id, i.currency, i.total, i.wallet_applied,
        i.collection_method, i.days_until_due,
@@ -188,10 +191,17 @@ def read_desired(warehouse: Path, month_key: str) -> tuple[DesiredInvoice, ...]:
     `InconsistentInvoiceError` where lines and total differ, `AmountError` where Stripe cannot
     express an amount.
     """
+    month = month_key[:7]
     if not warehouse.exists():
-        raise NotComputedError(f"{month_key[:7]} has not been computed: there is no {warehouse}")
+        raise NotComputedError(
+            f"{month} has not been computed yet: run `billing plan {month}` first"
+        )
     with duckdb.connect(str(warehouse), read_only=True) as connection:
         connection.execute("set TimeZone = 'UTC'")
+        if not connection.execute(_IS_COMPUTED).fetchall():
+            raise NotComputedError(
+                f"the last run of {month} ended before its invoices: run `billing plan {month}`"
+            )
         invoices = connection.execute(_INVOICES, [month_key]).fetchall()
         rows = connection.execute(_LINES, [month_key]).fetchall()
     lines: dict[str, list[tuple[Any, ...]]] = defaultdict(list)

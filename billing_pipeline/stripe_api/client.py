@@ -190,6 +190,9 @@ class StripeGateway:
     def _failure(self, error: stripe.StripeError) -> StripeFailure:
         headers = _lower(error.headers or {})
         message = str(error.user_message or type(error).__name__)
+        if isinstance(error, stripe.APIConnectionError):
+            # The SDK's own text asks to write to Stripe's support.
+            message = f"no answer from {self.config.api_base}: {error.__context__ or message}"
         body = error.json_body if isinstance(error.json_body, dict) else {}
         details = body.get("error") if isinstance(body.get("error"), dict) else {}
         assert isinstance(details, dict)

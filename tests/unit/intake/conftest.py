@@ -79,8 +79,9 @@ class World:
         try:
             self.load_reference(custom_meters)
         except InvalidInput as error:
-            assert str(error).splitlines() == [error.summary, *map(str, error.problems)]
-            return [str(problem) for problem in error.problems]
+            lines = [str(problem) for problem in error.problems]
+            assert str(error).splitlines()[: len(lines)] == lines
+            return lines
         return []
 
     def load_usage(self, month: str = "2024-01", months_back: int = 0) -> UsageFiles:

@@ -19,6 +19,7 @@ from billing_pipeline.invoicing.desired import DesiredInvoice, DesiredLine, Paye
 from billing_pipeline.invoicing.plan import InvoicePlan
 from billing_pipeline.invoicing.wallets import Movements, WalletMovement
 from billing_pipeline.months import BillingMonth
+from billing_pipeline.rating import set_checked
 from billing_pipeline.settings import Settings
 from billing_pipeline.stripe_api.client import GatewayConfig, StripeGateway
 from billing_pipeline.stripe_api.timing import VirtualClock
@@ -78,6 +79,7 @@ class Company:
             db.execute(_TABLES)
             for customer_id, amounts in lines.items():
                 self._bill_one(db, month, customer_id, amounts, customer)
+        set_checked(self.settings, month, True)
 
     def want(self, lines: dict[str, list[int]], month: BillingMonth = JANUARY, **more: Any) -> None:
         """As `bill`, in minor units and without a warehouse: for tests that run many pushes."""

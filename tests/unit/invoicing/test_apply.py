@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import duckdb
 import pytest
 
 from billing_pipeline.invoicing.collection import PlanChangedError
+from billing_pipeline.invoicing.desired import NotComputedError
 from billing_pipeline.invoicing.plan import ActionKind
 from billing_pipeline.invoicing.plan_report import outcome_rows, receipt_markdown, result_rows
+from billing_pipeline.rating import set_checked
 
-from .conftest import Company
+from .conftest import JANUARY, Company
 
 
 def kinds(plan: object) -> dict[str, int]:
@@ -162,3 +165,25 @@ def test_one_customer_that_fails_stops_nobody_else(company: Company) -> None:
     again = company.apply()
     assert [r.action.kind.value for r in again.report.results] == ["resume"]
     assert not again.remaining.changes
+
+
+def test_what_was_not_checked_is_neither_planned_nor_sent(company: Company) -> None:
+    """A step of a job can be launched alone in the UI, after the one before it failed."""
+    company.bill({"ada": ["10.00"]})
+    set_checked(company.settings, JANUARY, False)
+    for step in (company.preview, company.apply):
+        with pytest.raises(NotComputedError, match="the checks of 2026-01 have not passed"):
+            step()
+    assert company.invoices() == []
+    set_checked(company.settings, JANUARY, True)
+    assert len(company.apply().report.done) == 1
+
+
+def test_a_run_that_ended_too_early_says_so(company: Company) -> None:
+    path = company.settings.warehouse_path(JANUARY)
+    with pytest.raises(NotComputedError, match="has not been computed yet"):
+        company.preview()
+    path.parent.mkdir(parents=True)
+    duckdb.connect(str(path)).close()
+    with pytest.raises(NotComputedError, match="ended before its invoices"):
+        company.preview()
