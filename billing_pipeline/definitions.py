@@ -38,5 +38,5 @@ defs = dg.Definitions(
         collect_payments,
     ],
     schedules=[schedules.monthly_close, schedules.hourly_collection],
-    sensors=[sensors.stripe_changes],
+    sensors=[sensors.stripe_changes, sensors.dead_runs],
 )

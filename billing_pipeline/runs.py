@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ from pathlib import Path
 import dagster as dg
 
 from billing_pipeline.months import BillingMonth
+from billing_pipeline.run_liveness import bury_dead_runs, hold, let_go
 from billing_pipeline.settings import Settings
 
 _INSTANCE = """\
@@ -73,7 +75,8 @@ def execute(
     is_verbose: bool = False,
 ) -> RunResult:
     """Run a job for a month and wait for it; its log is in the run history, and on the terminal
-    only if `is_verbose`. Raises `InvalidMonthError` for a month that cannot be run."""
+    only if `is_verbose`. Raises `InvalidMonthError` for a month that cannot be run, and
+    `KeyboardInterrupt` where Ctrl-C ended the run."""
     settings.require_month(month, datetime.now(UTC))
     os.environ["DAGSTER_HOME"] = str(instance_home(settings))
     # Imported here: the definitions read the settings and parse dbt's project.
@@ -83,13 +86,36 @@ def execute(
     config = {"loggers": {"console": {"config": {"log_level": level}}}, **(run_config or {})}
     # dbt's output goes to the terminal by itself; what it says is in the month's folder too
     quiet = contextlib.nullcontext() if is_verbose else contextlib.redirect_stdout(io.StringIO())
+    run_id = str(uuid.uuid4())
     with dg.DagsterInstance.from_config(str(instance_home(settings))) as instance, quiet:
-        result = defs.resolve_job_def(job_name).execute_in_process(
-            partition_key=month.key, instance=instance, raise_on_error=False, run_config=config
-        )
+        bury_dead_runs(settings, instance)
+        hold(settings, run_id)
+        try:
+            result = defs.resolve_job_def(job_name).execute_in_process(
+                partition_key=month.key,
+                instance=instance,
+                raise_on_error=False,
+                run_config=config,
+                run_id=run_id,
+            )
+        finally:
+            let_go(settings, run_id)
+    failures = [event for event in result.all_events if event.is_step_failure]
+    if any(_is_interruption(event) for event in failures):
+        raise KeyboardInterrupt
     checks = result.get_asset_check_evaluations()
-    reasons = [_reason(event, checks) for event in result.all_events if event.is_step_failure]
+    reasons = [_reason(event, checks) for event in failures]
     return RunResult(result.run_id, result.success, "\n".join(reasons) or None)
+
+
+def _is_interruption(event: dg.DagsterEvent) -> bool:
+    """Ctrl-C in a step, which Dagster takes for a failure of the step."""
+    error = event.step_failure_data.error
+    while error is not None:
+        if error.cls_name in ("KeyboardInterrupt", "DagsterExecutionInterruptedError"):
+            return True
+        error = error.cause
+    return False
 
 
 def _reason(event: dg.DagsterEvent, checks: Sequence[dg.AssetCheckEvaluation]) -> str:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from billing_pipeline.months import BillingMonth
+from billing_pipeline.run_liveness import hold
 from billing_pipeline.settings import Settings
 
 SETTINGS = Settings.from_env()
@@ -14,6 +15,8 @@ MONTHS = dg.MonthlyPartitionsDefinition(
 
 
 def month_of(context: dg.AssetExecutionContext) -> BillingMonth:
+    """The month of a step. Every step asks: from then on its run is known to be alive."""
+    hold(SETTINGS, context.run.run_id)
     return BillingMonth.parse(context.partition_key)
 
 

@@ -1,4 +1,5 @@
-"""What runs when something happened in Stripe. It reads, and never sends money: on by default."""
+"""What looks around by itself: what happened in Stripe, which runs died. Nothing here sends money:
+all is on by default."""
 
 import time
 from collections.abc import Iterator
@@ -8,6 +9,7 @@ import dagster as dg
 from billing_pipeline.defs.jobs import pull_payments
 from billing_pipeline.defs.partitions import MONTHS, SETTINGS
 from billing_pipeline.invoicing import collection
+from billing_pipeline.run_liveness import bury_dead_runs
 
 # Each look costs two requests where nothing happened. Less often only makes the tables later.
 LOOK_EVERY_SECONDS = 60
@@ -48,3 +50,18 @@ def stripe_changes(
             partition_key=found.month.key,
             run_config={"ops": {"invoice_payments": {"config": {"in_full": found.in_full}}}},
         )
+
+
+@dg.sensor(
+    # A sensor has to name a job; this one never asks for a run.
+    job=pull_payments,
+    minimum_interval_seconds=LOOK_EVERY_SECONDS,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Ends runs whose process was killed, and frees what they held in pools.",
+)
+def dead_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+    """Dagster itself would leave such a run "started", and the next one waiting for it."""
+    buried = bury_dead_runs(SETTINGS, context.instance)
+    if buried:
+        return dg.SkipReason(f"Ended runs whose process is gone: {', '.join(buried)}.")
+    return dg.SkipReason("Every run that is started has its process.")

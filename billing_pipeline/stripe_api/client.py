@@ -265,4 +265,11 @@ def run_closing(gateway: StripeGateway, work: Callable[[], Awaitable[T]]) -> T:
         finally:
             await gateway.aclose()
 
-    return asyncio.run(main())
+    try:
+        return asyncio.run(main())
+    except BaseExceptionGroup as group:
+        # Ctrl-C in a task comes back as a group of one; nobody looks for it in there.
+        interruptions = group.subgroup(lambda error: not isinstance(error, Exception))
+        if interruptions is None:
+            raise
+        raise KeyboardInterrupt from group
