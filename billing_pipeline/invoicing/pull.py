@@ -39,6 +39,10 @@ EVENTS_KEPT = 30 * DAY
 """Seconds that Stripe keeps events."""
 EVENTS_OVERLAP = 900
 """Events of the last minutes before the cursor are read again: they arrive late, out of order."""
+WHOLE_OVERLAP_EVERY = 600
+"""Seconds after which the whole overlap is read again; in between only until a page brings nothing
+new, or each look after a big month would list its events once more. Less than the overlap."""
+WHOLE_OVERLAP_AT = "events_overlap_read_at"
 PAGE = 100
 NEIGHBOURS = 600
 """Invoices created within so many seconds of each other are worth one listing."""
@@ -105,6 +109,7 @@ async def pull_events(
     newest, until = mirror.get(PASS_NEWEST), mirror.get(PASS_UNTIL)
     created = Window(cursor - EVENTS_OVERLAP, until).as_filter()
     query = {"limit": PAGE, "created": created, "types": list(EVENT_TYPES)}
+    is_whole = abs(now - (mirror.get(WHOLE_OVERLAP_AT) or 0)) >= WHOLE_OVERLAP_EVERY
     changes = _Changes(gateway, mirror)
     async for events in _pages(gateway.list("/v1/events", query)):
         if has_read and gateway.clock.monotonic() > deadline:
@@ -118,6 +123,10 @@ async def pull_events(
         mirror.remember_events(fresh)
         newest, until = newest or int(events[0]["created"]), int(events[-1]["created"])
         has_read = True
+        if not (fresh or is_whole) and until <= cursor:
+            break
+    else:
+        mirror.put(WHOLE_OVERLAP_AT, now)
     # Where nothing happens the cursor follows our own clock, a day behind it: else a quiet month
     # would look like one in which nobody looked.
     cursor = max(newest or cursor, now - DAY)

@@ -144,6 +144,34 @@ def test_more_than_there_is_time_for_is_read_by_the_next_calls(company: Company)
     assert publish(company, full=False) == rows(company)
 
 
+def told_late(company: Company, invoice: dict[str, Any], created: int) -> None:
+    company.stripe._event("invoice.paid", invoice)
+    list(company.stripe.objects["evt"].values())[-1]["created"] = created
+
+
+def test_after_a_big_month_a_look_costs_little_and_late_events_are_found(company: Company) -> None:
+    billed(company, count=80)  # hundreds of events in one second
+    company.clock.advance(1200)
+    assert stale(company) == []
+    assert requests(company, lambda: stale(company)) == 2
+    began = company.clock.now()
+    pay(company, 0)
+    told = list(company.stripe.objects["evt"].values())[-1]
+    del company.stripe.objects["evt"][told["id"]]
+    for _ in range(3):
+        for _ in range(100):
+            company.stripe._event("customer.updated", {"object": "customer", "id": "cus_x"})
+        company.clock.advance(30)
+        stale(company)
+    told_late(company, company.invoices()[0], int(began) - 60)
+    for _ in range(11):
+        found = stale(company)
+        company.clock.advance(60)
+        if found:
+            break
+    assert publish(company, full=found[0].in_full)[1][0]["status"] == "paid"
+
+
 def test_the_reason_of_a_try_that_was_not_ours_is_read_again(company: Company) -> None:
     billed(company, count=1)
     (invoice,) = company.invoices()
