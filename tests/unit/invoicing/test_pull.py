@@ -113,6 +113,17 @@ def test_requests_grow_with_what_changed_and_not_with_history(company: Company) 
     assert set(asked.values()) == {6}
 
 
+def test_a_credit_note_by_hand_is_asked_about_once(company: Company) -> None:
+    billed(company, count=5)
+    company.clock.advance(7200)
+    note = {"invoice": company.invoices()[0]["id"], "amount": "100", "metadata": {}}
+    company.stripe.act("post", "/v1/credit_notes", note)
+    catch_up(company)
+    company.clock.advance(7200)
+    pay(company, 1)
+    assert requests(company, lambda: catch_up(company)) == 6
+
+
 def test_many_changes_are_read_by_listing(company: Company) -> None:
     billed(company, count=120)
     company.clock.advance(7200)
