@@ -1,0 +1,53 @@
+"""Which Stripe the settings may reach: never live money by accident, never a stranger."""
+
+from __future__ import annotations
+
+import pytest
+
+from billing_pipeline.settings import InvalidSettingError, Settings
+
+
+@pytest.mark.parametrize("key", ["sk_live_1", "rk_live_1"])
+@pytest.mark.parametrize("allowed", ["", "0", "yes", "true", "11"])
+def test_a_live_key_is_refused(key: str, allowed: str) -> None:
+    with pytest.raises(InvalidSettingError, match="BILLING_ALLOW_LIVE=1") as refused:
+        Settings.from_env({"STRIPE_API_KEY": key, "BILLING_ALLOW_LIVE": allowed})
+    assert key not in str(refused.value)
+
+
+@pytest.mark.parametrize("key", ["sk_live_1", "rk_live_1"])
+def test_a_live_key_is_taken_where_it_is_allowed(key: str) -> None:
+    settings = Settings.from_env({"STRIPE_API_KEY": key, "BILLING_ALLOW_LIVE": "1"})
+    assert settings.stripe_api_key == key
+    assert not settings.uses_sandbox
+
+
+@pytest.mark.parametrize("key", ["sk_test_1", "rk_test_1"])
+def test_a_test_key_needs_no_leave(key: str) -> None:
+    settings = Settings.from_env({"STRIPE_API_KEY": key})
+    assert not settings.uses_sandbox
+    assert key not in repr(settings)
+
+
+@pytest.mark.parametrize("key", ["pk_live_1", "whsec_1", "SK_TEST_1", "sk_1", "x sk_test_1"])
+def test_what_is_no_secret_key_is_refused_and_not_repeated(key: str) -> None:
+    with pytest.raises(InvalidSettingError, match="no secret or restricted key") as refused:
+        Settings.from_env({"STRIPE_API_KEY": key})
+    assert key not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "base", ["https://api.stripe.com", "http://10.0.0.1:80", "http://localhost.evil.example"]
+)
+def test_without_a_key_only_this_machine_is_spoken_to(base: str) -> None:
+    with pytest.raises(InvalidSettingError, match="is not on this machine"):
+        Settings.from_env({"STRIPE_API_BASE": base})
+
+
+@pytest.mark.parametrize("base", ["http://127.0.0.1:1", "http://localhost:1", "http://[::1]:1"])
+def test_another_stand_in_may_be_on_this_machine(base: str) -> None:
+    assert not Settings.from_env({"STRIPE_API_BASE": base}).uses_sandbox
+
+
+def test_without_key_and_address_it_is_the_sandbox() -> None:
+    assert Settings.from_env({}).uses_sandbox
