@@ -1,7 +1,7 @@
 """One wrong change in a copy of the project, and whether the tests notice it.
 
 What belongs here: copying, changing, running, judging. What does not: which changes (sql.py,
-stripe.py), the table of results (`__main__.py`).
+stripe.py, payments.py), the table of results (`__main__.py`).
 """
 
 from __future__ import annotations
