@@ -8,99 +8,16 @@ Everything of one month and zone is billed in one build; the oracle must agree o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
-from zoneinfo import ZoneInfo
 
 import pytest
 
-from tests.property.harness import Row, Tables, compare, exact, run_pipeline
-from tests.property.oracle import bill
-from tests.property.tables import World, write
+from tests.dbt.company import LONG_AGO, Billed, Company, billed
+from tests.property.harness import exact
 from tests.property.values import round_half_away
 
-LONG_AGO = "2023-01-01T00:00:00Z"
 TINY = "0.000000000000000001"
-
-
-class Company:
-    """A world under construction: a customer, a plan, a meter and a price of one name each."""
-
-    def __init__(self) -> None:
-        self.world = World()
-
-    def customer(self, name: str) -> None:
-        self.world.add("customers", customer_id=name, currency="USD")
-
-    def plan(self, name: str, **cells: object) -> None:
-        self.world.add("plans", plan_id=name, **cells)
-
-    def price(self, name: str, model: str, **cells: Any) -> None:
-        cells = {"plan_id": name, "price_id": name} | cells
-        self.world.add("prices", charge_model=model, **cells)
-
-    def metered(self, name: str, model: str, aggregation: str = "sum", **cells: Any) -> None:
-        """A usage price with a meter of its own, which reads events of this name."""
-        gauge = cells.pop("carry_forward", "")
-        self.world.add(
-            "meters", meter_id=name, event_name=name, aggregation=aggregation, carry_forward=gauge
-        )
-        self.price(name, model, meter_id=name, **cells)
-
-    def tiers(self, name: str, *rows: tuple[str, str, str], rate: str = "unit_amount") -> None:
-        for up_to, amount, flat in rows:
-            cells = {"up_to": up_to, rate: amount, "flat_amount": flat}
-            self.world.add("price_tiers", price_id=name, **cells)
-
-    def subscribe(self, customer: str, plan: str, starts_at: str = LONG_AGO, **cells: Any) -> None:
-        """A subscription that is named like its plan, or both where the customer has several."""
-        name = customer if customer == plan else f"{customer}/{plan}"
-        ids = {"subscription_id": name, "customer_id": customer, "plan_id": plan}
-        self.world.add("subscriptions", starts_at=starts_at, **ids, **cells)
-
-    def use(self, name: str, quantity: str, at: str, month: str = "", customer: str = "") -> None:
-        number = len(self.world.usage)
-        self.world.event(
-            month or at[:7],
-            event_id=f"{name}-{number}",
-            customer_id=customer or name,
-            event_name=name,
-            occurred_at=at,
-            quantity=quantity,
-        )
-
-    def whole(self, name: str) -> None:
-        """A customer who is on the plan of the same name all the time."""
-        self.customer(name)
-        self.plan(name)
-        self.subscribe(name, name)
-
-
-@dataclass(frozen=True)
-class Billed:
-    tables: Tables
-
-    def charges(self, subscription_id: str) -> list[Row]:
-        rows = [r for r in self.tables["charges"] if r["subscription_id"] == subscription_id]
-        return sorted(rows, key=lambda row: row["period_start"])
-
-    def charge(self, subscription_id: str) -> Row:
-        (row,) = self.charges(subscription_id)
-        return row
-
-    def exactly(self, subscription_id: str) -> list[Fraction]:
-        return [exact(row["exact_amount"]) for row in self.charges(subscription_id)]
-
-
-def billed(company: Company, month: str, zone: str, directory: Path) -> Billed:
-    write(company.world, directory, ZoneInfo(zone))
-    tables = run_pipeline(directory, month, zone)
-    differences = compare(tables, bill(company.world, month, zone), company.world)
-    assert not differences, "\n".join(map(str, differences))
-    return Billed(tables)
-
 
 # --- tiers -----------------------------------------------------------------------------------
 

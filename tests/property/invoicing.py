@@ -80,7 +80,9 @@ def make_invoices(
         _add_lines(book, month, invoice, of_subscriptions, subscriptions)
         if invoice.lines:
             held = balances.get((customer_id, currency), ZERO)
-            invoice.wallet_applied = max(ZERO, min(held, invoice.total))
+            places = 10 ** EXPONENTS[currency]
+            whole_minor_units = Fraction(held * places // 1, places)
+            invoice.wallet_applied = max(ZERO, min(whole_minor_units, invoice.total))
             invoice.amount_due = invoice.total - invoice.wallet_applied
             invoices[(customer_id, currency)] = invoice
     return invoices

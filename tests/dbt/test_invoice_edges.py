@@ -1,0 +1,106 @@
+"""Edges of coupons, taxes and wallets, one customer each, worked out by hand.
+
+What belongs here: what is taken off, added or paid just inside and just outside a bound. What does
+not: charges (test_edges.py), random worlds (tests/property).
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.dbt.company import LONG_AGO, Billed, Company, billed
+
+BEGIN, LAST, END = "2024-04-01T00:00:00Z", "2024-04-30T23:59:59.999999Z", "2024-05-01T00:00:00Z"
+COUPONS = {
+    "once": {"duration": "once", "percent_off": "10"},
+    "two months": {"duration": "repeating", "duration_in_months": "2", "percent_off": "10"},
+    "for ever": {"duration": "forever", "percent_off": "10"},
+    "all": {"duration": "forever", "percent_off": "100"},
+    "as much": {"duration": "forever", "amount_off": "30", "currency": "USD"},
+    "more": {"duration": "forever", "amount_off": "30.01", "currency": "USD"},
+    "other currency": {"duration": "forever", "amount_off": "5", "currency": "EUR"},
+}
+# Coupon, start, trial's end, discount off a whole month's fee of 30.
+DISCOUNTS = {
+    "its only month": ("once", BEGIN, "", "3"),
+    "the month before": ("once", "2024-03-31T23:59:59.999999Z", "", "0"),
+    "first paid this month": ("once", "2024-03-20T00:00:00Z", BEGIN, "3"),
+    "first paid the month before": (
+        "once", "2024-03-20T00:00:00Z", "2024-03-31T23:59:59.999999Z", "0",
+    ),
+    "second of two": ("two months", "2024-03-31T23:59:59Z", "", "3"),
+    "third of two": ("two months", "2024-02-29T23:59:59Z", "", "0"),
+    "long ago": ("for ever", LONG_AGO, "", "3"),
+    "nothing is left": ("all", LONG_AGO, "", "30"),
+    "as much as the lines": ("as much", LONG_AGO, "", "30"),
+    "never more than the lines": ("more", LONG_AGO, "", "30"),
+    "of another currency": ("other currency", LONG_AGO, "", "0"),
+}  # fmt: skip
+# When each country's rate of 10 % begins and ends, and the tax on 30.
+RATES = {
+    "AA": ("", "", "3"),
+    "AB": ("", END, "3"),
+    "AC": ("", LAST, "0"),
+    "AD": (LAST, "", "3"),
+    "AE": (END, "", "0"),
+}
+# Top-ups, what an invoice of 30 takes of them.
+WALLETS = {
+    "as much": ([("30", BEGIN)], "30"),
+    "less": ([("29.99", BEGIN)], "29.99"),
+    "more": ([("30.01", BEGIN)], "30"),
+    "finer than a cent": ([("10.005", BEGIN)], "10"),
+    "in the last microsecond": ([("7", LAST)], "7"),
+    "too late": ([("7", END)], "0"),
+    "in part too late": ([("7", BEGIN), ("8", END)], "7"),
+}
+
+
+def company() -> Company:
+    company = Company()
+    company.plan("fee")
+    company.price("fee", "flat", flat_amount="30")
+    for coupon_id, cells in COUPONS.items():
+        company.world.add("coupons", coupon_id=coupon_id, **cells)
+    for name, (coupon, starts_at, trial_ends_at, _) in DISCOUNTS.items():
+        company.customer(name)
+        cells = {"coupon_id": coupon, "trial_ends_at": trial_ends_at}
+        company.subscribe(name, "fee", starts_at, **cells)
+    for country, (valid_from, valid_to, _) in RATES.items():
+        company.customer(country, country=country)
+        company.subscribe(country, "fee")
+        cells = {"valid_from": valid_from, "valid_to": valid_to, "percentage": "10"}
+        company.world.add("tax_rates", tax_rate_id=country, country=country, **cells)
+    for name, (top_ups, _) in WALLETS.items():
+        company.customer(f"wallet {name}")
+        company.subscribe(f"wallet {name}", "fee")
+        for amount, at in top_ups:
+            company.fill_wallet(f"wallet {name}", amount, at)
+    return company
+
+
+@pytest.fixture(scope="module")
+def april(tmp_path_factory: pytest.TempPathFactory) -> Billed:
+    return billed(company(), "2024-04", "UTC", tmp_path_factory.mktemp("april"))
+
+
+@pytest.mark.parametrize("name", DISCOUNTS)
+def test_discounts(april: Billed, name: str) -> None:
+    invoice = april.invoice(name)
+    assert invoice["subtotal"] == 30
+    assert str(invoice["discount"].normalize() + 0) == DISCOUNTS[name][3]
+    assert invoice["total"] == invoice["subtotal"] - invoice["discount"]
+
+
+@pytest.mark.parametrize("country", RATES)
+def test_a_rate_counts_where_it_is_valid_in_the_months_last_microsecond(
+    april: Billed, country: str
+) -> None:
+    assert str(april.invoice(country)["tax"].normalize() + 0) == RATES[country][2]
+
+
+@pytest.mark.parametrize("name", WALLETS)
+def test_a_wallet_pays_what_it_holds_at_the_months_end(april: Billed, name: str) -> None:
+    invoice = april.invoice(f"wallet {name}")
+    assert str(invoice["wallet_applied"]) == f"{float(WALLETS[name][1]):.4f}"
+    assert invoice["amount_due"] == 30 - invoice["wallet_applied"]
