@@ -135,4 +135,29 @@ EXTRA_TABLES: dict[str, Table] = {
     ),
 }
 
-PUBLISHED_TABLES: tuple[str, ...] = (*PUBLISHED_DBT_TABLES, *EXTRA_TABLES)
+_VERSION = {
+    "invoice_id": "The invoice; table invoices.",
+    "version": "1 for what was billed first, one more each time that other content was billed.",
+    "content_hash": "Hash of the invoice's lines in this version, as in invoices.",
+    "kept_at": "When it was kept, right before it was sent, UTC.",
+    "run_id": "Dagster's run that billed it.",
+    "correction_count": "Corrections that were counted.",
+    "price_terms": "The price and its tiers as they stood in the catalog, JSON.",
+    "subscription_terms": "The subscription as it stood in the accounts, JSON.",
+}
+
+VERSION_TABLES: dict[str, tuple[str, str, dict[str, str]]] = {
+    "charges_as_billed": (
+        "Charge of an invoice as it was billed, version by version, whatever arrived afterwards.",
+        "charges",
+        _VERSION,
+    ),
+    "charge_tiers_as_billed": (
+        "Tier of a charge as it was billed, version by version.",
+        "charge_tiers",
+        _VERSION,
+    ),
+}
+"""Kept in records/: what each is, the table whose columns it repeats, and its own columns."""
+
+PUBLISHED_TABLES: tuple[str, ...] = (*PUBLISHED_DBT_TABLES, *EXTRA_TABLES, *VERSION_TABLES)

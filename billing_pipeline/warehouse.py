@@ -27,11 +27,13 @@ import duckdb
 import pyarrow as pa
 from filelock import FileLock, Timeout
 
+from billing_pipeline.billed_versions import NOTHING_KEPT, versions_query
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.published_tables import (
     EXTRA_TABLES,
     PUBLISHED_DBT_TABLES,
     PUBLISHED_TABLES,
+    VERSION_TABLES,
     Table,
 )
 from billing_pipeline.reports import reports
@@ -207,7 +209,7 @@ def _new_version_folder(root: Path, month: BillingMonth, now: float) -> Path:
 def _export_warehouse(
     settings: Settings, month: BillingMonth, folder: Path
 ) -> dict[str, dict[str, Any]]:
-    """All of dbt's published tables of the month's warehouse as Parquet."""
+    """dbt's published tables of the month's warehouse as Parquet, and the month as billed."""
     path = settings.warehouse_path(month)
     if not path.exists():
         raise PublishError(f"{month} has no warehouse at {path}: rate the month first")
@@ -223,11 +225,14 @@ def _export_warehouse(
                 raise PublishError(
                     f"the warehouse of {month} lacks {', '.join(lacking)}: rate the month first"
                 )
+            queries = {
+                name: f"SELECT * FROM warehouse.main.{name}" for name in PUBLISHED_DBT_TABLES
+            }
+            for name in VERSION_TABLES:
+                queries[name] = versions_query(settings, month, name) or NOTHING_KEPT[name]
             return {
-                name: _copy(
-                    connection, f"SELECT * FROM warehouse.main.{name}", folder / f"{name}.parquet"
-                )
-                for name in PUBLISHED_DBT_TABLES
+                name: _copy(connection, query, folder / f"{name}.parquet")
+                for name, query in queries.items()
             }
         except duckdb.Error as error:
             raise PublishError(f"cannot export the warehouse of {month}: {error}") from error
@@ -304,12 +309,12 @@ def _build_database(root: Path, manifest: Mapping[str, Any]) -> Path:
                 query = _view_query(root, manifest, name)
                 if query is not None:
                     connection.execute(f"CREATE VIEW {_name(name)} AS {query}")
-                    _comment(connection, name, manifest["comments"].get(name, {}))
+                    _comment(connection, name, manifest["comments"])
             for report in reports():
                 # One that needs what no month has yet, as after an upgrade, comes with that month.
                 with suppress(duckdb.BinderException, duckdb.CatalogException):
                     connection.execute(f"CREATE VIEW {_name(report.name)} AS {report.query}")
-                    _comment(connection, report.name, report.comments)
+                    _comment(connection, report.name, {report.name: report.comments})
             connection.execute("CHECKPOINT")
             connection.execute("USE memory")
             connection.execute("DETACH billing")
@@ -349,12 +354,20 @@ def _view_query(root: Path, manifest: Mapping[str, Any], table: str) -> str | No
 
 
 def _comment(
-    connection: duckdb.DuckDBPyConnection, table: str, comments: Mapping[str, str]
+    connection: duckdb.DuckDBPyConnection,
+    table: str,
+    all_comments: Mapping[str, Mapping[str, str]],
 ) -> None:
     """Describe the view and its columns, as far as descriptions are known."""
+    comments: Mapping[str, str]
     if table in EXTRA_TABLES:
         known = EXTRA_TABLES[table]
         comments = {"": known.comment, **{item.name: item.comment for item in known.columns}}
+    elif table in VERSION_TABLES:
+        what, repeated, own = VERSION_TABLES[table]
+        comments = {**all_comments.get(repeated, {}), **own, "": what}
+    else:
+        comments = all_comments.get(table, {})
     present = {row[0] for row in connection.execute(f"DESCRIBE {_name(table)}").fetchall()}
     for column, text in comments.items():
         if column == "":

@@ -2,16 +2,19 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
 from pydantic import Field
 
+from billing_pipeline.billed_versions import keep
 from billing_pipeline.defs.partitions import MONTHS, SETTINGS, month_of, refuse_unfinished
 from billing_pipeline.invoicing import collection
 from billing_pipeline.invoicing.collection import PullResult
 from billing_pipeline.invoicing.limits import limits_from_env
 from billing_pipeline.invoicing.payment_tables import Row
+from billing_pipeline.invoicing.plan import ActionKind, InvoicePlan
 from billing_pipeline.invoicing.plan_report import (
     outcome_rows,
     plan_markdown,
@@ -23,6 +26,7 @@ from billing_pipeline.months import BillingMonth
 from billing_pipeline.stripe_api.client import StripeGateway
 from billing_pipeline.warehouse import publish, publish_rows
 
+_BILLS_NOTHING = (ActionKind.WITHDRAW, ActionKind.REVIEW)
 UPSTREAM = [dg.AssetKey("invoices"), dg.AssetKey("invoice_lines")]
 
 
@@ -72,6 +76,12 @@ def _apply(
 ) -> dg.MaterializeResult[None]:
     month = month_of(context)
     refuse_unfinished(month)
+
+    def keep_what_is_billed(plan: InvoicePlan) -> None:
+        chosen = [a for a in plan.actions if a.kind.is_safe or approved_hash is not None]
+        billed = {a.invoice_id for a in chosen if a.kind not in _BILLS_NOTHING}
+        keep(SETTINGS, month, billed, context.run.run_id, datetime.now(UTC))
+
     with collection.open_gateway(SETTINGS) as gateway:
         outcome = collection.run(
             gateway,
@@ -84,6 +94,7 @@ def _apply(
                 approved_hash=approved_hash,
                 limits=limits_from_env(),
                 patience=60.0,
+                before_sending=keep_what_is_billed,
             ),
         )
         # What is left to do was read from Stripe a moment ago: no need to list it once more.

@@ -184,12 +184,14 @@ async def apply_plan(
     progress: Callable[[Progress], None] | None = None,
     desired: Desired | None = None,
     movements: Movements | None = None,
+    before_sending: Callable[[InvoicePlan], None] = lambda plan: None,
 ) -> ApplyOutcome:
     """Plan anew and carry out what may be: the safe actions, or with `approved_hash` all of that
     plan except what needs a person's look (`review`).
 
-    Raises `PlanChangedError` for a hash that is not the present plan's, `MonthLockedError` where
-    another run holds the month for longer than `patience` seconds.
+    `before_sending` sees the present plan once it is approved, before anything is sent. Raises
+    `PlanChangedError` for a hash that is not the present plan's, `MonthLockedError` where another
+    run holds the month for longer than `patience` seconds.
     """
     async with _holding(gateway, settings, month, run_id, patience) as (records, account_id):
         # Read under the lock: the run that held it may have been building these very tables.
@@ -201,6 +203,7 @@ async def apply_plan(
         if approved_hash is not None and approved_hash != present.hash:
             raise PlanChangedError(approved_hash, present)
         chosen = present.safe if approved_hash is None else present.changes
+        before_sending(present)
         desk = records.desk(gateway, Author(run_id, actor, present.hash))
         report = await apply_actions(
             desk,

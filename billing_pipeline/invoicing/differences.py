@@ -41,6 +41,7 @@ class Causes:
     price: int = 0
     added: int = 0
     dropped: int = 0
+    follows: int = 0
     details: list[str] = field(default_factory=list)
 
     def sentence(self) -> str:
@@ -51,6 +52,7 @@ class Causes:
                 (self.price, "price changed on {}"),
                 (self.added, "{} added"),
                 (self.dropped, "{} no longer due"),
+                (self.follows, "{} of discount, minimum or tax"),
             )
             if count
         ]
@@ -69,7 +71,9 @@ def explain(desired: DesiredInvoice | None, billed: Sequence[ActualInvoice]) -> 
         old = before.get(line.line_id)
         if old is not None and old.amount == line.amount:
             continue
-        if old is None:
+        if line.kind != "charge":
+            causes.follows += 1
+        elif old is None:
             causes.added += 1
         elif line.quantity not in old.quantities:
             causes.usage += 1

@@ -19,6 +19,11 @@ CREATE TABLE invoices (billing_month DATE, invoice_id VARCHAR, customer_id VARCH
 CREATE TABLE invoice_payments (billing_month DATE, invoice_id VARCHAR, customer_id VARCHAR,
     currency VARCHAR, status VARCHAR, billed DECIMAL(38, 4), paid DECIMAL(38, 4),
     credited DECIMAL(38, 4), outstanding DECIMAL(38, 4));
+CREATE TABLE charges_as_billed (billing_month DATE, invoice_id VARCHAR, version INTEGER,
+    customer_id VARCHAR, currency VARCHAR, charge_id VARCHAR, subscription_id VARCHAR,
+    price_id VARCHAR, meter_id VARCHAR, quantity DECIMAL(38, 18), event_count BIGINT,
+    correction_count BIGINT, exact_amount DECIMAL(38, 12), amount DECIMAL(38, 4),
+    price_terms VARCHAR, subscription_terms VARCHAR);
 CREATE TABLE usage_rejections (billing_month DATE, source_file VARCHAR, source_row BIGINT,
     reason VARCHAR);
 """
@@ -126,3 +131,43 @@ def test_rejections_by_reason(published: duckdb.DuckDBPyConnection) -> None:
     assert published.execute(
         "SELECT source_file, reason, rows, first_row FROM rejected_usage ORDER BY ALL"
     ).fetchall() == [("a.csv", "unknown_customer", 2, 2), ("b.csv", "x", 1, 7)]
+
+
+def test_what_changed_between_versions_and_why(published: duckdb.DuckDBPyConnection) -> None:
+    # charge: (quantity, events, corrections, amount, price terms, subscription terms), per version
+    versions = {
+        "late": [(1, 1, 0, 10, "p", "s"), (2, 2, 0, 20, "p", "s"), (2, 2, 0, 20, "p", "s")],
+        "removed": [(2, 2, 0, 20, "p", "s"), (1, 1, 0, 10, "p", "s")],
+        "gauge": [(2, 0, 0, 20, "p", "s"), (3, 0, 0, 30, "p", "s")],
+        "corrected": [(2, 2, 0, 20, "p", "s"), (1, 2, 1, 10, "p", "s")],
+        "price": [(2, 2, 0, 20, "p", "s"), (2, 2, 0, 40, "q", "s")],
+        "both": [(2, 2, 0, 20, "p", "s"), (3, 3, 0, 60, "q", "s")],
+        "account": [(2, 2, 0, 20, "p", "s"), (2, 2, 0, 10, "p", "t")],
+        "new price": [None, (2, 2, 0, 20, "p", "s")],
+        "same": [(2, 2, 0, 20, "p", "s"), (2, 2, 0, 20, "p", "s")],
+    }
+    for name, found in versions.items():
+        for version, values in enumerate(found, 1):
+            # Beside it a charge that never changes: the subscription is there in every version.
+            rows = [("rest", (1, 0, 0, 1, "p", values[5] if values else "s"))]
+            rows += [("it", values)] if values else []
+            for charge, (quantity, events, corrections, amount, price, account) in rows:
+                published.execute(
+                    "INSERT INTO charges_as_billed VALUES ('2024-01-01', $1, $2, 'c', 'USD', $3,"
+                    " 's', $3, 'm', $4, $5, $6, $7, $7, $8, $9)",
+                    [name, version, charge, quantity, events, corrections, amount, price, account],
+                )
+    changes = published.execute(
+        "SELECT invoice_id, version_before, version_after, charge_id, change, cause"
+        " FROM charge_changes ORDER BY ALL"
+    ).fetchall()
+    assert changes == [
+        ("account", 1, 2, "it", -10, "account change"),
+        ("both", 1, 2, "it", 40, "late usage, price change"),
+        ("corrected", 1, 2, "it", -10, "correction"),
+        ("gauge", 1, 2, "it", 10, "late usage"),
+        ("late", 1, 2, "it", 10, "late usage"),
+        ("new price", 1, 2, "it", 20, "price change"),
+        ("price", 1, 2, "it", 20, "price change"),
+        ("removed", 1, 2, "it", -10, "usage removed"),
+    ]

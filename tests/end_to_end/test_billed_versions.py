@@ -1,0 +1,113 @@
+"""What was billed can be read as it was billed, whatever arrives afterwards."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from tests.end_to_end.commands import billing
+
+MONTH = "2024-01"
+CUSTOMERS = ("late", "corrected", "repriced", "moved", "same")
+
+
+def write(path: Path, *lines: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join([*lines, ""]), encoding="utf-8")
+
+
+def company(data: Path, *, price: str = "1", seats: str = "1") -> None:
+    write(
+        data / "catalog/meters.csv",
+        "meter_id,event_name,aggregation",
+        "calls,call,sum",
+    )
+    write(data / "catalog/plans.csv", "plan_id,name", "basic,Basic", "other,Other")
+    write(
+        data / "catalog/prices.csv",
+        "price_id,plan_id,meter_id,currency,charge_model,unit_amount",
+        "basic-calls,basic,calls,USD,graduated,",
+        "basic-seats,basic,,USD,per_unit,5",
+        f"other-calls,other,calls,USD,per_unit,{price}",
+    )
+    write(
+        data / "catalog/price_tiers.csv",
+        "price_id,up_to,unit_amount",
+        "basic-calls,10,1",
+        "basic-calls,,0.5",
+    )
+    write(
+        data / "accounts/customers.csv",
+        "customer_id,name,country,currency,payment_method",
+        *(f"{name},{name},US,USD,pm_card_visa" for name in CUSTOMERS),
+    )
+    write(
+        data / "accounts/subscriptions.csv",
+        "subscription_id,customer_id,plan_id,quantity,starts_at",
+        *(
+            f"{name},{name},{'other' if name == 'repriced' else 'basic'},"
+            f"{seats if name == 'moved' else 1},2024-01-01"
+            for name in CUSTOMERS
+        ),
+    )
+    write(
+        data / "usage/2024-01/a.csv",
+        "event_id,customer_id,event_name,occurred_at,quantity,properties",
+        *(f"{name},{name},call,2024-01-05T00:00:00Z,12," for name in CUSTOMERS),
+    )
+
+
+def rows(home: Path, query: str) -> list[Any]:
+    path = home / "published" / "billing.duckdb"
+    with duckdb.connect(str(path), read_only=True) as published:
+        return published.execute(query).fetchall()
+
+
+def test_versions_stand_and_their_difference_has_a_cause(tmp_path: Path) -> None:
+    data, home = tmp_path / "data", tmp_path / "home"
+    company(data)
+    first = billing(home, data, "run", MONTH)
+    assert first.returncode == 0, first.stderr
+    billed = rows(home, "SELECT * FROM charges_as_billed ORDER BY ALL")
+    tiers = rows(home, "SELECT * FROM charge_tiers_as_billed ORDER BY ALL")
+    assert len(billed) == 9
+    assert len(tiers) == 8
+
+    company(data, price="2", seats="3")
+    write(
+        data / "usage/2024-01/late.csv",
+        "event_id,customer_id,event_name,occurred_at,quantity,properties",
+        "more,late,call,2024-01-06T00:00:00Z,4,",
+    )
+    write(
+        data / "accounts/usage_corrections.csv",
+        "correction_id,customer_id,event_name,occurred_at,quantity,reason,author",
+        "c1,corrected,call,2024-01-05T00:00:00Z,-3,test call,ops",
+    )
+    waits = billing(home, data, "run", MONTH, "--json")
+    assert waits.returncode == 3, waits.stderr
+    # Computed anew and not billed: what was billed is still the only version.
+    assert rows(home, "SELECT * FROM charges_as_billed ORDER BY ALL") == billed
+    plan_hash = json.loads(waits.stdout)["plan_hash"]
+    approved = billing(home, data, "apply", MONTH, "--approve", plan_hash)
+    assert approved.returncode == 0, approved.stderr
+
+    assert rows(home, "SELECT * FROM charges_as_billed WHERE version = 1 ORDER BY ALL") == billed
+    assert (
+        rows(home, "SELECT * FROM charge_tiers_as_billed WHERE version = 1 ORDER BY ALL") == tiers
+    )
+    assert rows(
+        home,
+        "SELECT customer_id, price_id, quantity_before, quantity_after, change, cause"
+        " FROM charge_changes ORDER BY ALL",
+    ) == [
+        ("corrected", "basic-calls", 12, 9, Decimal("-2"), "correction"),
+        ("late", "basic-calls", 12, 16, Decimal("2"), "late usage"),
+        ("moved", "basic-seats", 1, 3, Decimal("10"), "account change"),
+        ("repriced", "other-calls", 12, 12, Decimal("12"), "price change"),
+    ]
+    assert rows(home, "SELECT count(*) FROM charges_as_billed WHERE customer_id = 'same'") == [(2,)]
