@@ -26,6 +26,7 @@ from billing_pipeline.stripe_api.errors import StripeFailure
 from billing_pipeline.stripe_api.sandbox import Sandbox
 from billing_pipeline.stripe_api.timing import VirtualClock
 from tests.faults.company import FEBRUARY, JANUARY, Company
+from tests.faults.disk import Disk, as_seen, publish, published, rows_of
 from tests.faults.network import Killed, Line, Network, Schedule
 
 START = 1_770_000_000.0
@@ -54,6 +55,8 @@ class Story:
     network: Network = field(init=False)
     problems: list[str] = field(default_factory=list)
     diary: list[str] = field(default_factory=list)
+    disk: Disk | None = None
+    """Where it is published to; None: the story is told without, which is ten times faster."""
     lost_records: int = 0
     stage: int = 0
     _processes: int = 0
@@ -119,7 +122,9 @@ class Story:
         """One run of a process: apply, and pull; None where it did not come to its end."""
         try:
             outcome = await self.apply(month, approved)
-            await self.pull(month)
+            pulled = await self.pull(month)
+            if self.disk is not None:
+                self._publish(month, pulled)
         except (PlanChangedError, MonthLockedError, StripeFailure) as error:
             self._note(f"{type(error).__name__}: {error}")
             await self._end_waiting()
@@ -133,6 +138,21 @@ class Story:
         for failed in outcome.report.failed:
             self._note(f"{failed.action.key}: {failed.message}")
         return outcome
+
+    def _publish(self, month: BillingMonth, pulled: PullResult) -> None:
+        """Readers see the state before or after, whole, also where the process dies."""
+        assert self.disk is not None
+        before = published(self.settings)
+        after = as_seen(rows_of(pulled))
+        try:
+            with self.disk.watched():
+                publish(self.settings, month, pulled)
+        except Killed:
+            if published(self.settings) not in (before, after):
+                self.problems.append(f"half of a month was published: {published(self.settings)}")
+            raise
+        if published(self.settings) != after:
+            self.problems.append(f"not what was pulled: {published(self.settings)}")
 
     async def _suffer(self) -> None:
         """What the fault brings besides the end of the process."""

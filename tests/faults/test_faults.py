@@ -8,7 +8,13 @@ from __future__ import annotations
 import pytest
 
 from tests.faults.kinds import FAULTS
-from tests.faults.trials import changes_of, play_random, play_single
+from tests.faults.trials import (
+    changes_of,
+    play_publishing,
+    play_random,
+    play_single,
+    writes_of,
+)
 
 TELLING = ("kill-after", "kill-in-flight", "other-month")
 """The faults that wallets are most likely to be wronged by; the others: `make faults`."""
@@ -33,3 +39,11 @@ def test_and_neither_to_wallets_bad_cards_and_sent_invoices(fault: str) -> None:
 def test_several_faults_by_chance(seed: int) -> None:
     trial = play_random(seed)
     assert not trial.problems, trial.report()
+
+
+def test_a_publication_that_dies_at_a_write_shows_no_half() -> None:
+    """Every seventh write: so that each kind of them is met. All of them: `make faults`."""
+    for write in range(1, writes_of("small") + 1, 7):
+        trial = play_publishing("small", write)
+        assert trial.faults == ["crash-publishing"]
+        assert not trial.problems, trial.report()

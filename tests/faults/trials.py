@@ -16,6 +16,7 @@ from pathlib import Path
 from billing_pipeline.invoicing import records
 from tests.faults.checks import Verdict, judge
 from tests.faults.company import SMALL, WALLETS, Company, random_company
+from tests.faults.disk import Disk
 from tests.faults.kinds import FAULTS
 from tests.faults.network import Fault, Passed, Schedule
 from tests.faults.story import NotFinishedError, Story
@@ -33,6 +34,7 @@ class Trial:
     verdict: Verdict
     passed: list[Passed]
     diary: list[str] = field(default_factory=list)
+    crashed_publishing: bool = False
 
     @property
     def problems(self) -> list[str]:
@@ -40,7 +42,8 @@ class Trial:
 
     @property
     def faults(self) -> list[str]:
-        return [request.fault for request in self.passed if request.fault]
+        found = [request.fault for request in self.passed if request.fault]
+        return [*found, "crash-publishing"] if self.crashed_publishing else found
 
     def report(self) -> str:
         parts = [f"{self.name}: {'FAILED' if self.problems else 'as it should be'}"]
@@ -56,18 +59,20 @@ def play(
     *,
     seed: int = 0,
     page_size: int = 100,
+    disk: Disk | None = None,
 ) -> Trial:
     """Tell the story with these faults, and judge it."""
     before, records.DURABILITY = records.DURABILITY, "off"
     try:
         with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as home:
-            story = Story(Path(home), company, schedule or Schedule(), seed, page_size)
+            story = Story(Path(home), company, schedule or Schedule(), seed, page_size, disk=disk)
             try:
                 story.play()
                 verdict = asyncio.run(judge(story))
             except NotFinishedError as error:
                 verdict = Verdict(lost=[str(error)])
-            return Trial(name, verdict, story.network.passed, story.diary)
+            crashed = bool(disk and disk.dies_at and disk.writes >= disk.dies_at)
+            return Trial(name, verdict, story.network.passed, story.diary, crashed)
     finally:
         records.DURABILITY = before
 
@@ -91,6 +96,21 @@ def play_every_single(company: str) -> Iterator[Trial]:
                 schedule = Schedule({request.position: fault})
                 name = f"{company}/{fault.name}/request {request.position}"
                 yield play(name, COMPANIES[company], schedule)
+    for write in range(1, writes_of(company) + 1):
+        yield play_publishing(company, write)
+
+
+def play_publishing(company: str, write: int) -> Trial:
+    """The process dies at one write of a publication to the disk."""
+    name = f"{company}/crash-publishing/write {write}"
+    return play(name, COMPANIES[company], disk=Disk(write))
+
+
+def writes_of(company: str) -> int:
+    """How often the story without faults makes something durable or puts it in place."""
+    disk = Disk()
+    play(company, COMPANIES[company], disk=disk)
+    return disk.writes
 
 
 def _undisturbed(company: str) -> Trial:
@@ -115,4 +135,5 @@ def play_random(seed: int) -> Trial:
         else:
             at_change[rng.randrange(1, 10 * company.stages)] = fault
     schedule = Schedule(at_request, at_change)
-    return play(f"seed {seed}", company, schedule, seed=seed, page_size=page_size)
+    disk = Disk(rng.randrange(1, 60)) if rng.random() < 0.1 else None
+    return play(f"seed {seed}", company, schedule, seed=seed, page_size=page_size, disk=disk)
