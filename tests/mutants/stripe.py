@@ -1,0 +1,219 @@
+"""Wrong changes to the push: keys, order, locks, plans, credits. Each could bill twice or lose."""
+
+from __future__ import annotations
+
+from tests.mutants.engine import Mutant
+
+INVOICING = "billing_pipeline/invoicing"
+CLIENT = "billing_pipeline/stripe_api/client.py"
+UNIT = "tests/unit/invoicing"
+FAULTS = "tests/faults/test_faults.py"
+CHANCE = f"{FAULTS}::test_several_faults_by_chance"
+ONE_FAULT = f"{FAULTS}::test_one_fault_at_any_change_changes_nothing_in_the_end"
+
+MUTANTS = (
+    # --- idempotency keys ---
+    Mutant(
+        "no_idempotency_key",
+        CLIENT,
+        'options = {} if key is None else {"idempotency_key": key}',
+        "options: dict[str, str] = {}",
+        ONE_FAULT,
+    ),
+    Mutant(
+        "a_random_key",
+        f"{INVOICING}/requests.py",
+        "return idempotency_key(self.invoice_id or self.customer_id, self.revision, step, epoch)",
+        'return __import__("uuid").uuid4().hex',
+        f"{UNIT}/test_records.py {UNIT}/test_interruptions.py {ONE_FAULT}",
+    ),
+    Mutant(
+        "the_payload_in_the_key",
+        f"{INVOICING}/requests.py",
+        'return await _journalled(desk, subject, "post", path, subject.key(step, epoch), params)',
+        "key = subject.key(step, epoch) + str(sorted(map(str, params.items())))"
+        '\n    return await _journalled(desk, subject, "post", path, key, params)',
+        f"{UNIT} {ONE_FAULT}",
+    ),
+    Mutant(
+        "the_epoch_never_moves_on",
+        f"{INVOICING}/sending.py",
+        "            left.pop(0)\n",
+        "",
+        f"{UNIT}/test_interruptions.py {ONE_FAULT}",
+    ),
+    Mutant(
+        "a_repeated_answer_is_believed",
+        f"{INVOICING}/sending.py",
+        "        if not replayed:\n",
+        "        if True:\n",
+        f"{UNIT}/test_interruptions.py {FAULTS}",
+    ),
+    Mutant(
+        "a_key_is_sent_again_after_a_day",
+        CLIENT,
+        "self.clock.now() - began > KEY_IS_KNOWN",
+        "self.clock.now() - began > 1000 * KEY_IS_KNOWN",
+        f"tests/unit/stripe_api {CHANCE}",
+    ),
+    # --- looking before acting ---
+    Mutant(
+        "no_refresh_before_the_plan",
+        f"{INVOICING}/refresh.py",
+        "    await list_month(gateway, mirror, month_key, month_start)\n    invoices = ",
+        "    invoices = ",
+        f"{UNIT}/test_apply.py {ONE_FAULT}",
+    ),
+    Mutant(
+        "only_the_first_page_of_a_list",
+        CLIENT,
+        'if not page.get("has_more") or not data:',
+        "if True:",
+        f"tests/unit/stripe_api {UNIT} {CHANCE}",
+    ),
+    Mutant(
+        "listed_from_the_cursor_without_an_overlap",
+        f"{INVOICING}/refresh.py",
+        "since = cursor - OVERLAP",
+        "since = cursor + 1",
+        f"{UNIT} {ONE_FAULT}",
+    ),
+    Mutant(
+        "a_draft_that_is_there_is_made_again",
+        f"{INVOICING}/plan.py",
+        "        draft = self._draft(1)\n",
+        "        draft = None\n",
+        f"{UNIT}/test_plan.py {ONE_FAULT}",
+    ),
+    Mutant(
+        "any_revision_is_taken_for_this_one",
+        f"{INVOICING}/sending.py",
+        "if found.invoice_id == self._send.invoice_id and found.revision == self._send.revision:",
+        "if found.invoice_id == self._send.invoice_id:",
+        f"{UNIT}/test_interruptions.py {ONE_FAULT}",
+    ),
+    Mutant(
+        "nobody_waits_for_a_request_that_is_under_way",
+        f"{INVOICING}/sending.py",
+        "        await self._desk.settle()\n",
+        "",
+        FAULTS,
+    ),
+    Mutant(
+        "a_draft_is_read_once",
+        f"{INVOICING}/refresh.py",
+        "    if lines and draft.lines_hash is None:\n        body",
+        "    if False:\n        body",
+        f"{UNIT} {FAULTS}",
+    ),
+    # --- drafts ---
+    Mutant(
+        "lines_without_a_mark",
+        f"{INVOICING}/documents.py",
+        '"invoice_metadata": {**invoice_metadata(invoice), LINES_HASH: invoice.content_hash},',
+        '"invoice_metadata": {**invoice_metadata(invoice)},',
+        f"{UNIT}/test_apply.py",
+    ),
+    Mutant(
+        "finalized_before_the_total_is_compared",
+        f"{INVOICING}/sending.py",
+        "            self._compare_totals(held)\n",
+        "",
+        UNIT,
+    ),
+    Mutant(
+        "lines_of_strangers_are_billed",
+        f"{INVOICING}/plan.py",
+        "    if any(line.line_id is None for line in lines):\n",
+        "    if False:\n",
+        UNIT,
+    ),
+    Mutant(
+        "lines_by_hand_are_finalized",
+        f"{INVOICING}/plan.py",
+        "    if lines and draft.lines_hash is None:\n",
+        "    if False:\n",
+        UNIT,
+    ),
+    # --- failures ---
+    Mutant(
+        "a_failure_such_as_429_counts_as_done",
+        f"{INVOICING}/apply.py",
+        "ActionResult(action, ResultState.FAILED, str(failure), failure.request_id)",
+        "ActionResult(action, ResultState.DONE, str(failure), failure.request_id)",
+        f"{UNIT}/test_apply.py",
+    ),
+    Mutant(
+        "a_payment_is_tried_again_at_each_run",
+        f"{INVOICING}/plan.py",
+        "        and item.attempt_count == 0\n        and not item.attempted\n"
+        "        and item.last_error is None\n",
+        "",
+        f"{UNIT}/test_apply.py",
+    ),
+    Mutant(
+        "what_was_held_of_a_wallet_is_kept",
+        f"{INVOICING}/sending.py",
+        "    if held.is_wallet_held:\n        held = await wallets.release(held)\n",
+        "",
+        f"{UNIT}/test_wallets.py {FAULTS}",
+    ),
+    # --- locks and approval ---
+    Mutant(
+        "the_lock_is_left_out",
+        f"{INVOICING}/lock.py",
+        "            lock.acquire(timeout=0)\n            return True\n",
+        "            return True\n",
+        f"{UNIT} {FAULTS}",
+    ),
+    Mutant(
+        "any_hash_approves",
+        f"{INVOICING}/collection.py",
+        "if approved_hash is not None and approved_hash != present.hash:",
+        "if False:",
+        f"{UNIT}/test_apply.py",
+    ),
+    Mutant(
+        "nothing_waits_for_approval",
+        f"{INVOICING}/collection.py",
+        "chosen = present.safe if approved_hash is None else present.changes",
+        "chosen = present.changes",
+        f"{UNIT}/test_apply.py",
+    ),
+    Mutant(
+        "unchecked_months_are_sent",
+        f"{INVOICING}/collection.py",
+        "    if not is_checked(settings, month):\n",
+        "    if False:\n",
+        f"{UNIT}/test_apply.py",
+    ),
+    # --- supplements and credits ---
+    Mutant(
+        "a_supplement_bills_the_whole_again",
+        f"{INVOICING}/differences.py",
+        "amount=line.amount - (before[line.line_id].amount if line.line_id in before else 0),",
+        "amount=line.amount,",
+        UNIT,
+    ),
+    Mutant(
+        "every_credit_note_has_the_number_one",
+        f"{INVOICING}/plan.py",
+        "number = item.last_credit_number + 1",
+        "number = 1",
+        f"{UNIT} {ONE_FAULT}",
+    ),
+    Mutant(
+        "credits_beyond_what_is_left_of_the_invoice",
+        f"{INVOICING}/plan.py",
+        "amount = min(left, item.creditable)",
+        "amount = left",
+        UNIT,
+    ),
+    Mutant(
+        "a_credit_note_is_not_looked_for",
+        f"{INVOICING}/credits.py",
+        "        return await _find(desk, part, action.invoice_id)\n",
+        "        return None\n",
+        f"{UNIT} {FAULTS}",
+    ),
+)
