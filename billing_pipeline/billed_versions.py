@@ -60,7 +60,8 @@ SELECT
     $run_id AS run_id,
     charges.*,
     coalesce(rated.correction_count, 0)::BIGINT AS correction_count,
-    to_json(prices)::VARCHAR || coalesce(tiers.terms, '') AS price_terms,
+    to_json(prices)::VARCHAR
+        || coalesce(tiers.terms, '') || coalesce(to_json(meters)::VARCHAR, '') AS price_terms,
     to_json(subscriptions)::VARCHAR AS subscription_terms
 FROM warehouse.main.charges AS charges
 INNER JOIN new_versions
@@ -70,6 +71,7 @@ INNER JOIN warehouse.main.rated_charges AS rated ON charges.charge_id = rated.ch
 LEFT JOIN warehouse.raw.prices AS prices
     ON rated.price_id = prices.price_id AND rated.valid_from IS NOT DISTINCT FROM prices.valid_from
 LEFT JOIN tiers ON rated.price_id = tiers.price_id
+LEFT JOIN warehouse.raw.meters AS meters ON charges.meter_id = meters.meter_id
 LEFT JOIN warehouse.raw.subscriptions AS subscriptions
     ON charges.subscription_id = subscriptions.subscription_id
 ORDER BY new_versions.invoice_id, charges.charge_id

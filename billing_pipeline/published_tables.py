@@ -142,7 +142,7 @@ _VERSION = {
     "kept_at": "When it was kept, right before it was sent, UTC.",
     "run_id": "Dagster's run that billed it.",
     "correction_count": "Corrections that were counted.",
-    "price_terms": "The price and its tiers as they stood in the catalog, JSON.",
+    "price_terms": "The price, its tiers and its meter as they stood in the catalog, JSON.",
     "subscription_terms": "The subscription as it stood in the accounts, JSON.",
 }
 

@@ -78,8 +78,9 @@ def _apply(
     refuse_unfinished(month)
 
     def keep_what_is_billed(plan: InvoicePlan) -> None:
-        chosen = [a for a in plan.actions if a.kind.is_safe or approved_hash is not None]
-        billed = {a.invoice_id for a in chosen if a.kind not in _BILLS_NOTHING}
+        sent = plan.safe if approved_hash is None else plan.changes
+        stands = [action for action in plan.actions if action.kind is ActionKind.UNCHANGED]
+        billed = {a.invoice_id for a in [*sent, *stands] if a.kind not in _BILLS_NOTHING}
         keep(SETTINGS, month, billed, context.run.run_id, datetime.now(UTC))
 
     with collection.open_gateway(SETTINGS) as gateway:

@@ -13,7 +13,7 @@
 -- amount_before: What it was, major units; 0 where there was no such charge.
 -- amount_after: What it is, major units; 0 where there is no such charge.
 -- change: amount_after - amount_before.
--- cause: late usage, usage removed, correction, price change, account change, or other.
+-- cause: late usage, usage removed, usage changed, correction, price change (also of a meter), account change, or other.
 WITH versions AS (
     SELECT DISTINCT billing_month, invoice_id, customer_id, currency, version
     FROM charges_as_billed
@@ -101,9 +101,9 @@ SELECT
             WHEN more_events < 0 THEN 'usage removed'
             -- as many events and another value: one was replaced, or a gauge was carried on
             WHEN
-                is_usage AND quantity_before <> quantity_after AND NOT is_corrected
-                AND NOT is_other_account
-                THEN 'late usage'
+                is_usage AND quantity_before <> quantity_after
+                AND NOT (is_corrected OR is_other_price OR is_other_account)
+                THEN 'usage changed'
         END,
         CASE WHEN is_corrected THEN 'correction' END,
         CASE

@@ -70,6 +70,9 @@ def rows(home: Path, query: str) -> list[Any]:
 def test_versions_stand_and_their_difference_has_a_cause(tmp_path: Path) -> None:
     data, home = tmp_path / "data", tmp_path / "home"
     company(data)
+    held = billing(home, data, "run", MONTH, BILLING_MAX_INVOICE_TOTAL="1")
+    assert held.returncode == 3, held.stderr
+    assert rows(home, "SELECT * FROM charges_as_billed") == []
     first = billing(home, data, "run", MONTH)
     assert first.returncode == 0, first.stderr
     billed = rows(home, "SELECT * FROM charges_as_billed ORDER BY ALL")

@@ -143,6 +143,7 @@ def test_what_changed_between_versions_and_why(published: duckdb.DuckDBPyConnect
         "price": [(2, 2, 0, 20, "p", "s"), (2, 2, 0, 40, "q", "s")],
         "both": [(2, 2, 0, 20, "p", "s"), (3, 3, 0, 60, "q", "s")],
         "account": [(2, 2, 0, 20, "p", "s"), (2, 2, 0, 10, "p", "t")],
+        "meter": [(17, 2, 0, 17, "p", "s"), (12, 2, 0, 12, "q", "s")],
         "new price": [None, (2, 2, 0, 20, "p", "s")],
         "same": [(2, 2, 0, 20, "p", "s"), (2, 2, 0, 20, "p", "s")],
     }
@@ -165,8 +166,9 @@ def test_what_changed_between_versions_and_why(published: duckdb.DuckDBPyConnect
         ("account", 1, 2, "it", -10, "account change"),
         ("both", 1, 2, "it", 40, "late usage, price change"),
         ("corrected", 1, 2, "it", -10, "correction"),
-        ("gauge", 1, 2, "it", 10, "late usage"),
+        ("gauge", 1, 2, "it", 10, "usage changed"),
         ("late", 1, 2, "it", 10, "late usage"),
+        ("meter", 1, 2, "it", -5, "price change"),
         ("new price", 1, 2, "it", 20, "price change"),
         ("price", 1, 2, "it", 20, "price change"),
         ("removed", 1, 2, "it", -10, "usage removed"),
