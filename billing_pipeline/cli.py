@@ -15,7 +15,9 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, NoReturn
 
 import click
@@ -26,7 +28,7 @@ from billing_pipeline.invoicing.dunning import DunningPolicy
 from billing_pipeline.invoicing.limits import limits_from_env
 from billing_pipeline.months import BillingMonth, InvalidMonthError
 from billing_pipeline.settings import InvalidSettingError, Settings
-from billing_pipeline.terminal import money, table
+from billing_pipeline.terminal import csv_text, money, table
 from billing_pipeline.warehouse import NotPublishedError, PublishError, open_published
 
 FAILED = 1
@@ -279,6 +281,73 @@ def explain(record_id: str, as_json: bool) -> None:
     except LookupError as error:
         _fail(str(error))
     click.echo(json.dumps(found, default=_json, indent=1) if as_json else render(found))
+
+
+class _Months(click.ParamType[list[BillingMonth]]):
+    name = "A..B"
+
+    def convert(self, value: Any, param: Any, context: Any) -> list[BillingMonth]:
+        first, _, last = str(value).partition("..")
+        try:
+            months = [BillingMonth.parse(first)]
+            until = BillingMonth.parse(last or first)
+        except InvalidMonthError as error:
+            _fail(str(error))
+        if until < months[0]:
+            _fail(f"{value}: the first month comes after the last")
+        while months[-1] < until:
+            months.append(months[-1].shift(1))
+        return months
+
+
+@main.command()
+@click.option(
+    "--catalog",
+    required=True,
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="A folder like catalog/, with the other price book.",
+)
+@click.option("--months", required=True, type=_Months(), help="For example 2024-01..2024-03.")
+@click.option(
+    "--csv", "csv_file", type=click.Path(dir_okay=False, path_type=Path), help="Also write a file."
+)
+@_json_flag
+def simulate(
+    catalog: Path, months: list[BillingMonth], csv_file: Path | None, as_json: bool
+) -> None:
+    """Rate past usage with another price book; nothing that was billed is touched."""
+    settings = _settings()
+    for month in months:
+        settings.require_month(month, datetime.now(UTC))
+    from billing_pipeline.simulation import simulate as simulated
+
+    def tell(month: BillingMonth) -> None:
+        if not as_json:
+            click.echo(f"{month} …", err=True)
+
+    done = simulated(settings, catalog, months, datetime.now(UTC), tell)
+    if csv_file is not None:
+        csv_file.write_text(csv_text(done.rows), encoding="utf-8", newline="")
+    if as_json:
+        document = {"simulation_id": done.simulation_id, "changes": list(done.rows)}
+        click.echo(json.dumps(document, default=_json, indent=1))
+        return
+    console = Console()
+    amounts = ("present_amount", "simulated_amount", "change")
+    for key in ("plan_id", "price_id", "customer_id"):
+        sums = _sums(done.rows, (key, "currency"), amounts)
+        largest = sorted(
+            (row for row in sums if row[-1] != money(Decimal(0), row[1])),
+            key=lambda row: -abs(Decimal(row[-1].replace(",", ""))),
+        )
+        name = key.removesuffix("_id")
+        columns = (name, "currency", "rows", "present", "simulated", "change")
+        console.print(table(f"Change by {name}", columns, largest[:MOST_SHOWN]))
+    totals = _sums([{**row, "all": ""} for row in done.rows], ("all", "currency"), amounts)
+    console.print(table("All months", columns[1:], [row[1:] for row in totals]))
+    console.print(
+        f"Before discounts and tax. All rows: table simulation_changes, {done.simulation_id}."
+    )
 
 
 @main.command()

@@ -160,4 +160,24 @@ VERSION_TABLES: dict[str, tuple[str, str, dict[str, str]]] = {
 }
 """Kept in records/: what each is, the table whose columns it repeats, and its own columns."""
 
+SIMULATIONS = "simulation_changes"
+SIMULATION = Table(
+    "Month × customer × plan × price of a simulation: present charges beside simulated ones.",
+    (
+        Column("simulation_id", "VARCHAR", "One run of `billing simulate`."),
+        Column("catalog", "VARCHAR", "Name of the folder with the other price book."),
+        Column("simulated_at", TIME, "When, UTC."),
+        _MONTH,
+        _CUSTOMER,
+        Column("plan_id", "VARCHAR", "Plan of the subscription; catalog/plans.csv."),
+        Column("price_id", "VARCHAR", "Price, in one of the price books or in both."),
+        Column("meter_id", "VARCHAR", "Meter that measured it; empty for a recurring fee."),
+        _CURRENCY,
+        Column("quantity", "DECIMAL(38,18)", "Measured quantity."),
+        Column("present_amount", MONEY, "Charged by the present price book, major units."),
+        Column("simulated_amount", MONEY, "Charged by the other one, major units."),
+        Column("change", MONEY, "simulated_amount - present_amount."),
+    ),
+)
+
 PUBLISHED_TABLES: tuple[str, ...] = (*PUBLISHED_DBT_TABLES, *EXTRA_TABLES, *VERSION_TABLES)

@@ -35,6 +35,8 @@ class Settings:
     stripe_webhook_secret: str | None = field(default=None, repr=False)
     allow_live: bool = False
     memory_limit: str = "4GB"
+    catalog_dir: Path | None = None
+    """Another price book than the data directory's, for a simulation; no variable sets it."""
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Settings:

@@ -5,7 +5,9 @@ What belongs here: formatting and layout. What does not: which figures, and wher
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -51,6 +53,24 @@ def once(rows: Iterable[Sequence[Any]]) -> list[list[Any]]:
         shown.append(["" if first == last else first, *rest])
         last = first
     return shown
+
+
+def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
+    """CSV with a header. A text that a spreadsheet would take for a formula gets a quote before
+    it; amounts stay amounts."""
+    out = io.StringIO()
+    writer = csv.writer(out)
+    writer.writerow(rows[0] if rows else [])
+    for row in rows:
+        writer.writerow(_inert(value) for value in row.values())
+    return out.getvalue()
+
+
+def _inert(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    is_formula = isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r"))
+    return f"'{value}" if is_formula else value
 
 
 def _cell(value: Any) -> str:

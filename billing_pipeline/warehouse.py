@@ -33,6 +33,8 @@ from billing_pipeline.published_tables import (
     EXTRA_TABLES,
     PUBLISHED_DBT_TABLES,
     PUBLISHED_TABLES,
+    SIMULATION,
+    SIMULATIONS,
     VERSION_TABLES,
     Table,
 )
@@ -52,6 +54,7 @@ _ARROW_TYPES: dict[str, Any] = {
     "DATE": pa.date32(),
     "INTEGER": pa.int32(),
     "DECIMAL(38,4)": pa.decimal128(38, 4),
+    "DECIMAL(38,18)": pa.decimal128(38, 18),
     "TIMESTAMP WITH TIME ZONE": pa.timestamp("us", tz="UTC"),
 }
 
@@ -89,6 +92,21 @@ def publish_rows(settings: Settings, month: BillingMonth, extra_tables: Mapping[
     since. Returns and raises as `publish`.
     """
     return _publish(settings, month, extra_tables, from_warehouse=False)
+
+
+def publish_simulation(settings: Settings, simulation_id: str, rows: Rows) -> None:
+    """Add a simulation to the published table `simulation_changes`; no month is touched."""
+    root = settings.published_dir
+    with _publishing_lock(root):
+        manifest = _read_manifest(root)
+        folder = root / "simulations"
+        folder.mkdir(exist_ok=True)
+        _write_rows(SIMULATION, rows, folder / f"{simulation_id}.parquet")
+        _make_durable(folder, up_to=root)
+        new_database = _build_database(root, manifest)
+        manifest["database_inode"] = new_database.stat().st_ino
+        _write_manifest(root, manifest)
+        _swap(new_database, database_path(settings))
 
 
 def open_published(settings: Settings) -> duckdb.DuckDBPyConnection:
@@ -240,24 +258,28 @@ def _export_warehouse(
 
 def _export_rows(table: Table, rows: Rows, month: BillingMonth, path: Path) -> dict[str, Any]:
     """Python's rows as Parquet, every column with the type that the table declares."""
-    names = [column.name for column in table.columns]
+    names = {column.name for column in table.columns}
     first_day = date(month.year, month.month, 1)
     complete: list[dict[str, object]] = []
     for row in rows:
-        unknown = sorted(set(row) - set(names))
+        unknown = sorted(set(row) - names)
         if unknown:
             raise PublishError(f"{path.stem} has no column {', '.join(unknown)}")
         of_month = row.get("billing_month") or first_day
         if of_month != first_day:
             raise PublishError(f"a row of {path.stem} is of {of_month}, not of {month}")
         complete.append({**row, "billing_month": of_month})
+    return _write_rows(table, complete, path)
+
+
+def _write_rows(table: Table, rows: Rows, path: Path) -> dict[str, Any]:
     schema = pa.schema([(column.name, _ARROW_TYPES[column.type]) for column in table.columns])
     try:
-        rows_table = pa.Table.from_pylist(complete, schema=schema)
+        rows_table = pa.Table.from_pylist([dict(row) for row in rows], schema=schema)
     except (pa.ArrowException, TypeError) as error:
         raise PublishError(f"a value does not fit {path.stem}: {error}") from error
     chosen = ", ".join(f"{_name(item.name)}::{item.type}" for item in table.columns)
-    aliased = ", ".join(_name(name) for name in names)
+    aliased = ", ".join(_name(item.name) for item in table.columns)
     with _session() as connection:
         connection.register("new_rows", rows_table)
         return _copy(
@@ -310,6 +332,15 @@ def _build_database(root: Path, manifest: Mapping[str, Any]) -> Path:
                 if query is not None:
                     connection.execute(f"CREATE VIEW {_name(name)} AS {query}")
                     _comment(connection, name, manifest["comments"])
+            simulations = sorted((root / "simulations").glob("*.parquet"))
+            if simulations:
+                listed = ", ".join(_pattern(str(path)) for path in simulations)
+                connection.execute(
+                    f"CREATE VIEW {SIMULATIONS} AS SELECT * FROM read_parquet([{listed}])"
+                )
+                known = {item.name: item.comment for item in SIMULATION.columns}
+                described = {SIMULATIONS: {"": SIMULATION.comment, **known}}
+                _comment(connection, SIMULATIONS, described)
             for report in reports():
                 # One that needs what no month has yet, as after an upgrade, comes with that month.
                 with suppress(duckdb.BinderException, duckdb.CatalogException):

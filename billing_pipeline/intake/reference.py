@@ -35,11 +35,11 @@ def load_reference(
     models under `models/metering/custom/`. Raises `InvalidInput` with every problem of every
     file; then nothing has been written.
     """
-    storage = Storage.of(settings)
     problems: list[Problem] = []
     tables = {
         table.name: _load_table(storage, table, entries, settings, problems)
         for folder in ("catalog", "accounts")
+        for storage in [_storage(settings, folder)]
         for entries in [_folder(storage, folder, problems)]
         for table in TABLES
         if table.folder == folder
@@ -58,6 +58,12 @@ def load_reference(
 
 def _custom_models() -> frozenset[str]:
     return frozenset(path.stem for path in _CUSTOM_MODELS.glob("*.sql"))
+
+
+def _storage(settings: Settings, folder: str) -> Storage:
+    if folder == "catalog" and settings.catalog_dir is not None:
+        return Storage(str(settings.catalog_dir.parent), False, {folder: settings.catalog_dir.name})
+    return Storage.of(settings)
 
 
 def _folder(storage: Storage, folder: str, problems: list[Problem]) -> dict[str, list[Entry]]:

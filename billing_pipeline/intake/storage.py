@@ -7,7 +7,8 @@ what the bytes mean.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 import duckdb
@@ -52,6 +53,8 @@ class Storage:
 
     root: str
     is_remote: bool
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    """Folders that lie under another name."""
 
     @classmethod
     def of(cls, settings: Settings) -> Storage:
@@ -60,7 +63,7 @@ class Storage:
         return cls(str(Path(settings.data_dir).expanduser().absolute()), False)
 
     def path(self, relative: str) -> str:
-        return f"{self.root}/{relative}"
+        return f"{self.root}/{self.renamed.get(relative, relative)}"
 
     def entries(self, folder: str) -> list[Entry]:
         """What a folder holds, by name; nothing where there is no such folder.

@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 from rich.console import Console
 
-from billing_pipeline.terminal import money, once, table
+from billing_pipeline.terminal import csv_text, money, once, table
 
 
 @pytest.mark.parametrize(
@@ -45,3 +45,9 @@ def test_numbers_stand_on_the_right() -> None:
 
 def test_a_repeated_first_cell_is_shown_once() -> None:
     assert once([("x", 1), ("x", 2), ("y", 3)]) == [["x", 1], ["", 2], ["y", 3]]
+
+
+def test_csv_keeps_amounts_and_disarms_formulas() -> None:
+    rows = [{"customer": "=1+1", "amount": Decimal("-0.50")}, {"customer": "a,b", "amount": 1}]
+    assert csv_text(rows) == 'customer,amount\r\n\'=1+1,-0.50\r\n"a,b",1\r\n'
+    assert csv_text([]) == "\r\n"

@@ -1,0 +1,71 @@
+"""Another price book over past usage: the difference, and nothing else, comes of it."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import shutil
+from decimal import Decimal
+from pathlib import Path
+
+import duckdb
+
+from tests.end_to_end.commands import EXAMPLES, billing
+
+DATA = EXAMPLES / "prepaid-wallet"
+
+
+def kept(home: Path) -> dict[str, str]:
+    """Digests of what was billed, of Stripe's state and of the months as published."""
+    files = [
+        path
+        for folder in ("records", "sandbox", "published/months", "months")
+        for path in (home / folder).rglob("*")
+        if path.is_file()
+    ]
+    assert files
+    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def test_a_simulation_touches_nothing_that_was_billed(tmp_path: Path) -> None:
+    home, catalog = tmp_path / "home", tmp_path / "dearer"
+    assert billing(home, DATA, "run", "2024-01").returncode == 0
+    before = kept(home)
+    shutil.copytree(DATA / "catalog", catalog)
+    prices = catalog / "prices.csv"
+    with prices.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        if row["price_id"] == "call-minute":
+            row["unit_amount"] = "0.10"  # twice as much
+    with prices.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+
+    command = ["simulate", "--catalog", str(catalog), "--months", "2024-01..2024-02", "--json"]
+    done = billing(home, DATA, *command, "--csv", str(tmp_path / "changes.csv"))
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    changes = document["changes"]
+    assert {row["billing_month"] for row in changes} == {"2024-01-01", "2024-02-01"}
+    assert any(Decimal(row["change"]) for row in changes)
+    for row in changes:
+        dearer = Decimal(row["present_amount"]) if row["price_id"] == "call-minute" else 0
+        assert Decimal(row["change"]) == dearer
+
+    assert kept(home) == before
+    with duckdb.connect(str(home / "published" / "billing.duckdb"), read_only=True) as published:
+        [[present]] = published.execute(
+            "SELECT sum(present_amount) FROM simulation_changes WHERE billing_month = '2024-01-01'"
+        ).fetchall()
+        [[charged]] = published.execute("SELECT sum(amount) FROM charges").fetchall()
+        assert present == charged
+    with (tmp_path / "changes.csv").open(encoding="utf-8", newline="") as file:
+        assert len(list(csv.DictReader(file))) == len(changes)
+
+    prices.write_text(prices.read_text(encoding="utf-8").replace("per_unit", "per_unitt"))
+    bad = billing(home, DATA, *command[:-1])
+    assert bad.returncode == 1
+    assert "catalog/prices.csv row 2, charge_model: 'per_unitt'" in bad.stderr
