@@ -40,7 +40,7 @@ MUTANTS = (
         f"{INVOICING}/sending.py",
         "            left.pop(0)\n",
         "",
-        f"{UNIT}/test_interruptions.py {ONE_FAULT}",
+        f"{UNIT}/test_interruptions.py",
     ),
     Mutant(
         "a_repeated_answer_is_believed",

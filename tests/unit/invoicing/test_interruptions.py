@@ -184,3 +184,23 @@ def test_a_payment_that_stripe_could_not_carry_out_is_tried_by_the_next_run(
     company.stripe.kept.clear()
     assert [r.action.kind.value for r in company.apply().report.done] == ["resume"]
     assert [item["status"] for item in company.invoices()] == ["paid"]
+
+
+@pytest.mark.parametrize("ending", ["/v1/invoices", "/add_lines", "/finalize"])
+def test_a_500_that_stripe_keeps_is_asked_for_again_under_the_next_key(
+    company: Company, ending: str
+) -> None:
+    """In the same run: nobody has to wait for a day, or for somebody to run it again."""
+    company.want({"ada": [1000]})
+    struck = []
+
+    def once(fake: Any, method: str, path: str, params: Json) -> Any:
+        if method != "post" or not path.endswith(ending) or struck:
+            return None
+        struck.append(path)
+        return server_error(fake, method, path, params)
+
+    company.stripe.faults.append(once)
+    assert len(company.apply().report.done) == 1
+    assert [item["status"] for item in company.invoices()] == ["paid"]
+    assert len(struck) == 1
