@@ -71,8 +71,8 @@ def as_seen(tables: dict[str, list[dict[str, Any]]]) -> Seen:
     }
 
 
-def published(settings: Settings) -> Seen:
-    """What a reader sees at this moment; empty tables before the first publication."""
+def published(settings: Settings, month: BillingMonth) -> Seen:
+    """What a reader sees of a month at this moment; empty tables before the first publication."""
     try:
         connection = warehouse.open_published(settings)
     except warehouse.NotPublishedError:
@@ -81,7 +81,10 @@ def published(settings: Settings) -> Seen:
         return {
             name: sorted(
                 _texts(row)
-                for row in connection.execute(f"select {', '.join(columns)} from {name}").fetchall()
+                for row in connection.execute(
+                    f"select {', '.join(columns)} from {name} where billing_month = ?::date",
+                    [month.key],
+                ).fetchall()
             )
             for name, columns in COLUMNS.items()
         }

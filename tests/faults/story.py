@@ -110,11 +110,14 @@ class Story:
             outcome = await self.run(month, approved)
             approved = None
             if outcome is None or outcome.report.failed:
+                # What a run of the other month holds of a wallet, only that month gives back.
+                if month == JANUARY and self.billed_february:
+                    await self.run(FEBRUARY)
                 continue
             if not outcome.remaining.changes:
                 return
             if outcome.remaining.waiting:
-                self._judge(outcome)
+                self._judge(month, outcome)
                 approved = outcome.remaining.hash
         raise NotFinishedError(f"stage {self.stage} is not done after {MOST_RUNS} runs")
 
@@ -142,17 +145,19 @@ class Story:
     def _publish(self, month: BillingMonth, pulled: PullResult) -> None:
         """Readers see the state before or after, whole, also where the process dies."""
         assert self.disk is not None
-        before = published(self.settings)
+        before = published(self.settings, month)
         after = as_seen(rows_of(pulled))
         try:
             with self.disk.watched():
                 publish(self.settings, month, pulled)
         except Killed:
-            if published(self.settings) not in (before, after):
-                self.problems.append(f"half of a month was published: {published(self.settings)}")
+            if published(self.settings, month) not in (before, after):
+                self.problems.append(
+                    f"half of a month was published: {published(self.settings, month)}"
+                )
             raise
-        if published(self.settings) != after:
-            self.problems.append(f"not what was pulled: {published(self.settings)}")
+        if published(self.settings, month) != after:
+            self.problems.append(f"not what was pulled: {published(self.settings, month)}")
 
     async def _suffer(self) -> None:
         """What the fault brings besides the end of the process."""
@@ -237,10 +242,12 @@ class Story:
     def _note(self, text: str) -> None:
         self.diary.append(f"after request {self.network.requests}: {text}")
 
-    def _judge(self, outcome: ApplyOutcome) -> None:
-        """Only what late usage asks for may ever wait for an approval."""
+    def _judge(self, month: BillingMonth, outcome: ApplyOutcome) -> None:
+        """Only what late usage asks for may ever wait for an approval, and a draft that an
+        interrupted run of another month left and that is not due any more."""
+        allowed = {*CHANGES_TO_APPROVE, *([] if month == JANUARY else [ActionKind.WITHDRAW])}
         for action in outcome.remaining.waiting:
-            if self.stage == 0 or action.kind not in CHANGES_TO_APPROVE:
+            if self.stage == 0 or action.kind not in allowed:
                 self.problems.append(
                     f"stage {self.stage}: {action.kind} of {action.invoice_id} waits: "
                     f"{action.reason}"
