@@ -176,21 +176,25 @@ def _add_month_edges(company: Company) -> None:
     company.metered("average", "per_unit", "time_weighted_average", unit_amount="743")
     company.use("average", "2", "2024-03-31T02:30:00")
     # Two readings of the same instant long ago: file and row decide, within and without filters.
-    company.whole("carried")
+    # Once so that the last is the small one, once the other way.
+    company.plan("carried")
     company.metered("carried", "per_unit", "latest", unit_amount="1", carry_forward="true")
     cells = {"plan_id": "carried", "meter_id": "carried", "unit_amount": "1"}
     company.price("carried small", "per_unit", filter={"size": "small"}, **cells)
-    for file, quantity, size in (("b.csv", "7", "small"), ("a.csv", "9", "large")):
-        company.world.event(
-            "2024-01",
-            file,
-            event_id=f"carried-{size}",
-            customer_id="carried",
-            event_name="carried",
-            occurred_at="2024-01-15T00:00:00Z",
-            quantity=quantity,
-            properties={"size": size},
-        )
+    for customer, last, first in (("carried", "small", "large"), ("carried too", "large", "small")):
+        company.customer(customer)
+        company.subscribe(customer, "carried")
+        for file, quantity, size in (("b.csv", "7", last), ("a.csv", "9", first)):
+            company.world.event(
+                "2024-01",
+                file,
+                event_id=f"{customer}-{size}",
+                customer_id=customer,
+                event_name="carried",
+                occurred_at="2024-01-15T00:00:00Z",
+                quantity=quantity,
+                properties={"size": size},
+            )
 
 
 # When each subscription of a fee of 743 begins and ends, and what it costs.
@@ -273,6 +277,8 @@ def test_an_average_over_a_month_that_lacks_an_hour(march: Billed) -> None:
 def test_readings_of_one_instant_are_carried_by_file_and_row(march: Billed) -> None:
     found = {row["price_id"]: row["quantity"] for row in march.charges("carried")}
     assert found == {"carried": 7, "carried small": 7}
+    found = {row["price_id"]: row["quantity"] for row in march.charges("carried too/carried")}
+    assert found == {"carried": 7, "carried small": 9}
 
 
 @pytest.mark.parametrize("stay", STAYS)

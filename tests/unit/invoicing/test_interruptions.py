@@ -204,3 +204,60 @@ def test_a_500_that_stripe_keeps_is_asked_for_again_under_the_next_key(
     assert len(company.apply().report.done) == 1
     assert [item["status"] for item in company.invoices()] == ["paid"]
     assert len(struck) == 1
+
+
+def test_a_draft_that_was_deleted_by_hand_is_made_again(company: Company) -> None:
+    """Stripe would repeat its first answer for a day: a draft that is not there any more."""
+    company.want({"ada": [1000]})
+    company.stripe.faults.append(
+        lambda fake, method, path, params: (
+            conflict(fake, method, path, params) if path.endswith("/add_lines") else None
+        )
+    )
+    assert len(company.apply().report.failed) == 1
+    company.stripe.faults.clear()
+    [draft] = company.invoices()
+    company.stripe.act("delete", f"/v1/invoices/{draft['id']}", {})
+    assert len(company.apply().report.done) == 1
+    assert [item["status"] for item in company.invoices()] == ["paid"]
+
+
+def test_a_supplement_whose_answer_was_lost_is_finished_in_the_same_run(company: Company) -> None:
+    """It is looked for by its revision: the original of the same id is another invoice."""
+    company.want({"ada": [1000]})
+    finish(company)
+    company.want({"ada": [1200]})
+    waiting = company.apply().remaining
+    struck = []
+
+    def lost(fake: Any, method: str, path: str, params: Json) -> Any:
+        if method != "post" or path != "/v1/invoices" or struck:
+            return None
+        struck.append(path)
+        return server_error_after(fake, method, path, params)
+
+    company.stripe.faults.append(lost)
+    assert len(company.apply(approved_hash=waiting.hash).report.done) == 1
+    assert [item["total"] for item in company.invoices()] == [1000, 200]
+
+
+def test_an_invoice_that_appears_late_in_the_list_is_seen(company: Company) -> None:
+    """Stripe's clock and ours differ, and what was created first may be listed last."""
+    company.want({"ada": [1000]})
+    finish(company)
+    [billed] = company.invoices()
+    company.want({"ada": [1000], "bob": [700]})
+
+    def lost(fake: Any, method: str, path: str, params: Json) -> Any:
+        is_creation = method == "post" and path == "/v1/invoices"
+        return kill_after(fake, method, path, params) if is_creation else None
+
+    company.stripe.faults.append(lost)
+    with pytest.raises(BaseExceptionGroup):
+        company.apply()
+    company.stripe.faults.clear()
+    company.stripe.kept.clear()
+    late = next(item for item in company.invoices() if item["id"] != billed["id"])
+    late["created"] = billed["created"] - 10
+    company.apply()
+    assert sorted(item["total"] for item in company.invoices()) == [700, 1000]
