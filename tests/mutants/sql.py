@@ -19,6 +19,7 @@ ARITHMETIC = "dbt_project/macros/exact_arithmetic.sql"
 ORACLE = "tests/property/test_against_oracle.py::test_charges_and_invoices_are_those_of_the_oracle"
 WORLDS = f"{ORACLE}[2024-02@Asia/Kolkata]"
 EDGES = "tests/dbt/test_edges.py"
+INVOICE_EDGES = "tests/dbt/test_invoice_edges.py"
 INTAKE = "tests/unit/intake"
 
 MUTANTS = (
@@ -367,7 +368,7 @@ MUTANTS = (
         ARITHMETIC,
         "+ (v.x.num * v.whole) // v.x.den,",
         "+ 0,",
-        WORLDS,
+        EDGES,
     ),
     # --- invoices ---
     Mutant(
@@ -393,14 +394,14 @@ MUTANTS = (
         f"{INVOICING}/discounts.sql",
         "greatest(terms.starts_at, coalesce(terms.trial_ends_at, terms.starts_at))",
         "terms.starts_at",
-        WORLDS,
+        INVOICE_EDGES,
     ),
     Mutant(
         "discount_above_the_lines",
         f"{INVOICING}/discounts.sql",
         "        least(\n            lines_amount,\n",
         "        greatest(\n",
-        WORLDS,
+        INVOICE_EDGES,
     ),
     Mutant(
         "tax_before_the_discount",

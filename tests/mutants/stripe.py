@@ -93,13 +93,6 @@ MUTANTS = (
         f"{UNIT}/test_interruptions.py {ONE_FAULT}",
     ),
     Mutant(
-        "nobody_waits_for_a_request_that_is_under_way",
-        f"{INVOICING}/sending.py",
-        "        await self._desk.settle()\n",
-        "",
-        FAULTS,
-    ),
-    Mutant(
         "a_draft_is_read_once",
         f"{INVOICING}/refresh.py",
         "    if lines and draft.lines_hash is None:\n        body",

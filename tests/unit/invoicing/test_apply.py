@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import duckdb
 import pytest
 
@@ -12,6 +14,7 @@ from billing_pipeline.invoicing.plan_report import outcome_rows, receipt_markdow
 from billing_pipeline.rating import set_checked
 
 from .conftest import JANUARY, Company
+from .fake_stripe import Json
 
 
 def kinds(plan: object) -> dict[str, int]:
@@ -187,3 +190,25 @@ def test_a_run_that_ended_too_early_says_so(company: Company) -> None:
     duckdb.connect(str(path)).close()
     with pytest.raises(NotComputedError, match="ended before its invoices"):
         company.preview()
+
+
+def test_an_invoice_whose_total_stripe_sees_otherwise_stays_a_draft(company: Company) -> None:
+    """A tax setting or a coupon in Stripe may add what we know nothing of."""
+    company.bill({"ada": ["10.00"], "bob": ["1.00"]})
+
+    def taxed(fake: Any, method: str, path: str, params: Json) -> Any:
+        if path.endswith("/add_lines"):
+            fake.carry_out(method, path, params)
+            invoice = fake.objects["in"][path.split("/")[3]]
+            if invoice["total"] == 1000:
+                invoice["total"] += 1
+                invoice["amount_due"] += 1
+            return 200, dict(invoice)
+        return None
+
+    company.stripe.faults.append(taxed)
+    report = company.apply().report
+    [failed] = report.failed
+    assert failed.action.customer_id == "ada"
+    assert "Stripe's total is USD 10.01 and ours is USD 10.00" in failed.message
+    assert {i["total"]: i["status"] for i in company.invoices()} == {1001: "draft", 100: "paid"}
