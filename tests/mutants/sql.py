@@ -148,12 +148,11 @@ MUTANTS = (
         WORLDS,
     ),
     Mutant(
-        "carried_readings_of_one_instant_lose_their_place",
+        "carried_readings_of_one_instant_in_another_order",
         f"{METERING}/carried_values.sql",
-        "customer_id, event_name, occurred_at, quantity, properties, source_file, source_row\n"
-        "    from {{ source('raw', 'gauge_values') }}",
-        "customer_id, event_name, occurred_at, quantity, properties, '' as source_file,"
-        " 0 as source_row\n    from {{ source('raw', 'gauge_values') }}",
+        "arg_max(value, row(occurred_at, source_file, source_row)) as carried_value",
+        "arg_max(value, row(occurred_at, translate(source_file, 'ab', 'ba'), source_row))"
+        " as carried_value",
         f"{EDGES}::test_readings_of_one_instant_are_carried_by_file_and_row",
     ),
     Mutant(
@@ -443,6 +442,6 @@ MUTANTS = (
         f"{INVOICING}/wallet_balances.sql",
         "and transactions.occurred_at < horizons.horizon",
         "and transactions.occurred_at <= horizons.horizon",
-        WORLDS,
+        INVOICE_EDGES,
     ),
 )
