@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test faults property mutants check dev lock
+.PHONY: help demo test faults property mutants bench bench-quick check dev lock
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -48,6 +48,12 @@ property: $(VENV)/.installed-dev ## 100,000 made-up cases through the pipeline a
 
 mutants: $(VENV)/.installed-dev ## Make wrong changes on purpose and see each fail a test (minutes)
 	@$(BIN)/python -m tests.mutants
+
+bench: $(VENV)/.installed-dev ## Measure on this machine and write benchmarks/README.md (minutes)
+	@$(BIN)/python -m benchmarks
+
+bench-quick: $(VENV)/.installed-dev ## A small measurement
+	@$(BIN)/python -m benchmarks --quick
 
 lock: ## Resolve the dependencies anew (needs uv)
 	uv pip compile pyproject.toml --extra install --universal --python-version 3.11 --generate-hashes --no-emit-index-url -q --custom-compile-command "make lock" -o requirements.txt
