@@ -32,7 +32,7 @@ dev: $(VENV)/.installed ## The Dagster UI over the same state as the commands
 	DAGSTER_HOME="$${BILLING_HOME:-$$PWD/.billing}/dagster" $(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1
 
 test: check ## Run the style checks and every test
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 faults: $(VENV)/.installed-dev ## Bill through every single fault, and through 2,000 random schedules of them
 	@$(BIN)/python -m tests.faults --single --schedules 2000
