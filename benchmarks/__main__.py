@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.company import Company
-from benchmarks.worker import MONTH
+from benchmarks.worker import MONTH, environment
 
 FOLDER = Path(__file__).parent
 BEGIN, END = "<!-- results: written by make bench -->", "<!-- end of results -->"
@@ -74,12 +74,15 @@ def timed(name: str, data: Path, home: Path) -> dict[str, Any]:
 def cold(data: Path, home: Path) -> dict[str, Any]:
     """`billing run` from a shell, all imports included, on a month that was not run before."""
     began = time.perf_counter()
-    subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-m", "billing_pipeline.cli", "run", str(MONTH)],
-        env=os.environ | {"BILLING_DATA_DIR": str(data), "BILLING_HOME": str(home)},
+        env=environment(data, home),
         capture_output=True,
-        check=True,
+        text=True,
+        check=False,
     )
+    if done.returncode != 0:
+        raise SystemExit(f"billing run failed:\n{done.stderr}")
     return {"seconds": time.perf_counter() - began}
 
 

@@ -121,8 +121,17 @@ WORK: dict[str, Callable[[Path, Path], Figures]] = {
 }
 
 
+def environment(data: Path, home: Path) -> dict[str, str]:
+    """This process's environment with none of its settings: a key in it must never be used."""
+    ours = ("BILLING_", "STRIPE_", "DAGSTER_HOME")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    return kept | {"BILLING_DATA_DIR": str(data), "BILLING_HOME": str(home)}
+
+
 def main(name: str, data: Path, home: Path) -> None:
-    os.environ |= {"BILLING_DATA_DIR": str(data), "BILLING_HOME": str(home)}
+    clean = environment(data, home)
+    os.environ.clear()
+    os.environ.update(clean)
     figures = WORK[name](data, home)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     print(json.dumps({**figures, "peak_bytes": peak}))
