@@ -55,6 +55,11 @@ bench: $(VENV)/.installed-dev ## Measure on this machine and write benchmarks/RE
 bench-quick: $(VENV)/.installed-dev ## A small measurement
 	@$(BIN)/python -m benchmarks --quick
 
+LOCK := uv pip compile pyproject.toml --extra install --universal --python-version 3.11 --generate-hashes --no-emit-index-url -q --custom-compile-command "make lock"
+
 lock: ## Resolve the dependencies anew (needs uv)
-	uv pip compile pyproject.toml --extra install --universal --python-version 3.11 --generate-hashes --no-emit-index-url -q --custom-compile-command "make lock" -o requirements.txt
-	uv pip compile pyproject.toml --extra install --extra dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url -q --custom-compile-command "make lock" -c requirements.txt -o requirements-dev.txt
+	$(LOCK) -o requirements.txt
+	$(LOCK) --extra dashboard --extra dev -c requirements.txt -o requirements-dev.txt
+	$(LOCK) --extra dashboard -c requirements-dev.txt -o requirements-dashboard.txt
+	$(LOCK) --extra bench -c requirements-dev.txt -o requirements-bench.txt
+	$(LOCK) --extra spark -c requirements-dev.txt -o requirements-spark.txt
