@@ -16,7 +16,7 @@ from billing_pipeline.defs.collection import (
 )
 from billing_pipeline.defs.figures import markdown_table
 from billing_pipeline.defs.partitions import MONTHS, SETTINGS
-from billing_pipeline.invoicing import collection
+from billing_pipeline.invoicing import collection, prepaid
 from billing_pipeline.invoicing.plan import ActionKind
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.rating import open_warehouse
@@ -107,7 +107,7 @@ def top_ups_are_credited_once(context: dg.AssetCheckExecutionContext) -> dg.Asse
         found = warehouse.execute("SELECT transaction_id FROM raw.wallet_transactions").fetchall()
     in_wallets = {row[0] for row in found}
     rows = []
-    for top_up in collection.known_top_ups(SETTINGS):
+    for top_up in prepaid.known_top_ups(SETTINGS):
         who = (top_up.customer_id, top_up.transaction_id)
         rows += [(*who, payment, "paid again: refund it") for payment in top_up.doubles]
         if top_up.transaction_id not in in_wallets:

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from billing_pipeline.billed_versions import keep
 from billing_pipeline.defs.partitions import MONTHS, SETTINGS, month_of, refuse_unfinished
-from billing_pipeline.invoicing import collection
+from billing_pipeline.invoicing import collection, prepaid
 from billing_pipeline.invoicing.collection import PullResult
 from billing_pipeline.invoicing.limits import limits_from_env
 from billing_pipeline.invoicing.payment_tables import Row
@@ -157,7 +157,7 @@ class Pull(dg.Config):
 
 def wallet_tables(gateway: StripeGateway, month: BillingMonth) -> dict[str, list[Row]]:
     """The wallets against the balances in Stripe, to be published."""
-    rows = collection.run(gateway, lambda: collection.reconcile_wallets(gateway, SETTINGS, month))
+    rows = collection.run(gateway, lambda: prepaid.reconcile_wallets(gateway, SETTINGS, month))
     return {"wallet_reconciliation": rows}
 
 

@@ -8,7 +8,7 @@ import dagster as dg
 from billing_pipeline.defs.figures import markdown_table
 from billing_pipeline.defs.partitions import MONTHS, SETTINGS, month_of, refuse_unfinished
 from billing_pipeline.intake.problems import InvalidInput
-from billing_pipeline.invoicing import collection
+from billing_pipeline.invoicing import collection, prepaid
 from billing_pipeline.invoicing.top_ups import TopUp
 from billing_pipeline.rating import IntakeReport, PaidTopUp, build_raw
 from billing_pipeline.warehouse import published_wallet_applications
@@ -47,7 +47,7 @@ def wallet_top_ups(context: dg.AssetExecutionContext) -> dg.MaterializeResult[No
     """Top-ups that customers paid in Stripe (payment intents with the metadata `billing_top_up`),
     of all months: each is a movement of its wallet, once."""
     with collection.open_gateway(SETTINGS) as gateway:
-        found = collection.run(gateway, lambda: collection.pull_top_ups(gateway, SETTINGS))
+        found = collection.run(gateway, lambda: prepaid.pull_top_ups(gateway, SETTINGS))
     return dg.MaterializeResult(metadata={"dagster/row_count": len(found)})
 
 
@@ -84,7 +84,7 @@ def intake(context: dg.AssetExecutionContext) -> Iterator[Any]:
             SETTINGS,
             month,
             published_wallet_applications(SETTINGS, month),
-            [_row(top_up) for top_up in collection.known_top_ups(SETTINGS)],
+            [_row(top_up) for top_up in prepaid.known_top_ups(SETTINGS)],
         )
     except InvalidInput as error:
         raise dg.Failure(description=str(error), allow_retries=False) from error

@@ -1,7 +1,8 @@
 """Collection: what the jobs and the command line call. Preview, apply, pull.
 
 What belongs here: putting the steps together in their one order: account → lock → desired →
-refresh → plan → (approval) → apply → pull. What does not: any step itself, and Dagster.
+refresh → plan → (approval) → apply → pull. What does not: any step itself, wallets
+(`prepaid.py`), and Dagster.
 
 Coroutines take a gateway; `run` gives them an event loop of their own.
 """
@@ -9,7 +10,7 @@ Coroutines take a gateway; `run` gives them an event loop of their own.
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -17,7 +18,6 @@ from typing import TypeVar
 from billing_pipeline.invoicing.account import require_account
 from billing_pipeline.invoicing.actual import ActualInvoice
 from billing_pipeline.invoicing.apply import ApplyReport, Progress, apply_actions
-from billing_pipeline.invoicing.customers import CustomerDirectory
 from billing_pipeline.invoicing.desired import DesiredInvoice, NotComputedError, read_desired
 from billing_pipeline.invoicing.dunning import DunningPolicy, DunningResult, carry_out
 from billing_pipeline.invoicing.inbox import Inbox
@@ -30,6 +30,7 @@ from billing_pipeline.invoicing.payment_tables import (
     stripe_invoice_rows,
 )
 from billing_pipeline.invoicing.plan import ActionKind, InvoicePlan, Limits, plan
+from billing_pipeline.invoicing.prepaid import movements_of
 from billing_pipeline.invoicing.pull import (
     Reading,
     complete_month,
@@ -41,8 +42,7 @@ from billing_pipeline.invoicing.records import Records, open_records
 from billing_pipeline.invoicing.refresh import Holdings, list_month, mirrored, refresh
 from billing_pipeline.invoicing.seal_repair import restore_seals
 from billing_pipeline.invoicing.sealed import SealProblem
-from billing_pipeline.invoicing.top_ups import TopUp, credited, read_top_ups
-from billing_pipeline.invoicing.wallets import Movements, read_movements, wallet_rows
+from billing_pipeline.invoicing.wallets import Movements
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.rating import is_checked
 from billing_pipeline.settings import Settings
@@ -68,6 +68,18 @@ class PlanChangedError(RuntimeError):
             f"{present.hash}: read it, and approve that"
         )
         self.plan = present
+
+
+class BrokenSealError(RuntimeError):
+    """What was billed is not as it was sealed: nothing more is sent of that month."""
+
+    def __init__(self, problems: list[SealProblem]) -> None:
+        first = problems[0]
+        super().__init__(
+            f"nothing was sent: {len(problems)} records of what was billed do not hold, the first: "
+            f"{first.month_key[:7]} {first.subject} {first.problem}. Restore records/billed.db "
+            "from its backup, and find out who changed it or Stripe"
+        )
 
 
 @dataclass(frozen=True)
@@ -190,18 +202,22 @@ async def apply_plan(
     plan except what needs a person's look (`review`).
 
     `before_sending` sees the present plan once it is approved, before anything is sent. Raises
-    `PlanChangedError` for a hash that is not the present plan's, `MonthLockedError` where another
-    run holds the month for longer than `patience` seconds.
+    `PlanChangedError` for a hash that is not the present plan's, `BrokenSealError` where the
+    month's seals do not hold, `MonthLockedError` where another run holds the month for longer than
+    `patience` seconds.
     """
     async with _holding(gateway, settings, month, run_id, patience) as (records, account_id):
         # Read under the lock: the run that held it may have been building these very tables.
         wanted = _checked(settings, month) if desired is None else desired
         if movements is None:
-            movements = _movements(settings, month)
+            movements = movements_of(settings, month)
         room = _Room(gateway, settings, records, month, account_id, wanted, limits)
         held, present = await room.plan()
         if approved_hash is not None and approved_hash != present.hash:
             raise PlanChangedError(approved_hash, present)
+        broken = _broken_seals(records, month, held.invoices)
+        if broken:
+            raise BrokenSealError(broken)
         chosen = present.safe if approved_hash is None else present.changes
         before_sending(present)
         desk = records.desk(gateway, Author(run_id, actor, present.hash))
@@ -247,7 +263,7 @@ async def pull(
         else:
             invoices = await complete_month(gateway, records.mirror, month.key)
         restored = await restore_seals(gateway, records.seals, month.key, invoices)
-        problems = records.seals.verify(month.key) + records.seals.compare(month.key, invoices)
+        problems = _broken_seals(records, month, invoices)
     wanted = _desired(settings, month) if desired is None else desired
     expected = {i.invoice_id: (i.customer_id, i.currency, i.total) for i in wanted}
     return PullResult(
@@ -350,50 +366,18 @@ async def _list_open_months(gateway: StripeGateway, settings: Settings, records:
         await list_month(gateway, records.mirror, month.key, start)
 
 
-async def reconcile_wallets(
-    gateway: StripeGateway,
-    settings: Settings,
-    month: BillingMonth,
-    *,
-    movements: Movements | None = None,
-) -> list[Row]:
-    """Rows of `wallet_reconciliation`: the wallets as the month's warehouse knows them against
-    the balances in Stripe. Customers that are not in Stripe yet are left out."""
-    if movements is None:
-        movements = _movements(settings, month, all_of_them=True)
-    with open_records(settings.records_dir) as records:
-        await require_account(gateway, records.folder)
-        directory = CustomerDirectory(records.desk(gateway, Author("reconciliation")))
-        wallets = [
-            (customer, of_one)
-            for (customer_id, _), of_one in sorted(movements.items())
-            for customer in [of_one[0].stripe_customer_id or await directory.find(customer_id)]
-            if customer is not None
-        ]
-    return await wallet_rows(gateway, wallets, int(month.end(settings.timezone).timestamp()))
-
-
-async def pull_top_ups(gateway: StripeGateway, settings: Settings) -> list[TopUp]:
-    """The top-ups of wallets that were paid in Stripe since the first billing month."""
-    start = settings.first_month.start(settings.timezone)
-    with open_records(settings.records_dir) as records:
-        await require_account(gateway, records.folder)
-        await read_top_ups(gateway, records.mirror, int(start.timestamp()))
-        return credited(records.mirror.top_ups())
-
-
-def known_top_ups(settings: Settings) -> list[TopUp]:
-    """Those that `pull_top_ups` found last; asks nothing of Stripe."""
-    with open_records(settings.records_dir) as records:
-        return credited(records.mirror.top_ups())
-
-
 def verify_seals(settings: Settings, month: BillingMonth) -> list[SealProblem]:
     """Every seal that does not hold: the chains of all months, and this month's against Stripe
     as it was last read. Asks nothing of Stripe."""
     with open_records(settings.records_dir) as records:
         held = mirrored(records.mirror, month.key)
         return records.seals.verify() + records.seals.compare(month.key, held)
+
+
+def _broken_seals(
+    records: Records, month: BillingMonth, held: Sequence[ActualInvoice]
+) -> list[SealProblem]:
+    return records.seals.verify(month.key) + records.seals.compare(month.key, held)
 
 
 @asynccontextmanager
@@ -468,10 +452,3 @@ def _billed_totals(invoices: list[ActualInvoice]) -> dict[str, int]:
         if item.is_billed:
             totals[item.currency] = totals.get(item.currency, 0) + item.net
     return totals
-
-
-def _movements(settings: Settings, month: BillingMonth, *, all_of_them: bool = False) -> Movements:
-    """The wallets' movements up to the month's end, or `all_of_them` that its warehouse has."""
-    path = settings.warehouse_path(month)
-    before = None if all_of_them else int(month.end(settings.timezone).timestamp())
-    return read_movements(path, before) if path.exists() else {}

@@ -180,6 +180,13 @@ MUTANTS = (
         "    if False:\n",
         f"{UNIT}/test_apply.py",
     ),
+    Mutant(
+        "a_month_whose_seals_do_not_hold_is_sent",
+        f"{INVOICING}/collection.py",
+        "        if broken:\n",
+        "        if False:\n",
+        f"{UNIT}/test_records.py",
+    ),
     # --- supplements and credits ---
     Mutant(
         "a_supplement_bills_the_whole_again",

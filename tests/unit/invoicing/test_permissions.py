@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from billing_pipeline.invoicing import collection
+from billing_pipeline.invoicing import collection, prepaid
 from billing_pipeline.invoicing.dunning import DunningPolicy
 
 from .conftest import Company
@@ -81,7 +81,7 @@ def payments(company: Company) -> None:
 def top_ups(company: Company) -> None:
     for name in ("first", "second"):
         paid(company, name)
-        company.wait(collection.pull_top_ups(company.gateway(), company.settings))
+        company.wait(prepaid.pull_top_ups(company.gateway(), company.settings))
         company.clock.advance(60)
 
 

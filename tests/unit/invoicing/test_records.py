@@ -14,6 +14,7 @@ import pytest
 
 from billing_pipeline.invoicing import collection
 from billing_pipeline.invoicing.account import WrongAccountError
+from billing_pipeline.invoicing.collection import BrokenSealError
 from billing_pipeline.invoicing.lock import MonthLockedError, month_lock
 from billing_pipeline.invoicing.records import open_records
 from billing_pipeline.months import BillingMonth
@@ -100,6 +101,17 @@ def test_a_seal_that_stripe_contradicts_is_found(company: Company) -> None:
     company.invoices()[0]["total"] = 999
     (found,) = company.pull().seal_problems
     assert "was billed as 1000 and is 999" in found.problem
+
+
+def test_nothing_is_sent_of_a_month_whose_seals_do_not_hold(company: Company) -> None:
+    company.want({"ada": [1000]})
+    company.apply()
+    company.invoices()[0]["total"] = 999
+    company.want({"ada": [1000], "bob": [500]})
+    with pytest.raises(BrokenSealError, match="was billed as 1000 and is 999") as refused:
+        company.apply()
+    assert "nothing was sent" in str(refused.value)
+    assert len(company.invoices()) == 1
 
 
 def _hold(folder: str, ready: Any) -> None:

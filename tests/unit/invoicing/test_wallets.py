@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from billing_pipeline.invoicing import collection
+from billing_pipeline.invoicing import prepaid
 from billing_pipeline.invoicing.records import open_records
 from billing_pipeline.invoicing.top_ups import TopUp
 from billing_pipeline.invoicing.wallets import WalletMovement
@@ -146,7 +146,7 @@ def paid(company: Company, name: str = "top-1", amount: int = 2000, **more: Any)
 
 
 def top_ups(company: Company) -> list[TopUp]:
-    return company.wait(collection.pull_top_ups(company.gateway(), company.settings))
+    return company.wait(prepaid.pull_top_ups(company.gateway(), company.settings))
 
 
 def test_a_top_up_is_credited_once_however_often_it_is_paid_or_told(company: Company) -> None:
@@ -203,7 +203,7 @@ def test_requests_for_top_ups_grow_with_what_was_paid(company: Company) -> None:
 
 def reconciled(company: Company, month: BillingMonth = JANUARY) -> list[dict[str, str]]:
     rows = company.wait(
-        collection.reconcile_wallets(
+        prepaid.reconcile_wallets(
             company.gateway(), company.settings, month, movements=company.movements
         )
     )
