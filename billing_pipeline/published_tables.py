@@ -38,6 +38,8 @@ PUBLISHED_DBT_TABLES: tuple[str, ...] = (
     "entitlement_usage",
     "daily_usage",
     "recurring_revenue",
+    "customers",
+    "seller",
 )
 
 MONEY = "DECIMAL(38,4)"

@@ -20,6 +20,7 @@ def write_reference(target: Path) -> None:
     found = accounts.accounts()
     tables: dict[str, list[Row]] = {name: make() for name, make in price_book.CATALOG.items()}
     tables["accounts/customers"] = accounts.customer_rows(found)
+    tables["accounts/seller"] = accounts.seller_rows()
     tables["accounts/subscriptions"] = accounts.subscription_rows(found)
     tables["accounts/wallet_transactions"] = accounts.wallet_rows(found)
     tables["accounts/usage_corrections"] = accounts.correction_rows(found)

@@ -29,7 +29,7 @@ RAW_TABLES = {
     ),
     "accounts": (
         *("customers", "subscriptions", "wallet_transactions", "usage_corrections"),
-        "wallet_applications",
+        *("seller", "wallet_applications"),
     ),
     "usage_events": ("usage_events", "gauge_values", "run"),
 }

@@ -1,4 +1,4 @@
-"""Rules of customers' subscriptions, wallets and corrections that need more than one cell.
+"""Rules of the seller, of subscriptions, wallets and corrections that need more than one cell.
 
 What belongs here: one small function a rule, taking tables and giving problems. What does not:
 rules of the price book (catalog_rules.py).
@@ -15,6 +15,11 @@ from billing_pipeline.intake.problems import Problem, shown
 from billing_pipeline.intake.rows import LoadedTable
 
 CORRECTABLE = ("count", "sum")
+
+
+def seller_problems(seller: LoadedTable) -> Iterator[Problem]:
+    for row in seller.rows[1:]:
+        yield row.problem("name", "is a second seller; an invoice has one")
 
 
 def subscription_problems(subscriptions: LoadedTable) -> Iterator[Problem]:

@@ -288,10 +288,27 @@ CUSTOMERS = Table(
         Column("days_until_due", "integer"),
         Column("payment_method", "id"),
         Column("tax_exempt", "tax_exempt", default=False),
+        Column("address", "text"),
+        Column("tax_id", "text"),
     ),
     # Two customers behind one Stripe customer would find each other's invoices as their own.
     keys=(("customer_id",), ("stripe_customer_id",)),
     is_required=True,
+)
+SELLER = Table(
+    "seller",
+    "accounts",
+    (
+        Column("name", "text", required=True),
+        Column("address", "text"),
+        Column("country", "country"),
+        Column("tax_id", "text"),
+        Column("email", "text"),
+        Column("website", "text"),
+        Column("bank_account", "text"),
+        Column("note", "text"),
+    ),
+    keys=(("name",),),
 )
 SUBSCRIPTIONS = Table(
     "subscriptions",
@@ -361,6 +378,7 @@ TABLES = (
     COUPONS,
     TAX_RATES,
     CUSTOMERS,
+    SELLER,
     SUBSCRIPTIONS,
     WALLET_TRANSACTIONS,
     USAGE_CORRECTIONS,

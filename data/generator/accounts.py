@@ -361,6 +361,21 @@ def _give_coupons(dice: Random, found: list[Account]) -> None:
             first.coupon = "PARTNER15"
 
 
+def seller_rows() -> list[Row]:
+    return [
+        {
+            "name": "Meridian Cloud Services Ltd",
+            "address": "Level 4, 27 Harbour Street; Dublin D02 XY45",
+            "country": "IE",
+            "tax_id": "IE 9988776T",
+            "email": "billing@meridian.example",
+            "website": "https://meridian.example",
+            "bank_account": "IBAN IE29 AIBK 9311 5212 3456 78, BIC AIBKIE2D",
+            "note": "Meridian Cloud Services Ltd is invented, and so is everybody else here.",
+        }
+    ]
+
+
 def customer_rows(found: list[Account]) -> list[Row]:
     return [
         {
@@ -374,6 +389,7 @@ def customer_rows(found: list[Account]) -> list[Row]:
             "days_until_due": a.days_until_due,
             "payment_method": a.payment_method,
             "tax_exempt": "true" if a.is_tax_exempt else "",
+            "address": people.address(chance("address", a.customer_id), a.country),
         }
         for a in found
     ]

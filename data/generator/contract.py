@@ -73,6 +73,18 @@ COLUMNS: dict[str, tuple[str, ...]] = {
         "days_until_due",
         "payment_method",
         "tax_exempt",
+        "address",
+        "tax_id",
+    ),
+    "accounts/seller": (
+        "name",
+        "address",
+        "country",
+        "tax_id",
+        "email",
+        "website",
+        "bank_account",
+        "note",
     ),
     "accounts/subscriptions": (
         "subscription_id",

@@ -92,6 +92,59 @@ AWKWARD = (
     "شركة النور للإعلام",
 )
 
+# A street, a town and where the number goes; the town's line ends the address.
+_STREETS: dict[str, tuple[tuple[str, ...], tuple[str, ...], str]] = {
+    "US": (
+        ("Mission St", "W 34th St", "Harrison Ave", "Congress St"),
+        ("San Francisco, CA 94105", "New York, NY 10001", "Austin, TX 78701"),
+        "{number} {street}",
+    ),
+    "GB": (
+        ("Clerkenwell Road", "Whitworth Street", "Queen Square"),
+        ("London EC1M 5PS", "Manchester M1 3BN", "Bristol BS1 4NT"),
+        "{number} {street}",
+    ),
+    "CA": (
+        ("King St W", "Rue Saint-Paul"),
+        ("Toronto, ON M5V 1J5", "Montréal, QC H2Y 1H2"),
+        "{number} {street}",
+    ),
+    "DE": (
+        ("Torstraße", "Lindenallee", "Hafenstraße"),
+        ("10119 Berlin", "50968 Köln", "20457 Hamburg"),
+        "{street} {number}",
+    ),
+    "FR": (
+        ("rue de la République", "quai des Célestins"),
+        ("69002 Lyon", "75004 Paris"),
+        "{number} {street}",
+    ),
+    "ES": (("Calle de Alcalá", "Gran Vía"), ("28014 Madrid", "48001 Bilbao"), "{street} {number}"),
+    "CH": (("Bahnhofstrasse", "Seestrasse"), ("8001 Zürich", "8002 Zürich"), "{street} {number}"),
+    "GR": (
+        ("Οδός Ερμού", "Λεωφόρος Νίκης"),
+        ("105 63 Αθήνα", "546 24 Θεσσαλονίκη"),
+        "{street} {number}",
+    ),
+    "KZ": (("пр. Абая", "ул. Толе би"), ("Алматы 050000",), "{street}, {number}"),
+    "JP": (
+        ("丸の内", "烏丸通"),
+        ("東京都千代田区 100-0005", "京都市 600-8009"),
+        "{street} {number}",
+    ),
+    "CN": (("南京西路", "世纪大道"), ("上海市 200040",), "{street}{number}号"),
+    "SG": (("Robinson Road", "Cecil Street"), ("Singapore 068896",), "{number} {street}"),
+    "IN": (("Residency Road", "Nariman Point"), ("Bengaluru 560025",), "{number} {street}"),
+    "BR": (("Av. Paulista", "Rua Augusta"), ("São Paulo SP 01310-100",), "{street}, {number}"),
+}
+
+
+def address(dice: Random, country: str) -> str:
+    """An invented address, its lines separated by a semicolon."""
+    streets, towns, form = _STREETS[country]
+    line = form.format(street=dice.choice(streets), number=1 + dice.randrange(180))
+    return f"{line}; {dice.choice(towns)}"
+
 
 def company(dice: Random, country: str, taken: set[str]) -> str:
     """A name that no customer has yet; it is added to `taken`."""

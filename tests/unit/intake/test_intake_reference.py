@@ -449,6 +449,17 @@ def test_two_customers_cannot_share_a_stripe_customer(catalog: World) -> None:
     one_problem(catalog, "accounts/customers.csv row 3, stripe_customer_id", "in row 2 already")
 
 
+def test_there_is_one_seller_or_none(catalog: World) -> None:
+    seller = {"name": "Meridian Ltd", "address": "1 Quay; Dublin", "country": "ie"}
+    catalog.write("accounts/seller.csv", [seller])
+    catalog.load_reference()
+    assert catalog.select("select name, country, tax_id from raw.seller") == [
+        ("Meridian Ltd", "IE", None)
+    ]
+    catalog.write("accounts/seller.csv", [seller, {**seller, "name": "Other"}])
+    one_problem(catalog, "accounts/seller.csv row 3, name", "is a second seller")
+
+
 # --- files --------------------------------------------------------------------------------------
 
 
