@@ -14,6 +14,7 @@ from billing_pipeline.defs.collection import (
     stripe_invoices,
 )
 from billing_pipeline.defs.dunning import collect_payments
+from billing_pipeline.defs.estimates import estimate_month, estimated_charges
 from billing_pipeline.defs.usage import intake, wallet_top_ups
 from billing_pipeline.run_history import write_without_waiting
 
@@ -28,6 +29,7 @@ defs = dg.Definitions(
         stripe_invoices,
         approved_changes,
         invoice_payments,
+        estimated_charges,
     ],
     asset_checks=CHECKS,
     jobs=[
@@ -36,7 +38,8 @@ defs = dg.Definitions(
         jobs.apply_plan,
         jobs.pull_payments,
         collect_payments,
+        estimate_month,
     ],
-    schedules=[schedules.monthly_close, schedules.hourly_collection],
+    schedules=[schedules.monthly_close, schedules.hourly_collection, schedules.daily_estimate],
     sensors=[sensors.stripe_changes, sensors.dead_runs],
 )

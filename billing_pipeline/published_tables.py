@@ -182,4 +182,100 @@ SIMULATION = Table(
     ),
 )
 
-PUBLISHED_TABLES: tuple[str, ...] = (*PUBLISHED_DBT_TABLES, *EXTRA_TABLES, *VERSION_TABLES)
+_ESTIMATE = (
+    _MONTH,
+    Column("estimated_at", TIME, "When the running month was rated, UTC."),
+    Column("usage_until", TIME, "Time of the last usage event that was counted, UTC."),
+)
+_QUANTITY = "DECIMAL(38,18)"
+_PLAN = Column("plan_id", "VARCHAR", "Plan of the subscription; catalog/plans.csv.")
+_METER = Column("meter_id", "VARCHAR", "Meter that measured it; empty for a recurring fee.")
+_SUBSCRIPTION = Column("subscription_id", "VARCHAR", "accounts/subscriptions.csv.")
+
+ESTIMATE_TABLES: dict[str, tuple[str, Table]] = {
+    "estimated_charges": (
+        "charges",
+        Table(
+            "Charge of the running month so far, an estimate that is never sent: fees as for the "
+            "whole month, usage as far as it has arrived.",
+            (
+                *(*_ESTIMATE, _CUSTOMER, _SUBSCRIPTION, _PLAN),
+                Column("price_id", "VARCHAR", "Rule that priced it; catalog/prices.csv."),
+                _METER,
+                Column("charge_model", "VARCHAR", "How the price turns quantity into money."),
+                _CURRENCY,
+                Column("quantity", _QUANTITY, "Measured quantity so far."),
+                Column("billable_quantity", _QUANTITY, "After rounding and the included part."),
+                Column("event_count", "BIGINT", "Accepted events that were counted."),
+                Column("amount", MONEY, "What that comes to, before discounts, major units."),
+                Column("period_start", TIME, "First instant of the service period, UTC."),
+                Column("period_end", TIME, "First instant after the service period, UTC."),
+                Column("description", "VARCHAR", "Text that the invoice line would have."),
+            ),
+        ),
+    ),
+    "estimated_totals": (
+        "invoices",
+        Table(
+            "Customer × currency: what the running month comes to so far, an estimate that is "
+            "never sent.",
+            (
+                *(*_ESTIMATE, _CUSTOMER, _CURRENCY),
+                Column("subtotal", MONEY, "Charges and minimums, major units."),
+                Column("discount", MONEY, "What coupons take off, major units."),
+                Column("tax", MONEY, "Tax that is added, major units."),
+                Column("total", MONEY, "subtotal - discount + tax."),
+                Column("wallet_applied", MONEY, "What the prepaid wallet would pay of it."),
+                Column("amount_due", MONEY, "total - wallet_applied."),
+            ),
+        ),
+    ),
+    "estimated_entitlement_usage": (
+        "entitlement_usage",
+        Table(
+            "Customer × feature: what is used of it in the running month so far.",
+            (
+                *(*_ESTIMATE, _CUSTOMER, _PLAN),
+                Column("feature", "VARCHAR", "Feature of the plan; catalog/entitlements.csv."),
+                Column("meter_id", "VARCHAR", "Meter that counts it; empty for a plain feature."),
+                Column("used", _QUANTITY, "Used so far."),
+                Column("limit_quantity", _QUANTITY, "How much the plan allows; empty: any."),
+                Column("remaining", _QUANTITY, "What is left of it, never below 0."),
+                Column("is_soft_limit", "BOOLEAN", "More may be used, and is charged for."),
+                Column("state", "VARCHAR", "ok, warning (from 80 % used) or exceeded."),
+            ),
+        ),
+    ),
+    "estimated_daily_usage": (
+        "daily_usage",
+        Table(
+            "Meter × day of the running month so far: what its accepted events say.",
+            (
+                *_ESTIMATE,
+                Column("meter_id", "VARCHAR", "Meter that reads the events; catalog/meters.csv."),
+                Column("usage_date", "DATE", "Day of the billing time zone."),
+                Column("event_count", "BIGINT", "Accepted events."),
+                Column("quantity", _QUANTITY, "Sum of a count or sum meter; else empty."),
+            ),
+        ),
+    ),
+    "trials": (
+        "stg_accounts__subscriptions",
+        Table(
+            "Subscription that was in its trial when the running month was last estimated.",
+            (
+                *(*_ESTIMATE, _CUSTOMER, _SUBSCRIPTION, _PLAN),
+                Column("trial_ends_at", TIME, "From when on it is charged, UTC."),
+            ),
+        ),
+    ),
+}
+"""Of the running month, replaced by each estimate: the table of dbt that each is taken from, and
+its columns, of which all but those of the estimate itself are that table's."""
+
+PUBLISHED_TABLES: tuple[str, ...] = (
+    *PUBLISHED_DBT_TABLES,
+    *EXTRA_TABLES,
+    *VERSION_TABLES,
+    *ESTIMATE_TABLES,
+)

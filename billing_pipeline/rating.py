@@ -136,9 +136,10 @@ def rate_month(
     settings: Settings,
     month: BillingMonth,
     wallet_applications: Iterable[WalletApplication] = (),
+    top_ups: Iterable[PaidTopUp] = (),
 ) -> Path:
     """Intake and dbt in one go; returns the month's warehouse, its tables in schema ``main``."""
-    build_raw(settings, month, wallet_applications)
+    build_raw(settings, month, wallet_applications, top_ups)
     check(run_dbt(settings, month), month)
     set_checked(settings, month, True)
     return settings.warehouse_path(month)

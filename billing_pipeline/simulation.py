@@ -9,9 +9,7 @@ warehouses of their own, which are deleted; Stripe is never asked.
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -19,9 +17,9 @@ from typing import Any
 
 import duckdb
 
-from billing_pipeline.dbt_runner import ensure_manifest
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.rating import rate_month
+from billing_pipeline.scratch import scratch_home
 from billing_pipeline.settings import Settings
 from billing_pipeline.warehouse import publish_simulation
 
@@ -85,11 +83,11 @@ def simulate(
     """
     simulation_id = f"sim_{now:%Y%m%dT%H%M%S}"
     rows: list[Row] = []
-    with _scratch(settings) as scratch:
+    with scratch_home(settings) as present_home, scratch_home(settings) as other_home:
         for month in months:
             progress(month)
-            present = rate_month(replace(settings, home=scratch / "present"), month)
-            other = replace(settings, home=scratch / "simulated", catalog_dir=catalog.absolute())
+            present = rate_month(present_home, month)
+            other = replace(other_home, catalog_dir=catalog.absolute())
             simulated = rate_month(other, month)
             values = {
                 "simulation_id": simulation_id,
@@ -111,18 +109,3 @@ def _changes(present: Path, simulated: Path, values: dict[str, object]) -> list[
         found = connection.execute(_CHANGES, values)
         names = [column[0] for column in found.description]
         return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
-
-
-@contextmanager
-def _scratch(settings: Settings) -> Iterator[Path]:
-    """Two homes that share what can be shared: the parsed project, and copies of usage files,
-    which are named by their content."""
-    ensure_manifest(settings)
-    settings.usage_cache_dir.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="simulation-", dir=settings.home) as folder:
-        for side in ("present", "simulated"):
-            home = Path(folder) / side
-            home.mkdir()
-            (home / "dbt").symlink_to(settings.home / "dbt")
-            (home / "usage").symlink_to(settings.usage_cache_dir)
-        yield Path(folder)

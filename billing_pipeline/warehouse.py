@@ -30,6 +30,7 @@ from filelock import FileLock, Timeout
 from billing_pipeline.billed_versions import NOTHING_KEPT, versions_query
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.published_tables import (
+    ESTIMATE_TABLES,
     EXTRA_TABLES,
     PUBLISHED_DBT_TABLES,
     PUBLISHED_TABLES,
@@ -103,10 +104,25 @@ def publish_simulation(settings: Settings, simulation_id: str, rows: Rows) -> No
         folder.mkdir(exist_ok=True)
         _write_rows(SIMULATION, rows, folder / f"{simulation_id}.parquet")
         _make_durable(folder, up_to=root)
-        new_database = _build_database(root, manifest)
-        manifest["database_inode"] = new_database.stat().st_ino
-        _write_manifest(root, manifest)
-        _swap(new_database, database_path(settings))
+        _put_in_place(settings, manifest)
+
+
+def publish_estimate(
+    settings: Settings, month: BillingMonth, warehouse: Path, estimated_at: datetime
+) -> None:
+    """Publish the running month as rated in `warehouse`, in place of the estimate before it; the
+    tables of the months themselves are not touched. Raises as `publish`."""
+    root = settings.published_dir
+    with _publishing_lock(root):
+        manifest = _read_manifest(root)
+        now = time.time()
+        _recover(root, manifest, now)
+        folder = _new_version_folder(root / "estimates", now)
+        files = _export_estimate(month, warehouse, estimated_at, folder)
+        _make_durable(folder, up_to=root)
+        _enter(manifest, manifest.setdefault("estimate", {}), root, folder, files, now)
+        _put_in_place(settings, manifest)
+        _collect(root, root / "estimates", manifest, now)
 
 
 def open_published(settings: Settings) -> duckdb.DuckDBPyConnection:
@@ -184,7 +200,7 @@ def _publish(
         manifest = _read_manifest(root)
         now = time.time()
         _recover(root, manifest, now)
-        folder = _new_version_folder(root, month, now)
+        folder = _new_version_folder(root / "months" / str(month), now)
         files: dict[str, dict[str, Any]] = {}
         if from_warehouse:
             files |= _export_warehouse(settings, month, folder)
@@ -192,12 +208,10 @@ def _publish(
         for name, rows in extra_tables.items():
             files[name] = _export_rows(EXTRA_TABLES[name], rows, month, folder / f"{name}.parquet")
         _make_durable(folder, up_to=root)
-        _replace_current(manifest, root, month, folder, files, now)
-        new_database = _build_database(root, manifest)
-        manifest["database_inode"] = new_database.stat().st_ino
-        _write_manifest(root, manifest)
-        _swap(new_database, database_path(settings))
-        _collect(root, month, manifest, now)
+        current = manifest["months"].setdefault(str(month), {})
+        _enter(manifest, current, root, folder, files, now)
+        _put_in_place(settings, manifest)
+        _collect(root, root / "months" / str(month), manifest, now)
     return folder
 
 
@@ -217,9 +231,18 @@ def _publishing_lock(root: Path) -> Iterator[None]:
         raise PublishError(f"cannot publish into {root}: {error}") from error
 
 
-def _new_version_folder(root: Path, month: BillingMonth, now: float) -> Path:
+def _put_in_place(settings: Settings, manifest: dict[str, Any]) -> None:
+    """From the new manifest to what readers see."""
+    root = settings.published_dir
+    new_database = _build_database(root, manifest)
+    manifest["database_inode"] = new_database.stat().st_ino
+    _write_manifest(root, manifest)
+    _swap(new_database, database_path(settings))
+
+
+def _new_version_folder(parent: Path, now: float) -> Path:
     stamp = datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%S")
-    folder = root / "months" / str(month) / f"{stamp}-{secrets.token_hex(4)}"
+    folder = parent / f"{stamp}-{secrets.token_hex(4)}"
     folder.mkdir(parents=True)
     return folder
 
@@ -254,6 +277,36 @@ def _export_warehouse(
             }
         except duckdb.Error as error:
             raise PublishError(f"cannot export the warehouse of {month}: {error}") from error
+
+
+def _export_estimate(
+    month: BillingMonth, warehouse: Path, estimated_at: datetime, folder: Path
+) -> dict[str, dict[str, Any]]:
+    """The estimate's tables out of the warehouse that it was rated in, as Parquet."""
+    files: dict[str, dict[str, Any]] = {}
+    with _session() as connection:
+        _attach(connection, warehouse, "warehouse")
+        connection.execute(
+            "CREATE TEMP TABLE estimate AS SELECT $1::DATE AS billing_month,"
+            " $2::TIMESTAMPTZ AS estimated_at, (SELECT max(occurred_at) FROM"
+            " warehouse.main.accepted_events WHERE usage_month = $1::DATE) AS usage_until",
+            [month.key, estimated_at],
+        )
+        for name, (source, table) in ESTIMATE_TABLES.items():
+            own = ("billing_month", "estimated_at", "usage_until")
+            columns = ", ".join(
+                f"{'estimate' if item.name in own else 'source'}.{item.name}::{item.type}"
+                f" AS {item.name}"
+                for item in table.columns
+            )
+            query = f"SELECT {columns} FROM warehouse.main.{source} AS source CROSS JOIN estimate"
+            if name == "trials":
+                query += (
+                    " WHERE source.starts_at <= estimated_at AND source.trial_ends_at >"
+                    " estimated_at AND coalesce(source.ends_at > source.trial_ends_at, true)"
+                )
+            files[name] = _copy(connection, query, folder / f"{name}.parquet")
+    return files
 
 
 def _export_rows(table: Table, rows: Rows, month: BillingMonth, path: Path) -> dict[str, Any]:
@@ -297,16 +350,16 @@ def _copy(connection: duckdb.DuckDBPyConnection, query: str, path: Path) -> dict
     return {"columns": [[str(column[0]), str(column[1])] for column in columns]}
 
 
-def _replace_current(
+def _enter(
     manifest: dict[str, Any],
+    current: dict[str, Any],
     root: Path,
-    month: BillingMonth,
     folder: Path,
     files: Mapping[str, dict[str, Any]],
     now: float,
 ) -> None:
-    """Enter the new files into the manifest; those that they replace are retired as of now."""
-    current = manifest["months"].setdefault(str(month), {})
+    """Enter the new files among the current ones, of a month or of the estimate, both in the
+    manifest; those that they replace are retired as of now."""
     for name, entry in files.items():
         if name in current:
             manifest["retired"][current[name]["file"]] = now
@@ -366,8 +419,9 @@ def _view_query(root: Path, manifest: Mapping[str, Any], table: str) -> str | No
     show NULL there. Newest months first, so that their columns come in today's order.
     """
     scans: dict[tuple[tuple[str, str], ...], list[str]] = {}
-    for month in sorted(manifest["months"], reverse=True):
-        entry = manifest["months"][month].get(table)
+    months = manifest["months"]
+    for tables in (*(months[month] for month in sorted(months, reverse=True)), _estimate(manifest)):
+        entry = tables.get(table)
         if entry is not None:
             columns = tuple((str(name), str(kind)) for name, kind in entry["columns"])
             scans.setdefault(columns, []).append(str(root / entry["file"]))
@@ -376,12 +430,24 @@ def _view_query(root: Path, manifest: Mapping[str, Any], table: str) -> str | No
             f"SELECT * FROM read_parquet([{', '.join(_pattern(file) for file in files)}])"
             for files in scans.values()
         )
-    if table not in EXTRA_TABLES:
+    declared = _declared(table)
+    if declared is None:
         return None
-    nulls = (
-        f"NULL::{column.type} AS {_name(column.name)}" for column in EXTRA_TABLES[table].columns
-    )
+    nulls = (f"NULL::{column.type} AS {_name(column.name)}" for column in declared.columns)
     return f"SELECT {', '.join(nulls)} WHERE false"
+
+
+def _estimate(manifest: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The current files of the running month's estimate; none before the first one."""
+    found: Mapping[str, Any] = manifest.get("estimate", {})
+    return found
+
+
+def _declared(table: str) -> Table | None:
+    """The columns of a table that this package declares; those of dbt's tables are dbt's."""
+    if table in ESTIMATE_TABLES:
+        return ESTIMATE_TABLES[table][1]
+    return EXTRA_TABLES.get(table)
 
 
 def _comment(
@@ -391,8 +457,8 @@ def _comment(
 ) -> None:
     """Describe the view and its columns, as far as descriptions are known."""
     comments: Mapping[str, str]
-    if table in EXTRA_TABLES:
-        known = EXTRA_TABLES[table]
+    known = _declared(table)
+    if known is not None:
         comments = {"": known.comment, **{item.name: item.comment for item in known.columns}}
     elif table in VERSION_TABLES:
         what, repeated, own = VERSION_TABLES[table]
@@ -471,16 +537,18 @@ def _swap(new: Path, path: Path) -> None:
     _fsync(path.parent)
 
 
-def _collect(root: Path, month: BillingMonth, manifest: dict[str, Any], now: float) -> None:
+def _collect(root: Path, place: Path, manifest: dict[str, Any], now: float) -> None:
     """Delete what was replaced long enough ago, and leftovers of publications that crashed.
 
-    Only this month's folder is searched for leftovers, so the cost does not grow with history.
+    Only `place`, the folder of the month or of the estimates, is searched for leftovers, so the
+    cost does not grow with history.
     The manifest forgets deleted files at its next writing: a name without a file is harmless.
     """
-    current = {entry["file"] for tables in manifest["months"].values() for entry in tables.values()}
+    in_use = (*manifest["months"].values(), _estimate(manifest))
+    current = {entry["file"] for tables in in_use for entry in tables.values()}
     retired = manifest["retired"]
     gone = {file for file, since in retired.items() if now - since > KEEP_REPLACED_SECONDS}
-    for path in (root / "months" / str(month)).glob("*/*"):
+    for path in place.glob("*/*"):
         name = path.relative_to(root).as_posix()
         abandoned = name not in current and name not in retired
         if abandoned and now - path.stat().st_mtime > KEEP_REPLACED_SECONDS:

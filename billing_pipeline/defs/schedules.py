@@ -1,13 +1,15 @@
 """What runs by the clock. Everything that sends money is off until somebody turns it on."""
 
 import os
-from datetime import datetime
+from datetime import UTC, datetime
 
 import dagster as dg
 
 from billing_pipeline.defs.dunning import collect_payments
+from billing_pipeline.defs.estimates import estimate_month
 from billing_pipeline.defs.jobs import close_month
 from billing_pipeline.defs.partitions import SETTINGS
+from billing_pipeline.estimate import running_month
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.settings import InvalidSettingError
 
@@ -47,3 +49,24 @@ hourly_collection = dg.ScheduleDefinition(
     execution_timezone=str(SETTINGS.timezone),
     description="Tries unpaid invoices again, every hour those that are due.",
 )
+
+
+@dg.schedule(
+    job=estimate_month,
+    cron_schedule="30 3 * * *",
+    execution_timezone=str(SETTINGS.timezone),
+    # It sends nothing and touches no month.
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Rates the running month so far as an estimate, every day at 03:30. Sends nothing.",
+)
+def daily_estimate(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    """By the clock of now: ticks that were missed and are caught up estimate today, once."""
+    now = _now()
+    today = now.astimezone(SETTINGS.timezone).date()
+    return dg.RunRequest(
+        run_key=f"estimate_month {today}", partition_key=running_month(SETTINGS, now).key
+    )
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -51,6 +51,11 @@ def wallet_top_ups(context: dg.AssetExecutionContext) -> dg.MaterializeResult[No
     return dg.MaterializeResult(metadata={"dagster/row_count": len(found)})
 
 
+def paid_top_ups() -> list[PaidTopUp]:
+    """Those that are known by now; asks nothing of Stripe."""
+    return [_row(top_up) for top_up in prepaid.known_top_ups(SETTINGS)]
+
+
 def _row(top_up: TopUp) -> PaidTopUp:
     return (
         *(top_up.transaction_id, top_up.customer_id, top_up.amount, top_up.currency),
@@ -84,7 +89,7 @@ def intake(context: dg.AssetExecutionContext) -> Iterator[Any]:
             SETTINGS,
             month,
             published_wallet_applications(SETTINGS, month),
-            [_row(top_up) for top_up in prepaid.known_top_ups(SETTINGS)],
+            paid_top_ups(),
         )
     except InvalidInput as error:
         raise dg.Failure(description=str(error), allow_retries=False) from error

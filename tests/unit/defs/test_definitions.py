@@ -5,13 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import dagster as dg
 import pytest
 
 from billing_pipeline.definitions import defs
 from billing_pipeline.defs.partitions import MONTHS
 from billing_pipeline.defs.usage import RAW_TABLES
 
-GROUPS = ["usage", "metering", "rating", "invoicing", "collection", "audit"]
+GROUPS = ["usage", "metering", "rating", "invoicing", "collection", "audit", "estimates"]
 SPECS = {spec.key.to_user_string(): spec for spec in defs.resolve_all_asset_specs()}
 
 
@@ -53,6 +54,15 @@ def test_what_sends_runs_one_month_at_a_time() -> None:
 def test_a_preview_can_never_reach_the_push() -> None:
     steps = set(defs.resolve_job_def("preview_month").graph.node_dict)
     assert not steps & {"stripe_invoices", "approved_changes"}
+
+
+def test_an_estimate_is_apart_from_all_that_bills() -> None:
+    assert list(defs.resolve_job_def("estimate_month").graph.node_dict) == ["estimated_charges"]
+    estimate = defs.resolve_asset_graph().get(dg.AssetKey("estimated_charges"))
+    assert not estimate.parent_keys | estimate.child_keys
+    for job in defs.resolve_all_job_defs():
+        if job.name != "estimate_month" and not job.name.startswith("__"):
+            assert "estimated_charges" not in job.graph.node_dict, job.name
 
 
 def test_nothing_warns_at_load() -> None:

@@ -9,6 +9,7 @@ import dagster as dg
 import pytest
 
 from billing_pipeline.definitions import defs
+from billing_pipeline.defs import schedules
 from billing_pipeline.defs.partitions import refuse_unfinished
 from billing_pipeline.defs.schedules import close_day, monthly_close
 from billing_pipeline.months import BillingMonth
@@ -41,8 +42,25 @@ def test_what_sends_money_is_off_until_somebody_turns_it_on(name: str, cron: str
 
 
 def test_every_schedule_is_named_above() -> None:
-    schedules = {schedule.name for schedule in defs.get_repository_def().schedule_defs}
-    assert schedules == {"monthly_close", "hourly_collection"}
+    names = {schedule.name for schedule in defs.get_repository_def().schedule_defs}
+    assert names == {"monthly_close", "hourly_collection", "daily_estimate"}
+
+
+def test_the_running_month_is_estimated_every_day(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tick of last month that is caught up today asks for today's estimate, of this month."""
+    monkeypatch.setattr(schedules, "_now", lambda: datetime(2024, 4, 1, 9, tzinfo=UTC))
+    with dg.instance_for_test() as instance:
+        for missed in (
+            datetime(2024, 3, 31, 3, 30, tzinfo=UTC),
+            datetime(2024, 4, 1, 3, 30, tzinfo=UTC),
+        ):
+            context = dg.build_schedule_context(instance, scheduled_execution_time=missed)
+            request: Any = schedules.daily_estimate(context)
+            assert request.partition_key == "2024-04-01"
+            assert request.run_key == "estimate_month 2024-04-01"
+    schedule = defs.resolve_schedule_def("daily_estimate")
+    assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING
+    assert schedule.job_name == "estimate_month"
 
 
 def test_what_only_reads_is_on() -> None:

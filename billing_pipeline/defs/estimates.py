@@ -1,0 +1,67 @@
+"""The running month so far, as an estimate: an asset of its own, outside of all that bills."""
+
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from billing_pipeline.dbt_runner import DbtError
+from billing_pipeline.defs.figures import markdown_table
+from billing_pipeline.defs.jobs import TAGS
+from billing_pipeline.defs.partitions import MONTHS, SETTINGS, month_of
+from billing_pipeline.defs.usage import paid_top_ups
+from billing_pipeline.estimate import estimate_month as rate_and_publish
+from billing_pipeline.intake.problems import InvalidInput
+from billing_pipeline.months import InvalidMonthError
+from billing_pipeline.terminal import money
+from billing_pipeline.warehouse import open_published
+
+_TOTALS = (
+    "SELECT currency, count(*), sum(total), sum(amount_due) FROM estimated_totals"
+    " GROUP BY 1 ORDER BY 1"
+)
+
+
+@dg.asset(
+    partitions_def=MONTHS,
+    group_name="estimates",
+    kinds={"duckdb"},
+    pool="warehouse",
+    backfill_policy=dg.BackfillPolicy.multi_run(),
+)
+def estimated_charges(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+    """The running month so far: usage that has arrived, fees as for the whole month. An estimate,
+    rated apart from what bills: it can be neither planned nor sent. Only for the running month."""
+    month = month_of(context)
+    # Records are begun by whoever asks Stripe for the first time: that is not the estimate's to do.
+    top_ups = paid_top_ups() if SETTINGS.records_dir.exists() else []
+    try:
+        rate_and_publish(SETTINGS, month, datetime.now(UTC), top_ups)
+    except (InvalidMonthError, InvalidInput, DbtError) as error:
+        raise dg.Failure(description=str(error), allow_retries=False) from error
+    with open_published(SETTINGS) as published:
+        totals = published.execute(_TOTALS).fetchall()
+        [[rows, until]] = published.execute(
+            "SELECT count(*), max(usage_until)::VARCHAR FROM estimated_charges"
+        ).fetchall()
+    shown = [
+        (code, count, money(total, code), money(due, code)) for code, count, total, due in totals
+    ]
+    table = markdown_table(("currency", "customers", "total so far", "due so far"), shown)
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": rows,
+            "usage until": until or "no usage yet",
+            **{f"estimated {code}": float(total) for code, _, total, _ in totals},
+            "totals": dg.MetadataValue.md(table),
+        }
+    )
+
+
+estimate_month = dg.define_asset_job(
+    "estimate_month",
+    selection=dg.AssetSelection.assets(estimated_charges),
+    executor_def=dg.in_process_executor,
+    tags=TAGS,
+    description="Rate the running month so far as an estimate (tables estimated_charges, "
+    "estimated_totals and more). Reads no Stripe, sends nothing.",
+)
