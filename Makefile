@@ -24,6 +24,11 @@ $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-dev.txt
 	@touch $@
 
+$(VENV)/.installed-bench: requirements-bench.txt $(VENV)/.installed
+	@echo "Installing what the benchmarks compare with ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-bench.txt
+	@touch $@
+
 demo: $(VENV)/.installed ## Close three months of the sample data against the embedded sandbox
 	@$(BIN)/python -m billing_pipeline.demo
 
@@ -49,10 +54,10 @@ property: $(VENV)/.installed-dev ## 100,000 made-up cases through the pipeline a
 mutants: $(VENV)/.installed-dev ## Make wrong changes on purpose and see each fail a test (minutes)
 	@$(BIN)/python -m tests.mutants
 
-bench: $(VENV)/.installed-dev ## Measure on this machine and write benchmarks/README.md (minutes)
+bench: $(VENV)/.installed-bench ## Measure on this machine and write benchmarks/README.md (minutes)
 	@$(BIN)/python -m benchmarks
 
-bench-quick: $(VENV)/.installed-dev ## A small measurement
+bench-quick: $(VENV)/.installed-bench ## A small measurement
 	@$(BIN)/python -m benchmarks --quick
 
 LOCK := uv pip compile pyproject.toml --extra install --universal --python-version 3.11 --generate-hashes --no-emit-index-url -q --custom-compile-command "make lock"

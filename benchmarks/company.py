@@ -47,60 +47,9 @@ class Company:
         """``catalog/`` and ``accounts/`` under `folder`."""
         meters = [[meter, meter, aggregation, prop] for meter, aggregation, prop in METERS]
         _write(folder / "catalog/meters.csv", "meter_id,event_name,aggregation,property", meters)
-        _write(
-            folder / "catalog/plans.csv",
-            "plan_id,name,trial_days,billing_cycle",
-            [[plan, plan.title(), "0", "calendar_month"] for plan in PLANS],
-        )
         prices, tiers = _prices()
-        price_columns = (
-            "price_id,plan_id,meter_id,description,currency,charge_model,unit_amount,flat_amount,"
-            "package_size,percentage,included_quantity"
-        )
-        tier_columns = "price_id,up_to,unit_amount"
-        for name, columns, rows in (
-            ("prices", price_columns, prices),
-            ("price_tiers", tier_columns, tiers),
-        ):
-            _write(
-                folder / f"catalog/{name}.csv",
-                columns,
-                [[row.get(column, "") for column in columns.split(",")] for row in rows],
-            )
-        _write(
-            folder / "accounts/customers.csv",
-            "customer_id,name,email,country,currency,collection_method,payment_method",
-            (
-                [
-                    self.customer(number),
-                    f"Customer {number}",
-                    f"c{number}@example.com",
-                    "US",
-                    "USD",
-                    "charge_automatically",
-                    "pm_card_visa",
-                ]
-                for number in range(self.customers)
-            ),
-        )
-        _write(
-            folder / "accounts/subscriptions.csv",
-            "subscription_id,customer_id,plan_id,quantity,starts_at",
-            (
-                [
-                    f"sub_{number:06d}",
-                    self.customer(number),
-                    PLANS[number % len(PLANS)],
-                    "1",
-                    since,
-                ]
-                for number in range(self.customers)
-            ),
-        )
-
-    @staticmethod
-    def customer(number: int) -> str:
-        return f"cus_{number:06d}"
+        _write_catalog(folder, PLANS, prices, tiers)
+        _write_accounts(folder, self.customers, PLANS, "charge_automatically", since)
 
     def write_usage(self, folder: Path, month: BillingMonth, seed: int = 0) -> None:
         """``usage/YYYY-MM/*.parquet`` under `folder`: of a thousand rows ten repeat an earlier
@@ -123,6 +72,24 @@ class Company:
                     bad=BAD_PER_MILLE,
                 )
                 connection.execute(f"COPY ({rows}) TO '{target / f'part-{part:03d}.parquet'}'")
+
+
+@dataclass(frozen=True)
+class Payers:
+    """Customers who pay the same fees every month and use nothing: invoices of so many lines, sent
+    to be paid, without a minute of metering."""
+
+    customers: int
+    lines: int
+
+    def write(self, folder: Path, since: str = "2023-01-01T00:00:00Z") -> None:
+        """``catalog/`` and ``accounts/`` under `folder`; there is no usage."""
+        fees = [
+            _price("fees", "", "flat", flat_amount=str(number), price_id=f"fee-{number:02d}")
+            for number in range(1, self.lines + 1)
+        ]
+        _write_catalog(folder, ("fees",), fees, [])
+        _write_accounts(folder, self.customers, ("fees",), "send_invoice", since)
 
 
 _EVENTS = """
@@ -183,6 +150,62 @@ def _prices() -> tuple[list[dict[str, str]], list[dict[str, str]]]:
                         }
                     )
     return prices, tiers
+
+
+def _write_catalog(
+    folder: Path,
+    plans: Sequence[str],
+    prices: Sequence[dict[str, str]],
+    tiers: Sequence[dict[str, str]],
+) -> None:
+    _write(
+        folder / "catalog/plans.csv",
+        "plan_id,name,trial_days,billing_cycle",
+        [[plan, plan.title(), "0", "calendar_month"] for plan in plans],
+    )
+    price_columns = (
+        "price_id,plan_id,meter_id,description,currency,charge_model,unit_amount,flat_amount,"
+        "package_size,percentage,included_quantity"
+    )
+    tier_columns = "price_id,up_to,unit_amount"
+    for name, columns, rows in (
+        ("prices", price_columns, prices),
+        ("price_tiers", tier_columns, tiers),
+    ):
+        _write(
+            folder / f"catalog/{name}.csv",
+            columns,
+            [[row.get(column, "") for column in columns.split(",")] for row in rows],
+        )
+
+
+def _write_accounts(
+    folder: Path, customers: int, plans: Sequence[str], collection_method: str, since: str
+) -> None:
+    """So many customers with one subscription each, to one plan after the other."""
+    _write(
+        folder / "accounts/customers.csv",
+        "customer_id,name,email,country,currency,collection_method,payment_method",
+        (
+            [
+                *(_customer(number), f"Customer {number}", f"c{number}@example.com", "US", "USD"),
+                *(collection_method, "pm_card_visa"),
+            ]
+            for number in range(customers)
+        ),
+    )
+    _write(
+        folder / "accounts/subscriptions.csv",
+        "subscription_id,customer_id,plan_id,quantity,starts_at",
+        (
+            [f"sub_{number:06d}", _customer(number), plans[number % len(plans)], "1", since]
+            for number in range(customers)
+        ),
+    )
+
+
+def _customer(number: int) -> str:
+    return f"cus_{number:06d}"
 
 
 def _price(plan: str, meter: str, model: str, **terms: str) -> dict[str, str]:

@@ -5,6 +5,6 @@ Stripe (`stripe_api/client.py`). It refuses what it does not support, and never 
 """
 
 from billing_pipeline.stripe_api.sandbox.engine import Rates, Sandbox
-from billing_pipeline.stripe_api.sandbox.server import running_sandbox
+from billing_pipeline.stripe_api.sandbox.server import running_sandbox, serving
 
-__all__ = ["Rates", "Sandbox", "running_sandbox"]
+__all__ = ["Rates", "Sandbox", "running_sandbox", "serving"]

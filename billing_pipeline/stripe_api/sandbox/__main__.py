@@ -6,6 +6,7 @@ import argparse
 import threading
 from pathlib import Path
 
+from billing_pipeline.stripe_api.sandbox.engine import Rates
 from billing_pipeline.stripe_api.sandbox.server import running_sandbox
 
 
@@ -13,8 +14,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="The embedded Stripe sandbox, over HTTP.")
     parser.add_argument("directory", type=Path, help="where its state is, e.g. .billing/sandbox")
     parser.add_argument("--latency", type=float, default=0.0, help="seconds before each answer")
+    parser.add_argument("--limits", action="store_true", help="429 beyond test mode's limits")
     arguments = parser.parse_args()
-    with running_sandbox(arguments.directory, latency=arguments.latency) as base:
+    rates = Rates() if arguments.limits else None
+    with running_sandbox(arguments.directory, latency=arguments.latency, rates=rates) as base:
         print(f"Stripe sandbox at {base} (any sk_test_ key); Ctrl-C ends it", flush=True)
         try:
             threading.Event().wait()

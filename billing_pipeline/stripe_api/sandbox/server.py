@@ -20,7 +20,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from billing_pipeline.stripe_api.sandbox.engine import Sandbox
+from billing_pipeline.stripe_api.sandbox.engine import Rates, Sandbox
 
 FILE_NAME = "stripe.sqlite"
 _START_SECONDS = 20.0
@@ -43,12 +43,25 @@ def application(sandbox: Sandbox, *, latency: float = 0.0) -> Starlette:
 
 
 @contextmanager
-def running_sandbox(directory: Path, *, latency: float = 0.0) -> Iterator[str]:
+def running_sandbox(
+    directory: Path, *, latency: float = 0.0, rates: Rates | None = None
+) -> Iterator[str]:
     """A sandbox with its state in `directory`, for as long as the block runs; gives its address.
 
-    Any number may run over one directory, also in several processes.
+    Any number may run over one directory, also in several processes; `rates`, what is more is
+    answered with 429, are counted by each on its own.
     """
-    sandbox = Sandbox(directory / FILE_NAME)
+    sandbox = Sandbox(directory / FILE_NAME, rates=rates)
+    try:
+        with serving(sandbox, latency=latency) as base:
+            yield base
+    finally:
+        sandbox.close()
+
+
+@contextmanager
+def serving(sandbox: Sandbox, *, latency: float = 0.0) -> Iterator[str]:
+    """This sandbox over HTTP, for as long as the block runs; gives its address."""
     listener = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(
         application(sandbox, latency=latency),
@@ -69,7 +82,6 @@ def running_sandbox(directory: Path, *, latency: float = 0.0) -> Iterator[str]:
         server.should_exit = True
         thread.join(_START_SECONDS)
         listener.close()
-        sandbox.close()
 
 
 def _wait_until_started(server: uvicorn.Server, thread: threading.Thread) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import urllib.error
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -290,6 +292,18 @@ def test_other_keys_are_refused_and_rates_limited() -> None:
     company.clock.advance(1.1)
     assert company.raw("GET", "/v1/account").status == 200
     assert company.raw("GET", "/v1/nothing").status == 404
+
+
+def test_over_http_what_is_too_much_is_answered_429(tmp_path: Path) -> None:
+    with running_sandbox(tmp_path, rates=Rates(total=2)) as base:
+        request = urllib.request.Request(
+            f"{base}/v1/account", headers={"Authorization": f"Bearer {KEY}"}
+        )
+        for _ in range(2):
+            urllib.request.urlopen(request).close()
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(request)
+        assert refused.value.code == 429
 
 
 def test_top_ups_are_payment_intents(company: Company) -> None:

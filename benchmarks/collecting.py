@@ -1,0 +1,157 @@
+"""The work against Stripe: a push under its limits, an unchanged rerun, a pull of what changed.
+
+What belongs here: that work and its figures. What does not: the account (``account.py``), the
+aims (``scenarios.py``).
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks.account import KEY, CountingSandbox, account
+from billing_pipeline.months import BillingMonth
+from billing_pipeline.settings import Settings
+
+Figures = dict[str, Any]
+FIRST, SECOND = BillingMonth.parse("2024-01"), BillingMonth.parse("2024-02")
+RERUNS = 3
+
+
+def run_job(
+    job: str, month: BillingMonth, operation: str = "", config: dict[str, object] | None = None
+) -> float:
+    """Seconds of one job, which must succeed; `config` is that of its one `operation`."""
+    from billing_pipeline.runs import execute
+
+    given: dict[str, object] | None = None
+    if config is not None:
+        given = {"ops": {operation: {"config": config}}}
+    began = time.perf_counter()
+    result = execute(Settings.from_env(os.environ), job, month, given)
+    assert result.is_success, f"{job} {month}: {result.reason}"
+    return time.perf_counter() - began
+
+
+def published(query: str) -> Any:
+    from billing_pipeline.warehouse import open_published
+
+    with open_published(Settings.from_env(os.environ)) as database:
+        [[value]] = database.execute(query).fetchall()
+    return value
+
+
+def prepare(data: Path, home: Path) -> Figures:
+    """The month before, without limits: the account knows the customers."""
+    with account(home) as stripe:
+        seconds = run_job("close_month", FIRST)
+        return {"seconds": seconds, "requests": stripe.count.requests}
+
+
+def push(data: Path, home: Path) -> Figures:
+    """Apply a month's approved plan under Stripe's limits, then close it again unchanged."""
+    with account(home, like_stripe=True) as stripe:
+        previewed = run_job("preview_month", SECOND)
+        plan_hash = published(
+            f"SELECT any_value(plan_hash) FROM invoice_plan WHERE billing_month = '{SECOND}-01'"
+        )
+        stripe.taken()
+        seconds = run_job("apply_plan", SECOND, "approved_changes", {"plan_hash": plan_hash})
+        sent = stripe.taken()
+        invoices = _settled(SECOND)
+        reruns = [run_job("close_month", SECOND) for _ in range(RERUNS)]
+        again = stripe.taken()
+        assert again.writes == 0, f"{again.writes} writes to Stripe on an unchanged rerun"
+        return {
+            "seconds": seconds,
+            "preview_seconds": previewed,
+            "invoices": invoices,
+            "lines": published(
+                f"SELECT count(*) FROM invoice_lines WHERE billing_month = '{SECOND}-01'"
+            ),
+            "writes": sent.writes,
+            "requests": sent.requests,
+            "too_many": sent.too_many,
+            "rerun_seconds": reruns,
+            "rerun_requests": again.requests / RERUNS,
+            "rerun_too_many": again.too_many,
+        }
+
+
+def rerun(data: Path, home: Path) -> Figures:
+    """First run and unchanged rerun of each of the data's months but the first, in one process."""
+    months = sorted(BillingMonth.parse(path.name) for path in (data / "usage").iterdir())
+    first_runs, reruns = [], []
+    with account(home) as stripe:
+        run_job("close_month", months[0])
+        for month in months[1:]:
+            first_runs.append(run_job("close_month", month))
+            stripe.taken()
+            reruns.append(run_job("close_month", month))
+            assert stripe.taken().writes == 0, "writes to Stripe on an unchanged rerun"
+    return {"seconds": sum(reruns), "each": reruns, "first_runs": first_runs}
+
+
+def pull(data: Path, home: Path) -> Figures:
+    """Bring payments up to date after 1 % of the invoices were paid, as the sensor does."""
+    with account(home) as stripe:
+        run_job("close_month", FIRST)
+        invoices = _settled(FIRST)
+        _bring_up_to_date()
+        paid = _pay_some(stripe, invoices // 100)
+        stripe.taken()
+        began = time.perf_counter()
+        _bring_up_to_date()
+        seconds = time.perf_counter() - began
+        count = stripe.taken()
+        seen = published("SELECT count(*) FROM invoice_payments WHERE status = 'paid'")
+        assert seen == paid, f"{paid} invoices were paid and {seen} are seen to be"
+    return {
+        "seconds": seconds,
+        "invoices": invoices,
+        "changed": paid,
+        "requests": count.requests,
+    }
+
+
+def _settled(month: BillingMonth) -> int:
+    """How many invoices of a month Stripe holds, each with exactly our total."""
+    where = f"WHERE billing_month = '{month}-01'"
+    wrong = published(f"SELECT count(*) FROM reconciliation {where} AND difference <> 0")
+    assert wrong == 0, f"{wrong} invoices of {month} have another total in Stripe"
+    held = published(f"SELECT count(*) FROM stripe_invoices {where} AND status <> 'draft'")
+    assert held == published(f"SELECT count(*) FROM invoices {where}")
+    return int(held)
+
+
+def _bring_up_to_date() -> None:
+    """What the sensor `stripe_changes` and the runs that it asks for do."""
+    from billing_pipeline.invoicing import collection
+
+    settings = Settings.from_env(os.environ)
+    with collection.open_gateway(settings) as gateway:
+        stale = collection.run(gateway, lambda: collection.stale_months(gateway, settings))
+    for found in stale:
+        run_job("pull_payments", found.month, "invoice_payments", {"in_full": found.in_full})
+
+
+def _pay_some(stripe: CountingSandbox, count: int) -> int:
+    """Pay the open invoices elsewhere than here, spread over all of them."""
+    settings = Settings.from_env(os.environ)
+    from billing_pipeline.warehouse import open_published
+
+    with open_published(settings) as database:
+        ids = database.execute(
+            "SELECT stripe_invoice_id FROM stripe_invoices WHERE status = 'open' ORDER BY"
+            " md5(stripe_invoice_id) LIMIT ?",
+            [count],
+        ).fetchall()
+    headers = {"Authorization": f"Bearer {KEY}"}
+    for number, (stripe_invoice_id,) in enumerate(ids):
+        path = f"/v1/invoices/{stripe_invoice_id}/pay"
+        headers |= {"Idempotency-Key": f"elsewhere-{number}"}
+        answer = stripe.handle("POST", path, headers, "paid_out_of_band=true")
+        assert answer.status == 200, answer.body
+    return len(ids)

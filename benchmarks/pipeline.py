@@ -1,0 +1,163 @@
+"""The work of metering, rating and invoicing, and the floor beneath it.
+
+What belongs here: that work and its figures. What does not: rivals (``rivals/``), Stripe
+(``collecting.py``), what is compared with what (``scenarios.py``).
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from billing_pipeline.months import BillingMonth
+from billing_pipeline.settings import Settings
+
+MONTH = BillingMonth.parse("2024-01")
+Figures = dict[str, Any]
+
+# Bad rows of the company are those with a negative quantity. Leaving them out costs nothing, and
+# what is left is exactly what the pipeline bills.
+_FLOOR = """
+CREATE TABLE totals AS
+WITH events AS (
+    SELECT
+        event_id,
+        any_value(customer_id) AS customer_id,
+        any_value(event_name) AS event_name,
+        any_value(quantity) AS quantity
+    FROM read_parquet($1)
+    WHERE quantity >= 0
+    GROUP BY event_id
+)
+SELECT customer_id, event_name, count(*) AS events, sum(quantity) AS quantity
+FROM events
+GROUP BY ALL
+"""
+# The meter `seats_peak` takes the largest quantity, of which the floor knows nothing.
+_DIFFERENT = """
+SELECT count(*)
+FROM floor.totals
+FULL JOIN (SELECT * FROM metered_usage WHERE event_count > 0) AS metered
+    ON totals.customer_id = metered.customer_id AND totals.event_name = metered.meter_id
+LEFT JOIN raw.meters AS meters ON metered.meter_id = meters.meter_id
+WHERE totals.events IS DISTINCT FROM metered.event_count
+    OR (aggregation = 'count' AND totals.events <> metered.quantity)
+    OR (aggregation = 'sum' AND totals.quantity <> metered.quantity)
+"""
+
+
+def floor(data: Path, home: Path) -> Figures:
+    """DuckDB alone: exact deduplication by id, one group for each customer and meter."""
+    kept = _floor_database(home)
+    kept.unlink(missing_ok=True)
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    with duckdb.connect(str(kept)) as connection:
+        connection.execute("SET threads = 2; SET memory_limit = '4GB'")
+        began = time.perf_counter()
+        connection.execute(_FLOOR, [str(data / "usage" / str(MONTH) / "*.parquet")])
+        seconds = time.perf_counter() - began
+        [[events]] = connection.execute("SELECT sum(events) FROM totals").fetchall()
+    return {"seconds": seconds, "events": int(events)}
+
+
+def _floor_database(home: Path) -> Path:
+    return home.with_name(f"{home.name}-floor.duckdb")
+
+
+def models(data: Path, home: Path) -> Figures:
+    """The month's dbt models, summed; every test of dbt must pass, and where the floor was found
+    before, its totals must be ours."""
+    from billing_pipeline.dbt_runner import check, ensure_manifest, run_dbt
+    from billing_pipeline.rating import build_raw
+
+    settings = Settings.from_env(os.environ)
+    ensure_manifest(settings)
+    began = time.perf_counter()
+    build_raw(settings, MONTH)
+    intake = time.perf_counter() - began
+    nodes = run_dbt(settings, MONTH)
+    check(nodes, MONTH)
+    spent = [node for node in nodes if node.resource_type == "model"]
+    with duckdb.connect(str(settings.warehouse_path(MONTH)), read_only=True) as warehouse:
+        [[accepted, read]] = warehouse.execute(
+            "SELECT sum(accepted_rows), sum(rows_read) FROM usage_files"
+        ).fetchall()
+        [[charges, charged]] = warehouse.execute(
+            "SELECT count(*), sum(amount) FROM charges"
+        ).fetchall()
+        if _floor_database(home).exists():
+            warehouse.execute(f"ATTACH '{_floor_database(home)}' AS floor (READ_ONLY)")
+            [[different]] = warehouse.execute(_DIFFERENT).fetchall()
+            assert different == 0, f"{different} totals are not those of the floor"
+    return {
+        "seconds": sum(node.seconds for node in spent),
+        "intake_seconds": intake,
+        "tests_seconds": sum(node.seconds for node in nodes if node.resource_type == "test"),
+        "slowest": {
+            n.name: round(n.seconds, 2) for n in sorted(spent, key=lambda n: -n.seconds)[:10]
+        },
+        "accepted": int(accepted),
+        "rows": int(read),
+        "charges": charges,
+        "charged": str(charged),
+    }
+
+
+def job(data: Path, home: Path) -> Figures:
+    """`preview_month`, the close without the push, in a process that has run it before."""
+    from benchmarks.collecting import run_job
+
+    first, seconds = (run_job("preview_month", MONTH) for _ in range(2))
+    return {"seconds": seconds, "first_seconds": first}
+
+
+def dbt_alone(data: Path, home: Path) -> Figures:
+    """A bare `dbt build` of the same project on the same month, in a warm process."""
+    from billing_pipeline.dbt_runner import check, run_dbt
+    from billing_pipeline.rating import build_raw
+
+    settings = Settings.from_env(os.environ)
+    for _ in range(2):
+        build_raw(settings, MONTH)
+        began = time.perf_counter()
+        check(run_dbt(settings, MONTH), MONTH)
+        seconds = time.perf_counter() - began
+    return {"seconds": seconds}
+
+
+def rival(data: Path, home: Path, name: str) -> Figures:
+    """A rival's time for the month's charges, which must be those of `home` to the last digit."""
+    from benchmarks.rivals.common import Clock
+
+    clock = Clock()
+    with tempfile.TemporaryDirectory(dir=home.parent) as scratch:
+        program = importlib.import_module(f"benchmarks.rivals.{name}")
+        charges = program.rate(data, Path(scratch), clock)
+    path = Settings.from_env(os.environ).warehouse_path(MONTH)
+    with duckdb.connect(str(path), read_only=True) as warehouse:
+        different = other_charges(warehouse, charges)
+    assert different == 0, f"{different} charges of {name} are not the pipeline's"
+    return {"seconds": sum(clock.parts.values()), "parts": clock.parts}
+
+
+def other_charges(warehouse: duckdb.DuckDBPyConnection, theirs: pa.Table) -> int:
+    """How many charges only one of both has, or both with another amount."""
+    warehouse.register("theirs", theirs)
+    [[different]] = warehouse.execute(_OTHER_CHARGES).fetchall()
+    return int(different)
+
+
+_OTHER_CHARGES = """
+SELECT count(*)
+FROM theirs
+FULL JOIN charges USING (subscription_id, price_id)
+WHERE theirs.exact_pico IS DISTINCT FROM (charges.exact_amount * 1000000000000)::HUGEINT
+    OR theirs.cents IS DISTINCT FROM (charges.amount * 100)::HUGEINT
+"""

@@ -1,0 +1,438 @@
+"""What is measured, against what, how often, and the aims.
+
+What belongs here: one function a scenario, from its data to its lines. What does not: the work
+(``pipeline.py``, ``collecting.py``, ``history.py``, ``rivals/``), the table (``table.py``).
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks.company import Company, Payers
+from benchmarks.pipeline import MONTH
+from benchmarks.table import Line, Measured
+from benchmarks.worker import environment
+from billing_pipeline.months import BillingMonth
+
+Figures = dict[str, Any]
+Rounds = list[Figures]
+GIGABYTE = 1024**3
+SMALL = Company(100, 1_000)
+HISTORY_MONTHS = 36
+HISTORY_END = BillingMonth.parse("2025-12")
+RIVALS = {
+    "sqlite_loop": ("SQLite, a query for each customer", 20.0),
+    "with_pandas": ("pandas", 4.0),
+    "with_polars": ("Polars", 1.2),
+    "postgres": ("PostgreSQL 15, set-based", 8.0),
+}
+# One run of these takes minutes.
+SLOW_RIVALS = ("sqlite_loop", "postgres")
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How big a run of the benchmarks is."""
+
+    company: Company
+    large: Company
+    rerun: Company
+    history: Company
+    history_months: int
+    pushed: Payers
+    pulled: Payers
+    rounds: int
+
+
+FULL = Sizes(
+    company=Company(50_000, 10_000_000),
+    large=Company(50_000, 100_000_000),
+    rerun=Company(2_000, 400_000),
+    history=Company(100, 10_000),
+    history_months=HISTORY_MONTHS,
+    pushed=Payers(2_000, 10),
+    pulled=Payers(10_000, 1),
+    rounds=3,
+)
+QUICK = Sizes(
+    company=Company(1_000, 200_000),
+    large=Company(1_000, 2_000_000),
+    rerun=Company(20, 2_000),
+    history=Company(10, 500),
+    history_months=2,
+    pushed=Payers(20, 10),
+    pulled=Payers(100, 1),
+    rounds=1,
+)
+
+
+@dataclass
+class Bench:
+    """One run: where its data lies, and what was measured already."""
+
+    sizes: Sizes
+    folder: Path
+    _data: set[Path] = field(default_factory=set)
+    _pipeline: dict[str, Rounds] = field(default_factory=dict)
+
+    def company(self, name: str, company: Company, *months: BillingMonth) -> Path:
+        """The company's files, written once."""
+        data = self.folder / name
+        if data not in self._data:
+            company.write_prices_and_accounts(data)
+            for month in months:
+                company.write_usage(data, month)
+            self._data.add(data)
+        return data
+
+    def pipeline(self) -> dict[str, Rounds]:
+        """Floor, models and job side by side, on the company of ten million events; once a run."""
+        if not self._pipeline:
+            data = self.company("company", self.sizes.company, MONTH)
+            for number in range(self.sizes.rounds):
+                say(f"round {number + 1} of {self.sizes.rounds}")
+                for name in ("floor", "models", "job"):
+                    found = timed(f"pipeline.{name}", data, self.folder / "home")
+                    self._pipeline.setdefault(name, []).append(found)
+        return self._pipeline
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def timed(name: str, data: Path, home: Path, *more: str) -> Figures:
+    """The figures of one piece of work, done in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.worker", name, str(data), str(home), *more]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise SystemExit(f"{name} failed:\n{done.stderr}")
+    found: Figures = json.loads(done.stdout.splitlines()[-1])
+    say(f"  {' '.join([name, *more])}: {found['seconds']:.2f} s")
+    return found
+
+
+def cold(data: Path, home: Path) -> Figures:
+    """`billing run` from a shell, all imports included, on a month that was not run before."""
+    began = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-m", "billing_pipeline.cli", "run", str(MONTH)],
+        env=environment(data, home),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise SystemExit(f"billing run failed:\n{done.stderr}")
+    return {"seconds": time.perf_counter() - began}
+
+
+def middle(rounds: Rounds, key: str = "seconds") -> float:
+    return statistics.median(float(found[key]) for found in rounds)
+
+
+def peak_gigabytes(*rounds: Rounds) -> float:
+    return max(float(found["peak_bytes"]) for each in rounds for found in each) / GIGABYTE
+
+
+def first_intake(rounds: Rounds) -> float:
+    """Of the round that saw the files for the first time; what is clean is remembered after it."""
+    return float(rounds[0]["intake_seconds"])
+
+
+def month(bench: Bench) -> Measured:
+    """A month of ten million events, against the floor."""
+    found = bench.pipeline()
+    rounds, last = len(found["models"]), found["models"][-1]
+    spent = middle(found["models"])
+    lines = [
+        Line(
+            what="metering, rating, invoicing: sum of the dbt models",
+            ours=spent,
+            against="floor",
+            theirs=middle(found["floor"]),
+            aim=2.0,
+            rounds=rounds,
+        ),
+        Line(
+            what="the whole job without the push",
+            ours=middle(found["job"]),
+            against="models + 5 s",
+            theirs=spent + 5,
+            aim=1.3,
+            rounds=rounds,
+        ),
+        _peak(peak_gigabytes(found["models"], found["job"]), rounds),
+    ]
+    notes = [
+        f"{last['rows']:,} events of {bench.sizes.company.customers:,} customers and 10 meters in "
+        f"Parquet, {last['charges']:,} charges, {last['charged']} USD. The floor has the same "
+        "accepted events and the same quantity for each customer and meter.",
+        f"The slowest models of the last round: {_slowest(last)}. Intake "
+        f"{first_intake(found['models']):.2f} s where it sees the files for the first time, "
+        f"{last['intake_seconds']:.2f} s after that; dbt's tests {last['tests_seconds']:.2f} s.",
+    ]
+    return Measured(lines, notes, found)
+
+
+def _peak(gigabytes: float, rounds: int) -> Line:
+    return Line(
+        what="peak memory at a memory_limit of 4 GB",
+        ours=gigabytes,
+        against="bound",
+        theirs=5.0,
+        aim=1.0,
+        unit="GB",
+        rounds=rounds,
+    )
+
+
+def _slowest(found: Figures) -> str:
+    return ", ".join(f"{name} {seconds} s" for name, seconds in found["slowest"].items())
+
+
+def small(bench: Bench) -> Measured:
+    """A month of a thousand events: what everything but events costs."""
+    data, rounds = bench.company("small", SMALL, MONTH), bench.sizes.rounds
+    found: dict[str, Rounds] = {}
+    for number in range(rounds):
+        for name in ("job", "dbt_alone"):
+            done = timed(f"pipeline.{name}", data, bench.folder / "small home")
+            found.setdefault(name, []).append(done)
+        done = cold(data, bench.folder / f"cold home {number}")
+        found.setdefault("cold", []).append(done)
+        say(f"  billing run, cold: {done['seconds']:.2f} s")
+    lines = [
+        Line(
+            what="a month of 1,000 events: job in a warm process",
+            ours=middle(found["job"]),
+            against="`dbt build` alone",
+            theirs=middle(found["dbt_alone"]),
+            aim=1.5,
+            rounds=rounds,
+        ),
+        Line(
+            what="a month of 1,000 events: `billing run`, cold, in an empty home",
+            ours=middle(found["cold"]),
+            against="bound",
+            theirs=10.0,
+            aim=1.0,
+            rounds=rounds,
+        ),
+    ]
+    return Measured(lines, [], found)
+
+
+def rivals(bench: Bench) -> Measured:
+    """What people write instead, on the same files, with the same charges."""
+    from benchmarks.rivals import postgres
+
+    ours = bench.pipeline()["models"]
+    spent = middle(ours) + first_intake(ours)
+    data, home = bench.folder / "company", bench.folder / "home"
+    found: dict[str, Rounds] = {"ours": ours}
+    lines, notes = [], []
+    for name, (title, aim) in RIVALS.items():
+        if name == "postgres" and not postgres.is_installed():
+            notes.append(f"{title}: not measured, {postgres.PROGRAMS} is not there.")
+            continue
+        for _ in range(1 if name in SLOW_RIVALS else bench.sizes.rounds):
+            found.setdefault(name, []).append(timed("pipeline.rival", data, home, name))
+        parts = ", ".join(f"{part} {s:.1f} s" for part, s in found[name][-1]["parts"].items())
+        notes.append(f"{title}: {parts}; peak {peak_gigabytes(found[name]):.1f} GB.")
+        lines.append(
+            Line(
+                what="the same month: intake and dbt models",
+                ours=spent,
+                against=title,
+                theirs=middle(found[name]),
+                aim=aim,
+                is_speedup=True,
+                rounds=len(found[name]),
+            )
+        )
+    notes.append(
+        "Each charge of each rival equals the pipeline's to 12 places and to the cent. Rivals make "
+        "no ids, texts, tiers, invoices, rejections or checks; the pipeline does in its time. A "
+        "single round where one takes minutes."
+    )
+    return Measured(lines, notes, found)
+
+
+def rerun(bench: Bench) -> Measured:
+    """An unchanged month again, against an account without limits: the hard case, for where Stripe
+    limits the first run the second is a smaller part of it."""
+    months = [MONTH.shift(step) for step in range(bench.sizes.rounds + 1)]
+    data = bench.company("rerun", bench.sizes.rerun, *months)
+    found = timed("collecting.rerun", data, bench.folder / "rerun home")
+    line = Line(
+        what="rerun of an unchanged month",
+        ours=statistics.median(found["each"]),
+        against="first run",
+        theirs=statistics.median(found["first_runs"]),
+        aim=0.5,
+        rounds=bench.sizes.rounds,
+    )
+    note = (
+        f"{bench.sizes.rerun.customers:,} customers and {bench.sizes.rerun.events:,} events a "
+        "month, `close_month` in a warm process, an account that answers at once. No rerun wrote "
+        "to Stripe."
+    )
+    return Measured([line], [note], {"rerun": [found]})
+
+
+def push(bench: Bench) -> Measured:
+    """A push under Stripe's test-mode limits, and the same month once more."""
+    data, home = bench.folder / "payers", bench.folder / "payers home"
+    bench.sizes.pushed.write(data)
+    timed("collecting.prepare", data, home)
+    found = timed("collecting.push", data, home)
+    invoices, reruns = found["invoices"], found["rerun_seconds"]
+    lines = [
+        Line(
+            what=f"push of {invoices:,} invoices with {bench.sizes.pushed.lines} lines",
+            ours=found["seconds"],
+            against="3 calls each at 25/s",
+            theirs=invoices * 3 / 25,
+            aim=1.15,
+        ),
+        Line(
+            what="answers 429",
+            ours=100 * found["too_many"] / found["requests"],
+            against="bound",
+            theirs=0.1,
+            aim=1.0,
+            unit="%",
+        ),
+        Line(
+            what="calls that write, for each created invoice",
+            ours=found["writes"] / invoices,
+            against="bound",
+            theirs=3.0,
+            aim=1.0,
+            unit="",
+        ),
+        Line(
+            what="calls for each unchanged invoice on a rerun",
+            ours=found["rerun_requests"] / invoices,
+            against="bound",
+            theirs=0.02,
+            aim=1.0,
+            unit="",
+            rounds=len(reruns),
+        ),
+        Line(
+            what="rerun of that month",
+            ours=statistics.median(reruns),
+            against="preview and push",
+            theirs=found["preview_seconds"] + found["seconds"],
+            aim=0.5,
+            rounds=len(reruns),
+        ),
+    ]
+    note = (
+        f"Sent invoices of known customers, {found['lines']:,} lines, the sandbox answering after "
+        "100 ms and with 429 beyond 25 requests a second; job `apply_plan` after `preview_month`. "
+        f"{found['requests']:,} requests, {found['requests'] - found['writes']:,} of them not "
+        "writes. One round, as it takes minutes. No rerun wrote to Stripe. A card that is charged "
+        "automatically takes one call more."
+    )
+    return Measured(lines, [note], {"push": [found]})
+
+
+def pull(bench: Bench) -> Measured:
+    """What was paid, after 1 % of many invoices changed."""
+    data = bench.folder / "pulled"
+    bench.sizes.pulled.write(data)
+    found = timed("collecting.pull", data, bench.folder / "pulled home")
+    line = Line(
+        what=f"pull after {found['changed']:,} of {found['invoices']:,} invoices were paid",
+        ours=found["requests"],
+        against="invoices",
+        theirs=found["invoices"],
+        aim=0.02,
+        unit="requests",
+    )
+    return Measured([line], [], {"pull": [found]})
+
+
+def history(bench: Bench) -> Measured:
+    """A month on top of much history, and on top of a single month."""
+    depths = {"much": bench.sizes.history_months, "little": 1}
+    first = HISTORY_END.shift(1 - bench.sizes.history_months)
+    measured = [HISTORY_END.shift(step) for step in range(1, bench.sizes.rounds + 1)]
+    months = [first.shift(step) for step in range(bench.sizes.history_months)] + measured
+    data = bench.company("history", bench.sizes.history, *months)
+    homes = {name: bench.folder / f"home with {name} history" for name in depths}
+    found: dict[str, Rounds] = {}
+    for name, depth in depths.items():
+        timed("history.build", data, homes[name], str(HISTORY_END), str(depth))
+    for chosen in measured:
+        for name in depths:
+            done = timed("history.month", data, homes[name], str(chosen))
+            found.setdefault(name, []).append(done)
+    lines = [
+        Line(
+            what=f"{part} with {bench.sizes.history_months} months of history",
+            ours=middle(found["much"], part),
+            against="with 1",
+            theirs=middle(found["little"], part),
+            aim=1.1,
+            rounds=len(measured),
+        )
+        for part in ("close", "rerun", "publish", "pull")
+    ]
+    note = (
+        f"{bench.sizes.history.customers:,} customers and {bench.sizes.history.events:,} events a "
+        "month. Each round adds a month to both, in turn, in processes that have rated a month."
+    )
+    return Measured(lines, [note], found)
+
+
+def large(bench: Bench) -> Measured:
+    """A hundred million events against ten million, of as many customers."""
+    ours = bench.pipeline()["models"]
+    data = bench.company("large", bench.sizes.large, MONTH)
+    found = timed("pipeline.models", data, bench.folder / "large home")
+    lines = [
+        Line(
+            what=f"{bench.sizes.large.events:,} events: intake and dbt models",
+            ours=found["seconds"] + found["intake_seconds"],
+            against=f"{bench.sizes.company.events:,} events",
+            theirs=middle(ours) + first_intake(ours),
+            aim=11.0,
+        ),
+        _peak(peak_gigabytes([found]), 1),
+    ]
+    note = (
+        f"{found['rows']:,} rows, {found['accepted']:,} accepted, {found['charges']:,} charges; "
+        f"every test of dbt passed ({found['tests_seconds']:.0f} s). One round, as it takes "
+        f"minutes. The slowest models: {_slowest(found)}. Intake {found['intake_seconds']:.0f} s."
+    )
+    return Measured(lines, [note], {"large": [found], "ours": ours})
+
+
+SCENARIOS: dict[str, Callable[[Bench], Measured]] = {
+    "month": month,
+    "rivals": rivals,
+    "small": small,
+    "rerun": rerun,
+    "push": push,
+    "pull": pull,
+    "history": history,
+    "large": large,
+}
+# Left out unless named: it takes longer than all the others.
+BY_NAME_ONLY = ("large",)
+
+
+def default_names() -> Sequence[str]:
+    return [name for name in SCENARIOS if name not in BY_NAME_ONLY]
