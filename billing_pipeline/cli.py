@@ -24,6 +24,7 @@ import click
 import duckdb
 from rich.console import Console
 
+from billing_pipeline.documents.commands import commands as document_commands
 from billing_pipeline.invoicing.dunning import DunningPolicy
 from billing_pipeline.invoicing.limits import limits_from_env
 from billing_pipeline.months import BillingMonth, InvalidMonthError
@@ -362,6 +363,9 @@ def webhooks(host: str, port: int) -> None:
     except (InvalidSettingError, OSError) as error:
         _fail(str(error))
 
+
+for _command in document_commands():
+    main.add_command(_command)
 
 if __name__ == "__main__":
     main()

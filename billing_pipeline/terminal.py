@@ -55,12 +55,12 @@ def once(rows: Iterable[Sequence[Any]]) -> list[list[Any]]:
     return shown
 
 
-def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
-    """CSV with a header. A text that a spreadsheet would take for a formula gets a quote before
-    it; amounts stay amounts."""
+def csv_text(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = ()) -> str:
+    """CSV with a header: `columns`, or those of the first row. A text that a spreadsheet would
+    take for a formula gets a quote before it; amounts stay amounts."""
     out = io.StringIO()
     writer = csv.writer(out)
-    writer.writerow(rows[0] if rows else [])
+    writer.writerow(columns or (rows[0] if rows else []))
     for row in rows:
         writer.writerow(_inert(value) for value in row.values())
     return out.getvalue()
@@ -85,4 +85,4 @@ def printable(text: str) -> str:
 
 
 def _is_number(cell: str) -> bool:
-    return not cell or cell.replace(",", "").replace(".", "").lstrip("-").isdecimal()
+    return not cell or cell.replace(",", "").replace(".", "").lstrip("-−+").isdecimal()

@@ -17,6 +17,7 @@ from billing_pipeline.published_tables import PUBLISHED_TABLES
 from billing_pipeline.reports import reports
 from tests.end_to_end.closed_examples import MONTHS, Closing, first_day
 from tests.end_to_end.commands import EXAMPLES, ROOT
+from tests.end_to_end.document_sums import check_documents
 from tests.end_to_end.expectations import Case, cents, check, table
 
 # Stripe charges no less; what is below is moved to the customer's balance.
@@ -141,6 +142,11 @@ def test_a_row_of_the_table(case: Case, closing: Closing) -> None:
 
 def test_the_table_has_rows_of_every_example() -> None:
     assert {case.example for case in table()} == set(MONTHS)
+
+
+@for_each_example
+def test_documents_and_exports_add_up_to_the_tables(name: str, closing: Closing) -> None:
+    check_documents(closing.of(name))
 
 
 def test_what_is_tested_elsewhere_is_tested() -> None:

@@ -1,0 +1,231 @@
+"""A month's close report: one page that finance can file.
+
+What belongs here: what the page says, of the published tables of the month and the month before.
+What does not: layout (``templates``), and any figure that those tables do not hold or add up to.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import duckdb
+
+from billing_pipeline.documents.formatting import amount, month_name, plain, share
+from billing_pipeline.documents.invoice import STATES
+from billing_pipeline.documents.reading import Row, read_seller, rows
+from billing_pipeline.months import BillingMonth
+
+# Customers that the page names for each currency; all are in the exports.
+MOST_CUSTOMERS = 5
+
+_TOTALS = """
+WITH earlier AS (
+    SELECT currency, sum(total) AS total_before FROM invoices
+    WHERE billing_month = $1::DATE - INTERVAL 1 MONTH GROUP BY ALL
+), later AS (
+    SELECT currency, count(*) AS invoices, sum(subtotal) AS subtotal, sum(discount) AS discount,
+        sum(tax) AS tax, sum(total) AS total
+    FROM invoices WHERE billing_month = $1::DATE GROUP BY ALL
+), collected AS (
+    SELECT currency, sum(billed) AS billed, sum(paid) AS paid, sum(credited) AS credited,
+        sum(settled_by_balance) AS settled, sum(outstanding) AS outstanding
+    FROM invoice_payments WHERE billing_month = $1::DATE GROUP BY ALL
+)
+SELECT * REPLACE (coalesce(invoices, 0) AS invoices)
+FROM later FULL JOIN collected USING (currency) FULL JOIN earlier USING (currency)
+ORDER BY currency
+"""
+_STATES = """
+SELECT coalesce(payments.status, 'not sent') AS status, invoices.currency,
+    count(*) AS invoices, sum(invoices.total) AS total,
+    coalesce(sum(payments.outstanding), 0) AS outstanding
+FROM invoices LEFT JOIN invoice_payments AS payments USING (invoice_id)
+WHERE invoices.billing_month = $1::DATE
+GROUP BY ALL ORDER BY invoices.currency, invoices DESC, status
+"""
+_CUSTOMERS = f"""
+WITH totals AS (
+    SELECT customer_id, currency,
+        coalesce(sum(total) FILTER (WHERE billing_month = $1::DATE), 0) AS total,
+        coalesce(sum(total) FILTER (WHERE billing_month < $1::DATE), 0) AS total_before
+    FROM invoices
+    WHERE billing_month BETWEEN $1::DATE - INTERVAL 1 MONTH AND $1::DATE
+    GROUP BY ALL
+)
+SELECT totals.*, customers.name
+FROM totals LEFT JOIN customers
+    ON totals.customer_id = customers.customer_id AND customers.billing_month = $1::DATE
+WHERE total > 0
+QUALIFY row_number() OVER (
+    PARTITION BY totals.currency ORDER BY total DESC, totals.customer_id) <= {MOST_CUSTOMERS}
+ORDER BY totals.currency, total DESC, totals.customer_id
+"""
+_REJECTED = """
+SELECT reason, sum("rows")::BIGINT AS "rows", count(*) AS files, min(source_file) AS first_file
+FROM rejected_usage WHERE billing_month = $1::DATE
+GROUP BY reason ORDER BY 2 DESC, reason
+"""
+_USAGE = """
+SELECT count(*) AS files, coalesce(sum(rows_read), 0)::BIGINT AS rows_read,
+    coalesce(sum(accepted_rows), 0)::BIGINT AS accepted,
+    coalesce(sum(rejected_rows), 0)::BIGINT AS rejected,
+    coalesce(sum(duplicate_rows), 0)::BIGINT AS duplicates
+FROM usage_files WHERE billing_month = $1::DATE
+"""
+
+
+@dataclass(frozen=True)
+class Check:
+    """A sentence that should be true, and a query that counts the `what`s for which it is not."""
+
+    sentence: str
+    what: str
+    query: str
+
+
+CHECKS = (
+    Check(
+        "The lines of each invoice add up to its total",
+        "invoice",
+        "SELECT count(*) FROM (SELECT invoice_id FROM invoices JOIN invoice_lines AS lines"
+        " USING (invoice_id) WHERE invoices.billing_month = $1::DATE AND NOT lines.is_inclusive"
+        " GROUP BY invoice_id, invoices.total HAVING sum(lines.amount) <> invoices.total)",
+    ),
+    Check(
+        "Each invoice is billed in Stripe with our total",
+        "invoice",
+        "SELECT count(*) FROM invoices LEFT JOIN reconciliation AS found USING (invoice_id)"
+        " WHERE invoices.billing_month = $1::DATE AND found.state IS DISTINCT FROM 'matched'",
+    ),
+    Check(
+        "Stripe holds no invoice of the month that we do not expect",
+        "invoice",
+        "SELECT count(*) FROM reconciliation"
+        " WHERE billing_month = $1::DATE AND state = 'unexpected'",
+    ),
+    Check(
+        "Prepaid wallets agree with the balances in Stripe",
+        "wallet",
+        "SELECT count(*) FROM wallet_reconciliation"
+        " WHERE billing_month = $1::DATE AND difference <> 0",
+    ),
+    Check(
+        "No change waits for approval, and none failed",
+        "change",
+        "SELECT count(*) FROM invoice_plan"
+        " WHERE billing_month = $1::DATE AND state IN ('waiting', 'failed')",
+    ),
+    Check(
+        "Each row of the usage files is accepted, rejected or a duplicate",
+        "file",
+        "SELECT count(*) FROM usage_files WHERE billing_month = $1::DATE"
+        " AND rows_read <> accepted_rows + rejected_rows + duplicate_rows",
+    ),
+    Check(
+        "Each accepted event could be read by its meters",
+        "event",
+        "SELECT count(*) FROM usage_issues WHERE billing_month = $1::DATE",
+    ),
+)
+
+
+def close_report(connection: duckdb.DuckDBPyConnection, month: BillingMonth) -> dict[str, Any]:
+    """The month's report as texts. Raises `NoDocumentError` for a month that is not published."""
+    seller = read_seller(connection, month)
+    before = month.shift(-1)
+    found = {
+        name: rows(connection, query, month.key)
+        for name, query in {
+            "totals": _TOTALS,
+            "states": _STATES,
+            "customers": _CUSTOMERS,
+            "rejected": _REJECTED,
+            "usage": _USAGE,
+        }.items()
+    }
+    (usage,) = found["usage"]
+    return {
+        "title": f"Close of {month_name(seller['billing_month'])}",
+        "month": str(month),
+        "month_before": str(before),
+        "seller": plain(seller["name"]),
+        "date": seller["month_end"].date().isoformat(),
+        "timezone": seller["timezone"],
+        "totals": [_total(row) for row in found["totals"]],
+        "states": [_state(row) for row in found["states"]],
+        "customers": [_customer(row) for row in found["customers"]],
+        "usage": {name: f"{count:,}" for name, count in usage.items()},
+        "rejected": [_rejected(row) for row in found["rejected"]],
+        "checks": [_checked(connection, check, month) for check in CHECKS],
+        "foot": f"From the published tables of {month}; amounts include tax unless said otherwise.",
+    }
+
+
+def _total(row: Row) -> Row:
+    currency = row["currency"]
+    money = {
+        name: amount(row[name] or Decimal(0), currency)
+        for name in (
+            *("subtotal", "discount", "tax", "total", "total_before"),
+            *("billed", "paid", "credited", "settled", "outstanding"),
+        )
+    }
+    change = _change(row)
+    return {
+        "currency": currency,
+        "invoices": f"{row['invoices']:,}",
+        **money,
+        "change": _signed(change, currency),
+        "change_share": share(change, row["total_before"] or Decimal(0)),
+    }
+
+
+def _change(row: Row) -> Decimal:
+    return (row["total"] or Decimal(0)) - (row["total_before"] or Decimal(0))
+
+
+def _signed(change: Decimal, currency: str) -> str:
+    return f"+{amount(change, currency)}" if change > 0 else amount(change, currency)
+
+
+def _state(row: Row) -> Row:
+    label, tone = STATES[row["status"]]
+    return {
+        "currency": row["currency"],
+        "state": {"label": label, "tone": tone},
+        "invoices": f"{row['invoices']:,}",
+        "total": amount(row["total"], row["currency"]),
+        "outstanding": amount(row["outstanding"], row["currency"]),
+    }
+
+
+def _customer(row: Row) -> Row:
+    change = _change(row)
+    return {
+        "currency": row["currency"],
+        "customer_id": plain(row["customer_id"]),
+        "name": plain(row["name"]) or plain(row["customer_id"]),
+        "total": amount(row["total"], row["currency"]),
+        "change": _signed(change, row["currency"]),
+        "change_share": share(change, row["total_before"]),
+    }
+
+
+def _rejected(row: Row) -> Row:
+    files = f"{row['files']} files" if row["files"] > 1 else plain(row["first_file"])
+    return {
+        "reason": plain(row["reason"]).replace("_", " "),
+        "rows": f"{row['rows']:,}",
+        "where": files,
+    }
+
+
+def _checked(connection: duckdb.DuckDBPyConnection, check: Check, month: BillingMonth) -> Row:
+    ((count,),) = connection.execute(check.query, [month.key]).fetchall()
+    return {
+        "sentence": check.sentence,
+        "passed": count == 0,
+        "result": "yes" if count == 0 else f"not {count:,} {check.what}{'s' * (count > 1)}",
+    }

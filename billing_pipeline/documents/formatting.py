@@ -1,0 +1,80 @@
+"""How figures, times and names are written on documents.
+
+What belongs here: texts from single values. What does not: which values (``invoice``,
+``close_report``).
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+from billing_pipeline.terminal import money, printable
+
+_MONTHS = "January February March April May June July August September October November December"
+_MONTH_NAMES = tuple(_MONTHS.split())
+# A minus sign has the width of a digit; a hyphen does not, and may break the line.
+_MINUS = "\N{MINUS SIGN}"
+
+
+def amount(value: Decimal, currency: str) -> str:
+    """``−1,234.50`` for USD, ``1,235`` for JPY; never rounded."""
+    return money(value, currency).replace("-", _MINUS)
+
+
+def quantity(value: Decimal) -> str:
+    """As many places as it has, thousands apart."""
+    return f"{value.normalize():,f}".replace("-", _MINUS)
+
+
+def share(part: Decimal, whole: Decimal) -> str:
+    """What `part` is of `whole`, with a sign, in tenths of a per cent; nothing of nothing."""
+    if not whole:
+        return "" if not part else "new"
+    tenths = (part * 100 / abs(whole)).quantize(Decimal("0.1"))
+    return f"{tenths:{'+' if tenths else ''},} %".replace("-", _MINUS)
+
+
+def day(value: date) -> str:
+    """``5 January 2024``: cannot be read as another day, whatever the reader's country."""
+    return f"{value.day} {_MONTH_NAMES[value.month - 1]} {value.year}"
+
+
+def month_name(value: date) -> str:
+    """``January 2024``."""
+    return f"{_MONTH_NAMES[value.month - 1]} {value.year}"
+
+
+def period(start: datetime, end: datetime, zone: ZoneInfo) -> str:
+    """A half-open time as people write it: a last day that is whole is the last one named."""
+    first, after = start.astimezone(zone), end.astimezone(zone)
+    last = after - timedelta(days=1) if _is_midnight(after) else after
+    until = f"{day(last)}{_clock(after)}"
+    if _is_midnight(first) and first.date() == last.date() and _is_midnight(after):
+        return until
+    since = f"{first.day} {_MONTH_NAMES[first.month - 1]} {first.year}"
+    if first.year == last.year:
+        since = f"{first.day} {_MONTH_NAMES[first.month - 1]}"
+        if first.month == last.month and _is_midnight(first) and _is_midnight(after):
+            since = str(first.day)
+    return f"{since}{_clock(first)} – {until}"
+
+
+def _is_midnight(value: datetime) -> bool:
+    return (value.hour, value.minute, value.second, value.microsecond) == (0, 0, 0, 0)
+
+
+def _clock(value: datetime) -> str:
+    return "" if _is_midnight(value) else f", {value:%H:%M}"
+
+
+def plain(text: str | None) -> str:
+    """One line of somebody else's text, without what steers a terminal or turns the writing."""
+    return printable(" ".join((text or "").split()))
+
+
+def address_lines(text: str | None) -> list[str]:
+    """The lines of an address, separated by a semicolon or a line break."""
+    parts = (text or "").replace("\n", ";").split(";")
+    return [line for line in map(plain, parts) if line]

@@ -1,0 +1,258 @@
+"""The invoice as a document: every text on it, in order, ready for a page.
+
+What belongs here: what an invoice says, of its published records; pure. What does not: layout
+(``templates``), reading (``reading``), and any amount that no record holds: sums here only show
+how recorded amounts lead from one to the other.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from billing_pipeline.documents.formatting import (
+    address_lines,
+    amount,
+    day,
+    month_name,
+    period,
+    plain,
+    quantity,
+)
+from billing_pipeline.documents.reading import InvoiceRecords, Row
+
+Document = dict[str, Any]
+
+# status: how it reads, and what it is like
+STATES = {
+    "draft": ("Draft", "neutral"),
+    "open": ("Open", "open"),
+    "overdue": ("Overdue", "bad"),
+    "paid": ("Paid", "good"),
+    "void": ("Void", "neutral"),
+    "uncollectible": ("Uncollectible", "bad"),
+    "not sent": ("Not sent", "neutral"),
+}
+_TITLES = {"draft": "Draft invoice", "not sent": "Invoice preview", "void": "Void invoice"}
+
+
+def invoice_document(records: InvoiceRecords, *, has_pages: bool) -> Document:
+    """All that stands on the invoice, as texts. `has_pages`: Stripe's links lead somewhere."""
+    status = records.payment["status"] if records.payment else "not sent"
+    first = records.stripe_invoices[0] if records.stripe_invoices else None
+    number = (first and first["number"]) or records.invoice["invoice_id"]
+    currency = records.invoice["currency"]
+    settlement = settlement_of(records)
+    label, tone = STATES[status]
+    return {
+        "title": _TITLES.get(status, "Invoice"),
+        "number": plain(number),
+        "state": {"label": label, "tone": tone},
+        "date": _document_date(records).isoformat(),
+        "currency": currency,
+        "facts": _facts(records, plain(number)),
+        "seller": _party(records.seller) if records.seller["name"] else None,
+        "buyer": _party(records.customer, fallback=records.customer["customer_id"]),
+        "lines": [_line(line, records) for line in records.lines if line["kind"] != "tax"],
+        "totals": _totals(records),
+        "settlement": [
+            {"label": label, "amount": amount(value, currency)} for label, value in settlement
+        ],
+        "due": {"label": "Amount due", "amount": amount(_due(records), currency)},
+        "notices": _notices(records),
+        "revisions": _revisions(records),
+        "payment_terms": _payment_terms(records, plain(number), has_pages),
+        "foot": plain(records.seller["note"]),
+    }
+
+
+def settlement_of(records: InvoiceRecords) -> list[tuple[str, Decimal]]:
+    """What leads from the invoice's total to what is due, step by step: total + steps = due."""
+    payment, total = records.payment, Decimal(records.invoice["total"])
+    if _is_void(records):
+        return [("Made void", -total)]
+    if payment is None or not is_billed(records):
+        return _without_zeros([("Prepaid wallet", -records.invoice["wallet_applied"])])
+    billed, credited = payment["billed"], payment["credited"]
+    wallet = sum((row["wallet_applied"] for row in records.stripe_invoices), Decimal(0))
+    # Credit notes that corrected the charges are in the total already; others are not.
+    difference = "Credit notes" if billed == total else "Difference to what was billed"
+    steps = [
+        (difference, billed - credited - total),
+        ("Prepaid wallet", -wallet),
+        ("Customer balance", wallet - payment["settled_by_balance"]),
+        ("Paid", -payment["paid"]),
+    ]
+    reached = total + sum(value for _, value in steps)
+    return _without_zeros([*steps, ("Returned after payment", payment["outstanding"] - reached)])
+
+
+def is_billed(records: InvoiceRecords) -> bool:
+    """Whether a finalized invoice stands for it in Stripe, which is not void."""
+    return any(row["status"] not in ("draft", "void") for row in records.stripe_invoices)
+
+
+def _is_void(records: InvoiceRecords) -> bool:
+    held = records.stripe_invoices
+    return bool(held) and all(row["status"] == "void" for row in held)
+
+
+def _due(records: InvoiceRecords) -> Decimal:
+    if _is_void(records):
+        return Decimal(0)
+    if records.payment is not None and is_billed(records):
+        return Decimal(records.payment["outstanding"])
+    return Decimal(records.invoice["amount_due"])
+
+
+def _without_zeros(steps: list[tuple[str, Decimal]]) -> list[tuple[str, Decimal]]:
+    return [(label, value) for label, value in steps if value]
+
+
+def _zone(records: InvoiceRecords) -> ZoneInfo:
+    return ZoneInfo(records.seller["timezone"])
+
+
+def _document_date(records: InvoiceRecords) -> Any:
+    """When it was issued; until then the month's end."""
+    issued = [row["finalized_at"] for row in records.stripe_invoices if row["finalized_at"]]
+    moment = min(issued, default=records.seller["month_end"])
+    return moment.astimezone(_zone(records)).date()
+
+
+def _facts(records: InvoiceRecords, number: str) -> list[Row]:
+    invoice, zone = records.invoice, _zone(records)
+    is_issued = any(row["finalized_at"] for row in records.stripe_invoices)
+    facts = [("Invoice number", number)]
+    if number != invoice["invoice_id"]:
+        facts.append(("Reference", invoice["invoice_id"]))
+    if is_issued:
+        facts.append(("Date of issue", day(_document_date(records))))
+    if invoice["collection_method"] == "charge_automatically":
+        facts.append(("Payment", "charged automatically"))
+    else:
+        due = [row["due_at"] for row in records.stripe_invoices if row["due_at"]]
+        due_date = max(due).astimezone(zone).date() if due else invoice["due_date"]
+        facts.append(("Due date", day(due_date)))
+    facts.append(("Billing month", month_name(invoice["billing_month"])))
+    return [{"label": label, "value": value} for label, value in facts]
+
+
+def _party(row: Row, fallback: str = "") -> Document:
+    lines = address_lines(row.get("address"))
+    if row.get("country"):
+        lines[-1:] = [", ".join([*lines[-1:], row["country"]])]
+    tax_id = plain(row.get("tax_id"))
+    return {
+        "name": plain(row.get("name")) or plain(fallback),
+        "lines": lines,
+        "tax_id": f"Tax ID {tax_id}" if tax_id else "",
+        "contact": [text for key in ("email", "website") if (text := plain(row.get(key)))],
+    }
+
+
+def _line(line: Row, records: InvoiceRecords) -> Document:
+    has_period = line["period_start"] is not None and line["period_end"] is not None
+    is_counted = line["kind"] == "charge" and line["quantity"] is not None
+    return {
+        "kind": line["kind"],
+        "description": plain(line["description"]),
+        "period": period(line["period_start"], line["period_end"], _zone(records))
+        if has_period
+        else "",
+        "quantity": quantity(line["quantity"]) if is_counted else "",
+        "amount": amount(line["amount"], line["currency"]),
+    }
+
+
+def _totals(records: InvoiceRecords) -> list[Row]:
+    """From the subtotal to the total: discounts, then each tax."""
+    invoice = records.invoice
+    taxes = [line for line in records.lines if line["kind"] == "tax"]
+    rows = [("Subtotal", invoice["subtotal"], "plain")]
+    if invoice["discount"]:
+        rows.append(("Discounts", -invoice["discount"], "plain"))
+    rows += [(plain(tax["description"]), tax["amount"], "plain") for tax in taxes if _adds(tax)]
+    rows.append(("Total", invoice["total"], "total"))
+    rows += [
+        (f"of which {plain(tax['description'])}", tax["amount"], "note")
+        for tax in taxes
+        if not _adds(tax)
+    ]
+    currency = invoice["currency"]
+    return [
+        {"label": label, "amount": amount(value, currency), "kind": kind}
+        for label, value, kind in rows
+    ]
+
+
+def _adds(tax: Row) -> bool:
+    return not tax["is_inclusive"]
+
+
+def _notices(records: InvoiceRecords) -> list[str]:
+    notices = []
+    if not is_billed(records):
+        notices.append(
+            "This invoice was made void: nothing is to be paid."
+            if _is_void(records)
+            else "Not issued yet: amounts can still change, and nothing is to be paid."
+        )
+    found = records.reconciliation
+    if found is not None and found["state"] == "differs" and is_billed(records):
+        currency = records.invoice["currency"]
+        notices.append(
+            f"The lines are the month as it is computed now, {currency} "
+            f"{amount(found['expected_total'], currency)}; billed less credit notes is "
+            f"{currency} {amount(found['stripe_total'], currency)}. The difference has not been "
+            "billed."
+        )
+    if _is_unpaid(records) and records.payment and records.payment["last_error"]:
+        notices.append(f"The last payment failed: {plain(records.payment['last_error'])}")
+    return notices
+
+
+def _is_unpaid(records: InvoiceRecords) -> bool:
+    return is_billed(records) and _due(records) > 0
+
+
+def _revisions(records: InvoiceRecords) -> list[Row]:
+    """The documents that the invoice consists of, where it is not just one without credit."""
+    if len(records.stripe_invoices) < 2 and not any(
+        row["credited"] for row in records.stripe_invoices
+    ):
+        return []
+    zone, currency = _zone(records), records.invoice["currency"]
+    return [
+        {
+            "number": plain(row["number"] or row["stripe_invoice_id"]),
+            "kind": "Invoice" if row["revision"] == 1 else "Supplement",
+            "date": day(row["finalized_at"].astimezone(zone).date()) if row["finalized_at"] else "",
+            "state": STATES[row["status"]][0],
+            "total": amount(row["total"], currency),
+            "credited": amount(-row["credited"], currency) if row["credited"] else "",
+            "remaining": amount(row["amount_remaining"], currency),
+        }
+        for row in records.stripe_invoices
+    ]
+
+
+def _payment_terms(records: InvoiceRecords, number: str, has_pages: bool) -> Document | None:
+    """How to pay what is open; nothing where nothing is, or where it was given up."""
+    if not _is_unpaid(records):
+        return None
+    bank_account = plain(records.seller["bank_account"])
+    pages = [
+        row["hosted_invoice_url"]
+        for row in records.stripe_invoices
+        if row["amount_remaining"] and (row["hosted_invoice_url"] or "").startswith("https://")
+    ]
+    page = pages[-1] if pages and has_pages else ""
+    if not (bank_account or page):
+        return None
+    return {
+        "text": f"Please quote {number} with your payment.",
+        "bank_account": bank_account,
+        "page": page,
+    }

@@ -1,0 +1,123 @@
+"""That the sums on documents and in exports agree with the published tables.
+
+What belongs here: reading figures back from what people get. What does not: how documents look.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable
+from decimal import Decimal
+from html.parser import HTMLParser
+
+from billing_pipeline.documents import rendering
+from billing_pipeline.documents.close_report import close_report
+from billing_pipeline.documents.exports import export
+from billing_pipeline.documents.invoice import invoice_document
+from billing_pipeline.documents.reading import published, read_invoice
+from billing_pipeline.months import BillingMonth
+from billing_pipeline.settings import Settings
+from tests.end_to_end.closed_examples import ClosedExample, Row, first_day
+from tests.unit.documents.pdf_text import pdf_text
+
+
+class _Rows(HTMLParser):
+    """The table rows of a page, each as its cells' texts."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.rows: list[list[str]] = []
+        self._is_cell = False
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        if tag == "tr":
+            self.rows.append([])
+        if tag == "td":
+            self.rows[-1].append("")
+        self._is_cell = tag == "td"
+
+    def handle_endtag(self, tag: str) -> None:
+        self._is_cell = False
+
+    def handle_data(self, data: str) -> None:
+        if self._is_cell:
+            self.rows[-1][-1] += data
+
+
+def check_documents(example: ClosedExample) -> None:
+    settings = Settings.from_env({"BILLING_HOME": str(example.home)})
+    invoices = example.tables["invoices"]
+    payments = {row["invoice_id"]: row for row in example.tables["invoice_payments"]}
+    with published(settings) as connection:
+        for invoice in invoices:
+            records = read_invoice(connection, invoice["invoice_id"])
+            document = invoice_document(records, has_pages=False)
+            page = rendering.html("invoice", document)
+            _check_page(page, invoice, payments[invoice["invoice_id"]])
+        content, _ = rendering.pdf("invoice", document, substitute="?")
+        in_pdf = pdf_text(content).splitlines()
+        assert {row["amount"] for row in document["totals"]} <= set(in_pdf)
+        for key in sorted({str(row["billing_month"])[:7] for row in invoices}):
+            month = BillingMonth.parse(key)
+            of_month = [row for row in invoices if row["billing_month"] == first_day(key)]
+            _check_report(close_report(connection, month), of_month, payments)
+            _check_exports(
+                export(connection, month, "invoices"), export(connection, month, "lines"), of_month
+            )
+        billed = connection.execute(
+            'SELECT "InvoiceId", sum("BilledCost") FROM focus_charges'
+            ' WHERE "InvoiceId" IS NOT NULL GROUP BY ALL'
+        ).fetchall()
+    assert dict(billed) == {row["invoice_id"]: row["total"] for row in invoices}
+
+
+def _check_page(page: str, invoice: Row, payment: Row) -> None:
+    rows = _Rows(page).rows
+    lines = [_figure(row[3]) for row in rows if len(row) == 4]
+    assert sum(lines) == invoice["subtotal"] - invoice["discount"], invoice
+    sums = [(label, _figure(amount)) for label, amount in (row for row in rows if len(row) == 2)]
+    labels = [label for label, _ in sums]
+    total = labels.index("Total")
+    assert labels[0] == "Subtotal"
+    assert sums[0][1] == invoice["subtotal"]
+    assert sum(amount for _, amount in sums[:total]) == sums[total][1] == invoice["total"]
+    steps = [(label, value) for label, value in sums[total:] if not label.startswith("of which")]
+    *steps, (last, due) = steps
+    assert last == "Amount due"
+    assert sum(amount for _, amount in steps) == due == payment["outstanding"], (steps, due)
+
+
+def _check_report(report: Row, invoices: list[Row], payments: dict[str, Row]) -> None:
+    shown = {row["currency"]: row for row in report["totals"]}
+    for currency in {row["currency"] for row in invoices}:
+        ours = [row for row in invoices if row["currency"] == currency]
+        found = shown[currency]
+        assert found["invoices"] == str(len(ours))
+        for name in ("subtotal", "discount", "tax", "total"):
+            assert _figure(found[name]) == sum(row[name] for row in ours), name
+        for name in ("billed", "paid", "credited", "outstanding"):
+            wanted = sum(payments[row["invoice_id"]][name] for row in ours)
+            assert _figure(found[name]) == wanted, name
+    assert all(row["passed"] for row in report["checks"][:2]), report["checks"]
+
+
+def _check_exports(invoice_csv: str, line_csv: str, invoices: list[Row]) -> None:
+    exported = _read(invoice_csv)
+    wanted = {row["invoice_id"]: row["total"] for row in invoices}
+    assert {row["invoice_id"]: Decimal(row["total"]) for row in exported} == wanted
+    lines = dict.fromkeys(wanted, Decimal(0))
+    for row in _read(line_csv):
+        if row["is_inclusive"] == "false":
+            lines[row["invoice_id"]] += Decimal(row["amount"])
+    assert lines == wanted
+
+
+def _read(text: str) -> Iterable[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def _figure(text: str) -> Decimal:
+    """``EUR −1,234.50`` as a number."""
+    return Decimal(text.split()[-1].replace(",", "").replace("−", "-"))
