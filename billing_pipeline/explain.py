@@ -31,13 +31,26 @@ WHERE windows.subscription_id = {subscription} AND windows.price_id = {price}
     AND windows.window_start = TIMESTAMPTZ {start}
 ORDER BY events.occurred_at, events.source_file, events.source_row"""
 
+# Not counted: the customer's rows that were set aside, and events that this meter could not read.
+_SET_ASIDE_SQL = """\
+SELECT reason, count(*) AS events FROM (
+    SELECT reason FROM usage_rejections
+    WHERE billing_month = $1
+        AND CASE WHEN json_valid(raw) THEN raw ->> '$.customer_id' END = $2
+    UNION ALL
+    SELECT reason FROM usage_issues
+    WHERE billing_month = $1 AND customer_id = $2 AND meter_id = $3 AND event_id IS NOT NULL
+) GROUP BY reason ORDER BY reason"""
+
 
 def explain(settings: Settings, record_id: str) -> Record:
     """What is known of an id: ``id``, ``invoice``, ``payment``, ``lines``, ``charges``.
 
     Each charge has its ``tiers``, its ``rule`` (the price's row, None where the month's
-    warehouse is gone or busy), and for usage ``events_sql`` with the ``events_database`` that it
-    runs in. Raises `LookupError` for an id that no published table has.
+    warehouse is gone or busy), and for usage ``set_aside`` (by reason, how many of the customer's
+    rows of the month were not counted, for whichever meter they were meant) and ``events_sql``
+    with the ``events_database`` that it runs in. Raises `LookupError` for an id that no published
+    table has.
     """
     with open_published(settings) as published:
         lines = _rows(
@@ -58,6 +71,8 @@ def explain(settings: Settings, record_id: str) -> Record:
             " ORDER BY charge_id, tier",
             charge_ids,
         )
+        for charge in charges:
+            charge["set_aside"] = _set_aside(published, charge)
         invoice_id = lines[0]["invoice_id"] if lines else record_id
         invoices = _rows(published, "SELECT * FROM invoices WHERE invoice_id = $1", invoice_id)
         payments = _rows(
@@ -78,6 +93,13 @@ def explain(settings: Settings, record_id: str) -> Record:
         "lines": lines,
         "charges": charges,
     }
+
+
+def _set_aside(published: duckdb.DuckDBPyConnection, charge: Record) -> list[Record]:
+    if charge["meter_id"] is None:
+        return []
+    whose = (charge["billing_month"], charge["customer_id"], charge["meter_id"])
+    return _rows(published, _SET_ASIDE_SQL, *whose)
 
 
 def _rows(connection: duckdb.DuckDBPyConnection, sql: str, *parameters: object) -> list[Record]:
@@ -152,6 +174,8 @@ def render(found: Record) -> str:
         charge = explained.pop(line["charge_id"], None)
         if charge is not None:
             parts += _charge_text(charge, with_sql)
+        elif line.get("calculation"):
+            parts.append(f"    {line['calculation']}")
     for charge in explained.values():  # an amount of 0 has no line
         title = _title(charge)
         parts += ["", title, "    on no invoice", *_charge_text(charge, with_sql)]
@@ -201,6 +225,9 @@ def _charge_text(charge: Record, with_sql: bool) -> list[str]:
             f"      tier {tier['tier']} ({_number(tier['from_quantity'])}, {upper}]:"
             f" {_number(tier['quantity'])} units -> {_number(tier['exact_amount'])}"
         )
+    if charge["set_aside"]:
+        reasons = ", ".join(f"{row['reason']} {row['events']}" for row in charge["set_aside"])
+        parts.append(f"    not counted, of this customer in the month: {reasons}")
     if with_sql and charge["events_sql"] is not None:
         parts.append(f"    its events, in {charge['events_database']}:")
         parts += [f"      {line}" for line in charge["events_sql"].splitlines()]

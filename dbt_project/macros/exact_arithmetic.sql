@@ -140,4 +140,9 @@ create or replace macro round_units(units, places) as list_transform(
 create or replace macro plain(x) as case
     when x::varchar like '%.%' then rtrim(rtrim(x::varchar, '0'), '.') else x::varchar
 end;
+
+-- an exact quantity as people write it; '≈' where it goes on behind what is shown
+create or replace macro exact_text(x) as list_transform([x], lambda v:
+    case when v.num > 0 then '≈' else '' end || plain(exact_shown(v))
+)[1];
 {% endmacro %}

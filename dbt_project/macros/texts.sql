@@ -18,41 +18,49 @@
     end
 {%- endmacro %}
 
+{# How an amount ends, from columns `exponent` and `currency`: rounded to 0.29 USD. #}
+{% macro rounded_text(amount) -%}
+    'rounded to ' || {{ fixed_text(amount, 'exponent') }} || ' ' || currency
+{%- endmacro %}
+
+{# A part of a period, both in microseconds, as a factor in seconds. #}
+{% macro share_text(part_us, whole_us) -%}
+    '× ' || plain(({{ part_us }})::decimal(38, 6) * 0.000001::decimal(7, 6))
+    || ' / ' || plain(({{ whole_us }})::decimal(38, 6) * 0.000001::decimal(7, 6))
+    || ' seconds of the period'
+{%- endmacro %}
+
 {# A sentence that a person can recompute by hand, from the columns of rated_charges. #}
 {% macro calculation_text() -%}
     concat_ws(
         '; ',
         case
-            when meter_id is null then 'quantity ' || plain(quantity)
+            when meter_id is null then 'quantity ' || quantity_text
             else event_count || ' events'
                 || case
                     when correction_count > 0 then ' and ' || correction_count || ' corrections'
                     else ''
                 end
-                || ', metered ' || plain(quantity)
+                || ', metered ' || quantity_text
         end,
         case
             when quantity_rounding <> 'none'
-                then 'rounded ' || quantity_rounding || ' to ' || plain(rounded_quantity)
+                then 'rounded ' || quantity_rounding || ' to ' || rounded_text
         end,
         case
             when included_quantity > 0
-                then plain(included_shown) || ' included, ' || plain(billable_quantity) || ' billable'
+                then included_text || ' included, ' || billable_text || ' billable'
         end,
         charge_model || ': ' || model_text,
         case
             when is_shared and meter_id is null
-                then '× ' || plain(part_us::decimal(38, 6) * 0.000001::decimal(7, 6)) || ' / '
-                    || plain(whole_us::decimal(38, 6) * 0.000001::decimal(7, 6)) || ' seconds of the period'
+                then {{ share_text('part_us', 'whole_us') }}
             when is_shared
-                then 'included, minimum and maximum × '
-                    || plain(part_us::decimal(38, 6) * 0.000001::decimal(7, 6)) || ' / '
-                    || plain(whole_us::decimal(38, 6) * 0.000001::decimal(7, 6)) || ' seconds of the period'
+                then 'included, minimum and maximum ' || {{ share_text('part_us', 'whole_us') }}
         end,
         case when minimum_units > shared_units then 'raised to the minimum of ' || plain(minimum_amount) end,
         case when maximum_units < shared_units then 'held to the maximum of ' || plain(maximum_amount) end,
         case when is_credit then 'given back, as it was charged in advance' end,
-        'exactly ' || plain(exact_amount) || ', rounded to '
-            || {{ fixed_text('amount', 'exponent') }} || ' ' || currency
+        'exactly ' || plain(exact_amount) || ', ' || {{ rounded_text('amount') }}
     )
 {%- endmacro %}

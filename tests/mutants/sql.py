@@ -318,6 +318,20 @@ MUTANTS = (
         WORLDS,
     ),
     Mutant(
+        "the_calculation_leaves_the_maximum_out",
+        "dbt_project/macros/texts.sql",
+        "case when maximum_units < shared_units then",
+        "case when false then",
+        WORLDS,
+    ),
+    Mutant(
+        "the_calculation_of_a_minimum_forgets_its_share",
+        "dbt_project/models/invoicing/subscription_lines.sql",
+        "case when part_us < period_us then",
+        "case when false then",
+        WORLDS,
+    ),
+    Mutant(
         "minimum_not_prorated",
         f"{RATING}/rated_charges.sql",
         "when is_shared then exact_share(exact(minimum_amount), part_us, whole_us)",

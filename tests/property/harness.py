@@ -18,9 +18,10 @@ from typing import Any, TypeVar
 
 import duckdb
 
+from tests.property.calculations import NotRedoneError, redo, redo_line
 from tests.property.oracle import Charge, Part, Result, bill, describe
 from tests.property.tables import World, write
-from tests.property.values import decimal_text, iso, micros, round_half_away
+from tests.property.values import EXPONENTS, decimal_text, iso, micros, round_half_away
 from tests.property.world_maker import Setting
 from tests.property.worlds import make_data_set, world_id, zone_of
 
@@ -118,6 +119,7 @@ def compare(tables: Tables, result: Result, world: World) -> list[Difference]:
         *_charges(tables, result),
         *_metered(tables, result),
         *_tiers(tables, result),
+        *_calculations(tables),
         *_invoices(tables, result),
         *_rejections(tables, result, world),
         *_wallets(tables, result),
@@ -286,6 +288,30 @@ def _tiers(tables: Tables, result: Result) -> Iterator[Difference]:
         listed = sorted(found[charge_row["charge_id"]])
         pairs: dict[str, tuple[object, object]] = {"tiers": (listed, sorted(wanted))}
         yield from _differing(world_id(part[0]), _place(part), pairs, describe(charge))
+
+
+def _calculations(tables: Tables) -> Iterator[Difference]:
+    """The sentence of each charge and line, redone by hand, ends at its amounts."""
+    for row in tables["charges"]:
+        world, place = world_id(row["subscription_id"]), _place(_part(row))
+        said: object
+        try:
+            said = list(redo(row["calculation"], EXPONENTS[row["currency"]]))
+        except NotRedoneError as error:
+            said = str(error)
+        amounts = [exact(row["exact_amount"]), exact(row["amount"])]
+        pairs = {"calculation": (said, amounts)}
+        yield from _differing(world, place, pairs, row["calculation"])
+    for line in tables["invoice_lines"]:
+        if line["kind"] == "charge":
+            continue
+        try:
+            said = redo_line(line["kind"], line["calculation"], EXPONENTS[line["currency"]])
+        except NotRedoneError as error:
+            said = str(error)
+        pairs = {"calculation": (said, exact(line["amount"]))}
+        place = f"line {line['line_id']} {line['kind']}"
+        yield from _differing(world_id(line["customer_id"]), place, pairs, line["calculation"])
 
 
 FIGURES = ("subtotal", "discount", "tax", "tax_included", "total", "wallet_applied", "amount_due")

@@ -73,7 +73,13 @@ select
     || strftime(run.billing_month, '%Y%m') as line_id,
     customer_id, subscription_id, 'discount' as kind,
     'Coupon ' || coupon_id || coalesce(': ' || plain(percent_off) || ' % off', '') as description,
-    -discount_amount as amount, currency, period_start, period_end, coupon_id
+    -discount_amount as amount, currency, period_start, period_end, coupon_id,
+    concat_ws(
+        '; ',
+        coalesce(plain(percent_off) || ' % of ', plain(amount_off) || ' off ') || plain(lines_amount),
+        'at most ' || plain(lines_amount),
+        {{ rounded_text('-discount_amount') }}
+    ) as calculation
 from computed
 cross join run
 where discount_amount > 0

@@ -41,6 +41,7 @@ select
     placed.amount::decimal(38, 4) as amount,
     placed.currency,
     placed.period_start,
-    placed.period_end
+    placed.period_end,
+    placed.calculation
 from placed
 cross join run

@@ -38,10 +38,9 @@ minimums as (
 true_ups as (
     select
         *,
+        epoch_us(period_end) - epoch_us(period_start) as part_us,
         round_units(
-            exact_share(
-                exact(minimum_amount), epoch_us(period_end) - epoch_us(period_start), period_us
-            ).units
+            exact_share(exact(minimum_amount), part_us, period_us).units
             - case when charged_amount < 0 then -1 else 1 end * exact(abs(charged_amount)).units,
             exponent
         )::decimal(38, 4) as amount
@@ -62,6 +61,13 @@ select
     )), 24) as line_id,
     customer_id, subscription_id, 'minimum' as kind,
     'Minimum of ' || plain(minimum_amount) || ' ' || currency || ': the rest' as description,
-    1::decimal(38, 18) as quantity, amount, currency, period_start, period_end
+    1::decimal(38, 18) as quantity, amount, currency, period_start, period_end,
+    concat_ws(
+        '; ',
+        'minimum ' || plain(minimum_amount),
+        case when part_us < period_us then {{ share_text('part_us', 'period_us') }} end,
+        'less ' || plain(charged_amount) || ' charged',
+        {{ rounded_text('amount') }}
+    ) as calculation
 from true_ups
 where amount > 0

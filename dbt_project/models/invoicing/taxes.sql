@@ -29,8 +29,9 @@ applied as (
         valid_rates.description,
         currencies.exponent,
         exact_times(exact(abs(billed.taxable_amount)), valid_rates.percentage) as hundredfold,
+        100 + valid_rates.inclusive_percentage as inclusive_whole,
         -- percentages have 12 places: both sides of the fraction as whole numbers
-        case when valid_rates.inclusive then exact_pico(100 + valid_rates.inclusive_percentage)
+        case when valid_rates.inclusive then exact_pico(inclusive_whole)
         else exact_pico(100) end as whole_pico,
         exact_pico(valid_rates.percentage) as part_pico
     from billed
@@ -57,6 +58,9 @@ select
     invoice_id, customer_id, 'tax' as kind,
     coalesce(description, tax_rate_id) || ' ' || plain(percentage) || ' %'
     || case when is_inclusive then ' (included)' else '' end as description,
-    tax_amount::decimal(38, 4) as amount, currency, tax_rate_id, is_inclusive
+    tax_amount::decimal(38, 4) as amount, currency, tax_rate_id, is_inclusive,
+    plain(taxable_amount) || ' × ' || plain(percentage) || ' / '
+    || case when is_inclusive then plain(inclusive_whole) || ', included' else '100' end
+    || '; ' || {{ rounded_text('tax_amount::decimal(38, 4)') }} as calculation
 from computed
 where tax_amount <> 0

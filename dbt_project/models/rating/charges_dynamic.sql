@@ -3,6 +3,6 @@
 select
     charge_id,
     exact_times(billable, coalesce(unit_amount, 1)) as model_amount,
-    plain(exact_shown(billable)) || ' × ' || plain(coalesce(unit_amount, 1)) as model_text
+    exact_text(billable) || ' × ' || plain(coalesce(unit_amount, 1)) as model_text
 from {{ ref('billable_quantities') }}
 where charge_model = 'dynamic'

@@ -8,7 +8,7 @@ select
         'den': any_value(tier_amount.den)
     }) as model_amount,
     string_agg(
-        'tier ' || tier || ': ' || plain(exact_shown(part)) || ' × ' || plain(unit_amount)
+        'tier ' || tier || ': ' || exact_text(part) || ' × ' || plain(unit_amount)
         || case when flat_amount > 0 then ' + ' || plain(flat_amount) else '' end,
         '; ' order by tier
     ) as model_text

@@ -14,6 +14,6 @@ packages as (
 select
     charge_id,
     exact_times(exact(package_count::decimal(38, 0)), coalesce(unit_amount, 0)) as model_amount,
-    '⌈' || plain(exact_shown(billable)) || ' ÷ ' || plain(package_size) || '⌉ = ' || package_count
+    '⌈' || exact_text(billable) || ' ÷ ' || plain(package_size) || '⌉ = ' || package_count
         || ' packages × ' || plain(coalesce(unit_amount, 0)) as model_text
 from packages

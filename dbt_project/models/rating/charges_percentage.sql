@@ -5,7 +5,7 @@ select
         exact_share(exact_times(billable, coalesce(percentage, 0)), 1, 100),
         exact_times(exact(event_count::decimal(38, 0)), coalesce(flat_amount, 0))
     ) as model_amount,
-    plain(exact_shown(billable)) || ' × ' || plain(coalesce(percentage, 0)) || ' %'
+    exact_text(billable) || ' × ' || plain(coalesce(percentage, 0)) || ' %'
         || case
             when coalesce(flat_amount, 0) > 0
                 then ' + ' || event_count || ' events × ' || plain(flat_amount)

@@ -59,8 +59,10 @@ select
         billable, exact_quantity, rounded_quantity, included, shared_amount, least_amount, most_amount
     ),
     exact_shown(billable) as billable_quantity,
-    exact_shown(rounded_quantity) as rounded_quantity,
-    exact_shown(included) as included_shown,
+    exact_text(exact_quantity) as quantity_text,
+    exact_text(rounded_quantity) as rounded_text,
+    exact_text(included) as included_text,
+    exact_text(billable) as billable_text,
     currencies.exponent,
     round_units(amount_units, 12)::decimal(38, 12) as exact_amount,
     round_units(amount_units, currencies.exponent)::decimal(38, 4) as amount

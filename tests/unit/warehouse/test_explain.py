@@ -23,7 +23,8 @@ CREATE OR REPLACE TABLE invoice_lines AS SELECT 'li_1' AS line_id, 'in_1' AS inv
     DATE '2024-01-01' AS billing_month, 'charge' AS kind, 'ch_1' AS charge_id, 1 AS position,
     'Calls \x1b[31m' AS description, 3.5::DECIMAL(38,4) AS amount, 'USD' AS currency;
 CREATE OR REPLACE TABLE charges AS SELECT 'ch_' || i AS charge_id, DATE '2024-01-01' AS
-    billing_month, 'sub''1' AS subscription_id, 'pro' AS plan_id, 'calls' AS price_id,
+    billing_month, 'c1' AS customer_id, 'sub''1' AS subscription_id, 'pro' AS plan_id,
+    'calls' AS price_id,
     'calls' AS meter_id, 'graduated' AS charge_model, 'USD' AS currency,
     45::DECIMAL(38,18) AS quantity, 35::DECIMAL(38,18) AS billable_quantity, 2::BIGINT AS
     event_count, 3.5::DECIMAL(38,4) AS amount, 'Calls' AS description,
@@ -32,6 +33,12 @@ CREATE OR REPLACE TABLE charges AS SELECT 'ch_' || i AS charge_id, DATE '2024-01
 CREATE OR REPLACE TABLE charge_tiers AS SELECT 'ch_1' AS charge_id, DATE '2024-01-01' AS
     billing_month, 1 AS tier, 0::DECIMAL(38,18) AS from_quantity, NULL::DECIMAL(38,18) AS up_to,
     35::DECIMAL(38,18) AS quantity, 3.5::DECIMAL(38,12) AS exact_amount;
+CREATE OR REPLACE TABLE usage_rejections AS SELECT DATE '2024-01-01' AS billing_month,
+    'outside_month' AS reason, unnest(['{"customer_id":"c1"}', '{"customer_id":"c1"}',
+    '{"customer_id":"c2"}', '{"customer_id":']) AS raw;
+CREATE OR REPLACE TABLE usage_issues AS SELECT DATE '2024-01-01' AS billing_month, 'c1' AS
+    customer_id, 'invalid_property' AS reason, unnest(['calls', 'minutes']) AS meter_id,
+    'e9' AS event_id;
 CREATE TABLE usage_windows AS SELECT 1 AS window_id, 'sub''1' AS subscription_id, 'calls' AS
     price_id, TIMESTAMPTZ '2024-01-01 00:00:00+00' AS window_start;
 CREATE TABLE metered_events AS SELECT i AS window_id, 'e' || i AS event_id,
@@ -80,6 +87,7 @@ def test_text_for_a_terminal(published: Settings) -> None:
     assert "tier 1 (0, ∞]: 35 units -> 3.5" in text
     assert "35 × 0.1 = 3.5" in text
     assert "3.50 USD" in text
+    assert "of this customer in the month: invalid_property 1, outside_month 2\n" in text
     assert "\x1b" not in text
 
 
