@@ -20,6 +20,7 @@ from markdown_it import MarkdownIt
 from billing_pipeline.invoicing import collection
 from billing_pipeline.settings import Settings
 from tests.end_to_end.commands import ROOT, environment
+from tests.unit.documents.pdf_text import pdf_text
 
 MARKUP = (
     "<img src=x onerror=alert(1)>[click](javascript:alert(1)) |a|`b` *c* [red]d[/red] &lt;i&gt;"
@@ -87,6 +88,8 @@ def ran(home: Path) -> dict[str, tuple[int, str]]:
     with duckdb.connect(str(home / "home" / "published" / "billing.duckdb"), read_only=True) as db:
         ((invoice_id,),) = db.execute("SELECT invoice_id FROM invoices").fetchall()
     ended["explain"] = shown(home, "explain", str(invoice_id))
+    ended["invoice"] = shown(home, "invoice", str(invoice_id), "--pdf", str(home / "invoice.pdf"))
+    ended["shown invoice"] = shown(home, "invoice", str(invoice_id))
     # The price goes up: the plan on the terminal names the customer and says why.
     prices = home / "data" / "catalog" / "prices.csv"
     prices.write_text(prices.read_text(encoding="utf-8").replace(",10,", ",20,"), encoding="utf-8")
@@ -94,11 +97,13 @@ def ran(home: Path) -> dict[str, tuple[int, str]]:
     return ended
 
 
-def test_a_terminal_is_not_steered(ran: dict[str, tuple[int, str]]) -> None:
+def test_a_terminal_is_not_steered(ran: dict[str, tuple[int, str]], home: Path) -> None:
     for name, (code, text) in ran.items():
         assert code == 0, (name, text)
         assert not STEERING.search(text), name
     assert FORMULA in ran["plan"][1]
+    assert "(A1) <img src=x" in ran["shown invoice"][1]
+    assert "evil" in pdf_text((home / "invoice.pdf").read_bytes())
     assert "[red]d[/red]" in ran["explain"][1]
 
 

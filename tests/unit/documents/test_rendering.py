@@ -69,7 +69,7 @@ def texts_of(value: Any) -> list[str]:
         ]
     if isinstance(value, list):
         return [text for part in value for text in texts_of(part)]
-    return [value] if value else []
+    return [value] if value and isinstance(value, str) else []
 
 
 UNSHOWN = {"kind", "tone", "date"}
