@@ -41,5 +41,11 @@ defs = dg.Definitions(
         estimate_month,
     ],
     schedules=[schedules.monthly_close, schedules.hourly_collection, schedules.daily_estimate],
-    sensors=[sensors.stripe_changes, sensors.dead_runs],
+    sensors=[
+        sensors.stripe_changes,
+        sensors.dead_runs,
+        sensors.late_usage_files,
+        sensors.runs_that_failed,
+        sensors.notices,
+    ],
 )

@@ -20,6 +20,7 @@ from billing_pipeline.intake.gauges import load_gauge_values
 from billing_pipeline.intake.problems import InvalidInput, Problem, shown
 from billing_pipeline.intake.reference import load_reference
 from billing_pipeline.intake.usage import load_usage
+from billing_pipeline.late_usage import note_rated
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.settings import Settings
 
@@ -70,6 +71,8 @@ def build_raw(
         _add_top_ups(connection, top_ups)
         months_back = _months_back(connection)
         usage = load_usage(connection, settings, month, months_back=months_back)
+        folders = [month.shift(-back) for back in range(months_back + 1)]
+        note_rated(settings, month, folders, usage)
         load_gauge_values(connection, settings, month.shift(-months_back))
         _write_wallet_applications(connection, wallet_applications)
     return IntakeReport(reference_rows, usage.rows)

@@ -104,7 +104,7 @@ def execute(
     if any(_is_interruption(event) for event in failures):
         raise KeyboardInterrupt
     checks = result.get_asset_check_evaluations()
-    reasons = [_reason(event, checks) for event in failures]
+    reasons = [failure_reason(event, checks) for event in failures]
     return RunResult(result.run_id, result.success, "\n".join(reasons) or None)
 
 
@@ -118,7 +118,8 @@ def _is_interruption(event: dg.DagsterEvent) -> bool:
     return False
 
 
-def _reason(event: dg.DagsterEvent, checks: Sequence[dg.AssetCheckEvaluation]) -> str:
+def failure_reason(event: dg.DagsterEvent, checks: Sequence[dg.AssetCheckEvaluation]) -> str:
+    """Why a step failed, in words for a person; `checks` are those of its run."""
     data = event.step_failure_data
     if data.error is not None and data.error.cls_name == "DagsterAssetCheckFailedError":
         # Dagster's own text only names the check.

@@ -24,7 +24,7 @@ class InvalidSettingError(ValueError):
 
 @dataclass(frozen=True)
 class Settings:
-    """All settings of one process. `stripe_api_key` is left out of ``repr`` on purpose."""
+    """All settings of one process. Secrets are left out of ``repr`` on purpose."""
 
     data_dir: str
     home: Path
@@ -35,6 +35,7 @@ class Settings:
     stripe_webhook_secret: str | None = field(default=None, repr=False)
     allow_live: bool = False
     memory_limit: str = "4GB"
+    notify_urls: tuple[str, ...] = field(default=(), repr=False)
     catalog_dir: Path | None = None
     """Another price book than the data directory's, for a simulation; no variable sets it."""
 
@@ -56,6 +57,7 @@ class Settings:
             stripe_webhook_secret=text("STRIPE_WEBHOOK_SECRET"),
             allow_live=text("BILLING_ALLOW_LIVE") == "1",
             memory_limit=_memory_limit(text("BILLING_MEMORY_LIMIT") or "4GB"),
+            notify_urls=tuple((text("BILLING_NOTIFY_URLS") or "").split()),
         )
         settings._refuse_unsafe_stripe()
         return settings

@@ -19,6 +19,8 @@ from billing_pipeline.defs.partitions import MONTHS, SETTINGS
 from billing_pipeline.invoicing import collection, prepaid
 from billing_pipeline.invoicing.plan import ActionKind
 from billing_pipeline.months import BillingMonth
+from billing_pipeline.notices.notice import Rules
+from billing_pipeline.notices.spikes import spikes_of
 from billing_pipeline.rating import open_warehouse
 from billing_pipeline.warehouse import open_published
 
@@ -122,6 +124,31 @@ def top_ups_are_credited_once(context: dg.AssetCheckExecutionContext) -> dg.Asse
     )
 
 
+@dg.asset_check(
+    asset=dg.AssetKey("metered_usage"),
+    name="usage_is_as_usual",
+    description="Warns where a customer used more of a meter than BILLING_SPIKE_FACTOR (3) times "
+    "the most of the six months before. Stops nothing.",
+    partitions_def=MONTHS,
+)
+def usage_is_as_usual(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+    month = BillingMonth.parse(context.partition_key)
+    factor = Rules.from_env().spike_factor
+    rows = [
+        (spike.customer_id, spike.meter_id, f"{spike.quantity:,f}", f"{spike.most_before:,f}")
+        for spike in spikes_of(SETTINGS, month, factor)
+    ]
+    return dg.AssetCheckResult(
+        passed=not rows,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"{len(rows)} times a customer used more than {factor} times the most of the "
+        "months before."
+        if rows
+        else f"Nobody used more than {factor} times the most of the months before.",
+        metadata=_table(("customer", "meter", "used", "most before"), rows),
+    )
+
+
 def _table(header: tuple[str, ...], rows: list[tuple[Any, ...]]) -> dict[str, Any]:
     if not rows:
         return {"rows": 0}
@@ -161,6 +188,7 @@ def _checks_of(asset: dg.AssetsDefinition) -> list[dg.AssetChecksDefinition]:
 
 CHECKS = [
     top_ups_are_credited_once,
+    usage_is_as_usual,
     _seals_of(invoice_plan),
     *_checks_of(stripe_invoices),
     *_checks_of(approved_changes),

@@ -1,17 +1,26 @@
 """What runs by the clock. Everything that sends money is off until somebody turns it on."""
 
 import os
-from datetime import UTC, datetime
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
 from billing_pipeline.defs.dunning import collect_payments
 from billing_pipeline.defs.estimates import estimate_month
+from billing_pipeline.defs.history import closed_months, is_closing
 from billing_pipeline.defs.jobs import close_month
 from billing_pipeline.defs.partitions import SETTINGS
 from billing_pipeline.estimate import running_month
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.settings import InvalidSettingError
+
+# More months than these were not missed by a machine that was off: somebody has to look first.
+MOST_MISSED_MONTHS = 3
+
+
+class MonthsNotClosedError(RuntimeError):
+    """Too many months were never closed to close them by the clock; the message lists them."""
 
 
 def close_day(text: str) -> int:
@@ -22,23 +31,68 @@ def close_day(text: str) -> int:
     return int(text)
 
 
-def month_to_close(tick: datetime) -> BillingMonth:
-    """The month before the one that the tick falls in: the last one that is over."""
-    return BillingMonth.containing(tick, SETTINGS.timezone).shift(-1)
+def close_grace(text: str) -> timedelta:
+    """`BILLING_CLOSE_GRACE_HOURS`: how long after that day has begun; the last files of a month
+    take their time. At most 14 days."""
+    if not text.isdecimal() or int(text) > 14 * 24:
+        raise InvalidSettingError(f"BILLING_CLOSE_GRACE_HOURS {text!r} is no number up to 336")
+    return timedelta(hours=int(text))
+
+
+DAY = close_day(os.environ.get("BILLING_CLOSE_DAY") or "1")
+GRACE = close_grace(os.environ.get("BILLING_CLOSE_GRACE_HOURS") or "2")
+
+
+def close_time(month: BillingMonth, day: int = DAY, grace: timedelta = GRACE) -> datetime:
+    """The moment from which on the month may be closed by the clock, in UTC."""
+    following = month.shift(1)
+    begins = datetime(following.year, following.month, day, tzinfo=SETTINGS.timezone)
+    return begins.astimezone(UTC) + grace
+
+
+def months_to_close(now: datetime, closed: set[BillingMonth]) -> list[BillingMonth]:
+    """The months that are due and not closed, the oldest first: those after the last that was
+    closed. Before the first close only the newest: turning the schedule on bills no history."""
+    newest = running_month(SETTINGS, now).shift(-1)
+    while close_time(newest) > now:
+        newest = newest.shift(-1)
+    oldest = max(closed).shift(1) if closed else newest
+    oldest = max(oldest, SETTINGS.first_month)
+    months = []
+    while oldest <= newest:
+        months.append(oldest)
+        oldest = oldest.shift(1)
+    return months
 
 
 @dg.schedule(
     job=close_month,
-    cron_schedule=f"0 2 {close_day(os.environ.get('BILLING_CLOSE_DAY') or '1')} * *",
+    cron_schedule="0 * * * *",
     execution_timezone=str(SETTINGS.timezone),
-    description="Closes last month at 02:00 on the day `BILLING_CLOSE_DAY`, 1 by default.",
+    description="Closes a month that is over, from the day BILLING_CLOSE_DAY (1) of the next one "
+    "and BILLING_CLOSE_GRACE_HOURS (2) later on. Looks every hour, so that a machine that was off "
+    "catches up; what failed is tried again the next day. Sends invoices: off until turned on.",
 )
-def monthly_close(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-    """One run for the month that has ended; the run key keeps a repeated tick from a second."""
-    month = month_to_close(context.scheduled_execution_time)
-    if month < SETTINGS.first_month:
-        return dg.SkipReason(f"{month} is before the first month, {SETTINGS.first_month}.")
-    return dg.RunRequest(run_key=f"close_month {month}", partition_key=month.key)
+def monthly_close(
+    context: dg.ScheduleEvaluationContext,
+) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    """At most one run a day for each month: the run key keeps the next hour from a second."""
+    now = context.scheduled_execution_time
+    months = months_to_close(now, closed_months(context.instance))
+    if not months:
+        yield dg.SkipReason("Every month that is due is closed.")
+        return
+    if len(months) > MOST_MISSED_MONTHS:
+        raise MonthsNotClosedError(
+            f"{len(months)} months were not closed, {months[0]} to {months[-1]}: that is no missed "
+            "tick, so none is closed by the clock. Close them by `billing run MONTH`, the oldest "
+            "first"
+        )
+    today = now.astimezone(SETTINGS.timezone).date()
+    for month in months:
+        if is_closing(context.instance, month):
+            continue
+        yield dg.RunRequest(run_key=f"close_month {month} {today}", partition_key=month.key)
 
 
 # A try is due at an hour after the first failure; more often would not try more often.

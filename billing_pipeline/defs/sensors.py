@@ -1,20 +1,29 @@
-"""What looks around by itself: what happened in Stripe, which runs died. Nothing here sends money:
-all is on by default."""
+"""What looks around by itself: what happened in Stripe, which runs died or failed, which usage came
+late, and what people want to hear of. Nothing here sends money: all is on by default."""
 
 import time
 from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime
 
 import dagster as dg
 
-from billing_pipeline.defs.jobs import pull_payments
+from billing_pipeline.defs.history import closed_months, failed_runs, last_closes
+from billing_pipeline.defs.jobs import preview_month, pull_payments
 from billing_pipeline.defs.partitions import MONTHS, SETTINGS
 from billing_pipeline.invoicing import collection
+from billing_pipeline.late_usage import late_usage
+from billing_pipeline.notices.notice import Kind, Notice, Rules
+from billing_pipeline.notices.record import NoticeRecord
+from billing_pipeline.notices.sending import send_due, targets_of
 from billing_pipeline.run_liveness import bury_dead_runs
 
 # Each look costs two requests where nothing happened. Less often only makes the tables later.
 LOOK_EVERY_SECONDS = 60
 # Dagster ends a tick after 60 seconds; what could not be read until then, the next one reads.
 READ_FOR_SECONDS = 30.0
+# Listing the folders of every closed month; an object store wants to be paid for it.
+LOOK_FOR_USAGE_EVERY_SECONDS = 300
 # A run that failed is asked for again after this long: Stripe may have been away.
 AGAIN_AFTER_SECONDS = 3600
 
@@ -65,3 +74,88 @@ def dead_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     if buried:
         return dg.SkipReason(f"Ended runs whose process is gone: {', '.join(buried)}.")
     return dg.SkipReason("Every run that is started has its process.")
+
+
+class NotDeliveredError(RuntimeError):
+    """Some notices did not arrive; the tick is shown as failed, and the next one tries again."""
+
+
+def _note(notice: Notice) -> None:
+    with closing(NoticeRecord(SETTINGS.records_dir)) as record:
+        record.note(notice, time.time())
+
+
+@dg.sensor(
+    job=preview_month,
+    minimum_interval_seconds=LOOK_FOR_USAGE_EVERY_SECONDS,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Notices usage files that came, changed or went after their month was closed, and "
+    "asks for a preview of it: what would change waits for approval, nothing is sent.",
+)
+def late_usage_files(
+    context: dg.SensorEvaluationContext,
+) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    """Once for each state of the files: the run key names it."""
+    is_late = False
+    for month in sorted(closed_months(context.instance)):
+        late = late_usage(SETTINGS, month) if MONTHS.has_partition_key(month.key) else None
+        if late is None:
+            continue
+        is_late = True
+        if SETTINGS.records_dir.exists():
+            key = f"late_usage:{month}:{late.fingerprint}"
+            _note(Notice(Kind.LATE_USAGE, key, str(month), f"{late}\na preview is asked for"))
+        yield dg.RunRequest(
+            run_key=f"late usage {month} {late.fingerprint}", partition_key=month.key
+        )
+    if not is_late:
+        yield dg.SkipReason("Every closed month has the usage files that it was rated with.")
+
+
+@dg.sensor(
+    # As `dead_runs`: it asks for no run, so that no failure leads to another.
+    job=pull_payments,
+    minimum_interval_seconds=LOOK_EVERY_SECONDS,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Notices runs that failed, also those of the command line: for the next notices.",
+)
+def runs_that_failed(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+    """Dagster's own sensor of failed runs passes over those of the command line."""
+    if not SETTINGS.records_dir.exists():
+        return dg.SkipReason("Nothing was ever billed from here.")
+    failed = failed_runs(context.instance, datetime.now(UTC))
+    url = Rules.from_env().ui_url
+    for run in failed:
+        if run.reason.startswith("failed in part") and run.month:
+            continue  # the plan tells who
+        text = f"{run.job_name}: {run.reason}\n{url}/runs/{run.run_id}"
+        _note(Notice(Kind.RUN_FAILED, f"run_failed:{run.run_id}", run.month, text))
+    return dg.SkipReason(f"{len(failed)} runs failed in the last seven days.")
+
+
+@dg.sensor(
+    # As above.
+    job=pull_payments,
+    minimum_interval_seconds=LOOK_EVERY_SECONDS,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Tells people what they want to hear of (BILLING_NOTIFY_URLS), each notice once. "
+    "What cannot be delivered is tried again, and billing does not wait for it.",
+)
+def notices(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+    """A tick that could not deliver everything is shown as failed."""
+    if not SETTINGS.notify_urls:
+        return dg.SkipReason("BILLING_NOTIFY_URLS is not set.")
+    if not SETTINGS.records_dir.exists():
+        return dg.SkipReason("Nothing was ever billed from here.")
+    outcome = send_due(
+        *(SETTINGS, targets_of(SETTINGS), last_closes(context.instance)),
+        *(Rules.from_env(), datetime.now(UTC), READ_FOR_SECONDS),
+    )
+    if outcome.failed_targets:
+        raise NotDeliveredError(
+            f"{', '.join(outcome.failed_targets)} of BILLING_NOTIFY_URLS took no notice: tried "
+            f"again by the next tick. {outcome.sent} messages were delivered."
+        )
+    if outcome.is_busy:
+        return dg.SkipReason("Another process is sending notices.")
+    return dg.SkipReason(f"{outcome.sent} messages were delivered.")

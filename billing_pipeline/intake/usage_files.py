@@ -59,7 +59,7 @@ class UsageFile:
 
     `digest` is SHA-256 of the content (of a remote Parquet file, which is not downloaded for it:
     of its size and time stamp). `columns` are those of a Parquet file that is read where it lies;
-    empty for a normalised copy.
+    empty for a normalised copy. `stamp` is the storage's, of the moment of looking.
     """
 
     month: BillingMonth
@@ -69,6 +69,7 @@ class UsageFile:
     rows: int
     digest: str
     columns: tuple[UsageColumn, ...] = ()
+    stamp: str = ""
 
 
 @dataclass(frozen=True)
@@ -175,7 +176,9 @@ def _prepared(
         _remember(room / "known.json", entry, known)
     path = entry.path if is_parquet else str(_copy(room, settings, entry, known.digest))
     columns = tuple(UsageColumn(*column) for column in known.columns)
-    return UsageFile(month, source_file, path, entry.size, known.rows, known.digest, columns)
+    return UsageFile(
+        *(month, source_file, path, entry.size, known.rows, known.digest, columns, entry.stamp)
+    )
 
 
 def _copy(room: Path, settings: Settings, entry: Entry, digest: str) -> Path:

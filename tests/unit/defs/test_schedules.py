@@ -1,4 +1,4 @@
-"""Which month the clock closes, and that no month is billed before it is over."""
+"""Which months the clock closes, and that no month is billed before it is over."""
 
 from __future__ import annotations
 
@@ -11,29 +11,92 @@ import pytest
 from billing_pipeline.definitions import defs
 from billing_pipeline.defs import schedules
 from billing_pipeline.defs.partitions import refuse_unfinished
-from billing_pipeline.defs.schedules import close_day, monthly_close
+from billing_pipeline.defs.schedules import close_day, close_grace, close_time, monthly_close
 from billing_pipeline.months import BillingMonth
-from billing_pipeline.settings import InvalidSettingError
+from billing_pipeline.settings import InvalidSettingError, Settings
+
+MARCH = BillingMonth(2024, 3)
 
 
-def tick(when: datetime) -> Any:
+def tick(when: datetime, *closed: str) -> list[Any]:
     with dg.instance_for_test() as instance:
+        for month in closed:
+            instance.report_runless_asset_event(
+                dg.AssetMaterialization("stripe_invoices", partition=f"{month}-01")
+            )
         context = dg.build_schedule_context(instance=instance, scheduled_execution_time=when)
-        return monthly_close(context)
+        return list(monthly_close(context) or ())  # type: ignore[call-overload]
 
 
-def test_the_first_of_april_closes_march() -> None:
-    request = tick(datetime(2024, 4, 1, 2, tzinfo=UTC))
+def test_the_night_to_april_closes_march() -> None:
+    [request] = tick(datetime(2024, 4, 1, 2, tzinfo=UTC), "2024-02")
     assert request.partition_key == "2024-03-01"
-    assert request.run_key == "close_month 2024-03"
+    assert request.run_key == "close_month 2024-03 2024-04-01"
+
+
+def test_before_the_grace_is_over_nothing_is_closed() -> None:
+    [skipped] = tick(datetime(2024, 4, 1, 1, 59, tzinfo=UTC), "2024-02")
+    assert isinstance(skipped, dg.SkipReason)
+
+
+def test_what_is_closed_stays_closed() -> None:
+    [skipped] = tick(datetime(2024, 4, 9, 9, tzinfo=UTC), "2024-02", "2024-03")
+    assert isinstance(skipped, dg.SkipReason)
+
+
+def test_a_machine_that_was_off_catches_up_the_oldest_month_first() -> None:
+    found = tick(datetime(2024, 5, 17, 8, tzinfo=UTC), "2024-02")
+    assert [request.partition_key for request in found] == ["2024-03-01", "2024-04-01"]
+
+
+def test_what_failed_is_tried_again_once_a_day() -> None:
+    keys = {
+        request.run_key
+        for when in (datetime(2024, 4, 1, 2, tzinfo=UTC), datetime(2024, 4, 1, 23, tzinfo=UTC),
+                     datetime(2024, 4, 2, 0, tzinfo=UTC))
+        for request in tick(when, "2024-02")
+    }  # fmt: skip
+    assert keys == {"close_month 2024-03 2024-04-01", "close_month 2024-03 2024-04-02"}
+
+
+def test_turning_the_schedule_on_bills_no_history() -> None:
+    [request] = tick(datetime(2024, 12, 24, tzinfo=UTC))
+    assert request.partition_key == "2024-11-01"
+
+
+def test_months_that_nobody_closed_for_long_are_for_a_person() -> None:
+    with pytest.raises(schedules.MonthsNotClosedError, match=r"4 months .* 2024-03 to 2024-06"):
+        tick(datetime(2024, 7, 1, 2, tzinfo=UTC), "2024-02")
+
+
+def test_a_close_that_is_under_way_is_not_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schedules, "is_closing", lambda instance, month: month == MARCH)
+    assert tick(datetime(2024, 4, 1, 2, tzinfo=UTC), "2024-02") == []
 
 
 def test_the_month_before_the_first_is_skipped() -> None:
-    assert isinstance(tick(datetime(2024, 1, 1, 2, tzinfo=UTC)), dg.SkipReason)
+    [skipped] = tick(datetime(2024, 1, 1, 2, tzinfo=UTC))
+    assert isinstance(skipped, dg.SkipReason)
+
+
+def test_the_day_and_the_grace_are_counted_in_the_billing_time_zone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    env = {"BILLING_TIMEZONE": "America/New_York"}
+    monkeypatch.setattr(schedules, "SETTINGS", Settings.from_env(env))
+    assert close_time(MARCH, 3, timedelta(hours=30)) == datetime(2024, 4, 4, 10, tzinfo=UTC)
+    december = BillingMonth(2024, 12)
+    assert close_time(december, 1, timedelta()) == datetime(2025, 1, 1, 5, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("text", ["-1", "337", "2.5", "two", ""])
+def test_a_grace_that_is_no_number_of_hours_is_refused(text: str) -> None:
+    with pytest.raises(InvalidSettingError, match="BILLING_CLOSE_GRACE_HOURS"):
+        close_grace(text)
 
 
 @pytest.mark.parametrize(
-    ("name", "cron"), [("monthly_close", "0 2 1 * *"), ("hourly_collection", "0 * * * *")]
+    ("name", "cron"), [("monthly_close", "0 * * * *"), ("hourly_collection", "0 * * * *")]
 )
 def test_what_sends_money_is_off_until_somebody_turns_it_on(name: str, cron: str) -> None:
     schedule = defs.resolve_schedule_def(name)

@@ -1,0 +1,248 @@
+"""Which notices are due: read off the published database, so that nothing is lost in between.
+
+What belongs here: pure functions from what is published (and which runs closed a month) to
+notices. What does not: which of them were sent already (`record.py`).
+
+A key names the fact and never the time of looking: the same state gives the same keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+import duckdb
+
+from billing_pipeline.months import BillingMonth
+from billing_pipeline.notices.notice import Kind, Notice, Rules
+from billing_pipeline.notices.spikes import published_spikes
+from billing_pipeline.terminal import money
+
+
+@dataclass(frozen=True)
+class Close:
+    """The last run that closed a month, and the asset checks that failed in it."""
+
+    run_id: str
+    failed_checks: tuple[str, ...] = ()
+
+
+Published = duckdb.DuckDBPyConnection
+Closes = Mapping[BillingMonth, Close]
+
+
+def due_notices(
+    published: Published, closes: Closes, rules: Rules, running: BillingMonth, now: datetime
+) -> list[Notice]:
+    """Everything that is notable at this moment, in the order in which it is told; nothing before
+    a month was published for the first time."""
+    if ("invoices",) not in published.execute("SHOW TABLES").fetchall():
+        return []
+    recent = _recent_months(published)
+    return [
+        *_closed(published, closes, rules),
+        *_waiting(published, rules, running),
+        *_failed_in_part(published, rules),
+        *_failed_payments(published),
+        *_uncollectible(published),
+        *_spikes(published, recent, rules),
+        *_entitlements(published, recent),
+        *_trials(published, rules, now),
+    ]
+
+
+def _closed(published: Published, closes: Closes, rules: Rules) -> list[Notice]:
+    totals: dict[str, dict[str, tuple[int, Decimal]]] = {}
+    for month, currency, count, total in published.execute(
+        "SELECT strftime(billing_month, '%Y-%m'), currency, count(*), sum(total)"
+        " FROM invoices GROUP BY ALL ORDER BY ALL"
+    ).fetchall():
+        totals.setdefault(month, {})[currency] = (count, total)
+    # A plan that a limit holds back has closed nothing yet.
+    unsent = {
+        row[0]
+        for row in published.execute(
+            "SELECT DISTINCT strftime(billing_month, '%Y-%m') FROM invoice_plan"
+            " WHERE state <> 'done' AND action IN ('create', 'resume')"
+        ).fetchall()
+    }
+    return [
+        Notice(
+            Kind.MONTH_CLOSED,
+            f"month_closed:{month}",
+            str(month),
+            "\n".join(
+                [
+                    *_totals(totals.get(str(month), {}), totals.get(str(month.shift(-1)), {})),
+                    f"checks that failed: {', '.join(close.failed_checks) or 'none'}",
+                    f"{rules.ui_url}/runs/{close.run_id}",
+                ]
+            ),
+        )
+        for month, close in sorted(closes.items())
+        if str(month) not in unsent
+    ]
+
+
+_Totals = Mapping[str, tuple[int, Decimal]]
+
+
+def _totals(present: _Totals, before: _Totals) -> list[str]:
+    """A line for each currency: invoices, their total, and the change to the month before."""
+    lines = []
+    for currency in sorted({*present, *before}):
+        count, total = present.get(currency, (0, Decimal(0)))
+        _, earlier = before.get(currency, (0, Decimal(0)))
+        change = total - earlier
+        shown = f"{'+' if change >= 0 else ''}{money(change, currency)}"
+        if earlier:
+            shown += f", {change * 100 / earlier:+.1f} %"
+        lines.append(
+            f"{money(total, currency)} {currency} in {count} invoices ({shown} to the month before)"
+        )
+    return lines or ["no invoices"]
+
+
+def _waiting(published: Published, rules: Rules, running: BillingMonth) -> list[Notice]:
+    found: dict[tuple[str, str], list[str]] = {}
+    for month, plan_hash, currency, count, change in published.execute(
+        "SELECT strftime(billing_month, '%Y-%m'), plan_hash, currency, count(*),"
+        " sum(amount_after - amount_before) FROM invoice_plan"
+        " WHERE state = 'waiting' AND billing_month < $1::DATE GROUP BY ALL ORDER BY ALL",
+        [running.key],
+    ).fetchall():
+        sign = "+" if change >= 0 else ""
+        line = f"{count} changes, together {sign}{money(change, currency)} {currency}"
+        found.setdefault((month, plan_hash), []).append(line)
+    return [
+        Notice(
+            Kind.PLAN_WAITING,
+            f"plan_waiting:{month}:{plan_hash}",
+            month,
+            "\n".join(
+                [
+                    *lines,
+                    f"{rules.ui_url}/assets/invoice_plan?view=partitions&partition={month}-01",
+                    f"billing apply {month} --approve {plan_hash}",
+                ]
+            ),
+        )
+        for (month, plan_hash), lines in found.items()
+    ]
+
+
+def _failed_in_part(published: Published, rules: Rules) -> list[Notice]:
+    return [
+        Notice(
+            Kind.FAILED_IN_PART,
+            f"failed_in_part:{invoice}:{revision}:{plan_hash}",
+            month,
+            f"{customer}: {reason}",
+        )
+        for month, invoice, revision, plan_hash, customer, reason in published.execute(
+            "SELECT strftime(billing_month, '%Y-%m'), invoice_id, revision, plan_hash,"
+            " customer_id, reason FROM invoice_plan WHERE state = 'failed' ORDER BY ALL"
+        ).fetchall()
+    ]
+
+
+def _failed_payments(published: Published) -> list[Notice]:
+    return [
+        Notice(
+            Kind.PAYMENT_FAILED,
+            f"payment_failed:{invoice}:{attempt}",
+            month,
+            f"{customer}: {money(outstanding, currency)} {currency} of {invoice}, {error};"
+            f" next try {following or 'none'}",
+        )
+        for (
+            *(month, invoice, attempt, customer, outstanding, currency, error),
+            following,
+        ) in published.execute(
+            "SELECT strftime(billing_month, '%Y-%m'), invoice_id, attempt_count, customer_id,"
+            " outstanding, currency, last_error, strftime(next_attempt_at, '%Y-%m-%d %H:%M UTC')"
+            " FROM invoice_payments WHERE status IN ('open', 'overdue') AND last_error IS NOT NULL"
+            " ORDER BY ALL"
+        ).fetchall()
+    ]
+
+
+def _uncollectible(published: Published) -> list[Notice]:
+    return [
+        Notice(
+            Kind.UNCOLLECTIBLE,
+            f"uncollectible:{invoice}:{revision}",
+            month,
+            f"{customer}: {money(remaining, currency)} {currency} of {number or invoice}",
+        )
+        for month, invoice, revision, customer, remaining, currency, number in published.execute(
+            "SELECT strftime(billing_month, '%Y-%m'), invoice_id, revision, customer_id,"
+            " amount_remaining, currency, number FROM stripe_invoices"
+            " WHERE status = 'uncollectible' ORDER BY ALL"
+        ).fetchall()
+    ]
+
+
+def _spikes(published: Published, recent: list[str], rules: Rules) -> list[Notice]:
+    return [
+        Notice(
+            Kind.USAGE_SPIKE,
+            f"usage_spike:{spike.month}:{spike.customer_id}:{spike.meter_id}",
+            spike.month,
+            str(spike),
+        )
+        for spike in published_spikes(published, recent, rules.spike_factor)
+    ]
+
+
+def _entitlements(published: Published, recent: list[str]) -> list[Notice]:
+    """The running month's are those of its estimate. At 100 %, 80 % is no news any more."""
+    columns = "billing_month, customer_id, plan_id, feature, used, limit_quantity, state"
+    return [
+        Notice(
+            Kind.ENTITLEMENT,
+            f"entitlement:{month}:{customer}:{plan}:{feature}:{share}",
+            month,
+            f"{customer}: {share} % of {feature} in {plan}:"
+            f" {used.normalize():,f} of {limit.normalize():,f}",
+        )
+        for month, customer, plan, feature, used, limit, share in published.execute(
+            "SELECT strftime(billing_month, '%Y-%m'), customer_id, plan_id, feature, max(used),"
+            " max(limit_quantity), CASE WHEN bool_or(used >= limit_quantity) THEN 100 ELSE 80 END"
+            f" FROM (SELECT {columns} FROM entitlement_usage"
+            f" UNION ALL SELECT {columns} FROM estimated_entitlement_usage)"
+            " WHERE state <> 'ok' AND list_contains($1, strftime(billing_month, '%Y-%m'))"
+            " GROUP BY billing_month, customer_id, plan_id, feature ORDER BY ALL",
+            [recent],
+        ).fetchall()
+    ]
+
+
+def _trials(published: Published, rules: Rules, now: datetime) -> list[Notice]:
+    return [
+        Notice(
+            Kind.TRIAL_ENDING,
+            f"trial_ending:{subscription}:{ends:%Y-%m-%d}",
+            "",
+            f"{customer}: {plan} is charged from {ends:%Y-%m-%d %H:%M} UTC",
+        )
+        for subscription, customer, plan, ends in published.execute(
+            "SELECT subscription_id, customer_id, plan_id, timezone('UTC', trial_ends_at)"
+            " FROM trials WHERE trial_ends_at > $1 AND trial_ends_at <= $2 ORDER BY ALL",
+            [now, now + timedelta(days=rules.trial_days)],
+        ).fetchall()
+    ]
+
+
+def _recent_months(published: Published) -> list[str]:
+    """The newest two that are rated or estimated: what was used in older ones is no news."""
+    return [
+        row[0]
+        for row in published.execute(
+            "SELECT DISTINCT strftime(billing_month, '%Y-%m') FROM (SELECT billing_month FROM"
+            " metered_usage UNION ALL SELECT billing_month FROM estimated_charges UNION ALL"
+            " SELECT billing_month FROM entitlement_usage) ORDER BY 1 DESC LIMIT 2"
+        ).fetchall()
+    ]

@@ -1,0 +1,115 @@
+"""A notice, the message that carries some, and the operator's rules for them.
+
+What belongs here: their form. What does not: when one is due (`due.py`).
+"""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from enum import StrEnum
+
+from billing_pipeline.settings import InvalidSettingError
+from billing_pipeline.terminal import printable
+
+# A message is read by a person, on a telephone: the tables have the rest.
+MOST_LINES = 30
+MOST_CHARACTERS = 600
+
+
+class Kind(StrEnum):
+    """What a notice is about; the text is the message's title."""
+
+    MONTH_CLOSED = "Month closed"
+    PLAN_WAITING = "Invoice plan waits for approval"
+    FAILED_IN_PART = "Invoices failed, the others went on"
+    PAYMENT_FAILED = "Payment failed"
+    UNCOLLECTIBLE = "Invoice uncollectible"
+    USAGE_SPIKE = "Usage far above the usual"
+    ENTITLEMENT = "Limit of a plan"
+    TRIAL_ENDING = "Trial ends soon"
+    LATE_USAGE = "Late usage in a closed month"
+    RUN_FAILED = "Run failed"
+
+
+@dataclass(frozen=True)
+class Notice:
+    """One fact. `key` names it for good: what was sent under a key is never sent again."""
+
+    kind: Kind
+    key: str
+    month: str
+    """The billing month, ``YYYY-MM``; empty where there is none."""
+    text: str
+
+
+@dataclass(frozen=True)
+class Message:
+    """What is sent in one piece: all notices of a kind and month that are due together."""
+
+    title: str
+    body: str
+    keys: tuple[str, ...]
+
+
+def messages(notices: Iterable[Notice]) -> list[Message]:
+    """Three hundred customers at their limits are one message, not three hundred."""
+    grouped: dict[tuple[Kind, str], list[Notice]] = defaultdict(list)
+    for notice in notices:
+        grouped[notice.kind, notice.month].append(notice)
+    return [_message(kind, month, group) for (kind, month), group in grouped.items()]
+
+
+def _message(kind: Kind, month: str, group: list[Notice]) -> Message:
+    count = f" ({len(group)})" if len(group) > 1 else ""
+    lines = [_clean(notice.text) for notice in group[:MOST_LINES]]
+    if len(group) > MOST_LINES:
+        lines.append(f"and {len(group) - MOST_LINES} more, in the published tables")
+    title = " ".join(part for part in (kind.value, month) if part)
+    return Message(title + count, "\n".join(lines), tuple(notice.key for notice in group))
+
+
+def _clean(text: str) -> str:
+    """Lines stay; what steers a terminal or a mail goes. Reasons may quote anything."""
+    lines = (printable(line) for line in text.splitlines())
+    kept = "\n".join(lines)
+    return kept if len(kept) <= MOST_CHARACTERS else f"{kept[:MOST_CHARACTERS]} …"
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What the operator chooses: see `from_env`."""
+
+    ui_url: str = "http://127.0.0.1:3000"
+    trial_days: int = 3
+    spike_factor: Decimal = Decimal(3)
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> Rules:
+        """`BILLING_UI_URL`, `BILLING_TRIAL_NOTICE_DAYS`, `BILLING_SPIKE_FACTOR`; raises
+        `InvalidSettingError`."""
+        env = os.environ if environ is None else environ
+        url = env.get("BILLING_UI_URL", "").strip() or cls.ui_url
+        if not url.startswith(("http://", "https://")):
+            raise InvalidSettingError(
+                f"BILLING_UI_URL {url!r} is no address, for example https://billing.example.com"
+            )
+        days = env.get("BILLING_TRIAL_NOTICE_DAYS", "").strip() or str(cls.trial_days)
+        if not days.isdecimal():
+            raise InvalidSettingError(f"BILLING_TRIAL_NOTICE_DAYS {days!r} is no number of days")
+        return cls(url.rstrip("/"), int(days), _factor(env.get("BILLING_SPIKE_FACTOR", "")))
+
+
+def _factor(text: str) -> Decimal:
+    if not text.strip():
+        return Rules.spike_factor
+    try:
+        factor = Decimal(text.strip())
+    except InvalidOperation:
+        factor = Decimal(0)
+    if not factor.is_finite() or factor <= 1:
+        raise InvalidSettingError(f"BILLING_SPIKE_FACTOR {text!r} is no number above 1")
+    return factor

@@ -1,0 +1,83 @@
+"""``records/notices.db``: what was sent to whom, and what was noticed and cannot be read off again.
+
+What belongs here: that file. What does not: what is due, and sending it.
+
+A key is written after the delivery succeeded and not before: a process that dies in between sends
+that message again, and none is lost.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from pathlib import Path
+
+from billing_pipeline.notices.notice import Kind, Notice
+
+FILE_NAME = "notices.db"
+KEPT_SECONDS = 90 * 86_400
+"""How long what was noticed waits for somebody to send it to."""
+_SCHEMA = """
+create table if not exists targets (target text primary key, since real not null) strict;
+create table if not exists sent (
+    target text not null, key text not null, sent_at real, primary key (target, key)
+) strict;
+create table if not exists noted (
+    key text primary key, kind text not null, month text not null, text text not null,
+    noted_at real not null
+) strict;
+"""
+
+
+class NoticeRecord:
+    """One SQLite file; safe for several processes."""
+
+    def __init__(self, folder: Path) -> None:
+        self._db = sqlite3.connect(folder / FILE_NAME, timeout=30, isolation_level=None)
+        self._db.execute("pragma journal_mode = wal")
+        self._db.execute("pragma synchronous = full")
+        self._db.executescript(_SCHEMA)
+
+    def close(self) -> None:
+        self._db.close()
+
+    def note(self, notice: Notice, now: float) -> None:
+        """Keep a notice that the published database will not tell; once by its key."""
+        self._db.execute(
+            "insert or ignore into noted values (?, ?, ?, ?, ?)",
+            [notice.key, notice.kind.name, notice.month, notice.text, now],
+        )
+        self._db.execute("delete from noted where noted_at < ?", [now - KEPT_SECONDS])
+
+    def noted(self, since: float = 0.0) -> list[Notice]:
+        """Those noted at or after `since`, the oldest first."""
+        rows = self._db.execute(
+            "select kind, key, month, text from noted where noted_at >= ? order by noted_at",
+            [since],
+        ).fetchall()
+        return [Notice(Kind[kind], key, month, text) for kind, key, month, text in rows]
+
+    def is_known(self, target: str) -> bool:
+        found = self._db.execute("select 1 from targets where target = ?", [target])
+        return found.fetchone() is not None
+
+    def begin(self, target: str, old_keys: Iterable[str], now: float) -> None:
+        """Take in a new target, which is not told of what lies behind it."""
+        self._db.execute("begin immediate")
+        self._db.execute("insert or ignore into targets values (?, ?)", [target, now])
+        self._db.executemany(
+            "insert or ignore into sent values (?, ?, null)", [[target, key] for key in old_keys]
+        )
+        self._db.execute("commit")
+
+    def sent(self, target: str) -> set[str]:
+        rows = self._db.execute("select key from sent where target = ?", [target])
+        return {row[0] for row in rows}
+
+    def note_sent(self, target: str, keys: Iterable[str], now: float) -> None:
+        """All keys of one message together."""
+        self._db.execute("begin immediate")
+        self._db.executemany(
+            "insert or ignore into sent values (?, ?, ?)", [[target, key, now] for key in keys]
+        )
+        self._db.execute("commit")

@@ -1,0 +1,99 @@
+"""Usage spikes: a customer's meter far above its own history.
+
+What belongs here: the rule, as one query, for a month that is being rated and for published ones.
+What does not: stopping anything: a spike may be a customer's success.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import NamedTuple
+
+import duckdb
+
+from billing_pipeline.months import BillingMonth
+from billing_pipeline.rating import open_warehouse
+from billing_pipeline.settings import Settings
+from billing_pipeline.warehouse import NotPublishedError, open_published
+
+# History is what a customer used in the six months before, in two of them at least: one month
+# says nothing about what is usual. Against the largest of them, so that seasons are no spikes.
+# A meter that several prices read is measured by the price that counts most of it.
+_SPIKES = """
+totals AS (
+    SELECT billing_month, customer_id, meter_id, price_id, sum(quantity) AS quantity
+    FROM stretches GROUP BY ALL
+),
+monthly AS (
+    SELECT billing_month, customer_id, meter_id, max(quantity) AS quantity
+    FROM totals GROUP BY ALL HAVING max(quantity) > 0
+)
+SELECT strftime(later.billing_month, '%Y-%m') AS billing_month, later.customer_id,
+    later.meter_id, later.quantity, max(earlier.quantity) AS most_before
+FROM monthly AS later
+INNER JOIN monthly AS earlier
+    ON later.customer_id = earlier.customer_id AND later.meter_id = earlier.meter_id
+    AND earlier.billing_month < later.billing_month
+    AND earlier.billing_month >= later.billing_month - INTERVAL 6 MONTH
+WHERE list_contains($months, strftime(later.billing_month, '%Y-%m'))
+GROUP BY later.billing_month, later.customer_id, later.meter_id, later.quantity
+-- no money: a float is good enough for a threshold, and cannot overflow
+HAVING count(*) >= 2 AND later.quantity::DOUBLE > $factor::DOUBLE * max(earlier.quantity)::DOUBLE
+ORDER BY later.quantity::DOUBLE / max(earlier.quantity)::DOUBLE DESC,
+    later.billing_month, later.customer_id, later.meter_id
+"""
+_STRETCH = "SELECT billing_month, customer_id, meter_id, price_id, quantity"
+# The running month has its estimate until it is rated itself.
+_PUBLISHED = f"""
+WITH stretches AS (
+    {_STRETCH} FROM metered_usage
+    UNION ALL
+    {_STRETCH} FROM estimated_charges
+    WHERE meter_id IS NOT NULL AND billing_month NOT IN (SELECT billing_month FROM metered_usage)
+),
+"""
+_RATED = f"""
+WITH stretches AS (
+    {_STRETCH} FROM metered_usage WHERE billing_month <> $month::DATE
+    UNION ALL
+    {_STRETCH} FROM rated
+),
+"""
+
+
+class Spike(NamedTuple):
+    """A month's quantity and the most in the months before it."""
+
+    month: str
+    customer_id: str
+    meter_id: str
+    quantity: Decimal
+    most_before: Decimal
+
+    def __str__(self) -> str:
+        return (
+            f"{self.customer_id}: {self.quantity.normalize():,f} of {self.meter_id}, "
+            f"at most {self.most_before.normalize():,f} in the six months before"
+        )
+
+
+def published_spikes(
+    published: duckdb.DuckDBPyConnection, months: list[str], factor: Decimal
+) -> list[Spike]:
+    """Spikes of these months (``YYYY-MM``) in the published database, the largest first."""
+    values = {"months": months, "factor": factor}
+    return [Spike(*row) for row in published.execute(_PUBLISHED + _SPIKES, values).fetchall()]
+
+
+def spikes_of(settings: Settings, month: BillingMonth, factor: Decimal) -> list[Spike]:
+    """Spikes of the month as it stands in its warehouse, against what is published."""
+    try:
+        published = open_published(settings)
+    except NotPublishedError:
+        return []  # the first month has no history
+    with published:
+        with open_warehouse(settings.warehouse_path(month), read_only=True) as warehouse:
+            rated = warehouse.execute(f"{_STRETCH} FROM main.metered_usage").to_arrow_table()
+        published.register("rated", rated)
+        values = {"months": [str(month)], "factor": factor, "month": month.key}
+        return [Spike(*row) for row in published.execute(_RATED + _SPIKES, values).fetchall()]

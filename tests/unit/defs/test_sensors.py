@@ -1,0 +1,209 @@
+"""What the sensors ask for and tell: once for each fact, and never anything that sends money."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from billing_pipeline.definitions import defs
+from billing_pipeline.defs import sensors
+from billing_pipeline.defs.history import closed_months, failed_runs, is_closing, last_closes
+from billing_pipeline.defs.partitions import MONTHS
+from billing_pipeline.intake.usage_files import usage_files
+from billing_pipeline.late_usage import note_rated
+from billing_pipeline.months import BillingMonth
+from billing_pipeline.notices.due import Close
+from billing_pipeline.notices.notice import Kind, Notice
+from billing_pipeline.notices.record import NoticeRecord
+from billing_pipeline.notices.sending import Outcome
+from billing_pipeline.settings import Settings
+
+FEBRUARY = BillingMonth(2024, 2)
+HEADER = "event_id,customer_id,event_name,occurred_at,quantity,properties\n"
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.instance_for_test() as made:
+        yield made
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    env = {
+        **{"BILLING_HOME": str(tmp_path / "home"), "BILLING_DATA_DIR": str(tmp_path / "data")},
+        "BILLING_NOTIFY_URLS": "json://127.0.0.1:1/hooks/s3cret-word",
+    }
+    made = Settings.from_env(env)
+    made.records_dir.mkdir(parents=True)
+    monkeypatch.setattr(sensors, "SETTINGS", made)
+    return made
+
+
+def noted(settings: Settings) -> list[Notice]:
+    with closing(NoticeRecord(settings.records_dir)) as record:
+        return record.noted()
+
+
+def close(instance: dg.DagsterInstance, month: BillingMonth, *, passes: bool = True) -> str:
+    """A run that says it closed the month, with one check."""
+
+    @dg.asset(name="stripe_invoices", partitions_def=MONTHS)
+    def invoices() -> None: ...
+
+    @dg.asset_check(asset=invoices, name="all_is_well", partitions_def=MONTHS)
+    def check() -> dg.AssetCheckResult:
+        return dg.AssetCheckResult(passed=passes, severity=dg.AssetCheckSeverity.WARN)
+
+    done = dg.materialize([invoices, check], partition_key=month.key, instance=instance)
+    return done.run_id
+
+
+def fail(instance: dg.DagsterInstance, reason: str, **tags: str) -> str:
+    @dg.op
+    def step() -> None:
+        raise dg.Failure(description=reason, allow_retries=False)
+
+    @dg.job(name="close_month")
+    def it() -> None:
+        step()
+
+    done = it.execute_in_process(instance=instance, raise_on_error=False, tags=tags)
+    return done.run_id
+
+
+def test_what_looks_around_is_on_and_starts_nothing_that_sends() -> None:
+    jobs = {
+        **{"stripe_changes": "pull_payments", "dead_runs": "pull_payments"},
+        **{"late_usage_files": "preview_month", "runs_that_failed": "pull_payments"},
+        "notices": "pull_payments",
+    }
+    found = defs.get_repository_def().sensor_defs
+    assert {sensor.name: sensor.job_name for sensor in found} == jobs
+    for sensor in found:
+        assert sensor.default_status is dg.DefaultSensorStatus.RUNNING
+        assert defs.resolve_job_def(sensor.job_name).tags.get("billing/sends") is None
+
+
+def test_the_history_of_closes(instance: dg.DagsterInstance) -> None:
+    close(instance, FEBRUARY)
+    again = close(instance, FEBRUARY, passes=False)
+    first = close(instance, FEBRUARY.shift(-1))
+    assert closed_months(instance) == {FEBRUARY, FEBRUARY.shift(-1)}
+    assert last_closes(instance) == {
+        FEBRUARY: Close(again, ("all_is_well (warn)",)),
+        FEBRUARY.shift(-1): Close(first),
+    }
+
+
+def test_the_history_of_failures(instance: dg.DagsterInstance) -> None:
+    run_id = fail(instance, "catalog/prices.csv is wrong", **{"dagster/partition": FEBRUARY.key})
+    dead = instance.create_run_for_job(defs.resolve_job_def("preview_month"))
+    instance.report_run_failed(dead, "The process that executed this run is gone.")
+    close(instance, FEBRUARY)
+    found = {run.run_id: run for run in failed_runs(instance, datetime.now(UTC))}
+    assert set(found) == {run_id, dead.run_id}
+    assert found[run_id][1:] == ("close_month", "2024-02", "catalog/prices.csv is wrong")
+    assert found[dead.run_id].reason == "The process that executed this run is gone."
+
+
+def test_a_close_that_is_under_way(instance: dg.DagsterInstance) -> None:
+    job = defs.resolve_job_def("close_month")
+    tags = {"dagster/partition": FEBRUARY.key}
+    run = instance.create_run_for_job(job, tags=tags, status=dg.DagsterRunStatus.STARTED)
+    assert is_closing(instance, FEBRUARY)
+    assert not is_closing(instance, FEBRUARY.shift(1))
+    instance.report_run_failed(run)
+    assert not is_closing(instance, FEBRUARY)
+
+
+def late(instance: dg.DagsterInstance) -> list[dg.RunRequest]:
+    context = dg.build_sensor_context(instance)
+    found = list(sensors.late_usage_files(context) or ())
+    return [item for item in found if isinstance(item, dg.RunRequest)]
+
+
+def test_late_usage_asks_for_one_preview_for_each_change(
+    instance: dg.DagsterInstance, settings: Settings
+) -> None:
+    folder = Path(settings.data_dir) / "usage" / str(FEBRUARY)
+    folder.mkdir(parents=True)
+    (folder / "a.csv").write_text(HEADER, encoding="utf-8")
+    settings.month_dir(FEBRUARY).mkdir(parents=True)
+    note_rated(settings, FEBRUARY, [FEBRUARY], usage_files(settings, [FEBRUARY]))
+    (folder / "b.csv").write_text(HEADER, encoding="utf-8")
+    assert late(instance) == []  # not closed: its close will read them
+
+    close(instance, FEBRUARY)
+    [request] = late(instance)
+    assert request.partition_key == FEBRUARY.key
+    assert late(instance)[0].run_key == request.run_key  # Dagster starts one run for a key
+    [notice] = noted(settings)
+    assert (notice.kind, notice.month) == (Kind.LATE_USAGE, "2024-02")
+    assert notice.text == "new: usage/2024-02/b.csv\na preview is asked for"
+
+    (folder / "c.csv").write_text(HEADER, encoding="utf-8")
+    assert late(instance)[0].run_key != request.run_key
+    assert len(noted(settings)) == 2
+
+    # As the preview does. The notices are still there to be sent.
+    note_rated(settings, FEBRUARY, [FEBRUARY], usage_files(settings, [FEBRUARY]))
+    assert late(instance) == []
+    assert len(noted(settings)) == 2
+
+
+def test_a_run_that_failed_is_told_once_and_leads_to_none(
+    instance: dg.DagsterInstance, settings: Settings
+) -> None:
+    context = dg.build_sensor_context(instance)
+    run_id = fail(instance, "Stripe is away")
+    fail(
+        instance, "failed in part, the others went on: acme", **{"dagster/partition": FEBRUARY.key}
+    )
+    for _ in range(2):
+        assert isinstance(sensors.runs_that_failed(context), dg.SkipReason)
+        [notice] = noted(settings)  # the other one is told by the plan, with names
+    assert notice.key == f"run_failed:{run_id}"
+    assert notice.text == f"close_month: Stripe is away\nhttp://127.0.0.1:3000/runs/{run_id}"
+
+
+def test_notices_that_cannot_be_delivered_are_seen_and_due_again(
+    instance: dg.DagsterInstance, settings: Settings
+) -> None:
+    fail(instance, "Stripe is away")
+    context = dg.build_sensor_context(instance)
+    sensors.runs_that_failed(context)
+    with pytest.raises(sensors.NotDeliveredError, match=r"json \(number 1\)") as failed:
+        sensors.notices(context)  # nobody listens on port 1
+    assert "s3cret-word" not in str(failed.value)
+
+
+def test_notices_say_what_they_did(
+    instance: dg.DagsterInstance, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = {FEBRUARY: Close(close(instance, FEBRUARY))}
+    outcomes = iter([Outcome(sent=2), Outcome(is_busy=True)])
+
+    def send(_settings: Settings, targets: list[object], closes: object, *_: object) -> Outcome:
+        assert len(targets) == 1
+        assert closes == closed
+        return next(outcomes)
+
+    monkeypatch.setattr(sensors, "send_due", send)
+    context = dg.build_sensor_context(instance)
+    for text in ("2 messages were delivered.", "Another process is sending notices."):
+        told = sensors.notices(context)
+        assert isinstance(told, dg.SkipReason)
+        assert told.skip_message == text
+
+
+def test_nobody_to_tell(instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sensors, "SETTINGS", Settings.from_env({}))
+    told = sensors.notices(dg.build_sensor_context(instance))
+    assert isinstance(told, dg.SkipReason)
+    assert told.skip_message == "BILLING_NOTIFY_URLS is not set."

@@ -1,0 +1,116 @@
+"""A published database made by hand, and somebody to send notices to."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from billing_pipeline.published_tables import ESTIMATE_TABLES, EXTRA_TABLES
+from billing_pipeline.settings import Settings
+from billing_pipeline.warehouse import database_path
+
+# Of dbt's tables only what a notice reads.
+_DBT_TABLES = """
+CREATE TABLE invoices (billing_month DATE, invoice_id VARCHAR, customer_id VARCHAR,
+    currency VARCHAR, total DECIMAL(38, 4));
+CREATE TABLE metered_usage (billing_month DATE, customer_id VARCHAR, subscription_id VARCHAR,
+    meter_id VARCHAR, price_id VARCHAR, quantity DECIMAL(38, 18));
+CREATE TABLE entitlement_usage (billing_month DATE, customer_id VARCHAR, plan_id VARCHAR,
+    feature VARCHAR, used DECIMAL(38, 18), limit_quantity DECIMAL(38, 18), state VARCHAR);
+"""
+
+
+@dataclass
+class Book:
+    """The published database while it is being written."""
+
+    connection: duckdb.DuckDBPyConnection
+
+    def add(self, table: str, *rows: dict[str, Any]) -> None:
+        for row in rows:
+            places = ", ".join(f"${name}" for name in row)
+            self.connection.execute(
+                f"INSERT INTO {table} ({', '.join(row)}) VALUES ({places})", row
+            )
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    settings = Settings.from_env({"BILLING_HOME": str(tmp_path / "home")})
+    settings.published_dir.mkdir(parents=True)
+    settings.records_dir.mkdir()
+    return settings
+
+
+@pytest.fixture
+def book(settings: Settings) -> Iterator[Book]:
+    """Close `book.connection` before anybody else opens the file."""
+    with duckdb.connect(str(database_path(settings))) as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute(_DBT_TABLES)
+        declared = {name: table for name, (_, table) in ESTIMATE_TABLES.items()} | EXTRA_TABLES
+        for name, table in declared.items():
+            columns = ", ".join(f"{column.name} {column.type}" for column in table.columns)
+            connection.execute(f"CREATE TABLE {name} ({columns})")
+        yield Book(connection)
+
+
+@dataclass
+class Receiver:
+    """A web server that takes Apprise's `json://`; `answer` is what it says to each message."""
+
+    answer: int = 200
+    got: list[dict[str, Any]] = field(default_factory=list)
+    port: int = 0
+
+    @property
+    def url(self) -> str:
+        return f"json://operator:s3cret-word@127.0.0.1:{self.port}/s3cret-word"
+
+    @property
+    def titles(self) -> list[str]:
+        return [message["title"] for message in self.got]
+
+
+@pytest.fixture
+def receivers() -> Iterator[list[Receiver]]:
+    """Two of them."""
+    made, servers = [], []
+    for _ in range(2):
+        receiver = Receiver()
+
+        class Handler(BaseHTTPRequestHandler):
+            it = receiver
+
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                if self.it.answer == 200:
+                    self.it.got.append(json.loads(body))
+                self.send_response(self.it.answer)
+                self.end_headers()
+
+            def log_message(self, *args: object) -> None:
+                """Nothing on the terminal."""
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        receiver.port = server.server_port
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        made.append(receiver)
+        servers.append(server)
+    yield made
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture
+def receiver(receivers: list[Receiver]) -> Receiver:
+    return receivers[0]

@@ -1,0 +1,209 @@
+"""Each notice arrives once: over reruns, failed deliveries, crashes and two processes at a time."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+
+import duckdb
+import pytest
+from filelock import FileLock
+
+from billing_pipeline.months import BillingMonth
+from billing_pipeline.notices import sending
+from billing_pipeline.notices.due import Close
+from billing_pipeline.notices.notice import Kind, Message, Notice, Rules
+from billing_pipeline.notices.record import KEPT_SECONDS, NoticeRecord
+from billing_pipeline.notices.sending import Outcome, send_due, targets_of
+from billing_pipeline.settings import InvalidSettingError, Settings
+from billing_pipeline.warehouse import database_path
+from tests.unit.notices.conftest import Book, Receiver
+from tests.unit.notices.test_due import limit, used
+
+NOW = datetime(2024, 3, 10, 12, tzinfo=UTC)
+FEBRUARY = BillingMonth(2024, 2)
+CLOSES = {FEBRUARY: Close("run-2"), BillingMonth(2024, 1): Close("run-1")}
+
+
+def told(settings: Settings, *receivers: Receiver, later: timedelta = timedelta()) -> Outcome:
+    """What the sensor does at a tick."""
+    urls = " ".join(receiver.url for receiver in receivers)
+    env = {"BILLING_HOME": str(settings.home), "BILLING_NOTIFY_URLS": urls}
+    targets = targets_of(Settings.from_env(env))
+    return send_due(settings, targets, CLOSES, Rules(), NOW + later)
+
+
+def note(settings: Settings, key: str, kind: Kind = Kind.RUN_FAILED) -> None:
+    with closing(NoticeRecord(settings.records_dir)) as record:
+        record.note(Notice(kind, key, "2024-02", f"text of {key}"), NOW.timestamp())
+
+
+@pytest.fixture
+def february(settings: Settings, book: Book) -> Settings:
+    """One fact of every kind, all of the newest month."""
+    of_month = {"billing_month": "2024-02-01", "invoice_id": "in_1", "customer_id": "acme"}
+    money = {"currency": "USD", "revision": 1}
+    book.add("invoices", of_month | {"currency": "USD", "total": "10"})
+    for what, state in (("supplement", "waiting"), ("credit", "failed")):
+        changes = {"action": what, "state": state, "amount_before": 1, "amount_after": 2}
+        book.add("invoice_plan", {**of_month, **money, **changes, "plan_hash": "h", "reason": "r"})
+    book.add(
+        "stripe_invoices", of_month | money | {"status": "uncollectible", "amount_remaining": 1}
+    )
+    unpaid = {"status": "open", "outstanding": 1, "attempt_count": 1, "last_error": "declined"}
+    book.add("invoice_payments", of_month | {"currency": "USD"} | unpaid)
+    book.add("metered_usage", used(1, "1"), {**used(1, "1"), "billing_month": "2023-12-01"})
+    book.add("metered_usage", used(2, "9"))
+    book.add("entitlement_usage", limit(2, "views", "900", "warning"))
+    trial = {"subscription_id": "sub", "customer_id": "acme", "plan_id": "pro"}
+    book.add("trials", trial | {"trial_ends_at": "2024-03-13 00:00+00"})
+    book.connection.close()
+    note(settings, "run_failed:1")
+    note(settings, "late_usage:2024-02:f", Kind.LATE_USAGE)
+    return settings
+
+
+def test_each_kind_arrives_once(february: Settings, receiver: Receiver) -> None:
+    assert told(february, receiver) == Outcome(sent=len(Kind))
+    titles = [title.removesuffix(" 2024-02") for title in receiver.titles]
+    assert sorted(titles) == sorted(kind.value for kind in Kind)
+    assert {message["message"] for message in receiver.got} >= {
+        "text of run_failed:1",
+        "acme: 80 % of views in pro: 900 of 1,000",
+    }
+    assert told(february, receiver) == Outcome()
+    assert len(receiver.got) == len(Kind)
+
+
+def test_what_did_not_arrive_is_sent_again(february: Settings, receiver: Receiver) -> None:
+    receiver.answer = 500
+    assert told(february, receiver) == Outcome(failed_targets=("json (number 1)",))
+    receiver.answer = 200
+    assert told(february, receiver) == Outcome(sent=len(Kind))
+    assert told(february, receiver) == Outcome()
+
+
+def test_a_target_that_is_away_keeps_nobody_else_waiting(
+    february: Settings, receivers: list[Receiver]
+) -> None:
+    away, there = receivers
+    away.answer = 503
+    for _ in range(2):
+        assert told(february, away, there).failed_targets == ("json (number 1)",)
+    assert len(there.got) == len(Kind)  # once, although the other was tried twice
+    away.answer = 200
+    assert told(february, away, there) == Outcome(sent=len(Kind))
+    assert sorted(away.titles) == sorted(there.titles)
+
+
+def test_what_is_new_is_sent_and_nothing_else(february: Settings, receiver: Receiver) -> None:
+    told(february, receiver)
+    receiver.got.clear()
+    with duckdb.connect(str(database_path(february))) as published:
+        published.execute("UPDATE invoice_payments SET attempt_count = 2")
+        published.execute("UPDATE entitlement_usage SET used = 1000")
+    assert told(february, receiver) == Outcome(sent=2)
+    assert sorted(receiver.titles) == ["Limit of a plan 2024-02", "Payment failed 2024-02"]
+
+
+def test_a_process_that_dies_after_a_delivery_repeats_that_one_and_loses_none(
+    february: Settings, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = NoticeRecord.note_sent
+    calls = []
+
+    def die_at_the_third(record: NoticeRecord, *args: object) -> None:
+        calls.append(args)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        real(record, *args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(NoticeRecord, "note_sent", die_at_the_third)
+    with pytest.raises(KeyboardInterrupt):
+        told(february, receiver)
+    assert len(receiver.got) == 3
+    monkeypatch.undo()
+    told(february, receiver)
+    repeated = [title for title in set(receiver.titles) if receiver.titles.count(title) > 1]
+    assert repeated == [receiver.titles[2]]
+    assert len(set(receiver.titles)) == len(Kind)
+
+
+def test_two_processes_at_once_send_one(february: Settings, receiver: Receiver) -> None:
+    folder = february.records_dir / "locks"
+    folder.mkdir()
+    with FileLock(folder / "notices.lock", is_singleton=False):
+        assert told(february, receiver) == Outcome(is_busy=True)
+    assert receiver.got == []
+    assert told(february, receiver).sent == len(Kind)
+
+
+def test_the_rest_is_sent_by_the_next_look(
+    february: Settings, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter(range(100))
+    monkeypatch.setattr(sending, "time", SimpleNamespace(monotonic=lambda: float(next(clock))))
+    targets = targets_of(Settings.from_env({"BILLING_NOTIFY_URLS": receiver.url}))
+    assert send_due(february, targets, CLOSES, Rules(), NOW, seconds=2.0) == Outcome(sent=2)
+    monkeypatch.undo()
+    assert told(february, receiver) == Outcome(sent=len(Kind) - 2)
+    assert len(set(receiver.titles)) == len(Kind)
+
+
+def test_somebody_new_is_told_of_the_newest_month_and_not_of_all_before(
+    february: Settings, receivers: list[Receiver]
+) -> None:
+    first, second = receivers
+    told(february, first)
+    assert not any("2024-01" in title for title in first.titles)
+    assert told(february, first, second, later=timedelta(days=2)).sent == len(Kind) - 2
+    # What was noted two days ago is behind; January's trouble from now on is not.
+    assert not any("Run failed" in title for title in second.titles)
+    with duckdb.connect(str(database_path(february))) as published:
+        published.execute("UPDATE invoice_payments SET billing_month = '2024-01-01',"
+                          " invoice_id = 'in_0'")  # fmt: skip
+    assert told(february, first, second, later=timedelta(days=2)) == Outcome(sent=2)
+    assert first.titles[-1] == second.titles[-1] == "Payment failed 2024-01"
+
+
+def test_without_anything_published_only_what_was_noted(
+    settings: Settings, receiver: Receiver
+) -> None:
+    note(settings, "run_failed:1")
+    note(settings, "run_failed:1")
+    note(settings, "run_failed:2")
+    assert told(settings, receiver) == Outcome(sent=1)
+    assert receiver.got[0]["message"] == "text of run_failed:1\ntext of run_failed:2"
+
+
+def test_what_nobody_was_told_in_time_is_forgotten(settings: Settings) -> None:
+    note(settings, "run_failed:1")
+    with closing(NoticeRecord(settings.records_dir)) as record:
+        later = NOW.timestamp() + KEPT_SECONDS + 1
+        record.note(Notice(Kind.RUN_FAILED, "run_failed:2", "", "text"), later)
+        assert [notice.key for notice in record.noted()] == ["run_failed:2"]
+
+
+def test_urls_are_said_nowhere(
+    february: Settings, receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    receiver.answer = 500
+    outcome = told(february, receiver)
+    env = {"BILLING_NOTIFY_URLS": f"{receiver.url} s3cret-word://nothing"}
+    settings = Settings.from_env(env)
+    with pytest.raises(InvalidSettingError, match="number 2 is no URL") as refused:
+        targets_of(settings)
+    kept = b"".join(path.read_bytes() for path in february.home.rglob("*") if path.is_file())
+    said = f"{outcome} {settings!r} {refused.value} {caplog.text}"
+    assert "s3cret-word" not in said
+    assert b"s3cret-word" not in kept
+
+
+def test_a_message_is_delivered_only_where_the_receiver_says_so(receiver: Receiver) -> None:
+    [target] = targets_of(Settings.from_env({"BILLING_NOTIFY_URLS": receiver.url}))
+    assert target.send(Message("title", "body", ("key",)))
+    receiver.answer = 404
+    assert not target.send(Message("title", "body", ("key",)))
