@@ -28,7 +28,10 @@ from billing_pipeline.documents.commands import commands as document_commands
 from billing_pipeline.invoicing.dunning import DunningPolicy
 from billing_pipeline.invoicing.limits import limits_from_env
 from billing_pipeline.months import BillingMonth, InvalidMonthError
+from billing_pipeline.overview.commands import commands as overview_commands
+from billing_pipeline.querying import rows as queried
 from billing_pipeline.settings import InvalidSettingError, Settings
+from billing_pipeline.starting.commands import commands as starting_commands
 from billing_pipeline.terminal import csv_text, money, table
 from billing_pipeline.warehouse import NotPublishedError, PublishError, open_published
 
@@ -181,9 +184,7 @@ def _published(
 def _read(
     published: duckdb.DuckDBPyConnection, table: str, month: BillingMonth
 ) -> list[dict[str, Any]]:
-    found = published.execute(f"SELECT * FROM {table} WHERE billing_month = ?::DATE", [month.key])
-    names = [column[0] for column in found.description]
-    return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+    return queried(published, f"SELECT * FROM {table} WHERE billing_month = $1::DATE", month.key)
 
 
 def _json(value: object) -> str:
@@ -364,7 +365,7 @@ def webhooks(host: str, port: int) -> None:
         _fail(str(error))
 
 
-for _command in document_commands():
+for _command in (*overview_commands(), *starting_commands(), *document_commands()):
     main.add_command(_command)
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ import duckdb
 
 from billing_pipeline.intake.currencies import EXPONENTS
 from billing_pipeline.months import BillingMonth
+from billing_pipeline.querying import rows
 from billing_pipeline.settings import Settings
 from billing_pipeline.terminal import printable
 from billing_pipeline.warehouse import open_published
@@ -53,19 +54,19 @@ def explain(settings: Settings, record_id: str) -> Record:
     table has.
     """
     with open_published(settings) as published:
-        lines = _rows(
+        lines = rows(
             published,
             "SELECT * FROM invoice_lines WHERE invoice_id = $1 OR line_id = $1 OR charge_id = $1"
             " ORDER BY invoice_id, position",
             record_id,
         )
         charge_ids = [line["charge_id"] for line in lines if line["charge_id"]] or [record_id]
-        charges = _rows(
+        charges = rows(
             published,
             "SELECT * FROM charges WHERE list_contains($1, charge_id) ORDER BY charge_id",
             charge_ids,
         )
-        tiers = _rows(
+        tiers = rows(
             published,
             "SELECT * FROM charge_tiers WHERE list_contains($1, charge_id)"
             " ORDER BY charge_id, tier",
@@ -74,8 +75,8 @@ def explain(settings: Settings, record_id: str) -> Record:
         for charge in charges:
             charge["set_aside"] = _set_aside(published, charge)
         invoice_id = lines[0]["invoice_id"] if lines else record_id
-        invoices = _rows(published, "SELECT * FROM invoices WHERE invoice_id = $1", invoice_id)
-        payments = _rows(
+        invoices = rows(published, "SELECT * FROM invoices WHERE invoice_id = $1", invoice_id)
+        payments = rows(
             published, "SELECT * FROM invoice_payments WHERE invoice_id = $1", invoice_id
         )
     if not (invoices or lines or charges):
@@ -99,13 +100,7 @@ def _set_aside(published: duckdb.DuckDBPyConnection, charge: Record) -> list[Rec
     if charge["meter_id"] is None:
         return []
     whose = (charge["billing_month"], charge["customer_id"], charge["meter_id"])
-    return _rows(published, _SET_ASIDE_SQL, *whose)
-
-
-def _rows(connection: duckdb.DuckDBPyConnection, sql: str, *parameters: object) -> list[Record]:
-    found = connection.execute(sql, list(parameters))
-    names = [column[0] for column in found.description]
-    return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+    return rows(published, _SET_ASIDE_SQL, *whose)
 
 
 def _add_source(settings: Settings, charge: Record) -> None:
@@ -140,7 +135,7 @@ def _add_rules(charges: list[Record]) -> None:
 
 
 def _rule(warehouse: duckdb.DuckDBPyConnection, charge: Record) -> Record | None:
-    found = _rows(
+    found = rows(
         warehouse,
         "SELECT * FROM raw.prices WHERE price_id = $1 AND plan_id = $3"
         " AND (valid_from IS NULL OR valid_from <= $2) AND (valid_to IS NULL OR valid_to > $2)",

@@ -14,8 +14,9 @@ import duckdb
 
 from billing_pipeline.documents.formatting import amount, month_name, plain, share
 from billing_pipeline.documents.invoice import STATES
-from billing_pipeline.documents.reading import Row, read_seller, rows
+from billing_pipeline.documents.reading import read_seller
 from billing_pipeline.months import BillingMonth
+from billing_pipeline.querying import Row, rows
 
 # Customers that the page names for each currency; all are in the exports.
 MOST_CUSTOMERS = 5

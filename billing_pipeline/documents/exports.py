@@ -12,9 +12,10 @@ from typing import Any
 
 import duckdb
 
-from billing_pipeline.documents.reading import NoDocumentError, Row, read_seller, rows
+from billing_pipeline.documents.reading import NoDocumentError, read_seller
 from billing_pipeline.intake.currencies import EXPONENTS
 from billing_pipeline.months import BillingMonth
+from billing_pipeline.querying import Row, rows
 from billing_pipeline.terminal import csv_text
 
 _INVOICES = """

@@ -20,7 +20,8 @@ from billing_pipeline.documents.formatting import (
     plain,
     quantity,
 )
-from billing_pipeline.documents.reading import InvoiceRecords, Row
+from billing_pipeline.documents.reading import InvoiceRecords
+from billing_pipeline.querying import Row
 
 Document = dict[str, Any]
 

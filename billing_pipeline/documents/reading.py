@@ -9,15 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import duckdb
 
 from billing_pipeline.months import BillingMonth
+from billing_pipeline.querying import Row, rows
 from billing_pipeline.settings import Settings
 from billing_pipeline.warehouse import open_published
-
-Row = dict[str, Any]
 
 
 class NoDocumentError(LookupError):
@@ -49,13 +47,6 @@ def published(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
                 "the months were published by an earlier release, without customers and seller: "
                 "`billing plan MONTH` publishes a month anew and sends nothing"
             ) from error
-
-
-def rows(connection: duckdb.DuckDBPyConnection, sql: str, *parameters: object) -> list[Row]:
-    """All rows of a query, each by its columns' names."""
-    found = connection.execute(sql, list(parameters))
-    names = [column[0] for column in found.description]
-    return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
 
 
 def read_invoice(connection: duckdb.DuckDBPyConnection, invoice_id: str) -> InvoiceRecords:

@@ -1,0 +1,1 @@
+"""From nothing to a first preview: `billing init` and `billing check`."""

@@ -1,0 +1,48 @@
+"""A new data directory: nothing is overwritten, and its page explains every column there is."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from billing_pipeline.intake.tables import TABLES, Table
+from billing_pipeline.months import BillingMonth
+from billing_pipeline.starting.new_directory import USAGE_COLUMNS, DirectoryInUseError, create
+
+MONTH = BillingMonth(2024, 5)
+
+
+@pytest.mark.parametrize("with_example", [False, True])
+def test_every_input_file_is_there_with_its_columns(tmp_path: Path, with_example: bool) -> None:
+    create(tmp_path, MONTH, with_example=with_example)
+    for table in TABLES:
+        with (tmp_path / table.folder / f"{table.name}.csv").open(newline="") as file:
+            rows = list(csv.reader(file))
+        assert rows[0] == table.column_names
+        assert (len(rows) > 1) == with_example
+    (usage,) = (tmp_path / "usage" / "2024-05").iterdir()
+    assert usage.read_text().startswith(",".join(USAGE_COLUMNS))
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+def test_the_page_explains_each_column_and_has_an_example(tmp_path: Path, table: Table) -> None:
+    create(tmp_path, MONTH, with_example=False)
+    page = (tmp_path / "README.md").read_text()
+    _, _, section = page.partition(f"### {table.folder}/{table.name}.csv")
+    section = section.partition("\n#")[0]
+    missing = [name for name in table.column_names if f"`{name}`" not in section]
+    assert not missing
+    assert "```csv\n" + ",".join(table.column_names) in section
+    assert "{month}" not in section.replace("`{month}`", "").replace(" {month}", "")
+
+
+def test_nothing_is_written_over_what_is_there(tmp_path: Path) -> None:
+    (tmp_path / "accounts").mkdir()
+    mine = tmp_path / "accounts" / "customers.csv"
+    mine.write_text("mine")
+    with pytest.raises(DirectoryInUseError, match=r"customers\.csv is there already"):
+        create(tmp_path, MONTH, with_example=True)
+    assert mine.read_text() == "mine"
+    assert [path.name for path in tmp_path.iterdir()] == ["accounts"]
