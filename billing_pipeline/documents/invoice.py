@@ -200,15 +200,16 @@ def _notices(records: InvoiceRecords) -> list[str]:
             if _is_void(records)
             else "Not issued yet: amounts can still change, and nothing is to be paid."
         )
-    found = records.reconciliation
-    if found is not None and found["state"] == "differs" and is_billed(records):
-        currency = records.invoice["currency"]
-        notices.append(
-            f"The lines are the month as it is computed now, {currency} "
-            f"{amount(found['expected_total'], currency)}; billed less credit notes is "
-            f"{currency} {amount(found['stripe_total'], currency)}. The difference has not been "
-            "billed."
-        )
+    payment, total = records.payment, records.invoice["total"]
+    if payment is not None and is_billed(records):
+        billed = payment["billed"] - payment["credited"]
+        if billed != total:
+            currency = records.invoice["currency"]
+            notices.append(
+                f"The lines are the month as it is computed now, {currency} "
+                f"{amount(total, currency)}; billed less credit notes is {currency} "
+                f"{amount(billed, currency)}. The difference has not been billed."
+            )
     if _is_unpaid(records) and records.payment and records.payment["last_error"]:
         notices.append(f"The last payment failed: {plain(records.payment['last_error'])}")
     return notices

@@ -32,7 +32,6 @@ class InvoiceRecords:
     customer: Row
     payment: Row | None
     stripe_invoices: list[Row]
-    reconciliation: Row | None
 
 
 @contextmanager
@@ -77,7 +76,6 @@ def read_invoice(connection: duckdb.DuckDBPyConnection, invoice_id: str) -> Invo
         customer=_customer(connection, invoice),
         payment=next(iter(of_invoice("invoice_payments", "billing_month")), None),
         stripe_invoices=of_invoice("stripe_invoices", "revision, created_at, stripe_invoice_id"),
-        reconciliation=next(iter(of_invoice("reconciliation", "billing_month")), None),
     )
 
 

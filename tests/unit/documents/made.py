@@ -59,7 +59,6 @@ def records(
     invoice: Row | None = None,
     seller: Row | None = None,
     customer: Row | None = None,
-    reconciliation: Row | None = None,
 ) -> InvoiceRecords:
     """100.00 EUR and 19 % tax, not sent, where nothing else is said."""
     tax = {"kind": "tax", "description": "VAT 19 %", "period_start": None, "period_end": None}
@@ -76,5 +75,4 @@ def records(
         customer={**CUSTOMER, **(customer or {})},
         payment=paid,
         stripe_invoices=held or [],
-        reconciliation=reconciliation,
     )  # fmt: skip
