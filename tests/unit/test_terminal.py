@@ -51,3 +51,8 @@ def test_csv_keeps_amounts_and_disarms_formulas() -> None:
     rows = [{"customer": "=1+1", "amount": Decimal("-0.50")}, {"customer": "a,b", "amount": 1}]
     assert csv_text(rows) == 'customer,amount\r\n\'=1+1,-0.50\r\n"a,b",1\r\n'
     assert csv_text([]) == "\r\n"
+
+
+def test_signed_figures_stand_to_the_right_like_others() -> None:
+    shown = table("", ("change", "name"), [("+1.50", "+a"), ("−1,000.00", "b"), ("-2", "")])
+    assert [column.justify for column in shown.columns] == ["right", "left"]

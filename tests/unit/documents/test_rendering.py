@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from html.parser import HTMLParser
 from typing import Any
 
@@ -28,11 +29,16 @@ def built_in_fonts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def made(**customer: Any) -> dict[str, Any]:
+    """With every part that a document can have: a supplement, a credit note, a failed payment."""
+    amounts = {"billed": "129", "credited": "10", "paid": "19", "outstanding": "100"}
     return invoice_document(
         records(
             lines=[line(1, "100", description=customer.pop("description", "Line 1"))],
-            held=[stripe_invoice("119")],
-            paid=payment("open", billed="119", outstanding="119"),
+            held=[
+                stripe_invoice("110", credited=Decimal(10)),
+                stripe_invoice("19", revision=2, number="A-2"),
+            ],
+            paid=payment("overdue", **amounts) | {"last_error": "card declined"},
             customer=customer,
         ),
         has_pages=True,
@@ -78,7 +84,15 @@ UNSHOWN = {"kind", "tone", "date"}
 def test_both_documents_show_every_text() -> None:
     document = made()
     texts = texts_of(document)
-    assert {"Ada & Co", "A-1", "119.00", "1 – 31 January 2024", "Thank you."} <= set(texts)
+    assert {
+        "Ada & Co",
+        "A-1",
+        "119.00",
+        "−19.00",
+        "A-2",
+        "1 – 31 January 2024",
+        "Thank you.",
+    } <= set(texts)
     content, lacking = rendering.pdf("invoice", document)
     assert lacking == ""
     shown = {"html": Page(rendering.html("invoice", document)).text, "pdf": pdf_text(content)}
