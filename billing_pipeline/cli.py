@@ -1,4 +1,4 @@
-"""The command line: `billing run | plan | apply | pull | explain`.
+"""The command line, `billing …`.
 
 What belongs here: arguments, exit codes, and what a person or a script reads. What does not: any
 work, which the Dagster jobs do.
@@ -22,6 +22,7 @@ from typing import Any, NoReturn
 
 import click
 import duckdb
+from click.shell_completion import CompletionItem, get_completion_class
 from rich.console import Console
 
 from billing_pipeline.documents.commands import commands as document_commands
@@ -41,6 +42,15 @@ WAITS = 3
 MOST_SHOWN = 40
 
 
+_SECTIONS = {
+    "Begin": ("init", "check", "completion"),
+    "A month": ("plan", "run", "apply", "pull"),
+    "Look": ("status", "months", "invoices", "explain", "simulate"),
+    "Documents": ("invoice", "report", "export"),
+    "Server": ("webhooks",),
+}
+
+
 class _Month(click.ParamType[BillingMonth]):
     name = "month"
 
@@ -49,6 +59,13 @@ class _Month(click.ParamType[BillingMonth]):
             return BillingMonth.parse(str(value))
         except InvalidMonthError as error:
             _fail(str(error))
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """The months that were computed here."""
+        found = sorted(path.name for path in Settings.from_env().home.glob("months/????-??"))
+        return [CompletionItem(name) for name in found if name.startswith(incomplete)]
 
 
 class CommandError(Exception):
@@ -91,6 +108,14 @@ class _Commands(click.Group):
         if "--json" in arguments:
             click.echo(json.dumps(document, default=_json, indent=1))
         sys.exit(code)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """In the order in which a newcomer needs them, each with its whole first sentence."""
+        for title, names in _SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl(
+                    [(name, self.commands[name].get_short_help_str(limit=200)) for name in names]
+                )
 
 
 def _reason(error: Exception) -> str:
@@ -363,6 +388,15 @@ def webhooks(host: str, port: int) -> None:
         serve(_settings(), host, port, click.echo)
     except (InvalidSettingError, OSError) as error:
         _fail(str(error))
+
+
+@main.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print what makes Tab complete commands, options and months: `source <(… completion bash)`."""
+    shell_class = get_completion_class(shell)
+    assert shell_class is not None
+    click.echo(shell_class(main, {}, "billing", "_BILLING_COMPLETE").source())
 
 
 for _command in (*overview_commands(), *starting_commands(), *document_commands()):

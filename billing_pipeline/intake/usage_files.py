@@ -243,6 +243,10 @@ def _digest(storage: Storage, entry: Entry) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+SCAN_COLUMNS = ("filename", "file_row_number", "file_index")
+"""What `scan` adds to the columns of the files."""
+
+
 def scan(paths: list[str]) -> str:
     """A DuckDB scan of Parquet files with the same columns, with `filename` and row numbers."""
     listed = ", ".join(sql_text(glob_literal(path)) for path in paths)
@@ -263,7 +267,7 @@ def _parquet_columns(path: str) -> tuple[list[UsageColumn], int]:
         with duckdb.connect() as connection:
             connection.execute("set TimeZone = 'UTC'")
             described = connection.execute(f"describe select * from {scan([path])}").fetchall()
-            check_columns(str(row[0]) for row in described)
+            check_columns(str(row[0]) for row in described if row[0] not in SCAN_COLUMNS)
             types = {str(row[0]): str(row[1]) for row in described if row[0] in USAGE_COLUMNS}
             for name, kind in types.items():
                 _check_type(name, kind)

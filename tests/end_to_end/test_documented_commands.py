@@ -1,0 +1,67 @@
+"""The commands of the guides, as a reader pastes them: each page's blocks in one shell."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from billing_pipeline.cli import main
+from tests.end_to_end.commands import ROOT, environment
+
+BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+README = (ROOT / "README.md").read_text()
+
+
+def test_the_guide_to_ones_own_data(tmp_path: Path) -> None:
+    blocks = BLOCK.findall((ROOT / "docs" / "own-data.md").read_text())
+    assert len(blocks) >= 6
+    # The clone's virtual environment is the one that runs this test.
+    binaries = tmp_path / ".venv" / "bin"
+    binaries.mkdir(parents=True)
+    for name, module in (("python", ""), ("billing", "-m billing_pipeline.cli")):
+        (binaries / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" {module} "$@"\n')
+        (binaries / name).chmod(0o755)
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", "\n".join(blocks)],
+        cwd=tmp_path,
+        env=environment(tmp_path / ".billing-ours", tmp_path / "our-data")
+        | {"PYTHONPATH": str(ROOT), "COLUMNS": "120"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "usage/2024-02/: 4 rows in 1 files, 1 set aside, 0 repeated" in done.stdout
+    assert "unknown_customer" in done.stdout
+    for amount in ("40.00", "12.07"):
+        assert amount in done.stdout
+    assert "10000 × 0.002; exactly 20, rounded to 20.00 EUR" in done.stdout
+
+
+def test_help_lists_every_command_once() -> None:
+    with click.Context(main, info_name="billing") as context:
+        text = main.get_help(context)
+    listed = re.findall(r"^  (\w+)  ", text, re.MULTILINE)
+    assert sorted(name for name in listed if name in main.commands) == sorted(main.commands)
+
+
+@pytest.mark.parametrize("name", sorted(main.commands))
+def test_the_readme_names_every_command(name: str) -> None:
+    assert f"`.venv/bin/billing {name}" in README
+
+
+@pytest.mark.parametrize(
+    "command", sorted(set(re.findall(r"`\.venv/bin/billing ([^`]+)`", README)))
+)
+def test_every_command_of_the_readme_is_understood(command: str) -> None:
+    """Parsed, not run: its name, its arguments and its options are there."""
+    name, *arguments = command.split()
+    found = main.commands[name]
+    places = {"ID": "in_1", "DIR": str(ROOT / "data" / "catalog"), "A..B": "2024-01..2024-02"}
+    with click.Context(main) as context:
+        found.make_context(name, [places.get(part, part) for part in arguments], parent=context)
