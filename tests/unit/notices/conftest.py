@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +13,7 @@ import pytest
 from billing_pipeline.published_tables import ESTIMATE_TABLES, EXTRA_TABLES
 from billing_pipeline.settings import Settings
 from billing_pipeline.warehouse import database_path
+from tests.notice_receiver import Receiver, receiving
 
 # Of dbt's tables only what a notice reads.
 _DBT_TABLES = """
@@ -63,52 +61,11 @@ def book(settings: Settings) -> Iterator[Book]:
         yield Book(connection)
 
 
-@dataclass
-class Receiver:
-    """A web server that takes Apprise's `json://`; `answer` is what it says to each message."""
-
-    answer: int = 200
-    got: list[dict[str, Any]] = field(default_factory=list)
-    port: int = 0
-
-    @property
-    def url(self) -> str:
-        return f"json://operator:s3cret-word@127.0.0.1:{self.port}/s3cret-word"
-
-    @property
-    def titles(self) -> list[str]:
-        return [message["title"] for message in self.got]
-
-
 @pytest.fixture
 def receivers() -> Iterator[list[Receiver]]:
     """Two of them."""
-    made, servers = [], []
-    for _ in range(2):
-        receiver = Receiver()
-
-        class Handler(BaseHTTPRequestHandler):
-            it = receiver
-
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                if self.it.answer == 200:
-                    self.it.got.append(json.loads(body))
-                self.send_response(self.it.answer)
-                self.end_headers()
-
-            def log_message(self, *args: object) -> None:
-                """Nothing on the terminal."""
-
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        receiver.port = server.server_port
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        made.append(receiver)
-        servers.append(server)
-    yield made
-    for server in servers:
-        server.shutdown()
-        server.server_close()
+    with receiving() as first, receiving() as second:
+        yield [first, second]
 
 
 @pytest.fixture

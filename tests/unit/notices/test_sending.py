@@ -19,7 +19,8 @@ from billing_pipeline.notices.record import KEPT_SECONDS, NoticeRecord
 from billing_pipeline.notices.sending import Outcome, send_due, targets_of
 from billing_pipeline.settings import InvalidSettingError, Settings
 from billing_pipeline.warehouse import database_path
-from tests.unit.notices.conftest import Book, Receiver
+from tests.notice_receiver import Receiver
+from tests.unit.notices.conftest import Book
 from tests.unit.notices.test_due import limit, used
 
 NOW = datetime(2024, 3, 10, 12, tzinfo=UTC)

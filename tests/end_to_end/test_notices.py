@@ -1,0 +1,78 @@
+"""A month with its troubles, from the runs to what people are told of them, by the real sensors."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from tests.end_to_end.commands import EXAMPLES, ROOT, billing, environment
+from tests.notice_receiver import Receiver, receiving
+
+LOOKING = ("late_usage_files", "runs_that_failed", "notices")
+
+
+def tick(home: Path, data: Path, receiver: Receiver, *sensors: str) -> dict[str, Any]:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.end_to_end.tick", *(sensors or LOOKING)],
+        env=environment(home, data, BILLING_NOTIFY_URLS=receiver.url),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    said: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return said
+
+
+def test_people_are_told_once_of_what_happened(tmp_path: Path) -> None:
+    home, data = tmp_path / "home", tmp_path / "data"
+    shutil.copytree(EXAMPLES / "metered-api", data)
+    with receiving() as receiver:
+        assert billing(home, data, "run", "2026-01").returncode == 0
+        assert tick(home, data, receiver)["late_usage_files"]["runs"] == []
+        told = {message["title"]: message["message"] for message in receiver.got}
+        assert set(told) == {"Month closed 2026-01", "Payment failed 2026-01"}
+        assert "USD in " in told["Month closed 2026-01"]
+        assert "checks that failed: none" in told["Month closed 2026-01"]
+        assert told["Payment failed 2026-01"].startswith("m-failing-card: ")
+
+        # Late usage: one preview, what it finds waits, and nothing is sent to Stripe.
+        journal = (home / "records" / "journal.db").read_bytes()
+        receiver.got.clear()
+        (data / "usage/2026-01/late.csv").write_text(
+            "event_id,customer_id,event_name,occurred_at,quantity,properties\n"
+            'late-1,m-startup,api_call,2026-01-31T10:00:00Z,,"{""cost_cents"": 500}"\n',
+            encoding="utf-8",
+        )
+        said = tick(home, data, receiver)
+        assert said["late_usage_files"]["runs"] == [["preview_month", "2026-01", True]]
+        told = {message["title"]: message["message"] for message in receiver.got}
+        assert set(told) == {
+            "Late usage in a closed month 2026-01",
+            "Invoice plan waits for approval 2026-01",
+        }
+        assert "usage/2026-01/late.csv" in told["Late usage in a closed month 2026-01"]
+        assert "1 changes, together +5.00 USD" in told["Invoice plan waits for approval 2026-01"]
+        assert (home / "records" / "journal.db").read_bytes() == journal
+
+        # A run that fails is told, and starts nothing.
+        receiver.got.clear()
+        (data / "usage/2026-01/broken.csv").write_text("no,such,columns\n", encoding="utf-8")
+        said = tick(home, data, receiver)
+        assert said["late_usage_files"]["runs"] == [["preview_month", "2026-01", False]]
+        assert receiver.titles == [
+            "Late usage in a closed month 2026-01",
+            "Run failed 2026-01",
+        ]
+        assert "usage/2026-01/broken.csv" in receiver.got[1]["message"]
+
+        receiver.got.clear()
+        said = tick(home, data, receiver)
+        assert said["late_usage_files"]["runs"] == []
+        assert said["notices"]["skipped"] == "0 messages were delivered."
+        assert receiver.got == []

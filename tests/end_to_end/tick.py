@@ -1,0 +1,47 @@
+"""``python -m tests.end_to_end.tick SENSOR…``: tick sensors once, as the daemon would.
+
+What belongs here: evaluating sensors by name against the instance under `BILLING_HOME`, running
+what they ask for once per run key, and writing down what they said. What does not: judging it.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import dagster as dg
+
+from billing_pipeline.months import BillingMonth
+from billing_pipeline.runs import execute, instance_home
+from billing_pipeline.settings import Settings
+
+
+def main(names: list[str]) -> None:
+    settings = Settings.from_env()
+    from billing_pipeline.definitions import defs
+
+    said: dict[str, Any] = {}
+    keys = settings.home / "run_keys"
+    asked = set(keys.read_text(encoding="utf-8").splitlines()) if keys.exists() else set()
+    for name in names:
+        sensor = defs.resolve_sensor_def(name)
+        with dg.DagsterInstance.from_config(str(instance_home(settings))) as instance:
+            context = dg.build_sensor_context(
+                instance, repository_def=defs.get_repository_def(), sensor_name=name
+            )
+            data = sensor.evaluate_tick(context)
+        runs = []
+        for request in data.run_requests or ():
+            if request.run_key not in asked:
+                asked.add(str(request.run_key))
+                month = BillingMonth.parse(str(request.partition_key))
+                done = execute(settings, sensor.job_name, month)
+                runs.append([sensor.job_name, str(month), done.is_success])
+        said[name] = {"runs": runs, "skipped": data.skip_message}
+    keys.write_text("\n".join(sorted(asked)), encoding="utf-8")
+    print(json.dumps(said))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
