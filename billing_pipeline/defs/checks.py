@@ -20,7 +20,7 @@ from billing_pipeline.invoicing import collection, prepaid
 from billing_pipeline.invoicing.plan import ActionKind
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.notices.notice import Rules
-from billing_pipeline.notices.spikes import spikes_of
+from billing_pipeline.notices.spikes import plain, spikes_of
 from billing_pipeline.rating import open_warehouse
 from billing_pipeline.warehouse import open_published
 
@@ -135,7 +135,7 @@ def usage_is_as_usual(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckRe
     month = BillingMonth.parse(context.partition_key)
     factor = Rules.from_env().spike_factor
     rows = [
-        (spike.customer_id, spike.meter_id, f"{spike.quantity:,f}", f"{spike.most_before:,f}")
+        (spike.customer_id, spike.meter_id, plain(spike.quantity), plain(spike.most_before))
         for spike in spikes_of(SETTINGS, month, factor)
     ]
     return dg.AssetCheckResult(

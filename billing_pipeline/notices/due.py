@@ -17,7 +17,7 @@ import duckdb
 
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.notices.notice import Kind, Notice, Rules
-from billing_pipeline.notices.spikes import published_spikes
+from billing_pipeline.notices.spikes import plain, published_spikes
 from billing_pipeline.terminal import money
 
 
@@ -205,8 +205,7 @@ def _entitlements(published: Published, recent: list[str]) -> list[Notice]:
             Kind.ENTITLEMENT,
             f"entitlement:{month}:{customer}:{plan}:{feature}:{share}",
             month,
-            f"{customer}: {share} % of {feature} in {plan}:"
-            f" {used.normalize():,f} of {limit.normalize():,f}",
+            f"{customer}: {share} % of {feature} in {plan}: {plain(used)} of {plain(limit)}",
         )
         for month, customer, plan, feature, used, limit, share in published.execute(
             "SELECT strftime(billing_month, '%Y-%m'), customer_id, plan_id, feature, max(used),"

@@ -61,6 +61,11 @@ WITH stretches AS (
 """
 
 
+def plain(quantity: Decimal) -> str:
+    """Without the noughts that the column's places add."""
+    return f"{quantity.normalize():,f}"
+
+
 class Spike(NamedTuple):
     """A month's quantity and the most in the months before it."""
 
@@ -72,8 +77,8 @@ class Spike(NamedTuple):
 
     def __str__(self) -> str:
         return (
-            f"{self.customer_id}: {self.quantity.normalize():,f} of {self.meter_id}, "
-            f"at most {self.most_before.normalize():,f} in the six months before"
+            f"{self.customer_id}: {plain(self.quantity)} of {self.meter_id}, "
+            f"at most {plain(self.most_before)} in the six months before"
         )
 
 
@@ -93,7 +98,7 @@ def spikes_of(settings: Settings, month: BillingMonth, factor: Decimal) -> list[
         return []  # the first month has no history
     with published:
         with open_warehouse(settings.warehouse_path(month), read_only=True) as warehouse:
-            rated = warehouse.execute(f"{_STRETCH} FROM main.metered_usage").to_arrow_table()
+            rated = warehouse.sql(f"{_STRETCH} FROM main.metered_usage").to_arrow_table()
         published.register("rated", rated)
         values = {"months": [str(month)], "factor": factor, "month": month.key}
         return [Spike(*row) for row in published.execute(_RATED + _SPIKES, values).fetchall()]

@@ -67,6 +67,13 @@ def test_new_changed_and_gone_files(settings: Settings) -> None:
     assert late_usage(settings, FEBRUARY) is None
 
 
+def test_a_file_that_went_is_a_change_of_its_own(settings: Settings) -> None:
+    (Path(settings.data_dir) / "usage/2024-02/a.csv").unlink()
+    late = late_usage(settings, FEBRUARY)
+    assert late is not None
+    assert (late.new, late.changed, late.gone) == ((), (), ("usage/2024-02/a.csv",))
+
+
 def test_a_file_of_the_same_size_with_another_content_is_late(settings: Settings) -> None:
     write(settings, FEBRUARY, "a", "e,c,n,2024-02-01,1,\n")
     rate(settings, FEBRUARY)

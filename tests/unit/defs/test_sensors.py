@@ -101,6 +101,23 @@ def test_the_history_of_closes(instance: dg.DagsterInstance) -> None:
     }
 
 
+def test_a_close_counts_once_its_run_has_ended(instance: dg.DagsterInstance) -> None:
+    """Until then its checks are not known: told too early, none would seem to have failed."""
+    seen: list[object] = []
+
+    @dg.asset(name="stripe_invoices", partitions_def=MONTHS)
+    def invoices() -> None: ...
+
+    @dg.asset_check(asset=invoices, name="all_is_well")
+    def check() -> dg.AssetCheckResult:
+        seen.extend([closed_months(instance), last_closes(instance)])
+        return dg.AssetCheckResult(passed=False)
+
+    dg.materialize([invoices, check], partition_key=FEBRUARY.key, instance=instance)
+    assert seen == [{FEBRUARY}, {}]
+    assert last_closes(instance)[FEBRUARY].failed_checks == ("all_is_well (error)",)
+
+
 def test_the_history_of_failures(instance: dg.DagsterInstance) -> None:
     run_id = fail(instance, "catalog/prices.csv is wrong", **{"dagster/partition": FEBRUARY.key})
     dead = instance.create_run_for_job(defs.resolve_job_def("preview_month"))
