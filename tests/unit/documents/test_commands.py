@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import click
 import pytest
+import typst
 from click.testing import CliRunner, Result
 
 from billing_pipeline.documents import commands
 from billing_pipeline.documents.commands import DocumentError
 from billing_pipeline.documents.reading import NoDocumentError
 from billing_pipeline.warehouse import NotPublishedError
+from tests.end_to_end.commands import ROOT
 
 
 @pytest.fixture
@@ -55,6 +58,34 @@ def test_a_report_on_the_terminal_and_as_json(billing: Path) -> None:
     assert "Close of February 2024" in shown
     assert "not 1 invoice" in shown
     assert json.loads(run(commands.report, "2024-02", "--json").stdout)["month"] == "2024-02"
+
+
+def test_the_commands_of_the_guide_run(billing: Path) -> None:
+    guide = (ROOT / "docs" / "documents.md").read_text(encoding="utf-8")
+    blocks = "".join(re.findall(r"```\n(.*?)```", guide, re.DOTALL))
+    lines = [line.partition("#")[0] for line in blocks.splitlines()]
+    assert len(lines) > 5
+    for line in lines:
+        known = re.sub(r"in_\w+", "feb-b", line).replace("SB000003-0001", "N-feb-b")
+        program, name, *arguments = known.split()
+        assert program == "billing"
+        done = run({command.name: command for command in commands.commands()}[name], *arguments)
+        assert done.exit_code == 0, (line, done.output, done.exception)
+
+
+def test_folders_with_fonts_reach_typst(billing: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[str]] = []
+    fonts = typst.Fonts()
+
+    def recorded(font_paths: list[str]) -> typst.Fonts:
+        asked.append(font_paths)
+        return fonts
+
+    monkeypatch.setattr(typst, "Fonts", recorded)
+    (billing / "more").mkdir()
+    for command, what in ((commands.invoice, "feb-a"), (commands.report, "2024-02")):
+        assert run(command, what, "--pdf", "x.pdf", "--fonts", "more").exit_code == 0
+    assert asked == [["more"], ["more"]]
 
 
 def test_what_cannot_be_done_is_said(billing: Path, monkeypatch: pytest.MonkeyPatch) -> None:
