@@ -43,7 +43,7 @@ def published(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
             yield connection
         except duckdb.CatalogException as error:
             raise NoDocumentError(
-                "the months were published by an earlier release, without customers and seller: "
+                "the months were published by an earlier release, without what documents need: "
                 "`billing plan MONTH` publishes a month anew and sends nothing"
             ) from error
 
@@ -58,8 +58,8 @@ def read_invoice(connection: duckdb.DuckDBPyConnection, invoice_id: str) -> Invo
     )
     if not found:
         raise NoDocumentError(
-            f"{invoice_id!r} is the id or number of no invoice that was published: the ids of a "
-            "month are in the table invoices, or in `billing plan MONTH --json`"
+            f"{invoice_id!r} is the id or number of no invoice that was published: "
+            "`billing invoices` lists them"
         )
     (invoice,) = found
     key, month = invoice["invoice_id"], invoice["billing_month"]
