@@ -15,22 +15,25 @@ from billing_pipeline.defs.collection import (
 )
 from billing_pipeline.defs.dunning import collect_payments
 from billing_pipeline.defs.estimates import estimate_month, estimated_charges
+from billing_pipeline.defs.presentation import presented
 from billing_pipeline.defs.usage import intake, wallet_top_ups
 from billing_pipeline.run_history import write_without_waiting
 
 write_without_waiting()
 
 defs = dg.Definitions(
-    assets=[
-        wallet_top_ups,
-        intake,
-        dbt_models,
-        invoice_plan,
-        stripe_invoices,
-        approved_changes,
-        invoice_payments,
-        estimated_charges,
-    ],
+    assets=presented(
+        [
+            wallet_top_ups,
+            intake,
+            dbt_models,
+            invoice_plan,
+            stripe_invoices,
+            approved_changes,
+            invoice_payments,
+            estimated_charges,
+        ]
+    ),
     asset_checks=CHECKS,
     jobs=[
         jobs.close_month,

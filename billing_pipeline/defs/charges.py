@@ -1,6 +1,7 @@
 """dbt's models as assets: metering, rating, invoicing; dbt's tests as asset checks."""
 
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from typing import Any
 
 import dagster as dg
@@ -14,10 +15,12 @@ from billing_pipeline.dbt_runner import (
     ensure_manifest,
     run_dbt,
 )
-from billing_pipeline.defs.figures import figures_of
+from billing_pipeline.defs.figures import figures_of, largest_changes
 from billing_pipeline.defs.partitions import MONTHS, SETTINGS, month_of
 from billing_pipeline.defs.usage import ASSET_OF_RAW_TABLE
+from billing_pipeline.months import BillingMonth
 from billing_pipeline.rating import open_warehouse, set_checked
+from billing_pipeline.warehouse import NotPublishedError, open_published
 
 _UNIQUE_ID = "dagster_dbt/unique_id"
 
@@ -81,9 +84,13 @@ def _events(context: dg.AssetExecutionContext, nodes: list[NodeResult]) -> Itera
     built = [node for node in nodes if node.unique_id in models and node.status == "success"]
     with open_warehouse(SETTINGS.warehouse_path(month_of(context)), read_only=True) as warehouse:
         for node in built:
+            figures = figures_of(warehouse, node.name)
+            if node.name == "invoices":
+                earlier = month_of(context).shift(-1)
+                figures |= largest_changes(warehouse, _published_totals(earlier), str(earlier))
             yield dg.MaterializeResult(
                 asset_key=models[node.unique_id],
-                metadata={**figures_of(warehouse, node.name), "seconds": round(node.seconds, 3)},
+                metadata={**figures, "seconds": round(node.seconds, 3)},
             )
     for node in nodes:
         if node.unique_id in checks and not node.is_skipped:
@@ -94,3 +101,16 @@ def _events(context: dg.AssetExecutionContext, nodes: list[NodeResult]) -> Itera
                 passed=not node.is_failed,
                 metadata={"rows found": node.failures, "message": node.message},
             )
+
+
+def _published_totals(month: BillingMonth) -> dict[tuple[str, str], Decimal]:
+    """What each customer's invoice in each currency came to; nothing where nothing is published."""
+    try:
+        with open_published(SETTINGS) as published:
+            found = published.execute(
+                "SELECT customer_id, currency, total FROM invoices WHERE billing_month = ?::DATE",
+                [month.key],
+            ).fetchall()
+    except NotPublishedError:
+        return {}
+    return {(customer, currency): total for customer, currency, total in found}

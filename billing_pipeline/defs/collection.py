@@ -26,6 +26,8 @@ from billing_pipeline.months import BillingMonth
 from billing_pipeline.stripe_api.client import StripeGateway
 from billing_pipeline.warehouse import publish, publish_rows
 
+DASHBOARD = "https://dashboard.stripe.com/invoices"
+"""Shows test mode or live mode, as whoever looks has chosen there."""
 _BILLS_NOTHING = (ActionKind.WITHDRAW, ActionKind.REVIEW)
 UPSTREAM = [dg.AssetKey("invoices"), dg.AssetKey("invoice_lines")]
 
@@ -117,6 +119,8 @@ def _apply(
     }
     for status, count in Counter(row["status"] for row in pulled.invoice_payments).items():
         metadata[f"invoices_{status}"] = count
+    if not SETTINGS.uses_sandbox and SETTINGS.stripe_api_base is None:
+        metadata["in Stripe"] = dg.MetadataValue.url(DASHBOARD)
     if outcome.is_failed:
         who = "; ".join(
             f"{row['customer_id']}: {row['message']}"

@@ -5,7 +5,9 @@ not: anything that is billed or decided on. Dagster plots only floats and intege
 stands here twice: as a number to plot, and exact in a table.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from typing import Any
 
 import dagster as dg
@@ -14,6 +16,8 @@ import duckdb
 from billing_pipeline.terminal import money, printable
 
 Figures = dict[str, Any]
+MOST_CHANGES = 10
+"""Customers of each currency whose change is shown."""
 
 
 def figures_of(warehouse: duckdb.DuckDBPyConnection, table: str) -> Figures:
@@ -96,6 +100,31 @@ def _invoices(warehouse: duckdb.DuckDBPyConnection) -> Figures:
         **{f"total {row[0]}": float(row[5]) for row in rows},
         "totals": dg.MetadataValue.md(markdown_table(header, shown)),
     }
+
+
+def largest_changes(
+    warehouse: duckdb.DuckDBPyConnection, before: Mapping[tuple[str, str], Decimal], earlier: str
+) -> Figures:
+    """Whose total differs most from the `earlier` month's (customer and currency to total)."""
+    found = warehouse.execute("SELECT customer_id, currency, total FROM main.invoices").fetchall()
+    now = {(customer, currency): total for customer, currency, total in found}
+    changes = {
+        key: now.get(key, Decimal(0)) - before.get(key, Decimal(0))
+        for key in before.keys() | now.keys()
+    }
+    # Amounts of different currencies have no order: each has its own largest.
+    places: Counter[str] = Counter()
+    shown = []
+    for key in sorted(changes, key=lambda key: (key[1], -abs(changes[key]), key[0])):
+        customer, currency = key
+        places[currency] += 1
+        if changes[key] and places[currency] <= MOST_CHANGES:
+            amounts = (before.get(key, Decimal(0)), now.get(key, Decimal(0)), changes[key])
+            shown.append((customer, currency, *(money(amount, currency) for amount in amounts)))
+    if not shown:
+        return {}
+    table = markdown_table(("customer", "currency", earlier, "now", "change"), shown)
+    return {"largest changes": dg.MetadataValue.md(table)}
 
 
 _SPECIAL: Mapping[str, Callable[[duckdb.DuckDBPyConnection], Figures]] = {

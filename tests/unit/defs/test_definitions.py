@@ -23,6 +23,13 @@ def test_an_asset_is_explained(name: str) -> None:
     assert spec.description
     assert spec.kinds
     assert spec.partitions_def == MONTHS
+    assert spec.owners
+    assert spec.tags["billing/stage"] == spec.group_name
+
+
+def test_usage_and_payments_must_not_grow_old() -> None:
+    watched = {name for name, spec in SPECS.items() if spec.freshness_policy is not None}
+    assert watched == {"usage_events", "stripe_invoices", "invoice_payments", "estimated_charges"}
 
 
 def test_the_money_goes_one_way_through_the_groups() -> None:

@@ -1,0 +1,43 @@
+"""Figures of materializations."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import duckdb
+
+from billing_pipeline.defs.figures import MOST_CHANGES, largest_changes
+
+
+def invoices(*rows: tuple[str, str, str]) -> duckdb.DuckDBPyConnection:
+    connection = duckdb.connect()
+    connection.execute(
+        "CREATE TABLE invoices (customer_id VARCHAR, currency VARCHAR, total DECIMAL(38,4))"
+    )
+    for row in rows:
+        connection.execute("INSERT INTO invoices VALUES (?, ?, ?)", row)
+    return connection
+
+
+def test_the_largest_changes_of_each_currency_come_first() -> None:
+    now = invoices(("ada", "USD", "12.50"), ("bob", "USD", "7"), ("cyd", "JPY", "900"))
+    before = {
+        ("ada", "USD"): Decimal(10),
+        ("bob", "USD"): Decimal(7),
+        ("dan|*", "USD"): Decimal(30),
+    }
+    shown = largest_changes(now, before, "2024-01")["largest changes"].value
+    assert shown.splitlines() == [
+        "| customer | currency | 2024-01 | now | change |",
+        "| --- | --- | --- | --- | --- |",
+        "| cyd | JPY | 0 | 900 | 900 |",
+        "| dan\\|\\* | USD | 30.00 | 0.00 | -30.00 |",
+        "| ada | USD | 10.00 | 12.50 | 2.50 |",
+    ]
+
+
+def test_only_so_many_are_shown_and_none_where_nothing_changed() -> None:
+    rows = [(f"c{place:03}", "USD", str(place)) for place in range(1, 50)]
+    shown = largest_changes(invoices(*rows), {}, "2024-01")["largest changes"].value
+    assert len(shown.splitlines()) == 2 + MOST_CHANGES
+    assert largest_changes(invoices(("a", "USD", "1")), {("a", "USD"): Decimal(1)}, "x") == {}
