@@ -17,9 +17,9 @@ from billing_pipeline.defs.dunning import collect_payments
 from billing_pipeline.defs.estimates import estimate_month, estimated_charges
 from billing_pipeline.defs.presentation import presented
 from billing_pipeline.defs.usage import intake, wallet_top_ups
-from billing_pipeline.run_history import write_without_waiting
+from billing_pipeline.run_history import keep_connections
 
-write_without_waiting()
+keep_connections()
 
 defs = dg.Definitions(
     assets=presented(

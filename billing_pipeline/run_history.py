@@ -1,24 +1,91 @@
-"""Dagster's history in SQLite: written without waiting for the disk at each of its events.
+"""Dagster's history in SQLite, written without opening a database anew for each of its events.
 
-What belongs here: that one setting. A month makes some hundreds of events in a thousand
-transactions, and a wait of 3 ms each is as long as rating the month. In WAL mode
-``synchronous=NORMAL`` loses nothing when a process is killed; a power cut may lose the last
-events of the history. No money hangs on it: what was sent is in the journal (`invoicing.journal`,
-synced) and in Stripe.
+What belongs here: how this process is connected to those databases. What does not: what is in
+them (Dagster's), and where they are (`runs.py`).
+
+A month makes some hundreds of events in a thousand transactions. Dagster opens and closes the
+database around each: closing the last connection brings the write-ahead log to the disk, opening
+compiles every statement anew, and both together cost more than rating a small month. So the
+connections of the databases that were used last are kept.
+
+Nor is the disk waited for: in WAL mode ``synchronous=NORMAL`` loses nothing when a process is
+killed; a power cut may lose the last events of the history. No money hangs on it: what was sent
+is in the journal (`invoicing.journal`, synced) and in Stripe.
 """
 
 from __future__ import annotations
 
 import sqlite3
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Engine, event
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
+from dagster._core.storage.runs.sqlite.sqlite_run_storage import SqliteRunStorage
+from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
+from sqlalchemy import Connection, Engine, create_engine, event
+
+# The list of runs, the index of events, and the events of the run; a sensor may look at another.
+# More would only hold files open in a process that sees many runs.
+_MOST_KEPT = 4
+_engines: OrderedDict[str, Engine] = OrderedDict()
+_guard = threading.Lock()
 
 
-def write_without_waiting() -> None:
-    """For every SQLite database that SQLAlchemy opens in this process: only Dagster's are."""
+def keep_connections() -> None:
+    """From now on, in this process."""
+    SqliteEventLogStorage._connect = _connect_events  # type: ignore[method-assign, assignment]
+    SqliteRunStorage.connect = _connect_runs  # type: ignore[method-assign, assignment]
     if not event.contains(Engine, "connect", _relax):
+        # For every SQLite database that SQLAlchemy opens in this process: only Dagster's are.
         event.listen(Engine, "connect", _relax)
+
+
+@contextmanager
+def closing_connections() -> Iterator[None]:
+    """Close what is kept when the block ends, also for who else uses it: the next use opens it
+    again. Nothing is left in a write-ahead log then."""
+    try:
+        yield
+    finally:
+        with _guard:
+            while _engines:
+                _engines.popitem()[1].dispose()
+
+
+def _engine(url: str) -> Engine:
+    with _guard:
+        engine = _engines.pop(url, None) or create_engine(
+            url,
+            # One is kept; who needs another at the same time gets one that is closed again.
+            pool_size=1,
+            max_overflow=-1,
+            connect_args={"timeout": SQLITE_BUSY_TIMEOUT_SECONDS, "check_same_thread": False},
+        )
+        _engines[url] = engine
+        while len(_engines) > _MOST_KEPT:
+            _engines.popitem(last=False)[1].dispose()
+        return engine
+
+
+@contextmanager
+def _connect_events(storage: SqliteEventLogStorage, shard: str) -> Iterator[Connection]:
+    """In place of Dagster's own; `shard` is a run's id or the index."""
+    with storage._db_lock:
+        engine = _engine(storage.conn_string_for_shard(shard))
+        if shard not in storage._initialized_dbs:
+            storage._initdb(engine)
+            storage._initialized_dbs.add(shard)
+        with engine.begin() as connection:
+            yield connection
+
+
+@contextmanager
+def _connect_runs(storage: SqliteRunStorage) -> Iterator[Connection]:
+    with _engine(storage._conn_string).begin() as connection:
+        yield connection
 
 
 def _relax(connection: Any, _record: Any) -> None:

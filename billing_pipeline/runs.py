@@ -18,6 +18,7 @@ from pathlib import Path
 import dagster as dg
 
 from billing_pipeline.months import BillingMonth
+from billing_pipeline.run_history import closing_connections
 from billing_pipeline.run_liveness import bury_dead_runs, hold, let_go
 from billing_pipeline.settings import Settings
 
@@ -87,7 +88,8 @@ def execute(
     # dbt's output goes to the terminal by itself; what it says is in the month's folder too
     quiet = contextlib.nullcontext() if is_verbose else contextlib.redirect_stdout(io.StringIO())
     run_id = str(uuid.uuid4())
-    with dg.DagsterInstance.from_config(str(instance_home(settings))) as instance, quiet:
+    home = str(instance_home(settings))
+    with closing_connections(), dg.DagsterInstance.from_config(home) as instance, quiet:
         bury_dead_runs(settings, instance)
         hold(settings, run_id)
         try:

@@ -50,6 +50,9 @@ KEEP_REPLACED_SECONDS = 24 * 3600
 # A publication takes about a second; who waits longer than this waits for a process that hangs.
 LOCK_TIMEOUT_SECONDS = 120
 
+# What DuckDB says of a view over a table or column that is not there.
+_LACKING = (duckdb.BinderException, duckdb.CatalogException)
+
 _ARROW_TYPES: dict[str, Any] = {
     "VARCHAR": pa.string(),
     "DATE": pa.date32(),
@@ -380,23 +383,16 @@ def _build_database(root: Path, manifest: Mapping[str, Any]) -> Path:
         try:
             connection.execute(f"ATTACH {_text(str(path))} AS billing")
             connection.execute("USE billing")
-            for name in PUBLISHED_TABLES:
-                query = _view_query(root, manifest, name)
-                if query is not None:
-                    connection.execute(f"CREATE VIEW {_name(name)} AS {query}")
-                    _comment(connection, name, manifest["comments"])
-            simulations = sorted((root / "simulations").glob("*.parquet"))
-            if simulations:
-                listed = ", ".join(_pattern(str(path)) for path in simulations)
-                connection.execute(
-                    f"CREATE VIEW {SIMULATIONS} AS SELECT * FROM read_parquet([{listed}])"
-                )
-                known = {item.name: item.comment for item in SIMULATION.columns}
-                described = {SIMULATIONS: {"": SIMULATION.comment, **known}}
-                _comment(connection, SIMULATIONS, described)
+            with _at_once(connection):
+                for name in PUBLISHED_TABLES:
+                    query = _view_query(root, manifest, name)
+                    if query is not None:
+                        connection.execute(f"CREATE VIEW {_name(name)} AS {query}")
+                        _comment(connection, name, manifest["comments"])
+                _simulations_view(connection, root)
             for report in reports():
                 # One that needs what no month has yet, as after an upgrade, comes with that month.
-                with suppress(duckdb.BinderException, duckdb.CatalogException):
+                with suppress(*_LACKING), _at_once(connection):
                     connection.execute(f"CREATE VIEW {_name(report.name)} AS {report.query}")
                     _comment(connection, report.name, {report.name: report.comments})
             connection.execute("CHECKPOINT")
@@ -409,6 +405,28 @@ def _build_database(root: Path, manifest: Mapping[str, Any]) -> Path:
             ) from error
     _fsync(path)
     return path
+
+
+@contextmanager
+def _at_once(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """One transaction, all or nothing. With one for each of the hundreds of comments, the waits
+    for the disk would take longer than all the rest of a publication."""
+    connection.begin()
+    try:
+        yield
+    except BaseException:
+        connection.rollback()
+        raise
+    connection.commit()
+
+
+def _simulations_view(connection: duckdb.DuckDBPyConnection, root: Path) -> None:
+    simulations = sorted((root / "simulations").glob("*.parquet"))
+    if simulations:
+        listed = ", ".join(_pattern(str(path)) for path in simulations)
+        connection.execute(f"CREATE VIEW {SIMULATIONS} AS SELECT * FROM read_parquet([{listed}])")
+        known = {item.name: item.comment for item in SIMULATION.columns}
+        _comment(connection, SIMULATIONS, {SIMULATIONS: {"": SIMULATION.comment, **known}})
 
 
 def _view_query(root: Path, manifest: Mapping[str, Any], table: str) -> str | None:

@@ -1,0 +1,81 @@
+"""Dagster's history: databases stay open between events, for as long as they are used."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from sqlalchemy import Engine, event
+
+from billing_pipeline import run_history
+from billing_pipeline.run_history import closing_connections, keep_connections
+
+DATABASES = 3  # runs, the index of events, the events of the run
+
+
+@dg.job
+def job() -> None:
+    for number in range(5):
+        dg.op(name=f"op_{number}")(lambda: None)()
+
+
+class Opened(list[str]):
+    """The databases that were opened, in order."""
+
+
+@pytest.fixture
+def opened() -> Iterator[Opened]:
+    keep_connections()
+    paths = Opened()
+
+    def note(connection: sqlite3.Connection, _record: object) -> None:
+        [[_, _, path], *_] = connection.execute("PRAGMA database_list").fetchall()
+        paths.append(path)
+
+    event.listen(Engine, "connect", note)
+    yield paths
+    event.remove(Engine, "connect", note)
+
+
+def test_a_run_opens_each_database_once_and_leaves_none_open(
+    opened: Opened, tmp_path: Path
+) -> None:
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+        with closing_connections():
+            assert job.execute_in_process(instance=instance).success
+            opened.clear()
+            result = job.execute_in_process(instance=instance)
+            assert len(set(opened)) <= DATABASES
+            # Opened a second time only beside a connection that is in use at that moment.
+            assert len(opened) <= 2 * DATABASES, f"{len(opened)} times"
+            assert run_history._engines
+        assert not run_history._engines
+        assert list(tmp_path.rglob("*.db")) and not list(tmp_path.rglob("*.db-wal"))
+        assert len(instance.all_logs(result.run_id)) > 20
+        assert instance.get_run_by_id(result.run_id).is_success  # type: ignore[union-attr]
+
+
+def test_few_are_kept_however_many_runs_are_looked_at(opened: Opened, tmp_path: Path) -> None:
+    with closing_connections(), dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+        runs = [job.execute_in_process(instance=instance).run_id for _ in range(6)]
+        assert all(instance.all_logs(run_id) for run_id in runs)
+        assert len(run_history._engines) <= run_history._MOST_KEPT
+
+
+def test_threads_write_at_the_same_time(opened: Opened, tmp_path: Path) -> None:
+    succeeded = []
+    with closing_connections(), dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+
+        def run() -> None:
+            succeeded.append(job.execute_in_process(instance=instance).success)
+
+        threads = [threading.Thread(target=run) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert succeeded == [True] * 3
