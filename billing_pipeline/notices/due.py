@@ -75,7 +75,7 @@ def _closed(published: Published, closes: Closes, rules: Rules) -> list[Notice]:
             str(month),
             "\n".join(
                 [
-                    *_totals(totals.get(str(month), {}), totals.get(str(month.shift(-1)), {})),
+                    *_totals(totals.get(str(month), {}), totals.get(str(month.shift(-1)))),
                     f"checks that failed: {', '.join(close.failed_checks) or 'none'}",
                     f"{rules.ui_url}/runs/{close.run_id}",
                 ]
@@ -89,19 +89,20 @@ def _closed(published: Published, closes: Closes, rules: Rules) -> list[Notice]:
 _Totals = Mapping[str, tuple[int, Decimal]]
 
 
-def _totals(present: _Totals, before: _Totals) -> list[str]:
-    """A line for each currency: invoices, their total, and the change to the month before."""
+def _totals(present: _Totals, before: _Totals | None) -> list[str]:
+    """A line for each currency: invoices, their total, and the change to the month before, where
+    that had any."""
     lines = []
-    for currency in sorted({*present, *before}):
+    for currency in sorted({*present, *(before or {})}):
         count, total = present.get(currency, (0, Decimal(0)))
-        _, earlier = before.get(currency, (0, Decimal(0)))
-        change = total - earlier
-        shown = f"{'+' if change >= 0 else ''}{money(change, currency)}"
-        if earlier:
-            shown += f", {change * 100 / earlier:+.1f} %"
-        lines.append(
-            f"{money(total, currency)} {currency} in {count} invoices ({shown} to the month before)"
-        )
+        line = f"{money(total, currency)} {currency} in {count} invoices"
+        if before is not None:
+            _, earlier = before.get(currency, (0, Decimal(0)))
+            change = total - earlier
+            line += f" ({'+' if change >= 0 else ''}{money(change, currency)}"
+            line += f", {change * 100 / earlier:+.1f} %" if earlier else ""
+            line += " to the month before)"
+        lines.append(line)
     return lines or ["no invoices"]
 
 
