@@ -10,9 +10,9 @@ select
     events.source_row,
     events.event_id,
     events.usage_month
-from {{ ref('stg_usage__events') }} as events
+from {{ source('raw', 'usage_events') }} as events
 where
-    events.rejection_reason is null
+    events.row_id not in (select row_id from {{ ref('rejected_rows') }})
     and events.row_id not in (
         select row_id from {{ ref('repeated_events') }} where verdict <> 'counted'
     )

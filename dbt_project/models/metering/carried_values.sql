@@ -2,6 +2,13 @@
 with
 windows as (select * from {{ ref('usage_windows') }} where is_carried),
 
+-- an event of the month is carried into what begins after it
+begins as (
+    select customer_id, event_name, max(window_start) as last_start
+    from windows
+    group by customer_id, event_name
+),
+
 known as (
     select
         customer_id, event_name, occurred_at, quantity, properties, source_file, source_row
@@ -11,13 +18,10 @@ known as (
         accepted_events.customer_id, accepted_events.event_name, occurred_at, quantity, properties,
         source_file, source_row
     from {{ ref('accepted_events') }} as accepted_events
-    where exists (
-        select 1 from windows
-        where
-            windows.customer_id = accepted_events.customer_id
-            and windows.event_name = accepted_events.event_name
-            and windows.window_start > accepted_events.occurred_at
-    )
+    inner join begins
+        on accepted_events.customer_id = begins.customer_id
+        and accepted_events.event_name = begins.event_name
+        and accepted_events.occurred_at < begins.last_start
 ),
 
 candidates as (

@@ -12,11 +12,11 @@ candidate_hashes as (
 ),
 
 candidates as (
-    select *
-    from {{ ref('stg_usage__events') }}
+    select * exclude (raw)
+    from {{ source('raw', 'usage_events') }}
     where
         hash(usage_month, event_id) in (select id_hash from candidate_hashes)
-        and rejection_reason is null
+        and row_id not in (select row_id from {{ ref('rejected_rows') }})
 ),
 
 properties_sorted as (

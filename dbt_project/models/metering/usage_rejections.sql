@@ -1,9 +1,11 @@
 -- grain: rejected input row of the month
 with
-events as (select * from {{ ref('stg_usage__events') }}),
+events as (select * from {{ source('raw', 'usage_events') }}),
 run as (select * from {{ ref('stg_run') }}),
-conflicts as (
-    select row_id, verdict
+rejected as (
+    select row_id, rejection_reason as reason from {{ ref('rejected_rows') }}
+    union all
+    select row_id, verdict as reason
     from {{ ref('repeated_events') }}
     where verdict = 'conflicting_duplicate'
 )
@@ -13,9 +15,8 @@ select
     events.source_file,
     events.source_row::bigint as source_row,
     events.event_id,
-    coalesce(events.rejection_reason, conflicts.verdict) as reason,
+    rejected.reason,
     events.raw
 from events
+inner join rejected on events.row_id = rejected.row_id
 inner join run on events.usage_month = run.billing_month
-left join conflicts on events.row_id = conflicts.row_id
-where coalesce(events.rejection_reason, conflicts.verdict) is not null
