@@ -63,16 +63,15 @@ def main() -> None:
     parser.add_argument(
         "--only",
         type=_names,
-        default=default_names(),
         metavar="NAME[,NAME]",
-        help=f"of {', '.join(SCENARIOS)}; without, all but large",
+        help=f"of {', '.join(SCENARIOS)}; without, all but large, and with --quick but history",
     )
     chosen = parser.parse_args()
     sizes = QUICK if chosen.quick else FULL
     with tempfile.TemporaryDirectory(prefix="benchmarks-") as folder:
         results = Path(folder) / "results.json" if chosen.quick else FOLDER / "results.json"
         bench = Bench(sizes, Path(folder))
-        for name in chosen.only:
+        for name in chosen.only or default_names(quick=chosen.quick):
             say(f"{name}:")
             remember(name, SCENARIOS[name](bench), about(), results)
         text = render(results, list(SCENARIOS))
