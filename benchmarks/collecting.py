@@ -16,6 +16,7 @@ from billing_pipeline.months import BillingMonth
 from billing_pipeline.settings import Settings
 
 Figures = dict[str, Any]
+HOUR = 3600.0
 FIRST, SECOND = BillingMonth.parse("2024-01"), BillingMonth.parse("2024-02")
 
 
@@ -95,11 +96,19 @@ def rerun(data: Path, home: Path) -> Figures:
 
 
 def pull(data: Path, home: Path) -> Figures:
-    """Bring payments up to date after 1 % of the invoices were paid, as the sensor does."""
+    """Bring payments up to date after 1 % of the invoices were paid, as the sensor does.
+
+    Hours after the close: right after it, and until something else happens, the events of the
+    close itself are looked through once more every ten minutes.
+    """
     with account(home) as stripe:
         run_job("close_month", FIRST)
         invoices = _settled(FIRST)
         _bring_up_to_date()
+        stripe.ahead += HOUR
+        before = _pay_some(stripe, 1)
+        _bring_up_to_date()
+        stripe.ahead += HOUR
         paid = _pay_some(stripe, invoices // 100)
         stripe.taken()
         began = time.perf_counter()
@@ -107,7 +116,7 @@ def pull(data: Path, home: Path) -> Figures:
         seconds = time.perf_counter() - began
         count = stripe.taken()
         seen = published("SELECT count(*) FROM invoice_payments WHERE status = 'paid'")
-        assert seen == paid, f"{paid} invoices were paid and {seen} are seen to be"
+        assert seen == before + paid, f"{before + paid} invoices were paid, {seen} are seen to be"
     return {
         "seconds": seconds,
         "invoices": invoices,
@@ -149,9 +158,9 @@ def _pay_some(stripe: CountingSandbox, count: int) -> int:
             [count],
         ).fetchall()
     headers = {"Authorization": f"Bearer {KEY}"}
-    for number, (stripe_invoice_id,) in enumerate(ids):
+    for (stripe_invoice_id,) in ids:
         path = f"/v1/invoices/{stripe_invoice_id}/pay"
-        headers |= {"Idempotency-Key": f"elsewhere-{number}"}
+        headers |= {"Idempotency-Key": f"elsewhere-{stripe_invoice_id}"}
         answer = stripe.handle("POST", path, headers, "paid_out_of_band=true")
         assert answer.status == 200, answer.body
     return len(ids)

@@ -361,7 +361,11 @@ def pull(bench: Bench) -> Measured:
         aim=0.02,
         unit="requests",
     )
-    return Measured([line], [], {"pull": [found]})
+    note = (
+        f"Hours after the close, as the sensor `stripe_changes` pulls: events, then what they name; "
+        f"{found['seconds']:.1f} s."
+    )
+    return Measured([line], [note], {"pull": [found]})
 
 
 def history(bench: Bench) -> Measured:

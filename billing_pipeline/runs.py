@@ -18,7 +18,6 @@ from pathlib import Path
 import dagster as dg
 
 from billing_pipeline.months import BillingMonth
-from billing_pipeline.run_history import closing_connections
 from billing_pipeline.run_liveness import bury_dead_runs, hold, let_go
 from billing_pipeline.settings import Settings
 
@@ -80,8 +79,10 @@ def execute(
     `KeyboardInterrupt` where Ctrl-C ended the run."""
     settings.require_month(month, datetime.now(UTC))
     os.environ["DAGSTER_HOME"] = str(instance_home(settings))
-    # Imported here: the definitions read the settings and parse dbt's project.
+    # Imported here: the definitions read the settings and parse dbt's project, and with the
+    # history comes SQLAlchemy; many a command runs nothing.
     from billing_pipeline.definitions import defs
+    from billing_pipeline.run_history import closing_connections
 
     level = "DEBUG" if is_verbose else "CRITICAL"
     config = {"loggers": {"console": {"config": {"log_level": level}}}, **(run_config or {})}

@@ -140,6 +140,9 @@ def test_the_account_counts_what_it_is_asked(tmp_path: Path) -> None:
     taken = sandbox.taken()
     assert (taken.reads, taken.writes, taken.too_many, taken.requests) == (1, 1, 1, 3)
     assert sandbox.taken().requests == 0
+    before = sandbox.clock()
+    sandbox.ahead = 3600.0
+    assert sandbox.clock() >= before + 3600
     sandbox.close()
 
 
