@@ -362,8 +362,8 @@ def pull(bench: Bench) -> Measured:
         unit="requests",
     )
     note = (
-        f"Hours after the close, as the sensor `stripe_changes` pulls: events, then what they name; "
-        f"{found['seconds']:.1f} s."
+        "Hours after the close, as the sensor `stripe_changes` pulls: events, then what they "
+        f"name; {found['seconds']:.1f} s."
     )
     return Measured([line], [note], {"pull": [found]})
 
