@@ -13,7 +13,18 @@
   `list_transform([x], lambda v: …)[1]` names a value: a macro's parameter is pasted wherever it
   stands, and pasting through several macros would multiply the expression without end.
 #}
+{% macro prepare_warehouse() -%}
+    {{ adapter.dispatch('prepare_warehouse')() }}
+{%- endmacro %}
+
+{% macro default__prepare_warehouse() -%}
+    {{ create_exact_arithmetic() }}
+{%- endmacro %}
+
 {% macro create_exact_arithmetic() %}
+-- how often b goes into a, in whole numbers
+create or replace macro whole_quotient(a, b) as a // b;
+
 create or replace macro exact(x) as {
     'units': trunc(x)::hugeint * 1000000000000000000::hugeint
         + ((x - trunc(x)) * 1000000000000000000::decimal(19, 0))::hugeint,
@@ -32,6 +43,19 @@ create or replace macro exact_quotient(numerator, denominator) as {
 create or replace macro exact_normal(x) as list_transform([x], lambda v: {
     'units': v.units + v.num // v.den, 'num': v.num % v.den, 'den': v.den
 })[1];
+
+-- a decimal in two whole numbers, so that neither leaves 38 digits when it is multiplied by
+-- microseconds and summed: what stands before the point, and what behind it (in 10^-18)
+create or replace macro exact_whole(x) as trunc(x)::hugeint;
+create or replace macro exact_fraction(x) as
+    ((x - trunc(x)) * 1000000000000000000::decimal(19, 0))::hugeint;
+
+-- such two sums over so many microseconds
+create or replace macro exact_average(whole_us, fraction_us, us) as exact_normal({
+    'units': (whole_us // us::hugeint) * 1000000000000000000::hugeint,
+    'num': (whole_us % us::hugeint) * 1000000000000000000::hugeint + fraction_us,
+    'den': us::hugeint
+});
 
 -- a price of up to 12 places as a whole number of 10^-12
 create or replace macro exact_pico(price) as

@@ -8,25 +8,38 @@
         {{ keys | join(', ') }},
         {{ read }},
         sum(value) filter (where aggregation = 'sum') as value_sum,
-        max(value) filter (where aggregation = 'max') as value_max
+        max(value) filter (where aggregation = 'max') as value_max,
+        null as value_latest,
+        null as unique_values,
+        null as value_p95
     from {{ readings }}
     where aggregation in ('count', 'sum', 'max')
     group by {{ keys | join(', ') }}
-    union all by name
+    union all
     select
         {{ keys | join(', ') }},
         {{ read }},
-        arg_max(value, row(occurred_at, source_file, source_row)) filter (
+        null as value_sum,
+        null as value_max,
+        max_by(value, (occurred_at, source_file, source_row)) filter (
             where aggregation = 'latest' and value is not null
         ) as value_latest,
         count(distinct unique_value) filter (
             where aggregation = 'unique_count'
         ) as unique_values,
-        -- nearest rank, in whole numbers: the ⌈0.95 n⌉-th smallest
-        list_sort(list(value) filter (where aggregation = 'p95' and value is not null))[
-            (95 * count(value) filter (where aggregation = 'p95') + 99) // 100
-        ] as value_p95
+        {{ nearest_rank(95, 'value', "aggregation = 'p95' and value is not null") }} as value_p95
     from {{ readings }}
     where aggregation not in ('count', 'sum', 'max')
     group by {{ keys | join(', ') }}
+{%- endmacro %}
+
+{# The nearest rank, in whole numbers: the ⌈percent × n / 100⌉-th smallest of the values. #}
+{% macro nearest_rank(percent, value, condition) -%}
+    {{ adapter.dispatch('nearest_rank')(percent, value, condition) }}
+{%- endmacro %}
+
+{% macro default__nearest_rank(percent, value, condition) -%}
+    list_sort(list({{ value }}) filter (where {{ condition }}))[
+        ({{ percent }} * count({{ value }}) filter (where {{ condition }}) + 99) // 100
+    ]
 {%- endmacro %}

@@ -1,5 +1,16 @@
+{#
+  How usage is read where engines differ. Each is written for DuckDB here, and for Spark in
+  spark/usage_values.sql.
+
+  A JSON object's values are asked for by JSON pointer, in which every key can be written.
+#}
+
 {# True where an event's properties match every key of a price's filter, compared as text. #}
 {% macro matches_filter(properties, filter_paths, filter_values) -%}
+    {{ adapter.dispatch('matches_filter')(properties, filter_paths, filter_values) }}
+{%- endmacro %}
+
+{% macro default__matches_filter(properties, filter_paths, filter_values) -%}
     (
         len({{ filter_paths }}) = 0
         or list_transform(
@@ -10,16 +21,88 @@
 
 {# The text of the property that a meter reads; null where the event lacks it. #}
 {% macro property_text(properties, property_path) -%}
+    {{ adapter.dispatch('property_text')(properties, property_path) }}
+{%- endmacro %}
+
+{% macro default__property_text(properties, property_path) -%}
     json_extract_string({{ properties }}, {{ property_path }})
+{%- endmacro %}
+
+{# A text that is the same for the same properties, whatever the order of their keys. #}
+{% macro properties_content(properties) -%}
+    {{ adapter.dispatch('properties_content')(properties) }}
+{%- endmacro %}
+
+{% macro default__properties_content(properties) -%}
+    case
+        when {{ properties }} is null or {{ properties }} = '{}' then '{}'
+        else list_sort(list_transform(
+            json_keys({{ properties }}),
+            lambda k: to_json(k) || ':' || coalesce(json_extract(
+                {{ properties }}, '/' || replace(replace(k, '~', '~0'), '/', '~1')
+            )::varchar, 'null')
+        ))::varchar
+    end
+{%- endmacro %}
+
+{# A price's filter as JSON pointers and the texts that must stand there; empty lists where it has none. #}
+{% macro filter_paths(filter) -%}
+    {{ adapter.dispatch('filter_paths')(filter) }}
+{%- endmacro %}
+
+{% macro default__filter_paths(filter) -%}
+    coalesce(list_transform(
+        json_keys({{ filter }}), lambda k: '/' || replace(replace(k, '~', '~0'), '/', '~1')
+    ), [])
+{%- endmacro %}
+
+{% macro filter_values(filter) -%}
+    {{ adapter.dispatch('filter_values')(filter) }}
+{%- endmacro %}
+
+{% macro default__filter_values(filter) -%}
+    coalesce(list_transform(json_keys({{ filter }}), lambda k: json_extract_string(
+        {{ filter }}, '/' || replace(replace(k, '~', '~0'), '/', '~1')
+    )), [])
+{%- endmacro %}
+
+{% macro is_without_filter(filter) -%}
+    {{ adapter.dispatch('is_without_filter')(filter) }}
+{%- endmacro %}
+
+{% macro default__is_without_filter(filter) -%}
+    coalesce(len(json_keys({{ filter }})), 0) = 0
 {%- endmacro %}
 
 {# A text as a quantity; null where it is no finite decimal of at most 15 digits before the point
    and 18 after it, or is negative. #}
 {% macro quantity_from_text(text) -%}
+    {{ adapter.dispatch('quantity_from_text')(text) }}
+{%- endmacro %}
+
+{% macro default__quantity_from_text(text) -%}
     case
         when regexp_full_match(
             {{ text }}, '\+?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|-(0+\.?0*|\.0+)'
         ) and not regexp_matches({{ text }}, '\.[0-9]{18}[0-9]*[1-9]')
             then try_cast({{ text }} as decimal(33, 18))::decimal(38, 18)
     end
+{%- endmacro %}
+
+{# A hash that is quick to group by; two ids may share one. #}
+{% macro cheap_hash() -%}
+    {{ adapter.dispatch('cheap_hash')(varargs) }}
+{%- endmacro %}
+
+{% macro default__cheap_hash(columns) -%}
+    hash({{ columns | join(', ') }})
+{%- endmacro %}
+
+{# A row for each whole number from the first (included) to the last (excluded). #}
+{% macro each_number(first, last) -%}
+    {{ adapter.dispatch('each_number')(first, last) }}
+{%- endmacro %}
+
+{% macro default__each_number(first, last) -%}
+    unnest(range({{ first }}, {{ last }}))
 {%- endmacro %}

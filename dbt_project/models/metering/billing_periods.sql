@@ -15,16 +15,15 @@ calendar as (
     where subscriptions.billing_cycle = 'calendar_month'
 ),
 
-numbered as (
+counted as (
     select
         subscriptions.*,
-        unnest(range(
-            greatest(
-                0,
-                (epoch_us(run.month_start) - epoch_us(subscriptions.starts_at)) // 2592000000000
-            ),
-            (epoch_us(run.month_end) - epoch_us(subscriptions.starts_at)) // 2592000000000
-        )) as period_number
+        greatest(0, whole_quotient(
+            epoch_us(run.month_start) - epoch_us(subscriptions.starts_at), 2592000000000
+        )) as first_number,
+        whole_quotient(
+            epoch_us(run.month_end) - epoch_us(subscriptions.starts_at), 2592000000000
+        ) as end_number
     from subscriptions
     cross join run
     where
@@ -32,9 +31,16 @@ numbered as (
         and subscriptions.starts_at < run.month_end
 ),
 
+numbered as (
+    select
+        * except (first_number, end_number),
+        {{ each_number('first_number', 'end_number') }} as period_number
+    from counted
+),
+
 thirty_days as (
     select
-        * exclude (period_number),
+        * except (period_number),
         starts_at + to_microseconds(period_number * 2592000000000) as period_start,
         starts_at + to_microseconds((period_number + 1) * 2592000000000) as period_end,
         starts_at + to_microseconds((period_number + 2) * 2592000000000) as next_period_end
@@ -43,7 +49,7 @@ thirty_days as (
 
 periods as (
     select * from calendar
-    union all by name
+    union all
     select * from thirty_days
 )
 

@@ -44,7 +44,7 @@ candidates as (
 
 select
     window_id,
-    arg_max(value, row(occurred_at, source_file, source_row)) as carried_value,
+    max_by(value, (occurred_at, source_file, source_row)) as carried_value,
     max(occurred_at) as carried_from
 from candidates
 where value is not null

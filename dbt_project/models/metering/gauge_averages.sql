@@ -35,22 +35,17 @@ spans as (
 integrals as (
     select
         window_id,
-        sum(trunc(value)::hugeint * span_us) as whole_us,
-        sum(((value - trunc(value)) * 1000000000000000000::decimal(19, 0))::hugeint * span_us)
-            as fraction_us
+        sum(exact_whole(value) * span_us) as whole_us,
+        sum(exact_fraction(value) * span_us) as fraction_us
     from spans
     group by window_id
 )
 
 select
     integrals.window_id,
-    exact_normal({
-        'units': (whole_us // window_us) * 1000000000000000000::hugeint,
-        'num': (whole_us % window_us) * 1000000000000000000::hugeint + fraction_us,
-        'den': window_us
-    }) as average
+    exact_average(integrals.whole_us, integrals.fraction_us, lengths.window_us) as average
 from integrals
 inner join (
-    select window_id, (epoch_us(window_end) - epoch_us(window_start))::hugeint as window_us
+    select window_id, epoch_us(window_end) - epoch_us(window_start) as window_us
     from windows
 ) as lengths on integrals.window_id = lengths.window_id

@@ -5,32 +5,24 @@ with
 -- a hash finds the few candidates in one cheap pass that reads nothing but ids; which rows are
 -- valid, and the exact comparison, are asked of the candidates alone
 candidate_hashes as (
-    select hash(usage_month, event_id) as id_hash
+    select {{ cheap_hash('usage_month', 'event_id') }} as id_hash
     from {{ source('raw', 'usage_events') }}
     group by 1
     having count(*) > 1
 ),
 
 candidates as (
-    select * exclude (raw)
+    select * {{ exclude('raw') }}
     from {{ source('raw', 'usage_events') }}
     where
-        hash(usage_month, event_id) in (select id_hash from candidate_hashes)
+        {{ cheap_hash('usage_month', 'event_id') }} in (select id_hash from candidate_hashes)
         and row_id not in (select row_id from {{ ref('rejected_rows') }})
 ),
 
-properties_sorted as (
+with_content as (
     select
         *,
-        case
-            when properties is null or properties = '{}' then '{}'
-            else list_sort(list_transform(
-                json_keys(properties),
-                lambda k: to_json(k) || ':' || coalesce(json_extract(
-                    properties, '/' || replace(replace(k, '~', '~0'), '/', '~1')
-                )::varchar, 'null')
-            ))::varchar
-        end as properties_key
+        {{ properties_content('properties') }} as properties_content
     from candidates
 ),
 
@@ -41,12 +33,12 @@ compared as (
         event_id,
         source_file,
         source_row,
-        row(customer_id, event_name, occurred_at, quantity, properties_key) as content,
+        (customer_id, event_name, occurred_at, quantity, properties_content) as content,
         row_number() over by_place as place,
         count(*) over (partition by usage_month, event_id) as copies,
-        first_value(row(customer_id, event_name, occurred_at, quantity, properties_key))
+        first_value((customer_id, event_name, occurred_at, quantity, properties_content))
             over by_place as first_content
-    from properties_sorted
+    from with_content
     window by_place as (
         partition by usage_month, event_id order by source_file, source_row
     )

@@ -28,9 +28,11 @@ select
     issues.source_row::bigint as source_row,
     issues.reason
 from (
-    select * from unreadable
-    union all by name
-    select meter_id, customer_id, 'quantity_below_zero' as reason from negative
+    select meter_id, customer_id, event_id, source_file, source_row, usage_month, reason
+    from unreadable
+    union all
+    select meter_id, customer_id, null, null, null, null, 'quantity_below_zero' as reason
+    from negative
 ) as issues
 cross join {{ ref('stg_run') }} as run
 where issues.usage_month is null or issues.usage_month = run.billing_month

@@ -32,15 +32,15 @@ priced as (
 
 split as (
     select
-        * exclude (active_start, active_end, trial_ends_at),
+        * except (active_start, active_end, trial_ends_at),
         true as is_trial,
         active_start as window_start,
         least(active_end, trial_ends_at) as window_end
     from priced
     where trial_ends_at > active_start
-    union all by name
+    union all
     select
-        * exclude (active_start, active_end, trial_ends_at),
+        * except (active_start, active_end, trial_ends_at),
         false as is_trial,
         greatest(active_start, coalesce(trial_ends_at, active_start)) as window_start,
         active_end as window_end
@@ -49,10 +49,15 @@ split as (
 
 windows as (
     select * from split where window_start < window_end
-    union all by name
+    union all
     select distinct
+        null as subscription_id,
         entitled.customer_id,
+        null as price_id,
+        null as valid_from,
         entitled.meter_id,
+        null as filter,
+        null as billing_period_start,
         false as is_trial,
         run.month_start as window_start,
         run.month_end as window_end
@@ -63,8 +68,8 @@ windows as (
 select
     row_number() over (
         order by
-            windows.customer_id, windows.subscription_id, windows.price_id, windows.meter_id,
-            windows.window_start, windows.valid_from
+            windows.customer_id, windows.subscription_id nulls last, windows.price_id nulls last,
+            windows.meter_id, windows.window_start, windows.valid_from nulls last
     ) as window_id,
     windows.*,
     meters.event_name,
@@ -75,14 +80,10 @@ select
     -- then its events are all that the customer's meter reads in the month
     windows.window_start = run.month_start
     and windows.window_end = run.month_end
-    and coalesce(len(json_keys(windows.filter)), 0) = 0 as is_whole_month,
+    and {{ is_without_filter('windows.filter') }} as is_whole_month,
     -- the filter as JSON pointers and texts; empty lists where the price has none
-    coalesce(list_transform(
-        json_keys(windows.filter), lambda k: '/' || replace(replace(k, '~', '~0'), '/', '~1')
-    ), []) as filter_paths,
-    coalesce(list_transform(json_keys(windows.filter), lambda k: json_extract_string(
-        windows.filter, '/' || replace(replace(k, '~', '~0'), '/', '~1')
-    )), []) as filter_values
+    {{ filter_paths('windows.filter') }} as filter_paths,
+    {{ filter_values('windows.filter') }} as filter_values
 from windows
 cross join run
 inner join meters on windows.meter_id = meters.meter_id

@@ -1,0 +1,61 @@
+{#
+  How usage is read on Spark. JSON objects arrive parsed by DuckDB (hand_over.sql): a struct of
+  `texts`, from JSON pointer to text, and `content`. So both engines see the same texts: Spark's
+  own JSON functions write numbers otherwise, and take the last of a key that stands twice.
+#}
+{% macro spark__matches_filter(properties, filter_paths, filter_values) -%}
+    (
+        size({{ filter_paths }}) = 0
+        or transform(
+            {{ filter_paths }}, p -> try_element_at({{ properties }}.texts, p)
+        ) = {{ filter_values }}
+    )
+{%- endmacro %}
+
+{% macro spark__property_text(properties, property_path) -%}
+    try_element_at({{ properties }}.texts, {{ property_path }})
+{%- endmacro %}
+
+{% macro spark__properties_content(properties) -%}
+    coalesce({{ properties }}.content, '{}')
+{%- endmacro %}
+
+{% macro spark__filter_paths(filter) -%}
+    coalesce(map_keys({{ filter }}.texts), cast(array() as array<string>))
+{%- endmacro %}
+
+{% macro spark__filter_values(filter) -%}
+    coalesce(map_values({{ filter }}.texts), cast(array() as array<string>))
+{%- endmacro %}
+
+{% macro spark__is_without_filter(filter) -%}
+    coalesce(cardinality({{ filter }}.texts), 0) = 0
+{%- endmacro %}
+
+{% macro spark__quantity_from_text(text) -%}
+    case
+        when {{ text }}
+            rlike r'\A(\+?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|-(0+\.?0*|\.0+))\z'
+            and not {{ text }} rlike r'\.[0-9]{18}[0-9]*[1-9]'
+            then try_cast({{ text }} as decimal(33, 18))::decimal(38, 18)
+    end
+{%- endmacro %}
+
+{% macro spark__nearest_rank(percent, value, condition) -%}
+    try_element_at(
+        array_sort(array_agg({{ value }}) filter (where {{ condition }})),
+        ((({{ percent }} * count({{ value }}) filter (where {{ condition }}) + 99) div 100))::int
+    )
+{%- endmacro %}
+
+{% macro spark__cheap_hash(columns) -%}
+    xxhash64({{ columns | join(', ') }})
+{%- endmacro %}
+
+{% macro spark__each_number(first, last) -%}
+    explode(case
+        when {{ first }} < {{ last }}
+            then sequence({{ first }}::bigint, {{ last }}::bigint - 1)
+        else cast(array() as array<bigint>)
+    end)
+{%- endmacro %}
