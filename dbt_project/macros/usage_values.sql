@@ -91,11 +91,11 @@
 
 {# A hash that is quick to group by; two ids may share one. #}
 {% macro cheap_hash() -%}
-    {{ adapter.dispatch('cheap_hash')(varargs) }}
+    {{ adapter.dispatch('cheap_hash')(*varargs) }}
 {%- endmacro %}
 
-{% macro default__cheap_hash(columns) -%}
-    hash({{ columns | join(', ') }})
+{% macro default__cheap_hash() -%}
+    hash({{ varargs | join(', ') }})
 {%- endmacro %}
 
 {# A row for each whole number from the first (included) to the last (excluded). #}
@@ -105,4 +105,13 @@
 
 {% macro default__each_number(first, last) -%}
     unnest(range({{ first }}, {{ last }}))
+{%- endmacro %}
+
+{# After a `*`: all columns but these. #}
+{% macro exclude() -%}
+    {{ adapter.dispatch('exclude')(*varargs) }}
+{%- endmacro %}
+
+{% macro default__exclude() -%}
+    exclude ({{ varargs | join(', ') }})
 {%- endmacro %}

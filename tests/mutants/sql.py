@@ -105,18 +105,17 @@ MUTANTS = (
     Mutant(
         "latest_is_the_largest",
         "dbt_project/macros/usage_totals.sql",
-        "arg_max(value, row(occurred_at, source_file, source_row)) filter (",
+        "max_by(value, (occurred_at, source_file, source_row)) filter (",
         "max(value) filter (",
         WORLDS,
     ),
     Mutant(
         "p95_interpolated",
         "dbt_project/macros/usage_totals.sql",
-        "list_sort(list(value) filter (where aggregation = 'p95' and value is not null))[\n"
-        "            (95 * count(value) filter (where aggregation = 'p95') + 99) // 100\n"
-        "        ] as value_p95",
-        "(quantile_cont(value, 0.95) filter (where aggregation = 'p95'))::decimal(38, 18)"
-        " as value_p95",
+        "list_sort(list({{ value }}) filter (where {{ condition }}))[\n"
+        "        ({{ percent }} * count({{ value }}) filter (where {{ condition }}) + 99) // 100\n"
+        "    ]",
+        "(quantile_cont({{ value }}, 0.95) filter (where {{ condition }}))::decimal(38, 18)",
         WORLDS,
     ),
     Mutant(
@@ -129,8 +128,8 @@ MUTANTS = (
     Mutant(
         "average_not_weighted_by_time",
         f"{METERING}/gauge_averages.sql",
-        "sum(trunc(value)::hugeint * span_us) as whole_us",
-        "sum(trunc(value)::hugeint) * sum(span_us) // count(*) as whole_us",
+        "sum(exact_whole(value) * span_us) as whole_us",
+        "sum(exact_whole(value)) * sum(span_us) // count(*) as whole_us",
         WORLDS,
     ),
     Mutant(
@@ -150,8 +149,8 @@ MUTANTS = (
     Mutant(
         "carried_readings_of_one_instant_in_another_order",
         f"{METERING}/carried_values.sql",
-        "arg_max(value, row(occurred_at, source_file, source_row)) as carried_value",
-        "arg_max(value, row(occurred_at, translate(source_file, 'ab', 'ba'), source_row))"
+        "max_by(value, (occurred_at, source_file, source_row)) as carried_value",
+        "max_by(value, (occurred_at, translate(source_file, 'ab', 'ba'), source_row))"
         " as carried_value",
         f"{EDGES}::test_readings_of_one_instant_are_carried_by_file_and_row",
     ),

@@ -48,8 +48,8 @@
     )
 {%- endmacro %}
 
-{% macro spark__cheap_hash(columns) -%}
-    xxhash64({{ columns | join(', ') }})
+{% macro spark__cheap_hash() -%}
+    xxhash64({{ varargs | join(', ') }})
 {%- endmacro %}
 
 {% macro spark__each_number(first, last) -%}
@@ -58,4 +58,8 @@
             then sequence({{ first }}::bigint, {{ last }}::bigint - 1)
         else cast(array() as array<bigint>)
     end)
+{%- endmacro %}
+
+{% macro spark__exclude() -%}
+    except ({{ varargs | join(', ') }})
 {%- endmacro %}

@@ -33,14 +33,14 @@ counted as (
 
 numbered as (
     select
-        * except (first_number, end_number),
+        * {{ exclude('first_number', 'end_number') }},
         {{ each_number('first_number', 'end_number') }} as period_number
     from counted
 ),
 
 thirty_days as (
     select
-        * except (period_number),
+        * {{ exclude('period_number') }},
         starts_at + to_microseconds(period_number * 2592000000000) as period_start,
         starts_at + to_microseconds((period_number + 1) * 2592000000000) as period_end,
         starts_at + to_microseconds((period_number + 2) * 2592000000000) as next_period_end

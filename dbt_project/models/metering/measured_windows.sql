@@ -38,7 +38,7 @@ joined as (
 )
 
 select
-    * except (average, plain_quantity),
+    * {{ exclude('average', 'plain_quantity') }},
     case
         when average is not null then exact_shown(average) else plain_quantity
     end as quantity,

@@ -3,7 +3,7 @@
 select
     windows.window_id,
     windows.is_whole_month,
-    readings.* except (properties)
+    readings.* {{ exclude('properties') }}
 from {{ ref('meter_readings') }} as readings
 inner join {{ ref('usage_windows') }} as windows
     on readings.customer_id = windows.customer_id

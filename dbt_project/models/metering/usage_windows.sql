@@ -32,7 +32,7 @@ priced as (
 
 split as (
     select
-        * except (active_start, active_end, trial_ends_at),
+        * {{ exclude('active_start', 'active_end', 'trial_ends_at') }},
         true as is_trial,
         active_start as window_start,
         least(active_end, trial_ends_at) as window_end
@@ -40,7 +40,7 @@ split as (
     where trial_ends_at > active_start
     union all
     select
-        * except (active_start, active_end, trial_ends_at),
+        * {{ exclude('active_start', 'active_end', 'trial_ends_at') }},
         false as is_trial,
         greatest(active_start, coalesce(trial_ends_at, active_start)) as window_start,
         active_end as window_end

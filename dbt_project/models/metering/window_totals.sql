@@ -5,7 +5,7 @@ partial_totals as (
     {{ totals_by(['window_id'], 'partial_windows') }}
 )
 
-select windows.window_id, totals.* except (customer_id, meter_id)
+select windows.window_id, totals.* {{ exclude('customer_id', 'meter_id') }}
 from {{ ref('month_totals') }} as totals
 inner join {{ ref('usage_windows') }} as windows
     on totals.customer_id = windows.customer_id
