@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test faults property mutants bench bench-quick check dev lock
+.PHONY: help demo test faults property mutants bench bench-quick spark-test check dev lock
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -59,6 +59,18 @@ bench: $(VENV)/.installed-bench ## Measure on this machine and write benchmarks/
 
 bench-quick: $(VENV)/.installed-bench ## A small measurement
 	@$(BIN)/python -m benchmarks --quick
+
+SPARK_BIN := .venv-spark/bin
+
+.venv-spark/.installed: requirements-spark.txt requirements-dev.txt pyproject.toml
+	@echo "Installing Spark into .venv-spark ..."
+	@test -x $(SPARK_BIN)/python || $(PYTHON) -m venv .venv-spark
+	@$(SPARK_BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-spark.txt -r requirements-dev.txt
+	@$(SPARK_BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+spark-test: .venv-spark/.installed ## Metering on Spark (needs Java 17): every table as DuckDB's, on a million events too
+	@$(SPARK_BIN)/python -m tests.spark --write
 
 LOCK := uv pip compile pyproject.toml --extra install --universal --python-version 3.11 --generate-hashes --no-emit-index-url -q --custom-compile-command "make lock"
 

@@ -10,6 +10,7 @@ small month take 2. dbt keeps state in globals, so one call at a time runs in a 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import threading
@@ -106,6 +107,26 @@ def run_dbt(
     environment = _environment(settings.warehouse_path(month))
     _invoke(manifest, [*args, "--no-write-json"], target, environment, listen)
     return nodes
+
+
+def run_operation(
+    settings: Settings, month: BillingMonth, macro: str, arguments: Mapping[str, str]
+) -> None:
+    """Call one macro of the project on the month's warehouse; raises `DbtError` if it fails."""
+    manifest: Any = _read_manifest(ensure_manifest(settings).with_name("partial_parse.msgpack"))
+    manifest.build_flat_graph()  # what macros see as `graph`; dbt builds it only where it parses
+    args = ["run-operation", macro, "--args", json.dumps(arguments), "--no-write-json"]
+    target = settings.month_dir(month) / "dbt"
+    errors: list[str] = []
+
+    def listen(event: Any) -> None:
+        if event.info.level == "error":
+            errors.append(event.info.msg)
+
+    environment = _environment(settings.warehouse_path(month))
+    done: Any = _invoke(manifest, args, target, environment, listen)
+    if any(str(result.status) != "success" for result in done.results):
+        raise DbtError(f"dbt {macro} failed for {month}: {' '.join(errors)}")
 
 
 def check(nodes: Sequence[NodeResult], month: BillingMonth) -> None:

@@ -6,7 +6,7 @@ rules (they are SQL, in ``dbt_project/``), checking inputs (``intake``), publish
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import duckdb
 
-from billing_pipeline.dbt_runner import check, run_dbt
+from billing_pipeline.dbt_runner import BUILD, NodeResult, check, run_dbt
 from billing_pipeline.intake.gauges import load_gauge_values
 from billing_pipeline.intake.problems import InvalidInput, Problem, shown
 from billing_pipeline.intake.reference import load_reference
@@ -23,6 +23,7 @@ from billing_pipeline.intake.usage import load_usage
 from billing_pipeline.late_usage import note_rated
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.settings import Settings
+from billing_pipeline.spark_metering import build_with_spark
 
 # What earlier months took from a wallet: customer, currency, billing month (YYYY-MM-01), amount.
 WalletApplication = tuple[str, str, str, Decimal]
@@ -143,9 +144,22 @@ def rate_month(
 ) -> Path:
     """Intake and dbt in one go; returns the month's warehouse, its tables in schema ``main``."""
     build_raw(settings, month, wallet_applications, top_ups)
-    check(run_dbt(settings, month), month)
+    check(build_models(settings, month), month)
     set_checked(settings, month, True)
     return settings.warehouse_path(month)
+
+
+def build_models(
+    settings: Settings,
+    month: BillingMonth,
+    on_node: Callable[[NodeResult], None] = lambda node: None,
+    selection: Sequence[str] = (),
+) -> list[NodeResult]:
+    """All models and their tests, metered by the engine that the settings name; or, in DuckDB,
+    those of dbt's `selection`."""
+    if settings.metering == "spark" and not selection:
+        return build_with_spark(settings, month, on_node)
+    return run_dbt(settings, month, (*BUILD, *selection), on_node)
 
 
 def set_checked(settings: Settings, month: BillingMonth, passed: bool) -> None:

@@ -36,6 +36,7 @@ class Settings:
     allow_live: bool = False
     memory_limit: str = "4GB"
     notify_urls: tuple[str, ...] = field(default=(), repr=False)
+    metering: str = "duckdb"
     catalog_dir: Path | None = None
     """Another price book than the data directory's, for a simulation; no variable sets it."""
 
@@ -58,6 +59,7 @@ class Settings:
             allow_live=text("BILLING_ALLOW_LIVE") == "1",
             memory_limit=_memory_limit(text("BILLING_MEMORY_LIMIT") or "4GB"),
             notify_urls=tuple((text("BILLING_NOTIFY_URLS") or "").split()),
+            metering=_metering(text("BILLING_METERING") or "duckdb"),
         )
         settings._refuse_unsafe_stripe()
         return settings
@@ -148,6 +150,12 @@ def _zone(name: str) -> ZoneInfo:
 def _memory_limit(text: str) -> str:
     if re.fullmatch(r"[0-9]+(\.[0-9]+)? ?[KMGT]i?B", text, re.IGNORECASE) is None:
         raise InvalidSettingError(f"BILLING_MEMORY_LIMIT {text!r} is no size, for example 4GB")
+    return text
+
+
+def _metering(text: str) -> str:
+    if text not in ("duckdb", "spark"):
+        raise InvalidSettingError(f"BILLING_METERING {text!r} is no engine: duckdb or spark")
     return text
 
 

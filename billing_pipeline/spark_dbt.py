@@ -7,24 +7,25 @@ it is called and what becomes of its tables (spark_metering.py).
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from typing import Any
+
+# dbt-spark 1.11 switches ANSI mode off before each statement, whatever the profile says, and
+# overflow would be NULL instead of an error. The macro `spark__prepare_warehouse` refuses to run
+# without it, so with a release of dbt-spark where this has no effect nothing is computed.
+_ANSI = {"spark.sql.ansi.enabled": "true"}
 
 
 def main(args: list[str]) -> int:
     from dbt.adapters.spark import session
     from dbt.cli.main import dbtRunner
 
-    class AnsiCursor(session.Cursor):
-        """dbt-spark 1.11 switches ANSI mode off before each statement, whatever the profile says,
-        and overflow would be NULL instead of an error. The macro `spark__prepare_warehouse`
-        refuses to run without ANSI mode, so a release where this has no effect computes nothing.
-        """
+    cursor = session.Cursor
 
-        def __init__(self, *, server_side_parameters: dict[str, Any] | None = None) -> None:
-            parameters = {**(server_side_parameters or {}), "spark.sql.ansi.enabled": "true"}
-            super().__init__(server_side_parameters=parameters)
+    def ansi_cursor(*, server_side_parameters: Mapping[str, str]) -> Any:
+        return cursor(server_side_parameters={**server_side_parameters, **_ANSI})
 
-    session.Cursor = AnsiCursor
+    session.Cursor = ansi_cursor
     done = dbtRunner().invoke(args)
     if done.exception is not None:
         print(f"dbt on Spark: {done.exception}", file=sys.stderr)

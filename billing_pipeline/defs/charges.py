@@ -8,18 +8,16 @@ import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, dbt_assets
 
 from billing_pipeline.dbt_runner import (
-    BUILD,
     DbtError,
     NodeResult,
     check,
     ensure_manifest,
-    run_dbt,
 )
 from billing_pipeline.defs.figures import figures_of, largest_changes
 from billing_pipeline.defs.partitions import MONTHS, SETTINGS, month_of
 from billing_pipeline.defs.usage import ASSET_OF_RAW_TABLE
 from billing_pipeline.months import BillingMonth
-from billing_pipeline.rating import open_warehouse, set_checked
+from billing_pipeline.rating import build_models, open_warehouse, set_checked
 from billing_pipeline.warehouse import NotPublishedError, open_published
 
 _UNIQUE_ID = "dagster_dbt/unique_id"
@@ -59,7 +57,7 @@ def dbt_models(context: dg.AssetExecutionContext) -> Iterator[Any]:
 
     set_checked(SETTINGS, month, False)
     selection = _selection(context)
-    nodes = run_dbt(SETTINGS, month, (*BUILD, *selection), progress)
+    nodes = build_models(SETTINGS, month, progress, selection)
     yield from _events(context, nodes)
     try:
         check(nodes, month)

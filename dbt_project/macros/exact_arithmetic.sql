@@ -25,6 +25,9 @@
 -- how often b goes into a, in whole numbers
 create or replace macro whole_quotient(a, b) as a // b;
 
+-- the day on which an instant (microseconds since 1970) falls in a time zone
+create or replace macro local_date(zone, us) as timezone(zone, make_timestamptz(us))::date;
+
 create or replace macro exact(x) as {
     'units': trunc(x)::hugeint * 1000000000000000000::hugeint
         + ((x - trunc(x)) * 1000000000000000000::decimal(19, 0))::hugeint,

@@ -6,6 +6,7 @@
 {# Every source into `folder`, a folder of Parquet files each. JSON objects are parsed here, by the
    rules of usage_values.sql, once for all. #}
 {% macro hand_over_raw(folder) %}
+    {% set folder = folder | replace("'", "''") %}
     {% for source in graph.sources.values() %}
         {% set columns = adapter.get_columns_in_relation(
             api.Relation.create(schema='raw', identifier=source.name)
@@ -25,7 +26,11 @@
 {% macro json_texts(object) -%}
     case when {{ object }} is not null and {{ object }} <> '{}' then {
         'texts': map_from_entries(list_transform(
-            list_distinct(json_keys({{ object }})),
+            -- of a key that stands twice, the first
+            list_filter(
+                json_keys({{ object }}),
+                lambda k, place: list_position(json_keys({{ object }}), k) = place
+            ),
             lambda k: {
                 'k': '/' || replace(replace(k, '~', '~0'), '/', '~1'),
                 'v': json_extract_string(
@@ -40,6 +45,7 @@
 {# The tables that Spark built in `folder` as the tables of the same models here. Spark has no
    HUGEINT: its DECIMAL(38, 0) is one. #}
 {% macro take_over_metering(folder) %}
+    {% set folder = folder | replace("'", "''") %}
     {% for model in metering_tables() %}
         {% set files = "read_parquet('" ~ folder ~ '/' ~ model ~ "/*.parquet')" %}
         {% set columns = [] %}
@@ -57,7 +63,8 @@
 {% macro metering_tables() %}
     {% set names = [] %}
     {% for node in graph.nodes.values() if node.resource_type == 'model'
-        and node.fqn[1] == 'metering' and node.config.materialized == 'table' %}
+        and node.config.materialized == 'table'
+        and (node.fqn[1] == 'metering' or 'reads_events' in node.tags) %}
         {% do names.append(node.name) %}
     {% endfor %}
     {{ return(names) }}

@@ -37,14 +37,16 @@
         when {{ text }}
             rlike r'\A(\+?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|-(0+\.?0*|\.0+))\z'
             and not {{ text }} rlike r'\.[0-9]{18}[0-9]*[1-9]'
+            -- DuckDB takes no more before the point either, whatever the exponent makes of it
+            and not {{ text }} rlike r'\A\+?0*[1-9][0-9]{15}'
             then try_cast({{ text }} as decimal(33, 18))::decimal(38, 18)
     end
 {%- endmacro %}
 
 {% macro spark__nearest_rank(percent, value, condition) -%}
-    try_element_at(
+    get(
         array_sort(array_agg({{ value }}) filter (where {{ condition }})),
-        ((({{ percent }} * count({{ value }}) filter (where {{ condition }}) + 99) div 100))::int
+        (({{ percent }} * count({{ value }}) filter (where {{ condition }}) + 99) div 100)::int - 1
     )
 {%- endmacro %}
 

@@ -29,8 +29,8 @@
     {% for source in graph.sources.values() %}
         {% do run_query('drop table if exists raw.' ~ source.name) %}
         {% do run_query(
-            'create table raw.' ~ source.name ~ ' using parquet location "'
-            ~ folder ~ '/' ~ source.name ~ '"'
+            'create table raw.' ~ source.name ~ " using parquet location '" ~ folder
+            | replace('\\', '\\\\') | replace("'", "\\'") ~ '/' ~ source.name ~ "'"
         ) %}
     {% endfor %}
     {% endif %}
@@ -45,6 +45,8 @@
             return make_dt_interval(0, 0, 0, (n * 0.000001)::decimal(18, 6))",
         "timezone(zone string, local_time timestamp) returns timestamp
             return to_utc_timestamp(local_time, zone)",
+        "local_date(zone string, us bigint) returns date
+            return from_utc_timestamp(timestamp_micros(us), zone)::date",
         "plain(x decimal(38, 18)) returns string
             return rtrim('.', rtrim('0', x::string))",
         "whole_quotient(a decimal(38, 0), b decimal(38, 0)) returns decimal(38, 0)

@@ -1,3 +1,4 @@
+{{ config(tags=['reads_events']) }}
 -- grain: meter × day of the billing time zone: what its accepted events say
 with
 -- a time zone's day begins at a quarter of an hour: few of those have to be asked for their day
@@ -5,7 +6,7 @@ quarters as (
     select
         readings.meter_id,
         readings.aggregation,
-        epoch_us(readings.occurred_at) // 900000000 as quarter,
+        whole_quotient(epoch_us(readings.occurred_at), 900000000) as quarter,
         count(*) as event_count,
         sum(case when readings.aggregation = 'count' then 1 else readings.value end)
             filter (where readings.aggregation in ('count', 'sum')) as quantity
@@ -17,7 +18,7 @@ quarters as (
 select
     run.billing_month,
     quarters.meter_id,
-    timezone(run.timezone, make_timestamptz(quarters.quarter * 900000000))::date as usage_date,
+    local_date(run.timezone, (quarters.quarter * 900000000)::bigint) as usage_date,
     sum(quarters.event_count)::bigint as event_count,
     sum(quarters.quantity)::decimal(38, 18) as quantity
 from quarters

@@ -71,7 +71,7 @@ select
             windows.customer_id, windows.subscription_id nulls last, windows.price_id nulls last,
             windows.meter_id, windows.window_start, windows.valid_from nulls last
     ) as window_id,
-    windows.*,
+    windows.* {{ exclude('filter') }},
     meters.event_name,
     meters.aggregation,
     meters.property,
