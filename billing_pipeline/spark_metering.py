@@ -50,9 +50,9 @@ def build_with_spark(
     if any(node.is_failed for node in metered):
         return metered
     rest = build_the_rest(settings, month, on_node)
-    # Views over the inputs are made on both engines: each node is told of once.
-    told = {node.unique_id for node in rest}
-    return [*(node for node in metered if node.unique_id not in told), *rest]
+    # Views over the inputs are made on both engines: each node is told of once, in dbt's order.
+    told = {node.unique_id for node in metered}
+    return [*metered, *(node for node in rest if node.unique_id not in told or node.is_failed)]
 
 
 def build_the_rest(
