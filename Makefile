@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test faults property mutants bench bench-quick spark-test check dev lock
+.PHONY: help demo dashboard test faults property mutants bench bench-quick spark-test check dev lock
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -35,6 +35,14 @@ demo: $(VENV)/.installed ## Close three months of the sample data against the em
 dev: $(VENV)/.installed ## The Dagster UI over the same state as the commands
 	@$(BIN)/python -c "from billing_pipeline.runs import instance_home; from billing_pipeline.settings import Settings; instance_home(Settings.from_env())"
 	DAGSTER_HOME="$${BILLING_HOME:-$$PWD/.billing}/dagster" $(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1
+
+$(VENV)/.installed-dashboard: requirements-dashboard.txt $(VENV)/.installed
+	@echo "Installing the dashboard ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-dashboard.txt
+	@touch $@
+
+dashboard: $(VENV)/.installed-dashboard ## The dashboard over what was published, on http://127.0.0.1:2718
+	MARIMO_SKIP_UPDATE_CHECK=1 $(BIN)/marimo run billing_pipeline/dashboard/app.py --headless --no-token --host 127.0.0.1 --port 2718
 
 test: check ## Run the style checks and every test
 	@$(BIN)/python -m pytest -n 2 --dist loadfile

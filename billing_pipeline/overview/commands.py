@@ -19,10 +19,14 @@ import duckdb
 from rich.console import Console
 from rich.text import Text
 
-from billing_pipeline.intake.storage import Storage
-from billing_pipeline.months import BillingMonth, InvalidMonthError
+from billing_pipeline.months import BillingMonth
 from billing_pipeline.overview.health import health
-from billing_pipeline.overview.month_states import MonthOverview, MonthState, month_overviews
+from billing_pipeline.overview.month_states import (
+    MonthOverview,
+    MonthState,
+    month_overviews,
+    months_with_usage,
+)
 from billing_pipeline.overview.recent_runs import recent_runs
 from billing_pipeline.querying import Row, rows
 from billing_pipeline.settings import Settings
@@ -82,12 +86,7 @@ class _View:
     published: duckdb.DuckDBPyConnection | None
 
     def months(self) -> list[MonthOverview]:
-        storage = Storage.of(self.settings)
-        with_usage = {
-            BillingMonth.parse(entry.name)
-            for entry in storage.entries("usage")
-            if entry.is_folder and _is_month(entry.name)
-        }
+        with_usage = months_with_usage(self.settings)
         return month_overviews(self.published, self.settings, with_usage, datetime.now(UTC))
 
     def rows(self, sql: str) -> list[Row]:
@@ -109,14 +108,6 @@ def _view() -> Iterator[_View]:
 def _cell(row: Row, column: str) -> object:
     value = row[_COLUMNS[column]]
     return money(value, row["currency"]) if isinstance(value, Decimal) else value
-
-
-def _is_month(name: str) -> bool:
-    try:
-        BillingMonth.parse(name)
-    except InvalidMonthError:
-        return False
-    return len(name) == len("2024-01")
 
 
 @click.command()

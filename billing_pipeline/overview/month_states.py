@@ -12,7 +12,8 @@ from enum import StrEnum
 
 import duckdb
 
-from billing_pipeline.months import BillingMonth
+from billing_pipeline.intake.storage import Storage
+from billing_pipeline.months import BillingMonth, InvalidMonthError
 from billing_pipeline.querying import Row, rows
 from billing_pipeline.settings import Settings
 
@@ -56,6 +57,20 @@ SELECT billing_month, any_value(plan_hash) AS plan_hash,
 FROM invoice_plan GROUP BY billing_month
 """
 _KNOWN = "SELECT DISTINCT billing_month FROM usage_files UNION SELECT billing_month FROM invoices"
+
+
+def months_with_usage(settings: Settings) -> set[BillingMonth]:
+    """The months that have a folder under usage/; folders that are no month are left out (the
+    intake reports them)."""
+    found = set()
+    for entry in Storage.of(settings).entries("usage"):
+        try:
+            month = BillingMonth.parse(entry.name)
+        except InvalidMonthError:
+            continue
+        if entry.is_folder and str(month) == entry.name:
+            found.add(month)
+    return found
 
 
 def month_overviews(

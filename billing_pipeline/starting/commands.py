@@ -15,8 +15,8 @@ import click
 from rich.console import Console
 
 from billing_pipeline.intake.problems import InvalidInput
-from billing_pipeline.intake.storage import Storage
-from billing_pipeline.months import BillingMonth, InvalidMonthError
+from billing_pipeline.months import BillingMonth
+from billing_pipeline.overview.month_states import months_with_usage
 from billing_pipeline.settings import Settings
 from billing_pipeline.starting.data_check import MonthCheck, check_month, check_reference
 from billing_pipeline.starting.new_directory import create
@@ -82,12 +82,7 @@ def commands() -> tuple[click.Command, ...]:
 
 def _newest_month(settings: Settings) -> BillingMonth | None:
     running = BillingMonth.containing(datetime.now(UTC), settings.timezone)
-    months = []
-    for entry in Storage.of(settings).entries("usage"):
-        try:
-            months.append(BillingMonth.parse(entry.name))
-        except InvalidMonthError:
-            continue  # reported by the intake where it matters
+    months = months_with_usage(settings)
     rateable = [month for month in months if settings.first_month <= month <= running]
     return max(rateable, default=None)
 

@@ -386,8 +386,8 @@ MUTANTS = (
     Mutant(
         "subscription_minimum_not_prorated",
         f"{INVOICING}/subscription_lines.sql",
-        "exact(minimum_amount), epoch_us(period_end) - epoch_us(period_start), period_us",
-        "exact(minimum_amount), period_us, period_us",
+        "exact_share(exact(minimum_amount), part_us, period_us)",
+        "exact_share(exact(minimum_amount), period_us, period_us)",
         WORLDS,
     ),
     Mutant(
@@ -425,8 +425,8 @@ MUTANTS = (
     Mutant(
         "inclusive_tax_on_top",
         f"{INVOICING}/taxes.sql",
-        "then exact_pico(100 + valid_rates.inclusive_percentage)",
-        "then exact_pico(100)",
+        "case when valid_rates.inclusive then exact_pico(inclusive_whole)",
+        "case when valid_rates.inclusive then exact_pico(100)",
         WORLDS,
     ),
     Mutant(

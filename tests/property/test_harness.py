@@ -37,6 +37,16 @@ def part_cells(key: Part | ChargeKey) -> Row:
     return {"subscription_id": key[0], "price_id": key[1], **times}
 
 
+def line_calculation(kind: str, amount: Decimal, currency: str) -> str:
+    """A sentence that leads to the amount."""
+    steps = {
+        "minimum": f"minimum {amount:f}; less 0 charged",
+        "discount": f"{-amount:f} off {-amount:f}; at most {-amount:f}",
+        "tax": f"{amount:f} × 100 / 100",
+    }
+    return f"{steps.get(kind, kind)}; rounded to {amount:f} {currency}"
+
+
 def as_tables(result: Result) -> Tables:
     """The result in the form of the pipeline's tables."""
     tables: Tables = {name: [] for name in TABLES}
@@ -46,6 +56,10 @@ def as_tables(result: Result) -> Tables:
         row["amount"] = number(charge.amount, 4)
         row["quantity"] = number(charge.quantity, 18)
         row["billable_quantity"] = number(charge.billable_quantity, 18)
+        row["calculation"] = (
+            f"quantity 1; flat: flat {row['exact_amount']:f}; exactly {row['exact_amount']:f}, "
+            f"rounded to {row['amount']:f} {charge.currency}"
+        )
         tables["charges"].append(row)
         for part in charge.tiers:
             row = {"charge_id": charge_id, "exact_amount": number(part.exact, 12)}
@@ -60,8 +74,9 @@ def as_tables(result: Result) -> Tables:
         cells = {"customer_id": owner[0], "currency": owner[1], "invoice_id": str(owner)}
         figures = {name: number(getattr(invoice, name), 4) for name in FIGURES}
         tables["invoices"].append({**cells, **figures})
-        for kind, _, amount in invoice.lines:
-            line = {"invoice_id": str(owner), "kind": kind, "amount": number(amount, 4)}
+        for line_id, (kind, _, amount) in enumerate(invoice.lines):
+            line = {**cells, "line_id": line_id, "kind": kind, "amount": number(amount, 4)}
+            line["calculation"] = line_calculation(kind, line["amount"], owner[1])
             tables["invoice_lines"].append(line)
     for rejection in result.rejections:
         row = {"source_file": rejection.source_file, "source_row": rejection.source_row}

@@ -1,0 +1,125 @@
+"""Plots of amounts and quantities.
+
+What belongs here: altair charts. What does not: which rows (``queries``). Pixels are floats; every
+amount that is read stands in the tooltip as text with its currency's places. Currencies have a
+chart each: they cannot be added or compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import altair as alt
+import pandas as pd
+
+from billing_pipeline.querying import Row
+from billing_pipeline.terminal import money
+
+# Colours that people with any colour vision tell apart (Okabe and Ito), on white and on black.
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#999999")
+AGES = ("not due", "1-30", "31-60", "61-90", "over 90")
+MOST_BARS = 12
+
+
+def largest_customers(totals: Sequence[Row], currency: str) -> alt.Chart:
+    """Horizontal bars of the customers with the largest totals."""
+    shown = [row for row in totals if row["currency"] == currency and row["total"]][:MOST_BARS]
+    frame = _frame(shown, "total", ("customer_id", "name"))
+    return _finish(
+        alt.Chart(frame)
+        .mark_bar(color=COLOURS[0])
+        .encode(
+            x=alt.X("value:Q", title=currency, axis=alt.Axis(grid=True, tickCount=4)),
+            y=alt.Y("customer_id:N", sort=None, title=None),
+            tooltip=["customer_id:N", "name:N", "amount:N"],
+        ),
+        height=22 * max(len(shown), 1) + 30,
+    )
+
+
+def events_by_day(usage: Sequence[Row]) -> alt.Chart:
+    """Events of all meters for each day."""
+    frame = pd.DataFrame(
+        [
+            {"day": str(row["usage_date"]), "meter": row["meter_id"], "events": row["event_count"]}
+            for row in usage
+        ],
+        columns=["day", "meter", "events"],
+    )
+    return _finish(
+        alt.Chart(frame)
+        .mark_bar()
+        .encode(
+            x=alt.X("day:T", title=None, axis=alt.Axis(format="%d %b", tickCount=8)),
+            y=alt.Y("sum(events):Q", title="events"),
+            color=_colour("meter:N"),
+            tooltip=["day:N", "meter:N", "events:Q"],
+        ),
+        height=220,
+    )
+
+
+def revenue_by_month(revenue: Sequence[Row], currency: str) -> alt.Chart:
+    """Charged by month, stacked by plan."""
+    shown = [row for row in revenue if row["currency"] == currency]
+    frame = _frame(shown, "amount", ("plan_id",))
+    return _finish(
+        alt.Chart(frame)
+        .mark_bar()
+        .encode(
+            x=alt.X("month:O", title=None, axis=alt.Axis(labelAngle=0)),
+            y=alt.Y("value:Q", title=currency, axis=alt.Axis(tickCount=5)),
+            color=_colour("plan_id:N"),
+            tooltip=["month:N", "plan_id:N", "amount:N"],
+        ),
+        height=240,
+    )
+
+
+def receivables_by_age(receivables: Sequence[Row], currency: str) -> alt.Chart:
+    """What is unpaid, by how long it has been due."""
+    shown = [row for row in receivables if row["currency"] == currency]
+    frame = _frame(shown, "outstanding", ("age", "invoices"))
+    return _finish(
+        alt.Chart(frame)
+        .mark_bar(color=COLOURS[5])
+        .encode(
+            x=alt.X("age:O", sort=list(AGES), title=None, axis=alt.Axis(labelAngle=0)),
+            y=alt.Y("value:Q", title=currency, axis=alt.Axis(tickCount=5)),
+            tooltip=["age:N", "invoices:Q", "amount:N"],
+        ),
+        height=200,
+    )
+
+
+def _frame(rows: Sequence[Row], amount: str, kept: tuple[str, ...]) -> pd.DataFrame:
+    columns = ["month", "value", "amount", *kept]
+    return pd.DataFrame(
+        [
+            {
+                "month": f"{row['billing_month']:%Y-%m}" if "billing_month" in row else "",
+                "value": float(row[amount]),
+                "amount": f"{money(row[amount], row['currency'])} {row['currency']}",
+                **{name: row[name] for name in kept},
+            }
+            for row in rows
+        ],
+        columns=columns,
+    )
+
+
+def _colour(field: str) -> Any:
+    scale = alt.Scale(range=list(COLOURS))
+    return alt.Color(field, title=None, scale=scale, legend=alt.Legend(orient="bottom", columns=2))
+
+
+def _finish(chart: alt.Chart, height: int) -> alt.Chart:
+    finished: alt.Chart = (
+        chart.properties(
+            width="container", height=height, usermeta={"embedOptions": {"actions": False}}
+        )
+        .configure_view(stroke=None)
+        .configure_axis(labelFontSize=11, titleFontSize=11)
+    )
+    return finished

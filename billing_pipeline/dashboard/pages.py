@@ -1,0 +1,329 @@
+"""The pages: rows and charts put together.
+
+What belongs here: which figures stand together, their words and their look. What does not:
+queries, plots, and the wiring of the app. All text from outside is escaped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from html import escape
+from typing import Any
+
+import marimo as mo
+
+from billing_pipeline.dashboard import charts
+from billing_pipeline.dashboard.queries import MonthSoFar, OneCustomer
+from billing_pipeline.overview.health import Health
+from billing_pipeline.overview.month_states import MonthOverview
+from billing_pipeline.overview.recent_runs import RecentRun
+from billing_pipeline.querying import Row
+from billing_pipeline.terminal import money
+
+ROWS_OF_A_PAGE = 15
+PLACES = 4
+"""Of quantities, which have 18: all of them stand in the tables."""
+PAGES = {
+    "#/": "Months",
+    "#/so-far": "So far",
+    "#/invoices": "Invoices",
+    "#/revenue": "Revenue",
+    "#/limits": "Limits",
+    "#/activity": "Activity",
+    "#/customer": "Customer",
+}
+STYLE = """
+<style>
+.billing { max-width: 100%; }
+.billing h2 { font-size: 1.25rem; font-weight: 600; margin: 1rem 0 0; }
+.billing nav { display: flex; flex-wrap: wrap; gap: .25rem 1rem; padding: .5rem 3rem .5rem 0;
+    border-bottom: 1px solid color-mix(in srgb, currentColor 15%, transparent); }
+.billing nav a { color: inherit; opacity: .75; text-decoration: none; padding: .25rem 0; }
+.billing nav a:hover { opacity: 1; border-bottom: 2px solid #0072B2; }
+.billing .wide { overflow-x: auto; max-width: 100%; }
+.billing table { border-collapse: collapse; font-size: .875rem; min-width: 50%; }
+.billing th, .billing td { padding: .3rem .75rem .3rem 0; text-align: left; vertical-align: top;
+    border-bottom: 1px solid color-mix(in srgb, currentColor 15%, transparent); }
+.billing th { font-weight: 600; white-space: nowrap; }
+.billing .n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+.billing .t { min-width: 16rem; }
+.billing .dim { opacity: .7; }
+.billing .bad { color: #D55E00; font-weight: 600; }
+.billing .good { color: #009E73; font-weight: 600; }
+</style>
+"""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table: `money` amounts are shown with the places of the row's currency."""
+
+    title: str
+    name: str
+    kind: str = "text"
+
+
+def navigation() -> mo.Html:
+    """Links to all pages, on as many lines as it takes."""
+    links = "".join(f'<a href="{place}">{title}</a>' for place, title in PAGES.items())
+    return mo.Html(f'{STYLE}<div class="billing"><nav aria-label="Pages">{links}</nav></div>')
+
+
+def months_page(
+    overviews: Sequence[MonthOverview], sums: Sequence[Row], parts: Sequence[Health]
+) -> mo.Html:
+    """Each month's state and money, and whether every part is well."""
+    states = {str(overview.month): overview for overview in overviews}
+    rows = [
+        {**row, "month": f"{row['billing_month']:%Y-%m}", "state": _state(states, row)}
+        for row in sorted(sums, key=lambda row: row["billing_month"], reverse=True)
+    ]
+    waiting = [
+        {"month": str(item.month), "state": item.state.value, "next": item.next_command}
+        for item in overviews
+        if item.next_command
+    ]
+    return _page(
+        _heading("Months"),
+        _table(
+            [
+                *(Column("month", "month"), Column("state", "state")),
+                *(Column("", "currency"), Column("invoices", "invoices", "number")),
+                *(Column(name, name, "money") for name in ("total", "paid", "outstanding")),
+            ],
+            rows,
+        ),
+        *_section(
+            "What waits",
+            [Column("month", "month"), Column("state", "state"), Column("next", "next")],
+            waiting,
+        ),
+        _heading("Is everything well?"),
+        _health(parts),
+    )
+
+
+def so_far_page(found: MonthSoFar) -> mo.Html:
+    """Usage and cost per customer of the running month, or of the last one that was computed."""
+    if found.month is None:
+        return _page(_note("No month was computed yet."))
+    until = f", usage until {found.usage_until:%Y-%m-%d %H:%M} UTC" if found.usage_until else ""
+    title = f"{found.month:%B %Y}: " + ("estimate so far" if found.is_estimate else "as computed")
+    text = (
+        f"An estimate of the running month{until}. It is never sent."
+        if found.is_estimate
+        else "The running month has no estimate yet: the schedule daily_estimate makes it."
+    )
+    return _page(
+        _heading(title),
+        _note(text),
+        *_charts(charts.largest_customers, found.customers, "Largest customers"),
+        _heading("Events by day"),
+        _chart(charts.events_by_day(found.daily_usage)),
+        *_section(
+            "Customers",
+            [
+                *(Column("customer", "customer_id"), Column("name", "name")),
+                *(Column("", "currency"), Column("total", "total", "money")),
+            ],
+            found.customers,
+        ),
+    )
+
+
+def invoices_page(invoices: Sequence[Row], *, has_pages: bool) -> mo.Html:
+    """All invoices, to be searched and sorted."""
+    return _page(_heading("Invoices"), _grid([_invoice_cells(row, has_pages) for row in invoices]))
+
+
+def revenue_page(revenue: Sequence[Row], receivables: Sequence[Row]) -> mo.Html:
+    """Charged by month and plan, and what is unpaid."""
+    return _page(
+        _heading("Revenue by month and plan"),
+        _note("Charges, before discounts and tax."),
+        *_charts(charts.revenue_by_month, revenue),
+        _heading("Unpaid, by days overdue"),
+        *(_charts(charts.receivables_by_age, receivables) or [_note("Nothing is unpaid.")]),
+    )
+
+
+def limits_page(limits: Sequence[Row]) -> mo.Html:
+    """Limits of plans, the most used first."""
+    columns = [
+        *(Column("customer", "customer_id"), Column("feature", "feature")),
+        *(Column("%", "percent", "quantity"), Column("state", "state")),
+        *(Column("used", "used", "quantity"), Column("of", "limit_quantity", "quantity")),
+        Column("plan", "plan_id"),
+    ]
+    pressing = [row for row in limits if row["state"] != "ok"]
+    text = f"{len(pressing):,} of {len(limits):,} measured limits are above 80 %."
+    return _page(_heading("Limits of plans"), _note(text), _table(columns, pressing[:100]))
+
+
+def activity_page(runs: Sequence[RecentRun]) -> mo.Html:
+    """What ran, the newest first."""
+    columns = [
+        *(Column("when (UTC)", "at"), Column("job", "job"), Column("month", "month")),
+        *(Column("ended", "ended"), Column("seconds", "seconds", "number")),
+    ]
+    return _page(_heading("What ran"), _table(columns, [vars(run) for run in runs]))
+
+
+def customer_page(chooser: mo.ui.dropdown, found: OneCustomer | None, has_pages: bool) -> mo.Html:
+    """One customer: what they used, what it cost and why, and what they paid."""
+    if found is None:
+        return _page(_heading("Customer"), chooser, _note("Choose a customer."))
+    who = found.customer
+    about = ", ".join(str(who[name]) for name in ("name", "country", "email") if who[name])
+    charges = [
+        Column("month", "month"),
+        Column("charge", "description"),
+        Column("", "currency"),
+        Column("amount", "amount", "money"),
+        Column("how", "calculation", "long"),
+    ]
+    usage = [
+        *(Column("month", "month"), Column("meter", "meter_id"), Column("price", "price_id")),
+        *(Column("quantity", "quantity", "quantity"), Column("events", "event_count", "number")),
+    ]
+    wallet = [
+        *(Column("when", "occurred_at", "time"), Column("what", "kind"), Column("", "currency")),
+        *(Column("amount", "amount", "money"), Column("balance", "balance_after", "money")),
+    ]
+    limits = [
+        *(Column("feature", "feature"), Column("used", "used", "quantity")),
+        *(Column("of", "limit_quantity", "quantity"), Column("state", "state")),
+    ]
+    return _page(
+        _heading(f"Customer {who['customer_id']}"),
+        chooser,
+        _note(about),
+        *_charts(charts.revenue_by_month, found.revenue),
+        _heading("Invoices"),
+        _grid([_invoice_cells(row, has_pages) for row in found.invoices]),
+        *_section("Charges", charges, _with_month(found.charges)),
+        *_section("Usage", usage, _with_month(found.usage)),
+        *_section("Wallet", wallet, found.wallet),
+        *_section("Limits", limits, found.limits),
+    )
+
+
+# --- pieces -------------------------------------------------------------------------------------
+
+
+def _page(*parts: mo.Html) -> mo.Html:
+    # Each page brings its style: what a route shows lies in a shadow of the document.
+    return mo.vstack([mo.Html(STYLE), *parts])
+
+
+def _state(states: dict[str, MonthOverview], row: Row) -> str:
+    overview = states.get(f"{row['billing_month']:%Y-%m}")
+    return overview.state.value if overview else ""
+
+
+def _with_month(rows: Iterable[Row]) -> list[Row]:
+    return [{**row, "month": f"{row['billing_month']:%Y-%m}"} for row in rows]
+
+
+def _invoice_cells(row: Row, has_pages: bool) -> dict[str, Any]:
+    url = row["hosted_invoice_url"] or ""
+    number: Any = row["number"] or ""
+    if has_pages and url.startswith("https://"):
+        link = f'<a href="{escape(url)}" target="_blank" rel="noreferrer">{escape(number)}</a>'
+        number = mo.Html(link)
+    return {
+        # What people look for first comes first: on a telephone the rest is to the right.
+        "month": f"{row['billing_month']:%Y-%m}",
+        "customer": row["customer_id"],
+        "status": row["status"],
+        "currency": row["currency"],
+        **{name: money(row[name], row["currency"]) for name in ("total", "outstanding", "paid")},
+        "due": str(row["due_date"] or ""),
+        "number": number,
+        "invoice": row["invoice_id"],
+        "last error": row["last_error"] or "",
+    }
+
+
+def _grid(cells: list[dict[str, Any]]) -> mo.Html:
+    """A table to be searched, sorted and turned page by page."""
+    if not cells:
+        return _note("None.")
+    right = dict.fromkeys(("total", "paid", "outstanding"), "right")
+    return mo.ui.table(
+        cells,
+        page_size=ROWS_OF_A_PAGE,
+        selection=None,
+        show_column_summaries=False,
+        show_download=False,
+        text_justify_columns=right,  # type: ignore[arg-type]
+        label="",
+    )
+
+
+def _charts(chart: Any, rows: Sequence[Row], title: str = "") -> list[mo.Html]:
+    """One chart for each currency that has rows."""
+    currencies = sorted({row["currency"] for row in rows})
+    heading = [_heading(title)] if title and currencies else []
+    return [*heading, *(_chart(chart(rows, currency)) for currency in currencies)]
+
+
+def _chart(chart: Any) -> mo.Html:
+    return mo.ui.altair_chart(chart, chart_selection=False, legend_selection=False)
+
+
+def _section(title: str, columns: Sequence[Column], rows: Sequence[Row]) -> list[mo.Html]:
+    """A heading and its table; nothing where there are no rows."""
+    return [_heading(title), _table(columns, rows)] if rows else []
+
+
+def _heading(text: str) -> mo.Html:
+    return mo.Html(f'<div class="billing"><h2>{escape(text)}</h2></div>')
+
+
+def _note(text: str) -> mo.Html:
+    return mo.Html(f'<div class="billing"><p class="dim">{escape(text)}</p></div>')
+
+
+def _health(parts: Sequence[Health]) -> mo.Html:
+    lines = "".join(
+        f'<tr><td class="{"good" if part.is_well else "bad"}">{"✓" if part.is_well else "!"}</td>'
+        f"<td>{escape(part.part)}</td><td>{escape(part.says)}</td></tr>"
+        for part in parts
+    )
+    return mo.Html(f'<div class="billing"><div class="wide"><table>{lines}</table></div></div>')
+
+
+def _table(columns: Sequence[Column], rows: Sequence[Row]) -> mo.Html:
+    head = "".join(
+        f'<th class="{_class(column)}">{escape(column.title)}</th>' for column in columns
+    )
+    body = "".join(
+        "<tr>"
+        + "".join(f'<td class="{_class(column)}">{_cell(column, row)}</td>' for column in columns)
+        + "</tr>"
+        for row in rows
+    )
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    return mo.Html(f'<div class="billing"><div class="wide">{table}</div></div>')
+
+
+def _class(column: Column) -> str:
+    return {"money": "n", "number": "n", "quantity": "n", "long": "t"}.get(column.kind, "")
+
+
+def _cell(column: Column, row: Row) -> str:
+    value = row[column.name]
+    if value is None:
+        return ""
+    if column.kind == "money":
+        return money(value, row["currency"])
+    if column.kind == "quantity" and isinstance(value, Decimal):
+        return f"{round(value, PLACES).normalize():,f}"
+    if column.kind == "number":
+        return f"{value:,}"
+    if column.kind == "time":
+        return f"{value:%Y-%m-%d %H:%M}"
+    return escape(str(value))

@@ -1,0 +1,143 @@
+"""The dashboard in a real browser: every page, wide and narrow, with the database's own numbers,
+and nothing asked of the network.
+"""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+import duckdb
+import pytest
+
+from billing_pipeline.terminal import money
+from tests.browser.dagster_ui import FLAGS, chromium
+from tests.end_to_end.commands import EXAMPLES, ROOT, billing, environment
+
+pytestmark = pytest.mark.skipif(chromium() is None, reason="no Chromium on this machine")
+PATIENCE = 60_000
+PAGES = {
+    "/": "Is everything well?",
+    "/so-far": "as computed",
+    "/invoices": "Invoices",
+    "/revenue": "Revenue by month and plan",
+    "/limits": "Limits of plans",
+    "/activity": "close_month",
+    "/customer": "Choose a customer.",
+}
+EXAMPLE = EXAMPLES / "prepaid-wallet"
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = tmp_path_factory.mktemp("dashboard")
+    done = billing(home, EXAMPLE, "run", "2024-01")
+    assert done.returncode == 0, done.stderr
+    return home
+
+
+@pytest.fixture(scope="module")
+def address(home: Path) -> Iterator[str]:
+    with _serving(home) as served:
+        yield served
+
+
+@contextmanager
+def _serving(home: Path) -> Iterator[str]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    app = ROOT / "billing_pipeline" / "dashboard" / "app.py"
+    command = [sys.executable, "-m", "marimo", "run", str(app), "--headless", "--no-token"]
+    with subprocess.Popen(
+        [*command, "--host", "127.0.0.1", "--port", port],
+        env=environment(home, EXAMPLE)
+        | {"MARIMO_SKIP_UPDATE_CHECK": "1", "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    ) as process:  # fmt: skip
+        try:
+            _wait(f"http://127.0.0.1:{port}", process)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.kill()
+
+
+def _wait(address: str, process: subprocess.Popen[bytes]) -> None:
+    end = time.monotonic() + PATIENCE / 1000
+    while time.monotonic() < end and process.poll() is None:
+        try:
+            with urlopen(address):
+                return
+        except OSError:
+            time.sleep(0.3)
+    raise RuntimeError("the dashboard did not start")
+
+
+class _Watched:
+    """A page of the browser, and what it asked for or complained of."""
+
+    def __init__(self, page: Any) -> None:
+        self.page, self.outside, self.errors = page, [], []
+        page.set_default_timeout(PATIENCE)
+        page.on("request", self._request)
+        page.on("console", self._console)
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+
+    def _request(self, request: Any) -> None:
+        if not request.url.startswith(("http://127.0.0.1:", "ws://127.0.0.1:", "data:", "blob:")):
+            self.outside.append(request.url)
+
+    def _console(self, message: Any) -> None:
+        if message.type == "error":
+            self.errors.append(message.text)
+
+
+@pytest.fixture
+def browser() -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
+        yield opened
+        opened.close()
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_every_page_shows_what_is_published(
+    browser: Any, address: str, home: Path, width: int
+) -> None:
+    with duckdb.connect(str(home / "published" / "billing.duckdb"), read_only=True) as database:
+        ((total, wallet, customer),) = database.execute(
+            "SELECT sum(total), max(wallet_applied), arg_max(customer_id, wallet_applied)"
+            " FROM invoices"
+        ).fetchall()
+    watched = _Watched(browser.new_page(viewport={"width": width, "height": 900}))
+    page = watched.page
+    for place, text in PAGES.items():
+        page.goto(f"{address}/#{place}")
+        page.get_by_text(text).first.wait_for()
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, place
+    page.goto(f"{address}/#/")
+    page.get_by_text(money(total, "USD")).first.wait_for()
+    page.goto(f"{address}/#/customer")
+    page.locator("marimo-dropdown button").first.click()
+    page.get_by_role("option", name=customer).first.click()
+    page.get_by_text("Wallet").first.wait_for()
+    page.get_by_text(money(-wallet, "USD")).first.wait_for()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert watched.outside == []
+    assert watched.errors == []
+
+
+def test_before_anything_is_published_it_says_what_to_run(browser: Any, tmp_path: Path) -> None:
+    with _serving(tmp_path) as address:
+        page = _Watched(browser.new_page()).page
+        page.goto(address)
+        page.get_by_text("billing run MONTH, or make demo").first.wait_for()

@@ -1,0 +1,74 @@
+"""Pages of the dashboard: text from outside stays text, links lead only to Stripe's pages."""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+
+import pytest
+
+from billing_pipeline.dashboard import charts, pages
+from billing_pipeline.dashboard.queries import MonthSoFar
+from billing_pipeline.querying import Row
+
+INVOICE: Row = {
+    "billing_month": date(2024, 1, 1),
+    "invoice_id": "in_1",
+    "customer_id": "ada",
+    "currency": "JPY",
+    "total": Decimal("1234.0000"),
+    "paid": Decimal("0.0000"),
+    "outstanding": Decimal("1234.0000"),
+    "status": "open",
+    "due_date": None,
+    "last_error": None,
+    "number": "N<1>",
+    "hosted_invoice_url": "https://invoice.stripe.com/i/1?a=1&b=2",
+}
+
+
+def test_names_cannot_be_markup() -> None:
+    row = {"customer_id": "<script>x</script>", "name": "A & B", "currency": "USD"}
+    found = MonthSoFar(
+        date(2024, 1, 1), False, None, [{**row, "total": Decimal("10.5")}], daily_usage=[]
+    )
+    text = pages.so_far_page(found).text
+    assert "<script>x" not in text
+    assert "10.50" in text
+
+
+@pytest.mark.parametrize(
+    ("url", "has_pages", "is_link"),
+    [
+        ("https://invoice.stripe.com/i/1?a=1&b=2", True, True),
+        ("javascript:alert(1)", True, False),
+        ("https://invoice.stripe.com/i/1", False, False),
+        (None, True, False),
+    ],
+)
+def test_only_pages_of_stripe_are_linked(url: str | None, has_pages: bool, is_link: bool) -> None:
+    cells = pages._invoice_cells({**INVOICE, "hosted_invoice_url": url}, has_pages)
+    if is_link:
+        assert cells["number"].text == (
+            '<a href="https://invoice.stripe.com/i/1?a=1&amp;b=2" target="_blank"'
+            ' rel="noreferrer">N&lt;1&gt;</a>'
+        )
+    else:
+        assert cells["number"] == "N<1>"
+    assert cells["total"] == "1,234"
+
+
+def test_a_chart_shows_one_currency_with_exact_amounts_to_read() -> None:
+    rows = [
+        {"billing_month": date(2024, 1, 1), "currency": code, "plan_id": "p", "amount": amount}
+        for code, amount in (("USD", Decimal("0.10")), ("JPY", Decimal("7")))
+    ]
+    drawn = charts.revenue_by_month(rows, "USD").to_dict()
+    (data,) = drawn["datasets"].values()
+    assert [row["amount"] for row in data] == ["0.10 USD"]
+
+
+def test_nothing_known_is_said() -> None:
+    nothing = MonthSoFar(None, False, None, [], [])
+    assert "No month was computed yet." in pages.so_far_page(nothing).text
+    assert "Nothing is unpaid." in pages.revenue_page([], []).text
