@@ -10,6 +10,7 @@ with no 429; unpaced 17.4 with hundreds of them.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from billing_pipeline.stripe_api.timing import Clock
@@ -34,12 +35,17 @@ class RateLimits:
         return cls(total=100.0 if live else 25.0, per_endpoint=25.0)
 
 
+EARLY_SECONDS = 1e-4
+"""A request that is earlier by less goes at once: timers and sums of floats are not exact."""
+
+
 class _Lane:
-    """One limit: the instant from which the next request may go."""
+    """One limit: the instant from which the next request may go, as planned and as it was."""
 
     def __init__(self, per_second: float) -> None:
         self._interval = 1.0 / (per_second * HEADROOM)
         self._free_at = float("-inf")
+        self._sent_at = float("-inf")
 
     def book(self, earliest: float) -> float:
         """Take the next free slot at or after `earliest`; gives its instant."""
@@ -49,6 +55,13 @@ class _Lane:
 
     def next_free(self, earliest: float) -> float:
         return max(earliest, self._free_at)
+
+    def missing(self, now: float) -> float:
+        """Seconds until the last request that really went is far enough away."""
+        return self._sent_at + self._interval - now
+
+    def note_sent(self, now: float) -> None:
+        self._sent_at = now
 
 
 class RateLimiter:
@@ -74,6 +87,16 @@ class RateLimiter:
             lane.book(slot)
         if slot > now:
             await self._clock.sleep(slot - now)
+        # A process that got no processor for a while finds many slots passed: those who waited
+        # must not leave together.
+        while (early := self._early(lanes)) > EARLY_SECONDS:
+            await self._clock.sleep(early)
+        for lane in lanes:
+            lane.note_sent(self._clock.monotonic())
+
+    def _early(self, lanes: Iterable[_Lane]) -> float:
+        now = self._clock.monotonic()
+        return max((lane.missing(now) for lane in lanes), default=0.0)
 
     def hold_back(self, seconds: float) -> None:
         """Nobody sends for that long: Stripe said that we are too fast."""

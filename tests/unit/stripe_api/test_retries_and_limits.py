@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import time
 from collections import Counter
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -190,6 +192,41 @@ def test_limits_follow_the_kind_of_key() -> None:
     assert RateLimits.for_key("sk_live_x").total == 100
     assert RateLimits.for_key("rk_test_x") == RateLimits(25, 25)
     assert RateLimits.for_key(None) == RateLimits()
+
+
+class FastClock:
+    """Real waiting, ten times as fast."""
+
+    def now(self) -> float:
+        return self.monotonic()
+
+    def monotonic(self) -> float:
+        return asyncio.get_running_loop().time() * 10
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds / 10)
+
+
+def test_who_waited_through_a_stall_does_not_leave_together() -> None:
+    clock = FastClock()
+    limiter = RateLimiter(RateLimits(total=25), clock)
+    sent: list[float] = []
+
+    async def one() -> None:
+        await limiter.wait("post", "/v1/invoices")
+        sent.append(clock.monotonic())
+
+    async def main() -> None:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(30):
+                group.create_task(one())
+            await clock.sleep(0.1)
+            time.sleep(0.1)  # the process gets no processor: 24 slots pass
+
+    asyncio.run(main())
+    gaps = [later - earlier for earlier, later in pairwise(sent)]
+    assert len(sent) == 30
+    assert min(gaps) > 0.9 / 25
 
 
 def test_no_second_has_more_requests_than_the_limits() -> None:
