@@ -28,6 +28,7 @@ import pyarrow as pa
 from filelock import FileLock, Timeout
 
 from billing_pipeline.billed_versions import NOTHING_KEPT, versions_query
+from billing_pipeline.dbt_contracts import contracts
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.published_tables import (
     ESTIMATE_TABLES,
@@ -207,7 +208,6 @@ def _publish(
         files: dict[str, dict[str, Any]] = {}
         if from_warehouse:
             files |= _export_warehouse(settings, month, folder)
-            manifest["comments"] |= _dbt_comments(settings, month)
         for name, rows in extra_tables.items():
             files[name] = _export_rows(EXTRA_TABLES[name], rows, month, folder / f"{name}.parquet")
         _make_durable(folder, up_to=root)
@@ -388,13 +388,13 @@ def _build_database(root: Path, manifest: Mapping[str, Any]) -> Path:
                     query = _view_query(root, manifest, name)
                     if query is not None:
                         connection.execute(f"CREATE VIEW {_name(name)} AS {query}")
-                        _comment(connection, name, manifest["comments"])
+                        _comment(connection, name, _descriptions(name))
                 _simulations_view(connection, root)
             for report in reports():
                 # One that needs what no month has yet, as after an upgrade, comes with that month.
                 with suppress(*_LACKING), _at_once(connection):
                     connection.execute(f"CREATE VIEW {_name(report.name)} AS {report.query}")
-                    _comment(connection, report.name, {report.name: report.comments})
+                    _comment(connection, report.name, report.comments)
             connection.execute("CHECKPOINT")
             connection.execute("USE memory")
             connection.execute("DETACH billing")
@@ -426,11 +426,12 @@ def _simulations_view(connection: duckdb.DuckDBPyConnection, root: Path) -> None
         listed = ", ".join(_pattern(str(path)) for path in simulations)
         connection.execute(f"CREATE VIEW {SIMULATIONS} AS SELECT * FROM read_parquet([{listed}])")
         known = {item.name: item.comment for item in SIMULATION.columns}
-        _comment(connection, SIMULATIONS, {SIMULATIONS: {"": SIMULATION.comment, **known}})
+        _comment(connection, SIMULATIONS, {"": SIMULATION.comment, **known})
 
 
 def _view_query(root: Path, manifest: Mapping[str, Any], table: str) -> str | None:
-    """The query of one view, or None for a table of dbt that no month has.
+    """The query of one view; empty where no month has the table yet. None for what is kept as
+    billed and was never kept.
 
     One scan for each distinct list of columns: normally one. DuckDB then opens a single file to
     bind the view, however many months there are; where a release added a column, older months
@@ -462,27 +463,27 @@ def _estimate(manifest: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _declared(table: str) -> Table | None:
-    """The columns of a table that this package declares; those of dbt's tables are dbt's."""
+    """The columns of a table that this package declares, or dbt's contract."""
     if table in ESTIMATE_TABLES:
         return ESTIMATE_TABLES[table][1]
-    return EXTRA_TABLES.get(table)
+    return EXTRA_TABLES.get(table) or contracts().get(table)
+
+
+def _descriptions(table: str) -> dict[str, str]:
+    """What the table ("") and its columns are."""
+    if table in VERSION_TABLES:
+        what, repeated, own = VERSION_TABLES[table]
+        return {**_descriptions(repeated), **own, "": what}
+    known = _declared(table)
+    if known is None:
+        return {}
+    return {"": known.comment, **{item.name: item.comment for item in known.columns}}
 
 
 def _comment(
-    connection: duckdb.DuckDBPyConnection,
-    table: str,
-    all_comments: Mapping[str, Mapping[str, str]],
+    connection: duckdb.DuckDBPyConnection, table: str, comments: Mapping[str, str]
 ) -> None:
-    """Describe the view and its columns, as far as descriptions are known."""
-    comments: Mapping[str, str]
-    known = _declared(table)
-    if known is not None:
-        comments = {"": known.comment, **{item.name: item.comment for item in known.columns}}
-    elif table in VERSION_TABLES:
-        what, repeated, own = VERSION_TABLES[table]
-        comments = {**all_comments.get(repeated, {}), **own, "": what}
-    else:
-        comments = all_comments.get(table, {})
+    """Describe the view and those of its columns that are there."""
     present = {row[0] for row in connection.execute(f"DESCRIBE {_name(table)}").fetchall()}
     for column, text in comments.items():
         if column == "":
@@ -491,41 +492,12 @@ def _comment(
             connection.execute(f"COMMENT ON COLUMN {_name(table)}.{_name(column)} IS {_text(text)}")
 
 
-def _dbt_comments(settings: Settings, month: BillingMonth) -> dict[str, dict[str, str]]:
-    """Descriptions out of dbt's manifest: by table, then by column ("" is the table itself).
-
-    Empty where dbt left none behind: comments are a courtesy, a month is published without too.
-    """
-    path = settings.month_dir(month) / "dbt" / "manifest.json"
-    if not path.exists():
-        parsed = (settings.home / "dbt").glob("*/manifest.json")
-        newest = max(parsed, key=lambda item: item.stat().st_mtime, default=None)
-        if newest is None:
-            return {}
-        path = newest
-    try:
-        nodes = json.loads(path.read_text(encoding="utf-8"))["nodes"]
-    except (OSError, ValueError, KeyError):
-        return {}
-    return {
-        node["name"]: {
-            "": node.get("description") or "",
-            **{name: item.get("description") or "" for name, item in node["columns"].items()},
-        }
-        for node in nodes.values()
-        if node.get("resource_type") == "model" and node["name"] in PUBLISHED_DBT_TABLES
-    }
-
-
-# --- files --------------------------------------------------------------------------------------
-
-
 def _read_manifest(root: Path) -> dict[str, Any]:
     path = root / "manifest.json"
     try:
         manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        return {"format": 1, "months": {}, "retired": {}, "comments": {}}
+        return {"format": 1, "months": {}, "retired": {}}
     except ValueError as error:
         raise PublishError(
             f"{path} is damaged ({error}): delete {root} and run the months again"

@@ -16,6 +16,7 @@ import duckdb
 import pytest
 
 from billing_pipeline import warehouse
+from billing_pipeline.dbt_contracts import contracts
 from billing_pipeline.published_tables import EXTRA_TABLES, PUBLISHED_TABLES
 from billing_pipeline.settings import Settings
 from billing_pipeline.warehouse import (
@@ -285,24 +286,31 @@ def test_after_a_crash_at_the_swap_replaced_files_stay_for_their_readers(
 
 def test_descriptions_of_dbt_become_comments(settings: Settings) -> None:
     make_warehouse(settings, JANUARY)
-    node = {
-        "name": "invoices",
-        "resource_type": "model",
-        "description": "Customer's month.",
-        "columns": {"total": {"description": "What's due."}, "gone": {"description": "No more."}},
-    }
-    path = settings.month_dir(JANUARY) / "dbt" / "manifest.json"
-    path.parent.mkdir(parents=True)
-    path.write_text(json.dumps({"nodes": {"model.billing.invoices": node}}))
     publish(settings, JANUARY)
+    described = contracts()["invoices"]
     assert ask(settings, "SELECT comment FROM duckdb_views() WHERE view_name = 'invoices'") == [
-        ("Customer's month.",)
+        (described.comment,)
     ]
+    total = next(column for column in described.columns if column.name == "total")
     assert ask(
         settings,
         "SELECT comment FROM duckdb_columns()"
         " WHERE table_name = 'invoices' AND column_name = 'total'",
-    ) == [("What's due.",)]
+    ) == [(total.comment,)]
+
+
+def test_a_table_that_no_month_has_is_there_and_empty(settings: Settings) -> None:
+    """As where only the running month was estimated, or a release has brought a new table."""
+    make_warehouse(settings, JANUARY)
+    with duckdb.connect(str(settings.warehouse_path(JANUARY))) as connection:
+        connection.execute("DROP TABLE charges")
+    with pytest.raises(PublishError, match="charges"):
+        publish(settings, JANUARY)
+    publish_rows(settings, JANUARY, {"invoice_plan": []})
+    found = ask(settings, "SELECT column_name, column_type FROM (DESCRIBE charges)")
+    assert found == [(column.name, column.type) for column in contracts()["charges"].columns]
+    assert ask(settings, "SELECT count(*) FROM charges") == [(0,)]
+    assert ask(settings, "SELECT count(*) FROM months") == [(0,)]
 
 
 def test_wallets_of_other_months(settings: Settings) -> None:

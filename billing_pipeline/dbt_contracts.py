@@ -1,0 +1,33 @@
+"""The tables that dbt publishes, as their contracts declare them: columns, types, descriptions.
+
+What belongs here: reading ``published.yml`` of each folder of models. What does not: the tables
+that Python makes (``published_tables``). dbt enforces these contracts at every build, so a table
+that no month has yet can be shown empty, with the columns that it will have.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import yaml
+
+from billing_pipeline.dbt_runner import DBT_PROJECT_DIR
+from billing_pipeline.published_tables import Column, Table
+
+
+@lru_cache(maxsize=1)
+def contracts() -> dict[str, Table]:
+    """Every table with a contract, by name."""
+    found: dict[str, Table] = {}
+    for path in sorted((DBT_PROJECT_DIR / "models").rglob("published.yml")):
+        for model in yaml.safe_load(path.read_text(encoding="utf-8"))["models"]:
+            found[model["name"]] = Table(
+                model["description"].strip(),
+                tuple(_column(column) for column in model["columns"]),
+            )
+    return found
+
+
+def _column(column: dict[str, Any]) -> Column:
+    return Column(column["name"], column["data_type"].upper(), column["description"].strip())
