@@ -6,12 +6,13 @@ found. What does not: checking anything anew; that is what the runs do.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import duckdb
 
 from billing_pipeline.querying import Row, rows
+from billing_pipeline.terminal import money
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,15 @@ _PARTS = (
         ),
     ),
     _Part(
+        "revenue",
+        "SELECT list({'currency': currency, 'now': now, 'before': before} ORDER BY currency)"
+        " AS sums FROM (SELECT currency,"
+        f" coalesce(sum(total) FILTER (WHERE billing_month = {_NEWEST}), 0) AS now,"
+        f" sum(total) FILTER (WHERE billing_month = {_NEWEST} - INTERVAL 1 MONTH) AS before"
+        " FROM months GROUP BY currency) WHERE now <> 0",
+        lambda row: (True, _revenue(row["sums"] or []) + " in the newest month"),
+    ),
+    _Part(
         "Stripe",
         "SELECT count(*) AS invoices, count(*) FILTER (WHERE r.difference <> 0) AS differ"
         " FROM reconciliation AS r",
@@ -115,6 +125,17 @@ _PARTS = (
         ),
     ),
 )
+
+
+def _revenue(sums: Sequence[Row]) -> str:
+    """Each currency's total, and how it changed."""
+    texts = []
+    for row in sums:
+        text = f"{money(row['now'], row['currency'])} {row['currency']}"
+        if row["before"]:
+            text += f" ({100 * (row['now'] - row['before']) / row['before']:+.1f} %)"
+        texts.append(text)
+    return ", ".join(texts) or "nothing invoiced"
 
 
 def health(published: duckdb.DuckDBPyConnection) -> list[Health]:
