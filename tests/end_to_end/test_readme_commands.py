@@ -1,0 +1,69 @@
+"""The README's table of commands, run as it stands over a closed month."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from billing_pipeline.cli import main
+from tests.end_to_end.commands import EXAMPLES, ROOT, billing, environment
+
+README = (ROOT / "README.md").read_text()
+COMMANDS = re.findall(r"^\| `\.venv/bin/billing ([^`]+)`", README, re.MULTILINE)
+EXAMPLE = EXAMPLES / "prepaid-wallet"
+# It serves until it is stopped (tests/unit/test_webhooks.py).
+SERVES = "webhooks"
+# They run Dagster's jobs, whose settings are those of their process.
+JOBS = ("run", "plan", "apply", "pull")
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("readme")
+
+
+def test_each_command_does_as_the_readme_says(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment(home, EXAMPLE).items():
+        monkeypatch.setenv(name, value)
+
+    def run(command: str) -> str:
+        words = command.split()
+        if words[0] in JOBS:
+            done = billing(home, EXAMPLE, *words)
+            assert done.returncode == 0, (command, done.stderr)
+            return done.stdout
+        result = CliRunner().invoke(main, words)
+        assert result.exit_code == 0, (command, result.output)
+        return result.stdout
+
+    month = "2024-01"
+    closed = json.loads(run(f"run {month} --json"))
+    places = {
+        "ID": closed["payments"][0]["invoice_id"],
+        "HASH": json.loads(run(f"plan {month} --json"))["plan_hash"],
+        "FILE": str(tmp_path / "file"),
+        "DIR": str(EXAMPLE / "catalog"),
+        "A..B": f"{month}..{month}",
+    }
+    assert len(COMMANDS) > 12
+    said = {}
+    for command in COMMANDS:
+        if command.startswith(("run ", "plan ", SERVES)):
+            continue  # just now; and what serves
+        if command.startswith("init "):
+            command = command.replace("DIR", str(tmp_path / "new"))
+        said[command] = run(" ".join(places.get(word, word) for word in command.split()))
+        if "FILE" in command:
+            written = Path(places["FILE"])
+            assert written.stat().st_size > 500, command
+            written.unlink()
+    assert "closed" in said["months"]
+    assert "-12.34" in said["explain ID"] or "from the wallet" in said["explain ID"]
+    assert (tmp_path / "new" / "README.md").exists()
+    assert "_BILLING_COMPLETE" in said["completion bash"]
