@@ -58,7 +58,9 @@ def invoice_plan(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None
     with collection.open_gateway(SETTINGS) as gateway:
         plan = collection.run(
             gateway,
-            lambda: collection.preview(gateway, SETTINGS, month, limits=limits_from_env()),
+            lambda: collection.preview(
+                gateway, SETTINGS, month, limits=limits_from_env(), run_id=context.run.run_id
+            ),
         )
     if context.run.job_name != "close_month":
         # A close publishes once, when Stripe has answered: nobody sees half a month.

@@ -27,19 +27,21 @@ async def require_account(gateway: StripeGateway, records: Path) -> str:
 
     Raises `WrongAccountError` where another was remembered.
     """
-    found = {"account_id": await _account_of(gateway), "live": gateway.config.is_live}
+    if gateway.account_id is None:
+        gateway.account_id = await _account_of(gateway)
+    found = {"account_id": gateway.account_id, "live": gateway.config.is_live}
     path = records / "account.json"
     try:
         remembered = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         _remember(path, found)
-        return str(found["account_id"])
+        return gateway.account_id
     if remembered != found:
         raise WrongAccountError(
             f"this BILLING_HOME belongs to Stripe account {_name(remembered)}, and the key opens "
             f"{_name(found)}: use that account's key, or another BILLING_HOME"
         )
-    return str(found["account_id"])
+    return gateway.account_id
 
 
 async def _account_of(gateway: StripeGateway) -> str:

@@ -42,6 +42,7 @@ from billing_pipeline.invoicing.records import Records, open_records
 from billing_pipeline.invoicing.refresh import Holdings, list_month, mirrored, refresh
 from billing_pipeline.invoicing.seal_repair import restore_seals
 from billing_pipeline.invoicing.sealed import SealProblem
+from billing_pipeline.invoicing.settled import HOLDS_FOR, mark_of
 from billing_pipeline.invoicing.wallets import Movements
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.rating import is_checked
@@ -170,16 +171,22 @@ async def preview(
     *,
     limits: Limits | None = None,
     desired: Desired | None = None,
+    run_id: str | None = None,
 ) -> InvoicePlan:
     """The present invoice plan. Writes nothing to Stripe, and takes no lock.
 
-    `desired` stands in for the month's warehouse, here and below.
+    With a `run_id`, an empty plan is noted for the `apply_plan` of the same run. `desired` stands
+    in for the month's warehouse, here and below.
     """
     wanted = _checked(settings, month) if desired is None else desired
     with open_records(settings.records_dir) as records:
         account_id = await require_account(gateway, records.folder)
         room = _Room(gateway, settings, records, month, account_id, wanted, limits)
-        _, present = await room.plan()
+        began, entry = gateway.clock.now(), records.journal.last_entry()
+        held, present = await room.plan()
+        if run_id is not None and not present.changes:
+            mark = mark_of(run_id, entry, wanted, held.invoices)
+            records.mirror.note_settled(month.key, mark, began)
         return present
 
 
@@ -199,7 +206,8 @@ async def apply_plan(
     before_sending: Callable[[InvoicePlan], None] = lambda plan: None,
 ) -> ApplyOutcome:
     """Plan anew and carry out what may be: the safe actions, or with `approved_hash` all of that
-    plan except what needs a person's look (`review`).
+    plan except what needs a person's look (`review`). Where this run's `preview` has just found
+    nothing to do and nothing has moved since, Stripe is not asked again.
 
     `before_sending` sees the present plan once it is approved, before anything is sent. Raises
     `PlanChangedError` for a hash that is not the present plan's, `BrokenSealError` where the
@@ -212,7 +220,7 @@ async def apply_plan(
         if movements is None:
             movements = movements_of(settings, month)
         room = _Room(gateway, settings, records, month, account_id, wanted, limits)
-        held, present = await room.plan()
+        held, present = room.settled(run_id) or await room.plan()
         if approved_hash is not None and approved_hash != present.hash:
             raise PlanChangedError(approved_hash, present)
         broken = _broken_seals(records, month, held.invoices)
@@ -418,8 +426,26 @@ class _Room:
             month_start=int(self.month.start(self.settings.timezone).timestamp()),
             desired_totals={invoice.invoice_id: invoice.total for invoice in self.desired},
         )
+        return held, self._compare(held)
+
+    def settled(self, run_id: str) -> tuple[Holdings, InvoicePlan] | None:
+        """The empty plan that this run's preview has noted, if it is still the plan."""
+        noted = self.records.mirror.settled(self.month.key)
+        if noted is None:
+            return None
+        mark, at = noted
+        held = mirrored(self.records.mirror, self.month.key)
+        # Read last: what is sent from here on was not sent when `held` was read either.
+        entry = self.records.journal.last_entry()
+        age = self.gateway.clock.now() - at
+        if not 0 <= age <= HOLDS_FOR or mark != mark_of(run_id, entry, self.desired, held):
+            return None
+        found = Holdings(self.month.key, tuple(held), requests=0)
+        return found, self._compare(found)
+
+    def _compare(self, held: Holdings) -> InvoicePlan:
         before = mirrored(self.records.mirror, self.month.shift(-1).key)
-        present = plan(
+        return plan(
             self.desired,
             held.invoices,
             month_key=self.month.key,
@@ -427,7 +453,6 @@ class _Room:
             limits=self.limits,
             previous_totals=_billed_totals(before),
         )
-        return held, present
 
 
 def _checked(settings: Settings, month: BillingMonth) -> Desired:

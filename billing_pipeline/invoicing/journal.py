@@ -132,6 +132,11 @@ class Journal:
         ).fetchone()
         return None if row is None else {"asked_at": row[0], "outcome": row[1]}
 
+    def last_entry(self) -> int:
+        """The number of the newest entry, 0 where there is none: it grows with every request."""
+        [[entry]] = self._db.execute("select coalesce(max(entry), 0) from requests").fetchall()
+        return int(entry)
+
     def unanswered(self) -> list[dict[str, Any]]:
         """Requests whose fate the journal does not know: a process ended in between."""
         return [entry for entry in self.entries() if entry["outcome"] is None]

@@ -59,6 +59,9 @@ create table if not exists top_ups (
     currency text not null, amount integer not null, occurred_at integer not null
 ) strict;
 create table if not exists events (event_id text primary key, created integer not null) strict;
+create table if not exists settled_months (
+    billing_month text primary key, mark text not null, at real not null
+) strict;
 """
 
 # What `actual.read_invoice` reads: the rest of Stripe's answer is not worth keeping.
@@ -198,6 +201,18 @@ class Mirror:
             [now],
         )
         return [(str(key), int(version), bool(listing)) for key, version, listing in rows]
+
+    # Where a run found nothing to do.
+    def note_settled(self, month_key: str, mark: str, at: float) -> None:
+        self._db.execute(
+            "insert or replace into settled_months values (?, ?, ?)", [month_key, mark, at]
+        )
+
+    def settled(self, month_key: str) -> tuple[str, float] | None:
+        """The mark that was noted last, and when."""
+        query = "select mark, at from settled_months where billing_month = ?"
+        row: tuple[str, float] | None = self._db.execute(query, [month_key]).fetchone()
+        return row
 
     # Invoices.
     def created_times(self, month_key: str) -> list[int]:

@@ -83,6 +83,8 @@ class StripeGateway:
         self.config = config
         self.clock: Clock = clock or SystemClock()
         self.requests_sent = 0
+        # Whose the key is, once somebody has asked: a key's account never changes.
+        self.account_id: str | None = None
         self._rng = rng or random.Random()
         self._http_client = http_client
         self._loop: asyncio.AbstractEventLoop | None = None

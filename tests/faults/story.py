@@ -122,9 +122,12 @@ class Story:
         raise NotFinishedError(f"stage {self.stage} is not done after {MOST_RUNS} runs")
 
     async def run(self, month: BillingMonth, approved: str | None = None) -> ApplyOutcome | None:
-        """One run of a process: apply, and pull; None where it did not come to its end."""
+        """One run of a process: preview, apply, and pull; None where it did not come to its end."""
+        run_id = f"run-{self._processes}"
         try:
-            outcome = await self.apply(month, approved)
+            if approved is None:
+                await self.preview(month, run_id)
+            outcome = await self.apply(month, approved, run_id=run_id)
             pulled = await self.pull(month)
             if self.disk is not None:
                 self._publish(month, pulled)
@@ -177,6 +180,11 @@ class Story:
         rng = random.Random(self.seed + self._processes)
         return StripeGateway(config, http_client=line, clock=self.clock, rng=rng)
 
+    async def preview(self, month: BillingMonth, run_id: str) -> None:
+        desired = self.company.desired(self.stage, month)
+        gateway = self.process("preview")
+        await collection.preview(gateway, self.settings, month, desired=desired, run_id=run_id)
+
     async def apply(
         self,
         month: BillingMonth = JANUARY,
@@ -184,13 +192,14 @@ class Story:
         *,
         patience: float = 0.0,
         name: str = "run",
+        run_id: str | None = None,
     ) -> ApplyOutcome:
         gateway = self.process(name)
         return await collection.apply_plan(
             gateway,
             self.settings,
             month,
-            run_id=f"{name}-{self._processes}",
+            run_id=run_id or f"{name}-{self._processes}",
             approved_hash=approved,
             patience=patience,
             desired=self.company.desired(self.stage, month),

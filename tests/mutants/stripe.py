@@ -187,6 +187,35 @@ MUTANTS = (
         "        if False:\n",
         f"{UNIT}/test_records.py",
     ),
+    # --- a month with nothing to do ---
+    Mutant(
+        "a_plan_with_changes_is_kept",
+        f"{INVOICING}/collection.py",
+        "if run_id is not None and not present.changes:",
+        "if run_id is not None:",
+        f"{UNIT}/test_settled.py",
+    ),
+    Mutant(
+        "an_empty_plan_is_kept_whatever_moved",
+        f"{INVOICING}/collection.py",
+        "if not 0 <= age <= HOLDS_FOR or mark != mark_of(run_id, entry, self.desired, held):",
+        "if not 0 <= age <= HOLDS_FOR:",
+        f"{UNIT}/test_settled.py",
+    ),
+    Mutant(
+        "an_empty_plan_is_kept_although_something_was_sent",
+        f"{INVOICING}/settled.py",
+        "text = repr((run_id, journal_entry, tuple(desired), tuple(held)))",
+        "text = repr((run_id, tuple(desired), tuple(held)))",
+        f"{UNIT}/test_settled.py",
+    ),
+    Mutant(
+        "an_empty_plan_is_kept_for_another_run",
+        f"{INVOICING}/settled.py",
+        "text = repr((run_id, journal_entry, tuple(desired), tuple(held)))",
+        "text = repr((journal_entry, tuple(desired), tuple(held)))",
+        f"{UNIT}/test_settled.py",
+    ),
     # --- supplements and credits ---
     Mutant(
         "a_supplement_bills_the_whole_again",
