@@ -169,6 +169,7 @@ async def _begin_anew(gateway: StripeGateway, mirror: Mirror, now: int) -> None:
     seen = [event async for event in gateway.list("/v1/events", query)]
     mirror.remember_events(seen)
     mirror.drop(PASS_NEWEST, PASS_UNTIL)
+    mirror.put(WHOLE_OVERLAP_AT, now)
     mirror.put(EVENTS_CURSOR, cursor)
 
 

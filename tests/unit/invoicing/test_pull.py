@@ -49,14 +49,18 @@ def catch_up(company: Company) -> Rows:
     raise AssertionError("the same months are told again and again")
 
 
-def billed(company: Company, count: int = 2, month: BillingMonth = JANUARY) -> None:
-    """`count` customers whose cards decline, published."""
+def push(company: Company, count: int, month: BillingMonth = JANUARY) -> None:
     company.want({f"c{n:03}": [1000] for n in range(count)}, month, payment_method=DECLINES)
     company.apply(month)
     # Looked for, never opened: what is due is given.
     warehouse = company.settings.warehouse_path(month)
     warehouse.parent.mkdir(parents=True)
     warehouse.touch()
+
+
+def billed(company: Company, count: int = 2, month: BillingMonth = JANUARY) -> None:
+    """`count` customers whose cards decline, published."""
+    push(company, count, month)
     catch_up(company)
     publish(company, month=month)
 
@@ -181,6 +185,15 @@ def test_after_a_big_month_a_look_costs_little_and_late_events_are_found(company
         if found:
             break
     assert publish(company, full=found[0].in_full)[1][0]["status"] == "paid"
+
+
+def test_right_after_a_close_its_own_events_are_not_looked_through_again(company: Company) -> None:
+    push(company, count=120)  # four pages of events
+    (month,) = stale(company)
+    publish(company, full=month.in_full)
+    pay(company, 0)
+    # account, a page with something new, one without, the invoice
+    assert requests(company, lambda: stale(company)) == 4
 
 
 def test_the_reason_of_a_try_that_was_not_ours_is_read_again(company: Company) -> None:
