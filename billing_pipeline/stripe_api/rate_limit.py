@@ -38,7 +38,8 @@ class RateLimits:
 MADE_UP_FOR = 0.01
 """Seconds of lateness that the next requests make up for. Timers are late by a millisecond or two,
 each time: without this a push would be slower by the sum of them. It must stay well below what
-`HEADROOM` leaves of a second, 0.04: only so no second has more requests than the limit."""
+`HEADROOM` leaves of a second, 0.04: only so no second has more requests than the limit, and what
+it leaves is for those that are held up on their way."""
 EARLY_SECONDS = 1e-4
 """A request that is earlier by less goes at once: timers and sums of floats are not exact."""
 
