@@ -59,7 +59,7 @@ SELECT
     $kept_at::TIMESTAMPTZ AS kept_at,
     $run_id AS run_id,
     charges.*,
-    coalesce(rated.correction_count, 0)::BIGINT AS correction_count,
+    coalesce(quantities.correction_count, 0)::BIGINT AS correction_count,
     to_json(prices)::VARCHAR
         || coalesce(tiers.terms, '') || coalesce(to_json(meters)::VARCHAR, '') AS price_terms,
     to_json(subscriptions)::VARCHAR AS subscription_terms
@@ -67,10 +67,12 @@ FROM warehouse.main.charges AS charges
 INNER JOIN new_versions
     ON charges.customer_id = new_versions.customer_id
     AND charges.currency = new_versions.currency
-INNER JOIN warehouse.main.rated_charges AS rated ON charges.charge_id = rated.charge_id
+INNER JOIN warehouse.main.billable_quantities AS quantities
+    ON charges.charge_id = quantities.charge_id
 LEFT JOIN warehouse.raw.prices AS prices
-    ON rated.price_id = prices.price_id AND rated.valid_from IS NOT DISTINCT FROM prices.valid_from
-LEFT JOIN tiers ON rated.price_id = tiers.price_id
+    ON charges.price_id = prices.price_id
+    AND quantities.valid_from IS NOT DISTINCT FROM prices.valid_from
+LEFT JOIN tiers ON charges.price_id = tiers.price_id
 LEFT JOIN warehouse.raw.meters AS meters ON charges.meter_id = meters.meter_id
 LEFT JOIN warehouse.raw.subscriptions AS subscriptions
     ON charges.subscription_id = subscriptions.subscription_id

@@ -12,6 +12,9 @@
 
   `list_transform([x], lambda v: …)[1]` names a value: a macro's parameter is pasted wherever it
   stands, and pasting through several macros would multiply the expression without end.
+
+  Dividing 128 bits costs fifty times what multiplying does, so `divided` finds quotient and
+  remainder by one division, and nothing is divided for a remainder that is 0.
 #}
 {% macro prepare_warehouse() -%}
     {{ adapter.dispatch('prepare_warehouse')() }}
@@ -42,10 +45,17 @@ create or replace macro exact_quotient(numerator, denominator) as {
     'den': denominator::hugeint
 };
 
+-- a ÷ b in whole numbers: the quotient, and the remainder
+create or replace macro divided(a, b) as list_transform(
+    list_transform([{'a': a, 'b': b}], lambda v: {'a': v.a, 'b': v.b, 'quotient': v.a // v.b}),
+    lambda v: {'quotient': v.quotient, 'remainder': v.a - v.quotient * v.b}
+)[1];
+
 -- the same value with num < den
-create or replace macro exact_normal(x) as list_transform([x], lambda v: {
-    'units': v.units + v.num // v.den, 'num': v.num % v.den, 'den': v.den
-})[1];
+create or replace macro exact_normal(x) as list_transform([x], lambda v: case
+    when v.num < v.den then v
+    else {'units': v.units + v.num // v.den, 'num': v.num % v.den, 'den': v.den}
+end)[1];
 
 -- a decimal in two whole numbers, so that neither leaves 38 digits when it is multiplied by
 -- microseconds and summed: what stands before the point, and what behind it (in 10^-18)
@@ -65,34 +75,66 @@ create or replace macro exact_pico(price) as
     trunc(price)::hugeint * 1000000000000::hugeint
     + ((price - trunc(price)) * 1000000000000::decimal(13, 0))::hugeint;
 
--- x * price, by long multiplication so that no step leaves 38 digits. A remainder of x (num / den)
--- is carried on to 12 places behind the units and cut off there, where den would outgrow 38 digits:
--- it never crosses a tie, because all that is added to it later (the other tiers' parts and flat
--- amounts) are whole at these places. Only averages have a remainder when a price meets them.
-create or replace macro exact_times(x, price) as exact_normal(list_transform(
-    [{
-        'x': x, 'pico': exact_pico(price),
-        'whole': exact_pico(price) // 1000000000000, 'rest': exact_pico(price) % 1000000000000
-    }],
-    lambda v: {
-        'units': (v.x.units // 1000000000000) * v.pico
-            + ((v.x.units % 1000000000000) * v.pico) // 1000000000000
-            + (v.x.num * v.whole) // v.x.den,
-        'num': ((v.x.units % 1000000000000) * v.pico) % 1000000000000
-            + (((v.x.num * v.whole) % v.x.den) * 1000000000000 + v.x.num * v.rest) // v.x.den,
-        'den': 1000000000000::hugeint
-    }
-)[1]);
+-- units * pico, by long multiplication so that no step leaves 38 digits
+create or replace macro units_times_pico(units, pico) as list_transform(
+    [{'cut': divided(units, 1000000000000::hugeint), 'pico': pico}],
+    lambda v: list_transform(
+        [divided(v.cut.remainder * v.pico, 1000000000000::hugeint)],
+        lambda low: {
+            'units': v.cut.quotient * v.pico + low.quotient,
+            'num': low.remainder,
+            'den': 1000000000000::hugeint
+        }
+    )[1]
+)[1];
+
+-- what the remainder num / den of a quantity adds to that: it is carried on to 12 places behind
+-- the units and cut off there, where den would outgrow 38 digits. It never crosses a tie, because
+-- all that is added to it later (the other tiers' parts and flat amounts) are whole at these places.
+-- Only averages have a remainder when a price meets them.
+create or replace macro remainder_times_pico(num, den, pico) as list_transform(
+    [{'num': num, 'den': den, 'price': divided(pico, 1000000000000::hugeint)}],
+    lambda v: list_transform(
+        [divided(v.num * v.price.quotient, v.den)],
+        lambda whole: {
+            'units': whole.quotient,
+            'num': (whole.remainder * 1000000000000 + v.num * v.price.remainder) // v.den
+        }
+    )[1]
+)[1];
+
+-- x * price
+create or replace macro exact_times(x, price) as list_transform(
+    [{'x': x, 'pico': exact_pico(price)}],
+    lambda v: list_transform(
+        [units_times_pico(v.x.units, v.pico)],
+        lambda product: case
+            when v.x.num = 0 then product
+            else list_transform(
+                [remainder_times_pico(v.x.num, v.x.den, v.pico)],
+                lambda rest: exact_normal({
+                    'units': product.units + rest.units,
+                    'num': product.num + rest.num,
+                    'den': product.den
+                })
+            )[1]
+        end
+    )[1]
+)[1];
 
 -- x * part / whole, for 0 <= part <= whole
-create or replace macro exact_share(x, part, whole) as exact_normal(
-    list_transform([{'x': x, 'part': part::hugeint, 'whole': whole::hugeint}], lambda v: {
-        'units': (v.x.units // v.whole) * v.part
-            + ((v.x.units % v.whole) * v.part) // v.whole,
-        'num': (((v.x.units % v.whole) * v.part) % v.whole) * v.x.den + v.x.num * v.part,
-        'den': v.x.den * v.whole
-    })[1]
-);
+create or replace macro exact_share(x, part, whole) as list_transform(
+    [{'cut': divided(x.units, whole::hugeint), 'x': x, 'part': part::hugeint,
+        'whole': whole::hugeint}],
+    lambda v: list_transform(
+        [divided(v.cut.remainder * v.part, v.whole)],
+        lambda low: exact_normal({
+            'units': v.cut.quotient * v.part + low.quotient,
+            'num': low.remainder * v.x.den + v.x.num * v.part,
+            'den': v.x.den * v.whole
+        })
+    )[1]
+)[1];
 
 -- x and y over their least common denominator
 create or replace macro exact_common(x, y) as list_transform([{'x': x, 'y': y}], lambda v: {
@@ -103,16 +145,19 @@ create or replace macro exact_common(x, y) as list_transform([{'x': x, 'y': y}],
     'den': v.x.den // gcd(v.x.den, v.y.den) * v.y.den
 })[1];
 
-create or replace macro exact_plus(x, y) as exact_normal(
-    list_transform([exact_common(x, y)], lambda v: {
+create or replace macro exact_plus(x, y) as list_transform([{'x': x, 'y': y}], lambda s: case
+    when s.y.num = 0
+        then {'units': s.x.units + s.y.units, 'num': s.x.num, 'den': s.x.den}
+    else list_transform([exact_common(s.x, s.y)], lambda v: exact_normal({
         'units': v.x_units + v.y_units, 'num': v.x_num + v.y_num, 'den': v.den
-    })[1]
-);
+    }))[1]
+end)[1];
 
 -- x - y, and 0 where y is the greater
-create or replace macro exact_minus(x, y) as list_transform(
-    [exact_common(x, y)],
-    lambda v: case
+create or replace macro exact_minus(x, y) as list_transform([{'x': x, 'y': y}], lambda s: case
+    when s.y.num = 0 and s.x.units >= s.y.units
+        then {'units': s.x.units - s.y.units, 'num': s.x.num, 'den': s.x.den}
+    else list_transform([exact_common(s.x, s.y)], lambda v: case
         when v.x_units > v.y_units and v.x_num < v.y_num then {
             'units': v.x_units - v.y_units - 1, 'num': v.x_num - v.y_num + v.den, 'den': v.den
         }
@@ -120,8 +165,8 @@ create or replace macro exact_minus(x, y) as list_transform(
             'units': v.x_units - v.y_units, 'num': v.x_num - v.y_num, 'den': v.den
         }
         else {'units': 0::hugeint, 'num': 0::hugeint, 'den': v.den}
-    end
-)[1];
+    end)[1]
+end)[1];
 
 -- a whole number from an exact quantity: 'up', 'down', 'half_up'; 'none' leaves it as it is
 create or replace macro exact_round_quantity(x, rounding) as list_transform(
@@ -141,26 +186,35 @@ create or replace macro exact_round_quantity(x, rounding) as list_transform(
     end
 )[1];
 
--- units as a number with 18 places, cut off
+-- units as a number with 18 places: the same 38 digits, read with a point among them
 create or replace macro exact_decimal(units) as
-    ((units // 1000000000000000000)::decimal(38, 18)
-    + ((units % 1000000000000000000)::decimal(18, 0) * '0.000000000000000001'::decimal(18, 18))
-    )::decimal(38, 18);
+    units::decimal(38, 0) * '0.000000000000000001'::decimal(18, 18);
 
 -- an exact quantity with 18 places, rounded half up for reading (not for computing)
 create or replace macro exact_shown(x) as list_transform([x], lambda v: exact_decimal(
     v.units + case when v.num > 0 and v.num >= v.den - v.num then 1 else 0 end
 ))[1];
 
--- how many units one unit of the last place is; `**` would be a DOUBLE
-create or replace macro units_of_place(places) as rpad('1', 19 - places::integer, '0')::hugeint;
+-- how many units a currency's smallest unit is, of so many decimal places; `**` would be a DOUBLE
+create or replace macro minor_units(exponent) as case exponent
+    when 0 then 1000000000000000000::hugeint
+    when 1 then 100000000000000000::hugeint
+    when 2 then 10000000000000000::hugeint
+    when 3 then 1000000000000000::hugeint
+    when 4 then 100000000000000::hugeint
+    else error('no currency has ' || exponent || ' decimal places')
+end;
 
--- units (of either sign) rounded half away from zero to `places` (at most 17)
-create or replace macro round_units(units, places) as list_transform(
-    [{'units': units::hugeint, 'place': units_of_place(places)}],
-    lambda v: exact_decimal(
-        (v.units + sign(v.units) * (v.place // 2)) // v.place * v.place
-    )
+-- units (of either sign) rounded half away from zero to the currency's smallest unit
+create or replace macro rounded_to_minor(units, exponent) as list_transform(
+    [{'units': units::hugeint, 'place': minor_units(exponent)}],
+    lambda v: ((v.units + sign(v.units) * (v.place // 2)) // v.place
+        * (v.place // 100000000000000))::decimal(38, 0) * '0.0001'::decimal(4, 4)
+)[1];
+
+-- units (of either sign) rounded half away from zero to 12 places
+create or replace macro rounded_to_pico(units) as list_transform([units::hugeint], lambda u:
+    ((u + sign(u) * 500000) // 1000000)::decimal(38, 0) * '0.000000000001'::decimal(12, 12)
 )[1];
 
 -- a number as people write it: no trailing zeros
@@ -170,6 +224,7 @@ end;
 
 -- an exact quantity as people write it; '≈' where it goes on behind what is shown
 create or replace macro exact_text(x) as list_transform([x], lambda v:
-    case when v.num > 0 then '≈' else '' end || plain(exact_shown(v))
+    case when v.num > 0 then '≈' else '' end
+    || rtrim(rtrim(exact_shown(v)::varchar, '0'), '.')
 )[1];
 {% endmacro %}

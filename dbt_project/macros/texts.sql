@@ -30,26 +30,35 @@
     || ' seconds of the period'
 {%- endmacro %}
 
-{# A sentence that a person can recompute by hand, from the columns of rated_charges. #}
+{# The month that a line charges for: the coming one of an advance fee. #}
+{% macro charged_month() -%}
+    strftime(timezone(timezone, case
+        when kind = 'advance' then period_start
+        else month_start
+    end), '%B %Y')
+{%- endmacro %}
+
+{# A sentence that a person can recompute by hand, from the columns of billable_quantities and
+   rated_charges. #}
 {% macro calculation_text() -%}
     concat_ws(
         '; ',
         case
-            when meter_id is null then 'quantity ' || quantity_text
+            when meter_id is null then 'quantity ' || exact_text(exact_quantity)
             else event_count || ' events'
                 || case
                     when correction_count > 0 then ' and ' || correction_count || ' corrections'
                     else ''
                 end
-                || ', metered ' || quantity_text
+                || ', metered ' || exact_text(exact_quantity)
         end,
         case
             when quantity_rounding <> 'none'
-                then 'rounded ' || quantity_rounding || ' to ' || rounded_text
+                then 'rounded ' || quantity_rounding || ' to ' || exact_text(rounded_quantity)
         end,
         case
             when included_quantity > 0
-                then included_text || ' included, ' || billable_text || ' billable'
+                then exact_text(included) || ' included, ' || exact_text(billable) || ' billable'
         end,
         charge_model || ': ' || model_text,
         case
@@ -60,7 +69,7 @@
         end,
         case when minimum_units > shared_units then 'raised to the minimum of ' || plain(minimum_amount) end,
         case when maximum_units < shared_units then 'held to the maximum of ' || plain(maximum_amount) end,
-        case when is_credit then 'given back, as it was charged in advance' end,
+        case when kind = 'advance_credit' then 'given back, as it was charged in advance' end,
         'exactly ' || plain(exact_amount) || ', ' || {{ rounded_text('amount') }}
     )
 {%- endmacro %}

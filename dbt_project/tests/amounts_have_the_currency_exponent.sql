@@ -3,4 +3,4 @@
 select lines.line_id
 from {{ ref('invoice_lines') }} as lines
 inner join {{ source('raw', 'currencies') }} as currencies on lines.currency = currencies.currency
-where round_units(exact(abs(lines.amount)).units, currencies.exponent) <> abs(lines.amount)
+where rounded_to_minor(exact(abs(lines.amount)).units, currencies.exponent) <> abs(lines.amount)

@@ -348,31 +348,31 @@ MUTANTS = (
     Mutant(
         "half_even",
         ARITHMETIC,
-        "(v.units + sign(v.units) * (v.place // 2)) // v.place * v.place",
+        "(v.units + sign(v.units) * (v.place // 2)) // v.place\n",
         "case when abs(v.units) % (2 * v.place) = v.place // 2 then 0"
-        " else (v.units + sign(v.units) * (v.place // 2)) // v.place * v.place end",
+        " else (v.units + sign(v.units) * (v.place // 2)) // v.place end\n",
         WORLDS,
     ),
     Mutant(
         "rounding_before_proration",
         f"{RATING}/rated_charges.sql",
         "then exact_share(model_amounts.model_amount, part_us, whole_us)",
-        "then exact_share(exact(round_units(model_amounts.model_amount.units, 2)),"
+        "then exact_share(exact(rounded_to_minor(model_amounts.model_amount.units, 2)),"
         " part_us, whole_us)",
         WORLDS,
     ),
     Mutant(
         "a_float_in_between",
         f"{RATING}/rated_charges.sql",
-        "round_units(amount_units, currencies.exponent)::decimal(38, 4) as amount",
+        "rounded_to_minor(amount_units, currencies.exponent) as amount",
         "round(exact_decimal(amount_units)::double, currencies.exponent)::decimal(38, 4) as amount",
         WORLDS,
     ),
     Mutant(
         "every_currency_has_cents",
         f"{RATING}/rated_charges.sql",
-        "round_units(amount_units, currencies.exponent)::decimal(38, 4) as amount",
-        "round_units(amount_units, 2)::decimal(38, 4) as amount",
+        "rounded_to_minor(amount_units, currencies.exponent) as amount",
+        "rounded_to_minor(amount_units, 2) as amount",
         WORLDS,
     ),
     Mutant(

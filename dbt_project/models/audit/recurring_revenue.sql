@@ -1,7 +1,12 @@
 -- grain: subscription × recurring price that goes on at the month's end: what a month of it costs,
 -- whole, whatever part of one was charged
 with
-fees as (select * from {{ ref('rated_charges') }} where meter_id is null),
+fees as (
+    select quantities.*, rated.model_units, rated.exponent
+    from {{ ref('billable_quantities') }} as quantities
+    inner join {{ ref('rated_charges') }} as rated on quantities.charge_id = rated.charge_id
+    where quantities.meter_id is null
+),
 periods as (select * from {{ ref('billing_periods') }}),
 
 -- what goes on is charged to the end of its period, or for the coming one in advance
@@ -41,12 +46,12 @@ select
     full_periods.price_id,
     full_periods.currency,
     -- a year of 365.25 days has 12 months, and 12 × 487 / 480 periods of 30 days
-    round_units(
+    rounded_to_minor(
         case full_periods.billing_cycle
             when '30_days' then full_periods.period_units * 487 // 480
             else full_periods.period_units
         end,
         full_periods.exponent
-    )::decimal(38, 4) as amount
+    ) as amount
 from full_periods
 cross join {{ ref('stg_run') }} as run

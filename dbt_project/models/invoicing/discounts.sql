@@ -59,10 +59,10 @@ computed as (
         least(
             lines_amount,
             case
-                when percent_off is not null then round_units(
+                when percent_off is not null then rounded_to_minor(
                     exact_share(exact_times(exact(lines_amount), percent_off), 1, 100).units, exponent
                 )
-                else round_units(exact(amount_off).units, exponent)
+                else rounded_to_minor(exact(amount_off).units, exponent)
             end
         )::decimal(38, 4) as discount_amount
     from applicable

@@ -37,7 +37,7 @@ paid_by_wallet as (
             totals.total,
             exact_decimal(
                 exact(coalesce(wallets.available_amount, 0)).units
-                // units_of_place(currencies.exponent) * units_of_place(currencies.exponent)
+                // minor_units(currencies.exponent) * minor_units(currencies.exponent)
             )
         ), 0) as wallet_applied
     from totals

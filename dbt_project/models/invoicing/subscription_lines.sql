@@ -1,3 +1,4 @@
+{{ config(materialized='view') }}
 -- grain: line before discounts and tax: a charge that is not 0, or what fills a subscription up
 -- to its minimum
 with
@@ -39,11 +40,11 @@ true_ups as (
     select
         *,
         epoch_us(period_end) - epoch_us(period_start) as part_us,
-        round_units(
+        rounded_to_minor(
             exact_share(exact(minimum_amount), part_us, period_us).units
             - case when charged_amount < 0 then -1 else 1 end * exact(abs(charged_amount)).units,
             exponent
-        )::decimal(38, 4) as amount
+        ) as amount
     from minimums
     where period_start < period_end
 )

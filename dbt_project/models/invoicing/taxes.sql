@@ -42,7 +42,7 @@ applied as (
 computed as (
     select
         *,
-        case when taxable_amount < 0 then -1 else 1 end * round_units(
+        case when taxable_amount < 0 then -1 else 1 end * rounded_to_minor(
             case
                 when is_inclusive
                     then exact_share(exact(abs(taxable_amount)), part_pico, whole_pico).units

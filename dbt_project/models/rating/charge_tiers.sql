@@ -9,6 +9,6 @@ select
     parts.unit_amount::decimal(38, 12) as unit_amount,
     parts.flat_amount::decimal(38, 12) as flat_amount,
     parts.percentage::decimal(38, 12) as percentage,
-    round_units(parts.tier_amount.units, 12)::decimal(38, 12) as exact_amount
+    rounded_to_pico(parts.tier_amount.units) as exact_amount
 from {{ ref('tier_parts') }} as parts
 cross join {{ ref('stg_run') }} as run

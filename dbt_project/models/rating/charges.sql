@@ -1,24 +1,24 @@
 -- grain: charge: the priced result of one price for one subscription and service period
 with
+quantities as (select * from {{ ref('billable_quantities') }}),
 rated as (select * from {{ ref('rated_charges') }}),
 plans as (select * from {{ ref('stg_catalog__plans') }}),
 run as (select * from {{ ref('stg_run') }}),
 
 named as (
     select
-        rated.*,
+        quantities.*,
+        rated.* exclude (charge_id),
         run.billing_month,
-        -- the template names what the line charges for: the coming month of an advance fee too
-        strftime(timezone(run.timezone, case
-            when rated.kind = 'advance' then rated.period_start
-            else run.month_start
-        end), '%B %Y') as month_name,
+        run.month_start,
+        run.timezone,
         coalesce(
-            rated.description, plans.name || ': ' || coalesce(rated.meter_id, rated.price_id)
-        ) as template,
-        {{ money_text('rated.amount', 'rated.currency', 'rated.exponent') }} as amount_text
-    from rated
-    inner join plans on rated.subscription_plan_id = plans.plan_id
+            quantities.description,
+            plans.name || ': ' || coalesce(quantities.meter_id, quantities.price_id)
+        ) as template
+    from quantities
+    inner join rated on quantities.charge_id = rated.charge_id
+    inner join plans on quantities.subscription_plan_id = plans.plan_id
     cross join run
 )
 
@@ -34,19 +34,24 @@ select
     charge_model,
     currency,
     quantity::decimal(38, 18) as quantity,
-    billable_quantity::decimal(38, 18) as billable_quantity,
+    exact_shown(billable) as billable_quantity,
     event_count::bigint as event_count,
     exact_amount,
     amount,
     period_start,
     period_end,
     billing_period_start,
-    replace(replace(replace(replace(
-        template,
-        '{month}', month_name), '{quantity}', plain(quantity)), '{events}', event_count::varchar),
-        '{amount}', amount_text
-    )
-    || case when is_credit then ' (unused time)' else '' end
+    case
+        when contains(template, '{') then replace(replace(replace(replace(
+            template,
+            '{month}', {{ charged_month() }}),
+            '{quantity}', plain(quantity)),
+            '{events}', event_count::varchar),
+            '{amount}', {{ money_text('amount', 'currency', 'exponent') }}
+        )
+        else template
+    end
+    || case when kind = 'advance_credit' then ' (unused time)' else '' end
     || case
         when carried_from is not null and event_count = 0
             then ' (no data this period; last known value of '

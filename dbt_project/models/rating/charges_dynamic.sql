@@ -1,3 +1,4 @@
+{{ config(materialized='view') }}
 -- grain: charge of the model `dynamic`: the amount comes with the events, in major units, times
 -- unit_amount (1 where the price has none)
 select

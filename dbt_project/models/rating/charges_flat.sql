@@ -1,3 +1,4 @@
+{{ config(materialized='view') }}
 -- grain: charge of the model `flat`: flat_amount, whatever the quantity; with a meter only where
 -- something was used
 select

@@ -1,3 +1,4 @@
+{{ config(materialized='view') }}
 -- grain: charge of the model `package`: ⌈quantity ÷ package_size⌉ × unit_amount
 with
 packages as (

@@ -1,3 +1,4 @@
+{{ config(materialized='view') }}
 -- grain: charge of the model `per_unit`: quantity × unit_amount
 select
     charge_id,

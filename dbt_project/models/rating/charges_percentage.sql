@@ -1,13 +1,18 @@
+{{ config(materialized='view') }}
 -- grain: charge of the model `percentage`: quantity × percentage ÷ 100 + flat_amount × events
 select
     charge_id,
     exact_plus(
         exact_share(exact_times(billable, coalesce(percentage, 0)), 1, 100),
-        exact_times(exact(event_count::decimal(38, 0)), coalesce(flat_amount, 0))
+        case
+            when flat_amount > 0
+                then exact_times(exact(event_count::decimal(38, 0)), flat_amount)
+            else exact(0)
+        end
     ) as model_amount,
     exact_text(billable) || ' × ' || plain(coalesce(percentage, 0)) || ' %'
         || case
-            when coalesce(flat_amount, 0) > 0
+            when flat_amount > 0
                 then ' + ' || event_count || ' events × ' || plain(flat_amount)
             else ''
         end as model_text

@@ -1,3 +1,4 @@
+{{ config(materialized='view') }}
 -- grain: charge of the model `volume`: all units at the rate of the tier that the total falls in, plus
 -- that tier's flat_amount
 select

@@ -6,7 +6,7 @@ quantities as (
     where charge_model in ('graduated', 'graduated_percentage', 'volume')
 ),
 
-tiers as (
+bounds as (
     select
         *,
         row_number() over by_bound as tier,
@@ -15,31 +15,37 @@ tiers as (
     window by_bound as (partition by price_id order by up_to nulls last)
 ),
 
+tiers as (
+    select
+        price_id,
+        tier,
+        from_quantity,
+        up_to,
+        coalesce(unit_amount, 0) as unit_amount,
+        coalesce(flat_amount, 0) as flat_amount,
+        coalesce(percentage, 0) as percentage,
+        exact(from_quantity).units as from_units,
+        exact(up_to).units as up_to_units
+    from bounds
+),
+
 entered as (
     select
         quantities.charge_id,
         quantities.charge_model,
         quantities.billable,
-        tiers.tier,
-        tiers.from_quantity,
-        tiers.up_to,
-        coalesce(tiers.unit_amount, 0) as unit_amount,
-        coalesce(tiers.flat_amount, 0) as flat_amount,
-        coalesce(tiers.percentage, 0) as percentage,
+        tiers.* exclude (price_id),
         -- quantity ≤ up_to: whole units decide, and a remainder on an equal number of units is above
         tiers.up_to is null
-        or quantities.billable.units < exact(tiers.up_to).units
-        or (quantities.billable.units = exact(tiers.up_to).units and quantities.billable.num = 0)
+        or quantities.billable.units < tiers.up_to_units
+        or (quantities.billable.units = tiers.up_to_units and quantities.billable.num = 0)
             as ends_here
     from quantities
     inner join tiers on quantities.price_id = tiers.price_id
     where
         tiers.tier = 1
-        or quantities.billable.units > exact(tiers.from_quantity).units
-        or (
-            quantities.billable.units = exact(tiers.from_quantity).units
-            and quantities.billable.num > 0
-        )
+        or quantities.billable.units > tiers.from_units
+        or (quantities.billable.units = tiers.from_units and quantities.billable.num > 0)
 ),
 
 parts as (
@@ -49,12 +55,12 @@ parts as (
             when charge_model = 'volume' then billable
             -- the denominator stays that of the quantity, so that the tiers add up without change
             when ends_here then {
-                'units': billable.units - exact(from_quantity).units,
+                'units': billable.units - from_units,
                 'num': billable.num,
                 'den': billable.den
             }
             else {
-                'units': exact(up_to).units - exact(from_quantity).units,
+                'units': up_to_units - from_units,
                 'num': 0::hugeint,
                 'den': billable.den
             }
@@ -64,7 +70,7 @@ parts as (
 )
 
 select
-    * exclude (billable, ends_here),
+    * exclude (billable, ends_here, from_units, up_to_units),
     exact_plus(
         case charge_model
             when 'graduated_percentage' then exact_share(exact_times(part, percentage), 1, 100)
