@@ -33,8 +33,7 @@ demo: $(VENV)/.installed ## Close three months of the sample data against the em
 	@$(BIN)/python -m billing_pipeline.demo
 
 dev: $(VENV)/.installed ## The Dagster UI over the same state as the commands
-	@$(BIN)/python -c "from billing_pipeline.runs import instance_home; from billing_pipeline.settings import Settings; instance_home(Settings.from_env())"
-	DAGSTER_HOME="$${BILLING_HOME:-$$PWD/.billing}/dagster" $(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1
+	DAGSTER_HOME="$$($(BIN)/billing home)" $(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1
 
 $(VENV)/.installed-dashboard: requirements-dashboard.txt $(VENV)/.installed
 	@echo "Installing the dashboard ..."

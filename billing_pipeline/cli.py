@@ -47,7 +47,7 @@ _SECTIONS = {
     "A month": ("plan", "run", "apply", "pull"),
     "Look": ("status", "months", "invoices", "explain", "simulate"),
     "Documents": ("invoice", "report", "export"),
-    "Server": ("webhooks",),
+    "Server": ("home", "webhooks"),
 }
 
 
@@ -375,6 +375,15 @@ def simulate(
     console.print(
         f"Before discounts and tax. All rows: table simulation_changes, {done.simulation_id}."
     )
+
+
+@main.command()
+def home() -> None:
+    """Make BILLING_HOME ready for Dagster's services, and print their DAGSTER_HOME."""
+    settings = _settings()
+    from billing_pipeline.runs import instance_home
+
+    click.echo(instance_home(settings))
 
 
 @main.command()
