@@ -33,7 +33,7 @@ demo: $(VENV)/.installed ## Close three months of the sample data against the em
 	@$(BIN)/python -m billing_pipeline.demo
 
 dev: $(VENV)/.installed ## The Dagster UI over the same state as the commands
-	DAGSTER_HOME="$$($(BIN)/billing home)" $(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1
+	home="$$($(BIN)/billing home)" && DAGSTER_HOME="$$home" $(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1
 
 $(VENV)/.installed-dashboard: requirements-dashboard.txt $(VENV)/.installed
 	@echo "Installing the dashboard ..."
