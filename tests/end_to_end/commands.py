@@ -36,6 +36,16 @@ def billing(
     )
 
 
+def binaries(folder: Path) -> Path:
+    """A clone's `.venv/bin` in `folder`, of which this process's virtual environment is the one."""
+    found = folder / ".venv" / "bin"
+    found.mkdir(parents=True)
+    for name, module in (("python", ""), ("billing", "-m billing_pipeline.cli")):
+        (found / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" {module} "$@"\n')
+        (found / name).chmod(0o755)
+    return found
+
+
 def last_line(done: subprocess.CompletedProcess[str]) -> str:
     """What a person reads last: the reason, where a command failed."""
     return done.stderr.strip().splitlines()[-1]

@@ -4,28 +4,25 @@ from __future__ import annotations
 
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import click
 import pytest
 
 from billing_pipeline.cli import main
-from tests.end_to_end.commands import ROOT, environment
+from tests.end_to_end.commands import ROOT, binaries, environment
 
 BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FLAGS = re.MULTILINE | re.DOTALL
+# Not `sudo -u billing git pull`, which is the user.
+COMMAND = re.compile(r"(?:^|sudo |\(|/bin/)billing ([a-z]+[^#|;&$]*)")
 README = (ROOT / "README.md").read_text()
 
 
 def test_the_guide_to_ones_own_data(tmp_path: Path) -> None:
     blocks = BLOCK.findall((ROOT / "docs" / "own-data.md").read_text())
     assert len(blocks) >= 6
-    # The clone's virtual environment is the one that runs this test.
-    binaries = tmp_path / ".venv" / "bin"
-    binaries.mkdir(parents=True)
-    for name, module in (("python", ""), ("billing", "-m billing_pipeline.cli")):
-        (binaries / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" {module} "$@"\n')
-        (binaries / name).chmod(0o755)
+    binaries(tmp_path)
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", "\n".join(blocks)],
         cwd=tmp_path,
@@ -53,6 +50,23 @@ def test_help_lists_every_command_once() -> None:
 @pytest.mark.parametrize("name", sorted(main.commands))
 def test_the_readme_names_every_command(name: str) -> None:
     assert f"`.venv/bin/billing {name}" in README
+
+
+def documented() -> list[str]:
+    """Each `billing …` that a page names, in a line or in a block: its command and options."""
+    found = set()
+    for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+        for block, span in re.findall(r"^```.*?\n(.*?)^```$|`([^`\n]+)`", page.read_text(), FLAGS):
+            for line in (block or span).splitlines():
+                found.update(COMMAND.findall(line))
+    return sorted({command.strip() for command in found})
+
+
+@pytest.mark.parametrize("command", documented())
+def test_every_documented_command_and_option_exists(command: str) -> None:
+    name, *words = command.split()
+    options = {option for parameter in main.commands[name].params for option in parameter.opts}
+    assert {word for word in words if word.startswith("--")} <= options | {"--help"}
 
 
 @pytest.mark.parametrize(
