@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import unicodedata
+import re
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -111,15 +111,13 @@ def short_hash(content: Any) -> str:
 def clean_text(text: str, longest: int = LONGEST_DESCRIPTION) -> str:
     """Text as it may be shown: control characters, and marks that turn the direction of what
     follows, become spaces, and it is cut with an ellipsis."""
-    shown = "".join(" " if _steers(char) else char for char in text)
+    shown = _STEERING.sub(" ", text)
     return shown if len(shown) <= longest else shown[: longest - 1] + "…"
 
 
-def _steers(char: str) -> bool:
-    return unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") or char in _TURNS
-
-
-_TURNS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+# Unicode's control characters (Cc), surrogates (Cs), line and paragraph separators (Zl, Zp), and
+# the marks that embed, override and isolate a direction.
+_STEERING = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
 def roll_up(lines: tuple[DesiredLine, ...], most: int = MOST_LINES) -> tuple[DesiredLine, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from decimal import Decimal
 
 import pytest
@@ -99,6 +100,16 @@ def test_the_largest_lines_stay_as_they_are() -> None:
 def test_control_characters_never_reach_stripe() -> None:
     assert clean_text("a\x00b\nc\u2028d") == "a b c d"
     assert len(clean_text("x" * 900)) == 500
+
+
+def test_of_all_characters_those_are_cleaned_that_unicode_calls_control_or_separator() -> None:
+    every = [chr(code) for code in range(0x110000)]
+    turns = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+    cleaned = {
+        char for char in every if unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp")
+    } | set(turns)
+    shown = clean_text("".join(every), len(every))
+    assert {char for char, now in zip(every, shown, strict=True) if char != now} == cleaned
 
 
 def test_keys_never_hold_what_a_header_cannot() -> None:
