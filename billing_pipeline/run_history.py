@@ -6,7 +6,8 @@ them (Dagster's), and where they are (`runs.py`).
 A month makes some hundreds of events in a thousand transactions. Dagster opens and closes the
 database around each: closing the last connection brings the write-ahead log to the disk, opening
 compiles every statement anew, and both together cost more than rating a small month. So the
-connections of the databases that were used last are kept.
+connections of the databases that were used last are kept. Before each event it also asks whether
+this version's tables and columns are there, on a connection of its own; what was found stays.
 
 Nor is the disk waited for: in WAL mode ``synchronous=NORMAL`` loses nothing when a process is
 killed; a power cut may lose the last events of the history. No money hangs on it: what was sent
@@ -18,9 +19,10 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 from dagster._core.storage.runs.sqlite.sqlite_run_storage import SqliteRunStorage
@@ -37,6 +39,8 @@ _guard = threading.Lock()
 def keep_connections() -> None:
     """From now on, in this process."""
     SqliteEventLogStorage._connect = _connect_events  # type: ignore[method-assign, assignment]
+    SqliteEventLogStorage.has_table = _has_table  # type: ignore[method-assign]
+    SqliteEventLogStorage._has_asset_key_col_on_connection = _has_column  # type: ignore[method-assign]
     SqliteRunStorage.connect = _connect_runs  # type: ignore[method-assign, assignment]
     if not event.contains(Engine, "connect", _relax):
         # For every SQLite database that SQLAlchemy opens in this process: only Dagster's are.
@@ -86,6 +90,23 @@ def _connect_events(storage: SqliteEventLogStorage, shard: str) -> Iterator[Conn
 def _connect_runs(storage: SqliteRunStorage) -> Iterator[Connection]:
     with _engine(storage._conn_string).begin() as connection:
         yield connection
+
+
+def _remembered(look: Callable[..., bool]) -> Callable[..., bool]:
+    """What is there, its name the last argument, is looked for once for each storage."""
+    found: WeakKeyDictionary[SqliteEventLogStorage, set[str]] = WeakKeyDictionary()
+
+    def is_there(storage: SqliteEventLogStorage, *where: Any) -> bool:
+        known = found.setdefault(storage, set())
+        if where[-1] not in known and look(storage, *where):
+            known.add(where[-1])
+        return where[-1] in known
+
+    return is_there
+
+
+_has_table = _remembered(SqliteEventLogStorage.has_table)
+_has_column = _remembered(SqliteEventLogStorage._has_asset_key_col_on_connection)
 
 
 def _relax(connection: Any, _record: Any) -> None:

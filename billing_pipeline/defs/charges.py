@@ -81,15 +81,16 @@ def _events(context: dg.AssetExecutionContext, nodes: list[NodeResult]) -> Itera
     checks = {spec.metadata[_UNIQUE_ID]: spec.key for spec in context.assets_def.check_specs}
     built = [node for node in nodes if node.unique_id in models and node.status == "success"]
     with open_warehouse(SETTINGS.warehouse_path(month_of(context)), read_only=True) as warehouse:
-        for node in built:
-            figures = figures_of(warehouse, node.name)
-            if node.name == "invoices":
-                earlier = month_of(context).shift(-1)
-                figures |= largest_changes(warehouse, _published_totals(earlier), str(earlier))
-            yield dg.MaterializeResult(
-                asset_key=models[node.unique_id],
-                metadata={**figures, "seconds": round(node.seconds, 3)},
-            )
+        figures = figures_of(warehouse, [node.name for node in built])
+        if "invoices" in figures:
+            earlier = month_of(context).shift(-1)
+            changes = largest_changes(warehouse, _published_totals(earlier), str(earlier))
+            figures["invoices"] |= changes
+    for node in built:
+        yield dg.MaterializeResult(
+            asset_key=models[node.unique_id],
+            metadata={**figures[node.name], "seconds": round(node.seconds, 3)},
+        )
     for node in nodes:
         if node.unique_id in checks and not node.is_skipped:
             key = checks[node.unique_id]

@@ -6,7 +6,7 @@ stands here twice: as a number to plot, and exact in a table.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -20,18 +20,22 @@ MOST_CHANGES = 10
 """Customers of each currency whose change is shown."""
 
 
-def figures_of(warehouse: duckdb.DuckDBPyConnection, table: str) -> Figures:
-    """Metadata of one table of the schema ``main``; none of a view."""
-    figures: Figures = {}
+def figures_of(warehouse: duckdb.DuckDBPyConnection, tables: Sequence[str]) -> dict[str, Figures]:
+    """Metadata of each of the tables of the schema ``main``; none of a view."""
     # To count a view's rows would be to compute it once more: over events, the whole metering.
-    is_table = warehouse.execute(
-        "SELECT 1 FROM duckdb_tables() WHERE schema_name = 'main' AND table_name = $1", [table]
-    ).fetchall()  # to the end: DuckDB refuses further work over an unfinished result
-    if is_table:
-        relation = warehouse.table(f"main.{table}")
-        figures["dagster/row_count"] = relation.count("*").fetchall()[0][0]
-    special = _SPECIAL.get(table)
-    return {**figures, **special(warehouse)} if special is not None else figures
+    stored = warehouse.execute(
+        "SELECT table_name FROM duckdb_tables() WHERE schema_name = 'main'"
+        " AND list_contains($1, table_name)",
+        [list(tables)],
+    ).fetchall()
+    figures: dict[str, Figures] = {table: {} for table in tables}
+    # All at once: with a statement for each of them the statements take longer than the counts.
+    counts = " UNION ALL ".join(f"SELECT '{name}', count(*) FROM main.{name}" for (name,) in stored)
+    for name, rows in warehouse.execute(counts).fetchall() if stored else ():
+        figures[name]["dagster/row_count"] = rows
+    for name in _SPECIAL.keys() & figures.keys():
+        figures[name] |= _SPECIAL[name](warehouse)
+    return figures
 
 
 def markdown_table(header: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:

@@ -79,3 +79,12 @@ def test_threads_write_at_the_same_time(opened: Opened, tmp_path: Path) -> None:
         for thread in threads:
             thread.join()
     assert succeeded == [True] * 3
+
+
+def test_what_the_index_has_is_looked_for_once(opened: Opened, tmp_path: Path) -> None:
+    with closing_connections(), dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+        storage = instance.event_log_storage
+        assert storage.has_table("event_logs") and not storage.has_table("not_yet")  # type: ignore[attr-defined]
+        opened.clear()
+        assert storage.has_table("event_logs") and not opened  # type: ignore[attr-defined]
+        assert not storage.has_table("not_yet") and opened  # type: ignore[attr-defined]

@@ -11,7 +11,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import uvicorn
@@ -70,7 +70,7 @@ def serving(sandbox: Sandbox, *, latency: float = 0.0) -> Iterator[str]:
         lifespan="off",
         timeout_graceful_shutdown=2,
     )
-    server = uvicorn.Server(config)
+    server = _Server(config)
     thread = threading.Thread(
         target=server.run, kwargs={"sockets": [listener]}, name="stripe-sandbox", daemon=True
     )
@@ -79,9 +79,40 @@ def serving(sandbox: Sandbox, *, latency: float = 0.0) -> Iterator[str]:
         _wait_until_started(server, thread)
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
-        server.should_exit = True
+        server.end()
         thread.join(_START_SECONDS)
         listener.close()
+
+
+class _Server(uvicorn.Server):
+    """A server that ends when it is told to. uvicorn's looks every 100 ms whether it should, and
+    then waits for 100 ms more; a run begins and ends one for each step that asks Stripe."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._told = asyncio.Event()
+
+    def end(self) -> None:
+        """From any thread."""
+        self.should_exit = True
+        if self._loop is not None:
+            with suppress(RuntimeError):  # it saw that by itself, and its loop is closed by now
+                self._loop.call_soon_threadsafe(self._told.set)
+
+    async def main_loop(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        ticks = 0
+        while not await self.on_tick(ticks):
+            ticks += 1
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._told.wait(), 0.1)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self.server_state.connections or self.server_state.tasks:
+            await super().shutdown(sockets)
+        for server in self.servers:
+            server.close()
 
 
 def _wait_until_started(server: uvicorn.Server, thread: threading.Thread) -> None:

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import duckdb
 
-from billing_pipeline.defs.figures import MOST_CHANGES, largest_changes
+from billing_pipeline.defs.figures import MOST_CHANGES, figures_of, largest_changes
 
 
 def invoices(*rows: tuple[str, str, str]) -> duckdb.DuckDBPyConnection:
@@ -41,3 +41,15 @@ def test_only_so_many_are_shown_and_none_where_nothing_changed() -> None:
     shown = largest_changes(invoices(*rows), {}, "2024-01")["largest changes"].value
     assert len(shown.splitlines()) == 2 + MOST_CHANGES
     assert largest_changes(invoices(("a", "USD", "1")), {("a", "USD"): Decimal(1)}, "x") == {}
+
+
+def test_tables_are_counted_and_views_are_not() -> None:
+    warehouse = duckdb.connect()
+    warehouse.execute("CREATE TABLE two AS SELECT unnest([1, 2]); CREATE TABLE none AS FROM two")
+    warehouse.execute("DELETE FROM none; CREATE VIEW seen AS FROM two; CREATE TABLE other (a INT)")
+    assert figures_of(warehouse, ["two", "none", "seen"]) == {
+        "two": {"dagster/row_count": 2},
+        "none": {"dagster/row_count": 0},
+        "seen": {},
+    }
+    assert figures_of(warehouse, []) == {}
