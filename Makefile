@@ -19,6 +19,10 @@ $(VENV)/.installed: requirements.txt pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
+$(VENV)/.prepared: $(VENV)/.installed $(shell find billing_pipeline dbt_project -path dbt_project/target -prune -o -name '*.py' -print -o -name '*.sql' -print -o -name '*.yml' -print -o -name '*.md' -print)
+	@$(BIN)/python -m billing_pipeline.prepare
+	@touch $@
+
 $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
 	@echo "Installing the development tools ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-dev.txt
@@ -29,10 +33,10 @@ $(VENV)/.installed-bench: requirements-bench.txt $(VENV)/.installed
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-bench.txt
 	@touch $@
 
-demo: $(VENV)/.installed ## Close three months of the sample data against the embedded sandbox
+demo: $(VENV)/.prepared ## Close three months of the sample data against the embedded sandbox
 	@$(BIN)/python -m billing_pipeline.demo
 
-dev: $(VENV)/.installed ## The Dagster UI over the same state as the commands
+dev: $(VENV)/.prepared ## The Dagster UI over the same state as the commands
 	home="$$($(BIN)/billing home)" && DAGSTER_HOME="$$home" $(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1
 
 $(VENV)/.installed-dashboard: requirements-dashboard.txt $(VENV)/.installed
@@ -61,10 +65,10 @@ property: $(VENV)/.installed-dev ## 100,000 made-up cases through the pipeline a
 mutants: $(VENV)/.installed-dev ## Make wrong changes on purpose and see each fail a test (minutes)
 	@$(BIN)/python -m tests.mutants
 
-bench: $(VENV)/.installed-bench ## Measure on this machine and write benchmarks/README.md (minutes)
+bench: $(VENV)/.installed-bench $(VENV)/.prepared ## Measure on this machine and write benchmarks/README.md (minutes)
 	@$(BIN)/python -m benchmarks
 
-bench-quick: $(VENV)/.installed-bench ## A small measurement
+bench-quick: $(VENV)/.installed-bench $(VENV)/.prepared ## A small measurement
 	@$(BIN)/python -m benchmarks --quick
 
 SPARK_BIN := .venv-spark/bin

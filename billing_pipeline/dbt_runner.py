@@ -28,11 +28,14 @@ if TYPE_CHECKING:
     from dbt.contracts.graph.manifest import Manifest
 
 DBT_PROJECT_DIR = Path(__file__).resolve().parents[1] / "dbt_project"
+# Where an installation parses the project once, for every home (`prepare.py`).
+INSTALLED_DIR = DBT_PROJECT_DIR / "target" / "parsed"
 BUILD = ("build", "--exclude-resource-type", "unit_test")
 
 # The name of a DuckDB file is the name of its database, which the manifest holds for each model:
 # it is parsed for a file of the same name as every month's warehouse.
 _ANY_WAREHOUSE = "warehouse.duckdb"
+_MANIFEST = "manifest.json"
 _ONE_AT_A_TIME = threading.Lock()
 _FAILED = frozenset({"error", "fail", "runtime error", "partial success"})
 
@@ -67,11 +70,23 @@ class NodeResult:
 
 
 def ensure_manifest(settings: Settings) -> Path:
-    """``manifest.json`` of dbt's project as it is on disk now; parsed anew after a change.
+    """``manifest.json`` of dbt's project as it is on disk now; parsed anew after a change,
+    unless an installation has parsed just that.
 
     Beside it lies ``partial_parse.msgpack``, the same as dbt's own object, for the builds.
     """
-    folder = settings.home / "dbt" / _project_digest()
+    digest = _project_digest()
+    installed = INSTALLED_DIR / digest / _MANIFEST
+    return installed if installed.exists() else _parse_into(settings.home / "dbt" / digest)
+
+
+def parse_at_install() -> Path:
+    """``manifest.json`` beside the project as it is now, found from then on by every home."""
+    return _parse_into(INSTALLED_DIR / _project_digest())
+
+
+def _parse_into(folder: Path) -> Path:
+    """Parse the project into `folder`, where that was not done before; returns its manifest."""
     if not folder.exists():
         scratch = folder.with_name(f"{folder.name}.{os.getpid()}")
         _invoke(None, ["parse"], scratch, _environment(scratch / _ANY_WAREHOUSE))
@@ -80,7 +95,7 @@ def ensure_manifest(settings: Settings) -> Path:
         except OSError:
             # Another process was first, with the same files.
             shutil.rmtree(scratch)
-    return folder / "manifest.json"
+    return folder / _MANIFEST
 
 
 def run_dbt(
