@@ -50,7 +50,7 @@ def note_rated(
 def late_usage(settings: Settings, month: BillingMonth) -> LateUsage | None:
     """What is different by now; None where nothing is, or the month was never rated here.
 
-    Raises OSError or duckdb.Error where the usage cannot be listed.
+    Raises `InvalidInput` where the usage cannot be listed.
     """
     path = settings.month_dir(month) / _FILE_NAME
     if not path.exists():

@@ -49,7 +49,7 @@ class Settings:
             return env.get(name, "").strip() or None
 
         settings = cls(
-            data_dir=text("BILLING_DATA_DIR") or "data",
+            data_dir=_data_dir(text("BILLING_DATA_DIR") or "data"),
             home=Path(text("BILLING_HOME") or ".billing").expanduser().absolute(),
             timezone=_zone(text("BILLING_TIMEZONE") or "UTC"),
             first_month=_first_month(text("BILLING_FIRST_MONTH") or "2024-01-01"),
@@ -127,7 +127,8 @@ class Settings:
 
     @property
     def usage_cache_dir(self) -> Path:
-        """Normalised copies of text usage files, by content; Parquet is read where it lies."""
+        """Copies of usage files, by content: normalised ones of text, and Parquet out of an object
+        store. Parquet on this machine is read where it lies."""
         return self.home / "usage"
 
     def month_dir(self, month: BillingMonth) -> Path:
@@ -145,6 +146,15 @@ def _zone(name: str) -> ZoneInfo:
         raise InvalidSettingError(
             f"BILLING_TIMEZONE {name!r} is no IANA time zone, for example UTC or Europe/Berlin"
         ) from error
+
+
+def _data_dir(text: str) -> str:
+    if "://" in text and re.fullmatch(r"(s3|gs)://[^/]+(/.*)?", text) is None:
+        raise InvalidSettingError(
+            f"BILLING_DATA_DIR {text!r} is no directory and no prefix in an object store, "
+            "for example s3://bucket/billing"
+        )
+    return text
 
 
 def _memory_limit(text: str) -> str:

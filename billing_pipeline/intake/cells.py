@@ -17,7 +17,6 @@ from datetime import date, datetime, time
 from decimal import Decimal
 from difflib import get_close_matches
 
-import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -47,10 +46,10 @@ class UnreadableFile(ValueError):
 def read_cells(storage: Storage, file: str, entry: Entry) -> Cells:
     """Read a CSV or Parquet file; `file` is its name in messages. Raises `UnreadableFile`."""
     try:
-        content = storage.read(entry.path)
+        content = storage.read(entry)
         if entry.name.lower().endswith(".gz"):
             content = gzip.decompress(content)
-    except (OSError, EOFError, zlib.error, duckdb.Error) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise _unreadable(file, f"cannot be read: {error}") from error
     if entry.name.lower().endswith(".parquet"):
         return _parquet(file, content)

@@ -40,7 +40,7 @@ def load_reference(
         table.name: _load_table(storage, table, entries, settings, problems)
         for folder in ("catalog", "accounts")
         for storage in [_storage(settings, folder)]
-        for entries in [_folder(storage, folder, problems)]
+        for entries in [_files(storage, folder, problems)]
         for table in TABLES
         if table.folder == folder
     }
@@ -62,20 +62,15 @@ def _custom_models() -> frozenset[str]:
 
 def _storage(settings: Settings, folder: str) -> Storage:
     if folder == "catalog" and settings.catalog_dir is not None:
-        return Storage(str(settings.catalog_dir.parent), False, {folder: settings.catalog_dir.name})
+        return Storage(str(settings.catalog_dir.parent), None, {folder: settings.catalog_dir.name})
     return Storage.of(settings)
 
 
-def _folder(storage: Storage, folder: str, problems: list[Problem]) -> dict[str, list[Entry]]:
+def _files(storage: Storage, folder: str, problems: list[Problem]) -> dict[str, list[Entry]]:
     """The folder's files by table name (`prices`), where CSV and Parquet may both be there."""
-    try:
-        entries = storage.entries(folder)
-    except (OSError, duckdb.Error) as error:
-        problems.append(Problem(folder, None, None, None, f"cannot be read: {error}"))
-        return {}
     names = [table.name for table in TABLES if table.folder == folder]
     found: dict[str, list[Entry]] = {}
-    for entry in entries:
+    for entry in storage.entries(folder):
         for extension in EXTENSIONS:
             if entry.name.lower().endswith(extension) and not entry.is_folder:
                 stem = entry.name[: -len(extension)]

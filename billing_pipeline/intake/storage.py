@@ -1,21 +1,22 @@
-"""Where input files lie: a local directory, or an object store that DuckDB can read.
+"""Where input files lie: a local directory, or an object store.
 
 What belongs here: listing a folder and reading a file's bytes, the same for both. What does not:
-what the bytes mean.
+what the bytes mean, the store's protocol (object_store.py).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from io import BytesIO
+from pathlib import Path
 
-import duckdb
-
+from billing_pipeline.intake.object_store import ObjectStore
+from billing_pipeline.intake.problems import InvalidInput, Problem
 from billing_pipeline.settings import Settings
-
-_REMOTE = re.compile(r"[a-z][a-z0-9+.-]*://")
 
 
 def sql_text(value: str) -> str:
@@ -49,18 +50,25 @@ def local_stamp(path: Path) -> str:
 
 @dataclass(frozen=True)
 class Storage:
-    """The data directory. `root` is absolute, or a prefix such as ``s3://bucket/billing``."""
+    """The data directory. `root` is absolute, or a prefix in `store` such as
+    ``s3://bucket/billing``."""
 
     root: str
-    is_remote: bool
+    store: ObjectStore | None = None
     renamed: Mapping[str, str] = field(default_factory=dict)
     """Folders that lie under another name."""
 
     @classmethod
     def of(cls, settings: Settings) -> Storage:
-        if _REMOTE.match(settings.data_dir):
-            return cls(settings.data_dir.rstrip("/"), True)
-        return cls(str(Path(settings.data_dir).expanduser().absolute()), False)
+        """Raises OSError where the store cannot be used at all."""
+        scheme, is_remote, _ = settings.data_dir.partition("://")
+        if is_remote:
+            return cls(settings.data_dir.rstrip("/"), ObjectStore(scheme))
+        return cls(str(Path(settings.data_dir).expanduser().absolute()))
+
+    @property
+    def is_remote(self) -> bool:
+        return self.store is not None
 
     def path(self, relative: str) -> str:
         return f"{self.root}/{self.renamed.get(relative, relative)}"
@@ -69,9 +77,14 @@ class Storage:
         """What a folder holds, by name; nothing where there is no such folder.
 
         Names that begin with ``.`` or ``_`` are left out: half-finished uploads and markers such
-        as ``_SUCCESS``. Raises OSError or duckdb.Error where the folder cannot be read.
+        as ``_SUCCESS``. Raises `InvalidInput` where the folder cannot be listed: what it holds is
+        then unknown, and not nothing.
         """
-        found = self._remote(folder) if self.is_remote else self._local(folder)
+        try:
+            found = self._local(folder) if self.store is None else self._stored(self.store, folder)
+        except OSError as error:
+            problem = Problem(folder, None, None, None, f"cannot be listed: {error}")
+            raise InvalidInput([problem]) from error
         kept = (entry for entry in found if not entry.name.startswith((".", "_")))
         return sorted(kept, key=lambda entry: entry.name)
 
@@ -86,33 +99,33 @@ class Storage:
             entries.append(Entry(item.name, str(item), item.is_dir(), size, local_stamp(item)))
         return entries
 
-    def _remote(self, folder: str) -> list[Entry]:
-        prefix = self.path(folder) + "/"
-        rows = _remote_rows(
-            "select filename, size, last_modified from read_blob($1)", [glob_literal(prefix) + "**"]
-        )
-        depth = len(PurePosixPath(prefix.split("://", 1)[1]).parts)
-        entries: dict[str, Entry] = {}
-        for filename, size, modified in rows:
-            # Some stores answer with the path alone, without the scheme: count parts instead.
-            parts = PurePosixPath(str(filename).split("://", 1)[-1]).parts
-            name, is_folder = parts[depth], len(parts) > depth + 1
-            stamp = f"{size}-{modified}"
-            entries[name] = Entry(name, prefix + name, is_folder, int(str(size)), stamp)
-        return list(entries.values())
+    def _stored(self, store: ObjectStore, folder: str) -> list[Entry]:
+        place = self.path(folder)
+        return [
+            Entry(found.name, f"{place}/{found.name}", found.is_folder, found.size, found.etag)
+            for found in store.listed(place)
+        ]
 
-    def read(self, path: str) -> bytes:
-        """All bytes of one file. Raises OSError, or duckdb.Error for a remote one."""
-        if not self.is_remote:
-            return Path(path).read_bytes()
-        rows = _remote_rows("select content from read_blob($1)", [glob_literal(path)])
-        if not rows:
-            raise FileNotFoundError(path)
-        content = rows[0][0]
-        assert isinstance(content, bytes)
-        return content
+    def read(self, entry: Entry) -> bytes:
+        """All bytes of one file. Raises OSError."""
+        if self.store is None:
+            return Path(entry.path).read_bytes()
+        content = BytesIO()
+        self.store.fetch(entry.path, entry.stamp, content)
+        return content.getvalue()
 
-
-def _remote_rows(query: str, parameters: list[str]) -> list[tuple[object, ...]]:
-    with duckdb.connect() as connection:
-        return connection.execute(query, parameters).fetchall()
+    @contextmanager
+    def at_hand(self, entry: Entry, room: Path) -> Iterator[Path]:
+        """The file on this machine: itself, or a copy in `room`, made for the moment, that the
+        caller may move away. Raises OSError."""
+        if self.store is None:
+            yield Path(entry.path)
+            return
+        room.mkdir(parents=True, exist_ok=True)
+        copy = room / f"{uuid.uuid4().hex}.tmp"
+        try:
+            with copy.open("xb") as target:
+                self.store.fetch(entry.path, entry.stamp, target)
+            yield copy
+        finally:
+            copy.unlink(missing_ok=True)

@@ -80,24 +80,17 @@ def events_sql(files: UsageFiles, settings: Settings) -> str:
     return " UNION ALL ".join(queries) or _NO_ROWS
 
 
-def _is_copy(file: UsageFile) -> bool:
-    return not file.columns
-
-
 def _folder(file: UsageFile) -> str:
     """The part of `filename` before that which names the file."""
-    levels = 2 if _is_copy(file) else 1
+    levels = 2 if file.is_copy else 1
     return file.scan_path.rsplit("/", levels)[0] + "/"
 
 
 def _group_sql(files: list[UsageFile], first_file: int, settings: Settings) -> str:
     first = files[0]
     row_id = f"((file_index + {first_file})::BIGINT << {_ROW_BITS}) + file_row_number"
-    skipped = len(_folder(first)) + 1
-    # DuckDB gives the path as it was asked for, but for the scheme of `file://`.
-    skipped -= len("file://") if first.scan_path.startswith("file://") else 0
-    source_file = f"substr(filename, {skipped})"
-    if _is_copy(first):
+    source_file = f"substr(filename, {len(_folder(first)) + 1})"
+    if first.is_copy:
         ending = len("/") + DIGEST_LENGTH + len(".parquet")
         source_file = f"left({source_file}, length({source_file}) - {ending})"
     place = (
@@ -105,19 +98,19 @@ def _group_sql(files: list[UsageFile], first_file: int, settings: Settings) -> s
     )
     source = scan([file.scan_path for file in files])
     month = f"DATE {sql_text(first.month.key)} AS usage_month"
-    if _is_copy(first):
+    if not first.columns:
         return (
             f"SELECT {month}, event_id, customer_id, event_name, occurred_at, quantity, "
             f"properties, {place}, source_row, parse_error, raw FROM {source}"
         )
-    return _in_place_sql(first.columns, month, place, source, settings)
+    return _as_given_sql(first.columns, month, place, source, settings)
 
 
-def _in_place_sql(
+def _as_given_sql(
     columns: tuple[UsageColumn, ...], month: str, place: str, source: str, settings: Settings
 ) -> str:
-    """Parquet as it lies: nothing is computed that the reader does not ask for, nor of a column
-    that is known to be clean."""
+    """Parquet as given: nothing is computed that the reader does not ask for, nor of a column that
+    is known to be clean."""
     types = {column.name: column.sql_type for column in columns}
     clean = {column.name for column in columns if column.is_clean}
     values: dict[str, str] = {}

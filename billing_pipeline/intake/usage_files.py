@@ -1,7 +1,7 @@
 """The usage files of a month: which there are, what they hold, and their copies fit to be scanned.
 
-What belongs here: finding files, their fingerprints, the cache of normalised copies, and faults of
-whole files. What does not: rows (text_files.py), the view over all of it (usage.py).
+What belongs here: finding files, their fingerprints, the cache of copies, and faults of whole
+files. What does not: rows (text_files.py), the view over all of it (usage.py).
 """
 
 from __future__ import annotations
@@ -14,9 +14,8 @@ import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from io import BytesIO
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 import duckdb
 import pyarrow.parquet as pq
@@ -38,7 +37,7 @@ _TEXT_EXTENSIONS = tuple(
     f".{kind}{packed}" for kind in ("csv", "jsonl", "ndjson", "json") for packed in ("", ".gz")
 )
 EXTENSIONS = (".parquet", *_TEXT_EXTENSIONS)
-DIGEST_LENGTH = 32  # hexadecimal digits of SHA-256 that name a normalised copy
+DIGEST_LENGTH = 32  # hexadecimal digits of SHA-256 that name a copy
 # A file written again within the clock's step keeps size and time stamp. What was looked at this
 # soon after its last change is therefore looked at again next time. Larger is safer, not faster.
 _SETTLED_SECONDS = 2.0
@@ -55,11 +54,11 @@ class UsageColumn(NamedTuple):
 
 @dataclass(frozen=True)
 class UsageFile:
-    """One usage file. `scan_path` is the Parquet to read: the file itself or its normalised copy.
+    """One usage file. `scan_path` is the Parquet to read: the file itself or its copy.
 
-    `digest` is SHA-256 of the content (of a remote Parquet file, which is not downloaded for it:
-    of its size and time stamp). `columns` are those of a Parquet file that is read where it lies;
-    empty for a normalised copy. `stamp` is the storage's, of the moment of looking.
+    `digest` is SHA-256 of the content. `columns` are those of a Parquet file, which is read as it
+    is; empty for text, which is normalised in its copy. `stamp` is the storage's, of the moment of
+    looking.
     """
 
     month: BillingMonth
@@ -70,6 +69,7 @@ class UsageFile:
     digest: str
     columns: tuple[UsageColumn, ...] = ()
     stamp: str = ""
+    is_copy: bool = False
 
 
 @dataclass(frozen=True)
@@ -102,10 +102,9 @@ class _Known:
 def usage_months(settings: Settings) -> list[BillingMonth]:
     """The months that have a folder under usage/. Raises `InvalidInput` for a folder that is no
     month and for usage files outside of one: neither would ever be billed."""
-    storage = Storage.of(settings)
     months: list[BillingMonth] = []
     problems: list[Problem] = []
-    for entry in _listed(storage, "usage", problems):
+    for entry in Storage.of(settings).entries("usage"):
         place = f"usage/{entry.name}"
         if entry.is_folder:
             try:
@@ -132,7 +131,7 @@ def usage_files(settings: Settings, months: list[BillingMonth]) -> UsageFiles:
     problems: list[Problem] = []
     found = []
     for month in months:
-        for entry in _listed(storage, f"usage/{month}", problems):
+        for entry in storage.entries(f"usage/{month}"):
             source_file = f"usage/{month}/{entry.name}"
             try:
                 _refuse_unknown(entry)
@@ -142,14 +141,6 @@ def usage_files(settings: Settings, months: list[BillingMonth]) -> UsageFiles:
     if problems:
         raise InvalidInput(problems)
     return UsageFiles(tuple(found))
-
-
-def _listed(storage: Storage, folder: str, problems: list[Problem]) -> list[Entry]:
-    try:
-        return storage.entries(folder)
-    except (OSError, duckdb.Error) as error:
-        problems.append(Problem(folder, None, None, None, f"cannot be listed: {error}"))
-        return []
 
 
 def _refuse_unknown(entry: Entry) -> None:
@@ -165,8 +156,9 @@ def _prepared(
     """Look at a file, or remember what was found when it was looked at last."""
     room = settings.usage_cache_dir / str(month) / entry.name
     is_parquet = entry.name.lower().endswith(".parquet")
+    is_copy = storage.is_remote or not is_parquet
     known = _remembered(room / "known.json", entry.stamp)
-    if known is None or not (is_parquet or _copy(room, settings, entry, known.digest).exists()):
+    if known is None or (is_copy and not _copy(room, settings, entry, known.digest).exists()):
         try:
             known = _look(storage, settings, entry, room, is_parquet)
         except OSError as error:
@@ -174,15 +166,16 @@ def _prepared(
                 raise  # our own cache cannot be written: not the input's fault
             raise BrokenFile(f"cannot be read: {error.strerror or error}") from error
         _remember(room / "known.json", entry, known)
-    path = entry.path if is_parquet else str(_copy(room, settings, entry, known.digest))
+    path = str(_copy(room, settings, entry, known.digest)) if is_copy else entry.path
     columns = tuple(UsageColumn(*column) for column in known.columns)
     return UsageFile(
-        *(month, source_file, path, entry.size, known.rows, known.digest, columns, entry.stamp)
+        *(month, source_file, path, entry.size, known.rows, known.digest, columns, entry.stamp),
+        is_copy=is_copy,
     )
 
 
 def _copy(room: Path, settings: Settings, entry: Entry, digest: str) -> Path:
-    """Where a text file's normalised copy lies: the name says all that the copy depends on."""
+    """Where a file's copy lies: the name says all that the copy depends on."""
     extension = entry.name.lower().rsplit(".", 2)[-2:]
     seed = json.dumps([FORMAT_VERSION, settings.timezone.key, extension, digest])
     return room / f"{hashlib.sha256(seed.encode()).hexdigest()[:DIGEST_LENGTH]}.parquet"
@@ -191,38 +184,27 @@ def _copy(room: Path, settings: Settings, entry: Entry, digest: str) -> Path:
 def _look(
     storage: Storage, settings: Settings, entry: Entry, room: Path, is_parquet: bool
 ) -> _Known:
-    if is_parquet:
-        columns, rows = _parquet_columns(entry.path)
-        return _Known(entry.stamp, _digest(storage, entry), rows, columns)
     # Digest and copy must be of the same bytes, or a file that is being rewritten would leave a
     # copy under another content's name.
-    with _opened(storage, entry) as content:
-        digest = hashlib.file_digest(content, "sha256").hexdigest()  # type: ignore[arg-type]
-        content.seek(0)
+    with storage.at_hand(entry, room) as path, path.open("rb") as content:
+        digest = hashlib.file_digest(content, "sha256").hexdigest()
+        target = _copy(room, settings, entry, digest)
+        if is_parquet:
+            columns, rows = _parquet_columns(str(path))
+            if storage.is_remote:
+                path.replace(target)
+            return _Known(entry.stamp, digest, rows, columns)
         if entry.size == 0 and entry.name.lower().endswith(".gz"):
             raise BrokenFile("is empty: not even a gzip header")
-        target = _copy(room, settings, entry, digest)
         if target.exists():
             return _Known(entry.stamp, digest, pq.read_metadata(target).num_rows)
+        content.seek(0)
         room.mkdir(parents=True, exist_ok=True)
         with replacing(target) as unfinished:
             rows = normalise(content, entry.name, unfinished, settings.timezone)
-            if not storage.is_remote and local_stamp(Path(entry.path)) != entry.stamp:
+            if not storage.is_remote and local_stamp(path) != entry.stamp:
                 raise BrokenFile("was changed while it was read; run again once it is complete")
     return _Known(entry.stamp, digest, rows)
-
-
-@contextlib.contextmanager
-def _opened(storage: Storage, entry: Entry) -> Iterator[IO[bytes]]:
-    if not storage.is_remote:
-        with Path(entry.path).open("rb") as stream:
-            yield stream
-        return
-    try:
-        content = storage.read(entry.path)
-    except duckdb.Error as error:
-        raise BrokenFile(f"cannot be read: {error}") from error
-    yield BytesIO(content)
 
 
 @contextlib.contextmanager
@@ -234,13 +216,6 @@ def replacing(target: Path) -> Iterator[Path]:
         unfinished.replace(target)
     finally:
         unfinished.unlink(missing_ok=True)
-
-
-def _digest(storage: Storage, entry: Entry) -> str:
-    if storage.is_remote:
-        return hashlib.sha256(entry.stamp.encode()).hexdigest()
-    with Path(entry.path).open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 SCAN_COLUMNS = ("filename", "file_row_number", "file_index")

@@ -51,3 +51,14 @@ def test_another_stand_in_may_be_on_this_machine(base: str) -> None:
 
 def test_without_key_and_address_it_is_the_sandbox() -> None:
     assert Settings.from_env({}).uses_sandbox
+
+
+@pytest.mark.parametrize("prefix", ["s3://bucket", "s3://bucket/", "gs://bucket/a/b"])
+def test_inputs_may_lie_in_an_object_store(prefix: str) -> None:
+    assert Settings.from_env({"BILLING_DATA_DIR": prefix}).data_dir == prefix
+
+
+@pytest.mark.parametrize("prefix", ["s3://", "s3:///a", "file:///a", "S3://bucket", "https://a/b"])
+def test_a_store_that_is_not_spoken_to_is_refused(prefix: str) -> None:
+    with pytest.raises(InvalidSettingError, match="for example s3://bucket/billing"):
+        Settings.from_env({"BILLING_DATA_DIR": prefix})

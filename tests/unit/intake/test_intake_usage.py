@@ -599,20 +599,6 @@ def test_two_runs_at_once(world: World) -> None:
     assert world.select("select count(*) from raw.usage_events") == [(2000,)]
 
 
-def test_a_store_read_through_duckdb_gives_the_same(world: World) -> None:
-    """`file://` takes the way of `s3://`: listing and reading are DuckDB's."""
-    world.usage("a[1].csv", GOOD, "x")
-    parquet(world, "b.parquet")
-    world.write("usage/2024-01/_ignored/a.csv", "x")
-    world.load_usage()
-    local = world.events("*")
-    world.env["BILLING_DATA_DIR"] = f"file://{world.data}/"
-    world.load_usage()
-    assert world.events("*") == local
-    world.write("usage/2026-13/a.csv", "x")
-    assert world.usage_problems()[0].startswith("usage/2026-13: is no month")
-
-
 def test_many_rows_keep_their_numbers(world: World) -> None:
     """More than one batch of the reader and one row group of the copy."""
     count = 50_000
