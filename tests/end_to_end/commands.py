@@ -16,14 +16,14 @@ EXAMPLES = ROOT / "data" / "examples"
 _OURS = ("BILLING_", "STRIPE_", "DAGSTER_HOME")
 
 
-def environment(home: Path, data: Path, **settings: str) -> dict[str, str]:
+def environment(home: Path, data: Path | str, **settings: str) -> dict[str, str]:
     """This process's environment with none of its settings but these."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
     return inherited | {"BILLING_HOME": str(home), "BILLING_DATA_DIR": str(data)} | settings
 
 
 def billing(
-    home: Path, data: Path, *args: str, **settings: str
+    home: Path, data: Path | str, *args: str, **settings: str
 ) -> subprocess.CompletedProcess[str]:
     """`billing …`, run to its end."""
     command = [sys.executable, "-m", "billing_pipeline.cli", *args]
