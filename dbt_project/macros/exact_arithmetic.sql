@@ -145,13 +145,10 @@ create or replace macro exact_common(x, y) as list_transform([{'x': x, 'y': y}],
     'den': v.x.den // gcd(v.x.den, v.y.den) * v.y.den
 })[1];
 
-create or replace macro exact_plus(x, y) as list_transform([{'x': x, 'y': y}], lambda s: case
-    when s.y.num = 0
-        then {'units': s.x.units + s.y.units, 'num': s.x.num, 'den': s.x.den}
-    else list_transform([exact_common(s.x, s.y)], lambda v: exact_normal({
-        'units': v.x_units + v.y_units, 'num': v.x_num + v.y_num, 'den': v.den
-    }))[1]
-end)[1];
+-- x and so many units: a flat amount, which has no remainder
+create or replace macro exact_plus(x, more) as list_transform([{'x': x, 'more': more}], lambda v: {
+    'units': v.x.units + v.more, 'num': v.x.num, 'den': v.x.den
+})[1];
 
 -- x - y, and 0 where y is the greater
 create or replace macro exact_minus(x, y) as list_transform([{'x': x, 'y': y}], lambda s: case

@@ -255,15 +255,15 @@ MUTANTS = (
     Mutant(
         "tier_bound_exclusive_below",
         f"{RATING}/tier_parts.sql",
-        "            and quantities.billable.num > 0\n        )",
-        "            and quantities.billable.num >= 0\n        )",
+        "(quantities.billable.units = tiers.from_units and quantities.billable.num > 0)",
+        "(quantities.billable.units = tiers.from_units and quantities.billable.num >= 0)",
         WORLDS,
     ),
     Mutant(
         "tier_bound_exclusive_above",
         f"{RATING}/tier_parts.sql",
-        "or (quantities.billable.units = exact(tiers.up_to).units and quantities.billable.num = 0)",
-        "or (quantities.billable.units = exact(tiers.up_to).units and quantities.billable.num < 0)",
+        "or (quantities.billable.units = tiers.up_to_units and quantities.billable.num = 0)",
+        "or (quantities.billable.units = tiers.up_to_units and quantities.billable.num < 0)",
         WORLDS,
     ),
     Mutant(
@@ -290,8 +290,8 @@ MUTANTS = (
     Mutant(
         "flat_amount_once_for_all_events",
         f"{RATING}/charges_percentage.sql",
-        "exact_times(exact(event_count::decimal(38, 0)), coalesce(flat_amount, 0))",
-        "exact_times(exact(least(event_count, 1)::decimal(38, 0)), coalesce(flat_amount, 0))",
+        "exact_times(exact(event_count::decimal(38, 0)), flat_amount)",
+        "exact_times(exact(least(event_count, 1)::decimal(38, 0)), flat_amount)",
         WORLDS,
     ),
     Mutant(
@@ -311,9 +311,9 @@ MUTANTS = (
     Mutant(
         "minimum_not_applied_at_zero_usage",
         f"{RATING}/rated_charges.sql",
-        "* least(greatest(shared_amount.units, least_amount.units), most_amount.units)",
-        "* least(greatest(shared_amount.units, case when quantity > 0 then least_amount.units"
-        " end), most_amount.units)",
+        "* least(greatest(shared_units, minimum_units), maximum_units)",
+        "* least(greatest(shared_units, case when shared_units > 0 then minimum_units"
+        " end), maximum_units)",
         WORLDS,
     ),
     Mutant(
@@ -376,10 +376,24 @@ MUTANTS = (
         WORLDS,
     ),
     Mutant(
+        "rest_of_an_included_share_is_dropped",
+        ARITHMETIC,
+        "when s.y.num = 0 and s.x.units >= s.y.units",
+        "when s.x.units >= s.y.units",
+        WORLDS,
+    ),
+    Mutant(
+        "low_digits_of_a_product_are_dropped",
+        ARITHMETIC,
+        "'units': v.cut.quotient * v.pico + low.quotient,",
+        "'units': v.cut.quotient * v.pico,",
+        WORLDS,
+    ),
+    Mutant(
         "rest_of_an_average_is_dropped",
         ARITHMETIC,
-        "+ (v.x.num * v.whole) // v.x.den,",
-        "+ 0,",
+        "'units': product.units + rest.units,",
+        "'units': product.units,",
         EDGES,
     ),
     # --- invoices ---

@@ -6,8 +6,8 @@ select
         exact_share(exact_times(billable, coalesce(percentage, 0)), 1, 100),
         case
             when flat_amount > 0
-                then exact_times(exact(event_count::decimal(38, 0)), flat_amount)
-            else exact(0)
+                then exact_times(exact(event_count::decimal(38, 0)), flat_amount).units
+            else 0
         end
     ) as model_amount,
     exact_text(billable) || ' × ' || plain(coalesce(percentage, 0)) || ' %'

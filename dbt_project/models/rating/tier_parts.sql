@@ -25,7 +25,8 @@ tiers as (
         coalesce(flat_amount, 0) as flat_amount,
         coalesce(percentage, 0) as percentage,
         exact(from_quantity).units as from_units,
-        exact(up_to).units as up_to_units
+        exact(up_to).units as up_to_units,
+        exact(coalesce(flat_amount, 0)).units as flat_units
     from bounds
 ),
 
@@ -70,12 +71,12 @@ parts as (
 )
 
 select
-    * exclude (billable, ends_here, from_units, up_to_units),
+    * exclude (billable, ends_here, from_units, up_to_units, flat_units),
     exact_plus(
         case charge_model
             when 'graduated_percentage' then exact_share(exact_times(part, percentage), 1, 100)
             else exact_times(part, unit_amount)
         end,
-        exact(flat_amount)
+        flat_units
     ) as tier_amount
 from parts
