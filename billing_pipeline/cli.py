@@ -388,15 +388,20 @@ def home() -> None:
 
 @main.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", default=8787, show_default=True, help="0: any that is free.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=8787, show_default=True,
+    help="0: any that is free.",
+)  # fmt: skip
 def webhooks(host: str, port: int) -> None:
     """Receive Stripe's events, verified by STRIPE_WEBHOOK_SECRET; the sensor takes them up."""
     from billing_pipeline.webhooks import serve
 
     try:
         serve(_settings(), host, port, click.echo)
-    except (InvalidSettingError, OSError) as error:
+    except InvalidSettingError as error:
         _fail(str(error))
+    except OSError as error:
+        _fail(f"{host}:{port} cannot be listened on: {error}; choose another with --host, --port")
 
 
 @main.command()

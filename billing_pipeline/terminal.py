@@ -12,10 +12,15 @@ from decimal import Decimal
 from typing import Any, Literal
 
 from rich import box
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
 from billing_pipeline.intake.currencies import EXPONENTS
+
+# What a column that folds needs to stay readable.
+_FOLDED = 12
 
 
 def money(amount: Decimal, currency: str) -> str:
@@ -23,6 +28,36 @@ def money(amount: Decimal, currency: str) -> str:
     shown = amount.normalize()
     places = max(EXPONENTS.get(currency, 2), -int(shown.as_tuple().exponent))
     return f"{shown:,.{places}f}"
+
+
+class _FittingTable(Table):
+    """A table where the terminal has room for it. Where it has not, each row is a block of lines:
+    half an amount is worse than none. Without rows only the title is left."""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        if self.row_count and self._needs() <= options.max_width:
+            yield from super().__rich_console__(console, options)
+            return
+        yield Text(str(self.title), style="table.title")
+        widest = max(cell_len(str(column.header)) for column in self.columns)
+        for number, row in enumerate(zip(*(column.cells for column in self.columns), strict=True)):
+            shown = [pair for pair in zip(self.columns, row, strict=True) if str(pair[1])]
+            # A row without its first cell goes on with the row before it.
+            if number == 0 or str(row[0]):
+                yield Text()
+            for column, cell in shown:
+                yield Text.assemble("  ", str(column.header).ljust(widest), "  ", cell)
+        yield Text()
+
+    def _needs(self) -> int:
+        """Columns of the terminal: the cells, a blank on each side of them, and the edges."""
+        widths = [
+            max(cell_len(str(cell)) for cell in (column.header, *column.cells))
+            if column.no_wrap
+            else _FOLDED
+            for column in self.columns
+        ]
+        return sum(widths) + 2 * len(widths) + 2
 
 
 def table(
@@ -36,7 +71,9 @@ def table(
         for place in range(len(columns))
         if any(row[place] for row in cells) and all(_is_number(row[place]) for row in cells)
     }
-    shown = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, collapse_padding=True)
+    shown = _FittingTable(
+        title=title, title_justify="left", box=box.SIMPLE_HEAD, collapse_padding=True
+    )
     for place, column in enumerate(columns):
         justify: Literal["left", "right"] = "right" if place in numeric else "left"
         shown.add_column(column, justify=justify, no_wrap=column != folds)

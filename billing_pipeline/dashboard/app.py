@@ -39,7 +39,6 @@ def _(Settings, mo, pages, queries):
             known = queries.customers(connection)
     except LookupError as error:
         mo.stop(True, mo.callout(f"{error}: billing run MONTH, or make demo", kind="info"))
-    pages.navigation()
     return known, settings
 
 
@@ -85,7 +84,11 @@ def _(
 
     def revenue():
         with queries.published(settings) as connection:
-            return pages.revenue_page(queries.revenue(connection), queries.receivables(connection))
+            return pages.revenue_page(
+                queries.revenue(connection),
+                queries.receivables(connection),
+                queries.months(connection),
+            )
 
     def limits():
         with queries.published(settings) as connection:
@@ -101,7 +104,7 @@ def _(
             found = queries.one_customer(connection, chooser.value)
         return pages.customer_page(chooser, found, has_pages)
 
-    mo.routes(
+    shown = pages.framed(
         {
             "#/": months,
             "#/so-far": so_far,
@@ -110,9 +113,9 @@ def _(
             "#/limits": limits,
             "#/activity": activity,
             "#/customer": customer,
-            mo.routes.CATCH_ALL: months,
         }
     )
+    mo.routes({**shown, mo.routes.CATCH_ALL: shown["#/"]})
     return
 
 

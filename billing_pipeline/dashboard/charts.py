@@ -77,6 +77,29 @@ def revenue_by_month(revenue: Sequence[Row], currency: str) -> alt.Chart:
     )
 
 
+def paid_by_month(months: Sequence[Row], currency: str) -> alt.Chart:
+    """What was billed by month, as far as it is paid and unpaid."""
+    shown = [
+        {**row, "part": part, "amount": row[name]}
+        for row in months
+        if row["currency"] == currency
+        for part, name in (("paid", "paid"), ("unpaid", "outstanding"))
+    ]
+    frame = _frame(shown, "amount", ("part",))
+    scale = alt.Scale(domain=["paid", "unpaid"], range=[COLOURS[2], COLOURS[5]])
+    return _finish(
+        alt.Chart(frame)
+        .mark_bar()
+        .encode(
+            x=alt.X("month:O", title=None, axis=alt.Axis(labelAngle=0)),
+            y=alt.Y("value:Q", title=currency, axis=alt.Axis(tickCount=5)),
+            color=alt.Color("part:N", title=None, scale=scale, legend=alt.Legend(orient="bottom")),
+            tooltip=["month:N", "part:N", "amount:N"],
+        ),
+        height=200,
+    )
+
+
 def receivables_by_age(receivables: Sequence[Row], currency: str) -> alt.Chart:
     """What is unpaid, by how long it has been due."""
     shown = [row for row in receivables if row["currency"] == currency]

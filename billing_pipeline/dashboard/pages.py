@@ -6,7 +6,7 @@ queries, plots, and the wiring of the app. All text from outside is escaped.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from html import escape
@@ -34,6 +34,7 @@ PAGES = {
     "#/activity": "Activity",
     "#/customer": "Customer",
 }
+_CURRENT = ' aria-current="page"'
 STYLE = """
 <style>
 .billing { max-width: 100%; }
@@ -41,7 +42,8 @@ STYLE = """
 .billing nav { display: flex; flex-wrap: wrap; gap: .25rem 1rem; padding: .5rem 3rem .5rem 0;
     border-bottom: 1px solid color-mix(in srgb, currentColor 15%, transparent); }
 .billing nav a { color: inherit; opacity: .75; text-decoration: none; padding: .25rem 0; }
-.billing nav a:hover { opacity: 1; border-bottom: 2px solid #0072B2; }
+.billing nav a:hover, .billing nav a[aria-current] { opacity: 1;
+    border-bottom: 2px solid #0072B2; }
 .billing .wide { overflow-x: auto; max-width: 100%; }
 .billing table { border-collapse: collapse; font-size: .875rem; min-width: 50%; }
 .billing th, .billing td { padding: .3rem .75rem .3rem 0; text-align: left; vertical-align: top;
@@ -65,10 +67,22 @@ class Column:
     kind: str = "text"
 
 
-def navigation() -> mo.Html:
-    """Links to all pages, on as many lines as it takes."""
-    links = "".join(f'<a href="{place}">{title}</a>' for place, title in PAGES.items())
+def navigation(current: str) -> mo.Html:
+    """Links to all pages, on as many lines as it takes, the present one marked."""
+    links = "".join(
+        f'<a href="{place}"{_CURRENT if place == current else ""}>{title}</a>'
+        for place, title in PAGES.items()
+    )
     return mo.Html(f'{STYLE}<div class="billing"><nav aria-label="Pages">{links}</nav></div>')
+
+
+def framed(pages: Mapping[str, Callable[[], mo.Html]]) -> dict[str, Callable[[], mo.Html]]:
+    """Each page with the navigation above it."""
+
+    def under(place: str, page: Callable[[], mo.Html]) -> Callable[[], mo.Html]:
+        return lambda: mo.vstack([navigation(place), page()])
+
+    return {place: under(place, page) for place, page in pages.items()}
 
 
 def months_page(
@@ -130,6 +144,8 @@ def so_far_page(found: MonthSoFar) -> mo.Html:
             ],
             found.customers,
         ),
+        _heading("Usage by customer"),
+        _grid([_usage_cells(row) for row in found.usage]),
     )
 
 
@@ -138,12 +154,15 @@ def invoices_page(invoices: Sequence[Row], *, has_pages: bool) -> mo.Html:
     return _page(_heading("Invoices"), _grid([_invoice_cells(row, has_pages) for row in invoices]))
 
 
-def revenue_page(revenue: Sequence[Row], receivables: Sequence[Row]) -> mo.Html:
-    """Charged by month and plan, and what is unpaid."""
+def revenue_page(
+    revenue: Sequence[Row], receivables: Sequence[Row], months: Sequence[Row]
+) -> mo.Html:
+    """Charged by month and plan, and what was paid of it and what is unpaid."""
     return _page(
         _heading("Revenue by month and plan"),
         _note("Charges, before discounts and tax."),
         *_charts(charts.revenue_by_month, revenue),
+        *_charts(charts.paid_by_month, months, "Billed by month: paid and unpaid"),
         _heading("Unpaid, by days overdue"),
         *(_charts(charts.receivables_by_age, receivables) or [_note("Nothing is unpaid.")]),
     )
@@ -227,6 +246,16 @@ def _with_month(rows: Iterable[Row]) -> list[Row]:
     return [{**row, "month": f"{row['billing_month']:%Y-%m}"} for row in rows]
 
 
+def _usage_cells(row: Row) -> dict[str, Any]:
+    return {
+        "customer": row["customer_id"],
+        "meter": row["meter_id"],
+        "quantity": Decimal(_quantity(row["quantity"]).replace(",", "")),
+        "events": row["event_count"],
+        "price": row["price_id"],
+    }
+
+
 def _invoice_cells(row: Row, has_pages: bool) -> dict[str, Any]:
     url = row["hosted_invoice_url"] or ""
     number: Any = row["number"] or ""
@@ -235,11 +264,12 @@ def _invoice_cells(row: Row, has_pages: bool) -> dict[str, Any]:
         number = mo.Html(link)
     return {
         # What people look for first comes first: on a telephone the rest is to the right.
-        "month": f"{row['billing_month']:%Y-%m}",
         "customer": row["customer_id"],
+        "total": _exact(row["total"], row["currency"]),
+        "cur.": row["currency"],
         "status": row["status"],
-        "currency": row["currency"],
-        **{name: money(row[name], row["currency"]) for name in ("total", "outstanding", "paid")},
+        "month": f"{row['billing_month']:%Y-%m}",
+        **{name: _exact(row[name], row["currency"]) for name in ("outstanding", "paid")},
         "due": str(row["due_date"] or ""),
         "number": number,
         "invoice": row["invoice_id"],
@@ -247,18 +277,24 @@ def _invoice_cells(row: Row, has_pages: bool) -> dict[str, Any]:
     }
 
 
+def _exact(amount: Decimal, currency: str) -> Decimal:
+    """With the places of its currency; a number, because a column of texts is sorted as texts."""
+    return Decimal(money(amount, currency).replace(",", ""))
+
+
 def _grid(cells: list[dict[str, Any]]) -> mo.Html:
     """A table to be searched, sorted and turned page by page."""
     if not cells:
         return _note("None.")
-    right = dict.fromkeys(("total", "paid", "outstanding"), "right")
+    numbers = [name for name, value in cells[0].items() if isinstance(value, (Decimal, int))]
     return mo.ui.table(
         cells,
         page_size=ROWS_OF_A_PAGE,
         selection=None,
         show_column_summaries=False,
         show_download=False,
-        text_justify_columns=right,  # type: ignore[arg-type]
+        format_mapping=dict.fromkeys(numbers, "{:,f}".format),
+        text_justify_columns=dict.fromkeys(numbers, "right"),
         label="",
     )
 
@@ -310,6 +346,10 @@ def _table(columns: Sequence[Column], rows: Sequence[Row]) -> mo.Html:
     return mo.Html(f'<div class="billing"><div class="wide">{table}</div></div>')
 
 
+def _quantity(value: Decimal) -> str:
+    return f"{round(value, PLACES).normalize():,f}"
+
+
 def _class(column: Column) -> str:
     return {"money": "n", "number": "n", "quantity": "n", "long": "t"}.get(column.kind, "")
 
@@ -321,7 +361,7 @@ def _cell(column: Column, row: Row) -> str:
     if column.kind == "money":
         return money(value, row["currency"])
     if column.kind == "quantity" and isinstance(value, Decimal):
-        return f"{round(value, PLACES).normalize():,f}"
+        return _quantity(value)
     if column.kind == "number":
         return f"{value:,}"
     if column.kind == "time":

@@ -34,10 +34,11 @@ class MonthSoFar:
     usage_until: datetime | None
     customers: list[Row]
     daily_usage: list[Row]
+    usage: list[Row]
 
 
 def month_so_far(connection: duckdb.DuckDBPyConnection) -> MonthSoFar:
-    """Each customer's total by currency, and what was used on each day."""
+    """Each customer's total by currency and usage by meter, and what was used on each day."""
     (found,) = rows(
         connection,
         "SELECT (SELECT max(billing_month) FROM estimated_charges) AS estimated,"
@@ -46,9 +47,9 @@ def month_so_far(connection: duckdb.DuckDBPyConnection) -> MonthSoFar:
     )
     is_estimate = found["estimated"] is not None
     month = found["estimated"] if is_estimate else found["computed"]
-    totals, usage = "invoices", "daily_usage"
+    totals, usage, metered = "invoices", "daily_usage", "metered_usage"
     if is_estimate:
-        totals, usage = "estimated_totals", "estimated_daily_usage"
+        totals, usage, metered = "estimated_totals", "estimated_daily_usage", "estimated_charges"
     return MonthSoFar(
         month,
         is_estimate,
@@ -65,6 +66,14 @@ def month_so_far(connection: duckdb.DuckDBPyConnection) -> MonthSoFar:
             connection,
             f"SELECT meter_id, usage_date, event_count, quantity FROM {usage}"
             " WHERE billing_month = $1 ORDER BY meter_id, usage_date",
+            month,
+        ),
+        rows(
+            connection,
+            f"SELECT customer_id, meter_id, price_id, sum(quantity)::DECIMAL(38, 18) AS quantity,"
+            f" sum(event_count)::BIGINT AS event_count FROM {metered}"
+            " WHERE billing_month = $1 AND meter_id IS NOT NULL"
+            " GROUP BY ALL HAVING sum(event_count) > 0 ORDER BY customer_id, meter_id, price_id",
             month,
         ),
     )

@@ -161,7 +161,10 @@ def months(as_json: bool) -> None:
 @click.option("--status", type=click.Choice(STATUSES), help="Only these.")
 @click.option("--month", help="Only those of one month, YYYY-MM.")
 @click.option("--customer", help="Only those of one customer_id.")
-@click.option("--limit", default=40, show_default=True, help="Show at most so many; 0: all.")
+@click.option(
+    "--limit", type=click.IntRange(min=0), default=40, show_default=True,
+    help="Show at most so many; 0: all.",
+)  # fmt: skip
 @_json
 def invoices(
     status: str | None, month: str | None, customer: str | None, limit: int, as_json: bool

@@ -124,8 +124,9 @@ def test_every_page_shows_what_is_published(
         page.goto(f"{address}/#{place}")
         page.get_by_text(text).first.wait_for()
         assert page.evaluate("document.documentElement.scrollWidth") <= width, place
-    page.goto(f"{address}/#/")
+    page.get_by_role("link", name="Months").click()
     page.get_by_text(money(total, "USD")).first.wait_for()
+    assert page.locator("a[aria-current=page]").inner_text() == "Months"
     page.goto(f"{address}/#/customer")
     page.locator("marimo-dropdown button").first.click()
     page.get_by_role("option", name=customer).first.click()

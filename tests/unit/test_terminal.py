@@ -38,6 +38,19 @@ def test_a_name_is_not_read_as_markup() -> None:
     assert "[red]Ada[/red] [link=x]" in printed(["[red]Ada[/red] [link=x]", 1])
 
 
+def test_what_does_not_fit_is_shown_line_by_line_and_whole() -> None:
+    text = printed(["a" * 20, 1234], ["", 5], ["b", 6], width=30)
+    lines = ["T", "", f"  name   {'a' * 20}", "  count  1,234", "  count  5"]
+    assert [line.rstrip() for line in text.splitlines()] == [
+        *lines, "", "  name   b", "  count  6", "",
+    ]  # fmt: skip
+    assert " 1,234 " in printed(["a" * 20, 1234], width=31)
+
+
+def test_without_rows_there_is_no_heading() -> None:
+    assert printed().split() == ["T"]
+
+
 def test_numbers_stand_on_the_right() -> None:
     lines = [line.rstrip() for line in printed(["a", 1], ["b", 1234]).splitlines()]
     assert [len(line) for line in lines if line.endswith(("1", "1,234"))] == [len(lines[2])] * 2

@@ -29,9 +29,7 @@ INVOICE: Row = {
 
 def test_names_cannot_be_markup() -> None:
     row = {"customer_id": "<script>x</script>", "name": "A & B", "currency": "USD"}
-    found = MonthSoFar(
-        date(2024, 1, 1), False, None, [{**row, "total": Decimal("10.5")}], daily_usage=[]
-    )
+    found = MonthSoFar(date(2024, 1, 1), False, None, [{**row, "total": Decimal("10.5")}], [], [])
     text = pages.so_far_page(found).text
     assert "<script>x" not in text
     assert "10.50" in text
@@ -55,7 +53,21 @@ def test_only_pages_of_stripe_are_linked(url: str | None, has_pages: bool, is_li
         )
     else:
         assert cells["number"] == "N<1>"
-    assert cells["total"] == "1,234"
+    assert str(cells["total"]) == "1234"
+
+
+def test_amounts_are_sorted_as_numbers_and_shown_in_their_places() -> None:
+    totals = ((Decimal("98"), "USD"), (Decimal("1234.5000"), "USD"), (Decimal("5000.0000"), "JPY"))
+    rows = [{**INVOICE, "total": total, "currency": currency} for total, currency in totals]
+    cells = [pages._invoice_cells(row, has_pages=False) for row in rows]
+    shown = [f"{total:,f}" for total in sorted(cell["total"] for cell in cells)]
+    assert shown == ["98.00", "1,234.50", "5,000"]
+
+
+def test_the_navigation_marks_the_present_page() -> None:
+    text = pages.navigation("#/revenue").text
+    assert text.count('aria-current="page"') == 1
+    assert '<a href="#/revenue" aria-current="page">Revenue</a>' in text
 
 
 def test_a_chart_shows_one_currency_with_exact_amounts_to_read() -> None:
@@ -68,7 +80,18 @@ def test_a_chart_shows_one_currency_with_exact_amounts_to_read() -> None:
     assert [row["amount"] for row in data] == ["0.10 USD"]
 
 
+def test_what_is_unpaid_stands_on_what_was_paid_month_by_month() -> None:
+    month = {"billing_month": date(2024, 1, 1), "currency": "USD"}
+    row = {**month, "paid": Decimal("7"), "outstanding": Decimal("3.50")}
+    drawn = charts.paid_by_month([row, {**row, "currency": "EUR"}], "USD").to_dict()
+    (data,) = drawn["datasets"].values()
+    assert [(row["part"], row["amount"]) for row in data] == [
+        ("paid", "7.00 USD"),
+        ("unpaid", "3.50 USD"),
+    ]
+
+
 def test_nothing_known_is_said() -> None:
-    nothing = MonthSoFar(None, False, None, [], [])
+    nothing = MonthSoFar(None, False, None, [], [], [])
     assert "No month was computed yet." in pages.so_far_page(nothing).text
-    assert "Nothing is unpaid." in pages.revenue_page([], []).text
+    assert "Nothing is unpaid." in pages.revenue_page([], [], []).text
