@@ -146,7 +146,7 @@ def open_published(settings: Settings) -> duckdb.DuckDBPyConnection:
     except duckdb.Error as error:
         connection.close()
         raise PublishError(
-            f"{path} cannot be opened: {error}. It is made anew by the next run, or by "
+            f"{path} cannot be opened: {str(error).rstrip('.!')}. It is made anew by the next run, or by "
             "`billing pull MONTH`"
         ) from error
     return connection
