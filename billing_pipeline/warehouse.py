@@ -145,8 +145,9 @@ def open_published(settings: Settings) -> duckdb.DuckDBPyConnection:
         connection.execute("USE billing")
     except duckdb.Error as error:
         connection.close()
+        reason = str(error).rstrip(".!")
         raise PublishError(
-            f"{path} cannot be opened: {str(error).rstrip('.!')}. It is made anew by the next run, or by "
+            f"{path} cannot be opened: {reason}. It is made anew by the next run, or by "
             "`billing pull MONTH`"
         ) from error
     return connection

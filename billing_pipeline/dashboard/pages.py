@@ -51,6 +51,7 @@ STYLE = """
 .billing th { font-weight: 600; white-space: nowrap; }
 .billing .n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 .billing .t { min-width: 16rem; }
+.billing .i { white-space: nowrap; }
 .billing .dim { opacity: .7; }
 .billing .bad { color: #D55E00; font-weight: 600; }
 .billing .good { color: #009E73; font-weight: 600; }
@@ -60,7 +61,8 @@ STYLE = """
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table: `money` amounts are shown with the places of the row's currency."""
+    """A column of a table: `money` amounts are shown with the places of the row's currency, an `id`
+    is never broken at its hyphens."""
 
     title: str
     name: str
@@ -103,7 +105,7 @@ def months_page(
         _heading("Months"),
         _table(
             [
-                *(Column("month", "month"), Column("state", "state")),
+                *(Column("month", "month", "id"), Column("state", "state")),
                 *(Column("", "currency"), Column("invoices", "invoices", "number")),
                 *(Column(name, name, "money") for name in ("total", "paid", "outstanding")),
             ],
@@ -111,7 +113,7 @@ def months_page(
         ),
         *_section(
             "What waits",
-            [Column("month", "month"), Column("state", "state"), Column("next", "next")],
+            [Column("month", "month", "id"), Column("state", "state"), Column("next", "next")],
             waiting,
         ),
         _heading("Is everything well?"),
@@ -136,14 +138,8 @@ def so_far_page(found: MonthSoFar) -> mo.Html:
         *_charts(charts.largest_customers, found.customers, "Largest customers"),
         _heading("Events by day"),
         _chart(charts.events_by_day(found.daily_usage)),
-        *_section(
-            "Customers",
-            [
-                *(Column("customer", "customer_id"), Column("name", "name")),
-                *(Column("", "currency"), Column("total", "total", "money")),
-            ],
-            found.customers,
-        ),
+        _heading("Customers"),
+        _grid([_total_cells(row) for row in found.customers]),
         _heading("Usage by customer"),
         _grid([_usage_cells(row) for row in found.usage]),
     )
@@ -171,7 +167,7 @@ def revenue_page(
 def limits_page(limits: Sequence[Row]) -> mo.Html:
     """Limits of plans, the most used first."""
     columns = [
-        *(Column("customer", "customer_id"), Column("feature", "feature")),
+        *(Column("customer", "customer_id", "id"), Column("feature", "feature")),
         *(Column("%", "percent", "quantity"), Column("state", "state")),
         *(Column("used", "used", "quantity"), Column("of", "limit_quantity", "quantity")),
         Column("plan", "plan_id"),
@@ -184,7 +180,7 @@ def limits_page(limits: Sequence[Row]) -> mo.Html:
 def activity_page(runs: Sequence[RecentRun]) -> mo.Html:
     """What ran, the newest first."""
     columns = [
-        *(Column("when (UTC)", "at"), Column("job", "job"), Column("month", "month")),
+        *(Column("when (UTC)", "at", "id"), Column("job", "job"), Column("month", "month", "id")),
         *(Column("ended", "ended"), Column("seconds", "seconds", "number")),
     ]
     return _page(_heading("What ran"), _table(columns, [vars(run) for run in runs]))
@@ -197,14 +193,14 @@ def customer_page(chooser: mo.ui.dropdown, found: OneCustomer | None, has_pages:
     who = found.customer
     about = ", ".join(str(who[name]) for name in ("name", "country", "email") if who[name])
     charges = [
-        Column("month", "month"),
+        Column("month", "month", "id"),
         Column("charge", "description"),
         Column("", "currency"),
         Column("amount", "amount", "money"),
         Column("how", "calculation", "long"),
     ]
     usage = [
-        *(Column("month", "month"), Column("meter", "meter_id"), Column("price", "price_id")),
+        *(Column("month", "month", "id"), Column("meter", "meter_id"), Column("price", "price_id")),
         *(Column("quantity", "quantity", "quantity"), Column("events", "event_count", "number")),
     ]
     wallet = [
@@ -221,7 +217,7 @@ def customer_page(chooser: mo.ui.dropdown, found: OneCustomer | None, has_pages:
         _note(about),
         *_charts(charts.revenue_by_month, found.revenue),
         _heading("Invoices"),
-        _grid([_invoice_cells(row, has_pages) for row in found.invoices]),
+        _grid([_without_customer(_invoice_cells(row, has_pages)) for row in found.invoices]),
         *_section("Charges", charges, _with_month(found.charges)),
         *_section("Usage", usage, _with_month(found.usage)),
         *_section("Wallet", wallet, found.wallet),
@@ -246,12 +242,21 @@ def _with_month(rows: Iterable[Row]) -> list[Row]:
     return [{**row, "month": f"{row['billing_month']:%Y-%m}"} for row in rows]
 
 
+def _total_cells(row: Row) -> dict[str, Any]:
+    return {
+        "customer": row["customer_id"],
+        "total": _exact(row["total"], row["currency"]),
+        "cur.": row["currency"],
+        "name": row["name"],
+    }
+
+
 def _usage_cells(row: Row) -> dict[str, Any]:
     return {
         "customer": row["customer_id"],
         "meter": row["meter_id"],
         "quantity": Decimal(_quantity(row["quantity"]).replace(",", "")),
-        "events": row["event_count"],
+        "events": Decimal(row["event_count"]),
         "price": row["price_id"],
     }
 
@@ -277,6 +282,10 @@ def _invoice_cells(row: Row, has_pages: bool) -> dict[str, Any]:
     }
 
 
+def _without_customer(cells: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in cells.items() if name != "customer"}
+
+
 def _exact(amount: Decimal, currency: str) -> Decimal:
     """With the places of its currency; a number, because a column of texts is sorted as texts."""
     return Decimal(money(amount, currency).replace(",", ""))
@@ -286,7 +295,7 @@ def _grid(cells: list[dict[str, Any]]) -> mo.Html:
     """A table to be searched, sorted and turned page by page."""
     if not cells:
         return _note("None.")
-    numbers = [name for name, value in cells[0].items() if isinstance(value, (Decimal, int))]
+    numbers = [name for name, value in cells[0].items() if isinstance(value, Decimal)]
     return mo.ui.table(
         cells,
         page_size=ROWS_OF_A_PAGE,
@@ -351,7 +360,9 @@ def _quantity(value: Decimal) -> str:
 
 
 def _class(column: Column) -> str:
-    return {"money": "n", "number": "n", "quantity": "n", "long": "t"}.get(column.kind, "")
+    return {"money": "n", "number": "n", "quantity": "n", "long": "t", "id": "i"}.get(
+        column.kind, ""
+    )
 
 
 def _cell(column: Column, row: Row) -> str:

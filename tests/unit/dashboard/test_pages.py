@@ -64,6 +64,12 @@ def test_amounts_are_sorted_as_numbers_and_shown_in_their_places() -> None:
     assert shown == ["98.00", "1,234.50", "5,000"]
 
 
+def test_counts_have_no_places_and_quantities_only_those_that_they_need() -> None:
+    row = {"customer_id": "ada", "meter_id": "m", "price_id": "p", "event_count": 1300}
+    cells = pages._usage_cells({**row, "quantity": Decimal("37.525000000000000000")})
+    assert [f"{cells[name]:,f}" for name in ("quantity", "events")] == ["37.525", "1,300"]
+
+
 def test_the_navigation_marks_the_present_page() -> None:
     text = pages.navigation("#/revenue").text
     assert text.count('aria-current="page"') == 1
