@@ -29,10 +29,15 @@ IDS_NAMED = 5
 @click.command()
 @click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--example", is_flag=True, help="Fill the files with a small working company.")
-def init(directory: Path, example: bool) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print machine-readable results.")
+def init(directory: Path, example: bool, as_json: bool) -> None:
     """Write an empty data directory: every file with its header, and a page that explains them."""
     last = BillingMonth.containing(datetime.now(UTC), Settings.from_env().timezone).shift(-1)
     written = create(directory, last, with_example=example)
+    if as_json:
+        document = {"success": True, "files": [str(path) for path in written], "month": str(last)}
+        click.echo(json.dumps(document, indent=1))
+        return
     click.echo(f"{len(written)} files in {directory}: read {directory / 'README.md'}, then")
     click.echo(f"  export BILLING_DATA_DIR={directory}")
     click.echo("  billing check")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from billing_pipeline.intake.tables import TABLES, Table
 from billing_pipeline.months import BillingMonth
+from billing_pipeline.starting.commands import init
 from billing_pipeline.starting.new_directory import USAGE_COLUMNS, DirectoryInUseError, create
 
 MONTH = BillingMonth(2024, 5)
@@ -46,3 +49,11 @@ def test_nothing_is_written_over_what_is_there(tmp_path: Path) -> None:
         create(tmp_path, MONTH, with_example=True)
     assert mine.read_text() == "mine"
     assert [path.name for path in tmp_path.iterdir()] == ["accounts"]
+
+
+def test_a_script_is_told_what_was_written(tmp_path: Path) -> None:
+    done = CliRunner().invoke(init, [str(tmp_path / "ours"), "--json"])
+    document = json.loads(done.output)
+    assert document["success"] is True
+    written = {str(path) for path in (tmp_path / "ours").rglob("*") if path.is_file()}
+    assert set(document["files"]) == written
