@@ -516,7 +516,8 @@ def _recover(root: Path, manifest: dict[str, Any], now: float) -> None:
 
 def _write_manifest(root: Path, manifest: Mapping[str, Any]) -> None:
     scratch = root / "manifest.json.new"
-    scratch.write_text(json.dumps(manifest, indent=1, sort_keys=True), encoding="utf-8")
+    # Without an indent, which json writes six times as slowly: the manifest grows with history.
+    scratch.write_text(json.dumps(manifest, sort_keys=True), encoding="utf-8")
     _fsync(scratch)
     scratch.replace(root / "manifest.json")
     _fsync(root)
