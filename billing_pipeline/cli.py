@@ -38,6 +38,8 @@ from billing_pipeline.warehouse import NotPublishedError, PublishError, open_pub
 
 FAILED = 1
 WAITS = 3
+# A mail server may be slow; what is not sent by then, the next command sends.
+SEND_FOR_SECONDS = 600.0
 # Changes that are listed one by one on the terminal; all are in the table `invoice_plan`.
 MOST_SHOWN = 40
 
@@ -47,7 +49,7 @@ _SECTIONS = {
     "A month": ("plan", "run", "apply", "pull"),
     "Look": ("status", "months", "invoices", "explain", "simulate"),
     "Documents": ("invoice", "report", "export"),
-    "Server": ("home", "webhooks"),
+    "Server": ("home", "notices", "webhooks"),
 }
 
 
@@ -384,6 +386,18 @@ def home() -> None:
     from billing_pipeline.runs import instance_home
 
     click.echo(instance_home(settings))
+
+
+@main.command()
+@_json_flag
+def notices(as_json: bool) -> None:
+    """Send the notices that are due, each once; for who runs no daemon."""
+    settings = _settings()
+    from billing_pipeline.defs.telling import said, tell_once
+
+    outcome = tell_once(settings, datetime.now(UTC), SEND_FOR_SECONDS)
+    found = {"success": True, "sent": outcome.sent, "is_busy": outcome.is_busy}
+    click.echo(json.dumps(found, indent=1) if as_json else said(outcome))
 
 
 @main.command()

@@ -3,19 +3,17 @@ late, and what people want to hear of. Nothing here sends money: all is on by de
 
 import time
 from collections.abc import Iterator
-from contextlib import closing
 from datetime import UTC, datetime
 
 import dagster as dg
 
-from billing_pipeline.defs.history import closed_months, failed_runs, last_closes
+from billing_pipeline.defs.history import closed_months
 from billing_pipeline.defs.jobs import preview_month, pull_payments
 from billing_pipeline.defs.partitions import MONTHS, SETTINGS
+from billing_pipeline.defs.telling import note, note_failed_runs, said, tell
 from billing_pipeline.invoicing import collection
 from billing_pipeline.late_usage import late_usage
-from billing_pipeline.notices.notice import Kind, Notice, Rules
-from billing_pipeline.notices.record import NoticeRecord
-from billing_pipeline.notices.sending import send_due, targets_of
+from billing_pipeline.notices.notice import Kind, Notice
 from billing_pipeline.run_liveness import bury_dead_runs
 
 # Each look costs two requests where nothing happened. Less often only makes the tables later.
@@ -76,15 +74,6 @@ def dead_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     return dg.SkipReason("Every run that is started has its process.")
 
 
-class NotDeliveredError(RuntimeError):
-    """Some notices did not arrive; the tick is shown as failed, and the next one tries again."""
-
-
-def _note(notice: Notice) -> None:
-    with closing(NoticeRecord(SETTINGS.records_dir)) as record:
-        record.note(notice, time.time())
-
-
 @dg.sensor(
     job=preview_month,
     minimum_interval_seconds=LOOK_FOR_USAGE_EVERY_SECONDS,
@@ -104,7 +93,10 @@ def late_usage_files(
         is_late = True
         if SETTINGS.records_dir.exists():
             key = f"late_usage:{month}:{late.fingerprint}"
-            _note(Notice(Kind.LATE_USAGE, key, str(month), f"{late}\na preview is asked for"))
+            note(
+                SETTINGS,
+                Notice(Kind.LATE_USAGE, key, str(month), f"{late}\na preview is asked for"),
+            )
         yield dg.RunRequest(
             run_key=f"late usage {month} {late.fingerprint}", partition_key=month.key
         )
@@ -123,14 +115,8 @@ def runs_that_failed(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     """Dagster's own sensor of failed runs passes over those of the command line."""
     if not SETTINGS.records_dir.exists():
         return dg.SkipReason("Nothing was ever billed from here.")
-    failed = failed_runs(context.instance, datetime.now(UTC))
-    url = Rules.from_env().ui_url
-    for run in failed:
-        if run.reason.startswith("failed in part") and run.month:
-            continue  # the plan tells who
-        text = f"{run.job_name}: {run.reason}\n{url}/runs/{run.run_id}"
-        _note(Notice(Kind.RUN_FAILED, f"run_failed:{run.run_id}", run.month, text))
-    return dg.SkipReason(f"{len(failed)} runs failed in the last seven days.")
+    failed = note_failed_runs(SETTINGS, context.instance, datetime.now(UTC))
+    return dg.SkipReason(f"{failed} runs failed in the last seven days.")
 
 
 @dg.sensor(
@@ -147,15 +133,5 @@ def notices(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         return dg.SkipReason("BILLING_NOTIFY_URLS is not set.")
     if not SETTINGS.records_dir.exists():
         return dg.SkipReason("Nothing was ever billed from here.")
-    outcome = send_due(
-        *(SETTINGS, targets_of(SETTINGS), last_closes(context.instance)),
-        *(Rules.from_env(), datetime.now(UTC), READ_FOR_SECONDS),
-    )
-    if outcome.failed_targets:
-        raise NotDeliveredError(
-            f"{', '.join(outcome.failed_targets)} of BILLING_NOTIFY_URLS took no notice: tried "
-            f"again by the next tick. {outcome.sent} messages were delivered."
-        )
-    if outcome.is_busy:
-        return dg.SkipReason("Another process is sending notices.")
-    return dg.SkipReason(f"{outcome.sent} messages were delivered.")
+    now = datetime.now(UTC)
+    return dg.SkipReason(said(tell(SETTINGS, context.instance, now, READ_FOR_SECONDS)))

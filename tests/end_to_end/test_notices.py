@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.end_to_end.commands import EXAMPLES, ROOT, billing, environment
+from tests.end_to_end.commands import EXAMPLES, ROOT, billing, environment, last_line
 from tests.notice_receiver import Receiver, receiving
 
 LOOKING = ("late_usage_files", "runs_that_failed", "notices")
@@ -76,3 +76,33 @@ def test_people_are_told_once_of_what_happened(tmp_path: Path) -> None:
         assert said["late_usage_files"]["runs"] == []
         assert said["notices"]["skipped"] == "0 messages were delivered."
         assert receiver.got == []
+
+
+def test_without_a_daemon_a_command_tells_the_same_once(tmp_path: Path) -> None:
+    home, data = tmp_path / "home", tmp_path / "data"
+    shutil.copytree(EXAMPLES / "metered-api", data)
+    (data / "usage/2026-01/broken.csv").write_text("no,such,columns\n", encoding="utf-8")
+    assert billing(home, data, "run", "2026-01").returncode == 1
+    (data / "usage/2026-01/broken.csv").unlink()
+    assert billing(home, data, "run", "2026-01").returncode == 0
+    with receiving() as receiver:
+
+        def tell(*options: str) -> subprocess.CompletedProcess[str]:
+            return billing(home, data, "notices", *options, BILLING_NOTIFY_URLS=receiver.url)
+
+        receiver.answer = 500
+        refused = tell()
+        assert refused.returncode == 1
+        assert last_line(refused).startswith("json (number 1) of BILLING_NOTIFY_URLS took no")
+        receiver.answer = 200
+        assert json.loads(tell("--json").stdout) == {"success": True, "sent": 3, "is_busy": False}
+        assert sorted(receiver.titles) == [
+            *("Month closed 2026-01", "Payment failed 2026-01", "Run failed 2026-01")
+        ]
+        # Nor does the daemon's sensor say it again.
+        assert tick(home, data, receiver)["notices"]["skipped"] == "0 messages were delivered."
+        assert tell().stdout == "0 messages were delivered.\n"
+        assert len(receiver.got) == 3
+    nobody = billing(home, data, "notices")
+    assert nobody.returncode == 1
+    assert last_line(nobody) == "BILLING_NOTIFY_URLS is not set: there is nobody to tell"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from click.testing import CliRunner
 
 from billing_pipeline.cli import main
 from tests.end_to_end.commands import EXAMPLES, ROOT, billing, environment
+from tests.notice_receiver import Receiver, receiving
 
 README = (ROOT / "README.md").read_text()
 COMMANDS = re.findall(r"^\| `\.venv/bin/billing ([^`]+)`", README, re.MULTILINE)
@@ -26,10 +28,16 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("readme")
 
 
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with receiving() as found:
+        yield found
+
+
 def test_each_command_does_as_the_readme_says(
-    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    home: Path, tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in environment(home, EXAMPLE).items():
+    for name, value in environment(home, EXAMPLE, BILLING_NOTIFY_URLS=receiver.url).items():
         monkeypatch.setenv(name, value)
 
     def run(command: str) -> str:
@@ -64,6 +72,7 @@ def test_each_command_does_as_the_readme_says(
             assert written.stat().st_size > 500, command
             written.unlink()
     assert "closed" in said["months"]
+    assert f"Month closed {month}" in receiver.titles
     assert "-12.34" in said["explain ID"] or "from the wallet" in said["explain ID"]
     assert (tmp_path / "new" / "README.md").exists()
     assert "_BILLING_COMPLETE" in said["completion bash"]
