@@ -95,7 +95,7 @@ def _totals(present: _Totals, before: _Totals | None) -> list[str]:
     lines = []
     for currency in sorted({*present, *(before or {})}):
         count, total = present.get(currency, (0, Decimal(0)))
-        line = f"{money(total, currency)} {currency} in {count} invoices"
+        line = f"{money(total, currency)} {currency} in {_counted(count, 'invoice')}"
         if before is not None:
             _, earlier = before.get(currency, (0, Decimal(0)))
             change = total - earlier
@@ -104,6 +104,10 @@ def _totals(present: _Totals, before: _Totals | None) -> list[str]:
             line += " to the month before)"
         lines.append(line)
     return lines or ["no invoices"]
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def _waiting(published: Published, rules: Rules, running: BillingMonth) -> list[Notice]:
@@ -115,7 +119,7 @@ def _waiting(published: Published, rules: Rules, running: BillingMonth) -> list[
         [running.key],
     ).fetchall():
         sign = "+" if change >= 0 else ""
-        line = f"{count} changes, together {sign}{money(change, currency)} {currency}"
+        line = f"{_counted(count, 'change')}, together {sign}{money(change, currency)} {currency}"
         found.setdefault((month, plan_hash), []).append(line)
     return [
         Notice(

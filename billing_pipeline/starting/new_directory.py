@@ -24,7 +24,7 @@ _EXAMPLE = re.compile(r"<!-- example: (\S+) -->")
 
 
 class DirectoryInUseError(FileExistsError):
-    """Something is there already that would have to be overwritten."""
+    """There is something in the folder already."""
 
 
 def create(directory: Path, month: BillingMonth, *, with_example: bool) -> list[Path]:
@@ -32,12 +32,12 @@ def create(directory: Path, month: BillingMonth, *, with_example: bool) -> list[
 
     The example's usage lies in `month`, so that it can be rated at once.
     """
-    contents = dict(_contents(month, with_example))
-    taken = [path for path in contents if (directory / path).exists()]
+    taken = sorted(directory.iterdir()) if directory.exists() else []
     if taken:
         raise DirectoryInUseError(
-            f"{directory / taken[0]} is there already: nothing was written. Name another folder"
+            f"{taken[0]} is there already: nothing was written. Name a new or an empty folder"
         )
+    contents = dict(_contents(month, with_example))
     for path, text in contents.items():
         (directory / path).parent.mkdir(parents=True, exist_ok=True)
         (directory / path).write_text(text, encoding="utf-8", newline="")

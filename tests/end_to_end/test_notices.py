@@ -57,7 +57,7 @@ def test_people_are_told_once_of_what_happened(tmp_path: Path) -> None:
             "Invoice plan waits for approval 2026-01",
         }
         assert "usage/2026-01/late.csv" in told["Late usage in a closed month 2026-01"]
-        assert "1 changes, together +5.00 USD" in told["Invoice plan waits for approval 2026-01"]
+        assert "1 change, together +5.00 USD" in told["Invoice plan waits for approval 2026-01"]
         assert (home / "records" / "journal.db").read_bytes() == journal
 
         # A run that fails is told, and starts nothing.

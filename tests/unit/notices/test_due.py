@@ -46,14 +46,14 @@ def test_a_closed_month(book: Book) -> None:
     [january, february] = due(book, {FEBRUARY: Close("run-2", failed), JANUARY: Close("run-1")})
     assert january.key == "month_closed:2024-01"
     assert january.text.splitlines() == [
-        "50.00 EUR in 1 invoices",
-        "100.00 USD in 1 invoices",
+        "50.00 EUR in 1 invoice",
+        "100.00 USD in 1 invoice",
         "checks that failed: none",
         "https://ui.example/runs/run-1",
     ]
     assert february.text.splitlines() == [
         "0.00 EUR in 0 invoices (-50.00, -100.0 % to the month before)",
-        "700 JPY in 1 invoices (+700 to the month before)",
+        "700 JPY in 1 invoice (+700 to the month before)",
         "125.50 USD in 2 invoices (+25.50, +25.5 % to the month before)",
         "checks that failed: usage_is_as_usual (warn)",
         "https://ui.example/runs/run-2",
