@@ -48,7 +48,7 @@ dashboard: $(VENV)/.installed-dashboard ## The dashboard over what was published
 	MARIMO_SKIP_UPDATE_CHECK=1 $(BIN)/marimo run billing_pipeline/dashboard/app.py --headless --no-token --host 127.0.0.1 --port 2718
 
 test: check ## Run the style checks and every test
-	@$(BIN)/python -m pytest -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 faults: $(VENV)/.installed-dev ## Bill through every single fault, and through 2,000 random schedules of them
 	@$(BIN)/python -m tests.faults --single --schedules 2000

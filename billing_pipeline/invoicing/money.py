@@ -8,6 +8,7 @@ express is refused, never rounded a second time.
 from __future__ import annotations
 
 from decimal import Decimal
+from functools import cache
 
 # https://docs.stripe.com/currencies: sent without decimals.
 ZERO_DECIMAL = frozenset(
@@ -41,6 +42,7 @@ class AmountError(ValueError):
     """The amount has more decimal places than Stripe has for the currency."""
 
 
+@cache
 def exponent(currency: str) -> int:
     """Decimal places that Stripe gives the currency: USD 2, JPY 0, KWD 3, ISK 2."""
     code = currency.upper()
