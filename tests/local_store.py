@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
 from typing import Any
+from urllib.request import Request, urlopen
 from wsgiref.types import StartResponse, WSGIEnvironment
 
 import boto3
@@ -99,6 +100,9 @@ class LocalStore:
         )
 
     def make_bucket(self) -> None:
+        # moto keeps its buckets in the process, whichever server made them
+        with urlopen(Request(f"{self.address}/moto-api/reset", method="POST")):
+            pass
         place = {"LocationConstraint": "eu-central-1"}
         self._client.create_bucket(Bucket=BUCKET, CreateBucketConfiguration=place)
 
