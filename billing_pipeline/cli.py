@@ -33,7 +33,7 @@ from billing_pipeline.overview.commands import commands as overview_commands
 from billing_pipeline.querying import rows as queried
 from billing_pipeline.settings import InvalidSettingError, Settings
 from billing_pipeline.starting.commands import commands as starting_commands
-from billing_pipeline.terminal import csv_text, money, table
+from billing_pipeline.terminal import csv_text, json_option, money, table
 from billing_pipeline.warehouse import NotPublishedError, PublishError, open_published
 
 FAILED = 1
@@ -259,12 +259,11 @@ def _sums(
 
 
 _month = click.argument("month", type=_Month())
-_json_flag = click.option("--json", "as_json", is_flag=True, help="Print machine-readable results.")
 
 
 @main.command()
 @_month
-@_json_flag
+@json_option
 def run(month: BillingMonth, as_json: bool) -> None:
     """Close MONTH: load, rate, plan, apply what is safe, pull."""
     _run("close_month", month, as_json)
@@ -272,7 +271,7 @@ def run(month: BillingMonth, as_json: bool) -> None:
 
 @main.command()
 @_month
-@_json_flag
+@json_option
 def plan(month: BillingMonth, as_json: bool) -> None:
     """Load, rate and show the invoice plan of MONTH; writes nothing to Stripe."""
     _run("preview_month", month, as_json)
@@ -281,7 +280,7 @@ def plan(month: BillingMonth, as_json: bool) -> None:
 @main.command()
 @_month
 @click.option("--approve", "plan_hash", required=True, help="The hash of the plan that you read.")
-@_json_flag
+@json_option
 def apply(month: BillingMonth, plan_hash: str, as_json: bool) -> None:
     """Carry out exactly the plan with this hash; refused if it is another by now."""
     config: dict[str, object] = {"ops": {"approved_changes": {"config": {"plan_hash": plan_hash}}}}
@@ -290,7 +289,7 @@ def apply(month: BillingMonth, plan_hash: str, as_json: bool) -> None:
 
 @main.command()
 @_month
-@_json_flag
+@json_option
 def pull(month: BillingMonth, as_json: bool) -> None:
     """Refresh the payment status of MONTH."""
     _run("pull_payments", month, as_json)
@@ -298,7 +297,7 @@ def pull(month: BillingMonth, as_json: bool) -> None:
 
 @main.command()
 @click.argument("record_id", metavar="ID")
-@_json_flag
+@json_option
 def explain(record_id: str, as_json: bool) -> None:
     """Show how an invoice, line or charge came about: the rule, the tiers, the sums, the events."""
     settings = _settings()
@@ -340,7 +339,7 @@ class _Months(click.ParamType[list[BillingMonth]]):
 @click.option(
     "--csv", "csv_file", type=click.Path(dir_okay=False, path_type=Path), help="Also write a file."
 )
-@_json_flag
+@json_option
 def simulate(
     catalog: Path, months: list[BillingMonth], csv_file: Path | None, as_json: bool
 ) -> None:
@@ -389,7 +388,7 @@ def home() -> None:
 
 
 @main.command()
-@_json_flag
+@json_option
 def notices(as_json: bool) -> None:
     """Send the notices that are due, each once; for who runs no daemon."""
     settings = _settings()

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Literal
 
+import click
 from rich import box
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -18,6 +19,11 @@ from rich.table import Table
 from rich.text import Text
 
 from billing_pipeline.intake.currencies import EXPONENTS
+
+# Of every command that says something.
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print machine-readable results."
+)
 
 # What a column that folds needs to stay readable.
 _FOLDED = 12

@@ -64,17 +64,7 @@ def revenue_by_month(revenue: Sequence[Row], currency: str) -> alt.Chart:
     """Charged by month, stacked by plan."""
     shown = [row for row in revenue if row["currency"] == currency]
     frame = _frame(shown, "amount", ("plan_id",))
-    return _finish(
-        alt.Chart(frame)
-        .mark_bar()
-        .encode(
-            x=alt.X("month:O", title=None, axis=alt.Axis(labelAngle=0)),
-            y=alt.Y("value:Q", title=currency, axis=alt.Axis(tickCount=5)),
-            color=_colour("plan_id:N"),
-            tooltip=["month:N", "plan_id:N", "amount:N"],
-        ),
-        height=240,
-    )
+    return _stacked_by_month(frame, currency, "plan_id:N", _colour("plan_id:N"), height=240)
 
 
 def paid_by_month(months: Sequence[Row], currency: str) -> alt.Chart:
@@ -87,17 +77,8 @@ def paid_by_month(months: Sequence[Row], currency: str) -> alt.Chart:
     ]
     frame = _frame(shown, "amount", ("part",))
     scale = alt.Scale(domain=["paid", "unpaid"], range=[COLOURS[2], COLOURS[5]])
-    return _finish(
-        alt.Chart(frame)
-        .mark_bar()
-        .encode(
-            x=alt.X("month:O", title=None, axis=alt.Axis(labelAngle=0)),
-            y=alt.Y("value:Q", title=currency, axis=alt.Axis(tickCount=5)),
-            color=alt.Color("part:N", title=None, scale=scale, legend=alt.Legend(orient="bottom")),
-            tooltip=["month:N", "part:N", "amount:N"],
-        ),
-        height=200,
-    )
+    colour = alt.Color("part:N", title=None, scale=scale, legend=alt.Legend(orient="bottom"))
+    return _stacked_by_month(frame, currency, "part:N", colour, height=200)
 
 
 def receivables_by_age(receivables: Sequence[Row], currency: str) -> alt.Chart:
@@ -113,6 +94,22 @@ def receivables_by_age(receivables: Sequence[Row], currency: str) -> alt.Chart:
             tooltip=["age:N", "invoices:Q", "amount:N"],
         ),
         height=200,
+    )
+
+
+def _stacked_by_month(
+    frame: pd.DataFrame, currency: str, part: str, colour: Any, height: int
+) -> alt.Chart:
+    return _finish(
+        alt.Chart(frame)
+        .mark_bar()
+        .encode(
+            x=alt.X("month:O", title=None, axis=alt.Axis(labelAngle=0)),
+            y=alt.Y("value:Q", title=currency, axis=alt.Axis(tickCount=5)),
+            color=colour,
+            tooltip=["month:N", part, "amount:N"],
+        ),
+        height=height,
     )
 
 

@@ -255,7 +255,7 @@ def _usage_cells(row: Row) -> dict[str, Any]:
     return {
         "customer": row["customer_id"],
         "meter": row["meter_id"],
-        "quantity": Decimal(_quantity(row["quantity"]).replace(",", "")),
+        "quantity": _number(_quantity(row["quantity"])),
         "events": Decimal(row["event_count"]),
         "price": row["price_id"],
     }
@@ -287,8 +287,13 @@ def _without_customer(cells: dict[str, Any]) -> dict[str, Any]:
 
 
 def _exact(amount: Decimal, currency: str) -> Decimal:
-    """With the places of its currency; a number, because a column of texts is sorted as texts."""
-    return Decimal(money(amount, currency).replace(",", ""))
+    """With the places of its currency."""
+    return _number(money(amount, currency))
+
+
+def _number(shown: str) -> Decimal:
+    """With the places that are shown; a number, because a column of texts is sorted as texts."""
+    return Decimal(shown.replace(",", ""))
 
 
 def _grid(cells: list[dict[str, Any]]) -> mo.Html:

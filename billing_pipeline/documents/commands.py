@@ -21,7 +21,7 @@ from billing_pipeline.documents.invoice import invoice_document
 from billing_pipeline.documents.reading import published, read_invoice
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.settings import Settings
-from billing_pipeline.terminal import table
+from billing_pipeline.terminal import json_option, table
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _pdf = click.option("--pdf", "pdf_file", type=_FILE, help="Write a PDF (PDF/A).")
@@ -32,7 +32,6 @@ _fonts = click.option(
     type=click.Path(exists=True, file_okay=False),
     help="A folder with more fonts for the PDF; may be given again.",
 )
-_json = click.option("--json", "as_json", is_flag=True, help="Print machine-readable results.")
 
 
 class DocumentError(Exception):
@@ -44,7 +43,7 @@ class DocumentError(Exception):
 @_pdf
 @_html
 @_fonts
-@_json
+@json_option
 def invoice(
     invoice_id: str,
     pdf_file: Path | None,
@@ -75,7 +74,7 @@ def invoice(
 @_pdf
 @_html
 @_fonts
-@_json
+@json_option
 def report(
     month: str,
     pdf_file: Path | None,
@@ -105,7 +104,7 @@ def report(
 @click.option("--invoices", type=_FILE, help="Write the invoices with their payments as CSV.")
 @click.option("--lines", type=_FILE, help="Write the invoice lines as CSV.")
 @click.option("--focus", type=_FILE, help="Write the charges as CSV, in the columns of FOCUS 1.2.")
-@_json
+@json_option
 def export(
     month: str, invoices: Path | None, lines: Path | None, focus: Path | None, as_json: bool
 ) -> None:

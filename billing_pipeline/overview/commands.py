@@ -30,10 +30,9 @@ from billing_pipeline.overview.month_states import (
 from billing_pipeline.overview.recent_runs import recent_runs
 from billing_pipeline.querying import Row, rows
 from billing_pipeline.settings import Settings
-from billing_pipeline.terminal import money, table
+from billing_pipeline.terminal import json_option, money, table
 from billing_pipeline.warehouse import NotPublishedError, database_path, open_published
 
-_json = click.option("--json", "as_json", is_flag=True, help="Print machine-readable results.")
 STATUSES = ("draft", "open", "overdue", "paid", "void", "uncollectible", "not sent")
 _COLOURS = {
     MonthState.FAILED: "red",
@@ -111,7 +110,7 @@ def _cell(row: Row, column: str) -> object:
 
 
 @click.command()
-@_json
+@json_option
 def status(as_json: bool) -> None:
     """Show months, what waits, whether each part is well, and what ran last."""
     with _view() as view:
@@ -146,7 +145,7 @@ def status(as_json: bool) -> None:
 
 
 @click.command()
-@_json
+@json_option
 def months(as_json: bool) -> None:
     """List the billing months: state, invoices, and money by currency."""
     with _view() as view:
@@ -165,7 +164,7 @@ def months(as_json: bool) -> None:
     "--limit", type=click.IntRange(min=0), default=40, show_default=True,
     help="Show at most so many; 0: all.",
 )  # fmt: skip
-@_json
+@json_option
 def invoices(
     status: str | None, month: str | None, customer: str | None, limit: int, as_json: bool
 ) -> None:

@@ -20,7 +20,7 @@ from billing_pipeline.overview.month_states import months_with_usage
 from billing_pipeline.settings import Settings
 from billing_pipeline.starting.data_check import MonthCheck, check_month, check_reference
 from billing_pipeline.starting.new_directory import create
-from billing_pipeline.terminal import money, table
+from billing_pipeline.terminal import json_option, money, table
 
 # Ids that a hint names; the rest is counted.
 IDS_NAMED = 5
@@ -29,7 +29,7 @@ IDS_NAMED = 5
 @click.command()
 @click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--example", is_flag=True, help="Fill the files with a small working company.")
-@click.option("--json", "as_json", is_flag=True, help="Print machine-readable results.")
+@json_option
 def init(directory: Path, example: bool, as_json: bool) -> None:
     """Write an empty data directory: every file with its header, and a page that explains them."""
     last = BillingMonth.containing(datetime.now(UTC), Settings.from_env().timezone).shift(-1)
@@ -46,7 +46,7 @@ def init(directory: Path, example: bool, as_json: bool) -> None:
 
 @click.command()
 @click.argument("month", required=False)
-@click.option("--json", "as_json", is_flag=True, help="Print machine-readable results.")
+@json_option
 def check(month: str | None, as_json: bool) -> None:
     """Check the data directory, and rate MONTH aside (the newest with usage, if none is named).
 
