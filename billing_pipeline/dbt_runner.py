@@ -175,7 +175,8 @@ def _invoke(
         *args,
         *("--project-dir", str(DBT_PROJECT_DIR), "--profiles-dir", str(DBT_PROJECT_DIR)),
         *("--target-path", str(target), "--log-path", str(target)),
-        *("--log-level-file", "info", "--no-use-colors-file", "--quiet", "--log-level", "none"),
+        # Its log file repeats what `on_node` is told, and every event would be written out for it.
+        *("--log-level-file", "none", "--quiet", "--log-level", "none"),
         "--no-send-anonymous-usage-stats",
     ]
     callbacks = [callback] if callback is not None else []

@@ -214,14 +214,11 @@ create or replace macro rounded_to_pico(units) as list_transform([units::hugeint
     ((u + sign(u) * 500000) // 1000000)::decimal(38, 0) * '0.000000000001'::decimal(12, 12)
 )[1];
 
--- a number as people write it: no trailing zeros
-create or replace macro plain(x) as case
-    when x::varchar like '%.%' then rtrim(rtrim(x::varchar, '0'), '.') else x::varchar
-end;
+-- a number as people write it: no zeros at the end of what stands behind the point
+create or replace macro plain(x) as regexp_extract(x::varchar, '^-?[0-9]+(\.[0-9]*[1-9])?');
 
 -- an exact quantity as people write it; '≈' where it goes on behind what is shown
 create or replace macro exact_text(x) as list_transform([x], lambda v:
-    case when v.num > 0 then '≈' else '' end
-    || rtrim(rtrim(exact_shown(v)::varchar, '0'), '.')
+    case when v.num > 0 then '≈' || plain(exact_shown(v)) else plain(exact_decimal(v.units)) end
 )[1];
 {% endmacro %}

@@ -32,10 +32,25 @@
 
 {# The month that a line charges for: the coming one of an advance fee. #}
 {% macro charged_month() -%}
-    strftime(timezone(timezone, case
-        when kind = 'advance' then period_start
-        else month_start
-    end), '%B %Y')
+    case
+        when kind = 'advance' then {{ month_name('period_start') }}
+        else billed_month_name
+    end
+{%- endmacro %}
+
+{# January 2024, from an instant, in the time zone of the column `timezone`. #}
+{% macro month_name(instant) -%}
+    strftime(timezone(timezone, {{ instant }}), '%B %Y')
+{%- endmacro %}
+
+{# `text` with its placeholders filled in: pairs of a placeholder and its value. A value is only
+   made where the text names it. #}
+{% macro filled(text, values) -%}
+    {%- for _ in values %}replace({% endfor %}{{ text }}
+    {%- for placeholder, value in values %}, '{{ placeholder }}', case
+        when contains({{ text }}, '{{ placeholder }}') then {{ value }} else ''
+    end)
+    {%- endfor %}
 {%- endmacro %}
 
 {# A sentence that a person can recompute by hand, from the columns of billable_quantities and

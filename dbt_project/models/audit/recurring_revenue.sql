@@ -1,12 +1,7 @@
 -- grain: subscription × recurring price that goes on at the month's end: what a month of it costs,
 -- whole, whatever part of one was charged
 with
-fees as (
-    select quantities.*, rated.model_units, rated.exponent
-    from {{ ref('billable_quantities') }} as quantities
-    inner join {{ ref('rated_charges') }} as rated on quantities.charge_id = rated.charge_id
-    where quantities.meter_id is null
-),
+fees as (select * from {{ ref('rated_charges') }} where meter_id is null),
 periods as (select * from {{ ref('billing_periods') }}),
 
 -- what goes on is charged to the end of its period, or for the coming one in advance

@@ -1,24 +1,24 @@
 -- grain: charge: the priced result of one price for one subscription and service period
 with
-quantities as (select * from {{ ref('billable_quantities') }}),
 rated as (select * from {{ ref('rated_charges') }}),
 plans as (select * from {{ ref('stg_catalog__plans') }}),
-run as (select * from {{ ref('stg_run') }}),
+run as (
+    select billing_month, timezone, {{ month_name('month_start') }} as billed_month_name
+    from {{ ref('stg_run') }}
+),
 
 named as (
     select
-        quantities.*,
-        rated.* exclude (charge_id),
+        rated.*,
         run.billing_month,
-        run.month_start,
         run.timezone,
+        run.billed_month_name,
         coalesce(
-            quantities.description,
-            plans.name || ': ' || coalesce(quantities.meter_id, quantities.price_id)
+            rated.description,
+            plans.name || ': ' || coalesce(rated.meter_id, rated.price_id)
         ) as template
-    from quantities
-    inner join rated on quantities.charge_id = rated.charge_id
-    inner join plans on quantities.subscription_plan_id = plans.plan_id
+    from rated
+    inner join plans on rated.subscription_plan_id = plans.plan_id
     cross join run
 )
 
@@ -41,16 +41,12 @@ select
     period_start,
     period_end,
     billing_period_start,
-    case
-        when contains(template, '{') then replace(replace(replace(replace(
-            template,
-            '{month}', {{ charged_month() }}),
-            '{quantity}', plain(quantity)),
-            '{events}', event_count::varchar),
-            '{amount}', {{ money_text('amount', 'currency', 'exponent') }}
-        )
-        else template
-    end
+    {{ filled('template', [
+        ('{month}', charged_month()),
+        ('{quantity}', 'plain(quantity)'),
+        ('{events}', 'event_count::varchar'),
+        ('{amount}', money_text('amount', 'currency', 'exponent')),
+    ]) }}
     || case when kind = 'advance_credit' then ' (unused time)' else '' end
     || case
         when carried_from is not null and event_count = 0

@@ -2,7 +2,7 @@
 -- grain: charge of the model `flat`: flat_amount, whatever the quantity; with a meter only where
 -- something was used
 select
-    charge_id,
+    *,
     case
         when meter_id is null or billable.units > 0 or billable.num > 0
             then exact(coalesce(flat_amount, 0))

@@ -1,18 +1,4 @@
 {{ config(materialized='view') }}
 -- grain: charge of the model `graduated_percentage`: each part of the quantity at its tier's
 -- percentage, plus the flat_amount of each entered tier
-select
-    charge_id,
-    exact_normal({
-        'units': sum(tier_amount.units),
-        'num': sum(tier_amount.num),
-        'den': any_value(tier_amount.den)
-    }) as model_amount,
-    string_agg(
-        'tier ' || tier || ': ' || exact_text(part) || ' × ' || plain(percentage) || ' %'
-        || case when flat_amount > 0 then ' + ' || plain(flat_amount) else '' end,
-        '; ' order by tier
-    ) as model_text
-from {{ ref('tier_parts') }}
-where charge_model = 'graduated_percentage'
-group by charge_id
+{{ tiered_charges('graduated_percentage', "plain(percentage) || ' %'") }}

@@ -13,7 +13,7 @@ packages as (
 )
 
 select
-    charge_id,
+    * exclude (package_count),
     exact_times(exact(package_count::decimal(38, 0)), coalesce(unit_amount, 0)) as model_amount,
     '⌈' || exact_text(billable) || ' ÷ ' || plain(package_size) || '⌉ = ' || package_count
         || ' packages × ' || plain(coalesce(unit_amount, 0)) as model_text

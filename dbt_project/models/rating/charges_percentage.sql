@@ -1,7 +1,7 @@
 {{ config(materialized='view') }}
 -- grain: charge of the model `percentage`: quantity × percentage ÷ 100 + flat_amount × events
 select
-    charge_id,
+    *,
     exact_plus(
         exact_share(exact_times(billable, coalesce(percentage, 0)), 1, 100),
         case

@@ -1,3 +1,4 @@
+{{ config(materialized='view') }}
 -- grain: subscription × period for which a recurring fee is due on this month's invoice, by timing:
 --   arrears         the period that ends in the month
 --   advance         the coming period, in full, where the subscription goes on at the period's end

@@ -1,12 +1,13 @@
+{{ config(materialized='view') }}
 -- grain: charge; the model's amount, times its share of the period, within the line's bounds,
 -- then rounded once
 with
-model_amounts as (
+modelled as (
     {% for model in [
         'flat', 'per_unit', 'graduated', 'volume', 'package', 'percentage',
         'graduated_percentage', 'dynamic'
     ] -%}
-    select charge_id, model_amount, model_text from {{ ref('charges_' ~ model) }}
+    select * from {{ ref('charges_' ~ model) }}
     {{ 'union all' if not loop.last }}
     {% endfor %}
 ),
@@ -16,21 +17,17 @@ quantities as (
         *,
         -- a recurring fee is scaled as a whole; of a usage price only what does not depend on usage
         prorate and part_us < whole_us as is_shared
-    from {{ ref('billable_quantities') }}
+    from modelled
 ),
 
 shared as (
     select
-        quantities.charge_id,
-        quantities.currency,
-        quantities.kind,
-        quantities.is_shared,
-        model_amounts.model_text,
-        model_amounts.model_amount.units as model_units,
+        * exclude (model_amount),
+        model_amount.units as model_units,
         (case
             when is_shared and meter_id is null
-                then exact_share(model_amounts.model_amount, part_us, whole_us)
-            else model_amounts.model_amount
+                then exact_share(model_amount, part_us, whole_us)
+            else model_amount
         end).units as shared_units,
         (case
             when is_shared then exact_share(exact(minimum_amount), part_us, whole_us)
@@ -41,7 +38,6 @@ shared as (
             else exact(maximum_amount)
         end).units as maximum_units
     from quantities
-    inner join model_amounts on quantities.charge_id = model_amounts.charge_id
 ),
 
 bounded as (
@@ -53,7 +49,7 @@ bounded as (
 )
 
 select
-    bounded.* exclude (currency, kind),
+    bounded.*,
     currencies.exponent,
     rounded_to_pico(amount_units) as exact_amount,
     rounded_to_minor(amount_units, currencies.exponent) as amount
