@@ -7,6 +7,7 @@ say about customers, months and duplicates (dbt), carried gauge values (gauges.p
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 
 import duckdb
 
@@ -29,12 +30,14 @@ from billing_pipeline.settings import Settings
 # that costs a tenth of a file name and a number. No file has more rows than these bits count.
 _ROW_BITS = 40
 
+_GIVEN_NAMES = ", ".join(f"given_{name}" for name in ("text", *USAGE_COLUMNS))
+
 _NO_ROWS = (
     "SELECT NULL::DATE AS usage_month, NULL::VARCHAR AS event_id, NULL::VARCHAR AS customer_id, "
     "NULL::VARCHAR AS event_name, NULL::TIMESTAMPTZ AS occurred_at, "
     "NULL::DECIMAL(38,18) AS quantity, NULL::VARCHAR AS properties, NULL::BIGINT AS row_id, "
     "NULL::VARCHAR AS source_file, "
-    "NULL::BIGINT AS source_row, NULL::VARCHAR AS parse_error, NULL::VARCHAR AS raw WHERE false"
+    "NULL::BIGINT AS source_row, NULL::VARCHAR AS parse_error, {given} WHERE false"
 )
 
 
@@ -74,10 +77,11 @@ def events_sql(files: UsageFiles, settings: Settings) -> str:
         groups[(file.month, file.columns, _folder(file))].append(file)
     queries = []
     first_file = 0
+    given_types = _given_types(files)
     for group in groups.values():
-        queries.append(_group_sql(group, first_file, settings))
+        queries.append(_group_sql(group, first_file, given_types, settings))
         first_file += len(group)
-    return " UNION ALL ".join(queries) or _NO_ROWS
+    return " UNION ALL ".join(queries) or _NO_ROWS.format(given=_given(given_types))
 
 
 def _folder(file: UsageFile) -> str:
@@ -86,7 +90,33 @@ def _folder(file: UsageFile) -> str:
     return file.scan_path.rsplit("/", levels)[0] + "/"
 
 
-def _group_sql(files: list[UsageFile], first_file: int, settings: Settings) -> str:
+def _given_types(files: UsageFiles) -> dict[str, str]:
+    """The type of each column as all Parquet files have it; text where they differ."""
+    found: dict[str, set[str]] = {name: set() for name in USAGE_COLUMNS}
+    for file in files.files:
+        for column in file.columns:
+            found[column.name].add(column.sql_type)
+    return {
+        name: types.pop() if len(types) == 1 and types != {'"NULL"'} else "VARCHAR"
+        for name, types in found.items()
+    }
+
+
+def _given(types: Mapping[str, str], *, text: str = "NULL", columns: bool = False) -> str:
+    """The row as it was given: its `text` where it was one, else the `columns` of the scan.
+
+    Written out (`given_text` in dbt_project/macros/usage_values.sql) are only the few rows that
+    are rejected: to write out ten million takes longer than to bill them.
+    """
+    parts = (
+        f"CAST({name if columns else 'NULL'} AS {types[name]}) AS given_{name}" for name in types
+    )
+    return f"CAST({text} AS VARCHAR) AS given_text, {', '.join(parts)}"
+
+
+def _group_sql(
+    files: list[UsageFile], first_file: int, given_types: dict[str, str], settings: Settings
+) -> str:
     first = files[0]
     row_id = f"((file_index + {first_file})::BIGINT << {_ROW_BITS}) + file_row_number"
     source_file = f"substr(filename, {len(_folder(first)) + 1})"
@@ -101,13 +131,20 @@ def _group_sql(files: list[UsageFile], first_file: int, settings: Settings) -> s
     if not first.columns:
         return (
             f"SELECT {month}, event_id, customer_id, event_name, occurred_at, quantity, "
-            f"properties, {place}, source_row, parse_error, raw FROM {source}"
+            f"properties, {place}, source_row, parse_error, "
+            f"{_given(given_types, text='raw')} FROM {source}"
         )
-    return _as_given_sql(first.columns, month, place, source, settings)
+    given = _given(given_types, columns=True)
+    return _as_given_sql(first.columns, month, place, given, source, settings)
 
 
 def _as_given_sql(
-    columns: tuple[UsageColumn, ...], month: str, place: str, source: str, settings: Settings
+    columns: tuple[UsageColumn, ...],
+    month: str,
+    place: str,
+    given: str,
+    source: str,
+    settings: Settings,
 ) -> str:
     """Parquet as given: nothing is computed that the reader does not ask for, nor of a column that
     is known to be clean."""
@@ -131,10 +168,9 @@ def _as_given_sql(
         f"{name if name in clean else value} AS used_{name}" for name, value in values.items()
     )
     named = ", ".join(f"used_{name} AS {name}" for name in values)
-    texts = ", ".join(f"{name!r}: CAST({name} AS VARCHAR)" for name in USAGE_COLUMNS)
     return (
         f"SELECT {month}, {named}, {place}, file_row_number + 1 AS source_row, "
-        f"coalesce({fault or 'NULL::VARCHAR'}) AS parse_error, raw FROM ("
+        f"coalesce({fault or 'NULL::VARCHAR'}) AS parse_error, {_GIVEN_NAMES} FROM ("
         f"SELECT {used}, occurred_at, quantity, properties, filename, file_index, file_row_number, "
-        f"CAST(to_json({{{texts}}}) AS VARCHAR) AS raw FROM {source})"
+        f"{given} FROM {source})"
     )

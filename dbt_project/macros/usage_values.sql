@@ -74,6 +74,31 @@
     coalesce(len(json_keys({{ filter }})), 0) = 0
 {%- endmacro %}
 
+{# The columns in which a row of a usage file stands as it was given. #}
+{% macro given_columns() -%}
+    {{ return(adapter.dispatch('given_columns')()) }}
+{%- endmacro %}
+
+{% macro default__given_columns() -%}
+    {{ return([
+        'given_text', 'given_event_id', 'given_customer_id', 'given_event_name',
+        'given_occurred_at', 'given_quantity', 'given_properties'
+    ]) }}
+{%- endmacro %}
+
+{# Such a row as text: as it was where it was text, JSON where it came in columns. #}
+{% macro given_text() -%}
+    {{ adapter.dispatch('given_text')() }}
+{%- endmacro %}
+
+{% macro default__given_text() -%}
+    coalesce(given_text, to_json({
+        {% for column in given_columns() if column != 'given_text' -%}
+        '{{ column | replace('given_', '') }}': {{ column }}::varchar{{ ',' if not loop.last }}
+        {% endfor %}
+    })::varchar)
+{%- endmacro %}
+
 {# A text as a quantity; null where it is no finite decimal of at most 15 digits before the point
    and 18 after it, or is negative. #}
 {% macro quantity_from_text(text) -%}

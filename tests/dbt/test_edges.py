@@ -8,6 +8,7 @@ Everything of one month and zone is billed in one build; the oracle must agree o
 
 from __future__ import annotations
 
+import json
 from fractions import Fraction
 from pathlib import Path
 
@@ -350,3 +351,33 @@ def test_the_29th_of_february(tmp_path: Path) -> None:
     found = billed(company, "2024-02", "Asia/Kolkata", tmp_path)
     assert found.exactly("leap/fee") == [1]
     assert found.exactly("counted") == [1]
+
+
+def test_rejected_rows_show_what_was_given(tmp_path: Path) -> None:
+    """Text as it stood there, columns by their names: also where files have them in other types."""
+    company = Company()
+    company.whole("c")
+    company.metered("c", "per_unit", unit_amount="1")
+    for number, file in enumerate(("a.csv", "c.parquet", "typed.parquet", "b.jsonl")):
+        for quantity in ("1", "2.5"):  # the second is in conflict with the first
+            company.world.event(
+                "2024-03",
+                file=file,
+                event_id=f"e{number}",
+                customer_id="c",
+                event_name="c",
+                occurred_at="2024-03-05T00:00:00Z",
+                quantity=quantity,
+            )
+    found = billed(company, "2024-03", "UTC", tmp_path).tables["usage_rejections"]
+    assert {row["reason"] for row in found} == {"conflicting_duplicate"}
+    given = {row["source_file"].rsplit("/")[-1]: json.loads(row["raw"]) for row in found}
+    as_text = {"customer_id": "c", "event_name": "c", "occurred_at": "2024-03-05T00:00:00Z"}
+    empty = {"properties": None}
+    exported = {"occurred_at": "2024-03-05 00:00:00+00", "quantity": "2.500000000000000000"}
+    assert given.pop("b.jsonl")["event_id"] == "e3"
+    assert given == {
+        "a.csv": as_text | {"event_id": "e0", "quantity": "2.5", "properties": ""},
+        "c.parquet": as_text | {"event_id": "e1", "quantity": "2.5"} | empty,
+        "typed.parquet": as_text | {"event_id": "e2"} | exported | empty,
+    }

@@ -3,8 +3,8 @@
   (`dbt run-operation`; billing_pipeline/spark_metering.py calls them in order).
 #}
 
-{# Every source into `folder`, a folder of Parquet files each. JSON objects are parsed here, by the
-   rules of usage_values.sql, once for all. #}
+{# Every source into `folder`, a folder of Parquet files each. JSON objects are parsed here and rows
+   as given written out, by the rules of usage_values.sql, once for all. #}
 {% macro hand_over_raw(folder) %}
     {% set folder = folder | replace("'", "''") %}
     {% for source in graph.sources.values() %}
@@ -15,9 +15,14 @@
         {% for name in columns if name in ('properties', 'filter') %}
             {% do parsed.append(json_texts(name) ~ ' as ' ~ name) %}
         {% endfor %}
+        {% set excluded = '' %}
+        {% if 'given_text' in columns %}
+            {% do parsed.append(given_text() ~ ' as given_text') %}
+            {% set excluded = ' exclude (' ~ given_columns() | reject('eq', 'given_text') | join(', ') ~ ')' %}
+        {% endif %}
         {% set replaced = ' replace (' ~ parsed | join(', ') ~ ')' if parsed else '' %}
         {% do run_query(
-            "copy (select *" ~ replaced ~ " from raw." ~ source.name ~ ") to '" ~ folder ~ '/'
+            "copy (select *" ~ excluded ~ replaced ~ " from raw." ~ source.name ~ ") to '" ~ folder ~ '/'
             ~ source.name ~ "' (format parquet, compression zstd, file_size_bytes '256MB')"
         ) %}
     {% endfor %}

@@ -1,6 +1,6 @@
 {#
   How usage is read on Spark. JSON objects arrive parsed by DuckDB (hand_over.sql): a struct of
-  `texts`, from JSON pointer to text, and `content`. So both engines see the same texts: Spark's
+  `texts`, from JSON pointer to text, and `content`; and rows as given arrive as text. So both engines see the same texts: Spark's
   own JSON functions write numbers otherwise, and take the last of a key that stands twice.
 #}
 {% macro spark__matches_filter(properties, filter_paths, filter_values) -%}
@@ -30,6 +30,14 @@
 
 {% macro spark__is_without_filter(filter) -%}
     coalesce(cardinality({{ filter }}.texts), 0) = 0
+{%- endmacro %}
+
+{% macro spark__given_columns() -%}
+    {{ return(['given_text']) }}
+{%- endmacro %}
+
+{% macro spark__given_text() -%}
+    given_text
 {%- endmacro %}
 
 {% macro spark__quantity_from_text(text) -%}

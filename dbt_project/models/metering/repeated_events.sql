@@ -2,28 +2,12 @@
 -- with its verdict: `counted` (the first by file name and row), `duplicate` (the same content
 -- as the first) or `conflicting_duplicate` (another content)
 with
--- a hash finds the few candidates in one cheap pass that reads nothing but ids; which rows are
--- valid, and the exact comparison, are asked of the candidates alone
-candidate_hashes as (
-    select {{ cheap_hash('usage_month', 'event_id') }} as id_hash
-    from {{ source('raw', 'usage_events') }}
-    group by 1
-    having count(*) > 1
-),
-
-candidates as (
-    select * {{ exclude('raw') }}
-    from {{ source('raw', 'usage_events') }}
-    where
-        {{ cheap_hash('usage_month', 'event_id') }} in (select id_hash from candidate_hashes)
-        and row_id not in (select row_id from {{ ref('rejected_rows') }})
-),
-
 with_content as (
     select
         *,
         {{ properties_content('properties') }} as properties_content
-    from candidates
+    from {{ ref('suspect_rows') }}
+    where rejection_reason is null
 ),
 
 compared as (

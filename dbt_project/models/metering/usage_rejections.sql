@@ -1,7 +1,7 @@
 -- grain: rejected input row of the month
 with
-events as (select * from {{ source('raw', 'usage_events') }}),
 run as (select * from {{ ref('stg_run') }}),
+
 rejected as (
     select row_id, rejection_reason as reason from {{ ref('rejected_rows') }}
     union all
@@ -12,11 +12,11 @@ rejected as (
 
 select
     run.billing_month,
-    events.source_file,
-    events.source_row::bigint as source_row,
-    events.event_id,
+    suspects.source_file,
+    suspects.source_row::bigint as source_row,
+    suspects.event_id,
     rejected.reason,
-    events.raw
-from events
-inner join rejected on events.row_id = rejected.row_id
-inner join run on events.usage_month = run.billing_month
+    suspects.raw
+from {{ ref('suspect_rows') }} as suspects
+inner join rejected on suspects.row_id = rejected.row_id
+inner join run on suspects.usage_month = run.billing_month

@@ -20,6 +20,9 @@ from billing_pipeline.months import BillingMonth
 from billing_pipeline.settings import Settings
 
 USAGE_HEADER = "event_id,customer_id,event_name,occurred_at,quantity,properties"
+# The row as it was given, as text (dbt's macro `given_text`).
+_COLUMNS = ", ".join(f"{name}: given_{name}::VARCHAR" for name in USAGE_HEADER.split(","))
+RAW = f"coalesce(given_text, to_json({{{_COLUMNS}}})::VARCHAR) AS raw"
 
 Rows = Sequence[Mapping[str, object]]
 
@@ -94,7 +97,8 @@ class World:
 
     def events(self, columns: str, where: str = "true") -> list[tuple[object, ...]]:
         return self.select(
-            f"select {columns} from raw.usage_events where {where} order by source_file, source_row"
+            f"select {columns} from (select *, {RAW} from raw.usage_events) where {where} "
+            "order by source_file, source_row"
         )
 
     def gauges(self, before: str) -> int:

@@ -32,7 +32,9 @@ select
     events.properties,
     events.source_file,
     events.source_row,
-    events.raw,
+    {% for column in given_columns() -%}
+    events.{{ column }},
+    {% endfor -%}
     case
         when events.parse_error is not null then events.parse_error
         when events.event_id is null then 'missing_event_id'

@@ -1,0 +1,30 @@
+-- grain: usage row that may not count: it cannot be billed for what it says by itself, or its
+-- event_id seems to stand in its folder more than once. Few rows, found in one pass that looks at
+-- every value; what reads events later need not look at them again.
+with
+-- a hash finds the few candidates in one cheap pass that reads nothing but ids; two ids may share
+-- one, so the exact comparison is asked of the candidates
+repeated_hashes as (
+    select {{ cheap_hash('usage_month', 'event_id') }} as id_hash
+    from {{ source('raw', 'usage_events') }}
+    group by 1
+    having count(*) > 1
+)
+
+select
+    usage_month,
+    row_id,
+    event_id,
+    customer_id,
+    event_name,
+    occurred_at,
+    quantity,
+    properties,
+    source_file,
+    source_row,
+    rejection_reason,
+    {{ given_text() }} as raw
+from {{ ref('stg_usage__events') }}
+where
+    rejection_reason is not null
+    or {{ cheap_hash('usage_month', 'event_id') }} in (select id_hash from repeated_hashes)
