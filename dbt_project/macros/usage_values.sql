@@ -75,15 +75,14 @@
 {%- endmacro %}
 
 {# The columns in which a row of a usage file stands as it was given. #}
-{% macro given_columns() -%}
-    {{ return(adapter.dispatch('given_columns')()) }}
+{% macro given_columns(events) -%}
+    {{ adapter.dispatch('given_columns')(events) }}
 {%- endmacro %}
 
-{% macro default__given_columns() -%}
-    {{ return([
-        'given_text', 'given_event_id', 'given_customer_id', 'given_event_name',
-        'given_occurred_at', 'given_quantity', 'given_properties'
-    ]) }}
+{% macro default__given_columns(events) -%}
+    {{ events }}.given_text, {{ events }}.given_event_id, {{ events }}.given_customer_id,
+    {{ events }}.given_event_name, {{ events }}.given_occurred_at, {{ events }}.given_quantity,
+    {{ events }}.given_properties
 {%- endmacro %}
 
 {# Such a row as text: as it was where it was text, JSON where it came in columns. #}
@@ -93,9 +92,12 @@
 
 {% macro default__given_text() -%}
     coalesce(given_text, to_json({
-        {% for column in given_columns() if column != 'given_text' -%}
-        '{{ column | replace('given_', '') }}': {{ column }}::varchar{{ ',' if not loop.last }}
-        {% endfor %}
+        'event_id': given_event_id::varchar,
+        'customer_id': given_customer_id::varchar,
+        'event_name': given_event_name::varchar,
+        'occurred_at': given_occurred_at::varchar,
+        'quantity': given_quantity::varchar,
+        'properties': given_properties::varchar
     })::varchar)
 {%- endmacro %}
 

@@ -18,7 +18,11 @@
         {% set excluded = '' %}
         {% if 'given_text' in columns %}
             {% do parsed.append(given_text() ~ ' as given_text') %}
-            {% set excluded = ' exclude (' ~ given_columns() | reject('eq', 'given_text') | join(', ') ~ ')' %}
+            {% set others = [] %}
+            {% for name in columns if name.startswith('given_') and name != 'given_text' %}
+                {% do others.append(name) %}
+            {% endfor %}
+            {% set excluded = ' exclude (' ~ others | join(', ') ~ ')' %}
         {% endif %}
         {% set replaced = ' replace (' ~ parsed | join(', ') ~ ')' if parsed else '' %}
         {% do run_query(

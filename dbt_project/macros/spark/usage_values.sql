@@ -32,8 +32,8 @@
     coalesce(cardinality({{ filter }}.texts), 0) = 0
 {%- endmacro %}
 
-{% macro spark__given_columns() -%}
-    {{ return(['given_text']) }}
+{% macro spark__given_columns(events) -%}
+    {{ events }}.given_text
 {%- endmacro %}
 
 {% macro spark__given_text() -%}

@@ -32,9 +32,7 @@ select
     events.properties,
     events.source_file,
     events.source_row,
-    {% for column in given_columns() -%}
-    events.{{ column }},
-    {% endfor -%}
+    {{ given_columns('events') }},
     case
         when events.parse_error is not null then events.parse_error
         when events.event_id is null then 'missing_event_id'
