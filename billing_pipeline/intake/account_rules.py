@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
+from itertools import islice
 
 from billing_pipeline.intake.problems import Problem, shown
 from billing_pipeline.intake.rows import LoadedTable
@@ -18,7 +19,7 @@ CORRECTABLE = ("count", "sum")
 
 
 def seller_problems(seller: LoadedTable) -> Iterator[Problem]:
-    for row in seller.rows[1:]:
+    for row in islice(seller.rows, 1, None):
         yield row.problem("name", "is a second seller; an invoice has one")
 
 

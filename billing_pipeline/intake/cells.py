@@ -1,4 +1,4 @@
-"""Catalog and account files as rows of text cells, with the row numbers a person sees.
+"""Catalog and account files as columns of text cells, with the row numbers a person sees.
 
 What belongs here: file formats, encodings, headers. What does not: what a cell may hold.
 Usage files do not come this way: they are large, and their bad rows are set aside, not refused.
@@ -10,6 +10,7 @@ import csv
 import gzip
 import io
 import json
+import re
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -28,11 +29,12 @@ EXTENSIONS = (".csv", ".csv.gz", ".parquet")
 
 @dataclass(frozen=True)
 class Cells:
-    """One file's rows. `rows` holds (row number, cells in the order of `columns`)."""
+    """One file's cells: for each of `columns` its `texts`, a text for each of the row `numbers`."""
 
     file: str
     columns: list[str]
-    rows: list[tuple[int, list[str]]]
+    numbers: Sequence[int]
+    texts: Sequence[Sequence[str]]
 
 
 class UnreadableFile(ValueError):
@@ -63,47 +65,48 @@ def _unreadable(file: str, message: str, row: int | None = None) -> UnreadableFi
 def _csv(file: str, content: bytes) -> Cells:
     problems: list[Problem] = []
     columns: list[str] = []
-    rows: list[tuple[int, list[str]]] = []
+    numbers: list[int] = []
+    texts: list[str] = []  # row after row: a list for each row costs as much as all the rest
     for number, cells in _records(file, content, problems):
         if not columns:
             columns = [cell.strip() for cell in cells]
-        elif not any(cell.strip() for cell in cells):
+        elif not any(map(str.strip, cells)):
             continue  # what spreadsheets leave below a table
         elif len(cells) != len(columns):
             message = f"has {len(cells)} cells, the header {len(columns)}"
             problems.append(Problem(file, number, None, None, message))
         else:
-            rows.append((number, cells))
+            numbers.append(number)
+            texts += cells
     if problems:
         raise UnreadableFile(problems)
     if not columns:
         raise _unreadable(file, "is empty; the first row must name the columns")
-    return Cells(file, columns, rows)
+    width = len(columns)
+    return Cells(file, columns, numbers, [texts[index::width] for index in range(width)])
+
+
+# What is left of bytes that are no UTF-8.
+_NO_TEXT = re.compile(r"[\ud800-\udfff]")
 
 
 def _records(file: str, content: bytes, problems: list[Problem]) -> Iterator[tuple[int, list[str]]]:
     """(row number, cells) of CSV bytes; rows that are no UTF-8 or no CSV go to `problems`."""
     text = content.decode("utf-8-sig", errors="surrogateescape")
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    # Nearly every file is text throughout: one look at it all spares a look at each cell.
+    is_text = _NO_TEXT.search(text) is None
     number = 0
-    while True:
-        number += 1
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            message = f"is not CSV ({error}); quote cells that contain quotes, doubling them"
-            problems.append(Problem(file, number, None, None, message))
-            return  # where the next row begins is not known any more
-        if not all(map(_is_text, cells)):
-            problems.append(Problem(file, number, None, None, "is not UTF-8 text"))
-        else:
-            yield number, cells
-
-
-def _is_text(cell: str) -> bool:
-    return cell.isascii() or not any("\ud800" <= character <= "\udfff" for character in cell)
+    try:
+        reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+        for number, cells in enumerate(reader, start=1):
+            if is_text or not any(map(_NO_TEXT.search, cells)):
+                yield number, cells
+            else:
+                problems.append(Problem(file, number, None, None, "is not UTF-8 text"))
+    except csv.Error as error:
+        # Where the next row begins is not known any more.
+        message = f"is not CSV ({error}); quote cells that contain quotes, doubling them"
+        problems.append(Problem(file, number + 1, None, None, message))
 
 
 def _parquet(file: str, content: bytes) -> Cells:
@@ -112,11 +115,8 @@ def _parquet(file: str, content: bytes) -> Cells:
         columns = [column.to_pylist() for column in table.columns]
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         raise _unreadable(file, f"is not readable Parquet: {error}") from error
-    rows = [
-        (number, [cell_text(value) for value in values])
-        for number, values in enumerate(zip(*columns, strict=True), start=1)
-    ]
-    return Cells(file, list(table.column_names), rows)
+    texts = [list(map(cell_text, column)) for column in columns]
+    return Cells(file, list(table.column_names), range(1, table.num_rows + 1), texts)
 
 
 def cell_text(value: object) -> str:

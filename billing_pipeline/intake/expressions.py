@@ -202,8 +202,16 @@ def _instant_from_text(text: str, zone: ZoneInfo) -> str:
 def properties(column: str, sql_type: str) -> str:
     """JSON object text; NULL where there is none or the cell is none."""
     if sql_type in ("VARCHAR", "JSON"):
-        text = trimmed(f"CAST({column} AS VARCHAR)")
-        return f"CASE WHEN {_is_object(text)} THEN {_long_numbers_as_text(text)} END"
+        given = f"CAST({column} AS VARCHAR)"
+        text = trimmed(given)
+        # Most are nothing, or objects as they lie, from bracket to bracket: to trim them would cost
+        # as much as all the rest.
+        return (
+            f"CASE WHEN {given} IS NULL THEN NULL "
+            f"WHEN ends_with({given}, '}}') AND {_is_object(given)} "
+            f"THEN {_long_numbers_as_text(given)} "
+            f"WHEN {_is_object(text)} THEN {_long_numbers_as_text(text)} END"
+        )
     return f"CAST(to_json({column}) AS VARCHAR)"
 
 
@@ -245,11 +253,16 @@ def _is_object(text: str) -> str:
 def text_id(column: str, sql_type: str) -> str:
     """An id as text without spaces around it; numbers and UUIDs by their text; empty is NULL.
 
-    Only spaces: ids are the one text of every row that cannot be avoided, and to look for other
-    blanks takes three times as long.
+    Only spaces (of all scripts): to look for other blanks takes three times as long. And only
+    where there may be any: ids are the one text of every row that cannot be avoided, nearly all
+    are ASCII without a space at either end, and to see that takes a fraction of a trim.
     """
     text = column if sql_type == "VARCHAR" else f"CAST({column} AS VARCHAR)"
-    return f"nullif(trim({text}), '')"
+    is_bare = (
+        f"strlen({text}) = length({text}) AND {text} <> '' "
+        f"AND NOT starts_with({text}, ' ') AND NOT ends_with({text}, ' ')"
+    )
+    return f"CASE WHEN {is_bare} THEN {text} ELSE nullif(trim({text}), '') END"
 
 
 def is_clean(name: str, sql_type: str) -> str:

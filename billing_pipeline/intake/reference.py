@@ -16,7 +16,7 @@ from billing_pipeline.intake import account_rules, catalog_rules
 from billing_pipeline.intake.cells import EXTENSIONS, UnreadableFile, header_problems, read_cells
 from billing_pipeline.intake.currencies import EXPONENTS
 from billing_pipeline.intake.problems import InvalidInput, Problem
-from billing_pipeline.intake.rows import LoadedTable, key_problems, read_rows, reference_problems
+from billing_pipeline.intake.rows import LoadedTable, key_problems, read_table, reference_problems
 from billing_pipeline.intake.storage import Entry, Storage
 from billing_pipeline.intake.tables import TABLES, Column, Table
 from billing_pipeline.settings import Settings
@@ -53,7 +53,7 @@ def load_reference(
     for loaded in tables.values():
         _write(connection, loaded)
     _write_currencies(connection)
-    return {name: len(loaded.rows) for name, loaded in tables.items()}
+    return {name: len(loaded.numbers) for name, loaded in tables.items()}
 
 
 def _custom_models() -> frozenset[str]:
@@ -95,21 +95,21 @@ def _load_table(
         if table.is_required:
             message = f"is missing: every billing needs it (looked in {storage.path(table.folder)})"
             problems.append(Problem(file, None, None, None, message))
-        return LoadedTable(table, file, is_complete=not table.is_required)
+        return LoadedTable.without_rows(table, file, is_complete=not table.is_required)
     if len(entries) > 1:
         others = " and ".join(entry.name for entry in entries)
         problems.append(Problem(file, None, None, None, f"is there more than once: {others}"))
-        return LoadedTable(table, file, is_complete=False)
+        return LoadedTable.without_rows(table, file, is_complete=False)
     try:
         cells = read_cells(storage, file, entries[0])
     except UnreadableFile as error:
         problems += error.problems
-        return LoadedTable(table, file, is_complete=False)
+        return LoadedTable.without_rows(table, file, is_complete=False)
     faults = header_problems(cells, table.column_names, table.required_names)
     problems += faults
     if faults:
-        return LoadedTable(table, file, is_complete=False)
-    return LoadedTable(table, file, read_rows(table, cells, settings.timezone, problems))
+        return LoadedTable.without_rows(table, file, is_complete=False)
+    return read_table(table, cells, settings.timezone, problems)
 
 
 def _rule_problems(tables: dict[str, LoadedTable], custom_meters: frozenset[str]) -> list[Problem]:
@@ -134,9 +134,11 @@ def _rule_problems(tables: dict[str, LoadedTable], custom_meters: frozenset[str]
 
 def _default_prorate(prices: LoadedTable) -> None:
     """Empty `prorate`: recurring fees are prorated, usage is not (contract, section 3)."""
-    for row in prices.rows:
-        if row["prorate"] is None:
-            row.values["prorate"] = row["meter_id"] is None
+    values = prices.values
+    values["prorate"] = [
+        meter_id is None if given is None else given
+        for given, meter_id in zip(values["prorate"], values["meter_id"], strict=True)
+    ]
 
 
 _ARROW_TYPES = {
@@ -152,8 +154,7 @@ _ARROW_TYPES = {
 def _write(connection: duckdb.DuckDBPyConnection, loaded: LoadedTable) -> None:
     columns = loaded.table.columns
     arrays = [
-        pa.array([row[column.name] for row in loaded.rows], _ARROW_TYPES[column.sql_type])
-        for column in columns
+        pa.array(loaded.values[column.name], _ARROW_TYPES[column.sql_type]) for column in columns
     ]
     _create(
         connection, loaded.table.name, columns, pa.table(arrays, names=loaded.table.column_names)

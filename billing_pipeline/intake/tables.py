@@ -81,6 +81,8 @@ class Column:
             if self.required:
                 raise BadValue("is empty and must not be")
             return self.default
+        if self.kind in _PLAIN:
+            return _PLAIN[self.kind](text)
         if self.kind == "instant":
             return values.instant(text, zone)
         if self.kind == "choice":
@@ -90,9 +92,7 @@ class Column:
         if self.kind in ("money", "quantity"):
             places = MONEY_PLACES if self.kind == "money" else QUANTITY_PLACES
             return self._within_sign(values.decimal(text, places), text)
-        if self.kind == "integer":
-            return self._within_sign(values.integer(text), text)
-        return _PLAIN[self.kind](text)
+        return self._within_sign(values.integer(text), text)
 
     def _within_sign(self, number: Decimal | int, text: str) -> Decimal | int:
         if self.is_positive and number <= 0:

@@ -276,3 +276,29 @@ def test_words_within_strings_are_no_tokens() -> None:
 
 def test_empty_properties_are_none() -> None:
     assert objects("", None, " \n") == [(None, None)] * 3
+
+
+def test_objects_lose_the_blanks_around_them() -> None:
+    assert objects(' {"a": 1}', '{"a": 1}\n', "\t{} \r\n", '{"a": 1} }') == [
+        ('{"a": 1}', None),
+        ('{"a": 1}', None),
+        ("{}", None),
+        (None, "invalid_properties"),
+    ]
+
+
+# --- ids ----------------------------------------------------------------------------------------
+
+SPACES = " \u00a0\u1680\u2000\u2009\u202f\u205f\u3000"
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.text(SPACES + "aé\t😀", max_size=6), min_size=20, max_size=200))
+def test_ids_lose_the_spaces_around_them_of_all_scripts(cells: list[str]) -> None:
+    stripped = [cell.strip(SPACES) or None for cell in cells]
+    assert evaluate(expressions.text_id("cell", "VARCHAR"), None, cells) == [
+        (text, None) for text in stripped
+    ]
+    connection.register("ids", pa.table({"event_id": cells}))
+    clean = connection.execute(f"select {expressions.is_clean('event_id', 'VARCHAR')} from ids")
+    assert clean.fetchall() == [(cell == text,) for cell, text in zip(cells, stripped, strict=True)]

@@ -587,6 +587,38 @@ def test_one_bad_cell_is_one_problem(catalog: World) -> None:
     ]
 
 
+def test_what_is_wrong_twice_is_said_of_both_rows(catalog: World) -> None:
+    """Cells of the same text are read once; what is wrong with them is wrong in each row."""
+    rows = [subscription(subscription_id=name) for name in ("s1", "s2", "s1", "s2", "s1")]
+    rows += [subscription(subscription_id="s3", starts_at="soon", plan_id="x") for _ in "ab"]
+    catalog.write("accounts/subscriptions.csv", rows)
+    with pytest.raises(InvalidInput) as caught:
+        catalog.load_reference()
+    found = [(problem.row, problem.column, problem.value) for problem in caught.value.problems]
+    assert found == [
+        (4, "subscription_id", "s1"),
+        (5, "subscription_id", "s2"),
+        (6, "subscription_id", "s1"),
+        (7, "plan_id", "x"),
+        (7, "starts_at", "soon"),
+        (8, "plan_id", "x"),
+        (8, "starts_at", "soon"),
+        (8, "subscription_id", "s3"),
+    ]
+    lines = str(caught.value).splitlines()
+    assert [line.rsplit("is in ")[-1] for line in lines if "already" in line] == [
+        f"row {first} already" for first in (2, 3, 2, 7)
+    ]
+
+
+def test_keys_that_could_not_be_read_are_not_the_same(catalog: World) -> None:
+    catalog.write("catalog/prices.csv", [price(valid_from="soon"), price(valid_from="later")])
+    assert [line.split(": ")[0] for line in catalog.problems()] == [
+        "catalog/prices.csv row 2, valid_from",
+        "catalog/prices.csv row 3, valid_from",
+    ]
+
+
 def test_an_unreadable_table_makes_no_unknown_references(catalog: World) -> None:
     catalog.write("catalog/plans.csv", "planid\npro\n")
     assert [line.split(": ")[0] for line in catalog.problems()] == [
