@@ -2,14 +2,6 @@
 -- with its verdict: `counted` (the first by file name and row), `duplicate` (the same content
 -- as the first) or `conflicting_duplicate` (another content)
 with
-with_content as (
-    select
-        *,
-        {{ properties_content('properties') }} as properties_content
-    from {{ ref('suspect_rows') }}
-    where rejection_reason is null
-),
-
 compared as (
     select
         usage_month,
@@ -22,7 +14,8 @@ compared as (
         count(*) over (partition by usage_month, event_id) as copies,
         first_value((customer_id, event_name, occurred_at, quantity, properties_content))
             over by_place as first_content
-    from with_content
+    from {{ ref('suspect_rows') }}
+    where rejection_reason is null
     window by_place as (
         partition by usage_month, event_id order by source_file, source_row
     )

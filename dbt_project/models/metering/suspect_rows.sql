@@ -19,7 +19,7 @@ select
     event_name,
     occurred_at,
     quantity,
-    properties,
+    {{ properties_content('properties') }} as properties_content,
     source_file,
     source_row,
     rejection_reason,
