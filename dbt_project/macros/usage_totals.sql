@@ -1,12 +1,11 @@
 {# Every aggregation over readings, for each group of `keys`. Sums of millions of rows are one pass;
    what has to collect or order the values is another, over the few meters that ask for it. #}
 {% macro totals_by(keys, readings) -%}
-    {%- set read = "count(*) filter (
-            where aggregation = 'count' or value is not null or unique_value is not null
-        ) as event_count" %}
+    {%- set is_read = "aggregation = 'count' or value is not null or unique_value is not null" %}
     select
         {{ keys | join(', ') }},
-        {{ read }},
+        count(*) filter (where {{ is_read }}) as event_count,
+        count(*) filter (where not ({{ is_read }})) as unreadable_count,
         sum(value) filter (where aggregation = 'sum') as value_sum,
         max(value) filter (where aggregation = 'max') as value_max,
         null as value_latest,
@@ -18,7 +17,8 @@
     union all
     select
         {{ keys | join(', ') }},
-        {{ read }},
+        count(*) filter (where {{ is_read }}) as event_count,
+        count(*) filter (where not ({{ is_read }})) as unreadable_count,
         null as value_sum,
         null as value_max,
         max_by(value, (occurred_at, source_file, source_row)) filter (

@@ -47,14 +47,14 @@ MUTANTS = (
     ),
     Mutant(
         "month_edge_inclusive",
-        f"{METERING}/metered_events.sql",
+        "dbt_project/macros/usage_readings.sql",
         "and readings.occurred_at < windows.window_end",
         "and readings.occurred_at <= windows.window_end",
         WORLDS,
     ),
     Mutant(
         "first_microsecond_left_out",
-        f"{METERING}/metered_events.sql",
+        "dbt_project/macros/usage_readings.sql",
         "and readings.occurred_at >= windows.window_start",
         "and readings.occurred_at > windows.window_start",
         WORLDS,

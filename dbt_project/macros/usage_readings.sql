@@ -1,0 +1,45 @@
+{# How events are read by meters and measured by windows. Where few of either matter, they are named
+   here, next to the events: DuckDB pushes no such condition into a view that computes values, and
+   reads no event where there is none. #}
+
+{# Accepted event × meter of `meters` that reads it, with the value that the meter reads. #}
+{% macro readings_by(meters) -%}
+    select
+        *,
+        case
+            when property is null or aggregation = 'count' then quantity
+            when aggregation <> 'unique_count' then {{ quantity_from_text('property_value') }}
+        end as value,
+        case
+            when aggregation = 'unique_count'
+                then case when property is null then plain(quantity) else property_value end
+        end as unique_value
+    from (
+        select
+            meters.meter_id,
+            meters.aggregation,
+            meters.property,
+            events.*,
+            case
+                when meters.property is not null
+                    then {{ property_text('events.properties', 'meters.property_path') }}
+            end as property_value
+        from {{ ref('accepted_events') }} as events
+        inner join {{ meters }} as meters on events.event_name = meters.event_name
+    ) as joined
+{%- endmacro %}
+
+{# Reading of `readings` × window that measures it. #}
+{% macro measured(readings) -%}
+    select
+        windows.window_id,
+        windows.is_whole_month,
+        readings.* {{ exclude('properties') }}
+    from {{ readings }} as readings
+    inner join {{ ref('usage_windows') }} as windows
+        on readings.customer_id = windows.customer_id
+        and readings.meter_id = windows.meter_id
+        and readings.occurred_at >= windows.window_start
+        and readings.occurred_at < windows.window_end
+    where {{ matches_filter('readings.properties', 'windows.filter_paths', 'windows.filter_values') }}
+{%- endmacro %}
