@@ -112,7 +112,7 @@ def test_no_file_holds_a_secret(written: tuple[Path, str]) -> None:
     home, _ = written
     files = [path for path in home.rglob("*") if path.is_file()]
     kinds = {path.suffix for path in files}
-    assert {".db", ".duckdb", ".parquet", ".json", ".log"} <= kinds
+    assert {".db", ".duckdb", ".parquet", ".json", ".sql"} <= kinds
     found = {
         str(path.relative_to(home))
         for path in files
