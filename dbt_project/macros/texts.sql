@@ -53,8 +53,7 @@
     {%- endfor %}
 {%- endmacro %}
 
-{# A sentence that a person can recompute by hand, from the columns of billable_quantities and
-   rated_charges. #}
+{# A sentence that a person can recompute by hand, from the columns of rated_charges. #}
 {% macro calculation_text() -%}
     concat_ws(
         '; ',
