@@ -18,6 +18,7 @@ from billing_pipeline.defs.collection import (
 from billing_pipeline.defs.dunning import collect_payments
 from billing_pipeline.defs.estimates import estimate_month, estimated_charges
 from billing_pipeline.defs.presentation import presented
+from billing_pipeline.defs.sealing import verify_seals
 from billing_pipeline.defs.usage import intake, wallet_top_ups
 from billing_pipeline.run_history import keep_connections
 
@@ -47,8 +48,14 @@ defs = dg.Definitions(
         jobs.pull_payments,
         collect_payments,
         estimate_month,
+        verify_seals,
     ],
-    schedules=[schedules.monthly_close, schedules.hourly_collection, schedules.daily_estimate],
+    schedules=[
+        schedules.monthly_close,
+        schedules.hourly_collection,
+        schedules.daily_estimate,
+        schedules.daily_verification,
+    ],
     sensors=[
         sensors.stripe_changes,
         sensors.dead_runs,

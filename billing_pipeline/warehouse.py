@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -44,6 +45,8 @@ from billing_pipeline.reports import reports
 from billing_pipeline.settings import Settings
 
 Rows = Sequence[Mapping[str, object]]
+# The columns of a file, in their order: name and type of each.
+Columns = list[list[str]]
 
 # How long the files of a replaced version stay for readers that have the old database open.
 # Longer is safe and only costs disk; shorter breaks a reader's long session.
@@ -51,6 +54,8 @@ KEEP_REPLACED_SECONDS = 24 * 3600
 # A publication takes about a second; who waits longer than this waits for a process that hangs.
 LOCK_TIMEOUT_SECONDS = 120
 
+# What DuckDB's lists of files take for a pattern.
+_WILDCARD = re.compile(r"[*?\[]")
 # What DuckDB says of a view over a table or column that is not there.
 _LACKING = (duckdb.BinderException, duckdb.CatalogException)
 
@@ -206,7 +211,7 @@ def _publish(
         now = time.time()
         _recover(root, manifest, now)
         folder = _new_version_folder(root / "months" / str(month), now)
-        files: dict[str, dict[str, Any]] = {}
+        files: dict[str, Columns] = {}
         if from_warehouse:
             files |= _export_warehouse(settings, month, folder)
         for name, rows in extra_tables.items():
@@ -251,9 +256,7 @@ def _new_version_folder(parent: Path, now: float) -> Path:
     return folder
 
 
-def _export_warehouse(
-    settings: Settings, month: BillingMonth, folder: Path
-) -> dict[str, dict[str, Any]]:
+def _export_warehouse(settings: Settings, month: BillingMonth, folder: Path) -> dict[str, Columns]:
     """dbt's published tables of the month's warehouse as Parquet, and the month as billed."""
     path = settings.warehouse_path(month)
     if not path.exists():
@@ -285,9 +288,9 @@ def _export_warehouse(
 
 def _export_estimate(
     month: BillingMonth, warehouse: Path, estimated_at: datetime, folder: Path
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, Columns]:
     """The estimate's tables out of the warehouse that it was rated in, as Parquet."""
-    files: dict[str, dict[str, Any]] = {}
+    files: dict[str, Columns] = {}
     with _session() as connection:
         _attach(connection, warehouse, "warehouse")
         connection.execute(
@@ -313,7 +316,7 @@ def _export_estimate(
     return files
 
 
-def _export_rows(table: Table, rows: Rows, month: BillingMonth, path: Path) -> dict[str, Any]:
+def _export_rows(table: Table, rows: Rows, month: BillingMonth, path: Path) -> Columns:
     """Python's rows as Parquet, every column with the type that the table declares."""
     names = {column.name for column in table.columns}
     first_day = date(month.year, month.month, 1)
@@ -329,7 +332,7 @@ def _export_rows(table: Table, rows: Rows, month: BillingMonth, path: Path) -> d
     return _write_rows(table, complete, path)
 
 
-def _write_rows(table: Table, rows: Rows, path: Path) -> dict[str, Any]:
+def _write_rows(table: Table, rows: Rows, path: Path) -> Columns:
     schema = pa.schema([(column.name, _ARROW_TYPES[column.type]) for column in table.columns])
     try:
         rows_table = pa.Table.from_pylist([dict(row) for row in rows], schema=schema)
@@ -344,14 +347,14 @@ def _write_rows(table: Table, rows: Rows, path: Path) -> dict[str, Any]:
         )
 
 
-def _copy(connection: duckdb.DuckDBPyConnection, query: str, path: Path) -> dict[str, Any]:
-    """Write a query's rows to `path`; returns the file's entry for the manifest, without its path.
+def _copy(connection: duckdb.DuckDBPyConnection, query: str, path: Path) -> Columns:
+    """Write a query's rows to `path`; returns the file's columns.
 
-    The columns go into the manifest so that views can be built without opening any file.
+    They go into the manifest so that views can be built without opening any file.
     """
     columns = connection.execute(f"DESCRIBE {query}").fetchall()
     connection.execute(f"COPY ({query}) TO {_text(str(path))} (FORMAT parquet, COMPRESSION zstd)")
-    return {"columns": [[str(column[0]), str(column[1])] for column in columns]}
+    return [[str(column[0]), str(column[1])] for column in columns]
 
 
 def _enter(
@@ -359,17 +362,26 @@ def _enter(
     current: dict[str, Any],
     root: Path,
     folder: Path,
-    files: Mapping[str, dict[str, Any]],
+    files: Mapping[str, Columns],
     now: float,
 ) -> None:
     """Enter the new files among the current ones, of a month or of the estimate, both in the
     manifest; those that they replace are retired as of now."""
-    for name, entry in files.items():
+    for name, columns in files.items():
         if name in current:
             manifest["retired"][current[name]["file"]] = now
         relative = (folder / f"{name}.parquet").relative_to(root)
-        current[name] = {"file": relative.as_posix(), **entry}
+        layout = _layout(manifest, columns)
+        current[name] = {"file": relative.as_posix(), "layout": layout}
     manifest["published_at"] = datetime.fromtimestamp(now, UTC).isoformat()
+
+
+def _layout(manifest: dict[str, Any], columns: Columns) -> int:
+    """Where the manifest lists these columns: once, as all months have the same."""
+    layouts: list[Columns] = manifest["layouts"]
+    if columns not in layouts:
+        layouts.append(columns)
+    return layouts.index(columns)
 
 
 # --- the database of views ----------------------------------------------------------------------
@@ -389,13 +401,13 @@ def _build_database(root: Path, manifest: Mapping[str, Any]) -> Path:
                     query = _view_query(root, manifest, name)
                     if query is not None:
                         connection.execute(f"CREATE VIEW {_name(name)} AS {query}")
-                        _comment(connection, name, _descriptions(name))
                 _simulations_view(connection, root)
             for report in reports():
                 # One that needs what no month has yet, as after an upgrade, comes with that month.
-                with suppress(*_LACKING), _at_once(connection):
+                with suppress(*_LACKING):
                     connection.execute(f"CREATE VIEW {_name(report.name)} AS {report.query}")
-                    _comment(connection, report.name, report.comments)
+            with _at_once(connection):
+                _comment(connection)
             connection.execute("CHECKPOINT")
             connection.execute("USE memory")
             connection.execute("DETACH billing")
@@ -426,8 +438,6 @@ def _simulations_view(connection: duckdb.DuckDBPyConnection, root: Path) -> None
     if simulations:
         listed = ", ".join(_pattern(str(path)) for path in simulations)
         connection.execute(f"CREATE VIEW {SIMULATIONS} AS SELECT * FROM read_parquet([{listed}])")
-        known = {item.name: item.comment for item in SIMULATION.columns}
-        _comment(connection, SIMULATIONS, {"": SIMULATION.comment, **known})
 
 
 def _view_query(root: Path, manifest: Mapping[str, Any], table: str) -> str | None:
@@ -438,13 +448,12 @@ def _view_query(root: Path, manifest: Mapping[str, Any], table: str) -> str | No
     bind the view, however many months there are; where a release added a column, older months
     show NULL there. Newest months first, so that their columns come in today's order.
     """
-    scans: dict[tuple[tuple[str, str], ...], list[str]] = {}
+    scans: dict[int, list[str]] = {}
     months = manifest["months"]
     for tables in (*(months[month] for month in sorted(months, reverse=True)), _estimate(manifest)):
         entry = tables.get(table)
         if entry is not None:
-            columns = tuple((str(name), str(kind)) for name, kind in entry["columns"])
-            scans.setdefault(columns, []).append(str(root / entry["file"]))
+            scans.setdefault(entry["layout"], []).append(f"{root}/{entry['file']}")
     if scans:
         return " UNION ALL BY NAME ".join(
             f"SELECT * FROM read_parquet([{', '.join(_pattern(file) for file in files)}])"
@@ -470,27 +479,35 @@ def _declared(table: str) -> Table | None:
     return EXTRA_TABLES.get(table) or contracts().get(table)
 
 
-def _descriptions(table: str) -> dict[str, str]:
-    """What the table ("") and its columns are."""
-    if table in VERSION_TABLES:
-        what, repeated, own = VERSION_TABLES[table]
-        return {**_descriptions(repeated), **own, "": what}
-    known = _declared(table)
-    if known is None:
-        return {}
-    return {"": known.comment, **{item.name: item.comment for item in known.columns}}
+def _descriptions() -> dict[str, dict[str, str]]:
+    """What each table or report ("") and its columns are."""
+    declared = {name: _declared(name) for name in PUBLISHED_TABLES} | {SIMULATIONS: SIMULATION}
+    known = {
+        name: {"": table.comment, **{item.name: item.comment for item in table.columns}}
+        for name, table in declared.items()
+        if table is not None
+    }
+    for name, (what, repeated, own) in VERSION_TABLES.items():
+        known[name] = {**known.get(repeated, {}), **own, "": what}
+    return known | {report.name: dict(report.comments) for report in reports()}
 
 
-def _comment(
-    connection: duckdb.DuckDBPyConnection, table: str, comments: Mapping[str, str]
-) -> None:
-    """Describe the view and those of its columns that are there."""
-    present = {row[0] for row in connection.execute(f"DESCRIBE {_name(table)}").fetchall()}
-    for column, text in comments.items():
-        if column == "":
-            connection.execute(f"COMMENT ON VIEW {_name(table)} IS {_text(text)}")
-        elif column in present:
-            connection.execute(f"COMMENT ON COLUMN {_name(table)}.{_name(column)} IS {_text(text)}")
+def _comment(connection: duckdb.DuckDBPyConnection) -> None:
+    """Describe the views that are there and those of their columns that are."""
+    known, statements = _descriptions(), []
+    views = connection.execute(
+        "SELECT table_name, list(column_name) FROM duckdb_columns()"
+        " WHERE database_name = 'billing' GROUP BY ALL"
+    ).fetchall()
+    for view, columns in views:
+        for column, text in known.get(view, {}).items():
+            if column == "":
+                statements.append(f"COMMENT ON VIEW {_name(view)} IS {_text(text)}")
+            elif column in columns:
+                place = f"{_name(view)}.{_name(column)}"
+                statements.append(f"COMMENT ON COLUMN {place} IS {_text(text)}")
+    if statements:
+        connection.execute("; ".join(statements))
 
 
 def _read_manifest(root: Path) -> dict[str, Any]:
@@ -498,11 +515,16 @@ def _read_manifest(root: Path) -> dict[str, Any]:
     try:
         manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        return {"format": 1, "months": {}, "retired": {}}
+        return {"format": 2, "months": {}, "layouts": [], "retired": {}}
     except ValueError as error:
         raise PublishError(
             f"{path} is damaged ({error}): delete {root} and run the months again"
         ) from error
+    if manifest["format"] == 1:
+        manifest |= {"format": 2, "layouts": []}
+        for tables in (*manifest["months"].values(), _estimate(manifest)):
+            for entry in tables.values():
+                entry["layout"] = _layout(manifest, entry.pop("columns"))
     return manifest
 
 
@@ -599,4 +621,4 @@ def _name(value: str) -> str:
 
 def _pattern(path: str) -> str:
     """A path as a SQL string in which no character is a wildcard."""
-    return _text("".join(f"[{char}]" if char in "*?[" else char for char in path))
+    return _text(_WILDCARD.sub(r"[\g<0>]", path))

@@ -14,8 +14,9 @@ from billing_pipeline.defs.collection import (
     invoice_plan,
     stripe_invoices,
 )
-from billing_pipeline.defs.figures import markdown_table
+from billing_pipeline.defs.figures import rows_found
 from billing_pipeline.defs.partitions import MONTHS, SETTINGS
+from billing_pipeline.defs.sealing import broken_seals
 from billing_pipeline.invoicing import collection, prepaid
 from billing_pipeline.invoicing.plan import ActionKind
 from billing_pipeline.months import BillingMonth
@@ -24,7 +25,6 @@ from billing_pipeline.notices.spikes import plain, spikes_of
 from billing_pipeline.rating import open_warehouse
 from billing_pipeline.warehouse import open_published
 
-MOST_SHOWN = 50
 # What waits for an approval is a difference that is known; all others nobody has explained.
 _KNOWN = tuple(
     kind.value for kind in ActionKind if kind not in (ActionKind.UNCHANGED, ActionKind.REVIEW)
@@ -58,7 +58,7 @@ def _agree(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
         passed=not rows,
         severity=dg.AssetCheckSeverity.ERROR if unexplained else dg.AssetCheckSeverity.WARN,
         description=description,
-        metadata=_table(
+        metadata=rows_found(
             (
                 *("invoice", "customer", "currency", "ours", "Stripe's", "difference"),
                 *("state", "planned as"),
@@ -70,18 +70,8 @@ def _agree(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
 
 def _hold(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
     problems = collection.verify_seals(SETTINGS, BillingMonth.parse(context.partition_key))
-    rows = [(problem.month_key[:7], problem.subject, problem.problem) for problem in problems]
-    description = "What was billed is as it was sealed: the chains of all months are unbroken."
-    if rows:
-        description = (
-            f"{len(rows)} records of what was billed do not hold, the first: {' '.join(rows[0])}. "
-            "Restore records/billed.db from its backup, and find out who changed it or Stripe."
-        )
-    return dg.AssetCheckResult(
-        passed=not rows,
-        description=description,
-        metadata=_table(("month", "invoice or credit note", "problem"), rows),
-    )
+    description, metadata = broken_seals(problems)
+    return dg.AssetCheckResult(passed=not problems, description=description, metadata=metadata)
 
 
 def _wallets(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
@@ -92,7 +82,7 @@ def _wallets(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
         description=f"{len(rows)} wallets differ from the balances in Stripe."
         if rows
         else "The wallets are the balances in Stripe, to the cent.",
-        metadata=_table(("customer", "currency", "wallet", "besides", "Stripe's", "off by"), rows),
+        metadata=rows_found(("customer", "currency", "wallet", "besides", "Stripe's", "off by"), rows),
     )
 
 
@@ -120,7 +110,7 @@ def top_ups_are_credited_once(context: dg.AssetCheckExecutionContext) -> dg.Asse
         description=f"{len(rows)} payments topped no wallet up."
         if rows
         else "Every top-up that was paid in Stripe is in its wallet, once.",
-        metadata=_table(("customer", "top-up", "payment", "what"), rows),
+        metadata=rows_found(("customer", "top-up", "payment", "what"), rows),
     )
 
 
@@ -145,23 +135,16 @@ def usage_is_as_usual(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckRe
         "months before."
         if rows
         else f"Nobody used more than {factor} times the most of the months before.",
-        metadata=_table(("customer", "meter", "used", "most before"), rows),
+        metadata=rows_found(("customer", "meter", "used", "most before"), rows),
     )
-
-
-def _table(header: tuple[str, ...], rows: list[tuple[Any, ...]]) -> dict[str, Any]:
-    if not rows:
-        return {"rows": 0}
-    table = markdown_table(header, rows[:MOST_SHOWN])
-    return {"rows": len(rows), "which": dg.MetadataValue.md(table)}
 
 
 def _seals_of(asset: dg.AssetsDefinition) -> dg.AssetChecksDefinition:
     return dg.asset_check(
         asset=asset,
         name="sealed_months_hold",
-        description="Recomputes the hash chains of what was billed, of all months, and compares "
-        "this month's seals with what Stripe holds. Fails the run.",
+        description="Recomputes the hash chain of what was billed in this month, and compares "
+        "its seals with what Stripe holds. Fails the run.",
         partitions_def=MONTHS,
         # Nothing legitimate breaks a seal: whoever runs the month has to hear of it, and nothing
         # is sent before.

@@ -18,6 +18,7 @@ from billing_pipeline.terminal import money, printable
 Figures = dict[str, Any]
 MOST_CHANGES = 10
 """Customers of each currency whose change is shown."""
+MOST_FOUND = 50
 
 
 def figures_of(warehouse: duckdb.DuckDBPyConnection, tables: Sequence[str]) -> dict[str, Figures]:
@@ -43,6 +44,14 @@ def markdown_table(header: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
     lines = ["| " + " | ".join(header) + " |", "|" + " --- |" * len(header)]
     lines += ["| " + " | ".join(_cell(value) for value in row) + " |" for row in rows]
     return "\n".join(lines)
+
+
+def rows_found(header: tuple[str, ...], rows: list[tuple[Any, ...]]) -> Figures:
+    """Metadata of a check: how many rows it found, and the first of them."""
+    if not rows:
+        return {"rows": 0}
+    table = markdown_table(header, rows[:MOST_FOUND])
+    return {"rows": len(rows), "which": dg.MetadataValue.md(table)}
 
 
 def _cell(value: object) -> str:

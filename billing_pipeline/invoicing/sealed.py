@@ -90,6 +90,11 @@ class Seals:
         rows = self._db.execute("select subject from seals where month = ?", [month_key])
         return {str(row[0]) for row in rows}
 
+    def count(self) -> int:
+        """How many there are, of all months."""
+        [count] = self._db.execute("select count(*) from seals").fetchone()
+        return int(count)
+
     def entries(self, month_key: str | None = None) -> list[dict[str, Any]]:
         """What was sealed, in order: `month`, `position`, `subject`, `hash` and the content."""
         rows = self._db.execute(

@@ -92,6 +92,13 @@ def test_nothing_is_sent_over_a_broken_seal(seen: dict[str, Any]) -> None:
     assert "its content was changed" in reason and "billed.db" in reason
 
 
+def test_a_broken_seal_of_any_month_fails_the_daily_verification(seen: dict[str, Any]) -> None:
+    assert seen["all sealed"]["success"]
+    assert not seen["all verified"]["success"]
+    # Months are verified one by one in their own runs, which must not grow with history.
+    assert seen["another month"]["checks"]["sealed_months_hold"]
+
+
 def test_a_broken_seal_fails_the_run(seen: dict[str, Any]) -> None:
     broken = seen["a broken seal"]
     assert not broken["success"]

@@ -130,8 +130,9 @@ class Store:
     def count(self, kind: str, parent: str) -> tuple[int, int]:
         """How many hang on a parent, and the sum of their amounts."""
         row = self._db.execute(
-            "select count(*), coalesce(sum(json_extract(body, '$.amount')), 0) from objects "
-            "where kind = ? and parent = ?",
+            # SQLite would go through all of the kind by its primary key.
+            "select count(*), coalesce(sum(json_extract(body, '$.amount')), 0) "
+            "from objects indexed by by_parent where kind = ? and parent = ?",
             [kind, parent],
         ).fetchone()
         return int(row[0]), int(row[1])

@@ -106,7 +106,12 @@ def test_what_sends_money_is_off_until_somebody_turns_it_on(name: str, cron: str
 
 def test_every_schedule_is_named_above() -> None:
     names = {schedule.name for schedule in defs.get_repository_def().schedule_defs}
-    assert names == {"monthly_close", "hourly_collection", "daily_estimate"}
+    assert names == {
+        "monthly_close",
+        "hourly_collection",
+        "daily_estimate",
+        "daily_verification",
+    }
 
 
 def test_the_running_month_is_estimated_every_day(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,6 +132,9 @@ def test_the_running_month_is_estimated_every_day(monkeypatch: pytest.MonkeyPatc
 
 
 def test_what_only_reads_is_on() -> None:
+    verification = defs.resolve_schedule_def("daily_verification")
+    assert verification.default_status is dg.DefaultScheduleStatus.RUNNING
+    assert verification.job_name == "verify_seals"
     sensor = defs.resolve_sensor_def("stripe_changes")
     assert sensor.default_status is dg.DefaultSensorStatus.RUNNING
     assert sensor.job_name == "pull_payments"

@@ -134,6 +134,21 @@ def test_a_month_of_an_older_release_shows_null_in_a_new_column(settings: Settin
     ]
 
 
+def test_a_manifest_of_an_older_release_is_read_on(settings: Settings) -> None:
+    make_warehouse(settings, JANUARY, count=2)
+    publish(settings, JANUARY)
+    path = settings.published_dir / "manifest.json"
+    manifest = json.loads(path.read_text())
+    layouts = manifest.pop("layouts")
+    for entry in manifest["months"]["2024-01"].values():
+        entry["columns"] = layouts[entry.pop("layout")]
+    path.write_text(json.dumps({**manifest, "format": 1}))
+    make_warehouse(settings, FEBRUARY, count=3)
+    publish(settings, FEBRUARY)
+    assert counts(settings) == {"2024-01": 2, "2024-02": 3}
+    assert sorted(layouts) == sorted(json.loads(path.read_text())["layouts"])
+
+
 def test_a_reader_that_is_open_keeps_its_state(settings: Settings) -> None:
     make_warehouse(settings, JANUARY, count=2)
     publish(settings, JANUARY)
