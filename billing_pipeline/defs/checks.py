@@ -82,7 +82,9 @@ def _wallets(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
         description=f"{len(rows)} wallets differ from the balances in Stripe."
         if rows
         else "The wallets are the balances in Stripe, to the cent.",
-        metadata=rows_found(("customer", "currency", "wallet", "besides", "Stripe's", "off by"), rows),
+        metadata=rows_found(
+            ("customer", "currency", "wallet", "besides", "Stripe's", "off by"), rows
+        ),
     )
 
 
