@@ -4,7 +4,6 @@ What belongs here: asset checks on each asset that publishes what Stripe holds. 
 invariants of the charges, which are dbt's tests.
 """
 
-
 import dagster as dg
 
 from billing_pipeline.defs.collection import (
