@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-
 import dagster as dg
 
 from billing_pipeline.defs import jobs, schedules, sensors
@@ -23,9 +21,6 @@ from billing_pipeline.defs.usage import intake, wallet_top_ups
 from billing_pipeline.run_history import keep_connections
 
 keep_connections()
-# The lines of a large month are millions of objects that live until it is planned. Looked through
-# again at every 700 new ones, as Python does by itself, they cost a tenth of the month's time.
-gc.set_threshold(100_000, 50, 100)
 
 defs = dg.Definitions(
     assets=presented(

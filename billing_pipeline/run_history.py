@@ -8,6 +8,7 @@ database around each: closing the last connection brings the write-ahead log to 
 compiles every statement anew, and both together cost more than rating a small month. So the
 connections of the databases that were used last are kept. Before each event it also asks whether
 this version's tables and columns are there, on a connection of its own; what was found stays.
+So do its migrations, once loaded.
 
 Nor is the disk waited for: in WAL mode ``synchronous=NORMAL`` loses nothing when a process is
 killed; a power cut may lose the last events of the history. No money hangs on it: what was sent
@@ -16,15 +17,22 @@ is in the journal (`invoicing.journal`, synced) and in Stripe.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from dagster._core.events.log import EventLogEntry
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import (
+    INDEX_SHARD_NAME,
+    SqliteEventLogStorage,
+)
 from dagster._core.storage.runs.sqlite.sqlite_run_storage import SqliteRunStorage
 from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
 from sqlalchemy import Connection, Engine, create_engine, event
@@ -36,12 +44,26 @@ _engines: OrderedDict[str, Engine] = OrderedDict()
 _guard = threading.Lock()
 
 
+class _Batches(threading.local):
+    """The transactions of the batch that this thread is storing, by shard; none else."""
+
+    def __init__(self) -> None:
+        self.open: dict[str, Connection] = {}
+
+
+_batches = _Batches()
+
+
 def keep_connections() -> None:
     """From now on, in this process."""
     SqliteEventLogStorage._connect = _connect_events  # type: ignore[method-assign, assignment]
     SqliteEventLogStorage.has_table = _has_table  # type: ignore[method-assign]
     SqliteEventLogStorage._has_asset_key_col_on_connection = _has_column  # type: ignore[method-assign]
     SqliteRunStorage.connect = _connect_runs  # type: ignore[method-assign, assignment]
+    SqliteEventLogStorage.store_event_batch = _store_together  # type: ignore[method-assign, assignment]
+    # What Dagster hands over in batches comes as one; by itself it would take each event alone.
+    os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", "1000")
+    ScriptDirectory.from_config = staticmethod(_migrations)  # type: ignore[method-assign]
     if not event.contains(Engine, "connect", _relax):
         # For every SQLite database that SQLAlchemy opens in this process: only Dagster's are.
         event.listen(Engine, "connect", _relax)
@@ -77,19 +99,54 @@ def _engine(url: str) -> Engine:
 @contextmanager
 def _connect_events(storage: SqliteEventLogStorage, shard: str) -> Iterator[Connection]:
     """In place of Dagster's own; `shard` is a run's id or the index."""
-    with storage._db_lock:
-        engine = _engine(storage.conn_string_for_shard(shard))
-        if shard not in storage._initialized_dbs:
-            storage._initdb(engine)
-            storage._initialized_dbs.add(shard)
-        with engine.begin() as connection:
-            yield connection
+    if shard in _batches.open:
+        yield _batches.open[shard]
+        return
+    with storage._db_lock, _transaction(storage, shard) as connection:
+        yield connection
+
+
+@contextmanager
+def _transaction(storage: SqliteEventLogStorage, shard: str) -> Iterator[Connection]:
+    engine = _engine(storage.conn_string_for_shard(shard))
+    if shard not in storage._initialized_dbs:
+        storage._initdb(engine)
+        storage._initialized_dbs.add(shard)
+    with engine.begin() as connection:
+        yield connection
 
 
 @contextmanager
 def _connect_runs(storage: SqliteRunStorage) -> Iterator[Connection]:
     with _engine(storage._conn_string).begin() as connection:
         yield connection
+
+
+def _store_together(storage: SqliteEventLogStorage, events: Sequence[EventLogEntry]) -> None:
+    """What a run plans, an event for each asset and check, in one transaction a database."""
+    shards = (INDEX_SHARD_NAME, *dict.fromkeys(event.run_id for event in events))
+    with storage._db_lock, ExitStack() as transactions:
+        _batches.open = {
+            shard: transactions.enter_context(_transaction(storage, shard)) for shard in shards
+        }
+        try:
+            for each in events:
+                storage.store_event(each)
+        finally:
+            _batches.open = {}
+
+
+_load_migrations = ScriptDirectory.from_config
+_loaded: dict[str | None, ScriptDirectory] = {}
+
+
+def _migrations(config: Config) -> ScriptDirectory:
+    """Dagster's migrations. Each run has a database of its own; for each of them, and once more
+    for the index, it would load all of its migrations to see that the last one is done."""
+    place = config.get_main_option("script_location")
+    if place not in _loaded:
+        _loaded[place] = _load_migrations(config)
+    return _loaded[place]
 
 
 def _remembered(look: Callable[..., bool]) -> Callable[..., bool]:

@@ -107,13 +107,13 @@ def publish_rows(settings: Settings, month: BillingMonth, extra_tables: Mapping[
 def publish_simulation(settings: Settings, simulation_id: str, rows: Rows) -> None:
     """Add a simulation to the published table `simulation_changes`; no month is touched."""
     root = settings.published_dir
-    with _publishing_lock(root):
+    with _publishing_lock(root), _session() as connection:
         manifest = _read_manifest(root)
         folder = root / "simulations"
         folder.mkdir(exist_ok=True)
-        _write_rows(SIMULATION, rows, folder / f"{simulation_id}.parquet")
+        _write_rows(connection, SIMULATION, rows, folder / f"{simulation_id}.parquet")
         _make_durable(folder, up_to=root)
-        _put_in_place(settings, manifest)
+        _put_in_place(connection, settings, manifest)
 
 
 def publish_estimate(
@@ -122,15 +122,15 @@ def publish_estimate(
     """Publish the running month as rated in `warehouse`, in place of the estimate before it; the
     tables of the months themselves are not touched. Raises as `publish`."""
     root = settings.published_dir
-    with _publishing_lock(root):
+    with _publishing_lock(root), _session() as connection:
         manifest = _read_manifest(root)
         now = time.time()
         _recover(root, manifest, now)
         folder = _new_version_folder(root / "estimates", now)
-        files = _export_estimate(month, warehouse, estimated_at, folder)
+        files = _export_estimate(connection, month, warehouse, estimated_at, folder)
         _make_durable(folder, up_to=root)
         _enter(manifest, manifest.setdefault("estimate", {}), root, folder, files, now)
-        _put_in_place(settings, manifest)
+        _put_in_place(connection, settings, manifest)
         _collect(root, root / "estimates", manifest, now)
 
 
@@ -206,20 +206,21 @@ def _publish(
     if unknown:
         raise PublishError(f"no such table to publish: {', '.join(unknown)}")
     root = settings.published_dir
-    with _publishing_lock(root):
+    with _publishing_lock(root), _session() as connection:
         manifest = _read_manifest(root)
         now = time.time()
         _recover(root, manifest, now)
         folder = _new_version_folder(root / "months" / str(month), now)
         files: dict[str, Columns] = {}
         if from_warehouse:
-            files |= _export_warehouse(settings, month, folder)
+            files |= _export_warehouse(connection, settings, month, folder)
         for name, rows in extra_tables.items():
-            files[name] = _export_rows(EXTRA_TABLES[name], rows, month, folder / f"{name}.parquet")
+            path = folder / f"{name}.parquet"
+            files[name] = _export_rows(connection, EXTRA_TABLES[name], rows, month, path)
         _make_durable(folder, up_to=root)
         current = manifest["months"].setdefault(str(month), {})
         _enter(manifest, current, root, folder, files, now)
-        _put_in_place(settings, manifest)
+        _put_in_place(connection, settings, manifest)
         _collect(root, root / "months" / str(month), manifest, now)
     return folder
 
@@ -240,10 +241,12 @@ def _publishing_lock(root: Path) -> Iterator[None]:
         raise PublishError(f"cannot publish into {root}: {error}") from error
 
 
-def _put_in_place(settings: Settings, manifest: dict[str, Any]) -> None:
+def _put_in_place(
+    connection: duckdb.DuckDBPyConnection, settings: Settings, manifest: dict[str, Any]
+) -> None:
     """From the new manifest to what readers see."""
     root = settings.published_dir
-    new_database = _build_database(root, manifest)
+    new_database = _build_database(connection, root, manifest)
     manifest["database_inode"] = new_database.stat().st_ino
     _write_manifest(root, manifest)
     _swap(new_database, database_path(settings))
@@ -256,67 +259,78 @@ def _new_version_folder(parent: Path, now: float) -> Path:
     return folder
 
 
-def _export_warehouse(settings: Settings, month: BillingMonth, folder: Path) -> dict[str, Columns]:
+def _export_warehouse(
+    connection: duckdb.DuckDBPyConnection, settings: Settings, month: BillingMonth, folder: Path
+) -> dict[str, Columns]:
     """dbt's published tables of the month's warehouse as Parquet, and the month as billed."""
     path = settings.warehouse_path(month)
     if not path.exists():
         raise PublishError(f"{month} has no warehouse at {path}: rate the month first")
-    with _session() as connection:
-        try:
-            _attach(connection, path, "warehouse")
-            present = connection.execute(
-                "SELECT table_name FROM information_schema.tables"
-                " WHERE table_catalog = 'warehouse' AND table_schema = 'main'"
-            ).fetchall()
-            lacking = sorted(set(PUBLISHED_DBT_TABLES) - {row[0] for row in present})
-            if lacking:
-                raise PublishError(
-                    f"the warehouse of {month} lacks {', '.join(lacking)}: rate the month first"
-                )
-            queries = {
-                name: f"SELECT * FROM warehouse.main.{name}" for name in PUBLISHED_DBT_TABLES
-            }
-            for name in VERSION_TABLES:
-                queries[name] = versions_query(settings, month, name) or NOTHING_KEPT[name]
-            return {
-                name: _copy(connection, query, folder / f"{name}.parquet")
-                for name, query in queries.items()
-            }
-        except duckdb.Error as error:
-            raise PublishError(f"cannot export the warehouse of {month}: {error}") from error
+    try:
+        _attach(connection, path, "warehouse")
+        present = connection.execute(
+            "SELECT table_name FROM information_schema.tables"
+            " WHERE table_catalog = 'warehouse' AND table_schema = 'main'"
+        ).fetchall()
+        lacking = sorted(set(PUBLISHED_DBT_TABLES) - {row[0] for row in present})
+        if lacking:
+            raise PublishError(
+                f"the warehouse of {month} lacks {', '.join(lacking)}: rate the month first"
+            )
+        queries = {name: f"SELECT * FROM warehouse.main.{name}" for name in PUBLISHED_DBT_TABLES}
+        for name in VERSION_TABLES:
+            queries[name] = versions_query(settings, month, name) or NOTHING_KEPT[name]
+        files = {
+            name: _copy(connection, query, folder / f"{name}.parquet")
+            for name, query in queries.items()
+        }
+        connection.execute("DETACH warehouse")
+        return files
+    except duckdb.Error as error:
+        raise PublishError(f"cannot export the warehouse of {month}: {error}") from error
 
 
 def _export_estimate(
-    month: BillingMonth, warehouse: Path, estimated_at: datetime, folder: Path
+    connection: duckdb.DuckDBPyConnection,
+    month: BillingMonth,
+    warehouse: Path,
+    estimated_at: datetime,
+    folder: Path,
 ) -> dict[str, Columns]:
     """The estimate's tables out of the warehouse that it was rated in, as Parquet."""
     files: dict[str, Columns] = {}
-    with _session() as connection:
-        _attach(connection, warehouse, "warehouse")
-        connection.execute(
-            "CREATE TEMP TABLE estimate AS SELECT $1::DATE AS billing_month,"
-            " $2::TIMESTAMPTZ AS estimated_at, (SELECT max(occurred_at) FROM"
-            " warehouse.main.accepted_events WHERE usage_month = $1::DATE) AS usage_until",
-            [month.key, estimated_at],
+    _attach(connection, warehouse, "warehouse")
+    connection.execute(
+        "CREATE TEMP TABLE estimate AS SELECT $1::DATE AS billing_month,"
+        " $2::TIMESTAMPTZ AS estimated_at, (SELECT max(occurred_at) FROM"
+        " warehouse.main.accepted_events WHERE usage_month = $1::DATE) AS usage_until",
+        [month.key, estimated_at],
+    )
+    for name, (source, table) in ESTIMATE_TABLES.items():
+        own = ("billing_month", "estimated_at", "usage_until")
+        columns = ", ".join(
+            f"{'estimate' if item.name in own else 'source'}.{item.name}::{item.type}"
+            f" AS {item.name}"
+            for item in table.columns
         )
-        for name, (source, table) in ESTIMATE_TABLES.items():
-            own = ("billing_month", "estimated_at", "usage_until")
-            columns = ", ".join(
-                f"{'estimate' if item.name in own else 'source'}.{item.name}::{item.type}"
-                f" AS {item.name}"
-                for item in table.columns
+        query = f"SELECT {columns} FROM warehouse.main.{source} AS source CROSS JOIN estimate"
+        if name == "trials":
+            query += (
+                " WHERE source.starts_at <= estimated_at AND source.trial_ends_at >"
+                " estimated_at AND coalesce(source.ends_at > source.trial_ends_at, true)"
             )
-            query = f"SELECT {columns} FROM warehouse.main.{source} AS source CROSS JOIN estimate"
-            if name == "trials":
-                query += (
-                    " WHERE source.starts_at <= estimated_at AND source.trial_ends_at >"
-                    " estimated_at AND coalesce(source.ends_at > source.trial_ends_at, true)"
-                )
-            files[name] = _copy(connection, query, folder / f"{name}.parquet")
+        files[name] = _copy(connection, query, folder / f"{name}.parquet")
+    connection.execute("DETACH warehouse")
     return files
 
 
-def _export_rows(table: Table, rows: Rows, month: BillingMonth, path: Path) -> Columns:
+def _export_rows(
+    connection: duckdb.DuckDBPyConnection,
+    table: Table,
+    rows: Rows,
+    month: BillingMonth,
+    path: Path,
+) -> Columns:
     """Python's rows as Parquet, every column with the type that the table declares."""
     names = {column.name for column in table.columns}
     first_day = date(month.year, month.month, 1)
@@ -329,10 +343,12 @@ def _export_rows(table: Table, rows: Rows, month: BillingMonth, path: Path) -> C
         if of_month != first_day:
             raise PublishError(f"a row of {path.stem} is of {of_month}, not of {month}")
         complete.append({**row, "billing_month": of_month})
-    return _write_rows(table, complete, path)
+    return _write_rows(connection, table, complete, path)
 
 
-def _write_rows(table: Table, rows: Rows, path: Path) -> Columns:
+def _write_rows(
+    connection: duckdb.DuckDBPyConnection, table: Table, rows: Rows, path: Path
+) -> Columns:
     schema = pa.schema([(column.name, _ARROW_TYPES[column.type]) for column in table.columns])
     try:
         rows_table = pa.Table.from_pylist([dict(row) for row in rows], schema=schema)
@@ -340,11 +356,11 @@ def _write_rows(table: Table, rows: Rows, path: Path) -> Columns:
         raise PublishError(f"a value does not fit {path.stem}: {error}") from error
     chosen = ", ".join(f"{_name(item.name)}::{item.type}" for item in table.columns)
     aliased = ", ".join(_name(item.name) for item in table.columns)
-    with _session() as connection:
-        connection.register("new_rows", rows_table)
-        return _copy(
-            connection, f"SELECT * FROM (SELECT {chosen} FROM new_rows) AS typed({aliased})", path
-        )
+    connection.register("new_rows", rows_table)
+    query = f"SELECT * FROM (SELECT {chosen} FROM new_rows) AS typed({aliased})"
+    columns = _copy(connection, query, path)
+    connection.unregister("new_rows")
+    return columns
 
 
 def _copy(connection: duckdb.DuckDBPyConnection, query: str, path: Path) -> Columns:
@@ -387,35 +403,36 @@ def _layout(manifest: dict[str, Any], columns: Columns) -> int:
 # --- the database of views ----------------------------------------------------------------------
 
 
-def _build_database(root: Path, manifest: Mapping[str, Any]) -> Path:
+def _build_database(
+    connection: duckdb.DuckDBPyConnection, root: Path, manifest: Mapping[str, Any]
+) -> Path:
     """A new database of views over the current files of all months, closed and on the disk."""
     path = root / "billing.duckdb.new"
     for leftover in (path, path.with_name(path.name + ".wal")):
         leftover.unlink(missing_ok=True)
-    with _session() as connection:
-        try:
-            connection.execute(f"ATTACH {_text(str(path))} AS billing")
-            connection.execute("USE billing")
-            with _at_once(connection):
-                for name in PUBLISHED_TABLES:
-                    query = _view_query(root, manifest, name)
-                    if query is not None:
-                        connection.execute(f"CREATE VIEW {_name(name)} AS {query}")
-                _simulations_view(connection, root)
-            for report in reports():
-                # One that needs what no month has yet, as after an upgrade, comes with that month.
-                with suppress(*_LACKING):
-                    connection.execute(f"CREATE VIEW {_name(report.name)} AS {report.query}")
-            with _at_once(connection):
-                _comment(connection)
-            connection.execute("CHECKPOINT")
-            connection.execute("USE memory")
-            connection.execute("DETACH billing")
-        except duckdb.Error as error:
-            raise PublishError(
-                f"cannot build the views over {root}: {error}. If files were deleted there, "
-                "delete the whole folder and run the months again"
-            ) from error
+    try:
+        connection.execute(f"ATTACH {_text(str(path))} AS billing")
+        connection.execute("USE billing")
+        with _at_once(connection):
+            for name in PUBLISHED_TABLES:
+                query = _view_query(root, manifest, name)
+                if query is not None:
+                    connection.execute(f"CREATE VIEW {_name(name)} AS {query}")
+            _simulations_view(connection, root)
+        for report in reports():
+            # One that needs what no month has yet, as after an upgrade, comes with that month.
+            with suppress(*_LACKING):
+                connection.execute(f"CREATE VIEW {_name(report.name)} AS {report.query}")
+        with _at_once(connection):
+            _comment(connection)
+        connection.execute("CHECKPOINT")
+        connection.execute("USE memory")
+        connection.execute("DETACH billing")
+    except duckdb.Error as error:
+        raise PublishError(
+            f"cannot build the views over {root}: {error}. If files were deleted there, "
+            "delete the whole folder and run the months again"
+        ) from error
     _fsync(path)
     return path
 

@@ -20,6 +20,8 @@ from billing_pipeline.months import BillingMonth
 from billing_pipeline.rating import build_models, open_warehouse, set_checked
 from billing_pipeline.warehouse import NotPublishedError, open_published
 
+TELLING_SECONDS = 0.2
+"""A model that took less is not told of as it ends: its event in the log would take as long."""
 _UNIQUE_ID = "dagster_dbt/unique_id"
 
 
@@ -52,7 +54,8 @@ def dbt_models(context: dg.AssetExecutionContext) -> Iterator[Any]:
     month = month_of(context)
 
     def progress(node: NodeResult) -> None:
-        if node.resource_type == "model" and not node.is_failed:
+        slow = node.seconds >= TELLING_SECONDS
+        if node.resource_type == "model" and slow and not node.is_failed:
             context.log.info(f"{node.name}: {node.seconds:.2f} s")
 
     set_checked(SETTINGS, month, False)
