@@ -8,7 +8,7 @@ database around each: closing the last connection brings the write-ahead log to 
 compiles every statement anew, and both together cost more than rating a small month. So the
 connections of the databases that were used last are kept. Before each event it also asks whether
 this version's tables and columns are there, on a connection of its own; what was found stays.
-So do its migrations, once loaded.
+So do its migrations, once loaded, and what the run has made, which it would read back.
 
 Nor is the disk waited for: in WAL mode ``synchronous=NORMAL`` loses nothing when a process is
 killed; a power cut may lose the last events of the history. No money hangs on it: what was sent
@@ -28,7 +28,13 @@ from weakref import WeakKeyDictionary
 
 from alembic.config import Config
 from alembic.script import ScriptDirectory
+from dagster._core.definitions.asset_key import AssetKey
+from dagster._core.definitions.data_version import extract_data_version_from_entry
 from dagster._core.events.log import EventLogEntry
+from dagster._core.execution.context.data_version_cache import (
+    DataVersionCache,
+    InputAssetVersionInfo,
+)
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import (
     INDEX_SHARD_NAME,
     SqliteEventLogStorage,
@@ -42,6 +48,8 @@ from sqlalchemy import Connection, Engine, create_engine, event
 _MOST_KEPT = 4
 _engines: OrderedDict[str, Engine] = OrderedDict()
 _guard = threading.Lock()
+# What the last runs of this process have made, by run.
+_made: OrderedDict[str, dict[AssetKey, InputAssetVersionInfo]] = OrderedDict()
 
 
 class _Batches(threading.local):
@@ -64,6 +72,8 @@ def keep_connections() -> None:
     # What Dagster hands over in batches comes as one; by itself it would take each event alone.
     os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", "1000")
     ScriptDirectory.from_config = staticmethod(_migrations)  # type: ignore[method-assign]
+    SqliteEventLogStorage._store_asset_event = _store_and_remember  # type: ignore[method-assign, assignment]
+    DataVersionCache._fetch_input_asset_version_info = _version_of_inputs  # type: ignore[method-assign, assignment]
     if not event.contains(Engine, "connect", _relax):
         # For every SQLite database that SQLAlchemy opens in this process: only Dagster's are.
         event.listen(Engine, "connect", _relax)
@@ -134,6 +144,43 @@ def _store_together(storage: SqliteEventLogStorage, events: Sequence[EventLogEnt
                 storage.store_event(each)
         finally:
             _batches.open = {}
+
+
+_store_asset_event = SqliteEventLogStorage._store_asset_event
+
+
+def _store_and_remember(
+    storage: SqliteEventLogStorage, connection: Connection, entry: EventLogEntry, event_id: int
+) -> None:
+    _store_asset_event(storage, connection, entry, event_id)
+    made = entry.dagster_event
+    if made is None or made.asset_key is None or not made.is_step_materialization:
+        return
+    with _guard:
+        _made.setdefault(entry.run_id, {})[made.asset_key] = InputAssetVersionInfo(
+            storage_id=event_id,
+            event_type=made.event_type,
+            data_version=extract_data_version_from_entry(entry),
+            run_id=entry.run_id,
+            timestamp=entry.timestamp,
+        )
+        while len(_made) > _MOST_KEPT:
+            _made.popitem(last=False)
+
+
+_fetch_versions = DataVersionCache._fetch_input_asset_version_info
+
+
+def _version_of_inputs(cache: DataVersionCache, keys: Sequence[AssetKey]) -> None:
+    """Which version of its inputs an asset was made from. dbt's models are one step, most of them
+    made from others of it: those Dagster would read back from the history one by one."""
+    # Before that it asks for what other steps have made, by partition.
+    is_inside = cache.is_external_input_asset_version_info_loaded
+    made = _made.get(cache._context.run_id, {}) if is_inside else {}
+    cache.input_asset_version_info.update({key: made[key] for key in keys if key in made})
+    others = [key for key in keys if key not in made]
+    if others:
+        _fetch_versions(cache, others)
 
 
 _load_migrations = ScriptDirectory.from_config

@@ -146,7 +146,7 @@ def open_published(settings: Settings) -> duckdb.DuckDBPyConnection:
         raise NotPublishedError(f"nothing is published in {path} yet: close a month first")
     connection = _session()
     try:
-        _attach(connection, path, "billing")
+        attach(connection, path, "billing")
         connection.execute("USE billing")
     except duckdb.Error as error:
         connection.close()
@@ -267,7 +267,7 @@ def _export_warehouse(
     if not path.exists():
         raise PublishError(f"{month} has no warehouse at {path}: rate the month first")
     try:
-        _attach(connection, path, "warehouse")
+        attach(connection, path, "warehouse")
         present = connection.execute(
             "SELECT table_name FROM information_schema.tables"
             " WHERE table_catalog = 'warehouse' AND table_schema = 'main'"
@@ -299,7 +299,7 @@ def _export_estimate(
 ) -> dict[str, Columns]:
     """The estimate's tables out of the warehouse that it was rated in, as Parquet."""
     files: dict[str, Columns] = {}
-    _attach(connection, warehouse, "warehouse")
+    attach(connection, warehouse, "warehouse")
     connection.execute(
         "CREATE TEMP TABLE estimate AS SELECT $1::DATE AS billing_month,"
         " $2::TIMESTAMPTZ AS estimated_at, (SELECT max(occurred_at) FROM"
@@ -622,7 +622,8 @@ def _session() -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def _attach(connection: duckdb.DuckDBPyConnection, path: Path, name: str) -> None:
+def attach(connection: duckdb.DuckDBPyConnection, path: Path, name: str) -> None:
+    """Make a database file readable under a name; to open it by itself takes longer."""
     connection.execute(f"ATTACH {_text(str(path))} AS {_name(name)} (READ_ONLY)")
 
 

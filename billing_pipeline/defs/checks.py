@@ -94,12 +94,10 @@ def _wallets(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
     partitions_def=MONTHS,
 )
 def top_ups_are_credited_once(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
-    month = BillingMonth.parse(context.partition_key)
-    with open_warehouse(SETTINGS.warehouse_path(month), read_only=True) as warehouse:
-        found = warehouse.execute("SELECT transaction_id FROM raw.wallet_transactions").fetchall()
-    in_wallets = {row[0] for row in found}
+    known = prepaid.known_top_ups(SETTINGS)
+    in_wallets = _in_wallets(BillingMonth.parse(context.partition_key)) if known else set()
     rows = []
-    for top_up in prepaid.known_top_ups(SETTINGS):
+    for top_up in known:
         who = (top_up.customer_id, top_up.transaction_id)
         rows += [(*who, payment, "paid again: refund it") for payment in top_up.doubles]
         if top_up.transaction_id not in in_wallets:
@@ -112,6 +110,13 @@ def top_ups_are_credited_once(context: dg.AssetCheckExecutionContext) -> dg.Asse
         else "Every top-up that was paid in Stripe is in its wallet, once.",
         metadata=rows_found(("customer", "top-up", "payment", "what"), rows),
     )
+
+
+def _in_wallets(month: BillingMonth) -> set[str]:
+    """The transactions of the wallets, as the month was rated with them."""
+    with open_warehouse(SETTINGS.warehouse_path(month), read_only=True) as warehouse:
+        found = warehouse.execute("SELECT transaction_id FROM raw.wallet_transactions").fetchall()
+    return {str(row[0]) for row in found}
 
 
 @dg.asset_check(

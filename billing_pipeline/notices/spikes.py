@@ -12,9 +12,8 @@ from typing import NamedTuple
 import duckdb
 
 from billing_pipeline.months import BillingMonth
-from billing_pipeline.rating import open_warehouse
 from billing_pipeline.settings import Settings
-from billing_pipeline.warehouse import NotPublishedError, open_published
+from billing_pipeline.warehouse import NotPublishedError, attach, open_published
 
 # History is what a customer used in the six months before, in two of them at least: one month
 # says nothing about what is usual. Against the largest of them, so that seasons are no spikes.
@@ -56,7 +55,7 @@ _RATED = f"""
 WITH stretches AS (
     {_STRETCH} FROM metered_usage WHERE billing_month <> $month::DATE
     UNION ALL
-    {_STRETCH} FROM rated
+    {_STRETCH} FROM rated.main.metered_usage
 ),
 """
 
@@ -97,8 +96,6 @@ def spikes_of(settings: Settings, month: BillingMonth, factor: Decimal) -> list[
     except NotPublishedError:
         return []  # the first month has no history
     with published:
-        with open_warehouse(settings.warehouse_path(month), read_only=True) as warehouse:
-            rated = warehouse.sql(f"{_STRETCH} FROM main.metered_usage").to_arrow_table()
-        published.register("rated", rated)
+        attach(published, settings.warehouse_path(month), "rated")
         values = {"months": [str(month)], "factor": factor, "month": month.key}
         return [Spike(*row) for row in published.execute(_RATED + _SPIKES, values).fetchall()]

@@ -59,6 +59,43 @@ def test_a_run_opens_each_database_once_and_leaves_none_open(
         assert instance.get_run_by_id(result.run_id).is_success  # type: ignore[union-attr]
 
 
+MONTHS = dg.MonthlyPartitionsDefinition("2024-01-01")
+
+
+@dg.asset(partitions_def=MONTHS)
+def outside() -> None: ...
+
+
+@dg.multi_asset(
+    specs=[
+        dg.AssetSpec("first", deps=[outside]),
+        dg.AssetSpec("second", deps=["first", outside]),
+    ],
+    partitions_def=MONTHS,
+)
+def inside() -> Iterator[dg.MaterializeResult[None]]:
+    yield dg.MaterializeResult(asset_key="first")
+    yield dg.MaterializeResult(asset_key="second")
+
+
+def test_each_asset_says_what_it_was_made_from(opened: Opened, tmp_path: Path) -> None:
+    with closing_connections(), dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+        for _ in range(2):
+            assert dg.materialize([outside, inside], instance=instance, partition_key="2024-02-01")
+        made = {}
+        for name in ("outside", "first", "second"):
+            [record] = instance.fetch_materializations(dg.AssetKey(name), limit=1).records
+            made[name] = record
+    for name, inputs in (("first", ["outside"]), ("second", ["first", "outside"])):
+        tags = made[name].event_log_entry.tags or {}
+        for source in inputs:
+            pointer = tags[f"dagster/input_event_pointer/{source}"]
+            assert pointer == str(made[source].storage_id), (name, source)
+        version = (made["first"].event_log_entry.tags or {})["dagster/data_version"]
+        if name == "second":
+            assert tags["dagster/input_data_version/first"] == version
+
+
 def test_few_are_kept_however_many_runs_are_looked_at(opened: Opened, tmp_path: Path) -> None:
     with closing_connections(), dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
         runs = [job.execute_in_process(instance=instance).run_id for _ in range(6)]
