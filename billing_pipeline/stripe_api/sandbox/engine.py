@@ -195,9 +195,7 @@ class Sandbox:
     def _run_due(self) -> None:
         """What Stripe would have done by itself until now."""
         now = self.clock()
-        with self._store.transaction(write=False):
-            waiting = self._store.due(now)
-        if waiting:
+        if self._store.due(now):
             with self._store.transaction(write=True):
                 run_due(Call(self._store, now, {}), self._store.due(now))
 

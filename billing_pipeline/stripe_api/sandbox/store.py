@@ -33,7 +33,7 @@ create index if not exists due_by_time on due (at);
 
 
 class Store:
-    """Objects by kind and id. Every use is inside one `transaction`."""
+    """Objects by kind and id. Every use but `due` is inside one `transaction`."""
 
     def __init__(self, path: Path | None) -> None:
         if path is not None:
@@ -48,6 +48,9 @@ class Store:
         for statement in _TABLES.split(";"):
             self._db.execute(statement)
 
+        # As this transaction has counted on.
+        self._counters: dict[str, int] = {}
+
     def close(self) -> None:
         self._db.close()
 
@@ -55,8 +58,13 @@ class Store:
     def transaction(self, *, write: bool) -> Iterator[None]:
         """All or nothing. A reading one waits for nobody."""
         self._db.execute("begin immediate" if write else "begin")
+        self._counters = {}
         try:
             yield
+            if self._counters:
+                self._db.executemany(
+                    "insert or replace into counters values (?, ?)", self._counters.items()
+                )
         except BaseException:
             self._db.execute("rollback")
             raise
@@ -66,22 +74,23 @@ class Store:
     def part(self) -> Iterator[None]:
         """A part of a transaction that is undone when it fails, without the rest of it."""
         self._db.execute("savepoint part")
+        counters = dict(self._counters)
         try:
             yield
         except BaseException:
+            self._counters = counters
             self._db.execute("rollback to part")
             self._db.execute("release part")
             raise
         self._db.execute("release part")
 
     def next(self, name: str) -> int:
-        """1, 2, 3, …"""
-        row = self._db.execute(
-            "insert into counters values (?, 1) on conflict (name) "
-            "do update set value = value + 1 returning value",
-            [name],
-        ).fetchone()
-        return int(row[0])
+        """1, 2, 3, …; written down as the transaction ends."""
+        if name not in self._counters:
+            row = self._db.execute("select value from counters where name = ?", [name]).fetchone()
+            self._counters[name] = 0 if row is None else int(row[0])
+        self._counters[name] += 1
+        return self._counters[name]
 
     def insert(self, kind: str, body: Json, *, customer: str | None, parent: str | None) -> None:
         self._db.execute(
@@ -163,6 +172,7 @@ class Store:
             self._db.execute("insert or replace into due values (?, ?)", [object_id, at])
 
     def due(self, now: float) -> list[str]:
+        """Needs no transaction."""
         rows = self._db.execute("select id from due where at <= ? order by at, id", [now])
         return [row[0] for row in rows]
 
