@@ -99,8 +99,7 @@ def supplement(
     """
     before = _billed_lines(billed)
     lines = [
-        replace(
-            line,
+        line._replace(
             kind="correction",
             amount=line.amount - (before[line.line_id].amount if line.line_id in before else 0),
             description=clean_text(f"Correction: {line.description}"),
