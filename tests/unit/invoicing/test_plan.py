@@ -91,7 +91,7 @@ def test_more_due_is_a_supplement_of_the_changed_lines() -> None:
 
 
 def test_a_changed_price_is_told_from_changed_usage() -> None:
-    line = replace(wanted(100).lines[0], amount=130)
+    line = wanted(100).lines[0]._replace(amount=130)
     (action,) = of([replace(wanted(100), lines=(line,))], [in_stripe(wanted(100))]).actions
     assert "price changed on 1" in action.reason
 
@@ -231,7 +231,7 @@ def test_the_hash_covers_what_would_happen_and_nothing_else() -> None:
         of([wanted(100, currency="EUR")], []),
         of([wanted(100)], [], account_id="acct_other"),
         plan([wanted(100)], [], month_key="2026-02-01"),
-        of([replace(wanted(100), lines=(replace(wanted(100).lines[0], description="x"),))], []),
+        of([replace(wanted(100), lines=(wanted(100).lines[0]._replace(description="x"),))], []),
     ]
     assert len({first.hash, *(other.hash for other in others)}) == 1 + len(others)
     billed = in_stripe(wanted(100, customer="bob"))
