@@ -24,8 +24,10 @@ def tick(when: datetime, *closed: str) -> list[Any]:
             instance.report_runless_asset_event(
                 dg.AssetMaterialization("stripe_invoices", partition=f"{month}-01")
             )
-        context = dg.build_schedule_context(instance=instance, scheduled_execution_time=when)
-        return list(monthly_close(context) or ())  # type: ignore[call-overload]
+        # Left open, it would put back whatever Dagster knew of the instance when it is collected.
+        with dg.build_schedule_context(instance, scheduled_execution_time=when) as context:
+            asked: Any = monthly_close(context)
+            return list(asked or ())
 
 
 def test_the_night_to_april_closes_march() -> None:
@@ -122,8 +124,8 @@ def test_the_running_month_is_estimated_every_day(monkeypatch: pytest.MonkeyPatc
             datetime(2024, 3, 31, 3, 30, tzinfo=UTC),
             datetime(2024, 4, 1, 3, 30, tzinfo=UTC),
         ):
-            context = dg.build_schedule_context(instance, scheduled_execution_time=missed)
-            request: Any = schedules.daily_estimate(context)
+            with dg.build_schedule_context(instance, scheduled_execution_time=missed) as context:
+                request: Any = schedules.daily_estimate(context)
             assert request.partition_key == "2024-04-01"
             assert request.run_key == "estimate_month 2024-04-01"
     schedule = defs.resolve_schedule_def("daily_estimate")
