@@ -4,11 +4,21 @@
 with
 -- a hash finds the few candidates in one cheap pass that reads nothing but ids; two ids may share
 -- one, so the exact comparison is asked of the candidates
-repeated_hashes as (
+id_hashes as (
     select {{ cheap_hash('usage_month', 'event_id') }} as id_hash
     from {{ source('raw', 'usage_events') }}
-    group by 1
-    having count(*) > 1
+),
+
+-- counted off, equal ones side by side: half the time and memory of a group for each
+counted_off as (
+    select
+        id_hash,
+        row_number() over (partition by id_hash order by id_hash) as place
+    from id_hashes
+),
+
+repeated_hashes as (
+    select id_hash from counted_off where place = 2
 )
 
 select
