@@ -27,7 +27,7 @@ ROUNDED = re.compile(rf"rounded (up|down|half_up) to ({NUMBER})")
 INCLUDED = re.compile(rf"({NUMBER}) included, ({NUMBER}) billable")
 TIER = re.compile(rf"tier \d+: ({NUMBER}) × ({NUMBER})( %)?(?: \+ ({NUMBER}))?")
 TIMES = re.compile(rf"({NUMBER}) × ({NUMBER})( %)?(?: \+ (\d+) events × ({NUMBER}))?")
-PACKAGES = re.compile(rf"⌈({NUMBER}) ÷ ({NUMBER})⌉ = (\d+) packages × ({NUMBER})")
+PACKAGES = re.compile(rf"⌈(≈?)({NUMBER}) ÷ ({NUMBER})⌉ = (\d+) packages × ({NUMBER})")
 FLAT = re.compile(rf"flat ({NUMBER})")
 NOT_DUE = "flat fee not due: nothing billable was used"
 SHARE = re.compile(
@@ -56,10 +56,9 @@ def redo(calculation: str, exponent: int) -> tuple[Fraction, Fraction]:
     metered = _read(METERED, first)
     quantity = Fraction(metered[2])
     # All that is shortened says so; it matters only where it is rounded to a whole number.
-    behind = LAST_PLACE if metered[1] else Fraction(0)
-    parts = [part.replace("≈", "") for part in parts]
+    parts = [part if part.startswith("package") else part.replace("≈", "") for part in parts]
     if parts and (found := ROUNDED.fullmatch(parts[0])):
-        wholes = {ROUNDINGS[found[1]](quantity + sign * behind) for sign in (-1, 1)}
+        wholes = {ROUNDINGS[found[1]](value) for value in _around(metered[1], metered[2])}
         if int(found[2]) not in wholes:
             raise NotRedoneError(f"{first} does not round {found[1]} to {found[2]}")
         quantity = Fraction(found[2])
@@ -140,10 +139,11 @@ def _model(parts: list[str], quantity: Fraction) -> Fraction:
         return Fraction(0) if text == NOT_DUE else Fraction(_read(FLAT, text)[1])
     if model == "package":
         packages = _read(PACKAGES, text)
-        _agree("quantity", Fraction(packages[1]), quantity)
-        count = math.ceil(Fraction(packages[1]) / Fraction(packages[2]))
-        _agree("packages", Fraction(count), Fraction(packages[3]))
-        return _product(packages[3], packages[4], None)
+        _agree("quantity", Fraction(packages[2]), quantity)
+        size, values = Fraction(packages[3]), _around(packages[1], packages[2])
+        if int(packages[4]) not in {math.ceil(value / size) for value in values}:
+            raise NotRedoneError(f"{text}: another number of packages")
+        return _product(packages[4], packages[5], None)
     times = _read(TIMES, text)
     _agree("quantity", Fraction(times[1]), quantity)
     return _product(*times.group(1, 2, 3)) + Fraction(times[4] or 0) * Fraction(times[5] or 0)
@@ -164,6 +164,12 @@ def _share_and_bounds(parts: list[str], amount: Fraction) -> Fraction:
         amount = bound
         parts.pop(0)
     return amount
+
+
+def _around(mark: str, number: str) -> tuple[Fraction, Fraction]:
+    """The bounds of a number, which differ where ≈ says that it goes on behind what is shown."""
+    behind = LAST_PLACE if mark else Fraction(0)
+    return Fraction(number) - behind, Fraction(number) + behind
 
 
 def _product(left: str, right: str, percent: str | None) -> Fraction:

@@ -35,6 +35,12 @@ TIERS = "4 events, metered 12.5; graduated: tier 1: 10 × 0.1 + 5; tier 2: 2.5 �
             "2",
             "2",
         ),
+        (
+            "3 events, metered ≈0; package: ⌈≈0 ÷ 7⌉ = 1 packages × 2; exactly 2, rounded to 2.00"
+            " EUR",
+            "2",
+            "2",
+        ),
     ],
 )
 def test_a_right_sentence_is_followed(calculation: str, exact: str, amount: str) -> None:
@@ -58,6 +64,11 @@ def test_a_right_sentence_is_followed(calculation: str, exact: str, amount: str)
             "1 events, metered 100; 10 included, 100 billable; per_unit: 100 × 1; exactly 100,"
             " rounded to 100.00 USD",
             "billable quantity",
+        ),
+        (
+            "1 events, metered 0; package: ⌈0 ÷ 7⌉ = 1 packages × 2; exactly 2, rounded to 2.00"
+            " EUR",
+            "another number of packages",
         ),
     ],
 )
