@@ -97,7 +97,7 @@ MUTANTS = (
         f"{INVOICING}/refresh.py",
         "    if lines and draft.lines_hash is None:\n        body",
         "    if False:\n        body",
-        f"{UNIT} {FAULTS}",
+        f"{UNIT}/test_interruptions.py",
     ),
     # --- drafts ---
     Mutant(

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import stripe
 
+from billing_pipeline.invoicing import documents
 from billing_pipeline.invoicing.collection import PlanChangedError
 from billing_pipeline.months import BillingMonth
 
@@ -261,3 +262,32 @@ def test_an_invoice_that_appears_late_in_the_list_is_seen(company: Company) -> N
     late["created"] = billed["created"] - 10
     company.apply()
     assert sorted(item["total"] for item in company.invoices()) == [700, 1000]
+
+
+def test_lines_that_a_killed_run_put_on_while_the_draft_was_read_are_no_work_by_hand(
+    company: Company,
+) -> None:
+    """Its last request can take effect late: after the list of drafts, before that of their
+    lines, which then come with a mark that the list did not have yet."""
+    company.want({"ada": [1000]})
+    late: list[tuple[str, str, Json, str | None]] = []
+
+    def kill_with_the_lines_under_way(fake: Any, method: str, path: str, params: Json) -> None:
+        if path.endswith("/add_lines"):
+            late.append((method, path, params, fake.key))
+            raise Killed
+
+    company.stripe.faults.append(kill_with_the_lines_under_way)
+    with pytest.raises(BaseExceptionGroup):
+        company.apply()
+    [draft] = company.invoices()
+    assert not draft["metadata"].get(documents.LINES_HASH)
+
+    def arrive(fake: Any, method: str, path: str, params: Json) -> None:
+        if late and method == "get" and path == f"/v1/invoices/{draft['id']}/lines":
+            fake._once(*late.pop())
+
+    company.stripe.faults[:] = [arrive]
+    assert [r.action.kind.value for r in company.apply().report.done] == ["resume"]
+    assert not late
+    assert [(item["total"], item["status"]) for item in company.invoices()] == [(1000, "paid")]
