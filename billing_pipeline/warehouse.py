@@ -56,6 +56,8 @@ LOCK_TIMEOUT_SECONDS = 120
 
 # What DuckDB's lists of files take for a pattern.
 _WILDCARD = re.compile(r"[*?\[]")
+# Between the paths of a list, which have no empty names.
+_NEXT_FILE = "//\n"
 # What DuckDB says of a view over a table or column that is not there.
 _LACKING = (duckdb.BinderException, duckdb.CatalogException)
 
@@ -171,7 +173,7 @@ def published_wallet_applications(
     """
     root = settings.published_dir
     files = [
-        _pattern(str(root / tables["stripe_invoices"]["file"]))
+        str(root / tables["stripe_invoices"]["file"])
         for month, tables in _read_manifest(root)["months"].items()
         if month != str(except_month) and "stripe_invoices" in tables
     ]
@@ -181,7 +183,7 @@ def published_wallet_applications(
         try:
             found = connection.execute(
                 "SELECT customer_id, currency, strftime(billing_month, '%Y-%m-%d'),"
-                f" sum(wallet_applied) FROM read_parquet([{', '.join(files)}])"
+                f" sum(wallet_applied) FROM read_parquet({_files(files)})"
                 " WHERE wallet_applied > 0 GROUP BY ALL ORDER BY ALL"
             ).fetchall()
         except duckdb.Error as error:
@@ -453,8 +455,8 @@ def _at_once(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
 def _simulations_view(connection: duckdb.DuckDBPyConnection, root: Path) -> None:
     simulations = sorted((root / "simulations").glob("*.parquet"))
     if simulations:
-        listed = ", ".join(_pattern(str(path)) for path in simulations)
-        connection.execute(f"CREATE VIEW {SIMULATIONS} AS SELECT * FROM read_parquet([{listed}])")
+        listed = _files([str(path) for path in simulations])
+        connection.execute(f"CREATE VIEW {SIMULATIONS} AS SELECT * FROM read_parquet({listed})")
 
 
 def _view_query(root: Path, manifest: Mapping[str, Any], table: str) -> str | None:
@@ -473,8 +475,7 @@ def _view_query(root: Path, manifest: Mapping[str, Any], table: str) -> str | No
             scans.setdefault(entry["layout"], []).append(f"{root}/{entry['file']}")
     if scans:
         return " UNION ALL BY NAME ".join(
-            f"SELECT * FROM read_parquet([{', '.join(_pattern(file) for file in files)}])"
-            for files in scans.values()
+            f"SELECT * FROM read_parquet({_files(files)})" for files in scans.values()
         )
     declared = _declared(table)
     if declared is None:
@@ -637,6 +638,11 @@ def _name(value: str) -> str:
     return '"' + value.replace('"', '""') + '"'
 
 
-def _pattern(path: str) -> str:
-    """A path as a SQL string in which no character is a wildcard."""
-    return _text(_WILDCARD.sub(r"[\g<0>]", path))
+def _files(paths: Sequence[str]) -> str:
+    """A SQL list of paths, in which no character is a wildcard.
+
+    It is written as one text: DuckDB copies a view for each comment on a column of it, and a list
+    of all months element by element.
+    """
+    listed = _NEXT_FILE.join(_WILDCARD.sub(r"[\g<0>]", path) for path in paths)
+    return f"string_split({_text(listed)}, {_text(_NEXT_FILE)})"
