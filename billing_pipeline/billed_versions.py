@@ -22,6 +22,7 @@ import duckdb
 from filelock import FileLock
 
 from billing_pipeline.months import BillingMonth
+from billing_pipeline.quoting import glob_literal, sql_text
 from billing_pipeline.settings import Settings
 
 CHARGES, TIERS = "charges_as_billed", "charge_tiers_as_billed"
@@ -129,8 +130,8 @@ def keep(
     root.mkdir(parents=True, exist_ok=True)
     with FileLock(root / ".lock"), duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
-        warehouse = str(settings.warehouse_path(month)).replace("'", "''")
-        connection.execute(f"ATTACH '{warehouse}' AS warehouse (READ_ONLY)")
+        warehouse = sql_text(str(settings.warehouse_path(month)))
+        connection.execute(f"ATTACH {warehouse} AS warehouse (READ_ONLY)")
         kept = versions_query(settings, month, CHARGES)
         nothing = (
             "SELECT NULL::VARCHAR AS invoice_id, NULL::INTEGER AS version,"
@@ -152,11 +153,7 @@ def versions_query(settings: Settings, month: BillingMonth, table: str) -> str |
     files = sorted(_root(settings, month).glob(f"[0-9]*/{table}.parquet"))
     if not files:
         return None
-    # A quote ends a text, and a bracket or star is a pattern.
-    listed = ", ".join(
-        "'" + "".join(f"[{c}]" if c in "*?[" else c for c in str(file)).replace("'", "''") + "'"
-        for file in files
-    )
+    listed = ", ".join(sql_text(glob_literal(str(file))) for file in files)
     return f"SELECT * FROM read_parquet([{listed}], union_by_name = true)"
 
 
@@ -168,8 +165,8 @@ def _write(
     connection: duckdb.DuckDBPyConnection, query: str, path: Path, values: dict[str, object]
 ) -> None:
     connection.execute(f"CREATE OR REPLACE TEMP TABLE rows_to_keep AS {query}", values)
-    target = str(path).replace("'", "''")
-    connection.execute(f"COPY rows_to_keep TO '{target}' (FORMAT parquet, COMPRESSION zstd)")
+    target = sql_text(str(path))
+    connection.execute(f"COPY rows_to_keep TO {target} (FORMAT parquet, COMPRESSION zstd)")
 
 
 @contextmanager

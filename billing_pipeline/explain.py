@@ -17,6 +17,7 @@ import duckdb
 from billing_pipeline.intake.currencies import EXPONENTS
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.querying import rows
+from billing_pipeline.quoting import sql_text
 from billing_pipeline.settings import Settings
 from billing_pipeline.terminal import printable
 from billing_pipeline.warehouse import open_published
@@ -110,9 +111,9 @@ def _add_source(settings: Settings, charge: Record) -> None:
     charge["events_sql"] = None
     if charge["meter_id"] is not None:
         charge["events_sql"] = _EVENTS_SQL.format(
-            subscription=_text(charge["subscription_id"]),
-            price=_text(charge["price_id"]),
-            start=_text(charge["period_start"].isoformat()),
+            subscription=sql_text(charge["subscription_id"]),
+            price=sql_text(charge["price_id"]),
+            start=sql_text(charge["period_start"].isoformat()),
         )
 
 
@@ -144,11 +145,6 @@ def _rule(warehouse: duckdb.DuckDBPyConnection, charge: Record) -> Record | None
         charge["plan_id"],
     )
     return found[0] if len(found) == 1 else None
-
-
-def _text(value: str) -> str:
-    """A SQL string: this SQL is printed for a person to run, so it takes no parameters."""
-    return "'" + value.replace("'", "''") + "'"
 
 
 # --- for a terminal -----------------------------------------------------------------------------

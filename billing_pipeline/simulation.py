@@ -21,7 +21,7 @@ from billing_pipeline.months import BillingMonth
 from billing_pipeline.rating import rate_month
 from billing_pipeline.scratch import scratch_home
 from billing_pipeline.settings import Settings
-from billing_pipeline.warehouse import publish_simulation
+from billing_pipeline.warehouse import attach, publish_simulation
 
 Row = dict[str, Any]
 
@@ -104,8 +104,7 @@ def _changes(present: Path, simulated: Path, values: dict[str, object]) -> list[
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
         for name, path in (("present", present), ("simulated", simulated)):
-            where = str(path).replace("'", "''")
-            connection.execute(f"ATTACH '{where}' AS {name} (READ_ONLY)")
+            attach(connection, path, name)
         found = connection.execute(_CHANGES, values)
         names = [column[0] for column in found.description]
         return [dict(zip(names, row, strict=True)) for row in found.fetchall()]

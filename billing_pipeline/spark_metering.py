@@ -26,8 +26,8 @@ from billing_pipeline.dbt_runner import (
     run_dbt,
     run_operation,
 )
-from billing_pipeline.intake.storage import glob_literal
 from billing_pipeline.months import BillingMonth
+from billing_pipeline.quoting import glob_literal
 from billing_pipeline.settings import Settings
 
 # All that grows with events; `metering_tables` in macros/spark/hand_over.sql names the same.

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -41,6 +40,7 @@ from billing_pipeline.published_tables import (
     VERSION_TABLES,
     Table,
 )
+from billing_pipeline.quoting import glob_literal, sql_name, sql_text
 from billing_pipeline.reports import reports
 from billing_pipeline.settings import Settings
 
@@ -54,8 +54,6 @@ KEEP_REPLACED_SECONDS = 24 * 3600
 # A publication takes about a second; who waits longer than this waits for a process that hangs.
 LOCK_TIMEOUT_SECONDS = 120
 
-# What DuckDB's lists of files take for a pattern.
-_WILDCARD = re.compile(r"[*?\[]")
 # Between the paths of a list, which have no empty names.
 _NEXT_FILE = "//\n"
 # What DuckDB says of a view over a table or column that is not there.
@@ -356,8 +354,8 @@ def _write_rows(
         rows_table = pa.Table.from_pylist([dict(row) for row in rows], schema=schema)
     except (pa.ArrowException, TypeError) as error:
         raise PublishError(f"a value does not fit {path.stem}: {error}") from error
-    chosen = ", ".join(f"{_name(item.name)}::{item.type}" for item in table.columns)
-    aliased = ", ".join(_name(item.name) for item in table.columns)
+    chosen = ", ".join(f"{sql_name(item.name)}::{item.type}" for item in table.columns)
+    aliased = ", ".join(sql_name(item.name) for item in table.columns)
     connection.register("new_rows", rows_table)
     query = f"SELECT * FROM (SELECT {chosen} FROM new_rows) AS typed({aliased})"
     columns = _copy(connection, query, path)
@@ -371,7 +369,9 @@ def _copy(connection: duckdb.DuckDBPyConnection, query: str, path: Path) -> Colu
     They go into the manifest so that views can be built without opening any file.
     """
     columns = connection.execute(f"DESCRIBE {query}").fetchall()
-    connection.execute(f"COPY ({query}) TO {_text(str(path))} (FORMAT parquet, COMPRESSION zstd)")
+    connection.execute(
+        f"COPY ({query}) TO {sql_text(str(path))} (FORMAT parquet, COMPRESSION zstd)"
+    )
     return [[str(column[0]), str(column[1])] for column in columns]
 
 
@@ -413,18 +413,18 @@ def _build_database(
     for leftover in (path, path.with_name(path.name + ".wal")):
         leftover.unlink(missing_ok=True)
     try:
-        connection.execute(f"ATTACH {_text(str(path))} AS billing")
+        connection.execute(f"ATTACH {sql_text(str(path))} AS billing")
         connection.execute("USE billing")
         with _at_once(connection):
             for name in PUBLISHED_TABLES:
                 query = _view_query(root, manifest, name)
                 if query is not None:
-                    connection.execute(f"CREATE VIEW {_name(name)} AS {query}")
+                    connection.execute(f"CREATE VIEW {sql_name(name)} AS {query}")
             _simulations_view(connection, root)
         for report in reports():
             # One that needs what no month has yet, as after an upgrade, comes with that month.
             with suppress(*_LACKING):
-                connection.execute(f"CREATE VIEW {_name(report.name)} AS {report.query}")
+                connection.execute(f"CREATE VIEW {sql_name(report.name)} AS {report.query}")
         with _at_once(connection):
             _comment(connection)
         connection.execute("CHECKPOINT")
@@ -480,7 +480,7 @@ def _view_query(root: Path, manifest: Mapping[str, Any], table: str) -> str | No
     declared = _declared(table)
     if declared is None:
         return None
-    nulls = (f"NULL::{column.type} AS {_name(column.name)}" for column in declared.columns)
+    nulls = (f"NULL::{column.type} AS {sql_name(column.name)}" for column in declared.columns)
     return f"SELECT {', '.join(nulls)} WHERE false"
 
 
@@ -520,10 +520,10 @@ def _comment(connection: duckdb.DuckDBPyConnection) -> None:
     for view, columns in views:
         for column, text in known.get(view, {}).items():
             if column == "":
-                statements.append(f"COMMENT ON VIEW {_name(view)} IS {_text(text)}")
+                statements.append(f"COMMENT ON VIEW {sql_name(view)} IS {sql_text(text)}")
             elif column in columns:
-                place = f"{_name(view)}.{_name(column)}"
-                statements.append(f"COMMENT ON COLUMN {place} IS {_text(text)}")
+                place = f"{sql_name(view)}.{sql_name(column)}"
+                statements.append(f"COMMENT ON COLUMN {place} IS {sql_text(text)}")
     if statements:
         connection.execute("; ".join(statements))
 
@@ -625,17 +625,7 @@ def _session() -> duckdb.DuckDBPyConnection:
 
 def attach(connection: duckdb.DuckDBPyConnection, path: Path, name: str) -> None:
     """Make a database file readable under a name; to open it by itself takes longer."""
-    connection.execute(f"ATTACH {_text(str(path))} AS {_name(name)} (READ_ONLY)")
-
-
-def _text(value: str) -> str:
-    """A SQL string: paths and comments, which statements like ATTACH take no parameters for."""
-    return "'" + value.replace("'", "''") + "'"
-
-
-def _name(value: str) -> str:
-    """A SQL identifier."""
-    return '"' + value.replace('"', '""') + '"'
+    connection.execute(f"ATTACH {sql_text(str(path))} AS {sql_name(name)} (READ_ONLY)")
 
 
 def _files(paths: Sequence[str]) -> str:
@@ -644,5 +634,5 @@ def _files(paths: Sequence[str]) -> str:
     It is written as one text: DuckDB copies a view for each comment on a column of it, and a list
     of all months element by element.
     """
-    listed = _NEXT_FILE.join(_WILDCARD.sub(r"[\g<0>]", path) for path in paths)
-    return f"string_split({_text(listed)}, {_text(_NEXT_FILE)})"
+    listed = _NEXT_FILE.join(glob_literal(path) for path in paths)
+    return f"string_split({sql_text(listed)}, {sql_text(_NEXT_FILE)})"

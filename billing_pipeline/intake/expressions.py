@@ -13,8 +13,8 @@ from __future__ import annotations
 
 from zoneinfo import ZoneInfo
 
-from billing_pipeline.intake.storage import sql_text
 from billing_pipeline.intake.values import ISO_TIMESTAMP
+from billing_pipeline.quoting import sql_text
 
 QUANTITY_TYPE = "DECIMAL(38,18)"
 # One quantity has at most 15 digits before the point, five less than the type holds: no single

@@ -6,7 +6,6 @@ what the bytes mean, the store's protocol (object_store.py).
 
 from __future__ import annotations
 
-import re
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,16 +16,6 @@ from pathlib import Path
 from billing_pipeline.intake.object_store import ObjectStore
 from billing_pipeline.intake.problems import InvalidInput, Problem
 from billing_pipeline.settings import Settings
-
-
-def sql_text(value: str) -> str:
-    """A string literal. Views cannot hold parameters, so file names get into SQL only this way."""
-    return "'" + value.replace("'", "''") + "'"
-
-
-def glob_literal(path: str) -> str:
-    """A path that DuckDB's globbing readers take as it is, whatever its characters."""
-    return re.sub(r"([*?\[\]])", r"[\1]", path)
 
 
 @dataclass(frozen=True)

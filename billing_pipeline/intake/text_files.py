@@ -22,8 +22,8 @@ import duckdb
 import pyarrow as pa
 
 from billing_pipeline.intake import expressions
-from billing_pipeline.intake.storage import sql_text
 from billing_pipeline.intake.values import BadValue, JsonNumber, json_object, json_text, unique_keys
+from billing_pipeline.quoting import sql_text
 
 USAGE_COLUMNS = (
     "event_id",

@@ -12,7 +12,6 @@ from collections.abc import Mapping
 import duckdb
 
 from billing_pipeline.intake import expressions
-from billing_pipeline.intake.storage import sql_text
 from billing_pipeline.intake.text_files import USAGE_COLUMNS
 from billing_pipeline.intake.usage_files import (
     DIGEST_LENGTH,
@@ -24,6 +23,7 @@ from billing_pipeline.intake.usage_files import (
     usage_months,
 )
 from billing_pipeline.months import BillingMonth
+from billing_pipeline.quoting import sql_text
 from billing_pipeline.settings import Settings
 
 # A row is known by its file's number and its own in one BIGINT: in a hash join of ten million rows

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from billing_pipeline.intake import expressions
 from billing_pipeline.intake.problems import InvalidInput, Problem
-from billing_pipeline.intake.storage import Entry, Storage, glob_literal, local_stamp, sql_text
+from billing_pipeline.intake.storage import Entry, Storage, local_stamp
 from billing_pipeline.intake.text_files import (
     FORMAT_VERSION,
     USAGE_COLUMNS,
@@ -31,6 +31,7 @@ from billing_pipeline.intake.text_files import (
     normalise,
 )
 from billing_pipeline.months import BillingMonth, InvalidMonthError
+from billing_pipeline.quoting import glob_literal, sql_text
 from billing_pipeline.settings import Settings
 
 _TEXT_EXTENSIONS = tuple(

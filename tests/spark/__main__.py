@@ -27,8 +27,8 @@ import duckdb
 
 from benchmarks.company import Company
 from billing_pipeline.dbt_runner import NodeResult, check, run_dbt
-from billing_pipeline.intake.storage import sql_text
 from billing_pipeline.months import BillingMonth
+from billing_pipeline.quoting import sql_text
 from billing_pipeline.rating import build_raw, open_warehouse
 from billing_pipeline.settings import Settings
 from billing_pipeline.spark_metering import (
