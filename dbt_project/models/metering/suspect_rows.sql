@@ -9,7 +9,8 @@ id_hashes as (
     from {{ source('raw', 'usage_events') }}
 ),
 
--- counted off, equal ones side by side: half the time and memory of a group for each
+-- counted off among equal ones: quicker than a group for each, and with less memory; Spark wants
+-- an order, and any will do
 counted_off as (
     select
         id_hash,
