@@ -22,14 +22,39 @@
     {{ run_hooks(pre_hooks, inside_transaction=True) }}
     {% call statement('main') -%}
         {%- if type == 'table' -%}
-            {{ create_table_as(False, relation, sql) }}
+            create table {{ relation }} as (
+                {{ sql }}
+            );
         {%- else -%}
             {{ get_create_view_as_sql(relation, sql) }}
         {%- endif -%}
     {%- endcall %}
+    {% do assert_contract(relation) %}
     {{ run_hooks(post_hooks, inside_transaction=True) }}
     {% do persist_docs(relation, model) %}
     {{ adapter.commit() }}
     {{ run_hooks(post_hooks, inside_transaction=False) }}
     {{ return({'relations': [relation]}) }}
+{%- endmacro %}
+
+{# Fails, and with it the transaction, where a table is not what its contract declares: names, types
+   and order of its columns. dbt asks that of the query before it runs, and for it plans the query
+   twice more. #}
+{% macro assert_contract(relation) -%}
+    {%- if config.get('contract').enforced -%}
+        {%- set declared = [] -%}
+        {%- for column in model.columns.values() -%}
+            {%- do declared.append(column.name ~ ' ' ~ column.data_type | upper) -%}
+        {%- endfor -%}
+        {%- set made = [] -%}
+        {%- for column in adapter.get_columns_in_relation(relation) -%}
+            {%- do made.append(column.name ~ ' ' ~ column.dtype | upper) -%}
+        {%- endfor -%}
+        {%- if made != declared -%}
+            {%- do exceptions.raise_compiler_error(
+                relation.identifier ~ ' breaks its contract. Declared: ' ~ declared | join(', ')
+                ~ '. Made: ' ~ made | join(', ')
+            ) -%}
+        {%- endif -%}
+    {%- endif -%}
 {%- endmacro %}

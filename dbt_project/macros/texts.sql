@@ -8,13 +8,15 @@
     || {{ fixed_text('abs(' ~ amount ~ ')', exponent) }}
 {%- endmacro %}
 
-{# A DECIMAL(38, 4) with exactly the currency's number of places. #}
+{# An amount with exactly its currency's number of places, which it does not exceed. To cut zeros off
+   the text of four places takes a third of the time of casting the number to fewer. #}
 {% macro fixed_text(amount, exponent) -%}
+    {%- set text = '(' ~ amount ~ ')::decimal(38, 4)::varchar' -%}
     case {{ exponent }}
-        when 0 then ({{ amount }})::decimal(38, 0)::varchar
-        when 2 then ({{ amount }})::decimal(38, 2)::varchar
-        when 3 then ({{ amount }})::decimal(38, 3)::varchar
-        else ({{ amount }})::varchar
+        when 0 then left({{ text }}, -5)
+        when 2 then left({{ text }}, -2)
+        when 3 then left({{ text }}, -1)
+        else {{ text }}
     end
 {%- endmacro %}
 

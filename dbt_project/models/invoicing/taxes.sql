@@ -61,6 +61,6 @@ select
     tax_amount::decimal(38, 4) as amount, currency, tax_rate_id, is_inclusive,
     plain(taxable_amount) || ' × ' || plain(percentage) || ' / '
     || case when is_inclusive then plain(inclusive_whole) || ', included' else '100' end
-    || '; ' || {{ rounded_text('tax_amount::decimal(38, 4)') }} as calculation
+    || '; ' || {{ rounded_text('tax_amount') }} as calculation
 from computed
 where tax_amount <> 0

@@ -1,0 +1,71 @@
+"""A table that is not what its contract declares fails, and is not there afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from billing_pipeline import dbt_runner
+from billing_pipeline.dbt_runner import run_dbt
+from billing_pipeline.months import BillingMonth
+from billing_pipeline.rating import rate_month
+from billing_pipeline.settings import Settings
+
+EXAMPLE = Path(__file__).resolve().parents[2] / "data" / "examples" / "subscriptions"
+MONTH = BillingMonth.parse("2024-06")
+Columns = dict[str, Any]
+
+
+def _another_type(columns: Columns) -> Columns:
+    columns["amount"].data_type = "decimal(38,6)"
+    return columns
+
+
+def _one_more(columns: Columns) -> Columns:
+    return columns | {"pence": columns["amount"].replace(name="pence")}
+
+
+def _one_less(columns: Columns) -> Columns:
+    return {name: column for name, column in columns.items() if name != "calculation"}
+
+
+def _another_order(columns: Columns) -> Columns:
+    return dict(reversed(columns.items()))
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    home = tmp_path_factory.mktemp("home")
+    settings = Settings.from_env({"BILLING_DATA_DIR": str(EXAMPLE), "BILLING_HOME": str(home)})
+    rate_month(settings, MONTH)
+    return settings
+
+
+@pytest.mark.parametrize("declare", [_another_type, _one_more, _one_less, _another_order])
+def test_a_table_must_be_what_its_contract_declares(
+    declare: Callable[[Columns], Columns], settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = dbt_runner._read_manifest
+
+    def declared_otherwise(path: Path) -> Any:
+        manifest: Any = read(path)
+        model = manifest.nodes["model.billing.charges"]
+        model.columns = declare(model.columns)
+        return manifest
+
+    only_charges = ("run", "--select", "charges")
+    with monkeypatch.context() as patched:
+        patched.setattr(dbt_runner, "_read_manifest", declared_otherwise)
+        [node] = run_dbt(settings, MONTH, only_charges)
+    assert node.is_failed
+    assert "charges breaks its contract" in node.message
+    with duckdb.connect(str(settings.warehouse_path(MONTH)), read_only=True) as warehouse:
+        tables = warehouse.execute("SELECT table_name FROM duckdb_tables()").fetchall()
+    assert ("charges",) not in tables and ("invoices",) in tables
+
+    [node] = run_dbt(settings, MONTH, only_charges)
+    assert not node.is_failed
