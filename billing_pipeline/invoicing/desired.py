@@ -14,6 +14,7 @@ import re
 from collections import defaultdict
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cached_property, lru_cache
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -48,19 +49,13 @@ class DesiredLine(NamedTuple):
     kind: str
     description: str
     amount: int
-    quantity: str = ""
     period_start: int | None = None
     period_end: int | None = None
+    quantity: str = ""
 
-    def canonical(self) -> list[Any]:
-        return [
-            self.line_id,
-            self.kind,
-            self.description,
-            self.amount,
-            self.period_start,
-            self.period_end,
-        ]
+    def canonical(self) -> tuple[Any, ...]:
+        """What goes into the content hash: all but the quantity."""
+        return self[:-1]
 
 
 @dataclass(frozen=True)
@@ -93,11 +88,11 @@ class DesiredInvoice:
     def customer_id(self) -> str:
         return self.payer.customer_id
 
-    @property
+    @cached_property
     def total(self) -> int:
         return sum(line.amount for line in self.lines)
 
-    @property
+    @cached_property
     def content_hash(self) -> str:
         """Over everything that the customer sees of the invoice's content."""
         content: list[Any] = [self.invoice_id, self.currency, self.revision]
@@ -121,11 +116,6 @@ def clean_text(text: str, longest: int = LONGEST_DESCRIPTION) -> str:
     # None of them is printable, and most texts are: that is known much sooner.
     shown = text if text.isprintable() else _STEERING.sub(" ", text)
     return shown if len(shown) <= longest else shown[: longest - 1] + "…"
-
-
-def without_last_zeros(number: str) -> str:
-    """A decimal as people write it: 12.500 as 12.5."""
-    return number.rstrip("0").rstrip(".") if "." in number else number
 
 
 # Unicode's control characters (Cc), surrogates (Cs), line and paragraph separators (Zl, Zp), and
@@ -185,11 +175,13 @@ from invoices i left join stg_accounts__customers c using (customer_id)
 where i.billing_month = cast(? as date)
 order by i.invoice_id
 """
-# Numbers as text: DuckDB makes a Decimal by a call of Python for each, which costs as much as all
-# the rest of reading them.
+# As a line has them, the invoice before. Numbers as text: DuckDB makes a Decimal by a call of
+# Python for each, which costs as much as all the rest of reading them.
 _LINES = """
-select invoice_id, line_id, kind, description, amount::varchar, quantity::varchar,
-       epoch_us(period_start) // 1000000, epoch_us(period_end) // 1000000
+select invoice_id, line_id, kind, coalesce(nullif(description, ''), kind), amount::varchar,
+       epoch_us(period_start) // 1000000, epoch_us(period_end) // 1000000,
+       -- as people write it: 12.500 as 12.5
+       coalesce(rtrim(rtrim(quantity::varchar, '0'), '.'), '')
 from invoice_lines
 -- an inclusive tax is inside the other lines already: it informs, and adds nothing to the total
 where billing_month = cast(? as date) and not is_inclusive
@@ -233,7 +225,12 @@ def _invoice(row: tuple[Any, ...], lines: list[tuple[Any, ...]], month_key: str)
         month_key=month_key,
         payer=Payer(customer_id, name, email, country, stripe_customer_id, payment_method),
         currency=currency.upper(),
-        lines=roll_up(tuple(_line(line, currency) for line in lines)),
+        lines=roll_up(
+            tuple(
+                DesiredLine(line_id, kind, clean_text(text), _minor(amount, currency), *more)
+                for _, line_id, kind, text, amount, *more in lines
+            )
+        ),
         collection_method=method or "charge_automatically",
         days_until_due=int(days) if method == "send_invoice" else None,
         wallet_applied=to_minor(Decimal(wallet or 0), currency),
@@ -246,14 +243,7 @@ def _invoice(row: tuple[Any, ...], lines: list[tuple[Any, ...]], month_key: str)
     return invoice
 
 
-def _line(row: tuple[Any, ...], currency: str) -> DesiredLine:
-    _, line_id, kind, description, amount, quantity, start, end = row
-    return DesiredLine(
-        line_id=line_id,
-        kind=kind,
-        description=clean_text(description or kind),
-        amount=to_minor(Decimal(amount), currency),
-        quantity="" if quantity is None else without_last_zeros(quantity),
-        period_start=start,
-        period_end=end,
-    )
+# A month has many equal amounts.
+@lru_cache(maxsize=100_000)
+def _minor(amount: str, currency: str) -> int:
+    return to_minor(Decimal(amount), currency)

@@ -45,7 +45,9 @@ class Account:
             payer=Payer(self.customer_id, payment_method=self.card),
             currency=self.currency,
             lines=tuple(
-                DesiredLine(f"line_{self.customer_id}_{at}", "charge", f"Item {at}", amount, "1")
+                DesiredLine(
+                    f"line_{self.customer_id}_{at}", "charge", f"Item {at}", amount, quantity="1"
+                )
                 for at, amount in enumerate(amounts, 1)
                 if amount
             ),

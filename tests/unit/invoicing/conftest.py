@@ -90,7 +90,9 @@ class Company:
                 Payer(customer_id, payment_method=more.get("payment_method", "pm_card_visa")),
                 more.get("currency", "USD"),
                 tuple(
-                    DesiredLine(f"line_{customer_id}_{at}", "charge", f"Item {at}", amount, "1")
+                    DesiredLine(
+                        f"line_{customer_id}_{at}", "charge", f"Item {at}", amount, quantity="1"
+                    )
                     for at, amount in enumerate(amounts, 1)
                 ),
                 wallet_applied=more.get("wallet", 0),

@@ -20,7 +20,7 @@ MONTH = "2026-01-01"
 
 def wanted(*amounts: int, customer: str = "ada", currency: str = "USD") -> DesiredInvoice:
     lines = tuple(
-        DesiredLine(f"l{at}", "charge", f"Item {at}", amount, str(amount))
+        DesiredLine(f"l{at}", "charge", f"Item {at}", amount, quantity=str(amount))
         for at, amount in enumerate(amounts, 1)
     )
     return DesiredInvoice(f"in_{customer}", MONTH, Payer(customer), currency, lines)
