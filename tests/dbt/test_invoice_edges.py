@@ -6,6 +6,8 @@ not: charges (test_edges.py), random worlds (tests/property).
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pytest
 
 from tests.dbt.company import LONG_AGO, Billed, Company, billed
@@ -36,6 +38,26 @@ DISCOUNTS = {
     "never more than the lines": ("more", LONG_AGO, "", "30"),
     "of another currency": ("other currency", LONG_AGO, "", "0"),
 }  # fmt: skip
+# Coupon, start, trial's end, discount off what a period of 30 days costs, 30 in full.
+CYCLES = {
+    "its first ends this month": ("once", "2024-03-20T00:00:00Z", "", "3"),
+    "its first ends as the month does": ("once", "2024-04-01T00:00:00Z", "", "3"),
+    "its first ended the month before": ("once", "2024-02-20T00:00:00Z", "", "0"),
+    "its second of two ends": ("two months", "2024-02-20T00:00:00Z", "", "3"),
+    "its third of two ends": ("two months", "2024-01-21T00:00:00Z", "", "0"),
+    "its trial ended in the second": (
+        "once", "2024-02-20T00:00:00Z", "2024-03-24T00:00:00Z", "2.7",
+    ),
+}  # fmt: skip
+# Coupon, start, and what is given back of April's fee of 30, charged on March's invoice, to a
+# subscription that ends after a third of April.
+UNUSED = {
+    "sold at a tenth less": ("for ever", LONG_AGO, "-18"),
+    "sold for nothing": ("all", LONG_AGO, "0"),
+    "sold with the coupon's last invoice": ("once", "2024-03-10T00:00:00Z", "-18"),
+    "sold after the coupon's last invoice": ("once", "2024-02-10T00:00:00Z", "-20"),
+    "sold with an amount off": ("as much", LONG_AGO, "-20"),
+}
 # When each country's rate of 10 % begins and ends, and the tax on 30.
 RATES = {
     "AA": ("", "", "3"),
@@ -66,6 +88,18 @@ def company() -> Company:
         company.customer(name)
         cells = {"coupon_id": coupon, "trial_ends_at": trial_ends_at}
         company.subscribe(name, "fee", starts_at, **cells)
+    company.plan("cycle", billing_cycle="30_days")
+    company.price("cycle", "flat", flat_amount="30")
+    for name, (coupon, starts_at, trial_ends_at, _) in CYCLES.items():
+        company.customer(name)
+        cells = {"coupon_id": coupon, "trial_ends_at": trial_ends_at}
+        company.subscribe(name, "cycle", starts_at, **cells)
+    company.plan("advance")
+    company.price("advance", "flat", flat_amount="30", timing="advance")
+    for name, (coupon, starts_at, _) in UNUSED.items():
+        company.customer(name)
+        cells = {"coupon_id": coupon, "ends_at": "2024-04-11T00:00:00Z"}
+        company.subscribe(name, "advance", starts_at, **cells)
     for country, (valid_from, valid_to, _) in RATES.items():
         company.customer(country, country=country)
         company.subscribe(country, "fee")
@@ -90,6 +124,16 @@ def test_discounts(april: Billed, name: str) -> None:
     assert invoice["subtotal"] == 30
     assert str(invoice["discount"].normalize() + 0) == DISCOUNTS[name][3]
     assert invoice["total"] == invoice["subtotal"] - invoice["discount"]
+
+
+@pytest.mark.parametrize("name", CYCLES)
+def test_a_coupons_months_begin_with_the_first_invoice(april: Billed, name: str) -> None:
+    assert str(april.invoice(name)["discount"].normalize() + 0) == CYCLES[name][3]
+
+
+@pytest.mark.parametrize("name", UNUSED)
+def test_no_more_is_given_back_than_was_paid(april: Billed, name: str) -> None:
+    assert april.invoice(name)["total"] == Decimal(UNUSED[name][2])
 
 
 @pytest.mark.parametrize("country", RATES)

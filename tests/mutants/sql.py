@@ -424,8 +424,29 @@ MUTANTS = (
     Mutant(
         "discount_above_the_lines",
         f"{INVOICING}/discounts.sql",
-        "        least(\n            lines_amount,\n",
-        "        greatest(\n",
+        "least(covered_amount, rounded_to_minor(",
+        "greatest(covered_amount, rounded_to_minor(",
+        INVOICE_EDGES,
+    ),
+    Mutant(
+        "unused_time_given_back_at_full_price",
+        f"{INVOICING}/discounts.sql",
+        "case when counted_then then unused_amount else 0 end",
+        "0",
+        INVOICE_EDGES,
+    ),
+    Mutant(
+        "unused_time_less_by_the_coupon_of_now",
+        f"{INVOICING}/discounts.sql",
+        "case when counted_then then unused_amount else 0 end",
+        "case when counts_now then unused_amount else 0 end",
+        INVOICE_EDGES,
+    ),
+    Mutant(
+        "coupon_months_from_the_periods_start",
+        f"{INVOICING}/discounts.sql",
+        "case paid.billing_cycle\n            when '30_days'",
+        "case paid.billing_cycle\n            when 'never'",
         INVOICE_EDGES,
     ),
     Mutant(

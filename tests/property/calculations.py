@@ -108,12 +108,13 @@ def _minimum(parts: list[str]) -> Fraction:
 
 
 def _discount(parts: list[str]) -> Fraction:
-    discount, bound = parts
-    found, most = _read(DISCOUNT, discount), Fraction(_read(AT_MOST, bound)[1])
+    discount, *bound = parts
+    found = _read(DISCOUNT, discount)
     off = Fraction(found[1])
     if found[2] != "off":
         off = off / 100 * Fraction(found[3])
-    return -min(off, most)
+    # What is given back has no bound.
+    return -min([off, *(Fraction(_read(AT_MOST, part)[1]) for part in bound)])
 
 
 def _tax(parts: list[str]) -> Fraction:

@@ -29,6 +29,7 @@ class ChargeLine:
     currency: str
     amount: Fraction
     billing_period: periods.Period
+    is_given_back: bool = False
 
 
 @dataclass
@@ -58,11 +59,14 @@ def make_invoices(
     lines: dict[Wallet, dict[str, list[tuple[str, Fraction]]]] = defaultdict(
         lambda: defaultdict(list)
     )
+    given_back: dict[tuple[str, str], list[ChargeLine]] = defaultdict(list)
     charged: dict[tuple[str, str, periods.Period], Fraction] = defaultdict(Fraction)
     for charge in charges:
         key = (charge.customer_id, charge.currency)
         lines[key][charge.subscription_id].append(("charge", charge.amount))
         charged[(charge.subscription_id, charge.currency, charge.billing_period)] += charge.amount
+        if charge.is_given_back:
+            given_back[(charge.subscription_id, charge.currency)].append(charge)
     for subscription in book.subscriptions:
         currency = book.customers[subscription.customer_id]["currency"].upper()
         found = lines[(subscription.customer_id, currency)][subscription.subscription_id]
@@ -77,7 +81,7 @@ def make_invoices(
         if not flag(book.customers[customer_id]["is_payer"], True):
             continue
         invoice = Bill(customer_id, currency)
-        _add_lines(book, month, invoice, of_subscriptions, subscriptions)
+        _add_lines(book, month, invoice, of_subscriptions, subscriptions, given_back)
         if invoice.lines:
             held = balances.get((customer_id, currency), ZERO)
             places = 10 ** EXPONENTS[currency]
@@ -112,13 +116,17 @@ def _add_lines(
     invoice: Bill,
     of_subscriptions: Mapping[str, list[tuple[str, Fraction]]],
     subscriptions: Mapping[str, Subscription],
+    given_back: Mapping[tuple[str, str], list[ChargeLine]],
 ) -> None:
     discounts = []
     for subscription_id, lines in of_subscriptions.items():
         invoice.lines += [(kind, subscription_id, value) for kind, value in lines if value != 0]
         total = sum((value for _, value in lines), ZERO)
-        discount = _discount(book, month, subscriptions[subscription_id], total, invoice.currency)
-        if discount > 0:
+        unused = given_back.get((subscription_id, invoice.currency), [])
+        discount = _discount(
+            book, month, subscriptions[subscription_id], total, unused, invoice.currency
+        )
+        if discount:
             discounts.append(("discount", subscription_id, -discount))
         invoice.subtotal += total
         invoice.discount += discount
@@ -128,28 +136,47 @@ def _add_lines(
 
 
 def _discount(
-    book: Book, month: str, subscription: Subscription, total: Fraction, currency: str
+    book: Book,
+    month: str,
+    subscription: Subscription,
+    total: Fraction,
+    unused: list[ChargeLine],
+    currency: str,
 ) -> Fraction:
-    """The coupon's part of a subscription's lines; never more than they are."""
-    if not subscription.coupon_id or total <= 0:
+    """The coupon's part of a subscription's lines; never more than they are.
+
+    `unused`: those of them that give fees back, in each the percentage that the invoice had on
+    which it was charged: the one before its period began.
+    """
+    if not subscription.coupon_id:
         return ZERO
     coupon = book.coupons[subscription.coupon_id]
-    if not _coupon_covers(book, month, subscription, coupon):
-        return ZERO
+    covers = _coupon_covers(book, month, subscription, coupon)
     if coupon["percent_off"]:
-        off = total * amount(coupon["percent_off"]) / 100
-    elif coupon["currency"].upper() == currency:
-        off = amount(coupon["amount_off"])
+        back = sum((line.amount for line in unused), ZERO)
+        covered = total - back if covers else ZERO
+        for line in unused:
+            sold = instant_of(line.billing_period.start - 1).astimezone(book.zone)
+            if _coupon_covers(book, f"{sold:%Y-%m}", subscription, coupon):
+                covered += line.amount
+        off = covered * amount(coupon["percent_off"]) / 100
+    elif coupon["currency"].upper() == currency and covers:
+        off = max(ZERO, min(amount(coupon["amount_off"]), total))
     else:
         return ZERO
-    return round_half_away(min(off, total), EXPONENTS[currency])
+    return round_half_away(off, EXPONENTS[currency])
 
 
 def _coupon_covers(book: Book, month: str, subscription: Subscription, coupon: Cells) -> bool:
-    """Months are counted from that of the first instant that is paid for."""
+    """Months are counted from the first that invoices an instant that is paid for."""
     if coupon["duration"] == "forever":
         return True
-    first = instant_of(min(subscription.trial_ends_at, FOREVER - 1)).astimezone(book.zone)
+    paid_from = min(subscription.trial_ends_at, FOREVER - 1)
+    if book.cycles[subscription.plan_id] == "30_days":
+        number = (paid_from - subscription.starts_at) // periods.THIRTY_DAYS
+        end = subscription.starts_at + (number + 1) * periods.THIRTY_DAYS
+        paid_from = min(end, FOREVER) - 1
+    first = instant_of(paid_from).astimezone(book.zone)
     now = datetime.fromisoformat(f"{month}-01")
     passed = (now.year - first.year) * 12 + now.month - first.month
     months = 1 if coupon["duration"] == "once" else int(coupon["duration_in_months"])

@@ -118,6 +118,7 @@ def bill(
             charge.currency,
             charge.amount,
             charge.billing_period,
+            charge.kind == "credit",
         )
         for charge in charges.values()
     ]

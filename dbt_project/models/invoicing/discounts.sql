@@ -1,5 +1,8 @@
--- grain: subscription × currency with a coupon that counts this month: one discount line over
--- the subscription's lines, rounded on that line, never more than they are
+-- grain: subscription × currency whose coupon counts: one discount line over the subscription's
+-- lines, rounded on that line, never more than they are. What is given back of a fee is less by the
+-- percentage that was taken off when it was charged.
+{% set thirty_days = 2592000000000 %}
+
 with
 lines as (select * from {{ ref('subscription_lines') }}),
 terms as (select * from {{ ref('stg_accounts__subscriptions') }}),
@@ -10,61 +13,80 @@ run as (select * from {{ ref('stg_run') }}),
 lines_of_subscription as (
     select
         customer_id, subscription_id, currency, sum(amount) as lines_amount,
+        coalesce(sum(amount) filter (where unused_period_start is not null), 0) as unused_amount,
+        max(unused_period_start) as unused_period_start,
         min(period_start) as period_start, max(period_end) as period_end
     from lines
     group by all
-    having sum(amount) > 0
 ),
 
--- months are counted from the one in which the subscription is first paid for
+paid as (
+    select
+        *,
+        greatest(terms.starts_at, coalesce(terms.trial_ends_at, terms.starts_at)) as paid_from
+    from terms
+),
+
+-- months are counted from the one that invoices the subscription's first paid instant: of a
+-- period of 30 days that is the month in which it ends
 months_run as (
     select
-        terms.subscription_id,
-        terms.coupon_id,
-        datediff(
-            'month',
-            date_trunc('month', timezone(
-                run.timezone, greatest(terms.starts_at, coalesce(terms.trial_ends_at, terms.starts_at))
-            ))::date,
-            run.billing_month
-        ) as months_since
-    from terms
+        paid.subscription_id,
+        paid.coupon_id,
+        date_trunc('month', timezone(run.timezone, case paid.billing_cycle
+            when '30_days' then paid.starts_at + to_microseconds(
+                (whole_quotient(epoch_us(paid.paid_from) - epoch_us(paid.starts_at), {{ thirty_days }}) + 1)
+                * {{ thirty_days }} - 1
+            )
+            else paid.paid_from
+        end))::date as first_month
+    from paid
     cross join run
 ),
 
-applicable as (
+counted as (
     select
         lines.*,
         coupons.coupon_id,
         coupons.percent_off,
         coupons.amount_off,
-        currencies.exponent
+        currencies.exponent,
+        {{ coupon_counts('run.billing_month') }} as counts_now,
+        -- the invoice before the unused period charged it in advance
+        {{ coupon_counts('timezone(run.timezone, lines.unused_period_start - to_microseconds(1))') }}
+            as counted_then
     from lines_of_subscription as lines
     inner join months_run on lines.subscription_id = months_run.subscription_id
     inner join coupons on months_run.coupon_id = coupons.coupon_id
     inner join currencies on lines.currency = currencies.currency
-    where
-        (coupons.amount_off is null or coupons.currency = lines.currency)
-        and case coupons.duration
-            when 'forever' then true
-            when 'once' then months_run.months_since = 0
-            when 'repeating'
-                then months_run.months_since between 0 and coupons.duration_in_months - 1
-        end
+    cross join run
+    where coupons.amount_off is null or coupons.currency = lines.currency
+),
+
+applicable as (
+    select
+        *,
+        case
+            when percent_off is not null
+                then case when counts_now then lines_amount - unused_amount else 0 end
+                    + case when counted_then then unused_amount else 0 end
+            when counts_now then greatest(lines_amount, 0)
+            else 0
+        end as covered_amount
+    from counted
 ),
 
 computed as (
     select
         *,
-        least(
-            lines_amount,
-            case
-                when percent_off is not null then rounded_to_minor(
-                    exact_share(exact_times(exact(lines_amount), percent_off), 1, 100).units, exponent
-                )
-                else rounded_to_minor(exact(amount_off).units, exponent)
-            end
-        )::decimal(38, 4) as discount_amount
+        case
+            when percent_off is not null then rounded_to_minor(
+                sign(covered_amount)::hugeint
+                * exact_share(exact_times(exact(abs(covered_amount)), percent_off), 1, 100).units,
+                exponent
+            )
+            else least(covered_amount, rounded_to_minor(exact(amount_off).units, exponent))
+        end::decimal(38, 4) as discount_amount
     from applicable
 )
 
@@ -72,14 +94,15 @@ select
     'li_' || left(md5(concat_ws('|', 'discount', subscription_id, currency, coupon_id)), 24)
     || strftime(run.billing_month, '%Y%m') as line_id,
     customer_id, subscription_id, 'discount' as kind,
-    'Coupon ' || coupon_id || coalesce(': ' || plain(percent_off) || ' % off', '') as description,
+    'Coupon ' || coupon_id || coalesce(': ' || plain(percent_off) || ' % off', '')
+    || case when covered_amount < 0 then ' (unused time)' else '' end as description,
     -discount_amount as amount, currency, period_start, period_end, coupon_id,
     concat_ws(
         '; ',
-        coalesce(plain(percent_off) || ' % of ', plain(amount_off) || ' off ') || plain(lines_amount),
-        'at most ' || plain(lines_amount),
+        coalesce(plain(percent_off) || ' % of ', plain(amount_off) || ' off ') || plain(covered_amount),
+        case when covered_amount > 0 then 'at most ' || plain(covered_amount) end,
         {{ rounded_text('-discount_amount') }}
     ) as calculation
 from computed
 cross join run
-where discount_amount > 0
+where discount_amount <> 0

@@ -52,7 +52,9 @@ true_ups as (
 select
     'li_' || left(md5(charge_id), 24) as line_id,
     customer_id, subscription_id, 'charge' as kind, charge_id, description, quantity, amount,
-    currency, period_start, period_end
+    currency, period_start, period_end,
+    -- of what is given back: the period that was charged in advance
+    case when kind = 'advance_credit' then billing_period_start end as unused_period_start
 from charges
 where amount <> 0
 union all by name
