@@ -240,7 +240,7 @@ ESTIMATE_TABLES: dict[str, tuple[str, Table]] = {
                 Column("meter_id", "VARCHAR", "Meter that counts it; empty for a plain feature."),
                 Column("used", _QUANTITY, "Used so far."),
                 Column("limit_quantity", _QUANTITY, "How much the plan allows; empty: any."),
-                Column("remaining", _QUANTITY, "What is left of it, never below 0."),
+                Column("remaining", _QUANTITY, "What is left of it, never below 0; empty: any."),
                 Column("is_soft_limit", "BOOLEAN", "More may be used, and is charged for."),
                 Column("state", "VARCHAR", "ok, warning (from 80 % used) or exceeded."),
             ),

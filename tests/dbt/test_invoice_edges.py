@@ -1,7 +1,7 @@
-"""Edges of coupons, taxes and wallets, one customer each, worked out by hand.
+"""Edges of coupons, taxes, wallets and limits, one customer each, worked out by hand.
 
-What belongs here: what is taken off, added or paid just inside and just outside a bound. What does
-not: charges (test_edges.py), random worlds (tests/property).
+What belongs here: what is taken off, added, paid or left just inside and just outside a bound.
+What does not: charges (test_edges.py), random worlds (tests/property).
 """
 
 from __future__ import annotations
@@ -76,6 +76,16 @@ WALLETS = {
     "too late": ([("7", END)], "0"),
     "in part too late": ([("7", BEGIN), ("8", END)], "7"),
 }
+# Limit on the 7 that were used, what is left of it, and the state. Without a limit nothing is
+# "left": an application that read 0 there would lock out who may use any amount.
+LIMITS = {
+    "ten": ("10", "3", "ok"),
+    "eight": ("8", "1", "warning"),
+    "as much": ("7", "0", "warning"),
+    "exceeded": ("6.5", "0", "exceeded"),
+    "none at all": ("0", "0", "exceeded"),
+    "unlimited": ("", None, "ok"),
+}
 
 
 def company() -> Company:
@@ -110,7 +120,18 @@ def company() -> Company:
         company.subscribe(f"wallet {name}", "fee")
         for amount, at in top_ups:
             company.fill_wallet(f"wallet {name}", amount, at)
+    _add_limits(company)
     return company
+
+
+def _add_limits(company: Company) -> None:
+    company.whole("limited")
+    company.world.add("meters", meter_id="limited", event_name="limited", aggregation="sum")
+    company.use("limited", "7", BEGIN)
+    for feature, (limit, _, _) in LIMITS.items():
+        cells = {"feature": feature, "meter_id": "limited", "limit_quantity": limit}
+        company.world.add("entitlements", plan_id="limited", **cells)
+    company.world.add("entitlements", plan_id="limited", feature="flag")
 
 
 @pytest.fixture(scope="module")
@@ -148,3 +169,15 @@ def test_a_wallet_pays_what_it_holds_at_the_months_end(april: Billed, name: str)
     invoice = april.invoice(f"wallet {name}")
     assert str(invoice["wallet_applied"]) == f"{float(WALLETS[name][1]):.4f}"
     assert invoice["amount_due"] == 30 - invoice["wallet_applied"]
+
+
+@pytest.mark.parametrize("feature", LIMITS)
+def test_what_is_left_of_a_limit(april: Billed, feature: str) -> None:
+    (row,) = [r for r in april.tables["entitlement_usage"] if r["feature"] == feature]
+    left = None if row["remaining"] is None else str(row["remaining"].normalize() + 0)
+    assert (row["used"], left, row["state"]) == (7, *LIMITS[feature][1:])
+
+
+def test_of_a_plain_feature_nothing_is_counted_off(april: Billed) -> None:
+    (row,) = [r for r in april.tables["entitlement_usage"] if r["feature"] == "flag"]
+    assert (row["limit_quantity"], row["remaining"], row["state"]) == (None, None, "ok")

@@ -375,10 +375,11 @@ def _entitlements(tables: Tables, result: Result) -> Iterator[Difference]:
     yield from _missing("entitlement", found, result.entitlements)
     for key in found.keys() & result.entitlements.keys():
         row, wanted = found[key], result.entitlements[key]
-        limit = row["limit_quantity"]
+        limit, remaining = row["limit_quantity"], row["remaining"]
         pairs: dict[str, tuple[object, object]] = {
             "plan_id": (row["plan_id"], wanted.plan_id),
             "limit": (None if limit is None else exact(limit), wanted.limit),
+            "remaining": (None if remaining is None else exact(remaining), wanted.remaining),
             "state": (row["state"], wanted.state),
         }
         if wanted.used is not None:

@@ -90,7 +90,11 @@ def as_tables(result: Result) -> Tables:
     for owner, entitlement in result.entitlements.items():
         row = {"customer_id": owner[0], "feature": owner[1], "plan_id": entitlement.plan_id}
         row["state"] = entitlement.state
-        for name, value in (("used", entitlement.used), ("limit_quantity", entitlement.limit)):
+        for name, value in (
+            ("used", entitlement.used),
+            ("limit_quantity", entitlement.limit),
+            ("remaining", entitlement.remaining),
+        ):
             row[name] = None if value is None else number(value, 18)
         tables["entitlement_usage"].append(row)
     return tables
@@ -116,6 +120,7 @@ def test_equal_tables_are_equal() -> None:
         ("invoice_lines", "amount", "0.001"),
         ("wallet_ledger", "balance_after", "0.001"),
         ("entitlement_usage", "limit_quantity", "0.000000000000000001"),
+        ("entitlement_usage", "remaining", "0.000000000000000001"),
         ("usage_rejections", "source_row", "1"),
     ],
 )

@@ -642,8 +642,11 @@ def test_entitlements() -> None:
         cells = {"plan_id": "plan", "meter_id": "units", "limit_quantity": limit}
         world.add("entitlements", feature=feature, **cells)
     use(world, "units", "10")
-    found = {key[1]: value.state for key, value in bill(world, MONTH).entitlements.items()}
-    assert found == {"sso": "ok", "a": "exceeded", "b": "warning", "c": "ok", "d": "ok"}
+    found = {key[1]: value for key, value in bill(world, MONTH).entitlements.items()}
+    states = {feature: entitlement.state for feature, entitlement in found.items()}
+    assert states == {"sso": "ok", "a": "exceeded", "b": "warning", "c": "ok", "d": "ok"}
+    left = {feature: entitlement.remaining for feature, entitlement in found.items()}
+    assert left == {"sso": None, "a": 0, "b": 0, "c": Fraction(13, 5), "d": None}
 
 
 def test_instants() -> None:

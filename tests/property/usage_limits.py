@@ -22,6 +22,13 @@ class Entitlement:
     limit: Fraction | None
     state: str
 
+    @property
+    def remaining(self) -> Fraction | None:
+        """None as `limit` is: of what has no bound something is always left."""
+        if self.limit is None:
+            return None
+        return max(self.limit - (self.used or Fraction(0)), Fraction(0))
+
 
 def entitlement_usage(book: Book, month: str) -> dict[tuple[str, str], Entitlement]:
     """By customer and feature: the plan that the customer had last in the month decides.

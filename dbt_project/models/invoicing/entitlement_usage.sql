@@ -16,7 +16,11 @@ select
     features.meter_id,
     coalesce(used.used, 0)::decimal(38, 18) as used,
     features.limit_quantity::decimal(38, 18) as limit_quantity,
-    greatest(features.limit_quantity - coalesce(used.used, 0), 0)::decimal(38, 18) as remaining,
+    -- `greatest` passes over nulls: it would say that of an unlimited feature nothing is left
+    case
+        when features.limit_quantity is not null
+            then greatest(features.limit_quantity - coalesce(used.used, 0), 0)
+    end::decimal(38, 18) as remaining,
     coalesce(features.soft_limit, false) as is_soft_limit,
     case
         when used.used > features.limit_quantity then 'exceeded'
