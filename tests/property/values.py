@@ -36,6 +36,9 @@ EXPONENTS = {
     "CLP": 0,
     "KWD": 3,
     "TND": 3,
+    # ISO 4217 has 2 and 3 places; Stripe counts none and 2, and is sent no more.
+    "MGA": 0,
+    "IQD": 2,
 }
 
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from billing_pipeline.intake.currencies import EXPONENTS
 from billing_pipeline.invoicing.desired import (
     MOST_LINES,
     DesiredLine,
@@ -42,6 +43,13 @@ def test_money_as_stripe_counts_it(amount: str, currency: str, minor: int) -> No
 def test_an_amount_that_stripe_cannot_express_is_refused(amount: str, currency: str) -> None:
     with pytest.raises(AmountError):
         to_minor(Decimal(amount), currency)
+
+
+@pytest.mark.parametrize("currency", EXPONENTS)
+def test_the_least_amount_of_a_line_can_be_sent(currency: str) -> None:
+    """Lines are rounded to these places: one that Stripe could not be sent would stop the month."""
+    least = Decimal(1).scaleb(-EXPONENTS[currency])
+    assert to_major(to_minor(least, currency), currency) == least
 
 
 def test_show_groups_thousands() -> None:
