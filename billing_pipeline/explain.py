@@ -34,14 +34,16 @@ WHERE windows.subscription_id = {subscription} AND windows.price_id = {price}
 ORDER BY events.occurred_at, events.source_file, events.source_row"""
 
 # Not counted: the customer's rows that were set aside, and events that this meter could not read.
+# Both stand in the month of their folder, a period of 30 days in up to three.
 _SET_ASIDE_SQL = """\
 SELECT reason, count(*) AS events FROM (
     SELECT reason FROM usage_rejections
-    WHERE billing_month = $1
-        AND CASE WHEN json_valid(raw) THEN raw ->> '$.customer_id' END = $2
+    WHERE billing_month BETWEEN $1::DATE AND $2
+        AND CASE WHEN json_valid(raw) THEN raw ->> '$.customer_id' END = $3
     UNION ALL
     SELECT reason FROM usage_issues
-    WHERE billing_month = $1 AND customer_id = $2 AND meter_id = $3 AND event_id IS NOT NULL
+    WHERE billing_month BETWEEN $1::DATE AND $2 AND customer_id = $3 AND meter_id = $4
+        AND event_id IS NOT NULL
 ) GROUP BY reason ORDER BY reason"""
 
 
@@ -50,9 +52,9 @@ def explain(settings: Settings, record_id: str) -> Record:
 
     Each charge has its ``tiers``, its ``rule`` (the price's row, None where the month's
     warehouse is gone or busy), and for usage ``set_aside`` (by reason, how many of the customer's
-    rows of the month were not counted, for whichever meter they were meant) and ``events_sql``
-    with the ``events_database`` that it runs in. Raises `LookupError` for an id that no published
-    table has.
+    rows in the months of its period were not counted, for whichever meter they were meant) and
+    ``events_sql`` with the ``events_database`` that it runs in. Raises `LookupError` for an id that
+    no published table has.
     """
     with open_published(settings) as published:
         lines = rows(
@@ -74,7 +76,7 @@ def explain(settings: Settings, record_id: str) -> Record:
             charge_ids,
         )
         for charge in charges:
-            charge["set_aside"] = _set_aside(published, charge)
+            charge["set_aside"] = _set_aside(published, charge, settings)
         invoice_id = lines[0]["invoice_id"] if lines else record_id
         invoices = rows(published, "SELECT * FROM invoices WHERE invoice_id = $1", invoice_id)
         payments = rows(
@@ -97,11 +99,14 @@ def explain(settings: Settings, record_id: str) -> Record:
     }
 
 
-def _set_aside(published: duckdb.DuckDBPyConnection, charge: Record) -> list[Record]:
+def _set_aside(
+    published: duckdb.DuckDBPyConnection, charge: Record, settings: Settings
+) -> list[Record]:
     if charge["meter_id"] is None:
         return []
-    whose = (charge["billing_month"], charge["customer_id"], charge["meter_id"])
-    return rows(published, _SET_ASIDE_SQL, *whose)
+    first = BillingMonth.containing(charge["period_start"], settings.timezone)
+    months = (first.key, charge["billing_month"])
+    return rows(published, _SET_ASIDE_SQL, *months, charge["customer_id"], charge["meter_id"])
 
 
 def _add_source(settings: Settings, charge: Record) -> None:
@@ -218,7 +223,7 @@ def _charge_text(charge: Record, with_sql: bool) -> list[str]:
         )
     if charge["set_aside"]:
         reasons = ", ".join(f"{row['reason']} {row['events']}" for row in charge["set_aside"])
-        parts.append(f"    not counted, of this customer in the month: {reasons}")
+        parts.append(f"    not counted, of this customer in the months of its period: {reasons}")
     if with_sql and charge["events_sql"] is not None:
         parts.append(f"    its events, in {charge['events_database']}:")
         parts += [f"      {line}" for line in charge["events_sql"].splitlines()]

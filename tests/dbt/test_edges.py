@@ -323,6 +323,27 @@ def test_a_period_of_30_days_is_billed_where_it_ends(
     assert march.exactly(f"{name}/cycle") == [30] * periods
 
 
+def test_an_event_without_its_property_is_reported_in_its_own_month(tmp_path: Path) -> None:
+    """Once for each meter, whoever's period is invoiced when, and though none is in its month."""
+    company = Company()
+    company.customer("c")
+    company.world.add("meters", meter_id="v", event_name="e", aggregation="sum", property="v")
+    for name, starts_at in (("cycle", "2024-01-10T00:00:00Z"), ("other", "2024-01-05T00:00:00Z")):
+        company.plan(name, billing_cycle="30_days")
+        company.price(name, "per_unit", meter_id="v", unit_amount="1")
+        company.subscribe("c", name, starts_at)
+    for day in ("04", "20"):  # on the 4th nobody reads it yet
+        company.use("e", "1", f"2024-01-{day}T00:00:00Z", customer="c")
+    reported = [
+        [
+            (row["source_file"], row["source_row"], row["meter_id"], row["reason"])
+            for row in billed(company, month, "UTC", tmp_path / month).tables["usage_issues"]
+        ]
+        for month in ("2024-01", "2024-02")
+    ]
+    assert reported == [[("usage/2024-01/a.csv", 3, "v", "missing_property")], []]
+
+
 def test_a_month_with_an_hour_twice(tmp_path: Path) -> None:
     company = Company()
     company.plan("fee")

@@ -7,7 +7,7 @@ and the comparison. What does not: expectations of any kind, those are the oracl
 from __future__ import annotations
 
 import tempfile
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -35,6 +35,7 @@ TABLES = (
     "invoice_lines",
     "invoices",
     "usage_rejections",
+    "usage_issues",
     "wallet_ledger",
     "entitlement_usage",
 )
@@ -124,6 +125,7 @@ def compare(tables: Tables, result: Result, world: World) -> list[Difference]:
         *_rejections(tables, result, world),
         *_wallets(tables, result),
         *_entitlements(tables, result),
+        *_issues(tables, result),
     ]
 
 
@@ -385,3 +387,16 @@ def _entitlements(tables: Tables, result: Result) -> Iterator[Difference]:
         if wanted.used is not None:
             pairs["used"] = (exact(row["used"] or 0), wanted.used)
         yield from _differing(world_id(key[0]), f"entitlement {key}", pairs)
+
+
+def _issues(tables: Tables, result: Result) -> Iterator[Difference]:
+    """Events alone: that a metered quantity is below 0 is compared with the quantity."""
+    found = Counter(
+        (row["customer_id"], row["meter_id"], f"{row['source_file']} row {row['source_row']}")
+        for row in tables["usage_issues"]
+        if row["event_id"] is not None
+    )
+    for issue, count in found.items():
+        if count > 1:
+            yield Difference(world_id(issue[0]), " ".join(issue), "issue rows", count, 1)
+    yield from _missing("issue", found, result.unread)

@@ -21,6 +21,7 @@ from tests.property.metering import measure
 from tests.property.periods import Period, Window
 from tests.property.pricing import ONE, ZERO, Priced, TierPart, price_recurring, price_usage
 from tests.property.tables import World, read
+from tests.property.usage_issues import Issue, unread_events
 from tests.property.usage_limits import Entitlement, entitlement_usage
 from tests.property.values import EXPONENTS, iso, round_half_away
 
@@ -71,7 +72,7 @@ class Charge:
 
 @dataclass(frozen=True)
 class Result:
-    """Everything a month's rating gives. Rejections are those of the month's own folder."""
+    """Everything a month's rating gives. Rejections and unread events are those of its folder."""
 
     month: str
     metered: dict[Part, MeteredRow]
@@ -80,6 +81,7 @@ class Result:
     rejections: list[Rejection]
     wallets: dict[tuple[str, str], Fraction]  # balance after the month, by customer and currency
     entitlements: dict[tuple[str, str], Entitlement]  # by customer and feature
+    unread: set[Issue]
 
     @property
     def cases(self) -> int:
@@ -127,9 +129,16 @@ def bill(
     for key, invoice in invoices.items():
         if invoice.wallet_applied:
             balances[key] -= invoice.wallet_applied
-    entitlements = entitlement_usage(book, month)
-    rejections = book.rejections[month]
-    return Result(month, metered, charges, invoices, rejections, balances, entitlements)
+    return Result(
+        month,
+        metered,
+        charges,
+        invoices,
+        rejections=book.rejections[month],
+        wallets=balances,
+        entitlements=entitlement_usage(book, month),
+        unread=unread_events(book, month),
+    )
 
 
 def _metered_rows(

@@ -97,6 +97,11 @@ def as_tables(result: Result) -> Tables:
         ):
             row[name] = None if value is None else number(value, 18)
         tables["entitlement_usage"].append(row)
+    for customer_id, meter_id, place in sorted(result.unread):
+        source_file, _, source_row = place.rpartition(" row ")
+        row = {"customer_id": customer_id, "meter_id": meter_id, "event_id": "e"}
+        row |= {"source_file": source_file, "source_row": int(source_row)}
+        tables["usage_issues"].append(row)
     return tables
 
 

@@ -10,6 +10,7 @@ from fractions import Fraction
 
 from tests.property.intake import Book, Subscription, month_edges, number
 from tests.property.metering import measure
+from tests.property.tables import Cells
 from tests.property.values import round_half_away
 
 
@@ -31,24 +32,30 @@ class Entitlement:
 
 
 def entitlement_usage(book: Book, month: str) -> dict[tuple[str, str], Entitlement]:
-    """By customer and feature: the plan that the customer had last in the month decides.
+    """By customer and feature.
 
     Usage is counted over the whole calendar month ("reset each month"), whatever plan the
     customer was on when it happened.
     """
+    edges = month_edges(month, book.zone)
+    return {
+        key: _used(book, subscription, row, *edges)
+        for key, (subscription, row) in entitlements(book, month).items()
+    }
+
+
+def entitlements(book: Book, month: str) -> dict[tuple[str, str], tuple[Subscription, Cells]]:
+    """By customer and feature: the plan that the customer had last in the month decides."""
     start, end = month_edges(month, book.zone)
-    found: dict[tuple[str, str], Entitlement] = {}
+    found: dict[tuple[str, str], tuple[Subscription, Cells]] = {}
     active = [s for s in book.subscriptions if max(s.starts_at, start) < min(s.ends_at, end)]
     for subscription in sorted(active, key=lambda s: (s.starts_at, s.subscription_id)):
         for row in book.entitlements.get(subscription.plan_id, []):
-            key = (subscription.customer_id, row["feature"])
-            found[key] = _used(book, subscription, row, start, end)
+            found[subscription.customer_id, row["feature"]] = (subscription, row)
     return found
 
 
-def _used(
-    book: Book, subscription: Subscription, row: dict[str, str], start: int, end: int
-) -> Entitlement:
+def _used(book: Book, subscription: Subscription, row: Cells, start: int, end: int) -> Entitlement:
     limit = number(row["limit_quantity"])
     if not row["meter_id"]:
         return Entitlement(row["plan_id"], None, None, "ok")

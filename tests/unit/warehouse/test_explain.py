@@ -8,7 +8,7 @@ import pytest
 from billing_pipeline.explain import explain, render
 from billing_pipeline.settings import Settings
 from billing_pipeline.warehouse import publish
-from tests.unit.warehouse.conftest import JANUARY, make_warehouse
+from tests.unit.warehouse.conftest import FEBRUARY, JANUARY, make_warehouse
 
 TABLES = """
 CREATE SCHEMA raw;
@@ -87,8 +87,24 @@ def test_text_for_a_terminal(published: Settings) -> None:
     assert "tier 1 (0, ∞]: 35 units -> 3.5" in text
     assert "35 × 0.1 = 3.5" in text
     assert "3.50 USD" in text
-    assert "of this customer in the month: invalid_property 1, outside_month 2\n" in text
+    assert (
+        "of this customer in the months of its period: invalid_property 1, outside_month 2\n"
+        in text
+    )
     assert "\x1b" not in text
+
+
+def test_what_was_set_aside_in_each_month_of_a_period_is_told(published: Settings) -> None:
+    """The same tables in February, whose charges therefore began in January."""
+    make_warehouse(published, FEBRUARY)
+    later = TABLES.replace("DATE '2024-01-01'", "DATE '2024-02-01'").replace(
+        "'ch_' ||", "'later_' ||"
+    )
+    with duckdb.connect(str(published.warehouse_path(FEBRUARY))) as connection:
+        connection.execute(later)
+    publish(published, FEBRUARY)
+    assert "period: invalid_property 2, outside_month 4\n" in render(explain(published, "later_1"))
+    assert "period: invalid_property 1, outside_month 2\n" in render(explain(published, "ch_2"))
 
 
 def test_text_of_an_invoice(published: Settings) -> None:
