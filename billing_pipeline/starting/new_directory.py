@@ -10,7 +10,6 @@ import csv
 import io
 import re
 from collections.abc import Iterator
-from datetime import date
 from pathlib import Path
 
 from billing_pipeline.intake.tables import TABLES
@@ -56,16 +55,18 @@ def _contents(month: BillingMonth, with_example: bool) -> Iterator[tuple[str, st
 
 
 def _explanations(month: BillingMonth) -> str:
-    text = (_HERE / "README.md").read_text(encoding="utf-8").replace("{month}", str(month))
+    text = _in_month((_HERE / "README.md").read_text(encoding="utf-8"), month)
     return _EXAMPLE.sub(lambda found: f"```csv\n{_example(found[1], month)}```", text)
 
 
 def _example(path: str, month: BillingMonth) -> str:
     file = _HERE / "example" / path
-    if not file.exists():
-        return ""
-    first = date(month.year, month.month, 1)
-    return file.read_text(encoding="utf-8").replace("{month}", f"{first:%Y-%m}")
+    return _in_month(file.read_text(encoding="utf-8"), month) if file.exists() else ""
+
+
+def _in_month(text: str, month: BillingMonth) -> str:
+    """The example's dates. The `{month}` of a description stays: each invoice fills in its own."""
+    return text.replace("YYYY-MM", str(month))
 
 
 def _header(columns: tuple[str, ...] | list[str]) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from billing_pipeline.intake.catalog_rules import PLACEHOLDERS
 from billing_pipeline.intake.tables import TABLES, Table
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.starting.commands import init
@@ -38,7 +39,27 @@ def test_the_page_explains_each_column_and_has_an_example(tmp_path: Path, table:
     missing = [name for name in table.column_names if f"`{name}`" not in section]
     assert not missing
     assert "```csv\n" + ",".join(table.column_names) in section
-    assert "{month}" not in section.replace("`{month}`", "").replace(" {month}", "")
+    assert "YYYY" not in section
+
+
+def test_descriptions_keep_their_placeholders(tmp_path: Path) -> None:
+    """A month that was written into the price book would stand on every later invoice."""
+    create(tmp_path, MONTH, with_example=True)
+    with (tmp_path / "catalog" / "prices.csv").open(newline="") as file:
+        texts = [row["description"] for row in csv.DictReader(file)]
+    assert texts and all("{month}" in text for text in texts)
+    page = (tmp_path / "README.md").read_text()
+    assert "may use " + ", ".join(f"`{name}`" for name in PLACEHOLDERS) in page
+    assert all(text in page for text in texts)
+
+
+def test_the_dates_of_the_example_are_in_the_month(tmp_path: Path) -> None:
+    create(tmp_path, MONTH, with_example=True)
+    texts = {path: path.read_text() for path in tmp_path.rglob("*") if path.is_file()}
+    assert not [str(path) for path, text in texts.items() if "YYYY" in text]
+    for name in ("usage/2024-05/events.csv", "accounts/wallet_transactions.csv"):
+        with (tmp_path / name).open(newline="") as file:
+            assert {row["occurred_at"][:7] for row in csv.DictReader(file)} == {"2024-05"}
 
 
 def test_nothing_is_written_over_what_is_there(tmp_path: Path) -> None:
