@@ -13,7 +13,7 @@ from decimal import Decimal
 from itertools import islice
 
 from billing_pipeline.intake.problems import Problem, shown
-from billing_pipeline.intake.rows import LoadedTable
+from billing_pipeline.intake.rows import LoadedTable, Row
 
 CORRECTABLE = ("count", "sum")
 
@@ -31,6 +31,43 @@ def subscription_problems(subscriptions: LoadedTable) -> Iterator[Problem]:
             continue
         if ends_at < starts_at:
             yield row.problem("ends_at", "is before starts_at")
+
+
+def charge_id_problems(subscriptions: LoadedTable, prices: LoadedTable) -> Iterator[Problem]:
+    """A charge's id is a hash of its subscription and price joined by `|`: price `c` of `a|b` and
+    price `b|c` of `a` would share it while both subscriptions go on. What was billed has such ids,
+    so they stay as they are and the clash is refused."""
+    priced: dict[object, set[str]] = defaultdict(set)
+    for price in prices.rows:
+        priced[price["plan_id"]].add(str(price["price_id"]))
+    if not any("|" in price_id for price_ids in priced.values() for price_id in price_ids):
+        return
+    by_id = {row["subscription_id"]: row for row in subscriptions.rows}
+    for row in subscriptions.rows:
+        pieces = str(row["subscription_id"]).split("|")
+        for cut in range(1, len(pieces)):
+            other = by_id.get("|".join(pieces[:cut]))
+            if other is None or not _overlap(row, other):
+                continue
+            for price_id in sorted(priced[row["plan_id"]]):
+                longer = "|".join([*pieces[cut:], price_id])
+                if longer in priced[other["plan_id"]]:
+                    yield row.problem(
+                        "subscription_id",
+                        f"its charges by price {shown(price_id)} would have the ids of those of "
+                        f"{shown(str(other['subscription_id']))} (row {other.number}) by price "
+                        f"{shown(longer)}: `|` separates both; give one of them another id",
+                    )
+
+
+def _overlap(one: Row, other: Row) -> bool:
+    """Whether there is a time in which both subscriptions go on."""
+    return all(
+        not isinstance(first["ends_at"], datetime)
+        or not isinstance(second["starts_at"], datetime)
+        or second["starts_at"] < first["ends_at"]
+        for first, second in ((one, other), (other, one))
+    )
 
 
 def wallet_problems(transactions: LoadedTable) -> Iterator[Problem]:

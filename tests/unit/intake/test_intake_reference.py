@@ -363,6 +363,29 @@ def test_a_subscription_may_end_when_it_starts(catalog: World, ends_at: str) -> 
     assert catalog.problems() == []
 
 
+@pytest.mark.parametrize(
+    ("ends_at", "longer", "is_clash"),
+    [("", "b|c", True), ("2024-02-01T00:00:00.000001Z", "b|c", True),
+     ("2024-02-01", "b|c", False), ("", "|b|c", False), ("", "b", False)],
+)  # fmt: skip
+def test_subscriptions_whose_charges_would_share_an_id(
+    catalog: World, ends_at: str, longer: str, is_clash: bool
+) -> None:
+    """Price `c` of `a|b` and price `b|c` of `a`, while both go on."""
+    prices = [price(price_id=price_id, valid_from="") for price_id in ("c", longer)]
+    catalog.write("catalog/prices.csv", prices)
+    subscriptions = [
+        subscription(subscription_id="a", ends_at=ends_at),
+        subscription(subscription_id="a|b", starts_at="2024-02-01"),
+    ]
+    catalog.write("accounts/subscriptions.csv", subscriptions)
+    if is_clash:
+        place = "accounts/subscriptions.csv row 3, subscription_id"
+        one_problem(catalog, place, "by price 'c' would have the ids of those of 'a' (row 2)")
+    else:
+        assert catalog.problems() == []
+
+
 def test_custom_meters_are_allowed_where_their_model_is(catalog: World) -> None:
     meters = [
         {"meter_id": "calls", "event_name": "call", "aggregation": "count"},
