@@ -59,7 +59,8 @@ async def reconcile_wallets(
 def movements_of(
     settings: Settings, month: BillingMonth, *, all_of_them: bool = False
 ) -> Movements:
-    """The wallets' movements up to the month's end, or `all_of_them` that its warehouse has."""
+    """The wallets with their movements up to the month's end, or `all_of_them` that its warehouse
+    has."""
     path = settings.warehouse_path(month)
     before = None if all_of_them else int(month.end(settings.timezone).timestamp())
     return read_movements(path, before) if path.exists() else {}

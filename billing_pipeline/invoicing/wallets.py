@@ -50,34 +50,38 @@ class WalletMovement:
 
 
 Movements = dict[tuple[str, str], tuple[WalletMovement, ...]]
-"""By customer and currency, in the order in which they occurred."""
+"""By customer and currency, in the order in which they occurred. A wallet of which no movement
+counts yet is there with none: what Stripe holds of it must not be taken either."""
 
 FindCustomer = Callable[[str], Awaitable[str | None]]
 
 _MOVEMENTS = """
-select w.transaction_id, w.customer_id, w.currency, w.amount, epoch(w.occurred_at)::bigint,
+select w.transaction_id, w.customer_id, w.currency, w.amount, floor(epoch(w.occurred_at))::bigint,
        w.kind, c.stripe_customer_id
 from raw.wallet_transactions w left join raw.customers c using (customer_id)
-where ?1 is null or epoch(w.occurred_at) < ?1 order by w.occurred_at, w.transaction_id
+order by w.occurred_at, w.transaction_id
 """
 
 
 def read_movements(warehouse: Path, before: int | None = None) -> Movements:
-    """The wallets' movements (before an instant, epoch seconds) in `raw.wallet_transactions`."""
+    """All wallets in `raw.wallet_transactions`, with their movements (before an instant, epoch
+    seconds)."""
     with duckdb.connect(str(warehouse), read_only=True) as connection:
         connection.execute("set TimeZone = 'UTC'")
         exists = connection.execute(
             "select 1 from information_schema.tables "
             "where table_schema = 'raw' and table_name = 'wallet_transactions'"
         ).fetchone()
-        rows = connection.execute(_MOVEMENTS, [before]).fetchall() if exists else []
+        rows = connection.execute(_MOVEMENTS).fetchall() if exists else []
     grouped: dict[tuple[str, str], list[WalletMovement]] = defaultdict(list)
     for transaction_id, customer_id, currency, amount, occurred_at, kind, known in rows:
         code = currency.upper()
-        minor = to_minor(Decimal(amount), code)
-        grouped[customer_id, code].append(
-            WalletMovement(transaction_id, customer_id, code, minor, occurred_at, kind, known)
-        )
+        wallet = grouped[customer_id, code]
+        if before is None or occurred_at < before:
+            minor = to_minor(Decimal(amount), code)
+            wallet.append(
+                WalletMovement(transaction_id, customer_id, code, minor, occurred_at, kind, known)
+            )
     return {key: tuple(movements) for key, movements in grouped.items()}
 
 

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from billing_pipeline.invoicing import prepaid
@@ -84,6 +85,45 @@ def test_a_later_top_up_does_not_pay_for_an_earlier_month(company: Company) -> N
     assert due(company)["in_202601_ada/1"] == (300, 300)
     assert balance(company) == -1500
     assert not any("billing_wallet_hold" in i["metadata"] for i in company.invoices())
+
+
+def put_in(company: Company, *movements: tuple[str, str, str]) -> None:
+    """Movements of Ada's wallet (id, amount, instant), as every month's warehouse has them."""
+    for month in (JANUARY, FEBRUARY):
+        path = company.settings.warehouse_path(month)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        with duckdb.connect(str(path)) as db:
+            db.execute(
+                "create schema raw; create table raw.customers as"
+                " select 'ada' as customer_id, null::varchar as stripe_customer_id;"
+                " create table raw.wallet_transactions (transaction_id varchar,"
+                " customer_id varchar, amount decimal(38, 12), currency varchar,"
+                " occurred_at timestamptz, kind varchar)"
+            )
+            db.executemany(
+                "insert into raw.wallet_transactions values (?, 'ada', ?, 'USD', ?, 'top_up')",
+                movements,
+            )
+
+
+def test_nor_where_the_wallet_begins_with_it(company: Company) -> None:
+    put_in(company, ("later", "20", "2026-02-01T00:00:00Z"))
+    company.want({"ada": [500]}, FEBRUARY, wallet=500)
+    company.apply(FEBRUARY)
+    company.want({"ada": [300]}, wallet=0)
+    company.apply()
+    assert due(company)["in_202601_ada/1"] == (300, 300)
+    assert balance(company) == -1500
+
+
+def test_movements_count_to_the_months_last_microsecond(company: Company) -> None:
+    last, first = "2026-01-31T23:59:59.999999Z", "2026-02-01T00:00:00Z"
+    put_in(company, ("before", "1", last), ("after", "2", first))
+    (january,) = prepaid.movements_of(company.settings, JANUARY).values()
+    assert [item.transaction_id for item in january] == ["before"]
+    every = prepaid.movements_of(company.settings, JANUARY, all_of_them=True)
+    assert [len(of_one) for of_one in every.values()] == [2]
 
 
 def test_less_in_stripe_than_the_wallet_pays_leaves_a_draft(company: Company) -> None:
