@@ -129,7 +129,11 @@ EXTRA_TABLES: dict[str, Table] = {
             _MONTH,
             _CUSTOMER,
             _CURRENCY,
-            Column("wallet_balance", MONEY, "Our wallet: movements less what invoices took."),
+            Column(
+                "wallet_balance",
+                MONEY,
+                "What our wallet holds: movements less what invoices took, not below 0.",
+            ),
             Column("other_credit", MONEY, "What the balance holds besides, such as credit notes."),
             Column("stripe_balance", MONEY, "The balance in Stripe; above 0 is a credit."),
             Column("difference", MONEY, "stripe_balance - other_credit - wallet_balance."),

@@ -219,6 +219,7 @@ class _Run:
         notes = [
             await issue_credit(self._desk, action, part, self._month_key) for part in action.credits
         ]
+        self._wallets.note_credit(action.customer_id, action.currency)
         return ActionResult(
             action, ResultState.DONE, stripe_ids=tuple(str(note["id"]) for note in notes)
         )

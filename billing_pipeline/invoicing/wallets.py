@@ -5,7 +5,10 @@ exactly what our ledger says the wallet pays, and comparing the two. What does n
 the wallet pays (dbt does), finalizing (`sending.py`), and top-ups in Stripe (`top_ups.py`).
 
 Stripe applies a customer's whole credit at finalize. So before it
-1. every movement of the ledger up to the month's end is posted, once each, marked with its id;
+1. every movement of the ledger up to the month's end is posted, once each, marked with its id.
+   What is taken out beyond what the wallet holds stays owed in the ledger and is covered in
+   Stripe, marked as an overdraft, since there a debit would be charged to the card. Later top-ups
+   fill the hole first: the cover is taken back;
 2. what must not be taken (top-ups of later months, when an old month is closed late) is held
    back by a debit, marked with the invoice, and given back right after. The invoice itself
    carries the mark of the hold, so that an interruption is seen by the next plan.
@@ -19,7 +22,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -94,12 +97,77 @@ class _Posted:
     amount: int
 
 
+_HOLD, _OVERDRAFT = "hold:", "overdraft:"
+"""What the names of what we post besides movements begin with."""
+
+
+@dataclass(frozen=True)
+class _Wallet:
+    """A wallet as Stripe has it: what we posted, and what invoices took."""
+
+    currency: str
+    posted: tuple[_Posted, ...]
+    taken: int
+
+    @property
+    def names(self) -> frozenset[str]:
+        return frozenset(item.name for item in self.posted)
+
+    @property
+    def own(self) -> int:
+        """Movements less what invoices took; below 0: owed."""
+        movements = (i for i in self.posted if not i.name.startswith((_HOLD, _OVERDRAFT)))
+        return -sum(item.amount for item in movements) - self.taken
+
+    @property
+    def covered(self) -> int:
+        return -sum(item.amount for item in self.posted if item.name.startswith(_OVERDRAFT))
+
+    @property
+    def held(self) -> int:
+        """What stands in Stripe's balance, less what is held back of it."""
+        return -sum(item.amount for item in self.posted) - self.taken
+
+    def held_for(self, invoice: ActualInvoice) -> int:
+        """What is held back from an invoice."""
+        name = _holds_of(invoice)
+        return sum(item.amount for item in self.posted if item.name.startswith(name))
+
+    def missing(self, movements: Sequence[WalletMovement], taking: int) -> list[_Posted]:
+        """What is to be posted, in this order, before an invoice takes `taking`. Pure.
+
+        An invoice comes before what was taken out after its month, as in the ledger, also where
+        that stands in Stripe already.
+        """
+        missing = [
+            _Posted(item.transaction_id, self.currency, -item.amount)
+            for item in movements
+            if item.transaction_id not in self.names
+        ]
+        own = self.own - sum(item.amount for item in missing)
+        counted = {item.transaction_id for item in movements}
+        taken_out_later = sum(
+            item.amount
+            for item in self.posted
+            if item.amount > 0
+            and not item.name.startswith((_HOLD, _OVERDRAFT))
+            and item.name not in counted
+        )
+        taking = min(taking, max(0, own) + taken_out_later)
+        change = self.covered - max(0, taking - own)
+        number = 1 + sum(name.startswith(_OVERDRAFT) for name in self.names)
+        cover = _Posted(f"{_OVERDRAFT}{self.currency}:{number}", self.currency, change)
+        # More cover comes first: an interruption must not leave a debit.
+        return [*[cover] * (change < 0), *missing, *[cover] * (change > 0)]
+
+
 class WalletBook:
     """Keeps customers' balances in Stripe in step with their wallets. One for each push."""
 
     def __init__(self, desk: Desk, movements: Movements | None = None) -> None:
         self._desk = desk
         self._movements = movements or {}
+        self._credited: set[tuple[str, str]] = set()
 
     def concerns(self, send: DesiredInvoice) -> bool:
         """True where the customer has a wallet in the invoice's currency."""
@@ -126,19 +194,20 @@ class WalletBook:
 
         Raises `NotSentError` where Stripe holds less than the wallet pays.
         """
-        customer = draft.stripe_customer_id
-        await self._post_missing(self._of(send.customer_id, send.currency), customer)
-        posted = [p for p in await self._posted(customer) if p.currency == send.currency]
-        wallet = -sum(item.amount for item in posted) - await self._taken(customer, send.currency)
-        would_pay = min(max(0, wallet), max(0, send.total))
+        key, customer = (send.customer_id, send.currency), draft.stripe_customer_id
+        wallet = await self._settle(key, customer, taking=send.wallet_applied)
+        held_back = wallet.held_for(draft)
+        would_pay = min(wallet.held + held_back, max(0, send.total))
         if would_pay < send.wallet_applied:
             raise NotSentError(
                 f"the wallet pays {show(send.wallet_applied, send.currency)} of "
                 f"{send.invoice_id} and the balance in Stripe can pay "
                 f"{show(would_pay, send.currency)}: left as a draft"
             )
-        if would_pay > send.wallet_applied:
-            await self._hold(draft, posted, wallet - send.wallet_applied)
+        keep = wallet.held + held_back - send.wallet_applied
+        hold = (keep if would_pay > send.wallet_applied else 0) - held_back
+        if hold:
+            await self._hold(draft, wallet, hold)
 
     async def release(self, invoice: ActualInvoice) -> ActualInvoice:
         """After finalizing: give back what was held, and take the mark off the invoice."""
@@ -154,43 +223,47 @@ class WalletBook:
             )
         return await self._mark(subject, invoice, step="wallet-released", value="")
 
+    def note_credit(self, customer_id: str, currency: str) -> None:
+        """A credit note may have given back to the wallet: `post_outstanding` looks at it."""
+        self._credited.add((customer_id, currency))
+
     async def post_outstanding(self, find: FindCustomer) -> None:
         """Post the movements of customers who were not invoiced. `find` gives the Stripe customer
         of a customer of ours, or None: one who is not in Stripe yet waits for the first invoice.
         """
-        for (customer_id, _), movements in sorted(self._movements.items()):
-            if all(self._desk.mirror.is_posted(item.transaction_id) for item in movements):
+        for key, movements in sorted(self._movements.items()):
+            is_posted = all(self._desk.mirror.is_posted(item.transaction_id) for item in movements)
+            if is_posted and key not in self._credited:
                 continue
-            customer = movements[0].stripe_customer_id or await find(customer_id)
+            known = next((item.stripe_customer_id for item in movements), None)
+            customer = known or await find(key[0])
             if customer is not None:
                 async with self.turn(customer):
-                    await self._post_missing(movements, customer)
+                    await self._settle(key, customer)
 
-    def _of(self, customer_id: str, currency: str) -> tuple[WalletMovement, ...]:
-        return self._movements.get((customer_id, currency), ())
-
-    async def _post_missing(self, movements: Iterable[WalletMovement], customer: str) -> None:
-        known = {item.name for item in await self._posted(customer)}
-        for movement in movements:
-            if movement.transaction_id not in known:
-                # The id is part of the step: each movement has a key of its own.
-                step = f"wallet-{short_hash(movement.transaction_id)[:16]}"
-                await self._post(
-                    Subject(movement.customer_id),
-                    customer,
-                    step,
-                    movement.currency,
-                    -movement.amount,
-                    movement.transaction_id,
-                )
+    async def _settle(self, key: tuple[str, str], customer: str, taking: int = 0) -> _Wallet:
+        """Post what is missing of a wallet; gives what Stripe has then."""
+        customer_id, currency = key
+        movements = self._movements.get(key, ())
+        wallet = await self._read(customer, currency)
+        missing = wallet.missing(movements, taking)
+        for item in missing:
+            # The name is part of the step: each has a key of its own.
+            step = f"wallet-{short_hash(item.name)[:16]}"
+            await self._post(Subject(customer_id), customer, step, currency, item.amount, item.name)
         self._desk.mirror.note_posted(movement.transaction_id for movement in movements)
+        return replace(wallet, posted=(*wallet.posted, *missing))
 
-    async def _hold(self, draft: ActualInvoice, posted: list[_Posted], amount: int) -> None:
+    async def _read(self, customer: str, currency: str) -> _Wallet:
+        posted = [item for item in await self._posted(customer) if item.currency == currency]
+        return _Wallet(currency, tuple(posted), await self._taken(customer, currency))
+
+    async def _hold(self, draft: ActualInvoice, wallet: _Wallet, amount: int) -> None:
         subject = _subject(draft)
         # The mark first: by it the next plan sees, after an interruption, that something may
         # have to be given back. How much is told by the holds themselves.
         await self._mark(subject, draft, step="wallet-held", value="1")
-        number = 1 + sum(item.name.startswith(_holds_of(draft)) for item in posted)
+        number = 1 + sum(name.startswith(_holds_of(draft)) for name in wallet.names)
         await self._post(
             subject,
             draft.stripe_customer_id,
@@ -253,7 +326,7 @@ class WalletBook:
 
 def _holds_of(invoice: ActualInvoice) -> str:
     """What the names of an invoice's holds and releases begin with."""
-    return f"hold:{invoice.invoice_id}:{invoice.revision}:"
+    return f"{_HOLD}{invoice.invoice_id}:{invoice.revision}:"
 
 
 def _subject(invoice: ActualInvoice) -> Subject:
@@ -285,14 +358,16 @@ async def wallet_rows(
         listed = [read_invoice(item) async for item in gateway.list("/v1/invoices", query)]
         invoices = [item for item in listed if item.currency == currency]
         taken = sum(item.wallet_taken for item in invoices if item.invoice_id)
+        # What is owed stands in the ledger alone: in Stripe it would be charged.
+        held = max(0, ours - taken)
         credited = -sum(int(item["amount"]) for item in theirs if item["type"] == "credit_note")
         other = credited + taken - sum(item.settled_by_balance for item in invoices)
         balance = -int(theirs[0]["ending_balance"]) if theirs else 0
         sums = {
-            "wallet_balance": ours - taken,
+            "wallet_balance": held,
             "other_credit": other,
             "stripe_balance": balance,
-            "difference": balance - other - (ours - taken),
+            "difference": balance - other - held,
         }
         return {
             "customer_id": movements[0].customer_id,

@@ -23,8 +23,8 @@ GOOD_CARD, BAD_CARD = "pm_card_visa", "pm_card_chargeCustomerFail"
 class Account:
     """A customer: the amounts of its lines at each stage (none: no invoice), in minor units.
 
-    `top_ups`: what it paid into its wallet; `from_wallet`: what the wallet pays of each stage's
-    invoice of January. February's gets the rest.
+    `top_ups`: what it paid into its wallet (below 0: took out); `from_wallet`: what the wallet
+    pays of each stage's invoice of January. February's gets the rest.
     """
 
     customer_id: str
@@ -59,7 +59,7 @@ class Account:
     def _from_wallet(self, stage: int, month: BillingMonth) -> int:
         if not self.from_wallet:
             return 0
-        rest = sum(self.top_ups) - self.from_wallet[-1]
+        rest = max(0, sum(self.top_ups) - self.from_wallet[-1])
         return self.from_wallet[stage] if month == JANUARY else min(rest, sum(self.stages[stage]))
 
 
@@ -148,11 +148,13 @@ SMALL = Company(
 WALLETS = Company(
     (
         Account("dee", ((1200,), (1500,)), top_ups=(500, 500), from_wallet=(600, 800)),
+        Account("gus", ((700,), (700,)), top_ups=(300, -500), from_wallet=(0, 0)),
         Account("eve", ((900,), ()), card=BAD_CARD),
         Account("fay", ((800, 100), (800, 150)), card=None, is_sent=True),
     )
 )
-"""A wallet of which a part is kept back, a card that declines, an invoice that is sent."""
+"""A wallet of which a part is kept back, one that is overdrawn, a card that declines, an invoice
+that is sent."""
 
 
 def random_company(rng: random.Random) -> Company:

@@ -117,8 +117,22 @@ MUTANTS = (
     Mutant(
         "other_credit_hides_in_the_wallet",
         f"{INVOICING}/wallets.py",
-        '"difference": balance - other - (ours - taken),',
+        '"difference": balance - other - held,',
         '"difference": 0,',
+        f"{UNIT}/test_wallets.py",
+    ),
+    Mutant(
+        "what_is_owed_of_a_wallet_is_charged",
+        f"{INVOICING}/wallets.py",
+        "change = self.covered - max(0, taking - own)",
+        "change = 0",
+        f"{UNIT}/test_wallets.py",
+    ),
+    Mutant(
+        "what_is_credited_leaves_an_overdraft_covered",
+        f"{INVOICING}/wallets.py",
+        "self._credited.add((customer_id, currency))",
+        "pass",
         f"{UNIT}/test_wallets.py",
     ),
     Mutant(

@@ -16,9 +16,10 @@ from billing_pipeline.invoicing.wallets import WalletMovement
 from billing_pipeline.months import BillingMonth
 
 from .conftest import JANUARY, Company
-from .test_interruptions import at, finish, kill_after, kill_before, server_error_after
+from .test_interruptions import Killed, at, finish, kill_after, kill_before, server_error_after
 
 FEBRUARY = BillingMonth(2026, 2)
+MARCH = BillingMonth(2026, 3)
 
 
 def balance(company: Company) -> int:
@@ -131,6 +132,90 @@ def test_less_in_stripe_than_the_wallet_pays_leaves_a_draft(company: Company) ->
     (failed,) = company.apply().report.failed
     assert "the wallet pays USD 5.00" in failed.message
     assert [i["status"] for i in company.invoices()] == ["draft"]
+
+
+def kill_finalizing(fake: Any, method: str, path: str, params: Any) -> None:
+    if path.endswith("/finalize"):
+        raise Killed
+
+
+def test_what_is_taken_out_beyond_what_the_wallet_holds_is_not_charged(company: Company) -> None:
+    company.top_up(grant=300)
+    company.want({"ada": [1000]}, wallet=300)
+    company.apply()
+    company.top_up(expiry=-300)
+    company.want({"ada": [1000]}, FEBRUARY, wallet=0)
+    company.apply(FEBRUARY)
+    assert due(company) == {"in_202601_ada/1": (1000, 700), "in_202602_ada/1": (1000, 1000)}
+    assert balance(company) == 0
+    (row,) = reconciled(company, FEBRUARY)
+    assert (row["wallet_balance"], row["other_credit"], row["difference"]) == ("0.00",) * 3
+
+    company.top_up(fills_the_hole=2000)
+    company.want({"ada": [1000]}, MARCH, wallet=1000)
+    company.apply(MARCH)
+    assert due(company)["in_202603_ada/1"] == (1000, 0)
+    assert balance(company) == -700
+
+
+def test_a_refund_without_a_wallet_is_not_charged_either(company: Company) -> None:
+    company.want({"ada": [1000]})
+    company.apply()
+    company.top_up(refund=-400)
+    company.apply()
+    assert balance(company) == 0
+    company.want({"ada": [1000]}, FEBRUARY)
+    company.apply(FEBRUARY)
+    company.top_up(less_than_the_hole=100)
+    company.want({"ada": [1000]}, MARCH)
+    company.apply(MARCH)
+    assert {charged for _, charged in due(company).values()} == {1000}
+    assert balance(company) == 0
+
+
+def test_an_invoice_comes_before_what_was_taken_out_after_its_month(company: Company) -> None:
+    """January is closed when February's refund stands in Stripe: as the other way round."""
+    put_in(
+        company,
+        ("in", "3", "2026-01-02T00:00:00Z"),
+        ("out", "-3", "2026-02-02T00:00:00Z"),
+    )
+    company.want({"ada": [1000]}, FEBRUARY)
+    company.apply(FEBRUARY)
+    company.want({"ada": [1000]}, wallet=300)
+    company.apply()
+    assert due(company) == {"in_202602_ada/1": (1000, 1000), "in_202601_ada/1": (1000, 700)}
+    assert balance(company) == 0
+
+
+def test_what_a_credit_note_gives_back_fills_the_hole_first(company: Company) -> None:
+    company.top_up(first=1000)
+    company.want({"ada": [400, 600]}, wallet=1000)
+    company.apply()
+    company.top_up(refund=-400)
+    company.apply()
+    assert balance(company) == 0
+    company.want({"ada": [400]}, wallet=400)
+    company.apply(approved_hash=company.preview().hash)
+    assert balance(company) == -200
+    assert reconciled(company)[0]["difference"] == "0.00"
+
+
+def test_what_is_held_back_of_a_wallet_follows_what_it_is_to_pay(company: Company) -> None:
+    """A run ends before January is finalized, and another amount is due then."""
+    company.top_up(later=2000)
+    company.want({"ada": [500]}, FEBRUARY, wallet=500)
+    company.apply(FEBRUARY)
+    company.want({"ada": [300]}, wallet=100)
+    company.stripe.faults.append(kill_finalizing)
+    with pytest.raises(BaseExceptionGroup):
+        company.apply()
+    company.stripe.faults.clear()
+    assert balance(company) == -100
+    company.want({"ada": [300]}, wallet=200)
+    company.apply()
+    assert due(company)["in_202601_ada/1"] == (300, 100)
+    assert balance(company) == -1300
 
 
 def test_credit_on_what_the_wallet_paid_goes_back_to_it(company: Company) -> None:
