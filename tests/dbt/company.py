@@ -6,12 +6,14 @@ What belongs here: building the inputs and reading the charges. What does not: e
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from tests.property.harness import Row, Tables, compare, exact, run_pipeline
+from tests.property.invoicing import AppliedElsewhere
 from tests.property.oracle import bill
 from tests.property.tables import World, write
 
@@ -72,7 +74,7 @@ class Company:
             amount=amount,
             currency="USD",
             occurred_at=at,
-            kind="top_up",
+            kind="refund" if amount.startswith("-") else "top_up",
         )
 
     def whole(self, name: str) -> None:
@@ -102,10 +104,24 @@ class Billed:
         return row
 
 
-def billed(company: Company, month: str, zone: str, directory: Path) -> Billed:
-    """The company's month by the pipeline; the oracle must agree on all of it."""
+def billed(
+    company: Company,
+    month: str,
+    zone: str,
+    directory: Path,
+    taken: AppliedElsewhere | None = None,
+) -> Billed:
+    """The company's month by the pipeline; the oracle must agree on all of it.
+
+    `taken`: what other months' invoices took of wallets.
+    """
     write(company.world, directory, ZoneInfo(zone))
-    tables = run_pipeline(directory, month, zone)
-    differences = compare(tables, bill(company.world, month, zone), company.world)
+    applications = [
+        (customer, currency, f"{other}-01", Decimal(part.numerator) / part.denominator)
+        for (customer, currency), of_months in (taken or {}).items()
+        for other, part in of_months.items()
+    ]
+    tables = run_pipeline(directory, month, zone, taken=applications)
+    differences = compare(tables, bill(company.world, month, zone, taken), company.world)
     assert not differences, "\n".join(map(str, differences))
     return Billed(tables)

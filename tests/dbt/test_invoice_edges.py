@@ -7,6 +7,7 @@ What does not: charges (test_edges.py), random worlds (tests/property).
 from __future__ import annotations
 
 from decimal import Decimal
+from fractions import Fraction
 
 import pytest
 
@@ -86,6 +87,18 @@ LIMITS = {
     "none at all": ("0", "0", "exceeded"),
     "unlimited": ("", None, "ok"),
 }
+# The same, where other months' invoices (month, amount) took of the wallet.
+SHARED_WALLETS = {
+    "after an earlier month": ([("10", BEGIN)], [("2024-03", "4")], "6"),
+    "before a later month": ([("7", BEGIN)], [("2024-05", "5")], "2"),
+    "a later top-up paid the later month": ([("7", BEGIN), ("5", END)], [("2024-05", "5")], "7"),
+    "in part": ([("7", BEGIN), ("3", END)], [("2024-05", "5")], "5"),
+    "between two": ([("9", BEGIN)], [("2024-03", "2"), ("2024-06", "3")], "4"),
+    "taken out later": ([("3", BEGIN), ("-3", END)], [], "3"),
+    "taken out before a later month": ([("9", BEGIN), ("-4", END)], [("2024-06", "5")], "0"),
+    "overdrawn before": ([("3", BEGIN), ("-5", LAST)], [], "0"),
+    "owed and filled": ([("-5", BEGIN), ("12", LAST)], [("2024-03", "1")], "6"),
+}
 
 
 def company() -> Company:
@@ -121,6 +134,11 @@ def company() -> Company:
         for amount, at in top_ups:
             company.fill_wallet(f"wallet {name}", amount, at)
     _add_limits(company)
+    for name, (movements, _, _) in SHARED_WALLETS.items():
+        company.customer(f"shared {name}")
+        company.subscribe(f"shared {name}", "fee")
+        for amount, at in movements:
+            company.fill_wallet(f"shared {name}", amount, at)
     return company
 
 
@@ -136,7 +154,11 @@ def _add_limits(company: Company) -> None:
 
 @pytest.fixture(scope="module")
 def april(tmp_path_factory: pytest.TempPathFactory) -> Billed:
-    return billed(company(), "2024-04", "UTC", tmp_path_factory.mktemp("april"))
+    taken = {
+        (f"shared {name}", "USD"): {month: Fraction(part) for month, part in others}
+        for name, (_, others, _) in SHARED_WALLETS.items()
+    }
+    return billed(company(), "2024-04", "UTC", tmp_path_factory.mktemp("april"), taken)
 
 
 @pytest.mark.parametrize("name", DISCOUNTS)
@@ -181,3 +203,9 @@ def test_what_is_left_of_a_limit(april: Billed, feature: str) -> None:
 def test_of_a_plain_feature_nothing_is_counted_off(april: Billed) -> None:
     (row,) = [r for r in april.tables["entitlement_usage"] if r["feature"] == "flag"]
     assert (row["limit_quantity"], row["remaining"], row["state"]) == (None, None, "ok")
+
+
+@pytest.mark.parametrize("name", SHARED_WALLETS)
+def test_a_wallet_pays_each_month_what_the_others_left(april: Billed, name: str) -> None:
+    invoice = april.invoice(f"shared {name}")
+    assert str(invoice["wallet_applied"]) == f"{float(SHARED_WALLETS[name][2]):.4f}"

@@ -485,6 +485,13 @@ MUTANTS = (
         WORLDS,
     ),
     Mutant(
+        "what_a_later_month_took_is_spent_again",
+        f"{INVOICING}/wallet_balances.sql",
+        "on applications.billing_month > run.billing_month",
+        "on applications.billing_month < run.billing_month",
+        INVOICE_EDGES,
+    ),
+    Mutant(
         "later_top_ups_pay_too",
         f"{INVOICING}/wallet_balances.sql",
         "and transactions.occurred_at < horizons.horizon",

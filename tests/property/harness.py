@@ -43,8 +43,17 @@ TABLES = (
 REPORTS = frozenset({"missing_property", "invalid_property"})
 
 
-def run_pipeline(data_dir: Path, month: str, timezone: str, home: Path | None = None) -> Tables:
-    """Rate one month of a data directory by the pipeline; its tables as rows, times in UTC."""
+def run_pipeline(
+    data_dir: Path,
+    month: str,
+    timezone: str,
+    home: Path | None = None,
+    taken: Iterable[tuple[str, str, str, Decimal]] = (),
+) -> Tables:
+    """Rate one month of a data directory by the pipeline; its tables as rows, times in UTC.
+
+    `taken`: what other months' invoices took of wallets, as `rate_month` has it.
+    """
     from billing_pipeline.months import BillingMonth
     from billing_pipeline.rating import rate_month
     from billing_pipeline.settings import Settings
@@ -58,7 +67,7 @@ def run_pipeline(data_dir: Path, month: str, timezone: str, home: Path | None = 
                 "BILLING_FIRST_MONTH": "2020-01-01",
             }
         )
-        warehouse = rate_month(settings, BillingMonth.parse(month))
+        warehouse = rate_month(settings, BillingMonth.parse(month), taken)
         return read_tables(warehouse)
 
 

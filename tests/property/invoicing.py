@@ -18,6 +18,7 @@ from tests.property.values import EXPONENTS, instant_of, read_instant, round_hal
 
 ZERO = Fraction(0)
 Wallet = tuple[str, str]  # customer and currency
+AppliedElsewhere = Mapping[Wallet, Mapping[str, Fraction]]  # what other months' invoices took
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Bill:
 
 
 def make_invoices(
-    book: Book, month: str, charges: list[ChargeLine], balances: Mapping[Wallet, Fraction]
+    book: Book, month: str, charges: list[ChargeLine], limits: Mapping[Wallet, Fraction]
 ) -> dict[Wallet, Bill]:
     """Every invoice of the month; a customer who pays nothing himself gets none."""
     lines: dict[Wallet, dict[str, list[tuple[str, Fraction]]]] = defaultdict(
@@ -83,7 +84,7 @@ def make_invoices(
         invoice = Bill(customer_id, currency)
         _add_lines(book, month, invoice, of_subscriptions, subscriptions, given_back)
         if invoice.lines:
-            held = balances.get((customer_id, currency), ZERO)
+            held = limits.get((customer_id, currency), ZERO)
             places = 10 ** EXPONENTS[currency]
             whole_minor_units = Fraction(held * places // 1, places)
             invoice.wallet_applied = max(ZERO, min(whole_minor_units, invoice.total))
@@ -213,15 +214,28 @@ def _add_tax(book: Book, month: str, invoice: Bill) -> None:
             invoice.lines.append(("tax", row["tax_rate_id"], tax))
 
 
-def wallet_balances(
-    book: Book, month: str, applied_elsewhere: Mapping[Wallet, Fraction]
+def wallet_limits(
+    book: Book, month: str, applied_elsewhere: AppliedElsewhere
 ) -> dict[Wallet, Fraction]:
-    """What each wallet holds at the month's end, before the month's invoice takes its part."""
+    """What the month's invoice may take of each wallet: what it holds at the month's end, and
+    holds still whenever a later month's invoice took of it."""
+    limits = wallet_balances(book, month, applied_elsewhere)
+    for wallet, taken in applied_elsewhere.items():
+        for later in (other for other in taken if other > month):
+            held = wallet_balances(book, later, applied_elsewhere)[wallet]
+            limits[wallet] = min(limits[wallet], held)
+    return limits
+
+
+def wallet_balances(
+    book: Book, month: str, applied_elsewhere: AppliedElsewhere
+) -> dict[Wallet, Fraction]:
+    """What each wallet holds at the month's end, less what invoices took up to then."""
     end = month_edges(month, book.zone)[1]
     balances: dict[Wallet, Fraction] = defaultdict(Fraction)
     for row in book.world.tables["wallet_transactions"]:
         if read_instant(row["occurred_at"], book.zone) < end:
             balances[(row["customer_id"], row["currency"].upper())] += amount(row["amount"])
     for wallet, taken in applied_elsewhere.items():
-        balances[wallet] -= taken
+        balances[wallet] -= sum(part for other, part in taken.items() if other <= month)
     return dict(balances)

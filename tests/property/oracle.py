@@ -8,7 +8,7 @@ the choice is said at the function that makes it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -16,7 +16,14 @@ from zoneinfo import ZoneInfo
 
 from tests.property import periods
 from tests.property.intake import Book, Price, Rejection, Subscription, load
-from tests.property.invoicing import Bill, ChargeLine, make_invoices, wallet_balances
+from tests.property.invoicing import (
+    AppliedElsewhere,
+    Bill,
+    ChargeLine,
+    make_invoices,
+    wallet_balances,
+    wallet_limits,
+)
 from tests.property.metering import measure
 from tests.property.periods import Period, Window
 from tests.property.pricing import ONE, ZERO, Priced, TierPart, price_recurring, price_usage
@@ -93,11 +100,11 @@ def bill(
     world: World | Path,
     month: str,
     timezone: str = "UTC",
-    wallet_applied_elsewhere: Mapping[tuple[str, str], Fraction] | None = None,
+    wallet_applied_elsewhere: AppliedElsewhere | None = None,
 ) -> Result:
     """Rate one month (`YYYY-MM`) of a world or of a data directory.
 
-    `wallet_applied_elsewhere`: (customer, currency) to what other months' invoices took.
+    `wallet_applied_elsewhere`: (customer, currency) to what other months' invoices took, by month.
     """
     inputs = read(world) if isinstance(world, Path) else world
     book = load(inputs, month, ZoneInfo(timezone))
@@ -124,8 +131,9 @@ def bill(
         )
         for charge in charges.values()
     ]
-    balances = wallet_balances(book, month, wallet_applied_elsewhere or {})
-    invoices = make_invoices(book, month, lines, balances)
+    taken = wallet_applied_elsewhere or {}
+    balances = wallet_balances(book, month, taken)
+    invoices = make_invoices(book, month, lines, wallet_limits(book, month, taken))
     for key, invoice in invoices.items():
         if invoice.wallet_applied:
             balances[key] -= invoice.wallet_applied

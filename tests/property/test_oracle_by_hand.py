@@ -199,16 +199,20 @@ def test_wallet_call_is_rounded_on_each_line() -> None:
 
 
 @pytest.mark.parametrize(
-    ("top_up", "elsewhere", "applied", "due", "left"),
+    ("top_up", "before", "after", "applied", "due", "left"),
     [
-        ("10.00", "0", "10", "2.34", "0"),
-        ("20.00", "0", "12.34", "0", "7.66"),
-        ("20.00", "12.34", "7.66", "4.68", "0"),
+        ("10.00", "0", "0", "10", "2.34", "0"),
+        ("20.00", "0", "0", "12.34", "0", "7.66"),
+        ("20.00", "12.34", "0", "7.66", "4.68", "0"),
+        ("20.00", "5", "6", "9", "3.34", "6"),
     ],
 )
-def test_wallet_balance(top_up: str, elsewhere: str, applied: str, due: str, left: str) -> None:
+def test_wallet_balance(
+    top_up: str, before: str, after: str, applied: str, due: str, left: str
+) -> None:
     # 12.34 = 0.10 + 244.8 minutes x 0.05
-    result = bill(wallet(top_up, "244.8"), MONTH, "UTC", {("ada", "USD"): Fraction(elsewhere)})
+    taken = {"2000-01": Fraction(before), "2100-01": Fraction(after)}
+    result = bill(wallet(top_up, "244.8"), MONTH, "UTC", {("ada", "USD"): taken})
     invoice = result.invoices[("ada", "USD")]
     assert decimal_text(invoice.total) == "12.34"
     assert decimal_text(invoice.wallet_applied) == applied

@@ -1,22 +1,28 @@
 -- grain: customer × currency with a wallet: what this month's invoice may take from it. What
--- later months have already taken stays theirs, so a late rerun cannot spend it twice
+-- later months took of the same wallet stays theirs, so a late rerun cannot spend it twice
 with
 transactions as (select * from {{ ref('stg_accounts__wallet_transactions') }}),
 applications as (select * from {{ source('raw', 'wallet_applications') }}),
 run as (select * from {{ ref('stg_run') }}),
 
-horizons as (
-    select distinct
-        owners.customer_id, owners.currency, months.billing_month,
-        timezone(run.timezone, (months.billing_month + to_months(1))::timestamp) as horizon
-    from (select distinct customer_id, currency from transactions) as owners
+-- this month, and the later ones in which an invoice took of the wallet; not those in which
+-- others' did: what was taken out since then is no matter of this month
+wallet_months as (
+    select transactions.customer_id, transactions.currency, run.billing_month
+    from transactions
     cross join run
-    cross join (
-        select billing_month from {{ ref('stg_run') }}
-        union
-        select billing_month from applications
-    ) as months
-    where months.billing_month >= run.billing_month
+    union
+    select applications.customer_id, applications.currency, applications.billing_month
+    from applications
+    inner join run on applications.billing_month > run.billing_month
+),
+
+horizons as (
+    select
+        wallet_months.*,
+        timezone(run.timezone, (wallet_months.billing_month + to_months(1))::timestamp) as horizon
+    from wallet_months
+    cross join run
 ),
 
 at_horizon as (
