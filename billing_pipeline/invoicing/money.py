@@ -2,12 +2,15 @@
 
 What belongs here: how many decimal places Stripe gives a currency, and the conversion both ways.
 What does not: rounding. Amounts come here already rounded, on the line; one that Stripe cannot
-express is refused, never rounded a second time.
+express is refused, never rounded a second time. Only what a wallet holds may be finer, and is cut
+to what Stripe can hold of it.
 """
 
 from __future__ import annotations
 
+import math
 from decimal import Decimal
+from fractions import Fraction
 from functools import cache
 
 # https://docs.stripe.com/currencies: sent without decimals.
@@ -59,6 +62,13 @@ def to_minor(amount: Decimal, currency: str) -> int:
     if too_fine:
         raise AmountError(f"{amount} {currency} is finer than Stripe's unit of {currency}")
     return minor
+
+
+def whole_units(amount: Fraction, currency: str) -> int:
+    """The most that Stripe can express of an amount in major units, as its whole number."""
+    unit = 100 if currency.upper() in WHOLE_BUT_TWO_DECIMAL else 1
+    scaled = amount * Fraction(10) ** exponent(currency)
+    return math.floor(scaled / unit) * unit
 
 
 def to_major(minor: int, currency: str) -> Decimal:

@@ -23,7 +23,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
-from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ from billing_pipeline.invoicing import documents
 from billing_pipeline.invoicing.actual import ActualInvoice, read_invoice
 from billing_pipeline.invoicing.desired import DesiredInvoice, clean_text, short_hash
 from billing_pipeline.invoicing.lock import WalletLockedError, wallet_lock
-from billing_pipeline.invoicing.money import show, to_major, to_minor
+from billing_pipeline.invoicing.money import show, to_major, whole_units
 from billing_pipeline.invoicing.refresh import each
 from billing_pipeline.invoicing.requests import Desk, NotSentError, Subject, change_for_sure
 from billing_pipeline.stripe_api.client import Json, StripeGateway
@@ -41,7 +41,12 @@ from billing_pipeline.stripe_api.client import Json, StripeGateway
 
 @dataclass(frozen=True)
 class WalletMovement:
-    """One movement of a wallet, signed, in minor units: what comes in is above 0."""
+    """One movement of a wallet, signed, in minor units: what comes in is above 0.
+
+    A movement may be finer. What of it is no whole unit stays in the ledger and comes to Stripe
+    with the movement that makes it whole, so that the sum of all is what the ledger has in whole
+    units at any time. One that makes none whole is 0, and is not posted.
+    """
 
     transaction_id: str
     customer_id: str
@@ -77,11 +82,14 @@ def read_movements(warehouse: Path, before: int | None = None) -> Movements:
         ).fetchone()
         rows = connection.execute(_MOVEMENTS).fetchall() if exists else []
     grouped: dict[tuple[str, str], list[WalletMovement]] = defaultdict(list)
+    sums: dict[tuple[str, str], Fraction] = defaultdict(Fraction)
     for transaction_id, customer_id, currency, amount, occurred_at, kind, known in rows:
         code = currency.upper()
-        wallet = grouped[customer_id, code]
+        key = customer_id, code
+        held, sums[key] = sums[key], sums[key] + Fraction(amount)
+        minor = whole_units(sums[key], code) - whole_units(held, code)
+        wallet = grouped[key]
         if before is None or occurred_at < before:
-            minor = to_minor(Decimal(amount), code)
             wallet.append(
                 WalletMovement(transaction_id, customer_id, code, minor, occurred_at, kind, known)
             )
@@ -142,7 +150,7 @@ class _Wallet:
         missing = [
             _Posted(item.transaction_id, self.currency, -item.amount)
             for item in movements
-            if item.transaction_id not in self.names
+            if item.amount and item.transaction_id not in self.names
         ]
         own = self.own - sum(item.amount for item in missing)
         counted = {item.transaction_id for item in movements}

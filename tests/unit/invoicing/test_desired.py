@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from decimal import Decimal
+from fractions import Fraction
 
 import pytest
 from hypothesis import given
@@ -19,7 +20,7 @@ from billing_pipeline.invoicing.desired import (
     roll_up,
 )
 from billing_pipeline.invoicing.documents import idempotency_key, lines_params
-from billing_pipeline.invoicing.money import AmountError, show, to_major, to_minor
+from billing_pipeline.invoicing.money import AmountError, show, to_major, to_minor, whole_units
 
 from .conftest import JANUARY, Company
 
@@ -50,6 +51,22 @@ def test_the_least_amount_of_a_line_can_be_sent(currency: str) -> None:
     """Lines are rounded to these places: one that Stripe could not be sent would stop the month."""
     least = Decimal(1).scaleb(-EXPONENTS[currency])
     assert to_major(to_minor(least, currency), currency) == least
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "units"),
+    [
+        ("0.005", "USD", 0),
+        ("10.019999999999", "USD", 1001),
+        ("-0.005", "USD", -1),
+        ("7.9", "JPY", 7),
+        ("1.2345", "KWD", 1234),
+        ("12.5", "ISK", 1200),
+        ("99999999999999999999999999.019999999999", "USD", 9999999999999999999999999901),
+    ],
+)
+def test_what_a_wallet_holds_is_cut_to_whole_units(amount: str, currency: str, units: int) -> None:
+    assert whole_units(Fraction(amount), currency) == units
 
 
 def test_show_groups_thousands() -> None:

@@ -127,6 +127,23 @@ def test_movements_count_to_the_months_last_microsecond(company: Company) -> Non
     assert [len(of_one) for of_one in every.values()] == [2]
 
 
+def test_what_is_finer_than_a_cent_stays_in_the_wallet(company: Company) -> None:
+    """It comes to Stripe with the movement that makes a cent whole, in whatever month."""
+    instants = [f"2026-01-0{day}T00:00:00Z" for day in range(1, 5)] + ["2026-02-01T00:00:00Z"] * 2
+    amounts = ["0.005", "1.004", "0.002", "-0.0075", "0.0064999", "0.0000001"]
+    put_in(company, *((str(n), *of) for n, of in enumerate(zip(amounts, instants, strict=True))))
+    company.want({"ada": [300]}, wallet=100)
+    company.apply()
+    assert due(company)["in_202601_ada/1"] == (300, 200)
+    assert balance(company) == 0
+    company.want({"ada": [300]}, FEBRUARY, wallet=1)
+    company.apply(FEBRUARY)
+    assert due(company)["in_202602_ada/1"] == (300, 299)
+    assert balance(company) == 0
+    posted = [i["amount"] for i in company.stripe.objects["cbtxn"].values() if i["metadata"]]
+    assert posted == [-100, -1, 1, -1]
+
+
 def test_less_in_stripe_than_the_wallet_pays_leaves_a_draft(company: Company) -> None:
     company.want({"ada": [500]}, wallet=500)
     (failed,) = company.apply().report.failed
