@@ -105,7 +105,7 @@ class _Posted:
     amount: int
 
 
-_HOLD, _OVERDRAFT = "hold:", "overdraft:"
+_HOLD, _OVERDRAFT = "hold:", "billing_overdraft:"
 """What the names of what we post besides movements begin with."""
 
 
@@ -161,7 +161,7 @@ class _Wallet:
             and not item.name.startswith((_HOLD, _OVERDRAFT))
             and item.name not in counted
         )
-        taking = min(taking, max(0, own) + taken_out_later)
+        taking = min(taking, max(0, own + taken_out_later))
         change = self.covered - max(0, taking - own)
         number = 1 + sum(name.startswith(_OVERDRAFT) for name in self.names)
         cover = _Posted(f"{_OVERDRAFT}{self.currency}:{number}", self.currency, change)

@@ -205,6 +205,20 @@ def test_an_invoice_comes_before_what_was_taken_out_after_its_month(company: Com
     assert balance(company) == 0
 
 
+def test_no_more_is_covered_than_was_taken_out_after_the_month(company: Company) -> None:
+    put_in(
+        company,
+        ("out", "-2", "2026-01-02T00:00:00Z"),
+        ("out later", "-2", "2026-02-02T00:00:00Z"),
+    )
+    company.want({"ada": [1000]}, FEBRUARY)
+    company.apply(FEBRUARY)
+    company.want({"ada": [1000]}, wallet=200)
+    (failed,) = company.apply().report.failed
+    assert "can pay USD 0.00" in failed.message
+    assert balance(company) == 0
+
+
 def test_what_a_credit_note_gives_back_fills_the_hole_first(company: Company) -> None:
     company.top_up(first=1000)
     company.want({"ada": [400, 600]}, wallet=1000)
