@@ -11,6 +11,7 @@ this package or quoted by `sql_text`.
 
 from __future__ import annotations
 
+import re
 from zoneinfo import ZoneInfo
 
 from billing_pipeline.intake.values import ISO_TIMESTAMP
@@ -39,9 +40,15 @@ _LATEST = "TIMESTAMPTZ '9999-12-31 23:59:59.999999+00'"
 
 # A quoted JSON string, to take out of JSON before looking for tokens that DuckDB's reader lets
 # pass though they are no JSON: NaN, Infinity, a comma before a closing bracket.
-_LONG_NUMBER = r"([:\[,]\s*)(-?[0-9][0-9.eE+-]{15,})"
 _JSON_STRING = r'"(\\.|[^"\\])*"'
+_JSON_TOKEN = rf'{_JSON_STRING}|[^"]+'
+_LAST_ZEROS = r"(\.[0-9]+?)0+\b"
+_LONG_NUMBER = r"(-?[0-9][0-9.eE+-]{15,})"
 _NOT_JSON = r"(?i)nan|inf|,\s*[}\]]"
+
+# Types that to_json makes other numbers of, apart from field names (in quotes, where they are words
+# of SQL): 0.1 of 32 bits would be 0.10000000149011612, and JSON's own numbers become doubles.
+_UNSAFE_IN_JSON = re.compile(r'"(?:[^"]|"")*"|\b(?:FLOAT|JSON)\b')
 
 
 def trimmed(text: str) -> str:
@@ -212,19 +219,28 @@ def properties(column: str, sql_type: str) -> str:
             f"THEN {_long_numbers_as_text(given)} "
             f"WHEN {_is_object(text)} THEN {_long_numbers_as_text(text)} END"
         )
-    return f"CAST(to_json({column}) AS VARCHAR)"
+    typed = _UNSAFE_IN_JSON.sub(lambda word: "VARCHAR" if word[0] == "FLOAT" else word[0], sql_type)
+    text = f"CAST(to_json(CAST({column} AS {typed})) AS VARCHAR)"
+    if "DECIMAL(" not in sql_type:
+        return text  # whole numbers of 64 bits and doubles are read from JSON as they are
+    # A DECIMAL(38,18) comes with all its places: 1.5 stays 1.5, which filters compare as text.
+    return _long_numbers_as_text(
+        text, f"regexp_replace(token, {sql_text(_LAST_ZEROS)}, '\\1', 'g')"
+    )
 
 
-def _long_numbers_as_text(text: str) -> str:
+def _long_numbers_as_text(text: str, numbers: str = "token") -> str:
     """JSON numbers of more than 15 digits as JSON strings: DuckDB reads numbers as DOUBLE.
 
-    A number inside a string would be torn out of it, which leaves no valid JSON: then the text
-    stays as it is.
+    What looks like a number within a string stays as it is. `numbers` is what to make of a `token`
+    between strings before.
     """
-    quoted = f"regexp_replace({text}, {sql_text(_LONG_NUMBER)}, '\\1\"\\2\"', 'g')"
+    tokens = f"regexp_extract_all({text}, {sql_text(_JSON_TOKEN)})"
+    quoted = f"regexp_replace({numbers}, {sql_text(_LONG_NUMBER)}, '\"\\1\"', 'g')"
     return (
-        f"CASE WHEN regexp_matches({text}, '[0-9.]{{16}}') AND json_valid({quoted}) "
-        f"THEN {quoted} ELSE {text} END"
+        f"CASE WHEN regexp_matches({text}, '[0-9.]{{16}}') THEN array_to_string(list_transform("
+        f"{tokens}, lambda token: CASE WHEN starts_with(token, '\"') THEN token ELSE {quoted} END"
+        f"), '') ELSE {text} END"
     )
 
 
@@ -238,7 +254,9 @@ def properties_fault(column: str, sql_type: str, value: str) -> str | None:
 def is_properties_type(sql_type: str) -> bool:
     if sql_type.endswith("]"):
         return False  # a list (of structs, perhaps) is no object
-    return sql_type in ("VARCHAR", "JSON", '"NULL"') or sql_type.startswith(("STRUCT(", "MAP("))
+    if sql_type.startswith(("STRUCT(", "MAP(")):
+        return "JSON" not in _UNSAFE_IN_JSON.findall(sql_type)
+    return sql_type in ("VARCHAR", "JSON", '"NULL"')
 
 
 def _is_object(text: str) -> str:

@@ -35,7 +35,7 @@ USAGE_COLUMNS = (
 )
 # Raise it whenever the same file would be normalised to something else: cached copies are keyed
 # by it, and a stale copy would be billed from.
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 _BATCH_ROWS = 20_000
 _READ_FAULTS = (OSError, EOFError, zlib.error, UnicodeDecodeError)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import duckdb
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from billing_pipeline.intake import expressions
@@ -42,6 +43,7 @@ DIGEST_LENGTH = 32  # hexadecimal digits of SHA-256 that name a copy
 # A file written again within the clock's step keeps size and time stamp. What was looked at this
 # soon after its last change is therefore looked at again next time. Larger is safer, not faster.
 _SETTLED_SECONDS = 2.0
+_DECIMAL_DIGITS = 38  # of DuckDB's widest DECIMAL
 
 
 class UsageColumn(NamedTuple):
@@ -247,6 +249,7 @@ def _parquet_columns(path: str) -> tuple[list[UsageColumn], int]:
             types = {str(row[0]): str(row[1]) for row in described if row[0] in USAGE_COLUMNS}
             for name, kind in types.items():
                 _check_type(name, kind)
+            _check_decimals(path)
             clean = ", ".join(
                 f"bool_and({expressions.is_clean(name, kind)})" for name, kind in types.items()
             )
@@ -254,7 +257,7 @@ def _parquet_columns(path: str) -> tuple[list[UsageColumn], int]:
             [found] = connection.execute(
                 f"select count(*), {clean}, bit_xor(hash({read})) from {scan([path])}"
             ).fetchall()
-    except duckdb.Error as error:
+    except (duckdb.Error, pa.ArrowException) as error:
         message = str(error).splitlines()[0]
         raise BrokenFile(f"is not readable Parquet, cut off or damaged: {message}") from error
     columns = [
@@ -267,7 +270,10 @@ def _parquet_columns(path: str) -> tuple[list[UsageColumn], int]:
 _TYPE_CHECKS = {
     "occurred_at": (expressions.is_timestamp_type, "a timestamp, a date or text"),
     "quantity": (expressions.is_quantity_type, "a number or text"),
-    "properties": (expressions.is_properties_type, "JSON, text, a struct or a map"),
+    "properties": (
+        expressions.is_properties_type,
+        "JSON, text, a struct or a map without JSON inside",
+    ),
 }
 
 
@@ -276,6 +282,19 @@ def _check_type(name: str, kind: str) -> None:
         is_usable, allowed = _TYPE_CHECKS[name]
         if not is_usable(kind):
             raise BrokenFile(f"this column has the type {kind}; allowed: {allowed}", column=name)
+
+
+def _check_decimals(path: str) -> None:
+    """Refuse decimals that DuckDB has no type for: it would read them as DOUBLE."""
+    schema = pq.read_metadata(path).schema
+    for column in map(schema.column, range(len(schema))):
+        name = column.path.partition(".")[0]
+        if name in USAGE_COLUMNS and column.precision > _DECIMAL_DIGITS:
+            raise BrokenFile(
+                f"this column has decimals of {column.precision} digits; "
+                f"allowed: up to {_DECIMAL_DIGITS}",
+                column=name,
+            )
 
 
 def _remembered(path: Path, stamp: str) -> _Known | None:

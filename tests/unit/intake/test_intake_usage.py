@@ -322,6 +322,54 @@ def test_long_numbers_in_properties_stay_exact(world: World, number: str) -> Non
     assert f'": {number}}}' in json.loads(str(world.events("raw")[0][0]))["properties"]
 
 
+@pytest.mark.parametrize(
+    "note", ["", "12345678901234567", ":1234567890123456", '\\",1234567890123456']
+)
+def test_long_numbers_beside_strings_that_look_like_them(world: World, note: str) -> None:
+    text = f'{{"note": {json.dumps(note)}, "a": -123456789.004999999999, "b": 1.5}}'
+    parquet(world, "a.parquet", properties=[text, None])
+    world.load_usage()
+    assert world.events(
+        "properties ->> 'note', properties ->> 'a', properties ->> 'b'", "properties is not null"
+    ) == [(note, "-123456789.004999999999", "1.5")]
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "text"),
+    [
+        (Decimal("123456789.004999999999"), pa.decimal128(38, 12), "123456789.004999999999"),
+        (Decimal("1.5"), pa.decimal128(10, 2), "1.5"),
+        (Decimal("1.5"), pa.decimal128(38, 18), "1.5"),
+        (Decimal("-1.05"), pa.decimal128(38, 30), "-1.05"),
+        (Decimal(100), pa.decimal128(38, 30), "100.0"),
+        (Decimal("1" + "0" * 36 + "1"), pa.decimal128(38, 0), "1" + "0" * 36 + "1"),
+        (2**63 - 1, pa.int64(), "9223372036854775807"),
+        (2**64 - 1, pa.uint64(), "18446744073709551615"),
+        (0.1 + 0.2, pa.float64(), "0.30000000000000004"),
+        (0.1, pa.float32(), "0.1"),
+        (True, pa.bool_(), "true"),
+        ("1.50", pa.string(), "1.50"),
+        (date(2024, 1, 2), pa.date32(), "2024-01-02"),
+        (datetime(2024, 1, 2, tzinfo=UTC), pa.timestamp("ns", "UTC"), "2024-01-02 00:00:00+00"),
+    ],
+)
+def test_typed_properties_are_exact(
+    world: World, value: object, kind: pa.DataType, text: str
+) -> None:
+    fields = [("float", kind), ('A "FLOAT"', pa.struct([("in", kind)])), ("l", pa.list_(kind))]
+    cell = {"float": value, 'A "FLOAT"': {"in": value}, "l": [value, None]}
+    parquet(world, "a.parquet", properties=pa.array([cell, None], pa.struct(fields)))
+    parquet(world, "b.parquet", properties=pa.array(
+        [[("float", value)], None], pa.map_(pa.string(), kind)
+    ))  # fmt: skip
+    world.load_usage()
+    found = world.events("properties, properties ->> 'float'", "properties is not null")
+    assert [row[1] for row in found] == [text, text]
+    one = json.loads(str(found[0][0]), parse_float=str, parse_int=str)
+    assert one['A "FLOAT"']["in"] == one["l"][0] == one["float"]
+    assert world.events("properties", "properties is null") == [(None,)] * 2
+
+
 # --- JSON Lines ---------------------------------------------------------------------------------
 
 
@@ -448,6 +496,14 @@ def test_every_broken_file_is_named_at_once(world: World) -> None:
     world.write("usage/2024-01/l.json", '[{"event_id": 1}]')
     world.write("usage/2024-01/m.csv.gz", b"")
     world.write("usage/2024-01/n.csv.gz", f"{USAGE_HEADER}\n")
+    duckdb.execute(
+        "copy (select * replace ({'a': '1'::json} as properties) from "
+        f"'{parquet(world, 'o.parquet')}') to '{world.data}/usage/2024-01/o.parquet'"
+    )
+    for name, column in (("p", "quantity"), ("q", "properties")):
+        wide = pa.array([Decimal(1), Decimal(2)], pa.decimal256(39, 2))
+        nested = pa.StructArray.from_arrays([wide], ["a"])
+        parquet(world, f"{name}.parquet", **{column: wide if name == "p" else nested})
     world.usage("z.csv", GOOD)
     expected = {
         "a.parquet": "not readable Parquet",
@@ -464,6 +520,9 @@ def test_every_broken_file_is_named_at_once(world: World) -> None:
         "l.json row 1": "JSON array",
         "m.csv.gz": "is empty",
         "n.csv.gz": "cannot be read",
+        "o.parquet, properties": "has the type STRUCT(a JSON); allowed: ",
+        "p.parquet, quantity": "has decimals of 39 digits; allowed: up to 38",
+        "q.parquet, properties": "has decimals of 39 digits; allowed: up to 38",
     }
     lines = world.usage_problems()
     assert len(lines) == len(expected), lines
