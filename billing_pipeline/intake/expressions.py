@@ -167,6 +167,11 @@ def occurred_at(column: str, sql_type: str, zone: ZoneInfo) -> str:
         return _instant_from_text(trimmed(column), zone)
     if sql_type == "TIMESTAMP WITH TIME ZONE":
         return _in_range(column)
+    # A cast would round to the microsecond, at a month's end into the next month.
+    if sql_type == "TIMESTAMPTZ_NS":
+        return f"make_timestamptz(epoch_ns({column}) // 1000)"
+    if sql_type == "TIMESTAMP_NS":
+        return _local(f"make_timestamp(epoch_ns({column}) // 1000)", zone)
     return _in_range(_local(f"CAST({column} AS TIMESTAMP)", zone))
 
 

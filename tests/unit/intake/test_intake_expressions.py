@@ -219,15 +219,31 @@ def test_typed_times() -> None:
             (aware, None),
             (None, None),
         ]
-    zoned = pa.timestamp("us", "UTC")
-    assert instants(aware, kind="TIMESTAMP WITH TIME ZONE", arrow=zoned) == [(aware, None)]
+    for unit, kind in (("us", "TIMESTAMP WITH TIME ZONE"), ("ns", "TIMESTAMPTZ_NS")):
+        assert instants(aware, None, kind=kind, arrow=pa.timestamp(unit, "UTC")) == [
+            (aware, None),
+            (None, None),
+        ]
     midnight = datetime(2024, 1, 30, 23, tzinfo=UTC)
     assert instants(noon.date(), zone=BERLIN, kind="DATE", arrow=pa.date32()) == [(midnight, None)]
 
 
+@pytest.mark.parametrize(("kind", "zone"), [("TIMESTAMPTZ_NS", "UTC"), ("TIMESTAMP_NS", None)])
+def test_digits_after_the_microsecond_are_dropped_from_typed_times(
+    kind: str, zone: str | None
+) -> None:
+    last = datetime(2024, 1, 31, 23, 59, 59, 999999, tzinfo=UTC)
+    nanoseconds = int(last.timestamp()) * 10**9 + 999_999_999
+    arrow = pa.timestamp("ns", zone)
+    assert instants(nanoseconds, kind=kind, arrow=arrow) == [(last, None)]
+
+
 @pytest.mark.parametrize("text", ["infinity", "-infinity", "10001-01-01", "0001-01-01 (BC)"])
 def test_times_that_only_parquet_can_hold(text: str) -> None:
-    for kind in ("TIMESTAMP", "TIMESTAMP WITH TIME ZONE", "DATE"):
+    kinds = ["TIMESTAMP", "TIMESTAMP WITH TIME ZONE", "DATE"]
+    if "infinity" in text:
+        kinds += ["TIMESTAMP_NS", "TIMESTAMPTZ_NS"]
+    for kind in kinds:
         cell = f"cast('{text}' as {kind})"
         value = expressions.occurred_at("cell", kind, BERLIN)
         fault = expressions.occurred_at_fault("cell", kind, "value")

@@ -12,6 +12,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import duckdb
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -310,6 +311,26 @@ def test_times_without_an_offset_are_in_the_billing_time_zone(world: World) -> N
     world.env["BILLING_TIMEZONE"] = "UTC"  # the copy of another zone must not be used
     world.load_usage()
     assert world.events("occurred_at") == [(datetime(2024, 1, 1, tzinfo=UTC),)] * 3
+
+
+def test_files_of_pandas(world: World) -> None:
+    """Nanoseconds with a zone, also where a row is rejected and among files of other types."""
+    frame = pd.DataFrame({
+        "event_id": ["e1", "e2"], "customer_id": "c1", "event_name": "call",
+        "occurred_at": pd.to_datetime(["2024-01-01T00:00:00.123456789Z", None]).as_unit("ns"),
+        "quantity": [1.5, float("inf")], "properties": None,
+    })  # fmt: skip
+    path = parquet(world, "a.parquet")
+    frame.to_parquet(path)
+    for _ in range(2):
+        world.load_usage()
+        assert world.events("occurred_at, parse_error", "source_file like '%a.parquet'") == [
+            (datetime(2024, 1, 1, microsecond=123456, tzinfo=UTC), None),
+            (None, "invalid_quantity"),
+        ]
+        raws = [str(row[0]) for row in world.events("raw", "source_file like '%a.parquet'")]
+        assert json.loads(raws[0])["occurred_at"] == "2024-01-01 00:00:00.123456789+00"
+        parquet(world, "b.parquet")
 
 
 # The second has just one digit more than every double keeps, and is between two of them.
