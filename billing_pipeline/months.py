@@ -53,7 +53,7 @@ class BillingMonth:
         return f"{self.year:04}-{self.month:02}-01"
 
     def start(self, zone: ZoneInfo) -> datetime:
-        """The month's first instant, in UTC."""
+        """The month's first instant, in UTC: of a midnight that occurs twice, the first."""
         return datetime(self.year, self.month, 1, tzinfo=zone).astimezone(UTC)
 
     def end(self, zone: ZoneInfo) -> datetime:

@@ -31,7 +31,7 @@ RAW_TABLES = {
         *("customers", "subscriptions", "wallet_transactions", "usage_corrections"),
         *("seller", "wallet_applications"),
     ),
-    "usage_events": ("usage_events", "gauge_values", "run"),
+    "usage_events": ("usage_events", "gauge_values", "run", "months"),
 }
 ASSET_OF_RAW_TABLE = {table: asset for asset, tables in RAW_TABLES.items() for table in tables}
 

@@ -15,6 +15,7 @@ import re
 from zoneinfo import ZoneInfo
 
 from billing_pipeline.intake.values import ISO_TIMESTAMP
+from billing_pipeline.intake.wall_clock import instant_sql
 from billing_pipeline.quoting import sql_text
 
 QUANTITY_TYPE = "DECIMAL(38,18)"
@@ -171,8 +172,8 @@ def occurred_at(column: str, sql_type: str, zone: ZoneInfo) -> str:
     if sql_type == "TIMESTAMPTZ_NS":
         return f"make_timestamptz(epoch_ns({column}) // 1000)"
     if sql_type == "TIMESTAMP_NS":
-        return _local(f"make_timestamp(epoch_ns({column}) // 1000)", zone)
-    return _in_range(_local(f"CAST({column} AS TIMESTAMP)", zone))
+        return instant_sql(f"make_timestamp(epoch_ns({column}) // 1000)", zone)
+    return _in_range(instant_sql(f"CAST({column} AS TIMESTAMP)", zone))
 
 
 def _in_range(instant: str) -> str:
@@ -188,20 +189,13 @@ def is_timestamp_type(sql_type: str) -> bool:
     return sql_type.startswith("TIMESTAMP") or sql_type in ("DATE", "VARCHAR", '"NULL"')
 
 
-def _local(timestamp: str, zone: ZoneInfo) -> str:
-    if zone.key == "UTC":
-        # The same instant as by timezone(), without asking the calendar for each row.
-        return f"make_timestamptz(epoch_us({timestamp}))"
-    return f"timezone({sql_text(zone.key)}, {timestamp})"
-
-
 def _instant_from_text(text: str, zone: ZoneInfo) -> str:
     plain = f"upper(regexp_replace({text}, {sql_text(_LONG_FRACTION)}, '\\1'))"
     careful = _let(
         "instant",
         f"CASE WHEN regexp_full_match({plain}, {sql_text(_HAS_OFFSET)}) "
         f"THEN TRY_CAST({plain} AS TIMESTAMPTZ) "
-        f"ELSE {_local(f'TRY_CAST({plain} AS TIMESTAMP)', zone)} END",
+        f"ELSE {_let('wall', f'TRY_CAST({plain} AS TIMESTAMP)', instant_sql('wall', zone))} END",
         _in_range("instant"),
     )
     return (

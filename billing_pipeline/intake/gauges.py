@@ -22,6 +22,7 @@ from billing_pipeline.intake.expressions import decimal_from_text
 from billing_pipeline.intake.text_files import FORMAT_VERSION
 from billing_pipeline.intake.usage import events_sql
 from billing_pipeline.intake.usage_files import UsageFiles, replacing, usage_files, usage_months
+from billing_pipeline.intake.wall_clock import clock_name
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.quoting import glob_literal, sql_text
 from billing_pipeline.settings import Settings
@@ -106,7 +107,8 @@ def _closing_values(
         ).fetchall()
     )
     listed = [[gauge.event_name, gauge.property_name, gauge.filter_keys] for gauge in gauges]
-    seed = json.dumps([FORMAT_VERSION, settings.timezone.key, files.fingerprint, names, listed])
+    clock = clock_name(settings.timezone)
+    seed = json.dumps([FORMAT_VERSION, clock, files.fingerprint, names, listed])
     digest = hashlib.sha256(seed.encode()).hexdigest()[:32]
     target = settings.usage_cache_dir / "closing" / f"{month}-{digest}.parquet"
     if not target.exists():

@@ -1,15 +1,18 @@
 """The view `raw.usage_events`: every usage row of a month, good or bad, in one form.
 
-What belongs here: that view and `raw.run`. What does not: which rows are rejected for what they
-say about customers, months and duplicates (dbt), carried gauge values (gauges.py).
+What belongs here: that view, `raw.run` and `raw.months`. What does not: which rows are rejected
+for what they say about customers, months and duplicates (dbt), carried gauge values (gauges.py).
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
+from datetime import date
+from zoneinfo import ZoneInfo
 
 import duckdb
+import pyarrow as pa
 
 from billing_pipeline.intake import expressions
 from billing_pipeline.intake.text_files import USAGE_COLUMNS
@@ -30,6 +33,9 @@ from billing_pipeline.settings import Settings
 # that costs a tenth of a file name and a number. No file has more rows than these bits count.
 _ROW_BITS = 40
 
+# Fifty years: wallets and coupons ask for months long before, a rerun for those after.
+_MONTHS_AROUND = 600
+
 _GIVEN_NAMES = ", ".join(f"given_{name}" for name in ("text", *USAGE_COLUMNS))
 
 _NO_ROWS = (
@@ -47,7 +53,8 @@ def load_usage(
     month: BillingMonth,
     months_back: int = 0,
 ) -> UsageFiles:
-    """Create `raw.run` and the view `raw.usage_events` of a month and the `months_back` before.
+    """Create `raw.run`, `raw.months`, and the view `raw.usage_events` of a month and the
+    `months_back` before.
 
     A missing or empty folder is a month without usage. Raises `InvalidInput` naming every file
     that cannot be read, and every folder of usage/ that is no month.
@@ -63,7 +70,26 @@ def load_usage(
         "$2::TIMESTAMPTZ as month_start, $3::TIMESTAMPTZ as month_end, $4::VARCHAR as timezone",
         [month.key, month.start(zone), month.end(zone), zone.key],
     )
+    _write_months(connection, month, zone)
     return files
+
+
+def _write_months(
+    connection: duckdb.DuckDBPyConnection, month: BillingMonth, zone: ZoneInfo
+) -> None:
+    """Create `raw.months`, in order. Models take every edge from here: SQL engines have time zone
+    databases of their own, and of a midnight that occurs twice they know one."""
+    known = [month.shift(step) for step in range(-_MONTHS_AROUND, _MONTHS_AROUND + 1)]
+    edges = [one.start(zone) for one in [*known, known[-1].shift(1)]]
+    kind = pa.timestamp("us", "UTC")
+    rows = pa.table(  # noqa: F841  (read by name in the statement)
+        {
+            "billing_month": pa.array([date(one.year, one.month, 1) for one in known]),
+            "month_start": pa.array(edges[:-1], kind),
+            "month_end": pa.array(edges[1:], kind),
+        }
+    )
+    connection.execute("create or replace table raw.months as select * from rows")
 
 
 def events_sql(files: UsageFiles, settings: Settings) -> str:

@@ -31,6 +31,7 @@ from billing_pipeline.intake.text_files import (
     check_columns,
     normalise,
 )
+from billing_pipeline.intake.wall_clock import clock_name
 from billing_pipeline.months import BillingMonth, InvalidMonthError
 from billing_pipeline.quoting import glob_literal, sql_text
 from billing_pipeline.settings import Settings
@@ -180,7 +181,7 @@ def _prepared(
 def _copy(room: Path, settings: Settings, entry: Entry, digest: str) -> Path:
     """Where a file's copy lies: the name says all that the copy depends on."""
     extension = entry.name.lower().rsplit(".", 2)[-2:]
-    seed = json.dumps([FORMAT_VERSION, settings.timezone.key, extension, digest])
+    seed = json.dumps([FORMAT_VERSION, clock_name(settings.timezone), extension, digest])
     return room / f"{hashlib.sha256(seed.encode()).hexdigest()[:DIGEST_LENGTH]}.parquet"
 
 

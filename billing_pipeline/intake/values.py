@@ -16,6 +16,7 @@ from difflib import get_close_matches
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
+from billing_pipeline.intake import wall_clock
 from billing_pipeline.intake.currencies import EXPONENTS
 from billing_pipeline.intake.problems import shown
 
@@ -121,9 +122,7 @@ def choice(text: str, allowed: Sequence[str], label: str) -> str:
 def instant(text: str, zone: ZoneInfo) -> datetime:
     """A UTC instant from ISO 8601; without an offset the text is wall-clock time in `zone`.
 
-    Digits after the microsecond are dropped. A wall-clock time that occurs twice or never (the
-    clock was changed) is the later of its two readings: DuckDB reads usage that way, and both
-    must agree on which side of a price change an event falls.
+    Digits after the microsecond are dropped.
     """
     try:
         return _instant(text, zone)
@@ -142,7 +141,7 @@ def _instant(text: str, zone: ZoneInfo) -> datetime:
     parsed = datetime.fromisoformat(cut)
     if parsed.tzinfo is not None:
         return parsed.astimezone(UTC)
-    return max(parsed.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
+    return wall_clock.instant_of(parsed, zone)
 
 
 def json_object(text: str) -> dict[str, object]:

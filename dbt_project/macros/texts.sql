@@ -35,14 +35,16 @@
 {# The month that a line charges for: the coming one of an advance fee. #}
 {% macro charged_month() -%}
     case
-        when kind = 'advance' then {{ month_name('period_start') }}
-        else billed_month_name
+        when kind <> 'advance' then billed_month_name
+        when period_start = month_end then coming_month_name
+        -- of 30 days
+        else {{ month_name('timezone(timezone, period_start)') }}
     end
 {%- endmacro %}
 
-{# January 2024, from an instant, in the time zone of the column `timezone`. #}
-{% macro month_name(instant) -%}
-    strftime(timezone(timezone, {{ instant }}), '%B %Y')
+{# January 2024, from one of its days. #}
+{% macro month_name(day) -%}
+    strftime({{ day }}, '%B %Y')
 {%- endmacro %}
 
 {# `text` with its placeholders filled in: pairs of a placeholder and its value. A value is only

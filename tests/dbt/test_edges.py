@@ -9,14 +9,17 @@ Everything of one month and zone is billed in one build; the oracle must agree o
 from __future__ import annotations
 
 import json
+from datetime import date
 from fractions import Fraction
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from tests.dbt.company import LONG_AGO, Billed, Company, billed
 from tests.property.harness import exact
-from tests.property.values import round_half_away
+from tests.property.intake import month_edges
+from tests.property.values import iso, round_half_away
 
 TINY = "0.000000000000000001"
 
@@ -357,6 +360,68 @@ def test_a_month_with_an_hour_twice(tmp_path: Path) -> None:
     found = billed(company, "2024-10", BERLIN, tmp_path)
     assert found.exactly("late/fee") == [25 + 4 * 24]
     assert found.exactly("twice") == [3 * (Fraction(43, 2) + 4 * 24)]
+
+
+def test_a_month_whose_midnight_occurs_twice(tmp_path: Path) -> None:
+    """In Havana 1 November 2026 began twice: the month begins with the first, for everything."""
+    company = Company()
+    company.plan("fee")
+    company.price("fee", "flat", flat_amount="721")
+    for name, starts_at, ends_at in (
+        ("whole", "2026-11-01", ""),
+        ("ended", LONG_AGO, "2026-11-01"),
+        ("second midnight", "2026-11-01T05:00:00Z", ""),
+    ):
+        company.customer(name)
+        company.subscribe(name, "fee", starts_at, ends_at=ends_at)
+    company.whole("used")
+    company.metered("used", "per_unit", unit_amount="1", valid_to="2026-11-01")
+    company.price(
+        "used", "per_unit", meter_id="used", unit_amount="1", valid_from="2026-11-01",
+        minimum_amount="9",
+    )  # fmt: skip
+    company.use("used", "1", "2026-11-01T04:00:00Z")
+    company.use("used", "10", "2026-11-01T00:00:00")
+    company.use("used", "100", "2026-11-01T03:59:59.999999Z")
+    company.use("used", "1000", "2026-11-01T04:30:00Z", "2026-10")
+    company.use("used", "10000", "2026-11-01T00:30:00")  # the second one
+    found = billed(company, "2026-11", "America/Havana", tmp_path)
+    assert found.exactly("whole/fee") == [721]
+    assert found.exactly("ended/fee") == []
+    assert found.exactly("second midnight/fee") == [720]
+    assert found.exactly("used") == [10011]
+    assert [row["reason"] for row in found.tables["usage_rejections"]] == ["outside_month"]
+    before = billed(company, "2026-10", "America/Havana", tmp_path)
+    assert before.exactly("used") == [0]
+    assert [row["reason"] for row in before.tables["usage_rejections"]] == ["outside_month"]
+
+
+@pytest.mark.parametrize("zone", ["America/Vancouver", "Africa/Casablanca", "Europe/Berlin"])
+def test_a_month_after_clocks_were_changed_for_good(tmp_path: Path, zone: str) -> None:
+    """As Python knows them: DuckDB may not have heard of it yet."""
+    start, end = month_edges("2026-12", ZoneInfo(zone))
+    company = Company()
+    company.world.add("coupons", coupon_id="first", percent_off="50", duration="once")
+    company.plan("fee")
+    company.price("fee", "flat", flat_amount="744", description="{month}", timing="advance")
+    company.customer("new", days_until_due="0")
+    company.subscribe("new", "fee", "2026-12-01", coupon_id="first")
+    company.whole("used")
+    company.metered("used", "per_unit", unit_amount="1")
+    for quantity, at in (
+        ("1", iso(start)), ("10", iso(end - 1)), ("100", "2026-12-01"),
+        ("1000", "2026-12-31T23:59:59.999999"), ("10000", iso(start - 1)), ("100000", iso(end)),
+    ):  # fmt: skip
+        company.use("used", quantity, at, "2026-12")
+    company.use("used", "1000000", "2026-12-15T12:00:00", "2026-12")
+    found = billed(company, "2026-12", zone, tmp_path)
+    assert found.exactly("used") == [1001111]
+    assert [row["description"] for row in found.charges("new/fee")] == [
+        "December 2026",
+        "January 2027",
+    ]
+    assert exact(found.invoice("new")["discount"]) == 744
+    assert found.invoice("new")["due_date"] == date(2027, 1, 1)
 
 
 def test_the_29th_of_february(tmp_path: Path) -> None:

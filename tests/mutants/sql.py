@@ -41,8 +41,8 @@ MUTANTS = (
     Mutant(
         "folder_edge_inclusive",
         "dbt_project/models/staging/usage/stg_usage__events.sql",
-        "or events.occurred_at >= folders.folder_end then 'outside_month'",
-        "or events.occurred_at > folders.folder_end then 'outside_month'",
+        "or events.occurred_at >= folders.month_end then 'outside_month'",
+        "or events.occurred_at > folders.month_end then 'outside_month'",
         WORLDS,
     ),
     Mutant(
@@ -75,10 +75,17 @@ MUTANTS = (
     ),
     Mutant(
         "repeated_hour_read_as_the_earlier",
-        "billing_pipeline/intake/values.py",
-        "return max(parsed.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))",
-        "return min(parsed.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))",
+        "billing_pipeline/intake/wall_clock.py",
+        "return max(wall.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))",
+        "return min(wall.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))",
         f"{INTAKE}/test_intake_values.py",
+    ),
+    Mutant(
+        "midnight_that_occurs_twice_read_as_the_later",
+        "billing_pipeline/intake/wall_clock.py",
+        "return wall.replace(tzinfo=zone, fold=0).astimezone(UTC)",
+        "return wall.replace(tzinfo=zone, fold=1).astimezone(UTC)",
+        f"{INTAKE}/test_intake_wall_clock.py",
     ),
     Mutant(
         "long_numbers_of_properties_through_a_float",
@@ -445,8 +452,8 @@ MUTANTS = (
     Mutant(
         "coupon_months_from_the_periods_start",
         f"{INVOICING}/discounts.sql",
-        "case paid.billing_cycle\n            when '30_days'",
-        "case paid.billing_cycle\n            when 'never'",
+        "case terms.billing_cycle\n            when '30_days'",
+        "case terms.billing_cycle\n            when 'never'",
         INVOICE_EDGES,
     ),
     Mutant(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache
@@ -67,13 +67,16 @@ def read_instant(text: str, zone: ZoneInfo) -> int:
     """Microseconds of ISO 8601 text; `ValueError` for anything else.
 
     Without an offset it is wall-clock time in `zone`; where that wall-clock time occurs twice or
-    never, the later reading. Digits below the microsecond are dropped.
+    never, the later reading, but of a day's midnight its first instant. Digits below the
+    microsecond are dropped.
     """
     if _TIMESTAMP.fullmatch(text) is None:
         raise ValueError(f"no timestamp: {text!r}")
     parsed = datetime.fromisoformat(re.sub(r"(\.[0-9]{6})[0-9]+", r"\1", text))
     if parsed.tzinfo is not None:
         return micros(parsed)
+    if parsed.time() == time(0):
+        return micros(parsed.replace(tzinfo=zone, fold=0))
     return max(micros(parsed.replace(tzinfo=zone, fold=fold)) for fold in (0, 1))
 
 

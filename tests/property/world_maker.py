@@ -115,7 +115,8 @@ class Maker:
         local_ways = [local.isoformat(), local.isoformat(" "), local.isoformat()[:10]]
         if local.microsecond:
             local_ways.append(local.isoformat() + "000")
-        # An hour that occurs twice can only be written without offset for its second time.
+        # An hour that occurs twice can only be written without offset for its second time, but a
+        # day's midnight for its first.
         ways += [way for way in local_ways if read_instant(way, self.zone) == at]
         return self.random.choice(ways)
 

@@ -23,7 +23,8 @@ from tests.property.world_maker import Maker, Setting
 from tests.property.world_usage import add_usage
 
 # Months with something to get wrong: leap February, clock changes by an hour and by half of one,
-# zones off the hour, the turn of the year, and a month of 28 days.
+# zones off the hour, the turn of the year, a month of 28 days, and edges whose midnight occurs
+# twice or never.
 SETTINGS = (
     Setting("2024-02", "Asia/Kolkata"),
     Setting("2024-03", "Europe/Berlin"),
@@ -37,6 +38,9 @@ SETTINGS = (
     Setting("2024-03", "America/New_York", thirty_days=False),
     Setting("2024-04", "Australia/Lord_Howe"),
     Setting("2025-03", "Asia/Kathmandu"),
+    Setting("2020-10", "America/Havana"),
+    Setting("2020-11", "America/Havana"),
+    Setting("2023-09", "America/Asuncion", thirty_days=False),
 )
 
 

@@ -43,8 +43,6 @@
         "to_months(n int) returns interval year to month return make_ym_interval(0, n)",
         "to_microseconds(n bigint) returns interval day to second
             return make_dt_interval(0, 0, 0, (n * 0.000001)::decimal(18, 6))",
-        "timezone(zone string, local_time timestamp) returns timestamp
-            return to_utc_timestamp(local_time, zone)",
         "local_date(zone string, us bigint) returns date
             return from_utc_timestamp(timestamp_micros(us), zone)::date",
         "plain(x decimal(38, 18)) returns string

@@ -23,7 +23,14 @@ lines_of_subscription as (
 paid as (
     select
         *,
-        greatest(terms.starts_at, coalesce(terms.trial_ends_at, terms.starts_at)) as paid_from
+        greatest(terms.starts_at, coalesce(terms.trial_ends_at, terms.starts_at)) as paid_from,
+        case terms.billing_cycle
+            when '30_days' then terms.starts_at + to_microseconds(
+                (whole_quotient(epoch_us(paid_from) - epoch_us(terms.starts_at), {{ thirty_days }}) + 1)
+                * {{ thirty_days }} - 1
+            )
+            else paid_from
+        end as first_invoiced
     from terms
 ),
 
@@ -33,15 +40,11 @@ months_run as (
     select
         paid.subscription_id,
         paid.coupon_id,
-        date_trunc('month', timezone(run.timezone, case paid.billing_cycle
-            when '30_days' then paid.starts_at + to_microseconds(
-                (whole_quotient(epoch_us(paid.paid_from) - epoch_us(paid.starts_at), {{ thirty_days }}) + 1)
-                * {{ thirty_days }} - 1
-            )
-            else paid.paid_from
-        end))::date as first_month
+        -- none is known: it began more than fifty years ago
+        coalesce(months.billing_month, (run.billing_month - to_months(600))::date) as first_month
     from paid
     cross join run
+    asof left join {{ ref('stg_months') }} as months on paid.first_invoiced >= months.month_start
 ),
 
 counted as (
@@ -53,13 +56,13 @@ counted as (
         currencies.exponent,
         {{ coupon_counts('run.billing_month') }} as counts_now,
         -- the invoice before the unused period charged it in advance
-        {{ coupon_counts('timezone(run.timezone, lines.unused_period_start - to_microseconds(1))') }}
-            as counted_then
+        {{ coupon_counts('sold.billing_month') }} as counted_then
     from lines_of_subscription as lines
     inner join months_run on lines.subscription_id = months_run.subscription_id
     inner join coupons on months_run.coupon_id = coupons.coupon_id
     inner join currencies on lines.currency = currencies.currency
     cross join run
+    asof left join {{ ref('stg_months') }} as sold on lines.unused_period_start > sold.month_start
     where coupons.amount_off is null or coupons.currency = lines.currency
 ),
 

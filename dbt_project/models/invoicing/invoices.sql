@@ -58,7 +58,7 @@ select
     paid.total::decimal(38, 4) as total,
     paid.wallet_applied::decimal(38, 4) as wallet_applied,
     (paid.total - paid.wallet_applied)::decimal(38, 4) as amount_due,
-    (timezone(run.timezone, run.month_end)::date + coalesce(paid.days_until_due, 0)::integer)::date
+    ((run.billing_month + to_months(1))::date + coalesce(paid.days_until_due, 0)::integer)::date
         as due_date,
     paid.line_count::integer as line_count,
     paid.collection_method,

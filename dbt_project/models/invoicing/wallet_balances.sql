@@ -18,11 +18,10 @@ wallet_months as (
 ),
 
 horizons as (
-    select
-        wallet_months.*,
-        timezone(run.timezone, (wallet_months.billing_month + to_months(1))::timestamp) as horizon
+    select wallet_months.*, months.month_end as horizon
     from wallet_months
-    cross join run
+    inner join {{ ref('stg_months') }} as months
+        on wallet_months.billing_month = months.billing_month
 ),
 
 at_horizon as (

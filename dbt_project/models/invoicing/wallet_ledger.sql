@@ -13,11 +13,12 @@ movements as (
     union all by name
     select
         customer_id, currency,
-        timezone(run.timezone, (applications.billing_month + to_months(1))::timestamp)
-            as occurred_at,
+        months.month_end as occurred_at,
         'invoice' as kind, -amount as amount, applications.billing_month::varchar as reference,
         'before' as movement_id
     from applications
+    inner join {{ ref('stg_months') }} as months
+        on applications.billing_month = months.billing_month
     cross join run
     where applications.billing_month < run.billing_month
     union all by name

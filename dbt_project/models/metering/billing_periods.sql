@@ -9,9 +9,10 @@ calendar as (
         subscriptions.*,
         run.month_start as period_start,
         run.month_end as period_end,
-        timezone(run.timezone, (run.billing_month + to_months(2))::timestamp) as next_period_end
+        coming.month_end as next_period_end
     from subscriptions
     cross join run
+    inner join {{ ref('stg_months') }} as coming on run.month_end = coming.month_start
     where subscriptions.billing_cycle = 'calendar_month'
 ),
 

@@ -3,7 +3,12 @@ with
 rated as (select * from {{ ref('rated_charges') }}),
 plans as (select * from {{ ref('stg_catalog__plans') }}),
 run as (
-    select billing_month, timezone, {{ month_name('month_start') }} as billed_month_name
+    select
+        billing_month,
+        month_end,
+        timezone,
+        {{ month_name('billing_month') }} as billed_month_name,
+        {{ month_name('(billing_month + to_months(1))') }} as coming_month_name
     from {{ ref('stg_run') }}
 ),
 
@@ -11,8 +16,10 @@ named as (
     select
         rated.*,
         run.billing_month,
+        run.month_end,
         run.timezone,
         run.billed_month_name,
+        run.coming_month_name,
         coalesce(
             rated.description,
             plans.name || ': ' || coalesce(rated.meter_id, rated.price_id)

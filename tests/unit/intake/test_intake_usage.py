@@ -104,6 +104,14 @@ def test_the_run_is_written_down(world: World) -> None:
             "Europe/Berlin",
         )
     ]
+    assert world.select(
+        "select month_start, month_end from raw.months "
+        "where billing_month in ('1974-01-01', '2024-03-01', '2074-01-01') order by month_start"
+    ) == [
+        (datetime(1973, 12, 31, 23, tzinfo=UTC), datetime(1974, 1, 31, 23, tzinfo=UTC)),
+        (datetime(2024, 2, 29, 23, tzinfo=UTC), datetime(2024, 3, 31, 22, tzinfo=UTC)),
+        (datetime(2073, 12, 31, 23, tzinfo=UTC), datetime(2074, 1, 31, 23, tzinfo=UTC)),
+    ]
 
 
 def test_all_formats_say_the_same(world: World) -> None:

@@ -1,24 +1,10 @@
 -- grain: row of a usage file, with the reason why it cannot be billed (none: null)
 with
 events as (select * from {{ source('raw', 'usage_events') }}),
-run as (select * from {{ source('raw', 'run') }}),
+folders as (select * from {{ source('raw', 'months') }}),
 known_customers as (select customer_id from {{ source('raw', 'customers') }}),
 known_names as (
     select distinct event_name from {{ source('raw', 'meters') }} where event_name is not null
-),
-
-folders as (
-    -- at most two folders before the month are read, for periods of 30 days
-    select
-        (run.billing_month - to_months(step::integer))::date as usage_month,
-        timezone(
-            run.timezone, (run.billing_month - to_months(step::integer))::timestamp
-        ) as folder_start,
-        timezone(
-            run.timezone, (run.billing_month - to_months(step::integer - 1))::timestamp
-        ) as folder_end
-    from run
-    cross join range(3) as steps (step)
 )
 
 select
@@ -39,13 +25,13 @@ select
         when events.customer_id is null then 'missing_customer_id'
         when events.event_name is null then 'missing_event_name'
         when events.occurred_at is null then 'missing_timestamp'
-        when events.occurred_at < folders.folder_start
-            or events.occurred_at >= folders.folder_end then 'outside_month'
+        when events.occurred_at < folders.month_start
+            or events.occurred_at >= folders.month_end then 'outside_month'
         when known_customers.customer_id is null then 'unknown_customer'
         when known_names.event_name is null then 'unknown_event_name'
         when events.quantity < 0 then 'negative_quantity'
     end as rejection_reason
 from events
-inner join folders on events.usage_month = folders.usage_month
+inner join folders on events.usage_month = folders.billing_month
 left join known_customers on events.customer_id = known_customers.customer_id
 left join known_names on events.event_name = known_names.event_name
