@@ -9,6 +9,7 @@ Everything of one month and zone is billed in one build; the oracle must agree o
 from __future__ import annotations
 
 import json
+import re
 from datetime import date
 from fractions import Fraction
 from pathlib import Path
@@ -437,6 +438,74 @@ def test_the_29th_of_february(tmp_path: Path) -> None:
     found = billed(company, "2024-02", "Asia/Kolkata", tmp_path)
     assert found.exactly("leap/fee") == [1]
     assert found.exactly("counted") == [1]
+
+
+# What a meter makes of a quantity or a property: its value, or why it has none.
+NUMBERS = {
+    "3e-5": "0.00003",
+    "2.5E3": "2500",
+    "2.000000000000000000000e-05": "0.00002",
+    "0.0000000000000000001e5": "0.00000000000001",
+    "1000e-20": "0.00000000000000001",
+    "1e-18": TINY,
+    "0.02e16": "200000000000000",
+    "999999999999999.999999999999999999": "999999999999999.999999999999999999",
+    "4e-19": "out_of_range",
+    "6e-19": "out_of_range",
+    "2.9999999999999997e-05": "out_of_range",
+    "0.000029999999999999997": "out_of_range",
+    "1e15": "out_of_range",
+    "1000000000000000": "out_of_range",
+    "76722938758818.9005019400152254690E+2": "out_of_range",
+    "1e400": "out_of_range",
+    "1e": "invalid",
+    "many": "invalid",
+}
+
+
+def test_a_number_is_never_rounded_wherever_it_stands(tmp_path: Path) -> None:
+    company = Company()
+    meter = {"event_name": "property", "aggregation": "sum", "property": "n"}
+    company.world.add("meters", meter_id="property", **meter)
+    company.world.add("meters", meter_id="quantity", event_name="quantity", aggregation="sum")
+    for name in ("property", "quantity"):
+        company.plan(name)
+        company.price(name, "dynamic", meter_id=name)
+    ways = {}
+    for text in NUMBERS:
+        as_json = [text] if re.fullmatch(r"[0-9].*[0-9]", text) else []
+        for way, properties in (
+            ("quantity", None), ("text", json.dumps({"n": text})),
+            *(("number", f'{{"n": {number}}}') for number in as_json),
+        ):  # fmt: skip
+            customer = f"{text} as {way}"
+            plan = "quantity" if properties is None else "property"
+            ways[customer] = (text, plan)
+            company.customer(customer)
+            company.subscribe(customer, plan)
+            company.world.event(
+                "2024-03", event_id=customer, customer_id=customer, event_name=plan,
+                occurred_at="2024-03-05", properties=properties,
+                quantity=text if properties is None else "",
+            )  # fmt: skip
+    tables = billed(company, "2024-03", "UTC", tmp_path).tables
+    billed_as = {
+        row["customer_id"]: row["quantity"] for row in tables["charges"] if row["event_count"]
+    }
+    reasons = {
+        row["event_id"]: row["reason"]
+        for table in ("usage_rejections", "usage_issues")
+        for row in tables[table]
+    }
+    for customer, (text, plan) in ways.items():
+        expected = NUMBERS[text]
+        if expected == "invalid":
+            assert reasons[customer] == f"invalid_{plan}", customer
+        elif expected == "out_of_range":
+            assert reasons[customer] == f"{plan}_out_of_range", customer
+        else:
+            assert exact(billed_as[customer]) == Fraction(expected), customer
+            assert customer not in reasons
 
 
 def test_rejected_rows_show_what_was_given(tmp_path: Path) -> None:

@@ -152,7 +152,8 @@ def _number(maker: Maker, quantity: Fraction, plainly: bool) -> object:
 
 def _oddity(maker: Maker) -> object:
     """Nothing that a meter of numbers could use."""
-    return maker.one_of(None, "much", "", True, JsonNumber("-1"), "-0.5", "1,5", "NaN")
+    numbers = (JsonNumber("-1"), JsonNumber("4e-19"), JsonNumber("2.9999999999999997e-05"))
+    return maker.one_of(None, "much", "", True, *numbers, "-0.5", "1,5", "NaN", "4e-19", "1e15")
 
 
 def _quantity_text(maker: Maker, quantity: Fraction) -> str:

@@ -42,10 +42,20 @@
 
 {% macro spark__quantity_from_text(text) -%}
     case
-        when {{ text }}
-            rlike r'\A(\+?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|-(0+\.?0*|\.0+))\z'
-            and not {{ text }} rlike r'\.[0-9]{18}[0-9]*[1-9]'
-            -- DuckDB takes no more before the point either, whatever the exponent makes of it
+        when {{ text }} rlike r'\A(\+?([0-9]+\.?[0-9]*|\.[0-9]+)|-(0+\.?0*|\.0+))\z'
+            then {{ fitting_quantity(text) }}
+        when {{ text }} rlike r'\A\+?([0-9]+\.?[0-9]*|\.[0-9]+)[eE][+-]?0*[0-9]{1,4}\z'
+            then {{ fitting_quantity(without_exponent(text)) }}
+    end
+{%- endmacro %}
+
+{% macro spark__is_decimal_text(text) -%}
+    {{ text }} rlike r'\A\+?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\z'
+{%- endmacro %}
+
+{% macro spark__fitting_quantity(text) -%}
+    case
+        when not {{ text }} rlike r'\.[0-9]{18}[0-9]*[1-9]'
             and not {{ text }} rlike r'\A\+?0*[1-9][0-9]{15}'
             then try_cast({{ text }} as decimal(33, 18))::decimal(38, 18)
     end

@@ -51,7 +51,9 @@ unreadable as (
         readings.source_file,
         readings.source_row::bigint as source_row,
         case
-            when readings.property_value is null then 'missing_property' else 'invalid_property'
+            when readings.property_value is null then 'missing_property'
+            when {{ is_decimal_text('readings.property_value') }} then 'property_out_of_range'
+            else 'invalid_property'
         end as reason
     from readings
     inner join run on readings.usage_month = run.billing_month
