@@ -226,7 +226,7 @@ MUTANTS = (
     Mutant(
         "thirty_days_by_calendar",
         f"{METERING}/billing_periods.sql",
-        "starts_at + to_microseconds((period_number + 1) * 2592000000000) as period_end",
+        "{{ cycle_start('starts_at', '(period_number + 1)') }} as period_end",
         "starts_at + to_months((period_number + 1)::integer) as period_end",
         WORLDS,
     ),
@@ -452,8 +452,8 @@ MUTANTS = (
     Mutant(
         "coupon_months_from_the_periods_start",
         f"{INVOICING}/discounts.sql",
-        "case terms.billing_cycle\n            when '30_days'",
-        "case terms.billing_cycle\n            when 'never'",
+        "case terms.billing_cycle\n            when '30_days'\n",
+        "case terms.billing_cycle\n            when 'never'\n",
         INVOICE_EDGES,
     ),
     Mutant(

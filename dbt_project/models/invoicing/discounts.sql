@@ -1,8 +1,6 @@
 -- grain: subscription × currency whose coupon counts: one discount line over the subscription's
 -- lines, rounded on that line, never more than they are. What is given back of a fee is less by the
 -- percentage that was taken off when it was charged.
-{% set thirty_days = 2592000000000 %}
-
 with
 lines as (select * from {{ ref('subscription_lines') }}),
 terms as (select * from {{ ref('stg_accounts__subscriptions') }}),
@@ -25,10 +23,10 @@ paid as (
         *,
         greatest(terms.starts_at, coalesce(terms.trial_ends_at, terms.starts_at)) as paid_from,
         case terms.billing_cycle
-            when '30_days' then terms.starts_at + to_microseconds(
-                (whole_quotient(epoch_us(paid_from) - epoch_us(terms.starts_at), {{ thirty_days }}) + 1)
-                * {{ thirty_days }} - 1
-            )
+            when '30_days'
+                then {{ cycle_start(
+                    'terms.starts_at', '(' ~ cycle_number('terms.starts_at', 'paid_from') ~ ' + 1)'
+                ) }} - to_microseconds(1)
             else paid_from
         end as first_invoiced
     from terms
@@ -40,10 +38,11 @@ months_run as (
     select
         paid.subscription_id,
         paid.coupon_id,
-        -- none is known: it began more than fifty years ago
-        coalesce(months.billing_month, (run.billing_month - to_months(600))::date) as first_month
+        -- none is as early: it counts from the first that is known, fifty years ago
+        coalesce(months.billing_month, (
+            select min(billing_month) from {{ ref('stg_months') }}
+        )) as first_month
     from paid
-    cross join run
     asof left join {{ ref('stg_months') }} as months on paid.first_invoiced >= months.month_start
 ),
 

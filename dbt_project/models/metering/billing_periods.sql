@@ -19,12 +19,8 @@ calendar as (
 counted as (
     select
         subscriptions.*,
-        greatest(0, whole_quotient(
-            epoch_us(run.month_start) - epoch_us(subscriptions.starts_at), 2592000000000
-        )) as first_number,
-        whole_quotient(
-            epoch_us(run.month_end) - epoch_us(subscriptions.starts_at), 2592000000000
-        ) as end_number
+        greatest(0, {{ cycle_number('subscriptions.starts_at', 'run.month_start') }}) as first_number,
+        {{ cycle_number('subscriptions.starts_at', 'run.month_end') }} as end_number
     from subscriptions
     cross join run
     where
@@ -42,9 +38,9 @@ numbered as (
 thirty_days as (
     select
         * {{ exclude('period_number') }},
-        starts_at + to_microseconds(period_number * 2592000000000) as period_start,
-        starts_at + to_microseconds((period_number + 1) * 2592000000000) as period_end,
-        starts_at + to_microseconds((period_number + 2) * 2592000000000) as next_period_end
+        {{ cycle_start('starts_at', 'period_number') }} as period_start,
+        {{ cycle_start('starts_at', '(period_number + 1)') }} as period_end,
+        {{ cycle_start('starts_at', '(period_number + 2)') }} as next_period_end
     from numbered
 ),
 
