@@ -109,14 +109,17 @@
 
 {% macro default__quantity_from_text(text) -%}
     case
-        when regexp_full_match({{ text }}, '[+]?([0-9]+[.]?[0-9]*|[.][0-9]+)|-(0+[.]?0*|[.]0+)')
+        when regexp_full_match({{ text }}, '{{ unsigned_decimal() }}|-(0+[.]?0*|[.]0+)')
             then {{ fitting_quantity(text) }}
         when regexp_full_match(
-            {{ text }}, '[+]?([0-9]+[.]?[0-9]*|[.][0-9]+)[eE][+-]?0*[0-9]{1,4}'
+            {{ text }}, '{{ unsigned_decimal() }}[eE][+-]?0*[0-9]{1,4}'
         )
             then {{ fitting_quantity(without_exponent(text)) }}
     end
 {%- endmacro %}
+
+{# The pattern of a decimal without minus or exponent, for either engine. #}
+{% macro unsigned_decimal() %}[+]?([0-9]+[.]?[0-9]*|[.][0-9]+){% endmacro %}
 
 {# True for the text of a decimal of 0 or more, of whatever size. #}
 {% macro is_decimal_text(text) -%}
@@ -124,7 +127,7 @@
 {%- endmacro %}
 
 {% macro default__is_decimal_text(text) -%}
-    regexp_full_match({{ text }}, '[+]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]+)?')
+    regexp_full_match({{ text }}, '{{ unsigned_decimal() }}([eE][+-]?[0-9]+)?')
 {%- endmacro %}
 
 {# A plain decimal as a quantity; null where it does not fit: a cast alone would round it. #}

@@ -42,15 +42,15 @@
 
 {% macro spark__quantity_from_text(text) -%}
     case
-        when {{ text }} rlike r'\A(\+?([0-9]+\.?[0-9]*|\.[0-9]+)|-(0+\.?0*|\.0+))\z'
+        when {{ text }} rlike r'\A({{ unsigned_decimal() }}|-(0+\.?0*|\.0+))\z'
             then {{ fitting_quantity(text) }}
-        when {{ text }} rlike r'\A\+?([0-9]+\.?[0-9]*|\.[0-9]+)[eE][+-]?0*[0-9]{1,4}\z'
+        when {{ text }} rlike r'\A{{ unsigned_decimal() }}[eE][+-]?0*[0-9]{1,4}\z'
             then {{ fitting_quantity(without_exponent(text)) }}
     end
 {%- endmacro %}
 
 {% macro spark__is_decimal_text(text) -%}
-    {{ text }} rlike r'\A\+?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\z'
+    {{ text }} rlike r'\A{{ unsigned_decimal() }}([eE][+-]?[0-9]+)?\z'
 {%- endmacro %}
 
 {% macro spark__fitting_quantity(text) -%}
