@@ -104,6 +104,11 @@ class _Posted:
     currency: str
     amount: int
 
+    @property
+    def is_movement(self) -> bool:
+        """True for the ledger's own; the others hold back or cover."""
+        return not self.name.startswith((_HOLD, _OVERDRAFT))
+
 
 _HOLD, _OVERDRAFT = "hold:", "billing_overdraft:"
 """What the names of what we post besides movements begin with."""
@@ -124,8 +129,7 @@ class _Wallet:
     @property
     def own(self) -> int:
         """Movements less what invoices took; below 0: owed."""
-        movements = (i for i in self.posted if not i.name.startswith((_HOLD, _OVERDRAFT)))
-        return -sum(item.amount for item in movements) - self.taken
+        return -sum(item.amount for item in self.posted if item.is_movement) - self.taken
 
     @property
     def covered(self) -> int:
@@ -157,9 +161,7 @@ class _Wallet:
         taken_out_later = sum(
             item.amount
             for item in self.posted
-            if item.amount > 0
-            and not item.name.startswith((_HOLD, _OVERDRAFT))
-            and item.name not in counted
+            if item.amount > 0 and item.is_movement and item.name not in counted
         )
         taking = min(taking, max(0, own + taken_out_later))
         change = self.covered - max(0, taking - own)
