@@ -452,8 +452,8 @@ MUTANTS = (
     Mutant(
         "coupon_months_from_the_periods_start",
         f"{INVOICING}/discounts.sql",
-        "case terms.billing_cycle\n            when '30_days'\n",
-        "case terms.billing_cycle\n            when 'never'\n",
+        "case terms.billing_cycle\n            when '30_days'",
+        "case terms.billing_cycle\n            when 'never'",
         INVOICE_EDGES,
     ),
     Mutant(
