@@ -16,7 +16,7 @@ from billing_pipeline.defs.figures import rows_found
 from billing_pipeline.defs.partitions import MONTHS, SETTINGS
 from billing_pipeline.defs.sealing import broken_seals
 from billing_pipeline.invoicing import collection, prepaid
-from billing_pipeline.invoicing.plan import ActionKind
+from billing_pipeline.invoicing.actions import ActionKind
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.notices.notice import Rules
 from billing_pipeline.notices.spikes import plain, spikes_of

@@ -11,10 +11,11 @@ from pydantic import Field
 from billing_pipeline.billed_versions import keep
 from billing_pipeline.defs.partitions import MONTHS, SETTINGS, month_of, refuse_unfinished
 from billing_pipeline.invoicing import collection, prepaid
+from billing_pipeline.invoicing.actions import ActionKind
 from billing_pipeline.invoicing.collection import PullResult
 from billing_pipeline.invoicing.limits import limits_from_env
 from billing_pipeline.invoicing.payment_tables import Row
-from billing_pipeline.invoicing.plan import ActionKind, InvoicePlan
+from billing_pipeline.invoicing.plan import InvoicePlan
 from billing_pipeline.invoicing.plan_report import (
     outcome_rows,
     plan_markdown,

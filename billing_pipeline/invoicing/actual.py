@@ -1,6 +1,7 @@
 """What Stripe holds: its invoices in the few fields that decisions are made of.
 
-What belongs here: reading Stripe's JSON into frozen dataclasses. What does not: fetching it
+What belongs here: reading Stripe's JSON into frozen dataclasses, and what our own records say of
+an invoice that Stripe no longer has. What does not: fetching it
 (`refresh.py`) or judging it (`plan.py`).
 """
 
@@ -12,6 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 from billing_pipeline.invoicing import documents
+from billing_pipeline.invoicing.resolutions import Resolution
 
 
 class InvoiceStatus(StrEnum):
@@ -45,7 +47,8 @@ class ActualInvoice:
     """A Stripe invoice. Amounts in minor units; `currency` in upper case; times in epoch seconds.
 
     `credited` is by credit notes of ours, `credited_by_hand` by any others. `lines` is None
-    where they were not needed and so not read.
+    where they were not needed and so not read. `metadata` has our marks as they were first seen,
+    and `altered_marks` names those that were removed or changed in Stripe since.
     """
 
     stripe_invoice_id: str
@@ -76,6 +79,15 @@ class ActualInvoice:
     last_credit_number: int = 0
     last_error: str | None = None
     lines: tuple[ActualLine, ...] | None = None
+    customer_name: str | None = None
+    customer_email: str | None = None
+    altered_marks: tuple[str, ...] = ()
+    line_ids: frozenset[str] = frozenset()
+    """Lines of ours on an invoice that has lost marks, as far as they came with it."""
+    recorded_total: int | None = None
+    """The total that our own records have of it; None where they know nothing of it."""
+    is_gone: bool = False
+    """Our records say that it was billed, and Stripe does not know it (any more)."""
 
     @property
     def invoice_id(self) -> str | None:
@@ -100,6 +112,22 @@ class ActualInvoice:
     def payer_differs(self, stripe_customer_id: str | None) -> bool:
         """True where the accounts name a Stripe customer and it is another one."""
         return stripe_customer_id is not None and stripe_customer_id != self.stripe_customer_id
+
+    @property
+    def together(self) -> frozenset[str]:
+        """What the plan that created it had for the same customer besides it."""
+        return frozenset(self.metadata.get(documents.TOGETHER, "").split())
+
+    @property
+    def resolution(self) -> Resolution | None:
+        """What a person has decided about it."""
+        return Resolution.parse(self.metadata.get(documents.RESOLVED, ""))
+
+    @property
+    def all_line_ids(self) -> frozenset[str]:
+        """The lines of ours that stand on it, as far as they were read."""
+        read = (line.line_id for line in self.lines or ())
+        return self.line_ids.union(line_id for line_id in read if line_id is not None)
 
     @property
     def lines_hash(self) -> str | None:
@@ -192,6 +220,26 @@ def read_invoice(data: Mapping[str, Any]) -> ActualInvoice:
         invoice_pdf=data.get("invoice_pdf"),
         is_revised=bool(data.get("latest_revision")),
         last_error=metadata.get(documents.PAYMENT_NOTE),
+        customer_name=data.get("customer_name"),
+        customer_email=data.get("customer_email"),
+    )
+
+
+def gone_invoice(
+    stripe_invoice_id: str, metadata: Mapping[str, str], currency: str, total: int | None
+) -> ActualInvoice:
+    """What our records say was billed and Stripe does not know: it counts as void. `total` None:
+    only that something was decided about it."""
+    return ActualInvoice(
+        stripe_invoice_id,
+        "",
+        InvoiceStatus.VOID,
+        currency,
+        total or 0,
+        created=0,
+        metadata=metadata,
+        recorded_total=total,
+        is_gone=True,
     )
 
 
@@ -204,6 +252,18 @@ def read_line(data: Mapping[str, Any]) -> ActualLine:
         amount=int(data["amount"]),
         description=data.get("description") or "",
         quantity=metadata.get(documents.LINE_QUANTITY, ""),
+    )
+
+
+def needs_payment(item: ActualInvoice) -> bool:
+    """Finalized to be charged, and the charge was never tried: the push stopped in between."""
+    return (
+        item.status is InvoiceStatus.OPEN
+        and item.collection_method == "charge_automatically"
+        and item.amount_remaining > 0
+        and item.attempt_count == 0
+        and not item.attempted
+        and item.last_error is None
     )
 
 

@@ -13,14 +13,16 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from billing_pipeline.invoicing.actions import ActionKind, InvoiceAction, ResolutionStep
 from billing_pipeline.invoicing.actual import ActualInvoice, read_invoice
 from billing_pipeline.invoicing.credits import issue_credit
 from billing_pipeline.invoicing.customers import CustomerDirectory
-from billing_pipeline.invoicing.plan import ActionKind, InvoiceAction, InvoicePlan
-from billing_pipeline.invoicing.requests import Desk, NotSentError, Subject, remove
+from billing_pipeline.invoicing.plan import InvoicePlan
+from billing_pipeline.invoicing.requests import Desk, NotSentError, Subject
+from billing_pipeline.invoicing.resolving import delete_draft, resolve
 from billing_pipeline.invoicing.sending import Sender, finish_billed
 from billing_pipeline.invoicing.wallets import Movements, WalletBook
-from billing_pipeline.stripe_api.errors import FailureKind, StripeFailure
+from billing_pipeline.stripe_api.errors import StripeFailure
 
 
 class ResultState(StrEnum):
@@ -174,6 +176,8 @@ class _Run:
             self._desk.mirror.forget_customer(known.stripe_customer_id)
 
     async def _carry_out(self, action: InvoiceAction) -> ActionResult:
+        if action.resolution is not None:
+            return await self._resolve(action, action.resolution)
         if action.kind is ActionKind.CREDIT:
             return await self._credit(action)
         if action.kind is ActionKind.WITHDRAW:
@@ -204,11 +208,14 @@ class _Run:
         )
 
     def _draft_of(self, action: InvoiceAction) -> ActualInvoice | None:
+        deleted = action.resolution.delete if action.resolution else ()
         return next(
             (
                 item
                 for item in self._held
                 if item.is_draft
+                and item.resolution is None
+                and item.stripe_invoice_id not in deleted
                 and item.invoice_id == action.invoice_id
                 and item.revision == action.revision
             ),
@@ -226,14 +233,22 @@ class _Run:
 
     async def _withdraw(self, action: InvoiceAction) -> ActionResult:
         for stripe_invoice_id in action.drafts:
-            subject = Subject(action.customer_id, action.invoice_id, action.revision)
-            try:
-                await remove(self._desk, subject, "withdraw", f"/v1/invoices/{stripe_invoice_id}")
-            except StripeFailure as failure:
-                if failure.kind is not FailureKind.NOT_FOUND:
-                    raise
-            self._desk.mirror.forget([stripe_invoice_id])
+            await delete_draft(self._desk, action, stripe_invoice_id, "withdraw")
         return ActionResult(action, ResultState.DONE, stripe_ids=action.drafts)
+
+    async def _resolve(self, action: InvoiceAction, step: ResolutionStep) -> ActionResult:
+        finalized = await resolve(self._desk, self._wallets, action, step, self._month_key)
+        if action.send is not None:
+            return await self._send(action)
+        marked = [marking.stripe_invoice_id for marking in step.markings]
+        return ActionResult(
+            action,
+            ResultState.DONE,
+            stripe_ids=tuple(dict.fromkeys([*marked, *step.finalize])),
+            payment_problem=next(
+                (sent.payment_problem for sent in finalized if sent.payment_problem), None
+            ),
+        )
 
     async def _finish(self, action: InvoiceAction) -> ActionResult:
         problem = None

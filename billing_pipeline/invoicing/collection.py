@@ -10,18 +10,20 @@ Coroutines take a gateway; `run` gives them an event loop of their own.
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from billing_pipeline.invoicing.account import require_account
+from billing_pipeline.invoicing.actions import ActionKind
 from billing_pipeline.invoicing.actual import ActualInvoice
 from billing_pipeline.invoicing.apply import ApplyReport, Progress, apply_actions
 from billing_pipeline.invoicing.desired import DesiredInvoice, NotComputedError, read_desired
 from billing_pipeline.invoicing.dunning import DunningPolicy, DunningResult, carry_out
 from billing_pipeline.invoicing.inbox import Inbox
 from billing_pipeline.invoicing.journal import Author
+from billing_pipeline.invoicing.limits import Limits, MonthTotal
 from billing_pipeline.invoicing.lock import month_lock
 from billing_pipeline.invoicing.payment_tables import (
     Row,
@@ -29,8 +31,9 @@ from billing_pipeline.invoicing.payment_tables import (
     reconciliation_rows,
     stripe_invoice_rows,
 )
-from billing_pipeline.invoicing.plan import ActionKind, InvoicePlan, Limits, plan
+from billing_pipeline.invoicing.plan import InvoicePlan, plan
 from billing_pipeline.invoicing.prepaid import movements_of
+from billing_pipeline.invoicing.proposing import ResolutionRequest, proposed, require_resolved
 from billing_pipeline.invoicing.pull import (
     Reading,
     complete_month,
@@ -38,8 +41,15 @@ from billing_pipeline.invoicing.pull import (
     pull_month,
     read_events,
 )
+from billing_pipeline.invoicing.recorded import find_lost, find_recorded, with_records
 from billing_pipeline.invoicing.records import Records, open_records
-from billing_pipeline.invoicing.refresh import Holdings, list_month, mirrored, refresh
+from billing_pipeline.invoicing.refresh import (
+    list_month,
+    mirrored,
+    read_credit_notes,
+    read_lines_of,
+)
+from billing_pipeline.invoicing.resolutions import Proposal
 from billing_pipeline.invoicing.seal_repair import restore_seals
 from billing_pipeline.invoicing.sealed import SealProblem
 from billing_pipeline.invoicing.settled import HOLDS_FOR, mark_of
@@ -58,6 +68,7 @@ from billing_pipeline.stripe_api.rate_limit import RateLimits
 
 T = TypeVar("T")
 Desired = tuple[DesiredInvoice, ...]
+Held = tuple[ActualInvoice, ...]
 
 
 class PlanChangedError(RuntimeError):
@@ -185,7 +196,7 @@ async def preview(
         began, entry = gateway.clock.now(), records.journal.last_entry()
         held, present = await room.plan()
         if run_id is not None and not present.changes:
-            mark = mark_of(run_id, entry, wanted, held.invoices)
+            mark = mark_of(run_id, entry, wanted, held)
             records.mirror.note_settled(month.key, mark, began)
         return present
 
@@ -223,7 +234,7 @@ async def apply_plan(
         held, present = room.settled(run_id) or await room.plan()
         if approved_hash is not None and approved_hash != present.hash:
             raise PlanChangedError(approved_hash, present)
-        broken = _broken_seals(records, month, held.invoices)
+        broken = records.seals.verify(month.key)
         if broken:
             raise BrokenSealError(broken)
         chosen = present.safe if approved_hash is None else present.changes
@@ -233,7 +244,7 @@ async def apply_plan(
             desk,
             present,
             [action for action in chosen if action.kind is not ActionKind.REVIEW],
-            held.invoices,
+            held,
             workers=gateway.config.workers,
             progress=progress,
             movements=movements,
@@ -243,6 +254,35 @@ async def apply_plan(
         # What is left is read from Stripe, not from what we believe to have done.
         _, remaining = await room.plan()
         return ApplyOutcome(report, remaining)
+
+
+async def propose(
+    gateway: StripeGateway,
+    settings: Settings,
+    month: BillingMonth,
+    request: ResolutionRequest,
+    *,
+    run_id: str,
+    limits: Limits | None = None,
+    desired: Desired | None = None,
+) -> InvoicePlan:
+    """Ask for a decision that ends the review of an invoice: the plan with it, whose approval
+    carries it out. Writes nothing to Stripe.
+
+    Raises `NotInReviewError` where nothing about that invoice is in question, and
+    `WrongDecisionError` where the decision does not end the review.
+    """
+    wanted = _checked(settings, month) if desired is None else desired
+    with open_records(settings.records_dir) as records:
+        account_id = await require_account(gateway, records.folder)
+        room = _Room(gateway, settings, records, month, account_id, wanted, limits)
+        held, present = await room.plan()
+        proposal = proposed(request, present, held)
+        with_it = replace(room, proposals={request.invoice_id: proposal})._compare(held)
+        require_resolved(with_it, proposal)
+        author = Author(run_id, request.decided_by, with_it.hash)
+        records.journal.propose(author, month.key, proposal, gateway.clock.now())
+        return with_it
 
 
 async def pull(
@@ -271,7 +311,7 @@ async def pull(
         else:
             invoices = await complete_month(gateway, records.mirror, month.key)
         restored = await restore_seals(gateway, records.seals, month.key, invoices)
-        problems = _broken_seals(records, month, invoices)
+        problems = records.seals.verify(month.key)
     wanted = _desired(settings, month) if desired is None else desired
     expected = {i.invoice_id: (i.customer_id, i.currency, i.total) for i in wanted}
     return PullResult(
@@ -375,10 +415,9 @@ async def _list_open_months(gateway: StripeGateway, settings: Settings, records:
 
 
 def verify_seals(settings: Settings, month: BillingMonth) -> list[SealProblem]:
-    """Every seal of the month that does not hold: its chain, and each against Stripe as it was
-    last read. Asks nothing of Stripe."""
+    """Every record of the month that was edited or removed. Asks nothing of Stripe."""
     with open_records(settings.records_dir) as records:
-        return _broken_seals(records, month, mirrored(records.mirror, month.key))
+        return records.seals.verify(month.key)
 
 
 def verify_all_seals(settings: Settings) -> tuple[int, list[SealProblem]]:
@@ -388,12 +427,6 @@ def verify_all_seals(settings: Settings) -> tuple[int, list[SealProblem]]:
         return 0, []
     with open_records(settings.records_dir) as records:
         return records.seals.count(), records.seals.verify()
-
-
-def _broken_seals(
-    records: Records, month: BillingMonth, held: Sequence[ActualInvoice]
-) -> list[SealProblem]:
-    return records.seals.verify(month.key) + records.seals.compare(month.key, held)
 
 
 @asynccontextmanager
@@ -424,42 +457,65 @@ class _Room:
     account_id: str
     desired: Desired
     limits: Limits | None
+    proposals: Mapping[str, Proposal] = field(default_factory=dict)
 
-    async def plan(self) -> tuple[Holdings, InvoicePlan]:
-        """What Stripe holds now, and the plan that follows from it."""
-        held = await refresh(
-            self.gateway,
-            self.records.mirror,
-            month_key=self.month.key,
-            month_start=int(self.month.start(self.settings.timezone).timestamp()),
-            desired_totals={invoice.invoice_id: invoice.total for invoice in self.desired},
+    async def plan(self) -> tuple[Held, InvoicePlan]:
+        """What Stripe holds now, by whatever witness, and the plan that follows from it."""
+        gateway, mirror, key = self.gateway, self.records.mirror, self.month.key
+        start, end = (
+            int(instant.timestamp())
+            for instant in (
+                self.month.start(self.settings.timezone),
+                self.month.end(self.settings.timezone),
+            )
         )
+        await list_month(gateway, mirror, key, start)
+        await find_recorded(gateway, mirror, self.records.seals, key)
+        listed = await read_credit_notes(gateway, mirror, mirrored(mirror, key))
+        lost = await find_lost(
+            gateway,
+            mirror,
+            self.desired,
+            self._stripe_customers(),
+            month_key=key,
+            month_end=end,
+        )
+        totals = {invoice.invoice_id: invoice.total for invoice in self.desired}
+        held = self._with_records(await read_lines_of(gateway, mirror, [*listed, *lost], totals))
         return held, self._compare(held)
 
-    def settled(self, run_id: str) -> tuple[Holdings, InvoicePlan] | None:
+    def settled(self, run_id: str) -> tuple[Held, InvoicePlan] | None:
         """The empty plan that this run's preview has noted, if it is still the plan."""
         noted = self.records.mirror.settled(self.month.key)
         if noted is None:
             return None
         mark, at = noted
-        held = mirrored(self.records.mirror, self.month.key)
+        held = self._with_records(mirrored(self.records.mirror, self.month.key))
         # Read last: what is sent from here on was not sent when `held` was read either.
         entry = self.records.journal.last_entry()
         age = self.gateway.clock.now() - at
         if not 0 <= age <= HOLDS_FOR or mark != mark_of(run_id, entry, self.desired, held):
             return None
-        found = Holdings(self.month.key, tuple(held), requests=0)
-        return found, self._compare(found)
+        return held, self._compare(held)
 
-    def _compare(self, held: Holdings) -> InvoicePlan:
+    def _with_records(self, held: Sequence[ActualInvoice]) -> Held:
+        return tuple(with_records(held, self.records.seals, self.records.journal, self.month.key))
+
+    def _stripe_customers(self) -> dict[str, frozenset[str]]:
+        customers = {invoice.customer_id for invoice in self.desired}
+        return self.records.mirror.stripe_customers(customers)
+
+    def _compare(self, held: Held) -> InvoicePlan:
         before = mirrored(self.records.mirror, self.month.shift(-1).key)
         return plan(
             self.desired,
-            held.invoices,
+            held,
             month_key=self.month.key,
             account_id=self.account_id,
             limits=self.limits,
             previous_totals=_billed_totals(before),
+            stripe_customers=self._stripe_customers(),
+            proposals={**self.records.journal.proposals(self.month.key), **self.proposals},
         )
 
 
@@ -479,9 +535,10 @@ def _desired(settings: Settings, month: BillingMonth) -> Desired:
     return read_desired(settings.warehouse_path(month), month.key)
 
 
-def _billed_totals(invoices: list[ActualInvoice]) -> dict[str, int]:
-    totals: dict[str, int] = {}
+def _billed_totals(invoices: list[ActualInvoice]) -> dict[str, MonthTotal]:
+    totals: dict[str, MonthTotal] = {}
     for item in invoices:
         if item.is_billed:
-            totals[item.currency] = totals.get(item.currency, 0) + item.net
+            before = totals.get(item.currency, MonthTotal(0, 0))
+            totals[item.currency] = MonthTotal(before.amount + item.net, before.invoices + 1)
     return totals

@@ -7,8 +7,8 @@ there already. What does not: how much on which invoice (`plan.py`).
 from __future__ import annotations
 
 from billing_pipeline.invoicing import documents, sealed
+from billing_pipeline.invoicing.actions import CreditPart, InvoiceAction
 from billing_pipeline.invoicing.actual import read_invoice
-from billing_pipeline.invoicing.plan import CreditPart, InvoiceAction
 from billing_pipeline.invoicing.requests import Desk, NotSentError, Subject, change_for_sure
 from billing_pipeline.stripe_api.client import Json
 

@@ -83,6 +83,13 @@ class DesiredInvoice:
     days_until_due: int | None = None
     wallet_applied: int = 0
     revision: int = 1
+    together: tuple[str, ...] = ()
+    """The customer's other invoices that the same plan creates, as ``invoice_id:content_hash``."""
+
+    @property
+    def reference(self) -> str:
+        """The invoice with its content, as `together` names it."""
+        return f"{self.invoice_id}:{self.content_hash}"
 
     @property
     def customer_id(self) -> str:

@@ -22,6 +22,10 @@ from billing_pipeline.invoicing.money import show
 
 CREDITED_AGAIN = "credited-charged-again"
 """The line that takes back what credit notes gave, where more is due again."""
+NOT_BILLED = "decided-not-to-be-billed"
+"""The line that leaves out what a person has decided not to bill (`resolutions.py`)."""
+
+_BALANCING = (CREDITED_AGAIN, NOT_BILLED)
 
 
 @dataclass(frozen=True)
@@ -83,21 +87,27 @@ def explain(desired: DesiredInvoice | None, billed: Sequence[ActualInvoice]) -> 
         causes.details.append(_change(line.description, change, desired.currency))
     now = {line.line_id for line in desired.lines}
     for line_id, old in before.items():
-        if line_id not in now and line_id != CREDITED_AGAIN and old.amount:
+        if line_id not in now and line_id not in _BALANCING and old.amount:
             causes.dropped += 1
             causes.details.append(_change(old.description, -old.amount, desired.currency))
     return causes.sentence()
 
 
 def supplement(
-    desired: DesiredInvoice, billed: Sequence[ActualInvoice], revision: int
+    desired: DesiredInvoice,
+    billed: Sequence[ActualInvoice],
+    revision: int,
+    settled: Sequence[ActualInvoice] = (),
+    adjustment: int = 0,
 ) -> DesiredInvoice | None:
     """The invoice of the difference, or None where Stripe's lines do not add up to its totals.
 
     Each line is the change of one line: new, dropped, or another amount. What credit notes gave
-    back and is due again has a line of its own, so that the sum is exactly the difference.
+    back and is due again has a line of its own, so that the sum is exactly the difference. So has
+    what is not to be billed by a decision: `settled` are void invoices that were left at that, and
+    `adjustment` what counts as billed beyond what stands (minor units).
     """
-    before = _billed_lines(billed)
+    before = _billed_lines([*billed, *settled])
     lines = [
         line._replace(
             kind="correction",
@@ -112,14 +122,18 @@ def supplement(
             line_id, "correction", clean_text(f"Correction: {old.description}"), -old.amount
         )
         for line_id, old in sorted(before.items())
-        if line_id not in now and line_id != CREDITED_AGAIN
+        if line_id not in now and line_id not in _BALANCING
     ]
-    charged_again = before[CREDITED_AGAIN].amount if CREDITED_AGAIN in before else 0
-    credited = sum(invoice.credited for invoice in billed) - charged_again
-    lines.append(
-        DesiredLine(CREDITED_AGAIN, "correction", "Credited earlier and due again", credited)
-    )
-    due = desired.total - sum(invoice.net for invoice in billed)
+
+    def balancing(line_id: str, text: str, amount: int) -> DesiredLine:
+        present = before[line_id].amount if line_id in before else 0
+        return DesiredLine(line_id, "correction", text, amount - present)
+
+    credited = sum(invoice.credited for invoice in billed)
+    lines.append(balancing(CREDITED_AGAIN, "Credited earlier and due again", credited))
+    void = sum(invoice.total for invoice in settled)
+    lines.append(balancing(NOT_BILLED, "Decided earlier: not billed", void - adjustment))
+    due = desired.total - sum(invoice.net for invoice in billed) - adjustment
     from_wallet = desired.wallet_applied - sum(invoice.wallet_taken for invoice in billed)
     difference = replace(
         desired,

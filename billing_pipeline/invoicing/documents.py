@@ -36,6 +36,14 @@ WALLET_APPLIED = "billing_wallet_applied"
 WALLET_HOLD = "billing_wallet_hold"
 WALLET_TRANSACTION = "billing_wallet_transaction"
 TOP_UP = "billing_top_up"
+TOGETHER = "billing_together_with"
+"""What else the customer is billed for the month by the same plan: an invoice in each further
+currency. After an interruption these are still to be sent, and not a second time."""
+RESOLVED = "billing_resolved"
+"""What a person has decided about an invoice that was changed by hand (`resolutions.py`)."""
+IDENTITY = (INVOICE_ID, MONTH, REVISION, CUSTOMER_ID)
+"""The marks that say what an invoice is. We never change them, so another value is not ours."""
+PREFIX = "billing_"
 
 Params = dict[str, Any]
 
@@ -80,7 +88,17 @@ def invoice_metadata(invoice: DesiredInvoice) -> dict[str, str]:
         MONTH: invoice.month_key,
         REVISION: str(invoice.revision),
         CONTENT_HASH: invoice.content_hash,
+        # Stripe merges metadata: a key that is left out would stay as it was.
+        TOGETHER: " ".join(invoice.together),
     }
+
+
+def is_marked(invoice: Mapping[str, Any]) -> bool:
+    """True where Stripe's invoice object carries any mark of ours, on itself or on a line."""
+    lines = (invoice.get("lines") or {}).get("data") or []
+    return any(name.startswith(PREFIX) for name in invoice.get("metadata") or {}) or any(
+        LINE_ID in (line.get("metadata") or {}) for line in lines
+    )
 
 
 def create_params(invoice: DesiredInvoice, stripe_customer_id: str) -> Params:

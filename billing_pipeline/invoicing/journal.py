@@ -1,4 +1,5 @@
-"""The journal: every request that changes Stripe, the intent before and the answer after.
+"""The journal: every request that changes Stripe, the intent before and the answer after, and what
+people decided about invoices that were changed by hand.
 
 What belongs here: writing and reading that record. What does not: deciding by it: it is the
 audit log that finance reads and a second witness in recovery, never the only one. It holds no
@@ -7,11 +8,14 @@ key, no card and no body, only who asked for what, when, and what Stripe called 
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+from billing_pipeline.invoicing.resolutions import Decision, Proposal
 
 _SCHEMA = """
 create table if not exists requests (
@@ -27,6 +31,18 @@ create table if not exists answers (
     is_replayed integer not null, answered_at real not null
 ) strict;
 create index if not exists requests_by_key on requests (idempotency_key);
+create table if not exists decisions (
+    entry integer primary key, at real not null, run_id text not null, plan_hash text not null,
+    billing_month text not null, invoice_id text not null,
+    decision text not null, reason text not null, decided_by text not null,
+    doubts text not null,
+    stripe_invoice_id text, customer_id text, currency text, mark text
+) strict;
+create index if not exists decisions_of_month on decisions (billing_month);
+create trigger if not exists decisions_stay before update on decisions
+begin select raise(abort, 'the journal is append-only'); end;
+create trigger if not exists decisions_kept before delete on decisions
+begin select raise(abort, 'the journal is append-only'); end;
 create trigger if not exists requests_stay before update on requests
 begin select raise(abort, 'the journal is append-only'); end;
 create trigger if not exists requests_kept before delete on requests
@@ -36,6 +52,16 @@ begin select raise(abort, 'the journal is append-only'); end;
 create trigger if not exists answers_kept before delete on answers
 begin select raise(abort, 'the journal is append-only'); end;
 """
+
+
+class CarriedOut(NamedTuple):
+    """A decision that was carried out on one Stripe invoice, and the mark that keeps it."""
+
+    stripe_invoice_id: str
+    invoice_id: str
+    customer_id: str
+    currency: str
+    mark: str
 
 
 @dataclass(frozen=True)
@@ -131,6 +157,76 @@ class Journal:
             [key],
         ).fetchone()
         return None if row is None else {"asked_at": row[0], "outcome": row[1]}
+
+    def propose(self, author: Author, month_key: str, proposal: Proposal, now: float) -> None:
+        """Write down what somebody asks for to end a review."""
+        self._decide(author, month_key, proposal, now)
+
+    def carried_out(
+        self, author: Author, month_key: str, proposal: Proposal, done: CarriedOut, now: float
+    ) -> None:
+        """Write down that an approved decision stands on a Stripe invoice."""
+        self._decide(author, month_key, proposal, now, done)
+
+    def _decide(
+        self,
+        author: Author,
+        month_key: str,
+        proposal: Proposal,
+        now: float,
+        done: CarriedOut | None = None,
+    ) -> None:
+        self._db.execute(
+            "insert into decisions (at, run_id, plan_hash, billing_month, invoice_id, decision, "
+            "reason, decided_by, doubts, stripe_invoice_id, customer_id, currency, mark) "
+            "values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                now,
+                author.run_id,
+                author.plan_hash,
+                month_key,
+                proposal.invoice_id,
+                proposal.decision.value,
+                proposal.reason,
+                proposal.decided_by,
+                json.dumps(sorted(proposal.doubts)),
+                *(
+                    (done.stripe_invoice_id, done.customer_id, done.currency, done.mark)
+                    if done
+                    else (None, None, None, None)
+                ),
+            ],
+        )
+
+    def proposals(self, month_key: str) -> dict[str, Proposal]:
+        """The decisions that wait for approval, by invoice: the newest of each."""
+        rows = self._db.execute(
+            "select invoice_id, decision, reason, decided_by, doubts, mark from decisions "
+            "where billing_month = ? order by entry",
+            [month_key],
+        )
+        found: dict[str, Proposal] = {}
+        for invoice_id, decision, reason, decided_by, doubts, mark in rows:
+            if mark is None:
+                found[invoice_id] = Proposal(
+                    invoice_id,
+                    Decision(decision),
+                    reason,
+                    decided_by,
+                    frozenset(json.loads(doubts)),
+                )
+            else:
+                found.pop(invoice_id, None)
+        return found
+
+    def decided(self, month_key: str) -> list[CarriedOut]:
+        """The decisions that were carried out, the newest of each Stripe invoice."""
+        rows = self._db.execute(
+            "select stripe_invoice_id, invoice_id, customer_id, currency, mark from decisions "
+            "where billing_month = ? and mark is not null order by entry",
+            [month_key],
+        )
+        return list({row[0]: CarriedOut(*row) for row in rows}.values())
 
     def last_entry(self) -> int:
         """The number of the newest entry, 0 where there is none: it grows with every request."""

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from billing_pipeline.invoicing import documents
 from billing_pipeline.invoicing.actual import InvoiceStatus
@@ -22,7 +22,8 @@ _SCHEMA = """
 create table if not exists state (name text primary key, value integer not null) strict;
 create table if not exists invoices (
     stripe_invoice_id text primary key, billing_month text not null, created integer not null,
-    status_rank integer not null, body text not null, extra text not null default '{}'
+    status_rank integer not null, body text not null, extra text not null default '{}',
+    marks text not null default '{}'
 ) strict;
 create index if not exists invoices_of_month on invoices (billing_month, created);
 create index if not exists invoices_by_time on invoices (created);
@@ -64,6 +65,12 @@ create table if not exists settled_months (
 ) strict;
 """
 
+_MARKS_FROM_BODIES = f"""
+update invoices set marks = json_patch('{{}}', json_object({
+    ", ".join(f"'{name}', json_extract(body, '$.metadata.{name}')" for name in documents.IDENTITY)
+}))
+"""
+
 # What `actual.read_invoice` reads: the rest of Stripe's answer is not worth keeping.
 _KEPT = (
     "id",
@@ -92,7 +99,12 @@ _KEPT = (
     "latest_revision",
     "starting_balance",
     "ending_balance",
+    "customer_name",
+    "customer_email",
 )
+
+MONTH_UNKNOWN = ""
+"""In place of the month of an invoice that carries marks of ours but no longer says which month."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +117,38 @@ class Window:
     def as_filter(self) -> dict[str, int]:
         """Stripe's `created` parameter."""
         return {"gte": self.first} | ({} if self.last is None else {"lte": self.last})
+
+
+class CachedInvoice(NamedTuple):
+    """An invoice as it was last read: Stripe's object (in part), what we found out about it, and
+    the marks that say which invoice it is, as they were first seen."""
+
+    body: dict[str, Any]
+    extra: dict[str, Any]
+    marks: dict[str, str]
+
+
+def _row(data: Mapping[str, Any]) -> list[Any]:
+    metadata = data.get("metadata") or {}
+    identity = {name: metadata[name] for name in documents.IDENTITY if name in metadata}
+    lines = (data.get("lines") or {}).get("data") or []
+    # Where the invoice no longer says whose it is, its lines still may.
+    found = [
+        name
+        for line in lines
+        for name in [(line.get("metadata") or {}).get(documents.LINE_ID)]
+        if name
+    ]
+    is_lost = not all(name in metadata for name in documents.IDENTITY)
+    return [
+        data["id"],
+        identity.get(documents.MONTH, MONTH_UNKNOWN),
+        data["created"],
+        InvoiceStatus(data["status"]).rank,
+        json.dumps({name: data[name] for name in _KEPT if name in data}),
+        json.dumps({"line_ids": found} if is_lost else {}),
+        json.dumps(identity),
+    ]
 
 
 @dataclass(frozen=True)
@@ -140,6 +184,11 @@ class Mirror:
         self._db.execute("pragma journal_mode = wal")
         self._db.execute("pragma synchronous = normal")
         self._db.executescript(_SCHEMA)
+        columns = {row[1] for row in self._db.execute("pragma table_info(invoices)")}
+        if "marks" not in columns:  # made by an earlier release
+            with self._transaction():
+                self._db.execute("alter table invoices add column marks text not null default '{}'")
+                self._db.execute(_MARKS_FROM_BODIES)
 
     def close(self) -> None:
         self._db.close()
@@ -193,11 +242,11 @@ class Mirror:
         they have to be listed. That an invoice became overdue changes it too."""
         rows = self._db.execute(
             "select billing_month, changed, is_listing_due from months "
-            "where changed <> published or is_listing_due or exists ("
+            "where billing_month <> '' and (changed <> published or is_listing_due or exists ("
             "  select 1 from invoices where invoices.billing_month = months.billing_month"
             "  and status_rank = 1 and json_extract(body, '$.due_date') >= published_at"
             "  and json_extract(body, '$.due_date') < ?"
-            ") order by billing_month",
+            ")) order by billing_month",
             [now],
         )
         return [(str(key), int(version), bool(listing)) for key, version, listing in rows]
@@ -221,19 +270,20 @@ class Mirror:
         )
         return [int(row[0]) for row in rows]
 
-    def invoices(self, month_key: str) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-        """The month's invoices: Stripe's object (in part) and what we found out about it."""
+    def invoices(self, month_key: str) -> list[CachedInvoice]:
+        """The month's invoices, in the order in which they were created."""
         rows = self._db.execute(
-            "select body, extra from invoices where billing_month = ? "
+            "select body, extra, marks from invoices where billing_month = ? "
             "order by created, stripe_invoice_id",
             [month_key],
         )
-        return [(json.loads(body), json.loads(extra)) for body, extra in rows]
+        return [CachedInvoice(*(json.loads(text) for text in row)) for row in rows]
 
     def months_with_open(self) -> list[str]:
         """Months (``YYYY-MM-01``) in which something is still to be paid, as last read."""
         rows = self._db.execute(
-            "select distinct billing_month from invoices where status_rank = ? order by 1",
+            "select distinct billing_month from invoices "
+            "where status_rank = ? and billing_month <> '' order by 1",
             [InvoiceStatus.OPEN.rank],
         )
         return [str(row[0]) for row in rows]
@@ -242,7 +292,7 @@ class Mirror:
         row = self._db.execute(
             "select billing_month from invoices where stripe_invoice_id = ?", [stripe_invoice_id]
         ).fetchone()
-        return None if row is None else str(row[0])
+        return str(row[0]) or None if row is not None else None
 
     def count_created(self, window: Window) -> int:
         """How many invoices are known that were created in a stretch."""
@@ -251,31 +301,59 @@ class Mirror:
         return int(self._db.execute(query, [window.first, last]).fetchone()[0])
 
     def store(self, invoices: Iterable[Mapping[str, Any]]) -> None:
-        """Remember invoices; those that are not ours are passed over.
+        """Remember invoices of ours; those without any mark of ours are passed over, unless they
+        are known already.
 
-        An invoice only moves forward (draft, open, uncollectible, paid or void): an answer that
-        was read earlier and arrives later does not set it back.
+        Marks that say which invoice it is are kept as they were first seen: somebody may remove or
+        change them in Stripe. An invoice only moves forward (draft, open, uncollectible, paid or
+        void): an answer that was read earlier and arrives later does not set it back.
         """
-        rows = [
-            (
-                data["id"],
-                data["metadata"][documents.MONTH],
-                data["created"],
-                InvoiceStatus(data["status"]).rank,
-                json.dumps({name: data[name] for name in _KEPT if name in data}),
-            )
-            for data in invoices
-            if (data.get("metadata") or {}).get(documents.MONTH)
-        ]
+        asked = list(invoices)
+        known = self._known([data["id"] for data in asked])
+        rows = [_row(data) for data in asked if data["id"] in known or documents.is_marked(data)]
         with self._transaction():
             self._db.executemany(
                 "insert into invoices "
-                "(stripe_invoice_id, billing_month, created, status_rank, body) "
-                "values (?, ?, ?, ?, ?) on conflict (stripe_invoice_id) do update set "
-                "billing_month = excluded.billing_month, status_rank = excluded.status_rank, "
-                "body = excluded.body where excluded.status_rank >= invoices.status_rank",
+                "(stripe_invoice_id, billing_month, created, status_rank, body, extra, marks) "
+                "values (?, ?, ?, ?, ?, ?, ?) on conflict (stripe_invoice_id) do update set "
+                "marks = json_patch(excluded.marks, invoices.marks), "
+                "billing_month = coalesce(nullif(invoices.billing_month, ''), "
+                "excluded.billing_month), "
+                "status_rank = excluded.status_rank, body = excluded.body, "
+                "extra = json_patch(invoices.extra, excluded.extra) "
+                "where excluded.status_rank >= invoices.status_rank",
                 rows,
             )
+
+    def claim(self, invoice: Mapping[str, Any], marks: Mapping[str, str]) -> None:
+        """Remember an invoice that our own records know under these marks, whatever it says."""
+        row = _row(invoice)
+        with self._transaction():
+            self._db.execute(
+                "insert or ignore into invoices "
+                "(stripe_invoice_id, billing_month, created, status_rank, body, extra, marks) "
+                "values (?, ?, ?, ?, ?, ?, ?)",
+                row,
+            )
+            self._db.execute(
+                "update invoices set marks = ?, billing_month = ? where stripe_invoice_id = ?",
+                [json.dumps(dict(marks)), marks[documents.MONTH], invoice["id"]],
+            )
+
+    def invoice(self, stripe_invoice_id: str) -> CachedInvoice | None:
+        """One invoice as it was last read."""
+        row = self._db.execute(
+            "select body, extra, marks from invoices where stripe_invoice_id = ?",
+            [stripe_invoice_id],
+        ).fetchone()
+        return None if row is None else CachedInvoice(*(json.loads(text) for text in row))
+
+    def _known(self, stripe_invoice_ids: Sequence[str]) -> set[str]:
+        query = (
+            "select stripe_invoice_id from invoices "
+            "where stripe_invoice_id in (select value from json_each(?))"
+        )
+        return {str(row[0]) for row in self._db.execute(query, [json.dumps(stripe_invoice_ids)])}
 
     def note(self, stripe_invoice_id: str, extra: Mapping[str, Any]) -> None:
         """Keep what we found out about an invoice beside it."""
@@ -333,6 +411,15 @@ class Mirror:
         ]
         with self._transaction():
             self._db.executemany("insert or replace into customers values (?, ?, ?, ?)", rows)
+
+    def stripe_customers(self, customer_ids: Collection[str]) -> dict[str, frozenset[str]]:
+        """The Stripe customers that are known to carry these ids of ours."""
+        rows = self._db.execute(
+            "select customer_id, json_group_array(stripe_customer_id) from customers "
+            "where customer_id in (select value from json_each(?)) group by customer_id",
+            [json.dumps(sorted(customer_ids))],
+        )
+        return {str(customer): frozenset(json.loads(ids)) for customer, ids in rows}
 
     def forget_customer(self, stripe_customer_id: str) -> None:
         self._db.execute("delete from customers where stripe_customer_id = ?", [stripe_customer_id])

@@ -10,9 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from billing_pipeline.invoicing import documents
-from billing_pipeline.invoicing.actual import ActualInvoice, InvoiceStatus, read_invoice
+from billing_pipeline.invoicing.actual import (
+    ActualInvoice,
+    InvoiceStatus,
+    needs_payment,
+    read_invoice,
+)
 from billing_pipeline.invoicing.desired import clean_text
-from billing_pipeline.invoicing.plan import needs_payment
 from billing_pipeline.invoicing.requests import (
     Desk,
     NotSentError,

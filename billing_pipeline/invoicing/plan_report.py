@@ -12,10 +12,11 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
+from billing_pipeline.invoicing.actions import ActionKind, InvoiceAction
 from billing_pipeline.invoicing.apply import ActionResult, ApplyReport
 from billing_pipeline.invoicing.desired import clean_text
 from billing_pipeline.invoicing.money import show, to_major
-from billing_pipeline.invoicing.plan import ActionKind, InvoiceAction, InvoicePlan
+from billing_pipeline.invoicing.plan import InvoicePlan
 
 MOST_SHOWN = 200
 _SPECIAL = re.compile(r"([\\`*_{}\[\]#|~!])")

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeVar
 
 from billing_pipeline.invoicing import documents
 from billing_pipeline.invoicing.actual import ActualInvoice, ActualLine, read_invoice, read_line
-from billing_pipeline.invoicing.mirror import Mirror, Window
+from billing_pipeline.invoicing.mirror import CachedInvoice, Mirror, Window
 from billing_pipeline.stripe_api.client import StripeGateway
 
 T = TypeVar("T")
@@ -34,48 +34,26 @@ CURSOR = "invoices_listed_until"
 COVERED_FROM = "invoices_listed_from"
 
 
-@dataclass(frozen=True)
-class Holdings:
-    """What Stripe holds for one month; `requests` is what it took to find out."""
-
-    month_key: str
-    invoices: tuple[ActualInvoice, ...]
-    requests: int
-
-
-async def refresh(
-    gateway: StripeGateway,
-    mirror: Mirror,
-    *,
-    month_key: str,
-    month_start: int,
-    desired_totals: Mapping[str, int] | None = None,
-) -> Holdings:
-    """Read the month's invoices. `month_start` is the month's first instant, in epoch seconds.
-
-    With `desired_totals` (invoice id to minor units) the lines are read as well, of drafts and
-    where what was billed differs: all that `plan` needs.
-    """
-    before = gateway.requests_sent
-    await list_month(gateway, mirror, month_key, month_start)
-    invoices = await read_credit_notes(gateway, mirror, mirrored(mirror, month_key))
-    if desired_totals is not None:
-        invoices = await _with_lines(gateway, mirror, invoices, desired_totals)
-    return Holdings(month_key, tuple(invoices), gateway.requests_sent - before)
-
-
 def mirrored(mirror: Mirror, month_key: str) -> list[ActualInvoice]:
     """The month as it was last read."""
-    return [
-        replace(
-            read_invoice(body),
-            credited_by_hand=extra.get("credited_by_hand", 0),
-            last_credit_number=extra.get("last_credit_number", 0),
-            last_error=(body.get("metadata") or {}).get(documents.PAYMENT_NOTE)
-            or extra.get("last_error"),
-        )
-        for body, extra in mirror.invoices(month_key)
-    ]
+    return [from_cache(cached) for cached in mirror.invoices(month_key)]
+
+
+def from_cache(cached: CachedInvoice) -> ActualInvoice:
+    """An invoice as it was last read, with the marks of ours that somebody has removed since."""
+    body, extra, marks = cached
+    invoice = read_invoice(body)
+    return replace(
+        invoice,
+        metadata={**invoice.metadata, **marks},
+        altered_marks=tuple(
+            name for name, value in marks.items() if invoice.metadata.get(name) != value
+        ),
+        line_ids=frozenset(extra.get("line_ids", ())),
+        credited_by_hand=extra.get("credited_by_hand", 0),
+        last_credit_number=extra.get("last_credit_number", 0),
+        last_error=invoice.last_error or extra.get("last_error"),
+    )
 
 
 async def list_month(
@@ -160,22 +138,24 @@ async def read_credit_notes(
     return await each(invoices, read)
 
 
-async def _with_lines(
+async def read_lines_of(
     gateway: StripeGateway,
     mirror: Mirror,
     invoices: Sequence[ActualInvoice],
     desired: Mapping[str, int],
 ) -> list[ActualInvoice]:
-    billed: dict[str | None, int] = {}
-    for invoice in invoices:
-        billed[invoice.invoice_id] = billed.get(invoice.invoice_id, 0) + invoice.net
+    """The invoices with all that a plan needs: the lines of drafts, and of what was billed, or was
+    left void by a decision, where another amount is due. `desired`: minor units by invoice."""
+    counted: dict[str | None, int] = {}
+    for item in invoices:
+        adjusted = item.resolution.adjustment if item.resolution else 0
+        counted[item.invoice_id] = counted.get(item.invoice_id, 0) + item.net + adjusted
 
     async def read(invoice: ActualInvoice) -> ActualInvoice:
         if invoice.is_draft:
             return await read_draft(gateway, mirror, invoice)
-        if invoice.is_billed and billed[invoice.invoice_id] != desired.get(
-            invoice.invoice_id or "", 0
-        ):
+        counts = invoice.is_billed or invoice.resolution is not None
+        if counts and counted[invoice.invoice_id] != desired.get(invoice.invoice_id or "", 0):
             lines = await read_lines(gateway, invoice.stripe_invoice_id)
             return replace(invoice, lines=lines)
         return invoice
@@ -193,7 +173,8 @@ async def read_draft(gateway: StripeGateway, mirror: Mirror, draft: ActualInvoic
     if lines and draft.lines_hash is None:
         body = await gateway.get(f"/v1/invoices/{draft.stripe_invoice_id}")
         mirror.store([body])
-        draft = read_invoice(body)
+        cached = mirror.invoice(draft.stripe_invoice_id)
+        draft = from_cache(cached) if cached is not None else read_invoice(body)
     return replace(draft, lines=lines)
 
 

@@ -17,7 +17,7 @@ import sqlite3
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from billing_pipeline.invoicing.actual import ActualInvoice, ActualLine
 from billing_pipeline.invoicing.desired import DesiredInvoice
@@ -34,6 +34,17 @@ create trigger if not exists seals_kept before delete on seals
 begin select raise(abort, 'what was billed is sealed'); end;
 """
 GENESIS = "0" * 64
+
+
+class BilledInvoice(NamedTuple):
+    """A Stripe invoice as our records have it; the total in minor units."""
+
+    stripe_invoice_id: str
+    invoice_id: str | None
+    revision: int | None
+    customer_id: str | None
+    currency: str
+    total: int
 
 
 @dataclass(frozen=True)
@@ -129,25 +140,15 @@ class Seals:
             expected_previous, expected_position = link, position + 1
         return problems
 
-    def compare(self, month_key: str, invoices: Iterable[ActualInvoice]) -> list[SealProblem]:
-        """What Stripe holds against what was sealed: a seal without an invoice, another total."""
-        held = {item.stripe_invoice_id: item for item in invoices}
-        problems = []
-        for entry in self.entries(month_key):
-            if entry["what"] != "invoice":
-                continue
-            item = held.get(entry["subject"])
-            if item is None:
-                problems.append(SealProblem(month_key, entry["subject"], "is not in Stripe"))
-            elif item.total != entry["total"] or item.currency != entry["currency"]:
-                problems.append(
-                    SealProblem(
-                        month_key,
-                        entry["subject"],
-                        f"was billed as {entry['total']} and is {item.total} in Stripe",
-                    )
-                )
-        return problems
+    def billed(self, month_key: str) -> list[BilledInvoice]:
+        """The month's invoices as they were billed, without their lines."""
+        rows = self._db.execute(
+            "select subject, body ->> 'invoice_id', body ->> 'revision', body ->> 'customer_id', "
+            "body ->> 'currency', body ->> 'total' from seals "
+            "where month = ? and body ->> 'what' = 'invoice' order by position",
+            [month_key],
+        )
+        return [BilledInvoice(*row) for row in rows]
 
 
 def billed_invoice(send: DesiredInvoice, invoice: ActualInvoice, now: float) -> dict[str, Any]:

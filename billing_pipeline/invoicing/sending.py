@@ -15,11 +15,15 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from billing_pipeline.invoicing import documents, sealed
-from billing_pipeline.invoicing.actual import ActualInvoice, InvoiceStatus, read_invoice
+from billing_pipeline.invoicing.actual import (
+    ActualInvoice,
+    InvoiceStatus,
+    needs_payment,
+    read_invoice,
+)
 from billing_pipeline.invoicing.desired import DesiredInvoice
 from billing_pipeline.invoicing.money import show
 from billing_pipeline.invoicing.payments import try_payment
-from billing_pipeline.invoicing.plan import draft_doubt, needs_payment
 from billing_pipeline.invoicing.refresh import read_draft
 from billing_pipeline.invoicing.requests import (
     Desk,
@@ -29,6 +33,7 @@ from billing_pipeline.invoicing.requests import (
     epochs_of,
     tells_nothing,
 )
+from billing_pipeline.invoicing.review import draft_doubt
 from billing_pipeline.invoicing.wallets import WalletBook
 from billing_pipeline.stripe_api.errors import FailureKind, StripeFailure
 
@@ -74,7 +79,7 @@ def next_step(send: DesiredInvoice, held: ActualInvoice | None) -> Step:
         return Step.PAY if needs_payment(held) else Step.NOTHING
     doubt = draft_doubt(held, send) if held.lines is not None else None
     if doubt:
-        raise NotSentError(doubt)
+        raise NotSentError(doubt.sentence)
     if not _collected_alike(send, held):
         return Step.COLLECTION
     if held.lines_hash == send.content_hash and held.lines != ():

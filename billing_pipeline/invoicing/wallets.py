@@ -181,7 +181,11 @@ class WalletBook:
 
     def concerns(self, send: DesiredInvoice) -> bool:
         """True where the customer has a wallet in the invoice's currency."""
-        return send.wallet_applied > 0 or (send.customer_id, send.currency) in self._movements
+        return send.wallet_applied > 0 or self.has_wallet(send.customer_id, send.currency)
+
+    def has_wallet(self, customer_id: str, currency: str) -> bool:
+        """True where the customer has a wallet in that currency."""
+        return (customer_id, currency) in self._movements
 
     @asynccontextmanager
     async def turn(self, customer: str) -> AsyncIterator[None]:

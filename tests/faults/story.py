@@ -16,9 +16,9 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from billing_pipeline.invoicing import collection
+from billing_pipeline.invoicing.actions import ActionKind
 from billing_pipeline.invoicing.collection import ApplyOutcome, PlanChangedError, PullResult
 from billing_pipeline.invoicing.lock import MonthLockedError
-from billing_pipeline.invoicing.plan import ActionKind
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.settings import Settings
 from billing_pipeline.stripe_api.client import GatewayConfig, StripeGateway

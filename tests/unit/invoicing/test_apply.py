@@ -7,9 +7,9 @@ from typing import Any
 import duckdb
 import pytest
 
+from billing_pipeline.invoicing.actions import ActionKind
 from billing_pipeline.invoicing.collection import PlanChangedError
 from billing_pipeline.invoicing.desired import NotComputedError
-from billing_pipeline.invoicing.plan import ActionKind
 from billing_pipeline.invoicing.plan_report import outcome_rows, receipt_markdown, result_rows
 from billing_pipeline.rating import set_checked
 

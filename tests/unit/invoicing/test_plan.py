@@ -10,17 +10,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing_pipeline.invoicing import documents
+from billing_pipeline.invoicing.actions import ActionKind
 from billing_pipeline.invoicing.actual import ActualInvoice, ActualLine, InvoiceStatus
 from billing_pipeline.invoicing.desired import DesiredInvoice, DesiredLine, Payer
-from billing_pipeline.invoicing.plan import ActionKind, InvoicePlan, Limits, plan
+from billing_pipeline.invoicing.limits import Limits, MonthTotal
+from billing_pipeline.invoicing.plan import InvoicePlan, plan
 from billing_pipeline.invoicing.plan_report import plan_markdown, plan_rows
 
 MONTH = "2026-01-01"
 
 
 def wanted(*amounts: int, customer: str = "ada", currency: str = "USD") -> DesiredInvoice:
+    # A charge is one customer's: its id stands on nobody else's invoice.
+    whose = "" if customer == "ada" else f"_{customer}"
     lines = tuple(
-        DesiredLine(f"l{at}", "charge", f"Item {at}", amount, quantity=str(amount))
+        DesiredLine(f"l{at}{whose}", "charge", f"Item {at}", amount, quantity=str(amount))
         for at, amount in enumerate(amounts, 1)
     )
     return DesiredInvoice(f"in_{customer}", MONTH, Payer(customer), currency, lines)
@@ -212,9 +216,30 @@ def test_limits_make_the_whole_plan_wait() -> None:
     assert "BILLING_MAX_INVOICE_TOTAL" in held.held_by[0]
     assert of(desired, [], limits=Limits(Decimal("999.99"))).safe
     percent = Limits(max_month_change_percent=Decimal(50))
-    assert of(desired, [], limits=percent, previous_totals={"USD": 60_000}).held_by
-    assert not of(desired, [], limits=percent, previous_totals={"USD": 70_000}).held_by
+    for before, is_held in ((60_000, True), (70_000, False), (200_000, False), (200_300, True)):
+        totals = {"USD": MonthTotal(before, 2)}
+        present = of(desired, [], limits=percent, previous_totals=totals)
+        assert bool(present.held_by) == is_held, before
     assert not of(desired, [], limits=percent).held_by
+
+
+@pytest.mark.parametrize(
+    ("before", "invoices", "is_held"),
+    [(33_000, 20, True), (33_000, 19, False), (34_000, 20, False), (400_000, 20, False)],
+)
+def test_a_month_three_times_the_one_before_waits_unless_that_was_small(
+    before: int, invoices: int, is_held: bool
+) -> None:
+    totals = {"USD": MonthTotal(before, invoices)}
+    assert bool(of([wanted(100_000)], [], previous_totals=totals).held_by) == is_held
+
+
+def test_what_is_finished_beside_a_supplement_counts_once_for_the_limit() -> None:
+    held = in_stripe(wanted(60_000), "open", amount_remaining=60_000, attempted=False)
+    totals = {"USD": MonthTotal(60_000, 1)}
+    percent = Limits(max_month_change_percent=Decimal(50))
+    present = of([wanted(60_000, 100)], [held], limits=percent, previous_totals=totals)
+    assert kinds(present) == ["resume", "supplement"] and not present.held_by
 
 
 def test_a_month_that_is_billed_is_held_by_nothing() -> None:

@@ -1,0 +1,110 @@
+"""What our own records say was billed in a month, held against what Stripe lists.
+
+What belongs here: finding invoices that Stripe still has and that no longer say whose they are, and
+telling what Stripe no longer has. What does not: what follows from it (`case.py`, `witnesses.py`).
+Records are a witness and nothing else: where they are lost, Stripe's marks decide alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from billing_pipeline.invoicing import documents
+from billing_pipeline.invoicing.actual import ActualInvoice, gone_invoice
+from billing_pipeline.invoicing.desired import DesiredInvoice
+from billing_pipeline.invoicing.journal import Journal
+from billing_pipeline.invoicing.mirror import MONTH_UNKNOWN, Mirror
+from billing_pipeline.invoicing.refresh import each, from_cache, mirrored
+from billing_pipeline.invoicing.sealed import BilledInvoice, Seals
+from billing_pipeline.invoicing.witnesses import StripeCustomers, attributed
+from billing_pipeline.stripe_api.client import StripeGateway
+from billing_pipeline.stripe_api.errors import FailureKind, StripeFailure
+
+
+async def find_recorded(
+    gateway: StripeGateway, mirror: Mirror, seals: Seals, month_key: str
+) -> None:
+    """Read the invoices that were billed by our records and are not listed under the month: their
+    marks were removed or changed while the cache of Stripe was lost."""
+    listed = {item.stripe_invoice_id for item in mirrored(mirror, month_key)}
+    missing = [item for item in seals.billed(month_key) if item.stripe_invoice_id not in listed]
+
+    async def read(item: BilledInvoice) -> None:
+        try:
+            data = await gateway.get(f"/v1/invoices/{item.stripe_invoice_id}")
+        except StripeFailure as failure:
+            if failure.kind is not FailureKind.NOT_FOUND:
+                raise
+        else:
+            mirror.claim(data, _marks(item, month_key))
+
+    await each(missing, read)
+
+
+def with_records(
+    held: Sequence[ActualInvoice], seals: Seals, journal: Journal, month_key: str
+) -> list[ActualInvoice]:
+    """The month's invoices with what our records know of them, and those that Stripe lacks."""
+    billed = {item.stripe_invoice_id: item for item in seals.billed(month_key)}
+    known = {item.stripe_invoice_id for item in held}
+    completed = [
+        replace(item, recorded_total=billed[item.stripe_invoice_id].total)
+        if item.stripe_invoice_id in billed
+        else item
+        for item in held
+    ]
+    decided = {item.stripe_invoice_id: item for item in journal.decided(month_key)}
+    for name, record in billed.items():
+        if name not in known:
+            decision = decided.pop(name, None)
+            marks = _marks(record, month_key)
+            if decision is not None:
+                marks[documents.RESOLVED] = decision.mark
+            completed.append(gone_invoice(name, marks, record.currency, record.total))
+    for name, decision in decided.items():
+        if name not in known:  # a draft that was left as it was, and deleted later
+            marks = {
+                documents.INVOICE_ID: decision.invoice_id,
+                documents.MONTH: month_key,
+                documents.REVISION: "1",
+                documents.CUSTOMER_ID: decision.customer_id,
+            }
+            completed.append(gone_invoice(name, marks, decision.currency, None))
+    return completed
+
+
+async def find_lost(
+    gateway: StripeGateway,
+    mirror: Mirror,
+    desired: Sequence[DesiredInvoice],
+    known: StripeCustomers,
+    *,
+    month_key: str,
+    month_end: int,
+) -> list[ActualInvoice]:
+    """Invoices that carry a mark of ours but no month, as far as they may be of this one."""
+    lost = [from_cache(cached) for cached in mirror.invoices(MONTH_UNKNOWN)]
+    if not lost:
+        return []
+    found = {name: set(ids) for name, ids in known.items()}
+
+    async def owner(stripe_customer_id: str) -> None:
+        data = await gateway.get(f"/v1/customers/{stripe_customer_id}")
+        customer_id = (data.get("metadata") or {}).get(documents.CUSTOMER_ID)
+        if customer_id:
+            found.setdefault(customer_id, set()).add(stripe_customer_id)
+
+    await each(
+        sorted({item.stripe_customer_id for item in lost if item.customer_id is None}), owner
+    )
+    return attributed(lost, desired, found, month_key=month_key, month_end=month_end)
+
+
+def _marks(item: BilledInvoice, month_key: str) -> dict[str, str]:
+    return {
+        documents.INVOICE_ID: item.invoice_id or "",
+        documents.MONTH: month_key,
+        documents.REVISION: str(item.revision or 1),
+        documents.CUSTOMER_ID: item.customer_id or "",
+    }

@@ -1,0 +1,208 @@
+"""What only a person can judge about an invoice, and what follows from the judgement.
+
+What belongs here: the doubts about what Stripe holds, each with the decisions that end it, and the
+steps of a decision. Pure. What does not: amounts that differ without any doubt (`case.py`), and
+where decisions are kept (`resolutions.py`).
+
+A doubt has a code. A decision answers codes, so the same doubt does not come up twice and a new one
+does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from billing_pipeline.invoicing import documents
+from billing_pipeline.invoicing.actions import Marking, ResolutionStep
+from billing_pipeline.invoicing.actual import ActualInvoice, ActualLine, InvoiceStatus
+from billing_pipeline.invoicing.desired import DesiredInvoice, short_hash
+from billing_pipeline.invoicing.money import show
+from billing_pipeline.invoicing.resolutions import Decision, Proposal, Resolution
+
+ANY = frozenset(Decision)
+NOTHING_TO_REISSUE = frozenset([Decision.ADOPT, Decision.WRITE_OFF])
+MARKS_ARE_PUT_BACK = frozenset([Decision.ADOPT])
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """One reason for a review, and the decisions that can end it."""
+
+    code: str
+    text: str
+    item: ActualInvoice
+    ways: frozenset[Decision] = NOTHING_TO_REISSUE
+
+    @property
+    def sentence(self) -> str:
+        return f"{self.item.stripe_invoice_id}: {self.text}"
+
+    @property
+    def full_code(self) -> str:
+        """Names the doubt among those about all invoices of a month."""
+        return f"{self.item.stripe_invoice_id} {self.code}"
+
+    @property
+    def is_answered(self) -> bool:
+        decided = self.item.resolution
+        return decided is not None and self.code in decided.answers
+
+
+def doubts_about(held: Sequence[ActualInvoice], desired: DesiredInvoice | None) -> Iterator[Doubt]:
+    """All doubts about what Stripe holds of one invoice of ours, answered ones included. Those
+    about a draft that is to be finished are `draft_doubt`'s, and what somebody credited is
+    `credited_by_hand`'s."""
+    for item in held:
+        yield from _about_one(item, desired)
+    yield from _billed_twice(held)
+    billed = [item for item in held if item.is_billed]
+    revisions = {item.revision for item in held if not item.is_draft}
+    if billed and 1 not in revisions:
+        yield Doubt("no-original", "there is a supplementary invoice and no original", billed[0])
+
+
+def _about_one(item: ActualInvoice, desired: DesiredInvoice | None) -> Iterator[Doubt]:
+    if item.is_gone:
+        text = "a decision about it was carried out, and Stripe does not have the draft any more"
+        if item.recorded_total is not None:
+            amount = show(item.recorded_total, item.currency)
+            text = f"our records say that {amount} was billed, and Stripe does not have the invoice"
+        yield Doubt("gone", text, item, ANY)
+        return
+    if item.altered_marks:
+        names = ", ".join(item.altered_marks)
+        text = f"marked as ours, but its metadata was removed or changed in Stripe: {names}"
+        yield Doubt(f"marks:{short_hash(names)[:8]}", text, item, MARKS_ARE_PUT_BACK)
+    elif item.invoice_id is None or item.revision is None:
+        text = "marked as ours, but its billing metadata was removed or changed"
+        yield Doubt("marks", text, item, MARKS_ARE_PUT_BACK)
+    if item.recorded_total is not None and item.is_billed and item.total != item.recorded_total:
+        before, now = (show(amount, item.currency) for amount in (item.recorded_total, item.total))
+        text = f"was billed as {before} by our records and is {now} in Stripe"
+        yield Doubt(f"total:{item.total}", text, item)
+    if item.is_revised:
+        yield Doubt("revised", "was revised by hand in Stripe", item)
+    if desired is not None and item.currency != desired.currency:
+        text = f"is in {item.currency}, not in {desired.currency}"
+        yield Doubt("currency", text, item)
+    if desired is not None and item.status is InvoiceStatus.VOID:
+        yield Doubt("void", "was voided in Stripe", item, ANY)
+
+
+def _billed_twice(held: Iterable[ActualInvoice]) -> Iterator[Doubt]:
+    first: dict[int | None, ActualInvoice] = {}
+    for item in held:
+        if not item.is_billed:
+            continue
+        other = first.setdefault(item.revision, item)
+        if other is not item:
+            text = (
+                "billed more than once under one revision: "
+                f"{other.stripe_invoice_id}, {item.stripe_invoice_id}"
+            )
+            yield Doubt("twice", text, item)
+
+
+def credited_by_hand(billed: Iterable[ActualInvoice]) -> Iterator[Doubt]:
+    """What somebody credited in Stripe: in question only where the month's amount has changed."""
+    for item in billed:
+        if item.credited_by_hand:
+            amount = show(item.credited_by_hand, item.currency)
+            text = f"{amount} was credited by hand in Stripe, and the month's amount has changed"
+            yield Doubt(f"credited:{item.credited_by_hand}", text, item)
+
+
+def draft_doubt(draft: ActualInvoice, send: DesiredInvoice) -> Doubt | None:
+    """Why a draft must not be finished without a person, or None.
+
+    Lines and their mark are put on in one call. Lines without a mark, lines that are not ours,
+    and lines that are not those the mark stands for were made by someone else.
+    """
+    lines = draft.lines or ()
+    if draft.payer_differs(send.payer.stripe_customer_id):
+        return Doubt("payer", "the draft belongs to another Stripe customer", draft, ANY)
+    if lines and draft.lines_hash is None:
+        return Doubt("lines", "lines were added to the draft by hand", draft, ANY)
+    if any(line.line_id is None for line in lines):
+        return Doubt("lines", "the draft has lines that are not ours", draft, ANY)
+    if draft.lines_hash == send.content_hash and not same_lines(lines, send):
+        return Doubt("lines", "the draft's lines were edited by hand", draft, ANY)
+    return None
+
+
+def same_lines(lines: Sequence[ActualLine], send: DesiredInvoice) -> bool:
+    """True where the lines in Stripe are exactly ours, whatever their order."""
+    theirs = sorted((line.line_id or "", line.amount) for line in lines)
+    return theirs == sorted((line.line_id, line.amount) for line in send.lines)
+
+
+def applies(proposal: Proposal | None, doubts: Collection[Doubt]) -> bool:
+    """True where the proposal is about just these doubts, and can end each of them."""
+    return (
+        proposal is not None
+        and proposal.doubts == {doubt.full_code for doubt in doubts}
+        and all(proposal.decision in doubt.ways for doubt in doubts)
+    )
+
+
+def resolution_step(
+    proposal: Proposal,
+    doubts: Sequence[Doubt],
+    identity: dict[str, str],
+    adjustment: int,
+) -> ResolutionStep:
+    """What carries the decision out. `identity`: the marks by which the invoices are found, which
+    are put back where they are missing; `adjustment`: what counts as billed from now on beyond
+    what stands in Stripe, in minor units."""
+    answers: dict[str, set[str]] = {}
+    items = {doubt.item.stripe_invoice_id: doubt.item for doubt in doubts}
+    for doubt in doubts:
+        answers.setdefault(doubt.item.stripe_invoice_id, set()).add(doubt.code)
+    deleted = tuple(
+        name
+        for name, item in items.items()
+        if item.is_draft and proposal.decision is Decision.REISSUE
+    )
+    kept = [item for name, item in items.items() if name not in deleted]
+    # The amount comes last: until it is there, an interruption leaves the invoice in review.
+    kept.sort(key=lambda item: (not item.is_gone, item.created))
+    markings = []
+    for item in kept:
+        extra = adjustment if item is kept[-1] else 0
+        markings.append(
+            _marking(item, proposal.decision, answers[item.stripe_invoice_id], identity, extra)
+        )
+    return ResolutionStep(
+        proposal.decision,
+        proposal.reason,
+        proposal.decided_by,
+        tuple(markings),
+        finalize=tuple(
+            item.stripe_invoice_id
+            for item in kept
+            if item.is_draft and proposal.decision is Decision.ADOPT
+        ),
+        delete=deleted,
+    )
+
+
+def _marking(
+    item: ActualInvoice,
+    decision: Decision,
+    answers: set[str],
+    identity: dict[str, str],
+    adjustment: int,
+) -> Marking:
+    before = item.resolution
+    resolution = Resolution(
+        decision,
+        adjustment + (before.adjustment if before else 0),
+        frozenset(answers) | (before.answers if before else frozenset()),
+    )
+    revision = item.revision or 1
+    marks = {documents.RESOLVED: resolution.mark}
+    if item.altered_marks or item.invoice_id is None:
+        known = {name: item.metadata[name] for name in documents.IDENTITY if name in item.metadata}
+        marks |= identity | {documents.REVISION: str(revision)} | known
+    return Marking(item.stripe_invoice_id, revision, tuple(sorted(marks.items())), item.is_gone)

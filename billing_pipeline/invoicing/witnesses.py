@@ -1,0 +1,138 @@
+"""Whether a customer was billed for a month before, by whatever witness there is.
+
+What belongs here: what makes a first invoice wait for a person (contract, 6), and whose an invoice
+is that has lost its marks. Pure. What does not: reading any of it (`refresh.py`, `records.py`), and
+the actions that follow (`plan.py`).
+
+A first invoice is billed unattended. So every trace of an earlier one counts, however weak: a mark
+of ours on another invoice, the Stripe customer, a charge that stands on another invoice, and, where
+a billed customer has left the accounts, a name or an address that is the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from billing_pipeline.invoicing import documents
+from billing_pipeline.invoicing.actual import ActualInvoice
+from billing_pipeline.invoicing.desired import ROLLED_UP, DesiredInvoice
+from billing_pipeline.invoicing.differences import CREDITED_AGAIN, NOT_BILLED
+from billing_pipeline.invoicing.money import show
+
+StripeCustomers = Mapping[str, Collection[str]]
+"""The Stripe customers that are known to belong to a customer of ours."""
+
+_OF_NO_CHARGE = (ROLLED_UP, CREDITED_AGAIN, NOT_BILLED)
+"""Line ids that begin with these are made for an invoice and name no charge."""
+
+
+@dataclass(frozen=True)
+class Witnesses:
+    """All that a month's first invoices are held against."""
+
+    held: Sequence[ActualInvoice]
+    stripe_customers: StripeCustomers
+    customers_due: Collection[str]
+    """Customers of ours who are to be billed for the month."""
+
+    def billed_before(self, send: DesiredInvoice) -> str | None:
+        """Why this invoice is not the customer's first of the month, or None."""
+        for item in self.held:
+            if item.is_draft or item.invoice_id == send.invoice_id:
+                continue
+            how = self._how(item, send)
+            if how is not None:
+                whose = f"customer {item.customer_id or item.stripe_customer_id}, {how}"
+                return (
+                    f"was billed for this month before: {item.stripe_invoice_id} of "
+                    f"{show(item.total, item.currency)} ({whose})"
+                )
+        return None
+
+    def _how(self, item: ActualInvoice, send: DesiredInvoice) -> str | None:
+        if send.reference in item.together:
+            return None  # one plan had both, and was interrupted in between
+        if item.customer_id == send.customer_id:
+            return "the same customer"
+        if item.stripe_customer_id in stripe_customers_of(send, self.stripe_customers):
+            return "the same Stripe customer"
+        if charges_of(send) & item.all_line_ids:
+            return "which has a charge of this invoice"
+        if item.customer_id not in self.customers_due:
+            payer = send.payer
+            if payer.email and _same(payer.email, item.customer_email):
+                return "who is not billed any more and has the same e-mail address"
+            if payer.name and _same(payer.name, item.customer_name):
+                return "who is not billed any more and has the same name"
+        return None
+
+
+def stripe_customers_of(send: DesiredInvoice, known: StripeCustomers) -> set[str]:
+    """The Stripe customers that are known to be this payer."""
+    named = send.payer.stripe_customer_id
+    return {*known.get(send.customer_id, ()), *([named] if named else [])}
+
+
+def charges_of(send: DesiredInvoice) -> set[str]:
+    """The ids of the lines that are the same on whichever invoice they stand."""
+    return {line.line_id for line in send.lines if not line.line_id.startswith(_OF_NO_CHARGE)}
+
+
+def attributed(
+    lost: Iterable[ActualInvoice],
+    desired: Sequence[DesiredInvoice],
+    known: StripeCustomers,
+    *,
+    month_key: str,
+    month_end: int,
+) -> list[ActualInvoice]:
+    """Those of invoices without a month that may be of this one, as what they would be.
+
+    An invoice that has lost its month can be of any that was over when it was created
+    (`month_end`: epoch seconds). It counts for the customer whose charge it has, whose mark it
+    still carries, or whose Stripe customer it belongs to.
+    """
+    found = []
+    for item in lost:
+        owner = _owner(item, desired, known, month_end)
+        if owner is None:
+            continue
+        marks = {
+            documents.INVOICE_ID: item.invoice_id or owner.invoice_id,
+            documents.MONTH: month_key,
+            documents.REVISION: str(item.revision or 1),
+            documents.CUSTOMER_ID: item.customer_id or owner.customer_id,
+        }
+        missing = tuple(name for name in marks if name not in item.metadata)
+        found.append(
+            replace(
+                item,
+                metadata={**item.metadata, **marks},
+                altered_marks=tuple(dict.fromkeys([*item.altered_marks, *missing])),
+            )
+        )
+    return found
+
+
+def _owner(
+    item: ActualInvoice, desired: Sequence[DesiredInvoice], known: StripeCustomers, month_end: int
+) -> DesiredInvoice | None:
+    """The invoice of the month that this one most likely is."""
+
+    def likeness(send: DesiredInvoice) -> tuple[bool, bool, bool]:
+        is_the_customer = item.customer_id == send.customer_id or (
+            item.customer_id is None and item.stripe_customer_id in stripe_customers_of(send, known)
+        )
+        return (
+            item.invoice_id == send.invoice_id or bool(charges_of(send) & item.all_line_ids),
+            is_the_customer and item.created >= month_end,
+            item.currency == send.currency,
+        )
+
+    best = max(desired, key=likeness, default=None)
+    return best if best is not None and any(likeness(best)[:2]) else None
+
+
+def _same(ours: str, theirs: str | None) -> bool:
+    return theirs is not None and ours.strip().casefold() == theirs.strip().casefold()
