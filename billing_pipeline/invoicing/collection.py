@@ -41,7 +41,7 @@ from billing_pipeline.invoicing.pull import (
     pull_month,
     read_events,
 )
-from billing_pipeline.invoicing.recorded import find_lost, find_recorded, with_records
+from billing_pipeline.invoicing.recorded import find_recorded, with_lost, with_records
 from billing_pipeline.invoicing.records import Records, open_records
 from billing_pipeline.invoicing.refresh import (
     list_month,
@@ -472,16 +472,17 @@ class _Room:
         await list_month(gateway, mirror, key, start)
         await find_recorded(gateway, mirror, self.records.seals, key)
         listed = await read_credit_notes(gateway, mirror, mirrored(mirror, key))
-        lost = await find_lost(
+        owned = await with_lost(
             gateway,
             mirror,
+            listed,
             self.desired,
             self._stripe_customers(),
             month_key=key,
             month_end=end,
         )
         totals = {invoice.invoice_id: invoice.total for invoice in self.desired}
-        held = self._with_records(await read_lines_of(gateway, mirror, [*listed, *lost], totals))
+        held = self._with_records(await read_lines_of(gateway, mirror, owned, totals))
         return held, self._compare(held)
 
     def settled(self, run_id: str) -> tuple[Held, InvoicePlan] | None:

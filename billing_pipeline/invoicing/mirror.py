@@ -325,20 +325,21 @@ class Mirror:
                 rows,
             )
 
-    def claim(self, invoice: Mapping[str, Any], marks: Mapping[str, str]) -> None:
-        """Remember an invoice that our own records know under these marks, whatever it says."""
-        row = _row(invoice)
-        with self._transaction():
-            self._db.execute(
-                "insert or ignore into invoices "
-                "(stripe_invoice_id, billing_month, created, status_rank, body, extra, marks) "
-                "values (?, ?, ?, ?, ?, ?, ?)",
-                row,
-            )
-            self._db.execute(
-                "update invoices set marks = ?, billing_month = ? where stripe_invoice_id = ?",
-                [json.dumps(dict(marks)), marks[documents.MONTH], invoice["id"]],
-            )
+    def claim(self, invoice: Mapping[str, Any]) -> None:
+        """Remember an invoice that our own records know, whatever it says of itself."""
+        self._db.execute(
+            "insert or ignore into invoices "
+            "(stripe_invoice_id, billing_month, created, status_rank, body, extra, marks) "
+            "values (?, ?, ?, ?, ?, ?, ?)",
+            _row(invoice),
+        )
+
+    def mark(self, stripe_invoice_id: str, marks: Mapping[str, str]) -> None:
+        """These are the marks that say which invoice it is, whatever was seen on it."""
+        self._db.execute(
+            "update invoices set marks = ?, billing_month = ? where stripe_invoice_id = ?",
+            [json.dumps(dict(marks)), marks[documents.MONTH], stripe_invoice_id],
+        )
 
     def invoice(self, stripe_invoice_id: str) -> CachedInvoice | None:
         """One invoice as it was last read."""

@@ -15,7 +15,7 @@ from billing_pipeline.invoicing.actual import ActualInvoice, gone_invoice
 from billing_pipeline.invoicing.desired import DesiredInvoice
 from billing_pipeline.invoicing.journal import Journal
 from billing_pipeline.invoicing.mirror import MONTH_UNKNOWN, Mirror
-from billing_pipeline.invoicing.refresh import each, from_cache, mirrored
+from billing_pipeline.invoicing.refresh import each, from_cache
 from billing_pipeline.invoicing.sealed import BilledInvoice, Seals
 from billing_pipeline.invoicing.witnesses import StripeCustomers, attributed
 from billing_pipeline.stripe_api.client import StripeGateway
@@ -25,10 +25,19 @@ from billing_pipeline.stripe_api.errors import FailureKind, StripeFailure
 async def find_recorded(
     gateway: StripeGateway, mirror: Mirror, seals: Seals, month_key: str
 ) -> None:
-    """Read the invoices that were billed by our records and are not listed under the month: their
-    marks were removed or changed while the cache of Stripe was lost."""
-    listed = {item.stripe_invoice_id for item in mirrored(mirror, month_key)}
-    missing = [item for item in seals.billed(month_key) if item.stripe_invoice_id not in listed]
+    """Have the month's invoices under the marks that our records know them by.
+
+    While the cache of Stripe was lost, marks may have been removed or changed. Invoices that are
+    not listed under the month any more are read one by one.
+    """
+    listed = {cached.body["id"]: cached.marks for cached in mirror.invoices(month_key)}
+    missing = []
+    for billed in seals.billed(month_key):
+        marks = listed.get(billed.stripe_invoice_id)
+        if marks is None:
+            missing.append(billed)
+        elif any(marks.get(name) != value for name, value in _marks(billed, month_key).items()):
+            mirror.mark(billed.stripe_invoice_id, _marks(billed, month_key))
 
     async def read(item: BilledInvoice) -> None:
         try:
@@ -37,7 +46,8 @@ async def find_recorded(
             if failure.kind is not FailureKind.NOT_FOUND:
                 raise
         else:
-            mirror.claim(data, _marks(item, month_key))
+            mirror.claim(data)
+            mirror.mark(item.stripe_invoice_id, _marks(item, month_key))
 
     await each(missing, read)
 
@@ -74,19 +84,22 @@ def with_records(
     return completed
 
 
-async def find_lost(
+async def with_lost(
     gateway: StripeGateway,
     mirror: Mirror,
+    listed: Sequence[ActualInvoice],
     desired: Sequence[DesiredInvoice],
     known: StripeCustomers,
     *,
     month_key: str,
     month_end: int,
 ) -> list[ActualInvoice]:
-    """Invoices that carry a mark of ours but no month, as far as they may be of this one."""
-    lost = [from_cache(cached) for cached in mirror.invoices(MONTH_UNKNOWN)]
+    """The month's invoices, those that no longer say whose they are as what they would be, and
+    with those that carry a mark of ours but no month, as far as they may be of this one."""
+    without_month = [from_cache(cached) for cached in mirror.invoices(MONTH_UNKNOWN)]
+    lost = [*without_month, *(item for item in listed if item.invoice_id is None)]
     if not lost:
-        return []
+        return list(listed)
     found = {name: set(ids) for name, ids in known.items()}
 
     async def owner(stripe_customer_id: str) -> None:
@@ -98,7 +111,9 @@ async def find_lost(
     await each(
         sorted({item.stripe_customer_id for item in lost if item.customer_id is None}), owner
     )
-    return attributed(lost, desired, found, month_key=month_key, month_end=month_end)
+    owned = attributed(lost, desired, found, month_key=month_key, month_end=month_end)
+    names = {item.stripe_invoice_id for item in owned}
+    return [*(item for item in listed if item.stripe_invoice_id not in names), *owned]
 
 
 def _marks(item: BilledInvoice, month_key: str) -> dict[str, str]:

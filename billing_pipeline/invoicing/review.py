@@ -70,13 +70,11 @@ def _about_one(item: ActualInvoice, desired: DesiredInvoice | None) -> Iterator[
             text = f"our records say that {amount} was billed, and Stripe does not have the invoice"
         yield Doubt("gone", text, item, ANY)
         return
-    if item.altered_marks:
-        names = ", ".join(item.altered_marks)
+    lost = [name for name in documents.IDENTITY if name not in item.metadata]
+    if altered := dict.fromkeys([*item.altered_marks, *lost]):
+        names = ", ".join(altered)
         text = f"marked as ours, but its metadata was removed or changed in Stripe: {names}"
         yield Doubt(f"marks:{short_hash(names)[:8]}", text, item, MARKS_ARE_PUT_BACK)
-    elif item.invoice_id is None or item.revision is None:
-        text = "marked as ours, but its billing metadata was removed or changed"
-        yield Doubt("marks", text, item, MARKS_ARE_PUT_BACK)
     if item.recorded_total is not None and item.is_billed and item.total != item.recorded_total:
         before, now = (show(amount, item.currency) for amount in (item.recorded_total, item.total))
         text = f"was billed as {before} by our records and is {now} in Stripe"
@@ -202,7 +200,7 @@ def _marking(
     )
     revision = item.revision or 1
     marks = {documents.RESOLVED: resolution.mark}
-    if item.altered_marks or item.invoice_id is None:
+    if item.altered_marks or not all(name in item.metadata for name in documents.IDENTITY):
         known = {name: item.metadata[name] for name in documents.IDENTITY if name in item.metadata}
         marks |= identity | {documents.REVISION: str(revision)} | known
     return Marking(item.stripe_invoice_id, revision, tuple(sorted(marks.items())), item.is_gone)

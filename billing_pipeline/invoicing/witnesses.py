@@ -87,15 +87,16 @@ def attributed(
     month_key: str,
     month_end: int,
 ) -> list[ActualInvoice]:
-    """Those of invoices without a month that may be of this one, as what they would be.
+    """Those of invoices with lost marks that may be of this month, as what they would be.
 
-    An invoice that has lost its month can be of any that was over when it was created
-    (`month_end`: epoch seconds). It counts for the customer whose charge it has, whose mark it
+    One that has lost its month can be of any that was over when it was created (`month_end`: epoch
+    seconds). It counts for the customer whose charge it has, whose mark it
     still carries, or whose Stripe customer it belongs to.
     """
     found = []
     for item in lost:
-        owner = _owner(item, desired, known, month_end)
+        is_of_month = item.month_key == month_key or item.created >= month_end
+        owner = _owner(item, desired, known, is_of_month=is_of_month)
         if owner is None:
             continue
         marks = {
@@ -116,7 +117,11 @@ def attributed(
 
 
 def _owner(
-    item: ActualInvoice, desired: Sequence[DesiredInvoice], known: StripeCustomers, month_end: int
+    item: ActualInvoice,
+    desired: Sequence[DesiredInvoice],
+    known: StripeCustomers,
+    *,
+    is_of_month: bool,
 ) -> DesiredInvoice | None:
     """The invoice of the month that this one most likely is."""
 
@@ -126,7 +131,7 @@ def _owner(
         )
         return (
             item.invoice_id == send.invoice_id or bool(charges_of(send) & item.all_line_ids),
-            is_the_customer and item.created >= month_end,
+            is_the_customer and is_of_month,
             item.currency == send.currency,
         )
 

@@ -169,15 +169,23 @@ class FakeStripe(stripe.HTTPClient):
         return {"id": f"{method}_of_{params['customer']}"}
 
     def get_invoices(self, params: Json) -> Json:
-        return self._list("in", params, customer=params.get("customer"))
+        page = self._list("in", params, customer=params.get("customer"))
+        return page | {"data": [self._with_lines(item) for item in page["data"]]}
 
     def get_invoices_one(self, params: Json, item_id: str) -> Json:
-        return self._get("in", item_id)
+        return self._with_lines(self._get("in", item_id))
+
+    def _with_lines(self, item: Json) -> Json:
+        """The first lines come with an invoice."""
+        lines = [line for line in self.objects["il"].values() if line["invoice"] == item["id"]]
+        return item | {"lines": {"data": lines[:10], "has_more": len(lines) > 10}}
 
     def post_invoices(self, params: Json) -> Json:
         self._get("cus", params["customer"])
         days = int(params.pop("days_until_due", 0))
         due = int(self.clock.now()) + days * 86_400 if days else None
+        metadata = {name: value for name, value in params.pop("metadata", {}).items() if value}
+        customer = self.objects["cus"][params["customer"]]
         return self._new(
             "in",
             {
@@ -188,6 +196,9 @@ class FakeStripe(stripe.HTTPClient):
                 "number": None,
                 "status_transitions": {"finalized_at": None},
                 **params,
+                "metadata": metadata,
+                "customer_name": customer.get("name"),
+                "customer_email": customer.get("email"),
                 "auto_advance": params.get("auto_advance") == "true",
                 "due_date": due,
             },
