@@ -11,6 +11,7 @@ however a command ends.
 from __future__ import annotations
 
 import atexit
+import getpass
 import json
 import os
 import sys
@@ -49,7 +50,7 @@ MOST_SHOWN = 40
 
 _SECTIONS = {
     "Begin": ("init", "check", "completion"),
-    "A month": ("plan", "run", "apply", "pull"),
+    "A month": ("plan", "run", "apply", "resolve", "pull"),
     "Look": ("status", "months", "invoices", "explain", "simulate"),
     "Documents": ("invoice", "report", "export"),
     "Server": ("home", "notices", "webhooks"),
@@ -186,13 +187,24 @@ def _run(
     if job == "preview_month" and rows and not as_json:
         click.echo(f"Nothing was sent. The plan's hash: {rows[0]['plan_hash']}")
     if waiting:
-        hash_ = waiting[0]["plan_hash"]
-        click.echo(
-            f"{len(waiting)} changes wait for approval: billing apply {month} --approve {hash_}",
-            err=True,
-        )
+        _say_what_to_do(month, waiting)
         if job != "preview_month":
             sys.exit(WAITS)
+
+
+def _say_what_to_do(month: BillingMonth, waiting: Sequence[dict[str, Any]]) -> None:
+    """The commands that end the waiting."""
+    reviews = [row["invoice_id"] for row in waiting if row["action"] == "review"]
+    changes = len(waiting) - len(reviews)
+    if reviews:
+        click.echo(
+            f"{len(reviews)} invoices are in review, the first: billing resolve {reviews[0]} "
+            "--adopt | --reissue | --write-off --reason TEXT",
+            err=True,
+        )
+    if changes:
+        command = f"billing apply {month} --approve {waiting[0]['plan_hash']}"
+        click.echo(f"{changes} changes wait for approval: {command}", err=True)
 
 
 def _published(
@@ -288,6 +300,55 @@ def apply(month: BillingMonth, plan_hash: str, as_json: bool) -> None:
     """Carry out exactly the plan with this hash; refused if it is another by now."""
     config: dict[str, object] = {"ops": {"approved_changes": {"config": {"plan_hash": plan_hash}}}}
     _run("apply_plan", month, as_json, config)
+
+
+@main.command()
+@click.argument("invoice_id", metavar="INVOICE_ID")
+@click.option("--adopt", "decision", flag_value="adopt", help="What stands in Stripe is right.")
+@click.option(
+    "--reissue", "decision", flag_value="reissue", help="Bill again what was voided or deleted."
+)
+@click.option("--write-off", "decision", flag_value="write_off", help="Leave the difference.")
+@click.option("--reason", required=True, help="Why, for the record.")
+@click.option(
+    "--by", "decided_by", default=getpass.getuser, show_default="your login", help="Who decides."
+)
+@json_option
+def resolve(
+    invoice_id: str, decision: str | None, reason: str, decided_by: str, as_json: bool
+) -> None:
+    """Decide about an invoice in review; the decision waits for approval by the plan's hash."""
+    if decision is None:
+        raise click.UsageError("one of --adopt, --reissue and --write-off is needed")
+    if not reason.strip():
+        raise click.UsageError("--reason is empty: why is it decided so?")
+    month, known_as = _invoice_of(_settings(), invoice_id)
+    asked = {
+        "invoice_id": known_as,
+        "decision": decision,
+        "reason": reason.strip(),
+        "decided_by": decided_by,
+    }
+    _run("resolve_review", month, as_json, {"ops": {"proposed_resolution": {"config": asked}}})
+
+
+_INVOICE = """
+SELECT billing_month, invoice_id FROM invoice_plan WHERE invoice_id = $1
+UNION ALL
+SELECT billing_month, invoice_id FROM stripe_invoices
+WHERE list_contains([stripe_invoice_id, number, invoice_id], $1)
+LIMIT 1
+"""
+
+
+def _invoice_of(settings: Settings, name: str) -> tuple[BillingMonth, str]:
+    """The month and our id of an invoice, by our id, Stripe's, or its number."""
+    with open_published(settings) as published:
+        found = published.execute(_INVOICE, [name]).fetchall()
+    if not found:
+        _fail(f"no invoice {name} was planned or sent: `billing plan MONTH` names those in review")
+    [(billing_month, invoice_id)] = found
+    return BillingMonth.parse(str(billing_month)), str(invoice_id or name)
 
 
 @main.command()

@@ -11,6 +11,7 @@ from billing_pipeline.defs.collection import (
     approved_changes,
     invoice_payments,
     invoice_plan,
+    proposed_resolution,
     stripe_invoices,
 )
 from billing_pipeline.defs.dunning import collect_payments
@@ -31,6 +32,7 @@ defs = dg.Definitions(
             invoice_plan,
             stripe_invoices,
             approved_changes,
+            proposed_resolution,
             invoice_payments,
             estimated_charges,
         ]
@@ -40,6 +42,7 @@ defs = dg.Definitions(
         jobs.close_month,
         jobs.preview_month,
         jobs.apply_plan,
+        jobs.resolve_review,
         jobs.pull_payments,
         collect_payments,
         estimate_month,

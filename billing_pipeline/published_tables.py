@@ -120,7 +120,12 @@ EXTRA_TABLES: dict[str, Table] = {
             Column("expected_total", MONEY, "Our total, major units."),
             Column("stripe_total", MONEY, "Stripe's total less credit notes, major units."),
             Column("difference", MONEY, "stripe_total - expected_total."),
-            Column("state", "VARCHAR", "matched, differs, missing or unexpected."),
+            Column(
+                "state",
+                "VARCHAR",
+                "matched, differs, missing, unexpected; adopted or written_off where a person has "
+                "decided to leave the difference.",
+            ),
         ),
     ),
     "wallet_reconciliation": Table(

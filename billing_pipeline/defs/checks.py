@@ -34,6 +34,7 @@ FROM reconciliation AS r
 LEFT JOIN invoice_plan AS p ON p.billing_month = r.billing_month AND p.invoice_id = r.invoice_id
     AND p.state <> 'done' AND list_contains(?, p.action)
 WHERE r.billing_month = ?::DATE AND r.difference <> 0
+    AND r.state NOT IN ('adopted', 'written_off')
 ORDER BY known_as = 'unexplained' DESC, r.invoice_id
 """
 _WALLETS = """

@@ -23,6 +23,8 @@ from billing_pipeline.invoicing.plan_report import (
     receipt_markdown,
     result_rows,
 )
+from billing_pipeline.invoicing.proposing import ResolutionRequest
+from billing_pipeline.invoicing.resolutions import Decision
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.stripe_api.client import StripeGateway
 from billing_pipeline.warehouse import publish, publish_rows
@@ -66,6 +68,10 @@ def invoice_plan(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None
     if context.run.job_name != "close_month":
         # A close publishes once, when Stripe has answered: nobody sees half a month.
         publish(SETTINGS, month, {"invoice_plan": plan_rows(plan)})
+    return _shown(plan)
+
+
+def _shown(plan: InvoicePlan) -> dg.MaterializeResult[None]:
     return dg.MaterializeResult(
         metadata={
             "plan": dg.MetadataValue.md(plan_markdown(plan)),
@@ -150,6 +156,44 @@ def approved_changes(
 ) -> dg.MaterializeResult[None]:
     """Carry out exactly the plan whose hash was approved; refused where it is another by now."""
     return _apply(context, "approved", config.plan_hash)
+
+
+class Resolution(dg.Config):
+    """How the review of an invoice is to end, and why. It waits for approval like every change."""
+
+    invoice_id: str = Field(description="As `invoice_plan` names it, with the action `review`.")
+    decision: str = Field(
+        description="adopt: what stands in Stripe is right. reissue: bill again what was voided or "
+        "deleted there. write_off: leave the difference."
+    )
+    reason: str
+    decided_by: str
+
+
+@_collection_asset()
+def proposed_resolution(
+    context: dg.AssetExecutionContext, config: Resolution
+) -> dg.MaterializeResult[None]:
+    """The invoice plan with a decision that ends a review, to be approved by its hash. Writes
+    nothing to Stripe."""
+    month = month_of(context)
+    request = ResolutionRequest(
+        config.invoice_id, Decision(config.decision), config.reason, config.decided_by
+    )
+    with collection.open_gateway(SETTINGS) as gateway:
+        plan = collection.run(
+            gateway,
+            lambda: collection.propose(
+                gateway,
+                SETTINGS,
+                month,
+                request,
+                run_id=context.run.run_id,
+                limits=limits_from_env(),
+            ),
+        )
+    publish_rows(SETTINGS, month, {"invoice_plan": plan_rows(plan)})
+    return _shown(plan)
 
 
 class Pull(dg.Config):

@@ -48,3 +48,9 @@ pull_payments = _job(
     dg.AssetSelection.assets("invoice_payments"),
     "Refresh the payment status of a month's invoices.",
 )
+resolve_review = _job(
+    "resolve_review",
+    dg.AssetSelection.assets("proposed_resolution"),
+    "Ask for a decision about an invoice that was changed in Stripe by hand: shows the plan with "
+    "it, whose approval carries it out. Writes nothing to Stripe.",
+)

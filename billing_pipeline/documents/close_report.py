@@ -100,6 +100,8 @@ CHECKS = (
         # not from `reconciliation`: that is of the last time that Stripe was read, and a preview
         # since then may have computed the month anew
         "SELECT count(*) FROM invoices LEFT JOIN invoice_payments AS held USING (invoice_id)"
+        " ANTI JOIN (SELECT invoice_id FROM reconciliation WHERE state IN"
+        " ('adopted', 'written_off')) AS decided USING (invoice_id)"
         " WHERE invoices.billing_month = $1::DATE AND (held.status = 'draft'"
         " OR held.billed - held.credited IS DISTINCT FROM invoices.total)",
     ),

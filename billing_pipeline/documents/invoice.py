@@ -205,14 +205,23 @@ def _notices(records: InvoiceRecords) -> list[str]:
         billed = payment["billed"] - payment["credited"]
         if billed != total:
             currency = records.invoice["currency"]
+            end = "The difference has not been billed."
+            if is_decided(records):
+                end = "The difference is not billed."
             notices.append(
                 f"The lines are the month as it is computed now, {currency} "
                 f"{amount(total, currency)}; billed less credit notes is {currency} "
-                f"{amount(billed, currency)}. The difference has not been billed."
+                f"{amount(billed, currency)}. {end}"
             )
     if _is_unpaid(records) and records.payment and records.payment["last_error"]:
         notices.append(f"The last payment failed: {plain(records.payment['last_error'])}")
     return notices
+
+
+def is_decided(records: InvoiceRecords) -> bool:
+    """True where a person has decided to leave the difference to Stripe's invoice."""
+    row = records.reconciliation
+    return row is not None and row["state"] in ("adopted", "written_off")
 
 
 def _is_unpaid(records: InvoiceRecords) -> bool:

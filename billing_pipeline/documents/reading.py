@@ -32,6 +32,7 @@ class InvoiceRecords:
     customer: Row
     payment: Row | None
     stripe_invoices: list[Row]
+    reconciliation: Row | None = None
 
 
 @contextmanager
@@ -76,6 +77,7 @@ def read_invoice(connection: duckdb.DuckDBPyConnection, invoice_id: str) -> Invo
         customer=_customer(connection, invoice),
         payment=next(iter(of_invoice("invoice_payments", "billing_month")), None),
         stripe_invoices=of_invoice("stripe_invoices", "revision, created_at, stripe_invoice_id"),
+        reconciliation=next(iter(of_invoice("reconciliation", "billing_month")), None),
     )
 
 

@@ -312,13 +312,14 @@ async def pull(
             invoices = await complete_month(gateway, records.mirror, month.key)
         restored = await restore_seals(gateway, records.seals, month.key, invoices)
         problems = records.seals.verify(month.key)
+        known = with_records(invoices, records.seals, records.journal, month.key)
     wanted = _desired(settings, month) if desired is None else desired
     expected = {i.invoice_id: (i.customer_id, i.currency, i.total) for i in wanted}
     return PullResult(
         month=month,
         stripe_invoices=stripe_invoice_rows(invoices),
         invoice_payments=payment_rows(invoices, now, policy or DunningPolicy.from_env()),
-        reconciliation=reconciliation_rows(month.key, expected, invoices),
+        reconciliation=reconciliation_rows(month.key, expected, known),
         requests=gateway.requests_sent - before,
         seals_restored=restored,
         seal_problems=problems,

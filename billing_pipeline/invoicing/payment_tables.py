@@ -14,6 +14,7 @@ from typing import Any
 from billing_pipeline.invoicing.actual import ActualInvoice, InvoiceStatus
 from billing_pipeline.invoicing.dunning import DueKind, DunningPolicy, due_of, is_in_dunning
 from billing_pipeline.invoicing.money import to_major
+from billing_pipeline.invoicing.resolutions import Decision
 
 Row = dict[str, Any]
 Expected = Mapping[str, tuple[str, str, int]]
@@ -123,7 +124,8 @@ def reconciliation_rows(
 
     `difference` = `stripe_total` − `expected_total`. `state`: ``matched``; ``differs``;
     ``missing`` (not finalized in Stripe yet, or not there); ``unexpected`` (billed, and nothing
-    is due). A credit note made by hand in Stripe counts as a difference.
+    is due); ``adopted`` or ``written_off`` where a person has decided to leave that difference. A
+    credit note made by hand in Stripe counts as a difference.
     """
     grouped: dict[str, list[ActualInvoice]] = defaultdict(list)
     for item in invoices:
@@ -148,10 +150,27 @@ def reconciliation_rows(
                 "expected_total": to_major(total, currency),
                 "stripe_total": to_major(held, currency),
                 "difference": to_major(held - total, currency),
-                "state": _state(total, held, invoice_id in expected, bool(billed)),
+                "state": _decided(items, held - total)
+                or _state(total, held, invoice_id in expected, bool(billed)),
             }
         )
     return rows
+
+
+_DECIDED = {Decision.ADOPT: "adopted", Decision.WRITE_OFF: "written_off"}
+
+
+def _decided(items: Iterable[ActualInvoice], difference: int) -> str | None:
+    """The decision that explains a difference to the last unit, or None."""
+    left, words = difference, []
+    for item in items:
+        if item.resolution is None:
+            continue
+        left += item.resolution.adjustment
+        if f"credited:{item.credited_by_hand}" in item.resolution.answers:
+            left += item.credited_by_hand
+        words.append(_DECIDED.get(item.resolution.decision))
+    return words[-1] if words and difference and not left else None
 
 
 def _state(expected: int, held: int, is_expected: bool, is_billed: bool) -> str:

@@ -73,12 +73,13 @@ def with_records(
                 marks[documents.RESOLVED] = decision.mark
             completed.append(gone_invoice(name, marks, record.currency, record.total))
     for name, decision in decided.items():
-        if name not in known:  # a draft that was left as it was, and deleted later
+        if name not in known:  # a draft: deleted by the decision, or by somebody later
             marks = {
                 documents.INVOICE_ID: decision.invoice_id,
                 documents.MONTH: month_key,
                 documents.REVISION: "1",
                 documents.CUSTOMER_ID: decision.customer_id,
+                documents.RESOLVED: decision.mark,
             }
             completed.append(gone_invoice(name, marks, decision.currency, None))
     return completed

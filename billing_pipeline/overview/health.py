@@ -78,7 +78,8 @@ _PARTS = (
     ),
     _Part(
         "Stripe",
-        "SELECT count(*) AS invoices, count(*) FILTER (WHERE r.difference <> 0) AS differ"
+        "SELECT count(*) AS invoices, count(*) FILTER (WHERE r.difference <> 0"
+        " AND r.state NOT IN ('adopted', 'written_off')) AS differ"
         " FROM reconciliation AS r",
         lambda row: (
             not row["differ"],

@@ -59,9 +59,9 @@ MUTANTS = (
     # --- looking before acting ---
     Mutant(
         "no_refresh_before_the_plan",
-        f"{INVOICING}/refresh.py",
-        "    await list_month(gateway, mirror, month_key, month_start)\n    invoices = ",
-        "    invoices = ",
+        f"{INVOICING}/collection.py",
+        "        await list_month(gateway, mirror, key, start)\n",
+        "",
         f"{UNIT}/test_apply.py {ONE_FAULT}",
     ),
     Mutant(
@@ -80,9 +80,9 @@ MUTANTS = (
     ),
     Mutant(
         "a_draft_that_is_there_is_made_again",
-        f"{INVOICING}/plan.py",
-        "        draft = self._draft(1)\n",
-        "        draft = None\n",
+        f"{INVOICING}/case.py",
+        "        draft = self._draft(revision)\n        if draft is None:\n",
+        "        draft = None\n        if draft is None:\n",
         f"{UNIT}/test_plan.py {ONE_FAULT}",
     ),
     Mutant(
@@ -116,14 +116,14 @@ MUTANTS = (
     ),
     Mutant(
         "lines_of_strangers_are_billed",
-        f"{INVOICING}/plan.py",
+        f"{INVOICING}/review.py",
         "    if any(line.line_id is None for line in lines):\n",
         "    if False:\n",
         UNIT,
     ),
     Mutant(
         "lines_by_hand_are_finalized",
-        f"{INVOICING}/plan.py",
+        f"{INVOICING}/review.py",
         "    if lines and draft.lines_hash is None:\n",
         "    if False:\n",
         UNIT,
@@ -138,7 +138,7 @@ MUTANTS = (
     ),
     Mutant(
         "a_payment_is_tried_again_at_each_run",
-        f"{INVOICING}/plan.py",
+        f"{INVOICING}/actual.py",
         "        and item.attempt_count == 0\n        and not item.attempted\n"
         "        and item.last_error is None\n",
         "",
@@ -226,16 +226,16 @@ MUTANTS = (
     ),
     Mutant(
         "every_credit_note_has_the_number_one",
-        f"{INVOICING}/plan.py",
+        f"{INVOICING}/case.py",
         "number = item.last_credit_number + 1",
         "number = 1",
         f"{UNIT} {ONE_FAULT}",
     ),
     Mutant(
         "credits_beyond_what_is_left_of_the_invoice",
-        f"{INVOICING}/plan.py",
-        "amount = min(left, item.creditable)",
-        "amount = left",
+        f"{INVOICING}/case.py",
+        "part = min(left, item.creditable)",
+        "part = left",
         UNIT,
     ),
     Mutant(
@@ -244,5 +244,76 @@ MUTANTS = (
         "        return await _find(desk, part, action.invoice_id)\n",
         "        return None\n",
         f"{UNIT} {FAULTS}",
+    ),
+    # --- billed before, by whatever witness ---
+    Mutant(
+        "the_same_customer_is_no_witness",
+        f"{INVOICING}/witnesses.py",
+        "        if item.customer_id == send.customer_id:\n",
+        "        if False:\n",
+        f"{UNIT}/test_witnesses.py",
+    ),
+    Mutant(
+        "the_same_stripe_customer_is_no_witness",
+        f"{INVOICING}/witnesses.py",
+        "        if item.stripe_customer_id in stripe_customers_of(send, self.stripe_customers):\n",
+        "        if False:\n",
+        f"{UNIT}/test_witnesses.py",
+    ),
+    Mutant(
+        "the_same_charge_is_no_witness",
+        f"{INVOICING}/witnesses.py",
+        "        if charges_of(send) & item.all_line_ids:\n",
+        "        if False:\n",
+        f"{UNIT}/test_witnesses.py",
+    ),
+    Mutant(
+        "invoices_of_one_plan_bear_witness_against_each_other",
+        f"{INVOICING}/witnesses.py",
+        "        if send.reference in item.together:\n",
+        "        if False:\n",
+        f"{UNIT}/test_witnesses.py",
+    ),
+    Mutant(
+        "marks_are_believed_as_they_stand",
+        f"{INVOICING}/refresh.py",
+        "        metadata={**invoice.metadata, **marks},\n",
+        "",
+        f"{UNIT}/test_witnesses.py",
+    ),
+    Mutant(
+        "what_is_billed_waits_with_the_supplement",
+        f"{INVOICING}/case.py",
+        "        return [*finishing, self._supplement()]\n",
+        "        return [self._supplement()]\n",
+        f"{UNIT}/test_witnesses.py",
+    ),
+    Mutant(
+        "falls_of_a_month_break_no_limit",
+        f"{INVOICING}/limits.py",
+        "Decimal(abs(now - before.amount))",
+        "Decimal(now - before.amount)",
+        f"{UNIT}/test_plan.py",
+    ),
+    Mutant(
+        "a_decision_is_forgotten_by_stripe",
+        f"{INVOICING}/review.py",
+        "    marks = {documents.RESOLVED: resolution.mark}\n",
+        '    marks: dict[str, str] = {documents.RESOLVED: ""}\n',
+        f"{UNIT}/test_resolving.py",
+    ),
+    Mutant(
+        "a_decision_holds_for_whatever_comes_later",
+        f"{INVOICING}/review.py",
+        "        return decided is not None and self.code in decided.answers\n",
+        "        return decided is not None\n",
+        f"{UNIT}/test_resolving.py",
+    ),
+    Mutant(
+        "what_was_left_is_billed_after_all",
+        f"{INVOICING}/case.py",
+        '            ("difference", due - before - adjusted),\n',
+        '            ("difference", due - before),\n',
+        f"{UNIT}/test_resolving.py",
     ),
 )
