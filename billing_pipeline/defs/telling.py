@@ -11,6 +11,7 @@ from datetime import datetime
 import dagster as dg
 
 from billing_pipeline.defs.history import failed_runs, last_closes
+from billing_pipeline.history_errors import told_in_words
 from billing_pipeline.notices.notice import Kind, Notice, Rules
 from billing_pipeline.notices.record import NoticeRecord
 from billing_pipeline.notices.sending import Outcome, send_due, targets_of
@@ -70,7 +71,8 @@ def tell_once(settings: Settings, now: datetime, seconds: float) -> Outcome:
         raise InvalidSettingError("BILLING_NOTIFY_URLS is not set: there is nobody to tell")
     if not settings.records_dir.exists():
         return Outcome()  # nothing was ever billed from here
-    with dg.DagsterInstance.from_config(str(instance_home(settings))) as instance:
+    home = str(instance_home(settings))
+    with told_in_words(settings), dg.DagsterInstance.from_config(home) as instance:
         bury_dead_runs(settings, instance)
         note_failed_runs(settings, instance, now)
         return tell(settings, instance, now, seconds)
