@@ -10,14 +10,11 @@ however a command ends.
 
 from __future__ import annotations
 
-import atexit
 import json
-import os
 import sys
 import tempfile
 import traceback
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -29,6 +26,7 @@ from click.shell_completion import CompletionItem, get_completion_class
 from rich.console import Console
 
 from billing_pipeline.documents.commands import commands as document_commands
+from billing_pipeline.interruption import INTERRUPTED
 from billing_pipeline.invoicing.dunning import DunningPolicy
 from billing_pipeline.invoicing.limits import limits_from_env
 from billing_pipeline.months import BillingMonth, InvalidMonthError
@@ -102,9 +100,8 @@ class _Commands(click.Group):
             document = error.document
             click.echo(str(error), err=True)
         except (click.Abort, KeyboardInterrupt):
-            reason = "interrupted: the same command again goes on from here, nothing is sent twice"
-            document = {"success": False, "reason": reason}
-            click.echo(reason, err=True)
+            document = {"success": False, "reason": INTERRUPTED}
+            click.echo(INTERRUPTED, err=True)
         except Exception as error:  # noqa: BLE001  (the outermost edge: no user reads a traceback)
             if "--verbose" in arguments:
                 traceback.print_exc()
@@ -433,21 +430,7 @@ for _command in (*overview_commands(), *starting_commands(), *document_commands(
     main.add_command(_command)
 
 
-def program() -> None:
-    """The process `billing`: `main`, and an end without delay.
-
-    Python ends by taking apart all that it holds, which after Dagster and dbt takes a second. What
-    is to be done at the end is done; the memory is left to the system.
-    """
-    try:
-        main()
-    except SystemExit as end:
-        atexit._run_exitfuncs()
-        with suppress(BrokenPipeError):  # of whoever has read enough
-            sys.stdout.flush()
-            sys.stderr.flush()
-        os._exit(end.code if isinstance(end.code, int) else 0)
-
-
 if __name__ == "__main__":
+    from billing_pipeline.__main__ import program
+
     program()

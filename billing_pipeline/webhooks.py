@@ -11,6 +11,7 @@ import asyncio
 import socket
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import uvicorn
 from starlette.applications import Starlette
@@ -94,12 +95,15 @@ def serve(settings: Settings, host: str, port: int, tell: Callable[[str], None])
         server_header=False,
         lifespan="off",
         limit_concurrency=AT_ONCE,
-        timeout_graceful_shutdown=5,
+        timeout_graceful_shutdown=3,
     )
     shown_host, shown_port = listener.getsockname()[:2]
     tell(f"Listening on http://{shown_host}:{shown_port}{PATH}")
     try:
-        uvicorn.Server(config).run(sockets=[listener])
+        # Told to end it lets the last requests end, and passes the signal on: that is no failure.
+        with suppress(KeyboardInterrupt):
+            uvicorn.Server(config).run(sockets=[listener])
+        tell("Stopped.")
     finally:
         listener.close()
         inbox.close()
