@@ -26,6 +26,9 @@ ENDS_WITHIN_SECONDS = 5.0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
+_came = threading.Event()
+
+
 def end_on_signals(last_words: Callable[[], int]) -> None:
     """From now on, in this process. `last_words` are said where the process has to be ended from
     outside; they give its exit code."""
@@ -40,12 +43,18 @@ def end_on_signals(last_words: Callable[[], int]) -> None:
     watch.start()
 
 
+def was_interrupted() -> bool:
+    """True once a signal came: what fails from then on, fails of that."""
+    return _came.is_set()
+
+
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt
 
 
 def _watch(told: socket.socket, last_words: Callable[[], int]) -> None:
     _wait_for_signal(told, None)
+    _came.set()
     _wait_for_signal(told, ENDS_WITHIN_SECONDS)
     code = 1
     try:

@@ -19,6 +19,7 @@ from pathlib import Path
 import dagster as dg
 
 from billing_pipeline.history_errors import told_in_words
+from billing_pipeline.interruption import was_interrupted
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.run_liveness import bury_dead_runs, hold, let_go
 from billing_pipeline.run_locks import hold_month, release_month
@@ -125,7 +126,7 @@ def _execute(
     finally:
         let_go(settings, run_id)
     failures = [event for event in result.all_events if event.is_step_failure]
-    if any(_is_interruption(event) for event in failures):
+    if any(_is_interruption(event) for event in failures) or (failures and was_interrupted()):
         raise KeyboardInterrupt
     checks = result.get_asset_check_evaluations()
     reasons = [failure_reason(event, checks) for event in failures]
