@@ -35,7 +35,7 @@ from billing_pipeline.querying import rows as queried
 from billing_pipeline.settings import InvalidSettingError, Settings
 from billing_pipeline.starting.commands import commands as starting_commands
 from billing_pipeline.terminal import csv_text, json_option, money, table
-from billing_pipeline.warehouse import NotPublishedError, PublishError, open_published
+from billing_pipeline.warehouse import open_published, plan_publication
 
 FAILED = 1
 WAITS = 3
@@ -127,6 +127,11 @@ def _reason(error: Exception) -> str:
     if type(error).__module__.startswith("billing_pipeline."):
         return str(error)
     text = " ".join(str(error).split())
+    if isinstance(error, duckdb.Error):
+        return (
+            f"{text}. Where this names a file under published/ that is gone or damaged, delete "
+            "that file and run its month again: what is published is made anew"
+        )
     return f"{type(error).__name__}: {text} (billing --verbose … shows where)"
 
 
@@ -163,8 +168,13 @@ def _run(
     if not as_json:
         click.echo(f"{job} {month} …", err=True)
     verbose = bool(click.get_current_context().obj)
+    former = plan_publication(settings, month)
     result = execute(settings, job, month, config, is_verbose=verbose)
-    rows, payments = _published(settings, month, is_needed=result.is_success)
+    rows: list[dict[str, Any]] = []
+    payments: list[dict[str, Any]] = []
+    # A run that failed before it published anything did nothing that could be shown.
+    if result.is_success or plan_publication(settings, month) != former:
+        rows, payments = _published(settings, month)
     waiting = [row for row in rows if row["state"] == "waiting"]
     summary = {
         "job": job,
@@ -195,19 +205,11 @@ def _run(
 
 
 def _published(
-    settings: Settings, month: BillingMonth, *, is_needed: bool
+    settings: Settings, month: BillingMonth
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """The month's invoice plan and payments. After a run that failed there may be nothing to read
-    them from: then the run's reason is what has to be told."""
-    try:
-        with open_published(settings) as published:
-            return _read(published, "invoice_plan", month), _read(
-                published, "invoice_payments", month
-            )
-    except (NotPublishedError, PublishError):
-        if is_needed:
-            raise
-        return [], []
+    """The month's invoice plan and payments."""
+    with open_published(settings) as published:
+        return _read(published, "invoice_plan", month), _read(published, "invoice_payments", month)
 
 
 def _read(
@@ -302,7 +304,7 @@ def pull(month: BillingMonth, as_json: bool) -> None:
 @json_option
 def explain(record_id: str, as_json: bool) -> None:
     """Show how an invoice, line or charge came about: the rule, the tiers, the sums, the events."""
-    settings = _settings()
+    settings = Settings.from_env()
     from billing_pipeline.explain import explain as explained
     from billing_pipeline.explain import render
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from pathlib import Path
+from contextlib import contextmanager
 
+from billing_pipeline.damaged_files import damaged_databases
 from billing_pipeline.settings import Settings
 
 
@@ -21,7 +21,7 @@ class HistoryError(RuntimeError):
 
 @contextmanager
 def told_in_words(settings: Settings) -> Iterator[None]:
-    """Raises `HistoryError` for what the history's databases raise in the block."""
+    """Raises `HistoryError` for what the history's files and databases raise in the block."""
     # Imported here: it takes a while, and many a command has no history.
     from sqlalchemy.exc import DBAPIError
 
@@ -29,11 +29,13 @@ def told_in_words(settings: Settings) -> Iterator[None]:
         yield
     except DBAPIError as error:
         raise HistoryError(_sentence(settings, error.orig or error)) from error
+    except OSError as error:
+        raise HistoryError(_sentence(settings, error)) from error
 
 
 def _sentence(settings: Settings, cause: BaseException) -> str:
     reason = " ".join(str(cause).split())
-    if not isinstance(cause, sqlite3.Error):
+    if not isinstance(cause, sqlite3.Error | OSError):
         return (
             "the database of Dagster's history, which dagster.yaml names, does not answer: "
             f"{reason}. Run again once it does; nothing is sent twice"
@@ -49,19 +51,3 @@ def _sentence(settings: Settings, cause: BaseException) -> str:
         f"Dagster's history in {settings.dagster_dir} cannot be used: {reason}. Make sure that it "
         "can be written and that the disk has room, then run again; nothing is sent twice"
     )
-
-
-def damaged_databases(folder: Path) -> list[Path]:
-    """SQLite's files under `folder` that are none any more."""
-    return [path for path in sorted(folder.rglob("*.db")) if _is_damaged(path)]
-
-
-def _is_damaged(path: Path) -> bool:
-    try:
-        with closing(sqlite3.connect(path, timeout=1)) as connection:
-            [[found]] = connection.execute("PRAGMA quick_check(1)").fetchall()
-            return bool(found != "ok")
-    except sqlite3.OperationalError:
-        return False  # in use, not readable, or no room
-    except sqlite3.DatabaseError:
-        return True

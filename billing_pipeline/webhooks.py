@@ -21,6 +21,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from billing_pipeline.invoicing.inbox import Inbox, InvalidEventError, read_event
+from billing_pipeline.invoicing.records import told_in_words
 from billing_pipeline.settings import InvalidSettingError, Settings
 from billing_pipeline.stripe_api.signatures import HEADER, BadSignatureError, verify
 
@@ -86,8 +87,9 @@ def serve(settings: Settings, host: str, port: int, tell: Callable[[str], None])
             "STRIPE_WEBHOOK_SECRET is not set: it is the signing secret (whsec_…) that Stripe "
             "shows for the endpoint; several, separated by commas, while one replaces the other"
         )
+    with told_in_words(settings.records_dir):
+        inbox = Inbox(settings.records_dir)
     listener = socket.create_server((host, port))
-    inbox = Inbox(settings.records_dir)
     config = uvicorn.Config(
         application(inbox, secrets),
         log_config=None,

@@ -20,7 +20,7 @@ from billing_pipeline.defs.usage import ASSET_OF_RAW_TABLE
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.rating import build_models, open_warehouse, set_checked
 from billing_pipeline.run_locks import Turn
-from billing_pipeline.warehouse import NotPublishedError, open_published
+from billing_pipeline.warehouse import NotPublishedError, PublishError, open_published
 
 TELLING_SECONDS = 0.2
 """A model that took less is not told of as it ends: its event in the log would take as long."""
@@ -115,6 +115,6 @@ def _published_totals(month: BillingMonth) -> dict[tuple[str, str], Decimal]:
                 "SELECT customer_id, currency, total FROM invoices WHERE billing_month = ?::DATE",
                 [month.key],
             ).fetchall()
-    except NotPublishedError:
-        return {}
+    except (NotPublishedError, PublishError):
+        return {}  # what is damaged is made anew at the end of this run
     return {(customer, currency): total for customer, currency, total in found}
