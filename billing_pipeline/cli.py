@@ -10,15 +10,12 @@ however a command ends.
 
 from __future__ import annotations
 
-import atexit
 import getpass
 import json
-import os
 import sys
 import tempfile
 import traceback
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -30,6 +27,7 @@ from click.shell_completion import CompletionItem, get_completion_class
 from rich.console import Console
 
 from billing_pipeline.documents.commands import commands as document_commands
+from billing_pipeline.interruption import INTERRUPTED, was_interrupted
 from billing_pipeline.invoicing.dunning import DunningPolicy
 from billing_pipeline.invoicing.limits import limits_from_env
 from billing_pipeline.months import BillingMonth, InvalidMonthError
@@ -38,7 +36,7 @@ from billing_pipeline.querying import rows as queried
 from billing_pipeline.settings import InvalidSettingError, Settings
 from billing_pipeline.starting.commands import commands as starting_commands
 from billing_pipeline.terminal import csv_text, json_option, money, table
-from billing_pipeline.warehouse import NotPublishedError, PublishError, open_published
+from billing_pipeline.warehouse import open_published, plan_publication
 
 FAILED = 1
 WAITS = 3
@@ -103,9 +101,8 @@ class _Commands(click.Group):
             document = error.document
             click.echo(str(error), err=True)
         except (click.Abort, KeyboardInterrupt):
-            reason = "interrupted: the same command again goes on from here, nothing is sent twice"
-            document = {"success": False, "reason": reason}
-            click.echo(reason, err=True)
+            document = {"success": False, "reason": INTERRUPTED}
+            click.echo(INTERRUPTED, err=True)
         except Exception as error:  # noqa: BLE001  (the outermost edge: no user reads a traceback)
             if "--verbose" in arguments:
                 traceback.print_exc()
@@ -126,9 +123,16 @@ class _Commands(click.Group):
 
 def _reason(error: Exception) -> str:
     """What is not ours is one line with its kind, and `--verbose` tells where it came from."""
+    if was_interrupted():
+        return INTERRUPTED
     if type(error).__module__.startswith("billing_pipeline."):
         return str(error)
     text = " ".join(str(error).split())
+    if isinstance(error, duckdb.Error):
+        return (
+            f"{text}. Where this names a file under published/ that is gone or damaged, delete "
+            "that file and run its month again: what is published is made anew"
+        )
     return f"{type(error).__name__}: {text} (billing --verbose … shows where)"
 
 
@@ -165,8 +169,13 @@ def _run(
     if not as_json:
         click.echo(f"{job} {month} …", err=True)
     verbose = bool(click.get_current_context().obj)
+    former = plan_publication(settings, month)
     result = execute(settings, job, month, config, is_verbose=verbose)
-    rows, payments = _published(settings, month, is_needed=result.is_success)
+    rows: list[dict[str, Any]] = []
+    payments: list[dict[str, Any]] = []
+    # A run that failed before it published anything did nothing that could be shown.
+    if result.is_success or plan_publication(settings, month) != former:
+        rows, payments = _published(settings, month)
     waiting = [row for row in rows if row["state"] == "waiting"]
     summary = {
         "job": job,
@@ -208,19 +217,11 @@ def _say_what_to_do(month: BillingMonth, waiting: Sequence[dict[str, Any]]) -> N
 
 
 def _published(
-    settings: Settings, month: BillingMonth, *, is_needed: bool
+    settings: Settings, month: BillingMonth
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """The month's invoice plan and payments. After a run that failed there may be nothing to read
-    them from: then the run's reason is what has to be told."""
-    try:
-        with open_published(settings) as published:
-            return _read(published, "invoice_plan", month), _read(
-                published, "invoice_payments", month
-            )
-    except (NotPublishedError, PublishError):
-        if is_needed:
-            raise
-        return [], []
+    """The month's invoice plan and payments."""
+    with open_published(settings) as published:
+        return _read(published, "invoice_plan", month), _read(published, "invoice_payments", month)
 
 
 def _read(
@@ -364,7 +365,7 @@ def pull(month: BillingMonth, as_json: bool) -> None:
 @json_option
 def explain(record_id: str, as_json: bool) -> None:
     """Show how an invoice, line or charge came about: the rule, the tiers, the sums, the events."""
-    settings = _settings()
+    settings = Settings.from_env()
     from billing_pipeline.explain import explain as explained
     from billing_pipeline.explain import render
 
@@ -494,21 +495,7 @@ for _command in (*overview_commands(), *starting_commands(), *document_commands(
     main.add_command(_command)
 
 
-def program() -> None:
-    """The process `billing`: `main`, and an end without delay.
-
-    Python ends by taking apart all that it holds, which after Dagster and dbt takes a second. What
-    is to be done at the end is done; the memory is left to the system.
-    """
-    try:
-        main()
-    except SystemExit as end:
-        atexit._run_exitfuncs()
-        with suppress(BrokenPipeError):  # of whoever has read enough
-            sys.stdout.flush()
-            sys.stderr.flush()
-        os._exit(end.code if isinstance(end.code, int) else 0)
-
-
 if __name__ == "__main__":
+    from billing_pipeline.__main__ import program
+
     program()

@@ -181,13 +181,13 @@ def _invoke(
     ]
     callbacks = [callback] if callback is not None else []
     with _ONE_AT_A_TIME, _environ(environment):
-        try:
-            done = dbtRunner(manifest=manifest, callbacks=callbacks).invoke(command)
-        finally:
-            _close_warehouse()
+        done = dbtRunner(manifest=manifest, callbacks=callbacks).invoke(command)
+        if done.exception is not None and not isinstance(done.exception, Exception):
+            # Ctrl-C, or a kill: not dbt's to swallow. Its threads may be in the middle of a query,
+            # so there is no closing; the process ends.
+            raise done.exception
+        _close_warehouse()
     if done.exception is not None:
-        if not isinstance(done.exception, Exception):
-            raise done.exception  # Ctrl-C, or a kill: not dbt's to swallow
         raise DbtError(f"dbt {args[0]}: {done.exception}") from done.exception
     return done.result
 

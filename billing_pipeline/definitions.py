@@ -38,6 +38,8 @@ defs = dg.Definitions(
         ]
     ),
     asset_checks=CHECKS,
+    # Also where somebody materializes single assets: a run is one process, which holds its month.
+    executor=dg.in_process_executor,
     jobs=[
         jobs.close_month,
         jobs.preview_month,

@@ -14,6 +14,7 @@ import duckdb
 from rich.console import Console
 from rich.table import Table
 
+from billing_pipeline.__main__ import run
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.runs import execute
 from billing_pipeline.settings import Settings
@@ -102,4 +103,4 @@ def _money_table(published: duckdb.DuckDBPyConnection) -> Table:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import sys
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,8 +18,11 @@ from pathlib import Path
 
 import dagster as dg
 
+from billing_pipeline.history_errors import told_in_words
+from billing_pipeline.interruption import was_interrupted
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.run_liveness import bury_dead_runs, hold, let_go
+from billing_pipeline.run_locks import hold_month, release_month
 from billing_pipeline.settings import Settings
 
 _INSTANCE = """\
@@ -34,13 +38,9 @@ concurrency:
     tag_concurrency_limits:
       - key: billing/sends
         limit: 1
-  # One month is rated at a time, and one asks Stripe: memory and the rate limit are shared.
-  pools:
-    default_limit: 1
-# A killed run is noticed, and what it held is given back.
+# Runs that last too long are ended; those whose process is gone, by the sensor `dead_runs`.
 run_monitoring:
   enabled: true
-  free_slots_after_run_end_seconds: 60
 """
 
 # Dagster's own errors around the cause say which step failed, not why.
@@ -75,10 +75,28 @@ def execute(
     is_verbose: bool = False,
 ) -> RunResult:
     """Run a job for a month and wait for it; its log is in the run history, and on the terminal
-    only if `is_verbose`. Raises `InvalidMonthError` for a month that cannot be run, and
-    `KeyboardInterrupt` where Ctrl-C ended the run."""
+    only if `is_verbose`. Raises `InvalidMonthError` for a month that cannot be run,
+    `HeldError` where another run has it, `HistoryError` where the history cannot be kept, and
+    `KeyboardInterrupt` where a signal ended the run."""
     settings.require_month(month, datetime.now(UTC))
     os.environ["DAGSTER_HOME"] = str(instance_home(settings))
+    run_id = str(uuid.uuid4())
+    hold_month(settings, month, run_id, job_name, _tell)
+    try:
+        return _execute(settings, job_name, month, run_id, run_config, is_verbose=is_verbose)
+    finally:
+        release_month(run_id)
+
+
+def _execute(
+    settings: Settings,
+    job_name: str,
+    month: BillingMonth,
+    run_id: str,
+    run_config: dict[str, object] | None,
+    *,
+    is_verbose: bool,
+) -> RunResult:
     # Imported here: the definitions read the settings and parse dbt's project, and with the
     # history comes SQLAlchemy; many a command runs nothing.
     from billing_pipeline.definitions import defs
@@ -88,12 +106,16 @@ def execute(
     config = {"loggers": {"console": {"config": {"log_level": level}}}, **(run_config or {})}
     # dbt's output goes to the terminal by itself; what it says is in the month's folder too
     quiet = contextlib.nullcontext() if is_verbose else contextlib.redirect_stdout(io.StringIO())
-    run_id = str(uuid.uuid4())
     home = str(instance_home(settings))
-    with closing_connections(), dg.DagsterInstance.from_config(home) as instance, quiet:
-        bury_dead_runs(settings, instance)
-        hold(settings, run_id)
-        try:
+    try:
+        with (
+            told_in_words(settings),
+            closing_connections(),
+            dg.DagsterInstance.from_config(home) as instance,
+            quiet,
+        ):
+            bury_dead_runs(settings, instance)
+            hold(settings, run_id)
             result = defs.resolve_job_def(job_name).execute_in_process(
                 partition_key=month.key,
                 instance=instance,
@@ -101,14 +123,18 @@ def execute(
                 run_config=config,
                 run_id=run_id,
             )
-        finally:
-            let_go(settings, run_id)
+    finally:
+        let_go(settings, run_id)
     failures = [event for event in result.all_events if event.is_step_failure]
-    if any(_is_interruption(event) for event in failures):
+    if any(_is_interruption(event) for event in failures) or (failures and was_interrupted()):
         raise KeyboardInterrupt
     checks = result.get_asset_check_evaluations()
     reasons = [failure_reason(event, checks) for event in failures]
     return RunResult(result.run_id, result.success, "\n".join(reasons) or None)
+
+
+def _tell(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def _is_interruption(event: dg.DagsterEvent) -> bool:

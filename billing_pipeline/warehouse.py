@@ -13,6 +13,7 @@ database that is open keeps its old views, and their files stay for a day after 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import secrets
 import time
@@ -47,6 +48,9 @@ from billing_pipeline.settings import Settings
 Rows = Sequence[Mapping[str, object]]
 # The columns of a file, in their order: name and type of each.
 Columns = list[list[str]]
+
+# What is to be told of a publication that succeeds; on the terminal where nobody listens.
+_LOG = logging.getLogger(__name__)
 
 # How long the files of a replaced version stay for readers that have the old database open.
 # Longer is safe and only costs disk; shorter breaks a reader's long session.
@@ -109,6 +113,7 @@ def publish_simulation(settings: Settings, simulation_id: str, rows: Rows) -> No
     root = settings.published_dir
     with _publishing_lock(root), _session() as connection:
         manifest = _read_manifest(root)
+        _forget_missing(root, manifest)
         folder = root / "simulations"
         folder.mkdir(exist_ok=True)
         _write_rows(connection, SIMULATION, rows, folder / f"{simulation_id}.parquet")
@@ -126,6 +131,7 @@ def publish_estimate(
         manifest = _read_manifest(root)
         now = time.time()
         _recover(root, manifest, now)
+        _forget_missing(root, manifest)
         folder = _new_version_folder(root / "estimates", now)
         files = _export_estimate(connection, month, warehouse, estimated_at, folder)
         _make_durable(folder, up_to=root)
@@ -158,6 +164,17 @@ def open_published(settings: Settings) -> duckdb.DuckDBPyConnection:
     return connection
 
 
+def plan_publication(settings: Settings, month: BillingMonth) -> str | None:
+    """Names the publication that the month's invoice plan is of; another one after each run that
+    published a plan. None while there is none."""
+    try:
+        tables = _read_manifest(settings.published_dir)["months"].get(str(month), {})
+    except PublishError:
+        return None  # what is damaged is made anew by the next publication
+    file: str | None = tables.get("invoice_plan", {}).get("file")
+    return file
+
+
 def published_wallet_applications(
     settings: Settings, except_month: BillingMonth
 ) -> list[tuple[str, str, str, Decimal]]:
@@ -170,9 +187,11 @@ def published_wallet_applications(
     or deleted, and the run that asks will make it anew.
     """
     root = settings.published_dir
+    manifest = _read_manifest(root)
+    _forget_missing(root, manifest)
     files = [
         str(root / tables["stripe_invoices"]["file"])
-        for month, tables in _read_manifest(root)["months"].items()
+        for month, tables in manifest["months"].items()
         if month != str(except_month) and "stripe_invoices" in tables
     ]
     if not files:
@@ -186,8 +205,8 @@ def published_wallet_applications(
             ).fetchall()
         except duckdb.Error as error:
             raise PublishError(
-                f"cannot read what invoices took from wallets in {root}: {error}. If files were "
-                "deleted there, delete the whole folder and run the months again"
+                f"cannot read what invoices took from wallets: {error}. Delete the file that is "
+                "damaged, and run its month again"
             ) from error
     return [(str(row[0]), str(row[1]), str(row[2]), Decimal(row[3])) for row in found]
 
@@ -210,6 +229,10 @@ def _publish(
         manifest = _read_manifest(root)
         now = time.time()
         _recover(root, manifest, now)
+        if str(month) in _forget_missing(root, manifest) and not from_warehouse:
+            raise PublishError(
+                f"files of {month} are gone from {root}: `billing run {month}` makes them anew"
+            )
         folder = _new_version_folder(root / "months" / str(month), now)
         files: dict[str, Columns] = {}
         if from_warehouse:
@@ -432,8 +455,8 @@ def _build_database(
         connection.execute("DETACH billing")
     except duckdb.Error as error:
         raise PublishError(
-            f"cannot build the views over {root}: {error}. If files were deleted there, "
-            "delete the whole folder and run the months again"
+            f"cannot build the views over {root}: {error}. Delete the file that is damaged, and "
+            "run its month again"
         ) from error
     _fsync(path)
     return path
@@ -552,6 +575,23 @@ def _recover(root: Path, manifest: dict[str, Any], now: float) -> None:
     in_place = database.stat().st_ino if database.exists() else None
     if in_place != manifest.get("database_inode"):
         manifest["retired"] = dict.fromkeys(manifest["retired"], now)
+
+
+def _forget_missing(root: Path, manifest: dict[str, Any]) -> list[str]:
+    """Take the months of which files are gone out of the manifest, as a whole: nobody is to see
+    half a month. Their names; whoever runs them publishes them anew."""
+    gone = [month for month, tables in manifest["months"].items() if _is_missing(root, tables)]
+    for month in gone:
+        del manifest["months"][month]
+    if _is_missing(root, _estimate(manifest)):
+        del manifest["estimate"]
+    if gone:
+        _LOG.warning("files of %s are gone from %s: run these months again", ", ".join(gone), root)
+    return gone
+
+
+def _is_missing(root: Path, tables: Mapping[str, Any]) -> bool:
+    return not all((root / entry["file"]).exists() for entry in tables.values())
 
 
 def _write_manifest(root: Path, manifest: Mapping[str, Any]) -> None:

@@ -11,6 +11,7 @@ import asyncio
 import socket
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import uvicorn
 from starlette.applications import Starlette
@@ -20,6 +21,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from billing_pipeline.invoicing.inbox import Inbox, InvalidEventError, read_event
+from billing_pipeline.invoicing.records import told_in_words
 from billing_pipeline.settings import InvalidSettingError, Settings
 from billing_pipeline.stripe_api.signatures import HEADER, BadSignatureError, verify
 
@@ -85,8 +87,9 @@ def serve(settings: Settings, host: str, port: int, tell: Callable[[str], None])
             "STRIPE_WEBHOOK_SECRET is not set: it is the signing secret (whsec_…) that Stripe "
             "shows for the endpoint; several, separated by commas, while one replaces the other"
         )
+    with told_in_words(settings.records_dir):
+        inbox = Inbox(settings.records_dir)
     listener = socket.create_server((host, port))
-    inbox = Inbox(settings.records_dir)
     config = uvicorn.Config(
         application(inbox, secrets),
         log_config=None,
@@ -94,12 +97,15 @@ def serve(settings: Settings, host: str, port: int, tell: Callable[[str], None])
         server_header=False,
         lifespan="off",
         limit_concurrency=AT_ONCE,
-        timeout_graceful_shutdown=5,
+        timeout_graceful_shutdown=3,
     )
     shown_host, shown_port = listener.getsockname()[:2]
     tell(f"Listening on http://{shown_host}:{shown_port}{PATH}")
     try:
-        uvicorn.Server(config).run(sockets=[listener])
+        # Told to end it lets the last requests end, and passes the signal on: that is no failure.
+        with suppress(KeyboardInterrupt):
+            uvicorn.Server(config).run(sockets=[listener])
+        tell("Stopped.")
     finally:
         listener.close()
         inbox.close()

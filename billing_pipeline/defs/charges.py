@@ -14,11 +14,13 @@ from billing_pipeline.dbt_runner import (
     ensure_manifest,
 )
 from billing_pipeline.defs.figures import figures_of, largest_changes
-from billing_pipeline.defs.partitions import MONTHS, SETTINGS, month_of
+from billing_pipeline.defs.partitions import MONTHS, SETTINGS
+from billing_pipeline.defs.turns import month_of, turn
 from billing_pipeline.defs.usage import ASSET_OF_RAW_TABLE
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.rating import build_models, open_warehouse, set_checked
-from billing_pipeline.warehouse import NotPublishedError, open_published
+from billing_pipeline.run_locks import Turn
+from billing_pipeline.warehouse import NotPublishedError, PublishError, open_published
 
 TELLING_SECONDS = 0.2
 """A model that took less is not told of as it ends: its event in the log would take as long."""
@@ -45,7 +47,6 @@ class _Translator(DagsterDbtTranslator):
     dagster_dbt_translator=_Translator(
         DagsterDbtTranslatorSettings(enable_duplicate_source_asset_keys=True)
     ),
-    pool="warehouse",
     # dagster-dbt's own default would rate a whole backfill in one run; a run is one month.
     backfill_policy=dg.BackfillPolicy.multi_run(),
 )
@@ -60,7 +61,8 @@ def dbt_models(context: dg.AssetExecutionContext) -> Iterator[Any]:
 
     set_checked(SETTINGS, month, False)
     selection = _selection(context)
-    nodes = build_models(SETTINGS, month, progress, selection)
+    with turn(context, Turn.RATING):
+        nodes = build_models(SETTINGS, month, progress, selection)
     yield from _events(context, nodes)
     try:
         check(nodes, month)
@@ -113,6 +115,6 @@ def _published_totals(month: BillingMonth) -> dict[tuple[str, str], Decimal]:
                 "SELECT customer_id, currency, total FROM invoices WHERE billing_month = ?::DATE",
                 [month.key],
             ).fetchall()
-    except NotPublishedError:
-        return {}
+    except (NotPublishedError, PublishError):
+        return {}  # what is damaged is made anew at the end of this run
     return {(customer, currency): total for customer, currency, total in found}

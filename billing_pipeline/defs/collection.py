@@ -9,7 +9,8 @@ import dagster as dg
 from pydantic import Field
 
 from billing_pipeline.billed_versions import keep
-from billing_pipeline.defs.partitions import MONTHS, SETTINGS, month_of, refuse_unfinished
+from billing_pipeline.defs.partitions import MONTHS, SETTINGS, refuse_unfinished
+from billing_pipeline.defs.turns import month_of, turn
 from billing_pipeline.invoicing import collection, prepaid
 from billing_pipeline.invoicing.actions import ActionKind
 from billing_pipeline.invoicing.collection import PullResult
@@ -26,6 +27,7 @@ from billing_pipeline.invoicing.plan_report import (
 from billing_pipeline.invoicing.proposing import ResolutionRequest
 from billing_pipeline.invoicing.resolutions import Decision
 from billing_pipeline.months import BillingMonth
+from billing_pipeline.run_locks import Turn
 from billing_pipeline.stripe_api.client import StripeGateway
 from billing_pipeline.warehouse import publish, publish_rows
 
@@ -42,7 +44,6 @@ def _collection_asset(
         partitions_def=MONTHS,
         group_name="collection",
         kinds={"stripe"},
-        pool="stripe",
         backfill_policy=dg.BackfillPolicy.multi_run(),
         deps=deps,
     )
@@ -58,7 +59,7 @@ class Approval(dg.Config):
 def invoice_plan(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
     """What would bring Stripe from what it holds to what the charges say. Writes nothing there."""
     month = month_of(context)
-    with collection.open_gateway(SETTINGS) as gateway:
+    with turn(context, Turn.STRIPE), collection.open_gateway(SETTINGS) as gateway:
         plan = collection.run(
             gateway,
             lambda: collection.preview(
@@ -94,7 +95,7 @@ def _apply(
         billed = {a.invoice_id for a in [*sent, *stands] if a.kind not in _BILLS_NOTHING}
         keep(SETTINGS, month, billed, context.run.run_id, datetime.now(UTC))
 
-    with collection.open_gateway(SETTINGS) as gateway:
+    with turn(context, Turn.STRIPE), collection.open_gateway(SETTINGS) as gateway:
         outcome = collection.run(
             gateway,
             lambda: collection.apply_plan(
@@ -180,7 +181,7 @@ def proposed_resolution(
     request = ResolutionRequest(
         config.invoice_id, Decision(config.decision), config.reason, config.decided_by
     )
-    with collection.open_gateway(SETTINGS) as gateway:
+    with turn(context, Turn.STRIPE), collection.open_gateway(SETTINGS) as gateway:
         plan = collection.run(
             gateway,
             lambda: collection.propose(
@@ -227,8 +228,9 @@ def publish_payments(gateway: StripeGateway, month: BillingMonth, *, in_full: bo
 @_collection_asset()
 def invoice_payments(context: dg.AssetExecutionContext, config: Pull) -> dg.MaterializeResult[None]:
     """Refresh the payment status of the month's invoices."""
-    with collection.open_gateway(SETTINGS) as gateway:
-        pulled = publish_payments(gateway, month_of(context), in_full=config.in_full)
+    month = month_of(context)
+    with turn(context, Turn.STRIPE), collection.open_gateway(SETTINGS) as gateway:
+        pulled = publish_payments(gateway, month, in_full=config.in_full)
     statuses = Counter(row["status"] for row in pulled.invoice_payments)
     return dg.MaterializeResult(
         metadata={

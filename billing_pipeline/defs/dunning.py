@@ -1,6 +1,7 @@
 """Trying unpaid invoices again when they are due: the job that a schedule runs every hour."""
 
 from collections import Counter
+from contextlib import suppress
 
 import dagster as dg
 
@@ -8,21 +9,28 @@ from billing_pipeline.defs.collection import publish_payments
 from billing_pipeline.defs.figures import markdown_table
 from billing_pipeline.defs.jobs import SENDS, TAGS
 from billing_pipeline.defs.partitions import SETTINGS
+from billing_pipeline.defs.turns import free_month, turn
 from billing_pipeline.invoicing import collection
 from billing_pipeline.invoicing.dunning import DunningOutcome, DunningPolicy, DunningResult
+from billing_pipeline.locks import HeldError
+from billing_pipeline.run_liveness import hold
+from billing_pipeline.run_locks import Turn
 
 
-@dg.op(pool="stripe", description="Try what is due by now, in all months, then publish it.")
+@dg.op(description="Try what is due by now, in all months, then publish it.")
 def due_payments(context: dg.OpExecutionContext) -> None:
     policy = DunningPolicy.from_env()
-    with collection.open_gateway(SETTINGS) as gateway:
+    hold(SETTINGS, context.run_id)
+    with turn(context, Turn.STRIPE), collection.open_gateway(SETTINGS) as gateway:
         results = collection.run(
             gateway,
             lambda: collection.dun(gateway, SETTINGS, run_id=context.run_id, policy=policy),
         )
         stale = collection.run(gateway, lambda: collection.stale_months(gateway, SETTINGS))
         for found in stale:
-            publish_payments(gateway, found.month, in_full=found.in_full)
+            # Who works on a month publishes it; what is missing then, the sensor asks for.
+            with suppress(HeldError), free_month(context, found.month):
+                publish_payments(gateway, found.month, in_full=found.in_full)
     counts = Counter(result.outcome.value for result in results)
     context.add_output_metadata(
         {

@@ -7,11 +7,13 @@ import dagster as dg
 from billing_pipeline.dbt_runner import DbtError
 from billing_pipeline.defs.figures import markdown_table
 from billing_pipeline.defs.jobs import TAGS
-from billing_pipeline.defs.partitions import MONTHS, SETTINGS, month_of
+from billing_pipeline.defs.partitions import MONTHS, SETTINGS
+from billing_pipeline.defs.turns import month_of, turn
 from billing_pipeline.defs.usage import paid_top_ups
 from billing_pipeline.estimate import estimate_month as rate_and_publish
 from billing_pipeline.intake.problems import InvalidInput
 from billing_pipeline.months import InvalidMonthError
+from billing_pipeline.run_locks import Turn
 from billing_pipeline.terminal import money
 from billing_pipeline.warehouse import open_published
 
@@ -25,7 +27,6 @@ _TOTALS = (
     partitions_def=MONTHS,
     group_name="estimates",
     kinds={"duckdb"},
-    pool="warehouse",
     backfill_policy=dg.BackfillPolicy.multi_run(),
 )
 def estimated_charges(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
@@ -35,7 +36,8 @@ def estimated_charges(context: dg.AssetExecutionContext) -> dg.MaterializeResult
     # Records are begun by whoever asks Stripe for the first time: that is not the estimate's to do.
     top_ups = paid_top_ups() if SETTINGS.records_dir.exists() else []
     try:
-        rate_and_publish(SETTINGS, month, datetime.now(UTC), top_ups)
+        with turn(context, Turn.RATING):
+            rate_and_publish(SETTINGS, month, datetime.now(UTC), top_ups)
     except (InvalidMonthError, InvalidInput, DbtError) as error:
         raise dg.Failure(description=str(error), allow_retries=False) from error
     with open_published(SETTINGS) as published:

@@ -5,19 +5,12 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from billing_pipeline.months import BillingMonth
-from billing_pipeline.run_liveness import hold
 from billing_pipeline.settings import Settings
 
 SETTINGS = Settings.from_env()
 MONTHS = dg.MonthlyPartitionsDefinition(
     start_date=SETTINGS.first_month.key, timezone=str(SETTINGS.timezone), end_offset=1
 )
-
-
-def month_of(context: dg.AssetExecutionContext) -> BillingMonth:
-    """The month of a step. Every step asks: from then on its run is known to be alive."""
-    hold(SETTINGS, context.run.run_id)
-    return BillingMonth.parse(context.partition_key)
 
 
 def refuse_unfinished(month: BillingMonth, now: datetime | None = None) -> None:

@@ -14,6 +14,7 @@ from billing_pipeline.defs.jobs import TAGS
 from billing_pipeline.defs.partitions import SETTINGS
 from billing_pipeline.invoicing import collection
 from billing_pipeline.invoicing.sealed import SealProblem
+from billing_pipeline.run_liveness import hold
 
 
 def broken_seals(problems: list[SealProblem]) -> tuple[str, dict[str, Any]]:
@@ -30,6 +31,7 @@ def broken_seals(problems: list[SealProblem]) -> tuple[str, dict[str, Any]]:
 
 @dg.op(description="Recompute the hash chains of what was billed, of all months.")
 def every_seal(context: dg.OpExecutionContext) -> None:
+    hold(SETTINGS, context.run_id)
     seals, problems = collection.verify_all_seals(SETTINGS)
     text, metadata = broken_seals(problems)
     context.add_output_metadata({"verified": seals, **metadata})

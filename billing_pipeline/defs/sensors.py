@@ -64,10 +64,10 @@ def stripe_changes(
     job=pull_payments,
     minimum_interval_seconds=LOOK_EVERY_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Ends runs whose process was killed, and frees what they held in pools.",
+    description="Ends runs whose process was killed.",
 )
 def dead_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-    """Dagster itself would leave such a run "started", and the next one waiting for it."""
+    """Dagster itself would leave such a run "started", and the queue waiting for it."""
     buried = bury_dead_runs(SETTINGS, context.instance)
     if buried:
         return dg.SkipReason(f"Ended runs whose process is gone: {', '.join(buried)}.")

@@ -10,7 +10,9 @@ from datetime import datetime
 
 import dagster as dg
 
+from billing_pipeline import history_errors
 from billing_pipeline.defs.history import failed_runs, last_closes
+from billing_pipeline.invoicing.records import told_in_words
 from billing_pipeline.notices.notice import Kind, Notice, Rules
 from billing_pipeline.notices.record import NoticeRecord
 from billing_pipeline.notices.sending import Outcome, send_due, targets_of
@@ -25,7 +27,8 @@ class NotDeliveredError(RuntimeError):
 
 def note(settings: Settings, notice: Notice) -> None:
     """Keep what cannot be read off again later."""
-    with closing(NoticeRecord(settings.records_dir)) as record:
+    folder = settings.records_dir
+    with told_in_words(folder), closing(NoticeRecord(folder)) as record:
         record.note(notice, time.time())
 
 
@@ -45,10 +48,11 @@ def tell(
     settings: Settings, instance: dg.DagsterInstance, now: datetime, seconds: float
 ) -> Outcome:
     """Send what is due; raises `NotDeliveredError` where a target took no notice."""
-    outcome = send_due(
-        *(settings, targets_of(settings), last_closes(instance)),
-        *(Rules.from_env(), now, seconds),
-    )
+    with told_in_words(settings.records_dir):
+        outcome = send_due(
+            *(settings, targets_of(settings), last_closes(instance)),
+            *(Rules.from_env(), now, seconds),
+        )
     if outcome.failed_targets:
         raise NotDeliveredError(
             f"{', '.join(outcome.failed_targets)} of BILLING_NOTIFY_URLS took no notice: tried "
@@ -70,7 +74,8 @@ def tell_once(settings: Settings, now: datetime, seconds: float) -> Outcome:
         raise InvalidSettingError("BILLING_NOTIFY_URLS is not set: there is nobody to tell")
     if not settings.records_dir.exists():
         return Outcome()  # nothing was ever billed from here
-    with dg.DagsterInstance.from_config(str(instance_home(settings))) as instance:
+    home = str(instance_home(settings))
+    with history_errors.told_in_words(settings), dg.DagsterInstance.from_config(home) as instance:
         bury_dead_runs(settings, instance)
         note_failed_runs(settings, instance, now)
         return tell(settings, instance, now, seconds)

@@ -6,11 +6,13 @@ from typing import Any
 import dagster as dg
 
 from billing_pipeline.defs.figures import markdown_table
-from billing_pipeline.defs.partitions import MONTHS, SETTINGS, month_of, refuse_unfinished
+from billing_pipeline.defs.partitions import MONTHS, SETTINGS, refuse_unfinished
+from billing_pipeline.defs.turns import month_of, turn
 from billing_pipeline.intake.problems import InvalidInput
 from billing_pipeline.invoicing import collection, prepaid
 from billing_pipeline.invoicing.top_ups import TopUp
 from billing_pipeline.rating import IntakeReport, PaidTopUp, build_raw
+from billing_pipeline.run_locks import Turn
 from billing_pipeline.warehouse import published_wallet_applications
 
 DESCRIPTIONS = {
@@ -40,13 +42,13 @@ ASSET_OF_RAW_TABLE = {table: asset for asset, tables in RAW_TABLES.items() for t
     partitions_def=MONTHS,
     group_name="usage",
     kinds={"stripe"},
-    pool="stripe",
     backfill_policy=dg.BackfillPolicy.multi_run(),
 )
 def wallet_top_ups(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
     """Top-ups that customers paid in Stripe (payment intents with the metadata `billing_top_up`),
     of all months: each is a movement of its wallet, once."""
-    with collection.open_gateway(SETTINGS) as gateway:
+    month_of(context)
+    with turn(context, Turn.STRIPE), collection.open_gateway(SETTINGS) as gateway:
         found = collection.run(gateway, lambda: prepaid.pull_top_ups(gateway, SETTINGS))
     return dg.MaterializeResult(metadata={"dagster/row_count": len(found)})
 
@@ -66,7 +68,6 @@ def _row(top_up: TopUp) -> PaidTopUp:
 @dg.multi_asset(
     name="intake",
     partitions_def=MONTHS,
-    pool="warehouse",
     backfill_policy=dg.BackfillPolicy.multi_run(),
     specs=[
         dg.AssetSpec(
@@ -85,12 +86,13 @@ def intake(context: dg.AssetExecutionContext) -> Iterator[Any]:
     if context.run.job_name == "close_month":
         refuse_unfinished(month)
     try:
-        report = build_raw(
-            SETTINGS,
-            month,
-            published_wallet_applications(SETTINGS, month),
-            paid_top_ups(),
-        )
+        with turn(context, Turn.RATING):
+            report = build_raw(
+                SETTINGS,
+                month,
+                published_wallet_applications(SETTINGS, month),
+                paid_top_ups(),
+            )
     except InvalidInput as error:
         raise dg.Failure(description=str(error), allow_retries=False) from error
     for name in RAW_TABLES:

@@ -7,7 +7,6 @@ may be applied (`collection.py` decides by approval), or retries (`stripe_api/`)
 
 from __future__ import annotations
 
-import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from billing_pipeline.invoicing.resolving import delete_draft, resolve
 from billing_pipeline.invoicing.sending import Sender, finish_billed
 from billing_pipeline.invoicing.wallets import Movements, WalletBook
 from billing_pipeline.stripe_api.errors import StripeFailure
+from billing_pipeline.stripe_api.tasks import task_group
 
 
 class ResultState(StrEnum):
@@ -140,7 +140,7 @@ class _Run:
             for mine in queue:
                 results.extend([await self._one(action) for action in mine])
 
-        async with asyncio.TaskGroup() as group:
+        async with task_group() as group:
             for _ in range(max(1, min(workers, len(by_customer)))):
                 group.create_task(worker())
         return results

@@ -208,7 +208,13 @@ def read_desired(warehouse: Path, month_key: str) -> tuple[DesiredInvoice, ...]:
         raise NotComputedError(
             f"{month} has not been computed yet: run `billing plan {month}` first"
         )
-    with duckdb.connect(str(warehouse), read_only=True) as connection:
+    try:
+        connection = duckdb.connect(str(warehouse), read_only=True)
+    except duckdb.Error as error:
+        raise NotComputedError(
+            f"{warehouse} cannot be opened ({error}): `billing plan {month}` makes it anew"
+        ) from error
+    with connection:
         connection.execute("set TimeZone = 'UTC'")
         if not connection.execute(_IS_COMPUTED).fetchall():
             raise NotComputedError(

@@ -19,6 +19,7 @@ from billing_pipeline.invoicing import documents
 from billing_pipeline.invoicing.actual import ActualInvoice, ActualLine, read_invoice, read_line
 from billing_pipeline.invoicing.mirror import CachedInvoice, Mirror, Window
 from billing_pipeline.stripe_api.client import StripeGateway
+from billing_pipeline.stripe_api.tasks import task_group
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -192,6 +193,6 @@ async def each(items: Iterable[T], work: Callable[[T], Awaitable[R]], at_once: i
         async with gate:
             return await work(item)
 
-    async with asyncio.TaskGroup() as group:
+    async with task_group() as group:
         tasks = [group.create_task(one(item)) for item in items]
     return [task.result() for task in tasks]

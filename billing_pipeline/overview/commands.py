@@ -19,6 +19,7 @@ import duckdb
 from rich.console import Console
 from rich.text import Text
 
+from billing_pipeline.history_errors import HistoryError
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.overview.health import health
 from billing_pipeline.overview.month_states import (
@@ -27,7 +28,7 @@ from billing_pipeline.overview.month_states import (
     month_overviews,
     months_with_usage,
 )
-from billing_pipeline.overview.recent_runs import recent_runs
+from billing_pipeline.overview.recent_runs import RecentRun, recent_runs
 from billing_pipeline.querying import Row, rows
 from billing_pipeline.settings import Settings
 from billing_pipeline.terminal import json_option, money, table
@@ -116,7 +117,12 @@ def status(as_json: bool) -> None:
     with _view() as view:
         months, sums = view.months(), view.rows("SELECT * FROM months")
         parts = health(view.published) if view.published is not None else []
-    runs = recent_runs(view.settings)
+    runs: list[RecentRun] = []
+    unreadable = None
+    try:
+        runs = recent_runs(view.settings)
+    except HistoryError as error:
+        unreadable = str(error)
     if as_json:
         _print_json(
             {
@@ -124,6 +130,7 @@ def status(as_json: bool) -> None:
                 "months": _month_documents(months, sums),
                 "health": [vars(part) for part in parts],
                 "runs": [vars(run) for run in runs],
+                "runs_unreadable": unreadable,
             }
         )
         return
@@ -138,6 +145,8 @@ def status(as_json: bool) -> None:
     for part in parts:
         mark = Text("✓ " if part.is_well else "! ", style="green" if part.is_well else "yellow")
         console.print(mark.append(f"{part.part:<10}{part.says}", style="default"))
+    if unreadable is not None:
+        console.print(Text(f"What ran last cannot be shown: {unreadable}"))
     if runs:
         columns = ("when (UTC)", "job", "month", "ended", "seconds")
         cells = [(run.at, run.job, run.month, run.ended, run.seconds) for run in runs]

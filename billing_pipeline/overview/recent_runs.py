@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from billing_pipeline.history_errors import told_in_words
 from billing_pipeline.runs import instance_home
 from billing_pipeline.settings import Settings
 
@@ -27,14 +28,17 @@ class RecentRun:
 
 
 def recent_runs(settings: Settings, most: int = SHOWN) -> list[RecentRun]:
-    """The newest runs first; none where nothing was ever run from this home."""
+    """The newest runs first; none where nothing was ever run from this home. Raises `HistoryError`
+    where they cannot be read, as in a home that cannot be written: Dagster opens it to write."""
     if not settings.dagster_dir.exists():
         return []
     # Imported here: it takes longer than all the rest of this command.
     import dagster as dg
 
-    with dg.DagsterInstance.from_config(str(instance_home(settings))) as instance:
-        records = instance.get_run_records(limit=most)
+    with told_in_words(settings):
+        home = str(instance_home(settings))
+        with dg.DagsterInstance.from_config(home) as instance:
+            records = instance.get_run_records(limit=most)
     return [
         RecentRun(
             f"{record.create_timestamp.astimezone(UTC):%Y-%m-%d %H:%M:%S}",

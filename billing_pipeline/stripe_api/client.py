@@ -19,6 +19,7 @@ import aiohttp
 import stripe
 
 from billing_pipeline.stripe_api.errors import FailureKind, StripeFailure
+from billing_pipeline.stripe_api.permissions import permission_for
 from billing_pipeline.stripe_api.rate_limit import RateLimiter, RateLimits
 from billing_pipeline.stripe_api.retries import KEY_IS_KNOWN, RetryPolicy
 from billing_pipeline.stripe_api.timing import Clock, SystemClock
@@ -114,11 +115,13 @@ class StripeGateway:
         query: Json = {"limit": 100, **(params or {})}
         while True:
             page = await self.get(path, query)
-            data: list[Json] = page["data"]
+            data = _items(page, path)
             for item in data:
                 yield item
             if not page.get("has_more") or not data:
                 return
+            if data[-1]["id"] == query.get("starting_after"):
+                raise _unreadable("GET", path, "the list does not go on after its first page")
             query = {**query, "starting_after": data[-1]["id"]}
 
     async def aclose(self) -> None:
@@ -141,6 +144,9 @@ class StripeGateway:
             try:
                 return await self._once(method, path, params, key)
             except StripeFailure as failure:
+                failure.asked = f"{method.upper()} {path}"
+                if failure.status == 403:
+                    failure.permission = permission_for(method, path)
                 last = failure
                 delay = self.config.retries.delay(failure, attempt, self._rng.random())
                 if delay is None:
@@ -164,8 +170,11 @@ class StripeGateway:
             message = f"the connection to Stripe broke: {type(error).__name__}"
             raise StripeFailure(FailureKind.CONNECTION, message) from None
         headers = _lower(response.headers)
+        body: object = response.data
+        if not isinstance(body, dict):
+            raise _unreadable(method, path, "the answer is no JSON object")
         return Answer(
-            body=response.data,
+            body=body,
             request_id=headers.get("request-id"),
             replayed=headers.get("idempotent-replayed") == "true",
         )
@@ -214,6 +223,24 @@ class StripeGateway:
     def _without_key(self, text: str) -> str:
         # Stripe quotes a key with its middle masked: its end would still be in our logs.
         return _ANY_KEY.sub(r"\1…", text.replace(self.config.api_key, "the key"))
+
+
+def _items(page: Json, path: str) -> list[Json]:
+    """What a page lists. Raises `StripeFailure` where it is no page."""
+    data = page.get("data")
+    if not isinstance(data, list):
+        raise _unreadable("GET", path, "the answer is no list: it lacks `data`")
+    if not all(isinstance(item, dict) and isinstance(item.get("id"), str) for item in data):
+        raise _unreadable("GET", path, "the list holds what is no object with an id")
+    return data
+
+
+def _unreadable(method: str, path: str, why: str) -> StripeFailure:
+    """A good status with something else than Stripe's answer, as from a proxy. Nobody knows whether
+    Stripe acted."""
+    failure = StripeFailure(FailureKind.SERVER, f"Stripe's answer cannot be read: {why}")
+    failure.asked = f"{method.upper()} {path}"
+    return failure
 
 
 def _kind(error: stripe.StripeError, details: Mapping[str, Any]) -> FailureKind:

@@ -64,16 +64,24 @@ class StripeFailure(Exception):
         self.retry_after = retry_after
         self.replayed = replayed
         self.customer_id: str | None = None
+        self.asked: str | None = None
+        """The request, as ``GET /v1/invoices``."""
+        self.permission: str | None = None
+        """What a restricted key lacks, where that is why."""
 
     def __str__(self) -> str:
         about = [
             f"customer {self.customer_id}" if self.customer_id else "",
+            self.asked or "",
             f"HTTP {self.status}" if self.status else "",
             self.code or "",
             f"request {self.request_id}" if self.request_id else "",
         ]
         details = ", ".join(part for part in about if part)
-        return f"{self.message} ({details})" if details else self.message
+        text = f"{self.message} ({details})" if details else self.message
+        if self.permission is None:
+            return text
+        return f"{text}: the key needs the permission {self.permission}"
 
     @property
     def is_ambiguous(self) -> bool:

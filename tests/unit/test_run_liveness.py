@@ -8,11 +8,13 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from billing_pipeline import run_liveness
 from billing_pipeline.run_liveness import bury_dead_runs, hold, let_go
 from billing_pipeline.settings import Settings
 
 HOLD_UNTIL_TOLD = """
 import sys
+from billing_pipeline import run_liveness
 from billing_pipeline.run_liveness import hold
 from billing_pipeline.settings import Settings
 hold(Settings.from_env({"BILLING_HOME": sys.argv[1]}), sys.argv[2])
@@ -57,14 +59,42 @@ def test_a_run_ends_with_its_process(tmp_path: Path, instance: dg.DagsterInstanc
     assert bury_dead_runs(settings, instance) == []
 
 
-def test_a_run_of_this_process_is_alive_until_it_is_let_go(
+def test_a_run_that_its_process_let_go_unfinished_is_ended(
     tmp_path: Path, instance: dg.DagsterInstance
 ) -> None:
+    """As where its end could not be written into the history."""
     settings = Settings.from_env({"BILLING_HOME": str(tmp_path)})
     run_id = started(instance)
     hold(settings, run_id)
     hold(settings, run_id)
     assert bury_dead_runs(settings, instance) == []
     let_go(settings, run_id)
+    assert bury_dead_runs(settings, instance) == [run_id]
+    assert status(instance, run_id) == dg.DagsterRunStatus.FAILURE
+
+
+def test_a_run_without_a_file_is_ended_once_it_is_no_beginner(
+    tmp_path: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings.from_env({"BILLING_HOME": str(tmp_path)})
+    run_id = started(instance)
+    run = instance.get_run_by_id(run_id)
+    assert run is not None
+    begun = dg.DagsterEvent("PIPELINE_START", run.job_name)
+    instance.report_dagster_event(begun, run_id)
     assert bury_dead_runs(settings, instance) == []
-    assert status(instance, run_id) == dg.DagsterRunStatus.STARTED
+    monkeypatch.setattr(run_liveness, "FIRST_STEP_SECONDS", 0.0)
+    assert bury_dead_runs(settings, instance) == [run_id]
+    assert status(instance, run_id) == dg.DagsterRunStatus.FAILURE
+
+
+def test_a_finished_run_leaves_no_file(tmp_path: Path, instance: dg.DagsterInstance) -> None:
+    settings = Settings.from_env({"BILLING_HOME": str(tmp_path)})
+    run_id = started(instance)
+    hold(settings, run_id)
+    run = instance.get_run_by_id(run_id)
+    assert run is not None
+    instance.report_run_failed(run)
+    let_go(settings, run_id)
+    assert bury_dead_runs(settings, instance) == []
+    assert not list(tmp_path.rglob("*.lock"))

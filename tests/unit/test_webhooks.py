@@ -185,6 +185,13 @@ def test_the_scheme_is_that_of_stripes_own_library() -> None:
         verify(body, f"t=8,v1={theirs}", [NEW, OLD], now=8.0)
 
 
+def test_a_receiver_that_is_told_to_end_has_not_failed(receiver: Receiver) -> None:
+    receiver.process.terminate()
+    assert receiver.process.stdout is not None
+    assert receiver.process.stdout.read() == "Stopped.\n"
+    assert receiver.process.wait(timeout=10) == 0
+
+
 def test_without_a_secret_there_is_no_receiver(tmp_path: Path) -> None:
     for secret in ("", " , "):
         done = subprocess.run(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
@@ -42,6 +43,10 @@ def application(sandbox: Sandbox, *, latency: float = 0.0) -> Starlette:
     return Starlette(routes=[Route("/{path:path}", answer, methods=_METHODS)])
 
 
+class SandboxStateError(RuntimeError):
+    """The sandbox's state cannot be read or written; the message says what to do."""
+
+
 @contextmanager
 def running_sandbox(
     directory: Path, *, latency: float = 0.0, rates: Rates | None = None
@@ -51,7 +56,13 @@ def running_sandbox(
     Any number may run over one directory, also in several processes; `rates`, what is more is
     answered with 429, are counted by each on its own.
     """
-    sandbox = Sandbox(directory / FILE_NAME, rates=rates)
+    try:
+        sandbox = Sandbox(directory / FILE_NAME, rates=rates)
+    except sqlite3.DatabaseError as error:
+        raise SandboxStateError(
+            f"the sandbox's state, {directory / FILE_NAME}, cannot be used: {error}. If it is "
+            "damaged, put it back from a copy, or begin anew: delete sandbox/ and records/ together"
+        ) from error
     try:
         with serving(sandbox, latency=latency) as base:
             yield base

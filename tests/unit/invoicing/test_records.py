@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import signal
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ from billing_pipeline.invoicing import collection
 from billing_pipeline.invoicing.account import WrongAccountError
 from billing_pipeline.invoicing.actions import ActionKind
 from billing_pipeline.invoicing.collection import BrokenSealError
+from billing_pipeline.invoicing.desired import NotComputedError
 from billing_pipeline.invoicing.lock import MonthLockedError, month_lock
-from billing_pipeline.invoicing.records import open_records
+from billing_pipeline.invoicing.records import RecordsError, open_records, told_in_words
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.stripe_api.client import GatewayConfig, StripeGateway
 from billing_pipeline.stripe_api.errors import StripeFailure
@@ -235,3 +237,49 @@ def test_a_draft_deleted_in_stripe_is_forgotten(company: Company) -> None:
     assert [a.kind.value for a in company.preview().changes] == ["create"]
     company.apply()
     assert [item["status"] for item in company.invoices()] == ["paid"]
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("stripe_mirror.db", "delete it, it is read from Stripe again"),
+        ("journal.db", "put it back from the backup of records/"),
+        ("billed.db", "put it back from the backup of records/"),
+    ],
+)
+def test_a_damaged_file_is_named_with_what_to_do(company: Company, name: str, advice: str) -> None:
+    company.bill({"ada": ["10.00"]})
+    company.apply()
+    path = company.settings.records_dir / name
+    path.write_bytes(b"no database" * 1000)
+    with pytest.raises(RecordsError) as failed:
+        company.preview()
+    assert str(failed.value).startswith(f"{path} is damaged (file is not a database): {advice}")
+
+
+def test_a_file_that_is_damaged_inside_is_named_too(company: Company) -> None:
+    company.bill({"ada": ["10.00"]})
+    company.apply()
+    path = company.settings.records_dir / "journal.db"
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("pragma wal_checkpoint(truncate)")
+    content = bytearray(path.read_bytes())
+    content[4096:] = b"x" * (len(content) - 4096)
+    path.write_bytes(content)
+    with pytest.raises(RecordsError, match=r"journal\.db is damaged"):
+        company.apply(approved_hash=company.preview().hash)
+
+
+def test_records_that_cannot_be_written_are_no_damaged_ones(company: Company) -> None:
+    refused = pytest.raises(RecordsError, match="cannot be used: database or disk is full")
+    with refused, told_in_words(company.settings.records_dir):
+        raise sqlite3.OperationalError("database or disk is full")
+
+
+def test_a_damaged_warehouse_is_named_with_what_to_do(company: Company) -> None:
+    company.bill({"ada": ["10.00"]})
+    path = company.settings.warehouse_path(company.settings.first_month)
+    path.write_bytes(b"no database" * 1000)
+    with pytest.raises(NotComputedError, match="`billing plan 2026-01` makes it anew") as failed:
+        company.preview()
+    assert str(path) in str(failed.value)

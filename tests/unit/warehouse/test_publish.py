@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -342,3 +343,39 @@ def test_wallets_of_other_months(settings: Settings) -> None:
     ]
     # February was previewed and not billed: it has taken nothing.
     assert published_wallet_applications(settings, JANUARY) == []
+
+
+def test_a_damaged_database_is_made_anew_by_the_next_publication(settings: Settings) -> None:
+    make_warehouse(settings, JANUARY, count=2)
+    publish(settings, JANUARY)
+    database_path(settings).write_bytes(b"no database" * 1000)
+    with pytest.raises(PublishError, match="made anew by the next run"):
+        open_published(settings)
+    publish(settings, JANUARY)
+    assert counts(settings) == {"2024-01": 2}
+
+
+def test_months_whose_files_are_gone_are_named_and_come_back_with_their_runs(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    for month in (JANUARY, FEBRUARY):
+        make_warehouse(settings, month, count=2)
+        publish(settings, month)
+    shutil.rmtree(settings.published_dir / "months")
+    assert published_wallet_applications(settings, JANUARY) == []
+    publish(settings, JANUARY)
+    assert "files of 2024-01, 2024-02 are gone" in caplog.text
+    assert counts(settings) == {"2024-01": 2}
+    publish(settings, FEBRUARY)
+    assert counts(settings) == {"2024-01": 2, "2024-02": 2}
+
+
+def test_of_half_a_month_nothing_is_published_without_a_run(settings: Settings) -> None:
+    make_warehouse(settings, JANUARY, count=2)
+    publish(settings, JANUARY)
+    [charges] = settings.published_dir.glob("months/2024-01/*/charges.parquet")
+    charges.unlink()
+    with pytest.raises(PublishError, match="`billing run 2024-01` makes them anew"):
+        publish_rows(settings, JANUARY, {"invoice_payments": []})
+    publish(settings, JANUARY)
+    assert counts(settings) == {"2024-01": 2}

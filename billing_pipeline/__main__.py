@@ -1,0 +1,66 @@
+"""The process `billing`, from its first moment to its end.
+
+What belongs here: what has to be so before anything else is imported, and an end without delay.
+What does not: commands (``cli``).
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from typing import NoReturn
+
+from billing_pipeline.interruption import INTERRUPTED, end_on_signals
+
+FAILED = 1
+
+
+def program() -> NoReturn:
+    """The command line."""
+    run(_command_line)
+
+
+def _command_line() -> None:
+    # Imported here: it takes a second, in which the process can be interrupted too.
+    from billing_pipeline.cli import main
+
+    main()
+
+
+def run(main: Callable[[], None]) -> NoReturn:
+    """`main` as this process, ended by signals from here on.
+
+    Python ends by taking apart all that it holds, which after Dagster and dbt takes a second. What
+    is to be done at the end is done; the memory is left to the system.
+    """
+    end_on_signals(_say_interrupted)
+    try:
+        main()
+    except KeyboardInterrupt:
+        os._exit(_say_interrupted())
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 0
+    else:
+        code = 0
+    atexit._run_exitfuncs()
+    with suppress(BrokenPipeError):  # of whoever has read enough
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code)
+
+
+def _say_interrupted() -> int:
+    """For a process that does not come to say it in `cli.main`."""
+    if "--json" in sys.argv:
+        document = {"success": False, "reason": INTERRUPTED}
+        os.write(1, f"{json.dumps(document, indent=1)}\n".encode())
+    os.write(2, f"{INTERRUPTED}\n".encode())
+    return FAILED
+
+
+if __name__ == "__main__":
+    program()

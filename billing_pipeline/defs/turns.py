@@ -1,0 +1,55 @@
+"""What a step waits for before it begins: that its run has the month, and its turn.
+
+What belongs here: the locks of ``run_locks`` for a step's context, and where waiting is told. What
+does not: which locks there are.
+"""
+
+import sys
+from typing import Protocol
+
+import dagster as dg
+
+from billing_pipeline.defs.partitions import SETTINGS
+from billing_pipeline.locks import NamedLock
+from billing_pipeline.months import BillingMonth
+from billing_pipeline.run_liveness import hold
+from billing_pipeline.run_locks import Turn, hold_month, month_lock, turn_lock
+
+
+class _Context(Protocol):
+    """An asset's or an op's."""
+
+    @property
+    def run(self) -> dg.DagsterRun: ...
+
+    @property
+    def log(self) -> dg.DagsterLogManager: ...
+
+
+def month_of(context: dg.AssetExecutionContext) -> BillingMonth:
+    """The month of a step, which is its run's from now on. Every step asks: from then on the run is
+    known to be alive."""
+    month = BillingMonth.parse(context.partition_key)
+    run = context.run
+    hold(SETTINGS, run.run_id)
+    hold_month(SETTINGS, month, run.run_id, run.job_name, lambda text: _tell(context, text))
+    return month
+
+
+def turn(context: _Context, kind: Turn) -> NamedLock:
+    """For the length of a `with` block."""
+    run = context.run
+    return turn_lock(SETTINGS, kind, run.run_id, run.job_name, lambda text: _tell(context, text))
+
+
+def free_month(context: _Context, month: BillingMonth) -> NamedLock:
+    """Another month than the run's, for the length of a `with` block. Raises `HeldError` at once
+    where another run works on it."""
+    run = context.run
+    return month_lock(SETTINGS, month, run.run_id, run.job_name, timeout=0.0)
+
+
+def _tell(context: _Context, text: str) -> None:
+    context.log.info(text)
+    # The command line shows no log.
+    print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,53 @@
+"""What goes wrong with Dagster's history, in words: no room, a damaged file, a server away.
+
+What belongs here: the sentence, and what to do. What does not: using the history (``runs``), and
+what fails inside of a run's steps. No money hangs on the history: whatever happens to it, the next
+run goes on from what Stripe and ``records/`` say.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from billing_pipeline.damaged_files import damaged_databases
+from billing_pipeline.settings import Settings
+
+
+class HistoryError(RuntimeError):
+    """The history of runs cannot be read or written; the message says why, and what to do."""
+
+
+@contextmanager
+def told_in_words(settings: Settings) -> Iterator[None]:
+    """Raises `HistoryError` for what the history's files and databases raise in the block."""
+    # Imported here: it takes a while, and many a command has no history.
+    from sqlalchemy.exc import DBAPIError
+
+    try:
+        yield
+    except DBAPIError as error:
+        raise HistoryError(_sentence(settings, error.orig or error)) from error
+    except OSError as error:
+        raise HistoryError(_sentence(settings, error)) from error
+
+
+def _sentence(settings: Settings, cause: BaseException) -> str:
+    reason = " ".join(str(cause).split())
+    if not isinstance(cause, sqlite3.Error | OSError):
+        return (
+            "the database of Dagster's history, which dagster.yaml names, does not answer: "
+            f"{reason}. Run again once it does; nothing is sent twice"
+        )
+    damaged = damaged_databases(settings.dagster_dir)
+    if damaged:
+        files = ", ".join(str(path) for path in damaged)
+        return (
+            f"Dagster's history is damaged, {files}: {reason}. Delete what is damaged, it is only "
+            "the history of runs, and run again"
+        )
+    return (
+        f"Dagster's history in {settings.dagster_dir} cannot be used: {reason}. Make sure that it "
+        "can be written and that the disk has room, then run again; nothing is sent twice"
+    )
