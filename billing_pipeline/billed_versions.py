@@ -19,13 +19,15 @@ from datetime import datetime
 from pathlib import Path
 
 import duckdb
-from filelock import FileLock
 
+from billing_pipeline.locks import NamedLock
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.quoting import glob_literal, sql_text
 from billing_pipeline.settings import Settings
 
 CHARGES, TIERS = "charges_as_billed", "charge_tiers_as_billed"
+# Keeping takes a second; who waits longer than this waits for a process that hangs.
+LOCK_TIMEOUT_SECONDS = 60.0
 
 # The rows that are new: of the asked invoices those whose content is not that of their last
 # version. The terms tell later whether a price or an account was another.
@@ -128,7 +130,9 @@ def keep(
         return 0
     root = _root(settings, month)
     root.mkdir(parents=True, exist_ok=True)
-    with FileLock(root / ".lock"), duckdb.connect() as connection:
+    what = f"what was billed of {month} is being kept"
+    lock = NamedLock(root / ".lock", what, f"run {run_id}", LOCK_TIMEOUT_SECONDS)
+    with lock, duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
         warehouse = sql_text(str(settings.warehouse_path(month)))
         connection.execute(f"ATTACH {warehouse} AS warehouse (READ_ONLY)")

@@ -22,15 +22,27 @@ class HistoryError(RuntimeError):
 @contextmanager
 def told_in_words(settings: Settings) -> Iterator[None]:
     """Raises `HistoryError` for what the history's files and databases raise in the block."""
+    try:
+        yield
+    except Exception as error:
+        cause = _cause(error)
+        if cause is None:
+            raise
+        raise HistoryError(_sentence(settings, cause)) from error
+
+
+def _cause(error: BaseException | None) -> BaseException | None:
+    """What the database or the disk said, below what was made of it; None where neither did."""
     # Imported here: it takes a while, and many a command has no history.
     from sqlalchemy.exc import DBAPIError
 
-    try:
-        yield
-    except DBAPIError as error:
-        raise HistoryError(_sentence(settings, error.orig or error)) from error
-    except OSError as error:
-        raise HistoryError(_sentence(settings, error)) from error
+    while error is not None:
+        if isinstance(error, DBAPIError):
+            return error.orig or error
+        if isinstance(error, OSError):
+            return error
+        error = error.__cause__
+    return None
 
 
 def _sentence(settings: Settings, cause: BaseException) -> str:

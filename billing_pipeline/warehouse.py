@@ -26,10 +26,10 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
-from filelock import FileLock, Timeout
 
 from billing_pipeline.billed_versions import NOTHING_KEPT, versions_query
 from billing_pipeline.dbt_contracts import contracts
+from billing_pipeline.locks import HeldError, NamedLock
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.published_tables import (
     ESTIMATE_TABLES,
@@ -56,7 +56,7 @@ _LOG = logging.getLogger(__name__)
 # Longer is safe and only costs disk; shorter breaks a reader's long session.
 KEEP_REPLACED_SECONDS = 24 * 3600
 # A publication takes about a second; who waits longer than this waits for a process that hangs.
-LOCK_TIMEOUT_SECONDS = 120
+LOCK_TIMEOUT_SECONDS = 120.0
 
 # Between the paths of a list, which have no empty names.
 _NEXT_FILE = "//\n"
@@ -253,13 +253,13 @@ def _publishing_lock(root: Path) -> Iterator[None]:
     """One publication at a time; the kernel frees the lock of a process that was killed."""
     try:
         root.mkdir(parents=True, exist_ok=True)
-        with FileLock(root / ".publish.lock", timeout=LOCK_TIMEOUT_SECONDS):
+        what = f"{root} is being published into"
+        with NamedLock(
+            root / ".publish.lock", what, "another run", LOCK_TIMEOUT_SECONDS, _LOG.warning
+        ):
             yield
-    except Timeout:
-        raise PublishError(
-            f"another run has been publishing into {root} for {LOCK_TIMEOUT_SECONDS} s: "
-            "wait until it ends, then run again"
-        ) from None
+    except HeldError as error:
+        raise PublishError(str(error)) from None
     except (OSError, duckdb.Error) as error:
         raise PublishError(f"cannot publish into {root}: {error}") from error
 
