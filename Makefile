@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo dashboard test faults property mutants bench bench-quick spark-test check dev lock
+.PHONY: help demo dashboard test tests faults property mutants bench bench-quick spark-test check dev lock
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -47,7 +47,12 @@ $(VENV)/.installed-dashboard: requirements-dashboard.txt $(VENV)/.installed
 dashboard: $(VENV)/.installed-dashboard ## The dashboard over what was published, on http://127.0.0.1:2718
 	MARIMO_SKIP_UPDATE_CHECK=1 $(BIN)/marimo run billing_pipeline/dashboard/app.py --headless --no-token --host 127.0.0.1 --port 2718
 
-test: check ## Run the style checks and every test
+# Beside each other: what checks types keeps one core busy, and that for a minute.
+test: $(VENV)/.installed-dev $(VENV)/.prepared ## Run the style checks and every test
+	@$(MAKE) --no-print-directory -j 2 check tests
+
+# Prepared, for else each of their homes would parse dbt's project anew, which takes 3 seconds.
+tests: $(VENV)/.installed-dev $(VENV)/.prepared
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 faults: $(VENV)/.installed-dev ## Bill through every single fault, and through 2,000 random schedules of them

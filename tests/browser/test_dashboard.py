@@ -19,7 +19,8 @@ import pytest
 
 from billing_pipeline.terminal import money
 from tests.browser.dagster_ui import FLAGS, chromium
-from tests.end_to_end.commands import EXAMPLES, ROOT, billing, environment
+from tests.end_to_end.closed_once import Closed
+from tests.end_to_end.commands import EXAMPLES, ROOT, environment
 
 pytestmark = pytest.mark.skipif(chromium() is None, reason="no Chromium on this machine")
 PATIENCE = 60_000
@@ -36,10 +37,9 @@ EXAMPLE = EXAMPLES / "prepaid-wallet"
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    home = tmp_path_factory.mktemp("dashboard")
-    done = billing(home, EXAMPLE, "run", "2024-01")
-    assert done.returncode == 0, done.stderr
+def home(tmp_path_factory: pytest.TempPathFactory, closed_wallet: Closed) -> Path:
+    home = tmp_path_factory.mktemp("dashboard") / "home"
+    closed_wallet(home)
     return home
 
 

@@ -11,12 +11,9 @@ import pytest
 
 from billing_pipeline import dbt_runner
 from billing_pipeline.dbt_runner import run_dbt
-from billing_pipeline.months import BillingMonth
-from billing_pipeline.rating import rate_month
 from billing_pipeline.settings import Settings
+from tests.dbt.rated_once import MONTH, Rated
 
-EXAMPLE = Path(__file__).resolve().parents[2] / "data" / "examples" / "subscriptions"
-MONTH = BillingMonth.parse("2024-06")
 Columns = dict[str, Any]
 
 
@@ -38,11 +35,8 @@ def _another_order(columns: Columns) -> Columns:
 
 
 @pytest.fixture(scope="module")
-def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    home = tmp_path_factory.mktemp("home")
-    settings = Settings.from_env({"BILLING_DATA_DIR": str(EXAMPLE), "BILLING_HOME": str(home)})
-    rate_month(settings, MONTH)
-    return settings
+def settings(rated_subscriptions: Rated) -> Settings:
+    return rated_subscriptions()
 
 
 @pytest.mark.parametrize("declare", [_another_type, _one_more, _one_less, _another_order])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,9 +13,10 @@ from billing_pipeline.dbt_runner import run_dbt
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.rating import rate_month
 from billing_pipeline.settings import Settings
+from tests.dbt.rated_once import MONTH, Rated
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "data" / "examples"
-MONTHS = {"subscriptions": "2024-06", "prepaid-wallet": "2024-01", "sample": "2024-01"}
+MONTHS = {"prepaid-wallet": "2024-01", "sample": "2024-01"}  # and subscriptions
 ONE_CHARGED = "(SELECT min(charge_id) FROM charges WHERE amount > 0)"
 ONE_TIERED = "(SELECT min(charge_id) FROM charge_tiers)"
 ONE_INVOICE = "(SELECT min(invoice_id) FROM invoices)"
@@ -119,17 +119,21 @@ class Built:
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Built]]:
-    found: dict[str, Built] = {}
-    for example, month in MONTHS.items():
-        home = tmp_path_factory.mktemp(example)
+def built(tmp_path_factory: pytest.TempPathFactory, rated_subscriptions: Rated) -> dict[str, Built]:
+    found = {"subscriptions": _as_built(rated_subscriptions(), MONTH)}
+    for example, key in MONTHS.items():
         data = EXAMPLES.parent if example == "sample" else EXAMPLES / example
-        env = {"BILLING_DATA_DIR": str(data), "BILLING_HOME": str(home)}
-        settings = Settings.from_env(env)
-        path = rate_month(settings, BillingMonth.parse(month))
-        shutil.copy(path, home / "as_built.duckdb")
-        found[example] = Built(settings, BillingMonth.parse(month), home / "as_built.duckdb")
-    yield found
+        home = str(tmp_path_factory.mktemp(example))
+        settings = Settings.from_env({"BILLING_DATA_DIR": str(data), "BILLING_HOME": home})
+        rate_month(settings, BillingMonth.parse(key))
+        found[example] = _as_built(settings, BillingMonth.parse(key))
+    return found
+
+
+def _as_built(settings: Settings, month: BillingMonth) -> Built:
+    copy = settings.home / "as_built.duckdb"
+    shutil.copy(settings.warehouse_path(month), copy)
+    return Built(settings, month, copy)
 
 
 @pytest.mark.parametrize("name", BREAKS)

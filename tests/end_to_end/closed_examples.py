@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import csv
 import json
-import subprocess
-import sys
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
@@ -18,7 +16,8 @@ from typing import Any
 
 import duckdb
 
-from tests.end_to_end.commands import EXAMPLES, ROOT, environment
+from tests.end_to_end.commands import EXAMPLES, environment
+from tests.end_to_end.warm import run_module
 
 Row = dict[str, Any]
 
@@ -90,12 +89,9 @@ class Closing:
     """All examples being closed in the background; `of` waits for one."""
 
     def __init__(self, folder: Path) -> None:
-        # dbt's project is parsed once, for all homes.
-        shared = folder / "dbt"
-        shared.mkdir()
         self._pool = ThreadPoolExecutor(AT_ONCE)
         self._closed: dict[str, Future[ClosedExample]] = {
-            name: self._pool.submit(_close, name, folder / name, shared) for name in MONTHS
+            name: self._pool.submit(_close, name, folder / name) for name in MONTHS
         }
 
     def of(self, name: str) -> ClosedExample:
@@ -105,18 +101,13 @@ class Closing:
         self._pool.shutdown(cancel_futures=True)
 
 
-def _close(name: str, folder: Path, shared: Path) -> ClosedExample:
+def _close(name: str, folder: Path) -> ClosedExample:
     home = folder / "home"
     home.mkdir(parents=True)
-    (home / "dbt").symlink_to(shared)
-    command = [sys.executable, "-m", "tests.end_to_end.close_months", str(folder / "seen")]
-    done = subprocess.run(
-        [*command, *MONTHS[name]],
-        env=environment(home, EXAMPLES / name),
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
+    done = run_module(
+        "tests.end_to_end.close_months",
+        [str(folder / "seen"), *MONTHS[name]],
+        environment(home, EXAMPLES / name),
     )
     assert done.returncode == 0, f"{name}: {done.stderr}"
     seen = [

@@ -1,6 +1,7 @@
 """Processes for the end-to-end tests: the command line as a user has it, on a home of its own.
 
-What belongs here: the environment and starting a process. What does not: what is expected of it.
+What belongs here: the environment and the command. What does not: what is expected of it, and how
+its process is started (warm.py).
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+
+from tests.end_to_end.warm import run_module
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "data" / "examples"
@@ -26,14 +29,7 @@ def billing(
     home: Path, data: Path | str, *args: str, **settings: str
 ) -> subprocess.CompletedProcess[str]:
     """`billing …`, run to its end."""
-    command = [sys.executable, "-m", "billing_pipeline.cli", *args]
-    return subprocess.run(
-        command,
-        env=environment(home, data, **settings),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return run_module("billing_pipeline.cli", args, environment(home, data, **settings))
 
 
 def binaries(folder: Path) -> Path:

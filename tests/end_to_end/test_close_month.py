@@ -3,21 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "data" / "examples"
-
-
-def billing(home: Path, data: Path, *args: str) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"BILLING_HOME": str(home), "BILLING_DATA_DIR": str(data)}
-    for name in ("STRIPE_API_KEY", "STRIPE_API_BASE", "BILLING_TIMEZONE", "BILLING_FIRST_MONTH"):
-        environment.pop(name, None)
-    command = [sys.executable, "-W", "ignore", "-m", "billing_pipeline.cli", *args]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+from tests.end_to_end.closed_once import Closed
+from tests.end_to_end.commands import EXAMPLES, billing
 
 
 def stripe_ids(home: Path) -> list[Any]:
@@ -29,21 +19,21 @@ def stripe_ids(home: Path) -> list[Any]:
         ).fetchall()
 
 
-def test_a_month_is_billed_once_however_often_it_is_run(tmp_path: Path) -> None:
-    data = EXAMPLES / "prepaid-wallet"
-    first = billing(tmp_path, data, "run", "2024-01", "--json")
-    assert first.returncode == 0, first.stderr
-    payments = json.loads(first.stdout)["payments"]
+def test_a_month_is_billed_once_however_often_it_is_run(
+    tmp_path: Path, closed_wallet: Closed
+) -> None:
+    data, home = EXAMPLES / "prepaid-wallet", tmp_path / "home"
+    payments = closed_wallet(home)["payments"]
     assert sorted(row["billed"] for row in payments) == [
         "0.3800", "1.0000", "12.3400", "12.3400", "5.0000",
     ]  # fmt: skip
-    sent = stripe_ids(tmp_path)
+    sent = stripe_ids(home)
     assert len(sent) == 5
 
-    second = billing(tmp_path, data, "run", "2024-01", "--json")
+    second = billing(home, data, "run", "2024-01", "--json")
     assert second.returncode == 0, second.stderr
     assert {row["action"] for row in json.loads(second.stdout)["plan"]} == {"unchanged"}
-    assert stripe_ids(tmp_path) == sent
+    assert stripe_ids(home) == sent
 
 
 def test_a_bad_price_stops_the_month_and_says_where(tmp_path: Path) -> None:

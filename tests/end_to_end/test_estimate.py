@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -19,7 +17,8 @@ from billing_pipeline.months import BillingMonth, InvalidMonthError
 from billing_pipeline.published_tables import ESTIMATE_TABLES
 from billing_pipeline.settings import Settings
 from billing_pipeline.warehouse import open_published
-from tests.end_to_end.commands import EXAMPLES, ROOT, billing, environment
+from tests.end_to_end.commands import EXAMPLES, billing, environment
+from tests.end_to_end.warm import run_module
 
 DATA = EXAMPLES / "subscriptions"
 JUNE = BillingMonth.parse("2024-06")
@@ -104,22 +103,9 @@ def test_closing_the_month_later_is_as_without_an_estimate(settings: Settings) -
 
 
 def test_the_job_estimates_by_today_s_clock(tmp_path: Path) -> None:
-    code = (
-        "import json, sys\n"
-        "from datetime import UTC, datetime\n"
-        "from billing_pipeline.estimate import running_month\n"
-        "from billing_pipeline.runs import execute\n"
-        "from billing_pipeline.settings import Settings\n"
-        "settings = Settings.from_env()\n"
-        "running = running_month(settings, datetime.now(UTC))\n"
-        "ends = [execute(settings, 'estimate_month', month) for month in"
-        " (running, running.shift(-1))]\n"
-        "print(json.dumps([[end.is_success, end.reason] for end in ends]))\n"
-    )
     env = environment(tmp_path / "home", DATA)
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=env, cwd=ROOT, capture_output=True, text=True, check=True
-    )
+    done = run_module("tests.end_to_end.estimate_twice", [], env)
+    assert done.returncode == 0, done.stderr
     (is_success, reason), (refused, why) = json.loads(done.stdout.splitlines()[-1])
     assert (is_success, reason, refused) == (True, None, False)
     assert "is not the running month" in why

@@ -5,10 +5,9 @@ from __future__ import annotations
 import csv
 import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from html.parser import HTMLParser
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from markdown_it import MarkdownIt
 from billing_pipeline.invoicing import collection
 from billing_pipeline.settings import Settings
 from tests.end_to_end.commands import ROOT, environment
+from tests.end_to_end.warm import end_of, start
 from tests.unit.documents.pdf_text import pdf_text
 
 MARKUP = (
@@ -62,23 +62,15 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def shown(folder: Path, *args: str) -> tuple[int, str]:
     """What the command writes to a terminal of its own."""
     terminal, inner = os.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "billing_pipeline.cli", *args],
-        env=environment(folder / "home", folder / "data") | {"TERM": "dumb", "COLUMNS": "200"},
-        stdin=inner,
-        stdout=inner,
-        stderr=inner,
-    )
-    os.close(inner)
+    env = environment(folder / "home", folder / "data", TERM="dumb", COLUMNS="200")
+    name = Path(os.ttyname(inner))
+    process = start("billing_pipeline.cli", args, env, name, name)
     parts = []
-    while True:
-        try:
-            part = os.read(terminal, 65536)
-        except OSError:  # the other end is closed
-            break
-        parts.append(part)
+    while terminal in wait([terminal, process.sentinel]):
+        parts.append(os.read(terminal, 65536))
+    os.close(inner)
     os.close(terminal)
-    return process.wait(), b"".join(parts).decode().replace("\r\n", "\n")
+    return end_of(process), b"".join(parts).decode().replace("\r\n", "\n")
 
 
 @pytest.fixture(scope="module")

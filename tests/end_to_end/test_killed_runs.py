@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +12,9 @@ import duckdb
 
 from billing_pipeline.settings import Settings
 from tests.end_to_end.close_months import held
-from tests.end_to_end.commands import EXAMPLES, ROOT, billing, environment
+from tests.end_to_end.closed_once import Closed
+from tests.end_to_end.commands import EXAMPLES, billing, environment
+from tests.end_to_end.warm import run_module
 
 DATA = EXAMPLES / "prepaid-wallet"
 MONTH = "2024-01"
@@ -24,15 +24,8 @@ DEATHS = (("after", 8), ("interrupt", 12), ("before", 17), ("publishing", 1))
 
 
 def killed(home: Path, kind: str, number: int) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "tests.end_to_end.killed_run", kind, str(number)]
-    return subprocess.run(
-        [*command, "run", MONTH],
-        env=environment(home, DATA),
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    args = [kind, str(number), "run", MONTH]
+    return run_module("tests.end_to_end.killed_run", args, environment(home, DATA))
 
 
 def published(home: Path, columns: str) -> list[Any]:
@@ -41,12 +34,10 @@ def published(home: Path, columns: str) -> list[Any]:
         return connection.execute(f"SELECT {columns} ORDER BY ALL").fetchall()
 
 
-def test_a_run_that_dies_many_times_bills_once(tmp_path: Path) -> None:
+def test_a_run_that_dies_many_times_bills_once(tmp_path: Path, closed_wallet: Closed) -> None:
     home, undisturbed = tmp_path / "home", tmp_path / "undisturbed"
-    with ThreadPoolExecutor(1) as pool:
-        in_one_go = pool.submit(billing, undisturbed, DATA, "run", MONTH)
-        die_and_go_on(home)
-    assert in_one_go.result().returncode == 0
+    closed_wallet(undisturbed)
+    die_and_go_on(home)
     for columns in (
         "* FROM invoices",
         "* FROM invoice_lines",

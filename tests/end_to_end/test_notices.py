@@ -5,25 +5,19 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
-from tests.end_to_end.commands import EXAMPLES, ROOT, billing, environment, last_line
+from tests.end_to_end.commands import EXAMPLES, billing, environment, last_line
+from tests.end_to_end.warm import run_module
 from tests.notice_receiver import Receiver, receiving
 
 LOOKING = ("late_usage_files", "runs_that_failed", "notices")
 
 
 def tick(home: Path, data: Path, receiver: Receiver, *sensors: str) -> dict[str, Any]:
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.end_to_end.tick", *(sensors or LOOKING)],
-        env=environment(home, data, BILLING_NOTIFY_URLS=receiver.url),
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    env = environment(home, data, BILLING_NOTIFY_URLS=receiver.url)
+    done = run_module("tests.end_to_end.tick", sensors or LOOKING, env)
     assert done.returncode == 0, done.stderr
     said: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return said

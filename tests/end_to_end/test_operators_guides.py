@@ -25,6 +25,7 @@ from billing_pipeline.notices.notice import Rules
 from billing_pipeline.runs import instance_home
 from billing_pipeline.settings import Settings
 from tests.end_to_end.close_months import held
+from tests.end_to_end.closed_once import Closed
 from tests.end_to_end.commands import EXAMPLES, ROOT, billing, binaries, environment
 
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -65,13 +66,12 @@ def test_every_block_is_looked_at() -> None:
 
 
 @pytest.fixture(scope="module")
-def closed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+def closed(tmp_path_factory: pytest.TempPathFactory, closed_wallet: Closed) -> tuple[Path, Path]:
     """A home and its data: a month was closed, and then usage came late."""
     folder = tmp_path_factory.mktemp("operator")
     home, data = folder / "home", folder / "data"
     shutil.copytree(EXAMPLES / "prepaid-wallet", data)
-    done = billing(home, data, "run", MONTH)
-    assert done.returncode == 0, done.stderr
+    closed_wallet(home)
     with (data / "usage" / MONTH / "traffic-switch-b.jsonl").open("a") as usage:
         usage.write(
             '{"event_id": "late-01", "customer_id": "w-plenty", "event_name": "call",'

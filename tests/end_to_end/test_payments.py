@@ -4,26 +4,22 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from typing import Any
 
 import pytest
 
-from tests.end_to_end.commands import EXAMPLES, ROOT, environment
+from tests.end_to_end.commands import EXAMPLES, environment
+from tests.end_to_end.warm import run_module
 
 
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("payments")
     shutil.copytree(EXAMPLES / "metered-api", folder / "data")
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.end_to_end.payments_story", str(folder / "seen.json")],
-        env=environment(folder / "home", folder / "data"),
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
+    done = run_module(
+        "tests.end_to_end.payments_story",
+        [str(folder / "seen.json")],
+        environment(folder / "home", folder / "data"),
     )
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads((folder / "seen.json").read_text(encoding="utf-8"))

@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from billing_pipeline.cli import main
+from tests.end_to_end.closed_once import Closed
 from tests.end_to_end.commands import EXAMPLES, ROOT, billing, environment
 from tests.notice_receiver import Receiver, receiving
 
@@ -23,11 +24,6 @@ SERVES = "webhooks"
 JOBS = ("run", "plan", "apply", "pull")
 
 
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("readme")
-
-
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
     with receiving() as found:
@@ -35,8 +31,12 @@ def receiver() -> Iterator[Receiver]:
 
 
 def test_each_command_does_as_the_readme_says(
-    home: Path, tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    closed_wallet: Closed,
+    receiver: Receiver,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    home = tmp_path / "home"
     for name, value in environment(home, EXAMPLE, BILLING_NOTIFY_URLS=receiver.url).items():
         monkeypatch.setenv(name, value)
 
@@ -51,7 +51,7 @@ def test_each_command_does_as_the_readme_says(
         return result.stdout
 
     month = "2024-01"
-    closed = json.loads(run(f"run {month} --json"))
+    closed = closed_wallet(home)  # by `run 2024-01 --json`
     places = {
         "ID": closed["payments"][0]["invoice_id"],
         "HASH": json.loads(run(f"plan {month} --json"))["plan_hash"],

@@ -1,0 +1,85 @@
+"""Processes of `python -m MODULE …` that begin with the libraries already imported.
+
+What belongs here: starting one and reading what it says. What does not: which modules are run.
+
+Importing Dagster and dbt takes a core four seconds, more than most commands need for their work.
+So each worker of the tests has one process that imports them once (multiprocessing's fork server),
+and each command is a fork of it: a process of its own with its own environment, output and exit
+code. The project's own modules are not imported before the fork, for some read the environment.
+How a user's shell starts the commands is tested by the guides' tests, which use `binaries`.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import runpy
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Mapping, Sequence
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+from tests.loopback import stay_on_this_machine
+
+# What `billing run` imports and does not belong to the project.
+LIBRARIES = [
+    *("dagster", "dagster_dbt", "dbt.cli.main", "dbt.task.build", "dbt.adapters.duckdb.impl"),
+    *("duckdb", "pyarrow.parquet", "pandas", "stripe", "aiohttp.web", "alembic.command"),
+    *("dagster._core.storage.sqlite_storage", "sqlalchemy.dialects.sqlite", "uvicorn.config"),
+    *("uvicorn.protocols.http.auto", "uvicorn.protocols.websockets.auto", "uvicorn.lifespan.on"),
+    *("starlette.applications", "rich.console", "rich.table", "click", "apprise", "filelock"),
+]
+_FORKS = multiprocessing.get_context("forkserver")
+_FORKS.set_forkserver_preload(LIBRARIES)
+# What takes longer hangs, and is killed: its exit code is then -9.
+TIMEOUT_SECONDS = 300
+# multiprocessing reads a child's exit code also where another thread starts one, and only once.
+_ONE_AT_A_TIME = threading.Lock()
+
+
+def run_module(
+    module: str, args: Sequence[str], env: Mapping[str, str]
+) -> subprocess.CompletedProcess[str]:
+    """`python -m module args` with this environment, run to its end."""
+    with tempfile.TemporaryDirectory() as scratch:
+        out, err = Path(scratch) / "out", Path(scratch) / "err"
+        process = start(module, args, env, out, err)
+        if not wait([process.sentinel], TIMEOUT_SECONDS):
+            process.kill()
+        code = end_of(process)
+        said = (path.read_text(encoding="utf-8") for path in (out, err))
+        return subprocess.CompletedProcess([module, *args], code, *said)
+
+
+def start(
+    module: str, args: Sequence[str], env: Mapping[str, str], out: Path, err: Path
+) -> BaseProcess:
+    """The same, going on, with these files or terminals for what it says."""
+    process = _FORKS.Process(target=_become, args=(module, list(args), dict(env), out, err))
+    with _ONE_AT_A_TIME:
+        process.start()
+    return process
+
+
+def end_of(process: BaseProcess) -> int:
+    """The exit code of a process that has ended; below 0 is the signal that ended it."""
+    with _ONE_AT_A_TIME:
+        process.join()
+    assert process.exitcode is not None
+    return process.exitcode
+
+
+def _become(module: str, args: list[str], env: dict[str, str], out: Path, err: Path) -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for path, stream in ((out, 1), (err, 2)):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), stream)
+    os.environ.clear()
+    os.environ.update(env)
+    stay_on_this_machine()
+    sys.argv[1:] = args
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
