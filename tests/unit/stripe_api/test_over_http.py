@@ -109,14 +109,17 @@ def test_a_connection_that_breaks_is_a_connection_failure(moment: str) -> None:
 
 
 def test_an_answer_that_does_not_come_is_a_connection_failure() -> None:
-    async def handler(request: web.Request) -> web.Response:
-        await asyncio.sleep(5)
-        return web.json_response({})
-
     async def main() -> None:
+        given_up = asyncio.Event()
+
+        async def handler(request: web.Request) -> web.Response:
+            await given_up.wait()
+            return web.json_response({})
+
         async with serving(handler, timeout=0.1) as gateway:
             with pytest.raises(StripeFailure) as failed:
                 await gateway.get("/v1/account")
             assert failed.value.kind is FailureKind.CONNECTION
+            given_up.set()
 
     asyncio.run(main())
