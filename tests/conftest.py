@@ -6,6 +6,8 @@ What is shared is built once for all workers of a test run, and given out as cop
 from __future__ import annotations
 
 import os
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,25 @@ from tests.end_to_end.closed_once import Closed, closed_once
 from tests.loopback import stay_on_this_machine
 
 stay_on_this_machine()
+
+# The longest tests take a minute, and several on a machine that is busy. What takes longer hangs.
+TIMEOUT_SECONDS = 600
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[object]:
+    """A test that hangs fails where it hangs, and the next one begins."""
+
+    def give_up(*_: object) -> None:
+        pytest.fail(f"{item.nodeid} hangs: not done after {TIMEOUT_SECONDS} seconds")
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.setitimer(signal.ITIMER_REAL, TIMEOUT_SECONDS)
+    try:
+        return (yield)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 @pytest.fixture(scope="session")

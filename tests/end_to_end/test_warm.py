@@ -1,0 +1,58 @@
+"""A fork that begins with the libraries is otherwise a process as a shell starts it."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end import warm
+from tests.end_to_end.warm import LIBRARIES, run_module
+
+
+def run(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, code: str, *args: str
+) -> subprocess.CompletedProcess[str]:
+    (folder / "written.py").write_text(f"import json, os, signal, sys, time\n{code}\n")
+    monkeypatch.syspath_prepend(folder)
+    return run_module("written", args, {"ONLY": "this"})
+
+
+def test_it_has_its_own_arguments_environment_and_modules(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = "[sys.argv[1:], dict(os.environ), list(sys.modules), __name__]"
+    done = run(tmp_path, monkeypatch, f"print(json.dumps({seen}))", "a", "b")
+    args, environment, modules, name = json.loads(done.stdout)
+    assert (args, environment, name) == (["a", "b"], {"ONLY": "this"}, "__main__")
+    assert set(LIBRARIES) <= set(modules)
+    # They read the settings: only this process's own may be theirs.
+    assert [name for name in modules if name.startswith("billing_pipeline")] == []
+
+
+@pytest.mark.parametrize(
+    ("code", "returned"),
+    [
+        ("pass", 0),
+        ("sys.exit(3)", 3),
+        ("os._exit(4)", 4),
+        ("os.kill(os.getpid(), signal.SIGKILL)", -signal.SIGKILL),
+        ("raise ValueError('wrong')", 1),
+        ("os.kill(os.getpid(), signal.SIGINT); time.sleep(9)", 1),
+    ],
+)
+def test_its_end_is_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, returned: int
+) -> None:
+    done = run(tmp_path, monkeypatch, f"print('said', flush=True)\n{code}")
+    assert (done.returncode, done.stdout) == (returned, "said\n")
+    assert ("ValueError: wrong" in done.stderr) == ("ValueError" in code)
+
+
+def test_one_that_hangs_is_ended_and_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(warm, "TIMEOUT_SECONDS", 0.5)
+    with pytest.raises(TimeoutError, match=r"\['written'\] hangs; it said"):
+        run(tmp_path, monkeypatch, "print('said', flush=True)\ntime.sleep(99)")
