@@ -6,7 +6,9 @@ What is shared is built once for all workers of a test run, and given out as cop
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +18,20 @@ from tests.end_to_end.closed_once import Closed, closed_once
 from tests.loopback import stay_on_this_machine
 
 stay_on_this_machine()
+
+MEMORY = Path("/dev/shm")
+# A whole run leaves about a gigabyte of homes before it ends; a container may have less there.
+ROOM = 4 * 2**30
+
+
+def pytest_configure() -> None:
+    """Homes that live for seconds are no work for a disk: thousands of small SQLite files, whose
+    creation waits for it where the machine is busy. Where there is no room in memory they are in
+    the usual place; whoever names one in TMPDIR has it."""
+    if "TMPDIR" not in os.environ and MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM:
+        os.environ["TMPDIR"] = str(MEMORY)
+        tempfile.tempdir = None  # read anew
+
 
 # The longest tests take a minute, and several on a machine that is busy. What takes longer hangs.
 TIMEOUT_SECONDS = 600

@@ -33,6 +33,7 @@ LIBRARIES = [
     *("dagster._core.storage.sqlite_storage", "sqlalchemy.dialects.sqlite", "uvicorn.config"),
     *("uvicorn.protocols.http.auto", "uvicorn.protocols.websockets.auto", "uvicorn.lifespan.on"),
     *("starlette.applications", "rich.console", "rich.table", "click", "apprise", "filelock"),
+    "tests.end_to_end.warm_dbt",
 ]
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(LIBRARIES)

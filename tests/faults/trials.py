@@ -11,6 +11,7 @@ import random
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from billing_pipeline.invoicing import records
@@ -83,6 +84,7 @@ def play_single(company: str, fault: str, change: int) -> Trial:
     return play(f"{company}/{fault}/change {change}", COMPANIES[company], schedule)
 
 
+@cache
 def changes_of(company: str) -> int:
     """How many requests change something in the story without faults."""
     return sum(request.method != "GET" for request in _undisturbed(company).passed)
@@ -106,6 +108,7 @@ def play_publishing(company: str, write: int) -> Trial:
     return play(name, COMPANIES[company], disk=Disk(write))
 
 
+@cache
 def writes_of(company: str) -> int:
     """How often the story without faults makes something durable or puts it in place."""
     disk = Disk()

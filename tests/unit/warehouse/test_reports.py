@@ -114,8 +114,10 @@ def test_receivables_by_age(published: duckdb.DuckDBPyConnection) -> None:
         61: "61-90",
         91: "over 90",
     }
+    published.begin()  # all of it on one day, also at midnight
+    [[today]] = published.execute("SELECT current_date").fetchall()
     for days in ages:
-        due = datetime.now(UTC).date() - timedelta(days=days)
+        due = today - timedelta(days=days)
         published.execute(
             "INSERT INTO invoices VALUES ('2024-01-01', $1, 'c', 'USD', 9, $2)", [f"i{days}", due]
         )
