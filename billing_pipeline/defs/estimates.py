@@ -36,7 +36,9 @@ def estimated_charges(context: dg.AssetExecutionContext) -> dg.MaterializeResult
     top_ups = paid_top_ups() if SETTINGS.records_dir.exists() else []
     try:
         rate_and_publish(SETTINGS, month, datetime.now(UTC), top_ups)
-    except (InvalidMonthError, InvalidInput, DbtError) as error:
+    except InvalidInput as error:
+        raise dg.Failure(description=error.told(SETTINGS.home), allow_retries=False) from error
+    except (InvalidMonthError, DbtError) as error:
         raise dg.Failure(description=str(error), allow_retries=False) from error
     with open_published(SETTINGS) as published:
         totals = published.execute(_TOTALS).fetchall()
