@@ -118,11 +118,14 @@ def _show_month(rated: MonthCheck) -> None:
     if rated.problems:
         cells = [
             (row["source_file"], row["reason"], row["meter_id"], row["rows"], _rows_named(row))
-            for row in rated.problems
+            for row in rated.problems[:MAX_LINES]
         ]
         columns = ("file", "reason", "meter", "rows", "which")
         title = "Set aside, or not read by a meter: never billed"
         console.print(table(title, columns, cells, folds="file"))
+        if len(rated.problems) > MAX_LINES:
+            more = len(rated.problems) - MAX_LINES
+            console.print(f"and {more:,} more: billing check {rated.month} --json")
     charged = ("currency", "customers", "charges", "amount")
     cells_of_charges = [
         (row["currency"], row["customers"], row["charges"], money(row["amount"], row["currency"]))

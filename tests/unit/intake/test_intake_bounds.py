@@ -87,14 +87,15 @@ def test_names_of_files_do_not_change_for_how_many_rows_is_planned(
 ) -> None:
     """DuckDB takes each file of a scan for as large as the first: with a small one in front it
     would build hash tables of all events."""
-    large, *small = names
-    parquet(world, f"{large}.parquet", 20_000)
-    for name in small:
-        parquet(world, f"{name}.parquet", 10)
+    large, middle, small = names
+    parquet(world, f"{large}.parquet", 30_000)
+    parquet(world, f"{middle}.parquet", 10_000)
+    for number in range(15):
+        parquet(world, f"{small}{number}.parquet", 10)
     world.usage(f"{large}.csv", *[GOOD] * 2_000)
-    world.usage(f"{small[0]}.csv", GOOD)
+    world.usage(f"{small}.csv", GOOD)
     world.load_usage()
-    rows = 20_000 + 2 * 10 + 2_000 + 1
+    rows = 30_000 + 10_000 + 15 * 10 + 2_000 + 1
     assert rows <= estimated_rows(world) <= 10 * rows
     assert world.select("select count(*), count(distinct row_id) from raw.usage_events") == [
         (rows, rows)
