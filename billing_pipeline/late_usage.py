@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from billing_pipeline.intake.storage import Entry, Storage
-from billing_pipeline.intake.usage_files import UsageFiles, replacing
+from billing_pipeline.intake.usage_files import UsageFiles, month_entries, replacing
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.settings import Settings
 
@@ -59,9 +59,9 @@ def late_usage(settings: Settings, month: BillingMonth) -> LateUsage | None:
     rated: dict[str, tuple[str, int, str]] = known["files"]
     storage = Storage.of(settings)
     present = {
-        f"usage/{folder}/{entry.name}": entry
+        f"usage/{folder}/{name}": entry
         for folder in known["folders"]
-        for entry in storage.entries(f"usage/{folder}")
+        for name, entry in month_entries(storage, folder)
     }
     different = {
         name: content
@@ -88,7 +88,7 @@ def _other_content(
     touched or copied is read to tell: its stamp is another, its content is not."""
     if entry.stamp == stamp:
         return None
-    if storage.is_remote or entry.is_folder:
+    if storage.is_remote or entry.is_folder or entry.oddity is not None:
         return entry.stamp
     with Path(entry.path).open("rb") as content:
         present = hashlib.file_digest(content, "sha256").hexdigest()

@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
@@ -35,6 +36,7 @@ class Settings:
     stripe_webhook_secret: str | None = field(default=None, repr=False)
     allow_live: bool = False
     memory_limit: str = "4GB"
+    max_input_bytes: int = 100 * 10**9
     notify_urls: tuple[str, ...] = field(default=(), repr=False)
     metering: str = "duckdb"
     catalog_dir: Path | None = None
@@ -57,7 +59,8 @@ class Settings:
             stripe_api_base=text("STRIPE_API_BASE"),
             stripe_webhook_secret=text("STRIPE_WEBHOOK_SECRET"),
             allow_live=text("BILLING_ALLOW_LIVE") == "1",
-            memory_limit=_memory_limit(text("BILLING_MEMORY_LIMIT") or "4GB"),
+            memory_limit=_size("BILLING_MEMORY_LIMIT", text("BILLING_MEMORY_LIMIT") or "4GB"),
+            max_input_bytes=_max_input_bytes(text("BILLING_MAX_INPUT_BYTES") or "100GB"),
             notify_urls=tuple((text("BILLING_NOTIFY_URLS") or "").split()),
             metering=_metering(text("BILLING_METERING") or "duckdb"),
         )
@@ -108,6 +111,10 @@ class Settings:
         parts = (self.stripe_webhook_secret or "").split(",")
         return tuple(part.strip() for part in parts if part.strip())
 
+    @property
+    def memory_bytes(self) -> int:
+        return _bytes(self.memory_limit)
+
     # Where things live under BILLING_HOME. Only `records` and `sandbox` cannot be rebuilt.
     @property
     def records_dir(self) -> Path:
@@ -157,10 +164,29 @@ def _data_dir(text: str) -> str:
     return text
 
 
-def _memory_limit(text: str) -> str:
-    if re.fullmatch(r"[0-9]+(\.[0-9]+)? ?[KMGT]i?B", text, re.IGNORECASE) is None:
-        raise InvalidSettingError(f"BILLING_MEMORY_LIMIT {text!r} is no size, for example 4GB")
+_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([KMGT])(i?)B", re.IGNORECASE)
+
+
+def _size(name: str, text: str) -> str:
+    if _SIZE.fullmatch(text) is None:
+        raise InvalidSettingError(f"{name} {text!r} is no size, for example 4GB")
     return text
+
+
+def _bytes(size: str) -> int:
+    """How many bytes a size is, as DuckDB reads it."""
+    match = _SIZE.fullmatch(size)
+    assert match is not None
+    power = "KMGT".index(match[2].upper()) + 1
+    return int(Decimal(match[1]) * (1024 if match[3] else 1000) ** power)
+
+
+def _max_input_bytes(text: str) -> int:
+    name = "BILLING_MAX_INPUT_BYTES"
+    count = int(text) if re.fullmatch("[0-9]{1,18}", text) else _bytes(_size(name, text))
+    if count == 0:
+        raise InvalidSettingError(f"{name} is 0: no file could be read")
+    return count
 
 
 def _metering(text: str) -> str:

@@ -94,7 +94,7 @@ def intake(context: dg.AssetExecutionContext) -> Iterator[Any]:
                 paid_top_ups(),
             )
     except InvalidInput as error:
-        raise dg.Failure(description=str(error), allow_retries=False) from error
+        raise dg.Failure(description=error.told(SETTINGS.home), allow_retries=False) from error
     for name in RAW_TABLES:
         yield dg.MaterializeResult(asset_key=name, metadata=_metadata(name, report))
 

@@ -7,7 +7,6 @@ Usage files do not come this way: they are large, and their bad rows are set asi
 from __future__ import annotations
 
 import csv
-import gzip
 import io
 import json
 import re
@@ -17,14 +16,18 @@ from dataclasses import dataclass
 from datetime import date, datetime, time
 from decimal import Decimal
 from difflib import get_close_matches
+from typing import IO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from billing_pipeline.intake.limits import InputLimits, TooLargeError, unpacked
 from billing_pipeline.intake.problems import Problem, shown
 from billing_pipeline.intake.storage import Entry, Storage
 
 EXTENSIONS = (".csv", ".csv.gz", ".parquet")
+_BATCH_ROWS = 10_000  # of a Parquet file, looked at before the next ones are read
+_MAX_COLUMNS = 1_000  # a header of more is none
 
 
 @dataclass(frozen=True)
@@ -45,17 +48,45 @@ class UnreadableFile(ValueError):
         self.problems = problems
 
 
-def read_cells(storage: Storage, file: str, entry: Entry) -> Cells:
-    """Read a CSV or Parquet file; `file` is its name in messages. Raises `UnreadableFile`."""
-    try:
-        content = storage.read(entry)
-        if entry.name.lower().endswith(".gz"):
-            content = gzip.decompress(content)
-    except (OSError, EOFError, zlib.error) as error:
-        raise _unreadable(file, f"cannot be read: {error}") from error
-    if entry.name.lower().endswith(".parquet"):
-        return _parquet(file, content)
-    return _csv(file, content)
+def read_cells(storage: Storage, file: str, entries: Sequence[Entry], limits: InputLimits) -> Cells:
+    """Read a CSV file, a Parquet file, or the Parquet files of a folder one after another; `file`
+    is the name in messages. Raises `UnreadableFile`."""
+    total = 0
+    parts: list[Cells] = []
+    for entry in entries:
+        part = file if len(entries) == 1 else f"{file}/{entry.name}"
+        try:
+            total += entry.size
+            limits.refuse_table(total)
+            with storage.opened(entry) as content:
+                parts.append(_read(part, entry.name.lower(), content, limits))
+        except (OSError, EOFError, zlib.error) as error:
+            raise _unreadable(part, f"cannot be read: {error}") from error
+        except TooLargeError as error:
+            raise _unreadable(part, str(error)) from error
+    return parts[0] if len(parts) == 1 else _joined(file, parts, limits)
+
+
+def _read(file: str, name: str, content: IO[bytes], limits: InputLimits) -> Cells:
+    if name.endswith(".parquet"):
+        return _parquet(file, content, limits)
+    plain = unpacked(content, limits, is_packed=name.endswith(".gz"))
+    found = plain.read(limits.table_bytes + 1)
+    limits.refuse_table(len(found))
+    return _csv(file, found)
+
+
+def _joined(file: str, parts: list[Cells], limits: InputLimits) -> Cells:
+    """Parts of a table as one; rows are counted on from part to part."""
+    columns = parts[0].columns
+    for part in parts:
+        if part.columns != columns:
+            raise _unreadable(part.file, f"has other columns than {parts[0].file}")
+    texts = [
+        [text for part in parts for text in part.texts[index]] for index in range(len(columns))
+    ]
+    limits.refuse_table(sum(sum(map(len, column)) for column in texts))
+    return Cells(file, columns, range(1, sum(len(part.numbers) for part in parts) + 1), texts)
 
 
 def _unreadable(file: str, message: str, row: int | None = None) -> UnreadableFile:
@@ -70,6 +101,9 @@ def _csv(file: str, content: bytes) -> Cells:
     for number, cells in _records(file, content, problems):
         if not columns:
             columns = [cell.strip() for cell in cells]
+            if len(columns) > _MAX_COLUMNS:
+                message = f"has a header of {len(columns):,} cells; allowed: up to {_MAX_COLUMNS:,}"
+                raise _unreadable(file, message, number)
         elif not any(map(str.strip, cells)):
             continue  # what spreadsheets leave below a table
         elif len(cells) != len(columns):
@@ -109,14 +143,22 @@ def _records(file: str, content: bytes, problems: list[Problem]) -> Iterator[tup
         problems.append(Problem(file, number + 1, None, None, message))
 
 
-def _parquet(file: str, content: bytes) -> Cells:
+def _parquet(file: str, content: IO[bytes], limits: InputLimits) -> Cells:
     try:
-        table = pq.read_table(pa.BufferReader(content))
-        columns = [column.to_pylist() for column in table.columns]
+        stored = pq.ParquetFile(content)
+        names = list(stored.schema_arrow.names)
+        texts: list[list[str]] = [[] for _ in names]
+        size = 0
+        for batch in stored.iter_batches(batch_size=_BATCH_ROWS):
+            size += batch.nbytes
+            limits.refuse_table(size)
+            for known, column in zip(texts, batch.columns, strict=True):
+                known += map(cell_text, column.to_pylist())
+    except TooLargeError:
+        raise
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         raise _unreadable(file, f"is not readable Parquet: {error}") from error
-    texts = [list(map(cell_text, column)) for column in columns]
-    return Cells(file, list(table.column_names), range(1, table.num_rows + 1), texts)
+    return Cells(file, names, range(1, stored.metadata.num_rows + 1), texts)
 
 
 def cell_text(value: object) -> str:
@@ -153,7 +195,9 @@ def header_problems(cells: Cells, known: Sequence[str], required: Sequence[str])
     missing = [column for column in known if column not in cells.columns]
     for column in missing:
         if column in required:
-            problem(column, f"this column is missing; the header has {', '.join(cells.columns)}")
+            problem(
+                column, f"this column is missing; the header has {', '.join(cells.columns)[:200]}"
+            )
     for column in dict.fromkeys(cells.columns):
         if column in known:
             if cells.columns.count(column) > 1:

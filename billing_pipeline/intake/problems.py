@@ -5,9 +5,16 @@ What belongs here: how problems are ordered and worded as lines. What does not: 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import uuid
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
+MAX_LINES = 100  # shown; more than anybody reads, and the file has the rest
+
+_MAX_SPANS = 10  # of consecutive rows that one line names
 _LONGEST_VALUE = 60  # characters of a cell shown in a message: enough to find it, one line
 
 
@@ -28,9 +35,11 @@ class Problem:
     message: str
 
     def __str__(self) -> str:
-        place = self.file
-        if self.row is not None:
-            place += f" row {self.row}"
+        return self.at(None if self.row is None else f"row {self.row}")
+
+    def at(self, rows: str | None) -> str:
+        """One line, about these rows."""
+        place = self.file if rows is None else f"{self.file} {rows}"
         if self.column is not None:
             place += f", {self.column}"
         # What DuckDB and the system say may have several lines; a problem is one.
@@ -42,17 +51,71 @@ class Problem:
 
 
 class InvalidInput(ValueError):
-    """Inputs that cannot be billed from. ``str()`` has a line a problem; the last line alone says
-    why nothing was priced: the one problem, or how many there are."""
+    """Inputs that cannot be billed from.
+
+    ``str()`` has a line for each problem, one for all rows that have the same, and stops after
+    `MAX_LINES`: it stands on terminals and in the run history. The last line alone says why nothing
+    was priced: the one problem, or how many there are.
+    """
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = sorted(set(problems), key=lambda problem: problem.order)
-        lines = [str(problem) for problem in self.problems]
-        if len(lines) > 1:
+        self.lines = _lines(self.problems)
+        super().__init__(self._text("the first of them listed above"))
+
+    def told(self, folder: Path) -> str:
+        """``str()``; where that leaves lines out, all are in a file of `folder`, which it names."""
+        if len(self.lines) <= MAX_LINES:
+            return str(self)
+        path = folder / "input-problems.txt"
+        unfinished = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            unfinished.write_text("\n".join([*self.lines, ""]), encoding="utf-8", errors="replace")
+            unfinished.replace(path)
+        except OSError:
+            return str(self)  # why nothing was priced must be said on a full disk, too
+        finally:
+            with suppress(OSError):
+                unfinished.unlink(missing_ok=True)
+        return self._text(f"the first {MAX_LINES} lines above, all of them in {path}")
+
+    def _text(self, where: str) -> str:
+        lines = self.lines[:MAX_LINES]
+        if len(self.lines) > 1:
             files = len({problem.file for problem in self.problems})
-            place = f"{files} input files" if files > 1 else self.problems[0].file
-            lines.append(f"{len(lines)} problems in {place}, listed above: nothing was priced")
-        super().__init__("\n".join(lines))
+            place = f"{files:,} input files" if files > 1 else self.problems[0].file
+            seen = "listed above" if len(lines) == len(self.lines) else where
+            lines.append(f"{len(self.problems):,} problems in {place}, {seen}: nothing was priced")
+        return "\n".join(lines)
+
+
+def _lines(problems: Iterable[Problem]) -> list[str]:
+    """A line for each problem, in their order; the rows of a file that have the same share one."""
+    same: dict[tuple[str, str | None, str, bool], list[Problem]] = defaultdict(list)
+    for problem in problems:
+        key = (problem.file, problem.column, problem.message, problem.row is None)
+        same[key].append(problem)
+    return [
+        str(group[0]) if len(group) == 1 else group[0].at(_rows_text(group))
+        for group in same.values()
+    ]
+
+
+def _rows_text(group: Sequence[Problem]) -> str:
+    """`rows 2-61, 70 and 1,940 more`, of problems in the order of their rows."""
+    spans: list[list[int]] = []
+    for row in sorted({problem.row or 0 for problem in group}):
+        if spans and row == spans[-1][1] + 1:
+            spans[-1][1] = row
+        else:
+            spans.append([row, row])
+    shown_spans, others = spans[:_MAX_SPANS], spans[_MAX_SPANS:]
+    text = ", ".join(
+        str(first) if first == last else f"{first}-{last}" for first, last in shown_spans
+    )
+    more = sum(last - first + 1 for first, last in others)
+    return f"rows {text} and {more:,} more" if more else f"rows {text}"
 
 
 def shown(value: str) -> str:

@@ -6,6 +6,7 @@ the checks (tables.py, *_rules.py), usage (usage.py).
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -15,12 +16,14 @@ import pyarrow as pa
 from billing_pipeline.intake import account_rules, catalog_rules
 from billing_pipeline.intake.cells import EXTENSIONS, UnreadableFile, header_problems, read_cells
 from billing_pipeline.intake.currencies import EXPONENTS
+from billing_pipeline.intake.limits import InputLimits
 from billing_pipeline.intake.problems import InvalidInput, Problem
 from billing_pipeline.intake.rows import LoadedTable, key_problems, read_table, reference_problems
 from billing_pipeline.intake.storage import Entry, Storage
 from billing_pipeline.intake.tables import TABLES, Column, Table
 from billing_pipeline.settings import Settings
 
+_ALLOWED = "a .csv, .csv.gz or .parquet file, or a folder of .parquet files"
 _CUSTOM_MODELS = Path(__file__).parents[2] / "dbt_project" / "models" / "metering" / "custom"
 
 
@@ -37,10 +40,10 @@ def load_reference(
     """
     problems: list[Problem] = []
     tables = {
-        table.name: _load_table(storage, table, entries, settings, problems)
+        table.name: _load_table(storage, table, sources, settings, problems)
         for folder in ("catalog", "accounts")
         for storage in [_storage(settings, folder)]
-        for entries in [_files(storage, folder, problems)]
+        for sources in [_sources(storage, folder, problems)]
         for table in TABLES
         if table.folder == folder
     }
@@ -66,50 +69,113 @@ def _storage(settings: Settings, folder: str) -> Storage:
     return Storage.of(settings)
 
 
-def _files(storage: Storage, folder: str, problems: list[Problem]) -> dict[str, list[Entry]]:
-    """The folder's files by table name (`prices`), where CSV and Parquet may both be there."""
+@dataclass(frozen=True)
+class _Source:
+    """What holds a table: `name` in its folder, a file or a folder of Parquet, and the `parts` to
+    be read."""
+
+    name: str
+    parts: list[Entry]
+
+
+def _sources(storage: Storage, folder: str, problems: list[Problem]) -> dict[str, list[_Source]]:
+    """What each table (`prices`) is read from. What looks like a table and is none that is read is
+    a problem: to take it for absent would bill without it."""
     names = [table.name for table in TABLES if table.folder == folder]
-    found: dict[str, list[Entry]] = {}
+    found: dict[str, list[_Source]] = {}
     for entry in storage.entries(folder):
-        for extension in EXTENSIONS:
-            if entry.name.lower().endswith(extension) and not entry.is_folder:
-                stem = entry.name[: -len(extension)]
-                found.setdefault(stem, []).append(entry)
-                near = get_close_matches(stem.lower(), names, n=1, cutoff=0.8)
-                if stem not in names and near:
-                    message = f"is not a file of {folder}/; did you mean {near[0]}{extension}?"
-                    problems.append(Problem(f"{folder}/{entry.name}", None, None, None, message))
+        stem, extension = _split(entry.name)
+        try:
+            if stem in names:
+                source = _Source(entry.name, _parts(storage, folder, entry, extension))
+                found.setdefault(stem, []).append(source)
+            else:
+                _refuse_lookalike(entry, stem, extension, names, folder)
+        except UnreadableFile as error:
+            problems += error.problems
+            if stem in names:
+                found.setdefault(stem, []).append(_Source(entry.name, []))
     return found
+
+
+def _split(name: str) -> tuple[str, str]:
+    """`prices` and `.csv.gz`: the extension as one that is read, or all from the first point on."""
+    known = next((known for known in EXTENSIONS if name.lower().endswith(known)), None)
+    if known is not None:
+        return name[: -len(known)], name[-len(known) :].lower()
+    stem, point, rest = name.partition(".")
+    return stem, point + rest
+
+
+def _parts(storage: Storage, folder: str, entry: Entry, extension: str) -> list[Entry]:
+    """The files that hold a table. Raises `UnreadableFile`."""
+    place = f"{folder}/{entry.name}"
+    if entry.oddity is not None:
+        raise _refused(place, f"is {entry.oddity} and no file; tables are read from files")
+    if not entry.is_folder:
+        if extension not in EXTENSIONS:
+            raise _refused(place, f"is no form of a table that is read; allowed: {_ALLOWED}")
+        return [entry]
+    if extension not in ("", ".parquet"):
+        raise _refused(place, f"is a folder; allowed: {_ALLOWED}")
+    parts = storage.entries(place)
+    for part in parts:
+        if part.is_folder or part.oddity or not part.name.lower().endswith(".parquet"):
+            raise _refused(f"{place}/{part.name}", "is no Parquet file, in a folder of them")
+    if not parts:
+        raise _refused(place, "is a folder without Parquet files")
+    return parts
+
+
+def _refuse_lookalike(
+    entry: Entry, stem: str, extension: str, names: list[str], folder: str
+) -> None:
+    """Refuse what may be meant as a table; notes and tables of other things may lie there too.
+    Raises `UnreadableFile`."""
+    place = f"{folder}/{entry.name}"
+    near = get_close_matches(stem.lower(), names, n=1, cutoff=0.8)
+    if near and not entry.is_documentation:
+        hint = f"{near[0]}{extension if extension in EXTENSIONS else '.csv'}"
+        raise _refused(place, f"is not a file of {folder}/; did you mean {hint}?")
+    if not entry.is_documentation and (extension not in EXTENSIONS or entry.is_folder):
+        what = "is a folder" if entry.is_folder else "is no table by its extension"
+        tables = ", ".join(names)
+        raise _refused(place, f"{what}; {folder}/ holds {tables}, each as {_ALLOWED}")
+
+
+def _refused(place: str, message: str) -> UnreadableFile:
+    return UnreadableFile([Problem(place, None, None, None, message)])
 
 
 def _load_table(
     storage: Storage,
     table: Table,
-    files: dict[str, list[Entry]],
+    sources: dict[str, list[_Source]],
     settings: Settings,
     problems: list[Problem],
 ) -> LoadedTable:
-    entries = files.get(table.name, [])
-    file = f"{table.folder}/{entries[0].name if entries else table.name + '.csv'}"
-    if not entries:
+    found = sources.get(table.name, [])
+    file = f"{table.folder}/{found[0].name if found else table.name + '.csv'}"
+    if not found:
         if table.is_required:
             message = f"is missing: every billing needs it (looked in {storage.path(table.folder)})"
             problems.append(Problem(file, None, None, None, message))
         return LoadedTable.without_rows(table, file, is_complete=not table.is_required)
-    if len(entries) > 1:
-        others = " and ".join(entry.name for entry in entries)
+    unread = LoadedTable.without_rows(table, file, is_complete=False)
+    if len(found) > 1:
+        others = " and ".join(source.name for source in found)
         problems.append(Problem(file, None, None, None, f"is there more than once: {others}"))
-        return LoadedTable.without_rows(table, file, is_complete=False)
+        return unread
+    if not found[0].parts:
+        return unread  # refused by its form
     try:
-        cells = read_cells(storage, file, entries[0])
+        cells = read_cells(storage, file, found[0].parts, InputLimits.of(settings))
     except UnreadableFile as error:
         problems += error.problems
-        return LoadedTable.without_rows(table, file, is_complete=False)
+        return unread
     faults = header_problems(cells, table.column_names, table.required_names)
     problems += faults
-    if faults:
-        return LoadedTable.without_rows(table, file, is_complete=False)
-    return read_table(table, cells, settings.timezone, problems)
+    return unread if faults else read_table(table, cells, settings.timezone, problems)
 
 
 def _rule_problems(tables: dict[str, LoadedTable], custom_meters: frozenset[str]) -> list[Problem]:

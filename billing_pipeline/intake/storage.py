@@ -6,12 +6,14 @@ what the bytes mean, the store's protocol (object_store.py).
 
 from __future__ import annotations
 
+import stat
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
+from typing import IO
 
 from billing_pipeline.intake.object_store import ObjectStore
 from billing_pipeline.intake.problems import InvalidInput, Problem
@@ -20,13 +22,30 @@ from billing_pipeline.settings import Settings
 
 @dataclass(frozen=True)
 class Entry:
-    """A file or folder inside a folder. `stamp` changes whenever the content may have."""
+    """A file or folder inside a folder. `stamp` changes whenever the content may have. `oddity`
+    says what it is where it is neither: to open a pipe would wait for ever, and a device has no
+    end."""
 
     name: str
     path: str
     is_folder: bool
     size: int
     stamp: str
+    oddity: str | None = None
+
+    @property
+    def is_documentation(self) -> bool:
+        """What people keep beside their data: README, README.txt, notes.md."""
+        name = self.name.lower()
+        return not self.is_folder and (name.startswith("readme") or name.endswith((".md", ".rst")))
+
+
+_ODDITIES = {
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
 
 
 def local_stamp(path: Path) -> str:
@@ -83,9 +102,14 @@ class Storage:
             return []
         entries = []
         for item in directory.iterdir():
-            # A dangling link must be reported when it is read, not overlooked here.
-            size = item.stat().st_size if item.exists() else 0
-            entries.append(Entry(item.name, str(item), item.is_dir(), size, local_stamp(item)))
+            # A dangling link must be reported when it is read, not overlooked here. Links are
+            # followed wherever they lead.
+            info = item.stat() if item.exists() else None
+            size, kind = (info.st_size, stat.S_IFMT(info.st_mode)) if info else (0, 0)
+            is_folder = kind == stat.S_IFDIR
+            stamp = local_stamp(item)
+            oddity = _ODDITIES.get(kind)
+            entries.append(Entry(item.name, str(item), is_folder, size, stamp, oddity))
         return entries
 
     def _stored(self, store: ObjectStore, folder: str) -> list[Entry]:
@@ -95,13 +119,17 @@ class Storage:
             for found in store.listed(place)
         ]
 
-    def read(self, entry: Entry) -> bytes:
-        """All bytes of one file. Raises OSError."""
+    @contextmanager
+    def opened(self, entry: Entry) -> Iterator[IO[bytes]]:
+        """The bytes of one file, out of a store all of them in memory. Raises OSError."""
         if self.store is None:
-            return Path(entry.path).read_bytes()
-        content = BytesIO()
-        self.store.fetch(entry.path, entry.stamp, content)
-        return content.getvalue()
+            with Path(entry.path).open("rb") as content:
+                yield content
+            return
+        fetched = BytesIO()
+        self.store.fetch(entry.path, entry.stamp, fetched)
+        fetched.seek(0)
+        yield fetched
 
     @contextmanager
     def at_hand(self, entry: Entry, room: Path) -> Iterator[Path]:

@@ -7,13 +7,14 @@ meaning of values (expressions.py), where the result is kept (usage_files.py).
 from __future__ import annotations
 
 import csv
-import gzip
 import io
 import json
 import re
 import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
+from itertools import count
 from pathlib import Path
 from typing import IO, NamedTuple
 from zoneinfo import ZoneInfo
@@ -22,6 +23,7 @@ import duckdb
 import pyarrow as pa
 
 from billing_pipeline.intake import expressions
+from billing_pipeline.intake.limits import InputLimits, TooLargeError, shown_bytes, unpacked
 from billing_pipeline.intake.values import BadValue, JsonNumber, json_object, json_text, unique_keys
 from billing_pipeline.quoting import sql_text
 
@@ -39,6 +41,9 @@ FORMAT_VERSION = 3
 
 _BATCH_ROWS = 20_000
 _READ_FAULTS = (OSError, EOFError, zlib.error, UnicodeDecodeError)
+# Keys of JSON objects that are looked at for misspellings; writers that make up a key for each
+# event would fill the memory with them.
+_MAX_KEYS = 1_000
 # Numbers that DuckDB's JSON reader would round (see values.json_text): 16 digits or more.
 _LONG_NUMBER = re.compile(r"[0-9](?:\.?[0-9]){15}")
 
@@ -63,33 +68,53 @@ class Record(NamedTuple):
     raw: str | None
 
 
-def normalise(content: IO[bytes], name: str, target: Path, zone: ZoneInfo) -> int:
+def normalise(
+    connection: duckdb.DuckDBPyConnection,
+    content: IO[bytes],
+    name: str,
+    target: Path,
+    zone: ZoneInfo,
+    limits: InputLimits,
+) -> int:
     """Write the rows of a CSV or JSON Lines file to Parquet at `target`; gives their number.
 
-    `name` chooses the format by its extension. Raises `BrokenFile`; then `target` may be there
-    and is worth nothing.
+    `name` chooses the format by its extension; `connection` is one of `reading_connection`. Raises
+    `BrokenFile`; then `target` may be there and is worth nothing.
     """
-    plain = name.lower()
-    if plain.endswith(".gz"):
-        plain = plain[: -len(".gz")]
-        content = gzip.GzipFile(fileobj=content)  # type: ignore[assignment]  # is an IO[bytes]
+    plain = name.lower().removesuffix(".gz")
+    plain_content = unpacked(content, limits, is_packed=plain != name.lower())
     if plain.endswith(".csv"):
-        records = _csv_records(content)
+        records = _csv_records(plain_content, limits.row_bytes)
     else:
-        records = _json_records(content, is_dot_json=plain.endswith(".json"))
+        is_dot_json = plain.endswith(".json")
+        records = _json_records(plain_content, limits.row_bytes, is_dot_json=is_dot_json)
     faults: list[BrokenFile] = []
-    batches = _batches(_until_broken(records, faults))
+    batches = _batches(_until_broken(records, faults), limits.batch_bytes)
     reader = pa.RecordBatchReader.from_batches(_SCHEMA, batches)
-    with duckdb.connect() as connection:
-        connection.execute("set TimeZone = 'UTC'")
-        connection.register("records", reader)
+    connection.register("records", reader)
+    try:
         rows = connection.execute(
             f"COPY ({_normalised(zone)}) TO {sql_text(str(target))} "
-            "(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 122880)"
+            "(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 122880, "
+            f"ROW_GROUP_SIZE_BYTES {limits.batch_bytes})"
         ).fetchall()
+    finally:
+        connection.unregister("records")
     if faults:
         raise faults[0]
     return int(rows[0][0])
+
+
+@contextmanager
+def reading_connection(limits: InputLimits) -> Iterator[duckdb.DuckDBPyConnection]:
+    """DuckDB for looking at usage files, within the memory that it may use: one for all the files
+    of a month, as to open one takes longer than to read a small file."""
+    with duckdb.connect() as connection:
+        connection.execute("set TimeZone = 'UTC'")
+        connection.execute(f"set memory_limit = {sql_text(limits.memory)}")
+        # Rows carry their own numbers. In their order, a row group could not be cut by its bytes.
+        connection.execute("set preserve_insertion_order = false")
+        yield connection
 
 
 def _until_broken(records: Iterator[Record], faults: list[BrokenFile]) -> Iterator[Record]:
@@ -98,6 +123,8 @@ def _until_broken(records: Iterator[Record], faults: list[BrokenFile]) -> Iterat
         yield from records
     except BrokenFile as error:
         faults.append(error)
+    except TooLargeError as error:
+        faults.append(BrokenFile(str(error)))
     except _READ_FAULTS as error:
         faults.append(BrokenFile(f"cannot be read: {error}"))
 
@@ -135,18 +162,18 @@ def _normalised(zone: ZoneInfo) -> str:
 # --- records ---------------------------------------------------------------------------------
 
 
-def _csv_records(content: IO[bytes]) -> Iterator[Record]:
+def _csv_records(content: IO[bytes], row_bytes: int) -> Iterator[Record]:
     """Rows as a spreadsheet counts them: the header is 1, an empty line is a row without record."""
     text = io.TextIOWrapper(content, "utf-8-sig", errors="surrogateescape", newline="")
-    lines = _Lines(text)
+    lines = _Lines(text, row_bytes)
     reader = csv.reader(lines, strict=True)
     header = _csv_header(reader)
     positions = [header.index(name) for name in USAGE_COLUMNS]
     width = len(header)
     number = 1
     while True:
-        lines.taken.clear()
         number += 1
+        lines.begin_row(number)
         try:
             cells = next(reader)
         except StopIteration:
@@ -191,9 +218,12 @@ class _Lines:
     one bad row would swallow its good neighbours, and they would never be billed.
     """
 
-    def __init__(self, text: Iterable[str]) -> None:
-        self._text = iter(text)
+    def __init__(self, text: io.TextIOWrapper, row_bytes: int) -> None:
+        self._text = text
         self._again: list[str] = []
+        self._row_bytes = row_bytes
+        self._left = row_bytes
+        self._number = 1
         self.taken: list[str] = []
         self.at_end = False
 
@@ -204,13 +234,20 @@ class _Lines:
         if self._again:
             line = self._again.pop()
         else:
-            try:
-                line = next(self._text)
-            except StopIteration:
+            line = self._text.readline(self._left + 1)
+            if not line:
                 self.at_end = True
-                raise
+                raise StopIteration
+        self._left -= len(line)
+        if self._left < 0:
+            raise _too_long(self._number, self._row_bytes)
         self.taken.append(line)
         return line
+
+    def begin_row(self, number: int) -> None:
+        self._number = number
+        self._left = self._row_bytes
+        self.taken.clear()
 
     def first_of_broken(self) -> str:
         """The first line of the row just taken; those after it will be taken again."""
@@ -219,14 +256,23 @@ class _Lines:
         return first.rstrip("\r\n")
 
 
-def _json_records(content: IO[bytes], is_dot_json: bool) -> Iterator[Record]:
+def _too_long(number: int, row_bytes: int) -> BrokenFile:
+    return BrokenFile(f"is longer than {shown_bytes(row_bytes)}, more than a row may have", number)
+
+
+def _json_records(content: IO[bytes], row_bytes: int, is_dot_json: bool) -> Iterator[Record]:
     keys: set[str] = set()
-    for number, line in enumerate(content, start=1):
+    for number in count(1):
+        line = content.readline(row_bytes + 1)
+        if not line:
+            break
         stripped = line.removeprefix(b"\xef\xbb\xbf").strip() if number == 1 else line.strip()
-        if not stripped:
-            continue
         if is_dot_json and number == 1 and stripped.startswith(b"["):
             raise BrokenFile("holds a JSON array; write JSON Lines: one object a line", 1)
+        if len(line) > row_bytes:
+            raise _too_long(number, row_bytes)
+        if not stripped:
+            continue
         try:
             text = stripped.decode()
         except UnicodeDecodeError:
@@ -244,7 +290,7 @@ def _json_record(number: int, line: str, keys: set[str]) -> Record:
     if not isinstance(event, dict) or isinstance(event, _RepeatedKeys):
         return Record(number, None, line)
     if not keys.issuperset(event):
-        keys.update(event)
+        keys.update(event if len(keys) < _MAX_KEYS else set(USAGE_COLUMNS) & set(event))
     get = event.get
     ids = (get("event_id"), get("customer_id"), get("event_name"))
     for value in ids:
@@ -305,7 +351,7 @@ def _is_clean(value: object) -> bool:
 def _check_keys(keys: set[str]) -> None:
     """Refuse a file that never has a key but always a misspelling: `quantiy` would count as 1."""
     absent = [name for name in USAGE_COLUMNS if name not in keys]
-    for key in sorted(keys - set(USAGE_COLUMNS)):
+    for key in sorted(keys - set(USAGE_COLUMNS))[:_MAX_KEYS]:
         near = get_close_matches(key.lower(), absent, n=1, cutoff=0.8)
         if near:
             raise BrokenFile(f"no object has this key, but some have {key!r}", column=near[0])
@@ -324,13 +370,17 @@ _SCHEMA = pa.schema(
 _NO_VALUES = (None,) * len(USAGE_COLUMNS)
 
 
-def _batches(records: Iterator[Record]) -> Iterator[pa.RecordBatch]:
+def _batches(records: Iterator[Record], batch_bytes: int) -> Iterator[pa.RecordBatch]:
+    """Rows by as many as fit `batch_bytes`: a count of rows alone says nothing about memory."""
     batch: list[Record] = []
+    size = 0
     for record in records:
         batch.append(record)
-        if len(batch) == _BATCH_ROWS:
+        size += sum(map(len, filter(None, record.values or ()))) + len(record.raw or "")
+        if len(batch) == _BATCH_ROWS or size >= batch_bytes:
             yield _batch(batch)
             batch = []
+            size = 0
     if batch:
         yield _batch(batch)
 

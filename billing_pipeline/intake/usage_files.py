@@ -14,14 +14,16 @@ import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from billing_pipeline.intake import expressions
+from billing_pipeline.intake.limits import InputLimits, TooLargeError
 from billing_pipeline.intake.problems import InvalidInput, Problem
 from billing_pipeline.intake.storage import Entry, Storage, local_stamp
 from billing_pipeline.intake.text_files import (
@@ -30,6 +32,7 @@ from billing_pipeline.intake.text_files import (
     BrokenFile,
     check_columns,
     normalise,
+    reading_connection,
 )
 from billing_pipeline.intake.wall_clock import clock_name
 from billing_pipeline.months import BillingMonth, InvalidMonthError
@@ -39,7 +42,8 @@ from billing_pipeline.settings import Settings
 _TEXT_EXTENSIONS = tuple(
     f".{kind}{packed}" for kind in ("csv", "jsonl", "ndjson", "json") for packed in ("", ".gz")
 )
-EXTENSIONS = (".parquet", *_TEXT_EXTENSIONS)
+_PARQUET = ".parquet"
+EXTENSIONS = (_PARQUET, *_TEXT_EXTENSIONS)
 DIGEST_LENGTH = 32  # hexadecimal digits of SHA-256 that name a copy
 # A file written again within the clock's step keeps size and time stamp. What was looked at this
 # soon after its last change is therefore looked at again next time. Larger is safer, not faster.
@@ -117,7 +121,7 @@ def usage_months(settings: Settings) -> list[BillingMonth]:
                 months.append(BillingMonth.parse(entry.name))
             except InvalidMonthError as error:
                 problems.append(Problem(place, None, None, None, f"is no month: {error}"))
-        elif entry.name.lower().endswith(EXTENSIONS):
+        elif not entry.is_documentation:
             message = "is outside of a month's folder, for example usage/2024-01/"
             problems.append(Problem(place, None, None, None, message))
     if problems:
@@ -132,83 +136,129 @@ def usage_files(settings: Settings, months: list[BillingMonth]) -> UsageFiles:
     it would silently bill too little.
     """
     storage = Storage.of(settings)
+    limits = InputLimits.of(settings)
     problems: list[Problem] = []
     found = []
-    for month in months:
-        for entry in storage.entries(f"usage/{month}"):
-            source_file = f"usage/{month}/{entry.name}"
-            try:
-                _refuse_unknown(entry)
-                found.append(_prepared(storage, settings, month, source_file, entry))
-            except BrokenFile as error:
-                problems.append(Problem(source_file, error.row, error.column, None, str(error)))
+    with _Reader(storage, settings, limits) as reader:
+        for month in months:
+            for name, entry in month_entries(storage, month):
+                try:
+                    _refuse_unknown(name, entry)
+                    limits.refuse_file(entry.size)
+                    found.append(reader.prepared(month, name, entry))
+                except BrokenFile as error:
+                    place = (f"usage/{month}/{name}", error.row, error.column)
+                    problems.append(Problem(*place, None, str(error)))
+                except TooLargeError as error:
+                    place = (f"usage/{month}/{name}", None, None)
+                    problems.append(Problem(*place, None, str(error)))
     if problems:
         raise InvalidInput(problems)
     return UsageFiles(tuple(found))
 
 
-def _refuse_unknown(entry: Entry) -> None:
+def month_entries(storage: Storage, month: BillingMonth | str) -> Iterator[tuple[str, Entry]]:
+    """What a month's folder holds, by name. A folder `events.parquet`, as Spark and others write a
+    table, stands for the Parquet files in it, `events.parquet/part-0.parquet`."""
+    folder = f"usage/{month}"
+    for entry in storage.entries(folder):
+        parts: list[Entry] = []
+        if entry.is_folder and entry.name.lower().endswith(_PARQUET):
+            parts = storage.entries(f"{folder}/{entry.name}")
+        yield from ((f"{entry.name}/{part.name}", part) for part in parts)
+        if not parts and not entry.is_documentation:
+            yield entry.name, entry
+
+
+def _refuse_unknown(name: str, entry: Entry) -> None:
+    in_table = "/" in name
+    allowed = (_PARQUET,) if in_table else EXTENSIONS
+    if entry.oddity is not None:
+        raise BrokenFile(f"is {entry.oddity} and no file; usage is read from files")
+    if entry.is_folder and not in_table and name.lower().endswith(_PARQUET):
+        raise BrokenFile("is a folder without Parquet files")
     if entry.is_folder:
         raise BrokenFile("is a folder; usage files lie directly in the month's folder")
-    if not entry.name.lower().endswith(EXTENSIONS):
-        raise BrokenFile(f"is no usage file by its extension; allowed: {', '.join(EXTENSIONS)}")
+    if not name.lower().endswith(allowed):
+        raise BrokenFile(f"is no usage file by its extension; allowed: {', '.join(allowed)}")
 
 
-def _prepared(
-    storage: Storage, settings: Settings, month: BillingMonth, source_file: str, entry: Entry
-) -> UsageFile:
-    """Look at a file, or remember what was found when it was looked at last."""
-    room = settings.usage_cache_dir / str(month) / entry.name
-    is_parquet = entry.name.lower().endswith(".parquet")
-    is_copy = storage.is_remote or not is_parquet
-    known = _remembered(room / "known.json", entry.stamp)
-    if known is None or (is_copy and not _copy(room, settings, entry, known.digest).exists()):
-        try:
-            known = _look(storage, settings, entry, room, is_parquet)
-        except OSError as error:
-            if error.filename is not None and str(room) in str(error.filename):
-                raise  # our own cache cannot be written: not the input's fault
-            raise BrokenFile(f"cannot be read: {error.strerror or error}") from error
-        _remember(room / "known.json", entry, known)
-    path = str(_copy(room, settings, entry, known.digest)) if is_copy else entry.path
-    columns = tuple(UsageColumn(*column) for column in known.columns)
-    return UsageFile(
-        *(month, source_file, path, entry.size, known.rows, known.digest, columns, entry.stamp),
-        is_copy=is_copy,
-    )
+class _Reader:
+    """Looks at files, and remembers what was found when they were looked at last."""
 
+    def __init__(self, storage: Storage, settings: Settings, limits: InputLimits) -> None:
+        self._storage = storage
+        self._settings = settings
+        self._limits = limits
+        self._open = contextlib.ExitStack()
 
-def _copy(room: Path, settings: Settings, entry: Entry, digest: str) -> Path:
-    """Where a file's copy lies: the name says all that the copy depends on."""
-    extension = entry.name.lower().rsplit(".", 2)[-2:]
-    seed = json.dumps([FORMAT_VERSION, clock_name(settings.timezone), extension, digest])
-    return room / f"{hashlib.sha256(seed.encode()).hexdigest()[:DIGEST_LENGTH]}.parquet"
+    def __enter__(self) -> _Reader:
+        return self
 
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
 
-def _look(
-    storage: Storage, settings: Settings, entry: Entry, room: Path, is_parquet: bool
-) -> _Known:
-    # Digest and copy must be of the same bytes, or a file that is being rewritten would leave a
-    # copy under another content's name.
-    with storage.at_hand(entry, room) as path, path.open("rb") as content:
-        digest = hashlib.file_digest(content, "sha256").hexdigest()
-        target = _copy(room, settings, entry, digest)
-        if is_parquet:
-            columns, rows = _parquet_columns(str(path))
-            if storage.is_remote:
-                path.replace(target)
-            return _Known(entry.stamp, digest, rows, columns)
-        if entry.size == 0 and entry.name.lower().endswith(".gz"):
-            raise BrokenFile("is empty: not even a gzip header")
-        if target.exists():
-            return _Known(entry.stamp, digest, pq.read_metadata(target).num_rows)
-        content.seek(0)
-        room.mkdir(parents=True, exist_ok=True)
-        with replacing(target) as unfinished:
-            rows = normalise(content, entry.name, unfinished, settings.timezone)
-            if not storage.is_remote and local_stamp(path) != entry.stamp:
-                raise BrokenFile("was changed while it was read; run again once it is complete")
-    return _Known(entry.stamp, digest, rows)
+    @cached_property
+    def _connection(self) -> duckdb.DuckDBPyConnection:
+        """Opened only where a file has to be looked at."""
+        return self._open.enter_context(reading_connection(self._limits))
+
+    def prepared(self, month: BillingMonth, name: str, entry: Entry) -> UsageFile:
+        """A file ready to be scanned. Raises `BrokenFile` and `TooLargeError`."""
+        room = self._settings.usage_cache_dir / str(month) / name
+        is_parquet = name.lower().endswith(_PARQUET)
+        is_copy = self._storage.is_remote or not is_parquet
+        known = _remembered(room / "known.json", entry.stamp)
+        if known is None or (is_copy and not self._copy(room, entry, known.digest).exists()):
+            try:
+                known = self._look(entry, room, is_parquet)
+            except OSError as error:
+                if error.filename is not None and str(room) in str(error.filename):
+                    raise  # our own cache cannot be written: not the input's fault
+                raise BrokenFile(f"cannot be read: {error.strerror or error}") from error
+            _remember(room / "known.json", entry, known)
+        path = str(self._copy(room, entry, known.digest)) if is_copy else entry.path
+        columns = tuple(UsageColumn(*column) for column in known.columns)
+        return UsageFile(
+            *(month, f"usage/{month}/{name}", path, entry.size, known.rows, known.digest, columns),
+            stamp=entry.stamp,
+            is_copy=is_copy,
+        )
+
+    def _copy(self, room: Path, entry: Entry, digest: str) -> Path:
+        """Where a file's copy lies: the name says all that the copy depends on."""
+        extension = entry.name.lower().rsplit(".", 2)[-2:]
+        clock = clock_name(self._settings.timezone)
+        seed = json.dumps([FORMAT_VERSION, clock, extension, digest])
+        return room / f"{hashlib.sha256(seed.encode()).hexdigest()[:DIGEST_LENGTH]}.parquet"
+
+    def _look(self, entry: Entry, room: Path, is_parquet: bool) -> _Known:
+        storage = self._storage
+        # Digest and copy must be of the same bytes, or a file that is being rewritten would leave a
+        # copy under another content's name.
+        with storage.at_hand(entry, room) as path, path.open("rb") as content:
+            digest = hashlib.file_digest(content, "sha256").hexdigest()
+            target = self._copy(room, entry, digest)
+            if is_parquet:
+                columns, rows = _parquet_columns(self._connection, str(path), self._limits)
+                if storage.is_remote:
+                    path.replace(target)
+                return _Known(entry.stamp, digest, rows, columns)
+            if entry.size == 0 and entry.name.lower().endswith(".gz"):
+                raise BrokenFile("is empty: not even a gzip header")
+            if target.exists():
+                return _Known(entry.stamp, digest, pq.read_metadata(target).num_rows)
+            content.seek(0)
+            room.mkdir(parents=True, exist_ok=True)
+            with replacing(target) as unfinished:
+                rows = self._normalise(content, entry.name, unfinished)
+                if not storage.is_remote and local_stamp(path) != entry.stamp:
+                    raise BrokenFile("was changed while it was read; run again once it is complete")
+        return _Known(entry.stamp, digest, rows)
+
+    def _normalise(self, content: IO[bytes], name: str, target: Path) -> int:
+        zone = self._settings.timezone
+        return normalise(self._connection, content, name, target, zone, self._limits)
 
 
 @contextlib.contextmanager
@@ -235,7 +285,9 @@ def scan(paths: list[str]) -> str:
     )
 
 
-def _parquet_columns(path: str) -> tuple[list[UsageColumn], int]:
+def _parquet_columns(
+    connection: duckdb.DuckDBPyConnection, path: str, limits: InputLimits
+) -> tuple[list[UsageColumn], int]:
     """The usage columns and the number of rows of a Parquet file that reads to its end.
 
     Every page of the usage columns is read here, once for each content: a file that is damaged in
@@ -243,21 +295,26 @@ def _parquet_columns(path: str) -> tuple[list[UsageColumn], int]:
     not be looked at again, in any of the month's passes and runs.
     """
     try:
-        with duckdb.connect() as connection:
-            connection.execute("set TimeZone = 'UTC'")
-            described = connection.execute(f"describe select * from {scan([path])}").fetchall()
-            check_columns(str(row[0]) for row in described if row[0] not in SCAN_COLUMNS)
-            types = {str(row[0]): str(row[1]) for row in described if row[0] in USAGE_COLUMNS}
-            for name, kind in types.items():
-                _check_type(name, kind)
-            _check_decimals(path)
-            clean = ", ".join(
-                f"bool_and({expressions.is_clean(name, kind)})" for name, kind in types.items()
-            )
-            read = ", ".join(f'"{name}"' for name in types)
-            [found] = connection.execute(
-                f"select count(*), {clean}, bit_xor(hash({read})) from {scan([path])}"
-            ).fetchall()
+        metadata = pq.read_metadata(path)
+        limits.refuse_file(_unpacked_size(metadata))
+        described = connection.execute(f"describe select * from {scan([path])}").fetchall()
+        check_columns(str(row[0]) for row in described if row[0] not in SCAN_COLUMNS)
+        types = {str(row[0]): str(row[1]) for row in described if row[0] in USAGE_COLUMNS}
+        for name, kind in types.items():
+            _check_type(name, kind)
+        _check_decimals(metadata)
+        clean = ", ".join(
+            f"bool_and({expressions.is_clean(name, kind)})" for name, kind in types.items()
+        )
+        read = ", ".join(f'"{name}"' for name in types)
+        [found] = connection.execute(
+            f"select count(*), {clean}, bit_xor(hash({read})) from {scan([path])}"
+        ).fetchall()
+    except duckdb.OutOfMemoryException as error:
+        raise BrokenFile(
+            f"needs more memory than BILLING_MEMORY_LIMIT ({limits.memory}); "
+            "write smaller row groups"
+        ) from error
     except (duckdb.Error, pa.ArrowException) as error:
         message = str(error).splitlines()[0]
         raise BrokenFile(f"is not readable Parquet, cut off or damaged: {message}") from error
@@ -285,9 +342,14 @@ def _check_type(name: str, kind: str) -> None:
             raise BrokenFile(f"this column has the type {kind}; allowed: {allowed}", column=name)
 
 
-def _check_decimals(path: str) -> None:
+def _unpacked_size(metadata: pq.FileMetaData) -> int:
+    groups = map(metadata.row_group, range(metadata.num_row_groups))
+    return sum(group.total_byte_size for group in groups)
+
+
+def _check_decimals(metadata: pq.FileMetaData) -> None:
     """Refuse decimals that DuckDB has no type for: it would read them as DOUBLE."""
-    schema = pq.read_metadata(path).schema
+    schema = metadata.schema
     for column in map(schema.column, range(len(schema))):
         name = column.path.partition(".")[0]
         if name in USAGE_COLUMNS and column.precision > _DECIMAL_DIGITS:

@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from billing_pipeline.intake.problems import InvalidInput
+from billing_pipeline.intake.problems import MAX_LINES, InvalidInput
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.overview.month_states import months_with_usage
 from billing_pipeline.settings import Settings
@@ -65,11 +65,13 @@ def check(month: str | None, as_json: bool) -> None:
             settings.require_month(chosen, datetime.now(UTC))
             rated = check_month(settings, chosen)
     except InvalidInput as error:
+        told = error.told(settings.home)
         if as_json:
-            problems = [str(problem) for problem in error.problems]
-            click.echo(json.dumps({"success": False, "problems": problems}, indent=1))
+            lines = error.lines[:MAX_LINES]
+            document = {"problems": lines, "problem_count": len(error.problems), "reason": told}
+            click.echo(json.dumps({"success": False, **document}, indent=1))
         else:
-            click.echo(str(error), err=True)
+            click.echo(told, err=True)
         sys.exit(1)
     if as_json:
         document = {"success": True, "rows": found, "hints": hints, "month": _document(rated)}
@@ -116,11 +118,14 @@ def _show_month(rated: MonthCheck) -> None:
     if rated.problems:
         cells = [
             (row["source_file"], row["reason"], row["meter_id"], row["rows"], _rows_named(row))
-            for row in rated.problems
+            for row in rated.problems[:MAX_LINES]
         ]
         columns = ("file", "reason", "meter", "rows", "which")
         title = "Set aside, or not read by a meter: never billed"
         console.print(table(title, columns, cells, folds="file"))
+        if len(rated.problems) > MAX_LINES:
+            more = len(rated.problems) - MAX_LINES
+            console.print(f"and {more:,} more: billing check {rated.month} --json")
     charged = ("currency", "customers", "charges", "amount")
     cells_of_charges = [
         (row["currency"], row["customers"], row["charges"], money(row["amount"], row["currency"]))

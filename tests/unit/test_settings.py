@@ -62,3 +62,22 @@ def test_inputs_may_lie_in_an_object_store(prefix: str) -> None:
 def test_a_store_that_is_not_spoken_to_is_refused(prefix: str) -> None:
     with pytest.raises(InvalidSettingError, match="for example s3://bucket/billing"):
         Settings.from_env({"BILLING_DATA_DIR": prefix})
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [("1048576", 1_048_576), ("1.5GB", 1_500_000_000), ("2 MiB", 2_097_152), ("64kb", 64_000)],
+)
+def test_a_bound_of_inputs_is_a_size_or_a_number_of_bytes(text: str, count: int) -> None:
+    assert Settings.from_env({"BILLING_MAX_INPUT_BYTES": text}).max_input_bytes == count
+
+
+@pytest.mark.parametrize("text", ["0", "0GB", "-1", "1e9", "much", "5 apples"])
+def test_what_is_no_bound_of_inputs_is_refused(text: str) -> None:
+    with pytest.raises(InvalidSettingError, match="BILLING_MAX_INPUT_BYTES"):
+        Settings.from_env({"BILLING_MAX_INPUT_BYTES": text})
+
+
+@pytest.mark.parametrize(("text", "count"), [("4GB", 4 * 10**9), ("512 MiB", 2**29)])
+def test_the_memory_limit_means_what_duckdb_takes_it_for(text: str, count: int) -> None:
+    assert Settings.from_env({"BILLING_MEMORY_LIMIT": text}).memory_bytes == count

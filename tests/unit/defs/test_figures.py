@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import duckdb
 
-from billing_pipeline.defs.figures import MOST_CHANGES, figures_of, largest_changes
+from billing_pipeline.defs.figures import MOST_CHANGES, MOST_FOUND, figures_of, largest_changes
 
 
 def invoices(*rows: tuple[str, str, str]) -> duckdb.DuckDBPyConnection:
@@ -53,3 +53,16 @@ def test_tables_are_counted_and_views_are_not() -> None:
         "seen": {},
     }
     assert figures_of(warehouse, []) == {}
+
+
+def test_of_thousands_of_usage_files_the_largest_are_shown() -> None:
+    warehouse = duckdb.connect()
+    warehouse.execute(
+        "CREATE TABLE usage_files AS SELECT format('{:04}.csv', i) AS source_file, i AS rows_read,"
+        " i AS accepted_rows, 0 AS rejected_rows, 0 AS duplicate_rows FROM range(1, 5001) t(i)"
+    )
+    figures = figures_of(warehouse, ["usage_files"])["usage_files"]
+    assert (figures["file count"], figures["rows read"]) == (5_000, sum(range(1, 5_001)))
+    _, _, *shown = figures["files"].value.splitlines()
+    assert len(shown) == MOST_FOUND
+    assert shown[-1].startswith("| 5000.csv | 5,000 ")

@@ -78,13 +78,12 @@ class World:
         return load_reference(self.connection, self.settings, custom_meters)
 
     def problems(self, custom_meters: frozenset[str] = frozenset()) -> list[str]:
-        """The lines of the error that loading the reference tables gives; none if it loads."""
+        """Each problem that loading the reference tables gives, as a line; none if it loads."""
         try:
             self.load_reference(custom_meters)
         except InvalidInput as error:
-            lines = [str(problem) for problem in error.problems]
-            assert str(error).splitlines()[: len(lines)] == lines
-            return lines
+            assert str(error).splitlines()[: len(error.lines)] == error.lines
+            return [str(problem) for problem in error.problems]
         return []
 
     def load_usage(self, month: str = "2024-01", months_back: int = 0) -> UsageFiles:

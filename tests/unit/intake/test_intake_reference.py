@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import os
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -13,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import Rows, World, fee, price, subscription
 
-from billing_pipeline.intake.problems import InvalidInput, Problem
+from billing_pipeline.intake.problems import MAX_LINES, InvalidInput, Problem
 
 
 def test_a_right_data_directory_loads(catalog: World) -> None:
@@ -578,6 +580,156 @@ def test_a_table_must_be_there_once(catalog: World) -> None:
     one_problem(catalog, "accounts/customers.csv", "once: customers.csv and customers.parquet")
 
 
+SEATS = {"subscription_id": "s1", "customer_id": "c1", "plan_id": "pro", "starts_at": "2024-01-01"}
+
+
+def written_by_spark(catalog: World, name: str) -> Path:
+    folder = catalog.data / name
+    folder.mkdir(parents=True)
+    for part, row in enumerate(({**SEATS}, {**SEATS, "subscription_id": "s2"})):
+        pq.write_table(pa.Table.from_pylist([row]), folder / f"part-0000{part}.snappy.parquet")
+    (folder / "_SUCCESS").touch()
+    (folder / ".part-00000.snappy.parquet.crc").touch()
+    (catalog.data / "accounts/subscriptions.csv").unlink()
+    return folder
+
+
+@pytest.mark.parametrize("name", ["subscriptions.parquet", "subscriptions"])
+def test_a_folder_of_parquet_files_is_a_table(catalog: World, name: str) -> None:
+    folder = written_by_spark(catalog, f"accounts/{name}")
+    assert catalog.load_reference()["subscriptions"] == 2
+    pq.write_table(pa.Table.from_pylist([{**SEATS, "plan_id": "?"}]), folder / "part-00009.parquet")
+    *_, last = catalog.problems()
+    assert last.startswith(f"accounts/{name} row 3, subscription_id: ")
+    pq.write_table(pa.table({"subscription_id": ["s1"]}), folder / "part-00009.parquet")
+    one_problem(catalog, f"accounts/{name}/part-00009.parquet", "has other columns than ")
+    (folder / "part-00009.parquet").rename(folder / "part-00009.csv")
+    one_problem(catalog, f"accounts/{name}/part-00009.csv", "is no Parquet file")
+
+
+def test_a_folder_of_nothing_is_not_an_empty_table(catalog: World) -> None:
+    for part in written_by_spark(catalog, "accounts/subscriptions.parquet").glob("part-*"):
+        part.unlink()
+    one_problem(catalog, "accounts/subscriptions.parquet", "is a folder without Parquet files")
+
+
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        ("catalog/tax_rates.json", "is no form of a table that is read; allowed: a .csv, .csv.gz"),
+        ("catalog/tax_rates.csv.zip", "is no form of a table"),
+        ("catalog/tax_rates.txt", "is no form of a table"),
+        ("catalog/tax_rates.csv/part-0.csv", "is a folder; allowed: "),
+        ("catalog/tax_rate.xlsx", "did you mean tax_rates.csv?"),
+        ("catalog/book.xlsx", "is no table by its extension; catalog/ holds meters, "),
+        ("catalog/more/tax_rates.csv", "is a folder; catalog/ holds meters, "),
+        ("accounts/wallets.json", "is no table by its extension; accounts/ holds customers, "),
+    ],
+)
+def test_a_table_in_another_form_is_not_taken_for_absent(
+    catalog: World, name: str, part: str
+) -> None:
+    catalog.write(name, "{}")
+    one_problem(catalog, "/".join(name.split("/")[:2]), part)
+
+
+@pytest.mark.parametrize("name", ["README", "readme.txt", "notes.md", ".prices.csv.swp", "_old.db"])
+def test_what_people_keep_beside_tables_is_left_alone(catalog: World, name: str) -> None:
+    catalog.write(f"catalog/{name}", "x\n")
+    assert catalog.problems() == []
+
+
+def test_a_pipe_is_refused_and_not_waited_for(catalog: World) -> None:
+    os.mkfifo(catalog.data / "catalog/tax_rates.csv")
+    one_problem(catalog, "catalog/tax_rates.csv", "is a named pipe and no file")
+
+
+def test_a_device_is_refused(catalog: World) -> None:
+    (catalog.data / "catalog/tax_rates.csv").symlink_to("/dev/zero")
+    one_problem(catalog, "catalog/tax_rates.csv", "is a device and no file")
+
+
+def test_links_are_followed(catalog: World) -> None:
+    elsewhere = catalog.root / "elsewhere.csv"
+    (catalog.data / "accounts/subscriptions.csv").rename(elsewhere)
+    (catalog.data / "accounts/subscriptions.csv").symlink_to(elsewhere)
+    assert catalog.load_reference()["subscriptions"] == 1
+
+
+@pytest.mark.parametrize("kind", ["csv", "csv.gz", "parquet"])
+def test_a_table_that_memory_does_not_hold_is_refused(catalog: World, kind: str) -> None:
+    """A sixteenth of the memory is the bound; what is unpacked counts, not what is stored."""
+    catalog.env["BILLING_MEMORY_LIMIT"] = "1600KB"
+    (catalog.data / "accounts/customers.csv").unlink()
+    row = {"customer_id": "c1", "currency": "USD", "name": "x" * 101_000}
+    path = catalog.write(f"accounts/customers.{kind}", [row])
+    if kind == "csv.gz":
+        path.write_bytes(gzip.compress(path.read_bytes()))
+    if kind == "parquet":
+        pq.write_table(pa.Table.from_pylist([row]), path, compression="gzip")
+    assert kind == "csv" or path.stat().st_size < 10_000
+    message = "holds more than 100 kB, a sixteenth of BILLING_MEMORY_LIMIT (1600KB)"
+    one_problem(catalog, f"accounts/customers.{kind}", message)
+
+
+def test_a_header_of_too_many_columns_is_none(catalog: World) -> None:
+    catalog.write("accounts/customers.csv", "currenc," * 1_001)
+    one_problem(catalog, "accounts/customers.csv row 1", "a header of 1,002 cells")
+
+
+def bad_currencies(codes: Iterable[str]) -> list[dict[str, object]]:
+    return [{"customer_id": f"c{n}", "currency": code} for n, code in enumerate(codes, start=1)]
+
+
+def test_equal_problems_are_one_line_with_their_rows(catalog: World) -> None:
+    codes = ["XX", *["US"] * 60, "USD", "US", "XX"]
+    catalog.write("accounts/customers.csv", bad_currencies(codes))
+    with pytest.raises(InvalidInput) as caught:
+        catalog.load_reference()
+    first, second, last = str(caught.value).splitlines()
+    assert first.startswith("accounts/customers.csv rows 2, 65, currency: 'XX' is not ")
+    assert second.startswith("accounts/customers.csv rows 3-62, 64, currency: 'US' is not ")
+    assert last == ("63 problems in accounts/customers.csv, listed above: nothing was priced")
+
+
+def test_rows_that_are_many_and_apart_are_counted(catalog: World) -> None:
+    codes = [("US" if n % 2 else "USD") for n in range(60)]
+    catalog.write("accounts/customers.csv", bad_currencies(codes))
+    with pytest.raises(InvalidInput) as caught:
+        catalog.load_reference()
+    assert "rows 3, 5, 7, 9, 11, 13, 15, 17, 19, 21 and 20 more, currency" in str(caught.value)
+
+
+def test_of_many_problems_the_first_are_shown_and_all_are_in_a_file(
+    catalog: World, tmp_path: Path
+) -> None:
+    catalog.write("accounts/customers.csv", bad_currencies(f"X{n}" for n in range(3_000)))
+    with pytest.raises(InvalidInput) as caught:
+        catalog.load_reference()
+    assert len(str(caught.value).splitlines()) == MAX_LINES + 1
+    told = caught.value.told(tmp_path).splitlines()
+    assert told[:-1] == caught.value.lines[:MAX_LINES]
+    path = tmp_path / "input-problems.txt"
+    assert told[-1] == (
+        "3,000 problems in accounts/customers.csv, the first 100 lines above, all of them in "
+        f"{path}: nothing was priced"
+    )
+    assert path.read_text(encoding="utf-8").splitlines() == caught.value.lines
+    assert len(caught.value.lines) == 3_000
+
+
+def test_where_no_file_can_be_written_the_reason_is_still_told(
+    catalog: World, tmp_path: Path
+) -> None:
+    catalog.write("accounts/customers.csv", bad_currencies(f"X{n}" for n in range(200)))
+    with pytest.raises(InvalidInput) as caught:
+        catalog.load_reference()
+    (tmp_path / "file").touch()
+    assert caught.value.told(tmp_path / "file").endswith(
+        "200 problems in accounts/customers.csv, the first of them listed above: nothing was priced"
+    )
+
+
 def test_a_misspelt_file_is_noticed_and_others_are_not(catalog: World) -> None:
     catalog.write("catalog/README.csv", "x\n")
     catalog.write("catalog/notes.md", "x\n")
@@ -630,8 +782,10 @@ def test_what_is_wrong_twice_is_said_of_both_rows(catalog: World) -> None:
     ]
     lines = str(caught.value).splitlines()
     assert [line.rsplit("is in ")[-1] for line in lines if "already" in line] == [
-        f"row {first} already" for first in (2, 3, 2, 7)
+        f"row {first} already" for first in (2, 3, 7)
     ]
+    assert sum(" rows 4, 6, subscription_id: " in line for line in lines) == 1
+    assert sum(" rows 7-8, " in line for line in lines) == 2
 
 
 def test_keys_that_could_not_be_read_are_not_the_same(catalog: World) -> None:
