@@ -29,6 +29,15 @@ class InvoiceStatus(StrEnum):
         return {"draft": 0, "open": 1, "uncollectible": 2, "paid": 3, "void": 3}[self.value]
 
 
+class PaymentState(StrEnum):
+    """A payment that is under way, in Stripe's words: neither paid nor declined."""
+
+    PROCESSING = "processing"
+    """The bank has been asked for the money: a debit takes days. It is waited for."""
+    REQUIRES_ACTION = "requires_action"
+    """The customer has to confirm it, which no further try does for them."""
+
+
 @dataclass(frozen=True)
 class ActualLine:
     """A line as Stripe has it; `line_id` is None where it is not one of ours."""
@@ -45,7 +54,8 @@ class ActualInvoice:
     """A Stripe invoice. Amounts in minor units; `currency` in upper case; times in epoch seconds.
 
     `credited` is by credit notes of ours, `credited_by_hand` by any others. `lines` is None
-    where they were not needed and so not read.
+    where they were not needed and so not read. `payment` is one that is under way, as read at
+    `payment_read_at`; `failed_at` is when its first payment failed, as far as that is remembered.
     """
 
     stripe_invoice_id: str
@@ -75,6 +85,9 @@ class ActualInvoice:
     is_revised: bool = False
     last_credit_number: int = 0
     last_error: str | None = None
+    payment: PaymentState | None = None
+    payment_read_at: int = 0
+    failed_at: int | None = None
     lines: tuple[ActualLine, ...] | None = None
 
     @property
@@ -148,9 +161,11 @@ class ActualInvoice:
         return _number(self.metadata.get(documents.TRIES)) or 0
 
     @property
-    def first_failure_at(self) -> int:
-        """When the first charge failed: it follows the finalizing at once."""
-        return _number(self.metadata.get(documents.FIRST_FAILURE)) or self.finalized_at or 0
+    def dunning_from(self) -> int:
+        """From when the due times of dunning count: from the first failure, or as the last try
+        has left it on the invoice. Where neither is known, the charge followed finalizing."""
+        noted = _number(self.metadata.get(documents.FIRST_FAILURE))
+        return noted or self.failed_at or self.finalized_at or 0
 
     @property
     def creditable(self) -> int:

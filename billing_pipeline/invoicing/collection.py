@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from billing_pipeline.invoicing.account import require_account
@@ -23,6 +23,7 @@ from billing_pipeline.invoicing.dunning import DunningPolicy, DunningResult, car
 from billing_pipeline.invoicing.inbox import Inbox
 from billing_pipeline.invoicing.journal import Author
 from billing_pipeline.invoicing.lock import month_lock
+from billing_pipeline.invoicing.payment_status import see_payments_under_way
 from billing_pipeline.invoicing.payment_tables import (
     Row,
     payment_rows,
@@ -434,6 +435,8 @@ class _Room:
             month_start=int(self.month.start(self.settings.timezone).timestamp()),
             desired_totals={invoice.invoice_id: invoice.total for invoice in self.desired},
         )
+        invoices = await see_payments_under_way(self.gateway, self.records.mirror, held.invoices)
+        held = replace(held, invoices=tuple(invoices))
         return held, self._compare(held)
 
     def settled(self, run_id: str) -> tuple[Holdings, InvoicePlan] | None:

@@ -343,7 +343,10 @@ class _Case:
 
 
 def needs_payment(item: ActualInvoice) -> bool:
-    """Finalized to be charged, and the charge was never tried: the push stopped in between."""
+    """Finalized to be charged, and the charge was never tried: the push stopped in between.
+
+    A debit that the bank is still processing was tried, whatever the invoice itself says.
+    """
     return (
         item.status is InvoiceStatus.OPEN
         and item.collection_method == "charge_automatically"
@@ -351,6 +354,7 @@ def needs_payment(item: ActualInvoice) -> bool:
         and item.attempt_count == 0
         and not item.attempted
         and item.last_error is None
+        and item.payment is None
     )
 
 

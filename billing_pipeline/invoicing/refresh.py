@@ -13,10 +13,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from billing_pipeline.invoicing import documents
-from billing_pipeline.invoicing.actual import ActualInvoice, ActualLine, read_invoice, read_line
+from billing_pipeline.invoicing.actual import (
+    ActualInvoice,
+    ActualLine,
+    PaymentState,
+    read_invoice,
+    read_line,
+)
 from billing_pipeline.invoicing.mirror import Mirror, Window
 from billing_pipeline.stripe_api.client import StripeGateway
 
@@ -66,16 +72,21 @@ async def refresh(
 
 def mirrored(mirror: Mirror, month_key: str) -> list[ActualInvoice]:
     """The month as it was last read."""
-    return [
-        replace(
-            read_invoice(body),
-            credited_by_hand=extra.get("credited_by_hand", 0),
-            last_credit_number=extra.get("last_credit_number", 0),
-            last_error=(body.get("metadata") or {}).get(documents.PAYMENT_NOTE)
-            or extra.get("last_error"),
-        )
-        for body, extra in mirror.invoices(month_key)
-    ]
+    return [with_notes(read_invoice(body), extra) for body, extra in mirror.invoices(month_key)]
+
+
+def with_notes(invoice: ActualInvoice, extra: Mapping[str, Any]) -> ActualInvoice:
+    """The invoice with what we found out about it besides, as `Mirror.note` kept it."""
+    state = extra.get("payment")
+    return replace(
+        invoice,
+        credited_by_hand=extra.get("credited_by_hand", 0),
+        last_credit_number=extra.get("last_credit_number", 0),
+        last_error=extra.get("last_error") or invoice.last_error,
+        payment=PaymentState(state) if state else None,
+        payment_read_at=extra.get("payment_read_at", 0),
+        failed_at=extra.get("failed_at"),
+    )
 
 
 async def list_month(
