@@ -45,7 +45,7 @@ from billing_pipeline.invoicing.seal_repair import restore_seals
 from billing_pipeline.invoicing.sealed import SealProblem
 from billing_pipeline.invoicing.settled import HOLDS_FOR, mark_of
 from billing_pipeline.invoicing.wallets import Movements
-from billing_pipeline.months import BillingMonth
+from billing_pipeline.months import BillingMonth, InvalidMonthError
 from billing_pipeline.rating import is_checked
 from billing_pipeline.settings import Settings
 from billing_pipeline.stripe_api.client import (
@@ -93,7 +93,7 @@ class ApplyOutcome:
 
     @property
     def is_failed(self) -> bool:
-        return bool(self.report.failed)
+        return bool(self.report.failed or self.report.customer_problems)
 
     @property
     def needs_approval(self) -> bool:
@@ -221,10 +221,11 @@ async def apply_plan(
         if movements is None:
             movements = movements_of(settings, month)
         room = _Room(gateway, settings, records, month, account_id, wanted, limits)
+        sealed = records.seals.last_position(month.key)
         held, present = room.settled(run_id) or await room.plan()
         if approved_hash is not None and approved_hash != present.hash:
             raise PlanChangedError(approved_hash, present)
-        broken = _broken_seals(records, month, held.invoices)
+        broken = _broken_seals(records, month, held.invoices, sealed)
         if broken:
             raise BrokenSealError(broken)
         chosen = present.safe if approved_hash is None else present.changes
@@ -238,6 +239,7 @@ async def apply_plan(
             workers=gateway.config.workers,
             progress=progress,
             movements=movements,
+            payers=[invoice.payer for invoice in wanted],
         )
         if not report.done and not report.failed:
             return ApplyOutcome(report, present)
@@ -264,6 +266,8 @@ async def pull(
         await require_account(gateway, records.folder)
         # Taken before reading: what changes from now on makes the month stale again.
         version, now = records.mirror.version(month.key), gateway.clock.now()
+        # Likewise: what a close seals while this reads is not in what is read.
+        sealed = records.seals.last_position(month.key)
         if full:
             start = int(month.start(settings.timezone).timestamp())
             invoices = await pull_month(
@@ -272,14 +276,15 @@ async def pull(
         else:
             invoices = await complete_month(gateway, records.mirror, month.key)
         restored = await restore_seals(gateway, records.seals, month.key, invoices)
-        problems = _broken_seals(records, month, invoices)
+        problems = _broken_seals(records, month, invoices, sealed)
+    readable = [invoice for invoice in invoices if invoice.unreadable is None]
     wanted = _desired(settings, month) if desired is None else desired
     expected = {i.invoice_id: (i.customer_id, i.currency, i.total) for i in wanted}
     return PullResult(
         month=month,
-        stripe_invoices=stripe_invoice_rows(invoices),
-        invoice_payments=payment_rows(invoices, now, policy or DunningPolicy.from_env()),
-        reconciliation=reconciliation_rows(month.key, expected, invoices),
+        stripe_invoices=stripe_invoice_rows(readable),
+        invoice_payments=payment_rows(readable, now, policy or DunningPolicy.from_env()),
+        reconciliation=reconciliation_rows(month.key, expected, readable),
         requests=gateway.requests_sent - before,
         seals_restored=restored,
         seal_problems=problems,
@@ -326,7 +331,7 @@ async def _take_in(gateway: StripeGateway, records: Records, deadline: float) ->
     inbox = Inbox(records.folder)
     try:
         while events := inbox.pending():
-            await read_events(gateway, records.mirror, events)
+            await read_events(gateway, records.mirror, events.values())
             inbox.note_handled(events, gateway.clock.now())
             if gateway.clock.monotonic() > deadline:
                 return
@@ -337,7 +342,15 @@ async def _take_in(gateway: StripeGateway, records: Records, deadline: float) ->
 def _rated_months(settings: Settings) -> set[str]:
     """Months (``YYYY-MM-01``) that have a warehouse."""
     found = settings.home.glob("months/*/warehouse.duckdb")
-    return {BillingMonth.parse(path.parent.name).key for path in found}
+    months = (_month_named(path.parent.name) for path in found)
+    return {month.key for month in months if month is not None}
+
+
+def _month_named(name: str) -> BillingMonth | None:
+    try:
+        return BillingMonth.parse(name)
+    except InvalidMonthError:
+        return None  # a copy that somebody made
 
 
 async def dun(
@@ -379,7 +392,8 @@ def verify_seals(settings: Settings, month: BillingMonth) -> list[SealProblem]:
     """Every seal of the month that does not hold: its chain, and each against Stripe as it was
     last read. Asks nothing of Stripe."""
     with open_records(settings.records_dir) as records:
-        return _broken_seals(records, month, mirrored(records.mirror, month.key))
+        sealed = records.seals.last_position(month.key)
+        return _broken_seals(records, month, mirrored(records.mirror, month.key), sealed)
 
 
 def verify_all_seals(settings: Settings) -> tuple[int, list[SealProblem]]:
@@ -392,9 +406,11 @@ def verify_all_seals(settings: Settings) -> tuple[int, list[SealProblem]]:
 
 
 def _broken_seals(
-    records: Records, month: BillingMonth, held: Sequence[ActualInvoice]
+    records: Records, month: BillingMonth, held: Sequence[ActualInvoice], sealed: int
 ) -> list[SealProblem]:
-    return records.seals.verify(month.key) + records.seals.compare(month.key, held)
+    """`sealed` was the last seal when `held` began to be read: later ones are not compared."""
+    seals = records.seals
+    return seals.verify(month.key) + seals.compare(month.key, held, last_position=sealed)
 
 
 @asynccontextmanager

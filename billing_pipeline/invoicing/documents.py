@@ -17,7 +17,9 @@ from billing_pipeline.invoicing.desired import (
     clean_text,
     short_hash,
 )
+from billing_pipeline.invoicing.profiles import digests, params_for, profile_of
 
+PREFIX = "billing_"
 INVOICE_ID = "billing_invoice_id"
 MONTH = "billing_month"
 REVISION = "billing_revision"
@@ -32,6 +34,7 @@ FIRST_FAILURE = "billing_first_failure_at"
 """From when the due times of dunning count: moved by as much as a try was late."""
 CREDIT_NUMBER = "billing_credit_number"
 PAYMENT_METHOD = "billing_payment_method"
+PROFILE = "billing_profile"
 PAYMENT_NOTE = "billing_payment_note"
 WALLET_APPLIED = "billing_wallet_applied"
 WALLET_HOLD = "billing_wallet_hold"
@@ -58,13 +61,12 @@ def idempotency_key(subject: str, revision: int | str, step: str, epoch: int) ->
 
 def customer_params(payer: Payer, *, with_payment_method: bool) -> Params:
     """A new customer in Stripe, found again by the metadata."""
-    params: Params = {"metadata": {CUSTOMER_ID: payer.customer_id}}
-    if payer.name:
-        params["name"] = clean_text(payer.name, 256)
-    if payer.email:
-        params["email"] = payer.email
-    if payer.country:
-        params["address"] = {"country": payer.country}
+    ours = profile_of(payer)
+    written = [field for field, value in ours.items() if value]
+    params: Params = {
+        "metadata": {CUSTOMER_ID: payer.customer_id, PROFILE: digests(ours)},
+        **params_for(written, ours, {}),
+    }
     if with_payment_method and payer.payment_method:
         params["payment_method"] = payer.payment_method
         params["invoice_settings"] = {"default_payment_method": payer.payment_method}

@@ -294,6 +294,8 @@ class _Case:
         return None
 
     def _doubt_about(self, item: ActualInvoice) -> str | None:
+        if item.unreadable is not None:
+            return f"cannot be read: {item.unreadable}"
         if item.invoice_id is None or item.revision is None:
             return "marked as ours, but its billing metadata was removed or changed"
         if item.is_revised:
