@@ -27,11 +27,8 @@ from click.shell_completion import CompletionItem, get_completion_class
 from rich.console import Console
 
 from billing_pipeline.documents.commands import commands as document_commands
-<<<<<<< HEAD
-from billing_pipeline.interruption import INTERRUPTED, was_interrupted
-=======
 from billing_pipeline.intake.problems import InvalidInput
->>>>>>> bounds
+from billing_pipeline.interruption import INTERRUPTED, was_interrupted
 from billing_pipeline.invoicing.dunning import DunningPolicy
 from billing_pipeline.invoicing.limits import limits_from_env
 from billing_pipeline.months import BillingMonth, InvalidMonthError
@@ -127,13 +124,10 @@ class _Commands(click.Group):
 
 def _reason(error: Exception) -> str:
     """What is not ours is one line with its kind, and `--verbose` tells where it came from."""
-<<<<<<< HEAD
     if was_interrupted():
         return INTERRUPTED
-=======
     if isinstance(error, InvalidInput):
         return error.told(Settings.from_env().home)
->>>>>>> bounds
     if type(error).__module__.startswith("billing_pipeline."):
         return str(error)
     text = " ".join(str(error).split())

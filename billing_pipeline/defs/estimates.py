@@ -36,16 +36,11 @@ def estimated_charges(context: dg.AssetExecutionContext) -> dg.MaterializeResult
     # Records are begun by whoever asks Stripe for the first time: that is not the estimate's to do.
     top_ups = paid_top_ups() if SETTINGS.records_dir.exists() else []
     try:
-<<<<<<< HEAD
         with turn(context, Turn.RATING):
             rate_and_publish(SETTINGS, month, datetime.now(UTC), top_ups)
-    except (InvalidMonthError, InvalidInput, DbtError) as error:
-=======
-        rate_and_publish(SETTINGS, month, datetime.now(UTC), top_ups)
     except InvalidInput as error:
         raise dg.Failure(description=error.told(SETTINGS.home), allow_retries=False) from error
     except (InvalidMonthError, DbtError) as error:
->>>>>>> bounds
         raise dg.Failure(description=str(error), allow_retries=False) from error
     with open_published(SETTINGS) as published:
         totals = published.execute(_TOTALS).fetchall()

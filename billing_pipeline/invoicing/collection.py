@@ -25,6 +25,7 @@ from billing_pipeline.invoicing.inbox import Inbox
 from billing_pipeline.invoicing.journal import Author
 from billing_pipeline.invoicing.limits import Limits, MonthTotal
 from billing_pipeline.invoicing.lock import month_lock
+from billing_pipeline.invoicing.payment_status import see_payments_under_way
 from billing_pipeline.invoicing.payment_tables import (
     Row,
     payment_rows,
@@ -51,10 +52,10 @@ from billing_pipeline.invoicing.refresh import (
 )
 from billing_pipeline.invoicing.resolutions import Proposal
 from billing_pipeline.invoicing.seal_repair import restore_seals
-from billing_pipeline.invoicing.sealed import SealProblem
+from billing_pipeline.invoicing.sealed import BilledInvoice, SealProblem
 from billing_pipeline.invoicing.settled import HOLDS_FOR, mark_of
 from billing_pipeline.invoicing.wallets import Movements
-from billing_pipeline.months import BillingMonth
+from billing_pipeline.months import BillingMonth, InvalidMonthError
 from billing_pipeline.rating import is_checked
 from billing_pipeline.settings import Settings
 from billing_pipeline.stripe_api.client import (
@@ -103,7 +104,7 @@ class ApplyOutcome:
 
     @property
     def is_failed(self) -> bool:
-        return bool(self.report.failed)
+        return bool(self.report.failed or self.report.customer_problems)
 
     @property
     def needs_approval(self) -> bool:
@@ -248,6 +249,7 @@ async def apply_plan(
             workers=gateway.config.workers,
             progress=progress,
             movements=movements,
+            payers=[invoice.payer for invoice in wanted],
         )
         if not report.done and not report.failed:
             return ApplyOutcome(report, present)
@@ -303,6 +305,7 @@ async def pull(
         await require_account(gateway, records.folder)
         # Taken before reading: what changes from now on makes the month stale again.
         version, now = records.mirror.version(month.key), gateway.clock.now()
+        recorded = records.seals.billed(month.key)
         if full:
             start = int(month.start(settings.timezone).timestamp())
             invoices = await pull_month(
@@ -312,13 +315,15 @@ async def pull(
             invoices = await complete_month(gateway, records.mirror, month.key)
         restored = await restore_seals(gateway, records.seals, month.key, invoices)
         problems = records.seals.verify(month.key)
-        known = with_records(invoices, records.seals, records.journal, month.key)
+        readable = [invoice for invoice in invoices if invoice.unreadable is None]
+        decided = records.journal.decided(month.key)
+        known = with_records(readable, recorded, decided, month.key)
     wanted = _desired(settings, month) if desired is None else desired
     expected = {i.invoice_id: (i.customer_id, i.currency, i.total) for i in wanted}
     return PullResult(
         month=month,
-        stripe_invoices=stripe_invoice_rows(invoices),
-        invoice_payments=payment_rows(invoices, now, policy or DunningPolicy.from_env()),
+        stripe_invoices=stripe_invoice_rows(readable),
+        invoice_payments=payment_rows(readable, now, policy or DunningPolicy.from_env()),
         reconciliation=reconciliation_rows(month.key, expected, known),
         requests=gateway.requests_sent - before,
         seals_restored=restored,
@@ -366,7 +371,7 @@ async def _take_in(gateway: StripeGateway, records: Records, deadline: float) ->
     inbox = Inbox(records.folder)
     try:
         while events := inbox.pending():
-            await read_events(gateway, records.mirror, events)
+            await read_events(gateway, records.mirror, events.values())
             inbox.note_handled(events, gateway.clock.now())
             if gateway.clock.monotonic() > deadline:
                 return
@@ -377,7 +382,15 @@ async def _take_in(gateway: StripeGateway, records: Records, deadline: float) ->
 def _rated_months(settings: Settings) -> set[str]:
     """Months (``YYYY-MM-01``) that have a warehouse."""
     found = settings.home.glob("months/*/warehouse.duckdb")
-    return {BillingMonth.parse(path.parent.name).key for path in found}
+    months = (_month_named(path.parent.name) for path in found)
+    return {month.key for month in months if month is not None}
+
+
+def _month_named(name: str) -> BillingMonth | None:
+    try:
+        return BillingMonth.parse(name)
+    except InvalidMonthError:
+        return None  # a copy that somebody made
 
 
 async def dun(
@@ -470,8 +483,10 @@ class _Room:
                 self.month.end(self.settings.timezone),
             )
         )
+        # Read first: what another run bills from here on is not missing in Stripe.
+        recorded = self.records.seals.billed(key)
         await list_month(gateway, mirror, key, start)
-        await find_recorded(gateway, mirror, self.records.seals, key)
+        await find_recorded(gateway, mirror, recorded, key)
         listed = await read_credit_notes(gateway, mirror, mirrored(mirror, key))
         owned = await with_lost(
             gateway,
@@ -483,7 +498,9 @@ class _Room:
             month_end=end,
         )
         totals = {invoice.invoice_id: invoice.total for invoice in self.desired}
-        held = self._with_records(await read_lines_of(gateway, mirror, owned, totals))
+        complete = await read_lines_of(gateway, mirror, owned, totals)
+        seen = await see_payments_under_way(gateway, mirror, complete)
+        held = self._with_records(seen, recorded)
         return held, self._compare(held)
 
     def settled(self, run_id: str) -> tuple[Held, InvoicePlan] | None:
@@ -492,7 +509,8 @@ class _Room:
         if noted is None:
             return None
         mark, at = noted
-        held = self._with_records(mirrored(self.records.mirror, self.month.key))
+        recorded = self.records.seals.billed(self.month.key)
+        held = self._with_records(mirrored(self.records.mirror, self.month.key), recorded)
         # Read last: what is sent from here on was not sent when `held` was read either.
         entry = self.records.journal.last_entry()
         age = self.gateway.clock.now() - at
@@ -500,8 +518,11 @@ class _Room:
             return None
         return held, self._compare(held)
 
-    def _with_records(self, held: Sequence[ActualInvoice]) -> Held:
-        return tuple(with_records(held, self.records.seals, self.records.journal, self.month.key))
+    def _with_records(
+        self, held: Sequence[ActualInvoice], recorded: Sequence[BilledInvoice]
+    ) -> Held:
+        decided = self.records.journal.decided(self.month.key)
+        return tuple(with_records(held, recorded, decided, self.month.key))
 
     def _stripe_customers(self) -> dict[str, frozenset[str]]:
         customers = {invoice.customer_id for invoice in self.desired}

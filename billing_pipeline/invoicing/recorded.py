@@ -13,17 +13,17 @@ from dataclasses import replace
 from billing_pipeline.invoicing import documents
 from billing_pipeline.invoicing.actual import ActualInvoice, gone_invoice
 from billing_pipeline.invoicing.desired import DesiredInvoice
-from billing_pipeline.invoicing.journal import Journal
+from billing_pipeline.invoicing.journal import CarriedOut
 from billing_pipeline.invoicing.mirror import MONTH_UNKNOWN, Mirror
 from billing_pipeline.invoicing.refresh import each, from_cache
-from billing_pipeline.invoicing.sealed import BilledInvoice, Seals
+from billing_pipeline.invoicing.sealed import BilledInvoice
 from billing_pipeline.invoicing.witnesses import StripeCustomers, attributed
 from billing_pipeline.stripe_api.client import StripeGateway
 from billing_pipeline.stripe_api.errors import FailureKind, StripeFailure
 
 
 async def find_recorded(
-    gateway: StripeGateway, mirror: Mirror, seals: Seals, month_key: str
+    gateway: StripeGateway, mirror: Mirror, recorded: Sequence[BilledInvoice], month_key: str
 ) -> None:
     """Have the month's invoices under the marks that our records know them by.
 
@@ -32,7 +32,7 @@ async def find_recorded(
     """
     listed = {cached.body["id"]: cached.marks for cached in mirror.invoices(month_key)}
     missing = []
-    for billed in seals.billed(month_key):
+    for billed in recorded:
         marks = listed.get(billed.stripe_invoice_id)
         if marks is None:
             missing.append(billed)
@@ -53,10 +53,16 @@ async def find_recorded(
 
 
 def with_records(
-    held: Sequence[ActualInvoice], seals: Seals, journal: Journal, month_key: str
+    held: Sequence[ActualInvoice],
+    recorded: Sequence[BilledInvoice],
+    carried_out: Sequence[CarriedOut],
+    month_key: str,
 ) -> list[ActualInvoice]:
-    """The month's invoices with what our records know of them, and those that Stripe lacks."""
-    billed = {item.stripe_invoice_id: item for item in seals.billed(month_key)}
+    """The month's invoices with what our records know of them, and those that Stripe lacks. Pure.
+
+    `recorded` was read before `held`: what is billed in between is not missing in Stripe.
+    """
+    billed = {item.stripe_invoice_id: item for item in recorded}
     known = {item.stripe_invoice_id for item in held}
     completed = [
         replace(item, recorded_total=billed[item.stripe_invoice_id].total)
@@ -64,7 +70,7 @@ def with_records(
         else item
         for item in held
     ]
-    decided = {item.stripe_invoice_id: item for item in journal.decided(month_key)}
+    decided = {item.stripe_invoice_id: item for item in carried_out}
     for name, record in billed.items():
         if name not in known:
             decision = decided.pop(name, None)

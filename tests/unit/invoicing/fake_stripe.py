@@ -43,6 +43,9 @@ class FakeStripe(stripe.HTTPClient):
         self.faults: list[Fault] = []
         self.serial = 0
         self.key: str | None = None
+        self.deleted_customers: set[str] = set()
+        self.counts_debits = True
+        """Whether an invoice counts a debit that is under way as a try."""
 
     # The SDK's side.
     async def request_async(  # type: ignore[override]
@@ -152,7 +155,16 @@ class FakeStripe(stripe.HTTPClient):
         return self._list("cus", params)
 
     def get_customers_one(self, params: Json, item_id: str) -> Json:
+        if item_id in self.deleted_customers:
+            return {"id": item_id, "object": "customer", "deleted": True}
         return self._get("cus", item_id)
+
+    def delete_customers_one(self, params: Json, item_id: str) -> Json:
+        item = self._get("cus", item_id)
+        del self.objects["cus"][item_id]
+        self.deleted_customers.add(item_id)
+        self._event("customer.deleted", item)
+        return {"id": item_id, "deleted": True}
 
     def post_customers(self, params: Json) -> Json:
         return self._new("cus", {"object": "customer", "balance": 0, **params})
@@ -161,6 +173,7 @@ class FakeStripe(stripe.HTTPClient):
         item = self._get("cus", item_id)
         item["metadata"] |= params.pop("metadata", {})
         item.update(params)
+        self._event("customer.updated", item)
         return item
 
     def post_payment_methods_attach(self, params: Json, method: str) -> Json:
@@ -181,7 +194,8 @@ class FakeStripe(stripe.HTTPClient):
         return item | {"lines": {"data": lines[:10], "has_more": len(lines) > 10}}
 
     def post_invoices(self, params: Json) -> Json:
-        self._get("cus", params["customer"])
+        if params["customer"] not in self.objects["cus"]:
+            raise Refused(400, "No such customer", "resource_missing", param="customer")
         days = int(params.pop("days_until_due", 0))
         due = int(self.clock.now()) + days * 86_400 if days else None
         metadata = {name: value for name, value in params.pop("metadata", {}).items() if value}
@@ -296,6 +310,8 @@ class FakeStripe(stripe.HTTPClient):
         method = (customer.get("invoice_settings") or {}).get("default_payment_method")
         if not method:
             raise Refused(400, "This customer has no attached payment source")
+        if "sepa" in method or "authenticationRequired" in method:
+            return self._pay_later(item, method)
         item["attempted"] = True
         item["attempt_count"] = item["attempt_count"] or 1
         if "chargeCustomerFail" in method:
@@ -305,6 +321,35 @@ class FakeStripe(stripe.HTTPClient):
         item |= {"status": "paid", "amount_paid": item["amount_remaining"], "amount_remaining": 0}
         self._event("invoice.paid", item)
         return item
+
+    def _pay_later(self, item: Json, method: str) -> Json:
+        """The bank takes days, or the customer has to confirm it first."""
+        if self.counts_debits:
+            item |= {"attempted": True, "attempt_count": item["attempt_count"] or 1}
+        waits = "sepa" not in method
+        status = "requires_action" if waits else "processing"
+        intent = {"id": f"pi_of_{item['id']}", "status": status, "last_payment_error": None}
+        self._new("inpay", {"invoice": item["id"], "payment": {"payment_intent": intent}})
+        if waits:
+            self._event("invoice.payment_action_required", item)
+            raise Refused(402, "It has to be confirmed.", "invoice_payment_intent_requires_action")
+        return item
+
+    def bank_decides(self, item: Json, *, pays: bool, tells: bool = True) -> None:
+        """The end of a debit; `tells`: by an event."""
+        [payment] = [p for p in self.objects["inpay"].values() if p["invoice"] == item["id"]]
+        if pays:
+            payment["payment"]["payment_intent"]["status"] = "succeeded"
+            item |= {"status": "paid", "amount_paid": item["amount_remaining"]}
+            item["amount_remaining"] = 0
+        else:
+            problem = {"message": "The debit was returned."}
+            payment["payment"]["payment_intent"] |= {
+                "status": "requires_payment_method",
+                "last_payment_error": problem,
+            }
+        if tells:
+            self._event("invoice.paid" if pays else "invoice.payment_failed", item)
 
     def post_invoices_void(self, params: Json, item_id: str) -> Json:
         item = self._get("in", item_id)
