@@ -52,17 +52,18 @@ def close_time(month: BillingMonth, day: int = DAY, grace: timedelta = GRACE) ->
 
 
 def months_to_close(now: datetime, closed: set[BillingMonth]) -> list[BillingMonth]:
-    """The months that are due and not closed, the oldest first: those after the last that was
-    closed. Before the first close only the newest: turning the schedule on bills no history."""
+    """The months that are due and not closed, the oldest first, since the first that was closed:
+    a month that failed stays due, also once a later one is closed. Before the first close only
+    the newest: turning the schedule on bills no history."""
     newest = running_month(SETTINGS, now).shift(-1)
     while close_time(newest) > now:
         newest = newest.shift(-1)
-    oldest = max(closed).shift(1) if closed else newest
-    oldest = max(oldest, SETTINGS.first_month)
+    month = max(min(closed, default=newest), SETTINGS.first_month)
     months = []
-    while oldest <= newest:
-        months.append(oldest)
-        oldest = oldest.shift(1)
+    while month <= newest:
+        if month not in closed:
+            months.append(month)
+        month = month.shift(1)
     return months
 
 
@@ -85,9 +86,9 @@ def monthly_close(
         return
     if len(months) > MOST_MISSED_MONTHS:
         raise MonthsNotClosedError(
-            f"{len(months)} months were not closed, {months[0]} to {months[-1]}: that is no missed "
+            f"{len(months)} months are not closed, {months[0]} to {months[-1]}: that is no missed "
             "tick, so none is closed by the clock. Close them by `billing run MONTH`, the oldest "
-            "first"
+            "first, or let BILLING_FIRST_MONTH begin after those that are not to be billed"
         )
     today = now.astimezone(SETTINGS.timezone).date()
     for month in months:

@@ -51,6 +51,15 @@ def test_a_machine_that_was_off_catches_up_the_oldest_month_first() -> None:
     assert [request.partition_key for request in found] == ["2024-03-01", "2024-04-01"]
 
 
+def test_a_month_that_failed_stays_due_after_a_later_one_was_closed() -> None:
+    """February failed every day of March, and on the first of April March was closed."""
+    [request] = tick(datetime(2024, 4, 2, 2, tzinfo=UTC), "2024-01", "2024-03")
+    assert request.partition_key == "2024-02-01"
+    assert request.run_key == "close_month 2024-02 2024-04-02"
+    both = tick(datetime(2024, 5, 2, 2, tzinfo=UTC), "2024-01", "2024-03")
+    assert [request.partition_key for request in both] == ["2024-02-01", "2024-04-01"]
+
+
 def test_what_failed_is_tried_again_once_a_day() -> None:
     keys = {
         request.run_key
