@@ -108,6 +108,12 @@ EXTRA_TABLES: dict[str, Table] = {
             Column("attempt_count", "INTEGER", "Tries to collect."),
             Column("next_attempt_at", TIME, "When the next try is due, UTC."),
             Column("last_error", "VARCHAR", "Why the last try failed."),
+            Column(
+                "payment_state",
+                "VARCHAR",
+                "processing: a bank debit is under way, which is waited for. requires_action: the "
+                "customer has to confirm the payment.",
+            ),
         ),
     ),
     "reconciliation": Table(

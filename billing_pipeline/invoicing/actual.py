@@ -31,6 +31,15 @@ class InvoiceStatus(StrEnum):
         return {"draft": 0, "open": 1, "uncollectible": 2, "paid": 3, "void": 3}[self.value]
 
 
+class PaymentState(StrEnum):
+    """A payment that is under way, in Stripe's words: neither paid nor declined."""
+
+    PROCESSING = "processing"
+    """The bank has been asked for the money: a debit takes days. It is waited for."""
+    REQUIRES_ACTION = "requires_action"
+    """The customer has to confirm it, which no further try does for them."""
+
+
 @dataclass(frozen=True)
 class ActualLine:
     """A line as Stripe has it; `line_id` is None where it is not one of ours."""
@@ -48,7 +57,9 @@ class ActualInvoice:
 
     `credited` is by credit notes of ours, `credited_by_hand` by any others. `lines` is None
     where they were not needed and so not read. `metadata` has our marks as they were first seen,
-    and `altered_marks` names those that were removed or changed in Stripe since.
+    and `altered_marks` names those that were removed or changed in Stripe since. `payment` is one
+    that is under way, as read at `payment_read_at`; `failed_at` is when its first payment failed,
+    as far as that is remembered.
     """
 
     stripe_invoice_id: str
@@ -78,6 +89,9 @@ class ActualInvoice:
     is_revised: bool = False
     last_credit_number: int = 0
     last_error: str | None = None
+    payment: PaymentState | None = None
+    payment_read_at: int = 0
+    failed_at: int | None = None
     lines: tuple[ActualLine, ...] | None = None
     customer_name: str | None = None
     customer_email: str | None = None
@@ -176,9 +190,11 @@ class ActualInvoice:
         return _number(self.metadata.get(documents.TRIES)) or 0
 
     @property
-    def first_failure_at(self) -> int:
-        """When the first charge failed: it follows the finalizing at once."""
-        return _number(self.metadata.get(documents.FIRST_FAILURE)) or self.finalized_at or 0
+    def dunning_from(self) -> int:
+        """From when the due times of dunning count: from the first failure, or as the last try
+        has left it on the invoice. Where neither is known, the charge followed finalizing."""
+        noted = _number(self.metadata.get(documents.FIRST_FAILURE))
+        return noted or self.failed_at or self.finalized_at or 0
 
     @property
     def creditable(self) -> int:
@@ -256,7 +272,10 @@ def read_line(data: Mapping[str, Any]) -> ActualLine:
 
 
 def needs_payment(item: ActualInvoice) -> bool:
-    """Finalized to be charged, and the charge was never tried: the push stopped in between."""
+    """Finalized to be charged, and the charge was never tried: the push stopped in between.
+
+    A debit that the bank is still processing was tried, whatever the invoice itself says.
+    """
     return (
         item.status is InvoiceStatus.OPEN
         and item.collection_method == "charge_automatically"
@@ -264,6 +283,7 @@ def needs_payment(item: ActualInvoice) -> bool:
         and item.attempt_count == 0
         and not item.attempted
         and item.last_error is None
+        and item.payment is None
     )
 
 

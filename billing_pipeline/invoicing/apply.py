@@ -17,6 +17,7 @@ from billing_pipeline.invoicing.actions import ActionKind, InvoiceAction, Resolu
 from billing_pipeline.invoicing.actual import ActualInvoice, read_invoice
 from billing_pipeline.invoicing.credits import issue_credit
 from billing_pipeline.invoicing.customers import CustomerDirectory
+from billing_pipeline.invoicing.payment_status import see_payments_under_way
 from billing_pipeline.invoicing.plan import InvoicePlan
 from billing_pipeline.invoicing.requests import Desk, NotSentError, Subject
 from billing_pipeline.invoicing.resolving import delete_draft, resolve
@@ -254,7 +255,10 @@ class _Run:
         problem = None
         for stripe_invoice_id in action.finish:
             data = await self._desk.gateway.get(f"/v1/invoices/{stripe_invoice_id}")
-            invoice = read_invoice(data)
+            # Since it was finalized the customer may have begun to pay it.
+            [invoice] = await see_payments_under_way(
+                self._desk.gateway, self._desk.mirror, [read_invoice(data)]
+            )
             revision = invoice.revision or action.revision
             subject = Subject(action.customer_id, action.invoice_id, revision)
             async with self._wallets.turn(invoice.stripe_customer_id):

@@ -25,6 +25,7 @@ from billing_pipeline.invoicing.inbox import Inbox
 from billing_pipeline.invoicing.journal import Author
 from billing_pipeline.invoicing.limits import Limits, MonthTotal
 from billing_pipeline.invoicing.lock import month_lock
+from billing_pipeline.invoicing.payment_status import see_payments_under_way
 from billing_pipeline.invoicing.payment_tables import (
     Row,
     payment_rows,
@@ -483,6 +484,7 @@ class _Room:
             month_end=end,
         )
         totals = {invoice.invoice_id: invoice.total for invoice in self.desired}
+        owned = await see_payments_under_way(gateway, mirror, owned)
         held = self._with_records(await read_lines_of(gateway, mirror, owned, totals))
         return held, self._compare(held)
 

@@ -8,19 +8,28 @@ Each try is written on the invoice in Stripe *before* the payment is asked for, 
 has the try's number in its key. So no rerun, however late, makes two tries for one due time; at
 worst a process that ends in that very instant loses one, and then the journal, if it is still
 there, tells the next run to make it after all.
+
+Due times count from what was done, not from a calendar: a try that was made late moves those
+after it by as much, so that tries which were missed are not made up for at once.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import pairwise
 
 from billing_pipeline.invoicing import documents
-from billing_pipeline.invoicing.actual import ActualInvoice, InvoiceStatus, read_invoice
-from billing_pipeline.invoicing.payments import set_metadata, try_payment
+from billing_pipeline.invoicing.actual import (
+    ActualInvoice,
+    InvoiceStatus,
+    PaymentState,
+    read_invoice,
+)
+from billing_pipeline.invoicing.payment_status import with_payment_status
+from billing_pipeline.invoicing.payments import Attempt, set_metadata, try_payment
 from billing_pipeline.invoicing.refresh import each
 from billing_pipeline.invoicing.requests import Desk, NotSentError, Subject, change_for_sure
 from billing_pipeline.settings import InvalidSettingError
@@ -29,6 +38,11 @@ from billing_pipeline.stripe_api.errors import StripeFailure
 from billing_pipeline.stripe_api.retries import KEY_IS_KNOWN
 
 HOUR = 3600
+LATE = 2 * HOUR
+"""A try that was made within so many seconds was on time: the schedule looks every hour."""
+PROCESSING_IS_BELIEVED = 6 * HOUR
+"""Seconds after which a debit that was being processed is looked at again, although no event has
+told of its end: events can be lost with the records."""
 
 NOT_DECIDED = ("connection", "rate_limited", "conflict")
 """Outcomes in the journal after which the same request may be sent again under its key."""
@@ -43,7 +57,8 @@ class AfterLastTry(StrEnum):
 
 @dataclass(frozen=True)
 class DunningPolicy:
-    """When to try again, in hours after the first failure (growing), and what then."""
+    """When to try again, in hours after the first failure (growing), and what then. Hours that
+    were missed count from the try that was made instead."""
 
     try_after_hours: tuple[int, ...] = (0, 72, 144)
     after_last_try: AfterLastTry = AfterLastTry.UNCOLLECTIBLE
@@ -85,21 +100,30 @@ class Due:
     at: int
 
 
-def next_due(policy: DunningPolicy, first_failure_at: int, tries: int) -> Due | None:
-    """What comes after `tries` tries that failed; None: nothing any more. Pure."""
+def next_due(policy: DunningPolicy, start: int, tries: int) -> Due | None:
+    """What comes after `tries` tries that failed; None: nothing any more. The hours count from
+    `start` (`ActualInvoice.dunning_from`). Pure."""
     if tries < len(policy.try_after_hours):
-        at = first_failure_at + policy.try_after_hours[tries] * HOUR
-        return Due(DueKind.TRY, tries + 1, at)
+        return Due(DueKind.TRY, tries + 1, start + policy.try_after_hours[tries] * HOUR)
     if policy.after_last_try is AfterLastTry.LEAVE_OPEN:
         return None
     last = policy.try_after_hours[-1] * HOUR if policy.try_after_hours else 0
-    return Due(DueKind.GIVE_UP, tries, first_failure_at + last)
+    return Due(DueKind.GIVE_UP, tries, start + last)
+
+
+def start_after(start: int, due: Due, made_at: int) -> int:
+    """From when the hours of the later tries count, once this one is made: a late one takes them
+    along. Pure."""
+    late = made_at - due.at
+    return start + late if late > LATE else start
 
 
 def is_in_dunning(invoice: ActualInvoice) -> bool:
-    """Charged automatically, unpaid, and its first charge was tried (or could not be)."""
+    """Charged automatically, unpaid, and its first charge was tried (or could not be). While a
+    bank processes a debit it is not: that is neither tried again nor given up."""
     return (
         invoice.status is InvoiceStatus.OPEN
+        and invoice.payment is not PaymentState.PROCESSING
         and invoice.collection_method == "charge_automatically"
         and invoice.amount_remaining > 0
         and (invoice.attempt_count > 0 or invoice.attempted or invoice.last_error is not None)
@@ -110,12 +134,16 @@ def due_of(invoice: ActualInvoice, policy: DunningPolicy) -> Due | None:
     """What comes next for this invoice, if it is in dunning at all."""
     if not is_in_dunning(invoice):
         return None
-    return next_due(policy, invoice.first_failure_at, invoice.dunning_tries)
+    return next_due(policy, invoice.dunning_from, invoice.dunning_tries)
 
 
 class DunningOutcome(StrEnum):
     PAID = "paid"
+    PROCESSING = "processing"
+    """The bank was asked for the money, and has not answered yet."""
     DECLINED = "declined"
+    UNCONFIRMED = "unconfirmed"
+    """Only the customer can let the payment through: nothing was tried, and the time counts."""
     GIVEN_UP = "given_up"
     FAILED = "failed"
     """Stripe could not be asked, or answered with an error of its own. The next run asks again
@@ -138,20 +166,24 @@ class DunningResult:
 async def carry_out(
     desk: Desk, invoices: Iterable[ActualInvoice], policy: DunningPolicy
 ) -> list[DunningResult]:
-    """Do what is due by now for these invoices; those with nothing due are left out.
-
-    After a pause the tries that were missed are not made up for in one go: one a run, so that a
-    card is not charged several times within a minute.
-    """
+    """Do what is due by now for these invoices; those with nothing due are left out."""
     now = desk.now
     due = [
         (invoice, step)
-        for invoice in invoices
+        for known in invoices
+        for invoice in [_believed(known, now)]
         for step in [_interrupted(desk, invoice) or due_of(invoice, policy)]
         if step is not None and step.at <= now
     ]
     results = await each(due, lambda pair: _one(desk, pair[0], pair[1], policy))
     return [result for result in results if result is not None]
+
+
+def _believed(invoice: ActualInvoice, now: float) -> ActualInvoice:
+    """The invoice as last read; a payment that was under way long ago counts as unknown."""
+    if now - invoice.payment_read_at <= PROCESSING_IS_BELIEVED:
+        return invoice
+    return replace(invoice, payment=None)
 
 
 async def _one(
@@ -162,8 +194,13 @@ async def _one(
         data = await desk.gateway.get(f"/v1/invoices/{known.stripe_invoice_id}")
         desk.mirror.store([data])
         invoice = read_invoice(data)
+        error = invoice.last_error or known.last_error
+        invoice = replace(invoice, failed_at=known.failed_at, last_error=error)
         if (_interrupted(desk, invoice) or due_of(invoice, policy)) != due:
             return None  # it was paid, or another run was faster
+        invoice = await with_payment_status(desk.gateway, desk.mirror, invoice)
+        if invoice.payment is PaymentState.PROCESSING:
+            return None
         if due.kind is DueKind.GIVE_UP:
             return await _give_up(desk, subject, invoice, due)
         return await _try(desk, subject, invoice, due, policy)
@@ -188,26 +225,42 @@ def _interrupted(desk: Desk, invoice: ActualInvoice) -> Due | None:
         is_open = sent["outcome"] is None or sent["outcome"] in NOT_DECIDED
         if not is_open or desk.now - sent["asked_at"] > KEY_IS_KNOWN:
             return None
-    return Due(DueKind.TRY, number, invoice.first_failure_at)
+    return Due(DueKind.TRY, number, invoice.dunning_from)
 
 
 async def _try(
     desk: Desk, subject: Subject, invoice: ActualInvoice, due: Due, policy: DunningPolicy
 ) -> DunningResult:
-    path = f"/v1/invoices/{invoice.stripe_invoice_id}"
-    claim = {
-        documents.TRIES: str(due.number),
-        documents.FIRST_FAILURE: str(invoice.first_failure_at),
-    }
-    await set_metadata(desk, subject, f"dunning-{due.number}", path, claim)
-    attempt = await try_payment(desk, subject, invoice, step=f"pay-try-{due.number}", epochs=1)
-    if attempt.problem is None:
-        return _result(invoice, due, DunningOutcome.PAID, request_id=attempt.request_id)
-    following = next_due(policy, invoice.first_failure_at, due.number)
+    start = invoice.dunning_from
+    if due.number > invoice.dunning_tries:  # else it is claimed already
+        start = start_after(start, due, int(desk.now))
+    if invoice.payment is PaymentState.REQUIRES_ACTION:
+        # Not under the name of a try: nothing was interrupted here.
+        await _claim(desk, subject, invoice, f"unconfirmed-{due.number}", due, start)
+        outcome, attempt = DunningOutcome.UNCONFIRMED, Attempt(invoice, invoice.last_error)
+    else:
+        await _claim(desk, subject, invoice, f"dunning-{due.number}", due, start)
+        step = f"pay-try-{due.number}"
+        attempt = await try_payment(desk, subject, invoice, step=step, epochs=1)
+        outcome = DunningOutcome.DECLINED
+        if attempt.problem is None:
+            outcome = DunningOutcome.PAID
+            if attempt.is_processing:
+                outcome = DunningOutcome.PROCESSING
+            return _result(invoice, due, outcome, request_id=attempt.request_id)
+    following = next_due(policy, start, due.number)
     if following is not None and following.kind is DueKind.GIVE_UP:
-        return await _give_up(desk, subject, invoice, following, attempt.problem)
-    outcome = DunningOutcome.DECLINED
-    return _result(invoice, due, outcome, attempt.problem, attempt.request_id)
+        return await _give_up(desk, subject, invoice, following, attempt.problem or "")
+    return _result(invoice, due, outcome, attempt.problem or "", attempt.request_id)
+
+
+async def _claim(
+    desk: Desk, subject: Subject, invoice: ActualInvoice, step: str, due: Due, start: int
+) -> None:
+    """Write on the invoice that a due time is used up, and from when the next ones count."""
+    path = f"/v1/invoices/{invoice.stripe_invoice_id}"
+    claim = {documents.TRIES: str(due.number), documents.FIRST_FAILURE: str(start)}
+    await set_metadata(desk, subject, step, path, claim)
 
 
 async def _give_up(

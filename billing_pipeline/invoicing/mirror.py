@@ -363,6 +363,15 @@ class Mirror:
             [json.dumps(dict(extra)), stripe_invoice_id],
         )
 
+    def note_failure(self, stripe_invoice_id: str, at: int) -> None:
+        """A payment of an invoice failed at that time; the first one is remembered."""
+        self._db.execute(
+            "update invoices set extra = json_set(extra, '$.failed_at', "
+            "min(coalesce(json_extract(extra, '$.failed_at'), ?1), ?1)) "
+            "where stripe_invoice_id = ?2",
+            [at, stripe_invoice_id],
+        )
+
     def noted(self, stripe_invoice_id: str) -> dict[str, Any]:
         """What `note` kept."""
         row = self._db.execute(

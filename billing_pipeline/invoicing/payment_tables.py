@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 
-from billing_pipeline.invoicing.actual import ActualInvoice, InvoiceStatus
+from billing_pipeline.invoicing.actual import ActualInvoice, InvoiceStatus, PaymentState
 from billing_pipeline.invoicing.dunning import DueKind, DunningPolicy, due_of, is_in_dunning
 from billing_pipeline.invoicing.money import to_major
 from billing_pipeline.invoicing.resolutions import Decision
@@ -96,6 +96,7 @@ def _payment_row(
         "attempt_count": sum(item.attempt_count + item.dunning_tries for item in items),
         "next_attempt_at": _time(min(tries, default=None)),
         "last_error": next((item.last_error for item in failing if item.last_error), None),
+        "payment_state": next((item.payment.value for item in failing if item.payment), None),
     }
 
 
@@ -110,6 +111,8 @@ def _next_attempt(item: ActualInvoice, policy: DunningPolicy) -> int | None:
 def _status(item: ActualInvoice, now: float, policy: DunningPolicy) -> str:
     """Stripe's word, or `overdue`: unpaid past its due date, or after the last try of dunning
     where the policy leaves it open then."""
+    if item.payment is PaymentState.PROCESSING:
+        return item.status.value  # the customer has done their part
     late = item.due_date is not None and item.due_date < now
     left = is_in_dunning(item) and due_of(item, policy) is None
     if item.status is InvoiceStatus.OPEN and item.amount_remaining > 0 and (late or left):

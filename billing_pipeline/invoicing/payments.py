@@ -13,10 +13,12 @@ from billing_pipeline.invoicing import documents
 from billing_pipeline.invoicing.actual import (
     ActualInvoice,
     InvoiceStatus,
+    PaymentState,
     needs_payment,
     read_invoice,
 )
 from billing_pipeline.invoicing.desired import clean_text
+from billing_pipeline.invoicing.payment_status import with_payment_status
 from billing_pipeline.invoicing.requests import (
     Desk,
     NotSentError,
@@ -34,11 +36,16 @@ DECLINED = (FailureKind.CARD, FailureKind.REFUSED)
 
 @dataclass(frozen=True)
 class Attempt:
-    """The invoice after the try; `problem` is why it was not paid, None where it was."""
+    """The invoice after the try; `problem` is why it was not paid. None: it was, or its `payment`
+    is being processed."""
 
     invoice: ActualInvoice
     problem: str | None = None
     request_id: str | None = None
+
+    @property
+    def is_processing(self) -> bool:
+        return self.invoice.payment is PaymentState.PROCESSING
 
 
 async def try_payment(
@@ -49,6 +56,15 @@ async def try_payment(
     After an answer that says nothing (a kept 500, a repeated answer) the invoice is read; only
     one on which no try can be seen is tried again, under the next of at most `epochs` keys.
     """
+    attempt = await _try_payment(desk, subject, invoice, step, epochs)
+    if attempt.problem is not None:
+        desk.mirror.note_failure(invoice.stripe_invoice_id, int(desk.now))
+    return attempt
+
+
+async def _try_payment(
+    desk: Desk, subject: Subject, invoice: ActualInvoice, step: str, epochs: int
+) -> Attempt:
     path = f"/v1/invoices/{invoice.stripe_invoice_id}"
     failure: StripeFailure | None = None
     for epoch in epochs_of(desk, subject, step, epochs) if epochs > 1 else [0]:
@@ -56,7 +72,8 @@ async def try_payment(
         try:
             answer = await change(desk, subject, step, epoch, f"{path}/pay", {})
             if not answer.replayed:
-                return Attempt(_store(desk, answer.body), request_id=answer.request_id)
+                now = await _see(desk, _store(desk, answer.body))
+                return Attempt(now, _problem(now, None), answer.request_id)
         except StripeFailure as error:
             failure = error
             if error.kind in DECLINED and not error.replayed:
@@ -64,22 +81,33 @@ async def try_payment(
             if not tells_nothing(error):
                 raise
             await desk.settle()
-        now = _store(desk, await desk.gateway.get(path))
+        now = await _see(desk, _store(desk, await desk.gateway.get(path)))
         if _was_tried(invoice, now):
             return Attempt(now, _problem(now, failure))
     if failure is None or failure.kind not in DECLINED:
         # Nobody knows why there is no payment: left as it is, so that a later run tries again.
         raise failure or NotSentError(f"Stripe did not try to collect {invoice.stripe_invoice_id}")
     now = _store(desk, await desk.gateway.get(path))
+    if failure.kind is FailureKind.REFUSED:
+        # Not the card's issuer: Stripe itself will not try, be it that a debit is under way.
+        now = await _see(desk, now)
     problem = _problem(now, failure)
     if problem and needs_payment(now):
         now = await _write_note(desk, subject, now, problem)
     return Attempt(now, problem, failure.request_id)
 
 
+async def _see(desk: Desk, now: ActualInvoice) -> ActualInvoice:
+    """The invoice as it is now; of one that is still open with what its payments tell."""
+    if now.status is not InvoiceStatus.OPEN or now.amount_remaining <= 0:
+        return now
+    return await with_payment_status(desk.gateway, desk.mirror, now)
+
+
 def _was_tried(before: ActualInvoice, now: ActualInvoice) -> bool:
     return (
         now.status is not InvoiceStatus.OPEN
+        or now.payment is not None
         or now.attempt_count > before.attempt_count
         or (now.attempted and not before.attempted)
     )
@@ -88,9 +116,11 @@ def _was_tried(before: ActualInvoice, now: ActualInvoice) -> bool:
 def _problem(now: ActualInvoice, failure: StripeFailure | None) -> str | None:
     if now.status is not InvoiceStatus.OPEN or now.amount_remaining <= 0:
         return None
+    if now.payment is PaymentState.PROCESSING:
+        return None
     if failure is not None and failure.kind in DECLINED:
         return failure.message
-    return "the payment did not succeed; Stripe has the details"
+    return now.last_error or "the payment did not succeed; Stripe has the details"
 
 
 async def _write_note(

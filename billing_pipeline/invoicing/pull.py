@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from dataclasses import replace
 from enum import StrEnum
 from typing import Any
 
 from billing_pipeline.invoicing import documents
 from billing_pipeline.invoicing.actual import ActualInvoice, InvoiceStatus
 from billing_pipeline.invoicing.mirror import Mirror, Window
+from billing_pipeline.invoicing.payment_status import with_payment_status
 from billing_pipeline.invoicing.refresh import (
     each,
     list_month,
@@ -78,14 +78,15 @@ async def pull_month(
     """The month in full, by listing, whatever was known of it."""
     await list_month(gateway, mirror, month_key, month_start)
     invoices = await read_credit_notes(gateway, mirror, mirrored(mirror, month_key))
-    return await _with_errors(gateway, mirror, invoices, again=True)
+    return await _with_payments(gateway, mirror, invoices, again=True)
 
 
 async def complete_month(
     gateway: StripeGateway, mirror: Mirror, month_key: str
 ) -> list[ActualInvoice]:
-    """The mirrored month with what the invoices themselves do not say: why a payment failed."""
-    return await _with_errors(gateway, mirror, mirrored(mirror, month_key), again=False)
+    """The mirrored month with what the invoices themselves do not say: whether a payment is under
+    way, and why one failed."""
+    return await _with_payments(gateway, mirror, mirrored(mirror, month_key), again=False)
 
 
 async def pull_events(
@@ -193,7 +194,7 @@ class _Changes:
                 credited.add(invoice_id)
             if event["type"] == "invoice.payment_failed" and not _is_ours(event):
                 # A try that we did not make: nothing on the invoice may tell of it.
-                self._mirror.note(invoice_id, {"error_of": None})
+                self._mirror.note(invoice_id, {"payments_of": None, "payment": None})
                 self._mirror.touch([str(self._month_of(invoice_id, thing))])
             if invoice_id not in self._read:
                 changed[invoice_id] = created or changed.get(invoice_id)
@@ -263,34 +264,21 @@ def _invoice_of(thing: Mapping[str, Any]) -> tuple[str | None, int | None]:
     return (str(invoice) if isinstance(invoice, str) else None), None
 
 
-async def _with_errors(
+async def _with_payments(
     gateway: StripeGateway, mirror: Mirror, invoices: Iterable[ActualInvoice], *, again: bool
 ) -> list[ActualInvoice]:
     async def read(invoice: ActualInvoice) -> ActualInvoice:
         failing = invoice.status in (InvoiceStatus.OPEN, InvoiceStatus.UNCOLLECTIBLE)
-        if not failing or not invoice.attempt_count:
+        tried = invoice.attempt_count or invoice.attempted or invoice.payment is not None
+        if not failing or not tried:
             return invoice
-        # The tries of ours are counted on the invoice; a new one has a new reason.
+        # The tries of ours are counted on the invoice; after a new one all may be different.
         tries = f"{invoice.attempt_count}/{invoice.metadata.get(documents.TRIES, '')}"
         extra = mirror.noted(invoice.stripe_invoice_id)
-        if extra.get("error_of") == tries and not again:
-            return replace(invoice, last_error=extra.get("last_error"))
-        error = await _last_error(gateway, invoice.stripe_invoice_id)
-        mirror.note(invoice.stripe_invoice_id, {"error_of": tries, "last_error": error})
-        return replace(invoice, last_error=error)
+        if extra.get("payments_of") == tries and not again:
+            return invoice
+        invoice = await with_payment_status(gateway, mirror, invoice)
+        mirror.note(invoice.stripe_invoice_id, {"payments_of": tries})
+        return invoice
 
     return await each(invoices, read)
-
-
-async def _last_error(gateway: StripeGateway, stripe_invoice_id: str) -> str | None:
-    """Why the newest payment of an invoice failed, as the payment intent says."""
-    query = {"invoice": stripe_invoice_id, "expand": ["data.payment.payment_intent"]}
-    payments = [item async for item in gateway.list("/v1/invoice_payments", query)]
-    for payment in sorted(payments, key=lambda item: -int(item["created"])):
-        intent: Json | str | None = (payment.get("payment") or {}).get("payment_intent")
-        if isinstance(intent, str):
-            intent = await gateway.get(f"/v1/payment_intents/{intent}")
-        problem = (intent or {}).get("last_payment_error")
-        if problem:
-            return str(problem.get("message") or problem.get("code") or "declined")
-    return None

@@ -16,7 +16,13 @@ from dataclasses import replace
 from typing import TypeVar
 
 from billing_pipeline.invoicing import documents
-from billing_pipeline.invoicing.actual import ActualInvoice, ActualLine, read_invoice, read_line
+from billing_pipeline.invoicing.actual import (
+    ActualInvoice,
+    ActualLine,
+    PaymentState,
+    read_invoice,
+    read_line,
+)
 from billing_pipeline.invoicing.mirror import CachedInvoice, Mirror, Window
 from billing_pipeline.stripe_api.client import StripeGateway
 
@@ -42,7 +48,7 @@ def mirrored(mirror: Mirror, month_key: str) -> list[ActualInvoice]:
 def from_cache(cached: CachedInvoice) -> ActualInvoice:
     """An invoice as it was last read, with the marks of ours that somebody has removed since."""
     body, extra, marks = cached
-    invoice = read_invoice(body)
+    invoice, state = read_invoice(body), extra.get("payment")
     return replace(
         invoice,
         metadata={**invoice.metadata, **marks},
@@ -52,7 +58,10 @@ def from_cache(cached: CachedInvoice) -> ActualInvoice:
         line_ids=frozenset(extra.get("line_ids", ())),
         credited_by_hand=extra.get("credited_by_hand", 0),
         last_credit_number=extra.get("last_credit_number", 0),
-        last_error=invoice.last_error or extra.get("last_error"),
+        last_error=extra.get("last_error") or invoice.last_error,
+        payment=PaymentState(state) if state else None,
+        payment_read_at=extra.get("payment_read_at", 0),
+        failed_at=extra.get("failed_at"),
     )
 
 

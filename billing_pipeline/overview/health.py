@@ -93,6 +93,7 @@ _PARTS = (
         "SELECT count(*) FILTER (WHERE status = 'overdue') AS overdue,"
         " count(*) FILTER (WHERE status = 'uncollectible') AS uncollectible,"
         " count(*) FILTER (WHERE status = 'open') AS open,"
+        " count(*) FILTER (WHERE payment_state = 'processing') AS processing,"
         " count(*) FILTER (WHERE status = 'paid') AS paid FROM invoice_payments",
         lambda row: (
             not (row["overdue"] or row["uncollectible"]),
@@ -100,6 +101,9 @@ _PARTS = (
                 f"{row[name]:,} {name}"
                 for name in ("paid", "open", "overdue", "uncollectible")
                 if row[name] or name == "paid"
+            )
+            + (
+                f" ({row['processing']:,} of them with a debit under way)" * bool(row["processing"])
             ),
         ),
     ),

@@ -43,6 +43,8 @@ class FakeStripe(stripe.HTTPClient):
         self.faults: list[Fault] = []
         self.serial = 0
         self.key: str | None = None
+        self.counts_debits = True
+        """Whether an invoice counts a debit that is under way as a try."""
 
     # The SDK's side.
     async def request_async(  # type: ignore[override]
@@ -296,6 +298,8 @@ class FakeStripe(stripe.HTTPClient):
         method = (customer.get("invoice_settings") or {}).get("default_payment_method")
         if not method:
             raise Refused(400, "This customer has no attached payment source")
+        if "sepa" in method or "authenticationRequired" in method:
+            return self._pay_later(item, method)
         item["attempted"] = True
         item["attempt_count"] = item["attempt_count"] or 1
         if "chargeCustomerFail" in method:
@@ -305,6 +309,35 @@ class FakeStripe(stripe.HTTPClient):
         item |= {"status": "paid", "amount_paid": item["amount_remaining"], "amount_remaining": 0}
         self._event("invoice.paid", item)
         return item
+
+    def _pay_later(self, item: Json, method: str) -> Json:
+        """The bank takes days, or the customer has to confirm it first."""
+        if self.counts_debits:
+            item |= {"attempted": True, "attempt_count": item["attempt_count"] or 1}
+        waits = "sepa" not in method
+        status = "requires_action" if waits else "processing"
+        intent = {"id": f"pi_of_{item['id']}", "status": status, "last_payment_error": None}
+        self._new("inpay", {"invoice": item["id"], "payment": {"payment_intent": intent}})
+        if waits:
+            self._event("invoice.payment_action_required", item)
+            raise Refused(402, "It has to be confirmed.", "invoice_payment_intent_requires_action")
+        return item
+
+    def bank_decides(self, item: Json, *, pays: bool, tells: bool = True) -> None:
+        """The end of a debit; `tells`: by an event."""
+        [payment] = [p for p in self.objects["inpay"].values() if p["invoice"] == item["id"]]
+        if pays:
+            payment["payment"]["payment_intent"]["status"] = "succeeded"
+            item |= {"status": "paid", "amount_paid": item["amount_remaining"]}
+            item["amount_remaining"] = 0
+        else:
+            problem = {"message": "The debit was returned."}
+            payment["payment"]["payment_intent"] |= {
+                "status": "requires_payment_method",
+                "last_payment_error": problem,
+            }
+        if tells:
+            self._event("invoice.paid" if pays else "invoice.payment_failed", item)
 
     def post_invoices_void(self, params: Json, item_id: str) -> Json:
         item = self._get("in", item_id)
