@@ -4,6 +4,9 @@ What belongs here: asset checks on each asset that publishes what Stripe holds. 
 invariants of the charges, which are dbt's tests.
 """
 
+from collections import Counter
+from typing import Any
+
 import dagster as dg
 
 from billing_pipeline.defs.collection import (
@@ -27,15 +30,30 @@ from billing_pipeline.warehouse import open_published
 _KNOWN = tuple(
     kind.value for kind in ActionKind if kind not in (ActionKind.UNCHANGED, ActionKind.REVIEW)
 )
-_DIFFERENCES = """
+_NOT_SENT = "not sent yet"
+# A run that ended before its end has published no plan: what it had not come to is not in Stripe,
+# or there as a draft, and the next run sends it. What was voided there is another matter.
+_DIFFERENCES = f"""
 SELECT r.invoice_id, r.customer_id, r.currency, r.expected_total, r.stripe_total, r.difference,
-    r.state, coalesce(p.action, 'unexplained') AS known_as
+    r.state, CASE
+        WHEN list_contains($known, p.action) THEN p.action
+        WHEN r.state = 'missing' AND p.action IS NULL AND s.invoice_id IS NULL
+            THEN '{_NOT_SENT}'
+        ELSE 'unexplained'
+    END AS known_as
 FROM reconciliation AS r
 LEFT JOIN invoice_plan AS p ON p.billing_month = r.billing_month AND p.invoice_id = r.invoice_id
-    AND p.state <> 'done' AND list_contains(?, p.action)
-WHERE r.billing_month = ?::DATE AND r.difference <> 0
+    AND p.state <> 'done' AND p.action <> 'unchanged'
+LEFT JOIN (
+    SELECT DISTINCT invoice_id FROM stripe_invoices WHERE status <> 'draft'
+) AS s ON s.invoice_id = r.invoice_id
+WHERE r.billing_month = $month::DATE AND r.difference <> 0
     AND r.state NOT IN ('adopted', 'written_off')
 ORDER BY known_as = 'unexplained' DESC, r.invoice_id
+"""
+_SENT = """
+SELECT count(*) FILTER (WHERE state <> 'missing'), count(*) FROM reconciliation
+WHERE billing_month = $month::DATE AND state <> 'unexpected'
 """
 _WALLETS = """
 SELECT customer_id, currency, wallet_balance, other_credit, stripe_balance, difference
@@ -45,18 +63,30 @@ ORDER BY customer_id, currency
 
 
 def _agree(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+    month = {"month": context.partition_key}
     with open_published(SETTINGS) as published:
-        rows = published.execute(_DIFFERENCES, [list(_KNOWN), context.partition_key]).fetchall()
-    unexplained = sum(row[-1] == "unexplained" for row in rows)
-    description = "Stripe's invoices are ours, to the cent."
-    if rows:
-        waiting = len(rows) - unexplained
-        description = f"{unexplained} invoices differ from ours, and nobody has planned that"
-        description += f"; {waiting} differ and wait for a run or an approval." if waiting else "."
+        rows = published.execute(_DIFFERENCES, month | {"known": list(_KNOWN)}).fetchall()
+        [(sent, due)] = published.execute(_SENT, month).fetchall()
+    return _told_to_all(context, judge_differences(rows, sent, due))
+
+
+def judge_differences(rows: list[tuple[Any, ...]], sent: int, due: int) -> dg.AssetCheckResult:
+    """The verdict on a month's differences, of whose `due` invoices so many are `sent`. Pure."""
+    reasons = Counter(row[-1] for row in rows)
+    unexplained, unsent = reasons["unexplained"], reasons[_NOT_SENT]
+    waiting = len(rows) - unexplained - unsent
+    parts = []
+    if unexplained:
+        parts.append(f"{unexplained} invoices differ from ours, and nobody has planned that")
+    if unsent:
+        parts.append(f"{sent:,} of {due:,} invoices are sent, run again")
+    if waiting:
+        parts.append(f"{waiting} differ and wait for a run or an approval")
+    description = "; ".join(parts) or "Stripe's invoices are ours, to the cent"
     return dg.AssetCheckResult(
         passed=not rows,
         severity=dg.AssetCheckSeverity.ERROR if unexplained else dg.AssetCheckSeverity.WARN,
-        description=description,
+        description=f"{description}.",
         metadata=rows_found(
             (
                 *("invoice", "customer", "currency", "ours", "Stripe's", "difference"),
@@ -67,16 +97,42 @@ def _agree(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
     )
 
 
+def _told_to_all(
+    context: dg.AssetCheckExecutionContext, result: dg.AssetCheckResult
+) -> dg.AssetCheckResult:
+    """The result, also for the other assets that read Stripe: the same check stands on each, and
+    what one run finds out of a month holds for all. Otherwise the red mark of a pull would outlive
+    the close that put the month right."""
+    [own] = context.selected_asset_check_keys
+    for asset in (stripe_invoices, approved_changes, invoice_payments):
+        key = dg.AssetCheckKey(asset.key, own.name)
+        if key == own or context.instance.get_latest_asset_check_evaluation_record(key) is None:
+            continue
+        context.instance.report_runless_asset_event(
+            dg.AssetCheckEvaluation(
+                asset_key=asset.key,
+                check_name=own.name,
+                passed=bool(result.passed),
+                severity=result.severity,
+                description=result.description,
+                metadata=result.metadata,
+                partition=context.partition_key,
+            )
+        )
+    return result
+
+
 def _hold(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
     problems = collection.verify_seals(SETTINGS, BillingMonth.parse(context.partition_key))
     description, metadata = broken_seals(problems)
-    return dg.AssetCheckResult(passed=not problems, description=description, metadata=metadata)
+    result = dg.AssetCheckResult(passed=not problems, description=description, metadata=metadata)
+    return _told_to_all(context, result)
 
 
 def _wallets(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
     with open_published(SETTINGS) as published:
         rows = published.execute(_WALLETS, [context.partition_key]).fetchall()
-    return dg.AssetCheckResult(
+    result = dg.AssetCheckResult(
         passed=not rows,
         description=f"{len(rows)} wallets differ from the balances in Stripe."
         if rows
@@ -85,6 +141,7 @@ def _wallets(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
             ("customer", "currency", "wallet", "besides", "Stripe's", "off by"), rows
         ),
     )
+    return _told_to_all(context, result)
 
 
 @dg.asset_check(

@@ -26,6 +26,8 @@ class MonthState(StrEnum):
     WAITS = "waits for approval"
     DUE = "to be closed"
     """It is over and has usage, and nothing of it was sent."""
+    HALF_SENT = "half sent"
+    """A run was ended while it sent: the next one sends the rest."""
     RUNNING = "running"
     CLOSED = "closed"
 
@@ -44,7 +46,7 @@ class MonthOverview:
         """What would bring it further."""
         if self.state is MonthState.WAITS:
             return f"billing plan {self.month}"
-        if self.state in (MonthState.FAILED, MonthState.DUE):
+        if self.state in (MonthState.FAILED, MonthState.DUE, MonthState.HALF_SENT):
             return f"billing run {self.month}"
         return None
 
@@ -55,6 +57,14 @@ SELECT billing_month, any_value(plan_hash) AS plan_hash,
     count(*) FILTER (WHERE state = 'waiting') AS waiting,
     count(*) FILTER (WHERE state = 'ready') AS ready
 FROM invoice_plan GROUP BY billing_month
+"""
+# Due, and not in Stripe but as a draft: what was voided there is nobody's to send.
+_UNSENT = """
+SELECT r.billing_month, count(*) AS unsent FROM reconciliation AS r
+WHERE r.state = 'missing' AND NOT EXISTS (
+    SELECT 1 FROM stripe_invoices AS s WHERE s.invoice_id = r.invoice_id AND s.status <> 'draft'
+)
+GROUP BY r.billing_month
 """
 _KNOWN = "SELECT DISTINCT billing_month FROM usage_files UNION SELECT billing_month FROM invoices"
 
@@ -83,20 +93,22 @@ def month_overviews(
     running = BillingMonth.containing(now, settings.timezone)
     plans: dict[BillingMonth, Row] = {}
     sent: set[BillingMonth] = set()
+    unsent: dict[BillingMonth, int] = {}
     known = {month for month in with_usage if settings.first_month <= month <= running}
     if published is not None:
         plans = {_month(row): row for row in rows(published, _PLANS)}
         found = rows(published, "SELECT DISTINCT billing_month FROM stripe_invoices")
         sent = {_month(row) for row in found}
+        unsent = {_month(row): row["unsent"] for row in rows(published, _UNSENT)}
         known |= {_month(row) for row in rows(published, _KNOWN)} | plans.keys()
     return [
-        _overview(month, plans.get(month), month in sent, running)
+        _overview(month, plans.get(month), month in sent, unsent.get(month, 0), running)
         for month in sorted(known, reverse=True)
     ]
 
 
 def _overview(
-    month: BillingMonth, plan: Row | None, is_sent: bool, running: BillingMonth
+    month: BillingMonth, plan: Row | None, is_sent: bool, unsent: int, running: BillingMonth
 ) -> MonthOverview:
     counts = plan or {"failed": 0, "waiting": 0, "ready": 0, "plan_hash": None}
     if counts["failed"]:
@@ -107,6 +119,8 @@ def _overview(
         state, changes = MonthState.RUNNING, 0
     elif counts["ready"] or (plan is None and not is_sent):
         state, changes = MonthState.DUE, counts["ready"]
+    elif unsent:
+        state, changes = MonthState.HALF_SENT, unsent
     else:
         state, changes = MonthState.CLOSED, 0
     return MonthOverview(month, state, changes, counts["plan_hash"])

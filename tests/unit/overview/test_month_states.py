@@ -27,14 +27,15 @@ def published(
     connection = duckdb.connect()
     connection.execute(
         "CREATE TABLE invoice_plan (billing_month DATE, plan_hash VARCHAR, state VARCHAR);"
-        "CREATE TABLE stripe_invoices (billing_month DATE); CREATE TABLE invoices AS FROM"
-        " stripe_invoices; CREATE TABLE usage_files AS FROM stripe_invoices"
+        "CREATE TABLE invoices (billing_month DATE); CREATE TABLE usage_files AS FROM invoices;"
+        "CREATE TABLE stripe_invoices (billing_month DATE, invoice_id VARCHAR, status VARCHAR);"
+        "CREATE TABLE reconciliation (billing_month DATE, invoice_id VARCHAR, state VARCHAR)"
     )
     for month, states in plan.items():
         for state in states:
             connection.execute("INSERT INTO invoice_plan VALUES (?, 'hash', ?)", [month.key, state])
     for month in sent:
-        connection.execute("INSERT INTO stripe_invoices VALUES (?)", [month.key])
+        connection.execute("INSERT INTO stripe_invoices VALUES (?, 'in_1', 'paid')", [month.key])
     return connection
 
 
@@ -74,3 +75,20 @@ def test_the_running_month_is_not_due(settings: Settings) -> None:
 def test_months_outside_those_that_can_be_billed_are_left_out(settings: Settings) -> None:
     usage = {BillingMonth(2023, 12), JANUARY, BillingMonth(2024, 4)}
     assert [m.month for m in month_overviews(None, settings, usage, NOW)] == [JANUARY]
+
+
+@pytest.mark.parametrize(
+    ("status", "state"), [("draft", MonthState.HALF_SENT), ("void", MonthState.CLOSED)]
+)
+def test_a_run_that_was_ended_while_it_sent(
+    settings: Settings, status: str, state: MonthState
+) -> None:
+    """It published no plan; what it had not come to is missing in Stripe, or a draft there."""
+    connection = published({}, {JANUARY})
+    month = JANUARY.key
+    connection.execute("INSERT INTO reconciliation VALUES (?, 'in_1', 'matched')", [month])
+    connection.execute("INSERT INTO reconciliation VALUES (?, 'in_2', 'missing')", [month])
+    connection.execute("INSERT INTO stripe_invoices VALUES (?, 'in_2', ?)", [month, status])
+    [found] = month_overviews(connection, settings, {JANUARY}, NOW)
+    assert found.state is state
+    assert found.next_command == ("billing run 2024-01" if state is MonthState.HALF_SENT else None)

@@ -1,0 +1,114 @@
+"""The checks on what Stripe holds: what is an error, what is unfinished, and whose mark it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import duckdb
+import pytest
+
+from billing_pipeline.defs import checks
+from billing_pipeline.defs.partitions import MONTHS
+from billing_pipeline.months import BillingMonth
+
+FEBRUARY = BillingMonth(2024, 2)
+AGREES = "stripe_agrees_to_the_cent"
+_TABLES = """
+create table reconciliation (
+    billing_month date, invoice_id varchar, customer_id varchar, currency varchar,
+    expected_total decimal(18, 2), stripe_total decimal(18, 2), difference decimal(18, 2),
+    state varchar);
+create table invoice_plan (
+    billing_month date, invoice_id varchar, action varchar, state varchar);
+create table stripe_invoices (billing_month date, invoice_id varchar, status varchar);
+"""
+
+
+@pytest.fixture
+def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> duckdb.DuckDBPyConnection:
+    path = str(tmp_path / "published.duckdb")
+    connection = duckdb.connect(path)
+    connection.execute(_TABLES)
+    monkeypatch.setattr(checks, "open_published", lambda settings: connection.cursor())
+    return connection
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.instance_for_test() as made:
+        yield made
+
+
+def half_sent(db: duckdb.DuckDBPyConnection, sent: int = 17, of: int = 180) -> None:
+    db.execute("delete from reconciliation")
+    db.execute(
+        "insert into reconciliation select '2024-02-01', 'in_' || n, 'c' || n, 'USD', 1,"
+        " if(n < $1, 1, 0), if(n < $1, 0, -1), if(n < $1, 'matched', 'missing')"
+        " from range($2) t(n)",
+        [sent, of],
+    )
+    db.execute("insert into stripe_invoices values ('2024-02-01', 'in_17', 'draft')")
+
+
+def evaluate(instance: dg.DagsterInstance, asset: str) -> dg.AssetCheckEvaluation:
+    """Run the check that stands on the asset, after something of the asset's name."""
+    key = dg.AssetCheckKey(dg.AssetKey(asset), AGREES)
+    [check] = [c for c in checks.CHECKS if key in c.check_keys]
+
+    @dg.asset(name=asset, partitions_def=MONTHS)
+    def stands_in() -> None: ...
+
+    done = dg.materialize([stands_in, check], instance=instance, partition_key=FEBRUARY.key)
+    [evaluation] = done.get_asset_check_evaluations()
+    return evaluation
+
+
+def latest(instance: dg.DagsterInstance, asset: str) -> Any:
+    key = dg.AssetCheckKey(dg.AssetKey(asset), AGREES)
+    record = instance.get_latest_asset_check_evaluation_record(key)
+    return record and record.event and record.event.dagster_event.asset_check_evaluation_data
+
+
+def test_a_month_that_is_half_sent_is_a_warning_that_says_so(
+    published: duckdb.DuckDBPyConnection, instance: dg.DagsterInstance
+) -> None:
+    half_sent(published)
+    found = evaluate(instance, "invoice_payments")
+    assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert found.description == "17 of 180 invoices are sent, run again."
+
+
+def test_the_close_that_ends_it_turns_the_mark_of_the_pull_green(
+    published: duckdb.DuckDBPyConnection, instance: dg.DagsterInstance
+) -> None:
+    half_sent(published)
+    evaluate(instance, "invoice_payments")
+    half_sent(published, sent=180)
+    assert evaluate(instance, "stripe_invoices").passed
+    assert latest(instance, "invoice_payments").passed
+    assert latest(instance, "invoice_payments").partition == FEBRUARY.key
+    assert latest(instance, "approved_changes") is None  # never evaluated: nothing to turn
+
+
+@pytest.mark.parametrize(
+    ("rows", "known_as"),
+    [
+        ("insert into stripe_invoices values ('2024-02-01', 'in_179', 'void')", "unexplained"),
+        ("insert into invoice_plan values ('2024-02-01', 'in_179', 'review', 'waiting')",
+         "unexplained"),
+        ("update reconciliation set state = 'differs' where invoice_id = 'in_179'", "unexplained"),
+        ("insert into invoice_plan values ('2024-02-01', 'in_179', 'create', 'failed')", "create"),
+    ],
+)  # fmt: skip
+def test_what_a_person_changed_in_stripe_is_not_taken_for_unsent(
+    published: duckdb.DuckDBPyConnection, instance: dg.DagsterInstance, rows: str, known_as: str
+) -> None:
+    half_sent(published)
+    published.execute(rows)
+    found = evaluate(instance, "invoice_payments")
+    is_error = found.severity is dg.AssetCheckSeverity.ERROR
+    assert is_error == (known_as == "unexplained")
+    assert "of 180 invoices are sent" in (found.description or "")
