@@ -25,6 +25,7 @@ from billing_pipeline.invoicing.plan_report import (
 )
 from billing_pipeline.invoicing.proposing import ResolutionRequest
 from billing_pipeline.invoicing.resolutions import Decision
+from billing_pipeline.invoicing.set_aside import read_set_aside, summary
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.stripe_api.client import StripeGateway
 from billing_pipeline.warehouse import publish, publish_rows
@@ -136,6 +137,7 @@ def _apply(
             for row in result_rows(outcome.report)
             if row["state"] == "failed"
         )
+        who = "; ".join(filter(None, [who, *outcome.report.customer_problems]))
         raise dg.Failure(
             description=f"failed in part, the others went on: {who}",
             metadata=metadata,
@@ -206,6 +208,12 @@ class Pull(dg.Config):
     )
 
 
+def set_aside_metadata() -> dict[str, int | str]:
+    """What of Stripe's answers nobody can read, for the metadata of a run."""
+    found = read_set_aside(SETTINGS.records_dir)
+    return {"set_aside": len(found), "set aside": summary(found)} if found else {"set_aside": 0}
+
+
 def wallet_tables(gateway: StripeGateway, month: BillingMonth) -> dict[str, list[Row]]:
     """The wallets against the balances in Stripe, to be published."""
     rows = collection.run(gateway, lambda: prepaid.reconcile_wallets(gateway, SETTINGS, month))
@@ -234,6 +242,7 @@ def invoice_payments(context: dg.AssetExecutionContext, config: Pull) -> dg.Mate
         metadata={
             "dagster/row_count": len(pulled.invoice_payments),
             "requests": pulled.requests,
+            **set_aside_metadata(),
             **{f"invoices_{status}": count for status, count in statuses.items()},
         }
     )

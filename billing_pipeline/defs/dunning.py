@@ -4,7 +4,7 @@ from collections import Counter
 
 import dagster as dg
 
-from billing_pipeline.defs.collection import publish_payments
+from billing_pipeline.defs.collection import publish_payments, set_aside_metadata
 from billing_pipeline.defs.figures import markdown_table
 from billing_pipeline.defs.jobs import SENDS, TAGS
 from billing_pipeline.defs.partitions import SETTINGS
@@ -21,18 +21,29 @@ def due_payments(context: dg.OpExecutionContext) -> None:
             lambda: collection.dun(gateway, SETTINGS, run_id=context.run_id, policy=policy),
         )
         stale = collection.run(gateway, lambda: collection.stale_months(gateway, SETTINGS))
+        unpublished = []
         for found in stale:
-            publish_payments(gateway, found.month, in_full=found.in_full)
+            # A month that cannot be published keeps no other from it, and hides no try.
+            try:
+                publish_payments(gateway, found.month, in_full=found.in_full)
+            except Exception as error:  # whatever it is, it is told at the end
+                context.log.exception("%s was not published", found.month)
+                unpublished.append(f"{found.month} was not published: {error}")
     counts = Counter(result.outcome.value for result in results)
     context.add_output_metadata(
         {
             **{outcome.value: counts[outcome.value] for outcome in DunningOutcome},
             "tries": dg.MetadataValue.md(_table(results)),
+            **set_aside_metadata(),
         }
     )
-    failed = [result for result in results if result.outcome is DunningOutcome.FAILED]
-    if failed:
-        who = "; ".join(f"{result.customer_id}: {result.message}" for result in failed)
+    failed = [
+        f"{result.customer_id}: {result.message}"
+        for result in results
+        if result.outcome is DunningOutcome.FAILED
+    ]
+    if failed or unpublished:
+        who = "; ".join([*failed, *unpublished])
         raise dg.Failure(
             description=f"failed in part, the others were tried: {who}", allow_retries=False
         )

@@ -12,6 +12,7 @@ from billing_pipeline.defs.jobs import preview_month, pull_payments
 from billing_pipeline.defs.partitions import MONTHS, SETTINGS
 from billing_pipeline.defs.telling import note, note_failed_runs, said, tell
 from billing_pipeline.invoicing import collection
+from billing_pipeline.invoicing.set_aside import read_set_aside, summary
 from billing_pipeline.late_usage import late_usage
 from billing_pipeline.notices.notice import Kind, Notice
 from billing_pipeline.run_liveness import bury_dead_runs
@@ -46,8 +47,11 @@ def stripe_changes(
             gateway,
             lambda: collection.stale_months(gateway, SETTINGS, seconds=READ_FOR_SECONDS),
         )
+    odd = summary(read_set_aside(SETTINGS.records_dir))
+    if odd:
+        context.log.warning(odd)
     if not stale:
-        yield dg.SkipReason("Nothing changed in Stripe.")
+        yield dg.SkipReason(" ".join(filter(None, ["Nothing changed in Stripe.", odd])))
     hour = int(time.time() // AGAIN_AFTER_SECONDS)
     for found in stale:
         if not MONTHS.has_partition_key(found.month.key):
@@ -85,9 +89,17 @@ def late_usage_files(
     context: dg.SensorEvaluationContext,
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:
     """Once for each state of the files: the run key names it."""
-    is_late = False
+    is_late, unread = False, []
     for month in sorted(closed_months(context.instance)):
-        late = late_usage(SETTINGS, month) if MONTHS.has_partition_key(month.key) else None
+        if not MONTHS.has_partition_key(month.key):
+            continue
+        try:
+            late = late_usage(SETTINGS, month)
+        except (OSError, ValueError, KeyError) as error:
+            # The other months are looked at all the same.
+            context.log.warning("the usage of %s cannot be compared: %s", month, error)
+            unread.append(f"{month}: {error}")
+            continue
         if late is None:
             continue
         is_late = True
@@ -100,7 +112,9 @@ def late_usage_files(
         yield dg.RunRequest(
             run_key=f"late usage {month} {late.fingerprint}", partition_key=month.key
         )
-    if not is_late:
+    if unread and not is_late:
+        yield dg.SkipReason(f"The usage of some months cannot be compared: {'; '.join(unread)}")
+    elif not is_late:
         yield dg.SkipReason("Every closed month has the usage files that it was rated with.")
 
 

@@ -8,12 +8,20 @@ an invoice that Stripe no longer has. What does not: fetching it
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import date
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeGuard, TypeVar
 
+from billing_pipeline.intake.currencies import EXPONENTS
 from billing_pipeline.invoicing import documents
 from billing_pipeline.invoicing.resolutions import Resolution
+
+T = TypeVar("T")
+
+MAX_TIME = 253_402_300_799
+"""The last second that a calendar of four digits has: beyond it no time can be shown or stored."""
+MAX_AMOUNT = 2**53
 
 
 class InvoiceStatus(StrEnum):
@@ -59,7 +67,7 @@ class ActualInvoice:
     where they were not needed and so not read. `metadata` has our marks as they were first seen,
     and `altered_marks` names those that were removed or changed in Stripe since. `payment` is one
     that is under way, as read at `payment_read_at`; `failed_at` is when its first payment failed,
-    as far as that is remembered.
+    as far as that is remembered. `unreadable` says what of it is not as Stripe's API has it.
     """
 
     stripe_invoice_id: str
@@ -89,6 +97,7 @@ class ActualInvoice:
     is_revised: bool = False
     last_credit_number: int = 0
     last_error: str | None = None
+    unreadable: str | None = None
     payment: PaymentState | None = None
     payment_read_at: int = 0
     failed_at: int | None = None
@@ -203,35 +212,38 @@ class ActualInvoice:
 
 
 def read_invoice(data: Mapping[str, Any]) -> ActualInvoice:
-    """One invoice object of Stripe's API."""
-    transitions = data.get("status_transitions") or {}
-    metadata = {str(k): str(v) for k, v in (data.get("metadata") or {}).items()}
-    pre, post = (
-        data.get("pre_payment_credit_notes_amount"),
-        data.get("post_payment_credit_notes_amount"),
-    )
-    return ActualInvoice(
+    """One invoice object of Stripe's API.
+
+    What is not as the API describes it is said in `unreadable`, and nothing is collected of such
+    an invoice: it stands for itself, waits for a person, and stops nobody else.
+    """
+    fields = _Fields(data)
+    transitions = fields.mapping("status_transitions")
+    metadata = fields.metadata()
+    pre = fields.whole("pre_payment_credit_notes_amount")
+    post = fields.whole("post_payment_credit_notes_amount")
+    invoice = ActualInvoice(
         stripe_invoice_id=data["id"],
         stripe_customer_id=_id(data.get("customer")) or "",
-        status=InvoiceStatus(data["status"]),
-        currency=str(data["currency"]).upper(),
-        total=int(data["total"]),
-        created=int(data["created"]),
+        status=fields.status(),
+        currency=fields.currency(),
+        total=fields.whole("total", needed=True),
+        created=fields.whole("created", needed=True, most=MAX_TIME),
         metadata=metadata,
         collection_method=data.get("collection_method") or "charge_automatically",
         auto_advance=bool(data.get("auto_advance")),
-        amount_due=int(data.get("amount_due") or 0),
-        amount_paid=int(data.get("amount_paid") or 0),
-        amount_remaining=int(data.get("amount_remaining") or 0),
-        credit_notes=int(pre or 0) + int(post or 0),
-        pre_payment_credit=int(pre or 0),
-        attempt_count=int(data.get("attempt_count") or 0),
+        amount_due=fields.whole("amount_due"),
+        amount_paid=fields.whole("amount_paid"),
+        amount_remaining=fields.whole("amount_remaining"),
+        credit_notes=pre + post,
+        pre_payment_credit=pre,
+        attempt_count=fields.whole("attempt_count"),
         attempted=bool(data.get("attempted")),
-        due_date=data.get("due_date"),
-        days_until_due=data.get("days_until_due"),
+        due_date=fields.time("due_date"),
+        days_until_due=fields.whole("days_until_due") if data.get("days_until_due") else None,
         number=data.get("number"),
-        finalized_at=transitions.get("finalized_at"),
-        next_payment_attempt=data.get("next_payment_attempt"),
+        finalized_at=_Fields(transitions, fields.odd).time("finalized_at"),
+        next_payment_attempt=fields.time("next_payment_attempt"),
         hosted_invoice_url=data.get("hosted_invoice_url"),
         invoice_pdf=data.get("invoice_pdf"),
         is_revised=bool(data.get("latest_revision")),
@@ -239,6 +251,9 @@ def read_invoice(data: Mapping[str, Any]) -> ActualInvoice:
         customer_name=data.get("customer_name"),
         customer_email=data.get("customer_email"),
     )
+    if not fields.odd:
+        return invoice
+    return replace(invoice, unreadable=", ".join(fields.odd), amount_remaining=0)
 
 
 def gone_invoice(
@@ -257,6 +272,75 @@ def gone_invoice(
         recorded_total=total,
         is_gone=True,
     )
+
+
+def is_month_key(text: Any) -> bool:
+    """True for the first day of a month, as our metadata have it: ``2024-01-01``."""
+    try:
+        return isinstance(text, str) and date.fromisoformat(text).isoformat() == text[:8] + "01"
+    except ValueError:
+        return False
+
+
+def is_time(value: Any) -> TypeGuard[int]:
+    """True for epoch seconds that can be shown and stored."""
+    return type(value) is int and 0 <= value <= MAX_TIME
+
+
+class _Fields:
+    """Reads fields of an object, and collects what is odd in them."""
+
+    def __init__(self, data: Mapping[str, Any], odd: list[str] | None = None) -> None:
+        self._data = data
+        self.odd: list[str] = [] if odd is None else odd
+
+    def whole(self, name: str, *, needed: bool = False, most: int = MAX_AMOUNT) -> int:
+        value = self._data.get(name)
+        if value is None and not needed:
+            return 0
+        if type(value) is int and abs(value) <= most:
+            return value
+        return self._is_odd(name, 0)
+
+    def time(self, name: str) -> int | None:
+        value = self._data.get(name)
+        if value is None or is_time(value):
+            return value
+        return self._is_odd(name, None)
+
+    def mapping(self, name: str) -> Mapping[str, Any]:
+        value = self._data.get(name)
+        if value is None:
+            return {}
+        return value if isinstance(value, Mapping) else self._is_odd(name, {})
+
+    def metadata(self) -> dict[str, str]:
+        found = self.mapping("metadata")
+        for name, value in found.items():
+            if str(name).startswith(documents.PREFIX) and not isinstance(value, str):
+                self.odd.append(f"its metadata {name} is {_shown(value)}")
+        month = found.get(documents.MONTH)
+        if month is not None and not is_month_key(month):
+            self.odd.append(f"its metadata {documents.MONTH} is {_shown(month)}")
+        return {str(name): str(value) for name, value in found.items()}
+
+    def status(self) -> InvoiceStatus:
+        try:
+            return InvoiceStatus(self._data.get("status") or "")
+        except ValueError:
+            return self._is_odd("status", InvoiceStatus.OPEN)
+
+    def currency(self) -> str:
+        code = str(self._data.get("currency")).upper()
+        return code if code in EXPONENTS else self._is_odd("currency", "")
+
+    def _is_odd(self, name: str, instead: T) -> T:
+        self.odd.append(f"its {name} is {_shown(self._data.get(name))}")
+        return instead
+
+
+def _shown(value: Any) -> str:
+    return ascii(value)[:60]
 
 
 def read_line(data: Mapping[str, Any]) -> ActualLine:

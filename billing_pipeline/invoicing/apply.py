@@ -17,6 +17,7 @@ from billing_pipeline.invoicing.actions import ActionKind, InvoiceAction, Resolu
 from billing_pipeline.invoicing.actual import ActualInvoice, read_invoice
 from billing_pipeline.invoicing.credits import issue_credit
 from billing_pipeline.invoicing.customers import CustomerDirectory
+from billing_pipeline.invoicing.desired import Payer
 from billing_pipeline.invoicing.payment_status import see_payments_under_way
 from billing_pipeline.invoicing.plan import InvoicePlan
 from billing_pipeline.invoicing.requests import Desk, NotSentError, Subject
@@ -65,6 +66,8 @@ class ApplyReport:
     requests: int = 0
     wallet_problem: str | None = None
     """Why not all wallet movements could be posted; the next run posts the rest."""
+    customer_problems: tuple[str, ...] = ()
+    """Whose name, e-mail or country could not be brought to Stripe, and why."""
 
     def by_state(self, state: ResultState) -> tuple[ActionResult, ...]:
         return tuple(result for result in self.results if result.state is state)
@@ -91,10 +94,12 @@ async def apply_actions(
     workers: int = 16,
     progress: Callable[[Progress], None] | None = None,
     movements: Movements | None = None,
+    payers: Sequence[Payer] = (),
 ) -> ApplyReport:
     """Carry out `actions` of `plan`; its other changes are reported as waiting.
 
-    `held` is what the plan was made from. One customer's failure stops nobody else's invoices.
+    `held` is what the plan was made from, `payers` are all who pay in this month. One customer's
+    failure stops nobody else's invoices.
     """
     before = desk.gateway.requests_sent
     chosen = {action.key for action in actions}
@@ -106,7 +111,9 @@ async def apply_actions(
         for action in plan.changes
     ]
     problem = await run.post_wallets() if todo or not plan.held_by else None
-    return ApplyReport(plan, tuple(table), desk.gateway.requests_sent - before, problem)
+    unwritten = await run.write_customers(payers) if not plan.held_by else []
+    requests = desk.gateway.requests_sent - before
+    return ApplyReport(plan, tuple(table), requests, problem, tuple(unwritten))
 
 
 class _Run:
@@ -146,6 +153,10 @@ class _Run:
                 group.create_task(worker())
         return results
 
+    async def write_customers(self, payers: Sequence[Payer]) -> list[str]:
+        """What changed of those who have no invoice to send; gives what did not work."""
+        return await self._directory.write_changes(payers)
+
     async def post_wallets(self) -> str | None:
         """Movements of those who have no invoice to send; gives why that did not work."""
         try:
@@ -161,7 +172,6 @@ class _Run:
             result = ActionResult(action, ResultState.FAILED, str(error))
         except StripeFailure as failure:
             failure.customer_id = action.customer_id
-            self._forget_customer(action, failure)
             result = ActionResult(action, ResultState.FAILED, str(failure), failure.request_id)
         self._done += result.state is ResultState.DONE
         self._failed += result.state is ResultState.FAILED
@@ -169,12 +179,6 @@ class _Run:
             sent = self._desk.gateway.requests_sent - self._sent_before
             self._progress(Progress(self._done, self._failed, self._count, sent))
         return result
-
-    def _forget_customer(self, action: InvoiceAction, failure: StripeFailure) -> None:
-        """A remembered customer that Stripe does not know (any more): the next run looks anew."""
-        known = self._desk.mirror.customer(action.customer_id)
-        if known is not None and failure.param == "customer":
-            self._desk.mirror.forget_customer(known.stripe_customer_id)
 
     async def _carry_out(self, action: InvoiceAction) -> ActionResult:
         if action.resolution is not None:
@@ -188,6 +192,17 @@ class _Run:
         return await self._send(action)
 
     async def _send(self, action: InvoiceAction) -> ActionResult:
+        try:
+            return await self._send_once(action)
+        except StripeFailure as failure:
+            known = self._desk.mirror.customer(action.customer_id)
+            if failure.param != "customer" or known is None:
+                raise
+            # Deleted in Stripe since: looked for anew, and made anew where nobody else is marked.
+            self._desk.mirror.forget_customer(known.stripe_customer_id)
+            return await self._send_once(action)
+
+    async def _send_once(self, action: InvoiceAction) -> ActionResult:
         assert action.send is not None, f"{action.kind} without an invoice to send"
         draft = self._draft_of(action)
         if draft is None:
@@ -195,6 +210,7 @@ class _Run:
         else:
             # The draft knows whose it is, and the plan has checked that.
             stripe_customer_id = draft.stripe_customer_id
+            await self._directory.bring_up_to_date(action.send.payer, stripe_customer_id)
         sender = Sender(self._desk, action.send, stripe_customer_id, self._wallets)
         if self._wallets.concerns(action.send) or (draft is not None and draft.is_wallet_held):
             async with self._wallets.turn(stripe_customer_id):

@@ -55,7 +55,7 @@ from billing_pipeline.invoicing.seal_repair import restore_seals
 from billing_pipeline.invoicing.sealed import SealProblem
 from billing_pipeline.invoicing.settled import HOLDS_FOR, mark_of
 from billing_pipeline.invoicing.wallets import Movements
-from billing_pipeline.months import BillingMonth
+from billing_pipeline.months import BillingMonth, InvalidMonthError
 from billing_pipeline.rating import is_checked
 from billing_pipeline.settings import Settings
 from billing_pipeline.stripe_api.client import (
@@ -104,7 +104,7 @@ class ApplyOutcome:
 
     @property
     def is_failed(self) -> bool:
-        return bool(self.report.failed)
+        return bool(self.report.failed or self.report.customer_problems)
 
     @property
     def needs_approval(self) -> bool:
@@ -249,6 +249,7 @@ async def apply_plan(
             workers=gateway.config.workers,
             progress=progress,
             movements=movements,
+            payers=[invoice.payer for invoice in wanted],
         )
         if not report.done and not report.failed:
             return ApplyOutcome(report, present)
@@ -304,6 +305,8 @@ async def pull(
         await require_account(gateway, records.folder)
         # Taken before reading: what changes from now on makes the month stale again.
         version, now = records.mirror.version(month.key), gateway.clock.now()
+        # Likewise: what a close seals while this reads is not in what is read.
+        sealed = records.seals.last_position(month.key)
         if full:
             start = int(month.start(settings.timezone).timestamp())
             invoices = await pull_month(
@@ -313,13 +316,14 @@ async def pull(
             invoices = await complete_month(gateway, records.mirror, month.key)
         restored = await restore_seals(gateway, records.seals, month.key, invoices)
         problems = records.seals.verify(month.key)
-        known = with_records(invoices, records.seals, records.journal, month.key)
+        readable = [invoice for invoice in invoices if invoice.unreadable is None]
+        known = with_records(readable, records.seals, records.journal, month.key, until=sealed)
     wanted = _desired(settings, month) if desired is None else desired
     expected = {i.invoice_id: (i.customer_id, i.currency, i.total) for i in wanted}
     return PullResult(
         month=month,
-        stripe_invoices=stripe_invoice_rows(invoices),
-        invoice_payments=payment_rows(invoices, now, policy or DunningPolicy.from_env()),
+        stripe_invoices=stripe_invoice_rows(readable),
+        invoice_payments=payment_rows(readable, now, policy or DunningPolicy.from_env()),
         reconciliation=reconciliation_rows(month.key, expected, known),
         requests=gateway.requests_sent - before,
         seals_restored=restored,
@@ -367,7 +371,7 @@ async def _take_in(gateway: StripeGateway, records: Records, deadline: float) ->
     inbox = Inbox(records.folder)
     try:
         while events := inbox.pending():
-            await read_events(gateway, records.mirror, events)
+            await read_events(gateway, records.mirror, events.values())
             inbox.note_handled(events, gateway.clock.now())
             if gateway.clock.monotonic() > deadline:
                 return
@@ -378,7 +382,15 @@ async def _take_in(gateway: StripeGateway, records: Records, deadline: float) ->
 def _rated_months(settings: Settings) -> set[str]:
     """Months (``YYYY-MM-01``) that have a warehouse."""
     found = settings.home.glob("months/*/warehouse.duckdb")
-    return {BillingMonth.parse(path.parent.name).key for path in found}
+    months = (_month_named(path.parent.name) for path in found)
+    return {month.key for month in months if month is not None}
+
+
+def _month_named(name: str) -> BillingMonth | None:
+    try:
+        return BillingMonth.parse(name)
+    except InvalidMonthError:
+        return None  # a copy that somebody made
 
 
 async def dun(
@@ -471,6 +483,7 @@ class _Room:
                 self.month.end(self.settings.timezone),
             )
         )
+        sealed = self.records.seals.last_position(key)
         await list_month(gateway, mirror, key, start)
         await find_recorded(gateway, mirror, self.records.seals, key)
         listed = await read_credit_notes(gateway, mirror, mirrored(mirror, key))
@@ -485,7 +498,7 @@ class _Room:
         )
         totals = {invoice.invoice_id: invoice.total for invoice in self.desired}
         owned = await see_payments_under_way(gateway, mirror, owned)
-        held = self._with_records(await read_lines_of(gateway, mirror, owned, totals))
+        held = self._with_records(await read_lines_of(gateway, mirror, owned, totals), sealed)
         return held, self._compare(held)
 
     def settled(self, run_id: str) -> tuple[Held, InvoicePlan] | None:
@@ -494,7 +507,8 @@ class _Room:
         if noted is None:
             return None
         mark, at = noted
-        held = self._with_records(mirrored(self.records.mirror, self.month.key))
+        sealed = self.records.seals.last_position(self.month.key)
+        held = self._with_records(mirrored(self.records.mirror, self.month.key), sealed)
         # Read last: what is sent from here on was not sent when `held` was read either.
         entry = self.records.journal.last_entry()
         age = self.gateway.clock.now() - at
@@ -502,8 +516,11 @@ class _Room:
             return None
         return held, self._compare(held)
 
-    def _with_records(self, held: Sequence[ActualInvoice]) -> Held:
-        return tuple(with_records(held, self.records.seals, self.records.journal, self.month.key))
+    def _with_records(self, held: Sequence[ActualInvoice], sealed: int) -> Held:
+        records = self.records
+        return tuple(
+            with_records(held, records.seals, records.journal, self.month.key, until=sealed)
+        )
 
     def _stripe_customers(self) -> dict[str, frozenset[str]]:
         customers = {invoice.customer_id for invoice in self.desired}

@@ -1,30 +1,53 @@
-"""The Stripe customer of a customer of ours: found, or created once.
+"""The Stripe customer of a customer of ours: found, or created once, and kept up to date.
 
 What belongs here: finding by `stripe_customer_id`, else by our metadata in Stripe's list (the
-mirror says which part of it is new), creating, and attaching a test payment method. What does
-not: invoices.
+mirror says which part of it is new), creating, attaching a test payment method, and bringing name,
+e-mail and country there. What does not: which of these are ours to write (`profiles.py`), invoices.
+
+A customer may get our mark long after it was made, by hand or by another system. Before one is
+created all of Stripe's list is read where that takes seconds; on a larger account what was created
+lately is listed, and events tell whose marks changed, as far back as Stripe keeps them.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from billing_pipeline.invoicing import documents
 from billing_pipeline.invoicing.desired import Payer, short_hash
 from billing_pipeline.invoicing.mirror import MirroredCustomer
-from billing_pipeline.invoicing.refresh import OVERLAP
+from billing_pipeline.invoicing.profiles import (
+    Profile,
+    digests,
+    fields_to_write,
+    held_by,
+    params_for,
+    profile_of,
+)
+from billing_pipeline.invoicing.pull import EVENTS_KEPT, read_events
+from billing_pipeline.invoicing.refresh import OVERLAP, each
 from billing_pipeline.invoicing.requests import (
     Desk,
+    NotSentError,
     Subject,
     change,
     change_for_sure,
     epochs_of,
     tells_nothing,
 )
+from billing_pipeline.invoicing.set_aside import identity
 from billing_pipeline.stripe_api.client import Json
 from billing_pipeline.stripe_api.errors import FailureKind, StripeFailure
 
-CURSOR = "customers_listed_until"
+CURSOR = "customers_read_until"
+"""Our time up to which Stripe's customers are known, those that changed included."""
+COUNT = "customers_in_stripe"
+LISTED_IN_FULL = 20_000
+"""Customers in Stripe, ours and others, up to which the whole list is read before one of ours is
+created: 200 requests, eight seconds at Stripe's rate. It is read-after-write safe, as events are
+not, so it also finds a mark of this very minute."""
+CUSTOMER_EVENTS = ("customer.created", "customer.updated", "customer.deleted")
 
 
 class CustomerDirectory:
@@ -45,9 +68,43 @@ class CustomerDirectory:
             found = await self._named(payer.stripe_customer_id, payer.customer_id)
         else:
             found = await self._marked(payer.customer_id) or await self._create(payer)
+        await self._write_profile(found, payer)
         if self._sets_payment_methods and payer.payment_method not in (None, found.payment_method):
             await self._attach(found, str(payer.payment_method))
         return found.stripe_customer_id
+
+    async def bring_up_to_date(self, payer: Payer, stripe_customer_id: str) -> None:
+        """Name, e-mail and country of one who has an invoice already. Asks nothing of Stripe
+        where our input is as it was."""
+        known = self._desk.mirror.named_customer(stripe_customer_id)
+        if known is None or known.held is None:
+            known = await self._named(stripe_customer_id, payer.customer_id)
+        await self._write_profile(known, payer)
+
+    async def write_changes(self, payers: Sequence[Payer]) -> list[str]:
+        """Bring to Stripe what changed of customers who are known there, invoice or no invoice;
+        gives what did not work, which stops nobody else. Costs nothing for the others."""
+
+        async def write(payer: Payer) -> str | None:
+            try:
+                await self._write_profile(known[payer.customer_id], payer)
+            except (NotSentError, StripeFailure) as error:
+                return f"{payer.customer_id}: {error}"
+            return None
+
+        known = {
+            payer.customer_id: customer
+            for payer in payers
+            for customer in [self._remembered(payer)]
+            if customer is not None and customer.held is not None
+        }
+        problems = await each([p for p in payers if p.customer_id in known], write)
+        return [problem for problem in problems if problem is not None]
+
+    def _remembered(self, payer: Payer) -> MirroredCustomer | None:
+        if not payer.stripe_customer_id:
+            return self._desk.mirror.customer(payer.customer_id)
+        return self._desk.mirror.named_customer(payer.stripe_customer_id)
 
     async def find(self, customer_id: str) -> str | None:
         """The Stripe customer marked with our id, if there is one."""
@@ -66,29 +123,86 @@ class CustomerDirectory:
                 FailureKind.NOT_FOUND,
                 f"the accounts name {stripe_customer_id}, which was deleted in Stripe",
             )
-        method = (data.get("metadata") or {}).get(documents.PAYMENT_METHOD)
-        return MirroredCustomer(stripe_customer_id, customer_id, int(data["created"]), method)
+        metadata = data.get("metadata") or {}
+        return MirroredCustomer(
+            *(stripe_customer_id, customer_id, int(data["created"])),
+            metadata.get(documents.PAYMENT_METHOD),
+            metadata.get(documents.PROFILE),
+            digests(held_by(data)),
+        )
 
     async def _marked(self, customer_id: str) -> MirroredCustomer | None:
         known = self._desk.mirror.customer(customer_id)
-        if known is None:
-            await self._list_new()
+        # One whom an earlier release has remembered: without what Stripe has of them.
+        if known is None or known.held is None:
+            await self._catch_up()
             known = self._desk.mirror.customer(customer_id)
         return known
 
-    async def _list_new(self, *, again: bool = False) -> None:
-        """Read the customers created since the last listing into the mirror."""
+    async def _catch_up(self) -> None:
+        """Learn of all customers that are ours by now; once for a push."""
         async with self._listing:
-            if self._is_listed and not again:
+            if self._is_listed:
                 return
-            mirror = self._desk.mirror
-            cursor = mirror.get(CURSOR)
-            query = {} if cursor is None else {"created": {"gte": cursor - OVERLAP}}
-            found = [item async for item in self._desk.gateway.list("/v1/customers", query)]
-            mirror.store_customers(found)
-            if found:
-                mirror.advance(CURSOR, max(int(item["created"]) for item in found))
+            mirror, now = self._desk.mirror, int(self._desk.now)
+            cursor, count = mirror.get(CURSOR), mirror.get(COUNT) or 0
+            is_told = cursor is not None and now - cursor <= EVENTS_KEPT - OVERLAP
+            if count <= LISTED_IN_FULL or not is_told or cursor is None:
+                known = mirror.customer_ids()
+                found = await self._list({})
+                mirror.put(COUNT, len(found))
+                for gone in known - {identity(item) for item in found}:
+                    mirror.forget_customer(gone)
+            else:
+                since = {"created": {"gte": cursor - OVERLAP}}
+                await self._list(since)
+                query = {**since, "types": list(CUSTOMER_EVENTS)}
+                events = [item async for item in self._desk.gateway.list("/v1/events", query)]
+                await read_events(self._desk.gateway, mirror, events)
+            mirror.advance(CURSOR, now)
             self._is_listed = True
+
+    async def _list(self, query: Json) -> list[Json]:
+        found = [item async for item in self._desk.gateway.list("/v1/customers", query)]
+        self._desk.mirror.store_customers(found)
+        return found
+
+    async def _write_profile(self, customer: MirroredCustomer, payer: Payer) -> None:
+        """Write what of name, e-mail and country changed in our input since we last wrote it."""
+        name, mirror = customer.stripe_customer_id, self._desk.mirror
+        ours = profile_of(payer)
+        wanted = digests(ours)
+        written = customer.profile or mirror.baseline(name)
+        if wanted == written:
+            return
+        fields = fields_to_write(ours, written, customer.held or "")
+        if fields:
+            await self._write(customer, payer, fields, ours, wanted)
+        mirror.note_baseline(name, wanted)
+
+    async def _write(
+        self,
+        customer: MirroredCustomer,
+        payer: Payer,
+        fields: list[str],
+        ours: Profile,
+        wanted: str,
+    ) -> None:
+        path = f"/v1/customers/{customer.stripe_customer_id}"
+        # As it is now: what of the address is not ours has to stay.
+        present = await self._desk.gateway.get(path)
+        params = params_for(fields, ours, present) | {"metadata": {documents.PROFILE: wanted}}
+
+        async def look() -> Json | None:
+            data = await self._desk.gateway.get(path)
+            held = (data.get("metadata") or {}).get(documents.PROFILE)
+            return data if held == wanted else None
+
+        # What is to stand there is part of the step: going back to it is another request.
+        step = f"profile-{short_hash([customer.stripe_customer_id, wanted])[:8]}"
+        subject = Subject(payer.customer_id)
+        data = await change_for_sure(self._desk, subject, step, path, params, look)
+        self._desk.mirror.store_customers([data])
 
     async def _create(self, payer: Payer) -> MirroredCustomer:
         subject = Subject(payer.customer_id)
@@ -122,7 +236,8 @@ class CustomerDirectory:
         )
 
     async def _after_doubt(self, customer_id: str) -> MirroredCustomer | None:
-        await self._list_new(again=True)
+        # Stripe lists what it has just made; nothing older is asked for here.
+        await self._list({"created": {"gte": int(self._desk.now) - OVERLAP}})
         return self._desk.mirror.customer(customer_id)
 
     async def _exists(self, stripe_customer_id: str) -> bool:

@@ -17,7 +17,9 @@ from billing_pipeline.invoicing.desired import (
     clean_text,
     short_hash,
 )
+from billing_pipeline.invoicing.profiles import digests, params_for, profile_of
 
+PREFIX = "billing_"
 INVOICE_ID = "billing_invoice_id"
 MONTH = "billing_month"
 REVISION = "billing_revision"
@@ -32,6 +34,7 @@ FIRST_FAILURE = "billing_first_failure_at"
 """From when the due times of dunning count: moved by as much as a try was late."""
 CREDIT_NUMBER = "billing_credit_number"
 PAYMENT_METHOD = "billing_payment_method"
+PROFILE = "billing_profile"
 PAYMENT_NOTE = "billing_payment_note"
 WALLET_APPLIED = "billing_wallet_applied"
 WALLET_HOLD = "billing_wallet_hold"
@@ -66,13 +69,12 @@ def idempotency_key(subject: str, revision: int | str, step: str, epoch: int) ->
 
 def customer_params(payer: Payer, *, with_payment_method: bool) -> Params:
     """A new customer in Stripe, found again by the metadata."""
-    params: Params = {"metadata": {CUSTOMER_ID: payer.customer_id}}
-    if payer.name:
-        params["name"] = clean_text(payer.name, 256)
-    if payer.email:
-        params["email"] = payer.email
-    if payer.country:
-        params["address"] = {"country": payer.country}
+    ours = profile_of(payer)
+    written = [field for field, value in ours.items() if value]
+    params: Params = {
+        "metadata": {CUSTOMER_ID: payer.customer_id, PROFILE: digests(ours)},
+        **params_for(written, ours, {}),
+    }
     if with_payment_method and payer.payment_method:
         params["payment_method"] = payer.payment_method
         params["invoice_settings"] = {"default_payment_method": payer.payment_method}
@@ -96,10 +98,21 @@ def invoice_metadata(invoice: DesiredInvoice) -> dict[str, str]:
 
 def is_marked(invoice: Mapping[str, Any]) -> bool:
     """True where Stripe's invoice object carries any mark of ours, on itself or on a line."""
-    lines = (invoice.get("lines") or {}).get("data") or []
-    return any(name.startswith(PREFIX) for name in invoice.get("metadata") or {}) or any(
-        LINE_ID in (line.get("metadata") or {}) for line in lines
-    )
+    metadata = invoice.get("metadata")
+    names = metadata if isinstance(metadata, Mapping) else {}
+    return any(str(name).startswith(PREFIX) for name in names) or bool(line_ids(invoice))
+
+
+def line_ids(invoice: Mapping[str, Any]) -> list[str]:
+    """The lines of ours that came with Stripe's invoice object."""
+    lines = invoice.get("lines")
+    data = lines.get("data") if isinstance(lines, Mapping) else None
+    found = [
+        (line.get("metadata") or {}).get(LINE_ID)
+        for line in data or ()
+        if isinstance(line, Mapping)
+    ]
+    return [name for name in found if isinstance(name, str) and name]
 
 
 def create_params(invoice: DesiredInvoice, stripe_customer_id: str) -> Params:

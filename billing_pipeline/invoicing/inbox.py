@@ -43,6 +43,10 @@ def read_event(body: bytes) -> dict[str, Any]:
     known = isinstance(event.get("id"), str) and isinstance(event.get("type"), str)
     if not known or type(event.get("created")) is not int or not isinstance(thing, dict):
         raise InvalidEventError("the event lacks its id, type, time or object")
+    try:
+        event["id"].encode()
+    except UnicodeEncodeError:
+        raise InvalidEventError("the event's id is no text") from None
     request = event.get("request")
     kept = {name: thing[name] for name, kind in _KEPT_OF_OBJECT.items() if _is(thing, name, kind)}
     return {
@@ -57,6 +61,13 @@ def read_event(body: bytes) -> dict[str, Any]:
 def _is(thing: dict[str, Any], name: str, kind: type) -> bool:
     # An unexpected shape must not keep every later event from being read.
     return type(thing.get(name)) is kind
+
+
+def _parsed(event_id: str, body: str) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return {"id": event_id}
 
 
 class Inbox:
@@ -86,21 +97,23 @@ class Inbox:
             )
             return added.rowcount == 1
 
-    def pending(self, limit: int = 100) -> list[dict[str, Any]]:
-        """The events that no pull has looked at, the oldest first."""
+    def pending(self, limit: int = 100) -> dict[str, Any]:
+        """The events that no pull has looked at, by id, the oldest first. What stands there may be
+        anything: whoever reads them sets aside what is no event."""
         with self._lock:
             rows = self._db.execute(
-                "select body from events where handled_at is null order by received_at limit ?",
+                "select event_id, body from events where handled_at is null "
+                "order by received_at limit ?",
                 [limit],
             ).fetchall()
-        return [json.loads(row[0]) for row in rows]
+        return {str(event_id): _parsed(event_id, body) for event_id, body in rows}
 
-    def note_handled(self, events: Iterable[Mapping[str, Any]], now: float) -> None:
+    def note_handled(self, event_ids: Iterable[str], now: float) -> None:
         """What these tell of was read; those of long ago are forgotten."""
         with self._lock:
             self._db.executemany(
                 "update events set handled_at = ? where event_id = ?",
-                [[now, event["id"]] for event in events],
+                [[now, event_id] for event_id in event_ids],
             )
             self._db.execute(
                 "delete from events where handled_at is not null and received_at < ?",

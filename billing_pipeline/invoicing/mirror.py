@@ -15,8 +15,15 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from billing_pipeline.invoicing import documents
-from billing_pipeline.invoicing.actual import InvoiceStatus
+from billing_pipeline.invoicing import documents, set_aside
+from billing_pipeline.invoicing.actual import (
+    InvoiceStatus,
+    is_month_key,
+    is_time,
+    read_invoice,
+)
+from billing_pipeline.invoicing.events import Told
+from billing_pipeline.invoicing.profiles import digests, held_by
 
 _SCHEMA = """
 create table if not exists state (name text primary key, value integer not null) strict;
@@ -53,6 +60,9 @@ create table if not exists customers (
     stripe_customer_id text primary key, customer_id text not null, created integer not null,
     payment_method text
 ) strict;
+create table if not exists profiles (
+    stripe_customer_id text primary key, profile text not null
+) strict;
 create index if not exists customers_by_ours on customers (customer_id, created);
 create table if not exists wallet_posted (transaction_id text primary key) strict;
 create table if not exists top_ups (
@@ -64,6 +74,13 @@ create table if not exists settled_months (
     billing_month text primary key, mark text not null, at real not null
 ) strict;
 """
+# Columns that came with later releases. The table is a cache, but making it anew would list all
+# of Stripe again.
+_ADDED = (
+    ("invoices", "moment", "integer not null default 0"),
+    ("customers", "profile", "text"),
+    ("customers", "held", "text"),
+)
 
 _MARKS_FROM_BODIES = f"""
 update invoices set marks = json_patch('{{}}', json_object({
@@ -129,22 +146,21 @@ class CachedInvoice(NamedTuple):
 
 
 def _row(data: Mapping[str, Any]) -> list[Any]:
-    metadata = data.get("metadata") or {}
-    identity = {name: metadata[name] for name in documents.IDENTITY if name in metadata}
-    lines = (data.get("lines") or {}).get("data") or []
+    invoice, metadata = read_invoice(data), data.get("metadata")
+    marks = metadata if isinstance(metadata, Mapping) else {}
+    identity = {
+        name: marks[name] for name in documents.IDENTITY if isinstance(marks.get(name), str)
+    }
+    if not is_month_key(identity.get(documents.MONTH)):
+        identity.pop(documents.MONTH, None)
     # Where the invoice no longer says whose it is, its lines still may.
-    found = [
-        name
-        for line in lines
-        for name in [(line.get("metadata") or {}).get(documents.LINE_ID)]
-        if name
-    ]
-    is_lost = not all(name in metadata for name in documents.IDENTITY)
+    found = documents.line_ids(data)
+    is_lost = not all(name in identity for name in documents.IDENTITY)
     return [
-        data["id"],
+        invoice.stripe_invoice_id,
         identity.get(documents.MONTH, MONTH_UNKNOWN),
-        data["created"],
-        InvoiceStatus(data["status"]).rank,
+        invoice.created,
+        invoice.status.rank,
         json.dumps({name: data[name] for name in _KEPT if name in data}),
         json.dumps({"line_ids": found} if is_lost else {}),
         json.dumps(identity),
@@ -153,12 +169,15 @@ def _row(data: Mapping[str, Any]) -> list[Any]:
 
 @dataclass(frozen=True)
 class MirroredCustomer:
-    """A Stripe customer of ours; `payment_method` is the one that we have set."""
+    """A Stripe customer of ours; `payment_method` is the one that we have set, `profile` and
+    `held` are what else we have written and what Stripe has (`profiles.py`)."""
 
     stripe_customer_id: str
     customer_id: str
     created: int
     payment_method: str | None
+    profile: str | None = None
+    held: str | None = None
 
 
 @dataclass(frozen=True)
@@ -183,12 +202,16 @@ class Mirror:
         # A lost last write costs a longer listing, nothing else: no need to wait for the disk.
         self._db.execute("pragma journal_mode = wal")
         self._db.execute("pragma synchronous = normal")
-        self._db.executescript(_SCHEMA)
+        self._db.executescript(_SCHEMA + set_aside.SCHEMA)
         columns = {row[1] for row in self._db.execute("pragma table_info(invoices)")}
         if "marks" not in columns:  # made by an earlier release
             with self._transaction():
                 self._db.execute("alter table invoices add column marks text not null default '{}'")
                 self._db.execute(_MARKS_FROM_BODIES)
+        for table, column, kind in _ADDED:
+            names = [row[1] for row in self._db.execute(f"pragma table_info({table})")]
+            if column not in names:
+                self._db.execute(f"alter table {table} add column {column} {kind}")
 
     def close(self) -> None:
         self._db.close()
@@ -211,6 +234,33 @@ class Mirror:
 
     def drop(self, *names: str) -> None:
         self._db.executemany("delete from state where name = ?", [[name] for name in names])
+
+    def moment(self) -> int:
+        """A number that grows with every call, in all processes: what is read from Stripe from now
+        on is not older than what was stored before."""
+        row = self._db.execute(
+            "insert into state values ('moment', 1) on conflict (name) "
+            "do update set value = value + 1 returning value"
+        ).fetchone()
+        return int(row[0])
+
+    # What cannot be read.
+    def put_aside(self, kind: str, subject: str, reason: str, at: float = 0) -> None:
+        """It cannot be read; `at` is when an event was seen, which are forgotten in time."""
+        self._db.execute(
+            "insert or replace into set_aside values (?, ?, ?, ?)", [kind, subject, reason, at]
+        )
+        self._db.execute(
+            "delete from set_aside where kind = 'event' and seen_at < ?",
+            [at - set_aside.KEPT_SECONDS],
+        )
+
+    def take_back(self, kind: str, subjects: Iterable[str]) -> None:
+        """These can be read by now."""
+        self._db.execute(
+            "delete from set_aside where kind = ? and subject in (select value from json_each(?))",
+            [kind, json.dumps(list(subjects))],
+        )
 
     # What of it is published.
     def version(self, month_key: str) -> int:
@@ -300,30 +350,51 @@ class Mirror:
         query = "select count(*) from invoices where created between ? and ?"
         return int(self._db.execute(query, [window.first, last]).fetchone()[0])
 
-    def store(self, invoices: Iterable[Mapping[str, Any]]) -> None:
+    def store(self, invoices: Iterable[Any], *, moment: int | None = None) -> None:
         """Remember invoices of ours; those without any mark of ours are passed over, unless they
         are known already.
 
         Marks that say which invoice it is are kept as they were first seen: somebody may remove or
         change them in Stripe. An invoice only moves forward (draft, open, uncollectible, paid or
-        void): an answer that was read earlier and arrives later does not set it back.
+        void), and what was read from a given `moment` on (None: just now) does not replace what
+        was stored later: an answer that was made earlier and arrives later does not set it back.
         """
-        asked = list(invoices)
+        asked = [data for data in invoices if self._has_id(data)]
         known = self._known([data["id"] for data in asked])
-        rows = [_row(data) for data in asked if data["id"] in known or documents.is_marked(data)]
+        ours = [data for data in asked if data["id"] in known or documents.is_marked(data)]
+        readable = []
+        for data in ours:
+            odd = read_invoice(data).unreadable
+            if odd is None:
+                readable.append(data["id"])
+            else:
+                self.put_aside("invoice", data["id"], odd)
+        rows = [_row(data) for data in ours]
         with self._transaction():
+            at = self.moment() if moment is None else moment
             self._db.executemany(
                 "insert into invoices "
-                "(stripe_invoice_id, billing_month, created, status_rank, body, extra, marks) "
-                "values (?, ?, ?, ?, ?, ?, ?) on conflict (stripe_invoice_id) do update set "
+                "(stripe_invoice_id, billing_month, created, status_rank, body, extra, marks, "
+                f"moment) values (?, ?, ?, ?, ?, ?, ?, {at:d}) "
+                "on conflict (stripe_invoice_id) do update set "
                 "marks = json_patch(excluded.marks, invoices.marks), "
                 "billing_month = coalesce(nullif(invoices.billing_month, ''), "
                 "excluded.billing_month), "
                 "status_rank = excluded.status_rank, body = excluded.body, "
+                "moment = excluded.moment, "
                 "extra = json_patch(invoices.extra, excluded.extra) "
-                "where excluded.status_rank >= invoices.status_rank",
+                "where excluded.status_rank > invoices.status_rank or "
+                "(excluded.status_rank = invoices.status_rank "
+                "and excluded.moment >= invoices.moment)",
                 rows,
             )
+            self.take_back("invoice", readable)
+
+    def _has_id(self, data: Any) -> bool:
+        if isinstance(data, Mapping) and set_aside.identity(data) == data.get("id"):
+            return True
+        self.put_aside("invoice", set_aside.identity(data), "it has no id that can be stored")
+        return False
 
     def claim(self, invoice: Mapping[str, Any]) -> None:
         """Remember an invoice that our own records know, whatever it says of itself."""
@@ -384,43 +455,72 @@ class Mirror:
             "delete from invoices where stripe_invoice_id = ?", [[i] for i in stripe_invoice_ids]
         )
 
-    def keep_only(self, month_key: str, window: Window, seen: set[str]) -> None:
-        """Drop the month's invoices in a window that Stripe no longer lists: deleted drafts.
-
-        Only of that month, which the caller has locked: another month's run may be creating
-        invoices in this very window.
-        """
+    def known(self, month_key: str, window: Window) -> set[str]:
+        """The month's invoices that are known and were created in a window."""
         last = window.last if window.last is not None else 2**62
         rows = self._db.execute(
             "select stripe_invoice_id from invoices "
             "where billing_month = ? and created between ? and ?",
             [month_key, window.first, last],
-        ).fetchall()
-        self.forget(row[0] for row in rows if row[0] not in seen)
+        )
+        return {str(row[0]) for row in rows}
 
     # Customers.
     def customer(self, customer_id: str) -> MirroredCustomer | None:
         """The oldest Stripe customer with that id of ours: there should be one."""
         row = self._db.execute(
-            "select stripe_customer_id, customer_id, created, payment_method from customers "
-            "where customer_id = ? order by created, stripe_customer_id limit 1",
+            "select stripe_customer_id, customer_id, created, payment_method, profile, held "
+            "from customers where customer_id = ? order by created, stripe_customer_id limit 1",
             [customer_id],
         ).fetchone()
         return None if row is None else MirroredCustomer(*row)
 
-    def store_customers(self, customers: Iterable[Mapping[str, Any]]) -> None:
-        rows = [
-            (
-                data["id"],
-                data["metadata"][documents.CUSTOMER_ID],
-                data["created"],
-                data["metadata"].get(documents.PAYMENT_METHOD),
-            )
-            for data in customers
-            if (data.get("metadata") or {}).get(documents.CUSTOMER_ID) and not data.get("deleted")
+    def named_customer(self, stripe_customer_id: str) -> MirroredCustomer | None:
+        row = self._db.execute(
+            "select stripe_customer_id, customer_id, created, payment_method, profile, held "
+            "from customers where stripe_customer_id = ?",
+            [stripe_customer_id],
+        ).fetchone()
+        return None if row is None else MirroredCustomer(*row)
+
+    def customer_ids(self) -> set[str]:
+        """All Stripe customers that are known as ours."""
+        return {str(row[0]) for row in self._db.execute("select stripe_customer_id from customers")}
+
+    def knows_customer(self, stripe_customer_id: str, metadata: Mapping[str, str]) -> bool:
+        """True where these marks tell nothing new: no mark of ours now or before, or the same."""
+        known = self.named_customer(stripe_customer_id)
+        marks = [
+            metadata.get(name)
+            for name in (documents.CUSTOMER_ID, documents.PAYMENT_METHOD, documents.PROFILE)
         ]
+        if known is None:
+            return marks[0] is None
+        return marks == [known.customer_id, known.payment_method, known.profile]
+
+    def store_customers(self, customers: Iterable[Mapping[str, Any]]) -> None:
+        """Remember those that are marked as ours, and forget those that are not any more."""
+        rows, others = [], []
+        for data in customers:
+            name = set_aside.identity(data)
+            metadata = data.get("metadata") or {} if isinstance(data, Mapping) else None
+            if not isinstance(metadata, Mapping) or name != data["id"]:
+                self.put_aside("customer", name, "its id or metadata cannot be read")
+                continue
+            marks = [
+                metadata.get(mark)
+                for mark in (documents.CUSTOMER_ID, documents.PAYMENT_METHOD, documents.PROFILE)
+            ]
+            if not marks[0] or data.get("deleted"):
+                others.append(name)
+            elif not all(isinstance(m, str | None) for m in marks) or not is_time(data["created"]):
+                self.put_aside("customer", name, "its metadata or its time cannot be read")
+            else:
+                rows.append((name, marks[0], data["created"], *marks[1:], digests(held_by(data))))
         with self._transaction():
-            self._db.executemany("insert or replace into customers values (?, ?, ?, ?)", rows)
+            self._db.executemany("insert or replace into customers values (?, ?, ?, ?, ?, ?)", rows)
+            for name in others:
+                self.forget_customer(name)
 
     def stripe_customers(self, customer_ids: Collection[str]) -> dict[str, frozenset[str]]:
         """The Stripe customers that are known to carry these ids of ours."""
@@ -433,6 +533,17 @@ class Mirror:
 
     def forget_customer(self, stripe_customer_id: str) -> None:
         self._db.execute("delete from customers where stripe_customer_id = ?", [stripe_customer_id])
+
+    def baseline(self, stripe_customer_id: str) -> str | None:
+        """What our input was when a customer was first seen to whom we have written nothing."""
+        query = "select profile from profiles where stripe_customer_id = ?"
+        row = self._db.execute(query, [stripe_customer_id]).fetchone()
+        return None if row is None else str(row[0])
+
+    def note_baseline(self, stripe_customer_id: str, profile: str) -> None:
+        self._db.execute(
+            "insert or replace into profiles values (?, ?)", [stripe_customer_id, profile]
+        )
 
     # Wallet movements that stand in Stripe's customer balances.
     def is_posted(self, transaction_id: str) -> bool:
@@ -462,19 +573,19 @@ class Mirror:
         return {str(row[0]) for row in rows}
 
     # Events.
-    def new_events(self, events: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    def new_events(self, events: Iterable[Told]) -> list[Told]:
         """Those not seen before; none is remembered by asking."""
         asked = list(events)
         query = "select event_id from events where event_id in (select value from json_each(?))"
-        rows = self._db.execute(query, [json.dumps([event["id"] for event in asked])])
+        rows = self._db.execute(query, [json.dumps([event.event_id for event in asked])])
         known = {row[0] for row in rows}
-        return [event for event in asked if event["id"] not in known]
+        return [event for event in asked if event.event_id not in known]
 
-    def remember_events(self, events: Iterable[Mapping[str, Any]]) -> None:
+    def remember_events(self, events: Iterable[Told]) -> None:
         with self._transaction():
             self._db.executemany(
                 "insert or ignore into events values (?, ?)",
-                [(event["id"], event["created"]) for event in events],
+                [(event.event_id, event.created) for event in events],
             )
 
     def forget_events(self, before: int) -> None:

@@ -12,20 +12,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import replace
 from enum import StrEnum
 from typing import Any
 
 from billing_pipeline.invoicing import documents
-from billing_pipeline.invoicing.actual import ActualInvoice, InvoiceStatus
+from billing_pipeline.invoicing.actual import ActualInvoice, InvoiceStatus, is_month_key
+from billing_pipeline.invoicing.events import Told, read_told
 from billing_pipeline.invoicing.mirror import Mirror, Window
 from billing_pipeline.invoicing.payment_status import with_payment_status
 from billing_pipeline.invoicing.refresh import (
+    ONE_OBJECT,
+    UNREADABLE,
     each,
     list_month,
     list_windows,
     mirrored,
     read_credit_notes,
+    read_customer,
 )
+from billing_pipeline.invoicing.set_aside import UnreadableError, identity
 from billing_pipeline.stripe_api.client import Json, StripeGateway
 from billing_pipeline.stripe_api.errors import FailureKind, StripeFailure
 
@@ -59,6 +65,9 @@ EVENT_TYPES = (
     "credit_note.created",
     "credit_note.updated",
     "credit_note.voided",
+    "customer.created",
+    "customer.updated",
+    "customer.deleted",
 )
 
 
@@ -112,19 +121,21 @@ async def pull_events(
     query = {"limit": PAGE, "created": created, "types": list(EVENT_TYPES)}
     is_whole = abs(now - (mirror.get(WHOLE_OVERLAP_AT) or 0)) >= WHOLE_OVERLAP_EVERY
     changes = _Changes(gateway, mirror)
-    async for events in _pages(gateway.list("/v1/events", query)):
+    async for page in _pages(gateway.list("/v1/events", query)):
         if has_read and gateway.clock.monotonic() > deadline:
             assert newest is not None and until is not None
             mirror.put(PASS_NEWEST, newest)
             mirror.put(PASS_UNTIL, until)
             return Reading.UNFINISHED
+        events = readable(mirror, page, now)
         fresh = mirror.new_events(events)
         await changes.read(fresh)
         # Remembered only now: a process that ends before reads them again.
         mirror.remember_events(fresh)
-        newest, until = newest or int(events[0]["created"]), int(events[-1]["created"])
-        has_read = True
-        if not (fresh or is_whole) and until <= cursor:
+        if events:
+            newest, until = newest or events[0].created, events[-1].created
+            has_read = True
+        if not (fresh or is_whole) and until is not None and until <= cursor:
             break
     else:
         mirror.put(WHOLE_OVERLAP_AT, now)
@@ -137,14 +148,23 @@ async def pull_events(
     return Reading.COMPLETE
 
 
-async def read_events(
-    gateway: StripeGateway, mirror: Mirror, events: Iterable[Mapping[str, Any]]
-) -> None:
+async def read_events(gateway: StripeGateway, mirror: Mirror, events: Iterable[Any]) -> None:
     """Read what these events tell of, wherever they came from; those known already are passed
-    over."""
-    fresh = mirror.new_events(events)
+    over, and those that cannot be read are set aside."""
+    fresh = mirror.new_events(readable(mirror, events, gateway.clock.now()))
     await _Changes(gateway, mirror).read(fresh)
     mirror.remember_events(fresh)
+
+
+def readable(mirror: Mirror, events: Iterable[Any], now: float) -> list[Told]:
+    """What the events tell; of those that cannot be read it is remembered why."""
+    told = []
+    for event in events:
+        try:
+            told.append(read_told(event))
+        except UnreadableError as error:
+            mirror.put_aside("event", identity(event), str(error), now)
+    return told
 
 
 async def _pages(items: AsyncIterator[Json]) -> AsyncIterator[list[Json]]:
@@ -164,46 +184,67 @@ async def _begin_anew(gateway: StripeGateway, mirror: Mirror, now: int) -> None:
     The events just before it count as seen: listing the months tells what they told.
     """
     page = await gateway.get("/v1/events", {"limit": 1})
-    cursor = max([now - DAY, *(int(event["created"]) for event in page["data"])])
+    told = readable(mirror, page["data"], now)
+    cursor = max([now - DAY, *(event.created for event in told)])
     created = Window(cursor - EVENTS_OVERLAP, cursor).as_filter()
     query = {"created": created, "types": list(EVENT_TYPES)}
     seen = [event async for event in gateway.list("/v1/events", query)]
-    mirror.remember_events(seen)
+    mirror.remember_events(readable(mirror, seen, now))
     mirror.drop(PASS_NEWEST, PASS_UNTIL)
     mirror.put(WHOLE_OVERLAP_AT, now)
     mirror.put(EVENTS_CURSOR, cursor)
 
 
 class _Changes:
-    """Reads the invoices that events are about, each once for all the events of one call."""
+    """Reads what events are about, each thing once for all the events of one call."""
 
     def __init__(self, gateway: StripeGateway, mirror: Mirror) -> None:
         self._gateway = gateway
         self._mirror = mirror
         self._read: set[str] = set()
 
-    async def read(self, events: Sequence[Mapping[str, Any]]) -> None:
+    async def read(self, events: Sequence[Told]) -> None:
+        about = [event for event in events if event.subject is not None]
+        await self._read_customers([event for event in about if event.is_about_customer])
+        await self._read_about_invoices([e for e in about if not e.is_about_customer])
+
+    async def _read_about_invoices(self, events: Sequence[Told]) -> None:
         changed: dict[str, int | None] = {}
         credited: set[str] = set()
+        failed: dict[str, int] = {}
         for event in events:
-            thing = event["data"]["object"]
-            invoice_id, created = _invoice_of(thing)
-            if invoice_id is None or self._month_of(invoice_id, thing) is None:
+            invoice_id = str(event.subject)
+            month = self._month_of(invoice_id, event)
+            if month is None:
                 continue  # not ours
-            if event["type"].startswith("credit_note."):
+            if event.type.startswith("credit_note."):
                 credited.add(invoice_id)
-            if event["type"] == "invoice.payment_failed" and not _is_ours(event):
-                # A try that we did not make: nothing on the invoice may tell of it.
-                self._mirror.note(invoice_id, {"payments_of": None, "payment": None})
-                self._mirror.touch([str(self._month_of(invoice_id, thing))])
+            if event.type == "invoice.payment_failed":
+                failed[invoice_id] = min(event.created, failed.get(invoice_id, event.created))
+                if not event.is_ours:
+                    # Nothing on the invoice may tell of a try that we did not make.
+                    self._mirror.note(invoice_id, {"payments_of": None, "payment": None})
+                    self._mirror.touch([month])
             if invoice_id not in self._read:
-                changed[invoice_id] = created or changed.get(invoice_id)
+                changed[invoice_id] = event.made_at or changed.get(invoice_id)
         await self._read_invoices(changed)
+        for invoice_id, at in failed.items():
+            self._mirror.note_failure(invoice_id, at)
         await self._read_credit_notes(credited)
 
-    def _month_of(self, invoice_id: str, thing: Mapping[str, Any]) -> str | None:
-        marked = (thing.get("metadata") or {}).get(documents.MONTH)
-        return marked or self._mirror.month_of(invoice_id)
+    async def _read_customers(self, events: Sequence[Told]) -> None:
+        """Only those that are marked as ours, or were, and of whom the event tells something
+        new: a push that makes customers has it all in its answers."""
+        changed = {
+            str(event.subject)
+            for event in events
+            if not self._mirror.knows_customer(str(event.subject), event.metadata or {})
+        }
+        await each(sorted(changed), lambda item: read_customer(self._gateway, self._mirror, item))
+
+    def _month_of(self, invoice_id: str, event: Told) -> str | None:
+        marked = (event.metadata or {}).get(documents.MONTH)
+        return marked if is_month_key(marked) else self._mirror.month_of(invoice_id)
 
     async def _read_invoices(self, changed: Mapping[str, int | None]) -> None:
         """One by one, or by listing when they were made."""
@@ -218,14 +259,21 @@ class _Changes:
         await each(alone, self._read_one)
 
     async def _read_one(self, stripe_invoice_id: str) -> None:
+        moment = self._mirror.moment()
         try:
             data = await self._gateway.get(f"/v1/invoices/{stripe_invoice_id}")
         except StripeFailure as failure:
-            if failure.kind is not FailureKind.NOT_FOUND:
+            if failure.kind is FailureKind.NOT_FOUND:
+                self._mirror.forget([stripe_invoice_id])
+            elif failure.kind in ONE_OBJECT:
+                # The others go on. Its month is listed, which tells what became of it.
+                self._mirror.put_aside("invoice", stripe_invoice_id, str(failure))
+                month = self._mirror.month_of(stripe_invoice_id)
+                self._mirror.touch([month] if month else [], in_full=True)
+            else:
                 raise
-            self._mirror.forget([stripe_invoice_id])
         else:
-            self._mirror.store([data])
+            self._mirror.store([data], moment=moment)
 
     async def _read_credit_notes(self, credited: set[str]) -> None:
         months = {self._mirror.month_of(invoice_id) for invoice_id in credited}
@@ -249,21 +297,6 @@ def _windows_around(times: Sequence[int]) -> list[Window]:
     return windows
 
 
-def _is_ours(event: Mapping[str, Any]) -> bool:
-    """True where a request of ours made it happen, whose answer is in the mirror."""
-    key = (event.get("request") or {}).get("idempotency_key") or ""
-    invoice_id = (event["data"]["object"].get("metadata") or {}).get(documents.INVOICE_ID)
-    return invoice_id is not None and key.startswith(f"{invoice_id}:")
-
-
-def _invoice_of(thing: Mapping[str, Any]) -> tuple[str | None, int | None]:
-    """The invoice that an event's object is or belongs to, and when it was created."""
-    if thing.get("object") == "invoice":
-        return str(thing["id"]), thing.get("created")
-    invoice = thing.get("invoice")
-    return (str(invoice) if isinstance(invoice, str) else None), None
-
-
 async def _with_payments(
     gateway: StripeGateway, mirror: Mirror, invoices: Iterable[ActualInvoice], *, again: bool
 ) -> list[ActualInvoice]:
@@ -277,7 +310,12 @@ async def _with_payments(
         extra = mirror.noted(invoice.stripe_invoice_id)
         if extra.get("payments_of") == tries and not again:
             return invoice
-        invoice = await with_payment_status(gateway, mirror, invoice)
+        try:
+            invoice = await with_payment_status(gateway, mirror, invoice)
+        except UNREADABLE as error:
+            if isinstance(error, StripeFailure) and error.kind not in ONE_OBJECT:
+                raise
+            return replace(invoice, last_error=f"its payments could not be read: {error}")
         mirror.note(invoice.stripe_invoice_id, {"payments_of": tries})
         return invoice
 

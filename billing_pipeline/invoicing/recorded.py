@@ -53,10 +53,11 @@ async def find_recorded(
 
 
 def with_records(
-    held: Sequence[ActualInvoice], seals: Seals, journal: Journal, month_key: str
+    held: Sequence[ActualInvoice], seals: Seals, journal: Journal, month_key: str, *, until: int
 ) -> list[ActualInvoice]:
-    """The month's invoices with what our records know of them, and those that Stripe lacks."""
-    billed = {item.stripe_invoice_id: item for item in seals.billed(month_key)}
+    """The month's invoices with what our records know of them, and those that Stripe lacks.
+    `until` was the month's newest seal before `held` was read."""
+    billed = {item.stripe_invoice_id: item for item in seals.billed(month_key, until=until)}
     known = {item.stripe_invoice_id for item in held}
     completed = [
         replace(item, recorded_total=billed[item.stripe_invoice_id].total)

@@ -15,16 +15,23 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from billing_pipeline.invoicing import documents
+from billing_pipeline.invoicing import documents, set_aside
 from billing_pipeline.invoicing.actual import (
     ActualInvoice,
     ActualLine,
     PaymentState,
+    is_time,
     read_invoice,
     read_line,
 )
 from billing_pipeline.invoicing.mirror import CachedInvoice, Mirror, Window
-from billing_pipeline.stripe_api.client import StripeGateway
+from billing_pipeline.stripe_api.client import Json, StripeGateway
+from billing_pipeline.stripe_api.errors import FailureKind, StripeFailure
+
+ONE_OBJECT = (FailureKind.SERVER, FailureKind.REFUSED, FailureKind.NOT_FOUND)
+"""Failures that are of the one thing asked for: whoever asks for the next one may go on."""
+UNREADABLE = (StripeFailure, KeyError, TypeError, ValueError)
+"""What reading one thing ends in where Stripe does not give it, or gives another shape."""
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -72,14 +79,14 @@ async def list_month(
     earliest = month_start - MONTH_SLACK
     windows = _windows(mirror, month_key, earliest)
     for window in windows:
-        found = [
-            invoice
-            async for invoice in gateway.list("/v1/invoices", {"created": window.as_filter()})
-        ]
-        mirror.store(found)
-        mirror.keep_only(month_key, window, {invoice["id"] for invoice in found})
+        # What others learn from here on may be newer than the list.
+        known = mirror.known(month_key, window)
+        found = await _list_window(gateway, mirror, window)
+        # Deleted drafts: of this month, which the caller may plan, and of no other.
+        mirror.forget(known - {set_aside.identity(invoice) for invoice in found})
         if window.last is None:
-            newest = max((int(invoice["created"]) for invoice in found), default=window.first)
+            times = [invoice.get("created") for invoice in found]
+            newest = max((at for at in times if is_time(at)), default=window.first)
             mirror.advance(CURSOR, newest)
     covered = mirror.get(COVERED_FROM)
     mirror.put(COVERED_FROM, earliest if covered is None else min(covered, earliest))
@@ -88,9 +95,15 @@ async def list_month(
 async def list_windows(gateway: StripeGateway, mirror: Mirror, windows: Iterable[Window]) -> None:
     """Read again all invoices that were created in these stretches."""
     for window in windows:
-        created = window.as_filter()
-        found = [item async for item in gateway.list("/v1/invoices", {"created": created})]
-        mirror.store(found)
+        await _list_window(gateway, mirror, window)
+
+
+async def _list_window(gateway: StripeGateway, mirror: Mirror, window: Window) -> list[Json]:
+    moment = mirror.moment()
+    query = {"created": window.as_filter()}
+    found = [item async for item in gateway.list("/v1/invoices", query)]
+    mirror.store(found, moment=moment)
+    return [item for item in found if isinstance(item, Mapping)]
 
 
 def _windows(mirror: Mirror, month_key: str, earliest: int) -> list[Window]:
@@ -144,7 +157,41 @@ async def read_credit_notes(
         )
         return replace(invoice, credited_by_hand=by_hand, last_credit_number=number)
 
-    return await each(invoices, read)
+    return await each_by_itself(invoices, read)
+
+
+async def each_by_itself(
+    invoices: Iterable[ActualInvoice], read: Callable[[ActualInvoice], Awaitable[ActualInvoice]]
+) -> list[ActualInvoice]:
+    """`read` on every invoice; what cannot be read of one makes that one wait for a person, and
+    stops none of the others."""
+
+    async def one(invoice: ActualInvoice) -> ActualInvoice:
+        if invoice.unreadable is not None:
+            return invoice
+        try:
+            return await read(invoice)
+        except UNREADABLE as error:
+            if isinstance(error, StripeFailure) and error.kind not in ONE_OBJECT:
+                raise
+            return replace(invoice, unreadable=f"{type(error).__name__}: {error}")
+
+    return await each(invoices, one)
+
+
+async def read_customer(gateway: StripeGateway, mirror: Mirror, stripe_customer_id: str) -> None:
+    """Read one customer into the mirror; one who was deleted, or is not ours, is forgotten."""
+    try:
+        data = await gateway.get(f"/v1/customers/{stripe_customer_id}")
+    except StripeFailure as failure:
+        if failure.kind is FailureKind.NOT_FOUND:
+            mirror.forget_customer(stripe_customer_id)
+        elif failure.kind in ONE_OBJECT:
+            mirror.put_aside("customer", stripe_customer_id, str(failure))
+        else:
+            raise
+    else:
+        mirror.store_customers([data])
 
 
 async def read_lines_of(
@@ -169,7 +216,7 @@ async def read_lines_of(
             return replace(invoice, lines=lines)
         return invoice
 
-    return await each(invoices, read)
+    return await each_by_itself(invoices, read)
 
 
 async def read_draft(gateway: StripeGateway, mirror: Mirror, draft: ActualInvoice) -> ActualInvoice:

@@ -70,6 +70,10 @@ def _about_one(item: ActualInvoice, desired: DesiredInvoice | None) -> Iterator[
             text = f"our records say that {amount} was billed, and Stripe does not have the invoice"
         yield Doubt("gone", text, item, ANY)
         return
+    if item.unreadable is not None:
+        code = f"unreadable:{short_hash(item.unreadable)[:8]}"
+        yield Doubt(code, f"cannot be read: {item.unreadable}", item)
+        return
     lost = [name for name in documents.IDENTITY if name not in item.metadata]
     if altered := dict.fromkeys([*item.altered_marks, *lost]):
         names = ", ".join(altered)

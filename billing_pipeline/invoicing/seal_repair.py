@@ -21,7 +21,7 @@ async def restore_seals(
 ) -> list[str]:
     """Seal what has no seal yet; gives the Stripe ids, in the order of sealing."""
     known = seals.subjects(month_key)
-    billed = [item for item in invoices if item.is_billed]
+    billed = [item for item in invoices if item.is_billed and item.unreadable is None]
     unsealed = [item for item in billed if item.stripe_invoice_id not in known]
     lines = await each(unsealed, lambda item: read_lines(gateway, item.stripe_invoice_id))
     restored = []

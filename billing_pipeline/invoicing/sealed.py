@@ -140,13 +140,20 @@ class Seals:
             expected_previous, expected_position = link, position + 1
         return problems
 
-    def billed(self, month_key: str) -> list[BilledInvoice]:
-        """The month's invoices as they were billed, without their lines."""
+    def last_position(self, month_key: str) -> int:
+        """The position of the month's newest seal, 0 where it has none."""
+        query = "select coalesce(max(position), 0) from seals where month = ?"
+        [[position]] = self._db.execute(query, [month_key]).fetchall()
+        return int(position)
+
+    def billed(self, month_key: str, *, until: int = 2**62) -> list[BilledInvoice]:
+        """The month's invoices as they were billed, without their lines. `until`: the newest seal
+        when Stripe's list began to be read; what was sealed since may be missing from that."""
         rows = self._db.execute(
             "select subject, body ->> 'invoice_id', body ->> 'revision', body ->> 'customer_id', "
             "body ->> 'currency', body ->> 'total' from seals "
-            "where month = ? and body ->> 'what' = 'invoice' order by position",
-            [month_key],
+            "where month = ? and position <= ? and body ->> 'what' = 'invoice' order by position",
+            [month_key, until],
         )
         return [BilledInvoice(*row) for row in rows]
 

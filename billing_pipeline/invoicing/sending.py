@@ -69,6 +69,8 @@ def next_step(send: DesiredInvoice, held: ActualInvoice | None) -> Step:
     """
     if held is None:
         return Step.CREATE
+    if held.unreadable is not None:
+        raise NotSentError(f"{held.stripe_invoice_id} cannot be read: {held.unreadable}")
     if held.status is InvoiceStatus.VOID:
         raise NotSentError(f"{held.stripe_invoice_id} was voided in Stripe")
     if not held.is_draft:

@@ -19,8 +19,9 @@ import duckdb
 from rich.console import Console
 from rich.text import Text
 
+from billing_pipeline.invoicing.set_aside import read_set_aside, summary
 from billing_pipeline.months import BillingMonth
-from billing_pipeline.overview.health import health
+from billing_pipeline.overview.health import Health, health
 from billing_pipeline.overview.month_states import (
     MonthOverview,
     MonthState,
@@ -38,6 +39,7 @@ _COLOURS = {
     MonthState.FAILED: "red",
     MonthState.WAITS: "yellow",
     MonthState.DUE: "yellow",
+    MonthState.HALF_SENT: "yellow",
     MonthState.RUNNING: "cyan",
     MonthState.CLOSED: "green",
 }
@@ -116,6 +118,9 @@ def status(as_json: bool) -> None:
     with _view() as view:
         months, sums = view.months(), view.rows("SELECT * FROM months")
         parts = health(view.published) if view.published is not None else []
+    odd = read_set_aside(view.settings.records_dir)
+    if odd:
+        parts.append(Health("answers", False, summary(odd)))
     runs = recent_runs(view.settings)
     if as_json:
         _print_json(

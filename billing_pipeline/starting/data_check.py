@@ -33,6 +33,11 @@ _HINTS = {
         "SELECT customer_id FROM raw.customers"
         " WHERE customer_id NOT IN (SELECT customer_id FROM raw.subscriptions)"
     ),
+    "customers who are sent their invoices and have no e-mail: Stripe refuses to finalize them": (
+        "SELECT DISTINCT customer_id FROM raw.customers"
+        " WHERE collection_method = 'send_invoice' AND is_payer IS DISTINCT FROM false"
+        " AND nullif(trim(email), '') IS NULL"
+    ),
     "coupons that no subscription has": (
         "SELECT coupon_id FROM raw.coupons WHERE coupon_id NOT IN"
         " (SELECT coupon_id FROM raw.subscriptions WHERE coupon_id IS NOT NULL)"

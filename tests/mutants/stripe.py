@@ -79,6 +79,27 @@ MUTANTS = (
         f"{UNIT} {ONE_FAULT}",
     ),
     Mutant(
+        "months_before_what_was_listed_are_not_listed",
+        f"{INVOICING}/refresh.py",
+        "    if earliest < covered_from:\n",
+        "    if False:\n",
+        f"{UNIT}/test_records.py",
+    ),
+    Mutant(
+        "what_a_month_has_of_long_ago_is_not_listed_again",
+        f"{INVOICING}/refresh.py",
+        "        if first < since:\n",
+        "        if False:\n",
+        f"{UNIT}/test_records.py",
+    ),
+    Mutant(
+        "a_draft_is_collected_as_it_was_made",
+        f"{INVOICING}/sending.py",
+        "    if not _collected_alike(send, held):\n",
+        "    if False:\n",
+        f"{UNIT}/test_customers.py",
+    ),
+    Mutant(
         "a_draft_that_is_there_is_made_again",
         f"{INVOICING}/case.py",
         "        draft = self._draft(revision)\n        if draft is None:\n",

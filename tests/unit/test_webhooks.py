@@ -208,9 +208,9 @@ def test_what_was_handled_is_known_until_stripe_cannot_send_it_again(tmp_path: P
     inbox = Inbox(tmp_path)
     first = read_event(event("evt_1"))
     assert inbox.put(first, now=0.0)
-    assert inbox.pending() == [first]
-    inbox.note_handled([first], now=1.0)
-    assert inbox.pending() == []
+    assert inbox.pending() == {"evt_1": first}
+    inbox.note_handled(["evt_1"], now=1.0)
+    assert inbox.pending() == {}
     assert not inbox.put(first, now=35 * 86_400)
     inbox.note_handled([], now=41 * 86_400)
     assert inbox.put(first, now=41 * 86_400)

@@ -87,7 +87,12 @@ class Company:
             DesiredInvoice(
                 f"in_{month.year}{month.month:02}_{customer_id}",
                 month.key,
-                Payer(customer_id, payment_method=more.get("payment_method", "pm_card_visa")),
+                Payer(
+                    customer_id,
+                    *(more.get(name) for name in ("name", "email", "country")),
+                    stripe_customer_id=more.get("stripe_customer_id"),
+                    payment_method=more.get("payment_method", "pm_card_visa"),
+                ),
                 more.get("currency", "USD"),
                 tuple(
                     DesiredLine(
@@ -95,6 +100,8 @@ class Company:
                     )
                     for at, amount in enumerate(amounts, 1)
                 ),
+                collection_method=more.get("collection_method", "charge_automatically"),
+                days_until_due=more.get("days_until_due"),
                 wallet_applied=more.get("wallet", 0),
             )
             for customer_id, amounts in lines.items()

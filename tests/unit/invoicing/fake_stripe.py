@@ -43,6 +43,7 @@ class FakeStripe(stripe.HTTPClient):
         self.faults: list[Fault] = []
         self.serial = 0
         self.key: str | None = None
+        self.deleted_customers: set[str] = set()
         self.counts_debits = True
         """Whether an invoice counts a debit that is under way as a try."""
 
@@ -154,7 +155,16 @@ class FakeStripe(stripe.HTTPClient):
         return self._list("cus", params)
 
     def get_customers_one(self, params: Json, item_id: str) -> Json:
+        if item_id in self.deleted_customers:
+            return {"id": item_id, "object": "customer", "deleted": True}
         return self._get("cus", item_id)
+
+    def delete_customers_one(self, params: Json, item_id: str) -> Json:
+        item = self._get("cus", item_id)
+        del self.objects["cus"][item_id]
+        self.deleted_customers.add(item_id)
+        self._event("customer.deleted", item)
+        return {"id": item_id, "deleted": True}
 
     def post_customers(self, params: Json) -> Json:
         return self._new("cus", {"object": "customer", "balance": 0, **params})
@@ -163,6 +173,7 @@ class FakeStripe(stripe.HTTPClient):
         item = self._get("cus", item_id)
         item["metadata"] |= params.pop("metadata", {})
         item.update(params)
+        self._event("customer.updated", item)
         return item
 
     def post_payment_methods_attach(self, params: Json, method: str) -> Json:
@@ -183,7 +194,8 @@ class FakeStripe(stripe.HTTPClient):
         return item | {"lines": {"data": lines[:10], "has_more": len(lines) > 10}}
 
     def post_invoices(self, params: Json) -> Json:
-        self._get("cus", params["customer"])
+        if params["customer"] not in self.objects["cus"]:
+            raise Refused(400, "No such customer", "resource_missing", param="customer")
         days = int(params.pop("days_until_due", 0))
         due = int(self.clock.now()) + days * 86_400 if days else None
         metadata = {name: value for name, value in params.pop("metadata", {}).items() if value}

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 import random
+import sqlite3
+import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from billing_pipeline.invoicing import collection
+from billing_pipeline.invoicing.actual import read_invoice
 from billing_pipeline.invoicing.collection import StaleMonth
 from billing_pipeline.invoicing.dunning import AfterLastTry, DunningPolicy
 from billing_pipeline.invoicing.inbox import Inbox, read_event
 from billing_pipeline.invoicing.pull import EVENTS_CURSOR, PASS_UNTIL
 from billing_pipeline.invoicing.records import open_records
+from billing_pipeline.invoicing.set_aside import read_set_aside, summary
 from billing_pipeline.months import BillingMonth
 
 from .conftest import JANUARY, Company
@@ -337,3 +341,221 @@ def test_reconciliation_says_what_is_missing_and_what_is_too_much(company: Compa
     }
     assert str(states["ada"]["difference"]) == "-0.01"
     assert str(states["bob"]["stripe_total"]) == "5.00"
+
+
+def while_listing(company: Company, path: str, work: Callable[[], Any]) -> None:
+    """`work` is done after Stripe has made the first page of a list, before we have it."""
+    done: list[bool] = []
+
+    def slow(stripe: Any, method: str, asked: str, params: Any) -> Any:
+        if method != "get" or asked != path or done:
+            return None
+        done.append(True)
+        answer = stripe.act(method, asked, dict(params))
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+        return answer
+
+    company.stripe.faults.append(slow)
+
+
+@pytest.mark.parametrize("reader", ["pull", "preview"])
+def test_a_reader_does_not_judge_what_a_close_is_writing(company: Company, reader: str) -> None:
+    company.want({"ada": [1000]})
+    while_listing(company, "/v1/invoices", company.apply)
+    read = getattr(company, reader)()
+    if reader == "pull":
+        assert read.seal_problems == []
+    with open_records(company.settings.records_dir) as records:
+        [(body, *_)] = records.mirror.invoices(JANUARY.key)
+    assert body["status"] == "paid"  # neither dropped nor set back
+    assert collection.verify_seals(company.settings, JANUARY) == []
+
+
+def test_an_older_answer_that_comes_late_sets_nothing_back(company: Company) -> None:
+    company.want({"ada": [1000]}, payment_method=DECLINES)
+    company.apply()
+    [invoice] = company.invoices()
+
+    def credit() -> None:
+        note = {"invoice": invoice["id"], "amount": "100", "metadata": {}}
+        company.stripe.act("post", "/v1/credit_notes", note)
+        with open_records(company.settings.records_dir) as records:
+            records.mirror.store([invoice])
+
+    while_listing(company, "/v1/invoices", credit)
+    company.pull()
+    with open_records(company.settings.records_dir) as records:
+        [(body, *_)] = records.mirror.invoices(JANUARY.key)
+        assert body["amount_remaining"] == 900  # of the same status, and read later
+        records.mirror.store([{**invoice, "status": "paid"}])
+        records.mirror.store([{**invoice, "status": "open"}])
+        [(body, *_)] = records.mirror.invoices(JANUARY.key)
+    assert body["status"] == "paid"
+
+
+ODD_EVENTS = {
+    "an invoice without an id": {"type": "invoice.upcoming", "data": {"object": {}}},
+    "a time beyond 64 bits": {"created": 2**70},
+    "an object of another shape": {"data": {"object": []}},
+    "no object": {"data": None},
+    "metadata of another shape": {
+        "data": {"object": {"object": "invoice", "id": "in_1", "metadata": [1]}}
+    },
+    "a credit note of no invoice": {
+        "type": "credit_note.created",
+        "data": {"object": {"object": "credit_note", "id": "cn_1"}},
+    },
+    "a type that is no text": {"type": 5},
+}
+
+
+@pytest.mark.parametrize("odd", ODD_EVENTS.values(), ids=ODD_EVENTS)
+@pytest.mark.parametrize("by_webhook", [True, False])
+def test_an_event_that_cannot_be_read_is_set_aside(
+    company: Company, odd: dict[str, Any], by_webhook: bool
+) -> None:
+    billed(company)
+    company.clock.advance(7200)
+    pay(company, 0)
+    told = list(company.stripe.objects["evt"].values())[-1]
+    event = {**told, "id": "evt_odd", **odd}
+    if by_webhook:
+        company.stripe.objects["evt"].clear()
+        with sqlite3.connect(company.settings.records_dir / "webhooks.db") as db:
+            Inbox(company.settings.records_dir).close()
+            for name, body in (("evt_odd", json.dumps(event)), (told["id"], json.dumps(told))):
+                db.execute("insert into events values (?, ?, 0, null)", [name, body])
+    else:
+        lists = company.stripe.get_events
+        company.stripe.get_events = lambda params: {  # type: ignore[method-assign]
+            **lists(params), "data": [event, *lists(params)["data"]]
+        }  # fmt: skip
+    assert [month.month for month in stale(company)] == [JANUARY]
+    assert sorted(row["status"] for row in publish(company, full=False)[1]) == ["open", "paid"]
+    [thing] = read_set_aside(company.settings.records_dir)
+    assert (thing.kind, thing.subject) == ("event", "evt_odd")
+    assert "1 of Stripe's answers could not be read" in summary([thing])
+    assert stale(company) == []
+
+
+def test_a_webhook_that_is_no_json_any_more_is_set_aside(company: Company) -> None:
+    billed(company)
+    Inbox(company.settings.records_dir).close()
+    with sqlite3.connect(company.settings.records_dir / "webhooks.db") as db:
+        db.execute("insert into events values ('evt_torn', '{\"id\": ', 0, null)")
+    assert stale(company) == []
+    assert [thing.subject for thing in read_set_aside(company.settings.records_dir)] == ["evt_torn"]
+
+
+ODD_INVOICES = [
+    {"status": "refunded"},
+    {"total": None},
+    {"currency": "zzz"},
+    {"currency": None},
+    {"status_transitions": {"finalized_at": "yesterday"}},
+    {"amount_remaining": "much"},
+]
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        [1],
+        {"billing_invoice_id": 5, "billing_month": "2026-01-01"},
+        {"billing_month": "January"},
+        {"billing_month": 1},
+    ],
+    ids=str,
+)
+def test_an_invoice_whose_marks_cannot_be_read_stops_nobody_else(
+    company: Company, metadata: Any
+) -> None:
+    billed(company, count=2)
+    company.clock.advance(7200)
+    [ada, _] = company.invoices()
+    marked = dict(ada["metadata"])
+    ada["metadata"] = metadata
+    company.stripe._event("invoice.updated", {**ada, "metadata": marked})
+    pay(company, 1)
+    catch_up(company)
+    found = publish(company)[1]
+    assert {row["customer_id"]: row["status"] for row in found} == {"c001": "paid"}
+    assert [thing.subject for thing in read_set_aside(company.settings.records_dir)] == [ada["id"]]
+    dun = collection.dun(company.gateway(), company.settings, run_id="dun")
+    assert company.wait(dun) == []
+
+
+def test_a_time_beyond_the_calendar_makes_an_invoice_unreadable(company: Company) -> None:
+    billed(company, count=1)
+    invoice = read_invoice({**company.invoices()[0], "created": 2**70})
+    assert invoice.unreadable == f"its created is {2**70}"
+
+
+@pytest.mark.parametrize("odd", ODD_INVOICES, ids=str)
+def test_an_invoice_that_cannot_be_read_waits_and_stops_nobody_else(
+    company: Company, odd: dict[str, Any]
+) -> None:
+    billed(company, count=2)
+    company.clock.advance(7200)
+    [ada, _] = company.invoices()
+    kept = {name: ada[name] for name in odd}
+    ada.update(odd)
+    company.stripe._event("invoice.updated", {**ada, **kept})
+    pay(company, 1)
+    catch_up(company)
+    found = publish(company)[1]
+    assert {row["customer_id"]: row["status"] for row in found} == {"c001": "paid"}
+    assert [thing.subject for thing in read_set_aside(company.settings.records_dir)] == [ada["id"]]
+    company.want({"c000": [1000], "c001": [1000], "c002": [700]}, payment_method=DECLINES)
+    company.movements = {}
+    [waiting] = company.apply().remaining.waiting
+    assert waiting.kind.value == "review"
+    assert ada["id"] in waiting.reason
+    assert len(company.invoices()) == 3  # the third is billed, the first not again
+    dun = collection.dun(company.gateway(), company.settings, run_id="dun")
+    assert [result.customer_id for result in company.wait(dun)] == ["c002"]
+    ada.update(kept)
+    assert publish(company)[1][0]["status"] == "open"
+    assert read_set_aside(company.settings.records_dir) == []
+
+
+def test_one_invoice_that_stripe_does_not_give_stops_no_other(company: Company) -> None:
+    billed(company, count=3)
+    company.clock.advance(7200)
+    pay(company, 0)
+    lost = company.invoices()[0]["id"]
+
+    def broken(stripe: Any, method: str, path: str, params: Any) -> Any:
+        error = {"type": "api_error", "message": "something went wrong"}
+        return (500, {"error": error}) if path == f"/v1/invoices/{lost}" else None
+
+    company.stripe.faults.append(broken)
+    [month] = stale(company)
+    assert month.in_full  # listing tells what reading one by one does not
+    statuses = [row["status"] for row in publish(company)[1]]
+    assert statuses == ["paid", "open", "open"]
+
+
+def test_reasons_that_cannot_be_read_keep_no_month_from_being_published(company: Company) -> None:
+    billed(company, count=2)
+    lost = company.invoices()[0]["id"]
+
+    def broken(stripe: Any, method: str, path: str, params: Any) -> Any:
+        error = {"type": "api_error", "message": "something went wrong"}
+        asked = path == "/v1/invoice_payments" and params["invoice"] == lost
+        return (500, {"error": error}) if asked else None
+
+    company.stripe.faults.append(broken)
+    errors = [row["last_error"] for row in publish(company)[1]]
+    assert "could not be read" in errors[0]
+    assert errors[1] == "Your card was declined."
+
+
+def test_a_copy_of_a_month_is_no_month(company: Company) -> None:
+    billed(company)
+    copy = company.home / "months" / "2026-01 (copy)" / "warehouse.duckdb"
+    copy.parent.mkdir()
+    copy.touch()
+    assert stale(company) == []

@@ -223,6 +223,39 @@ def test_the_first_month_is_still_found_after_a_year(company: Company) -> None:
     assert [a.kind.value for a in company.preview().changes] == ["credit"]
 
 
+def test_after_the_cache_was_lost_a_month_before_what_was_listed_is_listed(
+    company: Company,
+) -> None:
+    march = BillingMonth(2026, 3)
+    company.want({"ada": [1000]})
+    company.apply()
+    company.clock.advance(60 * 86_400)
+    company.want({"ada": [500]}, march)
+    company.apply(march)
+    company.clock.advance(5 * 86_400)
+    for path in company.settings.records_dir.glob("stripe_mirror*"):
+        path.unlink()
+    company.apply(march)  # lists from March on
+    company.want({"ada": [1000]})
+    assert not company.apply().report.results
+    assert len(company.invoices()) == 2
+
+
+def test_what_became_of_a_month_of_long_ago_is_seen_by_its_next_plan(company: Company) -> None:
+    company.want({"ada": [1000]}, payment_method="pm_card_chargeCustomerFail")
+    company.apply()
+    january = company.desired
+    for number in (2, 3):
+        company.clock.advance(30 * 86_400)
+        month = BillingMonth(2026, number)
+        company.want({"ada": [500]}, month)
+        company.apply(month)
+    [invoice] = [i for i in company.invoices() if i["metadata"]["billing_month"] == JANUARY.key]
+    company.stripe.act("post", f"/v1/invoices/{invoice['id']}/void", {})
+    company.desired = january
+    assert [action.kind.value for action in company.preview().changes] == ["review"]
+
+
 def test_a_draft_deleted_in_stripe_is_forgotten(company: Company) -> None:
     company.want({"ada": [1000]})
     company.stripe.faults.append(at(6, kill_after))
