@@ -148,7 +148,7 @@ MUTANTS = (
         "seals_that_are_younger_than_the_list_are_judged",
         f"{INVOICING}/sealed.py",
         "where month = ? and position <= ? and body ->> 'what' = 'invoice' order by position",
-        "where month = ? and ? > 0 and body ->> 'what' = 'invoice' order by position",
+        "where month = ? and ? >= 0 and body ->> 'what' = 'invoice' order by position",
         f"{UNIT}/test_pull.py",
     ),
     Mutant(
