@@ -98,9 +98,9 @@ def invoice_metadata(invoice: DesiredInvoice) -> dict[str, str]:
 
 def is_marked(invoice: Mapping[str, Any]) -> bool:
     """True where Stripe's invoice object carries any mark of ours, on itself or on a line."""
-    return any(name.startswith(PREFIX) for name in invoice.get("metadata") or {}) or bool(
-        line_ids(invoice)
-    )
+    metadata = invoice.get("metadata")
+    names = metadata if isinstance(metadata, Mapping) else {}
+    return any(str(name).startswith(PREFIX) for name in names) or bool(line_ids(invoice))
 
 
 def line_ids(invoice: Mapping[str, Any]) -> list[str]:

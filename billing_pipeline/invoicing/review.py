@@ -71,7 +71,8 @@ def _about_one(item: ActualInvoice, desired: DesiredInvoice | None) -> Iterator[
         yield Doubt("gone", text, item, ANY)
         return
     if item.unreadable is not None:
-        yield Doubt("unreadable", f"cannot be read: {item.unreadable}", item)
+        code = f"unreadable:{short_hash(item.unreadable)[:8]}"
+        yield Doubt(code, f"cannot be read: {item.unreadable}", item)
         return
     lost = [name for name in documents.IDENTITY if name not in item.metadata]
     if altered := dict.fromkeys([*item.altered_marks, *lost]):

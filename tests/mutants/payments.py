@@ -145,6 +145,13 @@ MUTANTS = (
         f"{UNIT}/test_pull.py",
     ),
     Mutant(
+        "what_was_billed_since_the_list_is_missing",
+        f"{INVOICING}/collection.py",
+        "        held = self._with_records(seen, recorded)\n",
+        "        held = self._with_records(seen, self.records.seals.billed(key))\n",
+        f"{UNIT}/test_pull.py",
+    ),
+    Mutant(
         "an_odd_event_is_not_set_aside",
         f"{INVOICING}/pull.py",
         "        except UnreadableError as error:\n"

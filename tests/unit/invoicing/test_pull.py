@@ -375,6 +375,20 @@ def test_a_reader_does_not_judge_what_a_close_is_writing(company: Company, reade
     assert collection.verify_seals(company.settings, JANUARY) == []
 
 
+def test_a_preview_does_not_miss_what_was_billed_while_it_read(company: Company) -> None:
+    company.want({"ada": [1000]})
+    company.stripe.faults.append(at(6, kill_after))  # a draft is left
+    with pytest.raises(BaseExceptionGroup):
+        company.apply()
+    company.stripe.faults.clear()
+    [draft] = company.invoices()
+    company.want({"ada": [1000], "bob": [500]})
+    while_listing(company, f"/v1/invoices/{draft['id']}/lines", company.apply)
+    kinds = {action.customer_id: action.kind.value for action in company.preview().actions}
+    assert len(company.invoices()) == 2
+    assert "review" not in kinds.values()
+
+
 def test_an_older_answer_that_comes_late_sets_nothing_back(company: Company) -> None:
     company.want({"ada": [1000]}, payment_method=DECLINES)
     company.apply()
