@@ -29,17 +29,22 @@ _KNOWN = tuple(
 )
 _DIFFERENCES = """
 SELECT r.invoice_id, r.customer_id, r.currency, r.expected_total, r.stripe_total, r.difference,
-    r.state, coalesce(p.action, 'unexplained') AS known_as
+    r.expected_wallet, r.stripe_wallet, r.expected_due, r.charged, r.state,
+    -- a person may have meant what is on a balance: it is told, and is nobody's mistake
+    coalesce(
+        p.action, CASE r.state WHEN 'charge_differs' THEN 'balance' ELSE 'unexplained' END
+    ) AS known_as
 FROM reconciliation AS r
 LEFT JOIN invoice_plan AS p ON p.billing_month = r.billing_month AND p.invoice_id = r.invoice_id
     AND p.state <> 'done' AND list_contains(?, p.action)
-WHERE r.billing_month = ?::DATE AND r.difference <> 0
-    AND r.state NOT IN ('adopted', 'written_off')
+WHERE r.billing_month = ?::DATE AND r.state NOT IN ('adopted', 'written_off')
+    AND (r.difference <> 0 OR r.state IN ('wallet_differs', 'charge_differs'))
 ORDER BY known_as = 'unexplained' DESC, r.invoice_id
 """
 _WALLETS = """
-SELECT customer_id, currency, wallet_balance, other_credit, stripe_balance, difference
-FROM wallet_reconciliation WHERE billing_month = ?::DATE AND difference <> 0
+SELECT customer_id, currency, wallet_balance, posted_balance, other_credit, stripe_balance,
+    difference, problem
+FROM wallet_reconciliation WHERE billing_month = ?::DATE AND difference IS DISTINCT FROM 0
 ORDER BY customer_id, currency
 """
 
@@ -52,6 +57,10 @@ def _agree(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
     if rows:
         waiting = len(rows) - unexplained
         description = f"{unexplained} invoices differ from ours, and nobody has planned that"
+        by_balance = sum(row[-1] == "balance" for row in rows)
+        if by_balance:
+            description += f"; {by_balance} were charged otherwise by the customer's balance"
+        waiting -= by_balance
         description += f"; {waiting} differ and wait for a run or an approval." if waiting else "."
     return dg.AssetCheckResult(
         passed=not rows,
@@ -60,7 +69,7 @@ def _agree(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
         metadata=rows_found(
             (
                 *("invoice", "customer", "currency", "ours", "Stripe's", "difference"),
-                *("state", "planned as"),
+                *("our wallet", "Stripe's", "our due", "charged", "state", "planned as"),
             ),
             rows,
         ),
@@ -82,7 +91,11 @@ def _wallets(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
         if rows
         else "The wallets are the balances in Stripe, to the cent.",
         metadata=rows_found(
-            ("customer", "currency", "wallet", "besides", "Stripe's", "off by"), rows
+            (
+                *("customer", "currency", "wallet", "posted", "besides", "Stripe's", "off by"),
+                "could not be read",
+            ),
+            rows,
         ),
     )
 
@@ -101,7 +114,7 @@ def top_ups_are_credited_once(context: dg.AssetCheckExecutionContext) -> dg.Asse
     for top_up in known:
         who = (top_up.customer_id, top_up.transaction_id)
         rows += [(*who, payment, "paid again: refund it") for payment in top_up.doubles]
-        if top_up.transaction_id not in in_wallets:
+        if top_up.kind == "top_up" and who not in in_wallets:
             rows.append((*who, top_up.payment_intent, "no such customer: not credited"))
     return dg.AssetCheckResult(
         passed=not rows,
@@ -113,11 +126,13 @@ def top_ups_are_credited_once(context: dg.AssetCheckExecutionContext) -> dg.Asse
     )
 
 
-def _in_wallets(month: BillingMonth) -> set[str]:
-    """The transactions of the wallets, as the month was rated with them."""
+def _in_wallets(month: BillingMonth) -> set[tuple[str, str]]:
+    """The wallets' transactions with their customers, as the month was rated with them."""
     with open_warehouse(SETTINGS.warehouse_path(month), read_only=True) as warehouse:
-        found = warehouse.execute("SELECT transaction_id FROM raw.wallet_transactions").fetchall()
-    return {str(row[0]) for row in found}
+        found = warehouse.execute(
+            "SELECT customer_id, transaction_id FROM raw.wallet_transactions"
+        ).fetchall()
+    return {(str(row[0]), str(row[1])) for row in found}
 
 
 @dg.asset_check(
@@ -162,7 +177,8 @@ def _checks_of(asset: dg.AssetsDefinition) -> list[dg.AssetChecksDefinition]:
     agree = dg.asset_check(
         asset=asset,
         name="stripe_agrees_to_the_cent",
-        description="Fails where Stripe's total of an invoice, less its credit notes, is not ours.",
+        description="Fails where Stripe's total of an invoice, less its credit notes, is not ours, "
+        "or where the wallet paid or the customer was charged another part of it.",
         partitions_def=MONTHS,
     )(_agree)
     wallets = dg.asset_check(

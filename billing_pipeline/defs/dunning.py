@@ -27,10 +27,11 @@ def due_payments(context: dg.OpExecutionContext) -> None:
             lambda: collection.dun(gateway, SETTINGS, run_id=context.run_id, policy=policy),
         )
         stale = collection.run(gateway, lambda: collection.stale_months(gateway, SETTINGS))
+        unread: list[tuple[str, str]] = []
         for found in stale:
             # Who works on a month publishes it; what is missing then, the sensor asks for.
             with suppress(HeldError), free_month(context, found.month):
-                publish_payments(gateway, found.month, in_full=found.in_full)
+                unread += publish_payments(gateway, found.month, in_full=found.in_full).unread
     counts = Counter(result.outcome.value for result in results)
     context.add_output_metadata(
         {
@@ -38,9 +39,13 @@ def due_payments(context: dg.OpExecutionContext) -> None:
             "tries": dg.MetadataValue.md(_table(results)),
         }
     )
-    failed = [result for result in results if result.outcome is DunningOutcome.FAILED]
+    failed = [
+        (str(result.customer_id), result.message)
+        for result in results
+        if result.outcome is DunningOutcome.FAILED
+    ] + unread
     if failed:
-        who = "; ".join(f"{result.customer_id}: {result.message}" for result in failed)
+        who = "; ".join(dict.fromkeys(f"{customer}: {why}" for customer, why in failed))
         raise dg.Failure(
             description=f"failed in part, the others were tried: {who}", allow_retries=False
         )

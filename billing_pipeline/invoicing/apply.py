@@ -20,7 +20,7 @@ from billing_pipeline.invoicing.plan import InvoicePlan
 from billing_pipeline.invoicing.requests import Desk, NotSentError, Subject
 from billing_pipeline.invoicing.resolving import delete_draft, resolve
 from billing_pipeline.invoicing.sending import Sender, finish_billed
-from billing_pipeline.invoicing.wallets import Movements, WalletBook
+from billing_pipeline.invoicing.wallets import Movements, WalletBook, WalletProblem
 from billing_pipeline.stripe_api.errors import StripeFailure
 from billing_pipeline.stripe_api.tasks import task_group
 
@@ -62,8 +62,8 @@ class ApplyReport:
     plan: InvoicePlan
     results: tuple[ActionResult, ...]
     requests: int = 0
-    wallet_problem: str | None = None
-    """Why not all wallet movements could be posted; the next run posts the rest."""
+    wallet_problems: tuple[WalletProblem, ...] = ()
+    """Whose wallet movements could not be posted; the next run posts them."""
 
     def by_state(self, state: ResultState) -> tuple[ActionResult, ...]:
         return tuple(result for result in self.results if result.state is state)
@@ -104,8 +104,8 @@ async def apply_actions(
         results.get(action.key) or ActionResult(action, ResultState.WAITING, action.reason)
         for action in plan.changes
     ]
-    problem = await run.post_wallets() if todo or not plan.held_by else None
-    return ApplyReport(plan, tuple(table), desk.gateway.requests_sent - before, problem)
+    problems = await run.post_wallets() if todo or not plan.held_by else []
+    return ApplyReport(plan, tuple(table), desk.gateway.requests_sent - before, tuple(problems))
 
 
 class _Run:
@@ -145,13 +145,9 @@ class _Run:
                 group.create_task(worker())
         return results
 
-    async def post_wallets(self) -> str | None:
-        """Movements of those who have no invoice to send; gives why that did not work."""
-        try:
-            await self._wallets.post_outstanding(self._directory.find)
-        except (NotSentError, StripeFailure) as error:
-            return str(error)
-        return None
+    async def post_wallets(self) -> list[WalletProblem]:
+        """Movements of those who have no invoice to send; gives for whom that did not work."""
+        return await self._wallets.post_outstanding(self._directory.find)
 
     async def _one(self, action: InvoiceAction) -> ActionResult:
         try:

@@ -19,6 +19,7 @@ from billing_pipeline.invoicing.account import require_account
 from billing_pipeline.invoicing.actions import ActionKind
 from billing_pipeline.invoicing.actual import ActualInvoice
 from billing_pipeline.invoicing.apply import ApplyReport, Progress, apply_actions
+from billing_pipeline.invoicing.balances import unexplained
 from billing_pipeline.invoicing.desired import DesiredInvoice, NotComputedError, read_desired
 from billing_pipeline.invoicing.dunning import DunningPolicy, DunningResult, carry_out
 from billing_pipeline.invoicing.inbox import Inbox
@@ -26,6 +27,7 @@ from billing_pipeline.invoicing.journal import Author
 from billing_pipeline.invoicing.limits import Limits, MonthTotal
 from billing_pipeline.invoicing.lock import month_lock
 from billing_pipeline.invoicing.payment_tables import (
+    ExpectedInvoice,
     Row,
     payment_rows,
     reconciliation_rows,
@@ -46,6 +48,7 @@ from billing_pipeline.invoicing.records import Records, open_records
 from billing_pipeline.invoicing.refresh import (
     list_month,
     mirrored,
+    mirrored_of,
     read_credit_notes,
     read_lines_of,
 )
@@ -103,7 +106,13 @@ class ApplyOutcome:
 
     @property
     def is_failed(self) -> bool:
-        return bool(self.report.failed)
+        return bool(self.report.failed or self.report.wallet_problems)
+
+    @property
+    def problems(self) -> list[tuple[str, str]]:
+        """Customer and reason of all that failed, the others went on."""
+        failed = [(result.action.customer_id, result.message) for result in self.report.failed]
+        return failed + [(p.customer_id, p.message) for p in self.report.wallet_problems]
 
     @property
     def needs_approval(self) -> bool:
@@ -313,13 +322,18 @@ async def pull(
         restored = await restore_seals(gateway, records.seals, month.key, invoices)
         problems = records.seals.verify(month.key)
         known = with_records(invoices, records.seals, records.journal, month.key)
+        by_balance = {i.stripe_customer_id for i in invoices if i.settled_besides_wallet}
+        not_ours = unexplained(mirrored_of(records.mirror, by_balance))
     wanted = _desired(settings, month) if desired is None else desired
-    expected = {i.invoice_id: (i.customer_id, i.currency, i.total) for i in wanted}
+    expected = {
+        i.invoice_id: ExpectedInvoice(i.customer_id, i.currency, i.total, i.wallet_applied)
+        for i in wanted
+    }
     return PullResult(
         month=month,
         stripe_invoices=stripe_invoice_rows(invoices),
         invoice_payments=payment_rows(invoices, now, policy or DunningPolicy.from_env()),
-        reconciliation=reconciliation_rows(month.key, expected, known),
+        reconciliation=reconciliation_rows(month.key, expected, known, not_ours),
         requests=gateway.requests_sent - before,
         seals_restored=restored,
         seal_problems=problems,

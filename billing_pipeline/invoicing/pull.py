@@ -11,7 +11,7 @@ second. What an invoice is now is read from Stripe, so both ways end in the same
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from enum import StrEnum
 from typing import Any
@@ -24,6 +24,7 @@ from billing_pipeline.invoicing.refresh import (
     list_month,
     list_windows,
     mirrored,
+    pages,
     read_credit_notes,
 )
 from billing_pipeline.stripe_api.client import Json, StripeGateway
@@ -111,7 +112,7 @@ async def pull_events(
     query = {"limit": PAGE, "created": created, "types": list(EVENT_TYPES)}
     is_whole = abs(now - (mirror.get(WHOLE_OVERLAP_AT) or 0)) >= WHOLE_OVERLAP_EVERY
     changes = _Changes(gateway, mirror)
-    async for events in _pages(gateway.list("/v1/events", query)):
+    async for events in pages(gateway.list("/v1/events", query), PAGE):
         if has_read and gateway.clock.monotonic() > deadline:
             assert newest is not None and until is not None
             mirror.put(PASS_NEWEST, newest)
@@ -144,17 +145,6 @@ async def read_events(
     fresh = mirror.new_events(events)
     await _Changes(gateway, mirror).read(fresh)
     mirror.remember_events(fresh)
-
-
-async def _pages(items: AsyncIterator[Json]) -> AsyncIterator[list[Json]]:
-    page: list[Json] = []
-    async for item in items:
-        page.append(item)
-        if len(page) == PAGE:
-            yield page
-            page = []
-    if page:
-        yield page
 
 
 async def _begin_anew(gateway: StripeGateway, mirror: Mirror, now: int) -> None:
