@@ -14,10 +14,10 @@ from datetime import datetime
 from pathlib import Path
 
 from billing_pipeline.months import BillingMonth, InvalidMonthError
-from billing_pipeline.rating import PaidTopUp, rate_month
+from billing_pipeline.rating import PaidTopUp, WalletApplication, rate_month
 from billing_pipeline.scratch import scratch_home
 from billing_pipeline.settings import Settings
-from billing_pipeline.warehouse import publish_estimate, published_wallet_applications
+from billing_pipeline.warehouse import publish_estimate
 
 
 def running_month(settings: Settings, now: datetime) -> BillingMonth:
@@ -25,7 +25,11 @@ def running_month(settings: Settings, now: datetime) -> BillingMonth:
 
 
 def estimate_month(
-    settings: Settings, month: BillingMonth, now: datetime, top_ups: Iterable[PaidTopUp] = ()
+    settings: Settings,
+    month: BillingMonth,
+    now: datetime,
+    top_ups: Iterable[PaidTopUp] = (),
+    applications: Iterable[WalletApplication] = (),
 ) -> None:
     """Rate the running month as it stands and publish it in place of the estimate before.
 
@@ -38,7 +42,6 @@ def estimate_month(
             f"{month} is not the running month, which is {running} in {settings.timezone}: "
             f"`billing plan {month}` shows what it comes to"
         )
-    taken = published_wallet_applications(settings, month)
     with scratch_home(settings) as scratch:
-        warehouse: Path = rate_month(scratch, month, taken, top_ups)
+        warehouse: Path = rate_month(scratch, month, applications, top_ups)
         publish_estimate(settings, month, warehouse, now)

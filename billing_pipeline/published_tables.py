@@ -126,11 +126,22 @@ EXTRA_TABLES: dict[str, Table] = {
             Column("expected_total", MONEY, "Our total, major units."),
             Column("stripe_total", MONEY, "Stripe's total less credit notes, major units."),
             Column("difference", MONEY, "stripe_total - expected_total."),
+            Column("expected_wallet", MONEY, "What the wallet should pay, major units."),
+            Column("stripe_wallet", MONEY, "What it paid in Stripe, less what credit gave back."),
+            Column("expected_due", MONEY, "What is due besides the wallet, major units."),
+            Column(
+                "charged",
+                MONEY,
+                "What the customer was asked to pay besides the wallet, paid or still open, less "
+                "credit. It is not expected_due where the customer's balance in Stripe held more: "
+                "credit pays of it, a debit is charged with it.",
+            ),
             Column(
                 "state",
                 "VARCHAR",
-                "matched, differs, missing, unexpected; adopted or written_off where a person has "
-                "decided to leave the difference.",
+                "matched, differs (the total), wallet_differs, charge_differs, missing or "
+                "unexpected; adopted or written_off where a person has decided to leave the "
+                "difference.",
             ),
         ),
     ),
@@ -145,9 +156,17 @@ EXTRA_TABLES: dict[str, Table] = {
                 MONEY,
                 "What our wallet holds: movements less what invoices took, not below 0.",
             ),
+            Column(
+                "posted_balance",
+                MONEY,
+                "What we posted to the balance in Stripe, less what invoices took of it there.",
+            ),
             Column("other_credit", MONEY, "What the balance holds besides, such as credit notes."),
             Column("stripe_balance", MONEY, "The balance in Stripe; above 0 is a credit."),
             Column("difference", MONEY, "stripe_balance - other_credit - wallet_balance."),
+            Column(
+                "problem", "VARCHAR", "Why it could not be read in Stripe; then it has no amounts."
+            ),
         ),
     ),
 }

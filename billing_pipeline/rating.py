@@ -25,10 +25,12 @@ from billing_pipeline.months import BillingMonth
 from billing_pipeline.settings import Settings
 from billing_pipeline.spark_metering import build_with_spark
 
-# What earlier months took from a wallet: customer, currency, billing month (YYYY-MM-01), amount.
-WalletApplication = tuple[str, str, str, Decimal]
-# A top-up that was paid in Stripe: transaction, customer, amount, currency, time, reference.
-PaidTopUp = tuple[str, str, Decimal, str, datetime, str]
+# What a month's invoices took from a wallet: customer, currency, billing month (YYYY-MM-01), the
+# amount, and what was billed in all.
+WalletApplication = tuple[str, str, str, Decimal, Decimal]
+# What a top-up that was paid in Stripe moved: transaction, customer, amount, currency, time,
+# reference, kind.
+PaidTopUp = tuple[str, str, Decimal, str, datetime, str, str]
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ def build_raw(
         former.unlink(missing_ok=True)
     with open_warehouse(path) as connection:
         connection.execute("CREATE SCHEMA raw")
+        connection.execute("CREATE TABLE raw.intake AS SELECT now() AS read_at")
         reference_rows = load_reference(connection, settings)
         _add_top_ups(connection, top_ups)
         months_back = _months_back(connection)
@@ -93,28 +96,32 @@ def _write_wallet_applications(
 ) -> None:
     connection.execute(
         "CREATE TABLE raw.wallet_applications (customer_id VARCHAR, currency VARCHAR,"
-        " billing_month DATE, amount DECIMAL(38, 4))"
+        " billing_month DATE, amount DECIMAL(38, 4), billed_amount DECIMAL(38, 4))"
     )
-    rows = list(applications)
+    found = connection.execute("SELECT DISTINCT customer_id, currency FROM raw.wallet_transactions")
+    wallets = set(found.fetchall())
+    # Most companies have no wallet, and what was billed may be long: it is not even asked for.
+    rows = [row for row in applications if row[:2] in wallets] if wallets else []
     if rows:
-        connection.executemany("INSERT INTO raw.wallet_applications VALUES (?, ?, ?, ?)", rows)
+        connection.executemany("INSERT INTO raw.wallet_applications VALUES (?, ?, ?, ?, ?)", rows)
 
 
 def _add_top_ups(connection: duckdb.DuckDBPyConnection, top_ups: Iterable[PaidTopUp]) -> None:
-    """Top-ups of known customers beside those of the file. One that is in both counts once;
-    raises `InvalidInput` where they do not say the same."""
+    """Top-ups of known customers, and what was refunded of them, beside the rows of the file. A
+    customer's that is in both counts once; raises `InvalidInput` where they do not say the same."""
     rows = list(top_ups)
     if not rows:
         return
     connection.execute(
         "CREATE TEMP TABLE paid (transaction_id VARCHAR, customer_id VARCHAR,"
-        " amount DECIMAL(38, 12), currency VARCHAR, occurred_at TIMESTAMPTZ, reference VARCHAR)"
+        " amount DECIMAL(38, 12), currency VARCHAR, occurred_at TIMESTAMPTZ, reference VARCHAR,"
+        " kind VARCHAR)"
     )
-    connection.executemany("INSERT INTO paid VALUES (?, ?, ?, ?, ?, ?)", rows)
+    connection.executemany("INSERT INTO paid VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
     contradicted = connection.execute(
         "SELECT transaction_id, paid.reference FROM paid JOIN raw.wallet_transactions AS given"
-        " USING (transaction_id) WHERE (paid.customer_id, paid.amount, paid.currency)"
-        " <> (given.customer_id, given.amount, given.currency) ORDER BY 1"
+        " USING (transaction_id, customer_id) WHERE (paid.amount, paid.currency)"
+        " <> (given.amount, given.currency) ORDER BY 1"
     ).fetchall()
     if contradicted:
         raise InvalidInput(
@@ -124,13 +131,14 @@ def _add_top_ups(connection: duckdb.DuckDBPyConnection, top_ups: Iterable[PaidTo
                 "transaction_id",
                 str(name),
                 f"{shown(str(name))} is another top-up in Stripe, paid by {payment}: the same id "
-                "must have the same customer, amount and currency",
+                "must have the same amount and currency",
             )
             for name, payment in contradicted
         )
     connection.execute(
-        "INSERT INTO raw.wallet_transactions BY NAME SELECT *, 'top_up' AS kind FROM paid"
-        " WHERE transaction_id NOT IN (SELECT transaction_id FROM raw.wallet_transactions)"
+        "INSERT INTO raw.wallet_transactions BY NAME SELECT * FROM paid"
+        " WHERE (customer_id, transaction_id) NOT IN"
+        " (SELECT (customer_id, transaction_id) FROM raw.wallet_transactions)"
         " AND customer_id IN (SELECT customer_id FROM raw.customers)"
     )
     connection.execute("DROP TABLE paid")

@@ -17,10 +17,9 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, date, datetime
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +38,7 @@ from billing_pipeline.published_tables import (
     SIMULATION,
     SIMULATIONS,
     VERSION_TABLES,
+    Column,
     Table,
 )
 from billing_pipeline.quoting import glob_literal, sql_name, sql_text
@@ -173,42 +173,6 @@ def plan_publication(settings: Settings, month: BillingMonth) -> str | None:
         return None  # what is damaged is made anew by the next publication
     file: str | None = tables.get("invoice_plan", {}).get("file")
     return file
-
-
-def published_wallet_applications(
-    settings: Settings, except_month: BillingMonth
-) -> list[tuple[str, str, str, Decimal]]:
-    """What the invoices of the other months took from wallets, as Stripe last told it.
-
-    Not what those months should take: one that was only previewed has taken nothing, and its
-    preview must not change what another month is billed. Customer, currency, billing month
-    (``YYYY-MM-01``) and amount (major units, above 0), in that order; empty while nothing is
-    published. Read from the published files themselves: the database over them may be damaged
-    or deleted, and the run that asks will make it anew.
-    """
-    root = settings.published_dir
-    manifest = _read_manifest(root)
-    _forget_missing(root, manifest)
-    files = [
-        str(root / tables["stripe_invoices"]["file"])
-        for month, tables in manifest["months"].items()
-        if month != str(except_month) and "stripe_invoices" in tables
-    ]
-    if not files:
-        return []
-    with _session() as connection:
-        try:
-            found = connection.execute(
-                "SELECT customer_id, currency, strftime(billing_month, '%Y-%m-%d'),"
-                f" sum(wallet_applied) FROM read_parquet({_files(files)})"
-                " WHERE wallet_applied > 0 GROUP BY ALL ORDER BY ALL"
-            ).fetchall()
-        except duckdb.Error as error:
-            raise PublishError(
-                f"cannot read what invoices took from wallets: {error}. Delete the file that is "
-                "damaged, and run its month again"
-            ) from error
-    return [(str(row[0]), str(row[1]), str(row[2]), Decimal(row[3])) for row in found]
 
 
 # --- a publication, step by step ----------------------------------------------------------------
@@ -496,14 +460,18 @@ def _view_query(root: Path, manifest: Mapping[str, Any], table: str) -> str | No
         entry = tables.get(table)
         if entry is not None:
             scans.setdefault(entry["layout"], []).append(f"{root}/{entry['file']}")
-    if scans:
-        return " UNION ALL BY NAME ".join(
-            f"SELECT * FROM read_parquet({_files(files)})" for files in scans.values()
-        )
     declared = _declared(table)
-    if declared is None:
-        return None
-    nulls = (f"NULL::{column.type} AS {sql_name(column.name)}" for column in declared.columns)
+    if scans:
+        parts = [f"SELECT * FROM read_parquet({_files(files)})" for files in scans.values()]
+        there = {name for layout in scans for name, _ in manifest["layouts"][layout]}
+        new = [item for item in (declared.columns if declared else ()) if item.name not in there]
+        # Of a release since the last publication: whoever asks for it finds it, as yet empty.
+        return " UNION ALL BY NAME ".join([*parts, _empty(new)] if new else parts)
+    return None if declared is None else _empty(declared.columns)
+
+
+def _empty(columns: Iterable[Column]) -> str:
+    nulls = (f"NULL::{column.type} AS {sql_name(column.name)}" for column in columns)
     return f"SELECT {', '.join(nulls)} WHERE false"
 
 

@@ -31,12 +31,16 @@ _KNOWN = tuple(
     kind.value for kind in ActionKind if kind not in (ActionKind.UNCHANGED, ActionKind.REVIEW)
 )
 _NOT_SENT = "not sent yet"
+_BALANCE = "balance"
 # A run that ended before its end has published no plan: what it had not come to is not in Stripe,
 # or there as a draft, and the next run sends it. What was voided there is another matter.
 _DIFFERENCES = f"""
 SELECT r.invoice_id, r.customer_id, r.currency, r.expected_total, r.stripe_total, r.difference,
-    r.state, CASE
+    r.expected_wallet, r.stripe_wallet, r.expected_due, r.charged, r.state,
+    CASE
         WHEN list_contains($known, p.action) THEN p.action
+        -- a person may have meant what is on a balance: it is told, and is nobody's mistake
+        WHEN r.state = 'charge_differs' THEN '{_BALANCE}'
         WHEN r.state = 'missing' AND p.action IS NULL AND s.invoice_id IS NULL
             THEN '{_NOT_SENT}'
         ELSE 'unexplained'
@@ -47,8 +51,8 @@ LEFT JOIN invoice_plan AS p ON p.billing_month = r.billing_month AND p.invoice_i
 LEFT JOIN (
     SELECT DISTINCT invoice_id FROM stripe_invoices WHERE status <> 'draft'
 ) AS s ON s.invoice_id = r.invoice_id
-WHERE r.billing_month = $month::DATE AND r.difference <> 0
-    AND r.state NOT IN ('adopted', 'written_off')
+WHERE r.billing_month = $month::DATE AND r.state NOT IN ('adopted', 'written_off')
+    AND (r.difference <> 0 OR r.state IN ('wallet_differs', 'charge_differs'))
 ORDER BY known_as = 'unexplained' DESC, r.invoice_id
 """
 _SENT = """
@@ -56,8 +60,9 @@ SELECT count(*) FILTER (WHERE state <> 'missing'), count(*) FROM reconciliation
 WHERE billing_month = $month::DATE AND state <> 'unexpected'
 """
 _WALLETS = """
-SELECT customer_id, currency, wallet_balance, other_credit, stripe_balance, difference
-FROM wallet_reconciliation WHERE billing_month = ?::DATE AND difference <> 0
+SELECT customer_id, currency, wallet_balance, posted_balance, other_credit, stripe_balance,
+    difference, problem
+FROM wallet_reconciliation WHERE billing_month = ?::DATE AND difference IS DISTINCT FROM 0
 ORDER BY customer_id, currency
 """
 
@@ -74,12 +79,15 @@ def judge_differences(rows: list[tuple[Any, ...]], sent: int, due: int) -> dg.As
     """The verdict on a month's differences, of whose `due` invoices so many are `sent`. Pure."""
     reasons = Counter(row[-1] for row in rows)
     unexplained, unsent = reasons["unexplained"], reasons[_NOT_SENT]
-    waiting = len(rows) - unexplained - unsent
+    by_balance = reasons[_BALANCE]
+    waiting = len(rows) - unexplained - unsent - by_balance
     parts = []
     if unexplained:
         parts.append(f"{unexplained} invoices differ from ours, and nobody has planned that")
     if unsent:
         parts.append(f"{sent:,} of {due:,} invoices are sent, run again")
+    if by_balance:
+        parts.append(f"{by_balance} were charged otherwise by the customer's balance")
     if waiting:
         parts.append(f"{waiting} differ and wait for a run or an approval")
     description = "; ".join(parts) or "Stripe's invoices are ours, to the cent"
@@ -90,7 +98,7 @@ def judge_differences(rows: list[tuple[Any, ...]], sent: int, due: int) -> dg.As
         metadata=rows_found(
             (
                 *("invoice", "customer", "currency", "ours", "Stripe's", "difference"),
-                *("state", "planned as"),
+                *("our wallet", "Stripe's", "our due", "charged", "state", "planned as"),
             ),
             rows,
         ),
@@ -138,7 +146,11 @@ def _wallets(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
         if rows
         else "The wallets are the balances in Stripe, to the cent.",
         metadata=rows_found(
-            ("customer", "currency", "wallet", "besides", "Stripe's", "off by"), rows
+            (
+                *("customer", "currency", "wallet", "posted", "besides", "Stripe's", "off by"),
+                "could not be read",
+            ),
+            rows,
         ),
     )
     return _told_to_all(context, result)
@@ -158,7 +170,7 @@ def top_ups_are_credited_once(context: dg.AssetCheckExecutionContext) -> dg.Asse
     for top_up in known:
         who = (top_up.customer_id, top_up.transaction_id)
         rows += [(*who, payment, "paid again: refund it") for payment in top_up.doubles]
-        if top_up.transaction_id not in in_wallets:
+        if top_up.kind == "top_up" and who not in in_wallets:
             rows.append((*who, top_up.payment_intent, "no such customer: not credited"))
     return dg.AssetCheckResult(
         passed=not rows,
@@ -170,11 +182,13 @@ def top_ups_are_credited_once(context: dg.AssetCheckExecutionContext) -> dg.Asse
     )
 
 
-def _in_wallets(month: BillingMonth) -> set[str]:
-    """The transactions of the wallets, as the month was rated with them."""
+def _in_wallets(month: BillingMonth) -> set[tuple[str, str]]:
+    """The wallets' transactions with their customers, as the month was rated with them."""
     with open_warehouse(SETTINGS.warehouse_path(month), read_only=True) as warehouse:
-        found = warehouse.execute("SELECT transaction_id FROM raw.wallet_transactions").fetchall()
-    return {str(row[0]) for row in found}
+        found = warehouse.execute(
+            "SELECT customer_id, transaction_id FROM raw.wallet_transactions"
+        ).fetchall()
+    return {(str(row[0]), str(row[1])) for row in found}
 
 
 @dg.asset_check(
@@ -219,7 +233,8 @@ def _checks_of(asset: dg.AssetsDefinition) -> list[dg.AssetChecksDefinition]:
     agree = dg.asset_check(
         asset=asset,
         name="stripe_agrees_to_the_cent",
-        description="Fails where Stripe's total of an invoice, less its credit notes, is not ours.",
+        description="Fails where Stripe's total of an invoice, less its credit notes, is not ours, "
+        "or where the wallet paid or the customer was charged another part of it.",
         partitions_def=MONTHS,
     )(_agree)
     wallets = dg.asset_check(

@@ -1,9 +1,9 @@
 """From invoices to money: the invoice plan, what is applied of it, and what was paid."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import dagster as dg
 from pydantic import Field
@@ -14,16 +14,16 @@ from billing_pipeline.defs.turns import month_of, turn
 from billing_pipeline.invoicing import collection, prepaid
 from billing_pipeline.invoicing.actions import ActionKind
 from billing_pipeline.invoicing.collection import PullResult
+from billing_pipeline.invoicing.desired import clean_text
 from billing_pipeline.invoicing.limits import limits_from_env
-from billing_pipeline.invoicing.payment_tables import Row
 from billing_pipeline.invoicing.plan import InvoicePlan
 from billing_pipeline.invoicing.plan_report import (
     outcome_rows,
     plan_markdown,
     plan_rows,
     receipt_markdown,
-    result_rows,
 )
+from billing_pipeline.invoicing.prepaid import WalletTables
 from billing_pipeline.invoicing.proposing import ResolutionRequest
 from billing_pipeline.invoicing.resolutions import Decision
 from billing_pipeline.invoicing.set_aside import read_set_aside, summary
@@ -116,10 +116,15 @@ def _apply(
             gateway, lambda: collection.pull(gateway, SETTINGS, month, full=False)
         )
         tables = {"invoice_plan": outcome_rows(outcome.report, outcome.remaining), **pulled.tables}
-        if outcome.report.done:
-            tables |= wallet_tables(gateway, month)
+        wallets = None
+        # Not by what this run did: one before may have ended between sending and publishing.
+        if not prepaid.wallets_are_published(SETTINGS, month):
+            wallets = wallets_now(gateway, month)
+            tables |= wallets.tables
     publish(SETTINGS, month, tables)
     collection.note_published(SETTINGS, pulled)
+    if wallets is not None:
+        prepaid.note_published(SETTINGS, month, wallets)
     metadata: dict[str, dg.MetadataValue | int | str | bool] = {
         "receipt": dg.MetadataValue.md(receipt_markdown(outcome.report)),
         "done": len(outcome.report.done),
@@ -132,19 +137,25 @@ def _apply(
         metadata[f"invoices_{status}"] = count
     if not SETTINGS.uses_sandbox and SETTINGS.stripe_api_base is None:
         metadata["in Stripe"] = dg.MetadataValue.url(DASHBOARD)
-    if outcome.is_failed:
-        who = "; ".join(
-            f"{row['customer_id']}: {row['message']}"
-            for row in result_rows(outcome.report)
-            if row["state"] == "failed"
-        )
-        who = "; ".join(filter(None, [who, *outcome.report.customer_problems]))
-        raise dg.Failure(
-            description=f"failed in part, the others went on: {who}",
-            metadata=metadata,
-            allow_retries=False,
-        )
+    failed = outcome.problems + (wallets.unread if wallets is not None else [])
+    if failed:
+        raise _failed_in_part(failed, metadata)
     return dg.MaterializeResult(metadata=metadata)
+
+
+def _failed_in_part(
+    problems: Iterable[tuple[str, str]], metadata: Mapping[str, Any] | None = None
+) -> dg.Failure:
+    """What failed, each customer once: one cause may keep several steps from their end."""
+    first: dict[str, str] = {}
+    for customer, why in problems:
+        first.setdefault(customer, why)
+    who = "; ".join(f"{customer}: {clean_text(why)}" for customer, why in first.items())
+    return dg.Failure(
+        description=f"failed in part, the others went on: {who}",
+        metadata=metadata,
+        allow_retries=False,
+    )
 
 
 @_collection_asset([invoice_plan])
@@ -215,22 +226,30 @@ def set_aside_metadata() -> dict[str, int | str]:
     return {"set_aside": len(found), "set aside": summary(found)} if found else {"set_aside": 0}
 
 
-def wallet_tables(gateway: StripeGateway, month: BillingMonth) -> dict[str, list[Row]]:
+def wallets_now(gateway: StripeGateway, month: BillingMonth) -> WalletTables:
     """The wallets against the balances in Stripe, to be published."""
-    rows = collection.run(gateway, lambda: prepaid.reconcile_wallets(gateway, SETTINGS, month))
-    return {"wallet_reconciliation": rows}
+    return collection.run(gateway, lambda: prepaid.wallet_tables(gateway, SETTINGS, month))
 
 
-def publish_payments(gateway: StripeGateway, month: BillingMonth, *, in_full: bool) -> PullResult:
+class Published(NamedTuple):
+    """What a pull found, and customer and reason of the wallets that could not be read."""
+
+    pulled: PullResult
+    unread: list[tuple[str, str]]
+
+
+def publish_payments(gateway: StripeGateway, month: BillingMonth, *, in_full: bool) -> Published:
     """Pull a month and publish what came of it."""
     pulled = collection.run(
         gateway, lambda: collection.pull(gateway, SETTINGS, month, full=in_full)
     )
     # Each wallet takes two requests: only where the month is listed anyway.
-    wallets = wallet_tables(gateway, month) if in_full else {}
-    publish_rows(SETTINGS, month, pulled.tables | wallets)
+    wallets = wallets_now(gateway, month) if in_full else None
+    publish_rows(SETTINGS, month, pulled.tables | (wallets.tables if wallets else {}))
     collection.note_published(SETTINGS, pulled)
-    return pulled
+    if wallets is not None:
+        prepaid.note_published(SETTINGS, month, wallets)
+    return Published(pulled, wallets.unread if wallets else [])
 
 
 @_collection_asset()
@@ -238,13 +257,14 @@ def invoice_payments(context: dg.AssetExecutionContext, config: Pull) -> dg.Mate
     """Refresh the payment status of the month's invoices."""
     month = month_of(context)
     with turn(context, Turn.STRIPE), collection.open_gateway(SETTINGS) as gateway:
-        pulled = publish_payments(gateway, month, in_full=config.in_full)
+        pulled, unread = publish_payments(gateway, month, in_full=config.in_full)
     statuses = Counter(row["status"] for row in pulled.invoice_payments)
-    return dg.MaterializeResult(
-        metadata={
-            "dagster/row_count": len(pulled.invoice_payments),
-            "requests": pulled.requests,
-            **set_aside_metadata(),
-            **{f"invoices_{status}": count for status, count in statuses.items()},
-        }
-    )
+    metadata = {
+        "dagster/row_count": len(pulled.invoice_payments),
+        "requests": pulled.requests,
+        **set_aside_metadata(),
+        **{f"invoices_{status}": count for status, count in statuses.items()},
+    }
+    if unread:
+        raise _failed_in_part(unread, metadata)
+    return dg.MaterializeResult(metadata=metadata)

@@ -27,16 +27,17 @@ def due_payments(context: dg.OpExecutionContext) -> None:
             lambda: collection.dun(gateway, SETTINGS, run_id=context.run_id, policy=policy),
         )
         stale = collection.run(gateway, lambda: collection.stale_months(gateway, SETTINGS))
-        unpublished = []
+        problems: list[tuple[str, str]] = []
         for found in stale:
             # Who works on a month publishes it; what is missing then, the sensor asks for. A month
             # that cannot be published keeps no other from it, and hides no try.
             try:
                 with suppress(HeldError), free_month(context, found.month):
-                    publish_payments(gateway, found.month, in_full=found.in_full)
+                    done = publish_payments(gateway, found.month, in_full=found.in_full)
+                    problems += done.unread
             except Exception as error:  # whatever it is, it is told at the end
                 context.log.exception("%s was not published", found.month)
-                unpublished.append(f"{found.month} was not published: {error}")
+                problems.append((str(found.month), f"was not published: {error}"))
     counts = Counter(result.outcome.value for result in results)
     context.add_output_metadata(
         {
@@ -46,12 +47,12 @@ def due_payments(context: dg.OpExecutionContext) -> None:
         }
     )
     failed = [
-        f"{result.customer_id}: {result.message}"
+        (str(result.customer_id), result.message)
         for result in results
         if result.outcome is DunningOutcome.FAILED
-    ]
-    if failed or unpublished:
-        who = "; ".join([*failed, *unpublished])
+    ] + problems
+    if failed:
+        who = "; ".join(dict.fromkeys(f"{customer}: {why}" for customer, why in failed))
         raise dg.Failure(
             description=f"failed in part, the others were tried: {who}", allow_retries=False
         )

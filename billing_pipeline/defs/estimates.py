@@ -12,6 +12,7 @@ from billing_pipeline.defs.turns import month_of, turn
 from billing_pipeline.defs.usage import paid_top_ups
 from billing_pipeline.estimate import estimate_month as rate_and_publish
 from billing_pipeline.intake.problems import InvalidInput
+from billing_pipeline.invoicing import prepaid
 from billing_pipeline.months import InvalidMonthError
 from billing_pipeline.run_locks import Turn
 from billing_pipeline.terminal import money
@@ -34,10 +35,12 @@ def estimated_charges(context: dg.AssetExecutionContext) -> dg.MaterializeResult
     rated apart from what bills: it can be neither planned nor sent. Only for the running month."""
     month = month_of(context)
     # Records are begun by whoever asks Stripe for the first time: that is not the estimate's to do.
-    top_ups = paid_top_ups() if SETTINGS.records_dir.exists() else []
+    has_records = SETTINGS.records_dir.exists()
+    top_ups = paid_top_ups() if has_records else []
+    applications = prepaid.known_applications(SETTINGS, month) if has_records else ()
     try:
         with turn(context, Turn.RATING):
-            rate_and_publish(SETTINGS, month, datetime.now(UTC), top_ups)
+            rate_and_publish(SETTINGS, month, datetime.now(UTC), top_ups, applications)
     except InvalidInput as error:
         raise dg.Failure(description=error.told(SETTINGS.home), allow_retries=False) from error
     except (InvalidMonthError, DbtError) as error:

@@ -9,17 +9,17 @@ from billing_pipeline.defs.figures import markdown_table
 from billing_pipeline.defs.partitions import MONTHS, SETTINGS, refuse_unfinished
 from billing_pipeline.defs.turns import month_of, turn
 from billing_pipeline.intake.problems import InvalidInput
+from billing_pipeline.intake.reference import has_file
 from billing_pipeline.invoicing import collection, prepaid
 from billing_pipeline.invoicing.top_ups import TopUp
 from billing_pipeline.rating import IntakeReport, PaidTopUp, build_raw
 from billing_pipeline.run_locks import Turn
-from billing_pipeline.warehouse import published_wallet_applications
 
 DESCRIPTIONS = {
     "catalog": "The price book: meters, plans, prices, tiers, entitlements, coupons and tax rates, "
     "checked and typed. One row that is wrong stops the month, with every problem listed.",
     "accounts": "Customers, subscriptions, wallets and corrections, checked and typed; with them "
-    "what other months took from each wallet.",
+    "what invoices took from each wallet.",
     "usage_events": "Every row of the month's usage files, good or bad, and the last known values "
     "of carried gauges. Bad rows are set aside later, each with its reason.",
 }
@@ -46,10 +46,13 @@ ASSET_OF_RAW_TABLE = {table: asset for asset, tables in RAW_TABLES.items() for t
 )
 def wallet_top_ups(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
     """Top-ups that customers paid in Stripe (payment intents with the metadata `billing_top_up`),
-    of all months: each is a movement of its wallet, once."""
+    of all months: each is a movement of its wallet, once; what of them was refunded or disputed is
+    taken back. With them what invoices took from wallets."""
     month_of(context)
     with turn(context, Turn.STRIPE), collection.open_gateway(SETTINGS) as gateway:
         found = collection.run(gateway, lambda: prepaid.pull_top_ups(gateway, SETTINGS))
+        if found or has_file(SETTINGS, "accounts", "wallet_transactions"):
+            collection.run(gateway, lambda: prepaid.pull_applications(gateway, SETTINGS))
     return dg.MaterializeResult(metadata={"dagster/row_count": len(found)})
 
 
@@ -61,7 +64,7 @@ def paid_top_ups() -> list[PaidTopUp]:
 def _row(top_up: TopUp) -> PaidTopUp:
     return (
         *(top_up.transaction_id, top_up.customer_id, top_up.amount, top_up.currency),
-        *(top_up.occurred_at, top_up.payment_intent),
+        *(top_up.occurred_at, top_up.reference, top_up.kind),
     )
 
 
@@ -90,7 +93,7 @@ def intake(context: dg.AssetExecutionContext) -> Iterator[Any]:
             report = build_raw(
                 SETTINGS,
                 month,
-                published_wallet_applications(SETTINGS, month),
+                prepaid.known_applications(SETTINGS, month),
                 paid_top_ups(),
             )
     except InvalidInput as error:

@@ -114,8 +114,15 @@ CHECKS = (
     Check(
         "Prepaid wallets agree with the balances in Stripe",
         "wallet",
+        # one that could not be read in Stripe has no difference
         "SELECT count(*) FROM wallet_reconciliation"
-        " WHERE billing_month = $1::DATE AND difference <> 0",
+        " WHERE billing_month = $1::DATE AND difference IS DISTINCT FROM 0",
+    ),
+    Check(
+        "The wallet paid what it should, and the customer was charged the rest",
+        "invoice",
+        "SELECT count(*) FROM reconciliation WHERE billing_month = $1::DATE"
+        " AND state IN ('wallet_differs', 'charge_differs')",
     ),
     Check(
         "No change waits for approval, and none failed",

@@ -59,6 +59,15 @@ def load_reference(
     return {name: len(loaded.numbers) for name, loaded in tables.items()}
 
 
+def has_file(settings: Settings, folder: str, table: str) -> bool:
+    """True where a table's file is there, in whatever form; nothing of it is read."""
+    try:
+        entries = _storage(settings, folder).entries(folder)
+    except (InvalidInput, OSError):
+        return False  # for the intake to report
+    return any(entry.name == f"{table}{extension}" for entry in entries for extension in EXTENSIONS)
+
+
 def _custom_models() -> frozenset[str]:
     return frozenset(path.stem for path in _CUSTOM_MODELS.glob("*.sql"))
 

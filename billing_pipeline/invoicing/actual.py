@@ -85,6 +85,7 @@ class ActualInvoice:
     amount_remaining: int = 0
     credit_notes: int = 0
     pre_payment_credit: int = 0
+    ending_balance: int = 0
     credited_by_hand: int = 0
     attempt_count: int = 0
     attempted: bool = False
@@ -184,9 +185,21 @@ class ActualInvoice:
 
     @property
     def wallet_taken(self) -> int:
-        """What the wallet paid of it. A credit note gives back what nothing else paid first."""
+        """What the wallet paid of it. A credit note of ours gives back what nothing else paid
+        first; what one by hand puts on the balance is no part of the wallet."""
+        return max(0, min(self.wallet_declared, self.total - self.credited))
+
+    @property
+    def wallet_declared(self) -> int:
+        """What the wallet paid of it when it was finalized."""
         wallet = _number(self.metadata.get(documents.WALLET_APPLIED)) or 0
-        return max(0, min(wallet, self.total - self.credit_notes)) if self.is_billed else 0
+        return wallet if self.is_billed else 0
+
+    @property
+    def settled_besides_wallet(self) -> int:
+        """As `settled_by_balance`, without the wallet: other credit, or, below 0, a debit that was
+        charged with it."""
+        return self.settled_by_balance - self.wallet_declared
 
     @property
     def is_wallet_held(self) -> bool:
@@ -238,6 +251,7 @@ def read_invoice(data: Mapping[str, Any]) -> ActualInvoice:
         amount_remaining=fields.whole("amount_remaining"),
         credit_notes=pre + post,
         pre_payment_credit=pre,
+        ending_balance=fields.whole("ending_balance"),
         attempt_count=fields.whole("attempt_count"),
         attempted=bool(data.get("attempted")),
         due_date=fields.time("due_date"),

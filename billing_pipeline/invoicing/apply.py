@@ -22,7 +22,7 @@ from billing_pipeline.invoicing.plan import InvoicePlan
 from billing_pipeline.invoicing.requests import Desk, NotSentError, Subject
 from billing_pipeline.invoicing.resolving import delete_draft, resolve
 from billing_pipeline.invoicing.sending import Sender, finish_billed
-from billing_pipeline.invoicing.wallets import Movements, WalletBook
+from billing_pipeline.invoicing.wallets import Movements, WalletBook, WalletProblem
 from billing_pipeline.stripe_api.errors import StripeFailure
 from billing_pipeline.stripe_api.tasks import task_group
 
@@ -64,9 +64,9 @@ class ApplyReport:
     plan: InvoicePlan
     results: tuple[ActionResult, ...]
     requests: int = 0
-    wallet_problem: str | None = None
-    """Why not all wallet movements could be posted; the next run posts the rest."""
-    customer_problems: tuple[str, ...] = ()
+    wallet_problems: tuple[WalletProblem, ...] = ()
+    """Whose wallet movements could not be posted; the next run posts them."""
+    customer_problems: tuple[tuple[str, str], ...] = ()
     """Whose name, e-mail or country could not be brought to Stripe, and why."""
 
     def by_state(self, state: ResultState) -> tuple[ActionResult, ...]:
@@ -110,10 +110,10 @@ async def apply_actions(
         results.get(action.key) or ActionResult(action, ResultState.WAITING, action.reason)
         for action in plan.changes
     ]
-    problem = await run.post_wallets() if todo or not plan.held_by else None
+    problems = await run.post_wallets() if todo or not plan.held_by else []
     unwritten = await run.write_customers(payers) if not plan.held_by else []
     requests = desk.gateway.requests_sent - before
-    return ApplyReport(plan, tuple(table), requests, problem, tuple(unwritten))
+    return ApplyReport(plan, tuple(table), requests, tuple(problems), tuple(unwritten))
 
 
 class _Run:
@@ -153,17 +153,13 @@ class _Run:
                 group.create_task(worker())
         return results
 
-    async def write_customers(self, payers: Sequence[Payer]) -> list[str]:
-        """What changed of those who have no invoice to send; gives what did not work."""
+    async def write_customers(self, payers: Sequence[Payer]) -> list[tuple[str, str]]:
+        """What changed of those who have no invoice to send; gives for whom that did not work."""
         return await self._directory.write_changes(payers)
 
-    async def post_wallets(self) -> str | None:
-        """Movements of those who have no invoice to send; gives why that did not work."""
-        try:
-            await self._wallets.post_outstanding(self._directory.find)
-        except (NotSentError, StripeFailure) as error:
-            return str(error)
-        return None
+    async def post_wallets(self) -> list[WalletProblem]:
+        """Movements of those who have no invoice to send; gives for whom that did not work."""
+        return await self._wallets.post_outstanding(self._directory.find)
 
     async def _one(self, action: InvoiceAction) -> ActionResult:
         try:

@@ -214,10 +214,18 @@ class Case:
         return creditable if self._is_decided and is_explained else None
 
     def _credits(self, amount: int) -> tuple[CreditPart, ...]:
-        """The original first, then its supplements, none beyond what is left of it."""
+        """The original first, then its supplements, none beyond what is left of it: of all of
+        them first what the wallet did not pay. So it pays as much of what is left as of a month
+        that was that small from the start."""
         left, parts = amount, []
-        for item in sorted(self.billed, key=lambda item: item.revision or 0):
-            part = min(left, item.creditable)
+        in_order = sorted(self.billed, key=lambda item: item.revision or 0)
+        besides_wallet = [max(0, item.creditable - item.wallet_taken) for item in in_order]
+        beyond = max(0, left - sum(besides_wallet))
+        for item, from_others in zip(in_order, besides_wallet, strict=True):
+            part = min(left, from_others)
+            from_wallet = min(beyond, item.creditable - part)
+            beyond -= from_wallet
+            part += from_wallet
             if part > 0:
                 number = item.last_credit_number + 1
                 revision = item.revision or 1

@@ -19,6 +19,7 @@ from billing_pipeline.invoicing.account import require_account
 from billing_pipeline.invoicing.actions import ActionKind
 from billing_pipeline.invoicing.actual import ActualInvoice
 from billing_pipeline.invoicing.apply import ApplyReport, Progress, apply_actions
+from billing_pipeline.invoicing.balances import unexplained
 from billing_pipeline.invoicing.desired import DesiredInvoice, NotComputedError, read_desired
 from billing_pipeline.invoicing.dunning import DunningPolicy, DunningResult, carry_out
 from billing_pipeline.invoicing.inbox import Inbox
@@ -27,6 +28,7 @@ from billing_pipeline.invoicing.limits import Limits, MonthTotal
 from billing_pipeline.invoicing.lock import month_lock
 from billing_pipeline.invoicing.payment_status import see_payments_under_way
 from billing_pipeline.invoicing.payment_tables import (
+    ExpectedInvoice,
     Row,
     payment_rows,
     reconciliation_rows,
@@ -47,6 +49,7 @@ from billing_pipeline.invoicing.records import Records, open_records
 from billing_pipeline.invoicing.refresh import (
     list_month,
     mirrored,
+    mirrored_of,
     read_credit_notes,
     read_lines_of,
 )
@@ -104,7 +107,15 @@ class ApplyOutcome:
 
     @property
     def is_failed(self) -> bool:
-        return bool(self.report.failed or self.report.customer_problems)
+        return bool(self.problems)
+
+    @property
+    def problems(self) -> list[tuple[str, str]]:
+        """Customer and reason of all that failed, the others went on."""
+        report = self.report
+        failed = [(result.action.customer_id, result.message) for result in report.failed]
+        wallets = [(problem.customer_id, problem.message) for problem in report.wallet_problems]
+        return failed + wallets + list(report.customer_problems)
 
     @property
     def needs_approval(self) -> bool:
@@ -318,13 +329,18 @@ async def pull(
         readable = [invoice for invoice in invoices if invoice.unreadable is None]
         decided = records.journal.decided(month.key)
         known = with_records(readable, recorded, decided, month.key)
+        by_balance = {i.stripe_customer_id for i in readable if i.settled_besides_wallet}
+        not_ours = unexplained(mirrored_of(records.mirror, by_balance))
     wanted = _desired(settings, month) if desired is None else desired
-    expected = {i.invoice_id: (i.customer_id, i.currency, i.total) for i in wanted}
+    expected = {
+        i.invoice_id: ExpectedInvoice(i.customer_id, i.currency, i.total, i.wallet_applied)
+        for i in wanted
+    }
     return PullResult(
         month=month,
         stripe_invoices=stripe_invoice_rows(readable),
         invoice_payments=payment_rows(readable, now, policy or DunningPolicy.from_env()),
-        reconciliation=reconciliation_rows(month.key, expected, known),
+        reconciliation=reconciliation_rows(month.key, expected, known, not_ours),
         requests=gateway.requests_sent - before,
         seals_restored=restored,
         seal_problems=problems,

@@ -81,15 +81,16 @@ class CustomerDirectory:
             known = await self._named(stripe_customer_id, payer.customer_id)
         await self._write_profile(known, payer)
 
-    async def write_changes(self, payers: Sequence[Payer]) -> list[str]:
+    async def write_changes(self, payers: Sequence[Payer]) -> list[tuple[str, str]]:
         """Bring to Stripe what changed of customers who are known there, invoice or no invoice;
-        gives what did not work, which stops nobody else. Costs nothing for the others."""
+        gives for whom that did not work, and why. It stops nobody else, and costs nothing for the
+        others."""
 
-        async def write(payer: Payer) -> str | None:
+        async def write(payer: Payer) -> tuple[str, str] | None:
             try:
                 await self._write_profile(known[payer.customer_id], payer)
             except (NotSentError, StripeFailure) as error:
-                return f"{payer.customer_id}: {error}"
+                return payer.customer_id, str(error)
             return None
 
         known = {

@@ -39,6 +39,8 @@ PAYMENT_NOTE = "billing_payment_note"
 WALLET_APPLIED = "billing_wallet_applied"
 WALLET_HOLD = "billing_wallet_hold"
 WALLET_TRANSACTION = "billing_wallet_transaction"
+WALLET_READ_AT = "billing_wallet_read_at"
+"""When the inputs were read from which a wallet's movement was posted, in epoch seconds."""
 TOP_UP = "billing_top_up"
 TOGETHER = "billing_together_with"
 """What else the customer is billed for the month by the same plan: an invoice in each further
@@ -83,8 +85,10 @@ def customer_params(payer: Payer, *, with_payment_method: bool) -> Params:
 
 
 def invoice_metadata(invoice: DesiredInvoice) -> dict[str, str]:
-    wallet = {WALLET_APPLIED: str(invoice.wallet_applied)} if invoice.wallet_applied else {}
-    return wallet | {
+    """Every mark of an invoice, also where it says nothing: Stripe keeps a key that is left out,
+    and the draft of an earlier run may have another value under it."""
+    return {
+        WALLET_APPLIED: str(invoice.wallet_applied),
         INVOICE_ID: invoice.invoice_id,
         # Not needed to find the invoice; says whose it was when the account is gone from our data.
         CUSTOMER_ID: clean_text(invoice.customer_id),
@@ -125,6 +129,11 @@ def create_params(invoice: DesiredInvoice, stripe_customer_id: str) -> Params:
         "metadata": invoice_metadata(invoice),
         **collection_params(invoice),
     }
+
+
+def draft_params(invoice: DesiredInvoice) -> Params:
+    """What a draft that is resumed has besides its lines, whatever was written on it before."""
+    return {"metadata": invoice_metadata(invoice), **collection_params(invoice)}
 
 
 def collection_params(invoice: DesiredInvoice) -> Params:

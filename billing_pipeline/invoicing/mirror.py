@@ -65,7 +65,12 @@ create table if not exists profiles (
     stripe_customer_id text primary key, profile text not null
 ) strict;
 create index if not exists customers_by_ours on customers (customer_id, created);
-create table if not exists wallet_posted (transaction_id text primary key) strict;
+create table if not exists wallet_movements (
+    stripe_customer_id text not null, currency text not null, transaction_id text not null,
+    amount integer not null, primary key (stripe_customer_id, currency, transaction_id)
+) strict, without rowid;
+-- Knew movements by their ids alone, which two customers may share.
+drop table if exists wallet_posted;
 create table if not exists top_ups (
     payment_intent text primary key, transaction_id text not null, customer_id text not null,
     currency text not null, amount integer not null, occurred_at integer not null
@@ -87,6 +92,19 @@ _MARKS_FROM_BODIES = f"""
 update invoices set marks = json_patch('{{}}', json_object({
     ", ".join(f"'{name}', json_extract(body, '$.metadata.{name}')" for name in documents.IDENTITY)
 }))
+"""
+
+_PAID_BY_WALLETS = """
+create index if not exists invoices_paid_by_wallets
+on invoices (json_extract(marks, '$.billing_customer_id'))
+where cast(json_extract(body, '$.metadata.billing_wallet_applied') as integer) > 0
+"""
+
+_TOP_UP_RETURNS = """
+create table if not exists top_up_returns (
+    return_id text primary key, payment_intent text not null, amount integer not null,
+    occurred_at integer not null
+) strict
 """
 
 # What `actual.read_invoice` reads: the rest of Stripe's answer is not worth keeping.
@@ -190,6 +208,17 @@ class PaidTopUp:
     occurred_at: int
 
 
+@dataclass(frozen=True)
+class TopUpReturn:
+    """What left a wallet again because a top-up's charge was refunded or disputed, or, above 0,
+    came back because a dispute was won; minor units of the top-up's currency, epoch seconds."""
+
+    return_id: str
+    payment_intent: str
+    amount: int
+    occurred_at: int
+
+
 class Mirror:
     """One SQLite file for all months of one Stripe account; safe for several processes."""
 
@@ -206,6 +235,7 @@ class Mirror:
             if column not in names:
                 self._db.execute(f"alter table {table} add column {column} {kind}")
         self._remember_marks()
+        self._begin_top_up_returns()
 
     def _remember_marks(self) -> None:
         """Marks of invoices that an earlier release has stored."""
@@ -215,6 +245,16 @@ class Mirror:
         with self._transaction():
             self._db.execute("alter table invoices add column marks text not null default '{}'")
             self._db.execute(_MARKS_FROM_BODIES)
+
+    def _begin_top_up_returns(self) -> None:
+        """Top-ups that an earlier release has read, without what was refunded of them or disputed,
+        are read once more."""
+        self._db.execute(_PAID_BY_WALLETS)
+        tables = "select 1 from sqlite_schema where name = 'top_up_returns'"
+        if self._db.execute(tables).fetchone() is None:
+            with self._transaction():
+                self._db.execute(_TOP_UP_RETURNS)
+                self._db.execute("delete from state where name = 'top_ups_read_until'")
 
     def close(self) -> None:
         self._db.close()
@@ -557,15 +597,66 @@ class Mirror:
             "insert or replace into profiles values (?, ?)", [stripe_customer_id, profile]
         )
 
-    # Wallet movements that stand in Stripe's customer balances.
-    def is_posted(self, transaction_id: str) -> bool:
-        query = "select 1 from wallet_posted where transaction_id = ?"
-        return self._db.execute(query, [transaction_id]).fetchone() is not None
-
-    def note_posted(self, transaction_ids: Iterable[str]) -> None:
-        self._db.executemany(
-            "insert or ignore into wallet_posted values (?)", [[i] for i in transaction_ids]
+    # Wallets: what invoices took from them, and the movements that stand in Stripe's balances.
+    def invoices_paid_by_wallets(self, customer_id: str | None = None) -> list[CachedInvoice]:
+        """As `invoices`, of all months: those of which a wallet was to pay a part."""
+        query = (
+            "select body, extra, marks from invoices "
+            "where cast(json_extract(body, '$.metadata.billing_wallet_applied') as integer) > 0"
         )
+        order = " order by created, stripe_invoice_id"
+        if customer_id is None:
+            rows = self._db.execute(query + order)
+        else:
+            of_one = " and json_extract(marks, '$.billing_customer_id') = ?"
+            rows = self._db.execute(query + of_one + order, [customer_id])
+        return [CachedInvoice(*(json.loads(text) for text in row)) for row in rows]
+
+    def invoices_of(self, stripe_customer_ids: Iterable[str]) -> list[CachedInvoice]:
+        """As `invoices`, of all months: those of some customers."""
+        rows = self._db.execute(
+            "select body, extra, marks from invoices where json_extract(body, '$.customer') in "
+            "(select value from json_each(?)) order by created, stripe_invoice_id",
+            [json.dumps(sorted(stripe_customer_ids))],
+        )
+        return [CachedInvoice(*(json.loads(text) for text in row)) for row in rows]
+
+    def is_posted(
+        self, stripe_customer_id: str, currency: str, transaction_id: str, amount: int
+    ) -> bool:
+        query = (
+            "select 1 from wallet_movements where (stripe_customer_id, currency, transaction_id, "
+            "amount) = (?, ?, ?, ?)"
+        )
+        values = [stripe_customer_id, currency, transaction_id, amount]
+        return self._db.execute(query, values).fetchone() is not None
+
+    def note_posted(
+        self, stripe_customer_id: str, currency: str, amounts: Mapping[str, int]
+    ) -> None:
+        """Movements that stand on a customer's balance, with their amounts."""
+        with self._transaction():
+            self._db.executemany(
+                "insert or replace into wallet_movements values (?, ?, ?, ?)",
+                [(stripe_customer_id, currency, *item) for item in amounts.items()],
+            )
+
+    def touch_wallets(self) -> None:
+        """A balance is about to be moved: what is published of wallets is not what they are."""
+        self._db.execute(
+            "insert into state values ('wallets_changed', 1) "
+            "on conflict (name) do update set value = value + 1"
+        )
+
+    def wallets_version(self, month_key: str) -> int:
+        """Grows with every change of the month's invoices, and of any wallet by us."""
+        return self.version(month_key) + (self.get("wallets_changed") or 0)
+
+    def note_wallets_published(self, month_key: str, version: int) -> None:
+        self.put(f"wallets_published {month_key}", version)
+
+    def wallets_are_published(self, month_key: str) -> bool:
+        return self.get(f"wallets_published {month_key}") == self.wallets_version(month_key)
 
     # Payments that topped wallets up.
     def store_top_ups(self, payments: Iterable[PaidTopUp]) -> None:
@@ -578,6 +669,21 @@ class Mirror:
     def top_ups(self) -> list[PaidTopUp]:
         rows = self._db.execute("select * from top_ups order by payment_intent")
         return [PaidTopUp(*row) for row in rows]
+
+    def store_returns(self, payment_intent: str, returns: Iterable[TopUpReturn]) -> None:
+        """All that left again of a payment, in place of what was known of it."""
+        with self._transaction():
+            self._db.execute(
+                "delete from top_up_returns where payment_intent = ?", [payment_intent]
+            )
+            self._db.executemany(
+                "insert or replace into top_up_returns values (?, ?, ?, ?)",
+                [astuple(item) for item in returns],
+            )
+
+    def returns(self) -> list[TopUpReturn]:
+        rows = self._db.execute("select * from top_up_returns order by return_id")
+        return [TopUpReturn(*row) for row in rows]
 
     def known_payments(self, payment_intents: Iterable[str]) -> set[str]:
         query = "select payment_intent from top_ups where payment_intent in (select value from "

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from billing_pipeline.invoicing.actual import ActualInvoice, InvoiceStatus, PaymentState
 from billing_pipeline.invoicing.dunning import DueKind, DunningPolicy, due_of, is_in_dunning
@@ -17,8 +17,19 @@ from billing_pipeline.invoicing.money import to_major
 from billing_pipeline.invoicing.resolutions import Decision
 
 Row = dict[str, Any]
-Expected = Mapping[str, tuple[str, str, int]]
-"""Our invoices: id to customer, currency and total in minor units."""
+
+
+class ExpectedInvoice(NamedTuple):
+    """An invoice of ours; minor units."""
+
+    customer_id: str
+    currency: str
+    total: int
+    wallet: int = 0
+
+
+Expected = Mapping[str, ExpectedInvoice]
+"""Our invoices by their ids."""
 
 # Of the statuses of an invoice and its supplements the one that a person has to know first.
 _WORST_FIRST = ("overdue", "open", "uncollectible", "paid", "draft", "void")
@@ -121,14 +132,20 @@ def _status(item: ActualInvoice, now: float, policy: DunningPolicy) -> str:
 
 
 def reconciliation_rows(
-    month_key: str, expected: Expected, invoices: Iterable[ActualInvoice]
+    month_key: str,
+    expected: Expected,
+    invoices: Iterable[ActualInvoice],
+    unexplained: Mapping[str, int] | None = None,
 ) -> list[Row]:
-    """One row for each invoice of ours or marked as ours: what it should be and what was billed.
+    """One row for each invoice of ours or marked as ours: what it should be and what was billed,
+    in all, of the wallet, and of the customer.
 
     `difference` = `stripe_total` − `expected_total`. `state`: ``matched``; ``differs``;
     ``missing`` (not finalized in Stripe yet, or not there); ``unexpected`` (billed, and nothing
-    is due); ``adopted`` or ``written_off`` where a person has decided to leave that difference. A
-    credit note made by hand in Stripe counts as a difference.
+    is due); ``adopted`` or ``written_off`` where a person has decided to leave that difference;
+    where the total is right, ``wallet_differs`` (the wallet paid another part of it) and
+    ``charge_differs`` (something was `unexplained` on the customer's balance, which paid of it or
+    was charged with it). A credit note made by hand in Stripe counts as a difference.
     """
     grouped: dict[str, list[ActualInvoice]] = defaultdict(list)
     for item in invoices:
@@ -136,28 +153,42 @@ def reconciliation_rows(
     rows = []
     for invoice_id in sorted({*expected, *grouped}):
         items = grouped.get(invoice_id, [])
+        ours = expected.get(invoice_id)
+        if ours is None:
+            if not any(item.is_billed or item.is_draft for item in items):
+                continue  # void and not wanted: settled
+            ours = ExpectedInvoice(items[0].customer_id or "", items[0].currency, 0)
         billed = [item for item in items if item.is_billed]
-        if invoice_id in expected:
-            customer_id, currency, total = expected[invoice_id]
-        elif any(item.is_billed or item.is_draft for item in items):
-            customer_id, currency, total = items[0].customer_id or "", items[0].currency, 0
-        else:
-            continue  # void and not wanted: settled
-        held = sum(item.total - item.credit_notes for item in billed)
-        rows.append(
-            {
-                "billing_month": date.fromisoformat(month_key),
-                "invoice_id": invoice_id,
-                "customer_id": customer_id,
-                "currency": currency,
-                "expected_total": to_major(total, currency),
-                "stripe_total": to_major(held, currency),
-                "difference": to_major(held - total, currency),
-                "state": _decided(items, held - total)
-                or _state(total, held, invoice_id in expected, bool(billed)),
-            }
-        )
+        by_balance = sum((unexplained or {}).get(item.stripe_invoice_id, 0) for item in billed)
+        left = sum(item.total - item.credit_notes for item in billed) - ours.total
+        state = _state(ours, billed, invoice_id in expected, bool(by_balance))
+        state = _decided(items, left) or state
+        rows.append(_reconciled(month_key, invoice_id, ours, billed) | {"state": state})
     return rows
+
+
+def _reconciled(
+    month_key: str, invoice_id: str, ours: ExpectedInvoice, billed: Sequence[ActualInvoice]
+) -> Row:
+    held = sum(item.total - item.credit_notes for item in billed)
+    wallet = sum(item.wallet_taken for item in billed)
+    besides = sum(item.settled_besides_wallet for item in billed)
+    sums = {
+        "expected_total": ours.total,
+        "stripe_total": held,
+        "difference": held - ours.total,
+        "expected_wallet": ours.wallet,
+        "stripe_wallet": wallet,
+        "expected_due": ours.total - ours.wallet,
+        "charged": held - wallet - besides,
+    }
+    return {
+        "billing_month": date.fromisoformat(month_key),
+        "invoice_id": invoice_id,
+        "customer_id": ours.customer_id,
+        "currency": ours.currency,
+        **{name: to_major(amount, ours.currency) for name, amount in sums.items()},
+    }
 
 
 _DECIDED = {Decision.ADOPT: "adopted", Decision.WRITE_OFF: "written_off"}
@@ -176,12 +207,16 @@ def _decided(items: Iterable[ActualInvoice], difference: int) -> str | None:
     return words[-1] if words and difference and not left else None
 
 
-def _state(expected: int, held: int, is_expected: bool, is_billed: bool) -> str:
-    if not is_billed:
+def _state(
+    ours: ExpectedInvoice, billed: Sequence[ActualInvoice], is_expected: bool, by_balance: bool
+) -> str:
+    if not billed:
         return "missing" if is_expected else "matched"
-    if expected == held:
-        return "matched"
-    return "differs" if is_expected else "unexpected"
+    if ours.total != sum(item.total - item.credit_notes for item in billed):
+        return "differs" if is_expected else "unexpected"
+    if ours.wallet != sum(item.wallet_taken for item in billed):
+        return "wallet_differs"
+    return "charge_differs" if by_balance else "matched"
 
 
 def _order(item: ActualInvoice) -> tuple[str, int, int, str]:

@@ -1,4 +1,5 @@
-"""Prepaid wallets, as the jobs call them: the top-ups that were paid in Stripe, and the balances.
+"""Prepaid wallets, as the jobs call them: the top-ups that were paid in Stripe, what invoices took
+of wallets, and the balances.
 
 What belongs here: reading the records and the month's warehouse for the steps of `top_ups.py` and
 `wallets.py`. What does not: the steps, and posting what a wallet pays (`apply.py`).
@@ -6,31 +7,121 @@ What belongs here: reading the records and the month's warehouse for the steps o
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import duckdb
+
 from billing_pipeline.invoicing.account import require_account
 from billing_pipeline.invoicing.customers import CustomerDirectory
 from billing_pipeline.invoicing.journal import Author
+from billing_pipeline.invoicing.money import to_major, to_minor
 from billing_pipeline.invoicing.payment_tables import Row
 from billing_pipeline.invoicing.records import open_records
+from billing_pipeline.invoicing.refresh import (
+    each,
+    mirrored,
+    paid_by_wallets,
+    read_what_wallets_paid,
+)
 from billing_pipeline.invoicing.top_ups import TopUp, credited, read_top_ups
-from billing_pipeline.invoicing.wallets import Movements, read_movements, wallet_rows
+from billing_pipeline.invoicing.wallets import (
+    Movements,
+    read_movements,
+    stripe_customer_of,
+    wallet_row,
+)
 from billing_pipeline.months import BillingMonth
+from billing_pipeline.rating import WalletApplication
 from billing_pipeline.settings import Settings
 from billing_pipeline.stripe_api.client import StripeGateway
+from billing_pipeline.stripe_api.errors import StripeFailure
 
 
 async def pull_top_ups(gateway: StripeGateway, settings: Settings) -> list[TopUp]:
-    """The top-ups of wallets that were paid in Stripe since the first billing month."""
+    """The top-ups of wallets that were paid in Stripe since the first billing month, and what
+    left again of them."""
     start = settings.first_month.start(settings.timezone)
     with open_records(settings.records_dir) as records:
         await require_account(gateway, records.folder)
         await read_top_ups(gateway, records.mirror, int(start.timestamp()))
-        return credited(records.mirror.top_ups())
+        return credited(records.mirror.top_ups(), records.mirror.returns())
 
 
 def known_top_ups(settings: Settings) -> list[TopUp]:
     """Those that `pull_top_ups` found last; asks nothing of Stripe."""
     with open_records(settings.records_dir) as records:
-        return credited(records.mirror.top_ups())
+        return credited(records.mirror.top_ups(), records.mirror.returns())
+
+
+async def pull_applications(gateway: StripeGateway, settings: Settings) -> None:
+    """Read what invoices took from wallets, of all months: before a month is rated, whichever
+    others were closed, credited or interrupted since."""
+    start = settings.first_month.start(settings.timezone)
+    with open_records(settings.records_dir) as records:
+        await require_account(gateway, records.folder)
+        await read_what_wallets_paid(gateway, records.mirror, int(start.timestamp()))
+
+
+def known_applications(settings: Settings, month: BillingMonth) -> Iterator[WalletApplication]:
+    """What invoices took from wallets, as Stripe last told it; asks nothing of Stripe.
+
+    Of the month itself everything that was billed is told, also where no wallet paid of it: what
+    was billed took what it took, and only what is billed beyond it may take more. Of other months
+    what was only previewed has taken nothing.
+    """
+    sums: dict[tuple[str, str, str], list[int]] = defaultdict(lambda: [0, 0])
+    with open_records(settings.records_dir) as records:
+        others = [item for item in paid_by_wallets(records.mirror) if item.month_key != month.key]
+        for item in [*others, *mirrored(records.mirror, month.key)]:
+            if item.is_billed and item.customer_id and item.month_key:
+                cell = sums[item.customer_id, item.currency, item.month_key]
+                cell[0] += item.wallet_taken
+                cell[1] += item.net
+    for (customer_id, currency, month_key), (taken, billed) in sorted(sums.items()):
+        amounts = to_major(taken, currency), to_major(billed, currency)
+        yield (customer_id, currency, month_key, *amounts)
+
+
+@dataclass(frozen=True)
+class WalletTables:
+    """What is to be published of a month's wallets. `version` names what they were made from."""
+
+    rows: list[Row]
+    version: int
+
+    @property
+    def tables(self) -> dict[str, list[Row]]:
+        return {"wallet_reconciliation": self.rows}
+
+    @property
+    def unread(self) -> list[tuple[str, str]]:
+        """Customer and reason of the wallets that could not be read in Stripe."""
+        return [(row["customer_id"], row["problem"]) for row in self.rows if row["problem"]]
+
+
+def wallets_are_published(settings: Settings, month: BillingMonth) -> bool:
+    """True while no invoice of the month and no wallet has moved since its wallets were
+    published, as far as that is known here."""
+    with open_records(settings.records_dir) as records:
+        return records.mirror.wallets_are_published(month.key)
+
+
+def note_published(settings: Settings, month: BillingMonth, wallets: WalletTables) -> None:
+    """Say that these are the published ones now."""
+    with open_records(settings.records_dir) as records:
+        records.mirror.note_wallets_published(month.key, wallets.version)
+
+
+async def wallet_tables(
+    gateway: StripeGateway, settings: Settings, month: BillingMonth
+) -> WalletTables:
+    """The month's wallets against the balances in Stripe."""
+    with open_records(settings.records_dir) as records:
+        # Taken before reading: what changes from now on makes the tables old again.
+        version = records.mirror.wallets_version(month.key)
+    return WalletTables(await reconcile_wallets(gateway, settings, month), version)
 
 
 async def reconcile_wallets(
@@ -41,19 +132,56 @@ async def reconcile_wallets(
     movements: Movements | None = None,
 ) -> list[Row]:
     """Rows of `wallet_reconciliation`: the wallets as the month's warehouse knows them against
-    the balances in Stripe. Customers that are not in Stripe yet are left out."""
+    the balances in Stripe. Customers that are not in Stripe yet are left out; a wallet that cannot
+    be read has a row that says why, and keeps no other from being compared."""
     if movements is None:
         movements = movements_of(settings, month, all_of_them=True)
+    applied = _applied(settings, month)
+    before = int(month.end(settings.timezone).timestamp())
     with open_records(settings.records_dir) as records:
         await require_account(gateway, records.folder)
+        mirror = records.mirror
         directory = CustomerDirectory(records.desk(gateway, Author("reconciliation")))
-        wallets = [
-            (customer, of_one)
-            for (customer_id, _), of_one in sorted(movements.items())
-            for customer in [of_one[0].stripe_customer_id or await directory.find(customer_id)]
-            if customer is not None
-        ]
-    return await wallet_rows(gateway, wallets, int(month.end(settings.timezone).timestamp()))
+        taken: dict[tuple[str | None, str], int] = defaultdict(int)
+        for item in mirrored(mirror, month.key):
+            taken[item.customer_id, item.currency] += item.wallet_taken
+
+        async def row(key: tuple[str, str]) -> Row | None:
+            of_one = movements[key]
+            try:
+                customer = await stripe_customer_of(key[0], of_one, directory.find)
+                if customer is None:
+                    return None
+                differs = applied[key] - taken[key] if key in applied else 0
+                return await wallet_row(gateway, mirror, customer, of_one, before, differs)
+            except StripeFailure as failure:
+                failure.customer_id = key[0]
+                return {"customer_id": key[0], "currency": key[1], "problem": str(failure)}
+
+        rows = await each([key for key in sorted(movements) if movements[key]], row)
+    return [found for found in rows if found is not None]
+
+
+_APPLIED = """
+select customer_id, currency, wallet_applied from invoices where billing_month = cast(? as date)
+"""
+
+
+def _applied(settings: Settings, month: BillingMonth) -> dict[tuple[str, str], int]:
+    """What the month's invoices take from wallets, as its warehouse has it."""
+    path = settings.warehouse_path(month)
+    if not path.exists():
+        return {}
+    with duckdb.connect(str(path), read_only=True) as connection:
+        tables = connection.execute(
+            "select 1 from information_schema.tables "
+            "where table_schema = 'main' and table_name = 'invoices'"
+        ).fetchall()
+        rows = connection.execute(_APPLIED, [month.key]).fetchall() if tables else []
+    return {
+        (customer_id, currency.upper()): to_minor(amount, currency)
+        for customer_id, currency, amount in rows
+    }
 
 
 def movements_of(

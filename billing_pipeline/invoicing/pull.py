@@ -11,7 +11,7 @@ second. What an invoice is now is read from Stripe, so both ways end in the same
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from enum import StrEnum
 from typing import Any
@@ -28,11 +28,12 @@ from billing_pipeline.invoicing.refresh import (
     list_month,
     list_windows,
     mirrored,
+    pages,
     read_credit_notes,
     read_customer,
 )
 from billing_pipeline.invoicing.set_aside import UnreadableError, identity
-from billing_pipeline.stripe_api.client import Json, StripeGateway
+from billing_pipeline.stripe_api.client import StripeGateway
 from billing_pipeline.stripe_api.errors import FailureKind, StripeFailure
 
 EVENTS_CURSOR = "events_listed_until"
@@ -121,7 +122,7 @@ async def pull_events(
     query = {"limit": PAGE, "created": created, "types": list(EVENT_TYPES)}
     is_whole = abs(now - (mirror.get(WHOLE_OVERLAP_AT) or 0)) >= WHOLE_OVERLAP_EVERY
     changes = _Changes(gateway, mirror)
-    async for page in _pages(gateway.list("/v1/events", query)):
+    async for page in pages(gateway.list("/v1/events", query), PAGE):
         if has_read and gateway.clock.monotonic() > deadline:
             assert newest is not None and until is not None
             mirror.put(PASS_NEWEST, newest)
@@ -165,17 +166,6 @@ def readable(mirror: Mirror, events: Iterable[Any], now: float) -> list[Told]:
         except UnreadableError as error:
             mirror.put_aside("event", identity(event), str(error), now)
     return told
-
-
-async def _pages(items: AsyncIterator[Json]) -> AsyncIterator[list[Json]]:
-    page: list[Json] = []
-    async for item in items:
-        page.append(item)
-        if len(page) == PAGE:
-            yield page
-            page = []
-    if page:
-        yield page
 
 
 async def _begin_anew(gateway: StripeGateway, mirror: Mirror, now: int) -> None:

@@ -11,7 +11,7 @@ created. Without it, everything from the month's start.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -44,6 +44,8 @@ MONTH_SLACK = 86_400
 GAP = 86_400
 """Creation times further apart than this are listed as two stretches."""
 
+CREDIT_NOTES_READ = "credit_notes_read"
+"""What an invoice's credit notes came to when they were read last."""
 CURSOR = "invoices_listed_until"
 COVERED_FROM = "invoices_listed_from"
 
@@ -51,6 +53,28 @@ COVERED_FROM = "invoices_listed_from"
 def mirrored(mirror: Mirror, month_key: str) -> list[ActualInvoice]:
     """The month as it was last read."""
     return [from_cache(cached) for cached in mirror.invoices(month_key)]
+
+
+def paid_by_wallets(mirror: Mirror, customer_id: str | None = None) -> list[ActualInvoice]:
+    """The invoices of all months, as they were last read, of which a wallet was to pay a part."""
+    return [from_cache(item) for item in mirror.invoices_paid_by_wallets(customer_id)]
+
+
+async def read_what_wallets_paid(gateway: StripeGateway, mirror: Mirror, created_from: int) -> None:
+    """Bring the mirror up to date with what invoices took from wallets, in all months."""
+    await list_new(gateway, mirror, created_from)
+    unread = [
+        from_cache(cached)
+        for cached in mirror.invoices_paid_by_wallets()
+        if read_invoice(cached.body).credit_notes != cached.extra.get(CREDIT_NOTES_READ, 0)
+    ]
+    await read_credit_notes(gateway, mirror, unread)
+
+
+def mirrored_of(mirror: Mirror, stripe_customer_ids: Iterable[str]) -> list[ActualInvoice]:
+    """The invoices of these customers in all months, as they were last read."""
+    ids = set(stripe_customer_ids)
+    return [from_cache(item) for item in mirror.invoices_of(ids)] if ids else []
 
 
 def from_cache(cached: CachedInvoice) -> ActualInvoice:
@@ -100,6 +124,38 @@ async def list_month(
             mirror.advance(CURSOR, newest)
     covered = mirror.get(COVERED_FROM)
     mirror.put(COVERED_FROM, earliest if covered is None else min(covered, earliest))
+
+
+async def list_new(gateway: StripeGateway, mirror: Mirror, earliest: int) -> None:
+    """Bring the mirror up to date with what was created since the last listing, in all months; the
+    first time, and after it was lost, since `earliest`."""
+    cursor, covered_from = mirror.get(CURSOR), mirror.get(COVERED_FROM)
+    windows = [Window(earliest)]
+    if cursor is not None and covered_from is not None:
+        windows = [Window(cursor - OVERLAP)]
+        if earliest < covered_from:
+            windows.append(Window(earliest, covered_from))
+    for window in windows:
+        newest = window.first
+        query = {"created": window.as_filter()}
+        async for page in pages(gateway.list("/v1/invoices", query)):
+            mirror.store(page)
+            newest = max(newest, *(int(invoice["created"]) for invoice in page))
+        if window.last is None:
+            mirror.advance(CURSOR, newest)
+    mirror.put(COVERED_FROM, min(earliest, covered_from or earliest))
+
+
+async def pages(items: AsyncIterator[Json], size: int = 100) -> AsyncIterator[list[Json]]:
+    """A list of Stripe's in pieces, so that none has to be held as a whole."""
+    page: list[Json] = []
+    async for item in items:
+        page.append(item)
+        if len(page) == size:
+            yield page
+            page = []
+    if page:
+        yield page
 
 
 async def list_windows(gateway: StripeGateway, mirror: Mirror, windows: Iterable[Window]) -> None:
@@ -163,7 +219,11 @@ async def read_credit_notes(
         by_hand = invoice.credit_notes - ours
         mirror.note(
             invoice.stripe_invoice_id,
-            {"credited_by_hand": by_hand, "last_credit_number": number},
+            {
+                "credited_by_hand": by_hand,
+                "last_credit_number": number,
+                CREDIT_NOTES_READ: invoice.credit_notes,
+            },
         )
         return replace(invoice, credited_by_hand=by_hand, last_credit_number=number)
 

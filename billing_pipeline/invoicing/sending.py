@@ -84,9 +84,15 @@ def next_step(send: DesiredInvoice, held: ActualInvoice | None) -> Step:
         raise NotSentError(doubt.sentence)
     if not _collected_alike(send, held):
         return Step.COLLECTION
-    if held.lines_hash == send.content_hash and held.lines != ():
-        return Step.FINALIZE
-    return Step.REMOVE_LINES if held.lines else Step.LINES
+    if held.lines_hash != send.content_hash or held.lines == ():
+        return Step.REMOVE_LINES if held.lines else Step.LINES
+    # The lines bring their marks with them; a mark that is another by now was changed since.
+    return Step.FINALIZE if _marked_alike(send, held) else Step.COLLECTION
+
+
+def _marked_alike(send: DesiredInvoice, held: ActualInvoice) -> bool:
+    marks = documents.invoice_metadata(send)
+    return all(held.metadata.get(name, "").strip() == marks[name].strip() for name in marks)
 
 
 def _collected_alike(send: DesiredInvoice, held: ActualInvoice) -> bool:
@@ -172,7 +178,7 @@ class Sender:
         assert held is not None
         path = f"/v1/invoices/{held.stripe_invoice_id}"
         if step is Step.COLLECTION:
-            return path, documents.collection_params(self._send)
+            return path, documents.draft_params(self._send)
         if step is Step.LINES:
             return f"{path}/add_lines", documents.lines_params(self._send)
         if step is Step.REMOVE_LINES:

@@ -1,36 +1,56 @@
 """Top-ups of wallets that were paid in Stripe: payment intents with our metadata.
 
-What belongs here: finding them, by listing once and by events from then on, and saying which
-payment of a top-up counts. What does not: what a wallet pays (dbt), and the customer's balance in
-Stripe (`wallets.py`), to which a top-up is posted like every other movement.
+What belongs here: finding them, and what was refunded of them or disputed, by listing once and by
+events from then on, and saying what of it moves a wallet. What does not: what a wallet pays (dbt),
+and the customer's balance in Stripe (`wallets.py`), to which all of it is posted like every other
+movement.
 
 A payment intent is one of ours by the metadata `billing_top_up` (the top-up's name, which becomes
-its `transaction_id`) and `billing_customer_id`. A top-up is credited once, by its first payment,
-however often it is reported or paid.
+its `transaction_id`) and `billing_customer_id`; two customers may use one name. A top-up is
+credited once, by its first payment, however often it is reported or paid. What leaves again by a
+refund or a dispute is taken back under the id that Stripe gives that, and what a dispute that is
+won brings back is given back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 
 from billing_pipeline.invoicing import documents
-from billing_pipeline.invoicing.mirror import Mirror, PaidTopUp
+from billing_pipeline.invoicing.mirror import Mirror, PaidTopUp, TopUpReturn
 from billing_pipeline.invoicing.money import to_major
 from billing_pipeline.invoicing.pull import DAY, EVENTS_KEPT, EVENTS_OVERLAP
-from billing_pipeline.invoicing.refresh import each
+from billing_pipeline.invoicing.refresh import each, pages
 from billing_pipeline.stripe_api.client import Json, StripeGateway
 
 CURSOR = "top_ups_read_until"
 _EXPANDED = "latest_charge"
+_PAID = "payment_intent.succeeded"
+_EVENT_TYPES = (
+    _PAID,
+    "charge.refunded",
+    "charge.dispute.created",
+    "charge.dispute.updated",
+    "charge.dispute.closed",
+    "charge.dispute.funds_withdrawn",
+    "charge.dispute.funds_reinstated",
+    "refund.created",
+    "refund.updated",
+    "refund.failed",
+)
+_NOT_REFUNDED = ("failed", "canceled")
+_WON = "won"
 
 
 @dataclass(frozen=True)
 class TopUp:
-    """A movement of a wallet, major units; `doubles` are further payments under its name, which
-    somebody has to refund."""
+    """A movement of a wallet, major units: a top-up, or (`refund`) what left again of one, which
+    `reference` names then. `doubles` are further payments under its name, which somebody has to
+    refund."""
 
     transaction_id: str
     customer_id: str
@@ -38,6 +58,8 @@ class TopUp:
     currency: str
     occurred_at: datetime
     payment_intent: str
+    reference: str
+    kind: str = "top_up"
     doubles: tuple[str, ...] = ()
 
 
@@ -46,41 +68,150 @@ async def read_top_ups(gateway: StripeGateway, mirror: Mirror, created_from: int
     cursor, now = mirror.get(CURSOR), int(gateway.clock.now())
     if cursor is None or now - cursor > EVENTS_KEPT - EVENTS_OVERLAP:
         query: Json = {"created": {"gte": created_from}, "expand": [f"data.{_EXPANDED}"]}
-        intents = [item async for item in gateway.list("/v1/payment_intents", query)]
+        # Page by page: a busy account has many payments, of which few are top-ups.
+        async for page in pages(gateway.list("/v1/payment_intents", query)):
+            await _take_in(gateway, mirror, page)
         newest = now - DAY
     else:
-        query = {"created": {"gte": cursor - EVENTS_OVERLAP}, "type": "payment_intent.succeeded"}
-        events = [item async for item in gateway.list("/v1/events", query)]
-        # The event says which one; when it was charged is read from the payment, as in the list.
-        told = {e["data"]["object"]["id"] for e in events if _is_top_up(e["data"]["object"])}
-        fresh = sorted(told - mirror.known_payments(told))
-        intents = await each(fresh, lambda intent: _read(gateway, intent))
-        newest = max([now - DAY, *(int(event["created"]) for event in events)])
-    mirror.store_top_ups(paid for item in intents for paid in [_paid(item)] if paid is not None)
+        newest = await _read_events(gateway, mirror, cursor - EVENTS_OVERLAP, now - DAY)
     mirror.advance(CURSOR, newest)
 
 
-def credited(payments: Iterable[PaidTopUp]) -> list[TopUp]:
-    """Each top-up once, by its name. Pure."""
-    by_name: dict[str, list[PaidTopUp]] = {}
-    for paid in sorted(payments, key=lambda paid: (paid.occurred_at, paid.payment_intent)):
-        by_name.setdefault(paid.transaction_id, []).append(paid)
-    return [
-        TopUp(
-            name,
-            first.customer_id,
-            to_major(first.amount, first.currency),
-            first.currency,
-            datetime.fromtimestamp(first.occurred_at, UTC),
-            first.payment_intent,
-            tuple(paid.payment_intent for paid in later),
-        )
-        for name, (first, *later) in sorted(by_name.items())
+async def _read_events(gateway: StripeGateway, mirror: Mirror, since: int, newest: int) -> int:
+    """Read what events since then tell of; gives when the newest was, or `newest` if that is
+    later."""
+    told, returned = set(), set()
+    query = {"created": {"gte": since}, "types": list(_EVENT_TYPES)}
+    async for event in gateway.list("/v1/events", query):
+        newest = max(newest, int(event["created"]))
+        thing = event["data"]["object"]
+        # The event says which one; how it stands is read from the payment, as in the list.
+        if event["type"] == _PAID:
+            told |= {str(thing["id"])} if _is_top_up(thing) else set()
+        elif event["type"] in _EVENT_TYPES:
+            returned |= {intent for intent in [_id(thing.get("payment_intent"))] if intent}
+    fresh = sorted(told - mirror.known_payments(told))
+    await _take_in(gateway, mirror, await each(fresh, lambda intent: _read(gateway, intent)))
+    known = sorted(mirror.known_payments(returned))
+    await each(known, lambda intent: _read_returns(gateway, mirror, intent))
+    return newest
+
+
+async def _take_in(gateway: StripeGateway, mirror: Mirror, intents: Sequence[Json]) -> None:
+    """Remember the top-ups among these payments, with what left again of them."""
+    paid = {item.payment_intent: item for intent in intents for item in _paid(intent)}
+    mirror.store_top_ups(paid.values())
+    returned = [
+        str(intent["id"])
+        for intent in intents
+        for charge in [intent.get(_EXPANDED)]
+        if intent["id"] in paid and isinstance(charge, dict)
+        if charge.get("amount_refunded") or charge.get("disputed")
     ]
+    await each(returned, lambda intent: _read_returns(gateway, mirror, intent))
+
+
+def credited(payments: Iterable[PaidTopUp], returns: Iterable[TopUpReturn] = ()) -> list[TopUp]:
+    """What moves wallets: each customer's top-ups once, by their names, and what left again of
+    them. Pure."""
+    by_name: dict[tuple[str, str], list[PaidTopUp]] = defaultdict(list)
+    for paid in sorted(payments, key=lambda paid: (paid.occurred_at, paid.payment_intent)):
+        by_name[paid.transaction_id, paid.customer_id].append(paid)
+    by_payment: dict[str, list[TopUpReturn]] = defaultdict(list)
+    for item in returns:
+        by_payment[item.payment_intent].append(item)
+    return [
+        movement
+        for _, of_one in sorted(by_name.items())
+        for movement in _movements(of_one, by_payment)
+    ]
+
+
+def _movements(
+    payments: Sequence[PaidTopUp], returns: Mapping[str, Sequence[TopUpReturn]]
+) -> Iterator[TopUp]:
+    """Of one top-up, paid once or more often. What leaves again is first what was paid too much,
+    whichever of the payments it leaves from."""
+    first, *later = [paid for paid in payments if paid.currency == payments[0].currency]
+    spare, moved = 0, []
+    taken: dict[str, int] = {}
+    happened: list[tuple[int, int, str, PaidTopUp | TopUpReturn]] = [
+        (paid.occurred_at, 0, paid.payment_intent, paid) for paid in later
+    ]
+    happened += [
+        (item.occurred_at, 1 if item.amount < 0 else 2, item.return_id, item)
+        for paid in (first, *later)
+        for item in returns.get(paid.payment_intent, ())
+    ]
+    for _, _, _, item in sorted(happened, key=lambda entry: entry[:3]):
+        if isinstance(item, PaidTopUp):
+            spare += item.amount
+            continue
+        if item.amount < 0:
+            amount = -max(0, -item.amount - spare)
+            taken[item.return_id] = amount
+        else:
+            amount = min(item.amount, -taken.get(item.return_id.partition(":")[0], 0))
+        spare += item.amount - amount
+        if amount:
+            moved.append(_movement(first, item.return_id, amount, item.occurred_at))
+    others = {paid.currency: paid for paid in payments if paid.currency != first.currency}
+    doubles = [
+        paid.payment_intent
+        for paid in later
+        if spare > 0 and paid.amount + sum(i.amount for i in returns.get(paid.payment_intent, ()))
+    ] + [paid.payment_intent for paid in others.values()]
+    yield _movement(first, first.transaction_id, first.amount, first.occurred_at, doubles)
+    yield from moved
+
+
+def _movement(
+    top_up: PaidTopUp, name: str, amount: int, at: int, doubles: Sequence[str] = ()
+) -> TopUp:
+    is_top_up = name == top_up.transaction_id
+    return TopUp(
+        name,
+        top_up.customer_id,
+        to_major(amount, top_up.currency),
+        top_up.currency,
+        datetime.fromtimestamp(at, UTC),
+        top_up.payment_intent,
+        top_up.payment_intent if is_top_up else top_up.transaction_id,
+        "top_up" if is_top_up else "refund",
+        tuple(doubles),
+    )
 
 
 async def _read(gateway: StripeGateway, intent: str) -> Json:
     return await gateway.get(f"/v1/payment_intents/{intent}", {"expand": [_EXPANDED]})
+
+
+async def _read_returns(gateway: StripeGateway, mirror: Mirror, intent: str) -> None:
+    """All refunds and disputes of a payment, as they stand now."""
+    query = {"payment_intent": intent}
+    found = [
+        TopUpReturn(str(item["id"]), intent, -int(item["amount"]), int(item["created"]))
+        async for item in gateway.list("/v1/refunds", query)
+        if item.get("status") not in _NOT_REFUNDED
+    ]
+    async for dispute in gateway.list("/v1/disputes", query):
+        found += _disputed(dispute, intent)
+    mirror.store_returns(intent, found)
+
+
+def _disputed(dispute: Json, intent: str) -> Iterator[TopUpReturn]:
+    """What a dispute takes, and gives back where it is won. An inquiry (`warning_…`) and one that
+    was prevented move no money."""
+    name, amount, status = str(dispute["id"]), int(dispute["amount"]), str(dispute["status"])
+    if status.startswith("warning_") or status == "prevented":
+        return
+    moves = [item for item in dispute.get("balance_transactions") or [] if isinstance(item, dict)]
+    out = [int(item["created"]) for item in moves if int(item["amount"]) < 0]
+    back = [int(item["created"]) for item in moves if int(item["amount"]) > 0]
+    withdrawn_at = min(out, default=int(dispute["created"]))
+    yield TopUpReturn(name, intent, -amount, withdrawn_at)
+    if status == _WON:
+        yield TopUpReturn(f"{name}:{_WON}", intent, amount, max(back, default=withdrawn_at))
 
 
 def _is_top_up(intent: Json) -> bool:
@@ -88,13 +219,13 @@ def _is_top_up(intent: Json) -> bool:
     return bool(metadata.get(documents.TOP_UP) and metadata.get(documents.CUSTOMER_ID))
 
 
-def _paid(intent: Json) -> PaidTopUp | None:
+def _paid(intent: Json) -> Iterator[PaidTopUp]:
     if not _is_top_up(intent) or intent["status"] != "succeeded":
-        return None
+        return
     charge = intent.get(_EXPANDED)
     # When the money was taken: the intent may have waited for days for its customer.
     at = charge["created"] if isinstance(charge, dict) else intent["created"]
-    return PaidTopUp(
+    yield PaidTopUp(
         payment_intent=str(intent["id"]),
         transaction_id=str(intent["metadata"][documents.TOP_UP]),
         customer_id=str(intent["metadata"][documents.CUSTOMER_ID]),
@@ -102,3 +233,8 @@ def _paid(intent: Json) -> PaidTopUp | None:
         amount=int(intent.get("amount_received") or intent["amount"]),
         occurred_at=int(at),
     )
+
+
+def _id(value: Json | str | None) -> str | None:
+    # An expanded field holds the object instead of its id.
+    return str(value["id"]) if isinstance(value, dict) else value

@@ -79,7 +79,8 @@ _PARTS = (
     _Part(
         "Stripe",
         "SELECT count(*) AS invoices, count(*) FILTER (WHERE r.difference <> 0"
-        " AND r.state NOT IN ('adopted', 'written_off')) AS differ"
+        " AND r.state NOT IN ('adopted', 'written_off')"
+        " OR r.state IN ('wallet_differs', 'charge_differs')) AS differ"
         " FROM reconciliation AS r",
         lambda row: (
             not row["differ"],

@@ -13,7 +13,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from tests.property.harness import Row, Tables, compare, exact, run_pipeline
-from tests.property.invoicing import AppliedElsewhere
+from tests.property.invoicing import AlreadyBilled, AppliedElsewhere
 from tests.property.oracle import bill
 from tests.property.tables import World, write
 
@@ -66,10 +66,10 @@ class Company:
             quantity=quantity,
         )
 
-    def fill_wallet(self, customer: str, amount: str, at: str) -> None:
+    def fill_wallet(self, customer: str, amount: str, at: str, name: str = "") -> None:
         self.world.add(
             "wallet_transactions",
-            transaction_id=f"{customer} {at}",
+            transaction_id=f"{customer} {at}{name}",
             customer_id=customer,
             amount=amount,
             currency="USD",
@@ -110,18 +110,24 @@ def billed(
     zone: str,
     directory: Path,
     taken: AppliedElsewhere | None = None,
+    already: AlreadyBilled | None = None,
 ) -> Billed:
     """The company's month by the pipeline; the oracle must agree on all of it.
 
-    `taken`: what other months' invoices took of wallets.
+    `taken`: what months' invoices took of wallets; `already`: what of this one was billed.
     """
     write(company.world, directory, ZoneInfo(zone))
     applications = [
-        (customer, currency, f"{other}-01", Decimal(part.numerator) / part.denominator)
-        for (customer, currency), of_months in (taken or {}).items()
+        (*wallet, f"{other}-01", decimal(part), decimal((already or {}).get(wallet, part)))
+        for wallet, of_months in (taken or {}).items()
         for other, part in of_months.items()
     ]
     tables = run_pipeline(directory, month, zone, taken=applications)
-    differences = compare(tables, bill(company.world, month, zone, taken), company.world)
+    oracle = bill(company.world, month, zone, taken, already)
+    differences = compare(tables, oracle, company.world)
     assert not differences, "\n".join(map(str, differences))
     return Billed(tables)
+
+
+def decimal(number: Fraction) -> Decimal:
+    return Decimal(number.numerator) / number.denominator

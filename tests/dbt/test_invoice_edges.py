@@ -99,6 +99,23 @@ SHARED_WALLETS = {
     "overdrawn before": ([("3", BEGIN), ("-5", LAST)], [], "0"),
     "owed and filled": ([("-5", BEGIN), ("12", LAST)], [("2024-03", "1")], "6"),
 }
+# The same, where so much of the 30 was billed (and taken of the wallet) before the month is rated
+# again: the same amounts for the same inputs, and what is billed anew takes of what is left.
+BILLED_WALLETS = {
+    "nothing has changed": ([("20", BEGIN)], [("2024-04", "20")], "30", "20"),
+    "a later month took what credit gave back": (
+        *([("20", BEGIN)], [("2024-04", "20"), ("2024-05", "5")], "30", "20"),
+    ),
+    "filled since": ([("20", BEGIN), ("9", LAST)], [("2024-04", "20")], "30", "20"),
+    "charged elsewhere since": ([("20", BEGIN)], [("2024-03", "20"), ("2024-04", "0")], "30", "0"),
+    "more is due": ([("28", BEGIN)], [("2024-04", "20")], "20", "28"),
+    "more is due and a later month took": (
+        *([("28", BEGIN)], [("2024-04", "20"), ("2024-05", "5")], "20", "23"),
+    ),
+    "less is due": ([("50", BEGIN)], [("2024-04", "40")], "45", "30"),
+    "less is due than was paid otherwise": ([("20", BEGIN)], [("2024-04", "20")], "45", "20"),
+    "taken out since": ([("20", BEGIN), ("-15", BEGIN)], [("2024-04", "20")], "30", "20"),
+}
 
 
 def company() -> Company:
@@ -139,6 +156,11 @@ def company() -> Company:
         company.subscribe(f"shared {name}", "fee")
         for amount, at in movements:
             company.fill_wallet(f"shared {name}", amount, at)
+    for name, (movements, _, _, _) in BILLED_WALLETS.items():
+        company.customer(f"billed {name}")
+        company.subscribe(f"billed {name}", "fee")
+        for number, (amount, at) in enumerate(movements):
+            company.fill_wallet(f"billed {name}", amount, at, str(number))
     return company
 
 
@@ -158,7 +180,15 @@ def april(tmp_path_factory: pytest.TempPathFactory) -> Billed:
         (f"shared {name}", "USD"): {month: Fraction(part) for month, part in others}
         for name, (_, others, _) in SHARED_WALLETS.items()
     }
-    return billed(company(), "2024-04", "UTC", tmp_path_factory.mktemp("april"), taken)
+    taken |= {
+        (f"billed {name}", "USD"): {month: Fraction(part) for month, part in parts}
+        for name, (_, parts, _, _) in BILLED_WALLETS.items()
+    }
+    already = {
+        (f"billed {name}", "USD"): Fraction(total)
+        for name, (_, _, total, _) in BILLED_WALLETS.items()
+    }
+    return billed(company(), "2024-04", "UTC", tmp_path_factory.mktemp("april"), taken, already)
 
 
 @pytest.mark.parametrize("name", DISCOUNTS)
@@ -209,3 +239,9 @@ def test_of_a_plain_feature_nothing_is_counted_off(april: Billed) -> None:
 def test_a_wallet_pays_each_month_what_the_others_left(april: Billed, name: str) -> None:
     invoice = april.invoice(f"shared {name}")
     assert str(invoice["wallet_applied"]) == f"{float(SHARED_WALLETS[name][2]):.4f}"
+
+
+@pytest.mark.parametrize("name", BILLED_WALLETS)
+def test_what_was_billed_keeps_what_it_took_of_a_wallet(april: Billed, name: str) -> None:
+    invoice = april.invoice(f"billed {name}")
+    assert str(invoice["wallet_applied"]) == f"{float(BILLED_WALLETS[name][3]):.4f}"

@@ -255,9 +255,16 @@ MUTANTS = (
     Mutant(
         "credits_beyond_what_is_left_of_the_invoice",
         f"{INVOICING}/case.py",
-        "part = min(left, item.creditable)",
-        "part = left",
+        "from_wallet = min(beyond, item.creditable - part)",
+        "from_wallet = beyond",
         UNIT,
+    ),
+    Mutant(
+        "a_credit_on_what_is_still_open_goes_to_the_balance",
+        f"{INVOICING}/documents.py",
+        "to_balance = amount - min(amount, max(0, amount_remaining))",
+        "to_balance = amount",
+        f"{UNIT}/test_wallet_months.py",
     ),
     Mutant(
         "a_credit_note_is_not_looked_for",

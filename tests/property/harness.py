@@ -48,11 +48,11 @@ def run_pipeline(
     month: str,
     timezone: str,
     home: Path | None = None,
-    taken: Iterable[tuple[str, str, str, Decimal]] = (),
+    taken: Iterable[tuple[str, str, str, Decimal, Decimal]] = (),
 ) -> Tables:
     """Rate one month of a data directory by the pipeline; its tables as rows, times in UTC.
 
-    `taken`: what other months' invoices took of wallets, as `rate_month` has it.
+    `taken`: what months' invoices took of wallets, as `rate_month` has it.
     """
     from billing_pipeline.months import BillingMonth
     from billing_pipeline.rating import rate_month

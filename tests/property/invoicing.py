@@ -18,7 +18,9 @@ from tests.property.values import EXPONENTS, instant_of, read_instant, round_hal
 
 ZERO = Fraction(0)
 Wallet = tuple[str, str]  # customer and currency
-AppliedElsewhere = Mapping[Wallet, Mapping[str, Fraction]]  # what other months' invoices took
+# What months' invoices took, and what of the month itself was billed already.
+AppliedElsewhere = Mapping[Wallet, Mapping[str, Fraction]]
+AlreadyBilled = Mapping[Wallet, Fraction]
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,12 @@ class Bill:
 
 
 def make_invoices(
-    book: Book, month: str, charges: list[ChargeLine], limits: Mapping[Wallet, Fraction]
+    book: Book,
+    month: str,
+    charges: list[ChargeLine],
+    limits: Mapping[Wallet, Fraction],
+    applied: AppliedElsewhere,
+    billed: AlreadyBilled,
 ) -> dict[Wallet, Bill]:
     """Every invoice of the month; a customer who pays nothing himself gets none."""
     lines: dict[Wallet, dict[str, list[tuple[str, Fraction]]]] = defaultdict(
@@ -87,7 +94,10 @@ def make_invoices(
             held = limits.get((customer_id, currency), ZERO)
             places = 10 ** EXPONENTS[currency]
             whole_minor_units = Fraction(held * places // 1, places)
-            invoice.wallet_applied = max(ZERO, min(whole_minor_units, invoice.total))
+            took = applied.get((customer_id, currency), {}).get(month, ZERO)
+            anew = max(ZERO, invoice.total - billed.get((customer_id, currency), ZERO))
+            may_take = took + min(anew, max(ZERO, whole_minor_units))
+            invoice.wallet_applied = max(ZERO, min(may_take, invoice.total))
             invoice.amount_due = invoice.total - invoice.wallet_applied
             invoices[(customer_id, currency)] = invoice
     return invoices

@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 from tests.property import periods
 from tests.property.intake import Book, Price, Rejection, Subscription, load
 from tests.property.invoicing import (
+    AlreadyBilled,
     AppliedElsewhere,
     Bill,
     ChargeLine,
@@ -101,10 +102,12 @@ def bill(
     month: str,
     timezone: str = "UTC",
     wallet_applied_elsewhere: AppliedElsewhere | None = None,
+    already_billed: AlreadyBilled | None = None,
 ) -> Result:
     """Rate one month (`YYYY-MM`) of a world or of a data directory.
 
-    `wallet_applied_elsewhere`: (customer, currency) to what other months' invoices took, by month.
+    `wallet_applied_elsewhere`: (customer, currency) to what months' invoices took, by month;
+    `already_billed`: to what of this month was billed.
     """
     inputs = read(world) if isinstance(world, Path) else world
     book = load(inputs, month, ZoneInfo(timezone))
@@ -133,10 +136,11 @@ def bill(
     ]
     taken = wallet_applied_elsewhere or {}
     balances = wallet_balances(book, month, taken)
-    invoices = make_invoices(book, month, lines, wallet_limits(book, month, taken))
+    limits = wallet_limits(book, month, taken)
+    invoices = make_invoices(book, month, lines, limits, taken, already_billed or {})
     for key, invoice in invoices.items():
         if invoice.wallet_applied:
-            balances[key] -= invoice.wallet_applied
+            balances[key] -= invoice.wallet_applied - taken.get(key, {}).get(month, Fraction(0))
     return Result(
         month,
         metered,

@@ -32,12 +32,16 @@ totals as (
 paid_by_wallet as (
     select
         totals.*,
-        -- whole minor units only: what is finer stays in the wallet
+        -- what was billed took what it took; only what is due beyond it may take more. Whole
+        -- minor units only: what is finer stays in the wallet
         greatest(least(
             totals.total,
-            exact_decimal(
-                exact(coalesce(wallets.available_amount, 0)).units
-                // minor_units(currencies.exponent) * minor_units(currencies.exponent)
+            coalesce(wallets.taken_amount, 0) + least(
+                greatest(totals.total - coalesce(wallets.billed_amount, 0), 0),
+                exact_decimal(
+                    exact(coalesce(wallets.available_amount, 0)).units
+                    // minor_units(currencies.exponent) * minor_units(currencies.exponent)
+                )
             )
         ), 0) as wallet_applied
     from totals

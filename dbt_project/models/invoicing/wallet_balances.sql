@@ -1,5 +1,6 @@
--- grain: customer × currency with a wallet: what this month's invoice may take from it. What
--- later months took of the same wallet stays theirs, so a late rerun cannot spend it twice
+-- grain: customer × currency with a wallet: what this month's invoices took from it already, and
+-- what may be taken more. What any month's invoices took stays theirs, so that a rerun finds the
+-- amounts that were billed and cannot spend anything twice
 with
 transactions as (select * from {{ ref('stg_accounts__wallet_transactions') }}),
 applications as (select * from {{ source('raw', 'wallet_applications') }}),
@@ -44,8 +45,29 @@ at_horizon as (
                 and applications.billing_month <= horizons.billing_month
         ), 0) as balance
     from horizons
+),
+
+available as (
+    select customer_id, currency, greatest(min(balance), 0) as available_amount
+    from at_horizon
+    group by all
+),
+
+of_this_month as (
+    select applications.customer_id, applications.currency, applications.amount,
+        applications.billed_amount
+    from applications
+    inner join run on applications.billing_month = run.billing_month
 )
 
-select customer_id, currency, greatest(min(balance), 0) as available_amount
-from at_horizon
-group by all
+select
+    available.customer_id,
+    available.currency,
+    available.available_amount,
+    coalesce(of_this_month.amount, 0) as taken_amount,
+    coalesce(of_this_month.billed_amount, 0) as billed_amount
+from available
+left join of_this_month
+    on
+        available.customer_id = of_this_month.customer_id
+        and available.currency = of_this_month.currency

@@ -19,7 +19,8 @@ AT = datetime(2024, 1, 5, 9, tzinfo=UTC)
 
 
 def top_up(name: str, amount: str = "10.00", customer: str = "c1") -> PaidTopUp:
-    return (name, customer, Decimal(amount), "USD", AT, f"pi_{name}")
+    kind = "refund" if amount.startswith("-") else "top_up"
+    return (name, customer, Decimal(amount), "USD", AT, f"pi_{name}", kind)
 
 
 def wallets(folder: Path, *paid: PaidTopUp) -> list[tuple[str, str, str]]:
@@ -27,6 +28,7 @@ def wallets(folder: Path, *paid: PaidTopUp) -> list[tuple[str, str, str]]:
     accounts.mkdir(parents=True, exist_ok=True)
     (accounts / "customers.csv").write_text(
         "customer_id,name,email,country,currency\nc1,One,one@example.com,US,USD\n"
+        "c3,Three,three@example.com,US,USD\n"
     )
     (accounts / "wallet_transactions.csv").write_text(
         "transaction_id,customer_id,amount,currency,occurred_at,kind,reference\n"
@@ -59,3 +61,18 @@ def test_two_that_contradict_each_other_stop_the_month(tmp_path: Path) -> None:
 
 def test_a_payment_of_an_unknown_customer_is_left_out(tmp_path: Path) -> None:
     assert [row[0] for row in wallets(tmp_path, top_up("top-1", customer="c2"))] == ["wt-1"]
+
+
+def test_what_was_refunded_is_taken_out(tmp_path: Path) -> None:
+    assert wallets(tmp_path, top_up("top-1"), top_up("re_1", "-4.00"))[0] == (
+        *("re_1", "-4.00", "pi_re_1"),
+    )
+
+
+def test_customers_may_use_one_name(tmp_path: Path) -> None:
+    """Of the file or among each other: a top-up is its customer's, by its name."""
+    paid = (top_up("wt-1", "7.00", "c3"), top_up("top-1"), top_up("top-1", "8.00", "c3"))
+    assert sorted(row[:2] for row in wallets(tmp_path, *paid)) == [
+        *(("top-1", "10.00"), ("top-1", "8.00")),
+        *(("wt-1", "5.00"), ("wt-1", "7.00")),
+    ]

@@ -36,7 +36,8 @@ class FakeStripe(stripe.HTTPClient):
         super().__init__()
         self.clock = clock
         self.objects: dict[str, dict[str, Json]] = {
-            kind: {} for kind in ("cus", "in", "cn", "il", "evt", "inpay", "cbtxn", "pi")
+            kind: {}
+            for kind in ("cus", "in", "cn", "il", "evt", "inpay", "cbtxn", "pi", "re", "dp")
         }
         self.kept: dict[str, tuple[str, int, Json]] = {}
         self.calls: list[tuple[str, str, Json]] = []
@@ -137,6 +138,7 @@ class FakeStripe(stripe.HTTPClient):
             for item in self.objects[kind].values()
             if int(created.get("gte", 0)) <= item["created"] <= int(created.get("lte", 2**62))
             and all(value is None or item.get(name) == value for name, value in equal.items())
+            and item.get("type") in [*params.get("types", {0: item.get("type")}).values()]
         ]
         rows.sort(key=lambda item: (item["created"], item["id"]), reverse=True)
         if after := params.get("starting_after"):
@@ -258,9 +260,11 @@ class FakeStripe(stripe.HTTPClient):
         item["number"] = f"N-{self.serial}"
         item["status_transitions"] = {"finalized_at": int(self.clock.now())}
         customer = self.objects["cus"][item["customer"]]
-        from_balance = min(max(0, -customer["balance"]), max(0, item["total"]))
+        # Credit lowers what is due, a debit is charged with it.
+        from_balance = min(-customer["balance"], max(0, item["total"]))
         if from_balance:
             self._balance(customer, from_balance, item["currency"], {}, "applied_to_invoice")
+        item["ending_balance"] = customer["balance"]
         item["amount_due"] = item["amount_remaining"] = max(0, item["total"]) - from_balance
         if item["amount_remaining"] == 0:
             item["status"] = "paid"
@@ -301,6 +305,46 @@ class FakeStripe(stripe.HTTPClient):
 
     def get_payment_intents_one(self, params: Json, item_id: str) -> Json:
         return self._get("pi", item_id)
+
+    def get_refunds(self, params: Json) -> Json:
+        return self._list("re", params, payment_intent=params.get("payment_intent"))
+
+    def get_disputes(self, params: Json) -> Json:
+        return self._list("dp", params, payment_intent=params.get("payment_intent"))
+
+    def refund(self, intent: Json, amount: int) -> Json:
+        """Somebody refunds a payment, in part or as a whole."""
+        charge = intent["latest_charge"]
+        charge["amount_refunded"] = charge.get("amount_refunded", 0) + amount
+        made = self._new(
+            "re", {"payment_intent": intent["id"], "amount": amount, "status": "succeeded"}
+        )
+        self._event("charge.refunded", charge | {"payment_intent": intent["id"]})
+        return made
+
+    def dispute(self, intent: Json, status: str = "needs_response") -> Json:
+        """A cardholder disputes a payment."""
+        intent["latest_charge"]["disputed"] = True
+        made = self._new(
+            "dp",
+            {
+                "payment_intent": intent["id"],
+                "amount": intent["amount"],
+                "status": status,
+                "balance_transactions": [
+                    {"amount": -intent["amount"], "created": int(self.clock.now())}
+                ],
+            },
+        )
+        self._event("charge.dispute.created", made)
+        return made
+
+    def close_dispute(self, dispute: Json, status: str) -> None:
+        dispute["status"] = status
+        if status == "won":
+            back = {"amount": dispute["amount"], "created": int(self.clock.now())}
+            dispute["balance_transactions"].append(back)
+        self._event("charge.dispute.closed", dispute)
 
     def post_invoices_pay(self, params: Json, item_id: str) -> Json:
         item = self._get("in", item_id)

@@ -187,8 +187,8 @@ def test_who_has_nothing_to_pay_gets_their_new_address_too(company: Company) -> 
     company.want({"ada": [1000], "bob": [500]}, **ADA | {"email": "new@example.com"})
     outcome = company.apply()
     assert outcome.is_failed
-    [problem] = outcome.report.customer_problems
-    assert problem.startswith("ada: Invalid email")
+    [(customer, why)] = outcome.report.customer_problems
+    assert customer == "ada" and why.startswith("Invalid email")
     assert marked(company, "bob")[0]["email"] == "new@example.com"
     company.stripe.faults.clear()
     company.clock.advance(2 * DAY)

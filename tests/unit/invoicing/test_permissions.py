@@ -83,6 +83,8 @@ def top_ups(company: Company) -> None:
         paid(company, name)
         company.wait(prepaid.pull_top_ups(company.gateway(), company.settings))
         company.clock.advance(60)
+    company.stripe.refund(next(iter(company.stripe.objects["pi"].values())), 100)
+    company.wait(prepaid.pull_top_ups(company.gateway(), company.settings))
 
 
 def named(company: Company) -> None:

@@ -22,6 +22,7 @@ from billing_pipeline.invoicing.set_aside import read_set_aside, summary
 from billing_pipeline.months import BillingMonth
 
 from .conftest import JANUARY, Company
+from .test_interruptions import at, kill_after
 
 DECLINES = "pm_card_chargeCustomerFail"
 Rows = list[list[dict[str, Any]]]

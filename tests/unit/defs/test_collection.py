@@ -1,0 +1,166 @@
+"""A run that failed in part says so and has published the rest; the checks on what it published."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import nullcontext
+from decimal import Decimal
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from billing_pipeline.defs import checks
+from billing_pipeline.defs import collection as assets
+from billing_pipeline.defs.collection import Pull, invoice_payments
+from billing_pipeline.invoicing import collection, prepaid
+from billing_pipeline.invoicing.apply import ActionResult, ApplyReport, ResultState
+from billing_pipeline.invoicing.collection import ApplyOutcome, PullResult
+from billing_pipeline.invoicing.plan import ActionKind, InvoiceAction, InvoicePlan
+from billing_pipeline.invoicing.prepaid import WalletTables
+from billing_pipeline.invoicing.wallets import WalletProblem
+from billing_pipeline.months import BillingMonth
+from billing_pipeline.settings import Settings
+from billing_pipeline.warehouse import publish_rows
+
+JANUARY = BillingMonth(2024, 1)
+PLAN = InvoicePlan(JANUARY.key, "acct", ())
+ACTION = InvoiceAction(ActionKind.CREATE, "in_1", "ada", "USD", 0, 100, "not billed yet")
+FAILED = ActionResult(ACTION, ResultState.FAILED, "no such customer")
+UNREAD = {"customer_id": "cyd", "currency": "USD", "problem": "No such customer: cus_9"}
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    made = Settings.from_env({"BILLING_HOME": str(tmp_path / "home")})
+    for module in (assets, checks):
+        monkeypatch.setattr(module, "SETTINGS", made)
+    return made
+
+
+@pytest.fixture
+def published(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> list[set[str]]:
+    """The tables of each publication; Stripe and the warehouse are left out."""
+    found: list[set[str]] = []
+    for name in ("publish", "publish_rows"):
+        monkeypatch.setattr(assets, name, lambda settings, month, tables: found.append({*tables}))
+    # Else it would take a hold of the run in the home that the environment names.
+    monkeypatch.setattr(assets, "month_of", lambda context: JANUARY)
+    monkeypatch.setattr(assets, "turn", lambda context, turn: nullcontext())
+    monkeypatch.setattr(collection, "open_gateway", lambda settings: nullcontext())
+    monkeypatch.setattr(collection, "note_published", lambda settings, pulled: None)
+    monkeypatch.setattr(prepaid, "note_published", lambda settings, month, wallets: None)
+    return found
+
+
+def answers(monkeypatch: pytest.MonkeyPatch, *results: Any) -> None:
+    """What the steps give, in their order."""
+    left: Iterator[Any] = iter(results)
+    monkeypatch.setattr(collection, "run", lambda gateway, work: next(left))
+
+
+def pulled() -> PullResult:
+    return PullResult(JANUARY, [], [], [], requests=0)
+
+
+def apply(
+    monkeypatch: pytest.MonkeyPatch, report: ApplyReport, *wallets: dict[str, Any], known: bool
+) -> Any:
+    monkeypatch.setattr(prepaid, "wallets_are_published", lambda settings, month: known)
+    answers(monkeypatch, ApplyOutcome(report, PLAN), pulled(), WalletTables([*wallets], 1))
+    context: Any = SimpleNamespace(partition_key=JANUARY.key, run=SimpleNamespace(
+        job_name="apply_plan", run_id="run-1"))  # fmt: skip
+    return assets._apply(context, "unattended", "hash")
+
+
+def test_a_push_that_failed_in_part_fails_once_it_has_published(
+    published: list[set[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problem = WalletProblem("bob", "USD", "refused")
+    report = ApplyReport(PLAN, (FAILED,), wallet_problems=(problem,))
+    with pytest.raises(dg.Failure) as failure:
+        apply(monkeypatch, report, UNREAD, known=False)
+    assert str(failure.value.description) == (
+        "failed in part, the others went on: ada: no such customer; bob: refused; "
+        "cyd: No such customer: cus_9"
+    )
+    assert [{"invoice_plan", "stripe_invoices", "wallet_reconciliation"} <= names
+            for names in published] == [True]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "report",
+    [ApplyReport(PLAN, (FAILED,)),
+     ApplyReport(PLAN, (), wallet_problems=(WalletProblem("bob", "USD", "refused"),))],
+)  # fmt: skip
+def test_each_failure_by_itself_fails_the_run(
+    published: list[set[str]], monkeypatch: pytest.MonkeyPatch, report: ApplyReport
+) -> None:
+    with pytest.raises(dg.Failure):
+        apply(monkeypatch, report, known=True)
+    assert len(published) == 1
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_wallets_are_read_again_where_what_is_published_of_them_is_old(
+    published: list[set[str]], monkeypatch: pytest.MonkeyPatch, known: bool
+) -> None:
+    """Also by a run that had nothing to send."""
+    apply(monkeypatch, ApplyReport(PLAN, ()), known=known)
+    assert ["wallet_reconciliation" in names for names in published] == [not known]
+
+
+def test_a_pull_publishes_the_rest_and_names_the_wallet_that_it_could_not_read(
+    published: list[set[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers(monkeypatch, pulled(), WalletTables([UNREAD], 1))
+    with (
+        dg.build_asset_context(partition_key=JANUARY.key) as context,
+        pytest.raises(dg.Failure) as failure,
+    ):
+        invoice_payments(context, Pull())
+    assert "cyd: No such customer: cus_9" in str(failure.value.description)
+    assert "wallet_reconciliation" in published[0]
+
+
+def checked(check: Any) -> dg.AssetCheckResult:
+    result: dg.AssetCheckResult = check(SimpleNamespace(partition_key=JANUARY.key))
+    return result
+
+
+@pytest.mark.parametrize(
+    ("row", "passed"),
+    [({"difference": Decimal("0.00")}, True), ({"difference": Decimal("0.01")}, False),
+     ({"problem": "No such customer"}, False)],
+)  # fmt: skip
+def test_wallets_agree_only_where_they_do(
+    settings: Settings, row: dict[str, Any], passed: bool
+) -> None:
+    fine = {"customer_id": "bob", "currency": "USD", "difference": Decimal(0)}
+    rows = [fine, {"customer_id": "ada", "currency": "USD"} | row]
+    publish_rows(settings, JANUARY, {"wallet_reconciliation": rows})
+    result = checked(checks._wallets)
+    assert result.passed is passed
+    assert passed or "ada" in str(result.metadata)
+    assert "bob" not in str(result.metadata)
+
+
+@pytest.mark.parametrize(
+    ("row", "passed", "severity"),
+    [
+        ({"state": "matched"}, True, None),
+        ({"state": "wallet_differs"}, False, dg.AssetCheckSeverity.ERROR),
+        ({"state": "charge_differs"}, False, dg.AssetCheckSeverity.WARN),
+        ({"state": "differs", "difference": Decimal(1)}, False, dg.AssetCheckSeverity.ERROR),
+    ],
+)
+def test_invoices_agree_in_all_that_was_paid(
+    settings: Settings, row: dict[str, Any], passed: bool, severity: dg.AssetCheckSeverity | None
+) -> None:
+    rows = [{"invoice_id": "in_1", "customer_id": "ada", "difference": Decimal(0)} | row]
+    publish_rows(settings, JANUARY, {"reconciliation": rows, "invoice_plan": []})
+    result = checked(checks._agree)
+    assert result.passed is passed
+    assert severity is None or result.severity is severity
