@@ -116,16 +116,23 @@ def _told_to_all(
         key = dg.AssetCheckKey(asset.key, own.name)
         if key == own or context.instance.get_latest_asset_check_evaluation_record(key) is None:
             continue
-        context.instance.report_runless_asset_event(
-            dg.AssetCheckEvaluation(
-                asset_key=asset.key,
-                check_name=own.name,
-                passed=bool(result.passed),
-                severity=result.severity,
-                description=result.description,
-                metadata=result.metadata,
-                partition=context.partition_key,
-            )
+        evaluation = dg.AssetCheckEvaluation(
+            asset_key=asset.key,
+            check_name=own.name,
+            passed=bool(result.passed),
+            severity=result.severity,
+            description=result.description,
+            metadata=result.metadata,
+            partition=context.partition_key,
+        )
+        # Under this run: Dagster takes one evaluation without a run for each month and no second.
+        context.instance.report_dagster_event(
+            dg.DagsterEvent(
+                dg.DagsterEventType.ASSET_CHECK_EVALUATION.value,
+                context.run.job_name,
+                event_specific_data=evaluation,
+            ),
+            run_id=context.run.run_id,
         )
     return result
 

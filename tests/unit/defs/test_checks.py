@@ -86,7 +86,9 @@ def test_the_close_that_ends_it_turns_the_mark_of_the_pull_green(
 ) -> None:
     half_sent(published)
     evaluate(instance, "invoice_payments")
+    assert not evaluate(instance, "stripe_invoices").passed
     half_sent(published, sent=180)
+    assert evaluate(instance, "stripe_invoices").passed
     assert evaluate(instance, "stripe_invoices").passed
     assert latest(instance, "invoice_payments").passed
     assert latest(instance, "invoice_payments").partition == FEBRUARY.key
