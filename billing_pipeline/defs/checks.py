@@ -68,11 +68,16 @@ ORDER BY customer_id, currency
 
 
 def _agree(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
-    month = {"month": context.partition_key}
+    return _told_to_all(context, invoices_agree(context.partition_key))
+
+
+def invoices_agree(month_key: str) -> dg.AssetCheckResult:
+    """Whether Stripe's invoices of a month are ours, what was paid of them included."""
+    month = {"month": month_key}
     with open_published(SETTINGS) as published:
         rows = published.execute(_DIFFERENCES, month | {"known": list(_KNOWN)}).fetchall()
         [(sent, due)] = published.execute(_SENT, month).fetchall()
-    return _told_to_all(context, judge_differences(rows, sent, due))
+    return judge_differences(rows, sent, due)
 
 
 def judge_differences(rows: list[tuple[Any, ...]], sent: int, due: int) -> dg.AssetCheckResult:
@@ -145,9 +150,14 @@ def _hold(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
 
 
 def _wallets(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+    return _told_to_all(context, wallets_agree(context.partition_key))
+
+
+def wallets_agree(month_key: str) -> dg.AssetCheckResult:
+    """Whether the prepaid wallets are the balances in Stripe, as the month was last read."""
     with open_published(SETTINGS) as published:
-        rows = published.execute(_WALLETS, [context.partition_key]).fetchall()
-    result = dg.AssetCheckResult(
+        rows = published.execute(_WALLETS, [month_key]).fetchall()
+    return dg.AssetCheckResult(
         passed=not rows,
         description=f"{len(rows)} wallets differ from the balances in Stripe."
         if rows
@@ -160,7 +170,6 @@ def _wallets(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
             rows,
         ),
     )
-    return _told_to_all(context, result)
 
 
 @dg.asset_check(

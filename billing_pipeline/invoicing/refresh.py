@@ -119,31 +119,22 @@ async def list_month(
         # Deleted drafts: of this month, which the caller may plan, and of no other.
         mirror.forget(known - {set_aside.identity(invoice) for invoice in found})
         if window.last is None:
-            times = [invoice.get("created") for invoice in found]
-            newest = max((at for at in times if is_time(at)), default=window.first)
-            mirror.advance(CURSOR, newest)
-    covered = mirror.get(COVERED_FROM)
-    mirror.put(COVERED_FROM, earliest if covered is None else min(covered, earliest))
+            mirror.advance(CURSOR, max(_times(found), default=window.first))
+    _cover(mirror, earliest)
 
 
 async def list_new(gateway: StripeGateway, mirror: Mirror, earliest: int) -> None:
     """Bring the mirror up to date with what was created since the last listing, in all months; the
     first time, and after it was lost, since `earliest`."""
-    cursor, covered_from = mirror.get(CURSOR), mirror.get(COVERED_FROM)
-    windows = [Window(earliest)]
-    if cursor is not None and covered_from is not None:
-        windows = [Window(cursor - OVERLAP)]
-        if earliest < covered_from:
-            windows.append(Window(earliest, covered_from))
-    for window in windows:
-        newest = window.first
+    for window in _unlisted(mirror, earliest):
+        newest, moment = window.first, mirror.moment()
         query = {"created": window.as_filter()}
         async for page in pages(gateway.list("/v1/invoices", query)):
-            mirror.store(page)
-            newest = max(newest, *(int(invoice["created"]) for invoice in page))
+            mirror.store(page, moment=moment)
+            newest = max([newest, *_times(page)])
         if window.last is None:
             mirror.advance(CURSOR, newest)
-    mirror.put(COVERED_FROM, min(earliest, covered_from or earliest))
+    _cover(mirror, earliest)
 
 
 async def pages(items: AsyncIterator[Json], size: int = 100) -> AsyncIterator[list[Json]]:
@@ -172,15 +163,34 @@ async def _list_window(gateway: StripeGateway, mirror: Mirror, window: Window) -
     return [item for item in found if isinstance(item, Mapping)]
 
 
-def _windows(mirror: Mirror, month_key: str, earliest: int) -> list[Window]:
-    """What to list, the open-ended window first."""
+def _cover(mirror: Mirror, earliest: int) -> None:
+    """All that was created since `earliest` is listed by now."""
+    covered = mirror.get(COVERED_FROM)
+    mirror.put(COVERED_FROM, earliest if covered is None else min(covered, earliest))
+
+
+def _times(invoices: Iterable[Any]) -> list[int]:
+    """When they were created, as far as that can be read."""
+    times = [item.get("created") for item in invoices if isinstance(item, Mapping)]
+    return [at for at in times if is_time(at)]
+
+
+def _unlisted(mirror: Mirror, earliest: int) -> list[Window]:
+    """What was not listed yet of all that was created since `earliest`, the open-ended window
+    first."""
     cursor, covered_from = mirror.get(CURSOR), mirror.get(COVERED_FROM)
     if cursor is None or covered_from is None:
         return [Window(earliest)]
-    since = cursor - OVERLAP
-    windows = [Window(since)]
+    windows = [Window(cursor - OVERLAP)]
     if earliest < covered_from:
         windows.append(Window(earliest, covered_from))
+    return windows
+
+
+def _windows(mirror: Mirror, month_key: str, earliest: int) -> list[Window]:
+    """What to list for a month: what was not listed yet, and when its own were created."""
+    windows = _unlisted(mirror, earliest)
+    since = windows[0].first
     for first, last in _stretches(mirror.created_times(month_key)):
         if first < since:
             windows.append(Window(first, min(last, since)))

@@ -309,8 +309,8 @@ MUTANTS = (
     Mutant(
         "a_refused_movement_is_not_told",
         f"{INVOICING}/collection.py",
-        "bool(self.report.failed or self.report.wallet_problems)",
-        "bool(self.report.failed)",
+        "        return failed + wallets + list(report.customer_problems)\n",
+        "        return failed + list(report.customer_problems)\n",
         f"{UNIT}/test_wallet_months.py",
     ),
     Mutant(

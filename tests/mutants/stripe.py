@@ -74,7 +74,7 @@ MUTANTS = (
     Mutant(
         "listed_from_the_cursor_without_an_overlap",
         f"{INVOICING}/refresh.py",
-        "since = cursor - OVERLAP",
+        "Window(cursor - OVERLAP)",
         "since = cursor + 1",
         f"{UNIT} {ONE_FAULT}",
     ),

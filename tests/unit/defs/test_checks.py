@@ -20,7 +20,8 @@ _TABLES = """
 create table reconciliation (
     billing_month date, invoice_id varchar, customer_id varchar, currency varchar,
     expected_total decimal(18, 2), stripe_total decimal(18, 2), difference decimal(18, 2),
-    state varchar);
+    state varchar, expected_wallet decimal(18, 2), stripe_wallet decimal(18, 2),
+    expected_due decimal(18, 2), charged decimal(18, 2));
 create table invoice_plan (
     billing_month date, invoice_id varchar, action varchar, state varchar);
 create table stripe_invoices (billing_month date, invoice_id varchar, status varchar);
@@ -46,7 +47,7 @@ def half_sent(db: duckdb.DuckDBPyConnection, sent: int = 17, of: int = 180) -> N
     db.execute("delete from reconciliation")
     db.execute(
         "insert into reconciliation select '2024-02-01', 'in_' || n, 'c' || n, 'USD', 1,"
-        " if(n < $1, 1, 0), if(n < $1, 0, -1), if(n < $1, 'matched', 'missing')"
+        " if(n < $1, 1, 0), if(n < $1, 0, -1), if(n < $1, 'matched', 'missing'), 0, 0, 0, 0"
         " from range($2) t(n)",
         [sent, of],
     )

@@ -125,11 +125,6 @@ def test_a_pull_publishes_the_rest_and_names_the_wallet_that_it_could_not_read(
     assert "wallet_reconciliation" in published[0]
 
 
-def checked(check: Any) -> dg.AssetCheckResult:
-    result: dg.AssetCheckResult = check(SimpleNamespace(partition_key=JANUARY.key))
-    return result
-
-
 @pytest.mark.parametrize(
     ("row", "passed"),
     [({"difference": Decimal("0.00")}, True), ({"difference": Decimal("0.01")}, False),
@@ -141,7 +136,7 @@ def test_wallets_agree_only_where_they_do(
     fine = {"customer_id": "bob", "currency": "USD", "difference": Decimal(0)}
     rows = [fine, {"customer_id": "ada", "currency": "USD"} | row]
     publish_rows(settings, JANUARY, {"wallet_reconciliation": rows})
-    result = checked(checks._wallets)
+    result = checks.wallets_agree(JANUARY.key)
     assert result.passed is passed
     assert passed or "ada" in str(result.metadata)
     assert "bob" not in str(result.metadata)
@@ -161,6 +156,6 @@ def test_invoices_agree_in_all_that_was_paid(
 ) -> None:
     rows = [{"invoice_id": "in_1", "customer_id": "ada", "difference": Decimal(0)} | row]
     publish_rows(settings, JANUARY, {"reconciliation": rows, "invoice_plan": []})
-    result = checked(checks._agree)
+    result = checks.invoices_agree(JANUARY.key)
     assert result.passed is passed
     assert severity is None or result.severity is severity
