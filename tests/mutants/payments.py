@@ -416,7 +416,7 @@ MUTANTS = (
         f"{INVOICING}/wallets.py",
         "return [*[cover] * (change < 0), *missing, *[cover] * (change > 0)]",
         "return [*missing, *[cover] * (change != 0)]",
-        f"{UNIT}/test_wallets.py",
+        f"{UNIT}/test_wallet_months.py",
     ),
     Mutant(
         "top_up_events_without_an_overlap",

@@ -144,3 +144,17 @@ def test_the_cache_of_an_earlier_release_is_read_again(company: Company) -> None
         old.execute("drop table top_up_returns")
         old.execute("create table wallet_posted (transaction_id text primary key) strict")
     assert [kind for kind, _, _ in moved(top_ups(company))] == ["top_up", "refund"]
+
+
+def test_an_event_that_arrives_late_is_read(company: Company) -> None:
+    """It is older than the newest one that was read."""
+    paid(company, "top-1")
+    top_ups(company)
+    company.clock.advance(60)
+    paid(company, "top-2")
+    assert len(top_ups(company)) == 2
+    paid(company, "late")
+    newest = max(company.stripe.objects["evt"].values(), key=lambda event: str(event["id"]))
+    newest["created"] -= 30
+    company.clock.advance(60)
+    assert [item.transaction_id for item in top_ups(company)] == ["late", "top-1", "top-2"]

@@ -480,3 +480,13 @@ def test_a_credit_on_what_is_still_open_lowers_that_and_no_balance_moves(company
     (note,) = company.stripe.objects["cn"].values()
     assert "credit_amount" not in note
     assert amounts(row_of(company))[2:] == ("6.00", "6.00", "matched")
+
+
+def test_no_step_of_what_is_taken_out_leaves_a_debit(company: Company) -> None:
+    """Interrupted at any of them, the customer's next invoice must not be charged with it."""
+    company.want({"ada": [1000]})
+    company.apply()
+    company.top_up(refund=-400, expiry=-100)
+    company.apply()
+    balances = [item["ending_balance"] for item in company.stripe.objects["cbtxn"].values()]
+    assert len(balances) == 3 and max(balances) == balances[-1] == 0
