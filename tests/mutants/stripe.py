@@ -75,7 +75,7 @@ MUTANTS = (
         "listed_from_the_cursor_without_an_overlap",
         f"{INVOICING}/refresh.py",
         "Window(cursor - OVERLAP)",
-        "since = cursor + 1",
+        "Window(cursor + 1)",
         f"{UNIT} {ONE_FAULT}",
     ),
     Mutant(
