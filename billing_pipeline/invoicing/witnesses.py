@@ -11,8 +11,9 @@ a billed customer has left the accounts, a name or an address that is the same.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from billing_pipeline.invoicing import documents
 from billing_pipeline.invoicing.actual import ActualInvoice
@@ -27,22 +28,35 @@ _OF_NO_CHARGE = (ROLLED_UP, CREDITED_AGAIN, NOT_BILLED)
 """Line ids that begin with these are made for an invoice and name no charge."""
 
 
-@dataclass(frozen=True)
 class Witnesses:
-    """All that a month's first invoices are held against."""
+    """All that a month's first invoices are held against.
 
-    held: Sequence[ActualInvoice]
-    stripe_customers: StripeCustomers
-    customers_due: Collection[str]
-    """Customers of ours who are to be billed for the month."""
+    `customers_due` are the customers of ours who are to be billed for the month. What is looked
+    for is indexed: after an interruption a large month has many first invoices and much that is
+    billed already.
+    """
+
+    def __init__(
+        self,
+        held: Sequence[ActualInvoice],
+        stripe_customers: StripeCustomers,
+        customers_due: Collection[str],
+    ) -> None:
+        self._stripe_customers = stripe_customers
+        self._by: dict[tuple[str, str], list[ActualInvoice]] = defaultdict(list)
+        for item in held:
+            if item.is_draft:
+                continue
+            for trace in _traces(item, has_left=item.customer_id not in customers_due):
+                self._by[trace].append(item)
 
     def billed_before(self, send: DesiredInvoice) -> str | None:
         """Why this invoice is not the customer's first of the month, or None."""
-        for item in self.held:
-            if item.is_draft or item.invoice_id == send.invoice_id:
-                continue
-            how = self._how(item, send)
-            if how is not None:
+        for how, value in self._asked(send):
+            for item in self._by.get((how, value), ()):
+                # What one plan had together was interrupted in between, and is no witness.
+                if item.invoice_id == send.invoice_id or send.reference in item.together:
+                    continue
                 whose = f"customer {item.customer_id or item.stripe_customer_id}, {how}"
                 return (
                     f"was billed for this month before: {item.stripe_invoice_id} of "
@@ -50,22 +64,39 @@ class Witnesses:
                 )
         return None
 
-    def _how(self, item: ActualInvoice, send: DesiredInvoice) -> str | None:
-        if send.reference in item.together:
-            return None  # one plan had both, and was interrupted in between
-        if item.customer_id == send.customer_id:
-            return "the same customer"
-        if item.stripe_customer_id in stripe_customers_of(send, self.stripe_customers):
-            return "the same Stripe customer"
-        if charges_of(send) & item.all_line_ids:
-            return "which has a charge of this invoice"
-        if item.customer_id not in self.customers_due:
-            payer = send.payer
-            if payer.email and _same(payer.email, item.customer_email):
-                return "who is not billed any more and has the same e-mail address"
-            if payer.name and _same(payer.name, item.customer_name):
-                return "who is not billed any more and has the same name"
-        return None
+    def _asked(self, send: DesiredInvoice) -> Iterator[tuple[str, str]]:
+        yield _CUSTOMER, send.customer_id
+        for name in sorted(stripe_customers_of(send, self._stripe_customers)):
+            yield _STRIPE_CUSTOMER, name
+        for line_id in sorted(charges_of(send)):
+            yield _CHARGE, line_id
+        yield _ADDRESS, _folded(send.payer.email)
+        yield _NAME, _folded(send.payer.name)
+
+
+_CUSTOMER = "the same customer"
+_STRIPE_CUSTOMER = "the same Stripe customer"
+_CHARGE = "which has a charge of this invoice"
+_ADDRESS = "who is not billed any more and has the same e-mail address"
+_NAME = "who is not billed any more and has the same name"
+
+
+def _traces(item: ActualInvoice, *, has_left: bool) -> Iterator[tuple[str, str]]:
+    """By what an invoice tells of an earlier billing, and of whose."""
+    if item.customer_id:
+        yield _CUSTOMER, item.customer_id
+    if item.stripe_customer_id:
+        yield _STRIPE_CUSTOMER, item.stripe_customer_id
+    for line_id in item.all_line_ids:
+        yield _CHARGE, line_id
+    if has_left and _folded(item.customer_email):
+        yield _ADDRESS, _folded(item.customer_email)
+    if has_left and _folded(item.customer_name):
+        yield _NAME, _folded(item.customer_name)
+
+
+def _folded(text: str | None) -> str:
+    return (text or "").strip().casefold()
 
 
 def stripe_customers_of(send: DesiredInvoice, known: StripeCustomers) -> set[str]:
@@ -137,7 +168,3 @@ def _owner(
 
     best = max(desired, key=likeness, default=None)
     return best if best is not None and any(likeness(best)[:2]) else None
-
-
-def _same(ours: str, theirs: str | None) -> bool:
-    return theirs is not None and ours.strip().casefold() == theirs.strip().casefold()
