@@ -279,7 +279,7 @@ MUTANTS = (
         f"{INVOICING}/witnesses.py",
         "        yield _CUSTOMER, send.customer_id\n",
         "",
-        f"{UNIT}/test_witnesses.py",
+        f"{UNIT}/test_plan.py",
     ),
     Mutant(
         "the_same_stripe_customer_is_no_witness",

@@ -100,6 +100,15 @@ def test_a_changed_price_is_told_from_changed_usage() -> None:
     assert "price changed on 1" in action.reason
 
 
+def test_another_invoice_of_the_same_customer_makes_a_first_one_wait() -> None:
+    """By the mark alone: other charges, another Stripe customer, and nothing else is known."""
+    line = wanted(100).lines[0]._replace(line_id="other")
+    euro = replace(wanted(100, currency="EUR"), invoice_id="in_ada_eur", lines=(line,))
+    present = of([wanted(100), euro], [in_stripe(wanted(100))])
+    assert kinds(present) == ["unchanged", "create"]
+    assert present.waiting == present.actions[1:]
+
+
 def test_supplements_count_on() -> None:
     first, second = in_stripe(wanted(100)), replace(wanted(20), revision=2)
     held = in_stripe(second, name="in_2")
