@@ -19,7 +19,6 @@ from billing_pipeline.invoicing.desired import (
 )
 from billing_pipeline.invoicing.profiles import digests, params_for, profile_of
 
-PREFIX = "billing_"
 INVOICE_ID = "billing_invoice_id"
 MONTH = "billing_month"
 REVISION = "billing_revision"
@@ -49,6 +48,8 @@ RESOLVED = "billing_resolved"
 """What a person has decided about an invoice that was changed by hand (`resolutions.py`)."""
 IDENTITY = (INVOICE_ID, MONTH, REVISION, CUSTOMER_ID)
 """The marks that say what an invoice is. We never change them, so another value is not ours."""
+SETTLED = (*IDENTITY, WALLET_APPLIED)
+"""The marks of a finalized invoice that never change."""
 PREFIX = "billing_"
 
 Params = dict[str, Any]
@@ -95,7 +96,6 @@ def invoice_metadata(invoice: DesiredInvoice) -> dict[str, str]:
         MONTH: invoice.month_key,
         REVISION: str(invoice.revision),
         CONTENT_HASH: invoice.content_hash,
-        # Stripe merges metadata: a key that is left out would stay as it was.
         TOGETHER: " ".join(invoice.together),
     }
 

@@ -167,11 +167,13 @@ class CachedInvoice(NamedTuple):
 def _row(data: Mapping[str, Any], invoice: ActualInvoice) -> list[Any]:
     metadata = data.get("metadata")
     found = metadata if isinstance(metadata, Mapping) else {}
-    marks = {name: found[name] for name in documents.IDENTITY if isinstance(found.get(name), str)}
+    # What the wallet pays is settled once the invoice is final.
+    names = documents.IDENTITY if invoice.is_draft else documents.SETTLED
+    marks = {name: found[name] for name in names if isinstance(found.get(name), str)}
     if not is_month_key(marks.get(documents.MONTH)):
         marks.pop(documents.MONTH, None)
     # Where the invoice no longer says whose it is, its lines still may.
-    is_lost = len(marks) < len(documents.IDENTITY)
+    is_lost = not all(name in marks for name in documents.IDENTITY)
     return [
         invoice.stripe_invoice_id,
         marks.get(documents.MONTH, MONTH_UNKNOWN),

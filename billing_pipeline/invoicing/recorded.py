@@ -15,11 +15,11 @@ from billing_pipeline.invoicing.actual import ActualInvoice, gone_invoice
 from billing_pipeline.invoicing.desired import DesiredInvoice
 from billing_pipeline.invoicing.journal import CarriedOut
 from billing_pipeline.invoicing.mirror import MONTH_UNKNOWN, Mirror
-from billing_pipeline.invoicing.refresh import each, from_cache
+from billing_pipeline.invoicing.refresh import ONE_OBJECT, each, from_cache, read_customer
 from billing_pipeline.invoicing.sealed import BilledInvoice
 from billing_pipeline.invoicing.witnesses import StripeCustomers, attributed
 from billing_pipeline.stripe_api.client import StripeGateway
-from billing_pipeline.stripe_api.errors import FailureKind, StripeFailure
+from billing_pipeline.stripe_api.errors import StripeFailure
 
 
 async def find_recorded(
@@ -43,7 +43,8 @@ async def find_recorded(
         try:
             data = await gateway.get(f"/v1/invoices/{item.stripe_invoice_id}")
         except StripeFailure as failure:
-            if failure.kind is not FailureKind.NOT_FOUND:
+            # Of one that cannot be read the records are the only witness: its customer waits.
+            if failure.kind not in ONE_OBJECT:
                 raise
         else:
             mirror.claim(data)
@@ -110,10 +111,10 @@ async def with_lost(
     found = {name: set(ids) for name, ids in known.items()}
 
     async def owner(stripe_customer_id: str) -> None:
-        data = await gateway.get(f"/v1/customers/{stripe_customer_id}")
-        customer_id = (data.get("metadata") or {}).get(documents.CUSTOMER_ID)
-        if customer_id:
-            found.setdefault(customer_id, set()).add(stripe_customer_id)
+        await read_customer(gateway, mirror, stripe_customer_id)
+        customer = mirror.named_customer(stripe_customer_id)
+        if customer is not None:
+            found.setdefault(customer.customer_id, set()).add(stripe_customer_id)
 
     await each(
         sorted({item.stripe_customer_id for item in lost if item.customer_id is None}), owner
@@ -124,9 +125,12 @@ async def with_lost(
 
 
 def _marks(item: BilledInvoice, month_key: str) -> dict[str, str]:
-    return {
+    marks = {
         documents.INVOICE_ID: item.invoice_id or "",
         documents.MONTH: month_key,
         documents.REVISION: str(item.revision or 1),
         documents.CUSTOMER_ID: item.customer_id or "",
     }
+    if item.wallet_applied is not None:  # records of earlier releases do not say it
+        marks[documents.WALLET_APPLIED] = item.wallet_applied
+    return marks

@@ -205,6 +205,7 @@ def _marking(
     revision = item.revision or 1
     marks = {documents.RESOLVED: resolution.mark}
     if item.altered_marks or not all(name in item.metadata for name in documents.IDENTITY):
-        known = {name: item.metadata[name] for name in documents.IDENTITY if name in item.metadata}
+        names = {*documents.IDENTITY, *item.altered_marks}
+        known = {name: item.metadata[name] for name in sorted(names) if name in item.metadata}
         marks |= identity | {documents.REVISION: str(revision)} | known
     return Marking(item.stripe_invoice_id, revision, tuple(sorted(marks.items())), item.is_gone)

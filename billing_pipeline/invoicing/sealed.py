@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from billing_pipeline.invoicing import documents
 from billing_pipeline.invoicing.actual import ActualInvoice, ActualLine
 from billing_pipeline.invoicing.desired import DesiredInvoice
 
@@ -45,6 +46,8 @@ class BilledInvoice(NamedTuple):
     customer_id: str | None
     currency: str
     total: int
+    wallet_applied: str | None = None
+    """What the wallet was to pay of it, as its mark says it."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +147,7 @@ class Seals:
         """The month's invoices as they were billed, without their lines."""
         rows = self._db.execute(
             "select subject, body ->> 'invoice_id', body ->> 'revision', body ->> 'customer_id', "
-            "body ->> 'currency', body ->> 'total' from seals "
+            "body ->> 'currency', body ->> 'total', body ->> 'wallet_applied' from seals "
             "where month = ? and body ->> 'what' = 'invoice' order by position",
             [month_key],
         )
@@ -211,6 +214,7 @@ def _body(invoice: ActualInvoice, lines: list[dict[str, Any]], now: float) -> di
         "number": invoice.number,
         "currency": invoice.currency,
         "total": invoice.total,
+        "wallet_applied": invoice.metadata.get(documents.WALLET_APPLIED),
         "lines": lines,
         "sealed_at": now,
     }

@@ -16,15 +16,19 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 
 from billing_pipeline.invoicing import documents
+from billing_pipeline.invoicing.actual import is_time
 from billing_pipeline.invoicing.mirror import Mirror, PaidTopUp, TopUpReturn
 from billing_pipeline.invoicing.money import to_major
 from billing_pipeline.invoicing.pull import DAY, EVENTS_KEPT, EVENTS_OVERLAP
 from billing_pipeline.invoicing.refresh import each, pages
+from billing_pipeline.invoicing.set_aside import UnreadableError, identity
 from billing_pipeline.stripe_api.client import Json, StripeGateway
 
 CURSOR = "top_ups_read_until"
@@ -83,13 +87,14 @@ async def _read_events(gateway: StripeGateway, mirror: Mirror, since: int, newes
     told, returned = set(), set()
     query = {"created": {"gte": since}, "types": list(_EVENT_TYPES)}
     async for event in gateway.list("/v1/events", query):
-        newest = max(newest, int(event["created"]))
-        thing = event["data"]["object"]
-        # The event says which one; how it stands is read from the payment, as in the list.
-        if event["type"] == _PAID:
-            told |= {str(thing["id"])} if _is_top_up(thing) else set()
-        elif event["type"] in _EVENT_TYPES:
-            returned |= {intent for intent in [_id(thing.get("payment_intent"))] if intent}
+        with _by_itself(mirror, "event", event):
+            newest = max(newest, _time(event["created"]))
+            thing = event["data"]["object"]
+            # The event says which one; how it stands is read from the payment, as in the list.
+            if event["type"] == _PAID:
+                told |= {str(thing["id"])} if _is_top_up(thing) else set()
+            elif event["type"] in _EVENT_TYPES:
+                returned |= {intent for intent in [_id(thing.get("payment_intent"))] if intent}
     fresh = sorted(told - mirror.known_payments(told))
     await _take_in(gateway, mirror, await each(fresh, lambda intent: _read(gateway, intent)))
     known = sorted(mirror.known_payments(returned))
@@ -99,15 +104,16 @@ async def _read_events(gateway: StripeGateway, mirror: Mirror, since: int, newes
 
 async def _take_in(gateway: StripeGateway, mirror: Mirror, intents: Sequence[Json]) -> None:
     """Remember the top-ups among these payments, with what left again of them."""
-    paid = {item.payment_intent: item for intent in intents for item in _paid(intent)}
-    mirror.store_top_ups(paid.values())
-    returned = [
-        str(intent["id"])
-        for intent in intents
-        for charge in [intent.get(_EXPANDED)]
-        if intent["id"] in paid and isinstance(charge, dict)
-        if charge.get("amount_refunded") or charge.get("disputed")
-    ]
+    paid, returned = [], []
+    for intent in intents:
+        with _by_itself(mirror, "payment", intent):
+            found = list(_paid(intent))
+            charge = intent.get(_EXPANDED)
+            paid += found
+            if found and isinstance(charge, dict):
+                is_returned = charge.get("amount_refunded") or charge.get("disputed")
+                returned += [found[0].payment_intent] * bool(is_returned)
+    mirror.store_top_ups(paid)
     await each(returned, lambda intent: _read_returns(gateway, mirror, intent))
 
 
@@ -189,26 +195,32 @@ async def _read(gateway: StripeGateway, intent: str) -> Json:
 async def _read_returns(gateway: StripeGateway, mirror: Mirror, intent: str) -> None:
     """All refunds and disputes of a payment, as they stand now."""
     query = {"payment_intent": intent}
-    found = [
-        TopUpReturn(str(item["id"]), intent, -int(item["amount"]), int(item["created"]))
-        async for item in gateway.list("/v1/refunds", query)
-        if item.get("status") not in _NOT_REFUNDED
-    ]
-    async for dispute in gateway.list("/v1/disputes", query):
-        found += _disputed(dispute, intent)
-    mirror.store_returns(intent, found)
+    refunds = [item async for item in gateway.list("/v1/refunds", query)]
+    disputes = [item async for item in gateway.list("/v1/disputes", query)]
+    # All of them or none: with one that cannot be read, what was known of the payment stays.
+    with _by_itself(mirror, "payment", {"id": intent}):
+        found = [move for item in refunds for move in _refunded(item, intent)]
+        found += [move for item in disputes for move in _disputed(item, intent)]
+        mirror.store_returns(intent, found)
+
+
+def _refunded(refund: Json, intent: str) -> Iterator[TopUpReturn]:
+    """What a refund takes, unless it failed."""
+    if refund.get("status") not in _NOT_REFUNDED:
+        amount, created_at = _amount(refund["amount"]), _time(refund["created"])
+        yield TopUpReturn(str(refund["id"]), intent, -amount, created_at)
 
 
 def _disputed(dispute: Json, intent: str) -> Iterator[TopUpReturn]:
     """What a dispute takes, and gives back where it is won. An inquiry (`warning_…`) and one that
     was prevented move no money."""
-    name, amount, status = str(dispute["id"]), int(dispute["amount"]), str(dispute["status"])
+    name, amount, status = str(dispute["id"]), _amount(dispute["amount"]), str(dispute["status"])
     if status.startswith("warning_") or status == "prevented":
         return
     moves = [item for item in dispute.get("balance_transactions") or [] if isinstance(item, dict)]
-    out = [int(item["created"]) for item in moves if int(item["amount"]) < 0]
-    back = [int(item["created"]) for item in moves if int(item["amount"]) > 0]
-    withdrawn_at = min(out, default=int(dispute["created"]))
+    out = [_time(item["created"]) for item in moves if _amount(item["amount"]) < 0]
+    back = [_time(item["created"]) for item in moves if _amount(item["amount"]) > 0]
+    withdrawn_at = min(out, default=_time(dispute["created"]))
     yield TopUpReturn(name, intent, -amount, withdrawn_at)
     if status == _WON:
         yield TopUpReturn(f"{name}:{_WON}", intent, amount, max(back, default=withdrawn_at))
@@ -230,9 +242,30 @@ def _paid(intent: Json) -> Iterator[PaidTopUp]:
         transaction_id=str(intent["metadata"][documents.TOP_UP]),
         customer_id=str(intent["metadata"][documents.CUSTOMER_ID]),
         currency=str(intent["currency"]).upper(),
-        amount=int(intent.get("amount_received") or intent["amount"]),
-        occurred_at=int(at),
+        amount=_amount(intent.get("amount_received") or intent["amount"]),
+        occurred_at=_time(at),
     )
+
+
+@contextmanager
+def _by_itself(mirror: Mirror, kind: str, thing: Any) -> Iterator[None]:
+    """What is not as Stripe's API has it is set aside with its reason, and stops nobody else."""
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        mirror.put_aside(kind, identity(thing), f"{type(error).__name__}: {error}")
+
+
+def _time(value: Any) -> int:
+    if not is_time(value):
+        raise UnreadableError("its time is no time")
+    return int(value)
+
+
+def _amount(value: Any) -> int:
+    if not isinstance(value, int) or abs(value) >= 2**63:
+        raise UnreadableError("its amount is no whole number that can be stored")
+    return value
 
 
 def _id(value: Json | str | None) -> str | None:

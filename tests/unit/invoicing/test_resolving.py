@@ -179,6 +179,25 @@ def test_marks_are_put_back(company: Company) -> None:
     assert not company.preview().changes
 
 
+@pytest.mark.parametrize("lost", ["nothing", "stripe_mirror.db*"])
+@pytest.mark.parametrize("changed", ["", "0"])
+def test_what_the_wallet_paid_is_not_what_somebody_writes(
+    company: Company, changed: str, lost: str
+) -> None:
+    company.top_up(first=2000)
+    company.want({"ada": [1500]}, wallet=1500)
+    company.apply()
+    (invoice,) = company.invoices()
+    invoice["metadata"][documents.WALLET_APPLIED] = changed
+    for path in company.settings.records_dir.glob(lost):
+        path.unlink()
+    (action,) = company.apply().remaining.waiting
+    assert action.kind is ActionKind.REVIEW and documents.WALLET_APPLIED in action.reason
+    resolve(company, ADOPT)
+    assert invoice["metadata"][documents.WALLET_APPLIED] == "1500"
+    assert not company.preview().changes
+
+
 def test_an_invoice_that_stripe_does_not_have_any_more(company: Company) -> None:
     billed(company, 4000)
     del company.stripe.objects["in"][company.invoices()[0]["id"]]

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from billing_pipeline.invoicing.mirror import Mirror, PaidTopUp, TopUpReturn
+from billing_pipeline.invoicing.set_aside import read_set_aside
 from billing_pipeline.invoicing.top_ups import TopUp, credited
 
 from .conftest import Company
@@ -158,3 +159,59 @@ def test_an_event_that_arrives_late_is_read(company: Company) -> None:
     newest["created"] -= 30
     company.clock.advance(60)
     assert [item.transaction_id for item in top_ups(company)] == ["late", "top-1", "top-2"]
+
+
+ODD = {
+    "no time": {"created": "yesterday"},
+    "no object": {"data": {}},
+    "a payment that is no object": {"data": {"object": []}},
+    "metadata that is a text": {"data": {"object": {"id": "pi_odd", "metadata": "billing_top_up"}}},
+}
+
+
+@pytest.mark.parametrize("odd", ODD.values(), ids=list(ODD))
+def test_an_event_that_cannot_be_read_stops_no_top_up(
+    company: Company, odd: dict[str, Any]
+) -> None:
+    top_ups(company)
+    paid(company, "top-1", 2000)
+    event = company.stripe._new("evt", {"type": "payment_intent.succeeded"} | {"data": {}})
+    event |= odd
+
+    def with_it(fake: Any, method: str, path: str, params: Any) -> Any:
+        if path != "/v1/events":
+            return None
+        known = [item for item in fake.objects["evt"].values() if item["id"] != event["id"]]
+        return 200, {"object": "list", "data": [event, *known], "has_more": False}
+
+    company.stripe.faults.append(with_it)
+    assert moved(top_ups(company)) == [("top_up", "top-1", "20.00")]
+    [aside] = read_set_aside(company.settings.records_dir)
+    assert (aside.kind, aside.subject) == ("event", event["id"])
+
+
+@pytest.mark.parametrize(
+    "changed", [{"amount_received": 2**70}, {"latest_charge": {"created": "soon"}}]
+)
+def test_a_payment_that_cannot_be_read_is_set_aside(
+    company: Company, changed: dict[str, Any]
+) -> None:
+    paid(company, "top-1", 2000)
+    paid(company, "top-2", 500)
+    odd = payments(company)[0]
+    odd |= changed
+    assert moved(top_ups(company)) == [("top_up", "top-2", "5.00")]
+    [aside] = read_set_aside(company.settings.records_dir)
+    assert (aside.kind, aside.subject) == ("payment", odd["id"])
+
+
+def test_a_refund_that_cannot_be_read_takes_back_nothing_else(company: Company) -> None:
+    paid(company, "top-1", 2000)
+    paid(company, "top-2", 500, latest_charge={"id": "ch_2", "created": 1_770_000_005})
+    top_ups(company)
+    company.clock.advance(DAY)
+    first, second = payments(company)
+    company.stripe.refund(first, 700)["amount"] = None
+    company.stripe.refund(second, 300)
+    assert moved(top_ups(company))[-1][-1] == "-3.00"
+    assert [item.kind for item in read_set_aside(company.settings.records_dir)] == ["payment"]
