@@ -13,6 +13,7 @@ import sys
 import time
 from collections import Counter
 
+from tests.changes.company import MONTHS
 from tests.changes.rating import rate, rate_by_both
 from tests.changes.trials import KINDS, Trial, play
 
@@ -50,6 +51,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--rated", type=int, default=0, help="so many of them rated by the pipeline as well (0)"
     )
+    parser.add_argument("--months", type=int, default=len(MONTHS), help="of each sequence")
     parser.add_argument("--seed", type=int, help="this one only, with its diary")
     return parser.parse_args()
 
@@ -57,13 +59,14 @@ def arguments() -> argparse.Namespace:
 def main() -> int:
     chosen = arguments()
     if chosen.seed is not None:
-        trial = play(chosen.seed, rate_by_both if chosen.rated else rate)
+        trial = play(chosen.seed, rate_by_both if chosen.rated else rate, chosen.months)
         print("\n".join(trial.diary))
         print(trial.report())
         return int(bool(trial.problems))
     score, said = Score(), time.monotonic()
     for seed in range(chosen.first, chosen.first + chosen.sequences):
-        trial = play(seed, rate_by_both if seed < chosen.first + chosen.rated else rate)
+        rater = rate_by_both if seed < chosen.first + chosen.rated else rate
+        trial = play(seed, rater, chosen.months)
         score.add(trial)
         if trial.problems:
             print(trial.report(), flush=True)

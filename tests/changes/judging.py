@@ -10,7 +10,7 @@ All is read past the API, from the sandbox's own books, and nothing from the pip
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,10 +18,11 @@ from billing_pipeline.invoicing import documents
 from billing_pipeline.invoicing.actions import ActionKind
 from billing_pipeline.invoicing.collection import ApplyOutcome, PullResult
 from billing_pipeline.invoicing.plan import InvoicePlan
+from billing_pipeline.invoicing.wallets import WalletMovement
 from billing_pipeline.months import BillingMonth
 from tests.changes.acts import Dashboard
 from tests.changes.company import Company
-from tests.changes.rating import Rated
+from tests.changes.rating import Rated, Wallet
 from tests.property.values import EXPONENTS
 
 Json = dict[str, Any]
@@ -177,6 +178,53 @@ class Judge:
                 "stuck",
                 f"{month}: {action.kind} {action.invoice_id} is left at the end: {action.reason}",
             )
+
+    def wallets(self, rated: Mapping[BillingMonth, Rated]) -> None:
+        """Every movement stands once in Stripe, and what is left there is what our months leave.
+
+        Of those whom nobody has touched in Stripe: what is moved there by hand is theirs.
+        """
+        touched = self._touched(self.dashboard.all("invoice"))
+        persons = Counter(self.company.person_of.values())
+        took: Counter[Wallet] = Counter()
+        for month in rated.values():
+            for invoice in month.desired:
+                took[invoice.customer_id, invoice.currency] += invoice.wallet_applied
+        by_customer: dict[str, list[Json]] = defaultdict(list)
+        for item in self.dashboard.all("customer_balance_transaction"):
+            by_customer[item["customer"]].append(item)
+        last = rated[max(rated)].movements
+        for item in self.dashboard.all("customer"):
+            customer_id = item["metadata"].get(documents.CUSTOMER_ID)
+            person = self.company.person_of.get(customer_id or "")
+            if person is None or person in touched or persons[person] > 1:
+                continue
+            for (of, currency), movements in last.items():
+                if of == customer_id:
+                    posted = [
+                        entry
+                        for entry in by_customer[item["id"]]
+                        if entry["currency"] == currency.lower()
+                    ]
+                    self._wallet(movements, posted, took[of, currency])
+
+    def _wallet(self, movements: Sequence[WalletMovement], posted: list[Json], took: int) -> None:
+        names = Counter(entry["metadata"].get(documents.WALLET_TRANSACTION) for entry in posted)
+        for movement in movements:
+            # What no invoice asked for yet may not be posted either.
+            if names[movement.transaction_id] > 1:
+                self._say("wallet", f"{movement.transaction_id} was posted more than once")
+        if any(entry["type"] == "credit_note" for entry in posted):
+            return  # what was credited is on the same balance
+        if any(entry["type"] == "applied_to_invoice" and entry["amount"] < 0 for entry in posted):
+            return  # and so is what is too little for a card, which is carried over
+        if not all(names[item.transaction_id] for item in movements if item.amount):
+            return
+        left = -sum(entry["amount"] for entry in posted)
+        ours = max(0, sum(item.amount for item in movements) - took)
+        if left != ours:
+            whose = f"{movements[0].customer_id} {movements[0].currency}"
+            self._say("wallet", f"{whose}: {left} are left in Stripe, and {ours} by our ledger")
 
     # Twice.
     def _twice(self, run: Run, invoices: list[Json]) -> None:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from billing_pipeline.invoicing import records
+from tests.changes.company import MONTHS
 from tests.changes.rating import rate
 from tests.changes.story import Rater, Story
 from tests.faults.trials import MEMORY
@@ -37,12 +37,12 @@ class Trial:
         return "\n".join(parts)
 
 
-def play(seed: int, rater: Rater = rate, kinds: Iterable[str] | None = None) -> Trial:
+def play(seed: int, rater: Rater = rate, months: int = len(MONTHS)) -> Trial:
+    """The sequence of a seed; with fewer `months` only its beginning, brought to an end."""
     before, records.DURABILITY = records.DURABILITY, "off"
-    chosen = None if kinds is None else frozenset(kinds)
     try:
         with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as home:
-            story = Story(Path(home), seed, rater, chosen)
+            story = Story(Path(home), seed, rater, months)
             asyncio.run(story.play())
             return Trial(seed, story.problems, story.diary, story.changes, story.steps)
     finally:
