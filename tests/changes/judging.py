@@ -216,7 +216,10 @@ class Judge:
                 self._say("wallet", f"{movement.transaction_id} was posted more than once")
         if any(entry["type"] == "credit_note" for entry in posted):
             return  # what was credited is on the same balance
-        if any(entry["type"] == "applied_to_invoice" and entry["amount"] < 0 for entry in posted):
+        if any(
+            entry["type"] == "applied_to_invoice" and entry["ending_balance"] > 0
+            for entry in posted
+        ):
             return  # and so is what is too little for a card, which is carried over
         if not all(names[item.transaction_id] for item in movements if item.amount):
             return
