@@ -33,6 +33,8 @@ class Company:
 
     world: World = field(default_factory=World)
     person_of: dict[str, str] = field(default_factory=dict)
+    stripe_ids: dict[str, str] = field(default_factory=dict)
+    """The Stripe customer of each customer, as whoever edits the accounts may know it."""
     withheld: list[tuple[str, str, list[dict[str, str]]]] = field(default_factory=list)
     made: int = 0
 

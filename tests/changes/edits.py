@@ -93,10 +93,46 @@ def collection_method(rng: random.Random, company: Company, month: BillingMonth)
 
 @_edit
 def rename_customer(rng: random.Random, company: Company, month: BillingMonth) -> str | None:
-    """The same customer under another id, everywhere in the inputs."""
-    row = _any(rng, company, "customers")
-    if row is None:
+    """The same customer under another id: name, address and subscriptions stay."""
+    row = rng.choice(company.world.tables["customers"])
+    return _renamed(company, row)
+
+
+@_edit
+def new_owner(rng: random.Random, company: Company, month: BillingMonth) -> str | None:
+    """Another id, name and address; the subscriptions stay."""
+    row = rng.choice(company.world.tables["customers"])
+    row["name"], row["email"] = "New Owner Ltd", "owner@example.com"
+    return f"{_renamed(company, row)}, with another name and address"
+
+
+@_edit
+def new_numbers(rng: random.Random, company: Company, month: BillingMonth) -> str | None:
+    """All ids are others, as after a move to another system; who it is stays."""
+    row = rng.choice(company.world.tables["customers"])
+    return f"{_renamed(company, row)}, and so are the subscriptions{_renumbered(company, row)}"
+
+
+@_edit
+def new_everything(rng: random.Random, company: Company, month: BillingMonth) -> str | None:
+    """Nothing stays but the Stripe customer, which the accounts name now."""
+    row = rng.choice(company.world.tables["customers"])
+    known = company.stripe_ids.get(row["customer_id"])
+    if known is None:
         return None
+    row["name"], row["email"] = "New Owner Ltd", "owner@example.com"
+    row["stripe_customer_id"] = known
+    return f"{_renamed(company, row)}, and all but {known} is new{_renumbered(company, row)}"
+
+
+def _renumbered(company: Company, row: Cells) -> str:
+    for cells in company.world.tables["subscriptions"]:
+        if cells["customer_id"] == row["customer_id"]:
+            cells["subscription_id"] = f"sub-{company.number()}"
+    return ""
+
+
+def _renamed(company: Company, row: Cells) -> str:
     former, new = row["customer_id"], f"{row['customer_id'][:3]}-{company.number()}"
     company.person_of[new] = company.person_of[former]
     for rows in company.world.tables.values():

@@ -167,6 +167,11 @@ class Judge:
             for item in invoices
             if item["id"] in self.made and item["id"] in self.dashboard.invoices_acted_on
         }
+        for item in invoices:
+            made = self.made.get(item["id"])
+            is_left = item["status"] == "draft" and made is not None
+            if is_left and made.month_key == month.key and made.invoice_id not in settled:
+                self._say("stuck", f"draft {item['id']} of {made.invoice_id} is left for good")
         for person, currency, difference in self._differences(run, invoices):
             if not settled & self.ids[person, month.key] and not outcome.remaining.changes:
                 self._say(
@@ -293,6 +298,10 @@ class Judge:
         left = {action.invoice_id: action for action in outcome.remaining.changes}
         failed = {failure.action.invoice_id: failure for failure in outcome.report.failed}
         touched = self._touched(invoices)
+        for item in self.dashboard.all("customer"):
+            known = item["metadata"].get(documents.CUSTOMER_ID)
+            if known is not None and not item.get("deleted"):
+                self.company.stripe_ids.setdefault(known, item["id"])
         for invoice in run.rated.desired:
             person = self.company.person_of[invoice.customer_id]
             first = self.first.get(invoice.invoice_id, invoice)

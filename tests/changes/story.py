@@ -22,6 +22,7 @@ from billing_pipeline.invoicing.actions import ActionKind
 from billing_pipeline.invoicing.collection import ApplyOutcome
 from billing_pipeline.invoicing.plan import InvoicePlan
 from billing_pipeline.invoicing.proposing import ResolutionRequest, WrongDecisionError
+from billing_pipeline.invoicing.records import MIRROR
 from billing_pipeline.invoicing.resolutions import Decision
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.settings import Settings
@@ -69,6 +70,7 @@ class Story:
         self.judge = Judge(self.company, self.dashboard, self.problems)
         self.open_months: list[BillingMonth] = []
         self.decided: set[str] = set()
+        self.published: dict[BillingMonth, collection.PullResult] = {}
 
     @property
     def clock(self) -> VirtualClock:
@@ -116,6 +118,7 @@ class Story:
             self._pull_events: 1,
             self._pull: 1,
             self._interrupted: 1,
+            self._lose_cache: 1,
         }
         chosen = self.rng.choices(list(weights), list(weights.values()))[0]
         result = chosen()
@@ -185,9 +188,10 @@ class Story:
         stale = await self._guarded("events", collection.stale_months(gateway, self.settings))
         for item in stale or ():
             rated = await self._rate(item.month)
-            pulled = await self._guarded("pull", self._pulled(item.month, rated, full=item.in_full))
-            if pulled is not None:
-                self.judge.published(pulled)
+            await self._guarded("pull", self._pulled(item.month, rated, full=item.in_full))
+        for pulled in self.published.values():
+            # The events have told of every change, or the month was not left as it was.
+            self.judge.published(pulled)
 
     async def _interrupted(self) -> None:
         """A close dies at some request; what then is, the next run finds."""
@@ -196,6 +200,12 @@ class Story:
         self.network.schedule = Schedule(at_change={at: FAULTS["kill-after"]})
         await self._run(month)
         self.network.schedule = Schedule()
+
+    def _lose_cache(self) -> None:
+        """What can be read from Stripe again is lost; what was billed is not."""
+        for name in (MIRROR, f"{MIRROR}-wal", f"{MIRROR}-shm"):
+            (self.settings.records_dir / name).unlink(missing_ok=True)
+        self._note("the cache of Stripe is lost")
 
     # Runs.
     async def _rate(self, month: BillingMonth) -> Rated:
@@ -248,6 +258,7 @@ class Story:
             self._gateway("pull"), self.settings, month, full=full, desired=rated.desired
         )
         collection.note_published(self.settings, pulled)
+        self.published[month] = pulled
         return pulled
 
     async def _guarded(self, what: str, work: Awaitable[T], *answers: type[Exception]) -> T | None:
