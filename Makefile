@@ -58,6 +58,9 @@ tests: $(VENV)/.installed-dev $(VENV)/.prepared
 faults: $(VENV)/.installed-dev ## Bill through every single fault, and through 2,000 random schedules of them
 	@$(BIN)/python -m tests.faults --single --schedules 2000
 
+changes: $(VENV)/.installed-dev ## Bill through 2,000 sequences of what people change in the inputs and in Stripe
+	@$(BIN)/python -m tests.changes --sequences 2000
+
 check: $(VENV)/.installed-dev ## Run the style checks
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .

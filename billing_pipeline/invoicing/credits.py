@@ -22,11 +22,16 @@ async def issue_credit(desk: Desk, action: InvoiceAction, part: CreditPart, mont
     path = f"/v1/invoices/{part.stripe_invoice_id}"
     # Read now: what was paid since the plan decides how much goes to the balance.
     invoice = read_invoice(await desk.gateway.get(path))
+    is_customer_gone = False
+    if part.amount > invoice.amount_remaining:
+        customer = await desk.gateway.get(f"/v1/customers/{invoice.stripe_customer_id}")
+        is_customer_gone = bool(customer.get("deleted"))
     params = documents.credit_params(
         part.stripe_invoice_id,
         part.amount,
         invoice.amount_remaining,
         _metadata(action, part, month_key),
+        is_customer_gone=is_customer_gone,
     )
 
     async def look() -> Json | None:

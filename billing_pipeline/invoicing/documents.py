@@ -54,6 +54,8 @@ PREFIX = "billing_"
 
 Params = dict[str, Any]
 
+OWED_OUTSIDE = "The customer was deleted in Stripe: to be paid back outside of it"
+
 _PLAIN = re.compile(r"[A-Za-z0-9_.@+-]{1,120}")
 
 
@@ -184,9 +186,15 @@ def finalize_params(invoice: DesiredInvoice) -> Params:
 
 
 def credit_params(
-    stripe_invoice_id: str, amount: int, amount_remaining: int, metadata: Mapping[str, str]
+    stripe_invoice_id: str,
+    amount: int,
+    amount_remaining: int,
+    metadata: Mapping[str, str],
+    *,
+    is_customer_gone: bool = False,
 ) -> Params:
-    """A credit note: first off what is still due, the rest to the customer's balance."""
+    """A credit note: first off what is still due, the rest to the customer's balance. A customer
+    that was deleted has none: it is owed outside Stripe."""
     params: Params = {
         "invoice": stripe_invoice_id,
         "amount": amount,
@@ -194,6 +202,8 @@ def credit_params(
         "metadata": dict(metadata),
     }
     to_balance = amount - min(amount, max(0, amount_remaining))
-    if to_balance:
+    if to_balance and is_customer_gone:
+        params |= {"out_of_band_amount": to_balance, "memo": OWED_OUTSIDE}
+    elif to_balance:
         params["credit_amount"] = to_balance
     return params

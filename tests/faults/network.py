@@ -26,6 +26,13 @@ class Killed(BaseException):
     """The process ends here, as by SIGKILL: no handler of the pipeline may catch it."""
 
 
+def is_killed(error: BaseException) -> bool:
+    """True where a process ended by it, also within a group of tasks."""
+    if isinstance(error, BaseExceptionGroup):
+        return error.subgroup(Killed) is not None
+    return isinstance(error, Killed)
+
+
 @dataclass(frozen=True)
 class Fault:
     """Something that goes wrong at one request.

@@ -27,7 +27,7 @@ from billing_pipeline.stripe_api.sandbox import Sandbox
 from billing_pipeline.stripe_api.timing import VirtualClock
 from tests.faults.company import FEBRUARY, JANUARY, Company
 from tests.faults.disk import Disk, as_seen, publish, published, rows_of
-from tests.faults.network import Killed, Line, Network, Schedule
+from tests.faults.network import Killed, Line, Network, Schedule, is_killed
 
 START = 1_770_000_000.0
 """When the story begins: early in February 2026."""
@@ -136,7 +136,7 @@ class Story:
             await self._end_waiting()
             return None
         except BaseException as error:
-            if not _is_killed(error):
+            if not is_killed(error):
                 raise
             self._note("killed")
             await self._suffer()
@@ -234,7 +234,7 @@ class Story:
         except (MonthLockedError, StripeFailure) as error:
             self._note(f"aside: {error}")
         except BaseException as error:
-            if not _is_killed(error):
+            if not is_killed(error):
                 raise
             self._note("aside: killed")
             # The records of the process that goes on stay, and so does its day.
@@ -265,9 +265,3 @@ class Story:
     def _lose_records(self) -> None:
         self.lost_records += 1
         shutil.rmtree(self.settings.records_dir, ignore_errors=True)
-
-
-def _is_killed(error: BaseException) -> bool:
-    if isinstance(error, BaseExceptionGroup):
-        return error.subgroup(Killed) is not None
-    return isinstance(error, Killed)

@@ -1,7 +1,7 @@
 """Collecting an invoice: from finalizing to its last status.
 
-What belongs here: number, customer balance, payment intent, the charge, and the ends that an
-open invoice can come to. What does not: drafts (`invoices.py`, `lines.py`), credit notes.
+What belongs here: number, customer balance, payments however they come, and the ends that an open
+invoice can come to. What does not: drafts (`invoices.py`, `lines.py`), credit notes.
 """
 
 from __future__ import annotations
@@ -10,13 +10,20 @@ from typing import Any
 
 from billing_pipeline.stripe_api.sandbox.cards import declined
 from billing_pipeline.stripe_api.sandbox.context import Call
-from billing_pipeline.stripe_api.sandbox.customers import balance_of, move_balance, require_card
+from billing_pipeline.stripe_api.sandbox.customers import (
+    balance_of,
+    living,
+    move_balance,
+    require_card,
+)
 from billing_pipeline.stripe_api.sandbox.errors import ApiError
 from billing_pipeline.stripe_api.sandbox.payments import (
+    attach,
     cancel_payment,
     charge,
     new_payment,
-    settle_payment,
+    refuse_while_processing,
+    settle,
 )
 
 Json = dict[str, Any]
@@ -36,7 +43,7 @@ def finalize(call: Call, invoice: Json, *, auto_advance: bool | None = None) -> 
             "You can't finalize an invoice without any line items",
             code="invoice_no_customer_line_items",
         )
-    customer = call.get("customer", invoice["customer"])
+    customer = living(call, invoice["customer"], "customer")
     if auto_advance is not None:
         invoice["auto_advance"] = auto_advance
     invoice["status"] = "open"
@@ -118,8 +125,9 @@ def pay(call: Call, invoice: Json, method: str | None = None) -> Json:
         raise ApiError("Invoice is already paid", code="invoice_already_paid")
     if invoice["status"] == "void":
         raise ApiError("This invoice was voided and cannot be paid", code="invoice_not_payable")
-    card = _card(call, invoice, method)
-    payment, error = charge(call, invoice, card)
+    refuse_while_processing(call, invoice)
+    chosen = _method(call, invoice, method)
+    payment, error = charge(call, invoice, chosen)
     invoice["attempted"] = True
     # By Stripe's schedule of retries, of which a try by API is no part.
     invoice["attempt_count"] = max(1, invoice["attempt_count"])
@@ -127,22 +135,64 @@ def pay(call: Call, invoice: Json, method: str | None = None) -> Json:
         call.save(invoice)
         call.event("invoice.payment_failed", invoice)
         raise declined(error, payment_intent=payment["payment"]["payment_intent"])
-    invoice["amount_paid"] += invoice["amount_remaining"]
-    invoice["amount_remaining"] = 0
-    return close_paid(call, invoice)
+    if payment["status"] != "paid":
+        return call.save(invoice)  # the bank has days for its answer
+    return _paid(call, invoice, payment["amount_paid"])
+
+
+def _paid(call: Call, invoice: Json, amount: int) -> Json:
+    """So much came in; what was too much goes to the customer's balance."""
+    counts = min(amount, invoice["amount_remaining"])
+    invoice["amount_paid"] += counts
+    invoice["amount_remaining"] -= counts
+    if amount > counts:
+        invoice["amount_overpaid"] += amount - counts
+        customer = call.get("customer", invoice["customer"])
+        kind, more = "invoice_overpaid", {"invoice": invoice["id"]}
+        move_balance(call, customer, counts - amount, invoice["currency"], kind, **more)
+    if invoice["amount_remaining"] == 0:
+        return close_paid(call, invoice)
+    call.save(invoice)
+    call.event("invoice.updated", invoice)
+    return invoice
+
+
+def attach_payment(call: Call, invoice: Json, intent_id: str) -> Json:
+    """A payment that the customer made by itself, of whatever amount."""
+    _require_payable(call, invoice)
+    invoice = _paid(call, invoice, attach(call, invoice, intent_id))
+    if invoice["status"] == "paid":
+        cancel_payment(call, invoice)
+    return invoice
 
 
 def pay_out_of_band(call: Call, invoice: Json) -> Json:
     """Paid elsewhere: no charge."""
+    _require_payable(call, invoice)
+    cancel_payment(call, invoice)
+    invoice["amount_paid_off_stripe"] += invoice["amount_remaining"]
+    return _paid(call, invoice, invoice["amount_remaining"])
+
+
+def _require_payable(call: Call, invoice: Json) -> None:
     if invoice["status"] not in ("open", "uncollectible"):
         raise ApiError(f"Invoice is {invoice['status']} and cannot be paid")
-    settle_payment(call, invoice)
-    invoice["amount_paid"] += invoice["amount_remaining"]
-    invoice["amount_remaining"] = 0
-    return close_paid(call, invoice)
+    refuse_while_processing(call, invoice)
 
 
-def _card(call: Call, invoice: Json, method: str | None) -> Json:
+def settle_debit(call: Call, intent_id: str) -> None:
+    """The bank answers: the invoice is paid, or stays open with a payment that failed."""
+    payment, error = settle(call, intent_id)
+    if payment is None:
+        return
+    invoice = call.get("invoice", payment["invoice"])
+    if error is None:
+        _paid(call, invoice, payment["amount_paid"])
+    else:
+        call.event("invoice.payment_failed", invoice)
+
+
+def _method(call: Call, invoice: Json, method: str | None) -> Json:
     customer = call.get("customer", invoice["customer"])
     chosen = method or invoice["default_payment_method"]
     chosen = chosen or customer["invoice_settings"].get("default_payment_method")
@@ -160,6 +210,7 @@ def void(call: Call, invoice: Json) -> Json:
     if invoice["status"] not in ("open", "uncollectible"):
         text = f"You can only void open or uncollectible invoices; this one is {invoice['status']}"
         raise ApiError(text, code="invoice_not_editable")
+    refuse_while_processing(call, invoice)
     taken = invoice.get("_from_balance", 0)
     if taken:
         customer = call.get("customer", invoice["customer"])

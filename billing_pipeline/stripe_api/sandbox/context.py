@@ -29,6 +29,7 @@ PREFIXES = {
     "invoice_payment": "inpay",
     "charge": "ch",
     "refund": "re",
+    "dispute": "dp",
     "event": "evt",
 }
 _KINDS = {prefix: kind for kind, prefix in PREFIXES.items()}

@@ -6,13 +6,19 @@ What does not: credit lines of a draft (`lines.py`).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
+from billing_pipeline.stripe_api.sandbox.charges import refund
 from billing_pipeline.stripe_api.sandbox.collecting import close_paid
 from billing_pipeline.stripe_api.sandbox.context import Call, json_equal, route
-from billing_pipeline.stripe_api.sandbox.customers import move_balance
+from billing_pipeline.stripe_api.sandbox.customers import living, move_balance
 from billing_pipeline.stripe_api.sandbox.errors import ApiError
-from billing_pipeline.stripe_api.sandbox.payments import cancel_payment
+from billing_pipeline.stripe_api.sandbox.payments import (
+    cancel_payment,
+    charges_of,
+    refuse_while_processing,
+)
 from billing_pipeline.stripe_api.sandbox.validation import merge_metadata
 
 Json = dict[str, Any]
@@ -28,6 +34,7 @@ def create(call: Call) -> Json:
     if invoice["status"] not in ("open", "paid", "uncollectible"):
         text = f"Credit notes need a finalized invoice; this one is {invoice['status']}."
         raise ApiError(text, param="invoice")
+    refuse_while_processing(call, invoice)
     lines = _lines(call, invoice)
     amount = sum(line["amount"] for line in lines)
     _fits(invoice, amount)
@@ -128,15 +135,12 @@ def _apply(call: Call, invoice: Json, note: Json, parts: Json) -> None:
     invoice["pre_payment_credit_notes_amount"] += note["pre_payment_amount"]
     invoice["post_payment_credit_notes_amount"] += note["post_payment_amount"]
     if parts["credit_amount"]:
-        customer = call.get("customer", invoice["customer"])
+        customer = living(call, invoice["customer"], "customer")
         change, more = -parts["credit_amount"], {"credit_note": note["id"]}
         moved = move_balance(call, customer, change, invoice["currency"], "credit_note", **more)
         note["customer_balance_transaction"] = moved["id"]
     if parts["refund_amount"]:
-        amount = parts["refund_amount"]
-        body = {"amount": amount, "currency": invoice["currency"], "status": "succeeded"}
-        refund = call.new("refund", body, customer=invoice["customer"], parent=invoice["id"])
-        note["refunds"] = [{"amount_refunded": amount, "refund": refund["id"], "type": "refund"}]
+        note["refunds"] = list(_refunds(call, invoice, parts["refund_amount"]))
     call.save(note)
     call.save(invoice)
     is_settled = invoice["amount_remaining"] == 0 and invoice["status"] != "paid"
@@ -145,6 +149,18 @@ def _apply(call: Call, invoice: Json, note: Json, parts: Json) -> None:
         close_paid(call, invoice)
     else:
         call.event("invoice.updated", invoice)
+
+
+def _refunds(call: Call, invoice: Json, amount: int) -> Iterator[Json]:
+    for charge in charges_of(call, invoice):
+        part = min(amount, charge["amount"] - charge["amount_refunded"])
+        if part > 0:
+            made = refund(call, charge, part)
+            yield {"amount_refunded": part, "refund": made["id"], "type": "refund"}
+            amount -= part
+    if amount:
+        text = "The refund exceeds what was paid by a payment that can be refunded."
+        raise ApiError(text, param="refund_amount")
 
 
 @route("POST", "credit_notes/*/void", "CreditNoteVoidCreditNoteParams", "")

@@ -1,7 +1,8 @@
-"""Customers, their balances and their cards.
+"""Customers, their balances and what they pay with.
 
-What belongs here: these objects and what Stripe allows with them. What does not: how a card
-answers a charge (`cards.py`), and taking an invoice from the balance (`collecting.py`).
+What belongs here: these objects and what Stripe allows with them. What does not: how a card or a
+bank answers a charge (`cards.py`, `debits.py`), and taking an invoice from the balance
+(`collecting.py`).
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from typing import Any
 
 from billing_pipeline.stripe_api.sandbox.cards import TEST_CARDS, is_test_card
 from billing_pipeline.stripe_api.sandbox.context import Call, json_equal, route
+from billing_pipeline.stripe_api.sandbox.debits import account_of, is_test_debit
 from billing_pipeline.stripe_api.sandbox.errors import ApiError, missing
 from billing_pipeline.stripe_api.sandbox.validation import merge_metadata
 
@@ -89,6 +91,10 @@ def retrieve(call: Call, customer_id: str) -> Json:
 def delete(call: Call, customer_id: str) -> Json:
     customer = living(call, customer_id)
     call.event("customer.deleted", customer)
+    # What it could be charged with is gone for good; its invoices stay.
+    for method in call.store.select("payment_method", [("customer = ?", customer_id)], limit=1000):
+        call.save(method | {"customer": None})
+    customer["invoice_settings"]["default_payment_method"] = None
     call.save(customer | {"deleted": True})
     return {"id": customer_id, "object": "customer", "deleted": True}
 
@@ -142,15 +148,18 @@ def balance_of(customer: Json, currency: str) -> int:
 @route("POST", "customers/*/balance_transactions", "CustomerBalanceTransactionCreateParams")
 def create_transaction(call: Call, customer_id: str) -> Json:
     given = call.params
-    return move_balance(
+    customer = living(call, customer_id)
+    moved = move_balance(
         call,
-        living(call, customer_id),
+        customer,
         given["amount"],
         given["currency"].lower(),
         "adjustment",
         description=given.get("description"),
         metadata=merge_metadata({}, given.get("metadata")),
     )
+    call.event("customer.updated", customer)
+    return moved
 
 
 @route("GET", "customers/*/balance_transactions", "CustomerBalanceTransactionListParams")
@@ -165,7 +174,7 @@ def retrieve_transaction(call: Call, customer_id: str, transaction_id: str) -> J
     return call.get("customer_balance_transaction", transaction_id)
 
 
-# Cards.
+# Cards and bank accounts.
 @route("POST", "payment_methods/*/attach", "PaymentMethodAttachParams", "customer")
 def attach(call: Call, method: str) -> Json:
     if "customer" not in call.params:
@@ -175,25 +184,28 @@ def attach(call: Call, method: str) -> Json:
 
 
 def attach_card(call: Call, method: str, customer_id: str) -> Json:
-    """A copy of a test card on the customer; a card that is there already stays as it is."""
-    if not is_test_card(method):
+    """A copy of a test card or bank account on the customer; what is there already stays."""
+    if not is_test_card(method) and not is_test_debit(method):
         card = call.get("payment_method", method, "payment_method")
         if card["customer"] != customer_id:
             raise ApiError("The payment method you provided is not of this customer.")
         return card
-    brand, last4 = TEST_CARDS.get(method, ("visa", "0002"))
     body = {
         "allow_redisplay": "unspecified",
         "billing_details": {"email": None, "name": None, "phone": None},
-        "card": {"brand": brand, "last4": last4, "exp_month": 12, "exp_year": 2040},
         "customer": customer_id,
         "metadata": {},
-        "type": "card",
-        "_test_card": method,
+        "_test_name": method,
     }
-    card = call.new("payment_method", body, customer=customer_id)
-    call.event("payment_method.attached", card)
-    return card
+    if is_test_debit(method):
+        body |= {"type": "sepa_debit", "sepa_debit": account_of(method)}
+    else:
+        brand, last4 = TEST_CARDS.get(method, ("visa", "0002"))
+        card = {"brand": brand, "last4": last4, "exp_month": 12, "exp_year": 2040}
+        body |= {"type": "card", "card": card | {"funding": "credit"}}
+    attached = call.new("payment_method", body, customer=customer_id)
+    call.event("payment_method.attached", attached)
+    return attached
 
 
 def require_card(call: Call, method: str, customer_id: str, param: str) -> Json:

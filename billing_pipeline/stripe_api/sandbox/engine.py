@@ -14,15 +14,22 @@ import secrets
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import stripe
 
-from billing_pipeline.stripe_api.sandbox import credit_notes, customers, lines, payments, reading
+from billing_pipeline.stripe_api.sandbox import (
+    charges,
+    credit_notes,
+    customers,
+    lines,
+    payments,
+    reading,
+)
 from billing_pipeline.stripe_api.sandbox.context import Call, Route, find_route, public
 from billing_pipeline.stripe_api.sandbox.errors import ApiError, InvalidParamsError
 from billing_pipeline.stripe_api.sandbox.invoices import run_due
@@ -36,7 +43,7 @@ Json = dict[str, Any]
 KEYS_ARE_KEPT = 86_400
 """Seconds after which Stripe forgets an idempotency key."""
 LONGEST_KEY = 255
-HANDLERS = (credit_notes, customers, lines, payments, reading)
+HANDLERS = (charges, credit_notes, customers, lines, payments, reading)
 """The modules whose routes exist by being imported."""
 
 
@@ -108,6 +115,26 @@ class Sandbox:
         fingerprint = _fingerprint(method.upper(), target.partition("?")[0], decode_form(body))
         with self._lock, self._store.transaction(write=True):
             self._store.keep(key, self.clock(), fingerprint, status, encode(content))
+
+    # What nobody can ask for by the API.
+    def open_dispute(
+        self, charge_id: str, amount: int | None = None, *, reason: str = "fraudulent"
+    ) -> str:
+        """A customer asks their bank for the money of a charge; gives the dispute's id."""
+        with self._acting() as call:
+            return str(charges.open_dispute(call, charge_id, amount, reason)["id"])
+
+    def close_dispute(self, dispute_id: str, *, won: bool) -> None:
+        """The bank decides a dispute."""
+        with self._acting() as call:
+            charges.close_dispute(call, dispute_id, won=won)
+
+    @contextmanager
+    def _acting(self) -> Iterator[Call]:
+        with self._lock:
+            self._run_due()
+            with self._store.transaction(write=True):
+                yield Call(self._store, self.clock(), {})
 
     def _admit(self, method: str, target: str, headers: Mapping[str, str]) -> None:
         scheme, _, token = headers.get("authorization", "").partition(" ")
@@ -197,7 +224,8 @@ class Sandbox:
         now = self.clock()
         if self._store.due(now):
             with self._store.transaction(write=True):
-                run_due(Call(self._store, now, {}), self._store.due(now))
+                for object_id, at in self._store.due(now):
+                    run_due(Call(self._store, at, {}), object_id)
 
 
 class _Kept(Exception):

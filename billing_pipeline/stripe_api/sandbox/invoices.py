@@ -29,6 +29,7 @@ _UPDATE += " days_until_due due_date"
 _ZEROS = [
     "amount_due",
     "amount_paid",
+    "amount_paid_off_stripe",
     "amount_remaining",
     "amount_overpaid",
     "amount_shipping",
@@ -242,13 +243,23 @@ def mark_uncollectible(call: Call, invoice_id: str) -> Json:
     return collecting.mark_uncollectible(call, call.get("invoice", invoice_id))
 
 
-def run_due(call: Call, invoice_ids: list[str]) -> None:
-    """Finalize the drafts whose hour has come."""
-    for invoice_id in invoice_ids:
-        call.store.set_due(invoice_id, None)
-        invoice = call.store.get("invoice", invoice_id)
-        if invoice is None or invoice["status"] != "draft":
-            continue
-        if call.store.count("line_item", invoice_id)[0] == 0:
-            continue  # Stripe cannot finalize it either
-        collecting.advance(call, collecting.finalize(call, invoice))
+@route("POST", "invoices/*/attach_payment", "InvoiceAttachPaymentParams", "payment_intent")
+def attach_payment(call: Call, invoice_id: str) -> Json:
+    invoice = call.get("invoice", invoice_id)
+    return collecting.attach_payment(call, invoice, call.params.get("payment_intent", ""))
+
+
+def run_due(call: Call, object_id: str) -> None:
+    """What happens by itself now: a draft is finalized whose hour has come, a bank answers."""
+    call.store.set_due(object_id, None)
+    if call.store.get("payment_intent", object_id) is not None:
+        collecting.settle_debit(call, object_id)
+        return
+    invoice = call.store.get("invoice", object_id)
+    if invoice is None or invoice["status"] != "draft":
+        return
+    if call.store.count("line_item", object_id)[0] == 0:
+        return  # Stripe cannot finalize it either
+    if call.get("customer", invoice["customer"]).get("deleted"):
+        return
+    collecting.advance(call, collecting.finalize(call, invoice))

@@ -171,10 +171,10 @@ class Store:
         else:
             self._db.execute("insert or replace into due values (?, ?)", [object_id, at])
 
-    def due(self, now: float) -> list[str]:
-        """Needs no transaction."""
-        rows = self._db.execute("select id from due where at <= ? order by at, id", [now])
-        return [row[0] for row in rows]
+    def due(self, now: float) -> list[tuple[str, int]]:
+        """What is due by now, and since when, oldest first. Needs no transaction."""
+        rows = self._db.execute("select id, at from due where at <= ? order by at, id", [now])
+        return [(str(row[0]), int(row[1])) for row in rows]
 
 
 def _text(body: Json) -> str:

@@ -416,15 +416,18 @@ class FakeStripe(stripe.HTTPClient):
     def post_credit_notes(self, params: Json) -> Json:
         item = self._get("in", params["invoice"])
         amount, to_balance = int(params["amount"]), int(params.get("credit_amount", 0))
+        if to_balance and item["customer"] in self.deleted_customers:
+            raise Refused(400, f"No such customer: '{item['customer']}'", "resource_missing")
+        outside = int(params.get("out_of_band_amount", 0))
         before = item["pre_payment_credit_notes_amount"], item["post_payment_credit_notes_amount"]
         if amount > item["total"] - sum(before):
             raise Refused(400, "The credit note exceeds the invoice")
         off_due = min(amount, item["amount_remaining"])
-        if amount - off_due != to_balance:
+        if amount - off_due != to_balance + outside:
             raise Refused(400, "The sum of credit amount, refund amount ... must equal")
         item["amount_remaining"] -= off_due
         item["pre_payment_credit_notes_amount"] += off_due
-        item["post_payment_credit_notes_amount"] += to_balance
+        item["post_payment_credit_notes_amount"] += to_balance + outside
         if item["status"] == "open" and item["amount_remaining"] == 0:
             item["status"] = "paid"
         if to_balance:

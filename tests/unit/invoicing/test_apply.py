@@ -80,6 +80,20 @@ def test_less_due_becomes_a_credit_note_to_the_balance_of_who_paid(company: Comp
     assert [row["state"] for row in rows] == ["matched"]
 
 
+def test_a_credit_of_a_deleted_customer_is_owed_outside_stripe(company: Company) -> None:
+    """There is no balance any more that it could go to, and the month must have an end."""
+    company.bill({"ada": ["10.00", "2.00"]})
+    company.apply()
+    (invoice,) = company.invoices()
+    company.stripe.delete_customers_one({}, invoice["customer"])
+    company.bill({"ada": ["10.00"]})
+    company.apply(approved_hash=company.apply().remaining.hash)
+    (note,) = company.stripe.objects["cn"].values()
+    assert (note["total"], note["out_of_band_amount"]) == (200, "200")
+    assert "paid back outside" in note["memo"]
+    assert not company.preview().changes
+
+
 def test_another_hash_is_refused_with_the_present_plan(company: Company) -> None:
     company.bill({"ada": ["10.00"]})
     company.apply()

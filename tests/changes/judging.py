@@ -1,0 +1,396 @@
+"""What must be true after each step, whatever people changed.
+
+What belongs here: who was billed for what, kept by the person behind the ids, and the three
+questions: was anybody billed twice, is anybody stuck, is anything silent. What does not: making
+the steps (`story.py`).
+
+All is read past the API, from the sandbox's own books, and nothing from the pipeline's records.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from billing_pipeline.invoicing import documents
+from billing_pipeline.invoicing.actions import ActionKind
+from billing_pipeline.invoicing.collection import ApplyOutcome, PullResult
+from billing_pipeline.invoicing.plan import InvoicePlan
+from billing_pipeline.invoicing.wallets import WalletMovement
+from billing_pipeline.months import BillingMonth
+from tests.changes.acts import Dashboard
+from tests.changes.company import Company
+from tests.changes.rating import Rated, Wallet
+from tests.property.values import EXPONENTS
+
+Json = dict[str, Any]
+PersonMonth = tuple[str, str]
+"""The person behind whatever id, and the month (``YYYY-MM-01``)."""
+
+
+@dataclass
+class Run:
+    """One run of a month. `shown`: the plan that was approved for it."""
+
+    month: BillingMonth
+    rated: Rated
+    shown: InvoicePlan | None = None
+
+    @property
+    def approved(self) -> bool:
+        return self.shown is not None
+
+
+@dataclass(frozen=True)
+class Made:
+    """An invoice as the pipeline made it: whose it is does not hang on marks that may be lost."""
+
+    person: str
+    month_key: str
+    invoice_id: str
+    run: int
+    approved: bool
+
+
+@dataclass
+class Judge:
+    """Sees every run; what is wrong goes into `problems`, as (kind, sentence)."""
+
+    company: Company
+    dashboard: Dashboard
+    problems: list[tuple[str, str]]
+    runs: int = 0
+    made: dict[str, Made] = field(default_factory=dict)
+    finalized: dict[str, int] = field(default_factory=dict)
+    """In which run each invoice was finalized."""
+    by_hand: set[str] = field(default_factory=set)
+    credited: set[str] = field(default_factory=set)
+    first: dict[str, Any] = field(default_factory=dict)
+    """Each of our invoices as it was due when it was billed first."""
+    ids: dict[PersonMonth, set[str]] = field(default_factory=lambda: defaultdict(set))
+
+    def before(self, run: Run) -> None:
+        """Whatever was finalized and credited by now, people have done."""
+        self.runs += 1
+        for item in self.dashboard.all("invoice"):
+            if item["status"] != "draft" and item["id"] not in self.finalized:
+                self.finalized[item["id"]] = 0
+        self.credited |= {item["id"] for item in self.dashboard.all("credit_note")}
+        for invoice in run.rated.desired:
+            key = self.company.person_of[invoice.customer_id], run.month.key
+            self.ids[key].add(invoice.invoice_id)
+
+    def after_end(self, run: Run) -> None:
+        """A run that ended early may have billed; twice it may not have."""
+        self._twice(run, self.dashboard.all("invoice"))
+
+    def after(self, run: Run, outcome: ApplyOutcome, pulled: PullResult | None) -> None:
+        invoices = self.dashboard.all("invoice")
+        self._twice(run, invoices)
+        self._credits(run)
+        self._calm(run, outcome, invoices)
+        if run.shown is not None:
+            self._as_shown(run.shown, outcome, invoices)
+        if pulled is not None:
+            self._silent(run, outcome, pulled, invoices)
+            self.published(pulled)
+
+    def _as_shown(self, shown: InvoicePlan, outcome: ApplyOutcome, invoices: list[Json]) -> None:
+        """What was approved bills what it said, and no more."""
+        failed = {failure.action.key for failure in outcome.report.failed}
+        net: dict[str, int] = defaultdict(int)
+        for item in invoices:
+            if item["id"] in self.made and _is_billed(item):
+                net[self.made[item["id"]].invoice_id] += item["total"]
+        for note in self.dashboard.all("credit_note"):
+            # What people credited by hand is no part of what our books say was billed.
+            if note["invoice"] in self.made and documents.CREDIT_NUMBER in note["metadata"]:
+                net[self.made[note["invoice"]].invoice_id] -= note["amount"]
+        for action in shown.changes:
+            # A review is not carried out, and beside others an action is a part of the change.
+            alone = sum(other.invoice_id == action.invoice_id for other in shown.changes) == 1
+            is_done = action.kind is not ActionKind.REVIEW and action.key not in failed
+            if alone and is_done and net[action.invoice_id] != action.amount_after:
+                self._say(
+                    "double-billed",
+                    f"{action.invoice_id}: {action.amount_after} were approved ({action.kind}), "
+                    f"and {net[action.invoice_id]} are billed",
+                )
+
+    def published(self, pulled: PullResult) -> None:
+        """What is published of an invoice is what Stripe has by now."""
+        rows = {row["stripe_invoice_id"]: row for row in pulled.stripe_invoices}
+        for item in self.dashboard.all("invoice"):
+            made = self.made.get(item["id"])
+            if made is None or made.month_key != pulled.month.key or item["status"] == "draft":
+                continue
+            row = rows.get(item["id"])
+            places = 10 ** EXPONENTS[item["currency"].upper()]
+            names = ("total", "amount_paid", "amount_remaining")
+            truth = [item["status"], *(item[name] for name in names)]
+            said = row and [row["status"], *(int(row[name] * places) for name in names)]
+            if said != truth:
+                self._say("silent", f"{item['id']} is published as {said} and is {truth}")
+
+    def tries(self) -> Counter[str]:
+        """How often each payment was tried."""
+        return Counter(item["payment_intent"] for item in self.dashboard.all("charge"))
+
+    def after_dunning(self, before: Counter[str]) -> None:
+        """One try a run, and a payment that a bank is still processing is waited for."""
+        for intent, count in (self.tries() - before).items():
+            if count > 1:
+                self._say("double-billed", f"{intent} was tried {count} times by one dunning")
+        waiting = {
+            item["id"]
+            for item in self.dashboard.all("payment_intent")
+            if item["status"] == "processing"
+        }
+        for payment in self.dashboard.all("invoice_payment"):
+            intent = payment["payment"]["payment_intent"]
+            if intent in waiting and payment["status"] == "open":
+                self._given_up(payment["invoice"])
+
+    def _given_up(self, invoice_id: str) -> None:
+        [item] = [i for i in self.dashboard.all("invoice") if i["id"] == invoice_id]
+        if item["status"] == "uncollectible" and invoice_id not in self.dashboard.invoices_acted_on:
+            self._say("stuck", f"{invoice_id} is given up while its debit is processed")
+
+    def at_the_end(self, run: Run, outcome: ApplyOutcome, decided: set[str]) -> None:
+        """Nothing waits, and what is billed is what is due, but for what somebody decided
+        (`decided`: invoices) or credited."""
+        month, invoices = run.month, self.dashboard.all("invoice")
+        settled = decided | {
+            self.made[item["id"]].invoice_id
+            for item in invoices
+            if item["id"] in self.made and item["id"] in self.dashboard.invoices_acted_on
+        }
+        for item in invoices:
+            made = self.made.get(item["id"])
+            is_left = item["status"] == "draft" and made is not None
+            if is_left and made.month_key == month.key and made.invoice_id not in settled:
+                self._say("stuck", f"draft {item['id']} of {made.invoice_id} is left for good")
+        for person, currency, difference in self._differences(run, invoices):
+            if not settled & self.ids[person, month.key] and not outcome.remaining.changes:
+                self._say(
+                    "stuck",
+                    f"{person} in {month}: {difference} {currency} differ for good, undecided",
+                )
+        for action in outcome.remaining.changes:
+            self._say(
+                "stuck",
+                f"{month}: {action.kind} {action.invoice_id} is left at the end: {action.reason}",
+            )
+
+    def wallets(self, rated: Mapping[BillingMonth, Rated]) -> None:
+        """Every movement stands once in Stripe, and what is left there is what our months leave.
+
+        Of those whom nobody has touched in Stripe: what is moved there by hand is theirs.
+        """
+        touched = self._touched(self.dashboard.all("invoice"))
+        persons = Counter(self.company.person_of.values())
+        took: Counter[Wallet] = Counter()
+        for month in rated.values():
+            for invoice in month.desired:
+                took[invoice.customer_id, invoice.currency] += invoice.wallet_applied
+        by_customer: dict[str, list[Json]] = defaultdict(list)
+        for item in self.dashboard.all("customer_balance_transaction"):
+            by_customer[item["customer"]].append(item)
+        last = rated[max(rated)].movements
+        for item in self.dashboard.all("customer"):
+            customer_id = item["metadata"].get(documents.CUSTOMER_ID)
+            person = self.company.person_of.get(customer_id or "")
+            if person is None or person in touched or persons[person] > 1:
+                continue
+            for (of, currency), movements in last.items():
+                if of == customer_id:
+                    posted = [
+                        entry
+                        for entry in by_customer[item["id"]]
+                        if entry["currency"] == currency.lower()
+                    ]
+                    self._wallet(movements, posted, took[of, currency])
+
+    def _wallet(self, movements: Sequence[WalletMovement], posted: list[Json], took: int) -> None:
+        names = Counter(entry["metadata"].get(documents.WALLET_TRANSACTION) for entry in posted)
+        for movement in movements:
+            # What no invoice asked for yet may not be posted either.
+            if names[movement.transaction_id] > 1:
+                self._say("wallet", f"{movement.transaction_id} was posted more than once")
+        if any(entry["type"] == "credit_note" for entry in posted):
+            return  # what was credited is on the same balance
+        if any(
+            entry["type"] == "applied_to_invoice" and entry["ending_balance"] > 0
+            for entry in posted
+        ):
+            return  # and so is what is too little for a card, which is carried over
+        if not all(names[item.transaction_id] for item in movements if item.amount):
+            return
+        left = -sum(entry["amount"] for entry in posted)
+        ours = max(0, sum(item.amount for item in movements) - took)
+        if left != ours:
+            whose = f"{movements[0].customer_id} {movements[0].currency}"
+            self._say("wallet", f"{whose}: {left} are left in Stripe, and {ours} by our ledger")
+
+    # Twice.
+    def _twice(self, run: Run, invoices: list[Json]) -> None:
+        for item in invoices:
+            if item["id"] not in self.made:
+                self._see(run, item)
+        billed_now = [
+            item
+            for item in invoices
+            if item["status"] != "draft" and item["id"] not in self.finalized
+        ]
+        for item in billed_now:
+            self.finalized[item["id"]] = self.runs
+            made = self.made.get(item["id"])
+            if made is not None and not run.approved and not made.approved:
+                self._billed_unattended(run, item, made)
+
+    def _see(self, run: Run, item: Json) -> None:
+        marks = item["metadata"]
+        customer_id, invoice_id = marks.get(documents.CUSTOMER_ID), marks.get(documents.INVOICE_ID)
+        if invoice_id is None or customer_id not in self.company.person_of:
+            return
+        person = self.company.person_of[customer_id]
+        made = Made(person, marks[documents.MONTH], invoice_id, self.runs, run.approved)
+        self.made[item["id"]] = made
+        self.ids[person, made.month_key] |= {invoice_id, item["id"]}
+
+    def _billed_unattended(self, run: Run, item: Json, made: Made) -> None:
+        """Nobody approved it: it must be the first of that person and month, and what is due."""
+        for other, known in self.made.items():
+            if other == item["id"] or (known.person, known.month_key) != (
+                made.person,
+                made.month_key,
+            ):
+                continue
+            # What one plan had for several currencies may be brought to its end by later runs.
+            is_earlier = 0 < self.finalized.get(other, self.runs) < self.runs
+            is_by_hand = self.finalized.get(other) == 0
+            same = other in self.finalized and known.invoice_id == made.invoice_id
+            if same or ((is_earlier or is_by_hand) and known.run != made.run):
+                self._say(
+                    "double-billed",
+                    f"{made.person} was billed {item['total']} {item['currency']} for "
+                    f"{made.month_key[:7]} by {item['id']}, after {other}, without approval",
+                )
+        wanted = [i for i in run.rated.desired if i.invoice_id == made.invoice_id]
+        if not wanted or item["total"] > wanted[0].total:
+            due = wanted[0].total if wanted else 0
+            self._say("double-billed", f"{item['id']} bills {item['total']}, and {due} is due")
+        if wanted:
+            self.first.setdefault(made.invoice_id, wanted[0])
+
+    def _credits(self, run: Run) -> None:
+        for note in self.dashboard.all("credit_note"):
+            if note["id"] not in self.credited:
+                self.credited.add(note["id"])
+                if not run.approved:
+                    self._say("double-billed", f"{note['id']} was credited without approval")
+
+    # Stuck.
+    def _calm(self, run: Run, outcome: ApplyOutcome, invoices: list[Json]) -> None:
+        """Whoever nobody has touched since the first billing has a month that is at its end."""
+        left = {action.invoice_id: action for action in outcome.remaining.changes}
+        failed = {failure.action.invoice_id: failure for failure in outcome.report.failed}
+        touched = self._touched(invoices)
+        for item in self.dashboard.all("customer"):
+            known = item["metadata"].get(documents.CUSTOMER_ID)
+            if known is not None and not item.get("deleted"):
+                self.company.stripe_ids.setdefault(known, item["id"])
+        for invoice in run.rated.desired:
+            person = self.company.person_of[invoice.customer_id]
+            first = self.first.get(invoice.invoice_id, invoice)
+            before = self.ids[person, run.month.key] - {invoice.invoice_id}
+            others = {name for name in before if name.startswith("in_2")}
+            is_calm = (
+                person not in touched
+                and first.content_hash == invoice.content_hash
+                and first.payer == invoice.payer
+                and not self._billed_as(others)
+            )
+            action = left.get(invoice.invoice_id)
+            if is_calm and (action is not None or invoice.invoice_id in failed):
+                reason = action.reason if action else failed[invoice.invoice_id].message
+                self._say("stuck", f"{invoice.invoice_id}, which nobody has touched: {reason}")
+
+    def _billed_as(self, invoice_ids: set[str]) -> bool:
+        return any(
+            made.invoice_id in invoice_ids and name in self.finalized
+            for name, made in self.made.items()
+        )
+
+    def _touched(self, invoices: list[Json]) -> set[str]:
+        """The persons whom somebody did something to in Stripe."""
+        acted = self.dashboard
+        touched = {
+            made.person for name, made in self.made.items() if name in acted.invoices_acted_on
+        }
+        customers = {
+            item["customer"]: self.made[item["id"]].person
+            for item in invoices
+            if item["id"] in self.made
+        }
+        touched |= {
+            person for name, person in customers.items() if name in acted.customers_acted_on
+        }
+        for item in self.dashboard.all("customer"):
+            known = item["metadata"].get(documents.CUSTOMER_ID)
+            if item["id"] in acted.customers_acted_on and known in self.company.person_of:
+                touched.add(self.company.person_of[known])
+        return touched
+
+    # Silent.
+    def _silent(
+        self, run: Run, outcome: ApplyOutcome, pulled: PullResult, invoices: list[Json]
+    ) -> None:
+        """What should be billed against what Stripe holds: equal, or said in a table."""
+        shown = set(self._shown(outcome, pulled))
+        for person, currency, difference in self._differences(run, invoices):
+            if not shown & self.ids[person, run.month.key]:
+                self._say(
+                    "silent",
+                    f"{person} in {run.month}: {difference} {currency} differ, and nothing says so",
+                )
+
+    def _differences(self, run: Run, invoices: list[Json]) -> Iterator[tuple[str, str, int]]:
+        """Person, currency, and what is billed beyond what is due."""
+        key = run.month.key
+        held: dict[tuple[str, str], int] = defaultdict(int)
+        for item in invoices:
+            made = self.made.get(item["id"])
+            if made is not None and made.month_key == key and _is_billed(item):
+                held[made.person, item["currency"].upper()] += _net(item)
+        due: dict[tuple[str, str], int] = defaultdict(int)
+        for invoice in run.rated.desired:
+            due[self.company.person_of[invoice.customer_id], invoice.currency] += invoice.total
+        for person, currency in sorted(held.keys() | due.keys()):
+            difference = held[person, currency] - due[person, currency]
+            if difference:
+                yield person, currency, difference
+
+    @staticmethod
+    def _shown(outcome: ApplyOutcome, pulled: PullResult) -> Iterator[str]:
+        for action in outcome.remaining.changes:
+            yield action.invoice_id
+        for failure in outcome.report.failed:
+            yield failure.action.invoice_id
+        for row in pulled.reconciliation:
+            if row["difference"] or row["state"] != "matched":
+                yield row["invoice_id"]
+
+    def _say(self, kind: str, text: str) -> None:
+        self.problems.append((kind, text))
+
+
+def _is_billed(item: Json) -> bool:
+    return item["status"] in ("open", "paid", "uncollectible")
+
+
+def _net(item: Json) -> int:
+    credited = item["pre_payment_credit_notes_amount"] + item["post_payment_credit_notes_amount"]
+    return int(item["total"] - credited)

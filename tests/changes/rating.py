@@ -1,0 +1,172 @@
+"""From a world to what a month should be billed: by the oracle, or by the pipeline itself.
+
+What belongs here: the two raters and what they have in common. What does not: the oracle
+(`tests/property`), and bringing what is due to Stripe (`story.py`).
+
+The oracle takes a few milliseconds a month, the pipeline seconds: thousands of sequences are
+rated by the first, and a few by both.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from fractions import Fraction
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from zoneinfo import ZoneInfo
+
+from billing_pipeline.invoicing.desired import DesiredInvoice, DesiredLine, Payer, read_desired
+from billing_pipeline.invoicing.wallets import Movements, WalletMovement
+from billing_pipeline.months import BillingMonth
+from billing_pipeline.rating import WalletApplication
+from tests.property.intake import amount, month_edges
+from tests.property.invoicing import Bill
+from tests.property.oracle import Result, bill
+from tests.property.tables import Cells, World, write
+from tests.property.values import EXPONENTS, read_instant
+
+UTC_ZONE = ZoneInfo("UTC")
+Wallet = tuple[str, str]
+Taken = Sequence[WalletApplication]
+"""What months' invoices took of wallets, as the pipeline reads it from Stripe."""
+
+
+@dataclass(frozen=True)
+class Rated:
+    """A month as it should be billed, and the wallets up to its end."""
+
+    desired: tuple[DesiredInvoice, ...]
+    movements: Movements
+
+    @property
+    def sums(self) -> dict[Wallet, tuple[int, int]]:
+        """Total and what the wallet pays of it, minor units: what both raters must agree on."""
+        return {
+            (item.customer_id, item.currency): (item.total, item.wallet_applied)
+            for item in self.desired
+        }
+
+
+def rate(world: World, month: BillingMonth, taken: Taken) -> Rated:
+    """By the oracle."""
+    key = str(month)
+    applied: dict[Wallet, dict[str, Fraction]] = defaultdict(dict)
+    billed: dict[Wallet, Fraction] = {}
+    for customer_id, currency, month_key, took, in_all in taken:
+        applied[customer_id, currency][month_key[:7]] = Fraction(took)
+        if month_key == month.key:
+            billed[customer_id, currency] = Fraction(in_all)
+    result = bill(world, key, wallet_applied_elsewhere=applied, already_billed=billed)
+    customers = {row["customer_id"]: row for row in world.tables["customers"]}
+    desired = [
+        _desired(result, invoice, customers[invoice.customer_id], month)
+        for _, invoice in sorted(result.invoices.items())
+    ]
+    # Zero invoices are made by nobody.
+    return Rated(
+        tuple(sorted(desired, key=lambda item: item.invoice_id)),
+        _movements(world, month, customers),
+    )
+
+
+def rate_by_pipeline(world: World, month: BillingMonth, taken: Taken) -> Rated:
+    """By the pipeline: files are written, read and rated by dbt."""
+    from billing_pipeline.rating import rate_month
+    from billing_pipeline.settings import Settings
+
+    with TemporaryDirectory() as scratch:
+        data_dir, home = Path(scratch) / "data", Path(scratch) / "home"
+        write(world, data_dir, UTC_ZONE)
+        settings = Settings(str(data_dir), home, UTC_ZONE, BillingMonth(2025, 11))
+        warehouse = rate_month(settings, month, taken)
+        customers = {row["customer_id"]: row for row in world.tables["customers"]}
+        return Rated(read_desired(warehouse, month.key), _movements(world, month, customers))
+
+
+class DisagreementError(AssertionError):
+    """The pipeline rates a month otherwise than the oracle."""
+
+
+def rate_by_both(world: World, month: BillingMonth, taken: Taken) -> Rated:
+    """By the pipeline, which must agree with the oracle."""
+    ours, theirs = rate_by_pipeline(world, month, taken), rate(world, month, taken)
+    if ours.sums != theirs.sums:
+        raise DisagreementError(f"{month}: the pipeline has {ours.sums}, the oracle {theirs.sums}")
+    return ours
+
+
+def _desired(result: Result, invoice: Bill, row: Cells, month: BillingMonth) -> DesiredInvoice:
+    is_sent = row["collection_method"] == "send_invoice"
+    # As the pipeline has it: of customer, currency and month.
+    invoice_id = f"in_{month.year}{month.month:02}_{invoice.customer_id}_{invoice.currency}"
+    return DesiredInvoice(
+        invoice_id=invoice_id,
+        month_key=month.key,
+        payer=Payer(
+            invoice.customer_id,
+            row["name"] or None,
+            row["email"] or None,
+            row["country"] or None,
+            row["stripe_customer_id"] or None,
+            row["payment_method"] or None,
+        ),
+        currency=invoice.currency,
+        lines=tuple(_lines(result, invoice, invoice_id)),
+        collection_method="send_invoice" if is_sent else "charge_automatically",
+        days_until_due=int(row["days_until_due"] or 30) if is_sent else None,
+        wallet_applied=_minor(invoice.wallet_applied, invoice.currency),
+    )
+
+
+def _lines(result: Result, invoice: Bill, invoice_id: str) -> Iterator[DesiredLine]:
+    currency = invoice.currency
+    for charge in result.charges.values():
+        if (charge.customer_id, charge.currency) == (invoice.customer_id, currency):
+            name = (charge.subscription_id, charge.price_id, charge.kind, charge.period_start)
+            start, end = charge.period_start // 1_000_000, charge.period_end // 1_000_000
+            value = _minor(charge.amount, currency)
+            if value:
+                line_id = "li_" + "|".join(map(str, name))
+                yield DesiredLine(line_id, "charge", charge.price_id, value, start, end, "1")
+    seen: dict[str, int] = defaultdict(int)
+    for kind, of, value in invoice.lines:
+        if kind != "charge":
+            seen[of] += 1
+            whose = invoice_id if kind == "tax" else currency
+            line_id = f"li_{kind}|{of}|{whose}|{result.month}|{seen[of]}"
+            yield DesiredLine(line_id, kind, f"{kind} {of}", _minor(value, currency))
+
+
+def _minor(value: Fraction, currency: str) -> int:
+    minor = value * 10 ** EXPONENTS[currency]
+    assert minor.denominator == 1, f"{value} {currency} is no whole minor unit"
+    return int(minor)
+
+
+def _movements(world: World, month: BillingMonth, customers: Mapping[str, Cells]) -> Movements:
+    """As the pipeline reads them: up to the month's end, in the order in which they occurred."""
+    end = month_edges(str(month), UTC_ZONE)[1]
+    found: dict[Wallet, list[WalletMovement]] = defaultdict(list)
+    rows = sorted(
+        (read_instant(row["occurred_at"], UTC_ZONE), row["transaction_id"], row)
+        for row in world.tables["wallet_transactions"]
+    )
+    for at, name, row in rows:
+        currency = row["currency"].upper()
+        wallet = found[row["customer_id"], currency]
+        if at < end:
+            known = customers.get(row["customer_id"], {}).get("stripe_customer_id") or None
+            value = _minor(amount(row["amount"]), currency)
+            movement = WalletMovement(
+                name, row["customer_id"], currency, value, at // 1_000_000, row["kind"], known
+            )
+            wallet.append(movement)
+    return {key: tuple(movements) for key, movements in found.items()}
+
+
+def instant(text: str) -> float:
+    """Epoch seconds of an ISO date or time in UTC."""
+    return datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()

@@ -1,0 +1,386 @@
+"""One sequence: months are closed, people change things, and somebody looks after what waits.
+
+What belongs here: the operator's commands, the clock, and drawing the steps by chance. What does
+not: what people change (`edits.py`, `acts.py`), and what must be true after a step (`judging.py`).
+
+The operator does what the manual says: closes what is due, approves what is shown, decides what is
+in review. At the end everything that waits is brought to its end by these commands alone.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+from zoneinfo import ZoneInfo
+
+from billing_pipeline.invoicing import collection, prepaid
+from billing_pipeline.invoicing.actions import ActionKind
+from billing_pipeline.invoicing.collection import ApplyOutcome
+from billing_pipeline.invoicing.plan import InvoicePlan
+from billing_pipeline.invoicing.proposing import ResolutionRequest, WrongDecisionError
+from billing_pipeline.invoicing.records import MIRROR
+from billing_pipeline.invoicing.resolutions import Decision
+from billing_pipeline.months import BillingMonth
+from billing_pipeline.settings import Settings
+from billing_pipeline.stripe_api.client import GatewayConfig, StripeGateway
+from billing_pipeline.stripe_api.sandbox import Sandbox
+from billing_pipeline.stripe_api.timing import VirtualClock
+from tests.changes.acts import ACTS, Dashboard
+from tests.changes.company import MONTHS, make_company
+from tests.changes.edits import EDITS
+from tests.changes.judging import Judge, Run
+from tests.changes.rating import UTC_ZONE, Rated, Taken, instant, rate
+from tests.faults.kinds import FAULTS
+from tests.faults.network import Line, Network, Schedule, is_killed
+from tests.property.tables import World
+
+HOUR, DAY = 3600.0, 86_400.0
+SEARCH_LAG = 3600.0
+MOST_ROUNDS = 8
+"""Rounds of running, approving and deciding until a month must have come to its end."""
+T = TypeVar("T")
+Rater = Callable[[World, BillingMonth, Taken], Rated]
+
+
+@dataclass
+class Story:
+    """One company, one Stripe, and all that is done to both."""
+
+    home: Path
+    seed: int
+    rater: Rater = rate
+    months: int = len(MONTHS)
+    diary: list[str] = field(default_factory=list)
+    problems: list[tuple[str, str]] = field(default_factory=list)
+    changes: Counter[str] = field(default_factory=Counter)
+    steps: int = 0
+    _processes: int = 0
+
+    def __post_init__(self) -> None:
+        self.rng = random.Random(self.seed)
+        self.company = make_company(self.rng)
+        clock = VirtualClock(instant("2026-01-20"))
+        sandbox = Sandbox(clock=clock.now, search_lag=SEARCH_LAG)
+        self.network = Network(sandbox, clock, random.Random(self.seed))
+        self.dashboard = Dashboard(sandbox)
+        self.judge = Judge(self.company, self.dashboard, self.problems)
+        self.open_months: list[BillingMonth] = []
+        self.decided: set[str] = set()
+        self.published: dict[BillingMonth, collection.PullResult] = {}
+
+    @property
+    def clock(self) -> VirtualClock:
+        return self.network.clock
+
+    @property
+    def settings(self) -> Settings:
+        return Settings("data", self.home, ZoneInfo("UTC"), MONTHS[0])
+
+    @property
+    def month(self) -> BillingMonth:
+        """The month that runs."""
+        ended = [m for m in MONTHS if m.end(UTC_ZONE).timestamp() <= self.clock.now()]
+        return MONTHS[min(len(ended), len(MONTHS) - 1)]
+
+    async def play(self) -> None:
+        lengths = [self.rng.randint(2, 9) for _ in MONTHS]
+        for month, steps in list(zip(MONTHS, lengths, strict=True))[: self.months]:
+            for _ in range(self.rng.choice((0, 0, 1, 2))):
+                await self._step(self._edit)
+            late = self.rng.choice((0, 0, 0, 20))  # days: an old month is closed after the next
+            end = month.end(UTC_ZONE).timestamp() + DAY * (1 + late)
+            self.clock.advance(max(0.0, end - self.clock.now()))
+            self._note(f"--- {month} is due")
+            await self._step(self._close, month)
+            for _ in range(steps):
+                await self._step(self._any)
+        await self._step(self._reckon)
+
+    async def _step(self, act: Callable[..., object], *given: object) -> None:
+        self.steps += 1
+        result = act(*given)
+        if hasattr(result, "__await__"):
+            await result
+
+    async def _any(self) -> None:
+        weights = {
+            self._edit: 7,
+            self._act: 7,
+            self._wait: 3,
+            self._rerun: 4,
+            self._approve: 3,
+            self._resolve: 2,
+            self._dun: 2,
+            self._pull_events: 1,
+            self._pull: 1,
+            self._interrupted: 1,
+            self._lose_cache: 1,
+        }
+        chosen = self.rng.choices(list(weights), list(weights.values()))[0]
+        result = chosen()
+        if hasattr(result, "__await__"):
+            await result
+
+    # People.
+    def _edit(self) -> None:
+        name = self.rng.choice(list(EDITS))
+        self._changed(name, EDITS[name](self.rng, self.company, self.month))
+
+    def _act(self) -> None:
+        name = self.rng.choice(list(ACTS))
+        self._changed(name, ACTS[name](self.rng, self.dashboard))
+
+    def _changed(self, name: str, said: str | None) -> None:
+        if said is not None:
+            self.changes[name] += 1
+            self._note(f"{name}: {said}")
+
+    def _wait(self) -> None:
+        hours = self.rng.choice((1, 26, 80, 200))
+        self._note(f"{hours} hours pass")
+        self.clock.advance(hours * HOUR)
+
+    # The operator.
+    async def _close(self, month: BillingMonth) -> None:
+        if month not in self.open_months:
+            self.open_months.append(month)
+        await self._run(month)
+
+    async def _rerun(self) -> None:
+        await self._run(self.rng.choice(self.open_months))
+
+    async def _approve(self) -> None:
+        month = self.rng.choice(self.open_months)
+        outcome = await self._run(month)
+        if outcome is not None and outcome.remaining.waiting:
+            await self._run(month, outcome.remaining)
+
+    async def _resolve(self) -> None:
+        month = self.rng.choice(self.open_months)
+        outcome = await self._run(month)
+        reviews = self._reviews(outcome)
+        if reviews:
+            chosen = await self._decide(month, self.rng.choice(reviews))
+            if chosen is not None:
+                await self._run(month, chosen)
+
+    async def _dun(self) -> None:
+        self._note("dunning")
+        before = self.judge.tries()
+        work = collection.dun(self._gateway("dun"), self.settings, run_id=self._run_id())
+        await self._guarded("dunning", work)
+        self.judge.after_dunning(before)
+
+    async def _pull(self) -> None:
+        month = self.rng.choice(self.open_months)
+        self._note(f"pull of {month}")
+        pulled = await self._guarded("pull", self._pulled(month, await self._rate(month)))
+        if pulled is not None:
+            self.judge.published(pulled)
+
+    async def _pull_events(self) -> None:
+        self._note("pull by events")
+        gateway = self._gateway("events")
+        stale = await self._guarded("events", collection.stale_months(gateway, self.settings))
+        for item in stale or ():
+            rated = await self._rate(item.month)
+            await self._guarded("pull", self._pulled(item.month, rated, full=item.in_full))
+        for pulled in self.published.values():
+            # The events have told of every change, or the month was not left as it was.
+            self.judge.published(pulled)
+
+    async def _interrupted(self) -> None:
+        """A close dies at some request; what then is, the next run finds."""
+        month = self.rng.choice(self.open_months)
+        at = self.network.changes + self.rng.randint(1, 8)
+        self.network.schedule = Schedule(at_change={at: FAULTS["kill-after"]})
+        await self._run(month)
+        self.network.schedule = Schedule()
+
+    def _lose_cache(self) -> None:
+        """What can be read from Stripe again is lost; what was billed is not."""
+        for name in (MIRROR, f"{MIRROR}-wal", f"{MIRROR}-shm"):
+            (self.settings.records_dir / name).unlink(missing_ok=True)
+        self._note("the cache of Stripe is lost")
+
+    # Runs.
+    async def _rate(self, month: BillingMonth) -> Rated:
+        """As the jobs do: what wallets paid is read from Stripe first."""
+        await self._guarded(
+            "wallets", prepaid.pull_applications(self._gateway("wallets"), self.settings)
+        )
+        taken = list(prepaid.known_applications(self.settings, month))
+        rated = self.rater(self.company.world, month, taken)
+        folder = self.settings.warehouse_path(month)
+        if not folder.exists():
+            folder.parent.mkdir(parents=True)
+            folder.touch()  # its being there says that the month was rated
+        return rated
+
+    async def _run(
+        self, month: BillingMonth, approved: InvoicePlan | None = None
+    ) -> ApplyOutcome | None:
+        """Rate, apply what is safe (or what is approved), pull, and judge."""
+        rated, run_id = await self._rate(month), self._run_id()
+        self._note(f"run of {month}" + (f", approving {approved.hash[:8]}" if approved else ""))
+        run = Run(month, rated, approved)
+        self.judge.before(run)
+        work = collection.apply_plan(
+            self._gateway("run"),
+            self.settings,
+            month,
+            run_id=run_id,
+            approved_hash=approved.hash if approved else None,
+            desired=rated.desired,
+            movements=rated.movements,
+        )
+        outcome = await self._guarded(f"run of {month}", work)
+        if outcome is None:
+            self.judge.after_end(run)
+            return None
+        full = self.rng.random() < 0.3  # the rows are the same either way
+        pulled = await self._guarded("pull", self._pulled(month, rated, full=full))
+        for failed in outcome.report.failed:
+            self._note(f"    failed: {failed.action.key}: {failed.message}")
+        for action in outcome.remaining.changes:
+            self._note(f"    left: {action.kind} {action.invoice_id}: {action.reason}")
+        self.judge.after(run, outcome, pulled)
+        return outcome
+
+    async def _pulled(
+        self, month: BillingMonth, rated: Rated, *, full: bool = True
+    ) -> collection.PullResult:
+        pulled = await collection.pull(
+            self._gateway("pull"), self.settings, month, full=full, desired=rated.desired
+        )
+        collection.note_published(self.settings, pulled)
+        self.published[month] = pulled
+        return pulled
+
+    async def _guarded(self, what: str, work: Awaitable[T], *answers: type[Exception]) -> T | None:
+        """The work's result; None where the process was killed. Any other end but these answers
+        is a problem."""
+        try:
+            return await work
+        except answers:
+            raise
+        except BaseException as error:
+            if is_killed(error):
+                self._note("    killed")
+            elif isinstance(error, Exception):
+                self.problems.append(("stuck", f"{what}: {_named(error)}"))
+                self._note(f"    {_named(error)}")
+            else:
+                raise
+            return None
+
+    def _gateway(self, name: str) -> StripeGateway:
+        self._processes += 1
+        line = Line(self.network, f"{name}-{self._processes}")
+        config = GatewayConfig("sk_test_changes", api_base="http://stripe.invalid", workers=2)
+        rng = random.Random(self._processes)
+        return StripeGateway(config, http_client=line, clock=self.clock, rng=rng)
+
+    def _run_id(self) -> str:
+        return f"run-{self._processes}"
+
+    # Decisions.
+    @staticmethod
+    def _reviews(outcome: ApplyOutcome | None) -> list[str]:
+        if outcome is None:
+            return []
+        kinds = (ActionKind.REVIEW,)
+        return [item.invoice_id for item in outcome.remaining.waiting if item.kind in kinds]
+
+    async def _decide(self, month: BillingMonth, invoice_id: str) -> InvoicePlan | None:
+        """Ask for a decision that ends the review; gives the plan to approve."""
+        ways = list(Decision)
+        self.rng.shuffle(ways)
+        refused = []
+        for way in ways:
+            rated = await self._rate(month)
+            request = ResolutionRequest(invoice_id, way, "as agreed", "simulator")
+            self._note(f"decide {way.value} for {invoice_id}")
+            work = collection.propose(
+                self._gateway("propose"),
+                self.settings,
+                month,
+                request,
+                run_id=self._run_id(),
+                desired=rated.desired,
+            )
+            try:
+                plan = await self._guarded("decision", work, WrongDecisionError)
+            except WrongDecisionError as error:
+                refused.append(str(error))
+            else:
+                self.decided.add(invoice_id)
+                return plan
+        self.problems.append(("stuck", f"no decision ends {invoice_id}: {refused}"))
+        return None
+
+    # The end.
+    async def _reckon(self) -> None:
+        """Everything is brought to its end by the operator's commands alone."""
+        self._note("--- the reckoning")
+        self.network.schedule = Schedule()
+        self._mend_inputs()
+        for _ in range(3):  # tries of dunning, and what banks decide
+            self.clock.advance(8 * DAY)
+            await self._dun()
+        for month in self.open_months:
+            await self._finish(month)
+        for month in self.open_months:
+            outcome = await self._run(month)
+            if outcome is not None and outcome.remaining.changes:
+                # What one month gave back of a wallet, this one may take.
+                await self._finish(month)
+                outcome = await self._run(month)
+            if outcome is not None:
+                run = Run(month, await self._rate(month))
+                self.judge.at_the_end(run, outcome, self.decided)
+        self.judge.wallets({month: await self._rate(month) for month in self.open_months})
+
+    def _mend_inputs(self) -> None:
+        """What a message asks for and only an edit can do: a Stripe customer that is no more is
+        not named in the accounts."""
+        living = {item["id"] for item in self.dashboard.all("customer") if not item.get("deleted")}
+        for row in self.company.world.tables["customers"]:
+            if row["stripe_customer_id"] not in living:
+                row["stripe_customer_id"] = ""
+
+    async def _finish(self, month: BillingMonth) -> None:
+        for _ in range(MOST_ROUNDS):
+            outcome = await self._run(month)
+            if outcome is None:
+                return
+            for invoice_id in self._reviews(outcome):
+                # One at a time: each is shown, and approved by its hash.
+                chosen = await self._decide(month, invoice_id)
+                if chosen is None:
+                    return
+                outcome = await self._run(month, chosen) or outcome
+            if not outcome.remaining.changes and not outcome.report.failed:
+                return
+            if any(item.kind is not ActionKind.REVIEW for item in outcome.remaining.waiting):
+                outcome = await self._run(month, outcome.remaining) or outcome
+            if outcome.report.failed:
+                self._note("20 days pass")  # what a bank is processing is waited for
+                self.clock.advance(20 * DAY)
+        left = [f"{a.kind} {a.invoice_id}: {a.reason}" for a in outcome.remaining.changes]
+        left += [f"failed {f.action.key}: {f.message}" for f in outcome.report.failed]
+        self.problems.append(("stuck", f"{month} is not done after {MOST_ROUNDS} rounds: {left}"))
+
+    def _note(self, text: str) -> None:
+        self.diary.append(text)
+
+
+def _named(error: BaseException) -> str:
+    inner = error
+    while isinstance(inner, BaseExceptionGroup):
+        inner = inner.exceptions[0]
+    return f"{type(inner).__name__}: {inner}"

@@ -1,0 +1,49 @@
+"""One trial: a sequence by its seed, and how it ended.
+
+What belongs here: playing one from its seed, which is all that is needed to play it again. What
+does not: how many are played (`__main__.py`, the tests).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from billing_pipeline.invoicing import records
+from tests.changes.company import MONTHS
+from tests.changes.rating import rate
+from tests.changes.story import Rater, Story
+from tests.faults.trials import MEMORY
+
+KINDS = ("double-billed", "stuck", "silent", "wallet")
+
+
+@dataclass
+class Trial:
+    """How one sequence ended."""
+
+    seed: int
+    problems: list[tuple[str, str]]
+    diary: list[str]
+    changes: Counter[str] = field(default_factory=Counter)
+    steps: int = 0
+
+    def report(self) -> str:
+        parts = [f"seed {self.seed}: {'FAILED' if self.problems else 'as it should be'}"]
+        parts += [f"    {kind}: {text}" for kind, text in self.problems]
+        return "\n".join(parts)
+
+
+def play(seed: int, rater: Rater = rate, months: int = len(MONTHS)) -> Trial:
+    """The sequence of a seed; with fewer `months` only its beginning, brought to an end."""
+    before, records.DURABILITY = records.DURABILITY, "off"
+    try:
+        with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as home:
+            story = Story(Path(home), seed, rater, months)
+            asyncio.run(story.play())
+            return Trial(seed, story.problems, story.diary, story.changes, story.steps)
+    finally:
+        records.DURABILITY = before
