@@ -91,7 +91,7 @@ def plan(
         stripe_customers or {},
         {invoice.customer_id for invoice in wanted.values()},
     )
-    actions = [_first_only(action, witnesses) for action in actions]
+    actions = _first_only(actions, witnesses)
     held_by = broken_limits(actions, limits or Limits(), previous_totals or {})
     return InvoicePlan(month_key, account_id, tuple(actions), held_by)
 
@@ -113,12 +113,25 @@ def _together(desired: Iterable[DesiredInvoice]) -> list[DesiredInvoice]:
     ]
 
 
-def _first_only(action: InvoiceAction, witnesses: Witnesses) -> InvoiceAction:
-    """A first invoice is safe only if nothing tells of an earlier one."""
-    is_first = action.kind in (ActionKind.CREATE, ActionKind.RESUME) and action.amount_before == 0
-    if not is_first or action.send is None or action.billed_before is not None:
-        return action
-    before = witnesses.billed_before(action.send)
-    if before is None:
-        return action
-    return replace(action, billed_before=before, reason=f"{before}; {action.reason}")
+def _first_only(actions: Iterable[InvoiceAction], witnesses: Witnesses) -> list[InvoiceAction]:
+    """A first invoice is safe only if nothing tells of an earlier one of its customer: what does
+    so for one currency does so for the others."""
+    actions = list(actions)
+    before: dict[str, str] = {}
+    for action in actions:
+        if _is_first(action) and action.send is not None:
+            found = witnesses.billed_before(action.send)
+            if found is not None:
+                before.setdefault(action.customer_id, found)
+    return [
+        replace(action, billed_before=reason, reason=f"{reason}; {action.reason}")
+        if _is_first(action) and reason is not None
+        else action
+        for action in actions
+        for reason in [before.get(action.customer_id)]
+    ]
+
+
+def _is_first(action: InvoiceAction) -> bool:
+    is_new = action.kind in (ActionKind.CREATE, ActionKind.RESUME) and action.send is not None
+    return is_new and action.amount_before == 0 and action.billed_before is None

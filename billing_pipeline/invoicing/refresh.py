@@ -19,6 +19,7 @@ from billing_pipeline.invoicing import documents, set_aside
 from billing_pipeline.invoicing.actual import (
     ActualInvoice,
     ActualLine,
+    InvoiceStatus,
     PaymentState,
     is_time,
     read_invoice,
@@ -280,8 +281,9 @@ async def read_lines_of(
     invoices: Sequence[ActualInvoice],
     desired: Mapping[str, int],
 ) -> list[ActualInvoice]:
-    """The invoices with all that a plan needs: the lines of drafts, and of what was billed, or was
-    left void by a decision, where another amount is due. `desired`: minor units by invoice."""
+    """The invoices with all that a plan needs: the lines of drafts, of what was billed, or was left
+    void by a decision, where another amount is due, and of what was voided and is not due under
+    that id any more: its charges may be, under another. `desired`: minor units by invoice."""
     counted: dict[str | None, int] = {}
     for item in invoices:
         adjusted = item.resolution.adjustment if item.resolution else 0
@@ -291,6 +293,9 @@ async def read_lines_of(
         if invoice.is_draft:
             return await read_draft(gateway, mirror, invoice)
         counts = invoice.is_billed or invoice.resolution is not None
+        has_left = invoice.invoice_id not in desired
+        if has_left and invoice.status is InvoiceStatus.VOID:
+            return replace(invoice, lines=await read_lines(gateway, invoice.stripe_invoice_id))
         if counts and counted[invoice.invoice_id] != desired.get(invoice.invoice_id or "", 0):
             lines = await read_lines(gateway, invoice.stripe_invoice_id)
             return replace(invoice, lines=lines)

@@ -52,6 +52,8 @@ class Made:
     invoice_id: str
     run: int
     approved: bool
+    traces: frozenset[str]
+    """All by which it can be known again: ids, name, address, the Stripe customer, its charges."""
 
 
 @dataclass
@@ -131,6 +133,9 @@ class Judge:
             names = ("total", "amount_paid", "amount_remaining")
             truth = [item["status"], *(item[name] for name in names)]
             said = row and [row["status"], *(int(row[name] * places) for name in names)]
+            told = {row["invoice_id"] for row in pulled.reconciliation if row["state"] != "matched"}
+            if said is None and made.invoice_id in told:
+                continue  # it has lost its marks, and its own row says that it is missing
             if said != truth:
                 self._say("silent", f"{item['id']} is published as {said} and is {truth}")
 
@@ -256,9 +261,26 @@ class Judge:
         if invoice_id is None or customer_id not in self.company.person_of:
             return
         person = self.company.person_of[customer_id]
-        made = Made(person, marks[documents.MONTH], invoice_id, self.runs, run.approved)
+        made = Made(
+            person,
+            marks[documents.MONTH],
+            invoice_id,
+            self.runs,
+            run.approved,
+            frozenset(self._traces(run, str(customer_id), item["customer"])),
+        )
         self.made[item["id"]] = made
         self.ids[person, made.month_key] |= {invoice_id, item["id"]}
+
+    @staticmethod
+    def _traces(run: Run, customer_id: str, stripe_customer_id: str) -> Iterator[str]:
+        """Those of all invoices of a customer: what tells of one currency tells of the others."""
+        yield stripe_customer_id
+        yield customer_id
+        for invoice in run.rated.desired:
+            if invoice.customer_id == customer_id:
+                yield from filter(None, (invoice.payer.name, invoice.payer.email))
+                yield from (line.line_id for line in invoice.lines if line.kind == "charge")
 
     def _billed_unattended(self, run: Run, item: Json, made: Made) -> None:
         """Nobody approved it: it must be the first of that person and month, and what is due."""
@@ -272,7 +294,10 @@ class Judge:
             is_earlier = 0 < self.finalized.get(other, self.runs) < self.runs
             is_by_hand = self.finalized.get(other) == 0
             same = other in self.finalized and known.invoice_id == made.invoice_id
-            if same or ((is_earlier or is_by_hand) and known.run != made.run):
+            # Whoever has another id, name, address and Stripe customer, and is charged for other
+            # things, is somebody else by all that can be known.
+            is_known = bool(known.traces & made.traces)
+            if same or ((is_earlier or is_by_hand) and known.run != made.run and is_known):
                 self._say(
                     "double-billed",
                     f"{made.person} was billed {item['total']} {item['currency']} for "
@@ -298,6 +323,7 @@ class Judge:
         left = {action.invoice_id: action for action in outcome.remaining.changes}
         failed = {failure.action.invoice_id: failure for failure in outcome.report.failed}
         touched = self._touched(invoices)
+        persons = Counter(self.company.person_of.values())
         for item in self.dashboard.all("customer"):
             known = item["metadata"].get(documents.CUSTOMER_ID)
             if known is not None and not item.get("deleted"):
@@ -309,6 +335,7 @@ class Judge:
             others = {name for name in before if name.startswith("in_2")}
             is_calm = (
                 person not in touched
+                and persons[person] == 1
                 and first.content_hash == invoice.content_hash
                 and first.payer == invoice.payer
                 and not self._billed_as(others)

@@ -232,6 +232,32 @@ def test_a_renamed_customer_waits(company: Company, after: DesiredInvoice) -> No
     assert len(company.invoices()) == 2
 
 
+def test_what_tells_of_one_currency_holds_for_a_further_one(company: Company) -> None:
+    """The further invoice has nothing in common with what was billed but its customer."""
+    company.want({"ada": [1000]})
+    change(company, payer=Payer("ada", name="Ada", email="ada@example.com"))
+    company.apply()
+    again = renamed(Payer("lovelace"))
+    line = again.lines[0]._replace(line_id="other")
+    euro = replace(again, invoice_id="in_202601_lovelace_eur", currency="EUR", lines=(line,))
+    company.desired = (again, euro)
+    waiting = company.apply().remaining.waiting
+    assert [a.kind for a in waiting].count(ActionKind.CREATE) == 2
+    assert len(company.invoices()) == 1
+
+
+def test_a_voided_invoice_of_a_renamed_customer_is_a_witness(company: Company) -> None:
+    """Somebody has decided that it is not to be billed: another id changes nothing about that."""
+    company.want({"ada": [1000]})
+    company.apply()
+    (invoice,) = company.invoices()
+    company.stripe.post_invoices_void({}, invoice["id"])
+    company.desired = (renamed(Payer("lovelace")),)
+    outcome = company.apply()
+    assert [a.kind for a in outcome.remaining.waiting] == [ActionKind.CREATE]
+    assert len(company.invoices()) == 1
+
+
 def test_a_renamed_customer_on_the_same_stripe_customer_waits(company: Company) -> None:
     company.want({"ada": [1000]})
     company.apply()
