@@ -78,7 +78,8 @@ def _about_one(item: ActualInvoice, desired: DesiredInvoice | None) -> Iterator[
     if altered := dict.fromkeys([*item.altered_marks, *lost]):
         names = ", ".join(altered)
         text = f"marked as ours, but its metadata was removed or changed in Stripe: {names}"
-        yield Doubt(f"marks:{short_hash(names)[:8]}", text, item, MARKS_ARE_PUT_BACK)
+        ways = ANY if item.is_draft else MARKS_ARE_PUT_BACK
+        yield Doubt(f"marks:{short_hash(names)[:8]}", text, item, ways)
     if item.recorded_total is not None and item.is_billed and item.total != item.recorded_total:
         before, now = (show(amount, item.currency) for amount in (item.recorded_total, item.total))
         text = f"was billed as {before} by our records and is {now} in Stripe"

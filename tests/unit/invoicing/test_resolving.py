@@ -257,6 +257,14 @@ def test_a_draft_that_was_edited_is_replaced_by_ours(company: Company) -> None:
     assert not company.preview().changes
 
 
+def test_a_draft_that_lost_its_marks_is_replaced_by_ours(company: Company) -> None:
+    draft = spoilt_draft(company)
+    del draft["metadata"][documents.INVOICE_ID]
+    resolve(company, REISSUE)
+    assert totals(company) == [(4000, "paid")]
+    assert not company.preview().changes
+
+
 def test_a_draft_that_was_edited_is_left_and_never_billed(company: Company) -> None:
     draft = spoilt_draft(company)
     resolve(company, WRITE_OFF)
