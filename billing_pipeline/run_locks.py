@@ -44,6 +44,9 @@ def hold_month(
 ) -> None:
     """Keep the month for this run until it is released or the process ends; nothing where the run
     has it already. Raises `HeldError` where another still has it after `timeout` seconds."""
+    # A process executes one run at a time: what an earlier one of it has left is free.
+    for ended in _MONTHS.keys() - {run_id}:
+        release_month(ended)
     if run_id not in _MONTHS:
         lock = month_lock(settings, month, run_id, job_name, tell, timeout)
         lock.acquire()

@@ -76,14 +76,26 @@ def test_a_month_is_its_runs_until_it_is_released(tmp_path: Path) -> None:
     settings = Settings.from_env({"BILLING_HOME": str(tmp_path)})
     hold_month(settings, MONTH, "1", "close_month")
     hold_month(settings, MONTH, "1", "close_month")
+    other = month_lock(settings, MONTH, "2", "preview_month", timeout=0)
     with pytest.raises(HeldError, match="2024-01 is being worked on by close_month, run 1 "):
-        hold_month(settings, MONTH, "2", "preview_month", timeout=0)
+        other.acquire()
     with month_lock(settings, MONTH.shift(1), "2", "preview_month", timeout=0):
         pass
     release_month("1")
     release_month("1")
-    hold_month(settings, MONTH, "2", "preview_month", timeout=0)
-    release_month("2")
+    with other, pytest.raises(HeldError, match="by preview_month, run 2 "):
+        hold_month(settings, MONTH, "3", "close_month", timeout=0)
+
+
+def test_a_process_that_begins_another_run_has_ended_the_one_before(tmp_path: Path) -> None:
+    """Where nobody says that a run has ended: Dagster's own processes, or several runs in one."""
+    settings = Settings.from_env({"BILLING_HOME": str(tmp_path)})
+    hold_month(settings, MONTH, "1", "estimate_month")
+    hold_month(settings, MONTH, "2", "close_month", timeout=0)
+    hold_month(settings, MONTH.shift(1), "3", "close_month", timeout=0)
+    with month_lock(settings, MONTH, "4", "preview_month", timeout=0):
+        pass
+    release_month("3")
 
 
 def test_one_rates_while_another_asks_stripe(tmp_path: Path) -> None:
