@@ -44,13 +44,18 @@ def hold_month(
 ) -> None:
     """Keep the month for this run until it is released or the process ends; nothing where the run
     has it already. Raises `HeldError` where another still has it after `timeout` seconds."""
-    # A process executes one run at a time: what an earlier one of it has left is free.
-    for ended in _MONTHS.keys() - {run_id}:
-        release_month(ended)
+    release_of_ended(run_id)
     if run_id not in _MONTHS:
         lock = month_lock(settings, month, run_id, job_name, tell, timeout)
         lock.acquire()
         _MONTHS[run_id] = lock
+
+
+def release_of_ended(run_id: str) -> None:
+    """Let others have what earlier runs of this process have left: it executes one at a time, and
+    nobody says when a run that Dagster has launched is at its end."""
+    for ended in _MONTHS.keys() - {run_id}:
+        release_month(ended)
 
 
 def release_month(run_id: str) -> None:

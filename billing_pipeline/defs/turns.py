@@ -13,7 +13,13 @@ from billing_pipeline.defs.partitions import SETTINGS
 from billing_pipeline.locks import NamedLock
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.run_liveness import hold
-from billing_pipeline.run_locks import Turn, hold_month, month_lock, turn_lock
+from billing_pipeline.run_locks import (
+    Turn,
+    hold_month,
+    month_lock,
+    release_of_ended,
+    turn_lock,
+)
 
 
 class _Context(Protocol):
@@ -46,6 +52,7 @@ def free_month(context: _Context, month: BillingMonth) -> NamedLock:
     """Another month than the run's, for the length of a `with` block. Raises `HeldError` at once
     where another run works on it."""
     run = context.run
+    release_of_ended(run.run_id)
     return month_lock(SETTINGS, month, run.run_id, run.job_name, timeout=0.0)
 
 

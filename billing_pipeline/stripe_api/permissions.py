@@ -9,11 +9,14 @@ _OF_RESOURCE = {
     "account": "Accounts",
     "credit_notes": "Credit notes",
     "customers": "Customers",
+    "disputes": "Disputes",
     "events": "Events",
     "invoice_payments": "Invoices",
     "invoices": "Invoices",
     "payment_intents": "PaymentIntents",
     "payment_methods": "PaymentMethods",
+    # A refund is of a charge, and Stripe has no permission of its own for it.
+    "refunds": "Charges",
 }
 
 

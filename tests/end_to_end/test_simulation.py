@@ -72,4 +72,4 @@ def test_a_simulation_touches_nothing_that_was_billed(
     prices.write_text(prices.read_text(encoding="utf-8").replace("per_unit", "per_unitt"))
     bad = billing(home, DATA, *command[:-1])
     assert bad.returncode == 1
-    assert "catalog/prices.csv row 2, charge_model: 'per_unitt'" in bad.stderr
+    assert "catalog/prices.csv rows 2-7, charge_model: 'per_unitt'" in bad.stderr
