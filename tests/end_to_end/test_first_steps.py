@@ -61,5 +61,5 @@ def test_from_an_empty_folder_to_a_closed_month(tmp_path: Path) -> None:
     customers.write_text(customers.read_text().replace("USD", "USX"))
     refused = billing(home, data, "check")
     assert refused.returncode == 1
-    assert "accounts/customers.csv rows 2-3, currency: 'USX'" in refused.stderr
-    assert "2 problems" in last_line(refused)
+    # The same problem in two rows is one line.
+    assert last_line(refused).startswith("accounts/customers.csv rows 2-3, currency: 'USX'")

@@ -263,7 +263,14 @@ async def _records(story: Story, books: Books) -> list[str]:
 
 
 def tables(pulled: PullResult) -> list[Any]:
-    return [pulled.stripe_invoices, pulled.invoice_payments, pulled.reconciliation]
+    """All that a rebuild must give again. When a first charge failed is remembered and stands in no
+    invoice: without the records it counts as failed when its invoice was finalized, and the first
+    try may be due by so much earlier. That there is a next one must be the same."""
+    payments = [
+        row | {"next_attempt_at": row["next_attempt_at"] is not None}
+        for row in pulled.invoice_payments
+    ]
+    return [pulled.stripe_invoices, payments, pulled.reconciliation]
 
 
 def _differs(row: Mapping[str, Any]) -> bool:
