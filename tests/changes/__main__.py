@@ -9,12 +9,15 @@ What belongs here: the command line. What does not: sequences and what they are 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections import Counter
+from multiprocessing import Pool
 
 from tests.changes.company import MONTHS
 from tests.changes.rating import rate, rate_by_both
+from tests.changes.story import Rater
 from tests.changes.trials import KINDS, Trial, play
 
 REPORT_EVERY = 30.0
@@ -52,8 +55,13 @@ def arguments() -> argparse.Namespace:
         "--rated", type=int, default=0, help="so many of them rated by the pipeline as well (0)"
     )
     parser.add_argument("--months", type=int, default=len(MONTHS), help="of each sequence")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="how many at a time")
     parser.add_argument("--seed", type=int, help="this one only, with its diary")
     return parser.parse_args()
+
+
+def _played(task: tuple[int, Rater, int]) -> Trial:
+    return play(*task)
 
 
 def main() -> int:
@@ -64,15 +72,17 @@ def main() -> int:
         print(trial.report())
         return int(bool(trial.problems))
     score, said = Score(), time.monotonic()
-    for seed in range(chosen.first, chosen.first + chosen.sequences):
-        rater = rate_by_both if seed < chosen.first + chosen.rated else rate
-        trial = play(seed, rater, chosen.months)
-        score.add(trial)
-        if trial.problems:
-            print(trial.report(), flush=True)
-        if time.monotonic() - said > REPORT_EVERY:
-            said = time.monotonic()
-            print(f"seed {seed}: {score}", flush=True)
+    seeds = range(chosen.first, chosen.first + chosen.sequences)
+    rated = set(seeds[: chosen.rated])
+    tasks = [(seed, rate_by_both if seed in rated else rate, chosen.months) for seed in seeds]
+    with Pool(chosen.jobs) as pool:
+        for trial in pool.imap(_played, tasks):
+            score.add(trial)
+            if trial.problems:
+                print(trial.report(), flush=True)
+            if time.monotonic() - said > REPORT_EVERY:
+                said = time.monotonic()
+                print(f"seed {trial.seed}: {score}", flush=True)
     for kind, count in sorted(score.changes.items()):
         print(f"{count:7} {kind}")
     print(score)

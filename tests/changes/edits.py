@@ -94,14 +94,16 @@ def collection_method(rng: random.Random, company: Company, month: BillingMonth)
 @_edit
 def rename_customer(rng: random.Random, company: Company, month: BillingMonth) -> str | None:
     """The same customer under another id: name, address and subscriptions stay."""
-    row = rng.choice(company.world.tables["customers"])
-    return _renamed(company, row)
+    row = _without_wallet(rng, company)
+    return row and _renamed(company, row)
 
 
 @_edit
 def new_owner(rng: random.Random, company: Company, month: BillingMonth) -> str | None:
     """Another id, name and address; the subscriptions stay."""
-    row = rng.choice(company.world.tables["customers"])
+    row = _without_wallet(rng, company)
+    if row is None:
+        return None
     row["name"], row["email"] = "New Owner Ltd", "owner@example.com"
     return f"{_renamed(company, row)}, with another name and address"
 
@@ -109,20 +111,31 @@ def new_owner(rng: random.Random, company: Company, month: BillingMonth) -> str 
 @_edit
 def new_numbers(rng: random.Random, company: Company, month: BillingMonth) -> str | None:
     """All ids are others, as after a move to another system; who it is stays."""
-    row = rng.choice(company.world.tables["customers"])
+    row = _without_wallet(rng, company)
+    if row is None:
+        return None
     return f"{_renamed(company, row)}, and so are the subscriptions{_renumbered(company, row)}"
 
 
 @_edit
 def new_everything(rng: random.Random, company: Company, month: BillingMonth) -> str | None:
     """Nothing stays but the Stripe customer, which the accounts name now."""
-    row = rng.choice(company.world.tables["customers"])
-    known = company.stripe_ids.get(row["customer_id"])
-    if known is None:
+    row = _without_wallet(rng, company)
+    known = company.stripe_ids.get(row["customer_id"]) if row else None
+    if row is None or known is None:
         return None
     row["name"], row["email"] = "New Owner Ltd", "owner@example.com"
     row["stripe_customer_id"] = known
     return f"{_renamed(company, row)}, and all but {known} is new{_renumbered(company, row)}"
+
+
+def _without_wallet(rng: random.Random, company: Company) -> Cells | None:
+    """A customer who can be renamed: what invoices took of a wallet does not follow its customer
+    to another id, so that the wallet would pay twice."""
+    tables = company.world.tables
+    owners = {row["customer_id"] for row in tables["wallet_transactions"]}
+    rows = [row for row in tables["customers"] if row["customer_id"] not in owners]
+    return rng.choice(rows) if rows else None
 
 
 def _renumbered(company: Company, row: Cells) -> str:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from billing_pipeline.invoicing import documents
-from billing_pipeline.invoicing.actions import ActionKind
+from billing_pipeline.invoicing.actions import ActionKind, InvoiceAction
 from billing_pipeline.invoicing.collection import ApplyOutcome, PullResult
 from billing_pipeline.invoicing.plan import InvoicePlan
 from billing_pipeline.invoicing.wallets import WalletMovement
@@ -114,6 +114,9 @@ class Judge:
             # A review is not carried out, and beside others an action is a part of the change.
             alone = sum(other.invoice_id == action.invoice_id for other in shown.changes) == 1
             is_done = action.kind is not ActionKind.REVIEW and action.key not in failed
+            about = {self.made[name] for name in _invoices_of(action) if name in self.made}
+            # Somebody may take an invoice that has lost its marks for one of another month.
+            alone = alone and {made.invoice_id for made in about} <= {action.invoice_id}
             if alone and is_done and net[action.invoice_id] != action.amount_after:
                 self._say(
                     "double-billed",
@@ -412,6 +415,11 @@ class Judge:
 
     def _say(self, kind: str, text: str) -> None:
         self.problems.append((kind, text))
+
+
+def _invoices_of(action: InvoiceAction) -> set[str]:
+    """The Stripe invoices that its doubts are about."""
+    return {doubt.partition(" ")[0] for doubt in action.doubts}
 
 
 def _is_billed(item: Json) -> bool:
