@@ -100,10 +100,11 @@ def serve(settings: Settings, host: str, port: int, tell: Callable[[str], None])
         timeout_graceful_shutdown=3,
     )
     shown_host, shown_port = listener.getsockname()[:2]
-    tell(f"Listening on http://{shown_host}:{shown_port}{PATH}")
     try:
-        # Told to end it lets the last requests end, and passes the signal on: that is no failure.
+        # Told to end it lets the last requests end, and passes the signal on: that is no failure,
+        # from the moment on at which somebody may know that it listens.
         with suppress(KeyboardInterrupt):
+            tell(f"Listening on http://{shown_host}:{shown_port}{PATH}")
             uvicorn.Server(config).run(sockets=[listener])
         tell("Stopped.")
     finally:
