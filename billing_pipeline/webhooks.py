@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -100,12 +101,19 @@ def serve(settings: Settings, host: str, port: int, tell: Callable[[str], None])
         timeout_graceful_shutdown=3,
     )
     shown_host, shown_port = listener.getsockname()[:2]
+    server = uvicorn.Server(config)
+    # Not in the main thread: there it would take the signals, and send each once more when it has
+    # ended, which counts as the second one that ends a process at once.
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     try:
-        # Told to end it lets the last requests end, and passes the signal on: that is no failure,
-        # from the moment on at which somebody may know that it listens.
+        # To be told to end is no failure, from the moment on at which it may be known to listen.
         with suppress(KeyboardInterrupt):
             tell(f"Listening on http://{shown_host}:{shown_port}{PATH}")
-            uvicorn.Server(config).run(sockets=[listener])
+            thread.start()
+            thread.join()
+        server.should_exit = True  # lets the last requests end
+        if thread.ident is not None:
+            thread.join()
         tell("Stopped.")
     finally:
         listener.close()
