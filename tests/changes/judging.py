@@ -71,6 +71,8 @@ class Judge:
     credited: set[str] = field(default_factory=set)
     first: dict[str, Any] = field(default_factory=dict)
     """Each of our invoices as it was due when it was billed first."""
+    changed: set[str] = field(default_factory=set)
+    """Those of our invoices that were due with other content since."""
     ids: dict[PersonMonth, set[str]] = field(default_factory=lambda: defaultdict(set))
 
     def before(self, run: Run) -> None:
@@ -83,6 +85,9 @@ class Judge:
         for invoice in run.rated.desired:
             key = self.company.person_of[invoice.customer_id], run.month.key
             self.ids[key].add(invoice.invoice_id)
+            first = self.first.get(invoice.invoice_id, invoice)
+            if (first.content_hash, first.payer) != (invoice.content_hash, invoice.payer):
+                self.changed.add(invoice.invoice_id)
 
     def after_end(self, run: Run) -> None:
         """A run that ended early may have billed; twice it may not have."""
@@ -333,14 +338,12 @@ class Judge:
                 self.company.stripe_ids.setdefault(known, item["id"])
         for invoice in run.rated.desired:
             person = self.company.person_of[invoice.customer_id]
-            first = self.first.get(invoice.invoice_id, invoice)
             before = self.ids[person, run.month.key] - {invoice.invoice_id}
             others = {name for name in before if name.startswith("in_2")}
             is_calm = (
                 person not in touched
                 and persons[person] == 1
-                and first.content_hash == invoice.content_hash
-                and first.payer == invoice.payer
+                and invoice.invoice_id not in self.changed
                 and not self._billed_as(others)
             )
             action = left.get(invoice.invoice_id)
