@@ -34,7 +34,7 @@ $(VENV)/.installed-bench: requirements-bench.txt $(VENV)/.installed
 	@touch $@
 
 demo: $(VENV)/.prepared ## Close three months of the sample data against the embedded sandbox
-	@$(BIN)/python -m billing_pipeline.demo
+	@$(BIN)/python -m billing_pipeline.commands.demo
 
 dev: $(VENV)/.prepared ## The Dagster UI over the same state as the commands
 	home="$$($(BIN)/billing home)" && DAGSTER_HOME="$$home" $(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1

@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from billing_pipeline.stripe_api.sandbox import Rates, Sandbox, serving
-from billing_pipeline.stripe_api.sandbox.wire import Response
+from billing_pipeline.stripe_sandbox import Rates, Sandbox, serving
+from billing_pipeline.stripe_sandbox.wire import Response
 
 # No secret: the sandbox takes any. With a key the pipeline keeps to Stripe's limits.
 KEY = "sk_test_benchmarks"

@@ -24,7 +24,7 @@ def run_job(
     job: str, month: BillingMonth, operation: str = "", config: dict[str, object] | None = None
 ) -> float:
     """Seconds of one job, which must succeed; `config` is that of its one `operation`."""
-    from billing_pipeline.runs import execute
+    from billing_pipeline.commands.execution import execute
 
     given: dict[str, object] | None = None
     if config is not None:
@@ -36,7 +36,7 @@ def run_job(
 
 
 def published(query: str) -> Any:
-    from billing_pipeline.warehouse import open_published
+    from billing_pipeline.published.database import open_published
 
     with open_published(Settings.from_env(os.environ)) as database:
         [[value]] = database.execute(query).fetchall()
@@ -143,11 +143,11 @@ def _settled(month: BillingMonth) -> int:
 
 def _bring_up_to_date() -> None:
     """What the sensor `stripe_changes` and the runs that it asks for do."""
-    from billing_pipeline.invoicing import collection
+    from billing_pipeline.collection import steps
 
     settings = Settings.from_env(os.environ)
-    with collection.open_gateway(settings) as gateway:
-        stale = collection.run(gateway, lambda: collection.stale_months(gateway, settings))
+    with steps.open_gateway(settings) as gateway:
+        stale = steps.run(gateway, lambda: steps.stale_months(gateway, settings))
     for found in stale:
         run_job("pull_payments", found.month, "invoice_payments", {"in_full": found.in_full})
 
@@ -155,7 +155,7 @@ def _bring_up_to_date() -> None:
 def _pay_some(stripe: CountingSandbox, count: int) -> int:
     """Pay the open invoices elsewhere than here, spread over all of them."""
     settings = Settings.from_env(os.environ)
-    from billing_pipeline.warehouse import open_published
+    from billing_pipeline.published.database import open_published
 
     with open_published(settings) as database:
         ids = database.execute(

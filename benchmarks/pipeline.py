@@ -74,8 +74,8 @@ def _floor_database(home: Path) -> Path:
 def models(data: Path, home: Path) -> Figures:
     """The month's dbt models, summed; every test of dbt must pass, and where the floor was found
     before, its totals must be ours."""
-    from billing_pipeline.dbt_runner import check, ensure_manifest, run_dbt
-    from billing_pipeline.rating import build_raw
+    from billing_pipeline.rating.dbt_runner import check, ensure_manifest, run_dbt
+    from billing_pipeline.rating.month import build_raw
 
     settings = Settings.from_env(os.environ)
     ensure_manifest(settings)
@@ -120,8 +120,8 @@ def job(data: Path, home: Path) -> Figures:
 
 def dbt_alone(data: Path, home: Path) -> Figures:
     """A bare `dbt build` of the same project on the same month, in a warm process."""
-    from billing_pipeline.dbt_runner import check, run_dbt
-    from billing_pipeline.rating import build_raw
+    from billing_pipeline.rating.dbt_runner import check, run_dbt
+    from billing_pipeline.rating.month import build_raw
 
     settings = Settings.from_env(os.environ)
     for _ in range(2):

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import NoReturn
 
-from billing_pipeline.interruption import INTERRUPTED, end_on_signals
+from billing_pipeline.runs.interruption import INTERRUPTED, end_on_signals
 
 FAILED = 1
 
@@ -26,7 +26,7 @@ def program() -> NoReturn:
 
 def _command_line() -> None:
     # Imported here: it takes a second, in which the process can be interrupted too.
-    from billing_pipeline.cli import main
+    from billing_pipeline.commands.cli import main
 
     main()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dagster as dg
 
 from billing_pipeline.defs import jobs, schedules, sensors
+from billing_pipeline.defs.asset_specs import with_asset_specs
 from billing_pipeline.defs.charges import dbt_models
 from billing_pipeline.defs.checks import CHECKS
 from billing_pipeline.defs.collection import (
@@ -16,15 +17,14 @@ from billing_pipeline.defs.collection import (
 )
 from billing_pipeline.defs.dunning import collect_payments
 from billing_pipeline.defs.estimates import estimate_month, estimated_charges
-from billing_pipeline.defs.presentation import presented
 from billing_pipeline.defs.sealing import verify_seals
 from billing_pipeline.defs.usage import intake, wallet_top_ups
-from billing_pipeline.run_history import keep_connections
+from billing_pipeline.runs.run_history import keep_connections
 
 keep_connections()
 
 defs = dg.Definitions(
-    assets=presented(
+    assets=with_asset_specs(
         [
             wallet_top_ups,
             intake,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import compileall
 from pathlib import Path
 
-from billing_pipeline.dbt_runner import parse_at_install
+from billing_pipeline.rating.dbt_runner import parse_at_install
 
 
 def main() -> None:

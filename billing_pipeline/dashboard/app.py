@@ -12,9 +12,9 @@ def _():
     import marimo as mo
 
     from billing_pipeline.dashboard import pages, queries
-    from billing_pipeline.overview.health import health
-    from billing_pipeline.overview.month_states import month_overviews, months_with_usage
-    from billing_pipeline.overview.recent_runs import recent_runs
+    from billing_pipeline.published.health import health
+    from billing_pipeline.published.month_states import month_overviews, months_with_usage
+    from billing_pipeline.runs.recent_runs import recent_runs
     from billing_pipeline.settings import Settings
 
     return (

@@ -13,18 +13,18 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from billing_pipeline.querying import Row
-from billing_pipeline.terminal import money
+from billing_pipeline.duckdb_sql import Row
+from billing_pipeline.money import format_amount
 
 # Colours that people with any colour vision tell apart (Okabe and Ito), on white and on black.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#999999")
 AGES = ("not due", "1-30", "31-60", "61-90", "over 90")
-MOST_BARS = 12
+MAX_BARS = 12
 
 
 def largest_customers(totals: Sequence[Row], currency: str) -> alt.Chart:
     """Horizontal bars of the customers with the largest totals."""
-    shown = [row for row in totals if row["currency"] == currency and row["total"]][:MOST_BARS]
+    shown = [row for row in totals if row["currency"] == currency and row["total"]][:MAX_BARS]
     frame = _frame(shown, "total", ("customer_id", "name"))
     return _finish(
         alt.Chart(frame)
@@ -120,7 +120,7 @@ def _frame(rows: Sequence[Row], amount: str, kept: tuple[str, ...]) -> pd.DataFr
             {
                 "month": f"{row['billing_month']:%Y-%m}" if "billing_month" in row else "",
                 "value": float(row[amount]),
-                "amount": f"{money(row[amount], row['currency'])} {row['currency']}",
+                "amount": f"{format_amount(row[amount], row['currency'])} {row['currency']}",
                 **{name: row[name] for name in kept},
             }
             for row in rows

@@ -16,11 +16,11 @@ import marimo as mo
 
 from billing_pipeline.dashboard import charts
 from billing_pipeline.dashboard.queries import MonthSoFar, OneCustomer
-from billing_pipeline.overview.health import Health
-from billing_pipeline.overview.month_states import MonthOverview
-from billing_pipeline.overview.recent_runs import RecentRun
-from billing_pipeline.querying import Row
-from billing_pipeline.terminal import money
+from billing_pipeline.duckdb_sql import Row
+from billing_pipeline.money import format_amount
+from billing_pipeline.published.health import Health
+from billing_pipeline.published.month_states import MonthOverview
+from billing_pipeline.runs.recent_runs import RecentRun
 
 ROWS_OF_A_PAGE = 15
 PLACES = 4
@@ -288,7 +288,7 @@ def _without_customer(cells: dict[str, Any]) -> dict[str, Any]:
 
 def _exact(amount: Decimal, currency: str) -> Decimal:
     """With the places of its currency."""
-    return _number(money(amount, currency))
+    return _number(format_amount(amount, currency))
 
 
 def _number(shown: str) -> Decimal:
@@ -375,7 +375,7 @@ def _cell(column: Column, row: Row) -> str:
     if value is None:
         return ""
     if column.kind == "money":
-        return money(value, row["currency"])
+        return format_amount(value, row["currency"])
     if column.kind == "quantity" and isinstance(value, Decimal):
         return _quantity(value)
     if column.kind == "number":

@@ -13,9 +13,9 @@ from datetime import date, datetime
 
 import duckdb
 
-from billing_pipeline.querying import Row, rows
+from billing_pipeline.duckdb_sql import Row, rows
+from billing_pipeline.published.database import open_published
 from billing_pipeline.settings import Settings
-from billing_pipeline.warehouse import open_published
 
 
 @contextmanager

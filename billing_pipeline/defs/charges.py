@@ -7,20 +7,15 @@ from typing import Any
 import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, dbt_assets
 
-from billing_pipeline.dbt_runner import (
-    DbtError,
-    NodeResult,
-    check,
-    ensure_manifest,
-)
-from billing_pipeline.defs.figures import figures_of, largest_changes
+from billing_pipeline.defs.asset_metadata import largest_changes, metadata_of
 from billing_pipeline.defs.partitions import MONTHS, SETTINGS
 from billing_pipeline.defs.turns import month_of, turn
 from billing_pipeline.defs.usage import ASSET_OF_RAW_TABLE
 from billing_pipeline.months import BillingMonth
-from billing_pipeline.rating import build_models, open_warehouse, set_checked
-from billing_pipeline.run_locks import Turn
-from billing_pipeline.warehouse import NotPublishedError, PublishError, open_published
+from billing_pipeline.published.database import NotPublishedError, PublishError, open_published
+from billing_pipeline.rating.dbt_runner import DbtError, NodeResult, check, ensure_manifest
+from billing_pipeline.rating.month import build_models, open_warehouse, set_checked
+from billing_pipeline.runs.locks import Turn
 
 TELLING_SECONDS = 0.2
 """A model that took less is not told of as it ends: its event in the log would take as long."""
@@ -86,7 +81,7 @@ def _events(context: dg.AssetExecutionContext, nodes: list[NodeResult]) -> Itera
     checks = {spec.metadata[_UNIQUE_ID]: spec.key for spec in context.assets_def.check_specs}
     built = [node for node in nodes if node.unique_id in models and node.status == "success"]
     with open_warehouse(SETTINGS.warehouse_path(month_of(context)), read_only=True) as warehouse:
-        figures = figures_of(warehouse, [node.name for node in built])
+        figures = metadata_of(warehouse, [node.name for node in built])
         if "invoices" in figures:
             earlier = month_of(context).shift(-1)
             changes = largest_changes(warehouse, _published_totals(earlier), str(earlier))

@@ -9,22 +9,22 @@ from typing import Any
 
 import dagster as dg
 
+from billing_pipeline.collection import prepaid, steps
+from billing_pipeline.collection.plan.actions import ActionKind
+from billing_pipeline.defs.asset_metadata import rows_found
 from billing_pipeline.defs.collection import (
     approved_changes,
     invoice_payments,
     invoice_plan,
     stripe_invoices,
 )
-from billing_pipeline.defs.figures import rows_found
 from billing_pipeline.defs.partitions import MONTHS, SETTINGS
 from billing_pipeline.defs.sealing import broken_seals
-from billing_pipeline.invoicing import collection, prepaid
-from billing_pipeline.invoicing.actions import ActionKind
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.notices.notice import Rules
 from billing_pipeline.notices.spikes import plain, spikes_of
-from billing_pipeline.rating import open_warehouse
-from billing_pipeline.warehouse import open_published
+from billing_pipeline.published.database import open_published
+from billing_pipeline.rating.month import open_warehouse
 
 # What waits for an approval is a difference that is known; all others nobody has explained.
 _KNOWN = tuple(
@@ -143,7 +143,7 @@ def _told_to_all(
 
 
 def _hold(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
-    problems = collection.verify_seals(SETTINGS, BillingMonth.parse(context.partition_key))
+    problems = steps.verify_seals(SETTINGS, BillingMonth.parse(context.partition_key))
     description, metadata = broken_seals(problems)
     result = dg.AssetCheckResult(passed=not problems, description=description, metadata=metadata)
     return _told_to_all(context, result)

@@ -8,29 +8,29 @@ from typing import Any, NamedTuple
 import dagster as dg
 from pydantic import Field
 
-from billing_pipeline.billed_versions import keep
-from billing_pipeline.defs.partitions import MONTHS, SETTINGS, refuse_unfinished
-from billing_pipeline.defs.turns import month_of, turn
-from billing_pipeline.invoicing import collection, prepaid
-from billing_pipeline.invoicing.actions import ActionKind
-from billing_pipeline.invoicing.collection import PullResult
-from billing_pipeline.invoicing.desired import clean_text
-from billing_pipeline.invoicing.limits import limits_from_env
-from billing_pipeline.invoicing.plan import InvoicePlan
-from billing_pipeline.invoicing.plan_report import (
+from billing_pipeline.collection import prepaid, steps
+from billing_pipeline.collection.plan.actions import ActionKind
+from billing_pipeline.collection.plan.desired import clean_text
+from billing_pipeline.collection.plan.invoice_plan import InvoicePlan
+from billing_pipeline.collection.plan.limits import limits_from_env
+from billing_pipeline.collection.plan.proposal import ResolutionRequest
+from billing_pipeline.collection.plan.report import (
     outcome_rows,
     plan_markdown,
     plan_rows,
     receipt_markdown,
 )
-from billing_pipeline.invoicing.prepaid import WalletTables
-from billing_pipeline.invoicing.proposing import ResolutionRequest
-from billing_pipeline.invoicing.resolutions import Decision
-from billing_pipeline.invoicing.set_aside import read_set_aside, summary
+from billing_pipeline.collection.plan.resolutions import Decision
+from billing_pipeline.collection.prepaid import WalletTables
+from billing_pipeline.collection.steps import PullResult
+from billing_pipeline.collection.stripe_state.set_aside import read_set_aside, summary
+from billing_pipeline.defs.partitions import MONTHS, SETTINGS, refuse_unfinished
+from billing_pipeline.defs.turns import month_of, turn
 from billing_pipeline.months import BillingMonth
-from billing_pipeline.run_locks import Turn
+from billing_pipeline.published.as_billed import keep
+from billing_pipeline.published.database import publish, publish_rows
+from billing_pipeline.runs.locks import Turn
 from billing_pipeline.stripe_api.client import StripeGateway
-from billing_pipeline.warehouse import publish, publish_rows
 
 DASHBOARD = "https://dashboard.stripe.com/invoices"
 """Shows test mode or live mode, as whoever looks has chosen there."""
@@ -60,10 +60,10 @@ class Approval(dg.Config):
 def invoice_plan(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
     """What would bring Stripe from what it holds to what the charges say. Writes nothing there."""
     month = month_of(context)
-    with turn(context, Turn.STRIPE), collection.open_gateway(SETTINGS) as gateway:
-        plan = collection.run(
+    with turn(context, Turn.STRIPE), steps.open_gateway(SETTINGS) as gateway:
+        plan = steps.run(
             gateway,
-            lambda: collection.preview(
+            lambda: steps.preview(
                 gateway, SETTINGS, month, limits=limits_from_env(), run_id=context.run.run_id
             ),
         )
@@ -96,10 +96,10 @@ def _apply(
         billed = {a.invoice_id for a in [*sent, *stands] if a.kind not in _BILLS_NOTHING}
         keep(SETTINGS, month, billed, context.run.run_id, datetime.now(UTC))
 
-    with turn(context, Turn.STRIPE), collection.open_gateway(SETTINGS) as gateway:
-        outcome = collection.run(
+    with turn(context, Turn.STRIPE), steps.open_gateway(SETTINGS) as gateway:
+        outcome = steps.run(
             gateway,
-            lambda: collection.apply_plan(
+            lambda: steps.apply_plan(
                 gateway,
                 SETTINGS,
                 month,
@@ -107,14 +107,12 @@ def _apply(
                 actor=actor,
                 approved_hash=approved_hash,
                 limits=limits_from_env(),
-                patience=60.0,
+                timeout=60.0,
                 before_sending=keep_what_is_billed,
             ),
         )
         # What is left to do was read from Stripe a moment ago: no need to list it once more.
-        pulled = collection.run(
-            gateway, lambda: collection.pull(gateway, SETTINGS, month, full=False)
-        )
+        pulled = steps.run(gateway, lambda: steps.pull(gateway, SETTINGS, month, full=False))
         tables = {"invoice_plan": outcome_rows(outcome.report, outcome.remaining), **pulled.tables}
         wallets = None
         # Not by what this run did: one before may have ended between sending and publishing.
@@ -122,7 +120,7 @@ def _apply(
             wallets = wallets_now(gateway, month)
             tables |= wallets.tables
     publish(SETTINGS, month, tables)
-    collection.note_published(SETTINGS, pulled)
+    steps.note_published(SETTINGS, pulled)
     if wallets is not None:
         prepaid.note_published(SETTINGS, month, wallets)
     metadata: dict[str, dg.MetadataValue | int | str | bool] = {
@@ -194,10 +192,10 @@ def proposed_resolution(
     request = ResolutionRequest(
         config.invoice_id, Decision(config.decision), config.reason, config.decided_by
     )
-    with turn(context, Turn.STRIPE), collection.open_gateway(SETTINGS) as gateway:
-        plan = collection.run(
+    with turn(context, Turn.STRIPE), steps.open_gateway(SETTINGS) as gateway:
+        plan = steps.run(
             gateway,
-            lambda: collection.propose(
+            lambda: steps.propose(
                 gateway,
                 SETTINGS,
                 month,
@@ -228,7 +226,7 @@ def set_aside_metadata() -> dict[str, int | str]:
 
 def wallets_now(gateway: StripeGateway, month: BillingMonth) -> WalletTables:
     """The wallets against the balances in Stripe, to be published."""
-    return collection.run(gateway, lambda: prepaid.wallet_tables(gateway, SETTINGS, month))
+    return steps.run(gateway, lambda: prepaid.wallet_tables(gateway, SETTINGS, month))
 
 
 class Published(NamedTuple):
@@ -240,13 +238,11 @@ class Published(NamedTuple):
 
 def publish_payments(gateway: StripeGateway, month: BillingMonth, *, in_full: bool) -> Published:
     """Pull a month and publish what came of it."""
-    pulled = collection.run(
-        gateway, lambda: collection.pull(gateway, SETTINGS, month, full=in_full)
-    )
+    pulled = steps.run(gateway, lambda: steps.pull(gateway, SETTINGS, month, full=in_full))
     # Each wallet takes two requests: only where the month is listed anyway.
     wallets = wallets_now(gateway, month) if in_full else None
     publish_rows(SETTINGS, month, pulled.tables | (wallets.tables if wallets else {}))
-    collection.note_published(SETTINGS, pulled)
+    steps.note_published(SETTINGS, pulled)
     if wallets is not None:
         prepaid.note_published(SETTINGS, month, wallets)
     return Published(pulled, wallets.unread if wallets else [])
@@ -256,7 +252,7 @@ def publish_payments(gateway: StripeGateway, month: BillingMonth, *, in_full: bo
 def invoice_payments(context: dg.AssetExecutionContext, config: Pull) -> dg.MaterializeResult[None]:
     """Refresh the payment status of the month's invoices."""
     month = month_of(context)
-    with turn(context, Turn.STRIPE), collection.open_gateway(SETTINGS) as gateway:
+    with turn(context, Turn.STRIPE), steps.open_gateway(SETTINGS) as gateway:
         pulled, unread = publish_payments(gateway, month, in_full=config.in_full)
     statuses = Counter(row["status"] for row in pulled.invoice_payments)
     metadata = {

@@ -5,28 +5,28 @@ from contextlib import suppress
 
 import dagster as dg
 
+from billing_pipeline.collection import steps
+from billing_pipeline.collection.push.dunning import DunningOutcome, DunningPolicy, DunningResult
+from billing_pipeline.defs.asset_metadata import markdown_table
 from billing_pipeline.defs.collection import publish_payments, set_aside_metadata
-from billing_pipeline.defs.figures import markdown_table
 from billing_pipeline.defs.jobs import SENDS, TAGS
 from billing_pipeline.defs.partitions import SETTINGS
 from billing_pipeline.defs.turns import free_month, turn
-from billing_pipeline.invoicing import collection
-from billing_pipeline.invoicing.dunning import DunningOutcome, DunningPolicy, DunningResult
-from billing_pipeline.locks import HeldError
-from billing_pipeline.run_liveness import hold
-from billing_pipeline.run_locks import Turn
+from billing_pipeline.runs.liveness import hold
+from billing_pipeline.runs.locks import Turn
+from billing_pipeline.runs.process_locks import HeldError
 
 
 @dg.op(description="Try what is due by now, in all months, then publish it.")
 def due_payments(context: dg.OpExecutionContext) -> None:
     policy = DunningPolicy.from_env()
     hold(SETTINGS, context.run_id)
-    with turn(context, Turn.STRIPE), collection.open_gateway(SETTINGS) as gateway:
-        results = collection.run(
+    with turn(context, Turn.STRIPE), steps.open_gateway(SETTINGS) as gateway:
+        results = steps.run(
             gateway,
-            lambda: collection.dun(gateway, SETTINGS, run_id=context.run_id, policy=policy),
+            lambda: steps.dun(gateway, SETTINGS, run_id=context.run_id, policy=policy),
         )
-        stale = collection.run(gateway, lambda: collection.stale_months(gateway, SETTINGS))
+        stale = steps.run(gateway, lambda: steps.stale_months(gateway, SETTINGS))
         problems: list[tuple[str, str]] = []
         for found in stale:
             # Who works on a month publishes it; what is missing then, the sensor asks for. A month

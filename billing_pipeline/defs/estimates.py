@@ -4,19 +4,19 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from billing_pipeline.dbt_runner import DbtError
-from billing_pipeline.defs.figures import markdown_table
+from billing_pipeline.collection import prepaid
+from billing_pipeline.defs.asset_metadata import markdown_table
 from billing_pipeline.defs.jobs import TAGS
 from billing_pipeline.defs.partitions import MONTHS, SETTINGS
 from billing_pipeline.defs.turns import month_of, turn
 from billing_pipeline.defs.usage import paid_top_ups
-from billing_pipeline.estimate import estimate_month as rate_and_publish
 from billing_pipeline.intake.problems import InvalidInput
-from billing_pipeline.invoicing import prepaid
+from billing_pipeline.money import format_amount
 from billing_pipeline.months import InvalidMonthError
-from billing_pipeline.run_locks import Turn
-from billing_pipeline.terminal import money
-from billing_pipeline.warehouse import open_published
+from billing_pipeline.published.database import open_published
+from billing_pipeline.rating.dbt_runner import DbtError
+from billing_pipeline.rating.estimate import estimate_month as rate_and_publish
+from billing_pipeline.runs.locks import Turn
 
 _TOTALS = (
     "SELECT currency, count(*), sum(total), sum(amount_due) FROM estimated_totals"
@@ -51,7 +51,8 @@ def estimated_charges(context: dg.AssetExecutionContext) -> dg.MaterializeResult
             "SELECT count(*), max(usage_until)::VARCHAR FROM estimated_charges"
         ).fetchall()
     shown = [
-        (code, count, money(total, code), money(due, code)) for code, count, total, due in totals
+        (code, count, format_amount(total, code), format_amount(due, code))
+        for code, count, total, due in totals
     ]
     table = markdown_table(("currency", "customers", "total so far", "due so far"), shown)
     return dg.MaterializeResult(

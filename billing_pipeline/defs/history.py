@@ -13,7 +13,7 @@ from dagster._core.storage.dagster_run import FINISHED_STATUSES
 
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.notices.due import Close
-from billing_pipeline.runs import failure_reason
+from billing_pipeline.runs.instance import failure_reason
 
 _CLOSED = dg.AssetKey("stripe_invoices")
 # A backfill of three years is seen in one look.

@@ -12,12 +12,12 @@ from billing_pipeline.defs.history import closed_months, is_closing
 from billing_pipeline.defs.jobs import close_month
 from billing_pipeline.defs.partitions import SETTINGS
 from billing_pipeline.defs.sealing import verify_seals
-from billing_pipeline.estimate import running_month
 from billing_pipeline.months import BillingMonth
+from billing_pipeline.rating.estimate import running_month
 from billing_pipeline.settings import InvalidSettingError
 
 # More months than these were not missed by a machine that was off: somebody has to look first.
-MOST_MISSED_MONTHS = 3
+MAX_MISSED_MONTHS = 3
 
 
 class MonthsNotClosedError(RuntimeError):
@@ -84,7 +84,7 @@ def monthly_close(
     if not months:
         yield dg.SkipReason("Every month that is due is closed.")
         return
-    if len(months) > MOST_MISSED_MONTHS:
+    if len(months) > MAX_MISSED_MONTHS:
         raise MonthsNotClosedError(
             f"{len(months)} months are not closed, {months[0]} to {months[-1]}: that is no missed "
             "tick, so none is closed by the clock. Close them by `billing run MONTH`, the oldest "

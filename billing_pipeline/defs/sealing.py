@@ -9,17 +9,17 @@ from typing import Any
 
 import dagster as dg
 
-from billing_pipeline.defs.figures import rows_found
+from billing_pipeline.collection import steps
+from billing_pipeline.collection.records.sealed import SealProblem
+from billing_pipeline.defs.asset_metadata import rows_found
 from billing_pipeline.defs.jobs import TAGS
 from billing_pipeline.defs.partitions import SETTINGS
-from billing_pipeline.invoicing import collection
-from billing_pipeline.invoicing.sealed import SealProblem
-from billing_pipeline.run_liveness import hold
+from billing_pipeline.runs.liveness import hold
 
 
 def broken_seals(problems: list[SealProblem]) -> tuple[str, dict[str, Any]]:
     """What a run says of seals that do not hold, and its metadata."""
-    rows = [(problem.month_key[:7], problem.subject, problem.problem) for problem in problems]
+    rows = [(problem.month_key[:7], problem.target, problem.problem) for problem in problems]
     text = "What was billed is as it was sealed: the chain is unbroken."
     if rows:
         text = (
@@ -32,7 +32,7 @@ def broken_seals(problems: list[SealProblem]) -> tuple[str, dict[str, Any]]:
 @dg.op(description="Recompute the hash chains of what was billed, of all months.")
 def every_seal(context: dg.OpExecutionContext) -> None:
     hold(SETTINGS, context.run_id)
-    seals, problems = collection.verify_all_seals(SETTINGS)
+    seals, problems = steps.verify_all_seals(SETTINGS)
     text, metadata = broken_seals(problems)
     context.add_output_metadata({"verified": seals, **metadata})
     if problems:

@@ -7,15 +7,15 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
+from billing_pipeline.collection import steps
+from billing_pipeline.collection.stripe_state.set_aside import read_set_aside, summary
 from billing_pipeline.defs.history import closed_months
 from billing_pipeline.defs.jobs import preview_month, pull_payments
+from billing_pipeline.defs.notifications import note, note_failed_runs, notify, said
 from billing_pipeline.defs.partitions import MONTHS, SETTINGS
-from billing_pipeline.defs.telling import note, note_failed_runs, said, tell
-from billing_pipeline.invoicing import collection
-from billing_pipeline.invoicing.set_aside import read_set_aside, summary
-from billing_pipeline.late_usage import late_usage
+from billing_pipeline.intake.late_usage import late_usage
 from billing_pipeline.notices.notice import Kind, Notice
-from billing_pipeline.run_liveness import bury_dead_runs
+from billing_pipeline.runs.liveness import reap_dead_runs
 
 # Each look costs two requests where nothing happened. Less often only makes the tables later.
 LOOK_EVERY_SECONDS = 60
@@ -42,10 +42,10 @@ def stripe_changes(
     if not SETTINGS.records_dir.exists():
         yield dg.SkipReason("Nothing was ever billed from here.")
         return
-    with collection.open_gateway(SETTINGS) as gateway:
-        stale = collection.run(
+    with steps.open_gateway(SETTINGS) as gateway:
+        stale = steps.run(
             gateway,
-            lambda: collection.stale_months(gateway, SETTINGS, seconds=READ_FOR_SECONDS),
+            lambda: steps.stale_months(gateway, SETTINGS, seconds=READ_FOR_SECONDS),
         )
     odd = summary(read_set_aside(SETTINGS.records_dir))
     if odd:
@@ -72,7 +72,7 @@ def stripe_changes(
 )
 def dead_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     """Dagster itself would leave such a run "started", and the queue waiting for it."""
-    buried = bury_dead_runs(SETTINGS, context.instance)
+    buried = reap_dead_runs(SETTINGS, context.instance)
     if buried:
         return dg.SkipReason(f"Ended runs whose process is gone: {', '.join(buried)}.")
     return dg.SkipReason("Every run that is started has its process.")
@@ -148,4 +148,4 @@ def notices(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     if not SETTINGS.records_dir.exists():
         return dg.SkipReason("Nothing was ever billed from here.")
     now = datetime.now(UTC)
-    return dg.SkipReason(said(tell(SETTINGS, context.instance, now, READ_FOR_SECONDS)))
+    return dg.SkipReason(said(notify(SETTINGS, context.instance, now, READ_FOR_SECONDS)))

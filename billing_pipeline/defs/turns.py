@@ -1,6 +1,6 @@
 """What a step waits for before it begins: that its run has the month, and its turn.
 
-What belongs here: the locks of ``run_locks`` for a step's context, and where waiting is told. What
+What belongs here: the locks of ``locks`` for a step's context, and where waiting is told. What
 does not: which locks there are.
 """
 
@@ -10,16 +10,10 @@ from typing import Protocol
 import dagster as dg
 
 from billing_pipeline.defs.partitions import SETTINGS
-from billing_pipeline.locks import NamedLock
 from billing_pipeline.months import BillingMonth
-from billing_pipeline.run_liveness import hold
-from billing_pipeline.run_locks import (
-    Turn,
-    hold_month,
-    month_lock,
-    release_of_ended,
-    turn_lock,
-)
+from billing_pipeline.runs.liveness import hold
+from billing_pipeline.runs.locks import Turn, hold_month, month_lock, release_of_ended, turn_lock
+from billing_pipeline.runs.process_locks import NamedLock
 
 
 class _Context(Protocol):

@@ -5,15 +5,15 @@ from typing import Any
 
 import dagster as dg
 
-from billing_pipeline.defs.figures import markdown_table
+from billing_pipeline.collection import prepaid, steps
+from billing_pipeline.collection.pull.top_ups import TopUp
+from billing_pipeline.defs.asset_metadata import markdown_table
 from billing_pipeline.defs.partitions import MONTHS, SETTINGS, refuse_unfinished
 from billing_pipeline.defs.turns import month_of, turn
 from billing_pipeline.intake.problems import InvalidInput
-from billing_pipeline.intake.reference import has_file
-from billing_pipeline.invoicing import collection, prepaid
-from billing_pipeline.invoicing.top_ups import TopUp
-from billing_pipeline.rating import IntakeReport, PaidTopUp, build_raw
-from billing_pipeline.run_locks import Turn
+from billing_pipeline.intake.reference.load import has_file
+from billing_pipeline.rating.month import IntakeReport, PaidTopUp, build_raw
+from billing_pipeline.runs.locks import Turn
 
 DESCRIPTIONS = {
     "catalog": "The price book: meters, plans, prices, tiers, entitlements, coupons and tax rates, "
@@ -49,10 +49,10 @@ def wallet_top_ups(context: dg.AssetExecutionContext) -> dg.MaterializeResult[No
     of all months: each is a movement of its wallet, once; what of them was refunded or disputed is
     taken back. With them what invoices took from wallets."""
     month_of(context)
-    with turn(context, Turn.STRIPE), collection.open_gateway(SETTINGS) as gateway:
-        found = collection.run(gateway, lambda: prepaid.pull_top_ups(gateway, SETTINGS))
+    with turn(context, Turn.STRIPE), steps.open_gateway(SETTINGS) as gateway:
+        found = steps.run(gateway, lambda: prepaid.pull_top_ups(gateway, SETTINGS))
         if found or has_file(SETTINGS, "accounts", "wallet_transactions"):
-            collection.run(gateway, lambda: prepaid.pull_applications(gateway, SETTINGS))
+            steps.run(gateway, lambda: prepaid.pull_applications(gateway, SETTINGS))
     return dg.MaterializeResult(metadata={"dagster/row_count": len(found)})
 
 

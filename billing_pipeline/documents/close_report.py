@@ -15,11 +15,11 @@ import duckdb
 from billing_pipeline.documents.formatting import amount, month_name, plain, share
 from billing_pipeline.documents.invoice import STATES
 from billing_pipeline.documents.reading import read_seller
+from billing_pipeline.duckdb_sql import Row, rows
 from billing_pipeline.months import BillingMonth
-from billing_pipeline.querying import Row, rows
 
 # Customers that the page names for each currency; all are in the exports.
-MOST_CUSTOMERS = 5
+MAX_CUSTOMERS = 5
 
 _TOTALS = """
 WITH earlier AS (
@@ -60,7 +60,7 @@ FROM totals LEFT JOIN customers
     ON totals.customer_id = customers.customer_id AND customers.billing_month = $1::DATE
 WHERE total > 0
 QUALIFY row_number() OVER (
-    PARTITION BY totals.currency ORDER BY total DESC, totals.customer_id) <= {MOST_CUSTOMERS}
+    PARTITION BY totals.currency ORDER BY total DESC, totals.customer_id) <= {MAX_CUSTOMERS}
 ORDER BY totals.currency, total DESC, totals.customer_id
 """
 _REJECTED = """

@@ -13,10 +13,10 @@ from typing import Any
 import duckdb
 
 from billing_pipeline.documents.reading import NoDocumentError, read_seller
-from billing_pipeline.intake.currencies import EXPONENTS
+from billing_pipeline.duckdb_sql import Row, rows
+from billing_pipeline.money import CURRENCY_PLACES
 from billing_pipeline.months import BillingMonth
-from billing_pipeline.querying import Row, rows
-from billing_pipeline.terminal import csv_text
+from billing_pipeline.text import csv_text
 
 _INVOICES = """
 SELECT
@@ -81,7 +81,7 @@ def _written(row: Row) -> Row:
 def _cell(name: str, value: Any, currency: str) -> Any:
     """Amounts with their currency's places, quantities with theirs, times as ISO 8601 in UTC."""
     if isinstance(value, Decimal):
-        places = 0 if "uantity" in name else EXPONENTS[currency]
+        places = 0 if "uantity" in name else CURRENCY_PLACES[currency]
         shown = value.normalize()
         return round(value, max(places, -int(shown.as_tuple().exponent)))
     if isinstance(value, datetime):

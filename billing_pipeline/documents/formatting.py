@@ -10,7 +10,8 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
-from billing_pipeline.terminal import money, printable
+from billing_pipeline.money import format_amount
+from billing_pipeline.text import printable
 
 _MONTHS = "January February March April May June July August September October November December"
 _MONTH_NAMES = tuple(_MONTHS.split())
@@ -20,7 +21,7 @@ _MINUS = "\N{MINUS SIGN}"
 
 def amount(value: Decimal, currency: str) -> str:
     """``−1,234.50`` for USD, ``1,235`` for JPY; never rounded."""
-    return money(value, currency).replace("-", _MINUS)
+    return format_amount(value, currency).replace("-", _MINUS)
 
 
 def quantity(value: Decimal) -> str:

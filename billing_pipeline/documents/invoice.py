@@ -21,7 +21,7 @@ from billing_pipeline.documents.formatting import (
     quantity,
 )
 from billing_pipeline.documents.reading import InvoiceRecords
-from billing_pipeline.querying import Row
+from billing_pipeline.duckdb_sql import Row
 
 Document = dict[str, Any]
 

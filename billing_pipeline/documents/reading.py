@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 import duckdb
 
+from billing_pipeline.duckdb_sql import Row, rows
 from billing_pipeline.months import BillingMonth
-from billing_pipeline.querying import Row, rows
+from billing_pipeline.published.database import open_published
 from billing_pipeline.settings import Settings
-from billing_pipeline.warehouse import open_published
 
 
 class NoDocumentError(LookupError):

@@ -18,13 +18,13 @@ from pathlib import Path
 
 import duckdb
 
-from billing_pipeline.intake.expressions import decimal_from_text
-from billing_pipeline.intake.text_files import FORMAT_VERSION
+from billing_pipeline.duckdb_sql import glob_literal, sql_text
+from billing_pipeline.intake.files.expressions import decimal_from_text
+from billing_pipeline.intake.files.text_files import FORMAT_VERSION
 from billing_pipeline.intake.usage import events_sql
 from billing_pipeline.intake.usage_files import UsageFiles, replacing, usage_files, usage_months
 from billing_pipeline.intake.wall_clock import clock_name
 from billing_pipeline.months import BillingMonth
-from billing_pipeline.quoting import glob_literal, sql_text
 from billing_pipeline.settings import Settings
 
 _EVENT_COLUMNS = (

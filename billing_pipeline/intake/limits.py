@@ -20,7 +20,7 @@ _MIB = 1024 * 1024
 _ROWS_PART, _ROW_PART, _TABLE_PART = 64, 64, 16
 # More than these would only cost memory: batches of that size keep DuckDB busy, and no event is as
 # long.
-_MOST_BATCH_BYTES, _MOST_ROW_BYTES = 16 * _MIB, 4 * _MIB
+_MAX_BATCH_BYTES, _MAX_ROW_BYTES = 16 * _MIB, 4 * _MIB
 
 
 class TooLargeError(ValueError):
@@ -48,8 +48,8 @@ class InputLimits:
         return cls(
             file_bytes=settings.max_input_bytes,
             table_bytes=min(settings.max_input_bytes, memory // _TABLE_PART),
-            row_bytes=min(_MOST_ROW_BYTES, memory // _ROW_PART),
-            batch_bytes=min(_MOST_BATCH_BYTES, memory // _ROWS_PART),
+            row_bytes=min(_MAX_ROW_BYTES, memory // _ROW_PART),
+            batch_bytes=min(_MAX_BATCH_BYTES, memory // _ROWS_PART),
             memory=settings.memory_limit,
         )
 

@@ -14,8 +14,9 @@ from zoneinfo import ZoneInfo
 import duckdb
 import pyarrow as pa
 
-from billing_pipeline.intake import expressions
-from billing_pipeline.intake.text_files import USAGE_COLUMNS
+from billing_pipeline.duckdb_sql import sql_text
+from billing_pipeline.intake.files import expressions
+from billing_pipeline.intake.files.text_files import USAGE_COLUMNS
 from billing_pipeline.intake.usage_files import (
     DIGEST_LENGTH,
     UsageColumn,
@@ -26,7 +27,6 @@ from billing_pipeline.intake.usage_files import (
     usage_months,
 )
 from billing_pipeline.months import BillingMonth
-from billing_pipeline.quoting import sql_text
 from billing_pipeline.settings import Settings
 
 # A row is known by its file's number and its own in one BIGINT: in a hash join of ten million rows

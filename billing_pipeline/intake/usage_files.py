@@ -22,11 +22,10 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from billing_pipeline.intake import expressions
-from billing_pipeline.intake.limits import InputLimits, TooLargeError
-from billing_pipeline.intake.problems import InvalidInput, Problem
-from billing_pipeline.intake.storage import Entry, Storage, local_stamp
-from billing_pipeline.intake.text_files import (
+from billing_pipeline.duckdb_sql import glob_literal, sql_text
+from billing_pipeline.intake.files import expressions
+from billing_pipeline.intake.files.storage import Entry, Storage, local_stamp
+from billing_pipeline.intake.files.text_files import (
     FORMAT_VERSION,
     USAGE_COLUMNS,
     BrokenFile,
@@ -34,9 +33,10 @@ from billing_pipeline.intake.text_files import (
     normalise,
     reading_connection,
 )
+from billing_pipeline.intake.limits import InputLimits, TooLargeError
+from billing_pipeline.intake.problems import InvalidInput, Problem
 from billing_pipeline.intake.wall_clock import clock_name
 from billing_pipeline.months import BillingMonth, InvalidMonthError
-from billing_pipeline.quoting import glob_literal, sql_text
 from billing_pipeline.settings import Settings
 
 _TEXT_EXTENSIONS = tuple(

@@ -17,8 +17,8 @@ from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from billing_pipeline.intake import wall_clock
-from billing_pipeline.intake.currencies import EXPONENTS
 from billing_pipeline.intake.problems import shown
+from billing_pipeline.money import CURRENCY_PLACES
 
 # The one grammar of time stamps, shared with expressions.py: RE2 and Python read it alike.
 ISO_TIMESTAMP = (
@@ -87,7 +87,7 @@ def tax_exempt(text: str) -> bool:
 
 def currency(text: str) -> str:
     code = text.upper()
-    if code not in EXPONENTS:
+    if code not in CURRENCY_PLACES:
         raise BadValue(
             f"{shown(text)} is not an active ISO 4217 currency, for example USD, EUR, JPY"
         )

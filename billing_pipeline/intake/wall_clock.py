@@ -15,7 +15,7 @@ from datetime import UTC, datetime, time, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-from billing_pipeline.quoting import sql_text
+from billing_pipeline.duckdb_sql import sql_text
 
 # Wall-clock times for which SQL knows Python's offsets. No usage is billed outside of them.
 _FIRST, _LAST = datetime(1970, 1, 1), datetime(2100, 1, 1)  # noqa: DTZ001

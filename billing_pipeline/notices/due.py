@@ -15,10 +15,10 @@ from decimal import Decimal
 
 import duckdb
 
+from billing_pipeline.money import format_amount
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.notices.notice import Kind, Notice, Rules
 from billing_pipeline.notices.spikes import plain, published_spikes
-from billing_pipeline.terminal import money
 
 
 @dataclass(frozen=True)
@@ -95,11 +95,11 @@ def _totals(present: _Totals, before: _Totals | None) -> list[str]:
     lines = []
     for currency in sorted({*present, *(before or {})}):
         count, total = present.get(currency, (0, Decimal(0)))
-        line = f"{money(total, currency)} {currency} in {_counted(count, 'invoice')}"
+        line = f"{format_amount(total, currency)} {currency} in {_counted(count, 'invoice')}"
         if before is not None:
             _, earlier = before.get(currency, (0, Decimal(0)))
             change = total - earlier
-            line += f" ({'+' if change >= 0 else ''}{money(change, currency)}"
+            line += f" ({'+' if change >= 0 else ''}{format_amount(change, currency)}"
             line += f", {change * 100 / earlier:+.1f} %" if earlier else ""
             line += " to the month before)"
         lines.append(line)
@@ -119,7 +119,8 @@ def _waiting(published: Published, rules: Rules, running: BillingMonth) -> list[
         [running.key],
     ).fetchall():
         sign = "+" if change >= 0 else ""
-        line = f"{_counted(count, 'change')}, together {sign}{money(change, currency)} {currency}"
+        amount = f"{sign}{format_amount(change, currency)} {currency}"
+        line = f"{_counted(count, 'change')}, together {amount}"
         found.setdefault((month, plan_hash), []).append(line)
     return [
         Notice(
@@ -159,7 +160,7 @@ def _failed_payments(published: Published) -> list[Notice]:
             Kind.PAYMENT_FAILED,
             f"payment_failed:{invoice}:{attempt}",
             month,
-            f"{customer}: {money(outstanding, currency)} {currency} of {invoice}, {error};"
+            f"{customer}: {format_amount(outstanding, currency)} {currency} of {invoice}, {error};"
             f" next try {following or 'none'}",
         )
         for (
@@ -180,7 +181,7 @@ def _uncollectible(published: Published) -> list[Notice]:
             Kind.UNCOLLECTIBLE,
             f"uncollectible:{invoice}:{revision}",
             month,
-            f"{customer}: {money(remaining, currency)} {currency} of {number or invoice}",
+            f"{customer}: {format_amount(remaining, currency)} {currency} of {number or invoice}",
         )
         for month, invoice, revision, customer, remaining, currency, number in published.execute(
             "SELECT strftime(billing_month, '%Y-%m'), invoice_id, revision, customer_id,"

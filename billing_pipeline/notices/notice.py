@@ -13,11 +13,11 @@ from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 
 from billing_pipeline.settings import InvalidSettingError
-from billing_pipeline.terminal import printable
+from billing_pipeline.text import printable
 
 # A message is read by a person, on a telephone: the tables have the rest.
-MOST_LINES = 30
-MOST_CHARACTERS = 600
+MAX_LINES = 30
+MAX_CHARACTERS = 600
 
 
 class Kind(StrEnum):
@@ -65,9 +65,9 @@ def messages(notices: Iterable[Notice]) -> list[Message]:
 
 def _message(kind: Kind, month: str, group: list[Notice]) -> Message:
     count = f" ({len(group)})" if len(group) > 1 else ""
-    lines = [_clean(notice.text) for notice in group[:MOST_LINES]]
-    if len(group) > MOST_LINES:
-        lines.append(f"and {len(group) - MOST_LINES} more, in the published tables")
+    lines = [_clean(notice.text) for notice in group[:MAX_LINES]]
+    if len(group) > MAX_LINES:
+        lines.append(f"and {len(group) - MAX_LINES} more, in the published tables")
     title = " ".join(part for part in (kind.value, month) if part)
     return Message(title + count, "\n".join(lines), tuple(notice.key for notice in group))
 
@@ -76,7 +76,7 @@ def _clean(text: str) -> str:
     """Lines stay; what steers a terminal or a mail goes. Reasons may quote anything."""
     lines = (printable(line) for line in text.splitlines())
     kept = "\n".join(lines)
-    return kept if len(kept) <= MOST_CHARACTERS else f"{kept[:MOST_CHARACTERS]} …"
+    return kept if len(kept) <= MAX_CHARACTERS else f"{kept[:MAX_CHARACTERS]} …"
 
 
 @dataclass(frozen=True)

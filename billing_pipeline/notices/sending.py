@@ -18,12 +18,12 @@ from typing import Protocol
 
 from filelock import FileLock, Timeout
 
-from billing_pipeline.estimate import running_month
 from billing_pipeline.notices.due import Closes, due_notices
 from billing_pipeline.notices.notice import Kind, Message, Notice, Rules, messages
 from billing_pipeline.notices.record import NoticeRecord
+from billing_pipeline.published.database import NotPublishedError, open_published
+from billing_pipeline.rating.estimate import running_month
 from billing_pipeline.settings import InvalidSettingError, Settings
-from billing_pipeline.warehouse import NotPublishedError, open_published
 
 # Somebody new is told of what was noticed lately, and of the newest month.
 _NEWS_SECONDS = 86_400.0

@@ -12,8 +12,8 @@ from typing import NamedTuple
 import duckdb
 
 from billing_pipeline.months import BillingMonth
+from billing_pipeline.published.database import NotPublishedError, attach, open_published
 from billing_pipeline.settings import Settings
-from billing_pipeline.warehouse import NotPublishedError, attach, open_published
 
 # History is what a customer used in the six months before, in two of them at least: one month
 # says nothing about what is usual. Against the largest of them, so that seasons are no spikes.

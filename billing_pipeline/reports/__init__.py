@@ -2,7 +2,7 @@
 
 What belongs here: one `.sql` file a question, published as a view of the file's name; it may read
 published tables and computes nothing that is billed. What does not: tables of one month (dbt's
-models) and how views come into the published database (``warehouse``).
+models) and how views come into the published database (``database``).
 
 A file begins with comments: what the rows are, and one line for each column.
 """

@@ -1,7 +1,7 @@
 """Stripe's signatures on webhooks: is this body what Stripe sent, and just now?
 
 What belongs here: Stripe's scheme, as a pure function. What does not: receiving
-(`billing_pipeline.webhooks`).
+(`billing_pipeline.commands.webhooks`).
 https://docs.stripe.com/webhooks/signature
 """
 

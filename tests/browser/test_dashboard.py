@@ -17,7 +17,7 @@ from urllib.request import urlopen
 import duckdb
 import pytest
 
-from billing_pipeline.terminal import money
+from billing_pipeline.money import format_amount
 from tests.browser.dagster_ui import FLAGS, chromium
 from tests.end_to_end.closed_once import Closed
 from tests.end_to_end.commands import EXAMPLES, ROOT, environment
@@ -125,13 +125,13 @@ def test_every_page_shows_what_is_published(
         page.get_by_text(text).first.wait_for()
         assert page.evaluate("document.documentElement.scrollWidth") <= width, place
     page.get_by_role("link", name="Months").click()
-    page.get_by_text(money(total, "USD")).first.wait_for()
+    page.get_by_text(format_amount(total, "USD")).first.wait_for()
     assert page.locator("a[aria-current=page]").inner_text() == "Months"
     page.goto(f"{address}/#/customer")
     page.locator("marimo-dropdown button").first.click()
     page.get_by_role("option", name=customer).first.click()
     page.get_by_text("Wallet").first.wait_for()
-    page.get_by_text(money(-wallet, "USD")).first.wait_for()
+    page.get_by_text(format_amount(-wallet, "USD")).first.wait_for()
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert watched.outside == []
     assert watched.errors == []

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
-from billing_pipeline.invoicing import documents
-from billing_pipeline.stripe_api.sandbox import Sandbox
+from billing_pipeline.collection.stripe_state import metadata_keys
+from billing_pipeline.stripe_sandbox import Sandbox
 from tests.changes.company import BAD_CARD, BAD_DEBIT, GOOD_CARD, GOOD_DEBIT
 
 Json = dict[str, Any]
@@ -232,8 +232,8 @@ def edit_mark(rng: random.Random, at: Dashboard) -> str | None:
     item = _invoice(rng, at, "open", "paid", "void", "uncollectible")
     if item is None:
         return None
-    name = rng.choice(documents.IDENTITY)
-    values = {documents.MONTH: "2025-12-01", documents.REVISION: "4"}
+    name = rng.choice(metadata_keys.IDENTITY)
+    values = {metadata_keys.MONTH: "2025-12-01", metadata_keys.REVISION: "4"}
     at.post(f"invoices/{item['id']}", **{f"metadata[{name}]": values.get(name, "someone-else")})
     return f"mark {name} of {item['id']} is edited"
 
@@ -262,7 +262,7 @@ def unmark_customer(rng: random.Random, at: Dashboard) -> str | None:
     item = _customer(rng, at)
     if item is None:
         return None
-    at.post(f"customers/{item['id']}", **{f"metadata[{documents.CUSTOMER_ID}]": ""})
+    at.post(f"customers/{item['id']}", **{f"metadata[{metadata_keys.CUSTOMER_ID}]": ""})
     return f"Stripe customer {item['id']} has lost its mark"
 
 

@@ -14,11 +14,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from billing_pipeline.invoicing import documents
-from billing_pipeline.invoicing.actions import ActionKind, InvoiceAction
-from billing_pipeline.invoicing.collection import ApplyOutcome, PullResult
-from billing_pipeline.invoicing.plan import InvoicePlan
-from billing_pipeline.invoicing.wallets import WalletMovement
+from billing_pipeline.collection.plan.actions import ActionKind, InvoiceAction
+from billing_pipeline.collection.plan.invoice_plan import InvoicePlan
+from billing_pipeline.collection.push.wallets import WalletMovement
+from billing_pipeline.collection.steps import ApplyOutcome, PullResult
+from billing_pipeline.collection.stripe_state import metadata_keys
 from billing_pipeline.months import BillingMonth
 from tests.changes.acts import Dashboard
 from tests.changes.company import Company
@@ -113,7 +113,7 @@ class Judge:
                 net[self.made[item["id"]].invoice_id] += item["total"]
         for note in self.dashboard.all("credit_note"):
             # What people credited by hand is no part of what our books say was billed.
-            if note["invoice"] in self.made and documents.CREDIT_NUMBER in note["metadata"]:
+            if note["invoice"] in self.made and metadata_keys.CREDIT_NUMBER in note["metadata"]:
                 net[self.made[note["invoice"]].invoice_id] -= note["amount"]
         for action in shown.changes:
             # A review is not carried out, and beside others an action is a part of the change.
@@ -213,7 +213,7 @@ class Judge:
             by_customer[item["customer"]].append(item)
         last = rated[max(rated)].movements
         for item in self.dashboard.all("customer"):
-            customer_id = item["metadata"].get(documents.CUSTOMER_ID)
+            customer_id = item["metadata"].get(metadata_keys.CUSTOMER_ID)
             person = self.company.person_of.get(customer_id or "")
             if person is None or person in touched or persons[person] > 1:
                 continue
@@ -227,7 +227,7 @@ class Judge:
                     self._wallet(movements, posted, took[of, currency])
 
     def _wallet(self, movements: Sequence[WalletMovement], posted: list[Json], took: int) -> None:
-        names = Counter(entry["metadata"].get(documents.WALLET_TRANSACTION) for entry in posted)
+        names = Counter(entry["metadata"].get(metadata_keys.WALLET_TRANSACTION) for entry in posted)
         for movement in movements:
             # What no invoice asked for yet may not be posted either.
             if names[movement.transaction_id] > 1:
@@ -265,13 +265,16 @@ class Judge:
 
     def _see(self, run: Run, item: Json) -> None:
         marks = item["metadata"]
-        customer_id, invoice_id = marks.get(documents.CUSTOMER_ID), marks.get(documents.INVOICE_ID)
+        customer_id, invoice_id = (
+            marks.get(metadata_keys.CUSTOMER_ID),
+            marks.get(metadata_keys.INVOICE_ID),
+        )
         if invoice_id is None or customer_id not in self.company.person_of:
             return
         person = self.company.person_of[customer_id]
         made = Made(
             person,
-            marks[documents.MONTH],
+            marks[metadata_keys.MONTH],
             invoice_id,
             self.runs,
             run.approved,
@@ -333,7 +336,7 @@ class Judge:
         touched = self._touched(invoices)
         persons = Counter(self.company.person_of.values())
         for item in self.dashboard.all("customer"):
-            known = item["metadata"].get(documents.CUSTOMER_ID)
+            known = item["metadata"].get(metadata_keys.CUSTOMER_ID)
             if known is not None and not item.get("deleted"):
                 self.company.stripe_ids.setdefault(known, item["id"])
         for invoice in run.rated.desired:
@@ -372,7 +375,7 @@ class Judge:
             person for name, person in customers.items() if name in acted.customers_acted_on
         }
         for item in self.dashboard.all("customer"):
-            known = item["metadata"].get(documents.CUSTOMER_ID)
+            known = item["metadata"].get(metadata_keys.CUSTOMER_ID)
             if item["id"] in acted.customers_acted_on and known in self.company.person_of:
                 touched.add(self.company.person_of[known])
         return touched
@@ -422,7 +425,7 @@ class Judge:
 
 def _invoices_of(action: InvoiceAction) -> set[str]:
     """The Stripe invoices that its doubts are about."""
-    return {doubt.partition(" ")[0] for doubt in action.doubts}
+    return {review_reason.partition(" ")[0] for review_reason in action.review_reasons}
 
 
 def _is_billed(item: Json) -> bool:

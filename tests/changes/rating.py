@@ -18,10 +18,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from zoneinfo import ZoneInfo
 
-from billing_pipeline.invoicing.desired import DesiredInvoice, DesiredLine, Payer, read_desired
-from billing_pipeline.invoicing.wallets import Movements, WalletMovement
+from billing_pipeline.collection.plan.desired import (
+    DesiredInvoice,
+    DesiredLine,
+    Payer,
+    read_desired,
+)
+from billing_pipeline.collection.push.wallets import Movements, WalletMovement
 from billing_pipeline.months import BillingMonth
-from billing_pipeline.rating import WalletApplication
+from billing_pipeline.rating.month import WalletApplication
 from tests.property.intake import amount, month_edges
 from tests.property.invoicing import Bill
 from tests.property.oracle import Result, bill
@@ -74,7 +79,7 @@ def rate(world: World, month: BillingMonth, taken: Taken) -> Rated:
 
 def rate_by_pipeline(world: World, month: BillingMonth, taken: Taken) -> Rated:
     """By the pipeline: files are written, read and rated by dbt."""
-    from billing_pipeline.rating import rate_month
+    from billing_pipeline.rating.month import rate_month
     from billing_pipeline.settings import Settings
 
     with TemporaryDirectory() as scratch:

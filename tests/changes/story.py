@@ -17,18 +17,18 @@ from pathlib import Path
 from typing import TypeVar
 from zoneinfo import ZoneInfo
 
-from billing_pipeline.invoicing import collection, prepaid
-from billing_pipeline.invoicing.actions import ActionKind
-from billing_pipeline.invoicing.collection import ApplyOutcome
-from billing_pipeline.invoicing.plan import InvoicePlan
-from billing_pipeline.invoicing.proposing import ResolutionRequest, WrongDecisionError
-from billing_pipeline.invoicing.records import MIRROR
-from billing_pipeline.invoicing.resolutions import Decision
+from billing_pipeline.collection import prepaid, steps
+from billing_pipeline.collection.plan.actions import ActionKind
+from billing_pipeline.collection.plan.invoice_plan import InvoicePlan
+from billing_pipeline.collection.plan.proposal import ResolutionRequest, WrongDecisionError
+from billing_pipeline.collection.plan.resolutions import Decision
+from billing_pipeline.collection.records.opening import STRIPE_CACHE
+from billing_pipeline.collection.steps import ApplyOutcome
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.settings import Settings
 from billing_pipeline.stripe_api.client import GatewayConfig, StripeGateway
-from billing_pipeline.stripe_api.sandbox import Sandbox
 from billing_pipeline.stripe_api.timing import VirtualClock
+from billing_pipeline.stripe_sandbox import Sandbox
 from tests.changes.acts import ACTS, Dashboard
 from tests.changes.company import MONTHS, make_company
 from tests.changes.edits import EDITS
@@ -40,7 +40,7 @@ from tests.property.tables import World
 
 HOUR, DAY = 3600.0, 86_400.0
 SEARCH_LAG = 3600.0
-MOST_ROUNDS = 8
+MAX_ROUNDS = 8
 """Rounds of running, approving and deciding until a month must have come to its end."""
 T = TypeVar("T")
 Rater = Callable[[World, BillingMonth, Taken], Rated]
@@ -70,7 +70,7 @@ class Story:
         self.judge = Judge(self.company, self.dashboard, self.problems)
         self.open_months: list[BillingMonth] = []
         self.decided: set[str] = set()
-        self.published: dict[BillingMonth, collection.PullResult] = {}
+        self.published: dict[BillingMonth, steps.PullResult] = {}
 
     @property
     def clock(self) -> VirtualClock:
@@ -88,7 +88,7 @@ class Story:
 
     async def play(self) -> None:
         lengths = [self.rng.randint(2, 9) for _ in MONTHS]
-        for month, steps in list(zip(MONTHS, lengths, strict=True))[: self.months]:
+        for month, length in list(zip(MONTHS, lengths, strict=True))[: self.months]:
             for _ in range(self.rng.choice((0, 0, 1, 2))):
                 await self._step(self._edit)
             late = self.rng.choice((0, 0, 0, 20))  # days: an old month is closed after the next
@@ -96,7 +96,7 @@ class Story:
             self.clock.advance(max(0.0, end - self.clock.now()))
             self._note(f"--- {month} is due")
             await self._step(self._close, month)
-            for _ in range(steps):
+            for _ in range(length):
                 await self._step(self._any)
         await self._step(self._reckon)
 
@@ -171,7 +171,7 @@ class Story:
     async def _dun(self) -> None:
         self._note("dunning")
         before = self.judge.tries()
-        work = collection.dun(self._gateway("dun"), self.settings, run_id=self._run_id())
+        work = steps.dun(self._gateway("dun"), self.settings, run_id=self._run_id())
         await self._guarded("dunning", work)
         self.judge.after_dunning(before)
 
@@ -185,7 +185,7 @@ class Story:
     async def _pull_events(self) -> None:
         self._note("pull by events")
         gateway = self._gateway("events")
-        stale = await self._guarded("events", collection.stale_months(gateway, self.settings))
+        stale = await self._guarded("events", steps.stale_months(gateway, self.settings))
         for item in stale or ():
             rated = await self._rate(item.month)
             await self._guarded("pull", self._pulled(item.month, rated, full=item.in_full))
@@ -203,7 +203,7 @@ class Story:
 
     def _lose_cache(self) -> None:
         """What can be read from Stripe again is lost; what was billed is not."""
-        for name in (MIRROR, f"{MIRROR}-wal", f"{MIRROR}-shm"):
+        for name in (STRIPE_CACHE, f"{STRIPE_CACHE}-wal", f"{STRIPE_CACHE}-shm"):
             (self.settings.records_dir / name).unlink(missing_ok=True)
         self._note("the cache of Stripe is lost")
 
@@ -229,7 +229,7 @@ class Story:
         self._note(f"run of {month}" + (f", approving {approved.hash[:8]}" if approved else ""))
         run = Run(month, rated, approved)
         self.judge.before(run)
-        work = collection.apply_plan(
+        work = steps.apply_plan(
             self._gateway("run"),
             self.settings,
             month,
@@ -253,11 +253,11 @@ class Story:
 
     async def _pulled(
         self, month: BillingMonth, rated: Rated, *, full: bool = True
-    ) -> collection.PullResult:
-        pulled = await collection.pull(
+    ) -> steps.PullResult:
+        pulled = await steps.pull(
             self._gateway("pull"), self.settings, month, full=full, desired=rated.desired
         )
-        collection.note_published(self.settings, pulled)
+        steps.note_published(self.settings, pulled)
         self.published[month] = pulled
         return pulled
 
@@ -305,7 +305,7 @@ class Story:
             rated = await self._rate(month)
             request = ResolutionRequest(invoice_id, way, "as agreed", "simulator")
             self._note(f"decide {way.value} for {invoice_id}")
-            work = collection.propose(
+            work = steps.propose(
                 self._gateway("propose"),
                 self.settings,
                 month,
@@ -354,7 +354,7 @@ class Story:
                 row["stripe_customer_id"] = ""
 
     async def _finish(self, month: BillingMonth) -> None:
-        for _ in range(MOST_ROUNDS):
+        for _ in range(MAX_ROUNDS):
             outcome = await self._run(month)
             if outcome is None:
                 return
@@ -373,7 +373,7 @@ class Story:
                 self.clock.advance(20 * DAY)
         left = [f"{a.kind} {a.invoice_id}: {a.reason}" for a in outcome.remaining.changes]
         left += [f"failed {f.action.key}: {f.message}" for f in outcome.report.failed]
-        self.problems.append(("stuck", f"{month} is not done after {MOST_ROUNDS} rounds: {left}"))
+        self.problems.append(("stuck", f"{month} is not done after {MAX_ROUNDS} rounds: {left}"))
 
     def _note(self, text: str) -> None:
         self.diary.append(text)

@@ -12,7 +12,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from billing_pipeline.invoicing import records
+from billing_pipeline.collection.records import opening
 from tests.changes.company import MONTHS
 from tests.changes.rating import rate
 from tests.changes.story import Rater, Story
@@ -39,11 +39,11 @@ class Trial:
 
 def play(seed: int, rater: Rater = rate, months: int = len(MONTHS)) -> Trial:
     """The sequence of a seed; with fewer `months` only its beginning, brought to an end."""
-    before, records.DURABILITY = records.DURABILITY, "off"
+    before, opening.DURABILITY = opening.DURABILITY, "off"
     try:
         with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as home:
             story = Story(Path(home), seed, rater, months)
             asyncio.run(story.play())
             return Trial(seed, story.problems, story.diary, story.changes, story.steps)
     finally:
-        records.DURABILITY = before
+        opening.DURABILITY = before

@@ -13,7 +13,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from billing_pipeline.months import BillingMonth
-from billing_pipeline.rating import rate_month
+from billing_pipeline.rating.month import rate_month
 from billing_pipeline.settings import Settings
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "data" / "examples" / "subscriptions"

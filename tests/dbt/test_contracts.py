@@ -9,8 +9,8 @@ from typing import Any
 import duckdb
 import pytest
 
-from billing_pipeline import dbt_runner
-from billing_pipeline.dbt_runner import run_dbt
+from billing_pipeline.rating import dbt_runner
+from billing_pipeline.rating.dbt_runner import run_dbt
 from billing_pipeline.settings import Settings
 from tests.dbt.rated_once import MONTH, Rated
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from dbt.cli.main import dbtRunner
 
-from billing_pipeline.dbt_runner import DBT_PROJECT_DIR
+from billing_pipeline.rating.dbt_runner import DBT_PROJECT_DIR
 
 GRAIN = re.compile(r"^-- grain: (.*(?:\n-- .*)*)", re.MULTILINE)
 

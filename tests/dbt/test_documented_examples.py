@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from billing_pipeline.intake.tables import AGGREGATIONS, CHARGE_MODELS
+from billing_pipeline.intake.reference.schemas import AGGREGATIONS, CHARGE_MODELS
 from tests.dbt.documented_examples import DOCUMENT, MONTH, Example, examples, world_of
 from tests.property.harness import Row, Tables, exact, run_pipeline
 from tests.property.tables import write

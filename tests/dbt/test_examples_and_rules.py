@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from billing_pipeline.dbt_runner import check, run_dbt
+from billing_pipeline.rating.dbt_runner import check, run_dbt
 from tests.dbt.rated_once import MONTH, Rated
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from billing_pipeline.dbt_runner import run_dbt
 from billing_pipeline.months import BillingMonth
-from billing_pipeline.rating import rate_month
+from billing_pipeline.rating.dbt_runner import run_dbt
+from billing_pipeline.rating.month import rate_month
 from billing_pipeline.settings import Settings
 from tests.dbt.rated_once import MONTH, Rated
 

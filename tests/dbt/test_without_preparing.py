@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from billing_pipeline import dbt_runner
-from billing_pipeline.dbt_runner import ensure_manifest, run_dbt
+from billing_pipeline.rating import dbt_runner
+from billing_pipeline.rating.dbt_runner import ensure_manifest, run_dbt
 from tests.dbt.rated_once import MONTH, Rated
 
 

@@ -12,9 +12,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from billing_pipeline.invoicing import collection
+from billing_pipeline.collection import steps
+from billing_pipeline.commands.execution import execute
 from billing_pipeline.months import BillingMonth
-from billing_pipeline.runs import execute
 from billing_pipeline.settings import Settings
 
 
@@ -29,7 +29,7 @@ def main(folder: Path, months: list[str]) -> None:
 
 def held(settings: Settings) -> dict[str, Any]:
     """All invoices and customers of the sandbox, oldest first."""
-    with collection.open_gateway(settings) as gateway:
+    with steps.open_gateway(settings) as gateway:
 
         async def everything() -> dict[str, Any]:
             return {
@@ -37,7 +37,7 @@ def held(settings: Settings) -> dict[str, Any]:
                 for name in ("invoices", "customers")
             }
 
-        return collection.run(gateway, everything)
+        return steps.run(gateway, everything)
 
 
 if __name__ == "__main__":

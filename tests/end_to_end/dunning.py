@@ -1,7 +1,7 @@
 """Dunning of a closed example, on a copy of it whose clock is turned.
 
 What belongs here: trying again hour by hour until nothing happens any more. What does not: the
-rule, which is tested in ``tests/unit/invoicing/test_dunning.py``.
+rule, which is tested in ``tests/unit/collection/test_dunning.py``.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from functools import cache
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from billing_pipeline.invoicing import collection
-from billing_pipeline.invoicing.dunning import AfterLastTry, DunningPolicy
+from billing_pipeline.collection import steps
+from billing_pipeline.collection.push.dunning import AfterLastTry, DunningPolicy
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.settings import Settings
 from billing_pipeline.stripe_api.client import SANDBOX_KEY, GatewayConfig, StripeGateway
-from billing_pipeline.stripe_api.sandbox import Sandbox
-from billing_pipeline.stripe_api.sandbox.in_process import InProcessClient
-from billing_pipeline.stripe_api.sandbox.server import FILE_NAME
 from billing_pipeline.stripe_api.timing import VirtualClock
+from billing_pipeline.stripe_sandbox import Sandbox
+from billing_pipeline.stripe_sandbox.in_process import InProcessClient
+from billing_pipeline.stripe_sandbox.server import FILE_NAME
 
 HOUR = 3600
 
@@ -66,21 +66,21 @@ def _dun(home: Path, month: BillingMonth, rule: DunningPolicy) -> Ended:
         GatewayConfig(SANDBOX_KEY), http_client=InProcessClient(sandbox), clock=clock
     )
 
-    pulled = collection.run(gateway, lambda: collection.pull(gateway, settings, month))
+    pulled = steps.run(gateway, lambda: steps.pull(gateway, settings, month))
     finalized = {row["invoice_id"]: row["finalized_at"] for row in pulled.stripe_invoices}
     clock.advance(max(finalized.values()).timestamp() - clock.now())
     tries: dict[str, list[int]] = defaultdict(list)
     for _ in range(10 * 24):
-        results = collection.run(
+        results = steps.run(
             gateway,
-            lambda: collection.dun(gateway, settings, run_id="dunning", policy=rule),
+            lambda: steps.dun(gateway, settings, run_id="dunning", policy=rule),
         )
         for result in results:
             if result.invoice_id in finalized:
                 hours = (clock.now() - finalized[result.invoice_id].timestamp()) / HOUR
                 tries[result.customer_id].append(int(hours))
         clock.advance(HOUR)
-    pulled = collection.run(gateway, lambda: collection.pull(gateway, settings, month, policy=rule))
+    pulled = steps.run(gateway, lambda: steps.pull(gateway, settings, month, policy=rule))
     sandbox.close()
     statuses = {row["customer_id"]: row["status"] for row in pulled.invoice_payments}
     return Ended({name: tuple(hours) for name, hours in tries.items()}, statuses)

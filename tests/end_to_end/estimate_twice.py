@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 
-from billing_pipeline.estimate import running_month
-from billing_pipeline.runs import execute
+from billing_pipeline.commands.execution import execute
+from billing_pipeline.rating.estimate import running_month
 from billing_pipeline.settings import Settings
 
 

@@ -15,12 +15,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from billing_pipeline import cli, warehouse
+from billing_pipeline.commands import cli
+from billing_pipeline.published import database
 from billing_pipeline.stripe_api.client import Answer, StripeGateway
 
 
 def main(kind: str, number: int, command: list[str]) -> None:
-    send, swap = StripeGateway._once, warehouse._swap
+    send, swap = StripeGateway._once, database._swap
     counted = {"requests": 0, "publications": 0}
 
     def die() -> None:
@@ -45,7 +46,7 @@ def main(kind: str, number: int, command: list[str]) -> None:
         swap(new, path)
 
     StripeGateway._once = once  # type: ignore[method-assign]
-    warehouse._swap = put_in_place
+    database._swap = put_in_place
     cli.main(command)
 
 

@@ -18,14 +18,15 @@ from zoneinfo import ZoneInfo
 
 import dagster as dg
 
+from billing_pipeline.collection import steps
+from billing_pipeline.commands.execution import execute
 from billing_pipeline.definitions import defs
 from billing_pipeline.defs.sensors import stripe_changes
-from billing_pipeline.invoicing import collection
 from billing_pipeline.months import BillingMonth
-from billing_pipeline.runs import execute, instance_home
+from billing_pipeline.published.database import open_published
+from billing_pipeline.runs.instance import instance_home
 from billing_pipeline.settings import Settings
-from billing_pipeline.stripe_api.sandbox.server import FILE_NAME
-from billing_pipeline.warehouse import open_published
+from billing_pipeline.stripe_sandbox.server import FILE_NAME
 
 Json = dict[str, Any]
 MONTH = BillingMonth.parse("2026-01")
@@ -87,7 +88,7 @@ class Story:
 
     def pay_by_hand(self, customer: str = CUSTOMER) -> None:
         """The customer puts in another card and pays, on Stripe's page."""
-        with collection.open_gateway(self.settings) as gateway:
+        with steps.open_gateway(self.settings) as gateway:
 
             async def pay() -> None:
                 async for invoice in gateway.list("/v1/invoices"):
@@ -98,11 +99,11 @@ class Story:
                         path = f"/v1/invoices/{invoice['id']}/pay"
                         await gateway.post(path, {"payment_method": method}, key="by-hand")
 
-            collection.run(gateway, pay)
+            steps.run(gateway, pay)
 
     def top_up(self, payment: str, *, customer: str = CUSTOMER) -> None:
         """Somebody pays 25.00 for the top-up `top-1`."""
-        with collection.open_gateway(self.settings) as gateway:
+        with steps.open_gateway(self.settings) as gateway:
 
             async def pay() -> None:
                 ids = {
@@ -119,7 +120,7 @@ class Story:
                 }
                 await gateway.post("/v1/payment_intents", intent, key=payment)
 
-            collection.run(gateway, pay)
+            steps.run(gateway, pay)
 
     def wallet(self) -> list[Json]:
         """The movements of the running month, as published by its preview."""
@@ -148,8 +149,8 @@ class Story:
         )
 
     def requests_that_changed(self) -> int:
-        with sqlite3.connect(self.settings.records_dir / "journal.db") as journal:
-            (row,) = journal.execute("select count(*) from requests").fetchall()
+        with sqlite3.connect(self.settings.records_dir / "journal.db") as request_log:
+            (row,) = request_log.execute("select count(*) from requests").fetchall()
         return int(row[0])
 
     def break_a_seal(self) -> None:

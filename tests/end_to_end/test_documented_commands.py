@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 import pytest
 
-from billing_pipeline.cli import main
+from billing_pipeline.commands.cli import main
 from tests.end_to_end.commands import ROOT, binaries, environment
 
 BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -11,12 +11,12 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from billing_pipeline.estimate import estimate_month
-from billing_pipeline.invoicing.desired import NotComputedError, read_desired
+from billing_pipeline.collection.plan.desired import NotComputedError, read_desired
 from billing_pipeline.months import BillingMonth, InvalidMonthError
-from billing_pipeline.published_tables import ESTIMATE_TABLES
+from billing_pipeline.published.database import open_published
+from billing_pipeline.published.tables import ESTIMATE_TABLES
+from billing_pipeline.rating.estimate import estimate_month
 from billing_pipeline.settings import Settings
-from billing_pipeline.warehouse import open_published
 from tests.end_to_end.commands import EXAMPLES, billing, environment
 from tests.end_to_end.warm import run_module
 

@@ -13,7 +13,7 @@ from decimal import Decimal
 import duckdb
 import pytest
 
-from billing_pipeline.published_tables import PUBLISHED_TABLES
+from billing_pipeline.published.tables import PUBLISHED_TABLES
 from billing_pipeline.reports import reports
 from tests.end_to_end.closed_examples import MONTHS, Closing, first_day
 from tests.end_to_end.commands import EXAMPLES, ROOT

@@ -36,7 +36,7 @@ def test_people_are_told_once_of_what_happened(tmp_path: Path) -> None:
         assert told["Payment failed 2026-01"].startswith("m-failing-card: ")
 
         # Late usage: one preview, what it finds waits, and nothing is sent to Stripe.
-        journal = (home / "records" / "journal.db").read_bytes()
+        request_log = (home / "records" / "journal.db").read_bytes()
         receiver.got.clear()
         (data / "usage/2026-01/late.csv").write_text(
             "event_id,customer_id,event_name,occurred_at,quantity,properties\n"
@@ -52,7 +52,7 @@ def test_people_are_told_once_of_what_happened(tmp_path: Path) -> None:
         }
         assert "usage/2026-01/late.csv" in told["Late usage in a closed month 2026-01"]
         assert "1 change, together +5.00 USD" in told["Invoice plan waits for approval 2026-01"]
-        assert (home / "records" / "journal.db").read_bytes() == journal
+        assert (home / "records" / "journal.db").read_bytes() == request_log
 
         # A run that fails is told, and starts nothing.
         receiver.got.clear()
@@ -81,21 +81,21 @@ def test_without_a_daemon_a_command_tells_the_same_once(tmp_path: Path) -> None:
     assert billing(home, data, "run", "2026-01").returncode == 0
     with receiving() as receiver:
 
-        def tell(*options: str) -> subprocess.CompletedProcess[str]:
+        def notify(*options: str) -> subprocess.CompletedProcess[str]:
             return billing(home, data, "notices", *options, BILLING_NOTIFY_URLS=receiver.url)
 
         receiver.answer = 500
-        refused = tell()
+        refused = notify()
         assert refused.returncode == 1
         assert last_line(refused).startswith("json (number 1) of BILLING_NOTIFY_URLS took no")
         receiver.answer = 200
-        assert json.loads(tell("--json").stdout) == {"success": True, "sent": 3, "is_busy": False}
+        assert json.loads(notify("--json").stdout) == {"success": True, "sent": 3, "is_busy": False}
         assert sorted(receiver.titles) == [
             *("Month closed 2026-01", "Payment failed 2026-01", "Run failed 2026-01")
         ]
         # Nor does the daemon's sensor say it again.
         assert tick(home, data, receiver)["notices"]["skipped"] == "0 messages were delivered."
-        assert tell().stdout == "0 messages were delivered.\n"
+        assert notify().stdout == "0 messages were delivered.\n"
         assert len(receiver.got) == 3
     nobody = billing(home, data, "notices")
     assert nobody.returncode == 1

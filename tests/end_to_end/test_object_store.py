@@ -14,7 +14,7 @@ from unittest import mock
 import duckdb
 import pytest
 
-from billing_pipeline.late_usage import LateUsage, late_usage
+from billing_pipeline.intake.late_usage import LateUsage, late_usage
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.settings import Settings
 from tests.end_to_end.commands import ROOT as REPOSITORY

@@ -20,9 +20,9 @@ import pytest
 import yaml
 from dagster._core.instance.config import dagster_instance_config
 
-from billing_pipeline.invoicing.limits import limits_from_env
+from billing_pipeline.collection.plan.limits import limits_from_env
 from billing_pipeline.notices.notice import Rules
-from billing_pipeline.runs import instance_home
+from billing_pipeline.runs.instance import instance_home
 from billing_pipeline.settings import Settings
 from tests.end_to_end.close_months import held
 from tests.end_to_end.closed_once import Closed
@@ -35,7 +35,7 @@ OPERATIONS, PRODUCTION = (
 # What begins so is not run here, and why. production.md says on what all of it was done by hand.
 NOT_RUN = {
     "billing resolve INVOICE_ID": "nothing is in review here: test_resolve.py",
-    "export STRIPE_WEBHOOK_SECRET": "serves until it is stopped: tests/unit/test_webhooks.py",
+    "export STRIPE_WEBHOOK_SECRET": "serves until stopped: tests/unit/commands/test_webhooks.py",
     "sudo apt-get install": "installs packages and a user: needs root",
     "#!/bin/sh\n# billing, with the user": "needs systemd as process 1",
     "sudo -u billing .venv/bin/billing init": "needs the user and the command of the blocks above",

@@ -10,7 +10,7 @@ from typing import Any
 import duckdb
 
 from billing_pipeline.stripe_api.client import SANDBOX_KEY
-from billing_pipeline.stripe_api.sandbox import running_sandbox
+from billing_pipeline.stripe_sandbox import running_sandbox
 from tests.end_to_end.commands import EXAMPLES, billing, last_line
 
 DATA = EXAMPLES / "metered-api"

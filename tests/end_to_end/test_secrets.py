@@ -14,7 +14,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from billing_pipeline.stripe_api.sandbox import running_sandbox
+from billing_pipeline.stripe_sandbox import running_sandbox
 from tests.end_to_end.commands import EXAMPLES, billing
 
 KEY = f"sk_test_51{secrets.token_hex(40)}"

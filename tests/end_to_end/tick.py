@@ -12,8 +12,9 @@ from typing import Any
 
 import dagster as dg
 
+from billing_pipeline.commands.execution import execute
 from billing_pipeline.months import BillingMonth
-from billing_pipeline.runs import execute, instance_home
+from billing_pipeline.runs.instance import instance_home
 from billing_pipeline.settings import Settings
 
 

@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from billing_pipeline.invoicing.collection import PullResult
-from billing_pipeline.invoicing.differences import CREDITED_AGAIN
-from billing_pipeline.invoicing.records import open_records
+from billing_pipeline.collection.plan.differences import CREDITED_AGAIN
+from billing_pipeline.collection.records.opening import open_records
+from billing_pipeline.collection.steps import PullResult
 from billing_pipeline.months import BillingMonth
 from tests.faults.company import FEBRUARY, JANUARY, Expected, expected_by_invoice
 from tests.faults.story import Story
@@ -79,7 +79,7 @@ async def judge(story: Story) -> Verdict:
             _revisions(verdict, books, wanted)
         verdict.other += _left_over(books, month)
     verdict.other += [*_customers(story, books), *_payments(books), *_wallets(story, books, months)]
-    verdict.other += _journal(story, books)
+    verdict.other += _request_log(story, books)
     verdict.other += await _records(story, books)
     return verdict
 
@@ -225,17 +225,17 @@ def _wallets(story: Story, books: Books, months: list[BillingMonth]) -> Iterator
             yield f"wallet of {customer_id}: {balance} in Stripe, {left} should be left"
 
 
-def _journal(story: Story, books: Books) -> Iterator[str]:
+def _request_log(story: Story, books: Books) -> Iterator[str]:
     """Every change that Stripe made was written down before, and no two runs worked at once."""
     if story.lost_records:
         return
     with open_records(story.settings.records_dir) as records:
-        entries = list(records.journal.entries())
+        entries = list(records.request_log.entries())
     keys = {entry["idempotency_key"] for entry in entries}
     for event in books.of["event"]:
         key = (event.get("request") or {}).get("idempotency_key")
         if key is not None and key not in keys:
-            yield f"{event['type']} was done under {key}, which is not in the journal"
+            yield f"{event['type']} was done under {key}, which is not in the request log"
     for month in ("in_202601_", "in_202602_"):
         runs = [e["run_id"] for e in entries if e["invoice_id"].startswith(month)]
         turns = [run for at, run in enumerate(runs) if at == 0 or runs[at - 1] != run]
@@ -301,5 +301,5 @@ def _unsealed(story: Story, books: Books) -> Iterator[str]:
         seal = seals.pop(note["id"], None)
         if seal is None or seal["total"] != note["total"]:
             yield f"credit note {note['id']} is not sealed as it is"
-    for subject in seals:
-        yield f"{subject} is sealed and was not billed"
+    for target in seals:
+        yield f"{target} is sealed and was not billed"

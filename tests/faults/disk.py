@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 from unittest import mock
 
-from billing_pipeline import warehouse
-from billing_pipeline.invoicing.collection import PullResult
+from billing_pipeline.collection.steps import PullResult
 from billing_pipeline.months import BillingMonth
+from billing_pipeline.published import database
 from billing_pipeline.settings import Settings
 from tests.faults.network import Killed
 
@@ -41,7 +41,7 @@ class Disk:
         """Nothing waits for the real disk: these homes are thrown away. Nor are the views
         described, half the time of a publication: what a reader sees of them is compared."""
         with (
-            mock.patch.object(warehouse, "_comment", lambda connection: None),
+            mock.patch.object(database, "_comment", lambda connection: None),
             mock.patch.object(os, "fsync", self._counting(lambda handle: None)),
             mock.patch.object(os, "replace", self._counting(os.replace)),
         ):
@@ -58,7 +58,7 @@ class Disk:
 
 
 def publish(settings: Settings, month: BillingMonth, pulled: PullResult) -> None:
-    warehouse.publish_rows(settings, month, rows_of(pulled))
+    database.publish_rows(settings, month, rows_of(pulled))
 
 
 def rows_of(pulled: PullResult) -> dict[str, list[dict[str, Any]]]:
@@ -76,8 +76,8 @@ def as_seen(tables: dict[str, list[dict[str, Any]]]) -> Seen:
 def published(settings: Settings, month: BillingMonth) -> Seen:
     """What a reader sees of a month at this moment; empty tables before the first publication."""
     try:
-        connection = warehouse.open_published(settings)
-    except warehouse.NotPublishedError:
+        connection = database.open_published(settings)
+    except database.NotPublishedError:
         return {name: [] for name in COLUMNS}
     with connection:
         return {

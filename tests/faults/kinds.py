@@ -12,8 +12,8 @@ from dataclasses import replace
 
 import stripe
 
-from billing_pipeline.stripe_api.sandbox.in_process import Sent
-from billing_pipeline.stripe_api.sandbox.wire import Response
+from billing_pipeline.stripe_sandbox.in_process import Sent
+from billing_pipeline.stripe_sandbox.wire import Response
 from tests.faults.network import Fault, Line
 
 DAY_AND_MORE = 25 * 3600

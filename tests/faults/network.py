@@ -16,10 +16,10 @@ from urllib.parse import urlsplit
 
 import stripe
 
-from billing_pipeline.stripe_api.sandbox import Sandbox
-from billing_pipeline.stripe_api.sandbox.in_process import InProcessClient, Sent
-from billing_pipeline.stripe_api.sandbox.wire import Response
 from billing_pipeline.stripe_api.timing import VirtualClock
+from billing_pipeline.stripe_sandbox import Sandbox
+from billing_pipeline.stripe_sandbox.in_process import InProcessClient, Sent
+from billing_pipeline.stripe_sandbox.wire import Response
 
 
 class Killed(BaseException):

@@ -15,16 +15,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from billing_pipeline.invoicing import collection
-from billing_pipeline.invoicing.actions import ActionKind
-from billing_pipeline.invoicing.collection import ApplyOutcome, PlanChangedError, PullResult
-from billing_pipeline.invoicing.lock import MonthLockedError
+from billing_pipeline.collection import steps
+from billing_pipeline.collection.plan.actions import ActionKind
+from billing_pipeline.collection.records.lock import MonthLockedError
+from billing_pipeline.collection.steps import ApplyOutcome, PlanChangedError, PullResult
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.settings import Settings
 from billing_pipeline.stripe_api.client import GatewayConfig, StripeGateway
 from billing_pipeline.stripe_api.errors import StripeFailure
-from billing_pipeline.stripe_api.sandbox import Sandbox
 from billing_pipeline.stripe_api.timing import VirtualClock
+from billing_pipeline.stripe_sandbox import Sandbox
 from tests.faults.company import FEBRUARY, JANUARY, Company
 from tests.faults.disk import Disk, as_seen, publish, published, rows_of
 from tests.faults.network import Killed, Line, Network, Schedule, is_killed
@@ -33,7 +33,7 @@ START = 1_770_000_000.0
 """When the story begins: early in February 2026."""
 SEARCH_LAG = 3600.0
 """What Stripe's search may be behind; nothing may be decided by it."""
-MOST_RUNS = 12
+MAX_RUNS = 12
 """Runs until a stage must have come to its end, whatever strikes."""
 CHANGES_TO_APPROVE = (ActionKind.SUPPLEMENT, ActionKind.CREDIT)
 
@@ -106,7 +106,7 @@ class Story:
     async def finish(self, month: BillingMonth) -> None:
         """Run again, and approve what is shown, until nothing is left to do."""
         approved: str | None = None
-        for _ in range(MOST_RUNS):
+        for _ in range(MAX_RUNS):
             outcome = await self.run(month, approved)
             approved = None
             if outcome is None or outcome.report.failed:
@@ -119,7 +119,7 @@ class Story:
             if outcome.remaining.waiting:
                 self._judge(month, outcome)
                 approved = outcome.remaining.hash
-        raise NotFinishedError(f"stage {self.stage} is not done after {MOST_RUNS} runs")
+        raise NotFinishedError(f"stage {self.stage} is not done after {MAX_RUNS} runs")
 
     async def run(self, month: BillingMonth, approved: str | None = None) -> ApplyOutcome | None:
         """One run of a process: preview, apply, and pull; None where it did not come to its end."""
@@ -183,32 +183,32 @@ class Story:
     async def preview(self, month: BillingMonth, run_id: str) -> None:
         desired = self.company.desired(self.stage, month)
         gateway = self.process("preview")
-        await collection.preview(gateway, self.settings, month, desired=desired, run_id=run_id)
+        await steps.preview(gateway, self.settings, month, desired=desired, run_id=run_id)
 
     async def apply(
         self,
         month: BillingMonth = JANUARY,
         approved: str | None = None,
         *,
-        patience: float = 0.0,
+        timeout: float = 0.0,
         name: str = "run",
         run_id: str | None = None,
     ) -> ApplyOutcome:
         gateway = self.process(name)
-        return await collection.apply_plan(
+        return await steps.apply_plan(
             gateway,
             self.settings,
             month,
             run_id=run_id or f"{name}-{self._processes}",
             approved_hash=approved,
-            patience=patience,
+            timeout=timeout,
             desired=self.company.desired(self.stage, month),
             movements=self.company.movements(),
         )
 
     async def pull(self, month: BillingMonth = JANUARY, *, full: bool = True) -> PullResult:
         desired = self.company.desired(self.stage, month)
-        return await collection.pull(
+        return await steps.pull(
             self.process("pull"), self.settings, month, full=full, desired=desired
         )
 
@@ -217,7 +217,7 @@ class Story:
         await self._aside(self.apply(name="second"))
 
     async def _waiting_run(self) -> None:
-        work = self._aside(self.apply(name="waiting", patience=600.0))
+        work = self._aside(self.apply(name="waiting", timeout=600.0))
         self._waiting.append(asyncio.create_task(work))
 
     async def _other_month(self) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from billing_pipeline.invoicing import records
+from billing_pipeline.collection.records import opening
 from tests.faults.checks import Verdict, judge
 from tests.faults.company import SMALL, WALLETS, Company, random_company
 from tests.faults.disk import Disk
@@ -63,7 +63,7 @@ def play(
     disk: Disk | None = None,
 ) -> Trial:
     """Tell the story with these faults, and judge it."""
-    before, records.DURABILITY = records.DURABILITY, "off"
+    before, opening.DURABILITY = opening.DURABILITY, "off"
     try:
         with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as home:
             story = Story(Path(home), company, schedule or Schedule(), seed, page_size, disk=disk)
@@ -75,7 +75,7 @@ def play(
             crashed = bool(disk and disk.dies_at and disk.writes >= disk.dies_at)
             return Trial(name, verdict, story.network.passed, story.diary, crashed)
     finally:
-        records.DURABILITY = before
+        opening.DURABILITY = before
 
 
 def play_single(company: str, fault: str, change: int) -> Trial:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from tests.mutants.engine import Mutant
 
-INVOICING = "billing_pipeline/invoicing"
+COLLECTION = "billing_pipeline/collection"
 CHANGES = (
     "tests/changes/test_changes.py::test_whatever_people_change_nobody_is_billed_twice_or_stuck"
 )
@@ -20,21 +20,21 @@ MUTANTS = (
     # --- what counts as billed before ---
     Mutant(
         "people_another_currency_is_no_trace",
-        f"{INVOICING}/witnesses.py",
+        f"{COLLECTION}/plan/witnesses.py",
         "                if item.invoice_id == send.invoice_id or send.reference in item.together:",
         "                if item.currency != send.currency or send.reference in item.together:",
         seed(11),
     ),
     Mutant(
         "people_the_stripe_customer_is_no_trace",
-        f"{INVOICING}/witnesses.py",
+        f"{COLLECTION}/plan/witnesses.py",
         ("            yield _STRIPE_CUSTOMER, name\n        for line"),
         ("            pass\n        for line"),
         seed(1),
     ),
     Mutant(
         "people_the_address_is_no_trace",
-        f"{INVOICING}/witnesses.py",
+        f"{COLLECTION}/plan/witnesses.py",
         (
             "        yield _ADDRESS, _folded(send.payer.email)\n"
             "        yield _NAME, _folded(send.payer.name)"
@@ -44,14 +44,14 @@ MUTANTS = (
     ),
     Mutant(
         "people_a_charge_is_no_trace",
-        f"{INVOICING}/witnesses.py",
+        f"{COLLECTION}/plan/witnesses.py",
         ("        for line_id in sorted(charges_of(send)):\n            yield _CHARGE, line_id\n"),
         "",
         seed(2),
     ),
     Mutant(
         "people_one_currency_says_nothing_of_another",
-        f"{INVOICING}/plan.py",
+        f"{COLLECTION}/plan/invoice_plan.py",
         "        for reason in [before.get(action.customer_id)]",
         "        for reason in [action.send and witnesses.billed_before(action.send)]",
         seed(31),
@@ -59,49 +59,49 @@ MUTANTS = (
     # --- what waits, and what an approval covers ---
     Mutant(
         "people_what_waits_is_sent",
-        f"{INVOICING}/actions.py",
+        f"{COLLECTION}/plan/actions.py",
         "return self.kind.is_safe and self.billed_before is None",
         "return self.kind.is_safe",
         seed(0),
     ),
     Mutant(
         "people_supplements_need_no_approval",
-        f"{INVOICING}/actions.py",
+        f"{COLLECTION}/plan/actions.py",
         "return self in (ActionKind.CREATE, ActionKind.RESUME, ActionKind.UNCHANGED)",
         "return self not in (ActionKind.CREDIT, ActionKind.REVIEW, ActionKind.RESOLVE)",
         seed(1),
     ),
     Mutant(
         "people_credits_need_no_approval",
-        f"{INVOICING}/actions.py",
+        f"{COLLECTION}/plan/actions.py",
         "return self in (ActionKind.CREATE, ActionKind.RESUME, ActionKind.UNCHANGED)",
         "return self not in (ActionKind.SUPPLEMENT, ActionKind.REVIEW, ActionKind.RESOLVE)",
         seed(0),
     ),
     Mutant(
         "people_everything_is_sent_without_a_hash",
-        f"{INVOICING}/collection.py",
+        f"{COLLECTION}/steps.py",
         "present.safe if approved_hash is None else present.changes",
         "present.changes",
         seed(0),
     ),
     Mutant(
         "people_all_wait_for_one",
-        f"{INVOICING}/actions.py",
+        f"{COLLECTION}/plan/actions.py",
         "        return self.kind.is_safe and self.billed_before is None",
         "        return False",
         seed(0),
     ),
     Mutant(
         "people_a_credit_says_more_than_it_gives",
-        f"{INVOICING}/case.py",
+        f"{COLLECTION}/plan/case.py",
         "after=self.before - to_credit,",
         "after=self.before,",
         seed(0),
     ),
     Mutant(
         "people_approval_covers_reviews",
-        f"{INVOICING}/collection.py",
+        f"{COLLECTION}/steps.py",
         "[action for action in chosen if action.kind is not ActionKind.REVIEW]",
         "list(chosen)",
         seed(2),
@@ -109,38 +109,38 @@ MUTANTS = (
     # --- how a review ends ---
     Mutant(
         "people_written_off_is_forgotten",
-        f"{INVOICING}/case.py",
+        f"{COLLECTION}/plan/case.py",
         "item.resolution.decision is not Decision.REISSUE\n            for item in self.held",
         "item.resolution.decision is Decision.REISSUE\n            for item in self.held",
         seed(6),
     ),
     Mutant(
         "people_decided_differences_come_back",
-        f"{INVOICING}/case.py",
+        f"{COLLECTION}/plan/case.py",
         '("difference", due - before - adjusted)',
         '("difference", due - before)',
         seed(6),
     ),
     Mutant(
         "people_answers_are_forgotten",
-        f"{INVOICING}/resolutions.py",
+        f"{COLLECTION}/plan/resolutions.py",
         '        return f"{self.decision.value} {self.adjustment:+d} {answers}"',
         '        return f"{self.decision.value} {self.adjustment:+d} {_NOTHING}"',
         seed(2),
     ),
     Mutant(
         "people_decisions_are_not_kept",
-        f"{INVOICING}/resolving.py",
+        f"{COLLECTION}/push/resolve.py",
         ("    if marking.is_gone:\n        return"),
         ("    if not marking.is_gone:\n        return"),
         seed(2),
     ),
     Mutant(
         "people_decisions_are_left_out_of_the_plan",
-        f"{INVOICING}/case.py",
+        f"{COLLECTION}/plan/case.py",
         (
-            "        if applies(self.proposal, doubts):\n"
-            "            return self._resolve(doubts)\n"
+            "        if applies(self.proposal, review_reasons):\n"
+            "            return self._resolve(review_reasons)\n"
             "        return"
         ),
         "        return",
@@ -148,14 +148,14 @@ MUTANTS = (
     ),
     Mutant(
         "people_a_void_has_no_way_out",
-        f"{INVOICING}/review.py",
-        'yield Doubt("void", "was voided in Stripe", item, ANY)',
-        'yield Doubt("void", "was voided in Stripe", item, frozenset())',
+        f"{COLLECTION}/plan/review.py",
+        'yield ReviewReason("void", "was voided in Stripe", item, ANY)',
+        'yield ReviewReason("void", "was voided in Stripe", item, frozenset())',
         seed(2),
     ),
     Mutant(
         "people_lost_marks_have_no_way_out",
-        f"{INVOICING}/review.py",
+        f"{COLLECTION}/plan/review.py",
         "MARKS_ARE_PUT_BACK = frozenset([Decision.ADOPT])",
         "MARKS_ARE_PUT_BACK = frozenset([Decision.REISSUE])",
         seed(2),
@@ -163,56 +163,56 @@ MUTANTS = (
     # --- what stands in Stripe ---
     Mutant(
         "people_credits_do_not_count",
-        f"{INVOICING}/actual.py",
+        f"{COLLECTION}/stripe_state/stripe_invoice.py",
         "return self.total - self.credited if self.is_billed else 0",
         "return self.total if self.is_billed else 0",
         seed(0),
     ),
     Mutant(
         "people_credits_by_hand_count_as_ours",
-        f"{INVOICING}/actual.py",
+        f"{COLLECTION}/stripe_state/stripe_invoice.py",
         "return self.credit_notes - self.credited_by_hand",
         "return self.credit_notes",
         seed(19),
     ),
     Mutant(
         "people_credit_notes_are_not_read",
-        f"{INVOICING}/refresh.py",
+        f"{COLLECTION}/stripe_state/refresh.py",
         "        if not invoice.credit_notes and not invoice.last_credit_number:",
         "        if True:",
         seed(19),
     ),
     Mutant(
         "people_voided_counts_as_billed",
-        f"{INVOICING}/actual.py",
+        f"{COLLECTION}/stripe_state/stripe_invoice.py",
         "return self.status not in (InvoiceStatus.DRAFT, InvoiceStatus.VOID)",
         "return self.status is not InvoiceStatus.DRAFT",
         seed(2),
     ),
     Mutant(
         "people_what_is_left_over_is_credited_beyond_it",
-        f"{INVOICING}/case.py",
+        f"{COLLECTION}/plan/case.py",
         ("            return -self.difference\n        # What"),
         ("            return 1 - self.difference\n        # What"),
         seed(0),
     ),
     Mutant(
         "people_drafts_stay",
-        f"{INVOICING}/case.py",
+        f"{COLLECTION}/plan/case.py",
         ("        if not unused:\n            return []"),
         ("        if unused:\n            return []"),
         seed(0),
     ),
     Mutant(
         "people_changes_of_older_invoices_are_not_listed",
-        f"{INVOICING}/refresh.py",
+        f"{COLLECTION}/stripe_state/refresh.py",
         ("        if first < since:\n            windows.append(Window(first, min(last, since)))"),
         ("        if first > since:\n            windows.append(Window(first, min(last, since)))"),
         seed(3),
     ),
     Mutant(
         "people_the_last_customer_ends_the_run",
-        f"{INVOICING}/apply.py",
+        f"{COLLECTION}/push/apply.py",
         "        except StripeFailure as failure:\n            failure.customer_id = action",
         "        except NotImplementedError as failure:\n            failure.customer_id = action",
         seed(1),
@@ -220,7 +220,7 @@ MUTANTS = (
     # --- payments, wallets, and what is published ---
     Mutant(
         "people_debits_are_given_up",
-        f"{INVOICING}/payment_status.py",
+        f"{COLLECTION}/stripe_state/payment_status.py",
         (
             "    if PaymentState.PROCESSING.value in statuses:\n"
             "        return PaymentStatus(PaymentState.PROCESSING)\n"
@@ -230,7 +230,7 @@ MUTANTS = (
     ),
     Mutant(
         "people_dunning_does_not_ask",
-        f"{INVOICING}/dunning.py",
+        f"{COLLECTION}/push/dunning.py",
         (
             "        if invoice.payment is PaymentState.PROCESSING:\n"
             "            return None\n"
@@ -241,42 +241,42 @@ MUTANTS = (
     ),
     Mutant(
         "people_wallets_are_taken_twice",
-        f"{INVOICING}/prepaid.py",
+        f"{COLLECTION}/prepaid.py",
         "                cell[0] += item.wallet_taken\n",
         "                cell[0] += 0\n",
         seed(0),
     ),
     Mutant(
         "people_the_wallet_pays_supplements_again",
-        f"{INVOICING}/differences.py",
+        f"{COLLECTION}/plan/differences.py",
         "wallet_applied=max(0, min(due, from_wallet)),",
         "wallet_applied=max(0, min(due, desired.wallet_applied)),",
         seed(1),
     ),
     Mutant(
         "people_events_of_payments_are_not_read",
-        f"{INVOICING}/pull.py",
+        f"{COLLECTION}/pull/read_payments.py",
         '    "invoice.paid",\n',
         "",
         seed(10),
     ),
     Mutant(
         "people_events_are_read_without_overlap",
-        f"{INVOICING}/pull.py",
+        f"{COLLECTION}/pull/read_payments.py",
         ('created = Window(cursor - EVENTS_OVERLAP, until).as_filter()\n    query = {"limit"'),
         ('created = Window(cursor + EVENTS_OVERLAP, until).as_filter()\n    query = {"limit"'),
         seed(10),
     ),
     Mutant(
         "people_a_month_is_never_stale",
-        f"{INVOICING}/collection.py",
+        f"{COLLECTION}/steps.py",
         ("            if key in rated\n        ]"),
         ("            if key not in rated\n        ]"),
         seed(3),
     ),
     Mutant(
         "people_what_was_paid_is_published_as_due",
-        f"{INVOICING}/payment_tables.py",
+        f"{COLLECTION}/pull/tables.py",
         '            "amount_paid": to_major(item.amount_paid, item.currency),',
         '            "amount_paid": to_major(item.amount_due, item.currency),',
         seed(0),

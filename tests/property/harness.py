@@ -55,7 +55,7 @@ def run_pipeline(
     `taken`: what months' invoices took of wallets, as `rate_month` has it.
     """
     from billing_pipeline.months import BillingMonth
-    from billing_pipeline.rating import rate_month
+    from billing_pipeline.rating.month import rate_month
     from billing_pipeline.settings import Settings
 
     with tempfile.TemporaryDirectory() as scratch:

@@ -1,7 +1,7 @@
 """``python -m tests.spark``: months billed with metering on either engine; every table is equal.
 
 What belongs here: which months, the comparison, the times. What does not: the way over Spark
-itself (billing_pipeline/spark_metering.py).
+itself (billing_pipeline/rating/spark.py).
 
     python -m tests.spark                  the sample data, made-up worlds, a million events
     python -m tests.spark --only sample    one of them
@@ -26,17 +26,12 @@ from zoneinfo import ZoneInfo
 import duckdb
 
 from benchmarks.company import Company
-from billing_pipeline.dbt_runner import NodeResult, check, run_dbt
+from billing_pipeline.duckdb_sql import sql_text
 from billing_pipeline.months import BillingMonth
-from billing_pipeline.quoting import sql_text
-from billing_pipeline.rating import build_raw, open_warehouse
+from billing_pipeline.rating.dbt_runner import NodeResult, check, run_dbt
+from billing_pipeline.rating.month import build_raw, open_warehouse
+from billing_pipeline.rating.spark import build_on_spark, build_the_rest, hand_over, take_over
 from billing_pipeline.settings import Settings
-from billing_pipeline.spark_metering import (
-    build_on_spark,
-    build_the_rest,
-    hand_over,
-    take_over,
-)
 from tests.property.tables import write
 from tests.property.worlds import SETTINGS, make_data_set
 

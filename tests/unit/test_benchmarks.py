@@ -19,7 +19,7 @@ from benchmarks.company import METERS, Company, Payers
 from benchmarks.pipeline import MONTH, floor, other_charges
 from benchmarks.rivals.common import RESULT, Clock, Price, exact_charge
 from benchmarks.scenarios import RIVALS, SCENARIOS
-from billing_pipeline.stripe_api.sandbox import Rates
+from billing_pipeline.stripe_sandbox import Rates
 
 COMPANY = Company(20, 4_000)
 

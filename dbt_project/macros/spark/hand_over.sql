@@ -1,6 +1,6 @@
 {#
   What goes from DuckDB to Spark and back: Parquet files, written and read by DuckDB
-  (`dbt run-operation`; billing_pipeline/spark_metering.py calls them in order).
+  (`dbt run-operation`; billing_pipeline/rating/spark.py calls them in order).
 #}
 
 {# Every source into `folder`, a folder of Parquet files each. JSON objects are parsed here and rows

@@ -9,7 +9,7 @@ import pytest
 
 from billing_pipeline.dashboard import charts, pages
 from billing_pipeline.dashboard.queries import MonthSoFar
-from billing_pipeline.querying import Row
+from billing_pipeline.duckdb_sql import Row
 
 INVOICE: Row = {
     "billing_month": date(2024, 1, 1),

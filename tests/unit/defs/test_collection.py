@@ -12,18 +12,18 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from billing_pipeline.collection import prepaid, steps
+from billing_pipeline.collection.plan.invoice_plan import ActionKind, InvoiceAction, InvoicePlan
+from billing_pipeline.collection.prepaid import WalletTables
+from billing_pipeline.collection.push.apply import ActionResult, ApplyReport, ResultState
+from billing_pipeline.collection.push.wallets import WalletProblem
+from billing_pipeline.collection.steps import ApplyOutcome, PullResult
 from billing_pipeline.defs import checks
 from billing_pipeline.defs import collection as assets
 from billing_pipeline.defs.collection import Pull, invoice_payments
-from billing_pipeline.invoicing import collection, prepaid
-from billing_pipeline.invoicing.apply import ActionResult, ApplyReport, ResultState
-from billing_pipeline.invoicing.collection import ApplyOutcome, PullResult
-from billing_pipeline.invoicing.plan import ActionKind, InvoiceAction, InvoicePlan
-from billing_pipeline.invoicing.prepaid import WalletTables
-from billing_pipeline.invoicing.wallets import WalletProblem
 from billing_pipeline.months import BillingMonth
+from billing_pipeline.published.database import publish_rows
 from billing_pipeline.settings import Settings
-from billing_pipeline.warehouse import publish_rows
 
 JANUARY = BillingMonth(2024, 1)
 PLAN = InvoicePlan(JANUARY.key, "acct", ())
@@ -49,8 +49,8 @@ def published(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> list[set[s
     # Else it would take a hold of the run in the home that the environment names.
     monkeypatch.setattr(assets, "month_of", lambda context: JANUARY)
     monkeypatch.setattr(assets, "turn", lambda context, turn: nullcontext())
-    monkeypatch.setattr(collection, "open_gateway", lambda settings: nullcontext())
-    monkeypatch.setattr(collection, "note_published", lambda settings, pulled: None)
+    monkeypatch.setattr(steps, "open_gateway", lambda settings: nullcontext())
+    monkeypatch.setattr(steps, "note_published", lambda settings, pulled: None)
     monkeypatch.setattr(prepaid, "note_published", lambda settings, month, wallets: None)
     return found
 
@@ -58,7 +58,7 @@ def published(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> list[set[s
 def answers(monkeypatch: pytest.MonkeyPatch, *results: Any) -> None:
     """What the steps give, in their order."""
     left: Iterator[Any] = iter(results)
-    monkeypatch.setattr(collection, "run", lambda gateway, work: next(left))
+    monkeypatch.setattr(steps, "run", lambda gateway, work: next(left))
 
 
 def pulled() -> PullResult:

@@ -6,7 +6,12 @@ from decimal import Decimal
 
 import duckdb
 
-from billing_pipeline.defs.figures import MOST_CHANGES, MOST_FOUND, figures_of, largest_changes
+from billing_pipeline.defs.asset_metadata import (
+    MAX_CHANGES,
+    MAX_FOUND,
+    largest_changes,
+    metadata_of,
+)
 
 
 def invoices(*rows: tuple[str, str, str]) -> duckdb.DuckDBPyConnection:
@@ -39,7 +44,7 @@ def test_the_largest_changes_of_each_currency_come_first() -> None:
 def test_only_so_many_are_shown_and_none_where_nothing_changed() -> None:
     rows = [(f"c{place:03}", "USD", str(place)) for place in range(1, 50)]
     shown = largest_changes(invoices(*rows), {}, "2024-01")["largest changes"].value
-    assert len(shown.splitlines()) == 2 + MOST_CHANGES
+    assert len(shown.splitlines()) == 2 + MAX_CHANGES
     assert largest_changes(invoices(("a", "USD", "1")), {("a", "USD"): Decimal(1)}, "x") == {}
 
 
@@ -47,12 +52,12 @@ def test_tables_are_counted_and_views_are_not() -> None:
     warehouse = duckdb.connect()
     warehouse.execute("CREATE TABLE two AS SELECT unnest([1, 2]); CREATE TABLE none AS FROM two")
     warehouse.execute("DELETE FROM none; CREATE VIEW seen AS FROM two; CREATE TABLE other (a INT)")
-    assert figures_of(warehouse, ["two", "none", "seen"]) == {
+    assert metadata_of(warehouse, ["two", "none", "seen"]) == {
         "two": {"dagster/row_count": 2},
         "none": {"dagster/row_count": 0},
         "seen": {},
     }
-    assert figures_of(warehouse, []) == {}
+    assert metadata_of(warehouse, []) == {}
 
 
 def test_of_thousands_of_usage_files_the_largest_are_shown() -> None:
@@ -61,8 +66,8 @@ def test_of_thousands_of_usage_files_the_largest_are_shown() -> None:
         "CREATE TABLE usage_files AS SELECT format('{:04}.csv', i) AS source_file, i AS rows_read,"
         " i AS accepted_rows, 0 AS rejected_rows, 0 AS duplicate_rows FROM range(1, 5001) t(i)"
     )
-    figures = figures_of(warehouse, ["usage_files"])["usage_files"]
+    figures = metadata_of(warehouse, ["usage_files"])["usage_files"]
     assert (figures["file count"], figures["rows read"]) == (5_000, sum(range(1, 5_001)))
     _, _, *shown = figures["files"].value.splitlines()
-    assert len(shown) == MOST_FOUND
+    assert len(shown) == MAX_FOUND
     assert shown[-1].startswith("| 5000.csv | 5,000 ")

@@ -11,11 +11,11 @@ import dagster as dg
 import pytest
 
 from billing_pipeline.definitions import defs
-from billing_pipeline.defs import sensors, telling
+from billing_pipeline.defs import notifications, sensors
 from billing_pipeline.defs.history import closed_months, failed_runs, is_closing, last_closes
 from billing_pipeline.defs.partitions import MONTHS
+from billing_pipeline.intake.late_usage import note_rated
 from billing_pipeline.intake.usage_files import usage_files
-from billing_pipeline.late_usage import note_rated
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.notices.due import Close
 from billing_pipeline.notices.notice import Kind, Notice
@@ -195,7 +195,7 @@ def test_notices_that_cannot_be_delivered_are_seen_and_due_again(
     fail(instance, "Stripe is away")
     context = dg.build_sensor_context(instance)
     sensors.runs_that_failed(context)
-    with pytest.raises(telling.NotDeliveredError, match=r"json \(number 1\)") as failed:
+    with pytest.raises(notifications.NotDeliveredError, match=r"json \(number 1\)") as failed:
         sensors.notices(context)  # nobody listens on port 1
     assert "s3cret-word" not in str(failed.value)
 
@@ -211,7 +211,7 @@ def test_notices_say_what_they_did(
         assert closes == closed
         return next(outcomes)
 
-    monkeypatch.setattr(telling, "send_due", send)
+    monkeypatch.setattr(notifications, "send_due", send)
     context = dg.build_sensor_context(instance)
     for text in ("2 messages were delivered.", "Another process is sending notices."):
         told = sensors.notices(context)

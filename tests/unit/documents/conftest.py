@@ -8,9 +8,9 @@ import duckdb
 import pytest
 
 from billing_pipeline.months import BillingMonth
+from billing_pipeline.published.database import publish
 from billing_pipeline.settings import Settings
-from billing_pipeline.warehouse import publish
-from tests.unit.warehouse.conftest import make_warehouse
+from tests.unit.published.conftest import make_warehouse
 
 JANUARY, FEBRUARY = BillingMonth(2024, 1), BillingMonth(2024, 2)
 

@@ -11,10 +11,10 @@ import pytest
 import typst
 from click.testing import CliRunner, Result
 
-from billing_pipeline.documents import commands
-from billing_pipeline.documents.commands import DocumentError
+from billing_pipeline.commands import documents
+from billing_pipeline.commands.documents import DocumentError
 from billing_pipeline.documents.reading import NoDocumentError
-from billing_pipeline.warehouse import NotPublishedError
+from billing_pipeline.published.database import NotPublishedError
 from tests.end_to_end.commands import ROOT
 
 
@@ -30,34 +30,34 @@ def run(command: click.Command, *arguments: str) -> Result:
 
 
 def test_an_invoice_on_the_terminal_and_as_json(billing: Path) -> None:
-    shown = run(commands.invoice, "feb-b")
+    shown = run(documents.invoice, "feb-b")
     assert shown.exit_code == 0
     assert "Invoice N-feb-b: Open" in shown.output
     assert "1,030.50" in shown.output
-    found = json.loads(run(commands.invoice, "N-feb-b", "--json").stdout)
+    found = json.loads(run(documents.invoice, "N-feb-b", "--json").stdout)
     assert found["invoice"]["total"] == "1030.5000"
     assert found["payment"]["outstanding"] == "1030.5000"
     assert [line["line_id"] for line in found["lines"]] == ["li_feb-b"]
 
 
 def test_files_are_written(billing: Path) -> None:
-    done = run(commands.invoice, "feb-a", "--pdf", "a.pdf", "--html", "a.html")
+    done = run(documents.invoice, "feb-a", "--pdf", "a.pdf", "--html", "a.html")
     assert (done.exit_code, done.stdout) == (0, "")
     assert (billing / "a.pdf").read_bytes().startswith(b"%PDF-1.7")
     assert "N-feb-a" in (billing / "a.html").read_text(encoding="utf-8")
-    done = run(commands.report, "2024-02", "--pdf", "r.pdf", "--html", "r.html")
+    done = run(documents.report, "2024-02", "--pdf", "r.pdf", "--html", "r.html")
     assert "Close of February 2024" in (billing / "r.html").read_text(encoding="utf-8")
     assert (billing / "r.pdf").read_bytes().startswith(b"%PDF-1.7")
-    done = run(commands.export, "2024-02", "--lines", "l.csv", "--focus", "f.csv", "--json")
+    done = run(documents.export, "2024-02", "--lines", "l.csv", "--focus", "f.csv", "--json")
     assert json.loads(done.stdout)["files"] == {"lines": "l.csv", "focus": "f.csv"}
     assert (billing / "l.csv").read_text(encoding="utf-8").count("\n") == 4
 
 
 def test_a_report_on_the_terminal_and_as_json(billing: Path) -> None:
-    shown = run(commands.report, "2024-02").output
+    shown = run(documents.report, "2024-02").output
     assert "Close of February 2024" in shown
     assert "not 1 invoice" in shown
-    assert json.loads(run(commands.report, "2024-02", "--json").stdout)["month"] == "2024-02"
+    assert json.loads(run(documents.report, "2024-02", "--json").stdout)["month"] == "2024-02"
 
 
 def test_the_commands_of_the_guide_run(billing: Path) -> None:
@@ -69,7 +69,7 @@ def test_the_commands_of_the_guide_run(billing: Path) -> None:
         known = re.sub(r"in_\w+", "feb-b", line).replace("SB000003-0001", "N-feb-b")
         program, name, *arguments = known.split()
         assert program == "billing"
-        done = run({command.name: command for command in commands.commands()}[name], *arguments)
+        done = run({command.name: command for command in documents.commands()}[name], *arguments)
         assert done.exit_code == 0, (line, done.output, done.exception)
 
 
@@ -83,20 +83,20 @@ def test_folders_with_fonts_reach_typst(billing: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(typst, "Fonts", recorded)
     (billing / "more").mkdir()
-    for command, what in ((commands.invoice, "feb-a"), (commands.report, "2024-02")):
+    for command, what in ((documents.invoice, "feb-a"), (documents.report, "2024-02")):
         assert run(command, what, "--pdf", "x.pdf", "--fonts", "more").exit_code == 0
     assert asked == [["more"], ["more"]]
 
 
 def test_what_cannot_be_done_is_said(billing: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for command, arguments, kind, part in (
-        (commands.invoice, ("nope",), NoDocumentError, "'nope' is the id or number of no invoice"),
-        (commands.report, ("2025-01",), NoDocumentError, "2025-01 is not published"),
-        (commands.export, ("2024-02",), DocumentError, "give --invoices, --lines or --focus"),
-        (commands.invoice, ("feb-a", "--html", "no/a"), DocumentError, "no/a cannot be written"),
+        (documents.invoice, ("nope",), NoDocumentError, "'nope' is the id or number of no invoice"),
+        (documents.report, ("2025-01",), NoDocumentError, "2025-01 is not published"),
+        (documents.export, ("2024-02",), DocumentError, "give --invoices, --lines or --focus"),
+        (documents.invoice, ("feb-a", "--html", "no/a"), DocumentError, "no/a cannot be written"),
     ):
         done = run(command, *arguments)
         assert isinstance(done.exception, kind), done.output
         assert part in str(done.exception)
     monkeypatch.setenv("BILLING_HOME", str(billing / "nothing"))
-    assert isinstance(run(commands.invoice, "x").exception, NotPublishedError)
+    assert isinstance(run(documents.invoice, "x").exception, NotPublishedError)

@@ -13,7 +13,7 @@ import pytest
 
 from billing_pipeline.intake.gauges import load_gauge_values
 from billing_pipeline.intake.problems import InvalidInput
-from billing_pipeline.intake.reference import load_reference
+from billing_pipeline.intake.reference.load import load_reference
 from billing_pipeline.intake.usage import load_usage
 from billing_pipeline.intake.usage_files import UsageFiles
 from billing_pipeline.months import BillingMonth

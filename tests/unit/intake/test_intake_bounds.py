@@ -16,9 +16,10 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import USAGE_HEADER, World
 
-from billing_pipeline.intake import text_files, usage_files
+from billing_pipeline.intake import usage_files
+from billing_pipeline.intake.files import text_files
+from billing_pipeline.intake.late_usage import late_usage, note_rated
 from billing_pipeline.intake.limits import InputLimits
-from billing_pipeline.late_usage import late_usage, note_rated
 from billing_pipeline.months import BillingMonth
 
 JANUARY = BillingMonth.parse("2024-01")

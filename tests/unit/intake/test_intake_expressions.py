@@ -15,7 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from billing_pipeline.intake import expressions, values
+from billing_pipeline.intake import values
+from billing_pipeline.intake.files import expressions
 
 BERLIN, UTC = ZoneInfo("Europe/Berlin"), ZoneInfo("UTC")
 LIMIT = Decimal(10) ** 15

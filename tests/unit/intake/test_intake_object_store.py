@@ -10,10 +10,10 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from billing_pipeline.intake.object_store import ObjectStore, StoreError
+from billing_pipeline.intake.files.object_store import ObjectStore, StoreError
+from billing_pipeline.intake.late_usage import late_usage, note_rated
 from billing_pipeline.intake.problems import InvalidInput
 from billing_pipeline.intake.usage_files import usage_files
-from billing_pipeline.late_usage import late_usage, note_rated
 from billing_pipeline.months import BillingMonth
 from tests.local_store import ROOT, LocalStore, local_store
 from tests.unit.intake.conftest import USAGE_HEADER, World

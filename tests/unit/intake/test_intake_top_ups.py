@@ -11,7 +11,7 @@ import pytest
 
 from billing_pipeline.intake.problems import InvalidInput
 from billing_pipeline.months import BillingMonth
-from billing_pipeline.rating import PaidTopUp, build_raw, open_warehouse
+from billing_pipeline.rating.month import PaidTopUp, build_raw, open_warehouse
 from billing_pipeline.settings import Settings
 
 JANUARY = BillingMonth(2024, 1)

@@ -18,7 +18,8 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import USAGE_HEADER, World
 
-from billing_pipeline.intake import text_files, usage_files
+from billing_pipeline.intake import usage_files
+from billing_pipeline.intake.files import text_files
 
 JANUARY = "2024-01-02T03:04:05Z"
 GOOD = f"e1,c1,call,{JANUARY},2,"

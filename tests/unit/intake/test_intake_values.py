@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from billing_pipeline.intake import values
-from billing_pipeline.intake.currencies import EXPONENTS
 from billing_pipeline.intake.values import BadValue
+from billing_pipeline.money import CURRENCY_PLACES
 
 BERLIN = ZoneInfo("Europe/Berlin")
 
@@ -133,9 +133,15 @@ def test_tax_exempt_refuses_other_words() -> None:
 
 def test_currencies() -> None:
     assert values.currency("usd") == "USD"
-    assert {EXPONENTS[code] for code in ("BHD", "JOD", "KWD", "OMR", "TND")} == {3}
-    assert [EXPONENTS[code] for code in ("JPY", "KRW", "VND", "USD", "EUR")] == [0, 0, 0, 2, 2]
-    assert len(EXPONENTS) > 150
+    assert {CURRENCY_PLACES[code] for code in ("BHD", "JOD", "KWD", "OMR", "TND")} == {3}
+    assert [CURRENCY_PLACES[code] for code in ("JPY", "KRW", "VND", "USD", "EUR")] == [
+        0,
+        0,
+        0,
+        2,
+        2,
+    ]
+    assert len(CURRENCY_PLACES) > 150
     for wrong in ("XXX", "USDT", "DM", "DEM", "€"):
         with pytest.raises(BadValue, match="ISO 4217"):
             values.currency(wrong)

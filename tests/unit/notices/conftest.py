@@ -10,9 +10,9 @@ from typing import Any
 import duckdb
 import pytest
 
-from billing_pipeline.published_tables import ESTIMATE_TABLES, EXTRA_TABLES
+from billing_pipeline.published.database import database_path
+from billing_pipeline.published.tables import ESTIMATE_TABLES, EXTRA_TABLES
 from billing_pipeline.settings import Settings
-from billing_pipeline.warehouse import database_path
 from tests.notice_receiver import Receiver, receiving
 
 # Of dbt's tables only what a notice reads.

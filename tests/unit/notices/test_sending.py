@@ -17,8 +17,8 @@ from billing_pipeline.notices.due import Close
 from billing_pipeline.notices.notice import Kind, Message, Notice, Rules
 from billing_pipeline.notices.record import KEPT_SECONDS, NoticeRecord
 from billing_pipeline.notices.sending import Outcome, send_due, targets_of
+from billing_pipeline.published.database import database_path
 from billing_pipeline.settings import InvalidSettingError, Settings
-from billing_pipeline.warehouse import database_path
 from tests.notice_receiver import Receiver
 from tests.unit.notices.conftest import Book
 from tests.unit.notices.test_due import limit, used

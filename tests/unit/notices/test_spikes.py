@@ -12,8 +12,8 @@ from billing_pipeline.defs import checks
 from billing_pipeline.defs.partitions import MONTHS
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.notices.spikes import Spike, spikes_of
+from billing_pipeline.published.database import database_path
 from billing_pipeline.settings import Settings
-from billing_pipeline.warehouse import database_path
 from tests.unit.notices.conftest import Book
 from tests.unit.notices.test_due import used
 

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import stripe
 
-from billing_pipeline.invoicing.refresh import each
+from billing_pipeline.collection.stripe_state.refresh import each
 from billing_pipeline.stripe_api.client import GatewayConfig, StripeGateway
 from billing_pipeline.stripe_api.errors import FailureKind, StripeFailure
 from billing_pipeline.stripe_api.timing import VirtualClock
-from tests.unit.invoicing.test_permissions import ROOT, ROW
+from tests.unit.collection.test_permissions import ROOT, ROW
 
 
 class Always(stripe.HTTPClient):

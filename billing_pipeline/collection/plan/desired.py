@@ -1,0 +1,262 @@
+"""What should be billed: the month's invoices of the warehouse, as Stripe will be told them.
+
+What belongs here: reading the tables `invoices`, `invoice_lines` and `stg_accounts__customers`,
+turning amounts into minor units, descriptions into what Stripe takes, and more lines than an
+invoice can hold into fewer. What does not: what Stripe holds (`stripe_invoice.py`), and the
+difference between the two (`invoice_plan.py`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections import defaultdict
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cached_property, lru_cache
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import duckdb
+
+from billing_pipeline.money import to_minor
+
+MAX_LINES = 250
+"""Items that one invoice holds in Stripe."""
+LONGEST_DESCRIPTION = 500
+DEFAULT_DAYS_UNTIL_DUE = 30
+ROLLED_UP = "rolled-up"
+
+
+class NotComputedError(FileNotFoundError):
+    """The month's invoices were not computed yet: there is no warehouse to read them from."""
+
+
+class InconsistentInvoiceError(ValueError):
+    """An invoice's lines do not add up to its total: nothing of this month may be sent."""
+
+
+class DesiredLine(NamedTuple):
+    """One line; `amount` in minor units, the period half-open in epoch seconds.
+
+    A tuple: a month may have half a million of them, and a dataclass takes twice as long to make.
+    """
+
+    line_id: str
+    kind: str
+    description: str
+    amount: int
+    period_start: int | None = None
+    period_end: int | None = None
+    quantity: str = ""
+
+    def canonical(self) -> tuple[Any, ...]:
+        """What goes into the content hash: all but the quantity."""
+        return self[:-1]
+
+
+@dataclass(frozen=True)
+class Payer:
+    """Who pays, as the accounts say."""
+
+    customer_id: str
+    name: str | None = None
+    email: str | None = None
+    country: str | None = None
+    stripe_customer_id: str | None = None
+    payment_method: str | None = None
+
+
+@dataclass(frozen=True)
+class DesiredInvoice:
+    """One invoice as it should be in Stripe; amounts in minor units of `currency` (upper case)."""
+
+    invoice_id: str
+    month_key: str
+    payer: Payer
+    currency: str
+    lines: tuple[DesiredLine, ...]
+    collection_method: str = "charge_automatically"
+    days_until_due: int | None = None
+    wallet_applied: int = 0
+    revision: int = 1
+    together: tuple[str, ...] = ()
+    """The customer's other invoices that the same plan creates, as ``invoice_id:content_hash``."""
+
+    @property
+    def reference(self) -> str:
+        """The invoice with its content, as `together` names it."""
+        return f"{self.invoice_id}:{self.content_hash}"
+
+    @property
+    def customer_id(self) -> str:
+        return self.payer.customer_id
+
+    @cached_property
+    def total(self) -> int:
+        return sum(line.amount for line in self.lines)
+
+    @cached_property
+    def content_hash(self) -> str:
+        """Over everything that the customer sees of the invoice's content."""
+        content: list[Any] = [self.invoice_id, self.currency, self.revision]
+        if self.wallet_applied:
+            content.append(self.wallet_applied)
+        return short_hash([*content, [line.canonical() for line in self.lines]])
+
+
+# Made once: `json.dumps` would make it for each of a month's hashes.
+_CANONICAL = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True, sort_keys=True)
+
+
+def short_hash(content: Any) -> str:
+    """32 hex digits of the SHA-256 of the content as canonical JSON."""
+    return hashlib.sha256(_CANONICAL.encode(content).encode()).hexdigest()[:32]
+
+
+def clean_text(text: str, longest: int = LONGEST_DESCRIPTION) -> str:
+    """Text as it may be shown: control characters, and marks that turn the direction of what
+    follows, become spaces, and it is cut with an ellipsis."""
+    # None of them is printable, and most texts are: that is known much sooner.
+    shown = text if text.isprintable() else _STEERING.sub(" ", text)
+    return shown if len(shown) <= longest else shown[: longest - 1] + "…"
+
+
+# Unicode's control characters (Cc), surrogates (Cs), line and paragraph separators (Zl, Zp), and
+# the marks that embed, override and isolate a direction.
+_STEERING = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+
+
+def roll_up(lines: tuple[DesiredLine, ...], most: int = MAX_LINES) -> tuple[DesiredLine, ...]:
+    """At most `most` lines with the same total for each kind.
+
+    The rule: of the lines of the same kind (charges, taxes, ...) the smallest by absolute amount
+    are summed into one line, which says how many they are; the largest stay as they are, in
+    their order. The kind with the most lines gives way first. All of them stay in
+    `invoice_lines`, and the line's id is made of theirs, so that the same lines roll up alike.
+    """
+    while len(lines) > most:
+        by_kind: dict[str, list[DesiredLine]] = defaultdict(list)
+        for line in lines:
+            by_kind[line.kind].append(line)
+        crowded = max(by_kind.values(), key=len)
+        # One line is added for those taken away.
+        count = min(len(crowded), len(lines) - most + 1)
+        smallest = sorted(crowded, key=lambda line: (abs(line.amount), line.line_id))[:count]
+        merged = _merge(smallest)
+        gone = {line.line_id for line in smallest}
+        last = max(index for index, line in enumerate(lines) if line.line_id in gone)
+        lines = tuple(
+            merged if index == last else line
+            for index, line in enumerate(lines)
+            if index == last or line.line_id not in gone
+        )
+    return lines
+
+
+def _merge(lines: list[DesiredLine]) -> DesiredLine:
+    ids = sorted(line.line_id for line in lines)
+    starts = [line.period_start for line in lines if line.period_start is not None]
+    ends = [line.period_end for line in lines if line.period_end is not None]
+    return DesiredLine(
+        line_id=f"{ROLLED_UP}-{short_hash(ids)[:20]}",
+        kind=lines[0].kind,
+        description=f"{len(lines)} further small items ({lines[0].kind}), listed on request",
+        amount=sum(line.amount for line in lines),
+        period_start=min(starts, default=None),
+        period_end=max(ends, default=None),
+    )
+
+
+_IS_COMPUTED = """
+select 1 from information_schema.tables where table_schema = 'main' and table_name = 'invoices'
+"""
+_INVOICES = """
+select i.invoice_id, i.customer_id, i.currency, i.total, i.wallet_applied,
+       i.collection_method, i.days_until_due,
+       c.name, c.email, c.country, c.stripe_customer_id, c.payment_method
+from invoices i left join stg_accounts__customers c using (customer_id)
+where i.billing_month = cast(? as date)
+order by i.invoice_id
+"""
+# As a line has them, the invoice before. Numbers as text: DuckDB makes a Decimal by a call of
+# Python for each, which costs as much as all the rest of reading them.
+_LINES = """
+select invoice_id, line_id, kind, coalesce(nullif(description, ''), kind), amount::varchar,
+       epoch_us(period_start) // 1000000, epoch_us(period_end) // 1000000,
+       -- as people write it: 12.500 as 12.5
+       coalesce(rtrim(rtrim(quantity::varchar, '0'), '.'), '')
+from invoice_lines
+-- an inclusive tax is inside the other lines already: it informs, and adds nothing to the total
+where billing_month = cast(? as date) and not is_inclusive
+order by invoice_id, position, line_id
+"""
+
+
+def read_desired(warehouse: Path, month_key: str) -> tuple[DesiredInvoice, ...]:
+    """The month's desired invoices, by id. `month_key` is ``YYYY-MM-01``.
+
+    Opens the warehouse read-only and closes it before anything is sent. Raises `NotComputedError`,
+    `InconsistentInvoiceError` where lines and total differ, `AmountError` where Stripe cannot
+    express an amount.
+    """
+    month = month_key[:7]
+    if not warehouse.exists():
+        raise NotComputedError(
+            f"{month} has not been computed yet: run `billing plan {month}` first"
+        )
+    try:
+        connection = duckdb.connect(str(warehouse), read_only=True)
+    except duckdb.Error as error:
+        raise NotComputedError(
+            f"{warehouse} cannot be opened ({error}): `billing plan {month}` makes it anew"
+        ) from error
+    with connection:
+        connection.execute("set TimeZone = 'UTC'")
+        if not connection.execute(_IS_COMPUTED).fetchall():
+            raise NotComputedError(
+                f"the last run of {month} ended before its invoices: run `billing plan {month}`"
+            )
+        invoices = connection.execute(_INVOICES, [month_key]).fetchall()
+        rows = connection.execute(_LINES, [month_key]).fetchall()
+    lines = {
+        invoice_id: list(of_invoice) for invoice_id, of_invoice in groupby(rows, itemgetter(0))
+    }
+    return tuple(_invoice(row, lines.get(row[0], []), month_key) for row in invoices)
+
+
+def _invoice(row: tuple[Any, ...], lines: list[tuple[Any, ...]], month_key: str) -> DesiredInvoice:
+    invoice_id, customer_id, currency, total, wallet, method, days, *payer = row
+    name, email, country, stripe_customer_id, payment_method = payer
+    if method == "send_invoice" and days is None:
+        days = DEFAULT_DAYS_UNTIL_DUE
+    invoice = DesiredInvoice(
+        invoice_id=invoice_id,
+        month_key=month_key,
+        payer=Payer(customer_id, name, email, country, stripe_customer_id, payment_method),
+        currency=currency.upper(),
+        lines=roll_up(
+            tuple(
+                DesiredLine(line_id, kind, clean_text(text), _minor(amount, currency), *more)
+                for _, line_id, kind, text, amount, *more in lines
+            )
+        ),
+        collection_method=method or "charge_automatically",
+        days_until_due=int(days) if method == "send_invoice" else None,
+        wallet_applied=to_minor(Decimal(wallet or 0), currency),
+    )
+    if invoice.total != to_minor(Decimal(total), currency):
+        raise InconsistentInvoiceError(
+            f"invoice {invoice_id} of customer {customer_id}: the lines add up to "
+            f"{invoice.total} and the total is {total} {currency}"
+        )
+    return invoice
+
+
+# A month has many equal amounts.
+@lru_cache(maxsize=100_000)
+def _minor(amount: str, currency: str) -> int:
+    return to_minor(Decimal(amount), currency)

@@ -1,0 +1,167 @@
+"""What a supplementary invoice says, and why a month's amount changed.
+
+What belongs here: the difference between what was billed and what should be, line by line, as
+lines of an invoice and as a sentence. What does not: whether it becomes a supplement or a
+credit (`invoice_plan.py`).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from billing_pipeline.collection.plan.desired import (
+    DesiredInvoice,
+    DesiredLine,
+    clean_text,
+    roll_up,
+)
+from billing_pipeline.collection.stripe_state.stripe_invoice import ActualInvoice, ActualLine
+from billing_pipeline.money import format_minor
+
+CREDITED_AGAIN = "credited-charged-again"
+"""The line that takes back what credit notes gave, where more is due again."""
+NOT_BILLED = "decided-not-to-be-billed"
+"""The line that leaves out what a person has decided not to bill (`resolutions.py`)."""
+
+_BALANCING = (CREDITED_AGAIN, NOT_BILLED)
+
+
+@dataclass(frozen=True)
+class _Billed:
+    """All that was billed under one line id, over the original and its supplements."""
+
+    amount: int
+    description: str
+    quantities: frozenset[str]
+
+
+@dataclass
+class Causes:
+    """Why lines changed, counted."""
+
+    usage: int = 0
+    price: int = 0
+    added: int = 0
+    dropped: int = 0
+    follows: int = 0
+    details: list[str] = field(default_factory=list)
+
+    def sentence(self) -> str:
+        said = [
+            text.format(count)
+            for count, text in (
+                (self.usage, "usage changed on {} (late usage or a correction)"),
+                (self.price, "price changed on {}"),
+                (self.added, "{} added"),
+                (self.dropped, "{} no longer due"),
+                (self.follows, "{} of discount, minimum or tax"),
+            )
+            if count
+        ]
+        shown = "; ".join(self.details[:3])
+        more = f"; and {len(self.details) - 3} more" if len(self.details) > 3 else ""
+        return f"lines: {', '.join(said)} [{shown}{more}]" if said else "no line changed"
+
+
+def explain(desired: DesiredInvoice | None, billed: Sequence[ActualInvoice]) -> str:
+    """Why what is due is not what was billed, as far as the lines tell."""
+    if desired is None:
+        return "nothing is due for this month any more (account, price or usage changed)"
+    causes = Causes()
+    before = _billed_lines(billed)
+    for line in desired.lines:
+        old = before.get(line.line_id)
+        if old is not None and old.amount == line.amount:
+            continue
+        if line.kind != "charge":
+            causes.follows += 1
+        elif old is None:
+            causes.added += 1
+        elif line.quantity not in old.quantities:
+            causes.usage += 1
+        else:
+            causes.price += 1
+        change = line.amount - (old.amount if old else 0)
+        causes.details.append(_change(line.description, change, desired.currency))
+    now = {line.line_id for line in desired.lines}
+    for line_id, old in before.items():
+        if line_id not in now and line_id not in _BALANCING and old.amount:
+            causes.dropped += 1
+            causes.details.append(_change(old.description, -old.amount, desired.currency))
+    return causes.sentence()
+
+
+def supplement(
+    desired: DesiredInvoice,
+    billed: Sequence[ActualInvoice],
+    revision: int,
+    settled: Sequence[ActualInvoice] = (),
+    adjustment: int = 0,
+) -> DesiredInvoice | None:
+    """The invoice of the difference, or None where Stripe's lines do not add up to its totals.
+
+    Each line is the change of one line: new, dropped, or another amount. What credit notes gave
+    back and is due again has a line of its own, so that the sum is exactly the difference. So has
+    what is not to be billed by a decision: `settled` are void invoices that were left at that, and
+    `adjustment` what counts as billed beyond what stands (minor units).
+    """
+    before = _billed_lines([*billed, *settled])
+    lines = [
+        line._replace(
+            kind="correction",
+            amount=line.amount - (before[line.line_id].amount if line.line_id in before else 0),
+            description=clean_text(f"Correction: {line.description}"),
+        )
+        for line in desired.lines
+    ]
+    now = {line.line_id for line in desired.lines}
+    lines += [
+        DesiredLine(
+            line_id, "correction", clean_text(f"Correction: {old.description}"), -old.amount
+        )
+        for line_id, old in sorted(before.items())
+        if line_id not in now and line_id not in _BALANCING
+    ]
+
+    def balancing(line_id: str, text: str, amount: int) -> DesiredLine:
+        present = before[line_id].amount if line_id in before else 0
+        return DesiredLine(line_id, "correction", text, amount - present)
+
+    credited = sum(invoice.credited for invoice in billed)
+    lines.append(balancing(CREDITED_AGAIN, "Credited earlier and due again", credited))
+    void = sum(invoice.total for invoice in settled)
+    lines.append(balancing(NOT_BILLED, "Decided earlier: not billed", void - adjustment))
+    due = desired.total - sum(invoice.net for invoice in billed) - adjustment
+    from_wallet = desired.wallet_applied - sum(invoice.wallet_taken for invoice in billed)
+    difference = replace(
+        desired,
+        revision=revision,
+        lines=roll_up(tuple(line for line in lines if line.amount)),
+        # What the wallet pays of the month as a whole, less what it has paid already.
+        wallet_applied=max(0, min(due, from_wallet)),
+    )
+    return difference if difference.total == due else None
+
+
+def _billed_lines(billed: Sequence[ActualInvoice]) -> dict[str, _Billed]:
+    grouped: dict[str, list[ActualLine]] = defaultdict(list)
+    for invoice in sorted(billed, key=lambda item: item.revision or 0):
+        for line in invoice.lines or ():
+            # A line that is not ours gets an id that no desired line has.
+            grouped[line.line_id or f"foreign-{line.stripe_line_id}"].append(line)
+    return {
+        line_id: _Billed(
+            amount=sum(line.amount for line in lines),
+            description=lines[0].description,
+            # The last revision says the quantity that was billed in the end.
+            quantities=frozenset([lines[-1].quantity]),
+        )
+        for line_id, lines in grouped.items()
+    }
+
+
+def _change(description: str, change: int, currency: str) -> str:
+    sign = "+" if change > 0 else "−"
+    return f"{clean_text(description, 60)} {sign}{format_minor(abs(change), currency)}"

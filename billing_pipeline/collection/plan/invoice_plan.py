@@ -1,0 +1,137 @@
+"""The invoice plan: what would bring Stripe from what it holds to what should be billed.
+
+What belongs here: one pure function that decides everything, for the preview and for the real
+run alike, and the plan's hash. What does not: what a single invoice needs (`case.py`), reading
+either side, sending anything, or showing the plan (`report.py`).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from billing_pipeline.collection.plan.actions import ActionKind, InvoiceAction
+from billing_pipeline.collection.plan.case import Case
+from billing_pipeline.collection.plan.desired import DesiredInvoice, short_hash
+from billing_pipeline.collection.plan.limits import Limits, MonthTotal, broken_limits
+from billing_pipeline.collection.plan.resolutions import Proposal
+from billing_pipeline.collection.plan.witnesses import StripeCustomers, Witnesses
+from billing_pipeline.collection.stripe_state.stripe_invoice import ActualInvoice
+
+
+@dataclass(frozen=True)
+class InvoicePlan:
+    """The whole plan of a month. `held_by`: the limits that make all of it wait."""
+
+    month_key: str
+    account_id: str
+    actions: tuple[InvoiceAction, ...]
+    held_by: tuple[str, ...] = ()
+    hash: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        # What is unchanged is left out: it asks for nobody's consent.
+        content = [action.canonical() for action in self.changes]
+        object.__setattr__(self, "hash", short_hash([self.month_key, self.account_id, content]))
+
+    @property
+    def changes(self) -> tuple[InvoiceAction, ...]:
+        return tuple(a for a in self.actions if a.kind is not ActionKind.UNCHANGED)
+
+    @property
+    def safe(self) -> tuple[InvoiceAction, ...]:
+        """What may be applied unattended: nothing at all where a limit holds the plan."""
+        return () if self.held_by else tuple(a for a in self.changes if a.is_safe)
+
+    @property
+    def waiting(self) -> tuple[InvoiceAction, ...]:
+        """What waits for a person."""
+        return self.changes if self.held_by else tuple(a for a in self.changes if not a.is_safe)
+
+    @property
+    def needs_approval(self) -> bool:
+        return bool(self.waiting)
+
+
+def plan(
+    desired: Iterable[DesiredInvoice],
+    actual: Iterable[ActualInvoice],
+    *,
+    month_key: str,
+    account_id: str = "",
+    limits: Limits | None = None,
+    previous_totals: Mapping[str, MonthTotal] | None = None,
+    stripe_customers: StripeCustomers | None = None,
+    proposals: Mapping[str, Proposal] | None = None,
+) -> InvoicePlan:
+    """Compare what should be billed for a month with what Stripe holds.
+
+    Pure: the same input gives the same plan and hash. `actual` are the invoices of this month,
+    those that only our records know of included; lines must have been read for drafts and wherever
+    the amounts differ. `previous_totals`: what the month before was billed, by currency, for the
+    limits. `proposals`: what somebody asks for to end a review, by invoice.
+    """
+    wanted = {invoice.invoice_id: invoice for invoice in _together(desired)}
+    held: dict[str, list[ActualInvoice]] = defaultdict(list)
+    for invoice in sorted(actual, key=lambda item: (item.created, item.stripe_invoice_id)):
+        held[invoice.invoice_id or invoice.stripe_invoice_id].append(invoice)
+    actions: list[InvoiceAction] = []
+    for invoice_id in sorted({*wanted, *held}):
+        case = Case(
+            invoice_id,
+            month_key,
+            wanted.get(invoice_id),
+            tuple(held[invoice_id]),
+            (proposals or {}).get(invoice_id),
+        )
+        actions += case.actions()
+    witnesses = Witnesses(
+        [invoice for invoices in held.values() for invoice in invoices],
+        stripe_customers or {},
+        {invoice.customer_id for invoice in wanted.values()},
+    )
+    actions = _first_only(actions, witnesses)
+    held_by = broken_limits(actions, limits or Limits(), previous_totals or {})
+    return InvoicePlan(month_key, account_id, tuple(actions), held_by)
+
+
+def _together(desired: Iterable[DesiredInvoice]) -> list[DesiredInvoice]:
+    """Each invoice with the others of its customer: one in each currency."""
+    of_customer: dict[str, list[DesiredInvoice]] = defaultdict(list)
+    for invoice in desired:
+        of_customer[invoice.customer_id].append(invoice)
+    return [
+        replace(
+            invoice,
+            together=tuple(sorted(other.reference for other in others if other is not invoice)),
+        )
+        if len(others) > 1
+        else invoice
+        for others in of_customer.values()
+        for invoice in others
+    ]
+
+
+def _first_only(actions: Iterable[InvoiceAction], witnesses: Witnesses) -> list[InvoiceAction]:
+    """A first invoice is safe only if nothing tells of an earlier one of its customer: what does
+    so for one currency does so for the others."""
+    actions = list(actions)
+    before: dict[str, str] = {}
+    for action in actions:
+        if _is_first(action) and action.send is not None:
+            found = witnesses.billed_before(action.send)
+            if found is not None:
+                before.setdefault(action.customer_id, found)
+    return [
+        replace(action, billed_before=reason, reason=f"{reason}; {action.reason}")
+        if _is_first(action) and reason is not None
+        else action
+        for action in actions
+        for reason in [before.get(action.customer_id)]
+    ]
+
+
+def _is_first(action: InvoiceAction) -> bool:
+    is_new = action.kind in (ActionKind.CREATE, ActionKind.RESUME) and action.send is not None
+    return is_new and action.amount_before == 0 and action.billed_before is None

@@ -1,0 +1,116 @@
+"""The operator's limits: what may be sent unattended, from the environment to the plan.
+
+What belongs here: reading and checking them, and which of them a plan exceeds. What does not: what
+becomes of such a plan (`invoice_plan.py`).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+
+from billing_pipeline.collection.plan.actions import ActionKind, InvoiceAction
+from billing_pipeline.money import format_minor, to_major
+from billing_pipeline.settings import InvalidSettingError
+
+DEFAULT_MONTH_CHANGE_PERCENT = Decimal(200)
+DEFAULT_NEEDS_INVOICES = 20
+"""The default holds only where the month before had so many invoices of the currency: a few
+customers more or less change a small month by any percentage."""
+
+
+@dataclass(frozen=True)
+class MonthTotal:
+    """What a month was billed in one currency: minor units, and in how many invoices."""
+
+    amount: int
+    invoices: int
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the operator lets pass unattended; None: no limit, or the default."""
+
+    max_invoice_total: Decimal | None = None
+    """Major units, in whatever currency the invoice has."""
+    max_month_change_percent: Decimal | None = None
+
+    def month_change_percent(self, before: MonthTotal) -> Decimal | None:
+        """By how much the month after `before` may differ."""
+        if self.max_month_change_percent is not None:
+            return self.max_month_change_percent
+        is_large = before.invoices >= DEFAULT_NEEDS_INVOICES
+        return DEFAULT_MONTH_CHANGE_PERCENT if is_large else None
+
+
+def broken_limits(
+    actions: Sequence[InvoiceAction], limits: Limits, previous: Mapping[str, MonthTotal]
+) -> tuple[str, ...]:
+    """The limits that a plan of these actions exceeds, as sentences. A plan that sends nothing
+    exceeds none. `previous`: what the month before was billed, by currency."""
+    sending = [action for action in actions if action.send is not None]
+    if not sending:
+        return ()
+    return (*_large_invoices(sending, limits), *_month_change(actions, limits, previous))
+
+
+def _large_invoices(sending: Sequence[InvoiceAction], limits: Limits) -> list[str]:
+    limit = limits.max_invoice_total
+    return [
+        f"{action.invoice_id} of customer {action.customer_id} is "
+        f"{format_minor(action.send.total, action.currency)}: "
+        f"above BILLING_MAX_INVOICE_TOTAL {limit}"
+        for action in sending
+        if limit is not None
+        and action.send is not None
+        and to_major(abs(action.send.total), action.currency) > limit
+    ]
+
+
+def _month_change(
+    actions: Sequence[InvoiceAction], limits: Limits, previous: Mapping[str, MonthTotal]
+) -> list[str]:
+    # What an invoice comes to in the end stands on the last of its actions.
+    last = {a.invoice_id: a for a in actions if a.kind is not ActionKind.WITHDRAW}
+    after: dict[str, int] = {}
+    for action in last.values():
+        after[action.currency] = after.get(action.currency, 0) + action.amount_after
+    broken = []
+    for currency, before in sorted(previous.items()):
+        percent, now = limits.month_change_percent(before), after.get(currency, 0)
+        if percent is None or before.amount <= 0:
+            continue
+        if Decimal(abs(now - before.amount)) * 100 > percent * before.amount:
+            broken.append(
+                f"the month's total in {currency} is {format_minor(now, currency)} after "
+                f"{format_minor(before.amount, currency)} the month before: a change above "
+                f"BILLING_MAX_MONTH_CHANGE_PERCENT {percent}"
+            )
+    return broken
+
+
+def limits_from_env(environ: Mapping[str, str] | None = None) -> Limits:
+    """`BILLING_MAX_INVOICE_TOTAL` (major units) and `BILLING_MAX_MONTH_CHANGE_PERCENT`.
+
+    Not set: no limit, and the default of 200 %. Raises `InvalidSettingError`.
+    """
+    env = os.environ if environ is None else environ
+    return Limits(
+        _positive(env, "BILLING_MAX_INVOICE_TOTAL"),
+        _positive(env, "BILLING_MAX_MONTH_CHANGE_PERCENT"),
+    )
+
+
+def _positive(env: Mapping[str, str], name: str) -> Decimal | None:
+    text = env.get(name, "").strip()
+    if not text:
+        return None
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        value = Decimal("NaN")
+    if not value.is_finite() or value < 0:
+        raise InvalidSettingError(f"{name} {text!r} is no number of 0 or more")
+    return value

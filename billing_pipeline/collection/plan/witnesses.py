@@ -1,0 +1,170 @@
+"""Whether a customer was billed for a month before, by whatever witness there is.
+
+What belongs here: what makes a first invoice wait for a person (contract, 6), and whose an invoice
+is that has lost its marks. Pure. What does not: reading any of it (`refresh.py`, `recorded.py`),
+and the actions that follow (`invoice_plan.py`).
+
+A first invoice is billed unattended. So every trace of an earlier one counts, however weak: a mark
+of ours on another invoice, the Stripe customer, a charge that stands on another invoice, and, where
+a billed customer has left the accounts, a name or an address that is the same.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from billing_pipeline.collection.plan.desired import ROLLED_UP, DesiredInvoice
+from billing_pipeline.collection.plan.differences import CREDITED_AGAIN, NOT_BILLED
+from billing_pipeline.collection.stripe_state import metadata_keys
+from billing_pipeline.collection.stripe_state.stripe_invoice import ActualInvoice
+from billing_pipeline.money import format_minor
+
+StripeCustomers = Mapping[str, Collection[str]]
+"""The Stripe customers that are known to belong to a customer of ours."""
+
+_OF_NO_CHARGE = (ROLLED_UP, CREDITED_AGAIN, NOT_BILLED)
+"""Line ids that begin with these are made for an invoice and name no charge."""
+
+
+class Witnesses:
+    """All that a month's first invoices are held against.
+
+    `customers_due` are the customers of ours who are to be billed for the month. What is looked
+    for is indexed: after an interruption a large month has many first invoices and much that is
+    billed already.
+    """
+
+    def __init__(
+        self,
+        held: Sequence[ActualInvoice],
+        stripe_customers: StripeCustomers,
+        customers_due: Collection[str],
+    ) -> None:
+        self._stripe_customers = stripe_customers
+        self._by: dict[tuple[str, str], list[ActualInvoice]] = defaultdict(list)
+        for item in held:
+            if item.is_draft:
+                continue
+            for trace in _traces(item, has_left=item.customer_id not in customers_due):
+                self._by[trace].append(item)
+
+    def billed_before(self, send: DesiredInvoice) -> str | None:
+        """Why this invoice is not the customer's first of the month, or None."""
+        for how, value in self._asked(send):
+            for item in self._by.get((how, value), ()):
+                # What one plan had together was interrupted in between, and is no witness.
+                if item.invoice_id == send.invoice_id or send.reference in item.together:
+                    continue
+                whose = f"customer {item.customer_id or item.stripe_customer_id}, {how}"
+                return (
+                    f"was billed for this month before: {item.stripe_invoice_id} of "
+                    f"{format_minor(item.total, item.currency)} ({whose})"
+                )
+        return None
+
+    def _asked(self, send: DesiredInvoice) -> Iterator[tuple[str, str]]:
+        yield _CUSTOMER, send.customer_id
+        for name in sorted(stripe_customers_of(send, self._stripe_customers)):
+            yield _STRIPE_CUSTOMER, name
+        for line_id in sorted(charges_of(send)):
+            yield _CHARGE, line_id
+        yield _ADDRESS, _folded(send.payer.email)
+        yield _NAME, _folded(send.payer.name)
+
+
+_CUSTOMER = "the same customer"
+_STRIPE_CUSTOMER = "the same Stripe customer"
+_CHARGE = "which has a charge of this invoice"
+_ADDRESS = "who is not billed any more and has the same e-mail address"
+_NAME = "who is not billed any more and has the same name"
+
+
+def _traces(item: ActualInvoice, *, has_left: bool) -> Iterator[tuple[str, str]]:
+    """By what an invoice tells of an earlier billing, and of whose."""
+    if item.customer_id:
+        yield _CUSTOMER, item.customer_id
+    if item.stripe_customer_id:
+        yield _STRIPE_CUSTOMER, item.stripe_customer_id
+    for line_id in item.all_line_ids:
+        yield _CHARGE, line_id
+    if has_left and _folded(item.customer_email):
+        yield _ADDRESS, _folded(item.customer_email)
+    if has_left and _folded(item.customer_name):
+        yield _NAME, _folded(item.customer_name)
+
+
+def _folded(text: str | None) -> str:
+    return (text or "").strip().casefold()
+
+
+def stripe_customers_of(send: DesiredInvoice, known: StripeCustomers) -> set[str]:
+    """The Stripe customers that are known to be this payer."""
+    named = send.payer.stripe_customer_id
+    return {*known.get(send.customer_id, ()), *([named] if named else [])}
+
+
+def charges_of(send: DesiredInvoice) -> set[str]:
+    """The ids of the lines that are the same on whichever invoice they stand."""
+    return {line.line_id for line in send.lines if not line.line_id.startswith(_OF_NO_CHARGE)}
+
+
+def attributed(
+    lost: Iterable[ActualInvoice],
+    desired: Sequence[DesiredInvoice],
+    known: StripeCustomers,
+    *,
+    month_key: str,
+    month_end: int,
+) -> list[ActualInvoice]:
+    """Those of invoices with lost marks that may be of this month, as what they would be.
+
+    One that has lost its month can be of any that was over when it was created (`month_end`: epoch
+    seconds). It counts for the customer whose charge it has, whose mark it
+    still carries, or whose Stripe customer it belongs to.
+    """
+    found = []
+    for item in lost:
+        is_of_month = item.month_key == month_key or item.created >= month_end
+        owner = _owner(item, desired, known, is_of_month=is_of_month)
+        if owner is None:
+            continue
+        marks = {
+            metadata_keys.INVOICE_ID: item.invoice_id or owner.invoice_id,
+            metadata_keys.MONTH: month_key,
+            metadata_keys.REVISION: str(item.revision or 1),
+            metadata_keys.CUSTOMER_ID: item.customer_id or owner.customer_id,
+        }
+        missing = tuple(name for name in marks if name not in item.metadata)
+        found.append(
+            replace(
+                item,
+                metadata={**item.metadata, **marks},
+                altered_marks=tuple(dict.fromkeys([*item.altered_marks, *missing])),
+            )
+        )
+    return found
+
+
+def _owner(
+    item: ActualInvoice,
+    desired: Sequence[DesiredInvoice],
+    known: StripeCustomers,
+    *,
+    is_of_month: bool,
+) -> DesiredInvoice | None:
+    """The invoice of the month that this one most likely is."""
+
+    def likeness(send: DesiredInvoice) -> tuple[bool, bool, bool]:
+        is_the_customer = item.customer_id == send.customer_id or (
+            item.customer_id is None and item.stripe_customer_id in stripe_customers_of(send, known)
+        )
+        return (
+            item.invoice_id == send.invoice_id or bool(charges_of(send) & item.all_line_ids),
+            is_the_customer and is_of_month,
+            item.currency == send.currency,
+        )
+
+    best = max(desired, key=likeness, default=None)
+    return best if best is not None and any(likeness(best)[:2]) else None

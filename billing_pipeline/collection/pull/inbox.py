@@ -1,0 +1,121 @@
+"""Events that Stripe sent by webhook, each once, until the next pull has read what they tell of.
+
+What belongs here: storing them durably and handing them out. What does not: receiving them
+(``commands.webhooks``) and what they mean (``read_payments``). Only what a pull looks at is kept:
+an event carries names and addresses of customers.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+FILE_NAME = "webhooks.db"
+KEPT_SECONDS = 40 * 86_400
+"""Stripe sends an event again for days, and a person can for 30: until then it is known here."""
+_SCHEMA = """
+create table if not exists events (
+    event_id text primary key, body text not null, received_at real not null, handled_at real
+) strict;
+create index if not exists events_to_handle on events (received_at) where handled_at is null;
+"""
+_KEPT_OF_OBJECT = {"id": str, "object": str, "created": int, "invoice": str, "metadata": dict}
+
+
+class InvalidEventError(ValueError):
+    """The body is no event of Stripe's; the message says why."""
+
+
+def read_event(body: bytes) -> dict[str, Any]:
+    """An event, as far as it is of interest. Raises `InvalidEventError`."""
+    try:
+        event = json.loads(body)
+    except (ValueError, RecursionError):
+        raise InvalidEventError("the body is no JSON") from None
+    if not isinstance(event, dict) or event.get("object") != "event":
+        raise InvalidEventError("the body is no event")
+    data = event.get("data")
+    thing = data.get("object") if isinstance(data, dict) else None
+    known = isinstance(event.get("id"), str) and isinstance(event.get("type"), str)
+    if not known or type(event.get("created")) is not int or not isinstance(thing, dict):
+        raise InvalidEventError("the event lacks its id, type, time or object")
+    try:
+        event["id"].encode()
+    except UnicodeEncodeError:
+        raise InvalidEventError("the event's id is no text") from None
+    request = event.get("request")
+    kept = {name: thing[name] for name, kind in _KEPT_OF_OBJECT.items() if _is(thing, name, kind)}
+    return {
+        "id": event["id"],
+        "type": event["type"],
+        "created": event["created"],
+        "request": request if isinstance(request, dict) else None,
+        "data": {"object": kept},
+    }
+
+
+def _is(thing: dict[str, Any], name: str, kind: type) -> bool:
+    # An unexpected shape must not keep every later event from being read.
+    return type(thing.get(name)) is kind
+
+
+def _parsed(event_id: str, body: str) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return {"id": event_id}
+
+
+class Inbox:
+    """One SQLite file; safe for several processes, and for the threads of one."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._lock = threading.Lock()
+        self._db = sqlite3.connect(
+            folder / FILE_NAME, timeout=30, isolation_level=None, check_same_thread=False
+        )
+        self._db.execute("pragma journal_mode = wal")
+        # On the disk before Stripe hears that we have it.
+        self._db.execute("pragma synchronous = full")
+        self._db.executescript(_SCHEMA)
+
+    def close(self) -> None:
+        with self._lock:
+            self._db.close()
+
+    def put(self, event: Mapping[str, Any], now: float) -> bool:
+        """Store an event; false where it was there already."""
+        with self._lock:
+            added = self._db.execute(
+                "insert or ignore into events (event_id, body, received_at) values (?, ?, ?)",
+                [event["id"], json.dumps(event), now],
+            )
+            return added.rowcount == 1
+
+    def pending(self, limit: int = 100) -> dict[str, Any]:
+        """The events that no pull has looked at, by id, the oldest first. What stands there may be
+        anything: whoever reads them sets aside what is no event."""
+        with self._lock:
+            rows = self._db.execute(
+                "select event_id, body from events where handled_at is null "
+                "order by received_at limit ?",
+                [limit],
+            ).fetchall()
+        return {str(event_id): _parsed(event_id, body) for event_id, body in rows}
+
+    def note_handled(self, event_ids: Iterable[str], now: float) -> None:
+        """What these tell of was read; those of long ago are forgotten."""
+        with self._lock:
+            self._db.executemany(
+                "update events set handled_at = ? where event_id = ?",
+                [[now, event_id] for event_id in event_ids],
+            )
+            self._db.execute(
+                "delete from events where handled_at is not null and received_at < ?",
+                [now - KEPT_SECONDS],
+            )

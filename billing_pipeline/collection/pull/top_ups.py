@@ -1,0 +1,273 @@
+"""Top-ups of wallets that were paid in Stripe: payment intents with our metadata.
+
+What belongs here: finding them, and what was refunded of them or disputed, by listing once and by
+events from then on, and saying what of it moves a wallet. What does not: what a wallet pays (dbt),
+and the customer's balance in Stripe (`wallets.py`), to which all of it is posted like every other
+movement.
+
+A payment intent is one of ours by the metadata `billing_top_up` (the top-up's name, which becomes
+its `transaction_id`) and `billing_customer_id`; two customers may use one name. A top-up is
+credited once, by its first payment, however often it is reported or paid. What leaves again by a
+refund or a dispute is taken back under the id that Stripe gives that, and what a dispute that is
+won brings back is given back.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from billing_pipeline.collection.pull.read_payments import DAY, EVENTS_KEPT, EVENTS_OVERLAP
+from billing_pipeline.collection.stripe_state import metadata_keys
+from billing_pipeline.collection.stripe_state.cache import PaidTopUp, StripeCache, TopUpReturn
+from billing_pipeline.collection.stripe_state.refresh import each, pages
+from billing_pipeline.collection.stripe_state.set_aside import UnreadableError, identity
+from billing_pipeline.collection.stripe_state.stripe_invoice import is_time
+from billing_pipeline.money import to_major
+from billing_pipeline.stripe_api.client import Json, StripeGateway
+
+CURSOR = "top_ups_read_until"
+_EXPANDED = "latest_charge"
+_PAID = "payment_intent.succeeded"
+_EVENT_TYPES = (
+    _PAID,
+    "charge.refunded",
+    "charge.dispute.created",
+    "charge.dispute.updated",
+    "charge.dispute.closed",
+    "charge.dispute.funds_withdrawn",
+    "charge.dispute.funds_reinstated",
+    "refund.created",
+    "refund.updated",
+    "refund.failed",
+)
+_NOT_REFUNDED = ("failed", "canceled")
+_WON = "won"
+
+
+@dataclass(frozen=True)
+class TopUp:
+    """A movement of a wallet, major units: a top-up, or (`refund`) what left again of one, which
+    `reference` names then. `doubles` are further payments under its name, which somebody has to
+    refund."""
+
+    transaction_id: str
+    customer_id: str
+    amount: Decimal
+    currency: str
+    occurred_at: datetime
+    payment_intent: str
+    reference: str
+    kind: str = "top_up"
+    doubles: tuple[str, ...] = ()
+
+
+async def read_top_ups(gateway: StripeGateway, cache: StripeCache, created_from: int) -> None:
+    """Bring the cache's top-ups up to date: by events, or all payments since `created_from`."""
+    cursor, now = cache.get(CURSOR), int(gateway.clock.now())
+    if cursor is None or now - cursor > EVENTS_KEPT - EVENTS_OVERLAP:
+        query: Json = {"created": {"gte": created_from}, "expand": [f"data.{_EXPANDED}"]}
+        # Page by page: a busy account has many payments, of which few are top-ups.
+        async for page in pages(gateway.list("/v1/payment_intents", query)):
+            await _take_in(gateway, cache, page)
+        newest = now - DAY
+    else:
+        newest = await _read_events(gateway, cache, cursor - EVENTS_OVERLAP, now - DAY)
+    cache.advance(CURSOR, newest)
+
+
+async def _read_events(gateway: StripeGateway, cache: StripeCache, since: int, newest: int) -> int:
+    """Read what events since then tell of; gives when the newest was, or `newest` if that is
+    later."""
+    told, returned = set(), set()
+    query = {"created": {"gte": since}, "types": list(_EVENT_TYPES)}
+    async for event in gateway.list("/v1/events", query):
+        with _by_itself(cache, "event", event):
+            newest = max(newest, _time(event["created"]))
+            thing = event["data"]["object"]
+            # The event says which one; how it stands is read from the payment, as in the list.
+            if event["type"] == _PAID:
+                told |= {str(thing["id"])} if _is_top_up(thing) else set()
+            elif event["type"] in _EVENT_TYPES:
+                returned |= {intent for intent in [_id(thing.get("payment_intent"))] if intent}
+    fresh = sorted(told - cache.known_payments(told))
+    await _take_in(gateway, cache, await each(fresh, lambda intent: _read(gateway, intent)))
+    known = sorted(cache.known_payments(returned))
+    await each(known, lambda intent: _read_returns(gateway, cache, intent))
+    return newest
+
+
+async def _take_in(gateway: StripeGateway, cache: StripeCache, intents: Sequence[Json]) -> None:
+    """Remember the top-ups among these payments, with what left again of them."""
+    paid, returned = [], []
+    for intent in intents:
+        with _by_itself(cache, "payment", intent):
+            found = list(_paid(intent))
+            charge = intent.get(_EXPANDED)
+            paid += found
+            if found and isinstance(charge, dict):
+                is_returned = charge.get("amount_refunded") or charge.get("disputed")
+                returned += [found[0].payment_intent] * bool(is_returned)
+    cache.store_top_ups(paid)
+    await each(returned, lambda intent: _read_returns(gateway, cache, intent))
+
+
+def credited(payments: Iterable[PaidTopUp], returns: Iterable[TopUpReturn] = ()) -> list[TopUp]:
+    """What moves wallets: each customer's top-ups once, by their names, and what left again of
+    them. Pure."""
+    by_name: dict[tuple[str, str], list[PaidTopUp]] = defaultdict(list)
+    for paid in sorted(payments, key=lambda paid: (paid.occurred_at, paid.payment_intent)):
+        by_name[paid.transaction_id, paid.customer_id].append(paid)
+    by_payment: dict[str, list[TopUpReturn]] = defaultdict(list)
+    for item in returns:
+        by_payment[item.payment_intent].append(item)
+    return [
+        movement
+        for _, of_one in sorted(by_name.items())
+        for movement in _movements(of_one, by_payment)
+    ]
+
+
+def _movements(
+    payments: Sequence[PaidTopUp], returns: Mapping[str, Sequence[TopUpReturn]]
+) -> Iterator[TopUp]:
+    """Of one top-up, paid once or more often. What leaves again is first what was paid too much,
+    whichever of the payments it leaves from."""
+    first, *later = [paid for paid in payments if paid.currency == payments[0].currency]
+    spare, moved = 0, []
+    taken: dict[str, int] = {}
+    happened: list[tuple[int, int, str, PaidTopUp | TopUpReturn]] = [
+        (paid.occurred_at, 0, paid.payment_intent, paid) for paid in later
+    ]
+    happened += [
+        (item.occurred_at, 1 if item.amount < 0 else 2, item.return_id, item)
+        for paid in (first, *later)
+        for item in returns.get(paid.payment_intent, ())
+    ]
+    for _, _, _, item in sorted(happened, key=lambda entry: entry[:3]):
+        if isinstance(item, PaidTopUp):
+            spare += item.amount
+            continue
+        if item.amount < 0:
+            amount = -max(0, -item.amount - spare)
+            taken[item.return_id] = amount
+        else:
+            amount = min(item.amount, -taken.get(item.return_id.partition(":")[0], 0))
+        spare += item.amount - amount
+        if amount:
+            moved.append(_movement(first, item.return_id, amount, item.occurred_at))
+    others = {paid.currency: paid for paid in payments if paid.currency != first.currency}
+    doubles = [
+        paid.payment_intent
+        for paid in later
+        if spare > 0 and paid.amount + sum(i.amount for i in returns.get(paid.payment_intent, ()))
+    ] + [paid.payment_intent for paid in others.values()]
+    yield _movement(first, first.transaction_id, first.amount, first.occurred_at, doubles)
+    yield from moved
+
+
+def _movement(
+    top_up: PaidTopUp, name: str, amount: int, at: int, doubles: Sequence[str] = ()
+) -> TopUp:
+    is_top_up = name == top_up.transaction_id
+    return TopUp(
+        name,
+        top_up.customer_id,
+        to_major(amount, top_up.currency),
+        top_up.currency,
+        datetime.fromtimestamp(at, UTC),
+        top_up.payment_intent,
+        top_up.payment_intent if is_top_up else top_up.transaction_id,
+        "top_up" if is_top_up else "refund",
+        tuple(doubles),
+    )
+
+
+async def _read(gateway: StripeGateway, intent: str) -> Json:
+    return await gateway.get(f"/v1/payment_intents/{intent}", {"expand": [_EXPANDED]})
+
+
+async def _read_returns(gateway: StripeGateway, cache: StripeCache, intent: str) -> None:
+    """All refunds and disputes of a payment, as they stand now."""
+    query = {"payment_intent": intent}
+    refunds = [item async for item in gateway.list("/v1/refunds", query)]
+    disputes = [item async for item in gateway.list("/v1/disputes", query)]
+    # All of them or none: with one that cannot be read, what was known of the payment stays.
+    with _by_itself(cache, "payment", {"id": intent}):
+        found = [move for item in refunds for move in _refunded(item, intent)]
+        found += [move for item in disputes for move in _disputed(item, intent)]
+        cache.store_returns(intent, found)
+
+
+def _refunded(refund: Json, intent: str) -> Iterator[TopUpReturn]:
+    """What a refund takes, unless it failed."""
+    if refund.get("status") not in _NOT_REFUNDED:
+        amount, created_at = _amount(refund["amount"]), _time(refund["created"])
+        yield TopUpReturn(str(refund["id"]), intent, -amount, created_at)
+
+
+def _disputed(dispute: Json, intent: str) -> Iterator[TopUpReturn]:
+    """What a dispute takes, and gives back where it is won. An inquiry (`warning_…`) and one that
+    was prevented move no money."""
+    name, amount, status = str(dispute["id"]), _amount(dispute["amount"]), str(dispute["status"])
+    if status.startswith("warning_") or status == "prevented":
+        return
+    moves = [item for item in dispute.get("balance_transactions") or [] if isinstance(item, dict)]
+    out = [_time(item["created"]) for item in moves if _amount(item["amount"]) < 0]
+    back = [_time(item["created"]) for item in moves if _amount(item["amount"]) > 0]
+    withdrawn_at = min(out, default=_time(dispute["created"]))
+    yield TopUpReturn(name, intent, -amount, withdrawn_at)
+    if status == _WON:
+        yield TopUpReturn(f"{name}:{_WON}", intent, amount, max(back, default=withdrawn_at))
+
+
+def _is_top_up(intent: Json) -> bool:
+    metadata = intent.get("metadata") or {}
+    return bool(metadata.get(metadata_keys.TOP_UP) and metadata.get(metadata_keys.CUSTOMER_ID))
+
+
+def _paid(intent: Json) -> Iterator[PaidTopUp]:
+    if not _is_top_up(intent) or intent["status"] != "succeeded":
+        return
+    charge = intent.get(_EXPANDED)
+    # When the money was taken: the intent may have waited for days for its customer.
+    at = charge["created"] if isinstance(charge, dict) else intent["created"]
+    yield PaidTopUp(
+        payment_intent=str(intent["id"]),
+        transaction_id=str(intent["metadata"][metadata_keys.TOP_UP]),
+        customer_id=str(intent["metadata"][metadata_keys.CUSTOMER_ID]),
+        currency=str(intent["currency"]).upper(),
+        amount=_amount(intent.get("amount_received") or intent["amount"]),
+        occurred_at=_time(at),
+    )
+
+
+@contextmanager
+def _by_itself(cache: StripeCache, kind: str, thing: Any) -> Iterator[None]:
+    """What is not as Stripe's API has it is set aside with its reason, and stops nobody else."""
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        cache.put_aside(kind, identity(thing), f"{type(error).__name__}: {error}")
+
+
+def _time(value: Any) -> int:
+    if not is_time(value):
+        raise UnreadableError("its time is no time")
+    return int(value)
+
+
+def _amount(value: Any) -> int:
+    if not isinstance(value, int) or abs(value) >= 2**63:
+        raise UnreadableError("its amount is no whole number that can be stored")
+    return value
+
+
+def _id(value: Json | str | None) -> str | None:
+    # An expanded field holds the object instead of its id.
+    return str(value["id"]) if isinstance(value, dict) else value

@@ -1,0 +1,1 @@
+"""Sending: every request that changes something in Stripe."""

@@ -1,0 +1,282 @@
+"""Apply: carrying out a plan, many customers at a time, each customer's calls in order.
+
+What belongs here: the order of the work, its bounds, and the table of how each action ended.
+What does not: the calls themselves (`send_invoice.py`, `credit_notes.py`, `customers.py`), which
+actions may be applied (`steps.py` decides by approval), or retries (`stripe_api/`).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from billing_pipeline.collection.plan.actions import ActionKind, InvoiceAction, ResolutionStep
+from billing_pipeline.collection.plan.desired import Payer
+from billing_pipeline.collection.plan.invoice_plan import InvoicePlan
+from billing_pipeline.collection.push.credit_notes import issue_credit
+from billing_pipeline.collection.push.customers import CustomerDirectory
+from billing_pipeline.collection.push.requests import NotSentError, RequestTarget, StripeSession
+from billing_pipeline.collection.push.resolve import delete_draft, resolve
+from billing_pipeline.collection.push.send_invoice import Sender, finish_billed
+from billing_pipeline.collection.push.wallets import Movements, WalletBook, WalletProblem
+from billing_pipeline.collection.stripe_state.payment_status import see_payments_under_way
+from billing_pipeline.collection.stripe_state.stripe_invoice import ActualInvoice, read_invoice
+from billing_pipeline.stripe_api.errors import StripeFailure
+from billing_pipeline.stripe_api.tasks import task_group
+
+
+class ResultState(StrEnum):
+    """How an action ended."""
+
+    DONE = "done"
+    FAILED = "failed"
+    WAITING = "waiting"
+
+
+@dataclass(frozen=True)
+class ActionResult:
+    """One row of the run's table: what, how it ended, and for a failure why."""
+
+    action: InvoiceAction
+    state: ResultState
+    message: str = ""
+    request_id: str | None = None
+    stripe_ids: tuple[str, ...] = ()
+    payment_problem: str | None = None
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a run tells while it works."""
+
+    done: int
+    failed: int
+    of: int
+    requests: int
+
+
+@dataclass(frozen=True)
+class ApplyReport:
+    """The plan and how each of its changes ended, in the plan's order."""
+
+    plan: InvoicePlan
+    results: tuple[ActionResult, ...]
+    requests: int = 0
+    wallet_problems: tuple[WalletProblem, ...] = ()
+    """Whose wallet movements could not be posted; the next run posts them."""
+    customer_problems: tuple[tuple[str, str], ...] = ()
+    """Whose name, e-mail or country could not be brought to Stripe, and why."""
+
+    def by_state(self, state: ResultState) -> tuple[ActionResult, ...]:
+        return tuple(result for result in self.results if result.state is state)
+
+    @property
+    def failed(self) -> tuple[ActionResult, ...]:
+        return self.by_state(ResultState.FAILED)
+
+    @property
+    def waiting(self) -> tuple[ActionResult, ...]:
+        return self.by_state(ResultState.WAITING)
+
+    @property
+    def done(self) -> tuple[ActionResult, ...]:
+        return self.by_state(ResultState.DONE)
+
+
+async def apply_actions(
+    session: StripeSession,
+    plan: InvoicePlan,
+    actions: Iterable[InvoiceAction],
+    held: Iterable[ActualInvoice],
+    *,
+    workers: int = 16,
+    progress: Callable[[Progress], None] | None = None,
+    movements: Movements | None = None,
+    payers: Sequence[Payer] = (),
+) -> ApplyReport:
+    """Carry out `actions` of `plan`; its other changes are reported as waiting.
+
+    `held` is what the plan was made from, `payers` are all who pay in this month. One customer's
+    failure stops nobody else's invoices.
+    """
+    before = session.gateway.requests_sent
+    chosen = {action.key for action in actions}
+    todo = [action for action in plan.changes if action.key in chosen]
+    run = _Run(session, plan.month_key, tuple(held), len(todo), progress, movements)
+    results = {result.action.key: result for result in await run.all(todo, workers)}
+    table = [
+        results.get(action.key) or ActionResult(action, ResultState.WAITING, action.reason)
+        for action in plan.changes
+    ]
+    problems = await run.post_wallets() if todo or not plan.held_by else []
+    unwritten = await run.write_customers(payers) if not plan.held_by else []
+    requests = session.gateway.requests_sent - before
+    return ApplyReport(plan, tuple(table), requests, tuple(problems), tuple(unwritten))
+
+
+class _Run:
+    def __init__(
+        self,
+        session: StripeSession,
+        month_key: str,
+        held: tuple[ActualInvoice, ...],
+        count: int,
+        progress: Callable[[Progress], None] | None,
+        movements: Movements | None,
+    ) -> None:
+        self._session = session
+        self._month_key = month_key
+        self._held = held
+        self._count = count
+        self._progress = progress
+        self._directory = CustomerDirectory(session)
+        self._wallets = WalletBook(session, movements)
+        self._done = self._failed = 0
+        self._sent_before = session.gateway.requests_sent
+
+    async def all(self, actions: Sequence[InvoiceAction], workers: int) -> list[ActionResult]:
+        by_customer: dict[str, list[InvoiceAction]] = defaultdict(list)
+        for action in actions:
+            by_customer[action.customer_id].append(action)
+        queue = iter(by_customer.values())
+        results: list[ActionResult] = []
+
+        async def worker() -> None:
+            # The workers share one iterator: whoever is free takes the next customer.
+            for mine in queue:
+                results.extend([await self._one(action) for action in mine])
+
+        async with task_group() as group:
+            for _ in range(max(1, min(workers, len(by_customer)))):
+                group.create_task(worker())
+        return results
+
+    async def write_customers(self, payers: Sequence[Payer]) -> list[tuple[str, str]]:
+        """What changed of those who have no invoice to send; gives for whom that did not work."""
+        return await self._directory.write_changes(payers)
+
+    async def post_wallets(self) -> list[WalletProblem]:
+        """Movements of those who have no invoice to send; gives for whom that did not work."""
+        return await self._wallets.post_outstanding(self._directory.find)
+
+    async def _one(self, action: InvoiceAction) -> ActionResult:
+        try:
+            result = await self._carry_out(action)
+        except NotSentError as error:
+            result = ActionResult(action, ResultState.FAILED, str(error))
+        except StripeFailure as failure:
+            failure.customer_id = action.customer_id
+            result = ActionResult(action, ResultState.FAILED, str(failure), failure.request_id)
+        self._done += result.state is ResultState.DONE
+        self._failed += result.state is ResultState.FAILED
+        if self._progress is not None:
+            sent = self._session.gateway.requests_sent - self._sent_before
+            self._progress(Progress(self._done, self._failed, self._count, sent))
+        return result
+
+    async def _carry_out(self, action: InvoiceAction) -> ActionResult:
+        if action.resolution is not None:
+            return await self._resolve(action, action.resolution)
+        if action.kind is ActionKind.CREDIT:
+            return await self._credit(action)
+        if action.kind is ActionKind.WITHDRAW:
+            return await self._delete_draft(action)
+        if action.finish:
+            return await self._finish(action)
+        return await self._send(action)
+
+    async def _send(self, action: InvoiceAction) -> ActionResult:
+        try:
+            return await self._send_once(action)
+        except StripeFailure as failure:
+            known = self._session.cache.customer(action.customer_id)
+            if failure.param != "customer" or known is None:
+                raise
+            # Deleted in Stripe since: looked for anew, and made anew where nobody else is marked.
+            self._session.cache.forget_customer(known.stripe_customer_id)
+            return await self._send_once(action)
+
+    async def _send_once(self, action: InvoiceAction) -> ActionResult:
+        assert action.send is not None, f"{action.kind} without an invoice to send"
+        draft = self._draft_of(action)
+        if draft is None:
+            stripe_customer_id = await self._directory.find_or_create(action.send.payer)
+        else:
+            # The draft knows whose it is, and the plan has checked that.
+            stripe_customer_id = draft.stripe_customer_id
+            await self._directory.bring_up_to_date(action.send.payer, stripe_customer_id)
+        sender = Sender(self._session, action.send, stripe_customer_id, self._wallets)
+        if self._wallets.concerns(action.send) or (draft is not None and draft.is_wallet_held):
+            async with self._wallets.turn(stripe_customer_id):
+                sent = await sender.run(draft)
+        else:
+            sent = await sender.run(draft)
+        return ActionResult(
+            action,
+            ResultState.DONE,
+            stripe_ids=(sent.invoice.stripe_invoice_id,),
+            payment_problem=sent.payment_problem,
+        )
+
+    def _draft_of(self, action: InvoiceAction) -> ActualInvoice | None:
+        deleted = action.resolution.delete if action.resolution else ()
+        return next(
+            (
+                item
+                for item in self._held
+                if item.is_draft
+                and item.resolution is None
+                and item.stripe_invoice_id not in deleted
+                and item.invoice_id == action.invoice_id
+                and item.revision == action.revision
+            ),
+            None,
+        )
+
+    async def _credit(self, action: InvoiceAction) -> ActionResult:
+        notes = [
+            await issue_credit(self._session, action, part, self._month_key)
+            for part in action.credits
+        ]
+        self._wallets.note_credit(action.customer_id, action.currency)
+        return ActionResult(
+            action, ResultState.DONE, stripe_ids=tuple(str(note["id"]) for note in notes)
+        )
+
+    async def _delete_draft(self, action: InvoiceAction) -> ActionResult:
+        for stripe_invoice_id in action.drafts:
+            await delete_draft(self._session, action, stripe_invoice_id, "withdraw")
+        return ActionResult(action, ResultState.DONE, stripe_ids=action.drafts)
+
+    async def _resolve(self, action: InvoiceAction, step: ResolutionStep) -> ActionResult:
+        finalized = await resolve(self._session, self._wallets, action, step, self._month_key)
+        if action.send is not None:
+            return await self._send(action)
+        marked = [marking.stripe_invoice_id for marking in step.markings]
+        return ActionResult(
+            action,
+            ResultState.DONE,
+            stripe_ids=tuple(dict.fromkeys([*marked, *step.finalize])),
+            payment_problem=next(
+                (sent.payment_problem for sent in finalized if sent.payment_problem), None
+            ),
+        )
+
+    async def _finish(self, action: InvoiceAction) -> ActionResult:
+        problem = None
+        for stripe_invoice_id in action.finish:
+            data = await self._session.gateway.get(f"/v1/invoices/{stripe_invoice_id}")
+            # Since it was finalized the customer may have begun to pay it.
+            [invoice] = await see_payments_under_way(
+                self._session.gateway, self._session.cache, [read_invoice(data)]
+            )
+            revision = invoice.revision or action.revision
+            target = RequestTarget(action.customer_id, action.invoice_id, revision)
+            async with self._wallets.turn(invoice.stripe_customer_id):
+                sent = await finish_billed(self._session, self._wallets, target, invoice)
+            problem = problem or sent.payment_problem
+        return ActionResult(
+            action, ResultState.DONE, stripe_ids=action.finish, payment_problem=problem
+        )

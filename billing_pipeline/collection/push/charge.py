@@ -1,0 +1,165 @@
+"""Trying to collect a finalized invoice, once per key.
+
+What belongs here: one try, whose declined card is an outcome and not an error, and the note on
+an invoice that could not even be tried. What does not: when to try (at once after finalizing:
+`send_invoice.py`; later: `dunning.py`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from billing_pipeline.collection.plan.desired import clean_text
+from billing_pipeline.collection.push.requests import (
+    NotSentError,
+    RequestTarget,
+    StripeSession,
+    change,
+    change_for_sure,
+    generations_of,
+    tells_nothing,
+)
+from billing_pipeline.collection.stripe_state import metadata_keys
+from billing_pipeline.collection.stripe_state.payment_status import with_payment_status
+from billing_pipeline.collection.stripe_state.stripe_invoice import (
+    ActualInvoice,
+    InvoiceStatus,
+    PaymentState,
+    needs_payment,
+    read_invoice,
+)
+from billing_pipeline.stripe_api.client import Json
+from billing_pipeline.stripe_api.errors import FailureKind, StripeFailure
+
+DECLINED = (FailureKind.CARD, FailureKind.REFUSED)
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """The invoice after the try; `problem` is why it was not paid. None: it was, or its `payment`
+    is being processed."""
+
+    invoice: ActualInvoice
+    problem: str | None = None
+    request_id: str | None = None
+
+    @property
+    def is_processing(self) -> bool:
+        return self.invoice.payment is PaymentState.PROCESSING
+
+
+async def try_payment(
+    session: StripeSession,
+    target: RequestTarget,
+    invoice: ActualInvoice,
+    *,
+    step: str = "pay",
+    generations: int = 3,
+) -> Attempt:
+    """Ask Stripe to collect the invoice with the customer's default payment method.
+
+    After an answer that says nothing (a kept 500, a repeated answer) the invoice is read; only
+    one on which no try can be seen is tried again, under the next of at most `epochs` keys.
+    """
+    attempt = await _try_payment(session, target, invoice, step, generations)
+    if attempt.problem is not None:
+        session.cache.note_failure(invoice.stripe_invoice_id, int(session.now))
+    return attempt
+
+
+async def _try_payment(
+    session: StripeSession,
+    target: RequestTarget,
+    invoice: ActualInvoice,
+    step: str,
+    generations: int,
+) -> Attempt:
+    path = f"/v1/invoices/{invoice.stripe_invoice_id}"
+    failure: StripeFailure | None = None
+    for generation in (
+        generations_of(session, target, step, generations) if generations > 1 else [0]
+    ):
+        failure = None
+        try:
+            answer = await change(session, target, step, generation, f"{path}/pay", {})
+            if not answer.replayed:
+                now = await _see(session, _store(session, answer.body))
+                return Attempt(now, _problem(now, None), answer.request_id)
+        except StripeFailure as error:
+            failure = error
+            if error.kind in DECLINED and not error.replayed:
+                break
+            if not tells_nothing(error):
+                raise
+            await session.settle()
+        now = await _see(session, _store(session, await session.gateway.get(path)))
+        if _was_tried(invoice, now):
+            return Attempt(now, _problem(now, failure))
+    if failure is None or failure.kind not in DECLINED:
+        # Nobody knows why there is no payment: left as it is, so that a later run tries again.
+        raise failure or NotSentError(f"Stripe did not try to collect {invoice.stripe_invoice_id}")
+    now = _store(session, await session.gateway.get(path))
+    if failure.kind is FailureKind.REFUSED:
+        # Not the card's issuer: Stripe itself will not try, be it that a debit is under way.
+        now = await _see(session, now)
+    problem = _problem(now, failure)
+    if problem and needs_payment(now):
+        now = await _write_note(session, target, now, problem)
+    return Attempt(now, problem, failure.request_id)
+
+
+async def _see(session: StripeSession, now: ActualInvoice) -> ActualInvoice:
+    """The invoice as it is now; of one that is still open with what its payments tell."""
+    if now.status is not InvoiceStatus.OPEN or now.amount_remaining <= 0:
+        return now
+    return await with_payment_status(session.gateway, session.cache, now)
+
+
+def _was_tried(before: ActualInvoice, now: ActualInvoice) -> bool:
+    return (
+        now.status is not InvoiceStatus.OPEN
+        or now.payment is not None
+        or now.attempt_count > before.attempt_count
+        or (now.attempted and not before.attempted)
+    )
+
+
+def _problem(now: ActualInvoice, failure: StripeFailure | None) -> str | None:
+    if now.status is not InvoiceStatus.OPEN or now.amount_remaining <= 0:
+        return None
+    if now.payment is PaymentState.PROCESSING:
+        return None
+    if failure is not None and failure.kind in DECLINED:
+        return failure.message
+    return now.last_error or "the payment did not succeed; Stripe has the details"
+
+
+async def _write_note(
+    session: StripeSession, target: RequestTarget, invoice: ActualInvoice, problem: str
+) -> ActualInvoice:
+    """Write on the invoice that it could not be tried (there is no card): a later run would
+    otherwise take it for a payment that was forgotten."""
+    path = f"/v1/invoices/{invoice.stripe_invoice_id}"
+    note = clean_text(problem)
+    body = await set_metadata(
+        session, target, "payment-note", path, {metadata_keys.PAYMENT_NOTE: note}
+    )
+    return _store(session, body)
+
+
+async def set_metadata(
+    session: StripeSession, target: RequestTarget, step: str, path: str, metadata: dict[str, str]
+) -> Json:
+    """Write metadata on an object, and make sure that it stands there."""
+
+    async def look() -> Json | None:
+        body = await session.gateway.get(path)
+        held = body.get("metadata") or {}
+        return body if all(held.get(name) == metadata[name] for name in metadata) else None
+
+    return await change_for_sure(session, target, step, path, {"metadata": metadata}, look)
+
+
+def _store(session: StripeSession, data: Json) -> ActualInvoice:
+    session.cache.store([data])
+    return read_invoice(data)

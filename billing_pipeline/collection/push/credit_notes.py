@@ -1,0 +1,79 @@
+"""Credit notes: taking back what was billed too much, once.
+
+What belongs here: issuing one credit note on one Stripe invoice, and finding out whether it is
+there already. What does not: how much on which invoice (`invoice_plan.py`).
+"""
+
+from __future__ import annotations
+
+from billing_pipeline.collection.plan.actions import CreditPart, InvoiceAction
+from billing_pipeline.collection.push import parameters
+from billing_pipeline.collection.push.requests import (
+    NotSentError,
+    RequestTarget,
+    StripeSession,
+    change_for_sure,
+)
+from billing_pipeline.collection.records import sealed
+from billing_pipeline.collection.stripe_state import metadata_keys
+from billing_pipeline.collection.stripe_state.stripe_invoice import read_invoice
+from billing_pipeline.stripe_api.client import Json
+
+
+async def issue_credit(
+    session: StripeSession, action: InvoiceAction, part: CreditPart, month_key: str
+) -> Json:
+    """Make sure that the credit note is there, and seal it; gives Stripe's credit note.
+
+    Raises `NotSentError` where what is there is not what was planned.
+    """
+    target = RequestTarget(action.customer_id, action.invoice_id, part.revision)
+    path = f"/v1/invoices/{part.stripe_invoice_id}"
+    # Read now: what was paid since the plan decides how much goes to the balance.
+    invoice = read_invoice(await session.gateway.get(path))
+    is_customer_gone = False
+    if part.amount > invoice.amount_remaining:
+        customer = await session.gateway.get(f"/v1/customers/{invoice.stripe_customer_id}")
+        is_customer_gone = bool(customer.get("deleted"))
+    params = parameters.credit_params(
+        part.stripe_invoice_id,
+        part.amount,
+        invoice.amount_remaining,
+        _metadata(action, part, month_key),
+        is_customer_gone=is_customer_gone,
+    )
+
+    async def look() -> Json | None:
+        return await _find(session, part, action.invoice_id)
+
+    step = f"credit-{part.number}"
+    note = await change_for_sure(session, target, step, "/v1/credit_notes", params, look)
+    session.seals.append(month_key, str(note["id"]), sealed.credit_note(invoice, note, session.now))
+    session.cache.store([await session.gateway.get(path)])
+    return note
+
+
+async def _find(session: StripeSession, part: CreditPart, invoice_id: str) -> Json | None:
+    """Our credit note of that number, by listing."""
+    query = {"invoice": part.stripe_invoice_id}
+    async for note in session.gateway.list("/v1/credit_notes", query):
+        metadata = note.get("metadata") or {}
+        ours = metadata.get(metadata_keys.INVOICE_ID) == invoice_id
+        if ours and metadata.get(metadata_keys.CREDIT_NUMBER) == str(part.number):
+            if note["status"] == "void":
+                raise NotSentError(f"credit note {note['id']} was voided in Stripe")
+            if int(note["total"]) != part.amount:
+                raise NotSentError(
+                    f"credit note {note['id']} is there with another amount: plan anew"
+                )
+            return note
+    return None
+
+
+def _metadata(action: InvoiceAction, part: CreditPart, month_key: str) -> dict[str, str]:
+    return {
+        metadata_keys.INVOICE_ID: action.invoice_id,
+        metadata_keys.MONTH: month_key,
+        metadata_keys.REVISION: str(part.revision),
+        metadata_keys.CREDIT_NUMBER: str(part.number),
+    }

@@ -1,0 +1,290 @@
+"""The Stripe customer of a customer of ours: found, or created once, and kept up to date.
+
+What belongs here: finding by `stripe_customer_id`, else by our metadata in Stripe's list (the
+cache says which part of it is new), creating, attaching a test payment method, and bringing name,
+e-mail and country there. What does not: which of these are ours to write (`profiles.py`), invoices.
+
+A customer may get our mark long after it was made, by hand or by another system. Before one is
+created all of Stripe's list is read where that takes seconds; on a larger account what was created
+lately is listed, and events tell whose marks changed, as far back as Stripe keeps them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from billing_pipeline.collection.plan.desired import Payer, short_hash
+from billing_pipeline.collection.pull.read_payments import EVENTS_KEPT, read_events
+from billing_pipeline.collection.push import parameters
+from billing_pipeline.collection.push.requests import (
+    NotSentError,
+    RequestTarget,
+    StripeSession,
+    change,
+    change_for_sure,
+    generations_of,
+    tells_nothing,
+)
+from billing_pipeline.collection.stripe_state import metadata_keys
+from billing_pipeline.collection.stripe_state.cache import CachedCustomer
+from billing_pipeline.collection.stripe_state.profiles import (
+    Profile,
+    digests,
+    fields_to_write,
+    held_by,
+    params_for,
+    profile_of,
+)
+from billing_pipeline.collection.stripe_state.refresh import OVERLAP, each
+from billing_pipeline.collection.stripe_state.set_aside import identity
+from billing_pipeline.stripe_api.client import Json
+from billing_pipeline.stripe_api.errors import FailureKind, StripeFailure
+
+CURSOR = "customers_read_until"
+"""Our time up to which Stripe's customers are known, those that changed included."""
+COUNT = "customers_in_stripe"
+LISTED_IN_FULL = 20_000
+"""Customers in Stripe, ours and others, up to which the whole list is read before one of ours is
+created: 200 requests, eight seconds at Stripe's rate. It is read-after-write safe, as events are
+not, so it also finds a mark of this very minute."""
+CUSTOMER_EVENTS = ("customer.created", "customer.updated", "customer.deleted")
+
+
+class CustomerDirectory:
+    """Stripe customers by our id. One per push: the list is read at most once for all."""
+
+    def __init__(self, session: StripeSession) -> None:
+        self._session = session
+        self._listing = asyncio.Lock()
+        self._is_listed = False
+
+    async def find_or_create(self, payer: Payer) -> str:
+        """The Stripe customer's id, with the payment method that the accounts name.
+
+        Raises `StripeFailure`; a card that cannot be attached is no failure of this: the invoice
+        is made all the same and stays unpaid.
+        """
+        if payer.stripe_customer_id:
+            found = await self._named(payer.stripe_customer_id, payer.customer_id)
+        else:
+            found = await self._marked(payer.customer_id) or await self._create(payer)
+        await self._write_profile(found, payer)
+        if self._sets_payment_methods and payer.payment_method not in (None, found.payment_method):
+            await self._attach(found, str(payer.payment_method))
+        return found.stripe_customer_id
+
+    async def bring_up_to_date(self, payer: Payer, stripe_customer_id: str) -> None:
+        """Name, e-mail and country of one who has an invoice already. Asks nothing of Stripe
+        where our input is as it was."""
+        known = self._session.cache.named_customer(stripe_customer_id)
+        if known is None or known.held is None:
+            known = await self._named(stripe_customer_id, payer.customer_id)
+        await self._write_profile(known, payer)
+
+    async def write_changes(self, payers: Sequence[Payer]) -> list[tuple[str, str]]:
+        """Bring to Stripe what changed of customers who are known there, invoice or no invoice;
+        gives for whom that did not work, and why. It stops nobody else, and costs nothing for the
+        others."""
+
+        async def write(payer: Payer) -> tuple[str, str] | None:
+            try:
+                await self._write_profile(known[payer.customer_id], payer)
+            except (NotSentError, StripeFailure) as error:
+                return payer.customer_id, str(error)
+            return None
+
+        known = {
+            payer.customer_id: customer
+            for payer in payers
+            for customer in [self._remembered(payer)]
+            if customer is not None and customer.held is not None
+        }
+        problems = await each([p for p in payers if p.customer_id in known], write)
+        return [problem for problem in problems if problem is not None]
+
+    def _remembered(self, payer: Payer) -> CachedCustomer | None:
+        if not payer.stripe_customer_id:
+            return self._session.cache.customer(payer.customer_id)
+        return self._session.cache.named_customer(payer.stripe_customer_id)
+
+    async def find(self, customer_id: str) -> str | None:
+        """The Stripe customer marked with our id, if there is one."""
+        found = await self._marked(customer_id)
+        return found.stripe_customer_id if found else None
+
+    @property
+    def _sets_payment_methods(self) -> bool:
+        # `pm_card_visa` and its like exist in test mode only.
+        return not self._session.gateway.config.is_live
+
+    async def _named(self, stripe_customer_id: str, customer_id: str) -> CachedCustomer:
+        data = await self._session.gateway.get(f"/v1/customers/{stripe_customer_id}")
+        if data.get("deleted"):
+            raise StripeFailure(
+                FailureKind.NOT_FOUND,
+                f"the accounts name {stripe_customer_id}, which was deleted in Stripe",
+            )
+        metadata = data.get("metadata") or {}
+        return CachedCustomer(
+            *(stripe_customer_id, customer_id, int(data["created"])),
+            metadata.get(metadata_keys.PAYMENT_METHOD),
+            metadata.get(metadata_keys.PROFILE),
+            digests(held_by(data)),
+        )
+
+    async def _marked(self, customer_id: str) -> CachedCustomer | None:
+        known = self._session.cache.customer(customer_id)
+        # One whom an earlier release has remembered: without what Stripe has of them.
+        if known is None or known.held is None:
+            await self._catch_up()
+            known = self._session.cache.customer(customer_id)
+        return known
+
+    async def _catch_up(self) -> None:
+        """Learn of all customers that are ours by now; once for a push."""
+        async with self._listing:
+            if self._is_listed:
+                return
+            cache, now = self._session.cache, int(self._session.now)
+            cursor, count = cache.get(CURSOR), cache.get(COUNT) or 0
+            is_told = cursor is not None and now - cursor <= EVENTS_KEPT - OVERLAP
+            if count <= LISTED_IN_FULL or not is_told or cursor is None:
+                known = cache.customer_ids()
+                found = await self._list({})
+                cache.put(COUNT, len(found))
+                for gone in known - {identity(item) for item in found}:
+                    cache.forget_customer(gone)
+            else:
+                since = {"created": {"gte": cursor - OVERLAP}}
+                await self._list(since)
+                query = {**since, "types": list(CUSTOMER_EVENTS)}
+                events = [item async for item in self._session.gateway.list("/v1/events", query)]
+                await read_events(self._session.gateway, cache, events)
+            cache.advance(CURSOR, now)
+            self._is_listed = True
+
+    async def _list(self, query: Json) -> list[Json]:
+        found = [item async for item in self._session.gateway.list("/v1/customers", query)]
+        self._session.cache.store_customers(found)
+        return found
+
+    async def _write_profile(self, customer: CachedCustomer, payer: Payer) -> None:
+        """Write what of name, e-mail and country changed in our input since we last wrote it."""
+        name, cache = customer.stripe_customer_id, self._session.cache
+        ours = profile_of(payer)
+        wanted = digests(ours)
+        written = customer.profile or cache.baseline(name)
+        if wanted == written:
+            return
+        fields = fields_to_write(ours, written, customer.held or "")
+        if fields:
+            await self._write(customer, payer, fields, ours, wanted)
+        cache.note_baseline(name, wanted)
+
+    async def _write(
+        self,
+        customer: CachedCustomer,
+        payer: Payer,
+        fields: list[str],
+        ours: Profile,
+        wanted: str,
+    ) -> None:
+        path = f"/v1/customers/{customer.stripe_customer_id}"
+        # As it is now: what of the address is not ours has to stay.
+        present = await self._session.gateway.get(path)
+        params = params_for(fields, ours, present) | {"metadata": {metadata_keys.PROFILE: wanted}}
+
+        async def look() -> Json | None:
+            data = await self._session.gateway.get(path)
+            held = (data.get("metadata") or {}).get(metadata_keys.PROFILE)
+            return data if held == wanted else None
+
+        # What is to stand there is part of the step: going back to it is another request.
+        step = f"profile-{short_hash([customer.stripe_customer_id, wanted])[:8]}"
+        target = RequestTarget(payer.customer_id)
+        data = await change_for_sure(self._session, target, step, path, params, look)
+        self._session.cache.store_customers([data])
+
+    async def _create(self, payer: Payer) -> CachedCustomer:
+        target = RequestTarget(payer.customer_id)
+        with_method = self._sets_payment_methods and bool(payer.payment_method)
+        for generation in generations_of(self._session, target, "customer"):
+            params = parameters.customer_params(payer, with_payment_method=with_method)
+            try:
+                answer = await change(
+                    self._session, target, "customer", generation, "/v1/customers", params
+                )
+            except StripeFailure as failure:
+                if failure.kind in (FailureKind.CARD, FailureKind.REFUSED) and with_method:
+                    # A card that cannot be attached must not keep the invoice from being made.
+                    with_method = False
+                elif not tells_nothing(failure):
+                    raise
+                else:
+                    await self._session.settle()
+                found = await self._after_review_reason(payer.customer_id)
+                if found is not None:
+                    return found
+                continue
+            if answer.replayed and not await self._exists(str(answer.body["id"])):
+                continue
+            self._session.cache.store_customers([answer.body])
+            created = self._session.cache.customer(payer.customer_id)
+            assert created is not None, "a created customer carries our id"
+            return created
+        raise StripeFailure(
+            FailureKind.SERVER, f"no customer could be created in Stripe for {payer.customer_id}"
+        )
+
+    async def _after_review_reason(self, customer_id: str) -> CachedCustomer | None:
+        # Stripe lists what it has just made; nothing older is asked for here.
+        await self._list({"created": {"gte": int(self._session.now) - OVERLAP}})
+        return self._session.cache.customer(customer_id)
+
+    async def _exists(self, stripe_customer_id: str) -> bool:
+        try:
+            data = await self._session.gateway.get(f"/v1/customers/{stripe_customer_id}")
+        except StripeFailure as failure:
+            if failure.kind is FailureKind.NOT_FOUND:
+                return False
+            raise
+        return not data.get("deleted")
+
+    async def _attach(self, customer: CachedCustomer, method: str) -> None:
+        """Attach a test payment method and make it the default; a declined card is left out."""
+        target = RequestTarget(customer.customer_id)
+        # The method is part of the step: another card is another request, not a changed one.
+        step = f"card-{short_hash(method)[:8]}"
+        path = f"/v1/customers/{customer.stripe_customer_id}"
+        to_customer = {"customer": customer.stripe_customer_id}
+
+        async def look() -> Json | None:
+            data = await self._session.gateway.get(path)
+            held = (data.get("metadata") or {}).get(metadata_keys.PAYMENT_METHOD)
+            return data if held == method else None
+
+        async def attach_again() -> Json | None:
+            return None
+
+        try:
+            attached = await change_for_sure(
+                self._session,
+                target,
+                step,
+                f"/v1/payment_methods/{method}/attach",
+                to_customer,
+                attach_again,
+            )
+            params = {
+                "invoice_settings": {"default_payment_method": attached["id"]},
+                "metadata": {metadata_keys.PAYMENT_METHOD: method},
+            }
+            data = await change_for_sure(
+                self._session, target, f"{step}-default", path, params, look
+            )
+        except StripeFailure as failure:
+            if failure.kind in (FailureKind.CARD, FailureKind.REFUSED):
+                return
+            raise
+        self._session.cache.store_customers([data])

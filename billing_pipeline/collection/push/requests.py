@@ -1,0 +1,181 @@
+"""One changing request: logged before and after, its failure tied to the customer.
+
+What belongs here: the wrapper that every change of Stripe goes through. What does not: which
+change, and what to do when it fails (`customers.py`, `send_invoice.py`, `credit_notes.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from billing_pipeline.collection.push.parameters import idempotency_key
+from billing_pipeline.collection.records.request_log import Author, RequestLog
+from billing_pipeline.collection.records.sealed import Seals
+from billing_pipeline.collection.stripe_state.cache import StripeCache
+from billing_pipeline.stripe_api.client import Answer, Json, StripeGateway
+from billing_pipeline.stripe_api.errors import FailureKind, StripeFailure
+
+MAX_GENERATIONS = 4
+"""How many keys one step may use up before a person has to look."""
+SETTLE_SECONDS = 2.0
+"""How long a request that ended badly is left to take effect before we look what is there."""
+
+
+KEYS_ARE_KEPT = 24 * 3600
+"""Seconds for which Stripe repeats the answer under a key."""
+USED_UP = (FailureKind.SERVER.value, FailureKind.IDEMPOTENCY.value)
+
+
+class NotSentError(Exception):
+    """The invoice must not be finalized as it is; the message says why."""
+
+
+@dataclass(frozen=True)
+class StripeSession:
+    """What a push works with: Stripe, our records, and on whose behalf."""
+
+    gateway: StripeGateway
+    cache: StripeCache
+    request_log: RequestLog
+    seals: Seals
+    author: Author
+    locks_dir: Path
+
+    @property
+    def now(self) -> float:
+        return self.gateway.clock.now()
+
+    async def settle(self) -> None:
+        await self.gateway.clock.sleep(SETTLE_SECONDS)
+
+
+@dataclass(frozen=True)
+class RequestTarget:
+    """What a request is about, for its key, the request log and the error message."""
+
+    customer_id: str
+    invoice_id: str = ""
+    revision: int = 0
+
+    def key(self, step: str, generation: int) -> str:
+        return idempotency_key(self.invoice_id or self.customer_id, self.revision, step, generation)
+
+
+def generations_of(
+    session: StripeSession, target: RequestTarget, step: str, most: int = MAX_GENERATIONS
+) -> range:
+    """The epochs to go through for a step, whose effect was just looked for and not found.
+
+    Keys under which Stripe keeps an answer that tells nothing are passed over where the request log
+    remembers them; without a request log they are asked again first, which costs time and no more.
+    """
+    first = 0
+    while True:
+        last = session.request_log.find(target.key(step, first))
+        if last is None or last["outcome"] not in USED_UP:
+            return range(first, first + most)
+        if session.now - last["asked_at"] > KEYS_ARE_KEPT:
+            return range(first, first + most)
+        first += 1
+
+
+async def change(
+    session: StripeSession,
+    target: RequestTarget,
+    step: str,
+    generation: int,
+    path: str,
+    params: Mapping[str, Any],
+) -> Answer:
+    """Send a POST under the key ``{subject}:{revision}:{step}:{epoch}``."""
+    return await _logged(session, target, "post", path, target.key(step, generation), params)
+
+
+async def change_for_sure(
+    session: StripeSession,
+    target: RequestTarget,
+    step: str,
+    path: str,
+    params: Mapping[str, Any],
+    look: Callable[[], Awaitable[Json | None]],
+) -> Json:
+    """Send a POST until its effect is there, and give the object that it made or changed.
+
+    `look` reads from Stripe whether the effect is there, and gives the object or None. It is
+    asked after every answer that does not tell: a kept 500, a repeated answer, other parameters
+    under the same key. Only when nothing is there the request is sent anew, under the next key.
+    """
+    failure: StripeFailure | None = None
+    for generation in generations_of(session, target, step):
+        try:
+            answer = await change(session, target, step, generation, path, params)
+            if not answer.replayed:
+                return answer.body
+        except StripeFailure as error:
+            failure = error
+            if not tells_nothing(error):
+                raise
+            await session.settle()
+        found = await look()
+        if found is not None:
+            return found
+    raise failure or NotSentError(f"Stripe did not carry out {step!r} of {path}")
+
+
+def tells_nothing(failure: StripeFailure) -> bool:
+    """True where the answer does not say what Stripe holds now, and looking is the only way."""
+    return failure.replayed or failure.kind in (FailureKind.IDEMPOTENCY, FailureKind.SERVER)
+
+
+async def remove(session: StripeSession, target: RequestTarget, step: str, path: str) -> Answer:
+    """Send a DELETE; it has no key, a second one finds nothing."""
+    return await _logged(session, target, "delete", path, target.key(step, 0), None)
+
+
+async def _logged(
+    session: StripeSession,
+    target: RequestTarget,
+    method: str,
+    path: str,
+    key: str,
+    params: Mapping[str, Any] | None,
+) -> Answer:
+    entry = session.request_log.intend(
+        session.author,
+        customer_id=target.customer_id,
+        invoice_id=target.invoice_id,
+        method=method,
+        path=path,
+        key=key,
+        now=session.now,
+    )
+    try:
+        if params is None:
+            answer = await session.gateway.delete(path)
+        else:
+            answer = await session.gateway.post(path, params, key=key)
+    except StripeFailure as failure:
+        failure.customer_id = target.customer_id
+        session.request_log.answer(
+            entry,
+            failure.kind.value,
+            now=session.now,
+            status=failure.status,
+            request_id=failure.request_id,
+            message=failure.message,
+            replayed=failure.replayed,
+        )
+        raise
+    session.request_log.answer(
+        entry,
+        "done",
+        now=session.now,
+        status=200,
+        request_id=answer.request_id,
+        object_id=str(answer.body.get("id", "")),
+        replayed=answer.replayed,
+    )
+    return answer

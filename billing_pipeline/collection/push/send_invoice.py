@@ -1,0 +1,263 @@
+"""Bringing one invoice to its end: create → lines → compare → finalize → pay.
+
+What belongs here: the next step as a pure function of what Stripe holds, and taking steps until
+none is left. What does not: which invoices (`invoice_plan.py`) and in what order (`apply.py`).
+
+The order of the calls makes every interruption harmless: the draft carries our id from its first
+instant, its lines and their mark come in one call, and only a draft whose total Stripe computed
+as we did is finalized. Whenever an answer is missing or was only repeated, we look what is there
+by listing, and go on from that.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from billing_pipeline.collection.plan.desired import DesiredInvoice
+from billing_pipeline.collection.plan.review import draft_review_reason
+from billing_pipeline.collection.push import parameters
+from billing_pipeline.collection.push.charge import try_payment
+from billing_pipeline.collection.push.requests import (
+    NotSentError,
+    RequestTarget,
+    StripeSession,
+    change,
+    generations_of,
+    tells_nothing,
+)
+from billing_pipeline.collection.push.wallets import WalletBook
+from billing_pipeline.collection.records import sealed
+from billing_pipeline.collection.stripe_state.refresh import read_draft
+from billing_pipeline.collection.stripe_state.stripe_invoice import (
+    ActualInvoice,
+    InvoiceStatus,
+    needs_payment,
+    read_invoice,
+)
+from billing_pipeline.money import format_minor
+from billing_pipeline.stripe_api.errors import FailureKind, StripeFailure
+
+MAX_STEPS = 24
+"""More than any way through the steps with its detours needs; ends what would go in circles."""
+
+
+class Step(StrEnum):
+    """The calls, by the name that stands in their idempotency keys."""
+
+    CREATE = "create"
+    COLLECTION = "collection"
+    REMOVE_LINES = "remove-lines"
+    LINES = "lines"
+    FINALIZE = "finalize"
+    RELEASE = "release"
+    PAY = "pay"
+    NOTHING = "nothing"
+
+
+@dataclass(frozen=True)
+class Sent:
+    """How it ended: the invoice as Stripe has it, and why it was not paid at once."""
+
+    invoice: ActualInvoice
+    payment_problem: str | None = None
+
+
+def next_step(send: DesiredInvoice, held: ActualInvoice | None) -> Step:
+    """The one call that comes next. Pure: after a crash it continues where the last run ended.
+
+    Raises `NotSentError` where a person has to look.
+    """
+    if held is None:
+        return Step.CREATE
+    if held.unreadable is not None:
+        raise NotSentError(f"{held.stripe_invoice_id} cannot be read: {held.unreadable}")
+    if held.status is InvoiceStatus.VOID:
+        raise NotSentError(f"{held.stripe_invoice_id} was voided in Stripe")
+    if not held.is_draft:
+        if held.content_hash != send.content_hash:
+            raise NotSentError(f"{held.stripe_invoice_id} was finalized with other content")
+        if held.is_wallet_held:
+            return Step.RELEASE
+        return Step.PAY if needs_payment(held) else Step.NOTHING
+    review_reason = draft_review_reason(held, send) if held.lines is not None else None
+    if review_reason:
+        raise NotSentError(review_reason.sentence)
+    if not _collected_alike(send, held):
+        return Step.COLLECTION
+    if held.lines_hash != send.content_hash or held.lines == ():
+        return Step.REMOVE_LINES if held.lines else Step.LINES
+    # The lines bring their marks with them; a mark that is another by now was changed since.
+    return Step.FINALIZE if _marked_alike(send, held) else Step.COLLECTION
+
+
+def _marked_alike(send: DesiredInvoice, held: ActualInvoice) -> bool:
+    marks = parameters.invoice_metadata(send)
+    return all(held.metadata.get(name, "").strip() == marks[name].strip() for name in marks)
+
+
+def _collected_alike(send: DesiredInvoice, held: ActualInvoice) -> bool:
+    if send.collection_method != held.collection_method:
+        return False
+    # Stripe may answer with the due date alone.
+    return held.days_until_due is None or send.days_until_due == held.days_until_due
+
+
+class Sender:
+    """Takes one invoice through its steps."""
+
+    def __init__(
+        self,
+        session: StripeSession,
+        send: DesiredInvoice,
+        stripe_customer_id: str,
+        wallets: WalletBook | None = None,
+    ) -> None:
+        self._session = session
+        self._wallets = wallets or WalletBook(session)
+        self._send = send
+        self._stripe_customer_id = stripe_customer_id
+        self._target = RequestTarget(send.customer_id, send.invoice_id, send.revision)
+        self._generations: dict[Step, list[int]] = {}
+
+    async def run(self, held: ActualInvoice | None) -> Sent:
+        """Go on from `held` (None: nothing there yet) until nothing is left to do.
+
+        Raises `NotSentError`, or `StripeFailure` for what will not work now; whatever was done
+        until then is found and continued by the next run.
+        """
+        for _ in range(MAX_STEPS):
+            step = next_step(self._send, held)
+            if held is not None and step in (Step.NOTHING, Step.RELEASE, Step.PAY):
+                return await self._end(held)
+            held = await self._take(step, held)
+        raise NotSentError("the invoice did not come to its end; look at it in Stripe")
+
+    async def _end(self, held: ActualInvoice) -> Sent:
+        """Finalized: seal what was billed, then collect it.
+
+        The seal comes first; a process that ends before it is made up for by the pull.
+        """
+        body = sealed.billed_invoice(self._send, held, self._session.now)
+        self._session.seals.append(self._send.month_key, held.stripe_invoice_id, body)
+        return await finish_billed(self._session, self._wallets, self._target, held)
+
+    async def _take(self, step: Step, held: ActualInvoice | None) -> ActualInvoice | None:
+        """One step; gives what Stripe holds after it."""
+        try:
+            after, replayed = await self._call(step, held)
+        except StripeFailure as failure:
+            return await self._after_failure(step, failure)
+        if not replayed:
+            return after
+        # A repeated answer tells what was, not what is: the draft may be deleted by now.
+        return await self._look_and_move_on(step)
+
+    async def _call(self, step: Step, held: ActualInvoice | None) -> tuple[ActualInvoice, bool]:
+        if step is Step.FINALIZE:
+            assert held is not None
+            self._compare_totals(held)
+            if self._wallets.concerns(self._send):
+                await self._wallets.prepare(self._send, held)
+        path, params = self._request(step, held)
+        generation = self._generations_left(step)[0]
+        answer = await change(self._session, self._target, step.value, generation, path, params)
+        after = read_invoice(answer.body)
+        self._session.cache.store([answer.body])
+        if step is Step.CREATE:
+            after = replace(after, lines=())
+        elif step is Step.COLLECTION and held is not None:
+            after = replace(after, lines=held.lines)
+        elif step is Step.REMOVE_LINES:
+            after = replace(after, lines=())
+        return after, answer.replayed
+
+    def _request(self, step: Step, held: ActualInvoice | None) -> tuple[str, parameters.Params]:
+        if step is Step.CREATE:
+            params = parameters.create_params(self._send, self._stripe_customer_id)
+            return "/v1/invoices", params
+        assert held is not None
+        path = f"/v1/invoices/{held.stripe_invoice_id}"
+        if step is Step.COLLECTION:
+            return path, parameters.draft_params(self._send)
+        if step is Step.LINES:
+            return f"{path}/add_lines", parameters.lines_params(self._send)
+        if step is Step.REMOVE_LINES:
+            return f"{path}/remove_lines", parameters.remove_lines_params(
+                line.stripe_line_id for line in held.lines or ()
+            )
+        assert step is Step.FINALIZE, f"{step} is no request of this module"
+        return f"{path}/finalize", parameters.finalize_params(self._send)
+
+    def _compare_totals(self, held: ActualInvoice) -> None:
+        """The gate: Stripe's total must be ours, to the last unit."""
+        if held.total != self._send.total or held.currency != self._send.currency:
+            raise NotSentError(
+                f"Stripe's total is {format_minor(held.total, held.currency)} and ours is "
+                f"{format_minor(self._send.total, self._send.currency)}: left as a draft "
+                f"({held.stripe_invoice_id})"
+            )
+
+    async def _after_failure(self, step: Step, failure: StripeFailure) -> ActualInvoice | None:
+        if failure.kind in (
+            FailureKind.CONNECTION,
+            FailureKind.CREDENTIALS,
+            FailureKind.RATE_LIMITED,
+            FailureKind.CONFLICT,
+        ):
+            # The next run asks again under the same key, which is what makes that safe.
+            raise failure
+        await self._session.settle()
+        # A kept refusal would be repeated for a day, also when its cause was put right.
+        if tells_nothing(failure):
+            return await self._look_and_move_on(step, failure)
+        found = await self._look()
+        if next_step(self._send, found) == step:
+            raise failure
+        return found
+
+    async def _look_and_move_on(
+        self, step: Step, failure: StripeFailure | None = None
+    ) -> ActualInvoice | None:
+        """What is there now; where the step is still to be taken, under a new key."""
+        found = await self._look()
+        if next_step(self._send, found) == step:
+            left = self._generations_left(step)
+            left.pop(0)
+            if not left:
+                raise failure or NotSentError(f"Stripe did not carry out the step {step.value!r}")
+        return found
+
+    def _generations_left(self, step: Step) -> list[int]:
+        if step not in self._generations:
+            self._generations[step] = list(generations_of(self._session, self._target, step.value))
+        return self._generations[step]
+
+    async def _look(self) -> ActualInvoice | None:
+        """The invoice by listing its customer's: what Stripe lists is what Stripe has."""
+        held: list[ActualInvoice] = []
+        query = {"customer": self._stripe_customer_id}
+        async for data in self._session.gateway.list("/v1/invoices", query):
+            found = read_invoice(data)
+            if found.invoice_id == self._send.invoice_id and found.revision == self._send.revision:
+                self._session.cache.store([data])
+                held.append(found)
+        if not held:
+            return None
+        # A finalized one is the one; else the oldest draft, as in the plan.
+        best = min(held, key=lambda i: (i.is_draft, i.created, i.stripe_invoice_id))
+        if best.is_draft:
+            return await read_draft(self._session.gateway, self._session.cache, best)
+        return best
+
+
+async def finish_billed(
+    session: StripeSession, wallets: WalletBook, target: RequestTarget, held: ActualInvoice
+) -> Sent:
+    """What follows finalizing: give back what was held of a wallet, and the first payment."""
+    if held.is_wallet_held:
+        held = await wallets.release(held)
+    if not needs_payment(held):
+        return Sent(held)
+    attempt = await try_payment(session, target, held)
+    return Sent(attempt.invoice, attempt.problem)

@@ -1,0 +1,88 @@
+"""``records/``: what must be backed up, opened together.
+
+What belongs here: which file is which. What does not: what stands in them.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from billing_pipeline.collection.push.requests import StripeSession
+from billing_pipeline.collection.records.request_log import Author, RequestLog
+from billing_pipeline.collection.records.sealed import Seals
+from billing_pipeline.collection.stripe_state.cache import StripeCache
+from billing_pipeline.runs.damaged_files import damaged_databases
+from billing_pipeline.stripe_api.client import StripeGateway
+
+
+@dataclass(frozen=True)
+class Records:
+    """The open files. `cache` is a cache; request log and seals are the evidence."""
+
+    folder: Path
+    cache: StripeCache
+    request_log: RequestLog
+    seals: Seals
+
+    def session(self, gateway: StripeGateway, author: Author) -> StripeSession:
+        return StripeSession(
+            gateway, self.cache, self.request_log, self.seals, author, self.locks_dir
+        )
+
+    @property
+    def locks_dir(self) -> Path:
+        return self.folder / "locks"
+
+
+STRIPE_CACHE = "stripe_mirror.db"
+DURABILITY = "full"
+"""SQLite's `synchronous` for request log and seals. Below full is for simulations whose disk is
+thrown away: with it an intent might not survive the power failing right after its request."""
+
+
+class RecordsError(RuntimeError):
+    """``records/`` cannot be used; the message names the file, and says what to do."""
+
+
+@contextmanager
+def open_records(folder: Path) -> Iterator[Records]:
+    """Open, and make where missing, everything in ``records/``. Raises `RecordsError`, also for
+    what is found out in the block."""
+    with errors_in_words(folder), ExitStack() as opened:
+        folder.mkdir(parents=True, exist_ok=True)
+        cache = StripeCache(folder / STRIPE_CACHE)
+        opened.callback(cache.close)
+        request_log = RequestLog(folder / "journal.db", synchronous=DURABILITY)
+        opened.callback(request_log.close)
+        seals = Seals(folder / "billed.db", synchronous=DURABILITY)
+        opened.callback(seals.close)
+        yield Records(folder, cache, request_log, seals)
+
+
+@contextmanager
+def errors_in_words(folder: Path) -> Iterator[None]:
+    """Raises `RecordsError` for what SQLite raises in the block."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        raise RecordsError(_sentence(folder, error)) from error
+
+
+def _sentence(folder: Path, error: sqlite3.DatabaseError) -> str:
+    damaged = damaged_databases(folder)
+    if not damaged:
+        return (
+            f"the records in {folder} cannot be used: {error}. Make sure that they can be written "
+            "and that the disk has room, then run again; nothing is sent twice"
+        )
+    files = ", ".join(str(path) for path in damaged)
+    if [path.name for path in damaged] == [STRIPE_CACHE]:
+        return f"{files} is damaged ({error}): delete it, it is read from Stripe again"
+    return (
+        f"{files} is damaged ({error}): put it back from the backup of records/, or move it away; "
+        "without it nothing is billed twice, but what it has recorded is lost"
+    )

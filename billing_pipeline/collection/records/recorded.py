@@ -1,0 +1,141 @@
+"""What our own records say was billed in a month, held against what Stripe lists.
+
+What belongs here: finding invoices that Stripe still has and that no longer say whose they are, and
+telling what Stripe no longer has. What does not: what follows from it (`case.py`, `witnesses.py`).
+Records are a witness and nothing else: where they are lost, Stripe's marks decide alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from billing_pipeline.collection.plan.desired import DesiredInvoice
+from billing_pipeline.collection.plan.witnesses import StripeCustomers, attributed
+from billing_pipeline.collection.records.request_log import CarriedOut
+from billing_pipeline.collection.records.sealed import BilledInvoice
+from billing_pipeline.collection.stripe_state import metadata_keys
+from billing_pipeline.collection.stripe_state.cache import MONTH_UNKNOWN, StripeCache
+from billing_pipeline.collection.stripe_state.refresh import (
+    ONE_OBJECT,
+    each,
+    from_cache,
+    read_customer,
+)
+from billing_pipeline.collection.stripe_state.stripe_invoice import ActualInvoice, gone_invoice
+from billing_pipeline.stripe_api.client import StripeGateway
+from billing_pipeline.stripe_api.errors import StripeFailure
+
+
+async def find_recorded(
+    gateway: StripeGateway, cache: StripeCache, recorded: Sequence[BilledInvoice], month_key: str
+) -> None:
+    """Have the month's invoices under the marks that our records know them by.
+
+    While the cache of Stripe was lost, marks may have been removed or changed. Invoices that are
+    not listed under the month any more are read one by one.
+    """
+    listed = {cached.body["id"]: cached.marks for cached in cache.invoices(month_key)}
+    missing = []
+    for billed in recorded:
+        marks = listed.get(billed.stripe_invoice_id)
+        if marks is None:
+            missing.append(billed)
+        elif any(marks.get(name) != value for name, value in _marks(billed, month_key).items()):
+            cache.mark(billed.stripe_invoice_id, _marks(billed, month_key))
+
+    async def read(item: BilledInvoice) -> None:
+        try:
+            data = await gateway.get(f"/v1/invoices/{item.stripe_invoice_id}")
+        except StripeFailure as failure:
+            # Of one that cannot be read the records are the only witness: its customer waits.
+            if failure.kind not in ONE_OBJECT:
+                raise
+        else:
+            cache.claim(data)
+            cache.mark(item.stripe_invoice_id, _marks(item, month_key))
+
+    await each(missing, read)
+
+
+def with_records(
+    held: Sequence[ActualInvoice],
+    recorded: Sequence[BilledInvoice],
+    carried_out: Sequence[CarriedOut],
+    month_key: str,
+) -> list[ActualInvoice]:
+    """The month's invoices with what our records know of them, and those that Stripe lacks. Pure.
+
+    `recorded` was read before `held`: what is billed in between is not missing in Stripe.
+    """
+    billed = {item.stripe_invoice_id: item for item in recorded}
+    known = {item.stripe_invoice_id for item in held}
+    completed = [
+        replace(item, recorded_total=billed[item.stripe_invoice_id].total)
+        if item.stripe_invoice_id in billed
+        else item
+        for item in held
+    ]
+    decided = {item.stripe_invoice_id: item for item in carried_out}
+    for name, record in billed.items():
+        if name not in known:
+            decision = decided.pop(name, None)
+            marks = _marks(record, month_key)
+            if decision is not None:
+                marks[metadata_keys.RESOLVED] = decision.mark
+            completed.append(gone_invoice(name, marks, record.currency, record.total))
+    for name, decision in decided.items():
+        if name not in known:  # a draft: deleted by the decision, or by somebody later
+            marks = {
+                metadata_keys.INVOICE_ID: decision.invoice_id,
+                metadata_keys.MONTH: month_key,
+                metadata_keys.REVISION: "1",
+                metadata_keys.CUSTOMER_ID: decision.customer_id,
+                metadata_keys.RESOLVED: decision.mark,
+            }
+            completed.append(gone_invoice(name, marks, decision.currency, None))
+    return completed
+
+
+async def with_lost(
+    gateway: StripeGateway,
+    cache: StripeCache,
+    listed: Sequence[ActualInvoice],
+    desired: Sequence[DesiredInvoice],
+    known: StripeCustomers,
+    *,
+    month_key: str,
+    month_end: int,
+) -> list[ActualInvoice]:
+    """The month's invoices, those that no longer say whose they are as what they would be, and
+    with those that carry a mark of ours but no month, as far as they may be of this one."""
+    without_month = [from_cache(cached) for cached in cache.invoices(MONTH_UNKNOWN)]
+    lost = [*without_month, *(item for item in listed if item.invoice_id is None)]
+    if not lost:
+        return list(listed)
+    found = {name: set(ids) for name, ids in known.items()}
+
+    async def owner(stripe_customer_id: str) -> None:
+        await read_customer(gateway, cache, stripe_customer_id)
+        customer = cache.named_customer(stripe_customer_id)
+        if customer is not None:
+            found.setdefault(customer.customer_id, set()).add(stripe_customer_id)
+
+    await each(
+        sorted({item.stripe_customer_id for item in lost if item.customer_id is None}), owner
+    )
+    owned = attributed(lost, desired, found, month_key=month_key, month_end=month_end)
+    names = {item.stripe_invoice_id for item in owned}
+    return [*(item for item in listed if item.stripe_invoice_id not in names), *owned]
+
+
+def _marks(item: BilledInvoice, month_key: str) -> dict[str, str]:
+    marks = {
+        metadata_keys.INVOICE_ID: item.invoice_id or "",
+        metadata_keys.MONTH: month_key,
+        metadata_keys.REVISION: str(item.revision or 1),
+        metadata_keys.CUSTOMER_ID: item.customer_id or "",
+    }
+    if item.wallet_applied is not None:  # records of earlier releases do not say it
+        marks[metadata_keys.WALLET_APPLIED] = item.wallet_applied
+    return marks

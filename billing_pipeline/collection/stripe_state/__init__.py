@@ -1,0 +1,1 @@
+"""What Stripe holds, read by listing and by events, and our cache of it."""

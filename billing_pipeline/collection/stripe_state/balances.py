@@ -1,0 +1,60 @@
+"""What a customer's balance in Stripe did to the charges of invoices, besides paying the wallet's.
+
+What belongs here: telling what is known (our credit notes, amounts too small to charge that were
+carried over) from what nobody here has put on the balance; pure. What does not: the wallet itself
+(`wallets.py`), reading Stripe.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from billing_pipeline.collection.stripe_state.stripe_invoice import ActualInvoice
+
+
+def unexplained(invoices: Iterable[ActualInvoice]) -> dict[str, int]:
+    """By Stripe invoice, minor units: what the balance paid of it (above 0), or charged with it
+    (below 0), that neither a wallet nor a credit note nor a carried amount explains.
+
+    `invoices` are all of the customers concerned, of all months. When a credit note was made is
+    not known here: what they put on a balance counts from the first invoice on.
+    """
+    by_balance: dict[tuple[str, str], list[ActualInvoice]] = defaultdict(list)
+    for item in invoices:
+        if item.is_billed:
+            by_balance[item.stripe_customer_id, item.currency].append(item)
+    found: dict[str, int] = {}
+    for items in by_balance.values():
+        found |= _unexplained(items)
+    return found
+
+
+def _unexplained(invoices: list[ActualInvoice]) -> dict[str, int]:
+    credit = sum(_given_back(item) for item in invoices)
+    debit = 0
+    found: dict[str, int] = {}
+    for item in sorted(invoices, key=lambda i: (i.finalized_at or 0, i.created, i.number or "")):
+        left = item.settled_besides_wallet
+        if left > 0:
+            from_credit = min(left, credit)
+            # Too little to charge: Stripe leaves it on the balance for the next invoice.
+            carried = min(left - from_credit, max(0, item.ending_balance))
+            credit, debit, left = (
+                credit - from_credit,
+                debit + carried,
+                left - from_credit - carried,
+            )
+        elif left < 0:
+            charged = min(-left, debit)
+            debit, left = debit - charged, left + charged
+        found[item.stripe_invoice_id] = left
+    return found
+
+
+def _given_back(item: ActualInvoice) -> int:
+    """What an invoice put on the balance that is not the wallet's: credit notes on what was paid
+    otherwise, or a total below 0."""
+    after_payment = item.credit_notes - item.pre_payment_credit
+    to_wallet = item.wallet_declared - item.wallet_taken
+    return max(0, after_payment - to_wallet) + max(0, -item.total)

@@ -1,0 +1,96 @@
+"""What an event of Stripe's is about, or why that cannot be told.
+
+What belongs here: reading an event, from the list or a webhook; pure. What does not: where events
+come from (`read_payments.py`, `inbox.py`), and reading what they are about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from billing_pipeline.collection.stripe_state import metadata_keys
+from billing_pipeline.collection.stripe_state.set_aside import UnreadableError
+from billing_pipeline.collection.stripe_state.stripe_invoice import is_time
+
+
+@dataclass(frozen=True)
+class Told:
+    """An event: `subject` is the invoice or customer that it is about, None where it is about
+    neither; `made_at` is when that was created, where the event says so."""
+
+    event_id: str
+    type: str
+    created: int
+    target: str | None = None
+    made_at: int | None = None
+    metadata: Mapping[str, str] | None = None
+    key: str = ""
+
+    @property
+    def is_about_customer(self) -> bool:
+        return self.type.startswith("customer.")
+
+    @property
+    def is_ours(self) -> bool:
+        """True where a request of ours made it happen, whose answer is in the cache."""
+        invoice_id = (self.metadata or {}).get(metadata_keys.INVOICE_ID)
+        return invoice_id is not None and self.key.startswith(f"{invoice_id}:")
+
+
+def read_told(event: Any) -> Told:
+    """What an event tells. Raises `UnreadableError`."""
+    if not isinstance(event, Mapping):
+        raise UnreadableError("is no event")
+    event_id, kind, created = event.get("id"), event.get("type"), event.get("created")
+    if not isinstance(event_id, str) or not event_id.isprintable() or not event_id:
+        raise UnreadableError("has no id")
+    if not isinstance(kind, str):
+        raise UnreadableError("has no type")
+    if not is_time(created):
+        raise UnreadableError(f"{_named(kind)}its time is no time")
+    data = event.get("data")
+    thing = data.get("object") if isinstance(data, Mapping) else None
+    if not isinstance(thing, Mapping):
+        raise UnreadableError(f"{_named(kind)}has no object")
+    request = event.get("request")
+    key = request.get("idempotency_key") if isinstance(request, Mapping) else None
+    told = Told(event_id, kind, created, key=key if isinstance(key, str) else "")
+    return _with_target(told, thing)
+
+
+def _with_target(told: Told, thing: Mapping[str, Any]) -> Told:
+    field = _FIELDS.get(_family(told.type))
+    if field is None:
+        return told
+    target = thing.get(field)
+    if field == "id" and thing.get("object") != _family(told.type):
+        raise UnreadableError(f"{_named(told.type)}its object is no {_family(told.type)}")
+    if not isinstance(target, str) or not target.isprintable() or not target:
+        what = "has no id" if field == "id" else f"names no {field}"
+        raise UnreadableError(f"{_named(told.type)}its {_family(told.type)} {what}")
+    metadata = thing.get("metadata") or {}
+    if not isinstance(metadata, Mapping):
+        raise UnreadableError(f"{_named(told.type)}its metadata is no list of names and texts")
+    made_at = thing.get("created") if field == "id" else None
+    return Told(
+        *(told.event_id, told.type, told.created, target),
+        made_at=made_at if is_time(made_at) else None,
+        metadata={k: v for k, v in metadata.items() if isinstance(v, str)},
+        key=told.key,
+    )
+
+
+# Which field of an event's object names what we read again, by the family of its type.
+_FIELDS = {"invoice": "id", "credit_note": "invoice", "customer": "id"}
+
+
+def _family(kind: str) -> str:
+    # `customer.subscription.created` is about a subscription, `customer.updated` about a customer.
+    family, _, what = kind.partition(".")
+    return family if "." not in what else kind
+
+
+def _named(kind: str) -> str:
+    return f"{kind}: " if kind.isprintable() and len(kind) <= 100 else ""

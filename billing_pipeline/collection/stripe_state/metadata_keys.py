@@ -1,0 +1,62 @@
+"""The names of our metadata on Stripe's objects, and what carries it.
+
+What belongs here: one constant for each key, what it holds, and which of them never change. What
+does not: the values (``push.parameters`` writes them, ``stripe_invoice`` reads them).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+INVOICE_ID = "billing_invoice_id"
+MONTH = "billing_month"
+REVISION = "billing_revision"
+CONTENT_HASH = "billing_content_hash"
+LINES_HASH = "billing_lines_hash"
+"""Set by the very call that adds the lines: a draft has either all of them and this, or none."""
+LINE_ID = "billing_line_id"
+LINE_QUANTITY = "billing_quantity"
+CUSTOMER_ID = "billing_customer_id"
+TRIES = "billing_payment_tries"
+FIRST_FAILURE = "billing_first_failure_at"
+"""From when the due times of dunning count: moved by as much as a try was late."""
+CREDIT_NUMBER = "billing_credit_number"
+PAYMENT_METHOD = "billing_payment_method"
+PROFILE = "billing_profile"
+PAYMENT_NOTE = "billing_payment_note"
+WALLET_APPLIED = "billing_wallet_applied"
+WALLET_HOLD = "billing_wallet_hold"
+WALLET_TRANSACTION = "billing_wallet_transaction"
+WALLET_READ_AT = "billing_wallet_read_at"
+"""When the inputs were read from which a wallet's movement was posted, in epoch seconds."""
+TOP_UP = "billing_top_up"
+TOGETHER = "billing_together_with"
+"""What else the customer is billed for the month by the same plan: an invoice in each further
+currency. After an interruption these are still to be sent, and not a second time."""
+RESOLVED = "billing_resolved"
+"""What a person has decided about an invoice that was changed by hand (`resolutions.py`)."""
+IDENTITY = (INVOICE_ID, MONTH, REVISION, CUSTOMER_ID)
+"""The marks that say what an invoice is. We never change them, so another value is not ours."""
+SETTLED = (*IDENTITY, WALLET_APPLIED)
+"""The marks of a finalized invoice that never change."""
+PREFIX = "billing_"
+
+
+def is_marked(invoice: Mapping[str, Any]) -> bool:
+    """True where Stripe's invoice object carries any mark of ours, on itself or on a line."""
+    metadata = invoice.get("metadata")
+    names = metadata if isinstance(metadata, Mapping) else {}
+    return any(str(name).startswith(PREFIX) for name in names) or bool(line_ids(invoice))
+
+
+def line_ids(invoice: Mapping[str, Any]) -> list[str]:
+    """The ids of the lines of ours that come with Stripe's invoice object: the first ten."""
+    lines = invoice.get("lines")
+    found = lines.get("data") if isinstance(lines, Mapping) else None
+    marks = [
+        line["metadata"].get(LINE_ID)
+        for line in (found if isinstance(found, list) else [])
+        if isinstance(line, Mapping) and isinstance(line.get("metadata"), Mapping)
+    ]
+    return [mark for mark in marks if isinstance(mark, str)]

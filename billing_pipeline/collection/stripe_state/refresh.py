@@ -1,0 +1,346 @@
+"""Refresh: what Stripe holds for a month, read by listing.
+
+What belongs here: which parts of Stripe's lists to read, and reading them. What does not:
+search (it lags by up to an hour: nothing is ever decided by it), and comparing (`invoice_plan.py`).
+
+The work does not grow with history. With the cache, two things are listed: all that was created
+since the last listing (with an overlap), and the stretches in which this month's invoices were
+created. Without it, everything from the month's start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from billing_pipeline.collection.stripe_state import metadata_keys, set_aside
+from billing_pipeline.collection.stripe_state.cache import CachedInvoice, StripeCache, Window
+from billing_pipeline.collection.stripe_state.stripe_invoice import (
+    ActualInvoice,
+    ActualLine,
+    InvoiceStatus,
+    PaymentState,
+    is_time,
+    read_invoice,
+    read_line,
+)
+from billing_pipeline.stripe_api.client import Json, StripeGateway
+from billing_pipeline.stripe_api.errors import FailureKind, StripeFailure
+from billing_pipeline.stripe_api.tasks import task_group
+
+ONE_OBJECT = (FailureKind.SERVER, FailureKind.REFUSED, FailureKind.NOT_FOUND)
+"""Failures that are of the one thing asked for: whoever asks for the next one may go on."""
+UNREADABLE = (StripeFailure, KeyError, TypeError, ValueError)
+"""What reading one thing ends in where Stripe does not give it, or gives another shape."""
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+OVERLAP = 3600
+"""Seconds that are read again before the cursor: clocks differ, and commits take their time."""
+MONTH_SLACK = 86_400
+"""Invoices of a month are made after its start; a day of grace for clocks and time zones."""
+GAP = 86_400
+"""Creation times further apart than this are listed as two stretches."""
+
+CREDIT_NOTES_READ = "credit_notes_read"
+"""What an invoice's credit notes came to when they were read last."""
+CURSOR = "invoices_listed_until"
+COVERED_FROM = "invoices_listed_from"
+
+
+def cached_month(cache: StripeCache, month_key: str) -> list[ActualInvoice]:
+    """The month as it was last read."""
+    return [from_cache(cached) for cached in cache.invoices(month_key)]
+
+
+def paid_by_wallets(cache: StripeCache, customer_id: str | None = None) -> list[ActualInvoice]:
+    """The invoices of all months, as they were last read, of which a wallet was to pay a part."""
+    return [from_cache(item) for item in cache.invoices_paid_by_wallets(customer_id)]
+
+
+async def read_what_wallets_paid(
+    gateway: StripeGateway, cache: StripeCache, created_from: int
+) -> None:
+    """Bring the cache up to date with what invoices took from wallets, in all months."""
+    await list_new(gateway, cache, created_from)
+    unread = [
+        from_cache(cached)
+        for cached in cache.invoices_paid_by_wallets()
+        if read_invoice(cached.body).credit_notes != cached.extra.get(CREDIT_NOTES_READ, 0)
+    ]
+    await read_credit_notes(gateway, cache, unread)
+
+
+def cached_of(cache: StripeCache, stripe_customer_ids: Iterable[str]) -> list[ActualInvoice]:
+    """The invoices of these customers in all months, as they were last read."""
+    ids = set(stripe_customer_ids)
+    return [from_cache(item) for item in cache.invoices_of(ids)] if ids else []
+
+
+def from_cache(cached: CachedInvoice) -> ActualInvoice:
+    """An invoice as it was last read, with the marks of ours that somebody has removed since."""
+    body, extra, marks = cached
+    invoice = read_invoice(body)
+    marked = replace(
+        invoice,
+        metadata={**invoice.metadata, **marks},
+        altered_marks=tuple(
+            name for name, value in marks.items() if invoice.metadata.get(name) != value
+        ),
+        line_ids=frozenset(extra.get("line_ids", ())),
+    )
+    return with_notes(marked, extra)
+
+
+def with_notes(invoice: ActualInvoice, extra: Mapping[str, Any]) -> ActualInvoice:
+    """The invoice with what we found out about it besides, as `Mirror.note` kept it."""
+    state = extra.get("payment")
+    return replace(
+        invoice,
+        credited_by_hand=extra.get("credited_by_hand", 0),
+        last_credit_number=extra.get("last_credit_number", 0),
+        last_error=extra.get("last_error") or invoice.last_error,
+        payment=PaymentState(state) if state else None,
+        payment_read_at=extra.get("payment_read_at", 0),
+        failed_at=extra.get("failed_at"),
+    )
+
+
+async def list_month(
+    gateway: StripeGateway, cache: StripeCache, month_key: str, month_start: int
+) -> None:
+    """Bring the cache up to date for one month."""
+    earliest = month_start - MONTH_SLACK
+    windows = _windows(cache, month_key, earliest)
+    for window in windows:
+        # What others learn from here on may be newer than the list.
+        known = cache.known(month_key, window)
+        found = await _list_window(gateway, cache, window)
+        # Deleted drafts: of this month, which the caller may plan, and of no other.
+        cache.forget(known - {set_aside.identity(invoice) for invoice in found})
+        if window.last is None:
+            cache.advance(CURSOR, max(_times(found), default=window.first))
+    _cover(cache, earliest)
+
+
+async def list_new(gateway: StripeGateway, cache: StripeCache, earliest: int) -> None:
+    """Bring the cache up to date with what was created since the last listing, in all months; the
+    first time, and after it was lost, since `earliest`."""
+    for window in _unlisted(cache, earliest):
+        newest, moment = window.first, cache.moment()
+        query = {"created": window.as_filter()}
+        async for page in pages(gateway.list("/v1/invoices", query)):
+            cache.store(page, moment=moment)
+            newest = max([newest, *_times(page)])
+        if window.last is None:
+            cache.advance(CURSOR, newest)
+    _cover(cache, earliest)
+
+
+async def pages(items: AsyncIterator[Json], size: int = 100) -> AsyncIterator[list[Json]]:
+    """A list of Stripe's in pieces, so that none has to be held as a whole."""
+    page: list[Json] = []
+    async for item in items:
+        page.append(item)
+        if len(page) == size:
+            yield page
+            page = []
+    if page:
+        yield page
+
+
+async def list_windows(
+    gateway: StripeGateway, cache: StripeCache, windows: Iterable[Window]
+) -> None:
+    """Read again all invoices that were created in these stretches."""
+    for window in windows:
+        await _list_window(gateway, cache, window)
+
+
+async def _list_window(gateway: StripeGateway, cache: StripeCache, window: Window) -> list[Json]:
+    moment = cache.moment()
+    query = {"created": window.as_filter()}
+    found = [item async for item in gateway.list("/v1/invoices", query)]
+    cache.store(found, moment=moment)
+    return [item for item in found if isinstance(item, Mapping)]
+
+
+def _cover(cache: StripeCache, earliest: int) -> None:
+    """All that was created since `earliest` is listed by now."""
+    covered = cache.get(COVERED_FROM)
+    cache.put(COVERED_FROM, earliest if covered is None else min(covered, earliest))
+
+
+def _times(invoices: Iterable[Any]) -> list[int]:
+    """When they were created, as far as that can be read."""
+    times = [item.get("created") for item in invoices if isinstance(item, Mapping)]
+    return [at for at in times if is_time(at)]
+
+
+def _unlisted(cache: StripeCache, earliest: int) -> list[Window]:
+    """What was not listed yet of all that was created since `earliest`, the open-ended window
+    first."""
+    cursor, covered_from = cache.get(CURSOR), cache.get(COVERED_FROM)
+    if cursor is None or covered_from is None:
+        return [Window(earliest)]
+    windows = [Window(cursor - OVERLAP)]
+    if earliest < covered_from:
+        windows.append(Window(earliest, covered_from))
+    return windows
+
+
+def _windows(cache: StripeCache, month_key: str, earliest: int) -> list[Window]:
+    """What to list for a month: what was not listed yet, and when its own were created."""
+    windows = _unlisted(cache, earliest)
+    since = windows[0].first
+    for first, last in _stretches(cache.created_times(month_key)):
+        if first < since:
+            windows.append(Window(first, min(last, since)))
+    return windows
+
+
+def _stretches(times: Sequence[int]) -> list[tuple[int, int]]:
+    """Sorted times as stretches without a gap longer than `GAP`."""
+    stretches: list[tuple[int, int]] = []
+    for time in times:
+        if stretches and time - stretches[-1][1] <= GAP:
+            stretches[-1] = (stretches[-1][0], time)
+        else:
+            stretches.append((time, time))
+    return stretches
+
+
+async def read_credit_notes(
+    gateway: StripeGateway, cache: StripeCache, invoices: Sequence[ActualInvoice]
+) -> list[ActualInvoice]:
+    """Tell our credit notes from those made by hand; asks only about invoices that have any."""
+
+    async def read(invoice: ActualInvoice) -> ActualInvoice:
+        if not invoice.credit_notes and not invoice.last_credit_number:
+            return invoice
+        ours, number = 0, 0
+        async for note in gateway.list("/v1/credit_notes", {"invoice": invoice.stripe_invoice_id}):
+            metadata = note.get("metadata") or {}
+            if metadata.get(metadata_keys.INVOICE_ID) != invoice.invoice_id:
+                continue
+            if note["status"] != "void":
+                ours += int(note["total"])
+            # Also of void ones: a number is never used twice.
+            text = metadata.get(metadata_keys.CREDIT_NUMBER, "")
+            number = max(number, int(text) if text.isdigit() else 0)
+        by_hand = invoice.credit_notes - ours
+        cache.note(
+            invoice.stripe_invoice_id,
+            {
+                "credited_by_hand": by_hand,
+                "last_credit_number": number,
+                CREDIT_NOTES_READ: invoice.credit_notes,
+            },
+        )
+        return replace(invoice, credited_by_hand=by_hand, last_credit_number=number)
+
+    return await each_by_itself(invoices, read)
+
+
+async def each_by_itself(
+    invoices: Iterable[ActualInvoice], read: Callable[[ActualInvoice], Awaitable[ActualInvoice]]
+) -> list[ActualInvoice]:
+    """`read` on every invoice; what cannot be read of one makes that one wait for a person, and
+    stops none of the others."""
+
+    async def one(invoice: ActualInvoice) -> ActualInvoice:
+        if invoice.unreadable is not None:
+            return invoice
+        try:
+            return await read(invoice)
+        except UNREADABLE as error:
+            if isinstance(error, StripeFailure) and error.kind not in ONE_OBJECT:
+                raise
+            return replace(invoice, unreadable=f"{type(error).__name__}: {error}")
+
+    return await each(invoices, one)
+
+
+async def read_customer(
+    gateway: StripeGateway, cache: StripeCache, stripe_customer_id: str
+) -> None:
+    """Read one customer into the cache; one who was deleted, or is not ours, is forgotten."""
+    try:
+        data = await gateway.get(f"/v1/customers/{stripe_customer_id}")
+    except StripeFailure as failure:
+        if failure.kind is FailureKind.NOT_FOUND:
+            cache.forget_customer(stripe_customer_id)
+        elif failure.kind in ONE_OBJECT:
+            cache.put_aside("customer", stripe_customer_id, str(failure))
+        else:
+            raise
+    else:
+        cache.store_customers([data])
+
+
+async def read_lines_of(
+    gateway: StripeGateway,
+    cache: StripeCache,
+    invoices: Sequence[ActualInvoice],
+    desired: Mapping[str, int],
+) -> list[ActualInvoice]:
+    """The invoices with all that a plan needs: the lines of drafts, of what was billed, or was left
+    void by a decision, where another amount is due, and of what was voided and is not due under
+    that id any more: its charges may be, under another. `desired`: minor units by invoice."""
+    counted: dict[str | None, int] = {}
+    for item in invoices:
+        adjusted = item.resolution.adjustment if item.resolution else 0
+        counted[item.invoice_id] = counted.get(item.invoice_id, 0) + item.net + adjusted
+
+    async def read(invoice: ActualInvoice) -> ActualInvoice:
+        if invoice.is_draft:
+            return await read_draft(gateway, cache, invoice)
+        counts = invoice.is_billed or invoice.resolution is not None
+        has_left = invoice.invoice_id not in desired
+        if has_left and invoice.status is InvoiceStatus.VOID:
+            return replace(invoice, lines=await read_lines(gateway, invoice.stripe_invoice_id))
+        if counts and counted[invoice.invoice_id] != desired.get(invoice.invoice_id or "", 0):
+            lines = await read_lines(gateway, invoice.stripe_invoice_id)
+            return replace(invoice, lines=lines)
+        return invoice
+
+    return await each_by_itself(invoices, read)
+
+
+async def read_draft(
+    gateway: StripeGateway, cache: StripeCache, draft: ActualInvoice
+) -> ActualInvoice:
+    """A draft with its lines, as they belong together.
+
+    Between the two reads the last request of a run that was killed can take effect. Lines
+    without the mark that comes with them were not put on by hand if the mark is there now.
+    """
+    lines = await read_lines(gateway, draft.stripe_invoice_id)
+    if lines and draft.lines_hash is None:
+        body = await gateway.get(f"/v1/invoices/{draft.stripe_invoice_id}")
+        cache.store([body])
+        cached = cache.invoice(draft.stripe_invoice_id)
+        draft = from_cache(cached) if cached is not None else read_invoice(body)
+    return replace(draft, lines=lines)
+
+
+async def read_lines(gateway: StripeGateway, stripe_invoice_id: str) -> tuple[ActualLine, ...]:
+    """All lines of an invoice, also beyond those that come with it."""
+    path = f"/v1/invoices/{stripe_invoice_id}/lines"
+    return tuple([read_line(line) async for line in gateway.list(path)])
+
+
+async def each(items: Iterable[T], work: Callable[[T], Awaitable[R]], at_once: int = 16) -> list[R]:
+    """`work` on every item, at most `at_once` at a time; results in the items' order."""
+    gate = asyncio.Semaphore(at_once)
+
+    async def one(item: T) -> R:
+        async with gate:
+            return await work(item)
+
+    async with task_group() as group:
+        tasks = [group.create_task(one(item)) for item in items]
+    return [task.result() for task in tasks]

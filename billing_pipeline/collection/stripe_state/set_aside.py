@@ -1,0 +1,77 @@
+"""What Stripe told and nobody can read: set aside with its reason, so that it stops nobody else.
+
+What belongs here: what was set aside, and reading the list of it. What does not: the rules that
+say what can be read (`events.py`, `stripe_invoice.py`).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+SCHEMA = """
+create table if not exists set_aside (
+    kind text not null, subject text not null, reason text not null, seen_at real not null,
+    primary key (kind, subject)
+) strict;
+"""
+KEPT_SECONDS = 40 * 86_400
+"""As long as Stripe may send an event again."""
+MAX_NAMED = 3
+
+
+class UnreadableError(ValueError):
+    """An object of Stripe's is not as its API describes it; the message says in what."""
+
+
+@dataclass(frozen=True)
+class SetAside:
+    """One thing that was set aside: its `kind` (event, invoice, customer), Stripe's id, why."""
+
+    kind: str
+    target: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.target}: {self.reason}"
+
+
+def read_set_aside(records: Path) -> list[SetAside]:
+    """What is set aside in these records, the newest first. Writes nothing, makes no file."""
+    path = records / "stripe_mirror.db"
+    if not path.exists():
+        return []
+    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as db:
+        try:
+            rows = db.execute(
+                "select kind, subject, reason from set_aside order by seen_at desc, kind, subject"
+            ).fetchall()
+        except sqlite3.OperationalError:
+            return []  # kept by an earlier release, or another process is making it
+    return [SetAside(*row) for row in rows]
+
+
+def summary(things: Iterable[SetAside]) -> str:
+    """One sentence for a person; empty where nothing is set aside."""
+    found = list(things)
+    if not found:
+        return ""
+    more = len(found) - MAX_NAMED
+    named = "; ".join(str(thing) for thing in found[:MAX_NAMED])
+    rest = f"; and {more} more" if more > 0 else ""
+    return f"{len(found)} of Stripe's answers could not be read and are set aside: {named}{rest}"
+
+
+def identity(data: Any) -> str:
+    """Stripe's id of an object that cannot be read, as far as it has one."""
+    found = data.get("id") if isinstance(data, Mapping) else None
+    return found if isinstance(found, str) and _can_be_stored(found) else "without an id"
+
+
+def _can_be_stored(text: str) -> bool:
+    # A lone surrogate is legal in JSON and in no database.
+    return text.isprintable() and 0 < len(text) <= 255

@@ -1,0 +1,396 @@
+"""What Stripe holds: its invoices in the few fields that decisions are made of.
+
+What belongs here: reading Stripe's JSON into frozen dataclasses, and what our own records say of
+an invoice that Stripe no longer has. What does not: fetching it
+(`refresh.py`) or judging it (`invoice_plan.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import date
+from enum import StrEnum
+from typing import Any, TypeGuard, TypeVar
+
+from billing_pipeline.collection.plan.resolutions import Resolution
+from billing_pipeline.collection.stripe_state import metadata_keys
+from billing_pipeline.money import CURRENCY_PLACES
+
+T = TypeVar("T")
+
+MAX_TIME = 253_402_300_799
+"""The last second that a calendar of four digits has: beyond it no time can be shown or stored."""
+MAX_AMOUNT = 2**53
+
+
+class InvoiceStatus(StrEnum):
+    """Stripe's own words."""
+
+    DRAFT = "draft"
+    OPEN = "open"
+    UNCOLLECTIBLE = "uncollectible"
+    PAID = "paid"
+    VOID = "void"
+
+    @property
+    def rank(self) -> int:
+        """How far along the invoice is. Reports may arrive in any order; a lower rank is older."""
+        return {"draft": 0, "open": 1, "uncollectible": 2, "paid": 3, "void": 3}[self.value]
+
+
+class PaymentState(StrEnum):
+    """A payment that is under way, in Stripe's words: neither paid nor declined."""
+
+    PROCESSING = "processing"
+    """The bank has been asked for the money: a debit takes days. It is waited for."""
+    REQUIRES_ACTION = "requires_action"
+    """The customer has to confirm it, which no further try does for them."""
+
+
+@dataclass(frozen=True)
+class ActualLine:
+    """A line as Stripe has it; `line_id` is None where it is not one of ours."""
+
+    stripe_line_id: str
+    line_id: str | None
+    amount: int
+    description: str = ""
+    quantity: str = ""
+
+
+@dataclass(frozen=True)
+class ActualInvoice:
+    """A Stripe invoice. Amounts in minor units; `currency` in upper case; times in epoch seconds.
+
+    `credited` is by credit notes of ours, `credited_by_hand` by any others. `lines` is None
+    where they were not needed and so not read. `metadata` has our marks as they were first seen,
+    and `altered_marks` names those that were removed or changed in Stripe since.
+    `payment` is one that is under way, as read at `payment_read_at`; `failed_at` is when its first
+    payment failed, as far as that is remembered. `unreadable` says what of it is not as Stripe's
+    API has it.
+    """
+
+    stripe_invoice_id: str
+    stripe_customer_id: str
+    status: InvoiceStatus
+    currency: str
+    total: int
+    created: int
+    metadata: Mapping[str, str]
+    collection_method: str = "charge_automatically"
+    auto_advance: bool = False
+    amount_due: int = 0
+    amount_paid: int = 0
+    amount_remaining: int = 0
+    credit_notes: int = 0
+    pre_payment_credit: int = 0
+    ending_balance: int = 0
+    credited_by_hand: int = 0
+    attempt_count: int = 0
+    attempted: bool = False
+    due_date: int | None = None
+    days_until_due: int | None = None
+    number: str | None = None
+    finalized_at: int | None = None
+    next_payment_attempt: int | None = None
+    hosted_invoice_url: str | None = None
+    invoice_pdf: str | None = None
+    is_revised: bool = False
+    last_credit_number: int = 0
+    last_error: str | None = None
+    unreadable: str | None = None
+    payment: PaymentState | None = None
+    payment_read_at: int = 0
+    failed_at: int | None = None
+    lines: tuple[ActualLine, ...] | None = None
+    customer_name: str | None = None
+    customer_email: str | None = None
+    altered_marks: tuple[str, ...] = ()
+    line_ids: frozenset[str] = frozenset()
+    """Lines of ours on an invoice that has lost marks, as far as they came with it."""
+    recorded_total: int | None = None
+    """The total that our own records have of it; None where they know nothing of it."""
+    is_gone: bool = False
+    """Our records say that it was billed, and Stripe does not know it (any more)."""
+
+    @property
+    def invoice_id(self) -> str | None:
+        return self.metadata.get(metadata_keys.INVOICE_ID)
+
+    @property
+    def month_key(self) -> str | None:
+        return self.metadata.get(metadata_keys.MONTH)
+
+    @property
+    def revision(self) -> int | None:
+        return _number(self.metadata.get(metadata_keys.REVISION)) or None
+
+    @property
+    def content_hash(self) -> str | None:
+        return self.metadata.get(metadata_keys.CONTENT_HASH)
+
+    @property
+    def customer_id(self) -> str | None:
+        return self.metadata.get(metadata_keys.CUSTOMER_ID)
+
+    def payer_differs(self, stripe_customer_id: str | None) -> bool:
+        """True where the accounts name a Stripe customer and it is another one."""
+        return stripe_customer_id is not None and stripe_customer_id != self.stripe_customer_id
+
+    @property
+    def together(self) -> frozenset[str]:
+        """What the plan that created it had for the same customer besides it."""
+        return frozenset(self.metadata.get(metadata_keys.TOGETHER, "").split())
+
+    @property
+    def resolution(self) -> Resolution | None:
+        """What a person has decided about it."""
+        return Resolution.parse(self.metadata.get(metadata_keys.RESOLVED, ""))
+
+    @property
+    def all_line_ids(self) -> frozenset[str]:
+        """The lines of ours that stand on it, as far as they were read."""
+        read = (line.line_id for line in self.lines or ())
+        return self.line_ids.union(line_id for line_id in read if line_id is not None)
+
+    @property
+    def lines_hash(self) -> str | None:
+        return self.metadata.get(metadata_keys.LINES_HASH)
+
+    @property
+    def is_draft(self) -> bool:
+        return self.status is InvoiceStatus.DRAFT
+
+    @property
+    def is_billed(self) -> bool:
+        """Finalized and standing: the customer was told to pay this."""
+        return self.status not in (InvoiceStatus.DRAFT, InvoiceStatus.VOID)
+
+    @property
+    def credited(self) -> int:
+        return self.credit_notes - self.credited_by_hand
+
+    @property
+    def net(self) -> int:
+        """What the customer was billed by it, by us: its total less our credit notes."""
+        return self.total - self.credited if self.is_billed else 0
+
+    @property
+    def settled_by_balance(self) -> int:
+        """What Stripe took from the customer's balance (or, negative, put there) at finalize."""
+        if not self.is_billed:
+            return 0
+        return self.total - self.pre_payment_credit - self.amount_paid - self.amount_remaining
+
+    @property
+    def wallet_taken(self) -> int:
+        """What the wallet paid of it. A credit note of ours gives back what nothing else paid
+        first; what one by hand puts on the balance is no part of the wallet."""
+        return max(0, min(self.wallet_declared, self.total - self.credited))
+
+    @property
+    def wallet_declared(self) -> int:
+        """What the wallet paid of it when it was finalized."""
+        wallet = _number(self.metadata.get(metadata_keys.WALLET_APPLIED)) or 0
+        return wallet if self.is_billed else 0
+
+    @property
+    def settled_besides_wallet(self) -> int:
+        """As `settled_by_balance`, without the wallet: other credit, or, below 0, a debit that was
+        charged with it."""
+        return self.settled_by_balance - self.wallet_declared
+
+    @property
+    def is_wallet_held(self) -> bool:
+        """True while part of the wallet is kept from this invoice (`wallets.py`)."""
+        return bool(self.metadata.get(metadata_keys.WALLET_HOLD))
+
+    @property
+    def dunning_tries(self) -> int:
+        """Tries after the first charge. Stripe's `attempt_count` does not count those by API, so
+        they are counted on the invoice."""
+        return _number(self.metadata.get(metadata_keys.TRIES)) or 0
+
+    @property
+    def dunning_from(self) -> int:
+        """From when the due times of dunning count: from the first failure, or as the last try
+        has left it on the invoice. Where neither is known, the charge followed finalizing."""
+        noted = _number(self.metadata.get(metadata_keys.FIRST_FAILURE))
+        return noted or self.failed_at or self.finalized_at or 0
+
+    @property
+    def creditable(self) -> int:
+        """The most that a further credit note may be."""
+        return max(0, self.total - self.credit_notes) if self.is_billed else 0
+
+
+def read_invoice(data: Mapping[str, Any]) -> ActualInvoice:
+    """One invoice object of Stripe's API.
+
+    What is not as the API describes it is said in `unreadable`, and nothing is collected of such
+    an invoice: it stands for itself, waits for a person, and stops nobody else.
+    """
+    fields = _Fields(data)
+    transitions = fields.mapping("status_transitions")
+    metadata = fields.metadata()
+    pre = fields.whole("pre_payment_credit_notes_amount")
+    post = fields.whole("post_payment_credit_notes_amount")
+    invoice = ActualInvoice(
+        stripe_invoice_id=data["id"],
+        stripe_customer_id=_id(data.get("customer")) or "",
+        status=fields.status(),
+        currency=fields.currency(),
+        total=fields.whole("total", needed=True),
+        created=fields.whole("created", needed=True, most=MAX_TIME),
+        metadata=metadata,
+        collection_method=data.get("collection_method") or "charge_automatically",
+        auto_advance=bool(data.get("auto_advance")),
+        amount_due=fields.whole("amount_due"),
+        amount_paid=fields.whole("amount_paid"),
+        amount_remaining=fields.whole("amount_remaining"),
+        credit_notes=pre + post,
+        pre_payment_credit=pre,
+        ending_balance=fields.whole("ending_balance"),
+        attempt_count=fields.whole("attempt_count"),
+        attempted=bool(data.get("attempted")),
+        due_date=fields.time("due_date"),
+        days_until_due=fields.whole("days_until_due") if data.get("days_until_due") else None,
+        number=data.get("number"),
+        finalized_at=_Fields(transitions, fields.odd).time("finalized_at"),
+        next_payment_attempt=fields.time("next_payment_attempt"),
+        hosted_invoice_url=data.get("hosted_invoice_url"),
+        invoice_pdf=data.get("invoice_pdf"),
+        is_revised=bool(data.get("latest_revision")),
+        last_error=metadata.get(metadata_keys.PAYMENT_NOTE),
+        customer_name=data.get("customer_name"),
+        customer_email=data.get("customer_email"),
+    )
+
+    if not fields.odd:
+        return invoice
+    return replace(invoice, unreadable=", ".join(fields.odd), amount_remaining=0)
+
+
+def gone_invoice(
+    stripe_invoice_id: str, metadata: Mapping[str, str], currency: str, total: int | None
+) -> ActualInvoice:
+    """What our records say was billed and Stripe does not know: it counts as void. `total` None:
+    only that something was decided about it."""
+    return ActualInvoice(
+        stripe_invoice_id,
+        "",
+        InvoiceStatus.VOID,
+        currency,
+        total or 0,
+        created=0,
+        metadata=metadata,
+        recorded_total=total,
+        is_gone=True,
+    )
+
+
+def is_month_key(text: Any) -> bool:
+    """True for the first day of a month, as our metadata have it: ``2024-01-01``."""
+    try:
+        return isinstance(text, str) and date.fromisoformat(text).isoformat() == text[:8] + "01"
+    except ValueError:
+        return False
+
+
+def is_time(value: Any) -> TypeGuard[int]:
+    """True for epoch seconds that can be shown and stored."""
+    return type(value) is int and 0 <= value <= MAX_TIME
+
+
+class _Fields:
+    """Reads fields of an object, and collects what is odd in them."""
+
+    def __init__(self, data: Mapping[str, Any], odd: list[str] | None = None) -> None:
+        self._data = data
+        self.odd: list[str] = [] if odd is None else odd
+
+    def whole(self, name: str, *, needed: bool = False, most: int = MAX_AMOUNT) -> int:
+        value = self._data.get(name)
+        if value is None and not needed:
+            return 0
+        if type(value) is int and abs(value) <= most:
+            return value
+        return self._is_odd(name, 0)
+
+    def time(self, name: str) -> int | None:
+        value = self._data.get(name)
+        if value is None or is_time(value):
+            return value
+        return self._is_odd(name, None)
+
+    def mapping(self, name: str) -> Mapping[str, Any]:
+        value = self._data.get(name)
+        if value is None:
+            return {}
+        return value if isinstance(value, Mapping) else self._is_odd(name, {})
+
+    def metadata(self) -> dict[str, str]:
+        found = self.mapping("metadata")
+        for name, value in found.items():
+            if str(name).startswith(metadata_keys.PREFIX) and not isinstance(value, str):
+                self.odd.append(f"its metadata {name} is {_shown(value)}")
+        month = found.get(metadata_keys.MONTH)
+        if month is not None and not is_month_key(month):
+            self.odd.append(f"its metadata {metadata_keys.MONTH} is {_shown(month)}")
+        return {str(name): str(value) for name, value in found.items()}
+
+    def status(self) -> InvoiceStatus:
+        try:
+            return InvoiceStatus(self._data.get("status") or "")
+        except ValueError:
+            return self._is_odd("status", InvoiceStatus.OPEN)
+
+    def currency(self) -> str:
+        code = str(self._data.get("currency")).upper()
+        return code if code in CURRENCY_PLACES else self._is_odd("currency", "")
+
+    def _is_odd(self, name: str, instead: T) -> T:
+        self.odd.append(f"its {name} is {_shown(self._data.get(name))}")
+        return instead
+
+
+def _shown(value: Any) -> str:
+    return ascii(value)[:60]
+
+
+def read_line(data: Mapping[str, Any]) -> ActualLine:
+    """One line object of Stripe's API."""
+    metadata = data.get("metadata") or {}
+    return ActualLine(
+        stripe_line_id=data["id"],
+        line_id=metadata.get(metadata_keys.LINE_ID),
+        amount=int(data["amount"]),
+        description=data.get("description") or "",
+        quantity=metadata.get(metadata_keys.LINE_QUANTITY, ""),
+    )
+
+
+def needs_payment(item: ActualInvoice) -> bool:
+    """Finalized to be charged, and the charge was never tried: the push stopped in between.
+
+    A debit that the bank is still processing was tried, whatever the invoice itself says.
+    """
+    return (
+        item.status is InvoiceStatus.OPEN
+        and item.collection_method == "charge_automatically"
+        and item.amount_remaining > 0
+        and item.attempt_count == 0
+        and not item.attempted
+        and item.last_error is None
+        and item.payment is None
+    )
+
+
+def _id(value: Any) -> str | None:
+    # An expanded field holds the object instead of its id.
+    return value.get("id") if isinstance(value, Mapping) else value
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text is not None and text.isdigit() else None

@@ -1,0 +1,210 @@
+"""`billing check`: what is wrong with a data directory, and what a month of it would be charged.
+
+What belongs here: rating a month in a scratch home and counting what came out; hints about rows
+that are allowed and look forgotten. What does not: the checks of files and cells (``intake``).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import click
+import duckdb
+from rich.console import Console
+
+from billing_pipeline.commands.terminal import json_option, table
+from billing_pipeline.duckdb_sql import Row, rows
+from billing_pipeline.intake.problems import MAX_LINES, InvalidInput
+from billing_pipeline.intake.reference.load import load_reference
+from billing_pipeline.money import format_amount
+from billing_pipeline.months import BillingMonth
+from billing_pipeline.published.month_states import months_with_usage
+from billing_pipeline.rating.month import open_warehouse, rate_month
+from billing_pipeline.rating.scratch import scratch_home
+from billing_pipeline.settings import Settings
+
+# Ids that a hint names; the rest is counted.
+IDS_NAMED = 5
+# Rows are named one by one as far as these; the rest of a reason is counted.
+ROWS_NAMED = 5
+
+_HINTS = {
+    "plans that no price names: subscriptions to them are charged nothing": (
+        "SELECT plan_id FROM raw.plans WHERE plan_id NOT IN (SELECT plan_id FROM raw.prices)"
+    ),
+    "meters that no price and no entitlement reads": (
+        "SELECT meter_id FROM raw.meters"
+        " WHERE meter_id NOT IN (SELECT meter_id FROM raw.prices WHERE meter_id IS NOT NULL)"
+        " AND meter_id NOT IN (SELECT meter_id FROM raw.entitlements WHERE meter_id IS NOT NULL)"
+    ),
+    "customers without a subscription": (
+        "SELECT customer_id FROM raw.customers"
+        " WHERE customer_id NOT IN (SELECT customer_id FROM raw.subscriptions)"
+    ),
+    "customers who are sent their invoices and have no e-mail: Stripe refuses to finalize them": (
+        "SELECT DISTINCT customer_id FROM raw.customers"
+        " WHERE collection_method = 'send_invoice' AND is_payer IS DISTINCT FROM false"
+        " AND nullif(trim(email), '') IS NULL"
+    ),
+    "coupons that no subscription has": (
+        "SELECT coupon_id FROM raw.coupons WHERE coupon_id NOT IN"
+        " (SELECT coupon_id FROM raw.subscriptions WHERE coupon_id IS NOT NULL)"
+    ),
+}
+_FILES = """
+SELECT source_file, rows_read, accepted_rows, rejected_rows, duplicate_rows
+FROM usage_files ORDER BY source_file
+"""
+_PROBLEMS = f"""
+SELECT source_file, reason, count(*) AS rows, list(source_row ORDER BY source_row)[:{ROWS_NAMED}]
+    AS first_rows, NULL AS meter_id
+FROM usage_rejections GROUP BY ALL
+UNION ALL BY NAME
+SELECT source_file, reason, count(*) AS rows, list(source_row ORDER BY source_row)[:{ROWS_NAMED}]
+    AS first_rows, meter_id
+FROM usage_issues GROUP BY ALL
+ORDER BY source_file, reason, meter_id
+"""
+_CHARGES = """
+SELECT currency, count(*) AS charges, count(DISTINCT customer_id) AS customers,
+    sum(amount) AS amount, sum(event_count)::BIGINT AS events
+FROM charges GROUP BY currency ORDER BY currency
+"""
+
+
+@dataclass(frozen=True)
+class MonthCheck:
+    """What a month's usage is worth: `files` with their rows, `problems` by file and reason, and
+    the `charges` by currency, before discounts and tax."""
+
+    month: BillingMonth
+    files: list[Row]
+    problems: list[Row]
+    charges: list[Row]
+
+
+def check_reference(settings: Settings) -> tuple[dict[str, int], dict[str, list[str]]]:
+    """Rows per table of catalog/ and accounts/, and ids that look forgotten, by what is odd.
+
+    Raises `InvalidInput` with every problem of every file.
+    """
+    with duckdb.connect() as connection:
+        found = load_reference(connection, settings)
+        hints = {
+            hint: [str(row[0]) for row in connection.execute(f"{query} ORDER BY 1").fetchall()]
+            for hint, query in _HINTS.items()
+        }
+    return found, {hint: ids for hint, ids in hints.items() if ids}
+
+
+def check_month(settings: Settings, month: BillingMonth) -> MonthCheck:
+    """Rate the month aside. Nothing is published and nothing planned."""
+    with scratch_home(settings) as scratch:
+        warehouse = rate_month(scratch, month)
+        with open_warehouse(warehouse, read_only=True) as connection:
+            files, problems, charges = (
+                rows(connection, query) for query in (_FILES, _PROBLEMS, _CHARGES)
+            )
+    return MonthCheck(month, files, problems, charges)
+
+
+@click.command()
+@click.argument("month", required=False)
+@json_option
+def check(month: str | None, as_json: bool) -> None:
+    """Check the data directory, and rate MONTH aside (the newest with usage, if none is named).
+
+    Prints every problem with its file and row. Nothing is published, nothing is sent.
+    """
+    settings = Settings.from_env()
+    try:
+        found, hints = check_reference(settings)
+        chosen = BillingMonth.parse(month) if month else _newest_month(settings)
+        if not as_json:
+            filled = sum(count > 0 for count in found.values())
+            click.echo(f"catalog/ and accounts/: {sum(found.values()):,} rows in {filled} tables")
+            _show_hints(hints)
+        rated = None
+        if chosen is not None:
+            settings.require_month(chosen, datetime.now(UTC))
+            rated = check_month(settings, chosen)
+    except InvalidInput as error:
+        told = error.told(settings.home)
+        if as_json:
+            lines = error.lines[:MAX_LINES]
+            document = {"problems": lines, "problem_count": len(error.problems), "reason": told}
+            click.echo(json.dumps({"success": False, **document}, indent=1))
+        else:
+            click.echo(told, err=True)
+        sys.exit(1)
+    if as_json:
+        document = {"success": True, "rows": found, "hints": hints, "month": _document(rated)}
+        click.echo(json.dumps(document, default=str, indent=1))
+    elif rated is None:
+        click.echo("usage/ has no folder of a month yet, such as usage/2024-01/")
+    else:
+        _show_month(rated)
+
+
+def _newest_month(settings: Settings) -> BillingMonth | None:
+    running = BillingMonth.containing(datetime.now(UTC), settings.timezone)
+    months = months_with_usage(settings)
+    rateable = [month for month in months if settings.first_month <= month <= running]
+    return max(rateable, default=None)
+
+
+def _document(rated: MonthCheck | None) -> dict[str, object] | None:
+    return None if rated is None else vars(rated) | {"month": str(rated.month)}
+
+
+def _show_hints(hints: dict[str, list[str]]) -> None:
+    for hint, ids in hints.items():
+        more = f" and {len(ids) - IDS_NAMED:,} more" if len(ids) > IDS_NAMED else ""
+        click.echo(f"  for a look: {hint}: {', '.join(ids[:IDS_NAMED])}{more}")
+
+
+def _show_month(rated: MonthCheck) -> None:
+    console = Console(highlight=False)
+    read, rejected, repeated = (
+        sum(file[name] for file in rated.files)
+        for name in ("rows_read", "rejected_rows", "duplicate_rows")
+    )
+    console.print(
+        f"usage/{rated.month}/: {read:,} rows in {len(rated.files)} files, {rejected:,} set aside,"
+        f" {repeated:,} repeated",
+        markup=False,
+    )
+    if rated.problems:
+        cells = [
+            (row["source_file"], row["reason"], row["meter_id"], row["rows"], _rows_named(row))
+            for row in rated.problems[:MAX_LINES]
+        ]
+        columns = ("file", "reason", "meter", "rows", "which")
+        title = "Set aside, or not read by a meter: never billed"
+        console.print(table(title, columns, cells, folds="file"))
+        if len(rated.problems) > MAX_LINES:
+            more = len(rated.problems) - MAX_LINES
+            console.print(f"and {more:,} more: billing check {rated.month} --json")
+    charged = ("currency", "customers", "charges", "amount")
+    cells_of_charges = [
+        (
+            row["currency"],
+            row["customers"],
+            row["charges"],
+            format_amount(row["amount"], row["currency"]),
+        )
+        for row in rated.charges
+    ]
+    title = f"What {rated.month} would be charged, before discounts and tax"
+    console.print(table(title, charged, cells_of_charges))
+    console.print(f"The invoices: billing plan {rated.month}")
+
+
+def _rows_named(row: dict[str, object]) -> str:
+    named = row["first_rows"]
+    assert isinstance(named, list) and isinstance(row["rows"], int)
+    texts = ", ".join(str(number) for number in named)
+    return f"{texts}, …" if row["rows"] > len(named) else texts

@@ -1,0 +1,181 @@
+"""The commands that write documents: `billing invoice | report | export`.
+
+What belongs here: arguments, files, and what the terminal shows. What does not: what documents
+say (``invoice``, ``close_report``, ``exports``). They read the published database alone, and run
+beside anything else.
+"""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from billing_pipeline.commands.terminal import json_option, table
+from billing_pipeline.documents import exports, rendering
+from billing_pipeline.documents.close_report import close_report
+from billing_pipeline.documents.invoice import invoice_document
+from billing_pipeline.documents.reading import published, read_invoice
+from billing_pipeline.months import BillingMonth
+from billing_pipeline.settings import Settings
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+_pdf = click.option("--pdf", "pdf_file", type=_FILE, help="Write a PDF (PDF/A).")
+_html = click.option("--html", "html_file", type=_FILE, help="Write a page of HTML.")
+_fonts = click.option(
+    "--fonts",
+    multiple=True,
+    type=click.Path(exists=True, file_okay=False),
+    help="A folder with more fonts for the PDF; may be given again.",
+)
+
+
+class DocumentError(Exception):
+    """A document could not be written; the message says which, why, and what to do."""
+
+
+@click.command()
+@click.argument("invoice_id", metavar="ID")
+@_pdf
+@_html
+@_fonts
+@json_option
+def invoice(
+    invoice_id: str,
+    pdf_file: Path | None,
+    html_file: Path | None,
+    fonts: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Show an invoice, by its id or number; or write it as PDF or HTML."""
+    settings = Settings.from_env()
+    with published(settings) as connection:
+        records = read_invoice(connection, invoice_id)
+    document = invoice_document(records, has_pages=not settings.uses_sandbox)
+    if document["seller"] is None:
+        click.echo("no seller is named: accounts/seller.csv says who, in the next run", err=True)
+    if html_file is not None:
+        _write(html_file, rendering.html("invoice", document).encode())
+    if pdf_file is not None:
+        content, _ = rendering.pdf("invoice", document, fonts)
+        _write(pdf_file, content)
+    if as_json:
+        click.echo(_json_text(vars(records)))
+    elif html_file is None and pdf_file is None:
+        _show_invoice(document)
+
+
+@click.command()
+@click.argument("month")
+@_pdf
+@_html
+@_fonts
+@json_option
+def report(
+    month: str,
+    pdf_file: Path | None,
+    html_file: Path | None,
+    fonts: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Show the close report of MONTH: totals, change, payments, rejected usage, checks."""
+    with published(Settings.from_env()) as connection:
+        document = close_report(connection, BillingMonth.parse(month))
+    if html_file is not None:
+        _write(html_file, rendering.html("close_report", document).encode())
+    if pdf_file is not None:
+        content, lacking = rendering.pdf("close_report", document, fonts, substitute="?")
+        _write(pdf_file, content)
+        if lacking:
+            advice = rendering.glyph_advice(lacking)
+            click.echo(f"{pdf_file} has ? for some characters: {advice}", err=True)
+    if as_json:
+        click.echo(_json_text(document))
+    elif html_file is None and pdf_file is None:
+        _show_report(document)
+
+
+@click.command()
+@click.argument("month")
+@click.option("--invoices", type=_FILE, help="Write the invoices with their payments as CSV.")
+@click.option("--lines", type=_FILE, help="Write the invoice lines as CSV.")
+@click.option("--focus", type=_FILE, help="Write the charges as CSV, in the columns of FOCUS 1.2.")
+@json_option
+def export(
+    month: str, invoices: Path | None, lines: Path | None, focus: Path | None, as_json: bool
+) -> None:
+    """Write MONTH for bookkeeping as CSV files; give at least one of the options."""
+    wanted = {"invoices": invoices, "lines": lines, "focus": focus}
+    files = {what: path for what, path in wanted.items() if path is not None}
+    if not files:
+        raise DocumentError("nothing to write: give --invoices, --lines or --focus with a file")
+    with published(Settings.from_env()) as connection:
+        parsed = BillingMonth.parse(month)
+        texts = {what: exports.export(connection, parsed, what) for what in files}
+    for what, path in files.items():
+        _write(path, texts[what].encode())
+    if as_json:
+        click.echo(_json_text({"month": month, "files": files}))
+
+
+def _write(path: Path, content: bytes) -> None:
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        raise DocumentError(f"{path} cannot be written: {error.strerror}") from error
+    click.echo(f"wrote {path}", err=True)
+
+
+def _json_text(value: Any) -> str:
+    return json.dumps(value, default=_plain, indent=1, ensure_ascii=False)
+
+
+def _plain(value: object) -> str:
+    return format(value, "f") if isinstance(value, Decimal) else str(value)
+
+
+def _show_invoice(document: dict[str, Any]) -> None:
+    console = Console()
+
+    def say(text: str) -> None:
+        console.print(text, markup=False, highlight=False)
+
+    say(f"{document['title']} {document['number']}: {document['state']['label']}")
+    say(f"  to {', '.join([document['buyer']['name'], *document['buyer']['lines']])}")
+    for fact in document["facts"][1:]:
+        say(f"  {fact['label']}: {fact['value']}")
+    for text in document["notices"]:
+        say(f"  {text}")
+    names = ("description", "period", "quantity", "amount")
+    cells = [[line[name] for name in names] for line in document["lines"]]
+    sums = [*document["totals"], *document["settlement"], document["due"]]
+    cells += [[row["label"], "", "", row["amount"]] for row in sums]
+    columns = ("", "service period", "quantity", document["currency"])
+    console.print(table("", columns, cells, folds=""))
+
+
+def _show_report(document: dict[str, Any]) -> None:
+    console = Console()
+    names = ("currency", "invoices", "total", "change", "billed", "paid", "outstanding")
+    totals = [[row[name] for name in names] for row in document["totals"]]
+    console.print(table(document["title"], names, totals))
+    states = [
+        [row["currency"], row["state"]["label"], row["invoices"], row["total"], row["outstanding"]]
+        for row in document["states"]
+    ]
+    columns = ("currency", "state", "invoices", "total", "unpaid")
+    console.print(table("Invoices by state", columns, states))
+    rejected = [[row["reason"], row["rows"], row["where"]] for row in document["rejected"]]
+    if rejected:
+        console.print(table("Rejected usage", ("reason", "rows", "where"), rejected))
+    checks = [[row["sentence"], row["result"]] for row in document["checks"]]
+    console.print(table("Checks", ("check", "holds"), checks, folds="check"))
+
+
+def commands() -> tuple[click.Command, ...]:
+    """The commands of this module, for the command line."""
+    return invoice, report, export

@@ -1,0 +1,115 @@
+"""Running the Dagster jobs in this process, recorded in the same history as the UI's.
+
+What belongs here: one run of one job for one month. What does not: the instance
+(``runs.instance``), what the jobs do, and how a result is shown.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import sys
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from billing_pipeline.months import BillingMonth
+from billing_pipeline.runs.history_errors import errors_in_words
+from billing_pipeline.runs.instance import failure_reason, instance_home
+from billing_pipeline.runs.interruption import was_interrupted
+from billing_pipeline.runs.liveness import hold, reap_dead_runs, release
+from billing_pipeline.runs.locks import hold_month, release_month
+from billing_pipeline.settings import Settings
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """How a run ended: `reason` names what went wrong where it did not succeed."""
+
+    run_id: str
+    is_success: bool
+    reason: str | None
+
+
+def execute(
+    settings: Settings,
+    job_name: str,
+    month: BillingMonth,
+    run_config: dict[str, object] | None = None,
+    *,
+    is_verbose: bool = False,
+) -> RunResult:
+    """Run a job for a month and wait for it; its log is in the run history, and on the terminal
+    only if `is_verbose`. Raises `InvalidMonthError` for a month that cannot be run,
+    `HeldError` where another run has it, `HistoryError` where the history cannot be kept, and
+    `KeyboardInterrupt` where a signal ended the run."""
+    settings.require_month(month, datetime.now(UTC))
+    os.environ["DAGSTER_HOME"] = str(instance_home(settings))
+    run_id = str(uuid.uuid4())
+    hold_month(settings, month, run_id, job_name, _tell)
+    try:
+        return _execute(settings, job_name, month, run_id, run_config, is_verbose=is_verbose)
+    finally:
+        release_month(run_id)
+
+
+def _execute(
+    settings: Settings,
+    job_name: str,
+    month: BillingMonth,
+    run_id: str,
+    run_config: dict[str, object] | None,
+    *,
+    is_verbose: bool,
+) -> RunResult:
+    # Imported here: the definitions read the settings and parse dbt's project, and with the
+    # history comes SQLAlchemy; many a command runs nothing.
+    from billing_pipeline.definitions import defs
+    from billing_pipeline.runs.run_history import closing_connections
+
+    level = "DEBUG" if is_verbose else "CRITICAL"
+    config = {"loggers": {"console": {"config": {"log_level": level}}}, **(run_config or {})}
+    # dbt's output goes to the terminal by itself; what it says is in the month's folder too
+    quiet = contextlib.nullcontext() if is_verbose else contextlib.redirect_stdout(io.StringIO())
+    home = str(instance_home(settings))
+    try:
+        with (
+            errors_in_words(settings),
+            closing_connections(),
+            dg.DagsterInstance.from_config(home) as instance,
+            quiet,
+        ):
+            reap_dead_runs(settings, instance)
+            hold(settings, run_id)
+            result = defs.resolve_job_def(job_name).execute_in_process(
+                partition_key=month.key,
+                instance=instance,
+                raise_on_error=False,
+                run_config=config,
+                run_id=run_id,
+            )
+    finally:
+        release(settings, run_id)
+    failures = [event for event in result.all_events if event.is_step_failure]
+    if any(_is_interruption(event) for event in failures) or (failures and was_interrupted()):
+        raise KeyboardInterrupt
+    checks = result.get_asset_check_evaluations()
+    reasons = [failure_reason(event, checks) for event in failures]
+    return RunResult(result.run_id, result.success, "\n".join(reasons) or None)
+
+
+def _tell(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _is_interruption(event: dg.DagsterEvent) -> bool:
+    """Ctrl-C in a step, which Dagster takes for a failure of the step."""
+    error = event.step_failure_data.error
+    while error is not None:
+        if error.cls_name in ("KeyboardInterrupt", "DagsterExecutionInterruptedError"):
+            return True
+        error = error.cause
+    return False

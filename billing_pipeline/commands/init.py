@@ -1,0 +1,99 @@
+"""`billing init`: a new data directory, each input file with its header, and a page about them.
+
+What belongs here: writing it, never over anything. What does not: the columns themselves
+(``intake.reference.schemas``), and the texts (``new_data_directory/`` beside this file).
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from billing_pipeline.commands.terminal import json_option
+from billing_pipeline.intake.reference.schemas import TABLES
+from billing_pipeline.months import BillingMonth
+from billing_pipeline.settings import Settings
+
+USAGE_COLUMNS = (
+    *("event_id", "customer_id", "event_name", "occurred_at", "quantity", "properties"),
+)
+_TEMPLATES = Path(__file__).parent / "new_data_directory"
+_EXAMPLE = re.compile(r"<!-- example: (\S+) -->")
+
+
+class DirectoryInUseError(FileExistsError):
+    """There is something in the folder already."""
+
+
+def create(directory: Path, month: BillingMonth, *, with_example: bool) -> list[Path]:
+    """Write the files; gives their paths. Raises `DirectoryInUseError`, and then writes nothing.
+
+    The example's usage lies in `month`, so that it can be rated at once.
+    """
+    taken = sorted(directory.iterdir()) if directory.exists() else []
+    if taken:
+        raise DirectoryInUseError(
+            f"{taken[0]} is there already: nothing was written. Name a new or an empty folder"
+        )
+    contents = dict(_contents(month, with_example))
+    for path, text in contents.items():
+        (directory / path).parent.mkdir(parents=True, exist_ok=True)
+        (directory / path).write_text(text, encoding="utf-8", newline="")
+    return [directory / path for path in contents]
+
+
+def _contents(month: BillingMonth, with_example: bool) -> Iterator[tuple[str, str]]:
+    yield "README.md", _explanations(month)
+    for table in TABLES:
+        path = f"{table.folder}/{table.name}.csv"
+        example = _example(path, month)
+        yield path, example if with_example and example else _header(table.column_names)
+    usage = "events.csv" if with_example else "first.csv"
+    text = _example("usage/events.csv", month) if with_example else _header(USAGE_COLUMNS)
+    yield f"usage/{month}/{usage}", text
+
+
+def _explanations(month: BillingMonth) -> str:
+    text = _in_month((_TEMPLATES / "README.md").read_text(encoding="utf-8"), month)
+    return _EXAMPLE.sub(lambda found: f"```csv\n{_example(found[1], month)}```", text)
+
+
+def _example(path: str, month: BillingMonth) -> str:
+    file = _TEMPLATES / "example" / path
+    return _in_month(file.read_text(encoding="utf-8"), month) if file.exists() else ""
+
+
+def _in_month(text: str, month: BillingMonth) -> str:
+    """The example's dates. The `{month}` of a description stays: each invoice fills in its own."""
+    return text.replace("YYYY-MM", str(month))
+
+
+def _header(columns: tuple[str, ...] | list[str]) -> str:
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerow(columns)
+    return out.getvalue()
+
+
+@click.command()
+@click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--example", is_flag=True, help="Fill the files with a small working company.")
+@json_option
+def init(directory: Path, example: bool, as_json: bool) -> None:
+    """Write an empty data directory: every file with its header, and a page that explains them."""
+    last = BillingMonth.containing(datetime.now(UTC), Settings.from_env().timezone).shift(-1)
+    written = create(directory, last, with_example=example)
+    if as_json:
+        document = {"success": True, "files": [str(path) for path in written], "month": str(last)}
+        click.echo(json.dumps(document, indent=1))
+        return
+    click.echo(f"{len(written)} files in {directory}: read {directory / 'README.md'}, then")
+    click.echo(f"  export BILLING_DATA_DIR={directory}")
+    click.echo("  billing check")
+    click.echo(f"  billing plan {last}")

@@ -1,0 +1,98 @@
+"""Tables that fit a terminal, and the option of every command that prints results.
+
+What belongs here: layout. What does not: which figures, and how an amount is written (``money``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
+
+import click
+from rich import box
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.table import Table
+from rich.text import Text
+
+from billing_pipeline.text import printable
+
+# Of every command that says something.
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print machine-readable results."
+)
+
+# What a column that folds needs to stay readable.
+_FOLDED = 12
+
+
+class _FittingTable(Table):
+    """A table where the terminal has room for it. Where it has not, each row is a block of lines:
+    half an amount is worse than none. Without rows only the title is left."""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        if self.row_count and self._needs() <= options.max_width:
+            yield from super().__rich_console__(console, options)
+            return
+        yield Text(str(self.title), style="table.title")
+        widest = max(cell_len(str(column.header)) for column in self.columns)
+        for number, row in enumerate(zip(*(column.cells for column in self.columns), strict=True)):
+            shown = [pair for pair in zip(self.columns, row, strict=True) if str(pair[1])]
+            # A row without its first cell goes on with the row before it.
+            if number == 0 or str(row[0]):
+                yield Text()
+            for column, cell in shown:
+                yield Text.assemble("  ", str(column.header).ljust(widest), "  ", cell)
+        yield Text()
+
+    def _needs(self) -> int:
+        """Columns of the terminal: the cells, a blank on each side of them, and the edges."""
+        widths = [
+            max(cell_len(str(cell)) for cell in (column.header, *column.cells))
+            if column.no_wrap
+            else _FOLDED
+            for column in self.columns
+        ]
+        return sum(widths) + 2 * len(widths) + 2
+
+
+def table(
+    title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, folds: str = ""
+) -> Table:
+    """Texts to the left, numbers to the right; the column `folds` may take several lines. Cells
+    are plain text: a customer's name is never read as markup."""
+    cells = [[_cell(value) for value in row] for row in rows]
+    numeric = {
+        place
+        for place in range(len(columns))
+        if any(row[place] for row in cells) and all(_is_number(row[place]) for row in cells)
+    }
+    shown = _FittingTable(
+        title=title, title_justify="left", box=box.SIMPLE_HEAD, collapse_padding=True
+    )
+    for place, column in enumerate(columns):
+        justify: Literal["left", "right"] = "right" if place in numeric else "left"
+        shown.add_column(column, justify=justify, no_wrap=column != folds)
+    for row in cells:
+        shown.add_row(*(Text(cell) for cell in row))
+    return shown
+
+
+def once(rows: Iterable[Sequence[Any]]) -> list[list[Any]]:
+    """Rows sorted by their first column, which is shown only where it changes."""
+    shown: list[list[Any]] = []
+    last: Any = None
+    for first, *rest in rows:
+        shown.append(["" if first == last else first, *rest])
+        last = first
+    return shown
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, int):
+        return f"{value:,}"
+    return "" if value is None else printable(str(value))
+
+
+def _is_number(cell: str) -> bool:
+    return not cell or cell.replace(",", "").replace(".", "").lstrip("-−+").isdecimal()

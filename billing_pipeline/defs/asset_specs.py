@@ -1,0 +1,58 @@
+"""What the Dagster UI says of every asset besides its description: whose it is, which stage of the
+money's way it belongs to, and how old it may be.
+
+What belongs here: that, in one place for all assets. What does not: what an asset does, and the
+figures of its materializations (``asset_metadata``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+
+import dagster as dg
+
+# Who is asked about an asset of a group.
+OWNERS = {
+    "usage": "team:data",
+    "metering": "team:data",
+    "rating": "team:billing",
+    "invoicing": "team:billing",
+    "collection": "team:finance",
+    "audit": "team:analysts",
+    "estimates": "team:billing",
+}
+SENDS_MONEY = ("stripe_invoices", "approved_changes")
+
+# A month is closed every month: after 32 days somebody should look, after 35 something is wrong.
+MONTHLY = dg.FreshnessPolicy.time_window(
+    warn_window=timedelta(days=32), fail_window=timedelta(days=35)
+)
+# The estimate follows the usage that arrives, every day.
+DAILY = dg.FreshnessPolicy.time_window(
+    warn_window=timedelta(hours=30), fail_window=timedelta(hours=54)
+)
+FRESHNESS = {
+    "usage_events": MONTHLY,
+    "stripe_invoices": MONTHLY,
+    "invoice_payments": MONTHLY,
+    "estimated_charges": DAILY,
+}
+
+
+def with_asset_specs(assets: Iterable[dg.AssetsDefinition]) -> Sequence[dg.AssetsDefinition]:
+    """The same assets with owners, tags and freshness policies."""
+    return dg.map_asset_specs(_presented, list(assets))
+
+
+def _presented(spec: dg.AssetSpec) -> dg.AssetSpec:
+    name = spec.key.path[-1]
+    group = spec.group_name or ""
+    tags = {"billing/stage": group}
+    if name in SENDS_MONEY:
+        tags["billing/sends"] = "true"
+    return spec.replace_attributes(
+        owners=[OWNERS[group]],
+        tags={**spec.tags, **tags},
+        freshness_policy=FRESHNESS.get(name),
+    )

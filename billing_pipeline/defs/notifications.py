@@ -1,0 +1,81 @@
+"""Telling people, at one look: the sensors look every minute, `billing notices` once.
+
+What belongs here: taking failed runs out of Dagster's history, and handing what is due to
+``notices.sending``. What does not: what is due, and how it is sent.
+"""
+
+import time
+from contextlib import closing
+from datetime import datetime
+
+import dagster as dg
+
+from billing_pipeline.collection.records.opening import errors_in_words
+from billing_pipeline.defs.history import failed_runs, last_closes
+from billing_pipeline.notices.notice import Kind, Notice, Rules
+from billing_pipeline.notices.record import NoticeRecord
+from billing_pipeline.notices.sending import Outcome, send_due, targets_of
+from billing_pipeline.runs import history_errors
+from billing_pipeline.runs.instance import instance_home
+from billing_pipeline.runs.liveness import reap_dead_runs
+from billing_pipeline.settings import InvalidSettingError, Settings
+
+
+class NotDeliveredError(RuntimeError):
+    """Some notices did not arrive; they are due again at the next look."""
+
+
+def note(settings: Settings, notice: Notice) -> None:
+    """Keep what cannot be read off again later."""
+    folder = settings.records_dir
+    with errors_in_words(folder), closing(NoticeRecord(folder)) as record:
+        record.note(notice, time.time())
+
+
+def note_failed_runs(settings: Settings, instance: dg.DagsterInstance, now: datetime) -> int:
+    """How many failed lately; each is noted once."""
+    failed = failed_runs(instance, now)
+    url = Rules.from_env().ui_url
+    for run in failed:
+        if run.reason.startswith("failed in part") and run.month:
+            continue  # the plan tells who
+        text = f"{run.job_name}: {run.reason}\n{url}/runs/{run.run_id}"
+        note(settings, Notice(Kind.RUN_FAILED, f"run_failed:{run.run_id}", run.month, text))
+    return len(failed)
+
+
+def notify(
+    settings: Settings, instance: dg.DagsterInstance, now: datetime, seconds: float
+) -> Outcome:
+    """Send what is due; raises `NotDeliveredError` where a target took no notice."""
+    with errors_in_words(settings.records_dir):
+        outcome = send_due(
+            *(settings, targets_of(settings), last_closes(instance)),
+            *(Rules.from_env(), now, seconds),
+        )
+    if outcome.failed_targets:
+        raise NotDeliveredError(
+            f"{', '.join(outcome.failed_targets)} of BILLING_NOTIFY_URLS took no notice: tried "
+            f"again by the next look. {outcome.sent} messages were delivered."
+        )
+    return outcome
+
+
+def said(outcome: Outcome) -> str:
+    """For a person."""
+    if outcome.is_busy:
+        return "Another process is sending notices."
+    return f"{outcome.sent} messages were delivered."
+
+
+def notify_once(settings: Settings, now: datetime, seconds: float) -> Outcome:
+    """All that the sensors would tell, without a daemon: also of runs whose process was killed."""
+    if not settings.notify_urls:
+        raise InvalidSettingError("BILLING_NOTIFY_URLS is not set: there is nobody to tell")
+    if not settings.records_dir.exists():
+        return Outcome()  # nothing was ever billed from here
+    home = str(instance_home(settings))
+    with history_errors.errors_in_words(settings), dg.DagsterInstance.from_config(home) as instance:
+        reap_dead_runs(settings, instance)
+        note_failed_runs(settings, instance, now)
+        return notify(settings, instance, now, seconds)

@@ -1,0 +1,1 @@
+"""What a storage and a file format are: directories, object stores, text and typed Parquet."""

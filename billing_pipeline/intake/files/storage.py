@@ -1,0 +1,148 @@
+"""Where input files lie: a local directory, or an object store.
+
+What belongs here: listing a folder and reading a file's bytes, the same for both. What does not:
+what the bytes mean, the store's protocol (object_store.py).
+"""
+
+from __future__ import annotations
+
+import stat
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+from typing import IO
+
+from billing_pipeline.intake.files.object_store import ObjectStore
+from billing_pipeline.intake.problems import InvalidInput, Problem
+from billing_pipeline.settings import Settings
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file or folder inside a folder. `stamp` changes whenever the content may have. `oddity`
+    says what it is where it is neither: to open a pipe would wait for ever, and a device has no
+    end."""
+
+    name: str
+    path: str
+    is_folder: bool
+    size: int
+    stamp: str
+    oddity: str | None = None
+
+    @property
+    def is_documentation(self) -> bool:
+        """What people keep beside their data: README, README.txt, notes.md."""
+        name = self.name.lower()
+        return not self.is_folder and (name.startswith("readme") or name.endswith((".md", ".rst")))
+
+
+_ODDITIES = {
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+def local_stamp(path: Path) -> str:
+    """Changes whenever the content of a local file may have."""
+    info = path.stat() if path.exists() else path.lstat()
+    # The time of the last change of the inode besides the content's: copying tools set the latter
+    # back, and a corrected file of the same size would be taken for the old one.
+    return f"{info.st_size}-{info.st_mtime_ns}-{info.st_ctime_ns}"
+
+
+@dataclass(frozen=True)
+class Storage:
+    """The data directory. `root` is absolute, or a prefix in `store` such as
+    ``s3://bucket/billing``."""
+
+    root: str
+    store: ObjectStore | None = None
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    """Folders that lie under another name."""
+
+    @classmethod
+    def of(cls, settings: Settings) -> Storage:
+        """Raises OSError where the store cannot be used at all."""
+        scheme, is_remote, _ = settings.data_dir.partition("://")
+        if is_remote:
+            return cls(settings.data_dir.rstrip("/"), ObjectStore(scheme))
+        return cls(str(Path(settings.data_dir).expanduser().absolute()))
+
+    @property
+    def is_remote(self) -> bool:
+        return self.store is not None
+
+    def path(self, relative: str) -> str:
+        return f"{self.root}/{self.renamed.get(relative, relative)}"
+
+    def entries(self, folder: str) -> list[Entry]:
+        """What a folder holds, by name; nothing where there is no such folder.
+
+        Names that begin with ``.`` or ``_`` are left out: half-finished uploads and markers such
+        as ``_SUCCESS``. Raises `InvalidInput` where the folder cannot be listed: what it holds is
+        then unknown, and not nothing.
+        """
+        try:
+            found = self._local(folder) if self.store is None else self._stored(self.store, folder)
+        except OSError as error:
+            problem = Problem(folder, None, None, None, f"cannot be listed: {error}")
+            raise InvalidInput([problem]) from error
+        kept = (entry for entry in found if not entry.name.startswith((".", "_")))
+        return sorted(kept, key=lambda entry: entry.name)
+
+    def _local(self, folder: str) -> list[Entry]:
+        directory = Path(self.path(folder))
+        if not directory.exists():
+            return []
+        entries = []
+        for item in directory.iterdir():
+            # A dangling link must be reported when it is read, not overlooked here. Links are
+            # followed wherever they lead.
+            info = item.stat() if item.exists() else None
+            size, kind = (info.st_size, stat.S_IFMT(info.st_mode)) if info else (0, 0)
+            is_folder = kind == stat.S_IFDIR
+            stamp = local_stamp(item)
+            oddity = _ODDITIES.get(kind)
+            entries.append(Entry(item.name, str(item), is_folder, size, stamp, oddity))
+        return entries
+
+    def _stored(self, store: ObjectStore, folder: str) -> list[Entry]:
+        place = self.path(folder)
+        return [
+            Entry(found.name, f"{place}/{found.name}", found.is_folder, found.size, found.etag)
+            for found in store.listed(place)
+        ]
+
+    @contextmanager
+    def opened(self, entry: Entry) -> Iterator[IO[bytes]]:
+        """The bytes of one file, out of a store all of them in memory. Raises OSError."""
+        if self.store is None:
+            with Path(entry.path).open("rb") as content:
+                yield content
+            return
+        fetched = BytesIO()
+        self.store.fetch(entry.path, entry.stamp, fetched)
+        fetched.seek(0)
+        yield fetched
+
+    @contextmanager
+    def at_hand(self, entry: Entry, room: Path) -> Iterator[Path]:
+        """The file on this machine: itself, or a copy in `room`, made for the moment, that the
+        caller may move away. Raises OSError."""
+        if self.store is None:
+            yield Path(entry.path)
+            return
+        room.mkdir(parents=True, exist_ok=True)
+        copy = room / f"{uuid.uuid4().hex}.tmp"
+        try:
+            with copy.open("xb") as target:
+                self.store.fetch(entry.path, entry.stamp, target)
+            yield copy
+        finally:
+            copy.unlink(missing_ok=True)

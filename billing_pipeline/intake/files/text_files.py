@@ -1,0 +1,443 @@
+"""CSV and JSON Lines usage as typed Parquet: read once, row by row, and never stopped by a row.
+
+What belongs here: records and their numbers, and what makes a row malformed. What does not: the
+meaning of values (expressions.py), where the result is kept (usage_files.py).
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from difflib import get_close_matches
+from itertools import count
+from pathlib import Path
+from typing import IO, NamedTuple
+from zoneinfo import ZoneInfo
+
+import duckdb
+import pyarrow as pa
+
+from billing_pipeline.duckdb_sql import sql_text
+from billing_pipeline.intake.files import expressions
+from billing_pipeline.intake.limits import InputLimits, TooLargeError, shown_bytes, unpacked
+from billing_pipeline.intake.values import BadValue, JsonNumber, json_object, json_text, unique_keys
+
+USAGE_COLUMNS = (
+    "event_id",
+    "customer_id",
+    "event_name",
+    "occurred_at",
+    "quantity",
+    "properties",
+)
+# Raise it whenever the same file would be normalised to something else: cached copies are keyed
+# by it, and a stale copy would be billed from.
+FORMAT_VERSION = 3
+
+_BATCH_ROWS = 20_000
+_READ_FAULTS = (OSError, EOFError, zlib.error, UnicodeDecodeError)
+# Keys of JSON objects that are looked at for misspellings; writers that make up a key for each
+# event would fill the memory with them.
+_MAX_KEYS = 1_000
+# Numbers that DuckDB's JSON reader would round (see values.json_text): 16 digits or more.
+_LONG_NUMBER = re.compile(r"[0-9](?:\.?[0-9]){15}")
+
+
+class BrokenFile(ValueError):
+    """The file as a whole cannot be read. `column` names the one that is missing, if one is."""
+
+    def __init__(self, message: str, row: int | None = None, column: str | None = None) -> None:
+        super().__init__(message)
+        self.row = row
+        self.column = column
+
+
+class Record(NamedTuple):
+    """One row: its number, its six texts (None: absent), and the raw row where it is not those.
+
+    A record without `values` is malformed: its raw text is all there is.
+    """
+
+    number: int
+    values: tuple[str | None, ...] | None
+    raw: str | None
+
+
+def normalise(
+    connection: duckdb.DuckDBPyConnection,
+    content: IO[bytes],
+    name: str,
+    target: Path,
+    zone: ZoneInfo,
+    limits: InputLimits,
+) -> int:
+    """Write the rows of a CSV or JSON Lines file to Parquet at `target`; gives their number.
+
+    `name` chooses the format by its extension; `connection` is one of `reading_connection`. Raises
+    `BrokenFile`; then `target` may be there and is worth nothing.
+    """
+    plain = name.lower().removesuffix(".gz")
+    plain_content = unpacked(content, limits, is_packed=plain != name.lower())
+    if plain.endswith(".csv"):
+        records = _csv_records(plain_content, limits.row_bytes)
+    else:
+        is_dot_json = plain.endswith(".json")
+        records = _json_records(plain_content, limits.row_bytes, is_dot_json=is_dot_json)
+    faults: list[BrokenFile] = []
+    batches = _batches(_until_broken(records, faults), limits.batch_bytes)
+    reader = pa.RecordBatchReader.from_batches(_SCHEMA, batches)
+    connection.register("records", reader)
+    try:
+        rows = connection.execute(
+            f"COPY ({_normalised(zone)}) TO {sql_text(str(target))} "
+            "(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 122880, "
+            f"ROW_GROUP_SIZE_BYTES {limits.batch_bytes})"
+        ).fetchall()
+    finally:
+        connection.unregister("records")
+    if faults:
+        raise faults[0]
+    return int(rows[0][0])
+
+
+@contextmanager
+def reading_connection(limits: InputLimits) -> Iterator[duckdb.DuckDBPyConnection]:
+    """DuckDB for looking at usage files, within the memory that it may use: one for all the files
+    of a month, as to open one takes longer than to read a small file."""
+    with duckdb.connect() as connection:
+        connection.execute("set TimeZone = 'UTC'")
+        connection.execute(f"set memory_limit = {sql_text(limits.memory)}")
+        # Rows carry their own numbers. In their order, a row group could not be cut by its bytes.
+        connection.execute("set preserve_insertion_order = false")
+        yield connection
+
+
+def _until_broken(records: Iterator[Record], faults: list[BrokenFile]) -> Iterator[Record]:
+    """Stop at a fault of the file and keep it: DuckDB would wrap what is raised below it."""
+    try:
+        yield from records
+    except BrokenFile as error:
+        faults.append(error)
+    except TooLargeError as error:
+        faults.append(BrokenFile(str(error)))
+    except _READ_FAULTS as error:
+        faults.append(BrokenFile(f"cannot be read: {error}"))
+
+
+def _normalised(zone: ZoneInfo) -> str:
+    """From records of text to the columns of the usage view (without those of the file)."""
+    ids = ", ".join(
+        f"{expressions.text_id(name, 'VARCHAR')} AS {name}"
+        for name in ("event_id", "customer_id", "event_name")
+    )
+    texts = ", ".join(f"{name!r}: {name}" for name in USAGE_COLUMNS)
+    typed = (
+        f"SELECT {ids}, {expressions.occurred_at('occurred_at', 'VARCHAR', zone)} AS instant, "
+        f"{expressions.quantity('quantity', 'VARCHAR')} AS number, "
+        f"{expressions.properties('properties', 'VARCHAR')} AS object, "
+        "occurred_at, quantity, properties, source_row, malformed, "
+        f"coalesce(raw, CAST(to_json({{{texts}}}) AS VARCHAR)) AS raw FROM records"
+    )
+    fault = ", ".join(
+        str(part)
+        for part in (
+            expressions.occurred_at_fault("occurred_at", "VARCHAR", "instant"),
+            expressions.quantity_fault("quantity", "VARCHAR", "number"),
+            expressions.properties_fault("properties", "VARCHAR", "object"),
+        )
+    )
+    return (
+        "SELECT event_id, customer_id, event_name, instant AS occurred_at, "
+        "CASE WHEN NOT malformed THEN number END AS quantity, object AS properties, source_row, "
+        f"CASE WHEN malformed THEN 'malformed_row' ELSE coalesce({fault}) END AS parse_error, raw "
+        f"FROM ({typed})"
+    )
+
+
+# --- records ---------------------------------------------------------------------------------
+
+
+def _csv_records(content: IO[bytes], row_bytes: int) -> Iterator[Record]:
+    """Rows as a spreadsheet counts them: the header is 1, an empty line is a row without record."""
+    text = io.TextIOWrapper(content, "utf-8-sig", errors="surrogateescape", newline="")
+    lines = _Lines(text, row_bytes)
+    reader = csv.reader(lines, strict=True)
+    header = _csv_header(reader)
+    positions = [header.index(name) for name in USAGE_COLUMNS]
+    width = len(header)
+    number = 1
+    while True:
+        number += 1
+        lines.begin_row(number)
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            if lines.at_end and "unexpected end" in str(error):
+                raise BrokenFile("ends within a quoted cell: it is cut off", number) from error
+            yield Record(number, None, lines.first_of_broken())
+            continue
+        if len(cells) == width:
+            yield Record(number, tuple(map(cells.__getitem__, positions)), None)
+        elif cells:
+            yield Record(number, None, lines.first_of_broken())
+
+
+def _csv_header(reader: Iterator[list[str]]) -> list[str]:
+    try:
+        header = [cell.strip() for cell in next(reader)]
+    except StopIteration as error:
+        raise BrokenFile("is empty; the first row must name the columns") from error
+    except csv.Error as error:
+        raise BrokenFile(f"has a header that is not CSV: {error}", 1) from error
+    check_columns(header)
+    return header
+
+
+def check_columns(header: Iterable[str]) -> None:
+    """Refuse a file without one of the columns, or with one twice. Raises `BrokenFile`."""
+    names = list(header)
+    for name in USAGE_COLUMNS:
+        if names.count(name) != 1:
+            what = "is there twice" if name in names else "is missing"
+            found = ", ".join(names)[:200]
+            raise BrokenFile(f"this column {what}; the header has {found!r}", column=name)
+
+
+class _Lines:
+    """Physical lines for the CSV reader, with the way back out of a row that is broken.
+
+    A stray quote makes the reader take line after line into one cell. Once that turns out to be no
+    row, only its first line is called malformed and the lines after it are read anew: otherwise
+    one bad row would swallow its good neighbours, and they would never be billed.
+    """
+
+    def __init__(self, text: io.TextIOWrapper, row_bytes: int) -> None:
+        self._text = text
+        self._again: list[str] = []
+        self._row_bytes = row_bytes
+        self._left = row_bytes
+        self._number = 1
+        self.taken: list[str] = []
+        self.at_end = False
+
+    def __iter__(self) -> _Lines:
+        return self
+
+    def __next__(self) -> str:
+        if self._again:
+            line = self._again.pop()
+        else:
+            line = self._text.readline(self._left + 1)
+            if not line:
+                self.at_end = True
+                raise StopIteration
+        self._left -= len(line)
+        if self._left < 0:
+            raise _too_long(self._number, self._row_bytes)
+        self.taken.append(line)
+        return line
+
+    def begin_row(self, number: int) -> None:
+        self._number = number
+        self._left = self._row_bytes
+        self.taken.clear()
+
+    def first_of_broken(self) -> str:
+        """The first line of the row just taken; those after it will be taken again."""
+        first, *others = self.taken
+        self._again += reversed(others)
+        return first.rstrip("\r\n")
+
+
+def _too_long(number: int, row_bytes: int) -> BrokenFile:
+    return BrokenFile(f"is longer than {shown_bytes(row_bytes)}, more than a row may have", number)
+
+
+def _json_records(content: IO[bytes], row_bytes: int, is_dot_json: bool) -> Iterator[Record]:
+    keys: set[str] = set()
+    for number in count(1):
+        line = content.readline(row_bytes + 1)
+        if not line:
+            break
+        stripped = line.removeprefix(b"\xef\xbb\xbf").strip() if number == 1 else line.strip()
+        if is_dot_json and number == 1 and stripped.startswith(b"["):
+            raise BrokenFile("holds a JSON array; write JSON Lines: one object a line", 1)
+        if len(line) > row_bytes:
+            raise _too_long(number, row_bytes)
+        if not stripped:
+            continue
+        try:
+            text = stripped.decode()
+        except UnicodeDecodeError:
+            yield Record(number, None, stripped.decode(errors="backslashreplace"))
+            continue
+        yield _json_record(number, text, keys)
+    _check_keys(keys)
+
+
+def _json_record(number: int, line: str, keys: set[str]) -> Record:
+    try:
+        event = _EVENT_DECODER.decode(line)
+    except (ValueError, RecursionError):
+        return Record(number, None, line)
+    if not isinstance(event, dict) or isinstance(event, _RepeatedKeys):
+        return Record(number, None, line)
+    if not keys.issuperset(event):
+        keys.update(event if len(keys) < _MAX_KEYS else set(USAGE_COLUMNS) & set(event))
+    get = event.get
+    ids = (get("event_id"), get("customer_id"), get("event_name"))
+    for value in ids:
+        if value is not None and not isinstance(value, str):
+            return Record(number, None, line)  # an id that is an object, a list, true or false
+    occurred_at, quantity = _scalar(get("occurred_at")), _scalar(get("quantity"))
+    properties = _properties_text(get("properties"))
+    return Record(number, (*ids, occurred_at, quantity, properties), line)
+
+
+class _Constant(str):
+    """NaN, Infinity: no JSON, but what some writers put for a quantity; never a valid value."""
+
+    __slots__ = ()
+
+
+class _RepeatedKeys(dict[str, object]):
+    """An object with a key given twice: which one is meant cannot be known."""
+
+
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    try:
+        return unique_keys(pairs)
+    except BadValue:
+        return _RepeatedKeys(pairs)
+
+
+# One for all lines: json.loads would build one for each.
+_EVENT_DECODER = json.JSONDecoder(
+    parse_float=JsonNumber,
+    parse_int=JsonNumber,
+    parse_constant=_Constant,
+    object_pairs_hook=_object,
+)
+
+
+def _scalar(value: object) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    return json.dumps(value)  # an object or a list: no value of any column, and rejected as such
+
+
+def _properties_text(value: object) -> str | None:
+    """Text for the properties expression to judge; what is no clean object, it will refuse."""
+    if value is None or (isinstance(value, str) and not isinstance(value, (JsonNumber, _Constant))):
+        return value
+    return json_text(value) if _is_clean(value) else "not JSON"
+
+
+def _is_clean(value: object) -> bool:
+    if isinstance(value, dict):
+        return not isinstance(value, _RepeatedKeys) and all(map(_is_clean, value.values()))
+    if isinstance(value, list):
+        return all(map(_is_clean, value))
+    return type(value) is not _Constant
+
+
+def _check_keys(keys: set[str]) -> None:
+    """Refuse a file that never has a key but always a misspelling: `quantiy` would count as 1."""
+    absent = [name for name in USAGE_COLUMNS if name not in keys]
+    for key in sorted(keys - set(USAGE_COLUMNS))[:_MAX_KEYS]:
+        near = get_close_matches(key.lower(), absent, n=1, cutoff=0.8)
+        if near:
+            raise BrokenFile(f"no object has this key, but some have {key!r}", column=near[0])
+
+
+# --- batches ---------------------------------------------------------------------------------
+
+_SCHEMA = pa.schema(
+    [
+        ("source_row", pa.int64()),
+        ("malformed", pa.bool_()),
+        *((name, pa.string()) for name in USAGE_COLUMNS),
+        ("raw", pa.string()),
+    ]
+)
+_NO_VALUES = (None,) * len(USAGE_COLUMNS)
+
+
+def _batches(records: Iterator[Record], batch_bytes: int) -> Iterator[pa.RecordBatch]:
+    """Rows by as many as fit `batch_bytes`: a count of rows alone says nothing about memory."""
+    batch: list[Record] = []
+    size = 0
+    for record in records:
+        batch.append(record)
+        size += sum(map(len, filter(None, record.values or ()))) + len(record.raw or "")
+        if len(batch) == _BATCH_ROWS or size >= batch_bytes:
+            yield _batch(batch)
+            batch = []
+            size = 0
+    if batch:
+        yield _batch(batch)
+
+
+def _batch(records: list[Record]) -> pa.RecordBatch:
+    try:
+        return _arrow(records)
+    except UnicodeEncodeError:
+        # Some cell is no text (bytes that are no UTF-8, half of a surrogate pair): find the rows.
+        return _arrow([record if _is_text(record) else _malformed(record) for record in records])
+
+
+def _arrow(records: list[Record]) -> pa.RecordBatch:
+    numbers = [record.number for record in records]
+    malformed = [record.values is None for record in records]
+    records = [_exact_properties(record) for record in records]
+    values = zip(*(record.values or _NO_VALUES for record in records), strict=True)
+    columns = [*values, [record.raw for record in records]]
+    arrays = [pa.array(numbers, pa.int64()), pa.array(malformed, pa.bool_())]
+    arrays += [pa.array(list(column), pa.string()) for column in columns]
+    return pa.RecordBatch.from_arrays(arrays, schema=_SCHEMA)
+
+
+def _exact_properties(record: Record) -> Record:
+    """The record with long numbers in its properties written as text (see `values.json_text`)."""
+    text = record.values[-1] if record.values is not None else None
+    if record.values is None or text is None or _LONG_NUMBER.search(text) is None:
+        return record
+    try:
+        exact = json_text(json_object(text))
+    except BadValue:
+        return record  # refused by the expressions; the row keeps what was read
+    return Record(record.number, (*record.values[:-1], exact), record.raw or _raw_text(record))
+
+
+def _raw_text(record: Record) -> str:
+    """The row as JSON text, as the expressions write it where nothing was changed."""
+    return json.dumps(
+        dict(zip(USAGE_COLUMNS, record.values or (), strict=True)),
+        ensure_ascii=False,
+        separators=(",", ":"),
+    )
+
+
+def _is_text(record: Record) -> bool:
+    cells = [*(record.values or ()), record.raw]
+    try:
+        "".join(cell for cell in cells if cell is not None).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _malformed(record: Record) -> Record:
+    raw = record.raw if record.raw is not None else _raw_text(record)
+    # Undecodable bytes show as \xff, as Python writes them, lone surrogates as \ud800.
+    shown = re.sub("[\udc80-\udcff]", lambda match: f"\\x{ord(match[0]) - 0xDC00:02x}", raw).encode(
+        "utf-8", "backslashreplace"
+    )
+    return Record(record.number, None, shown.decode())

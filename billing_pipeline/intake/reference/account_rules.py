@@ -1,0 +1,108 @@
+"""Rules of the seller, of subscriptions, wallets and corrections that need more than one cell.
+
+What belongs here: one small function a rule, taking tables and giving problems. What does not:
+rules of the price book (catalog_rules.py).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from datetime import datetime
+from decimal import Decimal
+from itertools import islice
+
+from billing_pipeline.intake.problems import Problem, shown
+from billing_pipeline.intake.reference.rows import LoadedTable, Row
+
+CORRECTABLE = ("count", "sum")
+
+
+def seller_problems(seller: LoadedTable) -> Iterator[Problem]:
+    for row in islice(seller.rows, 1, None):
+        yield row.problem("name", "is a second seller; an invoice has one")
+
+
+def subscription_problems(subscriptions: LoadedTable) -> Iterator[Problem]:
+    for row in subscriptions.rows:
+        starts_at, ends_at = row["starts_at"], row["ends_at"]
+        # Equal times are a subscription that never was active: cancelled before it began.
+        if not isinstance(starts_at, datetime) or not isinstance(ends_at, datetime):
+            continue
+        if ends_at < starts_at:
+            yield row.problem("ends_at", "is before starts_at")
+
+
+def charge_id_problems(subscriptions: LoadedTable, prices: LoadedTable) -> Iterator[Problem]:
+    """A charge's id is a hash of its subscription and price joined by `|`: price `c` of `a|b` and
+    price `b|c` of `a` would share it while both subscriptions go on. What was billed has such ids,
+    so they stay as they are and the clash is refused."""
+    priced: dict[object, set[str]] = defaultdict(set)
+    for price in prices.rows:
+        priced[price["plan_id"]].add(str(price["price_id"]))
+    if not any("|" in price_id for price_ids in priced.values() for price_id in price_ids):
+        return
+    by_id = {row["subscription_id"]: row for row in subscriptions.rows}
+    for row in subscriptions.rows:
+        pieces = str(row["subscription_id"]).split("|")
+        for cut in range(1, len(pieces)):
+            other = by_id.get("|".join(pieces[:cut]))
+            if other is None or not _overlap(row, other):
+                continue
+            for price_id in sorted(priced[row["plan_id"]]):
+                longer = "|".join([*pieces[cut:], price_id])
+                if longer in priced[other["plan_id"]]:
+                    yield row.problem(
+                        "subscription_id",
+                        f"its charges by price {shown(price_id)} would have the ids of those of "
+                        f"{shown(str(other['subscription_id']))} (row {other.number}) by price "
+                        f"{shown(longer)}: `|` separates both; give one of them another id",
+                    )
+
+
+def _overlap(one: Row, other: Row) -> bool:
+    """Whether there is a time in which both subscriptions go on."""
+    return all(
+        not isinstance(first["ends_at"], datetime)
+        or not isinstance(second["starts_at"], datetime)
+        or second["starts_at"] < first["ends_at"]
+        for first, second in ((one, other), (other, one))
+    )
+
+
+def wallet_problems(transactions: LoadedTable) -> Iterator[Problem]:
+    """The sign says where the money goes: top-ups and grants in, refunds and expiries out."""
+    for row in transactions.rows:
+        amount, kind = row["amount"], row["kind"]
+        if not isinstance(amount, Decimal) or kind is None:
+            continue
+        if kind in ("top_up", "grant") and amount <= 0:
+            yield row.problem("amount", f"{amount:f} must be above 0: a {kind} fills the wallet")
+        if kind in ("refund", "expiry") and amount >= 0:
+            yield row.problem("amount", f"{amount:f} must be below 0: {kind} takes money out")
+
+
+def correction_problems(corrections: LoadedTable, meters: LoadedTable) -> Iterator[Problem]:
+    if not meters.is_complete:
+        return
+    aggregations: dict[object, set[str]] = defaultdict(set)
+    unsure = set()
+    for meter in meters.rows:
+        aggregations[meter["event_name"]].add(str(meter["aggregation"]))
+        if "aggregation" in meter.bad:
+            unsure.add(meter["event_name"])
+    for row in corrections.rows:
+        name = row["event_name"]
+        if name is None or name in unsure:
+            continue
+        if name not in aggregations:
+            yield row.problem(
+                "event_name", f"{shown(str(name))} is read by no meter of {meters.file}"
+            )
+        elif not aggregations[name] & set(CORRECTABLE):
+            used = ", ".join(sorted(aggregations[name]))
+            yield row.problem(
+                "event_name",
+                f"{shown(str(name))} is only read by {used} meters; "
+                "corrections add to count and sum meters",
+            )

@@ -1,0 +1,275 @@
+"""Rules of the price book that need more than one cell.
+
+What belongs here: one small function a rule, taking tables and giving problems. What does not:
+rules of accounts (account_rules.py); the price models themselves (dbt).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from billing_pipeline.intake.problems import Problem, shown
+from billing_pipeline.intake.reference.rows import LoadedTable, Row
+
+TIERED_MODELS = ("graduated", "volume", "graduated_percentage")
+GAUGE_AGGREGATIONS = ("latest", "max", "time_weighted_average")
+PLACEHOLDERS = ("{month}", "{quantity}", "{events}", "{amount}")
+
+# For each charge model: the amounts it cannot do without, and those it may use besides.
+_NEEDED: dict[str, tuple[str, ...]] = {
+    "flat": ("flat_amount",),
+    "per_unit": ("unit_amount",),
+    "package": ("unit_amount", "package_size"),
+    "percentage": ("percentage",),
+    "graduated": (),
+    "volume": (),
+    "graduated_percentage": (),
+    "dynamic": (),
+}
+_USED_BESIDES: dict[str, tuple[str, ...]] = {
+    "percentage": ("flat_amount",),
+    "dynamic": ("unit_amount",),
+}
+_AMOUNTS = ("unit_amount", "flat_amount", "package_size", "percentage")
+_USAGE_ONLY = ("dynamic", "percentage", "graduated_percentage")
+_BEGINNING = datetime.min.replace(tzinfo=UTC)
+_END = datetime.max.replace(tzinfo=UTC)
+
+
+def meter_problems(meters: LoadedTable, custom_meters: frozenset[str]) -> Iterator[Problem]:
+    for row in meters.rows:
+        if "aggregation" in row.bad:
+            continue
+        aggregation = row["aggregation"]
+        if row["carry_forward"] and aggregation not in GAUGE_AGGREGATIONS:
+            yield row.problem(
+                "carry_forward",
+                f"{aggregation} meters cannot carry values forward; "
+                f"allowed with: {', '.join(GAUGE_AGGREGATIONS)}",
+            )
+        if aggregation == "custom":
+            if row.has("meter_id") and row["meter_id"] not in custom_meters:
+                models = ", ".join(sorted(custom_meters)) or "there are none yet"
+                yield row.problem(
+                    "aggregation",
+                    "a custom meter needs a dbt model of its name under models/metering/custom/; "
+                    f"there: {models}",
+                )
+        elif not row.has("event_name") and "event_name" not in row.bad:
+            yield row.problem("event_name", "is empty; only custom meters may do without")
+
+
+def window_problems(table: LoadedTable) -> Iterator[Problem]:
+    """valid_to at or before valid_from."""
+    for row in table.rows:
+        if row.has("valid_from", "valid_to") and _valid_to(row) <= _valid_from(row):
+            yield row.problem("valid_to", "must be later than valid_from")
+
+
+def price_problems(prices: LoadedTable) -> Iterator[Problem]:
+    """All rules that look at one price."""
+    for row in prices.rows:
+        yield from _model_problems(row)
+        yield from _bounds_problems(row)
+        yield from _filter_problems(row)
+        yield from _description_problems(row)
+
+
+def _model_problems(row: Row) -> Iterator[Problem]:
+    if "charge_model" in row.bad:
+        return
+    model = str(row["charge_model"])
+    recurring = not row.has("meter_id") and "meter_id" not in row.bad
+    for column in _NEEDED[model]:
+        if not row.has(column) and column not in row.bad:
+            yield row.problem(column, f"is empty; charge model {model} needs it")
+    used = (*_NEEDED[model], *_USED_BESIDES.get(model, ()))
+    for column in _AMOUNTS:
+        # A 0 says the same as an empty cell; anything else was meant to be charged.
+        if column not in used and row[column]:
+            yield row.problem(column, f"charge model {model} does not use it; leave it empty")
+    if recurring and model in _USAGE_ONLY:
+        yield row.problem("meter_id", f"is empty; charge model {model} needs a meter")
+    if row["timing"] == "advance" and not recurring and row.has("meter_id"):
+        yield row.problem(
+            "timing", "'advance' is for recurring fees (without a meter_id); usage is in arrears"
+        )
+
+
+def _bounds_problems(row: Row) -> Iterator[Problem]:
+    if row.has("minimum_amount", "maximum_amount"):
+        minimum, maximum = row["minimum_amount"], row["maximum_amount"]
+        assert isinstance(minimum, Decimal)
+        assert isinstance(maximum, Decimal)
+        if minimum > maximum:
+            yield row.problem("minimum_amount", f"is above maximum_amount ({maximum:f})")
+
+
+def _filter_problems(row: Row) -> Iterator[Problem]:
+    if not row.has("filter"):
+        return
+    if not row.has("meter_id") and "meter_id" not in row.bad:
+        yield row.problem(
+            "filter", "needs a meter_id: a recurring fee has no events to choose from"
+        )
+    wanted = json.loads(str(row["filter"]))
+    if not wanted:
+        yield row.problem("filter", "is an empty object; leave the cell empty to count every event")
+    for key, value in wanted.items():
+        if value is None or isinstance(value, (dict, list)):
+            yield row.problem(
+                "filter", f"the value of {shown(key)} must be text, a number, true or false"
+            )
+
+
+def _description_problems(row: Row) -> Iterator[Problem]:
+    if not row.has("description"):
+        return
+    text = str(row["description"])
+    for found in dict.fromkeys(re.findall(r"\{[^{}]*\}?|\}", _without_placeholders(text))):
+        yield row.problem(
+            "description",
+            f"{shown(found)} is not a placeholder; allowed: {', '.join(PLACEHOLDERS)}",
+        )
+
+
+def _without_placeholders(text: str) -> str:
+    for placeholder in PLACEHOLDERS:
+        text = text.replace(placeholder, "")
+    return text
+
+
+def version_problems(prices: LoadedTable) -> Iterator[Problem]:
+    """Versions of one price_id that are valid at the same time."""
+    versions: dict[object, list[Row]] = defaultdict(list)
+    for row in prices.rows:
+        if row.has("price_id") and not row.bad & {"valid_from", "valid_to"}:
+            versions[row["price_id"]].append(row)
+    for rows in versions.values():
+        rows.sort(key=lambda row: (_valid_from(row), row.number))
+        # The version that lasts longest so far, not just the one before: it may cover several.
+        longest = rows[0]
+        for row in rows[1:]:
+            same_start = _valid_from(row) == _valid_from(longest)  # a repeated key, reported there
+            if _valid_from(row) < _valid_to(longest) and not same_start:
+                yield row.problem(
+                    "valid_from",
+                    f"overlaps with row {longest.number}, a version of the same price_id; "
+                    "end that one (valid_to) where this one begins",
+                )
+            longest = max(longest, row, key=_valid_to)
+
+
+def _valid_from(row: Row) -> datetime:
+    value = row["valid_from"]
+    return value if isinstance(value, datetime) else _BEGINNING
+
+
+def _valid_to(row: Row) -> datetime:
+    value = row["valid_to"]
+    return value if isinstance(value, datetime) else _END
+
+
+def tier_problems(prices: LoadedTable, tiers: LoadedTable) -> Iterator[Problem]:
+    """Tiers that leave a gap, are out of order, unused or missing."""
+    by_price: dict[object, list[Row]] = defaultdict(list)
+    for row in tiers.rows:
+        by_price[row["price_id"]].append(row)
+    models: dict[object, set[object]] = defaultdict(set)
+    for row in prices.rows:
+        models[row["price_id"]].add(row["charge_model"])
+        is_tiered = row["charge_model"] in TIERED_MODELS and row.has("price_id")
+        if is_tiered and tiers.is_complete and row["price_id"] not in by_price:
+            message = f"charge model {row['charge_model']} needs tiers in {tiers.file}"
+            yield row.problem("charge_model", message)
+    for price_id, rows in by_price.items():
+        used_by = models.get(price_id, set())
+        if used_by and None not in used_by and not used_by & set(TIERED_MODELS):
+            names = ", ".join(sorted(map(str, used_by)))
+            yield rows[0].problem("price_id", f"charge model {names} has no tiers")
+        yield from _order_problems(rows)
+        for row in rows:
+            yield from _tier_amount_problems(row, used_by)
+
+
+def _order_problems(rows: list[Row]) -> Iterator[Problem]:
+    """Tiers of one price, in file order: `up_to` rises, and only the last has none.
+
+    With tiers from the one before's `up_to`, exclusive, a gap can only be an end: nothing above
+    the last bound, or nothing between 0 and a first bound of 0.
+    """
+    before: Decimal | None = None
+    for position, row in enumerate(rows):
+        up_to = row["up_to"]
+        if "up_to" in row.bad:
+            return
+        last = position == len(rows) - 1
+        if not isinstance(up_to, Decimal):
+            if not last:
+                yield row.problem("up_to", "is empty (no bound), but more tiers follow")
+                return
+            continue
+        if up_to == 0:
+            yield row.problem("up_to", "must be above 0: a tier (0, 0] holds nothing")
+        if before is not None and up_to < before:
+            yield row.problem("up_to", f"{up_to:f} is below the tier before it ({before:f})")
+        if last:
+            yield row.problem(
+                "up_to",
+                f"leaves everything above {up_to:f} without a price; "
+                "the last tier's up_to must be empty",
+            )
+        before = up_to
+
+
+def _tier_amount_problems(row: Row, models: set[object]) -> Iterator[Problem]:
+    wanted: Iterable[str]
+    if models == {"graduated_percentage"}:
+        wanted, other = ("percentage", "flat_amount"), "unit_amount"
+    elif models and models <= {"graduated", "volume"}:
+        wanted, other = ("unit_amount", "flat_amount"), "percentage"
+    else:
+        return
+    if row[other]:
+        yield row.problem(other, f"charge model {min(map(str, models))} does not use it")
+    if not any(row.has(column) or column in row.bad for column in wanted):
+        yield row.problem(None, f"has neither {' nor '.join(wanted)}; write 0 where it is free")
+
+
+def coupon_problems(coupons: LoadedTable) -> Iterator[Problem]:
+    for row in coupons.rows:
+        percent, amount = row["percent_off"], row["amount_off"]
+        if not row.bad & {"percent_off", "amount_off"} and (percent is None) == (amount is None):
+            what = "both" if percent is not None else "neither"
+            yield row.problem(
+                "percent_off", f"{what} of percent_off and amount_off given; exactly one is needed"
+            )
+        if isinstance(percent, Decimal) and not 0 < percent <= 100:
+            yield row.problem("percent_off", f"{percent:f} is not above 0 and at most 100")
+        if amount is not None and not row.has("currency") and "currency" not in row.bad:
+            yield row.problem("currency", "is empty; amount_off needs one")
+        yield from _duration_problems(row)
+
+
+def _duration_problems(row: Row) -> Iterator[Problem]:
+    if row.bad & {"duration", "duration_in_months"}:
+        return
+    months = row["duration_in_months"]
+    if row["duration"] == "repeating":
+        if not months:
+            yield row.problem("duration_in_months", "must be 1 or more for duration repeating")
+    elif months:
+        yield row.problem("duration_in_months", "is only for duration repeating; leave it empty")
+
+
+def entitlement_problems(entitlements: LoadedTable) -> Iterator[Problem]:
+    for row in entitlements.rows:
+        if row.has("limit_quantity") and not row.has("meter_id") and "meter_id" not in row.bad:
+            yield row.problem(
+                "limit_quantity", "needs a meter_id: without one this is a plain feature flag"
+            )

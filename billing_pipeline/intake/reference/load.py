@@ -1,0 +1,270 @@
+"""catalog/ and accounts/ to typed `raw` tables: everything checked before anything is written.
+
+What belongs here: finding the files, running every check, writing the tables. What does not:
+the checks (tables.py, *_rules.py), usage (usage.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from billing_pipeline.intake.files.storage import Entry, Storage
+from billing_pipeline.intake.limits import InputLimits
+from billing_pipeline.intake.problems import InvalidInput, Problem
+from billing_pipeline.intake.reference import account_rules, catalog_rules
+from billing_pipeline.intake.reference.cells import (
+    EXTENSIONS,
+    UnreadableFile,
+    header_problems,
+    read_cells,
+)
+from billing_pipeline.intake.reference.rows import (
+    LoadedTable,
+    key_problems,
+    read_table,
+    reference_problems,
+)
+from billing_pipeline.intake.reference.schemas import TABLES, Column, Table
+from billing_pipeline.money import CURRENCY_PLACES
+from billing_pipeline.settings import Settings
+
+_ALLOWED = "a .csv, .csv.gz or .parquet file, or a folder of .parquet files"
+_CUSTOM_MODELS = Path(__file__).parents[3] / "dbt_project" / "models" / "metering" / "custom"
+
+
+def load_reference(
+    connection: duckdb.DuckDBPyConnection,
+    settings: Settings,
+    custom_meters: frozenset[str] | None = None,
+) -> dict[str, int]:
+    """Write every table of catalog/ and accounts/ to schema `raw`; gives the rows per table.
+
+    `custom_meters` are the names that meters of aggregation `custom` may have; by default the dbt
+    models under `models/metering/custom/`. Raises `InvalidInput` with every problem of every
+    file; then nothing has been written.
+    """
+    problems: list[Problem] = []
+    tables = {
+        table.name: _load_table(storage, table, sources, settings, problems)
+        for folder in ("catalog", "accounts")
+        for storage in [_storage(settings, folder)]
+        for sources in [_sources(storage, folder, problems)]
+        for table in TABLES
+        if table.folder == folder
+    }
+    models = _custom_models() if custom_meters is None else custom_meters
+    problems += _rule_problems(tables, models)
+    if problems:
+        raise InvalidInput(problems)
+    _default_prorate(tables["prices"])
+    connection.execute("create schema if not exists raw")
+    for loaded in tables.values():
+        _write(connection, loaded)
+    _write_currencies(connection)
+    return {name: len(loaded.numbers) for name, loaded in tables.items()}
+
+
+def has_file(settings: Settings, folder: str, table: str) -> bool:
+    """True where a table's file is there, in whatever form; nothing of it is read."""
+    try:
+        entries = _storage(settings, folder).entries(folder)
+    except (InvalidInput, OSError):
+        return False  # for the intake to report
+    return any(entry.name == f"{table}{extension}" for entry in entries for extension in EXTENSIONS)
+
+
+def _custom_models() -> frozenset[str]:
+    return frozenset(path.stem for path in _CUSTOM_MODELS.glob("*.sql"))
+
+
+def _storage(settings: Settings, folder: str) -> Storage:
+    if folder == "catalog" and settings.catalog_dir is not None:
+        return Storage(str(settings.catalog_dir.parent), None, {folder: settings.catalog_dir.name})
+    return Storage.of(settings)
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What holds a table: `name` in its folder, a file or a folder of Parquet, and the `parts` to
+    be read."""
+
+    name: str
+    parts: list[Entry]
+
+
+def _sources(storage: Storage, folder: str, problems: list[Problem]) -> dict[str, list[_Source]]:
+    """What each table (`prices`) is read from. What looks like a table and is none that is read is
+    a problem: to take it for absent would bill without it."""
+    names = [table.name for table in TABLES if table.folder == folder]
+    found: dict[str, list[_Source]] = {}
+    for entry in storage.entries(folder):
+        stem, extension = _split(entry.name)
+        try:
+            if stem in names:
+                source = _Source(entry.name, _parts(storage, folder, entry, extension))
+                found.setdefault(stem, []).append(source)
+            else:
+                _refuse_lookalike(entry, stem, extension, names, folder)
+        except UnreadableFile as error:
+            problems += error.problems
+            if stem in names:
+                found.setdefault(stem, []).append(_Source(entry.name, []))
+    return found
+
+
+def _split(name: str) -> tuple[str, str]:
+    """`prices` and `.csv.gz`: the extension as one that is read, or all from the first point on."""
+    known = next((known for known in EXTENSIONS if name.lower().endswith(known)), None)
+    if known is not None:
+        return name[: -len(known)], name[-len(known) :].lower()
+    stem, point, rest = name.partition(".")
+    return stem, point + rest
+
+
+def _parts(storage: Storage, folder: str, entry: Entry, extension: str) -> list[Entry]:
+    """The files that hold a table. Raises `UnreadableFile`."""
+    place = f"{folder}/{entry.name}"
+    if entry.oddity is not None:
+        raise _refused(place, f"is {entry.oddity} and no file; tables are read from files")
+    if not entry.is_folder:
+        if extension not in EXTENSIONS:
+            raise _refused(place, f"is no form of a table that is read; allowed: {_ALLOWED}")
+        return [entry]
+    if extension not in ("", ".parquet"):
+        raise _refused(place, f"is a folder; allowed: {_ALLOWED}")
+    parts = storage.entries(place)
+    for part in parts:
+        if part.is_folder or part.oddity or not part.name.lower().endswith(".parquet"):
+            raise _refused(f"{place}/{part.name}", "is no Parquet file, in a folder of them")
+    if not parts:
+        raise _refused(place, "is a folder without Parquet files")
+    return parts
+
+
+def _refuse_lookalike(
+    entry: Entry, stem: str, extension: str, names: list[str], folder: str
+) -> None:
+    """Refuse what may be meant as a table; notes and tables of other things may lie there too.
+    Raises `UnreadableFile`."""
+    place = f"{folder}/{entry.name}"
+    near = get_close_matches(stem.lower(), names, n=1, cutoff=0.8)
+    if near and not entry.is_documentation:
+        hint = f"{near[0]}{extension if extension in EXTENSIONS else '.csv'}"
+        raise _refused(place, f"is not a file of {folder}/; did you mean {hint}?")
+    if not entry.is_documentation and (extension not in EXTENSIONS or entry.is_folder):
+        what = "is a folder" if entry.is_folder else "is no table by its extension"
+        tables = ", ".join(names)
+        raise _refused(place, f"{what}; {folder}/ holds {tables}, each as {_ALLOWED}")
+
+
+def _refused(place: str, message: str) -> UnreadableFile:
+    return UnreadableFile([Problem(place, None, None, None, message)])
+
+
+def _load_table(
+    storage: Storage,
+    table: Table,
+    sources: dict[str, list[_Source]],
+    settings: Settings,
+    problems: list[Problem],
+) -> LoadedTable:
+    found = sources.get(table.name, [])
+    file = f"{table.folder}/{found[0].name if found else table.name + '.csv'}"
+    if not found:
+        if table.is_required:
+            message = f"is missing: every billing needs it (looked in {storage.path(table.folder)})"
+            problems.append(Problem(file, None, None, None, message))
+        return LoadedTable.without_rows(table, file, is_complete=not table.is_required)
+    unread = LoadedTable.without_rows(table, file, is_complete=False)
+    if len(found) > 1:
+        others = " and ".join(source.name for source in found)
+        problems.append(Problem(file, None, None, None, f"is there more than once: {others}"))
+        return unread
+    if not found[0].parts:
+        return unread  # refused by its form
+    try:
+        cells = read_cells(storage, file, found[0].parts, InputLimits.of(settings))
+    except UnreadableFile as error:
+        problems += error.problems
+        return unread
+    faults = header_problems(cells, table.column_names, table.required_names)
+    problems += faults
+    return unread if faults else read_table(table, cells, settings.timezone, problems)
+
+
+def _rule_problems(tables: dict[str, LoadedTable], custom_meters: frozenset[str]) -> list[Problem]:
+    problems: list[Problem] = []
+    for loaded in tables.values():
+        problems += key_problems(loaded)
+        problems += reference_problems(loaded, tables)
+    problems += catalog_rules.meter_problems(tables["meters"], custom_meters)
+    problems += catalog_rules.price_problems(tables["prices"])
+    problems += catalog_rules.window_problems(tables["prices"])
+    problems += catalog_rules.version_problems(tables["prices"])
+    problems += catalog_rules.tier_problems(tables["prices"], tables["price_tiers"])
+    problems += catalog_rules.coupon_problems(tables["coupons"])
+    problems += catalog_rules.window_problems(tables["tax_rates"])
+    problems += catalog_rules.entitlement_problems(tables["entitlements"])
+    problems += account_rules.seller_problems(tables["seller"])
+    problems += account_rules.subscription_problems(tables["subscriptions"])
+    problems += account_rules.charge_id_problems(tables["subscriptions"], tables["prices"])
+    problems += account_rules.wallet_problems(tables["wallet_transactions"])
+    problems += account_rules.correction_problems(tables["usage_corrections"], tables["meters"])
+    return problems
+
+
+def _default_prorate(prices: LoadedTable) -> None:
+    """Empty `prorate`: recurring fees are prorated, usage is not (contract, section 3)."""
+    values = prices.values
+    values["prorate"] = [
+        meter_id is None if given is None else given
+        for given, meter_id in zip(values["prorate"], values["meter_id"], strict=True)
+    ]
+
+
+_ARROW_TYPES = {
+    "VARCHAR": pa.string(),
+    "BOOLEAN": pa.bool_(),
+    "INTEGER": pa.int32(),
+    "TIMESTAMPTZ": pa.timestamp("us", tz="UTC"),
+    "DECIMAL(38,12)": pa.decimal128(38, 12),
+    "DECIMAL(38,18)": pa.decimal128(38, 18),
+}
+
+
+def _write(connection: duckdb.DuckDBPyConnection, loaded: LoadedTable) -> None:
+    columns = loaded.table.columns
+    arrays = [
+        pa.array(loaded.values[column.name], _ARROW_TYPES[column.sql_type]) for column in columns
+    ]
+    _create(
+        connection, loaded.table.name, columns, pa.table(arrays, names=loaded.table.column_names)
+    )
+
+
+def _create(
+    connection: duckdb.DuckDBPyConnection, name: str, columns: tuple[Column, ...], rows: pa.Table
+) -> None:
+    """(Re)create `raw.<name>`; names and types in the statement are this package's constants."""
+    definition = ", ".join(f'"{column.name}" {column.sql_type}' for column in columns)
+    connection.execute(f"create or replace table raw.{name} ({definition})")
+    connection.register("intake_rows", rows)
+    try:
+        connection.execute(f"insert into raw.{name} select * from intake_rows")
+    finally:
+        connection.unregister("intake_rows")
+
+
+def _write_currencies(connection: duckdb.DuckDBPyConnection) -> None:
+    columns = (Column("currency", "currency"), Column("exponent", "integer"))
+    codes = sorted(CURRENCY_PLACES)
+    rows = pa.table(
+        [pa.array(codes), pa.array([CURRENCY_PLACES[code] for code in codes], pa.int32())],
+        names=["currency", "exponent"],
+    )
+    _create(connection, "currencies", columns, rows)

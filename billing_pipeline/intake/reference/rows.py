@@ -1,0 +1,161 @@
+"""A table's values, and the checks that need more than one row: keys and references.
+
+What belongs here: `LoadedTable`, `Row`, and turning cells into values while collecting every
+problem. What does not: rules of billing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import compress
+from zoneinfo import ZoneInfo
+
+from billing_pipeline.intake.problems import Problem, shown
+from billing_pipeline.intake.reference.cells import Cells
+from billing_pipeline.intake.reference.schemas import Column, Table
+from billing_pipeline.intake.values import BadValue
+
+_NONE_BAD: frozenset[str] = frozenset()
+
+
+@dataclass
+class LoadedTable:
+    """A table as far as it could be read, by column: what is true of a column is asked of it as a
+    whole, and rows are made for the rules that compare cells.
+
+    `values` has each column of the table, `texts` the cells as read of those that the file has.
+    `bad` has the columns of a row (by its index) whose cell could not be read: their value is
+    None. `is_complete` is False where rows are missing because the file could not be read: then
+    nothing can be said about references to it.
+    """
+
+    table: Table
+    file: str
+    numbers: Sequence[int]
+    values: dict[str, list[object]]
+    texts: dict[str, Sequence[str]]
+    bad: dict[int, frozenset[str]]
+    is_complete: bool = True
+
+    @classmethod
+    def without_rows(cls, table: Table, file: str, *, is_complete: bool) -> LoadedTable:
+        values: dict[str, list[object]] = {name: [] for name in table.column_names}
+        return cls(table, file, (), values, {}, {}, is_complete)
+
+    @property
+    def rows(self) -> Iterator[Row]:
+        return (Row(self, index) for index in range(len(self.numbers)))
+
+
+@dataclass(slots=True)
+class Row:
+    """One row: where it stands, its values by column, and which cells were `bad`.
+
+    Rules look at `bad` first, so that one wrong cell is reported once.
+    """
+
+    loaded: LoadedTable
+    index: int
+
+    def __getitem__(self, column: str) -> object:
+        return self.loaded.values[column][self.index]
+
+    @property
+    def number(self) -> int:
+        return self.loaded.numbers[self.index]
+
+    @property
+    def bad(self) -> frozenset[str]:
+        return self.loaded.bad.get(self.index, _NONE_BAD)
+
+    def has(self, *columns: str) -> bool:
+        """True where all these columns hold a value that could be read."""
+        return all(self[column] is not None for column in columns)
+
+    def problem(self, column: str | None, message: str) -> Problem:
+        texts = self.loaded.texts.get(column) if column else None
+        value = texts[self.index] if texts else None
+        return Problem(self.loaded.file, self.number, column, value, message)
+
+
+def read_table(table: Table, cells: Cells, zone: ZoneInfo, problems: list[Problem]) -> LoadedTable:
+    """Turn cells into values, adding a problem for each cell that is none."""
+    given = dict(zip(cells.columns, cells.texts, strict=True))
+    texts = {name: given[name] for name in table.column_names if name in given}
+    values: dict[str, list[object]] = {}
+    bad: dict[int, set[str]] = defaultdict(set)
+    for column in table.columns:
+        if column.name not in texts:
+            values[column.name] = [column.default] * len(cells.numbers)
+            continue
+        column_texts = texts[column.name]
+        meanings, faults = _meanings(column, column_texts, zone)
+        values[column.name] = list(map(meanings.get, column_texts))
+        if not faults:
+            continue
+        for index, text in enumerate(column_texts):
+            if text in faults:
+                place = (cells.file, cells.numbers[index], column.name)
+                problems.append(Problem(*place, text, faults[text]))
+                bad[index].add(column.name)
+    frozen = {index: frozenset(names) for index, names in bad.items()}
+    return LoadedTable(table, cells.file, cells.numbers, values, texts, frozen)
+
+
+def _meanings(
+    column: Column, texts: Iterable[str], zone: ZoneInfo
+) -> tuple[dict[str, object], dict[str, str]]:
+    """The value of each different text, and the fault of those that have none.
+
+    Most cells of a large table say what others said: currencies, plans, times, nothing.
+    """
+    meanings: dict[str, object] = {}
+    faults: dict[str, str] = {}
+    for text in set(texts):
+        try:
+            meanings[text] = column.value(text, zone)
+        except BadValue as error:
+            faults[text] = str(error)
+    return meanings, faults
+
+
+def key_problems(loaded: LoadedTable) -> Iterable[Problem]:
+    """Rows whose key another row above has already."""
+    for key in loaded.table.keys:
+        columns = [loaded.values[name] for name in key]
+        # Counted first: in nearly every file nothing is there twice, and no row need be looked at.
+        needed = [name not in loaded.table.null_counts for name in key]
+        repeated = {
+            found
+            for found, times in Counter(zip(*columns, strict=True)).items()
+            if times > 1 and None not in compress(found, needed)
+        }
+        if not repeated:
+            continue
+        first: dict[tuple[object, ...], int] = {}
+        for row, found in zip(loaded.rows, zip(*columns, strict=True), strict=True):
+            if found not in repeated or not row.bad.isdisjoint(key):
+                continue
+            number = first.setdefault(found, row.number)
+            if number != row.number:
+                message = f"this {' and '.join(key)} is in row {number} already"
+                yield row.problem(key[0], message)
+
+
+def reference_problems(loaded: LoadedTable, tables: dict[str, LoadedTable]) -> Iterable[Problem]:
+    """Ids that name no row of the table they point to."""
+    for reference in loaded.table.references:
+        target = tables[reference.table]
+        if not target.is_complete:
+            continue
+        values = loaded.values[reference.column]
+        unknown = set(values) - set(target.values[reference.key]) - {None}
+        if not unknown:
+            continue
+        for row in loaded.rows:
+            value = row[reference.column]
+            if value in unknown:
+                message = f"{shown(str(value))} is not a {reference.key} of {target.file}"
+                yield row.problem(reference.column, message)

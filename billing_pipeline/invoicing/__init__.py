@@ -1,1 +1,0 @@
-"""From our invoices to Stripe's and back: refresh, plan, approve, apply, pull."""

@@ -1,0 +1,195 @@
+"""Invoices as billed: what each was computed from, kept for good before it is sent.
+
+What belongs here: writing one more version of an invoice's charges and tiers into ``records/``,
+and reading them back for a month. What does not: what was sent (``invoicing.sealed``), and what
+differs between two versions (the report ``charge_changes``).
+
+Inputs change after a month was billed: late events, corrections, another price book. What stands
+here does not. A version is written before Stripe is asked, so a crash in between loses nothing:
+the next run finds the same content and adds none, or other content and adds the next.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+import duckdb
+
+from billing_pipeline.duckdb_sql import glob_literal, sql_text
+from billing_pipeline.months import BillingMonth
+from billing_pipeline.runs.process_locks import NamedLock
+from billing_pipeline.settings import Settings
+
+CHARGES, TIERS = "charges_as_billed", "charge_tiers_as_billed"
+# Keeping takes a second; who waits longer than this waits for a process that hangs.
+LOCK_TIMEOUT_SECONDS = 60.0
+
+# The rows that are new: of the asked invoices those whose content is not that of their last
+# version. The terms tell later whether a price or an account was another.
+_NEW = """
+CREATE TEMP TABLE new_versions AS
+WITH last AS (
+    SELECT invoice_id, max(version) AS version, arg_max(content_hash, version) AS content_hash
+    FROM kept
+    GROUP BY invoice_id
+)
+SELECT
+    invoices.invoice_id,
+    invoices.customer_id,
+    invoices.currency,
+    invoices.content_hash,
+    coalesce(last.version, 0) + 1 AS version
+FROM warehouse.main.invoices AS invoices
+LEFT JOIN last ON last.invoice_id = invoices.invoice_id
+WHERE list_contains($invoice_ids, invoices.invoice_id)
+    AND invoices.content_hash IS DISTINCT FROM last.content_hash
+"""
+_CHARGES = """
+WITH tiers AS (
+    SELECT price_id, string_agg(to_json(tiers)::VARCHAR, '' ORDER BY up_to NULLS LAST) AS terms
+    FROM warehouse.raw.price_tiers AS tiers
+    GROUP BY price_id
+)
+SELECT
+    new_versions.invoice_id,
+    new_versions.version,
+    new_versions.content_hash,
+    $kept_at::TIMESTAMPTZ AS kept_at,
+    $run_id AS run_id,
+    charges.*,
+    coalesce(quantities.correction_count, 0)::BIGINT AS correction_count,
+    to_json(prices)::VARCHAR
+        || coalesce(tiers.terms, '') || coalesce(to_json(meters)::VARCHAR, '') AS price_terms,
+    to_json(subscriptions)::VARCHAR AS subscription_terms
+FROM warehouse.main.charges AS charges
+INNER JOIN new_versions
+    ON charges.customer_id = new_versions.customer_id
+    AND charges.currency = new_versions.currency
+INNER JOIN warehouse.main.billable_quantities AS quantities
+    ON charges.charge_id = quantities.charge_id
+LEFT JOIN warehouse.raw.prices AS prices
+    ON charges.price_id = prices.price_id
+    AND quantities.valid_from IS NOT DISTINCT FROM prices.valid_from
+LEFT JOIN tiers ON charges.price_id = tiers.price_id
+LEFT JOIN warehouse.raw.meters AS meters ON charges.meter_id = meters.meter_id
+LEFT JOIN warehouse.raw.subscriptions AS subscriptions
+    ON charges.subscription_id = subscriptions.subscription_id
+ORDER BY new_versions.invoice_id, charges.charge_id
+"""
+_TIERS = """
+SELECT new_versions.invoice_id, new_versions.version, tiers.*
+FROM warehouse.main.charge_tiers AS tiers
+INNER JOIN warehouse.main.charges AS charges ON tiers.charge_id = charges.charge_id
+INNER JOIN new_versions
+    ON charges.customer_id = new_versions.customer_id
+    AND charges.currency = new_versions.currency
+ORDER BY new_versions.invoice_id, tiers.charge_id, tiers.tier
+"""
+
+# The columns of a month of which nothing was billed, over its warehouse.
+NOTHING_KEPT = {
+    CHARGES: """
+SELECT
+    NULL::VARCHAR AS invoice_id,
+    NULL::INTEGER AS version,
+    NULL::VARCHAR AS content_hash,
+    NULL::TIMESTAMPTZ AS kept_at,
+    NULL::VARCHAR AS run_id,
+    charges.*,
+    NULL::BIGINT AS correction_count,
+    NULL::VARCHAR AS price_terms,
+    NULL::VARCHAR AS subscription_terms
+FROM warehouse.main.charges AS charges
+WHERE false
+""",
+    TIERS: """
+SELECT NULL::VARCHAR AS invoice_id, NULL::INTEGER AS version, tiers.*
+FROM warehouse.main.charge_tiers AS tiers
+WHERE false
+""",
+}
+
+
+def keep(
+    settings: Settings,
+    month: BillingMonth,
+    invoice_ids: Collection[str],
+    run_id: str,
+    now: datetime,
+) -> int:
+    """Keep these invoices as the month's warehouse has them; how many have a new version.
+
+    What did not change since its last version is not kept again. On the disk when this returns.
+    """
+    if not invoice_ids:
+        return 0
+    root = _root(settings, month)
+    root.mkdir(parents=True, exist_ok=True)
+    what = f"what was billed of {month} is being kept"
+    lock = NamedLock(root / ".lock", what, f"run {run_id}", LOCK_TIMEOUT_SECONDS)
+    with lock, duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        warehouse = sql_text(str(settings.warehouse_path(month)))
+        connection.execute(f"ATTACH {warehouse} AS warehouse (READ_ONLY)")
+        kept = versions_query(settings, month, CHARGES)
+        nothing = (
+            "SELECT NULL::VARCHAR AS invoice_id, NULL::INTEGER AS version,"
+            " NULL::VARCHAR AS content_hash WHERE false"
+        )
+        connection.execute(f"CREATE TEMP VIEW kept AS {kept or nothing}")
+        connection.execute(_NEW, {"invoice_ids": sorted(invoice_ids)})
+        [[count]] = connection.execute("SELECT count(*) FROM new_versions").fetchall()
+        if count:
+            with _whole_folder(root) as folder:
+                how = {"kept_at": now, "run_id": run_id}
+                _write(connection, _CHARGES, folder / f"{CHARGES}.parquet", how)
+                _write(connection, _TIERS, folder / f"{TIERS}.parquet", {})
+    return int(count)
+
+
+def versions_query(settings: Settings, month: BillingMonth, table: str) -> str | None:
+    """A query of all versions of a month, of `CHARGES` or `TIERS`; None where there is none."""
+    files = sorted(_root(settings, month).glob(f"[0-9]*/{table}.parquet"))
+    if not files:
+        return None
+    listed = ", ".join(sql_text(glob_literal(str(file))) for file in files)
+    return f"SELECT * FROM read_parquet([{listed}], union_by_name = true)"
+
+
+def _root(settings: Settings, month: BillingMonth) -> Path:
+    return settings.records_dir / "versions" / str(month)
+
+
+def _write(
+    connection: duckdb.DuckDBPyConnection, query: str, path: Path, values: dict[str, object]
+) -> None:
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE rows_to_keep AS {query}", values)
+    target = sql_text(str(path))
+    connection.execute(f"COPY rows_to_keep TO {target} (FORMAT parquet, COMPRESSION zstd)")
+
+
+@contextmanager
+def _whole_folder(root: Path) -> Iterator[Path]:
+    """A folder to write into, under its number once it is complete and on the disk."""
+    unfinished = root / "unfinished"
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir()
+    yield unfinished
+    for path in (*unfinished.iterdir(), unfinished):
+        _fsync(path)
+    last = max((int(path.name) for path in root.glob("[0-9]*")), default=0)
+    unfinished.rename(root / f"{last + 1:06}")
+    _fsync(root)
+
+
+def _fsync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

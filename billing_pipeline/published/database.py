@@ -1,0 +1,646 @@
+"""Publishing: from the months' warehouses to the one database that everybody reads.
+
+What belongs here: exporting a month's tables as Parquet, the manifest of what is current, the
+swap of ``billing.duckdb``, collecting old versions, and opening what was published. What does
+not: computing anything (dbt), the columns of the tables (``tables``, dbt's contracts).
+
+The order of a publication is what makes it safe: first every new file is written and on the
+disk, then the new database of views beside the old one, then the manifest, then one rename.
+Until that rename readers see the old state; a crash anywhere before it leaves them there. A
+database that is open keeps its old views, and their files stay for a day after they are replaced.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import secrets
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from billing_pipeline.duckdb_sql import glob_literal, sql_name, sql_text
+from billing_pipeline.months import BillingMonth
+from billing_pipeline.published.as_billed import NOTHING_KEPT, versions_query
+from billing_pipeline.published.dbt_contracts import contracts
+from billing_pipeline.published.tables import (
+    ESTIMATE_TABLES,
+    EXTRA_TABLES,
+    PUBLISHED_DBT_TABLES,
+    PUBLISHED_TABLES,
+    SIMULATION,
+    SIMULATIONS,
+    VERSION_TABLES,
+    Column,
+    Table,
+)
+from billing_pipeline.reports import reports
+from billing_pipeline.runs.process_locks import HeldError, NamedLock
+from billing_pipeline.settings import Settings
+
+Rows = Sequence[Mapping[str, object]]
+# The columns of a file, in their order: name and type of each.
+Columns = list[list[str]]
+
+# What is to be told of a publication that succeeds; on the terminal where nobody listens.
+_LOG = logging.getLogger(__name__)
+
+# How long the files of a replaced version stay for readers that have the old database open.
+# Longer is safe and only costs disk; shorter breaks a reader's long session.
+KEEP_REPLACED_SECONDS = 24 * 3600
+# A publication takes about a second; who waits longer than this waits for a process that hangs.
+LOCK_TIMEOUT_SECONDS = 120.0
+
+# Between the paths of a list, which have no empty names.
+_NEXT_FILE = "//\n"
+# What DuckDB says of a view over a table or column that is not there.
+_LACKING = (duckdb.BinderException, duckdb.CatalogException)
+
+_ARROW_TYPES: dict[str, Any] = {
+    "VARCHAR": pa.string(),
+    "DATE": pa.date32(),
+    "INTEGER": pa.int32(),
+    "DECIMAL(38,4)": pa.decimal128(38, 4),
+    "DECIMAL(38,18)": pa.decimal128(38, 18),
+    "TIMESTAMP WITH TIME ZONE": pa.timestamp("us", tz="UTC"),
+}
+
+
+class PublishError(RuntimeError):
+    """A month could not be published; what was published before is untouched."""
+
+
+class NotPublishedError(LookupError):
+    """There is nothing to read yet."""
+
+
+def database_path(settings: Settings) -> Path:
+    """The published database; anyone may open it read-only at any time."""
+    return settings.published_dir / "billing.duckdb"
+
+
+def publish(
+    settings: Settings, month: BillingMonth, extra_tables: Mapping[str, Rows] | None = None
+) -> Path:
+    """Publish the month as it stands in its warehouse, together with `extra_tables`.
+
+    Each row of an extra table is a mapping of its columns (``published_tables.EXTRA_TABLES``);
+    what is left out is NULL, a missing ``billing_month`` is the month's. An extra table that is
+    not given keeps what the month had. Returns the folder of the new version. Raises
+    `PublishError`; the former publication then still stands.
+    """
+    return _publish(settings, month, extra_tables or {}, from_warehouse=True)
+
+
+def publish_rows(settings: Settings, month: BillingMonth, extra_tables: Mapping[str, Rows]) -> Path:
+    """Publish `extra_tables` alone: the month's charges and invoices stay as published.
+
+    For a pull of payments, which must not publish a warehouse that something else has rebuilt
+    since. Returns and raises as `publish`.
+    """
+    return _publish(settings, month, extra_tables, from_warehouse=False)
+
+
+def publish_simulation(settings: Settings, simulation_id: str, rows: Rows) -> None:
+    """Add a simulation to the published table `simulation_changes`; no month is touched."""
+    root = settings.published_dir
+    with _publishing_lock(root), _session() as connection:
+        manifest = _read_manifest(root)
+        _forget_missing(root, manifest)
+        folder = root / "simulations"
+        folder.mkdir(exist_ok=True)
+        _write_rows(connection, SIMULATION, rows, folder / f"{simulation_id}.parquet")
+        _make_durable(folder, up_to=root)
+        _put_in_place(connection, settings, manifest)
+
+
+def publish_estimate(
+    settings: Settings, month: BillingMonth, warehouse: Path, estimated_at: datetime
+) -> None:
+    """Publish the running month as rated in `warehouse`, in place of the estimate before it; the
+    tables of the months themselves are not touched. Raises as `publish`."""
+    root = settings.published_dir
+    with _publishing_lock(root), _session() as connection:
+        manifest = _read_manifest(root)
+        now = time.time()
+        _recover(root, manifest, now)
+        _forget_missing(root, manifest)
+        folder = _new_version_folder(root / "estimates", now)
+        files = _export_estimate(connection, month, warehouse, estimated_at, folder)
+        _make_durable(folder, up_to=root)
+        _enter(manifest, manifest.setdefault("estimate", {}), root, folder, files, now)
+        _put_in_place(connection, settings, manifest)
+        _collect(root, root / "estimates", manifest, now)
+
+
+def open_published(settings: Settings) -> duckdb.DuckDBPyConnection:
+    """A read-only connection to what is published at this moment; the caller closes it.
+
+    Raises `NotPublishedError`, or `PublishError` where the file is damaged. Attached to a database
+    in memory rather than opened: within one process DuckDB hands out the instance that is already
+    open for a path, that is the state before the last publication.
+    """
+    path = database_path(settings)
+    if not path.exists():
+        raise NotPublishedError(f"nothing is published in {path} yet: close a month first")
+    connection = _session()
+    try:
+        attach(connection, path, "billing")
+        connection.execute("USE billing")
+    except duckdb.Error as error:
+        connection.close()
+        reason = str(error).rstrip(".!")
+        raise PublishError(
+            f"{path} cannot be opened: {reason}. It is made anew by the next run, or by "
+            "`billing pull MONTH`"
+        ) from error
+    return connection
+
+
+def plan_publication(settings: Settings, month: BillingMonth) -> str | None:
+    """Names the publication that the month's invoice plan is of; another one after each run that
+    published a plan. None while there is none."""
+    try:
+        tables = _read_manifest(settings.published_dir)["months"].get(str(month), {})
+    except PublishError:
+        return None  # what is damaged is made anew by the next publication
+    file: str | None = tables.get("invoice_plan", {}).get("file")
+    return file
+
+
+# --- a publication, step by step ----------------------------------------------------------------
+
+
+def _publish(
+    settings: Settings,
+    month: BillingMonth,
+    extra_tables: Mapping[str, Rows],
+    *,
+    from_warehouse: bool,
+) -> Path:
+    unknown = sorted(set(extra_tables) - set(EXTRA_TABLES))
+    if unknown:
+        raise PublishError(f"no such table to publish: {', '.join(unknown)}")
+    root = settings.published_dir
+    with _publishing_lock(root), _session() as connection:
+        manifest = _read_manifest(root)
+        now = time.time()
+        _recover(root, manifest, now)
+        if str(month) in _forget_missing(root, manifest) and not from_warehouse:
+            raise PublishError(
+                f"files of {month} are gone from {root}: `billing run {month}` makes them anew"
+            )
+        folder = _new_version_folder(root / "months" / str(month), now)
+        files: dict[str, Columns] = {}
+        if from_warehouse:
+            files |= _export_warehouse(connection, settings, month, folder)
+        for name, rows in extra_tables.items():
+            path = folder / f"{name}.parquet"
+            files[name] = _export_rows(connection, EXTRA_TABLES[name], rows, month, path)
+        _make_durable(folder, up_to=root)
+        current = manifest["months"].setdefault(str(month), {})
+        _enter(manifest, current, root, folder, files, now)
+        _put_in_place(connection, settings, manifest)
+        _collect(root, root / "months" / str(month), manifest, now)
+    return folder
+
+
+@contextmanager
+def _publishing_lock(root: Path) -> Iterator[None]:
+    """One publication at a time; the kernel frees the lock of a process that was killed."""
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        what = f"{root} is being published into"
+        with NamedLock(
+            root / ".publish.lock", what, "another run", LOCK_TIMEOUT_SECONDS, _LOG.warning
+        ):
+            yield
+    except HeldError as error:
+        raise PublishError(str(error)) from None
+    except (OSError, duckdb.Error) as error:
+        raise PublishError(f"cannot publish into {root}: {error}") from error
+
+
+def _put_in_place(
+    connection: duckdb.DuckDBPyConnection, settings: Settings, manifest: dict[str, Any]
+) -> None:
+    """From the new manifest to what readers see."""
+    root = settings.published_dir
+    new_database = _build_database(connection, root, manifest)
+    manifest["database_inode"] = new_database.stat().st_ino
+    _write_manifest(root, manifest)
+    _swap(new_database, database_path(settings))
+
+
+def _new_version_folder(parent: Path, now: float) -> Path:
+    stamp = datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%S")
+    folder = parent / f"{stamp}-{secrets.token_hex(4)}"
+    folder.mkdir(parents=True)
+    return folder
+
+
+def _export_warehouse(
+    connection: duckdb.DuckDBPyConnection, settings: Settings, month: BillingMonth, folder: Path
+) -> dict[str, Columns]:
+    """dbt's published tables of the month's warehouse as Parquet, and the month as billed."""
+    path = settings.warehouse_path(month)
+    if not path.exists():
+        raise PublishError(f"{month} has no warehouse at {path}: rate the month first")
+    try:
+        attach(connection, path, "warehouse")
+        present = connection.execute(
+            "SELECT table_name FROM information_schema.tables"
+            " WHERE table_catalog = 'warehouse' AND table_schema = 'main'"
+        ).fetchall()
+        lacking = sorted(set(PUBLISHED_DBT_TABLES) - {row[0] for row in present})
+        if lacking:
+            raise PublishError(
+                f"the warehouse of {month} lacks {', '.join(lacking)}: rate the month first"
+            )
+        queries = {name: f"SELECT * FROM warehouse.main.{name}" for name in PUBLISHED_DBT_TABLES}
+        for name in VERSION_TABLES:
+            queries[name] = versions_query(settings, month, name) or NOTHING_KEPT[name]
+        files = {
+            name: _copy(connection, query, folder / f"{name}.parquet")
+            for name, query in queries.items()
+        }
+        connection.execute("DETACH warehouse")
+        return files
+    except duckdb.Error as error:
+        raise PublishError(f"cannot export the warehouse of {month}: {error}") from error
+
+
+def _export_estimate(
+    connection: duckdb.DuckDBPyConnection,
+    month: BillingMonth,
+    warehouse: Path,
+    estimated_at: datetime,
+    folder: Path,
+) -> dict[str, Columns]:
+    """The estimate's tables out of the warehouse that it was rated in, as Parquet."""
+    files: dict[str, Columns] = {}
+    attach(connection, warehouse, "warehouse")
+    connection.execute(
+        "CREATE TEMP TABLE estimate AS SELECT $1::DATE AS billing_month,"
+        " $2::TIMESTAMPTZ AS estimated_at, (SELECT max(occurred_at) FROM"
+        " warehouse.main.accepted_events WHERE usage_month = $1::DATE) AS usage_until",
+        [month.key, estimated_at],
+    )
+    for name, (source, table) in ESTIMATE_TABLES.items():
+        own = ("billing_month", "estimated_at", "usage_until")
+        columns = ", ".join(
+            f"{'estimate' if item.name in own else 'source'}.{item.name}::{item.type}"
+            f" AS {item.name}"
+            for item in table.columns
+        )
+        query = f"SELECT {columns} FROM warehouse.main.{source} AS source CROSS JOIN estimate"
+        if name == "trials":
+            query += (
+                " WHERE source.starts_at <= estimated_at AND source.trial_ends_at >"
+                " estimated_at AND coalesce(source.ends_at > source.trial_ends_at, true)"
+            )
+        files[name] = _copy(connection, query, folder / f"{name}.parquet")
+    connection.execute("DETACH warehouse")
+    return files
+
+
+def _export_rows(
+    connection: duckdb.DuckDBPyConnection,
+    table: Table,
+    rows: Rows,
+    month: BillingMonth,
+    path: Path,
+) -> Columns:
+    """Python's rows as Parquet, every column with the type that the table declares."""
+    names = {column.name for column in table.columns}
+    first_day = date(month.year, month.month, 1)
+    complete: list[dict[str, object]] = []
+    for row in rows:
+        unknown = sorted(set(row) - names)
+        if unknown:
+            raise PublishError(f"{path.stem} has no column {', '.join(unknown)}")
+        of_month = row.get("billing_month") or first_day
+        if of_month != first_day:
+            raise PublishError(f"a row of {path.stem} is of {of_month}, not of {month}")
+        complete.append({**row, "billing_month": of_month})
+    return _write_rows(connection, table, complete, path)
+
+
+def _write_rows(
+    connection: duckdb.DuckDBPyConnection, table: Table, rows: Rows, path: Path
+) -> Columns:
+    schema = pa.schema([(column.name, _ARROW_TYPES[column.type]) for column in table.columns])
+    try:
+        rows_table = pa.Table.from_pylist([dict(row) for row in rows], schema=schema)
+    except (pa.ArrowException, TypeError) as error:
+        raise PublishError(f"a value does not fit {path.stem}: {error}") from error
+    chosen = ", ".join(f"{sql_name(item.name)}::{item.type}" for item in table.columns)
+    aliased = ", ".join(sql_name(item.name) for item in table.columns)
+    connection.register("new_rows", rows_table)
+    query = f"SELECT * FROM (SELECT {chosen} FROM new_rows) AS typed({aliased})"
+    columns = _copy(connection, query, path)
+    connection.unregister("new_rows")
+    return columns
+
+
+def _copy(connection: duckdb.DuckDBPyConnection, query: str, path: Path) -> Columns:
+    """Write a query's rows to `path`; returns the file's columns.
+
+    They go into the manifest so that views can be built without opening any file.
+    """
+    columns = connection.execute(f"DESCRIBE {query}").fetchall()
+    # The first level is quicker than the third, which is DuckDB's own, and of such tables smaller.
+    options = "FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1"
+    connection.execute(f"COPY ({query}) TO {sql_text(str(path))} ({options})")
+    return [[str(column[0]), str(column[1])] for column in columns]
+
+
+def _enter(
+    manifest: dict[str, Any],
+    current: dict[str, Any],
+    root: Path,
+    folder: Path,
+    files: Mapping[str, Columns],
+    now: float,
+) -> None:
+    """Enter the new files among the current ones, of a month or of the estimate, both in the
+    manifest; those that they replace are retired as of now."""
+    for name, columns in files.items():
+        if name in current:
+            manifest["retired"][current[name]["file"]] = now
+        relative = (folder / f"{name}.parquet").relative_to(root)
+        layout = _layout(manifest, columns)
+        current[name] = {"file": relative.as_posix(), "layout": layout}
+    manifest["published_at"] = datetime.fromtimestamp(now, UTC).isoformat()
+
+
+def _layout(manifest: dict[str, Any], columns: Columns) -> int:
+    """Where the manifest lists these columns: once, as all months have the same."""
+    layouts: list[Columns] = manifest["layouts"]
+    if columns not in layouts:
+        layouts.append(columns)
+    return layouts.index(columns)
+
+
+# --- the database of views ----------------------------------------------------------------------
+
+
+def _build_database(
+    connection: duckdb.DuckDBPyConnection, root: Path, manifest: Mapping[str, Any]
+) -> Path:
+    """A new database of views over the current files of all months, closed and on the disk."""
+    path = root / "billing.duckdb.new"
+    for leftover in (path, path.with_name(path.name + ".wal")):
+        leftover.unlink(missing_ok=True)
+    try:
+        connection.execute(f"ATTACH {sql_text(str(path))} AS billing")
+        connection.execute("USE billing")
+        with _at_once(connection):
+            for name in PUBLISHED_TABLES:
+                query = _view_query(root, manifest, name)
+                if query is not None:
+                    connection.execute(f"CREATE VIEW {sql_name(name)} AS {query}")
+            _simulations_view(connection, root)
+        for report in reports():
+            # One that needs what no month has yet, as after an upgrade, comes with that month.
+            with suppress(*_LACKING):
+                connection.execute(f"CREATE VIEW {sql_name(report.name)} AS {report.query}")
+        with _at_once(connection):
+            _comment(connection)
+        connection.execute("CHECKPOINT")
+        connection.execute("USE memory")
+        connection.execute("DETACH billing")
+    except duckdb.Error as error:
+        raise PublishError(
+            f"cannot build the views over {root}: {error}. Delete the file that is damaged, and "
+            "run its month again"
+        ) from error
+    _fsync(path)
+    return path
+
+
+@contextmanager
+def _at_once(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """One transaction, all or nothing. With one for each of the hundreds of comments, the waits
+    for the disk would take longer than all the rest of a publication."""
+    connection.begin()
+    try:
+        yield
+    except BaseException:
+        connection.rollback()
+        raise
+    connection.commit()
+
+
+def _simulations_view(connection: duckdb.DuckDBPyConnection, root: Path) -> None:
+    simulations = sorted((root / "simulations").glob("*.parquet"))
+    if simulations:
+        listed = _files([str(path) for path in simulations])
+        connection.execute(f"CREATE VIEW {SIMULATIONS} AS SELECT * FROM read_parquet({listed})")
+
+
+def _view_query(root: Path, manifest: Mapping[str, Any], table: str) -> str | None:
+    """The query of one view; empty where no month has the table yet. None for what is kept as
+    billed and was never kept.
+
+    One scan for each distinct list of columns: normally one. DuckDB then opens a single file to
+    bind the view, however many months there are; where a release added a column, older months
+    show NULL there. Newest months first, so that their columns come in today's order.
+    """
+    scans: dict[int, list[str]] = {}
+    months = manifest["months"]
+    for tables in (*(months[month] for month in sorted(months, reverse=True)), _estimate(manifest)):
+        entry = tables.get(table)
+        if entry is not None:
+            scans.setdefault(entry["layout"], []).append(f"{root}/{entry['file']}")
+    declared = _declared(table)
+    if scans:
+        parts = [f"SELECT * FROM read_parquet({_files(files)})" for files in scans.values()]
+        there = {name for layout in scans for name, _ in manifest["layouts"][layout]}
+        new = [item for item in (declared.columns if declared else ()) if item.name not in there]
+        # Of a release since the last publication: whoever asks for it finds it, as yet empty.
+        return " UNION ALL BY NAME ".join([*parts, _empty(new)] if new else parts)
+    return None if declared is None else _empty(declared.columns)
+
+
+def _empty(columns: Iterable[Column]) -> str:
+    nulls = (f"NULL::{column.type} AS {sql_name(column.name)}" for column in columns)
+    return f"SELECT {', '.join(nulls)} WHERE false"
+
+
+def _estimate(manifest: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The current files of the running month's estimate; none before the first one."""
+    found: Mapping[str, Any] = manifest.get("estimate", {})
+    return found
+
+
+def _declared(table: str) -> Table | None:
+    """The columns of a table that this package declares, or dbt's contract."""
+    if table in ESTIMATE_TABLES:
+        return ESTIMATE_TABLES[table][1]
+    return EXTRA_TABLES.get(table) or contracts().get(table)
+
+
+def _descriptions() -> dict[str, dict[str, str]]:
+    """What each table or report ("") and its columns are."""
+    declared = {name: _declared(name) for name in PUBLISHED_TABLES} | {SIMULATIONS: SIMULATION}
+    known = {
+        name: {"": table.comment, **{item.name: item.comment for item in table.columns}}
+        for name, table in declared.items()
+        if table is not None
+    }
+    for name, (what, repeated, own) in VERSION_TABLES.items():
+        known[name] = {**known.get(repeated, {}), **own, "": what}
+    return known | {report.name: dict(report.comments) for report in reports()}
+
+
+def _comment(connection: duckdb.DuckDBPyConnection) -> None:
+    """Describe the views that are there and those of their columns that are."""
+    known, statements = _descriptions(), []
+    views = connection.execute(
+        "SELECT table_name, list(column_name) FROM duckdb_columns()"
+        " WHERE database_name = 'billing' GROUP BY ALL"
+    ).fetchall()
+    for view, columns in views:
+        for column, text in known.get(view, {}).items():
+            if column == "":
+                statements.append(f"COMMENT ON VIEW {sql_name(view)} IS {sql_text(text)}")
+            elif column in columns:
+                place = f"{sql_name(view)}.{sql_name(column)}"
+                statements.append(f"COMMENT ON COLUMN {place} IS {sql_text(text)}")
+    if statements:
+        connection.execute("; ".join(statements))
+
+
+def _read_manifest(root: Path) -> dict[str, Any]:
+    path = root / "manifest.json"
+    try:
+        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {"format": 2, "months": {}, "layouts": [], "retired": {}}
+    except ValueError as error:
+        raise PublishError(
+            f"{path} is damaged ({error}): delete {root} and run the months again"
+        ) from error
+    if manifest["format"] == 1:
+        manifest |= {"format": 2, "layouts": []}
+        for tables in (*manifest["months"].values(), _estimate(manifest)):
+            for entry in tables.values():
+                entry["layout"] = _layout(manifest, entry.pop("columns"))
+    return manifest
+
+
+def _recover(root: Path, manifest: dict[str, Any], now: float) -> None:
+    """After a crash between manifest and swap, readers use the retired files to this day."""
+    database = root / "billing.duckdb"
+    in_place = database.stat().st_ino if database.exists() else None
+    if in_place != manifest.get("database_inode"):
+        manifest["retired"] = dict.fromkeys(manifest["retired"], now)
+
+
+def _forget_missing(root: Path, manifest: dict[str, Any]) -> list[str]:
+    """Take the months of which files are gone out of the manifest, as a whole: nobody is to see
+    half a month. Their names; whoever runs them publishes them anew."""
+    gone = [month for month, tables in manifest["months"].items() if _is_missing(root, tables)]
+    for month in gone:
+        del manifest["months"][month]
+    if _is_missing(root, _estimate(manifest)):
+        del manifest["estimate"]
+    if gone:
+        _LOG.warning("files of %s are gone from %s: run these months again", ", ".join(gone), root)
+    return gone
+
+
+def _is_missing(root: Path, tables: Mapping[str, Any]) -> bool:
+    return not all((root / entry["file"]).exists() for entry in tables.values())
+
+
+def _write_manifest(root: Path, manifest: Mapping[str, Any]) -> None:
+    scratch = root / "manifest.json.new"
+    # Without an indent, which json writes six times as slowly: the manifest grows with history.
+    scratch.write_text(json.dumps(manifest, sort_keys=True), encoding="utf-8")
+    _fsync(scratch)
+    scratch.replace(root / "manifest.json")
+    _fsync(root)
+
+
+def _swap(new: Path, path: Path) -> None:
+    """The one moment in which readers go over from the old state to the new."""
+    new.replace(path)
+    _fsync(path.parent)
+
+
+def _collect(root: Path, place: Path, manifest: dict[str, Any], now: float) -> None:
+    """Delete what was replaced long enough ago, and leftovers of publications that crashed.
+
+    Only `place`, the folder of the month or of the estimates, is searched for leftovers, so the
+    cost does not grow with history.
+    The manifest forgets deleted files at its next writing: a name without a file is harmless.
+    """
+    in_use = (*manifest["months"].values(), _estimate(manifest))
+    current = {entry["file"] for tables in in_use for entry in tables.values()}
+    retired = manifest["retired"]
+    gone = {file for file, since in retired.items() if now - since > KEEP_REPLACED_SECONDS}
+    for path in place.glob("*/*"):
+        name = path.relative_to(root).as_posix()
+        abandoned = name not in current and name not in retired
+        if abandoned and now - path.stat().st_mtime > KEEP_REPLACED_SECONDS:
+            gone.add(name)
+    for file in sorted(gone - current):
+        (root / file).unlink(missing_ok=True)
+        folder = (root / file).parent
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+    if gone:
+        manifest["retired"] = {file: since for file, since in retired.items() if file not in gone}
+        _write_manifest(root, manifest)
+
+
+def _make_durable(folder: Path, *, up_to: Path) -> None:
+    """Bring the folder's files and the names that lead to them to the disk."""
+    for path in sorted(folder.iterdir()):
+        _fsync(path)
+    for parent in (folder, *folder.parents):
+        _fsync(parent)
+        if parent == up_to:
+            break
+
+
+def _fsync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+# --- DuckDB -------------------------------------------------------------------------------------
+
+
+def _session() -> duckdb.DuckDBPyConnection:
+    """A database in memory whose session time zone is UTC: results never depend on the host."""
+    connection = duckdb.connect()
+    connection.execute("SET TimeZone = 'UTC'")
+    return connection
+
+
+def attach(connection: duckdb.DuckDBPyConnection, path: Path, name: str) -> None:
+    """Make a database file readable under a name; to open it by itself takes longer."""
+    connection.execute(f"ATTACH {sql_text(str(path))} AS {sql_name(name)} (READ_ONLY)")
+
+
+def _files(paths: Sequence[str]) -> str:
+    """A SQL list of paths, in which no character is a wildcard.
+
+    It is written as one text: DuckDB copies a view for each comment on a column of it, and a list
+    of all months element by element.
+    """
+    listed = _NEXT_FILE.join(glob_literal(path) for path in paths)
+    return f"string_split({sql_text(listed)}, {sql_text(_NEXT_FILE)})"

@@ -1,0 +1,1 @@
+"""Rating a month: a fresh warehouse, the inputs in it, and dbt's models on top."""

@@ -1,0 +1,244 @@
+"""dbt, called in this process: its project parsed once, its models built on one month's warehouse.
+
+What belongs here: the kept manifest, the calls of dbt, and what dbt says of each node. What does
+not: what the models compute (``dbt_project/``), and what is in the warehouse before them.
+
+dbt in a process of its own would spend 6 seconds a month on starting and parsing; the models of a
+small month take 2. dbt keeps state in globals, so one call at a time runs in a process.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from billing_pipeline.months import BillingMonth
+from billing_pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    from dbt.contracts.graph.manifest import Manifest
+
+DBT_PROJECT_DIR = Path(__file__).resolve().parents[2] / "dbt_project"
+# Where an installation parses the project once, for every home (`prepare.py`).
+INSTALLED_DIR = DBT_PROJECT_DIR / "target" / "parsed"
+BUILD = ("build", "--exclude-resource-type", "unit_test")
+
+# The name of a DuckDB file is the name of its database, which the manifest holds for each model:
+# it is parsed for a file of the same name as every month's warehouse.
+_ANY_WAREHOUSE = "warehouse.duckdb"
+_MANIFEST = "manifest.json"
+_ONE_AT_A_TIME = threading.Lock()
+_FAILED = frozenset({"error", "fail", "runtime error", "partial success"})
+
+
+class DbtError(RuntimeError):
+    """dbt could not parse its project, or a model or test failed; the message names each."""
+
+
+@dataclass(frozen=True)
+class NodeResult:
+    """What became of one model or test; `failures` counts the rows that a test found."""
+
+    unique_id: str
+    resource_type: str
+    status: str
+    seconds: float
+    failures: int
+    message: str
+
+    @property
+    def is_failed(self) -> bool:
+        return self.status in _FAILED
+
+    @property
+    def is_skipped(self) -> bool:
+        return self.status == "skipped"
+
+    @property
+    def name(self) -> str:
+        """The model's or test's name; a generic test's id ends in a digest that is left out."""
+        return self.unique_id.split(".")[2]
+
+
+def ensure_manifest(settings: Settings) -> Path:
+    """``manifest.json`` of dbt's project as it is on disk now; parsed anew after a change,
+    unless an installation has parsed just that.
+
+    Beside it lies ``partial_parse.msgpack``, the same as dbt's own object, for the builds.
+    """
+    digest = _project_digest()
+    installed = INSTALLED_DIR / digest / _MANIFEST
+    return installed if installed.exists() else _parse_into(settings.home / "dbt" / digest)
+
+
+def parse_at_install() -> Path:
+    """``manifest.json`` beside the project as it is now, found from then on by every home."""
+    return _parse_into(INSTALLED_DIR / _project_digest())
+
+
+def _parse_into(folder: Path) -> Path:
+    """Parse the project into `folder`, where that was not done before; returns its manifest."""
+    if not folder.exists():
+        scratch = folder.with_name(f"{folder.name}.{os.getpid()}")
+        _invoke(None, ["parse"], scratch, _environment(scratch / _ANY_WAREHOUSE))
+        try:
+            scratch.rename(folder)
+        except OSError:
+            # Another process was first, with the same files.
+            shutil.rmtree(scratch)
+    return folder / _MANIFEST
+
+
+def run_dbt(
+    settings: Settings,
+    month: BillingMonth,
+    args: Sequence[str] = BUILD,
+    on_node: Callable[[NodeResult], None] = lambda node: None,
+) -> list[NodeResult]:
+    """Call dbt on the month's warehouse: ``dbt build`` of everything, or what `args` say.
+
+    `on_node` is called as each node ends. Returns every node, failed ones too: see `check`.
+    Raises `DbtError` where dbt could not begin. The warehouse is closed when this returns.
+    """
+    # Read anew for each call: dbt writes into the manifest while it compiles.
+    manifest = _read_manifest(ensure_manifest(settings).with_name("partial_parse.msgpack"))
+    nodes: list[NodeResult] = []
+
+    def listen(event: Any) -> None:
+        if event.info.name == "NodeFinished":
+            nodes.append(_node_result(event.data))
+            on_node(nodes[-1])
+
+    target = settings.month_dir(month) / "dbt"
+    environment = _environment(settings.warehouse_path(month))
+    _invoke(manifest, [*args, "--no-write-json"], target, environment, listen)
+    return nodes
+
+
+def run_operation(
+    settings: Settings, month: BillingMonth, macro: str, arguments: Mapping[str, str]
+) -> None:
+    """Call one macro of the project on the month's warehouse; raises `DbtError` if it fails."""
+    manifest: Any = _read_manifest(ensure_manifest(settings).with_name("partial_parse.msgpack"))
+    manifest.build_flat_graph()  # what macros see as `graph`; dbt builds it only where it parses
+    args = ["run-operation", macro, "--args", json.dumps(arguments), "--no-write-json"]
+    target = settings.month_dir(month) / "dbt"
+    errors: list[str] = []
+
+    def listen(event: Any) -> None:
+        if event.info.level == "error":
+            errors.append(event.info.msg)
+
+    environment = _environment(settings.warehouse_path(month))
+    done: Any = _invoke(manifest, args, target, environment, listen)
+    if any(str(result.status) != "success" for result in done.results):
+        raise DbtError(f"dbt {macro} failed for {month}: {' '.join(errors)}")
+
+
+def check(nodes: Sequence[NodeResult], month: BillingMonth) -> None:
+    """Raise `DbtError` with one line for each failed node."""
+    failed = [node for node in nodes if node.is_failed]
+    if failed:
+        lines = "\n".join(f"  {node.resource_type} {node.name}: {node.message}" for node in failed)
+        raise DbtError(f"dbt: {len(failed)} of {len(nodes)} steps failed for {month}:\n{lines}")
+
+
+def _read_manifest(path: Path) -> Manifest:
+    # dbt's own form of its manifest; a pickled one loses its lookups.
+    from dbt.contracts.graph.manifest import Manifest
+    from dbt.parser.manifest import extended_mashumuro_decoder
+
+    return Manifest.from_msgpack(path.read_bytes(), decoder=extended_mashumuro_decoder)
+
+
+def _invoke(
+    manifest: Manifest | None,
+    args: Sequence[str],
+    target: Path,
+    environment: Mapping[str, str],
+    callback: Callable[[Any], None] | None = None,
+) -> object:
+    """One call of dbt; returns its result. A failing node is a result, not an error here."""
+    # Imported here: it takes 2 seconds, which a command that builds nothing need not spend.
+    from dbt.cli.main import dbtRunner
+
+    command = [
+        *args,
+        *("--project-dir", str(DBT_PROJECT_DIR), "--profiles-dir", str(DBT_PROJECT_DIR)),
+        *("--target-path", str(target), "--log-path", str(target)),
+        # Its log file repeats what `on_node` is told, and every event would be written out for it.
+        *("--log-level-file", "none", "--quiet", "--log-level", "none"),
+        "--no-send-anonymous-usage-stats",
+    ]
+    callbacks = [callback] if callback is not None else []
+    with _ONE_AT_A_TIME, _environ(environment):
+        done = dbtRunner(manifest=manifest, callbacks=callbacks).invoke(command)
+        if done.exception is not None and not isinstance(done.exception, Exception):
+            # Ctrl-C, or a kill: not dbt's to swallow. Its threads may be in the middle of a query,
+            # so there is no closing; the process ends.
+            raise done.exception
+        _close_warehouse()
+    if done.exception is not None:
+        raise DbtError(f"dbt {args[0]}: {done.exception}") from done.exception
+    return done.result
+
+
+def _close_warehouse() -> None:
+    """dbt-duckdb keeps the file open after the last connection; the next reader must not wait."""
+    from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+
+    manager: Any = DuckDBConnectionManager
+    # There is no environment yet where dbt opened no connection.
+    if manager._ENV is not None:
+        manager._ENV.close()
+        manager.close_all_connections()
+
+
+def _node_result(data: Any) -> NodeResult:
+    result = data.run_result
+    return NodeResult(
+        unique_id=data.node_info.unique_id,
+        resource_type=data.node_info.resource_type,
+        status=str(result.status).lower(),
+        seconds=result.execution_time,
+        failures=result.num_failures,
+        message=" ".join(str(result.message).split()),
+    )
+
+
+def _environment(warehouse: Path) -> dict[str, str]:
+    return {"BILLING_WAREHOUSE": str(warehouse)}
+
+
+@contextmanager
+def _environ(values: Mapping[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _project_digest() -> str:
+    digest = hashlib.sha256()
+    for package in ("dbt-core", "dbt-duckdb"):
+        digest.update(version(package).encode())
+    for path in sorted(DBT_PROJECT_DIR.rglob("*")):
+        if path.suffix in {".sql", ".yml", ".md"} and "target" not in path.parts:
+            digest.update(str(path.relative_to(DBT_PROJECT_DIR)).encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,184 @@
+"""Rating a month: a fresh warehouse, the inputs in it, and dbt's models on top.
+
+What belongs here: preparing the month's DuckDB file and calling dbt on it. What does not: the
+rules (they are SQL, in ``dbt_project/``), checking inputs (``intake``), publishing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+
+import duckdb
+
+from billing_pipeline.intake.gauges import load_gauge_values
+from billing_pipeline.intake.late_usage import note_rated
+from billing_pipeline.intake.problems import InvalidInput, Problem, shown
+from billing_pipeline.intake.reference.load import load_reference
+from billing_pipeline.intake.usage import load_usage
+from billing_pipeline.months import BillingMonth
+from billing_pipeline.rating.dbt_runner import BUILD, NodeResult, check, run_dbt
+from billing_pipeline.rating.spark import build_with_spark
+from billing_pipeline.settings import Settings
+
+# What a month's invoices took from a wallet: customer, currency, billing month (YYYY-MM-01), the
+# amount, and what was billed in all.
+WalletApplication = tuple[str, str, str, Decimal, Decimal]
+# What a top-up that was paid in Stripe moved: transaction, customer, amount, currency, time,
+# reference, kind.
+PaidTopUp = tuple[str, str, Decimal, str, datetime, str, str]
+
+
+@dataclass(frozen=True)
+class IntakeReport:
+    """What was read: rows per reference table, and rows of usage (good and bad)."""
+
+    reference_rows: dict[str, int]
+    usage_rows: int
+
+
+@contextmanager
+def open_warehouse(path: Path, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection to a month's warehouse whose session time zone is UTC."""
+    connection = duckdb.connect(str(path), read_only=read_only)
+    try:
+        connection.execute("SET TimeZone = 'UTC'")
+        yield connection
+    finally:
+        connection.close()
+
+
+def build_raw(
+    settings: Settings,
+    month: BillingMonth,
+    wallet_applications: Iterable[WalletApplication] = (),
+    top_ups: Iterable[PaidTopUp] = (),
+) -> IntakeReport:
+    """Start the month's warehouse anew with the schema ``raw``: the checked inputs.
+
+    Raises `InvalidInput` with every problem found; the former warehouse is gone by then, what
+    was published is not.
+    """
+    path = settings.warehouse_path(month)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    set_checked(settings, month, False)
+    for former in (path, path.with_name(path.name + ".wal")):
+        former.unlink(missing_ok=True)
+    with open_warehouse(path) as connection:
+        connection.execute("CREATE SCHEMA raw")
+        connection.execute("CREATE TABLE raw.intake AS SELECT now() AS read_at")
+        reference_rows = load_reference(connection, settings)
+        _add_top_ups(connection, top_ups)
+        months_back = _months_back(connection)
+        usage = load_usage(connection, settings, month, months_back=months_back)
+        folders = [month.shift(-back) for back in range(months_back + 1)]
+        note_rated(settings, month, folders, usage)
+        load_gauge_values(connection, settings, month.shift(-months_back))
+        _write_wallet_applications(connection, wallet_applications)
+    return IntakeReport(reference_rows, usage.rows)
+
+
+def _months_back(connection: duckdb.DuckDBPyConnection) -> int:
+    """A period of 30 days that ends in a month may begin two calendar months before it."""
+    found = connection.execute(
+        "SELECT count(*) FROM raw.subscriptions JOIN raw.plans USING (plan_id)"
+        " WHERE billing_cycle = '30_days'"
+    ).fetchall()
+    return 2 if found[0][0] else 0
+
+
+def _write_wallet_applications(
+    connection: duckdb.DuckDBPyConnection, applications: Iterable[WalletApplication]
+) -> None:
+    connection.execute(
+        "CREATE TABLE raw.wallet_applications (customer_id VARCHAR, currency VARCHAR,"
+        " billing_month DATE, amount DECIMAL(38, 4), billed_amount DECIMAL(38, 4))"
+    )
+    found = connection.execute("SELECT DISTINCT customer_id, currency FROM raw.wallet_transactions")
+    wallets = set(found.fetchall())
+    # Most companies have no wallet, and what was billed may be long: it is not even asked for.
+    rows = [row for row in applications if row[:2] in wallets] if wallets else []
+    if rows:
+        connection.executemany("INSERT INTO raw.wallet_applications VALUES (?, ?, ?, ?, ?)", rows)
+
+
+def _add_top_ups(connection: duckdb.DuckDBPyConnection, top_ups: Iterable[PaidTopUp]) -> None:
+    """Top-ups of known customers, and what was refunded of them, beside the rows of the file. A
+    customer's that is in both counts once; raises `InvalidInput` where they do not say the same."""
+    rows = list(top_ups)
+    if not rows:
+        return
+    connection.execute(
+        "CREATE TEMP TABLE paid (transaction_id VARCHAR, customer_id VARCHAR,"
+        " amount DECIMAL(38, 12), currency VARCHAR, occurred_at TIMESTAMPTZ, reference VARCHAR,"
+        " kind VARCHAR)"
+    )
+    connection.executemany("INSERT INTO paid VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+    contradicted = connection.execute(
+        "SELECT transaction_id, paid.reference FROM paid JOIN raw.wallet_transactions AS given"
+        " USING (transaction_id, customer_id) WHERE (paid.amount, paid.currency)"
+        " <> (given.amount, given.currency) ORDER BY 1"
+    ).fetchall()
+    if contradicted:
+        raise InvalidInput(
+            Problem(
+                "accounts/wallet_transactions.csv",
+                None,
+                "transaction_id",
+                str(name),
+                f"{shown(str(name))} is another top-up in Stripe, paid by {payment}: the same id "
+                "must have the same amount and currency",
+            )
+            for name, payment in contradicted
+        )
+    connection.execute(
+        "INSERT INTO raw.wallet_transactions BY NAME SELECT * FROM paid"
+        " WHERE (customer_id, transaction_id) NOT IN"
+        " (SELECT (customer_id, transaction_id) FROM raw.wallet_transactions)"
+        " AND customer_id IN (SELECT customer_id FROM raw.customers)"
+    )
+    connection.execute("DROP TABLE paid")
+
+
+def rate_month(
+    settings: Settings,
+    month: BillingMonth,
+    wallet_applications: Iterable[WalletApplication] = (),
+    top_ups: Iterable[PaidTopUp] = (),
+) -> Path:
+    """Intake and dbt in one go; returns the month's warehouse, its tables in schema ``main``."""
+    build_raw(settings, month, wallet_applications, top_ups)
+    check(build_models(settings, month), month)
+    set_checked(settings, month, True)
+    return settings.warehouse_path(month)
+
+
+def build_models(
+    settings: Settings,
+    month: BillingMonth,
+    on_node: Callable[[NodeResult], None] = lambda node: None,
+    selection: Sequence[str] = (),
+) -> list[NodeResult]:
+    """All models and their tests, metered by the engine that the settings name; or, in DuckDB,
+    those of dbt's `selection`."""
+    if settings.metering == "spark" and not selection:
+        return build_with_spark(settings, month, on_node)
+    return run_dbt(settings, month, (*BUILD, *selection), on_node)
+
+
+def set_checked(settings: Settings, month: BillingMonth, passed: bool) -> None:
+    """Write down that all models were built and all checks passed, or that they will change."""
+    mark = settings.month_dir(month) / "checked"
+    if passed:
+        mark.touch()
+    else:
+        mark.unlink(missing_ok=True)
+
+
+def is_checked(settings: Settings, month: BillingMonth) -> bool:
+    """True if the month's warehouse is as its passed checks left it: what may be sent."""
+    return (settings.month_dir(month) / "checked").exists()

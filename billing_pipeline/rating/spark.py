@@ -1,0 +1,141 @@
+"""Metering on Spark: the same dbt models on another engine, for months that outgrow one machine.
+
+What belongs here: handing the month's inputs to Spark as Parquet, calling dbt there, and taking
+the metered tables back into the month's warehouse. What does not: what the models compute, and how
+the two engines' SQL differs (``dbt_project/macros``), rating and all that follows (DuckDB).
+
+Needs the packages of ``requirements-spark.txt`` and Java 17: docs/scaling.md.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+from billing_pipeline.duckdb_sql import glob_literal
+from billing_pipeline.months import BillingMonth
+from billing_pipeline.rating.dbt_runner import (
+    BUILD,
+    DBT_PROJECT_DIR,
+    DbtError,
+    NodeResult,
+    run_dbt,
+    run_operation,
+)
+from billing_pipeline.settings import Settings
+
+# All that grows with events; `metering_tables` in macros/spark/hand_over.sql names the same.
+ON_SPARK = ("staging", "metering", "tag:reads_events")
+_TAKEN_OVER = ("path:models/metering,config.materialized:table", "tag:reads_events")
+
+
+def build_with_spark(
+    settings: Settings,
+    month: BillingMonth,
+    on_node: Callable[[NodeResult], None] = lambda node: None,
+) -> list[NodeResult]:
+    """As ``run_dbt`` of everything: metering on Spark, the rest in DuckDB.
+
+    Where a model or test fails on Spark, DuckDB is not asked for the rest: see `check`.
+    """
+    metered = meter_on_spark(settings, month)
+    for node in metered:
+        on_node(node)
+    if any(node.is_failed for node in metered):
+        return metered
+    rest = build_the_rest(settings, month, on_node)
+    # Views over the inputs are made on both engines: each node is told of once, in dbt's order.
+    told = {node.unique_id for node in metered}
+    return [*metered, *(node for node in rest if node.unique_id not in told or node.is_failed)]
+
+
+def build_the_rest(
+    settings: Settings,
+    month: BillingMonth,
+    on_node: Callable[[NodeResult], None] = lambda node: None,
+) -> list[NodeResult]:
+    """All that `meter_on_spark` leaves: rating, invoicing, and views over the inputs, in DuckDB."""
+    return run_dbt(settings, month, (*BUILD, "--exclude", *_TAKEN_OVER), on_node)
+
+
+def meter_on_spark(settings: Settings, month: BillingMonth) -> list[NodeResult]:
+    """Build staging and metering on Spark, from the inputs in the month's warehouse, and put the
+    tables into it. Returns every node that ran on Spark; raises `DbtError` where dbt could not
+    begin. After a failed node the warehouse is as it was."""
+    hand_over(settings, month)
+    nodes = build_on_spark(settings, month)
+    if not any(node.is_failed for node in nodes):
+        take_over(settings, month)
+    return nodes
+
+
+def hand_over(settings: Settings, month: BillingMonth) -> None:
+    """Write the checked inputs of the month's warehouse as Parquet for Spark."""
+    if find_spec("pyspark") is None:
+        raise DbtError(
+            "metering on Spark needs the packages of requirements-spark.txt: docs/scaling.md"
+        )
+    room = _room(settings, month)
+    shutil.rmtree(room, ignore_errors=True)
+    (room / "raw").mkdir(parents=True)
+    run_operation(settings, month, "hand_over_raw", {"folder": str(room / "raw")})
+
+
+def build_on_spark(settings: Settings, month: BillingMonth) -> list[NodeResult]:
+    """dbt on Spark, in a process of its own: its JVM ends with it, and dbt's globals stay ours."""
+    room = _room(settings, month)
+    target = room / "dbt"
+    command = [
+        sys.executable,
+        "-m",
+        "billing_pipeline.rating.spark_dbt",
+        *BUILD,
+        "--target",
+        "spark",
+    ]
+    command += ["--select", *ON_SPARK, "--indirect-selection", "cautious"]
+    command += ["--project-dir", str(DBT_PROJECT_DIR), "--profiles-dir", str(DBT_PROJECT_DIR)]
+    command += ["--target-path", str(target), "--log-path", str(target)]
+    command += ["--quiet", "--no-partial-parse", "--no-send-anonymous-usage-stats"]
+    environment = {
+        **os.environ,
+        "BILLING_SPARK_RAW": str(room / "raw"),
+        "BILLING_SPARK_TABLES": str(room / "tables"),
+    }
+    done = subprocess.run(command, env=environment, cwd=room, capture_output=True, text=True)
+    results = target / "run_results.json"
+    if not results.exists():
+        raise DbtError(f"dbt on Spark could not begin; the end of its log:\n{_end(done)}")
+    return [_node(result) for result in json.loads(results.read_text())["results"]]
+
+
+def take_over(settings: Settings, month: BillingMonth) -> None:
+    """The tables that Spark wrote as tables of the month's warehouse."""
+    tables = glob_literal(str(_room(settings, month) / "tables" / "main.db"))
+    run_operation(settings, month, "take_over_metering", {"folder": tables})
+
+
+def _room(settings: Settings, month: BillingMonth) -> Path:
+    return settings.month_dir(month) / "spark"
+
+
+def _node(result: dict[str, object]) -> NodeResult:
+    unique_id = str(result["unique_id"])
+    return NodeResult(
+        unique_id=unique_id,
+        resource_type=unique_id.split(".")[0],
+        status=str(result["status"]).lower(),
+        seconds=float(str(result["execution_time"])),
+        failures=int(str(result["failures"] or 0)),
+        message=" ".join(str(result["message"]).split()),
+    )
+
+
+def _end(done: subprocess.CompletedProcess[str]) -> str:
+    return "\n".join((done.stdout + done.stderr).splitlines()[-20:])

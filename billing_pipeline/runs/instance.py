@@ -1,0 +1,64 @@
+"""Dagster's instance under ``BILLING_HOME``: its settings, and why a run of it failed.
+
+What belongs here: the folder of the instance, and a failed step in words. What does not: running a
+job (``commands.execution``), and locks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import dagster as dg
+
+from billing_pipeline.settings import Settings
+
+_INSTANCE = """\
+telemetry:
+  enabled: false
+nux:
+  enabled: false
+concurrency:
+  runs:
+    max_concurrent_runs: 4
+    # Months that send are closed one after another, the oldest first: what a wallet paid in
+    # January is not there in February.
+    tag_concurrency_limits:
+      - key: billing/sends
+        limit: 1
+# Runs that last too long are ended; those whose process is gone, by the sensor `dead_runs`.
+run_monitoring:
+  enabled: true
+"""
+
+# Dagster's own errors around the cause say which step failed, not why.
+_WRAPPERS = ("DagsterExecutionStepExecutionError",)
+
+
+def instance_home(settings: Settings) -> Path:
+    """The folder of Dagster's storage, with its settings written once."""
+    folder = settings.dagster_dir
+    folder.mkdir(parents=True, exist_ok=True)
+    config = folder / "dagster.yaml"
+    if not config.exists():
+        config.write_text(_INSTANCE, encoding="utf-8")
+    return folder
+
+
+def failure_reason(event: dg.DagsterEvent, checks: Sequence[dg.AssetCheckEvaluation]) -> str:
+    """Why a step failed, in words for a person; `checks` are those of its run."""
+    data = event.step_failure_data
+    if data.error is not None and data.error.cls_name == "DagsterAssetCheckFailedError":
+        # Dagster's own text only names the check.
+        failed = (check for check in checks if check.blocking and not check.passed)
+        return "; ".join(f"{check.check_name}: {check.description}" for check in failed)
+    if data.user_failure_data is not None and data.user_failure_data.description:
+        return str(data.user_failure_data.description)
+    error = data.error
+    while error is not None and error.cause is not None and error.cls_name in _WRAPPERS:
+        error = error.cause
+    if error is None:
+        return "the step failed"
+    kind, _, text = error.message.partition(": ")
+    # Ours is written to be read, and may list problems line by line.
+    return text.strip() if kind.startswith("billing_pipeline.") else " ".join(error.message.split())

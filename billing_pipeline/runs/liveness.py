@@ -1,0 +1,95 @@
+"""Which runs of Dagster are alive: a killed one is ended in the history.
+
+What belongs here: a lock file for each run, held by the process that executes it, and what to do
+about runs whose process is gone. What does not: what a run keeps others from (``locks``).
+
+Dagster leaves a killed run "started", and also one that ended while its history could not be
+written, on a full disk for example. The queue of the UI's runs would wait for it for ever. A
+process id could have become another process's; a lock is the kernel's to free. The file of a run
+stays until the history says that the run has ended.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import dagster as dg
+from filelock import FileLock, Timeout
+
+from billing_pipeline.settings import Settings
+
+# A run that Dagster launches is "started" some seconds before its first step holds the file.
+FIRST_STEP_SECONDS = 300.0
+_BUSY_SECONDS = 10.0
+_HELD: dict[str, FileLock] = {}
+
+
+def hold(settings: Settings, run_id: str) -> None:
+    """Say that this process executes the run, until it ends or lets go."""
+    if run_id in _HELD:
+        return
+    path = _folder(settings) / f"{run_id}.lock"
+    lock = _lock(path)
+    lock.acquire(timeout=_BUSY_SECONDS)
+    # Who looks for dead runs may have come in between, and have deleted the file.
+    while not path.exists():
+        lock.release()
+        lock.acquire(timeout=_BUSY_SECONDS)
+    _HELD[run_id] = lock
+
+
+def release(settings: Settings, run_id: str) -> None:
+    """Say that this process does no more for the run."""
+    lock = _HELD.pop(run_id, None)
+    if lock is not None:
+        lock.release()
+
+
+def reap_dead_runs(settings: Settings, instance: dg.DagsterInstance) -> list[str]:
+    """End every run whose process is gone; their ids."""
+    buried = []
+    for path in sorted(_folder(settings).glob("*.lock")):
+        run_id = path.stem
+        if run_id in _HELD:
+            continue
+        lock = _lock(path)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            continue
+        run = instance.get_run_by_id(run_id)
+        if run is not None and not run.is_finished:
+            _end(instance, run)
+            buried.append(run_id)
+        path.unlink(missing_ok=True)
+        lock.release()
+    return buried + _bury_lost_runs(settings, instance)
+
+
+def _bury_lost_runs(settings: Settings, instance: dg.DagsterInstance) -> list[str]:
+    """Those that have no file at all: it was deleted, or the history is an older one put back."""
+    started = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING])
+    buried = []
+    for record in instance.get_run_records(started):
+        run = record.dagster_run
+        is_young = time.time() - (record.start_time or 0.0) < FIRST_STEP_SECONDS
+        if not is_young and not (_folder(settings) / f"{run.run_id}.lock").exists():
+            _end(instance, run)
+            buried.append(run.run_id)
+    return buried
+
+
+def _end(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
+    instance.report_run_failed(run, "The process that executed this run is gone.")
+
+
+def _folder(settings: Settings) -> Path:
+    folder = settings.dagster_dir / "alive"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _lock(path: Path) -> FileLock:
+    # Each on its own: two in one process would otherwise share what only one may hold.
+    return FileLock(path, is_singleton=False)

@@ -1,1 +1,0 @@
-"""From nothing to a first preview: `billing init` and `billing check`."""

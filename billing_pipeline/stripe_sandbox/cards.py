@@ -1,0 +1,69 @@
+"""Stripe's test cards: who they are and how they answer a charge.
+
+What belongs here: names, and what each declines with. What does not: taking a payment.
+"""
+
+from __future__ import annotations
+
+import re
+
+from billing_pipeline.stripe_sandbox.errors import ApiError
+
+TEST_CARDS = {
+    "pm_card_visa": ("visa", "4242"),
+    "pm_card_visa_debit": ("visa", "5556"),
+    "pm_card_mastercard": ("mastercard", "4444"),
+    "pm_card_amex": ("amex", "8431"),
+    "pm_card_chargeCustomerFail": ("visa", "0341"),
+}
+"""Brand and last digits; the declining ones by their names only."""
+
+_DECLINES = re.compile(r"pm_card_(visa_)?charge(Declined([A-Z][A-Za-z]*)?|CustomerFail)")
+
+_REASONS: dict[str, tuple[str, str | None]] = {
+    "InsufficientFunds": ("card_declined", "insufficient_funds"),
+    "LostCard": ("card_declined", "lost_card"),
+    "StolenCard": ("card_declined", "stolen_card"),
+    "Fraudulent": ("card_declined", "fraudulent"),
+    "VelocityLimitExceeded": ("card_declined", "card_velocity_exceeded"),
+    "ExpiredCard": ("expired_card", None),
+    "IncorrectCvc": ("incorrect_cvc", None),
+    "ProcessingError": ("processing_error", None),
+}
+_MESSAGES = {
+    "insufficient_funds": "Your card has insufficient funds.",
+    "expired_card": "Your card has expired.",
+    "incorrect_cvc": "Your card's security code is incorrect.",
+    "processing_error": (
+        "An error occurred while processing your card. Try again in a little bit."
+    ),
+}
+
+
+def is_test_card(method: str) -> bool:
+    """True for the names that stand for a card in test mode."""
+    return method in TEST_CARDS or _DECLINES.fullmatch(method) is not None
+
+
+def decline_of(test_card: str) -> dict[str, str] | None:
+    """What a charge of the card fails with, as Stripe's error; None where it succeeds."""
+    match = _DECLINES.fullmatch(test_card)
+    if match is None:
+        return None
+    code, decline = _REASONS.get(match[3] or "", ("card_declined", "generic_decline"))
+    message = _MESSAGES.get(decline or code, "Your card was declined.")
+    error = {"type": "card_error", "code": code, "message": message}
+    return error | ({} if decline is None else {"decline_code": decline})
+
+
+def declined(error: dict[str, str], **more: str) -> ApiError:
+    """The answer to the request that charged: 402. That it was tried stays on record."""
+    return ApiError(
+        error["message"],
+        status=402,
+        code=error["code"],
+        kind="card_error",
+        keeps_changes=True,
+        **{name: error[name] for name in ("decline_code",) if name in error},
+        **more,
+    )

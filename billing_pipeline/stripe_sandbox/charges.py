@@ -1,0 +1,292 @@
+"""Charges, refunds and disputes: the money itself, on its way in and back out.
+
+What belongs here: these objects, and what a person or a bank does with a charge afterwards. What
+does not: which charge an invoice or a payment intent leads to (`payments.py`). Neither a refund
+nor a dispute changes the invoice that was paid: it stays paid.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from billing_pipeline.stripe_sandbox.context import Call, json_equal, route
+from billing_pipeline.stripe_sandbox.errors import ApiError
+from billing_pipeline.stripe_sandbox.validation import merge_metadata
+
+Json = dict[str, Any]
+
+EVIDENCE_IS_DUE_AFTER = 7 * 86_400
+"""Seconds for an answer to a dispute; cards differ."""
+OPEN = "needs_response"
+_CLOSED = ("won", "lost")
+
+
+def new_charge(call: Call, intent: Json, method: Json, error: Json | None, *, waits: bool) -> Json:
+    """The charge of a payment intent. `waits`: the bank has not answered yet."""
+    is_paid = error is None and not waits
+    amount = intent["amount"]
+    details = method[method["type"]]
+    body: Json = {
+        **dict.fromkeys(_NULLS),
+        "amount": amount,
+        "amount_captured": amount if error is None else 0,
+        "amount_refunded": 0,
+        "billing_details": {**method["billing_details"], "address": dict.fromkeys(_ADDRESS)},
+        "captured": error is None,
+        "currency": intent["currency"],
+        "customer": intent["customer"],
+        "description": intent["description"],
+        "disputed": False,
+        "failure_code": error["code"] if error else None,
+        "failure_message": error["message"] if error else None,
+        "fraud_details": {},
+        "metadata": dict(intent["metadata"]),
+        "paid": is_paid,
+        "payment_intent": intent["id"],
+        "payment_method": method["id"],
+        "payment_method_details": {"type": method["type"], method["type"]: details},
+        "refunded": False,
+        "status": "failed" if error else "pending" if waits else "succeeded",
+    }
+    charge = call.new("charge", body, customer=intent["customer"], parent=intent["id"])
+    call.event(f"charge.{charge['status']}", charge)
+    return charge
+
+
+_NULLS = (
+    "application",
+    "application_fee",
+    "application_fee_amount",
+    "balance_transaction",
+    "calculated_statement_descriptor",
+    "failure_balance_transaction",
+    "on_behalf_of",
+    "outcome",
+    "receipt_email",
+    "receipt_number",
+    "receipt_url",
+    "review",
+    "shipping",
+    "source_transfer",
+    "statement_descriptor",
+    "statement_descriptor_suffix",
+    "transfer_data",
+    "transfer_group",
+)
+_ADDRESS = ("city", "country", "line1", "line2", "postal_code", "state")
+
+
+def settle_charge(call: Call, charge: Json, error: Json | None) -> None:
+    """The bank's answer to a debit."""
+    if error is None:
+        charge |= {"status": "succeeded", "paid": True}
+    else:
+        charge |= {"status": "failed", "captured": False, "amount_captured": 0}
+        charge |= {"failure_code": error["code"], "failure_message": error["message"]}
+    call.save(charge)
+    call.event(f"charge.{charge['status']}", charge)
+
+
+@route("GET", "charges/*", "ChargeRetrieveParams")
+def retrieve(call: Call, charge_id: str) -> Json:
+    return call.get("charge", charge_id)
+
+
+@route("GET", "charges", "ChargeListParams", "customer payment_intent")
+def list_all(call: Call) -> Json:
+    customer, intent = call.params.get("customer"), call.params.get("payment_intent")
+    return call.page("charge", "/v1/charges", customer=customer, parent=intent)
+
+
+@route("POST", "charges/*", "ChargeUpdateParams", "description metadata")
+def update(call: Call, charge_id: str) -> Json:
+    charge = call.get("charge", charge_id)
+    charge["description"] = call.params.get("description", charge["description"])
+    charge["metadata"] = merge_metadata(charge["metadata"], call.params.get("metadata"))
+    call.event("charge.updated", charge)
+    return call.save(charge)
+
+
+# Refunds.
+@route("POST", "refunds", "RefundCreateParams", "amount charge payment_intent reason metadata")
+def create_refund(call: Call) -> Json:
+    given = call.params
+    if ("charge" in given) == ("payment_intent" in given):
+        raise ApiError("One of the following params should be provided: payment_intent or charge.")
+    charge_id = given.get("charge")
+    if charge_id is None:
+        intent = call.get("payment_intent", given["payment_intent"], "payment_intent")
+        charge_id = intent["latest_charge"]
+        if charge_id is None:
+            raise ApiError("This PaymentIntent does not have a successful charge to refund.")
+    charge = call.get("charge", charge_id, "charge")
+    left = charge["amount"] - charge["amount_refunded"]
+    return refund(
+        call,
+        charge,
+        given.get("amount", left),
+        reason=given.get("reason"),
+        metadata=merge_metadata({}, given.get("metadata")),
+    )
+
+
+def refund(call: Call, charge: Json, amount: int, **more: Any) -> Json:
+    """Give back part of a charge, to where it came from."""
+    left = charge["amount"] - charge["amount_refunded"]
+    if charge["status"] != "succeeded":
+        raise ApiError(f"Charge {charge['id']} has not succeeded.", code="charge_not_refundable")
+    if charge["disputed"]:
+        text = f"Charge {charge['id']} has been charged back; cannot issue a refund."
+        raise ApiError(text, code="charge_disputed")
+    if left == 0:
+        text = f"Charge {charge['id']} has already been refunded."
+        raise ApiError(text, code="charge_already_refunded")
+    if not 1 <= amount <= left:
+        text = f"Refund amount ({amount}) is greater than unrefunded amount on charge ({left})"
+        raise ApiError(text, param="amount")
+    charge["amount_refunded"] += amount
+    charge["refunded"] = charge["amount_refunded"] == charge["amount"]
+    kind = charge["payment_method_details"]["type"]
+    body = {
+        "amount": amount,
+        "balance_transaction": None,
+        "charge": charge["id"],
+        "currency": charge["currency"],
+        "customer": charge["customer"],
+        "destination_details": {"type": kind, kind: {"type": "refund"}},
+        "metadata": {},
+        "payment_intent": charge["payment_intent"],
+        "payment_method": charge["payment_method"],
+        "reason": None,
+        "receipt_number": None,
+        "source_transfer_reversal": None,
+        "status": "succeeded",
+        "transfer_reversal": None,
+        **more,
+    }
+    made = call.new("refund", body, customer=charge["customer"], parent=charge["payment_intent"])
+    call.save(charge)
+    call.event("charge.refunded", charge)
+    call.event("refund.created", made)
+    return made
+
+
+@route("GET", "refunds/*", "RefundRetrieveParams")
+def retrieve_refund(call: Call, refund_id: str) -> Json:
+    return call.get("refund", refund_id)
+
+
+@route("GET", "refunds", "RefundListParams", "charge payment_intent")
+def list_refunds(call: Call) -> Json:
+    where = json_equal(call.params, "charge")
+    return call.page("refund", "/v1/refunds", parent=call.params.get("payment_intent"), where=where)
+
+
+# Disputes.
+def open_dispute(call: Call, charge_id: str, amount: int | None, reason: str) -> Json:
+    """The customer asks the bank for the money, which takes it at once."""
+    charge = call.get("charge", charge_id)
+    left = charge["amount"] - charge["amount_refunded"]
+    if charge["status"] != "succeeded" or charge["disputed"] or left == 0:
+        raise ApiError(f"Charge {charge_id} cannot be disputed.", code="charge_disputed")
+    taken = left if amount is None else amount
+    charge["disputed"] = True
+    kind = charge["payment_method_details"]["type"]
+    body = {
+        "amount": taken,
+        "balance_transactions": [],
+        "charge": charge_id,
+        "currency": charge["currency"],
+        "enhanced_eligibility_types": [],
+        "evidence": {},
+        "evidence_details": {
+            "due_by": call.now + EVIDENCE_IS_DUE_AFTER,
+            "enhanced_eligibility": {},
+            "has_evidence": False,
+            "past_due": False,
+            "submission_count": 0,
+        },
+        "is_charge_refundable": False,
+        "metadata": {},
+        "payment_intent": charge["payment_intent"],
+        "payment_method_details": {"type": kind},
+        "reason": reason,
+        "status": OPEN,
+    }
+    intent = charge["payment_intent"]
+    dispute = call.new("dispute", body, customer=charge["customer"], parent=intent)
+    dispute["balance_transactions"].append(_moved(call, dispute, -taken))
+    call.save(dispute)
+    call.save(charge)
+    call.event("charge.dispute.created", dispute)
+    call.event("charge.dispute.funds_withdrawn", dispute)
+    return dispute
+
+
+def close_dispute(call: Call, dispute_id: str, *, won: bool) -> Json:
+    """The bank has decided."""
+    dispute = call.get("dispute", dispute_id)
+    if dispute["status"] in _CLOSED:
+        raise ApiError("This dispute is already closed")
+    dispute["status"] = "won" if won else "lost"
+    if won:
+        dispute["balance_transactions"].append(_moved(call, dispute, dispute["amount"]))
+    call.save(dispute)
+    call.event("charge.dispute.closed", dispute)
+    if won:
+        call.event("charge.dispute.funds_reinstated", dispute)
+    return dispute
+
+
+def _moved(call: Call, dispute: Json, amount: int) -> Json:
+    """The movement on the account's own balance, which is listed nowhere else here."""
+    return {
+        "id": f"txn_{call.store.next('balance_transaction'):012}",
+        "object": "balance_transaction",
+        "amount": amount,
+        "available_on": call.now,
+        "balance_type": "payments",
+        "created": call.now,
+        "currency": dispute["currency"],
+        "description": f"Chargeback for {dispute['charge']}",
+        "exchange_rate": None,
+        "fee": 0,
+        "fee_details": [],
+        "net": amount,
+        "reporting_category": "dispute" if amount < 0 else "dispute_reversal",
+        "source": dispute["id"],
+        "status": "available",
+        "type": "adjustment",
+    }
+
+
+@route("GET", "disputes/*", "DisputeRetrieveParams")
+def retrieve_dispute(call: Call, dispute_id: str) -> Json:
+    return call.get("dispute", dispute_id)
+
+
+@route("GET", "disputes", "DisputeListParams", "charge payment_intent")
+def list_disputes(call: Call) -> Json:
+    where = json_equal(call.params, "charge")
+    intent = call.params.get("payment_intent")
+    return call.page("dispute", "/v1/disputes", parent=intent, where=where)
+
+
+@route("POST", "disputes/*/close", "DisputeCloseParams")
+def accept(call: Call, dispute_id: str) -> Json:
+    """Accepted by the merchant: lost."""
+    return close_dispute(call, dispute_id, won=False)
+
+
+@route("POST", "disputes/*", "DisputeUpdateParams", "evidence metadata submit")
+def update_dispute(call: Call, dispute_id: str) -> Json:
+    """As in test mode, the text of the evidence decides: `winning_evidence`, `losing_evidence`."""
+    dispute = call.get("dispute", dispute_id)
+    dispute["metadata"] = merge_metadata(dispute["metadata"], call.params.get("metadata"))
+    dispute["evidence"] |= call.params.get("evidence") or {}
+    call.save(dispute)
+    call.event("charge.dispute.updated", dispute)
+    text = dispute["evidence"].get("uncategorized_text")
+    if text in ("winning_evidence", "losing_evidence"):
+        return close_dispute(call, dispute_id, won=text == "winning_evidence")
+    return dispute

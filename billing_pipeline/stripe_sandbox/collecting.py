@@ -1,0 +1,233 @@
+"""Collecting an invoice: from finalizing to its last status.
+
+What belongs here: number, customer balance, payments however they come, and the ends that an open
+invoice can come to. What does not: drafts (`invoices.py`, `lines.py`), credit notes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from billing_pipeline.stripe_sandbox.cards import declined
+from billing_pipeline.stripe_sandbox.context import Call
+from billing_pipeline.stripe_sandbox.customers import balance_of, living, move_balance, require_card
+from billing_pipeline.stripe_sandbox.errors import ApiError
+from billing_pipeline.stripe_sandbox.payments import (
+    attach,
+    cancel_payment,
+    charge,
+    new_payment,
+    refuse_while_processing,
+    settle,
+)
+
+Json = dict[str, Any]
+
+DAY = 86_400
+_MINIMUM_CHARGES = {"usd": 50, "eur": 50, "gbp": 30, "jpy": 50, "chf": 50, "cad": 50, "aud": 50}
+"""The least that can be charged, in minor units; a choice of Stripe's table."""
+
+
+def finalize(call: Call, invoice: Json, *, auto_advance: bool | None = None) -> Json:
+    """Make a draft a bill: number, due date, balance, and paid at once where nothing is due."""
+    if invoice["status"] != "draft":
+        text = "This invoice is already finalized, you can't re-finalize a non-draft invoice."
+        raise ApiError(text, code="invoice_not_editable")
+    if invoice["total"] == 0 and call.store.count("line_item", invoice["id"])[0] == 0:
+        raise ApiError(
+            "You can't finalize an invoice without any line items",
+            code="invoice_no_customer_line_items",
+        )
+    customer = living(call, invoice["customer"], "customer")
+    if auto_advance is not None:
+        invoice["auto_advance"] = auto_advance
+    invoice["status"] = "open"
+    invoice["number"] = _number(call, customer)
+    invoice["effective_at"] = invoice["status_transitions"]["finalized_at"] = call.now
+    if invoice.get("_days") is not None:
+        invoice["due_date"] = call.now + invoice["_days"] * DAY
+    invoice["hosted_invoice_url"] = f"https://invoice.stripe.com/i/sandbox/{invoice['id']}"
+    invoice["invoice_pdf"] = f"https://pay.stripe.com/invoice/sandbox/{invoice['id']}/pdf"
+    call.store.set_due(invoice["id"], None)
+    invoice["automatically_finalizes_at"] = None
+    _take_balance(call, invoice, customer)
+    call.save(invoice)
+    call.event("invoice.finalized", invoice)
+    if invoice["amount_due"] == 0:
+        return close_paid(call, invoice)
+    new_payment(call, invoice)
+    return invoice
+
+
+def _number(call: Call, customer: Json) -> str:
+    sequence = customer["next_invoice_sequence"]
+    customer["next_invoice_sequence"] = sequence + 1
+    call.save(customer)
+    return f"{customer['invoice_prefix']}-{sequence:04}"
+
+
+def _take_balance(call: Call, invoice: Json, customer: Json) -> None:
+    """The balance applies itself: credit lowers what is due, debt raises it."""
+    currency = invoice["currency"]
+    before = balance_of(customer, currency)
+    due = max(0, invoice["total"] + before)
+    after = min(0, invoice["total"] + before)
+    if 0 < due < _MINIMUM_CHARGES.get(currency, 0) and _is_charged(invoice):
+        # Too little for a card: carried over to the next invoice.
+        due, after = 0, due
+    invoice |= {"starting_balance": before, "ending_balance": after}
+    invoice["amount_due"] = invoice["amount_remaining"] = due
+    if after != before:
+        invoice["_from_balance"] = after - before
+        kind = "applied_to_invoice"
+        move_balance(call, customer, after - before, currency, kind, invoice=invoice["id"])
+
+
+def _is_charged(invoice: Json) -> bool:
+    return bool(invoice["collection_method"] == "charge_automatically")
+
+
+def close_paid(call: Call, invoice: Json) -> Json:
+    """Nothing is due any more."""
+    invoice["status"] = "paid"
+    invoice["attempted"] = True
+    invoice["auto_advance"] = False
+    invoice["next_payment_attempt"] = None
+    invoice["status_transitions"]["paid_at"] = call.now
+    call.save(invoice)
+    call.event("invoice.paid", invoice)
+    call.event("invoice.payment_succeeded", invoice)
+    return invoice
+
+
+def advance(call: Call, invoice: Json) -> Json:
+    """What Stripe does by itself with an open invoice: one try to charge it at once."""
+    if invoice["status"] == "open" and invoice["auto_advance"] and _is_charged(invoice):
+        try:
+            return pay(call, invoice)
+        except ApiError as error:
+            if error.status != 402 and error.body["error"].get("code") != "resource_missing":
+                raise
+            return call.get("invoice", invoice["id"])
+    return invoice
+
+
+def pay(call: Call, invoice: Json, method: str | None = None) -> Json:
+    """Charge what remains. Raises 402 where the card declines, with the try on record."""
+    if invoice["status"] == "draft":
+        raise ApiError("This invoice is a draft: finalize it before you pay it")
+    if invoice["status"] == "paid":
+        raise ApiError("Invoice is already paid", code="invoice_already_paid")
+    if invoice["status"] == "void":
+        raise ApiError("This invoice was voided and cannot be paid", code="invoice_not_payable")
+    refuse_while_processing(call, invoice)
+    chosen = _method(call, invoice, method)
+    payment, error = charge(call, invoice, chosen)
+    invoice["attempted"] = True
+    # By Stripe's schedule of retries, of which a try by API is no part.
+    invoice["attempt_count"] = max(1, invoice["attempt_count"])
+    if error is not None:
+        call.save(invoice)
+        call.event("invoice.payment_failed", invoice)
+        raise declined(error, payment_intent=payment["payment"]["payment_intent"])
+    if payment["status"] != "paid":
+        return call.save(invoice)  # the bank has days for its answer
+    return _paid(call, invoice, payment["amount_paid"])
+
+
+def _paid(call: Call, invoice: Json, amount: int) -> Json:
+    """So much came in; what was too much goes to the customer's balance."""
+    counts = min(amount, invoice["amount_remaining"])
+    invoice["amount_paid"] += counts
+    invoice["amount_remaining"] -= counts
+    if amount > counts:
+        invoice["amount_overpaid"] += amount - counts
+        customer = call.get("customer", invoice["customer"])
+        kind, more = "invoice_overpaid", {"invoice": invoice["id"]}
+        move_balance(call, customer, counts - amount, invoice["currency"], kind, **more)
+    if invoice["amount_remaining"] == 0:
+        return close_paid(call, invoice)
+    call.save(invoice)
+    call.event("invoice.updated", invoice)
+    return invoice
+
+
+def attach_payment(call: Call, invoice: Json, intent_id: str) -> Json:
+    """A payment that the customer made by itself, of whatever amount."""
+    _require_payable(call, invoice)
+    invoice = _paid(call, invoice, attach(call, invoice, intent_id))
+    if invoice["status"] == "paid":
+        cancel_payment(call, invoice)
+    return invoice
+
+
+def pay_out_of_band(call: Call, invoice: Json) -> Json:
+    """Paid elsewhere: no charge."""
+    _require_payable(call, invoice)
+    cancel_payment(call, invoice)
+    invoice["amount_paid_off_stripe"] += invoice["amount_remaining"]
+    return _paid(call, invoice, invoice["amount_remaining"])
+
+
+def _require_payable(call: Call, invoice: Json) -> None:
+    if invoice["status"] not in ("open", "uncollectible"):
+        raise ApiError(f"Invoice is {invoice['status']} and cannot be paid")
+    refuse_while_processing(call, invoice)
+
+
+def settle_debit(call: Call, intent_id: str) -> None:
+    """The bank answers: the invoice is paid, or stays open with a payment that failed."""
+    payment, error = settle(call, intent_id)
+    if payment is None:
+        return
+    invoice = call.get("invoice", payment["invoice"])
+    if error is None:
+        _paid(call, invoice, payment["amount_paid"])
+    else:
+        call.event("invoice.payment_failed", invoice)
+
+
+def _method(call: Call, invoice: Json, method: str | None) -> Json:
+    customer = call.get("customer", invoice["customer"])
+    chosen = method or invoice["default_payment_method"]
+    chosen = chosen or customer["invoice_settings"].get("default_payment_method")
+    if chosen is None:
+        text = (
+            "This customer has no attached payment source or default payment method. Please "
+            "consider adding a default payment method."
+        )
+        raise ApiError(text, code="resource_missing")
+    return require_card(call, chosen, customer["id"], "payment_method")
+
+
+def void(call: Call, invoice: Json) -> Json:
+    """Take a bill back. What it took from the balance is given back."""
+    if invoice["status"] not in ("open", "uncollectible"):
+        text = f"You can only void open or uncollectible invoices; this one is {invoice['status']}"
+        raise ApiError(text, code="invoice_not_editable")
+    refuse_while_processing(call, invoice)
+    taken = invoice.get("_from_balance", 0)
+    if taken:
+        customer = call.get("customer", invoice["customer"])
+        kind = "unapplied_from_invoice"
+        more = {"invoice": invoice["id"]}
+        move_balance(call, customer, -taken, invoice["currency"], kind, **more)
+    cancel_payment(call, invoice)
+    invoice["status"] = "void"
+    invoice["auto_advance"] = False
+    invoice["status_transitions"]["voided_at"] = call.now
+    call.save(invoice)
+    call.event("invoice.voided", invoice)
+    return invoice
+
+
+def mark_uncollectible(call: Call, invoice: Json) -> Json:
+    if invoice["status"] != "open":
+        text = f"You can only mark open invoices as uncollectible; it is {invoice['status']}"
+        raise ApiError(text, code="invoice_not_editable")
+    invoice["status"] = "uncollectible"
+    invoice["auto_advance"] = False
+    invoice["status_transitions"]["marked_uncollectible_at"] = call.now
+    call.save(invoice)
+    call.event("invoice.marked_uncollectible", invoice)
+    return invoice

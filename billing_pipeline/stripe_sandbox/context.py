@@ -1,0 +1,224 @@
+"""One request being carried out: what handlers work with, and the table of handlers.
+
+What belongs here: creating, reading, listing and expanding objects of any kind, events, routes.
+What does not: any rule of a particular kind of object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from billing_pipeline.stripe_sandbox.errors import ApiError, InvalidParamsError, missing
+from billing_pipeline.stripe_sandbox.errors import unsupported as _unsupported
+from billing_pipeline.stripe_sandbox.store import Store
+
+Json = dict[str, Any]
+Handler = Callable[..., Json]
+
+PREFIXES = {
+    "customer": "cus",
+    "customer_balance_transaction": "cbtxn",
+    "payment_method": "pm",
+    "invoice": "in",
+    "line_item": "il",
+    "credit_note": "cn",
+    "credit_note_line_item": "cnli",
+    "payment_intent": "pi",
+    "invoice_payment": "inpay",
+    "charge": "ch",
+    "refund": "re",
+    "dispute": "dp",
+    "event": "evt",
+}
+_KINDS = {prefix: kind for kind, prefix in PREFIXES.items()}
+_EVERYWHERE = frozenset({"expand", "limit", "starting_after", "ending_before", "created"})
+
+
+@dataclass(frozen=True)
+class Route:
+    """A handler, the class of ``stripe.params`` that its parameters have, and what it supports
+    of them (None: all)."""
+
+    handler: Handler
+    params: str
+    supported: frozenset[str] | None
+
+
+ROUTES: dict[tuple[str, ...], Route] = {}
+
+
+def route(
+    method: str, path: str, params: str, supported: str | None = None
+) -> Callable[[Handler], Handler]:
+    """Register a handler; ``*`` in the path stands for an id, handed to it in order."""
+
+    def register(handler: Handler) -> Handler:
+        names = None if supported is None else frozenset(supported.split())
+        ROUTES[(method, *path.split("/"))] = Route(handler, params, names)
+        return handler
+
+    return register
+
+
+def find_route(method: str, path: str) -> tuple[Route, list[str]]:
+    """The handler of a request and the ids in its path."""
+    parts = path.strip("/").split("/")[1:]
+    for stars in ((), (1,), (1, 3)):
+        pattern = ["*" if at in stars else part for at, part in enumerate(parts)]
+        found = ROUTES.get((method, *pattern))
+        if found is not None:
+            return found, [part for at, part in enumerate(parts) if at in stars]
+    text = f"Unrecognized request URL ({method}: {path}). The sandbox has no such endpoint."
+    raise ApiError(text, status=404)
+
+
+class Call:
+    """A request: its checked parameters and the state."""
+
+    def __init__(
+        self,
+        store: Store,
+        now: float,
+        params: Json,
+        *,
+        request_id: str | None = None,
+        key: str | None = None,
+        search_lag: float = 0.0,
+    ) -> None:
+        self.store = store
+        self.now = int(now)
+        self.params = params
+        self.search_lag = search_lag
+        self._request = {"id": request_id, "idempotency_key": key}
+
+    def require_supported(self, supported: frozenset[str] | None) -> None:
+        for name in self.params if supported is not None else ():
+            if name not in (supported or ()) and name not in _EVERYWHERE:
+                raise _unsupported(name)
+
+    # Objects.
+    def new(
+        self, kind: str, body: Json, *, customer: str | None = None, parent: str | None = None
+    ) -> Json:
+        """Create an object; it gets its id, time and the fields that all have."""
+        item: Json = {
+            "id": f"{PREFIXES[kind]}_{self.store.next(kind):012}",
+            "object": kind,
+            "created": self.now,
+            "livemode": False,
+            **body,
+        }
+        self.store.insert(kind, item, customer=customer, parent=parent)
+        return item
+
+    def get(self, kind: str, object_id: str, param: str = "id") -> Json:
+        found = self.store.get(kind, object_id)
+        if found is None:
+            raise missing(kind, object_id, param)
+        return found
+
+    def save(self, item: Json) -> Json:
+        self.store.save(item["object"], item)
+        return item
+
+    def event(self, name: str, item: Json) -> None:
+        """What happened. The object is told without its lines, which would be most of it."""
+        body = {
+            "api_version": None,
+            "type": name,
+            "pending_webhooks": 0,
+            "request": self._request,
+            "data": {"object": public(item)},
+        }
+        self.new("event", body)
+
+    # Lists.
+    def page(
+        self,
+        kind: str,
+        url: str,
+        *,
+        customer: str | None = None,
+        parent: str | None = None,
+        where: list[tuple[str, Any]] | None = None,
+        oldest_first: bool = False,
+    ) -> Json:
+        """A page of a list, by the cursor and the `created` filter of the request."""
+        limit = self.params.get("limit", 10)
+        if not 1 <= limit <= 100:
+            raise InvalidParamsError("Invalid limit: must be 1 to 100", param="limit")
+        conditions = [*(where or []), *_range("created", self.params.get("created"))]
+        if customer is not None:
+            conditions.append(("customer = ?", customer))
+        if parent is not None:
+            conditions.append(("parent = ?", parent))
+        backwards = "ending_before" in self.params
+        conditions += self._cursor(kind, oldest_first)
+        rows = self.store.select(
+            kind, conditions, limit=limit + 1, oldest_first=oldest_first != backwards
+        )
+        data = rows[:limit][::-1] if backwards else rows[:limit]
+        return {"object": "list", "url": url, "has_more": len(rows) > limit, "data": data}
+
+    def _cursor(self, kind: str, oldest_first: bool) -> list[tuple[str, Any]]:
+        for name in ("starting_after", "ending_before"):
+            if name not in self.params:
+                continue
+            place = self.store.place(kind, self.params[name])
+            if place is None:
+                raise missing(kind, self.params[name], name)
+            sign = ">" if oldest_first == (name == "starting_after") else "<"
+            created, seq = place
+            # The number alone does not order: the clock of a test may be turned back.
+            inner = f"(created {sign} {created} or (created = {created} and seq {sign} ?))"
+            return [(inner, seq)]
+        return []
+
+    # Expansion.
+    def expanded(self, body: Json) -> Json:
+        """The answer with what the request wants expanded."""
+        for path in self.params.get("expand", ()):
+            if not self._expand(body, path.split("."), path):
+                raise InvalidParamsError(f"This property cannot be expanded ({path}).")
+        return body
+
+    def _expand(self, value: Any, parts: list[str], path: str) -> bool:
+        if isinstance(value, list):
+            return all(self._expand(item, parts, path) for item in value)
+        if value is None or isinstance(value, str):
+            return True
+        if not isinstance(value, dict) or parts[0] not in value:
+            return False
+        inner = value[parts[0]]
+        if isinstance(inner, str):
+            kind = _KINDS.get(inner.split("_")[0])
+            if kind is None:
+                return False
+            value[parts[0]] = inner = public(self.get(kind, inner))
+        return len(parts) == 1 or self._expand(inner, parts[1:], path)
+
+
+def _range(column: str, given: Any) -> list[tuple[str, Any]]:
+    if given is None:
+        return []
+    if isinstance(given, int):
+        return [(f"{column} = ?", given)]
+    signs = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
+    return [(f"{column} {signs[name]} ?", value) for name, value in given.items()]
+
+
+def json_range(field: str, given: Any) -> list[tuple[str, Any]]:
+    """A range filter on a field of the body."""
+    return _range(f"json_extract(body, '$.{field}')", given)
+
+
+def json_equal(params: Mapping[str, Any], *fields: str) -> list[tuple[str, Any]]:
+    """Filters on fields of the body, for those that the request has."""
+    return [(f"json_extract(body, '$.{n}') = ?", params[n]) for n in fields if n in params]
+
+
+def public(item: Json) -> Json:
+    """An object without what the sandbox notes on it for itself."""
+    return {name: value for name, value in item.items() if not name.startswith("_")}

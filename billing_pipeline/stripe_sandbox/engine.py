@@ -1,0 +1,251 @@
+"""The sandbox itself: one request in, one answer out.
+
+What belongs here: what is the same for all requests: credentials, rate limits, idempotency keys,
+validation, one transaction each. What does not: the handlers (`invoices.py` and the others), and
+sockets (`server.py`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import secrets
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import stripe
+
+from billing_pipeline.stripe_sandbox import (
+    charges,
+    credit_notes,
+    customers,
+    lines,
+    payments,
+    reading,
+)
+from billing_pipeline.stripe_sandbox.context import Call, Route, find_route, public
+from billing_pipeline.stripe_sandbox.errors import ApiError, InvalidParamsError
+from billing_pipeline.stripe_sandbox.invoices import run_due
+from billing_pipeline.stripe_sandbox.lines import lines_of
+from billing_pipeline.stripe_sandbox.store import Store
+from billing_pipeline.stripe_sandbox.validation import check
+from billing_pipeline.stripe_sandbox.wire import Response, decode_form, encode
+
+Json = dict[str, Any]
+
+KEYS_ARE_KEPT = 86_400
+"""Seconds after which Stripe forgets an idempotency key."""
+LONGEST_KEY = 255
+HANDLERS = (charges, credit_notes, customers, lines, payments, reading)
+"""The modules whose routes exist by being imported."""
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Requests a second: in all, and of each endpoint."""
+
+    total: int = 25
+    endpoint: int = 25
+
+
+class Sandbox:
+    """Stripe's part, for what this project uses of it.
+
+    `path`: the SQLite file, None for memory. `clock` gives the time in epoch seconds. `rates`
+    switches rate limits on; `search_lag` is how many seconds search is behind. Several processes
+    may use one file at the same time.
+    """
+
+    def __init__(
+        self,
+        path: Path | None = None,
+        *,
+        clock: Callable[[], float] = time.time,
+        rates: Rates | None = None,
+        search_lag: float = 60.0,
+    ) -> None:
+        self.clock = clock
+        self.rates = rates
+        self.search_lag = search_lag
+        self._store = Store(path)
+        self._lock = threading.Lock()
+        self._numbers = itertools.count(1)
+        # Request ids of two processes must differ; in memory there is one, and tests compare.
+        self._origin = "" if path is None else secrets.token_hex(4)
+        self._recent: dict[str, deque[float]] = {}
+
+    def close(self) -> None:
+        """End the use of the file."""
+        with self._lock:
+            self._store.close()
+
+    def handle(self, method: str, target: str, headers: Mapping[str, str], body: str) -> Response:
+        """Answer one request. `target` is the path with its query; `body` is form-encoded."""
+        names = {name.lower(): value for name, value in headers.items()}
+        with self._lock:
+            request_id = f"req_{self._origin}{next(self._numbers):08}"
+            answer = {
+                "Content-Type": "application/json",
+                "Request-Id": request_id,
+                "Stripe-Version": names.get("stripe-version", stripe.api_version),
+            }
+            key = names.get("idempotency-key") if method.upper() == "POST" else None
+            if key is not None:
+                answer["Idempotency-Key"] = key
+            try:
+                self._admit(method, target, names)
+                status, content, more = self._answer(method.upper(), target, body, key, request_id)
+            except ApiError as error:
+                status, content, more = error.status, encode(error.body), {}
+                if status == 429:
+                    more = {"Stripe-Rate-Limited-Reason": "global-rate"}
+            return Response(status, answer | more, content)
+
+    def keep_answer(
+        self, method: str, target: str, key: str, body: str, status: int, content: Json
+    ) -> None:
+        """Keep an answer under a key, as Stripe keeps a 500 of its own: for fault injection."""
+        fingerprint = _fingerprint(method.upper(), target.partition("?")[0], decode_form(body))
+        with self._lock, self._store.transaction(write=True):
+            self._store.keep(key, self.clock(), fingerprint, status, encode(content))
+
+    # What nobody can ask for by the API.
+    def open_dispute(
+        self, charge_id: str, amount: int | None = None, *, reason: str = "fraudulent"
+    ) -> str:
+        """A customer asks their bank for the money of a charge; gives the dispute's id."""
+        with self._acting() as call:
+            return str(charges.open_dispute(call, charge_id, amount, reason)["id"])
+
+    def close_dispute(self, dispute_id: str, *, won: bool) -> None:
+        """The bank decides a dispute."""
+        with self._acting() as call:
+            charges.close_dispute(call, dispute_id, won=won)
+
+    @contextmanager
+    def _acting(self) -> Iterator[Call]:
+        with self._lock:
+            self._run_due()
+            with self._store.transaction(write=True):
+                yield Call(self._store, self.clock(), {})
+
+    def _admit(self, method: str, target: str, headers: Mapping[str, str]) -> None:
+        scheme, _, token = headers.get("authorization", "").partition(" ")
+        if scheme != "Bearer" or not token.startswith(("sk_test_", "rk_test_")):
+            shown = f"{token[:8]}****" if token else "(none)"
+            raise ApiError(f"Invalid API Key provided: {shown}", status=401)
+        if len(headers.get("idempotency-key", "")) > LONGEST_KEY:
+            text = f"The idempotency key is longer than {LONGEST_KEY} characters"
+            raise ApiError(text, kind="idempotency_error")
+        if self.rates is not None:
+            parts = target.partition("?")[0].split("/")
+            endpoint = " ".join([method, *parts[2:3], *parts[4:5]])
+            self._count("", self.rates.total)
+            self._count(endpoint, self.rates.endpoint)
+
+    def _count(self, name: str, most: int) -> None:
+        now, recent = self.clock(), self._recent.setdefault(name, deque())
+        while recent and recent[0] <= now - 1:
+            recent.popleft()
+        if len(recent) >= most:
+            text = "Request rate limit exceeded. Learn more about rate limits in Stripe's docs."
+            raise ApiError(text, status=429, code="rate_limit")
+        recent.append(now)
+
+    def _answer(
+        self, method: str, target: str, body: str, key: str | None, request_id: str
+    ) -> tuple[int, bytes, dict[str, str]]:
+        path, _, query = target.partition("?")
+        given = decode_form(body if method == "POST" else query)
+        found, ids = find_route(method, path)
+        self._run_due()
+        with self._store.transaction(write=method != "GET"):
+            now = self.clock()
+            fingerprint = _fingerprint(method, path, given)
+            if key is not None:
+                kept = self._store.kept(key, now - KEYS_ARE_KEPT)
+                if kept is not None:
+                    return self._replay(key, fingerprint, kept)
+            params = check(found.params, given)
+            call = Call(
+                self._store,
+                now,
+                params,
+                request_id=request_id,
+                key=key,
+                search_lag=self.search_lag,
+            )
+            status, content = self._carry_out(call, found, ids)
+            if key is not None:
+                self._store.forget_kept(now - KEYS_ARE_KEPT)
+                self._store.keep(key, now, fingerprint, status, content)
+            return status, content, {}
+
+    def _carry_out(self, call: Call, found: Route, ids: list[str]) -> tuple[int, bytes]:
+        call.require_supported(found.supported)
+        refusal: ApiError | None = None
+        try:
+            with self._store.part(), suppress(_Kept):
+                try:
+                    return 200, encode(_finished(call, found.handler(call, *ids)))
+                except ApiError as error:
+                    refusal = error
+                    if not error.keeps_changes:
+                        raise
+                    raise _Kept from None
+        except InvalidParamsError:
+            raise
+        except ApiError as error:
+            refusal = error
+        assert refusal is not None
+        return refusal.status, encode(refusal.body)
+
+    def _replay(
+        self, key: str, fingerprint: str, kept: tuple[str, int, bytes]
+    ) -> tuple[int, bytes, dict[str, str]]:
+        if kept[0] != fingerprint:
+            text = (
+                "Keys for idempotent requests can only be used with the same parameters they were "
+                f"first used with. Try using a key other than '{key}' if you meant to execute a "
+                "different request."
+            )
+            raise ApiError(text, kind="idempotency_error")
+        return kept[1], kept[2], {"Idempotent-Replayed": "true"}
+
+    def _run_due(self) -> None:
+        """What Stripe would have done by itself until now."""
+        now = self.clock()
+        if self._store.due(now):
+            with self._store.transaction(write=True):
+                for object_id, at in self._store.due(now):
+                    run_due(Call(self._store, at, {}), object_id)
+
+
+class _Kept(Exception):
+    """Ends a handler whose changes stay although its answer is an error."""
+
+
+def _finished(call: Call, body: Json) -> Json:
+    """The answer as it is sent: without private notes, with lines, expanded."""
+    if isinstance(body.get("data"), list):
+        return call.expanded(body | {"data": [_shown(call, item) for item in body["data"]]})
+    return call.expanded(_shown(call, body))
+
+
+def _shown(call: Call, item: Json) -> Json:
+    shown = public(item)
+    if item.get("object") == "invoice" and not item.get("deleted"):
+        shown["lines"] = lines_of(call, item["id"])
+    return shown
+
+
+def _fingerprint(method: str, path: str, params: Json) -> str:
+    text = json.dumps([method, path, params], sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()

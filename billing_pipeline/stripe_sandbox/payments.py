@@ -1,0 +1,290 @@
+"""Payment intents, and how they hang on invoices.
+
+What belongs here: asking a card or a bank for the money, and its answer. What does not: the charge
+as an object (`charges.py`), and what the payment means to an invoice (`collecting.py`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from billing_pipeline.stripe_sandbox.cards import decline_of, declined
+from billing_pipeline.stripe_sandbox.charges import new_charge, open_dispute, settle_charge
+from billing_pipeline.stripe_sandbox.context import Call, json_equal, route
+from billing_pipeline.stripe_sandbox.customers import attach_card, living, require_card
+from billing_pipeline.stripe_sandbox.debits import outcome_of
+from billing_pipeline.stripe_sandbox.errors import ApiError
+from billing_pipeline.stripe_sandbox.validation import merge_metadata
+
+Json = dict[str, Any]
+
+_INTENT = "amount currency customer payment_method confirm metadata description off_session"
+_INTENT += " automatic_payment_methods payment_method_types receipt_email setup_future_usage"
+
+
+def _intent(call: Call, amount: int, currency: str, customer: str | None, **more: Any) -> Json:
+    body = {
+        "amount": amount,
+        "amount_capturable": 0,
+        "amount_received": 0,
+        "canceled_at": None,
+        "cancellation_reason": None,
+        "capture_method": "automatic",
+        "confirmation_method": "automatic",
+        "currency": currency,
+        "customer": customer,
+        "description": None,
+        "last_payment_error": None,
+        "latest_charge": None,
+        "metadata": {},
+        "next_action": None,
+        "payment_method": None,
+        "payment_method_types": ["card"],
+        "status": "requires_payment_method",
+        **more,
+    }
+    return call.new("payment_intent", body, customer=customer)
+
+
+def _confirm(call: Call, intent: Json, method: Json) -> dict[str, str] | None:
+    """Ask for the money; gives what it was declined with, or None. A bank answers in days: until
+    then the intent is processing."""
+    intent |= {"payment_method": method["id"], "payment_method_types": [method["type"]]}
+    if method["type"] == "sepa_debit":
+        intent["latest_charge"] = new_charge(call, intent, method, None, waits=True)["id"]
+        intent |= {"status": "processing", "last_payment_error": None}
+        call.save(intent)
+        call.store.set_due(intent["id"], call.now + outcome_of(method["_test_name"]).after)
+        call.event("payment_intent.processing", intent)
+        return None
+    error = decline_of(method["_test_name"])
+    intent["latest_charge"] = new_charge(call, intent, method, error, waits=False)["id"]
+    _answered(call, intent, error)
+    return error
+
+
+def _answered(call: Call, intent: Json, error: dict[str, str] | None) -> None:
+    if error is None:
+        intent |= {"status": "succeeded", "amount_received": intent["amount"]}
+    else:
+        intent["status"] = "requires_payment_method"
+    intent["last_payment_error"] = error
+    call.save(intent)
+    name = "payment_intent.payment_failed" if error else "payment_intent.succeeded"
+    call.event(name, intent)
+
+
+def settle(call: Call, intent_id: str) -> tuple[Json | None, dict[str, str] | None]:
+    """The bank's answer to a debit; gives the invoice payment that it was for, if any, and why it
+    failed."""
+    intent = call.get("payment_intent", intent_id)
+    outcome = outcome_of(call.get("payment_method", intent["payment_method"])["_test_name"])
+    charge_id = intent["latest_charge"]
+    settle_charge(call, call.get("charge", charge_id), outcome.error)
+    _answered(call, intent, outcome.error)
+    if outcome.is_disputed:
+        open_dispute(call, charge_id, None, "debit_not_authorized")
+    payment = _payment_by(call, intent)
+    if payment is not None and outcome.error is None:
+        _note_paid(call, payment, intent["amount"])
+    return payment, outcome.error
+
+
+def _payment_by(call: Call, intent: Json) -> Json | None:
+    """The invoice payment that an intent is for."""
+    is_it = ("json_extract(body, '$.payment.payment_intent') = ?", intent["id"])
+    where = [("customer = ?", intent["customer"]), is_it]
+    found = call.store.select("invoice_payment", where, limit=1)
+    return found[0] if found else None
+
+
+# On invoices.
+def new_payment(call: Call, invoice: Json) -> None:
+    """The default payment that every finalized invoice with something due has."""
+    amount = invoice["amount_remaining"]
+    intent = _intent(call, amount, invoice["currency"], invoice["customer"])
+    _new_invoice_payment(call, invoice, intent, is_default=True)
+
+
+def _new_invoice_payment(call: Call, invoice: Json, intent: Json, *, is_default: bool) -> Json:
+    body = {
+        "amount_paid": None,
+        "amount_requested": intent["amount"],
+        "currency": invoice["currency"],
+        "invoice": invoice["id"],
+        "is_default": is_default,
+        "payment": {"type": "payment_intent", "payment_intent": intent["id"]},
+        "status": "open",
+        "status_transitions": {"canceled_at": None, "paid_at": None},
+    }
+    customer, parent = invoice["customer"], invoice["id"]
+    return call.new("invoice_payment", body, customer=customer, parent=parent)
+
+
+def payment_of(call: Call, invoice: Json) -> Json | None:
+    """The default payment, once the invoice is finalized and something was due."""
+    where = [("parent = ?", invoice["id"]), ("json_extract(body, '$.is_default') = ?", 1)]
+    found = call.store.select("invoice_payment", where, limit=1)
+    return found[0] if found else None
+
+
+def _intent_of(call: Call, payment: Json) -> Json:
+    return call.get("payment_intent", payment["payment"]["payment_intent"])
+
+
+def refuse_while_processing(call: Call, invoice: Json) -> None:
+    """While a bank has not answered yet, nothing else may end the invoice."""
+    payment = payment_of(call, invoice)
+    if payment is not None and _intent_of(call, payment)["status"] == "processing":
+        text = f"A payment of the invoice {invoice['id']} is being processed: wait for its end."
+        raise ApiError(text, code="payment_intent_unexpected_state")
+
+
+def charge(call: Call, invoice: Json, method: Json) -> tuple[Json, dict[str, str] | None]:
+    """Charge what remains of an invoice; gives its payment and the decline."""
+    payment = payment_of(call, invoice)
+    assert payment is not None, "an open invoice has a payment"
+    intent = _intent_of(call, payment)
+    intent["amount"] = payment["amount_requested"] = invoice["amount_remaining"]
+    error = _confirm(call, intent, method)
+    if intent["status"] == "succeeded":
+        _note_paid(call, payment, invoice["amount_remaining"])
+    return call.save(payment), error
+
+
+def _note_paid(call: Call, payment: Json, amount: int) -> None:
+    payment |= {"status": "paid", "amount_paid": amount}
+    payment["status_transitions"]["paid_at"] = call.now
+    call.save(payment)
+    call.event("invoice_payment.paid", payment)
+
+
+def attach(call: Call, invoice: Json, intent_id: str) -> int:
+    """A payment that was made by itself counts for an invoice; gives what it brings."""
+    intent = call.get("payment_intent", intent_id, "payment_intent")
+    if intent["status"] != "succeeded":
+        raise ApiError("The sandbox attaches payments that have succeeded", param="payment_intent")
+    if intent["customer"] != invoice["customer"] or intent["currency"] != invoice["currency"]:
+        raise ApiError("The PaymentIntent is of another customer or currency than the invoice.")
+    if _payment_by(call, intent) is not None:
+        raise ApiError("The PaymentIntent is attached to an invoice already.")
+    amount = int(intent["amount_received"])
+    payment = _new_invoice_payment(call, invoice, intent, is_default=False)
+    _note_paid(call, payment, amount)
+    return amount
+
+
+def charges_of(call: Call, invoice: Json) -> list[Json]:
+    """What was charged for an invoice, with success, the newest first."""
+    payments = call.store.select("invoice_payment", [("parent = ?", invoice["id"])], limit=100)
+    intents = [_intent_of(call, payment) for payment in payments if payment["status"] == "paid"]
+    return [call.get("charge", intent["latest_charge"]) for intent in intents]
+
+
+def cancel_payment(call: Call, invoice: Json) -> None:
+    """No money is asked for any more: the invoice is void, or was paid otherwise."""
+    payment = payment_of(call, invoice)
+    if payment is None or payment["status"] != "open":
+        return
+    intent = _intent_of(call, payment)
+    call.save(intent | {"status": "canceled", "canceled_at": call.now})
+    payment["status"] = "canceled"
+    payment["status_transitions"]["canceled_at"] = call.now
+    call.save(payment)
+
+
+@route("GET", "invoice_payments", "InvoicePaymentListParams", "invoice status")
+def list_payments(call: Call) -> Json:
+    where = json_equal(call.params, "status")
+    invoice = call.params.get("invoice")
+    return call.page("invoice_payment", "/v1/invoice_payments", parent=invoice, where=where)
+
+
+@route("GET", "invoice_payments/*", "InvoicePaymentRetrieveParams")
+def retrieve_payment(call: Call, payment_id: str) -> Json:
+    return call.get("invoice_payment", payment_id)
+
+
+# By themselves: top-ups of wallets are such.
+@route("POST", "payment_intents", "PaymentIntentCreateParams", _INTENT)
+def create(call: Call) -> Json:
+    given = call.params
+    if given["amount"] < 1:
+        raise ApiError("This value must be greater than or equal to 1.", param="amount")
+    customer = given.get("customer")
+    if customer is not None:
+        living(call, customer, "customer")
+    intent = _intent(
+        call,
+        given["amount"],
+        given["currency"].lower(),
+        customer,
+        description=given.get("description"),
+        metadata=merge_metadata({}, given.get("metadata")),
+    )
+    call.event("payment_intent.created", intent)
+    if "payment_method" in given:
+        intent["payment_method"] = _own_card(call, customer, given["payment_method"])["id"]
+        intent["status"] = "requires_confirmation"
+        call.save(intent)
+    return _confirmed(call, intent) if given.get("confirm") else intent
+
+
+@route("POST", "payment_intents/*/confirm", "PaymentIntentConfirmParams", "payment_method")
+def confirm(call: Call, intent_id: str) -> Json:
+    intent = call.get("payment_intent", intent_id)
+    if "payment_method" in call.params:
+        card = _own_card(call, intent["customer"], call.params["payment_method"])
+        intent["payment_method"] = card["id"]
+    return _confirmed(call, intent)
+
+
+def _own_card(call: Call, customer: str | None, method: str) -> Json:
+    if customer is None:
+        raise ApiError("The sandbox takes payments of customers only", param="customer")
+    return attach_card(call, method, customer)
+
+
+def _confirmed(call: Call, intent: Json) -> Json:
+    if intent["status"] in ("succeeded", "canceled", "processing"):
+        text = f"This PaymentIntent's payment could not be confirmed: it is {intent['status']}."
+        raise ApiError(text, code="payment_intent_unexpected_state")
+    if intent["payment_method"] is None:
+        raise ApiError("You cannot confirm this PaymentIntent because it is missing a method.")
+    card = require_card(call, intent["payment_method"], intent["customer"], "payment_method")
+    error = _confirm(call, intent, card)
+    if error is not None:
+        raise declined(error)
+    return intent
+
+
+@route("POST", "payment_intents/*", "PaymentIntentUpdateParams", "metadata description amount")
+def update(call: Call, intent_id: str) -> Json:
+    intent = call.get("payment_intent", intent_id)
+    if "amount" in call.params and intent["status"] in ("succeeded", "canceled"):
+        raise ApiError("The amount cannot be changed", code="payment_intent_unexpected_state")
+    intent |= {name: call.params[name] for name in ("description", "amount") if name in call.params}
+    intent["metadata"] = merge_metadata(intent["metadata"], call.params.get("metadata"))
+    return call.save(intent)
+
+
+@route("POST", "payment_intents/*/cancel", "PaymentIntentCancelParams", "cancellation_reason")
+def cancel(call: Call, intent_id: str) -> Json:
+    intent = call.get("payment_intent", intent_id)
+    if intent["status"] in ("succeeded", "canceled", "processing"):
+        text = f"You cannot cancel this PaymentIntent: it is {intent['status']}."
+        raise ApiError(text, code="payment_intent_unexpected_state")
+    reason = call.params.get("cancellation_reason")
+    changed = {"status": "canceled", "canceled_at": call.now, "cancellation_reason": reason}
+    return call.save(intent | changed)
+
+
+@route("GET", "payment_intents/*", "PaymentIntentRetrieveParams")
+def retrieve(call: Call, intent_id: str) -> Json:
+    return call.get("payment_intent", intent_id)
+
+
+@route("GET", "payment_intents", "PaymentIntentListParams", "customer")
+def list_all(call: Call) -> Json:
+    customer = call.params.get("customer")
+    return call.page("payment_intent", "/v1/payment_intents", customer=customer)

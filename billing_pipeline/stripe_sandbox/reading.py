@@ -1,0 +1,126 @@
+"""What is only read: the account, events and search.
+
+What belongs here: their rules, such as how long events are kept and how far search lags. What
+does not: lists of other objects, which stand with them.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from billing_pipeline.stripe_sandbox.context import Call, public, route
+from billing_pipeline.stripe_sandbox.errors import ApiError, InvalidParamsError
+
+Json = dict[str, Any]
+
+EVENTS_KEPT = 30 * 86_400
+_CLAUSE = re.compile(
+    r"""\s*(-?)(metadata\[["']([^"']+)["']\]|\w+)\s*(:|[<>]=?)\s*("([^"]*)"|'([^']*)'|(\d+))\s*"""
+)
+_FIELDS = frozenset(
+    ["customer", "status", "currency", "number", "total", "created", "email", "name", "amount"]
+)
+
+
+@route("GET", "account", "AccountRetrieveCurrentParams")
+def account(call: Call) -> Json:
+    return {
+        "id": "acct_sandbox",
+        "object": "account",
+        "business_type": None,
+        "charges_enabled": True,
+        "country": "US",
+        "default_currency": "usd",
+        "details_submitted": True,
+        "email": "sandbox@example.com",
+        "metadata": {},
+        "payouts_enabled": True,
+        "settings": {"dashboard": {"display_name": "Sandbox", "timezone": "Etc/UTC"}},
+        "type": "standard",
+    }
+
+
+@route("GET", "events/*", "EventRetrieveParams")
+def event(call: Call, event_id: str) -> Json:
+    return call.get("event", event_id)
+
+
+@route("GET", "events", "EventListParams", "type types")
+def events(call: Call) -> Json:
+    given = call.params
+    if "type" in given and "types" in given:
+        raise InvalidParamsError("You may only specify one of these parameters: type, types.")
+    types = given.get("types") or ([given["type"]] if "type" in given else [])
+    where: list[tuple[str, Any]] = [("created >= ?", call.now - EVENTS_KEPT)]
+    if types:
+        # One placeholder for each condition: the types travel as one JSON list.
+        glob = "exists (select 1 from json_each(?) where json_extract(body, '$.type') glob value)"
+        quoted = ",".join(f'"{name}"' for name in types if re.fullmatch(r"[\w.*]+", name))
+        where.append((glob, f"[{quoted}]"))
+    return call.page("event", "/v1/events", where=where)
+
+
+@route("GET", "invoices/search", "InvoiceSearchParams", "query page")
+def search_invoices(call: Call) -> Json:
+    return _search(call, "invoice", "/v1/invoices/search")
+
+
+@route("GET", "customers/search", "CustomerSearchParams", "query page")
+def search_customers(call: Call) -> Json:
+    return _search(call, "customer", "/v1/customers/search")
+
+
+@route("GET", "payment_intents/search", "PaymentIntentSearchParams", "query page")
+def search_payment_intents(call: Call) -> Json:
+    return _search(call, "payment_intent", "/v1/payment_intents/search")
+
+
+def _search(call: Call, kind: str, url: str) -> Json:
+    """What matches and was created before the index was last brought up to date."""
+    limit, page = call.params.get("limit", 10), call.params.get("page", "0")
+    if not 1 <= limit <= 100 or not page.isdecimal():
+        raise InvalidParamsError("Invalid limit or page")
+    query = call.params["query"]
+    pieces = re.split(r"\s+(AND|OR)\s+", query, flags=re.IGNORECASE)
+    words = {word.upper() for word in pieces[1::2]}
+    if len(words) > 1:
+        raise ApiError("A query may use AND or OR, not both.", param="query")
+    clauses = [_clause(piece) for piece in pieces[0::2]]
+    joint = any if words == {"OR"} else all
+    where = [("created <= ?", call.now - int(call.search_lag))]
+    found = [
+        item
+        for item in call.store.select(kind, where, limit=1_000_000)
+        if not item.get("deleted") and joint(_matches(item, *clause) for clause in clauses)
+    ]
+    start = int(page)
+    has_more = len(found) > start + limit
+    return {
+        "object": "search_result",
+        "url": url,
+        "has_more": has_more,
+        "next_page": str(start + limit) if has_more else None,
+        "data": [public(item) for item in found[start : start + limit]],
+    }
+
+
+def _clause(text: str) -> tuple[bool, str, str | None, str, str]:
+    match = _CLAUSE.fullmatch(text)
+    if match is None or (match[3] is None and match[2] not in _FIELDS):
+        raise ApiError(f"We were unable to parse your search query: {text}", param="query")
+    value = next(group for group in match.group(6, 7, 8) if group is not None)
+    return bool(match[1]), match[2], match[3], match[4], value
+
+
+def _matches(
+    item: Json, negated: bool, field: str, metadata: str | None, sign: str, value: str
+) -> bool:
+    held = item.get(field) if metadata is None else item.get("metadata", {}).get(metadata)
+    if held is None:
+        return negated
+    if sign == ":":
+        return (str(held).lower() == value.lower()) != negated
+    number, bound = int(held), int(value)
+    compared = {"<": number < bound, "<=": number <= bound, ">": number > bound}
+    return compared.get(sign, number >= bound) != negated

@@ -1,0 +1,36 @@
+"""Text from inputs, made harmless where people see it: on terminals and in spreadsheets.
+
+What belongs here: control characters, and what a spreadsheet takes for a formula. What does not:
+how amounts are written (``money``), and layout.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+
+def printable(text: str) -> str:
+    """Text without what steers a terminal (escapes, line ends, marks that turn the direction)."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+
+
+def csv_text(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = ()) -> str:
+    """CSV with a header: `columns`, or those of the first row. A text that a spreadsheet would
+    take for a formula gets a quote before it; amounts stay amounts."""
+    out = io.StringIO()
+    writer = csv.writer(out)
+    writer.writerow(columns or (rows[0] if rows else []))
+    for row in rows:
+        writer.writerow(_inert(value) for value in row.values())
+    return out.getvalue()
+
+
+def _inert(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    is_formula = isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r"))
+    return f"'{value}" if is_formula else value

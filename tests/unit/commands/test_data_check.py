@@ -1,0 +1,26 @@
+"""What `billing check` says of rows that are allowed and will not do what somebody expects."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from billing_pipeline.commands.check import check_reference
+from billing_pipeline.commands.init import create
+from billing_pipeline.months import BillingMonth
+from billing_pipeline.settings import Settings
+
+
+def test_who_is_sent_invoices_and_has_no_email_is_named(tmp_path: Path) -> None:
+    create(tmp_path, BillingMonth(2024, 5), with_example=True)
+    path = tmp_path / "accounts" / "customers.csv"
+    settings = Settings.from_env({"BILLING_DATA_DIR": str(tmp_path)})
+
+    def named() -> list[list[str]]:
+        _, hints = check_reference(settings)
+        return [ids for hint, ids in hints.items() if "no e-mail" in hint]
+
+    assert named() == []
+    path.write_text(path.read_text().replace("bob@example.com", ""))
+    assert named() == [["bob"]]
+    path.write_text(path.read_text().replace("send_invoice,14", "charge_automatically,"))
+    assert named() == []

@@ -1,0 +1,107 @@
+"""Usage that came after its month was rated: what is new, changed or gone, by content."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from billing_pipeline.intake.late_usage import late_usage, note_rated
+from billing_pipeline.intake.usage_files import usage_files
+from billing_pipeline.months import BillingMonth
+from billing_pipeline.settings import Settings
+
+JANUARY, FEBRUARY = BillingMonth(2024, 1), BillingMonth(2024, 2)
+HEADER = "event_id,customer_id,event_name,occurred_at,quantity,properties\n"
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    env = {"BILLING_HOME": str(tmp_path / "home"), "BILLING_DATA_DIR": str(tmp_path / "data")}
+    settings = Settings.from_env(env)
+    for month in (JANUARY, FEBRUARY):
+        settings.month_dir(month).mkdir(parents=True)
+        for name in ("a", "b"):
+            write(settings, month, name)
+    rate(settings, FEBRUARY)
+    return settings
+
+
+def write(settings: Settings, month: BillingMonth, name: str, rows: str = "") -> Path:
+    path = Path(settings.data_dir) / "usage" / str(month) / f"{name}.csv"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(HEADER + rows, encoding="utf-8")
+    return path
+
+
+def rate(settings: Settings, month: BillingMonth, months_back: int = 0) -> None:
+    folders = [month.shift(-back) for back in range(months_back + 1)]
+    note_rated(settings, month, folders, usage_files(settings, folders))
+
+
+def test_nothing_is_late_right_after_a_rating(settings: Settings) -> None:
+    assert late_usage(settings, FEBRUARY) is None
+
+
+def test_of_a_month_that_was_never_rated_nobody_knows(settings: Settings) -> None:
+    assert late_usage(settings, JANUARY) is None
+
+
+def test_new_changed_and_gone_files(settings: Settings) -> None:
+    write(settings, FEBRUARY, "c")
+    first = late_usage(settings, FEBRUARY)
+    assert first is not None
+    assert (first.new, first.changed, first.gone) == (("usage/2024-02/c.csv",), (), ())
+    assert late_usage(settings, FEBRUARY) == first  # the same as long as nothing moves
+    a = write(settings, FEBRUARY, "a", "e,c,n,2024-02-01,1,\n")
+    (a.parent / "b.csv").unlink()
+    second = late_usage(settings, FEBRUARY)
+    assert second is not None
+    assert second.fingerprint != first.fingerprint
+    assert str(second) == (
+        "new: usage/2024-02/c.csv; changed: usage/2024-02/a.csv; gone: usage/2024-02/b.csv"
+    )
+    rate(settings, FEBRUARY)
+    assert late_usage(settings, FEBRUARY) is None
+
+
+def test_a_file_that_went_is_a_change_of_its_own(settings: Settings) -> None:
+    (Path(settings.data_dir) / "usage/2024-02/a.csv").unlink()
+    late = late_usage(settings, FEBRUARY)
+    assert late is not None
+    assert (late.new, late.changed, late.gone) == ((), (), ("usage/2024-02/a.csv",))
+
+
+def test_a_file_of_the_same_size_with_another_content_is_late(settings: Settings) -> None:
+    write(settings, FEBRUARY, "a", "e,c,n,2024-02-01,1,\n")
+    rate(settings, FEBRUARY)
+    path = write(settings, FEBRUARY, "a", "e,c,n,2024-02-01,2,\n")
+    os.utime(path, (1, 1))
+    late = late_usage(settings, FEBRUARY)
+    assert late is not None
+    assert late.changed == ("usage/2024-02/a.csv",)
+
+
+def test_a_copy_of_the_data_is_not_late(settings: Settings) -> None:
+    """Restored from a backup or checked out anew: other time stamps, the same content."""
+    data = Path(settings.data_dir)
+    shutil.copytree(data, data.with_name("copy"), copy_function=shutil.copyfile)
+    shutil.rmtree(data)
+    data.with_name("copy").rename(data)
+    assert late_usage(settings, FEBRUARY) is None
+
+
+def test_uploads_that_are_not_finished_are_not_looked_at(settings: Settings) -> None:
+    write(settings, FEBRUARY, ".c")
+    write(settings, FEBRUARY, "_c")
+    assert late_usage(settings, FEBRUARY) is None
+
+
+def test_periods_of_30_days_look_into_the_months_before(settings: Settings) -> None:
+    rate(settings, FEBRUARY, months_back=1)
+    write(settings, JANUARY, "c")
+    late = late_usage(settings, FEBRUARY)
+    assert late is not None
+    assert late.new == ("usage/2024-01/c.csv",)
