@@ -46,13 +46,13 @@ async def pull_top_ups(gateway: StripeGateway, settings: Settings) -> list[TopUp
     with open_records(settings.records_dir) as records:
         await require_account(gateway, records.folder)
         await read_top_ups(gateway, records.cache, int(start.timestamp()))
-        return credited(records.cache.top_ups(), records.cache.returns())
+        return credited(records.cache.top_ups.all(), records.cache.top_ups.returns())
 
 
 def known_top_ups(settings: Settings) -> list[TopUp]:
     """Those that `pull_top_ups` found last; asks nothing of Stripe."""
     with open_records(settings.records_dir) as records:
-        return credited(records.cache.top_ups(), records.cache.returns())
+        return credited(records.cache.top_ups.all(), records.cache.top_ups.returns())
 
 
 async def pull_applications(gateway: StripeGateway, settings: Settings) -> None:
@@ -105,13 +105,13 @@ def wallets_are_published(settings: Settings, month: BillingMonth) -> bool:
     """True while no invoice of the month and no wallet has moved since its wallets were
     published, as far as that is known here."""
     with open_records(settings.records_dir) as records:
-        return records.cache.wallets_are_published(month.key)
+        return records.cache.months.wallets_are_published(month.key)
 
 
 def note_published(settings: Settings, month: BillingMonth, wallets: WalletTables) -> None:
     """Say that these are the published ones now."""
     with open_records(settings.records_dir) as records:
-        records.cache.note_wallets_published(month.key, wallets.version)
+        records.cache.months.note_wallets_published(month.key, wallets.version)
 
 
 async def wallet_tables(
@@ -120,7 +120,7 @@ async def wallet_tables(
     """The month's wallets against the balances in Stripe."""
     with open_records(settings.records_dir) as records:
         # Taken before reading: what changes from now on makes the tables old again.
-        version = records.cache.wallets_version(month.key)
+        version = records.cache.months.wallets_version(month.key)
     return WalletTables(await reconcile_wallets(gateway, settings, month), version)
 
 

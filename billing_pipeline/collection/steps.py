@@ -209,7 +209,7 @@ async def preview(
         held, present = await room.plan()
         if run_id is not None and not present.changes:
             mark = empty_plan_mark(run_id, entry, wanted, held)
-            records.cache.note_empty_plan(month.key, mark, began)
+            records.cache.months.note_empty_plan(month.key, mark, began)
         return present
 
 
@@ -315,7 +315,7 @@ async def pull(
     with open_records(settings.records_dir) as records:
         await require_account(gateway, records.folder)
         # Taken before reading: what changes from now on makes the month stale again.
-        version, now = records.cache.version(month.key), gateway.clock.now()
+        version, now = records.cache.months.version(month.key), gateway.clock.now()
         recorded = records.seals.billed(month.key)
         if full:
             start = int(month.start(settings.timezone).timestamp())
@@ -353,7 +353,7 @@ async def pull(
 def note_published(settings: Settings, pulled: PullResult) -> None:
     """Say that these rows are the published ones now."""
     with open_records(settings.records_dir) as records:
-        records.cache.note_published(
+        records.cache.months.note_published(
             pulled.month.key, pulled.version, pulled.read_at, in_full=pulled.is_full
         )
 
@@ -376,7 +376,7 @@ async def stale_months(
         await pull_events(gateway, records.cache, known_months=rated, seconds=left)
         return [
             StaleMonth(BillingMonth.parse(key), version, in_full)
-            for key, version, in_full in records.cache.stale_months(gateway.clock.now())
+            for key, version, in_full in records.cache.months.stale(gateway.clock.now())
             # Of one that was never rated here nobody knows what it should be.
             if key in rated
         ]
@@ -429,7 +429,7 @@ async def dun(
             await _list_open_months(gateway, settings, records)
         unpaid = [
             invoice
-            for month_key in records.cache.months_with_open()
+            for month_key in records.cache.invoices.months_with_open()
             for invoice in cached_month(records.cache, month_key)
         ]
         session = records.session(gateway, Author(run_id, actor))
@@ -437,7 +437,7 @@ async def dun(
 
 
 async def _list_open_months(gateway: StripeGateway, settings: Settings, records: Records) -> None:
-    months = [BillingMonth.parse(key) for key in records.cache.months_with_open()]
+    months = [BillingMonth.parse(key) for key in records.cache.invoices.months_with_open()]
     # An empty cache knows of no month: all that were ever billed, from the first.
     for month in months or [settings.first_month]:
         start = int(month.start(settings.timezone).timestamp())
@@ -521,7 +521,7 @@ class _MonthContext:
 
     def settled(self, run_id: str) -> tuple[Held, InvoicePlan] | None:
         """The empty plan that this run's preview has noted, if it is still the plan."""
-        noted = self.records.cache.settled(self.month.key)
+        noted = self.records.cache.months.empty_plan(self.month.key)
         if noted is None:
             return None
         mark, at = noted
@@ -542,7 +542,7 @@ class _MonthContext:
 
     def _stripe_customers(self) -> dict[str, frozenset[str]]:
         customers = {invoice.customer_id for invoice in self.desired}
-        return self.records.cache.stripe_customers(customers)
+        return self.records.cache.customers.stripe_ids_of(customers)
 
     def _compare(self, held: Held) -> InvoicePlan:
         before = cached_month(self.records.cache, self.month.shift(-1).key)

@@ -19,21 +19,21 @@ MUTANTS = (
     Mutant(
         "late_events_below_a_known_page_are_missed",
         f"{COLLECTION}/pull/read_payments.py",
-        "is_whole = abs(now - (cache.get(WHOLE_OVERLAP_AT) or 0)) >= WHOLE_OVERLAP_EVERY",
+        "is_whole = abs(now - (cache.progress.get(WHOLE_OVERLAP_AT) or 0)) >= WHOLE_OVERLAP_EVERY",
         "is_whole = False",
         f"{UNIT}/test_pull.py",
     ),
     Mutant(
         "a_lost_cursor_lists_no_month",
         f"{COLLECTION}/pull/read_payments.py",
-        "        cache.touch(known_months, in_full=True)\n",
+        "        cache.months.touch(known_months, in_full=True)\n",
         "",
         f"{UNIT}/test_pull.py",
     ),
     Mutant(
         "the_reason_of_a_failed_payment_is_kept_for_ever",
         f"{COLLECTION}/pull/read_payments.py",
-        'self._cache.note(invoice_id, {"payments_of": None, "payment": None})',
+        'self._cache.invoices.note(invoice_id, {"payments_of": None, "payment": None})',
         "pass",
         f"{UNIT}/test_pull.py",
     ),
@@ -46,7 +46,7 @@ MUTANTS = (
     ),
     Mutant(
         "nobody_notices_that_an_invoice_became_overdue",
-        f"{COLLECTION}/stripe_state/cache.py",
+        f"{COLLECTION}/stripe_state/cached_months.py",
         "json_extract(body, '$.due_date') < ?",
         "json_extract(body, '$.due_date') < 0 * ?",
         f"{UNIT}/test_pull.py::test_an_invoice_becomes_overdue_without_any_event",
@@ -123,14 +123,14 @@ MUTANTS = (
     ),
     Mutant(
         "an_older_status_overwrites_a_newer_one",
-        f"{COLLECTION}/stripe_state/cache.py",
+        f"{COLLECTION}/stripe_state/cached_invoices.py",
         '"where excluded.status_rank > invoices.status_rank or "',
         '"where excluded.status_rank <> invoices.status_rank or "',
         f"{UNIT}/test_pull.py",
     ),
     Mutant(
         "a_late_answer_overwrites_what_was_stored_after_it",
-        f"{COLLECTION}/stripe_state/cache.py",
+        f"{COLLECTION}/stripe_state/cached_invoices.py",
         '"and excluded.moment >= invoices.moment)",',
         '"and excluded.moment >= 0)",',
         f"{UNIT}/test_pull.py",
@@ -138,10 +138,10 @@ MUTANTS = (
     Mutant(
         "what_a_close_has_just_made_is_dropped",
         f"{COLLECTION}/stripe_state/refresh.py",
-        "        known = cache.known(month_key, window)\n"
+        "        known = cache.invoices.known(month_key, window)\n"
         "        found = await _list_window(gateway, cache, window)\n",
         "        found = await _list_window(gateway, cache, window)\n"
-        "        known = cache.known(month_key, window)\n",
+        "        known = cache.invoices.known(month_key, window)\n",
         f"{UNIT}/test_pull.py",
     ),
     Mutant(
@@ -155,7 +155,7 @@ MUTANTS = (
         "an_odd_event_is_not_set_aside",
         f"{COLLECTION}/pull/read_payments.py",
         "        except UnreadableError as error:\n"
-        '            cache.put_aside("event", identity(event), str(error), now)\n',
+        '            cache.unreadable.add("event", identity(event), str(error), now)\n',
         "        except ZeroDivisionError:\n            pass\n",
         f"{UNIT}/test_pull.py",
     ),
@@ -322,8 +322,8 @@ MUTANTS = (
     ),
     Mutant(
         "wallets_count_as_published_whatever_was_posted",
-        f"{COLLECTION}/stripe_state/cache.py",
-        'return self.version(month_key) + (self.get("wallets_changed") or 0)',
+        f"{COLLECTION}/stripe_state/cached_months.py",
+        'return self.version(month_key) + (self._progress.get("wallets_changed") or 0)',
         "return self.version(month_key)",
         f"{UNIT}/test_wallet_months.py",
     ),
@@ -399,7 +399,7 @@ MUTANTS = (
     ),
     Mutant(
         "movements_are_known_by_their_names_alone",
-        f"{COLLECTION}/stripe_state/cache.py",
+        f"{COLLECTION}/stripe_state/cached_wallets.py",
         '"amount) = (?, ?, ?, ?)"',
         '"amount) = (stripe_customer_id, ?2, ?3, ?4) and ?1 is not null"',
         f"{UNIT}/test_wallet_months.py",

@@ -17,7 +17,8 @@ from enum import StrEnum
 from typing import Any
 
 from billing_pipeline.collection.stripe_state import metadata_keys
-from billing_pipeline.collection.stripe_state.cache import StripeCache, Window
+from billing_pipeline.collection.stripe_state.cache import StripeCache
+from billing_pipeline.collection.stripe_state.cached_invoices import Window
 from billing_pipeline.collection.stripe_state.events import Told, read_told
 from billing_pipeline.collection.stripe_state.payment_status import with_payment_status
 from billing_pipeline.collection.stripe_state.refresh import (
@@ -114,51 +115,51 @@ async def pull_events(
 
     Where events cannot tell, all of `known_months` (``YYYY-MM-01``) are left to be listed.
     """
-    cursor, now = cache.get(EVENTS_CURSOR), int(gateway.clock.now())
+    cursor, now = cache.progress.get(EVENTS_CURSOR), int(gateway.clock.now())
     if cursor is None or now - cursor > EVENTS_KEPT - EVENTS_OVERLAP:
         # Noted before the cursor begins anew: a process that ends in between loses nothing.
-        cache.touch(known_months, in_full=True)
+        cache.months.touch(known_months, in_full=True)
         await _begin_anew(gateway, cache, now)
         return Reading.BEGUN_ANEW
     deadline, has_read = gateway.clock.monotonic() + seconds, False
-    newest, until = cache.get(PASS_NEWEST), cache.get(PASS_UNTIL)
+    newest, until = cache.progress.get(PASS_NEWEST), cache.progress.get(PASS_UNTIL)
     created = Window(cursor - EVENTS_OVERLAP, until).as_filter()
     query = {"limit": PAGE, "created": created, "types": list(EVENT_TYPES)}
-    is_whole = abs(now - (cache.get(WHOLE_OVERLAP_AT) or 0)) >= WHOLE_OVERLAP_EVERY
+    is_whole = abs(now - (cache.progress.get(WHOLE_OVERLAP_AT) or 0)) >= WHOLE_OVERLAP_EVERY
     changes = _Changes(gateway, cache)
     async for page in pages(gateway.list("/v1/events", query), PAGE):
         if has_read and gateway.clock.monotonic() > deadline:
             assert newest is not None and until is not None
-            cache.put(PASS_NEWEST, newest)
-            cache.put(PASS_UNTIL, until)
+            cache.progress.put(PASS_NEWEST, newest)
+            cache.progress.put(PASS_UNTIL, until)
             return Reading.UNFINISHED
         events = readable(cache, page, now)
-        fresh = cache.new_events(events)
+        fresh = cache.progress.new_events(events)
         await changes.read(fresh)
         # Remembered only now: a process that ends before reads them again.
-        cache.remember_events(fresh)
+        cache.progress.remember_events(fresh)
         if events:
             newest, until = newest or events[0].created, events[-1].created
             has_read = True
         if not (fresh or is_whole) and until is not None and until <= cursor:
             break
     else:
-        cache.put(WHOLE_OVERLAP_AT, now)
+        cache.progress.put(WHOLE_OVERLAP_AT, now)
     # Where nothing happens the cursor follows our own clock, a day behind it: else a quiet month
     # would look like one in which nobody looked.
     cursor = max(newest or cursor, now - DAY)
-    cache.advance(EVENTS_CURSOR, cursor)
-    cache.drop(PASS_NEWEST, PASS_UNTIL)
-    cache.forget_events(before=cursor - 2 * EVENTS_OVERLAP)
+    cache.progress.advance(EVENTS_CURSOR, cursor)
+    cache.progress.drop(PASS_NEWEST, PASS_UNTIL)
+    cache.progress.forget_events(before=cursor - 2 * EVENTS_OVERLAP)
     return Reading.COMPLETE
 
 
 async def read_events(gateway: StripeGateway, cache: StripeCache, events: Iterable[Any]) -> None:
     """Read what these events tell of, wherever they came from; those known already are passed
     over, and those that cannot be read are set aside."""
-    fresh = cache.new_events(readable(cache, events, gateway.clock.now()))
+    fresh = cache.progress.new_events(readable(cache, events, gateway.clock.now()))
     await _Changes(gateway, cache).read(fresh)
-    cache.remember_events(fresh)
+    cache.progress.remember_events(fresh)
 
 
 def readable(cache: StripeCache, events: Iterable[Any], now: float) -> list[Told]:
@@ -168,7 +169,7 @@ def readable(cache: StripeCache, events: Iterable[Any], now: float) -> list[Told
         try:
             told.append(read_told(event))
         except UnreadableError as error:
-            cache.put_aside("event", identity(event), str(error), now)
+            cache.unreadable.add("event", identity(event), str(error), now)
     return told
 
 
@@ -183,10 +184,10 @@ async def _begin_anew(gateway: StripeGateway, cache: StripeCache, now: int) -> N
     created = Window(cursor - EVENTS_OVERLAP, cursor).as_filter()
     query = {"created": created, "types": list(EVENT_TYPES)}
     seen = [event async for event in gateway.list("/v1/events", query)]
-    cache.remember_events(readable(cache, seen, now))
-    cache.drop(PASS_NEWEST, PASS_UNTIL)
-    cache.put(WHOLE_OVERLAP_AT, now)
-    cache.put(EVENTS_CURSOR, cursor)
+    cache.progress.remember_events(readable(cache, seen, now))
+    cache.progress.drop(PASS_NEWEST, PASS_UNTIL)
+    cache.progress.put(WHOLE_OVERLAP_AT, now)
+    cache.progress.put(EVENTS_CURSOR, cursor)
 
 
 class _Changes:
@@ -217,13 +218,13 @@ class _Changes:
                 failed[invoice_id] = min(event.created, failed.get(invoice_id, event.created))
                 if not event.is_ours:
                     # Nothing on the invoice may tell of a try that we did not make.
-                    self._cache.note(invoice_id, {"payments_of": None, "payment": None})
-                    self._cache.touch([month])
+                    self._cache.invoices.note(invoice_id, {"payments_of": None, "payment": None})
+                    self._cache.months.touch([month])
             if invoice_id not in self._read:
                 changed[invoice_id] = event.made_at or changed.get(invoice_id)
         await self._read_invoices(changed)
         for invoice_id, at in failed.items():
-            self._cache.note_failure(invoice_id, at)
+            self._cache.invoices.note_failure(invoice_id, at)
         await self._read_credit_notes(credited)
 
     async def _read_customers(self, events: Sequence[Told]) -> None:
@@ -232,20 +233,20 @@ class _Changes:
         changed = {
             str(event.target)
             for event in events
-            if not self._cache.knows_customer(str(event.target), event.metadata or {})
+            if not self._cache.customers.has_marks(str(event.target), event.metadata or {})
         }
         await each(sorted(changed), lambda item: read_customer(self._gateway, self._cache, item))
 
     def _month_of(self, invoice_id: str, event: Told) -> str | None:
         marked = (event.metadata or {}).get(metadata_keys.MONTH)
-        return marked if is_month_key(marked) else self._cache.month_of(invoice_id)
+        return marked if is_month_key(marked) else self._cache.invoices.month_of(invoice_id)
 
     async def _read_invoices(self, changed: Mapping[str, int | None]) -> None:
         """One by one, or by listing when they were made."""
         self._read |= set(changed)
         times = sorted(created for created in changed.values() if created is not None)
         windows = _windows_around(times)
-        pages = sum(1 + self._cache.count_created(window) // PAGE for window in windows)
+        pages = sum(1 + self._cache.invoices.count_created(window) // PAGE for window in windows)
         alone = list(changed)
         if pages < len(times):
             await list_windows(self._gateway, self._cache, windows)
@@ -253,24 +254,24 @@ class _Changes:
         await each(alone, self._read_one)
 
     async def _read_one(self, stripe_invoice_id: str) -> None:
-        moment = self._cache.moment()
+        moment = self._cache.progress.moment()
         try:
             data = await self._gateway.get(f"/v1/invoices/{stripe_invoice_id}")
         except StripeFailure as failure:
             if failure.kind is FailureKind.NOT_FOUND:
-                self._cache.forget([stripe_invoice_id])
+                self._cache.invoices.forget([stripe_invoice_id])
             elif failure.kind in ONE_OBJECT:
                 # The others go on. Its month is listed, which tells what became of it.
-                self._cache.put_aside("invoice", stripe_invoice_id, str(failure))
-                month = self._cache.month_of(stripe_invoice_id)
-                self._cache.touch([month] if month else [], in_full=True)
+                self._cache.unreadable.add("invoice", stripe_invoice_id, str(failure))
+                month = self._cache.invoices.month_of(stripe_invoice_id)
+                self._cache.months.touch([month] if month else [], in_full=True)
             else:
                 raise
         else:
-            self._cache.store([data], moment=moment)
+            self._cache.invoices.store([data], moment=moment)
 
     async def _read_credit_notes(self, credited: set[str]) -> None:
-        months = {self._cache.month_of(invoice_id) for invoice_id in credited}
+        months = {self._cache.invoices.month_of(invoice_id) for invoice_id in credited}
         invoices = [
             invoice
             for month in sorted(month for month in months if month is not None)
@@ -301,7 +302,7 @@ async def _with_payments(
             return invoice
         # The tries of ours are counted on the invoice; after a new one all may be different.
         tries = f"{invoice.attempt_count}/{invoice.metadata.get(metadata_keys.TRIES, '')}"
-        extra = cache.noted(invoice.stripe_invoice_id)
+        extra = cache.invoices.noted(invoice.stripe_invoice_id)
         if extra.get("payments_of") == tries and not again:
             return invoice
         try:
@@ -310,7 +311,7 @@ async def _with_payments(
             if isinstance(error, StripeFailure) and error.kind not in ONE_OBJECT:
                 raise
             return replace(invoice, last_error=f"its payments could not be read: {error}")
-        cache.note(invoice.stripe_invoice_id, {"payments_of": tries})
+        cache.invoices.note(invoice.stripe_invoice_id, {"payments_of": tries})
         return invoice
 
     return await each(invoices, read)

@@ -191,11 +191,11 @@ class _Run:
         try:
             return await self._send_once(action)
         except StripeFailure as failure:
-            known = self._session.cache.customer(action.customer_id)
+            known = self._session.cache.customers.oldest_of(action.customer_id)
             if failure.param != "customer" or known is None:
                 raise
             # Deleted in Stripe since: looked for anew, and made anew where nobody else is marked.
-            self._session.cache.forget_customer(known.stripe_customer_id)
+            self._session.cache.customers.forget(known.stripe_customer_id)
             return await self._send_once(action)
 
     async def _send_once(self, action: InvoiceAction) -> ActionResult:

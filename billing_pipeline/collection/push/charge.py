@@ -63,7 +63,7 @@ async def try_payment(
     """
     attempt = await _try_payment(session, target, invoice, step, generations)
     if attempt.problem is not None:
-        session.cache.note_failure(invoice.stripe_invoice_id, int(session.now))
+        session.cache.invoices.note_failure(invoice.stripe_invoice_id, int(session.now))
     return attempt
 
 
@@ -161,5 +161,5 @@ async def set_metadata(
 
 
 def _store(session: StripeSession, data: Json) -> ActualInvoice:
-    session.cache.store([data])
+    session.cache.invoices.store([data])
     return read_invoice(data)

@@ -197,7 +197,7 @@ async def _one(
     target = RequestTarget(known.customer_id or "", known.invoice_id or "", known.revision or 1)
     try:
         data = await session.gateway.get(f"/v1/invoices/{known.stripe_invoice_id}")
-        session.cache.store([data])
+        session.cache.invoices.store([data])
         invoice = read_invoice(data)
         error = invoice.last_error or known.last_error
         invoice = replace(invoice, failed_at=known.failed_at, last_error=error)
@@ -287,7 +287,7 @@ async def _give_up(
         return body if read_invoice(body).status is not InvoiceStatus.OPEN else None
 
     body = await change_for_sure(session, target, "give-up", f"{path}/mark_uncollectible", {}, look)
-    session.cache.store([body])
+    session.cache.invoices.store([body])
     return _result(invoice, due, DunningOutcome.GIVEN_UP, why)
 
 

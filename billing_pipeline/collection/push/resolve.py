@@ -74,7 +74,7 @@ async def delete_draft(
     except StripeFailure as failure:
         if failure.kind is not FailureKind.NOT_FOUND:
             raise
-    session.cache.forget([stripe_invoice_id])
+    session.cache.invoices.forget([stripe_invoice_id])
 
 
 async def _mark(session: StripeSession, action: InvoiceAction, marking: Marking) -> None:
@@ -84,7 +84,7 @@ async def _mark(session: StripeSession, action: InvoiceAction, marking: Marking)
     target = RequestTarget(action.customer_id, action.invoice_id, marking.revision)
     name = f"resolve-{short_hash([marking.stripe_invoice_id, metadata])[:12]}"
     path = f"/v1/invoices/{marking.stripe_invoice_id}"
-    session.cache.store([await set_metadata(session, target, name, path, metadata)])
+    session.cache.invoices.store([await set_metadata(session, target, name, path, metadata)])
 
 
 def _note(
@@ -125,7 +125,7 @@ async def _finalize(
         body = await change_for_sure(
             session, target, "adopt-finalize", f"{path}/finalize", params, look
         )
-        session.cache.store([body])
+        session.cache.invoices.store([body])
         invoice = read_invoice(body)
     lines = await read_lines(session.gateway, stripe_invoice_id)
     seal = sealed.found_invoice(invoice, lines, session.now)

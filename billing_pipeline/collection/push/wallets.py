@@ -363,7 +363,7 @@ class WalletBook:
         if customer is None:
             return
         is_posted = all(
-            self._session.cache.is_posted(customer, key[1], item.transaction_id, item.amount)
+            self._session.cache.posted.has(customer, key[1], item.transaction_id, item.amount)
             for item in movements
         )
         if not is_posted or key in self._credited:
@@ -387,7 +387,7 @@ class WalletBook:
             step = f"wallet-{short_hash(item.name)[:16]}"
             await self._post(RequestTarget(customer_id), customer, step, item)
         wallet = replace(wallet, posted=(*wallet.posted, *missing))
-        self._session.cache.note_posted(
+        self._session.cache.posted.add(
             customer,
             currency,
             {
@@ -430,7 +430,7 @@ class WalletBook:
             return body if read_invoice(body).is_wallet_held == bool(value) else None
 
         body = await change_for_sure(self._session, target, step, path, params, look)
-        self._session.cache.store([body])
+        self._session.cache.invoices.store([body])
         return read_invoice(body)
 
     async def _post(self, target: RequestTarget, customer: str, step: str, item: _Posted) -> None:
@@ -446,7 +446,7 @@ class WalletBook:
             },
         }
         # Whatever becomes of this run: the month's tables about wallets are old from now on.
-        self._session.cache.touch_wallets()
+        self._session.cache.months.touch_wallets()
 
         async def look() -> Json | None:
             posted = await self._posted(customer)

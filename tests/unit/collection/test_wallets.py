@@ -334,7 +334,7 @@ def test_top_ups_by_events_are_those_of_the_list(company: Company, lost: str) ->
             shutil.rmtree(company.settings.records_dir)
         elif lost == "cursor":
             with open_records(company.settings.records_dir) as records:
-                records.cache.drop("top_ups_read_until")
+                records.cache.progress.drop("top_ups_read_until")
         elif lost == "a month":
             company.clock.advance(40 * 86_400)
             company.stripe.objects["evt"].clear()
