@@ -13,15 +13,12 @@ from dataclasses import dataclass
 
 import duckdb
 
+from billing_pipeline.collection.plan.wallet_ledger import Movements, read_movements
 from billing_pipeline.collection.pull.tables import Row
 from billing_pipeline.collection.pull.top_ups import TopUp, credited, read_top_ups
+from billing_pipeline.collection.pull.wallet_balances import wallet_row
 from billing_pipeline.collection.push.customers import CustomerDirectory
-from billing_pipeline.collection.push.wallets import (
-    Movements,
-    read_movements,
-    stripe_customer_of,
-    wallet_row,
-)
+from billing_pipeline.collection.push.wallets import stripe_customer_of
 from billing_pipeline.collection.records.account import require_account
 from billing_pipeline.collection.records.opening import open_records
 from billing_pipeline.collection.records.request_log import Author

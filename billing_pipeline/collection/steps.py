@@ -21,6 +21,7 @@ from billing_pipeline.collection.plan.invoice_plan import InvoicePlan, plan
 from billing_pipeline.collection.plan.limits import Limits, MonthTotal
 from billing_pipeline.collection.plan.proposal import ResolutionRequest, proposed, require_resolved
 from billing_pipeline.collection.plan.resolutions import Proposal
+from billing_pipeline.collection.plan.wallet_ledger import Movements
 from billing_pipeline.collection.prepaid import movements_of
 from billing_pipeline.collection.pull.inbox import Inbox
 from billing_pipeline.collection.pull.read_payments import (
@@ -39,7 +40,6 @@ from billing_pipeline.collection.pull.tables import (
 )
 from billing_pipeline.collection.push.apply import ApplyReport, Progress, apply_actions
 from billing_pipeline.collection.push.dunning import DunningPolicy, DunningResult, carry_out
-from billing_pipeline.collection.push.wallets import Movements
 from billing_pipeline.collection.records.account import require_account
 from billing_pipeline.collection.records.lock import month_lock
 from billing_pipeline.collection.records.opening import Records, open_records

@@ -24,7 +24,7 @@ from billing_pipeline.collection.plan.desired import (
     Payer,
     read_desired,
 )
-from billing_pipeline.collection.push.wallets import Movements, WalletMovement
+from billing_pipeline.collection.plan.wallet_ledger import Movements, WalletMovement
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.rating.month import WalletApplication
 from tests.property.intake import amount, month_edges

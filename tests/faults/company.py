@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from billing_pipeline.collection.plan.desired import DesiredInvoice, DesiredLine, Payer
-from billing_pipeline.collection.push.wallets import Movements, WalletMovement
+from billing_pipeline.collection.plan.wallet_ledger import Movements, WalletMovement
 from billing_pipeline.months import BillingMonth
 
 JANUARY = BillingMonth(2026, 1)

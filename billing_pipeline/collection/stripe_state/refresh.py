@@ -246,6 +246,20 @@ async def read_credit_notes(
     return await each_by_itself(invoices, read)
 
 
+async def invoices_of(
+    gateway: StripeGateway, cache: StripeCache, customer: str, currency: str
+) -> list[ActualInvoice]:
+    """The invoices of ours that a customer has in Stripe in a currency, with who made their
+    credit notes: what those by hand give back is no part of the wallet."""
+    listed = [
+        read_invoice(data) async for data in gateway.list("/v1/invoices", {"customer": customer})
+    ]
+    ours = [item for item in listed if item.currency == currency and item.invoice_id]
+    from_wallet = [item for item in ours if item.wallet_declared]
+    others = [item for item in ours if not item.wallet_declared]
+    return others + await read_credit_notes(gateway, cache, from_wallet)
+
+
 async def each_by_itself(
     invoices: Iterable[ActualInvoice], read: Callable[[ActualInvoice], Awaitable[ActualInvoice]]
 ) -> list[ActualInvoice]:

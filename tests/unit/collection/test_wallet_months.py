@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from billing_pipeline.collection import prepaid, steps
-from billing_pipeline.collection.push.wallets import Movements, WalletMovement
+from billing_pipeline.collection.plan.wallet_ledger import Movements, WalletMovement
 from billing_pipeline.collection.records.lock import wallet_lock
 from billing_pipeline.collection.records.opening import open_records
 from billing_pipeline.months import BillingMonth

@@ -10,8 +10,8 @@ import duckdb
 import pytest
 
 from billing_pipeline.collection import prepaid
+from billing_pipeline.collection.plan.wallet_ledger import WalletMovement
 from billing_pipeline.collection.pull.top_ups import TopUp
-from billing_pipeline.collection.push.wallets import WalletMovement
 from billing_pipeline.collection.records.opening import open_records
 from billing_pipeline.months import BillingMonth
 
