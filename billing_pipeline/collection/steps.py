@@ -17,20 +17,14 @@ from typing import TypeVar
 
 from billing_pipeline.collection.plan.actions import ActionKind
 from billing_pipeline.collection.plan.desired import DesiredInvoice, NotComputedError, read_desired
+from billing_pipeline.collection.plan.dunning_policy import DunningPolicy
 from billing_pipeline.collection.plan.invoice_plan import InvoicePlan, plan
 from billing_pipeline.collection.plan.limits import Limits, MonthTotal
 from billing_pipeline.collection.plan.proposal import ResolutionRequest, proposed, require_resolved
-from billing_pipeline.collection.plan.resolutions import Proposal
 from billing_pipeline.collection.plan.wallet_ledger import Movements
 from billing_pipeline.collection.prepaid import movements_of
 from billing_pipeline.collection.pull.inbox import Inbox
-from billing_pipeline.collection.pull.read_payments import (
-    Reading,
-    complete_month,
-    pull_events,
-    pull_month,
-    read_events,
-)
+from billing_pipeline.collection.pull.read_payments import complete_month, pull_month
 from billing_pipeline.collection.pull.tables import (
     ExpectedInvoice,
     Row,
@@ -39,7 +33,7 @@ from billing_pipeline.collection.pull.tables import (
     stripe_invoice_rows,
 )
 from billing_pipeline.collection.push.apply import ApplyReport, Progress, apply_actions
-from billing_pipeline.collection.push.dunning import DunningPolicy, DunningResult, carry_out
+from billing_pipeline.collection.push.dunning import DunningResult, carry_out
 from billing_pipeline.collection.records.account import require_account
 from billing_pipeline.collection.records.lock import month_lock
 from billing_pipeline.collection.records.opening import Records, open_records
@@ -49,6 +43,7 @@ from billing_pipeline.collection.records.seal_repair import restore_seals
 from billing_pipeline.collection.records.sealed import BilledInvoice, SealProblem
 from billing_pipeline.collection.records.settled import REUSED_FOR, empty_plan_mark
 from billing_pipeline.collection.stripe_state.balances import unexplained
+from billing_pipeline.collection.stripe_state.event_reader import Reading, pull_events, read_events
 from billing_pipeline.collection.stripe_state.payment_status import see_payments_under_way
 from billing_pipeline.collection.stripe_state.refresh import (
     cached_month,
@@ -57,6 +52,7 @@ from billing_pipeline.collection.stripe_state.refresh import (
     read_credit_notes,
     read_lines_of,
 )
+from billing_pipeline.collection.stripe_state.resolutions import Proposal
 from billing_pipeline.collection.stripe_state.stripe_invoice import ActualInvoice
 from billing_pipeline.months import BillingMonth, InvalidMonthError
 from billing_pipeline.rating.month import is_checked

@@ -11,28 +11,28 @@ UNIT = "tests/unit/collection"
 MUTANTS = (
     Mutant(
         "events_without_an_overlap",
-        f"{COLLECTION}/pull/read_payments.py",
+        f"{COLLECTION}/stripe_state/event_reader.py",
         "created = Window(cursor - EVENTS_OVERLAP, until).as_filter()",
         "created = Window(cursor, until).as_filter()",
         f"{UNIT}/test_pull.py",
     ),
     Mutant(
         "late_events_below_a_known_page_are_missed",
-        f"{COLLECTION}/pull/read_payments.py",
+        f"{COLLECTION}/stripe_state/event_reader.py",
         "is_whole = abs(now - (cache.progress.get(WHOLE_OVERLAP_AT) or 0)) >= WHOLE_OVERLAP_EVERY",
         "is_whole = False",
         f"{UNIT}/test_pull.py",
     ),
     Mutant(
         "a_lost_cursor_lists_no_month",
-        f"{COLLECTION}/pull/read_payments.py",
+        f"{COLLECTION}/stripe_state/event_reader.py",
         "        cache.months.touch(known_months, in_full=True)\n",
         "",
         f"{UNIT}/test_pull.py",
     ),
     Mutant(
         "the_reason_of_a_failed_payment_is_kept_for_ever",
-        f"{COLLECTION}/pull/read_payments.py",
+        f"{COLLECTION}/stripe_state/event_reader.py",
         'self._cache.invoices.note(invoice_id, {"payments_of": None, "payment": None})',
         "pass",
         f"{UNIT}/test_pull.py",
@@ -81,7 +81,7 @@ MUTANTS = (
     ),
     Mutant(
         "tries_that_were_missed_are_made_up_for",
-        f"{COLLECTION}/push/dunning.py",
+        f"{COLLECTION}/plan/dunning_policy.py",
         "return start + late if late > LATE else start",
         "return start",
         f"{UNIT}/test_dunning.py",
@@ -153,7 +153,7 @@ MUTANTS = (
     ),
     Mutant(
         "an_odd_event_is_not_set_aside",
-        f"{COLLECTION}/pull/read_payments.py",
+        f"{COLLECTION}/stripe_state/event_reader.py",
         "        except UnreadableError as error:\n"
         '            cache.unreadable.add("event", identity(event), str(error), now)\n',
         "        except ZeroDivisionError:\n            pass\n",
@@ -168,7 +168,7 @@ MUTANTS = (
     ),
     Mutant(
         "one_invoice_that_cannot_be_read_stops_all",
-        f"{COLLECTION}/pull/read_payments.py",
+        f"{COLLECTION}/stripe_state/event_reader.py",
         "            elif failure.kind in ONE_OBJECT:\n                # The others",
         "            elif False:\n                # The others",
         f"{UNIT}/test_pull.py",

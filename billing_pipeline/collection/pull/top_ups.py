@@ -22,10 +22,10 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from billing_pipeline.collection.pull.read_payments import DAY, EVENTS_KEPT, EVENTS_OVERLAP
 from billing_pipeline.collection.stripe_state import metadata_keys
 from billing_pipeline.collection.stripe_state.cache import StripeCache
 from billing_pipeline.collection.stripe_state.cached_wallets import PaidTopUp, TopUpReturn
+from billing_pipeline.collection.stripe_state.event_reader import DAY, EVENTS_KEPT, EVENTS_OVERLAP
 from billing_pipeline.collection.stripe_state.refresh import each, pages
 from billing_pipeline.collection.stripe_state.set_aside import UnreadableError, identity
 from billing_pipeline.collection.stripe_state.stripe_invoice import is_time

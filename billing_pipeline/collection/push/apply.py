@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from billing_pipeline.collection.plan.actions import ActionKind, InvoiceAction, ResolutionStep
-from billing_pipeline.collection.plan.desired import Payer
 from billing_pipeline.collection.plan.invoice_plan import InvoicePlan
 from billing_pipeline.collection.plan.wallet_ledger import Movements
 from billing_pipeline.collection.push.credit_notes import issue_credit
@@ -23,6 +22,7 @@ from billing_pipeline.collection.push.resolve import delete_draft, resolve
 from billing_pipeline.collection.push.send_invoice import Sender, finish_billed
 from billing_pipeline.collection.push.wallets import WalletBook, WalletProblem
 from billing_pipeline.collection.stripe_state.payment_status import see_payments_under_way
+from billing_pipeline.collection.stripe_state.profiles import Payer
 from billing_pipeline.collection.stripe_state.stripe_invoice import ActualInvoice, read_invoice
 from billing_pipeline.stripe_api.errors import StripeFailure
 from billing_pipeline.stripe_api.tasks import task_group

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from billing_pipeline.collection.plan.desired import clean_text
 from billing_pipeline.collection.push.requests import (
     NotSentError,
     RequestTarget,
@@ -28,6 +27,7 @@ from billing_pipeline.collection.stripe_state.stripe_invoice import (
     needs_payment,
     read_invoice,
 )
+from billing_pipeline.collection.stripe_state.texts import clean_text
 from billing_pipeline.stripe_api.client import Json
 from billing_pipeline.stripe_api.errors import FailureKind, StripeFailure
 

@@ -14,8 +14,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from billing_pipeline.collection.plan.desired import Payer, short_hash
-from billing_pipeline.collection.pull.read_payments import EVENTS_KEPT, read_events
 from billing_pipeline.collection.push import parameters
 from billing_pipeline.collection.push.requests import (
     NotSentError,
@@ -28,7 +26,9 @@ from billing_pipeline.collection.push.requests import (
 )
 from billing_pipeline.collection.stripe_state import metadata_keys
 from billing_pipeline.collection.stripe_state.cached_customers import CachedCustomer
+from billing_pipeline.collection.stripe_state.event_reader import EVENTS_KEPT, read_events
 from billing_pipeline.collection.stripe_state.profiles import (
+    Payer,
     Profile,
     digests,
     fields_to_write,
@@ -38,6 +38,7 @@ from billing_pipeline.collection.stripe_state.profiles import (
 )
 from billing_pipeline.collection.stripe_state.refresh import OVERLAP, each
 from billing_pipeline.collection.stripe_state.set_aside import identity
+from billing_pipeline.collection.stripe_state.texts import short_hash
 from billing_pipeline.stripe_api.client import Json
 from billing_pipeline.stripe_api.errors import FailureKind, StripeFailure
 

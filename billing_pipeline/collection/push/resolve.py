@@ -10,8 +10,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 from billing_pipeline.collection.plan.actions import InvoiceAction, Marking, ResolutionStep
-from billing_pipeline.collection.plan.desired import short_hash
-from billing_pipeline.collection.plan.resolutions import Decision, Proposal, Resolution
 from billing_pipeline.collection.push.charge import set_metadata
 from billing_pipeline.collection.push.requests import (
     NotSentError,
@@ -26,7 +24,9 @@ from billing_pipeline.collection.records import sealed
 from billing_pipeline.collection.records.request_log import CarriedOut
 from billing_pipeline.collection.stripe_state import metadata_keys
 from billing_pipeline.collection.stripe_state.refresh import read_lines
+from billing_pipeline.collection.stripe_state.resolutions import Decision, Proposal, Resolution
 from billing_pipeline.collection.stripe_state.stripe_invoice import read_invoice
+from billing_pipeline.collection.stripe_state.texts import short_hash
 from billing_pipeline.stripe_api.client import Json
 from billing_pipeline.stripe_api.errors import FailureKind, StripeFailure
 

@@ -26,7 +26,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 
-from billing_pipeline.collection.plan.desired import DesiredInvoice, clean_text, short_hash
+from billing_pipeline.collection.plan.desired import DesiredInvoice
 from billing_pipeline.collection.plan.wallet_ledger import (
     HOLD,
     Movements,
@@ -45,6 +45,7 @@ from billing_pipeline.collection.records.lock import WalletLockedError, wallet_l
 from billing_pipeline.collection.stripe_state import metadata_keys
 from billing_pipeline.collection.stripe_state.refresh import invoices_of, paid_by_wallets
 from billing_pipeline.collection.stripe_state.stripe_invoice import ActualInvoice, read_invoice
+from billing_pipeline.collection.stripe_state.texts import clean_text, short_hash
 from billing_pipeline.money import format_minor
 from billing_pipeline.stripe_api.client import Json
 from billing_pipeline.stripe_api.errors import StripeFailure

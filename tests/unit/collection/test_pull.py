@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from billing_pipeline.collection import steps
+from billing_pipeline.collection.plan.dunning_policy import AfterLastTry, DunningPolicy
 from billing_pipeline.collection.pull.inbox import Inbox, read_event
-from billing_pipeline.collection.pull.read_payments import EVENTS_CURSOR, PASS_UNTIL
-from billing_pipeline.collection.push.dunning import AfterLastTry, DunningPolicy
 from billing_pipeline.collection.records.opening import open_records
 from billing_pipeline.collection.steps import StaleMonth
+from billing_pipeline.collection.stripe_state.event_reader import EVENTS_CURSOR, PASS_UNTIL
 from billing_pipeline.collection.stripe_state.set_aside import read_set_aside, summary
 from billing_pipeline.collection.stripe_state.stripe_invoice import read_invoice
 from billing_pipeline.months import BillingMonth
