@@ -100,7 +100,7 @@ def _server_error_kept_after(line: Line, sent: Sent, response: Response) -> Resp
 def _keep_server_error(line: Line, sent: Sent) -> Response:
     key = {name.lower(): value for name, value in sent.headers.items()}.get("idempotency-key")
     if key is not None:
-        line.sandbox.keep_answer(sent.method, sent.target, key, sent.body, 500, SERVER_ERROR)
+        line.sandbox.save_answer(sent.method, sent.target, key, sent.body, 500, SERVER_ERROR)
     return Response(500, {"Request-Id": "req_injected"}, json.dumps(SERVER_ERROR).encode())
 
 
