@@ -1,6 +1,6 @@
-"""A notice, the message that carries some, and the operator's rules for them.
+"""Notices, the messages that contain them, and the operator's settings for them.
 
-What belongs here: their form. What does not: when one is due (`due.py`).
+What does not belong here: when a notice is due (`due.py`).
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from enum import StrEnum
 from billing_pipeline.settings import InvalidSettingError
 from billing_pipeline.text import printable
 
-# A message is read by a person, on a telephone: the tables have the rest.
+# People read messages on a phone; the published tables have the rest.
 MAX_LINES = 30
 MAX_CHARACTERS = 600
 
 
 class Kind(StrEnum):
-    """What a notice is about; the text is the message's title."""
+    """The kind of a notice; the text is the message's title."""
 
     MONTH_CLOSED = "Month closed"
     PLAN_WAITING = "Invoice plan waits for approval"
@@ -37,18 +37,18 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Notice:
-    """One fact. `key` names it for good: what was sent under a key is never sent again."""
+    """One fact. `key` identifies it permanently: a key is sent to a target only once."""
 
     kind: Kind
     key: str
     month: str
-    """The billing month, ``YYYY-MM``; empty where there is none."""
+    """The billing month, ``YYYY-MM``; empty if there is none."""
     text: str
 
 
 @dataclass(frozen=True)
 class Message:
-    """What is sent in one piece: all notices of a kind and month that are due together."""
+    """All due notices of one kind and month, sent together."""
 
     title: str
     body: str
@@ -56,7 +56,7 @@ class Message:
 
 
 def messages(notices: Iterable[Notice]) -> list[Message]:
-    """Three hundred customers at their limits are one message, not three hundred."""
+    """Group the notices, so that three hundred customers at their limits give one message."""
     grouped: dict[tuple[Kind, str], list[Notice]] = defaultdict(list)
     for notice in notices:
         grouped[notice.kind, notice.month].append(notice)
@@ -73,7 +73,7 @@ def _message(kind: Kind, month: str, group: list[Notice]) -> Message:
 
 
 def _clean(text: str) -> str:
-    """Lines stay; what steers a terminal or a mail goes. Reasons may quote anything."""
+    """Remove control characters, but keep the lines: a reason may quote any text from outside."""
     lines = (printable(line) for line in text.splitlines())
     kept = "\n".join(lines)
     return kept if len(kept) <= MAX_CHARACTERS else f"{kept[:MAX_CHARACTERS]} …"
@@ -81,7 +81,7 @@ def _clean(text: str) -> str:
 
 @dataclass(frozen=True)
 class Rules:
-    """What the operator chooses: see `from_env`."""
+    """The operator's settings: see `from_env`."""
 
     ui_url: str = "http://127.0.0.1:3000"
     trial_days: int = 3
@@ -95,11 +95,11 @@ class Rules:
         url = env.get("BILLING_UI_URL", "").strip() or cls.ui_url
         if not url.startswith(("http://", "https://")):
             raise InvalidSettingError(
-                f"BILLING_UI_URL {url!r} is no address, for example https://billing.example.com"
+                f"BILLING_UI_URL {url!r} is not a URL, such as https://billing.example.com"
             )
         days = env.get("BILLING_TRIAL_NOTICE_DAYS", "").strip() or str(cls.trial_days)
         if not days.isdecimal():
-            raise InvalidSettingError(f"BILLING_TRIAL_NOTICE_DAYS {days!r} is no number of days")
+            raise InvalidSettingError(f"BILLING_TRIAL_NOTICE_DAYS {days!r} is not a number of days")
         return cls(url.rstrip("/"), int(days), _factor(env.get("BILLING_SPIKE_FACTOR", "")))
 
 
@@ -111,5 +111,5 @@ def _factor(text: str) -> Decimal:
     except InvalidOperation:
         factor = Decimal(0)
     if not factor.is_finite() or factor <= 1:
-        raise InvalidSettingError(f"BILLING_SPIKE_FACTOR {text!r} is no number above 1")
+        raise InvalidSettingError(f"BILLING_SPIKE_FACTOR {text!r} is not a number above 1")
     return factor

@@ -15,7 +15,7 @@ from billing_pipeline.months import BillingMonth
 from billing_pipeline.notices import sending
 from billing_pipeline.notices.due import Close
 from billing_pipeline.notices.notice import Kind, Message, Notice, Rules
-from billing_pipeline.notices.record import KEPT_SECONDS, NoticeRecord
+from billing_pipeline.notices.record import RETENTION_SECONDS, NoticeRecord
 from billing_pipeline.notices.sending import Outcome, send_due, targets_of
 from billing_pipeline.published.database import database_path
 from billing_pipeline.settings import InvalidSettingError, Settings
@@ -78,7 +78,7 @@ def test_each_kind_arrives_once(february: Settings, receiver: Receiver) -> None:
     assert len(receiver.got) == len(Kind)
 
 
-def test_what_did_not_arrive_is_sent_again(february: Settings, receiver: Receiver) -> None:
+def test_an_undelivered_message_is_sent_again(february: Settings, receiver: Receiver) -> None:
     receiver.answer = 500
     assert told(february, receiver) == Outcome(failed_targets=("json (number 1)",))
     receiver.answer = 200
@@ -86,7 +86,7 @@ def test_what_did_not_arrive_is_sent_again(february: Settings, receiver: Receive
     assert told(february, receiver) == Outcome()
 
 
-def test_a_target_that_is_away_keeps_nobody_else_waiting(
+def test_an_unreachable_target_does_not_delay_the_others(
     february: Settings, receivers: list[Receiver]
 ) -> None:
     away, there = receivers
@@ -99,7 +99,7 @@ def test_a_target_that_is_away_keeps_nobody_else_waiting(
     assert sorted(away.titles) == sorted(there.titles)
 
 
-def test_what_is_new_is_sent_and_nothing_else(february: Settings, receiver: Receiver) -> None:
+def test_only_new_notices_are_sent(february: Settings, receiver: Receiver) -> None:
     told(february, receiver)
     receiver.got.clear()
     with duckdb.connect(str(database_path(february))) as published:
@@ -141,7 +141,7 @@ def test_two_processes_at_once_send_one(february: Settings, receiver: Receiver) 
     assert told(february, receiver).sent == len(Kind)
 
 
-def test_the_rest_is_sent_by_the_next_look(
+def test_the_rest_is_sent_by_the_next_call(
     february: Settings, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = iter(range(100))
@@ -153,7 +153,7 @@ def test_the_rest_is_sent_by_the_next_look(
     assert len(set(receiver.titles)) == len(Kind)
 
 
-def test_somebody_new_is_told_of_the_newest_month_and_not_of_all_before(
+def test_a_new_target_gets_the_newest_month_and_not_the_history(
     february: Settings, receivers: list[Receiver]
 ) -> None:
     first, second = receivers
@@ -179,15 +179,15 @@ def test_without_anything_published_only_what_was_noted(
     assert receiver.got[0]["message"] == "text of run_failed:1\ntext of run_failed:2"
 
 
-def test_what_nobody_was_told_in_time_is_forgotten(settings: Settings) -> None:
+def test_old_noted_notices_are_deleted(settings: Settings) -> None:
     note(settings, "run_failed:1")
     with closing(NoticeRecord(settings.records_dir)) as record:
-        later = NOW.timestamp() + KEPT_SECONDS + 1
+        later = NOW.timestamp() + RETENTION_SECONDS + 1
         record.note(Notice(Kind.RUN_FAILED, "run_failed:2", "", "text"), later)
         assert [notice.key for notice in record.noted()] == ["run_failed:2"]
 
 
-def test_urls_are_said_nowhere(
+def test_urls_are_never_logged_or_stored(
     february: Settings, receiver: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -195,7 +195,7 @@ def test_urls_are_said_nowhere(
     outcome = told(february, receiver)
     env = {"BILLING_NOTIFY_URLS": f"{receiver.url} s3cret-word://nothing"}
     settings = Settings.from_env(env)
-    with pytest.raises(InvalidSettingError, match="number 2 is no URL") as refused:
+    with pytest.raises(InvalidSettingError, match="number 2 is not a URL") as refused:
         targets_of(settings)
     kept = b"".join(path.read_bytes() for path in february.home.rglob("*") if path.is_file())
     said = f"{outcome} {settings!r} {refused.value} {caplog.text}"

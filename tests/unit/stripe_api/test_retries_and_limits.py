@@ -104,7 +104,7 @@ def test_not_tried_again(answer: Scripted, kind: FailureKind) -> None:
     assert len(script.keys) == 1
 
 
-def test_a_kept_500_is_not_asked_for_for_ever() -> None:
+def test_a_saved_500_is_not_retried_forever() -> None:
     _, script, _, result = post(*[error(500, idempotent_replayed="true")] * 9)
     assert (result.kind, len(script.keys), result.replayed) == (FailureKind.SERVER, 3, True)
 
@@ -232,7 +232,7 @@ class LoopClock:
         await asyncio.sleep(seconds)
 
 
-def test_who_waited_through_a_stall_does_not_leave_together() -> None:
+def test_requests_waiting_through_a_stall_are_not_sent_together() -> None:
     clock = LoopClock()
     loop = VirtualLoop()
     limiter = RateLimiter(RateLimits(total=25), clock)
