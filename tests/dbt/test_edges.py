@@ -463,7 +463,7 @@ NUMBERS = {
 }
 
 
-def test_a_number_is_never_rounded_wherever_it_stands(tmp_path: Path) -> None:
+def test_numbers_are_never_rounded_in_any_format(tmp_path: Path) -> None:
     company = Company()
     meter = {"event_name": "property", "aggregation": "sum", "property": "n"}
     company.world.add("meters", meter_id="property", **meter)

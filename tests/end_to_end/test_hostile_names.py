@@ -151,7 +151,7 @@ def texts_in(value: Any) -> Iterator[str]:
             yield from texts_in(inner)
 
 
-def test_stripe_gets_the_name_without_what_steers(ran: object, home: Path) -> None:
+def test_stripe_gets_names_without_control_characters(ran: object, home: Path) -> None:
     settings = Settings.from_env({"BILLING_HOME": str(home / "home")})
     with steps.open_gateway(settings) as gateway:
 

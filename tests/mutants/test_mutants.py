@@ -30,7 +30,7 @@ TOY = {
 
 
 @pytest.mark.parametrize("mutant", all_mutants(), ids=lambda mutant: mutant.name)
-def test_the_old_text_stands_exactly_once(mutant: Mutant) -> None:
+def test_the_old_text_occurs_exactly_once(mutant: Mutant) -> None:
     mutated(mutant, (ROOT / mutant.path).read_text(encoding="utf-8"))
 
 
@@ -67,7 +67,7 @@ def test_a_mutant_is_judged_by_its_tests(toy: Path, new: str, verdict: Verdict) 
     assert (toy / "toy.py").read_text() == TOY["toy.py"]
 
 
-def test_tests_that_fail_anyway_are_told(toy: Path) -> None:
+def test_tests_that_fail_without_a_mutant_are_reported(toy: Path) -> None:
     mutant = Mutant("toy", "toy.py", "quantity * 2", "0", "test_toy.py")
     assert check_unchanged([mutant], toy, TOY) is None
     (toy / "toy.py").write_text("def bill(quantity):\n    return 0\n")

@@ -188,9 +188,7 @@ def test_a_payment_that_stripe_could_not_carry_out_is_tried_by_the_next_run(
 
 
 @pytest.mark.parametrize("ending", ["/v1/invoices", "/add_lines", "/finalize"])
-def test_a_500_that_stripe_keeps_is_asked_for_again_under_the_next_key(
-    company: Company, ending: str
-) -> None:
+def test_a_500_saved_by_stripe_is_retried_with_the_next_key(company: Company, ending: str) -> None:
     """In the same run: nobody has to wait for a day, or for somebody to run it again."""
     company.want({"ada": [1000]})
     struck = []

@@ -116,7 +116,7 @@ def test_every_mark_of_a_draft_that_is_resumed_is_ours(company: Company, mark: s
     assert {mark, "billing_content_hash", "billing_customer_id"} <= written.keys()
 
 
-def test_what_a_rating_is_told_does_not_hang_on_what_is_published_or_cached(
+def test_rating_does_not_depend_on_published_or_cached_wallet_amounts(
     company: Company,
 ) -> None:
     """A run was killed before it published, and then the cache of Stripe was lost as well."""
@@ -152,7 +152,7 @@ def test_new_invoices_are_listed_and_no_old_ones_again(company: Company) -> None
     assert int(query["created"]["gte"]) > company.clock.now() - 31 * DAY
 
 
-def test_a_credit_leaves_what_the_wallet_paid_where_others_paid_enough(company: Company) -> None:
+def test_a_credit_first_takes_back_what_the_wallet_did_not_pay(company: Company) -> None:
     """20.00 by the wallet, then 5.00 more by card: of 20.00 that are left the wallet paid all."""
     company.top_up(first=2000)
     company.want({"ada": [2000]}, wallet=2000)
@@ -191,7 +191,7 @@ def killed_giving_back(fake: Any, method: str, path: str, params: Any) -> None:
         raise Killed
 
 
-def test_what_was_left_held_is_given_back_by_the_next_turn(company: Company) -> None:
+def test_a_hold_left_by_a_killed_run_is_released_by_the_next_run(company: Company) -> None:
     """January is closed late and killed before the hold is given back; then its supplement waits
     for approval. March is billed from the wallet all the same, and January ends when approved."""
     company.top_up(later=2000)
@@ -300,7 +300,7 @@ def test_two_customers_movements_of_one_name_are_both_posted(company: Company) -
 # --- a customer who is another one in Stripe ----------------------------------------------------
 
 
-def test_a_customer_made_anew_has_what_is_left_of_the_wallet(company: Company) -> None:
+def test_a_customer_created_again_has_the_rest_of_the_wallet(company: Company) -> None:
     company.top_up(first=2000)
     company.want({"ada": [1234]}, wallet=1234)
     company.apply()
@@ -318,7 +318,7 @@ def test_a_customer_made_anew_has_what_is_left_of_the_wallet(company: Company) -
     )
 
 
-def test_a_customer_made_anew_gets_the_wallet_without_an_invoice_too(company: Company) -> None:
+def test_a_customer_created_again_gets_the_wallet_without_an_invoice(company: Company) -> None:
     company.top_up(first=2000)
     company.want({"ada": [1234]}, wallet=1234)
     company.apply()
@@ -362,7 +362,7 @@ def three(company: Company) -> None:
     }
 
 
-def test_a_refused_movement_is_told_and_stops_no_other(company: Company) -> None:
+def test_a_refused_wallet_transaction_is_reported_and_the_others_go_on(company: Company) -> None:
     three(company)
     unknown(company, "ada")
     outcome = company.apply()
@@ -482,7 +482,7 @@ def test_a_credit_on_what_is_still_open_lowers_that_and_no_balance_moves(company
     assert amounts(row_of(company))[2:] == ("6.00", "6.00", "matched")
 
 
-def test_no_step_of_what_is_taken_out_leaves_a_debit(company: Company) -> None:
+def test_no_step_of_a_withdrawal_leaves_a_debit(company: Company) -> None:
     """Interrupted at any of them, the customer's next invoice must not be charged with it."""
     company.want({"ada": [1000]})
     company.apply()

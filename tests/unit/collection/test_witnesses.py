@@ -233,7 +233,7 @@ def test_a_renamed_customer_waits(company: Company, after: DesiredInvoice) -> No
     assert len(company.invoices()) == 2
 
 
-def test_what_tells_of_one_currency_holds_for_a_further_one(company: Company) -> None:
+def test_a_customer_billed_in_one_currency_counts_as_billed_in_another(company: Company) -> None:
     """The further invoice has nothing in common with what was billed but its customer."""
     company.want({"ada": [1000]})
     change(company, payer=Payer("ada", name="Ada", email="ada@example.com"))
@@ -280,7 +280,7 @@ def test_a_customer_who_came_later_is_billed_beside_one_who_left(company: Compan
 
 
 @pytest.mark.parametrize("end", ["paid", "killed before"])
-def test_what_is_billed_is_collected_while_a_supplement_waits(company: Company, end: str) -> None:
+def test_a_billed_invoice_is_collected_while_a_supplement_waits(company: Company, end: str) -> None:
     company.want({"ada": [1000]})
 
     def kill(stripe: Any, method: str, path: str, params: Any) -> None:
@@ -300,7 +300,7 @@ def test_what_is_billed_is_collected_while_a_supplement_waits(company: Company, 
     assert invoiced(company) == [("usd", 1000, "paid")]
 
 
-def test_what_is_too_much_is_not_charged_before_its_credit_is_decided(company: Company) -> None:
+def test_an_invoice_is_not_collected_while_a_credit_waits(company: Company) -> None:
     company.want({"ada": [1000]})
 
     def kill(stripe: Any, method: str, path: str, params: Any) -> None:

@@ -106,7 +106,7 @@ def test_the_close_that_ends_it_turns_the_mark_of_the_pull_green(
         ("insert into invoice_plan values ('2024-02-01', 'in_179', 'create', 'failed')", "create"),
     ],
 )  # fmt: skip
-def test_what_a_person_changed_in_stripe_is_not_taken_for_unsent(
+def test_an_invoice_changed_in_stripe_is_not_mistaken_for_unsent(
     published: duckdb.DuckDBPyConnection, instance: dg.DagsterInstance, rows: str, known_as: str
 ) -> None:
     half_sent(published)

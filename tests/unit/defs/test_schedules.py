@@ -41,7 +41,7 @@ def test_before_the_grace_is_over_nothing_is_closed() -> None:
     assert isinstance(skipped, dg.SkipReason)
 
 
-def test_what_is_closed_stays_closed() -> None:
+def test_a_closed_month_is_not_closed_again() -> None:
     [skipped] = tick(datetime(2024, 4, 9, 9, tzinfo=UTC), "2024-02", "2024-03")
     assert isinstance(skipped, dg.SkipReason)
 
@@ -60,7 +60,7 @@ def test_a_month_that_failed_stays_due_after_a_later_one_was_closed() -> None:
     assert [request.partition_key for request in both] == ["2024-02-01", "2024-04-01"]
 
 
-def test_what_failed_is_tried_again_once_a_day() -> None:
+def test_a_failed_close_is_retried_once_a_day() -> None:
     keys = {
         request.run_key
         for when in (datetime(2024, 4, 1, 2, tzinfo=UTC), datetime(2024, 4, 1, 23, tzinfo=UTC),
@@ -101,7 +101,7 @@ def test_the_day_and_the_grace_are_counted_in_the_billing_time_zone(
 
 
 @pytest.mark.parametrize("text", ["-1", "337", "2.5", "two", ""])
-def test_a_grace_that_is_no_number_of_hours_is_refused(text: str) -> None:
+def test_a_grace_period_that_is_not_a_number_of_hours_is_refused(text: str) -> None:
     with pytest.raises(InvalidSettingError, match="BILLING_CLOSE_GRACE_HOURS"):
         close_grace(text)
 
@@ -109,7 +109,7 @@ def test_a_grace_that_is_no_number_of_hours_is_refused(text: str) -> None:
 @pytest.mark.parametrize(
     ("name", "cron"), [("monthly_close", "0 * * * *"), ("hourly_collection", "0 * * * *")]
 )
-def test_what_sends_money_is_off_until_somebody_turns_it_on(name: str, cron: str) -> None:
+def test_sending_schedules_are_off_by_default(name: str, cron: str) -> None:
     schedule = defs.resolve_schedule_def(name)
     assert schedule.default_status is dg.DefaultScheduleStatus.STOPPED
     assert schedule.cron_schedule == cron
@@ -142,7 +142,7 @@ def test_the_running_month_is_estimated_every_day(monkeypatch: pytest.MonkeyPatc
     assert schedule.job_name == "estimate_month"
 
 
-def test_what_only_reads_is_on() -> None:
+def test_the_reading_sensor_is_on_by_default() -> None:
     verification = defs.resolve_schedule_def("daily_verification")
     assert verification.default_status is dg.DefaultScheduleStatus.RUNNING
     assert verification.job_name == "verify_seals"

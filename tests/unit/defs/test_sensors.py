@@ -77,7 +77,7 @@ def fail(instance: dg.DagsterInstance, reason: str, **tags: str) -> str:
     return done.run_id
 
 
-def test_what_looks_around_is_on_and_starts_nothing_that_sends() -> None:
+def test_sensors_are_on_by_default_and_start_no_sending_job() -> None:
     jobs = {
         **{"stripe_changes": "pull_payments", "dead_runs": "pull_payments"},
         **{"late_usage_files": "preview_month", "runs_that_failed": "pull_payments"},
@@ -174,7 +174,7 @@ def test_late_usage_asks_for_one_preview_for_each_change(
     assert len(noted(settings)) == 2
 
 
-def test_a_run_that_failed_is_told_once_and_leads_to_none(
+def test_a_failed_run_gives_one_notice_and_starts_no_run(
     instance: dg.DagsterInstance, settings: Settings
 ) -> None:
     context = dg.build_sensor_context(instance)
@@ -219,7 +219,9 @@ def test_notices_say_what_they_did(
         assert told.skip_message == text
 
 
-def test_nobody_to_tell(instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_notices_without_a_target_are_skipped(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sensors, "SETTINGS", Settings.from_env({}))
     told = sensors.notices(dg.build_sensor_context(instance))
     assert isinstance(told, dg.SkipReason)

@@ -81,7 +81,7 @@ def test_readings_at_the_same_time_count_by_file_and_row(seats: World) -> None:
     assert carried(seats) == [("c1", "01-02", 7)]
 
 
-def test_readings_of_one_instant_with_other_properties_keep_their_place(seats: World) -> None:
+def test_simultaneous_readings_with_other_properties_keep_their_order(seats: World) -> None:
     # A price without a filter chooses between them by file and row, as within a month.
     seats.usage("b.csv", event(3, "01-02", 9, "s"))
     seats.usage("a.csv", event(1, "01-02", 5, "m"), event(2, "01-02", 7, "m"))
@@ -92,7 +92,7 @@ def test_readings_of_one_instant_with_other_properties_keep_their_place(seats: W
     assert found == [(7, "usage/2024-01/a.csv", 3), (9, "usage/2024-01/b.csv", 2)]
 
 
-def test_later_months_win_and_the_billed_month_is_not_looked_at(seats: World) -> None:
+def test_later_months_win_and_the_billed_month_is_not_read(seats: World) -> None:
     seats.usage("a.csv", event(1, "01-02", 5), event(2, "01-03", 6, "m"))
     seats.usage("a.csv", event(1, "02-02", 7), month="2024-02")
     seats.usage("a.csv", event(1, "03-02", 8), month="2024-03")
@@ -124,7 +124,7 @@ def test_months_before_the_first_billing_month_count(seats: World) -> None:
         event(1, "01-30", 9),  # another content under an id that was taken before
     ],
 )
-def test_what_is_rejected_is_no_reading(seats: World, rejected: str) -> None:
+def test_a_rejected_row_is_not_a_reading(seats: World, rejected: str) -> None:
     seats.usage("a.csv", event(1, "01-02", 5), rejected)
     assert carried(seats) == [("c1", "01-02", 5)]
 
@@ -152,7 +152,7 @@ def test_an_id_taken_by_another_meters_event_or_another_customer(seats: World) -
     assert carried(seats) == [("c2", "01-04", 7)]
 
 
-def test_who_is_a_customer_decides_anew_each_time(seats: World) -> None:
+def test_customers_are_checked_again_on_each_load(seats: World) -> None:
     """The closing values are kept, but whose row took a contested id is decided on loading."""
     seats.usage("a.csv", event(1, "01-02", 5, customer="c3"), event(1, "01-03", 6))
     assert carried(seats) == [("c1", "01-03", 6)]
@@ -245,7 +245,7 @@ def test_the_billing_time_zone_bounds_the_month(seats: World) -> None:
     assert carried(seats) == []
 
 
-def test_without_carrying_meters_old_files_are_not_looked_at(world: World) -> None:
+def test_old_files_are_not_read_without_carrying_meters(world: World) -> None:
     world.write("accounts/customers.csv", [{"customer_id": "c1", "currency": "USD"}])
     world.load_reference()
     world.write("usage/2023-12/a.csv", "broken")

@@ -51,7 +51,7 @@ def test_a_signal_ends_it(number: signal.Signals) -> None:
     assert ended("listens", 60, number) == SAID
 
 
-def test_who_does_not_listen_is_ended_after_a_while() -> None:
+def test_a_process_that_ignores_the_signal_is_ended_after_a_while() -> None:
     assert ended("deaf", 0.2, signal.SIGTERM) == SAID
 
 
