@@ -15,8 +15,8 @@ import click
 import duckdb
 from rich.console import Console
 
+from billing_pipeline.collection.plan.dunning_policy import DunningPolicy
 from billing_pipeline.collection.plan.limits import limits_from_env
-from billing_pipeline.collection.push.dunning import DunningPolicy
 from billing_pipeline.commands.execution import execute
 from billing_pipeline.commands.parameters import MONTH, json_option, settings_with_home
 from billing_pipeline.commands.terminal import MAX_SHOWN, CommandError, print_json, sums, table
