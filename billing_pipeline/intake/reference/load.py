@@ -31,10 +31,10 @@ from billing_pipeline.intake.reference.rows import (
 )
 from billing_pipeline.intake.reference.schemas import TABLES, Column, Table
 from billing_pipeline.money import CURRENCY_PLACES
-from billing_pipeline.settings import Settings
+from billing_pipeline.settings import Settings, dbt_project_dir
 
 _ALLOWED = "a .csv, .csv.gz or .parquet file, or a folder of .parquet files"
-_CUSTOM_MODELS = Path(__file__).parents[3] / "dbt_project" / "models" / "metering" / "custom"
+_CUSTOM_MODELS = dbt_project_dir() / "models" / "metering" / "custom"
 
 
 def load_reference(
