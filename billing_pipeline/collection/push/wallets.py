@@ -7,6 +7,8 @@ the wallet pays (dbt does), finalizing (`send_invoice.py`), and top-ups in Strip
 Stripe applies a customer's whole credit at finalize. So before it
 1. every movement of the ledger up to the month's end is posted, once each, marked with its id.
    Where the ledger says another amount by now, the difference is posted under a name of its own.
+   Where a later month's invoice has taken what an earlier one may take by the ledger, because more
+   came in since, as many of the later movements are posted as this invoice needs.
    What invoices took from the wallet while the customer was another one in Stripe is taken off
    the balance of the present one. What is taken out beyond what the wallet holds stays owed in
    the ledger and is covered in Stripe, marked as an overdraft, since there a debit would be
@@ -22,6 +24,7 @@ customer's and applies as Stripe does it: the wallet is taken first.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -43,7 +46,11 @@ from billing_pipeline.collection.push.requests import (
 from billing_pipeline.collection.records.lock import WalletLockedError, wallet_lock
 from billing_pipeline.collection.stripe_state import metadata_keys
 from billing_pipeline.collection.stripe_state.cache import StripeCache
-from billing_pipeline.collection.stripe_state.refresh import paid_by_wallets, read_credit_notes
+from billing_pipeline.collection.stripe_state.refresh import (
+    from_cache,
+    paid_by_wallets,
+    read_credit_notes,
+)
 from billing_pipeline.collection.stripe_state.stripe_invoice import ActualInvoice, read_invoice
 from billing_pipeline.money import format_minor, to_major, whole_units
 from billing_pipeline.stripe_api.client import Json, StripeGateway
@@ -71,8 +78,8 @@ class WalletMovement:
 
 
 Movements = dict[tuple[str, str], tuple[WalletMovement, ...]]
-"""By customer and currency, in the order in which they occurred. A wallet of which no movement
-counts yet is there with none: what Stripe holds of it must not be taken either."""
+"""By customer and currency, in the order in which they occurred, those after the month included: a
+wallet that begins later is there too, and what Stripe holds of it must not be taken either."""
 
 FindCustomer = Callable[[str], Awaitable[str | None]]
 
@@ -104,9 +111,8 @@ order by w.occurred_at, w.transaction_id
 """
 
 
-def read_movements(warehouse: Path, before: int | None = None) -> Movements:
-    """All wallets in `raw.wallet_transactions`, with their movements (before an instant, epoch
-    seconds)."""
+def read_movements(warehouse: Path) -> Movements:
+    """All wallets in `raw.wallet_transactions`, with their movements."""
     with duckdb.connect(str(warehouse), read_only=True) as connection:
         connection.execute("set TimeZone = 'UTC'")
         tables = {row[0] for row in connection.execute(_TABLES).fetchall()}
@@ -123,13 +129,11 @@ def read_movements(warehouse: Path, before: int | None = None) -> Movements:
         key = customer_id, code
         held, sums[key] = sums[key], sums[key] + Fraction(amount)
         minor = whole_units(sums[key], code) - whole_units(held, code)
-        wallet = grouped[key]
-        if before is None or occurred_at < before:
-            wallet.append(
-                WalletMovement(
-                    *(transaction_id, customer_id, code, minor, occurred_at, kind, known, read_at)
-                )
+        grouped[key].append(
+            WalletMovement(
+                *(transaction_id, customer_id, code, minor, occurred_at, kind, known, read_at)
             )
+        )
     return {key: tuple(movements) for key, movements in grouped.items()}
 
 
@@ -268,11 +272,18 @@ class _Wallet:
 
 
 class WalletBook:
-    """Keeps customers' balances in Stripe in step with their wallets. One for each push."""
+    """Keeps customers' balances in Stripe in step with their wallets. One for each push; `until`
+    is the month's end (epoch seconds), up to which movements count."""
 
-    def __init__(self, session: StripeSession, movements: Movements | None = None) -> None:
+    def __init__(
+        self,
+        session: StripeSession,
+        movements: Movements | None = None,
+        until: float = math.inf,
+    ) -> None:
         self._session = session
         self._movements = movements or {}
+        self._until = until
         self._credited: set[tuple[str, str]] = set()
 
     def concerns(self, send: DesiredInvoice) -> bool:
@@ -305,8 +316,12 @@ class WalletBook:
         Raises `NotSentError` where Stripe holds less than the wallet pays.
         """
         key, customer = (send.customer_id, send.currency), draft.stripe_customer_id
-        wallet = await self._settle(key, customer, send.wallet_applied, _holds_of(draft))
+        counted, holds = self._counted(key), _holds_of(draft)
+        wallet = await self._settle(key, customer, counted, send.wallet_applied, holds)
         held_back = wallet.held_for(draft)
+        if later := self._covering(key, wallet, send.wallet_applied - wallet.held - held_back):
+            counted = (*counted, *later)
+            wallet = await self._settle(key, customer, counted, send.wallet_applied, holds)
         would_pay = min(wallet.held + held_back, max(0, send.total))
         if would_pay < send.wallet_applied:
             raise NotSentError(
@@ -349,9 +364,9 @@ class WalletBook:
         who is not in Stripe yet waits for the first invoice.
         """
         problems = []
-        for key, movements in sorted(self._movements.items()):
+        for key in sorted(self._movements):
             try:
-                await self._post_outstanding(key, movements, find)
+                await self._post_outstanding(key, self._counted(key), find)
             except (NotSentError, StripeFailure) as error:
                 problems.append(WalletProblem(*key, str(error)))
         return problems
@@ -368,15 +383,37 @@ class WalletBook:
         )
         if not is_posted or key in self._credited:
             async with self.turn(customer):
-                await self._settle(key, customer)
+                await self._settle(key, customer, movements)
+
+    def _counted(self, key: tuple[str, str]) -> tuple[WalletMovement, ...]:
+        """The wallet's movements up to the month's end."""
+        movements = self._movements.get(key, ())
+        return tuple(item for item in movements if item.occurred_at < self._until)
+
+    def _covering(
+        self, key: tuple[str, str], wallet: _Wallet, missing: int
+    ) -> tuple[WalletMovement, ...]:
+        """The first movements after the month that put in what is missing; none where all of them
+        do not."""
+        found = []
+        for item in self._movements.get(key, ())[len(self._counted(key)) :]:
+            if missing <= 0:
+                break
+            found.append(item)
+            missing -= item.amount + wallet.amount_of(item.transaction_id)
+        return tuple(found) if missing <= 0 else ()
 
     async def _settle(
-        self, key: tuple[str, str], customer: str, taking: int = 0, holds: str = ""
+        self,
+        key: tuple[str, str],
+        customer: str,
+        movements: Sequence[WalletMovement],
+        taking: int = 0,
+        holds: str = "",
     ) -> _Wallet:
         """Post what is missing of a wallet, and give back what others than `holds` hold of it:
         whose turn it is finds no run at work on it. Gives what Stripe has then."""
         customer_id, currency = key
-        movements = self._movements.get(key, ())
         wallet = await self._read(key, customer)
         for name in wallet.left_held(except_for=holds):
             given = await self._give_back(_subject_of(key, name), customer, wallet.posted, name)
@@ -492,12 +529,15 @@ def _target(invoice: ActualInvoice) -> RequestTarget:
 async def invoices_of(
     gateway: StripeGateway, cache: StripeCache, customer: str, currency: str
 ) -> list[ActualInvoice]:
-    """The invoices of ours that a customer has in Stripe in a currency, with who made their
-    credit notes: what those by hand give back is no part of the wallet."""
-    listed = [
-        read_invoice(data) async for data in gateway.list("/v1/invoices", {"customer": customer})
-    ]
-    ours = [item for item in listed if item.currency == currency and item.invoice_id]
+    """The invoices of ours that a customer has in Stripe in a currency, by the marks that they had
+    when they were billed, and with who made their credit notes: what those by hand give back is no
+    part of the wallet."""
+    moment, query = cache.moment(), {"customer": customer}
+    listed = [data async for data in gateway.list("/v1/invoices", query)]
+    cache.store(listed, moment=moment)
+    cached = [cache.invoice(data["id"]) for data in listed]
+    known = [from_cache(item) for item in cached if item is not None]
+    ours = [item for item in known if item.currency == currency and item.invoice_id]
     from_wallet = [item for item in ours if item.wallet_declared]
     others = [item for item in ours if not item.wallet_declared]
     return others + await read_credit_notes(gateway, cache, from_wallet)

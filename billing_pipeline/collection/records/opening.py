@@ -54,12 +54,12 @@ def open_records(folder: Path) -> Iterator[Records]:
     what is found out in the block."""
     with errors_in_words(folder), ExitStack() as opened:
         folder.mkdir(parents=True, exist_ok=True)
-        cache = StripeCache(folder / STRIPE_CACHE)
+        seals = Seals(folder / "billed.db", synchronous=DURABILITY)
+        opened.callback(seals.close)
+        cache = StripeCache(folder / STRIPE_CACHE, seals.marks_of)
         opened.callback(cache.close)
         request_log = RequestLog(folder / "journal.db", synchronous=DURABILITY)
         opened.callback(request_log.close)
-        seals = Seals(folder / "billed.db", synchronous=DURABILITY)
-        opened.callback(seals.close)
         yield Records(folder, cache, request_log, seals)
 
 

@@ -41,8 +41,8 @@ async def find_recorded(
         marks = listed.get(billed.stripe_invoice_id)
         if marks is None:
             missing.append(billed)
-        elif any(marks.get(name) != value for name, value in _marks(billed, month_key).items()):
-            cache.mark(billed.stripe_invoice_id, _marks(billed, month_key))
+        elif any(marks.get(name) != value for name, value in billed.marks.items()):
+            cache.mark(billed.stripe_invoice_id, billed.marks)
 
     async def read(item: BilledInvoice) -> None:
         try:
@@ -52,8 +52,8 @@ async def find_recorded(
             if failure.kind not in ONE_OBJECT:
                 raise
         else:
-            cache.claim(data)
-            cache.mark(item.stripe_invoice_id, _marks(item, month_key))
+            cache.store([data])
+            cache.mark(item.stripe_invoice_id, item.marks)
 
     await each(missing, read)
 
@@ -80,7 +80,7 @@ def with_records(
     for name, record in billed.items():
         if name not in known:
             decision = decided.pop(name, None)
-            marks = _marks(record, month_key)
+            marks = record.marks
             if decision is not None:
                 marks[metadata_keys.RESOLVED] = decision.mark
             completed.append(gone_invoice(name, marks, record.currency, record.total))
@@ -127,15 +127,3 @@ async def with_lost(
     owned = attributed(lost, desired, found, month_key=month_key, month_end=month_end)
     names = {item.stripe_invoice_id for item in owned}
     return [*(item for item in listed if item.stripe_invoice_id not in names), *owned]
-
-
-def _marks(item: BilledInvoice, month_key: str) -> dict[str, str]:
-    marks = {
-        metadata_keys.INVOICE_ID: item.invoice_id or "",
-        metadata_keys.MONTH: month_key,
-        metadata_keys.REVISION: str(item.revision or 1),
-        metadata_keys.CUSTOMER_ID: item.customer_id or "",
-    }
-    if item.wallet_applied is not None:  # records of earlier releases do not say it
-        marks[metadata_keys.WALLET_APPLIED] = item.wallet_applied
-    return marks

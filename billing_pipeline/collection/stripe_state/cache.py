@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 from pathlib import Path
@@ -96,10 +96,15 @@ update invoices set marks = json_patch('{{}}', json_object({
 }))
 """
 
-_PAID_BY_WALLETS = """
-create index if not exists invoices_paid_by_wallets
-on invoices (json_extract(marks, '$.billing_customer_id'))
-where cast(json_extract(body, '$.metadata.billing_wallet_applied') as integer) > 0
+# The mark as it was first seen: without it, what the wallet paid could be taken a second time.
+_WALLET_PAID = (
+    f"cast(coalesce(json_extract(marks, '$.{metadata_keys.WALLET_APPLIED}'), "
+    f"json_extract(body, '$.metadata.{metadata_keys.WALLET_APPLIED}')) as integer) > 0"
+)
+_PAID_BY_WALLETS = f"""
+drop index if exists invoices_paid_by_wallets;  -- of earlier releases, by the mark as it is now
+create index if not exists invoices_with_a_wallets_part
+on invoices (json_extract(marks, '$.{metadata_keys.CUSTOMER_ID}')) where {_WALLET_PAID};
 """
 
 _TOP_UP_RETURNS = """
@@ -166,12 +171,13 @@ class CachedInvoice(NamedTuple):
     marks: dict[str, str]
 
 
-def _row(data: Mapping[str, Any], invoice: ActualInvoice) -> list[Any]:
+def _row(data: Mapping[str, Any], invoice: ActualInvoice, recorded: Mapping[str, str]) -> list[Any]:
     metadata = data.get("metadata")
     found = metadata if isinstance(metadata, Mapping) else {}
     # What the wallet pays is settled once the invoice is final.
     names = metadata_keys.IDENTITY if invoice.is_draft else metadata_keys.SETTLED
     marks = {name: found[name] for name in names if isinstance(found.get(name), str)}
+    marks |= recorded
     if not is_month_key(marks.get(metadata_keys.MONTH)):
         marks.pop(metadata_keys.MONTH, None)
     # Where the invoice no longer says whose it is, its lines still may.
@@ -224,9 +230,18 @@ class TopUpReturn:
 
 
 class StripeCache:
-    """One SQLite file for all months of one Stripe account; safe for several processes."""
+    """One SQLite file for all months of one Stripe account; safe for several processes.
 
-    def __init__(self, path: Path | str) -> None:
+    `recorded` gives the marks by which our records know invoices: of one that is seen for the first
+    time, after a cache was lost, they say whose it is, whatever somebody has made of its marks.
+    """
+
+    def __init__(
+        self,
+        path: Path | str,
+        recorded: Callable[[Iterable[str]], Mapping[str, Mapping[str, str]]] = lambda ids: {},
+    ) -> None:
+        self._recorded = recorded
         if isinstance(path, Path):
             path.parent.mkdir(parents=True, exist_ok=True)
         self._db = sqlite3.connect(path, timeout=30, isolation_level=None)
@@ -253,7 +268,7 @@ class StripeCache:
     def _begin_top_up_returns(self) -> None:
         """Top-ups that an earlier release has read, without what was refunded of them or disputed,
         are read once more."""
-        self._db.execute(_PAID_BY_WALLETS)
+        self._db.executescript(_PAID_BY_WALLETS)
         tables = "select 1 from sqlite_schema where name = 'top_up_returns'"
         if self._db.execute(tables).fetchone() is None:
             with self._transaction():
@@ -399,7 +414,7 @@ class StripeCache:
 
     def store(self, invoices: Iterable[Mapping[str, Any]], *, moment: int | None = None) -> None:
         """Remember invoices of ours; those without any mark of ours are passed over, unless they
-        are known already.
+        are known already, here or in our records.
 
         Marks that say which invoice it is are kept as they were first seen: somebody may remove or
         change them in Stripe. An invoice only moves forward (draft, open, uncollectible, paid or
@@ -408,6 +423,8 @@ class StripeCache:
         """
         asked = [data for data in invoices if self._can_be_stored(data)]
         known = self._known([data["id"] for data in asked])
+        recorded = self._recorded(data["id"] for data in asked if data["id"] not in known)
+        known |= recorded.keys()
         rows, readable = [], []
         for data in asked:
             if data["id"] not in known and not self._is_ours(data):
@@ -417,7 +434,7 @@ class StripeCache:
                 readable.append(invoice.stripe_invoice_id)
             else:
                 self.put_aside("invoice", invoice.stripe_invoice_id, invoice.unreadable)
-            rows.append(_row(data, invoice))
+            rows.append(_row(data, invoice, recorded.get(data["id"], {})))
         with self._transaction():
             at = self.moment() if moment is None else moment
             self._db.executemany(
@@ -451,15 +468,6 @@ class StripeCache:
             self.put_aside("invoice", data["id"], f"of no month: {read_invoice(data).unreadable}")
             return False
         return metadata_keys.is_marked(data)
-
-    def claim(self, invoice: Mapping[str, Any]) -> None:
-        """Remember an invoice that our own records know, whatever it says of itself."""
-        self._db.execute(
-            "insert or ignore into invoices "
-            "(stripe_invoice_id, billing_month, created, status_rank, body, extra, marks) "
-            "values (?, ?, ?, ?, ?, ?, ?)",
-            _row(invoice, read_invoice(invoice)),
-        )
 
     def mark(self, stripe_invoice_id: str, marks: Mapping[str, str]) -> None:
         """These are the marks that say which invoice it is, whatever was seen on it."""
@@ -612,10 +620,7 @@ class StripeCache:
     # Wallets: what invoices took from them, and the movements that stand in Stripe's balances.
     def invoices_paid_by_wallets(self, customer_id: str | None = None) -> list[CachedInvoice]:
         """As `invoices`, of all months: those of which a wallet was to pay a part."""
-        query = (
-            "select body, extra, marks from invoices "
-            "where cast(json_extract(body, '$.metadata.billing_wallet_applied') as integer) > 0"
-        )
+        query = f"select body, extra, marks from invoices where {_WALLET_PAID}"
         order = " order by created, stripe_invoice_id"
         if customer_id is None:
             rows = self._db.execute(query + order)
