@@ -16,7 +16,7 @@ from typing import Any
 
 from billing_pipeline.collection.plan.actions import ActionKind, InvoiceAction
 from billing_pipeline.collection.plan.invoice_plan import InvoicePlan
-from billing_pipeline.collection.push.wallets import WalletMovement
+from billing_pipeline.collection.plan.wallet_ledger import WalletMovement
 from billing_pipeline.collection.steps import ApplyOutcome, PullResult
 from billing_pipeline.collection.stripe_state import metadata_keys
 from billing_pipeline.months import BillingMonth

@@ -18,13 +18,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from zoneinfo import ZoneInfo
 
-from billing_pipeline.collection.plan.desired import (
-    DesiredInvoice,
-    DesiredLine,
-    Payer,
-    read_desired,
-)
-from billing_pipeline.collection.push.wallets import Movements, WalletMovement
+from billing_pipeline.collection.plan.desired import DesiredInvoice, DesiredLine, read_desired
+from billing_pipeline.collection.plan.wallet_ledger import Movements, WalletMovement
+from billing_pipeline.collection.stripe_state.profiles import Payer
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.rating.month import WalletApplication
 from tests.property.intake import amount

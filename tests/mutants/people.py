@@ -123,7 +123,7 @@ MUTANTS = (
     ),
     Mutant(
         "people_answers_are_forgotten",
-        f"{COLLECTION}/plan/resolutions.py",
+        f"{COLLECTION}/stripe_state/resolutions.py",
         '        return f"{self.decision.value} {self.adjustment:+d} {answers}"',
         '        return f"{self.decision.value} {self.adjustment:+d} {_NOTHING}"',
         seed(2),
@@ -255,14 +255,14 @@ MUTANTS = (
     ),
     Mutant(
         "people_events_of_payments_are_not_read",
-        f"{COLLECTION}/pull/read_payments.py",
+        f"{COLLECTION}/stripe_state/event_reader.py",
         '    "invoice.paid",\n',
         "",
         seed(10),
     ),
     Mutant(
         "people_events_are_read_without_overlap",
-        f"{COLLECTION}/pull/read_payments.py",
+        f"{COLLECTION}/stripe_state/event_reader.py",
         ('created = Window(cursor - EVENTS_OVERLAP, until).as_filter()\n    query = {"limit"'),
         ('created = Window(cursor + EVENTS_OVERLAP, until).as_filter()\n    query = {"limit"'),
         seed(10),

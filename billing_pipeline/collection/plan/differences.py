@@ -11,13 +11,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from billing_pipeline.collection.plan.desired import (
-    DesiredInvoice,
-    DesiredLine,
-    clean_text,
-    roll_up,
-)
+from billing_pipeline.collection.plan.desired import DesiredInvoice, DesiredLine, roll_up
 from billing_pipeline.collection.stripe_state.stripe_invoice import ActualInvoice, ActualLine
+from billing_pipeline.collection.stripe_state.texts import clean_text
 from billing_pipeline.money import format_minor
 
 CREDITED_AGAIN = "credited-charged-again"

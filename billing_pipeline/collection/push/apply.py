@@ -14,15 +14,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from billing_pipeline.collection.plan.actions import ActionKind, InvoiceAction, ResolutionStep
-from billing_pipeline.collection.plan.desired import Payer
 from billing_pipeline.collection.plan.invoice_plan import InvoicePlan
+from billing_pipeline.collection.plan.wallet_ledger import Movements
 from billing_pipeline.collection.push.credit_notes import issue_credit
 from billing_pipeline.collection.push.customers import CustomerDirectory
 from billing_pipeline.collection.push.requests import NotSentError, RequestTarget, StripeSession
 from billing_pipeline.collection.push.resolve import delete_draft, resolve
 from billing_pipeline.collection.push.send_invoice import Sender, finish_billed
-from billing_pipeline.collection.push.wallets import Movements, WalletBook, WalletProblem
+from billing_pipeline.collection.push.wallets import WalletBook, WalletProblem
 from billing_pipeline.collection.stripe_state.payment_status import see_payments_under_way
+from billing_pipeline.collection.stripe_state.profiles import Payer
 from billing_pipeline.collection.stripe_state.stripe_invoice import ActualInvoice, read_invoice
 from billing_pipeline.stripe_api.errors import StripeFailure
 from billing_pipeline.stripe_api.tasks import task_group
@@ -195,11 +196,11 @@ class _Run:
         try:
             return await self._send_once(action)
         except StripeFailure as failure:
-            known = self._session.cache.customer(action.customer_id)
+            known = self._session.cache.customers.oldest_of(action.customer_id)
             if failure.param != "customer" or known is None:
                 raise
             # Deleted in Stripe since: looked for anew, and made anew where nobody else is marked.
-            self._session.cache.forget_customer(known.stripe_customer_id)
+            self._session.cache.customers.forget(known.stripe_customer_id)
             return await self._send_once(action)
 
     async def _send_once(self, action: InvoiceAction) -> ActionResult:

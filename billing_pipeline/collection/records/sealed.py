@@ -23,6 +23,11 @@ from billing_pipeline.collection.plan.desired import DesiredInvoice
 from billing_pipeline.collection.stripe_state import metadata_keys
 from billing_pipeline.collection.stripe_state.stripe_invoice import ActualInvoice, ActualLine
 
+_BILLED = """
+select subject, body ->> 'invoice_id', body ->> 'revision', body ->> 'customer_id',
+       body ->> 'currency', body ->> 'total', body ->> 'wallet_applied', month
+from seals where body ->> 'what' = 'invoice'
+"""
 _SCHEMA = """
 create table if not exists seals (
     month text not null, position integer not null, subject text not null unique,
@@ -34,18 +39,12 @@ begin select raise(abort, 'what was billed is sealed'); end;
 create trigger if not exists seals_kept before delete on seals
 begin select raise(abort, 'what was billed is sealed'); end;
 """
-_BILLED = """
-select month, subject, body ->> 'invoice_id', body ->> 'revision', body ->> 'customer_id',
-       body ->> 'currency', body ->> 'total', body ->> 'wallet_applied'
-from seals where body ->> 'what' = 'invoice'
-"""
 GENESIS = "0" * 64
 
 
 class BilledInvoice(NamedTuple):
     """A Stripe invoice as our records have it; the total in minor units."""
 
-    month_key: str
     stripe_invoice_id: str
     invoice_id: str | None
     revision: int | None
@@ -54,19 +53,6 @@ class BilledInvoice(NamedTuple):
     total: int
     wallet_applied: str | None = None
     """What the wallet was to pay of it, as its mark says it."""
-
-    @property
-    def marks(self) -> dict[str, str]:
-        """The marks by which it is known."""
-        marks = {
-            metadata_keys.INVOICE_ID: self.invoice_id or "",
-            metadata_keys.MONTH: self.month_key,
-            metadata_keys.REVISION: str(self.revision or 1),
-            metadata_keys.CUSTOMER_ID: self.customer_id or "",
-        }
-        if self.wallet_applied is not None:  # records of earlier releases do not say it
-            marks[metadata_keys.WALLET_APPLIED] = self.wallet_applied
-        return marks
 
 
 @dataclass(frozen=True)
@@ -165,14 +151,13 @@ class Seals:
     def billed(self, month_key: str) -> list[BilledInvoice]:
         """The month's invoices as they were billed, without their lines."""
         rows = self._db.execute(f"{_BILLED} and month = ? order by position", [month_key])
-        return [BilledInvoice(*row) for row in rows]
+        return [BilledInvoice(*columns) for *columns, _ in rows]
 
-    def marks_of(self, stripe_invoice_ids: Iterable[str]) -> dict[str, dict[str, str]]:
-        """The marks by which those of these invoices are known that were billed, in any month."""
-        asked = json.dumps(list(stripe_invoice_ids))
+    def find(self, stripe_invoice_ids: Iterable[str]) -> list[tuple[str, BilledInvoice]]:
+        """Those of these invoices that were billed in any month, each with its month."""
         query = f"{_BILLED} and subject in (select value from json_each(?))"
-        found = [BilledInvoice(*row) for row in self._db.execute(query, [asked])]
-        return {item.stripe_invoice_id: item.marks for item in found}
+        rows = self._db.execute(query, [json.dumps(list(stripe_invoice_ids))])
+        return [(month_key, BilledInvoice(*columns)) for *columns, month_key in rows]
 
 
 def billed_invoice(send: DesiredInvoice, invoice: ActualInvoice, now: float) -> dict[str, Any]:

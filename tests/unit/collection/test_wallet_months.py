@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from billing_pipeline.collection import prepaid, steps
-from billing_pipeline.collection.push.wallets import Movements, WalletMovement
+from billing_pipeline.collection.plan.wallet_ledger import Movements, WalletMovement
 from billing_pipeline.collection.records.lock import wallet_lock
 from billing_pipeline.collection.records.opening import open_records
 from billing_pipeline.collection.stripe_state import metadata_keys
@@ -349,9 +349,9 @@ def test_a_customer_made_anew_gets_the_wallet_without_an_invoice_too(company: Co
     unknown(company, "ada")
     company.stripe.act("post", "/v1/customers", {"metadata": {"billing_customer_id": "ada"}})
     with open_records(company.settings.records_dir) as records:
-        old = records.cache.customer("ada")
+        old = records.cache.customers.oldest_of("ada")
         assert old is not None
-        records.cache.forget_customer(old.stripe_customer_id)
+        records.cache.customers.forget(old.stripe_customer_id)
     company.desired = ()
     company.apply(FEBRUARY)
     (_, new) = company.stripe.objects["cus"].values()

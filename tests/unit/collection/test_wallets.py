@@ -10,8 +10,8 @@ import duckdb
 import pytest
 
 from billing_pipeline.collection import prepaid
+from billing_pipeline.collection.plan.wallet_ledger import WalletMovement
 from billing_pipeline.collection.pull.top_ups import TopUp
-from billing_pipeline.collection.push.wallets import WalletMovement
 from billing_pipeline.collection.records.opening import open_records
 from billing_pipeline.months import BillingMonth
 
@@ -365,7 +365,7 @@ def test_top_ups_by_events_are_those_of_the_list(company: Company, lost: str) ->
             shutil.rmtree(company.settings.records_dir)
         elif lost == "cursor":
             with open_records(company.settings.records_dir) as records:
-                records.cache.drop("top_ups_read_until")
+                records.cache.progress.drop("top_ups_read_until")
         elif lost == "a month":
             company.clock.advance(40 * 86_400)
             company.stripe.objects["evt"].clear()

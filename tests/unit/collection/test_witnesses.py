@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from billing_pipeline.collection.plan.actions import ActionKind
-from billing_pipeline.collection.plan.desired import DesiredInvoice, Payer
+from billing_pipeline.collection.plan.desired import DesiredInvoice
 from billing_pipeline.collection.stripe_state import metadata_keys
+from billing_pipeline.collection.stripe_state.profiles import Payer
 from billing_pipeline.months import BillingMonth
 
 from .conftest import Company
