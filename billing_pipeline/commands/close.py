@@ -120,6 +120,8 @@ def pull(month: BillingMonth, as_json: bool) -> None:
 def _run(
     job: str, month: BillingMonth, as_json: bool, config: dict[str, object] | None = None
 ) -> None:
+    """Run a job for the month, and print what was planned, sent and paid. Ends the process with
+    `WAITS` where some of the plan waits, except after a preview, which only looks."""
     settings = settings_with_home()
     # Checked before anything is done; the jobs read them again where they need them.
     limits_from_env()
