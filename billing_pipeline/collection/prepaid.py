@@ -132,7 +132,7 @@ async def reconcile_wallets(
     the balances in Stripe. Customers that are not in Stripe yet are left out; a wallet that cannot
     be read has a row that says why, and keeps no other from being compared."""
     if movements is None:
-        movements = movements_of(settings, month, all_of_them=True)
+        movements = movements_of(settings, month)
     applied = _applied(settings, month)
     before = int(month.end(settings.timezone).timestamp())
     with open_records(settings.records_dir) as records:
@@ -181,11 +181,7 @@ def _applied(settings: Settings, month: BillingMonth) -> dict[tuple[str, str], i
     }
 
 
-def movements_of(
-    settings: Settings, month: BillingMonth, *, all_of_them: bool = False
-) -> Movements:
-    """The wallets with their movements up to the month's end, or `all_of_them` that its warehouse
-    has."""
+def movements_of(settings: Settings, month: BillingMonth) -> Movements:
+    """The wallets as the month's warehouse has them."""
     path = settings.warehouse_path(month)
-    before = None if all_of_them else int(month.end(settings.timezone).timestamp())
-    return read_movements(path, before) if path.exists() else {}
+    return read_movements(path) if path.exists() else {}

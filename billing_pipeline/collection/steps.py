@@ -256,6 +256,7 @@ async def apply_plan(
             workers=gateway.config.workers,
             progress=progress,
             movements=movements,
+            movements_until=month.end(settings.timezone).timestamp(),
             payers=[invoice.payer for invoice in wanted],
         )
         if not report.done and not report.failed:

@@ -67,7 +67,7 @@ class Story:
         sandbox = Sandbox(clock=clock.now, search_lag=SEARCH_LAG)
         self.network = Network(sandbox, clock, random.Random(self.seed))
         self.dashboard = Dashboard(sandbox)
-        self.judge = Judge(self.company, self.dashboard, self.problems)
+        self.judge = Judge(self.company, self.dashboard, self.problems, self.diary)
         self.open_months: list[BillingMonth] = []
         self.decided: set[str] = set()
         self.published: dict[BillingMonth, steps.PullResult] = {}

@@ -86,6 +86,10 @@ def explain(desired: DesiredInvoice | None, billed: Sequence[ActualInvoice]) -> 
         if line_id not in now and line_id not in _BALANCING and old.amount:
             causes.dropped += 1
             causes.details.append(_change(old.description, -old.amount, desired.currency))
+    again = sum(item.credited for item in billed)
+    again -= before[CREDITED_AGAIN].amount if CREDITED_AGAIN in before else 0
+    if again and not causes.details:
+        return f"{format_minor(again, desired.currency)} was credited earlier and is due again"
     return causes.sentence()
 
 

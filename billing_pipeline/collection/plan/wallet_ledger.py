@@ -41,8 +41,8 @@ class WalletMovement:
 
 
 Movements = dict[tuple[str, str], tuple[WalletMovement, ...]]
-"""By customer and currency, in the order in which they occurred. A wallet of which no movement
-counts yet is there with none: what Stripe holds of it must not be taken either."""
+"""By customer and currency, in the order in which they occurred, those after the month included: a
+wallet that begins later is there too, and what Stripe holds of it must not be taken either."""
 
 _TABLES = "select table_name from information_schema.tables where table_schema = 'raw'"
 _MOVEMENTS = """
@@ -53,9 +53,8 @@ order by w.occurred_at, w.transaction_id
 """
 
 
-def read_movements(warehouse: Path, before: int | None = None) -> Movements:
-    """All wallets in `raw.wallet_transactions`, with their movements (before an instant, epoch
-    seconds)."""
+def read_movements(warehouse: Path) -> Movements:
+    """All wallets in `raw.wallet_transactions`, with their movements."""
     with duckdb.connect(str(warehouse), read_only=True) as connection:
         connection.execute("set TimeZone = 'UTC'")
         tables = {row[0] for row in connection.execute(_TABLES).fetchall()}
@@ -72,13 +71,11 @@ def read_movements(warehouse: Path, before: int | None = None) -> Movements:
         key = customer_id, code
         held, sums[key] = sums[key], sums[key] + Fraction(amount)
         minor = whole_units(sums[key], code) - whole_units(held, code)
-        wallet = grouped[key]
-        if before is None or occurred_at < before:
-            wallet.append(
-                WalletMovement(
-                    *(transaction_id, customer_id, code, minor, occurred_at, kind, known, read_at)
-                )
+        grouped[key].append(
+            WalletMovement(
+                *(transaction_id, customer_id, code, minor, occurred_at, kind, known, read_at)
             )
+        )
     return {key: tuple(movements) for key, movements in grouped.items()}
 
 
@@ -187,6 +184,16 @@ class WalletInStripe:
         cover = PostedTransaction(f"{_OVERDRAFT}{self.currency}:{number}", self.currency, change)
         # More cover comes first: an interruption must not leave a debit.
         return [*[cover] * (change < 0), *missing, *[cover] * (change > 0)]
+
+    def covering(self, later: Sequence[WalletMovement], lacking: int) -> tuple[WalletMovement, ...]:
+        """The first of later movements that put in what is lacking; none where all do not."""
+        found = []
+        for item in later:
+            if lacking <= 0:
+                break
+            found.append(item)
+            lacking -= item.amount + self.amount_of(item.transaction_id)
+        return tuple(found) if lacking <= 0 else ()
 
     def _difference(self, movement: WalletMovement) -> PostedTransaction | None:
         """What of a movement is not posted, or is posted with another amount than it has now."""

@@ -7,6 +7,7 @@ actions may be applied (`steps.py` decides by approval), or retries (`stripe_api
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -95,17 +96,20 @@ async def apply_actions(
     workers: int = 16,
     progress: Callable[[Progress], None] | None = None,
     movements: Movements | None = None,
+    movements_until: float = math.inf,
     payers: Sequence[Payer] = (),
 ) -> ApplyReport:
     """Carry out `actions` of `plan`; its other changes are reported as waiting.
 
-    `held` is what the plan was made from, `payers` are all who pay in this month. One customer's
-    failure stops nobody else's invoices.
+    `held` is what the plan was made from, `payers` are all who pay in this month. Wallets'
+    movements count until `movements_until` (epoch seconds), the month's end. One customer's failure
+    stops nobody else's invoices.
     """
     before = session.gateway.requests_sent
     chosen = {action.key for action in actions}
     todo = [action for action in plan.changes if action.key in chosen]
-    run = _Run(session, plan.month_key, tuple(held), len(todo), progress, movements)
+    wallets = WalletBook(session, movements, movements_until)
+    run = _Run(session, plan.month_key, tuple(held), len(todo), progress, wallets)
     results = {result.action.key: result for result in await run.all(todo, workers)}
     table = [
         results.get(action.key) or ActionResult(action, ResultState.WAITING, action.reason)
@@ -125,7 +129,7 @@ class _Run:
         held: tuple[ActualInvoice, ...],
         count: int,
         progress: Callable[[Progress], None] | None,
-        movements: Movements | None,
+        wallets: WalletBook,
     ) -> None:
         self._session = session
         self._month_key = month_key
@@ -133,7 +137,7 @@ class _Run:
         self._count = count
         self._progress = progress
         self._directory = CustomerDirectory(session)
-        self._wallets = WalletBook(session, movements)
+        self._wallets = wallets
         self._done = self._failed = 0
         self._sent_before = session.gateway.requests_sent
 

@@ -7,6 +7,8 @@ exactly what our ledger says the wallet pays. What does not: what is missing the
 Stripe applies a customer's whole credit at finalize. So before it
 1. every movement of the ledger up to the month's end is posted, once each, marked with its id.
    Where the ledger says another amount by now, the difference is posted under a name of its own.
+   Where a later month's invoice has taken what an earlier one may take by the ledger, because more
+   came in since, as many of the later movements are posted as this invoice needs.
    What invoices took from the wallet while the customer was another one in Stripe is taken off
    the balance of the present one. What is taken out beyond what the wallet holds stays owed in
    the ledger and is covered in Stripe, marked as an overdraft, since there a debit would be
@@ -22,6 +24,7 @@ customer's and applies as Stripe does it: the wallet is taken first.
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -72,11 +75,15 @@ async def stripe_customer_of(
 
 
 class WalletBook:
-    """Keeps customers' balances in Stripe in step with their wallets. One for each push."""
+    """Keeps customers' balances in Stripe in step with their wallets. One for each push; `until`
+    is the month's end (epoch seconds), up to which movements count."""
 
-    def __init__(self, session: StripeSession, movements: Movements | None = None) -> None:
+    def __init__(
+        self, session: StripeSession, movements: Movements | None = None, until: float = math.inf
+    ) -> None:
         self._session = session
         self._movements = movements or {}
+        self._until = until
         self._credited: set[tuple[str, str]] = set()
 
     def concerns(self, send: DesiredInvoice) -> bool:
@@ -109,8 +116,13 @@ class WalletBook:
         Raises `NotSentError` where Stripe holds less than the wallet pays.
         """
         key, customer = (send.customer_id, send.currency), draft.stripe_customer_id
-        wallet = await self._settle(key, customer, send.wallet_applied, holds_of(draft))
+        counted, holds = self._counted(key), holds_of(draft)
+        wallet = await self._settle(key, customer, counted, send.wallet_applied, holds)
         held_back = wallet.held_for(draft)
+        later = self._movements.get(key, ())[len(counted) :]
+        if covering := wallet.covering(later, send.wallet_applied - wallet.held - held_back):
+            counted = (*counted, *covering)
+            wallet = await self._settle(key, customer, counted, send.wallet_applied, holds)
         would_pay = min(wallet.held + held_back, max(0, send.total))
         if would_pay < send.wallet_applied:
             raise NotSentError(
@@ -153,9 +165,9 @@ class WalletBook:
         who is not in Stripe yet waits for the first invoice.
         """
         problems = []
-        for key, movements in sorted(self._movements.items()):
+        for key in sorted(self._movements):
             try:
-                await self._post_outstanding(key, movements, find)
+                await self._post_outstanding(key, self._counted(key), find)
             except (NotSentError, StripeFailure) as error:
                 problems.append(WalletProblem(*key, str(error)))
         return problems
@@ -172,15 +184,24 @@ class WalletBook:
         )
         if not is_posted or key in self._credited:
             async with self.turn(customer):
-                await self._settle(key, customer)
+                await self._settle(key, customer, movements)
+
+    def _counted(self, key: tuple[str, str]) -> tuple[WalletMovement, ...]:
+        """The wallet's movements up to the month's end."""
+        movements = self._movements.get(key, ())
+        return tuple(item for item in movements if item.occurred_at < self._until)
 
     async def _settle(
-        self, key: tuple[str, str], customer: str, taking: int = 0, holds: str = ""
+        self,
+        key: tuple[str, str],
+        customer: str,
+        movements: Sequence[WalletMovement],
+        taking: int = 0,
+        holds: str = "",
     ) -> WalletInStripe:
         """Post what is missing of a wallet, and give back what others than `holds` hold of it:
         whose turn it is finds no run at work on it. Gives what Stripe has then."""
         customer_id, currency = key
-        movements = self._movements.get(key, ())
         wallet = await self._read(key, customer)
         for name in wallet.left_held(except_for=holds):
             given = await self._give_back(_target_of(key, name), customer, wallet.posted, name)

@@ -7,13 +7,13 @@ Records are a witness and nothing else: where they are lost, Stripe's marks deci
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from billing_pipeline.collection.plan.desired import DesiredInvoice
 from billing_pipeline.collection.plan.witnesses import StripeCustomers, attributed
 from billing_pipeline.collection.records.request_log import CarriedOut
-from billing_pipeline.collection.records.sealed import BilledInvoice
+from billing_pipeline.collection.records.sealed import BilledInvoice, Seals
 from billing_pipeline.collection.stripe_state import metadata_keys
 from billing_pipeline.collection.stripe_state.cache import StripeCache
 from billing_pipeline.collection.stripe_state.cached_invoices import MONTH_UNKNOWN
@@ -26,6 +26,12 @@ from billing_pipeline.collection.stripe_state.refresh import (
 from billing_pipeline.collection.stripe_state.stripe_invoice import ActualInvoice, gone_invoice
 from billing_pipeline.stripe_api.client import StripeGateway
 from billing_pipeline.stripe_api.errors import StripeFailure
+
+
+def recorded_marks(seals: Seals, stripe_invoice_ids: Iterable[str]) -> dict[str, dict[str, str]]:
+    """The marks by which our records know invoices, of whatever month."""
+    found = seals.find(stripe_invoice_ids)
+    return {item.stripe_invoice_id: _marks(item, month_key) for month_key, item in found}
 
 
 async def find_recorded(
@@ -53,7 +59,7 @@ async def find_recorded(
             if failure.kind not in ONE_OBJECT:
                 raise
         else:
-            cache.invoices.claim(data)
+            cache.invoices.store([data])
             cache.invoices.mark(item.stripe_invoice_id, _marks(item, month_key))
 
     await each(missing, read)

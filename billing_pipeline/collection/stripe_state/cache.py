@@ -12,7 +12,11 @@ from pathlib import Path
 
 from billing_pipeline.collection.stripe_state import metadata_keys, set_aside
 from billing_pipeline.collection.stripe_state.cached_customers import CachedCustomers
-from billing_pipeline.collection.stripe_state.cached_invoices import CachedInvoices
+from billing_pipeline.collection.stripe_state.cached_invoices import (
+    PAID_BY_A_WALLET,
+    CachedInvoices,
+    RecordedMarks,
+)
 from billing_pipeline.collection.stripe_state.cached_months import CachedMonths
 from billing_pipeline.collection.stripe_state.cached_wallets import CachedTopUps, PostedMovements
 from billing_pipeline.collection.stripe_state.reading_progress import ReadingProgress
@@ -88,10 +92,10 @@ update invoices set marks = json_patch('{{}}', json_object({
 }))
 """
 
-_PAID_BY_WALLETS = """
-create index if not exists invoices_paid_by_wallets
-on invoices (json_extract(marks, '$.billing_customer_id'))
-where cast(json_extract(body, '$.metadata.billing_wallet_applied') as integer) > 0
+_PAID_BY_WALLETS = f"""
+drop index if exists invoices_paid_by_wallets;  -- of earlier releases, by the mark as it is now
+create index if not exists invoices_with_a_wallets_part
+on invoices (json_extract(marks, '$.billing_customer_id')) where {PAID_BY_A_WALLET};
 """
 
 _TOP_UP_RETURNS = """
@@ -105,7 +109,7 @@ create table if not exists top_up_returns (
 class StripeCache:
     """One SQLite file for all months of one Stripe account; safe for several processes."""
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, path: Path | str, recorded: RecordedMarks = lambda ids: {}) -> None:
         if isinstance(path, Path):
             path.parent.mkdir(parents=True, exist_ok=True)
         self._db = sqlite3.connect(path, timeout=30, isolation_level=None)
@@ -122,7 +126,7 @@ class StripeCache:
         self.progress = ReadingProgress(self._db)
         self.unreadable = set_aside.SetAsideList(self._db)
         self.months = CachedMonths(self._db)
-        self.invoices = CachedInvoices(self._db, self.unreadable)
+        self.invoices = CachedInvoices(self._db, self.unreadable, recorded)
         self.customers = CachedCustomers(self._db, self.unreadable)
         self.posted = PostedMovements(self._db)
         self.top_ups = CachedTopUps(self._db)
@@ -139,7 +143,7 @@ class StripeCache:
     def _begin_top_up_returns(self) -> None:
         """Top-ups that an earlier release has read, without what was refunded of them or disputed,
         are read once more."""
-        self._db.execute(_PAID_BY_WALLETS)
+        self._db.executescript(_PAID_BY_WALLETS)
         tables = "select 1 from sqlite_schema where name = 'top_up_returns'"
         if self._db.execute(tables).fetchone() is None:
             with transaction(self._db):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -80,12 +80,29 @@ class CachedInvoice(NamedTuple):
     marks: dict[str, str]
 
 
-class CachedInvoices:
-    """Found by Stripe's id, by month (``YYYY-MM-01``), by the time of creation (epoch seconds)."""
+RecordedMarks = Callable[[Iterable[str]], Mapping[str, Mapping[str, str]]]
+"""The marks by which our records know invoices, by Stripe's ids."""
 
-    def __init__(self, db: sqlite3.Connection, unreadable: SetAsideList) -> None:
+# By the mark as it was first seen: without it, what a wallet paid could be taken a second time.
+PAID_BY_A_WALLET = (
+    f"cast(coalesce(json_extract(marks, '$.{metadata_keys.WALLET_APPLIED}'), "
+    f"json_extract(body, '$.metadata.{metadata_keys.WALLET_APPLIED}')) as integer) > 0"
+)
+
+
+class CachedInvoices:
+    """Found by Stripe's id, by month (``YYYY-MM-01``), by the time of creation (epoch seconds).
+
+    Of an invoice that is seen for the first time, as all are after the cache was lost, `recorded`
+    says which it is, whatever somebody has made of its marks in Stripe by then.
+    """
+
+    def __init__(
+        self, db: sqlite3.Connection, unreadable: SetAsideList, recorded: RecordedMarks
+    ) -> None:
         self._db = db
         self._unreadable = unreadable
+        self._recorded = recorded
         self._progress = ReadingProgress(db)
 
     def created_times(self, month_key: str) -> list[int]:
@@ -126,7 +143,7 @@ class CachedInvoices:
 
     def store(self, invoices: Iterable[Mapping[str, Any]], *, moment: int | None = None) -> None:
         """Remember invoices of ours; those without any mark of ours are passed over, unless they
-        are known already.
+        are known already, here or in our records.
 
         Marks that say which invoice it is are kept as they were first seen: somebody may remove or
         change them in Stripe. An invoice only moves forward (draft, open, uncollectible, paid or
@@ -135,6 +152,8 @@ class CachedInvoices:
         """
         asked = [data for data in invoices if self._can_be_stored(data)]
         known = self._known([data["id"] for data in asked])
+        recorded = self._recorded(data["id"] for data in asked if data["id"] not in known)
+        known |= recorded.keys()
         rows, readable = [], []
         for data in asked:
             if data["id"] not in known and not self._is_ours(data):
@@ -144,7 +163,7 @@ class CachedInvoices:
                 readable.append(invoice.stripe_invoice_id)
             else:
                 self._unreadable.add("invoice", invoice.stripe_invoice_id, invoice.unreadable)
-            rows.append(_row(data, invoice))
+            rows.append(_row(data, invoice, recorded.get(data["id"], {})))
         with transaction(self._db):
             at = self._progress.moment() if moment is None else moment
             self._db.executemany(
@@ -180,15 +199,6 @@ class CachedInvoices:
             )
             return False
         return metadata_keys.is_marked(data)
-
-    def claim(self, invoice: Mapping[str, Any]) -> None:
-        """Remember an invoice that our own records know, whatever it says of itself."""
-        self._db.execute(
-            "insert or ignore into invoices "
-            "(stripe_invoice_id, billing_month, created, status_rank, body, extra, marks) "
-            "values (?, ?, ?, ?, ?, ?, ?)",
-            _row(invoice, read_invoice(invoice)),
-        )
 
     def mark(self, stripe_invoice_id: str, marks: Mapping[str, str]) -> None:
         """These are the marks that say which invoice it is, whatever was seen on it."""
@@ -252,10 +262,7 @@ class CachedInvoices:
 
     def paid_by_wallets(self, customer_id: str | None = None) -> list[CachedInvoice]:
         """As `of_month`, of all months: those of which a wallet was to pay a part."""
-        query = (
-            "select body, extra, marks from invoices "
-            "where cast(json_extract(body, '$.metadata.billing_wallet_applied') as integer) > 0"
-        )
+        query = f"select body, extra, marks from invoices where {PAID_BY_A_WALLET}"
         order = " order by created, stripe_invoice_id"
         if customer_id is None:
             rows = self._db.execute(query + order)
@@ -274,12 +281,13 @@ class CachedInvoices:
         return [CachedInvoice(*(json.loads(text) for text in row)) for row in rows]
 
 
-def _row(data: Mapping[str, Any], invoice: ActualInvoice) -> list[Any]:
+def _row(data: Mapping[str, Any], invoice: ActualInvoice, recorded: Mapping[str, str]) -> list[Any]:
     metadata = data.get("metadata")
     found = metadata if isinstance(metadata, Mapping) else {}
     # What the wallet pays is settled once the invoice is final.
     names = metadata_keys.IDENTITY if invoice.is_draft else metadata_keys.SETTLED
     marks = {name: found[name] for name in names if isinstance(found.get(name), str)}
+    marks |= recorded
     if not is_month_key(marks.get(metadata_keys.MONTH)):
         marks.pop(metadata_keys.MONTH, None)
     # Where the invoice no longer says whose it is, its lines still may.

@@ -249,12 +249,15 @@ async def read_credit_notes(
 async def invoices_of(
     gateway: StripeGateway, cache: StripeCache, customer: str, currency: str
 ) -> list[ActualInvoice]:
-    """The invoices of ours that a customer has in Stripe in a currency, with who made their
-    credit notes: what those by hand give back is no part of the wallet."""
-    listed = [
-        read_invoice(data) async for data in gateway.list("/v1/invoices", {"customer": customer})
-    ]
-    ours = [item for item in listed if item.currency == currency and item.invoice_id]
+    """The invoices of ours that a customer has in Stripe in a currency, by the marks that they had
+    when they were billed, and with who made their credit notes: what those by hand give back is no
+    part of the wallet."""
+    moment, query = cache.progress.moment(), {"customer": customer}
+    listed = [data async for data in gateway.list("/v1/invoices", query)]
+    cache.invoices.store(listed, moment=moment)
+    cached = [cache.invoices.get(set_aside.identity(data)) for data in listed]
+    known = [from_cache(item) for item in cached if item is not None]
+    ours = [item for item in known if item.currency == currency and item.invoice_id]
     from_wallet = [item for item in ours if item.wallet_declared]
     others = [item for item in ours if not item.wallet_declared]
     return others + await read_credit_notes(gateway, cache, from_wallet)

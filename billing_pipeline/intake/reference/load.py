@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from difflib import get_close_matches
-from pathlib import Path
 
 import duckdb
 import pyarrow as pa
@@ -31,10 +30,10 @@ from billing_pipeline.intake.reference.rows import (
 )
 from billing_pipeline.intake.reference.schemas import TABLES, Column, Table
 from billing_pipeline.money import CURRENCY_PLACES
-from billing_pipeline.settings import Settings
+from billing_pipeline.settings import Settings, dbt_project_dir
 
 _ALLOWED = "a .csv, .csv.gz or .parquet file, or a folder of .parquet files"
-_CUSTOM_MODELS = Path(__file__).parents[3] / "dbt_project" / "models" / "metering" / "custom"
+_CUSTOM_MODELS = dbt_project_dir() / "models" / "metering" / "custom"
 
 
 def load_reference(

@@ -127,6 +127,7 @@ def test_credited_and_due_again_is_charged_again() -> None:
     held = in_stripe(wanted(100, 50), credit_notes=50, last_credit_number=1)
     (action,) = of([wanted(100, 50)], [held]).actions
     assert action.send is not None
+    assert action.reason == "more is due: USD 0.50 was credited earlier and is due again"
     assert [(line.line_id, line.amount) for line in action.send.lines] == [
         ("credited-charged-again", 50)
     ]

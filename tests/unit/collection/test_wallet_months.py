@@ -12,6 +12,7 @@ from billing_pipeline.collection import prepaid, steps
 from billing_pipeline.collection.plan.wallet_ledger import Movements, WalletMovement
 from billing_pipeline.collection.records.lock import wallet_lock
 from billing_pipeline.collection.records.opening import open_records
+from billing_pipeline.collection.stripe_state import metadata_keys
 from billing_pipeline.months import BillingMonth
 
 from .conftest import JANUARY, Company
@@ -132,6 +133,29 @@ def test_rating_does_not_depend_on_published_or_cached_wallet_amounts(
     assert applications(company, FEBRUARY) == told
     # Of other months only what was taken counts.
     assert applications(company, MARCH) == {"2026-01": ("10.00", "15.00")}
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["kept", "lost"])
+@pytest.mark.parametrize(
+    "mark", [metadata_keys.WALLET_APPLIED, metadata_keys.CUSTOMER_ID, metadata_keys.INVOICE_ID]
+)
+def test_what_an_invoice_took_does_not_hang_on_marks_that_somebody_removes(
+    company: Company, mark: str, lost: bool
+) -> None:
+    """Else February would be told that the wallet is full, and what its invoice must not take would
+    be held back by a debit that the card pays."""
+    company.top_up(first=10_000)
+    company.want({"ada": [6000]}, wallet=6000)
+    company.apply()
+    (january,) = company.invoices()
+    del january["metadata"][mark]
+    for path in (company.home / "records").glob("stripe_mirror*") if lost else ():
+        path.unlink()
+    assert applications(company, FEBRUARY) == {"2026-01": ("60.00", "60.00")}
+    company.want({"ada": [7000]}, FEBRUARY, wallet=3000)
+    company.apply(FEBRUARY)
+    assert company.invoices()[1]["amount_due"] == 4000
+    assert balance(company) == -1000
 
 
 def test_a_draft_has_taken_nothing(company: Company) -> None:
