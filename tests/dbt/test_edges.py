@@ -328,7 +328,7 @@ def test_a_period_of_30_days_is_billed_where_it_ends(
 
 
 def test_an_event_without_its_property_is_reported_in_its_own_month(tmp_path: Path) -> None:
-    """Once for each meter, whoever's period is invoiced when, and though none is in its month."""
+    """Reported once for each meter, whenever the customers' periods are invoiced, if at all."""
     company = Company()
     company.customer("c")
     company.world.add("meters", meter_id="v", event_name="e", aggregation="sum", property="v")

@@ -1,6 +1,6 @@
 """Edges of coupons, taxes, wallets and limits, one customer each, worked out by hand.
 
-What belongs here: what is taken off, added, paid or left just inside and just outside a bound.
+What belongs here: discounts, taxes, payments and limits just inside and just outside a bound.
 What does not: charges (test_edges.py), random worlds (tests/property).
 """
 

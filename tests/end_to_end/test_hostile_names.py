@@ -60,7 +60,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def shown(folder: Path, *args: str) -> tuple[int, str]:
-    """What the command writes to a terminal of its own."""
+    """The command's output to a pseudo-terminal."""
     terminal, inner = os.openpty()
     env = environment(folder / "home", folder / "data", TERM="dumb", COLUMNS="200")
     name = Path(os.ttyname(inner))

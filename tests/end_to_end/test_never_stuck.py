@@ -1,4 +1,4 @@
-"""After any failure the next command works, or says at once who it waits for."""
+"""After any failure the next command works, or says at once which run it waits for."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_once_the_full_disk_has_room_again_the_next_run_works(tmp_path: Path) ->
 
 
 class Closed(NamedTuple):
-    """A home with a closed month, whose plan was asked for while it was being closed."""
+    """A home with a closed month; a plan was requested while the month was being closed."""
 
     home: Path
     process: int

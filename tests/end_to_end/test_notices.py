@@ -1,4 +1,4 @@
-"""A month with its troubles, from the runs to what people are told of them, by the real sensors."""
+"""A month with problems, from the runs to the notices, through the real sensors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""After a month was closed: what Stripe tells is pulled, and what differs is told."""
+"""After a month was closed: payments are pulled from Stripe, and differences are reported."""
 
 from __future__ import annotations
 

@@ -88,12 +88,12 @@ def _server_error(line: Line, sent: Sent) -> Response:
 
 
 def _server_error_kept(line: Line, sent: Sent) -> Response:
-    """Stripe failed before it changed anything, and keeps the 500 under the key."""
+    """Stripe failed before it changed anything, and saves the 500 under the key."""
     return _keep_server_error(line, sent)
 
 
 def _server_error_kept_after(line: Line, sent: Sent, response: Response) -> Response:
-    """Stripe failed once it had acted, and keeps the 500 under the key."""
+    """Stripe failed after it had acted, and saves the 500 under the key."""
     return _keep_server_error(line, sent)
 
 

@@ -1,7 +1,6 @@
-"""The lists of mutants fit the code as it is, and the engine tells caught from survived.
+"""The lists of mutants match the current code, and the engine distinguishes caught from survived.
 
-What belongs here: what can be said in seconds. What does not: running the mutants; `make mutants`
-does.
+What belongs here: quick checks. What does not: running the mutants; `make mutants` does that.
 """
 
 from __future__ import annotations

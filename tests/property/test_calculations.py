@@ -1,4 +1,4 @@
-"""Redoing a calculation by hand: it follows a right sentence, and finds what is wrong in others."""
+"""Recalculating a calculation: it follows correct sentences and finds the errors in others."""
 
 from __future__ import annotations
 

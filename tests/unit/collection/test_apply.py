@@ -81,7 +81,7 @@ def test_a_lower_amount_credits_the_paying_customers_balance(company: Company) -
 
 
 def test_a_credit_of_a_deleted_customer_is_owed_outside_stripe(company: Company) -> None:
-    """There is no balance any more that it could go to, and the month must have an end."""
+    """There is no balance left to credit, and it must still be possible to finish the month."""
     company.bill({"ada": ["10.00", "2.00"]})
     company.apply()
     (invoice,) = company.invoices()
@@ -207,7 +207,7 @@ def test_a_run_that_ended_too_early_says_so(company: Company) -> None:
 
 
 def test_an_invoice_with_a_different_total_in_stripe_stays_a_draft(company: Company) -> None:
-    """A tax setting or a coupon in Stripe may add what we know nothing of."""
+    """A tax setting or a coupon in Stripe may add amounts that we do not know about."""
     company.bill({"ada": ["10.00"], "bob": ["1.00"]})
 
     def taxed(fake: Any, method: str, path: str, params: Json) -> Any:

@@ -1,4 +1,4 @@
-"""Stripe customers: found however late they were marked, created once, and kept up to date."""
+"""Stripe customers: found even if their metadata was set late, created once, kept up to date."""
 
 from __future__ import annotations
 

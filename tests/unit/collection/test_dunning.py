@@ -1,4 +1,4 @@
-"""Dunning: the rule, and that no rerun makes two tries for one due time."""
+"""Dunning: the rule, and that no rerun makes two attempts for one due time."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_from_the_first_failure_to_giving_up(company: Company) -> None:
 
 
 def watch(company: Company, hours: int = 300, step: int = 12) -> list[tuple[int, str]]:
-    """What the schedule does, looking now and then: the hour, and how it ended."""
+    """Run the schedule every few hours; returns the hour and the outcome of each attempt."""
     seen = []
     for hour in range(0, hours, step):
         seen += [(hour, result.outcome.value) for result in dun(company)]

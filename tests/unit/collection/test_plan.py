@@ -287,7 +287,7 @@ def test_the_hash_covers_what_would_happen_and_nothing_else() -> None:
 def test_carried_out_a_plan_leaves_nothing_to_do(
     before: list[int], after: list[int], credit: int
 ) -> None:
-    """Whatever was billed and credited: one more invoice or credit notes, and it is right."""
+    """From any billed and credited amounts, one more invoice or credit notes correct the total."""
     first = in_stripe(wanted(*before))
     first = replace(first, credit_notes=min(credit, max(0, first.total)))
     (action,) = of([wanted(*after)], [first]).actions

@@ -1,4 +1,4 @@
-"""Pull: by events and in full end in the same rows, in whatever order events come."""
+"""Pull: by events and in full give the same rows, in whatever order events arrive."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def publish(company: Company, **more: Any) -> Rows:
 
 
 def catch_up(company: Company) -> Rows:
-    """What the sensor does until nothing is left; gives January's rows as published last."""
+    """Run the sensor until nothing is left; returns January's last published rows."""
     published: Rows = []
     for _ in range(20):
         found = stale(company)
@@ -233,7 +233,7 @@ def test_an_event_that_came_by_webhook_is_taken_up_once(company: Company) -> Non
 
 
 def happens(company: Company, rng: random.Random) -> None:
-    """Something that Stripe or a person does, or an event that tells nothing new."""
+    """A random action of Stripe or a person, or an event without news."""
     invoices, stripe = company.invoices(), company.stripe
     chosen = rng.choice(invoices)
     path = f"/v1/invoices/{chosen['id']}"
@@ -261,7 +261,7 @@ def happens(company: Company, rng: random.Random) -> None:
 
 
 def forgets(company: Company, rng: random.Random) -> None:
-    """The cursor, or all that was known, is lost; or nobody looked for 40 days."""
+    """Lose the cursor or the whole cache, or let 40 days pass without a tick."""
     what = rng.randrange(12)
     with open_records(company.settings.records_dir) as records:
         if what == 0:

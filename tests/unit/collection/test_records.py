@@ -170,7 +170,7 @@ def test_another_account_or_mode_is_refused(company: Company) -> None:
 
 
 def test_a_restricted_key_is_known_by_stripes_refusal(company: Company) -> None:
-    """It may not read the account; whose key it is Stripe says all the same."""
+    """It may not read the account, but Stripe's refusal names the account."""
 
     def refuse(fake: Any, method: str, path: str, params: Any) -> Any:
         message = (

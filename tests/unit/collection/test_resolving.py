@@ -279,7 +279,7 @@ def test_a_draft_that_was_edited_is_left_and_never_billed(company: Company) -> N
 
 @pytest.mark.parametrize("decision", list(Decision))
 def test_an_interrupted_decision_is_gone_on_with(company: Company, decision: Decision) -> None:
-    """Killed at each of its requests in turn, then run again with what waits approved again."""
+    """Killed at each of its requests in turn, then run again with the waiting plan approved."""
     for number in range(1, 40):
         company.stripe.objects = {kind: {} for kind in company.stripe.objects}
         for path in company.settings.records_dir.glob("*.db*"):

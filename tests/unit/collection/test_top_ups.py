@@ -1,4 +1,4 @@
-"""What moves a wallet of what happens to a payment: paid, paid again, refunded, disputed."""
+"""How payments change a wallet: paid, paid twice, refunded, disputed."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def test_the_first_reading_holds_no_more_than_a_page(
 
 
 def test_the_cache_of_an_earlier_release_is_read_again(company: Company) -> None:
-    """Its top-ups were read without what was refunded of them."""
+    """Its top-ups were read without their refunds."""
     paid(company)
     top_ups(company)
     company.clock.advance(DAY)

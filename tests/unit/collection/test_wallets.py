@@ -1,4 +1,4 @@
-"""Wallets: what Stripe takes from a balance is what our ledger says, whatever interrupts."""
+"""Wallets: Stripe takes from a balance what our ledger says, despite any interruption."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def test_what_came_in_later_is_not_posted_where_it_does_not_cover(company: Compa
 
 
 def test_fractions_of_a_cent_stay_in_the_wallet(company: Company) -> None:
-    """It comes to Stripe with the movement that makes a cent whole, in whatever month."""
+    """Fractions reach Stripe with the transaction that completes a cent, in any month."""
     instants = [f"2026-01-0{day}T00:00:00Z" for day in range(1, 5)] + ["2026-02-01T00:00:00Z"] * 2
     amounts = ["0.005", "1.004", "0.002", "-0.0075", "0.0064999", "0.0000001"]
     put_in(company, *((str(n), *of) for n, of in enumerate(zip(amounts, instants, strict=True))))
@@ -222,7 +222,7 @@ def test_a_refund_without_a_wallet_is_not_charged_either(company: Company) -> No
 
 
 def test_an_invoice_comes_before_later_withdrawals_from_the_wallet(company: Company) -> None:
-    """January is closed when February's refund stands in Stripe: as the other way round."""
+    """January is closed after February's refund was posted: the result is the same."""
     put_in(
         company,
         ("in", "3", "2026-01-02T00:00:00Z"),
@@ -411,7 +411,7 @@ def test_wallet_and_balance_are_reconciled_to_the_cent(company: Company) -> None
 
 
 def test_other_credit_is_kept_apart_from_the_wallet(company: Company) -> None:
-    """The card paid 4.00 of 10.00, and 5.00 are credited: the wallet gets back what is its own."""
+    """The card paid 4.00 of 10.00, and 5.00 are credited: the wallet gets back only its share."""
     company.top_up(first=600)
     company.want({"ada": [500, 500]}, wallet=600)
     company.apply()

@@ -1,5 +1,5 @@
-"""A first invoice is safe only if nothing tells that the customer was billed for the month before:
-whatever people change in the inputs, in Stripe, and in our records."""
+"""A first invoice is safe only if there is no sign that the customer was already billed for the
+month, whatever people change in the inputs, in Stripe or in our records."""
 
 from __future__ import annotations
 
@@ -231,7 +231,7 @@ def test_an_invoice_that_lost_its_month_does_not_hold_up_the_next_month(company:
 
 
 def renamed(payer: Payer, line_id: str | None = None) -> DesiredInvoice:
-    """What Ada is billed once she has another id in the accounts."""
+    """Ada's invoices after her id in the accounts has changed."""
     company = Company.__new__(Company)
     company.want({"ada": [1000]})
     assert company.desired is not None
@@ -262,7 +262,7 @@ def test_a_renamed_customer_waits(company: Company, after: DesiredInvoice) -> No
 
 
 def test_a_customer_billed_in_one_currency_counts_as_billed_in_another(company: Company) -> None:
-    """The further invoice has nothing in common with what was billed but its customer."""
+    """The new invoice shares only the customer with the billed one."""
     company.want({"ada": [1000]})
     change(company, payer=Payer("ada", name="Ada", email="ada@example.com"))
     company.apply()

@@ -1,4 +1,4 @@
-"""What `billing check` says of rows that are allowed and will not do what somebody expects."""
+"""`billing check` warns about rows that are valid but will not have the expected effect."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def test_the_page_explains_each_column_and_has_an_example(tmp_path: Path, table:
 
 
 def test_placeholders_in_descriptions_are_not_filled(tmp_path: Path) -> None:
-    """A month that was written into the price book would stand on every later invoice."""
+    """If the month were written into the price book, it would be on every later invoice."""
     create(tmp_path, MONTH, with_example=True)
     with (tmp_path / "catalog" / "prices.csv").open(newline="") as file:
         texts = [row["description"] for row in csv.DictReader(file)]

@@ -1,4 +1,4 @@
-"""The checks on what Stripe holds: what is an error, what is unfinished, and whose mark it is."""
+"""The checks on Stripe's state: errors, unfinished months, and which asset shows them."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def half_sent(db: duckdb.DuckDBPyConnection, sent: int = 17, of: int = 180) -> N
 
 
 def evaluate(instance: dg.DagsterInstance, asset: str) -> dg.AssetCheckEvaluation:
-    """Run the check that stands on the asset, after something of the asset's name."""
+    """Run the asset's check after an asset of that name was materialized."""
     key = dg.AssetCheckKey(dg.AssetKey(asset), AGREES)
     [check] = [c for c in checks.CHECKS if key in c.check_keys]
 

@@ -1,4 +1,4 @@
-"""What the sensors ask for and tell: once for each fact, and never anything that sends money."""
+"""The runs and notices that sensors request: once for each fact, and never a sending job."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_the_history_of_closes(instance: dg.DagsterInstance) -> None:
 
 
 def test_a_close_counts_once_its_run_has_ended(instance: dg.DagsterInstance) -> None:
-    """Until then its checks are not known: told too early, none would seem to have failed."""
+    """Its checks are not known before that: an earlier notice would report no failed checks."""
     seen: list[object] = []
 
     @dg.asset(name="stripe_invoices", partitions_def=MONTHS)

@@ -1,4 +1,4 @@
-"""The close report of a small month: sums, change, customers, what was rejected, checks."""
+"""The close report of a small month: sums, changes, customers, rejected rows, checks."""
 
 from __future__ import annotations
 

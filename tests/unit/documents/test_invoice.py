@@ -1,4 +1,4 @@
-"""What an invoice says of its records: states, sums that lead to what is due, notices."""
+"""The texts of an invoice: states, steps to the amount due, notices."""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ def test_names_of_files_do_not_change_for_how_many_rows_is_planned(
 def test_memory_for_a_text_file_is_bounded_in_bytes(
     world: World, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    """Whatever the rows' length: the batches, and the row groups that they are written in."""
+    """For rows of any length, both the batches and the written row groups are bounded."""
     world.env["BILLING_MEMORY_LIMIT"] = "64MB"
     limits = InputLimits.of(world.settings)
     assert limits.batch_bytes == 1_000_000

@@ -1,4 +1,4 @@
-"""catalog/ and accounts/: every rule refuses what it must, names the place, and nothing else."""
+"""catalog/ and accounts/: every rule refuses exactly the invalid cells, and names their place."""
 
 from __future__ import annotations
 
@@ -658,7 +658,7 @@ def test_links_are_followed(catalog: World) -> None:
 
 @pytest.mark.parametrize("kind", ["csv", "csv.gz", "parquet"])
 def test_a_table_that_memory_does_not_hold_is_refused(catalog: World, kind: str) -> None:
-    """A sixteenth of the memory is the bound; what is unpacked counts, not what is stored."""
+    """The limit is a sixteenth of the memory, and the unpacked size counts."""
     catalog.env["BILLING_MEMORY_LIMIT"] = "1600KB"
     (catalog.data / "accounts/customers.csv").unlink()
     row = {"customer_id": "c1", "currency": "USD", "name": "x" * 101_000}
@@ -761,7 +761,7 @@ def test_one_bad_cell_is_one_problem(catalog: World) -> None:
 
 
 def test_an_error_in_two_rows_is_reported_for_both(catalog: World) -> None:
-    """Cells of the same text are read once; what is wrong with them is wrong in each row."""
+    """Equal cells are read only once, but an error in them is reported for each row."""
     rows = [subscription(subscription_id=name) for name in ("s1", "s2", "s1", "s2", "s1")]
     rows += [subscription(subscription_id="s3", starts_at="soon", plan_id="x") for _ in "ab"]
     catalog.write("accounts/subscriptions.csv", rows)

@@ -1,4 +1,4 @@
-"""What is notable, read off a published database whose answers are plain to see."""
+"""Due notices, derived from a small published database with obvious results."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ CLOSES = {FEBRUARY: Close("run-2"), BillingMonth(2024, 1): Close("run-1")}
 
 
 def told(settings: Settings, *receivers: Receiver, later: timedelta = timedelta()) -> Outcome:
-    """What the sensor does at a tick."""
+    """One tick of the sensor."""
     urls = " ".join(receiver.url for receiver in receivers)
     env = {"BILLING_HOME": str(settings.home), "BILLING_NOTIFY_URLS": urls}
     targets = targets_of(Settings.from_env(env))

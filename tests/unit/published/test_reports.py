@@ -1,4 +1,4 @@
-"""The published reports, over small tables whose answers are plain to see."""
+"""The published reports, over small tables with obvious results."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""What goes wrong with Dagster's history is one sentence, whatever has been made of it."""
+"""An error in Dagster's history gives one sentence, however it was wrapped."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ SAID = "interrupted: the same command again goes on from here, nothing is sent t
 
 
 def ended(kind: str, seconds: float, *signals: signal.Signals) -> str:
-    """What a process that gets these signals says, if it ends with code 1 at once."""
+    """The output of a process that gets these signals and must end at once with code 1."""
     command = [sys.executable, "-c", PROGRAM, kind, str(seconds)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None

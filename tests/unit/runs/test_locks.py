@@ -1,4 +1,4 @@
-"""Locks between processes: who waits is told for whom, and nobody waits for the dead."""
+"""Locks between processes: a waiting process names the holder, and nobody waits for a dead one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What goes wrong at Stripe is told with its reason and request, whatever the answer looks like."""
+"""Errors from Stripe name the reason and the request, whatever the answer looks like."""
 
 from __future__ import annotations
 

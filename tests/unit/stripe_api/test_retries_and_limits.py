@@ -1,4 +1,4 @@
-"""The gateway: what is tried again, how long it waits, how fast it may go, what errors say."""
+"""The gateway: which requests are retried, how long it waits, how fast it sends, error texts."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_a_saved_500_is_not_retried_forever() -> None:
 
 
 def test_a_key_that_stripe_may_have_forgotten_is_not_sent_again() -> None:
-    """The machine slept for a day while it waited for the next try: Stripe would act twice."""
+    """The machine slept for a day while it waited for the next attempt: Stripe would act twice."""
 
     class Sleepy(VirtualClock):
         async def sleep(self, seconds: float) -> None:

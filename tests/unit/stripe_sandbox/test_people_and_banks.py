@@ -1,6 +1,6 @@
-"""What people and banks do besides billing: refunds, disputes, debits, payments elsewhere.
+"""Actions of people and banks: refunds, disputes, debits, payments outside Stripe.
 
-Through the official SDK, and each in the shape that it publishes.
+All of them through the official SDK, with its types.
 """
 
 from __future__ import annotations
