@@ -95,9 +95,8 @@ LOCK := uv pip compile pyproject.toml --extra install --universal --python-versi
 
 lock: ## Resolve the dependencies anew (needs uv)
 	$(LOCK) -o requirements.txt
-	$(LOCK) --extra dashboard --extra s3 --extra dev -c requirements.txt -o requirements-dev.txt
+	$(LOCK) --extra dashboard --extra dev -c requirements.txt -o requirements-dev.txt
 	$(LOCK) --extra dashboard -c requirements-dev.txt -o requirements-dashboard.txt
 	$(LOCK) --extra postgres -c requirements-dev.txt -o requirements-postgres.txt
-	$(LOCK) --extra s3 -c requirements-dev.txt -o requirements-s3.txt
 	$(LOCK) --extra bench -c requirements-dev.txt -o requirements-bench.txt
 	$(LOCK) --extra spark -c requirements-dev.txt -o requirements-spark.txt
