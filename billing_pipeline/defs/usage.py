@@ -20,8 +20,8 @@ DESCRIPTIONS = {
     "checked and typed. One row that is wrong stops the month, with every problem listed.",
     "accounts": "Customers, subscriptions, wallets and corrections, checked and typed; with them "
     "what invoices took from each wallet.",
-    "usage_events": "Every row of the month's usage files, good or bad, and the last known values "
-    "of carried gauges. Bad rows are set aside later, each with its reason.",
+    "usage_events": "Every row of the month's usage files, good or bad, and the rows of earlier "
+    "months that carried gauges need. Bad rows are set aside later, each with its reason.",
 }
 # Which tables of the warehouse's schema `raw` each asset stands for.
 RAW_TABLES = {
@@ -33,7 +33,7 @@ RAW_TABLES = {
         *("customers", "subscriptions", "wallet_transactions", "usage_corrections"),
         *("seller", "wallet_applications"),
     ),
-    "usage_events": ("usage_events", "gauge_values", "run", "months"),
+    "usage_events": ("usage_events", "run", "months"),
 }
 ASSET_OF_RAW_TABLE = {table: asset for asset, tables in RAW_TABLES.items() for table in tables}
 
