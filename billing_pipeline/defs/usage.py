@@ -12,6 +12,7 @@ from billing_pipeline.defs.partitions import MONTHS, SETTINGS, refuse_unfinished
 from billing_pipeline.defs.turns import month_of, turn
 from billing_pipeline.intake.problems import InvalidInput
 from billing_pipeline.intake.reference.load import has_file
+from billing_pipeline.intake.reference.schemas import TABLES
 from billing_pipeline.rating.month import IntakeReport, PaidTopUp, build_raw
 from billing_pipeline.runs.locks import Turn
 
@@ -25,13 +26,10 @@ DESCRIPTIONS = {
 }
 # Which tables of the warehouse's schema `raw` each asset stands for.
 RAW_TABLES = {
-    "catalog": (
-        *("meters", "plans", "prices", "price_tiers", "entitlements", "coupons", "tax_rates"),
-        "currencies",
-    ),
+    "catalog": (*(table.name for table in TABLES if table.folder == "catalog"), "currencies"),
     "accounts": (
-        *("customers", "subscriptions", "wallet_transactions", "usage_corrections"),
-        *("seller", "wallet_applications"),
+        *(table.name for table in TABLES if table.folder == "accounts"),
+        "wallet_applications",
     ),
     "usage_events": ("usage_events", "run", "months"),
 }

@@ -25,16 +25,9 @@ import pyarrow as pa
 from billing_pipeline.duckdb_sql import sql_text
 from billing_pipeline.intake.files import expressions
 from billing_pipeline.intake.limits import InputLimits, TooLargeError, shown_bytes, unpacked
+from billing_pipeline.intake.reference.schemas import USAGE_COLUMNS
 from billing_pipeline.intake.values import BadValue, JsonNumber, json_object, json_text, unique_keys
 
-USAGE_COLUMNS = (
-    "event_id",
-    "customer_id",
-    "event_name",
-    "occurred_at",
-    "quantity",
-    "properties",
-)
 # Raise it whenever the same file would be normalised to something else: cached copies are keyed
 # by it, and a stale copy would be billed from.
 FORMAT_VERSION = 3

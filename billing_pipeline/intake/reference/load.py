@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from difflib import get_close_matches
-from pathlib import Path
 
 import duckdb
 import pyarrow as pa
@@ -23,6 +22,7 @@ from billing_pipeline.intake.reference.cells import (
     header_problems,
     read_cells,
 )
+from billing_pipeline.intake.reference.dbt_vars import CUSTOM_METERS
 from billing_pipeline.intake.reference.rows import (
     LoadedTable,
     key_problems,
@@ -34,18 +34,17 @@ from billing_pipeline.money import CURRENCY_PLACES
 from billing_pipeline.settings import Settings
 
 _ALLOWED = "a .csv, .csv.gz or .parquet file, or a folder of .parquet files"
-_CUSTOM_MODELS = Path(__file__).parents[3] / "dbt_project" / "models" / "metering" / "custom"
 
 
 def load_reference(
     connection: duckdb.DuckDBPyConnection,
     settings: Settings,
-    custom_meters: frozenset[str] | None = None,
+    custom_meters: frozenset[str] = CUSTOM_METERS,
 ) -> dict[str, int]:
     """Write every table of catalog/ and accounts/ to schema `raw`; gives the rows per table.
 
-    `custom_meters` are the names that meters of aggregation `custom` may have; by default the dbt
-    models under `models/metering/custom/`. Raises `InvalidInput` with every problem of every
+    `custom_meters` are the names that meters of aggregation `custom` may have; by default those
+    that dbt builds. Raises `InvalidInput` with every problem of every
     file; then nothing has been written.
     """
     problems: list[Problem] = []
@@ -57,8 +56,7 @@ def load_reference(
         for table in TABLES
         if table.folder == folder
     }
-    models = _custom_models() if custom_meters is None else custom_meters
-    problems += _rule_problems(tables, models)
+    problems += _rule_problems(tables, custom_meters)
     if problems:
         raise InvalidInput(problems)
     _default_prorate(tables["prices"])
@@ -76,10 +74,6 @@ def has_file(settings: Settings, folder: str, table: str) -> bool:
     except (InvalidInput, OSError):
         return False  # for the intake to report
     return any(entry.name == f"{table}{extension}" for entry in entries for extension in EXTENSIONS)
-
-
-def _custom_models() -> frozenset[str]:
-    return frozenset(path.stem for path in _CUSTOM_MODELS.glob("*.sql"))
 
 
 def _storage(settings: Settings, folder: str) -> Storage:
@@ -261,7 +255,10 @@ def _create(
 
 
 def _write_currencies(connection: duckdb.DuckDBPyConnection) -> None:
-    columns = (Column("currency", "currency"), Column("exponent", "integer"))
+    columns = (
+        Column("currency", "currency", "ISO 4217"),
+        Column("exponent", "integer", "decimal places of a line"),
+    )
     codes = sorted(CURRENCY_PLACES)
     rows = pa.table(
         [pa.array(codes), pa.array([CURRENCY_PLACES[code] for code in codes], pa.int32())],
