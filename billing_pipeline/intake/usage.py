@@ -71,6 +71,8 @@ def load_usage(
     earliest = month.shift(-months_back)
     files = usage_files(settings, [month.shift(-back) for back in range(months_back, -1, -1)])
     connection.execute("create schema if not exists raw")
+    for statement in expressions.property_macros():
+        connection.execute(statement)
     events = events_sql(files, settings)
     if carried:  # else nobody asks for old values: old files are not even looked at
         earlier = usage_files(settings, [folder for folder in folders if folder < earliest])

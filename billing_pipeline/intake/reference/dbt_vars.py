@@ -1,7 +1,7 @@
-"""The lists that the price book and dbt share, as dbt_project.yml has them.
+"""What the intake and dbt share, as dbt_project.yml has it.
 
-What belongs here: reading charge models, aggregations and custom meters. What does not: what they
-compute (dbt), and how a price book is checked by them (schemas.py, catalog_rules.py).
+What belongs here: reading charge models, aggregations, custom meters and the form of a decimal.
+What does not: what they compute (dbt), and how inputs are checked by them.
 """
 
 from __future__ import annotations
@@ -40,3 +40,4 @@ _VARS: dict[str, Any] = yaml.safe_load(_PROJECT.read_text(encoding="utf-8"))["va
 CHARGE_MODELS = {name: ChargeModel(**row) for name, row in _VARS["charge_models"].items()}
 AGGREGATIONS = {name: Aggregation(**row) for name, row in _VARS["aggregations"].items()}
 CUSTOM_METERS = frozenset[str](_VARS["custom_meters"])
+DECIMAL: str = _VARS["decimal"]

@@ -29,7 +29,7 @@ from billing_pipeline.intake.reference.rows import (
     read_table,
     reference_problems,
 )
-from billing_pipeline.intake.reference.schemas import TABLES, Column, Table
+from billing_pipeline.intake.reference.schemas import TABLES, Table
 from billing_pipeline.money import CURRENCY_PLACES
 from billing_pipeline.settings import Settings
 
@@ -221,47 +221,22 @@ def _default_prorate(prices: LoadedTable) -> None:
     ]
 
 
-_ARROW_TYPES = {
-    "VARCHAR": pa.string(),
-    "BOOLEAN": pa.bool_(),
-    "INTEGER": pa.int32(),
-    "TIMESTAMPTZ": pa.timestamp("us", tz="UTC"),
-    "DECIMAL(38,12)": pa.decimal128(38, 12),
-    "DECIMAL(38,18)": pa.decimal128(38, 18),
-}
-
-
 def _write(connection: duckdb.DuckDBPyConnection, loaded: LoadedTable) -> None:
-    columns = loaded.table.columns
-    arrays = [
-        pa.array(loaded.values[column.name], _ARROW_TYPES[column.sql_type]) for column in columns
-    ]
-    _create(
-        connection, loaded.table.name, columns, pa.table(arrays, names=loaded.table.column_names)
-    )
-
-
-def _create(
-    connection: duckdb.DuckDBPyConnection, name: str, columns: tuple[Column, ...], rows: pa.Table
-) -> None:
-    """(Re)create `raw.<name>`; names and types in the statement are this package's constants."""
-    definition = ", ".join(f'"{column.name}" {column.sql_type}' for column in columns)
-    connection.execute(f"create or replace table raw.{name} ({definition})")
-    connection.register("intake_rows", rows)
-    try:
-        connection.execute(f"insert into raw.{name} select * from intake_rows")
-    finally:
-        connection.unregister("intake_rows")
+    columns = {
+        column.name: pa.array(loaded.values[column.name], column.type)
+        for column in loaded.table.columns
+    }
+    _create(connection, loaded.table.name, columns)
 
 
 def _write_currencies(connection: duckdb.DuckDBPyConnection) -> None:
-    columns = (
-        Column("currency", "currency", "ISO 4217"),
-        Column("exponent", "integer", "decimal places of a line"),
-    )
     codes = sorted(CURRENCY_PLACES)
-    rows = pa.table(
-        [pa.array(codes), pa.array([CURRENCY_PLACES[code] for code in codes], pa.int32())],
-        names=["currency", "exponent"],
-    )
-    _create(connection, "currencies", columns, rows)
+    places = [CURRENCY_PLACES[code] for code in codes]
+    columns = {"currency": pa.array(codes), "exponent": pa.array(places, pa.int32())}
+    _create(connection, "currencies", columns)
+
+
+def _create(connection: duckdb.DuckDBPyConnection, name: str, columns: dict[str, pa.Array]) -> None:
+    """(Re)create `raw.<name>`; its name is this package's constant."""
+    rows = pa.table(columns)  # noqa: F841  (read by name in the statement)
+    connection.execute(f"create or replace table raw.{name} as select * from rows")

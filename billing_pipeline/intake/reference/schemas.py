@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
+import pyarrow as pa
+
 from billing_pipeline.intake import values
 from billing_pipeline.intake.problems import shown
 from billing_pipeline.intake.reference.dbt_vars import AGGREGATIONS, CHARGE_MODELS
@@ -19,19 +21,19 @@ from billing_pipeline.intake.values import BadValue
 MONEY_PLACES = 12
 QUANTITY_PLACES = 18
 
-_SQL_TYPES = {
-    "id": "VARCHAR",
-    "text": "VARCHAR",
-    "choice": "VARCHAR",
-    "currency": "VARCHAR",
-    "country": "VARCHAR",
-    "json": "VARCHAR",
-    "boolean": "BOOLEAN",
-    "tax_exempt": "BOOLEAN",
-    "integer": "INTEGER",
-    "instant": "TIMESTAMPTZ",
-    "money": f"DECIMAL(38,{MONEY_PLACES})",
-    "quantity": f"DECIMAL(38,{QUANTITY_PLACES})",
+_TYPES = {
+    "id": pa.string(),
+    "text": pa.string(),
+    "choice": pa.string(),
+    "currency": pa.string(),
+    "country": pa.string(),
+    "json": pa.string(),
+    "boolean": pa.bool_(),
+    "tax_exempt": pa.bool_(),
+    "integer": pa.int32(),
+    "instant": pa.timestamp("us", tz="UTC"),
+    "money": pa.decimal128(38, MONEY_PLACES),
+    "quantity": pa.decimal128(38, QUANTITY_PLACES),
 }
 
 
@@ -53,8 +55,8 @@ class Column:
     default: object = None
 
     @property
-    def sql_type(self) -> str:
-        return _SQL_TYPES[self.kind]
+    def type(self) -> pa.DataType:
+        return _TYPES[self.kind]
 
     def value(self, cell: str, zone: ZoneInfo) -> object:
         """The cell's value; raises `BadValue`."""
