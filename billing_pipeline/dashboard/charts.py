@@ -113,15 +113,15 @@ def _stacked_by_month(
     )
 
 
-def _frame(rows: Sequence[Row], amount: str, kept: tuple[str, ...]) -> pd.DataFrame:
-    columns = ["month", "value", "amount", *kept]
+def _frame(rows: Sequence[Row], amount: str, others: tuple[str, ...]) -> pd.DataFrame:
+    columns = ["month", "value", "amount", *others]
     return pd.DataFrame(
         [
             {
                 "month": f"{row['billing_month']:%Y-%m}" if "billing_month" in row else "",
                 "value": float(row[amount]),
                 "amount": f"{format_amount(row[amount], row['currency'])} {row['currency']}",
-                **{name: row[name] for name in kept},
+                **{name: row[name] for name in others},
             }
             for row in rows
         ],

@@ -75,8 +75,8 @@ def _message(kind: Kind, month: str, group: list[Notice]) -> Message:
 def _clean(text: str) -> str:
     """Remove control characters, but keep the lines: a reason may quote any text from outside."""
     lines = (printable(line) for line in text.splitlines())
-    kept = "\n".join(lines)
-    return kept if len(kept) <= MAX_CHARACTERS else f"{kept[:MAX_CHARACTERS]} …"
+    cleaned = "\n".join(lines)
+    return cleaned if len(cleaned) <= MAX_CHARACTERS else f"{cleaned[:MAX_CHARACTERS]} …"
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class GatewayConfig:
-    """How to reach Stripe. The key is kept out of ``repr``."""
+    """How to reach Stripe. The key is left out of ``repr``."""
 
     api_key: str = field(repr=False)
     api_base: str = STRIPE_API

@@ -34,7 +34,7 @@ class RateLimits:
         return cls(total=100.0 if live else 25.0, per_endpoint=25.0)
 
 
-MADE_UP_FOR = 0.01
+MAX_CATCH_UP = 0.01
 """Seconds of delay that later requests may catch up. Every timer is late by a millisecond or two,
 and without this a push would be slower by their sum. It must stay well below the 0.04 seconds that
 `HEADROOM` leaves free: otherwise some second could have more requests than the limit, with no
@@ -63,7 +63,7 @@ class _Lane:
 
     def missing(self, now: float) -> float:
         """Seconds until the last request was sent long enough ago."""
-        return self._due_at - MADE_UP_FOR - now
+        return self._due_at - MAX_CATCH_UP - now
 
     def note_sent(self, now: float) -> None:
         self._due_at = max(self._due_at, now) + self._interval

@@ -63,7 +63,7 @@ def declined(error: dict[str, str], **more: str) -> ApiError:
         status=402,
         code=error["code"],
         kind="card_error",
-        keeps_changes=True,
+        commits_changes=True,
         **{name: error[name] for name in ("decline_code",) if name in error},
         **more,
     )

@@ -198,7 +198,7 @@ class Sandbox:
                     return 200, encode(_finished(call, found.handler(call, *ids)))
                 except ApiError as error:
                     refusal = error
-                    if not error.keeps_changes:
+                    if not error.commits_changes:
                         raise
                     raise _CommittedError from None
         except InvalidParamsError:

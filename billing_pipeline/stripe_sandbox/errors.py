@@ -14,7 +14,7 @@ Json = dict[str, Any]
 class ApiError(Exception):
     """An answer that is not a success.
 
-    `keeps_changes`: changes made until then are committed, as with a declined card.
+    `commits_changes`: changes made until then are committed, as with a declined card.
     """
 
     def __init__(
@@ -25,12 +25,12 @@ class ApiError(Exception):
         code: str | None = None,
         param: str | None = None,
         kind: str = "invalid_request_error",
-        keeps_changes: bool = False,
+        commits_changes: bool = False,
         **more: Any,
     ) -> None:
         super().__init__(message)
         self.status = status
-        self.keeps_changes = keeps_changes
+        self.commits_changes = commits_changes
         error: Json = {"type": kind, "message": message}
         error |= {} if code is None else {"code": code}
         error |= {} if param is None else {"param": param}

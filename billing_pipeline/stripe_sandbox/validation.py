@@ -74,12 +74,14 @@ def _strict(kind: Any, known: dict[Any, Any]) -> Any:
 
 
 def _strict_union(args: tuple[Any, ...], known: dict[Any, Any]) -> Any:
-    kept = [arg for arg in args if typing.get_origin(arg) is not UntypedStripeObject]
-    named = [arg for arg in kept if typing.get_origin(arg) is Literal and typing.get_args(arg)[0]]
+    members = [arg for arg in args if typing.get_origin(arg) is not UntypedStripeObject]
+    named = [
+        arg for arg in members if typing.get_origin(arg) is Literal and typing.get_args(arg)[0]
+    ]
     if named:
         # An enum that the SDK leaves open for future values.
-        kept = [arg for arg in kept if arg is not str]
-    return Union[tuple(_strict(arg, known) for arg in kept)]  # noqa: UP007
+        members = [arg for arg in members if arg is not str]
+    return Union[tuple(_strict(arg, known) for arg in members)]  # noqa: UP007
 
 
 def _strict_dict(kind: Any, known: dict[Any, Any]) -> Any:

@@ -28,7 +28,7 @@ FEBRUARY = BillingMonth(2024, 2)
 CLOSES = {FEBRUARY: Close("run-2"), BillingMonth(2024, 1): Close("run-1")}
 
 
-def told(settings: Settings, *receivers: Receiver, later: timedelta = timedelta()) -> Outcome:
+def tick(settings: Settings, *receivers: Receiver, later: timedelta = timedelta()) -> Outcome:
     """One tick of the sensor."""
     urls = " ".join(receiver.url for receiver in receivers)
     env = {"BILLING_HOME": str(settings.home), "BILLING_NOTIFY_URLS": urls}
@@ -67,23 +67,23 @@ def february(settings: Settings, book: Book) -> Settings:
 
 
 def test_each_kind_arrives_once(february: Settings, receiver: Receiver) -> None:
-    assert told(february, receiver) == Outcome(sent=len(Kind))
+    assert tick(february, receiver) == Outcome(sent=len(Kind))
     titles = [title.removesuffix(" 2024-02") for title in receiver.titles]
     assert sorted(titles) == sorted(kind.value for kind in Kind)
     assert {message["message"] for message in receiver.got} >= {
         "text of run_failed:1",
         "acme: 80 % of views in pro: 900 of 1,000",
     }
-    assert told(february, receiver) == Outcome()
+    assert tick(february, receiver) == Outcome()
     assert len(receiver.got) == len(Kind)
 
 
 def test_an_undelivered_message_is_sent_again(february: Settings, receiver: Receiver) -> None:
     receiver.answer = 500
-    assert told(february, receiver) == Outcome(failed_targets=("json (number 1)",))
+    assert tick(february, receiver) == Outcome(failed_targets=("json (number 1)",))
     receiver.answer = 200
-    assert told(february, receiver) == Outcome(sent=len(Kind))
-    assert told(february, receiver) == Outcome()
+    assert tick(february, receiver) == Outcome(sent=len(Kind))
+    assert tick(february, receiver) == Outcome()
 
 
 def test_an_unreachable_target_does_not_delay_the_others(
@@ -92,20 +92,20 @@ def test_an_unreachable_target_does_not_delay_the_others(
     away, there = receivers
     away.answer = 503
     for _ in range(2):
-        assert told(february, away, there).failed_targets == ("json (number 1)",)
+        assert tick(february, away, there).failed_targets == ("json (number 1)",)
     assert len(there.got) == len(Kind)  # once, although the other was tried twice
     away.answer = 200
-    assert told(february, away, there) == Outcome(sent=len(Kind))
+    assert tick(february, away, there) == Outcome(sent=len(Kind))
     assert sorted(away.titles) == sorted(there.titles)
 
 
 def test_only_new_notices_are_sent(february: Settings, receiver: Receiver) -> None:
-    told(february, receiver)
+    tick(february, receiver)
     receiver.got.clear()
     with duckdb.connect(str(database_path(february))) as published:
         published.execute("UPDATE invoice_payments SET attempt_count = 2")
         published.execute("UPDATE entitlement_usage SET used = 1000")
-    assert told(february, receiver) == Outcome(sent=2)
+    assert tick(february, receiver) == Outcome(sent=2)
     assert sorted(receiver.titles) == ["Limit of a plan 2024-02", "Payment failed 2024-02"]
 
 
@@ -123,10 +123,10 @@ def test_a_process_that_dies_after_a_delivery_repeats_that_one_and_loses_none(
 
     monkeypatch.setattr(NoticeRecord, "note_sent", die_at_the_third)
     with pytest.raises(KeyboardInterrupt):
-        told(february, receiver)
+        tick(february, receiver)
     assert len(receiver.got) == 3
     monkeypatch.undo()
-    told(february, receiver)
+    tick(february, receiver)
     repeated = [title for title in set(receiver.titles) if receiver.titles.count(title) > 1]
     assert repeated == [receiver.titles[2]]
     assert len(set(receiver.titles)) == len(Kind)
@@ -136,9 +136,9 @@ def test_two_processes_at_once_send_one(february: Settings, receiver: Receiver) 
     folder = february.records_dir / "locks"
     folder.mkdir()
     with FileLock(folder / "notices.lock", is_singleton=False):
-        assert told(february, receiver) == Outcome(is_busy=True)
+        assert tick(february, receiver) == Outcome(is_busy=True)
     assert receiver.got == []
-    assert told(february, receiver).sent == len(Kind)
+    assert tick(february, receiver).sent == len(Kind)
 
 
 def test_the_rest_is_sent_by_the_next_call(
@@ -149,7 +149,7 @@ def test_the_rest_is_sent_by_the_next_call(
     targets = targets_of(Settings.from_env({"BILLING_NOTIFY_URLS": receiver.url}))
     assert send_due(february, targets, CLOSES, Rules(), NOW, seconds=2.0) == Outcome(sent=2)
     monkeypatch.undo()
-    assert told(february, receiver) == Outcome(sent=len(Kind) - 2)
+    assert tick(february, receiver) == Outcome(sent=len(Kind) - 2)
     assert len(set(receiver.titles)) == len(Kind)
 
 
@@ -157,15 +157,15 @@ def test_a_new_target_gets_the_newest_month_and_not_the_history(
     february: Settings, receivers: list[Receiver]
 ) -> None:
     first, second = receivers
-    told(february, first)
+    tick(february, first)
     assert not any("2024-01" in title for title in first.titles)
-    assert told(february, first, second, later=timedelta(days=2)).sent == len(Kind) - 2
+    assert tick(february, first, second, later=timedelta(days=2)).sent == len(Kind) - 2
     # What was noted two days ago is behind; January's trouble from now on is not.
     assert not any("Run failed" in title for title in second.titles)
     with duckdb.connect(str(database_path(february))) as published:
         published.execute("UPDATE invoice_payments SET billing_month = '2024-01-01',"
                           " invoice_id = 'in_0'")  # fmt: skip
-    assert told(february, first, second, later=timedelta(days=2)) == Outcome(sent=2)
+    assert tick(february, first, second, later=timedelta(days=2)) == Outcome(sent=2)
     assert first.titles[-1] == second.titles[-1] == "Payment failed 2024-01"
 
 
@@ -175,7 +175,7 @@ def test_without_anything_published_only_what_was_noted(
     note(settings, "run_failed:1")
     note(settings, "run_failed:1")
     note(settings, "run_failed:2")
-    assert told(settings, receiver) == Outcome(sent=1)
+    assert tick(settings, receiver) == Outcome(sent=1)
     assert receiver.got[0]["message"] == "text of run_failed:1\ntext of run_failed:2"
 
 
@@ -192,7 +192,7 @@ def test_urls_are_never_logged_or_stored(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     receiver.answer = 500
-    outcome = told(february, receiver)
+    outcome = tick(february, receiver)
     env = {"BILLING_NOTIFY_URLS": f"{receiver.url} s3cret-word://nothing"}
     settings = Settings.from_env(env)
     with pytest.raises(InvalidSettingError, match="number 2 is not a URL") as refused:
