@@ -39,7 +39,6 @@ def largest_customers(totals: Sequence[Row], currency: str) -> alt.Chart:
 
 
 def events_by_day(usage: Sequence[Row]) -> alt.Chart:
-    """Events of all meters by day."""
     frame = pd.DataFrame(
         [
             {"day": str(row["usage_date"]), "meter": row["meter_id"], "events": row["event_count"]}
@@ -82,7 +81,6 @@ def paid_by_month(months: Sequence[Row], currency: str) -> alt.Chart:
 
 
 def receivables_by_age(receivables: Sequence[Row], currency: str) -> alt.Chart:
-    """Unpaid amounts, by days overdue."""
     shown = [row for row in receivables if row["currency"] == currency]
     frame = _frame(shown, "outstanding", ("age", "invoices"))
     return _finish(

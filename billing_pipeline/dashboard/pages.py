@@ -79,8 +79,6 @@ def navigation(current: str) -> mo.Html:
 
 
 def framed(pages: Mapping[str, Callable[[], mo.Html]]) -> dict[str, Callable[[], mo.Html]]:
-    """Each page with the navigation above it."""
-
     def under(place: str, page: Callable[[], mo.Html]) -> Callable[[], mo.Html]:
         return lambda: mo.vstack([navigation(place), page()])
 
@@ -165,7 +163,6 @@ def revenue_page(
 
 
 def limits_page(limits: Sequence[Row]) -> mo.Html:
-    """Plan limits, the most used first."""
     columns = [
         *(Column("customer", "customer_id", "id"), Column("feature", "feature")),
         *(Column("%", "percent", "quantity"), Column("state", "state")),
@@ -178,7 +175,6 @@ def limits_page(limits: Sequence[Row]) -> mo.Html:
 
 
 def activity_page(runs: Sequence[RecentRun]) -> mo.Html:
-    """The last runs, the newest first."""
     columns = [
         *(Column("when (UTC)", "at", "id"), Column("job", "job"), Column("month", "month", "id")),
         *(Column("ended", "ended"), Column("seconds", "seconds", "number")),
@@ -287,7 +283,6 @@ def _without_customer(cells: dict[str, Any]) -> dict[str, Any]:
 
 
 def _exact(amount: Decimal, currency: str) -> Decimal:
-    """With the places of its currency."""
     return _number(format_amount(amount, currency))
 
 

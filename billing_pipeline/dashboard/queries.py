@@ -104,7 +104,6 @@ def revenue(connection: duckdb.DuckDBPyConnection) -> list[Row]:
 
 
 def receivables(connection: duckdb.DuckDBPyConnection) -> list[Row]:
-    """Unpaid amounts by currency and age."""
     return rows(
         connection,
         "SELECT currency, age, count(*) AS invoices, sum(outstanding)::DECIMAL(38, 4)"
@@ -113,7 +112,6 @@ def receivables(connection: duckdb.DuckDBPyConnection) -> list[Row]:
 
 
 def months(connection: duckdb.DuckDBPyConnection) -> list[Row]:
-    """Billed, paid and outstanding by month and currency."""
     return rows(connection, "SELECT * FROM months ORDER BY billing_month, currency")
 
 

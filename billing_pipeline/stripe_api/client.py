@@ -97,7 +97,6 @@ class StripeGateway:
         return f"StripeGateway({self.config.api_base})"
 
     async def get(self, path: str, params: Mapping[str, Any] | None = None) -> Json:
-        """Read one object or one page."""
         return (await self._send("get", path, params or {}, None)).body
 
     async def post(self, path: str, params: Mapping[str, Any], *, key: str) -> Answer:

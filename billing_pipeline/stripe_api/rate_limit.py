@@ -80,7 +80,6 @@ class RateLimiter:
         self._held_until = float("-inf")
 
     async def wait(self, method: str, path: str) -> None:
-        """Wait until this request may be sent."""
         now = self._clock.monotonic()
         slot = max(now, self._held_until)
         lanes = [lane for lane in (self._total, self._lane(method, path)) if lane is not None]

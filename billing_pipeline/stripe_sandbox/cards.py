@@ -41,7 +41,6 @@ _MESSAGES = {
 
 
 def is_test_card(method: str) -> bool:
-    """True for the names of Stripe's test cards."""
     return method in TEST_CARDS or _DECLINES.fullmatch(method) is not None
 
 

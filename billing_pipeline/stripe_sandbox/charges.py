@@ -77,7 +77,6 @@ _ADDRESS = ("city", "country", "line1", "line2", "postal_code", "state")
 
 
 def settle_charge(call: Call, charge: Json, error: Json | None) -> None:
-    """Record the bank's answer to a debit."""
     if error is None:
         charge |= {"status": "succeeded", "paid": True}
     else:
@@ -224,7 +223,6 @@ def open_dispute(call: Call, charge_id: str, amount: int | None, reason: str) ->
 
 
 def close_dispute(call: Call, dispute_id: str, *, won: bool) -> Json:
-    """Record the bank's decision."""
     dispute = call.get("dispute", dispute_id)
     if dispute["status"] in _CLOSED:
         raise ApiError("This dispute is already closed")

@@ -88,7 +88,6 @@ def _is_charged(invoice: Json) -> bool:
 
 
 def close_paid(call: Call, invoice: Json) -> Json:
-    """Mark the invoice as paid."""
     invoice["status"] = "paid"
     invoice["attempted"] = True
     invoice["auto_advance"] = False

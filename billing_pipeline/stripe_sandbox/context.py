@@ -210,7 +210,6 @@ def _range(column: str, given: Any) -> list[tuple[str, Any]]:
 
 
 def json_range(field: str, given: Any) -> list[tuple[str, Any]]:
-    """A range filter on one field of the body."""
     return _range(f"json_extract(body, '$.{field}')", given)
 
 

@@ -32,12 +32,10 @@ class Outcome:
 
 
 def is_test_debit(method: str) -> bool:
-    """True for the names of Stripe's test bank accounts."""
     return _NAMES.fullmatch(method) is not None
 
 
 def outcome_of(test_debit: str) -> Outcome:
-    """How a payment from this account ends."""
     match = _NAMES.fullmatch(test_debit)
     assert match is not None, "only test accounts are attached"
     after = _DELAYED if match[2] else _USUAL

@@ -83,7 +83,6 @@ class Sandbox:
         self._recent: dict[str, deque[float]] = {}
 
     def close(self) -> None:
-        """Close the file."""
         with self._lock:
             self._store.close()
 
@@ -126,7 +125,6 @@ class Sandbox:
             return str(charges.open_dispute(call, charge_id, amount, reason)["id"])
 
     def close_dispute(self, dispute_id: str, *, won: bool) -> None:
-        """The bank decides a dispute."""
         with self._acting() as call:
             charges.close_dispute(call, dispute_id, won=won)
 

@@ -156,7 +156,6 @@ def _change(call: Call, invoice: Json) -> Json:
 
 
 def _collection(call: Call, invoice: Json) -> None:
-    """Set the collection method and the due date."""
     given = call.params
     method = given.get("collection_method", invoice["collection_method"])
     if method != "send_invoice":

@@ -42,7 +42,6 @@ def draft(call: Call, invoice_id: str) -> Json:
 
 
 def retotal(call: Call, invoice: Json) -> Json:
-    """Recompute the invoice's totals from its lines."""
     count, total = call.store.count("line_item", invoice["id"])
     if count > MAX_LINES:
         raise ApiError(f"Invoices can have at most {MAX_LINES} invoice items; this has {count}")

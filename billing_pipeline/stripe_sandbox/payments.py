@@ -91,7 +91,6 @@ def settle(call: Call, intent_id: str) -> tuple[Json | None, dict[str, str] | No
 
 
 def _payment_by(call: Call, intent: Json) -> Json | None:
-    """The invoice payment of an intent."""
     is_it = ("json_extract(body, '$.payment.payment_intent') = ?", intent["id"])
     where = [("customer = ?", intent["customer"]), is_it]
     found = call.store.select("invoice_payment", where, limit=1)

@@ -55,7 +55,6 @@ _LEAVES: dict[Any, Any] = {
 
 
 def _strict(kind: Any, known: dict[Any, Any]) -> Any:
-    """The pydantic type for a type of the SDK."""
     if kind in _LEAVES:
         return _LEAVES[kind]
     origin, args = typing.get_origin(kind), typing.get_args(kind)
