@@ -82,12 +82,3 @@ class StripeFailure(Exception):
         if self.permission is None:
             return text
         return f"{text}: the key needs the permission {self.permission}"
-
-    @property
-    def is_ambiguous(self) -> bool:
-        """True if Stripe may have acted although we have no successful answer."""
-        return self.kind in (
-            FailureKind.CONNECTION,
-            FailureKind.SERVER,
-            FailureKind.IDEMPOTENCY,
-        )

@@ -56,6 +56,3 @@ class RetryPolicy:
             FailureKind.CONFLICT,
             FailureKind.CONNECTION,
         )
-
-
-NEVER_RETRY = RetryPolicy(attempts=1)
