@@ -163,7 +163,7 @@ def _zone(name: str) -> ZoneInfo:
 
 
 def _data_dir(text: str) -> str:
-    if "://" in text and re.fullmatch(r"(s3|gs)://[^/]+(/.*)?", text) is None:
+    if "://" in text and re.fullmatch(r"(s3|gs|az|abfs)://[^/]+(/.*)?", text) is None:
         raise InvalidSettingError(
             f"BILLING_DATA_DIR {text!r} is no directory and no prefix in an object store, "
             "for example s3://bucket/billing"

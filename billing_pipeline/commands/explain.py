@@ -13,7 +13,7 @@ import click
 
 from billing_pipeline.commands.parameters import json_option
 from billing_pipeline.commands.terminal import print_json
-from billing_pipeline.money import CURRENCY_PLACES
+from billing_pipeline.money import with_places
 from billing_pipeline.published.explanation import Record
 from billing_pipeline.published.explanation import explain as explanation
 from billing_pipeline.settings import Settings
@@ -59,7 +59,8 @@ def render(found: Record) -> str:
 
 def _title(record: Record) -> str:
     currency = record["currency"]
-    return f"{printable(record['description'])}: {_amount(record['amount'], currency)} {currency}"
+    amount = with_places(record["amount"], currency)
+    return f"{printable(record['description'])}: {amount:f} {currency}"
 
 
 def _invoice_text(found: Record) -> list[str]:
@@ -68,7 +69,7 @@ def _invoice_text(found: Record) -> list[str]:
 
     def sums(record: Record, text: str) -> str:
         money = {name: value for name, value in record.items() if isinstance(value, Decimal)}
-        return text.format(**{name: _amount(value, currency) for name, value in money.items()})
+        return text.format(**{name: with_places(value, currency) for name, value in money.items()})
 
     parts = [
         f"Invoice {invoice['invoice_id']}",
@@ -123,11 +124,6 @@ def _rule_text(charge: Record) -> str:
 
 
 _NAMED_ELSEWHERE = {"price_id", "plan_id", "description", "charge_model"}
-
-
-def _amount(value: Decimal, currency: str) -> str:
-    """Money with the places of its currency."""
-    return f"{value:.{CURRENCY_PLACES[currency]}f}"
 
 
 def _number(value: Decimal) -> str:

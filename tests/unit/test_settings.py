@@ -65,7 +65,9 @@ def test_without_key_and_address_it_is_the_sandbox() -> None:
     assert Settings.from_env({}).uses_sandbox
 
 
-@pytest.mark.parametrize("prefix", ["s3://bucket", "s3://bucket/", "gs://bucket/a/b"])
+@pytest.mark.parametrize(
+    "prefix", ["s3://bucket", "s3://bucket/", "gs://bucket/a/b", "az://container", "abfs://c/a"]
+)
 def test_inputs_may_lie_in_an_object_store(prefix: str) -> None:
     assert Settings.from_env({"BILLING_DATA_DIR": prefix}).data_dir == prefix
 
