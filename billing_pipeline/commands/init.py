@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
-from billing_pipeline.commands.terminal import json_option
+from billing_pipeline.commands.parameters import json_option
+from billing_pipeline.commands.terminal import print_json
 from billing_pipeline.intake.reference.schemas import TABLES, USAGE, USAGE_COLUMNS, Column, Table
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.settings import Settings
@@ -118,8 +118,7 @@ def init(directory: Path, example: bool, as_json: bool) -> None:
     last = BillingMonth.containing(datetime.now(UTC), Settings.from_env().timezone).shift(-1)
     written = create(directory, last, with_example=example)
     if as_json:
-        document = {"success": True, "files": [str(path) for path in written], "month": str(last)}
-        click.echo(json.dumps(document, indent=1))
+        print_json({"success": True, "files": written, "month": last})
         return
     click.echo(f"{len(written)} files in {directory}: read {directory / 'README.md'}, then")
     click.echo(f"  export BILLING_DATA_DIR={directory}")

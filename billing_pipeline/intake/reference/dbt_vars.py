@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import yaml
 
-_PROJECT = Path(__file__).parents[3] / "dbt_project" / "dbt_project.yml"
+from billing_pipeline.settings import dbt_project_dir
 
 
 @dataclass(frozen=True)
@@ -35,6 +34,7 @@ class Aggregation:
     carries_forward: bool = False
 
 
+_PROJECT = dbt_project_dir() / "dbt_project.yml"
 _VARS: dict[str, Any] = yaml.safe_load(_PROJECT.read_text(encoding="utf-8"))["vars"]
 
 CHARGE_MODELS = {name: ChargeModel(**row) for name, row in _VARS["charge_models"].items()}
