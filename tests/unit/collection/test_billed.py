@@ -16,9 +16,11 @@ from billing_pipeline.collection import steps
 from billing_pipeline.collection.plan.actions import ActionKind
 from billing_pipeline.collection.records import billed
 from billing_pipeline.collection.records.billed import RecordProblem
+from billing_pipeline.collection.stripe_state.resolutions import Decision
 from billing_pipeline.months import BillingMonth
 
 from .conftest import JANUARY, Company
+from .test_resolving import resolve
 
 REMOVED = "a record before it is missing"
 CHANGED = "its record was changed"
@@ -137,6 +139,8 @@ def test_an_invoice_whose_record_was_changed_waits_and_the_others_go_on(company:
     assert waiting.kind is ActionKind.REVIEW and waiting.customer_id == "ada"
     assert "our record of it in records/billed.db was changed" in waiting.reason
     assert [item["total"] for item in company.invoices()] == [1000, 500]
+    resolve(company, Decision.ADOPT)
+    assert not company.preview().changes
     assert problems(company) == [CHANGED]
 
 
