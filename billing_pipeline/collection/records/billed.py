@@ -139,11 +139,6 @@ class BilledRecords:
         # One statement: two processes must not take the same position.
         self._db.execute(_ADD, [month_key, stripe_id, text])
 
-    def ids(self, month_key: str) -> set[str]:
-        """The month's recorded invoices and credit notes, by Stripe's ids."""
-        rows = self._db.execute("select subject from billed where month = ?", [month_key])
-        return {str(row[0]) for row in rows}
-
     def invoices(self, month_key: str) -> list[BilledInvoice]:
         """Those of a month."""
         rows = self._db.execute(f"{_INVOICES} and month = ? order by position", [month_key])

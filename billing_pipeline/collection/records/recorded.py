@@ -128,7 +128,8 @@ async def record_missing(
 ) -> None:
     """Record what was billed and has no record: the process ended between Stripe's answer and the
     record, or records were lost."""
-    known, credited = billed.ids(month_key), billed.credited(month_key)
+    known = {item.stripe_invoice_id for item in billed.invoices(month_key)}
+    credited = billed.credited(month_key)
     for item in invoices:
         if not item.is_billed or item.unreadable is not None:
             continue
