@@ -17,8 +17,8 @@ from billing_pipeline.defs.collection import (
 )
 from billing_pipeline.defs.dunning import collect_payments
 from billing_pipeline.defs.estimates import estimate_month, estimated_charges
-from billing_pipeline.defs.sealing import verify_seals
 from billing_pipeline.defs.usage import intake, wallet_top_ups
+from billing_pipeline.defs.verification import verify_billed
 from billing_pipeline.runs.run_history import keep_connections
 
 keep_connections()
@@ -48,7 +48,7 @@ defs = dg.Definitions(
         jobs.pull_payments,
         collect_payments,
         estimate_month,
-        verify_seals,
+        verify_billed,
     ],
     schedules=[
         schedules.monthly_close,

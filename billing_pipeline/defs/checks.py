@@ -1,4 +1,4 @@
-"""What must hold after every run that reads Stripe: the cents agree, and the seals are unbroken.
+"""What must hold after every run that reads Stripe: the cents agree, and so do our records.
 
 What belongs here: asset checks on each asset that publishes what Stripe holds. What does not: the
 invariants of the charges, which are dbt's tests.
@@ -12,14 +12,9 @@ import dagster as dg
 from billing_pipeline.collection import prepaid, steps
 from billing_pipeline.collection.plan.actions import ActionKind
 from billing_pipeline.defs.asset_metadata import rows_found
-from billing_pipeline.defs.collection import (
-    approved_changes,
-    invoice_payments,
-    invoice_plan,
-    stripe_invoices,
-)
+from billing_pipeline.defs.collection import approved_changes, invoice_payments, stripe_invoices
 from billing_pipeline.defs.partitions import MONTHS, SETTINGS
-from billing_pipeline.defs.sealing import broken_seals
+from billing_pipeline.defs.verification import verdict
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.notices.notice import Rules
 from billing_pipeline.notices.spikes import plain, spikes_of
@@ -142,9 +137,9 @@ def _told_to_all(
     return result
 
 
-def _hold(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
-    problems = steps.verify_seals(SETTINGS, BillingMonth.parse(context.partition_key))
-    description, metadata = broken_seals(problems)
+def _recorded(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+    problems = steps.verify_billed(SETTINGS, BillingMonth.parse(context.partition_key))
+    description, metadata = verdict(problems)
     result = dg.AssetCheckResult(passed=not problems, description=description, metadata=metadata)
     return _told_to_all(context, result)
 
@@ -232,19 +227,6 @@ def usage_is_as_usual(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckRe
     )
 
 
-def _seals_of(asset: dg.AssetsDefinition) -> dg.AssetChecksDefinition:
-    return dg.asset_check(
-        asset=asset,
-        name="sealed_months_hold",
-        description="Recomputes the hash chain of what was billed in this month, and compares "
-        "its seals with what Stripe holds. Fails the run.",
-        partitions_def=MONTHS,
-        # Nothing legitimate breaks a seal: whoever runs the month has to hear of it, and nothing
-        # is sent before.
-        blocking=True,
-    )(_hold)
-
-
 def _checks_of(asset: dg.AssetsDefinition) -> list[dg.AssetChecksDefinition]:
     agree = dg.asset_check(
         asset=asset,
@@ -260,13 +242,21 @@ def _checks_of(asset: dg.AssetsDefinition) -> list[dg.AssetChecksDefinition]:
         "what that holds besides (table wallet_reconciliation).",
         partitions_def=MONTHS,
     )(_wallets)
-    return [agree, wallets, _seals_of(asset)]
+    recorded = dg.asset_check(
+        asset=asset,
+        name="billed_as_recorded",
+        description="Fails, and the run with it, where a record of what was billed was changed or "
+        "removed, or where the content hash in Stripe is another one.",
+        partitions_def=MONTHS,
+        # Nothing legitimate changes a record: whoever runs the month has to hear of it.
+        blocking=True,
+    )(_recorded)
+    return [agree, wallets, recorded]
 
 
 CHECKS = [
     top_ups_are_credited_once,
     usage_is_as_usual,
-    _seals_of(invoice_plan),
     *_checks_of(stripe_invoices),
     *_checks_of(approved_changes),
     *_checks_of(invoice_payments),

@@ -11,7 +11,7 @@ from billing_pipeline.defs.estimates import estimate_month
 from billing_pipeline.defs.history import closed_months, is_closing
 from billing_pipeline.defs.jobs import close_month
 from billing_pipeline.defs.partitions import SETTINGS
-from billing_pipeline.defs.sealing import verify_seals
+from billing_pipeline.defs.verification import verify_billed
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.rating.estimate import running_month
 from billing_pipeline.settings import InvalidSettingError
@@ -126,13 +126,13 @@ def daily_estimate(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
 
 daily_verification = dg.ScheduleDefinition(
     name="daily_verification",
-    job=verify_seals,
+    job=verify_billed,
     cron_schedule="0 4 * * *",
     execution_timezone=str(SETTINGS.timezone),
     # It only reads.
     default_status=dg.DefaultScheduleStatus.RUNNING,
     description="Verifies every day at 04:00 that what was billed, in all months, is as it was "
-    "sealed. A run that fails of it is told as a notice.",
+    "recorded. Where it is not, the run fails, and a notice says so.",
 )
 
 

@@ -148,15 +148,21 @@ class Story:
             'late-1,m-steady,api_call,2026-01-30T00:00:00Z,,"{""cost_cents"": 100}"\n'
         )
 
+    def waiting(self) -> list[str]:
+        """What the published plan would do to each invoice of the month."""
+        with open_published(self.settings) as published:
+            query = "SELECT DISTINCT action FROM invoice_plan WHERE billing_month = ?::DATE"
+            return [action for (action,) in published.execute(query, [MONTH.key]).fetchall()]
+
     def requests_that_changed(self) -> int:
         with sqlite3.connect(self.settings.records_dir / "journal.db") as request_log:
             (row,) = request_log.execute("select count(*) from requests").fetchall()
         return int(row[0])
 
-    def break_a_seal(self) -> None:
-        with sqlite3.connect(self.settings.records_dir / "billed.db") as seals:
-            seals.executescript("drop trigger seals_stay; drop trigger seals_kept;")
-            seals.execute("update seals set body = replace(body, '\"total\":', '\"total\": ')")
+    def change_records(self) -> None:
+        with sqlite3.connect(self.settings.records_dir / "billed.db") as billed:
+            billed.executescript("drop trigger billed_stays;")
+            billed.execute("update billed set body = replace(body, '\"total\":', '\"total\": ')")
 
 
 _QUIET = {"console": {"config": {"log_level": "CRITICAL"}}}
@@ -192,16 +198,15 @@ def main(out: Path) -> None:
         seen["put right"] = story.run("pull_payments", MONTH.key)
         story.use_more()
         seen["late usage"] = story.run("close_month", MONTH.key)
-        seen["all sealed"] = story.run("verify_seals")
-        story.break_a_seal()
-        seen["all verified"] = story.run("verify_seals")
+        seen["all as recorded"] = story.run("verify_billed")
+        story.change_records()
+        seen["all verified"] = story.run("verify_billed")
         seen["another month"] = story.run("pull_payments", RUNNING.key)
-        seen["a broken seal"] = story.run("pull_payments", MONTH.key)
         seen["asked before"] = story.requests_that_changed()
-        seen["closed over a broken seal"] = story.run("close_month", MONTH.key)
+        seen["closed over changed records"] = story.run("close_month", MONTH.key)
         seen["asked after"] = story.requests_that_changed()
-    broken = execute(settings, "preview_month", MONTH)
-    seen["previewed over a broken seal"] = broken.reason
+        seen["waiting"] = story.waiting()
+    seen["pulled over changed records"] = execute(settings, "pull_payments", MONTH).reason
     out.write_text(json.dumps(seen, indent=1), encoding="utf-8")
 
 

@@ -148,7 +148,7 @@ MUTANTS = (
         "what_was_billed_since_the_list_is_missing",
         f"{COLLECTION}/steps.py",
         "        held = self._with_records(seen, recorded)\n",
-        "        held = self._with_records(seen, self.records.seals.billed(key))\n",
+        "        held = self._with_records(seen, self.records.billed.invoices(key))\n",
         f"{UNIT}/test_pull.py",
     ),
     Mutant(

@@ -145,7 +145,7 @@ def test_the_running_month_is_estimated_every_day(monkeypatch: pytest.MonkeyPatc
 def test_the_reading_sensor_is_on_by_default() -> None:
     verification = defs.resolve_schedule_def("daily_verification")
     assert verification.default_status is dg.DefaultScheduleStatus.RUNNING
-    assert verification.job_name == "verify_seals"
+    assert verification.job_name == "verify_billed"
     sensor = defs.resolve_sensor_def("stripe_changes")
     assert sensor.default_status is dg.DefaultSensorStatus.RUNNING
     assert sensor.job_name == "pull_payments"
