@@ -13,8 +13,8 @@ from billing_pipeline.collection import steps
 from billing_pipeline.collection.records.sealed import SealProblem
 from billing_pipeline.defs.asset_metadata import rows_found
 from billing_pipeline.defs.jobs import TAGS
-from billing_pipeline.defs.partitions import SETTINGS
 from billing_pipeline.runs.liveness import hold
+from billing_pipeline.settings import Settings
 
 
 def broken_seals(problems: list[SealProblem]) -> tuple[str, dict[str, Any]]:
@@ -30,9 +30,9 @@ def broken_seals(problems: list[SealProblem]) -> tuple[str, dict[str, Any]]:
 
 
 @dg.op(description="Recompute the hash chains of what was billed, of all months.")
-def every_seal(context: dg.OpExecutionContext) -> None:
-    hold(SETTINGS, context.run_id)
-    seals, problems = steps.verify_all_seals(SETTINGS)
+def every_seal(context: dg.OpExecutionContext, settings: dg.ResourceParam[Settings]) -> None:
+    hold(settings, context.run_id)
+    seals, problems = steps.verify_all_seals(settings)
     text, metadata = broken_seals(problems)
     context.add_output_metadata({"verified": seals, **metadata})
     if problems:
