@@ -323,7 +323,7 @@ async def pull(
     return PullResult(
         month=month,
         stripe_invoices=stripe_invoice_rows(readable),
-        invoice_payments=payment_rows(readable, now, policy or DunningPolicy.from_env()),
+        invoice_payments=payment_rows(readable, now, policy or DunningPolicy.of(settings)),
         reconciliation=reconciliation_rows(month.key, expected, known, not_ours),
         requests=gateway.requests_sent - before,
         version=version,
@@ -415,7 +415,7 @@ async def dun(
             for invoice in cached_month(records.cache, month_key)
         ]
         session = records.session(gateway, Author(run_id, actor))
-        return await carry_out(session, unpaid, policy or DunningPolicy.from_env())
+        return await carry_out(session, unpaid, policy or DunningPolicy.of(settings))
 
 
 async def _list_open_months(gateway: StripeGateway, settings: Settings, records: Records) -> None:

@@ -13,8 +13,8 @@ from billing_pipeline.collection import steps
 from billing_pipeline.collection.records.billed import RecordProblem
 from billing_pipeline.defs.asset_metadata import rows_found
 from billing_pipeline.defs.jobs import TAGS
-from billing_pipeline.defs.partitions import SETTINGS
 from billing_pipeline.runs.liveness import hold
+from billing_pipeline.settings import Settings
 
 
 def verdict(problems: list[RecordProblem]) -> tuple[str, dict[str, Any]]:
@@ -31,9 +31,9 @@ def verdict(problems: list[RecordProblem]) -> tuple[str, dict[str, Any]]:
 
 
 @dg.op(description="Compare the records of what was billed, of all months, with their hashes.")
-def every_record(context: dg.OpExecutionContext) -> None:
-    hold(SETTINGS, context.run_id)
-    problems = steps.verify_billed(SETTINGS)
+def every_record(context: dg.OpExecutionContext, settings: dg.ResourceParam[Settings]) -> None:
+    hold(settings, context.run_id)
+    problems = steps.verify_billed(settings)
     if problems:
         text, metadata = verdict(problems)
         raise dg.Failure(description=text, metadata=metadata, allow_retries=False)

@@ -29,7 +29,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 def test_the_first_tick_lists_the_month_and_the_next_finds_nothing(seen: dict[str, Any]) -> None:
     (first,) = seen["first tick"]
-    assert (first["month"], first["in_full"], first["success"]) == ("2026-01-01", True, True)
+    assert (first["month"], first["in_full"], first["success"]) == ("2026-01", True, True)
     assert seen["second tick"] == []
 
 
@@ -45,7 +45,7 @@ def test_a_due_attempt_is_made_once_however_often_the_job_runs(seen: dict[str, A
 def test_a_payment_on_stripes_page_is_pulled_by_its_events(seen: dict[str, Any]) -> None:
     assert seen["before"]["status"] == "open"
     (run,) = seen["tick after payment"]
-    assert (run["month"], run["in_full"], run["success"]) == ("2026-01-01", False, True)
+    assert (run["month"], run["in_full"], run["success"]) == ("2026-01", False, True)
     assert seen["after"]["status"] == "paid"
     assert seen["after"]["paid"] == seen["before"]["outstanding"]
     assert seen["last tick"] == []
