@@ -1,6 +1,6 @@
-"""What holds for every test, and what tests of several folders share.
+"""Settings for every test, and fixtures that several folders share.
 
-What is shared is built once for all workers of a test run, and given out as copies.
+Shared data is built once for all workers of a test run; each test gets a copy.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ ROOM = 4 * 2**30
 
 
 def pytest_configure() -> None:
-    """Homes that live for seconds are no work for a disk: thousands of small SQLite files, whose
-    creation waits for it where the machine is busy. Where there is no room in memory they are in
-    the usual place; whoever names one in TMPDIR has it."""
+    """Put temporary homes into memory: they have thousands of small SQLite files, whose creation on
+    disk is slow on a busy machine. If there is not enough memory, or if TMPDIR is set, they stay on
+    disk."""
     if "TMPDIR" not in os.environ and MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM:
         os.environ["TMPDIR"] = str(MEMORY)
         tempfile.tempdir = None  # read anew

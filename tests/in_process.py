@@ -1,7 +1,7 @@
-"""The sandbox behind the SDK without a network, for tests.
+"""Connects the SDK to the sandbox without a network, for tests.
 
-What belongs here: the SDK's HTTP client that calls `Sandbox.handle`, with hooks that put faults
-before or after a request. What does not: any rule of Stripe's.
+What belongs here: an HTTP client for the SDK that calls `Sandbox.handle`, with hooks that inject
+faults before or after a request. What does not: any rule of Stripe's.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from billing_pipeline.stripe_sandbox.wire import Response
 
 @dataclass(frozen=True)
 class Sent:
-    """A request as the SDK sends it; `target` is the path with its query."""
+    """A request of the SDK; `target` is the path with its query."""
 
     method: str
     target: str
@@ -28,13 +28,13 @@ class Sent:
 
 
 Before = Callable[[Sent], Response | None]
-"""May answer in the sandbox's place, or raise as a broken connection would."""
+"""Runs before the sandbox; may answer in its place, or raise like a broken connection."""
 After = Callable[[Sent, Response], Response | None]
-"""The same once the sandbox has acted: an answer that gets lost."""
+"""Runs after the sandbox has acted; raises if the answer gets lost."""
 
 
 class InProcessClient(stripe.HTTPClient):
-    """Hand it to ``stripe.StripeClient(http_client=…)`` or to `StripeGateway`."""
+    """Pass it to ``stripe.StripeClient(http_client=…)`` or to `StripeGateway`."""
 
     name = "sandbox"
 

@@ -1,7 +1,7 @@
-"""An object store on this machine: moto's S3 over HTTP, with a hand on its answers.
+"""An object store on this machine: moto's S3 over HTTP, whose answers a test can change.
 
-What belongs here: starting it, putting objects into it, and the ways in which it fails. What does
-not: what is expected of who reads from it.
+What belongs here: starting it, putting objects into it, and making it fail. What does not:
+expectations on its readers.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class LocalStore:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a process needs to reach it."""
+        """The environment that a process needs to reach it."""
         return {
             "AWS_ENDPOINT_URL": self.address,
             "AWS_ACCESS_KEY_ID": "ours",

@@ -1,4 +1,4 @@
-"""Tests talk to this machine only: whatever asks for another one fails, and says for which.
+"""Tests may only connect to this machine: any other connection fails, and names its address.
 
 What belongs here: the guard over this process's sockets. What does not: servers for tests.
 """

@@ -1,6 +1,6 @@
-"""Somebody to send notices to: a web server on the loopback address that takes Apprise's `json://`.
+"""A receiver of notices: a web server on the loopback address for Apprise's `json://`.
 
-What belongs here: that server. What does not: what is expected to arrive.
+What belongs here: that server. What does not: expectations.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 @dataclass
 class Receiver:
-    """`got` is what it took; `answer` is the status it says to each message."""
+    """`got` has the received messages; `answer` is the status that it answers with."""
 
     answer: int = 200
     got: list[dict[str, Any]] = field(default_factory=list)

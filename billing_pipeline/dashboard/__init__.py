@@ -1,5 +1,5 @@
-"""The dashboard: a marimo app over the published database, for people who look rather than query.
+"""The dashboard: a marimo app over the published database, for people who prefer pages to queries.
 
-``app.py`` is the app; ``queries`` reads, ``charts`` plots, ``pages`` puts pages together. Nothing
-here writes, and nothing is computed that the published tables do not say.
+``app.py`` is the app; ``queries`` reads, ``charts`` plots, ``pages`` composes the pages. Nothing
+here writes, or computes anything that the published tables do not contain.
 """

@@ -1,4 +1,4 @@
-"""The dashboard's app: `make dashboard`. Read-only; a reload shows what was published last."""
+"""The dashboard's app: `make dashboard`. Read-only; reload it to see newly published data."""
 
 import marimo
 

@@ -1,8 +1,8 @@
 """Plots of amounts and quantities.
 
-What belongs here: altair charts. What does not: which rows (``queries``). Pixels are floats; every
-amount that is read stands in the tooltip as text with its currency's places. Currencies have a
-chart each: they cannot be added or compared.
+What belongs here: altair charts. What does not: the choice of rows (``queries``). Bars are drawn
+with floats; the tooltip shows the exact amount as text, with its currency's places. Each currency
+has its own chart, because currencies cannot be added or compared.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pandas as pd
 from billing_pipeline.duckdb_sql import Row
 from billing_pipeline.money import format_amount
 
-# Colours that people with any colour vision tell apart (Okabe and Ito), on white and on black.
+# Okabe and Ito's colours, which people with any colour vision can distinguish, on white and black.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#999999")
 AGES = ("not due", "1-30", "31-60", "61-90", "over 90")
 MAX_BARS = 12
@@ -39,7 +39,6 @@ def largest_customers(totals: Sequence[Row], currency: str) -> alt.Chart:
 
 
 def events_by_day(usage: Sequence[Row]) -> alt.Chart:
-    """Events of all meters for each day."""
     frame = pd.DataFrame(
         [
             {"day": str(row["usage_date"]), "meter": row["meter_id"], "events": row["event_count"]}
@@ -68,7 +67,7 @@ def revenue_by_month(revenue: Sequence[Row], currency: str) -> alt.Chart:
 
 
 def paid_by_month(months: Sequence[Row], currency: str) -> alt.Chart:
-    """What was billed by month, as far as it is paid and unpaid."""
+    """Billed amounts by month, paid and unpaid."""
     shown = [
         {**row, "part": part, "amount": row[name]}
         for row in months
@@ -82,7 +81,6 @@ def paid_by_month(months: Sequence[Row], currency: str) -> alt.Chart:
 
 
 def receivables_by_age(receivables: Sequence[Row], currency: str) -> alt.Chart:
-    """What is unpaid, by how long it has been due."""
     shown = [row for row in receivables if row["currency"] == currency]
     frame = _frame(shown, "outstanding", ("age", "invoices"))
     return _finish(
@@ -113,15 +111,15 @@ def _stacked_by_month(
     )
 
 
-def _frame(rows: Sequence[Row], amount: str, kept: tuple[str, ...]) -> pd.DataFrame:
-    columns = ["month", "value", "amount", *kept]
+def _frame(rows: Sequence[Row], amount: str, others: tuple[str, ...]) -> pd.DataFrame:
+    columns = ["month", "value", "amount", *others]
     return pd.DataFrame(
         [
             {
                 "month": f"{row['billing_month']:%Y-%m}" if "billing_month" in row else "",
                 "value": float(row[amount]),
                 "amount": f"{format_amount(row[amount], row['currency'])} {row['currency']}",
-                **{name: row[name] for name in kept},
+                **{name: row[name] for name in others},
             }
             for row in rows
         ],

@@ -1,7 +1,7 @@
-"""The pages: rows and charts put together.
+"""The pages, composed of rows and charts.
 
-What belongs here: which figures stand together, their words and their look. What does not:
-queries, plots, and the wiring of the app. All text from outside is escaped.
+What belongs here: the content of each page, its texts and its look. What does not: queries, plots,
+and the wiring of the app. All text from outside is escaped.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from billing_pipeline.runs.recent_runs import RecentRun
 
 ROWS_OF_A_PAGE = 15
 PLACES = 4
-"""Of quantities, which have 18: all of them stand in the tables."""
+"""Decimal places shown of quantities, which have 18; the published tables have all of them."""
 PAGES = {
     "#/": "Months",
     "#/so-far": "So far",
@@ -61,8 +61,8 @@ STYLE = """
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table: `money` amounts are shown with the places of the row's currency, an `id`
-    is never broken at its hyphens."""
+    """A column of a table: `money` is shown with the places of the row's currency, an `id` is never
+    wrapped at its hyphens."""
 
     title: str
     name: str
@@ -70,7 +70,7 @@ class Column:
 
 
 def navigation(current: str) -> mo.Html:
-    """Links to all pages, on as many lines as it takes, the present one marked."""
+    """Links to all pages, with the current one marked."""
     links = "".join(
         f'<a href="{place}"{_CURRENT if place == current else ""}>{title}</a>'
         for place, title in PAGES.items()
@@ -79,8 +79,6 @@ def navigation(current: str) -> mo.Html:
 
 
 def framed(pages: Mapping[str, Callable[[], mo.Html]]) -> dict[str, Callable[[], mo.Html]]:
-    """Each page with the navigation above it."""
-
     def under(place: str, page: Callable[[], mo.Html]) -> Callable[[], mo.Html]:
         return lambda: mo.vstack([navigation(place), page()])
 
@@ -90,7 +88,7 @@ def framed(pages: Mapping[str, Callable[[], mo.Html]]) -> dict[str, Callable[[],
 def months_page(
     overviews: Sequence[MonthOverview], sums: Sequence[Row], parts: Sequence[Health]
 ) -> mo.Html:
-    """Each month's state and money, and whether every part is well."""
+    """Each month's state and money, and the health of each part."""
     states = {str(overview.month): overview for overview in overviews}
     rows = [
         {**row, "month": f"{row['billing_month']:%Y-%m}", "state": _state(states, row)}
@@ -122,9 +120,9 @@ def months_page(
 
 
 def so_far_page(found: MonthSoFar) -> mo.Html:
-    """Usage and cost per customer of the running month, or of the last one that was computed."""
+    """Usage and cost per customer of the running month, or of the last computed one."""
     if found.month is None:
-        return _page(_note("No month was computed yet."))
+        return _page(_note("No month has been computed yet."))
     until = f", usage until {found.usage_until:%Y-%m-%d %H:%M} UTC" if found.usage_until else ""
     title = f"{found.month:%B %Y}: " + ("estimate so far" if found.is_estimate else "as computed")
     text = (
@@ -146,14 +144,14 @@ def so_far_page(found: MonthSoFar) -> mo.Html:
 
 
 def invoices_page(invoices: Sequence[Row], *, has_pages: bool) -> mo.Html:
-    """All invoices, to be searched and sorted."""
+    """All invoices, searchable and sortable."""
     return _page(_heading("Invoices"), _grid([_invoice_cells(row, has_pages) for row in invoices]))
 
 
 def revenue_page(
     revenue: Sequence[Row], receivables: Sequence[Row], months: Sequence[Row]
 ) -> mo.Html:
-    """Charged by month and plan, and what was paid of it and what is unpaid."""
+    """Charges by month and plan, and paid and unpaid amounts."""
     return _page(
         _heading("Revenue by month and plan"),
         _note("Charges, before discounts and tax."),
@@ -165,7 +163,6 @@ def revenue_page(
 
 
 def limits_page(limits: Sequence[Row]) -> mo.Html:
-    """Limits of plans, the most used first."""
     columns = [
         *(Column("customer", "customer_id", "id"), Column("feature", "feature")),
         *(Column("%", "percent", "quantity"), Column("state", "state")),
@@ -178,7 +175,6 @@ def limits_page(limits: Sequence[Row]) -> mo.Html:
 
 
 def activity_page(runs: Sequence[RecentRun]) -> mo.Html:
-    """What ran, the newest first."""
     columns = [
         *(Column("when (UTC)", "at", "id"), Column("job", "job"), Column("month", "month", "id")),
         *(Column("ended", "ended"), Column("seconds", "seconds", "number")),
@@ -187,7 +183,7 @@ def activity_page(runs: Sequence[RecentRun]) -> mo.Html:
 
 
 def customer_page(chooser: mo.ui.dropdown, found: OneCustomer | None, has_pages: bool) -> mo.Html:
-    """One customer: what they used, what it cost and why, and what they paid."""
+    """One customer: usage, charges and how they were computed, invoices and payments."""
     if found is None:
         return _page(_heading("Customer"), chooser, _note("Choose a customer."))
     who = found.customer
@@ -229,7 +225,7 @@ def customer_page(chooser: mo.ui.dropdown, found: OneCustomer | None, has_pages:
 
 
 def _page(*parts: mo.Html) -> mo.Html:
-    # Each page brings its style: what a route shows lies in a shadow of the document.
+    # Each page includes the style, because marimo renders a route in a shadow DOM.
     return mo.vstack([mo.Html(STYLE), *parts])
 
 
@@ -268,7 +264,7 @@ def _invoice_cells(row: Row, has_pages: bool) -> dict[str, Any]:
         link = f'<a href="{escape(url)}" target="_blank" rel="noreferrer">{escape(number)}</a>'
         number = mo.Html(link)
     return {
-        # What people look for first comes first: on a telephone the rest is to the right.
+        # The most important columns come first: on a phone the others are off the screen.
         "customer": row["customer_id"],
         "total": _exact(row["total"], row["currency"]),
         "cur.": row["currency"],
@@ -287,17 +283,16 @@ def _without_customer(cells: dict[str, Any]) -> dict[str, Any]:
 
 
 def _exact(amount: Decimal, currency: str) -> Decimal:
-    """With the places of its currency."""
     return _number(format_amount(amount, currency))
 
 
 def _number(shown: str) -> Decimal:
-    """With the places that are shown; a number, because a column of texts is sorted as texts."""
+    """The number with the places shown. Not text, because text columns sort as text."""
     return Decimal(shown.replace(",", ""))
 
 
 def _grid(cells: list[dict[str, Any]]) -> mo.Html:
-    """A table to be searched, sorted and turned page by page."""
+    """A table with search, sorting and pages."""
     if not cells:
         return _note("None.")
     numbers = [name for name, value in cells[0].items() if isinstance(value, Decimal)]
@@ -325,7 +320,7 @@ def _chart(chart: Any) -> mo.Html:
 
 
 def _section(title: str, columns: Sequence[Column], rows: Sequence[Row]) -> list[mo.Html]:
-    """A heading and its table; nothing where there are no rows."""
+    """A heading and its table; empty if there are no rows."""
     return [_heading(title), _table(columns, rows)] if rows else []
 
 

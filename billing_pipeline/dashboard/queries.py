@@ -1,7 +1,7 @@
-"""What the dashboard shows, out of the published database.
+"""The dashboard's queries on the published database.
 
-What belongs here: queries. What does not: how their rows look. Each call opens the database,
-reads, and closes it: a month that is being published meanwhile waits for nobody.
+What does not belong here: how their rows look. Each call opens the database, reads, and closes it,
+so that it never delays a publication.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from billing_pipeline.settings import Settings
 
 @contextmanager
 def published(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
-    """The published database, read-only. Raises `NotPublishedError` where there is none yet."""
+    """The published database, read-only. Raises `NotPublishedError` if there is none yet."""
     with open_published(settings) as connection:
         yield connection
 
 
 @dataclass(frozen=True)
 class MonthSoFar:
-    """The newest month that is known: the running one as an estimate, else the last computed."""
+    """The newest month: the running one as an estimate, or else the last computed one."""
 
     month: date | None
     is_estimate: bool
@@ -38,7 +38,7 @@ class MonthSoFar:
 
 
 def month_so_far(connection: duckdb.DuckDBPyConnection) -> MonthSoFar:
-    """Each customer's total by currency and usage by meter, and what was used on each day."""
+    """Each customer's total by currency and usage by meter, and the usage of each day."""
     (found,) = rows(
         connection,
         "SELECT (SELECT max(billing_month) FROM estimated_charges) AS estimated,"
@@ -80,7 +80,7 @@ def month_so_far(connection: duckdb.DuckDBPyConnection) -> MonthSoFar:
 
 
 def invoices(connection: duckdb.DuckDBPyConnection) -> list[Row]:
-    """Every invoice with its payment and its newest page in Stripe, the newest month first."""
+    """Every invoice with its payment and its newest Stripe page, the newest month first."""
     return rows(
         connection,
         "SELECT i.billing_month, i.invoice_id, i.customer_id, i.currency, i.total, i.due_date,"
@@ -104,7 +104,6 @@ def revenue(connection: duckdb.DuckDBPyConnection) -> list[Row]:
 
 
 def receivables(connection: duckdb.DuckDBPyConnection) -> list[Row]:
-    """What is unpaid by currency and age."""
     return rows(
         connection,
         "SELECT currency, age, count(*) AS invoices, sum(outstanding)::DECIMAL(38, 4)"
@@ -113,7 +112,6 @@ def receivables(connection: duckdb.DuckDBPyConnection) -> list[Row]:
 
 
 def months(connection: duckdb.DuckDBPyConnection) -> list[Row]:
-    """Billed, paid and outstanding by month and currency."""
     return rows(connection, "SELECT * FROM months ORDER BY billing_month, currency")
 
 
@@ -131,7 +129,7 @@ def limits(connection: duckdb.DuckDBPyConnection) -> list[Row]:
 
 
 def customers(connection: duckdb.DuckDBPyConnection) -> list[Row]:
-    """Everybody who was known when the newest month was computed."""
+    """All customers in the accounts when the newest month was computed."""
     return rows(
         connection,
         "SELECT customer_id, name FROM customers"
@@ -141,7 +139,7 @@ def customers(connection: duckdb.DuckDBPyConnection) -> list[Row]:
 
 @dataclass(frozen=True)
 class OneCustomer:
-    """All that one customer's page shows."""
+    """The rows for one customer's page."""
 
     customer: Row
     revenue: list[Row]
@@ -153,14 +151,14 @@ class OneCustomer:
 
 
 def one_customer(connection: duckdb.DuckDBPyConnection, customer_id: str) -> OneCustomer:
-    """The customer's page. Raises `LookupError` for one whom nobody knows."""
+    """The rows for the customer's page. Raises `LookupError` for an unknown customer."""
     found = rows(
         connection,
         "SELECT * FROM customers WHERE customer_id = $1 ORDER BY billing_month DESC LIMIT 1",
         customer_id,
     )
     if not found:
-        raise LookupError(f"no customer {customer_id!r} was published")
+        raise LookupError(f"customer {customer_id!r} is not published")
 
     def of(table: str, order: str) -> list[Row]:
         query = f"SELECT * FROM {table} WHERE customer_id = $1 ORDER BY {order}"

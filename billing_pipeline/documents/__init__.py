@@ -1,5 +1,5 @@
 """Documents for people: invoices and a month's close report as PDF and HTML, exports as CSV.
 
-What belongs here: what is said of published rows, and how it looks. What does not: computing
-anything that is billed; a document that computes could differ from what was billed.
+What belongs here: texts made from published rows, and their layout. What does not: computing any
+billed amount, because a computed amount could differ from the billed one.
 """

@@ -1,7 +1,8 @@
 """A month's close report: one page that finance can file.
 
-What belongs here: what the page says, of the published tables of the month and the month before.
-What does not: layout (``templates``), and any figure that those tables do not hold or add up to.
+What belongs here: the texts of the page, from the published tables of the month and of the month
+before. What does not: layout (``templates``), and amounts that those tables do not contain or add
+up to.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from billing_pipeline.documents.reading import read_seller
 from billing_pipeline.duckdb_sql import Row, rows
 from billing_pipeline.months import BillingMonth
 
-# Customers that the page names for each currency; all are in the exports.
+# The number of customers listed for each currency; the exports have all of them.
 MAX_CUSTOMERS = 5
 
 _TOTALS = """
@@ -79,7 +80,7 @@ FROM usage_files WHERE billing_month = $1::DATE
 
 @dataclass(frozen=True)
 class Check:
-    """A sentence that should be true, and a query that counts the `what`s for which it is not."""
+    """A sentence that should be true, and a query that counts the `what`s that violate it."""
 
     sentence: str
     what: str
@@ -97,8 +98,8 @@ CHECKS = (
     Check(
         "Each invoice is billed in Stripe with our total",
         "invoice",
-        # not from `reconciliation`: that is of the last time that Stripe was read, and a preview
-        # since then may have computed the month anew
+        # Not from `reconciliation`, which is as old as the last read from Stripe: a preview may
+        # have computed the month anew since then.
         "SELECT count(*) FROM invoices LEFT JOIN invoice_payments AS held USING (invoice_id)"
         " ANTI JOIN (SELECT invoice_id FROM reconciliation WHERE state IN"
         " ('adopted', 'written_off')) AS decided USING (invoice_id)"
@@ -114,7 +115,7 @@ CHECKS = (
     Check(
         "Prepaid wallets agree with the balances in Stripe",
         "wallet",
-        # one that could not be read in Stripe has no difference
+        # The difference is null if the balance could not be read in Stripe.
         "SELECT count(*) FROM wallet_reconciliation"
         " WHERE billing_month = $1::DATE AND difference IS DISTINCT FROM 0",
     ),
@@ -145,7 +146,7 @@ CHECKS = (
 
 
 def close_report(connection: duckdb.DuckDBPyConnection, month: BillingMonth) -> dict[str, Any]:
-    """The month's report as texts. Raises `NoDocumentError` for a month that is not published."""
+    """The texts of the month's report. Raises `NoDocumentError` if the month is not published."""
     seller = read_seller(connection, month)
     before = month.shift(-1)
     found = {
@@ -172,7 +173,7 @@ def close_report(connection: duckdb.DuckDBPyConnection, month: BillingMonth) -> 
         "usage": {name: f"{count:,}" for name, count in usage.items()},
         "rejected": [_rejected(row) for row in found["rejected"]],
         "checks": [_checked(connection, check, month) for check in CHECKS],
-        "foot": f"From the published tables of {month}; amounts include tax unless said otherwise.",
+        "foot": f"From the published tables of {month}; amounts include tax unless stated.",
     }
 
 
@@ -240,5 +241,5 @@ def _checked(connection: duckdb.DuckDBPyConnection, check: Check, month: Billing
     return {
         "sentence": check.sentence,
         "passed": count == 0,
-        "result": "yes" if count == 0 else f"not {count:,} {check.what}{'s' * (count > 1)}",
+        "result": "yes" if count == 0 else f"no: {count:,} {check.what}{'s' * (count > 1)}",
     }

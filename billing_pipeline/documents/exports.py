@@ -1,7 +1,7 @@
 """Exports for bookkeeping: a month's invoices, its lines, and its charges as FOCUS, as CSV.
 
-What belongs here: which columns, and how their values are written. What does not: what FOCUS's
-columns hold (``reports/focus_charges.sql``).
+What belongs here: the columns and the format of their values. What does not: the meaning of
+FOCUS's columns (``reports/focus_charges.sql``).
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ QUERIES = {"invoices": _INVOICES, "lines": _LINES, "focus": _FOCUS}
 
 
 def export(connection: duckdb.DuckDBPyConnection, month: BillingMonth, what: str) -> str:
-    """The CSV of `invoices`, `lines` or `focus`. Raises `NoDocumentError` for a month that is not
-    published, and for FOCUS without a seller, whose name it demands on every row."""
+    """The CSV of `invoices`, `lines` or `focus`. Raises `NoDocumentError` if the month is not
+    published, or if FOCUS is wanted without a seller, because it requires the name on every row."""
     seller = read_seller(connection, month)
     if what == "focus" and not seller["name"]:
         raise NoDocumentError(
@@ -79,7 +79,7 @@ def _written(row: Row) -> Row:
 
 
 def _cell(name: str, value: Any, currency: str) -> Any:
-    """Amounts with their currency's places, quantities with theirs, times as ISO 8601 in UTC."""
+    """Amounts with their currency's places, quantities with their own, times as ISO 8601 in UTC."""
     if isinstance(value, Decimal):
         return f"{value.normalize():f}" if "uantity" in name else with_places(value, currency)
     if isinstance(value, datetime):

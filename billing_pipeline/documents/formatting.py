@@ -1,6 +1,6 @@
-"""How figures, times and names are written on documents.
+"""The format of numbers, times and names on documents.
 
-What belongs here: texts from single values. What does not: which values (``invoice``,
+What belongs here: turning one value into text. What does not: choosing the values (``invoice``,
 ``close_report``).
 """
 
@@ -25,12 +25,12 @@ def amount(value: Decimal, currency: str) -> str:
 
 
 def quantity(value: Decimal) -> str:
-    """As many places as it has, thousands apart."""
+    """All its decimal places, with thousands separators."""
     return f"{value.normalize():,f}".replace("-", _MINUS)
 
 
 def share(part: Decimal, whole: Decimal) -> str:
-    """What `part` is of `whole`, with a sign, in tenths of a per cent; nothing of nothing."""
+    """`part` as a percentage of `whole`, signed, with one place; empty if `whole` is 0."""
     if not whole:
         return "" if not part else "new"
     tenths = (part * 100 / abs(whole)).quantize(Decimal("0.1"))
@@ -38,7 +38,7 @@ def share(part: Decimal, whole: Decimal) -> str:
 
 
 def day(value: date) -> str:
-    """``5 January 2024``: cannot be read as another day, whatever the reader's country."""
+    """``5 January 2024``: unambiguous in every country."""
     return f"{value.day} {_MONTH_NAMES[value.month - 1]} {value.year}"
 
 
@@ -48,7 +48,8 @@ def month_name(value: date) -> str:
 
 
 def period(start: datetime, end: datetime, zone: ZoneInfo) -> str:
-    """A half-open time as people write it: a last day that is whole is the last one named."""
+    """A half-open period as people usually write it: if it ends at midnight, the day before is
+    written as its last day."""
     first, after = start.astimezone(zone), end.astimezone(zone)
     last = after - timedelta(days=1) if _is_midnight(after) else after
     until = f"{day(last)}{_clock(after)}"
@@ -71,7 +72,7 @@ def _clock(value: datetime) -> str:
 
 
 def plain(text: str | None) -> str:
-    """One line of somebody else's text, without what steers a terminal or turns the writing."""
+    """Text from outside on one line, without control characters or direction marks."""
     return printable(" ".join((text or "").split()))
 
 

@@ -1,8 +1,8 @@
-"""The invoice as a document: every text on it, in order, ready for a page.
+"""The invoice as a document: every text on it, in order.
 
-What belongs here: what an invoice says, of its published records; pure. What does not: layout
-(``templates``), reading (``reading``), and any amount that no record holds: sums here only show
-how recorded amounts lead from one to the other.
+What belongs here: the texts of an invoice, from its published records; pure functions. What does
+not: layout (``templates``), reading (``reading``), and amounts that no record contains: sums here
+only show how one recorded amount leads to the next.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from billing_pipeline.duckdb_sql import Row
 
 Document = dict[str, Any]
 
-# status: how it reads, and what it is like
+# status: label and tone
 STATES = {
     "draft": ("Draft", "neutral"),
     "open": ("Open", "open"),
@@ -39,7 +39,7 @@ _TITLES = {"draft": "Draft invoice", "not sent": "Invoice preview", "void": "Voi
 
 
 def invoice_document(records: InvoiceRecords, *, has_pages: bool) -> Document:
-    """All that stands on the invoice, as texts. `has_pages`: Stripe's links lead somewhere."""
+    """All texts on the invoice. `has_pages`: Stripe's links can be opened (not in the sandbox)."""
     status = records.payment["status"] if records.payment else "not sent"
     first = records.stripe_invoices[0] if records.stripe_invoices else None
     number = (first and first["number"]) or records.invoice["invoice_id"]
@@ -69,7 +69,7 @@ def invoice_document(records: InvoiceRecords, *, has_pages: bool) -> Document:
 
 
 def settlement_of(records: InvoiceRecords) -> list[tuple[str, Decimal]]:
-    """What leads from the invoice's total to what is due, step by step: total + steps = due."""
+    """The steps from the invoice's total to the amount due: total + steps = due."""
     payment, total = records.payment, Decimal(records.invoice["total"])
     if _is_void(records):
         return [("Made void", -total)]
@@ -77,8 +77,8 @@ def settlement_of(records: InvoiceRecords) -> list[tuple[str, Decimal]]:
         return _without_zeros([("Prepaid wallet", -records.invoice["wallet_applied"])])
     billed, credited = payment["billed"], payment["credited"]
     wallet = sum((row["wallet_applied"] for row in records.stripe_invoices), Decimal(0))
-    # Credit notes that corrected the charges are in the total already; others are not.
-    difference = "Credit notes" if billed == total else "Difference to what was billed"
+    # Credit notes that corrected the charges are already in the total; others are not.
+    difference = "Credit notes" if billed == total else "Difference from the billed amount"
     steps = [
         (difference, billed - credited - total),
         ("Prepaid wallet", -wallet),
@@ -90,7 +90,7 @@ def settlement_of(records: InvoiceRecords) -> list[tuple[str, Decimal]]:
 
 
 def is_billed(records: InvoiceRecords) -> bool:
-    """Whether a finalized invoice stands for it in Stripe, which is not void."""
+    """Whether Stripe has a finalized invoice for it that is not void."""
     return any(row["status"] not in ("draft", "void") for row in records.stripe_invoices)
 
 
@@ -116,7 +116,7 @@ def _zone(records: InvoiceRecords) -> ZoneInfo:
 
 
 def _document_date(records: InvoiceRecords) -> Any:
-    """When it was issued; until then the month's end."""
+    """The date of issue; before that, the month's end."""
     issued = [row["finalized_at"] for row in records.stripe_invoices if row["finalized_at"]]
     moment = min(issued, default=records.seller["month_end"])
     return moment.astimezone(_zone(records)).date()
@@ -196,9 +196,9 @@ def _notices(records: InvoiceRecords) -> list[str]:
     notices = []
     if not is_billed(records):
         notices.append(
-            "This invoice was made void: nothing is to be paid."
+            "This invoice is void: nothing has to be paid."
             if _is_void(records)
-            else "Not issued yet: amounts can still change, and nothing is to be paid."
+            else "Not issued yet: amounts can still change, and nothing has to be paid."
         )
     payment, total = records.payment, records.invoice["total"]
     if payment is not None and is_billed(records):
@@ -209,7 +209,7 @@ def _notices(records: InvoiceRecords) -> list[str]:
             if is_decided(records):
                 end = "The difference is not billed."
             notices.append(
-                f"The lines are the month as it is computed now, {currency} "
+                f"The lines show the month as it is computed now, {currency} "
                 f"{amount(total, currency)}; billed less credit notes is {currency} "
                 f"{amount(billed, currency)}. {end}"
             )
@@ -219,7 +219,7 @@ def _notices(records: InvoiceRecords) -> list[str]:
 
 
 def is_decided(records: InvoiceRecords) -> bool:
-    """True where a person has decided to leave the difference to Stripe's invoice."""
+    """True if a person has decided to accept the difference from Stripe's invoice."""
     row = records.reconciliation
     return row is not None and row["state"] in ("adopted", "written_off")
 
@@ -229,7 +229,7 @@ def _is_unpaid(records: InvoiceRecords) -> bool:
 
 
 def _revisions(records: InvoiceRecords) -> list[Row]:
-    """The documents that the invoice consists of, where it is not just one without credit."""
+    """The documents that the invoice consists of; empty if it is one invoice without credits."""
     if len(records.stripe_invoices) < 2 and not any(
         row["credited"] for row in records.stripe_invoices
     ):
@@ -250,7 +250,7 @@ def _revisions(records: InvoiceRecords) -> list[Row]:
 
 
 def _payment_terms(records: InvoiceRecords, number: str, has_pages: bool) -> Document | None:
-    """How to pay what is open; nothing where nothing is, or where it was given up."""
+    """How to pay the open amount; None if nothing is open, or if the invoice was given up."""
     if not _is_unpaid(records):
         return None
     bank_account = plain(records.seller["bank_account"])

@@ -1,6 +1,6 @@
-"""What documents are made of: rows of the published database, as they stand there.
+"""Reads the rows for documents from the published database, unchanged.
 
-What belongs here: queries, and what to say where a row is missing. What does not: wording and
+What belongs here: queries, and the error messages for missing rows. What does not: wording and
 layout (``invoice``, ``close_report``).
 """
 
@@ -19,12 +19,12 @@ from billing_pipeline.settings import Settings
 
 
 class NoDocumentError(LookupError):
-    """There is nothing published to make the document of."""
+    """The rows for the document are not published."""
 
 
 @dataclass(frozen=True)
 class InvoiceRecords:
-    """One invoice: its row, its lines in order, who sells and buys, and what Stripe has of it."""
+    """One invoice: its row, its lines in order, the seller, the buyer, and Stripe's invoices."""
 
     invoice: Row
     lines: list[Row]
@@ -37,20 +37,20 @@ class InvoiceRecords:
 
 @contextmanager
 def published(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
-    """The published database, read-only. Raises `NoDocumentError` where it lacks what documents
-    need, because an earlier release published it."""
+    """The published database, read-only. Raises `NoDocumentError` if an earlier release published
+    it without the tables that documents need."""
     with open_published(settings) as connection:
         try:
             yield connection
         except duckdb.CatalogException as error:
             raise NoDocumentError(
-                "the months were published by an earlier release, without what documents need: "
-                "`billing plan MONTH` publishes a month anew and sends nothing"
+                "the months were published by an earlier release, without the tables that "
+                "documents need: `billing plan MONTH` publishes a month again and sends nothing"
             ) from error
 
 
 def read_invoice(connection: duckdb.DuckDBPyConnection, invoice_id: str) -> InvoiceRecords:
-    """The records of an invoice, by our id or by Stripe's number of it."""
+    """The records of an invoice, by our id or by Stripe's number."""
     found = rows(
         connection,
         "SELECT * FROM invoices WHERE invoice_id = $1 OR invoice_id IN"
@@ -59,7 +59,7 @@ def read_invoice(connection: duckdb.DuckDBPyConnection, invoice_id: str) -> Invo
     )
     if not found:
         raise NoDocumentError(
-            f"{invoice_id!r} is the id or number of no invoice that was published: "
+            f"no published invoice has the id or number {invoice_id!r}: "
             "`billing invoices` lists them"
         )
     (invoice,) = found
@@ -82,7 +82,7 @@ def read_invoice(connection: duckdb.DuckDBPyConnection, invoice_id: str) -> Invo
 
 
 def read_seller(connection: duckdb.DuckDBPyConnection, month: BillingMonth) -> Row:
-    """Who sold in the month, and the month's window."""
+    """The seller in the month, and the month's edges."""
     found = rows(connection, "SELECT * FROM seller WHERE billing_month = $1::DATE", month.key)
     if not found:
         raise NoDocumentError(

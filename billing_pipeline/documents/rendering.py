@@ -1,8 +1,8 @@
-"""Documents as files: HTML by Jinja, PDF by Typst, each from a template of the package.
+"""Documents as files: HTML by Jinja, PDF by Typst, from templates in this package.
 
-What belongs here: calling the two, and what to say where a page cannot be set. What does not:
-what a document says (``invoice``, ``close_report``); both templates of a document get the same
-texts. Texts are data to both: markup in them is shown, never obeyed.
+What belongs here: calling the two, and their error messages. What does not: the texts of a
+document (``invoice``, ``close_report``). Both templates of a document get the same texts, as data:
+markup in them is shown and has no effect.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-# PDF/A: made to be kept for years, every character searchable, and none without a glyph.
+# PDF/A, for archiving: every character is searchable and has a glyph.
 PDF_STANDARD: Final = "a-2u"
 
-# The first word of a character's Unicode name: Debian's package with a font for it.
+# By the first word of a character's Unicode name: the Debian package with a font for it.
 _FONT_PACKAGES = {
     **dict.fromkeys(("CJK", "HIRAGANA", "KATAKANA", "HANGUL", "BOPOMOFO"), "fonts-noto-cjk"),
     **dict.fromkeys(("IDEOGRAPHIC", "FULLWIDTH", "HALFWIDTH"), "fonts-noto-cjk"),
@@ -33,27 +33,27 @@ _ESCAPE = re.compile(r"\\u\{([0-9a-f]+)\}")
 
 
 class MissingGlyphError(RuntimeError):
-    """No font has a character of the document; no PDF was made."""
+    """No font has a certain character of the document, so no PDF was made."""
 
     def __init__(self, characters: str) -> None:
         super().__init__(
-            f"no PDF was written: {glyph_advice(characters)}, or write --html, which needs no font"
+            f"no PDF was written: {glyph_advice(characters)}, or use --html, which needs no font"
         )
 
 
 def glyph_advice(characters: str) -> str:
-    """Which characters no font has, and where to get one."""
+    """Names the characters that no font has, and where to get a font."""
     named = ", ".join(f"{char} (U+{ord(char):04X} {_name(char)})" for char in characters[:3])
     more = f" and {len(characters) - 3} more" if len(characters) > 3 else ""
     packages = " ".join(sorted({_package(char) for char in characters}))
     return (
         f"no font here has {named}{more}: install one (Debian: apt install {packages}), "
-        "or name a folder that has it with --fonts DIR"
+        "or name a folder of fonts with --fonts DIR"
     )
 
 
 def html(template: str, document: Mapping[str, Any]) -> str:
-    """The page, complete in itself: no script, nothing to load."""
+    """The page as a single file: no scripts, no external resources."""
     return _environment().get_template(f"{template}.html").render(document)
 
 
@@ -73,11 +73,11 @@ def _environment() -> Environment:
 def pdf(
     template: str, document: Mapping[str, Any], fonts: Sequence[str] = (), *, substitute: str = ""
 ) -> tuple[bytes, str]:
-    """The document as PDF/A: the same bytes for the same document and fonts. Fonts are those of
+    """The document as PDF/A: the same document and fonts give the same bytes. It uses the fonts of
     Typst, of the system, and in the folders `fonts`.
 
-    A character that no font has is replaced by `substitute`, and given back beside the document;
-    without a substitute it raises `MissingGlyphError`. A box in place of it is never printed.
+    A character that no font has is replaced with `substitute` and returned with the document;
+    without a substitute, this raises `MissingGlyphError`. It never prints an empty box.
     """
     data = json.dumps(document, ensure_ascii=False)
     lacking = ""
@@ -95,10 +95,10 @@ def pdf(
 
 
 class TypstFailure(RuntimeError):
-    """Typst could not set a document; `diagnostic` is all that it says."""
+    """Typst failed; `diagnostic` is its whole message."""
 
     def __init__(self, diagnostic: str) -> None:
-        super().__init__(f"the document could not be set: {diagnostic}")
+        super().__init__(f"the PDF could not be made: {diagnostic}")
         self.diagnostic = diagnostic
 
 
@@ -119,13 +119,13 @@ def _compiled(template: str, data: str, fonts: Sequence[str]) -> bytes:
 
 
 def typst_source(template: str) -> bytes:
-    """A template behind what all templates share: one source, so nothing is read by path."""
+    """The shared source followed by the template: one source, so Typst reads no other file."""
     folder = files("billing_pipeline.documents") / "templates"
     return b"".join((folder / name).read_bytes() for name in ("page.typ", f"{template}.typ"))
 
 
 def missing_characters(diagnostic: str) -> str:
-    """The characters that Typst found in no font, each once, in their order."""
+    """The characters that no font has, according to Typst: each once, in order."""
     texts = (
         _ESCAPE.sub(lambda found: chr(int(found[1], 16)), text)
         for text in _NO_GLYPH.findall(diagnostic)

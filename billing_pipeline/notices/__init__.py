@@ -1,6 +1,6 @@
-"""Notices to people: what they want to hear of, each once, by Apprise.
+"""Notices to people, sent by Apprise, each once.
 
-What belongs here: which facts are notable (`due`, `spikes`: pure), what was said already
-(`record`), and saying it (`sending`). What does not: billing anything, or waiting for a notice to
-arrive: what cannot be delivered now is due again at the next look.
+What belongs here: deriving the notices that are due (`due`, `spikes`: pure), recording the ones
+that were sent (`record`), and sending (`sending`). What does not: billing. Nothing waits for a
+notice to arrive: if one cannot be delivered now, it is due again the next time.
 """

@@ -1,9 +1,10 @@
-"""Which notices are due: read off the published database, so that nothing is lost in between.
+"""Derives the notices that are due from the published database, so that no event can be lost.
 
-What belongs here: pure functions from what is published (and which runs closed a month) to
-notices. What does not: which of them were sent already (`record.py`).
+What belongs here: pure functions from the published tables (and the runs that closed a month) to
+notices. What does not: which of them were already sent (`record.py`).
 
-A key names the fact and never the time of looking: the same state gives the same keys.
+A key identifies the fact and does not depend on when it was noticed, so the same state always
+gives the same keys.
 """
 
 from __future__ import annotations
@@ -36,8 +37,8 @@ Closes = Mapping[BillingMonth, Close]
 def due_notices(
     published: Published, closes: Closes, rules: Rules, running: BillingMonth, now: datetime
 ) -> list[Notice]:
-    """Everything that is notable at this moment, in the order in which it is told; nothing before
-    a month was published for the first time."""
+    """All notices for the current state, in the order in which they are sent; none before the
+    first month is published."""
     if ("invoices",) not in published.execute("SHOW TABLES").fetchall():
         return []
     recent = _recent_months(published)
@@ -60,7 +61,7 @@ def _closed(published: Published, closes: Closes, rules: Rules) -> list[Notice]:
         " FROM invoices GROUP BY ALL ORDER BY ALL"
     ).fetchall():
         totals.setdefault(month, {})[currency] = (count, total)
-    # A plan that a limit holds back has closed nothing yet.
+    # If a limit holds the whole plan back, the month is not closed yet.
     unsent = {
         row[0]
         for row in published.execute(
@@ -76,7 +77,7 @@ def _closed(published: Published, closes: Closes, rules: Rules) -> list[Notice]:
             "\n".join(
                 [
                     *_totals(totals.get(str(month), {}), totals.get(str(month.shift(-1)))),
-                    f"checks that failed: {', '.join(close.failed_checks) or 'none'}",
+                    f"failed checks: {', '.join(close.failed_checks) or 'none'}",
                     f"{rules.ui_url}/runs/{close.run_id}",
                 ]
             ),
@@ -90,7 +91,7 @@ _Totals = Mapping[str, tuple[int, Decimal]]
 
 
 def _totals(present: _Totals, before: _Totals | None) -> list[str]:
-    """A line for each currency: invoices, their total, and the change to the month before, where
+    """A line for each currency: invoices, their total, and the change from the month before, if
     that had any."""
     lines = []
     for currency in sorted({*present, *(before or {})}):
@@ -101,7 +102,7 @@ def _totals(present: _Totals, before: _Totals | None) -> list[str]:
             change = total - earlier
             line += f" ({'+' if change >= 0 else ''}{format_amount(change, currency)}"
             line += f", {change * 100 / earlier:+.1f} %" if earlier else ""
-            line += " to the month before)"
+            line += " from the month before)"
         lines.append(line)
     return lines or ["no invoices"]
 
@@ -161,7 +162,7 @@ def _failed_payments(published: Published) -> list[Notice]:
             f"payment_failed:{invoice}:{attempt}",
             month,
             f"{customer}: {format_amount(outstanding, currency)} {currency} of {invoice}, {error};"
-            f" next try {following or 'none'}",
+            f" next attempt {following or 'none'}",
         )
         for (
             *(month, invoice, attempt, customer, outstanding, currency, error),
@@ -204,7 +205,7 @@ def _spikes(published: Published, recent: list[str], rules: Rules) -> list[Notic
 
 
 def _entitlements(published: Published, recent: list[str]) -> list[Notice]:
-    """The running month's are those of its estimate. At 100 %, 80 % is no news any more."""
+    """For the running month, from its estimate. At 100 %, the notice of 80 % is no longer sent."""
     columns = "billing_month, customer_id, plan_id, feature, used, limit_quantity, state"
     return [
         Notice(
@@ -242,7 +243,7 @@ def _trials(published: Published, rules: Rules, now: datetime) -> list[Notice]:
 
 
 def _recent_months(published: Published) -> list[str]:
-    """The newest two that are rated or estimated: what was used in older ones is no news."""
+    """The newest two that are rated or estimated; usage of older months needs no notice."""
     return [
         row[0]
         for row in published.execute(

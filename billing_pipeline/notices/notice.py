@@ -1,6 +1,6 @@
-"""A notice, the message that carries some, and the operator's rules for them.
+"""Notices, the messages that contain them, and the operator's settings for them.
 
-What belongs here: their form. What does not: when one is due (`due.py`).
+What does not belong here: when a notice is due (`due.py`).
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from enum import StrEnum
 from billing_pipeline.settings import Settings
 from billing_pipeline.text import printable
 
-# A message is read by a person, on a telephone: the tables have the rest.
+# People read messages on a phone; the published tables have the rest.
 MAX_LINES = 30
 MAX_CHARACTERS = 600
 
 
 class Kind(StrEnum):
-    """What a notice is about; the text is the message's title."""
+    """The kind of a notice; the text is the message's title."""
 
     MONTH_CLOSED = "Month closed"
     PLAN_WAITING = "Invoice plan waits for approval"
@@ -36,18 +36,18 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Notice:
-    """One fact. `key` names it for good: what was sent under a key is never sent again."""
+    """One fact. `key` identifies it permanently: a key is sent to a target only once."""
 
     kind: Kind
     key: str
     month: str
-    """The billing month, ``YYYY-MM``; empty where there is none."""
+    """The billing month, ``YYYY-MM``; empty if there is none."""
     text: str
 
 
 @dataclass(frozen=True)
 class Message:
-    """What is sent in one piece: all notices of a kind and month that are due together."""
+    """All due notices of one kind and month, sent together."""
 
     title: str
     body: str
@@ -55,7 +55,7 @@ class Message:
 
 
 def messages(notices: Iterable[Notice]) -> list[Message]:
-    """Three hundred customers at their limits are one message, not three hundred."""
+    """Group the notices, so that three hundred customers at their limits give one message."""
     grouped: dict[tuple[Kind, str], list[Notice]] = defaultdict(list)
     for notice in notices:
         grouped[notice.kind, notice.month].append(notice)
@@ -72,15 +72,15 @@ def _message(kind: Kind, month: str, group: list[Notice]) -> Message:
 
 
 def _clean(text: str) -> str:
-    """Lines stay; what steers a terminal or a mail goes. Reasons may quote anything."""
+    """Remove control characters, but keep the lines: a reason may quote any text from outside."""
     lines = (printable(line) for line in text.splitlines())
-    kept = "\n".join(lines)
-    return kept if len(kept) <= MAX_CHARACTERS else f"{kept[:MAX_CHARACTERS]} …"
+    cleaned = "\n".join(lines)
+    return cleaned if len(cleaned) <= MAX_CHARACTERS else f"{cleaned[:MAX_CHARACTERS]} …"
 
 
 @dataclass(frozen=True)
 class Rules:
-    """What the operator chooses."""
+    """The operator's settings."""
 
     ui_url: str = "http://127.0.0.1:3000"
     trial_days: int = 3

@@ -1,9 +1,9 @@
-"""``records/notices.db``: what was sent to whom, and what was noticed and cannot be read off again.
+"""``records/notices.db``: sent keys by target, and notices that cannot be derived again later.
 
-What belongs here: that file. What does not: what is due, and sending it.
+What belongs here: that file. What does not: which notices are due, and sending them.
 
-A key is written after the delivery succeeded and not before: a process that dies in between sends
-that message again, and none is lost.
+A key is written after its delivery has succeeded: if a process dies in between, that message is
+sent again, and none is lost.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from pathlib import Path
 from billing_pipeline.notices.notice import Kind, Notice
 
 FILE_NAME = "notices.db"
-KEPT_SECONDS = 90 * 86_400
-"""How long what was noticed waits for somebody to send it to."""
+RETENTION_SECONDS = 90 * 86_400
+"""How long a noted notice stays available for new targets."""
 _SCHEMA = """
 create table if not exists targets (target text primary key, since real not null) strict;
 create table if not exists sent (
@@ -42,15 +42,15 @@ class NoticeRecord:
         self._db.close()
 
     def note(self, notice: Notice, now: float) -> None:
-        """Keep a notice that the published database will not tell; once by its key."""
+        """Save a notice that cannot be derived from the published database; once for each key."""
         self._db.execute(
             "insert or ignore into noted values (?, ?, ?, ?, ?)",
             [notice.key, notice.kind.name, notice.month, notice.text, now],
         )
-        self._db.execute("delete from noted where noted_at < ?", [now - KEPT_SECONDS])
+        self._db.execute("delete from noted where noted_at < ?", [now - RETENTION_SECONDS])
 
     def noted(self, since: float = 0.0) -> list[Notice]:
-        """Those noted at or after `since`, the oldest first."""
+        """The notices noted at or after `since`, the oldest first."""
         rows = self._db.execute(
             "select kind, key, month, text from noted where noted_at >= ? order by noted_at",
             [since],
@@ -62,7 +62,7 @@ class NoticeRecord:
         return found.fetchone() is not None
 
     def begin(self, target: str, old_keys: Iterable[str], now: float) -> None:
-        """Take in a new target, which is not told of what lies behind it."""
+        """Add a new target; it will not receive the notices with `old_keys`."""
         self._db.execute("begin immediate")
         self._db.execute("insert or ignore into targets values (?, ?)", [target, now])
         self._db.executemany(
@@ -75,7 +75,7 @@ class NoticeRecord:
         return {row[0] for row in rows}
 
     def note_sent(self, target: str, keys: Iterable[str], now: float) -> None:
-        """All keys of one message together."""
+        """Record all keys of one message in one transaction."""
         self._db.execute("begin immediate")
         self._db.executemany(
             "insert or ignore into sent values (?, ?, ?)", [[target, key, now] for key in keys]

@@ -1,8 +1,8 @@
-"""Sending notices: to each target what it was not told yet, by Apprise.
+"""Sends each target, through Apprise, the notices that it has not received yet.
 
-What belongs here: the targets, the order of sending and remembering, and the one lock around it.
-What does not: what is due (`due.py`). URLs hold passwords and tokens: neither they nor what
-Apprise says of them go anywhere, not even into an error.
+What belongs here: the targets, the order of sending and recording, and the lock around both. What
+does not: which notices are due (`due.py`). URLs contain passwords and tokens, so neither they nor
+Apprise's messages about them are ever logged or part of an error.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ from billing_pipeline.published.database import NotPublishedError, open_publishe
 from billing_pipeline.rating.estimate import running_month
 from billing_pipeline.settings import InvalidSettingError, Settings
 
-# Somebody new is told of what was noticed lately, and of the newest month.
-_NEWS_SECONDS = 86_400.0
+# A new target receives notices noted within this time, and those of the newest month.
+_RECENT_SECONDS = 86_400.0
 
 
 class Target(Protocol):
-    """Who is told. `name` may be shown, `digest` names it in the record."""
+    """A recipient. `name` may be shown, `digest` identifies it in the record."""
 
     name: str
     digest: str
 
     def send(self, message: Message) -> bool:
-        """True once it is delivered."""
+        """Return True if it was delivered."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """`sent` and `failed` count messages; `failed_targets` names those that took none."""
+    """`sent` counts messages; `failed_targets` names the targets that could not be reached."""
 
     sent: int = 0
     failed_targets: tuple[str, ...] = ()
@@ -53,19 +53,19 @@ class AppriseTarget:
     """One URL of `BILLING_NOTIFY_URLS`, the first being number 1."""
 
     def __init__(self, number: int, url: str) -> None:
-        # Imported here: nobody without targets needs it.
+        # Imported here, because it is needed only if there are targets.
         import apprise
 
-        # Both name URLs, or the path of one, which is a token more often than not.
+        # Both log URLs or their paths, which often contain a token.
         for name in ("apprise", "urllib3.connectionpool"):
             logging.getLogger(name).setLevel(logging.CRITICAL + 1)
         self._apprise = apprise.Apprise(asset=apprise.AppriseAsset(app_id="Billing"))
         if not self._apprise.add(url):
             raise InvalidSettingError(
-                f"BILLING_NOTIFY_URLS: number {number} is no URL that Apprise knows, "
-                "for example mailto://… or json://…"
+                f"BILLING_NOTIFY_URLS: number {number} is not a URL that Apprise supports, "
+                "such as mailto://… or json://…"
             )
-        # Enough to tell a few targets apart, and too little to guess a password by.
+        # Long enough to distinguish a few targets, too short to help guess a password.
         self.digest = hashlib.sha256(url.encode()).hexdigest()[:8]
         self.name = f"{url.partition('://')[0]} (number {number})"
 
@@ -74,7 +74,7 @@ class AppriseTarget:
 
 
 def targets_of(settings: Settings) -> list[AppriseTarget]:
-    """Raises `InvalidSettingError`, which tells the number of the URL and not the URL."""
+    """Raises `InvalidSettingError`, which names the number of the URL and not the URL."""
     return [AppriseTarget(number, url) for number, url in enumerate(settings.notify_urls, 1)]
 
 
@@ -86,10 +86,10 @@ def send_due(
     now: datetime,
     seconds: float = 30.0,
 ) -> Outcome:
-    """Send what is due and was not sent, for about `seconds`; the next call goes on.
+    """Send the due notices for about `seconds`; the next call continues.
 
-    One process sends at a time. A target that does not answer is left for the next call, and the
-    others are told all the same.
+    Only one process sends at a time. A target that does not answer is left for the next call, and
+    the others receive theirs all the same.
     """
     folder = settings.records_dir
     (folder / "locks").mkdir(parents=True, exist_ok=True)
@@ -127,20 +127,21 @@ def _deliver(
     failed = []
     for target in targets:
         if not record.is_known(target.digest):
-            record.begin(target.digest, _behind(record, published, now), now)
-        told = record.sent(target.digest)
-        due = [notice for notice in [*record.noted(), *published] if notice.key not in told]
-        count, is_reached = _tell(record, target, messages(due), now, deadline)
+            record.begin(target.digest, _old_keys(record, published, now), now)
+        already_sent = record.sent(target.digest)
+        notices = [*record.noted(), *published]
+        due = [notice for notice in notices if notice.key not in already_sent]
+        count, is_reached = _send(record, target, messages(due), now, deadline)
         sent += count
         if not is_reached:
             failed.append(target.name)
     return Outcome(sent, tuple(failed))
 
 
-def _tell(
+def _send(
     record: NoticeRecord, target: Target, due: list[Message], now: float, deadline: float
 ) -> tuple[int, bool]:
-    """How many messages arrived, and whether the target could be reached."""
+    """Returns how many messages were delivered, and whether the target could be reached."""
     for count, message in enumerate(due):
         if time.monotonic() > deadline:
             return count, True
@@ -150,11 +151,11 @@ def _tell(
     return len(due), True
 
 
-def _behind(record: NoticeRecord, published: list[Notice], now: float) -> list[str]:
-    """What a new target is not told: what lies before the newest month that is closed (or before
-    the newest at all), and what was noticed long ago."""
+def _old_keys(record: NoticeRecord, published: list[Notice], now: float) -> list[str]:
+    """The notices that a new target does not receive: those of months before the newest closed one
+    (or before the newest, if none is closed), and those noted long ago."""
     closed = [notice.month for notice in published if notice.kind is Kind.MONTH_CLOSED]
     newest = max(closed or [notice.month for notice in published], default="")
-    news = {notice.key for notice in record.noted(since=now - _NEWS_SECONDS)}
-    old = [notice.key for notice in record.noted() if notice.key not in news]
+    recent = {notice.key for notice in record.noted(since=now - _RECENT_SECONDS)}
+    old = [notice.key for notice in record.noted() if notice.key not in recent]
     return old + [notice.key for notice in published if "" < notice.month < newest]

@@ -1,7 +1,7 @@
-"""Usage spikes: a customer's meter far above its own history.
+"""Usage spikes: a customer uses far more of a meter than before.
 
 What belongs here: the rule, as one query, for a month that is being rated and for published ones.
-What does not: stopping anything: a spike may be a customer's success.
+A spike never stops a run: it may be a customer's success.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from billing_pipeline.months import BillingMonth
 from billing_pipeline.published.database import NotPublishedError, attach, open_published
 from billing_pipeline.settings import Settings
 
-# History is what a customer used in the six months before, in two of them at least: one month
-# says nothing about what is usual. Against the largest of them, so that seasons are no spikes.
-# A meter that several prices read is measured by the price that counts most of it.
+# Usage is compared with the largest of the six months before, so that a season is not a spike. At
+# least two of those months must have usage, because one month does not show what is usual. If
+# several prices read a meter, the price that counts most of it is used.
 _SPIKES = """
 totals AS (
     SELECT billing_month, customer_id, meter_id, price_id, sum(quantity) AS quantity
-    FROM stretches GROUP BY ALL
+    FROM metered GROUP BY ALL
 ),
 monthly AS (
     SELECT billing_month, customer_id, meter_id, max(quantity) AS quantity
@@ -36,37 +36,37 @@ INNER JOIN monthly AS earlier
     AND earlier.billing_month >= later.billing_month - INTERVAL 6 MONTH
 WHERE list_contains($months, strftime(later.billing_month, '%Y-%m'))
 GROUP BY later.billing_month, later.customer_id, later.meter_id, later.quantity
--- no money: a float is good enough for a threshold, and cannot overflow
+-- This is not an amount: a float is exact enough for a threshold, and cannot overflow.
 HAVING count(*) >= 2 AND later.quantity::DOUBLE > $factor::DOUBLE * max(earlier.quantity)::DOUBLE
 ORDER BY later.quantity::DOUBLE / max(earlier.quantity)::DOUBLE DESC,
     later.billing_month, later.customer_id, later.meter_id
 """
-_STRETCH = "SELECT billing_month, customer_id, meter_id, price_id, quantity"
+_METERED = "SELECT billing_month, customer_id, meter_id, price_id, quantity"
 # The running month has its estimate until it is rated itself.
 _PUBLISHED = f"""
-WITH stretches AS (
-    {_STRETCH} FROM metered_usage
+WITH metered AS (
+    {_METERED} FROM metered_usage
     UNION ALL
-    {_STRETCH} FROM estimated_charges
+    {_METERED} FROM estimated_charges
     WHERE meter_id IS NOT NULL AND billing_month NOT IN (SELECT billing_month FROM metered_usage)
 ),
 """
 _RATED = f"""
-WITH stretches AS (
-    {_STRETCH} FROM metered_usage WHERE billing_month <> $month::DATE
+WITH metered AS (
+    {_METERED} FROM metered_usage WHERE billing_month <> $month::DATE
     UNION ALL
-    {_STRETCH} FROM rated.main.metered_usage
+    {_METERED} FROM rated.main.metered_usage
 ),
 """
 
 
 def plain(quantity: Decimal) -> str:
-    """Without the noughts that the column's places add."""
+    """Without trailing zeros."""
     return f"{quantity.normalize():,f}"
 
 
 class Spike(NamedTuple):
-    """A month's quantity and the most in the months before it."""
+    """A month's quantity, and the maximum of the months before it."""
 
     month: str
     customer_id: str
@@ -90,7 +90,7 @@ def published_spikes(
 
 
 def spikes_of(settings: Settings, month: BillingMonth, factor: Decimal) -> list[Spike]:
-    """Spikes of the month as it stands in its warehouse, against what is published."""
+    """Spikes of the month in its warehouse, compared with the published months."""
     try:
         published = open_published(settings)
     except NotPublishedError:

@@ -1,1 +1,1 @@
-"""Stripe: the client, its limits and retries, and the embedded sandbox. Nothing else imports it."""
+"""The client for Stripe's API, with its rate limits and retries; only it imports Stripe's SDK."""

@@ -1,8 +1,8 @@
-"""The gateway: the only module that imports Stripe's SDK.
+"""The gateway: sends requests through Stripe's SDK.
 
 What belongs here: building the client, sending one request with pacing and retries, turning
 answers into plain dicts and errors into `StripeFailure`. What does not: which requests to send
-(`billing_pipeline.invoicing`), and the sandbox that answers them offline (`sandbox/`).
+(`collection/`), and the sandbox that answers them offline (`stripe_sandbox/`).
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ Json = dict[str, Any]
 T = TypeVar("T")
 
 SANDBOX_KEY = "sk_test_sandbox"
-"""What the sandbox is spoken to with: it is no secret and opens nothing."""
+"""The sandbox's key: not a secret, and it opens nothing."""
 
 STRIPE_API = "https://api.stripe.com"
 
 _ANY_KEY = re.compile(r"\b((?:[rs]k_(?:test|live)|whsec)_)[^\s'\"]+")
 
-# Telemetry would write a file into the home directory and tell Stripe how fast we are.
+# Telemetry would write a file into the home directory and report our timings to Stripe.
 stripe.enable_telemetry = False
-# The SDK's debug log prints bodies; ours says what was sent, without them.
+# The SDK's debug log prints bodies; our own log names the requests without them.
 logging.getLogger("stripe").setLevel(logging.WARNING)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One good answer. `replayed`: Stripe gave the kept answer of an earlier identical request."""
+    """A successful answer. `replayed`: Stripe repeated an earlier answer to the same request."""
 
     body: Json
     request_id: str | None
@@ -51,7 +51,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class GatewayConfig:
-    """How to reach Stripe. The key is kept out of ``repr``."""
+    """How to reach Stripe. The key is left out of ``repr``."""
 
     api_key: str = field(repr=False)
     api_base: str = STRIPE_API
@@ -66,11 +66,11 @@ class GatewayConfig:
 
 
 class StripeGateway:
-    """Sends requests to Stripe, or to what stands in for it.
+    """Sends requests to Stripe, or to the sandbox.
 
-    `http_client` replaces the network (an SDK ``HTTPClient``, for tests); `clock` and `rng`
-    decide waiting and jitter. An instance may be used from several event loops one after the
-    other: the connections belong to the loop that runs, `aclose` ends them.
+    `http_client` (an SDK ``HTTPClient``) replaces the network in tests; `clock` and `rng` control
+    waiting and jitter. One instance may be used by several event loops, one after the other: the
+    connections belong to the running loop, and `aclose` closes them.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class StripeGateway:
         self.config = config
         self.clock: Clock = clock or SystemClock()
         self.requests_sent = 0
-        # Whose the key is, once somebody has asked: a key's account never changes.
+        # The key's account, once it was requested: it never changes.
         self.account_id: str | None = None
         self._rng = rng or random.Random()
         self._http_client = http_client
@@ -97,21 +97,20 @@ class StripeGateway:
         return f"StripeGateway({self.config.api_base})"
 
     async def get(self, path: str, params: Mapping[str, Any] | None = None) -> Json:
-        """Read one object or one page."""
         return (await self._send("get", path, params or {}, None)).body
 
     async def post(self, path: str, params: Mapping[str, Any], *, key: str) -> Answer:
-        """Change something. `key` is the idempotency key: the same key never acts twice."""
+        """Send a change. `key` is the idempotency key: the same key never acts twice."""
         if not key:
             raise ValueError("a request that changes something needs an idempotency key")
         return await self._send("post", path, params, key)
 
     async def delete(self, path: str) -> Answer:
-        """Delete an object. Needs no key: a second deletion finds nothing (`NOT_FOUND`)."""
+        """Delete an object. It needs no key: a second deletion finds nothing (`NOT_FOUND`)."""
         return await self._send("delete", path, {}, None)
 
     async def list(self, path: str, params: Mapping[str, Any] | None = None) -> AsyncIterator[Json]:
-        """Every object of a list, newest first as Stripe has it, page by page of 100."""
+        """Every object of a list, newest first, in pages of 100."""
         query: Json = {"limit": 100, **(params or {})}
         while True:
             page = await self.get(path, query)
@@ -121,11 +120,11 @@ class StripeGateway:
             if not page.get("has_more") or not data:
                 return
             if data[-1]["id"] == query.get("starting_after"):
-                raise _unreadable("GET", path, "the list does not go on after its first page")
+                raise _unreadable("GET", path, "the list does not continue after its first page")
             query = {**query, "starting_after": data[-1]["id"]}
 
     async def aclose(self) -> None:
-        """End the connections of the running loop. An injected http client is left alone."""
+        """Close the connections of the running loop, but not an injected http client."""
         transport, self._transport, self._client, self._loop = self._transport, None, None, None
         if transport is not None:
             await transport.close_async()  # type: ignore[no-untyped-call]
@@ -138,7 +137,7 @@ class StripeGateway:
         while True:
             attempt += 1
             await self._limiter.wait(method, path)
-            # Looked at after all waiting: the machine may have slept in between.
+            # Check this after all waiting: the machine may have slept meanwhile.
             if last is not None and key is not None and self.clock.now() - began > KEY_IS_KNOWN:
                 raise last
             try:
@@ -166,13 +165,13 @@ class StripeGateway:
         except stripe.StripeError as error:
             raise self._failure(error) from None
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            # The SDK wraps what goes wrong before the headers, not while the body is read.
+            # The SDK wraps errors before the headers, but not errors while it reads the body.
             message = f"the connection to Stripe broke: {type(error).__name__}"
             raise StripeFailure(FailureKind.CONNECTION, message) from None
         headers = _lower(response.headers)
         body: object = response.data
         if not isinstance(body, dict):
-            raise _unreadable(method, path, "the answer is no JSON object")
+            raise _unreadable(method, path, "the answer is not a JSON object")
         return Answer(
             body=body,
             request_id=headers.get("request-id"),
@@ -184,8 +183,8 @@ class StripeGateway:
         if self._client is None or self._loop is not loop:
             transport = self._http_client
             if transport is None:
-                # Sized to the workers: with fewer connections than workers each request would
-                # wait for another's, or connect anew.
+                # As many as there are workers: with fewer connections, requests would wait for
+                # each other or reconnect.
                 connector = aiohttp.TCPConnector(limit=self.config.workers)
                 transport = stripe.AIOHTTPClient(timeout=self.config.timeout, connector=connector)
                 self._transport = transport
@@ -202,7 +201,7 @@ class StripeGateway:
         headers = _lower(error.headers or {})
         message = str(error.user_message or type(error).__name__)
         if isinstance(error, stripe.APIConnectionError):
-            # The SDK's own text asks to write to Stripe's support.
+            # The SDK's own text asks people to contact Stripe's support.
             message = f"no answer from {self.config.api_base}: {error.__context__ or message}"
         body = error.json_body if isinstance(error.json_body, dict) else {}
         details = body.get("error") if isinstance(body.get("error"), dict) else {}
@@ -221,23 +220,25 @@ class StripeGateway:
         )
 
     def _without_key(self, text: str) -> str:
-        # Stripe quotes a key with its middle masked: its end would still be in our logs.
+        # Stripe quotes a key with only its middle masked, so its end would be in our logs.
         return _ANY_KEY.sub(r"\1…", text.replace(self.config.api_key, "the key"))
 
 
 def _items(page: Json, path: str) -> list[Json]:
-    """What a page lists. Raises `StripeFailure` where it is no page."""
+    """The objects on a page. Raises `StripeFailure` if the answer is not a page."""
     data = page.get("data")
     if not isinstance(data, list):
-        raise _unreadable("GET", path, "the answer is no list: it lacks `data`")
+        raise _unreadable("GET", path, "the answer is not a list: it lacks `data`")
     if not all(isinstance(item, dict) and isinstance(item.get("id"), str) for item in data):
-        raise _unreadable("GET", path, "the list holds what is no object with an id")
+        raise _unreadable(
+            "GET", path, "the list contains something that is not an object with an id"
+        )
     return data
 
 
 def _unreadable(method: str, path: str, why: str) -> StripeFailure:
-    """A good status with something else than Stripe's answer, as from a proxy. Nobody knows whether
-    Stripe acted."""
+    """A success status with a body that is not Stripe's, for example from a proxy. Nobody knows
+    whether Stripe acted."""
     failure = StripeFailure(FailureKind.SERVER, f"Stripe's answer cannot be read: {why}")
     failure.asked = f"{method.upper()} {path}"
     return failure
@@ -247,7 +248,7 @@ def _kind(error: stripe.StripeError, details: Mapping[str, Any]) -> FailureKind:
     if isinstance(error, stripe.APIConnectionError):
         return FailureKind.CONNECTION
     if isinstance(error, stripe.IdempotencyError) or details.get("type") == "idempotency_error":
-        # "in use" is a conflict that passes: the first request is still running.
+        # "in use" is a temporary conflict: the first request is still running.
         in_use = error.http_status == 409 or details.get("code") == "idempotency_key_in_use"
         return FailureKind.CONFLICT if in_use else FailureKind.IDEMPOTENCY
     if isinstance(error, stripe.RateLimitError):
@@ -263,7 +264,7 @@ def _kind(error: stripe.StripeError, details: Mapping[str, Any]) -> FailureKind:
     }
     if status in by_status:
         return by_status[status]
-    # An answer that is no JSON comes from something between us and Stripe, whatever its status:
+    # An answer that is not JSON comes from something between us and Stripe. Whatever its status,
     # nobody knows whether Stripe acted.
     if status >= 500 or isinstance(error, stripe.APIError):
         return FailureKind.SERVER
@@ -281,12 +282,12 @@ def _flag(text: str | None) -> bool | None:
 
 
 def _seconds(text: str | None) -> float | None:
-    # HTTP also allows a date; Stripe sends seconds, and anything else is no advice.
+    # HTTP also allows a date, but Stripe sends seconds; anything else is ignored.
     return float(text) if text is not None and text.isdigit() else None
 
 
 def run_closing(gateway: StripeGateway, work: Callable[[], Awaitable[T]]) -> T:
-    """Run `work` in an event loop of its own and end the gateway's connections with it."""
+    """Run `work` in an event loop of its own, and close the gateway's connections at its end."""
 
     async def main() -> T:
         try:
@@ -297,7 +298,7 @@ def run_closing(gateway: StripeGateway, work: Callable[[], Awaitable[T]]) -> T:
     try:
         return asyncio.run(main())
     except BaseExceptionGroup as group:
-        # Ctrl-C in a task comes back as a group of one; nobody looks for it in there.
+        # Ctrl-C in a task is raised as an exception group, in which nobody would look for it.
         interruptions = group.subgroup(lambda error: not isinstance(error, Exception))
         if interruptions is None:
             raise

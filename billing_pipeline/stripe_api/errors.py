@@ -1,8 +1,8 @@
-"""What can go wrong with a request to Stripe, as one exception that says what to do next.
+"""A failed request to Stripe, as one exception whose kind says what to do next.
 
-What belongs here: the kinds of failure that our code treats differently, and the text a person
-needs: the customer, the request id, what Stripe said. What does not: the SDK's own exceptions
-(`client.py` turns them into this one), and any decision to retry (`retries.py`).
+What belongs here: the kinds of failure that our code treats differently, and the text that a
+person needs: the customer, the request id, Stripe's message. What does not: the SDK's own
+exceptions (`client.py` turns them into this one), and the decision to retry (`retries.py`).
 """
 
 from __future__ import annotations
@@ -11,33 +11,33 @@ from enum import StrEnum
 
 
 class FailureKind(StrEnum):
-    """The failures that differ in what may be done about them."""
+    """Kinds of failure, by what our code may do next."""
 
     CONNECTION = "connection"
     """No answer: Stripe may or may not have acted."""
     RATE_LIMITED = "rate_limited"
-    """429: not executed."""
+    """429: the request was not executed."""
     CONFLICT = "conflict"
-    """409: another request holds the object or the key; not executed."""
+    """409: another request is using the object or the key; the request was not executed."""
     SERVER = "server"
-    """5xx: Stripe may or may not have acted; the answer is kept under the key."""
+    """5xx: Stripe may or may not have acted, and repeats this answer under the same key."""
     IDEMPOTENCY = "idempotency"
-    """The key was used with other parameters: look what is there, then take a new key."""
+    """The key was used with other parameters: check Stripe's state, then use a new key."""
     CARD = "card"
     """402: the payment was declined."""
     NOT_FOUND = "not_found"
-    """404: there is no such object (any more)."""
+    """404: the object does not exist, or no longer exists."""
     REFUSED = "refused"
-    """400: Stripe does not allow this; trying again changes nothing."""
+    """400: Stripe does not allow this; a retry would not help."""
     CREDENTIALS = "credentials"
     """401 or 403: the key is wrong or lacks a permission."""
 
 
 class StripeFailure(Exception):
-    """A request that did not succeed.
+    """A request that failed.
 
-    `message` is Stripe's or the transport's; the API key is never part of it. `replayed` is true
-    where Stripe gave back the kept answer of an earlier attempt under the same key.
+    `message` comes from Stripe or the transport; it never contains the API key. `replayed` is true
+    if Stripe repeated its answer to an earlier attempt with the same key.
     """
 
     def __init__(
@@ -65,9 +65,9 @@ class StripeFailure(Exception):
         self.replayed = replayed
         self.customer_id: str | None = None
         self.asked: str | None = None
-        """The request, as ``GET /v1/invoices``."""
+        """The request, such as ``GET /v1/invoices``."""
         self.permission: str | None = None
-        """What a restricted key lacks, where that is why."""
+        """The permission that a restricted key lacks, if that is the reason."""
 
     def __str__(self) -> str:
         about = [
@@ -82,12 +82,3 @@ class StripeFailure(Exception):
         if self.permission is None:
             return text
         return f"{text}: the key needs the permission {self.permission}"
-
-    @property
-    def is_ambiguous(self) -> bool:
-        """True where Stripe may have acted although we have no good answer."""
-        return self.kind in (
-            FailureKind.CONNECTION,
-            FailureKind.SERVER,
-            FailureKind.IDEMPOTENCY,
-        )

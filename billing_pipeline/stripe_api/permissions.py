@@ -1,6 +1,6 @@
-"""Which permission of a restricted key a request needs, as Stripe's dashboard names it.
+"""The permission that a restricted key needs for a request, as Stripe's dashboard names it.
 
-What belongs here: that table, for the endpoints that are used. What does not: sending.
+What belongs here: that table, for the endpoints that we use. What does not: sending.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ _OF_RESOURCE = {
     "invoices": "Invoices",
     "payment_intents": "PaymentIntents",
     "payment_methods": "PaymentMethods",
-    # A refund is of a charge, and Stripe has no permission of its own for it.
+    # Stripe has no separate permission for refunds; they belong to charges.
     "refunds": "Charges",
 }
 
 
 def permission_for(method: str, path: str) -> str | None:
-    """``Invoices: read``; None for an endpoint that is not known here."""
+    """Such as ``Invoices: read``; None for an endpoint that is not in the table."""
     name = _OF_RESOURCE.get(path.split("?")[0].strip("/").split("/")[1])
     if name is None:
         return None

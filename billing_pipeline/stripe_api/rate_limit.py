@@ -1,11 +1,10 @@
-"""Client-side pacing: stay under Stripe's limits rather than run into them.
+"""Client-side pacing: stay below Stripe's limits instead of running into them.
 
-What belongs here: the limits for a kind of key, and waiting for a free slot. What does not:
-what to do about a 429 that comes nevertheless (`retries.py`), except that `hold_back` lets every
-worker pause for it.
+What belongs here: the limits for each kind of key, and waiting for a free slot. What does not:
+handling a 429 that comes nevertheless (`retries.py`), except that `hold_back` pauses all workers.
 
-Measured: paced at 24 of 25 requests a second per endpoint, a push makes 23.4 invoices a second
-with no 429; unpaced 17.4 with hundreds of them.
+Measured: paced at 24 of 25 requests a second for each endpoint, a push makes 23.4 invoices a
+second and gets no 429; without pacing it makes 17.4 and gets hundreds of them.
 """
 
 from __future__ import annotations
@@ -16,12 +15,12 @@ from dataclasses import dataclass
 from billing_pipeline.stripe_api.timing import Clock
 
 HEADROOM = 0.96
-"""The share of a published limit that is used; the rest is for clocks that do not agree."""
+"""The share of a published limit that we use; the rest allows for clocks that disagree."""
 
 
 @dataclass(frozen=True)
 class RateLimits:
-    """Requests a second; None: unlimited."""
+    """Requests per second; None means unlimited."""
 
     total: float | None = None
     per_endpoint: float | None = None
@@ -35,18 +34,18 @@ class RateLimits:
         return cls(total=100.0 if live else 25.0, per_endpoint=25.0)
 
 
-MADE_UP_FOR = 0.01
-"""Seconds of lateness that the next requests make up for. Timers are late by a millisecond or two,
-each time: without this a push would be slower by the sum of them. It must stay well below what
-`HEADROOM` leaves of a second, 0.04: only so no second has more requests than the limit, and what
-it leaves is for those that are held up on their way."""
+MAX_CATCH_UP = 0.01
+"""Seconds of delay that later requests may catch up. Every timer is late by a millisecond or two,
+and without this a push would be slower by their sum. It must stay well below the 0.04 seconds that
+`HEADROOM` leaves free: otherwise some second could have more requests than the limit, with no
+reserve for requests that are held up on their way."""
 EARLY_SECONDS = 1e-4
-"""A request that is earlier by less goes at once: timers and sums of floats are not exact."""
+"""A request that is early by less than this goes at once: timers and float sums are inexact."""
 
 
 class _Lane:
-    """One limit: the instant from which the next request may go, as planned, and as follows from
-    when the others really went."""
+    """One limit: when the next request may go, according to the plan and according to when the
+    earlier requests really went."""
 
     def __init__(self, per_second: float) -> None:
         self._interval = 1.0 / (per_second * HEADROOM)
@@ -54,7 +53,7 @@ class _Lane:
         self._due_at = float("-inf")
 
     def book(self, earliest: float) -> float:
-        """Take the next free slot at or after `earliest`; gives its instant."""
+        """Take the next free slot at or after `earliest`; returns its time."""
         slot = max(earliest, self._free_at)
         self._free_at = slot + self._interval
         return slot
@@ -63,15 +62,15 @@ class _Lane:
         return max(earliest, self._free_at)
 
     def missing(self, now: float) -> float:
-        """Seconds until the requests that really went are far enough away."""
-        return self._due_at - MADE_UP_FOR - now
+        """Seconds until the last request was sent long enough ago."""
+        return self._due_at - MAX_CATCH_UP - now
 
     def note_sent(self, now: float) -> None:
         self._due_at = max(self._due_at, now) + self._interval
 
 
 class RateLimiter:
-    """Hands out slots in the order of asking. One per event loop; not for threads."""
+    """Hands out slots in the order of the calls. One per event loop; not thread-safe."""
 
     def __init__(self, limits: RateLimits, clock: Clock) -> None:
         self._limits = limits
@@ -81,20 +80,19 @@ class RateLimiter:
         self._held_until = float("-inf")
 
     async def wait(self, method: str, path: str) -> None:
-        """Return when this request may be sent."""
         now = self._clock.monotonic()
         slot = max(now, self._held_until)
         lanes = [lane for lane in (self._total, self._lane(method, path)) if lane is not None]
-        # The slot must be free in both lanes, and is booked in both: otherwise a crowded
-        # endpoint would use up the total's slots while it waits.
+        # The slot must be free in both lanes and is booked in both: otherwise requests waiting for
+        # a busy endpoint would use up slots of the total.
         for lane in lanes:
             slot = lane.next_free(slot)
         for lane in lanes:
             lane.book(slot)
         if slot > now:
             await self._clock.sleep(slot - now)
-        # A process that got no processor for a while finds many slots passed: those who waited
-        # must not leave together.
+        # If the process was not scheduled for a while, many slots have passed: the waiting requests
+        # must not all go at once.
         while (early := self._early(lanes)) > EARLY_SECONDS:
             await self._clock.sleep(early)
         for lane in lanes:
@@ -105,7 +103,7 @@ class RateLimiter:
         return max((lane.missing(now) for lane in lanes), default=0.0)
 
     def hold_back(self, seconds: float) -> None:
-        """Nobody sends for that long: Stripe said that we are too fast."""
+        """Pause all requests for that long, because Stripe answered 429."""
         self._held_until = max(self._held_until, self._clock.monotonic() + seconds)
 
     def _lane(self, method: str, path: str) -> _Lane | None:
@@ -118,7 +116,7 @@ class RateLimiter:
 
 
 def endpoint_of(method: str, path: str) -> str:
-    """The endpoint as Stripe counts it: ``post /v1/invoices/:id/finalize``."""
+    """The endpoint as Stripe counts it, such as ``post /v1/invoices/:id/finalize``."""
     # /v1/<resource>/<id>/<what>/<id>: every second segment after the version names an object.
     version, *segments = path.split("?")[0].strip("/").split("/")
     named = [":id" if index % 2 else segment for index, segment in enumerate(segments)]

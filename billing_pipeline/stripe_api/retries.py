@@ -1,13 +1,12 @@
-"""When a request is tried again, and after how long.
+"""When a request is retried, and after how long.
 
 What belongs here: the decision, as a pure function of the failure, the attempt and a random
-number. What does not: sending, sleeping, and what to do when trying again is no use (the push
-looks what is there and takes a new key: `invoicing/apply.py`).
+number. What does not: sending, sleeping, and what to do when a retry does not help (the push then
+checks Stripe's state and uses a new key).
 
-Every request that changes something carries an idempotency key, so the same request may be sent
-again without acting twice. Two kinds are worth it only for a while: a 5xx may be the kept answer
-of a request that did execute, which the same key repeats for ever; after `server_attempts` the
-caller has to look for itself.
+Every request that changes something has an idempotency key, so it may be sent again without acting
+twice. A 5xx is retried only a few times: it may be the saved answer of a request that was executed,
+which the same key repeats forever. After `server_attempts` the caller has to check Stripe's state.
 """
 
 from __future__ import annotations
@@ -17,8 +16,8 @@ from dataclasses import dataclass
 from billing_pipeline.stripe_api.errors import FailureKind, StripeFailure
 
 KEY_IS_KNOWN = 23 * 3600
-"""Seconds for which the same key may be sent again. Stripe may forget it after 24 hours, and would
-then act a second time: a machine that slept over a weekend must look first what is there."""
+"""Seconds for which the same key may be sent again. Stripe may forget it after 24 hours and would
+then act a second time, so a machine that slept over a weekend must first check Stripe's state."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +29,12 @@ class RetryPolicy:
     initial_delay: float = 0.5
     longest_delay: float = 20.0
     longest_retry_after: float = 60.0
-    """A `Retry-After` beyond this is cut: a run must not hang for hours on one header."""
+    """The longest `Retry-After` that we accept: one header must not stop a run for hours."""
 
     def delay(self, failure: StripeFailure, attempt: int, random: float) -> float | None:
         """Seconds to wait before attempt `attempt + 1`, or None to give up.
 
-        `attempt` is the number of tries so far (1 after the first), `random` is in [0, 1).
+        `attempt` is the number of attempts so far (1 after the first), `random` is in [0, 1).
         """
         if attempt >= self.attempts or not self._is_worth_it(failure, attempt):
             return None
@@ -43,8 +42,8 @@ class RetryPolicy:
         jittered = backoff * (0.5 + random / 2)
         if failure.retry_after is None:
             return jittered
-        # Jitter is added to what Stripe asks for, never taken off it, or all workers would come
-        # back in the same instant.
+        # Jitter is added to the time that Stripe asks for, never subtracted. Without jitter all
+        # workers would return at the same instant.
         return min(failure.retry_after, self.longest_retry_after) + jittered
 
     def _is_worth_it(self, failure: StripeFailure, attempt: int) -> bool:
@@ -57,6 +56,3 @@ class RetryPolicy:
             FailureKind.CONFLICT,
             FailureKind.CONNECTION,
         )
-
-
-NEVER_RETRY = RetryPolicy(attempts=1)

@@ -1,7 +1,7 @@
-"""Several requests at once, of which the first failure is the failure.
+"""Concurrent requests whose first failure is raised as it is.
 
-What belongs here: asyncio's task group, without the group that it wraps around what went wrong.
-What does not: how many at once, and what is asked.
+What belongs here: asyncio's task group, without the exception group that it raises. What does not:
+how many requests run at once, and which.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from contextlib import asynccontextmanager
 
 @asynccontextmanager
 async def task_group() -> AsyncIterator[asyncio.TaskGroup]:
-    """As `asyncio.TaskGroup`, but for errors: whatever one request fails of, the others do as well,
-    so the first one tells all. Interruptions stay as they are (`client.run_closing`)."""
+    """Like `asyncio.TaskGroup`, but it raises the first error itself: the others usually have the
+    same cause. Interruptions are raised as they are (`client.run_closing`)."""
     try:
         async with asyncio.TaskGroup() as group:
             yield group

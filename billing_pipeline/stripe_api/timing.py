@@ -1,7 +1,7 @@
-"""Time as something that can be handed in: the system's clock, or one that a test moves.
+"""An injectable clock: the system's, or one that a test moves.
 
-What belongs here: the clock that pacing, retries and the push read. What does not: calendars
-(`billing_pipeline.months`) and anything that decides what to do with the time.
+What belongs here: the clock for pacing, retries and the push. What does not: calendars
+(`billing_pipeline.months`), and decisions that depend on the time.
 """
 
 from __future__ import annotations
@@ -12,21 +12,19 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """What the engine asks of time. All in seconds."""
+    """A source of time, in seconds."""
 
     def now(self) -> float:
-        """Seconds since 1970, as the wall shows it."""
+        """Seconds since 1970, by the wall clock."""
 
     def monotonic(self) -> float:
-        """Seconds from some origin, never running back."""
+        """Seconds from some origin; never goes back."""
 
     async def sleep(self, seconds: float) -> None:
-        """Let others work for that long."""
+        """Wait for that long."""
 
 
 class SystemClock:
-    """The machine's own clock."""
-
     def now(self) -> float:
         return time.time()
 
@@ -38,7 +36,7 @@ class SystemClock:
 
 
 class VirtualClock:
-    """A clock that moves only when someone sleeps or turns it: simulations take no time."""
+    """A clock that moves only when somebody sleeps or advances it, so simulations take no time."""
 
     def __init__(self, now: float = 1_767_225_600.0) -> None:
         self._now = now
@@ -50,13 +48,12 @@ class VirtualClock:
         return self._now
 
     def advance(self, seconds: float) -> None:
-        """Turn the clock forward."""
         if seconds < 0:
-            raise ValueError("time does not run back")
+            raise ValueError("time does not go back")
         self._now += seconds
 
     async def sleep(self, seconds: float) -> None:
-        # The other tasks get their turn, in the order in which they wait, so that a seed
-        # gives one interleaving and no other.
+        # Let the other tasks run, in the order in which they wait, so that a seed always gives
+        # the same interleaving.
         self.advance(max(0.0, seconds))
         await asyncio.sleep(0)

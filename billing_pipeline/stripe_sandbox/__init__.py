@@ -1,7 +1,7 @@
-"""The embedded Stripe: behaves as Stripe does for what this project uses, offline.
+"""An embedded Stripe: offline, it behaves like Stripe for the calls that this project makes.
 
-What belongs here: the stand-in and nothing that knows of our invoices. What does not: talking to
-Stripe (`stripe_api/client.py`). It refuses what it does not support, and never ignores it.
+It refuses everything that it does not support instead of ignoring it. What belongs here: Stripe's
+side only; nothing here knows about our invoices. What does not: the client in `stripe_api`.
 """
 
 from billing_pipeline.stripe_sandbox.engine import Rates, Sandbox

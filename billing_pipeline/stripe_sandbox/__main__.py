@@ -1,4 +1,4 @@
-"""``python -m billing_pipeline.stripe_sandbox``: the sandbox by itself, to look at."""
+"""``python -m billing_pipeline.stripe_sandbox``: the sandbox on its own, for trying things out."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def main() -> None:
         try:
             threading.Event().wait()
         except KeyboardInterrupt:
-            print("ended")
+            print("stopped")
 
 
 if __name__ == "__main__":

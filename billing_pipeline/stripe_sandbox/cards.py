@@ -1,6 +1,6 @@
-"""Stripe's test cards: who they are and how they answer a charge.
+"""Stripe's test cards and how they answer a charge.
 
-What belongs here: names, and what each declines with. What does not: taking a payment.
+What belongs here: their names and the error of each declining card. What does not: payments.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ TEST_CARDS = {
     "pm_card_amex": ("amex", "8431"),
     "pm_card_chargeCustomerFail": ("visa", "0341"),
 }
-"""Brand and last digits; the declining ones by their names only."""
+"""Brand and last digits. Declining cards are recognized by name (`_DECLINES`)."""
 
 _DECLINES = re.compile(r"pm_card_(visa_)?charge(Declined([A-Z][A-Za-z]*)?|CustomerFail)")
 
@@ -41,12 +41,11 @@ _MESSAGES = {
 
 
 def is_test_card(method: str) -> bool:
-    """True for the names that stand for a card in test mode."""
     return method in TEST_CARDS or _DECLINES.fullmatch(method) is not None
 
 
 def decline_of(test_card: str) -> dict[str, str] | None:
-    """What a charge of the card fails with, as Stripe's error; None where it succeeds."""
+    """Stripe's error for a charge of the card, or None if the charge succeeds."""
     match = _DECLINES.fullmatch(test_card)
     if match is None:
         return None
@@ -57,13 +56,13 @@ def decline_of(test_card: str) -> dict[str, str] | None:
 
 
 def declined(error: dict[str, str], **more: str) -> ApiError:
-    """The answer to the request that charged: 402. That it was tried stays on record."""
+    """The 402 answer to the request that charged. The failed attempt stays on record."""
     return ApiError(
         error["message"],
         status=402,
         code=error["code"],
         kind="card_error",
-        keeps_changes=True,
+        commits_changes=True,
         **{name: error[name] for name in ("decline_code",) if name in error},
         **more,
     )

@@ -1,8 +1,8 @@
-"""Charges, refunds and disputes: the money itself, on its way in and back out.
+"""Charges, refunds and disputes: the money on its way in and back out.
 
-What belongs here: these objects, and what a person or a bank does with a charge afterwards. What
-does not: which charge an invoice or a payment intent leads to (`payments.py`). Neither a refund
-nor a dispute changes the invoice that was paid: it stays paid.
+A refund or a dispute does not change the invoice: it stays paid. What belongs here: these objects,
+and everything that a person or a bank does with a charge afterwards. What does not: charging for
+an invoice or a payment intent (`payments.py`).
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from billing_pipeline.stripe_sandbox.validation import merge_metadata
 Json = dict[str, Any]
 
 EVIDENCE_IS_DUE_AFTER = 7 * 86_400
-"""Seconds for an answer to a dispute; cards differ."""
+"""Seconds to respond to a dispute; with Stripe it depends on the card."""
 OPEN = "needs_response"
 _CLOSED = ("won", "lost")
 
 
 def new_charge(call: Call, intent: Json, method: Json, error: Json | None, *, waits: bool) -> Json:
-    """The charge of a payment intent. `waits`: the bank has not answered yet."""
+    """Create the charge of a payment intent. `waits`: the bank has not answered yet."""
     is_paid = error is None and not waits
     amount = intent["amount"]
     details = method[method["type"]]
@@ -77,7 +77,6 @@ _ADDRESS = ("city", "country", "line1", "line2", "postal_code", "state")
 
 
 def settle_charge(call: Call, charge: Json, error: Json | None) -> None:
-    """The bank's answer to a debit."""
     if error is None:
         charge |= {"status": "succeeded", "paid": True}
     else:
@@ -131,7 +130,7 @@ def create_refund(call: Call) -> Json:
 
 
 def refund(call: Call, charge: Json, amount: int, **more: Any) -> Json:
-    """Give back part of a charge, to where it came from."""
+    """Give back part of a charge to its payment method."""
     left = charge["amount"] - charge["amount_refunded"]
     if charge["status"] != "succeeded":
         raise ApiError(f"Charge {charge['id']} has not succeeded.", code="charge_not_refundable")
@@ -184,7 +183,7 @@ def list_refunds(call: Call) -> Json:
 
 # Disputes.
 def open_dispute(call: Call, charge_id: str, amount: int | None, reason: str) -> Json:
-    """The customer asks the bank for the money, which takes it at once."""
+    """The customer disputes a charge; the bank takes the money back at once."""
     charge = call.get("charge", charge_id)
     left = charge["amount"] - charge["amount_refunded"]
     if charge["status"] != "succeeded" or charge["disputed"] or left == 0:
@@ -224,7 +223,6 @@ def open_dispute(call: Call, charge_id: str, amount: int | None, reason: str) ->
 
 
 def close_dispute(call: Call, dispute_id: str, *, won: bool) -> Json:
-    """The bank has decided."""
     dispute = call.get("dispute", dispute_id)
     if dispute["status"] in _CLOSED:
         raise ApiError("This dispute is already closed")
@@ -239,7 +237,7 @@ def close_dispute(call: Call, dispute_id: str, *, won: bool) -> Json:
 
 
 def _moved(call: Call, dispute: Json, amount: int) -> Json:
-    """The movement on the account's own balance, which is listed nowhere else here."""
+    """The transaction on the account's own balance; the sandbox does not list those."""
     return {
         "id": f"txn_{call.store.next('balance_transaction'):012}",
         "object": "balance_transaction",
@@ -274,7 +272,7 @@ def list_disputes(call: Call) -> Json:
 
 @route("POST", "disputes/*/close", "DisputeCloseParams")
 def accept(call: Call, dispute_id: str) -> Json:
-    """Accepted by the merchant: lost."""
+    """The merchant accepts the dispute, and so loses it."""
     return close_dispute(call, dispute_id, won=False)
 
 

@@ -1,7 +1,7 @@
 """Collecting an invoice: from finalizing to its last status.
 
-What belongs here: number, customer balance, payments however they come, and the ends that an open
-invoice can come to. What does not: drafts (`invoices.py`, `lines.py`), credit notes.
+What belongs here: the number, the customer balance, all kinds of payment, and the ways in which an
+open invoice can end. What does not: drafts (`invoices.py`, `lines.py`), credit notes.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ Json = dict[str, Any]
 
 DAY = 86_400
 _MINIMUM_CHARGES = {"usd": 50, "eur": 50, "gbp": 30, "jpy": 50, "chf": 50, "cad": 50, "aud": 50}
-"""The least that can be charged, in minor units; a choice of Stripe's table."""
+"""The smallest amount that can be charged, in minor units; an excerpt of Stripe's table."""
 
 
 def finalize(call: Call, invoice: Json, *, auto_advance: bool | None = None) -> Json:
-    """Make a draft a bill: number, due date, balance, and paid at once where nothing is due."""
+    """Finalize a draft: number, due date, balance. It is paid at once if nothing is due."""
     if invoice["status"] != "draft":
         text = "This invoice is already finalized, you can't re-finalize a non-draft invoice."
         raise ApiError(text, code="invoice_not_editable")
@@ -67,13 +67,13 @@ def _number(call: Call, customer: Json) -> str:
 
 
 def _take_balance(call: Call, invoice: Json, customer: Json) -> None:
-    """The balance applies itself: credit lowers what is due, debt raises it."""
+    """Apply the customer's balance: credit lowers the amount due, debt raises it."""
     currency = invoice["currency"]
     before = balance_of(customer, currency)
     due = max(0, invoice["total"] + before)
     after = min(0, invoice["total"] + before)
     if 0 < due < _MINIMUM_CHARGES.get(currency, 0) and _is_charged(invoice):
-        # Too little for a card: carried over to the next invoice.
+        # Too small to charge: carried over to the next invoice.
         due, after = 0, due
     invoice |= {"starting_balance": before, "ending_balance": after}
     invoice["amount_due"] = invoice["amount_remaining"] = due
@@ -88,7 +88,6 @@ def _is_charged(invoice: Json) -> bool:
 
 
 def close_paid(call: Call, invoice: Json) -> Json:
-    """Nothing is due any more."""
     invoice["status"] = "paid"
     invoice["attempted"] = True
     invoice["auto_advance"] = False
@@ -101,7 +100,7 @@ def close_paid(call: Call, invoice: Json) -> Json:
 
 
 def advance(call: Call, invoice: Json) -> Json:
-    """What Stripe does by itself with an open invoice: one try to charge it at once."""
+    """Charge an open invoice once, as Stripe does by itself right after finalizing it."""
     if invoice["status"] == "open" and invoice["auto_advance"] and _is_charged(invoice):
         try:
             return pay(call, invoice)
@@ -113,7 +112,7 @@ def advance(call: Call, invoice: Json) -> Json:
 
 
 def pay(call: Call, invoice: Json, method: str | None = None) -> Json:
-    """Charge what remains. Raises 402 where the card declines, with the try on record."""
+    """Charge the remaining amount. If the card declines, raises 402 and the attempt is recorded."""
     if invoice["status"] == "draft":
         raise ApiError("This invoice is a draft: finalize it before you pay it")
     if invoice["status"] == "paid":
@@ -124,19 +123,19 @@ def pay(call: Call, invoice: Json, method: str | None = None) -> Json:
     chosen = _method(call, invoice, method)
     payment, error = charge(call, invoice, chosen)
     invoice["attempted"] = True
-    # By Stripe's schedule of retries, of which a try by API is no part.
+    # Stripe's own schedule of retries sets this; an attempt by API does not.
     invoice["attempt_count"] = max(1, invoice["attempt_count"])
     if error is not None:
         call.save(invoice)
         call.event("invoice.payment_failed", invoice)
         raise declined(error, payment_intent=payment["payment"]["payment_intent"])
     if payment["status"] != "paid":
-        return call.save(invoice)  # the bank has days for its answer
+        return call.save(invoice)  # the bank answers days later
     return _paid(call, invoice, payment["amount_paid"])
 
 
 def _paid(call: Call, invoice: Json, amount: int) -> Json:
-    """So much came in; what was too much goes to the customer's balance."""
+    """Record an amount received; an overpayment goes to the customer's balance."""
     counts = min(amount, invoice["amount_remaining"])
     invoice["amount_paid"] += counts
     invoice["amount_remaining"] -= counts
@@ -153,7 +152,7 @@ def _paid(call: Call, invoice: Json, amount: int) -> Json:
 
 
 def attach_payment(call: Call, invoice: Json, intent_id: str) -> Json:
-    """A payment that the customer made by itself, of whatever amount."""
+    """Attach a separate payment of the customer, of any amount."""
     _require_payable(call, invoice)
     invoice = _paid(call, invoice, attach(call, invoice, intent_id))
     if invoice["status"] == "paid":
@@ -162,7 +161,7 @@ def attach_payment(call: Call, invoice: Json, intent_id: str) -> Json:
 
 
 def pay_out_of_band(call: Call, invoice: Json) -> Json:
-    """Paid elsewhere: no charge."""
+    """Mark the invoice as paid outside Stripe: no charge."""
     _require_payable(call, invoice)
     cancel_payment(call, invoice)
     invoice["amount_paid_off_stripe"] += invoice["amount_remaining"]
@@ -176,7 +175,7 @@ def _require_payable(call: Call, invoice: Json) -> None:
 
 
 def settle_debit(call: Call, intent_id: str) -> None:
-    """The bank answers: the invoice is paid, or stays open with a payment that failed."""
+    """Record the bank's answer: the invoice is paid, or stays open with a failed payment."""
     payment, error = settle(call, intent_id)
     if payment is None:
         return
@@ -201,7 +200,7 @@ def _method(call: Call, invoice: Json, method: str | None) -> Json:
 
 
 def void(call: Call, invoice: Json) -> Json:
-    """Take a bill back. What it took from the balance is given back."""
+    """Void an invoice. The amount that it took from the balance is returned."""
     if invoice["status"] not in ("open", "uncollectible"):
         text = f"You can only void open or uncollectible invoices; this one is {invoice['status']}"
         raise ApiError(text, code="invoice_not_editable")

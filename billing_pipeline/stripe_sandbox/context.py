@@ -1,4 +1,4 @@
-"""One request being carried out: what handlers work with, and the table of handlers.
+"""The context of one request, which handlers work with, and the table of handlers.
 
 What belongs here: creating, reading, listing and expanding objects of any kind, events, routes.
 What does not: any rule of a particular kind of object.
@@ -38,8 +38,8 @@ _EVERYWHERE = frozenset({"expand", "limit", "starting_after", "ending_before", "
 
 @dataclass(frozen=True)
 class Route:
-    """A handler, the class of ``stripe.params`` that its parameters have, and what it supports
-    of them (None: all)."""
+    """A handler, the class of ``stripe.params`` for its parameters, and the names that it supports
+    (None: all)."""
 
     handler: Handler
     params: str
@@ -52,7 +52,7 @@ ROUTES: dict[tuple[str, ...], Route] = {}
 def route(
     method: str, path: str, params: str, supported: str | None = None
 ) -> Callable[[Handler], Handler]:
-    """Register a handler; ``*`` in the path stands for an id, handed to it in order."""
+    """Register a handler; each ``*`` in the path is an id and becomes an argument, in order."""
 
     def register(handler: Handler) -> Handler:
         names = None if supported is None else frozenset(supported.split())
@@ -75,7 +75,7 @@ def find_route(method: str, path: str) -> tuple[Route, list[str]]:
 
 
 class Call:
-    """A request: its checked parameters and the state."""
+    """A request: its validated parameters and the state."""
 
     def __init__(
         self,
@@ -102,7 +102,7 @@ class Call:
     def new(
         self, kind: str, body: Json, *, customer: str | None = None, parent: str | None = None
     ) -> Json:
-        """Create an object; it gets its id, time and the fields that all have."""
+        """Create an object with its id, its time and the fields that all objects have."""
         item: Json = {
             "id": f"{PREFIXES[kind]}_{self.store.next(kind):012}",
             "object": kind,
@@ -124,7 +124,7 @@ class Call:
         return item
 
     def event(self, name: str, item: Json) -> None:
-        """What happened. The object is told without its lines, which would be most of it."""
+        """Record an event. The object is saved without its lines, which would be most of it."""
         body = {
             "api_version": None,
             "type": name,
@@ -145,7 +145,7 @@ class Call:
         where: list[tuple[str, Any]] | None = None,
         oldest_first: bool = False,
     ) -> Json:
-        """A page of a list, by the cursor and the `created` filter of the request."""
+        """A page of a list, for the request's cursor and `created` filter."""
         limit = self.params.get("limit", 10)
         if not 1 <= limit <= 100:
             raise InvalidParamsError("Invalid limit: must be 1 to 100", param="limit")
@@ -171,14 +171,14 @@ class Call:
                 raise missing(kind, self.params[name], name)
             sign = ">" if oldest_first == (name == "starting_after") else "<"
             created, seq = place
-            # The number alone does not order: the clock of a test may be turned back.
+            # The number alone does not give the order: a test may turn its clock back.
             inner = f"(created {sign} {created} or (created = {created} and seq {sign} ?))"
             return [(inner, seq)]
         return []
 
     # Expansion.
     def expanded(self, body: Json) -> Json:
-        """The answer with what the request wants expanded."""
+        """The answer with the properties expanded that the request names."""
         for path in self.params.get("expand", ()):
             if not self._expand(body, path.split("."), path):
                 raise InvalidParamsError(f"This property cannot be expanded ({path}).")
@@ -210,15 +210,14 @@ def _range(column: str, given: Any) -> list[tuple[str, Any]]:
 
 
 def json_range(field: str, given: Any) -> list[tuple[str, Any]]:
-    """A range filter on a field of the body."""
     return _range(f"json_extract(body, '$.{field}')", given)
 
 
 def json_equal(params: Mapping[str, Any], *fields: str) -> list[tuple[str, Any]]:
-    """Filters on fields of the body, for those that the request has."""
+    """Equality filters for those of the fields that the request has."""
     return [(f"json_extract(body, '$.{n}') = ?", params[n]) for n in fields if n in params]
 
 
 def public(item: Json) -> Json:
-    """An object without what the sandbox notes on it for itself."""
+    """An object without the sandbox's private fields."""
     return {name: value for name, value in item.items() if not name.startswith("_")}

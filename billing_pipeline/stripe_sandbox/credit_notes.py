@@ -1,7 +1,7 @@
 """Credit notes on finalized invoices.
 
-What belongs here: issuing, reading and voiding them, and what that does to invoice and balance.
-What does not: credit lines of a draft (`lines.py`).
+What belongs here: issuing, reading and voiding them, and the effect on invoice and balance. What
+does not: credit lines of a draft (`lines.py`).
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def _fits(invoice: Json, amount: int) -> None:
 
 
 def _parts(given: Json, after_payment: int) -> Json:
-    """Where goes what exceeds the amount that is still due."""
+    """How the part beyond the amount still due is split: to the balance, refunded, out of band."""
     names = ("credit_amount", "refund_amount", "out_of_band_amount")
     parts = {name: int(given.get(name) or 0) for name in names}
     if sum(parts.values()) != after_payment:

@@ -1,7 +1,7 @@
-"""Customers, their balances and what they pay with.
+"""Customers, their balances and their payment methods.
 
 What belongs here: these objects and what Stripe allows with them. What does not: how a card or a
-bank answers a charge (`cards.py`, `debits.py`), and taking an invoice from the balance
+bank answers a charge (`cards.py`, `debits.py`), and paying an invoice from the balance
 (`collecting.py`).
 """
 
@@ -69,7 +69,7 @@ def _change(call: Call, customer: Json) -> Json:
     chosen = settings.get("default_payment_method")
     if "payment_method" in given:
         attached = attach_card(call, given["payment_method"], customer["id"])["id"]
-        # The name of a test card means the copy that was just attached.
+        # The name of a test card refers to the copy that was just attached.
         chosen = attached if chosen == given["payment_method"] else chosen
     if chosen:
         require_card(call, chosen, customer["id"], "invoice_settings[default_payment_method]")
@@ -91,7 +91,7 @@ def retrieve(call: Call, customer_id: str) -> Json:
 def delete(call: Call, customer_id: str) -> Json:
     customer = living(call, customer_id)
     call.event("customer.deleted", customer)
-    # What it could be charged with is gone for good; its invoices stay.
+    # Its payment methods are gone for good; its invoices stay.
     for method in call.store.select("payment_method", [("customer = ?", customer_id)], limit=1000):
         call.save(method | {"customer": None})
     customer["invoice_settings"]["default_payment_method"] = None
@@ -107,7 +107,7 @@ def list_all(call: Call) -> Json:
 
 
 def living(call: Call, customer_id: str, param: str = "id") -> Json:
-    """The customer, if it was not deleted."""
+    """The customer; raises `missing` if it was deleted."""
     customer = call.get("customer", customer_id, param)
     if customer.get("deleted"):
         raise missing("customer", customer_id, param)
@@ -118,7 +118,7 @@ def living(call: Call, customer_id: str, param: str = "id") -> Json:
 def move_balance(
     call: Call, customer: Json, amount: int, currency: str, kind: str, **more: Any
 ) -> Json:
-    """A transaction on the balance in one currency; above 0 is what the customer owes."""
+    """Post a transaction to the balance in one currency; above 0, the customer owes it."""
     balances = customer["invoice_credit_balance"]
     ending = balances.get(currency, 0) + amount
     balances[currency] = ending
@@ -184,7 +184,7 @@ def attach(call: Call, method: str) -> Json:
 
 
 def attach_card(call: Call, method: str, customer_id: str) -> Json:
-    """A copy of a test card or bank account on the customer; what is there already stays."""
+    """Attach a copy of a test card or bank account; an attached one is returned as it is."""
     if not is_test_card(method) and not is_test_debit(method):
         card = call.get("payment_method", method, "payment_method")
         if card["customer"] != customer_id:
@@ -209,7 +209,7 @@ def attach_card(call: Call, method: str, customer_id: str) -> Json:
 
 
 def require_card(call: Call, method: str, customer_id: str, param: str) -> Json:
-    """The card, if it is the customer's."""
+    """The card; raises an error if it is not the customer's."""
     card = call.store.get("payment_method", method)
     if card is None:
         raise missing("PaymentMethod", method, param)

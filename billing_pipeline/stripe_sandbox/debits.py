@@ -1,10 +1,10 @@
-"""Test accounts for bank debits: who they are, how long the bank takes, and how it ends.
+"""Test accounts for bank debits: how long the bank takes, and how a payment ends.
 
-What belongs here: names as Stripe has them for SEPA Direct Debit, and what becomes of a payment.
-What does not: taking a payment (`payments.py`), and cards (`cards.py`).
+What belongs here: Stripe's names for SEPA Direct Debit, and the outcome of each. What does not:
+taking a payment (`payments.py`), and cards (`cards.py`).
 
-In test mode Stripe settles such a payment within seconds or minutes. Here it takes the days that
-it takes in life, by the sandbox's clock, so that what happens meanwhile can be tried.
+In test mode Stripe settles such a payment within seconds or minutes. Here it takes days of the
+sandbox's clock, as in live mode, so that tests can act while a payment is processing.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _FAILURES = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the bank says after so many seconds. `error`: as Stripe tells it, or None."""
+    """The bank's answer, `after` seconds. `error`: Stripe's error, or None."""
 
     after: int
     error: dict[str, str] | None = None
@@ -32,12 +32,10 @@ class Outcome:
 
 
 def is_test_debit(method: str) -> bool:
-    """True for the names that stand for a bank account in test mode."""
     return _NAMES.fullmatch(method) is not None
 
 
 def outcome_of(test_debit: str) -> Outcome:
-    """How a payment by this account ends."""
     match = _NAMES.fullmatch(test_debit)
     assert match is not None, "only test accounts are attached"
     after = _DELAYED if match[2] else _USUAL

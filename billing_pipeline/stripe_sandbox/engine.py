@@ -1,8 +1,8 @@
 """The sandbox itself: one request in, one answer out.
 
-What belongs here: what is the same for all requests: credentials, rate limits, idempotency keys,
-validation, one transaction each. What does not: the handlers (`invoices.py` and the others), and
-sockets (`server.py`).
+What belongs here: everything that all requests share: credentials, rate limits, idempotency keys,
+validation, one transaction each. What does not: the handlers (`invoices.py` and the others) and
+HTTP (`server.py`).
 """
 
 from __future__ import annotations
@@ -40,27 +40,27 @@ from billing_pipeline.stripe_sandbox.wire import Response, decode_form, encode
 
 Json = dict[str, Any]
 
-KEYS_ARE_KEPT = 86_400
+KEY_LIFETIME = 86_400
 """Seconds after which Stripe forgets an idempotency key."""
-LONGEST_KEY = 255
+MAX_KEY_LENGTH = 255
 HANDLERS = (charges, credit_notes, customers, lines, payments, reading)
-"""The modules whose routes exist by being imported."""
+"""Importing these modules registers their routes."""
 
 
 @dataclass(frozen=True)
 class Rates:
-    """Requests a second: in all, and of each endpoint."""
+    """Requests per second: in total, and for each endpoint."""
 
     total: int = 25
     endpoint: int = 25
 
 
 class Sandbox:
-    """Stripe's part, for what this project uses of it.
+    """Stripe's server side, as far as this project uses it.
 
-    `path`: the SQLite file, None for memory. `clock` gives the time in epoch seconds. `rates`
-    switches rate limits on; `search_lag` is how many seconds search is behind. Several processes
-    may use one file at the same time.
+    `path`: the SQLite file, or None for memory. `clock` returns the time in epoch seconds. `rates`
+    switches rate limits on; search lags `search_lag` seconds behind. Several processes may use one
+    file at the same time.
     """
 
     def __init__(
@@ -77,12 +77,12 @@ class Sandbox:
         self._store = Store(path)
         self._lock = threading.Lock()
         self._numbers = itertools.count(1)
-        # Request ids of two processes must differ; in memory there is one, and tests compare.
+        # Request ids of two processes must differ. In memory there is only one process, and tests
+        # compare the ids.
         self._origin = "" if path is None else secrets.token_hex(4)
         self._recent: dict[str, deque[float]] = {}
 
     def close(self) -> None:
-        """End the use of the file."""
         with self._lock:
             self._store.close()
 
@@ -108,24 +108,23 @@ class Sandbox:
                     more = {"Stripe-Rate-Limited-Reason": "global-rate"}
             return Response(status, answer | more, content)
 
-    def keep_answer(
+    def save_answer(
         self, method: str, target: str, key: str, body: str, status: int, content: Json
     ) -> None:
-        """Keep an answer under a key, as Stripe keeps a 500 of its own: for fault injection."""
+        """Save an answer under a key, as Stripe saves its own 500s: for fault injection."""
         fingerprint = _fingerprint(method.upper(), target.partition("?")[0], decode_form(body))
         with self._lock, self._store.transaction(write=True):
-            self._store.keep(key, self.clock(), fingerprint, status, encode(content))
+            self._store.save_answer(key, self.clock(), fingerprint, status, encode(content))
 
-    # What nobody can ask for by the API.
+    # Actions that the API does not offer.
     def open_dispute(
         self, charge_id: str, amount: int | None = None, *, reason: str = "fraudulent"
     ) -> str:
-        """A customer asks their bank for the money of a charge; gives the dispute's id."""
+        """A customer disputes a charge at their bank; returns the dispute's id."""
         with self._acting() as call:
             return str(charges.open_dispute(call, charge_id, amount, reason)["id"])
 
     def close_dispute(self, dispute_id: str, *, won: bool) -> None:
-        """The bank decides a dispute."""
         with self._acting() as call:
             charges.close_dispute(call, dispute_id, won=won)
 
@@ -141,8 +140,8 @@ class Sandbox:
         if scheme != "Bearer" or not token.startswith(("sk_test_", "rk_test_")):
             shown = f"{token[:8]}****" if token else "(none)"
             raise ApiError(f"Invalid API Key provided: {shown}", status=401)
-        if len(headers.get("idempotency-key", "")) > LONGEST_KEY:
-            text = f"The idempotency key is longer than {LONGEST_KEY} characters"
+        if len(headers.get("idempotency-key", "")) > MAX_KEY_LENGTH:
+            text = f"The idempotency key is longer than {MAX_KEY_LENGTH} characters"
             raise ApiError(text, kind="idempotency_error")
         if self.rates is not None:
             parts = target.partition("?")[0].split("/")
@@ -170,9 +169,9 @@ class Sandbox:
             now = self.clock()
             fingerprint = _fingerprint(method, path, given)
             if key is not None:
-                kept = self._store.kept(key, now - KEYS_ARE_KEPT)
-                if kept is not None:
-                    return self._replay(key, fingerprint, kept)
+                saved = self._store.saved_answer(key, now - KEY_LIFETIME)
+                if saved is not None:
+                    return self._replay(key, fingerprint, saved)
             params = check(found.params, given)
             call = Call(
                 self._store,
@@ -184,22 +183,22 @@ class Sandbox:
             )
             status, content = self._carry_out(call, found, ids)
             if key is not None:
-                self._store.forget_kept(now - KEYS_ARE_KEPT)
-                self._store.keep(key, now, fingerprint, status, content)
+                self._store.delete_answers(now - KEY_LIFETIME)
+                self._store.save_answer(key, now, fingerprint, status, content)
             return status, content, {}
 
     def _carry_out(self, call: Call, found: Route, ids: list[str]) -> tuple[int, bytes]:
         call.require_supported(found.supported)
         refusal: ApiError | None = None
         try:
-            with self._store.part(), suppress(_Kept):
+            with self._store.part(), suppress(_CommittedError):
                 try:
                     return 200, encode(_finished(call, found.handler(call, *ids)))
                 except ApiError as error:
                     refusal = error
-                    if not error.keeps_changes:
+                    if not error.commits_changes:
                         raise
-                    raise _Kept from None
+                    raise _CommittedError from None
         except InvalidParamsError:
             raise
         except ApiError as error:
@@ -208,19 +207,19 @@ class Sandbox:
         return refusal.status, encode(refusal.body)
 
     def _replay(
-        self, key: str, fingerprint: str, kept: tuple[str, int, bytes]
+        self, key: str, fingerprint: str, saved: tuple[str, int, bytes]
     ) -> tuple[int, bytes, dict[str, str]]:
-        if kept[0] != fingerprint:
+        if saved[0] != fingerprint:
             text = (
                 "Keys for idempotent requests can only be used with the same parameters they were "
                 f"first used with. Try using a key other than '{key}' if you meant to execute a "
                 "different request."
             )
             raise ApiError(text, kind="idempotency_error")
-        return kept[1], kept[2], {"Idempotent-Replayed": "true"}
+        return saved[1], saved[2], {"Idempotent-Replayed": "true"}
 
     def _run_due(self) -> None:
-        """What Stripe would have done by itself until now."""
+        """Do everything that Stripe would have done by itself until now."""
         now = self.clock()
         if self._store.due(now):
             with self._store.transaction(write=True):
@@ -228,12 +227,12 @@ class Sandbox:
                     run_due(Call(self._store, at, {}), object_id)
 
 
-class _Kept(Exception):
-    """Ends a handler whose changes stay although its answer is an error."""
+class _CommittedError(Exception):
+    """Ends a handler whose changes are committed although its answer is an error."""
 
 
 def _finished(call: Call, body: Json) -> Json:
-    """The answer as it is sent: without private notes, with lines, expanded."""
+    """The answer as it is sent: without private fields, with lines, expanded."""
     if isinstance(body.get("data"), list):
         return call.expanded(body | {"data": [_shown(call, item) for item in body["data"]]})
     return call.expanded(_shown(call, body))

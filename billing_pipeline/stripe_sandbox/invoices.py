@@ -1,4 +1,4 @@
-"""Invoices: drafts, and the requests that take them further.
+"""Invoices: drafts, and the requests on them.
 
 What belongs here: creating, reading, changing and deleting invoices. What does not: their lines
 (`lines.py`) and what happens at and after finalizing (`collecting.py`).
@@ -18,11 +18,11 @@ from billing_pipeline.stripe_sandbox.validation import merge_metadata
 Json = dict[str, Any]
 
 FINALIZED_AFTER = 3600
-"""Seconds until Stripe finalizes a draft that advances by itself."""
+"""Seconds until Stripe finalizes a draft with `auto_advance`."""
 
 _TEXTS = ("description", "footer", "statement_descriptor", "custom_fields", "effective_at")
 _ALWAYS = frozenset({"metadata", "auto_advance", "default_payment_method", "expand"})
-"""What may be changed on a finalized invoice."""
+"""The only parameters that may be changed on a finalized invoice."""
 _UPDATE = f"{' '.join(_TEXTS)} metadata auto_advance default_payment_method collection_method"
 _UPDATE += " days_until_due due_date"
 
@@ -156,7 +156,6 @@ def _change(call: Call, invoice: Json) -> Json:
 
 
 def _collection(call: Call, invoice: Json) -> None:
-    """How it is collected, and by when."""
     given = call.params
     method = given.get("collection_method", invoice["collection_method"])
     if method != "send_invoice":
@@ -250,7 +249,7 @@ def attach_payment(call: Call, invoice_id: str) -> Json:
 
 
 def run_due(call: Call, object_id: str) -> None:
-    """What happens by itself now: a draft is finalized whose hour has come, a bank answers."""
+    """Do what is due by itself: finalize a draft after its hour, or let the bank answer."""
     call.store.set_due(object_id, None)
     if call.store.get("payment_intent", object_id) is not None:
         collecting.settle_debit(call, object_id)

@@ -1,10 +1,10 @@
 """Invoice lines and invoice items: two views of one row.
 
-What belongs here: adding, changing and removing lines, and items that wait for an invoice. What
-does not: the invoice's own state (`invoices.py`).
+What belongs here: adding, changing and removing lines, and pending items. What does not: the
+invoice's own state (`invoices.py`).
 
-A line ``il_7`` and the item ``ii_7`` that it was made of share one row of the kind `line_item`,
-whose parent is the invoice; without one it is pending.
+A line ``il_7`` and its item ``ii_7`` share one row of the kind `line_item`, whose parent is the
+invoice; an item without a parent is pending.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ Json = dict[str, Any]
 
 MAX_LINES = 250
 LARGEST_AMOUNT = 999_999_999_999
-SHOWN = 10
-"""Lines that come with the invoice; the others by the list of its lines."""
+INCLUDED_LINES = 10
+"""Number of lines that an invoice includes; the list of its lines has the others."""
 
 _LINE = frozenset(
     ["amount", "description", "discountable", "metadata", "period", "price_data", "quantity"]
@@ -33,7 +33,7 @@ _ITEM += " price_data unit_amount_decimal"
 
 
 def draft(call: Call, invoice_id: str) -> Json:
-    """The invoice, if it may still be changed."""
+    """The invoice; raises an error unless it is a draft."""
     invoice = call.get("invoice", invoice_id)
     if invoice["status"] != "draft":
         text = "This invoice is no longer editable: only draft invoices can be changed"
@@ -42,7 +42,6 @@ def draft(call: Call, invoice_id: str) -> Json:
 
 
 def retotal(call: Call, invoice: Json) -> Json:
-    """The invoice with its totals made anew from its lines."""
     count, total = call.store.count("line_item", invoice["id"])
     if count > MAX_LINES:
         raise ApiError(f"Invoices can have at most {MAX_LINES} invoice items; this has {count}")
@@ -56,8 +55,8 @@ def retotal(call: Call, invoice: Json) -> Json:
     return invoice
 
 
-def lines_of(call: Call, invoice_id: str, limit: int = SHOWN) -> Json:
-    """The first lines, as they come with an invoice."""
+def lines_of(call: Call, invoice_id: str, limit: int = INCLUDED_LINES) -> Json:
+    """The first lines, as an invoice includes them."""
     rows = call.store.select(
         "line_item", [("parent = ?", invoice_id)], limit=limit + 1, oldest_first=True
     )
@@ -75,7 +74,7 @@ def remove_all(call: Call, invoice_id: str) -> None:
 
 
 def _amount(given: Json, currency: str) -> int:
-    """Whole minor units, from an amount or from a price times a quantity."""
+    """The amount in whole minor units, given as such or as a price times a quantity."""
     amount = given.get("amount")
     price = given.get("price_data") or {}
     if "currency" in price and price["currency"].lower() != currency:
@@ -101,7 +100,7 @@ def _amount(given: Json, currency: str) -> int:
 def add_line(
     call: Call, invoice: Json | None, customer_id: str, currency: str, given: Json
 ) -> Json:
-    """A new line; without an invoice it waits for the customer's next one."""
+    """Create a line; without an invoice it is pending until the customer's next one."""
     period = given.get("period") or {"start": call.now, "end": call.now}
     if int(period["end"]) < int(period["start"]):
         raise ApiError("The period's end must not be before its start", param="period[end]")
@@ -130,7 +129,7 @@ def add_line(
 
 
 def take_pending(call: Call, invoice: Json) -> None:
-    """Move the customer's waiting items of the invoice's currency onto it."""
+    """Move the customer's pending items in the invoice's currency onto it."""
     where = [("customer = ?", invoice["customer"]), ("parent is ?", None)]
     for line in call.store.select("line_item", where, limit=MAX_LINES, oldest_first=True):
         if line["currency"] == invoice["currency"]:

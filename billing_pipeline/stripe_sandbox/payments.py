@@ -1,7 +1,7 @@
-"""Payment intents, and how they hang on invoices.
+"""Payment intents, and how they belong to invoices.
 
-What belongs here: asking a card or a bank for the money, and its answer. What does not: the charge
-as an object (`charges.py`), and what the payment means to an invoice (`collecting.py`).
+What belongs here: charging a card or a bank account, and the answer. What does not: the charge as
+an object (`charges.py`), and the effect of a payment on the invoice (`collecting.py`).
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ def _intent(call: Call, amount: int, currency: str, customer: str | None, **more
 
 
 def _confirm(call: Call, intent: Json, method: Json) -> dict[str, str] | None:
-    """Ask for the money; gives what it was declined with, or None. A bank answers in days: until
-    then the intent is processing."""
+    """Charge the payment method; returns the error if it declines, else None. A bank takes days to
+    answer: until then the intent is processing."""
     intent |= {"payment_method": method["id"], "payment_method_types": [method["type"]]}
     if method["type"] == "sepa_debit":
         intent["latest_charge"] = new_charge(call, intent, method, None, waits=True)["id"]
@@ -75,8 +75,8 @@ def _answered(call: Call, intent: Json, error: dict[str, str] | None) -> None:
 
 
 def settle(call: Call, intent_id: str) -> tuple[Json | None, dict[str, str] | None]:
-    """The bank's answer to a debit; gives the invoice payment that it was for, if any, and why it
-    failed."""
+    """Record the bank's answer to a debit; returns the invoice payment, if there is one, and the
+    error if it failed."""
     intent = call.get("payment_intent", intent_id)
     outcome = outcome_of(call.get("payment_method", intent["payment_method"])["_test_name"])
     charge_id = intent["latest_charge"]
@@ -91,7 +91,6 @@ def settle(call: Call, intent_id: str) -> tuple[Json | None, dict[str, str] | No
 
 
 def _payment_by(call: Call, intent: Json) -> Json | None:
-    """The invoice payment that an intent is for."""
     is_it = ("json_extract(body, '$.payment.payment_intent') = ?", intent["id"])
     where = [("customer = ?", intent["customer"]), is_it]
     found = call.store.select("invoice_payment", where, limit=1)
@@ -100,7 +99,7 @@ def _payment_by(call: Call, intent: Json) -> Json | None:
 
 # On invoices.
 def new_payment(call: Call, invoice: Json) -> None:
-    """The default payment that every finalized invoice with something due has."""
+    """Create the default payment that every finalized invoice with an amount due has."""
     amount = invoice["amount_remaining"]
     intent = _intent(call, amount, invoice["currency"], invoice["customer"])
     _new_invoice_payment(call, invoice, intent, is_default=True)
@@ -122,7 +121,7 @@ def _new_invoice_payment(call: Call, invoice: Json, intent: Json, *, is_default:
 
 
 def payment_of(call: Call, invoice: Json) -> Json | None:
-    """The default payment, once the invoice is finalized and something was due."""
+    """The default payment; None before finalizing, or if nothing was due."""
     where = [("parent = ?", invoice["id"]), ("json_extract(body, '$.is_default') = ?", 1)]
     found = call.store.select("invoice_payment", where, limit=1)
     return found[0] if found else None
@@ -133,7 +132,7 @@ def _intent_of(call: Call, payment: Json) -> Json:
 
 
 def refuse_while_processing(call: Call, invoice: Json) -> None:
-    """While a bank has not answered yet, nothing else may end the invoice."""
+    """Raise an error while a payment is processing: nothing else may end the invoice then."""
     payment = payment_of(call, invoice)
     if payment is not None and _intent_of(call, payment)["status"] == "processing":
         text = f"A payment of the invoice {invoice['id']} is being processed: wait for its end."
@@ -141,7 +140,7 @@ def refuse_while_processing(call: Call, invoice: Json) -> None:
 
 
 def charge(call: Call, invoice: Json, method: Json) -> tuple[Json, dict[str, str] | None]:
-    """Charge what remains of an invoice; gives its payment and the decline."""
+    """Charge the rest of an invoice; returns its payment and the error if it was declined."""
     payment = payment_of(call, invoice)
     assert payment is not None, "an open invoice has a payment"
     intent = _intent_of(call, payment)
@@ -160,7 +159,7 @@ def _note_paid(call: Call, payment: Json, amount: int) -> None:
 
 
 def attach(call: Call, invoice: Json, intent_id: str) -> int:
-    """A payment that was made by itself counts for an invoice; gives what it brings."""
+    """Use a separate payment for an invoice; returns its amount."""
     intent = call.get("payment_intent", intent_id, "payment_intent")
     if intent["status"] != "succeeded":
         raise ApiError("The sandbox attaches payments that have succeeded", param="payment_intent")
@@ -175,14 +174,14 @@ def attach(call: Call, invoice: Json, intent_id: str) -> int:
 
 
 def charges_of(call: Call, invoice: Json) -> list[Json]:
-    """What was charged for an invoice, with success, the newest first."""
+    """The successful charges of an invoice, the newest first."""
     payments = call.store.select("invoice_payment", [("parent = ?", invoice["id"])], limit=100)
     intents = [_intent_of(call, payment) for payment in payments if payment["status"] == "paid"]
     return [call.get("charge", intent["latest_charge"]) for intent in intents]
 
 
 def cancel_payment(call: Call, invoice: Json) -> None:
-    """No money is asked for any more: the invoice is void, or was paid otherwise."""
+    """Cancel the default payment: the invoice is void, or was paid in another way."""
     payment = payment_of(call, invoice)
     if payment is None or payment["status"] != "open":
         return
@@ -205,7 +204,7 @@ def retrieve_payment(call: Call, payment_id: str) -> Json:
     return call.get("invoice_payment", payment_id)
 
 
-# By themselves: top-ups of wallets are such.
+# Separate payments, such as top-ups of wallets.
 @route("POST", "payment_intents", "PaymentIntentCreateParams", _INTENT)
 def create(call: Call) -> Json:
     given = call.params

@@ -1,7 +1,7 @@
-"""What is only read: the account, events and search.
+"""The objects that are only read: the account, events and search.
 
-What belongs here: their rules, such as how long events are kept and how far search lags. What
-does not: lists of other objects, which stand with them.
+What belongs here: their rules, such as how long events are available and how far search lags. What
+does not: lists of other objects, which are in those objects' modules.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from billing_pipeline.stripe_sandbox.errors import ApiError, InvalidParamsError
 
 Json = dict[str, Any]
 
-EVENTS_KEPT = 30 * 86_400
+EVENT_LIFETIME = 30 * 86_400
 _CLAUSE = re.compile(
     r"""\s*(-?)(metadata\[["']([^"']+)["']\]|\w+)\s*(:|[<>]=?)\s*("([^"]*)"|'([^']*)'|(\d+))\s*"""
 )
@@ -52,9 +52,9 @@ def events(call: Call) -> Json:
     if "type" in given and "types" in given:
         raise InvalidParamsError("You may only specify one of these parameters: type, types.")
     types = given.get("types") or ([given["type"]] if "type" in given else [])
-    where: list[tuple[str, Any]] = [("created >= ?", call.now - EVENTS_KEPT)]
+    where: list[tuple[str, Any]] = [("created >= ?", call.now - EVENT_LIFETIME)]
     if types:
-        # One placeholder for each condition: the types travel as one JSON list.
+        # Each condition has one placeholder, so the types are passed as one JSON list.
         glob = "exists (select 1 from json_each(?) where json_extract(body, '$.type') glob value)"
         quoted = ",".join(f'"{name}"' for name in types if re.fullmatch(r"[\w.*]+", name))
         where.append((glob, f"[{quoted}]"))
@@ -77,7 +77,7 @@ def search_payment_intents(call: Call) -> Json:
 
 
 def _search(call: Call, kind: str, url: str) -> Json:
-    """What matches and was created before the index was last brought up to date."""
+    """The matching objects that were created before the search index was last updated."""
     limit, page = call.params.get("limit", 10), call.params.get("page", "0")
     if not 1 <= limit <= 100 or not page.isdecimal():
         raise InvalidParamsError("Invalid limit or page")

@@ -1,7 +1,7 @@
 """The sandbox over HTTP, on this machine only.
 
-What belongs here: the web application and the server's life. What does not: answers
-(`engine.py`).
+What belongs here: the web application, and starting and stopping its server. What does not: the
+answers (`engine.py`).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _METHODS = ["GET", "POST", "DELETE"]
 
 
 def application(sandbox: Sandbox, *, latency: float = 0.0) -> Starlette:
-    """The sandbox as an ASGI application; every answer comes `latency` seconds late."""
+    """The sandbox as an ASGI application; every answer is delayed by `latency` seconds."""
 
     async def answer(request: Request) -> Response:
         body = (await request.body()).decode("utf-8", "replace")
@@ -51,17 +51,17 @@ class SandboxStateError(RuntimeError):
 def running_sandbox(
     directory: Path, *, latency: float = 0.0, rates: Rates | None = None
 ) -> Iterator[str]:
-    """A sandbox with its state in `directory`, for as long as the block runs; gives its address.
+    """Serve a sandbox with its state in `directory` while the block runs; yields its address.
 
-    Any number may run over one directory, also in several processes; `rates`, what is more is
-    answered with 429, are counted by each on its own.
+    Any number may share one directory, also in several processes. Each counts `rates` on its own
+    and answers 429 beyond them.
     """
     try:
         sandbox = Sandbox(directory / FILE_NAME, rates=rates)
     except sqlite3.DatabaseError as error:
         raise SandboxStateError(
             f"the sandbox's state, {directory / FILE_NAME}, cannot be used: {error}. If it is "
-            "damaged, put it back from a copy, or begin anew: delete sandbox/ and records/ together"
+            "damaged, restore it from a copy, or start over: delete sandbox/ and records/ together"
         ) from error
     try:
         with serving(sandbox, latency=latency) as base:
@@ -72,7 +72,7 @@ def running_sandbox(
 
 @contextmanager
 def serving(sandbox: Sandbox, *, latency: float = 0.0) -> Iterator[str]:
-    """This sandbox over HTTP, for as long as the block runs; gives its address."""
+    """Serve this sandbox over HTTP while the block runs; yields its address."""
     listener = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(
         application(sandbox, latency=latency),
@@ -96,20 +96,20 @@ def serving(sandbox: Sandbox, *, latency: float = 0.0) -> Iterator[str]:
 
 
 class _Server(uvicorn.Server):
-    """A server that ends when it is told to. uvicorn's looks every 100 ms whether it should, and
-    then waits for 100 ms more; a run begins and ends one for each step that asks Stripe."""
+    """A server that stops at once. uvicorn's own takes up to 200 ms to notice that it should, and a
+    run starts and stops one server for each step that talks to Stripe."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._told = asyncio.Event()
+        self._stop = asyncio.Event()
 
     def end(self) -> None:
-        """From any thread."""
+        """Stop the server; can be called from any thread."""
         self.should_exit = True
         if self._loop is not None:
-            with suppress(RuntimeError):  # it saw that by itself, and its loop is closed by now
-                self._loop.call_soon_threadsafe(self._told.set)
+            with suppress(RuntimeError):  # it has already stopped and closed its loop
+                self._loop.call_soon_threadsafe(self._stop.set)
 
     async def main_loop(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -117,7 +117,7 @@ class _Server(uvicorn.Server):
         while not await self.on_tick(ticks):
             ticks += 1
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._told.wait(), 0.1)
+                await asyncio.wait_for(self._stop.wait(), 0.1)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         if self.server_state.connections or self.server_state.tasks:

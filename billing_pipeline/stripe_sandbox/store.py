@@ -1,6 +1,6 @@
-"""Where the sandbox keeps its objects: one SQLite file, safe for several processes.
+"""The sandbox's storage: one SQLite file, safe for several processes.
 
-What belongs here: rows, order, counters and transactions. What does not: what objects mean.
+What belongs here: rows, order, counters and transactions. What does not: the meaning of objects.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ create index if not exists due_by_time on due (at);
 
 
 class Store:
-    """Objects by kind and id. Every use but `due` is inside one `transaction`."""
+    """Objects by kind and id. Every method but `due` must be called inside a `transaction`."""
 
     def __init__(self, path: Path | None) -> None:
         if path is not None:
@@ -43,12 +43,12 @@ class Store:
         )
         self._db.execute("pragma busy_timeout = 30000")
         self._db.execute("pragma journal_mode = wal")
-        # In WAL mode that loses nothing when a process is killed; a power cut is not Stripe's.
+        # In WAL mode this is safe if a process is killed; the sandbox need not survive a power cut.
         self._db.execute("pragma synchronous = normal")
         for statement in _TABLES.split(";"):
             self._db.execute(statement)
 
-        # As this transaction has counted on.
+        # The counters as this transaction has advanced them; saved when it ends.
         self._counters: dict[str, int] = {}
 
     def close(self) -> None:
@@ -56,7 +56,7 @@ class Store:
 
     @contextmanager
     def transaction(self, *, write: bool) -> Iterator[None]:
-        """All or nothing. A reading one waits for nobody."""
+        """All or nothing. A transaction that only reads never waits."""
         self._db.execute("begin immediate" if write else "begin")
         self._counters = {}
         try:
@@ -72,7 +72,7 @@ class Store:
 
     @contextmanager
     def part(self) -> Iterator[None]:
-        """A part of a transaction that is undone when it fails, without the rest of it."""
+        """A part of a transaction that is rolled back on its own if it fails."""
         self._db.execute("savepoint part")
         counters = dict(self._counters)
         try:
@@ -85,7 +85,7 @@ class Store:
         self._db.execute("release part")
 
     def next(self, name: str) -> int:
-        """1, 2, 3, …; written down as the transaction ends."""
+        """1, 2, 3, …; saved when the transaction ends."""
         if name not in self._counters:
             row = self._db.execute("select value from counters where name = ?", [name]).fetchone()
             self._counters[name] = 0 if row is None else int(row[0])
@@ -118,7 +118,7 @@ class Store:
         return None if row is None else json.loads(row[0])
 
     def place(self, kind: str, object_id: str) -> tuple[int, int] | None:
-        """Where it stands in lists: its creation time and number."""
+        """The object's position in lists: its creation time and number."""
         row: tuple[int, int] | None = self._db.execute(
             "select created, seq from objects where kind = ? and id = ?", [kind, object_id]
         ).fetchone()
@@ -138,9 +138,9 @@ class Store:
         return [json.loads(row[0]) for row in rows]
 
     def count(self, kind: str, parent: str) -> tuple[int, int]:
-        """How many hang on a parent, and the sum of their amounts."""
+        """The number of objects of a parent, and the sum of their amounts."""
         row = self._db.execute(
-            # SQLite would go through all of the kind by its primary key.
+            # Without the hint SQLite would scan the whole kind by its primary key.
             "select count(*), coalesce(sum(json_extract(body, '$.amount')), 0) "
             "from objects indexed by by_parent where kind = ? and parent = ?",
             [kind, parent],
@@ -148,23 +148,23 @@ class Store:
         return int(row[0]), int(row[1])
 
     # Answers under idempotency keys.
-    def keep(self, key: str, at: float, fingerprint: str, status: int, body: bytes) -> None:
+    def save_answer(self, key: str, at: float, fingerprint: str, status: int, body: bytes) -> None:
         packed = zlib.compress(body, 1)
         self._db.execute(
             "insert or replace into kept values (?, ?, ?, ?, ?)",
             [key, at, fingerprint, status, packed],
         )
 
-    def kept(self, key: str, oldest: float) -> tuple[str, int, bytes] | None:
+    def saved_answer(self, key: str, oldest: float) -> tuple[str, int, bytes] | None:
         row = self._db.execute(
             "select print, status, body from kept where key = ? and at > ?", [key, oldest]
         ).fetchone()
         return None if row is None else (row[0], row[1], zlib.decompress(row[2]))
 
-    def forget_kept(self, oldest: float) -> None:
+    def delete_answers(self, oldest: float) -> None:
         self._db.execute("delete from kept where at <= ?", [oldest])
 
-    # What happens by itself at some time.
+    # Events that happen by themselves at some time.
     def set_due(self, object_id: str, at: int | None) -> None:
         if at is None:
             self._db.execute("delete from due where id = ?", [object_id])
@@ -172,7 +172,7 @@ class Store:
             self._db.execute("insert or replace into due values (?, ?)", [object_id, at])
 
     def due(self, now: float) -> list[tuple[str, int]]:
-        """What is due by now, and since when, oldest first. Needs no transaction."""
+        """The ids that are due by now, and since when, oldest first. Needs no transaction."""
         rows = self._db.execute("select id, at from due where at <= ? order by at, id", [now])
         return [(str(row[0]), int(row[1])) for row in rows]
 

@@ -1,8 +1,8 @@
-"""Requests against the SDK's own generated parameter types, made strict.
+"""Validates requests against the SDK's own generated parameter types, strictly.
 
 What belongs here: turning ``stripe.params`` into pydantic schemas that refuse unknown names and
-closed enums' other values, Stripe's wording of what is wrong, and the limits that the types do
-not say. What does not: rules that need the state (`invoices.py` and the others).
+unknown values of closed enums, Stripe's wording of the errors, and the limits that the types do
+not contain. What does not: rules that need the state (`invoices.py` and the others).
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from billing_pipeline.stripe_sandbox.errors import InvalidParamsError
 Json = dict[str, Any]
 
 _OPTIONS = frozenset(RequestOptions.__annotations__)
-_LONGEST = {"name": 256, "email": 512, "description": 500, "memo": 5000, "footer": 5000}
+_MAX_LENGTHS = {"name": 256, "email": 512, "description": 500, "memo": 5000, "footer": 5000}
 MAX_METADATA = 50
-LONGEST_METADATA_NAME = 40
-LONGEST_METADATA_VALUE = 500
+MAX_METADATA_KEY_LENGTH = 40
+MAX_METADATA_VALUE_LENGTH = 500
 
 
 def _whole(value: Any) -> Any:
@@ -49,13 +49,12 @@ def _truth(value: Any) -> Any:
 _LEAVES: dict[Any, Any] = {
     int: Annotated[int, BeforeValidator(_whole)],
     bool: Annotated[bool, BeforeValidator(_truth)],
-    # Decimals and floats stay the text they came as: nothing here may round.
+    # Decimals and floats stay text, so that nothing here can round them.
     float: str,
 }
 
 
 def _strict(kind: Any, known: dict[Any, Any]) -> Any:
-    """A type of the SDK as a type for pydantic."""
     if kind in _LEAVES:
         return _LEAVES[kind]
     origin, args = typing.get_origin(kind), typing.get_args(kind)
@@ -74,19 +73,21 @@ def _strict(kind: Any, known: dict[Any, Any]) -> Any:
 
 
 def _strict_union(args: tuple[Any, ...], known: dict[Any, Any]) -> Any:
-    kept = [arg for arg in args if typing.get_origin(arg) is not UntypedStripeObject]
-    named = [arg for arg in kept if typing.get_origin(arg) is Literal and typing.get_args(arg)[0]]
+    members = [arg for arg in args if typing.get_origin(arg) is not UntypedStripeObject]
+    named = [
+        arg for arg in members if typing.get_origin(arg) is Literal and typing.get_args(arg)[0]
+    ]
     if named:
-        # An enum that the SDK leaves open for values of the future.
-        kept = [arg for arg in kept if arg is not str]
-    return Union[tuple(_strict(arg, known) for arg in kept)]  # noqa: UP007
+        # An enum that the SDK leaves open for future values.
+        members = [arg for arg in members if arg is not str]
+    return Union[tuple(_strict(arg, known) for arg in members)]  # noqa: UP007
 
 
 def _strict_dict(kind: Any, known: dict[Any, Any]) -> Any:
     if kind in known:
         return known[kind]
-    # Without the options that every request has: they are no parameters, and the SDK imports
-    # their types for checkers only.
+    # Leave out the options that every request has: they are not parameters, and the SDK imports
+    # their types for type checkers only.
     own = {name: hint for name, hint in kind.__annotations__.items() if name not in _OPTIONS}
     bare = type(kind.__name__, (), {"__annotations__": own, "__module__": kind.__module__})
     hints = typing_extensions.get_type_hints(bare, include_extras=True)
@@ -108,9 +109,9 @@ def _adapter(name: str) -> TypeAdapter[Json]:
 
 
 def check(name: str, params: Json) -> Json:
-    """The parameters in their types; raises what Stripe says of the first that is wrong.
+    """The parameters with their types; raises Stripe's error for the first invalid one.
 
-    `name` is a class of ``stripe.params``. Integers and booleans come out as such.
+    `name` is a class of ``stripe.params``. Integers and booleans are converted.
     """
     try:
         checked = _adapter(name).validate_python(params)
@@ -121,7 +122,7 @@ def check(name: str, params: Json) -> Json:
 
 
 def _refusal(error: ValidationError, params: Json) -> InvalidParamsError:
-    # Of a union every member complains; what went deepest is what was meant.
+    # Every member of a union reports an error; the deepest one is the member that was meant.
     first = max(error.errors(include_url=False), key=lambda item: len(_path(item["loc"], params)))
     param = _param(_path(first["loc"], params))
     if first["type"] == "extra_forbidden":
@@ -140,7 +141,7 @@ def _refusal(error: ValidationError, params: Json) -> InvalidParamsError:
 
 
 def _path(loc: tuple[int | str, ...], params: Any) -> list[int | str]:
-    """The parts of the place that are in the input; the others name members of unions."""
+    """The parts of the location that exist in the input; the others name members of unions."""
     path: list[int | str] = []
     for part in loc:
         try:
@@ -165,8 +166,9 @@ def _limits(value: Any, place: str) -> None:
         param = f"{place}[{name}]" if place else name
         if name in ("metadata", "invoice_metadata"):
             _metadata_limits(item, param)
-        elif isinstance(item, str) and len(item) > _LONGEST.get(name, 5000):
-            text = f"Invalid string: {item[:20]}…; must be at most {_LONGEST.get(name, 5000)} chars"
+        elif isinstance(item, str) and len(item) > _MAX_LENGTHS.get(name, 5000):
+            most = _MAX_LENGTHS.get(name, 5000)
+            text = f"Invalid string: {item[:20]}…; must be at most {most} chars"
             raise InvalidParamsError(text, code="parameter_invalid_string", param=param)
         else:
             _limits(item, param)
@@ -174,16 +176,16 @@ def _limits(value: Any, place: str) -> None:
 
 def _metadata_limits(given: Any, param: str) -> None:
     for name, value in (given or {}).items():
-        if len(name) > LONGEST_METADATA_NAME:
-            text = f"Metadata keys can be up to {LONGEST_METADATA_NAME} characters: {name[:50]}…"
+        if len(name) > MAX_METADATA_KEY_LENGTH:
+            text = f"Metadata keys can be up to {MAX_METADATA_KEY_LENGTH} characters: {name[:50]}…"
             raise InvalidParamsError(text, param=param)
-        if len(value) > LONGEST_METADATA_VALUE:
-            text = f"Metadata values can have up to {LONGEST_METADATA_VALUE} characters: {name}"
+        if len(value) > MAX_METADATA_VALUE_LENGTH:
+            text = f"Metadata values can have up to {MAX_METADATA_VALUE_LENGTH} characters: {name}"
             raise InvalidParamsError(text, param=f"{param}[{name}]")
 
 
 def merge_metadata(held: Mapping[str, str], given: Any) -> dict[str, str]:
-    """Metadata after an update: an empty value takes a name away, an empty whole takes all."""
+    """Metadata after an update: an empty value removes its key, an empty hash removes all."""
     if given is None:
         return dict(held)
     if given == "":

@@ -1,6 +1,6 @@
-"""Requests and answers as they travel: form bodies to nested values, answers to bytes.
+"""The encoding of requests and answers: form bodies to nested values, answers to bytes.
 
-What belongs here: the encoding. What does not: which parameters exist (`validation.py`).
+What does not belong here: which parameters exist (`validation.py`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Json = dict[str, Any]
 
 _NAME = re.compile(r"[^\[\]]+(?:\[[^\[\]]*\])*")
 _FREE = ("metadata", "invoice_metadata")
-"""Hashes with names of the caller's choosing: their names are never list indexes."""
+"""Hashes whose keys the caller chooses, so that they are never list indexes."""
 _MAX_PARAMS = 20_000
 
 
@@ -36,7 +36,7 @@ class Response:
 
 
 def decode_form(text: str) -> Json:
-    """``a[0][b]=c`` as ``{"a": [{"b": "c"}]}``; all values are text."""
+    """Decode ``a[0][b]=c`` to ``{"a": [{"b": "c"}]}``; all values are text."""
     tree: Json = {}
     pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=_MAX_PARAMS)
     for name, value in pairs:

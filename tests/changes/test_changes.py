@@ -11,7 +11,7 @@ TELLING = (*range(12), 19, 24, 31)
 
 
 @pytest.mark.parametrize("seed", TELLING)
-def test_whatever_people_change_nobody_is_billed_twice_or_stuck(seed: int) -> None:
+def test_no_change_by_people_bills_twice_or_blocks_a_customer(seed: int) -> None:
     trial = play(seed, months=2)
     assert not trial.problems, trial.report()
 

@@ -78,7 +78,7 @@ class Company:
         )
 
     def whole(self, name: str) -> None:
-        """A customer who is on the plan of the same name all the time."""
+        """A customer who always has the plan of the same name."""
         self.customer(name)
         self.plan(name)
         self.subscribe(name, name)
@@ -112,9 +112,9 @@ def billed(
     taken: AppliedElsewhere | None = None,
     already: AlreadyBilled | None = None,
 ) -> Billed:
-    """The company's month by the pipeline; the oracle must agree on all of it.
+    """Bill the company's month with the pipeline; the oracle must agree on all of it.
 
-    `taken`: what months' invoices took of wallets; `already`: what of this one was billed.
+    `taken`: the wallet amounts of each month's invoices; `already`: the amount billed this month.
     """
     write(company.world, directory, ZoneInfo(zone))
     applications = [

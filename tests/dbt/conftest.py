@@ -1,4 +1,4 @@
-"""What tests of several files begin with."""
+"""Fixtures for the tests of several files."""
 
 from __future__ import annotations
 

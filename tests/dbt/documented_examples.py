@@ -1,7 +1,7 @@
 """The examples in docs/charge-models.md as a world that the pipeline can bill.
 
 What belongs here: reading the document's tables, and turning each row into a customer of its own.
-What does not: what they should cost, which stands in the document.
+What does not: the expected amounts, which are in the document.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _EVENT = re.compile(
 
 @dataclass(frozen=True)
 class Example:
-    """One row: which model it is about, its cells, and the tiers that stand above it."""
+    """One row: its charge model, its cells, and the tiers in the table above it."""
 
     name: str
     model: str
@@ -58,7 +58,7 @@ def examples(text: str) -> list[Example]:
 
 
 def _tables(text: str) -> Iterator[tuple[str, list[Cells]]]:
-    """Each table as rows by column, under the heading that it stands under."""
+    """Each table's heading and its rows as dicts."""
     heading, rows = "", list[list[str]]()
     for line in [*text.splitlines(), ""]:
         if line.startswith("#"):

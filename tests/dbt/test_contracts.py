@@ -1,4 +1,4 @@
-"""A table that is not what its contract declares fails, and is not there afterwards."""
+"""A table that differs from its contract fails, and does not exist afterwards."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_pages_stand_alone(target: Path) -> None:
+def test_the_docs_need_no_other_files(target: Path) -> None:
     page = (target / "static_index.html").read_text(encoding="utf-8")
     assert "stripe_push" in page and "dashboard" in page
 
@@ -57,7 +57,7 @@ def test_a_description_says_what_the_model_itself_says_of_its_grain(target: Path
             assert " ".join(model["description"].split()) == f"Grain: {said}.", model["name"]
 
 
-def test_what_reads_the_models_is_named(target: Path) -> None:
+def test_readers_of_the_models_are_exposures(target: Path) -> None:
     manifest = json.loads((target / "manifest.json").read_text())
     exposures = {exposure["name"]: exposure for exposure in manifest["exposures"].values()}
     assert {"stripe_push", "dashboard", "invoice_documents"} <= exposures.keys()

@@ -1,4 +1,4 @@
-"""docs/charge-models.md says the truth: its examples are billed, its sums are worked out.
+"""docs/charge-models.md is true: its examples are billed and its calculations are checked.
 
 What belongs here: the comparison of the document with the pipeline. What does not: how its tables
 are read (documented_examples.py).

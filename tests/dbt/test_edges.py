@@ -398,7 +398,7 @@ def test_a_period_of_30_days_is_billed_where_it_ends(
 
 
 def test_an_event_without_its_property_is_reported_in_its_own_month(tmp_path: Path) -> None:
-    """Once for each meter, whoever's period is invoiced when, and though none is in its month."""
+    """Reported once for each meter, whenever the customers' periods are invoiced, if at all."""
     company = Company()
     company.customer("c")
     company.world.add("meters", meter_id="v", event_name="e", aggregation="sum", property="v")
@@ -533,7 +533,7 @@ NUMBERS = {
 }
 
 
-def test_a_number_is_never_rounded_wherever_it_stands(tmp_path: Path) -> None:
+def test_numbers_are_never_rounded_in_any_format(tmp_path: Path) -> None:
     company = Company()
     meter = {"event_name": "property", "aggregation": "sum", "property": "n"}
     company.world.add("meters", meter_id="property", **meter)

@@ -137,7 +137,7 @@ def _as_built(settings: Settings, month: BillingMonth) -> Built:
 
 
 @pytest.mark.parametrize("name", BREAKS)
-def test_what_is_broken_is_noticed(name: str, built: dict[str, Built]) -> None:
+def test_each_broken_invariant_fails_its_test(name: str, built: dict[str, Built]) -> None:
     test, example, change = BREAKS[name]
     month = built[example]
     path = month.settings.warehouse_path(month.month)

@@ -1,6 +1,6 @@
 """Edges of coupons, taxes, wallets and limits, one customer each, worked out by hand.
 
-What belongs here: what is taken off, added, paid or left just inside and just outside a bound.
+What belongs here: discounts, taxes, payments and limits just inside and just outside a bound.
 What does not: charges (test_edges.py), random worlds (tests/property).
 """
 
@@ -224,13 +224,13 @@ def test_a_wallet_pays_what_it_holds_at_the_months_end(april: Billed, name: str)
 
 
 @pytest.mark.parametrize("feature", LIMITS)
-def test_what_is_left_of_a_limit(april: Billed, feature: str) -> None:
+def test_remaining_quantity_of_a_limit(april: Billed, feature: str) -> None:
     (row,) = [r for r in april.tables["entitlement_usage"] if r["feature"] == feature]
     left = None if row["remaining"] is None else str(row["remaining"].normalize() + 0)
     assert (row["used"], left, row["state"]) == (7, *LIMITS[feature][1:])
 
 
-def test_of_a_plain_feature_nothing_is_counted_off(april: Billed) -> None:
+def test_a_plain_feature_flag_has_no_remaining_quantity(april: Billed) -> None:
     (row,) = [r for r in april.tables["entitlement_usage"] if r["feature"] == "flag"]
     assert (row["limit_quantity"], row["remaining"], row["state"]) == (None, None, "ok")
 
@@ -242,6 +242,8 @@ def test_a_wallet_pays_each_month_what_the_others_left(april: Billed, name: str)
 
 
 @pytest.mark.parametrize("name", BILLED_WALLETS)
-def test_what_was_billed_keeps_what_it_took_of_a_wallet(april: Billed, name: str) -> None:
+def test_a_billed_invoice_keeps_the_amount_it_took_from_the_wallet(
+    april: Billed, name: str
+) -> None:
     invoice = april.invoice(f"billed {name}")
     assert str(invoice["wallet_applied"]) == f"{float(BILLED_WALLETS[name][3]):.4f}"

@@ -1,4 +1,4 @@
-"""``python -m tests.end_to_end.close_months FOLDER MONTH…``: close months, note what Stripe holds.
+"""``python -m tests.end_to_end.close_months FOLDER MONTH…``: close months, save Stripe's state.
 
 What belongs here: running `close_month` for several months in one process (the settings are the
 process's own, so each example needs one), and writing down after each what the sandbox says over

@@ -1,7 +1,7 @@
-"""The five examples, closed month by month: what was published and what the sandbox holds.
+"""The five examples, closed month by month: the published tables and the sandbox's state.
 
 What belongs here: closing them, two at a time, and looking things up by customer and month. What
-does not: what is expected of them.
+does not: expectations.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class ClosedExample:
     tables: dict[str, list[Row]]
 
     def expected(self, file: str) -> list[Row]:
-        """A table of what must come out; empty where the example has no such file."""
+        """A table of expected results; empty if the example has no such file."""
         path = EXAMPLES / self.name / file
         if not path.exists():
             return []
@@ -59,7 +59,7 @@ class ClosedExample:
         ]
 
     def after(self, month: str) -> Row:
-        """What the sandbox held after the month's first run."""
+        """The sandbox's state after the month's first run."""
         return next(held for closed, held in self.runs if closed == month)
 
     def stripe_invoices(self, customer: str, month: str) -> list[Row]:

@@ -1,7 +1,7 @@
 """Processes for the end-to-end tests: the command line as a user has it, on a home of its own.
 
-What belongs here: the environment and the command. What does not: what is expected of it, and how
-its process is started (warm.py).
+What belongs here: the environment and the command. What does not: expectations, and how its
+process is started (warm.py).
 """
 
 from __future__ import annotations
@@ -43,5 +43,5 @@ def binaries(folder: Path) -> Path:
 
 
 def last_line(done: subprocess.CompletedProcess[str]) -> str:
-    """What a person reads last: the reason, where a command failed."""
+    """The last line of the output, which gives the reason if a command failed."""
     return done.stderr.strip().splitlines()[-1]

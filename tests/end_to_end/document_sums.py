@@ -1,6 +1,6 @@
-"""That the sums on documents and in exports agree with the published tables.
+"""Checks that the sums on documents and in exports agree with the published tables.
 
-What belongs here: reading figures back from what people get. What does not: how documents look.
+What belongs here: reading the amounts back from the files. What does not: how documents look.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Dunning of a closed example, on a copy of it whose clock is turned.
+"""Dunning of a closed example, on a copy of it with a clock that the test moves.
 
-What belongs here: trying again hour by hour until nothing happens any more. What does not: the
+What belongs here: running dunning hour by hour until nothing happens any more. What does not: the
 rule, which is tested in ``tests/unit/collection/test_dunning.py``.
 """
 
@@ -29,7 +29,7 @@ HOUR = 3600
 
 @dataclass(frozen=True)
 class Policy:
-    """When it is tried again, in hours after the first failure, and what is said in the end."""
+    """The hours of the attempts after the first failure, and the final status."""
 
     hours: tuple[int, ...]
     end: str
@@ -43,7 +43,7 @@ class Policy:
 
 @dataclass(frozen=True)
 class Ended:
-    """By customer: the hours of the month's tries, and the status that is published then."""
+    """By customer: the hours of the month's attempts, and the published status."""
 
     tries: dict[str, tuple[int, ...]]
     statuses: dict[str, str]
@@ -51,7 +51,7 @@ class Ended:
 
 @cache
 def dun_to_the_end(home: Path, month: str, policy: Policy) -> Ended:
-    """Let ten days pass hour by hour; what is due in each is done."""
+    """Let ten days pass hour by hour, and make the due attempts in each."""
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "home"
         shutil.copytree(home, copy, ignore=shutil.ignore_patterns("dagster", "dbt"))

@@ -1,7 +1,8 @@
-"""The sentences of the table in ``data/examples/README.md``, and the check that each stands for.
+"""The sentences of the table in ``data/examples/README.md``, and the check for each.
 
-What belongs here: reading the table, and one function for each form of sentence. A sentence that
-no form fits fails its row: the table cannot say what nothing tests. What does not: closing months.
+What belongs here: reading the table, and one function for each form of sentence. A sentence without
+a matching form fails its row, so the table cannot claim anything untested. What does not: closing
+months.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class Case:
 
 
 def table() -> Iterator[Case]:
-    """Every row of the README's table of what is expected."""
+    """Every row of the README's table of expected results."""
     text = (EXAMPLES / "README.md").read_text(encoding="utf-8")
     for line in text.splitlines():
         cells = [cell.strip() for cell in line.strip("|").split("|")]

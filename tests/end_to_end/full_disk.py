@@ -1,8 +1,7 @@
 """Dagster's history on a disk that is full from a chosen event on.
 
-What belongs here: the storage, named in a home's ``dagster.yaml``. What does not: what must be true
-afterwards. ``FULL_FROM_EVENT`` in the environment says from which event on nothing more is written;
-without it there is room.
+What belongs here: the storage class, named in a home's ``dagster.yaml``. What does not:
+expectations. From the event ``FULL_FROM_EVENT`` (in the environment) on, every write fails.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ class Story:
         self.instance = instance
 
     def tick(self) -> list[Json]:
-        """One look of the sensor, and the runs that it asks for."""
+        """One tick of the sensor, and the runs that it requests."""
         asked = []
         with dg.build_sensor_context(self.instance, resources=RESOURCES) as context:
             requests = list(stripe_changes(context))
@@ -135,7 +135,7 @@ class Story:
         return [dict(zip(("customer", "kind", "amount", "by"), row, strict=True)) for row in found]
 
     def edit_in_stripe(self, change: str) -> None:
-        """Past the API: what nobody can do in Stripe, and no event tells."""
+        """Change the sandbox directly: nobody could do this in Stripe, and no event reports it."""
         with sqlite3.connect(self.settings.sandbox_dir / FILE_NAME) as books:
             books.execute(
                 f"update objects set body = {change} where kind = 'invoice' and id ="

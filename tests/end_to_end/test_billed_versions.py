@@ -67,7 +67,7 @@ def rows(home: Path, query: str) -> list[Any]:
         return published.execute(query).fetchall()
 
 
-def test_versions_stand_and_their_difference_has_a_cause(tmp_path: Path) -> None:
+def test_versions_are_saved_and_their_differences_have_causes(tmp_path: Path) -> None:
     data, home = tmp_path / "data", tmp_path / "home"
     company(data)
     held = billing(home, data, "run", MONTH, BILLING_MAX_INVOICE_TOTAL="1")

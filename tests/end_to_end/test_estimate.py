@@ -1,4 +1,4 @@
-"""The running month so far: an estimate that can be looked at, and neither planned nor sent."""
+"""The running month so far: an estimate that can be read, but neither planned nor sent."""
 
 from __future__ import annotations
 

@@ -149,7 +149,7 @@ def test_documents_and_exports_add_up_to_the_tables(name: str, closing: Closing)
     check_documents(closing.of(name))
 
 
-def test_what_is_tested_elsewhere_is_tested() -> None:
+def test_every_test_named_in_the_readme_exists() -> None:
     """Each line of the README's second list ends in a test that is there, or in *not yet*."""
     text = (EXAMPLES / "README.md").read_text(encoding="utf-8")
     lines = text.partition("## What else they ask for")[2].splitlines()

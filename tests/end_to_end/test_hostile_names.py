@@ -60,7 +60,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def shown(folder: Path, *args: str) -> tuple[int, str]:
-    """What the command writes to a terminal of its own."""
+    """The command's output to a pseudo-terminal."""
     terminal, inner = os.openpty()
     env = environment(folder / "home", folder / "data", TERM="dumb", COLUMNS="200")
     name = Path(os.ttyname(inner))
@@ -151,7 +151,7 @@ def texts_in(value: Any) -> Iterator[str]:
             yield from texts_in(inner)
 
 
-def test_stripe_gets_the_name_without_what_steers(ran: object, home: Path) -> None:
+def test_stripe_gets_names_without_control_characters(ran: object, home: Path) -> None:
     settings = Settings.from_env({"BILLING_HOME": str(home / "home")})
     with steps.open_gateway(settings) as gateway:
 

@@ -1,4 +1,4 @@
-"""A real run in a real process, killed again and again: at the end everything stands once."""
+"""A real run in a real process, killed again and again: in the end everything exists once."""
 
 from __future__ import annotations
 

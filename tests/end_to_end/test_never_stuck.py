@@ -1,4 +1,4 @@
-"""After any failure the next command works, or says at once who it waits for."""
+"""After any failure the next command works, or says at once which run it waits for."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_once_the_full_disk_has_room_again_the_next_run_works(tmp_path: Path) ->
 
 
 class Closed(NamedTuple):
-    """A home with a closed month, whose plan was asked for while it was being closed."""
+    """A home with a closed month; a plan was requested while the month was being closed."""
 
     home: Path
     process: int
@@ -63,7 +63,7 @@ def closed(tmp_path_factory: pytest.TempPathFactory) -> Closed:
     return Closed(home, first.pid, planned)
 
 
-def test_of_two_at_once_the_second_says_for_whom_it_waits(closed: Closed) -> None:
+def test_a_second_command_names_the_run_it_waits_for(closed: Closed) -> None:
     said = closed.planned.stderr
     assert closed.planned.returncode == 0, said
     assert f"{MONTH} is being worked on by close_month, run " in said
@@ -91,7 +91,7 @@ def read_only(home: Path) -> Iterator[None]:
         subprocess.run(["umount", home], check=True)
 
 
-def test_what_only_reads_works_in_a_home_that_can_only_be_read(closed: Closed) -> None:
+def test_reading_commands_work_in_a_read_only_home(closed: Closed) -> None:
     home = closed.home
     with duckdb.connect(str(home / "published" / "billing.duckdb"), read_only=True) as published:
         [[line_id]] = published.execute("SELECT min(line_id) FROM invoice_lines").fetchall()

@@ -1,4 +1,4 @@
-"""A month with its troubles, from the runs to what people are told of them, by the real sensors."""
+"""A month with problems, from the runs to the notices, through the real sensors."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def tick(home: Path, data: Path, receiver: Receiver, *sensors: str) -> dict[str,
     return said
 
 
-def test_people_are_told_once_of_what_happened(tmp_path: Path) -> None:
+def test_each_notice_is_sent_once(tmp_path: Path) -> None:
     home, data = tmp_path / "home", tmp_path / "data"
     shutil.copytree(EXAMPLES / "metered-api", data)
     with receiving() as receiver:
@@ -32,7 +32,7 @@ def test_people_are_told_once_of_what_happened(tmp_path: Path) -> None:
         told = {message["title"]: message["message"] for message in receiver.got}
         assert set(told) == {"Month closed 2026-01", "Payment failed 2026-01"}
         assert "USD in " in told["Month closed 2026-01"]
-        assert "checks that failed: none" in told["Month closed 2026-01"]
+        assert "failed checks: none" in told["Month closed 2026-01"]
         assert told["Payment failed 2026-01"].startswith("m-failing-card: ")
 
         # Late usage: one preview, what it finds waits, and nothing is sent to Stripe.
@@ -72,7 +72,7 @@ def test_people_are_told_once_of_what_happened(tmp_path: Path) -> None:
         assert receiver.got == []
 
 
-def test_without_a_daemon_a_command_tells_the_same_once(tmp_path: Path) -> None:
+def test_without_a_daemon_the_command_sends_the_same_notices_once(tmp_path: Path) -> None:
     home, data = tmp_path / "home", tmp_path / "data"
     shutil.copytree(EXAMPLES / "metered-api", data)
     (data / "usage/2026-01/broken.csv").write_text("no,such,columns\n", encoding="utf-8")

@@ -60,7 +60,7 @@ def in_store(store: LocalStore, home: Path, *args: str) -> subprocess.CompletedP
 
 
 def published(home: Path) -> dict[str, list[Any]]:
-    """The rows of every table, as text and without what is the run's."""
+    """The rows of every table, as text and without run ids and times."""
     tables = {}
     with duckdb.connect(str(home / "published" / "billing.duckdb"), read_only=True) as database:
         views = "SELECT view_name FROM duckdb_views() WHERE NOT internal"

@@ -1,4 +1,4 @@
-"""The guides for operators: what they say to run is run, what they say to write is read.
+"""The guides for operators: their commands are run, and their configuration files are read.
 
 What belongs here: the blocks of docs/operations.md and docs/production.md. What does not: that
 their commands and options exist (test_documented_commands.py).
@@ -53,7 +53,7 @@ def blocks(page: list[tuple[str, str]], language: str) -> list[str]:
     return [text for found, text in page if found == language]
 
 
-def test_every_block_is_looked_at() -> None:
+def test_every_block_is_run_or_listed_as_not_run() -> None:
     languages = {"env", "ini", "nginx", "sh", "sql", "yaml"}
     assert {language for language, _ in [*OPERATIONS, *PRODUCTION]} == languages
     shell = [*blocks(OPERATIONS, "sh"), *blocks(PRODUCTION, "sh")]
@@ -80,7 +80,7 @@ def closed(tmp_path_factory: pytest.TempPathFactory, closed_wallet: Closed) -> t
 
 
 def test_the_commands_of_operations(closed: tuple[Path, Path], tmp_path: Path) -> None:
-    """As pasted into one shell; the plan's hash is taken from where the guide says it stands."""
+    """As pasted into one shell; the plan's hash is read from the place that the guide names."""
     home, data = closed
     pasted = [text for text in blocks(OPERATIONS, "sh") if not text.startswith((*NOT_RUN,))]
     script = "\n".join(pasted).replace("HASH ", "$(sed -n 's/.*--approve //p' said) ")
@@ -109,7 +109,7 @@ def test_the_queries_of_operations(
 
 
 def billed(home: Path) -> tuple[object, object]:
-    """The invoices in Stripe, and what is kept of them as billed."""
+    """The invoices in Stripe, and their charges as billed."""
     in_stripe = held(Settings.from_env({"BILLING_HOME": str(home)}))
     with duckdb.connect(str(home / "published" / "billing.duckdb"), read_only=True) as published:
         kept = published.execute("SELECT * FROM charges_as_billed ORDER BY ALL").fetchall()

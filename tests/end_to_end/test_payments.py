@@ -1,4 +1,4 @@
-"""After a month was closed: what Stripe tells is pulled, and what differs is told."""
+"""After a month was closed: payments are pulled from Stripe, and differences are reported."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return found
 
 
-def test_the_first_look_lists_the_month_and_the_next_finds_nothing(seen: dict[str, Any]) -> None:
+def test_the_first_tick_lists_the_month_and_the_next_finds_nothing(seen: dict[str, Any]) -> None:
     (first,) = seen["first tick"]
     assert (first["month"], first["in_full"], first["success"]) == ("2026-01", True, True)
     assert seen["second tick"] == []
 
 
-def test_a_due_try_is_made_once_however_often_the_job_runs(seen: dict[str, Any]) -> None:
+def test_a_due_attempt_is_made_once_however_often_the_job_runs(seen: dict[str, Any]) -> None:
     assert seen["first collection"]["success"] and seen["second collection"]["success"]
     assert seen["billed"]["attempt_count"] == 1
     assert seen["tried"]["attempt_count"] == 2
@@ -60,7 +60,7 @@ def test_a_top_up_paid_in_stripe_is_in_the_wallet_once(seen: dict[str, Any]) -> 
     assert seen["wallet again"] == [movement | {"by": by}]
 
 
-def test_a_top_up_that_was_paid_twice_is_told(seen: dict[str, Any]) -> None:
+def test_a_top_up_paid_twice_is_reported(seen: dict[str, Any]) -> None:
     assert seen["topped up again"]["success"]
     assert not seen["topped up again"]["checks"]["top_ups_are_credited_once"]
     assert seen["topped up again"]["severities"]["top_ups_are_credited_once"] == "WARN"

@@ -71,4 +71,4 @@ def test_a_voided_invoice_is_reviewed_decided_and_done(tmp_path: Path) -> None:
         home, f"SELECT state, difference FROM reconciliation WHERE invoice_id = '{invoice_id}'"
     )
     assert state == "adopted" and difference < 0
-    assert "made void" in billing(home, DATA, "invoice", invoice_id).stdout
+    assert "This invoice is void" in billing(home, DATA, "invoice", invoice_id).stdout

@@ -1,4 +1,4 @@
-"""Keys and secrets stand nowhere in what a run writes or says, also when requests fail."""
+"""Keys and secrets are in no file and no output of a run, even if requests fail."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MONTH = "2026-01"
 
 
 class Unkind(BaseHTTPRequestHandler):
-    """Answers every request with an error that quotes what it was sent."""
+    """Answers every request with an error that quotes the request."""
 
     status, body = 401, b""
 
@@ -85,7 +85,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 
 
 def texts_of(path: Path) -> Iterator[bytes]:
-    """A file as it is, and what is packed in it."""
+    """A file's bytes, and the bytes compressed in it."""
     yield path.read_bytes()
     if path.suffix == ".parquet":
         yield str(duckdb.sql(f"FROM '{path}'").fetchall()).encode()

@@ -18,7 +18,7 @@ DATA = EXAMPLES / "prepaid-wallet"
 
 
 def kept(home: Path) -> dict[str, str]:
-    """Digests of what was billed, of Stripe's state and of the months as published."""
+    """Digests of the billed records, of Stripe's state and of the published months."""
     files = [
         path
         for folder in ("records", "sandbox", "published/months", "months")

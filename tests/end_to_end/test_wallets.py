@@ -43,7 +43,7 @@ def asked(home: Path, query: str) -> list[tuple[Any, ...]]:
 
 
 def test_two_months_of_one_wallet_at_once(data: Path, tmp_path: Path) -> None:
-    """And nobody is stopped by the customer whose wallet cannot be read: it is named."""
+    """A customer whose wallet cannot be read is named, and the others go on."""
     home, months = tmp_path / "home", ("2024-01", "2024-02")
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(lambda month: billing(home, data, "run", month), months))

@@ -52,7 +52,9 @@ def test_its_end_is_its_own(
     assert ("ValueError: wrong" in done.stderr) == ("ValueError" in code)
 
 
-def test_one_that_hangs_is_ended_and_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hanging_process_is_ended_and_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(warm, "TIMEOUT_SECONDS", 0.5)
     with pytest.raises(TimeoutError, match=r"\['written'\] hangs; it said"):
         run(tmp_path, monkeypatch, "print('said', flush=True)\ntime.sleep(99)")

@@ -1,7 +1,7 @@
 """``python -m tests.end_to_end.tick SENSOR…``: tick sensors once, as the daemon would.
 
-What belongs here: evaluating sensors by name against the instance under `BILLING_HOME`, running
-what they ask for once per run key, and writing down what they said. What does not: judging it.
+What belongs here: evaluating sensors by name against the instance under `BILLING_HOME`, starting
+the requested runs once per run key, and saving the results. What does not: expectations.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Processes of `python -m MODULE …` that begin with the libraries already imported.
 
-What belongs here: starting one and reading what it says. What does not: which modules are run.
+What belongs here: starting one and reading its output. What does not: which modules are run.
 
 Importing Dagster and dbt takes a core four seconds, more than most commands need for their work.
 So each worker of the tests has one process that imports them once (multiprocessing's fork server),
@@ -64,7 +64,7 @@ def run_module(
 def start(
     module: str, args: Sequence[str], env: Mapping[str, str], out: Path, err: Path
 ) -> BaseProcess:
-    """The same, going on, with these files or terminals for what it says."""
+    """Like `run`, but without waiting for its end; its output goes to these files or terminals."""
     process = _FORKS.Process(target=_become, args=(module, list(args), dict(env), out, err))
     with _ONE_AT_A_TIME:
         process.start()

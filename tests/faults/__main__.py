@@ -3,7 +3,7 @@
     python -m tests.faults --schedules 2000            what `make faults` runs
     python -m tests.faults --schedules 1 --seed 652 --log    one again, with its requests
 
-What belongs here: the command line. What does not: trials and what they are judged by.
+What belongs here: the command line. What does not: trials and their checks.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ REPORT_EVERY = 30.0
 
 
 class Score:
-    """What came of all trials so far."""
+    """The results of all trials so far."""
 
     def __init__(self) -> None:
         self.trials = self.faults = self.double_billed = self.lost = self.failed = 0

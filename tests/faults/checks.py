@@ -1,7 +1,7 @@
-"""What must be true when a story has come to its end, whatever struck on the way.
+"""The invariants at the end of a story, whichever faults happened on the way.
 
-What belongs here: reading the sandbox's books and our records, and naming what is wrong. What
-does not: the story (`story.py`) and what is expected of each customer (`company.py`).
+What belongs here: reading the sandbox's database and our records, and naming the violations. What
+does not: the story (`story.py`) and the expected amounts of each customer (`company.py`).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Json = dict[str, Any]
 
 @dataclass
 class Verdict:
-    """What is wrong in the end; all empty where nothing is."""
+    """The violations at the end; all lists are empty if there are none."""
 
     double_billed: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
@@ -203,7 +203,7 @@ def _payments(books: Books) -> Iterator[str]:
 
 
 def _wallets(story: Story, books: Books, months: list[BillingMonth]) -> Iterator[str]:
-    """Every movement stands once in the balance, which is what the wallet did not pay."""
+    """Every wallet transaction was posted once, and the balance is what the wallet still holds."""
     ids = {item["metadata"].get("billing_customer_id"): item["id"] for item in books.of["customer"]}
     for (customer_id, currency), movements in story.company.movements().items():
         theirs = [
@@ -265,9 +265,9 @@ async def _records(story: Story, books: Books) -> list[str]:
 
 
 def tables(pulled: PullResult) -> list[Any]:
-    """All that a rebuild must give again. When a first charge failed is remembered and stands in no
-    invoice: without the records it counts as failed when its invoice was finalized, and the first
-    try may be due by so much earlier. That there is a next one must be the same."""
+    """Everything that a rebuild must reproduce. The time of the first failed charge is only in the
+    records: without them it counts as failed when its invoice was finalized, so the first attempt
+    may be due earlier by that much. Whether there is a next attempt must be the same."""
     payments = [
         row | {"next_attempt_at": row["next_attempt_at"] is not None}
         for row in pulled.invoice_payments

@@ -1,7 +1,7 @@
-"""What is due: a few customers whose month changes from stage to stage, and what must come of it.
+"""A few customers whose month changes from stage to stage, and the expected invoices.
 
-What belongs here: making up the desired invoices of each stage, and the oracle: which revisions
-and credits they must end in. What does not: running the pipeline (`story.py`).
+What belongs here: generating the desired invoices of each stage, and the oracle: the revisions and
+credits that they must lead to. What does not: running the pipeline (`story.py`).
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ class Company:
 
 @dataclass
 class Expected:
-    """What Stripe must hold of one invoice in the end."""
+    """The expected state of one invoice in Stripe at the end."""
 
     revisions: list[int] = field(default_factory=list)
     """Totals of the original and its supplements, in order."""
@@ -186,7 +186,7 @@ def _random_account(rng: random.Random, name: str, stages: int) -> Account:
 
 
 def _with_wallet(rng: random.Random, account: Account, lines: list[int]) -> Account:
-    """What is due only grows: what a credit note does to a wallet is another story."""
+    """Amounts due only grow: credit notes on wallets are tested elsewhere."""
     lines[0] += 700  # what the wallet leaves must be enough for a card
     growing = lines[:1]
     for _ in account.stages[1:]:

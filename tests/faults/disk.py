@@ -38,8 +38,8 @@ class Disk:
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """Nothing waits for the real disk: these homes are thrown away. Nor are the views
-        described, half the time of a publication: what a reader sees of them is compared."""
+        """Do not sync to the real disk, because these homes are thrown away, and do not write the
+        views' comments, which take half of a publication's time: only rows are compared."""
         with (
             mock.patch.object(database, "_comment", lambda connection: None),
             mock.patch.object(os, "fsync", self._counting(lambda handle: None)),
@@ -74,7 +74,7 @@ def as_seen(tables: dict[str, list[dict[str, Any]]]) -> Seen:
 
 
 def published(settings: Settings, month: BillingMonth) -> Seen:
-    """What a reader sees of a month at this moment; empty tables before the first publication."""
+    """The rows of a month that a reader sees now; empty tables before the first publication."""
     try:
         connection = database.open_published(settings)
     except database.NotPublishedError:

@@ -88,19 +88,19 @@ def _server_error(line: Line, sent: Sent) -> Response:
 
 
 def _server_error_kept(line: Line, sent: Sent) -> Response:
-    """Stripe failed before it changed anything, and keeps the 500 under the key."""
+    """Stripe failed before it changed anything, and saves the 500 under the key."""
     return _keep_server_error(line, sent)
 
 
 def _server_error_kept_after(line: Line, sent: Sent, response: Response) -> Response:
-    """Stripe failed once it had acted, and keeps the 500 under the key."""
+    """Stripe failed after it had acted, and saves the 500 under the key."""
     return _keep_server_error(line, sent)
 
 
 def _keep_server_error(line: Line, sent: Sent) -> Response:
     key = {name.lower(): value for name, value in sent.headers.items()}.get("idempotency-key")
     if key is not None:
-        line.sandbox.keep_answer(sent.method, sent.target, key, sent.body, 500, SERVER_ERROR)
+        line.sandbox.save_answer(sent.method, sent.target, key, sent.body, 500, SERVER_ERROR)
     return Response(500, {"Request-Id": "req_injected"}, json.dumps(SERVER_ERROR).encode())
 
 

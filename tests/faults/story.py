@@ -1,8 +1,8 @@
-"""The story of a month: close → rerun → late usage → approve, told by an operator who does what
-the manual says: run again, and approve the plan that is shown.
+"""The story of a month: close → rerun → late usage → approve, by an operator who follows the
+manual: run again, and approve the plan that is shown.
 
-What belongs here: a company's home, its processes, and bringing each stage to its end through
-whatever strikes. What does not: what must be true afterwards (`checks.py`).
+What belongs here: a company's home, its processes, and completing each stage despite the faults.
+What does not: the invariants at the end (`checks.py`).
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class Story:
         return Settings("data", self.home, ZoneInfo("UTC"), JANUARY)
 
     def play(self) -> None:
-        """All stages, then the recovery from what still waited to strike."""
+        """All stages, then the recovery from the faults that are still to come."""
         asyncio.run(self._play())
 
     async def _play(self) -> None:
@@ -252,8 +252,8 @@ class Story:
         self.diary.append(f"after request {self.network.requests}: {text}")
 
     def _judge(self, month: BillingMonth, outcome: ApplyOutcome) -> None:
-        """Only what late usage asks for may ever wait for an approval, and a draft that an
-        interrupted run of another month left and that is not due any more."""
+        """Only changes from late usage may wait for approval, and drafts that an interrupted run of
+        another month left and that are no longer due."""
         allowed = {*CHANGES_TO_APPROVE, *([] if month == JANUARY else [ActionKind.WITHDRAW])}
         for action in outcome.remaining.waiting:
             if self.stage == 0 or action.kind not in allowed:

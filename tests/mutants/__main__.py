@@ -1,4 +1,4 @@
-"""`python -m tests.mutants`: make every wrong change, one at a time, and show which were caught.
+"""`python -m tests.mutants`: apply each mutant, one at a time, and show which ones were caught.
 
 What belongs here: the command line, the lists, the table of results. What does not: how a mutant
 is made and judged (engine.py).

@@ -1,4 +1,4 @@
-"""One wrong change in a copy of the project, and whether the tests notice it.
+"""Applies one mutant to a copy of the project, and checks whether the tests notice it.
 
 What belongs here: copying, changing, running, judging. What does not: which changes (sql.py,
 stripe.py, payments.py), the table of results (`__main__.py`).
@@ -31,10 +31,10 @@ _NOT_SQL = ("Parser Error", "Binder Error", "Catalog Error", "Compilation Error"
 
 @dataclass(frozen=True)
 class Mutant:
-    """One wrong change: `old`, which stands exactly once in the file `path`, becomes `new`.
+    """One deliberate bug: `old`, which occurs exactly once in the file `path`, becomes `new`.
 
     `path` is relative to the project; `caught_by` names the tests that must fail, as pytest's
-    node ids with spaces between them: the fewest and fastest that notice.
+    node ids separated by spaces: as few and as fast ones as possible.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Mutant:
 
 
 class Verdict(Enum):
-    """What became of a mutant. `BROKEN`: the tests did not fail but could not run."""
+    """The result for a mutant. `BROKEN`: the tests could not run, so they did not fail."""
 
     CAUGHT = "caught"
     SURVIVED = "survived"
@@ -97,7 +97,7 @@ def project_copy(root: Path = ROOT, needed: Iterable[str] = NEEDED) -> Iterator[
 
 
 def run_tests(copy: Path, tests: list[str]) -> tuple[int, str]:
-    """pytest's exit code and output; it imports the copy, whatever is installed."""
+    """pytest's exit code and output; it imports the copy, not the installed package."""
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("BILLING_", "STRIPE_"))}
     done = subprocess.run(

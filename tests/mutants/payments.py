@@ -1,4 +1,4 @@
-"""Wrong changes to what follows billing: pull, dunning, webhooks, top-ups, secrets."""
+"""Mutants of the steps after billing: pull, dunning, webhooks, top-ups, secrets."""
 
 from __future__ import annotations
 

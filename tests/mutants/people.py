@@ -8,9 +8,7 @@ from tests.mutants.engine import Mutant
 
 COLLECTION = "billing_pipeline/collection"
 UNIT = "tests/unit/collection"
-CHANGES = (
-    "tests/changes/test_changes.py::test_whatever_people_change_nobody_is_billed_twice_or_stuck"
-)
+CHANGES = "tests/changes/test_changes.py::test_no_change_by_people_bills_twice_or_blocks_a_customer"
 
 
 def seed(number: int) -> str:

@@ -1,6 +1,6 @@
-"""Wrong changes to the intake and the SQL: what charges, invoices and wallets are computed from.
+"""Mutants of the intake and of the SQL that computes charges, invoices and wallets.
 
-What belongs here: mistakes that a person could make and not see. What does not: what is sent to
+What belongs here: mistakes that a person could make and overlook. What does not: requests to
 Stripe (stripe.py).
 
 Most are caught by the smallest data set of generated worlds; each names the smallest test that

@@ -1,4 +1,4 @@
-"""`python -m tests.property`: as many made-up cases as asked for, through pipeline and oracle.
+"""`python -m tests.property`: any number of generated cases, through pipeline and oracle.
 
     python -m tests.property --cases 100000          what `make property` runs
     python -m tests.property --seed 7 --setting 2024-02@Asia/Kolkata --worlds w00012 --keep /tmp/x

@@ -1,8 +1,8 @@
-"""Redoing a charge's `calculation` by hand, as a person with a pocket calculator would.
+"""Recalculates a charge's `calculation` from its text, as a person with a calculator would.
 
-What belongs here: reading the sentence, and arithmetic with what it says, nothing else. What does
-not: the rules of pricing (the oracle) and the pipeline. A sentence that leaves a step out, shows
-another number than was used, or ends elsewhere than its charge is told.
+What belongs here: reading the sentence and doing its arithmetic, nothing else. What does not: the
+rules of pricing (the oracle) and the pipeline. It reports a sentence that leaves a step out, shows
+a different number than the one used, or does not end at the amount.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def redo(calculation: str, exponent: int) -> tuple[Fraction, Fraction]:
 
 
 def redo_line(kind: str, calculation: str, exponent: int) -> Fraction:
-    """The amount of a line that is no charge: a minimum, a discount or a tax."""
+    """The amount of a line that is not a charge: a minimum, a discount or a tax."""
     *parts, end = calculation.split("; ")
     amount = {"minimum": _minimum, "discount": _discount, "tax": _tax}[kind](parts)
     shown = Fraction(_read(ENDS, end)[1])
@@ -168,7 +168,7 @@ def _share_and_bounds(parts: list[str], amount: Fraction) -> Fraction:
 
 
 def _around(mark: str, number: str) -> tuple[Fraction, Fraction]:
-    """The bounds of a number, which differ where ≈ says that it goes on behind what is shown."""
+    """The bounds of a number; they differ if ≈ says that it has more places than shown."""
     behind = LAST_PLACE if mark else Fraction(0)
     return Fraction(number) - behind, Fraction(number) + behind
 

@@ -1,7 +1,7 @@
-"""The pipeline beside the oracle: run one, ask the other, and say in a few lines where they differ.
+"""Runs the pipeline and the oracle, and reports in a few lines where they differ.
 
-What belongs here: the only import of `billing_pipeline` in this folder, the reading of its tables,
-and the comparison. What does not: expectations of any kind, those are the oracle's.
+What belongs here: the only import of `billing_pipeline` in this folder, reading its tables, and
+the comparison. What does not: expectations; those come from the oracle.
 """
 
 from __future__ import annotations
@@ -50,9 +50,9 @@ def run_pipeline(
     home: Path | None = None,
     taken: Iterable[tuple[str, str, str, Decimal, Decimal]] = (),
 ) -> Tables:
-    """Rate one month of a data directory by the pipeline; its tables as rows, times in UTC.
+    """Rate one month of a data directory with the pipeline; its tables as rows, times in UTC.
 
-    `taken`: what months' invoices took of wallets, as `rate_month` has it.
+    `taken`: the wallet amounts of the months' invoices, as for `rate_month`.
     """
     from billing_pipeline.months import BillingMonth
     from billing_pipeline.rating.month import rate_month
@@ -87,7 +87,7 @@ def read_tables(warehouse: Path) -> Tables:
 
 @dataclass
 class Difference:
-    """One value that is not what the oracle says."""
+    """One value that differs from the oracle's."""
 
     world: str
     place: str
@@ -104,7 +104,7 @@ class Difference:
 
 @dataclass
 class Comparison:
-    """What came out of one data set."""
+    """The result of one data set."""
 
     setting: Setting
     cases: int
@@ -112,7 +112,7 @@ class Comparison:
     differences: list[Difference] = field(default_factory=list)
 
     def report(self, most: int = 8) -> str:
-        """The first differences, one a world: the others of a world usually follow from it."""
+        """The first difference of each world: its others usually follow from it."""
         shown: dict[str, Difference] = {}
         for difference in self.differences:
             shown.setdefault(difference.world, difference)
@@ -124,7 +124,7 @@ class Comparison:
 
 
 def compare(tables: Tables, result: Result, world: World) -> list[Difference]:
-    """Every difference: charges first, for what follows from a charge is explained by it."""
+    """All differences, charges first, because they explain the others."""
     return [
         *_charges(tables, result),
         *_metered(tables, result),
@@ -228,7 +228,7 @@ def _numbered(rows: Iterable[tuple[Part, Fraction, T]]) -> dict[tuple[Part, int]
 def _charge_pairs(
     tables: Tables, result: Result
 ) -> Iterator[tuple[Part, Row | None, Charge | None]]:
-    """What the pipeline and what the oracle charge for the same part."""
+    """The pipeline's and the oracle's charge for the same part."""
     found = _numbered((_part(row), exact(row["exact_amount"]), row) for row in tables["charges"])
     wanted = _numbered((key[:4], row.exact_amount, row) for key, row in result.charges.items())
     for key in sorted(found.keys() | wanted.keys()):
@@ -278,7 +278,7 @@ def _metered(tables: Tables, result: Result) -> Iterator[Difference]:
 
 
 def _tiers(tables: Tables, result: Result) -> Iterator[Difference]:
-    """Tiers that hold a quantity or cost something; whether others are listed is no matter."""
+    """Tiers with a quantity or an amount; it does not matter whether others are listed."""
     found: dict[object, list[list[Fraction]]] = defaultdict(list)
     for row in tables["charge_tiers"]:
         figures = [exact(row[name]) for name in ("from_quantity", "quantity", "exact_amount")]
@@ -302,7 +302,7 @@ def _tiers(tables: Tables, result: Result) -> Iterator[Difference]:
 
 
 def _calculations(tables: Tables) -> Iterator[Difference]:
-    """The sentence of each charge and line, redone by hand, ends at its amounts."""
+    """The calculation of each charge and line, recalculated from its text, gives its amount."""
     for row in tables["charges"]:
         world, place = world_id(row["subscription_id"]), _place(_part(row))
         said: object
@@ -370,7 +370,7 @@ def _rejections(tables: Tables, result: Result, world: World) -> Iterator[Differ
 
 
 def _wallets(tables: Tables, result: Result) -> Iterator[Difference]:
-    """The balance after the month's last movement; what an invoice took is a movement."""
+    """The balance after the month's last transaction, including those of invoices."""
     took = {key for key, invoice in result.invoices.items() if invoice.wallet_applied}
     last: dict[tuple[str, str], dict[str, Any]] = {}
     for row in sorted(tables["wallet_ledger"], key=lambda row: row["movement_number"]):

@@ -1,4 +1,4 @@
-"""Text cells to typed records, and the judgement of every usage row: accepted, repeated, rejected.
+"""Text cells to typed records, and the state of every usage row: accepted, repeated, rejected.
 
 What belongs here: section 3 of the contract, read literally. What does not: amounts.
 """
@@ -301,7 +301,7 @@ def _usage(
 
 
 def _content(event: Event) -> object:
-    """What two rows of one event must have in common to be the same event."""
+    """The content that two rows must share to be the same event."""
     properties = json.dumps(event.properties, sort_keys=True)
     kinds = sorted((key, type(value).__name__) for key, value in event.properties.items())
     names = (event.customer_id, event.event_name)

@@ -25,7 +25,7 @@ AlreadyBilled = Mapping[Wallet, Fraction]
 
 @dataclass(frozen=True)
 class ChargeLine:
-    """What an invoice needs to know of a charge. `amount` is rounded."""
+    """The part of a charge that an invoice needs. `amount` is rounded."""
 
     subscription_id: str
     customer_id: str
@@ -63,7 +63,7 @@ def make_invoices(
     applied: AppliedElsewhere,
     billed: AlreadyBilled,
 ) -> dict[Wallet, Bill]:
-    """Every invoice of the month; a customer who pays nothing himself gets none."""
+    """Every invoice of the month; customers who are not payers get none."""
     lines: dict[Wallet, dict[str, list[tuple[str, Fraction]]]] = defaultdict(
         lambda: defaultdict(list)
     )
@@ -106,11 +106,11 @@ def make_invoices(
 def true_up(
     subscription: Subscription, period: periods.Period, charged: Fraction, currency: str
 ) -> Fraction:
-    """What fills the charges of one billing period up to the minimum, for its paid share.
+    """The amount that raises the charges of one billing period to the minimum, for its paid share.
 
-    Two periods of 30 days that end in one month have a minimum each: what one has beyond its own
-    does not fill the other's. A subscription that was in trial, or not there, all the time has no
-    minimum to fill: money given back to it stays given back.
+    If two periods of 30 days end in one month, each has its own minimum, and an excess in one does
+    not count for the other. A subscription that was not active, or in trial, for the whole period
+    has no minimum: a refund to it stays a refund.
     """
     paid = periods.window(
         (period.start, period.end), (subscription.trial_ends_at, subscription.ends_at)
@@ -227,8 +227,8 @@ def _add_tax(book: Book, month: str, invoice: Bill) -> None:
 def wallet_limits(
     book: Book, month: str, applied_elsewhere: AppliedElsewhere
 ) -> dict[Wallet, Fraction]:
-    """What the month's invoice may take of each wallet: what it holds at the month's end, and
-    holds still whenever a later month's invoice took of it."""
+    """The amount that this invoice may take from each wallet: its balance at the month's end,
+    but at most the lowest balance after any later month whose invoice took from it."""
     limits = wallet_balances(book, month, applied_elsewhere)
     for wallet, taken in applied_elsewhere.items():
         for later in (other for other in taken if other > month):
@@ -240,7 +240,7 @@ def wallet_limits(
 def wallet_balances(
     book: Book, month: str, applied_elsewhere: AppliedElsewhere
 ) -> dict[Wallet, Fraction]:
-    """What each wallet holds at the month's end, less what invoices took up to then."""
+    """Each wallet's balance at the month's end, less the amounts that invoices took until then."""
     end = month_edges(month, book.zone)[1]
     balances: dict[Wallet, Fraction] = defaultdict(Fraction)
     for row in book.world.tables["wallet_transactions"]:

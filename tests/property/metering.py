@@ -26,7 +26,7 @@ def matches(wanted: dict[str, str], properties: dict[str, object]) -> bool:
 
 
 def value_of(meter: Meter, event: Event) -> Fraction | str | None:
-    """What this meter reads from an event; None: nothing usable, so it does not count here."""
+    """The value that this meter reads from an event; None if it is unusable and does not count."""
     if meter.aggregation == "count":
         return Fraction(1)
     if meter.aggregation == "unique_count":

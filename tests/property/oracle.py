@@ -2,8 +2,8 @@
 
 What belongs here: going from subscriptions and prices to metered quantities, charges and their
 tiers, and the result that tests compare. Invoices are put together in invoicing.py. Nothing here
-shares code or SQL with the pipeline; where both the contract and docs/decisions.md leave a choice,
-the choice is said at the function that makes it.
+shares code or SQL with the pipeline. If both the contract and docs/decisions.md leave a choice, the
+function that makes it documents it.
 """
 
 from __future__ import annotations
@@ -230,10 +230,10 @@ def _recurring(
 def _advance_charges(
     book: Book, subscription: Subscription, price: Price, period: Period
 ) -> Iterator[Charge]:
-    """The coming period's fee; this one's, if nobody could charge it before; or money back.
+    """The coming period's fee, this period's fee if it could not be charged before, or a refund.
 
-    A fee that is not prorated is given back only where nothing of what it paid for was reached:
-    in arrears it would have been charged in full otherwise.
+    A fee that is not prorated is refunded only if its service period had not begun: otherwise it
+    would have been charged in full in arrears, too.
     """
     if periods.was_charged_in_advance(subscription, period):
         promised = periods.promised_part(subscription, price, period)

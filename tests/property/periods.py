@@ -39,7 +39,7 @@ class Window:
 
 
 def window(*edges: tuple[int, int]) -> Window | None:
-    """What all the half-open stretches have in common; None where that is nothing."""
+    """The intersection of half-open intervals; None if it is empty."""
     start, end = max(edge[0] for edge in edges), min(edge[1] for edge in edges)
     return Window(start, end) if start < end else None
 

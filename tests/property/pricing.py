@@ -17,7 +17,7 @@ ONE = Fraction(1)
 
 @dataclass(frozen=True)
 class TierPart:
-    """What one entered tier adds: its quantity and its part of the model's amount."""
+    """One entered tier: its quantity and its part of the model's amount."""
 
     position: int
     from_quantity: Fraction

@@ -247,7 +247,7 @@ def _cell(value: object) -> str:
 
 
 def _json_cells(line: str) -> Cells | None:
-    """The cells of a JSON line, numbers by their text; None where it is no JSON object."""
+    """The cells of a JSON line, with numbers as text; None if it is not a JSON object."""
     try:
         event = json.loads(line, parse_float=JsonNumber, parse_int=JsonNumber)
     except ValueError:

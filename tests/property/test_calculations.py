@@ -1,4 +1,4 @@
-"""Redoing a calculation by hand: it follows a right sentence, and finds what is wrong in others."""
+"""Recalculating a calculation: it follows correct sentences and finds the errors in others."""
 
 from __future__ import annotations
 
@@ -72,6 +72,6 @@ def test_a_right_sentence_is_followed(calculation: str, exact: str, amount: str)
         ),
     ],
 )
-def test_a_wrong_sentence_is_told(calculation: str, told: str) -> None:
+def test_a_wrong_calculation_text_is_reported(calculation: str, told: str) -> None:
     with pytest.raises(NotRedoneError, match=told):
         redo(calculation, 2)

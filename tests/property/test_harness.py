@@ -1,7 +1,7 @@
-"""The comparison itself: silent where both agree, and loud about every single wrong value.
+"""The comparison itself: it reports nothing if both agree, and every single wrong value.
 
-What belongs here: tables as the pipeline would give them, made from the oracle's own result and
-then spoiled one value at a time. What does not: the real pipeline (test_against_oracle.py).
+What belongs here: tables like the pipeline's, made from the oracle's own result and then changed,
+one value at a time. What does not: the real pipeline (test_against_oracle.py).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What must hold of the oracle and of made-up worlds, whatever Hypothesis thinks up.
+"""Properties of the oracle and of generated worlds, checked by Hypothesis.
 
 What belongs here: properties that need no pipeline. What does not: totals by hand
 (test_oracle_by_hand.py).

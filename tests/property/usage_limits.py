@@ -1,4 +1,4 @@
-"""What a customer's plan entitles to, and what is used of it.
+"""The entitlements of a customer's plan, and their usage.
 
 What belongs here: entitlement_usage. What does not: charging for what goes beyond.
 """
@@ -16,7 +16,7 @@ from tests.property.values import round_half_away
 
 @dataclass(frozen=True)
 class Entitlement:
-    """`used` is None for a feature flag, `limit` None where there is no bound."""
+    """`used` is None for a feature flag, `limit` is None if it is unlimited."""
 
     plan_id: str
     used: Fraction | None
@@ -25,7 +25,7 @@ class Entitlement:
 
     @property
     def remaining(self) -> Fraction | None:
-        """None as `limit` is: of what has no bound something is always left."""
+        """None if `limit` is None: an unlimited feature has no remaining quantity."""
         if self.limit is None:
             return None
         return max(self.limit - (self.used or Fraction(0)), Fraction(0))

@@ -61,7 +61,7 @@ def _add_events(maker: Maker, customer_id: str, name: str) -> None:
 
 
 def _aimed(maker: Maker, name: str) -> list[Fraction]:
-    """Quantities that sum to the edge of a tier or of what is included, or just beside it."""
+    """Quantities that sum to a tier's bound or to the included quantity, or just beside it."""
     meters = {row["meter_id"] for row in maker.world.tables["meters"] if row["event_name"] == name}
     prices = [row for row in maker.world.tables["prices"] if row["meter_id"] in meters]
     if not prices:
@@ -128,7 +128,7 @@ def _is_counted(maker: Maker, name: str, key: str) -> bool:
 
 
 def _properties(maker: Maker) -> Properties:
-    """What prices filter by; now and then missing, null, or something else altogether."""
+    """The properties that prices filter by; sometimes missing, null or of another type."""
     values: dict[str, tuple[object, ...]] = {
         "size": ("small", "small", "large", "Small", 'größe, "L"\''),
         "live": (True, False, "true", "false"),
@@ -218,7 +218,7 @@ def _repeat(maker: Maker, row: UsageRow) -> None:
 
 
 def _fits_file(maker: Maker, row: UsageRow) -> bool:
-    """Typed Parquet cannot hold what is no instant or no DECIMAL(38,18)."""
+    """Typed Parquet can only hold instants and DECIMAL(38,18)."""
     if not row.file.startswith("typed"):
         return True
     if row.cells is None:

@@ -53,7 +53,7 @@ class Month:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Both ways of one month: sizes, seconds, and what differs."""
+    """One month on both engines: sizes, seconds, and the differences."""
 
     name: str
     rows: int
@@ -73,7 +73,7 @@ def _million(folder: Path) -> Path:
 
 
 def _worlds(number: int) -> Month:
-    """Gauges, percentiles, filters, corrections, trials, 30 days: what the property tests bill."""
+    """Generated data of the property tests: gauges, percentiles, filters, corrections, trials."""
     setting = SETTINGS[number]
 
     def make(folder: Path) -> Path:

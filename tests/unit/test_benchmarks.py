@@ -131,7 +131,7 @@ def test_payers_have_so_many_lines(tmp_path: Path) -> None:
     assert {line.split(",")[0] for line in prices[1:]} == {"fee-01", "fee-02"}
 
 
-def test_the_account_counts_what_it_is_asked(tmp_path: Path) -> None:
+def test_the_account_counts_requests(tmp_path: Path) -> None:
     sandbox = CountingSandbox(tmp_path / "stripe.sqlite", Rates(total=2))
     headers = {"Authorization": f"Bearer {KEY}"}
     sandbox.handle("GET", "/v1/account", headers, "")

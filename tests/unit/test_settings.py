@@ -42,7 +42,7 @@ def test_a_test_key_needs_no_leave(key: str) -> None:
 
 
 @pytest.mark.parametrize("key", ["pk_live_1", "whsec_1", "SK_TEST_1", "sk_1", "x sk_test_1"])
-def test_what_is_no_secret_key_is_refused_and_not_repeated(key: str) -> None:
+def test_an_invalid_key_is_refused_and_not_quoted(key: str) -> None:
     with pytest.raises(InvalidSettingError, match="no secret or restricted key") as refused:
         Settings.from_env({"STRIPE_API_KEY": key})
     assert key not in str(refused.value)
@@ -57,7 +57,7 @@ def test_without_a_key_only_this_machine_is_spoken_to(base: str) -> None:
 
 
 @pytest.mark.parametrize("base", ["http://127.0.0.1:1", "http://localhost:1", "http://[::1]:1"])
-def test_another_stand_in_may_be_on_this_machine(base: str) -> None:
+def test_another_stripe_server_on_this_machine_may_be_used(base: str) -> None:
     assert not Settings.from_env({"STRIPE_API_BASE": base}).uses_sandbox
 
 
@@ -87,7 +87,7 @@ def test_a_bound_of_inputs_is_a_size_or_a_number_of_bytes(text: str, count: int)
 
 
 @pytest.mark.parametrize("text", ["0", "0GB", "-1", "1e9", "much", "5 apples"])
-def test_what_is_no_bound_of_inputs_is_refused(text: str) -> None:
+def test_an_invalid_input_limit_is_refused(text: str) -> None:
     with pytest.raises(InvalidSettingError, match="BILLING_MAX_INPUT_BYTES"):
         Settings.from_env({"BILLING_MAX_INPUT_BYTES": text})
 

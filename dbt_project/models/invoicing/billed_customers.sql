@@ -1,4 +1,4 @@
--- grain: customer × currency that gets an invoice this month: a payer with a line
+-- grain: customer × currency that gets an invoice this month: a payer with at least one line
 with
 lines as (select * from {{ ref('subscription_lines') }}),
 discounts as (select * from {{ ref('discounts') }}),

@@ -1,6 +1,6 @@
--- grain: subscription × currency whose coupon counts: one discount line over the subscription's
--- lines, rounded on that line, never more than they are. What is given back of a fee is less by the
--- percentage that was taken off when it was charged.
+-- grain: subscription × currency with a valid coupon: one discount line for all of the subscription's
+-- lines, rounded, and never more than their sum. The refund of a fee is reduced by the percentage
+-- that was taken off when the fee was charged.
 with
 lines as (select * from {{ ref('subscription_lines') }}),
 terms as (select * from {{ ref('stg_accounts__subscriptions') }}),
@@ -32,13 +32,13 @@ paid as (
     from terms
 ),
 
--- months are counted from the one that invoices the subscription's first paid instant: of a
+-- months are counted from the one that invoices the subscription's first paid instant; for a
 -- period of 30 days that is the month in which it ends
 months_run as (
     select
         paid.subscription_id,
         paid.coupon_id,
-        -- none is as early: it counts from the first that is known, fifty years ago
+        -- earlier than all known months: it counts from the first one, fifty years ago
         coalesce(months.billing_month, (
             select min(billing_month) from {{ ref('stg_months') }}
         )) as first_month

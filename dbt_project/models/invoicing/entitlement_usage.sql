@@ -16,7 +16,7 @@ select
     features.meter_id,
     coalesce(used.used, 0)::decimal(38, 18) as used,
     features.limit_quantity::decimal(38, 18) as limit_quantity,
-    -- `greatest` passes over nulls: it would say that of an unlimited feature nothing is left
+    -- `greatest` ignores nulls: without the case an unlimited feature would have 0 remaining
     case
         when features.limit_quantity is not null
             then greatest(features.limit_quantity - coalesce(used.used, 0), 0)

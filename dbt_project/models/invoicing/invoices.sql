@@ -32,8 +32,8 @@ totals as (
 paid_by_wallet as (
     select
         totals.*,
-        -- what was billed took what it took; only what is due beyond it may take more. Whole
-        -- minor units only: what is finer stays in the wallet
+        -- a billed invoice keeps the amount that it took; only an amount due beyond it may take
+        -- more, in whole minor units: fractions stay in the wallet
         greatest(least(
             totals.total,
             coalesce(wallets.taken_amount, 0) + least(

@@ -1,6 +1,6 @@
 {{ config(materialized='view') }}
--- grain: line before discounts and tax: a charge that is not 0, or what fills a subscription up
--- to its minimum
+-- grain: line before discounts and tax: a charge that is not 0, or the amount that raises a
+-- subscription to its minimum
 with
 charges as (select * from {{ ref('charges') }}),
 periods as (select * from {{ ref('billing_periods') }}),
@@ -53,7 +53,7 @@ select
     'li_' || left(md5(charge_id), 24) as line_id,
     customer_id, subscription_id, 'charge' as kind, charge_id, description, quantity, amount,
     currency, period_start, period_end,
-    -- of what is given back: the period that was charged in advance
+    -- for a refund: the period that was charged in advance
     case when kind = 'advance_credit' then billing_period_start end as unused_period_start
 from charges
 where amount <> 0

@@ -30,7 +30,7 @@ applied as (
         currencies.exponent,
         exact_times(exact(abs(billed.taxable_amount)), valid_rates.percentage) as hundredfold,
         100 + valid_rates.inclusive_percentage as inclusive_whole,
-        -- percentages have 12 places: both sides of the fraction as whole numbers
+        -- percentages have 12 places; this makes both sides of the fraction whole numbers
         case when valid_rates.inclusive then exact_pico(inclusive_whole)
         else exact_pico(100) end as whole_pico,
         exact_pico(valid_rates.percentage) as part_pico

@@ -1,13 +1,15 @@
--- grain: customer × currency with a wallet: what this month's invoices took from it already, and
--- what may be taken more. What any month's invoices took stays theirs, so that a rerun finds the
--- amounts that were billed and cannot spend anything twice
+-- grain: customer × currency with a wallet: the amount that this month's invoices have already
+-- taken, and the amount still available to them
+
+-- An amount that an invoice of any month took is never given to another one, so that a rerun finds
+-- the billed amounts and nothing is spent twice.
 with
 transactions as (select * from {{ ref('stg_accounts__wallet_transactions') }}),
 applications as (select * from {{ source('raw', 'wallet_applications') }}),
 run as (select * from {{ ref('stg_run') }}),
 
--- this month, and the later ones in which an invoice took of the wallet; not those in which
--- others' did: what was taken out since then is no matter of this month
+-- this month, and the later months in which an invoice took money from this wallet; in other later
+-- months money that left the wallet does not concern this month
 wallet_months as (
     select transactions.customer_id, transactions.currency, run.billing_month
     from transactions

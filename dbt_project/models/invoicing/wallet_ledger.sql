@@ -1,4 +1,5 @@
--- grain: wallet movement of the month: what was put in or taken out, and what invoices took
+-- grain: wallet transaction of the month: top-ups, grants, refunds, expiries, and amounts that
+-- invoices took
 with
 transactions as (select * from {{ ref('stg_accounts__wallet_transactions') }}),
 applications as (select * from {{ source('raw', 'wallet_applications') }}),
@@ -36,7 +37,7 @@ balanced as (
         *,
         sum(amount) over (
             partition by customer_id, currency
-            -- a month's invoice takes before what comes in at the next month's first instant
+            -- a month's invoice comes before transactions at the next month's first instant
             order by occurred_at, kind <> 'invoice', movement_id
             rows unbounded preceding
         ) as balance_after,
@@ -50,7 +51,6 @@ select
     run.billing_month,
     balanced.customer_id,
     balanced.currency,
-    -- counts a wallet's movements from its first, over all months
     balanced.movement_number::bigint as movement_number,
     balanced.occurred_at,
     balanced.kind,

@@ -1,5 +1,5 @@
 -- grain: charge, before its price is applied: the billable quantity of one price for one
--- subscription and service period, and the share of the billing period that it stands for
+-- subscription and service period, and the period's share of the billing period
 with
 prices as (select * from {{ ref('stg_catalog__prices') }}),
 terms as (select * from {{ ref('stg_accounts__subscriptions') }}),
@@ -15,7 +15,7 @@ fees as (
             coalesce(prices.valid_from, fee.due_start)
         ) as period_start,
         least(fee.due_end, coalesce(prices.valid_to, fee.due_end)) as period_end,
-        -- where a fee is not prorated, giving back depends on whether its period was reached
+        -- a fee that is not prorated is given back only if its service period had not begun
         greatest(
             fee.period_start,
             coalesce(fee.trial_ends_at, fee.period_start),

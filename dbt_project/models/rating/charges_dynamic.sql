@@ -1,6 +1,6 @@
 {{ config(materialized='view') }}
--- grain: charge of the model `dynamic`: the amount comes with the events, in major units, times
--- unit_amount (1 where the price has none)
+-- grain: charge of the model `dynamic`: the amount that the events carry, in major units, times
+-- unit_amount (default 1)
 select
     *,
     exact_times(billable, coalesce(unit_amount, 1)) as model_amount,

@@ -1,6 +1,6 @@
 {{ config(materialized='view') }}
--- grain: charge of the model `flat`: flat_amount, whatever the quantity; with a meter only where
--- something was used
+-- grain: charge of the model `flat`: flat_amount, independent of the quantity; with a meter, only if
+-- the billable quantity is above 0
 select
     *,
     case

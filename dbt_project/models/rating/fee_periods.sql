@@ -1,9 +1,11 @@
 {{ config(materialized='view') }}
--- grain: subscription × period for which a recurring fee is due on this month's invoice, by timing:
+-- grain: subscription × period for which a recurring fee is due on this month's invoice, by kind
+
+-- Kinds:
 --   arrears         the period that ends in the month
---   advance         the coming period, in full, where the subscription goes on at the period's end
---   advance_start   the first period of a subscription that nobody could charge in advance
---   advance_credit  what is left of a period that was charged in advance and then ended early
+--   advance         the coming period, in full, if the subscription continues after this period
+--   advance_start   the subscription's first period, which could not be charged in advance
+--   advance_credit  the unused rest of a period that was charged in advance and ended early
 with
 periods as (select * from {{ ref('billing_periods') }})
 

@@ -1,6 +1,6 @@
 {{ config(materialized='view') }}
--- grain: charge; the model's amount, times its share of the period, within the line's bounds,
--- then rounded once
+-- grain: charge; the model's amount, prorated, held within the line's minimum and maximum, and
+-- rounded once
 with
 modelled as (
     {% for model in var('charge_models') -%}
@@ -12,7 +12,7 @@ modelled as (
 quantities as (
     select
         *,
-        -- a recurring fee is scaled as a whole; of a usage price only what does not depend on usage
+        -- a recurring fee is prorated as a whole, a usage price only in its minimum and maximum
         prorate and part_us < whole_us as is_shared
     from modelled
 ),

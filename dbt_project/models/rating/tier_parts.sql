@@ -1,5 +1,5 @@
--- grain: charge × tier that it enters: how much of the quantity lies in the tier (from, up_to],
--- and what that costs before the share of the period and the line's bounds
+-- grain: charge × tier that it enters: the part of the quantity in the tier (from, up_to], and its
+-- amount before proration and the line's minimum and maximum
 with
 quantities as (
     select * from {{ ref('billable_quantities') }}
@@ -36,7 +36,7 @@ entered as (
         quantities.charge_model,
         quantities.billable,
         tiers.* exclude (price_id),
-        -- quantity ≤ up_to: whole units decide, and a remainder on an equal number of units is above
+        -- quantity ≤ up_to: compare whole units; if they are equal, any remainder makes it greater
         tiers.up_to is null
         or quantities.billable.units < tiers.up_to_units
         or (quantities.billable.units = tiers.up_to_units and quantities.billable.num = 0)
@@ -54,7 +54,7 @@ parts as (
         *,
         case
             when charge_model = 'volume' then billable
-            -- the denominator stays that of the quantity, so that the tiers add up without change
+            -- all parts keep the quantity's denominator, so that they add up exactly
             when ends_here then {
                 'units': billable.units - from_units,
                 'num': billable.num,

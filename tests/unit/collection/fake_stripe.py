@@ -88,7 +88,7 @@ class FakeStripe(stripe.HTTPClient):
             return error.status, error.body
 
     def carry_out(self, method: str, path: str, params: Json) -> None:
-        """Act on the present request and keep its answer, which nobody gets."""
+        """Carry out the current request and save its answer, which is lost."""
         self._once(method, path, params, self.key)
 
     def _once(
@@ -380,7 +380,7 @@ class FakeStripe(stripe.HTTPClient):
         return item
 
     def bank_decides(self, item: Json, *, pays: bool, tells: bool = True) -> None:
-        """The end of a debit; `tells`: by an event."""
+        """The end of a debit; `tells`: whether an event reports it."""
         [payment] = [p for p in self.objects["inpay"].values() if p["invoice"] == item["id"]]
         if pays:
             payment["payment"]["payment_intent"]["status"] = "succeeded"

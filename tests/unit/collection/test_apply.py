@@ -68,7 +68,7 @@ def test_more_due_waits_for_approval_and_becomes_a_supplement(company: Company) 
     assert (supplement["total"], supplement["status"]) == (325, "paid")
 
 
-def test_less_due_becomes_a_credit_note_to_the_balance_of_who_paid(company: Company) -> None:
+def test_a_lower_amount_credits_the_paying_customers_balance(company: Company) -> None:
     company.bill({"ada": ["10.00", "2.00"]})
     company.apply()
     company.bill({"ada": ["10.00"]})
@@ -82,7 +82,7 @@ def test_less_due_becomes_a_credit_note_to_the_balance_of_who_paid(company: Comp
 
 
 def test_a_credit_of_a_deleted_customer_is_owed_outside_stripe(company: Company) -> None:
-    """There is no balance any more that it could go to, and the month must have an end."""
+    """There is no balance left to credit, and it must still be possible to finish the month."""
     company.bill({"ada": ["10.00", "2.00"]})
     company.apply()
     (invoice,) = company.invoices()
@@ -150,7 +150,7 @@ def test_without_a_card_the_invoice_stays_open_and_later_runs_leave_it(company: 
     assert len(company.stripe.posts()) == sent
 
 
-def test_one_customer_that_fails_stops_nobody_else(company: Company) -> None:
+def test_a_failing_customer_does_not_stop_the_others(company: Company) -> None:
     company.bill({"ada": ["10.00"], "bob": ["1.00"], "eve": ["2.00"]})
 
     def refuse(fake: object, method: str, path: str, params: dict) -> tuple | None:
@@ -184,7 +184,7 @@ def test_one_customer_that_fails_stops_nobody_else(company: Company) -> None:
     assert not again.remaining.changes
 
 
-def test_what_was_not_checked_is_neither_planned_nor_sent(company: Company) -> None:
+def test_an_unchecked_month_is_neither_planned_nor_sent(company: Company) -> None:
     """A step of a job can be launched alone in the UI, after the one before it failed."""
     company.bill({"ada": ["10.00"]})
     set_checked(company.settings, JANUARY, False)
@@ -206,8 +206,8 @@ def test_a_run_that_ended_too_early_says_so(company: Company) -> None:
         company.preview()
 
 
-def test_an_invoice_whose_total_stripe_sees_otherwise_stays_a_draft(company: Company) -> None:
-    """A tax setting or a coupon in Stripe may add what we know nothing of."""
+def test_an_invoice_with_a_different_total_in_stripe_stays_a_draft(company: Company) -> None:
+    """A tax setting or a coupon in Stripe may add amounts that we do not know about."""
     company.bill({"ada": ["10.00"], "bob": ["1.00"]})
 
     def taxed(fake: Any, method: str, path: str, params: Json) -> Any:

@@ -1,4 +1,4 @@
-"""Stripe customers: found however late they were marked, created once, and kept up to date."""
+"""Stripe customers: found even if their metadata was set late, created once, kept up to date."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def stranger(company: Company) -> dict[str, Any]:
     return next(iter(company.stripe.objects["cus"].values()))
 
 
-def test_one_who_is_marked_later_is_found(account: Company) -> None:
+def test_metadata_set_later_is_found(account: Company) -> None:
     path = f"/v1/customers/{stranger(account)['id']}"
     account.stripe.act("post", path, {"metadata": {"billing_customer_id": "bob"}})
     account.clock.advance(DAY)
@@ -74,7 +74,7 @@ def test_one_who_is_marked_later_is_found(account: Company) -> None:
     assert len(marked(account, "bob")) == 1
 
 
-def test_one_who_was_marked_while_nobody_looked_for_long_is_found(account: Company) -> None:
+def test_metadata_set_during_a_long_pause_is_found(account: Company) -> None:
     stranger(account)["metadata"] = {"billing_customer_id": "bob"}
     account.stripe.objects["evt"].clear()
     account.clock.advance(40 * DAY)
@@ -83,7 +83,7 @@ def test_one_who_was_marked_while_nobody_looked_for_long_is_found(account: Compa
     assert len(marked(account, "bob")) == 1
 
 
-def test_events_of_the_sensor_tell_of_marks_without_further_requests(company: Company) -> None:
+def test_the_sensors_events_show_new_metadata_without_further_requests(company: Company) -> None:
     company.stripe.act("post", "/v1/customers", {"name": "Bob"})
     company.want({"ada": [1000]})
     company.apply()
@@ -97,7 +97,7 @@ def test_events_of_the_sensor_tell_of_marks_without_further_requests(company: Co
     assert len(marked(company, "bob")) == 1
 
 
-def test_who_is_known_is_not_looked_for(company: Company) -> None:
+def test_known_customers_are_not_searched_again(company: Company) -> None:
     company.want({"ada": [1000], "bob": [500]}, **ADA)
     company.apply()
     company.clock.advance(28 * DAY)
@@ -111,7 +111,7 @@ def test_a_customer_whose_metadata_cannot_be_read_stops_nobody_else(company: Com
     assert not company.apply().is_failed
 
 
-def test_a_customer_deleted_in_stripe_is_made_anew(company: Company) -> None:
+def test_a_customer_deleted_in_stripe_is_created_again(company: Company) -> None:
     company.want({"ada": [1000]})
     company.apply()
     [old] = marked(company, "ada")
@@ -135,7 +135,7 @@ def test_a_deleted_customer_whom_the_accounts_name_is_refused(company: Company) 
 
 
 @pytest.mark.parametrize("named", [False, True])
-def test_what_changed_is_written_and_nothing_else(company: Company, named: bool) -> None:
+def test_only_changed_fields_are_written(company: Company, named: bool) -> None:
     more: dict[str, Any] = dict(ADA)
     if named:
         made = company.stripe.act("post", "/v1/customers", {"name": "Ada", "metadata": {}})[1]
@@ -177,7 +177,7 @@ def test_an_address_that_comes_after_a_failure_brings_the_invoice_to_its_end(
     assert company.invoices()[0]["status"] == "open"
 
 
-def test_who_has_nothing_to_pay_gets_their_new_address_too(company: Company) -> None:
+def test_customers_without_an_amount_due_get_their_new_address_too(company: Company) -> None:
     company.want({"ada": [1000], "bob": [500]}, **ADA)
     company.apply()
     calls = requests(company, BillingMonth(2026, 1), {"ada": [1000], "bob": [500]}, **ADA)
@@ -201,7 +201,7 @@ def test_who_has_nothing_to_pay_gets_their_new_address_too(company: Company) -> 
     assert marked(company, "ada")[0]["email"] == "new@example.com"
 
 
-def test_what_is_changed_to_and_fro_is_written_each_time(company: Company) -> None:
+def test_a_field_changed_back_and_forth_is_written_each_time(company: Company) -> None:
     for email in ("a@example.com", "b@example.com", "a@example.com", "b@example.com"):
         company.want({"ada": [1000]}, email=email)
         company.apply()

@@ -71,7 +71,9 @@ def test_the_least_amount_of_a_line_can_be_sent(currency: str) -> None:
         ("99999999999999999999999999.019999999999", "USD", 9999999999999999999999999901),
     ],
 )
-def test_what_a_wallet_holds_is_cut_to_whole_units(amount: str, currency: str, units: int) -> None:
+def test_a_wallet_balance_is_truncated_to_whole_minor_units(
+    amount: str, currency: str, units: int
+) -> None:
     assert whole_units(Fraction(amount), currency) == units
 
 
@@ -133,7 +135,7 @@ def test_control_characters_never_reach_stripe() -> None:
     assert len(clean_text("x" * 900)) == 500
 
 
-def test_of_all_characters_those_are_cleaned_that_unicode_calls_control_or_separator() -> None:
+def test_exactly_unicodes_control_and_separator_characters_are_removed() -> None:
     every = [chr(code) for code in range(0x110000)]
     turns = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
     cleaned = {

@@ -1,4 +1,4 @@
-"""Dunning: the rule, and that no rerun makes two tries for one due time."""
+"""Dunning: the rule, and that no rerun makes two attempts for one due time."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ DECLINES = "pm_card_chargeCustomerFail"
         (3, Due(DueKind.GIVE_UP, 3, 1000 + 144 * HOUR)),
     ],
 )
-def test_three_tries_then_uncollectible(tries: int, due: Due) -> None:
+def test_three_attempts_then_uncollectible(tries: int, due: Due) -> None:
     assert next_due(DunningPolicy(), 1000, tries) == due
 
 
@@ -50,7 +50,7 @@ def test_other_delays_and_an_open_end_are_settings() -> None:
     assert next_due(policy, 0, 2) is None
 
 
-def test_a_try_on_time_leaves_the_hours_and_a_late_one_takes_them_along() -> None:
+def test_only_a_late_attempt_moves_the_later_ones() -> None:
     second = next_due(DunningPolicy(), 1000, 1)
     assert second is not None
     assert start_after(1000, second, second.at + HOUR) == 1000
@@ -84,7 +84,7 @@ def test_from_the_first_failure_to_giving_up(company: Company) -> None:
 
 
 def watch(company: Company, hours: int = 300, step: int = 12) -> list[tuple[int, str]]:
-    """What the schedule does, looking now and then: the hour, and how it ended."""
+    """Run the schedule every few hours; returns the hour and the outcome of each attempt."""
     seen = []
     for hour in range(0, hours, step):
         seen += [(hour, result.outcome.value) for result in dun(company)]
@@ -97,7 +97,7 @@ def kill_at_pay(stripe: object, method: str, path: str, params: object) -> None:
         raise Killed
 
 
-def test_turned_on_late_it_begins_with_its_first_try(company: Company) -> None:
+def test_dunning_turned_on_late_begins_with_the_first_attempt(company: Company) -> None:
     company.want({"ada": [1000]}, payment_method=DECLINES)
     company.apply()
     company.clock.advance(10 * 24 * HOUR)
@@ -166,7 +166,7 @@ def test_after_a_debit_that_failed_the_hours_begin(company: Company, tells: bool
     assert others == [(first + 72, "declined"), (first + 144, "given_up")]
 
 
-def test_looking_whether_a_debit_has_ended_costs_little(company: Company) -> None:
+def test_checking_processing_debits_takes_few_requests(company: Company) -> None:
     company.want({"ada": [1000]}, payment_method=DEBIT)
     company.apply()
     watch(company, 1, step=1)
@@ -176,7 +176,7 @@ def test_looking_whether_a_debit_has_ended_costs_little(company: Company) -> Non
     assert len(again) - len(looks) <= 4
 
 
-def test_a_debit_under_way_after_the_last_try_is_not_given_up(company: Company) -> None:
+def test_a_processing_debit_after_the_last_attempt_is_not_given_up(company: Company) -> None:
     company.want({"ada": [1000]}, payment_method=DECLINES)
     company.apply()
     assert watch(company, 96) == [(0, "declined"), (72, "declined")]
@@ -201,7 +201,7 @@ def test_a_customer_who_pays_by_debit_meanwhile_is_not_charged(company: Company)
     assert watch(company, 100) == []
 
 
-def test_what_only_the_customer_can_confirm_is_not_tried_and_not_waited_for(
+def test_a_payment_to_be_confirmed_is_neither_retried_nor_waited_for(
     company: Company,
 ) -> None:
     company.want({"ada": [1000]}, payment_method="pm_card_authenticationRequired")
@@ -213,7 +213,7 @@ def test_what_only_the_customer_can_confirm_is_not_tried_and_not_waited_for(
     assert pays(company) == 1
 
 
-def test_the_next_try_is_shown(company: Company) -> None:
+def test_the_next_attempt_is_shown(company: Company) -> None:
     company.want({"ada": [1000]}, payment_method=DECLINES)
     company.apply()
     dun(company)
@@ -235,7 +235,7 @@ def test_a_card_that_works_again_ends_it(company: Company) -> None:
 
 
 @pytest.mark.parametrize("fault", [kill_before, kill_after])
-def test_interrupted_anywhere_a_due_time_has_one_try(fault: object, tmp_path: object) -> None:
+def test_after_any_interruption_a_due_time_has_one_attempt(fault: object, tmp_path: object) -> None:
     for position in range(1, 9):
         company = Company(tmp_path / str(position))  # type: ignore[operator]
         company.want({"ada": [1000]}, payment_method=DECLINES)
@@ -272,7 +272,7 @@ def strike(company: Company, rng: random.Random) -> None:
 
 
 @pytest.mark.parametrize("seed", range(60))
-def test_whatever_strikes_no_due_time_has_two_tries(company: Company, seed: int) -> None:
+def test_no_fault_leads_to_two_attempts_for_one_due_time(company: Company, seed: int) -> None:
     rng = random.Random(seed)
     company.want({"ada": [1000]}, payment_method=DECLINES)
     company.apply()
@@ -294,7 +294,7 @@ def test_whatever_strikes_no_due_time_has_two_tries(company: Company, seed: int)
     assert company.invoices()[0]["status"] == "uncollectible"
 
 
-def test_right_before_a_try_stripe_is_asked_once_more(company: Company) -> None:
+def test_stripe_is_read_again_right_before_an_attempt(company: Company) -> None:
     company.want({"ada": [1000]}, payment_method=DECLINES)
     company.apply()
     (customer,) = company.stripe.objects["cus"].values()

@@ -173,7 +173,7 @@ def test_and_neither_when_stripe_has_forgotten_the_keys(
 def test_a_payment_that_stripe_could_not_carry_out_is_tried_by_the_next_run(
     company: Company,
 ) -> None:
-    """An error of Stripe's own is no decline: no note may keep later runs from trying."""
+    """A server error is not a decline: nothing may be recorded that stops later attempts."""
     company.want({"ada": [1000]})
 
     def broken(fake: Any, method: str, path: str, params: Json) -> Any:
@@ -189,9 +189,7 @@ def test_a_payment_that_stripe_could_not_carry_out_is_tried_by_the_next_run(
 
 
 @pytest.mark.parametrize("ending", ["/v1/invoices", "/add_lines", "/finalize"])
-def test_a_500_that_stripe_keeps_is_asked_for_again_under_the_next_key(
-    company: Company, ending: str
-) -> None:
+def test_a_500_saved_by_stripe_is_retried_with_the_next_key(company: Company, ending: str) -> None:
     """In the same run: nobody has to wait for a day, or for somebody to run it again."""
     company.want({"ada": [1000]})
     struck = []
@@ -225,7 +223,7 @@ def test_a_draft_that_was_deleted_by_hand_is_made_again(company: Company) -> Non
 
 
 def test_a_supplement_whose_answer_was_lost_is_finished_in_the_same_run(company: Company) -> None:
-    """It is looked for by its revision: the original of the same id is another invoice."""
+    """It is found by its revision: the original has the same id and is a different invoice."""
     company.want({"ada": [1000]})
     finish(company)
     company.want({"ada": [1200]})
@@ -244,7 +242,7 @@ def test_a_supplement_whose_answer_was_lost_is_finished_in_the_same_run(company:
 
 
 def test_an_invoice_that_appears_late_in_the_list_is_seen(company: Company) -> None:
-    """Stripe's clock and ours differ, and what was created first may be listed last."""
+    """Stripe's clock differs from ours, and the first created object may be listed last."""
     company.want({"ada": [1000]})
     finish(company)
     [billed] = company.invoices()

@@ -112,7 +112,7 @@ def test_the_calls_that_are_made_are_those_that_are_documented(made: set[str]) -
 
 
 def paths_in_the_source() -> Iterator[str]:
-    """What the engine's modules write as a path; ``:id`` for what is put in."""
+    """The request paths in the engine's modules, with ``:id`` for inserted values."""
     for file in (ROOT / "billing_pipeline" / "collection").rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Constant) and re.fullmatch(r"/v1/[a-z_]+", str(node.value)):

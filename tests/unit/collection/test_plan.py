@@ -100,7 +100,7 @@ def test_more_due_is_a_supplement_of_the_changed_lines() -> None:
     assert "usage changed on 1" in action.reason and "1 added" in action.reason
 
 
-def test_a_changed_price_is_told_from_changed_usage() -> None:
+def test_a_changed_price_is_distinguished_from_changed_usage() -> None:
     line = wanted(100).lines[0]._replace(amount=130)
     (action,) = of([replace(wanted(100), lines=(line,))], [in_stripe(wanted(100))]).actions
     assert "price changed on 1" in action.reason
@@ -152,11 +152,11 @@ def test_a_vanished_invoice_is_credited_to_nothing() -> None:
     assert sum(part.amount for part in action.credits) == 100
 
 
-def test_a_draft_nobody_wants_is_withdrawn() -> None:
+def test_an_unwanted_draft_is_deleted() -> None:
     assert kinds(of([], [in_stripe(wanted(100), "draft")])) == ["withdraw"]
 
 
-def test_of_two_drafts_the_older_is_used() -> None:
+def test_the_older_of_two_drafts_is_used() -> None:
     older = in_stripe(wanted(100), "draft", "in_2")
     newer = in_stripe(wanted(100), "draft", "in_1", created=2)
     present = of([wanted(100)], [newer, older])
@@ -205,7 +205,7 @@ def doubtful() -> list[tuple[str, list[ActualInvoice]]]:
 
 
 @pytest.mark.parametrize(("why", "held"), doubtful(), ids=[why for why, _ in doubtful()])
-def test_what_only_a_person_can_judge(why: str, held: list[ActualInvoice]) -> None:
+def test_cases_that_need_a_persons_decision(why: str, held: list[ActualInvoice]) -> None:
     present = of([wanted(100)], held)
     assert kinds(present) == ["review"]
     assert why in present.actions[0].reason
@@ -250,7 +250,7 @@ def test_a_month_three_times_the_one_before_waits_unless_that_was_small(
     assert bool(of([wanted(100_000)], [], previous_totals=totals).held_by) == is_held
 
 
-def test_what_is_finished_beside_a_supplement_counts_once_for_the_limit() -> None:
+def test_an_invoice_resumed_with_a_supplement_counts_once_for_the_limit() -> None:
     held = in_stripe(wanted(60_000), "open", amount_remaining=60_000, attempted=False)
     totals = {"USD": MonthTotal(60_000, 1)}
     percent = Limits(max_month_change_percent=Decimal(50))
@@ -287,7 +287,7 @@ def test_the_hash_covers_what_would_happen_and_nothing_else() -> None:
 def test_carried_out_a_plan_leaves_nothing_to_do(
     before: list[int], after: list[int], credit: int
 ) -> None:
-    """Whatever was billed and credited: one more invoice or credit notes, and it is right."""
+    """From any billed and credited amounts, one more invoice or credit notes correct the total."""
     first = in_stripe(wanted(*before))
     first = replace(first, credit_notes=min(credit, max(0, first.total)))
     (action,) = of([wanted(*after)], [first]).actions

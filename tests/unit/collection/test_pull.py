@@ -1,4 +1,4 @@
-"""Pull: by events and in full end in the same rows, in whatever order events come."""
+"""Pull: by events and in full give the same rows, in whatever order events arrive."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def publish(company: Company, **more: Any) -> Rows:
 
 
 def catch_up(company: Company) -> Rows:
-    """What the sensor does until nothing is left; gives January's rows as published last."""
+    """Run the sensor until nothing is left; returns January's last published rows."""
     published: Rows = []
     for _ in range(20):
         found = stale(company)
@@ -83,7 +83,7 @@ def requests(company: Company, work: Callable[[], Any]) -> int:
     return len(company.stripe.calls) - before
 
 
-def test_events_tell_what_changed_and_the_rows_are_those_of_a_full_pull(company: Company) -> None:
+def test_a_pull_by_events_gives_the_rows_of_a_full_pull(company: Company) -> None:
     billed(company)
     company.clock.advance(7200)
     pay(company, 0)
@@ -95,7 +95,7 @@ def test_events_tell_what_changed_and_the_rows_are_those_of_a_full_pull(company:
     assert stale(company) == []
 
 
-def test_a_month_is_told_again_until_it_is_published(company: Company) -> None:
+def test_a_changed_month_is_requested_until_it_is_published(company: Company) -> None:
     billed(company)
     pay(company, 0)
     assert [month.month for month in stale(company)] == [JANUARY]
@@ -169,7 +169,9 @@ def told_late(company: Company, invoice: dict[str, Any], created: int) -> None:
     list(company.stripe.objects["evt"].values())[-1]["created"] = created
 
 
-def test_after_a_big_month_a_look_costs_little_and_late_events_are_found(company: Company) -> None:
+def test_after_a_big_month_a_tick_takes_few_requests_and_finds_late_events(
+    company: Company,
+) -> None:
     billed(company, count=80)  # hundreds of events in one second
     company.clock.advance(1200)
     assert stale(company) == []
@@ -192,7 +194,7 @@ def test_after_a_big_month_a_look_costs_little_and_late_events_are_found(company
     assert publish(company, full=found[0].in_full)[1][0]["status"] == "paid"
 
 
-def test_right_after_a_close_its_own_events_are_not_looked_through_again(company: Company) -> None:
+def test_a_tick_right_after_a_close_skips_its_own_events(company: Company) -> None:
     push(company, count=120)  # four pages of events
     (month,) = stale(company)
     publish(company, full=month.in_full)
@@ -201,7 +203,7 @@ def test_right_after_a_close_its_own_events_are_not_looked_through_again(company
     assert requests(company, lambda: stale(company)) == 4
 
 
-def test_the_reason_of_a_try_that_was_not_ours_is_read_again(company: Company) -> None:
+def test_the_reason_of_an_attempt_by_somebody_else_is_read_again(company: Company) -> None:
     billed(company, count=1)
     (invoice,) = company.invoices()
     company.clock.advance(7200)
@@ -231,7 +233,7 @@ def test_an_event_that_came_by_webhook_is_taken_up_once(company: Company) -> Non
 
 
 def happens(company: Company, rng: random.Random) -> None:
-    """Something that Stripe or a person does, or an event that tells nothing new."""
+    """A random action of Stripe or a person, or an event without news."""
     invoices, stripe = company.invoices(), company.stripe
     chosen = rng.choice(invoices)
     path = f"/v1/invoices/{chosen['id']}"
@@ -259,7 +261,7 @@ def happens(company: Company, rng: random.Random) -> None:
 
 
 def forgets(company: Company, rng: random.Random) -> None:
-    """The cursor, or all that was known, is lost; or nobody looked for 40 days."""
+    """Lose the cursor or the whole cache, or let 40 days pass without a tick."""
     what = rng.randrange(12)
     with open_records(company.settings.records_dir) as records:
         if what == 0:
@@ -272,7 +274,9 @@ def forgets(company: Company, rng: random.Random) -> None:
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_whatever_happens_both_ways_end_in_the_same_rows(company: Company, seed: int) -> None:
+def test_pulling_by_events_and_in_full_always_gives_the_same_rows(
+    company: Company, seed: int
+) -> None:
     rng = random.Random(seed)
     billed(company, count=4)
     published = rows(company)
@@ -315,7 +319,7 @@ def test_sent_and_unpaid_past_its_due_date_is_overdue(company: Company) -> None:
     assert rows(company)[1][0]["status"] == "overdue"
 
 
-def test_left_open_after_its_last_try_is_overdue(company: Company) -> None:
+def test_an_invoice_left_open_after_the_last_attempt_is_overdue(company: Company) -> None:
     policy = DunningPolicy((0, 24), AfterLastTry.LEAVE_OPEN)
     company.want({"ada": [1000]}, payment_method="pm_card_chargeCustomerFail")
     company.apply()
@@ -428,7 +432,7 @@ ODD_EVENTS = {
 
 @pytest.mark.parametrize("odd", ODD_EVENTS.values(), ids=ODD_EVENTS)
 @pytest.mark.parametrize("by_webhook", [True, False])
-def test_an_event_that_cannot_be_read_is_set_aside(
+def test_an_unreadable_event_is_set_aside(
     company: Company, odd: dict[str, Any], by_webhook: bool
 ) -> None:
     billed(company)
@@ -455,7 +459,7 @@ def test_an_event_that_cannot_be_read_is_set_aside(
     assert stale(company) == []
 
 
-def test_a_webhook_that_is_no_json_any_more_is_set_aside(company: Company) -> None:
+def test_a_damaged_webhook_is_set_aside(company: Company) -> None:
     billed(company)
     Inbox(company.settings.records_dir).close()
     with sqlite3.connect(company.settings.records_dir / "webhooks.db") as db:
@@ -536,7 +540,7 @@ def test_an_invoice_that_cannot_be_read_waits_and_stops_nobody_else(
     assert read_set_aside(company.settings.records_dir) == []
 
 
-def test_one_invoice_that_stripe_does_not_give_stops_no_other(company: Company) -> None:
+def test_an_invoice_that_stripe_cannot_return_does_not_stop_the_others(company: Company) -> None:
     billed(company, count=3)
     company.clock.advance(7200)
     pay(company, 0)
@@ -553,7 +557,7 @@ def test_one_invoice_that_stripe_does_not_give_stops_no_other(company: Company) 
     assert statuses == ["paid", "open", "open"]
 
 
-def test_reasons_that_cannot_be_read_keep_no_month_from_being_published(company: Company) -> None:
+def test_unreadable_reasons_do_not_block_publishing(company: Company) -> None:
     billed(company, count=2)
     lost = company.invoices()[0]["id"]
 
@@ -568,7 +572,7 @@ def test_reasons_that_cannot_be_read_keep_no_month_from_being_published(company:
     assert errors[1] == "Your card was declined."
 
 
-def test_a_copy_of_a_month_is_no_month(company: Company) -> None:
+def test_a_copied_month_folder_is_ignored(company: Company) -> None:
     billed(company)
     copy = company.home / "months" / "2026-01 (copy)" / "warehouse.duckdb"
     copy.parent.mkdir()

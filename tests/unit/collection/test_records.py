@@ -29,7 +29,7 @@ from .conftest import JANUARY, Company
 from .test_interruptions import Killed, at, kill_after
 
 
-def test_every_change_is_journalled_with_its_author_and_answer(company: Company) -> None:
+def test_every_change_is_logged_with_its_author_and_answer(company: Company) -> None:
     company.bill({"ada": ["10.00"]})
     plan_hash = company.apply(actor="finance@example.com").report.plan.hash
     with open_records(company.settings.records_dir) as records:
@@ -41,7 +41,7 @@ def test_every_change_is_journalled_with_its_author_and_answer(company: Company)
     assert all(entry["request_id"].startswith("req_") for entry in entries)
 
 
-def test_a_request_without_an_answer_stays_in_the_journal_as_such(company: Company) -> None:
+def test_a_request_without_an_answer_is_logged_as_unanswered(company: Company) -> None:
     company.want({"ada": [1000]})
     kill_fifth = at(5, kill_after)
     company.stripe.faults.append(kill_fifth)
@@ -63,7 +63,7 @@ def test_neither_request_log_nor_what_was_billed_can_be_rewritten(company: Compa
                 db.execute(f"update {table} set rowid = rowid")
 
 
-def test_the_key_stands_in_no_file_and_no_message(company: Company) -> None:
+def test_the_key_is_in_no_file_and_no_message(company: Company) -> None:
     company.bill({"ada": ["10.00"]})
 
     def refuse(fake: Any, method: str, path: str, params: Any) -> Any:
@@ -137,7 +137,7 @@ def test_another_account_or_mode_is_refused(company: Company) -> None:
 
 
 def test_a_restricted_key_is_known_by_stripes_refusal(company: Company) -> None:
-    """It may not read the account; whose key it is Stripe says all the same."""
+    """It may not read the account, but Stripe's refusal names the account."""
 
     def refuse(fake: Any, method: str, path: str, params: Any) -> Any:
         message = (
@@ -210,7 +210,7 @@ def test_after_the_records_were_lost_a_month_before_what_was_listed_is_listed(
     assert len(company.invoices()) == 2
 
 
-def test_what_became_of_a_month_of_long_ago_is_seen_by_its_next_plan(company: Company) -> None:
+def test_the_plan_of_an_old_month_sees_later_changes_in_stripe(company: Company) -> None:
     company.want({"ada": [1000]}, payment_method="pm_card_chargeCustomerFail")
     company.apply()
     january = company.desired

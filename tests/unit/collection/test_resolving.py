@@ -94,7 +94,9 @@ def test_a_voided_invoice_can_be_left_void(company: Company, decision: Decision)
 
 
 @pytest.mark.parametrize("decision", LEAVES)
-def test_only_what_comes_later_is_billed_then(company: Company, decision: Decision) -> None:
+def test_only_later_changes_are_billed_after_a_decision(
+    company: Company, decision: Decision
+) -> None:
     billed(company, 4000)
     void(company)
     resolve(company, decision)
@@ -123,7 +125,7 @@ def test_a_voided_invoice_can_be_billed_again(company: Company) -> None:
     assert not company.preview().changes
 
 
-def test_what_is_voided_after_a_decision_is_decided_anew(company: Company) -> None:
+def test_voiding_after_a_decision_needs_a_new_decision(company: Company) -> None:
     billed(company, 4000)
     void(company)
     resolve(company, REISSUE)
@@ -182,7 +184,7 @@ def test_marks_are_put_back(company: Company) -> None:
 
 @pytest.mark.parametrize("lost", ["nothing", "stripe_mirror.db*"])
 @pytest.mark.parametrize("changed", ["", "0"])
-def test_what_the_wallet_paid_is_not_what_somebody_writes(
+def test_an_edited_wallet_amount_in_metadata_is_not_trusted(
     company: Company, changed: str, lost: str
 ) -> None:
     company.top_up(first=2000)
@@ -210,7 +212,7 @@ def test_an_invoice_that_stripe_does_not_have_any_more(company: Company) -> None
 
 
 @pytest.mark.parametrize("decision", LEAVES)
-def test_what_stripe_does_not_have_can_be_left(company: Company, decision: Decision) -> None:
+def test_an_invoice_missing_in_stripe_can_be_left(company: Company, decision: Decision) -> None:
     billed(company, 4000)
     del company.stripe.objects["in"][company.invoices()[0]["id"]]
     resolve(company, decision)
@@ -237,7 +239,7 @@ def spoilt_draft(company: Company) -> dict[str, Any]:
     return draft
 
 
-def test_a_draft_that_was_edited_is_billed_as_it_stands(company: Company) -> None:
+def test_an_adopted_edited_draft_is_billed_as_it_is(company: Company) -> None:
     spoilt_draft(company)
     (action,) = company.apply().remaining.waiting
     assert action.kind is ActionKind.REVIEW
@@ -277,7 +279,7 @@ def test_a_draft_that_was_edited_is_left_and_never_billed(company: Company) -> N
 
 @pytest.mark.parametrize("decision", list(Decision))
 def test_an_interrupted_decision_is_gone_on_with(company: Company, decision: Decision) -> None:
-    """Killed at each of its requests in turn, then run again with what waits approved again."""
+    """Killed at each of its requests in turn, then run again with the waiting plan approved."""
     for number in range(1, 40):
         company.stripe.objects = {kind: {} for kind in company.stripe.objects}
         for path in company.settings.records_dir.glob("*.db*"):
@@ -318,7 +320,7 @@ def test_a_decision_is_about_the_situation_in_which_it_was_asked_for(company: Co
     assert action.kind is ActionKind.REVIEW
 
 
-def test_what_is_no_way_out_is_said(company: Company) -> None:
+def test_an_impossible_decision_is_refused(company: Company) -> None:
     billed(company, 4000)
     with pytest.raises(NotInReviewError, match="not in review in 2026-01"):
         propose(company, ADOPT)
@@ -331,7 +333,7 @@ def test_what_is_no_way_out_is_said(company: Company) -> None:
     assert company.preview().changes[0].kind is ActionKind.REVIEW
 
 
-def test_a_decision_is_kept_with_who_and_why(company: Company) -> None:
+def test_a_decision_is_saved_with_author_and_reason(company: Company) -> None:
     billed(company, 4000)
     void(company)
     outcome = resolve(company, ADOPT)

@@ -1,4 +1,4 @@
-"""What moves a wallet of what happens to a payment: paid, paid again, refunded, disputed."""
+"""How payments change a wallet: paid, paid twice, refunded, disputed."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def disputed(company: Company) -> None:
     ("story", "taken"),
     [(refunded, ["-20.00", "-3.00"]), (disputed, ["-20.00", "-5.00", "5.00"])],
 )
-def test_what_leaves_a_payment_again_leaves_the_wallet_once(
+def test_a_refund_or_dispute_leaves_the_wallet_once(
     company: Company, story: Callable[[Company], None], taken: list[str]
 ) -> None:
     paid(company, "top-1", 2000)
@@ -105,7 +105,7 @@ def test_a_dispute_that_took_nothing_from_the_wallet_gives_nothing_back() -> Non
     assert credited(twice, dispute)[0].doubles == ("pi_b",)
 
 
-def test_what_the_refunded_money_has_paid_already_is_owed(company: Company) -> None:
+def test_refunded_money_that_was_already_spent_is_owed(company: Company) -> None:
     """25.00 were put in and paid an invoice; the charge is refunded: the next top-up fills that."""
     company.top_up(paid_in=2500)
     company.want({"ada": [2500]}, wallet=2500)
@@ -139,7 +139,7 @@ def test_the_first_reading_holds_no_more_than_a_page(
 
 
 def test_the_cache_of_an_earlier_release_is_read_again(company: Company) -> None:
-    """Its top-ups were read without what was refunded of them."""
+    """Its top-ups were read without their refunds."""
     paid(company)
     top_ups(company)
     company.clock.advance(DAY)
@@ -197,9 +197,7 @@ def test_an_event_that_cannot_be_read_stops_no_top_up(
 @pytest.mark.parametrize(
     "changed", [{"amount_received": 2**70}, {"latest_charge": {"created": "soon"}}]
 )
-def test_a_payment_that_cannot_be_read_is_set_aside(
-    company: Company, changed: dict[str, Any]
-) -> None:
+def test_an_unreadable_payment_is_set_aside(company: Company, changed: dict[str, Any]) -> None:
     paid(company, "top-1", 2000)
     paid(company, "top-2", 500)
     odd = payments(company)[0]

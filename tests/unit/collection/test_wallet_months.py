@@ -1,5 +1,5 @@
-"""Several months of one wallet: whatever was closed at once, in whatever order, or interrupted,
-ledger and Stripe say the same of it, and nobody's wallet stops anybody else."""
+"""Several months of one wallet, closed at the same time, in any order, or interrupted: the ledger
+and Stripe agree, and no customer's wallet stops another customer."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DAY = 86_400
 
 
 def applications(company: Company, month: BillingMonth) -> dict[str, tuple[str, str]]:
-    """What a rating of the month would be told: by month, taken and billed."""
+    """The input for rating the month: by month, the amounts taken and billed."""
     company.wait(prepaid.pull_applications(company.gateway(), company.settings))
     found = prepaid.known_applications(company.settings, month)
     return {key[:7]: (str(taken), str(billed)) for _, _, key, taken, billed in found}
@@ -36,7 +36,7 @@ def movements(name: str, who: str, amount: int, read_at: int = 0) -> Movements:
 
 
 def posted(company: Company) -> list[tuple[str, int]]:
-    """What we put on balances, by name; credit is below 0."""
+    """Our balance transactions, by name; credit is below 0."""
     return [
         (item["metadata"]["billing_wallet_transaction"], item["amount"])
         for item in company.stripe.objects["cbtxn"].values()
@@ -54,7 +54,7 @@ def stripe_id(company: Company, customer_id: str) -> str:
 
 
 def unknown(company: Company, customer_id: str) -> None:
-    """Stripe does not know the customer any more: deleted there, by hand."""
+    """Stripe no longer knows the customer, because somebody deleted it there."""
     gone = stripe_id(company, customer_id)
 
     def answer(fake: Any, method: str, path: str, params: Any) -> tuple[int, Any] | None:
@@ -75,8 +75,8 @@ def unknown(company: Company, customer_id: str) -> None:
 
 
 def test_two_months_at_once_and_the_loser_again(company: Company) -> None:
-    """Both were rated with 25.00 in the wallet. Whoever comes later finds it empty, and is rated
-    again: its draft must not say any more that the wallet pays."""
+    """Both were rated with 25.00 in the wallet. The later one finds it empty and is rated again:
+    its draft must no longer say that the wallet pays."""
     company.top_up(first=2500)
     company.want({"ada": [4000]}, FEBRUARY, wallet=2500)
     company.apply(FEBRUARY)
@@ -117,7 +117,7 @@ def test_every_mark_of_a_draft_that_is_resumed_is_ours(company: Company, mark: s
     assert {mark, "billing_content_hash", "billing_customer_id"} <= written.keys()
 
 
-def test_what_a_rating_is_told_does_not_hang_on_what_is_published_or_cached(
+def test_rating_does_not_depend_on_published_or_cached_wallet_amounts(
     company: Company,
 ) -> None:
     """A run was killed before it published, and then the cache of Stripe was lost as well."""
@@ -142,8 +142,8 @@ def test_what_a_rating_is_told_does_not_hang_on_what_is_published_or_cached(
 def test_what_an_invoice_took_does_not_hang_on_marks_that_somebody_removes(
     company: Company, mark: str, lost: bool
 ) -> None:
-    """Else February would be told that the wallet is full, and what its invoice must not take would
-    be held back by a debit that the card pays."""
+    """Otherwise February would be rated with a full wallet, and the debit that holds back the rest
+    would be charged to the card."""
     company.top_up(first=10_000)
     company.want({"ada": [6000]}, wallet=6000)
     company.apply()
@@ -176,7 +176,7 @@ def test_new_invoices_are_listed_and_no_old_ones_again(company: Company) -> None
     assert int(query["created"]["gte"]) > company.clock.now() - 31 * DAY
 
 
-def test_a_credit_leaves_what_the_wallet_paid_where_others_paid_enough(company: Company) -> None:
+def test_a_credit_first_takes_back_what_the_wallet_did_not_pay(company: Company) -> None:
     """20.00 by the wallet, then 5.00 more by card: of 20.00 that are left the wallet paid all."""
     company.top_up(first=2000)
     company.want({"ada": [2000]}, wallet=2000)
@@ -215,7 +215,7 @@ def killed_giving_back(fake: Any, method: str, path: str, params: Any) -> None:
         raise Killed
 
 
-def test_what_was_left_held_is_given_back_by_the_next_turn(company: Company) -> None:
+def test_a_hold_left_by_a_killed_run_is_released_by_the_next_run(company: Company) -> None:
     """January is closed late and killed before the hold is given back; then its supplement waits
     for approval. March is billed from the wallet all the same, and January ends when approved."""
     company.top_up(later=2000)
@@ -324,7 +324,7 @@ def test_two_customers_movements_of_one_name_are_both_posted(company: Company) -
 # --- a customer who is another one in Stripe ----------------------------------------------------
 
 
-def test_a_customer_made_anew_has_what_is_left_of_the_wallet(company: Company) -> None:
+def test_a_customer_created_again_has_the_rest_of_the_wallet(company: Company) -> None:
     company.top_up(first=2000)
     company.want({"ada": [1234]}, wallet=1234)
     company.apply()
@@ -342,7 +342,7 @@ def test_a_customer_made_anew_has_what_is_left_of_the_wallet(company: Company) -
     )
 
 
-def test_a_customer_made_anew_gets_the_wallet_without_an_invoice_too(company: Company) -> None:
+def test_a_customer_created_again_gets_the_wallet_without_an_invoice(company: Company) -> None:
     company.top_up(first=2000)
     company.want({"ada": [1234]}, wallet=1234)
     company.apply()
@@ -359,7 +359,7 @@ def test_a_customer_made_anew_gets_the_wallet_without_an_invoice_too(company: Co
 
 
 def test_wallets_are_reconciled_with_the_ledger_not_with_stripe_itself(company: Company) -> None:
-    """Somebody has posted a movement twice: what Stripe holds is consistent, and wrong."""
+    """Somebody has posted a transaction twice: Stripe's state is consistent, and wrong."""
     company.top_up(first=2000)
     company.want({"ada": [1234]}, wallet=1234)
     company.apply()
@@ -386,7 +386,7 @@ def three(company: Company) -> None:
     }
 
 
-def test_a_refused_movement_is_told_and_stops_no_other(company: Company) -> None:
+def test_a_refused_wallet_transaction_is_reported_and_the_others_go_on(company: Company) -> None:
     three(company)
     unknown(company, "ada")
     outcome = company.apply()
@@ -414,7 +414,7 @@ def test_a_wallet_that_cannot_be_read_is_named_and_the_others_are_compared(
 
 
 def test_two_turns_at_one_balance_follow_one_another(company: Company) -> None:
-    """While another month's run is between preparing and giving back, nobody else may look."""
+    """Between preparing and releasing a wallet, a run must keep other runs from reading it."""
     company.top_up(first=1000)
     company.want({"ada": [1500]}, wallet=1000)
     company.apply()
@@ -493,7 +493,7 @@ def test_credit_of_ours_that_paid_the_next_month_is_known(company: Company) -> N
 
 
 def test_a_credit_on_what_is_still_open_lowers_that_and_no_balance_moves(company: Company) -> None:
-    """Only what was paid beyond what is left goes to the balance."""
+    """Only the overpaid part goes to the balance."""
     company.want({"ada": [600, 400]}, payment_method="pm_card_chargeCustomerFail")
     company.apply()
     company.want({"ada": [600]}, payment_method="pm_card_chargeCustomerFail")
@@ -506,7 +506,7 @@ def test_a_credit_on_what_is_still_open_lowers_that_and_no_balance_moves(company
     assert amounts(row_of(company))[2:] == ("6.00", "6.00", "matched")
 
 
-def test_no_step_of_what_is_taken_out_leaves_a_debit(company: Company) -> None:
+def test_no_step_of_a_withdrawal_leaves_a_debit(company: Company) -> None:
     """Interrupted at any of them, the customer's next invoice must not be charged with it."""
     company.want({"ada": [1000]})
     company.apply()

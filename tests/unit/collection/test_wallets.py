@@ -1,4 +1,4 @@
-"""Wallets: what Stripe takes from a balance is what our ledger says, whatever interrupts."""
+"""Wallets: Stripe takes from a balance what our ledger says, despite any interruption."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_the_wallet_pays_what_it_holds_and_the_rest_is_due(company: Company) -> 
     assert str(pulled.stripe_invoices[0]["wallet_applied"]) == "10.00"
 
 
-def test_what_is_left_of_the_wallet_is_carried_on(company: Company) -> None:
+def test_the_rest_of_the_wallet_is_carried_over(company: Company) -> None:
     company.top_up(first=2000)
     company.want({"ada": [1234]}, wallet=1234)
     company.apply()
@@ -158,8 +158,8 @@ def test_what_came_in_later_is_not_posted_where_it_does_not_cover(company: Compa
     assert balance(company) == 0
 
 
-def test_what_is_finer_than_a_cent_stays_in_the_wallet(company: Company) -> None:
-    """It comes to Stripe with the movement that makes a cent whole, in whatever month."""
+def test_fractions_of_a_cent_stay_in_the_wallet(company: Company) -> None:
+    """Fractions reach Stripe with the transaction that completes a cent, in any month."""
     instants = [f"2026-01-0{day}T00:00:00Z" for day in range(1, 5)] + ["2026-02-01T00:00:00Z"] * 2
     amounts = ["0.005", "1.004", "0.002", "-0.0075", "0.0064999", "0.0000001"]
     put_in(company, *((str(n), *of) for n, of in enumerate(zip(amounts, instants, strict=True))))
@@ -187,7 +187,7 @@ def kill_finalizing(fake: Any, method: str, path: str, params: Any) -> None:
         raise Killed
 
 
-def test_what_is_taken_out_beyond_what_the_wallet_holds_is_not_charged(company: Company) -> None:
+def test_an_overdraft_of_the_wallet_is_not_charged(company: Company) -> None:
     company.top_up(grant=300)
     company.want({"ada": [1000]}, wallet=300)
     company.apply()
@@ -221,8 +221,8 @@ def test_a_refund_without_a_wallet_is_not_charged_either(company: Company) -> No
     assert balance(company) == 0
 
 
-def test_an_invoice_comes_before_what_was_taken_out_after_its_month(company: Company) -> None:
-    """January is closed when February's refund stands in Stripe: as the other way round."""
+def test_an_invoice_comes_before_later_withdrawals_from_the_wallet(company: Company) -> None:
+    """January is closed after February's refund was posted: the result is the same."""
     put_in(
         company,
         ("in", "3", "2026-01-02T00:00:00Z"),
@@ -250,7 +250,7 @@ def test_no_more_is_covered_than_was_taken_out_after_the_month(company: Company)
     assert balance(company) == 0
 
 
-def test_what_a_credit_note_gives_back_fills_the_hole_first(company: Company) -> None:
+def test_a_credit_note_covers_the_overdraft_first(company: Company) -> None:
     company.top_up(first=1000)
     company.want({"ada": [400, 600]}, wallet=1000)
     company.apply()
@@ -263,7 +263,7 @@ def test_what_a_credit_note_gives_back_fills_the_hole_first(company: Company) ->
     assert reconciled(company)[0]["difference"] == "0.00"
 
 
-def test_what_is_held_back_of_a_wallet_follows_what_it_is_to_pay(company: Company) -> None:
+def test_the_hold_on_a_wallet_follows_the_amount_it_pays(company: Company) -> None:
     """A run ends before January is finalized, and another amount is due then."""
     company.top_up(later=2000)
     company.want({"ada": [500]}, FEBRUARY, wallet=500)
@@ -280,7 +280,7 @@ def test_what_is_held_back_of_a_wallet_follows_what_it_is_to_pay(company: Compan
     assert balance(company) == -1300
 
 
-def test_credit_on_what_the_wallet_paid_goes_back_to_it(company: Company) -> None:
+def test_a_credit_on_the_wallets_share_goes_back_to_the_wallet(company: Company) -> None:
     company.top_up(first=1000)
     company.want({"ada": [400, 600]}, wallet=1000)
     company.apply()
@@ -336,7 +336,7 @@ def top_ups(company: Company) -> list[TopUp]:
     return company.wait(prepaid.pull_top_ups(company.gateway(), company.settings))
 
 
-def test_a_top_up_is_credited_once_however_often_it_is_paid_or_told(company: Company) -> None:
+def test_a_top_up_is_credited_once_however_often_it_is_paid_or_reported(company: Company) -> None:
     paid(company)
     paid(company, status="canceled")
     paid(company, metadata={})
@@ -410,8 +410,8 @@ def test_wallet_and_balance_are_reconciled_to_the_cent(company: Company) -> None
     assert reconciled(company)[0]["difference"] == "0.01"
 
 
-def test_credit_that_is_not_the_wallets_stands_by_itself(company: Company) -> None:
-    """The card paid 4.00 of 10.00, and 5.00 are credited: the wallet gets back what is its own."""
+def test_other_credit_is_kept_apart_from_the_wallet(company: Company) -> None:
+    """The card paid 4.00 of 10.00, and 5.00 are credited: the wallet gets back only its share."""
     company.top_up(first=600)
     company.want({"ada": [500, 500]}, wallet=600)
     company.apply()

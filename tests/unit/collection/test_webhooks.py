@@ -106,7 +106,7 @@ def test_many_at_once_are_stored_once_each(receiver: Receiver) -> None:
     assert receiver.stored() == [f"evt_{n:02}" for n in range(25)]
 
 
-def test_what_is_not_to_be_believed_leaves_no_trace(receiver: Receiver) -> None:
+def test_an_untrusted_webhook_leaves_no_trace(receiver: Receiver) -> None:
     body = event("evt_bad")
     other = event("evt_worse")
     header = signed(body)
@@ -160,7 +160,7 @@ def test_a_body_without_a_length_is_cut_off(receiver: Receiver) -> None:
         b'{"object": "event", "id": "e", "type": "a", "created": 1, "data": []}',
     ],
 )
-def test_what_is_signed_and_no_event_is_refused(body: bytes) -> None:
+def test_a_signed_body_that_is_not_an_event_is_refused(body: bytes) -> None:
     with pytest.raises(InvalidEventError):
         read_event(body)
 
@@ -176,14 +176,14 @@ def test_shapes_that_nobody_expects_do_not_block_the_inbox() -> None:
     assert read_event(event(data={"object": thing}))["data"] == {"object": {}}
 
 
-def test_a_receiver_that_is_told_to_end_has_not_failed(receiver: Receiver) -> None:
+def test_stopping_the_receiver_is_not_a_failure(receiver: Receiver) -> None:
     receiver.process.terminate()
     assert receiver.process.stdout is not None
     assert receiver.process.stdout.read() == "Stopped.\n"
     assert receiver.process.wait(timeout=10) == 0
 
 
-def test_without_a_secret_there_is_no_receiver(tmp_path: Path) -> None:
+def test_the_receiver_does_not_start_without_a_secret(tmp_path: Path) -> None:
     for secret in ("", " , "):
         done = subprocess.run(
             [sys.executable, "-m", "billing_pipeline.commands.cli", "webhooks", "--port", "0"],
@@ -202,7 +202,7 @@ def test_the_secret_is_in_no_text_of_the_settings() -> None:
     assert OLD not in repr(settings)
 
 
-def test_what_was_handled_is_known_until_stripe_cannot_send_it_again(tmp_path: Path) -> None:
+def test_handled_events_are_remembered_until_stripe_cannot_resend_them(tmp_path: Path) -> None:
     inbox = Inbox(tmp_path)
     first = read_event(event("evt_1"))
     assert inbox.put(first, now=0.0)

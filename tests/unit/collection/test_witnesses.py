@@ -1,5 +1,5 @@
-"""A first invoice is safe only if nothing tells that the customer was billed for the month before:
-whatever people change in the inputs, in Stripe, and in our records."""
+"""A first invoice is safe only if there is no sign that the customer was already billed for the
+month, whatever people change in the inputs, in Stripe or in our records."""
 
 from __future__ import annotations
 
@@ -231,7 +231,7 @@ def test_an_invoice_that_lost_its_month_does_not_hold_up_the_next_month(company:
 
 
 def renamed(payer: Payer, line_id: str | None = None) -> DesiredInvoice:
-    """What Ada is billed once she has another id in the accounts."""
+    """Ada's invoices after her id in the accounts has changed."""
     company = Company.__new__(Company)
     company.want({"ada": [1000]})
     assert company.desired is not None
@@ -261,8 +261,8 @@ def test_a_renamed_customer_waits(company: Company, after: DesiredInvoice) -> No
     assert len(company.invoices()) == 2
 
 
-def test_what_tells_of_one_currency_holds_for_a_further_one(company: Company) -> None:
-    """The further invoice has nothing in common with what was billed but its customer."""
+def test_a_customer_billed_in_one_currency_counts_as_billed_in_another(company: Company) -> None:
+    """The new invoice shares only the customer with the billed one."""
     company.want({"ada": [1000]})
     change(company, payer=Payer("ada", name="Ada", email="ada@example.com"))
     company.apply()
@@ -308,7 +308,7 @@ def test_a_customer_who_came_later_is_billed_beside_one_who_left(company: Compan
 
 
 @pytest.mark.parametrize("end", ["paid", "killed before"])
-def test_what_is_billed_is_collected_while_a_supplement_waits(company: Company, end: str) -> None:
+def test_a_billed_invoice_is_collected_while_a_supplement_waits(company: Company, end: str) -> None:
     company.want({"ada": [1000]})
 
     def kill(stripe: Any, method: str, path: str, params: Any) -> None:
@@ -328,7 +328,7 @@ def test_what_is_billed_is_collected_while_a_supplement_waits(company: Company, 
     assert invoiced(company) == [("usd", 1000, "paid")]
 
 
-def test_what_is_too_much_is_not_charged_before_its_credit_is_decided(company: Company) -> None:
+def test_an_invoice_is_not_collected_while_a_credit_waits(company: Company) -> None:
     company.want({"ada": [1000]})
 
     def kill(stripe: Any, method: str, path: str, params: Any) -> None:

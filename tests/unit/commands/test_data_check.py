@@ -1,4 +1,4 @@
-"""What `billing check` says of rows that are allowed and will not do what somebody expects."""
+"""`billing check` warns about rows that are valid but will not have the expected effect."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from billing_pipeline.months import BillingMonth
 from billing_pipeline.settings import Settings
 
 
-def test_who_is_sent_invoices_and_has_no_email_is_named(tmp_path: Path) -> None:
+def test_customers_with_send_invoice_and_no_email_are_listed(tmp_path: Path) -> None:
     create(tmp_path, BillingMonth(2024, 5), with_example=True)
     path = tmp_path / "accounts" / "customers.csv"
     settings = Settings.from_env({"BILLING_DATA_DIR": str(tmp_path)})

@@ -40,8 +40,8 @@ def test_the_page_explains_each_column_and_has_an_example(tmp_path: Path, table:
     assert "YYYY" not in section
 
 
-def test_descriptions_keep_their_placeholders(tmp_path: Path) -> None:
-    """A month that was written into the price book would stand on every later invoice."""
+def test_placeholders_in_descriptions_are_not_filled(tmp_path: Path) -> None:
+    """If the month were written into the price book, it would be on every later invoice."""
     create(tmp_path, MONTH, with_example=True)
     with (tmp_path / "catalog" / "prices.csv").open(newline="") as file:
         texts = [row["description"] for row in csv.DictReader(file)]
@@ -75,7 +75,7 @@ def test_nothing_is_written_over_what_is_there(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["accounts"]
 
 
-def test_a_script_is_told_what_was_written(tmp_path: Path) -> None:
+def test_json_lists_the_written_files(tmp_path: Path) -> None:
     done = CliRunner().invoke(init, [str(tmp_path / "ours"), "--json"])
     document = json.loads(done.output)
     assert document["success"] is True

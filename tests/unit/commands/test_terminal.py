@@ -40,7 +40,7 @@ def test_a_name_is_not_read_as_markup() -> None:
     assert "[red]Ada[/red] [link=x]" in printed(["[red]Ada[/red] [link=x]", 1])
 
 
-def test_what_does_not_fit_is_shown_line_by_line_and_whole() -> None:
+def test_rows_that_do_not_fit_are_shown_line_by_line() -> None:
     text = printed(["a" * 20, 1234], ["", 5], ["b", 6], width=30)
     lines = ["T", "", f"  name   {'a' * 20}", "  count  1,234", "  count  5"]
     assert [line.rstrip() for line in text.splitlines()] == [
@@ -49,11 +49,11 @@ def test_what_does_not_fit_is_shown_line_by_line_and_whole() -> None:
     assert " 1,234 " in printed(["a" * 20, 1234], width=31)
 
 
-def test_without_rows_there_is_no_heading() -> None:
+def test_a_table_without_rows_has_no_heading() -> None:
     assert printed().split() == ["T"]
 
 
-def test_numbers_stand_on_the_right() -> None:
+def test_numbers_are_right_aligned() -> None:
     lines = [line.rstrip() for line in printed(["a", 1], ["b", 1234]).splitlines()]
     assert [len(line) for line in lines if line.endswith(("1", "1,234"))] == [len(lines[2])] * 2
 
@@ -68,6 +68,6 @@ def test_csv_keeps_amounts_and_disarms_formulas() -> None:
     assert csv_text([]) == "\r\n"
 
 
-def test_signed_figures_stand_to_the_right_like_others() -> None:
+def test_signed_numbers_are_right_aligned_too() -> None:
     shown = table("", ("change", "name"), [("+1.50", "+a"), ("−1,000.00", "b"), ("-2", "")])
     assert [column.justify for column in shown.columns] == ["right", "left"]

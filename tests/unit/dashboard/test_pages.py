@@ -86,7 +86,7 @@ def test_a_chart_shows_one_currency_with_exact_amounts_to_read() -> None:
     assert [row["amount"] for row in data] == ["0.10 USD"]
 
 
-def test_what_is_unpaid_stands_on_what_was_paid_month_by_month() -> None:
+def test_unpaid_is_stacked_on_paid_for_each_month() -> None:
     month = {"billing_month": date(2024, 1, 1), "currency": "USD"}
     row = {**month, "paid": Decimal("7"), "outstanding": Decimal("3.50")}
     drawn = charts.paid_by_month([row, {**row, "currency": "EUR"}], "USD").to_dict()
@@ -97,7 +97,7 @@ def test_what_is_unpaid_stands_on_what_was_paid_month_by_month() -> None:
     ]
 
 
-def test_nothing_known_is_said() -> None:
+def test_pages_without_data_say_so() -> None:
     nothing = MonthSoFar(None, False, None, [], [], [])
-    assert "No month was computed yet." in pages.so_far_page(nothing).text
+    assert "No month has been computed yet." in pages.so_far_page(nothing).text
     assert "Nothing is unpaid." in pages.revenue_page([], [], []).text

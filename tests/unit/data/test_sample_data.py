@@ -200,7 +200,7 @@ def test_a_customer_s_subscriptions_to_one_plan_do_not_overlap(directory: Path) 
 
 
 @for_each_example
-def test_expected_files_speak_of_what_is_there(example: Path) -> None:
+def test_expected_files_name_existing_customers_and_features(example: Path) -> None:
     customers = {row["customer_id"]: row for row in rows(example, "accounts/customers")}
     prices = {row["price_id"] for row in rows(example, "catalog/prices")}
     features = {row["feature"] for row in rows(example, "catalog/entitlements")}
@@ -244,7 +244,7 @@ def test_the_columns_of_the_generator_are_the_contract_s(generate: object) -> No
     }
 
 
-def test_what_is_committed_is_what_the_generator_writes(tmp_path: Path, generate: object) -> None:
+def test_the_committed_data_is_the_generators_output(tmp_path: Path, generate: object) -> None:
     """catalog/, accounts/ and one month; compared by content where a library packs the bytes."""
     generate.write_reference(tmp_path)  # type: ignore[attr-defined]
     generate.write_month(tmp_path, "2024-01")  # type: ignore[attr-defined]

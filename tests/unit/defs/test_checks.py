@@ -1,4 +1,4 @@
-"""The checks on what Stripe holds: what is an error, what is unfinished, and whose mark it is."""
+"""The checks on Stripe's state: errors, unfinished months, and which asset shows them."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def half_sent(db: Published, sent: int = 17, of: int = 180) -> None:
 def evaluate(
     instance: dg.DagsterInstance, published: Published, asset: str
 ) -> dg.AssetCheckEvaluation:
-    """Run the check that stands on the asset, after something of the asset's name."""
+    """Run the asset's check after an asset of that name was materialized."""
     key = dg.AssetCheckKey(dg.AssetKey(asset), AGREES)
     [check] = [c for c in checks.CHECKS if key in c.check_keys]
 
@@ -125,7 +125,7 @@ def test_the_close_that_ends_it_turns_the_mark_of_the_pull_green(
         ("insert into invoice_plan values ('2024-02-01', 'in_179', 'create', 'failed')", "create"),
     ],
 )  # fmt: skip
-def test_what_a_person_changed_in_stripe_is_not_taken_for_unsent(
+def test_an_invoice_changed_in_stripe_is_not_mistaken_for_unsent(
     published: Published, instance: dg.DagsterInstance, rows: str, known_as: str
 ) -> None:
     half_sent(published)

@@ -58,7 +58,7 @@ def published(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> list[set[s
 
 
 def answers(monkeypatch: pytest.MonkeyPatch, *results: Any) -> None:
-    """What the steps give, in their order."""
+    """The results of the steps, in order."""
     left: Iterator[Any] = iter(results)
     monkeypatch.setattr(steps, "run", lambda gateway, work: next(left))
 

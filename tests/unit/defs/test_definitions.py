@@ -61,7 +61,7 @@ def test_the_jobs_of_the_contract_are_there_and_explained() -> None:
         assert defs.resolve_job_def(name).description
 
 
-def test_what_sends_runs_one_month_at_a_time() -> None:
+def test_sending_jobs_run_one_month_at_a_time() -> None:
     sending = {
         job.name for job in defs.resolve_all_job_defs() if job.tags.get("billing/sends") == "true"
     }

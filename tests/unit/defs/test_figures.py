@@ -60,7 +60,7 @@ def test_tables_are_counted_and_views_are_not() -> None:
     assert metadata_of(warehouse, []) == {}
 
 
-def test_of_thousands_of_usage_files_the_largest_are_shown() -> None:
+def test_only_the_largest_of_thousands_of_usage_files_are_shown() -> None:
     warehouse = duckdb.connect()
     warehouse.execute(
         "CREATE TABLE usage_files AS SELECT format('{:04}.csv', i) AS source_file, i AS rows_read,"

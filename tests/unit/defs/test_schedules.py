@@ -46,7 +46,7 @@ def test_before_the_grace_is_over_nothing_is_closed() -> None:
     assert isinstance(skipped, dg.SkipReason)
 
 
-def test_what_is_closed_stays_closed() -> None:
+def test_a_closed_month_is_not_closed_again() -> None:
     [skipped] = tick(datetime(2024, 4, 9, 9, tzinfo=UTC), "2024-02", "2024-03")
     assert isinstance(skipped, dg.SkipReason)
 
@@ -65,7 +65,7 @@ def test_a_month_that_failed_stays_due_after_a_later_one_was_closed() -> None:
     assert [request.partition_key for request in both] == ["2024-02", "2024-04"]
 
 
-def test_what_failed_is_tried_again_once_a_day() -> None:
+def test_a_failed_close_is_retried_once_a_day() -> None:
     keys = {
         request.run_key
         for when in (datetime(2024, 4, 1, 2, tzinfo=UTC), datetime(2024, 4, 1, 23, tzinfo=UTC),
@@ -106,7 +106,7 @@ def test_the_day_and_the_grace_are_counted_in_the_billing_time_zone() -> None:
 @pytest.mark.parametrize(
     ("name", "cron"), [("monthly_close", "0 * * * *"), ("dunning", "0 * * * *")]
 )
-def test_what_sends_money_is_off_until_somebody_turns_it_on(name: str, cron: str) -> None:
+def test_sending_schedules_are_off_by_default(name: str, cron: str) -> None:
     schedule = defs.resolve_schedule_def(name)
     assert schedule.default_status is dg.DefaultScheduleStatus.STOPPED
     assert schedule.cron_schedule == cron
@@ -122,7 +122,7 @@ def test_the_running_month_is_estimated_every_day() -> None:
     assert schedule.job_name == "estimate_month"
 
 
-def test_what_only_reads_is_on() -> None:
+def test_the_reading_sensor_is_on_by_default() -> None:
     verification = defs.resolve_schedule_def("daily_verification")
     assert verification.default_status is dg.DefaultScheduleStatus.RUNNING
     assert verification.job_name == "verify_billed"

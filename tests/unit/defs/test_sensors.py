@@ -1,4 +1,4 @@
-"""What the sensors ask for and tell: once for each fact, and never anything that sends money."""
+"""The runs and notices that sensors request: once for each fact, and never a sending job."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def fail(instance: dg.DagsterInstance, reason: str, **tags: str) -> str:
     return done.run_id
 
 
-def test_what_looks_around_is_on_and_starts_nothing_that_sends() -> None:
+def test_sensors_are_on_by_default_and_start_no_sending_job() -> None:
     jobs = {
         **{"stripe_changes": ["pull_payments"], "late_usage_files": ["preview_month"]},
         **{"dead_runs": [], "runs_that_failed": [], "notices": []},
@@ -110,7 +110,7 @@ def test_a_history_whose_partitions_are_first_days_is_read_as_well(
 
 
 def test_a_close_counts_once_its_run_has_ended(instance: dg.DagsterInstance) -> None:
-    """Until then its checks are not known: told too early, none would seem to have failed."""
+    """Its checks are not known before that: an earlier notice would report no failed checks."""
     seen: list[object] = []
 
     @dg.asset(name="stripe_invoices", partitions_def=MONTHS)
@@ -184,7 +184,7 @@ def test_late_usage_asks_for_one_preview_for_each_change(
     assert len(noted(settings)) == 2
 
 
-def test_a_run_that_failed_is_told_once_and_leads_to_none(
+def test_a_failed_run_gives_one_notice_and_starts_no_run(
     instance: dg.DagsterInstance, settings: Settings
 ) -> None:
     context = dg.build_sensor_context(instance)
@@ -221,7 +221,7 @@ def test_notices_say_what_they_did(outcome: Outcome, text: str) -> None:
     assert notifications.said(outcome) == text
 
 
-def test_nobody_to_tell(instance: dg.DagsterInstance) -> None:
+def test_notices_without_a_target_are_skipped(instance: dg.DagsterInstance) -> None:
     context = dg.build_sensor_context(instance)
     told = sensors.notices(context, settings=Settings.from_env({}))
     assert isinstance(told, dg.SkipReason)

@@ -1,4 +1,4 @@
-"""Records of an invoice made by hand, for tests of what a document says of them."""
+"""Handmade records of an invoice, for tests of documents."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def records(
     seller: Row | None = None,
     customer: Row | None = None,
 ) -> InvoiceRecords:
-    """100.00 EUR and 19 % tax, not sent, where nothing else is said."""
+    """By default 100.00 EUR and 19 % tax, not sent."""
     tax = {"kind": "tax", "description": "VAT 19 %", "period_start": None, "period_end": None}
     amounts = {"subtotal": Decimal(100), "discount": NOTHING, "tax": Decimal(19)}
     return InvoiceRecords(

@@ -1,4 +1,4 @@
-"""The close report of a small month: sums, change, customers, what was rejected, checks."""
+"""The close report of a small month: sums, changes, customers, rejected rows, checks."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_rejected_usage_and_checks(settings: Settings) -> None:
         {"reason": "malformed row", "rows": "1", "where": "b.csv"},
     ]
     failed = {row["sentence"]: row["result"] for row in found["checks"] if not row["passed"]}
-    assert failed == {"Each invoice is billed in Stripe with our total": "not 1 invoice"}
+    assert failed == {"Each invoice is billed in Stripe with our total": "no: 1 invoice"}
     assert all(row["passed"] for row in report(settings, JANUARY)["checks"])
 
 

@@ -56,7 +56,7 @@ def test_files_are_written(billing: Path) -> None:
 def test_a_report_on_the_terminal_and_as_json(billing: Path) -> None:
     shown = run(documents.report, "2024-02").output
     assert "Close of February 2024" in shown
-    assert "not 1 invoice" in shown
+    assert "no: 1 invoice" in shown
     assert json.loads(run(documents.report, "2024-02", "--json").stdout)["month"] == "2024-02"
 
 
@@ -88,9 +88,14 @@ def test_folders_with_fonts_reach_typst(billing: Path, monkeypatch: pytest.Monke
     assert asked == [["more"], ["more"]]
 
 
-def test_what_cannot_be_done_is_said(billing: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_errors_are_explained(billing: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for command, arguments, kind, part in (
-        (documents.invoice, ("nope",), NoDocumentError, "'nope' is the id or number of no invoice"),
+        (
+            documents.invoice,
+            ("nope",),
+            NoDocumentError,
+            "no published invoice has the id or number 'nope'",
+        ),
         (documents.report, ("2025-01",), NoDocumentError, "2025-01 is not published"),
         (documents.export, ("2024-02",), CommandError, "give --invoices, --lines or --focus"),
         (documents.invoice, ("feb-a", "--html", "no/a"), CommandError, "no/a cannot be written"),

@@ -1,4 +1,4 @@
-"""What bookkeeping gets: exact figures, ISO times, no formula, and a header in any case."""
+"""Exports for bookkeeping: exact amounts, ISO times, no formulas, and always a header."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def test_amounts_have_their_currency_s_places(value: str, currency: str, shown: 
     ("value", "shown"),
     [("1000.000000000000000000", "1,000"), ("0.000000000000000001", "0.000000000000000001")],
 )
-def test_quantities_keep_every_place(value: str, shown: str) -> None:
+def test_quantities_show_all_their_places(value: str, shown: str) -> None:
     assert quantity(Decimal(value)) == shown
 
 

@@ -1,4 +1,4 @@
-"""What an invoice says of its records: states, sums that lead to what is due, notices."""
+"""The texts of an invoice: states, steps to the amount due, notices."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ CASES: dict[str, tuple[InvoiceRecords, list[tuple[str, str]], str]] = {
             held=[stripe_invoice("100")],
             paid=payment("open", billed="100", outstanding="100"),
         ),
-        [("Difference to what was billed", "-19")],
+        [("Difference from the billed amount", "-19")],
         "100.00",
     ),
     "void": (
@@ -113,21 +113,21 @@ def test_steps_lead_from_the_total_to_what_is_due(name: str) -> None:
     assert of.invoice["total"] + sum(value for _, value in settlement_of(of)) == Decimal(due)
 
 
-def test_what_is_not_billed_says_so() -> None:
+def test_an_unbilled_document_says_so() -> None:
     preview = document(records())
     assert (preview["title"], preview["number"]) == ("Invoice preview", "in_202401_abc")
     assert "Date of issue" not in {fact["label"] for fact in preview["facts"]}
-    assert "nothing is to be paid" in preview["notices"][0]
+    assert "nothing has to be paid" in preview["notices"][0]
     assert preview["payment_terms"] is None
     draft = records(held=[stripe_invoice("119", status="draft", number=None, finalized_at=None)])
-    assert "nothing is to be paid" in document(draft)["notices"][0]
+    assert "nothing has to be paid" in document(draft)["notices"][0]
     void = document(CASES["void"][0])
     assert (void["title"], void["state"]["label"]) == ("Void invoice", "Void")
-    assert void["notices"] == ["This invoice was made void: nothing is to be paid."]
+    assert void["notices"] == ["This invoice is void: nothing has to be paid."]
     assert void["payment_terms"] is None
 
 
-def test_a_difference_to_what_was_billed_is_said() -> None:
+def test_a_difference_from_the_billed_amount_is_shown() -> None:
     waits, _, _ = CASES["an increase that waits for approval"]
     (notice,) = document(waits)["notices"]
     assert "EUR 119.00; billed less credit notes is EUR 100.00" in notice
@@ -148,7 +148,7 @@ def test_supplements_and_credit_notes_are_listed() -> None:
     assert document(CASES["paid"][0])["revisions"] == []
 
 
-def test_a_failed_payment_is_told_until_it_is_paid() -> None:
+def test_a_failed_payment_is_shown_until_it_is_paid() -> None:
     failed = payment("overdue", billed="119", outstanding="119") | {"last_error": "card declined"}
     found = document(records(held=[stripe_invoice("119")], paid=failed))
     assert found["notices"] == ["The last payment failed: card declined"]

@@ -123,7 +123,7 @@ def test_the_same_document_gives_the_same_bytes() -> None:
     assert rendering.pdf("invoice", made()) != rendering.pdf("invoice", made(name="Other"))
 
 
-def test_the_pdf_says_that_it_is_made_to_be_kept() -> None:
+def test_the_pdf_declares_pdf_a() -> None:
     content, _ = rendering.pdf("invoice", made())
     assert b"<pdfaid:part>2</pdfaid:part>" in content
     assert b"D:20240203" in content  # the day of issue, not of printing
@@ -148,7 +148,7 @@ def test_a_name_that_no_font_has_is_refused_and_named(built_in_fonts: None) -> N
     assert "深蓝科技 🦖" in rendering.html("invoice", document)
 
 
-def test_where_a_substitute_is_given_it_stands_for_them(built_in_fonts: None) -> None:
+def test_a_given_substitute_replaces_missing_characters(built_in_fonts: None) -> None:
     content, lacking = rendering.pdf("invoice", made(name="A深B蓝C深"), substitute="?")
     assert lacking == "深蓝"
     assert "A?B?C?" in pdf_text(content)

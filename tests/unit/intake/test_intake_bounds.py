@@ -108,10 +108,10 @@ def test_names_of_files_do_not_change_for_how_many_rows_is_planned(
 
 
 @pytest.mark.parametrize("kind", ["csv", "csv.gz", "jsonl", "jsonl.gz"])
-def test_what_is_held_of_a_text_file_is_bounded_in_bytes(
+def test_memory_for_a_text_file_is_bounded_in_bytes(
     world: World, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    """Whatever the rows' length: the batches, and the row groups that they are written in."""
+    """For rows of any length, both the batches and the written row groups are bounded."""
     world.env["BILLING_MEMORY_LIMIT"] = "64MB"
     limits = InputLimits.of(world.settings)
     assert limits.batch_bytes == 1_000_000
@@ -251,7 +251,7 @@ def test_a_folder_of_parquet_files_is_read(world: World) -> None:
     assert late.new == ("usage/2024-01/b.parquet/part-2.parquet",)
 
 
-def test_a_folder_that_is_no_table_of_parquet_files_is_refused(world: World) -> None:
+def test_a_folder_without_parquet_files_is_refused(world: World) -> None:
     world.usage("good.csv", GOOD)
     (world.data / "usage/2024-01/a.parquet").mkdir()
     (world.data / "usage/2024-01/a.parquet/_SUCCESS").touch()
@@ -278,7 +278,7 @@ def test_notes_beside_usage_are_left_alone_and_nothing_else_is(world: World) -> 
     ]
 
 
-def test_all_files_of_a_month_are_looked_at_by_one_connection(
+def test_all_files_of_a_month_are_read_by_one_connection(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """To open one takes longer than to read a small file."""

@@ -85,7 +85,7 @@ def test_a_listing_of_several_pages_is_read_to_its_end(
     assert catalog.load_usage().rows == 5
 
 
-def test_what_did_not_change_is_not_fetched_again(
+def test_unchanged_objects_are_not_fetched_again(
     store: LocalStore, catalog: World, tmp_path: Path
 ) -> None:
     b = "usage/2024-01/b.parquet"
@@ -135,7 +135,7 @@ def test_folders_that_a_console_made_are_no_files(store: LocalStore, catalog: Wo
         ("usage/b.csv", "usage/b.csv: is outside of a month's folder"),
     ],
 )
-def test_what_no_month_would_count_is_refused(
+def test_an_object_outside_any_month_is_refused(
     store: LocalStore, catalog: World, name: str, message: str
 ) -> None:
     store.put(name, usage_csv(ROW.format("e1", 1)))
@@ -198,7 +198,7 @@ def test_an_object_that_cannot_be_had_stops_the_month(
     assert catalog.load_usage().rows == 1
 
 
-def test_a_bucket_that_is_not_there_is_no_empty_month(store: LocalStore, catalog: World) -> None:
+def test_a_missing_bucket_is_not_an_empty_month(store: LocalStore, catalog: World) -> None:
     catalog.env["BILLING_DATA_DIR"] = "s3://of-nobody/billing"
     reason = "The specified bucket does not exist (NoSuchBucket)"
     assert catalog.usage_problems() == [
@@ -215,7 +215,7 @@ def test_a_prefix_that_is_not_there_lacks_the_customers(store: LocalStore, catal
     assert f"is missing: every billing needs it (looked in {ROOT}2/accounts)" in problem
 
 
-def test_a_store_that_is_away_is_no_empty_month(
+def test_an_unreachable_store_is_not_an_empty_month(
     store: LocalStore, catalog: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")

@@ -1,4 +1,4 @@
-"""catalog/ and accounts/: every rule refuses what it must, names the place, and nothing else."""
+"""catalog/ and accounts/: every rule refuses exactly the invalid cells, and names their place."""
 
 from __future__ import annotations
 
@@ -634,7 +634,7 @@ def test_a_table_in_another_form_is_not_taken_for_absent(
 
 
 @pytest.mark.parametrize("name", ["README", "readme.txt", "notes.md", ".prices.csv.swp", "_old.db"])
-def test_what_people_keep_beside_tables_is_left_alone(catalog: World, name: str) -> None:
+def test_notes_beside_tables_are_ignored(catalog: World, name: str) -> None:
     catalog.write(f"catalog/{name}", "x\n")
     assert catalog.problems() == []
 
@@ -658,7 +658,7 @@ def test_links_are_followed(catalog: World) -> None:
 
 @pytest.mark.parametrize("kind", ["csv", "csv.gz", "parquet"])
 def test_a_table_that_memory_does_not_hold_is_refused(catalog: World, kind: str) -> None:
-    """A sixteenth of the memory is the bound; what is unpacked counts, not what is stored."""
+    """The limit is a sixteenth of the memory, and the unpacked size counts."""
     catalog.env["BILLING_MEMORY_LIMIT"] = "1600KB"
     (catalog.data / "accounts/customers.csv").unlink()
     row = {"customer_id": "c1", "currency": "USD", "name": "x" * 101_000}
@@ -700,9 +700,7 @@ def test_rows_that_are_many_and_apart_are_counted(catalog: World) -> None:
     assert "rows 3, 5, 7, 9, 11, 13, 15, 17, 19, 21 and 20 more, currency" in str(caught.value)
 
 
-def test_of_many_problems_the_first_are_shown_and_all_are_in_a_file(
-    catalog: World, tmp_path: Path
-) -> None:
+def test_many_problems_are_cut_off_and_written_to_a_file(catalog: World, tmp_path: Path) -> None:
     catalog.write("accounts/customers.csv", bad_currencies(f"X{n}" for n in range(3_000)))
     with pytest.raises(InvalidInput) as caught:
         catalog.load_reference()
@@ -718,7 +716,7 @@ def test_of_many_problems_the_first_are_shown_and_all_are_in_a_file(
     assert len(caught.value.lines) == 3_000
 
 
-def test_where_no_file_can_be_written_the_reason_is_still_told(
+def test_problems_are_shown_even_if_the_file_cannot_be_written(
     catalog: World, tmp_path: Path
 ) -> None:
     catalog.write("accounts/customers.csv", bad_currencies(f"X{n}" for n in range(200)))
@@ -762,8 +760,8 @@ def test_one_bad_cell_is_one_problem(catalog: World) -> None:
     ]
 
 
-def test_what_is_wrong_twice_is_said_of_both_rows(catalog: World) -> None:
-    """Cells of the same text are read once; what is wrong with them is wrong in each row."""
+def test_an_error_in_two_rows_is_reported_for_both(catalog: World) -> None:
+    """Equal cells are read only once, but an error in them is reported for each row."""
     rows = [subscription(subscription_id=name) for name in ("s1", "s2", "s1", "s2", "s1")]
     rows += [subscription(subscription_id="s3", starts_at="soon", plan_id="x") for _ in "ab"]
     catalog.write("accounts/subscriptions.csv", rows)

@@ -43,7 +43,7 @@ def wallets(folder: Path, *paid: PaidTopUp) -> list[tuple[str, str, str]]:
         ).fetchall()
 
 
-def test_what_was_paid_in_stripe_is_a_movement(tmp_path: Path) -> None:
+def test_a_payment_in_stripe_is_a_wallet_transaction(tmp_path: Path) -> None:
     assert wallets(tmp_path, top_up("top-1")) == [
         ("top-1", "10.00", "pi_top-1"),
         ("wt-1", "5.00", "by transfer"),
@@ -63,7 +63,7 @@ def test_a_payment_of_an_unknown_customer_is_left_out(tmp_path: Path) -> None:
     assert [row[0] for row in wallets(tmp_path, top_up("top-1", customer="c2"))] == ["wt-1"]
 
 
-def test_what_was_refunded_is_taken_out(tmp_path: Path) -> None:
+def test_a_refund_is_taken_out_of_the_wallet(tmp_path: Path) -> None:
     assert wallets(tmp_path, top_up("top-1"), top_up("re_1", "-4.00"))[0] == (
         *("re_1", "-4.00", "pi_re_1"),
     )

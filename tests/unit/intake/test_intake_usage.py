@@ -178,7 +178,7 @@ def test_awkward_file_names(world: World) -> None:
     assert found == sorted(f"usage/2024-01/{name}" for name in expected)
 
 
-def test_a_file_name_is_no_pattern(world: World) -> None:
+def test_a_file_name_is_not_a_glob_pattern(world: World) -> None:
     parquet(world, "a[12].parquet", event_id=["x", "x"])
     parquet(world, "a1.parquet", event_id=["y", "y"])
     world.load_usage()
@@ -239,7 +239,7 @@ def test_columns_in_another_order_and_columns_of_ones_own(world: World) -> None:
 @pytest.mark.parametrize(
     "bad", ["e2,c1,call", f"e2,c1,call,{JANUARY},1,,", f'e2,"c"1,call,{JANUARY},1,', "x"]
 )
-def test_a_malformed_row_is_set_aside_alone(world: World, bad: str) -> None:
+def test_only_the_malformed_row_is_set_aside(world: World, bad: str) -> None:
     world.usage("a.csv", GOOD, bad, f"e3,c1,call,{JANUARY},1,")
     assert rows(world) == [(2, "e1", None), (3, None, "malformed_row"), (4, "e3", None)]
     assert world.events("raw, customer_id, quantity", "source_row = 3") == [(bad, None, None)]
@@ -355,7 +355,7 @@ def test_long_numbers_in_properties_stay_exact(world: World, number: str) -> Non
 @pytest.mark.parametrize(
     "note", ["", "12345678901234567", ":1234567890123456", '\\",1234567890123456']
 )
-def test_long_numbers_beside_strings_that_look_like_them(world: World, note: str) -> None:
+def test_long_numbers_beside_strings_of_the_same_digits(world: World, note: str) -> None:
     text = f'{{"note": {json.dumps(note)}, "a": -123456789.004999999999, "b": 1.5}}'
     parquet(world, "a.parquet", properties=[text, None])
     world.load_usage()
@@ -415,7 +415,7 @@ def json_rows(world: World, *lines: str) -> list[tuple[object, ...]]:
      '{"event_id": true}', '{"customer_id": {"id": 1}}', '{"event_id": "a", "event_id": "b"}',
      '{"event_id": "\\ud800"}', "[" * 100_000, "{'event_id': 'a'}"],
 )  # fmt: skip
-def test_a_line_that_is_no_event(world: World, bad: str) -> None:
+def test_a_line_that_is_not_an_event(world: World, bad: str) -> None:
     good = '{"event_id":"e1"}'
     assert json_rows(world, good, "", bad, good) == [
         (1, "e1", None),
@@ -573,14 +573,14 @@ def test_parquet_damaged_in_the_middle(world: World) -> None:
 
 
 @pytest.mark.parametrize("name", ["_SUCCESS", ".a.csv.swp", ".hidden", "_tmp.parquet"])
-def test_files_in_the_making_are_not_looked_at(world: World, name: str) -> None:
+def test_unfinished_files_are_ignored(world: World, name: str) -> None:
     world.usage("a.csv", GOOD)
     world.write(f"usage/2024-01/{name}", "x")
     assert [file.source_file for file in world.load_usage().files] == ["usage/2024-01/a.csv"]
 
 
 @pytest.mark.parametrize("folder", ["2026-13", "2024-1", "2024-00", "january", "2024-01-01"])
-def test_a_folder_that_is_no_month(world: World, folder: str) -> None:
+def test_a_folder_that_is_not_a_month(world: World, folder: str) -> None:
     world.usage("a.csv", GOOD)
     world.write(f"usage/{folder}/a.csv", "x")
     [line] = world.usage_problems()

@@ -45,7 +45,7 @@ def test_nothing_is_late_right_after_a_rating(settings: Settings) -> None:
     assert late_usage(settings, FEBRUARY) is None
 
 
-def test_of_a_month_that_was_never_rated_nobody_knows(settings: Settings) -> None:
+def test_a_month_that_was_never_rated_has_no_late_usage(settings: Settings) -> None:
     assert late_usage(settings, JANUARY) is None
 
 
@@ -93,13 +93,13 @@ def test_a_copy_of_the_data_is_not_late(settings: Settings) -> None:
     assert late_usage(settings, FEBRUARY) is None
 
 
-def test_uploads_that_are_not_finished_are_not_looked_at(settings: Settings) -> None:
+def test_unfinished_uploads_are_ignored(settings: Settings) -> None:
     write(settings, FEBRUARY, ".c")
     write(settings, FEBRUARY, "_c")
     assert late_usage(settings, FEBRUARY) is None
 
 
-def test_periods_of_30_days_look_into_the_months_before(settings: Settings) -> None:
+def test_periods_of_30_days_include_the_months_before(settings: Settings) -> None:
     rate(settings, FEBRUARY, months_back=1)
     write(settings, JANUARY, "c")
     late = late_usage(settings, FEBRUARY)

@@ -1,4 +1,4 @@
-"""A published database made by hand, and somebody to send notices to."""
+"""A handmade published database, and a receiver of notices."""
 
 from __future__ import annotations
 

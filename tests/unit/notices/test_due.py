@@ -1,4 +1,4 @@
-"""What is notable, read off a published database whose answers are plain to see."""
+"""Due notices, derived from a small published database with obvious results."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ def test_a_closed_month(book: Book) -> None:
     assert january.text.splitlines() == [
         "50.00 EUR in 1 invoice",
         "100.00 USD in 1 invoice",
-        "checks that failed: none",
+        "failed checks: none",
         "https://ui.example/runs/run-1",
     ]
     assert february.text.splitlines() == [
-        "0.00 EUR in 0 invoices (-50.00, -100.0 % to the month before)",
-        "700 JPY in 1 invoice (+700 to the month before)",
-        "125.50 USD in 2 invoices (+25.50, +25.5 % to the month before)",
-        "checks that failed: usage_is_as_usual (warn)",
+        "0.00 EUR in 0 invoices (-50.00, -100.0 % from the month before)",
+        "700 JPY in 1 invoice (+700 from the month before)",
+        "125.50 USD in 2 invoices (+25.50, +25.5 % from the month before)",
+        "failed checks: usage_is_as_usual (warn)",
         "https://ui.example/runs/run-2",
     ]
 
@@ -102,7 +102,7 @@ def test_a_preview_of_the_running_month_waits_for_nobody(book: Book) -> None:
     assert due(book) == []
 
 
-def test_who_failed(book: Book) -> None:
+def test_failed_invoices_give_notices(book: Book) -> None:
     book.add("invoice_plan", action("create", "failed"), action("create", "done"))
     [notice] = due(book)
     assert (notice.kind, notice.key) == (Kind.FAILED_IN_PART, "failed_in_part:in_1:1:abc")
@@ -127,7 +127,7 @@ def test_a_payment_that_failed_and_one_that_was_given_up(book: Book) -> None:
     failed, given_up = due(book)
     assert (failed.kind, failed.key) == (Kind.PAYMENT_FAILED, "payment_failed:in_1:2")
     assert failed.text == (
-        "acme: 12.50 USD of in_1, Your card was declined.; next try 2024-03-12 06:00 UTC"
+        "acme: 12.50 USD of in_1, Your card was declined.; next attempt 2024-03-12 06:00 UTC"
     )
     assert (given_up.kind, given_up.key) == (Kind.UNCOLLECTIBLE, "uncollectible:in_9:1")
     assert given_up.text == "gone: 3.00 USD of N-9"

@@ -15,7 +15,7 @@ from billing_pipeline.months import BillingMonth
 from billing_pipeline.notices import sending
 from billing_pipeline.notices.due import Close
 from billing_pipeline.notices.notice import Kind, Message, Notice, Rules
-from billing_pipeline.notices.record import KEPT_SECONDS, NoticeRecord
+from billing_pipeline.notices.record import RETENTION_SECONDS, NoticeRecord
 from billing_pipeline.notices.sending import Outcome, send_due, targets_of
 from billing_pipeline.published.database import database_path
 from billing_pipeline.settings import InvalidSettingError, Settings
@@ -28,8 +28,8 @@ FEBRUARY = BillingMonth(2024, 2)
 CLOSES = {FEBRUARY: Close("run-2"), BillingMonth(2024, 1): Close("run-1")}
 
 
-def told(settings: Settings, *receivers: Receiver, later: timedelta = timedelta()) -> Outcome:
-    """What the sensor does at a tick."""
+def tick(settings: Settings, *receivers: Receiver, later: timedelta = timedelta()) -> Outcome:
+    """One tick of the sensor."""
     urls = " ".join(receiver.url for receiver in receivers)
     env = {"BILLING_HOME": str(settings.home), "BILLING_NOTIFY_URLS": urls}
     targets = targets_of(Settings.from_env(env))
@@ -67,45 +67,45 @@ def february(settings: Settings, book: Book) -> Settings:
 
 
 def test_each_kind_arrives_once(february: Settings, receiver: Receiver) -> None:
-    assert told(february, receiver) == Outcome(sent=len(Kind))
+    assert tick(february, receiver) == Outcome(sent=len(Kind))
     titles = [title.removesuffix(" 2024-02") for title in receiver.titles]
     assert sorted(titles) == sorted(kind.value for kind in Kind)
     assert {message["message"] for message in receiver.got} >= {
         "text of run_failed:1",
         "acme: 80 % of views in pro: 900 of 1,000",
     }
-    assert told(february, receiver) == Outcome()
+    assert tick(february, receiver) == Outcome()
     assert len(receiver.got) == len(Kind)
 
 
-def test_what_did_not_arrive_is_sent_again(february: Settings, receiver: Receiver) -> None:
+def test_an_undelivered_message_is_sent_again(february: Settings, receiver: Receiver) -> None:
     receiver.answer = 500
-    assert told(february, receiver) == Outcome(failed_targets=("json (number 1)",))
+    assert tick(february, receiver) == Outcome(failed_targets=("json (number 1)",))
     receiver.answer = 200
-    assert told(february, receiver) == Outcome(sent=len(Kind))
-    assert told(february, receiver) == Outcome()
+    assert tick(february, receiver) == Outcome(sent=len(Kind))
+    assert tick(february, receiver) == Outcome()
 
 
-def test_a_target_that_is_away_keeps_nobody_else_waiting(
+def test_an_unreachable_target_does_not_delay_the_others(
     february: Settings, receivers: list[Receiver]
 ) -> None:
     away, there = receivers
     away.answer = 503
     for _ in range(2):
-        assert told(february, away, there).failed_targets == ("json (number 1)",)
+        assert tick(february, away, there).failed_targets == ("json (number 1)",)
     assert len(there.got) == len(Kind)  # once, although the other was tried twice
     away.answer = 200
-    assert told(february, away, there) == Outcome(sent=len(Kind))
+    assert tick(february, away, there) == Outcome(sent=len(Kind))
     assert sorted(away.titles) == sorted(there.titles)
 
 
-def test_what_is_new_is_sent_and_nothing_else(february: Settings, receiver: Receiver) -> None:
-    told(february, receiver)
+def test_only_new_notices_are_sent(february: Settings, receiver: Receiver) -> None:
+    tick(february, receiver)
     receiver.got.clear()
     with duckdb.connect(str(database_path(february))) as published:
         published.execute("UPDATE invoice_payments SET attempt_count = 2")
         published.execute("UPDATE entitlement_usage SET used = 1000")
-    assert told(february, receiver) == Outcome(sent=2)
+    assert tick(february, receiver) == Outcome(sent=2)
     assert sorted(receiver.titles) == ["Limit of a plan 2024-02", "Payment failed 2024-02"]
 
 
@@ -123,10 +123,10 @@ def test_a_process_that_dies_after_a_delivery_repeats_that_one_and_loses_none(
 
     monkeypatch.setattr(NoticeRecord, "note_sent", die_at_the_third)
     with pytest.raises(KeyboardInterrupt):
-        told(february, receiver)
+        tick(february, receiver)
     assert len(receiver.got) == 3
     monkeypatch.undo()
-    told(february, receiver)
+    tick(february, receiver)
     repeated = [title for title in set(receiver.titles) if receiver.titles.count(title) > 1]
     assert repeated == [receiver.titles[2]]
     assert len(set(receiver.titles)) == len(Kind)
@@ -136,12 +136,12 @@ def test_two_processes_at_once_send_one(february: Settings, receiver: Receiver) 
     folder = february.records_dir / "locks"
     folder.mkdir()
     with FileLock(folder / "notices.lock", is_singleton=False):
-        assert told(february, receiver) == Outcome(is_busy=True)
+        assert tick(february, receiver) == Outcome(is_busy=True)
     assert receiver.got == []
-    assert told(february, receiver).sent == len(Kind)
+    assert tick(february, receiver).sent == len(Kind)
 
 
-def test_the_rest_is_sent_by_the_next_look(
+def test_the_rest_is_sent_by_the_next_call(
     february: Settings, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = iter(range(100))
@@ -149,23 +149,23 @@ def test_the_rest_is_sent_by_the_next_look(
     targets = targets_of(Settings.from_env({"BILLING_NOTIFY_URLS": receiver.url}))
     assert send_due(february, targets, CLOSES, Rules(), NOW, seconds=2.0) == Outcome(sent=2)
     monkeypatch.undo()
-    assert told(february, receiver) == Outcome(sent=len(Kind) - 2)
+    assert tick(february, receiver) == Outcome(sent=len(Kind) - 2)
     assert len(set(receiver.titles)) == len(Kind)
 
 
-def test_somebody_new_is_told_of_the_newest_month_and_not_of_all_before(
+def test_a_new_target_gets_the_newest_month_and_not_the_history(
     february: Settings, receivers: list[Receiver]
 ) -> None:
     first, second = receivers
-    told(february, first)
+    tick(february, first)
     assert not any("2024-01" in title for title in first.titles)
-    assert told(february, first, second, later=timedelta(days=2)).sent == len(Kind) - 2
+    assert tick(february, first, second, later=timedelta(days=2)).sent == len(Kind) - 2
     # What was noted two days ago is behind; January's trouble from now on is not.
     assert not any("Run failed" in title for title in second.titles)
     with duckdb.connect(str(database_path(february))) as published:
         published.execute("UPDATE invoice_payments SET billing_month = '2024-01-01',"
                           " invoice_id = 'in_0'")  # fmt: skip
-    assert told(february, first, second, later=timedelta(days=2)) == Outcome(sent=2)
+    assert tick(february, first, second, later=timedelta(days=2)) == Outcome(sent=2)
     assert first.titles[-1] == second.titles[-1] == "Payment failed 2024-01"
 
 
@@ -175,27 +175,27 @@ def test_without_anything_published_only_what_was_noted(
     note(settings, "run_failed:1")
     note(settings, "run_failed:1")
     note(settings, "run_failed:2")
-    assert told(settings, receiver) == Outcome(sent=1)
+    assert tick(settings, receiver) == Outcome(sent=1)
     assert receiver.got[0]["message"] == "text of run_failed:1\ntext of run_failed:2"
 
 
-def test_what_nobody_was_told_in_time_is_forgotten(settings: Settings) -> None:
+def test_old_noted_notices_are_deleted(settings: Settings) -> None:
     note(settings, "run_failed:1")
     with closing(NoticeRecord(settings.records_dir)) as record:
-        later = NOW.timestamp() + KEPT_SECONDS + 1
+        later = NOW.timestamp() + RETENTION_SECONDS + 1
         record.note(Notice(Kind.RUN_FAILED, "run_failed:2", "", "text"), later)
         assert [notice.key for notice in record.noted()] == ["run_failed:2"]
 
 
-def test_urls_are_said_nowhere(
+def test_urls_are_never_logged_or_stored(
     february: Settings, receiver: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     receiver.answer = 500
-    outcome = told(february, receiver)
+    outcome = tick(february, receiver)
     env = {"BILLING_NOTIFY_URLS": f"{receiver.url} s3cret-word://nothing"}
     settings = Settings.from_env(env)
-    with pytest.raises(InvalidSettingError, match="number 2 is no URL") as refused:
+    with pytest.raises(InvalidSettingError, match="number 2 is not a URL") as refused:
         targets_of(settings)
     kept = b"".join(path.read_bytes() for path in february.home.rglob("*") if path.is_file())
     said = f"{outcome} {settings!r} {refused.value} {caplog.text}"

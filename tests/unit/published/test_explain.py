@@ -95,7 +95,7 @@ def test_text_for_a_terminal(published: Settings) -> None:
     assert "\x1b" not in text
 
 
-def test_what_was_set_aside_in_each_month_of_a_period_is_told(published: Settings) -> None:
+def test_rejected_rows_of_each_month_of_a_period_are_shown(published: Settings) -> None:
     """The same tables in February, whose charges therefore began in January."""
     make_warehouse(published, FEBRUARY)
     later = TABLES.replace("DATE '2024-01-01'", "DATE '2024-02-01'").replace(
@@ -121,7 +121,7 @@ def test_without_the_warehouse_the_published_words_remain(published: Settings) -
     assert "35 × 0.1 = 3.5" in render(found)
 
 
-def test_unknown_ids_are_said_clearly(published: Settings) -> None:
+def test_unknown_ids_give_a_clear_message(published: Settings) -> None:
     with pytest.raises(LookupError, match="'in_9' is the id of no invoice, line or charge"):
         explain(published, "in_9")
 

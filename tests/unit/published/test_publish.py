@@ -43,7 +43,7 @@ def counts(settings: Settings) -> dict[str, int]:
     return {str(month): int(count) for month, count in found}
 
 
-def test_two_months_stand_side_by_side_with_exact_decimals(settings: Settings) -> None:
+def test_two_months_are_published_together_with_exact_decimals(settings: Settings) -> None:
     make_warehouse(settings, JANUARY, count=2)
     make_warehouse(settings, FEBRUARY, count=3)
     publish(settings, JANUARY)
@@ -95,7 +95,7 @@ def test_rows_that_do_not_fit_are_refused(
     assert not database_path(settings).exists()
 
 
-def test_a_table_not_given_keeps_what_the_month_had(settings: Settings) -> None:
+def test_a_table_that_is_not_passed_stays_as_it_was(settings: Settings) -> None:
     make_warehouse(settings, JANUARY)
     publish(settings, JANUARY, {"reconciliation": [{"invoice_id": "in_0"}]})
     publish(settings, JANUARY, {"stripe_invoices": []})
@@ -149,7 +149,7 @@ def test_a_manifest_of_an_older_release_is_read_on(settings: Settings) -> None:
     assert sorted(layouts) == sorted(json.loads(path.read_text())["layouts"])
 
 
-def test_a_reader_that_is_open_keeps_its_state(settings: Settings) -> None:
+def test_an_open_reader_keeps_seeing_its_state(settings: Settings) -> None:
     make_warehouse(settings, JANUARY, count=2)
     publish(settings, JANUARY)
     with open_published(settings) as reader:
@@ -341,7 +341,7 @@ def test_a_column_that_no_month_has_is_there_and_empty(settings: Settings) -> No
     assert ask(settings, asked) == [("in_0", None)]
 
 
-def test_a_damaged_database_is_made_anew_by_the_next_publication(settings: Settings) -> None:
+def test_a_damaged_database_is_rebuilt_by_the_next_publication(settings: Settings) -> None:
     make_warehouse(settings, JANUARY, count=2)
     publish(settings, JANUARY)
     database_path(settings).write_bytes(b"no database" * 1000)
@@ -365,7 +365,7 @@ def test_months_whose_files_are_gone_are_named_and_come_back_with_their_runs(
     assert counts(settings) == {"2024-01": 2, "2024-02": 2}
 
 
-def test_of_half_a_month_nothing_is_published_without_a_run(settings: Settings) -> None:
+def test_an_incomplete_month_is_not_published_without_a_run(settings: Settings) -> None:
     make_warehouse(settings, JANUARY, count=2)
     publish(settings, JANUARY)
     [charges] = settings.published_dir.glob("months/2024-01/*/charges.parquet")

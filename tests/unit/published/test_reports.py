@@ -1,4 +1,4 @@
-"""The published reports, over small tables whose answers are plain to see."""
+"""The published reports, over small tables with obvious results."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -87,7 +87,7 @@ def test_how_recurring_revenue_moves(published: duckdb.DuckDBPyConnection) -> No
     assert totals == [(0, 50), (50, 41), (41, 30)]
 
 
-def test_what_a_unit_came_to(published: duckdb.DuckDBPyConnection) -> None:
+def test_effective_unit_prices(published: duckdb.DuckDBPyConnection) -> None:
     rows = [("a", "x", 3, "1.00"), ("b", "x", 0, "0.00"), ("b", "x", "0.000001", "1.00")]
     insert = (
         "INSERT INTO charges (billing_month, customer_id, plan_id, price_id, meter_id, currency,"
@@ -144,7 +144,7 @@ def test_rejections_by_reason(published: duckdb.DuckDBPyConnection) -> None:
     ).fetchall() == [("a.csv", "unknown_customer", 2, 2), ("b.csv", "x", 1, 7)]
 
 
-def test_what_changed_between_versions_and_why(published: duckdb.DuckDBPyConnection) -> None:
+def test_changes_between_versions_have_causes(published: duckdb.DuckDBPyConnection) -> None:
     # charge: (quantity, events, corrections, amount, price terms, subscription terms), per version
     versions = {
         "late": [(1, 1, 0, 10, "p", "s"), (2, 2, 0, 20, "p", "s"), (2, 2, 0, 20, "p", "s")],

@@ -11,7 +11,7 @@ from billing_pipeline.rating.dbt_runner import ensure_manifest, parse_at_install
 from billing_pipeline.settings import Settings
 
 
-def test_what_the_installation_parsed_serves_every_home_until_the_project_changes(
+def test_the_installed_manifest_serves_every_home_until_the_project_changes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parsed: list[Path] = []

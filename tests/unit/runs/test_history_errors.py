@@ -1,4 +1,4 @@
-"""What goes wrong with Dagster's history is one sentence, whatever has been made of it."""
+"""An error in Dagster's history gives one sentence, however it was wrapped."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_a_full_disk_and_a_damaged_file(tmp_path: Path) -> None:
     assert told(tmp_path, damaged).startswith(f"Dagster's history is damaged, {file}: file is not")
 
 
-def test_what_has_another_cause_is_left_as_it_is(tmp_path: Path) -> None:
+def test_other_errors_are_raised_unchanged(tmp_path: Path) -> None:
     settings = Settings.from_env({"BILLING_HOME": str(tmp_path)})
     with pytest.raises(ZeroDivisionError), errors_in_words(settings):
         raise ZeroDivisionError

@@ -33,7 +33,7 @@ SAID = "interrupted: the same command again goes on from here, nothing is sent t
 
 
 def ended(kind: str, seconds: float, *signals: signal.Signals) -> str:
-    """What a process that gets these signals says, if it ends with code 1 at once."""
+    """The output of a process that gets these signals and must end at once with code 1."""
     command = [sys.executable, "-c", PROGRAM, kind, str(seconds)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
@@ -51,7 +51,7 @@ def test_a_signal_ends_it(number: signal.Signals) -> None:
     assert ended("listens", 60, number) == SAID
 
 
-def test_who_does_not_listen_is_ended_after_a_while() -> None:
+def test_a_process_that_ignores_the_signal_is_ended_after_a_while() -> None:
     assert ended("deaf", 0.2, signal.SIGTERM) == SAID
 
 

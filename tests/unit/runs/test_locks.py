@@ -1,4 +1,4 @@
-"""Locks between processes: who waits is told for whom, and nobody waits for the dead."""
+"""Locks between processes: a waiting process names the holder, and nobody waits for a dead one."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def holder(path: Path) -> Iterator[subprocess.Popen[bytes]]:
         process.kill()
 
 
-def test_who_comes_second_is_told_who_has_it(tmp_path: Path) -> None:
+def test_a_busy_lock_names_its_holder(tmp_path: Path) -> None:
     path = tmp_path / "a.lock"
     with holder(path) as other, pytest.raises(HeldError) as refused, NamedLock(path, "busy", "we"):
         pass
@@ -46,7 +46,7 @@ def test_who_comes_second_is_told_who_has_it(tmp_path: Path) -> None:
     assert said.endswith("UTC): wait until that ends, then run again")
 
 
-def test_who_waits_is_told_at_once_and_gets_it(tmp_path: Path) -> None:
+def test_a_waiter_is_informed_at_once_and_gets_the_lock(tmp_path: Path) -> None:
     path = tmp_path / "a.lock"
     with holder(path) as other:
 
@@ -98,7 +98,7 @@ def test_a_process_that_begins_another_run_has_ended_the_one_before(tmp_path: Pa
     release_month("3")
 
 
-def test_one_rates_while_another_asks_stripe(tmp_path: Path) -> None:
+def test_one_run_rates_while_another_talks_to_stripe(tmp_path: Path) -> None:
     settings = Settings.from_env({"BILLING_HOME": str(tmp_path)})
     with (
         turn_lock(settings, Turn.RATING, "1", "close_month"),

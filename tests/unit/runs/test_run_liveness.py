@@ -73,7 +73,7 @@ def test_a_run_that_its_process_let_go_unfinished_is_ended(
     assert status(instance, run_id) == dg.DagsterRunStatus.FAILURE
 
 
-def test_a_run_without_a_file_is_ended_once_it_is_no_beginner(
+def test_a_run_without_a_lock_file_is_ended_after_its_start_phase(
     tmp_path: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = Settings.from_env({"BILLING_HOME": str(tmp_path)})

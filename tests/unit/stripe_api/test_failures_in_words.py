@@ -1,4 +1,4 @@
-"""What goes wrong at Stripe is told with its reason and request, whatever the answer looks like."""
+"""Errors from Stripe name the reason and the request, whatever the answer looks like."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_permissions_are_those_of_the_documents() -> None:
         assert needed is not None and f"| {needed}" in row
 
 
-def test_of_several_requests_at_once_the_failure_is_told_and_no_group() -> None:
+def test_the_first_failure_of_concurrent_requests_is_raised_without_a_group() -> None:
     async def fail(number: int) -> None:
         raise StripeFailure(FailureKind.SERVER, f"no {number}")
 

@@ -14,7 +14,7 @@ from aiohttp import web
 
 from billing_pipeline.stripe_api.client import GatewayConfig, StripeGateway, run_closing
 from billing_pipeline.stripe_api.errors import FailureKind, StripeFailure
-from billing_pipeline.stripe_api.retries import NEVER_RETRY
+from billing_pipeline.stripe_api.retries import RetryPolicy
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -28,7 +28,7 @@ async def serving(handler: Handler, **config: object) -> AsyncIterator[StripeGat
     await site.start()
     base = f"http://127.0.0.1:{site._server.sockets[0].getsockname()[1]}"  # type: ignore[union-attr]
     gateway = StripeGateway(
-        GatewayConfig("sk_test_x", api_base=base, retries=NEVER_RETRY, **config)  # type: ignore[arg-type]
+        GatewayConfig("sk_test_x", api_base=base, retries=RetryPolicy(attempts=1), **config)  # type: ignore[arg-type]
     )
     try:
         yield gateway

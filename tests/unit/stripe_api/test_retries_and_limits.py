@@ -1,4 +1,4 @@
-"""The gateway: what is tried again, how long it waits, how fast it may go, what errors say."""
+"""The gateway: which requests are retried, how long it waits, how fast it sends, error texts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from billing_pipeline.stripe_api.client import GatewayConfig, StripeGateway
 from billing_pipeline.stripe_api.errors import FailureKind, StripeFailure
 from billing_pipeline.stripe_api.rate_limit import (
     HEADROOM,
-    MADE_UP_FOR,
+    MAX_CATCH_UP,
     RateLimiter,
     RateLimits,
     endpoint_of,
@@ -104,13 +104,13 @@ def test_not_tried_again(answer: Scripted, kind: FailureKind) -> None:
     assert len(script.keys) == 1
 
 
-def test_a_kept_500_is_not_asked_for_for_ever() -> None:
+def test_a_saved_500_is_not_retried_forever() -> None:
     _, script, _, result = post(*[error(500, idempotent_replayed="true")] * 9)
     assert (result.kind, len(script.keys), result.replayed) == (FailureKind.SERVER, 3, True)
 
 
 def test_a_key_that_stripe_may_have_forgotten_is_not_sent_again() -> None:
-    """The machine slept for a day while it waited for the next try: Stripe would act twice."""
+    """The machine slept for a day while it waited for the next attempt: Stripe would act twice."""
 
     class Sleepy(VirtualClock):
         async def sleep(self, seconds: float) -> None:
@@ -232,7 +232,7 @@ class LoopClock:
         await asyncio.sleep(seconds)
 
 
-def test_who_waited_through_a_stall_does_not_leave_together() -> None:
+def test_requests_waiting_through_a_stall_are_not_sent_together() -> None:
     clock = LoopClock()
     loop = VirtualLoop()
     limiter = RateLimiter(RateLimits(total=25), clock)
@@ -253,7 +253,7 @@ def test_who_waited_through_a_stall_does_not_leave_together() -> None:
         runner.run(main())
     gaps = [later - earlier for earlier, later in pairwise(sent)]
     assert len(sent) == 30
-    assert min(gaps) > 1 / 25 - MADE_UP_FOR
+    assert min(gaps) > 1 / 25 - MAX_CATCH_UP
     assert max(sum(at <= other < at + 0.95 for other in sent) for at in sent) <= 25
 
 

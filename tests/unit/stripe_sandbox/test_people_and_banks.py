@@ -1,6 +1,6 @@
-"""What people and banks do besides billing: refunds, disputes, debits, payments elsewhere.
+"""Actions of people and banks: refunds, disputes, debits, payments outside Stripe.
 
-Through the official SDK, and each in the shape that it publishes.
+All of them through the official SDK, with its types.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def test_a_credit_note_refunds_the_charge(company: Company) -> None:
     assert company.v1.refunds.retrieve(str(note.refunds[0].refund)).amount == 400
 
 
-def test_what_was_paid_elsewhere_cannot_be_refunded(company: Company) -> None:
+def test_an_invoice_paid_outside_stripe_cannot_be_refunded(company: Company) -> None:
     invoice_id = company.draft(company.customer(), 1500)
     company.v1.invoices.finalize_invoice(invoice_id)
     paid = company.v1.invoices.pay(invoice_id, {"paid_out_of_band": True})
@@ -179,7 +179,7 @@ def test_an_invoice_is_paid_in_parts_and_too_much_goes_to_the_balance(company: C
     assert sorted(item.status for item in payments) == ["canceled", "paid", "paid"]
 
 
-def test_a_deleted_customer_keeps_its_invoices_and_nothing_else(company: Company) -> None:
+def test_a_deleted_customer_keeps_only_its_invoices(company: Company) -> None:
     customer = company.customer()
     draft, open_one = company.draft(customer, 700), company.draft(customer, 900)
     company.v1.invoices.finalize_invoice(open_one)

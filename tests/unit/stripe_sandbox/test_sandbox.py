@@ -165,7 +165,7 @@ def test_idempotency_keys(company: Company) -> None:
     assert company.v1.customers.create({"name": "B"}, options).id != first.id
 
 
-def test_refusals_are_kept_under_a_key_but_not_those_of_validation(company: Company) -> None:
+def test_errors_are_saved_under_a_key_except_validation_errors(company: Company) -> None:
     body, key = "customer=cus_none&currency=usd", {"Idempotency-Key": "k"}
     assert company.raw("POST", "/v1/invoices", body, **key).status == 400
     replayed = company.raw("POST", "/v1/invoices", body, **key)
@@ -266,7 +266,7 @@ def test_other_keys_are_refused_and_rates_limited() -> None:
     assert company.raw("GET", "/v1/nothing").status == 404
 
 
-def test_over_http_what_is_too_much_is_answered_429(tmp_path: Path) -> None:
+def test_requests_beyond_the_limit_get_429_over_http(tmp_path: Path) -> None:
     with running_sandbox(tmp_path, rates=Rates(total=2)) as base:
         request = urllib.request.Request(
             f"{base}/v1/account", headers={"Authorization": f"Bearer {KEY}"}
