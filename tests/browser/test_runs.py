@@ -15,7 +15,7 @@ from tests.end_to_end.closed_once import EXAMPLE, MONTH, Closed
 pytestmark = pytest.mark.skipif(
     chromium() is None, reason="no Chromium on this machine: apt-get install chromium"
 )
-NEWEST = "{ runsOrError(limit: 1) { ... on Runs { results { id tags { key value } } } } }"
+NEWEST = "{ runsOrError(limit: 1) { ... on Runs { results { id status tags { key value } } } } }"
 
 
 def newest_run(address: str) -> dict[str, Any]:
@@ -26,7 +26,7 @@ def newest_run(address: str) -> dict[str, Any]:
     )
     with urlopen(asked) as answer:
         [run] = json.load(answer)["data"]["runsOrError"]["results"]
-    return {"id": run["id"], "tags": {tag["key"]: tag["value"] for tag in run["tags"]}}
+    return run | {"tags": {tag["key"]: tag["value"] for tag in run["tags"]}}
 
 
 def test_runs_are_found_and_seen_to_their_end(tmp_path: Path, closed_wallet: Closed) -> None:
@@ -58,5 +58,7 @@ def test_runs_are_found_and_seen_to_their_end(tmp_path: Path, closed_wallet: Clo
         # From here on the page is told by the server, and nobody loads it anew.
         screen.open(f"/runs/{launched['id']}")
         page.evaluate("window.isStillThisPage = true")
+        page.get_by_text("Started execution of run for").first.wait_for()
+        assert newest_run(address)["status"] == "STARTED"
         page.get_by_text("Success", exact=True).first.wait_for()
         assert page.evaluate("window.isStillThisPage") is True
