@@ -21,7 +21,7 @@ from billing_pipeline.intake.problems import InvalidInput, Problem, shown
 from billing_pipeline.intake.reference.load import load_reference
 from billing_pipeline.intake.usage import load_usage
 from billing_pipeline.months import BillingMonth
-from billing_pipeline.rating.dbt_runner import BUILD, NodeResult, check, run_dbt
+from billing_pipeline.rating.dbt_runner import BUILD, CLOSE, NodeResult, check, run_dbt
 from billing_pipeline.rating.spark import build_with_spark
 from billing_pipeline.settings import Settings
 
@@ -167,7 +167,7 @@ def build_models(
     those of dbt's `selection`."""
     if settings.metering == "spark" and not selection:
         return build_with_spark(settings, month, on_node)
-    return run_dbt(settings, month, (*BUILD, *selection), on_node)
+    return run_dbt(settings, month, (*BUILD, *(selection or CLOSE)), on_node)
 
 
 def set_checked(settings: Settings, month: BillingMonth, passed: bool) -> None:
