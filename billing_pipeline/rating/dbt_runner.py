@@ -182,7 +182,6 @@ def _invoke(
         *("--target-path", str(target), "--log-path", str(target)),
         # Its log file repeats what `on_node` is told, and every event would be written out for it.
         *("--log-level-file", "none", "--quiet", "--log-level", "none"),
-        "--no-send-anonymous-usage-stats",
     ]
     callbacks = [callback] if callback is not None else []
     with _ONE_AT_A_TIME, _environ(environment):

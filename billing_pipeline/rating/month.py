@@ -180,5 +180,13 @@ def set_checked(settings: Settings, month: BillingMonth, passed: bool) -> None:
 
 
 def is_checked(settings: Settings, month: BillingMonth) -> bool:
-    """True if the month's warehouse is as its passed checks left it: what may be sent."""
-    return (settings.month_dir(month) / "checked").exists()
+    """True if the month's warehouse is as its passed checks left it: what may be sent.
+
+    Not where somebody has written to it since, such as an analyst with dbt from a shell.
+    """
+    mark, warehouse = settings.month_dir(month) / "checked", settings.warehouse_path(month)
+    return (
+        mark.exists()
+        and warehouse.exists()
+        and warehouse.stat().st_mtime_ns <= mark.stat().st_mtime_ns
+    )

@@ -101,7 +101,7 @@ def build_on_spark(settings: Settings, month: BillingMonth) -> list[NodeResult]:
     command += ["--select", *ON_SPARK, "--indirect-selection", "cautious"]
     command += ["--project-dir", str(DBT_PROJECT_DIR), "--profiles-dir", str(DBT_PROJECT_DIR)]
     command += ["--target-path", str(target), "--log-path", str(target)]
-    command += ["--quiet", "--no-partial-parse", "--no-send-anonymous-usage-stats"]
+    command += ["--quiet", "--no-partial-parse"]
     environment = {
         **os.environ,
         "BILLING_SPARK_RAW": str(room / "raw"),

@@ -21,7 +21,7 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setenv("BILLING_WAREHOUSE", str(folder / "warehouse.duckdb"))
         done = dbtRunner().invoke(
             [
-                *("docs", "generate", "--static", "--quiet", "--no-send-anonymous-usage-stats"),
+                *("docs", "generate", "--static", "--quiet"),
                 *("--project-dir", str(DBT_PROJECT_DIR), "--profiles-dir", str(DBT_PROJECT_DIR)),
                 *("--target-path", str(folder), "--log-path", str(folder)),
             ]
