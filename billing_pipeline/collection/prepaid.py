@@ -13,15 +13,12 @@ from dataclasses import dataclass
 
 import duckdb
 
+from billing_pipeline.collection.plan.wallet_ledger import Movements, read_movements
 from billing_pipeline.collection.pull.tables import Row
 from billing_pipeline.collection.pull.top_ups import TopUp, credited, read_top_ups
+from billing_pipeline.collection.pull.wallet_balances import wallet_row
 from billing_pipeline.collection.push.customers import CustomerDirectory
-from billing_pipeline.collection.push.wallets import (
-    Movements,
-    read_movements,
-    stripe_customer_of,
-    wallet_row,
-)
+from billing_pipeline.collection.push.wallets import stripe_customer_of
 from billing_pipeline.collection.records.account import require_account
 from billing_pipeline.collection.records.opening import open_records
 from billing_pipeline.collection.records.request_log import Author
@@ -46,13 +43,13 @@ async def pull_top_ups(gateway: StripeGateway, settings: Settings) -> list[TopUp
     with open_records(settings.records_dir) as records:
         await require_account(gateway, records.folder)
         await read_top_ups(gateway, records.cache, int(start.timestamp()))
-        return credited(records.cache.top_ups(), records.cache.returns())
+        return credited(records.cache.top_ups.all(), records.cache.top_ups.returns())
 
 
 def known_top_ups(settings: Settings) -> list[TopUp]:
     """Those that `pull_top_ups` found last; asks nothing of Stripe."""
     with open_records(settings.records_dir) as records:
-        return credited(records.cache.top_ups(), records.cache.returns())
+        return credited(records.cache.top_ups.all(), records.cache.top_ups.returns())
 
 
 async def pull_applications(gateway: StripeGateway, settings: Settings) -> None:
@@ -105,13 +102,13 @@ def wallets_are_published(settings: Settings, month: BillingMonth) -> bool:
     """True while no invoice of the month and no wallet has moved since its wallets were
     published, as far as that is known here."""
     with open_records(settings.records_dir) as records:
-        return records.cache.wallets_are_published(month.key)
+        return records.cache.months.wallets_are_published(month.key)
 
 
 def note_published(settings: Settings, month: BillingMonth, wallets: WalletTables) -> None:
     """Say that these are the published ones now."""
     with open_records(settings.records_dir) as records:
-        records.cache.note_wallets_published(month.key, wallets.version)
+        records.cache.months.note_wallets_published(month.key, wallets.version)
 
 
 async def wallet_tables(
@@ -120,7 +117,7 @@ async def wallet_tables(
     """The month's wallets against the balances in Stripe."""
     with open_records(settings.records_dir) as records:
         # Taken before reading: what changes from now on makes the tables old again.
-        version = records.cache.wallets_version(month.key)
+        version = records.cache.months.wallets_version(month.key)
     return WalletTables(await reconcile_wallets(gateway, settings, month), version)
 
 
@@ -135,7 +132,7 @@ async def reconcile_wallets(
     the balances in Stripe. Customers that are not in Stripe yet are left out; a wallet that cannot
     be read has a row that says why, and keeps no other from being compared."""
     if movements is None:
-        movements = movements_of(settings, month, all_of_them=True)
+        movements = movements_of(settings, month)
     applied = _applied(settings, month)
     before = int(month.end(settings.timezone).timestamp())
     with open_records(settings.records_dir) as records:
@@ -184,11 +181,7 @@ def _applied(settings: Settings, month: BillingMonth) -> dict[tuple[str, str], i
     }
 
 
-def movements_of(
-    settings: Settings, month: BillingMonth, *, all_of_them: bool = False
-) -> Movements:
-    """The wallets with their movements up to the month's end, or `all_of_them` that its warehouse
-    has."""
+def movements_of(settings: Settings, month: BillingMonth) -> Movements:
+    """The wallets as the month's warehouse has them."""
     path = settings.warehouse_path(month)
-    before = None if all_of_them else int(month.end(settings.timezone).timestamp())
-    return read_movements(path, before) if path.exists() else {}
+    return read_movements(path) if path.exists() else {}

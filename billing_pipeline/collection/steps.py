@@ -17,19 +17,14 @@ from typing import TypeVar
 
 from billing_pipeline.collection.plan.actions import ActionKind
 from billing_pipeline.collection.plan.desired import DesiredInvoice, NotComputedError, read_desired
+from billing_pipeline.collection.plan.dunning_policy import DunningPolicy
 from billing_pipeline.collection.plan.invoice_plan import InvoicePlan, plan
 from billing_pipeline.collection.plan.limits import Limits, MonthTotal
 from billing_pipeline.collection.plan.proposal import ResolutionRequest, proposed, require_resolved
-from billing_pipeline.collection.plan.resolutions import Proposal
+from billing_pipeline.collection.plan.wallet_ledger import Movements
 from billing_pipeline.collection.prepaid import movements_of
 from billing_pipeline.collection.pull.inbox import Inbox
-from billing_pipeline.collection.pull.read_payments import (
-    Reading,
-    complete_month,
-    pull_events,
-    pull_month,
-    read_events,
-)
+from billing_pipeline.collection.pull.read_payments import complete_month, pull_month
 from billing_pipeline.collection.pull.tables import (
     ExpectedInvoice,
     Row,
@@ -38,8 +33,7 @@ from billing_pipeline.collection.pull.tables import (
     stripe_invoice_rows,
 )
 from billing_pipeline.collection.push.apply import ApplyReport, Progress, apply_actions
-from billing_pipeline.collection.push.dunning import DunningPolicy, DunningResult, carry_out
-from billing_pipeline.collection.push.wallets import Movements
+from billing_pipeline.collection.push.dunning import DunningResult, carry_out
 from billing_pipeline.collection.records.account import require_account
 from billing_pipeline.collection.records.lock import month_lock
 from billing_pipeline.collection.records.opening import Records, open_records
@@ -49,6 +43,7 @@ from billing_pipeline.collection.records.seal_repair import restore_seals
 from billing_pipeline.collection.records.sealed import BilledInvoice, SealProblem
 from billing_pipeline.collection.records.settled import REUSED_FOR, empty_plan_mark
 from billing_pipeline.collection.stripe_state.balances import unexplained
+from billing_pipeline.collection.stripe_state.event_reader import Reading, pull_events, read_events
 from billing_pipeline.collection.stripe_state.payment_status import see_payments_under_way
 from billing_pipeline.collection.stripe_state.refresh import (
     cached_month,
@@ -57,6 +52,7 @@ from billing_pipeline.collection.stripe_state.refresh import (
     read_credit_notes,
     read_lines_of,
 )
+from billing_pipeline.collection.stripe_state.resolutions import Proposal
 from billing_pipeline.collection.stripe_state.stripe_invoice import ActualInvoice
 from billing_pipeline.months import BillingMonth, InvalidMonthError
 from billing_pipeline.rating.month import is_checked
@@ -209,7 +205,7 @@ async def preview(
         held, present = await room.plan()
         if run_id is not None and not present.changes:
             mark = empty_plan_mark(run_id, entry, wanted, held)
-            records.cache.note_empty_plan(month.key, mark, began)
+            records.cache.months.note_empty_plan(month.key, mark, began)
         return present
 
 
@@ -260,6 +256,7 @@ async def apply_plan(
             workers=gateway.config.workers,
             progress=progress,
             movements=movements,
+            movements_until=month.end(settings.timezone).timestamp(),
             payers=[invoice.payer for invoice in wanted],
         )
         if not report.done and not report.failed:
@@ -315,7 +312,7 @@ async def pull(
     with open_records(settings.records_dir) as records:
         await require_account(gateway, records.folder)
         # Taken before reading: what changes from now on makes the month stale again.
-        version, now = records.cache.version(month.key), gateway.clock.now()
+        version, now = records.cache.months.version(month.key), gateway.clock.now()
         recorded = records.seals.billed(month.key)
         if full:
             start = int(month.start(settings.timezone).timestamp())
@@ -353,7 +350,7 @@ async def pull(
 def note_published(settings: Settings, pulled: PullResult) -> None:
     """Say that these rows are the published ones now."""
     with open_records(settings.records_dir) as records:
-        records.cache.note_published(
+        records.cache.months.note_published(
             pulled.month.key, pulled.version, pulled.read_at, in_full=pulled.is_full
         )
 
@@ -376,7 +373,7 @@ async def stale_months(
         await pull_events(gateway, records.cache, known_months=rated, seconds=left)
         return [
             StaleMonth(BillingMonth.parse(key), version, in_full)
-            for key, version, in_full in records.cache.stale_months(gateway.clock.now())
+            for key, version, in_full in records.cache.months.stale(gateway.clock.now())
             # Of one that was never rated here nobody knows what it should be.
             if key in rated
         ]
@@ -429,7 +426,7 @@ async def dun(
             await _list_open_months(gateway, settings, records)
         unpaid = [
             invoice
-            for month_key in records.cache.months_with_open()
+            for month_key in records.cache.invoices.months_with_open()
             for invoice in cached_month(records.cache, month_key)
         ]
         session = records.session(gateway, Author(run_id, actor))
@@ -437,7 +434,7 @@ async def dun(
 
 
 async def _list_open_months(gateway: StripeGateway, settings: Settings, records: Records) -> None:
-    months = [BillingMonth.parse(key) for key in records.cache.months_with_open()]
+    months = [BillingMonth.parse(key) for key in records.cache.invoices.months_with_open()]
     # An empty cache knows of no month: all that were ever billed, from the first.
     for month in months or [settings.first_month]:
         start = int(month.start(settings.timezone).timestamp())
@@ -521,7 +518,7 @@ class _MonthContext:
 
     def settled(self, run_id: str) -> tuple[Held, InvoicePlan] | None:
         """The empty plan that this run's preview has noted, if it is still the plan."""
-        noted = self.records.cache.settled(self.month.key)
+        noted = self.records.cache.months.empty_plan(self.month.key)
         if noted is None:
             return None
         mark, at = noted
@@ -542,7 +539,7 @@ class _MonthContext:
 
     def _stripe_customers(self) -> dict[str, frozenset[str]]:
         customers = {invoice.customer_id for invoice in self.desired}
-        return self.records.cache.stripe_customers(customers)
+        return self.records.cache.customers.stripe_ids_of(customers)
 
     def _compare(self, held: Held) -> InvoicePlan:
         before = cached_month(self.records.cache, self.month.shift(-1).key)

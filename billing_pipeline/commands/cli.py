@@ -26,8 +26,8 @@ import duckdb
 from click.shell_completion import CompletionItem, get_completion_class
 from rich.console import Console
 
+from billing_pipeline.collection.plan.dunning_policy import DunningPolicy
 from billing_pipeline.collection.plan.limits import limits_from_env
-from billing_pipeline.collection.push.dunning import DunningPolicy
 from billing_pipeline.commands.check import check
 from billing_pipeline.commands.documents import commands as document_commands
 from billing_pipeline.commands.init import init

@@ -10,20 +10,20 @@ from pydantic import Field
 
 from billing_pipeline.collection import prepaid, steps
 from billing_pipeline.collection.plan.actions import ActionKind
-from billing_pipeline.collection.plan.desired import clean_text
 from billing_pipeline.collection.plan.invoice_plan import InvoicePlan
 from billing_pipeline.collection.plan.limits import limits_from_env
 from billing_pipeline.collection.plan.proposal import ResolutionRequest
-from billing_pipeline.collection.plan.report import (
+from billing_pipeline.collection.plan_report import (
     outcome_rows,
     plan_markdown,
     plan_rows,
     receipt_markdown,
 )
-from billing_pipeline.collection.plan.resolutions import Decision
 from billing_pipeline.collection.prepaid import WalletTables
 from billing_pipeline.collection.steps import PullResult
+from billing_pipeline.collection.stripe_state.resolutions import Decision
 from billing_pipeline.collection.stripe_state.set_aside import read_set_aside, summary
+from billing_pipeline.collection.stripe_state.texts import clean_text
 from billing_pipeline.defs.partitions import MONTHS, SETTINGS, refuse_unfinished
 from billing_pipeline.defs.turns import month_of, turn
 from billing_pipeline.months import BillingMonth

@@ -6,7 +6,8 @@ from contextlib import suppress
 import dagster as dg
 
 from billing_pipeline.collection import steps
-from billing_pipeline.collection.push.dunning import DunningOutcome, DunningPolicy, DunningResult
+from billing_pipeline.collection.plan.dunning_policy import DunningPolicy
+from billing_pipeline.collection.push.dunning import DunningOutcome, DunningResult
 from billing_pipeline.defs.asset_metadata import markdown_table
 from billing_pipeline.defs.collection import publish_payments, set_aside_metadata
 from billing_pipeline.defs.jobs import SENDS, TAGS

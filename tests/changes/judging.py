@@ -16,7 +16,7 @@ from typing import Any
 
 from billing_pipeline.collection.plan.actions import ActionKind, InvoiceAction
 from billing_pipeline.collection.plan.invoice_plan import InvoicePlan
-from billing_pipeline.collection.push.wallets import WalletMovement
+from billing_pipeline.collection.plan.wallet_ledger import WalletMovement
 from billing_pipeline.collection.steps import ApplyOutcome, PullResult
 from billing_pipeline.collection.stripe_state import metadata_keys
 from billing_pipeline.months import BillingMonth
@@ -58,11 +58,13 @@ class Made:
 
 @dataclass
 class Judge:
-    """Sees every run; what is wrong goes into `problems`, as (kind, sentence)."""
+    """Sees every run; what is wrong goes into `problems`, as (kind, sentence), and into the diary,
+    where it says when it happened."""
 
     company: Company
     dashboard: Dashboard
     problems: list[tuple[str, str]]
+    diary: list[str]
     runs: int = 0
     made: dict[str, Made] = field(default_factory=dict)
     finalized: dict[str, int] = field(default_factory=dict)
@@ -72,7 +74,8 @@ class Judge:
     first: dict[str, Any] = field(default_factory=dict)
     """Each of our invoices as it was due when it was billed first."""
     changed: set[str] = field(default_factory=set)
-    """Those of our invoices that were due with other content since."""
+    """Those of our invoices that were due with other content since, or not at all for a while: what
+    was credited in between is due again, and waits for a person like any other change."""
     ids: dict[PersonMonth, set[str]] = field(default_factory=lambda: defaultdict(set))
 
     def before(self, run: Run) -> None:
@@ -88,6 +91,12 @@ class Judge:
             first = self.first.get(invoice.invoice_id, invoice)
             if (first.content_hash, first.payer) != (invoice.content_hash, invoice.payer):
                 self.changed.add(invoice.invoice_id)
+        due = {invoice.invoice_id for invoice in run.rated.desired}
+        self.changed |= {
+            name
+            for name, first in self.first.items()
+            if first.month_key == run.month.key and name not in due
+        }
 
     def after_end(self, run: Run) -> None:
         """A run that ended early may have billed; twice it may not have."""
@@ -105,16 +114,24 @@ class Judge:
             self.published(pulled)
 
     def _as_shown(self, shown: InvoicePlan, outcome: ApplyOutcome, invoices: list[Json]) -> None:
-        """What was approved bills what it said, and no more."""
+        """What was approved bills what it said, and no more.
+
+        A credit note on an invoice that is void by now counts as little as the invoice: only what
+        is still owed can be voided, so the note has taken off what was never paid, and the customer
+        has nothing of it.
+        """
         failed = {failure.action.key for failure in outcome.report.failed}
         net: dict[str, int] = defaultdict(int)
-        for item in invoices:
-            if item["id"] in self.made and _is_billed(item):
-                net[self.made[item["id"]].invoice_id] += item["total"]
+        billed = {item["id"]: item for item in invoices if _is_billed(item)}
+        for name, item in billed.items():
+            if name in self.made:
+                net[self.made[name].invoice_id] += item["total"]
         for note in self.dashboard.all("credit_note"):
             # What people credited by hand is no part of what our books say was billed.
             if note["invoice"] in self.made and metadata_keys.CREDIT_NUMBER in note["metadata"]:
-                net[self.made[note["invoice"]].invoice_id] -= note["amount"]
+                stands = note["invoice"] in billed
+                given = note["amount"] if stands else note["post_payment_amount"]
+                net[self.made[note["invoice"]].invoice_id] -= given
         for action in shown.changes:
             # A review is not carried out, and beside others an action is a part of the change.
             alone = sum(other.invoice_id == action.invoice_id for other in shown.changes) == 1
@@ -141,9 +158,6 @@ class Judge:
             names = ("total", "amount_paid", "amount_remaining")
             truth = [item["status"], *(item[name] for name in names)]
             said = row and [row["status"], *(int(row[name] * places) for name in names)]
-            told = {row["invoice_id"] for row in pulled.reconciliation if row["state"] != "matched"}
-            if said is None and made.invoice_id in told:
-                continue  # it has lost its marks, and its own row says that it is missing
             if said != truth:
                 self._say("silent", f"{item['id']} is published as {said} and is {truth}")
 
@@ -421,6 +435,7 @@ class Judge:
 
     def _say(self, kind: str, text: str) -> None:
         self.problems.append((kind, text))
+        self.diary.append(f"    WRONG: {kind}: {text}")
 
 
 def _invoices_of(action: InvoiceAction) -> set[str]:

@@ -18,16 +18,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from zoneinfo import ZoneInfo
 
-from billing_pipeline.collection.plan.desired import (
-    DesiredInvoice,
-    DesiredLine,
-    Payer,
-    read_desired,
-)
-from billing_pipeline.collection.push.wallets import Movements, WalletMovement
+from billing_pipeline.collection.plan.desired import DesiredInvoice, DesiredLine, read_desired
+from billing_pipeline.collection.plan.wallet_ledger import Movements, WalletMovement
+from billing_pipeline.collection.stripe_state.profiles import Payer
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.rating.month import WalletApplication
-from tests.property.intake import amount, month_edges
+from tests.property.intake import amount
 from tests.property.invoicing import Bill
 from tests.property.oracle import Result, bill
 from tests.property.tables import Cells, World, write
@@ -41,7 +37,7 @@ Taken = Sequence[WalletApplication]
 
 @dataclass(frozen=True)
 class Rated:
-    """A month as it should be billed, and the wallets up to its end."""
+    """A month as it should be billed, and the wallets."""
 
     desired: tuple[DesiredInvoice, ...]
     movements: Movements
@@ -73,7 +69,7 @@ def rate(world: World, month: BillingMonth, taken: Taken) -> Rated:
     # Zero invoices are made by nobody.
     return Rated(
         tuple(sorted(desired, key=lambda item: item.invoice_id)),
-        _movements(world, month, customers),
+        _movements(world, customers),
     )
 
 
@@ -88,7 +84,7 @@ def rate_by_pipeline(world: World, month: BillingMonth, taken: Taken) -> Rated:
         settings = Settings(str(data_dir), home, UTC_ZONE, BillingMonth(2025, 11))
         warehouse = rate_month(settings, month, taken)
         customers = {row["customer_id"]: row for row in world.tables["customers"]}
-        return Rated(read_desired(warehouse, month.key), _movements(world, month, customers))
+        return Rated(read_desired(warehouse, month.key), _movements(world, customers))
 
 
 class DisagreementError(AssertionError):
@@ -151,9 +147,8 @@ def _minor(value: Fraction, currency: str) -> int:
     return int(minor)
 
 
-def _movements(world: World, month: BillingMonth, customers: Mapping[str, Cells]) -> Movements:
-    """As the pipeline reads them: up to the month's end, in the order in which they occurred."""
-    end = month_edges(str(month), UTC_ZONE)[1]
+def _movements(world: World, customers: Mapping[str, Cells]) -> Movements:
+    """As the pipeline reads them, in the order in which they occurred."""
     found: dict[Wallet, list[WalletMovement]] = defaultdict(list)
     rows = sorted(
         (read_instant(row["occurred_at"], UTC_ZONE), row["transaction_id"], row)
@@ -161,14 +156,12 @@ def _movements(world: World, month: BillingMonth, customers: Mapping[str, Cells]
     )
     for at, name, row in rows:
         currency = row["currency"].upper()
-        wallet = found[row["customer_id"], currency]
-        if at < end:
-            known = customers.get(row["customer_id"], {}).get("stripe_customer_id") or None
-            value = _minor(amount(row["amount"]), currency)
-            movement = WalletMovement(
-                name, row["customer_id"], currency, value, at // 1_000_000, row["kind"], known
-            )
-            wallet.append(movement)
+        known = customers.get(row["customer_id"], {}).get("stripe_customer_id") or None
+        value = _minor(amount(row["amount"]), currency)
+        movement = WalletMovement(
+            name, row["customer_id"], currency, value, at // 1_000_000, row["kind"], known
+        )
+        found[row["customer_id"], currency].append(movement)
     return {key: tuple(movements) for key, movements in found.items()}
 
 

@@ -21,9 +21,9 @@ from billing_pipeline.collection import prepaid, steps
 from billing_pipeline.collection.plan.actions import ActionKind
 from billing_pipeline.collection.plan.invoice_plan import InvoicePlan
 from billing_pipeline.collection.plan.proposal import ResolutionRequest, WrongDecisionError
-from billing_pipeline.collection.plan.resolutions import Decision
 from billing_pipeline.collection.records.opening import STRIPE_CACHE
 from billing_pipeline.collection.steps import ApplyOutcome
+from billing_pipeline.collection.stripe_state.resolutions import Decision
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.settings import Settings
 from billing_pipeline.stripe_api.client import GatewayConfig, StripeGateway
@@ -67,7 +67,7 @@ class Story:
         sandbox = Sandbox(clock=clock.now, search_lag=SEARCH_LAG)
         self.network = Network(sandbox, clock, random.Random(self.seed))
         self.dashboard = Dashboard(sandbox)
-        self.judge = Judge(self.company, self.dashboard, self.problems)
+        self.judge = Judge(self.company, self.dashboard, self.problems, self.diary)
         self.open_months: list[BillingMonth] = []
         self.decided: set[str] = set()
         self.published: dict[BillingMonth, steps.PullResult] = {}

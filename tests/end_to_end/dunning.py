@@ -15,14 +15,14 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from billing_pipeline.collection import steps
-from billing_pipeline.collection.push.dunning import AfterLastTry, DunningPolicy
+from billing_pipeline.collection.plan.dunning_policy import AfterLastTry, DunningPolicy
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.settings import Settings
 from billing_pipeline.stripe_api.client import SANDBOX_KEY, GatewayConfig, StripeGateway
 from billing_pipeline.stripe_api.timing import VirtualClock
 from billing_pipeline.stripe_sandbox import Sandbox
-from billing_pipeline.stripe_sandbox.in_process import InProcessClient
 from billing_pipeline.stripe_sandbox.server import FILE_NAME
+from tests.in_process import InProcessClient
 
 HOUR = 3600
 

@@ -10,8 +10,9 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from billing_pipeline.collection.plan.desired import DesiredInvoice, DesiredLine, Payer
-from billing_pipeline.collection.push.wallets import Movements, WalletMovement
+from billing_pipeline.collection.plan.desired import DesiredInvoice, DesiredLine
+from billing_pipeline.collection.plan.wallet_ledger import Movements, WalletMovement
+from billing_pipeline.collection.stripe_state.profiles import Payer
 from billing_pipeline.months import BillingMonth
 
 JANUARY = BillingMonth(2026, 1)

@@ -12,9 +12,9 @@ from dataclasses import replace
 
 import stripe
 
-from billing_pipeline.stripe_sandbox.in_process import Sent
 from billing_pipeline.stripe_sandbox.wire import Response
 from tests.faults.network import Fault, Line
+from tests.in_process import Sent
 
 DAY_AND_MORE = 25 * 3600
 """Seconds after which Stripe has forgotten every idempotency key used so far."""

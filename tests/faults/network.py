@@ -18,8 +18,8 @@ import stripe
 
 from billing_pipeline.stripe_api.timing import VirtualClock
 from billing_pipeline.stripe_sandbox import Sandbox
-from billing_pipeline.stripe_sandbox.in_process import InProcessClient, Sent
 from billing_pipeline.stripe_sandbox.wire import Response
+from tests.in_process import InProcessClient, Sent
 
 
 class Killed(BaseException):

@@ -11,29 +11,29 @@ UNIT = "tests/unit/collection"
 MUTANTS = (
     Mutant(
         "events_without_an_overlap",
-        f"{COLLECTION}/pull/read_payments.py",
+        f"{COLLECTION}/stripe_state/event_reader.py",
         "created = Window(cursor - EVENTS_OVERLAP, until).as_filter()",
         "created = Window(cursor, until).as_filter()",
         f"{UNIT}/test_pull.py",
     ),
     Mutant(
         "late_events_below_a_known_page_are_missed",
-        f"{COLLECTION}/pull/read_payments.py",
-        "is_whole = abs(now - (cache.get(WHOLE_OVERLAP_AT) or 0)) >= WHOLE_OVERLAP_EVERY",
+        f"{COLLECTION}/stripe_state/event_reader.py",
+        "is_whole = abs(now - (cache.progress.get(WHOLE_OVERLAP_AT) or 0)) >= WHOLE_OVERLAP_EVERY",
         "is_whole = False",
         f"{UNIT}/test_pull.py",
     ),
     Mutant(
         "a_lost_cursor_lists_no_month",
-        f"{COLLECTION}/pull/read_payments.py",
-        "        cache.touch(known_months, in_full=True)\n",
+        f"{COLLECTION}/stripe_state/event_reader.py",
+        "        cache.months.touch(known_months, in_full=True)\n",
         "",
         f"{UNIT}/test_pull.py",
     ),
     Mutant(
         "the_reason_of_a_failed_payment_is_kept_for_ever",
-        f"{COLLECTION}/pull/read_payments.py",
-        'self._cache.note(invoice_id, {"payments_of": None, "payment": None})',
+        f"{COLLECTION}/stripe_state/event_reader.py",
+        'self._cache.invoices.note(invoice_id, {"payments_of": None, "payment": None})',
         "pass",
         f"{UNIT}/test_pull.py",
     ),
@@ -46,7 +46,7 @@ MUTANTS = (
     ),
     Mutant(
         "nobody_notices_that_an_invoice_became_overdue",
-        f"{COLLECTION}/stripe_state/cache.py",
+        f"{COLLECTION}/stripe_state/cached_months.py",
         "json_extract(body, '$.due_date') < ?",
         "json_extract(body, '$.due_date') < 0 * ?",
         f"{UNIT}/test_pull.py::test_an_invoice_becomes_overdue_without_any_event",
@@ -81,7 +81,7 @@ MUTANTS = (
     ),
     Mutant(
         "tries_that_were_missed_are_made_up_for",
-        f"{COLLECTION}/push/dunning.py",
+        f"{COLLECTION}/plan/dunning_policy.py",
         "return start + late if late > LATE else start",
         "return start",
         f"{UNIT}/test_dunning.py",
@@ -123,14 +123,14 @@ MUTANTS = (
     ),
     Mutant(
         "an_older_status_overwrites_a_newer_one",
-        f"{COLLECTION}/stripe_state/cache.py",
+        f"{COLLECTION}/stripe_state/cached_invoices.py",
         '"where excluded.status_rank > invoices.status_rank or "',
         '"where excluded.status_rank <> invoices.status_rank or "',
         f"{UNIT}/test_pull.py",
     ),
     Mutant(
         "a_late_answer_overwrites_what_was_stored_after_it",
-        f"{COLLECTION}/stripe_state/cache.py",
+        f"{COLLECTION}/stripe_state/cached_invoices.py",
         '"and excluded.moment >= invoices.moment)",',
         '"and excluded.moment >= 0)",',
         f"{UNIT}/test_pull.py",
@@ -138,10 +138,10 @@ MUTANTS = (
     Mutant(
         "what_a_close_has_just_made_is_dropped",
         f"{COLLECTION}/stripe_state/refresh.py",
-        "        known = cache.known(month_key, window)\n"
+        "        known = cache.invoices.known(month_key, window)\n"
         "        found = await _list_window(gateway, cache, window)\n",
         "        found = await _list_window(gateway, cache, window)\n"
-        "        known = cache.known(month_key, window)\n",
+        "        known = cache.invoices.known(month_key, window)\n",
         f"{UNIT}/test_pull.py",
     ),
     Mutant(
@@ -153,9 +153,9 @@ MUTANTS = (
     ),
     Mutant(
         "an_odd_event_is_not_set_aside",
-        f"{COLLECTION}/pull/read_payments.py",
+        f"{COLLECTION}/stripe_state/event_reader.py",
         "        except UnreadableError as error:\n"
-        '            cache.put_aside("event", identity(event), str(error), now)\n',
+        '            cache.unreadable.add("event", identity(event), str(error), now)\n',
         "        except ZeroDivisionError:\n            pass\n",
         f"{UNIT}/test_pull.py",
     ),
@@ -168,7 +168,7 @@ MUTANTS = (
     ),
     Mutant(
         "one_invoice_that_cannot_be_read_stops_all",
-        f"{COLLECTION}/pull/read_payments.py",
+        f"{COLLECTION}/stripe_state/event_reader.py",
         "            elif failure.kind in ONE_OBJECT:\n                # The others",
         "            elif False:\n                # The others",
         f"{UNIT}/test_pull.py",
@@ -273,14 +273,14 @@ MUTANTS = (
     ),
     Mutant(
         "other_credit_hides_in_the_wallet",
-        f"{COLLECTION}/push/wallets.py",
+        f"{COLLECTION}/pull/wallet_balances.py",
         '"difference": balance - other - ledger,',
         '"difference": 0,',
         f"{UNIT}/test_wallets.py",
     ),
     Mutant(
         "wallets_are_compared_with_stripe_alone",
-        f"{COLLECTION}/push/wallets.py",
+        f"{COLLECTION}/pull/wallet_balances.py",
         "ledger = max(0, put_in - taken - elsewhere - differs)",
         "ledger = max(0, -sum(item.amount for item in posted) - taken)",
         f"{UNIT}/test_wallet_months.py",
@@ -322,8 +322,8 @@ MUTANTS = (
     ),
     Mutant(
         "wallets_count_as_published_whatever_was_posted",
-        f"{COLLECTION}/stripe_state/cache.py",
-        'return self.version(month_key) + (self.get("wallets_changed") or 0)',
+        f"{COLLECTION}/stripe_state/cached_months.py",
+        'return self.version(month_key) + (self._progress.get("wallets_changed") or 0)',
         "return self.version(month_key)",
         f"{UNIT}/test_wallet_months.py",
     ),
@@ -378,28 +378,28 @@ MUTANTS = (
     ),
     Mutant(
         "a_corrected_row_is_not_posted",
-        f"{COLLECTION}/push/wallets.py",
+        f"{COLLECTION}/plan/wallet_ledger.py",
         "if not change or (posted and self.read_at > movement.read_at):",
         "if not change or posted:",
         f"{UNIT}/test_wallet_months.py",
     ),
     Mutant(
         "older_inputs_correct_newer_ones",
-        f"{COLLECTION}/push/wallets.py",
+        f"{COLLECTION}/plan/wallet_ledger.py",
         "if not change or (posted and self.read_at > movement.read_at):",
         "if not change:",
         f"{UNIT}/test_wallet_months.py",
     ),
     Mutant(
         "a_customer_made_anew_gets_the_old_wallet",
-        f"{COLLECTION}/push/wallets.py",
+        f"{COLLECTION}/plan/wallet_ledger.py",
         "change = self.taken_before - sum(item.amount for item in known)",
         "change = 0",
         f"{UNIT}/test_wallet_months.py",
     ),
     Mutant(
         "movements_are_known_by_their_names_alone",
-        f"{COLLECTION}/stripe_state/cache.py",
+        f"{COLLECTION}/stripe_state/cached_wallets.py",
         '"amount) = (?, ?, ?, ?)"',
         '"amount) = (stripe_customer_id, ?2, ?3, ?4) and ?1 is not null"',
         f"{UNIT}/test_wallet_months.py",
@@ -413,7 +413,7 @@ MUTANTS = (
     ),
     Mutant(
         "cover_of_an_overdraft_comes_after_the_movements",
-        f"{COLLECTION}/push/wallets.py",
+        f"{COLLECTION}/plan/wallet_ledger.py",
         "return [*[cover] * (change < 0), *missing, *[cover] * (change > 0)]",
         "return [*missing, *[cover] * (change != 0)]",
         f"{UNIT}/test_wallet_months.py",
@@ -476,7 +476,7 @@ MUTANTS = (
     ),
     Mutant(
         "what_is_owed_of_a_wallet_is_charged",
-        f"{COLLECTION}/push/wallets.py",
+        f"{COLLECTION}/plan/wallet_ledger.py",
         "change = self.covered - max(0, taking - own)",
         "change = 0",
         f"{UNIT}/test_wallets.py",

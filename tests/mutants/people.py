@@ -1,11 +1,13 @@
 """Wrong changes that people bring to light: what counts as billed before, what waits, how a review
-ends, what is published. Each is caught by a sequence of the simulator of people."""
+ends, whose an invoice is, what is published. Each is caught by a sequence of the simulator of
+people, or by the test that was made of one."""
 
 from __future__ import annotations
 
 from tests.mutants.engine import Mutant
 
 COLLECTION = "billing_pipeline/collection"
+UNIT = "tests/unit/collection"
 CHANGES = (
     "tests/changes/test_changes.py::test_whatever_people_change_nobody_is_billed_twice_or_stuck"
 )
@@ -123,7 +125,7 @@ MUTANTS = (
     ),
     Mutant(
         "people_answers_are_forgotten",
-        f"{COLLECTION}/plan/resolutions.py",
+        f"{COLLECTION}/stripe_state/resolutions.py",
         '        return f"{self.decision.value} {self.adjustment:+d} {answers}"',
         '        return f"{self.decision.value} {self.adjustment:+d} {_NOTHING}"',
         seed(2),
@@ -255,14 +257,14 @@ MUTANTS = (
     ),
     Mutant(
         "people_events_of_payments_are_not_read",
-        f"{COLLECTION}/pull/read_payments.py",
+        f"{COLLECTION}/stripe_state/event_reader.py",
         '    "invoice.paid",\n',
         "",
         seed(10),
     ),
     Mutant(
         "people_events_are_read_without_overlap",
-        f"{COLLECTION}/pull/read_payments.py",
+        f"{COLLECTION}/stripe_state/event_reader.py",
         ('created = Window(cursor - EVENTS_OVERLAP, until).as_filter()\n    query = {"limit"'),
         ('created = Window(cursor + EVENTS_OVERLAP, until).as_filter()\n    query = {"limit"'),
         seed(10),
@@ -280,5 +282,35 @@ MUTANTS = (
         '            "amount_paid": to_major(item.amount_paid, item.currency),',
         '            "amount_paid": to_major(item.amount_due, item.currency),',
         seed(0),
+    ),
+    # --- whose an invoice is that has lost its marks ---
+    Mutant(
+        "people_records_do_not_say_whose_an_invoice_is",
+        f"{COLLECTION}/records/opening.py",
+        "StripeCache(folder / STRIPE_CACHE, partial(recorded_marks, seals))",
+        "StripeCache(folder / STRIPE_CACHE)",
+        f"{UNIT}/test_witnesses.py::test_an_invoice_is_of_the_month_in_which_our_records_have_it",
+    ),
+    Mutant(
+        "people_a_removed_mark_fills_the_wallet",
+        f"{COLLECTION}/stripe_state/cached_invoices.py",
+        "json_extract(marks, '$.{metadata_keys.WALLET_APPLIED}')",
+        "json_extract(body, '$.metadata.{metadata_keys.WALLET_APPLIED}')",
+        f"{UNIT}/test_wallet_months.py"
+        "::test_what_an_invoice_took_does_not_hang_on_marks_that_somebody_removes",
+    ),
+    Mutant(
+        "people_what_came_in_later_covers_nothing",
+        f"{COLLECTION}/plan/wallet_ledger.py",
+        "        return tuple(found) if lacking <= 0 else ()",
+        "        return ()",
+        f"{UNIT}/test_wallets.py::test_what_came_in_later_covers_what_a_later_month_has_taken",
+    ),
+    Mutant(
+        "people_later_movements_count",
+        f"{COLLECTION}/push/wallets.py",
+        "return tuple(item for item in movements if item.occurred_at < self._until)",
+        "return tuple(movements)",
+        f"{UNIT}/test_wallets.py::test_movements_count_to_the_months_last_microsecond",
     ),
 )

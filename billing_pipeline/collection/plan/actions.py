@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from billing_pipeline.collection.plan.desired import DesiredInvoice
-from billing_pipeline.collection.plan.resolutions import Decision
+from billing_pipeline.collection.stripe_state.resolutions import Decision
 
 
 class ActionKind(StrEnum):

@@ -22,7 +22,6 @@ from billing_pipeline.collection.plan.actions import (
 )
 from billing_pipeline.collection.plan.desired import DesiredInvoice
 from billing_pipeline.collection.plan.differences import explain, supplement
-from billing_pipeline.collection.plan.resolutions import Decision, Proposal
 from billing_pipeline.collection.plan.review import (
     ReviewReason,
     applies,
@@ -32,6 +31,7 @@ from billing_pipeline.collection.plan.review import (
     review_reasons_for,
 )
 from billing_pipeline.collection.stripe_state import metadata_keys
+from billing_pipeline.collection.stripe_state.resolutions import Decision, Proposal
 from billing_pipeline.collection.stripe_state.stripe_invoice import (
     ActualInvoice,
     InvoiceStatus,

@@ -8,9 +8,6 @@ difference between the two (`invoice_plan.py`).
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
 from collections import defaultdict
 from dataclasses import dataclass
 from decimal import Decimal
@@ -22,11 +19,12 @@ from typing import Any, NamedTuple
 
 import duckdb
 
+from billing_pipeline.collection.stripe_state.profiles import Payer
+from billing_pipeline.collection.stripe_state.texts import clean_text, short_hash
 from billing_pipeline.money import to_minor
 
 MAX_LINES = 250
 """Items that one invoice holds in Stripe."""
-LONGEST_DESCRIPTION = 500
 DEFAULT_DAYS_UNTIL_DUE = 30
 ROLLED_UP = "rolled-up"
 
@@ -56,18 +54,6 @@ class DesiredLine(NamedTuple):
     def canonical(self) -> tuple[Any, ...]:
         """What goes into the content hash: all but the quantity."""
         return self[:-1]
-
-
-@dataclass(frozen=True)
-class Payer:
-    """Who pays, as the accounts say."""
-
-    customer_id: str
-    name: str | None = None
-    email: str | None = None
-    country: str | None = None
-    stripe_customer_id: str | None = None
-    payment_method: str | None = None
 
 
 @dataclass(frozen=True)
@@ -106,28 +92,6 @@ class DesiredInvoice:
         if self.wallet_applied:
             content.append(self.wallet_applied)
         return short_hash([*content, [line.canonical() for line in self.lines]])
-
-
-# Made once: `json.dumps` would make it for each of a month's hashes.
-_CANONICAL = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True, sort_keys=True)
-
-
-def short_hash(content: Any) -> str:
-    """32 hex digits of the SHA-256 of the content as canonical JSON."""
-    return hashlib.sha256(_CANONICAL.encode(content).encode()).hexdigest()[:32]
-
-
-def clean_text(text: str, longest: int = LONGEST_DESCRIPTION) -> str:
-    """Text as it may be shown: control characters, and marks that turn the direction of what
-    follows, become spaces, and it is cut with an ellipsis."""
-    # None of them is printable, and most texts are: that is known much sooner.
-    shown = text if text.isprintable() else _STEERING.sub(" ", text)
-    return shown if len(shown) <= longest else shown[: longest - 1] + "…"
-
-
-# Unicode's control characters (Cc), surrogates (Cs), line and paragraph separators (Zl, Zp), and
-# the marks that embed, override and isolate a direction.
-_STEERING = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
 def roll_up(lines: tuple[DesiredLine, ...], most: int = MAX_LINES) -> tuple[DesiredLine, ...]:

@@ -11,13 +11,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from billing_pipeline.collection.plan.desired import (
-    DesiredInvoice,
-    DesiredLine,
-    clean_text,
-    roll_up,
-)
+from billing_pipeline.collection.plan.desired import DesiredInvoice, DesiredLine, roll_up
 from billing_pipeline.collection.stripe_state.stripe_invoice import ActualInvoice, ActualLine
+from billing_pipeline.collection.stripe_state.texts import clean_text
 from billing_pipeline.money import format_minor
 
 CREDITED_AGAIN = "credited-charged-again"
@@ -90,6 +86,10 @@ def explain(desired: DesiredInvoice | None, billed: Sequence[ActualInvoice]) -> 
         if line_id not in now and line_id not in _BALANCING and old.amount:
             causes.dropped += 1
             causes.details.append(_change(old.description, -old.amount, desired.currency))
+    again = sum(item.credited for item in billed)
+    again -= before[CREDITED_AGAIN].amount if CREDITED_AGAIN in before else 0
+    if again and not causes.details:
+        return f"{format_minor(again, desired.currency)} was credited earlier and is due again"
     return causes.sentence()
 
 

@@ -13,11 +13,12 @@ from dataclasses import dataclass, field, replace
 
 from billing_pipeline.collection.plan.actions import ActionKind, InvoiceAction
 from billing_pipeline.collection.plan.case import Case
-from billing_pipeline.collection.plan.desired import DesiredInvoice, short_hash
+from billing_pipeline.collection.plan.desired import DesiredInvoice
 from billing_pipeline.collection.plan.limits import Limits, MonthTotal, broken_limits
-from billing_pipeline.collection.plan.resolutions import Proposal
 from billing_pipeline.collection.plan.witnesses import StripeCustomers, Witnesses
+from billing_pipeline.collection.stripe_state.resolutions import Proposal
 from billing_pipeline.collection.stripe_state.stripe_invoice import ActualInvoice
+from billing_pipeline.collection.stripe_state.texts import short_hash
 
 
 @dataclass(frozen=True)

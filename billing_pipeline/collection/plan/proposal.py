@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from billing_pipeline.collection.plan.actions import ActionKind
 from billing_pipeline.collection.plan.invoice_plan import InvoicePlan
-from billing_pipeline.collection.plan.resolutions import Decision, Proposal
 from billing_pipeline.collection.plan.review import credited_by_hand
+from billing_pipeline.collection.stripe_state.resolutions import Decision, Proposal
 from billing_pipeline.collection.stripe_state.stripe_invoice import ActualInvoice
 
 

@@ -14,14 +14,15 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from billing_pipeline.collection.plan.actions import Marking, ResolutionStep
-from billing_pipeline.collection.plan.desired import DesiredInvoice, short_hash
-from billing_pipeline.collection.plan.resolutions import Decision, Proposal, Resolution
+from billing_pipeline.collection.plan.desired import DesiredInvoice
 from billing_pipeline.collection.stripe_state import metadata_keys
+from billing_pipeline.collection.stripe_state.resolutions import Decision, Proposal, Resolution
 from billing_pipeline.collection.stripe_state.stripe_invoice import (
     ActualInvoice,
     ActualLine,
     InvoiceStatus,
 )
+from billing_pipeline.collection.stripe_state.texts import short_hash
 from billing_pipeline.money import format_minor
 
 ANY = frozenset(Decision)

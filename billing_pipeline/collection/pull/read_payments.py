@@ -1,24 +1,17 @@
-"""Pull: what became of the invoices, from Stripe back into the cache.
+"""A month's invoices with what became of their payments.
 
-What belongs here: reading changes by events (cheap, every minute) or a month in full by listing
-(recovery, and beyond the 30 days that Stripe keeps events). What does not: the tables made of it
-(`tables.py`).
-
-Events only tell *which* invoices changed: they arrive out of order, twice, and two may share a
-second. What an invoice is now is read from Stripe, so both ways end in the same rows.
+What belongs here: a month in full by listing, or as it was last read by events, with payments that
+are under way or failed. What does not: reading events (`event_reader.py`), and the tables made of a
+month (`tables.py`). Both ways end in the same rows.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
-from enum import StrEnum
-from typing import Any
 
 from billing_pipeline.collection.stripe_state import metadata_keys
-from billing_pipeline.collection.stripe_state.cache import StripeCache, Window
-from billing_pipeline.collection.stripe_state.events import Told, read_told
+from billing_pipeline.collection.stripe_state.cache import StripeCache
 from billing_pipeline.collection.stripe_state.payment_status import with_payment_status
 from billing_pipeline.collection.stripe_state.refresh import (
     ONE_OBJECT,
@@ -26,64 +19,14 @@ from billing_pipeline.collection.stripe_state.refresh import (
     cached_month,
     each,
     list_month,
-    list_windows,
-    pages,
     read_credit_notes,
-    read_customer,
 )
-from billing_pipeline.collection.stripe_state.set_aside import UnreadableError, identity
 from billing_pipeline.collection.stripe_state.stripe_invoice import (
     ActualInvoice,
     InvoiceStatus,
-    is_month_key,
 )
 from billing_pipeline.stripe_api.client import StripeGateway
-from billing_pipeline.stripe_api.errors import FailureKind, StripeFailure
-
-EVENTS_CURSOR = "events_listed_until"
-PASS_NEWEST = "events_pass_newest"
-PASS_UNTIL = "events_pass_until"
-"""Events are listed newest first. Where there are more than one call may read, the next goes on
-from `PASS_UNTIL` down to the cursor, which then becomes `PASS_NEWEST`."""
-DAY = 86_400
-EVENTS_KEPT = 30 * DAY
-"""Seconds that Stripe keeps events."""
-EVENTS_OVERLAP = 900
-"""Events of the last minutes before the cursor are read again: they arrive late, out of order."""
-WHOLE_OVERLAP_EVERY = 600
-"""Seconds after which the whole overlap is read again; in between only until a page brings nothing
-new, or each look after a big month would list its events once more. Less than the overlap."""
-WHOLE_OVERLAP_AT = "events_overlap_read_at"
-PAGE = 100
-NEIGHBOURS = 600
-"""Invoices created within so many seconds of each other are worth one listing."""
-EVENT_TYPES = (
-    "invoice.finalized",
-    "invoice.paid",
-    "invoice.payment_failed",
-    "invoice.payment_action_required",
-    "invoice.updated",
-    "invoice.voided",
-    "invoice.marked_uncollectible",
-    "invoice.overdue",
-    "invoice.deleted",
-    "credit_note.created",
-    "credit_note.updated",
-    "credit_note.voided",
-    "customer.created",
-    "customer.updated",
-    "customer.deleted",
-)
-
-
-class Reading(StrEnum):
-    """How far events could be read."""
-
-    COMPLETE = "complete"
-    UNFINISHED = "unfinished"
-    """There was more than the time allowed for; the next call goes on."""
-    BEGUN_ANEW = "begun_anew"
-    """The first call, or longer ago than Stripe keeps events: they cannot tell what changed."""
+from billing_pipeline.stripe_api.errors import StripeFailure
 
 
 async def pull_month(
@@ -103,194 +46,6 @@ async def complete_month(
     return await _with_payments(gateway, cache, cached_month(cache, month_key), again=False)
 
 
-async def pull_events(
-    gateway: StripeGateway,
-    cache: StripeCache,
-    *,
-    known_months: Iterable[str],
-    seconds: float = math.inf,
-) -> Reading:
-    """Read what changed since the last call, in all months, for about so many seconds.
-
-    Where events cannot tell, all of `known_months` (``YYYY-MM-01``) are left to be listed.
-    """
-    cursor, now = cache.get(EVENTS_CURSOR), int(gateway.clock.now())
-    if cursor is None or now - cursor > EVENTS_KEPT - EVENTS_OVERLAP:
-        # Noted before the cursor begins anew: a process that ends in between loses nothing.
-        cache.touch(known_months, in_full=True)
-        await _begin_anew(gateway, cache, now)
-        return Reading.BEGUN_ANEW
-    deadline, has_read = gateway.clock.monotonic() + seconds, False
-    newest, until = cache.get(PASS_NEWEST), cache.get(PASS_UNTIL)
-    created = Window(cursor - EVENTS_OVERLAP, until).as_filter()
-    query = {"limit": PAGE, "created": created, "types": list(EVENT_TYPES)}
-    is_whole = abs(now - (cache.get(WHOLE_OVERLAP_AT) or 0)) >= WHOLE_OVERLAP_EVERY
-    changes = _Changes(gateway, cache)
-    async for page in pages(gateway.list("/v1/events", query), PAGE):
-        if has_read and gateway.clock.monotonic() > deadline:
-            assert newest is not None and until is not None
-            cache.put(PASS_NEWEST, newest)
-            cache.put(PASS_UNTIL, until)
-            return Reading.UNFINISHED
-        events = readable(cache, page, now)
-        fresh = cache.new_events(events)
-        await changes.read(fresh)
-        # Remembered only now: a process that ends before reads them again.
-        cache.remember_events(fresh)
-        if events:
-            newest, until = newest or events[0].created, events[-1].created
-            has_read = True
-        if not (fresh or is_whole) and until is not None and until <= cursor:
-            break
-    else:
-        cache.put(WHOLE_OVERLAP_AT, now)
-    # Where nothing happens the cursor follows our own clock, a day behind it: else a quiet month
-    # would look like one in which nobody looked.
-    cursor = max(newest or cursor, now - DAY)
-    cache.advance(EVENTS_CURSOR, cursor)
-    cache.drop(PASS_NEWEST, PASS_UNTIL)
-    cache.forget_events(before=cursor - 2 * EVENTS_OVERLAP)
-    return Reading.COMPLETE
-
-
-async def read_events(gateway: StripeGateway, cache: StripeCache, events: Iterable[Any]) -> None:
-    """Read what these events tell of, wherever they came from; those known already are passed
-    over, and those that cannot be read are set aside."""
-    fresh = cache.new_events(readable(cache, events, gateway.clock.now()))
-    await _Changes(gateway, cache).read(fresh)
-    cache.remember_events(fresh)
-
-
-def readable(cache: StripeCache, events: Iterable[Any], now: float) -> list[Told]:
-    """What the events tell; of those that cannot be read it is remembered why."""
-    told = []
-    for event in events:
-        try:
-            told.append(read_told(event))
-        except UnreadableError as error:
-            cache.put_aside("event", identity(event), str(error), now)
-    return told
-
-
-async def _begin_anew(gateway: StripeGateway, cache: StripeCache, now: int) -> None:
-    """Begin at the newest event, by Stripe's own clock; without a recent one, by ours.
-
-    The events just before it count as seen: listing the months tells what they told.
-    """
-    page = await gateway.get("/v1/events", {"limit": 1})
-    told = readable(cache, page["data"], now)
-    cursor = max([now - DAY, *(event.created for event in told)])
-    created = Window(cursor - EVENTS_OVERLAP, cursor).as_filter()
-    query = {"created": created, "types": list(EVENT_TYPES)}
-    seen = [event async for event in gateway.list("/v1/events", query)]
-    cache.remember_events(readable(cache, seen, now))
-    cache.drop(PASS_NEWEST, PASS_UNTIL)
-    cache.put(WHOLE_OVERLAP_AT, now)
-    cache.put(EVENTS_CURSOR, cursor)
-
-
-class _Changes:
-    """Reads what events are about, each thing once for all the events of one call."""
-
-    def __init__(self, gateway: StripeGateway, cache: StripeCache) -> None:
-        self._gateway = gateway
-        self._cache = cache
-        self._read: set[str] = set()
-
-    async def read(self, events: Sequence[Told]) -> None:
-        about = [event for event in events if event.target is not None]
-        await self._read_customers([event for event in about if event.is_about_customer])
-        await self._read_about_invoices([e for e in about if not e.is_about_customer])
-
-    async def _read_about_invoices(self, events: Sequence[Told]) -> None:
-        changed: dict[str, int | None] = {}
-        credited: set[str] = set()
-        failed: dict[str, int] = {}
-        for event in events:
-            invoice_id = str(event.target)
-            month = self._month_of(invoice_id, event)
-            if month is None:
-                continue  # not ours
-            if event.type.startswith("credit_note."):
-                credited.add(invoice_id)
-            if event.type == "invoice.payment_failed":
-                failed[invoice_id] = min(event.created, failed.get(invoice_id, event.created))
-                if not event.is_ours:
-                    # Nothing on the invoice may tell of a try that we did not make.
-                    self._cache.note(invoice_id, {"payments_of": None, "payment": None})
-                    self._cache.touch([month])
-            if invoice_id not in self._read:
-                changed[invoice_id] = event.made_at or changed.get(invoice_id)
-        await self._read_invoices(changed)
-        for invoice_id, at in failed.items():
-            self._cache.note_failure(invoice_id, at)
-        await self._read_credit_notes(credited)
-
-    async def _read_customers(self, events: Sequence[Told]) -> None:
-        """Only those that are marked as ours, or were, and of whom the event tells something
-        new: a push that makes customers has it all in its answers."""
-        changed = {
-            str(event.target)
-            for event in events
-            if not self._cache.knows_customer(str(event.target), event.metadata or {})
-        }
-        await each(sorted(changed), lambda item: read_customer(self._gateway, self._cache, item))
-
-    def _month_of(self, invoice_id: str, event: Told) -> str | None:
-        marked = (event.metadata or {}).get(metadata_keys.MONTH)
-        return marked if is_month_key(marked) else self._cache.month_of(invoice_id)
-
-    async def _read_invoices(self, changed: Mapping[str, int | None]) -> None:
-        """One by one, or by listing when they were made."""
-        self._read |= set(changed)
-        times = sorted(created for created in changed.values() if created is not None)
-        windows = _windows_around(times)
-        pages = sum(1 + self._cache.count_created(window) // PAGE for window in windows)
-        alone = list(changed)
-        if pages < len(times):
-            await list_windows(self._gateway, self._cache, windows)
-            alone = [invoice_id for invoice_id in changed if changed[invoice_id] is None]
-        await each(alone, self._read_one)
-
-    async def _read_one(self, stripe_invoice_id: str) -> None:
-        moment = self._cache.moment()
-        try:
-            data = await self._gateway.get(f"/v1/invoices/{stripe_invoice_id}")
-        except StripeFailure as failure:
-            if failure.kind is FailureKind.NOT_FOUND:
-                self._cache.forget([stripe_invoice_id])
-            elif failure.kind in ONE_OBJECT:
-                # The others go on. Its month is listed, which tells what became of it.
-                self._cache.put_aside("invoice", stripe_invoice_id, str(failure))
-                month = self._cache.month_of(stripe_invoice_id)
-                self._cache.touch([month] if month else [], in_full=True)
-            else:
-                raise
-        else:
-            self._cache.store([data], moment=moment)
-
-    async def _read_credit_notes(self, credited: set[str]) -> None:
-        months = {self._cache.month_of(invoice_id) for invoice_id in credited}
-        invoices = [
-            invoice
-            for month in sorted(month for month in months if month is not None)
-            for invoice in cached_month(self._cache, month)
-            if invoice.stripe_invoice_id in credited
-        ]
-        await read_credit_notes(self._gateway, self._cache, invoices)
-
-
-def _windows_around(times: Sequence[int]) -> list[Window]:
-    windows: list[Window] = []
-    for time in times:
-        last = windows[-1].last if windows else None
-        if last is not None and time - last <= NEIGHBOURS:
-            windows[-1] = Window(windows[-1].first, time)
-        else:
-            windows.append(Window(time, time))
-    return windows
-
-
 async def _with_payments(
     gateway: StripeGateway, cache: StripeCache, invoices: Iterable[ActualInvoice], *, again: bool
 ) -> list[ActualInvoice]:
@@ -301,7 +56,7 @@ async def _with_payments(
             return invoice
         # The tries of ours are counted on the invoice; after a new one all may be different.
         tries = f"{invoice.attempt_count}/{invoice.metadata.get(metadata_keys.TRIES, '')}"
-        extra = cache.noted(invoice.stripe_invoice_id)
+        extra = cache.invoices.noted(invoice.stripe_invoice_id)
         if extra.get("payments_of") == tries and not again:
             return invoice
         try:
@@ -310,7 +65,7 @@ async def _with_payments(
             if isinstance(error, StripeFailure) and error.kind not in ONE_OBJECT:
                 raise
             return replace(invoice, last_error=f"its payments could not be read: {error}")
-        cache.note(invoice.stripe_invoice_id, {"payments_of": tries})
+        cache.invoices.note(invoice.stripe_invoice_id, {"payments_of": tries})
         return invoice
 
     return await each(invoices, read)

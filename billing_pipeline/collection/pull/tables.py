@@ -11,8 +11,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any, NamedTuple
 
-from billing_pipeline.collection.plan.resolutions import Decision
-from billing_pipeline.collection.push.dunning import DueKind, DunningPolicy, due_of, is_in_dunning
+from billing_pipeline.collection.plan.dunning_policy import (
+    DueKind,
+    DunningPolicy,
+    due_of,
+    is_in_dunning,
+)
+from billing_pipeline.collection.stripe_state.resolutions import Decision
 from billing_pipeline.collection.stripe_state.stripe_invoice import (
     ActualInvoice,
     InvoiceStatus,

@@ -22,9 +22,10 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from billing_pipeline.collection.pull.read_payments import DAY, EVENTS_KEPT, EVENTS_OVERLAP
 from billing_pipeline.collection.stripe_state import metadata_keys
-from billing_pipeline.collection.stripe_state.cache import PaidTopUp, StripeCache, TopUpReturn
+from billing_pipeline.collection.stripe_state.cache import StripeCache
+from billing_pipeline.collection.stripe_state.cached_wallets import PaidTopUp, TopUpReturn
+from billing_pipeline.collection.stripe_state.event_reader import DAY, EVENTS_KEPT, EVENTS_OVERLAP
 from billing_pipeline.collection.stripe_state.refresh import each, pages
 from billing_pipeline.collection.stripe_state.set_aside import UnreadableError, identity
 from billing_pipeline.collection.stripe_state.stripe_invoice import is_time
@@ -69,7 +70,7 @@ class TopUp:
 
 async def read_top_ups(gateway: StripeGateway, cache: StripeCache, created_from: int) -> None:
     """Bring the cache's top-ups up to date: by events, or all payments since `created_from`."""
-    cursor, now = cache.get(CURSOR), int(gateway.clock.now())
+    cursor, now = cache.progress.get(CURSOR), int(gateway.clock.now())
     if cursor is None or now - cursor > EVENTS_KEPT - EVENTS_OVERLAP:
         query: Json = {"created": {"gte": created_from}, "expand": [f"data.{_EXPANDED}"]}
         # Page by page: a busy account has many payments, of which few are top-ups.
@@ -78,7 +79,7 @@ async def read_top_ups(gateway: StripeGateway, cache: StripeCache, created_from:
         newest = now - DAY
     else:
         newest = await _read_events(gateway, cache, cursor - EVENTS_OVERLAP, now - DAY)
-    cache.advance(CURSOR, newest)
+    cache.progress.advance(CURSOR, newest)
 
 
 async def _read_events(gateway: StripeGateway, cache: StripeCache, since: int, newest: int) -> int:
@@ -95,9 +96,9 @@ async def _read_events(gateway: StripeGateway, cache: StripeCache, since: int, n
                 told |= {str(thing["id"])} if _is_top_up(thing) else set()
             elif event["type"] in _EVENT_TYPES:
                 returned |= {intent for intent in [_id(thing.get("payment_intent"))] if intent}
-    fresh = sorted(told - cache.known_payments(told))
+    fresh = sorted(told - cache.top_ups.known(told))
     await _take_in(gateway, cache, await each(fresh, lambda intent: _read(gateway, intent)))
-    known = sorted(cache.known_payments(returned))
+    known = sorted(cache.top_ups.known(returned))
     await each(known, lambda intent: _read_returns(gateway, cache, intent))
     return newest
 
@@ -113,7 +114,7 @@ async def _take_in(gateway: StripeGateway, cache: StripeCache, intents: Sequence
             if found and isinstance(charge, dict):
                 is_returned = charge.get("amount_refunded") or charge.get("disputed")
                 returned += [found[0].payment_intent] * bool(is_returned)
-    cache.store_top_ups(paid)
+    cache.top_ups.store(paid)
     await each(returned, lambda intent: _read_returns(gateway, cache, intent))
 
 
@@ -201,7 +202,7 @@ async def _read_returns(gateway: StripeGateway, cache: StripeCache, intent: str)
     with _by_itself(cache, "payment", {"id": intent}):
         found = [move for item in refunds for move in _refunded(item, intent)]
         found += [move for item in disputes for move in _disputed(item, intent)]
-        cache.store_returns(intent, found)
+        cache.top_ups.store_returns(intent, found)
 
 
 def _refunded(refund: Json, intent: str) -> Iterator[TopUpReturn]:
@@ -253,7 +254,7 @@ def _by_itself(cache: StripeCache, kind: str, thing: Any) -> Iterator[None]:
     try:
         yield
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        cache.put_aside(kind, identity(thing), f"{type(error).__name__}: {error}")
+        cache.unreadable.add(kind, identity(thing), f"{type(error).__name__}: {error}")
 
 
 def _time(value: Any) -> int:

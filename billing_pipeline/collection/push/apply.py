@@ -7,21 +7,23 @@ actions may be applied (`steps.py` decides by approval), or retries (`stripe_api
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from billing_pipeline.collection.plan.actions import ActionKind, InvoiceAction, ResolutionStep
-from billing_pipeline.collection.plan.desired import Payer
 from billing_pipeline.collection.plan.invoice_plan import InvoicePlan
+from billing_pipeline.collection.plan.wallet_ledger import Movements
 from billing_pipeline.collection.push.credit_notes import issue_credit
 from billing_pipeline.collection.push.customers import CustomerDirectory
 from billing_pipeline.collection.push.requests import NotSentError, RequestTarget, StripeSession
 from billing_pipeline.collection.push.resolve import delete_draft, resolve
 from billing_pipeline.collection.push.send_invoice import Sender, finish_billed
-from billing_pipeline.collection.push.wallets import Movements, WalletBook, WalletProblem
+from billing_pipeline.collection.push.wallets import WalletBook, WalletProblem
 from billing_pipeline.collection.stripe_state.payment_status import see_payments_under_way
+from billing_pipeline.collection.stripe_state.profiles import Payer
 from billing_pipeline.collection.stripe_state.stripe_invoice import ActualInvoice, read_invoice
 from billing_pipeline.stripe_api.errors import StripeFailure
 from billing_pipeline.stripe_api.tasks import task_group
@@ -94,17 +96,20 @@ async def apply_actions(
     workers: int = 16,
     progress: Callable[[Progress], None] | None = None,
     movements: Movements | None = None,
+    movements_until: float = math.inf,
     payers: Sequence[Payer] = (),
 ) -> ApplyReport:
     """Carry out `actions` of `plan`; its other changes are reported as waiting.
 
-    `held` is what the plan was made from, `payers` are all who pay in this month. One customer's
-    failure stops nobody else's invoices.
+    `held` is what the plan was made from, `payers` are all who pay in this month. Wallets'
+    movements count until `movements_until` (epoch seconds), the month's end. One customer's failure
+    stops nobody else's invoices.
     """
     before = session.gateway.requests_sent
     chosen = {action.key for action in actions}
     todo = [action for action in plan.changes if action.key in chosen]
-    run = _Run(session, plan.month_key, tuple(held), len(todo), progress, movements)
+    wallets = WalletBook(session, movements, movements_until)
+    run = _Run(session, plan.month_key, tuple(held), len(todo), progress, wallets)
     results = {result.action.key: result for result in await run.all(todo, workers)}
     table = [
         results.get(action.key) or ActionResult(action, ResultState.WAITING, action.reason)
@@ -124,7 +129,7 @@ class _Run:
         held: tuple[ActualInvoice, ...],
         count: int,
         progress: Callable[[Progress], None] | None,
-        movements: Movements | None,
+        wallets: WalletBook,
     ) -> None:
         self._session = session
         self._month_key = month_key
@@ -132,7 +137,7 @@ class _Run:
         self._count = count
         self._progress = progress
         self._directory = CustomerDirectory(session)
-        self._wallets = WalletBook(session, movements)
+        self._wallets = wallets
         self._done = self._failed = 0
         self._sent_before = session.gateway.requests_sent
 
@@ -191,11 +196,11 @@ class _Run:
         try:
             return await self._send_once(action)
         except StripeFailure as failure:
-            known = self._session.cache.customer(action.customer_id)
+            known = self._session.cache.customers.oldest_of(action.customer_id)
             if failure.param != "customer" or known is None:
                 raise
             # Deleted in Stripe since: looked for anew, and made anew where nobody else is marked.
-            self._session.cache.forget_customer(known.stripe_customer_id)
+            self._session.cache.customers.forget(known.stripe_customer_id)
             return await self._send_once(action)
 
     async def _send_once(self, action: InvoiceAction) -> ActionResult:

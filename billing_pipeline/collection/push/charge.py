@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from billing_pipeline.collection.plan.desired import clean_text
 from billing_pipeline.collection.push.requests import (
     NotSentError,
     RequestTarget,
@@ -28,6 +27,7 @@ from billing_pipeline.collection.stripe_state.stripe_invoice import (
     needs_payment,
     read_invoice,
 )
+from billing_pipeline.collection.stripe_state.texts import clean_text
 from billing_pipeline.stripe_api.client import Json
 from billing_pipeline.stripe_api.errors import FailureKind, StripeFailure
 
@@ -63,7 +63,7 @@ async def try_payment(
     """
     attempt = await _try_payment(session, target, invoice, step, generations)
     if attempt.problem is not None:
-        session.cache.note_failure(invoice.stripe_invoice_id, int(session.now))
+        session.cache.invoices.note_failure(invoice.stripe_invoice_id, int(session.now))
     return attempt
 
 
@@ -161,5 +161,5 @@ async def set_metadata(
 
 
 def _store(session: StripeSession, data: Json) -> ActualInvoice:
-    session.cache.store([data])
+    session.cache.invoices.store([data])
     return read_invoice(data)

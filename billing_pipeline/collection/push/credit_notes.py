@@ -49,7 +49,7 @@ async def issue_credit(
     step = f"credit-{part.number}"
     note = await change_for_sure(session, target, step, "/v1/credit_notes", params, look)
     session.seals.append(month_key, str(note["id"]), sealed.credit_note(invoice, note, session.now))
-    session.cache.store([await session.gateway.get(path)])
+    session.cache.invoices.store([await session.gateway.get(path)])
     return note
 
 

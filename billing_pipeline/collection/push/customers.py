@@ -14,8 +14,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from billing_pipeline.collection.plan.desired import Payer, short_hash
-from billing_pipeline.collection.pull.read_payments import EVENTS_KEPT, read_events
 from billing_pipeline.collection.push import parameters
 from billing_pipeline.collection.push.requests import (
     NotSentError,
@@ -27,8 +25,10 @@ from billing_pipeline.collection.push.requests import (
     tells_nothing,
 )
 from billing_pipeline.collection.stripe_state import metadata_keys
-from billing_pipeline.collection.stripe_state.cache import CachedCustomer
+from billing_pipeline.collection.stripe_state.cached_customers import CachedCustomer
+from billing_pipeline.collection.stripe_state.event_reader import EVENTS_KEPT, read_events
 from billing_pipeline.collection.stripe_state.profiles import (
+    Payer,
     Profile,
     digests,
     fields_to_write,
@@ -38,6 +38,7 @@ from billing_pipeline.collection.stripe_state.profiles import (
 )
 from billing_pipeline.collection.stripe_state.refresh import OVERLAP, each
 from billing_pipeline.collection.stripe_state.set_aside import identity
+from billing_pipeline.collection.stripe_state.texts import short_hash
 from billing_pipeline.stripe_api.client import Json
 from billing_pipeline.stripe_api.errors import FailureKind, StripeFailure
 
@@ -77,7 +78,7 @@ class CustomerDirectory:
     async def bring_up_to_date(self, payer: Payer, stripe_customer_id: str) -> None:
         """Name, e-mail and country of one who has an invoice already. Asks nothing of Stripe
         where our input is as it was."""
-        known = self._session.cache.named_customer(stripe_customer_id)
+        known = self._session.cache.customers.get(stripe_customer_id)
         if known is None or known.held is None:
             known = await self._named(stripe_customer_id, payer.customer_id)
         await self._write_profile(known, payer)
@@ -105,8 +106,8 @@ class CustomerDirectory:
 
     def _remembered(self, payer: Payer) -> CachedCustomer | None:
         if not payer.stripe_customer_id:
-            return self._session.cache.customer(payer.customer_id)
-        return self._session.cache.named_customer(payer.stripe_customer_id)
+            return self._session.cache.customers.oldest_of(payer.customer_id)
+        return self._session.cache.customers.get(payer.stripe_customer_id)
 
     async def find(self, customer_id: str) -> str | None:
         """The Stripe customer marked with our id, if there is one."""
@@ -134,11 +135,11 @@ class CustomerDirectory:
         )
 
     async def _marked(self, customer_id: str) -> CachedCustomer | None:
-        known = self._session.cache.customer(customer_id)
+        known = self._session.cache.customers.oldest_of(customer_id)
         # One whom an earlier release has remembered: without what Stripe has of them.
         if known is None or known.held is None:
             await self._catch_up()
-            known = self._session.cache.customer(customer_id)
+            known = self._session.cache.customers.oldest_of(customer_id)
         return known
 
     async def _catch_up(self) -> None:
@@ -147,26 +148,26 @@ class CustomerDirectory:
             if self._is_listed:
                 return
             cache, now = self._session.cache, int(self._session.now)
-            cursor, count = cache.get(CURSOR), cache.get(COUNT) or 0
+            cursor, count = cache.progress.get(CURSOR), cache.progress.get(COUNT) or 0
             is_told = cursor is not None and now - cursor <= EVENTS_KEPT - OVERLAP
             if count <= LISTED_IN_FULL or not is_told or cursor is None:
-                known = cache.customer_ids()
+                known = cache.customers.stripe_ids()
                 found = await self._list({})
-                cache.put(COUNT, len(found))
+                cache.progress.put(COUNT, len(found))
                 for gone in known - {identity(item) for item in found}:
-                    cache.forget_customer(gone)
+                    cache.customers.forget(gone)
             else:
                 since = {"created": {"gte": cursor - OVERLAP}}
                 await self._list(since)
                 query = {**since, "types": list(CUSTOMER_EVENTS)}
                 events = [item async for item in self._session.gateway.list("/v1/events", query)]
                 await read_events(self._session.gateway, cache, events)
-            cache.advance(CURSOR, now)
+            cache.progress.advance(CURSOR, now)
             self._is_listed = True
 
     async def _list(self, query: Json) -> list[Json]:
         found = [item async for item in self._session.gateway.list("/v1/customers", query)]
-        self._session.cache.store_customers(found)
+        self._session.cache.customers.store(found)
         return found
 
     async def _write_profile(self, customer: CachedCustomer, payer: Payer) -> None:
@@ -174,13 +175,13 @@ class CustomerDirectory:
         name, cache = customer.stripe_customer_id, self._session.cache
         ours = profile_of(payer)
         wanted = digests(ours)
-        written = customer.profile or cache.baseline(name)
+        written = customer.profile or cache.customers.baseline(name)
         if wanted == written:
             return
         fields = fields_to_write(ours, written, customer.held or "")
         if fields:
             await self._write(customer, payer, fields, ours, wanted)
-        cache.note_baseline(name, wanted)
+        cache.customers.note_baseline(name, wanted)
 
     async def _write(
         self,
@@ -204,7 +205,7 @@ class CustomerDirectory:
         step = f"profile-{short_hash([customer.stripe_customer_id, wanted])[:8]}"
         target = RequestTarget(payer.customer_id)
         data = await change_for_sure(self._session, target, step, path, params, look)
-        self._session.cache.store_customers([data])
+        self._session.cache.customers.store([data])
 
     async def _create(self, payer: Payer) -> CachedCustomer:
         target = RequestTarget(payer.customer_id)
@@ -229,8 +230,8 @@ class CustomerDirectory:
                 continue
             if answer.replayed and not await self._exists(str(answer.body["id"])):
                 continue
-            self._session.cache.store_customers([answer.body])
-            created = self._session.cache.customer(payer.customer_id)
+            self._session.cache.customers.store([answer.body])
+            created = self._session.cache.customers.oldest_of(payer.customer_id)
             assert created is not None, "a created customer carries our id"
             return created
         raise StripeFailure(
@@ -240,7 +241,7 @@ class CustomerDirectory:
     async def _after_review_reason(self, customer_id: str) -> CachedCustomer | None:
         # Stripe lists what it has just made; nothing older is asked for here.
         await self._list({"created": {"gte": int(self._session.now) - OVERLAP}})
-        return self._session.cache.customer(customer_id)
+        return self._session.cache.customers.oldest_of(customer_id)
 
     async def _exists(self, stripe_customer_id: str) -> bool:
         try:
@@ -287,4 +288,4 @@ class CustomerDirectory:
             if failure.kind in (FailureKind.CARD, FailureKind.REFUSED):
                 return
             raise
-        self._session.cache.store_customers([data])
+        self._session.cache.customers.store([data])

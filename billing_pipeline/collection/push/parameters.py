@@ -10,13 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from billing_pipeline.collection.plan.desired import (
-    DesiredInvoice,
-    DesiredLine,
-    Payer,
-    clean_text,
-    short_hash,
-)
+from billing_pipeline.collection.plan.desired import DesiredInvoice, DesiredLine
 from billing_pipeline.collection.stripe_state.metadata_keys import (
     CONTENT_HASH,
     CUSTOMER_ID,
@@ -31,7 +25,8 @@ from billing_pipeline.collection.stripe_state.metadata_keys import (
     TOGETHER,
     WALLET_APPLIED,
 )
-from billing_pipeline.collection.stripe_state.profiles import digests, params_for, profile_of
+from billing_pipeline.collection.stripe_state.profiles import Payer, digests, params_for, profile_of
+from billing_pipeline.collection.stripe_state.texts import clean_text, short_hash
 
 Params = dict[str, Any]
 

@@ -10,8 +10,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 from billing_pipeline.collection.plan.actions import InvoiceAction, Marking, ResolutionStep
-from billing_pipeline.collection.plan.desired import short_hash
-from billing_pipeline.collection.plan.resolutions import Decision, Proposal, Resolution
 from billing_pipeline.collection.push.charge import set_metadata
 from billing_pipeline.collection.push.requests import (
     NotSentError,
@@ -26,7 +24,9 @@ from billing_pipeline.collection.records import sealed
 from billing_pipeline.collection.records.request_log import CarriedOut
 from billing_pipeline.collection.stripe_state import metadata_keys
 from billing_pipeline.collection.stripe_state.refresh import read_lines
+from billing_pipeline.collection.stripe_state.resolutions import Decision, Proposal, Resolution
 from billing_pipeline.collection.stripe_state.stripe_invoice import read_invoice
+from billing_pipeline.collection.stripe_state.texts import short_hash
 from billing_pipeline.stripe_api.client import Json
 from billing_pipeline.stripe_api.errors import FailureKind, StripeFailure
 
@@ -74,7 +74,7 @@ async def delete_draft(
     except StripeFailure as failure:
         if failure.kind is not FailureKind.NOT_FOUND:
             raise
-    session.cache.forget([stripe_invoice_id])
+    session.cache.invoices.forget([stripe_invoice_id])
 
 
 async def _mark(session: StripeSession, action: InvoiceAction, marking: Marking) -> None:
@@ -84,7 +84,7 @@ async def _mark(session: StripeSession, action: InvoiceAction, marking: Marking)
     target = RequestTarget(action.customer_id, action.invoice_id, marking.revision)
     name = f"resolve-{short_hash([marking.stripe_invoice_id, metadata])[:12]}"
     path = f"/v1/invoices/{marking.stripe_invoice_id}"
-    session.cache.store([await set_metadata(session, target, name, path, metadata)])
+    session.cache.invoices.store([await set_metadata(session, target, name, path, metadata)])
 
 
 def _note(
@@ -125,7 +125,7 @@ async def _finalize(
         body = await change_for_sure(
             session, target, "adopt-finalize", f"{path}/finalize", params, look
         )
-        session.cache.store([body])
+        session.cache.invoices.store([body])
         invoice = read_invoice(body)
     lines = await read_lines(session.gateway, stripe_invoice_id)
     seal = sealed.found_invoice(invoice, lines, session.now)

@@ -163,7 +163,7 @@ class Sender:
         generation = self._generations_left(step)[0]
         answer = await change(self._session, self._target, step.value, generation, path, params)
         after = read_invoice(answer.body)
-        self._session.cache.store([answer.body])
+        self._session.cache.invoices.store([answer.body])
         if step is Step.CREATE:
             after = replace(after, lines=())
         elif step is Step.COLLECTION and held is not None:
@@ -240,7 +240,7 @@ class Sender:
         async for data in self._session.gateway.list("/v1/invoices", query):
             found = read_invoice(data)
             if found.invoice_id == self._send.invoice_id and found.revision == self._send.revision:
-                self._session.cache.store([data])
+                self._session.cache.invoices.store([data])
                 held.append(found)
         if not held:
             return None

@@ -9,9 +9,11 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from billing_pipeline.collection.push.requests import StripeSession
+from billing_pipeline.collection.records.recorded import recorded_marks
 from billing_pipeline.collection.records.request_log import Author, RequestLog
 from billing_pipeline.collection.records.sealed import Seals
 from billing_pipeline.collection.stripe_state.cache import StripeCache
@@ -54,12 +56,12 @@ def open_records(folder: Path) -> Iterator[Records]:
     what is found out in the block."""
     with errors_in_words(folder), ExitStack() as opened:
         folder.mkdir(parents=True, exist_ok=True)
-        cache = StripeCache(folder / STRIPE_CACHE)
+        seals = Seals(folder / "billed.db", synchronous=DURABILITY)
+        opened.callback(seals.close)
+        cache = StripeCache(folder / STRIPE_CACHE, partial(recorded_marks, seals))
         opened.callback(cache.close)
         request_log = RequestLog(folder / "journal.db", synchronous=DURABILITY)
         opened.callback(request_log.close)
-        seals = Seals(folder / "billed.db", synchronous=DURABILITY)
-        opened.callback(seals.close)
         yield Records(folder, cache, request_log, seals)
 
 

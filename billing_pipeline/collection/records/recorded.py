@@ -7,15 +7,16 @@ Records are a witness and nothing else: where they are lost, Stripe's marks deci
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from billing_pipeline.collection.plan.desired import DesiredInvoice
 from billing_pipeline.collection.plan.witnesses import StripeCustomers, attributed
 from billing_pipeline.collection.records.request_log import CarriedOut
-from billing_pipeline.collection.records.sealed import BilledInvoice
+from billing_pipeline.collection.records.sealed import BilledInvoice, Seals
 from billing_pipeline.collection.stripe_state import metadata_keys
-from billing_pipeline.collection.stripe_state.cache import MONTH_UNKNOWN, StripeCache
+from billing_pipeline.collection.stripe_state.cache import StripeCache
+from billing_pipeline.collection.stripe_state.cached_invoices import MONTH_UNKNOWN
 from billing_pipeline.collection.stripe_state.refresh import (
     ONE_OBJECT,
     each,
@@ -27,6 +28,12 @@ from billing_pipeline.stripe_api.client import StripeGateway
 from billing_pipeline.stripe_api.errors import StripeFailure
 
 
+def recorded_marks(seals: Seals, stripe_invoice_ids: Iterable[str]) -> dict[str, dict[str, str]]:
+    """The marks by which our records know invoices, of whatever month."""
+    found = seals.find(stripe_invoice_ids)
+    return {item.stripe_invoice_id: _marks(item, month_key) for month_key, item in found}
+
+
 async def find_recorded(
     gateway: StripeGateway, cache: StripeCache, recorded: Sequence[BilledInvoice], month_key: str
 ) -> None:
@@ -35,14 +42,14 @@ async def find_recorded(
     While the cache of Stripe was lost, marks may have been removed or changed. Invoices that are
     not listed under the month any more are read one by one.
     """
-    listed = {cached.body["id"]: cached.marks for cached in cache.invoices(month_key)}
+    listed = {cached.body["id"]: cached.marks for cached in cache.invoices.of_month(month_key)}
     missing = []
     for billed in recorded:
         marks = listed.get(billed.stripe_invoice_id)
         if marks is None:
             missing.append(billed)
         elif any(marks.get(name) != value for name, value in _marks(billed, month_key).items()):
-            cache.mark(billed.stripe_invoice_id, _marks(billed, month_key))
+            cache.invoices.mark(billed.stripe_invoice_id, _marks(billed, month_key))
 
     async def read(item: BilledInvoice) -> None:
         try:
@@ -52,8 +59,8 @@ async def find_recorded(
             if failure.kind not in ONE_OBJECT:
                 raise
         else:
-            cache.claim(data)
-            cache.mark(item.stripe_invoice_id, _marks(item, month_key))
+            cache.invoices.store([data])
+            cache.invoices.mark(item.stripe_invoice_id, _marks(item, month_key))
 
     await each(missing, read)
 
@@ -109,7 +116,7 @@ async def with_lost(
 ) -> list[ActualInvoice]:
     """The month's invoices, those that no longer say whose they are as what they would be, and
     with those that carry a mark of ours but no month, as far as they may be of this one."""
-    without_month = [from_cache(cached) for cached in cache.invoices(MONTH_UNKNOWN)]
+    without_month = [from_cache(cached) for cached in cache.invoices.of_month(MONTH_UNKNOWN)]
     lost = [*without_month, *(item for item in listed if item.invoice_id is None)]
     if not lost:
         return list(listed)
@@ -117,7 +124,7 @@ async def with_lost(
 
     async def owner(stripe_customer_id: str) -> None:
         await read_customer(gateway, cache, stripe_customer_id)
-        customer = cache.named_customer(stripe_customer_id)
+        customer = cache.customers.get(stripe_customer_id)
         if customer is not None:
             found.setdefault(customer.customer_id, set()).add(stripe_customer_id)
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from billing_pipeline.collection.plan.resolutions import Decision, Proposal
+from billing_pipeline.collection.stripe_state.resolutions import Decision, Proposal
 
 _SCHEMA = """
 create table if not exists requests (

@@ -23,6 +23,11 @@ from billing_pipeline.collection.plan.desired import DesiredInvoice
 from billing_pipeline.collection.stripe_state import metadata_keys
 from billing_pipeline.collection.stripe_state.stripe_invoice import ActualInvoice, ActualLine
 
+_BILLED = """
+select subject, body ->> 'invoice_id', body ->> 'revision', body ->> 'customer_id',
+       body ->> 'currency', body ->> 'total', body ->> 'wallet_applied', month
+from seals where body ->> 'what' = 'invoice'
+"""
 _SCHEMA = """
 create table if not exists seals (
     month text not null, position integer not null, subject text not null unique,
@@ -145,13 +150,14 @@ class Seals:
 
     def billed(self, month_key: str) -> list[BilledInvoice]:
         """The month's invoices as they were billed, without their lines."""
-        rows = self._db.execute(
-            "select subject, body ->> 'invoice_id', body ->> 'revision', body ->> 'customer_id', "
-            "body ->> 'currency', body ->> 'total', body ->> 'wallet_applied' from seals "
-            "where month = ? and body ->> 'what' = 'invoice' order by position",
-            [month_key],
-        )
-        return [BilledInvoice(*row) for row in rows]
+        rows = self._db.execute(f"{_BILLED} and month = ? order by position", [month_key])
+        return [BilledInvoice(*columns) for *columns, _ in rows]
+
+    def find(self, stripe_invoice_ids: Iterable[str]) -> list[tuple[str, BilledInvoice]]:
+        """Those of these invoices that were billed in any month, each with its month."""
+        query = f"{_BILLED} and subject in (select value from json_each(?))"
+        rows = self._db.execute(query, [json.dumps(list(stripe_invoice_ids))])
+        return [(month_key, BilledInvoice(*columns)) for *columns, month_key in rows]
 
 
 def billed_invoice(send: DesiredInvoice, invoice: ActualInvoice, now: float) -> dict[str, Any]:

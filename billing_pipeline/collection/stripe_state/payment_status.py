@@ -69,7 +69,7 @@ async def with_payment_status(
     """The invoice with what its payments tell, which is remembered."""
     at = int(gateway.clock.now())
     status = await read_payment_status(gateway, invoice.stripe_invoice_id)
-    cache.note(
+    cache.invoices.note(
         invoice.stripe_invoice_id,
         {"payment": status.state, "payment_read_at": at, "last_error": status.error},
     )

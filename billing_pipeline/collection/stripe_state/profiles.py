@@ -10,9 +10,23 @@ for one whom we have never written to. Such a one gets what it has nothing of, a
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from billing_pipeline.collection.plan.desired import Payer, clean_text, short_hash
+from billing_pipeline.collection.stripe_state.texts import clean_text, short_hash
+
+
+@dataclass(frozen=True)
+class Payer:
+    """Who pays, as the accounts say."""
+
+    customer_id: str
+    name: str | None = None
+    email: str | None = None
+    country: str | None = None
+    stripe_customer_id: str | None = None
+    payment_method: str | None = None
+
 
 Profile = dict[str, str]
 """Field to value, or to its digest; empty where there is none."""

@@ -16,7 +16,8 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from billing_pipeline.collection.stripe_state import metadata_keys, set_aside
-from billing_pipeline.collection.stripe_state.cache import CachedInvoice, StripeCache, Window
+from billing_pipeline.collection.stripe_state.cache import StripeCache
+from billing_pipeline.collection.stripe_state.cached_invoices import CachedInvoice, Window
 from billing_pipeline.collection.stripe_state.stripe_invoice import (
     ActualInvoice,
     ActualLine,
@@ -53,12 +54,12 @@ COVERED_FROM = "invoices_listed_from"
 
 def cached_month(cache: StripeCache, month_key: str) -> list[ActualInvoice]:
     """The month as it was last read."""
-    return [from_cache(cached) for cached in cache.invoices(month_key)]
+    return [from_cache(cached) for cached in cache.invoices.of_month(month_key)]
 
 
 def paid_by_wallets(cache: StripeCache, customer_id: str | None = None) -> list[ActualInvoice]:
     """The invoices of all months, as they were last read, of which a wallet was to pay a part."""
-    return [from_cache(item) for item in cache.invoices_paid_by_wallets(customer_id)]
+    return [from_cache(item) for item in cache.invoices.paid_by_wallets(customer_id)]
 
 
 async def read_what_wallets_paid(
@@ -68,7 +69,7 @@ async def read_what_wallets_paid(
     await list_new(gateway, cache, created_from)
     unread = [
         from_cache(cached)
-        for cached in cache.invoices_paid_by_wallets()
+        for cached in cache.invoices.paid_by_wallets()
         if read_invoice(cached.body).credit_notes != cached.extra.get(CREDIT_NOTES_READ, 0)
     ]
     await read_credit_notes(gateway, cache, unread)
@@ -77,7 +78,7 @@ async def read_what_wallets_paid(
 def cached_of(cache: StripeCache, stripe_customer_ids: Iterable[str]) -> list[ActualInvoice]:
     """The invoices of these customers in all months, as they were last read."""
     ids = set(stripe_customer_ids)
-    return [from_cache(item) for item in cache.invoices_of(ids)] if ids else []
+    return [from_cache(item) for item in cache.invoices.of_customers(ids)] if ids else []
 
 
 def from_cache(cached: CachedInvoice) -> ActualInvoice:
@@ -117,12 +118,12 @@ async def list_month(
     windows = _windows(cache, month_key, earliest)
     for window in windows:
         # What others learn from here on may be newer than the list.
-        known = cache.known(month_key, window)
+        known = cache.invoices.known(month_key, window)
         found = await _list_window(gateway, cache, window)
         # Deleted drafts: of this month, which the caller may plan, and of no other.
-        cache.forget(known - {set_aside.identity(invoice) for invoice in found})
+        cache.invoices.forget(known - {set_aside.identity(invoice) for invoice in found})
         if window.last is None:
-            cache.advance(CURSOR, max(_times(found), default=window.first))
+            cache.progress.advance(CURSOR, max(_times(found), default=window.first))
     _cover(cache, earliest)
 
 
@@ -130,13 +131,13 @@ async def list_new(gateway: StripeGateway, cache: StripeCache, earliest: int) ->
     """Bring the cache up to date with what was created since the last listing, in all months; the
     first time, and after it was lost, since `earliest`."""
     for window in _unlisted(cache, earliest):
-        newest, moment = window.first, cache.moment()
+        newest, moment = window.first, cache.progress.moment()
         query = {"created": window.as_filter()}
         async for page in pages(gateway.list("/v1/invoices", query)):
-            cache.store(page, moment=moment)
+            cache.invoices.store(page, moment=moment)
             newest = max([newest, *_times(page)])
         if window.last is None:
-            cache.advance(CURSOR, newest)
+            cache.progress.advance(CURSOR, newest)
     _cover(cache, earliest)
 
 
@@ -161,17 +162,17 @@ async def list_windows(
 
 
 async def _list_window(gateway: StripeGateway, cache: StripeCache, window: Window) -> list[Json]:
-    moment = cache.moment()
+    moment = cache.progress.moment()
     query = {"created": window.as_filter()}
     found = [item async for item in gateway.list("/v1/invoices", query)]
-    cache.store(found, moment=moment)
+    cache.invoices.store(found, moment=moment)
     return [item for item in found if isinstance(item, Mapping)]
 
 
 def _cover(cache: StripeCache, earliest: int) -> None:
     """All that was created since `earliest` is listed by now."""
-    covered = cache.get(COVERED_FROM)
-    cache.put(COVERED_FROM, earliest if covered is None else min(covered, earliest))
+    covered = cache.progress.get(COVERED_FROM)
+    cache.progress.put(COVERED_FROM, earliest if covered is None else min(covered, earliest))
 
 
 def _times(invoices: Iterable[Any]) -> list[int]:
@@ -183,7 +184,7 @@ def _times(invoices: Iterable[Any]) -> list[int]:
 def _unlisted(cache: StripeCache, earliest: int) -> list[Window]:
     """What was not listed yet of all that was created since `earliest`, the open-ended window
     first."""
-    cursor, covered_from = cache.get(CURSOR), cache.get(COVERED_FROM)
+    cursor, covered_from = cache.progress.get(CURSOR), cache.progress.get(COVERED_FROM)
     if cursor is None or covered_from is None:
         return [Window(earliest)]
     windows = [Window(cursor - OVERLAP)]
@@ -196,7 +197,7 @@ def _windows(cache: StripeCache, month_key: str, earliest: int) -> list[Window]:
     """What to list for a month: what was not listed yet, and when its own were created."""
     windows = _unlisted(cache, earliest)
     since = windows[0].first
-    for first, last in _stretches(cache.created_times(month_key)):
+    for first, last in _stretches(cache.invoices.created_times(month_key)):
         if first < since:
             windows.append(Window(first, min(last, since)))
     return windows
@@ -232,7 +233,7 @@ async def read_credit_notes(
             text = metadata.get(metadata_keys.CREDIT_NUMBER, "")
             number = max(number, int(text) if text.isdigit() else 0)
         by_hand = invoice.credit_notes - ours
-        cache.note(
+        cache.invoices.note(
             invoice.stripe_invoice_id,
             {
                 "credited_by_hand": by_hand,
@@ -243,6 +244,23 @@ async def read_credit_notes(
         return replace(invoice, credited_by_hand=by_hand, last_credit_number=number)
 
     return await each_by_itself(invoices, read)
+
+
+async def invoices_of(
+    gateway: StripeGateway, cache: StripeCache, customer: str, currency: str
+) -> list[ActualInvoice]:
+    """The invoices of ours that a customer has in Stripe in a currency, by the marks that they had
+    when they were billed, and with who made their credit notes: what those by hand give back is no
+    part of the wallet."""
+    moment, query = cache.progress.moment(), {"customer": customer}
+    listed = [data async for data in gateway.list("/v1/invoices", query)]
+    cache.invoices.store(listed, moment=moment)
+    cached = [cache.invoices.get(set_aside.identity(data)) for data in listed]
+    known = [from_cache(item) for item in cached if item is not None]
+    ours = [item for item in known if item.currency == currency and item.invoice_id]
+    from_wallet = [item for item in ours if item.wallet_declared]
+    others = [item for item in ours if not item.wallet_declared]
+    return others + await read_credit_notes(gateway, cache, from_wallet)
 
 
 async def each_by_itself(
@@ -272,13 +290,13 @@ async def read_customer(
         data = await gateway.get(f"/v1/customers/{stripe_customer_id}")
     except StripeFailure as failure:
         if failure.kind is FailureKind.NOT_FOUND:
-            cache.forget_customer(stripe_customer_id)
+            cache.customers.forget(stripe_customer_id)
         elif failure.kind in ONE_OBJECT:
-            cache.put_aside("customer", stripe_customer_id, str(failure))
+            cache.unreadable.add("customer", stripe_customer_id, str(failure))
         else:
             raise
     else:
-        cache.store_customers([data])
+        cache.customers.store([data])
 
 
 async def read_lines_of(
@@ -321,8 +339,8 @@ async def read_draft(
     lines = await read_lines(gateway, draft.stripe_invoice_id)
     if lines and draft.lines_hash is None:
         body = await gateway.get(f"/v1/invoices/{draft.stripe_invoice_id}")
-        cache.store([body])
-        cached = cache.invoice(draft.stripe_invoice_id)
+        cache.invoices.store([body])
+        cached = cache.invoices.get(draft.stripe_invoice_id)
         draft = from_cache(cached) if cached is not None else read_invoice(body)
     return replace(draft, lines=lines)
 

@@ -6,6 +6,7 @@ say what can be read (`events.py`, `stripe_invoice.py`).
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterable, Mapping
 from contextlib import closing
@@ -38,6 +39,30 @@ class SetAside:
 
     def __str__(self) -> str:
         return f"{self.kind} {self.target}: {self.reason}"
+
+
+class SetAsideList:
+    """The list in the cache of Stripe."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+
+    def add(self, kind: str, target: str, reason: str, at: float = 0) -> None:
+        """It cannot be read; `at` is when an event was seen, which are forgotten in time."""
+        self._db.execute(
+            "insert or replace into set_aside values (?, ?, ?, ?)", [kind, target, reason, at]
+        )
+        self._db.execute(
+            "delete from set_aside where kind = 'event' and seen_at < ?",
+            [at - KEPT_SECONDS],
+        )
+
+    def remove(self, kind: str, targets: Iterable[str]) -> None:
+        """These can be read by now."""
+        self._db.execute(
+            "delete from set_aside where kind = ? and subject in (select value from json_each(?))",
+            [kind, json.dumps(list(targets))],
+        )
 
 
 def read_set_aside(records: Path) -> list[SetAside]:

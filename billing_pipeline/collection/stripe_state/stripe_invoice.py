@@ -13,8 +13,8 @@ from datetime import date
 from enum import StrEnum
 from typing import Any, TypeGuard, TypeVar
 
-from billing_pipeline.collection.plan.resolutions import Resolution
 from billing_pipeline.collection.stripe_state import metadata_keys
+from billing_pipeline.collection.stripe_state.resolutions import Resolution
 from billing_pipeline.money import CURRENCY_PLACES
 
 T = TypeVar("T")

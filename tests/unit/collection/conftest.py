@@ -14,11 +14,12 @@ import duckdb
 import pytest
 
 from billing_pipeline.collection import steps
-from billing_pipeline.collection.plan.desired import DesiredInvoice, DesiredLine, Payer
+from billing_pipeline.collection.plan.desired import DesiredInvoice, DesiredLine
 from billing_pipeline.collection.plan.invoice_plan import InvoicePlan
-from billing_pipeline.collection.push.wallets import Movements, WalletMovement
+from billing_pipeline.collection.plan.wallet_ledger import Movements, WalletMovement
 from billing_pipeline.collection.records import opening
 from billing_pipeline.collection.steps import ApplyOutcome, PullResult
+from billing_pipeline.collection.stripe_state.profiles import Payer
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.rating.month import set_checked
 from billing_pipeline.settings import Settings

@@ -9,7 +9,7 @@ import pytest
 
 from billing_pipeline.collection.plan.actions import ActionKind
 from billing_pipeline.collection.plan.desired import NotComputedError
-from billing_pipeline.collection.plan.report import outcome_rows, receipt_markdown, result_rows
+from billing_pipeline.collection.plan_report import outcome_rows, receipt_markdown, result_rows
 from billing_pipeline.collection.steps import PlanChangedError
 from billing_pipeline.rating.month import set_checked
 

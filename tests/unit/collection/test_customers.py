@@ -7,10 +7,14 @@ from typing import Any
 import pytest
 
 from billing_pipeline.collection import steps
-from billing_pipeline.collection.plan.desired import Payer
 from billing_pipeline.collection.push import customers
 from billing_pipeline.collection.records.opening import open_records
-from billing_pipeline.collection.stripe_state.profiles import digests, fields_to_write, profile_of
+from billing_pipeline.collection.stripe_state.profiles import (
+    Payer,
+    digests,
+    fields_to_write,
+    profile_of,
+)
 from billing_pipeline.months import BillingMonth
 
 from .conftest import Company

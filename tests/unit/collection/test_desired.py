@@ -14,11 +14,11 @@ from billing_pipeline.collection.plan.desired import (
     MAX_LINES,
     DesiredLine,
     InconsistentInvoiceError,
-    clean_text,
     read_desired,
     roll_up,
 )
 from billing_pipeline.collection.push.parameters import idempotency_key, lines_params
+from billing_pipeline.collection.stripe_state.texts import clean_text
 from billing_pipeline.money import (
     CURRENCY_PLACES,
     AmountError,

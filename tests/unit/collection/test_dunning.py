@@ -10,15 +10,15 @@ import shutil
 import pytest
 
 from billing_pipeline.collection import steps
-from billing_pipeline.collection.push.dunning import (
+from billing_pipeline.collection.plan.dunning_policy import (
     AfterLastTry,
     Due,
     DueKind,
     DunningPolicy,
-    DunningResult,
     next_due,
     start_after,
 )
+from billing_pipeline.collection.push.dunning import DunningResult
 from billing_pipeline.settings import InvalidSettingError
 from billing_pipeline.stripe_api.errors import StripeFailure
 

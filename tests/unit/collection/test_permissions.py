@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from billing_pipeline.collection import prepaid, steps
-from billing_pipeline.collection.push.dunning import DunningPolicy
+from billing_pipeline.collection.plan.dunning_policy import DunningPolicy
 
 from .conftest import Company
 from .test_interruptions import Killed

@@ -10,12 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing_pipeline.collection.plan.actions import ActionKind
-from billing_pipeline.collection.plan.desired import DesiredInvoice, DesiredLine, Payer
+from billing_pipeline.collection.plan.desired import DesiredInvoice, DesiredLine
 from billing_pipeline.collection.plan.invoice_plan import InvoicePlan, plan
 from billing_pipeline.collection.plan.limits import Limits, MonthTotal
-from billing_pipeline.collection.plan.report import plan_markdown, plan_rows
+from billing_pipeline.collection.plan_report import plan_markdown, plan_rows
 from billing_pipeline.collection.push import parameters
 from billing_pipeline.collection.stripe_state import metadata_keys
+from billing_pipeline.collection.stripe_state.profiles import Payer
 from billing_pipeline.collection.stripe_state.stripe_invoice import (
     ActualInvoice,
     ActualLine,
@@ -126,6 +127,7 @@ def test_credited_and_due_again_is_charged_again() -> None:
     held = in_stripe(wanted(100, 50), credit_notes=50, last_credit_number=1)
     (action,) = of([wanted(100, 50)], [held]).actions
     assert action.send is not None
+    assert action.reason == "more is due: USD 0.50 was credited earlier and is due again"
     assert [(line.line_id, line.amount) for line in action.send.lines] == [
         ("credited-charged-again", 50)
     ]

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from billing_pipeline.collection import steps
+from billing_pipeline.collection.plan.dunning_policy import AfterLastTry, DunningPolicy
 from billing_pipeline.collection.pull.inbox import Inbox, read_event
-from billing_pipeline.collection.pull.read_payments import EVENTS_CURSOR, PASS_UNTIL
-from billing_pipeline.collection.push.dunning import AfterLastTry, DunningPolicy
 from billing_pipeline.collection.records.opening import open_records
 from billing_pipeline.collection.steps import StaleMonth
+from billing_pipeline.collection.stripe_state.event_reader import EVENTS_CURSOR, PASS_UNTIL
 from billing_pipeline.collection.stripe_state.set_aside import read_set_aside, summary
 from billing_pipeline.collection.stripe_state.stripe_invoice import read_invoice
 from billing_pipeline.months import BillingMonth
@@ -159,7 +159,7 @@ def test_more_than_there_is_time_for_is_read_by_the_next_calls(company: Company)
         company.stripe._event("invoice.updated", company.invoices()[0])
         company.clock.advance(1)
     with open_records(company.settings.records_dir) as records:
-        assert records.cache.get(PASS_UNTIL) is None
+        assert records.cache.progress.get(PASS_UNTIL) is None
     stale(company)
     assert publish(company, full=False) == rows(company)
 
@@ -263,7 +263,7 @@ def forgets(company: Company, rng: random.Random) -> None:
     what = rng.randrange(12)
     with open_records(company.settings.records_dir) as records:
         if what == 0:
-            records.cache.drop(EVENTS_CURSOR)
+            records.cache.progress.drop(EVENTS_CURSOR)
     if what == 1:
         for path in company.settings.records_dir.glob("stripe_mirror*"):
             path.unlink()
@@ -369,7 +369,7 @@ def test_a_reader_does_not_judge_what_a_close_is_writing(company: Company, reade
     else:
         assert not read.changes
     with open_records(company.settings.records_dir) as records:
-        [cached] = records.cache.invoices(JANUARY.key)
+        [cached] = records.cache.invoices.of_month(JANUARY.key)
     assert cached.body["status"] == "paid"  # neither dropped nor set back
     assert steps.verify_seals(company.settings, JANUARY) == []
 
@@ -397,16 +397,16 @@ def test_an_older_answer_that_comes_late_sets_nothing_back(company: Company) -> 
         note = {"invoice": invoice["id"], "amount": "100", "metadata": {}}
         company.stripe.act("post", "/v1/credit_notes", note)
         with open_records(company.settings.records_dir) as records:
-            records.cache.store([invoice])
+            records.cache.invoices.store([invoice])
 
     while_listing(company, "/v1/invoices", credit)
     company.pull()
     with open_records(company.settings.records_dir) as records:
-        [cached] = records.cache.invoices(JANUARY.key)
+        [cached] = records.cache.invoices.of_month(JANUARY.key)
         assert cached.body["amount_remaining"] == 900  # of the same status, and read later
-        records.cache.store([{**invoice, "status": "paid"}])
-        records.cache.store([{**invoice, "status": "open"}])
-        [cached] = records.cache.invoices(JANUARY.key)
+        records.cache.invoices.store([{**invoice, "status": "paid"}])
+        records.cache.invoices.store([{**invoice, "status": "open"}])
+        [cached] = records.cache.invoices.of_month(JANUARY.key)
     assert cached.body["status"] == "paid"
 
 

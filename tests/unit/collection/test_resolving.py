@@ -14,10 +14,10 @@ from billing_pipeline.collection.plan.proposal import (
     ResolutionRequest,
     WrongDecisionError,
 )
-from billing_pipeline.collection.plan.resolutions import Decision, Resolution
 from billing_pipeline.collection.records.opening import open_records
 from billing_pipeline.collection.steps import ApplyOutcome
 from billing_pipeline.collection.stripe_state import metadata_keys
+from billing_pipeline.collection.stripe_state.resolutions import Decision, Resolution
 
 from .conftest import JANUARY, Company
 from .test_interruptions import Killed, at, kill_after

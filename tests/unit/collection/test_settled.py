@@ -118,7 +118,7 @@ def test_an_invoice_that_changed_in_between_leads_to_a_listing(company: Company)
     def void() -> None:
         _, body = company.stripe.act("post", f"/v1/invoices/{first['id']}/void", {})
         with open_records(company.settings.records_dir) as records:
-            records.cache.store([body])
+            records.cache.invoices.store([body])
 
     outcome = close(company, void)
     assert [action.kind.value for action in outcome.remaining.waiting] == ["review"]

@@ -10,7 +10,11 @@ from typing import Any
 import pytest
 
 from billing_pipeline.collection.pull.top_ups import TopUp, credited
-from billing_pipeline.collection.stripe_state.cache import PaidTopUp, StripeCache, TopUpReturn
+from billing_pipeline.collection.stripe_state.cached_wallets import (
+    CachedTopUps,
+    PaidTopUp,
+    TopUpReturn,
+)
 from billing_pipeline.collection.stripe_state.set_aside import read_set_aside
 
 from .conftest import Company
@@ -122,14 +126,14 @@ def test_the_first_reading_holds_no_more_than_a_page(
         ours = {"billing_top_up": f"top-{number}", "billing_customer_id": "ada"}
         paid(company, metadata={} if number % 7 else ours)
     stored: list[int] = []
-    store = StripeCache.store_top_ups
+    store = CachedTopUps.store
 
-    def counted(cache: StripeCache, found: Any) -> None:
+    def counted(cache: CachedTopUps, found: Any) -> None:
         rows = list(found)
         stored.append(len(rows))
         store(cache, rows)
 
-    monkeypatch.setattr(StripeCache, "store_top_ups", counted)
+    monkeypatch.setattr(CachedTopUps, "store", counted)
     assert len(top_ups(company)) == 50
     assert len(stored) == 4 and max(stored) < 20
 

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from billing_pipeline.collection import prepaid, steps
-from billing_pipeline.collection.push.wallets import Movements, WalletMovement
+from billing_pipeline.collection.plan.wallet_ledger import Movements, WalletMovement
 from billing_pipeline.collection.records.lock import wallet_lock
 from billing_pipeline.collection.records.opening import open_records
+from billing_pipeline.collection.stripe_state import metadata_keys
 from billing_pipeline.months import BillingMonth
 
 from .conftest import JANUARY, Company
@@ -132,6 +133,29 @@ def test_what_a_rating_is_told_does_not_hang_on_what_is_published_or_cached(
     assert applications(company, FEBRUARY) == told
     # Of other months only what was taken counts.
     assert applications(company, MARCH) == {"2026-01": ("10.00", "15.00")}
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["kept", "lost"])
+@pytest.mark.parametrize(
+    "mark", [metadata_keys.WALLET_APPLIED, metadata_keys.CUSTOMER_ID, metadata_keys.INVOICE_ID]
+)
+def test_what_an_invoice_took_does_not_hang_on_marks_that_somebody_removes(
+    company: Company, mark: str, lost: bool
+) -> None:
+    """Else February would be told that the wallet is full, and what its invoice must not take would
+    be held back by a debit that the card pays."""
+    company.top_up(first=10_000)
+    company.want({"ada": [6000]}, wallet=6000)
+    company.apply()
+    (january,) = company.invoices()
+    del january["metadata"][mark]
+    for path in (company.home / "records").glob("stripe_mirror*") if lost else ():
+        path.unlink()
+    assert applications(company, FEBRUARY) == {"2026-01": ("60.00", "60.00")}
+    company.want({"ada": [7000]}, FEBRUARY, wallet=3000)
+    company.apply(FEBRUARY)
+    assert company.invoices()[1]["amount_due"] == 4000
+    assert balance(company) == -1000
 
 
 def test_a_draft_has_taken_nothing(company: Company) -> None:
@@ -325,9 +349,9 @@ def test_a_customer_made_anew_gets_the_wallet_without_an_invoice_too(company: Co
     unknown(company, "ada")
     company.stripe.act("post", "/v1/customers", {"metadata": {"billing_customer_id": "ada"}})
     with open_records(company.settings.records_dir) as records:
-        old = records.cache.customer("ada")
+        old = records.cache.customers.oldest_of("ada")
         assert old is not None
-        records.cache.forget_customer(old.stripe_customer_id)
+        records.cache.customers.forget(old.stripe_customer_id)
     company.desired = ()
     company.apply(FEBRUARY)
     (_, new) = company.stripe.objects["cus"].values()

@@ -10,8 +10,8 @@ import duckdb
 import pytest
 
 from billing_pipeline.collection import prepaid
+from billing_pipeline.collection.plan.wallet_ledger import WalletMovement
 from billing_pipeline.collection.pull.top_ups import TopUp
-from billing_pipeline.collection.push.wallets import WalletMovement
 from billing_pipeline.collection.records.opening import open_records
 from billing_pipeline.months import BillingMonth
 
@@ -121,10 +121,41 @@ def test_nor_where_the_wallet_begins_with_it(company: Company) -> None:
 def test_movements_count_to_the_months_last_microsecond(company: Company) -> None:
     last, first = "2026-01-31T23:59:59.999999Z", "2026-02-01T00:00:00Z"
     put_in(company, ("before", "1", last), ("after", "2", first))
-    (january,) = prepaid.movements_of(company.settings, JANUARY).values()
-    assert [item.transaction_id for item in january] == ["before"]
-    every = prepaid.movements_of(company.settings, JANUARY, all_of_them=True)
-    assert [len(of_one) for of_one in every.values()] == [2]
+    company.want({"ada": [300]}, wallet=100)
+    company.apply()
+    assert due(company) == {"in_202601_ada/1": (300, 200)}
+    assert balance(company) == 0
+    company.want({}, FEBRUARY)
+    company.apply(FEBRUARY)
+    assert balance(company) == -200
+
+
+def test_what_came_in_later_covers_what_a_later_month_has_taken(company: Company) -> None:
+    """By the ledger January's invoice has the first top-up and February's the second one. In Stripe
+    February has taken the first, before anybody knew of the second."""
+    january = ("first", "10", "2026-01-10T00:00:00Z")
+    put_in(company, january)
+    company.want({"ada": [4000]}, FEBRUARY, wallet=1000)
+    company.apply(FEBRUARY)
+    later = ("second", "4", "2026-02-05T00:00:00Z"), ("third", "100", "2026-02-06T00:00:00Z")
+    put_in(company, january, *later, ("fourth", "100", "2026-02-07T00:00:00Z"))
+    company.want({"ada": [3000]}, wallet=1000)
+    assert not company.apply().is_failed
+    assert due(company)["in_202601_ada/1"] == (3000, 2000)
+    assert balance(company) == -9400  # of the fourth nothing is needed
+    put_in(company, january, *later)
+    company.want({"ada": [3000]}, FEBRUARY, wallet=1000)
+    company.apply(FEBRUARY)
+    assert balance(company) == -9400
+
+
+def test_what_came_in_later_is_not_posted_where_it_does_not_cover(company: Company) -> None:
+    later = ("second", "4", "2026-02-05T00:00:00Z")
+    put_in(company, later)
+    company.want({"ada": [3000]}, wallet=1000)
+    (failed,) = company.apply().report.failed
+    assert "can pay USD 0.00" in failed.message
+    assert balance(company) == 0
 
 
 def test_what_is_finer_than_a_cent_stays_in_the_wallet(company: Company) -> None:
@@ -334,7 +365,7 @@ def test_top_ups_by_events_are_those_of_the_list(company: Company, lost: str) ->
             shutil.rmtree(company.settings.records_dir)
         elif lost == "cursor":
             with open_records(company.settings.records_dir) as records:
-                records.cache.drop("top_ups_read_until")
+                records.cache.progress.drop("top_ups_read_until")
         elif lost == "a month":
             company.clock.advance(40 * 86_400)
             company.stripe.objects["evt"].clear()
@@ -400,7 +431,7 @@ def test_a_later_months_movement_counts_where_it_is_posted(company: Company) -> 
     company.movements = {
         ("ada", "USD"): (
             *(company.movements or {})["ada", "USD"],
-            WalletMovement("later", "ada", "USD", 900, 1_780_000_000, "top_up"),
+            WalletMovement("later", "ada", "USD", 900, 1_770_000_000, "top_up"),
         )
     }
     assert reconciled(company)[0]["wallet_balance"] == "5.00"

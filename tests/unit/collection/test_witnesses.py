@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from billing_pipeline.collection.plan.actions import ActionKind
-from billing_pipeline.collection.plan.desired import DesiredInvoice, Payer
+from billing_pipeline.collection.plan.desired import DesiredInvoice
 from billing_pipeline.collection.stripe_state import metadata_keys
+from billing_pipeline.collection.stripe_state.profiles import Payer
 from billing_pipeline.months import BillingMonth
 
 from .conftest import Company
@@ -183,6 +184,34 @@ def test_an_edited_mark_is_not_believed(
     outcome = company.apply()
     assert [a.kind for a in outcome.remaining.waiting] == [ActionKind.REVIEW]
     assert len(company.invoices()) == 1
+
+
+def test_an_invoice_is_of_the_month_in_which_our_records_have_it(company: Company) -> None:
+    """February's invoice says no more which month it is of, and could be a late one of January."""
+    company.want({"ada": [1000]})
+    company.apply()
+    company.clock.advance(28 * 86_400)
+    company.want({"ada": [2000]}, FEBRUARY)
+    company.apply(FEBRUARY)
+    del company.invoices()[1]["metadata"][metadata_keys.MONTH]
+    forget(company, *CACHE)
+    company.want({"ada": [1000]})
+    assert not company.preview().changes
+    company.want({"ada": [2000]}, FEBRUARY)
+    assert [a.kind for a in company.preview(FEBRUARY).waiting] == [ActionKind.REVIEW]
+
+
+@pytest.mark.parametrize("lost", [(), CACHE], ids=["kept", "cache"])
+def test_what_has_lost_its_marks_is_published(company: Company, lost: tuple[str, ...]) -> None:
+    company.want({"ada": [1000], "bob": [500]})
+    company.apply()
+    ada, bob = company.invoices()
+    ada["metadata"].clear()
+    bob["metadata"][metadata_keys.MONTH] = "2025-12-01"
+    forget(company, *lost)
+    pulled = company.pull()
+    assert [row["stripe_invoice_id"] for row in pulled.stripe_invoices] == [ada["id"], bob["id"]]
+    assert {row["state"] for row in pulled.reconciliation} == {"matched"}
 
 
 def test_an_invoice_that_lost_its_month_does_not_hold_up_the_next_month(company: Company) -> None:

@@ -9,7 +9,7 @@ import stripe
 
 from billing_pipeline.stripe_api.timing import VirtualClock
 from billing_pipeline.stripe_sandbox import Sandbox
-from billing_pipeline.stripe_sandbox.in_process import InProcessClient
+from tests.in_process import InProcessClient
 
 KEY = "sk_test_sandbox"
 

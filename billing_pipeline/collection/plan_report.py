@@ -13,9 +13,9 @@ from datetime import date
 from typing import Any
 
 from billing_pipeline.collection.plan.actions import ActionKind, InvoiceAction
-from billing_pipeline.collection.plan.desired import clean_text
 from billing_pipeline.collection.plan.invoice_plan import InvoicePlan
 from billing_pipeline.collection.push.apply import ActionResult, ApplyReport
+from billing_pipeline.collection.stripe_state.texts import clean_text
 from billing_pipeline.money import format_minor, to_major
 
 MAX_SHOWN = 200

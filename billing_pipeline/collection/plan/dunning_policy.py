@@ -1,0 +1,118 @@
+"""When a failed payment is due to be tried again, and when it is given up. Pure.
+
+What belongs here: the policy, and what comes next for one invoice by it. What does not: trying
+(`dunning.py`), and who is overdue (`tables.py`).
+
+Due times count from what was done, not from a calendar: a try that was made late moves those
+after it by as much, so that tries which were missed are not made up for at once.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import pairwise
+
+from billing_pipeline.collection.stripe_state.stripe_invoice import (
+    ActualInvoice,
+    InvoiceStatus,
+    PaymentState,
+)
+from billing_pipeline.settings import InvalidSettingError
+
+HOUR = 3600
+
+
+LATE = 2 * HOUR
+"""A try that was made within so many seconds was on time: the schedule looks every hour."""
+
+
+class AfterLastTry(StrEnum):
+    """What becomes of an invoice whose last try failed."""
+
+    UNCOLLECTIBLE = "uncollectible"
+    LEAVE_OPEN = "leave_open"
+
+
+@dataclass(frozen=True)
+class DunningPolicy:
+    """When to try again, in hours after the first failure (growing), and what then. Hours that
+    were missed count from the try that was made instead."""
+
+    try_after_hours: tuple[int, ...] = (0, 72, 144)
+    after_last_try: AfterLastTry = AfterLastTry.UNCOLLECTIBLE
+
+    def __post_init__(self) -> None:
+        hours = self.try_after_hours
+        if any(hour < 0 for hour in hours) or any(
+            later <= earlier for earlier, later in pairwise(hours)
+        ):
+            raise ValueError(f"the hours of the tries must grow from 0 or more, not {hours}")
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> DunningPolicy:
+        """`BILLING_DUNNING_HOURS` (``0,72,144``) and `BILLING_DUNNING_END`; raises
+        `InvalidSettingError`."""
+        env = os.environ if environ is None else environ
+        hours = env.get("BILLING_DUNNING_HOURS", "").strip() or "0,72,144"
+        end = env.get("BILLING_DUNNING_END", "").strip() or AfterLastTry.UNCOLLECTIBLE.value
+        try:
+            return cls(tuple(int(part) for part in hours.split(",")), AfterLastTry(end))
+        except ValueError as error:
+            raise InvalidSettingError(
+                f"BILLING_DUNNING_HOURS {hours!r} (growing hours such as 0,72,144) or "
+                f"BILLING_DUNNING_END {end!r} (uncollectible or leave_open): {error}"
+            ) from error
+
+
+class DueKind(StrEnum):
+    TRY = "try"
+    GIVE_UP = "give_up"
+
+
+@dataclass(frozen=True)
+class Due:
+    """What comes next for an unpaid invoice, and from when (epoch seconds)."""
+
+    kind: DueKind
+    number: int
+    at: int
+
+
+def next_due(policy: DunningPolicy, start: int, tries: int) -> Due | None:
+    """What comes after `tries` tries that failed; None: nothing any more. The hours count from
+    `start` (`ActualInvoice.dunning_from`). Pure."""
+    if tries < len(policy.try_after_hours):
+        return Due(DueKind.TRY, tries + 1, start + policy.try_after_hours[tries] * HOUR)
+    if policy.after_last_try is AfterLastTry.LEAVE_OPEN:
+        return None
+    last = policy.try_after_hours[-1] * HOUR if policy.try_after_hours else 0
+    return Due(DueKind.GIVE_UP, tries, start + last)
+
+
+def start_after(start: int, due: Due, made_at: int) -> int:
+    """From when the hours of the later tries count, once this one is made: a late one takes them
+    along. Pure."""
+    late = made_at - due.at
+    return start + late if late > LATE else start
+
+
+def is_in_dunning(invoice: ActualInvoice) -> bool:
+    """Charged automatically, unpaid, and its first charge was tried (or could not be). While a
+    bank processes a debit it is not: that is neither tried again nor given up."""
+    return (
+        invoice.status is InvoiceStatus.OPEN
+        and invoice.payment is not PaymentState.PROCESSING
+        and invoice.collection_method == "charge_automatically"
+        and invoice.amount_remaining > 0
+        and (invoice.attempt_count > 0 or invoice.attempted or invoice.last_error is not None)
+    )
+
+
+def due_of(invoice: ActualInvoice, policy: DunningPolicy) -> Due | None:
+    """What comes next for this invoice, if it is in dunning at all."""
+    if not is_in_dunning(invoice):
+        return None
+    return next_due(policy, invoice.dunning_from, invoice.dunning_tries)

@@ -1,0 +1,228 @@
+"""A wallet's ledger of ours against what Stripe has of it: what is to be posted. Pure.
+
+What belongs here: movements of the ledger, our transactions on a balance in Stripe, and what of the
+one is missing in the other. What does not: computing what the wallet pays (dbt does), posting
+(``push.wallets``), comparing for people (``pull.wallet_balances``).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from pathlib import Path
+
+import duckdb
+
+from billing_pipeline.collection.stripe_state.stripe_invoice import ActualInvoice
+from billing_pipeline.money import whole_units
+
+
+@dataclass(frozen=True)
+class WalletMovement:
+    """One movement of a wallet, signed, in minor units: what comes in is above 0.
+
+    A movement may be finer. What of it is no whole unit stays in the ledger and comes to Stripe
+    with the movement that makes it whole, so that the sum of all is what the ledger has in whole
+    units at any time. One that makes none whole is 0, and is not posted.
+    """
+
+    transaction_id: str
+    customer_id: str
+    currency: str
+    amount: int
+    occurred_at: int
+    kind: str
+    stripe_customer_id: str | None = None
+    read_at: int = 0
+    """When the inputs were read that say so: older ones never correct what newer ones posted."""
+
+
+Movements = dict[tuple[str, str], tuple[WalletMovement, ...]]
+"""By customer and currency, in the order in which they occurred, those after the month included: a
+wallet that begins later is there too, and what Stripe holds of it must not be taken either."""
+
+_TABLES = "select table_name from information_schema.tables where table_schema = 'raw'"
+_MOVEMENTS = """
+select w.transaction_id, w.customer_id, w.currency, w.amount, floor(epoch(w.occurred_at))::bigint,
+       w.kind, c.stripe_customer_id
+from raw.wallet_transactions w left join raw.customers c using (customer_id)
+order by w.occurred_at, w.transaction_id
+"""
+
+
+def read_movements(warehouse: Path) -> Movements:
+    """All wallets in `raw.wallet_transactions`, with their movements."""
+    with duckdb.connect(str(warehouse), read_only=True) as connection:
+        connection.execute("set TimeZone = 'UTC'")
+        tables = {row[0] for row in connection.execute(_TABLES).fetchall()}
+        rows = connection.execute(_MOVEMENTS).fetchall() if "wallet_transactions" in tables else []
+        read_at = (
+            connection.execute("select floor(epoch(read_at))::bigint from raw.intake").fetchall()
+            if "intake" in tables
+            else [(0,)]
+        )[0][0]
+    grouped: dict[tuple[str, str], list[WalletMovement]] = defaultdict(list)
+    sums: dict[tuple[str, str], Fraction] = defaultdict(Fraction)
+    for transaction_id, customer_id, currency, amount, occurred_at, kind, known in rows:
+        code = currency.upper()
+        key = customer_id, code
+        held, sums[key] = sums[key], sums[key] + Fraction(amount)
+        minor = whole_units(sums[key], code) - whole_units(held, code)
+        grouped[key].append(
+            WalletMovement(
+                *(transaction_id, customer_id, code, minor, occurred_at, kind, known, read_at)
+            )
+        )
+    return {key: tuple(movements) for key, movements in grouped.items()}
+
+
+HOLD, _OVERDRAFT = "hold:", "billing_overdraft:"
+_CORRECTION, _TAKEN_BEFORE = "billing_correction:", "billing_taken_before:"
+_MOVEMENT = "billing_movement:"
+_OURS = (HOLD, _OVERDRAFT, _CORRECTION, _TAKEN_BEFORE, _MOVEMENT)
+"""What the names of what we post besides the movements themselves begin with; a movement whose own
+name begins so is posted as `billing_movement:…`."""
+
+
+@dataclass(frozen=True)
+class PostedTransaction:
+    """A transaction of ours on a customer's balance in Stripe; a debit is above 0."""
+
+    name: str
+    currency: str
+    amount: int
+    read_at: int = 0
+
+    @property
+    def is_movement(self) -> bool:
+        """True for the ledger's own; the others hold back or cover."""
+        return not self.name.startswith((HOLD, _OVERDRAFT))
+
+    @property
+    def transaction_id(self) -> str | None:
+        """The movement that it is, or that it corrects."""
+        if self.name.startswith(_CORRECTION):
+            return self.name.removeprefix(_CORRECTION).rpartition(":")[0]
+        if self.name.startswith(_MOVEMENT):
+            return self.name.removeprefix(_MOVEMENT)
+        return None if self.name.startswith(_OURS) else self.name
+
+
+@dataclass(frozen=True)
+class WalletInStripe:
+    """A wallet as Stripe has it: what we posted, and what invoices took. `taken_before`: while the
+    customer was another one in Stripe, from which this balance does not know it."""
+
+    currency: str
+    posted: tuple[PostedTransaction, ...]
+    taken: int
+    taken_before: int = 0
+
+    @property
+    def names(self) -> frozenset[str]:
+        return frozenset(item.name for item in self.posted)
+
+    @cached_property
+    def by_movement(self) -> dict[str, list[PostedTransaction]]:
+        """What is posted of each movement: itself and its corrections."""
+        found: dict[str, list[PostedTransaction]] = defaultdict(list)
+        for item in self.posted:
+            if item.transaction_id is not None:
+                found[item.transaction_id].append(item)
+        return dict(found)
+
+    def amount_of(self, transaction_id: str) -> int:
+        """What is posted of a movement; below 0: credit."""
+        return sum(item.amount for item in self.by_movement.get(transaction_id, ()))
+
+    @cached_property
+    def read_at(self) -> int:
+        """When the newest inputs were read that anything was posted from."""
+        return max((item.read_at for item in self.posted), default=0)
+
+    @property
+    def own(self) -> int:
+        """Movements less what invoices took; below 0: owed."""
+        return -sum(item.amount for item in self.posted if item.is_movement) - self.taken
+
+    @property
+    def covered(self) -> int:
+        return -sum(item.amount for item in self.posted if item.name.startswith(_OVERDRAFT))
+
+    @property
+    def held(self) -> int:
+        """What stands in Stripe's balance, less what is held back of it."""
+        return -sum(item.amount for item in self.posted) - self.taken
+
+    def held_for(self, invoice: ActualInvoice) -> int:
+        """What is held back from an invoice."""
+        name = holds_of(invoice)
+        return sum(item.amount for item in self.posted if item.name.startswith(name))
+
+    def missing(self, movements: Sequence[WalletMovement], taking: int) -> list[PostedTransaction]:
+        """What is to be posted, in this order, before an invoice takes `taking`. Pure.
+
+        An invoice comes before what was taken out after its month, as in the ledger, also where
+        that stands in Stripe already.
+        """
+        missing = [
+            found for item in movements for found in [self._difference(item)] if found is not None
+        ] + self._taken_elsewhere()
+        own = self.own - sum(item.amount for item in missing)
+        counted = {item.transaction_id for item in movements}
+        taken_out_later = sum(
+            max(0, sum(item.amount for item in posted))
+            for name, posted in self.by_movement.items()
+            if name not in counted
+        )
+        taking = min(taking, max(0, own + taken_out_later))
+        change = self.covered - max(0, taking - own)
+        number = 1 + sum(name.startswith(_OVERDRAFT) for name in self.names)
+        cover = PostedTransaction(f"{_OVERDRAFT}{self.currency}:{number}", self.currency, change)
+        # More cover comes first: an interruption must not leave a debit.
+        return [*[cover] * (change < 0), *missing, *[cover] * (change > 0)]
+
+    def covering(self, later: Sequence[WalletMovement], lacking: int) -> tuple[WalletMovement, ...]:
+        """The first of later movements that put in what is lacking; none where all do not."""
+        found = []
+        for item in later:
+            if lacking <= 0:
+                break
+            found.append(item)
+            lacking -= item.amount + self.amount_of(item.transaction_id)
+        return tuple(found) if lacking <= 0 else ()
+
+    def _difference(self, movement: WalletMovement) -> PostedTransaction | None:
+        """What of a movement is not posted, or is posted with another amount than it has now."""
+        name = movement.transaction_id
+        posted = self.by_movement.get(name, [])
+        change = -movement.amount - self.amount_of(name)
+        if not change or (posted and self.read_at > movement.read_at):
+            return None
+        if posted:
+            ours = f"{_CORRECTION}{name}:{len(posted)}"
+        else:
+            ours = f"{_MOVEMENT}{name}" if name.startswith(_OURS) else name
+        return PostedTransaction(ours, self.currency, change, movement.read_at)
+
+    def _taken_elsewhere(self) -> list[PostedTransaction]:
+        known = [item for item in self.posted if item.name.startswith(_TAKEN_BEFORE)]
+        change = self.taken_before - sum(item.amount for item in known)
+        name = f"{_TAKEN_BEFORE}{self.currency}:{1 + len(known)}"
+        return [PostedTransaction(name, self.currency, change)] if change else []
+
+    def left_held(self, except_for: str) -> dict[str, int]:
+        """What interrupted runs have left held back, by what the names of the holds begin with."""
+        held: dict[str, int] = defaultdict(int)
+        for item in self.posted:
+            if item.name.startswith(HOLD):
+                held[item.name.rpartition(":")[0] + ":"] += item.amount
+        return {name: amount for name, amount in held.items() if amount and name != except_for}
+
+
+def holds_of(invoice: ActualInvoice) -> str:
+    """What the names of an invoice's holds and releases begin with."""
+    return f"{HOLD}{invoice.invoice_id}:{invoice.revision}:"

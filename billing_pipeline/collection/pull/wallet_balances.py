@@ -1,0 +1,81 @@
+"""Wallets of ours against the balances in Stripe: rows of `wallet_reconciliation`.
+
+What belongs here: reading a customer's balance and invoices in Stripe, and the row. What does not:
+changing the balance (``push.wallets``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from billing_pipeline.collection.plan.wallet_ledger import PostedTransaction, WalletMovement
+from billing_pipeline.collection.stripe_state import metadata_keys
+from billing_pipeline.collection.stripe_state.cache import StripeCache
+from billing_pipeline.collection.stripe_state.refresh import invoices_of, paid_by_wallets
+from billing_pipeline.money import to_major
+from billing_pipeline.stripe_api.client import Json, StripeGateway
+
+
+async def wallet_row(
+    gateway: StripeGateway,
+    cache: StripeCache,
+    customer: str,
+    movements: Sequence[WalletMovement],
+    before: int,
+    differs: int = 0,
+) -> dict[str, Any]:
+    """A wallet of ours against the balance in Stripe: the ledger, what we posted of it less what
+    invoices took there, the balance, and the difference (Stripe's less ours).
+
+    Movements from `before` on count where a later month has posted them. What the balance holds
+    besides (credit notes on what was paid by card, amounts too small to charge) stands in a column
+    of its own; what was moved by hand in Stripe is in the difference. `differs` is what our own
+    month takes of the wallet beyond what Stripe says that it took.
+    """
+    customer_id, currency = movements[0].customer_id, movements[0].currency
+    theirs = await _transactions(gateway, customer, currency)
+    marks = [(item.get("metadata") or {}).get(metadata_keys.WALLET_TRANSACTION) for item in theirs]
+    posted = [
+        PostedTransaction(str(mark), currency, int(item["amount"]))
+        for item, mark in zip(theirs, marks, strict=True)
+        if mark is not None
+    ]
+    known = {item.transaction_id for item in posted}
+    put_in = sum(
+        item.amount
+        for item in movements
+        if item.occurred_at < before or item.transaction_id in known
+    )
+    invoices = await invoices_of(gateway, cache, customer, currency)
+    taken = sum(item.wallet_taken for item in invoices)
+    elsewhere = sum(
+        item.wallet_taken
+        for item in paid_by_wallets(cache, customer_id=customer_id)
+        if item.stripe_customer_id != customer and item.currency == currency
+    )
+    # What is owed stands in the ledger alone: in Stripe it would be charged.
+    ledger = max(0, put_in - taken - elsewhere - differs)
+    credited = -sum(int(item["amount"]) for item in theirs if item["type"] == "credit_note")
+    other = credited + taken - sum(item.settled_by_balance for item in invoices)
+    balance = -int(theirs[0]["ending_balance"]) if theirs else 0
+    sums = {
+        "wallet_balance": ledger,
+        "posted_balance": -sum(item.amount for item in posted) - taken,
+        "other_credit": other,
+        "stripe_balance": balance,
+        "difference": balance - other - ledger,
+    }
+    return {
+        "customer_id": customer_id,
+        "currency": currency,
+        **{name: to_major(amount, currency) for name, amount in sums.items()},
+        "problem": None,
+    }
+
+
+async def _transactions(gateway: StripeGateway, customer: str, currency: str) -> list[Json]:
+    """A balance's transactions in a currency, newest first: the first has what it is now."""
+    path = f"/v1/customers/{customer}/balance_transactions"
+    found = [item async for item in gateway.list(path)]
+    return [item for item in found if str(item["currency"]).upper() == currency]

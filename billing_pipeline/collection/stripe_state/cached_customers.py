@@ -1,0 +1,127 @@
+"""Stripe's customers of ours as they were last read.
+
+What belongs here: storing and finding them. What does not: which of their fields are ours to write
+(``profiles``).
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from billing_pipeline.collection.stripe_state import metadata_keys, set_aside
+from billing_pipeline.collection.stripe_state.profiles import digests, held_by
+from billing_pipeline.collection.stripe_state.set_aside import SetAsideList
+from billing_pipeline.collection.stripe_state.stripe_invoice import is_time
+from billing_pipeline.collection.stripe_state.transactions import transaction
+
+
+@dataclass(frozen=True)
+class CachedCustomer:
+    """A Stripe customer of ours; `payment_method` is the one that we have set, `profile` and
+    `held` are what else we have written and what Stripe has (`profiles.py`)."""
+
+    stripe_customer_id: str
+    customer_id: str
+    created: int
+    payment_method: str | None
+    profile: str | None = None
+    held: str | None = None
+
+
+class CachedCustomers:
+    """Found by our id or by Stripe's."""
+
+    def __init__(self, db: sqlite3.Connection, unreadable: SetAsideList) -> None:
+        self._db = db
+        self._unreadable = unreadable
+
+    def oldest_of(self, customer_id: str) -> CachedCustomer | None:
+        """The oldest Stripe customer with that id of ours: there should be one."""
+        row = self._db.execute(
+            "select stripe_customer_id, customer_id, created, payment_method, profile, held "
+            "from customers where customer_id = ? order by created, stripe_customer_id limit 1",
+            [customer_id],
+        ).fetchone()
+        return None if row is None else CachedCustomer(*row)
+
+    def get(self, stripe_customer_id: str) -> CachedCustomer | None:
+        row = self._db.execute(
+            "select stripe_customer_id, customer_id, created, payment_method, profile, held "
+            "from customers where stripe_customer_id = ?",
+            [stripe_customer_id],
+        ).fetchone()
+        return None if row is None else CachedCustomer(*row)
+
+    def stripe_ids(self) -> set[str]:
+        """All Stripe customers that are known as ours."""
+        return {str(row[0]) for row in self._db.execute("select stripe_customer_id from customers")}
+
+    def has_marks(self, stripe_customer_id: str, metadata: Mapping[str, str]) -> bool:
+        """True where these marks tell nothing new: no mark of ours now or before, or the same."""
+        known = self.get(stripe_customer_id)
+        marks = [
+            metadata.get(name)
+            for name in (
+                metadata_keys.CUSTOMER_ID,
+                metadata_keys.PAYMENT_METHOD,
+                metadata_keys.PROFILE,
+            )
+        ]
+        if known is None:
+            return marks[0] is None
+        return marks == [known.customer_id, known.payment_method, known.profile]
+
+    def store(self, customers: Iterable[Mapping[str, Any]]) -> None:
+        """Remember those that are marked as ours, and forget those that are not any more."""
+        rows, others = [], []
+        for data in customers:
+            name = set_aside.identity(data)
+            metadata = data.get("metadata") or {} if isinstance(data, Mapping) else None
+            if not isinstance(metadata, Mapping) or name != data["id"]:
+                self._unreadable.add("customer", name, "its id or metadata cannot be read")
+                continue
+            marks = [
+                metadata.get(mark)
+                for mark in (
+                    metadata_keys.CUSTOMER_ID,
+                    metadata_keys.PAYMENT_METHOD,
+                    metadata_keys.PROFILE,
+                )
+            ]
+            if not marks[0] or data.get("deleted"):
+                others.append(name)
+            elif not all(isinstance(m, str | None) for m in marks) or not is_time(data["created"]):
+                self._unreadable.add("customer", name, "its metadata or its time cannot be read")
+            else:
+                rows.append((name, marks[0], data["created"], *marks[1:], digests(held_by(data))))
+        with transaction(self._db):
+            self._db.executemany("insert or replace into customers values (?, ?, ?, ?, ?, ?)", rows)
+            for name in others:
+                self.forget(name)
+
+    def stripe_ids_of(self, customer_ids: Collection[str]) -> dict[str, frozenset[str]]:
+        """The Stripe customers that are known to carry these ids of ours."""
+        rows = self._db.execute(
+            "select customer_id, json_group_array(stripe_customer_id) from customers "
+            "where customer_id in (select value from json_each(?)) group by customer_id",
+            [json.dumps(sorted(customer_ids))],
+        )
+        return {str(customer): frozenset(json.loads(ids)) for customer, ids in rows}
+
+    def forget(self, stripe_customer_id: str) -> None:
+        self._db.execute("delete from customers where stripe_customer_id = ?", [stripe_customer_id])
+
+    def baseline(self, stripe_customer_id: str) -> str | None:
+        """What our input was when a customer was first seen to whom we have written nothing."""
+        query = "select profile from profiles where stripe_customer_id = ?"
+        row = self._db.execute(query, [stripe_customer_id]).fetchone()
+        return None if row is None else str(row[0])
+
+    def note_baseline(self, stripe_customer_id: str, profile: str) -> None:
+        self._db.execute(
+            "insert or replace into profiles values (?, ?)", [stripe_customer_id, profile]
+        )
