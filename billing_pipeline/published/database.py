@@ -28,7 +28,7 @@ import pyarrow as pa
 
 from billing_pipeline.duckdb_sql import glob_literal, sql_name, sql_text
 from billing_pipeline.months import BillingMonth
-from billing_pipeline.published.as_billed import NOTHING_KEPT, versions_query
+from billing_pipeline.published.as_billed import versions_query
 from billing_pipeline.published.tables import Column, Published, Table, published_tables
 from billing_pipeline.runs.process_locks import HeldError, NamedLock
 from billing_pipeline.settings import Settings
@@ -262,8 +262,8 @@ def _export_warehouse(
                 f"the warehouse of {month} lacks {', '.join(lacking)}: rate the month first"
             )
         queries = {name: f"SELECT * FROM warehouse.main.{name}" for name in published.models}
-        for name in published.sources["as_billed"]:
-            queries[name] = versions_query(settings, month, name) or NOTHING_KEPT[name]
+        for name, table in published.sources["as_billed"].items():
+            queries[name] = versions_query(settings, month, name) or _empty(table.columns)
         files = {
             name: _copy(connection, query, folder / f"{name}.parquet")
             for name, query in queries.items()
