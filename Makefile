@@ -6,13 +6,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo dashboard dbt dbt-docs test tests faults property mutants bench bench-quick spark-test check dev lock
+.PHONY: help demo dashboard dbt dbt-docs test tests faults property mutants bench bench-quick spark-test check dev docs lock
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 18
 
-$(VENV)/.installed: requirements.txt pyproject.toml
+$(VENV)/.installed: requirements.txt pyproject.toml setup.py
 	@echo "Installing into $(VENV) ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.txt
@@ -114,11 +114,13 @@ spark-test: .venv-spark/.installed ## Metering on Spark (needs Java 17): every t
 
 LOCK := uv pip compile pyproject.toml --extra install --universal --python-version 3.11 --generate-hashes --no-emit-index-url -q --custom-compile-command "make lock"
 
+docs: ## Write docs/inputs.md from the columns of the inputs
+	@$(BIN)/python -c "from billing_pipeline.commands.init import input_page as page; print(page('2024-01'), end='')" > docs/inputs.md
+
 lock: ## Resolve the dependencies anew (needs uv)
 	$(LOCK) -o requirements.txt
-	$(LOCK) --extra dashboard --extra s3 --extra dev -c requirements.txt -o requirements-dev.txt
+	$(LOCK) --extra dashboard --extra dev -c requirements.txt -o requirements-dev.txt
 	$(LOCK) --extra dashboard -c requirements-dev.txt -o requirements-dashboard.txt
 	$(LOCK) --extra postgres -c requirements-dev.txt -o requirements-postgres.txt
-	$(LOCK) --extra s3 -c requirements-dev.txt -o requirements-s3.txt
 	$(LOCK) --extra bench -c requirements-dev.txt -o requirements-bench.txt
 	$(LOCK) --extra spark -c requirements-dev.txt -o requirements-spark.txt

@@ -1,7 +1,7 @@
 """The process `billing`, from its first moment to its end.
 
 What belongs here: what has to be so before anything else is imported, and an end without delay.
-What does not: commands (``cli``).
+What does not: the commands (``commands``).
 """
 
 from __future__ import annotations
@@ -47,14 +47,14 @@ def run(main: Callable[[], None]) -> NoReturn:
     else:
         code = 0
     atexit._run_exitfuncs()
-    with suppress(BrokenPipeError):  # of whoever has read enough
+    with suppress(BrokenPipeError):  # whoever read the output has closed it
         sys.stdout.flush()
         sys.stderr.flush()
     os._exit(code)
 
 
 def _say_interrupted() -> int:
-    """For a process that does not come to say it in `cli.main`."""
+    """For a process that ends before `cli.main` can say it."""
     if "--json" in sys.argv:
         document = {"success": False, "reason": INTERRUPTED}
         os.write(1, f"{json.dumps(document, indent=1)}\n".encode())

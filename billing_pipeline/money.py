@@ -3,8 +3,8 @@
 What belongs here: the table of currencies, conversion between major units (``Decimal``) and
 Stripe's whole numbers (``int``), and the one way to write an amount for people. What does not:
 rounding. Amounts are rounded once, on the line, in SQL; one that Stripe cannot express is refused
-here, never rounded a second time. Only what a wallet holds
-may be finer, and is cut to what Stripe can hold.
+here, never rounded a second time. Only what a wallet holds may be finer, and is cut to what Stripe
+can hold.
 
 Sources: ISO 4217 for the active currencies (funds codes, metals and test codes are left out: nobody
 is invoiced in them), https://docs.stripe.com/currencies for Stripe's minor units.
@@ -13,7 +13,7 @@ is invoiced in them), https://docs.stripe.com/currencies for Stripe's minor unit
 from __future__ import annotations
 
 import math
-from decimal import Decimal
+from decimal import Context, Decimal
 from fractions import Fraction
 from functools import cache
 
@@ -41,6 +41,8 @@ CURRENCY_PLACES: dict[str, int] = {
     **_COARSER_IN_STRIPE,
 }
 """Currency code to the decimal places of a line, never more than Stripe's: USD 2, JPY 0, KWD 3."""
+
+_EXACT = Context(prec=60)  # more digits than any amount has; Python's own context rounds to 28
 
 WHOLE_BUT_TWO_DECIMAL = frozenset(["ISK", "UGX"])
 """Currencies without decimals, but with two in Stripe's API, where they must be 00."""
@@ -79,11 +81,17 @@ def to_major(minor: int, currency: str) -> Decimal:
     return Decimal(minor).scaleb(-stripe_places(currency))
 
 
+def with_places(amount: Decimal, currency: str) -> Decimal:
+    """The same number with its currency's places: 12.5 USD is 12.50. Nothing is rounded: where it
+    has more places they stay."""
+    used = -int(amount.normalize(_EXACT).as_tuple().exponent)
+    places = max(CURRENCY_PLACES.get(currency, 2), used)
+    return amount.quantize(Decimal(1).scaleb(-places), context=_EXACT)
+
+
 def format_amount(amount: Decimal, currency: str) -> str:
-    """``1,234.50`` for USD, ``1,235`` for JPY; nothing is rounded: more places stay visible."""
-    shown = amount.normalize()
-    places = max(CURRENCY_PLACES.get(currency, 2), -int(shown.as_tuple().exponent))
-    return f"{shown:,.{places}f}"
+    """``1,234.50`` for USD, ``1,235`` for JPY; nothing is rounded."""
+    return f"{with_places(amount, currency):,f}"
 
 
 def format_minor(minor: int, currency: str) -> str:

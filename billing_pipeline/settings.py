@@ -1,7 +1,7 @@
 """Settings: what the operator chooses through the environment, checked once, in one place.
 
-What belongs here: the variables of the README's table, their defaults, and the paths under
-``BILLING_HOME``. What does not: reading or writing any of those paths.
+What belongs here: the variables of the README's table, their defaults, the paths under
+``BILLING_HOME``, and where dbt's project is. What does not: reading or writing any of those paths.
 """
 
 from __future__ import annotations
@@ -146,6 +146,13 @@ class Settings:
         return self.month_dir(month) / "warehouse.duckdb"
 
 
+def dbt_project_dir() -> Path:
+    """dbt's project: inside the package in a wheel, beside it in a clone (``setup.py``)."""
+    package = Path(__file__).parent
+    installed = package / "dbt_project"
+    return installed if installed.is_dir() else package.parent / "dbt_project"
+
+
 def _zone(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
@@ -156,7 +163,7 @@ def _zone(name: str) -> ZoneInfo:
 
 
 def _data_dir(text: str) -> str:
-    if "://" in text and re.fullmatch(r"(s3|gs)://[^/]+(/.*)?", text) is None:
+    if "://" in text and re.fullmatch(r"(s3|gs|az|abfs)://[^/]+(/.*)?", text) is None:
         raise InvalidSettingError(
             f"BILLING_DATA_DIR {text!r} is no directory and no prefix in an object store, "
             "for example s3://bucket/billing"

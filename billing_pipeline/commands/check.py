@@ -6,7 +6,6 @@ that are allowed and look forgotten. What does not: the checks of files and cell
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,7 +14,8 @@ import click
 import duckdb
 from rich.console import Console
 
-from billing_pipeline.commands.terminal import json_option, table
+from billing_pipeline.commands.parameters import MONTH, json_option
+from billing_pipeline.commands.terminal import print_json, table
 from billing_pipeline.duckdb_sql import Row, rows
 from billing_pipeline.intake.problems import MAX_LINES, InvalidInput
 from billing_pipeline.intake.reference.load import load_reference
@@ -112,9 +112,9 @@ def check_month(settings: Settings, month: BillingMonth) -> MonthCheck:
 
 
 @click.command()
-@click.argument("month", required=False)
+@click.argument("month", type=MONTH, required=False)
 @json_option
-def check(month: str | None, as_json: bool) -> None:
+def check(month: BillingMonth | None, as_json: bool) -> None:
     """Check the data directory, and rate MONTH aside (the newest with usage, if none is named).
 
     Prints every problem with its file and row. Nothing is published, nothing is sent.
@@ -122,7 +122,7 @@ def check(month: str | None, as_json: bool) -> None:
     settings = Settings.from_env()
     try:
         found, hints = check_reference(settings)
-        chosen = BillingMonth.parse(month) if month else _newest_month(settings)
+        chosen = month or _newest_month(settings)
         if not as_json:
             filled = sum(count > 0 for count in found.values())
             click.echo(f"catalog/ and accounts/: {sum(found.values()):,} rows in {filled} tables")
@@ -136,13 +136,13 @@ def check(month: str | None, as_json: bool) -> None:
         if as_json:
             lines = error.lines[:MAX_LINES]
             document = {"problems": lines, "problem_count": len(error.problems), "reason": told}
-            click.echo(json.dumps({"success": False, **document}, indent=1))
+            print_json({"success": False, **document})
         else:
             click.echo(told, err=True)
         sys.exit(1)
     if as_json:
         document = {"success": True, "rows": found, "hints": hints, "month": _document(rated)}
-        click.echo(json.dumps(document, default=str, indent=1))
+        print_json(document)
     elif rated is None:
         click.echo("usage/ has no folder of a month yet, such as usage/2024-01/")
     else:

@@ -7,15 +7,14 @@ beside anything else.
 
 from __future__ import annotations
 
-import json
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import click
 from rich.console import Console
 
-from billing_pipeline.commands.terminal import json_option, table
+from billing_pipeline.commands.parameters import MONTH, json_option
+from billing_pipeline.commands.terminal import CommandError, print_json, table
 from billing_pipeline.documents import exports, rendering
 from billing_pipeline.documents.close_report import close_report
 from billing_pipeline.documents.invoice import invoice_document
@@ -32,10 +31,6 @@ _fonts = click.option(
     type=click.Path(exists=True, file_okay=False),
     help="A folder with more fonts for the PDF; may be given again.",
 )
-
-
-class DocumentError(Exception):
-    """A document could not be written; the message says which, why, and what to do."""
 
 
 @click.command()
@@ -64,19 +59,19 @@ def invoice(
         content, _ = rendering.pdf("invoice", document, fonts)
         _write(pdf_file, content)
     if as_json:
-        click.echo(_json_text(vars(records)))
+        print_json(vars(records), ensure_ascii=False)
     elif html_file is None and pdf_file is None:
         _show_invoice(document)
 
 
 @click.command()
-@click.argument("month")
+@click.argument("month", type=MONTH)
 @_pdf
 @_html
 @_fonts
 @json_option
 def report(
-    month: str,
+    month: BillingMonth,
     pdf_file: Path | None,
     html_file: Path | None,
     fonts: tuple[str, ...],
@@ -84,7 +79,7 @@ def report(
 ) -> None:
     """Show the close report of MONTH: totals, change, payments, rejected usage, checks."""
     with published(Settings.from_env()) as connection:
-        document = close_report(connection, BillingMonth.parse(month))
+        document = close_report(connection, month)
     if html_file is not None:
         _write(html_file, rendering.html("close_report", document).encode())
     if pdf_file is not None:
@@ -94,48 +89,43 @@ def report(
             advice = rendering.glyph_advice(lacking)
             click.echo(f"{pdf_file} has ? for some characters: {advice}", err=True)
     if as_json:
-        click.echo(_json_text(document))
+        print_json(document, ensure_ascii=False)
     elif html_file is None and pdf_file is None:
         _show_report(document)
 
 
 @click.command()
-@click.argument("month")
+@click.argument("month", type=MONTH)
 @click.option("--invoices", type=_FILE, help="Write the invoices with their payments as CSV.")
 @click.option("--lines", type=_FILE, help="Write the invoice lines as CSV.")
 @click.option("--focus", type=_FILE, help="Write the charges as CSV, in the columns of FOCUS 1.2.")
 @json_option
 def export(
-    month: str, invoices: Path | None, lines: Path | None, focus: Path | None, as_json: bool
+    month: BillingMonth,
+    invoices: Path | None,
+    lines: Path | None,
+    focus: Path | None,
+    as_json: bool,
 ) -> None:
     """Write MONTH for bookkeeping as CSV files; give at least one of the options."""
     wanted = {"invoices": invoices, "lines": lines, "focus": focus}
     files = {what: path for what, path in wanted.items() if path is not None}
     if not files:
-        raise DocumentError("nothing to write: give --invoices, --lines or --focus with a file")
+        raise CommandError("nothing to write: give --invoices, --lines or --focus with a file")
     with published(Settings.from_env()) as connection:
-        parsed = BillingMonth.parse(month)
-        texts = {what: exports.export(connection, parsed, what) for what in files}
+        texts = {what: exports.export(connection, month, what) for what in files}
     for what, path in files.items():
         _write(path, texts[what].encode())
     if as_json:
-        click.echo(_json_text({"month": month, "files": files}))
+        print_json({"month": month, "files": files}, ensure_ascii=False)
 
 
 def _write(path: Path, content: bytes) -> None:
     try:
         path.write_bytes(content)
     except OSError as error:
-        raise DocumentError(f"{path} cannot be written: {error.strerror}") from error
+        raise CommandError(f"{path} cannot be written: {error.strerror}") from error
     click.echo(f"wrote {path}", err=True)
-
-
-def _json_text(value: Any) -> str:
-    return json.dumps(value, default=_plain, indent=1, ensure_ascii=False)
-
-
-def _plain(value: object) -> str:
-    return format(value, "f") if isinstance(value, Decimal) else str(value)
 
 
 def _show_invoice(document: dict[str, Any]) -> None:
@@ -174,8 +164,3 @@ def _show_report(document: dict[str, Any]) -> None:
         console.print(table("Rejected usage", ("reason", "rows", "where"), rejected))
     checks = [[row["sentence"], row["result"]] for row in document["checks"]]
     console.print(table("Checks", ("check", "holds"), checks, folds="check"))
-
-
-def commands() -> tuple[click.Command, ...]:
-    """The commands of this module, for the command line."""
-    return invoice, report, export

@@ -1,31 +1,28 @@
 """`billing init`: a new data directory, each input file with its header, and a page about them.
 
-What belongs here: writing it, never over anything. What does not: the columns themselves
-(``intake.reference.schemas``), and the texts (``new_data_directory/`` beside this file).
+What belongs here: writing it, never over anything, and making the page. What does not: the columns
+and what is said about each (``intake.reference.schemas``), the page's frame and the examples
+(``new_data_directory/`` beside this file).
 """
 
 from __future__ import annotations
 
 import csv
 import io
-import json
-import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
-from billing_pipeline.commands.terminal import json_option
-from billing_pipeline.intake.reference.schemas import TABLES
+from billing_pipeline.commands.parameters import json_option
+from billing_pipeline.commands.terminal import print_json
+from billing_pipeline.intake.reference.schemas import TABLES, USAGE, USAGE_COLUMNS, Column, Table
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.settings import Settings
 
-USAGE_COLUMNS = (
-    *("event_id", "customer_id", "event_name", "occurred_at", "quantity", "properties"),
-)
 _TEMPLATES = Path(__file__).parent / "new_data_directory"
-_EXAMPLE = re.compile(r"<!-- example: (\S+) -->")
+_USAGE_EXAMPLE = "usage/events.csv"
 
 
 class DirectoryInUseError(FileExistsError):
@@ -50,29 +47,60 @@ def create(directory: Path, month: BillingMonth, *, with_example: bool) -> list[
 
 
 def _contents(month: BillingMonth, with_example: bool) -> Iterator[tuple[str, str]]:
-    yield "README.md", _explanations(month)
+    yield "README.md", input_page(str(month))
     for table in TABLES:
         path = f"{table.folder}/{table.name}.csv"
-        example = _example(path, month)
+        example = _example(path, str(month))
         yield path, example if with_example and example else _header(table.column_names)
     usage = "events.csv" if with_example else "first.csv"
-    text = _example("usage/events.csv", month) if with_example else _header(USAGE_COLUMNS)
+    text = _example(_USAGE_EXAMPLE, str(month)) if with_example else _header(USAGE_COLUMNS)
     yield f"usage/{month}/{usage}", text
 
 
-def _explanations(month: BillingMonth) -> str:
+def input_page(month: str) -> str:
+    """What each input file and column is, as Markdown, with examples of a month."""
     text = _in_month((_TEMPLATES / "README.md").read_text(encoding="utf-8"), month)
-    return _EXAMPLE.sub(lambda found: f"```csv\n{_example(found[1], month)}```", text)
+    for folder in ("catalog", "accounts"):
+        sections = (_section(table, month) for table in TABLES if table.folder == folder)
+        text = text.replace(f"<!-- tables: {folder} -->", "\n\n".join(sections))
+    usage = f"{_columns(USAGE)}\n\n{_block(_USAGE_EXAMPLE, month)}"
+    return text.replace("<!-- columns: usage -->", usage)
 
 
-def _example(path: str, month: BillingMonth) -> str:
+def _section(table: Table, month: str) -> str:
+    path = f"{table.folder}/{table.name}.csv"
+    title = f"### {path}: {table.description}"
+    return "\n\n".join((title, _columns(table), _block(path, month)))
+
+
+def _columns(table: Table) -> str:
+    rows = (f"| `{column.name}` | {_explained(column)} |" for column in table.columns)
+    return "\n".join(("| column | |", "| --- | --- |", *rows))
+
+
+def _explained(column: Column) -> str:
+    text = column.description
+    if column.allowed:
+        text = f"{', '.join(f'`{word}`' for word in column.allowed)}: {text}"
+    if column.required:
+        return f"{text}. Never empty"
+    if column.default not in (None, False):
+        return f"{text}. Empty: `{str(column.default).lower()}`"
+    return text
+
+
+def _block(path: str, month: str) -> str:
+    return f"```csv\n{_example(path, month)}```"
+
+
+def _example(path: str, month: str) -> str:
     file = _TEMPLATES / "example" / path
     return _in_month(file.read_text(encoding="utf-8"), month) if file.exists() else ""
 
 
-def _in_month(text: str, month: BillingMonth) -> str:
+def _in_month(text: str, month: str) -> str:
     """The example's dates. The `{month}` of a description stays: each invoice fills in its own."""
-    return text.replace("YYYY-MM", str(month))
+    return text.replace("YYYY-MM", month)
 
 
 def _header(columns: tuple[str, ...] | list[str]) -> str:
@@ -90,8 +118,7 @@ def init(directory: Path, example: bool, as_json: bool) -> None:
     last = BillingMonth.containing(datetime.now(UTC), Settings.from_env().timezone).shift(-1)
     written = create(directory, last, with_example=example)
     if as_json:
-        document = {"success": True, "files": [str(path) for path in written], "month": str(last)}
-        click.echo(json.dumps(document, indent=1))
+        print_json({"success": True, "files": written, "month": last})
         return
     click.echo(f"{len(written)} files in {directory}: read {directory / 'README.md'}, then")
     click.echo(f"  export BILLING_DATA_DIR={directory}")

@@ -1,110 +1,75 @@
-"""Pricing back-test: past usage rated with another price book, beside the present one.
+"""`billing simulate`: past usage with another price book, beside what the present one charges.
 
-What belongs here: rating months twice in a scratch place, and the difference by customer, plan and
-price. What does not: the rules (the same dbt models rate both), showing it (``cli``).
-
-Nothing that was billed is touched: both sides are rated from the inputs as they are now into
-warehouses of their own, which are deleted; Stripe is never asked.
+What belongs here: arguments and what the terminal shows. What does not: rating and comparing
+(``published.simulation``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
-import duckdb
+import click
+from rich.console import Console
 
+from billing_pipeline.commands.parameters import MONTHS, json_option, settings_with_home
+from billing_pipeline.commands.terminal import MAX_SHOWN, print_json, sums, table
+from billing_pipeline.money import format_amount
 from billing_pipeline.months import BillingMonth
-from billing_pipeline.published.database import attach, publish_simulation
-from billing_pipeline.rating.month import rate_month
-from billing_pipeline.rating.scratch import scratch_home
-from billing_pipeline.settings import Settings
+from billing_pipeline.published.simulation import Simulation
+from billing_pipeline.published.simulation import simulate as simulation
+from billing_pipeline.text import csv_text
 
-Row = dict[str, Any]
+_AMOUNTS = ("present_amount", "simulated_amount", "change")
 
-_CHANGES = """
-WITH present AS (
-    SELECT customer_id, plan_id, price_id, meter_id, currency,
-        sum(quantity) AS quantity, sum(amount) AS amount
-    FROM present.main.charges GROUP BY ALL
-),
-simulated AS (
-    SELECT customer_id, plan_id, price_id, meter_id, currency,
-        sum(quantity) AS quantity, sum(amount) AS amount
-    FROM simulated.main.charges GROUP BY ALL
+
+@click.command()
+@click.option(
+    "--catalog",
+    required=True,
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="A folder like catalog/, with the other price book.",
 )
-SELECT
-    $simulation_id AS simulation_id,
-    $catalog AS catalog,
-    $simulated_at::TIMESTAMPTZ AS simulated_at,
-    $billing_month::DATE AS billing_month,
-    coalesce(simulated.customer_id, present.customer_id) AS customer_id,
-    coalesce(simulated.plan_id, present.plan_id) AS plan_id,
-    coalesce(simulated.price_id, present.price_id) AS price_id,
-    coalesce(simulated.meter_id, present.meter_id) AS meter_id,
-    coalesce(simulated.currency, present.currency) AS currency,
-    coalesce(simulated.quantity, present.quantity)::DECIMAL(38, 18) AS quantity,
-    coalesce(present.amount, 0)::DECIMAL(38, 4) AS present_amount,
-    coalesce(simulated.amount, 0)::DECIMAL(38, 4) AS simulated_amount,
-    (coalesce(simulated.amount, 0) - coalesce(present.amount, 0))::DECIMAL(38, 4) AS change
-FROM present
-FULL OUTER JOIN simulated
-    ON present.customer_id = simulated.customer_id
-    AND present.plan_id = simulated.plan_id
-    AND present.price_id = simulated.price_id
-    AND present.meter_id IS NOT DISTINCT FROM simulated.meter_id
-    AND present.currency = simulated.currency
-ORDER BY ALL
-"""
-
-
-@dataclass(frozen=True)
-class Simulation:
-    """What came of one: a row for each month, customer, plan and price, amounts in major units
-    before discounts and tax. They are published as `simulation_changes`."""
-
-    simulation_id: str
-    rows: Sequence[Row]
-
-
+@click.option("--months", required=True, type=MONTHS, help="For example 2024-01..2024-03.")
+@click.option(
+    "--csv", "csv_file", type=click.Path(dir_okay=False, path_type=Path), help="Also write a file."
+)
+@json_option
 def simulate(
-    settings: Settings,
-    catalog: Path,
-    months: Sequence[BillingMonth],
-    now: datetime,
-    progress: Callable[[BillingMonth], None] = lambda month: None,
-) -> Simulation:
-    """Rate `months` with the price book in the folder `catalog` and with the present one.
+    catalog: Path, months: list[BillingMonth], csv_file: Path | None, as_json: bool
+) -> None:
+    """Rate past usage with another price book; nothing that was billed is touched."""
+    settings = settings_with_home()
+    for month in months:
+        settings.require_month(month, datetime.now(UTC))
 
-    Raises `InvalidInput` with every problem of either price book.
-    """
-    simulation_id = f"sim_{now:%Y%m%dT%H%M%S}"
-    rows: list[Row] = []
-    with scratch_home(settings) as present_home, scratch_home(settings) as other_home:
-        for month in months:
-            progress(month)
-            present = rate_month(present_home, month)
-            other = replace(other_home, catalog_dir=catalog.absolute())
-            simulated = rate_month(other, month)
-            values = {
-                "simulation_id": simulation_id,
-                "catalog": catalog.name,
-                "simulated_at": now,
-                "billing_month": month.key,
-            }
-            rows += _changes(present, simulated, values)
-    publish_simulation(settings, simulation_id, rows)
-    return Simulation(simulation_id, rows)
+    def notify(month: BillingMonth) -> None:
+        if not as_json:
+            click.echo(f"{month} …", err=True)
+
+    done = simulation(settings, catalog, months, datetime.now(UTC), notify)
+    if csv_file is not None:
+        csv_file.write_text(csv_text(done.rows), encoding="utf-8", newline="")
+    if as_json:
+        print_json({"simulation_id": done.simulation_id, "changes": list(done.rows)})
+    else:
+        _show(done)
 
 
-def _changes(present: Path, simulated: Path, values: dict[str, object]) -> list[Row]:
-    with duckdb.connect() as connection:
-        connection.execute("SET TimeZone = 'UTC'")
-        for name, path in (("present", present), ("simulated", simulated)):
-            attach(connection, path, name)
-        found = connection.execute(_CHANGES, values)
-        names = [column[0] for column in found.description]
-        return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+def _show(done: Simulation) -> None:
+    console = Console()
+    for name in ("plan", "price", "customer"):
+        changed = [
+            row
+            for row in sums(done.rows, (f"{name}_id", "currency"), _AMOUNTS)
+            if row[-1] != format_amount(Decimal(0), row[1])
+        ]
+        largest = sorted(changed, key=lambda row: -abs(Decimal(row[-1].replace(",", ""))))
+        columns = (name, "currency", "rows", "present", "simulated", "change")
+        console.print(table(f"Change by {name}", columns, largest[:MAX_SHOWN]))
+    totals = sums([{**row, "all": ""} for row in done.rows], ("all", "currency"), _AMOUNTS)
+    console.print(table("All months", columns[1:], [row[1:] for row in totals]))
+    console.print(
+        f"Before discounts and tax. All rows: table simulation_changes, {done.simulation_id}."
+    )

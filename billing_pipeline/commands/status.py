@@ -6,7 +6,6 @@ and health (``health``).
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,7 +19,8 @@ from rich.console import Console
 from rich.text import Text
 
 from billing_pipeline.collection.stripe_state.set_aside import read_set_aside, summary
-from billing_pipeline.commands.terminal import json_option, table
+from billing_pipeline.commands.parameters import MONTH, json_option
+from billing_pipeline.commands.terminal import print_json, table
 from billing_pipeline.duckdb_sql import Row, rows
 from billing_pipeline.money import format_amount
 from billing_pipeline.months import BillingMonth
@@ -130,7 +130,7 @@ def status(as_json: bool) -> None:
     except HistoryError as error:
         unreadable = str(error)
     if as_json:
-        _print_json(
+        print_json(
             {
                 "where": _where(view.settings),
                 "months": _month_documents(months, sums),
@@ -166,14 +166,14 @@ def months(as_json: bool) -> None:
     with _view() as view:
         found, sums = view.months(), view.rows("SELECT * FROM months")
     if as_json:
-        _print_json(_month_documents(found, sums))
+        print_json(_month_documents(found, sums))
     else:
         _show_months(Console(highlight=False), found, sums)
 
 
 @click.command()
 @click.option("--status", type=click.Choice(STATUSES), help="Only these.")
-@click.option("--month", help="Only those of one month, YYYY-MM.")
+@click.option("--month", type=MONTH, help="Only those of one month, YYYY-MM.")
 @click.option("--customer", help="Only those of one customer_id.")
 @click.option(
     "--limit", type=click.IntRange(min=0), default=40, show_default=True,
@@ -181,14 +181,14 @@ def months(as_json: bool) -> None:
 )  # fmt: skip
 @json_option
 def invoices(
-    status: str | None, month: str | None, customer: str | None, limit: int, as_json: bool
+    status: str | None, month: BillingMonth | None, customer: str | None, limit: int, as_json: bool
 ) -> None:
     """List invoices with what was paid, the newest month first."""
-    key = BillingMonth.parse(month).key if month is not None else None
+    key = month.key if month is not None else None
     with open_published(Settings.from_env()) as published:
         found = rows(published, _INVOICES, status, key, customer)
     if as_json:
-        _print_json(found)
+        print_json(found)
         return
     shown = found[:limit] if limit else found
     console = Console(highlight=False)
@@ -198,11 +198,6 @@ def invoices(
     console.print(table(title, list(columns), cells, folds="customer"))
     if len(shown) < len(found):
         console.print(f"and {len(found) - len(shown):,} more: --limit 0, or --json")
-
-
-def commands() -> tuple[click.Command, ...]:
-    """What `billing` takes up from here."""
-    return status, months, invoices
 
 
 def _where(settings: Settings) -> dict[str, str]:
@@ -274,11 +269,3 @@ def _show_months(console: Console, months: list[MonthOverview], sums: list[Row])
         if isinstance(cell, Text) and str(cell):
             cell.stylize(_COLOURS[MonthState(str(cell))])
     console.print(shown)
-
-
-def _print_json(document: object) -> None:
-    click.echo(json.dumps(document, default=_as_json, indent=1))
-
-
-def _as_json(value: object) -> str:
-    return format(value, "f") if isinstance(value, Decimal) else str(value)

@@ -1,11 +1,13 @@
-"""Tables that fit a terminal, and the option of every command that prints results.
+"""What commands print: tables that fit the terminal, JSON, and the error that ends a command.
 
 What belongs here: layout. What does not: which figures, and how an amount is written (``money``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
 from typing import Any, Literal
 
 import click
@@ -15,15 +17,30 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
+from billing_pipeline.money import format_amount
 from billing_pipeline.text import printable
 
-# Of every command that says something.
-json_option = click.option(
-    "--json", "as_json", is_flag=True, help="Print machine-readable results."
-)
-
+# Rows that a table lists one by one; a line below it says where the others are.
+MAX_SHOWN = 40
 # What a column that folds needs to stay readable.
 _FOLDED = 12
+
+
+class CommandError(Exception):
+    """A command ends here. `document` is what `--json` prints in place of the reason alone."""
+
+    def __init__(self, reason: str, document: dict[str, Any] | None = None) -> None:
+        super().__init__(reason)
+        self.document = document or {"success": False, "reason": reason}
+
+
+def print_json(document: object, *, ensure_ascii: bool = True) -> None:
+    """Print a document as JSON, with amounts in full and not as floats."""
+    click.echo(json.dumps(document, default=_json_value, indent=1, ensure_ascii=ensure_ascii))
+
+
+def _json_value(value: object) -> str:
+    return format(value, "f") if isinstance(value, Decimal) else str(value)
 
 
 class _FittingTable(Table):
@@ -76,6 +93,23 @@ def table(
     for row in cells:
         shown.add_row(*(Text(cell) for cell in row))
     return shown
+
+
+def sums(
+    rows: Iterable[Mapping[str, Any]], keys: tuple[str, ...], amounts: tuple[str, ...]
+) -> list[list[Any]]:
+    """One row for each key, whose last part is the currency: the key, a count, and the sums."""
+    groups: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault(tuple(row[key] for key in keys), []).append(row)
+    return [
+        [
+            *key,
+            len(group),
+            *(format_amount(sum(row[name] for row in group), key[-1]) for name in amounts),
+        ]
+        for key, group in sorted(groups.items())
+    ]
 
 
 def once(rows: Iterable[Sequence[Any]]) -> list[list[Any]]:

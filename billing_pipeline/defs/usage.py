@@ -12,6 +12,7 @@ from billing_pipeline.defs.partitions import MONTHS, SETTINGS, refuse_unfinished
 from billing_pipeline.defs.turns import month_of, turn
 from billing_pipeline.intake.problems import InvalidInput
 from billing_pipeline.intake.reference.load import has_file
+from billing_pipeline.intake.reference.schemas import TABLES
 from billing_pipeline.rating.month import IntakeReport, PaidTopUp, build_raw
 from billing_pipeline.runs.locks import Turn
 
@@ -20,20 +21,17 @@ DESCRIPTIONS = {
     "checked and typed. One row that is wrong stops the month, with every problem listed.",
     "accounts": "Customers, subscriptions, wallets and corrections, checked and typed; with them "
     "what invoices took from each wallet.",
-    "usage_events": "Every row of the month's usage files, good or bad, and the last known values "
-    "of carried gauges. Bad rows are set aside later, each with its reason.",
+    "usage_events": "Every row of the month's usage files, good or bad, and the rows of earlier "
+    "months that carried gauges need. Bad rows are set aside later, each with its reason.",
 }
 # Which tables of the warehouse's schema `raw` each asset stands for.
 RAW_TABLES = {
-    "catalog": (
-        *("meters", "plans", "prices", "price_tiers", "entitlements", "coupons", "tax_rates"),
-        "currencies",
-    ),
+    "catalog": (*(table.name for table in TABLES if table.folder == "catalog"), "currencies"),
     "accounts": (
-        *("customers", "subscriptions", "wallet_transactions", "usage_corrections"),
-        *("seller", "wallet_applications"),
+        *(table.name for table in TABLES if table.folder == "accounts"),
+        "wallet_applications",
     ),
-    "usage_events": ("usage_events", "gauge_values", "run", "months"),
+    "usage_events": ("usage_events", "run", "months"),
 }
 ASSET_OF_RAW_TABLE = {table: asset for asset, tables in RAW_TABLES.items() for table in tables}
 

@@ -14,7 +14,7 @@ import duckdb
 
 from billing_pipeline.documents.reading import NoDocumentError, read_seller
 from billing_pipeline.duckdb_sql import Row, rows
-from billing_pipeline.money import CURRENCY_PLACES
+from billing_pipeline.money import with_places
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.text import csv_text
 
@@ -81,9 +81,7 @@ def _written(row: Row) -> Row:
 def _cell(name: str, value: Any, currency: str) -> Any:
     """Amounts with their currency's places, quantities with theirs, times as ISO 8601 in UTC."""
     if isinstance(value, Decimal):
-        places = 0 if "uantity" in name else CURRENCY_PLACES[currency]
-        shown = value.normalize()
-        return round(value, max(places, -int(shown.as_tuple().exponent)))
+        return f"{value.normalize():f}" if "uantity" in name else with_places(value, currency)
     if isinstance(value, datetime):
         text = value.astimezone(UTC).replace(tzinfo=None).isoformat()
         return f"{text}Z"

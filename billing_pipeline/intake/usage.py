@@ -1,13 +1,14 @@
 """The view `raw.usage_events`: every usage row of a month, good or bad, in one form.
 
-What belongs here: that view, `raw.run` and `raw.months`. What does not: which rows are rejected
-for what they say about customers, months and duplicates (dbt), carried gauge values (gauges.py).
+What belongs here: that view, which rows of earlier months are in it, `raw.run` and `raw.months`.
+What does not: which rows are rejected for what they say about customers, months and duplicates,
+and what a meter makes of them (dbt).
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import date
 from zoneinfo import ZoneInfo
 
@@ -16,7 +17,7 @@ import pyarrow as pa
 
 from billing_pipeline.duckdb_sql import sql_text
 from billing_pipeline.intake.files import expressions
-from billing_pipeline.intake.files.text_files import USAGE_COLUMNS
+from billing_pipeline.intake.reference.schemas import USAGE_COLUMNS
 from billing_pipeline.intake.usage_files import (
     DIGEST_LENGTH,
     UsageColumn,
@@ -38,6 +39,11 @@ _MONTHS_AROUND = 600
 
 _GIVEN_NAMES = ", ".join(f"given_{name}" for name in ("text", *USAGE_COLUMNS))
 
+_EVENT_COLUMNS = (
+    "usage_month, event_id, customer_id, event_name, occurred_at, quantity, properties, row_id, "
+    "source_file, source_row, parse_error"
+)
+
 _NO_ROWS = (
     "SELECT NULL::DATE AS usage_month, NULL::VARCHAR AS event_id, NULL::VARCHAR AS customer_id, "
     "NULL::VARCHAR AS event_name, NULL::TIMESTAMPTZ AS occurred_at, "
@@ -52,18 +58,28 @@ def load_usage(
     settings: Settings,
     month: BillingMonth,
     months_back: int = 0,
+    carried: Collection[str] = (),
 ) -> UsageFiles:
-    """Create `raw.run`, `raw.months`, and the view `raw.usage_events` of a month and the
-    `months_back` before.
+    """Create `raw.run`, `raw.months`, and the view `raw.usage_events` of a month, of the
+    `months_back` before, and of what the events named in `carried` need of all months before those.
 
-    A missing or empty folder is a month without usage. Raises `InvalidInput` naming every file
-    that cannot be read, and every folder of usage/ that is no month.
+    A missing or empty folder is a month without usage. Gives the files of the month and of
+    `months_back`. Raises `InvalidInput` naming every file that cannot be read, and every folder of
+    usage/ that is no month.
     """
-    usage_months(settings)  # whatever lies where no month will ever look must be said now
-    earliest = [month.shift(-back) for back in range(months_back, -1, -1)]
-    files = usage_files(settings, earliest)
+    folders = usage_months(settings)  # whatever lies where no month will ever look must be said now
+    earliest = month.shift(-months_back)
+    files = usage_files(settings, [month.shift(-back) for back in range(months_back, -1, -1)])
     connection.execute("create schema if not exists raw")
-    connection.execute(f"create or replace view raw.usage_events as {events_sql(files, settings)}")
+    for statement in expressions.property_macros():
+        connection.execute(statement)
+    events = events_sql(files, settings)
+    if carried:  # else nobody asks for old values: old files are not even looked at
+        earlier = usage_files(settings, [folder for folder in folders if folder < earliest])
+        _write_earlier_usage(connection, events_sql(earlier, settings, len(files.files)), carried)
+        given = _given(_given_types(files))
+        events += f" UNION ALL SELECT {_EVENT_COLUMNS}, {given} FROM raw.earlier_usage"
+    connection.execute(f"create or replace view raw.usage_events as {events}")
     zone = settings.timezone
     connection.execute(
         "create or replace table raw.run as select $1::DATE as billing_month, "
@@ -72,6 +88,21 @@ def load_usage(
     )
     _write_months(connection, month, zone)
     return files
+
+
+def _write_earlier_usage(
+    connection: duckdb.DuckDBPyConnection, events: str, carried: Collection[str]
+) -> None:
+    """Create `raw.earlier_usage`: the rows that share an event_id with an event named in `carried`.
+
+    Which of them count, and for what, is decided like everywhere else (dbt); an event of another
+    name may have taken the id before.
+    """
+    names = ", ".join(map(sql_text, sorted(carried)))
+    connection.execute(
+        f"create or replace table raw.earlier_usage as select {_EVENT_COLUMNS} from ({events}) "
+        f"where event_id in (select event_id from ({events}) where event_name in ({names}))"
+    )
 
 
 def _write_months(
@@ -92,8 +123,8 @@ def _write_months(
     connection.execute("create or replace table raw.months as select * from rows")
 
 
-def events_sql(files: UsageFiles, settings: Settings) -> str:
-    """A query with the columns of `raw.usage_events` over these files.
+def events_sql(files: UsageFiles, settings: Settings, first_file: int = 0) -> str:
+    """A query with the columns of `raw.usage_events` over these files, numbered from `first_file`.
 
     Files of the same month, the same columns and about the same size are one scan: a scan for each
     of a thousand files would cost more than the rows in them. DuckDB plans as if every file of a
@@ -107,7 +138,6 @@ def events_sql(files: UsageFiles, settings: Settings) -> str:
         size = len(str(file.rows))
         groups[(file.month, file.columns, _folder(file), size)].append(file)
     queries = []
-    first_file = 0
     given_types = _given_types(files)
     for group in groups.values():
         queries.append(_group_sql(group, first_file, given_types, settings))

@@ -27,7 +27,6 @@ from billing_pipeline.intake.files import expressions
 from billing_pipeline.intake.files.storage import Entry, Storage, local_stamp
 from billing_pipeline.intake.files.text_files import (
     FORMAT_VERSION,
-    USAGE_COLUMNS,
     BrokenFile,
     check_columns,
     normalise,
@@ -35,6 +34,7 @@ from billing_pipeline.intake.files.text_files import (
 )
 from billing_pipeline.intake.limits import InputLimits, TooLargeError
 from billing_pipeline.intake.problems import InvalidInput, Problem
+from billing_pipeline.intake.reference.schemas import USAGE_COLUMNS
 from billing_pipeline.intake.wall_clock import clock_name
 from billing_pipeline.months import BillingMonth, InvalidMonthError
 from billing_pipeline.settings import Settings

@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 
 from billing_pipeline.intake import wall_clock
 from billing_pipeline.intake.problems import shown
+from billing_pipeline.intake.reference.dbt_vars import DECIMAL
 from billing_pipeline.money import CURRENCY_PLACES
 
 # The one grammar of time stamps, shared with expressions.py: RE2 and Python read it alike.
@@ -27,7 +28,7 @@ ISO_TIMESTAMP = (
     r"(?:Z|z|[+-](?:[01][0-9]|2[0-3])(?::?[0-5][0-9])?)?)?"
 )
 _TIMESTAMP = re.compile(ISO_TIMESTAMP)
-_DECIMAL = re.compile(r"([+-]?)([0-9]+)(?:\.([0-9]+))?")
+_DECIMAL = re.compile(f"([+-]?)({DECIMAL})")
 _INTEGER = re.compile(r"[+-]?[0-9]{1,9}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff]")
 _BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
@@ -46,7 +47,8 @@ def decimal(text: str, scale: int) -> Decimal:
             f"{shown(text)} is not a decimal number; write digits with '.' as the decimal point, "
             "without exponent, grouping or currency sign, for example 0.05"
         )
-    whole, fraction = match[2].lstrip("0"), (match[3] or "").rstrip("0")
+    whole, _, fraction = match[2].partition(".")
+    whole, fraction = whole.lstrip("0"), fraction.rstrip("0")
     if len(fraction) > scale:
         raise BadValue(f"{shown(text)} has {len(fraction)} decimal places; allowed: up to {scale}")
     if len(whole) > _DIGITS - scale:

@@ -22,12 +22,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from billing_pipeline.months import BillingMonth
-from billing_pipeline.settings import Settings
+from billing_pipeline.settings import Settings, dbt_project_dir
 
 if TYPE_CHECKING:
     from dbt.contracts.graph.manifest import Manifest
 
-DBT_PROJECT_DIR = Path(__file__).resolve().parents[2] / "dbt_project"
+DBT_PROJECT_DIR = dbt_project_dir()
 # Where an installation parses the project once, for every home (`prepare.py`).
 INSTALLED_DIR = DBT_PROJECT_DIR / "target" / "parsed"
 BUILD = ("build", "--exclude-resource-type", "unit_test")

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import duckdb
 
-from billing_pipeline.intake.gauges import load_gauge_values
 from billing_pipeline.intake.late_usage import note_rated
 from billing_pipeline.intake.problems import InvalidInput, Problem, shown
 from billing_pipeline.intake.reference.load import load_reference
@@ -74,10 +73,9 @@ def build_raw(
         reference_rows = load_reference(connection, settings)
         _add_top_ups(connection, top_ups)
         months_back = _months_back(connection)
-        usage = load_usage(connection, settings, month, months_back=months_back)
+        usage = load_usage(connection, settings, month, months_back, _carried_events(connection))
         folders = [month.shift(-back) for back in range(months_back + 1)]
         note_rated(settings, month, folders, usage)
-        load_gauge_values(connection, settings, month.shift(-months_back))
         _write_wallet_applications(connection, wallet_applications)
     return IntakeReport(reference_rows, usage.rows)
 
@@ -89,6 +87,14 @@ def _months_back(connection: duckdb.DuckDBPyConnection) -> int:
         " WHERE billing_cycle = '30_days'"
     ).fetchall()
     return 2 if found[0][0] else 0
+
+
+def _carried_events(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    """The events whose last value before the month counts in it."""
+    found = connection.execute(
+        "SELECT DISTINCT event_name FROM raw.meters WHERE carry_forward AND event_name IS NOT NULL"
+    ).fetchall()
+    return [str(name) for (name,) in found]
 
 
 def _write_wallet_applications(

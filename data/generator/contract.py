@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from billing_pipeline.intake.reference.schemas import TABLES, USAGE_COLUMNS
+
 SEED = 20240101
 MONTHS = ("2024-01", "2024-02", "2024-03", "2024-04", "2024-05", "2024-06")
 SAMPLE_START = datetime(2024, 1, 1, tzinfo=UTC)
@@ -19,104 +21,8 @@ SAMPLE_END = datetime(2024, 7, 1, tzinfo=UTC)
 Row = Mapping[str, object]
 
 COLUMNS: dict[str, tuple[str, ...]] = {
-    "catalog/meters": ("meter_id", "event_name", "aggregation", "property", "carry_forward"),
-    "catalog/plans": ("plan_id", "name", "trial_days", "billing_cycle"),
-    "catalog/prices": (
-        "price_id",
-        "plan_id",
-        "meter_id",
-        "description",
-        "currency",
-        "charge_model",
-        "unit_amount",
-        "flat_amount",
-        "package_size",
-        "percentage",
-        "included_quantity",
-        "quantity_rounding",
-        "minimum_amount",
-        "maximum_amount",
-        "filter",
-        "timing",
-        "prorate",
-        "valid_from",
-        "valid_to",
-    ),
-    "catalog/price_tiers": ("price_id", "up_to", "unit_amount", "flat_amount", "percentage"),
-    "catalog/entitlements": ("plan_id", "feature", "meter_id", "limit_quantity", "soft_limit"),
-    "catalog/coupons": (
-        "coupon_id",
-        "percent_off",
-        "amount_off",
-        "currency",
-        "duration",
-        "duration_in_months",
-    ),
-    "catalog/tax_rates": (
-        "tax_rate_id",
-        "country",
-        "percentage",
-        "inclusive",
-        "description",
-        "valid_from",
-        "valid_to",
-    ),
-    "accounts/customers": (
-        "customer_id",
-        "name",
-        "email",
-        "country",
-        "currency",
-        "stripe_customer_id",
-        "is_payer",
-        "collection_method",
-        "days_until_due",
-        "payment_method",
-        "tax_exempt",
-        "address",
-        "tax_id",
-    ),
-    "accounts/seller": (
-        "name",
-        "address",
-        "country",
-        "tax_id",
-        "email",
-        "website",
-        "bank_account",
-        "note",
-    ),
-    "accounts/subscriptions": (
-        "subscription_id",
-        "customer_id",
-        "plan_id",
-        "quantity",
-        "starts_at",
-        "ends_at",
-        "trial_ends_at",
-        "coupon_id",
-        "minimum_amount",
-    ),
-    "accounts/wallet_transactions": (
-        "transaction_id",
-        "customer_id",
-        "amount",
-        "currency",
-        "occurred_at",
-        "kind",
-        "reference",
-    ),
-    "accounts/usage_corrections": (
-        "correction_id",
-        "customer_id",
-        "event_name",
-        "occurred_at",
-        "quantity",
-        "properties",
-        "reason",
-        "author",
-    ),
-    "usage": ("event_id", "customer_id", "event_name", "occurred_at", "quantity", "properties"),
+    **{f"{table.folder}/{table.name}": tuple(table.column_names) for table in TABLES},
+    "usage": USAGE_COLUMNS,
 }
 
 

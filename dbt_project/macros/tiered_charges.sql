@@ -24,3 +24,15 @@ select quantities.*, rated.* exclude (charge_id)
 from {{ ref('billable_quantities') }} as quantities
 inner join rated on quantities.charge_id = rated.charge_id
 {%- endmacro %}
+
+{# Whether a charge's model has tiers; with `rate`, whether its tiers are charged by that column. #}
+{% macro has_tiers(rate=none) -%}
+    {%- set names = [] -%}
+    {%- for name in var('charge_models') -%}
+        {%- set tier_rate = var('charge_models')[name].tier_rate -%}
+        {%- if tier_rate and rate in (none, tier_rate) -%}
+            {%- do names.append("'" ~ name ~ "'") -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {%- if names %}charge_model in ({{ names | join(', ') }}){% else %}false{% endif -%}
+{%- endmacro %}

@@ -102,24 +102,15 @@
 {%- endmacro %}
 
 {# A text as a quantity; null where it is no finite decimal of at most 15 digits before the point
-   and 18 after it, or is negative. #}
+   and 18 after it, or is negative. The intake has defined it in the warehouse, by the grammar by
+   which it reads quantities. #}
 {% macro quantity_from_text(text) -%}
     {{ adapter.dispatch('quantity_from_text')(text) }}
 {%- endmacro %}
 
 {% macro default__quantity_from_text(text) -%}
-    case
-        when regexp_full_match({{ text }}, '{{ unsigned_decimal() }}|-(0+[.]?0*|[.]0+)')
-            then {{ fitting_quantity(text) }}
-        when regexp_full_match(
-            {{ text }}, '{{ unsigned_decimal() }}[eE][+-]?0*[0-9]{1,4}'
-        )
-            then {{ fitting_quantity(without_exponent(text)) }}
-    end
+    raw.quantity_from_text({{ text }})
 {%- endmacro %}
-
-{# The pattern of a decimal without minus or exponent, for either engine. #}
-{% macro unsigned_decimal() %}[+]?([0-9]+[.]?[0-9]*|[.][0-9]+){% endmacro %}
 
 {# True for the text of a decimal of 0 or more, of whatever size. #}
 {% macro is_decimal_text(text) -%}
@@ -127,34 +118,7 @@
 {%- endmacro %}
 
 {% macro default__is_decimal_text(text) -%}
-    regexp_full_match({{ text }}, '{{ unsigned_decimal() }}([eE][+-]?[0-9]+)?')
-{%- endmacro %}
-
-{# A plain decimal as a quantity; null where it does not fit: a cast alone would round it. #}
-{% macro fitting_quantity(text) -%}
-    {{ adapter.dispatch('fitting_quantity')(text) }}
-{%- endmacro %}
-
-{% macro default__fitting_quantity(text) -%}
-    case
-        when not regexp_matches({{ text }}, '[.][0-9]{18}[0-9]*[1-9]')
-            then try_cast({{ text }} as decimal(33, 18))::decimal(38, 18)
-    end
-{%- endmacro %}
-
-{# A decimal with an exponent as the same number without one: 2.5e-3 is 0.0025. #}
-{% macro without_exponent(text) -%}
-    {% set digits = "replace(replace(regexp_replace(" ~ text ~ ", '[eE].*$', ''), '.', ''), '+', '')" %}
-    {% set point -%}
-        (length(regexp_extract({{ text }}, '^[+]?([0-9]*)', 1))
-        + cast(regexp_extract({{ text }}, '[eE][+]?(-?[0-9]+)$', 1) as int))
-    {%- endset %}
-    {% set padded -%}
-        repeat('0', cast(greatest(1 - {{ point }}, 0) as int)) || {{ digits }}
-        || repeat('0', cast(greatest({{ point }} - length({{ digits }}), 0) as int))
-    {%- endset %}
-    {% set whole = 'cast(greatest(' ~ point ~ ', 1) as int)' -%}
-    (substr({{ padded }}, 1, {{ whole }}) || '.' || substr({{ padded }}, {{ whole }} + 1))
+    raw.is_decimal_text({{ text }})
 {%- endmacro %}
 
 {# A hash that is quick to group by; two ids may share one. #}

@@ -161,6 +161,7 @@ HOURS = 743
 def march_company() -> Company:
     company = Company()
     _add_month_edges(company)
+    _add_carried(company)
     _add_subscription_edges(company)
     _add_plan_changes(company)
     _add_thirty_days(company)
@@ -180,26 +181,74 @@ def _add_month_edges(company: Company) -> None:
     company.whole("average")
     company.metered("average", "per_unit", "time_weighted_average", unit_amount="743000000000")
     company.use("average", "2", "2024-03-31T02:30:00")
-    # Two readings of the same instant long ago: file and row decide, within and without filters.
-    # Once so that the last is the small one, once the other way.
+
+
+# Rows of October after a reading of 5, none of which is a reading.
+NO_READINGS: dict[str, dict[str, object]] = {
+    "negative": {"quantity": "-1"},
+    "no number": {"quantity": "NaN"},
+    "of another month": {"occurred_at": MARCH[0]},
+    "no time": {"occurred_at": "2023-10-32"},
+    "no properties": {"properties": "[]"},
+    "without id": {"event_id": ""},
+    "of nobody": {"customer_id": "nobody"},
+    "of another name": {"event_name": "unheard"},
+    "with the id of the one before": {"event_id": "with the id of the one before 5"},
+}
+
+
+def _add_carried(company: Company) -> None:
+    """Gauges that were last read in months that are not read for anything else."""
+
+    def read(
+        customer: str, quantity: str, at: str, file: str = "a.csv", /, **cells: object
+    ) -> None:
+        known = {"customer_id": customer, "event_name": "carried", "occurred_at": at}
+        known |= {"event_id": f"{customer} {quantity}", "quantity": quantity}
+        company.world.event("2023-10", file, **(known | cells))
+
     company.plan("carried")
     company.metered("carried", "per_unit", "latest", unit_amount="1", carry_forward="true")
     cells = {"plan_id": "carried", "meter_id": "carried", "unit_amount": "1"}
     company.price("carried small", "per_unit", filter={"size": "small"}, **cells)
-    for customer, last, first in (("carried", "small", "large"), ("carried too", "large", "small")):
+    others = ("in another month", "id taken", "id free", "id of another's")
+    for customer in ("carried", "carried too", *others, *NO_READINGS):
         company.customer(customer)
         company.subscribe(customer, "carried")
+    # Two readings of the same instant long ago: file and row decide, within and without filters.
+    # Once so that the last is the small one, once the other way.
+    for customer, last, first in (("carried", "small", "large"), ("carried too", "large", "small")):
         for file, quantity, size in (("b.csv", "7", last), ("a.csv", "9", first)):
-            company.world.event(
-                "2024-01",
-                file,
-                event_id=f"{customer}-{size}",
-                customer_id=customer,
-                event_name="carried",
-                occurred_at="2024-01-15T00:00:00Z",
-                quantity=quantity,
-                properties={"size": size},
-            )
+            read(customer, quantity, "2023-10-15T00:00:00Z", file, properties={"size": size})
+    for name, fault in NO_READINGS.items():
+        read(name, "5", "2023-10-10T00:00:00Z")
+        read(name, "6", "2023-10-20T00:00:00Z", **fault)
+    company.use("carried", "3", "2019-05-01T00:00:00Z", customer="in another month")
+    company.use("carried", "4", "2023-12-01T00:00:00Z", customer="in another month")
+    # An id counts for its first row that is not rejected, of whatever name and customer.
+    ids = {"event_id": "taken"}
+    read("id taken", "1", "2023-10-10T00:00:00Z", event_name="edges", **ids)
+    read("id taken", "2", "2023-10-11T00:00:00Z", **ids)
+    ids = {"event_id": "free"}
+    read("id free", "-1", "2023-10-10T00:00:00Z", **ids)
+    read("id free", "1", "2023-10-10T00:00:00Z", event_name="unheard", **ids)
+    read("nobody", "1", "2023-10-10T00:00:00Z", **ids)
+    read("id free", "6", "2023-10-11T00:00:00Z", **ids)
+    ids = {"event_id": "of another"}
+    read("carried", "1", "2023-10-01T00:00:00Z", **ids)
+    read("id of another's", "2", "2023-10-11T00:00:00Z", **ids)
+    # The newest event lacks what a meter reads: the one before counts, for that meter alone.
+    company.whole("gigabytes")
+    for name, key in (("gigabytes", "gb"), ("awkward", "a/b~c.d$")):
+        cells = {"event_name": "disk", "aggregation": "max", "property": key}
+        company.world.add("meters", meter_id=name, carry_forward="true", **cells)
+        cells = {"plan_id": "gigabytes", "meter_id": name, "unit_amount": "1"}
+        company.price(name, "per_unit", filter={'it\'s "q"': "y"}, **cells)
+    for number, (gb, awkward) in enumerate(((5, 1), ("7.5", 2), (-1, 3), (True, None))):
+        properties = {"gb": gb, "a/b~c.d$": awkward, 'it\'s "q"': "y", "request": number}
+        at = f"2023-10-0{number + 1}T12:00:00Z"
+        cells = {"event_name": "disk", "event_id": f"disk {number}", "properties": properties}
+        read("gigabytes", "1", at, **cells)
 
 
 # When each subscription of a fee of 743 begins and ends, and what it costs.
@@ -285,6 +334,27 @@ def test_readings_of_one_instant_are_carried_by_file_and_row(march: Billed) -> N
     assert found == {"carried": 7, "carried small": 7}
     found = {row["price_id"]: row["quantity"] for row in march.charges("carried too/carried")}
     assert found == {"carried": 7, "carried small": 9}
+
+
+@pytest.mark.parametrize(
+    ("customer", "quantity"),
+    [*((name, 5) for name in NO_READINGS), ("in another month", 4), ("id free", 6)],
+)
+def test_the_last_reading_that_counts_is_carried(
+    march: Billed, customer: str, quantity: int
+) -> None:
+    found = {row["price_id"]: row["quantity"] for row in march.charges(f"{customer}/carried")}
+    assert found["carried"] == quantity
+
+
+def test_a_reading_whose_id_was_taken_is_not_carried(march: Billed) -> None:
+    for customer in ("id taken", "id of another's"):
+        assert {row["quantity"] for row in march.charges(f"{customer}/carried")} == {0}
+
+
+def test_each_property_is_carried_from_its_own_last_reading(march: Billed) -> None:
+    found = {row["price_id"]: row["quantity"] for row in march.charges("gigabytes")}
+    assert found == {"gigabytes": Fraction("7.5"), "awkward": 3}
 
 
 @pytest.mark.parametrize("stay", STAYS)

@@ -17,6 +17,7 @@ FLAGS = re.MULTILINE | re.DOTALL
 # Not `sudo -u billing git pull`, which is the user.
 COMMAND = re.compile(r"(?:^|sudo |\(|/bin/)billing ([a-z]+[^#|;&$]*)")
 README = (ROOT / "README.md").read_text()
+PAGES = [README, *(page.read_text() for page in sorted((ROOT / "docs").glob("*.md")))]
 
 
 def test_the_guide_to_ones_own_data(tmp_path: Path) -> None:
@@ -52,11 +53,19 @@ def test_the_readme_names_every_command(name: str) -> None:
     assert f"`.venv/bin/billing {name}" in README
 
 
+@pytest.mark.parametrize("name", ["", *sorted(main.commands)])
+def test_the_pages_name_every_option(name: str) -> None:
+    command = main.commands[name] if name else main
+    options = {option for parameter in command.params for option in parameter.opts}
+    named = set(re.findall(r"--[a-z-]+", "".join(PAGES)))
+    assert {option for option in options if option.startswith("--")} <= named
+
+
 def documented() -> list[str]:
     """Each `billing …` that a page names, in a line or in a block: its command and options."""
     found = set()
-    for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
-        for block, span in re.findall(r"^```.*?\n(.*?)^```$|`([^`\n]+)`", page.read_text(), FLAGS):
+    for page in PAGES:
+        for block, span in re.findall(r"^```.*?\n(.*?)^```$|`([^`\n]+)`", page, FLAGS):
             for line in (block or span).splitlines():
                 found.update(COMMAND.findall(line))
     return sorted({command.strip() for command in found})

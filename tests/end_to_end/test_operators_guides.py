@@ -35,12 +35,12 @@ OPERATIONS, PRODUCTION = (
 # What begins so is not run here, and why. production.md says on what all of it was done by hand.
 NOT_RUN = {
     "billing resolve INVOICE_ID": "nothing is in review here: test_resolve.py",
-    "export STRIPE_WEBHOOK_SECRET": "serves until stopped: tests/unit/commands/test_webhooks.py",
+    "export STRIPE_WEBHOOK_SECRET": "serves until stopped: tests/unit/collection/test_webhooks.py",
     "sudo apt-get install": "installs packages and a user: needs root",
     "#!/bin/sh\n# billing, with the user": "needs systemd as process 1",
     "sudo -u billing .venv/bin/billing init": "needs the user and the command of the blocks above",
     "sudo systemctl enable --now billing-daemon": "needs systemd as process 1",
-    "sudo -u billing .venv/bin/python": "needs Amazon's tool; test_object_store.py closes a month",
+    "for folder in catalog": "needs Amazon's tool; test_object_store.py closes a month",
     "sudo htpasswd": "needs nginx, and somebody who types a password",
     "sudo install": "needs systemd as process 1",
     "sudo systemctl stop billing-daemon billing-ui billing-webhooks\n": "as above; the restoring "

@@ -18,7 +18,7 @@ from tests.notice_receiver import Receiver, receiving
 README = (ROOT / "README.md").read_text()
 COMMANDS = re.findall(r"^\| `\.venv/bin/billing ([^`]+)`", README, re.MULTILINE)
 EXAMPLE = EXAMPLES / "prepaid-wallet"
-# It serves until it is stopped (tests/unit/commands/test_webhooks.py).
+# It serves until it is stopped (tests/unit/collection/test_webhooks.py).
 SERVES = "webhooks"
 # Nothing is in review here (tests/end_to_end/test_resolve.py).
 NEEDS_A_REVIEW = "resolve"

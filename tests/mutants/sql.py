@@ -147,6 +147,13 @@ MUTANTS = (
         WORLDS,
     ),
     Mutant(
+        "ids_taken_by_other_events_of_earlier_months_not_seen",
+        "billing_pipeline/intake/usage.py",
+        "where event_id in (select event_id from ({events}) where event_name in ({names}))",
+        "where event_name in ({names})",
+        f"{INTAKE}/test_intake_earlier_usage.py",
+    ),
+    Mutant(
         "gauges_carried_unasked",
         f"{METERING}/carried_values.sql",
         "where is_carried",

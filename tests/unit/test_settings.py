@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from billing_pipeline.settings import InvalidSettingError, Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+# The table of the README: a row's settings, and their defaults.
+ROWS = [
+    (re.findall(r"`([A-Z_]+)`", names), re.findall(r"`([^`]+)`", defaults))
+    for names, defaults in re.findall(
+        r"^\| (`(?:BILLING|STRIPE)_.*?) \| (.*?) \|", (ROOT / "README.md").read_text(), re.MULTILINE
+    )
+]
 
 
 @pytest.mark.parametrize("key", ["sk_live_1", "rk_live_1"])
@@ -53,7 +65,9 @@ def test_without_key_and_address_it_is_the_sandbox() -> None:
     assert Settings.from_env({}).uses_sandbox
 
 
-@pytest.mark.parametrize("prefix", ["s3://bucket", "s3://bucket/", "gs://bucket/a/b"])
+@pytest.mark.parametrize(
+    "prefix", ["s3://bucket", "s3://bucket/", "gs://bucket/a/b", "az://container", "abfs://c/a"]
+)
 def test_inputs_may_lie_in_an_object_store(prefix: str) -> None:
     assert Settings.from_env({"BILLING_DATA_DIR": prefix}).data_dir == prefix
 
@@ -81,3 +95,20 @@ def test_what_is_no_bound_of_inputs_is_refused(text: str) -> None:
 @pytest.mark.parametrize(("text", "count"), [("4GB", 4 * 10**9), ("512 MiB", 2**29)])
 def test_the_memory_limit_means_what_duckdb_takes_it_for(text: str, count: int) -> None:
     assert Settings.from_env({"BILLING_MEMORY_LIMIT": text}).memory_bytes == count
+
+
+def test_the_readme_lists_every_setting() -> None:
+    """`BILLING_SPARK_…` and `BILLING_WAREHOUSE` are handed to dbt by the pipeline itself."""
+    read = {
+        name
+        for module in (ROOT / "billing_pipeline").rglob("*.py")
+        for name in re.findall(r'"((?:BILLING|STRIPE)_[A-Z_]+)"', module.read_text())
+        if not name.startswith(("BILLING_SPARK_", "BILLING_WAREHOUSE"))
+    }
+    # Named in the row of the key that it allows.
+    assert read == {name for names, _ in ROWS for name in names} | {"BILLING_ALLOW_LIVE"}
+
+
+@pytest.mark.parametrize(("names", "defaults"), [row for row in ROWS if row[1]])
+def test_a_default_of_the_readme_is_the_default(names: list[str], defaults: list[str]) -> None:
+    assert Settings.from_env(dict(zip(names, defaults, strict=True))) == Settings.from_env({})

@@ -1,7 +1,7 @@
 """Events that Stripe sent by webhook, each once, until the next pull has read what they tell of.
 
 What belongs here: storing them durably and handing them out. What does not: receiving them
-(``commands.webhooks``) and what they mean (``read_payments``). Only what a pull looks at is kept:
+(``receiver``) and what they mean (``read_payments``). Only what a pull looks at is kept:
 an event carries names and addresses of customers.
 """
 

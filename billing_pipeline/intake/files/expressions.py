@@ -15,18 +15,19 @@ import re
 from zoneinfo import ZoneInfo
 
 from billing_pipeline.duckdb_sql import sql_text
+from billing_pipeline.intake.reference.dbt_vars import DECIMAL
 from billing_pipeline.intake.values import ISO_TIMESTAMP
 from billing_pipeline.intake.wall_clock import instant_sql
 
 QUANTITY_TYPE = "DECIMAL(38,18)"
 # One quantity has at most 15 digits before the point, five less than the type holds: no single
 # event can push a sum, or its product with a price, out of 38 digits and stop everybody's month.
-# The macro `quantity_from_text` of dbt reads properties by the same limit.
 _INTEGER_DIGITS, _DECIMAL_PLACES = 15, 18
 _ONE_QUANTITY = f"DECIMAL({_INTEGER_DIGITS + _DECIMAL_PLACES},{_DECIMAL_PLACES})"
 
-_SIMPLE_DECIMAL = f"[+-]?[0-9]{{1,{_INTEGER_DIGITS}}}(\\.[0-9]{{1,{_DECIMAL_PLACES}}})?"
-_ANY_DECIMAL = r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?"
+# Nearly all decimals: they need no look at what their zeros and exponents come to.
+_SIMPLE_DECIMAL = f"[0-9]{{1,{_INTEGER_DIGITS}}}(\\.[0-9]{{1,{_DECIMAL_PLACES}}})?"
+_ANY_DECIMAL = f"{DECIMAL}([eE][+-]?[0-9]+)?"
 # The form that nearly all time stamps have: it needs no care for year 1 or 9999, nor for zones.
 _COMMON_TIMESTAMP = (
     r"[12][0-9]{3}-[0-9]{2}-[0-9]{2}[T ](?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
@@ -44,7 +45,7 @@ _LATEST = "TIMESTAMPTZ '9999-12-31 23:59:59.999999+00'"
 _JSON_STRING = r'"(\\.|[^"\\])*"'
 _JSON_TOKEN = rf'{_JSON_STRING}|[^"]+'
 _LAST_ZEROS = r"(\.[0-9]+?)0+\b"
-_LONG_NUMBER = r"(-?[0-9][0-9.eE+-]{15,})"
+_LONG_NUMBER = "-?[0-9][0-9.eE+-]{15,}"
 _NOT_JSON = r"(?i)nan|inf|,\s*[}\]]"
 
 # Types that to_json makes other numbers of, apart from field names (in quotes, where they are words
@@ -69,11 +70,26 @@ def decimal_from_text(text: str) -> str:
     (`1.50e-3`, `007`) take the long way, which moves the point by text, never through a float.
     """
     return (
-        f"CASE WHEN regexp_full_match({text}, {sql_text(_SIMPLE_DECIMAL)}) "
+        f"CASE WHEN regexp_full_match({text}, {sql_text(f'[+-]?{_SIMPLE_DECIMAL}')}) "
         f"THEN CAST({text} AS {QUANTITY_TYPE}) "
-        f"WHEN regexp_full_match({text}, {sql_text(_ANY_DECIMAL)}) "
+        f"WHEN regexp_full_match({text}, {sql_text(f'[+-]?{_ANY_DECIMAL}')}) "
         f"THEN {_shifted_decimal(text)} END"
     )
+
+
+def property_macros() -> list[str]:
+    """Statements that teach a warehouse to read the text of a property: dbt's macros of the same
+    names call them. `quantity_from_text`: as `decimal_from_text`, NULL below 0. `is_decimal_text`:
+    whether it is a decimal of 0 or more, of whatever size."""
+    simple, any_decimal = (sql_text(f"[+]?{form}") for form in (_SIMPLE_DECIMAL, _ANY_DECIMAL))
+    positive = "CASE WHEN number >= 0 THEN number END"
+    return [
+        "CREATE OR REPLACE MACRO raw.quantity_from_text(given) AS "
+        f"CASE WHEN regexp_full_match(given, {simple}) THEN CAST(given AS {QUANTITY_TYPE}) "
+        f"ELSE {_let('number', decimal_from_text('given'), positive)} END",
+        "CREATE OR REPLACE MACRO raw.is_decimal_text(given) AS "
+        f"regexp_full_match(given, {any_decimal})",
+    ]
 
 
 def _shifted_decimal(text: str) -> str:
@@ -124,7 +140,8 @@ def quantity_fault(column: str, sql_type: str, value: str) -> str | None:
     text = trimmed(f"CAST({column} AS VARCHAR)")
     return (
         f"CASE WHEN {value} IS NOT NULL THEN NULL "
-        f"WHEN regexp_full_match({text}, {sql_text(_ANY_DECIMAL)}) THEN 'quantity_out_of_range' "
+        f"WHEN regexp_full_match({text}, {sql_text(f'[+-]?{_ANY_DECIMAL}')}) "
+        "THEN 'quantity_out_of_range' "
         "ELSE 'invalid_quantity' END"
     )
 
@@ -234,10 +251,11 @@ def _long_numbers_as_text(text: str, numbers: str = "token") -> str:
     What looks like a number within a string stays as it is. `numbers` is what to make of a `token`
     between strings before.
     """
+    long = sql_text(_LONG_NUMBER)
     tokens = f"regexp_extract_all({text}, {sql_text(_JSON_TOKEN)})"
-    quoted = f"regexp_replace({numbers}, {sql_text(_LONG_NUMBER)}, '\"\\1\"', 'g')"
+    quoted = f"regexp_replace({numbers}, {long}, '\"\\0\"', 'g')"
     return (
-        f"CASE WHEN regexp_matches({text}, '[0-9.]{{16}}') THEN array_to_string(list_transform("
+        f"CASE WHEN regexp_matches({text}, {long}) THEN array_to_string(list_transform("
         f"{tokens}, lambda token: CASE WHEN starts_with(token, '\"') THEN token ELSE {quoted} END"
         f"), '') ELSE {text} END"
     )

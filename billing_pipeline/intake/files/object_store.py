@@ -1,31 +1,39 @@
-"""An object store that speaks S3's protocol: what lies in a folder, and an object as it was listed.
+"""An object store of Amazon, Google or Azure: what a folder holds, and an object as it was listed.
 
 What belongs here: the two requests, and their failures as one sentence. What does not: what the
 bytes mean, and where they are kept (usage_files.py).
 
-Needs the packages of ``requirements-s3.txt``. Addresses, regions and credentials are found as every
-tool of Amazon's finds them: the environment, ``~/.aws``, the machine's role.
+Accounts, addresses and credentials are those of the environment (`AWS_…`, `GOOGLE_…`, `AZURE_…`) or
+the machine's role: docs/production.md.
 """
 
 from __future__ import annotations
 
-import shutil
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import IO, Any, NamedTuple
+from datetime import timedelta
+from typing import IO, TYPE_CHECKING, NamedTuple
 
-# DuckDB and others call Google's S3-compatible API by the scheme of Google's own.
-_ENDPOINTS = {"s3": None, "gs": "https://storage.googleapis.com"}
+import obstore
+from obstore.exceptions import BaseError, PreconditionError
+from obstore.store import from_url
 
-# Requests are repeated by the SDK; a body that breaks off in the middle is not.
-_FETCH_ATTEMPTS = 3
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig, RetryConfig
+
 # The sensor of late files has a minute for all months: a store that is away must be said to be.
-_CONNECT_SECONDS, _READ_SECONDS = 5, 30
-
-_REASONS = {
-    "PreconditionFailed": "was replaced after its folder was listed; run again",
-    "NoSuchKey": "is gone, and was there when its folder was listed; run again",
+# Requests are repeated, and what is left of an answer that breaks off is asked for again.
+_CLIENT: ClientConfig = {
+    "connect_timeout": timedelta(seconds=5),
+    "read_timeout": timedelta(seconds=30),
+    "timeout": timedelta(hours=1),  # of an object as a whole; they may be large
+    "allow_http": True,  # where the environment names such an address
 }
+_RETRIES: RetryConfig = {"max_retries": 2, "retry_timeout": timedelta(seconds=60)}
+
+_ROLE_ADDRESSES = ("169.254.169.254", "metadata.google.internal")
+_STORE_SAYS = re.compile("<Code>(.*?)</Code>.*?<Message>(.*?)</Message>", re.DOTALL)
 
 
 class StoreError(OSError):
@@ -43,92 +51,62 @@ class StoredObject(NamedTuple):
 
 
 class ObjectStore:
-    """Objects by their addresses, ``s3://bucket/key``. Raises `StoreError`."""
+    """The objects of the bucket (Azure: the container) in an address such as ``s3://bucket/key``;
+    each is asked for by its whole address. Raises `StoreError`."""
 
-    def __init__(self, scheme: str) -> None:
-        try:
-            import boto3
-            from botocore.config import Config
-        except ImportError as error:
-            raise StoreError(
-                f"{scheme}:// needs the packages of requirements-s3.txt: docs/production.md"
-            ) from error
-        with _saying(f"{scheme}://"):
-            self._client: Any = boto3.client(
-                "s3",
-                endpoint_url=_ENDPOINTS[scheme],
-                config=Config(
-                    retries={"mode": "standard", "total_max_attempts": 3},
-                    connect_timeout=_CONNECT_SECONDS,
-                    read_timeout=_READ_SECONDS,
-                ),
-            )
-
-    @property
-    def endpoint(self) -> str:
-        return str(self._client.meta.endpoint_url)
+    def __init__(self, address: str) -> None:
+        self._bucket = "/".join(address.split("/", 3)[:3])
+        with _saying(self._bucket):
+            self._store = from_url(self._bucket, client_options=_CLIENT, retry_config=_RETRIES)
 
     def listed(self, folder: str) -> list[StoredObject]:
         """What lies directly in a folder; nothing where no object begins with its name."""
-        bucket, prefix = _parts(folder + "/")
-        found = []
+        prefix = self._key(folder) + "/"
         with _saying(folder):
-            pages = self._client.get_paginator("list_objects_v2").paginate(
-                Bucket=bucket, Prefix=prefix, Delimiter="/"
-            )
-            for page in pages:
-                for item in page.get("CommonPrefixes", ()):
-                    name = item["Prefix"][len(prefix) : -1]
-                    found.append(StoredObject(name, True, 0, ""))
-                for item in page.get("Contents", ()):
-                    name = item["Key"][len(prefix) :]
-                    if name or item["Size"]:  # consoles make folders as empty objects
-                        found.append(StoredObject(name, False, item["Size"], item["ETag"]))
-        return found
+            found = obstore.list_with_delimiter(self._store, prefix)
+        folders = [
+            StoredObject(path[len(prefix) :], True, 0, "") for path in found["common_prefixes"]
+        ]
+        return folders + [
+            StoredObject(item["path"][len(prefix) :], False, item["size"], str(item["e_tag"]))
+            for item in found["objects"]
+            if item["path"] != prefix[:-1]  # consoles make folders as empty objects
+        ]
 
     def fetch(self, address: str, etag: str, target: IO[bytes]) -> None:
         """Write the object to `target`, whole and with the content that was listed, or raise."""
-        for attempt in range(1, _FETCH_ATTEMPTS + 1):
-            target.seek(0)
-            target.truncate()
-            try:
-                self._fetch(address, etag, target)
-            except _BrokenOffError:
-                if attempt == _FETCH_ATTEMPTS:
-                    raise
-            else:
-                return
-
-    def _fetch(self, address: str, etag: str, target: IO[bytes]) -> None:
-        bucket, key = _parts(address)
         with _saying(address):
-            body = self._client.get_object(Bucket=bucket, Key=key, IfMatch=etag)["Body"]
-        with _saying(f"{address} broke off", _BrokenOffError):
-            shutil.copyfileobj(body, target)
+            answer = obstore.get(self._store, self._key(address), options={"if_match": etag})
+        with _saying(f"{address} broke off"):
+            for chunk in answer:
+                target.write(chunk)
 
-
-class _BrokenOffError(StoreError):
-    """The answer had begun and did not arrive whole."""
-
-
-def _parts(address: str) -> tuple[str, str]:
-    """Bucket and key. By hand: a key may hold whatever has a meaning in other addresses."""
-    bucket, _, key = address.split("://", 1)[1].partition("/")
-    return bucket, key
+    def _key(self, address: str) -> str:
+        """By hand: a key may hold whatever has a meaning in other addresses."""
+        return address[len(self._bucket) + 1 :]
 
 
 @contextmanager
-def _saying(what: str, kind: type[StoreError] = StoreError) -> Iterator[None]:
-    """Failures of the SDK as a `StoreError`: what they happened to, and why."""
-    from botocore.exceptions import BotoCoreError, ClientError
-    from urllib3.exceptions import HTTPError
-
+def _saying(what: str) -> Iterator[None]:
+    """Failures as a `StoreError`: what they happened to, and why. Nothing else of the failure is
+    shown with it: it has the address of the request, which on Azure may be signed."""
     try:
         yield
-    except ClientError as error:
-        said = error.response["Error"]
-        code = said["Code"]
-        reason = _REASONS.get(code) or f"{said.get('Message') or 'refused'} ({code})"
-        raise kind(f"{what}: {reason}") from error
-    except (BotoCoreError, HTTPError, ValueError) as error:
-        raise kind(f"{what}: {error}") from error
+    except PreconditionError:
+        reason = "was replaced after its folder was listed; run again"
+    except FileNotFoundError:
+        reason = "is gone, and was there when its folder was listed; run again"
+    except BaseError as error:
+        reason = _reason(str(error).partition("\n\nDebug source")[0])
+    else:
+        return
+    raise StoreError(f"{what}: {reason}") from None
+
+
+def _reason(text: str) -> str:
+    said = _STORE_SAYS.search(text)
+    if said is not None:
+        return f"{said[2]} ({said[1]})"
+    if any(address in text for address in _ROLE_ADDRESSES):
+        return "no credentials in the environment, and this machine has no role that gives any"
+    return " ".join(re.sub(r"\?\S*", "", text).split())

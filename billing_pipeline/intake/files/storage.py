@@ -69,9 +69,8 @@ class Storage:
     @classmethod
     def of(cls, settings: Settings) -> Storage:
         """Raises OSError where the store cannot be used at all."""
-        scheme, is_remote, _ = settings.data_dir.partition("://")
-        if is_remote:
-            return cls(settings.data_dir.rstrip("/"), ObjectStore(scheme))
+        if "://" in settings.data_dir:
+            return cls(settings.data_dir.rstrip("/"), ObjectStore(settings.data_dir))
         return cls(str(Path(settings.data_dir).expanduser().absolute()))
 
     @property

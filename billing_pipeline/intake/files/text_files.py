@@ -25,27 +25,18 @@ import pyarrow as pa
 from billing_pipeline.duckdb_sql import sql_text
 from billing_pipeline.intake.files import expressions
 from billing_pipeline.intake.limits import InputLimits, TooLargeError, shown_bytes, unpacked
-from billing_pipeline.intake.values import BadValue, JsonNumber, json_object, json_text, unique_keys
+from billing_pipeline.intake.reference.schemas import USAGE_COLUMNS
+from billing_pipeline.intake.values import BadValue, JsonNumber, json_text, unique_keys
 
-USAGE_COLUMNS = (
-    "event_id",
-    "customer_id",
-    "event_name",
-    "occurred_at",
-    "quantity",
-    "properties",
-)
 # Raise it whenever the same file would be normalised to something else: cached copies are keyed
 # by it, and a stale copy would be billed from.
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 
 _BATCH_ROWS = 20_000
 _READ_FAULTS = (OSError, EOFError, zlib.error, UnicodeDecodeError)
 # Keys of JSON objects that are looked at for misspellings; writers that make up a key for each
 # event would fill the memory with them.
 _MAX_KEYS = 1_000
-# Numbers that DuckDB's JSON reader would round (see values.json_text): 16 digits or more.
-_LONG_NUMBER = re.compile(r"[0-9](?:\.?[0-9]){15}")
 
 
 class BrokenFile(ValueError):
@@ -396,24 +387,11 @@ def _batch(records: list[Record]) -> pa.RecordBatch:
 def _arrow(records: list[Record]) -> pa.RecordBatch:
     numbers = [record.number for record in records]
     malformed = [record.values is None for record in records]
-    records = [_exact_properties(record) for record in records]
     values = zip(*(record.values or _NO_VALUES for record in records), strict=True)
     columns = [*values, [record.raw for record in records]]
     arrays = [pa.array(numbers, pa.int64()), pa.array(malformed, pa.bool_())]
     arrays += [pa.array(list(column), pa.string()) for column in columns]
     return pa.RecordBatch.from_arrays(arrays, schema=_SCHEMA)
-
-
-def _exact_properties(record: Record) -> Record:
-    """The record with long numbers in its properties written as text (see `values.json_text`)."""
-    text = record.values[-1] if record.values is not None else None
-    if record.values is None or text is None or _LONG_NUMBER.search(text) is None:
-        return record
-    try:
-        exact = json_text(json_object(text))
-    except BadValue:
-        return record  # refused by the expressions; the row keeps what was read
-    return Record(record.number, (*record.values[:-1], exact), record.raw or _raw_text(record))
 
 
 def _raw_text(record: Record) -> str:

@@ -13,9 +13,10 @@ from decimal import Decimal
 from itertools import islice
 
 from billing_pipeline.intake.problems import Problem, shown
+from billing_pipeline.intake.reference.dbt_vars import AGGREGATIONS
 from billing_pipeline.intake.reference.rows import LoadedTable, Row
 
-CORRECTABLE = ("count", "sum")
+_CORRECTABLE = tuple(name for name, known in AGGREGATIONS.items() if known.adds_up)
 
 
 def seller_problems(seller: LoadedTable) -> Iterator[Problem]:
@@ -99,10 +100,10 @@ def correction_problems(corrections: LoadedTable, meters: LoadedTable) -> Iterat
             yield row.problem(
                 "event_name", f"{shown(str(name))} is read by no meter of {meters.file}"
             )
-        elif not aggregations[name] & set(CORRECTABLE):
+        elif not aggregations[name] & set(_CORRECTABLE):
             used = ", ".join(sorted(aggregations[name]))
             yield row.problem(
                 "event_name",
                 f"{shown(str(name))} is only read by {used} meters; "
-                "corrections add to count and sum meters",
+                f"corrections add to {' and '.join(_CORRECTABLE)} meters",
             )

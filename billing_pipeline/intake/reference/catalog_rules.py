@@ -9,34 +9,17 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 
 from billing_pipeline.intake.problems import Problem, shown
+from billing_pipeline.intake.reference.dbt_vars import AGGREGATIONS, CHARGE_MODELS
 from billing_pipeline.intake.reference.rows import LoadedTable, Row
+from billing_pipeline.intake.reference.schemas import PLACEHOLDERS
 
-TIERED_MODELS = ("graduated", "volume", "graduated_percentage")
-GAUGE_AGGREGATIONS = ("latest", "max", "time_weighted_average")
-PLACEHOLDERS = ("{month}", "{quantity}", "{events}", "{amount}")
-
-# For each charge model: the amounts it cannot do without, and those it may use besides.
-_NEEDED: dict[str, tuple[str, ...]] = {
-    "flat": ("flat_amount",),
-    "per_unit": ("unit_amount",),
-    "package": ("unit_amount", "package_size"),
-    "percentage": ("percentage",),
-    "graduated": (),
-    "volume": (),
-    "graduated_percentage": (),
-    "dynamic": (),
-}
-_USED_BESIDES: dict[str, tuple[str, ...]] = {
-    "percentage": ("flat_amount",),
-    "dynamic": ("unit_amount",),
-}
 _AMOUNTS = ("unit_amount", "flat_amount", "package_size", "percentage")
-_USAGE_ONLY = ("dynamic", "percentage", "graduated_percentage")
+_TIER_RATES = ("unit_amount", "percentage")
 _BEGINNING = datetime.min.replace(tzinfo=UTC)
 _END = datetime.max.replace(tzinfo=UTC)
 
@@ -46,11 +29,12 @@ def meter_problems(meters: LoadedTable, custom_meters: frozenset[str]) -> Iterat
         if "aggregation" in row.bad:
             continue
         aggregation = row["aggregation"]
-        if row["carry_forward"] and aggregation not in GAUGE_AGGREGATIONS:
+        if row["carry_forward"] and not AGGREGATIONS[str(aggregation)].carries_forward:
+            gauges = [name for name, known in AGGREGATIONS.items() if known.carries_forward]
             yield row.problem(
                 "carry_forward",
                 f"{aggregation} meters cannot carry values forward; "
-                f"allowed with: {', '.join(GAUGE_AGGREGATIONS)}",
+                f"allowed with: {', '.join(gauges)}",
             )
         if aggregation == "custom":
             if row.has("meter_id") and row["meter_id"] not in custom_meters:
@@ -83,18 +67,18 @@ def price_problems(prices: LoadedTable) -> Iterator[Problem]:
 def _model_problems(row: Row) -> Iterator[Problem]:
     if "charge_model" in row.bad:
         return
-    model = str(row["charge_model"])
+    name = str(row["charge_model"])
+    model = CHARGE_MODELS[name]
     recurring = not row.has("meter_id") and "meter_id" not in row.bad
-    for column in _NEEDED[model]:
+    for column in model.needs:
         if not row.has(column) and column not in row.bad:
-            yield row.problem(column, f"is empty; charge model {model} needs it")
-    used = (*_NEEDED[model], *_USED_BESIDES.get(model, ()))
+            yield row.problem(column, f"is empty; charge model {name} needs it")
     for column in _AMOUNTS:
         # A 0 says the same as an empty cell; anything else was meant to be charged.
-        if column not in used and row[column]:
-            yield row.problem(column, f"charge model {model} does not use it; leave it empty")
-    if recurring and model in _USAGE_ONLY:
-        yield row.problem("meter_id", f"is empty; charge model {model} needs a meter")
+        if column not in (*model.needs, *model.may_use) and row[column]:
+            yield row.problem(column, f"charge model {name} does not use it; leave it empty")
+    if recurring and model.usage_only:
+        yield row.problem("meter_id", f"is empty; charge model {name} needs a meter")
     if row["timing"] == "advance" and not recurring and row.has("meter_id"):
         yield row.problem(
             "timing", "'advance' is for recurring fees (without a meter_id); usage is in arrears"
@@ -183,18 +167,23 @@ def tier_problems(prices: LoadedTable, tiers: LoadedTable) -> Iterator[Problem]:
     models: dict[object, set[object]] = defaultdict(set)
     for row in prices.rows:
         models[row["price_id"]].add(row["charge_model"])
-        is_tiered = row["charge_model"] in TIERED_MODELS and row.has("price_id")
+        is_tiered = _tier_rate(row["charge_model"]) is not None and row.has("price_id")
         if is_tiered and tiers.is_complete and row["price_id"] not in by_price:
             message = f"charge model {row['charge_model']} needs tiers in {tiers.file}"
             yield row.problem("charge_model", message)
     for price_id, rows in by_price.items():
         used_by = models.get(price_id, set())
-        if used_by and None not in used_by and not used_by & set(TIERED_MODELS):
+        if used_by and None not in used_by and not any(map(_tier_rate, used_by)):
             names = ", ".join(sorted(map(str, used_by)))
             yield rows[0].problem("price_id", f"charge model {names} has no tiers")
         yield from _order_problems(rows)
         for row in rows:
             yield from _tier_amount_problems(row, used_by)
+
+
+def _tier_rate(charge_model: object) -> str | None:
+    known = CHARGE_MODELS.get(str(charge_model))
+    return None if known is None else known.tier_rate
 
 
 def _order_problems(rows: list[Row]) -> Iterator[Problem]:
@@ -228,15 +217,14 @@ def _order_problems(rows: list[Row]) -> Iterator[Problem]:
 
 
 def _tier_amount_problems(row: Row, models: set[object]) -> Iterator[Problem]:
-    wanted: Iterable[str]
-    if models == {"graduated_percentage"}:
-        wanted, other = ("percentage", "flat_amount"), "unit_amount"
-    elif models and models <= {"graduated", "volume"}:
-        wanted, other = ("unit_amount", "flat_amount"), "percentage"
-    else:
+    rates = {_tier_rate(model) for model in models}
+    if len(rates) != 1 or None in rates:
         return
-    if row[other]:
-        yield row.problem(other, f"charge model {min(map(str, models))} does not use it")
+    [rate] = rates
+    wanted = (str(rate), "flat_amount")
+    for other in _TIER_RATES:
+        if other != rate and row[other]:
+            yield row.problem(other, f"charge model {min(map(str, models))} does not use it")
     if not any(row.has(column) or column in row.bad for column in wanted):
         yield row.problem(None, f"has neither {' nor '.join(wanted)}; write 0 where it is free")
 

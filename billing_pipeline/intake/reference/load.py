@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from difflib import get_close_matches
-from pathlib import Path
 
 import duckdb
 import pyarrow as pa
@@ -23,29 +22,29 @@ from billing_pipeline.intake.reference.cells import (
     header_problems,
     read_cells,
 )
+from billing_pipeline.intake.reference.dbt_vars import CUSTOM_METERS
 from billing_pipeline.intake.reference.rows import (
     LoadedTable,
     key_problems,
     read_table,
     reference_problems,
 )
-from billing_pipeline.intake.reference.schemas import TABLES, Column, Table
+from billing_pipeline.intake.reference.schemas import TABLES, Table
 from billing_pipeline.money import CURRENCY_PLACES
 from billing_pipeline.settings import Settings
 
 _ALLOWED = "a .csv, .csv.gz or .parquet file, or a folder of .parquet files"
-_CUSTOM_MODELS = Path(__file__).parents[3] / "dbt_project" / "models" / "metering" / "custom"
 
 
 def load_reference(
     connection: duckdb.DuckDBPyConnection,
     settings: Settings,
-    custom_meters: frozenset[str] | None = None,
+    custom_meters: frozenset[str] = CUSTOM_METERS,
 ) -> dict[str, int]:
     """Write every table of catalog/ and accounts/ to schema `raw`; gives the rows per table.
 
-    `custom_meters` are the names that meters of aggregation `custom` may have; by default the dbt
-    models under `models/metering/custom/`. Raises `InvalidInput` with every problem of every
+    `custom_meters` are the names that meters of aggregation `custom` may have; by default those
+    that dbt builds. Raises `InvalidInput` with every problem of every
     file; then nothing has been written.
     """
     problems: list[Problem] = []
@@ -57,8 +56,7 @@ def load_reference(
         for table in TABLES
         if table.folder == folder
     }
-    models = _custom_models() if custom_meters is None else custom_meters
-    problems += _rule_problems(tables, models)
+    problems += _rule_problems(tables, custom_meters)
     if problems:
         raise InvalidInput(problems)
     _default_prorate(tables["prices"])
@@ -76,10 +74,6 @@ def has_file(settings: Settings, folder: str, table: str) -> bool:
     except (InvalidInput, OSError):
         return False  # for the intake to report
     return any(entry.name == f"{table}{extension}" for entry in entries for extension in EXTENSIONS)
-
-
-def _custom_models() -> frozenset[str]:
-    return frozenset(path.stem for path in _CUSTOM_MODELS.glob("*.sql"))
 
 
 def _storage(settings: Settings, folder: str) -> Storage:
@@ -227,44 +221,22 @@ def _default_prorate(prices: LoadedTable) -> None:
     ]
 
 
-_ARROW_TYPES = {
-    "VARCHAR": pa.string(),
-    "BOOLEAN": pa.bool_(),
-    "INTEGER": pa.int32(),
-    "TIMESTAMPTZ": pa.timestamp("us", tz="UTC"),
-    "DECIMAL(38,12)": pa.decimal128(38, 12),
-    "DECIMAL(38,18)": pa.decimal128(38, 18),
-}
-
-
 def _write(connection: duckdb.DuckDBPyConnection, loaded: LoadedTable) -> None:
-    columns = loaded.table.columns
-    arrays = [
-        pa.array(loaded.values[column.name], _ARROW_TYPES[column.sql_type]) for column in columns
-    ]
-    _create(
-        connection, loaded.table.name, columns, pa.table(arrays, names=loaded.table.column_names)
-    )
-
-
-def _create(
-    connection: duckdb.DuckDBPyConnection, name: str, columns: tuple[Column, ...], rows: pa.Table
-) -> None:
-    """(Re)create `raw.<name>`; names and types in the statement are this package's constants."""
-    definition = ", ".join(f'"{column.name}" {column.sql_type}' for column in columns)
-    connection.execute(f"create or replace table raw.{name} ({definition})")
-    connection.register("intake_rows", rows)
-    try:
-        connection.execute(f"insert into raw.{name} select * from intake_rows")
-    finally:
-        connection.unregister("intake_rows")
+    columns = {
+        column.name: pa.array(loaded.values[column.name], column.type)
+        for column in loaded.table.columns
+    }
+    _create(connection, loaded.table.name, columns)
 
 
 def _write_currencies(connection: duckdb.DuckDBPyConnection) -> None:
-    columns = (Column("currency", "currency"), Column("exponent", "integer"))
     codes = sorted(CURRENCY_PLACES)
-    rows = pa.table(
-        [pa.array(codes), pa.array([CURRENCY_PLACES[code] for code in codes], pa.int32())],
-        names=["currency", "exponent"],
-    )
-    _create(connection, "currencies", columns, rows)
+    places = [CURRENCY_PLACES[code] for code in codes]
+    columns = {"currency": pa.array(codes), "exponent": pa.array(places, pa.int32())}
+    _create(connection, "currencies", columns)
+
+
+def _create(connection: duckdb.DuckDBPyConnection, name: str, columns: dict[str, pa.Array]) -> None:
+    """(Re)create `raw.<name>`; its name is this package's constant."""
+    rows = pa.table(columns)  # noqa: F841  (read by name in the statement)
+    connection.execute(f"create or replace table raw.{name} as select * from rows")

@@ -42,23 +42,39 @@
 
 {% macro spark__quantity_from_text(text) -%}
     case
-        when {{ text }} rlike r'\A({{ unsigned_decimal() }}|-(0+\.?0*|\.0+))\z'
+        when {{ text }} rlike r'\A(\+?{{ var('decimal') }}|-0+(\.0+)?)\z'
             then {{ fitting_quantity(text) }}
-        when {{ text }} rlike r'\A{{ unsigned_decimal() }}[eE][+-]?0*[0-9]{1,4}\z'
+        when {{ text }} rlike r'\A\+?{{ var('decimal') }}[eE][+-]?0*[0-9]{1,4}\z'
             then {{ fitting_quantity(without_exponent(text)) }}
     end
 {%- endmacro %}
 
 {% macro spark__is_decimal_text(text) -%}
-    {{ text }} rlike r'\A{{ unsigned_decimal() }}([eE][+-]?[0-9]+)?\z'
+    {{ text }} rlike r'\A\+?{{ var('decimal') }}([eE][+-]?[0-9]+)?\z'
 {%- endmacro %}
 
-{% macro spark__fitting_quantity(text) -%}
+{# A plain decimal as a quantity; null where it does not fit: a cast alone would round it. #}
+{% macro fitting_quantity(text) -%}
     case
         when not {{ text }} rlike r'\.[0-9]{18}[0-9]*[1-9]'
             and not {{ text }} rlike r'\A\+?0*[1-9][0-9]{15}'
             then try_cast({{ text }} as decimal(33, 18))::decimal(38, 18)
     end
+{%- endmacro %}
+
+{# A decimal with an exponent as the same number without one: 2.5e-3 is 0.0025. #}
+{% macro without_exponent(text) -%}
+    {% set digits = "replace(replace(regexp_replace(" ~ text ~ ", '[eE].*$', ''), '.', ''), '+', '')" %}
+    {% set point -%}
+        (length(regexp_extract({{ text }}, '^[+]?([0-9]*)', 1))
+        + cast(regexp_extract({{ text }}, '[eE][+]?(-?[0-9]+)$', 1) as int))
+    {%- endset %}
+    {% set padded -%}
+        repeat('0', cast(greatest(1 - {{ point }}, 0) as int)) || {{ digits }}
+        || repeat('0', cast(greatest({{ point }} - length({{ digits }}), 0) as int))
+    {%- endset %}
+    {% set whole = 'cast(greatest(' ~ point ~ ', 1) as int)' -%}
+    (substr({{ padded }}, 1, {{ whole }}) || '.' || substr({{ padded }}, {{ whole }} + 1))
 {%- endmacro %}
 
 {% macro spark__nearest_rank(percent, value, condition) -%}

@@ -2,7 +2,7 @@
 with
 windows as (select * from {{ ref('usage_windows') }} where is_carried),
 
--- an event of the month is carried into what begins after it
+-- an event is carried into what begins after it
 begins as (
     select customer_id, event_name, max(window_start) as last_start
     from windows
@@ -10,18 +10,12 @@ begins as (
 ),
 
 known as (
-    select
-        customer_id, event_name, occurred_at, quantity, properties, source_file, source_row
-    from {{ source('raw', 'gauge_values') }}
-    union all
-    select
-        accepted_events.customer_id, accepted_events.event_name, occurred_at, quantity, properties,
-        source_file, source_row
-    from {{ ref('accepted_events') }} as accepted_events
+    select events.*
+    from {{ ref('accepted_events') }} as events
     inner join begins
-        on accepted_events.customer_id = begins.customer_id
-        and accepted_events.event_name = begins.event_name
-        and accepted_events.occurred_at < begins.last_start
+        on events.customer_id = begins.customer_id
+        and events.event_name = begins.event_name
+        and events.occurred_at < begins.last_start
 ),
 
 candidates as (

@@ -1,8 +1,13 @@
--- grain: window of a count or sum meter; the signed corrections of its usage
+-- grain: window of a meter that adds up; the signed corrections of its usage
 with
 corrections as (select * from {{ ref('stg_accounts__usage_corrections') }}),
 windows as (
-    select * from {{ ref('usage_windows') }} where aggregation in ('count', 'sum')
+    select * from {{ ref('usage_windows') }}
+    where aggregation in (
+        {%- for name in var('aggregations') if var('aggregations')[name].adds_up -%}
+            '{{ name }}'{{ ', ' if not loop.last }}
+        {%- endfor -%}
+    )
 )
 
 select

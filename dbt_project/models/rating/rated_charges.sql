@@ -3,10 +3,7 @@
 -- then rounded once
 with
 modelled as (
-    {% for model in [
-        'flat', 'per_unit', 'graduated', 'volume', 'package', 'percentage',
-        'graduated_percentage', 'dynamic'
-    ] -%}
+    {% for model in var('charge_models') -%}
     select * from {{ ref('charges_' ~ model) }}
     {{ 'union all' if not loop.last }}
     {% endfor %}

@@ -3,7 +3,7 @@
 with
 quantities as (
     select * from {{ ref('billable_quantities') }}
-    where charge_model in ('graduated', 'graduated_percentage', 'volume')
+    where {{ has_tiers() }}
 ),
 
 tiers as (
@@ -65,8 +65,8 @@ parts as (
 select
     * exclude (billable, ends_here, from_units, up_to_units, flat_units),
     exact_plus(
-        case charge_model
-            when 'graduated_percentage' then exact_share(exact_times(part, percentage), 1, 100)
+        case
+            when {{ has_tiers('percentage') }} then exact_share(exact_times(part, percentage), 1, 100)
             else exact_times(part, unit_amount)
         end,
         flat_units

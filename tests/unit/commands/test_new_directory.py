@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from billing_pipeline.commands.init import USAGE_COLUMNS, DirectoryInUseError, create, init
-from billing_pipeline.intake.reference.catalog_rules import PLACEHOLDERS
-from billing_pipeline.intake.reference.schemas import TABLES, Table
+from billing_pipeline.commands.init import DirectoryInUseError, create, init, input_page
+from billing_pipeline.intake.reference.schemas import TABLES, USAGE_COLUMNS, Table
 from billing_pipeline.months import BillingMonth
 
 MONTH = BillingMonth(2024, 5)
@@ -48,8 +47,13 @@ def test_descriptions_keep_their_placeholders(tmp_path: Path) -> None:
         texts = [row["description"] for row in csv.DictReader(file)]
     assert texts and all("{month}" in text for text in texts)
     page = (tmp_path / "README.md").read_text()
-    assert "may use " + ", ".join(f"`{name}`" for name in PLACEHOLDERS) in page
     assert all(text in page for text in texts)
+
+
+def test_the_page_in_docs_is_the_one_that_is_written() -> None:
+    """`make docs` writes it anew."""
+    page = Path(__file__).parents[3] / "docs" / "inputs.md"
+    assert page.read_text(encoding="utf-8") == input_page("2024-01")
 
 
 def test_the_dates_of_the_example_are_in_the_month(tmp_path: Path) -> None:

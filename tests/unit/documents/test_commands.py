@@ -12,7 +12,7 @@ import typst
 from click.testing import CliRunner, Result
 
 from billing_pipeline.commands import documents
-from billing_pipeline.commands.documents import DocumentError
+from billing_pipeline.commands.terminal import CommandError
 from billing_pipeline.documents.reading import NoDocumentError
 from billing_pipeline.published.database import NotPublishedError
 from tests.end_to_end.commands import ROOT
@@ -69,7 +69,7 @@ def test_the_commands_of_the_guide_run(billing: Path) -> None:
         known = re.sub(r"in_\w+", "feb-b", line).replace("SB000003-0001", "N-feb-b")
         program, name, *arguments = known.split()
         assert program == "billing"
-        done = run({command.name: command for command in documents.commands()}[name], *arguments)
+        done = run(getattr(documents, name), *arguments)
         assert done.exit_code == 0, (line, done.output, done.exception)
 
 
@@ -92,8 +92,8 @@ def test_what_cannot_be_done_is_said(billing: Path, monkeypatch: pytest.MonkeyPa
     for command, arguments, kind, part in (
         (documents.invoice, ("nope",), NoDocumentError, "'nope' is the id or number of no invoice"),
         (documents.report, ("2025-01",), NoDocumentError, "2025-01 is not published"),
-        (documents.export, ("2024-02",), DocumentError, "give --invoices, --lines or --focus"),
-        (documents.invoice, ("feb-a", "--html", "no/a"), DocumentError, "no/a cannot be written"),
+        (documents.export, ("2024-02",), CommandError, "give --invoices, --lines or --focus"),
+        (documents.invoice, ("feb-a", "--html", "no/a"), CommandError, "no/a cannot be written"),
     ):
         done = run(command, *arguments)
         assert isinstance(done.exception, kind), done.output

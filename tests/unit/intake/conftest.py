@@ -11,7 +11,6 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from billing_pipeline.intake.gauges import load_gauge_values
 from billing_pipeline.intake.problems import InvalidInput
 from billing_pipeline.intake.reference.load import load_reference
 from billing_pipeline.intake.usage import load_usage
@@ -99,9 +98,6 @@ class World:
             f"select {columns} from (select *, {RAW} from raw.usage_events) where {where} "
             "order by source_file, source_row"
         )
-
-    def gauges(self, before: str) -> int:
-        return load_gauge_values(self.connection, self.settings, BillingMonth.parse(before))
 
     def select(self, query: str) -> list[tuple[object, ...]]:
         return self.connection.execute(query).fetchall()

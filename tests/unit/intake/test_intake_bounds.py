@@ -20,6 +20,7 @@ from billing_pipeline.intake import usage_files
 from billing_pipeline.intake.files import text_files
 from billing_pipeline.intake.late_usage import late_usage, note_rated
 from billing_pipeline.intake.limits import InputLimits
+from billing_pipeline.intake.reference.schemas import USAGE_COLUMNS
 from billing_pipeline.months import BillingMonth
 
 JANUARY = BillingMonth.parse("2024-01")
@@ -189,7 +190,7 @@ def test_keys_that_are_made_up_for_each_event_are_not_all_remembered(world: Worl
         text_files._json_record(number, json.dumps({f"key{number}": 1}), keys)
     text_files._json_record(5_000, json.dumps(event(1)), keys)
     assert len(keys) < 1_100
-    assert keys.issuperset(text_files.USAGE_COLUMNS)
+    assert keys.issuperset(USAGE_COLUMNS)
 
 
 # --- kinds --------------------------------------------------------------------------------------

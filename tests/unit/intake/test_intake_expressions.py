@@ -93,6 +93,26 @@ def test_bad_quantities(text: str, reason: str) -> None:
     assert quantities(text) == [(None, reason)]
 
 
+@settings(max_examples=10, deadline=None)
+@given(st.lists(st.tuples(mantissas, exponents), min_size=20, max_size=60))
+def test_a_property_is_read_like_a_quantity(parts: list[tuple[str, int | None]]) -> None:
+    """By the functions that dbt calls; below 0, and untrimmed, it is no number."""
+    connection.execute("create schema if not exists raw")
+    for statement in expressions.property_macros():
+        connection.execute(statement)
+    texts = [text if exp is None else f"{text}e{exp:+d}" for text, exp in parts]
+    texts += ["-0", "-0.00", "-0e5", ".5", "5.", "1e", " 5", "5 ", "NaN", "true", "", "007.50"]
+    connection.register("texts", pa.table({"text": texts}))
+    found = connection.execute(
+        "select raw.quantity_from_text(text), raw.is_decimal_text(text) from texts"
+    ).fetchall()
+    for text, (number, is_decimal) in zip(texts, found, strict=True):
+        [(quantity, fault)] = quantities(text) if text.strip() == text != "" else [(None, "blank")]
+        assert number == (quantity if quantity is not None and quantity >= 0 else None), text
+        may_be_long = fault in (None, "quantity_out_of_range")
+        assert is_decimal == (may_be_long and not text.startswith("-")), text
+
+
 @settings(max_examples=20, deadline=None)
 @given(st.lists(st.floats(), min_size=50, max_size=100))
 def test_doubles_are_their_shortest_text(numbers: list[float]) -> None:

@@ -1,0 +1,217 @@
+"""`billing plan | run | apply | resolve | pull`: the steps of closing a month.
+
+What belongs here: which job a command runs, and what a person or a script reads of its outcome.
+What does not: the work, which the jobs do, and running them (``execution``).
+"""
+
+from __future__ import annotations
+
+import getpass
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import click
+import duckdb
+from rich.console import Console
+
+from billing_pipeline.collection.plan.dunning_policy import DunningPolicy
+from billing_pipeline.collection.plan.limits import limits_from_env
+from billing_pipeline.commands.execution import execute
+from billing_pipeline.commands.parameters import MONTH, json_option, settings_with_home
+from billing_pipeline.commands.terminal import MAX_SHOWN, CommandError, print_json, sums, table
+from billing_pipeline.duckdb_sql import rows as queried
+from billing_pipeline.money import format_amount
+from billing_pipeline.months import BillingMonth
+from billing_pipeline.published.database import open_published, plan_publication
+from billing_pipeline.settings import Settings
+
+# Some of the plan waits for approval.
+WAITS = 3
+
+_month = click.argument("month", type=MONTH)
+
+
+@click.command()
+@_month
+@json_option
+def run(month: BillingMonth, as_json: bool) -> None:
+    """Close MONTH: load, rate, plan, apply what is safe, pull."""
+    _run("close_month", month, as_json)
+
+
+@click.command()
+@_month
+@json_option
+def plan(month: BillingMonth, as_json: bool) -> None:
+    """Load, rate and show the invoice plan of MONTH; writes nothing to Stripe."""
+    _run("preview_month", month, as_json)
+
+
+@click.command()
+@_month
+@click.option("--approve", "plan_hash", required=True, help="The hash of the plan that you read.")
+@json_option
+def apply(month: BillingMonth, plan_hash: str, as_json: bool) -> None:
+    """Carry out exactly the plan with this hash; refused if it is another by now."""
+    config: dict[str, object] = {"ops": {"approved_changes": {"config": {"plan_hash": plan_hash}}}}
+    _run("apply_plan", month, as_json, config)
+
+
+@click.command()
+@click.argument("invoice_id", metavar="INVOICE_ID")
+@click.option("--adopt", "decision", flag_value="adopt", help="What stands in Stripe is right.")
+@click.option(
+    "--reissue", "decision", flag_value="reissue", help="Bill again what was voided or deleted."
+)
+@click.option("--write-off", "decision", flag_value="write_off", help="Leave the difference.")
+@click.option("--reason", required=True, help="Why, for the record.")
+@click.option(
+    "--by", "decided_by", default=getpass.getuser, show_default="your login", help="Who decides."
+)
+@json_option
+def resolve(
+    invoice_id: str, decision: str | None, reason: str, decided_by: str, as_json: bool
+) -> None:
+    """Decide about an invoice in review; the decision waits for approval by the plan's hash."""
+    if decision is None:
+        raise click.UsageError("one of --adopt, --reissue and --write-off is needed")
+    if not reason.strip():
+        raise click.UsageError("--reason is empty: why is it decided so?")
+    month, known_as = _invoice_of(settings_with_home(), invoice_id)
+    asked = {
+        "invoice_id": known_as,
+        "decision": decision,
+        "reason": reason.strip(),
+        "decided_by": decided_by,
+    }
+    _run("resolve_review", month, as_json, {"ops": {"proposed_resolution": {"config": asked}}})
+
+
+_INVOICE = """
+SELECT billing_month, invoice_id FROM invoice_plan WHERE invoice_id = $1
+UNION ALL
+SELECT billing_month, invoice_id FROM stripe_invoices
+WHERE list_contains([stripe_invoice_id, number, invoice_id], $1)
+LIMIT 1
+"""
+
+
+def _invoice_of(settings: Settings, name: str) -> tuple[BillingMonth, str]:
+    """The month and our id of an invoice, by our id, Stripe's, or its number."""
+    with open_published(settings) as published:
+        found = published.execute(_INVOICE, [name]).fetchall()
+    if not found:
+        raise CommandError(
+            f"no invoice {name} was planned or sent: `billing plan MONTH` names those in review"
+        )
+    [(billing_month, invoice_id)] = found
+    return BillingMonth.parse(str(billing_month)), str(invoice_id or name)
+
+
+@click.command()
+@_month
+@json_option
+def pull(month: BillingMonth, as_json: bool) -> None:
+    """Refresh the payment status of MONTH."""
+    _run("pull_payments", month, as_json)
+
+
+def _run(
+    job: str, month: BillingMonth, as_json: bool, config: dict[str, object] | None = None
+) -> None:
+    """Run a job for the month, and print what was planned, sent and paid. Ends the process with
+    `WAITS` where some of the plan waits, except after a preview, which only looks."""
+    settings = settings_with_home()
+    # Checked before anything is done; the jobs read them again where they need them.
+    limits_from_env()
+    DunningPolicy.from_env()
+    if not as_json:
+        click.echo(f"{job} {month} …", err=True)
+    verbose = bool(click.get_current_context().obj)
+    former = plan_publication(settings, month)
+    result = execute(settings, job, month, config, is_verbose=verbose)
+    rows: list[dict[str, Any]] = []
+    payments: list[dict[str, Any]] = []
+    # A run that failed before it published anything did nothing that could be shown.
+    if result.is_success or plan_publication(settings, month) != former:
+        rows, payments = _published(settings, month)
+    waiting = [row for row in rows if row["state"] == "waiting"]
+    summary = {
+        "job": job,
+        "month": str(month),
+        "run_id": result.run_id,
+        "success": result.is_success,
+        "reason": result.reason,
+        "plan_hash": rows[0]["plan_hash"] if rows else None,
+        "plan": rows,
+        "payments": payments,
+    }
+    if not as_json:
+        _show(rows, payments)
+    if not result.is_success:
+        raise CommandError(result.reason or "the run failed", summary)
+    if as_json:
+        print_json(summary)
+    if job == "preview_month" and rows and not as_json:
+        click.echo(f"Nothing was sent. The plan's hash: {rows[0]['plan_hash']}")
+    if waiting:
+        _say_what_to_do(month, waiting)
+        if job != "preview_month":
+            sys.exit(WAITS)
+
+
+def _say_what_to_do(month: BillingMonth, waiting: Sequence[dict[str, Any]]) -> None:
+    """The commands that end the waiting."""
+    reviews = [row["invoice_id"] for row in waiting if row["action"] == "review"]
+    changes = len(waiting) - len(reviews)
+    if reviews:
+        click.echo(
+            f"{len(reviews)} invoices are in review, the first: billing resolve {reviews[0]} "
+            "--adopt | --reissue | --write-off --reason TEXT",
+            err=True,
+        )
+    if changes:
+        command = f"billing apply {month} --approve {waiting[0]['plan_hash']}"
+        click.echo(f"{changes} changes wait for approval: {command}", err=True)
+
+
+def _published(
+    settings: Settings, month: BillingMonth
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The month's invoice plan and payments."""
+    with open_published(settings) as published:
+        return _read(published, "invoice_plan", month), _read(published, "invoice_payments", month)
+
+
+def _read(
+    published: duckdb.DuckDBPyConnection, table: str, month: BillingMonth
+) -> list[dict[str, Any]]:
+    return queried(published, f"SELECT * FROM {table} WHERE billing_month = $1::DATE", month.key)
+
+
+def _show(plan: Sequence[dict[str, Any]], payments: Iterable[dict[str, Any]]) -> None:
+    console = Console()
+    actions = sums(plan, ("action", "state", "currency"), ("amount_before", "amount_after"))
+    if actions:
+        columns = ("action", "state", "currency", "invoices", "before", "after")
+        console.print(table("Invoice plan", columns, actions))
+    attention = [row for row in plan if row["state"] in ("waiting", "failed")]
+    if attention:
+        columns = ("customer", "action", "state", "before", "after", "why")
+        cells = [_change(row) for row in attention[:MAX_SHOWN]]
+        console.print(table("What waits or failed", columns, cells, folds="why"))
+        if len(attention) > MAX_SHOWN:
+            console.print(f"and {len(attention) - MAX_SHOWN} more: see --json, or invoice_plan")
+    states = sums(payments, ("status", "currency"), ("billed", "paid", "outstanding"))
+    if states:
+        columns = ("status", "currency", "invoices", "billed", "paid", "outstanding")
+        console.print(table("Invoices and payments", columns, states))
+
+
+def _change(row: dict[str, Any]) -> list[str]:
+    before, after = (
+        format_amount(row[name], row["currency"]) for name in ("amount_before", "amount_after")
+    )
+    amounts = (f"{before} {row['currency']}", f"{after} {row['currency']}")
+    return [row["customer_id"], row["action"], row["state"], *amounts, row["reason"]]

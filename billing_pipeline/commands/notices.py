@@ -1,0 +1,25 @@
+"""`billing notices`: sends what is due, where no daemon does (``defs.notifications``)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import click
+
+from billing_pipeline.commands.parameters import json_option, settings_with_home
+from billing_pipeline.commands.terminal import print_json
+from billing_pipeline.defs.notifications import notify_once, said
+
+# A mail server may be slow; what is not sent by then, the next command sends.
+SEND_FOR_SECONDS = 600.0
+
+
+@click.command()
+@json_option
+def notices(as_json: bool) -> None:
+    """Send the notices that are due, each once; for who runs no daemon."""
+    outcome = notify_once(settings_with_home(), datetime.now(UTC), SEND_FOR_SECONDS)
+    if as_json:
+        print_json({"success": True, "sent": outcome.sent, "is_busy": outcome.is_busy})
+    else:
+        click.echo(said(outcome))

@@ -1,0 +1,44 @@
+"""What the intake and dbt share, as dbt_project.yml has it.
+
+What belongs here: reading charge models, aggregations, custom meters and the form of a decimal.
+What does not: what they compute (dbt), and how inputs are checked by them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from billing_pipeline.settings import dbt_project_dir
+
+_PROJECT = dbt_project_dir() / "dbt_project.yml"
+
+
+@dataclass(frozen=True)
+class ChargeModel:
+    """The columns of prices.csv that a price of this model must fill and may use, the column of
+    price_tiers.csv that its tiers are charged by, and whether it needs a meter."""
+
+    needs: Sequence[str] = ()
+    may_use: Sequence[str] = ()
+    tier_rate: str | None = None
+    usage_only: bool = False
+
+
+@dataclass(frozen=True)
+class Aggregation:
+    """Whether corrections can be added to its quantities, and whether its value may go on."""
+
+    adds_up: bool = False
+    carries_forward: bool = False
+
+
+_VARS: dict[str, Any] = yaml.safe_load(_PROJECT.read_text(encoding="utf-8"))["vars"]
+
+CHARGE_MODELS = {name: ChargeModel(**row) for name, row in _VARS["charge_models"].items()}
+AGGREGATIONS = {name: Aggregation(**row) for name, row in _VARS["aggregations"].items()}
+CUSTOM_METERS = frozenset[str](_VARS["custom_meters"])
+DECIMAL: str = _VARS["decimal"]

@@ -1,0 +1,110 @@
+"""Pricing back-test: past usage rated with another price book, beside the present one.
+
+What belongs here: rating months twice in a scratch place, and the difference by customer, plan and
+price. What does not: the rules (the same dbt models rate both), showing it (``commands.simulate``).
+
+Nothing that was billed is touched: both sides are rated from the inputs as they are now into
+warehouses of their own, which are deleted; Stripe is never asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from billing_pipeline.months import BillingMonth
+from billing_pipeline.published.database import attach, publish_simulation
+from billing_pipeline.rating.month import rate_month
+from billing_pipeline.rating.scratch import scratch_home
+from billing_pipeline.settings import Settings
+
+Row = dict[str, Any]
+
+_CHANGES = """
+WITH present AS (
+    SELECT customer_id, plan_id, price_id, meter_id, currency,
+        sum(quantity) AS quantity, sum(amount) AS amount
+    FROM present.main.charges GROUP BY ALL
+),
+simulated AS (
+    SELECT customer_id, plan_id, price_id, meter_id, currency,
+        sum(quantity) AS quantity, sum(amount) AS amount
+    FROM simulated.main.charges GROUP BY ALL
+)
+SELECT
+    $simulation_id AS simulation_id,
+    $catalog AS catalog,
+    $simulated_at::TIMESTAMPTZ AS simulated_at,
+    $billing_month::DATE AS billing_month,
+    coalesce(simulated.customer_id, present.customer_id) AS customer_id,
+    coalesce(simulated.plan_id, present.plan_id) AS plan_id,
+    coalesce(simulated.price_id, present.price_id) AS price_id,
+    coalesce(simulated.meter_id, present.meter_id) AS meter_id,
+    coalesce(simulated.currency, present.currency) AS currency,
+    coalesce(simulated.quantity, present.quantity)::DECIMAL(38, 18) AS quantity,
+    coalesce(present.amount, 0)::DECIMAL(38, 4) AS present_amount,
+    coalesce(simulated.amount, 0)::DECIMAL(38, 4) AS simulated_amount,
+    (coalesce(simulated.amount, 0) - coalesce(present.amount, 0))::DECIMAL(38, 4) AS change
+FROM present
+FULL OUTER JOIN simulated
+    ON present.customer_id = simulated.customer_id
+    AND present.plan_id = simulated.plan_id
+    AND present.price_id = simulated.price_id
+    AND present.meter_id IS NOT DISTINCT FROM simulated.meter_id
+    AND present.currency = simulated.currency
+ORDER BY ALL
+"""
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """What came of one: a row for each month, customer, plan and price, amounts in major units
+    before discounts and tax. They are published as `simulation_changes`."""
+
+    simulation_id: str
+    rows: Sequence[Row]
+
+
+def simulate(
+    settings: Settings,
+    catalog: Path,
+    months: Sequence[BillingMonth],
+    now: datetime,
+    progress: Callable[[BillingMonth], None] = lambda month: None,
+) -> Simulation:
+    """Rate `months` with the price book in the folder `catalog` and with the present one.
+
+    Raises `InvalidInput` with every problem of either price book.
+    """
+    simulation_id = f"sim_{now:%Y%m%dT%H%M%S}"
+    rows: list[Row] = []
+    with scratch_home(settings) as present_home, scratch_home(settings) as other_home:
+        for month in months:
+            progress(month)
+            present = rate_month(present_home, month)
+            other = replace(other_home, catalog_dir=catalog.absolute())
+            simulated = rate_month(other, month)
+            values = {
+                "simulation_id": simulation_id,
+                "catalog": catalog.name,
+                "simulated_at": now,
+                "billing_month": month.key,
+            }
+            rows += _changes(present, simulated, values)
+    publish_simulation(settings, simulation_id, rows)
+    return Simulation(simulation_id, rows)
+
+
+def _changes(present: Path, simulated: Path, values: dict[str, object]) -> list[Row]:
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        for name, path in (("present", present), ("simulated", simulated)):
+            attach(connection, path, name)
+        found = connection.execute(_CHANGES, values)
+        names = [column[0] for column in found.description]
+        return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
