@@ -1,6 +1,12 @@
-"""The one entry point for Dagster: everything that the UI and the schedules see."""
+"""The one entry point for Dagster: everything that the UI and the schedules see.
+
+What belongs here: naming it all, once. What does not: what any of it does (``defs``).
+"""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
 
 import dagster as dg
 
@@ -17,50 +23,55 @@ from billing_pipeline.defs.collection import (
 )
 from billing_pipeline.defs.dunning import collect_payments
 from billing_pipeline.defs.estimates import estimate_month, estimated_charges
-from billing_pipeline.defs.sealing import verify_seals
+from billing_pipeline.defs.resources import resources
 from billing_pipeline.defs.usage import intake, wallet_top_ups
-from billing_pipeline.runs.run_history import keep_connections
+from billing_pipeline.defs.verification import verify_billed
 
-keep_connections()
 
-defs = dg.Definitions(
-    assets=with_asset_specs(
-        [
-            wallet_top_ups,
-            intake,
-            dbt_models,
-            invoice_plan,
-            stripe_invoices,
-            approved_changes,
-            proposed_resolution,
-            invoice_payments,
-            estimated_charges,
-        ]
-    ),
-    asset_checks=CHECKS,
-    # Also where somebody materializes single assets: a run is one process, which holds its month.
-    executor=dg.in_process_executor,
-    jobs=[
-        jobs.close_month,
-        jobs.preview_month,
-        jobs.apply_plan,
-        jobs.resolve_review,
-        jobs.pull_payments,
-        collect_payments,
-        estimate_month,
-        verify_seals,
-    ],
-    schedules=[
-        schedules.monthly_close,
-        schedules.hourly_collection,
-        schedules.daily_estimate,
-        schedules.daily_verification,
-    ],
-    sensors=[
-        sensors.stripe_changes,
-        sensors.dead_runs,
-        sensors.late_usage_files,
-        sensors.runs_that_failed,
-        sensors.notices,
-    ],
-)
+def build_defs(resource_overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
+    """Everything, with other `settings` or another `stripe` where they are given."""
+    return dg.Definitions(
+        assets=with_asset_specs(
+            [
+                wallet_top_ups,
+                intake,
+                dbt_models,
+                invoice_plan,
+                stripe_invoices,
+                approved_changes,
+                proposed_resolution,
+                invoice_payments,
+                estimated_charges,
+            ]
+        ),
+        asset_checks=CHECKS,
+        # Also where somebody materializes single assets: one process holds the month of a run.
+        executor=dg.in_process_executor,
+        jobs=[
+            jobs.close_month,
+            jobs.preview_month,
+            jobs.apply_plan,
+            jobs.resolve_review,
+            jobs.pull_payments,
+            collect_payments,
+            estimate_month,
+            verify_billed,
+        ],
+        schedules=[
+            schedules.monthly_close,
+            schedules.dunning,
+            schedules.daily_estimate,
+            schedules.daily_verification,
+        ],
+        sensors=[
+            sensors.stripe_changes,
+            sensors.dead_runs,
+            sensors.late_usage_files,
+            sensors.runs_that_failed,
+            sensors.notices,
+        ],
+        resources=resources(resource_overrides),
+    )
+
+
+defs = build_defs()

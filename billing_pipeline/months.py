@@ -1,4 +1,4 @@
-"""Billing months: the partition key, and the only place that turns a calendar into instants.
+"""Billing months: their names, and the only place that turns a calendar into instants.
 
 What belongs here: parsing and naming months, and their half-open UTC windows in the billing
 time zone. What does not: "now" (callers pass it in), schedules, proration.
@@ -20,7 +20,8 @@ class InvalidMonthError(ValueError):
 
 @dataclass(frozen=True, order=True)
 class BillingMonth:
-    """One calendar month; ``str()`` gives ``YYYY-MM``, ``key`` the partition key ``YYYY-MM-01``."""
+    """One calendar month. ``str()`` gives ``YYYY-MM``, which is Dagster's partition key too; `key`
+    is its first day, ``YYYY-MM-01``, by which tables and records name it."""
 
     year: int
     month: int

@@ -1,7 +1,9 @@
 """Settings: what the operator chooses through the environment, checked once, in one place.
 
-What belongs here: the variables of the README's table, their defaults, the paths under
-``BILLING_HOME``, and where dbt's project is. What does not: reading or writing any of those paths.
+What belongs here: every variable of the README's table with its default, and the paths under
+``BILLING_HOME``, and where dbt's project is. No other module reads the environment. What does not:
+reading or writing any of those paths, and what a limit or a due time means (``Limits.of``,
+``DunningPolicy.of``, ``Rules.of`` beside the code that applies them).
 """
 
 from __future__ import annotations
@@ -10,8 +12,9 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
-from decimal import Decimal
+from datetime import datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from itertools import pairwise
 from pathlib import Path
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
@@ -39,6 +42,19 @@ class Settings:
     max_input_bytes: int = 100 * 10**9
     notify_urls: tuple[str, ...] = field(default=(), repr=False)
     metering: str = "duckdb"
+    max_invoice_total: Decimal | None = None
+    """Major units, in whatever currency the invoice has; None: no limit."""
+    max_month_change_percent: Decimal | None = None
+    """None: the default of `Limits`, which holds only for large months."""
+    dunning_hours: tuple[int, ...] = (0, 72, 144)
+    dunning_end: str = "uncollectible"
+    ui_url: str = "http://127.0.0.1:3000"
+    trial_notice_days: int = 3
+    spike_factor: Decimal = Decimal(3)
+    close_day: int = 1
+    """1 to 28, so that every month has it. Later days leave late usage more time to arrive."""
+    close_grace: timedelta = timedelta(hours=2)
+    """How long after that day has begun: the last files of a month take their time."""
     catalog_dir: Path | None = None
     """Another price book than the data directory's, for a simulation; no variable sets it."""
 
@@ -53,8 +69,8 @@ class Settings:
         settings = cls(
             data_dir=_data_dir(text("BILLING_DATA_DIR") or "data"),
             home=Path(text("BILLING_HOME") or ".billing").expanduser().absolute(),
-            timezone=_zone(text("BILLING_TIMEZONE") or "UTC"),
-            first_month=_first_month(text("BILLING_FIRST_MONTH") or "2024-01-01"),
+            timezone=timezone_from_env(env),
+            first_month=first_month_from_env(env),
             stripe_api_key=text("STRIPE_API_KEY"),
             stripe_api_base=text("STRIPE_API_BASE"),
             stripe_webhook_secret=text("STRIPE_WEBHOOK_SECRET"),
@@ -63,6 +79,17 @@ class Settings:
             max_input_bytes=_max_input_bytes(text("BILLING_MAX_INPUT_BYTES") or "100GB"),
             notify_urls=tuple((text("BILLING_NOTIFY_URLS") or "").split()),
             metering=_metering(text("BILLING_METERING") or "duckdb"),
+            max_invoice_total=_positive(env, "BILLING_MAX_INVOICE_TOTAL"),
+            max_month_change_percent=_positive(env, "BILLING_MAX_MONTH_CHANGE_PERCENT"),
+            dunning_hours=_dunning_hours(text("BILLING_DUNNING_HOURS") or "0,72,144"),
+            dunning_end=_dunning_end(text("BILLING_DUNNING_END") or "uncollectible"),
+            ui_url=_ui_url(text("BILLING_UI_URL") or "http://127.0.0.1:3000"),
+            trial_notice_days=_whole_number(env, "BILLING_TRIAL_NOTICE_DAYS", "3"),
+            spike_factor=_spike_factor(text("BILLING_SPIKE_FACTOR") or "3"),
+            close_day=_whole_number(env, "BILLING_CLOSE_DAY", "1", range(1, 29)),
+            close_grace=timedelta(
+                hours=_whole_number(env, "BILLING_CLOSE_GRACE_HOURS", "2", range(14 * 24 + 1))
+            ),
         )
         settings._refuse_unsafe_stripe()
         return settings
@@ -153,7 +180,9 @@ def dbt_project_dir() -> Path:
     return installed if installed.is_dir() else package.parent / "dbt_project"
 
 
-def _zone(name: str) -> ZoneInfo:
+def timezone_from_env(environ: Mapping[str, str] | None = None) -> ZoneInfo:
+    """`BILLING_TIMEZONE`. By itself, because Dagster's partitions are defined with it."""
+    name = _from(environ, "BILLING_TIMEZONE") or "UTC"
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError) as error:
@@ -202,8 +231,76 @@ def _metering(text: str) -> str:
     return text
 
 
-def _first_month(text: str) -> BillingMonth:
+def first_month_from_env(environ: Mapping[str, str] | None = None) -> BillingMonth:
+    """`BILLING_FIRST_MONTH`. By itself, because Dagster's partitions are defined with it."""
     try:
-        return BillingMonth.parse(text)
+        return BillingMonth.parse(_from(environ, "BILLING_FIRST_MONTH") or "2024-01-01")
     except InvalidMonthError as error:
         raise InvalidSettingError(f"BILLING_FIRST_MONTH: {error}") from error
+
+
+def _from(environ: Mapping[str, str] | None, name: str) -> str:
+    return (os.environ if environ is None else environ).get(name, "").strip()
+
+
+def _positive(env: Mapping[str, str], name: str) -> Decimal | None:
+    text = _from(env, name)
+    if not text:
+        return None
+    value = _decimal(text)
+    if value is None or value < 0:
+        raise InvalidSettingError(f"{name} {text!r} is no number of 0 or more")
+    return value
+
+
+def _decimal(text: str) -> Decimal | None:
+    """The finite number that a text is; None for anything else."""
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        return None
+    return value if value.is_finite() else None
+
+
+def _whole_number(
+    env: Mapping[str, str], name: str, default: str, allowed: range | None = None
+) -> int:
+    text = _from(env, name) or default
+    if not text.isdecimal() or (allowed is not None and int(text) not in allowed):
+        bounds = "" if allowed is None else f" from {allowed[0]} to {allowed[-1]}"
+        raise InvalidSettingError(f"{name} {text!r} is no whole number{bounds}")
+    return int(text)
+
+
+def _dunning_hours(text: str) -> tuple[int, ...]:
+    hours = text.split(",")
+    if all(hour.strip().isdecimal() for hour in hours):
+        parsed = tuple(int(hour) for hour in hours)
+        if all(earlier < later for earlier, later in pairwise(parsed)):
+            return parsed
+    raise InvalidSettingError(
+        f"BILLING_DUNNING_HOURS {text!r} is no list of growing hours, for example 0,72,144"
+    )
+
+
+def _dunning_end(text: str) -> str:
+    if text not in ("uncollectible", "leave_open"):
+        raise InvalidSettingError(
+            f"BILLING_DUNNING_END {text!r} is neither uncollectible nor leave_open"
+        )
+    return text
+
+
+def _ui_url(text: str) -> str:
+    if not text.startswith(("http://", "https://")):
+        raise InvalidSettingError(
+            f"BILLING_UI_URL {text!r} is no address, for example https://billing.example.com"
+        )
+    return text.rstrip("/")
+
+
+def _spike_factor(text: str) -> Decimal:
+    factor = _decimal(text)
+    if factor is None or factor <= 1:
+        raise InvalidSettingError(f"BILLING_SPIKE_FACTOR {text!r} is no number above 1")
+    return factor

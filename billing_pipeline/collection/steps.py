@@ -18,6 +18,7 @@ from typing import TypeVar
 from billing_pipeline.collection.plan.actions import ActionKind
 from billing_pipeline.collection.plan.desired import DesiredInvoice, NotComputedError, read_desired
 from billing_pipeline.collection.plan.dunning_policy import DunningPolicy
+from billing_pipeline.collection.plan.empty_plan import REUSED_FOR, empty_plan_mark
 from billing_pipeline.collection.plan.invoice_plan import InvoicePlan, plan
 from billing_pipeline.collection.plan.limits import Limits, MonthTotal
 from billing_pipeline.collection.plan.proposal import ResolutionRequest, proposed, require_resolved
@@ -35,13 +36,17 @@ from billing_pipeline.collection.pull.tables import (
 from billing_pipeline.collection.push.apply import ApplyReport, Progress, apply_actions
 from billing_pipeline.collection.push.dunning import DunningResult, carry_out
 from billing_pipeline.collection.records.account import require_account
+from billing_pipeline.collection.records.billed import BilledInvoice, RecordProblem
 from billing_pipeline.collection.records.lock import month_lock
 from billing_pipeline.collection.records.opening import Records, open_records
-from billing_pipeline.collection.records.recorded import find_recorded, with_lost, with_records
+from billing_pipeline.collection.records.recorded import (
+    differing,
+    find_recorded,
+    record_missing,
+    with_lost,
+    with_records,
+)
 from billing_pipeline.collection.records.request_log import Author
-from billing_pipeline.collection.records.seal_repair import restore_seals
-from billing_pipeline.collection.records.sealed import BilledInvoice, SealProblem
-from billing_pipeline.collection.records.settled import REUSED_FOR, empty_plan_mark
 from billing_pipeline.collection.stripe_state.balances import unexplained
 from billing_pipeline.collection.stripe_state.event_reader import Reading, pull_events, read_events
 from billing_pipeline.collection.stripe_state.payment_status import see_payments_under_way
@@ -82,18 +87,6 @@ class PlanChangedError(RuntimeError):
         self.plan = present
 
 
-class BrokenSealError(RuntimeError):
-    """What was billed is not as it was sealed: nothing more is sent of that month."""
-
-    def __init__(self, problems: list[SealProblem]) -> None:
-        first = problems[0]
-        super().__init__(
-            f"nothing was sent: {len(problems)} records of what was billed do not hold, the first: "
-            f"{first.month_key[:7]} {first.target} {first.problem}. Restore records/billed.db "
-            "from its backup, and find out who changed it or Stripe"
-        )
-
-
 @dataclass(frozen=True)
 class ApplyOutcome:
     """A run of apply. `remaining` is the plan after it: what is still to be done or approved."""
@@ -127,8 +120,6 @@ class PullResult:
     invoice_payments: list[Row]
     reconciliation: list[Row]
     requests: int
-    seals_restored: list[str] = field(default_factory=list)
-    seal_problems: list[SealProblem] = field(default_factory=list)
     version: int = 0
     read_at: float = 0.0
     is_full: bool = True
@@ -229,9 +220,8 @@ async def apply_plan(
     nothing to do and nothing has moved since, Stripe is not asked again.
 
     `before_sending` sees the present plan once it is approved, before anything is sent. Raises
-    `PlanChangedError` for a hash that is not the present plan's, `BrokenSealError` where the
-    month's seals do not hold, `MonthLockedError` where another run holds the month for longer than
-    `patience` seconds.
+    `PlanChangedError` for a hash that is not the present plan's, and `MonthLockedError` where
+    another run holds the month for longer than `timeout` seconds.
     """
     async with _holding(gateway, settings, month, run_id, timeout) as (records, account_id):
         # Read under the lock: the run that held it may have been building these very tables.
@@ -239,12 +229,9 @@ async def apply_plan(
         if movements is None:
             movements = movements_of(settings, month)
         room = _MonthContext(gateway, settings, records, month, account_id, wanted, limits)
-        held, present = room.settled(run_id) or await room.plan()
+        held, present = room.empty_plan_of(run_id) or await room.plan()
         if approved_hash is not None and approved_hash != present.hash:
             raise PlanChangedError(approved_hash, present)
-        broken = records.seals.verify(month.key)
-        if broken:
-            raise BrokenSealError(broken)
         chosen = present.safe if approved_hash is None else present.changes
         before_sending(present)
         session = records.session(gateway, Author(run_id, actor, present.hash))
@@ -306,14 +293,15 @@ async def pull(
 ) -> PullResult:
     """Refresh the payment status of a month; in full by listing, or as last read by events.
 
-    Seals that are missing are made up from Stripe. The rows are the same either way.
+    What was billed and is not in our records is added from Stripe. The rows are the same either
+    way.
     """
     before = gateway.requests_sent
     with open_records(settings.records_dir) as records:
         await require_account(gateway, records.folder)
         # Taken before reading: what changes from now on makes the month stale again.
         version, now = records.cache.months.version(month.key), gateway.clock.now()
-        recorded = records.seals.billed(month.key)
+        recorded = records.billed.invoices(month.key)
         if full:
             start = int(month.start(settings.timezone).timestamp())
             invoices = await pull_month(
@@ -321,8 +309,7 @@ async def pull(
             )
         else:
             invoices = await complete_month(gateway, records.cache, month.key)
-        restored = await restore_seals(gateway, records.seals, month.key, invoices)
-        problems = records.seals.verify(month.key)
+        await record_missing(gateway, records.billed, month.key, invoices)
         readable = [invoice for invoice in invoices if invoice.unreadable is None]
         decided = records.request_log.decided(month.key)
         known = with_records(readable, recorded, decided, month.key)
@@ -336,11 +323,9 @@ async def pull(
     return PullResult(
         month=month,
         stripe_invoices=stripe_invoice_rows(readable),
-        invoice_payments=payment_rows(readable, now, policy or DunningPolicy.from_env()),
+        invoice_payments=payment_rows(readable, now, policy or DunningPolicy.of(settings)),
         reconciliation=reconciliation_rows(month.key, expected, known, not_ours),
         requests=gateway.requests_sent - before,
-        seals_restored=restored,
-        seal_problems=problems,
         version=version,
         read_at=now,
         is_full=full,
@@ -430,7 +415,7 @@ async def dun(
             for invoice in cached_month(records.cache, month_key)
         ]
         session = records.session(gateway, Author(run_id, actor))
-        return await carry_out(session, unpaid, policy or DunningPolicy.from_env())
+        return await carry_out(session, unpaid, policy or DunningPolicy.of(settings))
 
 
 async def _list_open_months(gateway: StripeGateway, settings: Settings, records: Records) -> None:
@@ -441,19 +426,18 @@ async def _list_open_months(gateway: StripeGateway, settings: Settings, records:
         await list_month(gateway, records.cache, month.key, start)
 
 
-def verify_seals(settings: Settings, month: BillingMonth) -> list[SealProblem]:
-    """Every record of the month that was edited or removed. Asks nothing of Stripe."""
-    with open_records(settings.records_dir) as records:
-        return records.seals.verify(month.key)
-
-
-def verify_all_seals(settings: Settings) -> tuple[int, list[SealProblem]]:
-    """How many seals there are, and those that break the chains of their months."""
+def verify_billed(settings: Settings, month: BillingMonth | None = None) -> list[RecordProblem]:
+    """What is wrong with the records of what was billed in a month, or in all. Asks nothing of
+    Stripe: what it holds is taken as last read."""
     # Records are begun by whoever asks Stripe for the first time: that is not for a check to do.
     if not settings.records_dir.exists():
-        return 0, []
+        return []
     with open_records(settings.records_dir) as records:
-        return records.seals.count(), records.seals.verify()
+        billed, only = records.billed, month.key if month else None
+        problems = billed.problems(only)
+        for key in [only] if only else billed.months():
+            problems += differing(billed.invoices(key), records.cache, key)
+        return problems
 
 
 @asynccontextmanager
@@ -497,7 +481,7 @@ class _MonthContext:
             )
         )
         # Read first: what another run bills from here on is not missing in Stripe.
-        recorded = self.records.seals.billed(key)
+        recorded = self.records.billed.invoices(key)
         await list_month(gateway, cache, key, start)
         await find_recorded(gateway, cache, recorded, key)
         listed = await read_credit_notes(gateway, cache, cached_month(cache, key))
@@ -516,13 +500,13 @@ class _MonthContext:
         held = self._with_records(seen, recorded)
         return held, self._compare(held)
 
-    def settled(self, run_id: str) -> tuple[Held, InvoicePlan] | None:
+    def empty_plan_of(self, run_id: str) -> tuple[Held, InvoicePlan] | None:
         """The empty plan that this run's preview has noted, if it is still the plan."""
         noted = self.records.cache.months.empty_plan(self.month.key)
         if noted is None:
             return None
         mark, at = noted
-        recorded = self.records.seals.billed(self.month.key)
+        recorded = self.records.billed.invoices(self.month.key)
         held = self._with_records(cached_month(self.records.cache, self.month.key), recorded)
         # Read last: what is sent from here on was not sent when `held` was read either.
         entry = self.records.request_log.last_entry()

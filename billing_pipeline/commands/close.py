@@ -15,8 +15,6 @@ import click
 import duckdb
 from rich.console import Console
 
-from billing_pipeline.collection.plan.dunning_policy import DunningPolicy
-from billing_pipeline.collection.plan.limits import limits_from_env
 from billing_pipeline.commands.execution import execute
 from billing_pipeline.commands.parameters import MONTH, json_option, settings_with_home
 from billing_pipeline.commands.terminal import MAX_SHOWN, CommandError, print_json, sums, table
@@ -123,9 +121,6 @@ def _run(
     """Run a job for the month, and print what was planned, sent and paid. Ends the process with
     `WAITS` where some of the plan waits, except after a preview, which only looks."""
     settings = settings_with_home()
-    # Checked before anything is done; the jobs read them again where they need them.
-    limits_from_env()
-    DunningPolicy.from_env()
     if not as_json:
         click.echo(f"{job} {month} …", err=True)
     verbose = bool(click.get_current_context().obj)

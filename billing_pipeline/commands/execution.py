@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 import sys
 import uuid
 from dataclasses import dataclass
@@ -47,7 +46,6 @@ def execute(
     `HeldError` where another run has it, `HistoryError` where the history cannot be kept, and
     `KeyboardInterrupt` where a signal ended the run."""
     settings.require_month(month, datetime.now(UTC))
-    os.environ["DAGSTER_HOME"] = str(instance_home(settings))
     run_id = str(uuid.uuid4())
     hold_month(settings, month, run_id, job_name, _tell)
     try:
@@ -65,10 +63,10 @@ def _execute(
     *,
     is_verbose: bool,
 ) -> RunResult:
-    # Imported here: the definitions read the settings and parse dbt's project, and with the
-    # history comes SQLAlchemy; many a command runs nothing.
-    from billing_pipeline.definitions import defs
-    from billing_pipeline.runs.run_history import closing_connections
+    # Imported here: the definitions parse dbt's project, and with the history comes SQLAlchemy;
+    # many a command runs nothing.
+    from billing_pipeline.definitions import build_defs
+    from billing_pipeline.runs.in_process import execute as execute_in_process
 
     level = "DEBUG" if is_verbose else "CRITICAL"
     config = {"loggers": {"console": {"config": {"log_level": level}}}, **(run_config or {})}
@@ -78,18 +76,18 @@ def _execute(
     try:
         with (
             errors_in_words(settings),
-            closing_connections(),
             dg.DagsterInstance.from_config(home) as instance,
             quiet,
         ):
             reap_dead_runs(settings, instance)
             hold(settings, run_id)
-            result = defs.resolve_job_def(job_name).execute_in_process(
-                partition_key=month.key,
-                instance=instance,
-                raise_on_error=False,
-                run_config=config,
+            result = execute_in_process(
+                instance,
+                build_defs({"settings": settings}),
+                job_name,
                 run_id=run_id,
+                partition_key=str(month),
+                run_config=config,
             )
     finally:
         release(settings, run_id)

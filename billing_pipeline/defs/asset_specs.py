@@ -12,6 +12,8 @@ from datetime import timedelta
 
 import dagster as dg
 
+from billing_pipeline.runs.sending import SENDING_ASSETS, SENDS
+
 # Who is asked about an asset of a group.
 OWNERS = {
     "usage": "team:data",
@@ -22,7 +24,6 @@ OWNERS = {
     "audit": "team:analysts",
     "estimates": "team:billing",
 }
-SENDS_MONEY = ("stripe_invoices", "approved_changes")
 
 # A month is closed every month: after 32 days somebody should look, after 35 something is wrong.
 MONTHLY = dg.FreshnessPolicy.time_window(
@@ -48,9 +49,7 @@ def with_asset_specs(assets: Iterable[dg.AssetsDefinition]) -> Sequence[dg.Asset
 def _presented(spec: dg.AssetSpec) -> dg.AssetSpec:
     name = spec.key.path[-1]
     group = spec.group_name or ""
-    tags = {"billing/stage": group}
-    if name in SENDS_MONEY:
-        tags["billing/sends"] = "true"
+    tags = {"billing/stage": group} | (SENDS if name in SENDING_ASSETS else {})
     return spec.replace_attributes(
         owners=[OWNERS[group]],
         tags={**spec.tags, **tags},

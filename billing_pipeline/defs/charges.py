@@ -8,14 +8,21 @@ import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, dbt_assets
 
 from billing_pipeline.defs.asset_metadata import largest_changes, metadata_of
-from billing_pipeline.defs.partitions import MONTHS, SETTINGS
+from billing_pipeline.defs.partitions import MONTHS
 from billing_pipeline.defs.turns import month_of, turn
 from billing_pipeline.defs.usage import ASSET_OF_RAW_TABLE
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.published.database import NotPublishedError, PublishError, open_published
-from billing_pipeline.rating.dbt_runner import DbtError, NodeResult, check, ensure_manifest
+from billing_pipeline.rating.dbt_runner import (
+    DbtError,
+    NodeResult,
+    check,
+    ensure_manifest,
+    installed_manifest,
+)
 from billing_pipeline.rating.month import build_models, open_warehouse, set_checked
 from billing_pipeline.runs.locks import Turn
+from billing_pipeline.settings import Settings
 
 TELLING_SECONDS = 0.2
 """A model that took less is not told of as it ends: its event in the log would take as long."""
@@ -39,7 +46,7 @@ class _Translator(DagsterDbtTranslator):
 
 
 @dbt_assets(
-    manifest=ensure_manifest(SETTINGS),
+    manifest=installed_manifest() or ensure_manifest(Settings.from_env()),
     # As the selector `close` of dbt_project/selectors.yml: reports are views, made when a month is
     # published, and the keys of models within are tested from the shell.
     exclude="fqn:reports tag:internal_key",
@@ -50,26 +57,28 @@ class _Translator(DagsterDbtTranslator):
     # dagster-dbt's own default would rate a whole backfill in one run; a run is one month.
     backfill_policy=dg.BackfillPolicy.multi_run(),
 )
-def dbt_models(context: dg.AssetExecutionContext) -> Iterator[Any]:
+def dbt_models(
+    context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
+) -> Iterator[Any]:
     """Build the month's models; a failing invariant stops the run before Stripe is asked."""
-    month = month_of(context)
+    month = month_of(context, settings)
 
     def progress(node: NodeResult) -> None:
         slow = node.seconds >= TELLING_SECONDS
         if node.resource_type == "model" and slow and not node.is_failed:
             context.log.info(f"{node.name}: {node.seconds:.2f} s")
 
-    set_checked(SETTINGS, month, False)
+    set_checked(settings, month, False)
     selection = _selection(context)
-    with turn(context, Turn.RATING):
-        nodes = build_models(SETTINGS, month, progress, selection)
-    yield from _events(context, nodes)
+    with turn(context, settings, Turn.RATING):
+        nodes = build_models(settings, month, progress, selection)
+    yield from _events(context, settings, month, nodes)
     try:
         check(nodes, month)
     except DbtError as error:
         raise dg.Failure(description=str(error), allow_retries=False) from error
     # Some models anew are not the month anew: what they feed was not checked with them.
-    set_checked(SETTINGS, month, not selection)
+    set_checked(settings, month, not selection)
 
 
 def _selection(context: dg.AssetExecutionContext) -> list[str]:
@@ -81,15 +90,20 @@ def _selection(context: dg.AssetExecutionContext) -> list[str]:
     return ["--select", *sorted(spec.metadata[_UNIQUE_ID].split(".")[2] for spec in specs)]
 
 
-def _events(context: dg.AssetExecutionContext, nodes: list[NodeResult]) -> Iterator[Any]:
+def _events(
+    context: dg.AssetExecutionContext,
+    settings: Settings,
+    month: BillingMonth,
+    nodes: list[NodeResult],
+) -> Iterator[Any]:
     models = {spec.metadata[_UNIQUE_ID]: spec.key for spec in context.assets_def.specs}
     checks = {spec.metadata[_UNIQUE_ID]: spec.key for spec in context.assets_def.check_specs}
     built = [node for node in nodes if node.unique_id in models and node.status == "success"]
-    with open_warehouse(SETTINGS.warehouse_path(month_of(context)), read_only=True) as warehouse:
+    with open_warehouse(settings.warehouse_path(month), read_only=True) as warehouse:
         figures = metadata_of(warehouse, [node.name for node in built])
         if "invoices" in figures:
-            earlier = month_of(context).shift(-1)
-            changes = largest_changes(warehouse, _published_totals(earlier), str(earlier))
+            earlier = month.shift(-1)
+            changes = largest_changes(warehouse, _published_totals(settings, earlier), str(earlier))
             figures["invoices"] |= changes
     for node in built:
         yield dg.MaterializeResult(
@@ -107,10 +121,10 @@ def _events(context: dg.AssetExecutionContext, nodes: list[NodeResult]) -> Itera
             )
 
 
-def _published_totals(month: BillingMonth) -> dict[tuple[str, str], Decimal]:
+def _published_totals(settings: Settings, month: BillingMonth) -> dict[tuple[str, str], Decimal]:
     """What each customer's invoice in each currency came to; nothing where nothing is published."""
     try:
-        with open_published(SETTINGS) as published:
+        with open_published(settings) as published:
             found = published.execute(
                 "SELECT customer_id, currency, total FROM invoices WHERE billing_month = ?::DATE",
                 [month.key],

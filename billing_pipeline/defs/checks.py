@@ -1,4 +1,4 @@
-"""What must hold after every run that reads Stripe: the cents agree, and the seals are unbroken.
+"""What must hold after every run that reads Stripe: the cents agree, and so do our records.
 
 What belongs here: asset checks on each asset that publishes what Stripe holds. What does not: the
 invariants of the charges, which are dbt's tests.
@@ -15,16 +15,15 @@ from billing_pipeline.defs.asset_metadata import rows_found
 from billing_pipeline.defs.collection import (
     approved_changes,
     invoice_payments,
-    invoice_plan,
     stripe_invoices,
 )
-from billing_pipeline.defs.partitions import MONTHS, SETTINGS
-from billing_pipeline.defs.sealing import broken_seals
+from billing_pipeline.defs.partitions import MONTHS
+from billing_pipeline.defs.verification import verdict
 from billing_pipeline.months import BillingMonth
-from billing_pipeline.notices.notice import Rules
 from billing_pipeline.notices.spikes import plain, spikes_of
 from billing_pipeline.published.database import open_published
 from billing_pipeline.rating.month import open_warehouse
+from billing_pipeline.settings import Settings
 
 # What waits for an approval is a difference that is known; all others nobody has explained.
 _KNOWN = tuple(
@@ -67,16 +66,20 @@ ORDER BY customer_id, currency
 """
 
 
-def _agree(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
-    return _told_to_all(context, invoices_agree(context.partition_key))
+def _agree(
+    context: dg.AssetCheckExecutionContext, settings: dg.ResourceParam[Settings]
+) -> dg.AssetCheckResult:
+    return _told_to_all(
+        context, invoices_agree(settings, BillingMonth.parse(context.partition_key))
+    )
 
 
-def invoices_agree(month_key: str) -> dg.AssetCheckResult:
+def invoices_agree(settings: Settings, month: BillingMonth) -> dg.AssetCheckResult:
     """Whether Stripe's invoices of a month are ours, what was paid of them included."""
-    month = {"month": month_key}
-    with open_published(SETTINGS) as published:
-        rows = published.execute(_DIFFERENCES, month | {"known": list(_KNOWN)}).fetchall()
-        [(sent, due)] = published.execute(_SENT, month).fetchall()
+    of_month = {"month": month.key}
+    with open_published(settings) as published:
+        rows = published.execute(_DIFFERENCES, of_month | {"known": list(_KNOWN)}).fetchall()
+        [(sent, due)] = published.execute(_SENT, of_month).fetchall()
     return judge_differences(rows, sent, due)
 
 
@@ -142,21 +145,25 @@ def _told_to_all(
     return result
 
 
-def _hold(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
-    problems = steps.verify_seals(SETTINGS, BillingMonth.parse(context.partition_key))
-    description, metadata = broken_seals(problems)
+def _recorded(
+    context: dg.AssetCheckExecutionContext, settings: dg.ResourceParam[Settings]
+) -> dg.AssetCheckResult:
+    problems = steps.verify_billed(settings, BillingMonth.parse(context.partition_key))
+    description, metadata = verdict(problems)
     result = dg.AssetCheckResult(passed=not problems, description=description, metadata=metadata)
     return _told_to_all(context, result)
 
 
-def _wallets(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
-    return _told_to_all(context, wallets_agree(context.partition_key))
+def _wallets(
+    context: dg.AssetCheckExecutionContext, settings: dg.ResourceParam[Settings]
+) -> dg.AssetCheckResult:
+    return _told_to_all(context, wallets_agree(settings, BillingMonth.parse(context.partition_key)))
 
 
-def wallets_agree(month_key: str) -> dg.AssetCheckResult:
+def wallets_agree(settings: Settings, month: BillingMonth) -> dg.AssetCheckResult:
     """Whether the prepaid wallets are the balances in Stripe, as the month was last read."""
-    with open_published(SETTINGS) as published:
-        rows = published.execute(_WALLETS, [month_key]).fetchall()
+    with open_published(settings) as published:
+        rows = published.execute(_WALLETS, [month.key]).fetchall()
     return dg.AssetCheckResult(
         passed=not rows,
         description=f"{len(rows)} wallets differ from the balances in Stripe."
@@ -179,9 +186,13 @@ def wallets_agree(month_key: str) -> dg.AssetCheckResult:
     "by a customer who is not in the accounts.",
     partitions_def=MONTHS,
 )
-def top_ups_are_credited_once(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
-    known = prepaid.known_top_ups(SETTINGS)
-    in_wallets = _in_wallets(BillingMonth.parse(context.partition_key)) if known else set()
+def top_ups_are_credited_once(
+    context: dg.AssetCheckExecutionContext, settings: dg.ResourceParam[Settings]
+) -> dg.AssetCheckResult:
+    known = prepaid.known_top_ups(settings)
+    in_wallets = (
+        _in_wallets(settings, BillingMonth.parse(context.partition_key)) if known else set()
+    )
     rows = []
     for top_up in known:
         who = (top_up.customer_id, top_up.transaction_id)
@@ -198,9 +209,9 @@ def top_ups_are_credited_once(context: dg.AssetCheckExecutionContext) -> dg.Asse
     )
 
 
-def _in_wallets(month: BillingMonth) -> set[tuple[str, str]]:
+def _in_wallets(settings: Settings, month: BillingMonth) -> set[tuple[str, str]]:
     """The wallets' transactions with their customers, as the month was rated with them."""
-    with open_warehouse(SETTINGS.warehouse_path(month), read_only=True) as warehouse:
+    with open_warehouse(settings.warehouse_path(month), read_only=True) as warehouse:
         found = warehouse.execute(
             "SELECT customer_id, transaction_id FROM raw.wallet_transactions"
         ).fetchall()
@@ -214,12 +225,14 @@ def _in_wallets(month: BillingMonth) -> set[tuple[str, str]]:
     "the most of the six months before. Stops nothing.",
     partitions_def=MONTHS,
 )
-def usage_is_as_usual(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+def usage_is_as_usual(
+    context: dg.AssetCheckExecutionContext, settings: dg.ResourceParam[Settings]
+) -> dg.AssetCheckResult:
     month = BillingMonth.parse(context.partition_key)
-    factor = Rules.from_env().spike_factor
+    factor = settings.spike_factor
     rows = [
         (spike.customer_id, spike.meter_id, plain(spike.quantity), plain(spike.most_before))
-        for spike in spikes_of(SETTINGS, month, factor)
+        for spike in spikes_of(settings, month, factor)
     ]
     return dg.AssetCheckResult(
         passed=not rows,
@@ -230,19 +243,6 @@ def usage_is_as_usual(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckRe
         else f"Nobody used more than {factor} times the most of the months before.",
         metadata=rows_found(("customer", "meter", "used", "most before"), rows),
     )
-
-
-def _seals_of(asset: dg.AssetsDefinition) -> dg.AssetChecksDefinition:
-    return dg.asset_check(
-        asset=asset,
-        name="sealed_months_hold",
-        description="Recomputes the hash chain of what was billed in this month, and compares "
-        "its seals with what Stripe holds. Fails the run.",
-        partitions_def=MONTHS,
-        # Nothing legitimate breaks a seal: whoever runs the month has to hear of it, and nothing
-        # is sent before.
-        blocking=True,
-    )(_hold)
 
 
 def _checks_of(asset: dg.AssetsDefinition) -> list[dg.AssetChecksDefinition]:
@@ -260,13 +260,21 @@ def _checks_of(asset: dg.AssetsDefinition) -> list[dg.AssetChecksDefinition]:
         "what that holds besides (table wallet_reconciliation).",
         partitions_def=MONTHS,
     )(_wallets)
-    return [agree, wallets, _seals_of(asset)]
+    recorded = dg.asset_check(
+        asset=asset,
+        name="billed_as_recorded",
+        description="Fails, and the run with it, where a record of what was billed was changed or "
+        "removed, or where the content hash in Stripe is another one.",
+        partitions_def=MONTHS,
+        # Nothing legitimate changes a record: whoever runs the month has to hear of it.
+        blocking=True,
+    )(_recorded)
+    return [agree, wallets, recorded]
 
 
 CHECKS = [
     top_ups_are_credited_once,
     usage_is_as_usual,
-    _seals_of(invoice_plan),
     *_checks_of(stripe_invoices),
     *_checks_of(approved_changes),
     *_checks_of(invoice_payments),

@@ -11,7 +11,7 @@ from pydantic import Field
 from billing_pipeline.collection import prepaid, steps
 from billing_pipeline.collection.plan.actions import ActionKind
 from billing_pipeline.collection.plan.invoice_plan import InvoicePlan
-from billing_pipeline.collection.plan.limits import limits_from_env
+from billing_pipeline.collection.plan.limits import Limits
 from billing_pipeline.collection.plan.proposal import ResolutionRequest
 from billing_pipeline.collection.plan_report import (
     outcome_rows,
@@ -24,12 +24,14 @@ from billing_pipeline.collection.steps import PullResult
 from billing_pipeline.collection.stripe_state.resolutions import Decision
 from billing_pipeline.collection.stripe_state.set_aside import read_set_aside, summary
 from billing_pipeline.collection.stripe_state.texts import clean_text
-from billing_pipeline.defs.partitions import MONTHS, SETTINGS, refuse_unfinished
+from billing_pipeline.defs.partitions import MONTHS, refuse_unfinished
+from billing_pipeline.defs.resources import Stripe
 from billing_pipeline.defs.turns import month_of, turn
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.published.as_billed import keep
 from billing_pipeline.published.database import publish, publish_rows
 from billing_pipeline.runs.locks import Turn
+from billing_pipeline.settings import Settings
 from billing_pipeline.stripe_api.client import StripeGateway
 
 DASHBOARD = "https://dashboard.stripe.com/invoices"
@@ -57,19 +59,21 @@ class Approval(dg.Config):
 
 
 @_collection_asset(UPSTREAM)
-def invoice_plan(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+def invoice_plan(
+    context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings], stripe: Stripe
+) -> dg.MaterializeResult[None]:
     """What would bring Stripe from what it holds to what the charges say. Writes nothing there."""
-    month = month_of(context)
-    with turn(context, Turn.STRIPE), steps.open_gateway(SETTINGS) as gateway:
+    month = month_of(context, settings)
+    with turn(context, settings, Turn.STRIPE), stripe.open() as gateway:
         plan = steps.run(
             gateway,
             lambda: steps.preview(
-                gateway, SETTINGS, month, limits=limits_from_env(), run_id=context.run.run_id
+                gateway, settings, month, limits=Limits.of(settings), run_id=context.run.run_id
             ),
         )
     if context.run.job_name != "close_month":
         # A close publishes once, when Stripe has answered: nobody sees half a month.
-        publish(SETTINGS, month, {"invoice_plan": plan_rows(plan)})
+        publish(settings, month, {"invoice_plan": plan_rows(plan)})
     return _shown(plan)
 
 
@@ -85,44 +89,48 @@ def _shown(plan: InvoicePlan) -> dg.MaterializeResult[None]:
 
 
 def _apply(
-    context: dg.AssetExecutionContext, actor: str, approved_hash: str | None
+    context: dg.AssetExecutionContext,
+    settings: Settings,
+    stripe: Stripe,
+    actor: str,
+    approved_hash: str | None = None,
 ) -> dg.MaterializeResult[None]:
-    month = month_of(context)
-    refuse_unfinished(month)
+    month = month_of(context, settings)
+    refuse_unfinished(settings, month)
 
     def keep_what_is_billed(plan: InvoicePlan) -> None:
         sent = plan.safe if approved_hash is None else plan.changes
         stands = [action for action in plan.actions if action.kind is ActionKind.UNCHANGED]
         billed = {a.invoice_id for a in [*sent, *stands] if a.kind not in _BILLS_NOTHING}
-        keep(SETTINGS, month, billed, context.run.run_id, datetime.now(UTC))
+        keep(settings, month, billed, context.run.run_id, datetime.now(UTC))
 
-    with turn(context, Turn.STRIPE), steps.open_gateway(SETTINGS) as gateway:
+    with turn(context, settings, Turn.STRIPE), stripe.open() as gateway:
         outcome = steps.run(
             gateway,
             lambda: steps.apply_plan(
                 gateway,
-                SETTINGS,
+                settings,
                 month,
                 run_id=context.run.run_id,
                 actor=actor,
                 approved_hash=approved_hash,
-                limits=limits_from_env(),
+                limits=Limits.of(settings),
                 timeout=60.0,
                 before_sending=keep_what_is_billed,
             ),
         )
         # What is left to do was read from Stripe a moment ago: no need to list it once more.
-        pulled = steps.run(gateway, lambda: steps.pull(gateway, SETTINGS, month, full=False))
+        pulled = steps.run(gateway, lambda: steps.pull(gateway, settings, month, full=False))
         tables = {"invoice_plan": outcome_rows(outcome.report, outcome.remaining), **pulled.tables}
         wallets = None
         # Not by what this run did: one before may have ended between sending and publishing.
-        if not prepaid.wallets_are_published(SETTINGS, month):
-            wallets = wallets_now(gateway, month)
+        if not prepaid.wallets_are_published(settings, month):
+            wallets = wallets_now(gateway, settings, month)
             tables |= wallets.tables
-    publish(SETTINGS, month, tables)
-    steps.note_published(SETTINGS, pulled)
+    publish(settings, month, tables)
+    steps.note_published(settings, pulled)
     if wallets is not None:
-        prepaid.note_published(SETTINGS, month, wallets)
+        prepaid.note_published(settings, month, wallets)
     metadata: dict[str, dg.MetadataValue | int | str | bool] = {
         "receipt": dg.MetadataValue.md(receipt_markdown(outcome.report)),
         "done": len(outcome.report.done),
@@ -133,7 +141,7 @@ def _apply(
     }
     for status, count in Counter(row["status"] for row in pulled.invoice_payments).items():
         metadata[f"invoices_{status}"] = count
-    if not SETTINGS.uses_sandbox and SETTINGS.stripe_api_base is None:
+    if not settings.uses_sandbox and settings.stripe_api_base is None:
         metadata["in Stripe"] = dg.MetadataValue.url(DASHBOARD)
     failed = outcome.problems + (wallets.unread if wallets is not None else [])
     if failed:
@@ -157,17 +165,22 @@ def _failed_in_part(
 
 
 @_collection_asset([invoice_plan])
-def stripe_invoices(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+def stripe_invoices(
+    context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings], stripe: Stripe
+) -> dg.MaterializeResult[None]:
     """Carry out what is safe of the invoice plan, then pull back and publish what Stripe holds."""
-    return _apply(context, "unattended", None)
+    return _apply(context, settings, stripe, "unattended")
 
 
 @_collection_asset()
 def approved_changes(
-    context: dg.AssetExecutionContext, config: Approval
+    context: dg.AssetExecutionContext,
+    config: Approval,
+    settings: dg.ResourceParam[Settings],
+    stripe: Stripe,
 ) -> dg.MaterializeResult[None]:
     """Carry out exactly the plan whose hash was approved; refused where it is another by now."""
-    return _apply(context, "approved", config.plan_hash)
+    return _apply(context, settings, stripe, "approved", config.plan_hash)
 
 
 class Resolution(dg.Config):
@@ -184,27 +197,30 @@ class Resolution(dg.Config):
 
 @_collection_asset()
 def proposed_resolution(
-    context: dg.AssetExecutionContext, config: Resolution
+    context: dg.AssetExecutionContext,
+    config: Resolution,
+    settings: dg.ResourceParam[Settings],
+    stripe: Stripe,
 ) -> dg.MaterializeResult[None]:
     """The invoice plan with a decision that ends a review, to be approved by its hash. Writes
     nothing to Stripe."""
-    month = month_of(context)
+    month = month_of(context, settings)
     request = ResolutionRequest(
         config.invoice_id, Decision(config.decision), config.reason, config.decided_by
     )
-    with turn(context, Turn.STRIPE), steps.open_gateway(SETTINGS) as gateway:
+    with turn(context, settings, Turn.STRIPE), stripe.open() as gateway:
         plan = steps.run(
             gateway,
             lambda: steps.propose(
                 gateway,
-                SETTINGS,
+                settings,
                 month,
                 request,
                 run_id=context.run.run_id,
-                limits=limits_from_env(),
+                limits=Limits.of(settings),
             ),
         )
-    publish_rows(SETTINGS, month, {"invoice_plan": plan_rows(plan)})
+    publish_rows(settings, month, {"invoice_plan": plan_rows(plan)})
     return _shown(plan)
 
 
@@ -218,15 +234,15 @@ class Pull(dg.Config):
     )
 
 
-def set_aside_metadata() -> dict[str, int | str]:
+def set_aside_metadata(settings: Settings) -> dict[str, int | str]:
     """What of Stripe's answers nobody can read, for the metadata of a run."""
-    found = read_set_aside(SETTINGS.records_dir)
+    found = read_set_aside(settings.records_dir)
     return {"set_aside": len(found), "set aside": summary(found)} if found else {"set_aside": 0}
 
 
-def wallets_now(gateway: StripeGateway, month: BillingMonth) -> WalletTables:
+def wallets_now(gateway: StripeGateway, settings: Settings, month: BillingMonth) -> WalletTables:
     """The wallets against the balances in Stripe, to be published."""
-    return steps.run(gateway, lambda: prepaid.wallet_tables(gateway, SETTINGS, month))
+    return steps.run(gateway, lambda: prepaid.wallet_tables(gateway, settings, month))
 
 
 class Published(NamedTuple):
@@ -236,29 +252,36 @@ class Published(NamedTuple):
     unread: list[tuple[str, str]]
 
 
-def publish_payments(gateway: StripeGateway, month: BillingMonth, *, in_full: bool) -> Published:
+def publish_payments(
+    gateway: StripeGateway, settings: Settings, month: BillingMonth, *, in_full: bool
+) -> Published:
     """Pull a month and publish what came of it."""
-    pulled = steps.run(gateway, lambda: steps.pull(gateway, SETTINGS, month, full=in_full))
+    pulled = steps.run(gateway, lambda: steps.pull(gateway, settings, month, full=in_full))
     # Each wallet takes two requests: only where the month is listed anyway.
-    wallets = wallets_now(gateway, month) if in_full else None
-    publish_rows(SETTINGS, month, pulled.tables | (wallets.tables if wallets else {}))
-    steps.note_published(SETTINGS, pulled)
+    wallets = wallets_now(gateway, settings, month) if in_full else None
+    publish_rows(settings, month, pulled.tables | (wallets.tables if wallets else {}))
+    steps.note_published(settings, pulled)
     if wallets is not None:
-        prepaid.note_published(SETTINGS, month, wallets)
+        prepaid.note_published(settings, month, wallets)
     return Published(pulled, wallets.unread if wallets else [])
 
 
 @_collection_asset()
-def invoice_payments(context: dg.AssetExecutionContext, config: Pull) -> dg.MaterializeResult[None]:
+def invoice_payments(
+    context: dg.AssetExecutionContext,
+    config: Pull,
+    settings: dg.ResourceParam[Settings],
+    stripe: Stripe,
+) -> dg.MaterializeResult[None]:
     """Refresh the payment status of the month's invoices."""
-    month = month_of(context)
-    with turn(context, Turn.STRIPE), steps.open_gateway(SETTINGS) as gateway:
-        pulled, unread = publish_payments(gateway, month, in_full=config.in_full)
+    month = month_of(context, settings)
+    with turn(context, settings, Turn.STRIPE), stripe.open() as gateway:
+        pulled, unread = publish_payments(gateway, settings, month, in_full=config.in_full)
     statuses = Counter(row["status"] for row in pulled.invoice_payments)
     metadata = {
         "dagster/row_count": len(pulled.invoice_payments),
         "requests": pulled.requests,
-        **set_aside_metadata(),
+        **set_aside_metadata(settings),
         **{f"invoices_{status}": count for status, count in statuses.items()},
     }
     if unread:

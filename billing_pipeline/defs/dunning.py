@@ -10,31 +10,35 @@ from billing_pipeline.collection.plan.dunning_policy import DunningPolicy
 from billing_pipeline.collection.push.dunning import DunningOutcome, DunningResult
 from billing_pipeline.defs.asset_metadata import markdown_table
 from billing_pipeline.defs.collection import publish_payments, set_aside_metadata
-from billing_pipeline.defs.jobs import SENDS, TAGS
-from billing_pipeline.defs.partitions import SETTINGS
+from billing_pipeline.defs.jobs import TAGS
+from billing_pipeline.defs.resources import Stripe
 from billing_pipeline.defs.turns import free_month, turn
 from billing_pipeline.runs.liveness import hold
 from billing_pipeline.runs.locks import Turn
 from billing_pipeline.runs.process_locks import HeldError
+from billing_pipeline.runs.sending import SENDS
+from billing_pipeline.settings import Settings
 
 
 @dg.op(description="Try what is due by now, in all months, then publish it.")
-def due_payments(context: dg.OpExecutionContext) -> None:
-    policy = DunningPolicy.from_env()
-    hold(SETTINGS, context.run_id)
-    with turn(context, Turn.STRIPE), steps.open_gateway(SETTINGS) as gateway:
+def due_payments(
+    context: dg.OpExecutionContext, settings: dg.ResourceParam[Settings], stripe: Stripe
+) -> None:
+    policy = DunningPolicy.of(settings)
+    hold(settings, context.run_id)
+    with turn(context, settings, Turn.STRIPE), stripe.open() as gateway:
         results = steps.run(
             gateway,
-            lambda: steps.dun(gateway, SETTINGS, run_id=context.run_id, policy=policy),
+            lambda: steps.dun(gateway, settings, run_id=context.run_id, policy=policy),
         )
-        stale = steps.run(gateway, lambda: steps.stale_months(gateway, SETTINGS))
+        stale = steps.run(gateway, lambda: steps.stale_months(gateway, settings))
         problems: list[tuple[str, str]] = []
         for found in stale:
             # Who works on a month publishes it; what is missing then, the sensor asks for. A month
             # that cannot be published keeps no other from it, and hides no try.
             try:
-                with suppress(HeldError), free_month(context, found.month):
-                    done = publish_payments(gateway, found.month, in_full=found.in_full)
+                with suppress(HeldError), free_month(context, settings, found.month):
+                    done = publish_payments(gateway, settings, found.month, in_full=found.in_full)
                     problems += done.unread
             except Exception as error:  # whatever it is, it is told at the end
                 context.log.exception("%s was not published", found.month)
@@ -44,7 +48,7 @@ def due_payments(context: dg.OpExecutionContext) -> None:
         {
             **{outcome.value: counts[outcome.value] for outcome in DunningOutcome},
             "tries": dg.MetadataValue.md(_table(results)),
-            **set_aside_metadata(),
+            **set_aside_metadata(settings),
         }
     )
     failed = [

@@ -7,7 +7,7 @@ import dagster as dg
 from billing_pipeline.collection import prepaid
 from billing_pipeline.defs.asset_metadata import markdown_table
 from billing_pipeline.defs.jobs import TAGS
-from billing_pipeline.defs.partitions import MONTHS, SETTINGS
+from billing_pipeline.defs.partitions import MONTHS
 from billing_pipeline.defs.turns import month_of, turn
 from billing_pipeline.defs.usage import paid_top_ups
 from billing_pipeline.intake.problems import InvalidInput
@@ -17,6 +17,7 @@ from billing_pipeline.published.database import open_published
 from billing_pipeline.rating.dbt_runner import DbtError
 from billing_pipeline.rating.estimate import estimate_month as rate_and_publish
 from billing_pipeline.runs.locks import Turn
+from billing_pipeline.settings import Settings
 
 _TOTALS = (
     "SELECT currency, count(*), sum(total), sum(amount_due) FROM estimated_totals"
@@ -30,22 +31,24 @@ _TOTALS = (
     kinds={"duckdb"},
     backfill_policy=dg.BackfillPolicy.multi_run(),
 )
-def estimated_charges(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+def estimated_charges(
+    context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
+) -> dg.MaterializeResult[None]:
     """The running month so far: usage that has arrived, fees as for the whole month. An estimate,
     rated apart from what bills: it can be neither planned nor sent. Only for the running month."""
-    month = month_of(context)
+    month = month_of(context, settings)
     # Records are begun by whoever asks Stripe for the first time: that is not the estimate's to do.
-    has_records = SETTINGS.records_dir.exists()
-    top_ups = paid_top_ups() if has_records else []
-    applications = prepaid.known_applications(SETTINGS, month) if has_records else ()
+    has_records = settings.records_dir.exists()
+    top_ups = paid_top_ups(settings) if has_records else []
+    applications = prepaid.known_applications(settings, month) if has_records else ()
     try:
-        with turn(context, Turn.RATING):
-            rate_and_publish(SETTINGS, month, datetime.now(UTC), top_ups, applications)
+        with turn(context, settings, Turn.RATING):
+            rate_and_publish(settings, month, datetime.now(UTC), top_ups, applications)
     except InvalidInput as error:
-        raise dg.Failure(description=error.told(SETTINGS.home), allow_retries=False) from error
+        raise dg.Failure(description=error.told(settings.home), allow_retries=False) from error
     except (InvalidMonthError, DbtError) as error:
         raise dg.Failure(description=str(error), allow_retries=False) from error
-    with open_published(SETTINGS) as published:
+    with open_published(settings) as published:
         totals = published.execute(_TOTALS).fetchall()
         [[rows, until]] = published.execute(
             "SELECT count(*), max(usage_until)::VARCHAR FROM estimated_charges"

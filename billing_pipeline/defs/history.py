@@ -41,7 +41,7 @@ def is_closing(instance: dg.DagsterInstance, month: BillingMonth) -> bool:
     """True while a run that closes the month waits or runs."""
     under_way = [status for status in dg.DagsterRunStatus if status not in FINISHED_STATUSES]
     filters = dg.RunsFilter(
-        job_name="close_month", tags={"dagster/partition": month.key}, statuses=under_way
+        job_name="close_month", tags={"dagster/partition": str(month)}, statuses=under_way
     )
     return instance.get_runs_count(filters) > 0
 

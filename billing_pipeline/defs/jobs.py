@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import dagster as dg
-from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+
+from billing_pipeline.runs.sending import SENDS
 
 RATED = dg.AssetSelection.groups("usage", "metering", "rating", "invoicing", "audit")
 # A run that was killed stays "started" for ever in Dagster unless it may only last so long. A
 # month of 100 million events takes minutes; an hour or two more costs nothing but the waiting.
 TAGS = {"dagster/max_runtime": str(4 * 3600)}
-# The queue runs one of these at a time (`runs.instance_home` writes that setting).
-SENDS = {"billing/sends": "true"}
 
 
-def _job(
-    name: str, selection: dg.AssetSelection, description: str, *, sends: bool = False
-) -> UnresolvedAssetJobDefinition:
+def _job(name: str, selection: dg.AssetSelection, description: str, *, sends: bool = False) -> Any:
     # In-process: a process for each step would import everything again, twice the time of a month.
     return dg.define_asset_job(
         name,

@@ -35,7 +35,7 @@ def note(settings: Settings, notice: Notice) -> None:
 def note_failed_runs(settings: Settings, instance: dg.DagsterInstance, now: datetime) -> int:
     """How many failed lately; each is noted once."""
     failed = failed_runs(instance, now)
-    url = Rules.from_env().ui_url
+    url = settings.ui_url
     for run in failed:
         if run.reason.startswith("failed in part") and run.month:
             continue  # the plan tells who
@@ -51,7 +51,7 @@ def notify(
     with errors_in_words(settings.records_dir):
         outcome = send_due(
             *(settings, targets_of(settings), last_closes(instance)),
-            *(Rules.from_env(), now, seconds),
+            *(Rules.of(settings), now, seconds),
         )
     if outcome.failed_targets:
         raise NotDeliveredError(

@@ -1,24 +1,29 @@
-"""The monthly partitions: billing months in the billing time zone, the running one included."""
+"""The monthly partitions: billing months in the billing time zone, the running one included.
+
+Dagster wants their first key and their zone where they are defined, so these two settings are read
+at import; nothing else is. A key is the month as people write it, `2024-01`; in histories from
+before that it was `2024-01-01`, which `BillingMonth.parse` reads as well.
+"""
 
 from datetime import UTC, datetime
 
 import dagster as dg
 
 from billing_pipeline.months import BillingMonth
-from billing_pipeline.settings import Settings
+from billing_pipeline.settings import Settings, first_month_from_env, timezone_from_env
 
-SETTINGS = Settings.from_env()
+TIMEZONE = timezone_from_env()
 MONTHS = dg.MonthlyPartitionsDefinition(
-    start_date=SETTINGS.first_month.key, timezone=str(SETTINGS.timezone), end_offset=1
+    start_date=str(first_month_from_env()), fmt="%Y-%m", timezone=str(TIMEZONE), end_offset=1
 )
 
 
-def refuse_unfinished(month: BillingMonth, now: datetime | None = None) -> None:
+def refuse_unfinished(settings: Settings, month: BillingMonth, now: datetime | None = None) -> None:
     """Raise `dagster.Failure` for a month that is not over: what is billed of it would be less
     than what is used of it. It can be previewed at any time."""
-    end = month.end(SETTINGS.timezone)
+    end = month.end(settings.timezone)
     if (now or datetime.now(UTC)) < end:
-        local = end.astimezone(SETTINGS.timezone).isoformat()
+        local = end.astimezone(settings.timezone).isoformat()
         raise dg.Failure(
             description=f"{month} is not over before {local}: nothing was sent. "
             f"`billing plan {month}` shows what it comes to so far.",

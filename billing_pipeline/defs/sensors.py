@@ -12,10 +12,12 @@ from billing_pipeline.collection.stripe_state.set_aside import read_set_aside, s
 from billing_pipeline.defs.history import closed_months
 from billing_pipeline.defs.jobs import preview_month, pull_payments
 from billing_pipeline.defs.notifications import note, note_failed_runs, notify, said
-from billing_pipeline.defs.partitions import MONTHS, SETTINGS
+from billing_pipeline.defs.partitions import MONTHS
+from billing_pipeline.defs.resources import Stripe
 from billing_pipeline.intake.late_usage import late_usage
 from billing_pipeline.notices.notice import Kind, Notice
 from billing_pipeline.runs.liveness import reap_dead_runs
+from billing_pipeline.settings import Settings
 
 # Each look costs two requests where nothing happened. Less often only makes the tables later.
 LOOK_EVERY_SECONDS = 60
@@ -35,44 +37,44 @@ AGAIN_AFTER_SECONDS = 3600
     "invoices changed.",
 )
 def stripe_changes(
-    context: dg.SensorEvaluationContext,
+    context: dg.SensorEvaluationContext, settings: dg.ResourceParam[Settings], stripe: Stripe
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:
     """One run for each month whose published rows are behind. What is behind is remembered with
     the records, not in the cursor of the sensor, so a run that was lost is asked for again."""
-    if not SETTINGS.records_dir.exists():
+    if not settings.records_dir.exists():
         yield dg.SkipReason("Nothing was ever billed from here.")
         return
-    with steps.open_gateway(SETTINGS) as gateway:
+    with stripe.open() as gateway:
         stale = steps.run(
             gateway,
-            lambda: steps.stale_months(gateway, SETTINGS, seconds=READ_FOR_SECONDS),
+            lambda: steps.stale_months(gateway, settings, seconds=READ_FOR_SECONDS),
         )
-    odd = summary(read_set_aside(SETTINGS.records_dir))
+    odd = summary(read_set_aside(settings.records_dir))
     if odd:
         context.log.warning(odd)
     if not stale:
         yield dg.SkipReason(" ".join(filter(None, ["Nothing changed in Stripe.", odd])))
     hour = int(time.time() // AGAIN_AFTER_SECONDS)
     for found in stale:
-        if not MONTHS.has_partition_key(found.month.key):
+        if not MONTHS.has_partition_key(str(found.month)):
             continue
         yield dg.RunRequest(
             run_key=f"pull {found.month} change {found.version} {found.in_full} {hour}",
-            partition_key=found.month.key,
+            partition_key=str(found.month),
             run_config={"ops": {"invoice_payments": {"config": {"in_full": found.in_full}}}},
         )
 
 
 @dg.sensor(
-    # A sensor has to name a job; this one never asks for a run.
-    job=pull_payments,
     minimum_interval_seconds=LOOK_EVERY_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Ends runs whose process was killed.",
 )
-def dead_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+def dead_runs(
+    context: dg.SensorEvaluationContext, settings: dg.ResourceParam[Settings]
+) -> dg.SkipReason:
     """Dagster itself would leave such a run "started", and the queue waiting for it."""
-    buried = reap_dead_runs(SETTINGS, context.instance)
+    buried = reap_dead_runs(settings, context.instance)
     if buried:
         return dg.SkipReason(f"Ended runs whose process is gone: {', '.join(buried)}.")
     return dg.SkipReason("Every run that is started has its process.")
@@ -86,15 +88,15 @@ def dead_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     "asks for a preview of it: what would change waits for approval, nothing is sent.",
 )
 def late_usage_files(
-    context: dg.SensorEvaluationContext,
+    context: dg.SensorEvaluationContext, settings: dg.ResourceParam[Settings]
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:
     """Once for each state of the files: the run key names it."""
     is_late, unread = False, []
     for month in sorted(closed_months(context.instance)):
-        if not MONTHS.has_partition_key(month.key):
+        if not MONTHS.has_partition_key(str(month)):
             continue
         try:
-            late = late_usage(SETTINGS, month)
+            late = late_usage(settings, month)
         except (OSError, ValueError, KeyError) as error:
             # The other months are looked at all the same.
             context.log.warning("the usage of %s cannot be compared: %s", month, error)
@@ -103,14 +105,14 @@ def late_usage_files(
         if late is None:
             continue
         is_late = True
-        if SETTINGS.records_dir.exists():
+        if settings.records_dir.exists():
             key = f"late_usage:{month}:{late.fingerprint}"
             note(
-                SETTINGS,
+                settings,
                 Notice(Kind.LATE_USAGE, key, str(month), f"{late}\na preview is asked for"),
             )
         yield dg.RunRequest(
-            run_key=f"late usage {month} {late.fingerprint}", partition_key=month.key
+            run_key=f"late usage {month} {late.fingerprint}", partition_key=str(month)
         )
     if unread and not is_late:
         yield dg.SkipReason(f"The usage of some months cannot be compared: {'; '.join(unread)}")
@@ -119,33 +121,34 @@ def late_usage_files(
 
 
 @dg.sensor(
-    # As `dead_runs`: it asks for no run, so that no failure leads to another.
-    job=pull_payments,
     minimum_interval_seconds=LOOK_EVERY_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Notices runs that failed, also those of the command line: for the next notices.",
 )
-def runs_that_failed(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-    """Dagster's own sensor of failed runs passes over those of the command line."""
-    if not SETTINGS.records_dir.exists():
+def runs_that_failed(
+    context: dg.SensorEvaluationContext, settings: dg.ResourceParam[Settings]
+) -> dg.SkipReason:
+    """It starts no run, so that no failure leads to another. Dagster's own sensor of failed runs
+    passes over those of the command line."""
+    if not settings.records_dir.exists():
         return dg.SkipReason("Nothing was ever billed from here.")
-    failed = note_failed_runs(SETTINGS, context.instance, datetime.now(UTC))
+    failed = note_failed_runs(settings, context.instance, datetime.now(UTC))
     return dg.SkipReason(f"{failed} runs failed in the last seven days.")
 
 
 @dg.sensor(
-    # As above.
-    job=pull_payments,
     minimum_interval_seconds=LOOK_EVERY_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Tells people what they want to hear of (BILLING_NOTIFY_URLS), each notice once. "
     "What cannot be delivered is tried again, and billing does not wait for it.",
 )
-def notices(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+def notices(
+    context: dg.SensorEvaluationContext, settings: dg.ResourceParam[Settings]
+) -> dg.SkipReason:
     """A tick that could not deliver everything is shown as failed."""
-    if not SETTINGS.notify_urls:
+    if not settings.notify_urls:
         return dg.SkipReason("BILLING_NOTIFY_URLS is not set.")
-    if not SETTINGS.records_dir.exists():
+    if not settings.records_dir.exists():
         return dg.SkipReason("Nothing was ever billed from here.")
     now = datetime.now(UTC)
-    return dg.SkipReason(said(notify(SETTINGS, context.instance, now, READ_FOR_SECONDS)))
+    return dg.SkipReason(said(notify(settings, context.instance, now, READ_FOR_SECONDS)))

@@ -9,11 +9,11 @@ from typing import Protocol
 
 import dagster as dg
 
-from billing_pipeline.defs.partitions import SETTINGS
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.runs.liveness import hold
 from billing_pipeline.runs.locks import Turn, hold_month, month_lock, release_of_ended, turn_lock
 from billing_pipeline.runs.process_locks import NamedLock
+from billing_pipeline.settings import Settings
 
 
 class _Context(Protocol):
@@ -26,28 +26,28 @@ class _Context(Protocol):
     def log(self) -> dg.DagsterLogManager: ...
 
 
-def month_of(context: dg.AssetExecutionContext) -> BillingMonth:
+def month_of(context: dg.AssetExecutionContext, settings: Settings) -> BillingMonth:
     """The month of a step, which is its run's from now on. Every step asks: from then on the run is
     known to be alive."""
     month = BillingMonth.parse(context.partition_key)
     run = context.run
-    hold(SETTINGS, run.run_id)
-    hold_month(SETTINGS, month, run.run_id, run.job_name, lambda text: _tell(context, text))
+    hold(settings, run.run_id)
+    hold_month(settings, month, run.run_id, run.job_name, lambda text: _tell(context, text))
     return month
 
 
-def turn(context: _Context, kind: Turn) -> NamedLock:
+def turn(context: _Context, settings: Settings, kind: Turn) -> NamedLock:
     """For the length of a `with` block."""
     run = context.run
-    return turn_lock(SETTINGS, kind, run.run_id, run.job_name, lambda text: _tell(context, text))
+    return turn_lock(settings, kind, run.run_id, run.job_name, lambda text: _tell(context, text))
 
 
-def free_month(context: _Context, month: BillingMonth) -> NamedLock:
+def free_month(context: _Context, settings: Settings, month: BillingMonth) -> NamedLock:
     """Another month than the run's, for the length of a `with` block. Raises `HeldError` at once
     where another run works on it."""
     run = context.run
     release_of_ended(run.run_id)
-    return month_lock(SETTINGS, month, run.run_id, run.job_name, timeout=0.0)
+    return month_lock(settings, month, run.run_id, run.job_name, timeout=0.0)
 
 
 def _tell(context: _Context, text: str) -> None:

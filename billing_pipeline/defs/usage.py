@@ -8,13 +8,15 @@ import dagster as dg
 from billing_pipeline.collection import prepaid, steps
 from billing_pipeline.collection.pull.top_ups import TopUp
 from billing_pipeline.defs.asset_metadata import markdown_table
-from billing_pipeline.defs.partitions import MONTHS, SETTINGS, refuse_unfinished
+from billing_pipeline.defs.partitions import MONTHS, refuse_unfinished
+from billing_pipeline.defs.resources import Stripe
 from billing_pipeline.defs.turns import month_of, turn
 from billing_pipeline.intake.problems import InvalidInput
 from billing_pipeline.intake.reference.load import has_file
 from billing_pipeline.intake.reference.schemas import TABLES
 from billing_pipeline.rating.month import IntakeReport, PaidTopUp, build_raw
 from billing_pipeline.runs.locks import Turn
+from billing_pipeline.settings import Settings
 
 DESCRIPTIONS = {
     "catalog": "The price book: meters, plans, prices, tiers, entitlements, coupons and tax rates, "
@@ -42,21 +44,23 @@ ASSET_OF_RAW_TABLE = {table: asset for asset, tables in RAW_TABLES.items() for t
     kinds={"stripe"},
     backfill_policy=dg.BackfillPolicy.multi_run(),
 )
-def wallet_top_ups(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+def wallet_top_ups(
+    context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings], stripe: Stripe
+) -> dg.MaterializeResult[None]:
     """Top-ups that customers paid in Stripe (payment intents with the metadata `billing_top_up`),
     of all months: each is a movement of its wallet, once; what of them was refunded or disputed is
     taken back. With them what invoices took from wallets."""
-    month_of(context)
-    with turn(context, Turn.STRIPE), steps.open_gateway(SETTINGS) as gateway:
-        found = steps.run(gateway, lambda: prepaid.pull_top_ups(gateway, SETTINGS))
-        if found or has_file(SETTINGS, "accounts", "wallet_transactions"):
-            steps.run(gateway, lambda: prepaid.pull_applications(gateway, SETTINGS))
+    month_of(context, settings)
+    with turn(context, settings, Turn.STRIPE), stripe.open() as gateway:
+        found = steps.run(gateway, lambda: prepaid.pull_top_ups(gateway, settings))
+        if found or has_file(settings, "accounts", "wallet_transactions"):
+            steps.run(gateway, lambda: prepaid.pull_applications(gateway, settings))
     return dg.MaterializeResult(metadata={"dagster/row_count": len(found)})
 
 
-def paid_top_ups() -> list[PaidTopUp]:
+def paid_top_ups(settings: Settings) -> list[PaidTopUp]:
     """Those that are known by now; asks nothing of Stripe."""
-    return [_row(top_up) for top_up in prepaid.known_top_ups(SETTINGS)]
+    return [_row(top_up) for top_up in prepaid.known_top_ups(settings)]
 
 
 def _row(top_up: TopUp) -> PaidTopUp:
@@ -81,21 +85,23 @@ def _row(top_up: TopUp) -> PaidTopUp:
         for name, description in DESCRIPTIONS.items()
     ],
 )
-def intake(context: dg.AssetExecutionContext) -> Iterator[Any]:
+def intake(
+    context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
+) -> Iterator[Any]:
     """Read and check the inputs of the month into its warehouse, which is begun anew."""
-    month = month_of(context)
+    month = month_of(context, settings)
     if context.run.job_name == "close_month":
-        refuse_unfinished(month)
+        refuse_unfinished(settings, month)
     try:
-        with turn(context, Turn.RATING):
+        with turn(context, settings, Turn.RATING):
             report = build_raw(
-                SETTINGS,
+                settings,
                 month,
-                prepaid.known_applications(SETTINGS, month),
-                paid_top_ups(),
+                prepaid.known_applications(settings, month),
+                paid_top_ups(settings),
             )
     except InvalidInput as error:
-        raise dg.Failure(description=error.told(SETTINGS.home), allow_retries=False) from error
+        raise dg.Failure(description=error.told(settings.home), allow_retries=False) from error
     for name in RAW_TABLES:
         yield dg.MaterializeResult(asset_key=name, metadata=_metadata(name, report))
 

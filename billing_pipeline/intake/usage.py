@@ -210,27 +210,14 @@ def _as_given_sql(
     is known to be clean."""
     types = {column.name: column.sql_type for column in columns}
     clean = {column.name for column in columns if column.is_clean}
-    values: dict[str, str] = {}
-    faults: list[str | None] = []
-    for name in ("event_id", "customer_id", "event_name"):
-        values[name] = expressions.text_id(name, types[name])
-    at_type, quantity_type, object_type = (types[name] for name in USAGE_COLUMNS[3:])
-    values["occurred_at"] = expressions.occurred_at("occurred_at", at_type, settings.timezone)
-    values["quantity"] = expressions.quantity("quantity", quantity_type)
-    values["properties"] = expressions.properties("properties", object_type)
-    if "occurred_at" not in clean:
-        faults.append(expressions.occurred_at_fault("occurred_at", at_type, "used_occurred_at"))
-    faults.append(expressions.quantity_fault("quantity", quantity_type, "used_quantity"))
-    if "properties" not in clean:
-        faults.append(expressions.properties_fault("properties", object_type, "used_properties"))
-    fault = ", ".join(part for part in faults if part is not None)
+    values = expressions.event_values(types, settings.timezone)
     used = ", ".join(
         f"{name if name in clean else value} AS used_{name}" for name, value in values.items()
     )
     named = ", ".join(f"used_{name} AS {name}" for name in values)
     return (
         f"SELECT {month}, {named}, {place}, file_row_number + 1 AS source_row, "
-        f"coalesce({fault or 'NULL::VARCHAR'}) AS parse_error, {_GIVEN_NAMES} FROM ("
+        f"{expressions.event_fault(types, clean)} AS parse_error, {_GIVEN_NAMES} FROM ("
         f"SELECT {used}, occurred_at, quantity, properties, filename, file_index, file_row_number, "
         f"{given} FROM {source})"
     )

@@ -131,7 +131,7 @@ def _waiting(published: Published, rules: Rules, running: BillingMonth) -> list[
             "\n".join(
                 [
                     *lines,
-                    f"{rules.ui_url}/assets/invoice_plan?view=partitions&partition={month}-01",
+                    f"{rules.ui_url}/assets/invoice_plan?view=partitions&partition={month}",
                     f"billing apply {month} --approve {plan_hash}",
                 ]
             ),

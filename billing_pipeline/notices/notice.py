@@ -5,14 +5,13 @@ What belongs here: their form. What does not: when one is due (`due.py`).
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from enum import StrEnum
 
-from billing_pipeline.settings import InvalidSettingError
+from billing_pipeline.settings import Settings
 from billing_pipeline.text import printable
 
 # A message is read by a person, on a telephone: the tables have the rest.
@@ -81,35 +80,12 @@ def _clean(text: str) -> str:
 
 @dataclass(frozen=True)
 class Rules:
-    """What the operator chooses: see `from_env`."""
+    """What the operator chooses."""
 
     ui_url: str = "http://127.0.0.1:3000"
     trial_days: int = 3
     spike_factor: Decimal = Decimal(3)
 
     @classmethod
-    def from_env(cls, environ: Mapping[str, str] | None = None) -> Rules:
-        """`BILLING_UI_URL`, `BILLING_TRIAL_NOTICE_DAYS`, `BILLING_SPIKE_FACTOR`; raises
-        `InvalidSettingError`."""
-        env = os.environ if environ is None else environ
-        url = env.get("BILLING_UI_URL", "").strip() or cls.ui_url
-        if not url.startswith(("http://", "https://")):
-            raise InvalidSettingError(
-                f"BILLING_UI_URL {url!r} is no address, for example https://billing.example.com"
-            )
-        days = env.get("BILLING_TRIAL_NOTICE_DAYS", "").strip() or str(cls.trial_days)
-        if not days.isdecimal():
-            raise InvalidSettingError(f"BILLING_TRIAL_NOTICE_DAYS {days!r} is no number of days")
-        return cls(url.rstrip("/"), int(days), _factor(env.get("BILLING_SPIKE_FACTOR", "")))
-
-
-def _factor(text: str) -> Decimal:
-    if not text.strip():
-        return Rules.spike_factor
-    try:
-        factor = Decimal(text.strip())
-    except InvalidOperation:
-        factor = Decimal(0)
-    if not factor.is_finite() or factor <= 1:
-        raise InvalidSettingError(f"BILLING_SPIKE_FACTOR {text!r} is no number above 1")
-    return factor
+    def of(cls, settings: Settings) -> Rules:
+        return cls(settings.ui_url, settings.trial_notice_days, settings.spike_factor)

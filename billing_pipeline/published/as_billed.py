@@ -1,8 +1,8 @@
 """Invoices as billed: what each was computed from, kept for good before it is sent.
 
 What belongs here: writing one more version of an invoice's charges and tiers into ``records/``,
-and reading them back for a month. What does not: what was sent (``invoicing.sealed``), and what
-differs between two versions (the report ``charge_changes``).
+and reading them back for a month. What does not: what was sent (``collection.records.billed``), and
+what differs between two versions (the report ``charge_changes``).
 
 Inputs change after a month was billed: late events, corrections, another price book. What stands
 here does not. A version is written before Stripe is asked, so a crash in between loses nothing:
@@ -22,12 +22,9 @@ import duckdb
 
 from billing_pipeline.duckdb_sql import glob_literal, sql_text
 from billing_pipeline.months import BillingMonth
-from billing_pipeline.runs.process_locks import NamedLock
 from billing_pipeline.settings import Settings
 
 CHARGES, TIERS = "charges_as_billed", "charge_tiers_as_billed"
-# Keeping takes a second; who waits longer than this waits for a process that hangs.
-LOCK_TIMEOUT_SECONDS = 60.0
 
 # The rows that are new: of the asked invoices those whose content is not that of their last
 # version. The terms tell later whether a price or an account was another.
@@ -99,17 +96,16 @@ def keep(
     run_id: str,
     now: datetime,
 ) -> int:
-    """Keep these invoices as the month's warehouse has them; how many have a new version.
+    """Save these invoices as the month's warehouse has them, and give how many have a new version.
+    The caller holds the month's lock (``collection.records.lock``).
 
-    What did not change since its last version is not kept again. On the disk when this returns.
+    What has not changed since its last version is not saved again. On the disk when this returns.
     """
     if not invoice_ids:
         return 0
     root = _root(settings, month)
     root.mkdir(parents=True, exist_ok=True)
-    what = f"what was billed of {month} is being kept"
-    lock = NamedLock(root / ".lock", what, f"run {run_id}", LOCK_TIMEOUT_SECONDS)
-    with lock, duckdb.connect() as connection:
+    with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
         warehouse = sql_text(str(settings.warehouse_path(month)))
         connection.execute(f"ATTACH {warehouse} AS warehouse (READ_ONLY)")

@@ -77,9 +77,13 @@ def ensure_manifest(settings: Settings) -> Path:
 
     Beside it lies ``partial_parse.msgpack``, the same as dbt's own object, for the builds.
     """
-    digest = _project_digest()
-    installed = INSTALLED_DIR / digest / _MANIFEST
-    return installed if installed.exists() else _parse_into(settings.home / "dbt" / digest)
+    return installed_manifest() or _parse_into(settings.home / "dbt" / _project_digest())
+
+
+def installed_manifest() -> Path | None:
+    """What the installation has parsed; None where the project is another by now."""
+    installed = INSTALLED_DIR / _project_digest() / _MANIFEST
+    return installed if installed.exists() else None
 
 
 def parse_at_install() -> Path:

@@ -6,6 +6,7 @@ job (``commands.execution``), and locks.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -30,18 +31,29 @@ concurrency:
 run_monitoring:
   enabled: true
 """
+_QUEUE = """\
+# Tags runs of single assets that send, so that the limit above holds for them too.
+run_coordinator:
+  module: billing_pipeline.runs.sending
+  class: RunQueue
+"""
 
 # Dagster's own errors around the cause say which step failed, not why.
 _WRAPPERS = ("DagsterExecutionStepExecutionError",)
 
 
 def instance_home(settings: Settings) -> Path:
-    """The folder of Dagster's storage, with its settings written once."""
+    """The folder of Dagster's storage, with its settings written once; what an operator added to
+    them stays."""
     folder = settings.dagster_dir
     folder.mkdir(parents=True, exist_ok=True)
     config = folder / "dagster.yaml"
-    if not config.exists():
-        config.write_text(_INSTANCE, encoding="utf-8")
+    text = config.read_text(encoding="utf-8") if config.exists() else _INSTANCE
+    # Homes from before there was this queue have the limit without it.
+    if "billing/sends" in text and "run_coordinator:" not in text and "run_queue:" not in text:
+        new = config.with_suffix(f".{os.getpid()}")
+        new.write_text(f"{text.rstrip()}\n{_QUEUE}", encoding="utf-8")
+        new.replace(config)
     return folder
 
 

@@ -1,7 +1,7 @@
 """Locks between processes that tell who holds them.
 
 What belongs here: taking such a lock, waiting for it, and the sentence that names its holder. What
-does not: what is locked (``locks``, ``database``, ``as_billed``).
+does not: what is locked (``locks``, ``database``).
 
 The locks are the kernel's: they end with the process that holds them, however that ends, so nothing
 that a killed run held has to be given back. The file beside a lock only tells a person who has it;

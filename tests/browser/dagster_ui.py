@@ -99,9 +99,17 @@ class Screen:
     def choose_partition(self, job: str, partition: str) -> Locator:
         """Open a job's launch dialog for one month, a past one too."""
         self.open(f"{JOBS}/{job}")
+        return self._choose(partition, "Show all partitions")
+
+    def choose_partition_of_asset(self, asset: str, partition: str) -> Locator:
+        """The same for a single asset."""
+        self.open(f"/assets/{asset}")
+        return self._choose(partition, "Custom")
+
+    def _choose(self, partition: str, whichever: str) -> Locator:
         self.page.get_by_role("button", name="Materialize").first.click()
         dialog = self.page.get_by_role("dialog")
-        dialog.get_by_text("Show all partitions").click()
+        dialog.get_by_text(whichever).click()
         box = dialog.get_by_role("textbox").first
         box.fill(partition)
         box.press("Enter")

@@ -20,7 +20,6 @@ from tests.browser.dagster_ui import PATIENCE, browsing, chromium, serving  # no
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "data" / "examples" / "restoration"
 MONTH = "2024-01"
-PARTITION = "2024-01-01"
 
 pytestmark = pytest.mark.skipif(
     chromium() is None, reason="no Chromium on this machine: apt-get install chromium"
@@ -67,26 +66,26 @@ def test_late_usage_is_previewed_read_approved_and_billed_once(tmp_path: Path) -
         f" JOIN invoices i USING (invoice_id) WHERE i.customer_id = '{customer}')"
     )
     with serving(environment) as address, browsing(address) as screen:
-        dialog = screen.choose_partition("preview_month", PARTITION)
+        dialog = screen.choose_partition("preview_month", MONTH)
         screen.picture("finance-1-preview")
         screen.launch()
         waiting = "SELECT action, state FROM invoice_plan WHERE action <> 'unchanged'"
         wait_for(home, waiting, [("supplement", "waiting")])
         plan_hash = published(home, "SELECT DISTINCT plan_hash FROM invoice_plan")[0][0]
 
-        screen.open(f"/assets/invoice_plan?view=partitions&partition={PARTITION}")
+        screen.open(f"/assets/invoice_plan?view=partitions&partition={MONTH}")
         screen.page.get_by_text(plan_hash).first.wait_for()
         screen.page.get_by_text("late usage").first.wait_for()
         screen.picture("finance-2-plan")
         assert published(home, of_customer) == [(1, before)], "a preview sends nothing"
 
-        dialog = screen.choose_partition("apply_plan", PARTITION)
+        dialog = screen.choose_partition("apply_plan", MONTH)
         screen.configure(
             dialog, f'ops:\n  approved_changes:\n    config:\n      plan_hash: "{plan_hash}"\n'
         )
         screen.launch()
         wait_for(home, of_customer, [(1, before), (2, Decimal("5.00"))])
 
-        screen.open(f"/assets/approved_changes?view=partitions&partition={PARTITION}")
+        screen.open(f"/assets/approved_changes?view=partitions&partition={MONTH}")
         screen.page.get_by_text("supplement").first.wait_for()
         screen.picture("finance-4-receipt")

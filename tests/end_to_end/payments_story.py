@@ -21,6 +21,7 @@ import dagster as dg
 from billing_pipeline.collection import steps
 from billing_pipeline.commands.execution import execute
 from billing_pipeline.definitions import defs
+from billing_pipeline.defs.resources import resources
 from billing_pipeline.defs.sensors import stripe_changes
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.published.database import open_published
@@ -43,9 +44,10 @@ class Story:
 
     def tick(self) -> list[Json]:
         """One look of the sensor, and the runs that it asks for."""
-        context = dg.build_sensor_context(instance=self.instance)
         asked = []
-        for request in list(stripe_changes(context)):
+        with dg.build_sensor_context(self.instance, resources=RESOURCES) as context:
+            requests = list(stripe_changes(context))
+        for request in requests:
             if isinstance(request, dg.SkipReason):
                 continue
             ran = self.run("pull_payments", request.partition_key, request.run_config)
@@ -148,17 +150,24 @@ class Story:
             'late-1,m-steady,api_call,2026-01-30T00:00:00Z,,"{""cost_cents"": 100}"\n'
         )
 
+    def waiting(self) -> list[str]:
+        """What the published plan would do to each invoice of the month."""
+        with open_published(self.settings) as published:
+            query = "SELECT DISTINCT action FROM invoice_plan WHERE billing_month = ?::DATE"
+            return [action for (action,) in published.execute(query, [MONTH.key]).fetchall()]
+
     def requests_that_changed(self) -> int:
         with sqlite3.connect(self.settings.records_dir / "journal.db") as request_log:
             (row,) = request_log.execute("select count(*) from requests").fetchall()
         return int(row[0])
 
-    def break_a_seal(self) -> None:
-        with sqlite3.connect(self.settings.records_dir / "billed.db") as seals:
-            seals.executescript("drop trigger seals_stay; drop trigger seals_kept;")
-            seals.execute("update seals set body = replace(body, '\"total\":', '\"total\": ')")
+    def change_records(self) -> None:
+        with sqlite3.connect(self.settings.records_dir / "billed.db") as billed:
+            billed.executescript("drop trigger billed_stays;")
+            billed.execute("update billed set body = replace(body, '\"total\":', '\"total\": ')")
 
 
+RESOURCES = resources()
 _QUIET = {"console": {"config": {"log_level": "CRITICAL"}}}
 
 
@@ -179,29 +188,28 @@ def main(out: Path) -> None:
         seen["last tick"] = story.tick()
 
         story.top_up("first")
-        seen["topped up"], seen["wallet"] = story.run("preview_month", RUNNING.key), story.wallet()
+        seen["topped up"], seen["wallet"] = story.run("preview_month", str(RUNNING)), story.wallet()
         story.top_up("second")
-        story.run("preview_month", RUNNING.key)
-        seen["topped up again"] = story.run("preview_month", RUNNING.key)
+        story.run("preview_month", str(RUNNING))
+        seen["topped up again"] = story.run("preview_month", str(RUNNING))
         seen["wallet again"] = story.wallet()
 
-        seen["sound"] = story.run("pull_payments", MONTH.key)
+        seen["sound"] = story.run("pull_payments", str(MONTH))
         story.edit_in_stripe("json_set(body, '$.total', json_extract(body, '$.total') + 1)")
-        seen["a cent more in Stripe"] = story.run("pull_payments", MONTH.key)
+        seen["a cent more in Stripe"] = story.run("pull_payments", str(MONTH))
         story.edit_in_stripe("json_set(body, '$.total', json_extract(body, '$.total') - 1)")
-        seen["put right"] = story.run("pull_payments", MONTH.key)
+        seen["put right"] = story.run("pull_payments", str(MONTH))
         story.use_more()
-        seen["late usage"] = story.run("close_month", MONTH.key)
-        seen["all sealed"] = story.run("verify_seals")
-        story.break_a_seal()
-        seen["all verified"] = story.run("verify_seals")
-        seen["another month"] = story.run("pull_payments", RUNNING.key)
-        seen["a broken seal"] = story.run("pull_payments", MONTH.key)
+        seen["late usage"] = story.run("close_month", str(MONTH))
+        seen["all as recorded"] = story.run("verify_billed")
+        story.change_records()
+        seen["all verified"] = story.run("verify_billed")
+        seen["another month"] = story.run("pull_payments", str(RUNNING))
         seen["asked before"] = story.requests_that_changed()
-        seen["closed over a broken seal"] = story.run("close_month", MONTH.key)
+        seen["closed over changed records"] = story.run("close_month", str(MONTH))
         seen["asked after"] = story.requests_that_changed()
-    broken = execute(settings, "preview_month", MONTH)
-    seen["previewed over a broken seal"] = broken.reason
+        seen["waiting"] = story.waiting()
+    seen["pulled over changed records"] = execute(settings, "pull_payments", MONTH).reason
     out.write_text(json.dumps(seen, indent=1), encoding="utf-8")
 
 

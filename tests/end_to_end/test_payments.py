@@ -29,7 +29,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 def test_the_first_look_lists_the_month_and_the_next_finds_nothing(seen: dict[str, Any]) -> None:
     (first,) = seen["first tick"]
-    assert (first["month"], first["in_full"], first["success"]) == ("2026-01-01", True, True)
+    assert (first["month"], first["in_full"], first["success"]) == ("2026-01", True, True)
     assert seen["second tick"] == []
 
 
@@ -45,7 +45,7 @@ def test_a_due_try_is_made_once_however_often_the_job_runs(seen: dict[str, Any])
 def test_a_payment_on_stripes_page_is_pulled_by_its_events(seen: dict[str, Any]) -> None:
     assert seen["before"]["status"] == "open"
     (run,) = seen["tick after payment"]
-    assert (run["month"], run["in_full"], run["success"]) == ("2026-01-01", False, True)
+    assert (run["month"], run["in_full"], run["success"]) == ("2026-01", False, True)
     assert seen["after"]["status"] == "paid"
     assert seen["after"]["paid"] == seen["before"]["outstanding"]
     assert seen["last tick"] == []
@@ -80,22 +80,18 @@ def test_a_difference_that_waits_for_approval_is_a_warning(seen: dict[str, Any])
     assert late["severities"]["stripe_agrees_to_the_cent"] == "WARN"
 
 
-def test_nothing_is_sent_over_a_broken_seal(seen: dict[str, Any]) -> None:
-    assert not seen["closed over a broken seal"]["success"]
+def test_what_has_a_changed_record_waits_and_fails_the_run(seen: dict[str, Any]) -> None:
+    assert not seen["closed over changed records"]["success"]
+    assert not seen["closed over changed records"]["checks"]["billed_as_recorded"]
     assert seen["asked after"] == seen["asked before"]
-    reason = seen["previewed over a broken seal"]
-    assert reason.startswith("sealed_months_hold: 5 records of what was billed do not hold")
-    assert "its content was changed" in reason and "billed.db" in reason
+    assert seen["waiting"] == ["review"]
+    reason = seen["pulled over changed records"]
+    assert reason.startswith("billed_as_recorded: 5 records of what was billed do not hold")
+    assert "its record was changed" in reason and "billed.db" in reason
 
 
-def test_a_broken_seal_of_any_month_fails_the_daily_verification(seen: dict[str, Any]) -> None:
-    assert seen["all sealed"]["success"]
+def test_a_changed_record_of_any_month_fails_the_daily_verification(seen: dict[str, Any]) -> None:
+    assert seen["all as recorded"]["success"]
     assert not seen["all verified"]["success"]
     # Months are verified one by one in their own runs, which must not grow with history.
-    assert seen["another month"]["checks"]["sealed_months_hold"]
-
-
-def test_a_broken_seal_fails_the_run(seen: dict[str, Any]) -> None:
-    broken = seen["a broken seal"]
-    assert not broken["success"]
-    assert not broken["checks"]["sealed_months_hold"]
+    assert seen["another month"]["checks"]["billed_as_recorded"]

@@ -20,17 +20,20 @@ from billing_pipeline.settings import Settings
 
 def main(names: list[str]) -> None:
     settings = Settings.from_env()
-    from billing_pipeline.definitions import defs
+    from billing_pipeline.definitions import build_defs
 
+    defs = build_defs({"settings": settings})
     said: dict[str, Any] = {}
     keys = settings.home / "run_keys"
     asked = set(keys.read_text(encoding="utf-8").splitlines()) if keys.exists() else set()
     for name in names:
         sensor = defs.resolve_sensor_def(name)
-        with dg.DagsterInstance.from_config(str(instance_home(settings))) as instance:
-            context = dg.build_sensor_context(
-                instance, repository_def=defs.get_repository_def(), sensor_name=name
-            )
+        with (
+            dg.DagsterInstance.from_config(str(instance_home(settings))) as instance,
+            dg.build_sensor_context(
+                instance, definitions=defs, resources=defs.resources, sensor_name=name
+            ) as context,
+        ):
             data = sensor.evaluate_tick(context)
         runs = []
         for request in data.run_requests or ():

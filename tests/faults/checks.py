@@ -6,12 +6,16 @@ does not: the story (`story.py`) and what is expected of each customer (`company
 
 from __future__ import annotations
 
+import json
 import shutil
+import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
+from billing_pipeline.collection import steps
 from billing_pipeline.collection.plan.differences import CREDITED_AGAIN
 from billing_pipeline.collection.records.opening import open_records
 from billing_pipeline.collection.steps import PullResult
@@ -244,10 +248,9 @@ def _request_log(story: Story, books: Books) -> Iterator[str]:
 
 
 async def _records(story: Story, books: Books) -> list[str]:
-    """Seals hold, tables and Stripe agree, and a rebuild without records sends nothing."""
+    """Records and tables agree with Stripe, and a rebuild without records sends nothing."""
     pulled = await story.pull()
-    problems = [f"seal: {problem}" for problem in pulled.seal_problems]
-    problems += _unsealed(story, books)
+    problems = list(_records_of_billed(story, books))
     problems += [f"reconciliation: {row}" for row in pulled.reconciliation if _differs(row)]
     sent = _sent(story)
     shutil.rmtree(story.settings.records_dir)
@@ -255,8 +258,7 @@ async def _records(story: Story, books: Books) -> list[str]:
     if outcome.report.results or _sent(story) != sent:
         problems.append("a run without records sent something")
     rebuilt = await story.pull()
-    problems += [f"rebuilt seal: {problem}" for problem in rebuilt.seal_problems]
-    problems += _unsealed(story, books)
+    problems += [f"rebuilt: {problem}" for problem in _records_of_billed(story, books)]
     if tables(pulled) != tables(rebuilt):
         problems.append(f"a rebuild gives other tables: {tables(pulled)} {tables(rebuilt)}")
     return problems
@@ -281,25 +283,31 @@ def _sent(story: Story) -> int:
     return sum(request.method != "GET" for request in story.network.passed)
 
 
-def _unsealed(story: Story, books: Books) -> Iterator[str]:
-    with open_records(story.settings.records_dir) as records:
-        seals = {seal["subject"]: seal for seal in records.seals.entries(JANUARY.key)}
+def _records_of_billed(story: Story, books: Books) -> Iterator[str]:
+    """What is wrong with the records of January, of what Stripe has finalized of it."""
+    for problem in steps.verify_billed(story.settings, JANUARY):
+        yield f"record: {problem}"
+    with closing(sqlite3.connect(story.settings.records_dir / "billed.db")) as db:
+        rows = db.execute("select subject, body from billed where month = ?", [JANUARY.key])
+        records = {stripe_id: json.loads(body) for stripe_id, body in rows}
     for invoice in books.invoices(JANUARY):
         if invoice["status"] in ("draft", "void"):
             continue
-        seal = seals.pop(invoice["id"], None)
-        if seal is None:
-            yield f"{invoice['id']} is not sealed"
+        record = records.pop(invoice["id"], None)
+        if record is None:
+            yield f"{invoice['id']} has no record"
             continue
-        sealed = sorted((line["line_id"], line["amount"]) for line in seal["lines"])
         held = [(i["metadata"].get("billing_line_id"), i["amount"]) for i in books.lines(invoice)]
-        if sealed != sorted(held) or seal["total"] != invoice["total"]:
-            yield f"the seal of {invoice['id']} is not what was billed"
+        sent = held  # what was not recorded as it was sent has its lines in Stripe alone
+        if "content" in record:
+            sent = [(line[0], line[3]) for line in json.loads(record["content"])[-1]]
+        if sorted(sent) != sorted(held) or record["total"] != invoice["total"]:
+            yield f"the record of {invoice['id']} is not what was billed"
     for note in books.of["credit_note"]:
         if note["metadata"].get("billing_month") != JANUARY.key:
             continue
-        seal = seals.pop(note["id"], None)
-        if seal is None or seal["total"] != note["total"]:
-            yield f"credit note {note['id']} is not sealed as it is"
-    for target in seals:
-        yield f"{target} is sealed and was not billed"
+        record = records.pop(note["id"], None)
+        if record is None or record["total"] != note["total"]:
+            yield f"credit note {note['id']} has no record as it is"
+    for stripe_id in records:
+        yield f"{stripe_id} is recorded and was not billed"

@@ -148,7 +148,7 @@ MUTANTS = (
         "what_was_billed_since_the_list_is_missing",
         f"{COLLECTION}/steps.py",
         "        held = self._with_records(seen, recorded)\n",
-        "        held = self._with_records(seen, self.records.seals.billed(key))\n",
+        "        held = self._with_records(seen, self.records.billed.invoices(key))\n",
         f"{UNIT}/test_pull.py",
     ),
     Mutant(
@@ -225,8 +225,8 @@ MUTANTS = (
     Mutant(
         "a_month_that_failed_is_forgotten_once_a_later_one_closes",
         "billing_pipeline/defs/schedules.py",
-        "month = max(min(closed, default=newest), SETTINGS.first_month)",
-        "month = max(max(closed, default=newest), SETTINGS.first_month)",
+        "month = max(min(closed, default=newest), settings.first_month)",
+        "month = max(max(closed, default=newest), settings.first_month)",
         "tests/unit/defs/test_schedules.py",
     ),
     Mutant(
@@ -316,7 +316,7 @@ MUTANTS = (
     Mutant(
         "wallets_are_read_again_only_where_something_was_sent",
         "billing_pipeline/defs/collection.py",
-        "if not prepaid.wallets_are_published(SETTINGS, month):",
+        "if not prepaid.wallets_are_published(settings, month):",
         "if outcome.report.done:",
         "tests/unit/defs/test_collection.py",
     ),

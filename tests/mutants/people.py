@@ -287,7 +287,7 @@ MUTANTS = (
     Mutant(
         "people_records_do_not_say_whose_an_invoice_is",
         f"{COLLECTION}/records/opening.py",
-        "StripeCache(folder / STRIPE_CACHE, partial(recorded_marks, seals))",
+        "StripeCache(folder / STRIPE_CACHE, partial(recorded_marks, billed))",
         "StripeCache(folder / STRIPE_CACHE)",
         f"{UNIT}/test_witnesses.py::test_an_invoice_is_of_the_month_in_which_our_records_have_it",
     ),

@@ -97,6 +97,35 @@ def test_the_memory_limit_means_what_duckdb_takes_it_for(text: str, count: int) 
     assert Settings.from_env({"BILLING_MEMORY_LIMIT": text}).memory_bytes == count
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        *(("BILLING_MAX_INVOICE_TOTAL", text) for text in ("-1", "much", "NaN")),
+        *(("BILLING_DUNNING_HOURS", text) for text in ("72,0", "a", "-1,2", "5,5")),
+        *(("BILLING_DUNNING_END", "never"), ("BILLING_UI_URL", "javascript:alert(1)")),
+        *(("BILLING_SPIKE_FACTOR", text) for text in ("1", "NaN", "much")),
+        ("BILLING_TRIAL_NOTICE_DAYS", "-1"),
+        # A day that some month lacks.
+        *(("BILLING_CLOSE_DAY", text) for text in ("0", "29", "-1", "1.5", "first")),
+        *(("BILLING_CLOSE_GRACE_HOURS", text) for text in ("-1", "337", "2.5", "two")),
+    ],
+)
+def test_what_makes_no_sense_is_refused(name: str, text: str) -> None:
+    with pytest.raises(InvalidSettingError, match=name):
+        Settings.from_env({name: text})
+
+
+def test_only_the_settings_read_the_environment() -> None:
+    """dbt and Spark are given an environment of their own by these two."""
+    passed_on = {"rating/dbt_runner.py", "rating/spark.py"}
+    readers = {
+        str(path.relative_to(ROOT / "billing_pipeline"))
+        for path in (ROOT / "billing_pipeline").rglob("*.py")
+        if re.search(r"os\.environ|getenv", path.read_text(encoding="utf-8"))
+    }
+    assert readers - passed_on == {"settings.py"}
+
+
 def test_the_readme_lists_every_setting() -> None:
     """`BILLING_SPARK_…` and `BILLING_WAREHOUSE` are handed to dbt by the pipeline itself."""
     read = {

@@ -20,7 +20,12 @@ from typing import Any, NamedTuple
 import duckdb
 
 from billing_pipeline.collection.stripe_state.profiles import Payer
-from billing_pipeline.collection.stripe_state.texts import clean_text, short_hash
+from billing_pipeline.collection.stripe_state.texts import (
+    canonical,
+    clean_text,
+    hash_of,
+    short_hash,
+)
 from billing_pipeline.money import to_minor
 
 MAX_LINES = 250
@@ -85,13 +90,17 @@ class DesiredInvoice:
     def total(self) -> int:
         return sum(line.amount for line in self.lines)
 
-    @cached_property
-    def content_hash(self) -> str:
-        """Over everything that the customer sees of the invoice's content."""
+    @property
+    def content(self) -> str:
+        """Everything that the customer sees of the invoice's content, as canonical JSON."""
         content: list[Any] = [self.invoice_id, self.currency, self.revision]
         if self.wallet_applied:
             content.append(self.wallet_applied)
-        return short_hash([*content, [line.canonical() for line in self.lines]])
+        return canonical([*content, [line.canonical() for line in self.lines]])
+
+    @cached_property
+    def content_hash(self) -> str:
+        return hash_of(self.content)
 
 
 def roll_up(lines: tuple[DesiredLine, ...], most: int = MAX_LINES) -> tuple[DesiredLine, ...]:

@@ -9,8 +9,6 @@ after it by as much, so that tries which were missed are not made up for at once
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
@@ -20,7 +18,7 @@ from billing_pipeline.collection.stripe_state.stripe_invoice import (
     InvoiceStatus,
     PaymentState,
 )
-from billing_pipeline.settings import InvalidSettingError
+from billing_pipeline.settings import Settings
 
 HOUR = 3600
 
@@ -52,19 +50,8 @@ class DunningPolicy:
             raise ValueError(f"the hours of the tries must grow from 0 or more, not {hours}")
 
     @classmethod
-    def from_env(cls, environ: Mapping[str, str] | None = None) -> DunningPolicy:
-        """`BILLING_DUNNING_HOURS` (``0,72,144``) and `BILLING_DUNNING_END`; raises
-        `InvalidSettingError`."""
-        env = os.environ if environ is None else environ
-        hours = env.get("BILLING_DUNNING_HOURS", "").strip() or "0,72,144"
-        end = env.get("BILLING_DUNNING_END", "").strip() or AfterLastTry.UNCOLLECTIBLE.value
-        try:
-            return cls(tuple(int(part) for part in hours.split(",")), AfterLastTry(end))
-        except ValueError as error:
-            raise InvalidSettingError(
-                f"BILLING_DUNNING_HOURS {hours!r} (growing hours such as 0,72,144) or "
-                f"BILLING_DUNNING_END {end!r} (uncollectible or leave_open): {error}"
-            ) from error
+    def of(cls, settings: Settings) -> DunningPolicy:
+        return cls(settings.dunning_hours, AfterLastTry(settings.dunning_end))
 
 
 class DueKind(StrEnum):

@@ -1,19 +1,18 @@
-"""The operator's limits: what may be sent unattended, from the environment to the plan.
+"""The operator's limits: what may be sent unattended.
 
-What belongs here: reading and checking them, and which of them a plan exceeds. What does not: what
-becomes of such a plan (`invoice_plan.py`).
+What belongs here: which of them a plan exceeds. What does not: reading them (`settings.py`), and
+what becomes of such a plan (`invoice_plan.py`).
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 from billing_pipeline.collection.plan.actions import ActionKind, InvoiceAction
 from billing_pipeline.money import format_minor, to_major
-from billing_pipeline.settings import InvalidSettingError
+from billing_pipeline.settings import Settings
 
 DEFAULT_MONTH_CHANGE_PERCENT = Decimal(200)
 DEFAULT_NEEDS_INVOICES = 20
@@ -36,6 +35,10 @@ class Limits:
     max_invoice_total: Decimal | None = None
     """Major units, in whatever currency the invoice has."""
     max_month_change_percent: Decimal | None = None
+
+    @classmethod
+    def of(cls, settings: Settings) -> Limits:
+        return cls(settings.max_invoice_total, settings.max_month_change_percent)
 
     def month_change_percent(self, before: MonthTotal) -> Decimal | None:
         """By how much the month after `before` may differ."""
@@ -89,28 +92,3 @@ def _month_change(
                 f"BILLING_MAX_MONTH_CHANGE_PERCENT {percent}"
             )
     return broken
-
-
-def limits_from_env(environ: Mapping[str, str] | None = None) -> Limits:
-    """`BILLING_MAX_INVOICE_TOTAL` (major units) and `BILLING_MAX_MONTH_CHANGE_PERCENT`.
-
-    Not set: no limit, and the default of 200 %. Raises `InvalidSettingError`.
-    """
-    env = os.environ if environ is None else environ
-    return Limits(
-        _positive(env, "BILLING_MAX_INVOICE_TOTAL"),
-        _positive(env, "BILLING_MAX_MONTH_CHANGE_PERCENT"),
-    )
-
-
-def _positive(env: Mapping[str, str], name: str) -> Decimal | None:
-    text = env.get(name, "").strip()
-    if not text:
-        return None
-    try:
-        value = Decimal(text)
-    except InvalidOperation:
-        value = Decimal("NaN")
-    if not value.is_finite() or value < 0:
-        raise InvalidSettingError(f"{name} {text!r} is no number of 0 or more")
-    return value

@@ -89,6 +89,9 @@ def _about_one(item: ActualInvoice, desired: DesiredInvoice | None) -> Iterator[
         text = f"marked as ours, but its metadata was removed or changed in Stripe: {names}"
         ways = ANY if item.is_draft else MARKS_ARE_PUT_BACK
         yield ReviewReason(f"marks:{short_hash(names)[:8]}", text, item, ways)
+    if item.is_record_altered:
+        text = "our record of it in records/billed.db was changed after it was written"
+        yield ReviewReason("record", text, item)
     if item.recorded_total is not None and item.is_billed and item.total != item.recorded_total:
         before, now = (
             format_minor(amount, item.currency) for amount in (item.recorded_total, item.total)

@@ -14,7 +14,7 @@ from billing_pipeline.collection.push.requests import (
     StripeSession,
     change_for_sure,
 )
-from billing_pipeline.collection.records import sealed
+from billing_pipeline.collection.records.billed import credit_note
 from billing_pipeline.collection.stripe_state import metadata_keys
 from billing_pipeline.collection.stripe_state.stripe_invoice import read_invoice
 from billing_pipeline.stripe_api.client import Json
@@ -23,7 +23,7 @@ from billing_pipeline.stripe_api.client import Json
 async def issue_credit(
     session: StripeSession, action: InvoiceAction, part: CreditPart, month_key: str
 ) -> Json:
-    """Make sure that the credit note is there, and seal it; gives Stripe's credit note.
+    """Make sure that the credit note is there, and record it; gives Stripe's credit note.
 
     Raises `NotSentError` where what is there is not what was planned.
     """
@@ -48,7 +48,7 @@ async def issue_credit(
 
     step = f"credit-{part.number}"
     note = await change_for_sure(session, target, step, "/v1/credit_notes", params, look)
-    session.seals.append(month_key, str(note["id"]), sealed.credit_note(invoice, note, session.now))
+    session.billed.add(month_key, note["id"], credit_note(invoice, note, session.now))
     session.cache.invoices.store([await session.gateway.get(path)])
     return note
 

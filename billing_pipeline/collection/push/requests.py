@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from billing_pipeline.collection.push.parameters import idempotency_key
+from billing_pipeline.collection.records.billed import BilledRecords
 from billing_pipeline.collection.records.request_log import Author, RequestLog
-from billing_pipeline.collection.records.sealed import Seals
 from billing_pipeline.collection.stripe_state.cache import StripeCache
 from billing_pipeline.stripe_api.client import Answer, Json, StripeGateway
 from billing_pipeline.stripe_api.errors import FailureKind, StripeFailure
@@ -40,7 +40,7 @@ class StripeSession:
     gateway: StripeGateway
     cache: StripeCache
     request_log: RequestLog
-    seals: Seals
+    billed: BilledRecords
     author: Author
     locks_dir: Path
 

@@ -20,10 +20,9 @@ from billing_pipeline.collection.push.requests import (
 )
 from billing_pipeline.collection.push.send_invoice import Sent, finish_billed
 from billing_pipeline.collection.push.wallets import WalletBook
-from billing_pipeline.collection.records import sealed
+from billing_pipeline.collection.records.billed import finalized_invoice
 from billing_pipeline.collection.records.request_log import CarriedOut
 from billing_pipeline.collection.stripe_state import metadata_keys
-from billing_pipeline.collection.stripe_state.refresh import read_lines
 from billing_pipeline.collection.stripe_state.resolutions import Decision, Proposal, Resolution
 from billing_pipeline.collection.stripe_state.stripe_invoice import read_invoice
 from billing_pipeline.collection.stripe_state.texts import short_hash
@@ -127,7 +126,5 @@ async def _finalize(
         )
         session.cache.invoices.store([body])
         invoice = read_invoice(body)
-    lines = await read_lines(session.gateway, stripe_invoice_id)
-    seal = sealed.found_invoice(invoice, lines, session.now)
-    session.seals.append(month_key, stripe_invoice_id, seal)
+    session.billed.add(month_key, stripe_invoice_id, finalized_invoice(invoice, session.now))
     return await finish_billed(session, wallets, target, invoice)

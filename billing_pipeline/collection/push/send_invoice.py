@@ -27,7 +27,7 @@ from billing_pipeline.collection.push.requests import (
     tells_nothing,
 )
 from billing_pipeline.collection.push.wallets import WalletBook
-from billing_pipeline.collection.records import sealed
+from billing_pipeline.collection.records.billed import sent_invoice
 from billing_pipeline.collection.stripe_state.refresh import read_draft
 from billing_pipeline.collection.stripe_state.stripe_invoice import (
     ActualInvoice,
@@ -134,12 +134,12 @@ class Sender:
         raise NotSentError("the invoice did not come to its end; look at it in Stripe")
 
     async def _end(self, held: ActualInvoice) -> Sent:
-        """Finalized: seal what was billed, then collect it.
+        """Finalized: record what was billed, then collect it.
 
-        The seal comes first; a process that ends before it is made up for by the pull.
+        The record comes first. Where the process ends before it is made, the pull adds it.
         """
-        body = sealed.billed_invoice(self._send, held, self._session.now)
-        self._session.seals.append(self._send.month_key, held.stripe_invoice_id, body)
+        body = sent_invoice(self._send, held, self._session.now)
+        self._session.billed.add(self._send.month_key, held.stripe_invoice_id, body)
         return await finish_billed(self._session, self._wallets, self._target, held)
 
     async def _take(self, step: Step, held: ActualInvoice | None) -> ActualInvoice | None:

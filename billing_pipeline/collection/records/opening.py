@@ -13,9 +13,9 @@ from functools import partial
 from pathlib import Path
 
 from billing_pipeline.collection.push.requests import StripeSession
+from billing_pipeline.collection.records.billed import BilledRecords
 from billing_pipeline.collection.records.recorded import recorded_marks
 from billing_pipeline.collection.records.request_log import Author, RequestLog
-from billing_pipeline.collection.records.sealed import Seals
 from billing_pipeline.collection.stripe_state.cache import StripeCache
 from billing_pipeline.runs.damaged_files import damaged_databases
 from billing_pipeline.stripe_api.client import StripeGateway
@@ -23,16 +23,16 @@ from billing_pipeline.stripe_api.client import StripeGateway
 
 @dataclass(frozen=True)
 class Records:
-    """The open files. `cache` is a cache; request log and seals are the evidence."""
+    """The open files. `cache` is a cache; the request log and what was billed are evidence."""
 
     folder: Path
     cache: StripeCache
     request_log: RequestLog
-    seals: Seals
+    billed: BilledRecords
 
     def session(self, gateway: StripeGateway, author: Author) -> StripeSession:
         return StripeSession(
-            gateway, self.cache, self.request_log, self.seals, author, self.locks_dir
+            gateway, self.cache, self.request_log, self.billed, author, self.locks_dir
         )
 
     @property
@@ -42,8 +42,8 @@ class Records:
 
 STRIPE_CACHE = "stripe_mirror.db"
 DURABILITY = "full"
-"""SQLite's `synchronous` for request log and seals. Below full is for simulations whose disk is
-thrown away: with it an intent might not survive the power failing right after its request."""
+"""SQLite's `synchronous` for all but the cache. Below full is for simulations whose disk is thrown
+away: with it an intent might not survive the power failing right after its request."""
 
 
 class RecordsError(RuntimeError):
@@ -56,13 +56,13 @@ def open_records(folder: Path) -> Iterator[Records]:
     what is found out in the block."""
     with errors_in_words(folder), ExitStack() as opened:
         folder.mkdir(parents=True, exist_ok=True)
-        seals = Seals(folder / "billed.db", synchronous=DURABILITY)
-        opened.callback(seals.close)
-        cache = StripeCache(folder / STRIPE_CACHE, partial(recorded_marks, seals))
+        billed = BilledRecords(folder / "billed.db", synchronous=DURABILITY)
+        opened.callback(billed.close)
+        cache = StripeCache(folder / STRIPE_CACHE, partial(recorded_marks, billed))
         opened.callback(cache.close)
         request_log = RequestLog(folder / "journal.db", synchronous=DURABILITY)
         opened.callback(request_log.close)
-        yield Records(folder, cache, request_log, seals)
+        yield Records(folder, cache, request_log, billed)
 
 
 @contextmanager

@@ -1,19 +1,26 @@
 """What our own records say was billed in a month, held against what Stripe lists.
 
-What belongs here: finding invoices that Stripe still has and that no longer say whose they are, and
-telling what Stripe no longer has. What does not: what follows from it (`case.py`, `witnesses.py`).
+What belongs here: finding invoices that Stripe still has and that no longer say whose they are,
+telling what Stripe no longer has, recording what has no record, and comparing content hashes. What
+does not: what follows from it (`case.py`, `witnesses.py`).
 Records are a witness and nothing else: where they are lost, Stripe's marks decide alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from billing_pipeline.collection.plan.desired import DesiredInvoice
 from billing_pipeline.collection.plan.witnesses import StripeCustomers, attributed
+from billing_pipeline.collection.records.billed import (
+    BilledInvoice,
+    BilledRecords,
+    RecordProblem,
+    credit_note,
+    finalized_invoice,
+)
 from billing_pipeline.collection.records.request_log import CarriedOut
-from billing_pipeline.collection.records.sealed import BilledInvoice, Seals
 from billing_pipeline.collection.stripe_state import metadata_keys
 from billing_pipeline.collection.stripe_state.cache import StripeCache
 from billing_pipeline.collection.stripe_state.cached_invoices import MONTH_UNKNOWN
@@ -28,10 +35,13 @@ from billing_pipeline.stripe_api.client import StripeGateway
 from billing_pipeline.stripe_api.errors import StripeFailure
 
 
-def recorded_marks(seals: Seals, stripe_invoice_ids: Iterable[str]) -> dict[str, dict[str, str]]:
-    """The marks by which our records know invoices, of whatever month."""
-    found = seals.find(stripe_invoice_ids)
-    return {item.stripe_invoice_id: _marks(item, month_key) for month_key, item in found}
+def recorded_marks(
+    billed: BilledRecords, stripe_invoice_ids: Iterable[str]
+) -> dict[str, dict[str, str]]:
+    """The marks by which our records know invoices, of whatever month. A record that was altered
+    says nothing: then Stripe's own marks decide, as if it were lost."""
+    found = billed.find(stripe_invoice_ids)
+    return {item.stripe_invoice_id: item.marks for item in found if not item.is_altered}
 
 
 async def find_recorded(
@@ -44,12 +54,17 @@ async def find_recorded(
     """
     listed = {cached.body["id"]: cached.marks for cached in cache.invoices.of_month(month_key)}
     missing = []
+
+    def mark(item: BilledInvoice) -> None:
+        if not item.is_altered:
+            cache.invoices.mark(item.stripe_invoice_id, item.marks)
+
     for billed in recorded:
         marks = listed.get(billed.stripe_invoice_id)
         if marks is None:
             missing.append(billed)
-        elif any(marks.get(name) != value for name, value in _marks(billed, month_key).items()):
-            cache.invoices.mark(billed.stripe_invoice_id, _marks(billed, month_key))
+        elif any(marks.get(name) != value for name, value in billed.marks.items()):
+            mark(billed)
 
     async def read(item: BilledInvoice) -> None:
         try:
@@ -60,7 +75,7 @@ async def find_recorded(
                 raise
         else:
             cache.invoices.store([data])
-            cache.invoices.mark(item.stripe_invoice_id, _marks(item, month_key))
+            mark(item)
 
     await each(missing, read)
 
@@ -78,7 +93,11 @@ def with_records(
     billed = {item.stripe_invoice_id: item for item in recorded}
     known = {item.stripe_invoice_id for item in held}
     completed = [
-        replace(item, recorded_total=billed[item.stripe_invoice_id].total)
+        replace(
+            item,
+            recorded_total=billed[item.stripe_invoice_id].total,
+            is_record_altered=billed[item.stripe_invoice_id].is_altered,
+        )
         if item.stripe_invoice_id in billed
         else item
         for item in held
@@ -87,7 +106,7 @@ def with_records(
     for name, record in billed.items():
         if name not in known:
             decision = decided.pop(name, None)
-            marks = _marks(record, month_key)
+            marks = record.marks
             if decision is not None:
                 marks[metadata_keys.RESOLVED] = decision.mark
             completed.append(gone_invoice(name, marks, record.currency, record.total))
@@ -102,6 +121,51 @@ def with_records(
             }
             completed.append(gone_invoice(name, marks, decision.currency, None))
     return completed
+
+
+async def record_missing(
+    gateway: StripeGateway, billed: BilledRecords, month_key: str, invoices: Sequence[ActualInvoice]
+) -> None:
+    """Record what was billed and has no record: the process ended between Stripe's answer and the
+    record, or records were lost."""
+    known = {item.stripe_invoice_id for item in billed.invoices(month_key)}
+    credited = billed.credited(month_key)
+    for item in invoices:
+        if not item.is_billed or item.unreadable is not None:
+            continue
+        if item.stripe_invoice_id not in known:
+            body = finalized_invoice(item, gateway.clock.now())
+            billed.add(month_key, item.stripe_invoice_id, body)
+        if item.credited > credited.get(item.stripe_invoice_id, 0):
+            query = {"invoice": item.stripe_invoice_id}
+            async for note in gateway.list("/v1/credit_notes", query):
+                ours = (note.get("metadata") or {}).get(metadata_keys.INVOICE_ID)
+                if ours == item.invoice_id and note["status"] != "void":
+                    body = credit_note(item, note, gateway.clock.now())
+                    billed.add(month_key, note["id"], body)
+
+
+def differing(
+    recorded: Iterable[BilledInvoice], cache: StripeCache, month_key: str
+) -> Iterator[RecordProblem]:
+    """The month's records whose content hash is not the one that the invoice in Stripe has, as last
+    read. It stands in the metadata since before the invoice was finalized.
+
+    Where further marks were changed in Stripe, the invoice is in review for that, and is left as it
+    stands there once a person has decided. Another total is a reason for a review as well.
+    """
+    hashes = cache.invoices.metadata(month_key, metadata_keys.CONTENT_HASH)
+    for record in recorded:
+        found = hashes.get(record.stripe_invoice_id, record.content_hash)
+        if found == record.content_hash:
+            continue
+        cached = cache.invoices.get(record.stripe_invoice_id)
+        item = None if cached is None else from_cache(cached)
+        if item is None or item.unreadable or item.altered_marks or item.resolution:
+            continue
+        name = metadata_keys.CONTENT_HASH
+        problem = f"its {name} was {record.content_hash} and is {found} in Stripe"
+        yield RecordProblem(month_key, record.stripe_invoice_id, problem)
 
 
 async def with_lost(
@@ -134,15 +198,3 @@ async def with_lost(
     owned = attributed(lost, desired, found, month_key=month_key, month_end=month_end)
     names = {item.stripe_invoice_id for item in owned}
     return [*(item for item in listed if item.stripe_invoice_id not in names), *owned]
-
-
-def _marks(item: BilledInvoice, month_key: str) -> dict[str, str]:
-    marks = {
-        metadata_keys.INVOICE_ID: item.invoice_id or "",
-        metadata_keys.MONTH: month_key,
-        metadata_keys.REVISION: str(item.revision or 1),
-        metadata_keys.CUSTOMER_ID: item.customer_id or "",
-    }
-    if item.wallet_applied is not None:  # records of earlier releases do not say it
-        marks[metadata_keys.WALLET_APPLIED] = item.wallet_applied
-    return marks

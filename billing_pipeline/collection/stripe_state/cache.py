@@ -72,9 +72,10 @@ create table if not exists top_ups (
     currency text not null, amount integer not null, occurred_at integer not null
 ) strict;
 create table if not exists events (event_id text primary key, created integer not null) strict;
-create table if not exists settled_months (
+create table if not exists empty_plans (
     billing_month text primary key, mark text not null, at real not null
 ) strict;
+drop table if exists settled_months;
 """
 # Columns that came with later releases. The table is a cache, but making it anew would list all
 # of Stripe again.

@@ -120,6 +120,15 @@ class CachedInvoices:
         )
         return [CachedInvoice(*(json.loads(text) for text in row)) for row in rows]
 
+    def metadata(self, month_key: str, name: str) -> dict[str, str | None]:
+        """What the month's invoices have in one key of their metadata, by their ids."""
+        rows = self._db.execute(
+            "select stripe_invoice_id, json_extract(body, '$.metadata.' || ?) "
+            "from invoices where billing_month = ?",
+            [name, month_key],
+        )
+        return dict(rows.fetchall())
+
     def months_with_open(self) -> list[str]:
         """Months (``YYYY-MM-01``) in which something is still to be paid, as last read."""
         rows = self._db.execute(

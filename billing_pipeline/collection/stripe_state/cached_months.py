@@ -59,12 +59,12 @@ class CachedMonths:
 
     def note_empty_plan(self, month_key: str, mark: str, at: float) -> None:
         self._db.execute(
-            "insert or replace into settled_months values (?, ?, ?)", [month_key, mark, at]
+            "insert or replace into empty_plans values (?, ?, ?)", [month_key, mark, at]
         )
 
     def empty_plan(self, month_key: str) -> tuple[str, float] | None:
         """The mark that was noted last, and when."""
-        query = "select mark, at from settled_months where billing_month = ?"
+        query = "select mark, at from empty_plans where billing_month = ?"
         row: tuple[str, float] | None = self._db.execute(query, [month_key]).fetchone()
         return row
 

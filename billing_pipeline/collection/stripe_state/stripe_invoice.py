@@ -111,6 +111,8 @@ class ActualInvoice:
     """Lines of ours on an invoice that has lost marks, as far as they came with it."""
     recorded_total: int | None = None
     """The total that our own records have of it; None where they know nothing of it."""
+    is_record_altered: bool = False
+    """What our own records have of it is not as it was written."""
     is_gone: bool = False
     """Our records say that it was billed, and Stripe does not know it (any more)."""
 

@@ -18,9 +18,19 @@ LONGEST_DESCRIPTION = 500
 _CANONICAL = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True, sort_keys=True)
 
 
+def canonical(content: Any) -> str:
+    """The content as JSON, always written alike."""
+    return _CANONICAL.encode(content)
+
+
 def short_hash(content: Any) -> str:
-    """32 hex digits of the SHA-256 of the content as canonical JSON."""
-    return hashlib.sha256(_CANONICAL.encode(content).encode()).hexdigest()[:32]
+    """The hash of the content as canonical JSON."""
+    return hash_of(canonical(content))
+
+
+def hash_of(text: str) -> str:
+    """32 hex digits of the SHA-256 of a text."""
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def clean_text(text: str, longest: int = LONGEST_DESCRIPTION) -> str:

@@ -1,9 +1,9 @@
 """The grammar of usage values, once, as DuckDB expressions: text or typed column -> value, fault.
 
-What belongs here: expressions over one column. They serve the columns of Parquet files where they
-lie and the text of CSV and JSON Lines alike, so a value means the same in every format. What does
-not: files (usage_files.py, text_files.py), the cells of catalog and accounts (values.py: the same
-grammar of time stamps in Python).
+What belongs here: expressions over the columns of a row. They serve the columns of Parquet files
+where they lie and the text of CSV and JSON Lines alike, so a value means the same in every format;
+and, as functions of the warehouse, the properties that dbt reads. What does not: files
+(usage_files.py, text_files.py), the cells of catalog and accounts (values.py).
 
 Every function takes SQL for a column and gives SQL. Names and numbers in that SQL are constants of
 this package or quoted by `sql_text`.
@@ -12,12 +12,15 @@ this package or quoted by `sql_text`.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Mapping
 from zoneinfo import ZoneInfo
 
 from billing_pipeline.duckdb_sql import sql_text
 from billing_pipeline.intake.reference.dbt_vars import DECIMAL
 from billing_pipeline.intake.values import ISO_TIMESTAMP
 from billing_pipeline.intake.wall_clock import instant_sql
+
+_IDS = ("event_id", "customer_id", "event_name")
 
 QUANTITY_TYPE = "DECIMAL(38,18)"
 # One quantity has at most 15 digits before the point, five less than the type holds: no single
@@ -305,7 +308,7 @@ def is_clean(name: str, sql_type: str) -> str:
 
     Where it holds for a whole file, nothing needs to be computed when the file is read again.
     """
-    if name in ("event_id", "customer_id", "event_name") and sql_type == "VARCHAR":
+    if name in _IDS and sql_type == "VARCHAR":
         meaning = text_id(name, sql_type)
     elif name == "occurred_at" and sql_type == "TIMESTAMP WITH TIME ZONE":
         meaning = _in_range(name)
@@ -314,3 +317,28 @@ def is_clean(name: str, sql_type: str) -> str:
     else:
         return "false"
     return f"{name} IS NOT DISTINCT FROM {meaning}"
+
+
+def event_values(types: Mapping[str, str], zone: ZoneInfo) -> dict[str, str]:
+    """The value of each usage column, where the columns have these types."""
+    return {
+        **{name: text_id(name, types[name]) for name in _IDS},
+        "occurred_at": occurred_at("occurred_at", types["occurred_at"], zone),
+        "quantity": quantity("quantity", types["quantity"]),
+        "properties": properties("properties", types["properties"]),
+    }
+
+
+def event_fault(types: Mapping[str, str], clean: Collection[str] = ()) -> str:
+    """Why a row cannot be used, by its first column whose value is none, or NULL. The values are
+    there as `used_<name>`; columns known to be `clean` need no look."""
+    faults = [
+        fault(name, types[name], f"used_{name}")
+        for name, fault in (
+            ("occurred_at", occurred_at_fault),
+            ("quantity", quantity_fault),
+            ("properties", properties_fault),
+        )
+        if name not in clean
+    ]
+    return f"coalesce({', '.join(part for part in faults if part is not None) or 'NULL::VARCHAR'})"

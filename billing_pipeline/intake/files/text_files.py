@@ -122,31 +122,19 @@ def _until_broken(records: Iterator[Record], faults: list[BrokenFile]) -> Iterat
 
 def _normalised(zone: ZoneInfo) -> str:
     """From records of text to the columns of the usage view (without those of the file)."""
-    ids = ", ".join(
-        f"{expressions.text_id(name, 'VARCHAR')} AS {name}"
-        for name in ("event_id", "customer_id", "event_name")
-    )
+    types = dict.fromkeys(USAGE_COLUMNS, "VARCHAR")
+    values = expressions.event_values(types, zone)
+    used = ", ".join(f"{value} AS used_{name}" for name, value in values.items())
     texts = ", ".join(f"{name!r}: {name}" for name in USAGE_COLUMNS)
     typed = (
-        f"SELECT {ids}, {expressions.occurred_at('occurred_at', 'VARCHAR', zone)} AS instant, "
-        f"{expressions.quantity('quantity', 'VARCHAR')} AS number, "
-        f"{expressions.properties('properties', 'VARCHAR')} AS object, "
-        "occurred_at, quantity, properties, source_row, malformed, "
+        f"SELECT {used}, occurred_at, quantity, properties, source_row, malformed, "
         f"coalesce(raw, CAST(to_json({{{texts}}}) AS VARCHAR)) AS raw FROM records"
     )
-    fault = ", ".join(
-        str(part)
-        for part in (
-            expressions.occurred_at_fault("occurred_at", "VARCHAR", "instant"),
-            expressions.quantity_fault("quantity", "VARCHAR", "number"),
-            expressions.properties_fault("properties", "VARCHAR", "object"),
-        )
-    )
+    named = ", ".join(f"used_{name} AS {name}" for name in USAGE_COLUMNS if name != "quantity")
     return (
-        "SELECT event_id, customer_id, event_name, instant AS occurred_at, "
-        "CASE WHEN NOT malformed THEN number END AS quantity, object AS properties, source_row, "
-        f"CASE WHEN malformed THEN 'malformed_row' ELSE coalesce({fault}) END AS parse_error, raw "
-        f"FROM ({typed})"
+        f"SELECT {named}, CASE WHEN NOT malformed THEN used_quantity END AS quantity, source_row, "
+        f"CASE WHEN malformed THEN 'malformed_row' ELSE {expressions.event_fault(types)} END "
+        f"AS parse_error, raw FROM ({typed})"
     )
 
 

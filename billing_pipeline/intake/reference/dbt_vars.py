@@ -14,8 +14,6 @@ import yaml
 
 from billing_pipeline.settings import dbt_project_dir
 
-_PROJECT = dbt_project_dir() / "dbt_project.yml"
-
 
 @dataclass(frozen=True)
 class ChargeModel:
@@ -36,6 +34,7 @@ class Aggregation:
     carries_forward: bool = False
 
 
+_PROJECT = dbt_project_dir() / "dbt_project.yml"
 _VARS: dict[str, Any] = yaml.safe_load(_PROJECT.read_text(encoding="utf-8"))["vars"]
 
 CHARGE_MODELS = {name: ChargeModel(**row) for name, row in _VARS["charge_models"].items()}

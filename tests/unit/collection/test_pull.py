@@ -371,7 +371,7 @@ def test_a_reader_does_not_judge_what_a_close_is_writing(company: Company, reade
     with open_records(company.settings.records_dir) as records:
         [cached] = records.cache.invoices.of_month(JANUARY.key)
     assert cached.body["status"] == "paid"  # neither dropped nor set back
-    assert steps.verify_seals(company.settings, JANUARY) == []
+    assert steps.verify_billed(company.settings, JANUARY) == []
 
 
 def test_a_preview_does_not_miss_what_was_billed_while_it_read(company: Company) -> None:

@@ -1,4 +1,4 @@
-"""records/: the request log, the seals, the lock, the account, the cache's windows."""
+"""records/: the request log, the lock, the account, the cache's windows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from billing_pipeline.collection.plan.desired import NotComputedError
 from billing_pipeline.collection.records.account import WrongAccountError
 from billing_pipeline.collection.records.lock import MonthLockedError, month_lock
 from billing_pipeline.collection.records.opening import RecordsError, errors_in_words, open_records
-from billing_pipeline.collection.steps import BrokenSealError
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.stripe_api.client import GatewayConfig, StripeGateway
 from billing_pipeline.stripe_api.errors import StripeFailure
@@ -53,10 +52,10 @@ def test_a_request_without_an_answer_stays_in_the_journal_as_such(company: Compa
         assert len(records.request_log.unanswered()) == 1
 
 
-def test_neither_journal_nor_seal_can_be_rewritten(company: Company) -> None:
+def test_neither_request_log_nor_what_was_billed_can_be_rewritten(company: Company) -> None:
     company.want({"ada": [1000]})
     company.apply()
-    for name, table in (("journal.db", "requests"), ("billed.db", "seals")):
+    for name, table in (("journal.db", "requests"), ("billed.db", "billed")):
         with sqlite3.connect(company.settings.records_dir / name) as db:
             with pytest.raises(sqlite3.IntegrityError):
                 db.execute(f"delete from {table}")
@@ -80,25 +79,6 @@ def test_the_key_stands_in_no_file_and_no_message(company: Company) -> None:
             assert b"sk_test_company" not in path.read_bytes()
 
 
-@pytest.mark.parametrize(
-    ("change", "problem"),
-    [
-        ("update seals set body = replace(body, '1000', '1001') where position = 1", "changed"),
-        ("delete from seals where position = 1", "missing"),
-        ("update seals set previous = 'x' where position = 2", "does not continue"),
-    ],
-)
-def test_a_broken_seal_is_found(company: Company, change: str, problem: str) -> None:
-    company.want({"ada": [1000], "bob": [500]})
-    company.apply()
-    assert steps.verify_seals(company.settings, JANUARY) == []
-    with sqlite3.connect(company.settings.records_dir / "billed.db") as db:
-        db.executescript("drop trigger seals_stay; drop trigger seals_kept;")
-        db.execute(change)
-    problems = steps.verify_seals(company.settings, JANUARY)
-    assert any(problem in found.problem for found in problems)
-
-
 def test_an_invoice_with_another_total_than_was_billed_waits_and_the_others_go_on(
     company: Company,
 ) -> None:
@@ -111,19 +91,6 @@ def test_an_invoice_with_another_total_than_was_billed_waits_and_the_others_go_o
     assert waiting.kind is ActionKind.REVIEW and waiting.customer_id == "ada"
     assert "was billed as USD 10.00 by our records and is USD 9.99" in waiting.reason
     assert [item["total"] for item in company.invoices()] == [999, 500]
-
-
-def test_nothing_is_sent_of_a_month_whose_records_were_edited(company: Company) -> None:
-    company.want({"ada": [1000]})
-    company.apply()
-    with sqlite3.connect(company.settings.records_dir / "billed.db") as db:
-        db.execute("drop trigger seals_stay")
-        db.execute("update seals set body = replace(body, '1000', '1001')")
-    company.want({"ada": [1000], "bob": [500]})
-    with pytest.raises(BrokenSealError, match="its content was changed") as refused:
-        company.apply()
-    assert "nothing was sent" in str(refused.value)
-    assert len(company.invoices()) == 1
 
 
 def _hold(folder: str, ready: Any) -> None:

@@ -12,7 +12,10 @@ import pytest
 
 from billing_pipeline.defs import checks
 from billing_pipeline.defs.partitions import MONTHS
+from billing_pipeline.defs.resources import resources
 from billing_pipeline.months import BillingMonth
+from billing_pipeline.published.database import database_path
+from billing_pipeline.settings import Settings
 
 FEBRUARY = BillingMonth(2024, 2)
 AGREES = "stripe_agrees_to_the_cent"
@@ -28,13 +31,22 @@ create table stripe_invoices (billing_month date, invoice_id varchar, status var
 """
 
 
+class Published:
+    """The published database of a home, and the month's rows in it."""
+
+    def __init__(self, home: Path) -> None:
+        self.settings = Settings.from_env({"BILLING_HOME": str(home)})
+        self.settings.published_dir.mkdir(parents=True)
+        self.execute(_TABLES)
+
+    def execute(self, sql: str, values: list[int] | None = None) -> None:
+        with duckdb.connect(str(database_path(self.settings))) as connection:
+            connection.execute(sql, values)
+
+
 @pytest.fixture
-def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> duckdb.DuckDBPyConnection:
-    path = str(tmp_path / "published.duckdb")
-    connection = duckdb.connect(path)
-    connection.execute(_TABLES)
-    monkeypatch.setattr(checks, "open_published", lambda settings: connection.cursor())
-    return connection
+def published(tmp_path: Path) -> Published:
+    return Published(tmp_path)
 
 
 @pytest.fixture
@@ -43,7 +55,7 @@ def instance() -> Iterator[dg.DagsterInstance]:
         yield made
 
 
-def half_sent(db: duckdb.DuckDBPyConnection, sent: int = 17, of: int = 180) -> None:
+def half_sent(db: Published, sent: int = 17, of: int = 180) -> None:
     db.execute("delete from reconciliation")
     db.execute(
         "insert into reconciliation select '2024-02-01', 'in_' || n, 'c' || n, 'USD', 1,"
@@ -54,7 +66,9 @@ def half_sent(db: duckdb.DuckDBPyConnection, sent: int = 17, of: int = 180) -> N
     db.execute("insert into stripe_invoices values ('2024-02-01', 'in_17', 'draft')")
 
 
-def evaluate(instance: dg.DagsterInstance, asset: str) -> dg.AssetCheckEvaluation:
+def evaluate(
+    instance: dg.DagsterInstance, published: Published, asset: str
+) -> dg.AssetCheckEvaluation:
     """Run the check that stands on the asset, after something of the asset's name."""
     key = dg.AssetCheckKey(dg.AssetKey(asset), AGREES)
     [check] = [c for c in checks.CHECKS if key in c.check_keys]
@@ -62,7 +76,12 @@ def evaluate(instance: dg.DagsterInstance, asset: str) -> dg.AssetCheckEvaluatio
     @dg.asset(name=asset, partitions_def=MONTHS)
     def stands_in() -> None: ...
 
-    done = dg.materialize([stands_in, check], instance=instance, partition_key=FEBRUARY.key)
+    done = dg.materialize(
+        [stands_in, check],
+        resources=resources({"settings": published.settings}),
+        instance=instance,
+        partition_key=str(FEBRUARY),
+    )
     [evaluation] = done.get_asset_check_evaluations()
     return evaluation
 
@@ -74,25 +93,25 @@ def latest(instance: dg.DagsterInstance, asset: str) -> Any:
 
 
 def test_a_month_that_is_half_sent_is_a_warning_that_says_so(
-    published: duckdb.DuckDBPyConnection, instance: dg.DagsterInstance
+    published: Published, instance: dg.DagsterInstance
 ) -> None:
     half_sent(published)
-    found = evaluate(instance, "invoice_payments")
+    found = evaluate(instance, published, "invoice_payments")
     assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.WARN)
     assert found.description == "17 of 180 invoices are sent, run again."
 
 
 def test_the_close_that_ends_it_turns_the_mark_of_the_pull_green(
-    published: duckdb.DuckDBPyConnection, instance: dg.DagsterInstance
+    published: Published, instance: dg.DagsterInstance
 ) -> None:
     half_sent(published)
-    evaluate(instance, "invoice_payments")
-    assert not evaluate(instance, "stripe_invoices").passed
+    evaluate(instance, published, "invoice_payments")
+    assert not evaluate(instance, published, "stripe_invoices").passed
     half_sent(published, sent=180)
-    assert evaluate(instance, "stripe_invoices").passed
-    assert evaluate(instance, "stripe_invoices").passed
+    assert evaluate(instance, published, "stripe_invoices").passed
+    assert evaluate(instance, published, "stripe_invoices").passed
     assert latest(instance, "invoice_payments").passed
-    assert latest(instance, "invoice_payments").partition == FEBRUARY.key
+    assert latest(instance, "invoice_payments").partition == str(FEBRUARY)
     assert latest(instance, "approved_changes") is None  # never evaluated: nothing to turn
 
 
@@ -107,11 +126,11 @@ def test_the_close_that_ends_it_turns_the_mark_of_the_pull_green(
     ],
 )  # fmt: skip
 def test_what_a_person_changed_in_stripe_is_not_taken_for_unsent(
-    published: duckdb.DuckDBPyConnection, instance: dg.DagsterInstance, rows: str, known_as: str
+    published: Published, instance: dg.DagsterInstance, rows: str, known_as: str
 ) -> None:
     half_sent(published)
     published.execute(rows)
-    found = evaluate(instance, "invoice_payments")
+    found = evaluate(instance, published, "invoice_payments")
     is_error = found.severity is dg.AssetCheckSeverity.ERROR
     assert is_error == (known_as == "unexplained")
     assert "of 180 invoices are sent" in (found.description or "")

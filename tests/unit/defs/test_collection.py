@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,7 +20,8 @@ from billing_pipeline.collection.push.wallets import WalletProblem
 from billing_pipeline.collection.steps import ApplyOutcome, PullResult
 from billing_pipeline.defs import checks
 from billing_pipeline.defs import collection as assets
-from billing_pipeline.defs.collection import Pull, invoice_payments
+from billing_pipeline.defs.collection import invoice_payments
+from billing_pipeline.defs.resources import Stripe, resources
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.published.database import publish_rows
 from billing_pipeline.settings import Settings
@@ -32,12 +33,17 @@ FAILED = ActionResult(ACTION, ResultState.FAILED, "no such customer")
 UNREAD = {"customer_id": "cyd", "currency": "USD", "problem": "No such customer: cus_9"}
 
 
+class NoStripe(Stripe):
+    """Opens nothing: what the steps give is told by `answers`."""
+
+    @contextmanager
+    def open(self) -> Iterator[Any]:
+        yield None
+
+
 @pytest.fixture
-def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    made = Settings.from_env({"BILLING_HOME": str(tmp_path / "home")})
-    for module in (assets, checks):
-        monkeypatch.setattr(module, "SETTINGS", made)
-    return made
+def settings(tmp_path: Path) -> Settings:
+    return Settings.from_env({"BILLING_HOME": str(tmp_path / "home")})
 
 
 @pytest.fixture
@@ -46,10 +52,6 @@ def published(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> list[set[s
     found: list[set[str]] = []
     for name in ("publish", "publish_rows"):
         monkeypatch.setattr(assets, name, lambda settings, month, tables: found.append({*tables}))
-    # Else it would take a hold of the run in the home that the environment names.
-    monkeypatch.setattr(assets, "month_of", lambda context: JANUARY)
-    monkeypatch.setattr(assets, "turn", lambda context, turn: nullcontext())
-    monkeypatch.setattr(steps, "open_gateway", lambda settings: nullcontext())
     monkeypatch.setattr(steps, "note_published", lambda settings, pulled: None)
     monkeypatch.setattr(prepaid, "note_published", lambda settings, month, wallets: None)
     return found
@@ -66,22 +68,26 @@ def pulled() -> PullResult:
 
 
 def apply(
-    monkeypatch: pytest.MonkeyPatch, report: ApplyReport, *wallets: dict[str, Any], known: bool
+    monkeypatch: pytest.MonkeyPatch,
+    settings: Settings,
+    report: ApplyReport,
+    *wallets: dict[str, Any],
+    known: bool,
 ) -> Any:
     monkeypatch.setattr(prepaid, "wallets_are_published", lambda settings, month: known)
     answers(monkeypatch, ApplyOutcome(report, PLAN), pulled(), WalletTables([*wallets], 1))
-    context: Any = SimpleNamespace(partition_key=JANUARY.key, run=SimpleNamespace(
+    context: Any = SimpleNamespace(partition_key=str(JANUARY), run=SimpleNamespace(
         job_name="apply_plan", run_id="run-1"))  # fmt: skip
-    return assets._apply(context, "unattended", "hash")
+    return assets._apply(context, settings, NoStripe(settings=settings), "unattended", "hash")
 
 
 def test_a_push_that_failed_in_part_fails_once_it_has_published(
-    published: list[set[str]], monkeypatch: pytest.MonkeyPatch
+    published: list[set[str]], settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     problem = WalletProblem("bob", "USD", "refused")
     report = ApplyReport(PLAN, (FAILED,), wallet_problems=(problem,))
     with pytest.raises(dg.Failure) as failure:
-        apply(monkeypatch, report, UNREAD, known=False)
+        apply(monkeypatch, settings, report, UNREAD, known=False)
     assert str(failure.value.description) == (
         "failed in part, the others went on: ada: no such customer; bob: refused; "
         "cyd: No such customer: cus_9"
@@ -96,31 +102,36 @@ def test_a_push_that_failed_in_part_fails_once_it_has_published(
      ApplyReport(PLAN, (), wallet_problems=(WalletProblem("bob", "USD", "refused"),))],
 )  # fmt: skip
 def test_each_failure_by_itself_fails_the_run(
-    published: list[set[str]], monkeypatch: pytest.MonkeyPatch, report: ApplyReport
+    published: list[set[str]],
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    report: ApplyReport,
 ) -> None:
     with pytest.raises(dg.Failure):
-        apply(monkeypatch, report, known=True)
+        apply(monkeypatch, settings, report, known=True)
     assert len(published) == 1
 
 
 @pytest.mark.parametrize("known", [True, False])
 def test_wallets_are_read_again_where_what_is_published_of_them_is_old(
-    published: list[set[str]], monkeypatch: pytest.MonkeyPatch, known: bool
+    published: list[set[str]], settings: Settings, monkeypatch: pytest.MonkeyPatch, known: bool
 ) -> None:
     """Also by a run that had nothing to send."""
-    apply(monkeypatch, ApplyReport(PLAN, ()), known=known)
+    apply(monkeypatch, settings, ApplyReport(PLAN, ()), known=known)
     assert ["wallet_reconciliation" in names for names in published] == [not known]
 
 
 def test_a_pull_publishes_the_rest_and_names_the_wallet_that_it_could_not_read(
-    published: list[set[str]], monkeypatch: pytest.MonkeyPatch
+    published: list[set[str]], settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answers(monkeypatch, pulled(), WalletTables([UNREAD], 1))
-    with (
-        dg.build_asset_context(partition_key=JANUARY.key) as context,
-        pytest.raises(dg.Failure) as failure,
-    ):
-        invoice_payments(context, Pull())
+    with dg.DagsterInstance.ephemeral() as instance, pytest.raises(dg.Failure) as failure:
+        dg.materialize(
+            [invoice_payments],
+            resources=resources({"settings": settings, "stripe": NoStripe(settings=settings)}),
+            partition_key=str(JANUARY),
+            instance=instance,
+        )
     assert "cyd: No such customer: cus_9" in str(failure.value.description)
     assert "wallet_reconciliation" in published[0]
 
@@ -136,7 +147,7 @@ def test_wallets_agree_only_where_they_do(
     fine = {"customer_id": "bob", "currency": "USD", "difference": Decimal(0)}
     rows = [fine, {"customer_id": "ada", "currency": "USD"} | row]
     publish_rows(settings, JANUARY, {"wallet_reconciliation": rows})
-    result = checks.wallets_agree(JANUARY.key)
+    result = checks.wallets_agree(settings, JANUARY)
     assert result.passed is passed
     assert passed or "ada" in str(result.metadata)
     assert "bob" not in str(result.metadata)
@@ -156,6 +167,6 @@ def test_invoices_agree_in_all_that_was_paid(
 ) -> None:
     rows = [{"invoice_id": "in_1", "customer_id": "ada", "difference": Decimal(0)} | row]
     publish_rows(settings, JANUARY, {"reconciliation": rows, "invoice_plan": []})
-    result = checks.invoices_agree(JANUARY.key)
+    result = checks.invoices_agree(settings, JANUARY)
     assert result.passed is passed
     assert severity is None or result.severity is severity

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -11,6 +12,9 @@ import pytest
 from billing_pipeline.definitions import defs
 from billing_pipeline.defs.partitions import MONTHS
 from billing_pipeline.defs.usage import RAW_TABLES
+from billing_pipeline.runs.sending import SENDING_ASSETS
+from tests.end_to_end.commands import ROOT
+from tests.unit.defs.snapshot import snapshot
 
 GROUPS = ["usage", "metering", "rating", "invoicing", "collection", "audit", "estimates"]
 SPECS = {spec.key.to_user_string(): spec for spec in defs.resolve_all_asset_specs()}
@@ -25,6 +29,12 @@ def test_an_asset_is_explained(name: str) -> None:
     assert spec.partitions_def == MONTHS
     assert spec.owners
     assert spec.tags["billing/stage"] == spec.group_name
+
+
+def test_no_name_comes_or_goes_unnoticed() -> None:
+    """A schedule under another name is off, and links and histories know the former name."""
+    known = Path(__file__).with_name("snapshot.txt").read_text(encoding="utf-8")
+    assert f"{snapshot()}\n" == known, f"write it anew: {snapshot.__module__} says how"
 
 
 def test_usage_and_payments_must_not_grow_old() -> None:
@@ -58,6 +68,14 @@ def test_what_sends_runs_one_month_at_a_time() -> None:
     assert sending == {"close_month", "apply_plan", "collect_payments"}
 
 
+def test_the_assets_that_send_are_those_of_the_jobs_that_send() -> None:
+    tagged = {name for name, spec in SPECS.items() if "billing/sends" in spec.tags}
+    assert tagged == SENDING_ASSETS
+    for job in defs.resolve_all_job_defs():
+        if not job.name.startswith("__") and SENDING_ASSETS & set(job.graph.node_dict):
+            assert job.tags["billing/sends"] == "true", job.name
+
+
 def test_a_preview_can_never_reach_the_push() -> None:
     steps = set(defs.resolve_job_def("preview_month").graph.node_dict)
     assert not steps & {"stripe_invoices", "approved_changes"}
@@ -77,6 +95,7 @@ def test_nothing_warns_at_load() -> None:
         [sys.executable, "-W", "default", "-c", "import billing_pipeline.definitions"],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
-    ours = [line for line in done.stderr.splitlines() if "billing_pipeline" in line]
-    dagster = [line for line in done.stderr.splitlines() if "dagster" in line.lower()]
+    said = done.stderr.replace(str(ROOT), "")
+    ours = [line for line in said.splitlines() if "billing_pipeline" in line]
+    dagster = [line for line in said.splitlines() if "dagster" in line.lower()]
     assert ours + dagster == []

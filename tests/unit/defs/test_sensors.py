@@ -34,14 +34,13 @@ def instance() -> Iterator[dg.DagsterInstance]:
 
 
 @pytest.fixture
-def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+def settings(tmp_path: Path) -> Settings:
     env = {
         **{"BILLING_HOME": str(tmp_path / "home"), "BILLING_DATA_DIR": str(tmp_path / "data")},
         "BILLING_NOTIFY_URLS": "json://127.0.0.1:1/hooks/s3cret-word",
     }
     made = Settings.from_env(env)
     made.records_dir.mkdir(parents=True)
-    monkeypatch.setattr(sensors, "SETTINGS", made)
     return made
 
 
@@ -60,7 +59,7 @@ def close(instance: dg.DagsterInstance, month: BillingMonth, *, passes: bool = T
     def check() -> dg.AssetCheckResult:
         return dg.AssetCheckResult(passed=passes, severity=dg.AssetCheckSeverity.WARN)
 
-    done = dg.materialize([invoices, check], partition_key=month.key, instance=instance)
+    done = dg.materialize([invoices, check], partition_key=str(month), instance=instance)
     return done.run_id
 
 
@@ -79,15 +78,15 @@ def fail(instance: dg.DagsterInstance, reason: str, **tags: str) -> str:
 
 def test_what_looks_around_is_on_and_starts_nothing_that_sends() -> None:
     jobs = {
-        **{"stripe_changes": "pull_payments", "dead_runs": "pull_payments"},
-        **{"late_usage_files": "preview_month", "runs_that_failed": "pull_payments"},
-        "notices": "pull_payments",
+        **{"stripe_changes": ["pull_payments"], "late_usage_files": ["preview_month"]},
+        **{"dead_runs": [], "runs_that_failed": [], "notices": []},
     }
     found = defs.get_repository_def().sensor_defs
-    assert {sensor.name: sensor.job_name for sensor in found} == jobs
+    assert {s.name: [target.job_name for target in s.targets] for s in found} == jobs
     for sensor in found:
         assert sensor.default_status is dg.DefaultSensorStatus.RUNNING
-        assert defs.resolve_job_def(sensor.job_name).tags.get("billing/sends") is None
+        for name in jobs[sensor.name]:
+            assert defs.resolve_job_def(name).tags.get("billing/sends") is None
 
 
 def test_the_history_of_closes(instance: dg.DagsterInstance) -> None:
@@ -99,6 +98,15 @@ def test_the_history_of_closes(instance: dg.DagsterInstance) -> None:
         FEBRUARY: Close(again, ("all_is_well (warn)",)),
         FEBRUARY.shift(-1): Close(first),
     }
+
+
+def test_a_history_whose_partitions_are_first_days_is_read_as_well(
+    instance: dg.DagsterInstance,
+) -> None:
+    closed = dg.AssetMaterialization("stripe_invoices", partition="2024-01-01")
+    instance.report_runless_asset_event(closed)
+    close(instance, FEBRUARY)
+    assert closed_months(instance) == {FEBRUARY.shift(-1), FEBRUARY}
 
 
 def test_a_close_counts_once_its_run_has_ended(instance: dg.DagsterInstance) -> None:
@@ -113,13 +121,13 @@ def test_a_close_counts_once_its_run_has_ended(instance: dg.DagsterInstance) -> 
         seen.extend([closed_months(instance), last_closes(instance)])
         return dg.AssetCheckResult(passed=False)
 
-    dg.materialize([invoices, check], partition_key=FEBRUARY.key, instance=instance)
+    dg.materialize([invoices, check], partition_key=str(FEBRUARY), instance=instance)
     assert seen == [{FEBRUARY}, {}]
     assert last_closes(instance)[FEBRUARY].failed_checks == ("all_is_well (error)",)
 
 
 def test_the_history_of_failures(instance: dg.DagsterInstance) -> None:
-    run_id = fail(instance, "catalog/prices.csv is wrong", **{"dagster/partition": FEBRUARY.key})
+    run_id = fail(instance, "catalog/prices.csv is wrong", **{"dagster/partition": str(FEBRUARY)})
     dead = instance.create_run_for_job(defs.resolve_job_def("preview_month"))
     instance.report_run_failed(dead, "The process that executed this run is gone.")
     close(instance, FEBRUARY)
@@ -131,7 +139,7 @@ def test_the_history_of_failures(instance: dg.DagsterInstance) -> None:
 
 def test_a_close_that_is_under_way(instance: dg.DagsterInstance) -> None:
     job = defs.resolve_job_def("close_month")
-    tags = {"dagster/partition": FEBRUARY.key}
+    tags = {"dagster/partition": str(FEBRUARY)}
     run = instance.create_run_for_job(job, tags=tags, status=dg.DagsterRunStatus.STARTED)
     assert is_closing(instance, FEBRUARY)
     assert not is_closing(instance, FEBRUARY.shift(1))
@@ -139,9 +147,9 @@ def test_a_close_that_is_under_way(instance: dg.DagsterInstance) -> None:
     assert not is_closing(instance, FEBRUARY)
 
 
-def late(instance: dg.DagsterInstance) -> list[dg.RunRequest]:
+def late(instance: dg.DagsterInstance, settings: Settings) -> list[dg.RunRequest]:
     context = dg.build_sensor_context(instance)
-    found = list(sensors.late_usage_files(context) or ())
+    found = list(sensors.late_usage_files(context, settings=settings) or ())
     return [item for item in found if isinstance(item, dg.RunRequest)]
 
 
@@ -154,23 +162,25 @@ def test_late_usage_asks_for_one_preview_for_each_change(
     settings.month_dir(FEBRUARY).mkdir(parents=True)
     note_rated(settings, FEBRUARY, [FEBRUARY], usage_files(settings, [FEBRUARY]))
     (folder / "b.csv").write_text(HEADER, encoding="utf-8")
-    assert late(instance) == []  # not closed: its close will read them
+    assert late(instance, settings) == []  # not closed: its close will read them
 
     close(instance, FEBRUARY)
-    [request] = late(instance)
-    assert request.partition_key == FEBRUARY.key
-    assert late(instance)[0].run_key == request.run_key  # Dagster starts one run for a key
+    [request] = late(instance, settings)
+    assert request.partition_key == str(FEBRUARY)
+    assert (
+        late(instance, settings)[0].run_key == request.run_key
+    )  # Dagster starts one run for a key
     [notice] = noted(settings)
     assert (notice.kind, notice.month) == (Kind.LATE_USAGE, "2024-02")
     assert notice.text == "new: usage/2024-02/b.csv\na preview is asked for"
 
     (folder / "c.csv").write_text(HEADER, encoding="utf-8")
-    assert late(instance)[0].run_key != request.run_key
+    assert late(instance, settings)[0].run_key != request.run_key
     assert len(noted(settings)) == 2
 
     # As the preview does. The notices are still there to be sent.
     note_rated(settings, FEBRUARY, [FEBRUARY], usage_files(settings, [FEBRUARY]))
-    assert late(instance) == []
+    assert late(instance, settings) == []
     assert len(noted(settings)) == 2
 
 
@@ -180,10 +190,10 @@ def test_a_run_that_failed_is_told_once_and_leads_to_none(
     context = dg.build_sensor_context(instance)
     run_id = fail(instance, "Stripe is away")
     fail(
-        instance, "failed in part, the others went on: acme", **{"dagster/partition": FEBRUARY.key}
+        instance, "failed in part, the others went on: acme", **{"dagster/partition": str(FEBRUARY)}
     )
     for _ in range(2):
-        assert isinstance(sensors.runs_that_failed(context), dg.SkipReason)
+        assert isinstance(sensors.runs_that_failed(context, settings=settings), dg.SkipReason)
         [notice] = noted(settings)  # the other one is told by the plan, with names
     assert notice.key == f"run_failed:{run_id}"
     assert notice.text == f"close_month: Stripe is away\nhttp://127.0.0.1:3000/runs/{run_id}"
@@ -194,33 +204,25 @@ def test_notices_that_cannot_be_delivered_are_seen_and_due_again(
 ) -> None:
     fail(instance, "Stripe is away")
     context = dg.build_sensor_context(instance)
-    sensors.runs_that_failed(context)
+    sensors.runs_that_failed(context, settings=settings)
     with pytest.raises(notifications.NotDeliveredError, match=r"json \(number 1\)") as failed:
-        sensors.notices(context)  # nobody listens on port 1
+        sensors.notices(context, settings=settings)  # nobody listens on port 1
     assert "s3cret-word" not in str(failed.value)
 
 
-def test_notices_say_what_they_did(
-    instance: dg.DagsterInstance, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    closed = {FEBRUARY: Close(close(instance, FEBRUARY))}
-    outcomes = iter([Outcome(sent=2), Outcome(is_busy=True)])
+@pytest.mark.parametrize(
+    ("outcome", "text"),
+    [
+        (Outcome(sent=2), "2 messages were delivered."),
+        (Outcome(is_busy=True), "Another process is sending notices."),
+    ],
+)
+def test_notices_say_what_they_did(outcome: Outcome, text: str) -> None:
+    assert notifications.said(outcome) == text
 
-    def send(_settings: Settings, targets: list[object], closes: object, *_: object) -> Outcome:
-        assert len(targets) == 1
-        assert closes == closed
-        return next(outcomes)
 
-    monkeypatch.setattr(notifications, "send_due", send)
+def test_nobody_to_tell(instance: dg.DagsterInstance) -> None:
     context = dg.build_sensor_context(instance)
-    for text in ("2 messages were delivered.", "Another process is sending notices."):
-        told = sensors.notices(context)
-        assert isinstance(told, dg.SkipReason)
-        assert told.skip_message == text
-
-
-def test_nobody_to_tell(instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sensors, "SETTINGS", Settings.from_env({}))
-    told = sensors.notices(dg.build_sensor_context(instance))
+    told = sensors.notices(context, settings=Settings.from_env({}))
     assert isinstance(told, dg.SkipReason)
     assert told.skip_message == "BILLING_NOTIFY_URLS is not set."

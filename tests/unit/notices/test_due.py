@@ -11,7 +11,7 @@ import pytest
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.notices.due import Close, due_notices
 from billing_pipeline.notices.notice import Kind, Notice, Rules, messages
-from billing_pipeline.settings import InvalidSettingError
+from billing_pipeline.settings import Settings
 from tests.unit.notices.conftest import Book
 
 NOW = datetime(2024, 3, 10, 12, tzinfo=UTC)
@@ -92,7 +92,7 @@ def test_a_plan_that_waits(book: Book) -> None:
     assert (notice.kind, notice.key) == (Kind.PLAN_WAITING, "plan_waiting:2024-02:abc")
     assert notice.text.splitlines() == [
         "2 changes, together +5.50 USD",
-        "https://ui.example/assets/invoice_plan?view=partitions&partition=2024-02-01",
+        "https://ui.example/assets/invoice_plan?view=partitions&partition=2024-02",
         "billing apply 2024-02 --approve abc",
     ]
 
@@ -219,18 +219,5 @@ def test_the_rules_are_settings() -> None:
         **{"BILLING_UI_URL": "https://billing.example/", "BILLING_TRIAL_NOTICE_DAYS": "7"},
         **{"BILLING_SPIKE_FACTOR": "2.5"},
     }
-    assert Rules.from_env(env) == Rules("https://billing.example", 7, Decimal("2.5"))
-    assert Rules.from_env({}) == Rules()
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        *(("BILLING_UI_URL", "javascript:alert(1)"), ("BILLING_TRIAL_NOTICE_DAYS", "-1")),
-        *(("BILLING_SPIKE_FACTOR", "1"), ("BILLING_SPIKE_FACTOR", "NaN")),
-        ("BILLING_SPIKE_FACTOR", "much"),
-    ],
-)
-def test_a_rule_that_makes_no_sense_is_refused(name: str, value: str) -> None:
-    with pytest.raises(InvalidSettingError, match=name):
-        Rules.from_env({name: value})
+    assert Rules.of(Settings.from_env(env)) == Rules("https://billing.example", 7, Decimal("2.5"))
+    assert Rules.of(Settings.from_env({})) == Rules()

@@ -10,6 +10,7 @@ import pytest
 
 from billing_pipeline.defs import checks
 from billing_pipeline.defs.partitions import MONTHS
+from billing_pipeline.defs.resources import resources
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.notices.spikes import Spike, spikes_of
 from billing_pipeline.published.database import database_path
@@ -59,11 +60,8 @@ def test_a_first_month_has_no_history(settings: Settings) -> None:
 
 
 @pytest.mark.parametrize(("quantity", "passed"), [(60, True), (61, False)])
-def test_the_check_warns_and_stops_nothing(
-    history: Settings, monkeypatch: pytest.MonkeyPatch, quantity: int, passed: bool
-) -> None:
+def test_the_check_warns_and_stops_nothing(history: Settings, quantity: int, passed: bool) -> None:
     rate(history, quantity)
-    monkeypatch.setattr(checks, "SETTINGS", history)
 
     @dg.asset(name="metered_usage", partitions_def=MONTHS)
     def rated() -> None: ...
@@ -71,7 +69,10 @@ def test_the_check_warns_and_stops_nothing(
     # Of its own, and entered: what another test of the process left behind must not matter.
     with dg.DagsterInstance.ephemeral() as instance:
         done = dg.materialize(
-            [rated, checks.usage_is_as_usual], partition_key=MARCH.key, instance=instance
+            [rated, checks.usage_is_as_usual],
+            resources=resources({"settings": history}),
+            partition_key=str(MARCH),
+            instance=instance,
         )
     [check] = done.get_asset_check_evaluations()
     assert done.success

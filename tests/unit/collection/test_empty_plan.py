@@ -7,12 +7,13 @@ from collections.abc import Callable
 import pytest
 
 from billing_pipeline.collection import steps
+from billing_pipeline.collection.plan.empty_plan import REUSED_FOR
 from billing_pipeline.collection.records.opening import open_records
 from billing_pipeline.collection.records.request_log import Author
-from billing_pipeline.collection.records.settled import REUSED_FOR
-from billing_pipeline.collection.steps import ApplyOutcome, BrokenSealError
+from billing_pipeline.collection.steps import ApplyOutcome
 
 from .conftest import JANUARY, Company
+from .test_billed import alter
 
 
 def listings(company: Company) -> int:
@@ -134,17 +135,10 @@ def test_after_a_while_or_with_a_clock_set_back_it_is_listed(
     assert listed_by_apply(company, later) == 1
 
 
-def test_broken_seals_are_seen_without_a_listing(company: Company) -> None:
+def test_a_record_that_was_changed_in_between_leads_to_a_listing(company: Company) -> None:
     closed(company)
-
-    def alter() -> None:
-        with open_records(company.settings.records_dir) as records:
-            records.seals._db.executescript(
-                "drop trigger seals_stay; update seals set body = replace(body, '1000', '1001')"
-            )
-
-    with pytest.raises(BrokenSealError):
-        close(company, alter)
+    outcome = close(company, lambda: alter(company, "replace(body, '1000', '1001')"))
+    assert [action.customer_id for action in outcome.remaining.waiting] == ["ada"]
 
 
 def test_wallets_are_topped_up_where_nothing_else_is_to_do(company: Company) -> None:

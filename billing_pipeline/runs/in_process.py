@@ -1,0 +1,55 @@
+"""A run in this process that the UI files beside its own.
+
+What belongs here: creating the run under the code location of its job, and executing it. What does
+not: which job, and who waits for whom (``commands.execution``).
+
+The UI finds a run's job by the run's origin. `execute_in_process` gives it none, and then the run
+is missing from its job's page, the list of jobs and the timeline. Dagster has no public way to
+name the origin, so this file alone imports from ``dagster._core``; its test holds what is assumed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+from dagster._core.definitions.job_base import InMemoryJob
+from dagster._core.execution.api import execute_run
+from dagster._core.execution.job_execution_result import JobExecutionResult
+from dagster._core.remote_origin import (
+    RegisteredCodeLocationOrigin,
+    RemoteJobOrigin,
+    RemoteRepositoryOrigin,
+)
+
+CODE_LOCATION = "billing_pipeline.definitions"
+"""As ``workspace.yaml`` and `dagster dev -m billing_pipeline.definitions` name it."""
+
+
+def execute(
+    instance: dg.DagsterInstance,
+    defs: dg.Definitions,
+    job_name: str,
+    *,
+    run_id: str,
+    partition_key: str,
+    run_config: Mapping[str, Any],
+) -> JobExecutionResult:
+    """Run a job for one partition and wait for it; a failed step is in the result."""
+    job = defs.resolve_job_def(job_name)
+    run = instance.create_run_for_job(
+        job,
+        run_id=run_id,
+        run_config=run_config,
+        tags={**job.run_tags, "dagster/partition": partition_key},
+        remote_job_origin=job_origin(defs, job_name),
+    )
+    return execute_run(InMemoryJob(job), run, instance)
+
+
+def job_origin(defs: dg.Definitions, job_name: str) -> RemoteJobOrigin:
+    """Where the UI looks for a job of ours."""
+    location = RegisteredCodeLocationOrigin(CODE_LOCATION)
+    repository = RemoteRepositoryOrigin(location, defs.get_repository_def().name)
+    return repository.get_job_origin(job_name)

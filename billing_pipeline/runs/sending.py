@@ -1,0 +1,36 @@
+"""Which runs send money, and how the queue of the UI's runs knows it.
+
+What belongs here: the tag of such runs, and giving it to those that no job of ours gives it to.
+What does not: the limit on the tag, which is in ``dagster.yaml`` (``instance``).
+
+A job's runs have the job's tags. Where somebody materializes a single asset, the run is of
+Dagster's own job of all assets, which has none; so the queue looks at what such a run selects.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dagster as dg
+
+SENDS = {"billing/sends": "true"}
+SENDING_ASSETS = frozenset({"stripe_invoices", "approved_changes"})
+
+
+class RunQueue(dg.QueuedRunCoordinator):
+    """Dagster's queue, named in ``dagster.yaml``; runs that send are tagged before they wait."""
+
+    def submit_run(self, context: Any) -> dg.DagsterRun:
+        run: dg.DagsterRun = context.dagster_run
+        if sends(run):
+            self._instance.add_run_tags(run.run_id, SENDS)
+        return super().submit_run(context)
+
+
+def sends(run: dg.DagsterRun) -> bool:
+    """Whether a run of Dagster's job of all assets selects one that sends; that of everything
+    selects nothing."""
+    if not run.job_name.startswith("__"):
+        return False
+    selected = run.asset_selection
+    return selected is None or any(key.path[-1] in SENDING_ASSETS for key in selected)
