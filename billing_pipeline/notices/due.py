@@ -1,7 +1,8 @@
 """Derives the notices that are due from the published database, so that no event can be lost.
 
-What belongs here: pure functions from the published tables (and the runs that closed a month) to
-notices. What does not: which of them were already sent (`record.py`).
+What belongs here: pure functions from what is published (and which runs closed a month) to
+notices. What does not: what asks for a person (the published view `needs_attention`), and which
+notices were sent already (`record.py`).
 
 A key identifies the fact and does not depend on when it was noticed, so the same state always
 gives the same keys.
@@ -37,9 +38,9 @@ Closes = Mapping[BillingMonth, Close]
 def due_notices(
     published: Published, closes: Closes, rules: Rules, running: BillingMonth, now: datetime
 ) -> list[Notice]:
-    """All notices for the current state, in the order in which they are sent; none before the
-    first month is published."""
-    if ("invoices",) not in published.execute("SHOW TABLES").fetchall():
+    """Everything that is notable at this moment, in the order in which it is told; nothing before
+    a month was published for the first time by this release."""
+    if ("needs_attention",) not in published.execute("SHOW TABLES").fetchall():
         return []
     recent = _recent_months(published)
     return [
@@ -115,8 +116,8 @@ def _waiting(published: Published, rules: Rules, running: BillingMonth) -> list[
     found: dict[tuple[str, str], list[str]] = {}
     for month, plan_hash, currency, count, change in published.execute(
         "SELECT strftime(billing_month, '%Y-%m'), plan_hash, currency, count(*),"
-        " sum(amount_after - amount_before) FROM invoice_plan"
-        " WHERE state = 'waiting' AND billing_month < $1::DATE GROUP BY ALL ORDER BY ALL",
+        " sum(amount) FROM needs_attention"
+        " WHERE kind = 'change_waiting' AND billing_month < $1::DATE GROUP BY ALL ORDER BY ALL",
         [running.key],
     ).fetchall():
         sign = "+" if change >= 0 else ""
@@ -150,7 +151,7 @@ def _failed_in_part(published: Published, rules: Rules) -> list[Notice]:
         )
         for month, invoice, revision, plan_hash, customer, reason in published.execute(
             "SELECT strftime(billing_month, '%Y-%m'), invoice_id, revision, plan_hash,"
-            " customer_id, reason FROM invoice_plan WHERE state = 'failed' ORDER BY ALL"
+            " customer_id, reason FROM needs_attention WHERE kind = 'change_failed' ORDER BY ALL"
         ).fetchall()
     ]
 
@@ -168,10 +169,10 @@ def _failed_payments(published: Published) -> list[Notice]:
             *(month, invoice, attempt, customer, outstanding, currency, error),
             following,
         ) in published.execute(
-            "SELECT strftime(billing_month, '%Y-%m'), invoice_id, attempt_count, customer_id,"
-            " outstanding, currency, last_error, strftime(next_attempt_at, '%Y-%m-%d %H:%M UTC')"
-            " FROM invoice_payments WHERE status IN ('open', 'overdue') AND last_error IS NOT NULL"
-            " ORDER BY ALL"
+            "SELECT strftime(n.billing_month, '%Y-%m'), invoice_id, p.attempt_count, n.customer_id,"
+            " n.amount, n.currency, n.reason, strftime(p.next_attempt_at, '%Y-%m-%d %H:%M UTC')"
+            " FROM needs_attention AS n JOIN invoice_payments AS p USING (invoice_id)"
+            " WHERE n.kind = 'payment_failed' ORDER BY ALL"
         ).fetchall()
     ]
 
@@ -182,12 +183,12 @@ def _uncollectible(published: Published) -> list[Notice]:
             Kind.UNCOLLECTIBLE,
             f"uncollectible:{invoice}:{revision}",
             month,
-            f"{customer}: {format_amount(remaining, currency)} {currency} of {number or invoice}",
+            f"{customer}: {format_amount(remaining, currency)} {currency} of {number}",
         )
         for month, invoice, revision, customer, remaining, currency, number in published.execute(
             "SELECT strftime(billing_month, '%Y-%m'), invoice_id, revision, customer_id,"
-            " amount_remaining, currency, number FROM stripe_invoices"
-            " WHERE status = 'uncollectible' ORDER BY ALL"
+            " amount, currency, subject FROM needs_attention"
+            " WHERE kind = 'uncollectible' ORDER BY ALL"
         ).fetchall()
     ]
 

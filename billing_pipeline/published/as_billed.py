@@ -88,29 +88,6 @@ INNER JOIN new_versions
 ORDER BY new_versions.invoice_id, tiers.charge_id, tiers.tier
 """
 
-# The columns of a month of which nothing was billed, over its warehouse.
-NOTHING_KEPT = {
-    CHARGES: """
-SELECT
-    NULL::VARCHAR AS invoice_id,
-    NULL::INTEGER AS version,
-    NULL::VARCHAR AS content_hash,
-    NULL::TIMESTAMPTZ AS kept_at,
-    NULL::VARCHAR AS run_id,
-    charges.*,
-    NULL::BIGINT AS correction_count,
-    NULL::VARCHAR AS price_terms,
-    NULL::VARCHAR AS subscription_terms
-FROM warehouse.main.charges AS charges
-WHERE false
-""",
-    TIERS: """
-SELECT NULL::VARCHAR AS invoice_id, NULL::INTEGER AS version, tiers.*
-FROM warehouse.main.charge_tiers AS tiers
-WHERE false
-""",
-}
-
 
 def keep(
     settings: Settings,

@@ -2,7 +2,7 @@
 
 What belongs here: exporting a month's tables as Parquet, the manifest of what is current, the
 swap of ``billing.duckdb``, collecting old versions, and opening what was published. What does
-not: computing anything (dbt), the columns of the tables (``tables``, dbt's contracts).
+not: computing anything (dbt), and what is published (``tables``).
 
 The order of a publication is what makes it safe: first every new file is written and on the
 disk, then the new database of views beside the old one, then the manifest, then one rename.
@@ -18,7 +18,7 @@ import os
 import secrets
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -28,20 +28,8 @@ import pyarrow as pa
 
 from billing_pipeline.duckdb_sql import glob_literal, sql_name, sql_text
 from billing_pipeline.months import BillingMonth
-from billing_pipeline.published.as_billed import NOTHING_KEPT, versions_query
-from billing_pipeline.published.dbt_contracts import contracts
-from billing_pipeline.published.tables import (
-    ESTIMATE_TABLES,
-    EXTRA_TABLES,
-    PUBLISHED_DBT_TABLES,
-    PUBLISHED_TABLES,
-    SIMULATION,
-    SIMULATIONS,
-    VERSION_TABLES,
-    Column,
-    Table,
-)
-from billing_pipeline.reports import reports
+from billing_pipeline.published.as_billed import versions_query
+from billing_pipeline.published.tables import Column, Published, Table, published_tables
 from billing_pipeline.runs.process_locks import HeldError, NamedLock
 from billing_pipeline.settings import Settings
 
@@ -60,17 +48,16 @@ LOCK_TIMEOUT_SECONDS = 120.0
 
 # Between the paths of a list, which have no empty names.
 _NEXT_FILE = "//\n"
-# What DuckDB says of a view over a table or column that is not there.
-_LACKING = (duckdb.BinderException, duckdb.CatalogException)
 
-_ARROW_TYPES: dict[str, Any] = {
-    "VARCHAR": pa.string(),
-    "DATE": pa.date32(),
-    "INTEGER": pa.int32(),
-    "DECIMAL(38,4)": pa.decimal128(38, 4),
-    "DECIMAL(38,18)": pa.decimal128(38, 18),
-    "TIMESTAMP WITH TIME ZONE": pa.timestamp("us", tz="UTC"),
+# The tables of the running month's estimate, and the table of the warehouse that each is made from.
+_ESTIMATED = {
+    "estimated_charges": "charges",
+    "estimated_totals": "invoices",
+    "estimated_entitlement_usage": "entitlement_usage",
+    "estimated_daily_usage": "daily_usage",
+    "trials": "stg_accounts__subscriptions",
 }
+_SIMULATIONS = "simulation_changes"
 
 
 class PublishError(RuntimeError):
@@ -91,7 +78,7 @@ def publish(
 ) -> Path:
     """Publish the month as it stands in its warehouse, together with `extra_tables`.
 
-    Each row of an extra table is a mapping of its columns (``published_tables.EXTRA_TABLES``);
+    An extra table is one of dbt's source `collection`; each row is a mapping of its columns, and
     what is left out is NULL, a missing ``billing_month`` is the month's. An extra table that is
     not given keeps what the month had. Returns the folder of the new version. Raises
     `PublishError`; the former publication then still stands.
@@ -110,15 +97,16 @@ def publish_rows(settings: Settings, month: BillingMonth, extra_tables: Mapping[
 
 def publish_simulation(settings: Settings, simulation_id: str, rows: Rows) -> None:
     """Add a simulation to the published table `simulation_changes`; no month is touched."""
-    root = settings.published_dir
+    root, published = settings.published_dir, published_tables(settings)
     with _publishing_lock(root), _session() as connection:
         manifest = _read_manifest(root)
         _forget_missing(root, manifest)
         folder = root / "simulations"
         folder.mkdir(exist_ok=True)
-        _write_rows(connection, SIMULATION, rows, folder / f"{simulation_id}.parquet")
+        table = published.sources["simulations"][_SIMULATIONS]
+        _write_rows(connection, table, rows, folder / f"{simulation_id}.parquet")
         _make_durable(folder, up_to=root)
-        _put_in_place(connection, settings, manifest)
+        _put_in_place(connection, settings, published, manifest)
 
 
 def publish_estimate(
@@ -126,17 +114,18 @@ def publish_estimate(
 ) -> None:
     """Publish the running month as rated in `warehouse`, in place of the estimate before it; the
     tables of the months themselves are not touched. Raises as `publish`."""
-    root = settings.published_dir
+    root, published = settings.published_dir, published_tables(settings)
     with _publishing_lock(root), _session() as connection:
         manifest = _read_manifest(root)
         now = time.time()
         _recover(root, manifest, now)
         _forget_missing(root, manifest)
         folder = _new_version_folder(root / "estimates", now)
-        files = _export_estimate(connection, month, warehouse, estimated_at, folder)
+        tables = published.sources["estimates"]
+        files = _export_estimate(connection, tables, month, warehouse, estimated_at, folder)
         _make_durable(folder, up_to=root)
         _enter(manifest, manifest.setdefault("estimate", {}), root, folder, files, now)
-        _put_in_place(connection, settings, manifest)
+        _put_in_place(connection, settings, published, manifest)
         _collect(root, root / "estimates", manifest, now)
 
 
@@ -185,10 +174,11 @@ def _publish(
     *,
     from_warehouse: bool,
 ) -> Path:
-    unknown = sorted(set(extra_tables) - set(EXTRA_TABLES))
+    root, published = settings.published_dir, published_tables(settings)
+    extra = published.sources["collection"]
+    unknown = sorted(extra_tables.keys() - extra.keys())
     if unknown:
         raise PublishError(f"no such table to publish: {', '.join(unknown)}")
-    root = settings.published_dir
     with _publishing_lock(root), _session() as connection:
         manifest = _read_manifest(root)
         now = time.time()
@@ -200,14 +190,14 @@ def _publish(
         folder = _new_version_folder(root / "months" / str(month), now)
         files: dict[str, Columns] = {}
         if from_warehouse:
-            files |= _export_warehouse(connection, settings, month, folder)
+            files |= _export_warehouse(connection, settings, published, month, folder)
         for name, rows in extra_tables.items():
             path = folder / f"{name}.parquet"
-            files[name] = _export_rows(connection, EXTRA_TABLES[name], rows, month, path)
+            files[name] = _export_rows(connection, extra[name], rows, month, path)
         _make_durable(folder, up_to=root)
         current = manifest["months"].setdefault(str(month), {})
         _enter(manifest, current, root, folder, files, now)
-        _put_in_place(connection, settings, manifest)
+        _put_in_place(connection, settings, published, manifest)
         _collect(root, root / "months" / str(month), manifest, now)
     return folder
 
@@ -229,11 +219,14 @@ def _publishing_lock(root: Path) -> Iterator[None]:
 
 
 def _put_in_place(
-    connection: duckdb.DuckDBPyConnection, settings: Settings, manifest: dict[str, Any]
+    connection: duckdb.DuckDBPyConnection,
+    settings: Settings,
+    published: Published,
+    manifest: dict[str, Any],
 ) -> None:
     """From the new manifest to what readers see."""
     root = settings.published_dir
-    new_database = _build_database(connection, root, manifest)
+    new_database = _build_database(connection, root, published, manifest)
     manifest["database_inode"] = new_database.stat().st_ino
     _write_manifest(root, manifest)
     _swap(new_database, database_path(settings))
@@ -247,7 +240,11 @@ def _new_version_folder(parent: Path, now: float) -> Path:
 
 
 def _export_warehouse(
-    connection: duckdb.DuckDBPyConnection, settings: Settings, month: BillingMonth, folder: Path
+    connection: duckdb.DuckDBPyConnection,
+    settings: Settings,
+    published: Published,
+    month: BillingMonth,
+    folder: Path,
 ) -> dict[str, Columns]:
     """dbt's published tables of the month's warehouse as Parquet, and the month as billed."""
     path = settings.warehouse_path(month)
@@ -259,14 +256,14 @@ def _export_warehouse(
             "SELECT table_name FROM information_schema.tables"
             " WHERE table_catalog = 'warehouse' AND table_schema = 'main'"
         ).fetchall()
-        lacking = sorted(set(PUBLISHED_DBT_TABLES) - {row[0] for row in present})
+        lacking = sorted(published.models.keys() - {row[0] for row in present})
         if lacking:
             raise PublishError(
                 f"the warehouse of {month} lacks {', '.join(lacking)}: rate the month first"
             )
-        queries = {name: f"SELECT * FROM warehouse.main.{name}" for name in PUBLISHED_DBT_TABLES}
-        for name in VERSION_TABLES:
-            queries[name] = versions_query(settings, month, name) or NOTHING_KEPT[name]
+        queries = {name: f"SELECT * FROM warehouse.main.{name}" for name in published.models}
+        for name, table in published.sources["as_billed"].items():
+            queries[name] = versions_query(settings, month, name) or _empty(table.columns)
         files = {
             name: _copy(connection, query, folder / f"{name}.parquet")
             for name, query in queries.items()
@@ -279,6 +276,7 @@ def _export_warehouse(
 
 def _export_estimate(
     connection: duckdb.DuckDBPyConnection,
+    tables: Mapping[str, Table],
     month: BillingMonth,
     warehouse: Path,
     estimated_at: datetime,
@@ -293,14 +291,15 @@ def _export_estimate(
         " warehouse.main.accepted_events WHERE usage_month = $1::DATE) AS usage_until",
         [month.key, estimated_at],
     )
-    for name, (source, table) in ESTIMATE_TABLES.items():
-        own = ("billing_month", "estimated_at", "usage_until")
+    own = ("billing_month", "estimated_at", "usage_until")
+    for name, table in tables.items():
         columns = ", ".join(
             f"{'estimate' if item.name in own else 'source'}.{item.name}::{item.type}"
             f" AS {item.name}"
             for item in table.columns
         )
-        query = f"SELECT {columns} FROM warehouse.main.{source} AS source CROSS JOIN estimate"
+        source = f"warehouse.main.{_ESTIMATED[name]}"
+        query = f"SELECT {columns} FROM {source} AS source CROSS JOIN estimate"
         if name == "trials":
             query += (
                 " WHERE source.starts_at <= estimated_at AND source.trial_ends_at >"
@@ -336,16 +335,13 @@ def _export_rows(
 def _write_rows(
     connection: duckdb.DuckDBPyConnection, table: Table, rows: Rows, path: Path
 ) -> Columns:
-    schema = pa.schema([(column.name, _ARROW_TYPES[column.type]) for column in table.columns])
+    schema = connection.sql(_empty(table.columns)).to_arrow_table().schema
     try:
         rows_table = pa.Table.from_pylist([dict(row) for row in rows], schema=schema)
     except (pa.ArrowException, TypeError) as error:
         raise PublishError(f"a value does not fit {path.stem}: {error}") from error
-    chosen = ", ".join(f"{sql_name(item.name)}::{item.type}" for item in table.columns)
-    aliased = ", ".join(sql_name(item.name) for item in table.columns)
     connection.register("new_rows", rows_table)
-    query = f"SELECT * FROM (SELECT {chosen} FROM new_rows) AS typed({aliased})"
-    columns = _copy(connection, query, path)
+    columns = _copy(connection, "SELECT * FROM new_rows", path)
     connection.unregister("new_rows")
     return columns
 
@@ -393,27 +389,28 @@ def _layout(manifest: dict[str, Any], columns: Columns) -> int:
 
 
 def _build_database(
-    connection: duckdb.DuckDBPyConnection, root: Path, manifest: Mapping[str, Any]
+    connection: duckdb.DuckDBPyConnection,
+    root: Path,
+    published: Published,
+    manifest: Mapping[str, Any],
 ) -> Path:
     """A new database of views over the current files of all months, closed and on the disk."""
     path = root / "billing.duckdb.new"
     for leftover in (path, path.with_name(path.name + ".wal")):
         leftover.unlink(missing_ok=True)
+    queries = {
+        **{
+            name: _view_query(root, manifest, name, published.tables[name])
+            for name in published.tables
+        },
+        **{name: report.query for name, report in published.reports.items()},
+    }
     try:
         connection.execute(f"ATTACH {sql_text(str(path))} AS billing")
         connection.execute("USE billing")
-        with _at_once(connection):
-            for name in PUBLISHED_TABLES:
-                query = _view_query(root, manifest, name)
-                if query is not None:
-                    connection.execute(f"CREATE VIEW {sql_name(name)} AS {query}")
-            _simulations_view(connection, root)
-        for report in reports():
-            # One that needs what no month has yet, as after an upgrade, comes with that month.
-            with suppress(*_LACKING):
-                connection.execute(f"CREATE VIEW {sql_name(report.name)} AS {report.query}")
-        with _at_once(connection):
-            _comment(connection)
+        for statements in (_views(queries), _comments({**published.tables, **published.reports})):
+            with _at_once(connection):
+                connection.execute(statements)
         connection.execute("CHECKPOINT")
         connection.execute("USE memory")
         connection.execute("DETACH billing")
@@ -439,35 +436,42 @@ def _at_once(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
     connection.commit()
 
 
-def _simulations_view(connection: duckdb.DuckDBPyConnection, root: Path) -> None:
-    simulations = sorted((root / "simulations").glob("*.parquet"))
-    if simulations:
-        listed = _files([str(path) for path in simulations])
-        connection.execute(f"CREATE VIEW {SIMULATIONS} AS SELECT * FROM read_parquet({listed})")
+def _views(queries: Mapping[str, str]) -> str:
+    return "; ".join(f"CREATE VIEW {sql_name(name)} AS {query}" for name, query in queries.items())
 
 
-def _view_query(root: Path, manifest: Mapping[str, Any], table: str) -> str | None:
-    """The query of one view; empty where no month has the table yet. None for what is kept as
-    billed and was never kept.
+def _comments(tables: Mapping[str, Table]) -> str:
+    """Describe every view and its columns."""
+    statements = []
+    for name, table in tables.items():
+        statements.append(f"COMMENT ON VIEW {sql_name(name)} IS {sql_text(table.comment)}")
+        for column in table.columns:
+            place = f"{sql_name(name)}.{sql_name(column.name)}"
+            statements.append(f"COMMENT ON COLUMN {place} IS {sql_text(column.comment)}")
+    return "; ".join(statements)
+
+
+def _view_query(root: Path, manifest: Mapping[str, Any], name: str, table: Table) -> str:
+    """The query of one table's view; empty where nothing was published of it.
 
     One scan for each distinct list of columns: normally one. DuckDB then opens a single file to
     bind the view, however many months there are; where a release added a column, older months
     show NULL there. Newest months first, so that their columns come in today's order.
     """
+    if name == _SIMULATIONS:
+        files = [str(path) for path in sorted((root / "simulations").glob("*.parquet"))]
+        return f"SELECT * FROM read_parquet({_files(files)})" if files else _empty(table.columns)
     scans: dict[int, list[str]] = {}
     months = manifest["months"]
     for tables in (*(months[month] for month in sorted(months, reverse=True)), _estimate(manifest)):
-        entry = tables.get(table)
+        entry = tables.get(name)
         if entry is not None:
             scans.setdefault(entry["layout"], []).append(f"{root}/{entry['file']}")
-    declared = _declared(table)
-    if scans:
-        parts = [f"SELECT * FROM read_parquet({_files(files)})" for files in scans.values()]
-        there = {name for layout in scans for name, _ in manifest["layouts"][layout]}
-        new = [item for item in (declared.columns if declared else ()) if item.name not in there]
-        # Of a release since the last publication: whoever asks for it finds it, as yet empty.
-        return " UNION ALL BY NAME ".join([*parts, _empty(new)] if new else parts)
-    return None if declared is None else _empty(declared.columns)
+    parts = [f"SELECT * FROM read_parquet({_files(files)})" for files in scans.values()]
+    there = {column for layout in scans for column, _ in manifest["layouts"][layout]}
+    # Of a release since the last publication: whoever asks for it finds it, as yet empty.
+    new = [column for column in table.columns if column.name not in there]
+    return " UNION ALL BY NAME ".join([*parts, _empty(new)] if new else parts)
 
 
 def _empty(columns: Iterable[Column]) -> str:
@@ -479,44 +483,6 @@ def _estimate(manifest: Mapping[str, Any]) -> Mapping[str, Any]:
     """The current files of the running month's estimate; none before the first one."""
     found: Mapping[str, Any] = manifest.get("estimate", {})
     return found
-
-
-def _declared(table: str) -> Table | None:
-    """The columns of a table that this package declares, or dbt's contract."""
-    if table in ESTIMATE_TABLES:
-        return ESTIMATE_TABLES[table][1]
-    return EXTRA_TABLES.get(table) or contracts().get(table)
-
-
-def _descriptions() -> dict[str, dict[str, str]]:
-    """What each table or report ("") and its columns are."""
-    declared = {name: _declared(name) for name in PUBLISHED_TABLES} | {SIMULATIONS: SIMULATION}
-    known = {
-        name: {"": table.comment, **{item.name: item.comment for item in table.columns}}
-        for name, table in declared.items()
-        if table is not None
-    }
-    for name, (what, repeated, own) in VERSION_TABLES.items():
-        known[name] = {**known.get(repeated, {}), **own, "": what}
-    return known | {report.name: dict(report.comments) for report in reports()}
-
-
-def _comment(connection: duckdb.DuckDBPyConnection) -> None:
-    """Describe the views that are there and those of their columns that are."""
-    known, statements = _descriptions(), []
-    views = connection.execute(
-        "SELECT table_name, list(column_name) FROM duckdb_columns()"
-        " WHERE database_name = 'billing' GROUP BY ALL"
-    ).fetchall()
-    for view, columns in views:
-        for column, text in known.get(view, {}).items():
-            if column == "":
-                statements.append(f"COMMENT ON VIEW {sql_name(view)} IS {sql_text(text)}")
-            elif column in columns:
-                place = f"{sql_name(view)}.{sql_name(column)}"
-                statements.append(f"COMMENT ON COLUMN {place} IS {sql_text(text)}")
-    if statements:
-        connection.execute("; ".join(statements))
 
 
 def _read_manifest(root: Path) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Is everything well: one sentence for each part, and whether it asks for a person.
 
-What belongs here: the parts, each a query over the published database and the words for what it
-found. What does not: checking anything anew; that is what the runs do.
+What belongs here: the parts, and the words for what the published tables say of each. What does
+not: the rules of what asks for a person; they are the published view `needs_attention`.
 """
 
 from __future__ import annotations
@@ -26,35 +26,38 @@ class Health:
 
 @dataclass(frozen=True)
 class _Part:
+    """`says` gets the row of `query`, and as `wrong` what `needs_attention` has of `kinds`: in the
+    newest month, or in all of them."""
+
     name: str
     query: str
-    says: Callable[[Row], tuple[bool, str]]
+    says: Callable[[Row], str]
+    kinds: tuple[str, ...] = ()
+    is_of_all_months: bool = True
 
 
 # The newest month that was computed: what customers and usage are told of.
 _NEWEST = "(SELECT max(billing_month) FROM usage_files)"
+_STRIPE_DIFFERS = ("missing", "unexpected", "differs", "wallet_differs", "charge_differs")
 
 _PARTS = (
     _Part(
         "tables",
-        "SELECT count(*) FILTER (WHERE comment IS NOT NULL) AS described, count(*) AS views,"
+        "SELECT count(*) AS views,"
         " (SELECT count(DISTINCT billing_month) FROM usage_files) AS months"
         " FROM duckdb_views() WHERE NOT internal",
-        lambda row: (True, f"{row['views']} published, {row['months']} months in them"),
+        lambda row: f"{row['views']} published, {row['months']} months in them",
     ),
     _Part(
         "usage",
-        "SELECT coalesce(sum(rows_read), 0)::BIGINT AS read,"
-        " coalesce(sum(rejected_rows), 0)::BIGINT AS rejected, count(*) AS files"
+        "SELECT coalesce(sum(rows_read), 0)::BIGINT AS read, count(*) AS files"
         f" FROM usage_files WHERE billing_month = {_NEWEST}",
         lambda row: (
-            not row["rejected"],
             f"{row['read']:,} rows in {row['files']} files of the newest month"
-            + (
-                f", {row['rejected']:,} of them set aside: table rejected_usage"
-                * bool(row["rejected"])
-            ),
+            + f", {row['wrong']:,} of them set aside: table rejected_usage" * bool(row["wrong"])
         ),
+        kinds=("usage_rejected",),
+        is_of_all_months=False,
     ),
     _Part(
         "customers",
@@ -62,9 +65,8 @@ _PARTS = (
         f" WHERE billing_month = {_NEWEST}) AS subscriptions FROM customers"
         f" WHERE billing_month = {_NEWEST}",
         lambda row: (
-            True,
-            f"{row['customers']:,} known, {row['subscriptions']:,} subscriptions charged in the"
-            " newest month",
+            f"{row['customers']:,} known, {row['subscriptions']:,} subscriptions charged"
+            " in the newest month"
         ),
     ),
     _Part(
@@ -74,20 +76,17 @@ _PARTS = (
         f" coalesce(sum(total) FILTER (WHERE billing_month = {_NEWEST}), 0) AS now,"
         f" sum(total) FILTER (WHERE billing_month = {_NEWEST} - INTERVAL 1 MONTH) AS before"
         " FROM months GROUP BY currency) WHERE now <> 0",
-        lambda row: (True, _revenue(row["sums"] or []) + " in the newest month"),
+        lambda row: _revenue(row["sums"] or []) + " in the newest month",
     ),
     _Part(
         "Stripe",
-        "SELECT count(*) AS invoices, count(*) FILTER (WHERE r.difference <> 0"
-        " AND r.state NOT IN ('adopted', 'written_off')"
-        " OR r.state IN ('wallet_differs', 'charge_differs')) AS differ"
-        " FROM reconciliation AS r",
+        "SELECT count(*) AS invoices FROM reconciliation",
         lambda row: (
-            not row["differ"],
-            f"{row['differ']:,} of {row['invoices']:,} invoices differ: table reconciliation"
-            if row["differ"]
-            else f"agrees to the cent on {row['invoices']:,} invoices",
+            f"{row['wrong']:,} of {row['invoices']:,} invoices differ: table reconciliation"
+            if row["wrong"]
+            else f"agrees to the cent on {row['invoices']:,} invoices"
         ),
+        kinds=tuple(f"stripe_{state}" for state in _STRIPE_DIFFERS),
     ),
     _Part(
         "payments",
@@ -97,38 +96,35 @@ _PARTS = (
         " count(*) FILTER (WHERE payment_state = 'processing') AS processing,"
         " count(*) FILTER (WHERE status = 'paid') AS paid FROM invoice_payments",
         lambda row: (
-            not (row["overdue"] or row["uncollectible"]),
             ", ".join(
                 f"{row[name]:,} {name}"
                 for name in ("paid", "open", "overdue", "uncollectible")
                 if row[name] or name == "paid"
             )
-            + (
-                f" ({row['processing']:,} of them with a debit under way)" * bool(row["processing"])
-            ),
+            + f" ({row['processing']:,} of them with a debit under way)" * bool(row["processing"])
         ),
+        kinds=("overdue", "uncollectible"),
     ),
     _Part(
         "wallets",
-        "SELECT count(DISTINCT (customer_id, currency)) AS wallets,"
-        " count(*) FILTER (WHERE difference <> 0) AS differ FROM wallet_reconciliation",
+        "SELECT count(DISTINCT (customer_id, currency)) AS wallets FROM wallet_reconciliation",
         lambda row: (
-            not row["differ"],
-            f"{row['differ']:,} balances differ from Stripe's: table wallet_reconciliation"
-            if row["differ"]
-            else f"{row['wallets']:,}, each as in Stripe",
+            f"{row['wrong']:,} balances differ from Stripe's: table wallet_reconciliation"
+            if row["wrong"]
+            else f"{row['wallets']:,}, each as in Stripe"
         ),
+        kinds=("wallet_differs_from_stripe",),
     ),
     _Part(
         "limits",
-        "SELECT count(*) FILTER (WHERE state = 'exceeded') AS exceeded,"
-        " count(*) FILTER (WHERE state = 'warning') AS warning FROM entitlement_usage"
+        "SELECT count(*) FILTER (WHERE state = 'warning') AS warning FROM entitlement_usage"
         f" WHERE billing_month = {_NEWEST}",
         lambda row: (
-            not row["exceeded"],
-            f"{row['exceeded']:,} plan limits exceeded and {row['warning']:,} above 80 % in the"
-            " newest month",
+            f"{row['wrong']:,} plan limits exceeded and {row['warning']:,} above 80 % in"
+            " the newest month"
         ),
+        kinds=("limit_exceeded",),
+        is_of_all_months=False,
     ),
 )
 
@@ -151,9 +147,15 @@ def health(published: duckdb.DuckDBPyConnection) -> list[Health]:
 
 def _health(published: duckdb.DuckDBPyConnection, part: _Part) -> Health:
     try:
-        (row,) = rows(published, part.query)
+        (row,) = rows(
+            published,
+            "SELECT part.*, (SELECT coalesce(sum(items), 0)::BIGINT FROM needs_attention"
+            f" WHERE list_contains($1, kind) AND ($2 OR billing_month = {_NEWEST})) AS wrong"
+            f" FROM ({part.query}) AS part",
+            part.kinds,
+            part.is_of_all_months,
+        )
     except duckdb.CatalogException as error:
         missing = str(error).splitlines()[0]
         return Health(part.name, False, f"published by an earlier release: {missing}")
-    is_well, says = part.says(row)
-    return Health(part.name, is_well, says)
+    return Health(part.name, not row["wrong"], part.says(row))

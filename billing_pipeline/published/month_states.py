@@ -1,7 +1,7 @@
-"""The state of each billing month, as the published tables and the usage folders tell.
+"""The state of each billing month, from the published view `month_states` and the usage folders.
 
-What belongs here: the rule that names a state, and what a person does next about it. What does
-not: how it is shown (``commands``).
+What belongs here: the months that only have usage as yet, and what a person does next about a
+state. What does not: the rule that names a state (the view) and how it is shown (``commands``).
 """
 
 from __future__ import annotations
@@ -12,22 +12,20 @@ from enum import StrEnum
 
 import duckdb
 
-from billing_pipeline.duckdb_sql import Row, rows
+from billing_pipeline.duckdb_sql import rows
 from billing_pipeline.intake.files.storage import Storage
 from billing_pipeline.months import BillingMonth, InvalidMonthError
+from billing_pipeline.published.database import NotPublishedError
 from billing_pipeline.settings import Settings
 
 
 class MonthState(StrEnum):
-    """Where a month stands, from the most urgent to the least."""
+    """Where a month stands; dbt describes each with the view."""
 
     FAILED = "failed in part"
-    """The last run could not carry out all that it should."""
     WAITS = "waits for approval"
     DUE = "to be closed"
-    """It is over and has usage, and nothing of it was sent."""
     HALF_SENT = "half sent"
-    """A run was ended while it sent: the next one sends the rest."""
     RUNNING = "running"
     CLOSED = "closed"
 
@@ -38,8 +36,8 @@ class MonthOverview:
 
     month: BillingMonth
     state: MonthState
-    changes: int
-    plan_hash: str | None
+    changes: int = 0
+    plan_hash: str | None = None
 
     @property
     def next_command(self) -> str | None:
@@ -49,24 +47,6 @@ class MonthOverview:
         if self.state in (MonthState.FAILED, MonthState.DUE, MonthState.HALF_SENT):
             return f"billing run {self.month}"
         return None
-
-
-_PLANS = """
-SELECT billing_month, any_value(plan_hash) AS plan_hash,
-    count(*) FILTER (WHERE state = 'failed') AS failed,
-    count(*) FILTER (WHERE state = 'waiting') AS waiting,
-    count(*) FILTER (WHERE state = 'ready') AS ready
-FROM invoice_plan GROUP BY billing_month
-"""
-# Due, and not in Stripe but as a draft: what was voided there is nobody's to send.
-_UNSENT = """
-SELECT r.billing_month, count(*) AS unsent FROM reconciliation AS r
-WHERE r.state = 'missing' AND NOT EXISTS (
-    SELECT 1 FROM stripe_invoices AS s WHERE s.invoice_id = r.invoice_id AND s.status <> 'draft'
-)
-GROUP BY r.billing_month
-"""
-_KNOWN = "SELECT DISTINCT billing_month FROM usage_files UNION SELECT billing_month FROM invoices"
 
 
 def months_with_usage(settings: Settings) -> set[BillingMonth]:
@@ -89,42 +69,33 @@ def month_overviews(
     with_usage: set[BillingMonth],
     now: datetime,
 ) -> list[MonthOverview]:
-    """Every month that was computed or has usage, the newest first."""
+    """Every month that was computed or has usage, the newest first. Raises `NotPublishedError`
+    where an earlier release published them, without their states."""
     running = BillingMonth.containing(now, settings.timezone)
-    plans: dict[BillingMonth, Row] = {}
-    sent: set[BillingMonth] = set()
-    unsent: dict[BillingMonth, int] = {}
-    known = {month for month in with_usage if settings.first_month <= month <= running}
+    found = {
+        month: MonthOverview(month, MonthState.RUNNING if month == running else MonthState.DUE)
+        for month in with_usage
+        if settings.first_month <= month <= running
+    }
     if published is not None:
-        plans = {_month(row): row for row in rows(published, _PLANS)}
-        found = rows(published, "SELECT DISTINCT billing_month FROM stripe_invoices")
-        sent = {_month(row) for row in found}
-        unsent = {_month(row): row["unsent"] for row in rows(published, _UNSENT)}
-        known |= {_month(row) for row in rows(published, _KNOWN)} | plans.keys()
+        found |= {month.month: month for month in _published_states(published)}
+    return [found[month] for month in sorted(found, reverse=True)]
+
+
+def _published_states(published: duckdb.DuckDBPyConnection) -> list[MonthOverview]:
+    try:
+        states = rows(published, "SELECT * FROM month_states")
+    except duckdb.CatalogException as error:
+        raise NotPublishedError(
+            "the months were published by an earlier release: `billing pull MONTH` publishes them "
+            "anew"
+        ) from error
     return [
-        _overview(month, plans.get(month), month in sent, unsent.get(month, 0), running)
-        for month in sorted(known, reverse=True)
+        MonthOverview(
+            BillingMonth(row["billing_month"].year, row["billing_month"].month),
+            MonthState(row["state"]),
+            row["changes"],
+            row["plan_hash"],
+        )
+        for row in states
     ]
-
-
-def _overview(
-    month: BillingMonth, plan: Row | None, is_sent: bool, unsent: int, running: BillingMonth
-) -> MonthOverview:
-    counts = plan or {"failed": 0, "waiting": 0, "ready": 0, "plan_hash": None}
-    if counts["failed"]:
-        state, changes = MonthState.FAILED, counts["failed"]
-    elif counts["waiting"]:
-        state, changes = MonthState.WAITS, counts["waiting"]
-    elif month >= running:
-        state, changes = MonthState.RUNNING, 0
-    elif counts["ready"] or (plan is None and not is_sent):
-        state, changes = MonthState.DUE, counts["ready"]
-    elif unsent:
-        state, changes = MonthState.HALF_SENT, unsent
-    else:
-        state, changes = MonthState.CLOSED, 0
-    return MonthOverview(month, state, changes, counts["plan_hash"])
-
-
-def _month(row: Row) -> BillingMonth:
-    return BillingMonth(row["billing_month"].year, row["billing_month"].month)

@@ -31,6 +31,8 @@ DBT_PROJECT_DIR = dbt_project_dir()
 # Where an installation parses the project once, for every home (`prepare.py`).
 INSTALLED_DIR = DBT_PROJECT_DIR / "target" / "parsed"
 BUILD = ("build", "--exclude-resource-type", "unit_test")
+CLOSE = ("--selector", "close")
+"""What a close builds: dbt_project/selectors.yml."""
 
 # The name of a DuckDB file is the name of its database, which the manifest holds for each model:
 # it is parsed for a file of the same name as every month's warehouse.
@@ -93,7 +95,10 @@ def _parse_into(folder: Path) -> Path:
     """Parse the project into `folder`, where that was not done before; returns its manifest."""
     if not folder.exists():
         scratch = folder.with_name(f"{folder.name}.{os.getpid()}")
-        _invoke(None, ["parse"], scratch, _environment(scratch / _ANY_WAREHOUSE))
+        # Compiling parses as well, and the manifest then holds the queries of the reports, of
+        # which publishing makes views (`published/tables.py`).
+        compiled = ["compile", "--select", "fqn:reports", "--indirect-selection", "empty"]
+        _invoke(None, compiled, scratch, _environment(scratch / _ANY_WAREHOUSE))
         try:
             scratch.rename(folder)
         except OSError:
@@ -105,10 +110,10 @@ def _parse_into(folder: Path) -> Path:
 def run_dbt(
     settings: Settings,
     month: BillingMonth,
-    args: Sequence[str] = BUILD,
+    args: Sequence[str] = (*BUILD, *CLOSE),
     on_node: Callable[[NodeResult], None] = lambda node: None,
 ) -> list[NodeResult]:
-    """Call dbt on the month's warehouse: ``dbt build`` of everything, or what `args` say.
+    """Call dbt on the month's warehouse: ``dbt build`` of what a close needs, or what `args` say.
 
     `on_node` is called as each node ends. Returns every node, failed ones too: see `check`.
     Raises `DbtError` where dbt could not begin. The warehouse is closed when this returns.
@@ -181,7 +186,6 @@ def _invoke(
         *("--target-path", str(target), "--log-path", str(target)),
         # Its log file repeats what `on_node` is told, and every event would be written out for it.
         *("--log-level-file", "none", "--quiet", "--log-level", "none"),
-        "--no-send-anonymous-usage-stats",
     ]
     callbacks = [callback] if callback is not None else []
     with _ONE_AT_A_TIME, _environ(environment):

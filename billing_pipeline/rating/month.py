@@ -20,7 +20,7 @@ from billing_pipeline.intake.problems import InvalidInput, Problem, shown
 from billing_pipeline.intake.reference.load import load_reference
 from billing_pipeline.intake.usage import load_usage
 from billing_pipeline.months import BillingMonth
-from billing_pipeline.rating.dbt_runner import BUILD, NodeResult, check, run_dbt
+from billing_pipeline.rating.dbt_runner import BUILD, CLOSE, NodeResult, check, run_dbt
 from billing_pipeline.rating.spark import build_with_spark
 from billing_pipeline.settings import Settings
 
@@ -173,7 +173,7 @@ def build_models(
     those of dbt's `selection`."""
     if settings.metering == "spark" and not selection:
         return build_with_spark(settings, month, on_node)
-    return run_dbt(settings, month, (*BUILD, *selection), on_node)
+    return run_dbt(settings, month, (*BUILD, *(selection or CLOSE)), on_node)
 
 
 def set_checked(settings: Settings, month: BillingMonth, passed: bool) -> None:
@@ -186,5 +186,13 @@ def set_checked(settings: Settings, month: BillingMonth, passed: bool) -> None:
 
 
 def is_checked(settings: Settings, month: BillingMonth) -> bool:
-    """True if the month's warehouse is as its passed checks left it: what may be sent."""
-    return (settings.month_dir(month) / "checked").exists()
+    """True if the month's warehouse is as its passed checks left it: what may be sent.
+
+    Not where somebody has written to it since, such as an analyst with dbt from a shell.
+    """
+    mark, warehouse = settings.month_dir(month) / "checked", settings.warehouse_path(month)
+    return (
+        mark.exists()
+        and warehouse.exists()
+        and warehouse.stat().st_mtime_ns <= mark.stat().st_mtime_ns
+    )

@@ -32,7 +32,6 @@ from billing_pipeline.settings import Settings
 
 # All that grows with events; `metering_tables` in macros/spark/hand_over.sql names the same.
 ON_SPARK = ("staging", "metering", "tag:reads_events")
-_TAKEN_OVER = ("path:models/metering,config.materialized:table", "tag:reads_events")
 
 
 def build_with_spark(
@@ -61,7 +60,7 @@ def build_the_rest(
     on_node: Callable[[NodeResult], None] = lambda node: None,
 ) -> list[NodeResult]:
     """All that `meter_on_spark` leaves: rating, invoicing, and views over the inputs, in DuckDB."""
-    return run_dbt(settings, month, (*BUILD, "--exclude", *_TAKEN_OVER), on_node)
+    return run_dbt(settings, month, (*BUILD, "--selector", "after_spark"), on_node)
 
 
 def meter_on_spark(settings: Settings, month: BillingMonth) -> list[NodeResult]:
@@ -102,7 +101,7 @@ def build_on_spark(settings: Settings, month: BillingMonth) -> list[NodeResult]:
     command += ["--select", *ON_SPARK, "--indirect-selection", "cautious"]
     command += ["--project-dir", str(DBT_PROJECT_DIR), "--profiles-dir", str(DBT_PROJECT_DIR)]
     command += ["--target-path", str(target), "--log-path", str(target)]
-    command += ["--quiet", "--no-partial-parse", "--no-send-anonymous-usage-stats"]
+    command += ["--quiet", "--no-partial-parse"]
     environment = {
         **os.environ,
         "BILLING_SPARK_RAW": str(room / "raw"),

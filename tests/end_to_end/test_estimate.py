@@ -14,7 +14,7 @@ import pytest
 from billing_pipeline.collection.plan.desired import NotComputedError, read_desired
 from billing_pipeline.months import BillingMonth, InvalidMonthError
 from billing_pipeline.published.database import open_published
-from billing_pipeline.published.tables import ESTIMATE_TABLES
+from billing_pipeline.published.tables import published_tables
 from billing_pipeline.rating.estimate import estimate_month
 from billing_pipeline.settings import Settings
 from tests.end_to_end.commands import EXAMPLES, billing, environment
@@ -40,8 +40,10 @@ def published(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
         yield connection
 
 
-def test_an_estimate_says_of_when_it_is(published: duckdb.DuckDBPyConnection) -> None:
-    for table in ESTIMATE_TABLES:
+def test_an_estimate_says_of_when_it_is(
+    settings: Settings, published: duckdb.DuckDBPyConnection
+) -> None:
+    for table in published_tables(settings).sources["estimates"]:
         found = published.execute(
             f"SELECT DISTINCT billing_month::VARCHAR, estimated_at FROM {table}"
         ).fetchall()

@@ -186,26 +186,26 @@ MUTANTS = (
     # --- time ---
     Mutant(
         "price_version_by_run_date",
-        f"{METERING}/usage_windows.sql",
+        f"{METERING}/active_times.sql",
         "periods.period_start, periods.starts_at, coalesce(prices.valid_from, periods.starts_at)\n"
-        "        ) as active_start,\n"
-        "        least(\n"
-        "            periods.period_end,\n"
-        "            coalesce(periods.ends_at, periods.period_end),\n"
-        "            coalesce(prices.valid_to, periods.period_end)\n"
-        "        ) as active_end\n"
-        "    from periods\n"
-        "    inner join prices on periods.plan_id = prices.plan_id",
+        "    ) as active_start,\n"
+        "    least(\n"
+        "        periods.period_end,\n"
+        "        coalesce(periods.ends_at, periods.period_end),\n"
+        "        coalesce(prices.valid_to, periods.period_end)\n"
+        "    ) as active_end\n"
+        "from periods\n"
+        "inner join prices on periods.plan_id = prices.plan_id",
         "periods.period_start, periods.starts_at\n"
-        "        ) as active_start,\n"
-        "        least(\n"
-        "            periods.period_end,\n"
-        "            coalesce(periods.ends_at, periods.period_end)\n"
-        "        ) as active_end\n"
-        "    from periods\n"
-        "    inner join prices on periods.plan_id = prices.plan_id\n"
-        "        and coalesce(prices.valid_from < periods.period_end, true)\n"
-        "        and coalesce(prices.valid_to >= periods.period_end, true)",
+        "    ) as active_start,\n"
+        "    least(\n"
+        "        periods.period_end,\n"
+        "        coalesce(periods.ends_at, periods.period_end)\n"
+        "    ) as active_end\n"
+        "from periods\n"
+        "inner join prices on periods.plan_id = prices.plan_id\n"
+        "    and coalesce(prices.valid_from < periods.period_end, true)\n"
+        "    and coalesce(prices.valid_to >= periods.period_end, true)",
         WORLDS,
     ),
     Mutant(
@@ -217,7 +217,7 @@ MUTANTS = (
     ),
     Mutant(
         "fee_is_charged_in_the_trial",
-        f"{RATING}/billable_quantities.sql",
+        f"{RATING}/due_fees.sql",
         "            coalesce(fee.trial_ends_at, fee.due_start),\n"
         "            coalesce(prices.valid_from, fee.due_start)",
         "            coalesce(prices.valid_from, fee.due_start)",
@@ -430,7 +430,7 @@ MUTANTS = (
     ),
     Mutant(
         "coupon_months_from_the_trial",
-        f"{INVOICING}/discounts.sql",
+        f"{INVOICING}/coupon_months.sql",
         "greatest(terms.starts_at, coalesce(terms.trial_ends_at, terms.starts_at))",
         "terms.starts_at",
         INVOICE_EDGES,
@@ -458,7 +458,7 @@ MUTANTS = (
     ),
     Mutant(
         "coupon_months_from_the_periods_start",
-        f"{INVOICING}/discounts.sql",
+        f"{INVOICING}/coupon_months.sql",
         "case terms.billing_cycle\n            when '30_days'",
         "case terms.billing_cycle\n            when 'never'",
         INVOICE_EDGES,

@@ -7,7 +7,7 @@
    as given written out, by the rules of usage_values.sql, once for all. #}
 {% macro hand_over_raw(folder) %}
     {% set folder = folder | replace("'", "''") %}
-    {% for source in graph.sources.values() %}
+    {% for source in graph.sources.values() if source.source_name == 'raw' %}
         {% set columns = adapter.get_columns_in_relation(
             api.Relation.create(schema='raw', identifier=source.name)
         ) | map(attribute='name') | list %}

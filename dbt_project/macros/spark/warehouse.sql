@@ -26,7 +26,7 @@
     {% endfor %}
     {% do run_query('create schema if not exists raw') %}
     {% set folder = env_var('BILLING_SPARK_RAW') %}
-    {% for source in graph.sources.values() %}
+    {% for source in graph.sources.values() if source.source_name == 'raw' %}
         {% do run_query('drop table if exists raw.' ~ source.name) %}
         {% do run_query(
             'create table raw.' ~ source.name ~ " using parquet location '" ~ folder

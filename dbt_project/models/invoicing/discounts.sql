@@ -3,9 +3,7 @@
 -- that was taken off when the fee was charged.
 with
 lines as (select * from {{ ref('subscription_lines') }}),
-terms as (select * from {{ ref('stg_accounts__subscriptions') }}),
 coupons as (select * from {{ ref('stg_catalog__coupons') }}),
-currencies as (select * from {{ source('raw', 'currencies') }}),
 run as (select * from {{ ref('stg_run') }}),
 
 lines_of_subscription as (
@@ -16,34 +14,6 @@ lines_of_subscription as (
         min(period_start) as period_start, max(period_end) as period_end
     from lines
     group by all
-),
-
-paid as (
-    select
-        *,
-        greatest(terms.starts_at, coalesce(terms.trial_ends_at, terms.starts_at)) as paid_from,
-        case terms.billing_cycle
-            when '30_days'
-                then {{ cycle_start(
-                    'terms.starts_at', '(' ~ cycle_number('terms.starts_at', 'paid_from') ~ ' + 1)'
-                ) }} - to_microseconds(1)
-            else paid_from
-        end as first_invoiced
-    from terms
-),
-
--- months are counted from the one that invoices the subscription's first paid instant; for a
--- period of 30 days that is the month in which it ends
-months_run as (
-    select
-        paid.subscription_id,
-        paid.coupon_id,
-        -- earlier than all known months: it counts from the first one, fifty years ago
-        coalesce(months.billing_month, (
-            select min(billing_month) from {{ ref('stg_months') }}
-        )) as first_month
-    from paid
-    asof left join {{ ref('stg_months') }} as months on paid.first_invoiced >= months.month_start
 ),
 
 counted as (
@@ -57,9 +27,9 @@ counted as (
         -- the invoice before the unused period charged it in advance
         {{ coupon_counts('sold.billing_month') }} as counted_then
     from lines_of_subscription as lines
-    inner join months_run on lines.subscription_id = months_run.subscription_id
+    inner join {{ ref('coupon_months') }} as months_run on lines.subscription_id = months_run.subscription_id
     inner join coupons on months_run.coupon_id = coupons.coupon_id
-    inner join currencies on lines.currency = currencies.currency
+    inner join {{ source('raw', 'currencies') }} as currencies on lines.currency = currencies.currency
     cross join run
     asof left join {{ ref('stg_months') }} as sold on lines.unused_period_start > sold.month_start
     where coupons.amount_off is null or coupons.currency = lines.currency

@@ -6,20 +6,11 @@ quantities as (
     where {{ has_tiers() }}
 ),
 
-bounds as (
-    select
-        *,
-        row_number() over by_bound as tier,
-        lag(up_to, 1, 0::decimal(38, 18)) over by_bound as from_quantity
-    from {{ ref('stg_catalog__price_tiers') }}
-    window by_bound as (partition by price_id order by up_to nulls last)
-),
-
 tiers as (
     select
         price_id,
-        tier,
-        from_quantity,
+        row_number() over by_bound as tier,
+        lag(up_to, 1, 0::decimal(38, 18)) over by_bound as from_quantity,
         up_to,
         coalesce(unit_amount, 0) as unit_amount,
         coalesce(flat_amount, 0) as flat_amount,
@@ -27,7 +18,8 @@ tiers as (
         exact(from_quantity).units as from_units,
         exact(up_to).units as up_to_units,
         exact(coalesce(flat_amount, 0)).units as flat_units
-    from bounds
+    from {{ ref('stg_catalog__price_tiers') }}
+    window by_bound as (partition by price_id order by up_to nulls last)
 ),
 
 entered as (

@@ -8,7 +8,7 @@ import duckdb
 import pytest
 
 from billing_pipeline.months import BillingMonth
-from billing_pipeline.published.tables import PUBLISHED_DBT_TABLES
+from billing_pipeline.published.tables import published_tables
 from billing_pipeline.settings import Settings
 
 JANUARY = BillingMonth(2024, 1)
@@ -42,7 +42,7 @@ def make_warehouse(
     path = settings.warehouse_path(month)
     path.parent.mkdir(parents=True, exist_ok=True)
     with duckdb.connect(str(path)) as connection:
-        for table in PUBLISHED_DBT_TABLES:
+        for table in published_tables(settings).models:
             connection.execute(
                 f"CREATE OR REPLACE TABLE {table} (billing_month DATE, amount DECIMAL(38, 4))"
             )

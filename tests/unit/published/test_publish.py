@@ -25,8 +25,7 @@ from billing_pipeline.published.database import (
     publish,
     publish_rows,
 )
-from billing_pipeline.published.dbt_contracts import contracts
-from billing_pipeline.published.tables import EXTRA_TABLES, PUBLISHED_TABLES
+from billing_pipeline.published.tables import published_tables
 from billing_pipeline.settings import Settings
 from tests.unit.published.conftest import FEBRUARY, JANUARY, make_warehouse
 
@@ -58,8 +57,9 @@ def test_every_table_of_the_contract_exists_from_the_first_month_on(settings: Se
     make_warehouse(settings, JANUARY)
     publish(settings, JANUARY)
     tables = {row[0] for row in ask(settings, "SELECT view_name FROM duckdb_views()")}
-    assert set(PUBLISHED_TABLES) <= tables
-    for name, table in EXTRA_TABLES.items():
+    published = published_tables(settings)
+    assert {*published.tables, *published.reports} <= tables
+    for name, table in published.sources["collection"].items():
         described = ask(settings, f"DESCRIBE {name}")
         assert [row[:2] for row in described] == [(c.name, c.type) for c in table.columns]
         assert ask(settings, f"SELECT count(*) FROM {name}") == [(0,)]
@@ -302,7 +302,7 @@ def test_after_a_crash_at_the_swap_replaced_files_stay_for_their_readers(
 def test_descriptions_of_dbt_become_comments(settings: Settings) -> None:
     make_warehouse(settings, JANUARY)
     publish(settings, JANUARY)
-    described = contracts()["invoices"]
+    described = published_tables(settings).models["invoices"]
     assert ask(settings, "SELECT comment FROM duckdb_views() WHERE view_name = 'invoices'") == [
         (described.comment,)
     ]
@@ -323,7 +323,8 @@ def test_a_table_that_no_month_has_is_there_and_empty(settings: Settings) -> Non
         publish(settings, JANUARY)
     publish_rows(settings, JANUARY, {"invoice_plan": []})
     found = ask(settings, "SELECT column_name, column_type FROM (DESCRIBE charges)")
-    assert found == [(column.name, column.type) for column in contracts()["charges"].columns]
+    declared = published_tables(settings).models["charges"].columns
+    assert found == [(column.name, column.type) for column in declared]
     assert ask(settings, "SELECT count(*) FROM charges") == [(0,)]
     assert ask(settings, "SELECT count(*) FROM months") == [(0,)]
 

@@ -1,0 +1,23 @@
+with
+found as (
+    select * from {{ ref('attention_to_usage') }}
+    union all by name
+    select * from {{ ref('attention_to_invoices') }}
+    union all by name
+    select * from {{ ref('attention_to_payments') }}
+)
+
+select
+    billing_month,
+    part,
+    kind,
+    subject,
+    customer_id,
+    invoice_id,
+    revision,
+    plan_hash,
+    currency,
+    amount,
+    coalesce(items, 1)::bigint as items,
+    reason
+from found

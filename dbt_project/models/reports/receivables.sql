@@ -1,0 +1,28 @@
+with
+unpaid as (
+    select
+        payments.billing_month,
+        payments.invoice_id,
+        payments.customer_id,
+        payments.currency,
+        payments.status,
+        payments.outstanding,
+        invoices.due_date,
+        greatest(current_date - invoices.due_date, 0) as days_overdue
+    from {{ all_months(source('collection', 'invoice_payments')) }} as payments
+    left join {{ all_months(ref('invoices')) }} as invoices
+        on payments.invoice_id = invoices.invoice_id
+        and payments.billing_month = invoices.billing_month
+    where payments.outstanding > 0
+)
+
+select
+    *,
+    case
+        when days_overdue = 0 then 'not due'
+        when days_overdue <= 30 then '1-30'
+        when days_overdue <= 60 then '31-60'
+        when days_overdue <= 90 then '61-90'
+        else 'over 90'
+    end as age
+from unpaid

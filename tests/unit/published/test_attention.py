@@ -1,0 +1,162 @@
+"""What needs attention, and what the terminal says of it: one rule for all who read it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from billing_pipeline.published.health import health
+from billing_pipeline.settings import Settings
+from tests.unit.published.declared import declare
+
+MONTH = "2024-01-01"
+
+
+@pytest.fixture
+def published(tmp_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect() as connection:
+        declare(connection, Settings.from_env({"BILLING_HOME": str(tmp_path)}))
+        add(connection, "usage_files", source_file="a.csv", rows_read=9, accepted_rows=9,
+            rejected_rows=0, duplicate_rows=0)  # fmt: skip
+        yield connection
+
+
+def add(published: duckdb.DuckDBPyConnection, table: str, **cells: Any) -> None:
+    cells = {"billing_month": MONTH, **cells}
+    places = ", ".join(f"${name}" for name in cells)
+    published.execute(f"INSERT INTO {table} ({', '.join(cells)}) VALUES ({places})", cells)
+
+
+def found(published: duckdb.DuckDBPyConnection) -> list[tuple[Any, ...]]:
+    query = "SELECT kind, subject, amount, items FROM needs_attention ORDER BY ALL"
+    return published.execute(query).fetchall()
+
+
+def test_nothing_asks_for_a_person(published: duckdb.DuckDBPyConnection) -> None:
+    add(published, "invoices", invoice_id="in_1", currency="USD", total=10)
+    add(published, "invoice_lines", invoice_id="in_1", amount=12, is_inclusive=False)
+    add(published, "invoice_lines", invoice_id="in_1", amount=-2, is_inclusive=False)
+    add(published, "invoice_lines", invoice_id="in_1", amount=1, is_inclusive=True)
+    add(published, "invoice_payments", invoice_id="in_1", status="open", billed=12, credited=2)
+    add(published, "reconciliation", invoice_id="in_1", difference=0, state="matched")
+    add(published, "reconciliation", invoice_id="in_2", difference=5, state="adopted")
+    add(published, "wallet_reconciliation", customer_id="c", currency="USD", difference=0)
+    add(published, "invoice_plan", invoice_id="in_1", state="done")
+    add(published, "entitlement_usage", customer_id="c", feature="calls", state="warning")
+    assert found(published) == []
+    assert all(part.is_well for part in health(published))
+
+
+@pytest.mark.parametrize(
+    ("table", "cells", "expected", "part"),
+    [
+        (
+            "usage_files",
+            {"source_file": "b", "rows_read": 3, "accepted_rows": 1, "rejected_rows": 2,
+             "duplicate_rows": 0},
+            ("usage_rejected", "b", None, 2),
+            "usage",
+        ),
+        (
+            "usage_files",
+            {"source_file": "b", "rows_read": 3, "accepted_rows": 1, "rejected_rows": 0,
+             "duplicate_rows": 0},
+            ("rows_unaccounted", "b", None, 1),
+            None,
+        ),
+        ("usage_issues", {"meter_id": "m", "reason": "x"}, ("events_unread", "m", None, 1), None),
+        (
+            "reconciliation",
+            {"invoice_id": "i", "difference": -4, "state": "missing"},
+            ("stripe_missing", "i", Decimal(-4), 1),
+            "Stripe",
+        ),
+        (
+            "reconciliation",
+            {"invoice_id": "i", "difference": 0, "state": "charge_differs"},
+            ("stripe_charge_differs", "i", Decimal(0), 1),
+            "Stripe",
+        ),
+        (
+            "wallet_reconciliation",
+            {"customer_id": "c", "currency": "USD", "difference": 3},
+            ("wallet_differs_from_stripe", "c USD", Decimal(3), 1),
+            "wallets",
+        ),
+        (
+            "wallet_reconciliation",
+            {"customer_id": "c", "currency": "USD", "problem": "gone"},
+            ("wallet_differs_from_stripe", "c USD", None, 1),
+            "wallets",
+        ),
+        (
+            "invoice_plan",
+            {"invoice_id": "i", "state": "waiting", "amount_before": 4, "amount_after": 1},
+            ("change_waiting", "i", Decimal(-3), 1),
+            None,
+        ),
+        (
+            "invoice_plan",
+            {"invoice_id": "i", "state": "failed", "amount_before": 0, "amount_after": 1},
+            ("change_failed", "i", Decimal(1), 1),
+            None,
+        ),
+        (
+            "invoice_payments",
+            {"invoice_id": "i", "status": "open", "outstanding": 2, "last_error": "declined"},
+            ("payment_failed", "i", Decimal(2), 1),
+            None,
+        ),
+        (
+            "invoice_payments",
+            {"invoice_id": "i", "status": "overdue", "outstanding": 2},
+            ("overdue", "i", Decimal(2), 1),
+            "payments",
+        ),
+        (
+            "stripe_invoices",
+            {"invoice_id": "i", "status": "uncollectible", "amount_remaining": 2, "number": "N-1"},
+            ("uncollectible", "N-1", Decimal(2), 1),
+            "payments",
+        ),
+        (
+            "entitlement_usage",
+            {"customer_id": "c", "feature": "calls", "plan_id": "p", "limit_quantity": 1,
+             "state": "exceeded"},
+            ("limit_exceeded", "c calls", None, 1),
+            "limits",
+        ),
+    ],
+)  # fmt: skip
+def test_each_kind(
+    published: duckdb.DuckDBPyConnection,
+    table: str,
+    cells: dict[str, Any],
+    expected: tuple[Any, ...],
+    part: str | None,
+) -> None:
+    add(published, table, **cells)
+    assert found(published) == [expected]
+    assert [p.part for p in health(published) if not p.is_well] == ([part] if part else [])
+
+
+def test_an_invoice_that_is_not_what_it_should_be(published: duckdb.DuckDBPyConnection) -> None:
+    add(published, "invoices", invoice_id="unsent", currency="USD", total=10)
+    add(published, "invoices", invoice_id="draft", currency="USD", total=10)
+    add(published, "invoice_payments", invoice_id="draft", status="draft", billed=10, credited=0)
+    add(published, "invoices", invoice_id="other", currency="USD", total=10)
+    add(published, "invoice_payments", invoice_id="other", status="paid", billed=9, credited=0)
+    add(published, "invoices", invoice_id="adopted", currency="USD", total=10)
+    add(published, "reconciliation", invoice_id="adopted", difference=1, state="adopted")
+    add(published, "invoice_lines", invoice_id="other", amount=11, is_inclusive=False)
+    assert found(published) == [
+        ("lines_do_not_add_up", "other", 1, 1),
+        ("not_billed", "draft", 10, 1),
+        ("not_billed", "other", 10, 1),
+        ("not_billed", "unsent", 10, 1),
+    ]
