@@ -143,11 +143,11 @@ def _settled(month: BillingMonth) -> int:
 
 def _bring_up_to_date() -> None:
     """What the sensor `stripe_changes` and the runs that it asks for do."""
-    from billing_pipeline.collection import steps
+    from billing_pipeline.collection import payments, stripe_gateway
 
     settings = Settings.from_env(os.environ)
-    with steps.open_gateway(settings) as gateway:
-        stale = steps.run(gateway, lambda: steps.stale_months(gateway, settings))
+    with stripe_gateway.open_gateway(settings) as gateway:
+        stale = stripe_gateway.run(gateway, lambda: payments.stale_months(gateway, settings))
     for found in stale:
         run_job("pull_payments", found.month, "invoice_payments", {"in_full": found.in_full})
 

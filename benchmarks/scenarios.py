@@ -132,7 +132,7 @@ def cold(data: Path, home: Path) -> Figures:
     """`billing run` from a shell, all imports included, on a month that was not run before."""
     began = time.perf_counter()
     done = subprocess.run(
-        [sys.executable, "-m", "billing_pipeline.commands.cli", "run", str(MONTH)],
+        [sys.executable, "-m", "billing_pipeline", "run", str(MONTH)],
         env=environment(data, home),
         capture_output=True,
         text=True,

@@ -126,9 +126,3 @@ _COMMANDS = cast(MutableMapping[str, click.Command], _LazyCommands())
 def main(verbose: bool) -> None:
     """Close billing months: exact charges, sent once."""
     click.get_current_context().obj = verbose
-
-
-if __name__ == "__main__":
-    from billing_pipeline.__main__ import program
-
-    program()

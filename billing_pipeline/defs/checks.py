@@ -9,7 +9,7 @@ from typing import Any
 
 import dagster as dg
 
-from billing_pipeline.collection import prepaid, steps
+from billing_pipeline.collection import payments, prepaid
 from billing_pipeline.collection.plan.actions import ActionKind
 from billing_pipeline.defs.asset_metadata import rows_found
 from billing_pipeline.defs.collection import (
@@ -148,7 +148,7 @@ def _told_to_all(
 def _recorded(
     context: dg.AssetCheckExecutionContext, settings: dg.ResourceParam[Settings]
 ) -> dg.AssetCheckResult:
-    problems = steps.verify_billed(settings, BillingMonth.parse(context.partition_key))
+    problems = payments.verify_billed(settings, BillingMonth.parse(context.partition_key))
     description, metadata = verdict(problems)
     result = dg.AssetCheckResult(passed=not problems, description=description, metadata=metadata)
     return _told_to_all(context, result)

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import dagster as dg
 from pydantic import Field
 
-from billing_pipeline.collection import prepaid, steps
+from billing_pipeline.collection import payments, prepaid, steps, stripe_gateway
+from billing_pipeline.collection.payments import PullResult
 from billing_pipeline.collection.plan.actions import ActionKind
 from billing_pipeline.collection.plan.invoice_plan import InvoicePlan
 from billing_pipeline.collection.plan.limits import Limits
@@ -20,7 +21,6 @@ from billing_pipeline.collection.plan_report import (
     receipt_markdown,
 )
 from billing_pipeline.collection.prepaid import WalletTables
-from billing_pipeline.collection.steps import PullResult
 from billing_pipeline.collection.stripe_state.resolutions import Decision
 from billing_pipeline.collection.stripe_state.set_aside import read_set_aside, summary
 from billing_pipeline.collection.stripe_state.texts import clean_text
@@ -65,7 +65,7 @@ def invoice_plan(
     """What would bring Stripe from what it holds to what the charges say. Writes nothing there."""
     month = month_of(context, settings)
     with turn(context, settings, Turn.STRIPE), stripe.open() as gateway:
-        plan = steps.run(
+        plan = stripe_gateway.run(
             gateway,
             lambda: steps.preview(
                 gateway, settings, month, limits=Limits.of(settings), run_id=context.run.run_id
@@ -105,7 +105,7 @@ def _apply(
         keep(settings, month, billed, context.run.run_id, datetime.now(UTC))
 
     with turn(context, settings, Turn.STRIPE), stripe.open() as gateway:
-        outcome = steps.run(
+        outcome = stripe_gateway.run(
             gateway,
             lambda: steps.apply_plan(
                 gateway,
@@ -120,7 +120,9 @@ def _apply(
             ),
         )
         # What is left to do was read from Stripe a moment ago: no need to list it once more.
-        pulled = steps.run(gateway, lambda: steps.pull(gateway, settings, month, full=False))
+        pulled = stripe_gateway.run(
+            gateway, lambda: payments.pull(gateway, settings, month, full=False)
+        )
         tables = {"invoice_plan": outcome_rows(outcome.report, outcome.remaining), **pulled.tables}
         wallets = None
         # Not by what this run did: one before may have ended between sending and publishing.
@@ -128,7 +130,7 @@ def _apply(
             wallets = wallets_now(gateway, settings, month)
             tables |= wallets.tables
     publish(settings, month, tables)
-    steps.note_published(settings, pulled)
+    payments.note_published(settings, pulled)
     if wallets is not None:
         prepaid.note_published(settings, month, wallets)
     metadata: dict[str, dg.MetadataValue | int | str | bool] = {
@@ -209,7 +211,7 @@ def proposed_resolution(
         config.invoice_id, Decision(config.decision), config.reason, config.decided_by
     )
     with turn(context, settings, Turn.STRIPE), stripe.open() as gateway:
-        plan = steps.run(
+        plan = stripe_gateway.run(
             gateway,
             lambda: steps.propose(
                 gateway,
@@ -242,7 +244,7 @@ def set_aside_metadata(settings: Settings) -> dict[str, int | str]:
 
 def wallets_now(gateway: StripeGateway, settings: Settings, month: BillingMonth) -> WalletTables:
     """The wallets against the balances in Stripe, to be published."""
-    return steps.run(gateway, lambda: prepaid.wallet_tables(gateway, settings, month))
+    return stripe_gateway.run(gateway, lambda: prepaid.wallet_tables(gateway, settings, month))
 
 
 class Published(NamedTuple):
@@ -256,11 +258,13 @@ def publish_payments(
     gateway: StripeGateway, settings: Settings, month: BillingMonth, *, in_full: bool
 ) -> Published:
     """Pull a month and publish what came of it."""
-    pulled = steps.run(gateway, lambda: steps.pull(gateway, settings, month, full=in_full))
+    pulled = stripe_gateway.run(
+        gateway, lambda: payments.pull(gateway, settings, month, full=in_full)
+    )
     # Each wallet takes two requests: only where the month is listed anyway.
     wallets = wallets_now(gateway, settings, month) if in_full else None
     publish_rows(settings, month, pulled.tables | (wallets.tables if wallets else {}))
-    steps.note_published(settings, pulled)
+    payments.note_published(settings, pulled)
     if wallets is not None:
         prepaid.note_published(settings, month, wallets)
     return Published(pulled, wallets.unread if wallets else [])

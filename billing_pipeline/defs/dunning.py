@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import dagster as dg
 
-from billing_pipeline.collection import steps
+from billing_pipeline.collection import payments, stripe_gateway
 from billing_pipeline.collection.plan.dunning_policy import DunningPolicy
 from billing_pipeline.collection.push.dunning import DunningOutcome, DunningResult
 from billing_pipeline.defs.asset_metadata import markdown_table
@@ -27,11 +27,11 @@ def due_payments(
     policy = DunningPolicy.of(settings)
     hold(settings, context.run_id)
     with turn(context, settings, Turn.STRIPE), stripe.open() as gateway:
-        results = steps.run(
+        results = stripe_gateway.run(
             gateway,
-            lambda: steps.dun(gateway, settings, run_id=context.run_id, policy=policy),
+            lambda: payments.dun(gateway, settings, run_id=context.run_id, policy=policy),
         )
-        stale = steps.run(gateway, lambda: steps.stale_months(gateway, settings))
+        stale = stripe_gateway.run(gateway, lambda: payments.stale_months(gateway, settings))
         problems: list[tuple[str, str]] = []
         for found in stale:
             # Who works on a month publishes it; what is missing then, the sensor asks for. A month

@@ -15,7 +15,7 @@ from typing import Any
 
 import dagster as dg
 
-from billing_pipeline.collection import steps
+from billing_pipeline.collection import stripe_gateway
 from billing_pipeline.settings import Settings
 from billing_pipeline.stripe_api.client import StripeGateway
 
@@ -34,7 +34,7 @@ class Stripe(dg.ConfigurableResource[Any]):
     @contextmanager
     def open(self) -> Iterator[StripeGateway]:
         """A gateway for the length of a `with` block."""
-        with steps.open_gateway(self.settings) as gateway:
+        with stripe_gateway.open_gateway(self.settings) as gateway:
             yield gateway
 
 

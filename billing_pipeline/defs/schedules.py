@@ -12,7 +12,7 @@ from billing_pipeline.defs.jobs import close_month
 from billing_pipeline.defs.partitions import TIMEZONE
 from billing_pipeline.defs.verification import verify_billed
 from billing_pipeline.months import BillingMonth
-from billing_pipeline.rating.estimate import running_month
+from billing_pipeline.published.estimate import running_month
 from billing_pipeline.settings import Settings
 
 # More months than these were not missed by a machine that was off: somebody has to look first.

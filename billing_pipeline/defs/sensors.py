@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from billing_pipeline.collection import steps
+from billing_pipeline.collection import payments, stripe_gateway
 from billing_pipeline.collection.stripe_state.set_aside import read_set_aside, summary
 from billing_pipeline.defs.history import closed_months
 from billing_pipeline.defs.jobs import preview_month, pull_payments
@@ -45,9 +45,9 @@ def stripe_changes(
         yield dg.SkipReason("Nothing was ever billed from here.")
         return
     with stripe.open() as gateway:
-        stale = steps.run(
+        stale = stripe_gateway.run(
             gateway,
-            lambda: steps.stale_months(gateway, settings, seconds=READ_FOR_SECONDS),
+            lambda: payments.stale_months(gateway, settings, seconds=READ_FOR_SECONDS),
         )
     odd = summary(read_set_aside(settings.records_dir))
     if odd:

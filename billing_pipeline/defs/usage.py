@@ -5,7 +5,7 @@ from typing import Any
 
 import dagster as dg
 
-from billing_pipeline.collection import prepaid, steps
+from billing_pipeline.collection import prepaid, stripe_gateway
 from billing_pipeline.collection.pull.top_ups import TopUp
 from billing_pipeline.defs.asset_metadata import markdown_table
 from billing_pipeline.defs.partitions import MONTHS, refuse_unfinished
@@ -52,9 +52,9 @@ def wallet_top_ups(
     taken back. With them what invoices took from wallets."""
     month_of(context, settings)
     with turn(context, settings, Turn.STRIPE), stripe.open() as gateway:
-        found = steps.run(gateway, lambda: prepaid.pull_top_ups(gateway, settings))
+        found = stripe_gateway.run(gateway, lambda: prepaid.pull_top_ups(gateway, settings))
         if found or has_file(settings, "accounts", "wallet_transactions"):
-            steps.run(gateway, lambda: prepaid.pull_applications(gateway, settings))
+            stripe_gateway.run(gateway, lambda: prepaid.pull_applications(gateway, settings))
     return dg.MaterializeResult(metadata={"dagster/row_count": len(found)})
 
 

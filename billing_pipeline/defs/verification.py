@@ -9,7 +9,7 @@ from typing import Any
 
 import dagster as dg
 
-from billing_pipeline.collection import steps
+from billing_pipeline.collection import payments
 from billing_pipeline.collection.records.billed import RecordProblem
 from billing_pipeline.defs.asset_metadata import rows_found
 from billing_pipeline.defs.jobs import TAGS
@@ -33,7 +33,7 @@ def verdict(problems: list[RecordProblem]) -> tuple[str, dict[str, Any]]:
 @dg.op(description="Compare the records of what was billed, of all months, with their hashes.")
 def every_record(context: dg.OpExecutionContext, settings: dg.ResourceParam[Settings]) -> None:
     hold(settings, context.run_id)
-    problems = steps.verify_billed(settings)
+    problems = payments.verify_billed(settings)
     if problems:
         text, metadata = verdict(problems)
         raise dg.Failure(description=text, metadata=metadata, allow_retries=False)

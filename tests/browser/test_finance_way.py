@@ -39,7 +39,7 @@ def wait_for(home: Path, sql: str, wanted: list[tuple[Any, ...]]) -> None:
 
 
 def close(environment: dict[str, str]) -> None:
-    command = [sys.executable, "-m", "billing_pipeline.commands.cli", "run", MONTH]
+    command = [sys.executable, "-m", "billing_pipeline", "run", MONTH]
     subprocess.run(command, env=os.environ | environment, check=True, capture_output=True)
 
 

@@ -14,10 +14,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from billing_pipeline.collection.payments import PullResult
 from billing_pipeline.collection.plan.actions import ActionKind, InvoiceAction
 from billing_pipeline.collection.plan.invoice_plan import InvoicePlan
 from billing_pipeline.collection.plan.wallet_ledger import WalletMovement
-from billing_pipeline.collection.steps import ApplyOutcome, PullResult
+from billing_pipeline.collection.steps import ApplyOutcome
 from billing_pipeline.collection.stripe_state import metadata_keys
 from billing_pipeline.months import BillingMonth
 from tests.changes.acts import Dashboard

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TypeVar
 from zoneinfo import ZoneInfo
 
-from billing_pipeline.collection import prepaid, steps
+from billing_pipeline.collection import payments, prepaid, steps
 from billing_pipeline.collection.plan.actions import ActionKind
 from billing_pipeline.collection.plan.invoice_plan import InvoicePlan
 from billing_pipeline.collection.plan.proposal import ResolutionRequest, WrongDecisionError
@@ -70,7 +70,7 @@ class Story:
         self.judge = Judge(self.company, self.dashboard, self.problems, self.diary)
         self.open_months: list[BillingMonth] = []
         self.decided: set[str] = set()
-        self.published: dict[BillingMonth, steps.PullResult] = {}
+        self.published: dict[BillingMonth, payments.PullResult] = {}
 
     @property
     def clock(self) -> VirtualClock:
@@ -171,7 +171,7 @@ class Story:
     async def _dun(self) -> None:
         self._note("dunning")
         before = self.judge.tries()
-        work = steps.dun(self._gateway("dun"), self.settings, run_id=self._run_id())
+        work = payments.dun(self._gateway("dun"), self.settings, run_id=self._run_id())
         await self._guarded("dunning", work)
         self.judge.after_dunning(before)
 
@@ -185,7 +185,7 @@ class Story:
     async def _pull_events(self) -> None:
         self._note("pull by events")
         gateway = self._gateway("events")
-        stale = await self._guarded("events", steps.stale_months(gateway, self.settings))
+        stale = await self._guarded("events", payments.stale_months(gateway, self.settings))
         for item in stale or ():
             rated = await self._rate(item.month)
             await self._guarded("pull", self._pulled(item.month, rated, full=item.in_full))
@@ -253,11 +253,11 @@ class Story:
 
     async def _pulled(
         self, month: BillingMonth, rated: Rated, *, full: bool = True
-    ) -> steps.PullResult:
-        pulled = await steps.pull(
+    ) -> payments.PullResult:
+        pulled = await payments.pull(
             self._gateway("pull"), self.settings, month, full=full, desired=rated.desired
         )
-        steps.note_published(self.settings, pulled)
+        payments.note_published(self.settings, pulled)
         self.published[month] = pulled
         return pulled
 

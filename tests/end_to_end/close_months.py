@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from billing_pipeline.collection import steps
+from billing_pipeline.collection import stripe_gateway
 from billing_pipeline.commands.execution import execute
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.settings import Settings
@@ -29,7 +29,7 @@ def main(folder: Path, months: list[str]) -> None:
 
 def held(settings: Settings) -> dict[str, Any]:
     """All invoices and customers of the sandbox, oldest first."""
-    with steps.open_gateway(settings) as gateway:
+    with stripe_gateway.open_gateway(settings) as gateway:
 
         async def everything() -> dict[str, Any]:
             return {
@@ -37,7 +37,7 @@ def held(settings: Settings) -> dict[str, Any]:
                 for name in ("invoices", "customers")
             }
 
-        return steps.run(gateway, everything)
+        return stripe_gateway.run(gateway, everything)
 
 
 if __name__ == "__main__":

@@ -29,14 +29,14 @@ def billing(
     home: Path, data: Path | str, *args: str, **settings: str
 ) -> subprocess.CompletedProcess[str]:
     """`billing …`, run to its end."""
-    return run_module("billing_pipeline.commands.cli", args, environment(home, data, **settings))
+    return run_module("billing_pipeline", args, environment(home, data, **settings))
 
 
 def binaries(folder: Path) -> Path:
     """A clone's `.venv/bin` in `folder`, of which this process's virtual environment is the one."""
     found = folder / ".venv" / "bin"
     found.mkdir(parents=True)
-    for name, module in (("python", ""), ("billing", "-m billing_pipeline.commands.cli")):
+    for name, module in (("python", ""), ("billing", "-m billing_pipeline")):
         (found / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" {module} "$@"\n')
         (found / name).chmod(0o755)
     return found

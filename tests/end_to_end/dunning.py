@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from billing_pipeline.collection import steps
+from billing_pipeline.collection import payments, stripe_gateway
 from billing_pipeline.collection.plan.dunning_policy import AfterLastTry, DunningPolicy
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.settings import Settings
@@ -66,21 +66,23 @@ def _dun(home: Path, month: BillingMonth, rule: DunningPolicy) -> Ended:
         GatewayConfig(SANDBOX_KEY), http_client=InProcessClient(sandbox), clock=clock
     )
 
-    pulled = steps.run(gateway, lambda: steps.pull(gateway, settings, month))
+    pulled = stripe_gateway.run(gateway, lambda: payments.pull(gateway, settings, month))
     finalized = {row["invoice_id"]: row["finalized_at"] for row in pulled.stripe_invoices}
     clock.advance(max(finalized.values()).timestamp() - clock.now())
     tries: dict[str, list[int]] = defaultdict(list)
     for _ in range(10 * 24):
-        results = steps.run(
+        results = stripe_gateway.run(
             gateway,
-            lambda: steps.dun(gateway, settings, run_id="dunning", policy=rule),
+            lambda: payments.dun(gateway, settings, run_id="dunning", policy=rule),
         )
         for result in results:
             if result.invoice_id in finalized:
                 hours = (clock.now() - finalized[result.invoice_id].timestamp()) / HOUR
                 tries[result.customer_id].append(int(hours))
         clock.advance(HOUR)
-    pulled = steps.run(gateway, lambda: steps.pull(gateway, settings, month, policy=rule))
+    pulled = stripe_gateway.run(
+        gateway, lambda: payments.pull(gateway, settings, month, policy=rule)
+    )
     sandbox.close()
     statuses = {row["customer_id"]: row["status"] for row in pulled.invoice_payments}
     return Ended({name: tuple(hours) for name, hours in tries.items()}, statuses)

@@ -10,7 +10,7 @@ import json
 from datetime import UTC, datetime
 
 from billing_pipeline.commands.execution import execute
-from billing_pipeline.rating.estimate import running_month
+from billing_pipeline.published.estimate import running_month
 from billing_pipeline.settings import Settings
 
 

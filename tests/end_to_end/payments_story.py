@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 
 import dagster as dg
 
-from billing_pipeline.collection import steps
+from billing_pipeline.collection import stripe_gateway
 from billing_pipeline.commands.execution import execute
 from billing_pipeline.definitions import defs
 from billing_pipeline.defs.resources import resources
@@ -90,7 +90,7 @@ class Story:
 
     def pay_by_hand(self, customer: str = CUSTOMER) -> None:
         """The customer puts in another card and pays, on Stripe's page."""
-        with steps.open_gateway(self.settings) as gateway:
+        with stripe_gateway.open_gateway(self.settings) as gateway:
 
             async def pay() -> None:
                 async for invoice in gateway.list("/v1/invoices"):
@@ -101,11 +101,11 @@ class Story:
                         path = f"/v1/invoices/{invoice['id']}/pay"
                         await gateway.post(path, {"payment_method": method}, key="by-hand")
 
-            steps.run(gateway, pay)
+            stripe_gateway.run(gateway, pay)
 
     def top_up(self, payment: str, *, customer: str = CUSTOMER) -> None:
         """Somebody pays 25.00 for the top-up `top-1`."""
-        with steps.open_gateway(self.settings) as gateway:
+        with stripe_gateway.open_gateway(self.settings) as gateway:
 
             async def pay() -> None:
                 ids = {
@@ -122,7 +122,7 @@ class Story:
                 }
                 await gateway.post("/v1/payment_intents", intent, key=payment)
 
-            steps.run(gateway, pay)
+            stripe_gateway.run(gateway, pay)
 
     def wallet(self) -> list[Json]:
         """The movements of the running month, as published by its preview."""

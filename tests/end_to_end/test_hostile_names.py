@@ -16,7 +16,7 @@ import duckdb
 import pytest
 from markdown_it import MarkdownIt
 
-from billing_pipeline.collection import steps
+from billing_pipeline.collection import stripe_gateway
 from billing_pipeline.settings import Settings
 from tests.end_to_end.commands import ROOT, environment
 from tests.end_to_end.warm import end_of, start
@@ -64,7 +64,7 @@ def shown(folder: Path, *args: str) -> tuple[int, str]:
     terminal, inner = os.openpty()
     env = environment(folder / "home", folder / "data", TERM="dumb", COLUMNS="200")
     name = Path(os.ttyname(inner))
-    process = start("billing_pipeline.commands.cli", args, env, name, name)
+    process = start("billing_pipeline", args, env, name, name)
     parts = []
     while terminal in wait([terminal, process.sentinel]):
         parts.append(os.read(terminal, 65536))
@@ -153,13 +153,13 @@ def texts_in(value: Any) -> Iterator[str]:
 
 def test_stripe_gets_names_without_control_characters(ran: object, home: Path) -> None:
     settings = Settings.from_env({"BILLING_HOME": str(home / "home")})
-    with steps.open_gateway(settings) as gateway:
+    with stripe_gateway.open_gateway(settings) as gateway:
 
         async def everything() -> list[Any]:
             listed = [gateway.list("/v1/customers"), gateway.list("/v1/invoices")]
             return [item for source in listed async for item in source]
 
-        stripe = steps.run(gateway, everything)
+        stripe = stripe_gateway.run(gateway, everything)
     texts = list(texts_in(stripe))
     assert any(MARKUP[:20] in text for text in texts)
     assert not [text for text in texts if STEERING.search(text)]

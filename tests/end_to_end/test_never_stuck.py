@@ -54,7 +54,7 @@ class Closed(NamedTuple):
 @pytest.fixture(scope="module")
 def closed(tmp_path_factory: pytest.TempPathFactory) -> Closed:
     home = tmp_path_factory.mktemp("closed")
-    command = [sys.executable, "-m", "billing_pipeline.commands.cli", "run", MONTH]
+    command = [sys.executable, "-m", "billing_pipeline", "run", MONTH]
     with subprocess.Popen(command, env=environment(home, DATA), stdout=subprocess.DEVNULL) as first:
         while first.poll() is None and not (home / "locks" / f"{MONTH}.json").exists():
             time.sleep(0.05)

@@ -15,10 +15,10 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
-from billing_pipeline.collection import steps
+from billing_pipeline.collection import payments
+from billing_pipeline.collection.payments import PullResult
 from billing_pipeline.collection.plan.differences import CREDITED_AGAIN
 from billing_pipeline.collection.records.opening import open_records
-from billing_pipeline.collection.steps import PullResult
 from billing_pipeline.months import BillingMonth
 from tests.faults.company import FEBRUARY, JANUARY, Expected, expected_by_invoice
 from tests.faults.story import Story
@@ -268,11 +268,11 @@ def tables(pulled: PullResult) -> list[Any]:
     """Everything that a rebuild must reproduce. The time of the first failed charge is only in the
     records: without them it counts as failed when its invoice was finalized, so the first attempt
     may be due earlier by that much. Whether there is a next attempt must be the same."""
-    payments = [
+    rows = [
         row | {"next_attempt_at": row["next_attempt_at"] is not None}
         for row in pulled.invoice_payments
     ]
-    return [pulled.stripe_invoices, payments, pulled.reconciliation]
+    return [pulled.stripe_invoices, rows, pulled.reconciliation]
 
 
 def _differs(row: Mapping[str, Any]) -> bool:
@@ -285,7 +285,7 @@ def _sent(story: Story) -> int:
 
 def _records_of_billed(story: Story, books: Books) -> Iterator[str]:
     """What is wrong with the records of January, of what Stripe has finalized of it."""
-    for problem in steps.verify_billed(story.settings, JANUARY):
+    for problem in payments.verify_billed(story.settings, JANUARY):
         yield f"record: {problem}"
     with closing(sqlite3.connect(story.settings.records_dir / "billed.db")) as db:
         rows = db.execute("select subject, body from billed where month = ?", [JANUARY.key])

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 from unittest import mock
 
-from billing_pipeline.collection.steps import PullResult
+from billing_pipeline.collection.payments import PullResult
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.published import database
 from billing_pipeline.settings import Settings

@@ -15,10 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from billing_pipeline.collection import steps
+from billing_pipeline.collection import payments, steps
+from billing_pipeline.collection.payments import PullResult
 from billing_pipeline.collection.plan.actions import ActionKind
 from billing_pipeline.collection.records.lock import MonthLockedError
-from billing_pipeline.collection.steps import ApplyOutcome, PlanChangedError, PullResult
+from billing_pipeline.collection.steps import ApplyOutcome, PlanChangedError
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.settings import Settings
 from billing_pipeline.stripe_api.client import GatewayConfig, StripeGateway
@@ -208,7 +209,7 @@ class Story:
 
     async def pull(self, month: BillingMonth = JANUARY, *, full: bool = True) -> PullResult:
         desired = self.company.desired(self.stage, month)
-        return await steps.pull(
+        return await payments.pull(
             self.process("pull"), self.settings, month, full=full, desired=desired
         )
 

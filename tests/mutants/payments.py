@@ -39,7 +39,7 @@ MUTANTS = (
     ),
     Mutant(
         "a_change_during_a_pull_counts_as_published",
-        f"{COLLECTION}/steps.py",
+        f"{COLLECTION}/payments.py",
         "        version=version,\n        read_at=now,",
         "        version=2**40,\n        read_at=now,",
         f"{UNIT}/test_pull.py",
@@ -146,7 +146,7 @@ MUTANTS = (
     ),
     Mutant(
         "what_was_billed_since_the_list_is_missing",
-        f"{COLLECTION}/steps.py",
+        f"{COLLECTION}/month_plan.py",
         "        held = self._with_records(seen, recorded)\n",
         "        held = self._with_records(seen, self.records.billed.invoices(key))\n",
         f"{UNIT}/test_pull.py",

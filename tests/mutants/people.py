@@ -269,7 +269,7 @@ MUTANTS = (
     ),
     Mutant(
         "people_a_month_is_never_stale",
-        f"{COLLECTION}/steps.py",
+        f"{COLLECTION}/payments.py",
         ("            if key in rated\n        ]"),
         ("            if key not in rated\n        ]"),
         seed(3),

@@ -60,7 +60,7 @@ MUTANTS = (
     # --- looking before acting ---
     Mutant(
         "no_refresh_before_the_plan",
-        f"{COLLECTION}/steps.py",
+        f"{COLLECTION}/month_plan.py",
         "        await list_month(gateway, cache, key, start)\n",
         "",
         f"{UNIT}/test_apply.py {ONE_FAULT}",
@@ -283,7 +283,7 @@ MUTANTS = (
     ),
     Mutant(
         "an_empty_plan_is_kept_whatever_moved",
-        f"{COLLECTION}/steps.py",
+        f"{COLLECTION}/month_plan.py",
         "if not 0 <= age <= REUSED_FOR or "
         "mark != empty_plan_mark(run_id, entry, self.desired, held):",
         "if not 0 <= age <= REUSED_FOR:",

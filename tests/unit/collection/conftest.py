@@ -13,12 +13,13 @@ from zoneinfo import ZoneInfo
 import duckdb
 import pytest
 
-from billing_pipeline.collection import steps
+from billing_pipeline.collection import payments, steps
+from billing_pipeline.collection.payments import PullResult
 from billing_pipeline.collection.plan.desired import DesiredInvoice, DesiredLine
 from billing_pipeline.collection.plan.invoice_plan import InvoicePlan
 from billing_pipeline.collection.plan.wallet_ledger import Movements, WalletMovement
 from billing_pipeline.collection.records import opening
-from billing_pipeline.collection.steps import ApplyOutcome, PullResult
+from billing_pipeline.collection.steps import ApplyOutcome
 from billing_pipeline.collection.stripe_state.profiles import Payer
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.rating.month import set_checked
@@ -178,7 +179,7 @@ class Company:
 
     def pull(self, month: BillingMonth = JANUARY, **more: Any) -> PullResult:
         more |= {"desired": self.desired}
-        return self.wait(steps.pull(self.gateway(), self.settings, month, **more))
+        return self.wait(payments.pull(self.gateway(), self.settings, month, **more))
 
     @staticmethod
     def wait(work: Awaitable[T]) -> T:

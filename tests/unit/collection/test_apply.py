@@ -7,7 +7,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from billing_pipeline.collection import steps
+from billing_pipeline.collection import payments
 from billing_pipeline.collection.plan.actions import ActionKind
 from billing_pipeline.collection.plan.desired import NotComputedError
 from billing_pipeline.collection.plan_report import outcome_rows, receipt_markdown, result_rows
@@ -126,7 +126,7 @@ def test_without_records_nothing_is_billed_twice(company: Company) -> None:
     assert not company.apply().report.results
     assert company.stripe.posts() == sent
     company.pull()
-    assert steps.verify_billed(company.settings) == []
+    assert payments.verify_billed(company.settings) == []
 
 
 def test_a_card_that_fails_leaves_the_invoice_open_with_the_reason(company: Company) -> None:

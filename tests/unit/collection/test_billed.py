@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from billing_pipeline.collection import steps
+from billing_pipeline.collection import payments
 from billing_pipeline.collection.plan.actions import ActionKind
 from billing_pipeline.collection.records import billed
 from billing_pipeline.collection.records.billed import RecordProblem
@@ -44,7 +44,7 @@ def alter(company: Company, change: str) -> None:
 
 
 def problems(company: Company, month: BillingMonth | None = JANUARY) -> list[str]:
-    return [found.problem for found in steps.verify_billed(company.settings, month)]
+    return [found.problem for found in payments.verify_billed(company.settings, month)]
 
 
 def bodies(company: Company) -> dict[str, dict[str, Any]]:
@@ -109,7 +109,7 @@ def test_another_content_hash_in_stripe_is_found_until_a_person_has_decided(
     before = invoice["metadata"]["billing_content_hash"]
     invoice["metadata"]["billing_content_hash"] = "another"
     assert not company.preview().changes
-    assert steps.verify_billed(company.settings, JANUARY) == [
+    assert payments.verify_billed(company.settings, JANUARY) == [
         RecordProblem(
             JANUARY.key,
             invoice["id"],

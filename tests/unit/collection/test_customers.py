@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from billing_pipeline.collection import steps
+from billing_pipeline.collection import payments
 from billing_pipeline.collection.push import customers
 from billing_pipeline.collection.records.opening import open_records
 from billing_pipeline.collection.stripe_state.profiles import (
@@ -88,10 +88,10 @@ def test_the_sensors_events_show_new_metadata_without_further_requests(company: 
     company.want({"ada": [1000]})
     company.apply()
     company.clock.advance(DAY)
-    company.wait(steps.stale_months(company.gateway(), company.settings))
+    company.wait(payments.stale_months(company.gateway(), company.settings))
     path = f"/v1/customers/{stranger(company)['id']}"
     company.stripe.act("post", path, {"metadata": {"billing_customer_id": "bob"}})
-    company.wait(steps.stale_months(company.gateway(), company.settings))
+    company.wait(payments.stale_months(company.gateway(), company.settings))
     calls = requests(company, FEBRUARY, {"bob": [500]})
     assert ("get", "/v1/customers") not in [(method, path) for method, path, _ in calls]
     assert len(marked(company, "bob")) == 1

@@ -9,7 +9,7 @@ import shutil
 
 import pytest
 
-from billing_pipeline.collection import steps
+from billing_pipeline.collection import payments
 from billing_pipeline.collection.plan.dunning_policy import (
     AfterLastTry,
     Due,
@@ -60,7 +60,7 @@ def test_only_a_late_attempt_moves_the_later_ones() -> None:
 
 def dun(company: Company) -> list[DunningResult]:
     return company.wait(
-        steps.dun(company.gateway(), company.settings, run_id="dun", policy=DunningPolicy())
+        payments.dun(company.gateway(), company.settings, run_id="dun", policy=DunningPolicy())
     )
 
 
@@ -125,7 +125,7 @@ def test_hours_count_from_the_first_charge_however_late_it_was(company: Company)
     policy = DunningPolicy((24, 48))
     outcomes = []
     for hour in range(0, 100, 12):
-        run = steps.dun(company.gateway(), company.settings, run_id="dun", policy=policy)
+        run = payments.dun(company.gateway(), company.settings, run_id="dun", policy=policy)
         outcomes += [(hour, result.outcome.value) for result in company.wait(run)]
         company.clock.advance(12 * HOUR)
     assert outcomes == [(24, "declined"), (48, "given_up")]
@@ -255,7 +255,7 @@ def two_at_once(company: Company) -> None:
 
     async def both() -> None:
         runs = [
-            steps.dun(company.gateway(), company.settings, run_id=name, policy=DunningPolicy())
+            payments.dun(company.gateway(), company.settings, run_id=name, policy=DunningPolicy())
             for name in ("one", "two")
         ]
         await asyncio.gather(*runs, return_exceptions=True)

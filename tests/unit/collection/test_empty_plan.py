@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from billing_pipeline.collection import steps
+from billing_pipeline.collection import payments
 from billing_pipeline.collection.plan.empty_plan import REUSED_FOR
 from billing_pipeline.collection.records.opening import open_records
 from billing_pipeline.collection.records.request_log import Author
@@ -156,6 +156,6 @@ def test_the_account_is_asked_for_once_by_a_gateway(company: Company) -> None:
     before = len(company.stripe.calls)
     for _ in range(2):
         company.wait(
-            steps.pull(gateway, company.settings, JANUARY, full=False, desired=company.desired)
+            payments.pull(gateway, company.settings, JANUARY, full=False, desired=company.desired)
         )
     assert [path for _, path, _ in company.stripe.calls[before:]] == ["/v1/account"]

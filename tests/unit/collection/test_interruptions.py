@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import stripe
 
-from billing_pipeline.collection import steps
+from billing_pipeline.collection import payments
 from billing_pipeline.collection.steps import PlanChangedError
 from billing_pipeline.collection.stripe_state import metadata_keys
 from billing_pipeline.months import BillingMonth
@@ -126,7 +126,7 @@ def check(company: Company) -> None:
     assert lines == [200, 200, 700, 1000]
     pulled = company.pull()
     assert {row["state"] for row in pulled.reconciliation} == {"matched"}
-    assert steps.verify_billed(company.settings) == []
+    assert payments.verify_billed(company.settings) == []
 
 
 def requests_of_the_story(folder: Path) -> int:

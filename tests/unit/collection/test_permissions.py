@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from billing_pipeline.collection import prepaid, steps
+from billing_pipeline.collection import payments, prepaid
 from billing_pipeline.collection.plan.dunning_policy import DunningPolicy
 
 from .conftest import Company
@@ -62,17 +62,19 @@ def drafts(company: Company) -> None:
     company.apply(approved_hash=company.preview().hash)
 
 
-def payments(company: Company) -> None:
+def collecting(company: Company) -> None:
     """A card that declines to the end, another card in the accounts, and all ways to pull."""
     company.want({"ada": [1000]}, payment_method=DECLINES)
     company.apply()
     for _ in range(4):
-        work = steps.dun(company.gateway(), company.settings, run_id="dun", policy=DunningPolicy())
+        work = payments.dun(
+            company.gateway(), company.settings, run_id="dun", policy=DunningPolicy()
+        )
         company.wait(work)
         company.clock.advance(80 * 3600)
     company.want({"ada": [1000], "bob": [10]}, company.settings.first_month.shift(1))
     company.apply(company.settings.first_month.shift(1))
-    company.wait(steps.stale_months(company.gateway(), company.settings))
+    company.wait(payments.stale_months(company.gateway(), company.settings))
     company.pull()
 
 
@@ -93,7 +95,7 @@ def named(company: Company) -> None:
     company.apply()
 
 
-STORIES = [changes, wallet, drafts, payments, top_ups, named]
+STORIES = [changes, wallet, drafts, collecting, top_ups, named]
 
 
 @pytest.fixture(scope="module")

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from billing_pipeline.collection import steps
+from billing_pipeline.collection import payments
+from billing_pipeline.collection.payments import StaleMonth
 from billing_pipeline.collection.plan.dunning_policy import AfterLastTry, DunningPolicy
 from billing_pipeline.collection.pull.inbox import Inbox, read_event
 from billing_pipeline.collection.records.opening import open_records
-from billing_pipeline.collection.steps import StaleMonth
 from billing_pipeline.collection.stripe_state.event_reader import EVENTS_CURSOR, PASS_UNTIL
 from billing_pipeline.collection.stripe_state.set_aside import read_set_aside, summary
 from billing_pipeline.collection.stripe_state.stripe_invoice import read_invoice
@@ -29,7 +29,7 @@ Rows = list[list[dict[str, Any]]]
 
 
 def stale(company: Company, **more: Any) -> list[StaleMonth]:
-    return company.wait(steps.stale_months(company.gateway(), company.settings, **more))
+    return company.wait(payments.stale_months(company.gateway(), company.settings, **more))
 
 
 def rows(company: Company, **more: Any) -> Rows:
@@ -38,7 +38,7 @@ def rows(company: Company, **more: Any) -> Rows:
 
 def publish(company: Company, **more: Any) -> Rows:
     pulled = company.pull(**more)
-    steps.note_published(company.settings, pulled)
+    payments.note_published(company.settings, pulled)
     return list(pulled.tables.values())
 
 
@@ -102,7 +102,7 @@ def test_a_changed_month_is_requested_until_it_is_published(company: Company) ->
     read_before = company.pull(full=False)
     pay(company, 1)
     stale(company)
-    steps.note_published(company.settings, read_before)
+    payments.note_published(company.settings, read_before)
     assert [month.month for month in stale(company)] == [JANUARY]
 
 
@@ -326,7 +326,7 @@ def test_an_invoice_left_open_after_the_last_attempt_is_overdue(company: Company
     seen = []
     for _ in range(2):
         seen.append(company.pull(policy=policy).invoice_payments[0]["status"])
-        company.wait(steps.dun(company.gateway(), company.settings, run_id="dun", policy=policy))
+        company.wait(payments.dun(company.gateway(), company.settings, run_id="dun", policy=policy))
         company.clock.advance(24 * 3600)
     seen.append(company.pull(policy=policy).invoice_payments[0]["status"])
     assert seen == ["open", "open", "overdue"]
@@ -375,7 +375,7 @@ def test_a_reader_does_not_judge_what_a_close_is_writing(company: Company, reade
     with open_records(company.settings.records_dir) as records:
         [cached] = records.cache.invoices.of_month(JANUARY.key)
     assert cached.body["status"] == "paid"  # neither dropped nor set back
-    assert steps.verify_billed(company.settings, JANUARY) == []
+    assert payments.verify_billed(company.settings, JANUARY) == []
 
 
 def test_a_preview_does_not_miss_what_was_billed_while_it_read(company: Company) -> None:
@@ -502,7 +502,7 @@ def test_an_invoice_whose_marks_cannot_be_read_stops_nobody_else(
     found = publish(company)[1]
     assert {row["customer_id"]: row["status"] for row in found} == {"c001": "paid"}
     assert [thing.target for thing in read_set_aside(company.settings.records_dir)] == [ada["id"]]
-    dun = steps.dun(company.gateway(), company.settings, run_id="dun")
+    dun = payments.dun(company.gateway(), company.settings, run_id="dun")
     assert company.wait(dun) == []
 
 
@@ -533,7 +533,7 @@ def test_an_invoice_that_cannot_be_read_waits_and_stops_nobody_else(
     assert waiting.kind.value == "review"
     assert ada["id"] in waiting.reason
     assert len(company.invoices()) == 3  # the third is billed, the first not again
-    dun = steps.dun(company.gateway(), company.settings, run_id="dun")
+    dun = payments.dun(company.gateway(), company.settings, run_id="dun")
     assert [result.customer_id for result in company.wait(dun)] == ["c002"]
     ada.update(kept)
     assert publish(company)[1][0]["status"] == "open"

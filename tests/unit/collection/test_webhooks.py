@@ -61,7 +61,7 @@ def receiver(tmp_path: Path) -> Iterator[Receiver]:
     home = tmp_path / "home"
     settings = {"STRIPE_WEBHOOK_SECRET": f"{OLD}, {NEW}"}
     process = subprocess.Popen(
-        [sys.executable, "-m", "billing_pipeline.commands.cli", "webhooks", "--port", "0"],
+        [sys.executable, "-m", "billing_pipeline", "webhooks", "--port", "0"],
         env=environment(home, tmp_path, **settings),
         stdout=subprocess.PIPE,
         text=True,
@@ -186,7 +186,7 @@ def test_stopping_the_receiver_is_not_a_failure(receiver: Receiver) -> None:
 def test_the_receiver_does_not_start_without_a_secret(tmp_path: Path) -> None:
     for secret in ("", " , "):
         done = subprocess.run(
-            [sys.executable, "-m", "billing_pipeline.commands.cli", "webhooks", "--port", "0"],
+            [sys.executable, "-m", "billing_pipeline", "webhooks", "--port", "0"],
             env=environment(tmp_path, tmp_path, STRIPE_WEBHOOK_SECRET=secret),
             capture_output=True,
             text=True,

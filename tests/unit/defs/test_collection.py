@@ -12,12 +12,13 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from billing_pipeline.collection import prepaid, steps
+from billing_pipeline.collection import payments, prepaid, stripe_gateway
+from billing_pipeline.collection.payments import PullResult
 from billing_pipeline.collection.plan.invoice_plan import ActionKind, InvoiceAction, InvoicePlan
 from billing_pipeline.collection.prepaid import WalletTables
 from billing_pipeline.collection.push.apply import ActionResult, ApplyReport, ResultState
 from billing_pipeline.collection.push.wallets import WalletProblem
-from billing_pipeline.collection.steps import ApplyOutcome, PullResult
+from billing_pipeline.collection.steps import ApplyOutcome
 from billing_pipeline.defs import checks
 from billing_pipeline.defs import collection as assets
 from billing_pipeline.defs.collection import invoice_payments
@@ -52,7 +53,7 @@ def published(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> list[set[s
     found: list[set[str]] = []
     for name in ("publish", "publish_rows"):
         monkeypatch.setattr(assets, name, lambda settings, month, tables: found.append({*tables}))
-    monkeypatch.setattr(steps, "note_published", lambda settings, pulled: None)
+    monkeypatch.setattr(payments, "note_published", lambda settings, pulled: None)
     monkeypatch.setattr(prepaid, "note_published", lambda settings, month, wallets: None)
     return found
 
@@ -60,7 +61,7 @@ def published(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> list[set[s
 def answers(monkeypatch: pytest.MonkeyPatch, *results: Any) -> None:
     """The results of the steps, in order."""
     left: Iterator[Any] = iter(results)
-    monkeypatch.setattr(steps, "run", lambda gateway, work: next(left))
+    monkeypatch.setattr(stripe_gateway, "run", lambda gateway, work: next(left))
 
 
 def pulled() -> PullResult:

@@ -1,0 +1,132 @@
+"""One month's planning: what Stripe holds of it by whatever witness, and the plan that follows.
+
+What belongs here: reading all that a plan needs, in its one order. What does not: deciding
+(``plan``), and carrying the plan out (``steps``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from billing_pipeline.collection.plan.desired import DesiredInvoice, read_desired
+from billing_pipeline.collection.plan.empty_plan import REUSED_FOR, empty_plan_mark
+from billing_pipeline.collection.plan.invoice_plan import InvoicePlan, plan
+from billing_pipeline.collection.plan.limits import Limits, MonthTotal
+from billing_pipeline.collection.records.billed import BilledInvoice
+from billing_pipeline.collection.records.opening import Records
+from billing_pipeline.collection.records.recorded import (
+    find_recorded,
+    with_lost,
+    with_records,
+)
+from billing_pipeline.collection.stripe_state.payment_status import see_payments_under_way
+from billing_pipeline.collection.stripe_state.refresh import (
+    cached_month,
+    list_month,
+    read_credit_notes,
+    read_lines_of,
+)
+from billing_pipeline.collection.stripe_state.resolutions import Proposal
+from billing_pipeline.collection.stripe_state.stripe_invoice import ActualInvoice
+from billing_pipeline.months import BillingMonth
+from billing_pipeline.settings import Settings
+from billing_pipeline.stripe_api.client import StripeGateway
+
+Desired = tuple[DesiredInvoice, ...]
+Held = tuple[ActualInvoice, ...]
+
+
+@dataclass(frozen=True)
+class MonthContext:
+    """One month's planning, with all that it needs."""
+
+    gateway: StripeGateway
+    settings: Settings
+    records: Records
+    month: BillingMonth
+    account_id: str
+    desired: Desired
+    limits: Limits | None
+    proposals: Mapping[str, Proposal] = field(default_factory=dict)
+
+    async def plan(self) -> tuple[Held, InvoicePlan]:
+        """What Stripe holds now, by whatever witness, and the plan that follows from it."""
+        gateway, cache, key = self.gateway, self.records.cache, self.month.key
+        start, end = (
+            int(instant.timestamp())
+            for instant in (
+                self.month.start(self.settings.timezone),
+                self.month.end(self.settings.timezone),
+            )
+        )
+        # Read first: what another run bills from here on is not missing in Stripe.
+        recorded = self.records.billed.invoices(key)
+        await list_month(gateway, cache, key, start)
+        await find_recorded(gateway, cache, recorded, key)
+        listed = await read_credit_notes(gateway, cache, cached_month(cache, key))
+        owned = await with_lost(
+            gateway,
+            cache,
+            listed,
+            self.desired,
+            self._stripe_customers(),
+            month_key=key,
+            month_end=end,
+        )
+        totals = {invoice.invoice_id: invoice.total for invoice in self.desired}
+        complete = await read_lines_of(gateway, cache, owned, totals)
+        seen = await see_payments_under_way(gateway, cache, complete)
+        held = self._with_records(seen, recorded)
+        return held, self.compare(held)
+
+    def empty_plan_of(self, run_id: str) -> tuple[Held, InvoicePlan] | None:
+        """The empty plan that this run's preview has noted, if it is still the plan."""
+        noted = self.records.cache.months.empty_plan(self.month.key)
+        if noted is None:
+            return None
+        mark, at = noted
+        recorded = self.records.billed.invoices(self.month.key)
+        held = self._with_records(cached_month(self.records.cache, self.month.key), recorded)
+        # Read last: what is sent from here on was not sent when `held` was read either.
+        entry = self.records.request_log.last_entry()
+        age = self.gateway.clock.now() - at
+        if not 0 <= age <= REUSED_FOR or mark != empty_plan_mark(run_id, entry, self.desired, held):
+            return None
+        return held, self.compare(held)
+
+    def _with_records(
+        self, held: Sequence[ActualInvoice], recorded: Sequence[BilledInvoice]
+    ) -> Held:
+        decided = self.records.request_log.decided(self.month.key)
+        return tuple(with_records(held, recorded, decided, self.month.key))
+
+    def _stripe_customers(self) -> dict[str, frozenset[str]]:
+        customers = {invoice.customer_id for invoice in self.desired}
+        return self.records.cache.customers.stripe_ids_of(customers)
+
+    def compare(self, held: Held) -> InvoicePlan:
+        before = cached_month(self.records.cache, self.month.shift(-1).key)
+        return plan(
+            self.desired,
+            held,
+            month_key=self.month.key,
+            account_id=self.account_id,
+            limits=self.limits,
+            previous_totals=_billed_totals(before),
+            stripe_customers=self._stripe_customers(),
+            proposals={**self.records.request_log.proposals(self.month.key), **self.proposals},
+        )
+
+
+def desired_invoices(settings: Settings, month: BillingMonth) -> Desired:
+    return read_desired(settings.warehouse_path(month), month.key)
+
+
+def _billed_totals(invoices: list[ActualInvoice]) -> dict[str, MonthTotal]:
+    totals: dict[str, MonthTotal] = {}
+    for item in invoices:
+        if item.is_billed:
+            before = totals.get(item.currency, MonthTotal(0, 0))
+            totals[item.currency] = MonthTotal(before.amount + item.net, before.invoices + 1)
+    return totals

@@ -1,0 +1,233 @@
+"""Payments, as the jobs call them: pull, what became stale, dunning, and what was recorded.
+
+What belongs here: putting the steps together: account → read Stripe → tables; account → events →
+attempts that are due. What does not: any step itself, and Dagster. Coroutines take a gateway.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from billing_pipeline.collection.month_plan import Desired, desired_invoices
+from billing_pipeline.collection.plan.dunning_policy import DunningPolicy
+from billing_pipeline.collection.pull.inbox import Inbox
+from billing_pipeline.collection.pull.read_payments import complete_month, pull_month
+from billing_pipeline.collection.pull.tables import (
+    ExpectedInvoice,
+    Row,
+    payment_rows,
+    reconciliation_rows,
+    stripe_invoice_rows,
+)
+from billing_pipeline.collection.push.dunning import DunningResult, carry_out
+from billing_pipeline.collection.records.account import require_account
+from billing_pipeline.collection.records.billed import RecordProblem
+from billing_pipeline.collection.records.opening import Records, open_records
+from billing_pipeline.collection.records.recorded import (
+    differing,
+    record_missing,
+    with_records,
+)
+from billing_pipeline.collection.records.request_log import Author
+from billing_pipeline.collection.stripe_state.balances import unexplained
+from billing_pipeline.collection.stripe_state.event_reader import Reading, pull_events, read_events
+from billing_pipeline.collection.stripe_state.refresh import (
+    cached_month,
+    cached_of,
+    list_month,
+)
+from billing_pipeline.months import BillingMonth, InvalidMonthError
+from billing_pipeline.settings import Settings
+from billing_pipeline.stripe_api.client import StripeGateway
+
+
+@dataclass(frozen=True)
+class PullResult:
+    """The published rows of a month, and what was noticed. Money as `Decimal`, major units."""
+
+    month: BillingMonth
+    stripe_invoices: list[Row]
+    invoice_payments: list[Row]
+    reconciliation: list[Row]
+    requests: int
+    version: int = 0
+    read_at: float = 0.0
+    is_full: bool = True
+
+    @property
+    def tables(self) -> dict[str, list[Row]]:
+        """What is to be published; afterwards `note_published`."""
+        return {
+            "stripe_invoices": self.stripe_invoices,
+            "invoice_payments": self.invoice_payments,
+            "reconciliation": self.reconciliation,
+        }
+
+
+@dataclass(frozen=True)
+class StaleMonth:
+    """A month whose published rows are not what they should be. `version` names the change;
+    `in_full`: it has to be listed, events cannot tell."""
+
+    month: BillingMonth
+    version: int
+    in_full: bool
+
+
+async def pull(
+    gateway: StripeGateway,
+    settings: Settings,
+    month: BillingMonth,
+    *,
+    full: bool = True,
+    desired: Desired | None = None,
+    policy: DunningPolicy | None = None,
+) -> PullResult:
+    """Refresh the payment status of a month; in full by listing, or as last read by events.
+
+    What was billed and is not in our records is added from Stripe. The rows are the same either
+    way.
+    """
+    before = gateway.requests_sent
+    with open_records(settings.records_dir) as records:
+        await require_account(gateway, records.folder)
+        # Taken before reading: what changes from now on makes the month stale again.
+        version, now = records.cache.months.version(month.key), gateway.clock.now()
+        recorded = records.billed.invoices(month.key)
+        if full:
+            start = int(month.start(settings.timezone).timestamp())
+            invoices = await pull_month(
+                gateway, records.cache, month_key=month.key, month_start=start
+            )
+        else:
+            invoices = await complete_month(gateway, records.cache, month.key)
+        await record_missing(gateway, records.billed, month.key, invoices)
+        readable = [invoice for invoice in invoices if invoice.unreadable is None]
+        decided = records.request_log.decided(month.key)
+        known = with_records(readable, recorded, decided, month.key)
+        by_balance = {i.stripe_customer_id for i in readable if i.settled_besides_wallet}
+        not_ours = unexplained(cached_of(records.cache, by_balance))
+    wanted = desired_invoices(settings, month) if desired is None else desired
+    expected = {
+        i.invoice_id: ExpectedInvoice(i.customer_id, i.currency, i.total, i.wallet_applied)
+        for i in wanted
+    }
+    return PullResult(
+        month=month,
+        stripe_invoices=stripe_invoice_rows(readable),
+        invoice_payments=payment_rows(readable, now, policy or DunningPolicy.of(settings)),
+        reconciliation=reconciliation_rows(month.key, expected, known, not_ours),
+        requests=gateway.requests_sent - before,
+        version=version,
+        read_at=now,
+        is_full=full,
+    )
+
+
+def note_published(settings: Settings, pulled: PullResult) -> None:
+    """Say that these rows are the published ones now."""
+    with open_records(settings.records_dir) as records:
+        records.cache.months.note_published(
+            pulled.month.key, pulled.version, pulled.read_at, in_full=pulled.is_full
+        )
+
+
+async def stale_months(
+    gateway: StripeGateway, settings: Settings, *, seconds: float = math.inf
+) -> list[StaleMonth]:
+    """By Stripe's events since the last call, and those that came by webhook: the months that are
+    worth a pull, oldest first.
+
+    A month is told again until its rows are published, so nothing is lost where a process ends.
+    Reads for about `seconds`; what is left over, the next call reads.
+    """
+    rated = _rated_months(settings)
+    with open_records(settings.records_dir) as records:
+        await require_account(gateway, records.folder)
+        deadline = gateway.clock.monotonic() + seconds
+        await _take_in(gateway, records, deadline)
+        left = max(0.0, deadline - gateway.clock.monotonic())
+        await pull_events(gateway, records.cache, known_months=rated, seconds=left)
+        return [
+            StaleMonth(BillingMonth.parse(key), version, in_full)
+            for key, version, in_full in records.cache.months.stale(gateway.clock.now())
+            # Of one that was never rated here nobody knows what it should be.
+            if key in rated
+        ]
+
+
+async def _take_in(gateway: StripeGateway, records: Records, deadline: float) -> None:
+    """Read what the events tell of that came by webhook."""
+    inbox = Inbox(records.folder)
+    try:
+        while events := inbox.pending():
+            await read_events(gateway, records.cache, events.values())
+            inbox.note_handled(events, gateway.clock.now())
+            if gateway.clock.monotonic() > deadline:
+                return
+    finally:
+        inbox.close()
+
+
+def _rated_months(settings: Settings) -> set[str]:
+    """Months (``YYYY-MM-01``) that have a warehouse."""
+    found = settings.home.glob("months/*/warehouse.duckdb")
+    months = (_month_named(path.parent.name) for path in found)
+    return {month.key for month in months if month is not None}
+
+
+def _month_named(name: str) -> BillingMonth | None:
+    try:
+        return BillingMonth.parse(name)
+    except InvalidMonthError:
+        return None  # a copy that somebody made
+
+
+async def dun(
+    gateway: StripeGateway,
+    settings: Settings,
+    *,
+    run_id: str,
+    policy: DunningPolicy | None = None,
+    actor: str = "unattended",
+) -> list[DunningResult]:
+    """Try again what is due to be tried, in all months; brings the cache up to date first.
+
+    May run at the same time as anything else: a try is claimed on the invoice, by number.
+    """
+    with open_records(settings.records_dir) as records:
+        await require_account(gateway, records.folder)
+        rated = _rated_months(settings)
+        reading = await pull_events(gateway, records.cache, known_months=rated)
+        if reading is Reading.BEGUN_ANEW:
+            await _list_open_months(gateway, settings, records)
+        unpaid = [
+            invoice
+            for month_key in records.cache.invoices.months_with_open()
+            for invoice in cached_month(records.cache, month_key)
+        ]
+        session = records.session(gateway, Author(run_id, actor))
+        return await carry_out(session, unpaid, policy or DunningPolicy.of(settings))
+
+
+async def _list_open_months(gateway: StripeGateway, settings: Settings, records: Records) -> None:
+    months = [BillingMonth.parse(key) for key in records.cache.invoices.months_with_open()]
+    # An empty cache knows of no month: all that were ever billed, from the first.
+    for month in months or [settings.first_month]:
+        start = int(month.start(settings.timezone).timestamp())
+        await list_month(gateway, records.cache, month.key, start)
+
+
+def verify_billed(settings: Settings, month: BillingMonth | None = None) -> list[RecordProblem]:
+    """What is wrong with the records of what was billed in a month, or in all. Asks nothing of
+    Stripe: what it holds is taken as last read."""
+    # Records are begun by whoever asks Stripe for the first time: that is not for a check to do.
+    if not settings.records_dir.exists():
+        return []
+    with open_records(settings.records_dir) as records:
+        billed, only = records.billed, month.key if month else None
+        problems = billed.problems(only)
+        for key in [only] if only else billed.months():
+            problems += differing(billed.invoices(key), records.cache, key)
+        return problems
