@@ -166,7 +166,7 @@ class Settings:
         return self.home / "usage"
 
     def month_dir(self, month: BillingMonth) -> Path:
-        """The work room of one month: its warehouse and dbt's artifacts."""
+        """The working folder of one month: its warehouse and dbt's artifacts."""
         return self.home / "months" / str(month)
 
     def warehouse_path(self, month: BillingMonth) -> Path:

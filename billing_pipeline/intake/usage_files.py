@@ -205,19 +205,19 @@ class _Reader:
 
     def prepared(self, month: BillingMonth, name: str, entry: Entry) -> UsageFile:
         """A file ready to be scanned. Raises `BrokenFile` and `TooLargeError`."""
-        room = self._settings.usage_cache_dir / str(month) / name
+        cache_dir = self._settings.usage_cache_dir / str(month) / name
         is_parquet = name.lower().endswith(_PARQUET)
         is_copy = self._storage.is_remote or not is_parquet
-        known = _remembered(room / "known.json", entry.stamp)
-        if known is None or (is_copy and not self._copy(room, entry, known.digest).exists()):
+        known = _remembered(cache_dir / "known.json", entry.stamp)
+        if known is None or (is_copy and not self._copy(cache_dir, entry, known.digest).exists()):
             try:
-                known = self._look(entry, room, is_parquet)
+                known = self._look(entry, cache_dir, is_parquet)
             except OSError as error:
-                if error.filename is not None and str(room) in str(error.filename):
+                if error.filename is not None and str(cache_dir) in str(error.filename):
                     raise  # our own cache cannot be written: not the input's fault
                 raise BrokenFile(f"cannot be read: {error.strerror or error}") from error
-            _remember(room / "known.json", entry, known)
-        path = str(self._copy(room, entry, known.digest)) if is_copy else entry.path
+            _remember(cache_dir / "known.json", entry, known)
+        path = str(self._copy(cache_dir, entry, known.digest)) if is_copy else entry.path
         columns = tuple(UsageColumn(*column) for column in known.columns)
         return UsageFile(
             *(month, f"usage/{month}/{name}", path, entry.size, known.rows, known.digest, columns),
@@ -225,20 +225,20 @@ class _Reader:
             is_copy=is_copy,
         )
 
-    def _copy(self, room: Path, entry: Entry, digest: str) -> Path:
+    def _copy(self, cache_dir: Path, entry: Entry, digest: str) -> Path:
         """Where a file's copy lies: the name says all that the copy depends on."""
         extension = entry.name.lower().rsplit(".", 2)[-2:]
         clock = clock_name(self._settings.timezone)
         seed = json.dumps([FORMAT_VERSION, clock, extension, digest])
-        return room / f"{hashlib.sha256(seed.encode()).hexdigest()[:DIGEST_LENGTH]}.parquet"
+        return cache_dir / f"{hashlib.sha256(seed.encode()).hexdigest()[:DIGEST_LENGTH]}.parquet"
 
-    def _look(self, entry: Entry, room: Path, is_parquet: bool) -> _Known:
+    def _look(self, entry: Entry, cache_dir: Path, is_parquet: bool) -> _Known:
         storage = self._storage
         # Digest and copy must be of the same bytes, or a file that is being rewritten would leave a
         # copy under another content's name.
-        with storage.at_hand(entry, room) as path, path.open("rb") as content:
+        with storage.at_hand(entry, cache_dir) as path, path.open("rb") as content:
             digest = hashlib.file_digest(content, "sha256").hexdigest()
-            target = self._copy(room, entry, digest)
+            target = self._copy(cache_dir, entry, digest)
             if is_parquet:
                 columns, rows = _parquet_columns(self._connection, str(path), self._limits)
                 if storage.is_remote:
@@ -249,7 +249,7 @@ class _Reader:
             if target.exists():
                 return _Known(entry.stamp, digest, pq.read_metadata(target).num_rows)
             content.seek(0)
-            room.mkdir(parents=True, exist_ok=True)
+            cache_dir.mkdir(parents=True, exist_ok=True)
             with replacing(target) as unfinished:
                 rows = self._normalise(content, entry.name, unfinished)
                 if not storage.is_remote and local_stamp(path) != entry.stamp:

@@ -80,16 +80,16 @@ def hand_over(settings: Settings, month: BillingMonth) -> None:
         raise DbtError(
             "metering on Spark needs the packages of requirements-spark.txt: docs/scaling.md"
         )
-    room = _room(settings, month)
-    shutil.rmtree(room, ignore_errors=True)
-    (room / "raw").mkdir(parents=True)
-    run_operation(settings, month, "hand_over_raw", {"folder": str(room / "raw")})
+    work_dir = _work_dir(settings, month)
+    shutil.rmtree(work_dir, ignore_errors=True)
+    (work_dir / "raw").mkdir(parents=True)
+    run_operation(settings, month, "hand_over_raw", {"folder": str(work_dir / "raw")})
 
 
 def build_on_spark(settings: Settings, month: BillingMonth) -> list[NodeResult]:
     """dbt on Spark, in a process of its own: its JVM ends with it, and dbt's globals stay ours."""
-    room = _room(settings, month)
-    target = room / "dbt"
+    work_dir = _work_dir(settings, month)
+    target = work_dir / "dbt"
     command = [
         sys.executable,
         "-m",
@@ -104,10 +104,10 @@ def build_on_spark(settings: Settings, month: BillingMonth) -> list[NodeResult]:
     command += ["--quiet", "--no-partial-parse"]
     environment = {
         **os.environ,
-        "BILLING_SPARK_RAW": str(room / "raw"),
-        "BILLING_SPARK_TABLES": str(room / "tables"),
+        "BILLING_SPARK_RAW": str(work_dir / "raw"),
+        "BILLING_SPARK_TABLES": str(work_dir / "tables"),
     }
-    done = subprocess.run(command, env=environment, cwd=room, capture_output=True, text=True)
+    done = subprocess.run(command, env=environment, cwd=work_dir, capture_output=True, text=True)
     results = target / "run_results.json"
     if not results.exists():
         raise DbtError(f"dbt on Spark could not begin; the end of its log:\n{_end(done)}")
@@ -116,11 +116,11 @@ def build_on_spark(settings: Settings, month: BillingMonth) -> list[NodeResult]:
 
 def take_over(settings: Settings, month: BillingMonth) -> None:
     """The tables that Spark wrote as tables of the month's warehouse."""
-    tables = glob_literal(str(_room(settings, month) / "tables" / "main.db"))
+    tables = glob_literal(str(_work_dir(settings, month) / "tables" / "main.db"))
     run_operation(settings, month, "take_over_metering", {"folder": tables})
 
 
-def _room(settings: Settings, month: BillingMonth) -> Path:
+def _work_dir(settings: Settings, month: BillingMonth) -> Path:
     return settings.month_dir(month) / "spark"
 
 

@@ -41,8 +41,8 @@ async def pull_month(
 async def complete_month(
     gateway: StripeGateway, cache: StripeCache, month_key: str
 ) -> list[ActualInvoice]:
-    """The mirrored month with what the invoices themselves do not say: whether a payment is under
-    way, and why one failed."""
+    """The month as it was last read, with payments: whether one is under way, and why one
+    failed."""
     return await _with_payments(gateway, cache, cached_month(cache, month_key), again=False)
 
 

@@ -58,8 +58,8 @@ async def try_payment(
 ) -> Attempt:
     """Ask Stripe to collect the invoice with the customer's default payment method.
 
-    After an answer that says nothing (a kept 500, a repeated answer) the invoice is read; only
-    one on which no try can be seen is tried again, under the next of at most `epochs` keys.
+    After an answer that says nothing (a repeated 500, a repeated answer) the invoice is read. It is
+    tried again, under the next of at most `generations` keys, only if it shows no attempt.
     """
     attempt = await _try_payment(session, target, invoice, step, generations)
     if attempt.problem is not None:

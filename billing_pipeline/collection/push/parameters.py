@@ -36,7 +36,7 @@ _PLAIN = re.compile(r"[A-Za-z0-9_.@+-]{1,120}")
 
 
 def idempotency_key(target: str, revision: int | str, step: str, generation: int) -> str:
-    """``{invoice id}:{revision}:{step}:{epoch}``.
+    """``{invoice id}:{revision}:{step}:{generation}``.
 
     Never made of the payload: when two attempts of one step differ, Stripe must notice (and we
     look what is there), not act twice. The revision in it keeps a supplementary invoice from

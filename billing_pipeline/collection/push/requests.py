@@ -21,7 +21,7 @@ from billing_pipeline.stripe_api.errors import FailureKind, StripeFailure
 MAX_GENERATIONS = 4
 """How many keys one step may use up before a person has to look."""
 SETTLE_SECONDS = 2.0
-"""How long a request that ended badly is left to take effect before we look what is there."""
+"""How long to wait after a failed request, which may still take effect, before reading again."""
 
 
 KEYS_ARE_KEPT = 24 * 3600
@@ -67,10 +67,10 @@ class RequestTarget:
 def generations_of(
     session: StripeSession, target: RequestTarget, step: str, most: int = MAX_GENERATIONS
 ) -> range:
-    """The epochs to go through for a step, whose effect was just looked for and not found.
+    """The key generations to try for a step whose effect is not in Stripe.
 
-    Keys under which Stripe keeps an answer that tells nothing are passed over where the request log
-    remembers them; without a request log they are asked again first, which costs time and no more.
+    Stripe repeats its answer under a key. Keys whose answer tells nothing are skipped if the
+    request log remembers them; without a request log they are asked again, which costs time.
     """
     first = 0
     while True:
@@ -90,7 +90,7 @@ async def change(
     path: str,
     params: Mapping[str, Any],
 ) -> Answer:
-    """Send a POST under the key ``{subject}:{revision}:{step}:{epoch}``."""
+    """Send a POST under the key ``{target}:{revision}:{step}:{generation}``."""
     return await _logged(session, target, "post", path, target.key(step, generation), params)
 
 
@@ -104,9 +104,9 @@ async def change_for_sure(
 ) -> Json:
     """Send a POST until its effect is there, and give the object that it made or changed.
 
-    `look` reads from Stripe whether the effect is there, and gives the object or None. It is
-    asked after every answer that does not tell: a kept 500, a repeated answer, other parameters
-    under the same key. Only when nothing is there the request is sent anew, under the next key.
+    `look` reads the object from Stripe, or gives None if the effect is not there. It is called
+    after every answer that does not tell: a repeated 500, a repeated answer, other parameters
+    under the same key. The request is sent again, under the next key, only if nothing is there.
     """
     failure: StripeFailure | None = None
     for generation in generations_of(session, target, step):

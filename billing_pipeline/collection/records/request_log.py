@@ -1,9 +1,9 @@
-"""The journal: every request that changes Stripe, the intent before and the answer after, and what
-people decided about invoices that were changed by hand.
+"""The request log: every request that changes Stripe, and what people decided about invoices.
 
-What belongs here: writing and reading that record. What does not: deciding by it: it is the
-audit log that finance reads and a second witness in recovery, never the only one. It holds no
-key, no card and no body, only who asked for what, when, and what Stripe called it.
+What belongs here: writing the intent before a request and the answer after it, and reading both.
+What does not: decisions that depend on it. It is the audit log that finance reads and a second
+witness in recovery, never the only one. It holds no key, no card and no body, only who asked for
+what, when, and what Stripe called it.
 """
 
 from __future__ import annotations

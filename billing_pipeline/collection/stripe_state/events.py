@@ -1,4 +1,4 @@
-"""What an event of Stripe's is about, or why that cannot be told.
+"""What a Stripe event is about, or why it cannot be read.
 
 What belongs here: reading an event, from the list or a webhook; pure. What does not: where events
 come from (`read_payments.py`, `inbox.py`), and reading what they are about.
@@ -17,8 +17,8 @@ from billing_pipeline.collection.stripe_state.stripe_invoice import is_time
 
 @dataclass(frozen=True)
 class Told:
-    """An event: `subject` is the invoice or customer that it is about, None where it is about
-    neither; `made_at` is when that was created, where the event says so."""
+    """An event. `target` is the invoice or customer that it is about, None for neither; `made_at`
+    is when that object was created, if the event says so."""
 
     event_id: str
     type: str

@@ -131,14 +131,14 @@ class Storage:
         yield fetched
 
     @contextmanager
-    def at_hand(self, entry: Entry, room: Path) -> Iterator[Path]:
-        """The file on this machine: itself, or a copy in `room`, made for the moment, that the
+    def at_hand(self, entry: Entry, folder: Path) -> Iterator[Path]:
+        """The file on this machine: itself, or a copy in `folder`, made for the moment, that the
         caller may move away. Raises OSError."""
         if self.store is None:
             yield Path(entry.path)
             return
-        room.mkdir(parents=True, exist_ok=True)
-        copy = room / f"{uuid.uuid4().hex}.tmp"
+        folder.mkdir(parents=True, exist_ok=True)
+        copy = folder / f"{uuid.uuid4().hex}.tmp"
         try:
             with copy.open("xb") as target:
                 self.store.fetch(entry.path, entry.stamp, target)
