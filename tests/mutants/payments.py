@@ -343,7 +343,7 @@ MUTANTS = (
     ),
     Mutant(
         "a_draft_keeps_what_the_wallet_was_to_pay_before",
-        f"{COLLECTION}/push/parameters.py",
+        f"{COLLECTION}/push/stripe_requests.py",
         "        WALLET_APPLIED: str(invoice.wallet_applied),\n",
         "        **({WALLET_APPLIED: '1'} if invoice.wallet_applied else {}),\n",
         f"{UNIT}/test_wallet_months.py",

@@ -31,9 +31,9 @@ MUTANTS = (
     Mutant(
         "the_payload_in_the_key",
         f"{COLLECTION}/push/requests.py",
-        'return await _logged(session, target, "post", path, target.key(step, generation), params)',
-        "key = target.key(step, generation) + str(sorted(map(str, params.items())))"
-        '\n    return await _logged(session, target, "post", path, key, params)',
+        'return await _logged(session, target, "post", *request, target.key(step, generation))',
+        "key = target.key(step, generation) + str(sorted(map(str, request.params.items())))"
+        '\n    return await _logged(session, target, "post", *request, key)',
         f"{UNIT} {ONE_FAULT}",
     ),
     Mutant(
@@ -124,7 +124,7 @@ MUTANTS = (
     # --- drafts ---
     Mutant(
         "lines_without_a_mark",
-        f"{COLLECTION}/push/parameters.py",
+        f"{COLLECTION}/push/stripe_requests.py",
         '"invoice_metadata": {**invoice_metadata(invoice), LINES_HASH: invoice.content_hash},',
         '"invoice_metadata": {**invoice_metadata(invoice)},',
         f"{UNIT}/test_apply.py",
@@ -327,7 +327,7 @@ MUTANTS = (
     ),
     Mutant(
         "a_credit_on_what_is_still_open_goes_to_the_balance",
-        f"{COLLECTION}/push/parameters.py",
+        f"{COLLECTION}/push/stripe_requests.py",
         "to_balance = amount - min(amount, max(0, amount_remaining))",
         "to_balance = amount",
         f"{UNIT}/test_wallet_months.py",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from billing_pipeline.collection.push import stripe_requests
 from billing_pipeline.collection.push.requests import (
     NotSentError,
     RequestTarget,
@@ -75,13 +76,14 @@ async def _try_payment(
     generations: int,
 ) -> Attempt:
     path = f"/v1/invoices/{invoice.stripe_invoice_id}"
+    request = stripe_requests.pay(invoice.stripe_invoice_id)
     failure: StripeFailure | None = None
     for generation in (
         generations_of(session, target, step, generations) if generations > 1 else [0]
     ):
         failure = None
         try:
-            answer = await change(session, target, step, generation, f"{path}/pay", {})
+            answer = await change(session, target, step, generation, request)
             if not answer.replayed:
                 now = await _see(session, _store(session, answer.body))
                 return Attempt(now, _problem(now, None), answer.request_id)
@@ -139,25 +141,28 @@ async def _write_note(
 ) -> ActualInvoice:
     """Write on the invoice that it could not be tried (there is no card): a later run would
     otherwise take it for a payment that was forgotten."""
-    path = f"/v1/invoices/{invoice.stripe_invoice_id}"
     note = clean_text(problem)
-    body = await set_metadata(
-        session, target, "payment-note", path, {metadata_keys.PAYMENT_NOTE: note}
-    )
+    marks = {metadata_keys.PAYMENT_NOTE: note}
+    body = await set_metadata(session, target, "payment-note", invoice.stripe_invoice_id, marks)
     return _store(session, body)
 
 
 async def set_metadata(
-    session: StripeSession, target: RequestTarget, step: str, path: str, metadata: dict[str, str]
+    session: StripeSession,
+    target: RequestTarget,
+    step: str,
+    stripe_invoice_id: str,
+    metadata: dict[str, str],
 ) -> Json:
-    """Write metadata on an object, and make sure that it stands there."""
+    """Write metadata on an invoice, and make sure that it stands there."""
+    request = stripe_requests.write_metadata(stripe_invoice_id, metadata)
 
     async def look() -> Json | None:
-        body = await session.gateway.get(path)
+        body = await session.gateway.get(request.path)
         held = body.get("metadata") or {}
         return body if all(held.get(name) == metadata[name] for name in metadata) else None
 
-    return await change_for_sure(session, target, step, path, {"metadata": metadata}, look)
+    return await change_for_sure(session, target, step, request, look)
 
 
 def _store(session: StripeSession, data: Json) -> ActualInvoice:

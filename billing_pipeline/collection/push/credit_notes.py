@@ -7,7 +7,7 @@ there already. What does not: how much on which invoice (`invoice_plan.py`).
 from __future__ import annotations
 
 from billing_pipeline.collection.plan.actions import CreditPart, InvoiceAction
-from billing_pipeline.collection.push import parameters
+from billing_pipeline.collection.push import stripe_requests
 from billing_pipeline.collection.push.requests import (
     NotSentError,
     RequestTarget,
@@ -35,7 +35,7 @@ async def issue_credit(
     if part.amount > invoice.amount_remaining:
         customer = await session.gateway.get(f"/v1/customers/{invoice.stripe_customer_id}")
         is_customer_gone = bool(customer.get("deleted"))
-    params = parameters.credit_params(
+    request = stripe_requests.credit(
         part.stripe_invoice_id,
         part.amount,
         invoice.amount_remaining,
@@ -47,7 +47,7 @@ async def issue_credit(
         return await _find(session, part, action.invoice_id)
 
     step = f"credit-{part.number}"
-    note = await change_for_sure(session, target, step, "/v1/credit_notes", params, look)
+    note = await change_for_sure(session, target, step, request, look)
     session.billed.add(month_key, note["id"], credit_note(invoice, note, session.now))
     session.cache.invoices.store([await session.gateway.get(path)])
     return note

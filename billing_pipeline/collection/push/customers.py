@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from billing_pipeline.collection.push import parameters
+from billing_pipeline.collection.push import stripe_requests
 from billing_pipeline.collection.push.requests import (
     NotSentError,
     RequestTarget,
@@ -33,7 +33,6 @@ from billing_pipeline.collection.stripe_state.profiles import (
     digests,
     fields_to_write,
     held_by,
-    params_for,
     profile_of,
 )
 from billing_pipeline.collection.stripe_state.refresh import OVERLAP, each
@@ -194,7 +193,8 @@ class CustomerDirectory:
         path = f"/v1/customers/{customer.stripe_customer_id}"
         # As it is now: what of the address is not ours has to stay.
         present = await self._session.gateway.get(path)
-        params = params_for(fields, ours, present) | {"metadata": {metadata_keys.PROFILE: wanted}}
+        name = customer.stripe_customer_id
+        request = stripe_requests.write_customer(name, fields, ours, present)
 
         async def look() -> Json | None:
             data = await self._session.gateway.get(path)
@@ -204,18 +204,16 @@ class CustomerDirectory:
         # What is to stand there is part of the step: going back to it is another request.
         step = f"profile-{short_hash([customer.stripe_customer_id, wanted])[:8]}"
         target = RequestTarget(payer.customer_id)
-        data = await change_for_sure(self._session, target, step, path, params, look)
+        data = await change_for_sure(self._session, target, step, request, look)
         self._session.cache.customers.store([data])
 
     async def _create(self, payer: Payer) -> CachedCustomer:
         target = RequestTarget(payer.customer_id)
         with_method = self._sets_payment_methods and bool(payer.payment_method)
         for generation in generations_of(self._session, target, "customer"):
-            params = parameters.customer_params(payer, with_payment_method=with_method)
+            request = stripe_requests.create_customer(payer, with_payment_method=with_method)
             try:
-                answer = await change(
-                    self._session, target, "customer", generation, "/v1/customers", params
-                )
+                answer = await change(self._session, target, "customer", generation, request)
             except StripeFailure as failure:
                 if failure.kind in (FailureKind.CARD, FailureKind.REFUSED) and with_method:
                     # A card that cannot be attached must not keep the invoice from being made.
@@ -258,7 +256,7 @@ class CustomerDirectory:
         # The method is part of the step: another card is another request, not a changed one.
         step = f"card-{short_hash(method)[:8]}"
         path = f"/v1/customers/{customer.stripe_customer_id}"
-        to_customer = {"customer": customer.stripe_customer_id}
+        attach = stripe_requests.attach_payment_method(method, customer.stripe_customer_id)
 
         async def look() -> Json | None:
             data = await self._session.gateway.get(path)
@@ -269,21 +267,11 @@ class CustomerDirectory:
             return None
 
         try:
-            attached = await change_for_sure(
-                self._session,
-                target,
-                step,
-                f"/v1/payment_methods/{method}/attach",
-                to_customer,
-                attach_again,
+            attached = await change_for_sure(self._session, target, step, attach, attach_again)
+            request = stripe_requests.pay_by_default(
+                customer.stripe_customer_id, attached["id"], method
             )
-            params = {
-                "invoice_settings": {"default_payment_method": attached["id"]},
-                "metadata": {metadata_keys.PAYMENT_METHOD: method},
-            }
-            data = await change_for_sure(
-                self._session, target, f"{step}-default", path, params, look
-            )
+            data = await change_for_sure(self._session, target, f"{step}-default", request, look)
         except StripeFailure as failure:
             if failure.kind in (FailureKind.CARD, FailureKind.REFUSED):
                 return

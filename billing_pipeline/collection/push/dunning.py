@@ -26,6 +26,7 @@ from billing_pipeline.collection.plan.dunning_policy import (
     next_due,
     start_after,
 )
+from billing_pipeline.collection.push import stripe_requests
 from billing_pipeline.collection.push.charge import Attempt, set_metadata, try_payment
 from billing_pipeline.collection.push.requests import (
     NotSentError,
@@ -184,21 +185,20 @@ async def _claim(
     start: int,
 ) -> None:
     """Write on the invoice that a due time is used up, and from when the next ones count."""
-    path = f"/v1/invoices/{invoice.stripe_invoice_id}"
     claim = {metadata_keys.TRIES: str(due.number), metadata_keys.FIRST_FAILURE: str(start)}
-    await set_metadata(session, target, step, path, claim)
+    await set_metadata(session, target, step, invoice.stripe_invoice_id, claim)
 
 
 async def _give_up(
     session: StripeSession, target: RequestTarget, invoice: ActualInvoice, due: Due, why: str = ""
 ) -> DunningResult:
-    path = f"/v1/invoices/{invoice.stripe_invoice_id}"
+    request = stripe_requests.mark_uncollectible(invoice.stripe_invoice_id)
 
     async def look() -> Json | None:
-        body = await session.gateway.get(path)
+        body = await session.gateway.get(f"/v1/invoices/{invoice.stripe_invoice_id}")
         return body if read_invoice(body).status is not InvoiceStatus.OPEN else None
 
-    body = await change_for_sure(session, target, "give-up", f"{path}/mark_uncollectible", {}, look)
+    body = await change_for_sure(session, target, "give-up", request, look)
     session.cache.invoices.store([body])
     return _result(invoice, due, DunningOutcome.GIVEN_UP, why)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from billing_pipeline.collection.push.parameters import idempotency_key
+from billing_pipeline.collection.push.stripe_requests import Request, idempotency_key
 from billing_pipeline.collection.records.billed import BilledRecords
 from billing_pipeline.collection.records.request_log import Author, RequestLog
 from billing_pipeline.collection.stripe_state.cache import StripeCache
@@ -87,19 +87,17 @@ async def change(
     target: RequestTarget,
     step: str,
     generation: int,
-    path: str,
-    params: Mapping[str, Any],
+    request: Request,
 ) -> Answer:
     """Send a POST under the key ``{target}:{revision}:{step}:{generation}``."""
-    return await _logged(session, target, "post", path, target.key(step, generation), params)
+    return await _logged(session, target, "post", *request, target.key(step, generation))
 
 
 async def change_for_sure(
     session: StripeSession,
     target: RequestTarget,
     step: str,
-    path: str,
-    params: Mapping[str, Any],
+    request: Request,
     look: Callable[[], Awaitable[Json | None]],
 ) -> Json:
     """Send a POST until its effect is there, and give the object that it made or changed.
@@ -111,7 +109,7 @@ async def change_for_sure(
     failure: StripeFailure | None = None
     for generation in generations_of(session, target, step):
         try:
-            answer = await change(session, target, step, generation, path, params)
+            answer = await change(session, target, step, generation, request)
             if not answer.replayed:
                 return answer.body
         except StripeFailure as error:
@@ -122,7 +120,7 @@ async def change_for_sure(
         found = await look()
         if found is not None:
             return found
-    raise failure or NotSentError(f"Stripe did not carry out {step!r} of {path}")
+    raise failure or NotSentError(f"Stripe did not carry out {step!r} of {request.path}")
 
 
 def tells_nothing(failure: StripeFailure) -> bool:
@@ -132,7 +130,7 @@ def tells_nothing(failure: StripeFailure) -> bool:
 
 async def remove(session: StripeSession, target: RequestTarget, step: str, path: str) -> Answer:
     """Send a DELETE; it has no key, a second one finds nothing."""
-    return await _logged(session, target, "delete", path, target.key(step, 0), None)
+    return await _logged(session, target, "delete", path, None, target.key(step, 0))
 
 
 async def _logged(
@@ -140,8 +138,8 @@ async def _logged(
     target: RequestTarget,
     method: str,
     path: str,
-    key: str,
     params: Mapping[str, Any] | None,
+    key: str,
 ) -> Answer:
     entry = session.request_log.intend(
         session.author,

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from billing_pipeline.collection.plan.actions import InvoiceAction, Marking, ResolutionStep
+from billing_pipeline.collection.push import stripe_requests
 from billing_pipeline.collection.push.charge import set_metadata
 from billing_pipeline.collection.push.requests import (
     NotSentError,
@@ -82,8 +83,8 @@ async def _mark(session: StripeSession, action: InvoiceAction, marking: Marking)
     metadata = dict(marking.metadata)
     target = RequestTarget(action.customer_id, action.invoice_id, marking.revision)
     name = f"resolve-{short_hash([marking.stripe_invoice_id, metadata])[:12]}"
-    path = f"/v1/invoices/{marking.stripe_invoice_id}"
-    session.cache.invoices.store([await set_metadata(session, target, name, path, metadata)])
+    body = await set_metadata(session, target, name, marking.stripe_invoice_id, metadata)
+    session.cache.invoices.store([body])
 
 
 def _note(
@@ -120,10 +121,8 @@ async def _finalize(
             body = await session.gateway.get(path)
             return None if read_invoice(body).is_draft else body
 
-        params = {"auto_advance": invoice.collection_method == "send_invoice"}
-        body = await change_for_sure(
-            session, target, "adopt-finalize", f"{path}/finalize", params, look
-        )
+        request = stripe_requests.finalize(stripe_invoice_id, invoice.collection_method)
+        body = await change_for_sure(session, target, "adopt-finalize", request, look)
         session.cache.invoices.store([body])
         invoice = read_invoice(body)
     session.billed.add(month_key, stripe_invoice_id, finalized_invoice(invoice, session.now))

@@ -16,7 +16,7 @@ from enum import StrEnum
 
 from billing_pipeline.collection.plan.desired import DesiredInvoice
 from billing_pipeline.collection.plan.review import draft_review_reason
-from billing_pipeline.collection.push import parameters
+from billing_pipeline.collection.push import stripe_requests
 from billing_pipeline.collection.push.charge import try_payment
 from billing_pipeline.collection.push.requests import (
     NotSentError,
@@ -92,7 +92,7 @@ def next_step(send: DesiredInvoice, held: ActualInvoice | None) -> Step:
 
 
 def _marked_alike(send: DesiredInvoice, held: ActualInvoice) -> bool:
-    marks = parameters.invoice_metadata(send)
+    marks = stripe_requests.invoice_metadata(send)
     return all(held.metadata.get(name, "").strip() == marks[name].strip() for name in marks)
 
 
@@ -159,9 +159,9 @@ class Sender:
             self._compare_totals(held)
             if self._wallets.concerns(self._send):
                 await self._wallets.prepare(self._send, held)
-        path, params = self._request(step, held)
         generation = self._generations_left(step)[0]
-        answer = await change(self._session, self._target, step.value, generation, path, params)
+        request = self._request(step, held)
+        answer = await change(self._session, self._target, step.value, generation, request)
         after = read_invoice(answer.body)
         self._session.cache.invoices.store([answer.body])
         if step is Step.CREATE:
@@ -172,22 +172,20 @@ class Sender:
             after = replace(after, lines=())
         return after, answer.replayed
 
-    def _request(self, step: Step, held: ActualInvoice | None) -> tuple[str, parameters.Params]:
+    def _request(self, step: Step, held: ActualInvoice | None) -> stripe_requests.Request:
         if step is Step.CREATE:
-            params = parameters.create_params(self._send, self._stripe_customer_id)
-            return "/v1/invoices", params
+            return stripe_requests.create_invoice(self._send, self._stripe_customer_id)
         assert held is not None
-        path = f"/v1/invoices/{held.stripe_invoice_id}"
+        name = held.stripe_invoice_id
         if step is Step.COLLECTION:
-            return path, parameters.draft_params(self._send)
+            return stripe_requests.rewrite_draft(name, self._send)
         if step is Step.LINES:
-            return f"{path}/add_lines", parameters.lines_params(self._send)
+            return stripe_requests.add_lines(name, self._send)
         if step is Step.REMOVE_LINES:
-            return f"{path}/remove_lines", parameters.remove_lines_params(
-                line.stripe_line_id for line in held.lines or ()
-            )
+            on_it = [line.stripe_line_id for line in held.lines or ()]
+            return stripe_requests.remove_lines(name, on_it)
         assert step is Step.FINALIZE, f"{step} is no request of this module"
-        return f"{path}/finalize", parameters.finalize_params(self._send)
+        return stripe_requests.finalize(name, self._send.collection_method)
 
     def _compare_totals(self, held: ActualInvoice) -> None:
         """The gate: Stripe's total must be ours, to the last unit."""

@@ -38,6 +38,7 @@ from billing_pipeline.collection.plan.wallet_ledger import (
     WalletMovement,
     holds_of,
 )
+from billing_pipeline.collection.push import stripe_requests
 from billing_pipeline.collection.push.requests import (
     NotSentError,
     RequestTarget,
@@ -48,7 +49,7 @@ from billing_pipeline.collection.records.lock import WalletLockedError, wallet_l
 from billing_pipeline.collection.stripe_state import metadata_keys
 from billing_pipeline.collection.stripe_state.refresh import invoices_of, paid_by_wallets
 from billing_pipeline.collection.stripe_state.stripe_invoice import ActualInvoice, read_invoice
-from billing_pipeline.collection.stripe_state.texts import clean_text, short_hash
+from billing_pipeline.collection.stripe_state.texts import short_hash
 from billing_pipeline.money import format_minor
 from billing_pipeline.stripe_api.client import Json
 from billing_pipeline.stripe_api.errors import StripeFailure
@@ -248,13 +249,14 @@ class WalletBook:
         self, target: RequestTarget, invoice: ActualInvoice, *, step: str, value: str
     ) -> ActualInvoice:
         path = f"/v1/invoices/{invoice.stripe_invoice_id}"
-        params = {"metadata": {metadata_keys.WALLET_HOLD: value}}
+        marks = {metadata_keys.WALLET_HOLD: value}
+        request = stripe_requests.write_metadata(invoice.stripe_invoice_id, marks)
 
         async def look() -> Json | None:
             body = await self._session.gateway.get(path)
             return body if read_invoice(body).is_wallet_held == bool(value) else None
 
-        body = await change_for_sure(self._session, target, step, path, params, look)
+        body = await change_for_sure(self._session, target, step, request, look)
         self._session.cache.invoices.store([body])
         return read_invoice(body)
 
@@ -262,16 +264,9 @@ class WalletBook:
         self, target: RequestTarget, customer: str, step: str, item: PostedTransaction
     ) -> None:
         """One transaction on Stripe's balance, marked by its name, once."""
-        path = f"/v1/customers/{customer}/balance_transactions"
-        params = {
-            "amount": item.amount,
-            "currency": item.currency.lower(),
-            "description": clean_text(f"Prepaid wallet {item.name}", 350),
-            "metadata": {
-                metadata_keys.WALLET_TRANSACTION: item.name,
-                metadata_keys.WALLET_READ_AT: str(item.read_at),
-            },
-        }
+        request = stripe_requests.post_to_balance(
+            customer, item.name, item.amount, item.currency, item.read_at
+        )
         # Whatever becomes of this run: the month's tables about wallets are old from now on.
         self._session.cache.months.touch_wallets()
 
@@ -280,7 +275,7 @@ class WalletBook:
             is_there = any(p.name == item.name and p.currency == item.currency for p in posted)
             return {} if is_there else None
 
-        await change_for_sure(self._session, target, step, path, params, look)
+        await change_for_sure(self._session, target, step, request, look)
 
     async def _posted(self, customer: str) -> list[PostedTransaction]:
         path = f"/v1/customers/{customer}/balance_transactions"

@@ -1,7 +1,7 @@
 """The names of our metadata on Stripe's objects, and what carries it.
 
 What belongs here: one constant for each key, what it holds, and which of them never change. What
-does not: the values (``push.parameters`` writes them, ``stripe_invoice`` reads them).
+does not: the values (``push.stripe_requests`` writes them, ``stripe_invoice`` reads them).
 """
 
 from __future__ import annotations

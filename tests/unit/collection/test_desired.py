@@ -17,7 +17,7 @@ from billing_pipeline.collection.plan.desired import (
     read_desired,
     roll_up,
 )
-from billing_pipeline.collection.push.parameters import idempotency_key, lines_params
+from billing_pipeline.collection.push.stripe_requests import add_lines, idempotency_key
 from billing_pipeline.collection.stripe_state.texts import clean_text
 from billing_pipeline.money import (
     CURRENCY_PLACES,
@@ -85,7 +85,7 @@ def test_the_warehouse_is_read(company: Company) -> None:
     company.bill({"ada": ["10.00", "2.50"]}, collection_method="send_invoice", currency="EUR")
     (invoice,) = read_desired(company.settings.warehouse_path(JANUARY), JANUARY.key)
     assert (invoice.total, invoice.currency, invoice.days_until_due) == (1250, "EUR", 30)
-    params = lines_params(invoice)["lines"][0]
+    params = add_lines("in_1", invoice).params["lines"][0]
     # Half-open with us; Stripe's period includes its last second.
     assert params["period"] == {"start": 1767225600, "end": 1769903999}
 

@@ -14,7 +14,7 @@ from billing_pipeline.collection.plan.desired import DesiredInvoice, DesiredLine
 from billing_pipeline.collection.plan.invoice_plan import InvoicePlan, plan
 from billing_pipeline.collection.plan.limits import Limits, MonthTotal
 from billing_pipeline.collection.plan_report import plan_markdown, plan_rows
-from billing_pipeline.collection.push import parameters
+from billing_pipeline.collection.push import stripe_requests
 from billing_pipeline.collection.stripe_state import metadata_keys
 from billing_pipeline.collection.stripe_state.profiles import Payer
 from billing_pipeline.collection.stripe_state.stripe_invoice import (
@@ -51,7 +51,8 @@ def in_stripe(
         invoice.currency,
         invoice.total,
         1,
-        parameters.invoice_metadata(invoice) | {metadata_keys.LINES_HASH: invoice.content_hash},
+        stripe_requests.invoice_metadata(invoice)
+        | {metadata_keys.LINES_HASH: invoice.content_hash},
         lines=lines,
         attempted=True,
     )
@@ -83,7 +84,7 @@ def test_other_lines_with_the_same_total_change_nothing() -> None:
 
 def test_a_draft_is_resumed_with_or_without_lines() -> None:
     whole = in_stripe(wanted(100), "draft")
-    empty = replace(whole, lines=(), metadata=parameters.invoice_metadata(wanted(100)))
+    empty = replace(whole, lines=(), metadata=stripe_requests.invoice_metadata(wanted(100)))
     assert kinds(of([wanted(100)], [whole])) == ["resume"]
     assert kinds(of([wanted(100)], [empty])) == ["resume"]
     changed = of([wanted(120)], [whole])

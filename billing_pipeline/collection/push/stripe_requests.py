@@ -1,0 +1,249 @@
+"""From our invoices to the requests that change Stripe: where each goes, and with what.
+
+What belongs here: path and body of every changing request, and the idempotency keys. What does not:
+sending them (``requests``), when (``apply``, ``send_invoice`` and the others), deciding which
+(``plan``). No other module of the push knows a parameter of Stripe's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from billing_pipeline.collection.plan.desired import DesiredInvoice, DesiredLine
+from billing_pipeline.collection.stripe_state.metadata_keys import (
+    CONTENT_HASH,
+    CUSTOMER_ID,
+    INVOICE_ID,
+    LINE_ID,
+    LINE_QUANTITY,
+    LINES_HASH,
+    MONTH,
+    PAYMENT_METHOD,
+    PROFILE,
+    REVISION,
+    TOGETHER,
+    WALLET_APPLIED,
+    WALLET_READ_AT,
+    WALLET_TRANSACTION,
+)
+from billing_pipeline.collection.stripe_state.profiles import (
+    Payer,
+    Profile,
+    digests,
+    params_for,
+    profile_of,
+)
+from billing_pipeline.collection.stripe_state.texts import clean_text, short_hash
+
+Params = dict[str, Any]
+
+
+class Request(NamedTuple):
+    """A POST that changes Stripe."""
+
+    path: str
+    params: Params
+
+
+OWED_OUTSIDE = "The customer was deleted in Stripe: to be paid back outside of it"
+
+_PLAIN = re.compile(r"[A-Za-z0-9_.@+-]{1,120}")
+
+
+def idempotency_key(target: str, revision: int | str, step: str, generation: int) -> str:
+    """``{invoice id}:{revision}:{step}:{generation}``.
+
+    Never made of the payload: when two attempts of one step differ, Stripe must notice (and we
+    look what is there), not act twice. The revision in it keeps a supplementary invoice from
+    getting the original's answer.
+    """
+    if not _PLAIN.fullmatch(target):
+        # Customers' ids are the operator's and may be anything; a header may not.
+        target = f"x{short_hash(target)}"
+    return f"{target}:{revision}:{step}:{generation}"
+
+
+def create_customer(payer: Payer, *, with_payment_method: bool) -> Request:
+    """A new customer in Stripe, found again by the metadata."""
+    ours = profile_of(payer)
+    written = [field for field, value in ours.items() if value]
+    params: Params = {
+        "metadata": {CUSTOMER_ID: payer.customer_id, PROFILE: digests(ours)},
+        **params_for(written, ours, {}),
+    }
+    if with_payment_method and payer.payment_method:
+        params["payment_method"] = payer.payment_method
+        params["invoice_settings"] = {"default_payment_method": payer.payment_method}
+        params["metadata"][PAYMENT_METHOD] = payer.payment_method
+    return Request("/v1/customers", params)
+
+
+def write_customer(
+    stripe_customer_id: str, fields: list[str], ours: Profile, present: Mapping[str, Any]
+) -> Request:
+    """Write these fields of ours, and what all of ours are by now; `present` is Stripe's object."""
+    params = params_for(fields, ours, present) | {"metadata": {PROFILE: digests(ours)}}
+    return Request(f"/v1/customers/{stripe_customer_id}", params)
+
+
+def attach_payment_method(method: str, stripe_customer_id: str) -> Request:
+    return Request(f"/v1/payment_methods/{method}/attach", {"customer": stripe_customer_id})
+
+
+def pay_by_default(stripe_customer_id: str, stripe_method_id: str, method: str) -> Request:
+    """Make an attached payment method the default; `method` is its name in the accounts."""
+    return Request(
+        f"/v1/customers/{stripe_customer_id}",
+        {
+            "invoice_settings": {"default_payment_method": stripe_method_id},
+            "metadata": {PAYMENT_METHOD: method},
+        },
+    )
+
+
+def post_to_balance(
+    stripe_customer_id: str, name: str, amount: int, currency: str, read_at: int
+) -> Request:
+    """A transaction on the customer's balance, marked with its name; a debit is above 0."""
+    return Request(
+        f"/v1/customers/{stripe_customer_id}/balance_transactions",
+        {
+            "amount": amount,
+            "currency": currency.lower(),
+            "description": clean_text(f"Prepaid wallet {name}", 350),
+            "metadata": {WALLET_TRANSACTION: name, WALLET_READ_AT: str(read_at)},
+        },
+    )
+
+
+def invoice_metadata(invoice: DesiredInvoice) -> dict[str, str]:
+    """Every mark of an invoice, also where it says nothing: Stripe keeps a key that is left out,
+    and the draft of an earlier run may have another value under it."""
+    return {
+        WALLET_APPLIED: str(invoice.wallet_applied),
+        INVOICE_ID: invoice.invoice_id,
+        # Not needed to find the invoice; says whose it was when the account is gone from our data.
+        CUSTOMER_ID: clean_text(invoice.customer_id),
+        MONTH: invoice.month_key,
+        REVISION: str(invoice.revision),
+        CONTENT_HASH: invoice.content_hash,
+        TOGETHER: " ".join(invoice.together),
+    }
+
+
+def create_invoice(invoice: DesiredInvoice, stripe_customer_id: str) -> Request:
+    """An empty draft that does nothing by itself."""
+    return Request(
+        "/v1/invoices",
+        {
+            "customer": stripe_customer_id,
+            "currency": invoice.currency.lower(),
+            "auto_advance": False,
+            "pending_invoice_items_behavior": "exclude",
+            "metadata": invoice_metadata(invoice),
+            **_collection(invoice),
+        },
+    )
+
+
+def rewrite_draft(stripe_invoice_id: str, invoice: DesiredInvoice) -> Request:
+    """What a draft that is resumed has besides its lines, whatever was written on it before."""
+    params = {"metadata": invoice_metadata(invoice), **_collection(invoice)}
+    return Request(_invoice(stripe_invoice_id), params)
+
+
+def _collection(invoice: DesiredInvoice) -> Params:
+    params: Params = {"collection_method": invoice.collection_method}
+    if invoice.collection_method == "send_invoice":
+        params["days_until_due"] = invoice.days_until_due
+    return params
+
+
+def add_lines(stripe_invoice_id: str, invoice: DesiredInvoice) -> Request:
+    """All lines, and in the same call the mark that they are there."""
+    return Request(
+        f"{_invoice(stripe_invoice_id)}/add_lines",
+        {
+            "lines": [_line(line) for line in invoice.lines],
+            "invoice_metadata": {**invoice_metadata(invoice), LINES_HASH: invoice.content_hash},
+        },
+    )
+
+
+def remove_lines(stripe_invoice_id: str, stripe_line_ids: Iterable[str]) -> Request:
+    """Take all lines off, and their mark with them."""
+    return Request(
+        f"{_invoice(stripe_invoice_id)}/remove_lines",
+        {
+            "lines": [{"id": line_id, "behavior": "delete"} for line_id in stripe_line_ids],
+            "invoice_metadata": {LINES_HASH: ""},
+        },
+    )
+
+
+def _line(line: DesiredLine) -> Params:
+    metadata = {LINE_ID: line.line_id}
+    if line.quantity:
+        metadata[LINE_QUANTITY] = line.quantity[:500]
+    params: Params = {
+        "amount": line.amount,
+        "description": line.description,
+        # Discounts are lines of ours; nothing that hangs on the customer in Stripe may add more.
+        "discountable": False,
+        "metadata": metadata,
+    }
+    if line.period_start is not None and line.period_end is not None:
+        # Ours is half-open, Stripe's includes its last second.
+        end = max(line.period_start, line.period_end - 1)
+        params["period"] = {"start": line.period_start, "end": end}
+    return params
+
+
+def finalize(stripe_invoice_id: str, collection_method: str) -> Request:
+    """Our own call collects what is charged automatically, so that dunning counts the attempts;
+    Stripe sends what is sent, and its reminders."""
+    is_sent = collection_method == "send_invoice"
+    return Request(f"{_invoice(stripe_invoice_id)}/finalize", {"auto_advance": is_sent})
+
+
+def pay(stripe_invoice_id: str) -> Request:
+    """Charge the customer's default payment method."""
+    return Request(f"{_invoice(stripe_invoice_id)}/pay", {})
+
+
+def mark_uncollectible(stripe_invoice_id: str) -> Request:
+    return Request(f"{_invoice(stripe_invoice_id)}/mark_uncollectible", {})
+
+
+def write_metadata(stripe_invoice_id: str, metadata: Mapping[str, str]) -> Request:
+    return Request(_invoice(stripe_invoice_id), {"metadata": dict(metadata)})
+
+
+def _invoice(stripe_invoice_id: str) -> str:
+    return f"/v1/invoices/{stripe_invoice_id}"
+
+
+def credit(
+    stripe_invoice_id: str,
+    amount: int,
+    amount_remaining: int,
+    metadata: Mapping[str, str],
+    *,
+    is_customer_gone: bool = False,
+) -> Request:
+    """A credit note: first off what is still due, the rest to the customer's balance. A customer
+    that was deleted has none: it is owed outside Stripe."""
+    params: Params = {
+        "invoice": stripe_invoice_id,
+        "amount": amount,
+        "reason": "order_change",
+        "metadata": dict(metadata),
+    }
+    to_balance = amount - min(amount, max(0, amount_remaining))
+    if to_balance and is_customer_gone:
+        params |= {"out_of_band_amount": to_balance, "memo": OWED_OUTSIDE}
+    elif to_balance:
+        params["credit_amount"] = to_balance
+    return Request("/v1/credit_notes", params)
