@@ -99,7 +99,7 @@ class Screen:
     def choose_partition(self, job: str, partition: str) -> Locator:
         """Open a job's launch dialog for one month, a past one too."""
         self.open(f"{JOBS}/{job}")
-        return self._choose(partition, "Show all partitions")
+        return self._choose(partition, "Custom")
 
     def choose_partition_of_asset(self, asset: str, partition: str) -> Locator:
         """The same for a single asset."""

@@ -41,7 +41,7 @@ class Disk:
         """Do not sync to the real disk, because these homes are thrown away, and do not write the
         views' comments, which take half of a publication's time: only rows are compared."""
         with (
-            mock.patch.object(database, "_comment", lambda connection: None),
+            mock.patch.object(database, "_comments", lambda tables: ""),
             mock.patch.object(os, "fsync", self._counting(lambda handle: None)),
             mock.patch.object(os, "replace", self._counting(os.replace)),
         ):
