@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 import dagster as dg
-from dagster._core.storage.dagster_run import FINISHED_STATUSES
 
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.notices.due import Close
@@ -18,6 +17,11 @@ from billing_pipeline.runs.instance import failure_reason
 _CLOSED = dg.AssetKey("stripe_invoices")
 # A backfill of three years is seen in one look.
 _LAST_CLOSES = 50
+_FINISHED = {
+    dg.DagsterRunStatus.SUCCESS,
+    dg.DagsterRunStatus.FAILURE,
+    dg.DagsterRunStatus.CANCELED,
+}
 # A failed run that nobody looked for within a week is no news.
 _FAILED_FOR = timedelta(days=7)
 
@@ -39,7 +43,7 @@ def closed_months(instance: dg.DagsterInstance) -> set[BillingMonth]:
 
 def is_closing(instance: dg.DagsterInstance, month: BillingMonth) -> bool:
     """True while a run that closes the month waits or runs."""
-    under_way = [status for status in dg.DagsterRunStatus if status not in FINISHED_STATUSES]
+    under_way = [status for status in dg.DagsterRunStatus if status not in _FINISHED]
     filters = dg.RunsFilter(
         job_name="close_month", tags={"dagster/partition": str(month)}, statuses=under_way
     )

@@ -39,8 +39,8 @@ class NamedLock:
     """The lock `path`, for the length of a `with` block or from `acquire` to `release`.
 
     `what` is what its holder is doing ("2024-01 is being closed"), `who` is us, as others are told.
-    Waits for at most `timeout` seconds, then raises `HeldError`; `tell` is told once, before the
-    waiting, for whom.
+    Waits for at most `timeout` seconds, then raises `HeldError`; `notify` is called once, before
+    the waiting, with the holder.
     """
 
     path: Path

@@ -222,7 +222,7 @@ class CustomerDirectory:
                     raise
                 else:
                     await self._session.settle()
-                found = await self._after_review_reason(payer.customer_id)
+                found = await self._after_unclear_answer(payer.customer_id)
                 if found is not None:
                     return found
                 continue
@@ -236,7 +236,7 @@ class CustomerDirectory:
             FailureKind.SERVER, f"no customer could be created in Stripe for {payer.customer_id}"
         )
 
-    async def _after_review_reason(self, customer_id: str) -> CachedCustomer | None:
+    async def _after_unclear_answer(self, customer_id: str) -> CachedCustomer | None:
         # Stripe lists what it has just made; nothing older is asked for here.
         await self._list({"created": {"gte": int(self._session.now) - OVERLAP}})
         return self._session.cache.customers.oldest_of(customer_id)

@@ -98,12 +98,16 @@ class CachedInvoices:
     """
 
     def __init__(
-        self, db: sqlite3.Connection, unreadable: SetAsideList, recorded: RecordedMarks
+        self,
+        db: sqlite3.Connection,
+        progress: ReadingProgress,
+        unreadable: SetAsideList,
+        recorded: RecordedMarks,
     ) -> None:
         self._db = db
         self._unreadable = unreadable
         self._recorded = recorded
-        self._progress = ReadingProgress(db)
+        self._progress = progress
 
     def created_times(self, month_key: str) -> list[int]:
         rows = self._db.execute(

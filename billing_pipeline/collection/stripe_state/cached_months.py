@@ -15,9 +15,9 @@ from billing_pipeline.collection.stripe_state.reading_progress import ReadingPro
 class CachedMonths:
     """Months are named by their key, ``YYYY-MM-01``."""
 
-    def __init__(self, db: sqlite3.Connection) -> None:
+    def __init__(self, db: sqlite3.Connection, progress: ReadingProgress) -> None:
         self._db = db
-        self._progress = ReadingProgress(db)
+        self._progress = progress
 
     def version(self, month_key: str) -> int:
         """Grows with every change of the month's invoices."""
