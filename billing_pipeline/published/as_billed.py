@@ -11,7 +11,6 @@ the next run finds the same content and adds none, or other content and adds the
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ import duckdb
 
 from billing_pipeline.duckdb_sql import glob_literal, sql_text
 from billing_pipeline.months import BillingMonth
+from billing_pipeline.published.durable import fsync
 from billing_pipeline.settings import Settings
 
 CHARGES, TIERS = "charges_as_billed", "charge_tiers_as_billed"
@@ -154,15 +154,7 @@ def _whole_folder(root: Path) -> Iterator[Path]:
     unfinished.mkdir()
     yield unfinished
     for path in (*unfinished.iterdir(), unfinished):
-        _fsync(path)
+        fsync(path)
     last = max((int(path.name) for path in root.glob("[0-9]*")), default=0)
     unfinished.rename(root / f"{last + 1:06}")
-    _fsync(root)
-
-
-def _fsync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    fsync(root)

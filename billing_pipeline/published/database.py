@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import secrets
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -29,6 +28,7 @@ import pyarrow as pa
 from billing_pipeline.duckdb_sql import glob_literal, sql_name, sql_text
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.published.as_billed import versions_query
+from billing_pipeline.published.durable import fsync
 from billing_pipeline.published.tables import Column, Published, Table, published_tables
 from billing_pipeline.runs.process_locks import HeldError, NamedLock
 from billing_pipeline.settings import Settings
@@ -419,7 +419,7 @@ def _build_database(
             f"cannot build the views over {root}: {error}. Delete the file that is damaged, and "
             "run its month again"
         ) from error
-    _fsync(path)
+    fsync(path)
     return path
 
 
@@ -532,15 +532,15 @@ def _write_manifest(root: Path, manifest: Mapping[str, Any]) -> None:
     scratch = root / "manifest.json.new"
     # Without an indent, which json writes six times as slowly: the manifest grows with history.
     scratch.write_text(json.dumps(manifest, sort_keys=True), encoding="utf-8")
-    _fsync(scratch)
+    fsync(scratch)
     scratch.replace(root / "manifest.json")
-    _fsync(root)
+    fsync(root)
 
 
 def _swap(new: Path, path: Path) -> None:
     """The one moment in which readers go over from the old state to the new."""
     new.replace(path)
-    _fsync(path.parent)
+    fsync(path.parent)
 
 
 def _collect(root: Path, place: Path, manifest: dict[str, Any], now: float) -> None:
@@ -572,19 +572,11 @@ def _collect(root: Path, place: Path, manifest: dict[str, Any], now: float) -> N
 def _make_durable(folder: Path, *, up_to: Path) -> None:
     """Bring the folder's files and the names that lead to them to the disk."""
     for path in sorted(folder.iterdir()):
-        _fsync(path)
+        fsync(path)
     for parent in (folder, *folder.parents):
-        _fsync(parent)
+        fsync(parent)
         if parent == up_to:
             break
-
-
-def _fsync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 # --- DuckDB -------------------------------------------------------------------------------------

@@ -82,8 +82,8 @@ class InvoiceAction:
     """One action. Amounts in minor units: what the customer is billed for the month before and
     after it. `send` is the invoice to bring to its end (create, resume, supplement).
 
-    `billed_before`: why a first invoice is not safe after all. `doubts`: the codes of what a
-    review is about.
+    `billed_before`: why a first invoice is not safe after all. `review_reasons`: the codes of
+    what a review is about.
     """
 
     kind: ActionKind

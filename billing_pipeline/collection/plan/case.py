@@ -73,14 +73,16 @@ class Case:
 
     def actions(self) -> list[InvoiceAction]:
         review_reasons = [
-            review_reason for review_reason in self._doubts() if not review_reason.is_answered
+            review_reason
+            for review_reason in self._review_reasons()
+            if not review_reason.is_answered
         ]
         if review_reasons:
             return [self._review(review_reasons)]
         main = self._main()
         return main + self._withdrawals(main)
 
-    def _doubts(self) -> list[ReviewReason]:
+    def _review_reasons(self) -> list[ReviewReason]:
         review_reasons = list(review_reasons_for(self.held, self.desired))
         if self.difference:
             review_reasons += credited_by_hand(self.billed)

@@ -37,7 +37,7 @@ class ResolutionRequest:
 def proposed(
     request: ResolutionRequest, present: InvoicePlan, held: Iterable[ActualInvoice]
 ) -> Proposal:
-    """The request, bound to the doubts that there are now. Raises `NotInReviewError`."""
+    """The request, bound to the review reasons that there are now. Raises `NotInReviewError`."""
     in_review = {
         action.invoice_id: action.review_reasons
         for action in present.actions
@@ -45,7 +45,7 @@ def proposed(
     }
     review_reasons = in_review.get(request.invoice_id)
     if review_reasons is None:
-        # A credit note by hand is no doubt until the amount changes, and can be accepted before.
+        # A credit note by hand is no reason until the amount changes, and can be accepted before.
         billed = [i for i in held if i.is_billed and i.invoice_id == request.invoice_id]
         review_reasons = frozenset(
             review_reason.full_code

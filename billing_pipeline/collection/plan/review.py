@@ -1,11 +1,11 @@
 """What only a person can judge about an invoice, and what follows from the judgement.
 
-What belongs here: the doubts about what Stripe holds, each with the decisions that end it, and the
-steps of a decision. Pure. What does not: amounts that differ without any doubt (`case.py`), and
-where decisions are kept (`resolutions.py`).
+What belongs here: the reasons to review what Stripe holds, each with the decisions that end it, and
+the steps of a decision. Pure. What does not: amounts that differ without such a reason (`case.py`),
+and where decisions are kept (`resolutions.py`).
 
-A doubt has a code. A decision answers codes, so the same doubt does not come up twice and a new one
-does.
+A review reason has a code. A decision answers codes, so the same reason does not come up twice and
+a new one does.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class ReviewReason:
 
     @property
     def full_code(self) -> str:
-        """Names the doubt among those about all invoices of a month."""
+        """Names the review reason among those about all invoices of a month."""
         return f"{self.item.stripe_invoice_id} {self.code}"
 
     @property
@@ -57,8 +57,8 @@ class ReviewReason:
 def review_reasons_for(
     held: Sequence[ActualInvoice], desired: DesiredInvoice | None
 ) -> Iterator[ReviewReason]:
-    """All doubts about what Stripe holds of one invoice of ours, answered ones included. Those
-    about a draft that is to be finished are `draft_doubt`'s, and what somebody credited is
+    """All reasons to review what Stripe holds of one invoice of ours, answered ones included. Those
+    about a draft that is to be finished are `draft_review_reason`'s, and what somebody credited is
     `credited_by_hand`'s."""
     for item in held:
         yield from _about_one(item, desired)
@@ -155,7 +155,7 @@ def same_lines(lines: Sequence[ActualLine], send: DesiredInvoice) -> bool:
 
 
 def applies(proposal: Proposal | None, review_reasons: Collection[ReviewReason]) -> bool:
-    """True where the proposal is about just these doubts, and can end each of them."""
+    """True where the proposal is about just these review reasons, and can end each of them."""
     return (
         proposal is not None
         and proposal.review_reasons == {review_reason.full_code for review_reason in review_reasons}

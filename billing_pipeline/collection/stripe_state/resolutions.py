@@ -1,11 +1,11 @@
 """What a person decided about an invoice that was changed in Stripe by hand.
 
 What belongs here: the decisions, and the mark that keeps one on the Stripe invoice itself, so that
-it holds even where our records are lost. What does not: which doubts there are and what a decision
-leads to (`review.py`), and asking for one (the command and the job).
+it holds even where our records are lost. What does not: which review reasons there are and what a
+decision leads to (`review.py`), and asking for one (the command and the job).
 
-A decision answers the doubts that were there when it was made, and no later one: an invoice that is
-voided after a credit note by hand was accepted has to be decided about anew.
+A decision answers the review reasons that were there when it was made, and no later one: an invoice
+that is voided after a credit note by hand was accepted has to be decided about anew.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ _NOTHING = "-"
 class Resolution:
     """A decision as it is kept on one Stripe invoice.
 
-    `answers` are the codes of the doubts about this invoice that it settles. `adjustment`, in minor
-    units, is what our books count as billed beyond what stands there: with it, what was computed
-    when the decision was made counts as billed, and only a later change is billed (contract, 3,
-    rule 32).
+    `answers` are the codes of the review reasons about this invoice that it settles.
+    `adjustment`, in minor units, is what our books count as billed beyond what stands there: with
+    it, what was computed when the decision was made counts as billed, and only a later change is
+    billed (contract, 3, rule 32).
     """
 
     decision: Decision
@@ -63,8 +63,8 @@ class Resolution:
 
 @dataclass(frozen=True)
 class Proposal:
-    """A decision that somebody asks for, before it is approved. `doubts` are the codes of all that
-    was in doubt then: where it is another situation by now, the proposal no longer counts."""
+    """A decision that somebody asks for, before it is approved. `review_reasons` are the codes of
+    all that was in doubt then: in another situation the proposal no longer counts."""
 
     invoice_id: str
     decision: Decision
