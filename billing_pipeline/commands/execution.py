@@ -16,8 +16,7 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from billing_pipeline.months import BillingMonth
-from billing_pipeline.runs.history_errors import errors_in_words
-from billing_pipeline.runs.instance import failure_reason, instance_home
+from billing_pipeline.runs.instance import failure_reason, open_instance
 from billing_pipeline.runs.interruption import was_interrupted
 from billing_pipeline.runs.liveness import hold, reap_dead_runs, release
 from billing_pipeline.runs.locks import hold_month, release_month
@@ -72,13 +71,8 @@ def _execute(
     config = {"loggers": {"console": {"config": {"log_level": level}}}, **(run_config or {})}
     # dbt's output goes to the terminal by itself; what it says is in the month's folder too
     quiet = contextlib.nullcontext() if is_verbose else contextlib.redirect_stdout(io.StringIO())
-    home = str(instance_home(settings))
     try:
-        with (
-            errors_in_words(settings),
-            dg.DagsterInstance.from_config(home) as instance,
-            quiet,
-        ):
+        with open_instance(settings) as instance, quiet:
             reap_dead_runs(settings, instance)
             hold(settings, run_id)
             result = execute_in_process(

@@ -5,10 +5,13 @@ from __future__ import annotations
 import click
 
 from billing_pipeline.commands.parameters import settings_with_home
-from billing_pipeline.runs.instance import instance_home
+from billing_pipeline.runs.instance import instance_home, open_instance
 
 
 @click.command()
 def home() -> None:
     """Make BILLING_HOME ready for Dagster's services, and print their DAGSTER_HOME."""
-    click.echo(instance_home(settings_with_home()))
+    settings = settings_with_home()
+    # Services that start at once would create the history at once.
+    with open_instance(settings):
+        click.echo(instance_home(settings))

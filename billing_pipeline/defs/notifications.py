@@ -15,8 +15,7 @@ from billing_pipeline.defs.history import failed_runs, last_closes
 from billing_pipeline.notices.notice import Kind, Notice, Rules
 from billing_pipeline.notices.record import NoticeRecord
 from billing_pipeline.notices.sending import Outcome, send_due, targets_of
-from billing_pipeline.runs import history_errors
-from billing_pipeline.runs.instance import instance_home
+from billing_pipeline.runs.instance import open_instance
 from billing_pipeline.runs.liveness import reap_dead_runs
 from billing_pipeline.settings import InvalidSettingError, Settings
 
@@ -74,8 +73,7 @@ def notify_once(settings: Settings, now: datetime, seconds: float) -> Outcome:
         raise InvalidSettingError("BILLING_NOTIFY_URLS is not set: there is nobody to tell")
     if not settings.records_dir.exists():
         return Outcome()  # nothing was ever billed from here
-    home = str(instance_home(settings))
-    with history_errors.errors_in_words(settings), dg.DagsterInstance.from_config(home) as instance:
+    with open_instance(settings) as instance:
         reap_dead_runs(settings, instance)
         note_failed_runs(settings, instance, now)
         return notify(settings, instance, now, seconds)

@@ -1,17 +1,20 @@
 """Dagster's instance under ``BILLING_HOME``: its settings, and why a run of it failed.
 
-What belongs here: the folder of the instance, and a failed step in words. What does not: running a
-job (``commands.execution``), and locks.
+What belongs here: the folder of the instance, opening it, and a failed step in words. What does
+not: running a job (``commands.execution``), and locks between runs.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
+from filelock import FileLock
 
+from billing_pipeline.runs.history_errors import errors_in_words
 from billing_pipeline.settings import Settings
 
 _INSTANCE = """\
@@ -55,6 +58,22 @@ def instance_home(settings: Settings) -> Path:
         new.write_text(f"{text.rstrip()}\n{_QUEUE}", encoding="utf-8")
         new.replace(config)
     return folder
+
+
+@contextmanager
+def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
+    """Dagster's instance of this home, whose history is created by whoever opens it first.
+
+    One process at a time opens it: two that create the history at once leave it with two versions
+    of its tables, and then Dagster refuses it for good. Raises `HistoryError` for what the
+    history's files and databases raise in the block.
+    """
+    folder = instance_home(settings)
+    with errors_in_words(settings):
+        with FileLock(folder / "opening.lock"):
+            instance = dg.DagsterInstance.from_config(str(folder))
+        with instance:
+            yield instance
 
 
 def failure_reason(event: dg.DagsterEvent, checks: Sequence[dg.AssetCheckEvaluation]) -> str:

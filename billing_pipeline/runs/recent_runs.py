@@ -9,8 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from billing_pipeline.runs.history_errors import errors_in_words
-from billing_pipeline.runs.instance import instance_home
 from billing_pipeline.settings import Settings
 
 SHOWN = 8
@@ -33,12 +31,10 @@ def recent_runs(settings: Settings, most: int = SHOWN) -> list[RecentRun]:
     if not settings.dagster_dir.exists():
         return []
     # Imported here: it takes longer than all the rest of this command.
-    import dagster as dg
+    from billing_pipeline.runs.instance import open_instance
 
-    with errors_in_words(settings):
-        home = str(instance_home(settings))
-        with dg.DagsterInstance.from_config(home) as instance:
-            records = instance.get_run_records(limit=most)
+    with open_instance(settings) as instance:
+        records = instance.get_run_records(limit=most)
     return [
         RecentRun(
             f"{record.create_timestamp.astimezone(UTC):%Y-%m-%d %H:%M:%S}",

@@ -25,7 +25,7 @@ from billing_pipeline.defs.resources import resources
 from billing_pipeline.defs.sensors import stripe_changes
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.published.database import open_published
-from billing_pipeline.runs.instance import instance_home
+from billing_pipeline.runs.instance import open_instance
 from billing_pipeline.settings import Settings
 from billing_pipeline.stripe_sandbox.server import FILE_NAME
 
@@ -175,7 +175,7 @@ def main(out: Path) -> None:
     settings = Settings.from_env()
     closed = execute(settings, "close_month", MONTH)
     seen: Json = {"closed": closed.is_success, "reason": closed.reason}
-    with dg.DagsterInstance.from_config(str(instance_home(settings))) as instance:
+    with open_instance(settings) as instance:
         story = Story(settings, instance)
         seen["first tick"], seen["second tick"] = story.tick(), story.tick()
         seen["billed"] = story.payment()

@@ -14,7 +14,7 @@ import dagster as dg
 
 from billing_pipeline.commands.execution import execute
 from billing_pipeline.months import BillingMonth
-from billing_pipeline.runs.instance import instance_home
+from billing_pipeline.runs.instance import open_instance
 from billing_pipeline.settings import Settings
 
 
@@ -29,7 +29,7 @@ def main(names: list[str]) -> None:
     for name in names:
         sensor = defs.resolve_sensor_def(name)
         with (
-            dg.DagsterInstance.from_config(str(instance_home(settings))) as instance,
+            open_instance(settings) as instance,
             dg.build_sensor_context(
                 instance, definitions=defs, resources=defs.resources, sensor_name=name
             ) as context,

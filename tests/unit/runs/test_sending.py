@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from billing_pipeline.runs.in_process import job_origin
-from billing_pipeline.runs.instance import instance_home
+from billing_pipeline.runs.instance import instance_home, open_instance
 from billing_pipeline.runs.sending import RunQueue
 from billing_pipeline.settings import Settings
 
@@ -26,7 +26,7 @@ def settings(tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.from_config(str(instance_home(settings))) as made:
+    with open_instance(settings) as made:
         yield made
 
 
