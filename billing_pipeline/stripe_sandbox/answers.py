@@ -53,7 +53,10 @@ def shown(call: Call, item: Json) -> Json:
     elif item["object"] in _LINES:
         kind, place = _LINES[item["object"]]
         url = f"/v1/{place}/{item['id']}/lines"
-        sent["lines"] = _inner_list(call, kind, item["id"], url, oldest_first=True)
+        # A page of events has the same invoice many times.
+        if url not in call.lists:
+            call.lists[url] = _inner_list(call, kind, item["id"], url, oldest_first=True)
+        sent["lines"] = call.lists[url]
     return sent
 
 

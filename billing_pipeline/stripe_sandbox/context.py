@@ -95,6 +95,8 @@ class Call:
         self.request_id = request_id
         self.listed: str | None = None
         """The kind of object on the page that answers."""
+        self.lists: dict[str, Json] = {}
+        """The inner lists of this answer, by address."""
         self._request = {"id": request_id or None, "idempotency_key": key}
 
     def require_supported(self, supported: frozenset[str] | None) -> None:

@@ -94,9 +94,14 @@ def complete(item: Json) -> Json:
     if item.get("deleted") or kind not in _CLASSES:
         return item
     filled = _filled(item, shape_of(str(kind)))
-    for name in _NOT_EVERYWHERE - _CLASSES[str(kind)].__annotations__.keys():
+    for name in _hidden(str(kind)):
         filled.pop(name, None)
     return filled
+
+
+@cache
+def _hidden(kind: str) -> frozenset[str]:
+    return _NOT_EVERYWHERE - _CLASSES[kind].__annotations__.keys()
 
 
 @cache

@@ -5,6 +5,7 @@ What belongs here: walking a value and its type side by side. What does not: req
 
 from __future__ import annotations
 
+import inspect
 import types
 import typing
 from collections.abc import Iterator
@@ -58,7 +59,7 @@ def _object(value: Any, kind: Any, path: str) -> Iterator[str]:
         name: hint
         for base in reversed(origin.__mro__)
         if issubclass(base, stripe.StripeObject) and base is not stripe.StripeObject
-        for name, hint in base.__dict__.get("__annotations__", {}).items()
+        for name, hint in inspect.get_annotations(base).items()
         if typing.get_origin(hint) is not typing.ClassVar and not name.startswith("_")
     }
     arguments = dict(zip(getattr(origin, "__parameters__", ()), typing.get_args(kind), strict=True))
