@@ -101,7 +101,7 @@ def complete(item: Json) -> Json:
 
 @cache
 def _hidden(kind: str) -> frozenset[str]:
-    return _NOT_EVERYWHERE - _CLASSES[kind].__annotations__.keys()
+    return _NOT_EVERYWHERE - frozenset(_CLASSES[kind].__annotations__)
 
 
 @cache
