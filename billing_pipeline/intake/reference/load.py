@@ -23,6 +23,7 @@ from billing_pipeline.intake.reference.cells import (
     read_cells,
 )
 from billing_pipeline.intake.reference.dbt_vars import CUSTOM_METERS
+from billing_pipeline.intake.reference.filters import write_filters
 from billing_pipeline.intake.reference.rows import (
     LoadedTable,
     key_problems,
@@ -63,6 +64,7 @@ def load_reference(
     connection.execute("create schema if not exists raw")
     for loaded in tables.values():
         _write(connection, loaded)
+    write_filters(connection, (str(f) for f in tables["prices"].values["filter"] if f is not None))
     _write_currencies(connection)
     return {name: len(loaded.numbers) for name, loaded in tables.items()}
 

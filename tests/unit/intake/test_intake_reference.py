@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -111,6 +112,9 @@ TIERS: Rows = [
 ]
 
 
+LONG_LISTS = json.dumps({name: list(map(str, range(101))) for name in "ab"})
+
+
 @pytest.mark.parametrize(
     ("row", "column", "part"),
     [
@@ -146,8 +150,16 @@ TIERS: Rows = [
         (price(filter="[]"), "filter", "not a JSON object"),
         (price(filter="size=small"), "filter", "not a JSON object"),
         (price(filter="{}"), "filter", "empty object"),
-        (price(filter='{"a": [1]}'), "filter", "must be text, a number"),
+        (price(filter='{"a": [[1]]}'), "filter", "a list that must hold texts"),
         (price(filter='{"a": null}'), "filter", "must be text, a number"),
+        (price(filter='{"a": []}'), "filter", "must hold texts, at least one"),
+        (price(filter='{"a": {}}'), "filter", "must have bounds only"),
+        (price(filter='{"a": {"below": "1"}}'), "filter", "must have bounds only"),
+        (price(filter='{"a": {"above": "1,000"}}'), "filter", "is not a decimal number"),
+        (price(filter='{"a": {"above": true}}'), "filter", "'above' must be a number"),
+        (price(filter='{"a": {"above": "2", "up_to": "2"}}'), "filter", "holds no number"),
+        (price(filter=LONG_LISTS), "filter", "10,201 combinations of texts; allowed: up to 10,000"),
+        (fee(filter_rest="true"), "filter_rest", "needs a meter_id"),
         (fee(filter='{"a": 1}'), "filter", "needs a meter_id"),
         (price(description="{month}: {price}"), "description", "'{price}' is not a placeholder"),
         (price(description="100% }"), "description", "'}' is not a placeholder"),
@@ -169,6 +181,8 @@ def test_a_bad_price(catalog: World, row: dict[str, object], column: str, part: 
     [
         price(flat_amount="0", percentage=""),
         price(filter='{"size": "small", "n": 1, "on": true}'),
+        price(filter='{"size": ["small", 1, true], "n": {"above": -1, "up_to": "1.5"}}'),
+        price(filter='{"n": {"up_to": "0"}}', filter_rest="true"),
         price(description="{month}: {quantity} of {events} at {amount}"),
         price(charge_model="package", package_size="0.5"),
         price(charge_model="dynamic", unit_amount=""),
