@@ -312,7 +312,7 @@ def _calculations(tables: Tables) -> Iterator[Difference]:
         except NotRedoneError as error:
             said = str(error)
         amounts = [exact(row["exact_amount"]), exact(row["amount"])]
-        pairs = {"calculation": (said, amounts)}
+        pairs: dict[str, tuple[object, object]] = {"calculation": (said, amounts)}
         yield from _differing(world, place, pairs, row["calculation"])
     for line in tables["invoice_lines"]:
         if line["kind"] == "charge":

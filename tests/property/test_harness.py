@@ -75,8 +75,9 @@ def as_tables(result: Result) -> Tables:
         figures = {name: number(getattr(invoice, name), 4) for name in FIGURES}
         tables["invoices"].append({**cells, **figures})
         for line_id, (kind, _, amount) in enumerate(invoice.lines):
-            line = {**cells, "line_id": line_id, "kind": kind, "amount": number(amount, 4)}
-            line["calculation"] = line_calculation(kind, line["amount"], owner[1])
+            shown = number(amount, 4)
+            line = {**cells, "line_id": line_id, "kind": kind, "amount": shown}
+            line["calculation"] = line_calculation(kind, shown, owner[1])
             tables["invoice_lines"].append(line)
     for rejection in result.rejections:
         row = {"source_file": rejection.source_file, "source_row": rejection.source_row}
