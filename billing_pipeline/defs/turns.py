@@ -1,6 +1,6 @@
-"""What a step waits for before it begins: that its run has the month, and its turn.
+"""What a step waits for before it begins: the month's lock for its run, and its turn.
 
-What belongs here: the locks of ``locks`` for a step's context, and where waiting is told. What
+What belongs here: taking the locks of ``runs.locks`` for a step, and showing that it waits. What
 does not: which locks there are.
 """
 
@@ -27,30 +27,30 @@ class _Context(Protocol):
 
 
 def month_of(context: dg.AssetExecutionContext, settings: Settings) -> BillingMonth:
-    """The month of a step, which is its run's from now on. Every step asks: from then on the run is
-    known to be alive."""
+    """The month of a step, which this locks for the step's run. Every step calls it first; it also
+    marks the run as alive."""
     month = BillingMonth.parse(context.partition_key)
     run = context.run
     hold(settings, run.run_id)
-    hold_month(settings, month, run.run_id, run.job_name, lambda text: _tell(context, text))
+    hold_month(settings, month, run.run_id, run.job_name, lambda text: _notify(context, text))
     return month
 
 
 def turn(context: _Context, settings: Settings, kind: Turn) -> NamedLock:
     """For the length of a `with` block."""
     run = context.run
-    return turn_lock(settings, kind, run.run_id, run.job_name, lambda text: _tell(context, text))
+    return turn_lock(settings, kind, run.run_id, run.job_name, lambda text: _notify(context, text))
 
 
 def free_month(context: _Context, settings: Settings, month: BillingMonth) -> NamedLock:
-    """Another month than the run's, for the length of a `with` block. Raises `HeldError` at once
-    where another run works on it."""
+    """A month other than the run's own, for the length of a `with` block. Raises `HeldError` at
+    once if another run works on it."""
     run = context.run
     release_of_ended(run.run_id)
     return month_lock(settings, month, run.run_id, run.job_name, timeout=0.0)
 
 
-def _tell(context: _Context, text: str) -> None:
+def _notify(context: _Context, text: str) -> None:
     context.log.info(text)
     # The command line shows no log.
     print(text, file=sys.stderr, flush=True)

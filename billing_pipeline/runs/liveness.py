@@ -48,7 +48,7 @@ def release(settings: Settings, run_id: str) -> None:
 
 def reap_dead_runs(settings: Settings, instance: dg.DagsterInstance) -> list[str]:
     """End every run whose process is gone; their ids."""
-    buried = []
+    ended = []
     for path in sorted(_folder(settings).glob("*.lock")):
         run_id = path.stem
         if run_id in _HELD:
@@ -61,23 +61,23 @@ def reap_dead_runs(settings: Settings, instance: dg.DagsterInstance) -> list[str
         run = instance.get_run_by_id(run_id)
         if run is not None and not run.is_finished:
             _end(instance, run)
-            buried.append(run_id)
+            ended.append(run_id)
         path.unlink(missing_ok=True)
         lock.release()
-    return buried + _bury_lost_runs(settings, instance)
+    return ended + _end_lost_runs(settings, instance)
 
 
-def _bury_lost_runs(settings: Settings, instance: dg.DagsterInstance) -> list[str]:
+def _end_lost_runs(settings: Settings, instance: dg.DagsterInstance) -> list[str]:
     """Those that have no file at all: it was deleted, or the history is an older one put back."""
     started = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING])
-    buried = []
+    ended = []
     for record in instance.get_run_records(started):
         run = record.dagster_run
         is_young = time.time() - (record.start_time or 0.0) < FIRST_STEP_SECONDS
         if not is_young and not (_folder(settings) / f"{run.run_id}.lock").exists():
             _end(instance, run)
-            buried.append(run.run_id)
-    return buried
+            ended.append(run.run_id)
+    return ended
 
 
 def _end(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
