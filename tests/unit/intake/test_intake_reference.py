@@ -618,7 +618,7 @@ def test_a_folder_of_parquet_files_is_a_table(catalog: World, name: str) -> None
     pq.write_table(pa.table({"subscription_id": ["s1"]}), folder / "part-00009.parquet")
     one_problem(catalog, f"accounts/{name}/part-00009.parquet", "has other columns than ")
     (folder / "part-00009.parquet").rename(folder / "part-00009.csv")
-    one_problem(catalog, f"accounts/{name}/part-00009.csv", "is no Parquet file")
+    one_problem(catalog, f"accounts/{name}/part-00009.csv", "is not a Parquet file")
 
 
 def test_a_folder_of_nothing_is_not_an_empty_table(catalog: World) -> None:
@@ -630,14 +630,17 @@ def test_a_folder_of_nothing_is_not_an_empty_table(catalog: World) -> None:
 @pytest.mark.parametrize(
     ("name", "part"),
     [
-        ("catalog/tax_rates.json", "is no form of a table that is read; allowed: a .csv, .csv.gz"),
-        ("catalog/tax_rates.csv.zip", "is no form of a table"),
-        ("catalog/tax_rates.txt", "is no form of a table"),
+        (
+            "catalog/tax_rates.json",
+            "is not a format that tables are read from; allowed: a .csv, .csv.gz",
+        ),
+        ("catalog/tax_rates.csv.zip", "is not a format that tables are read from"),
+        ("catalog/tax_rates.txt", "is not a format that tables are read from"),
         ("catalog/tax_rates.csv/part-0.csv", "is a folder; allowed: "),
         ("catalog/tax_rate.xlsx", "did you mean tax_rates.csv?"),
-        ("catalog/book.xlsx", "is no table by its extension; catalog/ holds meters, "),
+        ("catalog/book.xlsx", "does not look like a table; catalog/ holds meters, "),
         ("catalog/more/tax_rates.csv", "is a folder; catalog/ holds meters, "),
-        ("accounts/wallets.json", "is no table by its extension; accounts/ holds customers, "),
+        ("accounts/wallets.json", "does not look like a table; accounts/ holds customers, "),
     ],
 )
 def test_a_table_in_another_form_is_not_taken_for_absent(
