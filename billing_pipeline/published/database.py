@@ -303,7 +303,8 @@ def _export_estimate(
         if name == "trials":
             query += (
                 " WHERE source.starts_at <= estimated_at AND source.trial_ends_at >"
-                " estimated_at AND coalesce(source.ends_at > source.trial_ends_at, true)"
+                " estimated_at AND coalesce(source.ends_at > estimated_at, true)"
+                " AND coalesce(source.subscription_ends_at > source.trial_ends_at, true)"
             )
         files[name] = _copy(connection, query, folder / f"{name}.parquet")
     connection.execute("DETACH warehouse")

@@ -4,7 +4,7 @@
 with
 meters as (select * from {{ ref('doubtful_meters') }}),
 prices as (select * from {{ ref('stg_catalog__prices') }}),
-subscriptions as (select * from {{ ref('stg_accounts__subscriptions') }}),
+subscriptions as (select * from {{ ref('subscription_plans') }}),
 entitled as (select * from {{ ref('entitled_features') }}),
 run as (select * from {{ ref('stg_run') }}),
 
