@@ -1,7 +1,7 @@
 """Subscriptions with versions, one customer each, worked out by hand.
 
 What belongs here: what a change of quantity, plan, coupon or minimum does to a subscription that
-goes on. What does not: what intake refuses (tests/unit/intake), billing periods (test_intervals.py).
+goes on. What does not: what intake refuses (tests/unit/intake), periods (test_intervals.py).
 
 All is April 2024 in UTC: 30 days, the change is after 15 of them unless a case says otherwise.
 """

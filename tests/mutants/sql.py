@@ -277,10 +277,8 @@ MUTANTS = (
     Mutant(
         "a_trial_begins_anew_with_each_version",
         "dbt_project/models/staging/accounts/stg_accounts__subscriptions.sql",
-        "            numbered.subscription_id, numbered.is_effective, numbered.subscription_number\n"
-        "        order by numbered.starts_at\n",
-        "            numbered.subscription_id, numbered.is_effective, numbered.starts_at\n"
-        "        order by numbered.starts_at\n",
+        "numbered.subscription_number\n        order by numbered.starts_at\n",
+        "numbered.starts_at\n        order by numbered.starts_at\n",
         VERSIONS,
     ),
     Mutant(
