@@ -18,11 +18,10 @@ import pytest
 
 from tests.property.harness import Tables, run_pipeline
 
-Row = Mapping[str, object]
 BEFORE, MIDDLE = "2024-01-01", "2024-04-16"
 METERED = {"meter_id": "calls", "plan_id": "metered"}
 
-PLANS = [
+PLANS: list[dict[str, Any]] = [
     {"plan_id": "seats"},
     {"plan_id": "seats-ahead"},
     {"plan_id": "desk"},
@@ -34,7 +33,7 @@ PLANS = [
     {"plan_id": "cycle-pro", "billing_cycle": "30_days"},
 ]
 FEE = {"charge_model": "per_unit", "unit_amount": 10, "description": "{quantity} seats"}
-PRICES = [
+PRICES: list[dict[str, Any]] = [
     {"price_id": "seat", "plan_id": "seats", **FEE},
     {"price_id": "seat-ahead", "plan_id": "seats-ahead", **FEE, "timing": "advance"},
     {"price_id": "desk", "plan_id": "desk", **FEE, "prorate": "false"},
@@ -49,7 +48,7 @@ PRICES = [
     {"price_id": "cycle-pro-fee", "plan_id": "cycle-pro", "charge_model": "flat",
      "flat_amount": 60},
 ]  # fmt: skip
-COUPONS = [
+COUPONS: list[dict[str, Any]] = [
     {"coupon_id": "ten", "amount_off": 10, "currency": "USD", "duration": "forever"},
     {"coupon_id": "three-months", "percent_off": 10, "duration": "repeating",
      "duration_in_months": 3},
@@ -152,7 +151,7 @@ def _write(path: Path, rows: list[dict[str, Any]]) -> None:
         writer.writerows(rows)
 
 
-def charges(tables: Tables, name: str) -> list[tuple[str, str, str, Decimal]]:
+def charges(tables: Tables, name: str) -> list[tuple[object, ...]]:
     """Price, start and end of the service period (month and day), amount."""
     rows = [row for row in tables["charges"] if row["subscription_id"] == name]
     return sorted(
@@ -162,7 +161,7 @@ def charges(tables: Tables, name: str) -> list[tuple[str, str, str, Decimal]]:
     )  # fmt: skip
 
 
-def lines(tables: Tables, name: str, kind: str) -> list[Decimal]:
+def lines(tables: Tables, name: str, kind: str) -> list[object]:
     rows = [row for row in tables["invoice_lines"] if row["customer_id"] == name]
     return [row["amount"].normalize() for row in rows if row["kind"] == kind]
 

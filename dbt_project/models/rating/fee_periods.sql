@@ -35,12 +35,18 @@ whole as (
         and coalesce(fee_ends_at > greatest(period_start, starts_at), true)
 ),
 
+fee_times as (
+    select * from cut
+    union all by name
+    select * from whole
+),
+
 parts as (
     select
         *,
         greatest(period_start, fee_starts_at) as part_start,
         least(period_end, coalesce(fee_ends_at, period_end)) as part_end
-    from (select * from cut union all by name select * from whole) as fee_times
+    from fee_times
     where part_start < part_end
 ),
 

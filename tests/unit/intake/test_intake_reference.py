@@ -485,7 +485,6 @@ def test_corrections(
         ("catalog/coupons.csv", {"coupon_id": "x", "percent_off": "5", "duration": "once"}),
         ("catalog/tax_rates.csv", {"tax_rate_id": "t", "country": "DE", "percentage": "19"}),
         ("accounts/customers.csv", {"customer_id": "c1", "currency": "USD"}),
-        ("accounts/subscriptions.csv", subscription()),
         ("accounts/wallet_transactions.csv",
          {"transaction_id": "t", "customer_id": "c1", "amount": "1", "currency": "USD",
           "occurred_at": "2024-01-01", "kind": "grant"}),
