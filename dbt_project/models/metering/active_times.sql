@@ -15,6 +15,7 @@ select
     prices.valid_from,
     prices.meter_id,
     prices.filter,
+    prices.filter_rest,
     periods.period_start as billing_period_start,
     periods.period_us as billing_period_us,
     periods.trial_ends_at,

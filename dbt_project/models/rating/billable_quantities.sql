@@ -29,7 +29,9 @@ priced as (
         )), 24) as charge_id,
         due.* exclude (plan_id),
         due.plan_id as subscription_plan_id,
-        prices.* exclude (price_id, plan_id, valid_from, valid_to, filter, timing, currency),
+        prices.* exclude (
+            price_id, plan_id, valid_from, valid_to, filter, filter_rest, timing, currency
+        ),
         coalesce(prices.currency, due.customer_currency) as currency,
         (epoch_us(due.period_end) - epoch_us(due.period_start)) as part_us
     from due
