@@ -19,6 +19,7 @@ ARITHMETIC = "dbt_project/macros/exact_arithmetic.sql"
 ORACLE = "tests/property/test_against_oracle.py::test_charges_and_invoices_are_those_of_the_oracle"
 WORLDS = f"{ORACLE}[2024-02@Asia/Kolkata]"
 EDGES = "tests/dbt/test_edges.py"
+GAUGES = "tests/dbt/test_gauges.py"
 INVOICE_EDGES = "tests/dbt/test_invoice_edges.py"
 INTAKE = "tests/unit/intake"
 
@@ -141,9 +142,9 @@ MUTANTS = (
     ),
     Mutant(
         "carry_forward_ignored",
-        f"{METERING}/carried_values.sql",
-        "where is_carried",
-        "where false",
+        f"{METERING}/carried_windows.sql",
+        "    is_carried\n",
+        "    false\n",
         WORLDS,
     ),
     Mutant(
@@ -155,17 +156,37 @@ MUTANTS = (
     ),
     Mutant(
         "gauges_carried_unasked",
-        f"{METERING}/carried_values.sql",
-        "where is_carried",
-        "where aggregation in ('latest', 'max', 'time_weighted_average')",
-        WORLDS,
+        f"{METERING}/carried_windows.sql",
+        "case when not is_carried then billing_period_start end",
+        "case when false then billing_period_start end",
+        GAUGES,
+    ),
+    Mutant(
+        "gauge_forgotten_between_the_parts_of_a_period",
+        f"{METERING}/carried_windows.sql",
+        "window_start > billing_period_start",
+        "window_start < billing_period_start",
+        GAUGES,
+    ),
+    Mutant(
+        "gauges_not_prorated_by_default",
+        "billing_pipeline/intake/reference/load.py",
+        "meter_id is None or meter_id in gauges if given is None",
+        "meter_id is None if given is None",
+        GAUGES,
+    ),
+    Mutant(
+        "allowances_of_gauges_shared_as_if_they_added_up",
+        f"{RATING}/billable_quantities.sql",
+        "windows.is_gauge as is_share_of_amount",
+        "false as is_share_of_amount",
+        GAUGES,
     ),
     Mutant(
         "carried_readings_of_one_instant_in_another_order",
         f"{METERING}/carried_values.sql",
-        "max_by(value, (occurred_at, source_file, source_row)) as carried_value",
-        "max_by(value, (occurred_at, translate(source_file, 'ab', 'ba'), source_row))"
-        " as carried_value",
+        "max_by(value, (occurred_at, source_file, source_row)) as value",
+        "max_by(value, (occurred_at, translate(source_file, 'ab', 'ba'), source_row)) as value",
         f"{EDGES}::test_readings_of_one_instant_are_carried_by_file_and_row",
     ),
     Mutant(

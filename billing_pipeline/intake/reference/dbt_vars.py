@@ -28,10 +28,12 @@ class ChargeModel:
 
 @dataclass(frozen=True)
 class Aggregation:
-    """Whether corrections can be added to its quantities, and whether its value may go on."""
+    """Whether corrections can be added to its quantities, whether its last value may go on, and
+    whether it is a gauge: what it measures is, rather than adds up over time."""
 
     adds_up: bool = False
     carries_forward: bool = False
+    is_gauge: bool = False
 
 
 _PROJECT = dbt_project_dir() / "dbt_project.yml"

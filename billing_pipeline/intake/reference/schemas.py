@@ -243,8 +243,9 @@ PRICES = Table(
         Column(
             "prorate",
             "boolean",
-            "`false`: a fee is due in full for a part of a period. Empty: `true` for fees, `false` "
-            "for usage",
+            "`true`: a fee or a gauge is charged for the share of the period; of usage that adds "
+            "up, the included quantity and the bounds are scaled. Empty: `true` for fees and "
+            "gauges, else `false`",
         ),
         *_VALIDITY,
     ),

@@ -53,6 +53,7 @@ select
     meters.aggregation,
     meters.property,
     meters.property_path,
+    meters.is_gauge,
     coalesce(meters.carry_forward, false) as is_carried,
     -- then its events are all that the customer's meter reads in the month
     windows.window_start = run.month_start

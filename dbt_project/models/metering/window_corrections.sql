@@ -3,11 +3,7 @@ with
 corrections as (select * from {{ ref('stg_accounts__usage_corrections') }}),
 windows as (
     select * from {{ ref('usage_windows') }}
-    where aggregation in (
-        {%- for name in var('aggregations') if var('aggregations')[name].adds_up -%}
-            '{{ name }}'{{ ', ' if not loop.last }}
-        {%- endfor -%}
-    )
+    where aggregation in ({{ aggregations_where('adds_up') }})
 )
 
 select
