@@ -20,6 +20,9 @@ ORACLE = "tests/property/test_against_oracle.py::test_charges_and_invoices_are_t
 WORLDS = f"{ORACLE}[2024-02@Asia/Kolkata]"
 EDGES = "tests/dbt/test_edges.py"
 GAUGES = "tests/dbt/test_gauges.py"
+PRICE_FILTERS = "tests/dbt/test_price_filters.py"
+FILTERS = "dbt_project/macros/usage_filters.sql"
+METERS = "tests/dbt/test_meters.py"
 INVOICE_EDGES = "tests/dbt/test_invoice_edges.py"
 INTAKE = "tests/unit/intake"
 
@@ -49,23 +52,65 @@ MUTANTS = (
     Mutant(
         "month_edge_inclusive",
         "dbt_project/macros/usage_readings.sql",
-        "and readings.occurred_at < windows.window_end",
-        "and readings.occurred_at <= windows.window_end",
+        "and facts.occurred_at < keys.window_end",
+        "and facts.occurred_at <= keys.window_end",
         WORLDS,
     ),
     Mutant(
         "first_microsecond_left_out",
         "dbt_project/macros/usage_readings.sql",
-        "and readings.occurred_at >= windows.window_start",
-        "and readings.occurred_at > windows.window_start",
+        "facts.occurred_at >= keys.window_start",
+        "facts.occurred_at > keys.window_start",
         WORLDS,
     ),
     Mutant(
         "filter_ignored",
-        "dbt_project/macros/usage_values.sql",
-        "len({{ filter_paths }}) = 0",
-        "len({{ filter_paths }}) >= 0",
+        FILTERS,
+        "and facts.texts = keys.texts",
+        "",
         WORLDS,
+    ),
+    Mutant(
+        "bound_above_inclusive",
+        FILTERS,
+        "coalesce(v.number > v.bound.above, true)",
+        "coalesce(v.number >= v.bound.above, true)",
+        PRICE_FILTERS,
+    ),
+    Mutant(
+        "bound_up_to_exclusive",
+        FILTERS,
+        "coalesce(v.number <= v.bound.up_to, true)",
+        "coalesce(v.number < v.bound.up_to, true)",
+        PRICE_FILTERS,
+    ),
+    Mutant(
+        "rest_is_everything",
+        FILTERS,
+        "claims.row_id is null\n        and",
+        "",
+        PRICE_FILTERS,
+    ),
+    Mutant(
+        "prices_of_the_past_claim_what_is_left",
+        FILTERS,
+        "and (filters.valid_to is null or facts.occurred_at < filters.valid_to)",
+        "",
+        PRICE_FILTERS,
+    ),
+    Mutant(
+        "other_plans_claim_what_is_left",
+        FILTERS,
+        "on facts.plan_id = filters.plan_id\n        and facts.meter_id",
+        "on facts.meter_id",
+        PRICE_FILTERS,
+    ),
+    Mutant(
+        "only_the_first_text_of_a_list_matches",
+        "billing_pipeline/intake/reference/filters.py",
+        "for texts in product(*(lists[path] for path in paths)):",
+        "for texts in product(*(list(lists[path])[:1] for path in paths)):",
+        PRICE_FILTERS,
     ),
     Mutant(
         "months_begin_in_utc",
@@ -135,7 +180,7 @@ MUTANTS = (
     ),
     Mutant(
         "average_not_weighted_by_time",
-        f"{METERING}/gauge_averages.sql",
+        f"{METERING}/gauge_integrals.sql",
         "sum(exact_whole(value) * span_us) as whole_us",
         "sum(exact_whole(value)) * sum(span_us) // count(*) as whole_us",
         WORLDS,
@@ -184,18 +229,109 @@ MUTANTS = (
     ),
     Mutant(
         "carried_readings_of_one_instant_in_another_order",
-        f"{METERING}/carried_values.sql",
-        "max_by(value, (occurred_at, source_file, source_row)) as value",
-        "max_by(value, (occurred_at, translate(source_file, 'ab', 'ba'), source_row)) as value",
+        f"{METERING}/carried_steps.sql",
+        "max_by(value, (occurred_at, is_correction, source_file, source_row)) as value",
+        "max_by(value, (occurred_at, is_correction, translate(source_file, 'ab', 'ba'), source_row))"
+        " as value",
         f"{EDGES}::test_readings_of_one_instant_are_carried_by_file_and_row",
+    ),
+    Mutant(
+        "groups_forgotten_where_values_are_carried",
+        f"{METERING}/carried_values.sql",
+        "max(value) over (partition by series_id, group_values, value_number)",
+        "max(value) over (partition by series_id, value_number)",
+        METERS,
+    ),
+    Mutant(
+        "counter_that_began_again_counts_nothing",
+        f"{METERING}/counter_increases.sql",
+        "case when value < value_before then value else",
+        "case when value < value_before then 0 else",
+        METERS,
+    ),
+    Mutant(
+        "first_reading_of_a_counter_counts_in_full",
+        f"{METERING}/counter_increases.sql",
+        "            before.value\n        ) as value_before",
+        "            before.value, 0\n        ) as value_before",
+        METERS,
+    ),
+    Mutant(
+        "counters_of_devices_mixed",
+        f"{METERING}/counter_increases.sql",
+        "readings.customer_id, readings.meter_id, readings.group_values,",
+        "readings.customer_id, readings.meter_id,",
+        METERS,
+    ),
+    Mutant(
+        "readings_of_counters_before_the_month_not_read",
+        "billing_pipeline/rating/month.py",
+        "(carry_forward OR aggregation = 'counter')",
+        "carry_forward",
+        METERS,
+    ),
+    Mutant(
+        "gauge_hours_per_hour_of_the_period",
+        f"{METERING}/gauge_integrals.sql",
+        "when 'gauge_hours' then 3600000000",
+        "when 'gauge_hours' then 3600000000000",
+        METERS,
+    ),
+    Mutant(
+        "buckets_of_utc",
+        "dbt_project/models/staging/catalog/stg_catalog__meters.sql",
+        "then run.timezone end as bucket_zone",
+        "then 'UTC' end as bucket_zone",
+        METERS,
+    ),
+    Mutant(
+        "repeated_hour_is_one_bucket",
+        ARITHMETIC,
+        "when 'hour' then us - wall % 3600000000",
+        "when 'hour' then wall - wall % 3600000000",
+        METERS,
+    ),
+    Mutant(
+        "buckets_carried_into_unasked",
+        f"{METERING}/split_windows.sql",
+        "when windows.is_carried or windows.bucket is null then",
+        "when true then",
+        METERS,
+    ),
+    Mutant(
+        "event_values_rounded_half_up",
+        ARITHMETIC,
+        "(v.units + v.of - 1) // v.of",
+        "(v.units + v.of // 2) // v.of",
+        METERS,
+    ),
+    Mutant(
+        "corrected_reading_counts_beside_its_correction",
+        "dbt_project/macros/usage_totals.sql",
+        "            corrected.last_row is null\n",
+        "            true\n",
+        METERS,
+    ),
+    Mutant(
+        "correction_of_another_group_replaces_a_reading",
+        "dbt_project/macros/usage_totals.sql",
+        "(['group_values'] if 'group_values' not in keys else [])",
+        "[]",
+        METERS,
+    ),
+    Mutant(
+        "corrections_of_what_adds_up_are_readings_of_gauges_too",
+        f"{METERING}/correction_readings.sql",
+        "                event_name is not null\n",
+        "                false\n",
+        METERS,
     ),
     Mutant(
         "corrections_of_other_cells_count",
         f"{METERING}/window_corrections.sql",
-        "where {{ matches_filter('corrections.properties', 'windows.filter_paths',"
-        " 'windows.filter_values') }}",
-        "where true",
-        WORLDS,
+        "        corrections.*\n",
+        '        corrections.* exclude (properties), \'{"region": "eu"}\' as properties\n',
+        PRICE_FILTERS,
     ),
     Mutant(
         "negative_quantity_is_charged",
