@@ -281,13 +281,13 @@ def test_a_meter_measures(april: Billed, name: str) -> None:
 
 
 def test_events_are_those_that_were_counted(april: Billed) -> None:
-    """A counter's starting point makes no increase; a corrected reading is no event."""
+    """A counter's starting point makes no increase; a correction is no event, what it replaces is."""
     counted = {name: april.charges(name)[0]["event_count"] for name in QUANTITIES}
     assert counted["counter"] == 2
     assert counted["counter begins"] == 2
-    assert counted["corrected max"] == 1
+    assert counted["corrected max"] == 2
     assert counted["minutes"] == 4
-    assert "1 events and 2 corrections" in april.charge("corrected max")["calculation"]
+    assert "2 events and 2 corrections" in april.charge("corrected max")["calculation"]
 
 
 def test_a_correction_is_added_where_a_sum_reads_its_event(april: Billed) -> None:

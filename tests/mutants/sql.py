@@ -231,8 +231,8 @@ MUTANTS = (
         "carried_readings_of_one_instant_in_another_order",
         f"{METERING}/carried_steps.sql",
         "max_by(value, (occurred_at, is_correction, source_file, source_row)) as value",
-        "max_by(value, (occurred_at, is_correction, translate(source_file, 'ab', 'ba'), source_row))"
-        " as value",
+        "max_by(value, (occurred_at, is_correction, translate(source_file, 'ab', 'ba'),"
+        " source_row)) as value",
         f"{EDGES}::test_readings_of_one_instant_are_carried_by_file_and_row",
     ),
     Mutant(
@@ -308,8 +308,8 @@ MUTANTS = (
     Mutant(
         "corrected_reading_counts_beside_its_correction",
         "dbt_project/macros/usage_totals.sql",
-        "            corrected.last_row is null\n",
-        "            true\n",
+        "corrections.last_row is null\n",
+        "true\n",
         METERS,
     ),
     Mutant(

@@ -175,6 +175,12 @@ METERS = Table(
             "the key of the event's `properties` that holds the value; empty: its `quantity`",
         ),
         Column(
+            "carry_forward",
+            "boolean",
+            "`true` for a gauge: the last value holds until the next one, into later months too",
+            default=False,
+        ),
+        Column(
             "group_by",
             "text",
             "keys of `properties`, separated by `;`: the aggregation is made for each combination "
@@ -192,12 +198,6 @@ METERS = Table(
             "quantity",
             "each event's value is first rounded up to a multiple of this number",
             is_positive=True,
-        ),
-        Column(
-            "carry_forward",
-            "boolean",
-            "`true` for a gauge: the last value holds until the next one, into later months too",
-            default=False,
         ),
     ),
     keys=(("meter_id",),),
