@@ -281,7 +281,7 @@ def test_a_meter_measures(april: Billed, name: str) -> None:
 
 
 def test_events_are_those_that_were_counted(april: Billed) -> None:
-    """A counter's starting point makes no increase; a correction is no event, what it replaces is."""
+    """A starting point makes no increase; a correction is no event, what it replaces is one."""
     counted = {name: april.charges(name)[0]["event_count"] for name in QUANTITIES}
     assert counted["counter"] == 2
     assert counted["counter begins"] == 2
