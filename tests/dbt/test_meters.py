@@ -47,13 +47,13 @@ class Meters(Company):
         """Value, time in April (`05`, `05 13:30`; whole where it names a year) and properties."""
         for value, at, *properties in readings:
             day, _, time = str(at).partition(" ")
-            at = f"{day if len(day) > 2 else f'2024-04-{day}'}T{time or '00:00'}:00Z"
+            instant = f"{day if len(day) > 2 else f'2024-04-{day}'}T{time or '00:00'}:00Z"
             self.world.event(
-                at[:7],
+                instant[:7],
                 event_id=f"{name} {len(self.world.usage)}",
                 customer_id=name,
                 event_name=name,
-                occurred_at=at,
+                occurred_at=instant,
                 quantity=str(value),
                 properties=properties[0] if properties else "",
             )

@@ -145,8 +145,8 @@ MUTANTS = (
     Mutant(
         "sum_through_a_float",
         "dbt_project/macros/usage_totals.sql",
-        "sum(value) filter (where aggregation = 'sum') as value_sum",
-        "sum(value::double) filter (where aggregation = 'sum')::decimal(38, 18) as value_sum",
+        "sum(value) filter (where aggregation <> 'count') as value_sum",
+        "sum(value::double) filter (where aggregation <> 'count')::decimal(38, 18) as value_sum",
         WORLDS,
     ),
     Mutant(
@@ -159,7 +159,7 @@ MUTANTS = (
     Mutant(
         "latest_is_the_largest",
         "dbt_project/macros/usage_totals.sql",
-        "max_by(value, (occurred_at, source_file, source_row)) filter (",
+        "max_by(value, (occurred_at, is_correction, source_file, source_row)) filter (",
         "max(value) filter (",
         WORLDS,
     ),
@@ -323,8 +323,8 @@ MUTANTS = (
     Mutant(
         "corrections_of_what_adds_up_are_readings_of_gauges_too",
         f"{METERING}/correction_readings.sql",
-        "                event_name is not null\n",
-        "                false\n",
+        "        event_name is not null\n",
+        "        false\n",
         METERS,
     ),
     Mutant(

@@ -3,6 +3,13 @@
 with
 meters as (select * from {{ ref('stg_catalog__meters') }}),
 
+added as (
+    select event_name from meters
+    where
+        event_name is not null
+        and aggregation in ({{ aggregations_where('adds_up') }})
+),
+
 gauges as (
     select * from meters
     where
@@ -10,12 +17,7 @@ gauges as (
             aggregation in ({{ aggregations_where('is_gauge') }})
             or aggregation in ({{ aggregations_where('carries_forward') }})
         )
-        and event_name not in (
-            select event_name from meters
-            where
-                event_name is not null
-                and aggregation in ({{ aggregations_where('adds_up') }})
-        )
+        and event_name not in (select event_name from added)
 ),
 
 corrections as (
