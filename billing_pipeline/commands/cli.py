@@ -33,7 +33,7 @@ _SECTIONS = {
     "A month": ("plan", "run", "apply", "resolve", "pull"),
     "Look": ("status", "months", "invoices", "explain", "simulate"),
     "Documents": ("invoice", "report", "export"),
-    "Server": ("home", "notices", "webhooks"),
+    "Server": ("home", "ui", "dashboard", "notices", "webhooks"),
 }
 _NAMES = tuple(chain.from_iterable(_SECTIONS.values()))
 # Commands that share a module; any other is in the module of its name.
@@ -41,6 +41,7 @@ _SHARED_MODULES = {
     **dict.fromkeys(_SECTIONS["A month"], "close"),
     **dict.fromkeys(("status", "months", "invoices"), "status"),
     **dict.fromkeys(_SECTIONS["Documents"], "documents"),
+    "dashboard": "ui",
 }
 
 
