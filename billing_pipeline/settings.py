@@ -55,6 +55,8 @@ class Settings:
     """1 to 28, so that every month has it. Later days leave late usage more time to arrive."""
     close_grace: timedelta = timedelta(hours=2)
     """How long after that day has begun: the last files of a month take their time."""
+    readers_group: str | None = None
+    """A group of this machine, which may read what is published."""
     catalog_dir: Path | None = None
     """Another price book than the data directory's, for a simulation; no variable sets it."""
 
@@ -86,6 +88,7 @@ class Settings:
             ui_url=page_url("BILLING_UI_URL", text("BILLING_UI_URL") or "http://127.0.0.1:3000"),
             trial_notice_days=_whole_number(env, "BILLING_TRIAL_NOTICE_DAYS", "3"),
             spike_factor=_spike_factor(text("BILLING_SPIKE_FACTOR") or "3"),
+            readers_group=text("BILLING_READERS_GROUP"),
             close_day=_whole_number(env, "BILLING_CLOSE_DAY", "1", range(1, 29)),
             close_grace=timedelta(
                 hours=_whole_number(env, "BILLING_CLOSE_GRACE_HOURS", "2", range(14 * 24 + 1))

@@ -13,6 +13,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from billing_pipeline.commands.terminal import CommandError
+from billing_pipeline.home import make_home
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.settings import InvalidSettingError, Settings, page_url
 
@@ -67,7 +68,7 @@ def settings_with_home() -> Settings:
     """The settings, with a BILLING_HOME that is there and can be written."""
     settings = Settings.from_env()
     try:
-        settings.home.mkdir(parents=True, exist_ok=True)
+        make_home(settings)
         with tempfile.TemporaryFile(dir=settings.home):
             pass
     except OSError as error:

@@ -26,6 +26,7 @@ import duckdb
 import pyarrow as pa
 
 from billing_pipeline.duckdb_sql import glob_literal, sql_name, sql_text
+from billing_pipeline.home import open_to_readers
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.published.as_billed import versions_query
 from billing_pipeline.published.durable import fsync
@@ -227,6 +228,7 @@ def _put_in_place(
     """From the new manifest to what readers see."""
     root = settings.published_dir
     new_database = _build_database(connection, root, published, manifest)
+    open_to_readers(settings)
     manifest["database_inode"] = new_database.stat().st_ino
     _write_manifest(root, manifest)
     _swap(new_database, database_path(settings))

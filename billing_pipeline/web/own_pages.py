@@ -11,7 +11,7 @@ page that the operator visits, unless it looks at what only the browser writes: 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -95,7 +95,7 @@ def _is_json(headers: Headers) -> bool:
     return len(types) == 1 and types[0].partition(";")[0].strip().lower() == "application/json"
 
 
-def _unframed(send: Send) -> Callable[[Message], object]:
+def _unframed(send: Send) -> Send:
     """Answers that no other page may show in a frame, where a click could be led to a button, or
     load as an image or a script."""
 
