@@ -26,7 +26,7 @@ from billing_pipeline.published.month_states import months_with_usage
 from billing_pipeline.rating.month import open_warehouse, rate_month
 from billing_pipeline.rating.scratch import scratch_home
 from billing_pipeline.settings import Settings
-from billing_pipeline.text import printable
+from billing_pipeline.text import printable, printable_lines
 
 # Ids that a hint names; the rest is counted.
 IDS_NAMED = 5
@@ -142,7 +142,7 @@ def check(month: BillingMonth | None, as_json: bool) -> None:
             document = {"problems": lines, "problem_count": len(error.problems), "reason": told}
             print_json({"success": False, **document})
         else:
-            click.echo(told, err=True)
+            click.echo(printable_lines(told), err=True)
         sys.exit(1)
     if as_json:
         document = {"success": True, "rows": found, "hints": hints, "month": _document(rated)}
