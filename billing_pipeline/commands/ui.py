@@ -70,7 +70,7 @@ def _serve(application: ASGIApp, host: str, port: int, urls: tuple[str, ...]) ->
 @contextmanager
 def _daemon(settings: Settings) -> Iterator[None]:
     """Dagster's daemon, in a process of its own until the block ends."""
-    program = Path(sys.executable).with_name("dagster-daemon")
+    program = str(Path(sys.executable).with_name("dagster-daemon"))
     command = [program, "run", "-m", CODE_LOCATION]
     environment = os.environ | {"DAGSTER_HOME": str(settings.dagster_dir)}
     with subprocess.Popen(command, env=environment) as process:
