@@ -43,7 +43,7 @@ def test_a_test_key_needs_no_leave(key: str) -> None:
 
 @pytest.mark.parametrize("key", ["pk_live_1", "whsec_1", "SK_TEST_1", "sk_1", "x sk_test_1"])
 def test_an_invalid_key_is_refused_and_not_quoted(key: str) -> None:
-    with pytest.raises(InvalidSettingError, match="no secret or restricted key") as refused:
+    with pytest.raises(InvalidSettingError, match="not a secret or restricted key") as refused:
         Settings.from_env({"STRIPE_API_KEY": key})
     assert key not in str(refused.value)
 
@@ -118,11 +118,11 @@ def test_what_makes_no_sense_is_refused(name: str, text: str) -> None:
 @pytest.mark.parametrize(
     ("base", "reason"),
     [
-        ("http://[", "is no address"),
-        ("stripe.example", "is no address"),
-        ("ftp://127.0.0.1", "is no address"),
-        ("http://127.0.0.1:99999", "is no address"),
-        ("http:///v1", "is no address"),
+        ("http://[", "is not an address"),
+        ("stripe.example", "is not an address"),
+        ("ftp://127.0.0.1", "is not an address"),
+        ("http://127.0.0.1:99999", "is not an address"),
+        ("http:///v1", "is not an address"),
         ("http://stripe.example", "not https"),
         ("http://localhost.evil.example:8420", "not https"),
         ("http://localhost@evil.example", "not https"),
@@ -146,7 +146,7 @@ def test_a_key_goes_to_this_machine_and_over_https(base: str) -> None:
 
 @pytest.mark.parametrize("url", ["http://[", "https://", "billing.example.com", "http://a:b"])
 def test_the_address_of_the_ui_is_one(url: str) -> None:
-    with pytest.raises(InvalidSettingError, match=r"BILLING_UI_URL .* is no address"):
+    with pytest.raises(InvalidSettingError, match=r"BILLING_UI_URL .* is not an address"):
         Settings.from_env({"BILLING_UI_URL": url})
 
 
