@@ -11,7 +11,8 @@ usage as (
         windows.valid_from, windows.window_start as period_start,
         windows.window_end as period_end,
         greatest(windows.quantity, 0::decimal(38, 18)) as quantity, windows.exact_quantity,
-        windows.event_count, windows.correction_count, windows.carried_from
+        windows.event_count, windows.correction_count, windows.carried_from,
+        windows.is_gauge as is_share_of_amount
     from {{ ref('measured_windows') }} as windows
     where windows.subscription_id is not null and not windows.is_trial
 ),
@@ -51,11 +52,14 @@ rounded as (
                     exact_average(
                         seats.whole_us,
                         seats.fraction_us,
-                        case when priced.prorate then priced.whole_us else priced.part_us end
+                        case
+                            when prorate and not is_share_of_amount then priced.whole_us
+                            else part_us
+                        end
                     ),
-                    priced.included_quantity
+                    included_quantity
                 )
-            when priced.meter_id is not null and priced.prorate
+            when prorate and not is_share_of_amount
                 then exact_share(exact(coalesce(included_quantity, 0)), part_us, priced.whole_us)
             else exact(coalesce(included_quantity, 0))
         end as included
