@@ -26,9 +26,9 @@ COUNTRIES = ("DE", "FR", "US", "CA", "BR", "AT", "CH", "JP", "KW", "IN", "NZ", "
 # Features of the contract's second edition that the worlds make. The oracle knows all of them; one
 # that the pipeline does not have yet stands in a comment, and moves up when it does.
 FEATURES: tuple[str, ...] = (
+    "filters",  # lists, bounds, filter_rest
     # "gauges by share": prorate empty or true for a gauge, and gauges that do not carry forward
     # "versions": subscriptions whose quantity, plan, coupon or minimum changes
-    # "filters": lists, bounds, filter_rest
     # "event amounts": bounds of each event, free events
     # "named subscriptions": events for one subscription only
     # "meters": counter, gauge_hours, percentiles, group_by, bucket, event_rounding
@@ -44,6 +44,11 @@ FEATURES: tuple[str, ...] = (
     # "bill_to"
     # "commitments"
 )
+
+
+def makes(feature: str) -> bool:
+    """Whether the worlds have this feature of the second edition."""
+    return feature in FEATURES
 
 
 @dataclass(frozen=True)
