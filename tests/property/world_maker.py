@@ -27,8 +27,8 @@ COUNTRIES = ("DE", "FR", "US", "CA", "BR", "AT", "CH", "JP", "KW", "IN", "NZ", "
 # that the pipeline does not have yet stands in a comment, and moves up when it does.
 FEATURES: tuple[str, ...] = (
     "filters",  # lists, bounds, filter_rest
+    "versions",  # subscriptions whose quantity, plan, coupon or minimum changes
     # "gauges by share": prorate empty or true for a gauge, and gauges that do not carry forward
-    # "versions": subscriptions whose quantity, plan, coupon or minimum changes
     # "event amounts": bounds of each event, free events
     # "named subscriptions": events for one subscription only
     # "meters": counter, gauge_hours, percentiles, group_by, bucket, event_rounding

@@ -148,8 +148,20 @@ def _properties(maker: Maker) -> Properties:
     found = {key: maker.one_of(*stock) for key, stock in values.items() if maker.chance(0.7)}
     filters = [row["filter"] for row in maker.world.tables["prices"] if row["filter"]]
     if filters and maker.chance(0.6):
-        found |= read_object(maker.random.choice(filters))
+        wanted = read_object(maker.random.choice(filters))
+        found |= {key: _one_that_fits(maker, value) for key, value in wanted.items()}
     return found
+
+
+def _one_that_fits(maker: Maker, wanted: object) -> object:
+    """One of a list, or a number at or just beside one of the bounds."""
+    if isinstance(wanted, list):
+        return maker.random.choice(wanted)
+    if isinstance(wanted, dict):
+        bound = Fraction(str(maker.random.choice(list(wanted.values()))))
+        text = decimal_text(max(bound + maker.one_of(NONE, NONE, TINY, -TINY), NONE))
+        return maker.one_of(text, JsonNumber(text))
+    return wanted
 
 
 def _number(maker: Maker, quantity: Fraction, plainly: bool) -> object:
