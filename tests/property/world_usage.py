@@ -300,7 +300,6 @@ def _break(maker: Maker, cells: Cells) -> None:
         ("quantity", maker.one_of(*TOO_LONG)),
         ("properties", maker.one_of(*NOT_OBJECTS)),
     )
-    if makes("named subscriptions"):
-        faults = (*faults, ("subscription_id", maker.id("nothing")))
-    column, cell = maker.one_of(*faults)
+    named = [("subscription_id", maker.id("nothing"))] if makes("named subscriptions") else []
+    column, cell = maker.one_of(*faults, *named)
     cells[column] = cell
