@@ -28,10 +28,10 @@ COUNTRIES = ("DE", "FR", "US", "CA", "BR", "AT", "CH", "JP", "KW", "IN", "NZ", "
 FEATURES: tuple[str, ...] = (
     "filters",  # lists, bounds, filter_rest
     "versions",  # subscriptions whose quantity, plan, coupon or minimum changes
-    # "gauges by share": prorate empty or true for a gauge, and gauges that do not carry forward
+    "gauges by share",  # prorate empty or true for a gauge, and gauges that do not carry forward
+    "meters",  # counter, gauge_hours, percentiles, group_by, bucket, event_rounding
     # "event amounts": bounds of each event, free events
     # "named subscriptions": events for one subscription only
-    # "meters": counter, gauge_hours, percentiles, group_by, bucket, event_rounding
     # "included_per": allowances for each seat
     # "tiers by version"
     # "based_on": plans that are based on others
