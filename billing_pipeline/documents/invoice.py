@@ -136,6 +136,8 @@ def _facts(records: InvoiceRecords, number: str) -> list[Row]:
         due = [row["due_at"] for row in records.stripe_invoices if row["due_at"]]
         due_date = max(due).astimezone(zone).date() if due else invoice["due_date"]
         facts.append(("Due date", day(due_date)))
+    if order := plain(records.customer.get("purchase_order")):
+        facts.append(("Purchase order", order))
     facts.append(("Billing month", month_name(invoice["billing_month"])))
     return [{"label": label, "value": value} for label, value in facts]
 

@@ -20,6 +20,7 @@ ORACLE = "tests/property/test_against_oracle.py::test_charges_and_invoices_are_t
 WORLDS = f"{ORACLE}[2024-02@Asia/Kolkata]"
 EDGES = "tests/dbt/test_edges.py"
 INVOICE_EDGES = "tests/dbt/test_invoice_edges.py"
+TAXES_AND_COUPONS = "tests/dbt/test_taxes_and_coupons.py"
 INTAKE = "tests/unit/intake"
 
 MUTANTS = (
@@ -419,7 +420,7 @@ MUTANTS = (
     ),
     Mutant(
         "discounts_before_rounding",
-        f"{INVOICING}/discounts.sql",
+        f"{INVOICING}/coupon_lines.sql",
         "lines as (select * from {{ ref('subscription_lines') }}),",
         "lines as (\n"
         "    select part.* replace (coalesce(charges.exact_amount, part.amount) as amount)\n"
@@ -437,23 +438,23 @@ MUTANTS = (
     ),
     Mutant(
         "discount_above_the_lines",
-        f"{INVOICING}/discounts.sql",
-        "least(covered_amount, rounded_to_minor(",
-        "greatest(covered_amount, rounded_to_minor(",
+        f"{INVOICING}/line_discounts.sql",
+        "least(minor_off, greatest(covered_sum, 0))",
+        "minor_off",
         INVOICE_EDGES,
     ),
     Mutant(
         "unused_time_given_back_at_full_price",
-        f"{INVOICING}/discounts.sql",
-        "case when counted_then then unused_amount else 0 end",
-        "0",
+        f"{INVOICING}/coupon_lines.sql",
+        "then {{ coupon_counts('sold.billing_month') }}",
+        "then false",
         INVOICE_EDGES,
     ),
     Mutant(
         "unused_time_less_by_the_coupon_of_now",
-        f"{INVOICING}/discounts.sql",
-        "case when counted_then then unused_amount else 0 end",
-        "case when counts_now then unused_amount else 0 end",
+        f"{INVOICING}/coupon_lines.sql",
+        "then {{ coupon_counts('sold.billing_month') }}",
+        "then {{ coupon_counts('run.billing_month') }}",
         INVOICE_EDGES,
     ),
     Mutant(
@@ -466,30 +467,72 @@ MUTANTS = (
     Mutant(
         "tax_before_the_discount",
         f"{INVOICING}/taxes.sql",
-        "exact_times(exact(abs(billed.taxable_amount)), valid_rates.percentage)",
-        "exact_times(exact(abs(billed.subtotal)), valid_rates.percentage)",
+        "sum(lines.amount - lines.discount_share) as tax_base",
+        "sum(lines.amount) as tax_base",
         WORLDS,
     ),
     Mutant(
         "inclusive_tax_on_top",
-        f"{INVOICING}/taxes.sql",
-        "case when valid_rates.inclusive then exact_pico(inclusive_whole)",
-        "case when valid_rates.inclusive then exact_pico(100)",
+        f"{INVOICING}/invoice_tax_rates.sql",
+        "exact_pico(whole) as whole_pico",
+        "exact_pico(100) as whole_pico",
         WORLDS,
     ),
     Mutant(
         "tax_of_the_month_begin",
-        f"{INVOICING}/taxes.sql",
+        f"{INVOICING}/invoice_tax_rates.sql",
         "coalesce(rates.valid_from < run.month_end, true)",
         "coalesce(rates.valid_from <= run.month_start, true)",
         WORLDS,
     ),
     Mutant(
         "exempt_customers_are_taxed",
-        f"{INVOICING}/taxes.sql",
+        f"{INVOICING}/invoice_tax_rates.sql",
         "where not tax_exempt",
         "where true",
         WORLDS,
+    ),
+    Mutant(
+        "a_later_coupon_finds_the_whole_line",
+        f"{INVOICING}/line_discounts.sql",
+        "                spread.minor_left - spread.minor_share as minor_left,",
+        "                lines.minor_amount as minor_left,",
+        TAXES_AND_COUPONS,
+    ),
+    Mutant(
+        "a_coupon_of_some_prices_counts_for_all",
+        f"{INVOICING}/coupon_lines.sql",
+        "counts and has_currency and has_price as is_covered",
+        "counts and has_currency as is_covered",
+        TAXES_AND_COUPONS,
+    ),
+    Mutant(
+        "what_is_missing_goes_to_the_smallest_remainders",
+        "dbt_project/macros/coupons.sql",
+        "order by {{ remainder }} desc, line_id",
+        "order by {{ remainder }}, line_id",
+        TAXES_AND_COUPONS,
+    ),
+    Mutant(
+        "tax_of_every_region",
+        f"{INVOICING}/invoice_tax_rates.sql",
+        "and (rates.region is null or rates.region = billed.region)",
+        "",
+        TAXES_AND_COUPONS,
+    ),
+    Mutant(
+        "a_code_displaces_the_rates_of_every_region",
+        f"{INVOICING}/invoice_tax_rates.sql",
+        "partition by candidates.invoice_id, codes.tax_code, candidates.region",
+        "partition by candidates.invoice_id, codes.tax_code",
+        TAXES_AND_COUPONS,
+    ),
+    Mutant(
+        "a_customer_moves_a_microsecond_early",
+        "dbt_project/models/staging/accounts/stg_accounts__customers.sql",
+        "coalesce(customers.valid_from < run.month_end, true)",
+        "coalesce(customers.valid_from <= run.month_end, true)",
+        TAXES_AND_COUPONS,
     ),
     Mutant(
         "wallet_goes_below_zero",

@@ -42,7 +42,7 @@ MINIMUM = re.compile(rf"minimum ({NUMBER})")
 CHARGED = re.compile(rf"less ({NUMBER}) charged")
 DISCOUNT = re.compile(rf"({NUMBER}) (% of|off) ({NUMBER})")
 AT_MOST = re.compile(rf"at most ({NUMBER})")
-TAX = re.compile(rf"({NUMBER}) × ({NUMBER}) / ({NUMBER})(?:, included)?")
+TAX = re.compile(rf"({NUMBER}) × ({NUMBER}) / ({NUMBER})")
 ENDS = re.compile(rf"rounded to ({NUMBER}) ([A-Z]{{3}})")
 
 
@@ -118,9 +118,13 @@ def _discount(parts: list[str]) -> Fraction:
 
 
 def _tax(parts: list[str]) -> Fraction:
+    """Lines on which other inclusive rates stand beside this one are a product of their own."""
     (part,) = parts
-    found = _read(TAX, part)
-    return Fraction(found[1]) * Fraction(found[2]) / Fraction(found[3])
+    products = [_read(TAX, text) for text in part.removesuffix(", included").split(" + ")]
+    return sum(
+        (Fraction(found[1]) * Fraction(found[2]) / Fraction(found[3]) for found in products),
+        Fraction(0),
+    )
 
 
 def _model(parts: list[str], quantity: Fraction) -> Fraction:

@@ -1,4 +1,4 @@
-"""Rules of the seller, of subscriptions, wallets and corrections that need more than one cell.
+"""Rules of the seller, of customers, subscriptions, wallets and corrections that need more than one cell.
 
 What belongs here: one small function a rule, taking tables and giving problems. What does not:
 rules of the price book (catalog_rules.py).
@@ -22,6 +22,19 @@ _CORRECTABLE = tuple(name for name, known in AGGREGATIONS.items() if known.adds_
 def seller_problems(seller: LoadedTable) -> Iterator[Problem]:
     for row in islice(seller.rows, 1, None):
         yield row.problem("name", "is a second seller; an invoice has one")
+
+
+def customer_problems(customers: LoadedTable) -> Iterator[Problem]:
+    """Two customers behind one Stripe customer would find each other's invoices as their own."""
+    first: dict[object, Row] = {}
+    for row in customers.rows:
+        if row.has("stripe_customer_id") and not row.bad & {"stripe_customer_id", "customer_id"}:
+            other = first.setdefault(row["stripe_customer_id"], row)
+            if other["customer_id"] != row["customer_id"]:
+                yield row.problem(
+                    "stripe_customer_id",
+                    f"this stripe_customer_id is in row {other.number} already",
+                )
 
 
 def subscription_problems(subscriptions: LoadedTable) -> Iterator[Problem]:

@@ -205,6 +205,7 @@ def _rule_problems(tables: dict[str, LoadedTable], custom_meters: frozenset[str]
     problems += catalog_rules.window_problems(tables["tax_rates"])
     problems += catalog_rules.entitlement_problems(tables["entitlements"])
     problems += account_rules.seller_problems(tables["seller"])
+    problems += account_rules.customer_problems(tables["customers"])
     problems += account_rules.subscription_problems(tables["subscriptions"])
     problems += account_rules.charge_id_problems(tables["subscriptions"], tables["prices"])
     problems += account_rules.wallet_problems(tables["wallet_transactions"])

@@ -23,6 +23,7 @@ QUANTITY_PLACES = 18
 
 _TYPES = {
     "id": pa.string(),
+    "ids": pa.string(),
     "text": pa.string(),
     "choice": pa.string(),
     "currency": pa.string(),
@@ -88,6 +89,7 @@ class Column:
 
 _PLAIN: dict[str, Callable[[str], object]] = {
     "id": values.identifier,
+    "ids": values.identifiers,
     "text": lambda text: text.replace("\x00", ""),
     "currency": values.currency,
     "country": values.country,
@@ -106,7 +108,7 @@ def _used_by(amount: str) -> str:
 
 @dataclass(frozen=True)
 class Reference:
-    """`column` (where not empty) must be a `key` of `table`."""
+    """`column` (where not empty) must be a `key` of `table`, or several where its kind is `ids`."""
 
     column: str
     table: str
@@ -247,6 +249,7 @@ PRICES = Table(
             "for usage",
         ),
         *_VALIDITY,
+        Column("tax_code", "id", "the kind of goods, where some have a tax rate of their own"),
     ),
     keys=(("price_id", "valid_from"),),
     references=(
@@ -311,13 +314,17 @@ COUPONS = Table(
             allowed=("once", "repeating", "forever"),
         ),
         Column("duration_in_months", "integer", "of `repeating`"),
+        Column(
+            "price_ids", "ids", "only the lines of these prices, separated by `;`; empty: all lines"
+        ),
     ),
     keys=(("coupon_id",),),
+    references=(Reference("price_ids", "prices", "price_id"),),
 )
 TAX_RATES = Table(
     "tax_rates",
     "catalog",
-    "tax by the customer's country",
+    "tax by the customer's country and region",
     (
         Column("tax_rate_id", "id", "its name", required=True),
         Column("country", "country", "two letters; it applies to customers of that country", True),
@@ -325,6 +332,13 @@ TAX_RATES = Table(
         Column("inclusive", "boolean", "`true`: prices contain it", default=False),
         Column("description", "text", "on the invoice"),
         *_VALIDITY,
+        Column("region", "id", "the customer's `region`; empty: every one of the country"),
+        Column(
+            "tax_code",
+            "id",
+            "the price's; empty: whatever has no rate of its own. Rates with a code replace those "
+            "without one that have the same `region`; all others add up",
+        ),
     ),
     keys=(("tax_rate_id",),),
 )
@@ -356,9 +370,18 @@ CUSTOMERS = Table(
         Column("tax_exempt", "tax_exempt", "`true`: no tax", default=False),
         Column("address", "text", "on the invoice; several lines are separated by `;`"),
         Column("tax_id", "text", "on the invoice"),
+        Column("region", "id", "for tax: as the tax rates name it"),
+        Column("purchase_order", "text", "on the invoice"),
+        Column(
+            "valid_from",
+            "instant",
+            "the first instant of the row; a change is a further row. What is valid in the month's "
+            "last instant decides on country, region, currency, exemption and whether the customer "
+            "pays; all else is as the newest row has it. Empty: from the beginning",
+        ),
     ),
-    # Two customers behind one Stripe customer would find each other's invoices as their own.
-    keys=(("customer_id",), ("stripe_customer_id",)),
+    keys=(("customer_id", "valid_from"),),
+    null_counts=("valid_from",),
     is_required=True,
 )
 SELLER = Table(
@@ -394,7 +417,11 @@ SUBSCRIPTIONS = Table(
         ),
         Column("ends_at", "instant", "the first instant that no longer counts"),
         Column("trial_ends_at", "instant", "empty: by the plan's `trial_days`"),
-        Column("coupon_id", "id", "the discount, if there is one"),
+        Column(
+            "coupon_id",
+            "ids",
+            "the discounts, separated by `;`: each is on what those before it have left",
+        ),
         Column(
             "minimum_amount", "money", "the least for a full month; the rest is a line of its own"
         ),

@@ -3,11 +3,7 @@ with
 billed as (select * from {{ ref('billed_customers') }}),
 run as (select * from {{ ref('stg_run') }}),
 
-lines as (
-    select * from {{ ref('subscription_lines') }}
-    union all by name
-    select * from {{ ref('discounts') }}
-),
+lines as (select * from {{ ref('lines_before_tax') }}),
 
 placed as (
     select billed.invoice_id, lines.*, false as is_inclusive, null::varchar as tax_rate_id

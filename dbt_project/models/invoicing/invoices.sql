@@ -24,7 +24,7 @@ totals as (
     select
         billed.*,
         line_sums.* exclude (invoice_id),
-        billed.taxable_amount + line_sums.tax as total
+        billed.subtotal - billed.discount + line_sums.tax as total
     from billed
     inner join line_sums on billed.invoice_id = line_sums.invoice_id
 ),

@@ -48,6 +48,7 @@ select
     period_start,
     period_end,
     billing_period_start,
+    tax_code,
     {{ filled('template', [
         ('{month}', charged_month()),
         ('{quantity}', 'plain(quantity)'),

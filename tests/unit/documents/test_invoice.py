@@ -16,6 +16,11 @@ def document(of: InvoiceRecords) -> dict[str, Any]:
     return invoice_document(of, has_pages=True)
 
 
+def test_the_customers_order_number_stands_on_it() -> None:
+    found = document(records(customer={"purchase_order": "PO 7"}))
+    assert {"label": "Purchase order", "value": "PO 7"} in found["facts"]
+
+
 def test_an_open_invoice() -> None:
     found = document(
         records(held=[stripe_invoice("119")], paid=payment("open", billed="119", outstanding="119"))

@@ -320,6 +320,9 @@ def test_tiers_that_no_price_uses(catalog: World) -> None:
          "duration_in_months", "only for duration repeating"),
         ("catalog/coupons.csv", {"coupon_id": "x", "duration": "always", "percent_off": "5"},
          "duration", "allowed: once, repeating, forever"),
+        ("catalog/coupons.csv",
+         {"coupon_id": "x", "duration": "once", "percent_off": "5", "price_ids": "calls; zz"},
+         "price_ids", "'zz' is not a price_id of catalog/prices.csv"),
         ("catalog/tax_rates.csv", {"tax_rate_id": "t", "country": "DE", "percentage": "-1"},
          "percentage", "negative"),
         ("catalog/tax_rates.csv", {"tax_rate_id": "t", "country": "", "percentage": "1"},
@@ -340,6 +343,10 @@ def test_tiers_that_no_price_uses(catalog: World) -> None:
         ("accounts/subscriptions.csv", subscription(customer_id="zz"), "customer_id", "is not a"),
         ("accounts/subscriptions.csv", subscription(plan_id="zz"), "plan_id", "is not a plan_id"),
         ("accounts/subscriptions.csv", subscription(coupon_id="zz"), "coupon_id", "is not a"),
+        ("accounts/subscriptions.csv", subscription(coupon_id="zz;;yy"), "coupon_id",
+         "has an empty id beside a `;`"),
+        ("accounts/subscriptions.csv", subscription(coupon_id="zz; yy; zz"), "coupon_id",
+         "names 'zz' more than once"),
         ("accounts/subscriptions.csv", subscription(starts_at=""), "starts_at", "is empty"),
         ("accounts/subscriptions.csv", subscription(ends_at="2023-12-31"), "ends_at", "is before"),
         ("accounts/subscriptions.csv", subscription(quantity="-1"), "quantity", "negative"),
@@ -472,6 +479,15 @@ def test_two_customers_cannot_share_a_stripe_customer(catalog: World) -> None:
     ]
     catalog.write("accounts/customers.csv", rows)
     one_problem(catalog, "accounts/customers.csv row 3, stripe_customer_id", "in row 2 already")
+
+
+def test_the_rows_of_one_customer_differ_in_valid_from(catalog: World) -> None:
+    row = {"customer_id": "c1", "currency": "USD", "stripe_customer_id": "cus_1"}
+    catalog.write("accounts/customers.csv", [row, {**row, "valid_from": "2024-02-01"}])
+    catalog.load_reference()
+    assert catalog.select("select count(*) from raw.customers") == [(2,)]
+    catalog.write("accounts/customers.csv", [row, row])
+    one_problem(catalog, "accounts/customers.csv row 3, customer_id", "in row 2 already")
 
 
 def test_there_is_one_seller_or_none(catalog: World) -> None:

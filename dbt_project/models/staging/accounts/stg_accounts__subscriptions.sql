@@ -1,7 +1,7 @@
 -- grain: subscription, with the terms that its plan and its place among the customer's give it
 with
 subscriptions as (select * from {{ source('raw', 'subscriptions') }}),
-customers as (select * from {{ source('raw', 'customers') }}),
+customers as (select * from {{ ref('stg_accounts__customers') }}),
 plans as (select * from {{ source('raw', 'plans') }}),
 
 ordered as (
