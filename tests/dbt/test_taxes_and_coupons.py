@@ -7,7 +7,6 @@ coupons just inside and outside their time (test_invoice_edges.py), random world
 from __future__ import annotations
 
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 

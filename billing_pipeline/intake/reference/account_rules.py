@@ -1,4 +1,4 @@
-"""Rules of the seller, of customers, subscriptions, wallets and corrections that need more than one cell.
+"""Rules of sellers, customers, subscriptions, wallets and corrections that need more than one cell.
 
 What belongs here: one small function a rule, taking tables and giving problems. What does not:
 rules of the price book (catalog_rules.py).

@@ -36,7 +36,7 @@ summed as (
         coalesce(inclusive, false) as is_inclusive,
         exact_sum(list(tax_share) filter (where tax_base >= 0)) as added,
         exact_sum(list(tax_share) filter (where tax_base < 0)) as taken,
-        string_agg(share_text, ' + ' order by tax_base desc, whole_pico) as shares_text
+        string_agg(share_text, ' + ' order by tax_base desc, whole_pico desc) as shares_text
     from shares
     group by all
 ),
