@@ -47,6 +47,7 @@ _HINTS = {
     "customers who are sent their invoices and have no e-mail: Stripe refuses to finalize them": (
         "SELECT customer_id FROM stg_accounts__customers"
         " WHERE collection_method = 'send_invoice' AND is_payer IS DISTINCT FROM false"
+        " AND payer_id = customer_id"
         " AND nullif(trim(email), '') IS NULL"
     ),
     "coupons that no subscription has": (

@@ -1,11 +1,13 @@
 {{ config(meta={'dagster': {'ref': {'name': 'invoice_lines'}}}) }}
--- a charge, a coupon, a tax rate, or a subscription's minimum
+-- a charge, a coupon, a tax rate, an adjustment, or a subscription's minimum
 select line_id
 from {{ ref('invoice_lines') }} as lines
 where not case lines.kind
     when 'charge' then lines.charge_id in (select charge_id from {{ ref('charges') }})
     when 'discount' then lines.coupon_id in (select coupon_id from {{ ref('stg_catalog__coupons') }})
     when 'tax' then lines.tax_rate_id in (select tax_rate_id from {{ ref('stg_catalog__tax_rates') }})
+    when 'adjustment'
+        then lines.adjustment_id in (select adjustment_id from {{ ref('stg_accounts__adjustments') }})
     when 'minimum' then lines.subscription_id is not null
     else false
 end

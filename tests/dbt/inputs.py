@@ -35,7 +35,7 @@ class Inputs:
     def fee(self, plan: str, *amounts: str, price: str = "", **cells: Any) -> None:
         """A plan with a flat fee for each amount: prices `plan-1`, `plan-2`, … or `price`."""
         if not any(row["plan_id"] == plan for row in self.rows["plans"]):
-            self.add("plans", plan_id=plan)
+            self.add("plans", plan_id=plan, name=plan)
         for number, amount in enumerate(amounts, start=1):
             ids = {"price_id": price or f"{plan}-{number}", "plan_id": plan}
             self.add("prices", charge_model="flat", flat_amount=amount, **ids, **cells)

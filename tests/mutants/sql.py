@@ -21,6 +21,7 @@ WORLDS = f"{ORACLE}[2024-02@Asia/Kolkata]"
 EDGES = "tests/dbt/test_edges.py"
 INVOICE_EDGES = "tests/dbt/test_invoice_edges.py"
 TAXES_AND_COUPONS = "tests/dbt/test_taxes_and_coupons.py"
+ADJUSTMENTS_AND_PAYERS = "tests/dbt/test_adjustments_and_payers.py"
 INTAKE = "tests/unit/intake"
 
 MUTANTS = (
@@ -533,6 +534,34 @@ MUTANTS = (
         "coalesce(customers.valid_from < run.month_end, true)",
         "coalesce(customers.valid_from <= run.month_end, true)",
         TAXES_AND_COUPONS,
+    ),
+    Mutant(
+        "an_adjustment_of_the_next_month",
+        f"{INVOICING}/adjustment_lines.sql",
+        "adjustments.occurred_at < run.month_end",
+        "adjustments.occurred_at <= run.month_end",
+        ADJUSTMENTS_AND_PAYERS,
+    ),
+    Mutant(
+        "credit_is_due",
+        f"{INVOICING}/invoices.sql",
+        "greatest(paid.total - paid.wallet_applied, 0)",
+        "paid.total - paid.wallet_applied",
+        ADJUSTMENTS_AND_PAYERS,
+    ),
+    Mutant(
+        "who_does_not_pay_pays_through_another",
+        f"{INVOICING}/lines_before_tax.sql",
+        "inner join customers on lines.customer_id = customers.customer_id and customers.is_payer",
+        "inner join customers on lines.customer_id = customers.customer_id",
+        ADJUSTMENTS_AND_PAYERS,
+    ),
+    Mutant(
+        "lines_for_a_payer_who_is_none",
+        f"{INVOICING}/lines_before_tax.sql",
+        "on customers.payer_id = payers.customer_id and payers.is_payer",
+        "on customers.payer_id = payers.customer_id",
+        ADJUSTMENTS_AND_PAYERS,
     ),
     Mutant(
         "wallet_goes_below_zero",

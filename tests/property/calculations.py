@@ -42,6 +42,7 @@ MINIMUM = re.compile(rf"minimum ({NUMBER})")
 CHARGED = re.compile(rf"less ({NUMBER}) charged")
 DISCOUNT = re.compile(rf"({NUMBER}) (% of|off) ({NUMBER})")
 AT_MOST = re.compile(rf"at most ({NUMBER})")
+ADJUSTMENT = re.compile(rf"adjustment of ({NUMBER})")
 TAX = re.compile(rf"({NUMBER}) × ({NUMBER}) / ({NUMBER})")
 ENDS = re.compile(rf"rounded to ({NUMBER}) ([A-Z]{{3}})")
 
@@ -89,9 +90,14 @@ def redo(calculation: str, exponent: int) -> tuple[Fraction, Fraction]:
 
 
 def redo_line(kind: str, calculation: str, exponent: int) -> Fraction:
-    """The amount of a line that is not a charge: a minimum, a discount or a tax."""
+    """The amount of a line that is not a charge: a minimum, a discount, an adjustment or a tax."""
     *parts, end = calculation.split("; ")
-    amount = {"minimum": _minimum, "discount": _discount, "tax": _tax}[kind](parts)
+    amount = {
+        "minimum": _minimum,
+        "discount": _discount,
+        "adjustment": _adjustment,
+        "tax": _tax,
+    }[kind](parts)
     shown = Fraction(_read(ENDS, end)[1])
     if round_half_away(amount, exponent) != shown:
         raise NotRedoneError(f"{float(amount)} by hand does not round to {float(shown)}")
@@ -115,6 +121,11 @@ def _discount(parts: list[str]) -> Fraction:
         off = off / 100 * Fraction(found[3])
     # What is given back has no bound.
     return -min([off, *(Fraction(_read(AT_MOST, part)[1]) for part in bound)])
+
+
+def _adjustment(parts: list[str]) -> Fraction:
+    (part,) = parts
+    return Fraction(_read(ADJUSTMENT, part)[1])
 
 
 def _tax(parts: list[str]) -> Fraction:

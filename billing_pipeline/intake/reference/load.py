@@ -206,6 +206,8 @@ def _rule_problems(tables: dict[str, LoadedTable], custom_meters: frozenset[str]
     problems += catalog_rules.entitlement_problems(tables["entitlements"])
     problems += account_rules.seller_problems(tables["seller"])
     problems += account_rules.customer_problems(tables["customers"])
+    problems += account_rules.bill_to_problems(tables["customers"])
+    problems += account_rules.adjustment_problems(tables["adjustments"], tables["subscriptions"])
     problems += account_rules.subscription_problems(tables["subscriptions"])
     problems += account_rules.charge_id_problems(tables["subscriptions"], tables["prices"])
     problems += account_rules.wallet_problems(tables["wallet_transactions"])

@@ -371,16 +371,22 @@ CUSTOMERS = Table(
         Column("address", "text", "on the invoice; several lines are separated by `;`"),
         Column("tax_id", "text", "on the invoice"),
         Column("region", "id", "for tax: as the tax rates name it"),
+        Column(
+            "bill_to",
+            "id",
+            "the customer on whose invoice this one's lines stand; empty: an invoice of its own",
+        ),
         Column("purchase_order", "text", "on the invoice"),
         Column(
             "valid_from",
             "instant",
             "the first instant of the row; a change is a further row. What is valid in the month's "
-            "last instant decides on country, region, currency, exemption and whether the customer "
-            "pays; all else is as the newest row has it. Empty: from the beginning",
+            "last instant decides on country, region, currency, exemption, `bill_to` and "
+            "`is_payer`; all else is as the newest row has it. Empty: from the beginning",
         ),
     ),
     keys=(("customer_id", "valid_from"),),
+    references=(Reference("bill_to", "customers", "customer_id"),),
     null_counts=("valid_from",),
     is_required=True,
 )
@@ -464,6 +470,34 @@ WALLET_TRANSACTIONS = Table(
     keys=(("transaction_id",),),
     references=(Reference("customer_id", "customers", "customer_id"),),
 )
+ADJUSTMENTS = Table(
+    "adjustments",
+    "accounts",
+    "one-off charges and credits",
+    (
+        Column("adjustment_id", "id", "yours", required=True),
+        Column("customer_id", "id", "whose", required=True),
+        Column("subscription_id", "id", "the subscription, if it concerns one"),
+        Column(
+            "amount",
+            "money",
+            "signed, below 0 for a credit; a line after the discounts and before the tax",
+            required=True,
+            is_signed=True,
+        ),
+        Column("currency", "currency", "of the amount", required=True),
+        Column("occurred_at", "instant", "in which month", required=True),
+        Column("description", "text", "on the invoice"),
+        Column("tax_code", "id", "as that of a price"),
+        Column("reason", "text", "for the audit"),
+        Column("author", "text", "for the audit"),
+    ),
+    keys=(("adjustment_id",),),
+    references=(
+        Reference("customer_id", "customers", "customer_id"),
+        Reference("subscription_id", "subscriptions", "subscription_id"),
+    ),
+)
 USAGE_CORRECTIONS = Table(
     "usage_corrections",
     "accounts",
@@ -501,6 +535,7 @@ TABLES = (
     SELLER,
     SUBSCRIPTIONS,
     WALLET_TRANSACTIONS,
+    ADJUSTMENTS,
     USAGE_CORRECTIONS,
 )
 

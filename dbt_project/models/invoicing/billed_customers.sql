@@ -1,4 +1,4 @@
--- grain: customer × currency that gets an invoice this month: a payer with at least one line
+-- grain: payer × currency with an invoice this month: somebody on whose invoice there is a line
 with
 lines as (select * from {{ ref('lines_before_tax') }}),
 customers as (select * from {{ ref('stg_accounts__customers') }}),
@@ -6,7 +6,7 @@ run as (select * from {{ ref('stg_run') }}),
 
 sums as (
     select
-        customer_id,
+        payer_id as customer_id,
         currency,
         coalesce(sum(amount) filter (where kind <> 'discount'), 0) as subtotal,
         coalesce(-sum(amount) filter (where kind = 'discount'), 0) as discount
@@ -31,5 +31,5 @@ select
     sums.subtotal::decimal(38, 4) as subtotal,
     sums.discount::decimal(38, 4) as discount
 from sums
-inner join customers on sums.customer_id = customers.customer_id and customers.is_payer
+inner join customers on sums.customer_id = customers.customer_id
 cross join run

@@ -19,7 +19,7 @@ candidates as (
 ),
 
 codes as (
-    select distinct customer_id, currency, tax_code
+    select distinct payer_id as customer_id, currency, tax_code
     from lines
 ),
 

@@ -61,7 +61,8 @@ select
     paid.tax_included::decimal(38, 4) as tax_included,
     paid.total::decimal(38, 4) as total,
     paid.wallet_applied::decimal(38, 4) as wallet_applied,
-    (paid.total - paid.wallet_applied)::decimal(38, 4) as amount_due,
+    -- a total below 0 is due to nobody: it becomes credit of the payer's
+    greatest(paid.total - paid.wallet_applied, 0)::decimal(38, 4) as amount_due,
     ((run.billing_month + to_months(1))::date + coalesce(paid.days_until_due, 0)::integer)::date
         as due_date,
     paid.line_count::integer as line_count,

@@ -25,7 +25,7 @@ taxed as (
         rates.whole_pico as denominator
     from lines
     inner join rates
-        on lines.customer_id = rates.customer_id
+        on lines.payer_id = rates.customer_id
         and lines.currency = rates.currency
         and lines.tax_code is not distinct from rates.tax_code
     inner join currencies on lines.currency = currencies.currency

@@ -12,7 +12,7 @@ parts as (
         sum(lines.amount - lines.discount_share) as tax_base
     from lines
     inner join rates
-        on lines.customer_id = rates.customer_id
+        on lines.payer_id = rates.customer_id
         and lines.currency = rates.currency
         and lines.tax_code is not distinct from rates.tax_code
     group by all

@@ -42,6 +42,7 @@ select
     newest.days_until_due,
     newest.payment_method,
     valid.tax_exempt,
+    coalesce(valid.bill_to, valid.customer_id) as payer_id,
     newest.address,
     newest.tax_id,
     newest.purchase_order
