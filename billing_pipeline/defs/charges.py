@@ -12,7 +12,8 @@ from billing_pipeline.defs.partitions import MONTHS
 from billing_pipeline.defs.turns import month_of, turn
 from billing_pipeline.defs.usage import ASSET_OF_RAW_TABLE
 from billing_pipeline.months import BillingMonth
-from billing_pipeline.published.database import NotPublishedError, PublishError, open_published
+from billing_pipeline.published.manifest import PublishError
+from billing_pipeline.published.reading import NotPublishedError, open_published
 from billing_pipeline.rating.dbt_runner import (
     DbtError,
     NodeResult,

@@ -21,7 +21,7 @@ from billing_pipeline.defs.partitions import MONTHS
 from billing_pipeline.defs.verification import verdict
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.notices.spikes import plain, spikes_of
-from billing_pipeline.published.database import open_published
+from billing_pipeline.published.reading import open_published
 from billing_pipeline.rating.month import open_warehouse
 from billing_pipeline.settings import Settings
 

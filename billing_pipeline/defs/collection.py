@@ -29,7 +29,7 @@ from billing_pipeline.defs.resources import Stripe
 from billing_pipeline.defs.turns import month_of, turn
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.published.as_billed import keep
-from billing_pipeline.published.database import publish, publish_rows
+from billing_pipeline.published.publish import publish, publish_rows
 from billing_pipeline.runs.locks import Turn
 from billing_pipeline.settings import Settings
 from billing_pipeline.stripe_api.client import StripeGateway
