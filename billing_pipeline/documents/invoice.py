@@ -162,7 +162,7 @@ def _lines(records: InvoiceRecords) -> list[Document]:
     for line in records.lines:
         if line["kind"] == "tax":
             continue
-        whose = line.get("customer_id", payer)
+        whose = str(line.get("customer_id", payer))
         if whose != last:
             name = plain(records.names.get(whose)) or plain(whose)
             rows.append({"kind": "customer", "description": name, **_NO_FIGURES})
