@@ -24,6 +24,7 @@ FILTERS = "dbt_project/macros/usage_filters.sql"
 INVOICE_EDGES = "tests/dbt/test_invoice_edges.py"
 TAXES_AND_COUPONS = "tests/dbt/test_taxes_and_coupons.py"
 ADJUSTMENTS_AND_PAYERS = "tests/dbt/test_adjustments_and_payers.py"
+COMMITMENTS = "tests/dbt/test_commitments.py"
 INTAKE = "tests/unit/intake"
 
 MUTANTS = (
@@ -605,6 +606,34 @@ MUTANTS = (
         "on customers.payer_id = payers.customer_id and payers.is_payer",
         "on customers.payer_id = payers.customer_id",
         ADJUSTMENTS_AND_PAYERS,
+    ),
+    Mutant(
+        "a_commitment_counts_before_the_discount",
+        f"{INVOICING}/commitment_sums.sql",
+        "amount - discount_share as month_amount",
+        "amount as month_amount",
+        COMMITMENTS,
+    ),
+    Mutant(
+        "a_commitment_counts_beyond_its_term",
+        f"{INVOICING}/commitment_sums.sql",
+        "        and lines.period_end <= commitments.ends_at",
+        "",
+        COMMITMENTS,
+    ),
+    Mutant(
+        "a_commitment_that_ends_with_the_month_is_never_filled",
+        f"{INVOICING}/commitment_lines.sql",
+        "and ends_at <= month_end",
+        "and ends_at < month_end",
+        COMMITMENTS,
+    ),
+    Mutant(
+        "overage_of_all_months_each_month",
+        f"{INVOICING}/commitment_lines.sql",
+        "- greatest(sums.spent_before - sums.committed_amount, 0) as beyond",
+        "as beyond",
+        COMMITMENTS,
     ),
     Mutant(
         "wallet_goes_below_zero",

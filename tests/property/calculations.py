@@ -43,6 +43,9 @@ CHARGED = re.compile(rf"less ({NUMBER}) charged")
 DISCOUNT = re.compile(rf"({NUMBER}) (% of|off) ({NUMBER})")
 AT_MOST = re.compile(rf"at most ({NUMBER})")
 ADJUSTMENT = re.compile(rf"adjustment of ({NUMBER})")
+COMMITTED = re.compile(rf"committed ({NUMBER})")
+SPENT = re.compile(rf"less ({NUMBER}) spent")
+OVERAGE = re.compile(rf"({NUMBER}) % of ({NUMBER}) beyond {NUMBER}")
 TAX = re.compile(rf"({NUMBER}) × ({NUMBER}) / ({NUMBER})")
 ENDS = re.compile(rf"rounded to ({NUMBER}) ([A-Z]{{3}})")
 
@@ -90,12 +93,14 @@ def redo(calculation: str, exponent: int) -> tuple[Fraction, Fraction]:
 
 
 def redo_line(kind: str, calculation: str, exponent: int) -> Fraction:
-    """The amount of a line that is not a charge: a minimum, a discount, an adjustment or a tax."""
+    """The amount of a line that is not a charge: a minimum, a discount, a commitment, …"""
     *parts, end = calculation.split("; ")
     amount = {
         "minimum": _minimum,
         "discount": _discount,
         "adjustment": _adjustment,
+        "commitment": _commitment,
+        "overage": _overage,
         "tax": _tax,
     }[kind](parts)
     shown = Fraction(_read(ENDS, end)[1])
@@ -126,6 +131,16 @@ def _discount(parts: list[str]) -> Fraction:
 def _adjustment(parts: list[str]) -> Fraction:
     (part,) = parts
     return Fraction(_read(ADJUSTMENT, part)[1])
+
+
+def _commitment(parts: list[str]) -> Fraction:
+    committed, spent, *_ = parts
+    return Fraction(_read(COMMITTED, committed)[1]) - Fraction(_read(SPENT, spent)[1])
+
+
+def _overage(parts: list[str]) -> Fraction:
+    found = _read(OVERAGE, parts[0])
+    return Fraction(found[1]) / 100 * Fraction(found[2])
 
 
 def _tax(parts: list[str]) -> Fraction:

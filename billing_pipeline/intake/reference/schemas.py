@@ -509,6 +509,47 @@ ADJUSTMENTS = Table(
         Reference("subscription_id", "subscriptions", "subscription_id"),
     ),
 )
+COMMITMENTS = Table(
+    "commitments",
+    "accounts",
+    "what customers have agreed to spend",
+    (
+        Column("commitment_id", "id", "yours", required=True),
+        Column("customer_id", "id", "whose charges count, and of those billed to them", True),
+        Column(
+            "amount",
+            "money",
+            "to be spent in the term, before tax",
+            required=True,
+            is_positive=True,
+        ),
+        Column("currency", "currency", "of the amount, and of the charges that count", True),
+        Column("starts_at", "instant", "the term's first instant", required=True),
+        Column(
+            "ends_at",
+            "instant",
+            "its end: charges count whose service period ends by then",
+            required=True,
+        ),
+        Column(
+            "kind",
+            "choice",
+            "`true_up`: the last invoice of the term fills the rest",
+            required=True,
+            allowed=("true_up",),
+            label="kind of commitment",
+        ),
+        Column("price_ids", "ids", "only charges of these prices count; empty: all, and minimums"),
+        Column(
+            "overage_percent", "money", "what goes beyond the amount costs so many percent more"
+        ),
+    ),
+    keys=(("commitment_id",),),
+    references=(
+        Reference("customer_id", "customers", "customer_id"),
+        Reference("price_ids", "prices", "price_id"),
+    ),
+)
 USAGE_CORRECTIONS = Table(
     "usage_corrections",
     "accounts",
@@ -547,6 +588,7 @@ TABLES = (
     SUBSCRIPTIONS,
     WALLET_TRANSACTIONS,
     ADJUSTMENTS,
+    COMMITMENTS,
     USAGE_CORRECTIONS,
 )
 

@@ -22,6 +22,7 @@ select
     placed.kind,
     placed.charge_id,
     placed.coupon_id,
+    placed.commitment_id,
     placed.adjustment_id,
     placed.tax_rate_id,
     placed.is_inclusive,
@@ -34,7 +35,7 @@ select
             placed.customer_id,
             case placed.kind
                 when 'charge' then 1 when 'minimum' then 2 when 'discount' then 3
-                when 'adjustment' then 5 else 6
+                when 'commitment' then 4 when 'overage' then 5 when 'adjustment' then 6 else 7
             end,
             placed.subscription_id, placed.period_start, placed.description, placed.line_id
     ))::integer as position,

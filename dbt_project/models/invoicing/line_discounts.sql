@@ -60,12 +60,14 @@ spread as (
 )
 
 select
+    run.billing_month,
     spread.line_id,
     spread.subscription_id,
     spread.currency,
     lines.coupon_id,
-    minor_decimal(spread.minor_left, lines.exponent) as amount_before,
-    minor_decimal(spread.minor_share, lines.exponent) as discount_share
+    minor_decimal(spread.minor_left, lines.exponent)::decimal(38, 4) as amount_before,
+    minor_decimal(spread.minor_share, lines.exponent)::decimal(38, 4) as discount_share
 from spread
 inner join lines on spread.line_id = lines.line_id and spread.position = lines.position
+cross join {{ ref('stg_run') }} as run
 where spread.is_covered

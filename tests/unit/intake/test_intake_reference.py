@@ -14,7 +14,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import Rows, World, fee, price, subscription
+from conftest import Rows, World, commitment, fee, price, subscription
 
 from billing_pipeline.intake.problems import MAX_LINES, InvalidInput, Problem
 
@@ -358,6 +358,13 @@ def test_tiers_that_no_price_uses(catalog: World) -> None:
          "bill_to", "is the customer itself"),
         ("accounts/customers.csv", {"customer_id": "c1", "currency": "USD", "bill_to": "zz"},
          "bill_to", "is not a customer_id of accounts/customers.csv"),
+        ("accounts/commitments.csv", commitment(ends_at="2024-01-01"), "ends_at",
+         "must be later than starts_at"),
+        ("accounts/commitments.csv", commitment(amount="0"), "amount", "not above 0"),
+        ("accounts/commitments.csv", commitment(kind="prepaid"), "kind",
+         "is not a kind of commitment; allowed: true_up"),
+        ("accounts/commitments.csv", commitment(price_ids="p1;zz"), "price_ids",
+         "'zz' is not a price_id"),
         ("accounts/subscriptions.csv", subscription(customer_id="zz"), "customer_id", "is not a"),
         ("accounts/subscriptions.csv", subscription(plan_id="zz"), "plan_id", "is not a plan_id"),
         ("accounts/subscriptions.csv", subscription(coupon_id="zz"), "coupon_id", "is not a"),
