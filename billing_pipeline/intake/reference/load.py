@@ -214,6 +214,7 @@ def _rule_problems(tables: dict[str, LoadedTable], custom_meters: frozenset[str]
     problems += account_rules.adjustment_problems(tables["adjustments"], tables["subscriptions"])
     problems += account_rules.commitment_problems(tables["commitments"])
     problems += account_rules.subscription_problems(tables["subscriptions"])
+    problems += account_rules.subscription_version_problems(tables["subscriptions"])
     problems += account_rules.charge_id_problems(tables["subscriptions"], tables["prices"])
     problems += account_rules.wallet_problems(tables["wallet_transactions"])
     problems += account_rules.correction_problems(tables["usage_corrections"], tables["meters"])

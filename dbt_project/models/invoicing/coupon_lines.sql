@@ -11,6 +11,7 @@ counted as (
         lines.line_id,
         lines.customer_id,
         lines.subscription_id,
+        lines.subscription_number,
         lines.currency,
         currencies.exponent,
         lines.amount,
@@ -31,6 +32,7 @@ counted as (
     from lines
     inner join {{ ref('coupon_months') }} as months_run
         on lines.subscription_id = months_run.subscription_id
+        and lines.subscription_number = months_run.subscription_number
     inner join coupons on months_run.coupon_id = coupons.coupon_id
     inner join {{ source('raw', 'currencies') }} as currencies on lines.currency = currencies.currency
     cross join run

@@ -1,32 +1,65 @@
 {{ config(materialized='view') }}
--- grain: subscription × coupon, with its place in their order; the month from which the coupon's
--- months are counted
+-- grain: subscription × coupon of the month's last version, with its place in their order; the month
+-- from which its months are counted
 with
-paid as (
+run as (select * from {{ ref('stg_run') }}),
+
+begun as (
     select
         *,
         greatest(terms.starts_at, coalesce(terms.trial_ends_at, terms.starts_at)) as paid_from,
         case terms.billing_cycle
             when '30_days'
                 then {{ cycle_start(
-                    'terms.starts_at', '(' ~ cycle_number('terms.starts_at', 'paid_from') ~ ' + 1)'
+                    'terms.subscription_starts_at',
+                    '(' ~ cycle_number('terms.subscription_starts_at', 'paid_from') ~ ' + 1)'
                 ) }} - to_microseconds(1)
             else paid_from
         end as first_invoiced,
+        row_number() over (
+            partition by terms.subscription_id, terms.subscription_number
+            order by terms.starts_at desc
+        ) = 1 as is_last,
         string_split(terms.coupon_id, ';') as coupon_ids
     from {{ ref('stg_accounts__subscriptions') }} as terms
-    where terms.coupon_id is not null
+    cross join run
+    where terms.is_effective and terms.starts_at < run.month_end
+),
+
+named as (
+    select
+        begun.* exclude (coupon_id, coupon_ids),
+        unnest(begun.coupon_ids) as coupon_id,
+        unnest(range(1, len(begun.coupon_ids) + 1)) as position
+    from begun
+),
+
+-- the versions that name a coupon need not follow one another
+counted as (
+    select
+        named.*,
+        coalesce(
+            min(first_invoiced) filter (where coalesce(paid_from < ends_at, true)) over naming,
+            min(first_invoiced) over naming
+        ) as first_invoiced_with_coupon
+    from named
+    window naming as (
+        partition by named.subscription_id, named.subscription_number, named.coupon_id
+    )
 )
 
--- months are counted from the one that invoices the subscription's first paid instant: of a
--- period of 30 days that is the month in which it ends
+-- months are counted from the one that invoices the first paid instant: of a period of 30 days
+-- that is the month in which it ends
 select
-    paid.subscription_id,
-    unnest(paid.coupon_ids) as coupon_id,
-    unnest(range(1, len(paid.coupon_ids) + 1)) as position,
+    counted.subscription_id,
+    counted.subscription_number,
+    counted.coupon_id,
+    counted.position,
     -- none is as early: it counts from the first that is known, fifty years ago
     coalesce(months.billing_month, (
         select min(billing_month) from {{ ref('stg_months') }}
     )) as first_month
-from paid
-asof left join {{ ref('stg_months') }} as months on paid.first_invoiced >= months.month_start
+from counted
+asof left join {{ ref('stg_months') }} as months
+    on counted.first_invoiced_with_coupon >= months.month_start
+where counted.is_last

@@ -8,7 +8,8 @@ coupons as (select * from {{ ref('stg_catalog__coupons') }}),
 run as (select * from {{ ref('stg_run') }}),
 
 periods as (
-    select subscription_id, currency, min(period_start) as period_start, max(period_end) as period_end
+    select subscription_id, subscription_number, currency, min(period_start) as period_start,
+        max(period_end) as period_end
     from lines
     group by all
 ),
@@ -16,19 +17,22 @@ periods as (
 summed as (
     select
         any_value(lines.customer_id) as customer_id,
-        shares.subscription_id,
+        lines.subscription_id,
+        lines.subscription_number,
         shares.currency,
         shares.coupon_id,
         sum(shares.amount_before) as covered_amount,
         sum(shares.discount_share) as discount_amount
     from shares
     inner join lines on shares.line_id = lines.line_id
-    group by shares.subscription_id, shares.currency, shares.coupon_id
+    group by lines.subscription_id, lines.subscription_number, shares.currency, shares.coupon_id
 )
 
 select
+    -- a subscription after a gap has an id of its own
     'li_' || left(md5(concat_ws(
-        '|', 'discount', summed.subscription_id, summed.currency, summed.coupon_id
+        '|', 'discount', summed.subscription_id, summed.currency, summed.coupon_id,
+        nullif(summed.subscription_number, 1)
     )), 24) || strftime(run.billing_month, '%Y%m') as line_id,
     summed.customer_id,
     summed.subscription_id,
@@ -49,7 +53,9 @@ select
     ) as calculation
 from summed
 inner join periods
-    on summed.subscription_id = periods.subscription_id and summed.currency = periods.currency
+    on summed.subscription_id = periods.subscription_id
+    and summed.subscription_number = periods.subscription_number
+    and summed.currency = periods.currency
 inner join coupons on summed.coupon_id = coupons.coupon_id
 inner join {{ source('raw', 'currencies') }} as currencies on summed.currency = currencies.currency
 cross join run

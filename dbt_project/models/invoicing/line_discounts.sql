@@ -5,7 +5,7 @@ lines as (select * from {{ ref('coupon_lines') }}),
 
 spread as (
     select
-        line_id, subscription_id, currency, 0 as position, false as is_covered,
+        line_id, subscription_id, subscription_number, currency, 0 as position, false as is_covered,
         minor_amount as minor_left, 0::hugeint as minor_share
     from lines
     where position = 1
@@ -23,7 +23,9 @@ spread as (
             from spread
             inner join lines
                 on spread.line_id = lines.line_id and spread.position + 1 = lines.position
-            window of_subscription as (partition by lines.subscription_id, lines.currency)
+            window of_subscription as (
+                partition by lines.subscription_id, lines.subscription_number, lines.currency
+            )
         ),
 
         discounted as (
@@ -49,12 +51,14 @@ spread as (
                 *,
                 sign(covered_sum)::hugeint * ({{ largest_remainder(
                     'discount', 'whole', 'numerator - whole * denominator',
-                    'subscription_id, currency'
+                    'subscription_id, subscription_number, currency'
                 ) }}) as minor_share
             from discounted
         )
 
-        select line_id, subscription_id, currency, position, is_covered, minor_left, minor_share
+        select
+            line_id, subscription_id, subscription_number, currency, position, is_covered,
+            minor_left, minor_share
         from shared
     )
 )
