@@ -605,7 +605,7 @@ MUTANTS = (
     Mutant(
         "tax_of_every_region",
         f"{INVOICING}/invoice_tax_rates.sql",
-        "and (rates.region is null or rates.region = billed.region)",
+        "and (rates.region is null or upper(rates.region) = upper(billed.region))",
         "",
         TAXES_AND_COUPONS,
     ),
@@ -675,7 +675,7 @@ MUTANTS = (
     Mutant(
         "overage_of_all_months_each_month",
         f"{INVOICING}/commitment_lines.sql",
-        "- greatest(sums.spent_before - sums.committed_amount, 0) as beyond",
+        "- greatest(sums.spent_before - sums.amount, 0) as beyond",
         "as beyond",
         COMMITMENTS,
     ),

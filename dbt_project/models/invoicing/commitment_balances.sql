@@ -7,10 +7,10 @@ select
     sums.currency,
     sums.starts_at,
     sums.ends_at,
-    sums.committed_amount::decimal(38, 4) as committed_amount,
+    sums.amount::decimal(38, 12) as committed_amount,
     sums.spent::decimal(38, 4) as used_amount,
-    greatest(sums.committed_amount - sums.spent, 0)::decimal(38, 4) as remaining_amount,
-    greatest(sums.spent - sums.committed_amount, 0)::decimal(38, 4) as overage_amount,
+    greatest(sums.amount - sums.spent, 0)::decimal(38, 12) as remaining_amount,
+    greatest(sums.spent - sums.amount, 0)::decimal(38, 12) as overage_amount,
     sums.missing_months
 from {{ ref('commitment_sums') }} as sums
 cross join {{ ref('stg_run') }} as run

@@ -10,8 +10,8 @@ sums as (
         run.billing_month,
         run.month_start,
         run.month_end,
-        greatest(sums.spent - sums.committed_amount, 0)
-        - greatest(sums.spent_before - sums.committed_amount, 0) as beyond
+        greatest(sums.spent - sums.amount, 0)
+        - greatest(sums.spent_before - sums.amount, 0) as beyond
     from {{ ref('commitment_sums') }} as sums
     cross join run
 ),
@@ -19,15 +19,15 @@ sums as (
 lines as (
     select
         * replace ('commitment' as kind),
-        committed_amount - spent as line_amount,
-        'Commitment ' || commitment_id || ' of ' || plain(committed_amount) || ' ' || currency
+        rounded_to_minor(exact(amount - spent).units, exponent) as line_amount,
+        'Commitment ' || commitment_id || ' of ' || plain(amount) || ' ' || currency
         || ': the rest' as description,
-        'committed ' || plain(committed_amount) || '; less ' || plain(spent) || ' spent' as computed
+        'committed ' || plain(amount) || '; less ' || plain(spent) || ' spent' as computed
     from sums
     -- what ends as the month does ends in it
     where
         kind = 'true_up' and ends_at > month_start and ends_at <= month_end
-        and committed_amount > spent
+        and amount > spent
     union all by name
     -- where credits bring the sum down again, what was charged beyond it is given back
     select
@@ -37,7 +37,7 @@ lines as (
         ) as line_amount,
         'Beyond commitment ' || commitment_id || ': ' || plain(overage_percent) || ' % more'
             as description,
-        plain(overage_percent) || ' % of ' || plain(beyond) || ' beyond ' || plain(committed_amount)
+        plain(overage_percent) || ' % of ' || plain(beyond) || ' beyond ' || plain(amount)
             as computed
     from sums
     where overage_percent > 0 and beyond <> 0

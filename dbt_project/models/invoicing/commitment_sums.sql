@@ -59,7 +59,6 @@ missing as (
 
 select
     commitments.*,
-    rounded_to_minor(exact(commitments.amount).units, commitments.exponent) as committed_amount,
     coalesce(counted.spent_before, 0) as spent_before,
     coalesce(counted.spent_before, 0) + coalesce(counted.spent_in_month, 0) as spent,
     missing.missing_months

@@ -11,7 +11,7 @@ candidates as (
     from billed
     inner join rates
         on billed.country = rates.country
-        and (rates.region is null or rates.region = billed.region)
+        and (rates.region is null or upper(rates.region) = upper(billed.region))
     cross join run
     where
         coalesce(rates.valid_from < run.month_end, true)

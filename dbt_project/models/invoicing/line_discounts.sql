@@ -32,10 +32,11 @@ spread as (
             select
                 *,
                 case
-                    -- percentages have 12 places; half is rounded up
+                    -- percentages have 12 places; half is rounded away from zero
                     when percent_off is not null
-                        then (2 * abs(covered_sum) * exact_pico(percent_off) + 100000000000000)
-                            // 200000000000000
+                        then sign(covered_sum)::hugeint
+                            * ((2 * abs(covered_sum) * exact_pico(percent_off) + 100000000000000)
+                                // 200000000000000)
                     else least(minor_off, greatest(covered_sum, 0))
                 end as discount,
                 -- a line of the other sign has a share of the other sign
@@ -49,10 +50,10 @@ spread as (
         shared as (
             select
                 *,
-                sign(covered_sum)::hugeint * ({{ largest_remainder(
+                {{ largest_remainder(
                     'discount', 'whole', 'numerator - whole * denominator',
                     'subscription_id, subscription_number, currency'
-                ) }}) as minor_share
+                ) }} as minor_share
             from discounted
         )
 

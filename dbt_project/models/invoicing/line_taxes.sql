@@ -19,9 +19,8 @@ taxed as (
         coalesce(rates.inclusive, false) as is_inclusive,
         lines.amount - coalesce(lines.discount_share, 0) as tax_base,
         currencies.exponent,
-        case when taxes.amount < 0 then -1 else 1 end as tax_sign,
-        whole_minor(abs(coalesce(taxes.amount, 0)), currencies.exponent) as tax_minor,
-        tax_sign * whole_minor(tax_base, currencies.exponent) * rates.part_pico as numerator,
+        whole_minor(coalesce(taxes.amount, 0), currencies.exponent) as tax_minor,
+        whole_minor(tax_base, currencies.exponent) * rates.part_pico as numerator,
         rates.whole_pico as denominator
     from lines
     inner join rates
@@ -43,11 +42,11 @@ cut as (
 shared as (
     select
         *,
-        tax_sign * ({{ largest_remainder(
+        {{ largest_remainder(
             'tax_minor', 'whole',
             'exact_quotient((numerator - whole * denominator) * 1000000000000000000, denominator).units',
             'invoice_id, tax_rate_id'
-        ) }}) as tax_share
+        ) }} as tax_share
     from cut
 )
 
