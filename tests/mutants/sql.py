@@ -344,8 +344,8 @@ MUTANTS = (
     Mutant(
         "coupon_months_begin_anew_with_each_version",
         f"{INVOICING}/coupon_months.sql",
-        "partition by paid.subscription_id, paid.subscription_number, paid.coupon_id",
-        "partition by paid.subscription_id, paid.starts_at, paid.coupon_id",
+        "partition by named.subscription_id, named.subscription_number, named.coupon_id",
+        "partition by named.subscription_id, named.starts_at, named.coupon_id",
         VERSIONS,
     ),
     Mutant(
@@ -639,14 +639,14 @@ MUTANTS = (
     ),
     Mutant(
         "who_does_not_pay_pays_through_another",
-        f"{INVOICING}/lines_before_tax.sql",
-        "inner join customers on lines.customer_id = customers.customer_id and customers.is_payer",
-        "inner join customers on lines.customer_id = customers.customer_id",
+        f"{INVOICING}/paying_customers.sql",
+        "where customers.is_payer",
+        "",
         ADJUSTMENTS_AND_PAYERS,
     ),
     Mutant(
         "lines_for_a_payer_who_is_none",
-        f"{INVOICING}/lines_before_tax.sql",
+        f"{INVOICING}/paying_customers.sql",
         "on customers.payer_id = payers.customer_id and payers.is_payer",
         "on customers.payer_id = payers.customer_id",
         ADJUSTMENTS_AND_PAYERS,
