@@ -96,8 +96,9 @@ def adjustment_problems(adjustments: LoadedTable, subscriptions: LoadedTable) ->
 def commitment_problems(commitments: LoadedTable) -> Iterator[Problem]:
     for row in commitments.rows:
         starts_at, ends_at = row["starts_at"], row["ends_at"]
-        has_both = isinstance(starts_at, datetime) and isinstance(ends_at, datetime)
-        if has_both and ends_at <= starts_at:
+        if not isinstance(starts_at, datetime) or not isinstance(ends_at, datetime):
+            continue
+        if ends_at <= starts_at:
             yield row.problem("ends_at", "must be later than starts_at")
 
 
