@@ -35,7 +35,7 @@ RAW_TABLES = {
     ),
     "accounts": (
         *(table.name for table in TABLES if table.folder == "accounts"),
-        "wallet_applications",
+        *("wallet_applications", "published_lines", "published_months"),
     ),
     "usage_events": ("usage_events", "run", "months"),
 }

@@ -27,12 +27,12 @@ COUNTRIES = ("DE", "FR", "US", "CA", "BR", "AT", "CH", "JP", "KW", "IN", "NZ", "
 # that the pipeline does not have yet stands in a comment, and moves up when it does.
 FEATURES: tuple[str, ...] = (
     "filters",  # lists, bounds, filter_rest
+    "versions",  # subscriptions whose quantity, plan, coupon or minimum changes
+    "gauges by share",  # prorate empty or true for a gauge, and gauges that do not carry forward
+    "meters",  # counter, gauge_hours, percentiles, group_by, bucket, event_rounding
     "event amounts",  # bounds of each event, free events
     "included_per",  # allowances for each seat
-    # "gauges by share": prorate empty or true for a gauge, and gauges that do not carry forward
-    # "versions": subscriptions whose quantity, plan, coupon or minimum changes
     # "named subscriptions": events for one subscription only
-    # "meters": counter, gauge_hours, percentiles, group_by, bucket, event_rounding
     # "tiers by version"
     # "based_on": plans that are based on others
     # "intervals": prices with a billing period of their own, and anniversaries
@@ -44,6 +44,11 @@ FEATURES: tuple[str, ...] = (
     # "bill_to"
     # "commitments"
 )
+
+
+def makes(feature: str) -> bool:
+    """Whether the worlds have this feature of the second edition."""
+    return feature in FEATURES
 
 
 @dataclass(frozen=True)
