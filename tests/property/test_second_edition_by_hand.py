@@ -620,7 +620,7 @@ def test_the_reason_nearest_to_a_price_counts() -> None:
     use(world, "units", "16", "2024-04-25", **eu)
     use(world, "other", "32", "2024-04-05")
     found = bill(world, MONTH).unpriced
-    quantities = {key[1:]: (row.quantity, row.event_count) for key, row in found.items()}
+    quantities = {key[1:]: (int(row.quantity), row.event_count) for key, row in found.items()}
     assert quantities == {
         ("units", "no_matching_filter"): (2, 1),
         ("units", "price_gap"): (12, 2),
