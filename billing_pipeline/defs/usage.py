@@ -28,7 +28,11 @@ DESCRIPTIONS = {
 }
 # Which tables of the warehouse's schema `raw` each asset stands for.
 RAW_TABLES = {
-    "catalog": (*(table.name for table in TABLES if table.folder == "catalog"), "currencies"),
+    "catalog": (
+        *(table.name for table in TABLES if table.folder == "catalog"),
+        "filters",
+        "currencies",
+    ),
     "accounts": (
         *(table.name for table in TABLES if table.folder == "accounts"),
         "wallet_applications",

@@ -19,8 +19,11 @@ ARITHMETIC = "dbt_project/macros/exact_arithmetic.sql"
 ORACLE = "tests/property/test_against_oracle.py::test_charges_and_invoices_are_those_of_the_oracle"
 WORLDS = f"{ORACLE}[2024-02@Asia/Kolkata]"
 EDGES = "tests/dbt/test_edges.py"
+PRICE_FILTERS = "tests/dbt/test_price_filters.py"
+FILTERS = "dbt_project/macros/usage_filters.sql"
 INVOICE_EDGES = "tests/dbt/test_invoice_edges.py"
 INTAKE = "tests/unit/intake"
+VERSIONS = "tests/dbt/test_versions.py"
 
 MUTANTS = (
     # --- usage ---
@@ -48,23 +51,65 @@ MUTANTS = (
     Mutant(
         "month_edge_inclusive",
         "dbt_project/macros/usage_readings.sql",
-        "and readings.occurred_at < windows.window_end",
-        "and readings.occurred_at <= windows.window_end",
+        "and facts.occurred_at < keys.window_end",
+        "and facts.occurred_at <= keys.window_end",
         WORLDS,
     ),
     Mutant(
         "first_microsecond_left_out",
         "dbt_project/macros/usage_readings.sql",
-        "and readings.occurred_at >= windows.window_start",
-        "and readings.occurred_at > windows.window_start",
+        "facts.occurred_at >= keys.window_start",
+        "facts.occurred_at > keys.window_start",
         WORLDS,
     ),
     Mutant(
         "filter_ignored",
-        "dbt_project/macros/usage_values.sql",
-        "len({{ filter_paths }}) = 0",
-        "len({{ filter_paths }}) >= 0",
+        FILTERS,
+        "and facts.texts = keys.texts",
+        "",
         WORLDS,
+    ),
+    Mutant(
+        "bound_above_inclusive",
+        FILTERS,
+        "coalesce(v.number > v.bound.above, true)",
+        "coalesce(v.number >= v.bound.above, true)",
+        PRICE_FILTERS,
+    ),
+    Mutant(
+        "bound_up_to_exclusive",
+        FILTERS,
+        "coalesce(v.number <= v.bound.up_to, true)",
+        "coalesce(v.number < v.bound.up_to, true)",
+        PRICE_FILTERS,
+    ),
+    Mutant(
+        "rest_is_everything",
+        FILTERS,
+        "claims.row_id is null\n        and",
+        "",
+        PRICE_FILTERS,
+    ),
+    Mutant(
+        "prices_of_the_past_claim_what_is_left",
+        FILTERS,
+        "and (filters.valid_to is null or facts.occurred_at < filters.valid_to)",
+        "",
+        PRICE_FILTERS,
+    ),
+    Mutant(
+        "other_plans_claim_what_is_left",
+        FILTERS,
+        "on facts.plan_id = filters.plan_id\n        and facts.meter_id",
+        "on facts.meter_id",
+        PRICE_FILTERS,
+    ),
+    Mutant(
+        "only_the_first_text_of_a_list_matches",
+        "billing_pipeline/intake/reference/filters.py",
+        "for texts in product(*(lists[path] for path in paths)):",
+        "for texts in product(*(list(lists[path])[:1] for path in paths)):",
+        PRICE_FILTERS,
     ),
     Mutant(
         "months_begin_in_utc",
@@ -171,10 +216,9 @@ MUTANTS = (
     Mutant(
         "corrections_of_other_cells_count",
         f"{METERING}/window_corrections.sql",
-        "where {{ matches_filter('corrections.properties', 'windows.filter_paths',"
-        " 'windows.filter_values') }}",
-        "where true",
-        WORLDS,
+        "        corrections.*\n",
+        '        corrections.* exclude (properties), \'{"region": "eu"}\' as properties\n',
+        PRICE_FILTERS,
     ),
     Mutant(
         "negative_quantity_is_charged",
@@ -211,8 +255,8 @@ MUTANTS = (
     Mutant(
         "trial_usage_is_charged",
         f"{RATING}/billable_quantities.sql",
-        "where not windows.is_trial",
-        "where true",
+        "where windows.subscription_id is not null and not windows.is_trial",
+        "where windows.subscription_id is not null",
         WORLDS,
     ),
     Mutant(
@@ -226,15 +270,15 @@ MUTANTS = (
     Mutant(
         "every_subscription_has_a_trial",
         "dbt_project/models/staging/accounts/stg_accounts__subscriptions.sql",
-        "when ordered.is_first and plans.trial_days > 0",
+        "when numbered.is_first and plans.trial_days > 0",
         "when plans.trial_days > 0",
         WORLDS,
     ),
     Mutant(
         "thirty_days_by_calendar",
         f"{METERING}/billing_periods.sql",
-        "{{ cycle_start('starts_at', '(period_number + 1)') }} as period_end",
-        "starts_at + to_months((period_number + 1)::integer) as period_end",
+        "{{ cycle_start('subscription_starts_at', '(period_number + 1)') }} as period_end",
+        "subscription_starts_at + to_months((period_number + 1)::integer) as period_end",
         WORLDS,
     ),
     Mutant(
@@ -254,16 +298,59 @@ MUTANTS = (
     Mutant(
         "unused_advance_is_kept",
         f"{RATING}/fee_periods.sql",
-        "where starts_at < period_start and ends_at < period_end",
-        "where starts_at < period_start and ends_at < period_start",
+        "and part_end < period_end",
+        "and part_end < period_start",
         WORLDS,
     ),
     Mutant(
         "first_period_in_advance_is_free",
         f"{RATING}/fee_periods.sql",
-        "where starts_at >= period_start",
-        "where starts_at > period_end",
+        "where fee_starts_at > period_start or starts_at = period_start",
+        "where fee_starts_at > period_end",
         WORLDS,
+    ),
+    # --- versions of a subscription ---
+    Mutant(
+        "allowances_begin_anew_with_each_seat_change",
+        "dbt_project/models/staging/accounts/stg_accounts__subscriptions.sql",
+        "sum(case when goes_on and has_same_plan then 0 else 1 end)",
+        "sum(case when goes_on and has_same_plan and has_same_quantity then 0 else 1 end)",
+        VERSIONS,
+    ),
+    Mutant(
+        "a_trial_begins_anew_with_each_version",
+        "dbt_project/models/staging/accounts/stg_accounts__subscriptions.sql",
+        "numbered.subscription_number\n        order by numbered.starts_at\n",
+        "numbered.starts_at\n        order by numbered.starts_at\n",
+        VERSIONS,
+    ),
+    Mutant(
+        "seats_paid_in_advance_are_not_given_back",
+        f"{RATING}/fee_periods.sql",
+        "    and fee_starts_at <= period_start\n    and part_end < period_end",
+        "    and fee_starts_at <= period_start\n    and ends_at < period_end",
+        VERSIONS,
+    ),
+    Mutant(
+        "an_unprorated_fee_takes_every_quantity",
+        f"{RATING}/fee_periods.sql",
+        "fee_starts_at <= greatest(period_start, starts_at)\n        and",
+        "true\n        or",
+        VERSIONS,
+    ),
+    Mutant(
+        "coupon_months_begin_anew_with_each_version",
+        f"{INVOICING}/coupon_months.sql",
+        "partition by paid.subscription_id, paid.subscription_number, paid.coupon_id",
+        "partition by paid.subscription_id, paid.starts_at, paid.coupon_id",
+        VERSIONS,
+    ),
+    Mutant(
+        "the_greatest_minimum_of_a_period_counts",
+        f"{INVOICING}/subscription_minimums.sql",
+        "'units': sum(share.units)",
+        "'units': max(share.units)",
+        VERSIONS,
     ),
     # --- prices ---
     Mutant(
@@ -339,9 +426,9 @@ MUTANTS = (
     ),
     Mutant(
         "the_calculation_of_a_minimum_forgets_its_share",
-        "dbt_project/models/invoicing/subscription_lines.sql",
-        "case when part_us < period_us then",
-        "case when false then",
+        "dbt_project/models/invoicing/subscription_minimums.sql",
+        "when part_us < period_us then",
+        "when false then",
         WORLDS,
     ),
     Mutant(
@@ -354,7 +441,7 @@ MUTANTS = (
     Mutant(
         "usage_currency_of_the_customer",
         f"{RATING}/billable_quantities.sql",
-        "coalesce(prices.currency, terms.customer_currency) as currency",
+        "coalesce(prices.currency, due.customer_currency) as currency",
         "terms.customer_currency as currency",
         WORLDS,
     ),
@@ -412,7 +499,7 @@ MUTANTS = (
     # --- invoices ---
     Mutant(
         "subscription_minimum_not_prorated",
-        f"{INVOICING}/subscription_lines.sql",
+        f"{INVOICING}/subscription_minimums.sql",
         "exact_share(exact(minimum_amount), part_us, period_us)",
         "exact_share(exact(minimum_amount), period_us, period_us)",
         WORLDS,

@@ -23,6 +23,7 @@ from billing_pipeline.intake.reference.cells import (
     read_cells,
 )
 from billing_pipeline.intake.reference.dbt_vars import CUSTOM_METERS
+from billing_pipeline.intake.reference.filters import write_filters
 from billing_pipeline.intake.reference.rows import (
     LoadedTable,
     key_problems,
@@ -63,6 +64,7 @@ def load_reference(
     connection.execute("create schema if not exists raw")
     for loaded in tables.values():
         _write(connection, loaded)
+    write_filters(connection, (str(f) for f in tables["prices"].values["filter"] if f is not None))
     _write_currencies(connection)
     return {name: len(loaded.numbers) for name, loaded in tables.items()}
 
@@ -208,6 +210,7 @@ def _rule_problems(tables: dict[str, LoadedTable], custom_meters: frozenset[str]
     problems += catalog_rules.entitlement_problems(tables["entitlements"])
     problems += account_rules.seller_problems(tables["seller"])
     problems += account_rules.subscription_problems(tables["subscriptions"])
+    problems += account_rules.subscription_version_problems(tables["subscriptions"])
     problems += account_rules.charge_id_problems(tables["subscriptions"], tables["prices"])
     problems += account_rules.wallet_problems(tables["wallet_transactions"])
     problems += account_rules.correction_problems(tables["usage_corrections"], tables["meters"])
