@@ -706,11 +706,26 @@ def test_a_device_is_refused(catalog: World) -> None:
     one_problem(catalog, "catalog/tax_rates.csv", "is a device and no file")
 
 
-def test_links_are_followed(catalog: World) -> None:
+def test_links_within_the_data_directory_are_followed(catalog: World) -> None:
+    """A folder as a whole may lie elsewhere, as a mounted one does."""
+    elsewhere = catalog.root / "mounted"
+    (catalog.data / "accounts").rename(elsewhere)
+    (catalog.data / "accounts").symlink_to(elsewhere)
+    (elsewhere / "subscriptions.csv").rename(elsewhere / "..2026_01.csv")
+    (elsewhere / "subscriptions.csv").symlink_to("..2026_01.csv")
+    assert catalog.load_reference()["subscriptions"] == 1
+    (elsewhere / "..2026_01.csv").rename(catalog.data / "catalog" / ".subscriptions")
+    (elsewhere / "subscriptions.csv").unlink()
+    (elsewhere / "subscriptions.csv").symlink_to(catalog.data / "catalog" / ".subscriptions")
+    assert catalog.load_reference()["subscriptions"] == 1
+
+
+def test_links_out_of_the_data_directory_are_refused(catalog: World) -> None:
+    """Or whoever puts files there could have keys of this machine read and shown."""
     elsewhere = catalog.root / "elsewhere.csv"
     (catalog.data / "accounts/subscriptions.csv").rename(elsewhere)
     (catalog.data / "accounts/subscriptions.csv").symlink_to(elsewhere)
-    assert catalog.load_reference()["subscriptions"] == 1
+    one_problem(catalog, "accounts/subscriptions.csv", "is a link out of the data directory")
 
 
 @pytest.mark.parametrize("kind", ["csv", "csv.gz", "parquet"])
