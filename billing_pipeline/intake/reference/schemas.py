@@ -382,7 +382,7 @@ SOURCES = Table(
         Column(
             "file_pattern",
             "text",
-            "the names of its files in `usage/YYYY-MM/`: `*` any text, `?` any character; a file "
+            "the names of its files in a month's folder: `*` any text, `?` any character; a file "
             "belongs to the first row that matches, for example `gateway-*.csv`",
             required=True,
         ),
