@@ -38,7 +38,7 @@ RAW_TABLES = {
     ),
     "accounts": (
         *(table.name for table in TABLES if table.folder == "accounts"),
-        "wallet_applications",
+        *("wallet_applications", "published_lines", "published_months"),
     ),
     "usage_events": ("usage_events", "usage_file_sources", "run", "months"),
 }
