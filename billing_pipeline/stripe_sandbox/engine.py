@@ -25,6 +25,7 @@ import stripe
 
 from billing_pipeline.stripe_sandbox import (
     charges,
+    collecting,
     credit_notes,
     customers,
     lines,
@@ -35,6 +36,8 @@ from billing_pipeline.stripe_sandbox.answers import finished
 from billing_pipeline.stripe_sandbox.context import Call, Route, find_route
 from billing_pipeline.stripe_sandbox.errors import ApiError, InvalidParamsError
 from billing_pipeline.stripe_sandbox.invoices import run_due
+from billing_pipeline.stripe_sandbox.others import add_others
+from billing_pipeline.stripe_sandbox.rules import require_compatible
 from billing_pipeline.stripe_sandbox.store import Store
 from billing_pipeline.stripe_sandbox.validation import check
 from billing_pipeline.stripe_sandbox.wire import Response, decode_form, encode
@@ -66,8 +69,8 @@ class Sandbox:
     """Stripe's server side, as far as this project uses it.
 
     `path`: the SQLite file, or None for memory. `clock` returns the time in epoch seconds. `rates`
-    switches rate limits on; search lags `search_lag` seconds behind. Several processes may use one
-    file at the same time.
+    switches rate limits on; search lags `search_lag` seconds behind. A new account also holds what
+    others made, unless `others` is false. Several processes may use one file at the same time.
     """
 
     def __init__(
@@ -77,6 +80,7 @@ class Sandbox:
         clock: Callable[[], float] = time.time,
         rates: Rates | None = None,
         search_lag: float = 60.0,
+        others: bool = True,
     ) -> None:
         self.clock = clock
         self.rates = rates
@@ -88,6 +92,10 @@ class Sandbox:
         # compare the ids.
         self._origin = "" if path is None else secrets.token_hex(4)
         self._recent: dict[str, deque[float]] = {}
+        if others:
+            with self._store.transaction(write=True):
+                if self._store.is_new:
+                    add_others(self._store, self.clock())
 
     def close(self) -> None:
         with self._lock:
@@ -132,6 +140,13 @@ class Sandbox:
     def close_dispute(self, dispute_id: str, *, won: bool) -> None:
         with self._acting() as call:
             charges.close_dispute(call, dispute_id, won=won)
+
+    def authenticate(self, intent_id: str, *, succeeds: bool = True) -> None:
+        """A customer confirms a payment by 3-D Secure, or fails to."""
+        with self._acting() as call:
+            if call.get("payment_intent", intent_id)["status"] != "requires_action":
+                raise ApiError("This PaymentIntent does not wait for the customer.")
+            collecting.settle_intent(call, intent_id, is_confirmed=succeeds)
 
     @contextmanager
     def _acting(self) -> Iterator[Call]:
@@ -178,6 +193,7 @@ class Sandbox:
                 if saved is not None:
                     return self._replay(key, fingerprint, saved)
             params = check(found.params, given)
+            require_compatible(found.params, params)
             call = Call(
                 self._store,
                 now,

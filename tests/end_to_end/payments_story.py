@@ -109,7 +109,7 @@ class Story:
 
             async def pay() -> None:
                 ids = {
-                    found["metadata"]["billing_customer_id"]: found["id"]
+                    found["metadata"].get("billing_customer_id"): found["id"]
                     async for found in gateway.list("/v1/customers")
                 }
                 intent = {
@@ -118,6 +118,7 @@ class Story:
                     "customer": ids[CUSTOMER],
                     "payment_method": "pm_card_visa",
                     "confirm": True,
+                    "automatic_payment_methods": {"enabled": True, "allow_redirects": "never"},
                     "metadata": {"billing_top_up": "top-1", "billing_customer_id": customer},
                 }
                 await gateway.post("/v1/payment_intents", intent, key=payment)
