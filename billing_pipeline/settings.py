@@ -17,9 +17,12 @@ from decimal import Decimal, InvalidOperation
 from itertools import pairwise
 from pathlib import Path
 from urllib.parse import urlsplit
+from urllib.request import proxy_bypass_environment
 from zoneinfo import ZoneInfo
 
 from billing_pipeline.months import BillingMonth, InvalidMonthError
+
+_STRIPE_API = "https://api.stripe.com"
 
 
 class InvalidSettingError(ValueError):
@@ -36,6 +39,10 @@ class Settings:
     first_month: BillingMonth
     stripe_api_key: str | None = field(default=None, repr=False)
     stripe_api_base: str | None = None
+    stripe_account: str | None = None
+    """The connected account for which a platform's key works; None: the key's own."""
+    https_proxy: str | None = field(default=None, repr=False)
+    """The way to Stripe, where the network has no other. It may hold a password."""
     stripe_webhook_secret: str | None = field(default=None, repr=False)
     allow_live: bool = False
     memory_limit: str = "4GB"
@@ -73,6 +80,8 @@ class Settings:
             first_month=first_month_from_env(env),
             stripe_api_key=text("STRIPE_API_KEY"),
             stripe_api_base=text("STRIPE_API_BASE"),
+            stripe_account=_stripe_account(text("STRIPE_ACCOUNT")),
+            https_proxy=_https_proxy(env, text("STRIPE_API_BASE") or _STRIPE_API),
             stripe_webhook_secret=text("STRIPE_WEBHOOK_SECRET"),
             allow_live=text("BILLING_ALLOW_LIVE") == "1",
             memory_limit=_size("BILLING_MEMORY_LIMIT", text("BILLING_MEMORY_LIMIT") or "4GB"),
@@ -189,6 +198,28 @@ def timezone_from_env(environ: Mapping[str, str] | None = None) -> ZoneInfo:
         raise InvalidSettingError(
             f"BILLING_TIMEZONE {name!r} is no IANA time zone, for example UTC or Europe/Berlin"
         ) from error
+
+
+def _stripe_account(text: str | None) -> str | None:
+    if text is not None and re.fullmatch(r"acct_\w+", text) is None:
+        raise InvalidSettingError(f"STRIPE_ACCOUNT {text!r} is no account: it begins with acct_")
+    return text
+
+
+def _https_proxy(env: Mapping[str, str], base: str) -> str | None:
+    """`HTTPS_PROXY`, unless `NO_PROXY` has the host or Stripe stands on plain HTTP: that is a
+    stand-in on this machine."""
+    url = urlsplit(base)
+    named = env.get("https_proxy") or env.get("HTTPS_PROXY") or ""
+    apart = {"no": env.get("no_proxy") or env.get("NO_PROXY") or ""}
+    is_apart = bool(proxy_bypass_environment(url.hostname or "", apart))
+    if not named.strip() or url.scheme != "https" or is_apart:
+        return None
+    proxy = named.strip() if "://" in named else f"http://{named.strip()}"
+    if urlsplit(proxy).scheme not in ("http", "https") or not urlsplit(proxy).hostname:
+        # Not shown: it may hold a password.
+        raise InvalidSettingError("HTTPS_PROXY is no address such as http://proxy.example:3128")
+    return proxy
 
 
 def _data_dir(text: str) -> str:

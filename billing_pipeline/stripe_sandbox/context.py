@@ -91,11 +91,13 @@ class Call:
         key: str | None = None,
         search_lag: float = 0.0,
         origin: str = "",
+        account: str = "acct_sandbox",
     ) -> None:
         self.store = store
         self.now = int(now)
         self.params = params
         self.search_lag = search_lag
+        self.account = account
         # Objects that others made are counted on their own.
         self._origin = origin
         self.request_id = request_id

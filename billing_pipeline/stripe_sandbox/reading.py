@@ -14,7 +14,6 @@ from billing_pipeline.stripe_sandbox.errors import ApiError, InvalidParamsError
 
 Json = dict[str, Any]
 
-ACCOUNT = "acct_sandbox"
 EVENT_LIFETIME = 30 * 86_400
 _CLAUSE = re.compile(
     r"""\s*(-?)(metadata\[["']([^"']+)["']\]|\w+)\s*(:|[<>]=?)\s*("([^"]*)"|'([^']*)'|(\d+))\s*"""
@@ -26,7 +25,7 @@ _FIELDS = frozenset(
 
 @route("GET", "accounts/*", "AccountRetrieveParams")
 def account_by_id(call: Call, account_id: str) -> Json:
-    if account_id != ACCOUNT:
+    if account_id != call.account:
         text = f"The provided key does not have access to account '{account_id}' (or it is gone)."
         raise ApiError(text, status=403, code="account_invalid")
     return account(call)
@@ -35,7 +34,7 @@ def account_by_id(call: Call, account_id: str) -> Json:
 @route("GET", "account", "AccountRetrieveCurrentParams")
 def account(call: Call) -> Json:
     return {
-        "id": ACCOUNT,
+        "id": call.account,
         "object": "account",
         "charges_enabled": True,
         "country": "US",

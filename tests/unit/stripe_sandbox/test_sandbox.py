@@ -302,3 +302,24 @@ def test_over_http_and_durably(tmp_path: Path) -> None:
             # What others have in a new account is older.
             assert listed == [*names, "No Address", "Somebody Else Ltd"]
             transport.close()
+
+
+def test_a_connected_account_has_its_own_state() -> None:
+    company = Company()
+    other = {"Stripe-Account": "acct_1Connected"}
+    made = company.raw("POST", "/v1/customers", "name=Theirs", **other).json()["id"]
+    assert company.raw("GET", "/v1/account", **other).json()["id"] == "acct_1Connected"
+    assert company.raw("GET", f"/v1/customers/{made}", **other).status == 200
+    assert company.raw("GET", f"/v1/customers/{made}").status == 404
+    refused = company.raw("GET", "/v1/account", **{"Stripe-Account": "nobody"})
+    assert (refused.status, refused.json()["error"]["code"]) == (403, "account_invalid")
+
+
+def test_a_new_account_holds_what_others_made() -> None:
+    company = Company(others=True)
+    for kind in ("customers", "invoices", "payment_intents", "charges", "products", "prices"):
+        assert company.raw("GET", f"/v1/{kind}").json()["data"], kind
+    states = {invoice.status for invoice in company.v1.invoices.list({"limit": 100}).data}
+    assert states == {"draft", "open", "paid"}
+    # Our own numbers begin where they would without them.
+    assert company.customer() == "cus_000000000001"
