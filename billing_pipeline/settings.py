@@ -1,6 +1,6 @@
-"""Settings: what the operator chooses through the environment, checked once, in one place.
+"""Settings: what the operator sets in the environment, checked once, in one place.
 
-What belongs here: every variable of the README's table with its default, and the paths under
+What belongs here: every variable of the README's table with its default, the paths under
 ``BILLING_HOME``, and where dbt's project is. No other module reads the environment. What does not:
 reading or writing any of those paths, and what a limit or a due time means (``Limits.of``,
 ``DunningPolicy.of``, ``Rules.of`` beside the code that applies them).
@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from itertools import pairwise
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 from urllib.request import proxy_bypass_environment
 from zoneinfo import ZoneInfo
 
@@ -31,7 +31,7 @@ class InvalidSettingError(ValueError):
 
 @dataclass(frozen=True)
 class Settings:
-    """All settings of one process. Secrets are left out of ``repr`` on purpose."""
+    """All settings of one process. ``repr`` leaves secrets out."""
 
     data_dir: str
     home: Path
@@ -61,9 +61,11 @@ class Settings:
     close_day: int = 1
     """1 to 28, so that every month has it. Later days leave late usage more time to arrive."""
     close_grace: timedelta = timedelta(hours=2)
-    """How long after that day has begun: the last files of a month take their time."""
+    """How long after the start of that day; the last files of a month may come late."""
+    readers_group: str | None = None
+    """A group of this machine, which may read what is published."""
     catalog_dir: Path | None = None
-    """Another price book than the data directory's, for a simulation; no variable sets it."""
+    """A simulation's price book instead of the data directory's; no variable sets it."""
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Settings:
@@ -92,9 +94,10 @@ class Settings:
             max_month_change_percent=_positive(env, "BILLING_MAX_MONTH_CHANGE_PERCENT"),
             dunning_hours=_dunning_hours(text("BILLING_DUNNING_HOURS") or "0,72,144"),
             dunning_end=_dunning_end(text("BILLING_DUNNING_END") or "uncollectible"),
-            ui_url=_ui_url(text("BILLING_UI_URL") or "http://127.0.0.1:3000"),
+            ui_url=page_url("BILLING_UI_URL", text("BILLING_UI_URL") or "http://127.0.0.1:3000"),
             trial_notice_days=_whole_number(env, "BILLING_TRIAL_NOTICE_DAYS", "3"),
             spike_factor=_spike_factor(text("BILLING_SPIKE_FACTOR") or "3"),
+            readers_group=text("BILLING_READERS_GROUP"),
             close_day=_whole_number(env, "BILLING_CLOSE_DAY", "1", range(1, 29)),
             close_grace=timedelta(
                 hours=_whole_number(env, "BILLING_CLOSE_GRACE_HOURS", "2", range(14 * 24 + 1))
@@ -108,20 +111,34 @@ class Settings:
         if key is not None:
             if not key.startswith(("sk_test_", "rk_test_", "sk_live_", "rk_live_")):
                 raise InvalidSettingError(
-                    "STRIPE_API_KEY is no secret or restricted key: "
-                    "it starts with sk_test_, rk_test_, sk_live_ or rk_live_"
+                    "STRIPE_API_KEY is not a secret or restricted key, which starts with "
+                    "sk_test_, rk_test_, sk_live_ or rk_live_"
                 )
             if key.startswith(("sk_live_", "rk_live_")) and not self.allow_live:
                 raise InvalidSettingError(
                     "STRIPE_API_KEY is a live key: set BILLING_ALLOW_LIVE=1 to charge real money"
                 )
-        elif self.stripe_api_base is not None:
-            host = urlsplit(self.stripe_api_base).hostname or ""
-            if host not in ("localhost", "127.0.0.1", "::1"):
-                raise InvalidSettingError(
-                    f"STRIPE_API_BASE {self.stripe_api_base!r} is not on this machine: "
-                    "set STRIPE_API_KEY as well, or use a loopback address"
-                )
+        if self.stripe_api_base is not None:
+            self._refuse_unsafe_base(self.stripe_api_base)
+
+    def _refuse_unsafe_base(self, base: str) -> None:
+        parts = _split_url(base)
+        if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
+            raise InvalidSettingError(
+                f"STRIPE_API_BASE {base!r} is not an address, for example http://127.0.0.1:8420"
+            )
+        if parts.hostname in ("localhost", "127.0.0.1", "::1"):
+            return
+        if self.stripe_api_key is None:
+            raise InvalidSettingError(
+                f"STRIPE_API_BASE {base!r} is not on this machine: "
+                "set STRIPE_API_KEY as well, or use a loopback address"
+            )
+        if parts.scheme != "https":
+            raise InvalidSettingError(
+                f"STRIPE_API_BASE {base!r} is on another machine and not https: anybody on the "
+                "way could read the key"
+            )
 
     def require_month(self, month: BillingMonth, now: datetime) -> None:
         """Raise `InvalidMonthError` unless the month is one from the first to the running one."""
@@ -138,12 +155,12 @@ class Settings:
 
     @property
     def uses_sandbox(self) -> bool:
-        """True where the embedded sandbox stands in for Stripe."""
+        """True if the embedded sandbox stands in for Stripe."""
         return self.stripe_api_key is None and self.stripe_api_base is None
 
     @property
     def webhook_secrets(self) -> tuple[str, ...]:
-        """The signing secrets of Stripe's webhooks that are good: two while one is replaced."""
+        """The valid signing secrets of Stripe's webhooks: two while one replaces the other."""
         parts = (self.stripe_webhook_secret or "").split(",")
         return tuple(part.strip() for part in parts if part.strip())
 
@@ -170,8 +187,8 @@ class Settings:
 
     @property
     def usage_cache_dir(self) -> Path:
-        """Copies of usage files, by content: normalised ones of text, and Parquet out of an object
-        store. Parquet on this machine is read where it lies."""
+        """Copies of usage files, by content: normalised text files, and Parquet from an object
+        store. Local Parquet is read in place."""
         return self.home / "usage"
 
     def month_dir(self, month: BillingMonth) -> Path:
@@ -190,13 +207,13 @@ def dbt_project_dir() -> Path:
 
 
 def timezone_from_env(environ: Mapping[str, str] | None = None) -> ZoneInfo:
-    """`BILLING_TIMEZONE`. By itself, because Dagster's partitions are defined with it."""
+    """`BILLING_TIMEZONE`, read separately because Dagster's partitions are defined with it."""
     name = _from(environ, "BILLING_TIMEZONE") or "UTC"
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError) as error:
         raise InvalidSettingError(
-            f"BILLING_TIMEZONE {name!r} is no IANA time zone, for example UTC or Europe/Berlin"
+            f"BILLING_TIMEZONE {name!r} is not an IANA time zone, for example UTC or Europe/Berlin"
         ) from error
 
 
@@ -225,7 +242,7 @@ def _https_proxy(env: Mapping[str, str], base: str) -> str | None:
 def _data_dir(text: str) -> str:
     if "://" in text and re.fullmatch(r"(s3|gs|az|abfs)://[^/]+(/.*)?", text) is None:
         raise InvalidSettingError(
-            f"BILLING_DATA_DIR {text!r} is no directory and no prefix in an object store, "
+            f"BILLING_DATA_DIR {text!r} is neither a directory nor a prefix in an object store, "
             "for example s3://bucket/billing"
         )
     return text
@@ -236,12 +253,12 @@ _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([KMGT])(i?)B", re.IGNORECASE)
 
 def _size(name: str, text: str) -> str:
     if _SIZE.fullmatch(text) is None:
-        raise InvalidSettingError(f"{name} {text!r} is no size, for example 4GB")
+        raise InvalidSettingError(f"{name} {text!r} is not a size, for example 4GB")
     return text
 
 
 def _bytes(size: str) -> int:
-    """How many bytes a size is, as DuckDB reads it."""
+    """The number of bytes of a size, as DuckDB reads it."""
     match = _SIZE.fullmatch(size)
     assert match is not None
     power = "KMGT".index(match[2].upper()) + 1
@@ -252,18 +269,18 @@ def _max_input_bytes(text: str) -> int:
     name = "BILLING_MAX_INPUT_BYTES"
     count = int(text) if re.fullmatch("[0-9]{1,18}", text) else _bytes(_size(name, text))
     if count == 0:
-        raise InvalidSettingError(f"{name} is 0: no file could be read")
+        raise InvalidSettingError(f"{name} is 0, so no file could be read")
     return count
 
 
 def _metering(text: str) -> str:
     if text not in ("duckdb", "spark"):
-        raise InvalidSettingError(f"BILLING_METERING {text!r} is no engine: duckdb or spark")
+        raise InvalidSettingError(f"BILLING_METERING {text!r} is not an engine: duckdb or spark")
     return text
 
 
 def first_month_from_env(environ: Mapping[str, str] | None = None) -> BillingMonth:
-    """`BILLING_FIRST_MONTH`. By itself, because Dagster's partitions are defined with it."""
+    """`BILLING_FIRST_MONTH`, read separately because Dagster's partitions are defined with it."""
     try:
         return BillingMonth.parse(_from(environ, "BILLING_FIRST_MONTH") or "2024-01-01")
     except InvalidMonthError as error:
@@ -280,12 +297,12 @@ def _positive(env: Mapping[str, str], name: str) -> Decimal | None:
         return None
     value = _decimal(text)
     if value is None or value < 0:
-        raise InvalidSettingError(f"{name} {text!r} is no number of 0 or more")
+        raise InvalidSettingError(f"{name} {text!r} is not a number of 0 or more")
     return value
 
 
 def _decimal(text: str) -> Decimal | None:
-    """The finite number that a text is; None for anything else."""
+    """The finite number in a text; None for anything else."""
     try:
         value = Decimal(text)
     except InvalidOperation:
@@ -299,7 +316,7 @@ def _whole_number(
     text = _from(env, name) or default
     if not text.isdecimal() or (allowed is not None and int(text) not in allowed):
         bounds = "" if allowed is None else f" from {allowed[0]} to {allowed[-1]}"
-        raise InvalidSettingError(f"{name} {text!r} is no whole number{bounds}")
+        raise InvalidSettingError(f"{name} {text!r} is not a whole number{bounds}")
     return int(text)
 
 
@@ -310,7 +327,7 @@ def _dunning_hours(text: str) -> tuple[int, ...]:
         if all(earlier < later for earlier, later in pairwise(parsed)):
             return parsed
     raise InvalidSettingError(
-        f"BILLING_DUNNING_HOURS {text!r} is no list of growing hours, for example 0,72,144"
+        f"BILLING_DUNNING_HOURS {text!r} is not a list of increasing hours, for example 0,72,144"
     )
 
 
@@ -322,16 +339,29 @@ def _dunning_end(text: str) -> str:
     return text
 
 
-def _ui_url(text: str) -> str:
-    if not text.startswith(("http://", "https://")):
+def page_url(name: str, text: str) -> str:
+    """An address of pages, without a slash at its end. `name` is the setting or option that gives
+    it; raises `InvalidSettingError`."""
+    parts = _split_url(text)
+    if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
         raise InvalidSettingError(
-            f"BILLING_UI_URL {text!r} is no address, for example https://billing.example.com"
+            f"{name} {text!r} is not an address, for example https://billing.example.com"
         )
     return text.rstrip("/")
+
+
+def _split_url(text: str) -> SplitResult | None:
+    """The parts of an address; None where it is none."""
+    try:
+        parts = urlsplit(text)
+        parts.port  # noqa: B018  (refused only when it is read)
+    except ValueError:
+        return None
+    return parts
 
 
 def _spike_factor(text: str) -> Decimal:
     factor = _decimal(text)
     if factor is None or factor <= 1:
-        raise InvalidSettingError(f"BILLING_SPIKE_FACTOR {text!r} is no number above 1")
+        raise InvalidSettingError(f"BILLING_SPIKE_FACTOR {text!r} is not a number above 1")
     return factor

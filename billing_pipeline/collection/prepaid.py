@@ -18,6 +18,7 @@ from billing_pipeline.collection.pull.tables import Row
 from billing_pipeline.collection.pull.top_ups import TopUp, credited, read_top_ups
 from billing_pipeline.collection.pull.wallet_balances import wallet_row
 from billing_pipeline.collection.push.customers import CustomerDirectory
+from billing_pipeline.collection.push.requests import StripeSession
 from billing_pipeline.collection.push.wallets import stripe_customer_of
 from billing_pipeline.collection.records.account import require_account
 from billing_pipeline.collection.records.opening import open_records
@@ -138,7 +139,9 @@ async def reconcile_wallets(
     with open_records(settings.records_dir) as records:
         await require_account(gateway, records.folder)
         cache = records.cache
-        directory = CustomerDirectory(records.session(gateway, Author("reconciliation")))
+        directory = CustomerDirectory(
+            StripeSession.open(gateway, records, Author("reconciliation"))
+        )
         taken: dict[tuple[str | None, str], int] = defaultdict(int)
         for item in cached_month(cache, month.key):
             taken[item.customer_id, item.currency] += item.wallet_taken

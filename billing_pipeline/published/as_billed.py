@@ -1,4 +1,4 @@
-"""Invoices as billed: what each was computed from, kept for good before it is sent.
+"""Invoices as billed: what each was computed from, saved for good before it is sent.
 
 What belongs here: writing one more version of an invoice's charges and tiers into ``records/``,
 and reading them back for a month. What does not: what was sent (``collection.records.billed``), and
@@ -26,13 +26,13 @@ from billing_pipeline.settings import Settings
 
 CHARGES, TIERS = "charges_as_billed", "charge_tiers_as_billed"
 
-# The rows that are new: of the asked invoices those whose content is not that of their last
-# version. The terms tell later whether a price or an account was another.
+# The rows that are new: of the requested invoices, those whose content differs from their last
+# version. The terms show later whether a price or an account has changed.
 _NEW = """
 CREATE TEMP TABLE new_versions AS
 WITH last AS (
     SELECT invoice_id, max(version) AS version, arg_max(content_hash, version) AS content_hash
-    FROM kept
+    FROM saved
     GROUP BY invoice_id
 )
 SELECT
@@ -51,6 +51,15 @@ WITH tiers AS (
     SELECT price_id, string_agg(to_json(tiers)::VARCHAR, '' ORDER BY up_to NULLS LAST) AS terms
     FROM warehouse.raw.price_tiers AS tiers
     GROUP BY price_id
+),
+-- every version that had begun: a later one changes nothing in this month
+subscriptions AS (
+    SELECT
+        subscription_id, string_agg(to_json(versions)::VARCHAR, '' ORDER BY starts_at, ends_at)
+            AS terms
+    FROM warehouse.raw.subscriptions AS versions
+    WHERE starts_at < (SELECT month_end FROM warehouse.raw.run)
+    GROUP BY subscription_id
 )
 SELECT
     new_versions.invoice_id,
@@ -62,7 +71,7 @@ SELECT
     coalesce(quantities.correction_count, 0)::BIGINT AS correction_count,
     to_json(prices)::VARCHAR
         || coalesce(tiers.terms, '') || coalesce(to_json(meters)::VARCHAR, '') AS price_terms,
-    to_json(subscriptions)::VARCHAR AS subscription_terms
+    subscriptions.terms AS subscription_terms
 FROM warehouse.main.charges AS charges
 INNER JOIN new_versions
     ON charges.customer_id = new_versions.customer_id
@@ -74,8 +83,7 @@ LEFT JOIN warehouse.raw.prices AS prices
     AND quantities.valid_from IS NOT DISTINCT FROM prices.valid_from
 LEFT JOIN tiers ON charges.price_id = tiers.price_id
 LEFT JOIN warehouse.raw.meters AS meters ON charges.meter_id = meters.meter_id
-LEFT JOIN warehouse.raw.subscriptions AS subscriptions
-    ON charges.subscription_id = subscriptions.subscription_id
+LEFT JOIN subscriptions ON charges.subscription_id = subscriptions.subscription_id
 ORDER BY new_versions.invoice_id, charges.charge_id
 """
 _TIERS = """
@@ -89,7 +97,7 @@ ORDER BY new_versions.invoice_id, tiers.charge_id, tiers.tier
 """
 
 
-def keep(
+def save_versions(
     settings: Settings,
     month: BillingMonth,
     invoice_ids: Collection[str],
@@ -109,12 +117,12 @@ def keep(
         connection.execute("SET TimeZone = 'UTC'")
         warehouse = sql_text(str(settings.warehouse_path(month)))
         connection.execute(f"ATTACH {warehouse} AS warehouse (READ_ONLY)")
-        kept = versions_query(settings, month, CHARGES)
+        saved = versions_query(settings, month, CHARGES)
         nothing = (
             "SELECT NULL::VARCHAR AS invoice_id, NULL::INTEGER AS version,"
             " NULL::VARCHAR AS content_hash WHERE false"
         )
-        connection.execute(f"CREATE TEMP VIEW kept AS {kept or nothing}")
+        connection.execute(f"CREATE TEMP VIEW saved AS {saved or nothing}")
         connection.execute(_NEW, {"invoice_ids": sorted(invoice_ids)})
         [[count]] = connection.execute("SELECT count(*) FROM new_versions").fetchall()
         if count:
@@ -141,9 +149,9 @@ def _root(settings: Settings, month: BillingMonth) -> Path:
 def _write(
     connection: duckdb.DuckDBPyConnection, query: str, path: Path, values: dict[str, object]
 ) -> None:
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE rows_to_keep AS {query}", values)
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE rows_to_save AS {query}", values)
     target = sql_text(str(path))
-    connection.execute(f"COPY rows_to_keep TO {target} (FORMAT parquet, COMPRESSION zstd)")
+    connection.execute(f"COPY rows_to_save TO {target} (FORMAT parquet, COMPRESSION zstd)")
 
 
 @contextmanager

@@ -145,10 +145,8 @@ def balance_of(customer: Json, currency: str) -> int:
 def _balances(customer: Json) -> dict[str, int]:
     """By currency. Stripe shows all of them only where they are asked for with `expand`."""
     # The name under which earlier releases saved them.
-    earlier = customer.pop("invoice_credit_balance", None)
-    if "_balances" not in customer:
-        customer["_balances"] = earlier or {}
-    balances: dict[str, int] = customer["_balances"]
+    earlier: dict[str, int] = customer.pop("invoice_credit_balance", None) or {}
+    balances: dict[str, int] = customer.setdefault("_balances", earlier)
     return balances
 
 

@@ -19,8 +19,13 @@ ARITHMETIC = "dbt_project/macros/exact_arithmetic.sql"
 ORACLE = "tests/property/test_against_oracle.py::test_charges_and_invoices_are_those_of_the_oracle"
 WORLDS = f"{ORACLE}[2024-02@Asia/Kolkata]"
 EDGES = "tests/dbt/test_edges.py"
+GAUGES = "tests/dbt/test_gauges.py"
+PRICE_FILTERS = "tests/dbt/test_price_filters.py"
+FILTERS = "dbt_project/macros/usage_filters.sql"
+METERS = "tests/dbt/test_meters.py"
 INVOICE_EDGES = "tests/dbt/test_invoice_edges.py"
 INTAKE = "tests/unit/intake"
+VERSIONS = "tests/dbt/test_versions.py"
 
 MUTANTS = (
     # --- usage ---
@@ -48,23 +53,65 @@ MUTANTS = (
     Mutant(
         "month_edge_inclusive",
         "dbt_project/macros/usage_readings.sql",
-        "and readings.occurred_at < windows.window_end",
-        "and readings.occurred_at <= windows.window_end",
+        "and facts.occurred_at < keys.window_end",
+        "and facts.occurred_at <= keys.window_end",
         WORLDS,
     ),
     Mutant(
         "first_microsecond_left_out",
         "dbt_project/macros/usage_readings.sql",
-        "and readings.occurred_at >= windows.window_start",
-        "and readings.occurred_at > windows.window_start",
+        "facts.occurred_at >= keys.window_start",
+        "facts.occurred_at > keys.window_start",
         WORLDS,
     ),
     Mutant(
         "filter_ignored",
-        "dbt_project/macros/usage_values.sql",
-        "len({{ filter_paths }}) = 0",
-        "len({{ filter_paths }}) >= 0",
+        FILTERS,
+        "and facts.texts = keys.texts",
+        "",
         WORLDS,
+    ),
+    Mutant(
+        "bound_above_inclusive",
+        FILTERS,
+        "coalesce(v.number > v.bound.above, true)",
+        "coalesce(v.number >= v.bound.above, true)",
+        PRICE_FILTERS,
+    ),
+    Mutant(
+        "bound_up_to_exclusive",
+        FILTERS,
+        "coalesce(v.number <= v.bound.up_to, true)",
+        "coalesce(v.number < v.bound.up_to, true)",
+        PRICE_FILTERS,
+    ),
+    Mutant(
+        "rest_is_everything",
+        FILTERS,
+        "claims.row_id is null\n        and",
+        "",
+        PRICE_FILTERS,
+    ),
+    Mutant(
+        "prices_of_the_past_claim_what_is_left",
+        FILTERS,
+        "and (filters.valid_to is null or facts.occurred_at < filters.valid_to)",
+        "",
+        PRICE_FILTERS,
+    ),
+    Mutant(
+        "other_plans_claim_what_is_left",
+        FILTERS,
+        "on facts.plan_id = filters.plan_id\n        and facts.meter_id",
+        "on facts.meter_id",
+        PRICE_FILTERS,
+    ),
+    Mutant(
+        "only_the_first_text_of_a_list_matches",
+        "billing_pipeline/intake/reference/filters.py",
+        "for texts in product(*(lists[path] for path in paths)):",
+        "for texts in product(*(list(lists[path])[:1] for path in paths)):",
+        PRICE_FILTERS,
     ),
     Mutant(
         "months_begin_in_utc",
@@ -98,8 +145,8 @@ MUTANTS = (
     Mutant(
         "sum_through_a_float",
         "dbt_project/macros/usage_totals.sql",
-        "sum(value) filter (where aggregation = 'sum') as value_sum",
-        "sum(value::double) filter (where aggregation = 'sum')::decimal(38, 18) as value_sum",
+        "sum(value) filter (where aggregation <> 'count') as value_sum",
+        "sum(value::double) filter (where aggregation <> 'count')::decimal(38, 18) as value_sum",
         WORLDS,
     ),
     Mutant(
@@ -112,7 +159,7 @@ MUTANTS = (
     Mutant(
         "latest_is_the_largest",
         "dbt_project/macros/usage_totals.sql",
-        "max_by(value, (occurred_at, source_file, source_row)) filter (",
+        "max_by(value, (occurred_at, is_correction, source_file, source_row)) filter (",
         "max(value) filter (",
         WORLDS,
     ),
@@ -134,16 +181,16 @@ MUTANTS = (
     ),
     Mutant(
         "average_not_weighted_by_time",
-        f"{METERING}/gauge_averages.sql",
+        f"{METERING}/gauge_integrals.sql",
         "sum(exact_whole(value) * span_us) as whole_us",
         "sum(exact_whole(value)) * sum(span_us) // count(*) as whole_us",
         WORLDS,
     ),
     Mutant(
         "carry_forward_ignored",
-        f"{METERING}/carried_values.sql",
-        "where is_carried",
-        "where false",
+        f"{METERING}/carried_windows.sql",
+        "    is_carried\n",
+        "    false\n",
         WORLDS,
     ),
     Mutant(
@@ -155,26 +202,137 @@ MUTANTS = (
     ),
     Mutant(
         "gauges_carried_unasked",
-        f"{METERING}/carried_values.sql",
-        "where is_carried",
-        "where aggregation in ('latest', 'max', 'time_weighted_average')",
-        WORLDS,
+        f"{METERING}/carried_windows.sql",
+        "case when not is_carried then billing_period_start end",
+        "case when false then billing_period_start end",
+        GAUGES,
+    ),
+    Mutant(
+        "gauge_forgotten_between_the_parts_of_a_period",
+        f"{METERING}/carried_windows.sql",
+        "window_start > billing_period_start",
+        "window_start < billing_period_start",
+        GAUGES,
+    ),
+    Mutant(
+        "gauges_not_prorated_by_default",
+        "billing_pipeline/intake/reference/load.py",
+        "meter_id is None or meter_id in gauges if given is None",
+        "meter_id is None if given is None",
+        GAUGES,
+    ),
+    Mutant(
+        "allowances_of_gauges_shared_as_if_they_added_up",
+        f"{RATING}/billable_quantities.sql",
+        "windows.is_gauge as is_share_of_amount",
+        "false as is_share_of_amount",
+        GAUGES,
     ),
     Mutant(
         "carried_readings_of_one_instant_in_another_order",
-        f"{METERING}/carried_values.sql",
-        "max_by(value, (occurred_at, source_file, source_row)) as carried_value",
-        "max_by(value, (occurred_at, translate(source_file, 'ab', 'ba'), source_row))"
-        " as carried_value",
+        f"{METERING}/carried_steps.sql",
+        "max_by(value, (occurred_at, is_correction, source_file, source_row)) as value",
+        "max_by(value, (occurred_at, is_correction, translate(source_file, 'ab', 'ba'),"
+        " source_row)) as value",
         f"{EDGES}::test_readings_of_one_instant_are_carried_by_file_and_row",
+    ),
+    Mutant(
+        "groups_forgotten_where_values_are_carried",
+        f"{METERING}/carried_values.sql",
+        "max(value) over (partition by series_id, group_values, value_number)",
+        "max(value) over (partition by series_id, value_number)",
+        METERS,
+    ),
+    Mutant(
+        "counter_that_began_again_counts_nothing",
+        f"{METERING}/counter_increases.sql",
+        "case when value < value_before then value else",
+        "case when value < value_before then 0 else",
+        METERS,
+    ),
+    Mutant(
+        "first_reading_of_a_counter_counts_in_full",
+        f"{METERING}/counter_increases.sql",
+        "            before.value\n        ) as value_before",
+        "            before.value, 0\n        ) as value_before",
+        METERS,
+    ),
+    Mutant(
+        "counters_of_devices_mixed",
+        f"{METERING}/counter_increases.sql",
+        "readings.customer_id, readings.meter_id, readings.group_values,",
+        "readings.customer_id, readings.meter_id,",
+        METERS,
+    ),
+    Mutant(
+        "readings_of_counters_before_the_month_not_read",
+        "billing_pipeline/rating/month.py",
+        "(carry_forward OR aggregation = 'counter')",
+        "carry_forward",
+        METERS,
+    ),
+    Mutant(
+        "gauge_hours_per_hour_of_the_period",
+        f"{METERING}/gauge_integrals.sql",
+        "when 'gauge_hours' then 3600000000",
+        "when 'gauge_hours' then 3600000000000",
+        METERS,
+    ),
+    Mutant(
+        "buckets_of_utc",
+        "dbt_project/models/staging/catalog/stg_catalog__meters.sql",
+        "then run.timezone end as bucket_zone",
+        "then 'UTC' end as bucket_zone",
+        METERS,
+    ),
+    Mutant(
+        "repeated_hour_is_one_bucket",
+        ARITHMETIC,
+        "when 'hour' then us - wall % 3600000000",
+        "when 'hour' then wall - wall % 3600000000",
+        METERS,
+    ),
+    Mutant(
+        "buckets_carried_into_unasked",
+        f"{METERING}/split_windows.sql",
+        "when windows.is_carried or windows.bucket is null then",
+        "when true then",
+        METERS,
+    ),
+    Mutant(
+        "event_values_rounded_half_up",
+        ARITHMETIC,
+        "(v.units + v.of - 1) // v.of",
+        "(v.units + v.of // 2) // v.of",
+        METERS,
+    ),
+    Mutant(
+        "corrected_reading_counts_beside_its_correction",
+        "dbt_project/macros/usage_totals.sql",
+        "corrections.last_row is null\n",
+        "true\n",
+        METERS,
+    ),
+    Mutant(
+        "correction_of_another_group_replaces_a_reading",
+        "dbt_project/macros/usage_totals.sql",
+        "(['group_values'] if 'group_values' not in keys else [])",
+        "[]",
+        METERS,
+    ),
+    Mutant(
+        "corrections_of_what_adds_up_are_readings_of_gauges_too",
+        f"{METERING}/correction_readings.sql",
+        "        event_name is not null\n",
+        "        false\n",
+        METERS,
     ),
     Mutant(
         "corrections_of_other_cells_count",
         f"{METERING}/window_corrections.sql",
-        "where {{ matches_filter('corrections.properties', 'windows.filter_paths',"
-        " 'windows.filter_values') }}",
-        "where true",
-        WORLDS,
+        "        corrections.*\n",
+        '        corrections.* exclude (properties), \'{"region": "eu"}\' as properties\n',
+        PRICE_FILTERS,
     ),
     Mutant(
         "negative_quantity_is_charged",
@@ -211,8 +369,8 @@ MUTANTS = (
     Mutant(
         "trial_usage_is_charged",
         f"{RATING}/billable_quantities.sql",
-        "where not windows.is_trial",
-        "where true",
+        "where windows.subscription_id is not null and not windows.is_trial",
+        "where windows.subscription_id is not null",
         WORLDS,
     ),
     Mutant(
@@ -226,15 +384,15 @@ MUTANTS = (
     Mutant(
         "every_subscription_has_a_trial",
         "dbt_project/models/staging/accounts/stg_accounts__subscriptions.sql",
-        "when ordered.is_first and plans.trial_days > 0",
+        "when numbered.is_first and plans.trial_days > 0",
         "when plans.trial_days > 0",
         WORLDS,
     ),
     Mutant(
         "thirty_days_by_calendar",
         f"{METERING}/billing_periods.sql",
-        "{{ cycle_start('starts_at', '(period_number + 1)') }} as period_end",
-        "starts_at + to_months((period_number + 1)::integer) as period_end",
+        "{{ cycle_start('subscription_starts_at', '(period_number + 1)') }} as period_end",
+        "subscription_starts_at + to_months((period_number + 1)::integer) as period_end",
         WORLDS,
     ),
     Mutant(
@@ -254,16 +412,59 @@ MUTANTS = (
     Mutant(
         "unused_advance_is_kept",
         f"{RATING}/fee_periods.sql",
-        "where starts_at < period_start and ends_at < period_end",
-        "where starts_at < period_start and ends_at < period_start",
+        "and part_end < period_end",
+        "and part_end < period_start",
         WORLDS,
     ),
     Mutant(
         "first_period_in_advance_is_free",
         f"{RATING}/fee_periods.sql",
-        "where starts_at >= period_start",
-        "where starts_at > period_end",
+        "where fee_starts_at > period_start or starts_at = period_start",
+        "where fee_starts_at > period_end",
         WORLDS,
+    ),
+    # --- versions of a subscription ---
+    Mutant(
+        "allowances_begin_anew_with_each_seat_change",
+        "dbt_project/models/staging/accounts/stg_accounts__subscriptions.sql",
+        "sum(case when goes_on and has_same_plan then 0 else 1 end)",
+        "sum(case when goes_on and has_same_plan and has_same_quantity then 0 else 1 end)",
+        VERSIONS,
+    ),
+    Mutant(
+        "a_trial_begins_anew_with_each_version",
+        "dbt_project/models/staging/accounts/stg_accounts__subscriptions.sql",
+        "numbered.subscription_number\n        order by numbered.starts_at\n",
+        "numbered.starts_at\n        order by numbered.starts_at\n",
+        VERSIONS,
+    ),
+    Mutant(
+        "seats_paid_in_advance_are_not_given_back",
+        f"{RATING}/fee_periods.sql",
+        "    and fee_starts_at <= period_start\n    and part_end < period_end",
+        "    and fee_starts_at <= period_start\n    and ends_at < period_end",
+        VERSIONS,
+    ),
+    Mutant(
+        "an_unprorated_fee_takes_every_quantity",
+        f"{RATING}/fee_periods.sql",
+        "fee_starts_at <= greatest(period_start, starts_at)\n        and",
+        "true\n        or",
+        VERSIONS,
+    ),
+    Mutant(
+        "coupon_months_begin_anew_with_each_version",
+        f"{INVOICING}/coupon_months.sql",
+        "partition by paid.subscription_id, paid.subscription_number, paid.coupon_id",
+        "partition by paid.subscription_id, paid.starts_at, paid.coupon_id",
+        VERSIONS,
+    ),
+    Mutant(
+        "the_greatest_minimum_of_a_period_counts",
+        f"{INVOICING}/subscription_minimums.sql",
+        "'units': sum(share.units)",
+        "'units': max(share.units)",
+        VERSIONS,
     ),
     # --- prices ---
     Mutant(
@@ -339,9 +540,9 @@ MUTANTS = (
     ),
     Mutant(
         "the_calculation_of_a_minimum_forgets_its_share",
-        "dbt_project/models/invoicing/subscription_lines.sql",
-        "case when part_us < period_us then",
-        "case when false then",
+        "dbt_project/models/invoicing/subscription_minimums.sql",
+        "when part_us < period_us then",
+        "when false then",
         WORLDS,
     ),
     Mutant(
@@ -354,7 +555,7 @@ MUTANTS = (
     Mutant(
         "usage_currency_of_the_customer",
         f"{RATING}/billable_quantities.sql",
-        "coalesce(prices.currency, terms.customer_currency) as currency",
+        "coalesce(prices.currency, due.customer_currency) as currency",
         "terms.customer_currency as currency",
         WORLDS,
     ),
@@ -412,7 +613,7 @@ MUTANTS = (
     # --- invoices ---
     Mutant(
         "subscription_minimum_not_prorated",
-        f"{INVOICING}/subscription_lines.sql",
+        f"{INVOICING}/subscription_minimums.sql",
         "exact_share(exact(minimum_amount), part_us, period_us)",
         "exact_share(exact(minimum_amount), period_us, period_us)",
         WORLDS,

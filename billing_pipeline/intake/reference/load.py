@@ -22,7 +22,8 @@ from billing_pipeline.intake.reference.cells import (
     header_problems,
     read_cells,
 )
-from billing_pipeline.intake.reference.dbt_vars import CUSTOM_METERS
+from billing_pipeline.intake.reference.dbt_vars import AGGREGATIONS, CUSTOM_METERS
+from billing_pipeline.intake.reference.filters import write_filters
 from billing_pipeline.intake.reference.rows import (
     LoadedTable,
     key_problems,
@@ -59,10 +60,11 @@ def load_reference(
     problems += _rule_problems(tables, custom_meters)
     if problems:
         raise InvalidInput(problems)
-    _default_prorate(tables["prices"])
+    _default_prorate(tables["prices"], tables["meters"])
     connection.execute("create schema if not exists raw")
     for loaded in tables.values():
         _write(connection, loaded)
+    write_filters(connection, (str(f) for f in tables["prices"].values["filter"] if f is not None))
     _write_currencies(connection)
     return {name: len(loaded.numbers) for name, loaded in tables.items()}
 
@@ -127,14 +129,16 @@ def _parts(storage: Storage, folder: str, entry: Entry, extension: str) -> list[
         raise _refused(place, f"is {entry.oddity} and no file; tables are read from files")
     if not entry.is_folder:
         if extension not in EXTENSIONS:
-            raise _refused(place, f"is no form of a table that is read; allowed: {_ALLOWED}")
+            raise _refused(place, f"is not a format that tables are read from; allowed: {_ALLOWED}")
         return [entry]
     if extension not in ("", ".parquet"):
         raise _refused(place, f"is a folder; allowed: {_ALLOWED}")
     parts = storage.entries(place)
     for part in parts:
         if part.is_folder or part.oddity or not part.name.lower().endswith(".parquet"):
-            raise _refused(f"{place}/{part.name}", "is no Parquet file, in a folder of them")
+            raise _refused(
+                f"{place}/{part.name}", "is not a Parquet file, unlike the others in its folder"
+            )
     if not parts:
         raise _refused(place, "is a folder without Parquet files")
     return parts
@@ -151,7 +155,7 @@ def _refuse_lookalike(
         hint = f"{near[0]}{extension if extension in EXTENSIONS else '.csv'}"
         raise _refused(place, f"is not a file of {folder}/; did you mean {hint}?")
     if not entry.is_documentation and (extension not in EXTENSIONS or entry.is_folder):
-        what = "is a folder" if entry.is_folder else "is no table by its extension"
+        what = "is a folder" if entry.is_folder else "does not look like a table"
         tables = ", ".join(names)
         raise _refused(place, f"{what}; {folder}/ holds {tables}, each as {_ALLOWED}")
 
@@ -206,17 +210,23 @@ def _rule_problems(tables: dict[str, LoadedTable], custom_meters: frozenset[str]
     problems += catalog_rules.entitlement_problems(tables["entitlements"])
     problems += account_rules.seller_problems(tables["seller"])
     problems += account_rules.subscription_problems(tables["subscriptions"])
+    problems += account_rules.subscription_version_problems(tables["subscriptions"])
     problems += account_rules.charge_id_problems(tables["subscriptions"], tables["prices"])
     problems += account_rules.wallet_problems(tables["wallet_transactions"])
     problems += account_rules.correction_problems(tables["usage_corrections"], tables["meters"])
     return problems
 
 
-def _default_prorate(prices: LoadedTable) -> None:
-    """Empty `prorate`: recurring fees are prorated, usage is not (contract, section 3)."""
+def _default_prorate(prices: LoadedTable, meters: LoadedTable) -> None:
+    """Empty `prorate`: recurring fees and gauges are prorated, what adds up is not."""
+    gauges = {
+        row["meter_id"]
+        for row in meters.rows
+        if AGGREGATIONS[str(row["aggregation"])].is_gauge and not row.has("bucket")
+    }
     values = prices.values
     values["prorate"] = [
-        meter_id is None if given is None else given
+        meter_id is None or meter_id in gauges if given is None else given
         for given, meter_id in zip(values["prorate"], values["meter_id"], strict=True)
     ]
 
@@ -226,6 +236,8 @@ def _write(connection: duckdb.DuckDBPyConnection, loaded: LoadedTable) -> None:
         column.name: pa.array(loaded.values[column.name], column.type)
         for column in loaded.table.columns
     }
+    if loaded.table.keeps_rows:
+        columns["source_row"] = pa.array(loaded.numbers, pa.int64())
     _create(connection, loaded.table.name, columns)
 
 

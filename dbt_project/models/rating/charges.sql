@@ -34,6 +34,7 @@ select
     billing_month,
     customer_id,
     subscription_id,
+    subscription_number::bigint as subscription_number,
     subscription_plan_id as plan_id,
     price_id,
     meter_id,
@@ -56,7 +57,8 @@ select
     ]) }}
     || case when kind = 'advance_credit' then ' (unused time)' else '' end
     || case
-        when carried_from is not null and event_count = 0
+        -- a value of the same billing period is no older than the line
+        when carried_from < billing_period_start and event_count = 0
             then ' (no data this period; last known value of '
                 || strftime(timezone('UTC', carried_from), '%Y-%m-%d') || ')'
         else ''

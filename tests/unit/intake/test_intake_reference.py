@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -111,6 +112,9 @@ TIERS: Rows = [
 ]
 
 
+LONG_LISTS = json.dumps({name: list(map(str, range(101))) for name in "ab"})
+
+
 @pytest.mark.parametrize(
     ("row", "column", "part"),
     [
@@ -146,8 +150,16 @@ TIERS: Rows = [
         (price(filter="[]"), "filter", "not a JSON object"),
         (price(filter="size=small"), "filter", "not a JSON object"),
         (price(filter="{}"), "filter", "empty object"),
-        (price(filter='{"a": [1]}'), "filter", "must be text, a number"),
+        (price(filter='{"a": [[1]]}'), "filter", "a list that must hold texts"),
         (price(filter='{"a": null}'), "filter", "must be text, a number"),
+        (price(filter='{"a": []}'), "filter", "must hold texts, at least one"),
+        (price(filter='{"a": {}}'), "filter", "must have bounds only"),
+        (price(filter='{"a": {"below": "1"}}'), "filter", "must have bounds only"),
+        (price(filter='{"a": {"above": "1,000"}}'), "filter", "is not a decimal number"),
+        (price(filter='{"a": {"above": true}}'), "filter", "'above' must be a number"),
+        (price(filter='{"a": {"above": "2", "up_to": "2"}}'), "filter", "holds no number"),
+        (price(filter=LONG_LISTS), "filter", "10,201 combinations of texts; allowed: up to 10,000"),
+        (fee(filter_rest="true"), "filter_rest", "needs a meter_id"),
         (fee(filter='{"a": 1}'), "filter", "needs a meter_id"),
         (price(description="{month}: {price}"), "description", "'{price}' is not a placeholder"),
         (price(description="100% }"), "description", "'}' is not a placeholder"),
@@ -169,6 +181,8 @@ def test_a_bad_price(catalog: World, row: dict[str, object], column: str, part: 
     [
         price(flat_amount="0", percentage=""),
         price(filter='{"size": "small", "n": 1, "on": true}'),
+        price(filter='{"size": ["small", 1, true], "n": {"above": -1, "up_to": "1.5"}}'),
+        price(filter='{"n": {"up_to": "0"}}', filter_rest="true"),
         price(description="{month}: {quantity} of {events} at {amount}"),
         price(charge_model="package", package_size="0.5"),
         price(charge_model="dynamic", unit_amount=""),
@@ -287,7 +301,19 @@ def test_tiers_that_no_price_uses(catalog: World) -> None:
         *(("catalog/meters.csv",
            {"meter_id": "m", "event_name": "e", "aggregation": kind, "carry_forward": "true"},
            "carry_forward", "cannot carry values forward")
-          for kind in ("count", "sum", "unique_count", "p95")),
+          for kind in ("count", "sum", "unique_count", "p95", "counter")),
+        *(("catalog/meters.csv", {"meter_id": "m", "event_name": "e"} | cells, column, part)
+          for cells, column, part in (
+              ({"aggregation": "p0"}, "aggregation", "unique_count, p1 to p99, time_weighted"),
+              ({"aggregation": "p100"}, "aggregation", "allowed: count, sum"),
+              ({"aggregation": "counter", "bucket": "day"}, "bucket", "allowed with: count, sum"),
+              ({"aggregation": "gauge_hours", "bucket": "day"}, "bucket", "have no buckets"),
+              ({"aggregation": "max", "bucket": "week"}, "bucket", "allowed: hour, day"),
+              ({"aggregation": "max", "group_by": "a; ;b"}, "group_by", "names no property"),
+              ({"aggregation": "max", "group_by": "a;b; a"}, "group_by", "twice"),
+              ({"aggregation": "sum", "event_rounding": "0"}, "event_rounding", "not above 0"),
+              ({"aggregation": "count", "event_rounding": "1"}, "event_rounding", "no numbers"),
+          )),
         ("catalog/plans.csv", {"plan_id": "p", "trial_days": "-1"}, "trial_days", "negative"),
         ("catalog/plans.csv", {"plan_id": "p", "trial_days": "1.5"}, "trial_days", "whole number"),
         ("catalog/plans.csv", {"plan_id": "p", "billing_cycle": "weekly"},
@@ -388,6 +414,41 @@ def test_subscriptions_whose_charges_would_share_an_id(
         assert catalog.problems() == []
 
 
+@pytest.mark.parametrize(
+    ("times", "fault"),
+    [
+        ([("2024-01-01", "2024-02-01"), ("2024-02-01", "")], None),
+        ([("2024-02-01", ""), ("2024-01-01", "2024-02-01")], None),
+        ([("2024-01-01", "2024-02-01"), ("2024-03-01", "")], None),
+        ([("2024-01-01", "2024-01-01"), ("2024-01-01", "")], None),
+        ([("2024-01-01", "2024-02-01"), ("2024-01-31", "")], "overlaps with row 2"),
+        ([("2024-01-01", ""), ("2024-02-01", "")], "overlaps with row 2"),
+        ([("2024-01-01", ""), ("2024-01-01", "")], "overlaps with row 2"),
+    ],
+)
+def test_versions_of_a_subscription_have_times_of_their_own(
+    catalog: World, times: list[tuple[str, str]], fault: str | None
+) -> None:
+    rows = [subscription(starts_at=starts_at, ends_at=ends_at) for starts_at, ends_at in times]
+    catalog.write("accounts/subscriptions.csv", rows)
+    if fault is None:
+        assert catalog.problems() == []
+    else:
+        one_problem(catalog, "accounts/subscriptions.csv row 3, starts_at", fault)
+
+
+def test_versions_of_a_subscription_are_of_one_customer(catalog: World) -> None:
+    customers = [{"customer_id": name, "currency": "USD"} for name in ("c1", "c2")]
+    catalog.write("accounts/customers.csv", customers)
+    rows = [
+        subscription(ends_at="2024-02-01"),
+        subscription(customer_id="c2", starts_at="2024-03-01"),
+    ]
+    catalog.write("accounts/subscriptions.csv", rows)
+    place = "accounts/subscriptions.csv row 3, customer_id"
+    one_problem(catalog, place, "row 2 gives the same subscription_id to 'c1'")
+
+
 def test_custom_meters_are_allowed_where_their_model_is(catalog: World) -> None:
     meters = [
         {"meter_id": "calls", "event_name": "call", "aggregation": "count"},
@@ -424,7 +485,8 @@ def test_the_sign_of_wallet_movements(
     [
         ("call", "-2.5", None, ""),
         ("unheard", "1", "event_name", "read by no meter"),
-        ("stored", "1", "event_name", "only read by max meters"),
+        ("stored", "1", None, ""),
+        ("stored", "-1", "quantity", "a correction is a reading"),
         ("call", "", "quantity", "is empty"),
         ("call", "NaN", "quantity", "not a decimal"),
     ],
@@ -450,7 +512,6 @@ def test_corrections(
         ("catalog/coupons.csv", {"coupon_id": "x", "percent_off": "5", "duration": "once"}),
         ("catalog/tax_rates.csv", {"tax_rate_id": "t", "country": "DE", "percentage": "19"}),
         ("accounts/customers.csv", {"customer_id": "c1", "currency": "USD"}),
-        ("accounts/subscriptions.csv", subscription()),
         ("accounts/wallet_transactions.csv",
          {"transaction_id": "t", "customer_id": "c1", "amount": "1", "currency": "USD",
           "occurred_at": "2024-01-01", "kind": "grant"}),
@@ -600,11 +661,11 @@ def test_a_folder_of_parquet_files_is_a_table(catalog: World, name: str) -> None
     assert catalog.load_reference()["subscriptions"] == 2
     pq.write_table(pa.Table.from_pylist([{**SEATS, "plan_id": "?"}]), folder / "part-00009.parquet")
     *_, last = catalog.problems()
-    assert last.startswith(f"accounts/{name} row 3, subscription_id: ")
+    assert last.startswith(f"accounts/{name} row 3, starts_at: ")
     pq.write_table(pa.table({"subscription_id": ["s1"]}), folder / "part-00009.parquet")
     one_problem(catalog, f"accounts/{name}/part-00009.parquet", "has other columns than ")
     (folder / "part-00009.parquet").rename(folder / "part-00009.csv")
-    one_problem(catalog, f"accounts/{name}/part-00009.csv", "is no Parquet file")
+    one_problem(catalog, f"accounts/{name}/part-00009.csv", "is not a Parquet file")
 
 
 def test_a_folder_of_nothing_is_not_an_empty_table(catalog: World) -> None:
@@ -616,14 +677,17 @@ def test_a_folder_of_nothing_is_not_an_empty_table(catalog: World) -> None:
 @pytest.mark.parametrize(
     ("name", "part"),
     [
-        ("catalog/tax_rates.json", "is no form of a table that is read; allowed: a .csv, .csv.gz"),
-        ("catalog/tax_rates.csv.zip", "is no form of a table"),
-        ("catalog/tax_rates.txt", "is no form of a table"),
+        (
+            "catalog/tax_rates.json",
+            "is not a format that tables are read from; allowed: a .csv, .csv.gz",
+        ),
+        ("catalog/tax_rates.csv.zip", "is not a format that tables are read from"),
+        ("catalog/tax_rates.txt", "is not a format that tables are read from"),
         ("catalog/tax_rates.csv/part-0.csv", "is a folder; allowed: "),
         ("catalog/tax_rate.xlsx", "did you mean tax_rates.csv?"),
-        ("catalog/book.xlsx", "is no table by its extension; catalog/ holds meters, "),
+        ("catalog/book.xlsx", "does not look like a table; catalog/ holds meters, "),
         ("catalog/more/tax_rates.csv", "is a folder; catalog/ holds meters, "),
-        ("accounts/wallets.json", "is no table by its extension; accounts/ holds customers, "),
+        ("accounts/wallets.json", "does not look like a table; accounts/ holds customers, "),
     ],
 )
 def test_a_table_in_another_form_is_not_taken_for_absent(
@@ -649,11 +713,26 @@ def test_a_device_is_refused(catalog: World) -> None:
     one_problem(catalog, "catalog/tax_rates.csv", "is a device and no file")
 
 
-def test_links_are_followed(catalog: World) -> None:
+def test_links_within_the_data_directory_are_followed(catalog: World) -> None:
+    """A folder as a whole may lie elsewhere, as a mounted one does."""
+    elsewhere = catalog.root / "mounted"
+    (catalog.data / "accounts").rename(elsewhere)
+    (catalog.data / "accounts").symlink_to(elsewhere)
+    (elsewhere / "subscriptions.csv").rename(elsewhere / "..2026_01.csv")
+    (elsewhere / "subscriptions.csv").symlink_to("..2026_01.csv")
+    assert catalog.load_reference()["subscriptions"] == 1
+    (elsewhere / "..2026_01.csv").rename(catalog.data / "catalog" / ".subscriptions")
+    (elsewhere / "subscriptions.csv").unlink()
+    (elsewhere / "subscriptions.csv").symlink_to(catalog.data / "catalog" / ".subscriptions")
+    assert catalog.load_reference()["subscriptions"] == 1
+
+
+def test_links_out_of_the_data_directory_are_refused(catalog: World) -> None:
+    """Or whoever puts files there could have keys of this machine read and shown."""
     elsewhere = catalog.root / "elsewhere.csv"
     (catalog.data / "accounts/subscriptions.csv").rename(elsewhere)
     (catalog.data / "accounts/subscriptions.csv").symlink_to(elsewhere)
-    assert catalog.load_reference()["subscriptions"] == 1
+    one_problem(catalog, "accounts/subscriptions.csv", "is a link out of the data directory")
 
 
 @pytest.mark.parametrize("kind", ["csv", "csv.gz", "parquet"])
@@ -762,27 +841,29 @@ def test_one_bad_cell_is_one_problem(catalog: World) -> None:
 
 def test_an_error_in_two_rows_is_reported_for_both(catalog: World) -> None:
     """Equal cells are read only once, but an error in them is reported for each row."""
-    rows = [subscription(subscription_id=name) for name in ("s1", "s2", "s1", "s2", "s1")]
-    rows += [subscription(subscription_id="s3", starts_at="soon", plan_id="x") for _ in "ab"]
-    catalog.write("accounts/subscriptions.csv", rows)
+    moved = {"customer_id": "c1", "amount": "1", "currency": "USD", "kind": "top_up"}
+    good = {**moved, "occurred_at": "2024-01-01"}
+    rows = [{"transaction_id": name, **good} for name in ("t1", "t2", "t1", "t2", "t1")]
+    bad = {"transaction_id": "t3", **moved, "occurred_at": "soon", "customer_id": "x"}
+    catalog.write("accounts/wallet_transactions.csv", [*rows, bad, bad])
     with pytest.raises(InvalidInput) as caught:
         catalog.load_reference()
     found = [(problem.row, problem.column, problem.value) for problem in caught.value.problems]
     assert found == [
-        (4, "subscription_id", "s1"),
-        (5, "subscription_id", "s2"),
-        (6, "subscription_id", "s1"),
-        (7, "plan_id", "x"),
-        (7, "starts_at", "soon"),
-        (8, "plan_id", "x"),
-        (8, "starts_at", "soon"),
-        (8, "subscription_id", "s3"),
+        (4, "transaction_id", "t1"),
+        (5, "transaction_id", "t2"),
+        (6, "transaction_id", "t1"),
+        (7, "customer_id", "x"),
+        (7, "occurred_at", "soon"),
+        (8, "customer_id", "x"),
+        (8, "occurred_at", "soon"),
+        (8, "transaction_id", "t3"),
     ]
     lines = str(caught.value).splitlines()
     assert [line.rsplit("is in ")[-1] for line in lines if "already" in line] == [
         f"row {first} already" for first in (2, 3, 7)
     ]
-    assert sum(" rows 4, 6, subscription_id: " in line for line in lines) == 1
+    assert sum(" rows 4, 6, transaction_id: " in line for line in lines) == 1
     assert sum(" rows 7-8, " in line for line in lines) == 2
 
 
