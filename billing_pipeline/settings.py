@@ -17,7 +17,6 @@ from decimal import Decimal, InvalidOperation
 from itertools import pairwise
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
-from urllib.request import proxy_bypass_environment
 from zoneinfo import ZoneInfo
 
 from billing_pipeline.months import BillingMonth, InvalidMonthError
@@ -226,14 +225,17 @@ def _stripe_account(text: str | None) -> str | None:
 def _https_proxy(env: Mapping[str, str], base: str) -> str | None:
     """`HTTPS_PROXY`, unless `NO_PROXY` has the host or Stripe stands on plain HTTP: that is a
     stand-in on this machine."""
-    url = urlsplit(base)
-    named = env.get("https_proxy") or env.get("HTTPS_PROXY") or ""
-    apart = {"no": env.get("no_proxy") or env.get("NO_PROXY") or ""}
-    is_apart = bool(proxy_bypass_environment(url.hostname or "", apart))
-    if not named.strip() or url.scheme != "https" or is_apart:
+    url = _split_url(base)
+    named = (env.get("https_proxy") or env.get("HTTPS_PROXY") or "").strip()
+    if url is None or url.scheme != "https" or not named:
         return None
-    proxy = named.strip() if "://" in named else f"http://{named.strip()}"
-    if urlsplit(proxy).scheme not in ("http", "https") or not urlsplit(proxy).hostname:
+    apart = re.split(r"[\s,]+", env.get("no_proxy") or env.get("NO_PROXY") or "")
+    host = f".{url.hostname}"
+    if any(name == "*" or host.endswith(f".{name.lstrip('.')}") for name in apart if name):
+        return None
+    proxy = named if "://" in named else f"http://{named}"
+    parts = _split_url(proxy)
+    if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
         # Not shown: it may hold a password.
         raise InvalidSettingError("HTTPS_PROXY is no address such as http://proxy.example:3128")
     return proxy

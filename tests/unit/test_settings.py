@@ -185,6 +185,8 @@ def test_a_default_of_the_readme_is_the_default(names: list[str], defaults: list
         ({"HTTPS_PROXY": "http://proxy.example:3128"}, "http://proxy.example:3128"),
         ({"https_proxy": "proxy.example:3128"}, "http://proxy.example:3128"),
         ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "localhost,.stripe.com"}, None),
+        ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "tripe.com, other.example"}, "http://p:1"),
+        ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "*"}, None),
         ({"HTTPS_PROXY": "http://p:1", "STRIPE_API_BASE": "http://127.0.0.1:4242"}, None),
     ],
 )
