@@ -15,6 +15,7 @@ from billing_pipeline.stripe_sandbox.store import Store
 Json = dict[str, Any]
 
 DAY = 86_400
+_ORIGIN = "else"
 
 _CUSTOMERS = (
     {"name": "Somebody Else Ltd", "email": "office@else.example", "metadata": {"crm_id": "4711"}},
@@ -37,6 +38,11 @@ def add_others(store: Store, now: float) -> None:
         account.payment(name)
 
 
+def is_of_others(object_id: str) -> bool:
+    """Whether the object was in the account before anybody used it."""
+    return f"_{_ORIGIN}0" in object_id
+
+
 class _Account:
     """Somebody who uses the same account at one time."""
 
@@ -45,7 +51,7 @@ class _Account:
         self._now = now
 
     def _call(self, **params: Any) -> Call:
-        return Call(self._store, self._now, params, origin="else")
+        return Call(self._store, self._now, params, origin=_ORIGIN)
 
     def products(self) -> None:
         call = self._call()
