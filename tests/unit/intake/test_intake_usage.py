@@ -561,6 +561,32 @@ def test_every_broken_file_is_named_at_once(world: World) -> None:
         assert part in line
 
 
+@pytest.mark.parametrize("name", ["filename", "FileName", "file_row_number", "file_index"])
+def test_columns_that_the_scan_adds_are_refused_by_name(world: World, name: str) -> None:
+    """The file's own would be taken for them: DuckDB fails on two, and reads the third."""
+    parquet(world, "a.parquet", **{name: ["x", "y"]})
+    problem = (
+        f"usage/2024-01/a.parquet, {name}: usage may not have a column of this name; rename it"
+    )
+    assert world.usage_problems() == [problem]
+
+
+@pytest.mark.parametrize("name", ["source_file", "source_row", "raw", "parse_error", "malformed"])
+def test_columns_named_like_ours_are_ignored(world: World, name: str) -> None:
+    parquet(world, "a.parquet", **{name: ["x", "y"]})
+    world.load_usage()
+    assert {row[0] for row in world.events("source_file")} == {"usage/2024-01/a.parquet"}
+
+
+@pytest.mark.parametrize("name", [b"\xff.csv", b"\xff.parquet", b"caf\xe9.jsonl"])
+def test_a_name_that_is_no_text_is_refused(world: World, name: bytes) -> None:
+    world.usage("good.csv", GOOD)
+    Path(os.fsdecode(os.fsencode(world.data / "usage/2024-01") + b"/" + name)).write_text("")
+    shown = name.decode(errors="backslashreplace")
+    message = "has a name that is not UTF-8; rename it"
+    assert world.usage_problems() == [f"usage/2024-01/{shown}: {message}"]
+
+
 def test_parquet_damaged_in_the_middle(world: World) -> None:
     path = parquet(world, "a.parquet", event_id=[f"id-{n}" for n in range(20_000)], **{
         name: [None] * 20_000 for name in ("customer_id", "event_name", "occurred_at", "quantity",
