@@ -18,6 +18,7 @@ import duckdb
 from billing_pipeline.intake.late_usage import note_rated
 from billing_pipeline.intake.problems import InvalidInput, Problem, shown
 from billing_pipeline.intake.reference.load import load_reference
+from billing_pipeline.intake.sources import write_file_sources
 from billing_pipeline.intake.usage import load_usage
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.rating.dbt_runner import BUILD, CLOSE, NodeResult, check, run_dbt
@@ -77,6 +78,7 @@ def build_raw(
         months_back = _months_back(connection)
         usage = load_usage(connection, settings, month, months_back, _carried_events(connection))
         folders = [month.shift(-back) for back in range(months_back + 1)]
+        write_file_sources(connection, month, usage)
         note_rated(settings, month, folders, usage)
         _write_wallet_applications(connection, wallet_applications)
     return IntakeReport(reference_rows, usage.rows)

@@ -208,6 +208,7 @@ def _rule_problems(tables: dict[str, LoadedTable], custom_meters: frozenset[str]
     problems += catalog_rules.coupon_problems(tables["coupons"])
     problems += catalog_rules.window_problems(tables["tax_rates"])
     problems += catalog_rules.entitlement_problems(tables["entitlements"])
+    problems += catalog_rules.source_problems(tables["sources"])
     problems += account_rules.seller_problems(tables["seller"])
     problems += account_rules.customer_problems(tables["customers"])
     problems += account_rules.bill_to_problems(tables["customers"])

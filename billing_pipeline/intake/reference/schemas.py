@@ -408,6 +408,31 @@ TAX_RATES = Table(
     ),
     keys=(("tax_rate_id",),),
 )
+OTHER_SOURCE = "other"
+"""The source of usage files that match no pattern."""
+SOURCES = Table(
+    "sources",
+    "catalog",
+    "where usage comes from, so that a file that never came is noticed",
+    (
+        Column("source", "id", "its name; `other` is what matches no row", required=True),
+        Column(
+            "file_pattern",
+            "text",
+            "the names of its files in a month's folder: `*` any text, `?` any character; a file "
+            "belongs to the first row that matches, for example `gateway-*.csv`",
+            required=True,
+        ),
+        Column(
+            "expected",
+            "choice",
+            "the close of a month waits for at least one file, or for "
+            "`billing run MONTH --without SOURCE`; empty: it may come or not",
+            allowed=("monthly",),
+        ),
+    ),
+    keys=(("source",),),
+)
 CUSTOMERS = Table(
     "customers",
     "accounts",
@@ -648,6 +673,7 @@ TABLES = (
     ENTITLEMENTS,
     COUPONS,
     TAX_RATES,
+    SOURCES,
     CUSTOMERS,
     SELLER,
     SUBSCRIPTIONS,
