@@ -24,6 +24,7 @@ FILTERS = "dbt_project/macros/usage_filters.sql"
 INVOICE_EDGES = "tests/dbt/test_invoice_edges.py"
 INTAKE = "tests/unit/intake"
 VERSIONS = "tests/dbt/test_versions.py"
+INTERVALS = "tests/dbt/test_intervals.py"
 
 MUTANTS = (
     # --- usage ---
@@ -351,6 +352,27 @@ MUTANTS = (
         "'units': sum(share.units)",
         "'units': max(share.units)",
         VERSIONS,
+    ),
+    Mutant(
+        "a_period_that_a_change_of_plan_cuts_keeps_its_date",
+        f"{METERING}/billing_periods.sql",
+        "(periods.period_end <= run.month_end or periods.ends_at <= run.month_end)",
+        "periods.period_end <= run.month_end",
+        INTERVALS,
+    ),
+    Mutant(
+        "a_first_period_in_advance_waits_for_its_end",
+        f"{RATING}/fee_parts.sql",
+        "and begins_at < settled_until",
+        "and period_end <= settled_until",
+        INTERVALS,
+    ),
+    Mutant(
+        "a_quarter_reads_its_last_month",
+        "billing_pipeline/rating/month.py",
+        "return max(months, 2 if found[0][0] else 0)",
+        "return 2 if found[0][0] else 0",
+        INTERVALS,
     ),
     # --- prices ---
     Mutant(

@@ -6,7 +6,7 @@ run as (select * from {{ ref('stg_run') }}),
 
 paid as (
     select
-        *,
+        terms.*,
         greatest(terms.starts_at, coalesce(terms.trial_ends_at, terms.starts_at)) as paid_from,
         case terms.billing_cycle
             when '30_days'
@@ -14,9 +14,23 @@ paid as (
                     'terms.subscription_starts_at',
                     '(' ~ cycle_number('terms.subscription_starts_at', 'paid_from') ~ ' + 1)'
                 ) }} - to_microseconds(1)
+            when 'anniversary'
+                then least(months.period_end, coalesce(plans.ends_at, months.period_end))
+                    - to_microseconds(1)
             else paid_from
         end as first_invoiced
     from {{ ref('stg_accounts__subscriptions') }} as terms
+    inner join {{ ref('subscription_plans') }} as plans
+        on terms.subscription_id = plans.subscription_id
+        and terms.subscription_number = plans.subscription_number
+        and terms.plan_number = plans.plan_number
+    left join {{ source('raw', 'anniversary_periods') }} as months
+        on months.price_interval = 'month'
+        and terms.subscription_starts_at = months.subscription_starts_at
+        and greatest(terms.starts_at, coalesce(terms.trial_ends_at, terms.starts_at))
+        >= months.period_start
+        and greatest(terms.starts_at, coalesce(terms.trial_ends_at, terms.starts_at))
+        < months.period_end
     where terms.is_effective
 ),
 
@@ -40,8 +54,8 @@ counted as (
     )
 )
 
--- months are counted from the one that invoices the first paid instant: of a period of 30 days
--- that is the month in which it ends
+-- months are counted from the one that invoices the first paid instant: of a period of 30 days or
+-- an anniversary's month that is the month in which it ends
 select
     counted.subscription_id,
     counted.subscription_number,
