@@ -9,6 +9,7 @@ All is June 2024 in UTC: 30 days of a leap year, the last of a quarter and a hal
 from __future__ import annotations
 
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +115,7 @@ def test_a_year_in_advance(tables: Tables) -> None:
 def test_weeks_begin_on_monday(tables: Tables) -> None:
     days = ["05-27", "06-03", "06-10", "06-17", "06-24", "07-01"]
     assert charges(tables, "weeks") == [
-        ("w", *edges, 7) for edges in zip(days, days[1:], strict=False)
+        ("w", *edges, 7) for edges in pairwise(days)
     ]
     assert charges(tables, "half-year") == [("h", "01-01", "07-01", 60)]
 

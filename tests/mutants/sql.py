@@ -19,8 +19,10 @@ ARITHMETIC = "dbt_project/macros/exact_arithmetic.sql"
 ORACLE = "tests/property/test_against_oracle.py::test_charges_and_invoices_are_those_of_the_oracle"
 WORLDS = f"{ORACLE}[2024-02@Asia/Kolkata]"
 EDGES = "tests/dbt/test_edges.py"
+GAUGES = "tests/dbt/test_gauges.py"
 PRICE_FILTERS = "tests/dbt/test_price_filters.py"
 FILTERS = "dbt_project/macros/usage_filters.sql"
+METERS = "tests/dbt/test_meters.py"
 INVOICE_EDGES = "tests/dbt/test_invoice_edges.py"
 INTAKE = "tests/unit/intake"
 VERSIONS = "tests/dbt/test_versions.py"
@@ -144,8 +146,8 @@ MUTANTS = (
     Mutant(
         "sum_through_a_float",
         "dbt_project/macros/usage_totals.sql",
-        "sum(value) filter (where aggregation = 'sum') as value_sum",
-        "sum(value::double) filter (where aggregation = 'sum')::decimal(38, 18) as value_sum",
+        "sum(value) filter (where aggregation <> 'count') as value_sum",
+        "sum(value::double) filter (where aggregation <> 'count')::decimal(38, 18) as value_sum",
         WORLDS,
     ),
     Mutant(
@@ -158,7 +160,7 @@ MUTANTS = (
     Mutant(
         "latest_is_the_largest",
         "dbt_project/macros/usage_totals.sql",
-        "max_by(value, (occurred_at, source_file, source_row)) filter (",
+        "max_by(value, (occurred_at, is_correction, source_file, source_row)) filter (",
         "max(value) filter (",
         WORLDS,
     ),
@@ -180,16 +182,16 @@ MUTANTS = (
     ),
     Mutant(
         "average_not_weighted_by_time",
-        f"{METERING}/gauge_averages.sql",
+        f"{METERING}/gauge_integrals.sql",
         "sum(exact_whole(value) * span_us) as whole_us",
         "sum(exact_whole(value)) * sum(span_us) // count(*) as whole_us",
         WORLDS,
     ),
     Mutant(
         "carry_forward_ignored",
-        f"{METERING}/carried_values.sql",
-        "where is_carried",
-        "where false",
+        f"{METERING}/carried_windows.sql",
+        "    is_carried\n",
+        "    false\n",
         WORLDS,
     ),
     Mutant(
@@ -201,18 +203,130 @@ MUTANTS = (
     ),
     Mutant(
         "gauges_carried_unasked",
-        f"{METERING}/carried_values.sql",
-        "where is_carried",
-        "where aggregation in ('latest', 'max', 'time_weighted_average')",
-        WORLDS,
+        f"{METERING}/carried_windows.sql",
+        "case when not is_carried then billing_period_start end",
+        "case when false then billing_period_start end",
+        GAUGES,
+    ),
+    Mutant(
+        "gauge_forgotten_between_the_parts_of_a_period",
+        f"{METERING}/carried_windows.sql",
+        "window_start > billing_period_start",
+        "window_start < billing_period_start",
+        GAUGES,
+    ),
+    Mutant(
+        "gauges_not_prorated_by_default",
+        "billing_pipeline/intake/reference/load.py",
+        "meter_id is None or meter_id in gauges if given is None",
+        "meter_id is None if given is None",
+        GAUGES,
+    ),
+    Mutant(
+        "allowances_of_gauges_shared_as_if_they_added_up",
+        f"{RATING}/billable_quantities.sql",
+        "windows.is_gauge as is_share_of_amount",
+        "false as is_share_of_amount",
+        GAUGES,
     ),
     Mutant(
         "carried_readings_of_one_instant_in_another_order",
-        f"{METERING}/carried_values.sql",
-        "max_by(value, (occurred_at, source_file, source_row)) as carried_value",
-        "max_by(value, (occurred_at, translate(source_file, 'ab', 'ba'), source_row))"
-        " as carried_value",
+        f"{METERING}/carried_steps.sql",
+        "max_by(value, (occurred_at, is_correction, source_file, source_row)) as value",
+        "max_by(value, (occurred_at, is_correction, translate(source_file, 'ab', 'ba'),"
+        " source_row)) as value",
         f"{EDGES}::test_readings_of_one_instant_are_carried_by_file_and_row",
+    ),
+    Mutant(
+        "groups_forgotten_where_values_are_carried",
+        f"{METERING}/carried_values.sql",
+        "max(value) over (partition by series_id, group_values, value_number)",
+        "max(value) over (partition by series_id, value_number)",
+        METERS,
+    ),
+    Mutant(
+        "counter_that_began_again_counts_nothing",
+        f"{METERING}/counter_increases.sql",
+        "case when value < value_before then value else",
+        "case when value < value_before then 0 else",
+        METERS,
+    ),
+    Mutant(
+        "first_reading_of_a_counter_counts_in_full",
+        f"{METERING}/counter_increases.sql",
+        "            before.value\n        ) as value_before",
+        "            before.value, 0\n        ) as value_before",
+        METERS,
+    ),
+    Mutant(
+        "counters_of_devices_mixed",
+        f"{METERING}/counter_increases.sql",
+        "readings.customer_id, readings.meter_id, readings.group_values,",
+        "readings.customer_id, readings.meter_id,",
+        METERS,
+    ),
+    Mutant(
+        "readings_of_counters_before_the_month_not_read",
+        "billing_pipeline/rating/month.py",
+        "(carry_forward OR aggregation = 'counter')",
+        "carry_forward",
+        METERS,
+    ),
+    Mutant(
+        "gauge_hours_per_hour_of_the_period",
+        f"{METERING}/gauge_integrals.sql",
+        "when 'gauge_hours' then 3600000000",
+        "when 'gauge_hours' then 3600000000000",
+        METERS,
+    ),
+    Mutant(
+        "buckets_of_utc",
+        "dbt_project/models/staging/catalog/stg_catalog__meters.sql",
+        "then run.timezone end as bucket_zone",
+        "then 'UTC' end as bucket_zone",
+        METERS,
+    ),
+    Mutant(
+        "repeated_hour_is_one_bucket",
+        ARITHMETIC,
+        "when 'hour' then us - wall % 3600000000",
+        "when 'hour' then wall - wall % 3600000000",
+        METERS,
+    ),
+    Mutant(
+        "buckets_carried_into_unasked",
+        f"{METERING}/split_windows.sql",
+        "when windows.is_carried or windows.bucket is null then",
+        "when true then",
+        METERS,
+    ),
+    Mutant(
+        "event_values_rounded_half_up",
+        ARITHMETIC,
+        "(v.units + v.of - 1) // v.of",
+        "(v.units + v.of // 2) // v.of",
+        METERS,
+    ),
+    Mutant(
+        "corrected_reading_counts_beside_its_correction",
+        "dbt_project/macros/usage_totals.sql",
+        "corrections.last_row is null\n",
+        "true\n",
+        METERS,
+    ),
+    Mutant(
+        "correction_of_another_group_replaces_a_reading",
+        "dbt_project/macros/usage_totals.sql",
+        "(['group_values'] if 'group_values' not in keys else [])",
+        "[]",
+        METERS,
+    ),
+    Mutant(
+        "corrections_of_what_adds_up_are_readings_of_gauges_too",
+        f"{METERING}/correction_readings.sql",
+        "        event_name is not null\n",
+        "        false\n",
+        METERS,
     ),
     Mutant(
         "corrections_of_other_cells_count",
@@ -240,7 +354,7 @@ MUTANTS = (
         "        coalesce(prices.valid_to, periods.period_end)\n"
         "    ) as active_end\n"
         "from periods\n"
-        "inner join prices on periods.plan_id = prices.plan_id",
+        "inner join prices\n    on periods.plan_id = prices.plan_id\n",
         "periods.period_start, periods.starts_at\n"
         "    ) as active_start,\n"
         "    least(\n"
@@ -248,9 +362,9 @@ MUTANTS = (
         "        coalesce(periods.ends_at, periods.period_end)\n"
         "    ) as active_end\n"
         "from periods\n"
-        "inner join prices on periods.plan_id = prices.plan_id\n"
+        "inner join prices\n    on periods.plan_id = prices.plan_id\n"
         "    and coalesce(prices.valid_from < periods.period_end, true)\n"
-        "    and coalesce(prices.valid_to >= periods.period_end, true)",
+        "    and coalesce(prices.valid_to >= periods.period_end, true)\n",
         WORLDS,
     ),
     Mutant(
@@ -263,9 +377,8 @@ MUTANTS = (
     Mutant(
         "fee_is_charged_in_the_trial",
         f"{RATING}/due_fees.sql",
-        "            coalesce(fee.trial_ends_at, fee.due_start),\n"
-        "            coalesce(prices.valid_from, fee.due_start)",
-        "            coalesce(prices.valid_from, fee.due_start)",
+        "greatest(due_start, coalesce(trial_ends_at, due_start), ",
+        "greatest(due_start, ",
         WORLDS,
     ),
     Mutant(
@@ -277,7 +390,7 @@ MUTANTS = (
     ),
     Mutant(
         "thirty_days_by_calendar",
-        f"{METERING}/billing_periods.sql",
+        f"{METERING}/thirty_day_periods.sql",
         "{{ cycle_start('subscription_starts_at', '(period_number + 1)') }} as period_end",
         "subscription_starts_at + to_months((period_number + 1)::integer) as period_end",
         WORLDS,
@@ -291,23 +404,23 @@ MUTANTS = (
     ),
     Mutant(
         "a_month_has_thirty_days",
-        f"{METERING}/billing_periods.sql",
-        "epoch_us(period_end) - epoch_us(period_start) as period_us",
+        f"{METERING}/plan_periods.sql",
+        "epoch_us(periods.period_end) - epoch_us(periods.period_start) as period_us",
         "2592000000000 as period_us",
         WORLDS,
     ),
     Mutant(
         "unused_advance_is_kept",
         f"{RATING}/fee_periods.sql",
-        "and part_end < period_end",
-        "and part_end < period_start",
+        "and parts.fee_ends_at < parts.period_end",
+        "and parts.fee_ends_at < parts.period_start",
         WORLDS,
     ),
     Mutant(
         "first_period_in_advance_is_free",
         f"{RATING}/fee_periods.sql",
-        "where fee_starts_at > period_start or starts_at = period_start",
-        "where fee_starts_at > period_end",
+        "where is_first_charged",
+        "where is_first_charged and begins_inside",
         WORLDS,
     ),
     # --- versions of a subscription ---
@@ -328,15 +441,15 @@ MUTANTS = (
     Mutant(
         "seats_paid_in_advance_are_not_given_back",
         f"{RATING}/fee_periods.sql",
-        "    and fee_starts_at <= period_start\n    and part_end < period_end",
-        "    and fee_starts_at <= period_start\n    and ends_at < period_end",
+        "and parts.fee_ends_at < parts.period_end",
+        "and parts.ends_at < parts.period_end",
         VERSIONS,
     ),
     Mutant(
         "an_unprorated_fee_takes_every_quantity",
-        f"{RATING}/fee_periods.sql",
-        "fee_starts_at <= greatest(period_start, starts_at)\n        and",
-        "true\n        or",
+        f"{RATING}/fee_parts.sql",
+        "where fee_starts_at <= begins_at and coalesce(fee_ends_at > begins_at, true)",
+        "where true",
         VERSIONS,
     ),
     Mutant(

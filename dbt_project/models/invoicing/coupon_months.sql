@@ -4,34 +4,38 @@
 with
 run as (select * from {{ ref('stg_run') }}),
 
-paid as (
+versions as (
     select
         terms.*,
-        greatest(terms.starts_at, coalesce(terms.trial_ends_at, terms.starts_at)) as paid_from,
-        case terms.billing_cycle
+        greatest(terms.starts_at, coalesce(terms.trial_ends_at, terms.starts_at)) as paid_from
+    from {{ ref('stg_accounts__subscriptions') }} as terms
+    where terms.is_effective
+),
+
+paid as (
+    select
+        versions.*,
+        case versions.billing_cycle
             when '30_days'
                 then {{ cycle_start(
-                    'terms.subscription_starts_at',
-                    '(' ~ cycle_number('terms.subscription_starts_at', 'paid_from') ~ ' + 1)'
+                    'versions.subscription_starts_at',
+                    '(' ~ cycle_number('versions.subscription_starts_at', 'paid_from') ~ ' + 1)'
                 ) }} - to_microseconds(1)
             when 'anniversary'
                 then least(months.period_end, coalesce(plans.ends_at, months.period_end))
                     - to_microseconds(1)
             else paid_from
         end as first_invoiced
-    from {{ ref('stg_accounts__subscriptions') }} as terms
+    from versions
     inner join {{ ref('subscription_plans') }} as plans
-        on terms.subscription_id = plans.subscription_id
-        and terms.subscription_number = plans.subscription_number
-        and terms.plan_number = plans.plan_number
+        on versions.subscription_id = plans.subscription_id
+        and versions.subscription_number = plans.subscription_number
+        and versions.plan_number = plans.plan_number
     left join {{ source('raw', 'anniversary_periods') }} as months
         on months.price_interval = 'month'
-        and terms.subscription_starts_at = months.subscription_starts_at
-        and greatest(terms.starts_at, coalesce(terms.trial_ends_at, terms.starts_at))
-        >= months.period_start
-        and greatest(terms.starts_at, coalesce(terms.trial_ends_at, terms.starts_at))
-        < months.period_end
-    where terms.is_effective
+        and versions.subscription_starts_at = months.subscription_starts_at
+        and versions.paid_from >= months.period_start
+        and versions.paid_from < months.period_end
 ),
 
 -- the versions that name a coupon need not follow one another

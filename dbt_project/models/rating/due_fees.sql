@@ -47,7 +47,8 @@ fees as (
         quantity,
         exact(quantity) as exact_quantity,
         0 as event_count,
-        0 as correction_count
+        0 as correction_count,
+        true as is_share_of_amount
     from valid
 )
 

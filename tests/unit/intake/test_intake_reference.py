@@ -301,7 +301,19 @@ def test_tiers_that_no_price_uses(catalog: World) -> None:
         *(("catalog/meters.csv",
            {"meter_id": "m", "event_name": "e", "aggregation": kind, "carry_forward": "true"},
            "carry_forward", "cannot carry values forward")
-          for kind in ("count", "sum", "unique_count", "p95")),
+          for kind in ("count", "sum", "unique_count", "p95", "counter")),
+        *(("catalog/meters.csv", {"meter_id": "m", "event_name": "e"} | cells, column, part)
+          for cells, column, part in (
+              ({"aggregation": "p0"}, "aggregation", "unique_count, p1 to p99, time_weighted"),
+              ({"aggregation": "p100"}, "aggregation", "allowed: count, sum"),
+              ({"aggregation": "counter", "bucket": "day"}, "bucket", "allowed with: count, sum"),
+              ({"aggregation": "gauge_hours", "bucket": "day"}, "bucket", "have no buckets"),
+              ({"aggregation": "max", "bucket": "week"}, "bucket", "allowed: hour, day"),
+              ({"aggregation": "max", "group_by": "a; ;b"}, "group_by", "names no property"),
+              ({"aggregation": "max", "group_by": "a;b; a"}, "group_by", "twice"),
+              ({"aggregation": "sum", "event_rounding": "0"}, "event_rounding", "not above 0"),
+              ({"aggregation": "count", "event_rounding": "1"}, "event_rounding", "no numbers"),
+          )),
         ("catalog/plans.csv", {"plan_id": "p", "trial_days": "-1"}, "trial_days", "negative"),
         ("catalog/plans.csv", {"plan_id": "p", "trial_days": "1.5"}, "trial_days", "whole number"),
         ("catalog/plans.csv", {"plan_id": "p", "billing_cycle": "weekly"},
@@ -481,7 +493,8 @@ def test_the_sign_of_wallet_movements(
     [
         ("call", "-2.5", None, ""),
         ("unheard", "1", "event_name", "read by no meter"),
-        ("stored", "1", "event_name", "only read by max meters"),
+        ("stored", "1", None, ""),
+        ("stored", "-1", "quantity", "a correction is a reading"),
         ("call", "", "quantity", "is empty"),
         ("call", "NaN", "quantity", "not a decimal"),
     ],
@@ -708,11 +721,26 @@ def test_a_device_is_refused(catalog: World) -> None:
     one_problem(catalog, "catalog/tax_rates.csv", "is a device and no file")
 
 
-def test_links_are_followed(catalog: World) -> None:
+def test_links_within_the_data_directory_are_followed(catalog: World) -> None:
+    """A folder as a whole may lie elsewhere, as a mounted one does."""
+    elsewhere = catalog.root / "mounted"
+    (catalog.data / "accounts").rename(elsewhere)
+    (catalog.data / "accounts").symlink_to(elsewhere)
+    (elsewhere / "subscriptions.csv").rename(elsewhere / "..2026_01.csv")
+    (elsewhere / "subscriptions.csv").symlink_to("..2026_01.csv")
+    assert catalog.load_reference()["subscriptions"] == 1
+    (elsewhere / "..2026_01.csv").rename(catalog.data / "catalog" / ".subscriptions")
+    (elsewhere / "subscriptions.csv").unlink()
+    (elsewhere / "subscriptions.csv").symlink_to(catalog.data / "catalog" / ".subscriptions")
+    assert catalog.load_reference()["subscriptions"] == 1
+
+
+def test_links_out_of_the_data_directory_are_refused(catalog: World) -> None:
+    """Or whoever puts files there could have keys of this machine read and shown."""
     elsewhere = catalog.root / "elsewhere.csv"
     (catalog.data / "accounts/subscriptions.csv").rename(elsewhere)
     (catalog.data / "accounts/subscriptions.csv").symlink_to(elsewhere)
-    assert catalog.load_reference()["subscriptions"] == 1
+    one_problem(catalog, "accounts/subscriptions.csv", "is a link out of the data directory")
 
 
 @pytest.mark.parametrize("kind", ["csv", "csv.gz", "parquet"])
