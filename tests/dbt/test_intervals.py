@@ -114,9 +114,7 @@ def test_a_year_in_advance(tables: Tables) -> None:
 
 def test_weeks_begin_on_monday(tables: Tables) -> None:
     days = ["05-27", "06-03", "06-10", "06-17", "06-24", "07-01"]
-    assert charges(tables, "weeks") == [
-        ("w", *edges, 7) for edges in pairwise(days)
-    ]
+    assert charges(tables, "weeks") == [("w", *edges, 7) for edges in pairwise(days)]
     assert charges(tables, "half-year") == [("h", "01-01", "07-01", 60)]
 
 

@@ -681,8 +681,8 @@ MUTANTS = (
     Mutant(
         "coupon_months_from_the_periods_start",
         f"{INVOICING}/coupon_months.sql",
-        "case terms.billing_cycle\n            when '30_days'",
-        "case terms.billing_cycle\n            when 'never'",
+        "case versions.billing_cycle\n            when '30_days'",
+        "case versions.billing_cycle\n            when 'never'",
         INVOICE_EDGES,
     ),
     Mutant(

@@ -99,12 +99,15 @@ def redo_line(kind: str, calculation: str, exponent: int) -> Fraction:
 
 
 def _minimum(parts: list[str]) -> Fraction:
-    minimum, *share, charged = parts
-    amount = Fraction(_read(MINIMUM, minimum)[1])
-    for part in share:
-        found = _read(SHARE, part)
-        amount *= Fraction(found[2]) / Fraction(found[3])
-    return amount - Fraction(_read(CHARGED, charged)[1])
+    """Each minimum of the versions, with its share where it has one, less what was charged."""
+    *minimums, charged = parts
+    amounts: list[Fraction] = []
+    for part in minimums:
+        if found := SHARE.fullmatch(part):
+            amounts[-1] *= Fraction(found[2]) / Fraction(found[3])
+        else:
+            amounts.append(Fraction(_read(MINIMUM, part)[1]))
+    return sum(amounts, Fraction(0)) - Fraction(_read(CHARGED, charged)[1])
 
 
 def _discount(parts: list[str]) -> Fraction:
