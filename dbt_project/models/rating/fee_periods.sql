@@ -7,8 +7,7 @@
 --   advance         a coming period, in full, if the plan goes on until it begins
 --   advance_start   what could not be charged in advance: the plan, or another quantity, begins
 --   advance_credit  the unused rest of what was charged in advance and ended early
---   run_rate        the whole period at the month's end: not charged, but what recurring revenue is
---                   made of where a month may pass without a charge
+--   run_rate        the whole period at the month's end, for recurring revenue: not charged
 with
 parts as (select * from {{ ref('fee_parts') }}),
 invoiced as (select * from {{ ref('billing_periods') }}),
@@ -31,13 +30,11 @@ changed as (
         case
             -- with the period before
             when parts.billing_cycle = '30_days' then parts.period_start
-            when parts.begins_inside or parts.starts_at >= months.month_start
-                then months.month_end
+            when parts.begins_inside or parts.starts_at >= months.month_start then months.month_end
             else months.month_start
         end as month_sold_until
     from parts
-    asof inner join {{ ref('stg_months') }} as months
-        on parts.part_start >= months.month_start
+    asof inner join {{ ref('stg_months') }} as months on parts.part_start >= months.month_start
     where
         parts.has_ended
         and not parts.is_first_charged
@@ -60,9 +57,7 @@ union all by name
 select parts.*, 'advance' as kind, 'advance' as timing,
     run.month_start as billing_period_start, period_start as due_start, period_end as due_end
 from parts
-inner join run
-    on parts.period_start >= run.month_end
-    and parts.starts_at < run.month_end
+inner join run on parts.period_start >= run.month_end and parts.starts_at < run.month_end
 where fee_starts_at <= period_start
 union all by name
 select * from {{ ref('coming_thirty_days') }}
@@ -70,12 +65,9 @@ union all by name
 select parts.* replace (fees.prorate as prorate), 'run_rate' as kind, fees.timing,
     period_start as billing_period_start, period_start as due_start, period_end as due_end
 from parts
-inner join run
-    on parts.period_start <= run.month_end
-    and parts.period_end > run.month_end
-cross join (
-    values (true, 'arrears'), (true, 'advance'), (false, 'arrears'), (false, 'advance')
-) as fees (prorate, timing)
+inner join run on parts.period_start <= run.month_end and parts.period_end > run.month_end
+cross join (values (true, 'arrears'), (true, 'advance'), (false, 'arrears'), (false, 'advance'))
+    as fees (prorate, timing)
 where
     parts.prorate
     and (parts.price_interval is not null or parts.billing_cycle = 'anniversary')
