@@ -51,6 +51,7 @@ select
     period_end,
     billing_period_start,
     month_sold_until,
+    tax_code,
     {{ filled('template', [
         ('{month}', charged_month()),
         ('{quantity}', 'plain(quantity)'),
