@@ -28,6 +28,7 @@ from billing_pipeline.collection.stripe_state.refresh import (
     paid_by_wallets,
     read_what_wallets_paid,
 )
+from billing_pipeline.collection.stripe_state.stripe_invoice import ActualInvoice
 from billing_pipeline.money import to_major, to_minor
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.rating.month import WalletApplication
@@ -68,17 +69,40 @@ def known_applications(settings: Settings, month: BillingMonth) -> Iterator[Wall
     was billed took what it took, and only what is billed beyond it may take more. Of other months
     what was only previewed has taken nothing.
     """
-    sums: dict[tuple[str, str, str], list[int]] = defaultdict(lambda: [0, 0])
+    of_wallets: dict[tuple[str, str], list[ActualInvoice]] = defaultdict(list)
     with open_records(settings.records_dir) as records:
         others = [item for item in paid_by_wallets(records.cache) if item.month_key != month.key]
         for item in [*others, *cached_month(records.cache, month.key)]:
             if item.is_billed and item.customer_id and item.month_key:
-                cell = sums[item.customer_id, item.currency, item.month_key]
-                cell[0] += item.wallet_taken
-                cell[1] += item.net
-    for (customer_id, currency, month_key), (taken, billed) in sorted(sums.items()):
-        amounts = to_major(taken, currency), to_major(billed, currency)
-        yield (customer_id, currency, month_key, *amounts)
+                of_wallets[item.customer_id, item.currency].append(item)
+    for _, items in sorted(of_wallets.items()):
+        yield from _applications(items)
+
+
+def _applications(items: Iterable[ActualInvoice]) -> Iterator[WalletApplication]:
+    """One for each invoice of a wallet, in the order in which they were billed: what takes from it
+    after later months takes what these have left."""
+    latest = ""
+    for item in sorted(items, key=_when_billed):
+        own = item.month_key or ""
+        is_first = own > latest and item.revision == 1
+        if item.wallet_declared:  # of other months no more is known: each month must say the same
+            latest = max(latest, own)
+        yield WalletApplication(
+            item.customer_id or "",
+            item.currency,
+            own,
+            to_major(item.wallet_taken, item.currency),
+            to_major(item.net, item.currency),
+            after_month=max(latest, own),
+            is_first=is_first,
+        )
+
+
+def _when_billed(item: ActualInvoice) -> tuple[int, int, str, str]:
+    # Within one second: first invoices before supplements.
+    at = item.finalized_at or item.created
+    return at, item.revision or 1, item.month_key or "", item.stripe_invoice_id
 
 
 @dataclass(frozen=True)

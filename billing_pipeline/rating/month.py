@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import duckdb
 
@@ -24,9 +25,21 @@ from billing_pipeline.rating.dbt_runner import BUILD, CLOSE, NodeResult, check, 
 from billing_pipeline.rating.spark import build_with_spark
 from billing_pipeline.settings import Settings
 
-# What a month's invoices took from a wallet: customer, currency, billing month (YYYY-MM-01), the
-# amount, and what was billed in all.
-WalletApplication = tuple[str, str, str, Decimal, Decimal]
+
+class WalletApplication(NamedTuple):
+    """What an invoice took from a wallet, and what was billed by it; months as YYYY-MM-01."""
+
+    customer_id: str
+    currency: str
+    billing_month: str
+    amount: Decimal
+    billed_amount: Decimal
+    after_month: str | None = None
+    """The latest month of this wallet that was billed before it; None: its own."""
+    is_first: bool = True
+    """Nothing of its own month or a later one was billed before it."""
+
+
 # What a top-up that was paid in Stripe moved: transaction, customer, amount, currency, time,
 # reference, kind.
 PaidTopUp = tuple[str, str, Decimal, str, datetime, str, str]
@@ -102,14 +115,21 @@ def _write_wallet_applications(
 ) -> None:
     connection.execute(
         "CREATE TABLE raw.wallet_applications (customer_id VARCHAR, currency VARCHAR,"
-        " billing_month DATE, amount DECIMAL(38, 4), billed_amount DECIMAL(38, 4))"
+        " billing_month DATE, amount DECIMAL(38, 4), billed_amount DECIMAL(38, 4),"
+        " after_month DATE, is_first BOOLEAN)"
     )
     found = connection.execute("SELECT DISTINCT customer_id, currency FROM raw.wallet_transactions")
     wallets = set(found.fetchall())
     # Most companies have no wallet, and what was billed may be long: it is not even asked for.
-    rows = [row for row in applications if row[:2] in wallets] if wallets else []
+    rows = [_application_row(*row) for row in applications if row[:2] in wallets] if wallets else []
     if rows:
-        connection.executemany("INSERT INTO raw.wallet_applications VALUES (?, ?, ?, ?, ?)", rows)
+        values = ", ".join("?" * len(rows[0]))
+        connection.executemany(f"INSERT INTO raw.wallet_applications VALUES ({values})", rows)
+
+
+def _application_row(*values: Any) -> WalletApplication:
+    row = WalletApplication(*values)
+    return row._replace(after_month=row.after_month or row.billing_month)
 
 
 def _add_top_ups(connection: duckdb.DuckDBPyConnection, top_ups: Iterable[PaidTopUp]) -> None:

@@ -21,6 +21,7 @@ WORLDS = f"{ORACLE}[2024-02@Asia/Kolkata]"
 EDGES = "tests/dbt/test_edges.py"
 INVOICE_EDGES = "tests/dbt/test_invoice_edges.py"
 INTAKE = "tests/unit/intake"
+WALLET_LOTS = "tests/dbt/test_wallet_lots.py"
 
 MUTANTS = (
     # --- usage ---
@@ -500,16 +501,58 @@ MUTANTS = (
     ),
     Mutant(
         "what_a_later_month_took_is_spent_again",
-        f"{INVOICING}/wallet_balances.sql",
-        "on applications.billing_month > run.billing_month",
-        "on applications.billing_month < run.billing_month",
+        f"{INVOICING}/wallet_turns.sql",
+        "run.billing_month <= applications.billing_month",
+        "run.billing_month >= applications.billing_month",
         INVOICE_EDGES,
     ),
     Mutant(
         "later_top_ups_pay_too",
         f"{INVOICING}/wallet_balances.sql",
-        "and transactions.occurred_at < horizons.horizon",
-        "and transactions.occurred_at <= horizons.horizon",
-        INVOICE_EDGES,
+        "and lots.came_at < run.month_end",
+        "and lots.came_at <= run.month_end",
+        WALLET_LOTS,
+    ),
+    Mutant(
+        "lots_pay_by_age_alone",
+        "dbt_project/macros/wallet_replay.sql",
+        "priority, coalesce(expires_at, 'infinity'::timestamptz), came_at, lot_id nulls last",
+        "came_at, lot_id nulls last",
+        WALLET_LOTS,
+    ),
+    Mutant(
+        "a_lot_that_never_expires_pays_first",
+        "dbt_project/macros/wallet_replay.sql",
+        "coalesce(expires_at, 'infinity'::timestamptz)",
+        "coalesce(expires_at, '-infinity'::timestamptz)",
+        WALLET_LOTS,
+    ),
+    Mutant(
+        "what_has_expired_pays",
+        f"{INVOICING}/wallet_balances.sql",
+        "where events.happens_at < turns.happens_at or turns.turn = 2",
+        "where events.happens_at < turns.happens_at and events.moves <> 'expire' or turns.turn = 2",
+        WALLET_LOTS,
+    ),
+    Mutant(
+        "what_expires_at_a_months_end_pays_nothing",
+        f"{INVOICING}/wallet_balances.sql",
+        "and coalesce(lots.expires_at >= run.month_end, true)",
+        "and coalesce(lots.expires_at > run.month_end, true)",
+        WALLET_LOTS,
+    ),
+    Mutant(
+        "a_refund_ignores_the_lot_that_it_names",
+        "dbt_project/macros/wallet_replay.sql",
+        "lots.lot_id = events.lot_id,",
+        "false and lots.lot_id = events.lot_id,",
+        WALLET_LOTS,
+    ),
+    Mutant(
+        "a_late_supplement_takes_what_expired_before_it",
+        f"{INVOICING}/wallet_events.sql",
+        "case when applications.is_first then 0 else 2 end as turn,",
+        "0 as turn,",
+        WALLET_LOTS,
     ),
 )
