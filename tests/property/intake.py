@@ -6,6 +6,7 @@ What belongs here: section 3 of the contract, read literally. What does not: amo
 from __future__ import annotations
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -61,6 +62,12 @@ class Meter:
     aggregation: str
     property: str
     carry_forward: bool
+
+
+def is_gauge(meter: Meter) -> bool:
+    """Whether its quantity is, rather than adds up over time."""
+    levels = ("max", "latest", "time_weighted_average", "unique_count")
+    return meter.aggregation in levels or re.fullmatch("p[0-9]+", meter.aggregation) is not None
 
 
 @dataclass(frozen=True)
@@ -206,10 +213,11 @@ def _tier(row: Cells) -> Tier:
 
 def _price(row: Cells, tiers: list[Tier], meters: dict[str, Meter], zone: ZoneInfo) -> Price:
     texts = {key: scalar_text(value) for key, value in read_object(row["filter"] or "{}").items()}
+    meter = meters[row["meter_id"]] if row["meter_id"] else None
     return Price(
         price_id=row["price_id"],
         plan_id=row["plan_id"],
-        meter=meters[row["meter_id"]] if row["meter_id"] else None,
+        meter=meter,
         currency=row["currency"].upper(),
         model=row["charge_model"],
         unit_amount=number(row["unit_amount"]),
@@ -222,7 +230,7 @@ def _price(row: Cells, tiers: list[Tier], meters: dict[str, Meter], zone: ZoneIn
         maximum=number(row["maximum_amount"]),
         filter={key: text for key, text in texts.items() if text is not None},
         timing=row["timing"] or "arrears",
-        prorate=flag(row["prorate"], default=not row["meter_id"]),
+        prorate=flag(row["prorate"], default=meter is None or is_gauge(meter)),
         valid_from=read_instant(row["valid_from"], zone) if row["valid_from"] else -FOREVER,
         valid_to=read_instant(row["valid_to"], zone) if row["valid_to"] else FOREVER,
         tiers=tuple(tiers),

@@ -39,9 +39,19 @@ def value_of(meter: Meter, event: Event) -> Fraction | str | None:
 
 
 def measure(
-    book: Book, meter: Meter, customer_id: str, wanted: dict[str, str], start: int, end: int
+    book: Book,
+    meter: Meter,
+    customer_id: str,
+    wanted: dict[str, str],
+    start: int,
+    end: int,
+    period_start: int,
 ) -> Metered:
-    """The meter over [start, end), for events whose properties match `wanted`."""
+    """The meter over [start, end), for events whose properties match `wanted`.
+
+    A gauge's value from before `start` goes on if it is of the same billing period, which began at
+    `period_start`; from before that, if the meter carries forward.
+    """
     inside: list[tuple[int, Fraction | str]] = []
     carried: Fraction | None = None
     for event in book.events.get((customer_id, meter.event_name), []):
@@ -52,7 +62,7 @@ def measure(
             continue
         if event.at >= start:
             inside.append((event.at, value))
-        elif meter.carry_forward and isinstance(value, Fraction):
+        elif (meter.carry_forward or event.at >= period_start) and isinstance(value, Fraction):
             carried = value  # events are in order: the last one before the window stays
     quantity = _aggregate(meter.aggregation, inside, carried, start, end)
     if meter.aggregation in ("count", "sum"):

@@ -170,6 +170,7 @@ def _metered_rows(
                 price.filter,
                 part.start,
                 part.end,
+                period.start,
             )
             key = (subscription.subscription_id, price.price_id, part.start, part.end)
             yield (
@@ -203,7 +204,15 @@ def _usage_charge(
     paid = periods.paid_part(subscription, price, period)
     if paid is None or price.meter is None:
         return
-    found = measure(book, price.meter, subscription.customer_id, price.filter, paid.start, paid.end)
+    found = measure(
+        book,
+        price.meter,
+        subscription.customer_id,
+        price.filter,
+        paid.start,
+        paid.end,
+        period.start,
+    )
     share = paid.share_of(period) if price.prorate else ONE
     quantity = max(found.quantity, ZERO)
     priced = price_usage(price, quantity, found.event_count, share)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
-from tests.property.intake import Price
+from tests.property.intake import Price, is_gauge
 
 ZERO = Fraction(0)
 ONE = Fraction(1)
@@ -35,7 +35,15 @@ class Priced:
 
 
 def price_usage(price: Price, quantity: Fraction, events: int, share: Fraction) -> Priced:
-    """A usage price; `share` scales included quantity, minimum and maximum (1: not prorated)."""
+    """A usage price; `share` is the part's share of the billing period (1: not prorated).
+
+    It scales the amount of a gauge, its bounds included, and the included quantity, minimum and
+    maximum of what adds up over time.
+    """
+    if price.meter is not None and is_gauge(price.meter):
+        billable = billable_quantity(price, quantity, ONE)
+        amount, tiers = model_amount(price, billable, events)
+        return Priced(billable, amount, bounded(price, amount, ONE) * share, tiers)
     billable = billable_quantity(price, quantity, share)
     amount, tiers = model_amount(price, billable, events)
     return Priced(billable, amount, bounded(price, amount, share), tiers)

@@ -659,3 +659,65 @@ def test_instants() -> None:
     assert read_instant("2024-10-27 02:30:00", berlin) == utc  # the later of the two
     assert read_instant("2024-10-27T02:30:00.0000009", berlin) == utc
     assert micros(datetime(2024, 10, 27, 1, 30, tzinfo=UTC)) == utc
+
+
+# --- gauges are charged for their share of the period ------------------------------------------
+
+
+def gauge(aggregation: str = "latest", **cells: Any) -> World:
+    world = world_of_one("per_unit", aggregation, **cells)
+    world.tables["meters"][0]["carry_forward"] = "true"
+    return world
+
+
+def test_a_new_price_of_a_gauge_in_the_middle() -> None:
+    # February 2024 has 29 days: 80 x 2 x 15/29 = 82.7586..., 88 x 2 x 14/29 = 84.9655...
+    world = gauge(unit_amount="80", valid_to="2024-02-16")
+    price(world, "p", "per_unit", meter_id="units", unit_amount="88", valid_from="2024-02-16")
+    use(world, "units", "2", "2024-01-20")
+    charges = bill(world, "2024-02").charges.values()
+    assert [decimal_text(charge.amount) for charge in charges] == ["82.76", "84.97"]
+
+
+def test_a_gauge_whose_trial_ends_in_the_period() -> None:
+    # 40 above the included 10, at 0.25, for 16 of 30 days: 10.00 x 16/30 = 5.333...
+    world = gauge(unit_amount="0.25", included_quantity="10")
+    cells = {"starts_at": "2024-04-01", "trial_ends_at": "2024-04-15"}
+    world.tables["subscriptions"][0] |= cells
+    use(world, "units", "50", "2024-04-02")
+    assert totals(bill(world, MONTH)) == {"ada": "5.33"}
+
+
+@pytest.mark.parametrize(("prorate", "total"), [("", "11"), ("true", "11"), ("false", "22")])
+def test_a_gauge_at_two_prices_costs_no_more_than_the_period(prorate: str, total: str) -> None:
+    # 100 GB at 0.10 for 15 of 30 days, at 0.12 for the other 15; in full: 10 + 12.
+    cells = {"prorate": prorate}
+    world = gauge(unit_amount="0.10", valid_to="2024-04-16", **cells)
+    later = {"unit_amount": "0.12", "valid_from": "2024-04-16"}
+    price(world, "p", "per_unit", meter_id="units", **later, **cells)
+    use(world, "units", "100", "2024-04-01")
+    assert totals(bill(world, MONTH)) == {"ada": total}
+
+
+@pytest.mark.parametrize("aggregation", ["latest", "max", "time_weighted_average"])
+def test_a_gauge_goes_on_over_a_plan_change(aggregation: str) -> None:
+    # 5 seats at 10, half of the month on each plan. The value goes on within the period, even if
+    # the meter does not carry it from one period to the next.
+    world = gauge(aggregation, unit_amount="10")
+    world.tables["meters"][0]["carry_forward"] = ""
+    plan(world, "other")
+    price(world, "q", "per_unit", plan_id="other", meter_id="units", unit_amount="10")
+    world.tables["subscriptions"][0]["ends_at"] = "2024-04-16"
+    subscribe(world, "sub2", plan_id="other", starts_at="2024-04-16")
+    use(world, "units", "5", "2024-04-01")
+    assert totals(bill(world, MONTH)) == {"ada": "50"}
+    assert not bill(world, "2024-05").invoices
+
+
+def test_the_bounds_of_a_gauge_share_its_fate() -> None:
+    # At least 30 a month, for half of one; a meter that adds up pays the minimum in full.
+    for aggregation, total in (("unique_count", "15"), ("p95", "15"), ("sum", "30")):
+        world = world_of_one("per_unit", aggregation, unit_amount="1", minimum_amount="30")
+        world.tables["subscriptions"][0]["starts_at"] = "2024-04-16"
+        use(world, "units", "1", "2024-04-20")
+        assert totals(bill(world, MONTH)) == {"ada": total}

@@ -60,7 +60,7 @@ def _used(book: Book, subscription: Subscription, row: Cells, start: int, end: i
     if not row["meter_id"]:
         return Entitlement(row["plan_id"], None, None, "ok")
     meter = book.meters[row["meter_id"]]
-    measured = measure(book, meter, subscription.customer_id, {}, start, end)
+    measured = measure(book, meter, subscription.customer_id, {}, start, end, start)
     # At the places that the table shows: a state that its own numbers contradict helps nobody.
     used = round_half_away(max(measured.quantity, Fraction(0)), 18)
     state = "ok"

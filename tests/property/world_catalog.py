@@ -9,7 +9,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 from tests.property.values import DAY, decimal_text
-from tests.property.world_maker import COUNTRIES, CURRENCIES, Maker
+from tests.property.world_maker import COUNTRIES, CURRENCIES, FEATURES, Maker
 
 AGGREGATIONS = (
     "count",
@@ -78,7 +78,7 @@ def _cycle(maker: Maker) -> str:
 
 def _add_meter(maker: Maker, number: int) -> None:
     aggregation = maker.one_of(*AGGREGATIONS)
-    carry = aggregation in GAUGES and maker.chance(0.5)
+    carry = aggregation in GAUGES and (maker.chance(0.5) or "gauges by share" not in FEATURES)
     maker.world.add(
         "meters",
         meter_id=maker.id("meter", number),
@@ -103,7 +103,10 @@ def _add_price(maker: Maker, plan_id: str, number: str) -> None:
         "prorate": maker.one_of("", "", "true", "false"),
     }
     if is_usage:
-        cells["meter_id"] = maker.random.choice(maker.world.tables["meters"])["meter_id"]
+        meter = maker.random.choice(maker.world.tables["meters"])
+        cells["meter_id"] = meter["meter_id"]
+        if meter["aggregation"] not in ("count", "sum") and "gauges by share" not in FEATURES:
+            cells["prorate"] = "false"
         if maker.chance(0.3):
             cells["filter"] = maker.one_of(*FILTERS)
     elif maker.chance(0.4):

@@ -23,6 +23,12 @@ HOUR = DAY // 24
 CURRENCIES = ("USD", "EUR", "EUR", "JPY", "KWD", "GBP", "TND", "KRW")
 COUNTRIES = ("DE", "FR", "US", "CA", "BR", "AT", "CH", "JP", "KW", "IN", "NZ", "")
 
+# Features of the contract's second edition that the worlds make. The oracle knows all of them; one
+# that the pipeline does not have yet stands in a comment, and moves up when it does.
+FEATURES: tuple[str, ...] = (
+    # "gauges by share": prorate empty or true for a gauge, and gauges that do not carry forward
+)
+
 
 @dataclass(frozen=True)
 class Setting:
