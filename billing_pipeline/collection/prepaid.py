@@ -8,7 +8,7 @@ What belongs here: reading the records and the month's warehouse for the steps o
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import duckdb

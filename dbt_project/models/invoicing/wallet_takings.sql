@@ -15,7 +15,7 @@ taken as (
         case when applications.is_first then 0 else 2 end as turn,
         sum(applications.amount) over (
             partition by applications.customer_id, applications.currency
-            order by months.month_end, applications.is_first desc
+            order by months.month_end asc, applications.is_first desc
             rows unbounded preceding
         ) - applications.amount as taken_before,
         sum(applications.amount) over (
@@ -55,6 +55,6 @@ from (
     select *, false as is_new from kept
     union all by name
     select *, true as is_new from anew
-)
+) as takings
 where amount > 0
 group by all

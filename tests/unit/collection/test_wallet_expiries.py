@@ -123,12 +123,13 @@ def test_movements_are_the_transactions_and_what_has_expired(company: Company) -
         db.execute(
             "create schema raw; create table raw.customers as"
             " select 'ada' as customer_id, 'cus_1' as stripe_customer_id;"
-            " create table raw.wallet_transactions as select * from (values"
-            " ('b', 'ada', 2.01::decimal(38, 12), 'USD', timestamptz '2026-01-10 00:00:00Z', 'top_up'),"
-            " ('a', 'ada', 0.995::decimal(38, 12), 'USD', timestamptz '2026-01-09 00:00:00Z', 'grant'))"
+            " create table raw.wallet_transactions as"
+            " select * replace (occurred_at::timestamptz as occurred_at) from (values"
+            " ('b', 'ada', 2.01::decimal(38, 12), 'USD', '2026-01-10 00:00Z', 'top_up'),"
+            " ('a', 'ada', 0.995::decimal(38, 12), 'USD', '2026-01-09 00:00Z', 'grant'))"
             " t (transaction_id, customer_id, amount, currency, occurred_at, kind);"
             " create table wallet_expiries as select * from (values"
-            " ('b', 'ada', 'USD', 2.0049::decimal(38, 12), timestamptz '2026-01-20 00:00:00Z'))"
+            " ('b', 'ada', 'USD', 2.0049::decimal(38, 12), '2026-01-20 00:00Z'::timestamptz))"
             " t (lot_id, customer_id, currency, amount, expired_at)"
         )
     (movements,) = read_movements(path).values()
