@@ -74,7 +74,7 @@ test: $(VENV)/.installed-dev $(VENV)/.prepared ## Run the style checks and every
 
 # Prepared, for else each of their homes would parse dbt's project anew, which takes 3 seconds.
 tests: $(VENV)/.installed-dev $(VENV)/.prepared
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 faults: $(VENV)/.installed-dev ## Bill through every single fault, and through 2,000 random schedules of them
 	@$(BIN)/python -m tests.faults --single --schedules 2000

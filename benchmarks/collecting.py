@@ -36,7 +36,7 @@ def run_job(
 
 
 def published(query: str) -> Any:
-    from billing_pipeline.published.database import open_published
+    from billing_pipeline.published.reading import open_published
 
     with open_published(Settings.from_env(os.environ)) as database:
         [[value]] = database.execute(query).fetchall()
@@ -155,7 +155,7 @@ def _bring_up_to_date() -> None:
 def _pay_some(stripe: CountingSandbox, count: int) -> int:
     """Pay the open invoices elsewhere than here, spread over all of them."""
     settings = Settings.from_env(os.environ)
-    from billing_pipeline.published.database import open_published
+    from billing_pipeline.published.reading import open_published
 
     with open_published(settings) as database:
         ids = database.execute(

@@ -49,7 +49,7 @@ def month(data: Path, home: Path, name: str) -> Figures:
 
 
 def _publication(month: BillingMonth) -> float:
-    from billing_pipeline.published.database import publish
+    from billing_pipeline.published.publish import publish
 
     settings = Settings.from_env(os.environ)
     began = time.perf_counter()

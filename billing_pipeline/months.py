@@ -35,7 +35,7 @@ class BillingMonth:
         """Read ``YYYY-MM`` or ``YYYY-MM-01``; raises `InvalidMonthError` for anything else."""
         match = _MONTH.fullmatch(text)
         if match is None:
-            raise InvalidMonthError(f"{text!r} is no month: write YYYY-MM, for example 2024-01")
+            raise InvalidMonthError(f"{text!r} is not a month: write YYYY-MM, for example 2024-01")
         return cls(int(match[1]), int(match[2]))
 
     @classmethod

@@ -1,6 +1,6 @@
-"""Settings: what the operator chooses through the environment, checked once, in one place.
+"""Settings: what the operator sets in the environment, checked once, in one place.
 
-What belongs here: every variable of the README's table with its default, and the paths under
+What belongs here: every variable of the README's table with its default, the paths under
 ``BILLING_HOME``, and where dbt's project is. No other module reads the environment. What does not:
 reading or writing any of those paths, and what a limit or a due time means (``Limits.of``,
 ``DunningPolicy.of``, ``Rules.of`` beside the code that applies them).
@@ -28,7 +28,7 @@ class InvalidSettingError(ValueError):
 
 @dataclass(frozen=True)
 class Settings:
-    """All settings of one process. Secrets are left out of ``repr`` on purpose."""
+    """All settings of one process. ``repr`` leaves secrets out."""
 
     data_dir: str
     home: Path
@@ -54,9 +54,9 @@ class Settings:
     close_day: int = 1
     """1 to 28, so that every month has it. Later days leave late usage more time to arrive."""
     close_grace: timedelta = timedelta(hours=2)
-    """How long after that day has begun: the last files of a month take their time."""
+    """How long after the start of that day; the last files of a month may come late."""
     catalog_dir: Path | None = None
-    """Another price book than the data directory's, for a simulation; no variable sets it."""
+    """A simulation's price book instead of the data directory's; no variable sets it."""
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Settings:
@@ -99,8 +99,8 @@ class Settings:
         if key is not None:
             if not key.startswith(("sk_test_", "rk_test_", "sk_live_", "rk_live_")):
                 raise InvalidSettingError(
-                    "STRIPE_API_KEY is no secret or restricted key: "
-                    "it starts with sk_test_, rk_test_, sk_live_ or rk_live_"
+                    "STRIPE_API_KEY is not a secret or restricted key, which starts with "
+                    "sk_test_, rk_test_, sk_live_ or rk_live_"
                 )
             if key.startswith(("sk_live_", "rk_live_")) and not self.allow_live:
                 raise InvalidSettingError(
@@ -129,12 +129,12 @@ class Settings:
 
     @property
     def uses_sandbox(self) -> bool:
-        """True where the embedded sandbox stands in for Stripe."""
+        """True if the embedded sandbox stands in for Stripe."""
         return self.stripe_api_key is None and self.stripe_api_base is None
 
     @property
     def webhook_secrets(self) -> tuple[str, ...]:
-        """The signing secrets of Stripe's webhooks that are good: two while one is replaced."""
+        """The valid signing secrets of Stripe's webhooks: two while one replaces the other."""
         parts = (self.stripe_webhook_secret or "").split(",")
         return tuple(part.strip() for part in parts if part.strip())
 
@@ -161,8 +161,8 @@ class Settings:
 
     @property
     def usage_cache_dir(self) -> Path:
-        """Copies of usage files, by content: normalised ones of text, and Parquet out of an object
-        store. Parquet on this machine is read where it lies."""
+        """Copies of usage files, by content: normalised text files, and Parquet from an object
+        store. Local Parquet is read in place."""
         return self.home / "usage"
 
     def month_dir(self, month: BillingMonth) -> Path:
@@ -181,20 +181,20 @@ def dbt_project_dir() -> Path:
 
 
 def timezone_from_env(environ: Mapping[str, str] | None = None) -> ZoneInfo:
-    """`BILLING_TIMEZONE`. By itself, because Dagster's partitions are defined with it."""
+    """`BILLING_TIMEZONE`, read separately because Dagster's partitions are defined with it."""
     name = _from(environ, "BILLING_TIMEZONE") or "UTC"
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError) as error:
         raise InvalidSettingError(
-            f"BILLING_TIMEZONE {name!r} is no IANA time zone, for example UTC or Europe/Berlin"
+            f"BILLING_TIMEZONE {name!r} is not an IANA time zone, for example UTC or Europe/Berlin"
         ) from error
 
 
 def _data_dir(text: str) -> str:
     if "://" in text and re.fullmatch(r"(s3|gs|az|abfs)://[^/]+(/.*)?", text) is None:
         raise InvalidSettingError(
-            f"BILLING_DATA_DIR {text!r} is no directory and no prefix in an object store, "
+            f"BILLING_DATA_DIR {text!r} is neither a directory nor a prefix in an object store, "
             "for example s3://bucket/billing"
         )
     return text
@@ -205,12 +205,12 @@ _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([KMGT])(i?)B", re.IGNORECASE)
 
 def _size(name: str, text: str) -> str:
     if _SIZE.fullmatch(text) is None:
-        raise InvalidSettingError(f"{name} {text!r} is no size, for example 4GB")
+        raise InvalidSettingError(f"{name} {text!r} is not a size, for example 4GB")
     return text
 
 
 def _bytes(size: str) -> int:
-    """How many bytes a size is, as DuckDB reads it."""
+    """The number of bytes of a size, as DuckDB reads it."""
     match = _SIZE.fullmatch(size)
     assert match is not None
     power = "KMGT".index(match[2].upper()) + 1
@@ -221,18 +221,18 @@ def _max_input_bytes(text: str) -> int:
     name = "BILLING_MAX_INPUT_BYTES"
     count = int(text) if re.fullmatch("[0-9]{1,18}", text) else _bytes(_size(name, text))
     if count == 0:
-        raise InvalidSettingError(f"{name} is 0: no file could be read")
+        raise InvalidSettingError(f"{name} is 0, so no file could be read")
     return count
 
 
 def _metering(text: str) -> str:
     if text not in ("duckdb", "spark"):
-        raise InvalidSettingError(f"BILLING_METERING {text!r} is no engine: duckdb or spark")
+        raise InvalidSettingError(f"BILLING_METERING {text!r} is not an engine: duckdb or spark")
     return text
 
 
 def first_month_from_env(environ: Mapping[str, str] | None = None) -> BillingMonth:
-    """`BILLING_FIRST_MONTH`. By itself, because Dagster's partitions are defined with it."""
+    """`BILLING_FIRST_MONTH`, read separately because Dagster's partitions are defined with it."""
     try:
         return BillingMonth.parse(_from(environ, "BILLING_FIRST_MONTH") or "2024-01-01")
     except InvalidMonthError as error:
@@ -249,12 +249,12 @@ def _positive(env: Mapping[str, str], name: str) -> Decimal | None:
         return None
     value = _decimal(text)
     if value is None or value < 0:
-        raise InvalidSettingError(f"{name} {text!r} is no number of 0 or more")
+        raise InvalidSettingError(f"{name} {text!r} is not a number of 0 or more")
     return value
 
 
 def _decimal(text: str) -> Decimal | None:
-    """The finite number that a text is; None for anything else."""
+    """The finite number in a text; None for anything else."""
     try:
         value = Decimal(text)
     except InvalidOperation:
@@ -268,7 +268,7 @@ def _whole_number(
     text = _from(env, name) or default
     if not text.isdecimal() or (allowed is not None and int(text) not in allowed):
         bounds = "" if allowed is None else f" from {allowed[0]} to {allowed[-1]}"
-        raise InvalidSettingError(f"{name} {text!r} is no whole number{bounds}")
+        raise InvalidSettingError(f"{name} {text!r} is not a whole number{bounds}")
     return int(text)
 
 
@@ -279,7 +279,7 @@ def _dunning_hours(text: str) -> tuple[int, ...]:
         if all(earlier < later for earlier, later in pairwise(parsed)):
             return parsed
     raise InvalidSettingError(
-        f"BILLING_DUNNING_HOURS {text!r} is no list of growing hours, for example 0,72,144"
+        f"BILLING_DUNNING_HOURS {text!r} is not a list of increasing hours, for example 0,72,144"
     )
 
 
@@ -294,7 +294,7 @@ def _dunning_end(text: str) -> str:
 def _ui_url(text: str) -> str:
     if not text.startswith(("http://", "https://")):
         raise InvalidSettingError(
-            f"BILLING_UI_URL {text!r} is no address, for example https://billing.example.com"
+            f"BILLING_UI_URL {text!r} is not an address, for example https://billing.example.com"
         )
     return text.rstrip("/")
 
@@ -302,5 +302,5 @@ def _ui_url(text: str) -> str:
 def _spike_factor(text: str) -> Decimal:
     factor = _decimal(text)
     if factor is None or factor <= 1:
-        raise InvalidSettingError(f"BILLING_SPIKE_FACTOR {text!r} is no number above 1")
+        raise InvalidSettingError(f"BILLING_SPIKE_FACTOR {text!r} is not a number above 1")
     return factor

@@ -21,6 +21,7 @@ from billing_pipeline.collection.pull.tables import (
     stripe_invoice_rows,
 )
 from billing_pipeline.collection.push.dunning import DunningResult, carry_out
+from billing_pipeline.collection.push.requests import StripeSession
 from billing_pipeline.collection.records.account import require_account
 from billing_pipeline.collection.records.billed import RecordProblem
 from billing_pipeline.collection.records.opening import Records, open_records
@@ -207,7 +208,7 @@ async def dun(
             for month_key in records.cache.invoices.months_with_open()
             for invoice in cached_month(records.cache, month_key)
         ]
-        session = records.session(gateway, Author(run_id, actor))
+        session = StripeSession.open(gateway, records, Author(run_id, actor))
         return await carry_out(session, unpaid, policy or DunningPolicy.of(settings))
 
 

@@ -8,7 +8,7 @@ What belongs here: reading the records and the month's warehouse for the steps o
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import duckdb
@@ -18,6 +18,7 @@ from billing_pipeline.collection.pull.tables import Row
 from billing_pipeline.collection.pull.top_ups import TopUp, credited, read_top_ups
 from billing_pipeline.collection.pull.wallet_balances import wallet_row
 from billing_pipeline.collection.push.customers import CustomerDirectory
+from billing_pipeline.collection.push.requests import StripeSession
 from billing_pipeline.collection.push.wallets import stripe_customer_of
 from billing_pipeline.collection.records.account import require_account
 from billing_pipeline.collection.records.opening import open_records
@@ -28,7 +29,6 @@ from billing_pipeline.collection.stripe_state.refresh import (
     paid_by_wallets,
     read_what_wallets_paid,
 )
-from billing_pipeline.collection.stripe_state.stripe_invoice import ActualInvoice
 from billing_pipeline.money import to_major, to_minor
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.rating.month import WalletApplication
@@ -69,40 +69,19 @@ def known_applications(settings: Settings, month: BillingMonth) -> Iterator[Wall
     was billed took what it took, and only what is billed beyond it may take more. Of other months
     what was only previewed has taken nothing.
     """
-    of_wallets: dict[tuple[str, str], list[ActualInvoice]] = defaultdict(list)
     with open_records(settings.records_dir) as records:
         others = [item for item in paid_by_wallets(records.cache) if item.month_key != month.key]
-        for item in [*others, *cached_month(records.cache, month.key)]:
-            if item.is_billed and item.customer_id and item.month_key:
-                of_wallets[item.customer_id, item.currency].append(item)
-    for _, items in sorted(of_wallets.items()):
-        yield from _applications(items)
-
-
-def _applications(items: Iterable[ActualInvoice]) -> Iterator[WalletApplication]:
-    """One for each invoice of a wallet, in the order in which they were billed: what takes from it
-    after later months takes what these have left."""
-    latest = ""
-    for item in sorted(items, key=_when_billed):
-        own = item.month_key or ""
-        is_first = own > latest and item.revision == 1
-        if item.wallet_declared:  # of other months no more is known: each month must say the same
-            latest = max(latest, own)
-        yield WalletApplication(
-            item.customer_id or "",
-            item.currency,
-            own,
-            to_major(item.wallet_taken, item.currency),
-            to_major(item.net, item.currency),
-            after_month=max(latest, own),
-            is_first=is_first,
-        )
-
-
-def _when_billed(item: ActualInvoice) -> tuple[int, int, str, str]:
-    # Within one second: first invoices before supplements.
-    at = item.finalized_at or item.created
-    return at, item.revision or 1, item.month_key or "", item.stripe_invoice_id
+        known = [*others, *cached_month(records.cache, month.key)]
+    for item in sorted(known, key=lambda item: item.stripe_invoice_id):
+        if item.is_billed and item.customer_id and item.month_key:
+            yield WalletApplication(
+                item.customer_id,
+                item.currency,
+                item.month_key,
+                to_major(item.wallet_taken, item.currency),
+                to_major(item.net, item.currency),
+                item.wallet_after_month,
+            )
 
 
 @dataclass(frozen=True)
@@ -162,7 +141,9 @@ async def reconcile_wallets(
     with open_records(settings.records_dir) as records:
         await require_account(gateway, records.folder)
         cache = records.cache
-        directory = CustomerDirectory(records.session(gateway, Author("reconciliation")))
+        directory = CustomerDirectory(
+            StripeSession.open(gateway, records, Author("reconciliation"))
+        )
         taken: dict[tuple[str | None, str], int] = defaultdict(int)
         for item in cached_month(cache, month.key):
             taken[item.customer_id, item.currency] += item.wallet_taken

@@ -21,6 +21,7 @@ from billing_pipeline.collection.plan.proposal import ResolutionRequest, propose
 from billing_pipeline.collection.plan.wallet_ledger import Movements
 from billing_pipeline.collection.prepaid import movements_of
 from billing_pipeline.collection.push.apply import ApplyReport, Progress, apply_actions
+from billing_pipeline.collection.push.requests import StripeSession
 from billing_pipeline.collection.records.account import require_account
 from billing_pipeline.collection.records.lock import month_lock
 from billing_pipeline.collection.records.opening import Records, open_records
@@ -126,7 +127,7 @@ async def apply_plan(
             raise PlanChangedError(approved_hash, present)
         chosen = present.safe if approved_hash is None else present.changes
         before_sending(present)
-        session = records.session(gateway, Author(run_id, actor, present.hash))
+        session = StripeSession.open(gateway, records, Author(run_id, actor, present.hash))
         report = await apply_actions(
             session,
             present,

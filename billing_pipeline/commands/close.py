@@ -21,7 +21,7 @@ from billing_pipeline.commands.terminal import MAX_SHOWN, CommandError, print_js
 from billing_pipeline.duckdb_sql import rows as queried
 from billing_pipeline.money import format_amount
 from billing_pipeline.months import BillingMonth
-from billing_pipeline.published.database import open_published, plan_publication
+from billing_pipeline.published.reading import open_published, plan_publication
 from billing_pipeline.settings import Settings
 
 # Some of the plan waits for approval.

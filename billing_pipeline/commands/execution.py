@@ -19,7 +19,7 @@ from billing_pipeline.months import BillingMonth
 from billing_pipeline.runs.instance import failure_reason, open_instance
 from billing_pipeline.runs.interruption import was_interrupted
 from billing_pipeline.runs.liveness import hold, reap_dead_runs, release
-from billing_pipeline.runs.locks import hold_month, release_month
+from billing_pipeline.runs.locks import RunLocks
 from billing_pipeline.settings import Settings
 
 
@@ -42,15 +42,16 @@ def execute(
 ) -> RunResult:
     """Run a job for a month and wait for it; its log is in the run history, and on the terminal
     only if `is_verbose`. Raises `InvalidMonthError` for a month that cannot be run,
-    `HeldError` where another run has it, `HistoryError` where the history cannot be kept, and
-    `KeyboardInterrupt` where a signal ended the run."""
+    `HeldError` if another run has it, `HistoryError` if the history cannot be written, and
+    `KeyboardInterrupt` if a signal ended the run."""
     settings.require_month(month, datetime.now(UTC))
     run_id = str(uuid.uuid4())
-    hold_month(settings, month, run_id, job_name, _tell)
+    locks = RunLocks(settings, run_id, job_name, _show)
+    locks.hold_month(month)
     try:
         return _execute(settings, job_name, month, run_id, run_config, is_verbose=is_verbose)
     finally:
-        release_month(run_id)
+        locks.release_month()
 
 
 def _execute(
@@ -93,7 +94,7 @@ def _execute(
     return RunResult(result.run_id, result.success, "\n".join(reasons) or None)
 
 
-def _tell(text: str) -> None:
+def _show(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 

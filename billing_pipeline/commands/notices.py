@@ -8,7 +8,7 @@ import click
 
 from billing_pipeline.commands.parameters import json_option, settings_with_home
 from billing_pipeline.commands.terminal import print_json
-from billing_pipeline.defs.notifications import notify_once, said
+from billing_pipeline.defs.notifications import delivery_summary, notify_once
 
 # A mail server may be slow; what is not sent by then, the next command sends.
 SEND_FOR_SECONDS = 600.0
@@ -22,4 +22,4 @@ def notices(as_json: bool) -> None:
     if as_json:
         print_json({"success": True, "sent": outcome.sent, "is_busy": outcome.is_busy})
     else:
-        click.echo(said(outcome))
+        click.echo(delivery_summary(outcome))

@@ -24,7 +24,6 @@ from billing_pipeline.commands.terminal import print_json, table
 from billing_pipeline.duckdb_sql import Row, rows
 from billing_pipeline.money import format_amount
 from billing_pipeline.months import BillingMonth
-from billing_pipeline.published.database import NotPublishedError, database_path, open_published
 from billing_pipeline.published.health import Health, health
 from billing_pipeline.published.month_states import (
     MonthOverview,
@@ -32,6 +31,7 @@ from billing_pipeline.published.month_states import (
     month_overviews,
     months_with_usage,
 )
+from billing_pipeline.published.reading import NotPublishedError, database_path, open_published
 from billing_pipeline.runs.history_errors import HistoryError
 from billing_pipeline.runs.recent_runs import RecentRun, recent_runs
 from billing_pipeline.settings import Settings

@@ -1,8 +1,8 @@
-"""What a reader of an asset wants to see of it at once: how many rows, how much money.
+"""What an asset's page shows at a glance: how many rows, how much money.
 
 What belongs here: queries on a month's warehouse whose results become asset metadata. What does
-not: anything that is billed or decided on. Dagster plots only floats and integers, so a total
-stands here twice: as a number to plot, and exact in a table.
+not: anything that is billed or decided. Dagster plots only floats and integers, so each total
+appears twice: as a number to plot, and exact in a table.
 """
 
 from collections import Counter
@@ -16,38 +16,38 @@ import duckdb
 from billing_pipeline.money import format_amount
 from billing_pipeline.text import printable
 
-Figures = dict[str, Any]
+Metadata = dict[str, Any]
 MAX_CHANGES = 10
-"""Customers of each currency whose change is shown."""
+"""How many customers are shown for each currency."""
 MAX_FOUND = 50
 
 
-def metadata_of(warehouse: duckdb.DuckDBPyConnection, tables: Sequence[str]) -> dict[str, Figures]:
-    """Metadata of each of the tables of the schema ``main``; none of a view."""
-    # To count a view's rows would be to compute it once more: over events, the whole metering.
+def metadata_of(warehouse: duckdb.DuckDBPyConnection, tables: Sequence[str]) -> dict[str, Metadata]:
+    """The metadata of each table in the schema ``main``; empty for a view."""
+    # Counting a view's rows would compute it again; for views over events, the whole metering.
     stored = warehouse.execute(
         "SELECT table_name FROM duckdb_tables() WHERE schema_name = 'main'"
         " AND list_contains($1, table_name)",
         [list(tables)],
     ).fetchall()
-    figures: dict[str, Figures] = {table: {} for table in tables}
-    # All at once: with a statement for each of them the statements take longer than the counts.
+    metadata: dict[str, Metadata] = {table: {} for table in tables}
+    # In one statement: separate statements would take longer than the counting.
     counts = " UNION ALL ".join(f"SELECT '{name}', count(*) FROM main.{name}" for (name,) in stored)
     for name, rows in warehouse.execute(counts).fetchall() if stored else ():
-        figures[name]["dagster/row_count"] = rows
-    for name in _SPECIAL.keys() & figures.keys():
-        figures[name] |= _SPECIAL[name](warehouse)
-    return figures
+        metadata[name]["dagster/row_count"] = rows
+    for name in _SPECIAL.keys() & metadata.keys():
+        metadata[name] |= _SPECIAL[name](warehouse)
+    return metadata
 
 
 def markdown_table(header: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
-    """A table in Markdown; texts of customers are escaped, so they cannot be markup."""
+    """A table in Markdown; values are escaped, so a customer's text cannot act as markup."""
     lines = ["| " + " | ".join(header) + " |", "|" + " --- |" * len(header)]
     lines += ["| " + " | ".join(_cell(value) for value in row) + " |" for row in rows]
     return "\n".join(lines)
 
 
-def rows_found(header: tuple[str, ...], rows: list[tuple[Any, ...]]) -> Figures:
+def rows_found(header: tuple[str, ...], rows: list[tuple[Any, ...]]) -> Metadata:
     """Metadata of a check: how many rows it found, and the first of them."""
     if not rows:
         return {"rows": 0}
@@ -62,21 +62,21 @@ def _cell(value: object) -> str:
     return "".join(f"\\{char}" if char in r"\`*_{}[]<>()#!|~" else char for char in text)
 
 
-def _usage(warehouse: duckdb.DuckDBPyConnection) -> Figures:
+def _usage(warehouse: duckdb.DuckDBPyConnection) -> Metadata:
     rows = warehouse.execute(
         "SELECT source_file, rows_read, accepted_rows, rejected_rows, duplicate_rows"
         " FROM main.usage_files ORDER BY 1"
     ).fetchall()
     names = ("rows read", "accepted", "rejected", "duplicates")
     sums = [sum(row[place] for row in rows) for place in range(1, 5)]
-    # The largest: a month may have thousands of files, and the run history keeps what it is told.
+    # Only the largest: a month may have thousands of files, and the run history stores this.
     largest = sorted(rows, key=lambda row: (-row[1], row[0]))[:MAX_FOUND]
     table = markdown_table(("file", *names), sorted(largest))
     files = {"file count": len(rows), "files": dg.MetadataValue.md(table)}
     return {**dict(zip(names, sums, strict=True)), **files}
 
 
-def _rejections(warehouse: duckdb.DuckDBPyConnection) -> Figures:
+def _rejections(warehouse: duckdb.DuckDBPyConnection) -> Metadata:
     rows = warehouse.execute(
         "SELECT reason, count(*), min(source_file), min(source_row) FROM main.usage_rejections"
         " GROUP BY 1 ORDER BY 2 DESC, 1"
@@ -87,7 +87,7 @@ def _rejections(warehouse: duckdb.DuckDBPyConnection) -> Figures:
     return {"by reason": dg.MetadataValue.md(table)}
 
 
-def _charges(warehouse: duckdb.DuckDBPyConnection) -> Figures:
+def _charges(warehouse: duckdb.DuckDBPyConnection) -> Metadata:
     rows = warehouse.execute(
         "SELECT currency, count(*), sum(amount) FROM main.charges GROUP BY 1 ORDER BY 1"
     ).fetchall()
@@ -105,7 +105,7 @@ def _charges(warehouse: duckdb.DuckDBPyConnection) -> Figures:
     }
 
 
-def _invoices(warehouse: duckdb.DuckDBPyConnection) -> Figures:
+def _invoices(warehouse: duckdb.DuckDBPyConnection) -> Metadata:
     rows = warehouse.execute(
         "SELECT currency, count(*), sum(subtotal), sum(discount), sum(tax), sum(total),"
         " sum(wallet_applied), sum(amount_due) FROM main.invoices GROUP BY 1 ORDER BY 1"
@@ -125,15 +125,16 @@ def _invoices(warehouse: duckdb.DuckDBPyConnection) -> Figures:
 
 def largest_changes(
     warehouse: duckdb.DuckDBPyConnection, before: Mapping[tuple[str, str], Decimal], earlier: str
-) -> Figures:
-    """Whose total differs most from the `earlier` month's (customer and currency to total)."""
+) -> Metadata:
+    """The customers whose totals changed most; `before` has the totals of the month `earlier`, by
+    customer and currency."""
     found = warehouse.execute("SELECT customer_id, currency, total FROM main.invoices").fetchall()
     now = {(customer, currency): total for customer, currency, total in found}
     changes = {
         key: now.get(key, Decimal(0)) - before.get(key, Decimal(0))
         for key in before.keys() | now.keys()
     }
-    # Amounts of different currencies have no order: each has its own largest.
+    # Amounts in different currencies cannot be compared: each currency has its own ranking.
     places: Counter[str] = Counter()
     shown = []
     for key in sorted(changes, key=lambda key: (key[1], -abs(changes[key]), key[0])):
@@ -150,7 +151,7 @@ def largest_changes(
     return {"largest changes": dg.MetadataValue.md(table)}
 
 
-_SPECIAL: Mapping[str, Callable[[duckdb.DuckDBPyConnection], Figures]] = {
+_SPECIAL: Mapping[str, Callable[[duckdb.DuckDBPyConnection], Metadata]] = {
     "usage_files": _usage,
     "usage_rejections": _rejections,
     "charges": _charges,

@@ -1,8 +1,7 @@
-"""What the Dagster UI says of every asset besides its description: whose it is, which stage of the
-money's way it belongs to, and how old it may be.
+"""Owners, stage tags and freshness policies of all assets, as the Dagster UI shows them.
 
-What belongs here: that, in one place for all assets. What does not: what an asset does, and the
-figures of its materializations (``asset_metadata``).
+What belongs here: these, in one place. What does not: what an asset does, and the metadata of its
+materializations (``asset_metadata``).
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import dagster as dg
 
 from billing_pipeline.runs.sending import SENDING_ASSETS, SENDS
 
-# Who is asked about an asset of a group.
+# Whom to ask about the assets of a group.
 OWNERS = {
     "usage": "team:data",
     "metering": "team:data",

@@ -12,7 +12,8 @@ from billing_pipeline.defs.partitions import MONTHS
 from billing_pipeline.defs.turns import month_of, turn
 from billing_pipeline.defs.usage import ASSET_OF_RAW_TABLE
 from billing_pipeline.months import BillingMonth
-from billing_pipeline.published.database import NotPublishedError, PublishError, open_published
+from billing_pipeline.published.manifest import PublishError
+from billing_pipeline.published.reading import NotPublishedError, open_published
 from billing_pipeline.rating.dbt_runner import (
     DbtError,
     NodeResult,
@@ -24,14 +25,14 @@ from billing_pipeline.rating.month import build_models, open_warehouse, set_chec
 from billing_pipeline.runs.locks import Turn
 from billing_pipeline.settings import Settings
 
-TELLING_SECONDS = 0.2
-"""A model that took less is not told of as it ends: its event in the log would take as long."""
+SLOW_MODEL_SECONDS = 0.2
+"""A faster model is not logged as it ends: writing the log entry would take as long."""
 _UNIQUE_ID = "dagster_dbt/unique_id"
 
 
 class _Translator(DagsterDbtTranslator):
-    """Groups in the order of the money: the folder of a model names its group; the raw tables are
-    the three assets of the intake."""
+    """The folder of a model names its group; the raw tables belong to the three assets of the
+    intake."""
 
     def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> dg.AssetKey:
         if dbt_resource_props["resource_type"] == "source":
@@ -47,14 +48,14 @@ class _Translator(DagsterDbtTranslator):
 
 @dbt_assets(
     manifest=installed_manifest() or ensure_manifest(Settings.from_env()),
-    # As the selector `close` of dbt_project/selectors.yml: reports are views, made when a month is
-    # published, and the keys of models within are tested from the shell.
+    # The same as the selector `close` in dbt_project/selectors.yml: reports are views that are made
+    # when a month is published, and keys of internal models are tested from the shell.
     exclude="fqn:reports tag:internal_key",
     partitions_def=MONTHS,
     dagster_dbt_translator=_Translator(
         DagsterDbtTranslatorSettings(enable_duplicate_source_asset_keys=True)
     ),
-    # dagster-dbt's own default would rate a whole backfill in one run; a run is one month.
+    # By default dagster-dbt would rate a whole backfill in one run; here a run is one month.
     backfill_policy=dg.BackfillPolicy.multi_run(),
 )
 def dbt_models(
@@ -64,7 +65,7 @@ def dbt_models(
     month = month_of(context, settings)
 
     def progress(node: NodeResult) -> None:
-        slow = node.seconds >= TELLING_SECONDS
+        slow = node.seconds >= SLOW_MODEL_SECONDS
         if node.resource_type == "model" and slow and not node.is_failed:
             context.log.info(f"{node.name}: {node.seconds:.2f} s")
 
@@ -77,12 +78,12 @@ def dbt_models(
         check(nodes, month)
     except DbtError as error:
         raise dg.Failure(description=str(error), allow_retries=False) from error
-    # Some models anew are not the month anew: what they feed was not checked with them.
+    # If only some models were rebuilt, what depends on them was not checked with them.
     set_checked(settings, month, not selection)
 
 
 def _selection(context: dg.AssetExecutionContext) -> list[str]:
-    """dbt's arguments for the models that this run wants; none where it wants all."""
+    """dbt's arguments to select the models of this run; none if it builds all of them."""
     if not context.is_subset:
         return []
     wanted = context.selected_asset_keys
@@ -100,15 +101,15 @@ def _events(
     checks = {spec.metadata[_UNIQUE_ID]: spec.key for spec in context.assets_def.check_specs}
     built = [node for node in nodes if node.unique_id in models and node.status == "success"]
     with open_warehouse(settings.warehouse_path(month), read_only=True) as warehouse:
-        figures = metadata_of(warehouse, [node.name for node in built])
-        if "invoices" in figures:
+        metadata = metadata_of(warehouse, [node.name for node in built])
+        if "invoices" in metadata:
             earlier = month.shift(-1)
             changes = largest_changes(warehouse, _published_totals(settings, earlier), str(earlier))
-            figures["invoices"] |= changes
+            metadata["invoices"] |= changes
     for node in built:
         yield dg.MaterializeResult(
             asset_key=models[node.unique_id],
-            metadata={**figures[node.name], "seconds": round(node.seconds, 3)},
+            metadata={**metadata[node.name], "seconds": round(node.seconds, 3)},
         )
     for node in nodes:
         if node.unique_id in checks and not node.is_skipped:
@@ -122,7 +123,7 @@ def _events(
 
 
 def _published_totals(settings: Settings, month: BillingMonth) -> dict[tuple[str, str], Decimal]:
-    """What each customer's invoice in each currency came to; nothing where nothing is published."""
+    """The total of each customer and currency; empty if nothing is published."""
     try:
         with open_published(settings) as published:
             found = published.execute(
@@ -130,5 +131,5 @@ def _published_totals(settings: Settings, month: BillingMonth) -> dict[tuple[str
                 [month.key],
             ).fetchall()
     except (NotPublishedError, PublishError):
-        return {}  # what is damaged is made anew at the end of this run
+        return {}  # a damaged database is rebuilt at the end of this run
     return {(customer, currency): total for customer, currency, total in found}

@@ -1,4 +1,4 @@
-"""What must hold after every run that reads Stripe: the cents agree, and so do our records.
+"""Checks after every run that reads Stripe: amounts agree to the cent, and so do our records.
 
 What belongs here: asset checks on each asset that publishes what Stripe holds. What does not: the
 invariants of the charges, which are dbt's tests.
@@ -21,24 +21,24 @@ from billing_pipeline.defs.partitions import MONTHS
 from billing_pipeline.defs.verification import verdict
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.notices.spikes import plain, spikes_of
-from billing_pipeline.published.database import open_published
+from billing_pipeline.published.reading import open_published
 from billing_pipeline.rating.month import open_warehouse
 from billing_pipeline.settings import Settings
 
-# What waits for an approval is a difference that is known; all others nobody has explained.
+# A difference that waits for approval is explained by the plan; all others are unexplained.
 _KNOWN = tuple(
     kind.value for kind in ActionKind if kind not in (ActionKind.UNCHANGED, ActionKind.REVIEW)
 )
 _NOT_SENT = "not sent yet"
 _BALANCE = "balance"
-# A run that ended before its end has published no plan: what it had not come to is not in Stripe,
-# or there as a draft, and the next run sends it. What was voided there is another matter.
+# A run that was cut off has published no plan: what it did not reach is missing in Stripe or a
+# draft there, and the next run sends it. An invoice that was voided there is not such a case.
 _DIFFERENCES = f"""
 SELECT r.invoice_id, r.customer_id, r.currency, r.expected_total, r.stripe_total, r.difference,
     r.expected_wallet, r.stripe_wallet, r.expected_due, r.charged, r.state,
     CASE
         WHEN list_contains($known, p.action) THEN p.action
-        -- a person may have meant what is on a balance: it is told, and is nobody's mistake
+        -- a balance may be intended: it is reported, but not as an error
         WHEN r.state = 'charge_differs' THEN '{_BALANCE}'
         WHEN r.state = 'missing' AND p.action IS NULL AND s.invoice_id IS NULL
             THEN '{_NOT_SENT}'
@@ -69,7 +69,7 @@ ORDER BY customer_id, currency
 def _agree(
     context: dg.AssetCheckExecutionContext, settings: dg.ResourceParam[Settings]
 ) -> dg.AssetCheckResult:
-    return _told_to_all(
+    return _reported_for_all(
         context, invoices_agree(settings, BillingMonth.parse(context.partition_key))
     )
 
@@ -84,7 +84,7 @@ def invoices_agree(settings: Settings, month: BillingMonth) -> dg.AssetCheckResu
 
 
 def judge_differences(rows: list[tuple[Any, ...]], sent: int, due: int) -> dg.AssetCheckResult:
-    """The verdict on a month's differences, of whose `due` invoices so many are `sent`. Pure."""
+    """The result for a month's differences, `sent` of whose `due` invoices are in Stripe. Pure."""
     reasons = Counter(row[-1] for row in rows)
     unexplained, unsent = reasons["unexplained"], reasons[_NOT_SENT]
     by_balance = reasons[_BALANCE]
@@ -113,12 +113,12 @@ def judge_differences(rows: list[tuple[Any, ...]], sent: int, due: int) -> dg.As
     )
 
 
-def _told_to_all(
+def _reported_for_all(
     context: dg.AssetCheckExecutionContext, result: dg.AssetCheckResult
 ) -> dg.AssetCheckResult:
-    """The result, also for the other assets that read Stripe: the same check stands on each, and
-    what one run finds out of a month holds for all. Otherwise the red mark of a pull would outlive
-    the close that put the month right."""
+    """The result, reported for the other assets that read Stripe as well: each has the same check,
+    and what one run finds out about a month holds for all. Otherwise a failed check of a pull
+    would stay red after the close that mended the month."""
     [own] = context.selected_asset_check_keys
     for asset in (stripe_invoices, approved_changes, invoice_payments):
         key = dg.AssetCheckKey(asset.key, own.name)
@@ -133,7 +133,7 @@ def _told_to_all(
             metadata=result.metadata,
             partition=context.partition_key,
         )
-        # Under this run: Dagster takes one evaluation without a run for each month and no second.
+        # With this run's id: without one, Dagster accepts only one evaluation for each month.
         context.instance.report_dagster_event(
             dg.DagsterEvent(
                 dg.DagsterEventType.ASSET_CHECK_EVALUATION.value,
@@ -151,24 +151,26 @@ def _recorded(
     problems = payments.verify_billed(settings, BillingMonth.parse(context.partition_key))
     description, metadata = verdict(problems)
     result = dg.AssetCheckResult(passed=not problems, description=description, metadata=metadata)
-    return _told_to_all(context, result)
+    return _reported_for_all(context, result)
 
 
 def _wallets(
     context: dg.AssetCheckExecutionContext, settings: dg.ResourceParam[Settings]
 ) -> dg.AssetCheckResult:
-    return _told_to_all(context, wallets_agree(settings, BillingMonth.parse(context.partition_key)))
+    return _reported_for_all(
+        context, wallets_agree(settings, BillingMonth.parse(context.partition_key))
+    )
 
 
 def wallets_agree(settings: Settings, month: BillingMonth) -> dg.AssetCheckResult:
-    """Whether the prepaid wallets are the balances in Stripe, as the month was last read."""
+    """Whether the prepaid wallets equal the balances in Stripe, as the month was last read."""
     with open_published(settings) as published:
         rows = published.execute(_WALLETS, [month.key]).fetchall()
     return dg.AssetCheckResult(
         passed=not rows,
         description=f"{len(rows)} wallets differ from the balances in Stripe."
         if rows
-        else "The wallets are the balances in Stripe, to the cent.",
+        else "The wallets equal the balances in Stripe, to the cent.",
         metadata=rows_found(
             (
                 *("customer", "currency", "wallet", "posted", "besides", "Stripe's", "off by"),
@@ -182,7 +184,7 @@ def wallets_agree(settings: Settings, month: BillingMonth) -> dg.AssetCheckResul
 @dg.asset_check(
     asset=dg.AssetKey("accounts"),
     name="top_ups_are_credited_once",
-    description="Fails where a top-up was paid more than once (a payment has to be refunded), or "
+    description="Fails if a top-up was paid more than once (one payment has to be refunded), or "
     "by a customer who is not in the accounts.",
     partitions_def=MONTHS,
 )
@@ -202,7 +204,7 @@ def top_ups_are_credited_once(
     return dg.AssetCheckResult(
         passed=not rows,
         severity=dg.AssetCheckSeverity.WARN,
-        description=f"{len(rows)} payments topped no wallet up."
+        description=f"{len(rows)} payments were not credited to a wallet."
         if rows
         else "Every top-up that was paid in Stripe is in its wallet, once.",
         metadata=rows_found(("customer", "top-up", "payment", "what"), rows),
@@ -210,7 +212,7 @@ def top_ups_are_credited_once(
 
 
 def _in_wallets(settings: Settings, month: BillingMonth) -> set[tuple[str, str]]:
-    """The wallets' transactions with their customers, as the month was rated with them."""
+    """Customer and id of each wallet transaction that the month was rated with."""
     with open_warehouse(settings.warehouse_path(month), read_only=True) as warehouse:
         found = warehouse.execute(
             "SELECT customer_id, transaction_id FROM raw.wallet_transactions"
@@ -249,24 +251,24 @@ def _checks_of(asset: dg.AssetsDefinition) -> list[dg.AssetChecksDefinition]:
     agree = dg.asset_check(
         asset=asset,
         name="stripe_agrees_to_the_cent",
-        description="Fails where Stripe's total of an invoice, less its credit notes, is not ours, "
-        "or where the wallet paid or the customer was charged another part of it.",
+        description="Fails if Stripe's total of an invoice, less its credit notes, is not ours, or "
+        "if the wallet or the customer paid another part of it than ours says.",
         partitions_def=MONTHS,
     )(_agree)
     wallets = dg.asset_check(
         asset=asset,
         name="wallets_agree_to_the_cent",
-        description="Fails where a prepaid wallet is not the customer's balance in Stripe, less "
-        "what that holds besides (table wallet_reconciliation).",
+        description="Fails if a prepaid wallet differs from the customer's balance in Stripe, "
+        "less what else that balance holds (table wallet_reconciliation).",
         partitions_def=MONTHS,
     )(_wallets)
     recorded = dg.asset_check(
         asset=asset,
         name="billed_as_recorded",
-        description="Fails, and the run with it, where a record of what was billed was changed or "
-        "removed, or where the content hash in Stripe is another one.",
+        description="Fails, and the run with it, if a record of what was billed was changed or "
+        "removed, or if the content hash in Stripe differs.",
         partitions_def=MONTHS,
-        # Nothing legitimate changes a record: whoever runs the month has to hear of it.
+        # Nothing legitimate changes a record, so whoever runs the month has to know.
         blocking=True,
     )(_recorded)
     return [agree, wallets, recorded]

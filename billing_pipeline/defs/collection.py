@@ -28,14 +28,14 @@ from billing_pipeline.defs.partitions import MONTHS, refuse_unfinished
 from billing_pipeline.defs.resources import Stripe
 from billing_pipeline.defs.turns import month_of, turn
 from billing_pipeline.months import BillingMonth
-from billing_pipeline.published.as_billed import keep
-from billing_pipeline.published.database import publish, publish_rows
+from billing_pipeline.published.as_billed import save_versions
+from billing_pipeline.published.publish import publish, publish_rows
 from billing_pipeline.runs.locks import Turn
 from billing_pipeline.settings import Settings
 from billing_pipeline.stripe_api.client import StripeGateway
 
 DASHBOARD = "https://dashboard.stripe.com/invoices"
-"""Shows test mode or live mode, as whoever looks has chosen there."""
+"""Shows test mode or live mode, whichever the reader has chosen there."""
 _BILLS_NOTHING = (ActionKind.WITHDRAW, ActionKind.REVIEW)
 UPSTREAM = [dg.AssetKey("invoices"), dg.AssetKey("invoice_lines")]
 
@@ -72,7 +72,7 @@ def invoice_plan(
             ),
         )
     if context.run.job_name != "close_month":
-        # A close publishes once, when Stripe has answered: nobody sees half a month.
+        # A close publishes once, after Stripe has answered, so nobody sees half a month.
         publish(settings, month, {"invoice_plan": plan_rows(plan)})
     return _shown(plan)
 
@@ -98,11 +98,11 @@ def _apply(
     month = month_of(context, settings)
     refuse_unfinished(settings, month)
 
-    def keep_what_is_billed(plan: InvoicePlan) -> None:
+    def save_what_is_billed(plan: InvoicePlan) -> None:
         sent = plan.safe if approved_hash is None else plan.changes
         stands = [action for action in plan.actions if action.kind is ActionKind.UNCHANGED]
         billed = {a.invoice_id for a in [*sent, *stands] if a.kind not in _BILLS_NOTHING}
-        keep(settings, month, billed, context.run.run_id, datetime.now(UTC))
+        save_versions(settings, month, billed, context.run.run_id, datetime.now(UTC))
 
     with turn(context, settings, Turn.STRIPE), stripe.open() as gateway:
         outcome = stripe_gateway.run(
@@ -116,16 +116,16 @@ def _apply(
                 approved_hash=approved_hash,
                 limits=Limits.of(settings),
                 timeout=60.0,
-                before_sending=keep_what_is_billed,
+                before_sending=save_what_is_billed,
             ),
         )
-        # What is left to do was read from Stripe a moment ago: no need to list it once more.
+        # The month was read from Stripe a moment ago, so it need not be listed again.
         pulled = stripe_gateway.run(
             gateway, lambda: payments.pull(gateway, settings, month, full=False)
         )
         tables = {"invoice_plan": outcome_rows(outcome.report, outcome.remaining), **pulled.tables}
         wallets = None
-        # Not by what this run did: one before may have ended between sending and publishing.
+        # Whatever this run did: an earlier one may have ended between sending and publishing.
         if not prepaid.wallets_are_published(settings, month):
             wallets = wallets_now(gateway, settings, month)
             tables |= wallets.tables
@@ -154,7 +154,7 @@ def _apply(
 def _failed_in_part(
     problems: Iterable[tuple[str, str]], metadata: Mapping[str, Any] | None = None
 ) -> dg.Failure:
-    """What failed, each customer once: one cause may keep several steps from their end."""
+    """What failed, each customer once: one cause may stop several steps."""
     first: dict[str, str] = {}
     for customer, why in problems:
         first.setdefault(customer, why)
@@ -181,12 +181,12 @@ def approved_changes(
     settings: dg.ResourceParam[Settings],
     stripe: Stripe,
 ) -> dg.MaterializeResult[None]:
-    """Carry out exactly the plan whose hash was approved; refused where it is another by now."""
+    """Carry out exactly the plan whose hash was approved; refused if the plan has changed since."""
     return _apply(context, settings, stripe, "approved", config.plan_hash)
 
 
 class Resolution(dg.Config):
-    """How the review of an invoice is to end, and why. It waits for approval like every change."""
+    """How to end the review of an invoice, and why. Like every change, it waits for approval."""
 
     invoice_id: str = Field(description="As `invoice_plan` names it, with the action `review`.")
     decision: str = Field(
@@ -231,13 +231,13 @@ class Pull(dg.Config):
 
     in_full: bool = Field(
         default=True,
-        description="List the month in Stripe, whatever is known of it. Without, the month as "
-        "last read by events: what the sensor `stripe_changes` asks for.",
+        description="List the whole month in Stripe. If false, the month is read as Stripe's "
+        "events have left it: what the sensor `stripe_changes` asks for.",
     )
 
 
 def set_aside_metadata(settings: Settings) -> dict[str, int | str]:
-    """What of Stripe's answers nobody can read, for the metadata of a run."""
+    """Which of Stripe's answers cannot be read, for the metadata of a run."""
     found = read_set_aside(settings.records_dir)
     return {"set_aside": len(found), "set aside": summary(found)} if found else {"set_aside": 0}
 
@@ -261,7 +261,7 @@ def publish_payments(
     pulled = stripe_gateway.run(
         gateway, lambda: payments.pull(gateway, settings, month, full=in_full)
     )
-    # Each wallet takes two requests: only where the month is listed anyway.
+    # Each wallet takes two requests, so only if the whole month is listed anyway.
     wallets = wallets_now(gateway, settings, month) if in_full else None
     publish_rows(settings, month, pulled.tables | (wallets.tables if wallets else {}))
     payments.note_published(settings, pulled)

@@ -13,8 +13,8 @@ from billing_pipeline.defs.usage import paid_top_ups
 from billing_pipeline.intake.problems import InvalidInput
 from billing_pipeline.money import format_amount
 from billing_pipeline.months import InvalidMonthError
-from billing_pipeline.published.database import open_published
 from billing_pipeline.published.estimate import estimate_month as rate_and_publish
+from billing_pipeline.published.reading import open_published
 from billing_pipeline.rating.dbt_runner import DbtError
 from billing_pipeline.runs.locks import Turn
 from billing_pipeline.settings import Settings

@@ -9,13 +9,13 @@ import dagster as dg
 from billing_pipeline.runs.sending import SENDS
 
 RATED = dg.AssetSelection.groups("usage", "metering", "rating", "invoicing", "audit")
-# A run that was killed stays "started" for ever in Dagster unless it may only last so long. A
-# month of 100 million events takes minutes; an hour or two more costs nothing but the waiting.
+# Without a limit, a run that was killed stays "started" in Dagster for ever. A month of 100 million
+# events takes minutes, so four hours are enough for any run.
 TAGS = {"dagster/max_runtime": str(4 * 3600)}
 
 
 def _job(name: str, selection: dg.AssetSelection, description: str, *, sends: bool = False) -> Any:
-    # In-process: a process for each step would import everything again, twice the time of a month.
+    # In-process: a process for each step would import everything again and double a month's time.
     return dg.define_asset_job(
         name,
         selection=selection,
@@ -28,7 +28,7 @@ def _job(name: str, selection: dg.AssetSelection, description: str, *, sends: bo
 close_month = _job(
     "close_month",
     RATED | dg.AssetSelection.assets("invoice_plan", "stripe_invoices"),
-    "Close a month: load, rate, plan, apply what is safe, pull. Refused while the month runs.",
+    "Close a month: load, rate, plan, apply what is safe, pull. Refused before the month is over.",
     sends=True,
 )
 preview_month = _job(
@@ -39,7 +39,7 @@ preview_month = _job(
 apply_plan = _job(
     "apply_plan",
     dg.AssetSelection.assets("approved_changes"),
-    "Carry out exactly the plan whose hash is given. Refused if it is another by now.",
+    "Carry out exactly the plan whose hash is given. Refused if the plan has changed since.",
     sends=True,
 )
 pull_payments = _job(
@@ -50,6 +50,6 @@ pull_payments = _job(
 resolve_review = _job(
     "resolve_review",
     dg.AssetSelection.assets("proposed_resolution"),
-    "Ask for a decision about an invoice that was changed in Stripe by hand: shows the plan with "
-    "it, whose approval carries it out. Writes nothing to Stripe.",
+    "Propose a decision about an invoice that was changed in Stripe by hand, and show the plan "
+    "with it; approving that plan carries it out. Writes nothing to Stripe.",
 )

@@ -1,4 +1,4 @@
-"""Telling people, at one look: the sensors look every minute, `billing notices` once.
+"""Sending notices: the sensors do it every minute, `billing notices` once.
 
 What belongs here: taking failed runs out of Dagster's history, and handing what is due to
 ``notices.sending``. What does not: what is due, and how it is sent.
@@ -25,19 +25,19 @@ class NotDeliveredError(RuntimeError):
 
 
 def note(settings: Settings, notice: Notice) -> None:
-    """Keep what cannot be read off again later."""
+    """Record a notice that cannot be derived again later."""
     folder = settings.records_dir
     with errors_in_words(folder), closing(NoticeRecord(folder)) as record:
         record.note(notice, time.time())
 
 
 def note_failed_runs(settings: Settings, instance: dg.DagsterInstance, now: datetime) -> int:
-    """How many failed lately; each is noted once."""
+    """How many runs failed in the last days; each is recorded once."""
     failed = failed_runs(instance, now)
     url = settings.ui_url
     for run in failed:
         if run.reason.startswith("failed in part") and run.month:
-            continue  # the plan tells who
+            continue  # the plan names the customers
         text = f"{run.job_name}: {run.reason}\n{url}/runs/{run.run_id}"
         note(settings, Notice(Kind.RUN_FAILED, f"run_failed:{run.run_id}", run.month, text))
     return len(failed)
@@ -46,7 +46,7 @@ def note_failed_runs(settings: Settings, instance: dg.DagsterInstance, now: date
 def notify(
     settings: Settings, instance: dg.DagsterInstance, now: datetime, seconds: float
 ) -> Outcome:
-    """Send what is due; raises `NotDeliveredError` where a target took no notice."""
+    """Send what is due. Raises `NotDeliveredError` if a target did not accept a notice."""
     with errors_in_words(settings.records_dir):
         outcome = send_due(
             *(settings, targets_of(settings), last_closes(instance)),
@@ -54,25 +54,25 @@ def notify(
         )
     if outcome.failed_targets:
         raise NotDeliveredError(
-            f"{', '.join(outcome.failed_targets)} of BILLING_NOTIFY_URLS took no notice: tried "
-            f"again by the next look. {outcome.sent} messages were delivered."
+            f"{', '.join(outcome.failed_targets)} of BILLING_NOTIFY_URLS accepted no notice: tried "
+            f"again next time. {outcome.sent} messages were delivered."
         )
     return outcome
 
 
-def said(outcome: Outcome) -> str:
-    """For a person."""
+def delivery_summary(outcome: Outcome) -> str:
+    """What was sent, in a sentence."""
     if outcome.is_busy:
         return "Another process is sending notices."
     return f"{outcome.sent} messages were delivered."
 
 
 def notify_once(settings: Settings, now: datetime, seconds: float) -> Outcome:
-    """All that the sensors would tell, without a daemon: also of runs whose process was killed."""
+    """Send all that the sensors would, without a daemon, also about killed runs."""
     if not settings.notify_urls:
-        raise InvalidSettingError("BILLING_NOTIFY_URLS is not set: there is nobody to tell")
+        raise InvalidSettingError("BILLING_NOTIFY_URLS is not set, so there is nobody to notify")
     if not settings.records_dir.exists():
-        return Outcome()  # nothing was ever billed from here
+        return Outcome()  # nothing was ever billed from this home
     with open_instance(settings) as instance:
         reap_dead_runs(settings, instance)
         note_failed_runs(settings, instance, now)

@@ -1,4 +1,4 @@
-"""What runs by the clock. Everything that sends money is off until somebody turns it on."""
+"""The schedules. Those that send invoices or charge cards are off until somebody turns them on."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -15,16 +15,16 @@ from billing_pipeline.months import BillingMonth
 from billing_pipeline.published.estimate import running_month
 from billing_pipeline.settings import Settings
 
-# More months than these were not missed by a machine that was off: somebody has to look first.
+# More missed months than this are not a machine that was off: a person has to look first.
 MAX_MISSED_MONTHS = 3
 
 
 class MonthsNotClosedError(RuntimeError):
-    """Too many months were never closed to close them by the clock; the message lists them."""
+    """Too many months were never closed for the schedule to close them; the message lists them."""
 
 
 def close_time(settings: Settings, month: BillingMonth) -> datetime:
-    """The moment from which on the month may be closed by the clock, in UTC."""
+    """The moment from which the schedule may close the month, in UTC."""
     following = month.shift(1)
     begins = datetime(following.year, following.month, settings.close_day, tzinfo=settings.timezone)
     return begins.astimezone(UTC) + settings.close_grace
@@ -33,9 +33,9 @@ def close_time(settings: Settings, month: BillingMonth) -> datetime:
 def months_to_close(
     settings: Settings, now: datetime, closed: set[BillingMonth]
 ) -> list[BillingMonth]:
-    """The months that are due and not closed, the oldest first, since the first that was closed:
-    a month that failed stays due, also once a later one is closed. Before the first close only
-    the newest: turning the schedule on bills no history."""
+    """The months that are due and not closed since the first closed one, the oldest first: a month
+    that failed stays due even after a later one is closed. Before the first close only the newest
+    month is due, so turning the schedule on bills no history."""
     newest = running_month(settings, now).shift(-1)
     while close_time(settings, newest) > now:
         newest = newest.shift(-1)
@@ -59,7 +59,7 @@ def months_to_close(
 def monthly_close(
     context: dg.ScheduleEvaluationContext, settings: dg.ResourceParam[Settings]
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:
-    """At most one run a day for each month: the run key keeps the next hour from a second."""
+    """At most one run a day for each month, by the run key."""
     now = context.scheduled_execution_time
     months = months_to_close(settings, now, closed_months(context.instance))
     if not months:
@@ -67,9 +67,9 @@ def monthly_close(
         return
     if len(months) > MAX_MISSED_MONTHS:
         raise MonthsNotClosedError(
-            f"{len(months)} months are not closed, {months[0]} to {months[-1]}: that is no missed "
-            "tick, so none is closed by the clock. Close them by `billing run MONTH`, the oldest "
-            "first, or let BILLING_FIRST_MONTH begin after those that are not to be billed"
+            f"{len(months)} months are not closed, {months[0]} to {months[-1]}: more than a missed "
+            "tick explains, so the schedule closes none. Close them by `billing run MONTH`, the "
+            "oldest first, or set BILLING_FIRST_MONTH to a month after those not to be billed"
         )
     today = now.astimezone(settings.timezone).date()
     for month in months:
@@ -78,13 +78,13 @@ def monthly_close(
         yield dg.RunRequest(run_key=f"close_month {month} {today}", partition_key=str(month))
 
 
-# A try is due at an hour after the first failure; more often would not try more often.
+# Attempts are due a whole number of hours after the first failure.
 dunning = dg.ScheduleDefinition(
     name="dunning",
     job=collect_payments,
     cron_schedule="0 * * * *",
     execution_timezone=str(TIMEZONE),
-    description="Tries unpaid invoices again, every hour those that are due.",
+    description="Every hour, charges unpaid invoices again whose next attempt is due.",
 )
 
 
@@ -94,15 +94,15 @@ dunning = dg.ScheduleDefinition(
     execution_timezone=str(TIMEZONE),
     # It sends nothing and touches no month.
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Rates the running month so far as an estimate, every day at 03:30. Sends nothing.",
+    description="Every day at 03:30, rates the running month so far as an estimate. Sends nothing.",
 )
 def daily_estimate(settings: dg.ResourceParam[Settings]) -> dg.RunRequest:
-    """By the clock of now: ticks that were missed and are caught up estimate today, once."""
+    """Uses today's date, so that ticks caught up later estimate today, once."""
     return estimate_request(settings, datetime.now(UTC))
 
 
 def estimate_request(settings: Settings, now: datetime) -> dg.RunRequest:
-    """The estimate of the month that runs at that moment, once a day."""
+    """The run that estimates the month running at `now`, once a day."""
     today = now.astimezone(settings.timezone).date()
     return dg.RunRequest(
         run_key=f"estimate_month {today}", partition_key=str(running_month(settings, now))
@@ -116,6 +116,6 @@ daily_verification = dg.ScheduleDefinition(
     execution_timezone=str(TIMEZONE),
     # It only reads.
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Verifies every day at 04:00 that what was billed, in all months, is as it was "
-    "recorded. Where it is not, the run fails, and a notice says so.",
+    description="Every day at 04:00, verifies that what was billed in all months is as it was "
+    "recorded. If not, the run fails and a notice says so.",
 )

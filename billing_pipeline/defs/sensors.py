@@ -11,7 +11,12 @@ from billing_pipeline.collection import payments, stripe_gateway
 from billing_pipeline.collection.stripe_state.set_aside import read_set_aside, summary
 from billing_pipeline.defs.history import closed_months
 from billing_pipeline.defs.jobs import preview_month, pull_payments
-from billing_pipeline.defs.notifications import note, note_failed_runs, notify, said
+from billing_pipeline.defs.notifications import (
+    delivery_summary,
+    note,
+    note_failed_runs,
+    notify,
+)
 from billing_pipeline.defs.partitions import MONTHS
 from billing_pipeline.defs.resources import Stripe
 from billing_pipeline.intake.late_usage import late_usage
@@ -73,10 +78,10 @@ def stripe_changes(
 def dead_runs(
     context: dg.SensorEvaluationContext, settings: dg.ResourceParam[Settings]
 ) -> dg.SkipReason:
-    """Dagster itself would leave such a run "started", and the queue waiting for it."""
-    buried = reap_dead_runs(settings, context.instance)
-    if buried:
-        return dg.SkipReason(f"Ended runs whose process is gone: {', '.join(buried)}.")
+    """Dagster itself would leave such a run "started", and the queue would wait for it."""
+    ended = reap_dead_runs(settings, context.instance)
+    if ended:
+        return dg.SkipReason(f"Ended runs whose process is gone: {', '.join(ended)}.")
     return dg.SkipReason("Every run that is started has its process.")
 
 
@@ -84,13 +89,13 @@ def dead_runs(
     job=preview_month,
     minimum_interval_seconds=LOOK_FOR_USAGE_EVERY_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Notices usage files that came, changed or went after their month was closed, and "
-    "asks for a preview of it: what would change waits for approval, nothing is sent.",
+    description="Finds usage files that were added, changed or removed after their month was "
+    "closed, and starts a preview of it. What would change waits for approval; nothing is sent.",
 )
 def late_usage_files(
     context: dg.SensorEvaluationContext, settings: dg.ResourceParam[Settings]
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:
-    """Once for each state of the files: the run key names it."""
+    """Once for each state of the files, which the run key names."""
     is_late, unread = False, []
     for month in sorted(closed_months(context.instance)):
         if not MONTHS.has_partition_key(str(month)):
@@ -98,7 +103,7 @@ def late_usage_files(
         try:
             late = late_usage(settings, month)
         except (OSError, ValueError, KeyError) as error:
-            # The other months are looked at all the same.
+            # The other months are compared all the same.
             context.log.warning("the usage of %s cannot be compared: %s", month, error)
             unread.append(f"{month}: {error}")
             continue
@@ -123,13 +128,13 @@ def late_usage_files(
 @dg.sensor(
     minimum_interval_seconds=LOOK_EVERY_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Notices runs that failed, also those of the command line: for the next notices.",
+    description="Records runs that failed, also those of the command line, for the next notices.",
 )
 def runs_that_failed(
     context: dg.SensorEvaluationContext, settings: dg.ResourceParam[Settings]
 ) -> dg.SkipReason:
-    """It starts no run, so that no failure leads to another. Dagster's own sensor of failed runs
-    passes over those of the command line."""
+    """Starts no run, so that no failure leads to another. Dagster's own run failure sensor ignores
+    runs of the command line."""
     if not settings.records_dir.exists():
         return dg.SkipReason("Nothing was ever billed from here.")
     failed = note_failed_runs(settings, context.instance, datetime.now(UTC))
@@ -139,16 +144,18 @@ def runs_that_failed(
 @dg.sensor(
     minimum_interval_seconds=LOOK_EVERY_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Tells people what they want to hear of (BILLING_NOTIFY_URLS), each notice once. "
-    "What cannot be delivered is tried again, and billing does not wait for it.",
+    description="Sends each notice once to BILLING_NOTIFY_URLS. What cannot be delivered is tried "
+    "again; billing does not wait for it.",
 )
 def notices(
     context: dg.SensorEvaluationContext, settings: dg.ResourceParam[Settings]
 ) -> dg.SkipReason:
-    """A tick that could not deliver everything is shown as failed."""
+    """A tick that cannot deliver everything fails."""
     if not settings.notify_urls:
         return dg.SkipReason("BILLING_NOTIFY_URLS is not set.")
     if not settings.records_dir.exists():
         return dg.SkipReason("Nothing was ever billed from here.")
     now = datetime.now(UTC)
-    return dg.SkipReason(said(notify(settings, context.instance, now, READ_FOR_SECONDS)))
+    return dg.SkipReason(
+        delivery_summary(notify(settings, context.instance, now, READ_FOR_SECONDS))
+    )

@@ -1,17 +1,18 @@
-"""What a step waits for before it begins: that its run has the month, and its turn.
+"""What a step waits for before it begins: the month's lock for its run, and its turn.
 
-What belongs here: the locks of ``locks`` for a step's context, and where waiting is told. What
+What belongs here: taking the locks of ``runs.locks`` for a step, and showing that it waits. What
 does not: which locks there are.
 """
 
 import sys
+from dataclasses import replace
 from typing import Protocol
 
 import dagster as dg
 
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.runs.liveness import hold
-from billing_pipeline.runs.locks import Turn, hold_month, month_lock, release_of_ended, turn_lock
+from billing_pipeline.runs.locks import RunLocks, Turn
 from billing_pipeline.runs.process_locks import NamedLock
 from billing_pipeline.settings import Settings
 
@@ -27,30 +28,31 @@ class _Context(Protocol):
 
 
 def month_of(context: dg.AssetExecutionContext, settings: Settings) -> BillingMonth:
-    """The month of a step, which is its run's from now on. Every step asks: from then on the run is
-    known to be alive."""
+    """The month of a step, which this locks for the step's run. Every step calls it first; it also
+    marks the run as alive."""
     month = BillingMonth.parse(context.partition_key)
-    run = context.run
-    hold(settings, run.run_id)
-    hold_month(settings, month, run.run_id, run.job_name, lambda text: _tell(context, text))
+    hold(settings, context.run.run_id)
+    _locks(context, settings).hold_month(month)
     return month
 
 
 def turn(context: _Context, settings: Settings, kind: Turn) -> NamedLock:
     """For the length of a `with` block."""
-    run = context.run
-    return turn_lock(settings, kind, run.run_id, run.job_name, lambda text: _tell(context, text))
+    return _locks(context, settings).turn(kind)
 
 
 def free_month(context: _Context, settings: Settings, month: BillingMonth) -> NamedLock:
-    """Another month than the run's, for the length of a `with` block. Raises `HeldError` at once
-    where another run works on it."""
-    run = context.run
-    release_of_ended(run.run_id)
-    return month_lock(settings, month, run.run_id, run.job_name, timeout=0.0)
+    """A month other than the run's own, for the length of a `with` block. Raises `HeldError` at
+    once if another run works on it."""
+    locks = replace(_locks(context, settings), timeout=0.0)
+    locks.release_ended_runs()
+    return locks.month(month)
 
 
-def _tell(context: _Context, text: str) -> None:
-    context.log.info(text)
-    # The command line shows no log.
-    print(text, file=sys.stderr, flush=True)
+def _locks(context: _Context, settings: Settings) -> RunLocks:
+    def notify(text: str) -> None:
+        context.log.info(text)
+        # The command line shows no log.
+        print(text, file=sys.stderr, flush=True)
+
+    return RunLocks(settings, context.run.run_id, context.run.job_name, notify)

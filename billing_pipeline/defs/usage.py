@@ -1,4 +1,4 @@
-"""Inputs in: the price book, the accounts and the month's usage; the first step of a month."""
+"""The inputs: price book, accounts and the month's usage. The first step of a month."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -20,15 +20,19 @@ from billing_pipeline.settings import Settings
 
 DESCRIPTIONS = {
     "catalog": "The price book: meters, plans, prices, tiers, entitlements, coupons and tax rates, "
-    "checked and typed. One row that is wrong stops the month, with every problem listed.",
-    "accounts": "Customers, subscriptions, wallets and corrections, checked and typed; with them "
-    "what invoices took from each wallet.",
+    "checked and typed. A single wrong row stops the month, and every problem is listed.",
+    "accounts": "Customers, subscriptions, wallets and corrections, checked and typed, and what "
+    "invoices took from each wallet.",
     "usage_events": "Every row of the month's usage files, good or bad, and the rows of earlier "
     "months that carried gauges need. Bad rows are set aside later, each with its reason.",
 }
 # Which tables of the warehouse's schema `raw` each asset stands for.
 RAW_TABLES = {
-    "catalog": (*(table.name for table in TABLES if table.folder == "catalog"), "currencies"),
+    "catalog": (
+        *(table.name for table in TABLES if table.folder == "catalog"),
+        "filters",
+        "currencies",
+    ),
     "accounts": (
         *(table.name for table in TABLES if table.folder == "accounts"),
         "wallet_applications",
@@ -48,8 +52,8 @@ def wallet_top_ups(
     context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings], stripe: Stripe
 ) -> dg.MaterializeResult[None]:
     """Top-ups that customers paid in Stripe (payment intents with the metadata `billing_top_up`),
-    of all months: each is a movement of its wallet, once; what of them was refunded or disputed is
-    taken back. With them what invoices took from wallets."""
+    in all months: each is credited to its wallet once, and what was refunded or disputed is taken
+    back. Also what invoices took from wallets."""
     month_of(context, settings)
     with turn(context, settings, Turn.STRIPE), stripe.open() as gateway:
         found = stripe_gateway.run(gateway, lambda: prepaid.pull_top_ups(gateway, settings))
@@ -59,7 +63,7 @@ def wallet_top_ups(
 
 
 def paid_top_ups(settings: Settings) -> list[PaidTopUp]:
-    """Those that are known by now; asks nothing of Stripe."""
+    """The top-ups read so far; sends no request to Stripe."""
     return [_row(top_up) for top_up in prepaid.known_top_ups(settings)]
 
 
@@ -88,7 +92,7 @@ def _row(top_up: TopUp) -> PaidTopUp:
 def intake(
     context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
 ) -> Iterator[Any]:
-    """Read and check the inputs of the month into its warehouse, which is begun anew."""
+    """Read and check the month's inputs into a new warehouse."""
     month = month_of(context, settings)
     if context.run.job_name == "close_month":
         refuse_unfinished(settings, month)

@@ -65,7 +65,7 @@ def load_usage(
 
     A missing or empty folder is a month without usage. Gives the files of the month and of
     `months_back`. Raises `InvalidInput` naming every file that cannot be read, and every folder of
-    usage/ that is no month.
+    usage/ that is not a month.
     """
     folders = usage_months(settings)  # whatever lies where no month will ever look must be said now
     earliest = month.shift(-months_back)

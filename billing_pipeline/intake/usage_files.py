@@ -120,7 +120,7 @@ def usage_months(settings: Settings) -> list[BillingMonth]:
                     raise InvalidMonthError("write YYYY-MM, for example 2024-01")
                 months.append(BillingMonth.parse(entry.name))
             except InvalidMonthError as error:
-                problems.append(Problem(place, None, None, None, f"is no month: {error}"))
+                problems.append(Problem(place, None, None, None, f"is not a month: {error}"))
         elif not entry.is_documentation:
             message = "is outside of a month's folder, for example usage/2024-01/"
             problems.append(Problem(place, None, None, None, message))
@@ -180,7 +180,7 @@ def _refuse_unknown(name: str, entry: Entry) -> None:
     if entry.is_folder:
         raise BrokenFile("is a folder; usage files lie directly in the month's folder")
     if not name.lower().endswith(allowed):
-        raise BrokenFile(f"is no usage file by its extension; allowed: {', '.join(allowed)}")
+        raise BrokenFile(f"has no extension of a usage file; allowed: {', '.join(allowed)}")
 
 
 class _Reader:

@@ -21,8 +21,8 @@ from filelock import FileLock, Timeout
 from billing_pipeline.notices.due import Closes, due_notices
 from billing_pipeline.notices.notice import Kind, Message, Notice, Rules, messages
 from billing_pipeline.notices.record import NoticeRecord
-from billing_pipeline.published.database import NotPublishedError, open_published
 from billing_pipeline.published.estimate import running_month
+from billing_pipeline.published.reading import NotPublishedError, open_published
 from billing_pipeline.settings import InvalidSettingError, Settings
 
 # A new target receives notices noted within this time, and those of the newest month.

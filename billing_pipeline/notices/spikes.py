@@ -12,7 +12,7 @@ from typing import NamedTuple
 import duckdb
 
 from billing_pipeline.months import BillingMonth
-from billing_pipeline.published.database import NotPublishedError, attach, open_published
+from billing_pipeline.published.reading import NotPublishedError, attach, open_published
 from billing_pipeline.settings import Settings
 
 # Usage is compared with the largest of the six months before, so that a season is not a spike. At

@@ -1,4 +1,4 @@
-"""Invoices as billed: what each was computed from, kept for good before it is sent.
+"""Invoices as billed: what each was computed from, saved for good before it is sent.
 
 What belongs here: writing one more version of an invoice's charges and tiers into ``records/``,
 and reading them back for a month. What does not: what was sent (``collection.records.billed``), and
@@ -26,13 +26,13 @@ from billing_pipeline.settings import Settings
 
 CHARGES, TIERS = "charges_as_billed", "charge_tiers_as_billed"
 
-# The rows that are new: of the asked invoices those whose content is not that of their last
-# version. The terms tell later whether a price or an account was another.
+# The rows that are new: of the requested invoices, those whose content differs from their last
+# version. The terms show later whether a price or an account has changed.
 _NEW = """
 CREATE TEMP TABLE new_versions AS
 WITH last AS (
     SELECT invoice_id, max(version) AS version, arg_max(content_hash, version) AS content_hash
-    FROM kept
+    FROM saved
     GROUP BY invoice_id
 )
 SELECT
@@ -89,7 +89,7 @@ ORDER BY new_versions.invoice_id, tiers.charge_id, tiers.tier
 """
 
 
-def keep(
+def save_versions(
     settings: Settings,
     month: BillingMonth,
     invoice_ids: Collection[str],
@@ -109,12 +109,12 @@ def keep(
         connection.execute("SET TimeZone = 'UTC'")
         warehouse = sql_text(str(settings.warehouse_path(month)))
         connection.execute(f"ATTACH {warehouse} AS warehouse (READ_ONLY)")
-        kept = versions_query(settings, month, CHARGES)
+        saved = versions_query(settings, month, CHARGES)
         nothing = (
             "SELECT NULL::VARCHAR AS invoice_id, NULL::INTEGER AS version,"
             " NULL::VARCHAR AS content_hash WHERE false"
         )
-        connection.execute(f"CREATE TEMP VIEW kept AS {kept or nothing}")
+        connection.execute(f"CREATE TEMP VIEW saved AS {saved or nothing}")
         connection.execute(_NEW, {"invoice_ids": sorted(invoice_ids)})
         [[count]] = connection.execute("SELECT count(*) FROM new_versions").fetchall()
         if count:
@@ -141,9 +141,9 @@ def _root(settings: Settings, month: BillingMonth) -> Path:
 def _write(
     connection: duckdb.DuckDBPyConnection, query: str, path: Path, values: dict[str, object]
 ) -> None:
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE rows_to_keep AS {query}", values)
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE rows_to_save AS {query}", values)
     target = sql_text(str(path))
-    connection.execute(f"COPY rows_to_keep TO {target} (FORMAT parquet, COMPRESSION zstd)")
+    connection.execute(f"COPY rows_to_save TO {target} (FORMAT parquet, COMPRESSION zstd)")
 
 
 @contextmanager

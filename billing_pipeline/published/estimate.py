@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 
 from billing_pipeline.months import BillingMonth, InvalidMonthError
-from billing_pipeline.published.database import publish_estimate
+from billing_pipeline.published.publish import publish_estimate
 from billing_pipeline.rating.month import PaidTopUp, WalletApplication, rate_month
 from billing_pipeline.rating.scratch import scratch_home
 from billing_pipeline.settings import Settings

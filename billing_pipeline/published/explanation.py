@@ -14,7 +14,7 @@ import duckdb
 
 from billing_pipeline.duckdb_sql import rows, sql_text
 from billing_pipeline.months import BillingMonth
-from billing_pipeline.published.database import open_published
+from billing_pipeline.published.reading import open_published
 from billing_pipeline.settings import Settings
 
 Record = dict[str, Any]

@@ -15,7 +15,7 @@ import duckdb
 from billing_pipeline.duckdb_sql import rows
 from billing_pipeline.intake.files.storage import Storage
 from billing_pipeline.months import BillingMonth, InvalidMonthError
-from billing_pipeline.published.database import NotPublishedError
+from billing_pipeline.published.reading import NotPublishedError
 from billing_pipeline.settings import Settings
 
 

@@ -18,7 +18,8 @@ from typing import Any
 import duckdb
 
 from billing_pipeline.months import BillingMonth
-from billing_pipeline.published.database import attach, publish_simulation
+from billing_pipeline.published.publish import publish_simulation
+from billing_pipeline.published.reading import attach
 from billing_pipeline.rating.month import rate_month
 from billing_pipeline.rating.scratch import scratch_home
 from billing_pipeline.settings import Settings

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import duckdb
 
@@ -35,9 +35,8 @@ class WalletApplication(NamedTuple):
     amount: Decimal
     billed_amount: Decimal
     after_month: str | None = None
-    """The latest month of this wallet that was billed before it; None: its own."""
-    is_first: bool = True
-    """Nothing of its own month or a later one was billed before it."""
+    """Where something of its own month or a later one was billed before it: the latest such month,
+    whose invoices and expiries come first."""
 
 
 # What a top-up that was paid in Stripe moved: transaction, customer, amount, currency, time,
@@ -116,20 +115,17 @@ def _write_wallet_applications(
     connection.execute(
         "CREATE TABLE raw.wallet_applications (customer_id VARCHAR, currency VARCHAR,"
         " billing_month DATE, amount DECIMAL(38, 4), billed_amount DECIMAL(38, 4),"
-        " after_month DATE, is_first BOOLEAN)"
+        " after_month DATE)"
     )
     found = connection.execute("SELECT DISTINCT customer_id, currency FROM raw.wallet_transactions")
     wallets = set(found.fetchall())
     # Most companies have no wallet, and what was billed may be long: it is not even asked for.
-    rows = [_application_row(*row) for row in applications if row[:2] in wallets] if wallets else []
+    rows = [row for row in applications if row[:2] in wallets] if wallets else []
     if rows:
-        values = ", ".join("?" * len(rows[0]))
-        connection.executemany(f"INSERT INTO raw.wallet_applications VALUES ({values})", rows)
-
-
-def _application_row(*values: Any) -> WalletApplication:
-    row = WalletApplication(*values)
-    return row._replace(after_month=row.after_month or row.billing_month)
+        connection.executemany(
+            "INSERT INTO raw.wallet_applications VALUES (?, ?, ?, ?, ?, ?)",
+            [WalletApplication(*row) for row in rows],
+        )
 
 
 def _add_top_ups(connection: duckdb.DuckDBPyConnection, top_ups: Iterable[PaidTopUp]) -> None:

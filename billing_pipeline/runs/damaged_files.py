@@ -1,7 +1,6 @@
 """Which of our files are damaged, for the sentence that names them.
 
-What belongs here: looking. What does not: what a file is for and what to do about it, which whoever
-reads it knows.
+What belongs here: finding them. What does not: what a file is for and what to do about it.
 """
 
 from __future__ import annotations
@@ -12,12 +11,12 @@ from pathlib import Path
 
 
 def damaged_databases(folder: Path) -> list[Path]:
-    """SQLite's files under `folder` that are none any more."""
+    """The files under `folder` that should be SQLite databases and cannot be read as such."""
     return [path for path in sorted(folder.rglob("*.db")) if is_damaged(path)]
 
 
 def is_damaged(path: Path) -> bool:
-    """Whether SQLite finds fault with its file; one that is in use or cannot be read has none."""
+    """Whether SQLite finds the file damaged; one that is in use or cannot be opened is not."""
     try:
         with closing(sqlite3.connect(path, timeout=1)) as connection:
             [[found]] = connection.execute("PRAGMA quick_check(1)").fetchall()

@@ -1,13 +1,13 @@
 """Ending a command by a signal: Ctrl-C and SIGTERM alike.
 
-What belongs here: that a signal ends the process, whatever it is doing. What does not: what is said
-of it (``cli``), and what has to hold afterwards: a run may be killed at any moment.
+What belongs here: ending the process on a signal, whatever it is doing. What does not: the message
+(``cli``), and what must hold afterwards (a run may be killed at any moment).
 
-The first signal raises `KeyboardInterrupt`, so that what is open is closed. That is not enough:
-Dagster puts handlers of its own in place, which note a signal for later, and Python calls none
-while a query or a connection keeps the main thread. So a thread watches the signals as well, told
-by the interpreter at the moment they arrive. It ends the process where a second one comes, or where
-the first has not done so in some seconds.
+The first signal raises `KeyboardInterrupt`, so that open files are closed. That is not enough:
+Dagster installs handlers of its own, which only note a signal for later, and Python calls none
+while the main thread is in a query or waits for a connection. So a thread watches the signals as
+well, through the interpreter's wakeup file descriptor. It ends the process at the second signal, or
+if the first has not done so within some seconds.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ _came = threading.Event()
 
 
 def end_on_signals(last_words: Callable[[], int]) -> None:
-    """From now on, in this process. `last_words` are said where the process has to be ended from
-    outside; they give its exit code."""
+    """From now on, signals end this process. If it has to be ended by force, `last_words` is called
+    first and gives the exit code."""
     ours, theirs = socket.socketpair()
     theirs.setblocking(False)
     for number in _SIGNALS:
@@ -44,7 +44,7 @@ def end_on_signals(last_words: Callable[[], int]) -> None:
 
 
 def was_interrupted() -> bool:
-    """True once a signal came: what fails from then on, fails of that."""
+    """True after a signal: whatever fails from then on fails because of it."""
     return _came.is_set()
 
 
@@ -52,10 +52,10 @@ def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def _watch(told: socket.socket, last_words: Callable[[], int]) -> None:
-    _wait_for_signal(told, None)
+def _watch(wakeup: socket.socket, last_words: Callable[[], int]) -> None:
+    _wait_for_signal(wakeup, None)
     _came.set()
-    _wait_for_signal(told, ENDS_WITHIN_SECONDS)
+    _wait_for_signal(wakeup, ENDS_WITHIN_SECONDS)
     code = 1
     try:
         code = last_words()
@@ -63,8 +63,8 @@ def _watch(told: socket.socket, last_words: Callable[[], int]) -> None:
         os._exit(code)
 
 
-def _wait_for_signal(told: socket.socket, seconds: float | None) -> None:
-    """Returns at a signal that ends, or after so many seconds. Others pass here as well."""
-    while select.select([told], [], [], seconds)[0]:
-        if told.recv(1)[0] in _SIGNALS:
+def _wait_for_signal(wakeup: socket.socket, seconds: float | None) -> None:
+    """Returns at a signal that ends the process, or after `seconds`; ignores other signals."""
+    while select.select([wakeup], [], [], seconds)[0]:
+        if wakeup.recv(1)[0] in _SIGNALS:
             return

@@ -1,12 +1,12 @@
-"""Which runs of Dagster are alive: a killed one is ended in the history.
+"""Which runs of Dagster are alive; a killed run is ended in the history.
 
 What belongs here: a lock file for each run, held by the process that executes it, and what to do
-about runs whose process is gone. What does not: what a run keeps others from (``locks``).
+about runs whose process is gone. What does not: the locks between runs (``locks``).
 
 Dagster leaves a killed run "started", and also one that ended while its history could not be
 written, on a full disk for example. The queue of the UI's runs would wait for it for ever. A
-process id could have become another process's; a lock is the kernel's to free. The file of a run
-stays until the history says that the run has ended.
+process id may have been reused since, whereas the kernel frees a lock when its process ends. The
+file of a run stays until the history says that the run has ended.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ _HELD: dict[str, FileLock] = {}
 
 
 def hold(settings: Settings, run_id: str) -> None:
-    """Say that this process executes the run, until it ends or lets go."""
+    """Mark this process as executing the run, until it ends or calls `release`."""
     if run_id in _HELD:
         return
     path = _folder(settings) / f"{run_id}.lock"
     lock = _lock(path)
     lock.acquire(timeout=_BUSY_SECONDS)
-    # Who looks for dead runs may have come in between, and have deleted the file.
+    # A search for dead runs may have deleted the file in between.
     while not path.exists():
         lock.release()
         lock.acquire(timeout=_BUSY_SECONDS)
@@ -40,15 +40,15 @@ def hold(settings: Settings, run_id: str) -> None:
 
 
 def release(settings: Settings, run_id: str) -> None:
-    """Say that this process does no more for the run."""
+    """Mark the run as no longer executed by this process."""
     lock = _HELD.pop(run_id, None)
     if lock is not None:
         lock.release()
 
 
 def reap_dead_runs(settings: Settings, instance: dg.DagsterInstance) -> list[str]:
-    """End every run whose process is gone; their ids."""
-    buried = []
+    """End every run whose process is gone, and give their ids."""
+    ended = []
     for path in sorted(_folder(settings).glob("*.lock")):
         run_id = path.stem
         if run_id in _HELD:
@@ -61,23 +61,23 @@ def reap_dead_runs(settings: Settings, instance: dg.DagsterInstance) -> list[str
         run = instance.get_run_by_id(run_id)
         if run is not None and not run.is_finished:
             _end(instance, run)
-            buried.append(run_id)
+            ended.append(run_id)
         path.unlink(missing_ok=True)
         lock.release()
-    return buried + _bury_lost_runs(settings, instance)
+    return ended + _end_lost_runs(settings, instance)
 
 
-def _bury_lost_runs(settings: Settings, instance: dg.DagsterInstance) -> list[str]:
-    """Those that have no file at all: it was deleted, or the history is an older one put back."""
+def _end_lost_runs(settings: Settings, instance: dg.DagsterInstance) -> list[str]:
+    """Runs without a file: it was deleted, or an older history was restored."""
     started = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING])
-    buried = []
+    ended = []
     for record in instance.get_run_records(started):
         run = record.dagster_run
         is_young = time.time() - (record.start_time or 0.0) < FIRST_STEP_SECONDS
         if not is_young and not (_folder(settings) / f"{run.run_id}.lock").exists():
             _end(instance, run)
-            buried.append(run.run_id)
-    return buried
+            ended.append(run.run_id)
+    return ended
 
 
 def _end(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
@@ -91,5 +91,5 @@ def _folder(settings: Settings) -> Path:
 
 
 def _lock(path: Path) -> FileLock:
-    # Each on its own: two in one process would otherwise share what only one may hold.
+    # No singleton: two locks in one process would otherwise share what only one may hold.
     return FileLock(path, is_singleton=False)

@@ -1,100 +1,88 @@
-"""What a run keeps others from while it goes on: its month, the rating, and asking Stripe.
+"""The locks of a run: its month, its turn to rate, and its turn to talk to Stripe.
 
-What belongs here: those locks, for runs of the command line and of Dagster alike. What does not:
-Dagster's pools. A slot of a pool is a row in Dagster's history: it outlives a run that was killed,
-or whose history could not be written, and who waits for one cannot be interrupted.
+What belongs here: these locks, for runs of the command line and of Dagster alike. What does not:
+how a lock works (``process_locks``).
 
-The month is the run's from before its first step to its end: rating begins the month's warehouse
-anew, and two at once would destroy each other's. One month is rated at a time and one asks Stripe,
-because they share the memory and the rate limit: step by step, so that one month can be rated while
-another is being sent. Whoever waits for a turn has its month already, so nobody waits in a circle.
+They are not Dagster's pools. A slot of a pool is a row in Dagster's history: it outlives a run that
+was killed or could not write its history, and a run that waits for one cannot be interrupted.
+
+A run has its month from before its first step to its end, because rating rebuilds the month's
+warehouse and two runs would destroy each other's. One month at a time is rated and one talks to
+Stripe, because they share the memory and the rate limit. These turns are taken step by step, so one
+month can be rated while another is sent. Whoever waits for a turn already has its month, so no two
+runs wait for each other.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum
-from pathlib import Path
 
 from billing_pipeline.months import BillingMonth
-from billing_pipeline.runs.process_locks import NamedLock, Tell, say_nothing
+from billing_pipeline.runs.process_locks import NamedLock, Notify, say_nothing
 from billing_pipeline.settings import Settings
 
-# Sending a large month in test mode takes an hour. Who waits is told for whom at once, and can be
-# interrupted; in the end nobody waits for a process that hangs.
+# Sending a large month in test mode takes an hour. A waiting run names at once whom it waits for,
+# and can be interrupted; after this time it gives up, because the other one must be hanging.
 TIMEOUT_SECONDS = 4 * 3600.0
 
 
 class Turn(Enum):
-    """What only one run of this home does at a time, and how others are told of it."""
+    """What only one run of this home does at a time, as a waiting run says it."""
 
     RATING = "a month is being rated"
     STRIPE = "Stripe is being asked"
 
 
 _MONTHS: dict[str, NamedLock] = {}
+"""The month of each run of this process, by run id."""
 
 
-def hold_month(
-    settings: Settings,
-    month: BillingMonth,
-    run_id: str,
-    job_name: str,
-    notify: Tell = say_nothing,
-    timeout: float = TIMEOUT_SECONDS,
-) -> None:
-    """Keep the month for this run until it is released or the process ends; nothing where the run
-    has it already. Raises `HeldError` where another still has it after `timeout` seconds."""
-    release_of_ended(run_id)
-    if run_id not in _MONTHS:
-        lock = month_lock(settings, month, run_id, job_name, notify, timeout)
-        lock.acquire()
-        _MONTHS[run_id] = lock
+@dataclass(frozen=True)
+class RunLocks:
+    """The locks of one run. Each raises `HeldError` if another run still has it after `timeout`
+    seconds; `notify` is called once with the holder's name before the run waits."""
+
+    settings: Settings
+    run_id: str
+    job_name: str
+    notify: Notify = say_nothing
+    timeout: float = TIMEOUT_SECONDS
+
+    def hold_month(self, month: BillingMonth) -> None:
+        """Take the month until it is released or the process ends; does nothing if the run has a
+        month already."""
+        self.release_ended_runs()
+        if self.run_id not in _MONTHS:
+            lock = self.month(month)
+            lock.acquire()
+            _MONTHS[self.run_id] = lock
+
+    def release_month(self) -> None:
+        """Release the month of this run."""
+        _release(self.run_id)
+
+    def release_ended_runs(self) -> None:
+        """Release the months of earlier runs of this process. It executes one run at a time, and
+        nothing says when a run that Dagster has launched has ended."""
+        for ended in _MONTHS.keys() - {self.run_id}:
+            _release(ended)
+
+    def month(self, month: BillingMonth) -> NamedLock:
+        """A month for the length of a `with` block, for a run that works on several in turn."""
+        return self._lock(str(month), f"{month} is being worked on")
+
+    def turn(self, turn: Turn) -> NamedLock:
+        """A turn for the length of a `with` block."""
+        return self._lock(turn.name.lower(), turn.value)
+
+    def _lock(self, name: str, what: str) -> NamedLock:
+        path = self.settings.home / "locks" / f"{name}.lock"
+        who = f"{self.job_name}, run {self.run_id}"
+        return NamedLock(path, what, who, self.timeout, self.notify)
 
 
-def release_of_ended(run_id: str) -> None:
-    """Let others have what earlier runs of this process have left: it executes one at a time, and
-    nobody says when a run that Dagster has launched is at its end."""
-    for ended in _MONTHS.keys() - {run_id}:
-        release_month(ended)
-
-
-def release_month(run_id: str) -> None:
-    """Let others have the month of this run."""
+def _release(run_id: str) -> None:
     lock = _MONTHS.pop(run_id, None)
     if lock is not None:
         lock.release()
-
-
-def month_lock(
-    settings: Settings,
-    month: BillingMonth,
-    run_id: str,
-    job_name: str,
-    notify: Tell = say_nothing,
-    timeout: float = TIMEOUT_SECONDS,
-) -> NamedLock:
-    """The month for the length of a `with` block, for who works on one month after the other."""
-    path = _folder(settings) / f"{month}.lock"
-    what = f"{month} is being worked on"
-    return NamedLock(path, what, _named(job_name, run_id), timeout, notify)
-
-
-def turn_lock(
-    settings: Settings,
-    turn: Turn,
-    run_id: str,
-    job_name: str,
-    notify: Tell = say_nothing,
-    timeout: float = TIMEOUT_SECONDS,
-) -> NamedLock:
-    """A turn for the length of a `with` block."""
-    path = _folder(settings) / f"{turn.name.lower()}.lock"
-    return NamedLock(path, turn.value, _named(job_name, run_id), timeout, notify)
-
-
-def _folder(settings: Settings) -> Path:
-    return settings.home / "locks"
-
-
-def _named(job_name: str, run_id: str) -> str:
-    return f"{job_name}, run {run_id}"

@@ -1,11 +1,11 @@
-"""Locks between processes that tell who holds them.
+"""Locks between processes that name their holder.
 
 What belongs here: taking such a lock, waiting for it, and the sentence that names its holder. What
 does not: what is locked (``locks``, ``database``).
 
 The locks are the kernel's: they end with the process that holds them, however that ends, so nothing
-that a killed run held has to be given back. The file beside a lock only tells a person who has it;
-what it says is never believed. Who waits does so in Python, where a signal ends it.
+that a killed run held has to be released. The file beside a lock only shows a person who has it and
+decides nothing. Waiting is done in Python, where a signal can end it.
 """
 
 from __future__ import annotations
@@ -22,36 +22,36 @@ from typing import Self
 
 from filelock import FileLock, Timeout
 
-Tell = Callable[[str], None]
+Notify = Callable[[str], None]
 POLL_SECONDS = 0.2
 
 
 class HeldError(RuntimeError):
-    """Another process held the lock for as long as was waited; the message says who."""
+    """Another process held the lock until the timeout; the message names it."""
 
 
 def say_nothing(text: str) -> None:
-    """For who does not wait."""
+    """For callers that need no notice."""
 
 
 @dataclass
 class NamedLock:
     """The lock `path`, for the length of a `with` block or from `acquire` to `release`.
 
-    `what` is what its holder is doing ("2024-01 is being closed"), `who` is us, as others are told.
-    Waits for at most `timeout` seconds, then raises `HeldError`; `notify` is called once, before
-    the waiting, with the holder.
+    `what` says what the holder is doing ("2024-01 is being closed"), `who` names this process to
+    others. Waits for at most `timeout` seconds, then raises `HeldError`; `notify` is called once
+    with the holder's name before the wait.
     """
 
     path: Path
     what: str
     who: str
     timeout: float = 0.0
-    notify: Tell = say_nothing
+    notify: Notify = say_nothing
     _lock: FileLock = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        # Each on its own: two in one process would otherwise share what only one may hold.
+        # No singleton: two locks in one process would otherwise share what only one may hold.
         self._lock = FileLock(self.path, is_singleton=False)
 
     def acquire(self) -> None:
@@ -61,7 +61,7 @@ class NamedLock:
         except Timeout:
             self._wait()
         holder = {"who": self.who, "pid": os.getpid(), "since": datetime.now(UTC).isoformat()}
-        with suppress(OSError):  # a full disk: then others are not told who
+        with suppress(OSError):  # on a full disk, others do not see who holds it
             self._holder_file.write_text(json.dumps(holder), encoding="utf-8")
 
     def _wait(self) -> None:

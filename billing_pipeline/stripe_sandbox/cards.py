@@ -6,6 +6,7 @@ What belongs here: their names and the error of each declining card. What does n
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from billing_pipeline.stripe_sandbox.errors import ApiError
 
@@ -55,8 +56,9 @@ def decline_of(test_card: str) -> dict[str, str] | None:
     return error | ({} if decline is None else {"decline_code": decline})
 
 
-def declined(error: dict[str, str], **more: str) -> ApiError:
-    """The 402 answer to the request that charged. The failed attempt stays on record."""
+def declined(error: dict[str, str], **more: Any) -> ApiError:
+    """The 402 answer to the request that charged. The failed attempt stays on record. `more`: the
+    charge by its id, the payment intent and the payment method as objects."""
     return ApiError(
         error["message"],
         status=402,

@@ -27,11 +27,10 @@ def new_charge(call: Call, intent: Json, method: Json, error: Json | None, *, wa
     amount = intent["amount"]
     details = method[method["type"]]
     body: Json = {
-        **dict.fromkeys(_NULLS),
         "amount": amount,
         "amount_captured": amount if error is None else 0,
         "amount_refunded": 0,
-        "billing_details": {**method["billing_details"], "address": dict.fromkeys(_ADDRESS)},
+        "billing_details": method["billing_details"],
         "captured": error is None,
         "currency": intent["currency"],
         "customer": intent["customer"],
@@ -51,29 +50,6 @@ def new_charge(call: Call, intent: Json, method: Json, error: Json | None, *, wa
     charge = call.new("charge", body, customer=intent["customer"], parent=intent["id"])
     call.event(f"charge.{charge['status']}", charge)
     return charge
-
-
-_NULLS = (
-    "application",
-    "application_fee",
-    "application_fee_amount",
-    "balance_transaction",
-    "calculated_statement_descriptor",
-    "failure_balance_transaction",
-    "on_behalf_of",
-    "outcome",
-    "receipt_email",
-    "receipt_number",
-    "receipt_url",
-    "review",
-    "shipping",
-    "source_transfer",
-    "statement_descriptor",
-    "statement_descriptor_suffix",
-    "transfer_data",
-    "transfer_group",
-)
-_ADDRESS = ("city", "country", "line1", "line2", "postal_code", "state")
 
 
 def settle_charge(call: Call, charge: Json, error: Json | None) -> None:
@@ -148,7 +124,6 @@ def refund(call: Call, charge: Json, amount: int, **more: Any) -> Json:
     kind = charge["payment_method_details"]["type"]
     body = {
         "amount": amount,
-        "balance_transaction": None,
         "charge": charge["id"],
         "currency": charge["currency"],
         "customer": charge["customer"],
@@ -156,11 +131,7 @@ def refund(call: Call, charge: Json, amount: int, **more: Any) -> Json:
         "metadata": {},
         "payment_intent": charge["payment_intent"],
         "payment_method": charge["payment_method"],
-        "reason": None,
-        "receipt_number": None,
-        "source_transfer_reversal": None,
         "status": "succeeded",
-        "transfer_reversal": None,
         **more,
     }
     made = call.new("refund", body, customer=charge["customer"], parent=charge["payment_intent"])
@@ -196,14 +167,14 @@ def open_dispute(call: Call, charge_id: str, amount: int | None, reason: str) ->
         "balance_transactions": [],
         "charge": charge_id,
         "currency": charge["currency"],
-        "enhanced_eligibility_types": [],
-        "evidence": {},
+        "evidence": {"enhanced_evidence": {}},
         "evidence_details": {
             "due_by": call.now + EVIDENCE_IS_DUE_AFTER,
             "enhanced_eligibility": {},
             "has_evidence": False,
             "past_due": False,
             "submission_count": 0,
+            "submission_method": "not_submitted",
         },
         "is_charge_refundable": False,
         "metadata": {},
@@ -247,9 +218,7 @@ def _moved(call: Call, dispute: Json, amount: int) -> Json:
         "created": call.now,
         "currency": dispute["currency"],
         "description": f"Chargeback for {dispute['charge']}",
-        "exchange_rate": None,
         "fee": 0,
-        "fee_details": [],
         "net": amount,
         "reporting_category": "dispute" if amount < 0 else "dispute_reversal",
         "source": dispute["id"],

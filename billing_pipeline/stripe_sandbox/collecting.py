@@ -16,6 +16,7 @@ from billing_pipeline.stripe_sandbox.payments import (
     attach,
     cancel_payment,
     charge,
+    involved,
     new_payment,
     refuse_while_processing,
     settle,
@@ -116,9 +117,9 @@ def pay(call: Call, invoice: Json, method: str | None = None) -> Json:
     if invoice["status"] == "draft":
         raise ApiError("This invoice is a draft: finalize it before you pay it")
     if invoice["status"] == "paid":
-        raise ApiError("Invoice is already paid", code="invoice_already_paid")
+        raise ApiError("Invoice is already paid")
     if invoice["status"] == "void":
-        raise ApiError("This invoice was voided and cannot be paid", code="invoice_not_payable")
+        raise ApiError("This invoice was voided and cannot be paid")
     refuse_while_processing(call, invoice)
     chosen = _method(call, invoice, method)
     payment, error = charge(call, invoice, chosen)
@@ -128,7 +129,7 @@ def pay(call: Call, invoice: Json, method: str | None = None) -> Json:
     if error is not None:
         call.save(invoice)
         call.event("invoice.payment_failed", invoice)
-        raise declined(error, payment_intent=payment["payment"]["payment_intent"])
+        raise declined(error, **involved(call, payment["payment"]["payment_intent"]))
     if payment["status"] != "paid":
         return call.save(invoice)  # the bank answers days later
     return _paid(call, invoice, payment["amount_paid"])

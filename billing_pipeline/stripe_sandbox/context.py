@@ -1,6 +1,6 @@
 """The context of one request, which handlers work with, and the table of handlers.
 
-What belongs here: creating, reading, listing and expanding objects of any kind, events, routes.
+What belongs here: creating, reading and listing objects of any kind, events, routes.
 What does not: any rule of a particular kind of object.
 """
 
@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+import stripe
 
 from billing_pipeline.stripe_sandbox.errors import ApiError, InvalidParamsError, missing
 from billing_pipeline.stripe_sandbox.errors import unsupported as _unsupported
@@ -32,7 +34,6 @@ PREFIXES = {
     "dispute": "dp",
     "event": "evt",
 }
-_KINDS = {prefix: kind for kind, prefix in PREFIXES.items()}
 _EVERYWHERE = frozenset({"expand", "limit", "starting_after", "ending_before", "created"})
 
 
@@ -83,7 +84,7 @@ class Call:
         now: float,
         params: Json,
         *,
-        request_id: str | None = None,
+        request_id: str = "",
         key: str | None = None,
         search_lag: float = 0.0,
     ) -> None:
@@ -91,7 +92,12 @@ class Call:
         self.now = int(now)
         self.params = params
         self.search_lag = search_lag
-        self._request = {"id": request_id, "idempotency_key": key}
+        self.request_id = request_id
+        self.listed: str | None = None
+        """The kind of object on the page that answers."""
+        self.lists: dict[str, Json] = {}
+        """The inner lists of this answer, by address."""
+        self._request = {"id": request_id or None, "idempotency_key": key}
 
     def require_supported(self, supported: frozenset[str] | None) -> None:
         for name in self.params if supported is not None else ():
@@ -126,11 +132,11 @@ class Call:
     def event(self, name: str, item: Json) -> None:
         """Record an event. The object is saved without its lines, which would be most of it."""
         body = {
-            "api_version": None,
+            "api_version": stripe.api_version,
             "type": name,
             "pending_webhooks": 0,
             "request": self._request,
-            "data": {"object": public(item)},
+            "data": {"object": saved(item)},
         }
         self.new("event", body)
 
@@ -146,6 +152,7 @@ class Call:
         oldest_first: bool = False,
     ) -> Json:
         """A page of a list, for the request's cursor and `created` filter."""
+        self.listed = kind
         limit = self.params.get("limit", 10)
         if not 1 <= limit <= 100:
             raise InvalidParamsError("Invalid limit: must be 1 to 100", param="limit")
@@ -176,29 +183,6 @@ class Call:
             return [(inner, seq)]
         return []
 
-    # Expansion.
-    def expanded(self, body: Json) -> Json:
-        """The answer with the properties expanded that the request names."""
-        for path in self.params.get("expand", ()):
-            if not self._expand(body, path.split("."), path):
-                raise InvalidParamsError(f"This property cannot be expanded ({path}).")
-        return body
-
-    def _expand(self, value: Any, parts: list[str], path: str) -> bool:
-        if isinstance(value, list):
-            return all(self._expand(item, parts, path) for item in value)
-        if value is None or isinstance(value, str):
-            return True
-        if not isinstance(value, dict) or parts[0] not in value:
-            return False
-        inner = value[parts[0]]
-        if isinstance(inner, str):
-            kind = _KINDS.get(inner.split("_")[0])
-            if kind is None:
-                return False
-            value[parts[0]] = inner = public(self.get(kind, inner))
-        return len(parts) == 1 or self._expand(inner, parts[1:], path)
-
 
 def _range(column: str, given: Any) -> list[tuple[str, Any]]:
     if given is None:
@@ -218,6 +202,6 @@ def json_equal(params: Mapping[str, Any], *fields: str) -> list[tuple[str, Any]]
     return [(f"json_extract(body, '$.{n}') = ?", params[n]) for n in fields if n in params]
 
 
-def public(item: Json) -> Json:
+def saved(item: Json) -> Json:
     """An object without the sandbox's private fields."""
     return {name: value for name, value in item.items() if not name.startswith("_")}

@@ -99,7 +99,8 @@ def _lines(call: Call, invoice: Json) -> list[Json]:
 
 
 def _line(amount: int, description: str | None, kind: str, **more: str) -> Json:
-    return {"amount": amount, "description": description, "quantity": 1, "type": kind, **more}
+    line = {"amount": amount, "description": description, "quantity": 1, "type": kind}
+    return line | {"discount_amount": 0, **more}
 
 
 def _note(call: Call, invoice: Json, amount: int, off_due: int) -> Json:
@@ -108,9 +109,10 @@ def _note(call: Call, invoice: Json, amount: int, off_due: int) -> Json:
     number = f"{invoice['number']}-CN-{invoice['_notes']:02}"
     body = {
         **dict.fromkeys(("amount", "subtotal", "subtotal_excluding_tax", "total"), amount),
+        "total_excluding_tax": amount,
         "currency": invoice["currency"],
         "customer": invoice["customer"],
-        "customer_balance_transaction": None,
+        "amount_shipping": 0,
         "discount_amount": 0,
         "effective_at": call.now,
         "invoice": invoice["id"],
@@ -125,7 +127,6 @@ def _note(call: Call, invoice: Json, amount: int, off_due: int) -> Json:
         "refunds": [],
         "status": "issued",
         "type": "pre_payment" if off_due == amount else "post_payment" if not off_due else "mixed",
-        "voided_at": None,
     }
     return call.new("credit_note", body, customer=invoice["customer"], parent=invoice["id"])
 

@@ -29,18 +29,14 @@ def create(call: Call) -> Json:
         **blank,
         "balance": 0,
         "currency": None,
-        "default_source": None,
         "delinquent": False,
-        "discount": None,
-        "invoice_credit_balance": {},
+        "_balances": {},
         "invoice_prefix": given.get("invoice_prefix") or f"SB{call.store.next('prefix'):06X}",
         "invoice_settings": {"default_payment_method": None},
         "metadata": {},
         "next_invoice_sequence": 1,
         "preferred_locales": [],
-        "shipping": None,
         "tax_exempt": "none",
-        "test_clock": None,
     }
     customer = call.new("customer", body)
     if given.get("balance"):
@@ -119,7 +115,7 @@ def move_balance(
     call: Call, customer: Json, amount: int, currency: str, kind: str, **more: Any
 ) -> Json:
     """Post a transaction to the balance in one currency; above 0, the customer owes it."""
-    balances = customer["invoice_credit_balance"]
+    balances = _balances(customer)
     ending = balances.get(currency, 0) + amount
     balances[currency] = ending
     customer["currency"] = customer["currency"] or currency
@@ -127,13 +123,9 @@ def move_balance(
     call.save(customer)
     body = {
         "amount": amount,
-        "checkout_session": None,
-        "credit_note": None,
         "currency": currency,
         "customer": customer["id"],
-        "description": None,
         "ending_balance": ending,
-        "invoice": None,
         "metadata": {},
         "type": kind,
         **more,
@@ -142,7 +134,15 @@ def move_balance(
 
 
 def balance_of(customer: Json, currency: str) -> int:
-    return int(customer["invoice_credit_balance"].get(currency, 0))
+    return int(_balances(customer).get(currency, 0))
+
+
+def _balances(customer: Json) -> dict[str, int]:
+    """By currency. Stripe shows all of them only where they are asked for with `expand`."""
+    # The name under which earlier releases saved them.
+    earlier: dict[str, int] = customer.pop("invoice_credit_balance", None) or {}
+    balances: dict[str, int] = customer.setdefault("_balances", earlier)
+    return balances
 
 
 @route("POST", "customers/*/balance_transactions", "CustomerBalanceTransactionCreateParams")

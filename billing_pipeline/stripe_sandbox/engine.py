@@ -7,6 +7,7 @@ HTTP (`server.py`).
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import itertools
 import json
@@ -30,16 +31,22 @@ from billing_pipeline.stripe_sandbox import (
     payments,
     reading,
 )
-from billing_pipeline.stripe_sandbox.context import Call, Route, find_route, public
+from billing_pipeline.stripe_sandbox.answers import finished
+from billing_pipeline.stripe_sandbox.context import Call, Route, find_route
 from billing_pipeline.stripe_sandbox.errors import ApiError, InvalidParamsError
 from billing_pipeline.stripe_sandbox.invoices import run_due
-from billing_pipeline.stripe_sandbox.lines import lines_of
 from billing_pipeline.stripe_sandbox.store import Store
 from billing_pipeline.stripe_sandbox.validation import check
 from billing_pipeline.stripe_sandbox.wire import Response, decode_form, encode
 
 Json = dict[str, Any]
 
+_HEADERS: dict[int, dict[str, str]] = {
+    **{status: {"Stripe-Should-Retry": "false"} for status in (400, 401, 402, 403, 404)},
+    409: {"Stripe-Should-Retry": "true"},
+    429: {"Stripe-Rate-Limited-Reason": "global-rate"},
+}
+"""Headers of errors, by status."""
 KEY_LIFETIME = 86_400
 """Seconds after which Stripe forgets an idempotency key."""
 MAX_KEY_LENGTH = 255
@@ -103,10 +110,8 @@ class Sandbox:
                 self._admit(method, target, names)
                 status, content, more = self._answer(method.upper(), target, body, key, request_id)
             except ApiError as error:
-                status, content, more = error.status, encode(error.body), {}
-                if status == 429:
-                    more = {"Stripe-Rate-Limited-Reason": "global-rate"}
-            return Response(status, answer | more, content)
+                status, content, more = error.status, encode(error.answer(request_id)), {}
+            return Response(status, answer | _HEADERS.get(status, {}) | more, content)
 
     def save_answer(
         self, method: str, target: str, key: str, body: str, status: int, content: Json
@@ -136,8 +141,8 @@ class Sandbox:
                 yield Call(self._store, self.clock(), {})
 
     def _admit(self, method: str, target: str, headers: Mapping[str, str]) -> None:
-        scheme, _, token = headers.get("authorization", "").partition(" ")
-        if scheme != "Bearer" or not token.startswith(("sk_test_", "rk_test_")):
+        token = _key_in(headers.get("authorization", ""))
+        if not token.startswith(("sk_test_", "rk_test_")):
             shown = f"{token[:8]}****" if token else "(none)"
             raise ApiError(f"Invalid API Key provided: {shown}", status=401)
         if len(headers.get("idempotency-key", "")) > MAX_KEY_LENGTH:
@@ -193,7 +198,7 @@ class Sandbox:
         try:
             with self._store.part(), suppress(_CommittedError):
                 try:
-                    return 200, encode(_finished(call, found.handler(call, *ids)))
+                    return 200, encode(finished(call, found.handler(call, *ids)))
                 except ApiError as error:
                     refusal = error
                     if not error.commits_changes:
@@ -204,7 +209,7 @@ class Sandbox:
         except ApiError as error:
             refusal = error
         assert refusal is not None
-        return refusal.status, encode(refusal.body)
+        return refusal.status, encode(refusal.answer(call.request_id))
 
     def _replay(
         self, key: str, fingerprint: str, saved: tuple[str, int, bytes]
@@ -231,18 +236,13 @@ class _CommittedError(Exception):
     """Ends a handler whose changes are committed although its answer is an error."""
 
 
-def _finished(call: Call, body: Json) -> Json:
-    """The answer as it is sent: without private fields, with lines, expanded."""
-    if isinstance(body.get("data"), list):
-        return call.expanded(body | {"data": [_shown(call, item) for item in body["data"]]})
-    return call.expanded(_shown(call, body))
-
-
-def _shown(call: Call, item: Json) -> Json:
-    shown = public(item)
-    if item.get("object") == "invoice" and not item.get("deleted"):
-        shown["lines"] = lines_of(call, item["id"])
-    return shown
+def _key_in(authorization: str) -> str:
+    """The API key, sent as a bearer token or as the user name of basic authentication."""
+    scheme, _, token = authorization.partition(" ")
+    if scheme == "Basic":
+        with suppress(ValueError):
+            return base64.b64decode(token, validate=True).decode("ascii").partition(":")[0]
+    return token if scheme == "Bearer" else ""
 
 
 def _fingerprint(method: str, path: str, params: Json) -> str:

@@ -32,9 +32,16 @@ class ApiError(Exception):
         self.status = status
         self.commits_changes = commits_changes
         error: Json = {"type": kind, "message": message}
-        error |= {} if code is None else {"code": code}
+        if code is not None:
+            page = f"https://stripe.com/docs/error-codes/{code.replace('_', '-')}"
+            error |= {"code": code, "doc_url": page}
         error |= {} if param is None else {"param": param}
         self.body: Json = {"error": error | more}
+
+    def answer(self, request_id: str) -> Json:
+        """The body as the answer to a request."""
+        log = f"https://dashboard.stripe.com/acct_sandbox/test/workbench/logs?object={request_id}"
+        return {"error": {**self.body["error"], "request_log_url": log}}
 
 
 class InvalidParamsError(ApiError):
@@ -51,4 +58,4 @@ def missing(kind: str, object_id: str, param: str = "id") -> ApiError:
 def unsupported(param: str) -> ApiError:
     """Stripe supports the parameter and the sandbox does not, so it refuses the request."""
     text = f"The sandbox does not support the parameter '{param}'"
-    return InvalidParamsError(text, code="sandbox_unsupported", param=param)
+    return InvalidParamsError(text, code="parameter_unknown", param=param)

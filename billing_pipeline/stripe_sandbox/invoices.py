@@ -42,38 +42,6 @@ _ZEROS = [
     "pre_payment_credit_notes_amount",
     "post_payment_credit_notes_amount",
 ]
-_NULLS = [
-    "account_name",
-    "application",
-    "automatically_finalizes_at",
-    "custom_fields",
-    "default_payment_method",
-    "default_source",
-    "description",
-    "due_date",
-    "effective_at",
-    "ending_balance",
-    "footer",
-    "from_invoice",
-    "hosted_invoice_url",
-    "invoice_pdf",
-    "last_finalization_error",
-    "latest_revision",
-    "next_payment_attempt",
-    "number",
-    "on_behalf_of",
-    "parent",
-    "receipt_number",
-    "statement_descriptor",
-    "test_clock",
-]
-_LISTS = [
-    "default_tax_rates",
-    "discounts",
-    "total_discount_amounts",
-    "total_taxes",
-    "customer_tax_ids",
-]
 
 
 @route(
@@ -92,11 +60,9 @@ def create(call: Call) -> Json:
         call.save(customer | {"currency": currency})
     body = {
         **dict.fromkeys(_ZEROS, 0),
-        **dict.fromkeys(_NULLS),
-        **{name: [] for name in _LISTS},
         "attempted": False,
         "auto_advance": False,
-        "automatic_tax": {"enabled": False, "status": None},
+        "automatic_tax": {"enabled": False},
         "billing_reason": "manual",
         "collection_method": "charge_automatically",
         "currency": currency,
@@ -105,13 +71,16 @@ def create(call: Call) -> Json:
         "customer_name": customer["name"],
         "customer_address": customer["address"],
         "customer_tax_exempt": customer["tax_exempt"],
+        "customer_tax_ids": [],
+        "default_payment_method": None,
+        "due_date": None,
+        "issuer": {"type": "self"},
         "metadata": {},
+        "payment_settings": {},
         "period_start": call.now,
         "period_end": call.now,
         "status": "draft",
-        "status_transitions": dict.fromkeys(
-            ("finalized_at", "marked_uncollectible_at", "paid_at", "voided_at")
-        ),
+        "status_transitions": {},
         "_days": None,
     }
     invoice = call.new("invoice", body, customer=customer["id"])

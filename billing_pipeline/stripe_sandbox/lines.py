@@ -12,7 +12,7 @@ from __future__ import annotations
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from typing import Any
 
-from billing_pipeline.stripe_sandbox.context import Call, json_equal, public, route
+from billing_pipeline.stripe_sandbox.context import Call, json_equal, route
 from billing_pipeline.stripe_sandbox.customers import living
 from billing_pipeline.stripe_sandbox.errors import ApiError, InvalidParamsError, missing
 from billing_pipeline.stripe_sandbox.errors import unsupported as _unsupported
@@ -22,8 +22,6 @@ Json = dict[str, Any]
 
 MAX_LINES = 250
 LARGEST_AMOUNT = 999_999_999_999
-INCLUDED_LINES = 10
-"""Number of lines that an invoice includes; the list of its lines has the others."""
 
 _LINE = frozenset(
     ["amount", "description", "discountable", "metadata", "period", "price_data", "quantity"]
@@ -53,19 +51,6 @@ def retotal(call: Call, invoice: Json) -> Json:
     call.save(invoice)
     call.event("invoice.updated", invoice)
     return invoice
-
-
-def lines_of(call: Call, invoice_id: str, limit: int = INCLUDED_LINES) -> Json:
-    """The first lines, as an invoice includes them."""
-    rows = call.store.select(
-        "line_item", [("parent = ?", invoice_id)], limit=limit + 1, oldest_first=True
-    )
-    return {
-        "object": "list",
-        "url": f"/v1/invoices/{invoice_id}/lines",
-        "has_more": len(rows) > limit,
-        "data": [public(row) for row in rows[:limit]],
-    }
 
 
 def remove_all(call: Call, invoice_id: str) -> None:
@@ -111,20 +96,19 @@ def add_line(
         "amount": amount,
         "currency": currency,
         "description": given.get("description"),
-        "discount_amounts": [],
         "discountable": given.get("discountable", amount >= 0),
-        "discounts": [],
         "invoice": invoice_id,
         "metadata": merge_metadata({}, given.get("metadata")),
         "parent": {"type": "invoice_item_details", "invoice_item_details": {}},
         "period": period,
         "quantity": quantity,
-        "subscription": None,
+        "quantity_decimal": str(quantity),
         "subtotal": amount,
         "_customer": customer_id,
     }
     made = call.new("line_item", line, customer=customer_id, parent=invoice_id)
-    made["parent"]["invoice_item_details"] = {"invoice_item": _item_id(made["id"])}
+    item = {"invoice_item": _item_id(made["id"]), "proration": False}
+    made["parent"]["invoice_item_details"] = item
     return call.save(made)
 
 
@@ -212,6 +196,7 @@ def _change(call: Call, line: Json, given: Json) -> Json:
             line[name] = given[name]
     if "quantity" in given:
         line["quantity"] = int(given["quantity"])
+        line["quantity_decimal"] = str(line["quantity"])
     line["metadata"] = merge_metadata(line["metadata"], given.get("metadata"))
     return call.save(line)
 
@@ -250,6 +235,8 @@ def _item(line: Json) -> Json:
         "livemode": False,
         "proration": False,
         "quantity": line["quantity"],
+        "quantity_decimal": str(line["quantity"]),
+        "net_amount": line["amount"],
         **{name: line[name] for name in fields},
     }
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from billing_pipeline.stripe_sandbox.answers import shown
 from billing_pipeline.stripe_sandbox.cards import decline_of, declined
 from billing_pipeline.stripe_sandbox.charges import new_charge, open_dispute, settle_charge
 from billing_pipeline.stripe_sandbox.context import Call, json_equal, route
@@ -19,7 +20,8 @@ from billing_pipeline.stripe_sandbox.validation import merge_metadata
 Json = dict[str, Any]
 
 _INTENT = "amount currency customer payment_method confirm metadata description off_session"
-_INTENT += " automatic_payment_methods payment_method_types receipt_email setup_future_usage"
+_INTENT += " allowed_payment_method_types automatic_payment_methods receipt_email return_url"
+_INTENT += " setup_future_usage"
 
 
 def _intent(call: Call, amount: int, currency: str, customer: str | None, **more: Any) -> Json:
@@ -27,9 +29,7 @@ def _intent(call: Call, amount: int, currency: str, customer: str | None, **more
         "amount": amount,
         "amount_capturable": 0,
         "amount_received": 0,
-        "canceled_at": None,
-        "cancellation_reason": None,
-        "capture_method": "automatic",
+        "capture_method": "automatic_async",
         "confirmation_method": "automatic",
         "currency": currency,
         "customer": customer,
@@ -37,7 +37,6 @@ def _intent(call: Call, amount: int, currency: str, customer: str | None, **more
         "last_payment_error": None,
         "latest_charge": None,
         "metadata": {},
-        "next_action": None,
         "payment_method": None,
         "payment_method_types": ["card"],
         "status": "requires_payment_method",
@@ -61,6 +60,17 @@ def _confirm(call: Call, intent: Json, method: Json) -> dict[str, str] | None:
     intent["latest_charge"] = new_charge(call, intent, method, error, waits=False)["id"]
     _answered(call, intent, error)
     return error
+
+
+def involved(call: Call, intent_id: str) -> Json:
+    """What the answer to a declined payment contains besides the reason."""
+    intent = call.get("payment_intent", intent_id)
+    method = call.get("payment_method", intent["payment_method"])
+    return {
+        "charge": intent["latest_charge"],
+        "payment_intent": shown(call, intent),
+        "payment_method": shown(call, method),
+    }
 
 
 def _answered(call: Call, intent: Json, error: dict[str, str] | None) -> None:
@@ -107,14 +117,13 @@ def new_payment(call: Call, invoice: Json) -> None:
 
 def _new_invoice_payment(call: Call, invoice: Json, intent: Json, *, is_default: bool) -> Json:
     body = {
-        "amount_paid": None,
         "amount_requested": intent["amount"],
         "currency": invoice["currency"],
         "invoice": invoice["id"],
         "is_default": is_default,
         "payment": {"type": "payment_intent", "payment_intent": intent["id"]},
         "status": "open",
-        "status_transitions": {"canceled_at": None, "paid_at": None},
+        "status_transitions": {},
     }
     customer, parent = invoice["customer"], invoice["id"]
     return call.new("invoice_payment", body, customer=customer, parent=parent)
@@ -253,7 +262,7 @@ def _confirmed(call: Call, intent: Json) -> Json:
     card = require_card(call, intent["payment_method"], intent["customer"], "payment_method")
     error = _confirm(call, intent, card)
     if error is not None:
-        raise declined(error)
+        raise declined(error, **involved(call, intent["id"]))
     return intent
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from billing_pipeline.stripe_sandbox.context import Call, public, route
+from billing_pipeline.stripe_sandbox.context import Call, route
 from billing_pipeline.stripe_sandbox.errors import ApiError, InvalidParamsError
 
 Json = dict[str, Any]
@@ -28,7 +28,6 @@ def account(call: Call) -> Json:
     return {
         "id": "acct_sandbox",
         "object": "account",
-        "business_type": None,
         "charges_enabled": True,
         "country": "US",
         "default_currency": "usd",
@@ -36,7 +35,12 @@ def account(call: Call) -> Json:
         "email": "sandbox@example.com",
         "metadata": {},
         "payouts_enabled": True,
-        "settings": {"dashboard": {"display_name": "Sandbox", "timezone": "Etc/UTC"}},
+        "settings": {
+            "branding": {},
+            "card_payments": {},
+            "dashboard": {"display_name": "Sandbox", "timezone": "Etc/UTC"},
+            "payments": {},
+        },
         "type": "standard",
     }
 
@@ -78,6 +82,7 @@ def search_payment_intents(call: Call) -> Json:
 
 def _search(call: Call, kind: str, url: str) -> Json:
     """The matching objects that were created before the search index was last updated."""
+    call.listed = kind
     limit, page = call.params.get("limit", 10), call.params.get("page", "0")
     if not 1 <= limit <= 100 or not page.isdecimal():
         raise InvalidParamsError("Invalid limit or page")
@@ -101,7 +106,7 @@ def _search(call: Call, kind: str, url: str) -> Json:
         "url": url,
         "has_more": has_more,
         "next_page": str(start + limit) if has_more else None,
-        "data": [public(item) for item in found[start : start + limit]],
+        "data": found[start : start + limit],
     }
 
 

@@ -137,7 +137,7 @@ def _refusal(error: ValidationError, params: Json) -> InvalidParamsError:
     if first["type"] == "stripe_integer":
         return InvalidParamsError(first["msg"], code="parameter_invalid_integer", param=param)
     text = f"Invalid {param}: {first['msg']}"
-    return InvalidParamsError(text, code="parameter_invalid", param=param)
+    return InvalidParamsError(text, param=param)
 
 
 def _path(loc: tuple[int | str, ...], params: Any) -> list[int | str]:
@@ -169,7 +169,7 @@ def _limits(value: Any, place: str) -> None:
         elif isinstance(item, str) and len(item) > _MAX_LENGTHS.get(name, 5000):
             most = _MAX_LENGTHS.get(name, 5000)
             text = f"Invalid string: {item[:20]}…; must be at most {most} chars"
-            raise InvalidParamsError(text, code="parameter_invalid_string", param=param)
+            raise InvalidParamsError(text, param=param)
         else:
             _limits(item, param)
 

@@ -3,7 +3,7 @@
 
   The published database consists of views, and a reader may attach it under any name: so a report
   names its tables without database and schema, and publishing makes a view of that very query
-  (billing_pipeline/published/database.py). With `--target published` the published database is
+  (billing_pipeline/published/publish.py). With `--target published` the published database is
   attached as `billing`, and the reports are built beside it, in memory.
 #}
 {% macro all_months(relation) -%}

@@ -29,17 +29,10 @@
     ) as joined
 {%- endmacro %}
 
-{# Reading of `readings` × window that measures it. #}
-{% macro measured(readings) -%}
-    select
-        windows.window_id,
-        windows.is_whole_month,
-        readings.* {{ exclude('properties') }}
-    from {{ readings }} as readings
-    inner join {{ ref('usage_windows') }} as windows
-        on readings.customer_id = windows.customer_id
-        and readings.meter_id = windows.meter_id
-        and readings.occurred_at >= windows.window_start
-        and readings.occurred_at < windows.window_end
-    where {{ matches_filter('readings.properties', 'windows.filter_paths', 'windows.filter_values') }}
+{# Reading of `readings` × window that measures it, of those in `keys`. #}
+{% macro measured(readings, keys) -%}
+{%- set is_timely -%}
+    facts.occurred_at >= keys.window_start and facts.occurred_at < keys.window_end
+{%- endset -%}
+{{ matched(readings, keys, is_timely, ['window_id', 'is_whole_month']) }}
 {%- endmacro %}

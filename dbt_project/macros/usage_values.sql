@@ -5,20 +5,6 @@
   A JSON object's values are asked for by JSON pointer, in which every key can be written.
 #}
 
-{# True where an event's properties match every key of a price's filter, compared as text. #}
-{% macro matches_filter(properties, filter_paths, filter_values) -%}
-    {{ adapter.dispatch('matches_filter')(properties, filter_paths, filter_values) }}
-{%- endmacro %}
-
-{% macro default__matches_filter(properties, filter_paths, filter_values) -%}
-    (
-        len({{ filter_paths }}) = 0
-        or list_transform(
-            {{ filter_paths }}, lambda p: json_extract_string({{ properties }}, p)
-        ) = {{ filter_values }}
-    )
-{%- endmacro %}
-
 {# The text of the property that a meter reads; null where the event lacks it. #}
 {% macro property_text(properties, property_path) -%}
     {{ adapter.dispatch('property_text')(properties, property_path) }}
@@ -43,35 +29,6 @@
             )::varchar, 'null')
         ))::varchar
     end
-{%- endmacro %}
-
-{# A price's filter as JSON pointers and the texts that must stand there; empty lists where it has none. #}
-{% macro filter_paths(filter) -%}
-    {{ adapter.dispatch('filter_paths')(filter) }}
-{%- endmacro %}
-
-{% macro default__filter_paths(filter) -%}
-    coalesce(list_transform(
-        json_keys({{ filter }}), lambda k: '/' || replace(replace(k, '~', '~0'), '/', '~1')
-    ), [])
-{%- endmacro %}
-
-{% macro filter_values(filter) -%}
-    {{ adapter.dispatch('filter_values')(filter) }}
-{%- endmacro %}
-
-{% macro default__filter_values(filter) -%}
-    coalesce(list_transform(json_keys({{ filter }}), lambda k: json_extract_string(
-        {{ filter }}, '/' || replace(replace(k, '~', '~0'), '/', '~1')
-    )), [])
-{%- endmacro %}
-
-{% macro is_without_filter(filter) -%}
-    {{ adapter.dispatch('is_without_filter')(filter) }}
-{%- endmacro %}
-
-{% macro default__is_without_filter(filter) -%}
-    coalesce(len(json_keys({{ filter }})), 0) = 0
 {%- endmacro %}
 
 {# The columns in which a row of a usage file stands as it was given. #}
@@ -110,6 +67,15 @@
 
 {% macro default__quantity_from_text(text) -%}
     raw.quantity_from_text({{ text }})
+{%- endmacro %}
+
+{# The same of either sign. #}
+{% macro number_from_text(text) -%}
+    {{ adapter.dispatch('number_from_text')(text) }}
+{%- endmacro %}
+
+{% macro default__number_from_text(text) -%}
+    raw.number_from_text({{ text }})
 {%- endmacro %}
 
 {# True for the text of a decimal of 0 or more, of whatever size. #}

@@ -40,7 +40,6 @@ class Took(NamedTuple):
     month: str
     amount: str
     after_month: str = ""
-    is_first: bool = True
 
 
 @dataclass(frozen=True)
@@ -181,7 +180,7 @@ CASES = {
         took=[
             Took("2024-04", "10"),
             Took("2024-05", "6"),
-            Took("2024-04", "14", "2024-05", is_first=False),
+            Took("2024-04", "14", "2024-05"),
         ],
         billed="30",
     ),
@@ -221,8 +220,7 @@ def april(tmp_path_factory: pytest.TempPathFactory) -> Tables:
                     f"{took.month}-01",
                     Decimal(took.amount),
                     Decimal(case.billed if is_own_total else 0),
-                    f"{took.after_month or took.month}-01",
-                    took.is_first,
+                    f"{took.after_month}-01" if took.after_month else None,
                 )
             )
     directory = tmp_path_factory.mktemp("lots")

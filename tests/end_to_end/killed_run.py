@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from billing_pipeline.commands import cli
-from billing_pipeline.published import database
+from billing_pipeline.published import publish
 from billing_pipeline.stripe_api.client import Answer, StripeGateway
 
 
 def main(kind: str, number: int, command: list[str]) -> None:
-    send, swap = StripeGateway._once, database._swap
+    send, swap = StripeGateway._once, publish._swap
     counted = {"requests": 0, "publications": 0}
 
     def die() -> None:
@@ -46,7 +46,7 @@ def main(kind: str, number: int, command: list[str]) -> None:
         swap(new, path)
 
     StripeGateway._once = once  # type: ignore[method-assign]
-    database._swap = put_in_place
+    publish._swap = put_in_place
     cli.main(command)
 
 

@@ -24,7 +24,7 @@ from billing_pipeline.definitions import defs
 from billing_pipeline.defs.resources import resources
 from billing_pipeline.defs.sensors import stripe_changes
 from billing_pipeline.months import BillingMonth
-from billing_pipeline.published.database import open_published
+from billing_pipeline.published.reading import open_published
 from billing_pipeline.runs.instance import open_instance
 from billing_pipeline.settings import Settings
 from billing_pipeline.stripe_sandbox.server import FILE_NAME

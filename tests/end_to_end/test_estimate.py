@@ -13,8 +13,8 @@ import pytest
 
 from billing_pipeline.collection.plan.desired import NotComputedError, read_desired
 from billing_pipeline.months import BillingMonth, InvalidMonthError
-from billing_pipeline.published.database import open_published
 from billing_pipeline.published.estimate import estimate_month
+from billing_pipeline.published.reading import open_published
 from billing_pipeline.published.tables import published_tables
 from billing_pipeline.settings import Settings
 from tests.end_to_end.commands import EXAMPLES, billing, environment

@@ -99,4 +99,4 @@ def test_without_a_daemon_the_command_sends_the_same_notices_once(tmp_path: Path
         assert len(receiver.got) == 3
     nobody = billing(home, data, "notices")
     assert nobody.returncode == 1
-    assert last_line(nobody) == "BILLING_NOTIFY_URLS is not set: there is nobody to tell"
+    assert last_line(nobody) == "BILLING_NOTIFY_URLS is not set, so there is nobody to notify"

@@ -15,7 +15,9 @@ from unittest import mock
 
 from billing_pipeline.collection.payments import PullResult
 from billing_pipeline.months import BillingMonth
-from billing_pipeline.published import database
+from billing_pipeline.published import views
+from billing_pipeline.published.publish import publish_rows
+from billing_pipeline.published.reading import NotPublishedError, open_published
 from billing_pipeline.settings import Settings
 from tests.faults.network import Killed
 
@@ -41,7 +43,7 @@ class Disk:
         """Do not sync to the real disk, because these homes are thrown away, and do not write the
         views' comments, which take half of a publication's time: only rows are compared."""
         with (
-            mock.patch.object(database, "_comments", lambda tables: ""),
+            mock.patch.object(views, "_comments", lambda tables: ""),
             mock.patch.object(os, "fsync", self._counting(lambda handle: None)),
             mock.patch.object(os, "replace", self._counting(os.replace)),
         ):
@@ -58,7 +60,7 @@ class Disk:
 
 
 def publish(settings: Settings, month: BillingMonth, pulled: PullResult) -> None:
-    database.publish_rows(settings, month, rows_of(pulled))
+    publish_rows(settings, month, rows_of(pulled))
 
 
 def rows_of(pulled: PullResult) -> dict[str, list[dict[str, Any]]]:
@@ -76,8 +78,8 @@ def as_seen(tables: dict[str, list[dict[str, Any]]]) -> Seen:
 def published(settings: Settings, month: BillingMonth) -> Seen:
     """The rows of a month that a reader sees now; empty tables before the first publication."""
     try:
-        connection = database.open_published(settings)
-    except database.NotPublishedError:
+        connection = open_published(settings)
+    except NotPublishedError:
         return {name: [] for name in COLUMNS}
     with connection:
         return {

@@ -19,6 +19,8 @@ ARITHMETIC = "dbt_project/macros/exact_arithmetic.sql"
 ORACLE = "tests/property/test_against_oracle.py::test_charges_and_invoices_are_those_of_the_oracle"
 WORLDS = f"{ORACLE}[2024-02@Asia/Kolkata]"
 EDGES = "tests/dbt/test_edges.py"
+PRICE_FILTERS = "tests/dbt/test_price_filters.py"
+FILTERS = "dbt_project/macros/usage_filters.sql"
 INVOICE_EDGES = "tests/dbt/test_invoice_edges.py"
 INTAKE = "tests/unit/intake"
 WALLET_LOTS = "tests/dbt/test_wallet_lots.py"
@@ -49,23 +51,65 @@ MUTANTS = (
     Mutant(
         "month_edge_inclusive",
         "dbt_project/macros/usage_readings.sql",
-        "and readings.occurred_at < windows.window_end",
-        "and readings.occurred_at <= windows.window_end",
+        "and facts.occurred_at < keys.window_end",
+        "and facts.occurred_at <= keys.window_end",
         WORLDS,
     ),
     Mutant(
         "first_microsecond_left_out",
         "dbt_project/macros/usage_readings.sql",
-        "and readings.occurred_at >= windows.window_start",
-        "and readings.occurred_at > windows.window_start",
+        "facts.occurred_at >= keys.window_start",
+        "facts.occurred_at > keys.window_start",
         WORLDS,
     ),
     Mutant(
         "filter_ignored",
-        "dbt_project/macros/usage_values.sql",
-        "len({{ filter_paths }}) = 0",
-        "len({{ filter_paths }}) >= 0",
+        FILTERS,
+        "and facts.texts = keys.texts",
+        "",
         WORLDS,
+    ),
+    Mutant(
+        "bound_above_inclusive",
+        FILTERS,
+        "coalesce(v.number > v.bound.above, true)",
+        "coalesce(v.number >= v.bound.above, true)",
+        PRICE_FILTERS,
+    ),
+    Mutant(
+        "bound_up_to_exclusive",
+        FILTERS,
+        "coalesce(v.number <= v.bound.up_to, true)",
+        "coalesce(v.number < v.bound.up_to, true)",
+        PRICE_FILTERS,
+    ),
+    Mutant(
+        "rest_is_everything",
+        FILTERS,
+        "claims.row_id is null\n        and",
+        "",
+        PRICE_FILTERS,
+    ),
+    Mutant(
+        "prices_of_the_past_claim_what_is_left",
+        FILTERS,
+        "and (filters.valid_to is null or facts.occurred_at < filters.valid_to)",
+        "",
+        PRICE_FILTERS,
+    ),
+    Mutant(
+        "other_plans_claim_what_is_left",
+        FILTERS,
+        "on facts.plan_id = filters.plan_id\n        and facts.meter_id",
+        "on facts.meter_id",
+        PRICE_FILTERS,
+    ),
+    Mutant(
+        "only_the_first_text_of_a_list_matches",
+        "billing_pipeline/intake/reference/filters.py",
+        "for texts in product(*(lists[path] for path in paths)):",
+        "for texts in product(*(list(lists[path])[:1] for path in paths)):",
+        PRICE_FILTERS,
     ),
     Mutant(
         "months_begin_in_utc",
@@ -172,10 +216,9 @@ MUTANTS = (
     Mutant(
         "corrections_of_other_cells_count",
         f"{METERING}/window_corrections.sql",
-        "where {{ matches_filter('corrections.properties', 'windows.filter_paths',"
-        " 'windows.filter_values') }}",
-        "where true",
-        WORLDS,
+        "        corrections.*\n",
+        '        corrections.* exclude (properties), \'{"region": "eu"}\' as properties\n',
+        PRICE_FILTERS,
     ),
     Mutant(
         "negative_quantity_is_charged",
@@ -502,8 +545,8 @@ MUTANTS = (
     Mutant(
         "what_a_later_month_took_is_spent_again",
         f"{INVOICING}/wallet_turns.sql",
-        "run.billing_month <= applications.billing_month",
-        "run.billing_month >= applications.billing_month",
+        "run.billing_month < applications.billing_month",
+        "false",
         INVOICE_EDGES,
     ),
     Mutant(
@@ -551,7 +594,7 @@ MUTANTS = (
     Mutant(
         "a_late_supplement_takes_what_expired_before_it",
         f"{INVOICING}/wallet_events.sql",
-        "case when applications.is_first then 0 else 2 end as turn,",
+        "case when applications.after_month is null then 0 else 2 end as turn,",
         "0 as turn,",
         WALLET_LOTS,
     ),

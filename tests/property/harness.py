@@ -19,10 +19,11 @@ from typing import Any, TypeVar
 import duckdb
 
 from tests.property.calculations import NotRedoneError, redo, redo_line
+from tests.property.invoicing import Bill
 from tests.property.oracle import Charge, Part, Result, bill, describe
 from tests.property.tables import World, write
 from tests.property.values import EXPONENTS, decimal_text, iso, micros, round_half_away
-from tests.property.world_maker import Setting
+from tests.property.world_maker import FEATURES, Setting
 from tests.property.worlds import make_data_set, world_id, zone_of
 
 T = TypeVar("T")
@@ -141,11 +142,11 @@ def compare(tables: Tables, result: Result, world: World) -> list[Difference]:
 
 def check(world: World, setting: Setting, directory: Path | None = None) -> Comparison:
     """Write the world, run both, compare. `directory` keeps the data for a closer look."""
-    result = bill(world, setting.month, setting.timezone)
     with tempfile.TemporaryDirectory() as scratch:
         data_dir = directory or Path(scratch)
         write(world, data_dir, zone_of(setting))
         tables = run_pipeline(data_dir, setting.month, setting.timezone)
+    result = bill(world, setting.month, setting.timezone)
     differences = compare(tables, result, world)
     return Comparison(setting, result.cases, len(result.charges), differences)
 
@@ -312,7 +313,7 @@ def _calculations(tables: Tables) -> Iterator[Difference]:
         except NotRedoneError as error:
             said = str(error)
         amounts = [exact(row["exact_amount"]), exact(row["amount"])]
-        pairs = {"calculation": (said, amounts)}
+        pairs: dict[str, tuple[object, object]] = {"calculation": (said, amounts)}
         yield from _differing(world, place, pairs, row["calculation"])
     for line in tables["invoice_lines"]:
         if line["kind"] == "charge":
@@ -327,7 +328,7 @@ def _calculations(tables: Tables) -> Iterator[Difference]:
 
 
 FIGURES = ("subtotal", "discount", "tax", "tax_included", "total", "wallet_applied", "amount_due")
-KINDS = ("charge", "minimum", "discount", "tax")
+KINDS = ("charge", "minimum", "discount", "commitment", "overage", "adjustment", "tax")
 
 
 def _invoices(tables: Tables, result: Result) -> Iterator[Difference]:
@@ -348,7 +349,14 @@ def _invoices(tables: Tables, result: Result) -> Iterator[Difference]:
                 if line["kind"] == kind and line["amount"] != 0
             )
             pairs[f"{kind} lines"] = (amounts, invoice.of_kind(kind))
+        if _keeps_credit(invoice):
+            del pairs["amount_due"]
         yield from _differing(world_id(key[0]), f"invoice {key}", pairs, str(invoice.lines))
+
+
+def _keeps_credit(invoice: Bill) -> bool:
+    """Until the pipeline has lots: what it does with a total below 0 is not compared."""
+    return invoice.total < 0 and "lots" not in FEATURES
 
 
 def _rejections(tables: Tables, result: Result, world: World) -> Iterator[Difference]:
@@ -378,6 +386,8 @@ def _wallets(tables: Tables, result: Result) -> Iterator[Difference]:
         last[(row["customer_id"], row["currency"])] = row
     yield from _missing("wallet", took & last.keys(), took)
     for key, row in last.items():
+        if key in result.invoices and _keeps_credit(result.invoices[key]):
+            continue
         pairs = {"balance": (exact(row["balance_after"]), result.wallets.get(key, Fraction(0)))}
         yield from _differing(world_id(key[0]), f"wallet {key}", pairs)
 

@@ -1,6 +1,7 @@
-"""From rounded charges to invoices: minimums, discounts, tax, wallet.
+"""From rounded charges to invoices: minimums, discounts, commitments, adjustments, tax, wallet.
 
-What belongs here: section 4 of the contract, in its order. What does not: charges (oracle.py).
+What belongs here: section 4 of the contract, in its order. What does not: charges (oracle.py), and
+the rules of each kind of line, which have modules of their own.
 """
 
 from __future__ import annotations
@@ -8,31 +9,35 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from fractions import Fraction
 
 from tests.property import periods
-from tests.property.intake import FOREVER, Book, Subscription, amount, flag, month_edges
-from tests.property.tables import Cells
-from tests.property.values import EXPONENTS, instant_of, read_instant, round_half_away
+from tests.property.commitments import commitments, lines_of, payer_of
+from tests.property.discounts import discount
+from tests.property.intake import Book, Subscription, amount, flag, month_edges
+from tests.property.lines import Line
+from tests.property.taxes import taxes
+from tests.property.values import EXPONENTS, read_instant, round_half_away
+from tests.property.wallets import AlreadyBilled, AppliedElsewhere, Lot, Wallet
+
+__all__ = ["AlreadyBilled", "AppliedElsewhere", "Bill", "ChargeLine", "make_invoices"]
 
 ZERO = Fraction(0)
-Wallet = tuple[str, str]  # customer and currency
-# What months' invoices took, and what of the month itself was billed already.
-AppliedElsewhere = Mapping[Wallet, Mapping[str, Fraction]]
-AlreadyBilled = Mapping[Wallet, Fraction]
 
 
 @dataclass(frozen=True)
 class ChargeLine:
     """The part of a charge that an invoice needs. `amount` is rounded."""
 
-    subscription_id: str
-    customer_id: str
+    subscription: Subscription
     currency: str
     amount: Fraction
     billing_period: periods.Period
-    is_given_back: bool = False
+    sold_in: str  # of a fee that is given back: the month whose invoice charged it
+    price_id: str
+    tax_code: str
+    ends_at: int
+    name: str  # in the order of which equal remainders of a discount are given
 
 
 @dataclass
@@ -59,193 +64,150 @@ def make_invoices(
     book: Book,
     month: str,
     charges: list[ChargeLine],
-    limits: Mapping[Wallet, Fraction],
+    limits: Mapping[Wallet, list[Lot]],
     applied: AppliedElsewhere,
     billed: AlreadyBilled,
+    spent_before: Mapping[str, Fraction],
 ) -> dict[Wallet, Bill]:
-    """Every invoice of the month; customers who are not payers get none."""
-    lines: dict[Wallet, dict[str, list[tuple[str, Fraction]]]] = defaultdict(
-        lambda: defaultdict(list)
-    )
-    given_back: dict[tuple[str, str], list[ChargeLine]] = defaultdict(list)
-    charged: dict[tuple[str, str, periods.Period], Fraction] = defaultdict(Fraction)
-    for charge in charges:
-        key = (charge.customer_id, charge.currency)
-        lines[key][charge.subscription_id].append(("charge", charge.amount))
-        charged[(charge.subscription_id, charge.currency, charge.billing_period)] += charge.amount
-        if charge.is_given_back:
-            given_back[(charge.subscription_id, charge.currency)].append(charge)
+    """Every invoice of the month, by payer and currency; who is no payer gets none."""
+    lines: dict[Wallet, list[Line]] = defaultdict(list)
+    discounts: dict[Wallet, list[tuple[str, str, Fraction]]] = defaultdict(list)
     for subscription in book.subscriptions:
-        currency = book.customers[subscription.customer_id]["currency"].upper()
-        found = lines[(subscription.customer_id, currency)][subscription.subscription_id]
-        for period in periods.billed_periods(book, subscription, month):
-            already = charged[(subscription.subscription_id, currency, period)]
-            missing = true_up(subscription, period, already, currency)
-            if missing > 0:
-                found.append(("minimum", missing))
-    subscriptions = {row.subscription_id: row for row in book.subscriptions}
+        customer_id = subscription.customer_id
+        own = [charge for charge in charges if charge.subscription is subscription]
+        by_currency: dict[str, list[Line]] = defaultdict(list)
+        for charge in own:
+            by_currency[charge.currency].append(_charge_line(charge))
+        currency = book.customers[customer_id]["currency"].upper()
+        by_currency[currency] += minimums(book, month, subscription, own, currency)
+        for used, found in by_currency.items():
+            key = (payer_of(book, customer_id), used)
+            lines[key] += found
+            for _, off in discount(book, month, subscription, found, used):
+                discounts[key].append(("discount", subscription.subscription_id, -off))
+    for commitment in commitments(book):
+        key = (payer_of(book, commitment.customer_id), commitment.currency)
+        counted = [line for line in lines[key] if line.kind in ("charge", "minimum")]
+        lines[key] += lines_of(book, month, commitment, counted, spent_before)
+    for key, adjustment in _adjustments(book, month):
+        lines[key].append(adjustment)
     invoices = {}
-    for (customer_id, currency), of_subscriptions in lines.items():
-        if not flag(book.customers[customer_id]["is_payer"], True):
-            continue
-        invoice = Bill(customer_id, currency)
-        _add_lines(book, month, invoice, of_subscriptions, subscriptions, given_back)
-        if invoice.lines:
-            held = limits.get((customer_id, currency), ZERO)
-            places = 10 ** EXPONENTS[currency]
-            whole_minor_units = Fraction(held * places // 1, places)
-            took = applied.get((customer_id, currency), {}).get(month, ZERO)
-            anew = max(ZERO, invoice.total - billed.get((customer_id, currency), ZERO))
-            may_take = took + min(anew, max(ZERO, whole_minor_units))
+    for key, found in lines.items():
+        paid_for = [line for line in found if _has_payer(book, line.customer_id, key[0])]
+        if any(line.amount for line in paid_for):
+            invoice = _invoice(book, month, key, paid_for, discounts[key])
+            took = applied.get(key, {}).get(month, ZERO)
+            anew = max(ZERO, invoice.total - billed.get(key, ZERO))
+            may_take = took + min(anew, _from_lots(limits.get(key, []), invoice))
             invoice.wallet_applied = max(ZERO, min(may_take, invoice.total))
-            invoice.amount_due = invoice.total - invoice.wallet_applied
-            invoices[(customer_id, currency)] = invoice
+            invoice.amount_due = max(ZERO, invoice.total - invoice.wallet_applied)
+            invoices[key] = invoice
     return invoices
 
 
-def true_up(
-    subscription: Subscription, period: periods.Period, charged: Fraction, currency: str
-) -> Fraction:
-    """The amount that raises the charges of one billing period to the minimum, for its paid share.
+def _has_payer(book: Book, customer_id: str, payer: str) -> bool:
+    return all(flag(book.customers[of]["is_payer"], True) for of in (customer_id, payer))
 
-    If two periods of 30 days end in one month, each has its own minimum, and an excess in one does
-    not count for the other. A subscription that was not active, or in trial, for the whole period
-    has no minimum: a refund to it stays a refund.
-    """
-    paid = periods.window(
-        (period.start, period.end), (subscription.trial_ends_at, subscription.ends_at)
+
+def _charge_line(charge: ChargeLine) -> Line:
+    return Line(
+        "charge",
+        charge.subscription.subscription_id,
+        charge.subscription.customer_id,
+        charge.amount,
+        charge.name,
+        charge.ends_at,
+        charge.price_id,
+        charge.tax_code,
+        sold_in=charge.sold_in,
     )
-    if subscription.minimum is None or paid is None:
-        return ZERO
-    missing = subscription.minimum * paid.share_of(period) - charged
-    return round_half_away(missing, EXPONENTS[currency])
 
 
-def _add_lines(
+def minimums(
+    book: Book, month: str, subscription: Subscription, charges: list[ChargeLine], currency: str
+) -> list[Line]:
+    """The lines that raise a subscription's lines of a billing period to its minimum.
+
+    It is the sum over the versions of their minimums times their paid shares. If two periods end in
+    one month, each has its own minimum, and an excess in one does not count for the other. Without
+    a paid part there is no minimum: a refund stays a refund.
+    """
+    edges = month_edges(month, book.zone)
+    least: dict[periods.Period, Fraction] = {}
+    ends: dict[periods.Period, int] = {}
+    known: set[periods.Period] = set()
+    for run in periods.runs(subscription):
+        for period in periods.billed_periods(book, run, "", edges):
+            known.add(period)
+            for version in run.versions:
+                stay = (version.starts_at, version.ends_at)
+                paid = periods.window((period.start, period.end), stay, run.paid)
+                if paid is not None and version.minimum is not None:
+                    part = version.minimum * paid.share_of(period)
+                    least[period] = least.get(period, ZERO) + part
+                    ends[period] = min(period.end, run.end)
+    charged: dict[periods.Period, Fraction] = defaultdict(Fraction)
+    whole_month = periods.Period(*edges)
+    for charge in charges:
+        if charge.currency == currency and known:
+            other = whole_month if whole_month in known else min(known, key=lambda x: x.start)
+            period = charge.billing_period if charge.billing_period in known else other
+            charged[period] += charge.amount
+    found = []
+    for period, minimum in least.items():
+        missing = round_half_away(minimum - charged[period], EXPONENTS[currency])
+        if missing > 0:
+            ids = (subscription.subscription_id, subscription.customer_id)
+            found.append(Line("minimum", *ids, missing, "minimum", ends[period]))
+    return found
+
+
+def _adjustments(book: Book, month: str) -> list[tuple[Wallet, Line]]:
+    start, end = month_edges(month, book.zone)
+    found = []
+    for row in book.world.tables["adjustments"]:
+        if start <= read_instant(row["occurred_at"], book.zone) < end:
+            currency = row["currency"].upper()
+            value = round_half_away(amount(row["amount"]), EXPONENTS[currency])
+            ids = (row["adjustment_id"], row["customer_id"])
+            line = Line("adjustment", *ids, value, "adjustment", tax_code=row["tax_code"])
+            found.append(((payer_of(book, row["customer_id"]), currency), line))
+    return found
+
+
+def _invoice(
     book: Book,
     month: str,
-    invoice: Bill,
-    of_subscriptions: Mapping[str, list[tuple[str, Fraction]]],
-    subscriptions: Mapping[str, Subscription],
-    given_back: Mapping[tuple[str, str], list[ChargeLine]],
-) -> None:
-    discounts = []
-    for subscription_id, lines in of_subscriptions.items():
-        invoice.lines += [(kind, subscription_id, value) for kind, value in lines if value != 0]
-        total = sum((value for _, value in lines), ZERO)
-        unused = given_back.get((subscription_id, invoice.currency), [])
-        discount = _discount(
-            book, month, subscriptions[subscription_id], total, unused, invoice.currency
-        )
-        if discount:
-            discounts.append(("discount", subscription_id, -discount))
-        invoice.subtotal += total
-        invoice.discount += discount
-    invoice.lines += discounts
-    _add_tax(book, month, invoice)
-    invoice.total = invoice.subtotal - invoice.discount + invoice.tax
-
-
-def _discount(
-    book: Book,
-    month: str,
-    subscription: Subscription,
-    total: Fraction,
-    unused: list[ChargeLine],
-    currency: str,
-) -> Fraction:
-    """The coupon's part of a subscription's lines; never more than they are.
-
-    `unused`: those of them that give fees back, in each the percentage that the invoice had on
-    which it was charged: the one before its period began.
-    """
-    if not subscription.coupon_id:
-        return ZERO
-    coupon = book.coupons[subscription.coupon_id]
-    covers = _coupon_covers(book, month, subscription, coupon)
-    if coupon["percent_off"]:
-        back = sum((line.amount for line in unused), ZERO)
-        covered = total - back if covers else ZERO
-        for line in unused:
-            sold = instant_of(line.billing_period.start - 1).astimezone(book.zone)
-            if _coupon_covers(book, f"{sold:%Y-%m}", subscription, coupon):
-                covered += line.amount
-        off = covered * amount(coupon["percent_off"]) / 100
-    elif coupon["currency"].upper() == currency and covers:
-        off = max(ZERO, min(amount(coupon["amount_off"]), total))
-    else:
-        return ZERO
-    return round_half_away(off, EXPONENTS[currency])
-
-
-def _coupon_covers(book: Book, month: str, subscription: Subscription, coupon: Cells) -> bool:
-    """Months are counted from the first that invoices an instant that is paid for."""
-    if coupon["duration"] == "forever":
-        return True
-    paid_from = min(subscription.trial_ends_at, FOREVER - 1)
-    if book.cycles[subscription.plan_id] == "30_days":
-        number = (paid_from - subscription.starts_at) // periods.THIRTY_DAYS
-        end = subscription.starts_at + (number + 1) * periods.THIRTY_DAYS
-        paid_from = min(end, FOREVER) - 1
-    first = instant_of(paid_from).astimezone(book.zone)
-    now = datetime.fromisoformat(f"{month}-01")
-    passed = (now.year - first.year) * 12 + now.month - first.month
-    months = 1 if coupon["duration"] == "once" else int(coupon["duration_in_months"])
-    return 0 <= passed < months
-
-
-def _add_tax(book: Book, month: str, invoice: Bill) -> None:
-    """One line for each rate that is valid in the month's last microsecond."""
-    customer = book.customers[invoice.customer_id]
-    if customer["tax_exempt"] in ("true", "exempt", "reverse") or not invoice.lines:
-        return
-    last = month_edges(month, book.zone)[1] - 1
-    rates = [
-        row
-        for row in book.world.tables["tax_rates"]
-        if row["country"].upper() == customer["country"].upper()
-        and (not row["valid_from"] or read_instant(row["valid_from"], book.zone) <= last)
-        and (not row["valid_to"] or last < read_instant(row["valid_to"], book.zone))
-    ]
-    base = invoice.subtotal - invoice.discount
-    inclusive = sum(
-        (amount(row["percentage"]) for row in rates if flag(row["inclusive"], False)), ZERO
-    )
-    for row in rates:
-        percentage = amount(row["percentage"])
-        is_inclusive = flag(row["inclusive"], False)
-        exact = base * percentage / (100 + inclusive if is_inclusive else 100)
-        tax = round_half_away(exact, EXPONENTS[invoice.currency])
-        if is_inclusive:
+    key: Wallet,
+    lines: list[Line],
+    discounts: list[tuple[str, str, Fraction]],
+) -> Bill:
+    invoice = Bill(*key)
+    invoice.lines = [(line.kind, line.source, line.amount) for line in lines if line.amount]
+    invoice.subtotal = sum((line.amount for line in lines), ZERO)
+    invoice.discount = sum((line.off for line in lines), ZERO)
+    of_lines = {line.source for line in lines}
+    invoice.lines += [row for row in discounts if row[1] in of_lines]
+    for rate, tax in taxes(book, month, book.customers[key[0]], lines, key[1]):
+        if flag(rate["inclusive"], False):
             invoice.tax_included += tax
         else:
             invoice.tax += tax
         if tax != 0:
-            invoice.lines.append(("tax", row["tax_rate_id"], tax))
+            invoice.lines.append(("tax", rate["tax_rate_id"], tax))
+    invoice.total = invoice.subtotal - invoice.discount + invoice.tax
+    return invoice
 
 
-def wallet_limits(
-    book: Book, month: str, applied_elsewhere: AppliedElsewhere
-) -> dict[Wallet, Fraction]:
-    """The amount that this invoice may take from each wallet: its balance at the month's end,
-    but at most the lowest balance after any later month whose invoice took from it."""
-    limits = wallet_balances(book, month, applied_elsewhere)
-    for wallet, taken in applied_elsewhere.items():
-        for later in (other for other in taken if other > month):
-            held = wallet_balances(book, later, applied_elsewhere)[wallet]
-            limits[wallet] = min(limits[wallet], held)
-    return limits
-
-
-def wallet_balances(
-    book: Book, month: str, applied_elsewhere: AppliedElsewhere
-) -> dict[Wallet, Fraction]:
-    """Each wallet's balance at the month's end, less the amounts that invoices took until then."""
-    end = month_edges(month, book.zone)[1]
-    balances: dict[Wallet, Fraction] = defaultdict(Fraction)
-    for row in book.world.tables["wallet_transactions"]:
-        if read_instant(row["occurred_at"], book.zone) < end:
-            balances[(row["customer_id"], row["currency"].upper())] += amount(row["amount"])
-    for wallet, taken in applied_elsewhere.items():
-        balances[wallet] -= sum(part for other, part in taken.items() if other <= month)
-    return dict(balances)
+def _from_lots(lots: list[Lot], invoice: Bill) -> Fraction:
+    """What the wallet can pay of it, in whole minor units. What was paid for beforehand pays no
+    line of a commitment."""
+    committed = sum(invoice.of_kind("commitment"), ZERO)
+    left = invoice.total
+    prepaid_may = max(ZERO, invoice.total - committed)
+    for lot in lots:
+        part = min(lot.held, left, prepaid_may) if lot.is_prepaid else min(lot.held, left)
+        left -= part
+        prepaid_may -= part if lot.is_prepaid else ZERO
+    unit = Fraction(1, 10 ** EXPONENTS[invoice.currency])
+    return max(ZERO, invoice.total - left) // unit * unit

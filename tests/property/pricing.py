@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from tests.property.intake import Price, is_gauge
+from tests.property.metering import Metered
 
 ZERO = Fraction(0)
 ONE = Fraction(1)
@@ -34,31 +35,63 @@ class Priced:
     tiers: tuple[TierPart, ...]
 
 
-def price_usage(price: Price, quantity: Fraction, events: int, share: Fraction) -> Priced:
+def price_usage(price: Price, found: Metered, share: Fraction, seats: Fraction = ONE) -> Priced:
     """A usage price; `share` is the part's share of the billing period (1: not prorated).
 
     It scales the amount of a gauge, its bounds included, and the included quantity, minimum and
-    maximum of what adds up over time.
+    maximum of what adds up over time. `seats`: the subscription's quantity.
     """
-    if price.meter is not None and is_gauge(price.meter):
-        billable = billable_quantity(price, quantity, ONE)
-        amount, tiers = model_amount(price, billable, events)
-        return Priced(billable, amount, bounded(price, amount, ONE) * share, tiers)
-    billable = billable_quantity(price, quantity, share)
-    amount, tiers = model_amount(price, billable, events)
-    return Priced(billable, amount, bounded(price, amount, share), tiers)
+    quantity = max(found.quantity, ZERO)
+    is_whole = price.meter is not None and is_gauge(price.meter)
+    scale = ONE if is_whole else share
+    billable = billable_quantity(price, quantity, scale, seats)
+    amount, tiers = model_amount(price, billable, found.event_count)
+    if charges_by_event(price):
+        amount = event_amounts(price, found)
+    exact = bounded(price, amount, scale) * (share if is_whole else ONE)
+    return Priced(billable, amount, exact, tiers)
 
 
 def price_recurring(price: Price, quantity: Fraction, share: Fraction) -> Priced:
     """A recurring fee: the whole period's amount, times the share (1: not prorated)."""
-    billable = billable_quantity(price, quantity, ONE)
+    billable = billable_quantity(price, quantity, ONE, quantity)
     amount, tiers = model_amount(price, billable, 0)
     return Priced(billable, amount, bounded(price, amount, ONE) * share, tiers)
 
 
-def billable_quantity(price: Price, quantity: Fraction, share: Fraction) -> Fraction:
+def billable_quantity(
+    price: Price, quantity: Fraction, share: Fraction, seats: Fraction
+) -> Fraction:
     rounded = round_whole(max(quantity, ZERO), price.rounding)
-    return max(rounded - price.included * share, ZERO)
+    included = price.included * (seats if price.included_per == "seat" else ONE)
+    return max(rounded - included * share, ZERO)
+
+
+def charges_by_event(price: Price) -> bool:
+    return (
+        price.event_minimum is not None or price.event_maximum is not None or price.free_events > 0
+    )
+
+
+def event_amounts(price: Price, found: Metered) -> Fraction:
+    """A percentage of each event within its own bounds; the first ones may be free.
+
+    Corrections are charged at the plain percentage, and take off no more than there is.
+    """
+    rate = price.percentage / 100
+    amount = found.correction * rate
+    in_order = sorted(
+        found.events, key=lambda row: (row.at, row.event.event_id if row.event else "")
+    )
+    for row in in_order[price.free_events :]:
+        assert isinstance(row.value, Fraction)
+        part = row.value * rate
+        if price.event_minimum is not None:
+            part = max(part, price.event_minimum)
+        if price.event_maximum is not None:
+            part = min(part, price.event_maximum)
+        amount += part + price.flat_amount
+    return max(amount, ZERO)
 
 
 def round_whole(quantity: Fraction, rounding: str) -> Fraction:

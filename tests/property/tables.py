@@ -45,8 +45,37 @@ ACCOUNTS = {
     "usage_corrections": "correction_id customer_id event_name occurred_at quantity properties "
     "reason author",
 }
-TABLES = {**CATALOG, **ACCOUNTS}
-USAGE_COLUMNS = ["event_id", "customer_id", "event_name", "occurred_at", "quantity", "properties"]
+# The second edition's columns; a file has those of them that some row of it uses.
+NEW_COLUMNS = {
+    "meters": "group_by bucket event_rounding",
+    "plans": "based_on",
+    "prices": "interval included_per filter_rest event_minimum_amount event_maximum_amount "
+    "free_events tax_code replaces",
+    "price_tiers": "valid_from",
+    "entitlements": "replaces",
+    "coupons": "price_ids",
+    "tax_rates": "region tax_code",
+    "customers": "address tax_id region bill_to purchase_order valid_from",
+    "wallet_transactions": "expires_at priority",
+    "adjustments": "adjustment_id customer_id subscription_id amount currency occurred_at "
+    "description tax_code reason author",
+    "commitments": "commitment_id customer_id amount currency starts_at ends_at kind price_ids "
+    "overage_percent",
+}
+NEW_TABLES = ("adjustments", "commitments")
+ACCOUNTS |= dict.fromkeys(NEW_TABLES, "")
+TABLES = {
+    name: f"{columns} {NEW_COLUMNS.get(name, '')}" for name, columns in (CATALOG | ACCOUNTS).items()
+}
+OLD_USAGE_COLUMNS = [
+    "event_id",
+    "customer_id",
+    "event_name",
+    "occurred_at",
+    "quantity",
+    "properties",
+]
+USAGE_COLUMNS = [*OLD_USAGE_COLUMNS, "subscription_id"]
 
 
 @dataclass(frozen=True)
@@ -117,9 +146,12 @@ def write(world: World, directory: Path, zone: ZoneInfo) -> None:
     """Write a data directory in the contract's form. `zone` is needed for typed Parquet only."""
     for folder, tables in (("catalog", CATALOG), ("accounts", ACCOUNTS)):
         (directory / folder).mkdir(parents=True, exist_ok=True)
-        for name, columns in tables.items():
+        for name in tables:
             path = directory / folder / f"{name}.csv"
-            path.write_text(_csv_text(columns.split(), world.tables[name]), encoding="utf-8")
+            cells = world.tables[name]
+            if cells or name not in NEW_TABLES:
+                columns = _used(TABLES[name].split(), tables[name].split(), cells)
+                path.write_text(_csv_text(columns, cells), encoding="utf-8")
     files: dict[tuple[str, str], list[UsageRow]] = defaultdict(list)
     for row in world.usage:
         files[(row.month, row.file)].append(row)
@@ -129,28 +161,34 @@ def write(world: World, directory: Path, zone: ZoneInfo) -> None:
         _write_usage(path, rows, zone)
 
 
+def _used(columns: list[str], always: list[str], rows: list[Cells]) -> list[str]:
+    return [name for name in columns if name in always or any(row.get(name) for row in rows)]
+
+
 def _csv_text(columns: list[str], rows: list[Cells]) -> str:
     text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer = csv.DictWriter(text, columns, lineterminator="\n", extrasaction="ignore")
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
 
 
 def _write_usage(path: Path, rows: list[UsageRow], zone: ZoneInfo) -> None:
+    known = [row.cells for row in rows if row.cells is not None]
+    columns = _used(USAGE_COLUMNS, OLD_USAGE_COLUMNS, known)
     if path.name.endswith(".parquet"):
-        cells = [row.cells for row in rows if row.cells is not None]
-        assert len(cells) == len(rows), "a malformed row cannot be put into Parquet"
+        assert len(known) == len(rows), "a malformed row cannot be put into Parquet"
         is_typed = path.name.startswith("typed")
-        pq.write_table(_typed(cells, zone) if is_typed else _untyped(cells), path)
+        table = _typed(known, columns, zone) if is_typed else _untyped(known, columns)
+        pq.write_table(table, path)
         return
     if ".csv" in path.name:
-        lines = [",".join(USAGE_COLUMNS) + "\n"]
+        lines = [",".join(columns) + "\n"]
         for row in rows:
             if row.cells is None:
                 lines.append(row.raw + "\n")
             else:
-                lines.append(_csv_text(USAGE_COLUMNS, [row.cells]).split("\n", 1)[1])
+                lines.append(_csv_text(columns, [row.cells]).split("\n", 1)[1])
     else:
         lines = [row.raw + "\n" if row.cells is None else _json_line(row.cells) for row in rows]
     content = "".join(lines).encode()
@@ -161,7 +199,7 @@ def _json_line(cells: Cells) -> str:
     """Numbers and objects as JSON where the cell's text is that JSON, else as strings."""
     parts = []
     for name in USAGE_COLUMNS:
-        cell = cells[name]
+        cell = cells.get(name, "")
         if cell == "":
             continue
         is_json = name in ("quantity", "properties") and _is_json(cell)
@@ -179,22 +217,22 @@ def _is_json(cell: str) -> bool:
     )
 
 
-def _untyped(rows: list[Cells]) -> pa.Table:
-    columns = {name: pa.array([row[name] or None for row in rows]) for name in USAGE_COLUMNS}
-    return pa.table({name: column.cast(pa.string()) for name, column in columns.items()})
+def _untyped(rows: list[Cells], columns: list[str]) -> pa.Table:
+    arrays = {name: pa.array([row.get(name) or None for row in rows]) for name in columns}
+    return pa.table({name: column.cast(pa.string()) for name, column in arrays.items()})
 
 
-def _typed(rows: list[Cells], zone: ZoneInfo) -> pa.Table:
+def _typed(rows: list[Cells], columns: list[str], zone: ZoneInfo) -> pa.Table:
     """As an exporter of a database would write it: instants with a zone, exact decimals."""
     instants = [instant_of(read_instant(row["occurred_at"], zone)) for row in rows]
     quantities = [Decimal(row["quantity"]) if row["quantity"] else None for row in rows]
-    table = _untyped(rows)
+    table = _untyped(rows, columns)
     kinds = {
         "occurred_at": pa.array(instants, pa.timestamp("us", tz="UTC")),
         "quantity": pa.array(quantities, pa.decimal128(38, 18)),
     }
     for name, column in kinds.items():
-        table = table.set_column(USAGE_COLUMNS.index(name), name, column)
+        table = table.set_column(columns.index(name), name, column)
     return table
 
 
@@ -205,7 +243,8 @@ def read(directory: Path) -> World:
     """A data directory as a world. Reads what `write` writes, and the project's own examples."""
     world = World()
     for folder, tables in (("catalog", CATALOG), ("accounts", ACCOUNTS)):
-        for name, columns in tables.items():
+        for name in tables:
+            columns = TABLES[name]
             path = directory / folder / f"{name}.csv"
             if path.exists():
                 with path.open(encoding="utf-8-sig", newline="") as stream:
@@ -223,7 +262,8 @@ def _read_usage(path: Path) -> Iterator[UsageRow]:
     month = path.parent.name
     if path.name.endswith(".parquet"):
         for row in pq.read_table(path).to_pylist():
-            yield UsageRow(month, path.name, {name: _cell(row[name]) for name in USAGE_COLUMNS})
+            cells = {name: _cell(row.get(name)) for name in USAGE_COLUMNS}
+            yield UsageRow(month, path.name, cells)
         return
     content = path.read_bytes()
     text = (gzip.decompress(content) if path.name.endswith(".gz") else content).decode("utf-8-sig")
@@ -234,7 +274,8 @@ def _read_usage(path: Path) -> Iterator[UsageRow]:
                 yield UsageRow(month, path.name, None, ",".join(record))
                 continue
             cells = dict(zip(header, record, strict=True))
-            yield UsageRow(month, path.name, {name: cells[name].strip() for name in USAGE_COLUMNS})
+            cells = {name: cells.get(name, "").strip() for name in USAGE_COLUMNS}
+            yield UsageRow(month, path.name, cells)
         return
     for line in text.splitlines():
         yield UsageRow(month, path.name, _json_cells(line), line)

@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.property.intake import FOREVER, Meter, Price, Tier
+from tests.property.metering import Metered
 from tests.property.oracle import Result, bill
 from tests.property.pricing import model_amount, price_usage
 from tests.property.tables import World, merge, read, write
@@ -210,7 +211,7 @@ def test_bounds_hold(
     price = replace(
         a_price("per_unit", []), unit_amount=Fraction(1), minimum=minimum, maximum=minimum + more
     )
-    priced = price_usage(price, quantity, 0, share)
+    priced = price_usage(price, Metered(quantity, 0), share)
     assert minimum * share <= priced.exact <= (minimum + more) * share
 
 

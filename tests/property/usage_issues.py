@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tests.property.intake import Book, Meter, month_edges
-from tests.property.metering import matches, value_of
-from tests.property.periods import Window, window
+from tests.property.metering import value_of
+from tests.property.periods import Window, runs, window
+from tests.property.selection import Reads, everything, reads
 from tests.property.usage_limits import entitlements
 
 Issue = tuple[str, str, str]  # customer, meter, file and row
@@ -24,24 +25,26 @@ def unread_events(book: Book, month: str) -> set[Issue]:
     """
     return {
         (customer_id, meter.meter_id, f"{event.source_file} row {event.source_row}")
-        for customer_id, meter, wanted, time in _readings(book, month)
+        for customer_id, subscription_id, meter, read, time in _readings(book, month)
         for event in book.events.get((customer_id, meter.event_name), [])
         if time.start <= event.at < time.end
-        and matches(wanted, event.properties)
+        and (not subscription_id or event.subscription_id in ("", subscription_id))
+        and read(event.at, event.properties)
         and value_of(meter, event) is None
     }
 
 
-def _readings(book: Book, month: str) -> Iterator[tuple[str, Meter, dict[str, str], Window]]:
-    """Whose events, by which meter, with which filter, when."""
+def _readings(book: Book, month: str) -> Iterator[tuple[str, str, Meter, Reads, Window]]:
+    """Whose events, of which subscription (empty: any), by which meter, which of them, when."""
     edges = month_edges(month, book.zone)
     for subscription in book.subscriptions:
-        for price in book.prices:
-            if price.meter is not None and price.plan_id == subscription.plan_id:
-                stay = (subscription.starts_at, subscription.ends_at)
-                time = window(edges, stay, (price.valid_from, price.valid_to))
-                if time is not None:
-                    yield subscription.customer_id, price.meter, price.filter, time
+        ids = (subscription.customer_id, subscription.subscription_id)
+        for run in runs(subscription):
+            for price in book.prices[run.plan_id]:
+                valid = (price.valid_from, price.valid_to)
+                time = window(edges, (run.start, run.end), valid)
+                if price.meter is not None and time is not None:
+                    yield *ids, price.meter, reads(book, price), time
     for (customer_id, _), (_, row) in entitlements(book, month).items():
         if row["meter_id"]:
-            yield customer_id, book.meters[row["meter_id"]], {}, Window(*edges)
+            yield customer_id, "", book.meters[row["meter_id"]], everything, Window(*edges)

@@ -8,8 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
-from tests.property.intake import Book, Subscription, month_edges, number
+from tests.property.intake import Book, Subscription, Version, month_edges, number
 from tests.property.metering import measure
+from tests.property.selection import everything
 from tests.property.tables import Cells
 from tests.property.values import round_half_away
 
@@ -48,9 +49,15 @@ def entitlements(book: Book, month: str) -> dict[tuple[str, str], tuple[Subscrip
     """By customer and feature: the plan that the customer had last in the month decides."""
     start, end = month_edges(month, book.zone)
     found: dict[tuple[str, str], tuple[Subscription, Cells]] = {}
-    active = [s for s in book.subscriptions if max(s.starts_at, start) < min(s.ends_at, end)]
-    for subscription in sorted(active, key=lambda s: (s.starts_at, s.subscription_id)):
-        for row in book.entitlements.get(subscription.plan_id, []):
+    active: list[tuple[Version, Subscription]] = [
+        (version, subscription)
+        for subscription in book.subscriptions
+        for version in subscription.versions
+        if max(version.starts_at, start) < min(version.ends_at, end)
+    ]
+    active.sort(key=lambda pair: (pair[0].starts_at, pair[1].subscription_id))
+    for version, subscription in active:
+        for row in book.entitlements.get(version.plan_id, []):
             found[subscription.customer_id, row["feature"]] = (subscription, row)
     return found
 
@@ -60,7 +67,7 @@ def _used(book: Book, subscription: Subscription, row: Cells, start: int, end: i
     if not row["meter_id"]:
         return Entitlement(row["plan_id"], None, None, "ok")
     meter = book.meters[row["meter_id"]]
-    measured = measure(book, meter, subscription.customer_id, {}, start, end, start)
+    measured = measure(book, meter, subscription.customer_id, None, everything, start, end, start)
     # At the places that the table shows: a state that its own numbers contradict helps nobody.
     used = round_half_away(max(measured.quantity, Fraction(0)), 18)
     state = "ok"

@@ -75,9 +75,14 @@ def read_instant(text: str, zone: ZoneInfo) -> int:
     parsed = datetime.fromisoformat(re.sub(r"(\.[0-9]{6})[0-9]+", r"\1", text))
     if parsed.tzinfo is not None:
         return micros(parsed)
-    if parsed.time() == time(0):
-        return micros(parsed.replace(tzinfo=zone, fold=0))
-    return max(micros(parsed.replace(tzinfo=zone, fold=fold)) for fold in (0, 1))
+    return local_instant(parsed, zone)
+
+
+def local_instant(local: datetime, zone: ZoneInfo) -> int:
+    """Microseconds of a wall-clock time: the later of its two readings, of a midnight the first."""
+    if local.time() == time(0):
+        return micros(local.replace(tzinfo=zone, fold=0))
+    return max(micros(local.replace(tzinfo=zone, fold=fold)) for fold in (0, 1))
 
 
 def read_decimal(text: str) -> Fraction:
@@ -129,6 +134,11 @@ def round_half_away(value: Fraction, places: int) -> Fraction:
     scaled = abs(value) * 10**places
     whole = (2 * scaled.numerator + scaled.denominator) // (2 * scaled.denominator)
     return Fraction(whole if value >= 0 else -whole, 10**places)
+
+
+def round_up_to(value: Fraction, step: Fraction) -> Fraction:
+    """The least multiple of `step` that is not below the value."""
+    return -(-value // step) * step
 
 
 def decimal_text(value: Fraction) -> str:

@@ -27,6 +27,22 @@ COUNTRIES = ("DE", "FR", "US", "CA", "BR", "AT", "CH", "JP", "KW", "IN", "NZ", "
 # that the pipeline does not have yet stands in a comment, and moves up when it does.
 FEATURES: tuple[str, ...] = (
     # "gauges by share": prorate empty or true for a gauge, and gauges that do not carry forward
+    # "versions": subscriptions whose quantity, plan, coupon or minimum changes
+    # "filters": lists, bounds, filter_rest
+    # "event amounts": bounds of each event, free events
+    # "named subscriptions": events for one subscription only
+    # "meters": counter, gauge_hours, percentiles, group_by, bucket, event_rounding
+    # "included_per": allowances for each seat
+    # "tiers by version"
+    # "based_on": plans that are based on others
+    # "intervals": prices with a billing period of their own, and anniversaries
+    # "coupons": several, and on some prices
+    # "regions": regions and tax codes
+    # "dated customers"
+    # "lots": wallets whose lots expire and have priorities; a credit goes to the wallet
+    # "adjustments"
+    # "bill_to"
+    # "commitments"
 )
 
 

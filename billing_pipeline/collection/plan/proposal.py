@@ -69,4 +69,4 @@ def require_resolved(plan: InvoicePlan, proposal: Proposal) -> None:
     if not any(action.kind is ActionKind.RESOLVE for action in actions):
         why = "; ".join(action.reason for action in actions)
         name = proposal.decision.value.replace("_", "-")
-        raise WrongDecisionError(f"--{name} is no way out for {proposal.invoice_id}: {why}")
+        raise WrongDecisionError(f"--{name} cannot end the review of {proposal.invoice_id}: {why}")

@@ -259,13 +259,13 @@ def _by_itself(cache: StripeCache, kind: str, thing: Any) -> Iterator[None]:
 
 def _time(value: Any) -> int:
     if not is_time(value):
-        raise UnreadableError("its time is no time")
+        raise UnreadableError("its time cannot be read")
     return int(value)
 
 
 def _amount(value: Any) -> int:
     if not isinstance(value, int) or abs(value) >= 2**63:
-        raise UnreadableError("its amount is no whole number that can be stored")
+        raise UnreadableError("its amount is not a whole number that can be stored")
     return value
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from billing_pipeline.collection.push.stripe_requests import Request, idempotency_key
 from billing_pipeline.collection.records.billed import BilledRecords
+from billing_pipeline.collection.records.opening import Records
 from billing_pipeline.collection.records.request_log import Author, RequestLog
 from billing_pipeline.collection.stripe_state.cache import StripeCache
 from billing_pipeline.stripe_api.client import Answer, Json, StripeGateway
@@ -43,6 +44,17 @@ class StripeSession:
     billed: BilledRecords
     author: Author
     locks_dir: Path
+
+    @classmethod
+    def open(cls, gateway: StripeGateway, records: Records, author: Author) -> StripeSession:
+        return cls(
+            gateway,
+            records.cache,
+            records.request_log,
+            records.billed,
+            author,
+            records.locks_dir,
+        )
 
     @property
     def now(self) -> float:

@@ -12,13 +12,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from billing_pipeline.collection.push.requests import StripeSession
 from billing_pipeline.collection.records.billed import BilledRecords
 from billing_pipeline.collection.records.recorded import recorded_marks
-from billing_pipeline.collection.records.request_log import Author, RequestLog
+from billing_pipeline.collection.records.request_log import RequestLog
 from billing_pipeline.collection.stripe_state.cache import StripeCache
 from billing_pipeline.runs.damaged_files import damaged_databases
-from billing_pipeline.stripe_api.client import StripeGateway
 
 
 @dataclass(frozen=True)
@@ -29,11 +27,6 @@ class Records:
     cache: StripeCache
     request_log: RequestLog
     billed: BilledRecords
-
-    def session(self, gateway: StripeGateway, author: Author) -> StripeSession:
-        return StripeSession(
-            gateway, self.cache, self.request_log, self.billed, author, self.locks_dir
-        )
 
     @property
     def locks_dir(self) -> Path:

@@ -42,14 +42,14 @@ class Told:
 def read_told(event: Any) -> Told:
     """What an event tells. Raises `UnreadableError`."""
     if not isinstance(event, Mapping):
-        raise UnreadableError("is no event")
+        raise UnreadableError("is not an event")
     event_id, kind, created = event.get("id"), event.get("type"), event.get("created")
     if not isinstance(event_id, str) or not event_id.isprintable() or not event_id:
         raise UnreadableError("has no id")
     if not isinstance(kind, str):
         raise UnreadableError("has no type")
     if not is_time(created):
-        raise UnreadableError(f"{_named(kind)}its time is no time")
+        raise UnreadableError(f"{_named(kind)}its time cannot be read")
     data = event.get("data")
     thing = data.get("object") if isinstance(data, Mapping) else None
     if not isinstance(thing, Mapping):
@@ -72,7 +72,7 @@ def _with_target(told: Told, thing: Mapping[str, Any]) -> Told:
         raise UnreadableError(f"{_named(told.type)}its {_family(told.type)} {what}")
     metadata = thing.get("metadata") or {}
     if not isinstance(metadata, Mapping):
-        raise UnreadableError(f"{_named(told.type)}its metadata is no list of names and texts")
+        raise UnreadableError(f"{_named(told.type)}its metadata is not a list of names and texts")
     made_at = thing.get("created") if field == "id" else None
     return Told(
         *(told.event_id, told.type, told.created, target),

@@ -82,14 +82,15 @@ def decimal_from_text(text: str) -> str:
 
 def property_macros() -> list[str]:
     """Statements that teach a warehouse to read the text of a property: dbt's macros of the same
-    names call them. `quantity_from_text`: as `decimal_from_text`, NULL below 0. `is_decimal_text`:
-    whether it is a decimal of 0 or more, of whatever size."""
+    names call them. `number_from_text`: `decimal_from_text`. `quantity_from_text`: the same, NULL
+    below 0. `is_decimal_text`: whether it is a decimal of 0 or more, of whatever size."""
     simple, any_decimal = (sql_text(f"[+]?{form}") for form in (_SIMPLE_DECIMAL, _ANY_DECIMAL))
     positive = "CASE WHEN number >= 0 THEN number END"
     return [
         "CREATE OR REPLACE MACRO raw.quantity_from_text(given) AS "
         f"CASE WHEN regexp_full_match(given, {simple}) THEN CAST(given AS {QUANTITY_TYPE}) "
         f"ELSE {_let('number', decimal_from_text('given'), positive)} END",
+        f"CREATE OR REPLACE MACRO raw.number_from_text(given) AS {decimal_from_text('given')}",
         "CREATE OR REPLACE MACRO raw.is_decimal_text(given) AS "
         f"regexp_full_match(given, {any_decimal})",
     ]

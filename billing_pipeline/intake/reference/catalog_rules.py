@@ -6,7 +6,6 @@ rules of accounts (account_rules.py); the price models themselves (dbt).
 
 from __future__ import annotations
 
-import json
 import re
 from collections import defaultdict
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from decimal import Decimal
 
 from billing_pipeline.intake.problems import Problem, shown
 from billing_pipeline.intake.reference.dbt_vars import AGGREGATIONS, CHARGE_MODELS
+from billing_pipeline.intake.reference.filters import Filter
 from billing_pipeline.intake.reference.rows import LoadedTable, Row
 from billing_pipeline.intake.reference.schemas import PLACEHOLDERS
 
@@ -61,6 +61,7 @@ def price_problems(prices: LoadedTable) -> Iterator[Problem]:
         yield from _model_problems(row)
         yield from _bounds_problems(row)
         yield from _filter_problems(row)
+        yield from _rest_problems(row)
         yield from _description_problems(row)
 
 
@@ -101,14 +102,16 @@ def _filter_problems(row: Row) -> Iterator[Problem]:
         yield row.problem(
             "filter", "needs a meter_id: a recurring fee has no events to choose from"
         )
-    wanted = json.loads(str(row["filter"]))
-    if not wanted:
+    filters = Filter.of(str(row["filter"]))
+    if not filters.conditions:
         yield row.problem("filter", "is an empty object; leave the cell empty to count every event")
-    for key, value in wanted.items():
-        if value is None or isinstance(value, (dict, list)):
-            yield row.problem(
-                "filter", f"the value of {shown(key)} must be text, a number, true or false"
-            )
+    for fault in filters.faults():
+        yield row.problem("filter", fault)
+
+
+def _rest_problems(row: Row) -> Iterator[Problem]:
+    if row["filter_rest"] and not row.has("meter_id") and "meter_id" not in row.bad:
+        yield row.problem("filter_rest", "needs a meter_id: a recurring fee has no events")
 
 
 def _description_problems(row: Row) -> Iterator[Problem]:

@@ -23,6 +23,7 @@ from billing_pipeline.intake.reference.cells import (
     read_cells,
 )
 from billing_pipeline.intake.reference.dbt_vars import CUSTOM_METERS
+from billing_pipeline.intake.reference.filters import write_filters
 from billing_pipeline.intake.reference.rows import (
     LoadedTable,
     key_problems,
@@ -63,6 +64,7 @@ def load_reference(
     connection.execute("create schema if not exists raw")
     for loaded in tables.values():
         _write(connection, loaded)
+    write_filters(connection, (str(f) for f in tables["prices"].values["filter"] if f is not None))
     _write_currencies(connection)
     return {name: len(loaded.numbers) for name, loaded in tables.items()}
 
@@ -127,14 +129,16 @@ def _parts(storage: Storage, folder: str, entry: Entry, extension: str) -> list[
         raise _refused(place, f"is {entry.oddity} and no file; tables are read from files")
     if not entry.is_folder:
         if extension not in EXTENSIONS:
-            raise _refused(place, f"is no form of a table that is read; allowed: {_ALLOWED}")
+            raise _refused(place, f"is not a format that tables are read from; allowed: {_ALLOWED}")
         return [entry]
     if extension not in ("", ".parquet"):
         raise _refused(place, f"is a folder; allowed: {_ALLOWED}")
     parts = storage.entries(place)
     for part in parts:
         if part.is_folder or part.oddity or not part.name.lower().endswith(".parquet"):
-            raise _refused(f"{place}/{part.name}", "is no Parquet file, in a folder of them")
+            raise _refused(
+                f"{place}/{part.name}", "is not a Parquet file, unlike the others in its folder"
+            )
     if not parts:
         raise _refused(place, "is a folder without Parquet files")
     return parts
@@ -151,7 +155,7 @@ def _refuse_lookalike(
         hint = f"{near[0]}{extension if extension in EXTENSIONS else '.csv'}"
         raise _refused(place, f"is not a file of {folder}/; did you mean {hint}?")
     if not entry.is_documentation and (extension not in EXTENSIONS or entry.is_folder):
-        what = "is a folder" if entry.is_folder else "is no table by its extension"
+        what = "is a folder" if entry.is_folder else "does not look like a table"
         tables = ", ".join(names)
         raise _refused(place, f"{what}; {folder}/ holds {tables}, each as {_ALLOWED}")
 

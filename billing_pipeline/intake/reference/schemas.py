@@ -232,7 +232,18 @@ PRICES = Table(
         ),
         Column("minimum_amount", "money", "the least that the line comes to"),
         Column("maximum_amount", "money", "the most that the line comes to"),
-        Column("filter", "json", "a JSON object: only events with these properties count"),
+        Column(
+            "filter",
+            "json",
+            "a JSON object: only events with these properties count; a value may be a list of "
+            'texts, or bounds of a number: `{"above": "5", "up_to": "10"}`',
+        ),
+        Column(
+            "filter_rest",
+            "boolean",
+            "`true`: only events that match the `filter` of no other price of the plan and meter",
+            default=False,
+        ),
         Column(
             "timing",
             "choice",

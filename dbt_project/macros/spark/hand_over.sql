@@ -12,7 +12,7 @@
             api.Relation.create(schema='raw', identifier=source.name)
         ) | map(attribute='name') | list %}
         {% set parsed = [] %}
-        {% for name in columns if name in ('properties', 'filter') %}
+        {% for name in columns if name == 'properties' %}
             {% do parsed.append(json_texts(name) ~ ' as ' ~ name) %}
         {% endfor %}
         {% set excluded = '' %}

@@ -3,12 +3,17 @@
   `texts`, from JSON pointer to text, and `content`; and rows as given arrive as text. So both engines see the same texts: Spark's
   own JSON functions write numbers otherwise, and take the last of a key that stands twice.
 #}
-{% macro spark__matches_filter(properties, filter_paths, filter_values) -%}
-    (
-        size({{ filter_paths }}) = 0
-        or transform(
-            {{ filter_paths }}, p -> try_element_at({{ properties }}.texts, p)
-        ) = {{ filter_values }}
+{% macro spark__property_texts(properties, paths) -%}
+    transform({{ paths }}, p -> try_element_at({{ properties }}.texts, p))
+{%- endmacro %}
+
+{% macro spark__within_bounds(properties, bounds) -%}
+    forall({{ bounds }}, b ->
+        coalesce({{ number_from_text('try_element_at(' ~ properties ~ '.texts, b.path)') }} > b.above,
+            b.above is null)
+        and coalesce(
+            {{ number_from_text('try_element_at(' ~ properties ~ '.texts, b.path)') }} <= b.up_to,
+            b.up_to is null)
     )
 {%- endmacro %}
 
@@ -18,18 +23,6 @@
 
 {% macro spark__properties_content(properties) -%}
     coalesce({{ properties }}.content, '{}')
-{%- endmacro %}
-
-{% macro spark__filter_paths(filter) -%}
-    coalesce(map_keys({{ filter }}.texts), cast(array() as array<string>))
-{%- endmacro %}
-
-{% macro spark__filter_values(filter) -%}
-    coalesce(map_values({{ filter }}.texts), cast(array() as array<string>))
-{%- endmacro %}
-
-{% macro spark__is_without_filter(filter) -%}
-    coalesce(cardinality({{ filter }}.texts), 0) = 0
 {%- endmacro %}
 
 {% macro spark__given_columns(events) -%}
@@ -46,6 +39,14 @@
             then {{ fitting_quantity(text) }}
         when {{ text }} rlike r'\A\+?{{ var('decimal') }}[eE][+-]?0*[0-9]{1,4}\z'
             then {{ fitting_quantity(without_exponent(text)) }}
+    end
+{%- endmacro %}
+
+{% macro spark__number_from_text(text) -%}
+    case
+        when {{ text }} rlike '^-[0-9]'
+            then -({{ spark__quantity_from_text("substr(" ~ text ~ ", 2)") }})
+        else {{ spark__quantity_from_text(text) }}
     end
 {%- endmacro %}
 

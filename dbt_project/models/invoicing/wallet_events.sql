@@ -37,11 +37,12 @@ events as (
         applications.customer_id, applications.currency, 'out' as moves, 'invoice' as kind,
         'invoice' as event_id, applications.amount::decimal(38, 12) as amount,
         own.month_end as valid_at, later.month_end as happens_at,
-        case when applications.is_first then 0 else 2 end as turn,
+        case when applications.after_month is null then 0 else 2 end as turn,
         own.month_start as counts_at
     from applications
     inner join months as own on applications.billing_month = own.billing_month
-    inner join months as later on applications.after_month = later.billing_month
+    inner join months as later
+        on coalesce(applications.after_month, applications.billing_month) = later.billing_month
     where applications.amount > 0
 )
 

@@ -12,10 +12,10 @@ taken as (
     select
         applications.customer_id, applications.currency, applications.amount,
         months.month_end as happens_at,
-        case when applications.is_first then 0 else 2 end as turn,
+        case when applications.after_month is null then 0 else 2 end as turn,
         sum(applications.amount) over (
             partition by applications.customer_id, applications.currency
-            order by months.month_end asc, applications.is_first desc
+            order by months.month_end, applications.after_month nulls first
             rows unbounded preceding
         ) - applications.amount as taken_before,
         sum(applications.amount) over (
@@ -23,7 +23,8 @@ taken as (
         ) as taken_amount
     from applications
     inner join run on applications.billing_month = run.billing_month
-    inner join months on applications.after_month = months.billing_month
+    inner join months
+        on coalesce(applications.after_month, applications.billing_month) = months.billing_month
 ),
 
 kept as (

@@ -9,7 +9,8 @@ select
     events.source_file,
     events.source_row,
     events.event_id,
-    events.usage_month
+    events.usage_month,
+    events.row_id
 from {{ source('raw', 'usage_events') }} as events
 where
     -- one list of both, so that ten million rows are looked up once

@@ -7,10 +7,12 @@ prices as (select * from {{ ref('stg_catalog__prices') }} where meter_id is not 
 select
     periods.subscription_id,
     periods.customer_id,
+    periods.plan_id,
     prices.price_id,
     prices.valid_from,
     prices.meter_id,
     prices.filter,
+    prices.filter_rest,
     periods.period_start as billing_period_start,
     periods.trial_ends_at,
     greatest(

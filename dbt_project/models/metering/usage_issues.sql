@@ -3,69 +3,38 @@
 -- the other meters
 with
 meters as (select * from {{ ref('doubtful_meters') }}),
-prices as (select * from {{ ref('stg_catalog__prices') }}),
-subscriptions as (select * from {{ ref('stg_accounts__subscriptions') }}),
-entitled as (select * from {{ ref('entitled_features') }}),
+times as (
+    select * from {{ ref('reading_times') }} where meter_id in (select meter_id from meters)
+),
 run as (select * from {{ ref('stg_run') }}),
 
--- whose events each meter reads, and when: for a price in whichever period, or for a limit
-reading_times as (
-    select
-        subscriptions.customer_id,
-        prices.meter_id,
-        greatest(
-            subscriptions.starts_at, coalesce(prices.valid_from, subscriptions.starts_at)
-        ) as starts_at,
-        least(
-            coalesce(subscriptions.ends_at, run.month_end), coalesce(prices.valid_to, run.month_end)
-        ) as ends_at,
-        prices.filter
-    from subscriptions
-    inner join prices on subscriptions.plan_id = prices.plan_id
-    inner join meters on prices.meter_id = meters.meter_id
-    cross join run
-    union all
-    select entitled.customer_id, entitled.meter_id, run.month_start, run.month_end, null as filter
-    from entitled
-    inner join meters on entitled.meter_id = meters.meter_id
-    cross join run
+unread as (
+    select readings.*
+    from ({{ readings_by('meters') }}) as readings
+    inner join run on readings.usage_month = run.billing_month
+    where readings.value is null and readings.unique_value is null
 ),
 
-filtered_times as (
-    select
-        * {{ exclude('filter') }},
-        {{ filter_paths('filter') }} as filter_paths,
-        {{ filter_values('filter') }} as filter_values
-    from reading_times
-),
-
-readings as (
-    {{ readings_by('meters') }}
+matched as (
+    {{ matched(
+        'unread', 'times',
+        'facts.occurred_at >= keys.starts_at and facts.occurred_at < keys.ends_at', ['ends_at']
+    ) }}
 ),
 
 unreadable as (
     select distinct
-        readings.meter_id,
-        readings.customer_id,
-        readings.event_id,
-        readings.source_file,
-        readings.source_row::bigint as source_row,
+        meter_id,
+        customer_id,
+        event_id,
+        source_file,
+        source_row::bigint as source_row,
         case
-            when readings.property_value is null then 'missing_property'
-            when {{ is_decimal_text('readings.property_value') }} then 'property_out_of_range'
+            when property_value is null then 'missing_property'
+            when {{ is_decimal_text('property_value') }} then 'property_out_of_range'
             else 'invalid_property'
         end as reason
-    from readings
-    inner join run on readings.usage_month = run.billing_month
-    inner join filtered_times as times
-        on readings.customer_id = times.customer_id
-        and readings.meter_id = times.meter_id
-        and readings.occurred_at >= times.starts_at
-        and readings.occurred_at < times.ends_at
-    where
-        readings.value is null
-        and readings.unique_value is null
-        and {{ matches_filter('readings.properties', 'times.filter_paths', 'times.filter_values') }}
+    from matched
 ),
 
 negative as (select * from {{ ref('measured_windows') }} where quantity < 0)

@@ -30,10 +30,12 @@ windows as (
     select distinct
         null as subscription_id,
         entitled.customer_id,
+        null as plan_id,
         null as price_id,
         null as valid_from,
         entitled.meter_id,
-        null as filter,
+        '' as filter,
+        false as filter_rest,
         null as billing_period_start,
         false as is_trial,
         run.month_start as window_start,
@@ -48,7 +50,7 @@ select
             windows.customer_id, windows.subscription_id nulls last, windows.price_id nulls last,
             windows.meter_id, windows.window_start, windows.valid_from nulls last
     ) as window_id,
-    windows.* {{ exclude('filter') }},
+    windows.*,
     meters.event_name,
     meters.aggregation,
     meters.property,
@@ -57,10 +59,8 @@ select
     -- then its events are all that the customer's meter reads in the month
     windows.window_start = run.month_start
     and windows.window_end = run.month_end
-    and {{ is_without_filter('windows.filter') }} as is_whole_month,
-    -- the filter as JSON pointers and texts; empty lists where the price has none
-    {{ filter_paths('windows.filter') }} as filter_paths,
-    {{ filter_values('windows.filter') }} as filter_values
+    and windows.filter = ''
+    and not windows.filter_rest as is_whole_month
 from windows
 cross join run
 inner join meters on windows.meter_id = meters.meter_id

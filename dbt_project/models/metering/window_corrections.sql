@@ -1,24 +1,31 @@
 -- grain: window of a meter that adds up; the signed corrections of its usage
 with
-corrections as (select * from {{ ref('stg_accounts__usage_corrections') }}),
 windows as (
-    select * from {{ ref('usage_windows') }}
+    select * from {{ ref('window_keys') }}
     where aggregation in (
         {%- for name in var('aggregations') if var('aggregations')[name].adds_up -%}
             '{{ name }}'{{ ', ' if not loop.last }}
         {%- endfor -%}
     )
+),
+
+corrections as (
+    select
+        row_number() over (order by corrections.correction_id) as row_id,
+        meters.meter_id,
+        corrections.*
+    from {{ ref('stg_accounts__usage_corrections') }} as corrections
+    inner join {{ ref('stg_catalog__meters') }} as meters
+        on corrections.event_name = meters.event_name
+),
+
+matched as (
+    {{ measured('corrections', 'windows') }}
 )
 
 select
-    windows.window_id,
-    sum(corrections.quantity) as corrected_quantity,
+    window_id,
+    sum(quantity) as corrected_quantity,
     count(*) as correction_count
-from windows
-inner join corrections
-    on windows.customer_id = corrections.customer_id
-    and windows.event_name = corrections.event_name
-    and corrections.occurred_at >= windows.window_start
-    and corrections.occurred_at < windows.window_end
-where {{ matches_filter('corrections.properties', 'windows.filter_paths', 'windows.filter_values') }}
-group by windows.window_id
+from matched
+group by window_id

@@ -1,8 +1,11 @@
 -- grain: window; every aggregation over its events
 with
-partial_windows as (select * from {{ ref('metered_events') }} where not is_whole_month),
+partial_windows as (select * from {{ ref('window_keys') }} where not is_whole_month),
+partial_readings as (
+    {{ measured(ref('meter_readings'), 'partial_windows') }}
+),
 partial_totals as (
-    {{ totals_by(['window_id'], 'partial_windows') }}
+    {{ totals_by(['window_id'], 'partial_readings') }}
 )
 
 select windows.window_id, totals.* {{ exclude('customer_id', 'meter_id') }}

@@ -32,7 +32,9 @@ priced as (
             '|', due.subscription_id, due.price_id, due.kind, epoch_us(due.period_start)
         )), 24) as charge_id,
         due.*,
-        prices.* exclude (price_id, plan_id, valid_from, valid_to, filter, timing, currency),
+        prices.* exclude (
+            price_id, plan_id, valid_from, valid_to, filter, filter_rest, timing, currency
+        ),
         coalesce(prices.currency, terms.customer_currency) as currency,
         terms.plan_id as subscription_plan_id,
         (epoch_us(due.period_end) - epoch_us(due.period_start)) as part_us

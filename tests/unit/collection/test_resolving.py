@@ -326,7 +326,7 @@ def test_an_impossible_decision_is_refused(company: Company) -> None:
         propose(company, ADOPT)
     credit_by_hand(company, 500)
     company.want({"ada": [4000, 300]})
-    with pytest.raises(WrongDecisionError, match="--reissue is no way out"):
+    with pytest.raises(WrongDecisionError, match="--reissue cannot end the review"):
         propose(company, REISSUE)
     with pytest.raises(NotInReviewError, match=f"in review: {ADA}"):
         propose(company, ADOPT, "in_202601_bob")

@@ -14,7 +14,7 @@ from billing_pipeline.defs import checks
 from billing_pipeline.defs.partitions import MONTHS
 from billing_pipeline.defs.resources import resources
 from billing_pipeline.months import BillingMonth
-from billing_pipeline.published.database import database_path
+from billing_pipeline.published.reading import database_path
 from billing_pipeline.settings import Settings
 
 FEBRUARY = BillingMonth(2024, 2)

@@ -24,7 +24,7 @@ from billing_pipeline.defs import collection as assets
 from billing_pipeline.defs.collection import invoice_payments
 from billing_pipeline.defs.resources import Stripe, resources
 from billing_pipeline.months import BillingMonth
-from billing_pipeline.published.database import publish_rows
+from billing_pipeline.published.publish import publish_rows
 from billing_pipeline.settings import Settings
 
 JANUARY = BillingMonth(2024, 1)

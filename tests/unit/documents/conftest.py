@@ -8,7 +8,7 @@ import duckdb
 import pytest
 
 from billing_pipeline.months import BillingMonth
-from billing_pipeline.published.database import publish
+from billing_pipeline.published.publish import publish
 from billing_pipeline.settings import Settings
 from tests.unit.published.conftest import make_warehouse
 

@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from billing_pipeline.commands import documents
 from billing_pipeline.commands.terminal import CommandError
 from billing_pipeline.documents.reading import NoDocumentError
-from billing_pipeline.published.database import NotPublishedError
+from billing_pipeline.published.reading import NotPublishedError
 from tests.end_to_end.commands import ROOT
 
 

@@ -261,7 +261,7 @@ def test_a_folder_without_parquet_files_is_refused(world: World) -> None:
     lying = "is a folder; usage files lie directly in the month's folder"
     assert world.usage_problems() == [
         "usage/2024-01/a.parquet: is a folder without Parquet files",
-        "usage/2024-01/b.parquet/part-0.csv: is no usage file by its extension; allowed: .parquet",
+        "usage/2024-01/b.parquet/part-0.csv: has no extension of a usage file; allowed: .parquet",
         f"usage/2024-01/c.parquet/day=1: {lying}",
         f"usage/2024-01/d.csv: {lying}",
     ]

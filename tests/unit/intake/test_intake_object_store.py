@@ -131,7 +131,7 @@ def test_folders_that_a_console_made_are_no_files(store: LocalStore, catalog: Wo
     [
         ("usage/2024-01/deeper/b.csv", "usage/2024-01/deeper: is a folder"),
         ("usage/2024-01//b.csv", "usage/2024-01: cannot be listed: "),
-        ("usage/2024-13/b.csv", "usage/2024-13: is no month"),
+        ("usage/2024-13/b.csv", "usage/2024-13: is not a month"),
         ("usage/b.csv", "usage/b.csv: is outside of a month's folder"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -111,6 +112,9 @@ TIERS: Rows = [
 ]
 
 
+LONG_LISTS = json.dumps({name: list(map(str, range(101))) for name in "ab"})
+
+
 @pytest.mark.parametrize(
     ("row", "column", "part"),
     [
@@ -146,8 +150,16 @@ TIERS: Rows = [
         (price(filter="[]"), "filter", "not a JSON object"),
         (price(filter="size=small"), "filter", "not a JSON object"),
         (price(filter="{}"), "filter", "empty object"),
-        (price(filter='{"a": [1]}'), "filter", "must be text, a number"),
+        (price(filter='{"a": [[1]]}'), "filter", "a list that must hold texts"),
         (price(filter='{"a": null}'), "filter", "must be text, a number"),
+        (price(filter='{"a": []}'), "filter", "must hold texts, at least one"),
+        (price(filter='{"a": {}}'), "filter", "must have bounds only"),
+        (price(filter='{"a": {"below": "1"}}'), "filter", "must have bounds only"),
+        (price(filter='{"a": {"above": "1,000"}}'), "filter", "is not a decimal number"),
+        (price(filter='{"a": {"above": true}}'), "filter", "'above' must be a number"),
+        (price(filter='{"a": {"above": "2", "up_to": "2"}}'), "filter", "holds no number"),
+        (price(filter=LONG_LISTS), "filter", "10,201 combinations of texts; allowed: up to 10,000"),
+        (fee(filter_rest="true"), "filter_rest", "needs a meter_id"),
         (fee(filter='{"a": 1}'), "filter", "needs a meter_id"),
         (price(description="{month}: {price}"), "description", "'{price}' is not a placeholder"),
         (price(description="100% }"), "description", "'}' is not a placeholder"),
@@ -169,6 +181,8 @@ def test_a_bad_price(catalog: World, row: dict[str, object], column: str, part: 
     [
         price(flat_amount="0", percentage=""),
         price(filter='{"size": "small", "n": 1, "on": true}'),
+        price(filter='{"size": ["small", 1, true], "n": {"above": -1, "up_to": "1.5"}}'),
+        price(filter='{"n": {"up_to": "0"}}', filter_rest="true"),
         price(description="{month}: {quantity} of {events} at {amount}"),
         price(charge_model="package", package_size="0.5"),
         price(charge_model="dynamic", unit_amount=""),
@@ -633,7 +647,7 @@ def test_a_folder_of_parquet_files_is_a_table(catalog: World, name: str) -> None
     pq.write_table(pa.table({"subscription_id": ["s1"]}), folder / "part-00009.parquet")
     one_problem(catalog, f"accounts/{name}/part-00009.parquet", "has other columns than ")
     (folder / "part-00009.parquet").rename(folder / "part-00009.csv")
-    one_problem(catalog, f"accounts/{name}/part-00009.csv", "is no Parquet file")
+    one_problem(catalog, f"accounts/{name}/part-00009.csv", "is not a Parquet file")
 
 
 def test_a_folder_of_nothing_is_not_an_empty_table(catalog: World) -> None:
@@ -645,14 +659,17 @@ def test_a_folder_of_nothing_is_not_an_empty_table(catalog: World) -> None:
 @pytest.mark.parametrize(
     ("name", "part"),
     [
-        ("catalog/tax_rates.json", "is no form of a table that is read; allowed: a .csv, .csv.gz"),
-        ("catalog/tax_rates.csv.zip", "is no form of a table"),
-        ("catalog/tax_rates.txt", "is no form of a table"),
+        (
+            "catalog/tax_rates.json",
+            "is not a format that tables are read from; allowed: a .csv, .csv.gz",
+        ),
+        ("catalog/tax_rates.csv.zip", "is not a format that tables are read from"),
+        ("catalog/tax_rates.txt", "is not a format that tables are read from"),
         ("catalog/tax_rates.csv/part-0.csv", "is a folder; allowed: "),
         ("catalog/tax_rate.xlsx", "did you mean tax_rates.csv?"),
-        ("catalog/book.xlsx", "is no table by its extension; catalog/ holds meters, "),
+        ("catalog/book.xlsx", "does not look like a table; catalog/ holds meters, "),
         ("catalog/more/tax_rates.csv", "is a folder; catalog/ holds meters, "),
-        ("accounts/wallets.json", "is no table by its extension; accounts/ holds customers, "),
+        ("accounts/wallets.json", "does not look like a table; accounts/ holds customers, "),
     ],
 )
 def test_a_table_in_another_form_is_not_taken_for_absent(

@@ -584,7 +584,7 @@ def test_a_folder_that_is_not_a_month(world: World, folder: str) -> None:
     world.usage("a.csv", GOOD)
     world.write(f"usage/{folder}/a.csv", "x")
     [line] = world.usage_problems()
-    assert line.startswith(f"usage/{folder}: is no month")
+    assert line.startswith(f"usage/{folder}: is not a month")
 
 
 def test_files_outside_of_a_month(world: World) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from billing_pipeline.published.database import database_path
+from billing_pipeline.published.reading import database_path
 from billing_pipeline.settings import Settings
 from tests.notice_receiver import Receiver, receiving
 from tests.unit.published.declared import declare

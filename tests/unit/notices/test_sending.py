@@ -17,7 +17,7 @@ from billing_pipeline.notices.due import Close
 from billing_pipeline.notices.notice import Kind, Message, Notice, Rules
 from billing_pipeline.notices.record import RETENTION_SECONDS, NoticeRecord
 from billing_pipeline.notices.sending import Outcome, send_due, targets_of
-from billing_pipeline.published.database import database_path
+from billing_pipeline.published.reading import database_path
 from billing_pipeline.settings import InvalidSettingError, Settings
 from tests.notice_receiver import Receiver
 from tests.unit.notices.conftest import Book

@@ -13,7 +13,7 @@ from billing_pipeline.defs.partitions import MONTHS
 from billing_pipeline.defs.resources import resources
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.notices.spikes import Spike, spikes_of
-from billing_pipeline.published.database import database_path
+from billing_pipeline.published.reading import database_path
 from billing_pipeline.settings import Settings
 from tests.unit.notices.conftest import Book
 from tests.unit.notices.test_due import used

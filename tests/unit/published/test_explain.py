@@ -6,8 +6,8 @@ import duckdb
 import pytest
 
 from billing_pipeline.commands.explain import render
-from billing_pipeline.published.database import publish
 from billing_pipeline.published.explanation import explain
+from billing_pipeline.published.publish import publish
 from billing_pipeline.settings import Settings
 from tests.unit.published.conftest import FEBRUARY, JANUARY, make_warehouse
 

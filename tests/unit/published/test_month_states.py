@@ -10,8 +10,8 @@ import duckdb
 import pytest
 
 from billing_pipeline.months import BillingMonth
-from billing_pipeline.published.database import NotPublishedError
 from billing_pipeline.published.month_states import MonthState, month_overviews
+from billing_pipeline.published.reading import NotPublishedError
 from billing_pipeline.settings import Settings
 from tests.unit.published.declared import declare
 

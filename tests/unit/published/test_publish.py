@@ -16,15 +16,10 @@ from typing import Any
 import duckdb
 import pytest
 
-from billing_pipeline.published import database
-from billing_pipeline.published.database import (
-    NotPublishedError,
-    PublishError,
-    database_path,
-    open_published,
-    publish,
-    publish_rows,
-)
+from billing_pipeline.published import manifest
+from billing_pipeline.published.manifest import PublishError
+from billing_pipeline.published.publish import publish, publish_rows
+from billing_pipeline.published.reading import NotPublishedError, database_path, open_published
 from billing_pipeline.published.tables import published_tables
 from billing_pipeline.settings import Settings
 from tests.unit.published.conftest import FEBRUARY, JANUARY, make_warehouse
@@ -167,6 +162,14 @@ def test_the_published_database_cannot_be_written(settings: Settings) -> None:
         reader.execute("CREATE TABLE mine (a INTEGER)")
 
 
+def test_older_releases_of_duckdb_can_open_it(settings: Settings) -> None:
+    make_warehouse(settings, JANUARY)
+    publish(settings, JANUARY)
+    # After a checksum of 8 bytes and "DUCK" the file says its version; 64 is read from 0.9.2 on.
+    header = database_path(settings).read_bytes()[8:20]
+    assert (header[:4], int.from_bytes(header[4:], "little")) == (b"DUCK", 64)
+
+
 READER = """
 import sys, duckdb
 path, until = sys.argv[1:]
@@ -201,7 +204,14 @@ def test_another_process_sees_the_month_before_or_after_and_never_between(
 
 
 @pytest.mark.parametrize(
-    "step", ["_make_durable", "_build_database", "_write_manifest", "_swap", "_export_rows"]
+    "step",
+    [
+        "publish._make_durable",
+        "publish.build_database",
+        "manifest.Manifest.write",
+        "publish._swap",
+        "publish.export_month_rows",
+    ],
 )
 def test_a_crash_while_publishing_keeps_the_old_state(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, step: str
@@ -214,7 +224,7 @@ def test_a_crash_while_publishing_keeps_the_old_state(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(database, step, crash)
+        patch.setattr(f"billing_pipeline.published.{step}", crash)
         with pytest.raises(KeyboardInterrupt):
             publish(settings, JANUARY, {"reconciliation": []})
     assert counts(settings) == {"2024-01": 2}
@@ -226,11 +236,11 @@ def test_a_process_killed_while_publishing_leaves_no_lock(settings: Settings) ->
     make_warehouse(settings, JANUARY, count=2)
     script = (
         "import os, signal\n"
-        "from billing_pipeline.published import database\n"
+        "from billing_pipeline.published import publish\n"
         "from billing_pipeline.settings import Settings\n"
         "from billing_pipeline.months import BillingMonth\n"
-        "database._swap = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "database.publish(Settings.from_env(), BillingMonth(2024, 1))\n"
+        "publish._swap = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "publish.publish(Settings.from_env(), BillingMonth(2024, 1))\n"
     )
     environment = os.environ | {"BILLING_HOME": str(settings.home)}
     assert subprocess.run([sys.executable, "-c", script], env=environment).returncode == -9
@@ -269,7 +279,7 @@ def test_replaced_files_stay_a_day_and_are_then_collected(
     abandoned.parent.mkdir()
     abandoned.write_bytes(b"half")
     os.utime(abandoned, (time.time(), time.time()))
-    tomorrow = time.time() + database.KEEP_REPLACED_SECONDS + 60
+    tomorrow = time.time() + manifest.KEEP_REPLACED_SECONDS + 60
     monkeypatch.setattr(time, "time", lambda: tomorrow)
     publish(settings, JANUARY)
     left = parquet_files(settings)
@@ -289,10 +299,10 @@ def test_after_a_crash_at_the_swap_replaced_files_stay_for_their_readers(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(database, "_swap", crash)
+        patch.setattr("billing_pipeline.published.publish._swap", crash)
         with pytest.raises(KeyboardInterrupt):
             publish(settings, JANUARY)
-    later = time.time() + 3 * database.KEEP_REPLACED_SECONDS
+    later = time.time() + 3 * manifest.KEEP_REPLACED_SECONDS
     monkeypatch.setattr(time, "time", lambda: later)
     with open_published(settings) as reader:
         publish(settings, JANUARY)

@@ -180,8 +180,8 @@ def test_errors_are_saved_under_a_key_except_validation_errors(company: Company)
     ("target", "body", "code", "param"),
     [
         ("customers", "nme=A", "parameter_unknown", "nme"),
-        ("invoices", "auto_advance=maybe", "parameter_invalid", "auto_advance"),
-        ("invoices", "collection_method=never", "parameter_invalid", "collection_method"),
+        ("invoices", "auto_advance=maybe", None, "auto_advance"),
+        ("invoices", "collection_method=never", None, "collection_method"),
         ("invoices/in_1/add_lines", "", "parameter_missing", "lines"),
         (
             "invoices/in_1/add_lines",
@@ -195,15 +195,15 @@ def test_errors_are_saved_under_a_key_except_validation_errors(company: Company)
             "parameter_invalid_integer",
             "lines[0][amount]",
         ),
-        ("invoices", "customer=cus_1&automatic_tax[enabled]=true", "sandbox_unsupported", None),
+        ("invoices", "customer=cus_1&automatic_tax[enabled]=true", "parameter_unknown", None),
     ],
 )
 def test_wrong_parameters_are_named(
-    company: Company, target: str, body: str, code: str, param: str | None
+    company: Company, target: str, body: str, code: str | None, param: str | None
 ) -> None:
     answer = company.raw("POST", f"/v1/{target}", body)
     error = json.loads(answer.body)["error"]
-    assert (answer.status, error["code"]) == (400, code)
+    assert (answer.status, error.get("code")) == (400, code)
     assert param is None or error["param"] == param
     assert answer.headers["Request-Id"].startswith("req_")
     assert answer.headers["Stripe-Version"]

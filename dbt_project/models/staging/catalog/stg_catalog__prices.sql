@@ -1,1 +1,5 @@
-select * from {{ source('raw', 'prices') }}
+-- grain: price version; without a filter, its text is empty
+select
+    * {{ exclude('filter') }},
+    coalesce(filter, '') as filter
+from {{ source('raw', 'prices') }}

@@ -1,0 +1,166 @@
+"""Published tables as Parquet files: out of a warehouse, or out of Python's rows.
+
+What belongs here: the query of each table, and writing its file. What does not: which file is
+current (``manifest``) and when readers see it (``publish``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from billing_pipeline.duckdb_sql import sql_name, sql_text
+from billing_pipeline.months import BillingMonth
+from billing_pipeline.published.as_billed import versions_query
+from billing_pipeline.published.manifest import Columns, PublishError
+from billing_pipeline.published.reading import attach
+from billing_pipeline.published.tables import Column, Published, Table
+from billing_pipeline.settings import Settings
+
+Rows = Sequence[Mapping[str, object]]
+Files = dict[Path, Columns]
+
+# The tables of the running month's estimate, and the table of the warehouse that each is made from.
+_ESTIMATED = {
+    "estimated_charges": "charges",
+    "estimated_totals": "invoices",
+    "estimated_entitlement_usage": "entitlement_usage",
+    "estimated_daily_usage": "daily_usage",
+    "trials": "stg_accounts__subscriptions",
+}
+
+
+def export_warehouse(
+    connection: duckdb.DuckDBPyConnection,
+    settings: Settings,
+    published: Published,
+    month: BillingMonth,
+    folder: Path,
+) -> Files:
+    """dbt's published tables of the month's warehouse, and the month as billed."""
+    path = settings.warehouse_path(month)
+    if not path.exists():
+        raise PublishError(f"{month} has no warehouse at {path}: rate the month first")
+    try:
+        attach(connection, path, "warehouse")
+        present = connection.execute(
+            "SELECT table_name FROM information_schema.tables"
+            " WHERE table_catalog = 'warehouse' AND table_schema = 'main'"
+        ).fetchall()
+        lacking = sorted(published.models.keys() - {row[0] for row in present})
+        if lacking:
+            raise PublishError(
+                f"the warehouse of {month} lacks {', '.join(lacking)}: rate the month first"
+            )
+        queries = {name: f"SELECT * FROM warehouse.main.{name}" for name in published.models}
+        for name, table in published.sources["as_billed"].items():
+            queries[name] = versions_query(settings, month, name) or no_rows(table.columns)
+        files = _copy_all(connection, queries, folder)
+        connection.execute("DETACH warehouse")
+        return files
+    except duckdb.Error as error:
+        raise PublishError(f"cannot export the warehouse of {month}: {error}") from error
+
+
+def export_estimate(
+    connection: duckdb.DuckDBPyConnection,
+    tables: Mapping[str, Table],
+    month: BillingMonth,
+    warehouse: Path,
+    estimated_at: datetime,
+    folder: Path,
+) -> Files:
+    """The estimate's tables out of the warehouse that it was rated in."""
+    attach(connection, warehouse, "warehouse")
+    connection.execute(
+        "CREATE TEMP TABLE estimate AS SELECT $1::DATE AS billing_month,"
+        " $2::TIMESTAMPTZ AS estimated_at, (SELECT max(occurred_at) FROM"
+        " warehouse.main.accepted_events WHERE usage_month = $1::DATE) AS usage_until",
+        [month.key, estimated_at],
+    )
+    queries = {name: _estimate_query(name, table) for name, table in tables.items()}
+    files = _copy_all(connection, queries, folder)
+    connection.execute("DETACH warehouse")
+    return files
+
+
+def _estimate_query(name: str, table: Table) -> str:
+    own = ("billing_month", "estimated_at", "usage_until")
+    columns = ", ".join(
+        f"{'estimate' if item.name in own else 'source'}.{item.name}::{item.type} AS {item.name}"
+        for item in table.columns
+    )
+    source = f"warehouse.main.{_ESTIMATED[name]}"
+    query = f"SELECT {columns} FROM {source} AS source CROSS JOIN estimate"
+    if name == "trials":
+        query += (
+            " WHERE source.starts_at <= estimated_at AND source.trial_ends_at >"
+            " estimated_at AND coalesce(source.ends_at > source.trial_ends_at, true)"
+        )
+    return query
+
+
+def export_month_rows(
+    connection: duckdb.DuckDBPyConnection,
+    table: Table,
+    rows: Rows,
+    month: BillingMonth,
+    path: Path,
+) -> Files:
+    """Python's rows of a month; a missing ``billing_month`` is the month's."""
+    names = {column.name for column in table.columns}
+    first_day = date(month.year, month.month, 1)
+    complete: list[dict[str, object]] = []
+    for row in rows:
+        unknown = sorted(set(row) - names)
+        if unknown:
+            raise PublishError(f"{path.stem} has no column {', '.join(unknown)}")
+        of_month = row.get("billing_month") or first_day
+        if of_month != first_day:
+            raise PublishError(f"a row of {path.stem} is of {of_month}, not of {month}")
+        complete.append({**row, "billing_month": of_month})
+    return export_rows(connection, table, complete, path)
+
+
+def export_rows(
+    connection: duckdb.DuckDBPyConnection, table: Table, rows: Rows, path: Path
+) -> Files:
+    """Python's rows, every column with the type that the table declares."""
+    schema = connection.sql(no_rows(table.columns)).to_arrow_table().schema
+    try:
+        rows_table = pa.Table.from_pylist([dict(row) for row in rows], schema=schema)
+    except (pa.ArrowException, TypeError) as error:
+        raise PublishError(f"a value does not fit {path.stem}: {error}") from error
+    connection.register("new_rows", rows_table)
+    columns = _copy(connection, "SELECT * FROM new_rows", path)
+    connection.unregister("new_rows")
+    return {path: columns}
+
+
+def no_rows(columns: Iterable[Column]) -> str:
+    """A query that has these columns and no row."""
+    nulls = (f"NULL::{column.type} AS {sql_name(column.name)}" for column in columns)
+    return f"SELECT {', '.join(nulls)} WHERE false"
+
+
+def _copy_all(
+    connection: duckdb.DuckDBPyConnection, queries: Mapping[str, str], folder: Path
+) -> Files:
+    paths = {folder / f"{name}.parquet": query for name, query in queries.items()}
+    return {path: _copy(connection, query, path) for path, query in paths.items()}
+
+
+def _copy(connection: duckdb.DuckDBPyConnection, query: str, path: Path) -> Columns:
+    """Write a query's rows to `path`; returns the file's columns.
+
+    They go into the manifest so that views can be built without opening any file.
+    """
+    columns = connection.execute(f"DESCRIBE {query}").fetchall()
+    # The first level is quicker than the third, which is DuckDB's own, and of such tables smaller.
+    options = "FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1"
+    connection.execute(f"COPY ({query}) TO {sql_text(str(path))} ({options})")
+    return [[str(column[0]), str(column[1])] for column in columns]

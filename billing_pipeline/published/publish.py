@@ -1,0 +1,186 @@
+"""Publishing: from the months' warehouses to the one database that everybody reads.
+
+What belongs here: the order of a publication. What does not: the files' content (``export``),
+what is current (``manifest``), the database (``views``), and reading it (``reading``).
+
+The order is what makes a publication safe: first every new file is written and on the disk, then
+the new database of views beside the old one, then the manifest, then one rename. Until that
+rename readers see the old state; a crash anywhere before it leaves them there. A database that is
+open keeps its old views, and their files stay for a day after they are replaced.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+
+from billing_pipeline.months import BillingMonth
+from billing_pipeline.published.durable import fsync
+from billing_pipeline.published.export import (
+    Files,
+    Rows,
+    export_estimate,
+    export_month_rows,
+    export_rows,
+    export_warehouse,
+)
+from billing_pipeline.published.manifest import Manifest, PublishError
+from billing_pipeline.published.reading import database_path, utc_session
+from billing_pipeline.published.tables import Published, published_tables
+from billing_pipeline.published.views import SIMULATIONS, build_database
+from billing_pipeline.runs.process_locks import HeldError, NamedLock
+from billing_pipeline.settings import Settings
+
+_LOG = logging.getLogger(__name__)
+
+# A publication takes about a second; who waits longer than this waits for a process that hangs.
+LOCK_TIMEOUT_SECONDS = 120.0
+
+
+def publish(
+    settings: Settings, month: BillingMonth, extra_tables: Mapping[str, Rows] | None = None
+) -> None:
+    """Publish the month as it stands in its warehouse, together with `extra_tables`.
+
+    An extra table is one of dbt's source `collection`; each row is a mapping of its columns, and
+    what is left out is NULL, a missing ``billing_month`` is the month's. An extra table that is
+    not given keeps what the month had. Raises `PublishError`; the former publication then still
+    stands.
+    """
+    _publish_month(settings, month, extra_tables or {}, from_warehouse=True)
+
+
+def publish_rows(settings: Settings, month: BillingMonth, extra_tables: Mapping[str, Rows]) -> None:
+    """Publish `extra_tables` alone: the month's charges and invoices stay as published.
+
+    For a pull of payments, which must not publish a warehouse that something else has rebuilt
+    since. Raises as `publish`.
+    """
+    _publish_month(settings, month, extra_tables, from_warehouse=False)
+
+
+def publish_simulation(settings: Settings, simulation_id: str, rows: Rows) -> None:
+    """Add a simulation to the published table `simulation_changes`; no month is touched."""
+    folder = settings.published_dir / "simulations"
+    with _publication(settings, folder) as new:
+        folder.mkdir(exist_ok=True)
+        table = new.published.sources["simulations"][SIMULATIONS]
+        export_rows(new.connection, table, rows, folder / f"{simulation_id}.parquet")
+        _make_durable(folder, up_to=settings.published_dir)
+
+
+def publish_estimate(
+    settings: Settings, month: BillingMonth, warehouse: Path, estimated_at: datetime
+) -> None:
+    """Publish the running month as rated in `warehouse`, in place of the estimate before it; the
+    tables of the months themselves are not touched. Raises as `publish`."""
+    place = settings.published_dir / "estimates"
+    with _publication(settings, place) as new:
+        folder = _new_version_folder(place, new.now)
+        tables = new.published.sources["estimates"]
+        files = export_estimate(new.connection, tables, month, warehouse, estimated_at, folder)
+        _make_durable(folder, up_to=settings.published_dir)
+        new.manifest.enter(new.manifest.estimate, files, new.now)
+
+
+def _publish_month(
+    settings: Settings,
+    month: BillingMonth,
+    extra_tables: Mapping[str, Rows],
+    *,
+    from_warehouse: bool,
+) -> None:
+    place = settings.published_dir / "months" / str(month)
+    with _publication(settings, place) as new:
+        extra = new.published.sources["collection"]
+        unknown = sorted(extra_tables.keys() - extra.keys())
+        if unknown:
+            raise PublishError(f"no such table to publish: {', '.join(unknown)}")
+        if str(month) in new.missing and not from_warehouse:
+            raise PublishError(
+                f"files of {month} are gone from {settings.published_dir}: "
+                f"`billing run {month}` makes them anew"
+            )
+        folder = _new_version_folder(place, new.now)
+        files: Files = {}
+        if from_warehouse:
+            files |= export_warehouse(new.connection, settings, new.published, month, folder)
+        for name, rows in extra_tables.items():
+            path = folder / f"{name}.parquet"
+            files |= export_month_rows(new.connection, extra[name], rows, month, path)
+        _make_durable(folder, up_to=settings.published_dir)
+        new.manifest.enter(new.manifest.months.setdefault(str(month), {}), files, new.now)
+
+
+@dataclass(frozen=True)
+class _Publication:
+    """One that is under way, at the time `now`; `missing` are the months whose files are gone."""
+
+    connection: duckdb.DuckDBPyConnection
+    published: Published
+    manifest: Manifest
+    missing: list[str]
+    now: float
+
+
+@contextmanager
+def _publication(settings: Settings, place: Path) -> Iterator[_Publication]:
+    """New files are written and entered into the manifest in the block; readers see them after it,
+    or see nothing of them if the block raises. `place` is where older versions of them lie."""
+    root, published, now = settings.published_dir, published_tables(settings), time.time()
+    with _publishing_lock(root), utc_session() as connection:
+        manifest = Manifest.read(root)
+        manifest.recover(now)
+        yield _Publication(connection, published, manifest, manifest.forget_missing(), now)
+        new_database = build_database(connection, published, manifest)
+        manifest.database_inode = new_database.stat().st_ino
+        manifest.write()
+        _swap(new_database, database_path(settings))
+        manifest.delete_replaced(place, now)
+
+
+@contextmanager
+def _publishing_lock(root: Path) -> Iterator[None]:
+    """One publication at a time; the kernel frees the lock of a process that was killed."""
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        what = f"{root} is being published into"
+        with NamedLock(
+            root / ".publish.lock", what, "another run", LOCK_TIMEOUT_SECONDS, _LOG.warning
+        ):
+            yield
+    except HeldError as error:
+        raise PublishError(str(error)) from None
+    except (OSError, duckdb.Error) as error:
+        raise PublishError(f"cannot publish into {root}: {error}") from error
+
+
+def _new_version_folder(parent: Path, now: float) -> Path:
+    stamp = datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%S")
+    folder = parent / f"{stamp}-{secrets.token_hex(4)}"
+    folder.mkdir(parents=True)
+    return folder
+
+
+def _make_durable(folder: Path, *, up_to: Path) -> None:
+    """Bring the folder's files and the names that lead to them to the disk."""
+    for path in sorted(folder.iterdir()):
+        fsync(path)
+    for parent in (folder, *folder.parents):
+        fsync(parent)
+        if parent == up_to:
+            break
+
+
+def _swap(new: Path, path: Path) -> None:
+    """The one moment in which readers go over from the old state to the new."""
+    new.replace(path)
+    fsync(path.parent)

@@ -1,0 +1,121 @@
+"""The published database: one file of views over the current Parquet files of all months.
+
+What belongs here: building it. What does not: the files (``export``), and putting it in the place
+where readers open it (``publish``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+
+from billing_pipeline.duckdb_sql import glob_literal, sql_name, sql_text
+from billing_pipeline.published.durable import fsync
+from billing_pipeline.published.export import no_rows
+from billing_pipeline.published.manifest import Manifest, PublishError
+from billing_pipeline.published.tables import Published, Table
+
+SIMULATIONS = "simulation_changes"
+
+# Readers have older releases of DuckDB, in a BI tool for example: this one reads as from 1.1 on.
+_STORAGE_VERSION = "v1.0.0"
+
+# Between the paths of a list, which have no empty names.
+_NEXT_FILE = "//\n"
+
+
+def build_database(
+    connection: duckdb.DuckDBPyConnection, published: Published, manifest: Manifest
+) -> Path:
+    """A new database beside the one that readers have, closed and on the disk."""
+    root = manifest.root
+    path = root / "billing.duckdb.new"
+    for leftover in (path, path.with_name(path.name + ".wal")):
+        leftover.unlink(missing_ok=True)
+    queries = {
+        **{name: _view_query(manifest, name, table) for name, table in published.tables.items()},
+        **{name: report.query for name, report in published.reports.items()},
+    }
+    try:
+        connection.execute(
+            f"ATTACH {sql_text(str(path))} AS billing (STORAGE_VERSION '{_STORAGE_VERSION}')"
+        )
+        connection.execute("USE billing")
+        for statements in (_views(queries), _comments({**published.tables, **published.reports})):
+            with _at_once(connection):
+                connection.execute(statements)
+        connection.execute("CHECKPOINT")
+        connection.execute("USE memory")
+        connection.execute("DETACH billing")
+    except duckdb.Error as error:
+        raise PublishError(
+            f"cannot build the views over {root}: {error}. Delete the file that is damaged, and "
+            "run its month again"
+        ) from error
+    fsync(path)
+    return path
+
+
+@contextmanager
+def _at_once(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """One transaction, all or nothing. With one for each of the hundreds of comments, the waits
+    for the disk would take longer than all the rest of a publication."""
+    connection.begin()
+    try:
+        yield
+    except BaseException:
+        connection.rollback()
+        raise
+    connection.commit()
+
+
+def _views(queries: Mapping[str, str]) -> str:
+    return "; ".join(f"CREATE VIEW {sql_name(name)} AS {query}" for name, query in queries.items())
+
+
+def _comments(tables: Mapping[str, Table]) -> str:
+    """Describe every view and its columns."""
+    statements = []
+    for name, table in tables.items():
+        statements.append(f"COMMENT ON VIEW {sql_name(name)} IS {sql_text(table.comment)}")
+        for column in table.columns:
+            place = f"{sql_name(name)}.{sql_name(column.name)}"
+            statements.append(f"COMMENT ON COLUMN {place} IS {sql_text(column.comment)}")
+    return "; ".join(statements)
+
+
+def _view_query(manifest: Manifest, name: str, table: Table) -> str:
+    """The query of one table's view; empty where nothing was published of it.
+
+    One scan for each distinct list of columns: normally one. DuckDB then opens a single file to
+    bind the view, however many months there are; where a release added a column, older months
+    show NULL there. Newest months first, so that their columns come in today's order.
+    """
+    root = manifest.root
+    if name == SIMULATIONS:
+        files = [str(path) for path in sorted((root / "simulations").glob("*.parquet"))]
+        return _scan(files) if files else no_rows(table.columns)
+    scans: dict[int, list[str]] = {}
+    for tables in manifest.all_tables():
+        if name in tables:
+            entry = tables[name]
+            scans.setdefault(entry["layout"], []).append(f"{root}/{entry['file']}")
+    parts = [_scan(files) for files in scans.values()]
+    there = {column for layout in scans for column, _ in manifest.layouts[layout]}
+    # Of a release since the last publication: whoever asks for it finds it, as yet empty.
+    new = [column for column in table.columns if column.name not in there]
+    return " UNION ALL BY NAME ".join([*parts, no_rows(new)] if new else parts)
+
+
+def _scan(paths: Sequence[str]) -> str:
+    """Reads all these files, in whose paths no character is a wildcard.
+
+    The list is written as one text: DuckDB copies a view for each comment on a column of it, and a
+    list of all months element by element.
+    """
+    listed = _NEXT_FILE.join(glob_literal(path) for path in paths)
+    files = f"string_split({sql_text(listed)}, {sql_text(_NEXT_FILE)})"
+    return f"SELECT * FROM read_parquet({files})"
