@@ -37,7 +37,7 @@ demo: $(VENV)/.prepared ## Close three months of the sample data against the emb
 	@$(BIN)/python -m billing_pipeline.commands.demo
 
 dev: $(VENV)/.prepared ## The Dagster UI over the same state as the commands
-	home="$$($(BIN)/billing home)" && DAGSTER_HOME="$$home" $(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1
+	@$(BIN)/billing ui --daemon
 
 $(VENV)/.installed-dashboard: requirements-dashboard.txt $(VENV)/.installed
 	@echo "Installing the dashboard ..."
@@ -45,7 +45,7 @@ $(VENV)/.installed-dashboard: requirements-dashboard.txt $(VENV)/.installed
 	@touch $@
 
 dashboard: $(VENV)/.installed-dashboard ## The dashboard over what was published, on http://127.0.0.1:2718
-	MARIMO_SKIP_UPDATE_CHECK=1 $(BIN)/marimo run billing_pipeline/dashboard/app.py --headless --no-token --host 127.0.0.1 --port 2718
+	@$(BIN)/billing dashboard
 
 # dbt from a shell, on a copy of a rated month's warehouse, taken again once the month was rated
 # again: what is billed is not touched, and no run waits for whoever works here.

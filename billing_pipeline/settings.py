@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from itertools import pairwise
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 from zoneinfo import ZoneInfo
 
 from billing_pipeline.months import BillingMonth, InvalidMonthError
@@ -55,6 +55,8 @@ class Settings:
     """1 to 28, so that every month has it. Later days leave late usage more time to arrive."""
     close_grace: timedelta = timedelta(hours=2)
     """How long after the start of that day; the last files of a month may come late."""
+    readers_group: str | None = None
+    """A group of this machine, which may read what is published."""
     catalog_dir: Path | None = None
     """A simulation's price book instead of the data directory's; no variable sets it."""
 
@@ -83,9 +85,10 @@ class Settings:
             max_month_change_percent=_positive(env, "BILLING_MAX_MONTH_CHANGE_PERCENT"),
             dunning_hours=_dunning_hours(text("BILLING_DUNNING_HOURS") or "0,72,144"),
             dunning_end=_dunning_end(text("BILLING_DUNNING_END") or "uncollectible"),
-            ui_url=_ui_url(text("BILLING_UI_URL") or "http://127.0.0.1:3000"),
+            ui_url=page_url("BILLING_UI_URL", text("BILLING_UI_URL") or "http://127.0.0.1:3000"),
             trial_notice_days=_whole_number(env, "BILLING_TRIAL_NOTICE_DAYS", "3"),
             spike_factor=_spike_factor(text("BILLING_SPIKE_FACTOR") or "3"),
+            readers_group=text("BILLING_READERS_GROUP"),
             close_day=_whole_number(env, "BILLING_CLOSE_DAY", "1", range(1, 29)),
             close_grace=timedelta(
                 hours=_whole_number(env, "BILLING_CLOSE_GRACE_HOURS", "2", range(14 * 24 + 1))
@@ -106,13 +109,27 @@ class Settings:
                 raise InvalidSettingError(
                     "STRIPE_API_KEY is a live key: set BILLING_ALLOW_LIVE=1 to charge real money"
                 )
-        elif self.stripe_api_base is not None:
-            host = urlsplit(self.stripe_api_base).hostname or ""
-            if host not in ("localhost", "127.0.0.1", "::1"):
-                raise InvalidSettingError(
-                    f"STRIPE_API_BASE {self.stripe_api_base!r} is not on this machine: "
-                    "set STRIPE_API_KEY as well, or use a loopback address"
-                )
+        if self.stripe_api_base is not None:
+            self._refuse_unsafe_base(self.stripe_api_base)
+
+    def _refuse_unsafe_base(self, base: str) -> None:
+        parts = _split_url(base)
+        if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
+            raise InvalidSettingError(
+                f"STRIPE_API_BASE {base!r} is not an address, for example http://127.0.0.1:8420"
+            )
+        if parts.hostname in ("localhost", "127.0.0.1", "::1"):
+            return
+        if self.stripe_api_key is None:
+            raise InvalidSettingError(
+                f"STRIPE_API_BASE {base!r} is not on this machine: "
+                "set STRIPE_API_KEY as well, or use a loopback address"
+            )
+        if parts.scheme != "https":
+            raise InvalidSettingError(
+                f"STRIPE_API_BASE {base!r} is on another machine and not https: anybody on the "
+                "way could read the key"
+            )
 
     def require_month(self, month: BillingMonth, now: datetime) -> None:
         """Raise `InvalidMonthError` unless the month is one from the first to the running one."""
@@ -291,12 +308,25 @@ def _dunning_end(text: str) -> str:
     return text
 
 
-def _ui_url(text: str) -> str:
-    if not text.startswith(("http://", "https://")):
+def page_url(name: str, text: str) -> str:
+    """An address of pages, without a slash at its end. `name` is the setting or option that gives
+    it; raises `InvalidSettingError`."""
+    parts = _split_url(text)
+    if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
         raise InvalidSettingError(
-            f"BILLING_UI_URL {text!r} is not an address, for example https://billing.example.com"
+            f"{name} {text!r} is not an address, for example https://billing.example.com"
         )
     return text.rstrip("/")
+
+
+def _split_url(text: str) -> SplitResult | None:
+    """The parts of an address; None where it is none."""
+    try:
+        parts = urlsplit(text)
+        parts.port  # noqa: B018  (refused only when it is read)
+    except ValueError:
+        return None
+    return parts
 
 
 def _spike_factor(text: str) -> Decimal:

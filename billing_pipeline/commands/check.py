@@ -17,6 +17,7 @@ from rich.console import Console
 from billing_pipeline.commands.parameters import MONTH, json_option
 from billing_pipeline.commands.terminal import print_json, table
 from billing_pipeline.duckdb_sql import Row, rows
+from billing_pipeline.home import exposed
 from billing_pipeline.intake.problems import MAX_LINES, InvalidInput
 from billing_pipeline.intake.reference.load import load_reference
 from billing_pipeline.money import format_amount
@@ -25,6 +26,7 @@ from billing_pipeline.published.month_states import months_with_usage
 from billing_pipeline.rating.month import open_warehouse, rate_month
 from billing_pipeline.rating.scratch import scratch_home
 from billing_pipeline.settings import Settings
+from billing_pipeline.text import printable, printable_lines
 
 # Ids that a hint names; the rest is counted.
 IDS_NAMED = 5
@@ -54,6 +56,7 @@ _HINTS = {
         " (SELECT coupon_id FROM raw.subscriptions WHERE coupon_id IS NOT NULL)"
     ),
 }
+_EXPOSED = "readable by other users of this machine (chmod go-rwx, or BILLING_READERS_GROUP)"
 _FILES = """
 SELECT source_file, rows_read, accepted_rows, rejected_rows, duplicate_rows
 FROM usage_files ORDER BY source_file
@@ -97,6 +100,7 @@ def check_reference(settings: Settings) -> tuple[dict[str, int], dict[str, list[
             hint: [str(row[0]) for row in connection.execute(f"{query} ORDER BY 1").fetchall()]
             for hint, query in _HINTS.items()
         }
+    hints[_EXPOSED] = list(map(printable, exposed(settings)))
     return found, {hint: ids for hint, ids in hints.items() if ids}
 
 
@@ -138,7 +142,7 @@ def check(month: BillingMonth | None, as_json: bool) -> None:
             document = {"problems": lines, "problem_count": len(error.problems), "reason": told}
             print_json({"success": False, **document})
         else:
-            click.echo(told, err=True)
+            click.echo(printable_lines(told), err=True)
         sys.exit(1)
     if as_json:
         document = {"success": True, "rows": found, "hints": hints, "month": _document(rated)}

@@ -24,6 +24,7 @@ from billing_pipeline.commands.terminal import CommandError, print_json
 from billing_pipeline.intake.problems import InvalidInput
 from billing_pipeline.runs.interruption import INTERRUPTED, was_interrupted
 from billing_pipeline.settings import Settings
+from billing_pipeline.text import printable_lines
 
 FAILED = 1
 
@@ -33,7 +34,7 @@ _SECTIONS = {
     "A month": ("plan", "run", "apply", "resolve", "pull"),
     "Look": ("status", "months", "invoices", "explain", "simulate"),
     "Documents": ("invoice", "report", "export"),
-    "Server": ("home", "notices", "webhooks"),
+    "Server": ("home", "ui", "dashboard", "notices", "webhooks"),
 }
 _NAMES = tuple(chain.from_iterable(_SECTIONS.values()))
 # Commands that share a module; any other is in the module of its name.
@@ -41,6 +42,7 @@ _SHARED_MODULES = {
     **dict.fromkeys(_SECTIONS["A month"], "close"),
     **dict.fromkeys(("status", "months", "invoices"), "status"),
     **dict.fromkeys(_SECTIONS["Documents"], "documents"),
+    "dashboard": "ui",
 }
 
 
@@ -72,7 +74,7 @@ class _Program(click.Group):
             error.show()
             code, document = error.exit_code, _failure(error.format_message())
         except CommandError as error:
-            click.echo(str(error), err=True)
+            click.echo(printable_lines(str(error)), err=True)
             code, document = FAILED, error.document
         except (click.Abort, KeyboardInterrupt):
             click.echo(INTERRUPTED, err=True)
@@ -80,7 +82,7 @@ class _Program(click.Group):
         except Exception as error:  # noqa: BLE001  (the outermost edge: no user reads a traceback)
             if "--verbose" in arguments:
                 traceback.print_exc()
-            click.echo(_reason(error), err=True)
+            click.echo(printable_lines(_reason(error)), err=True)
             code, document = FAILED, _failure(_reason(error))
         if "--json" in arguments:
             print_json(document)

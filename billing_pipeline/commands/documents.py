@@ -21,6 +21,7 @@ from billing_pipeline.documents.invoice import invoice_document
 from billing_pipeline.documents.reading import published, read_invoice
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.settings import Settings
+from billing_pipeline.text import printable
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _pdf = click.option("--pdf", "pdf_file", type=_FILE, help="Write a PDF (PDF/A).")
@@ -125,7 +126,7 @@ def _write(path: Path, content: bytes) -> None:
         path.write_bytes(content)
     except OSError as error:
         raise CommandError(f"{path} cannot be written: {error.strerror}") from error
-    click.echo(f"wrote {path}", err=True)
+    click.echo(printable(f"wrote {path}"), err=True)
 
 
 def _show_invoice(document: dict[str, Any]) -> None:

@@ -6,14 +6,16 @@ What belongs here: reading them. What does not: the settings themselves (``setti
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
 
 from billing_pipeline.commands.terminal import CommandError
+from billing_pipeline.home import make_home
 from billing_pipeline.months import BillingMonth
-from billing_pipeline.settings import Settings
+from billing_pipeline.settings import InvalidSettingError, Settings, page_url
 
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print machine-readable results."
@@ -48,6 +50,16 @@ class _Months(click.ParamType[list[BillingMonth]]):
         return months
 
 
+class _Url(click.ParamType[str]):
+    name = "url"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> str:
+        try:
+            return page_url("--url", str(value))
+        except InvalidSettingError as error:
+            self.fail(str(error), param, ctx)
+
+
 MONTH = _Month()
 MONTHS = _Months()
 
@@ -56,7 +68,7 @@ def settings_with_home() -> Settings:
     """The settings, with a BILLING_HOME that is there and can be written."""
     settings = Settings.from_env()
     try:
-        settings.home.mkdir(parents=True, exist_ok=True)
+        make_home(settings)
         with tempfile.TemporaryFile(dir=settings.home):
             pass
     except OSError as error:
@@ -64,3 +76,33 @@ def settings_with_home() -> Settings:
             f"BILLING_HOME {settings.home} cannot be written: {error.strerror}"
         ) from error
     return settings
+
+
+def address_options(port: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """`--host`, `--port` and `--url` (`urls`) of a server; `port` is its default."""
+
+    def decorated(command: Callable[..., Any]) -> Callable[..., Any]:
+        options = (
+            click.option(
+                "--host", default="127.0.0.1", show_default=True, help="Address to listen on."
+            ),
+            click.option(
+                "--port", type=click.IntRange(0, 65535), default=port, show_default=True,
+                help="0: any that is free.",
+            ),
+            click.option(
+                "--url", "urls", type=_Url(), multiple=True,
+                help="Address at which a proxy shows it: answer requests to that host as well.",
+            ),
+        )  # fmt: skip
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorated
+
+
+def cannot_listen(host: str, port: int, error: OSError) -> CommandError:
+    return CommandError(
+        f"{host}:{port} cannot be listened on: {error}; choose another with --host, --port"
+    )

@@ -35,6 +35,7 @@ from billing_pipeline.published.reading import NotPublishedError, database_path,
 from billing_pipeline.runs.history_errors import HistoryError
 from billing_pipeline.runs.recent_runs import RecentRun, recent_runs
 from billing_pipeline.settings import Settings
+from billing_pipeline.text import printable
 
 STATUSES = ("draft", "open", "overdue", "paid", "void", "uncollectible", "not sent")
 _COLOURS = {
@@ -142,7 +143,7 @@ def status(as_json: bool) -> None:
         return
     console = Console(highlight=False)
     for name, value in _where(view.settings).items():
-        console.print(Text(f"{name:<10}{value}"))
+        console.print(Text(printable(f"{name:<10}{value}")))
     _show_months(console, months, sums)
     for line in _next_steps(months):
         console.print(line)
@@ -150,9 +151,9 @@ def status(as_json: bool) -> None:
         console.print()
     for part in parts:
         mark = Text("✓ " if part.is_well else "! ", style="green" if part.is_well else "yellow")
-        console.print(mark.append(f"{part.part:<10}{part.says}", style="default"))
+        console.print(mark.append(printable(f"{part.part:<10}{part.says}"), style="default"))
     if unreadable is not None:
-        console.print(Text(f"What ran last cannot be shown: {unreadable}"))
+        console.print(Text(printable(f"What ran last cannot be shown: {unreadable}")))
     if runs:
         columns = ("when (UTC)", "job", "month", "ended", "seconds")
         cells = [(run.at, run.job, run.month, run.ended, run.seconds) for run in runs]

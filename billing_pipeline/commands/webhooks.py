@@ -5,21 +5,19 @@ from __future__ import annotations
 import click
 
 from billing_pipeline.collection.pull.receiver import serve
-from billing_pipeline.commands.parameters import settings_with_home
-from billing_pipeline.commands.terminal import CommandError
+from billing_pipeline.commands.parameters import (
+    address_options,
+    cannot_listen,
+    settings_with_home,
+)
 
 
 @click.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option(
-    "--port", type=click.IntRange(0, 65535), default=8787, show_default=True,
-    help="0: any that is free.",
-)  # fmt: skip
-def webhooks(host: str, port: int) -> None:
+@address_options(8787)
+def webhooks(host: str, port: int, urls: tuple[str, ...]) -> None:
     """Receive Stripe's events, verified by STRIPE_WEBHOOK_SECRET; the sensor takes them up."""
+    settings = settings_with_home()
     try:
-        serve(settings_with_home(), host, port, click.echo)
+        serve(settings, host, port, click.echo, (*urls, settings.ui_url))
     except OSError as error:
-        raise CommandError(
-            f"{host}:{port} cannot be listened on: {error}; choose another with --host, --port"
-        ) from error
+        raise cannot_listen(host, port, error) from error

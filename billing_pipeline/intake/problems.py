@@ -12,6 +12,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from billing_pipeline.text import printable
+
 MAX_LINES = 100  # shown; more than anybody reads, and the file has the rest
 
 _MAX_SPANS = 10  # of consecutive rows that one line names
@@ -43,7 +45,7 @@ class Problem:
         if self.column is not None:
             place += f", {self.column}"
         # What DuckDB and the system say may have several lines; a problem is one.
-        return f"{place}: {' '.join(self.message.split())}"
+        return printable(f"{place}: {' '.join(self.message.split())}")
 
     @property
     def order(self) -> tuple[str, int, str, str]:
@@ -70,7 +72,7 @@ class InvalidInput(ValueError):
         path = folder / "input-problems.txt"
         unfinished = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             unfinished.write_text("\n".join([*self.lines, ""]), encoding="utf-8", errors="replace")
             unfinished.replace(path)
         except OSError:

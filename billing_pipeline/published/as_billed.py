@@ -51,6 +51,15 @@ WITH tiers AS (
     SELECT price_id, string_agg(to_json(tiers)::VARCHAR, '' ORDER BY up_to NULLS LAST) AS terms
     FROM warehouse.raw.price_tiers AS tiers
     GROUP BY price_id
+),
+-- every version that had begun: a later one changes nothing in this month
+subscriptions AS (
+    SELECT
+        subscription_id, string_agg(to_json(versions)::VARCHAR, '' ORDER BY starts_at, ends_at)
+            AS terms
+    FROM warehouse.raw.subscriptions AS versions
+    WHERE starts_at < (SELECT month_end FROM warehouse.raw.run)
+    GROUP BY subscription_id
 )
 SELECT
     new_versions.invoice_id,
@@ -62,7 +71,7 @@ SELECT
     coalesce(quantities.correction_count, 0)::BIGINT AS correction_count,
     to_json(prices)::VARCHAR
         || coalesce(tiers.terms, '') || coalesce(to_json(meters)::VARCHAR, '') AS price_terms,
-    to_json(subscriptions)::VARCHAR AS subscription_terms
+    subscriptions.terms AS subscription_terms
 FROM warehouse.main.charges AS charges
 INNER JOIN new_versions
     ON charges.customer_id = new_versions.customer_id
@@ -74,8 +83,7 @@ LEFT JOIN warehouse.raw.prices AS prices
     AND quantities.valid_from IS NOT DISTINCT FROM prices.valid_from
 LEFT JOIN tiers ON charges.price_id = tiers.price_id
 LEFT JOIN warehouse.raw.meters AS meters ON charges.meter_id = meters.meter_id
-LEFT JOIN warehouse.raw.subscriptions AS subscriptions
-    ON charges.subscription_id = subscriptions.subscription_id
+LEFT JOIN subscriptions ON charges.subscription_id = subscriptions.subscription_id
 ORDER BY new_versions.invoice_id, charges.charge_id
 """
 _TIERS = """

@@ -99,7 +99,8 @@ def _estimate_query(name: str, table: Table) -> str:
     if name == "trials":
         query += (
             " WHERE source.starts_at <= estimated_at AND source.trial_ends_at >"
-            " estimated_at AND coalesce(source.ends_at > source.trial_ends_at, true)"
+            " estimated_at AND coalesce(source.ends_at > estimated_at, true)"
+            " AND coalesce(source.subscription_ends_at > source.trial_ends_at, true)"
         )
     return query
 

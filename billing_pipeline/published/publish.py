@@ -22,6 +22,7 @@ from pathlib import Path
 
 import duckdb
 
+from billing_pipeline.home import open_to_readers
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.published.durable import fsync
 from billing_pipeline.published.export import (
@@ -141,6 +142,7 @@ def _publication(settings: Settings, place: Path) -> Iterator[_Publication]:
         manifest.recover(now)
         yield _Publication(connection, published, manifest, manifest.forget_missing(), now)
         new_database = build_database(connection, published, manifest)
+        open_to_readers(settings)
         manifest.database_inode = new_database.stat().st_ino
         manifest.write()
         _swap(new_database, database_path(settings))

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from billing_pipeline.home import make_home
 from billing_pipeline.rating.dbt_runner import ensure_manifest
 from billing_pipeline.settings import Settings
 
@@ -29,6 +30,7 @@ def scratch_home(settings: Settings) -> Iterator[Settings]:
     It shares what can be shared: the parsed project, and copies of usage files, which are named
     by their content.
     """
+    make_home(settings)
     ensure_manifest(settings)
     settings.usage_cache_dir.mkdir(parents=True, exist_ok=True)
     parent = settings.home / "scratch"

@@ -14,6 +14,7 @@ from pathlib import Path
 import dagster as dg
 from filelock import FileLock
 
+from billing_pipeline.home import make_home
 from billing_pipeline.runs.history_errors import errors_in_words
 from billing_pipeline.settings import Settings
 
@@ -48,8 +49,9 @@ _WRAPPERS = ("DagsterExecutionStepExecutionError",)
 def instance_home(settings: Settings) -> Path:
     """The folder of Dagster's storage, with its settings written once; what an operator added to
     them stays."""
+    make_home(settings)
     folder = settings.dagster_dir
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
     config = folder / "dagster.yaml"
     text = config.read_text(encoding="utf-8") if config.exists() else _INSTANCE
     # Homes from before there was this queue have the limit without it.

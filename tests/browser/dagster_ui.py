@@ -36,18 +36,18 @@ def chromium() -> str | None:
 
 @contextmanager
 def serving(environment: dict[str, str]) -> Iterator[str]:
-    """`dagster dev` on a free port until the block ends; yields its address."""
+    """`make dev` on a free port until the block ends; yields its address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     address = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "dagster", "dev", "-w", "workspace.yaml", "-p", str(port)]
+    command = [sys.executable, "-m", "billing_pipeline", "ui", "--daemon", "--port", str(port)]
     log = Path(environment["BILLING_HOME"]) / "dev.log"
     with (
         log.open("w") as out,
         subprocess.Popen(
-            [*command, "-h", "127.0.0.1"],
-            cwd=ROOT, env=os.environ | environment, stdout=out, stderr=out, start_new_session=True,
+            command, cwd=ROOT, env=os.environ | environment,
+            stdout=out, stderr=out, start_new_session=True,
         ) as process,
     ):  # fmt: skip
         try:

@@ -20,7 +20,7 @@ import pytest
 from billing_pipeline.money import format_amount
 from tests.browser.dagster_ui import FLAGS, chromium
 from tests.end_to_end.closed_once import Closed
-from tests.end_to_end.commands import EXAMPLES, ROOT, environment
+from tests.end_to_end.commands import EXAMPLES, environment
 
 pytestmark = pytest.mark.skipif(chromium() is None, reason="no Chromium on this machine")
 PATIENCE = 60_000
@@ -54,12 +54,10 @@ def _serving(home: Path) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    app = ROOT / "billing_pipeline" / "dashboard" / "app.py"
-    command = [sys.executable, "-m", "marimo", "run", str(app), "--headless", "--no-token"]
+    command = [sys.executable, "-m", "billing_pipeline", "dashboard", "--port", port]
     with subprocess.Popen(
-        [*command, "--host", "127.0.0.1", "--port", port],
-        env=environment(home, EXAMPLE)
-        | {"MARIMO_SKIP_UPDATE_CHECK": "1", "PYTHONPATH": str(ROOT)},
+        command,
+        env=environment(home, EXAMPLE),
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     ) as process:  # fmt: skip
         try:

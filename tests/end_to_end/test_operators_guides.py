@@ -184,6 +184,11 @@ def test_nginx_passes_on_to_the_services() -> None:
         assert re.search(r"([;{}]|^)\s*$", line), line
     started = "\n".join(blocks(PRODUCTION, "ini"))
     ports = re.findall(r"proxy_pass http://127\.0\.0\.1:(\d+);", text)
-    assert len(ports) == 2
+    assert len(ports) == 3
     for port in ports:
-        assert re.search(rf"(-p|--port) {port}$", started, re.MULTILINE)
+        assert re.search(rf"--port {port}\b", started)
+    # Each host that people log in to is one that its service answers, and that nginx lets ask.
+    env = dict(line.split("=", 1) for line in blocks(PRODUCTION, "env")[0].splitlines())
+    urls = {env["BILLING_UI_URL"], *re.findall(r"--url (\S+)", started)}
+    assert urls == set(re.findall(r"(https://\S+) 0;", text))
+    assert {f"https://{name}" for name in re.findall(r"server_name (\S+);", text)} == urls

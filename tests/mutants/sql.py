@@ -24,6 +24,7 @@ FILTERS = "dbt_project/macros/usage_filters.sql"
 INVOICE_EDGES = "tests/dbt/test_invoice_edges.py"
 INTAKE = "tests/unit/intake"
 WALLET_LOTS = "tests/dbt/test_wallet_lots.py"
+VERSIONS = "tests/dbt/test_versions.py"
 
 MUTANTS = (
     # --- usage ---
@@ -255,8 +256,8 @@ MUTANTS = (
     Mutant(
         "trial_usage_is_charged",
         f"{RATING}/billable_quantities.sql",
-        "where not windows.is_trial",
-        "where true",
+        "where windows.subscription_id is not null and not windows.is_trial",
+        "where windows.subscription_id is not null",
         WORLDS,
     ),
     Mutant(
@@ -270,15 +271,15 @@ MUTANTS = (
     Mutant(
         "every_subscription_has_a_trial",
         "dbt_project/models/staging/accounts/stg_accounts__subscriptions.sql",
-        "when ordered.is_first and plans.trial_days > 0",
+        "when numbered.is_first and plans.trial_days > 0",
         "when plans.trial_days > 0",
         WORLDS,
     ),
     Mutant(
         "thirty_days_by_calendar",
         f"{METERING}/billing_periods.sql",
-        "{{ cycle_start('starts_at', '(period_number + 1)') }} as period_end",
-        "starts_at + to_months((period_number + 1)::integer) as period_end",
+        "{{ cycle_start('subscription_starts_at', '(period_number + 1)') }} as period_end",
+        "subscription_starts_at + to_months((period_number + 1)::integer) as period_end",
         WORLDS,
     ),
     Mutant(
@@ -298,16 +299,59 @@ MUTANTS = (
     Mutant(
         "unused_advance_is_kept",
         f"{RATING}/fee_periods.sql",
-        "where starts_at < period_start and ends_at < period_end",
-        "where starts_at < period_start and ends_at < period_start",
+        "and part_end < period_end",
+        "and part_end < period_start",
         WORLDS,
     ),
     Mutant(
         "first_period_in_advance_is_free",
         f"{RATING}/fee_periods.sql",
-        "where starts_at >= period_start",
-        "where starts_at > period_end",
+        "where fee_starts_at > period_start or starts_at = period_start",
+        "where fee_starts_at > period_end",
         WORLDS,
+    ),
+    # --- versions of a subscription ---
+    Mutant(
+        "allowances_begin_anew_with_each_seat_change",
+        "dbt_project/models/staging/accounts/stg_accounts__subscriptions.sql",
+        "sum(case when goes_on and has_same_plan then 0 else 1 end)",
+        "sum(case when goes_on and has_same_plan and has_same_quantity then 0 else 1 end)",
+        VERSIONS,
+    ),
+    Mutant(
+        "a_trial_begins_anew_with_each_version",
+        "dbt_project/models/staging/accounts/stg_accounts__subscriptions.sql",
+        "numbered.subscription_number\n        order by numbered.starts_at\n",
+        "numbered.starts_at\n        order by numbered.starts_at\n",
+        VERSIONS,
+    ),
+    Mutant(
+        "seats_paid_in_advance_are_not_given_back",
+        f"{RATING}/fee_periods.sql",
+        "    and fee_starts_at <= period_start\n    and part_end < period_end",
+        "    and fee_starts_at <= period_start\n    and ends_at < period_end",
+        VERSIONS,
+    ),
+    Mutant(
+        "an_unprorated_fee_takes_every_quantity",
+        f"{RATING}/fee_periods.sql",
+        "fee_starts_at <= greatest(period_start, starts_at)\n        and",
+        "true\n        or",
+        VERSIONS,
+    ),
+    Mutant(
+        "coupon_months_begin_anew_with_each_version",
+        f"{INVOICING}/coupon_months.sql",
+        "partition by paid.subscription_id, paid.subscription_number, paid.coupon_id",
+        "partition by paid.subscription_id, paid.starts_at, paid.coupon_id",
+        VERSIONS,
+    ),
+    Mutant(
+        "the_greatest_minimum_of_a_period_counts",
+        f"{INVOICING}/subscription_minimums.sql",
+        "'units': sum(share.units)",
+        "'units': max(share.units)",
+        VERSIONS,
     ),
     # --- prices ---
     Mutant(
@@ -383,9 +427,9 @@ MUTANTS = (
     ),
     Mutant(
         "the_calculation_of_a_minimum_forgets_its_share",
-        "dbt_project/models/invoicing/subscription_lines.sql",
-        "case when part_us < period_us then",
-        "case when false then",
+        "dbt_project/models/invoicing/subscription_minimums.sql",
+        "when part_us < period_us then",
+        "when false then",
         WORLDS,
     ),
     Mutant(
@@ -398,7 +442,7 @@ MUTANTS = (
     Mutant(
         "usage_currency_of_the_customer",
         f"{RATING}/billable_quantities.sql",
-        "coalesce(prices.currency, terms.customer_currency) as currency",
+        "coalesce(prices.currency, due.customer_currency) as currency",
         "terms.customer_currency as currency",
         WORLDS,
     ),
@@ -456,7 +500,7 @@ MUTANTS = (
     # --- invoices ---
     Mutant(
         "subscription_minimum_not_prorated",
-        f"{INVOICING}/subscription_lines.sql",
+        f"{INVOICING}/subscription_minimums.sql",
         "exact_share(exact(minimum_amount), part_us, period_us)",
         "exact_share(exact(minimum_amount), period_us, period_us)",
         WORLDS,

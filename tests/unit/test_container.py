@@ -71,7 +71,7 @@ def test_the_services_start_programs_that_are_there() -> None:
     commands = [shlex.split(service["command"]) for service in SERVICES.values()]
     commands.append(yaml.safe_load(instructions("CMD")[0]))
     programs = {command[0] for command in commands}
-    assert programs == {"billing", "dagster-webserver", "dagster-daemon"}
+    assert programs == {"billing", "dagster-daemon"}
     assert all((Path(sys.executable).parent / program).exists() for program in programs)
 
 

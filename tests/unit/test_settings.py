@@ -115,9 +115,44 @@ def test_what_makes_no_sense_is_refused(name: str, text: str) -> None:
         Settings.from_env({name: text})
 
 
+@pytest.mark.parametrize(
+    ("base", "reason"),
+    [
+        ("http://[", "is not an address"),
+        ("stripe.example", "is not an address"),
+        ("ftp://127.0.0.1", "is not an address"),
+        ("http://127.0.0.1:99999", "is not an address"),
+        ("http:///v1", "is not an address"),
+        ("http://stripe.example", "not https"),
+        ("http://localhost.evil.example:8420", "not https"),
+        ("http://localhost@evil.example", "not https"),
+        ("HTTP://stripe.example", "not https"),
+    ],
+)
+def test_no_key_goes_to_another_machine_in_the_clear(base: str, reason: str) -> None:
+    settings = {"STRIPE_API_KEY": "sk_test_0", "STRIPE_API_BASE": base}
+    with pytest.raises(InvalidSettingError, match=f"STRIPE_API_BASE .*{reason}"):
+        Settings.from_env(settings)
+
+
+@pytest.mark.parametrize(
+    "base",
+    ["https://stripe.example", "http://127.0.0.1:8420", "http://localhost", "http://[::1]:1"],
+)
+def test_a_key_goes_to_this_machine_and_over_https(base: str) -> None:
+    settings = {"STRIPE_API_KEY": "sk_test_0", "STRIPE_API_BASE": base}
+    assert Settings.from_env(settings).stripe_api_base == base
+
+
+@pytest.mark.parametrize("url", ["http://[", "https://", "billing.example.com", "http://a:b"])
+def test_the_address_of_the_ui_is_one(url: str) -> None:
+    with pytest.raises(InvalidSettingError, match=r"BILLING_UI_URL .* is not an address"):
+        Settings.from_env({"BILLING_UI_URL": url})
+
+
 def test_only_the_settings_read_the_environment() -> None:
-    """dbt and Spark are given an environment of their own by these two."""
-    passed_on = {"rating/dbt_runner.py", "rating/spark.py"}
+    """dbt, Spark and Dagster's daemon are given an environment of their own by these three."""
+    passed_on = {"rating/dbt_runner.py", "rating/spark.py", "commands/ui.py"}
     readers = {
         str(path.relative_to(ROOT / "billing_pipeline"))
         for path in (ROOT / "billing_pipeline").rglob("*.py")

@@ -8,30 +8,35 @@ What belongs here: the web application and its server. What does not: Stripe's s
 from __future__ import annotations
 
 import asyncio
-import socket
-import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from typing import ClassVar
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from billing_pipeline.collection.pull.inbox import Inbox, InvalidEventError, read_event
 from billing_pipeline.collection.records.opening import errors_in_words
 from billing_pipeline.settings import InvalidSettingError, Settings
 from billing_pipeline.stripe_api.webhook_signature import HEADER, BadSignatureError, verify
+from billing_pipeline.web.own_pages import own_host_only, own_origins
+from billing_pipeline.web.serving import listen
+from billing_pipeline.web.serving import serve as serve_application
 
 PATH = "/stripe/webhooks"
+HEALTH_PATH = "/health"
 LARGEST_BODY = 512 * 1024
 """Stripe's events have some kilobytes: an invoice comes with its first ten lines only."""
 SECONDS_FOR_BODY = 10.0
 """Who sends more slowly is not Stripe."""
-AT_ONCE = 200
+SECONDS_FOR_CONNECTION = 20.0
+"""From its first byte, header included, to its answer; each connection has one request."""
+MAX_CONNECTIONS = 500
+"""At once. Below the 1,024 files that a process may have open by default."""
 
 
 class _RefusedError(Exception):
@@ -45,17 +50,38 @@ def application(inbox: Inbox, secrets: Sequence[str]) -> Starlette:
 
     async def receive(request: Request) -> Response:
         try:
+            _refuse_pages(request)
             body = await _body(request)
             verify(body, request.headers.get(HEADER), secrets)
             event = read_event(body)
         except _RefusedError as refused:
+            # Not closed, or whoever is still sending does not hear the reason.
             return PlainTextResponse(f"{refused}\n", refused.status)
         except (BadSignatureError, InvalidEventError) as refused:
-            return PlainTextResponse(f"{refused}\n", 400)
+            return _answer(str(refused), 400)
         is_new = await run_in_threadpool(inbox.put, event, time.time())
-        return PlainTextResponse("stored\n" if is_new else "known\n")
+        return _answer("stored" if is_new else "known")
 
-    return Starlette(routes=[Route(PATH, receive, methods=["POST"])])
+    async def health(_: Request) -> Response:
+        await run_in_threadpool(inbox.pending, 1)
+        return _answer("listening")
+
+    return Starlette(
+        routes=[Route(PATH, receive, methods=["POST"]), Route(HEALTH_PATH, health)],
+    )
+
+
+def _answer(text: str, status: int = 200) -> Response:
+    return PlainTextResponse(f"{text}\n", status, {"Connection": "close"})
+
+
+def _refuse_pages(request: Request) -> None:
+    """Stripe is no page in a browser, and sends JSON."""
+    if "Origin" in request.headers or "Sec-Fetch-Site" in request.headers:
+        raise _RefusedError(403, "this address is for Stripe, not for pages")
+    kind = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise _RefusedError(415, "the body is not declared as application/json")
 
 
 async def _body(request: Request) -> bytes:
@@ -77,9 +103,38 @@ async def _body(request: Request) -> bytes:
     return bytes(body)
 
 
-def serve(settings: Settings, host: str, port: int, notify: Callable[[str], None]) -> None:
-    """Receive until the process is told to end. Raises `InvalidSettingError` without a secret,
-    `OSError` where the address cannot be had."""
+class _ShortLived(H11Protocol):
+    """A connection that ends in time, however little came, and makes room for newer ones.
+
+    uvicorn waits for the rest of a header as long as it takes, and beyond its own limit of
+    connections it refuses the newest, which may be Stripe's.
+    """
+
+    _open: ClassVar[dict[asyncio.Transport, asyncio.TimerHandle]] = {}
+    """Each with what will end it; the oldest first."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self._open) >= MAX_CONNECTIONS:
+            oldest = next(iter(self._open))
+            self._open.pop(oldest).cancel()
+            oldest.abort()
+        call_later = asyncio.get_running_loop().call_later
+        self._open[transport] = call_later(SECONDS_FOR_CONNECTION, transport.abort)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        timer = self._open.pop(self.transport, None)
+        if timer is not None:
+            timer.cancel()
+        super().connection_lost(exc)
+
+
+def serve(
+    settings: Settings, host: str, port: int, notify: Callable[[str], None], urls: Sequence[str]
+) -> None:
+    """Receive until the process is told to end. `urls` are addresses besides the loopback one at
+    which Stripe's requests arrive. Raises `InvalidSettingError` without a secret, `OSError` where
+    the address cannot be had."""
     secrets = settings.webhook_secrets
     if not secrets:
         raise InvalidSettingError(
@@ -88,31 +143,9 @@ def serve(settings: Settings, host: str, port: int, notify: Callable[[str], None
         )
     with errors_in_words(settings.records_dir):
         inbox = Inbox(settings.records_dir)
-    listener = socket.create_server((host, port))
-    config = uvicorn.Config(
-        application(inbox, secrets),
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        lifespan="off",
-        limit_concurrency=AT_ONCE,
-        timeout_graceful_shutdown=3,
-    )
-    shown_host, shown_port = listener.getsockname()[:2]
-    server = uvicorn.Server(config)
-    # Not in the main thread: there it would take the signals, and send each once more when it has
-    # ended, which counts as the second one that ends a process at once.
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     try:
-        # To be told to end is no failure, from the moment on at which it may be known to listen.
-        with suppress(KeyboardInterrupt):
-            notify(f"Listening on http://{shown_host}:{shown_port}{PATH}")
-            thread.start()
-            thread.join()
-        server.should_exit = True  # lets the last requests end
-        if thread.ident is not None:
-            thread.join()
-        notify("Stopped.")
+        listener, found = listen(host, port)
+        guarded = own_host_only(application(inbox, secrets), own_origins(found, urls))
+        serve_application(guarded, listener, PATH, notify, lifespan="off", http=_ShortLived)
     finally:
-        listener.close()
         inbox.close()

@@ -101,15 +101,23 @@ class Storage:
             return []
         entries = []
         for item in directory.iterdir():
-            # A dangling link must be reported when it is read, not overlooked here. Links are
-            # followed wherever they lead.
+            # A dangling link must be reported when it is read, not overlooked here.
             info = item.stat() if item.exists() else None
             size, kind = (info.st_size, stat.S_IFMT(info.st_mode)) if info else (0, 0)
             is_folder = kind == stat.S_IFDIR
             stamp = local_stamp(item)
             oddity = _ODDITIES.get(kind)
+            if oddity is None and item.is_symlink() and not self._holds(item, directory):
+                oddity = "a link out of the data directory"
             entries.append(Entry(item.name, str(item), is_folder, size, stamp, oddity))
         return entries
+
+    def _holds(self, link: Path, folder: Path) -> bool:
+        """Whether a link leads to something of ours: in the data directory, or beside it in its
+        folder, which as a whole may lie elsewhere. Whoever may put files here could otherwise have
+        any file of this machine read and shown, such as its keys."""
+        target = link.resolve()
+        return any(target.is_relative_to(own.resolve()) for own in (Path(self.root), folder))
 
     def _stored(self, store: ObjectStore, folder: str) -> list[Entry]:
         place = self.path(folder)

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
-from itertools import islice
+from itertools import islice, pairwise
 
 from billing_pipeline.intake.problems import Problem, shown
 from billing_pipeline.intake.reference.dbt_vars import AGGREGATIONS
 from billing_pipeline.intake.reference.rows import LoadedTable, Row
 
+_END = datetime.max.replace(tzinfo=UTC)
 _CORRECTABLE = tuple(name for name, known in AGGREGATIONS.items() if known.adds_up)
 
 
@@ -34,6 +35,50 @@ def subscription_problems(subscriptions: LoadedTable) -> Iterator[Problem]:
             yield row.problem("ends_at", "is before starts_at")
 
 
+def subscription_version_problems(subscriptions: LoadedTable) -> Iterator[Problem]:
+    """Rows of one subscription_id: of one customer, and each at times of its own."""
+    versions: dict[object, list[Row]] = defaultdict(list)
+    for row in subscriptions.rows:
+        if row.has("subscription_id"):
+            versions[row["subscription_id"]].append(row)
+    for rows in versions.values():
+        first = rows[0]
+        for row in rows[1:]:
+            if row.has("customer_id") and row["customer_id"] != first["customer_id"]:
+                yield row.problem(
+                    "customer_id",
+                    f"row {first.number} gives the same subscription_id to "
+                    f"{shown(str(first['customer_id']))}; all versions of a subscription are of "
+                    "one customer",
+                )
+        yield from _overlapping_versions(rows)
+
+
+def _overlapping_versions(rows: list[Row]) -> Iterator[Problem]:
+    timed = [row for row in rows if row.has("starts_at") and "ends_at" not in row.bad]
+    # What never was active overlaps with nothing; a wrong order of times is reported elsewhere.
+    active = [row for row in timed if _ends_at(row) > _starts_at(row)]
+    active.sort(key=lambda row: (_starts_at(row), row.number))
+    for before, row in pairwise(active):
+        if _starts_at(row) < _ends_at(before):
+            yield row.problem(
+                "starts_at",
+                f"overlaps with row {before.number}, another version of the same subscription_id; "
+                "end that one (ends_at) where this one begins",
+            )
+
+
+def _starts_at(row: Row) -> datetime:
+    value = row["starts_at"]
+    assert isinstance(value, datetime)
+    return value
+
+
+def _ends_at(row: Row) -> datetime:
+    value = row["ends_at"]
+    return value if isinstance(value, datetime) else _END
+
+
 def charge_id_problems(subscriptions: LoadedTable, prices: LoadedTable) -> Iterator[Problem]:
     """A charge's id is a hash of its subscription and price joined by `|`: price `c` of `a|b` and
     price `b|c` of `a` would share it while both subscriptions go on. What was billed has such ids,
@@ -43,22 +88,30 @@ def charge_id_problems(subscriptions: LoadedTable, prices: LoadedTable) -> Itera
         priced[price["plan_id"]].add(str(price["price_id"]))
     if not any("|" in price_id for price_ids in priced.values() for price_id in price_ids):
         return
-    by_id = {row["subscription_id"]: row for row in subscriptions.rows}
+    by_id: dict[object, list[Row]] = defaultdict(list)
+    for row in subscriptions.rows:
+        by_id[row["subscription_id"]].append(row)
     for row in subscriptions.rows:
         pieces = str(row["subscription_id"]).split("|")
         for cut in range(1, len(pieces)):
-            other = by_id.get("|".join(pieces[:cut]))
-            if other is None or not _overlap(row, other):
-                continue
-            for price_id in sorted(priced[row["plan_id"]]):
-                longer = "|".join([*pieces[cut:], price_id])
-                if longer in priced[other["plan_id"]]:
-                    yield row.problem(
-                        "subscription_id",
-                        f"its charges by price {shown(price_id)} would have the ids of those of "
-                        f"{shown(str(other['subscription_id']))} (row {other.number}) by price "
-                        f"{shown(longer)}: `|` separates both; give one of them another id",
-                    )
+            for other in by_id.get("|".join(pieces[:cut]), []):
+                if _overlap(row, other):
+                    rest = pieces[cut:]
+                    yield from _clashes(row, other, rest, priced)
+
+
+def _clashes(
+    row: Row, other: Row, rest: list[str], priced: dict[object, set[str]]
+) -> Iterator[Problem]:
+    for price_id in sorted(priced[row["plan_id"]]):
+        longer = "|".join([*rest, price_id])
+        if longer in priced[other["plan_id"]]:
+            yield row.problem(
+                "subscription_id",
+                f"its charges by price {shown(price_id)} would have the ids of those of "
+                f"{shown(str(other['subscription_id']))} (row {other.number}) by price "
+                f"{shown(longer)}: `|` separates both; give one of them another id",
+            )
 
 
 def _overlap(one: Row, other: Row) -> bool:

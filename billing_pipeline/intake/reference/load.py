@@ -210,6 +210,7 @@ def _rule_problems(tables: dict[str, LoadedTable], custom_meters: frozenset[str]
     problems += catalog_rules.entitlement_problems(tables["entitlements"])
     problems += account_rules.seller_problems(tables["seller"])
     problems += account_rules.subscription_problems(tables["subscriptions"])
+    problems += account_rules.subscription_version_problems(tables["subscriptions"])
     problems += account_rules.charge_id_problems(tables["subscriptions"], tables["prices"])
     problems += account_rules.wallet_problems(tables["wallet_transactions"])
     problems += account_rules.correction_problems(tables["usage_corrections"], tables["meters"])

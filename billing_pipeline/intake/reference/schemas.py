@@ -393,24 +393,32 @@ SUBSCRIPTIONS = Table(
     "accounts",
     "who is on which plan, and when",
     (
-        Column("subscription_id", "id", "yours", required=True),
+        Column(
+            "subscription_id",
+            "id",
+            "yours; rows that share it and follow one another are versions of one subscription",
+            required=True,
+        ),
         Column("customer_id", "id", "who", required=True),
         Column("plan_id", "id", "on which plan", required=True),
         Column("quantity", "quantity", "seats: fees are times this", default=1),
         Column(
             "starts_at",
             "instant",
-            "a change of plan ends one row and starts another",
+            "a change of plan or quantity ends one row and starts the next",
             required=True,
         ),
         Column("ends_at", "instant", "the first instant that no longer counts"),
-        Column("trial_ends_at", "instant", "empty: by the plan's `trial_days`"),
+        Column(
+            "trial_ends_at",
+            "instant",
+            "of the first version; empty: by the plan's `trial_days`",
+        ),
         Column("coupon_id", "id", "the discount, if there is one"),
         Column(
             "minimum_amount", "money", "the least for a full month; the rest is a line of its own"
         ),
     ),
-    keys=(("subscription_id",),),
     references=(
         Reference("customer_id", "customers", "customer_id"),
         Reference("plan_id", "plans", "plan_id"),

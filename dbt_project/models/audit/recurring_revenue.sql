@@ -11,6 +11,8 @@ going_on as (
     cross join {{ ref('stg_run') }} as run
     inner join periods
         on fees.subscription_id = periods.subscription_id
+        and fees.subscription_number = periods.subscription_number
+        and fees.subscription_plan_id = periods.plan_id
         and fees.billing_period_start = periods.period_start
     where
         (periods.ends_at is null or periods.ends_at > run.month_end)

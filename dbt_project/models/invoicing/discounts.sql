@@ -7,11 +7,10 @@ coupons as (select * from {{ ref('stg_catalog__coupons') }}),
 run as (select * from {{ ref('stg_run') }}),
 
 lines_of_subscription as (
-    select
-        customer_id, subscription_id, currency, sum(amount) as lines_amount,
+    select customer_id, subscription_id, subscription_number, currency, sum(amount) as lines_amount,
         coalesce(sum(amount) filter (where unused_period_start is not null), 0) as unused_amount,
-        max(unused_period_start) as unused_period_start,
-        min(period_start) as period_start, max(period_end) as period_end
+        max(unused_period_start) as unused_period_start, min(period_start) as period_start,
+        max(period_end) as period_end
     from lines
     group by all
 ),
@@ -19,15 +18,14 @@ lines_of_subscription as (
 counted as (
     select
         lines.*,
-        coupons.coupon_id,
-        coupons.percent_off,
-        coupons.amount_off,
-        currencies.exponent,
+        coupons.coupon_id, coupons.percent_off, coupons.amount_off, currencies.exponent,
         {{ coupon_counts('run.billing_month') }} as counts_now,
         -- the invoice before the unused period charged it in advance
         {{ coupon_counts('sold.billing_month') }} as counted_then
     from lines_of_subscription as lines
-    inner join {{ ref('coupon_months') }} as months_run on lines.subscription_id = months_run.subscription_id
+    inner join {{ ref('coupon_months') }} as months_run
+        on lines.subscription_id = months_run.subscription_id
+        and lines.subscription_number = months_run.subscription_number
     inner join coupons on months_run.coupon_id = coupons.coupon_id
     inner join {{ source('raw', 'currencies') }} as currencies on lines.currency = currencies.currency
     cross join run
@@ -63,8 +61,10 @@ computed as (
 )
 
 select
-    'li_' || left(md5(concat_ws('|', 'discount', subscription_id, currency, coupon_id)), 24)
-    || strftime(run.billing_month, '%Y%m') as line_id,
+    -- a subscription after a gap has an id of its own
+    'li_' || left(md5(concat_ws(
+        '|', 'discount', subscription_id, currency, coupon_id, nullif(subscription_number, 1)
+    )), 24) || strftime(run.billing_month, '%Y%m') as line_id,
     customer_id, subscription_id, 'discount' as kind,
     'Coupon ' || coupon_id || coalesce(': ' || plain(percent_off) || ' % off', '')
     || case when covered_amount < 0 then ' (unused time)' else '' end as description,

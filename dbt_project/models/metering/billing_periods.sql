@@ -1,7 +1,7 @@
--- grain: subscription × full billing period that is invoiced in this month: the calendar month,
--- or each period of 30 days that ends in (month start, month end]
+-- grain: subscription × plan × full billing period that is invoiced in this month: the calendar
+-- month, or each period of 30 days that ends in (month start, month end]
 with
-subscriptions as (select * from {{ ref('stg_accounts__subscriptions') }}),
+subscriptions as (select * from {{ ref('subscription_plans') }}),
 run as (select * from {{ ref('stg_run') }}),
 
 calendar as (
@@ -19,8 +19,8 @@ calendar as (
 counted as (
     select
         subscriptions.*,
-        greatest(0, {{ cycle_number('subscriptions.starts_at', 'run.month_start') }}) as first_number,
-        {{ cycle_number('subscriptions.starts_at', 'run.month_end') }} as end_number
+        greatest(0, {{ cycle_number('subscriptions.subscription_starts_at', 'run.month_start') }}) as first_number,
+        {{ cycle_number('subscriptions.subscription_starts_at', 'run.month_end') }} as end_number
     from subscriptions
     cross join run
     where
@@ -38,9 +38,9 @@ numbered as (
 thirty_days as (
     select
         * {{ exclude('period_number') }},
-        {{ cycle_start('starts_at', 'period_number') }} as period_start,
-        {{ cycle_start('starts_at', '(period_number + 1)') }} as period_end,
-        {{ cycle_start('starts_at', '(period_number + 2)') }} as next_period_end
+        {{ cycle_start('subscription_starts_at', 'period_number') }} as period_start,
+        {{ cycle_start('subscription_starts_at', '(period_number + 1)') }} as period_end,
+        {{ cycle_start('subscription_starts_at', '(period_number + 2)') }} as next_period_end
     from numbered
 ),
 
@@ -57,4 +57,4 @@ select
 from periods
 where
     starts_at < period_end
-    and (ends_at is null or (ends_at > period_start and ends_at > starts_at))
+    and (ends_at is null or ends_at > period_start)

@@ -15,7 +15,7 @@ measured as (
 going_on as (
     select prices.meter_id
     from {{ ref('stg_catalog__prices') }} as prices
-    inner join {{ ref('stg_accounts__subscriptions') }} as subscriptions
+    inner join {{ ref('subscription_plans') }} as subscriptions
         on prices.plan_id = subscriptions.plan_id
     where
         subscriptions.billing_cycle = '30_days'

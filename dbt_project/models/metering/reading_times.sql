@@ -4,7 +4,7 @@
 -- period they are invoiced
 with
 prices as (select * from {{ ref('stg_catalog__prices') }} where meter_id is not null),
-subscriptions as (select * from {{ ref('stg_accounts__subscriptions') }}),
+subscriptions as (select * from {{ ref('subscription_plans') }}),
 entitled as (select * from {{ ref('entitled_features') }} where meter_id is not null),
 run as (select * from {{ ref('stg_run') }}),
 

@@ -29,7 +29,9 @@ windows as (
     union all
     select distinct
         null as subscription_id,
+        null as subscription_number,
         entitled.customer_id,
+        null as customer_currency,
         null as plan_id,
         null as price_id,
         null as valid_from,
@@ -37,6 +39,7 @@ windows as (
         '' as filter,
         false as filter_rest,
         null as billing_period_start,
+        null as billing_period_us,
         false as is_trial,
         run.month_start as window_start,
         run.month_end as window_end

@@ -2,22 +2,18 @@
 -- subscription and service period, and the period's share of the billing period
 with
 prices as (select * from {{ ref('stg_catalog__prices') }}),
-terms as (select * from {{ ref('stg_accounts__subscriptions') }}),
-periods as (select * from {{ ref('billing_periods') }}),
 
 usage as (
     select
         'usage' as kind, windows.customer_id, windows.subscription_id,
-        windows.billing_period_start, periods.period_us as whole_us, windows.price_id,
+        windows.subscription_number, windows.customer_currency, windows.plan_id,
+        windows.billing_period_start, windows.billing_period_us as whole_us, windows.price_id,
         windows.valid_from, windows.window_start as period_start,
         windows.window_end as period_end,
         greatest(windows.quantity, 0::decimal(38, 18)) as quantity, windows.exact_quantity,
         windows.event_count, windows.correction_count, windows.carried_from
     from {{ ref('measured_windows') }} as windows
-    inner join periods
-        on windows.subscription_id = periods.subscription_id
-        and windows.billing_period_start = periods.period_start
-    where not windows.is_trial
+    where windows.subscription_id is not null and not windows.is_trial
 ),
 
 due as (
@@ -31,18 +27,18 @@ priced as (
         'ch_' || left(md5(concat_ws(
             '|', due.subscription_id, due.price_id, due.kind, epoch_us(due.period_start)
         )), 24) as charge_id,
-        due.*,
+        due.* exclude (plan_id),
+        due.plan_id as subscription_plan_id,
         prices.* exclude (
             price_id, plan_id, valid_from, valid_to, filter, filter_rest, timing, currency
         ),
-        coalesce(prices.currency, terms.customer_currency) as currency,
-        terms.plan_id as subscription_plan_id,
+        coalesce(prices.currency, due.customer_currency) as currency,
         (epoch_us(due.period_end) - epoch_us(due.period_start)) as part_us
     from due
     inner join prices
         on due.price_id = prices.price_id
+        and due.plan_id = prices.plan_id
         and due.valid_from is not distinct from prices.valid_from
-    inner join terms on due.subscription_id = terms.subscription_id
 ),
 
 rounded as (

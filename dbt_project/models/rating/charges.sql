@@ -34,6 +34,7 @@ select
     billing_month,
     customer_id,
     subscription_id,
+    subscription_number::bigint as subscription_number,
     subscription_plan_id as plan_id,
     price_id,
     meter_id,

@@ -1,12 +1,14 @@
 {{ config(materialized='view') }}
--- grain: recurring fee that is due on this month's invoice: subscription × period × price version
+-- grain: recurring fee that is due on this month's invoice: subscription × time with one plan and
+-- quantity × period × price version
 with
 prices as (select * from {{ ref('stg_catalog__prices') }}),
 
 fees as (
     select
-        fee.kind, fee.customer_id, fee.subscription_id, fee.period_start as billing_period_start,
-        fee.whole_us, prices.price_id, prices.valid_from,
+        fee.kind, fee.customer_id, fee.subscription_id, fee.subscription_number,
+        fee.customer_currency, fee.plan_id, fee.period_start as billing_period_start,
+        fee.whole_us, prices.price_id, prices.valid_from, prices.prorate,
         greatest(
             fee.due_start,
             coalesce(fee.trial_ends_at, fee.due_start),
@@ -28,17 +30,11 @@ fees as (
         on fee.plan_id = prices.plan_id
         and prices.meter_id is null
         and fee.timing = prices.timing
+        and fee.prorate = prices.prorate
 )
 
-select fees.* exclude (charged_start)
+select * exclude (charged_start, prorate)
 from fees
-inner join prices
-    on fees.price_id = prices.price_id
-    and fees.valid_from is not distinct from prices.valid_from
 where
-    fees.period_start < fees.period_end
-    and (
-        prices.prorate
-        or fees.kind <> 'advance_credit'
-        or fees.charged_start >= fees.period_start
-    )
+    period_start < period_end
+    and (prorate or kind <> 'advance_credit' or charged_start >= period_start)

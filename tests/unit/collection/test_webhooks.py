@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
@@ -20,7 +21,7 @@ import pytest
 import stripe
 
 from billing_pipeline.collection.pull.inbox import FILE_NAME, Inbox, InvalidEventError, read_event
-from billing_pipeline.collection.pull.receiver import LARGEST_BODY
+from billing_pipeline.collection.pull.receiver import LARGEST_BODY, MAX_CONNECTIONS
 from billing_pipeline.settings import Settings
 from tests.end_to_end.commands import environment
 
@@ -38,7 +39,8 @@ class Receiver:
     def send(self, body: bytes, header: str | None, method: str = "POST", path: str = "") -> int:
         parts = urlsplit(self.address)
         connection = HTTPConnection(parts.hostname or "", parts.port, timeout=20)
-        headers = {} if header is None else {"Stripe-Signature": header}
+        signature = {} if header is None else {"Stripe-Signature": header}
+        headers = {"Content-Type": "application/json; charset=utf-8"} | signature
         try:
             connection.request(method, path or parts.path, body, headers)
             return connection.getresponse().status
@@ -138,7 +140,10 @@ def test_an_untrusted_webhook_leaves_no_trace(receiver: Receiver) -> None:
 
 def test_a_body_without_a_length_is_cut_off(receiver: Receiver) -> None:
     path = urlsplit(receiver.address).path
-    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        "Transfer-Encoding: chunked\r\n\r\n"
+    ).encode()
     chunk = b"%x\r\n" % LARGEST_BODY + b"x" * LARGEST_BODY + b"\r\n"
     assert b" 413 " in receiver.raw(head + chunk + b"1\r\nx\r\n0\r\n\r\n")
     assert receiver.stored() == []
@@ -174,6 +179,56 @@ def test_a_malformed_body_gets_400(receiver: Receiver) -> None:
 def test_shapes_that_nobody_expects_do_not_block_the_inbox() -> None:
     thing = {"id": 1, "object": [], "created": "x", "invoice": {"id": 1}, "metadata": [1]}
     assert read_event(event(data={"object": thing}))["data"] == {"object": {}}
+
+
+def test_half_requests_keep_nobody_out(receiver: Receiver) -> None:
+    """More connections than it has at once, each with half a header: the oldest make room."""
+    parts = urlsplit(receiver.address)
+    half = f"POST {parts.path} HTTP/1.1\r\nHost: local".encode()
+    with ExitStack() as stack:
+        opened = []
+        for _ in range(MAX_CONNECTIONS + 100):
+            connection = socket.create_connection((parts.hostname, parts.port), timeout=30)
+            opened.append(stack.enter_context(connection))
+            connection.sendall(half)
+        body = event()
+        assert receiver.send(body, signed(body)) == 200
+        assert all(was_ended(connection) for connection in opened[:100])
+        assert not was_ended(opened[-1])
+    assert receiver.stored() == ["evt_1"]
+
+
+def was_ended(connection: socket.socket) -> bool:
+    connection.setblocking(False)
+    try:
+        return connection.recv(1) == b""
+    except BlockingIOError:
+        return False
+    except ConnectionError:
+        return True
+
+
+def test_a_connection_ends_in_time(tmp_path: Path) -> None:
+    """The receiver's own protocol with less patience: half a header is not waited for."""
+    script = """
+import billing_pipeline.collection.pull.receiver as receiver
+from billing_pipeline.settings import Settings
+receiver.SECONDS_FOR_CONNECTION = 0.5
+receiver.serve(Settings.from_env(), "127.0.0.1", 0, lambda text: print(text, flush=True), ())
+"""
+    settings = environment(tmp_path, tmp_path, STRIPE_WEBHOOK_SECRET=OLD)
+    with subprocess.Popen(
+        [sys.executable, "-c", script], env=settings, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        parts = urlsplit(process.stdout.readline().split()[-1])
+        with socket.create_connection((parts.hostname, parts.port), timeout=20) as connection:
+            connection.sendall(b"POST / HTTP/1.1\r\nHost: local")
+            began = time.monotonic()
+            with suppress(ConnectionResetError):
+                assert connection.recv(1) == b""
+            assert 0.3 < time.monotonic() - began < 15
+        process.kill()
 
 
 def test_stopping_the_receiver_is_not_a_failure(receiver: Receiver) -> None:

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from billing_pipeline.commands.cli import main
+from tests.end_to_end.commands import EXAMPLES
 
 RUN_NO_JOB = ("init", "check", "completion", "explain", "simulate", "invoice")
 LOADED = """
@@ -30,3 +38,51 @@ def test_a_name_that_is_nearly_right_is_suggested() -> None:
     )
     assert done.returncode == 2
     assert "No such command 'pln'" in done.stderr and "'plan'" in done.stderr
+
+
+ESCAPE = "\x1b[31m"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings", "said"),
+    [
+        (("check",), {"BILLING_DATA_DIR": f"/nowhere/{ESCAPE}"}, "customers.csv: is missing"),
+        (("check",), {"BILLING_TIMEZONE": ESCAPE}, "BILLING_TIMEZONE"),
+        (("home",), {"BILLING_HOME": f"/dev/null/{ESCAPE}"}, "cannot be written"),
+        (("home",), {"BILLING_READERS_GROUP": ESCAPE}, "is no group"),
+        (("status",), {"BILLING_DATA_DIR": f"/nowhere/{ESCAPE}"}, "/nowhere/"),
+    ],
+)
+def test_settings_do_not_steer_a_terminal(
+    tmp_path: Path, arguments: tuple[str, ...], settings: dict[str, str], said: str
+) -> None:
+    environment = {"BILLING_HOME": str(tmp_path / "home"), "BILLING_DATA_DIR": str(tmp_path)}
+    done = CliRunner().invoke(main, arguments, env=environment | settings, color=True)
+    assert said in done.output
+    assert "\x1b" not in done.output
+
+
+def test_names_of_files_and_columns_do_not_steer_a_terminal(tmp_path: Path) -> None:
+    shutil.copytree(EXAMPLES / "prepaid-wallet", tmp_path / "data")
+    environment = {
+        "BILLING_HOME": str(tmp_path / "home"),
+        "BILLING_DATA_DIR": str(tmp_path / "data"),
+    }
+    usage = tmp_path / "data" / "usage"
+    for name, text in {
+        f"../catalog/prices{ESCAPE}.json": "",
+        "../catalog/tax_rates.csv": f"tax_rate_id,{ESCAPE}\n",
+    }.items():
+        (usage / name).write_text(text)
+    done = CliRunner().invoke(main, ["check"], env=environment, color=True)
+    assert ".json: does not look like a table" in done.output
+    assert "tax_rates.csv" in done.output
+    assert "\x1b" not in done.output
+    for name in (f"../catalog/prices{ESCAPE}.json", "../catalog/tax_rates.csv"):
+        (usage / name).unlink()
+    (usage / "2024-01" / f"{ESCAPE}.xlsx").write_text("")
+    (usage / "2024-01" / f"{ESCAPE}.csv").write_text(f"event_id,{ESCAPE}\n")
+    done = CliRunner().invoke(main, ["check", "2024-01"], env=environment, color=True)
+    assert ".xlsx: " in done.output
+    assert "this column is missing" in done.output
+    assert "\x1b" not in done.output

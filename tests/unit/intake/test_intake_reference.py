@@ -402,6 +402,41 @@ def test_subscriptions_whose_charges_would_share_an_id(
         assert catalog.problems() == []
 
 
+@pytest.mark.parametrize(
+    ("times", "fault"),
+    [
+        ([("2024-01-01", "2024-02-01"), ("2024-02-01", "")], None),
+        ([("2024-02-01", ""), ("2024-01-01", "2024-02-01")], None),
+        ([("2024-01-01", "2024-02-01"), ("2024-03-01", "")], None),
+        ([("2024-01-01", "2024-01-01"), ("2024-01-01", "")], None),
+        ([("2024-01-01", "2024-02-01"), ("2024-01-31", "")], "overlaps with row 2"),
+        ([("2024-01-01", ""), ("2024-02-01", "")], "overlaps with row 2"),
+        ([("2024-01-01", ""), ("2024-01-01", "")], "overlaps with row 2"),
+    ],
+)
+def test_versions_of_a_subscription_have_times_of_their_own(
+    catalog: World, times: list[tuple[str, str]], fault: str | None
+) -> None:
+    rows = [subscription(starts_at=starts_at, ends_at=ends_at) for starts_at, ends_at in times]
+    catalog.write("accounts/subscriptions.csv", rows)
+    if fault is None:
+        assert catalog.problems() == []
+    else:
+        one_problem(catalog, "accounts/subscriptions.csv row 3, starts_at", fault)
+
+
+def test_versions_of_a_subscription_are_of_one_customer(catalog: World) -> None:
+    customers = [{"customer_id": name, "currency": "USD"} for name in ("c1", "c2")]
+    catalog.write("accounts/customers.csv", customers)
+    rows = [
+        subscription(ends_at="2024-02-01"),
+        subscription(customer_id="c2", starts_at="2024-03-01"),
+    ]
+    catalog.write("accounts/subscriptions.csv", rows)
+    place = "accounts/subscriptions.csv row 3, customer_id"
+    one_problem(catalog, place, "row 2 gives the same subscription_id to 'c1'")
+
+
 def test_custom_meters_are_allowed_where_their_model_is(catalog: World) -> None:
     meters = [
         {"meter_id": "calls", "event_name": "call", "aggregation": "count"},
@@ -493,7 +528,6 @@ def test_corrections(
         ("catalog/coupons.csv", {"coupon_id": "x", "percent_off": "5", "duration": "once"}),
         ("catalog/tax_rates.csv", {"tax_rate_id": "t", "country": "DE", "percentage": "19"}),
         ("accounts/customers.csv", {"customer_id": "c1", "currency": "USD"}),
-        ("accounts/subscriptions.csv", subscription()),
         ("accounts/wallet_transactions.csv",
          {"transaction_id": "t", "customer_id": "c1", "amount": "1", "currency": "USD",
           "occurred_at": "2024-01-01", "kind": "grant"}),
@@ -643,7 +677,7 @@ def test_a_folder_of_parquet_files_is_a_table(catalog: World, name: str) -> None
     assert catalog.load_reference()["subscriptions"] == 2
     pq.write_table(pa.Table.from_pylist([{**SEATS, "plan_id": "?"}]), folder / "part-00009.parquet")
     *_, last = catalog.problems()
-    assert last.startswith(f"accounts/{name} row 3, subscription_id: ")
+    assert last.startswith(f"accounts/{name} row 3, starts_at: ")
     pq.write_table(pa.table({"subscription_id": ["s1"]}), folder / "part-00009.parquet")
     one_problem(catalog, f"accounts/{name}/part-00009.parquet", "has other columns than ")
     (folder / "part-00009.parquet").rename(folder / "part-00009.csv")
@@ -695,11 +729,26 @@ def test_a_device_is_refused(catalog: World) -> None:
     one_problem(catalog, "catalog/tax_rates.csv", "is a device and no file")
 
 
-def test_links_are_followed(catalog: World) -> None:
+def test_links_within_the_data_directory_are_followed(catalog: World) -> None:
+    """A folder as a whole may lie elsewhere, as a mounted one does."""
+    elsewhere = catalog.root / "mounted"
+    (catalog.data / "accounts").rename(elsewhere)
+    (catalog.data / "accounts").symlink_to(elsewhere)
+    (elsewhere / "subscriptions.csv").rename(elsewhere / "..2026_01.csv")
+    (elsewhere / "subscriptions.csv").symlink_to("..2026_01.csv")
+    assert catalog.load_reference()["subscriptions"] == 1
+    (elsewhere / "..2026_01.csv").rename(catalog.data / "catalog" / ".subscriptions")
+    (elsewhere / "subscriptions.csv").unlink()
+    (elsewhere / "subscriptions.csv").symlink_to(catalog.data / "catalog" / ".subscriptions")
+    assert catalog.load_reference()["subscriptions"] == 1
+
+
+def test_links_out_of_the_data_directory_are_refused(catalog: World) -> None:
+    """Or whoever puts files there could have keys of this machine read and shown."""
     elsewhere = catalog.root / "elsewhere.csv"
     (catalog.data / "accounts/subscriptions.csv").rename(elsewhere)
     (catalog.data / "accounts/subscriptions.csv").symlink_to(elsewhere)
-    assert catalog.load_reference()["subscriptions"] == 1
+    one_problem(catalog, "accounts/subscriptions.csv", "is a link out of the data directory")
 
 
 @pytest.mark.parametrize("kind", ["csv", "csv.gz", "parquet"])
@@ -808,27 +857,29 @@ def test_one_bad_cell_is_one_problem(catalog: World) -> None:
 
 def test_an_error_in_two_rows_is_reported_for_both(catalog: World) -> None:
     """Equal cells are read only once, but an error in them is reported for each row."""
-    rows = [subscription(subscription_id=name) for name in ("s1", "s2", "s1", "s2", "s1")]
-    rows += [subscription(subscription_id="s3", starts_at="soon", plan_id="x") for _ in "ab"]
-    catalog.write("accounts/subscriptions.csv", rows)
+    moved = {"customer_id": "c1", "amount": "1", "currency": "USD", "kind": "top_up"}
+    good = {**moved, "occurred_at": "2024-01-01"}
+    rows = [{"transaction_id": name, **good} for name in ("t1", "t2", "t1", "t2", "t1")]
+    bad = {"transaction_id": "t3", **moved, "occurred_at": "soon", "customer_id": "x"}
+    catalog.write("accounts/wallet_transactions.csv", [*rows, bad, bad])
     with pytest.raises(InvalidInput) as caught:
         catalog.load_reference()
     found = [(problem.row, problem.column, problem.value) for problem in caught.value.problems]
     assert found == [
-        (4, "subscription_id", "s1"),
-        (5, "subscription_id", "s2"),
-        (6, "subscription_id", "s1"),
-        (7, "plan_id", "x"),
-        (7, "starts_at", "soon"),
-        (8, "plan_id", "x"),
-        (8, "starts_at", "soon"),
-        (8, "subscription_id", "s3"),
+        (4, "transaction_id", "t1"),
+        (5, "transaction_id", "t2"),
+        (6, "transaction_id", "t1"),
+        (7, "customer_id", "x"),
+        (7, "occurred_at", "soon"),
+        (8, "customer_id", "x"),
+        (8, "occurred_at", "soon"),
+        (8, "transaction_id", "t3"),
     ]
     lines = str(caught.value).splitlines()
     assert [line.rsplit("is in ")[-1] for line in lines if "already" in line] == [
         f"row {first} already" for first in (2, 3, 7)
     ]
-    assert sum(" rows 4, 6, subscription_id: " in line for line in lines) == 1
+    assert sum(" rows 4, 6, transaction_id: " in line for line in lines) == 1
     assert sum(" rows 7-8, " in line for line in lines) == 2
 
 

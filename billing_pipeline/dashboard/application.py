@@ -1,0 +1,18 @@
+"""The dashboard as an ASGI application.
+
+What belongs here: handing ``app.py`` to marimo. What does not: pages, and who may ask for them
+(``web.own_pages``): marimo's own application answers every origin.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import marimo
+from starlette.types import ASGIApp
+
+
+def application() -> ASGIApp:
+    """The dashboard at ``/``."""
+    notebook = Path(__file__).with_name("app.py")
+    return marimo.create_asgi_app(quiet=True).with_app(path="", root=str(notebook)).build()

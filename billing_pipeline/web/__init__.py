@@ -1,0 +1,1 @@
+"""Pages for browsers: who may ask for them, and how they are served."""
