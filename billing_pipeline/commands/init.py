@@ -81,7 +81,8 @@ def _columns(table: Table) -> str:
 def _explained(column: Column) -> str:
     text = column.description
     if column.allowed:
-        text = f"{', '.join(f'`{word}`' for word in column.allowed)}: {text}"
+        words = column.allowed_text or column.allowed
+        text = f"{', '.join(f'`{word}`' for word in words)}: {text}"
     if column.required:
         return f"{text}. Never empty"
     if column.default not in (None, False):

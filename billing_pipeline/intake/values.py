@@ -111,14 +111,16 @@ def identifier(text: str) -> str:
     return text
 
 
-def choice(text: str, allowed: Sequence[str], label: str) -> str:
+def choice(text: str, allowed: Sequence[str], label: str, allowed_text: Sequence[str] = ()) -> str:
+    """One of the words; `allowed_text` names them for a message in fewer words."""
     word = text.lower()
     if word in allowed:
         return word
     near = get_close_matches(word, allowed, n=1, cutoff=0.7)
     hint = f" (did you mean {near[0]}?)" if near else ""
     article = "an" if label[0] in "aeiou" else "a"
-    raise BadValue(f"{shown(text)} is not {article} {label}{hint}; allowed: {', '.join(allowed)}")
+    words = ", ".join(allowed_text or allowed)
+    raise BadValue(f"{shown(text)} is not {article} {label}{hint}; allowed: {words}")
 
 
 def instant(text: str, zone: ZoneInfo) -> datetime:

@@ -102,9 +102,11 @@ def _months_back(connection: duckdb.DuckDBPyConnection) -> int:
 
 
 def _carried_events(connection: duckdb.DuckDBPyConnection) -> list[str]:
-    """The events whose last value before the month counts in it."""
+    """The events whose last value before the month counts in it, for a price or a limit."""
     found = connection.execute(
-        "SELECT DISTINCT event_name FROM raw.meters WHERE carry_forward AND event_name IS NOT NULL"
+        "SELECT DISTINCT event_name FROM raw.meters WHERE event_name IS NOT NULL"
+        " AND (carry_forward OR aggregation = 'counter') AND meter_id IN"
+        " (SELECT meter_id FROM raw.prices UNION ALL SELECT meter_id FROM raw.entitlements)"
     ).fetchall()
     return [str(name) for (name,) in found]
 

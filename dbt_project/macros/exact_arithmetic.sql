@@ -31,6 +31,17 @@ create or replace macro whole_quotient(a, b) as a // b;
 -- the day on which an instant (microseconds since 1970) falls in a time zone
 create or replace macro local_date(zone, us) as timezone(zone, make_timestamptz(us))::date;
 
+-- the hour or day of a time zone in which an instant falls, as a number that grows with time. An hour
+-- is known by the instant at which it began: one that the clock repeats is two. A day is known by
+-- the wall clock.
+create or replace macro local_bucket(zone, bucket, us) as list_transform(
+    [epoch_us(timezone(zone, make_timestamptz(us)))],
+    lambda wall: case bucket
+        when 'hour' then us - wall % 3600000000
+        when 'day' then wall - wall % 86400000000
+    end
+)[1];
+
 create or replace macro exact(x) as {
     'units': trunc(x)::hugeint * 1000000000000000000::hugeint
         + ((x - trunc(x)) * 1000000000000000000::decimal(19, 0))::hugeint,
@@ -186,6 +197,12 @@ create or replace macro exact_round_quantity(x, rounding) as list_transform(
 -- units as a number with 18 places: the same 38 digits, read with a point among them
 create or replace macro exact_decimal(units) as
     units::decimal(38, 0) * '0.000000000000000001'::decimal(18, 18);
+
+-- the least multiple of a number that is not below a value
+create or replace macro rounded_up(value, multiple) as list_transform(
+    [{'units': exact(value).units, 'of': exact(multiple).units}],
+    lambda v: exact_decimal((v.units + v.of - 1) // v.of * v.of)
+)[1];
 
 -- an exact quantity with 18 places, rounded half up for reading (not for computing)
 create or replace macro exact_shown(x) as list_transform([x], lambda v: exact_decimal(

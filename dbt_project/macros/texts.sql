@@ -80,7 +80,7 @@
         end,
         charge_model || ': ' || model_text,
         case
-            when is_shared and meter_id is null
+            when is_shared and is_share_of_amount
                 then {{ share_text('part_us', 'whole_us') }}
             when is_shared
                 then 'included, minimum and maximum ' || {{ share_text('part_us', 'whole_us') }}

@@ -14,6 +14,18 @@
     json_extract_string({{ properties }}, {{ property_path }})
 {%- endmacro %}
 
+{# Names that are separated by `;` as a list of JSON pointers; null where there are none. #}
+{% macro pointers(names) -%}
+    {{ adapter.dispatch('pointers')(names) }}
+{%- endmacro %}
+
+{% macro default__pointers(names) -%}
+    list_transform(
+        string_split({{ names }}, ';'),
+        lambda name: '/' || replace(replace(trim(name), '~', '~0'), '/', '~1')
+    )
+{%- endmacro %}
+
 {# A text that is the same for the same properties, whatever the order of their keys. #}
 {% macro properties_content(properties) -%}
     {{ adapter.dispatch('properties_content')(properties) }}

@@ -93,7 +93,7 @@ def _add_averages(company: Company) -> None:
         company.use(name, "10", "2024-04-01")
         company.use(name, "10.000000000000000001", "2024-04-10T00:00:00.000000")
         company.use(name, "10", "2024-04-10T00:00:00.000001")
-    # Less a share of what is included, times a price of 12 places: 60 digits on the way.
+    # Less what is included, times a price of 12 places, times a share: 60 digits on the way.
     company.customer("dear")
     company.plan("dear")
     company.subscribe("dear", "dear", starts_at="2024-04-10T07:11:13.123457Z")
@@ -142,7 +142,7 @@ def test_an_average_at_a_dear_price_is_exact(tiers: Billed) -> None:
     month = 30 * 86_400 * 10**6
     part = month - (9 * 86_400 + 7 * 3600 + 11 * 60 + 13) * 10**6 - 123_457
     average = Fraction("999999.999999999999999999") * (part - 2) / part
-    expected = (average - 5 * Fraction(part, month)) * Fraction("98683.600834313739")
+    expected = (average - 5) * Fraction("98683.600834313739") * Fraction(part, month)
     assert tiers.exactly("dear") == [round_half_away(expected, 12)]
     assert exact(tiers.charge("dear")["amount"]) == round_half_away(expected, 2)
 

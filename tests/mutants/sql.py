@@ -19,8 +19,10 @@ ARITHMETIC = "dbt_project/macros/exact_arithmetic.sql"
 ORACLE = "tests/property/test_against_oracle.py::test_charges_and_invoices_are_those_of_the_oracle"
 WORLDS = f"{ORACLE}[2024-02@Asia/Kolkata]"
 EDGES = "tests/dbt/test_edges.py"
+GAUGES = "tests/dbt/test_gauges.py"
 PRICE_FILTERS = "tests/dbt/test_price_filters.py"
 FILTERS = "dbt_project/macros/usage_filters.sql"
+METERS = "tests/dbt/test_meters.py"
 INVOICE_EDGES = "tests/dbt/test_invoice_edges.py"
 INTAKE = "tests/unit/intake"
 WALLET_LOTS = "tests/dbt/test_wallet_lots.py"
@@ -144,8 +146,8 @@ MUTANTS = (
     Mutant(
         "sum_through_a_float",
         "dbt_project/macros/usage_totals.sql",
-        "sum(value) filter (where aggregation = 'sum') as value_sum",
-        "sum(value::double) filter (where aggregation = 'sum')::decimal(38, 18) as value_sum",
+        "sum(value) filter (where aggregation <> 'count') as value_sum",
+        "sum(value::double) filter (where aggregation <> 'count')::decimal(38, 18) as value_sum",
         WORLDS,
     ),
     Mutant(
@@ -158,7 +160,7 @@ MUTANTS = (
     Mutant(
         "latest_is_the_largest",
         "dbt_project/macros/usage_totals.sql",
-        "max_by(value, (occurred_at, source_file, source_row)) filter (",
+        "max_by(value, (occurred_at, is_correction, source_file, source_row)) filter (",
         "max(value) filter (",
         WORLDS,
     ),
@@ -180,16 +182,16 @@ MUTANTS = (
     ),
     Mutant(
         "average_not_weighted_by_time",
-        f"{METERING}/gauge_averages.sql",
+        f"{METERING}/gauge_integrals.sql",
         "sum(exact_whole(value) * span_us) as whole_us",
         "sum(exact_whole(value)) * sum(span_us) // count(*) as whole_us",
         WORLDS,
     ),
     Mutant(
         "carry_forward_ignored",
-        f"{METERING}/carried_values.sql",
-        "where is_carried",
-        "where false",
+        f"{METERING}/carried_windows.sql",
+        "    is_carried\n",
+        "    false\n",
         WORLDS,
     ),
     Mutant(
@@ -201,18 +203,130 @@ MUTANTS = (
     ),
     Mutant(
         "gauges_carried_unasked",
-        f"{METERING}/carried_values.sql",
-        "where is_carried",
-        "where aggregation in ('latest', 'max', 'time_weighted_average')",
-        WORLDS,
+        f"{METERING}/carried_windows.sql",
+        "case when not is_carried then billing_period_start end",
+        "case when false then billing_period_start end",
+        GAUGES,
+    ),
+    Mutant(
+        "gauge_forgotten_between_the_parts_of_a_period",
+        f"{METERING}/carried_windows.sql",
+        "window_start > billing_period_start",
+        "window_start < billing_period_start",
+        GAUGES,
+    ),
+    Mutant(
+        "gauges_not_prorated_by_default",
+        "billing_pipeline/intake/reference/load.py",
+        "meter_id is None or meter_id in gauges if given is None",
+        "meter_id is None if given is None",
+        GAUGES,
+    ),
+    Mutant(
+        "allowances_of_gauges_shared_as_if_they_added_up",
+        f"{RATING}/billable_quantities.sql",
+        "windows.is_gauge as is_share_of_amount",
+        "false as is_share_of_amount",
+        GAUGES,
     ),
     Mutant(
         "carried_readings_of_one_instant_in_another_order",
-        f"{METERING}/carried_values.sql",
-        "max_by(value, (occurred_at, source_file, source_row)) as carried_value",
-        "max_by(value, (occurred_at, translate(source_file, 'ab', 'ba'), source_row))"
-        " as carried_value",
+        f"{METERING}/carried_steps.sql",
+        "max_by(value, (occurred_at, is_correction, source_file, source_row)) as value",
+        "max_by(value, (occurred_at, is_correction, translate(source_file, 'ab', 'ba'),"
+        " source_row)) as value",
         f"{EDGES}::test_readings_of_one_instant_are_carried_by_file_and_row",
+    ),
+    Mutant(
+        "groups_forgotten_where_values_are_carried",
+        f"{METERING}/carried_values.sql",
+        "max(value) over (partition by series_id, group_values, value_number)",
+        "max(value) over (partition by series_id, value_number)",
+        METERS,
+    ),
+    Mutant(
+        "counter_that_began_again_counts_nothing",
+        f"{METERING}/counter_increases.sql",
+        "case when value < value_before then value else",
+        "case when value < value_before then 0 else",
+        METERS,
+    ),
+    Mutant(
+        "first_reading_of_a_counter_counts_in_full",
+        f"{METERING}/counter_increases.sql",
+        "            before.value\n        ) as value_before",
+        "            before.value, 0\n        ) as value_before",
+        METERS,
+    ),
+    Mutant(
+        "counters_of_devices_mixed",
+        f"{METERING}/counter_increases.sql",
+        "readings.customer_id, readings.meter_id, readings.group_values,",
+        "readings.customer_id, readings.meter_id,",
+        METERS,
+    ),
+    Mutant(
+        "readings_of_counters_before_the_month_not_read",
+        "billing_pipeline/rating/month.py",
+        "(carry_forward OR aggregation = 'counter')",
+        "carry_forward",
+        METERS,
+    ),
+    Mutant(
+        "gauge_hours_per_hour_of_the_period",
+        f"{METERING}/gauge_integrals.sql",
+        "when 'gauge_hours' then 3600000000",
+        "when 'gauge_hours' then 3600000000000",
+        METERS,
+    ),
+    Mutant(
+        "buckets_of_utc",
+        "dbt_project/models/staging/catalog/stg_catalog__meters.sql",
+        "then run.timezone end as bucket_zone",
+        "then 'UTC' end as bucket_zone",
+        METERS,
+    ),
+    Mutant(
+        "repeated_hour_is_one_bucket",
+        ARITHMETIC,
+        "when 'hour' then us - wall % 3600000000",
+        "when 'hour' then wall - wall % 3600000000",
+        METERS,
+    ),
+    Mutant(
+        "buckets_carried_into_unasked",
+        f"{METERING}/split_windows.sql",
+        "when windows.is_carried or windows.bucket is null then",
+        "when true then",
+        METERS,
+    ),
+    Mutant(
+        "event_values_rounded_half_up",
+        ARITHMETIC,
+        "(v.units + v.of - 1) // v.of",
+        "(v.units + v.of // 2) // v.of",
+        METERS,
+    ),
+    Mutant(
+        "corrected_reading_counts_beside_its_correction",
+        "dbt_project/macros/usage_totals.sql",
+        "corrections.last_row is null\n",
+        "true\n",
+        METERS,
+    ),
+    Mutant(
+        "correction_of_another_group_replaces_a_reading",
+        "dbt_project/macros/usage_totals.sql",
+        "(['group_values'] if 'group_values' not in keys else [])",
+        "[]",
+        METERS,
+    ),
+    Mutant(
+        "corrections_of_what_adds_up_are_readings_of_gauges_too",
+        f"{METERING}/correction_readings.sql",
+        "        event_name is not null\n",
+        "        false\n",
+        METERS,
     ),
     Mutant(
         "corrections_of_other_cells_count",

@@ -17,7 +17,7 @@ from billing_pipeline.intake.reference.dbt_vars import AGGREGATIONS
 from billing_pipeline.intake.reference.rows import LoadedTable, Row
 
 _END = datetime.max.replace(tzinfo=UTC)
-_CORRECTABLE = tuple(name for name, known in AGGREGATIONS.items() if known.adds_up)
+_ADDED_TO = tuple(name for name, known in AGGREGATIONS.items() if known.adds_up)
 
 
 def seller_problems(seller: LoadedTable) -> Iterator[Problem]:
@@ -169,10 +169,17 @@ def correction_problems(corrections: LoadedTable, meters: LoadedTable) -> Iterat
             yield row.problem(
                 "event_name", f"{shown(str(name))} is read by no meter of {meters.file}"
             )
-        elif not aggregations[name] & set(_CORRECTABLE):
-            used = ", ".join(sorted(aggregations[name]))
+        elif aggregations[name] == {"custom"}:
             yield row.problem(
                 "event_name",
-                f"{shown(str(name))} is only read by {used} meters; "
-                f"corrections add to {' and '.join(_CORRECTABLE)} meters",
+                f"{shown(str(name))} is only read by custom meters; corrections add to "
+                f"{', '.join(_ADDED_TO)} meters and are readings of gauges",
             )
+        elif not aggregations[name] & set(_ADDED_TO):
+            quantity = row["quantity"]
+            if isinstance(quantity, Decimal) and quantity < 0:
+                yield row.problem(
+                    "quantity",
+                    f"{quantity:f} is negative; {shown(str(name))} is read by gauges, of which a "
+                    "correction is a reading",
+                )

@@ -13,7 +13,11 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from billing_pipeline.intake.problems import Problem, shown
-from billing_pipeline.intake.reference.dbt_vars import AGGREGATIONS, CHARGE_MODELS
+from billing_pipeline.intake.reference.dbt_vars import (
+    AGGREGATION_KINDS,
+    AGGREGATIONS,
+    CHARGE_MODELS,
+)
 from billing_pipeline.intake.reference.filters import Filter
 from billing_pipeline.intake.reference.rows import LoadedTable, Row
 from billing_pipeline.intake.reference.schemas import PLACEHOLDERS
@@ -30,12 +34,12 @@ def meter_problems(meters: LoadedTable, custom_meters: frozenset[str]) -> Iterat
             continue
         aggregation = row["aggregation"]
         if row["carry_forward"] and not AGGREGATIONS[str(aggregation)].carries_forward:
-            gauges = [name for name, known in AGGREGATIONS.items() if known.carries_forward]
             yield row.problem(
                 "carry_forward",
                 f"{aggregation} meters cannot carry values forward; "
-                f"allowed with: {', '.join(gauges)}",
+                f"allowed with: {_kinds('carries_forward')}",
             )
+        yield from _splitting_problems(row, str(aggregation))
         if aggregation == "custom":
             if row.has("meter_id") and row["meter_id"] not in custom_meters:
                 models = ", ".join(sorted(custom_meters)) or "there are none yet"
@@ -46,6 +50,39 @@ def meter_problems(meters: LoadedTable, custom_meters: frozenset[str]) -> Iterat
                 )
         elif not row.has("event_name") and "event_name" not in row.bad:
             yield row.problem("event_name", "is empty; only custom meters may do without")
+
+
+def _splitting_problems(row: Row, aggregation: str) -> Iterator[Problem]:
+    """Of `group_by`, `bucket` and `event_rounding`."""
+    known = AGGREGATIONS[aggregation]
+    if row.has("group_by"):
+        names = [name.strip() for name in str(row["group_by"]).split(";")]
+        if aggregation == "custom":
+            yield row.problem("group_by", "custom meters group in their own SQL; leave it empty")
+        elif not all(names):
+            yield row.problem("group_by", "names no property beside a `;`")
+        elif len(set(names)) < len(names):
+            yield row.problem("group_by", "names a property twice")
+    if row.has("bucket") and not known.by_bucket:
+        yield row.problem(
+            "bucket",
+            f"{aggregation} meters have no buckets; allowed with: {_kinds('by_bucket')}",
+        )
+    if row.has("event_rounding") and not known.reads_numbers:
+        yield row.problem(
+            "event_rounding",
+            f"{aggregation} meters read no numbers to round; "
+            f"allowed with: {_kinds('reads_numbers')}",
+        )
+
+
+def _kinds(trait: str) -> str:
+    """The aggregations with a trait, as a list for a message."""
+    return ", ".join(
+        "p1 to p99" if kind == "percentile" else kind
+        for kind, known in AGGREGATION_KINDS.items()
+        if getattr(known, trait)
+    )
 
 
 def window_problems(table: LoadedTable) -> Iterator[Problem]:

@@ -28,16 +28,28 @@ class ChargeModel:
 
 @dataclass(frozen=True)
 class Aggregation:
-    """Whether corrections can be added to its quantities, and whether its value may go on."""
+    """`adds_up`: corrections are added to its sum. `carries_forward`: its last value may go on.
+    `is_gauge`: what it measures is, rather than adds up over time. `by_bucket`: it can be made hour
+    by hour or day by day. `reads_numbers`: its values are numbers, which can be rounded."""
 
     adds_up: bool = False
     carries_forward: bool = False
+    is_gauge: bool = False
+    by_bucket: bool = False
+    reads_numbers: bool = False
 
 
 _PROJECT = dbt_project_dir() / "dbt_project.yml"
 _VARS: dict[str, Any] = yaml.safe_load(_PROJECT.read_text(encoding="utf-8"))["vars"]
 
 CHARGE_MODELS = {name: ChargeModel(**row) for name, row in _VARS["charge_models"].items()}
-AGGREGATIONS = {name: Aggregation(**row) for name, row in _VARS["aggregations"].items()}
+# As the list has them: percentiles are one.
+AGGREGATION_KINDS = {name: Aggregation(**row) for name, row in _VARS["aggregations"].items()}
+# As meters name them: percentiles are `p1` to `p99`.
+AGGREGATIONS = {
+    name: known
+    for kind, known in AGGREGATION_KINDS.items()
+    for name in ([f"p{percent}" for percent in range(1, 100)] if kind == "percentile" else [kind])
+}
 CUSTOM_METERS = frozenset[str](_VARS["custom_meters"])
 DECIMAL: str = _VARS["decimal"]

@@ -22,7 +22,7 @@ from billing_pipeline.intake.reference.cells import (
     header_problems,
     read_cells,
 )
-from billing_pipeline.intake.reference.dbt_vars import CUSTOM_METERS
+from billing_pipeline.intake.reference.dbt_vars import AGGREGATIONS, CUSTOM_METERS
 from billing_pipeline.intake.reference.filters import write_filters
 from billing_pipeline.intake.reference.rows import (
     LoadedTable,
@@ -60,7 +60,7 @@ def load_reference(
     problems += _rule_problems(tables, custom_meters)
     if problems:
         raise InvalidInput(problems)
-    _default_prorate(tables["prices"])
+    _default_prorate(tables["prices"], tables["meters"])
     connection.execute("create schema if not exists raw")
     for loaded in tables.values():
         _write(connection, loaded)
@@ -217,11 +217,16 @@ def _rule_problems(tables: dict[str, LoadedTable], custom_meters: frozenset[str]
     return problems
 
 
-def _default_prorate(prices: LoadedTable) -> None:
-    """Empty `prorate`: recurring fees are prorated, usage is not (contract, section 3)."""
+def _default_prorate(prices: LoadedTable, meters: LoadedTable) -> None:
+    """Empty `prorate`: recurring fees and gauges are prorated, what adds up is not."""
+    gauges = {
+        row["meter_id"]
+        for row in meters.rows
+        if AGGREGATIONS[str(row["aggregation"])].is_gauge and not row.has("bucket")
+    }
     values = prices.values
     values["prorate"] = [
-        meter_id is None if given is None else given
+        meter_id is None or meter_id in gauges if given is None else given
         for given, meter_id in zip(values["prorate"], values["meter_id"], strict=True)
     ]
 
@@ -231,6 +236,8 @@ def _write(connection: duckdb.DuckDBPyConnection, loaded: LoadedTable) -> None:
         column.name: pa.array(loaded.values[column.name], column.type)
         for column in loaded.table.columns
     }
+    if loaded.table.keeps_rows:
+        columns["source_row"] = pa.array(loaded.numbers, pa.int64())
     _create(connection, loaded.table.name, columns)
 
 

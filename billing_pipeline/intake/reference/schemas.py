@@ -15,7 +15,11 @@ import pyarrow as pa
 
 from billing_pipeline.intake import values
 from billing_pipeline.intake.problems import shown
-from billing_pipeline.intake.reference.dbt_vars import AGGREGATIONS, CHARGE_MODELS
+from billing_pipeline.intake.reference.dbt_vars import (
+    AGGREGATION_KINDS,
+    AGGREGATIONS,
+    CHARGE_MODELS,
+)
 from billing_pipeline.intake.values import BadValue
 
 MONEY_PLACES = 12
@@ -40,15 +44,16 @@ _TYPES = {
 @dataclass(frozen=True)
 class Column:
     """One column, and what it says to people. `kind` is a key of the types above; `allowed` the
-    words of a `choice`, which messages call a `label`. Numbers must not be negative unless
-    `is_signed`, nor 0 where `is_positive`. An empty cell gives `default`, except where it is
-    `required`."""
+    words of a `choice`, which messages call a `label`; `allowed_text` names them more briefly.
+    Numbers must not be negative unless `is_signed`, nor 0 where `is_positive`. An empty cell gives
+    `default`, except where it is `required`."""
 
     name: str
     kind: str
     description: str
     required: bool = False
     allowed: tuple[str, ...] = ()
+    allowed_text: tuple[str, ...] = ()
     label: str = ""
     is_signed: bool = False
     is_positive: bool = False
@@ -70,7 +75,8 @@ class Column:
         if self.kind == "instant":
             return values.instant(text, zone)
         if self.kind == "choice":
-            return values.choice(text, self.allowed, self.label or self.name.replace("_", " "))
+            label = self.label or self.name.replace("_", " ")
+            return values.choice(text, self.allowed, label, self.allowed_text)
         if self.kind == "json":
             return values.json_text(values.json_object(text))
         if self.kind in ("money", "quantity"):
@@ -117,7 +123,7 @@ class Reference:
 class Table:
     """One input file, and what it holds. Each tuple of `keys` is unique among rows where none of it
     is missing, except that the columns of `null_counts` may be: there, empty is a value like any
-    other."""
+    other. `keeps_rows`: the models are given each row's number, as `source_row`."""
 
     name: str
     folder: str
@@ -127,6 +133,7 @@ class Table:
     references: tuple[Reference, ...] = ()
     null_counts: tuple[str, ...] = ()
     is_required: bool = False
+    keeps_rows: bool = False
 
     @property
     def column_names(self) -> list[str]:
@@ -143,6 +150,10 @@ _VALIDITY = (
 )
 PLACEHOLDERS = ("{month}", "{quantity}", "{events}", "{amount}")
 
+_AGGREGATION_NAMES = tuple(
+    "p1 to p99" if kind == "percentile" else kind for kind in AGGREGATION_KINDS
+)
+
 METERS = Table(
     "meters",
     "catalog",
@@ -156,6 +167,7 @@ METERS = Table(
             "what is made of them; `custom` is SQL of your own",
             required=True,
             allowed=tuple(AGGREGATIONS),
+            allowed_text=_AGGREGATION_NAMES,
         ),
         Column(
             "property",
@@ -167,6 +179,25 @@ METERS = Table(
             "boolean",
             "`true` for a gauge: the last value holds until the next one, into later months too",
             default=False,
+        ),
+        Column(
+            "group_by",
+            "text",
+            "keys of `properties`, separated by `;`: the aggregation is made for each combination "
+            "of their values, and the results are added up",
+        ),
+        Column(
+            "bucket",
+            "choice",
+            "the aggregation is made within each hour or day of the billing time zone, and the "
+            "results are added up",
+            allowed=("hour", "day"),
+        ),
+        Column(
+            "event_rounding",
+            "quantity",
+            "each event's value is first rounded up to a multiple of this number",
+            is_positive=True,
         ),
     ),
     keys=(("meter_id",),),
@@ -254,8 +285,9 @@ PRICES = Table(
         Column(
             "prorate",
             "boolean",
-            "`false`: a fee is due in full for a part of a period. Empty: `true` for fees, `false` "
-            "for usage",
+            "`true`: a fee or a gauge is charged for the share of the period; of usage that adds "
+            "up, the included quantity and the bounds are scaled. Empty: `true` for fees and "
+            "gauges, else `false`",
         ),
         *_VALIDITY,
     ),
@@ -486,7 +518,8 @@ USAGE_CORRECTIONS = Table(
             "quantity",
             "quantity",
             "signed, added to meters with "
-            + " or ".join(f"`{name}`" for name, known in AGGREGATIONS.items() if known.adds_up),
+            + " or ".join(f"`{name}`" for name, known in AGGREGATIONS.items() if known.adds_up)
+            + "; where only gauges read the event, a reading of that instant",
             required=True,
             is_signed=True,
         ),
@@ -496,6 +529,7 @@ USAGE_CORRECTIONS = Table(
     ),
     keys=(("correction_id",),),
     references=(Reference("customer_id", "customers", "customer_id"),),
+    keeps_rows=True,
 )
 
 TABLES = (

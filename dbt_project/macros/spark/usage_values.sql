@@ -21,6 +21,13 @@
     try_element_at({{ properties }}.texts, {{ property_path }})
 {%- endmacro %}
 
+{% macro spark__pointers(names) -%}
+    transform(
+        split({{ names }}, ';'),
+        name -> '/' || replace(replace(trim(name), '~', '~0'), '/', '~1')
+    )
+{%- endmacro %}
+
 {% macro spark__properties_content(properties) -%}
     coalesce({{ properties }}.content, '{}')
 {%- endmacro %}

@@ -71,6 +71,18 @@
         "exact_decimal(units decimal(38, 0)) returns decimal(38, 18)
             return whole_quotient(units, 1000000000000000000)::decimal(38, 18)
                 + (units % 1000000000000000000)::decimal(18, 0) * 0.000000000000000001",
+        "rounded_up(value decimal(38, 18), multiple decimal(38, 18)) returns decimal(38, 18)
+            return exact_decimal(
+                whole_quotient(exact(value).units + exact(multiple).units - 1, exact(multiple).units)
+                * exact(multiple).units
+            )",
+        "local_bucket(zone string, bucket string, us bigint) returns bigint return case bucket
+                when 'hour' then
+                    us - unix_micros(from_utc_timestamp(timestamp_micros(us), zone)) % 3600000000
+                when 'day' then
+                    unix_micros(from_utc_timestamp(timestamp_micros(us), zone))
+                    - unix_micros(from_utc_timestamp(timestamp_micros(us), zone)) % 86400000000
+            end",
         "exact_shown(v " ~ exact ~ ") returns decimal(38, 18) return exact_decimal(
                 v.units + case when v.num > 0 and v.num >= v.den - v.num then 1 else 0 end
             )",

@@ -9,9 +9,10 @@ quarters as (
         whole_quotient(epoch_us(readings.occurred_at), 900000000) as quarter,
         count(*) as event_count,
         sum(case when readings.aggregation = 'count' then 1 else readings.value end)
-            filter (where readings.aggregation in ('count', 'sum')) as quantity
+            filter (where readings.aggregation in ({{ aggregations_where('adds_up') }})) as quantity
     from {{ ref('meter_readings') }} as readings
     inner join {{ ref('stg_run') }} as run on readings.usage_month = run.billing_month
+    where not readings.is_correction
     group by all
 )
 

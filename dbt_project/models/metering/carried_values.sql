@@ -1,31 +1,25 @@
--- grain: window of a carried gauge; the last value known before the window begins
+-- grain: window into which a gauge's last value continues × group that has one; that value
 with
-windows as (select * from {{ ref('window_keys') }} where is_carried),
-
--- an event is carried into what begins after it
-begins as (
-    select customer_id, meter_id, max(window_start) as last_start
-    from windows
-    group by customer_id, meter_id
+numbered as (
+    select
+        *,
+        count(value) over (
+            partition by series_id, group_values
+            order by occurred_at, place, source_file, source_row
+            rows between unbounded preceding and current row
+        ) as value_number
+    from {{ ref('carried_steps') }}
 ),
 
-known as (
-    select readings.*
-    from {{ ref('meter_readings') }} as readings
-    inner join begins
-        on readings.customer_id = begins.customer_id
-        and readings.meter_id = begins.meter_id
-        and readings.occurred_at < begins.last_start
-),
-
-candidates as (
-    {{ matched('known', 'windows', 'facts.occurred_at < keys.window_start', ['window_id']) }}
+held as (
+    select
+        *,
+        max(value) over (partition by series_id, group_values, value_number) as carried_value,
+        min(occurred_at) over (partition by series_id, group_values, value_number) as carried_from
+    from numbered
+    where value_number > 0
 )
 
-select
-    window_id,
-    max_by(value, (occurred_at, source_file, source_row)) as carried_value,
-    max(occurred_at) as carried_from
-from candidates
-where value is not null
-group by window_id
+select window_id, group_values, carried_value, carried_from
+from held
+where window_id is not null and (carried_since is null or carried_from >= carried_since)

@@ -2,8 +2,14 @@
 with
 windows as (select * from {{ ref('usage_windows') }}),
 totals as (select * from {{ ref('window_totals') }}),
-averages as (select * from {{ ref('gauge_averages') }}),
-carried as (select * from {{ ref('carried_values') }}),
+integrals as (select * from {{ ref('gauge_integrals') }}),
+split as (select * from {{ ref('split_windows') }}),
+-- of several groups the values are in the integral or the split already
+carried as (
+    select window_id, max(carried_value) as carried_value, max(carried_from) as carried_from
+    from {{ ref('carried_values') }}
+    group by window_id
+),
 corrections as (select * from {{ ref('window_corrections') }}),
 custom as (
     {% for meter in var('custom_meters', []) -%}
@@ -16,22 +22,29 @@ joined as (
     select
         windows.*,
         coalesce(totals.event_count, 0) as event_count,
-        coalesce(corrections.correction_count, 0) as correction_count,
-        case when coalesce(totals.event_count, 0) = 0 then carried.carried_from end as carried_from,
-        averages.average,
-        coalesce(case windows.aggregation
-            when 'count' then coalesce(totals.event_count, 0)::decimal(38, 18)
+        coalesce(corrections.correction_count, totals.correction_count, 0) as correction_count,
+        case
+            when coalesce(totals.event_count + totals.correction_count, 0) = 0
+                then carried.carried_from
+        end as carried_from,
+        integrals.average,
+        coalesce(case
+            when windows.is_split then split.quantity
+            when windows.aggregation = 'count' then coalesce(totals.event_count, 0)::decimal(38, 18)
                 + coalesce(corrections.corrected_quantity, 0)
-            when 'sum' then coalesce(totals.value_sum, 0) + coalesce(corrections.corrected_quantity, 0)
-            when 'max' then greatest(totals.value_max, carried.carried_value)
-            when 'latest' then coalesce(totals.value_latest, carried.carried_value)
-            when 'unique_count' then totals.unique_values::decimal(38, 18)
-            when 'p95' then totals.value_p95
-            when 'custom' then custom.quantity
+            when windows.aggregation in ('sum', 'counter')
+                then coalesce(totals.value_sum, 0) + coalesce(corrections.corrected_quantity, 0)
+            when windows.aggregation = 'max' then greatest(totals.value_max, carried.carried_value)
+            when windows.aggregation = 'latest'
+                then coalesce(totals.value_latest, carried.carried_value)
+            when windows.aggregation = 'unique_count' then totals.unique_values::decimal(38, 18)
+            when windows.aggregation = 'custom' then custom.quantity
+            else totals.value_percentile
         end, 0)::decimal(38, 18) as plain_quantity
     from windows
     left join totals on windows.window_id = totals.window_id
-    left join averages on windows.window_id = averages.window_id
+    left join integrals on windows.window_id = integrals.window_id
+    left join split on windows.window_id = split.window_id
     left join carried on windows.window_id = carried.window_id
     left join corrections on windows.window_id = corrections.window_id
     left join custom on windows.window_id = custom.window_id

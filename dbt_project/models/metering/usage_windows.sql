@@ -58,10 +58,15 @@ select
     meters.aggregation,
     meters.property,
     meters.property_path,
+    meters.is_gauge,
+    meters.is_split,
+    meters.bucket,
+    meters.bucket_zone,
     coalesce(meters.carry_forward, false) as is_carried,
     -- then its events are all that the customer's meter reads in the month
     windows.window_start = run.month_start
     and windows.window_end = run.month_end
+    and not meters.is_split
     and windows.filter = ''
     and not windows.filter_rest as is_whole_month
 from windows

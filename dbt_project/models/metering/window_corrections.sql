@@ -2,11 +2,7 @@
 with
 windows as (
     select * from {{ ref('window_keys') }}
-    where aggregation in (
-        {%- for name in var('aggregations') if var('aggregations')[name].adds_up -%}
-            '{{ name }}'{{ ', ' if not loop.last }}
-        {%- endfor -%}
-    )
+    where aggregation in ({{ aggregations_where('adds_up') }})
 ),
 
 corrections as (

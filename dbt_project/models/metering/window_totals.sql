@@ -5,7 +5,7 @@ partial_readings as (
     {{ measured(ref('meter_readings'), 'partial_windows') }}
 ),
 partial_totals as (
-    {{ totals_by(['window_id'], 'partial_readings') }}
+    {{ totals_by(['window_id'], 'partial_readings as readings') }}
 )
 
 select windows.window_id, totals.* {{ exclude('customer_id', 'meter_id') }}

@@ -11,7 +11,8 @@ usage as (
         windows.valid_from, windows.window_start as period_start,
         windows.window_end as period_end,
         greatest(windows.quantity, 0::decimal(38, 18)) as quantity, windows.exact_quantity,
-        windows.event_count, windows.correction_count, windows.carried_from
+        windows.event_count, windows.correction_count, windows.carried_from,
+        windows.is_gauge as is_share_of_amount
     from {{ ref('measured_windows') }} as windows
     where windows.subscription_id is not null and not windows.is_trial
 ),
@@ -46,7 +47,7 @@ rounded as (
         *,
         exact_round_quantity(exact_quantity, quantity_rounding) as rounded_quantity,
         case
-            when meter_id is not null and prorate
+            when prorate and not is_share_of_amount
                 then exact_share(exact(coalesce(included_quantity, 0)), part_us, whole_us)
             else exact(coalesce(included_quantity, 0))
         end as included

@@ -57,7 +57,8 @@ select
     ]) }}
     || case when kind = 'advance_credit' then ' (unused time)' else '' end
     || case
-        when carried_from is not null and event_count = 0
+        -- a value of the same billing period is no older than the line
+        when carried_from < billing_period_start and event_count = 0
             then ' (no data this period; last known value of '
                 || strftime(timezone('UTC', carried_from), '%Y-%m-%d') || ')'
         else ''

@@ -24,7 +24,8 @@ fees as (
         fee.quantity,
         exact(fee.quantity) as exact_quantity,
         0 as event_count,
-        0 as correction_count
+        0 as correction_count,
+        true as is_share_of_amount
     from {{ ref('fee_periods') }} as fee
     inner join prices
         on fee.plan_id = prices.plan_id

@@ -12,7 +12,8 @@ modelled as (
 quantities as (
     select
         *,
-        -- a recurring fee is prorated as a whole, a usage price only in its minimum and maximum
+        -- the amount of a fee or a gauge is prorated as a whole, that of usage which adds up only in
+        -- its minimum and maximum
         prorate and part_us < whole_us as is_shared
     from modelled
 ),
@@ -22,7 +23,7 @@ shared as (
         * exclude (model_amount),
         model_amount.units as model_units,
         (case
-            when is_shared and meter_id is null
+            when is_shared and is_share_of_amount
                 then exact_share(model_amount, part_us, whole_us)
             else model_amount
         end).units as shared_units,

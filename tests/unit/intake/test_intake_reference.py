@@ -301,7 +301,19 @@ def test_tiers_that_no_price_uses(catalog: World) -> None:
         *(("catalog/meters.csv",
            {"meter_id": "m", "event_name": "e", "aggregation": kind, "carry_forward": "true"},
            "carry_forward", "cannot carry values forward")
-          for kind in ("count", "sum", "unique_count", "p95")),
+          for kind in ("count", "sum", "unique_count", "p95", "counter")),
+        *(("catalog/meters.csv", {"meter_id": "m", "event_name": "e"} | cells, column, part)
+          for cells, column, part in (
+              ({"aggregation": "p0"}, "aggregation", "unique_count, p1 to p99, time_weighted"),
+              ({"aggregation": "p100"}, "aggregation", "allowed: count, sum"),
+              ({"aggregation": "counter", "bucket": "day"}, "bucket", "allowed with: count, sum"),
+              ({"aggregation": "gauge_hours", "bucket": "day"}, "bucket", "have no buckets"),
+              ({"aggregation": "max", "bucket": "week"}, "bucket", "allowed: hour, day"),
+              ({"aggregation": "max", "group_by": "a; ;b"}, "group_by", "names no property"),
+              ({"aggregation": "max", "group_by": "a;b; a"}, "group_by", "twice"),
+              ({"aggregation": "sum", "event_rounding": "0"}, "event_rounding", "not above 0"),
+              ({"aggregation": "count", "event_rounding": "1"}, "event_rounding", "no numbers"),
+          )),
         ("catalog/plans.csv", {"plan_id": "p", "trial_days": "-1"}, "trial_days", "negative"),
         ("catalog/plans.csv", {"plan_id": "p", "trial_days": "1.5"}, "trial_days", "whole number"),
         ("catalog/plans.csv", {"plan_id": "p", "billing_cycle": "weekly"},
@@ -502,7 +514,8 @@ def test_only_what_comes_into_a_wallet_expires(
     [
         ("call", "-2.5", None, ""),
         ("unheard", "1", "event_name", "read by no meter"),
-        ("stored", "1", "event_name", "only read by max meters"),
+        ("stored", "1", None, ""),
+        ("stored", "-1", "quantity", "a correction is a reading"),
         ("call", "", "quantity", "is empty"),
         ("call", "NaN", "quantity", "not a decimal"),
     ],

@@ -1,0 +1,26 @@
+{{ config(materialized='view') }}
+-- grain: window of a gauge carried forward from bucket to bucket × bucket that begins or goes on in it
+with
+windows as (
+    select
+        window_id,
+        bucket,
+        bucket_zone,
+        epoch_us(window_end) as end_us,
+        local_bucket(bucket_zone, 'hour', epoch_us(window_start)) as first_us
+    from {{ ref('usage_windows') }}
+    where is_carried and bucket is not null
+),
+
+-- half hours: in some zones the clock changes by one
+steps as (
+    select
+        *,
+        {{ each_number('0', 'whole_quotient(end_us - first_us - 1, 1800000000) + 1') }} as step
+    from windows
+)
+
+select distinct
+    window_id,
+    local_bucket(bucket_zone, bucket, (first_us + step * 1800000000)::bigint) as bucket_start
+from steps
