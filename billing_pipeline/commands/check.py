@@ -43,17 +43,20 @@ _HINTS = {
         " AND meter_id NOT IN (SELECT meter_id FROM raw.entitlements WHERE meter_id IS NOT NULL)"
     ),
     "customers without a subscription": (
-        "SELECT customer_id FROM raw.customers"
+        "SELECT DISTINCT customer_id FROM raw.customers"
         " WHERE customer_id NOT IN (SELECT customer_id FROM raw.subscriptions)"
     ),
     "customers who are sent their invoices and have no e-mail: Stripe refuses to finalize them": (
-        "SELECT DISTINCT customer_id FROM raw.customers"
+        "SELECT customer_id FROM ("
+        "  FROM raw.customers QUALIFY row_number()"
+        "  OVER (PARTITION BY customer_id ORDER BY valid_from DESC NULLS LAST) = 1)"
         " WHERE collection_method = 'send_invoice' AND is_payer IS DISTINCT FROM false"
-        " AND nullif(trim(email), '') IS NULL"
+        " AND bill_to IS NULL AND nullif(trim(email), '') IS NULL"
     ),
     "coupons that no subscription has": (
         "SELECT coupon_id FROM raw.coupons WHERE coupon_id NOT IN"
-        " (SELECT coupon_id FROM raw.subscriptions WHERE coupon_id IS NOT NULL)"
+        " (SELECT unnest(string_split(coupon_id, ';')) FROM raw.subscriptions"
+        " WHERE coupon_id IS NOT NULL)"
     ),
 }
 _EXPOSED = "readable by other users of this machine (chmod go-rwx, or BILLING_READERS_GROUP)"

@@ -55,7 +55,7 @@ def invoice_document(records: InvoiceRecords, *, has_pages: bool) -> Document:
         "facts": _facts(records, plain(number)),
         "seller": _party(records.seller) if records.seller["name"] else None,
         "buyer": _party(records.customer, fallback=records.customer["customer_id"]),
-        "lines": [_line(line, records) for line in records.lines if line["kind"] != "tax"],
+        "lines": _lines(records),
         "totals": _totals(records),
         "settlement": [
             {"label": label, "amount": amount(value, currency)} for label, value in settlement
@@ -136,6 +136,8 @@ def _facts(records: InvoiceRecords, number: str) -> list[Row]:
         due = [row["due_at"] for row in records.stripe_invoices if row["due_at"]]
         due_date = max(due).astimezone(zone).date() if due else invoice["due_date"]
         facts.append(("Due date", day(due_date)))
+    if order := plain(records.customer.get("purchase_order")):
+        facts.append(("Purchase order", order))
     facts.append(("Billing month", month_name(invoice["billing_month"])))
     return [{"label": label, "value": value} for label, value in facts]
 
@@ -151,6 +153,25 @@ def _party(row: Row, fallback: str = "") -> Document:
         "tax_id": f"Tax ID {tax_id}" if tax_id else "",
         "contact": [text for key in ("email", "website") if (text := plain(row.get(key)))],
     }
+
+
+def _lines(records: InvoiceRecords) -> list[Document]:
+    """All but taxes. Above the first line of each further customer there is a row with its name."""
+    rows: list[Document] = []
+    last = payer = records.invoice["customer_id"]
+    for line in records.lines:
+        if line["kind"] == "tax":
+            continue
+        whose = str(line.get("customer_id", payer))
+        if whose != last:
+            name = plain(records.names.get(whose)) or plain(whose)
+            rows.append({"kind": "customer", "description": name, **_NO_FIGURES})
+        last = whose
+        rows.append(_line(line, records))
+    return rows
+
+
+_NO_FIGURES = {"period": "", "quantity": "", "amount": ""}
 
 
 def _line(line: Row, records: InvoiceRecords) -> Document:

@@ -6,9 +6,9 @@ layout (``invoice``, ``close_report``).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import duckdb
 
@@ -33,6 +33,8 @@ class InvoiceRecords:
     payment: Row | None
     stripe_invoices: list[Row]
     reconciliation: Row | None = None
+    names: Mapping[str, str | None] = field(default_factory=dict)
+    """Of the other customers whose lines stand on it."""
 
 
 @contextmanager
@@ -78,6 +80,7 @@ def read_invoice(connection: duckdb.DuckDBPyConnection, invoice_id: str) -> Invo
         payment=next(iter(of_invoice("invoice_payments", "billing_month")), None),
         stripe_invoices=of_invoice("stripe_invoices", "revision, created_at, stripe_invoice_id"),
         reconciliation=next(iter(of_invoice("reconciliation", "billing_month")), None),
+        names=_names(connection, invoice),
     )
 
 
@@ -90,6 +93,18 @@ def read_seller(connection: duckdb.DuckDBPyConnection, month: BillingMonth) -> R
             "publishes it and sends nothing"
         )
     return found[0]
+
+
+def _names(connection: duckdb.DuckDBPyConnection, invoice: Row) -> dict[str, str | None]:
+    found = rows(
+        connection,
+        "SELECT customer_id, name FROM customers WHERE billing_month = $1 AND customer_id <> $2"
+        " AND customer_id IN (SELECT customer_id FROM invoice_lines WHERE invoice_id = $3)",
+        invoice["billing_month"],
+        invoice["customer_id"],
+        invoice["invoice_id"],
+    )
+    return {row["customer_id"]: row["name"] for row in found}
 
 
 def _customer(connection: duckdb.DuckDBPyConnection, invoice: Row) -> Row:

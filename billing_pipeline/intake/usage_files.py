@@ -297,6 +297,7 @@ def _parquet_columns(
     try:
         metadata = pq.read_metadata(path)
         limits.refuse_file(_unpacked_size(metadata))
+        _refuse_scan_columns(metadata)
         described = connection.execute(f"describe select * from {scan([path])}").fetchall()
         check_columns(str(row[0]) for row in described if row[0] not in SCAN_COLUMNS)
         types = {str(row[0]): str(row[1]) for row in described if row[0] in USAGE_COLUMNS}
@@ -340,6 +341,15 @@ def _check_type(name: str, kind: str) -> None:
         is_usable, allowed = _TYPE_CHECKS[name]
         if not is_usable(kind):
             raise BrokenFile(f"this column has the type {kind}; allowed: {allowed}", column=name)
+
+
+def _refuse_scan_columns(metadata: pq.FileMetaData) -> None:
+    """A column of the file's own would be taken for the one that the scan adds."""
+    schema = metadata.schema
+    for column in map(schema.column, range(len(schema))):
+        name = column.path.partition(".")[0]
+        if name.lower() in SCAN_COLUMNS:
+            raise BrokenFile("usage may not have a column of this name; rename it", column=name)
 
 
 def _unpacked_size(metadata: pq.FileMetaData) -> int:

@@ -111,6 +111,17 @@ def identifier(text: str) -> str:
     return text
 
 
+def identifiers(text: str) -> str:
+    """Ids separated by `;`, in their order, without the spaces around them."""
+    parts = [identifier(part.strip()) for part in text.split(";")]
+    if not all(parts):
+        raise BadValue(f"{shown(text)} has an empty id beside a `;`")
+    repeated = [part for part in parts if parts.count(part) > 1]
+    if repeated:
+        raise BadValue(f"{shown(text)} names {shown(repeated[0])} more than once")
+    return ";".join(parts)
+
+
 def choice(text: str, allowed: Sequence[str], label: str, allowed_text: Sequence[str] = ()) -> str:
     """One of the words; `allowed_text` names them for a message in fewer words."""
     word = text.lower()

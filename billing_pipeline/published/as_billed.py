@@ -73,8 +73,10 @@ SELECT
         || coalesce(tiers.terms, '') || coalesce(to_json(meters)::VARCHAR, '') AS price_terms,
     subscriptions.terms AS subscription_terms
 FROM warehouse.main.charges AS charges
+INNER JOIN warehouse.main.stg_accounts__customers AS customers
+    ON charges.customer_id = customers.customer_id AND customers.is_payer
 INNER JOIN new_versions
-    ON charges.customer_id = new_versions.customer_id
+    ON customers.payer_id = new_versions.customer_id
     AND charges.currency = new_versions.currency
 INNER JOIN warehouse.main.billable_quantities AS quantities
     ON charges.charge_id = quantities.charge_id
@@ -90,8 +92,10 @@ _TIERS = """
 SELECT new_versions.invoice_id, new_versions.version, tiers.*
 FROM warehouse.main.charge_tiers AS tiers
 INNER JOIN warehouse.main.charges AS charges ON tiers.charge_id = charges.charge_id
+INNER JOIN warehouse.main.stg_accounts__customers AS customers
+    ON charges.customer_id = customers.customer_id AND customers.is_payer
 INNER JOIN new_versions
-    ON charges.customer_id = new_versions.customer_id
+    ON customers.payer_id = new_versions.customer_id
     AND charges.currency = new_versions.currency
 ORDER BY new_versions.invoice_id, tiers.charge_id, tiers.tier
 """

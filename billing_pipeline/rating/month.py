@@ -19,9 +19,11 @@ import duckdb
 from billing_pipeline.intake.late_usage import note_rated
 from billing_pipeline.intake.problems import InvalidInput, Problem, shown
 from billing_pipeline.intake.reference.load import load_reference
+from billing_pipeline.intake.sources import write_file_sources
 from billing_pipeline.intake.usage import load_usage
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.rating.dbt_runner import BUILD, CLOSE, NodeResult, check, run_dbt
+from billing_pipeline.rating.earlier_lines import load_earlier_lines
 from billing_pipeline.rating.spark import build_with_spark
 from billing_pipeline.settings import Settings
 
@@ -84,9 +86,11 @@ def build_raw(
         connection.execute("CREATE TABLE raw.intake AS SELECT now() AS read_at")
         reference_rows = load_reference(connection, settings)
         _add_top_ups(connection, top_ups)
+        load_earlier_lines(connection, settings, month)
         months_back = _months_back(connection)
         usage = load_usage(connection, settings, month, months_back, _carried_events(connection))
         folders = [month.shift(-back) for back in range(months_back + 1)]
+        write_file_sources(connection, month, usage)
         note_rated(settings, month, folders, usage)
         _write_wallet_applications(connection, wallet_applications)
     return IntakeReport(reference_rows, usage.rows)

@@ -27,8 +27,8 @@ _ABANDONED_SECONDS = 24 * 3600
 def scratch_home(settings: Settings) -> Iterator[Settings]:
     """The same settings with a home of their own, which is deleted afterwards.
 
-    It shares what can be shared: the parsed project, and copies of usage files, which are named
-    by their content.
+    It shares what can be shared: the parsed project, copies of usage files, which are named by
+    their content, and what is published, to be read.
     """
     make_home(settings)
     ensure_manifest(settings)
@@ -40,6 +40,8 @@ def scratch_home(settings: Settings) -> Iterator[Settings]:
         home = Path(folder)
         (home / "dbt").symlink_to(settings.home / "dbt")
         (home / "usage").symlink_to(settings.usage_cache_dir)
+        # Only read: what commitments count of earlier months.
+        (home / "published").symlink_to(settings.published_dir)
         yield replace(settings, home=home)
 
 

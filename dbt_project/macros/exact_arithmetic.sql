@@ -176,6 +176,14 @@ create or replace macro exact_minus(x, y) as list_transform([{'x': x, 'y': y}], 
     end)[1]
 end)[1];
 
+-- the sum of a list of exacts; 0 where there are none
+create or replace macro exact_sum(terms) as list_reduce(
+    list_prepend(exact(0), coalesce(terms, [])),
+    lambda x, y: list_transform([exact_common(x, y)], lambda v: exact_normal({
+        'units': v.x_units + v.y_units, 'num': v.x_num + v.y_num, 'den': v.den
+    }))[1]
+);
+
 -- a whole number from an exact quantity: 'up', 'down', 'half_up'; 'none' leaves it as it is
 create or replace macro exact_round_quantity(x, rounding) as list_transform(
     [{'x': x, 'rounding': rounding}],
@@ -225,6 +233,15 @@ create or replace macro rounded_to_minor(units, exponent) as list_transform(
     lambda v: ((v.units + sign(v.units) * (v.place // 2)) // v.place
         * (v.place // 100000000000000))::decimal(38, 0) * '0.0001'::decimal(4, 4)
 )[1];
+
+-- an amount (of either sign) that has no more places than its currency, in whole minor units
+create or replace macro whole_minor(amount, exponent) as
+    sign(amount)::hugeint * (exact(abs(amount)).units // minor_units(exponent));
+
+-- whole minor units (of either sign) in major units
+create or replace macro minor_decimal(minor, exponent) as
+    (minor::hugeint * (minor_units(exponent) // 100000000000000))::decimal(38, 0)
+    * '0.0001'::decimal(4, 4);
 
 -- units (of either sign) rounded half away from zero to 12 places
 create or replace macro rounded_to_pico(units) as list_transform([units::hugeint], lambda u:

@@ -20,9 +20,9 @@
     end
 {%- endmacro %}
 
-{# How an amount ends, from columns `exponent` and `currency`: rounded to 0.29 USD. #}
-{% macro rounded_text(amount) -%}
-    'rounded to ' || {{ fixed_text(amount, 'exponent') }} || ' ' || currency
+{# How an amount ends: rounded to 0.29 USD. #}
+{% macro rounded_text(amount, exponent='exponent', currency='currency') -%}
+    'rounded to ' || {{ fixed_text(amount, exponent) }} || ' ' || {{ currency }}
 {%- endmacro %}
 
 {# A part of a period, both in microseconds, as a factor in seconds. #}

@@ -3,7 +3,7 @@
    reads no event where there is none. #}
 
 {# Accepted event × meter of `meters` that reads it, with the value that the meter reads. Of a
-   correction that value is its quantity, whatever property the meter reads, and as it is. #}
+   correction that number is its quantity, whatever property the meter reads, and as it is. #}
 {% macro readings_by(meters, events=none, is_correction=false) -%}
     select
         * {{ exclude('number') }},
@@ -18,8 +18,9 @@
         select
             *,
             case
-                when {{ is_correction }} or property is null or aggregation = 'count' then quantity
-                when aggregation <> 'unique_count' then {{ quantity_from_text('property_value') }}
+                when property is null or aggregation = 'count' then quantity
+                when aggregation <> 'unique_count'
+                    then {{ 'quantity' if is_correction else quantity_from_text('property_value') }}
             end as number,
             case
                 when aggregation = 'unique_count'

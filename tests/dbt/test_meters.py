@@ -206,6 +206,12 @@ def _corrections(company: Meters) -> None:
         company.read(f"corrected {name}", (90, "02"), (4, "03"))
         for quantity, day in (("70", "02"), ("3", "02"), ("4", "20")):
             company.correct(f"corrected {name}", quantity, f"2024-04-{day}T00:00:00Z")
+    # a correction that lacks the text that a meter counts is no reading for it
+    company.meter("corrected users", "unique_count", property="user")
+    for user, day in (("ada", "02"), ("ben", "03")):
+        company.read("corrected users", (1, day, {"user": user}))
+    company.correct("corrected users", "1", "2024-04-02T00:00:00Z")
+    company.correct("corrected users", "1", "2024-04-03T00:00:00Z", properties={"user": "ada"})
     company.meter("corrected before", "latest", carry_forward="true")
     company.read("corrected before", (9, "2024-03-05"))
     company.correct("corrected before", "6", "2024-03-05T00:00:00Z")
@@ -269,6 +275,7 @@ QUANTITIES: dict[str, tuple[object, ...]] = {
     "corrected unique_count": (2,),
     # 3 for a day, 4 for 28
     "corrected gauge_hours": (2760,),
+    "corrected users": (1,),
     "corrected before": (6,),
     "corrected group": (130,),
 }

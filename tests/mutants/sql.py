@@ -24,6 +24,9 @@ PRICE_FILTERS = "tests/dbt/test_price_filters.py"
 FILTERS = "dbt_project/macros/usage_filters.sql"
 METERS = "tests/dbt/test_meters.py"
 INVOICE_EDGES = "tests/dbt/test_invoice_edges.py"
+TAXES_AND_COUPONS = "tests/dbt/test_taxes_and_coupons.py"
+ADJUSTMENTS_AND_PAYERS = "tests/dbt/test_adjustments_and_payers.py"
+COMMITMENTS = "tests/dbt/test_commitments.py"
 INTAKE = "tests/unit/intake"
 WALLET_LOTS = "tests/dbt/test_wallet_lots.py"
 VERSIONS = "tests/dbt/test_versions.py"
@@ -456,8 +459,8 @@ MUTANTS = (
     Mutant(
         "coupon_months_begin_anew_with_each_version",
         f"{INVOICING}/coupon_months.sql",
-        "partition by paid.subscription_id, paid.subscription_number, paid.coupon_id",
-        "partition by paid.subscription_id, paid.starts_at, paid.coupon_id",
+        "partition by named.subscription_id, named.subscription_number, named.coupon_id",
+        "partition by named.subscription_id, named.starts_at, named.coupon_id",
         VERSIONS,
     ),
     Mutant(
@@ -621,7 +624,7 @@ MUTANTS = (
     ),
     Mutant(
         "discounts_before_rounding",
-        f"{INVOICING}/discounts.sql",
+        f"{INVOICING}/coupon_lines.sql",
         "lines as (select * from {{ ref('subscription_lines') }}),",
         "lines as (\n"
         "    select part.* replace (coalesce(charges.exact_amount, part.amount) as amount)\n"
@@ -639,23 +642,23 @@ MUTANTS = (
     ),
     Mutant(
         "discount_above_the_lines",
-        f"{INVOICING}/discounts.sql",
-        "least(covered_amount, rounded_to_minor(",
-        "greatest(covered_amount, rounded_to_minor(",
+        f"{INVOICING}/line_discounts.sql",
+        "least(minor_off, greatest(covered_sum, 0))",
+        "minor_off",
         INVOICE_EDGES,
     ),
     Mutant(
         "unused_time_given_back_at_full_price",
-        f"{INVOICING}/discounts.sql",
-        "case when counted_then then unused_amount else 0 end",
-        "0",
+        f"{INVOICING}/coupon_lines.sql",
+        "then {{ coupon_counts('sold.billing_month') }}",
+        "then false",
         INVOICE_EDGES,
     ),
     Mutant(
         "unused_time_less_by_the_coupon_of_now",
-        f"{INVOICING}/discounts.sql",
-        "case when counted_then then unused_amount else 0 end",
-        "case when counts_now then unused_amount else 0 end",
+        f"{INVOICING}/coupon_lines.sql",
+        "then {{ coupon_counts('sold.billing_month') }}",
+        "then {{ coupon_counts('run.billing_month') }}",
         INVOICE_EDGES,
     ),
     Mutant(
@@ -668,30 +671,128 @@ MUTANTS = (
     Mutant(
         "tax_before_the_discount",
         f"{INVOICING}/taxes.sql",
-        "exact_times(exact(abs(billed.taxable_amount)), valid_rates.percentage)",
-        "exact_times(exact(abs(billed.subtotal)), valid_rates.percentage)",
+        "sum(lines.amount - lines.discount_share) as tax_base",
+        "sum(lines.amount) as tax_base",
         WORLDS,
     ),
     Mutant(
         "inclusive_tax_on_top",
-        f"{INVOICING}/taxes.sql",
-        "case when valid_rates.inclusive then exact_pico(inclusive_whole)",
-        "case when valid_rates.inclusive then exact_pico(100)",
+        f"{INVOICING}/invoice_tax_rates.sql",
+        "exact_pico(whole) as whole_pico",
+        "exact_pico(100) as whole_pico",
         WORLDS,
     ),
     Mutant(
         "tax_of_the_month_begin",
-        f"{INVOICING}/taxes.sql",
+        f"{INVOICING}/invoice_tax_rates.sql",
         "coalesce(rates.valid_from < run.month_end, true)",
         "coalesce(rates.valid_from <= run.month_start, true)",
         WORLDS,
     ),
     Mutant(
         "exempt_customers_are_taxed",
-        f"{INVOICING}/taxes.sql",
+        f"{INVOICING}/invoice_tax_rates.sql",
         "where not tax_exempt",
         "where true",
         WORLDS,
+    ),
+    Mutant(
+        "a_later_coupon_finds_the_whole_line",
+        f"{INVOICING}/line_discounts.sql",
+        "                spread.minor_left - spread.minor_share as minor_left,",
+        "                lines.minor_amount as minor_left,",
+        TAXES_AND_COUPONS,
+    ),
+    Mutant(
+        "a_coupon_of_some_prices_counts_for_all",
+        f"{INVOICING}/coupon_lines.sql",
+        "counts and has_currency and has_price as is_covered",
+        "counts and has_currency as is_covered",
+        TAXES_AND_COUPONS,
+    ),
+    Mutant(
+        "what_is_missing_goes_to_the_smallest_remainders",
+        "dbt_project/macros/coupons.sql",
+        "order by {{ remainder }} desc, line_id",
+        "order by {{ remainder }}, line_id",
+        TAXES_AND_COUPONS,
+    ),
+    Mutant(
+        "tax_of_every_region",
+        f"{INVOICING}/invoice_tax_rates.sql",
+        "and (rates.region is null or upper(rates.region) = upper(billed.region))",
+        "",
+        TAXES_AND_COUPONS,
+    ),
+    Mutant(
+        "a_code_displaces_the_rates_of_every_region",
+        f"{INVOICING}/invoice_tax_rates.sql",
+        "partition by candidates.invoice_id, codes.tax_code, candidates.region",
+        "partition by candidates.invoice_id, codes.tax_code",
+        TAXES_AND_COUPONS,
+    ),
+    Mutant(
+        "a_customer_moves_a_microsecond_early",
+        "dbt_project/models/staging/accounts/stg_accounts__customers.sql",
+        "coalesce(customers.valid_from < run.month_end, true)",
+        "coalesce(customers.valid_from <= run.month_end, true)",
+        TAXES_AND_COUPONS,
+    ),
+    Mutant(
+        "an_adjustment_of_the_next_month",
+        f"{INVOICING}/adjustment_lines.sql",
+        "adjustments.occurred_at < run.month_end",
+        "adjustments.occurred_at <= run.month_end",
+        ADJUSTMENTS_AND_PAYERS,
+    ),
+    Mutant(
+        "credit_is_due",
+        f"{INVOICING}/invoices.sql",
+        "greatest(paid.total - paid.wallet_applied, 0)",
+        "paid.total - paid.wallet_applied",
+        ADJUSTMENTS_AND_PAYERS,
+    ),
+    Mutant(
+        "who_does_not_pay_pays_through_another",
+        f"{INVOICING}/paying_customers.sql",
+        "where customers.is_payer",
+        "",
+        ADJUSTMENTS_AND_PAYERS,
+    ),
+    Mutant(
+        "lines_for_a_payer_who_is_none",
+        f"{INVOICING}/paying_customers.sql",
+        "on customers.payer_id = payers.customer_id and payers.is_payer",
+        "on customers.payer_id = payers.customer_id",
+        ADJUSTMENTS_AND_PAYERS,
+    ),
+    Mutant(
+        "a_commitment_counts_before_the_discount",
+        f"{INVOICING}/commitment_sums.sql",
+        "amount - discount_share as month_amount",
+        "amount as month_amount",
+        COMMITMENTS,
+    ),
+    Mutant(
+        "a_commitment_counts_beyond_its_term",
+        f"{INVOICING}/commitment_sums.sql",
+        "        and lines.period_end <= commitments.ends_at",
+        "",
+        COMMITMENTS,
+    ),
+    Mutant(
+        "a_commitment_that_ends_with_the_month_is_never_filled",
+        f"{INVOICING}/commitment_lines.sql",
+        "and ends_at <= month_end",
+        "and ends_at < month_end",
+        COMMITMENTS,
+    ),
+    Mutant(
+        "overage_of_all_months_each_month",
+        f"{INVOICING}/commitment_lines.sql",
+        "- greatest(sums.spent_before - sums.amount, 0) as beyond",
+        "as beyond",
+        COMMITMENTS,
     ),
     Mutant(
         "wallet_goes_below_zero",

@@ -343,9 +343,23 @@ MUTANTS = (
     Mutant(
         "the_same_customer_is_no_witness",
         f"{COLLECTION}/plan/witnesses.py",
-        "        yield _CUSTOMER, send.customer_id\n",
+        "            yield _CUSTOMER, customer_id\n",
         "",
         f"{UNIT}/test_plan.py",
+    ),
+    Mutant(
+        "anothers_invoice_is_no_witness",
+        f"{COLLECTION}/plan/witnesses.py",
+        "            yield _BILLED_FOR, metadata_keys.customer_digest(customer_id)\n",
+        "",
+        f"{UNIT}/test_witnesses.py",
+    ),
+    Mutant(
+        "those_billed_to_a_payer_are_not_asked_about",
+        f"{COLLECTION}/plan/witnesses.py",
+        "for customer_id in (send.customer_id, *send.billed_for):",
+        "for customer_id in (send.customer_id,):",
+        f"{UNIT}/test_witnesses.py",
     ),
     Mutant(
         "the_same_stripe_customer_is_no_witness",

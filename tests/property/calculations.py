@@ -42,7 +42,11 @@ MINIMUM = re.compile(rf"minimum ({NUMBER})")
 CHARGED = re.compile(rf"less ({NUMBER}) charged")
 DISCOUNT = re.compile(rf"({NUMBER}) (% of|off) ({NUMBER})")
 AT_MOST = re.compile(rf"at most ({NUMBER})")
-TAX = re.compile(rf"({NUMBER}) × ({NUMBER}) / ({NUMBER})(?:, included)?")
+ADJUSTMENT = re.compile(rf"adjustment of ({NUMBER})")
+COMMITTED = re.compile(rf"committed ({NUMBER})")
+SPENT = re.compile(rf"less ({NUMBER}) spent")
+OVERAGE = re.compile(rf"({NUMBER}) % of ({NUMBER}) beyond {NUMBER}")
+TAX = re.compile(rf"({NUMBER}) × ({NUMBER}) / ({NUMBER})")
 ENDS = re.compile(rf"rounded to ({NUMBER}) ([A-Z]{{3}})")
 
 
@@ -89,9 +93,16 @@ def redo(calculation: str, exponent: int) -> tuple[Fraction, Fraction]:
 
 
 def redo_line(kind: str, calculation: str, exponent: int) -> Fraction:
-    """The amount of a line that is not a charge: a minimum, a discount or a tax."""
+    """The amount of a line that is not a charge: a minimum, a discount, a commitment, …"""
     *parts, end = calculation.split("; ")
-    amount = {"minimum": _minimum, "discount": _discount, "tax": _tax}[kind](parts)
+    amount = {
+        "minimum": _minimum,
+        "discount": _discount,
+        "adjustment": _adjustment,
+        "commitment": _commitment,
+        "overage": _overage,
+        "tax": _tax,
+    }[kind](parts)
     shown = Fraction(_read(ENDS, end)[1])
     if round_half_away(amount, exponent) != shown:
         raise NotRedoneError(f"{float(amount)} by hand does not round to {float(shown)}")
@@ -99,12 +110,15 @@ def redo_line(kind: str, calculation: str, exponent: int) -> Fraction:
 
 
 def _minimum(parts: list[str]) -> Fraction:
-    minimum, *share, charged = parts
-    amount = Fraction(_read(MINIMUM, minimum)[1])
-    for part in share:
-        found = _read(SHARE, part)
-        amount *= Fraction(found[2]) / Fraction(found[3])
-    return amount - Fraction(_read(CHARGED, charged)[1])
+    """Of each version of the subscription its minimum, times its share if that is not all."""
+    *versions, charged = parts
+    amounts: list[Fraction] = []
+    for part in versions:
+        if found := SHARE.fullmatch(part):
+            amounts[-1] *= Fraction(found[2]) / Fraction(found[3])
+        else:
+            amounts.append(Fraction(_read(MINIMUM, part)[1]))
+    return sum(amounts, Fraction(0)) - Fraction(_read(CHARGED, charged)[1])
 
 
 def _discount(parts: list[str]) -> Fraction:
@@ -117,10 +131,29 @@ def _discount(parts: list[str]) -> Fraction:
     return -min([off, *(Fraction(_read(AT_MOST, part)[1]) for part in bound)])
 
 
-def _tax(parts: list[str]) -> Fraction:
+def _adjustment(parts: list[str]) -> Fraction:
     (part,) = parts
-    found = _read(TAX, part)
-    return Fraction(found[1]) * Fraction(found[2]) / Fraction(found[3])
+    return Fraction(_read(ADJUSTMENT, part)[1])
+
+
+def _commitment(parts: list[str]) -> Fraction:
+    committed, spent, *_ = parts
+    return Fraction(_read(COMMITTED, committed)[1]) - Fraction(_read(SPENT, spent)[1])
+
+
+def _overage(parts: list[str]) -> Fraction:
+    found = _read(OVERAGE, parts[0])
+    return Fraction(found[1]) / 100 * Fraction(found[2])
+
+
+def _tax(parts: list[str]) -> Fraction:
+    """Lines on which other inclusive rates stand beside this one are a product of their own."""
+    (part,) = parts
+    products = [_read(TAX, text) for text in part.removesuffix(", included").split(" + ")]
+    return sum(
+        (Fraction(found[1]) * Fraction(found[2]) / Fraction(found[3]) for found in products),
+        Fraction(0),
+    )
 
 
 def _model(parts: list[str], quantity: Fraction) -> Fraction:

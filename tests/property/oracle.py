@@ -335,8 +335,8 @@ def _changes(
     before = [at for at in changes if at < cuts[0]]
     at = before[-1] if before else begins
     rest = Window(max(cuts[0], promised.start), promised.end)
-    later = _month_of(at, book) if at >= sold[1] else _month_of(sold[0], book)
-    yield rest, "credit", at, later
+    sold_in = _month_of(at if before and at >= sold[1] else sold[0], book)
+    yield rest, "credit", at, sold_in
     left = _until(rest, run.end if ends_now else FOREVER)
     if left is not None and now:
         for part in periods.split(left, now):

@@ -114,6 +114,12 @@ def test_made_up_worlds_cover_the_contract() -> None:
             used = charge.quantity > 0
             seen |= {charge.kind, charge.currency, price.rounding, charge.share < 1}
             seen |= {(price.model, used), (aggregation, used), ("prorate", price.prorate)}
+            seen |= {("rest", price.is_rest), ("versions", len(charge.subscription.versions) > 1)}
+            if price.meter is not None:
+                meter, cells = price.meter, price.filter.values()
+                seen |= {("bucket", meter.bucket, used), ("groups", len(meter.group_by))}
+                seen |= {("rounding", meter.event_rounding is not None)}
+                seen |= {("filter", type(cell).__name__) for cell in cells}
             for part in charge.tiers:
                 seen.add(("tier", part.position, part.up_to == charge.billable_quantity))
         seen |= {line[0] for bill_ in result.invoices.values() for line in bill_.lines}
@@ -124,9 +130,12 @@ def test_made_up_worlds_cover_the_contract() -> None:
         seen |= {("negative", row.quantity < 0) for row in result.metered.values()}
     wanted = set(WANTED)
     models = "flat per_unit graduated volume package percentage graduated_percentage dynamic"
-    aggregations = "count sum max latest unique_count p95 time_weighted_average"
+    aggregations = "count sum max latest unique_count p95 time_weighted_average counter"
+    aggregations += " gauge_hours p1 p50 p90 p99"
     wanted |= {(name, True) for name in f"{models} {aggregations}".split()}
     wanted |= {("tier", position, True) for position in (1, 2, 3)}
+    wanted |= {("rest", True), ("versions", True), ("bucket", "hour", True), ("groups", 2)}
+    wanted |= {("bucket", "day", True), ("rounding", True), ("filter", "list"), ("filter", "dict")}
     wanted |= {True, False, ("trial", True), ("negative", True), ("prorate", True)}
     assert wanted - seen == set()
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
-from tests.property.intake import Book, Subscription, Version, month_edges, number
+from tests.property.intake import Book, Subscription, month_edges, number
 from tests.property.metering import measure
+from tests.property.periods import runs
 from tests.property.selection import everything
 from tests.property.tables import Cells
 from tests.property.values import round_half_away
@@ -49,16 +50,16 @@ def entitlements(book: Book, month: str) -> dict[tuple[str, str], tuple[Subscrip
     """By customer and feature: the plan that the customer had last in the month decides."""
     start, end = month_edges(month, book.zone)
     found: dict[tuple[str, str], tuple[Subscription, Cells]] = {}
-    active: list[tuple[Version, Subscription]] = [
-        (version, subscription)
+    active = [
+        run
         for subscription in book.subscriptions
-        for version in subscription.versions
-        if max(version.starts_at, start) < min(version.ends_at, end)
+        for run in runs(subscription)
+        if max(run.start, start) < min(run.end, end)
     ]
-    active.sort(key=lambda pair: (pair[0].starts_at, pair[1].subscription_id))
-    for version, subscription in active:
-        for row in book.entitlements.get(version.plan_id, []):
-            found[subscription.customer_id, row["feature"]] = (subscription, row)
+    active.sort(key=lambda run: (run.start, run.subscription.subscription_id))
+    for run in active:
+        for row in book.entitlements.get(run.plan_id, []):
+            found[run.subscription.customer_id, row["feature"]] = (run.subscription, row)
     return found
 
 

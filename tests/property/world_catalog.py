@@ -9,7 +9,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 from tests.property.values import DAY, decimal_text
-from tests.property.world_maker import COUNTRIES, CURRENCIES, FEATURES, Maker
+from tests.property.world_maker import COUNTRIES, CURRENCIES, Maker, makes
 
 AGGREGATIONS = (
     "count",
@@ -22,7 +22,8 @@ AGGREGATIONS = (
     "p95",
     "time_weighted_average",
 )
-GAUGES = ("latest", "max", "time_weighted_average")
+GAUGES = ("latest", "max", "time_weighted_average", "gauge_hours")
+NO_BUCKETS = ("counter", "gauge_hours", "time_weighted_average")
 RECURRING_MODELS = ("flat", "flat", "per_unit", "graduated", "volume", "package")
 USAGE_MODELS = (
     "flat",
@@ -39,6 +40,17 @@ USAGE_MODELS = (
 )
 TIERED = ("graduated", "volume", "graduated_percentage")
 BOUNDS = ("0.5", "1", "2", "3", "5", "7.25", "10", "12", "60", "100", "2.000000000000000001")
+NEW_AGGREGATIONS = ("counter", "counter", "gauge_hours", "p1", "p50", "p90", "p99")
+REGIONS = ("", "", "north", "south")
+TAX_CODES = ("", "", "books", "food")
+INTERVALS = ("week", "month", "quarter", "half_year", "year")
+NEW_FILTERS: tuple[dict[str, object], ...] = (
+    {"size": ["small", "Small"]},
+    {"zone": ["1", 2], "live": True},
+    {"ratio": {"above": "0.25", "up_to": "0.5"}},
+    {"ratio": {"above": "0.25"}, "size": ["large"]},
+    {"zone": {"up_to": "1"}},
+)
 FILTERS: tuple[dict[str, object], ...] = (
     {"size": "small"},
     {"size": "large"},
@@ -66,19 +78,53 @@ def add_catalog(maker: Maker) -> None:
         for price in range(maker.random.randint(1, 6)):
             _add_price(maker, plan_id, f"{number}.{price}")
         _add_entitlements(maker, plan_id)
+    if makes("based_on") and maker.chance(0.5):
+        _add_contract(maker)
     for number in range(2):
         _add_coupon(maker, number)
 
 
+def _add_contract(maker: Maker) -> None:
+    """A plan that is based on another, with a row or two of its own."""
+    base = maker.random.choice(maker.world.tables["plans"])
+    plan_id = maker.id("contract")
+    maker.world.add(
+        "plans",
+        plan_id=plan_id,
+        name="A contract",
+        trial_days=maker.one_of("", "0", "7"),
+        billing_cycle="",
+        based_on=base["plan_id"],
+    )
+    rows = [row for row in maker.world.tables["prices"] if row["plan_id"] == base["plan_id"]]
+    for number in range(maker.random.randint(0, 2)):
+        replaced = maker.one_of("", maker.random.choice(rows)["price_id"])
+        cells = {"replaces": replaced} if replaced else {}
+        _add_price(maker, plan_id, f"c.{number}", **cells)
+    if maker.chance(0.5):
+        maker.world.add("entitlements", plan_id=plan_id, feature="own", replaces="sso")
+
+
 def _cycle(maker: Maker) -> str:
+    if makes("intervals") and maker.chance(0.25):
+        return "anniversary"
     if maker.setting.thirty_days and maker.chance(0.3):
         return "30_days"
     return maker.one_of("", "calendar_month")
 
 
 def _add_meter(maker: Maker, number: int) -> None:
-    aggregation = maker.one_of(*AGGREGATIONS)
-    carry = aggregation in GAUGES and (maker.chance(0.5) or "gauges by share" not in FEATURES)
+    news = NEW_AGGREGATIONS if makes("meters") else ()
+    aggregation = maker.one_of(*AGGREGATIONS, *news)
+    carry = aggregation in GAUGES and (maker.chance(0.5) or not makes("gauges by share"))
+    cells: dict[str, object] = {}
+    if makes("meters"):
+        if maker.chance(0.25):
+            cells["group_by"] = maker.one_of("size", "zone", "zone;live")
+        if maker.chance(0.2) and aggregation not in NO_BUCKETS:
+            cells["bucket"] = maker.one_of("hour", "day")
+        if maker.chance(0.15) and aggregation not in ("count", "unique_count"):
+            cells["event_rounding"] = maker.one_of("60", "1", "0.1", "2.5")
     maker.world.add(
         "meters",
         meter_id=maker.id("meter", number),
@@ -86,10 +132,11 @@ def _add_meter(maker: Maker, number: int) -> None:
         aggregation=aggregation,
         property=maker.one_of("", "", "gb", "weight"),
         carry_forward=maker.one_of("true", "TRUE") if carry else maker.one_of("", "false"),
+        **cells,
     )
 
 
-def _add_price(maker: Maker, plan_id: str, number: str) -> None:
+def _add_price(maker: Maker, plan_id: str, number: str, **more: str) -> None:
     """One price_id: one version, or several that follow one another, sometimes with a gap."""
     is_usage = maker.chance(0.7)
     model = maker.one_of(*(USAGE_MODELS if is_usage else RECURRING_MODELS))
@@ -105,22 +152,60 @@ def _add_price(maker: Maker, plan_id: str, number: str) -> None:
     if is_usage:
         meter = maker.random.choice(maker.world.tables["meters"])
         cells["meter_id"] = meter["meter_id"]
-        if meter["aggregation"] not in ("count", "sum") and "gauges by share" not in FEATURES:
+        if meter["aggregation"] not in ("count", "sum") and not makes("gauges by share"):
             cells["prorate"] = "false"
         if maker.chance(0.3):
-            cells["filter"] = maker.one_of(*FILTERS)
+            cells["filter"] = maker.one_of(*FILTERS, *(NEW_FILTERS if makes("filters") else ()))
+        if maker.chance(0.1) and makes("filters"):
+            cells["filter_rest"] = "true"
     elif maker.chance(0.4):
         cells["timing"] = "advance"
+    if makes("intervals") and maker.chance(0.3) and not _is_thirty_days(maker, plan_id):
+        cells["interval"] = maker.one_of(*INTERVALS)
+    if makes("regions"):
+        cells["tax_code"] = maker.one_of(*TAX_CODES)
     if model in TIERED:
-        _add_tiers(maker, price_id, model)
+        _add_tiers(maker, price_id, model, "")
     for valid_from, valid_to in _versions(maker):
+        amounts = _amounts(maker, model)
+        if is_usage:
+            _add_event_amounts(maker, amounts, meter, model)
+            if amounts["included_quantity"] and makes("included_per") and maker.chance(0.3):
+                amounts["included_per"] = "seat"
+        since = "" if valid_from is None else maker.written(valid_from)
+        if model in TIERED and since and makes("tiers by version") and maker.chance(0.4):
+            _add_tiers(maker, price_id, model, maker.written(valid_from or 0))
         maker.world.add(
             "prices",
             **cells,
-            **_amounts(maker, model),
-            valid_from="" if valid_from is None else maker.written(valid_from),
+            **amounts,
+            **more,
+            valid_from=since,
             valid_to="" if valid_to is None else maker.written(valid_to),
         )
+
+
+def _is_thirty_days(maker: Maker, plan_id: str) -> bool:
+    plans = {row["plan_id"]: row for row in maker.world.tables["plans"]}
+    row = plans[plan_id]
+    return "30_days" in (row["billing_cycle"], plans.get(row["based_on"], row)["billing_cycle"])
+
+
+def _add_event_amounts(
+    maker: Maker, cells: dict[str, object], meter: dict[str, str], model: str
+) -> None:
+    """Bounds of each event and free events: of a sum, without allowance and rounding."""
+    is_possible = model == "percentage" and meter["aggregation"] == "sum"
+    if not is_possible or not makes("event amounts") or maker.chance(0.4):
+        return
+    cells |= {"included_quantity": "", "quantity_rounding": ""}
+    if maker.chance(0.5):
+        cells["event_minimum_amount"] = maker.money_text()
+    if maker.chance(0.5):
+        lowest = Fraction(str(cells.get("event_minimum_amount", "0")))
+        cells["event_maximum_amount"] = decimal_text(lowest + maker.money())
+    if maker.chance(0.5):
+        cells["free_events"] = maker.one_of("1", "2", "3", "100")
 
 
 def _versions(maker: Maker) -> list[tuple[int | None, int | None]]:
@@ -162,7 +247,7 @@ def _amounts(maker: Maker, model: str) -> dict[str, object]:
     return cells
 
 
-def _add_tiers(maker: Maker, price_id: str, model: str) -> None:
+def _add_tiers(maker: Maker, price_id: str, model: str, valid_from: str) -> None:
     bounds = sorted(maker.random.sample(BOUNDS, maker.random.randint(0, 3)), key=Fraction)
     is_flat_only = maker.chance(0.2)
     rate = "percentage" if model == "graduated_percentage" else "unit_amount"
@@ -170,7 +255,9 @@ def _add_tiers(maker: Maker, price_id: str, model: str) -> None:
         cells = {"flat_amount": maker.money_text() if is_flat_only else maker.maybe_money(0.4)}
         if not is_flat_only or not cells["flat_amount"]:
             cells[rate] = maker.money_text()
-        maker.world.add("price_tiers", price_id=price_id, up_to=up_to, **cells)
+        maker.world.add(
+            "price_tiers", price_id=price_id, up_to=up_to, valid_from=valid_from, **cells
+        )
 
 
 def _add_entitlements(maker: Maker, plan_id: str) -> None:
@@ -197,6 +284,9 @@ def _add_coupon(maker: Maker, number: int) -> None:
     else:
         cells["amount_off"] = maker.some_money()
         cells["currency"] = maker.one_of(*CURRENCIES)
+    if makes("coupons") and maker.chance(0.4):
+        ids = sorted({row["price_id"] for row in maker.world.tables["prices"]})
+        cells["price_ids"] = ";".join(maker.random.sample(ids, min(2, len(ids))))
     maker.world.add("coupons", coupon_id=maker.id("coupon", number), **cells)
 
 
@@ -218,4 +308,6 @@ def add_tax_rates(maker: Maker) -> None:
                 inclusive=maker.one_of("", "false", "true"),
                 valid_from="" if valid_from is None else maker.written(valid_from),
                 valid_to="" if valid_to is None else maker.written(valid_to),
+                region=maker.one_of(*REGIONS) if makes("regions") else "",
+                tax_code=maker.one_of(*TAX_CODES) if makes("regions") else "",
             )

@@ -26,12 +26,12 @@ COUNTRIES = ("DE", "FR", "US", "CA", "BR", "AT", "CH", "JP", "KW", "IN", "NZ", "
 # Features of the contract's second edition that the worlds make. The oracle knows all of them; one
 # that the pipeline does not have yet stands in a comment, and moves up when it does.
 FEATURES: tuple[str, ...] = (
-    # "gauges by share": prorate empty or true for a gauge, and gauges that do not carry forward
-    # "versions": subscriptions whose quantity, plan, coupon or minimum changes
-    # "filters": lists, bounds, filter_rest
+    "filters",  # lists, bounds, filter_rest
+    "versions",  # subscriptions whose quantity, plan, coupon or minimum changes
+    "gauges by share",  # prorate empty or true for a gauge, and gauges that do not carry forward
+    "meters",  # counter, gauge_hours, percentiles, group_by, bucket, event_rounding
     # "event amounts": bounds of each event, free events
     # "named subscriptions": events for one subscription only
-    # "meters": counter, gauge_hours, percentiles, group_by, bucket, event_rounding
     # "included_per": allowances for each seat
     # "tiers by version"
     # "based_on": plans that are based on others
@@ -44,6 +44,11 @@ FEATURES: tuple[str, ...] = (
     # "bill_to"
     # "commitments"
 )
+
+
+def makes(feature: str) -> bool:
+    """Whether the worlds have this feature of the second edition."""
+    return feature in FEATURES
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from tests.property.values import (
     read_instant,
     read_object,
 )
-from tests.property.world_maker import Maker, other_month
+from tests.property.world_maker import Maker, makes, other_month
 
 Properties = dict[str, object]
 
@@ -110,8 +110,18 @@ def _add_event(
         "occurred_at": maker.written(at),
         "quantity": "" if quantity == 1 and maker.chance(0.7) else _quantity_text(maker, quantity),
         "properties": object_text(properties) if properties else "",
+        "subscription_id": _named(maker, customer_id),
     }
     maker.world.usage.append(UsageRow(month, maker.one_of(*FILES), cells))
+
+
+def _named(maker: Maker, customer_id: str) -> str:
+    """Sometimes an event is for one subscription only."""
+    if not makes("named subscriptions") or maker.chance(0.8):
+        return ""
+    rows = maker.world.tables["subscriptions"]
+    own = [row["subscription_id"] for row in rows if row["customer_id"] == customer_id]
+    return maker.random.choice(own) if own else ""
 
 
 def _is_read(maker: Maker, name: str, key: str) -> bool:
@@ -138,8 +148,20 @@ def _properties(maker: Maker) -> Properties:
     found = {key: maker.one_of(*stock) for key, stock in values.items() if maker.chance(0.7)}
     filters = [row["filter"] for row in maker.world.tables["prices"] if row["filter"]]
     if filters and maker.chance(0.6):
-        found |= read_object(maker.random.choice(filters))
+        wanted = read_object(maker.random.choice(filters))
+        found |= {key: _one_that_fits(maker, value) for key, value in wanted.items()}
     return found
+
+
+def _one_that_fits(maker: Maker, wanted: object) -> object:
+    """One of a list, or a number at or just beside one of the bounds."""
+    if isinstance(wanted, list):
+        return maker.random.choice(wanted)
+    if isinstance(wanted, dict):
+        bound = Fraction(str(maker.random.choice(list(wanted.values()))))
+        text = decimal_text(max(bound + maker.one_of(NONE, NONE, TINY, -TINY), NONE))
+        return maker.one_of(text, JsonNumber(text))
+    return wanted
 
 
 def _number(maker: Maker, quantity: Fraction, plainly: bool) -> object:
@@ -168,10 +190,11 @@ def _quantity_text(maker: Maker, quantity: Fraction) -> str:
 
 def _add_corrections(maker: Maker, customer_id: str, name: str) -> None:
     meters = [row for row in maker.world.tables["meters"] if row["event_name"] == name]
-    if not any(row["aggregation"] in ("count", "sum") for row in meters):
+    if not makes("meters") and not any(row["aggregation"] in ("count", "sum") for row in meters):
         return
     for _ in range(maker.one_of(0, 0, 0, 1, 2)):
-        quantity = maker.quantity() * maker.one_of(1, -1, -1)
+        is_added = any(row["aggregation"] in ("count", "sum", "counter") for row in meters)
+        quantity = maker.quantity() * (maker.one_of(1, -1, -1) if is_added else 1)
         properties = _properties(maker)
         number = len(maker.world.tables["usage_corrections"])
         maker.world.add(
@@ -277,5 +300,6 @@ def _break(maker: Maker, cells: Cells) -> None:
         ("quantity", maker.one_of(*TOO_LONG)),
         ("properties", maker.one_of(*NOT_OBJECTS)),
     )
-    column, cell = maker.one_of(*faults)
+    named = [("subscription_id", maker.id("nothing"))] if makes("named subscriptions") else []
+    column, cell = maker.one_of(*faults, *named)
     cells[column] = cell

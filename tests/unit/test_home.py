@@ -136,6 +136,9 @@ def test_what_readers_could_reach_beside_the_tables_is_named(place: Path) -> Non
     assert list(exposed(settings)) == [f"{home / 'records'} (drwxr-xr-x)"]
     make_home(settings)
     assert list(exposed(settings)) == []
+    (home / "published").chmod(0o755)
+    assert list(exposed(settings)) == [f"{home / 'published'} (drwxr-xr-x)"]
+    make_home(settings)
     home.chmod(0o711)
     assert list(exposed(settings)) == [f"{home} (drwx--x--x)"]
 

@@ -78,6 +78,8 @@ class DesiredInvoice:
     revision: int = 1
     together: tuple[str, ...] = ()
     """The customer's other invoices that the same plan creates, as ``invoice_id:content_hash``."""
+    billed_for: tuple[str, ...] = ()
+    """The other customers whose lines stand on it."""
 
     @property
     def reference(self) -> str:
@@ -157,9 +159,15 @@ select customer_id, currency, after_month::varchar from wallet_turns where after
 """
 _INVOICES = """
 select i.invoice_id, i.customer_id, i.currency, i.total, i.wallet_applied,
-       i.collection_method, i.days_until_due,
+       i.collection_method, i.days_until_due, coalesce(o.billed_for, []),
        c.name, c.email, c.country, c.stripe_customer_id, c.payment_method
 from invoices i left join stg_accounts__customers c using (customer_id)
+left join (
+    select p.invoice_id, list(distinct l.customer_id order by l.customer_id) as billed_for
+    from invoice_lines l join invoices p using (invoice_id)
+    where l.customer_id <> p.customer_id
+    group by p.invoice_id
+) o using (invoice_id)
 where i.billing_month = cast(? as date)
 order by i.invoice_id
 """
@@ -219,7 +227,7 @@ def read_desired(warehouse: Path, month_key: str) -> tuple[DesiredInvoice, ...]:
 
 
 def _invoice(row: tuple[Any, ...], lines: list[tuple[Any, ...]], month_key: str) -> DesiredInvoice:
-    invoice_id, customer_id, currency, total, wallet, method, days, *payer = row
+    invoice_id, customer_id, currency, total, wallet, method, days, billed_for, *payer = row
     name, email, country, stripe_customer_id, payment_method = payer
     if method == "send_invoice" and days is None:
         days = DEFAULT_DAYS_UNTIL_DUE
@@ -237,6 +245,7 @@ def _invoice(row: tuple[Any, ...], lines: list[tuple[Any, ...]], month_key: str)
         collection_method=method or "charge_automatically",
         days_until_due=int(days) if method == "send_invoice" else None,
         wallet_applied=to_minor(Decimal(wallet or 0), currency),
+        billed_for=tuple(billed_for),
     )
     if invoice.total != to_minor(Decimal(total), currency):
         raise InconsistentInvoiceError(

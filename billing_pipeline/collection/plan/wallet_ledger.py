@@ -70,7 +70,10 @@ from main.wallet_expiries
 _MOVEMENTS = """
 select w.transaction_id, w.customer_id, w.currency, w.amount, floor(epoch(w.occurred_at))::bigint,
        w.kind, c.stripe_customer_id
-from ({}) w left join raw.customers c using (customer_id)
+from ({}) w left join (
+    select distinct on (customer_id) customer_id, stripe_customer_id
+    from raw.customers order by customer_id, valid_from desc nulls last
+) c using (customer_id)
 order by w.occurred_at, w.turn, w.transaction_id
 """
 

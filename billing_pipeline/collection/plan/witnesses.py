@@ -4,6 +4,7 @@ What belongs here: what makes a first invoice wait for a person (contract, 6), a
 is that has lost its marks. Pure. What does not: reading any of it (`refresh.py`, `recorded.py`),
 and the actions that follow (`invoice_plan.py`).
 
+A customer's lines may stand on another's invoice (`bill_to`): then both are asked about.
 A first invoice is billed unattended. So every trace of an earlier one counts, however weak: a mark
 of ours on another invoice, the Stripe customer, a charge that stands on another invoice, and, where
 a billed customer has left the accounts, a name or an address that is the same.
@@ -65,7 +66,9 @@ class Witnesses:
         return None
 
     def _asked(self, send: DesiredInvoice) -> Iterator[tuple[str, str]]:
-        yield _CUSTOMER, send.customer_id
+        for customer_id in (send.customer_id, *send.billed_for):
+            yield _CUSTOMER, customer_id
+            yield _BILLED_FOR, metadata_keys.customer_digest(customer_id)
         for name in sorted(stripe_customers_of(send, self._stripe_customers)):
             yield _STRIPE_CUSTOMER, name
         for line_id in sorted(charges_of(send)):
@@ -75,6 +78,7 @@ class Witnesses:
 
 
 _CUSTOMER = "the same customer"
+_BILLED_FOR = "on whose invoice this customer's lines stand"
 _STRIPE_CUSTOMER = "the same Stripe customer"
 _CHARGE = "which has a charge of this invoice"
 _ADDRESS = "who is not billed any more and has the same e-mail address"
@@ -85,6 +89,8 @@ def _traces(item: ActualInvoice, *, has_left: bool) -> Iterator[tuple[str, str]]
     """By what an invoice tells of an earlier billing, and of whose."""
     if item.customer_id:
         yield _CUSTOMER, item.customer_id
+    for digest in item.billed_for:
+        yield _BILLED_FOR, digest
     if item.stripe_customer_id:
         yield _STRIPE_CUSTOMER, item.stripe_customer_id
     for line_id in item.all_line_ids:

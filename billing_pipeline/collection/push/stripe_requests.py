@@ -28,6 +28,7 @@ from billing_pipeline.collection.stripe_state.metadata_keys import (
     WALLET_APPLIED,
     WALLET_READ_AT,
     WALLET_TRANSACTION,
+    billed_for_marks,
 )
 from billing_pipeline.collection.stripe_state.profiles import (
     Payer,
@@ -132,6 +133,7 @@ def invoice_metadata(invoice: DesiredInvoice) -> dict[str, str]:
         REVISION: str(invoice.revision),
         CONTENT_HASH: invoice.content_hash,
         TOGETHER: " ".join(invoice.together),
+        **billed_for_marks(invoice.billed_for),
     }
 
 

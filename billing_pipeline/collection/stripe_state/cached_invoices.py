@@ -298,7 +298,9 @@ def _row(data: Mapping[str, Any], invoice: ActualInvoice, recorded: Mapping[str,
     metadata = data.get("metadata")
     found = metadata if isinstance(metadata, Mapping) else {}
     # What the wallet pays is settled once the invoice is final.
-    names = metadata_keys.IDENTITY if invoice.is_draft else metadata_keys.SETTLED
+    names: tuple[str, ...] = metadata_keys.IDENTITY
+    if not invoice.is_draft:
+        names = (*metadata_keys.SETTLED, *metadata_keys.billed_for_names(found))
     marks = {name: found[name] for name in names if isinstance(found.get(name), str)}
     marks |= recorded
     if not is_month_key(marks.get(metadata_keys.MONTH)):

@@ -6,8 +6,10 @@ does not: the values (``push.stripe_requests`` writes them, ``stripe_invoice`` r
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+from billing_pipeline.collection.stripe_state.texts import short_hash
 
 INVOICE_ID = "billing_invoice_id"
 MONTH = "billing_month"
@@ -37,6 +39,9 @@ TOP_UP = "billing_top_up"
 TOGETHER = "billing_together_with"
 """What else the customer is billed for the month by the same plan: an invoice in each further
 currency. After an interruption these are still to be sent, and not a second time."""
+BILLED_FOR = "billing_billed_for"
+"""The other customers whose lines stand on it, as `customer_digest`; what does not fit follows
+under the same name with a number."""
 RESOLVED = "billing_resolved"
 """What a person has decided about an invoice that was changed by hand (`resolutions.py`)."""
 IDENTITY = (INVOICE_ID, MONTH, REVISION, CUSTOMER_ID)
@@ -44,6 +49,37 @@ IDENTITY = (INVOICE_ID, MONTH, REVISION, CUSTOMER_ID)
 SETTLED = (*IDENTITY, WALLET_APPLIED)
 """The marks of a finalized invoice that never change."""
 PREFIX = "billing_"
+
+
+_VALUE_LENGTH = 500
+_DIGEST_LENGTH = 10
+
+
+def customer_digest(customer_id: str) -> str:
+    """A customer's id, short enough for hundreds of them on one invoice. Two that share one only
+    make an invoice wait for a person."""
+    return short_hash([customer_id])[:_DIGEST_LENGTH]
+
+
+def billed_for_marks(customer_ids: Sequence[str]) -> dict[str, str]:
+    """The metadata that names the other customers of an invoice."""
+    fit = (_VALUE_LENGTH + 1) // (_DIGEST_LENGTH + 1)
+    digests = [customer_digest(name) for name in customer_ids]
+    parts = [digests[start : start + fit] for start in range(0, len(digests), fit)] or [[]]
+    return {
+        f"{BILLED_FOR}_{number}" if number > 1 else BILLED_FOR: " ".join(part)
+        for number, part in enumerate(parts, start=1)
+    }
+
+
+def billed_for(metadata: Mapping[str, str]) -> frozenset[str]:
+    """The digests of the other customers of an invoice."""
+    names = billed_for_names(metadata)
+    return frozenset(digest for name in names for digest in metadata[name].split())
+
+
+def billed_for_names(metadata: Mapping[str, Any]) -> list[str]:
+    return [name for name in metadata if name.startswith(BILLED_FOR)]
 
 
 def is_marked(invoice: Mapping[str, Any]) -> bool:

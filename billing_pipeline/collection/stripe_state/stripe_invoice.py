@@ -146,6 +146,11 @@ class ActualInvoice:
         return frozenset(self.metadata.get(metadata_keys.TOGETHER, "").split())
 
     @property
+    def billed_for(self) -> frozenset[str]:
+        """The other customers whose lines stand on it, as `metadata_keys.customer_digest`."""
+        return metadata_keys.billed_for(self.metadata)
+
+    @property
     def resolution(self) -> Resolution | None:
         """What a person has decided about it."""
         return Resolution.parse(self.metadata.get(metadata_keys.RESOLVED, ""))

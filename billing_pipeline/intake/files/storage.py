@@ -6,9 +6,10 @@ what the bytes mean, the store's protocol (object_store.py).
 
 from __future__ import annotations
 
+import os
 import stat
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -56,6 +57,20 @@ def local_stamp(path: Path) -> str:
     return f"{info.st_size}-{info.st_mtime_ns}-{info.st_ctime_ns}"
 
 
+def _refuse_names_that_are_no_text(folder: str, entries: Sequence[Entry]) -> None:
+    """No table or message could hold such a name. Raises `InvalidInput`."""
+    shown = [
+        os.fsencode(entry.name).decode(errors="backslashreplace")
+        for entry in entries
+        if any("\ud800" <= char <= "\udfff" for char in entry.name)
+    ]
+    if shown:
+        message = "has a name that is not UTF-8; rename it"
+        raise InvalidInput(
+            Problem(f"{folder}/{name}", None, None, None, message) for name in sorted(shown)
+        )
+
+
 @dataclass(frozen=True)
 class Storage:
     """The data directory. `root` is absolute, or a prefix in `store` such as
@@ -92,7 +107,8 @@ class Storage:
         except OSError as error:
             problem = Problem(folder, None, None, None, f"cannot be listed: {error}")
             raise InvalidInput([problem]) from error
-        kept = (entry for entry in found if not entry.name.startswith((".", "_")))
+        kept = [entry for entry in found if not entry.name.startswith((".", "_"))]
+        _refuse_names_that_are_no_text(folder, kept)
         return sorted(kept, key=lambda entry: entry.name)
 
     def _local(self, folder: str) -> list[Entry]:

@@ -1,4 +1,4 @@
-"""Rules of the seller, of subscriptions, wallets and corrections that need more than one cell.
+"""Rules of sellers, customers, subscriptions, wallets and corrections that need more than one cell.
 
 What belongs here: one small function a rule, taking tables and giving problems. What does not:
 rules of the price book (catalog_rules.py).
@@ -7,7 +7,7 @@ rules of the price book (catalog_rules.py).
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import islice, pairwise
@@ -16,6 +16,7 @@ from billing_pipeline.intake.problems import Problem, shown
 from billing_pipeline.intake.reference.dbt_vars import AGGREGATIONS
 from billing_pipeline.intake.reference.rows import LoadedTable, Row
 
+_BEGINNING = datetime.min.replace(tzinfo=UTC)
 _END = datetime.max.replace(tzinfo=UTC)
 _ADDED_TO = tuple(name for name, known in AGGREGATIONS.items() if known.adds_up)
 
@@ -23,6 +24,82 @@ _ADDED_TO = tuple(name for name, known in AGGREGATIONS.items() if known.adds_up)
 def seller_problems(seller: LoadedTable) -> Iterator[Problem]:
     for row in islice(seller.rows, 1, None):
         yield row.problem("name", "is a second seller; an invoice has one")
+
+
+def customer_problems(customers: LoadedTable) -> Iterator[Problem]:
+    """Two customers behind one Stripe customer would find each other's invoices as their own."""
+    first: dict[object, Row] = {}
+    for row in customers.rows:
+        if row.has("stripe_customer_id") and not row.bad & {"stripe_customer_id", "customer_id"}:
+            other = first.setdefault(row["stripe_customer_id"], row)
+            if other["customer_id"] != row["customer_id"]:
+                yield row.problem(
+                    "stripe_customer_id",
+                    f"this stripe_customer_id is in row {other.number} already",
+                )
+
+
+def bill_to_problems(customers: LoadedTable) -> Iterator[Problem]:
+    """One level: a customer whose lines stand on another's invoice has none of their own."""
+    by_id: dict[object, list[Row]] = defaultdict(list)
+    for row in customers.rows:
+        by_id[row["customer_id"]].append(row)
+    for rows in by_id.values():
+        rows.sort(key=_valid_from)
+    for row in customers.rows:
+        payer = row["bill_to"]
+        if payer is None or "bill_to" in row.bad:
+            continue
+        if payer == row["customer_id"]:
+            yield row.problem("bill_to", "is the customer itself; leave it empty")
+            continue
+        for other in by_id.get(payer, ()):
+            if other.has("bill_to") and _valid_together(row, other, by_id):
+                yield row.problem(
+                    "bill_to",
+                    f"{shown(str(payer))} is itself billed to {shown(str(other['bill_to']))} then "
+                    f"(row {other.number}); only one level is possible",
+                )
+
+
+def _valid_from(row: Row) -> datetime:
+    found = row["valid_from"]
+    return found if isinstance(found, datetime) else _BEGINNING
+
+
+def _valid_together(one: Row, other: Row, by_id: Mapping[object, Sequence[Row]]) -> bool:
+    """Whether there is an instant at which both rows hold; the first one holds before its time."""
+
+    def window(row: Row) -> tuple[datetime, datetime]:
+        rows = by_id[row["customer_id"]]
+        place = next(index for index, found in enumerate(rows) if found.number == row.number)
+        start = _valid_from(row) if place else _BEGINNING
+        return start, _valid_from(rows[place + 1]) if place + 1 < len(rows) else _END
+
+    (start, end), (other_start, other_end) = window(one), window(other)
+    return max(start, other_start) < min(end, other_end)
+
+
+def adjustment_problems(adjustments: LoadedTable, subscriptions: LoadedTable) -> Iterator[Problem]:
+    if not subscriptions.is_complete:
+        return
+    owners = {row["subscription_id"]: row["customer_id"] for row in subscriptions.rows}
+    for row in adjustments.rows:
+        owner = owners.get(row["subscription_id"])
+        if owner is not None and row.has("customer_id") and owner != row["customer_id"]:
+            yield row.problem(
+                "subscription_id",
+                f"{shown(str(row['subscription_id']))} is a subscription of {shown(str(owner))}",
+            )
+
+
+def commitment_problems(commitments: LoadedTable) -> Iterator[Problem]:
+    for row in commitments.rows:
+        starts_at, ends_at = row["starts_at"], row["ends_at"]
+        if not isinstance(starts_at, datetime) or not isinstance(ends_at, datetime):
+            continue
+        if ends_at <= starts_at:
+            yield row.problem("ends_at", "must be later than starts_at")
 
 
 def subscription_problems(subscriptions: LoadedTable) -> Iterator[Problem]:

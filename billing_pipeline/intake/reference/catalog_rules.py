@@ -20,7 +20,7 @@ from billing_pipeline.intake.reference.dbt_vars import (
 )
 from billing_pipeline.intake.reference.filters import Filter
 from billing_pipeline.intake.reference.rows import LoadedTable, Row
-from billing_pipeline.intake.reference.schemas import PLACEHOLDERS
+from billing_pipeline.intake.reference.schemas import OTHER_SOURCE, PLACEHOLDERS
 
 _AMOUNTS = ("unit_amount", "flat_amount", "package_size", "percentage")
 _TIER_RATES = ("unit_amount", "percentage")
@@ -90,6 +90,14 @@ def window_problems(table: LoadedTable) -> Iterator[Problem]:
     for row in table.rows:
         if row.has("valid_from", "valid_to") and _valid_to(row) <= _valid_from(row):
             yield row.problem("valid_to", "must be later than valid_from")
+
+
+def source_problems(sources: LoadedTable) -> Iterator[Problem]:
+    """A source with the name of all that no pattern matches."""
+    for row in sources.rows:
+        if row.has("source") and row["source"] == OTHER_SOURCE:
+            message = f"{OTHER_SOURCE} is the source of files that match no pattern"
+            yield row.problem("source", message)
 
 
 def price_problems(prices: LoadedTable) -> Iterator[Problem]:

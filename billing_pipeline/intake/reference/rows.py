@@ -150,12 +150,21 @@ def reference_problems(loaded: LoadedTable, tables: dict[str, LoadedTable]) -> I
         target = tables[reference.table]
         if not target.is_complete:
             continue
-        values = loaded.values[reference.column]
-        unknown = set(values) - set(target.values[reference.key]) - {None}
+        known = set(target.values[reference.key])
+        [kind] = [c.kind for c in loaded.table.columns if c.name == reference.column]
+        unknown = {
+            value: missing
+            for value in set(loaded.values[reference.column]) - {None}
+            for missing in [[name for name in _named(value, kind) if name not in known]]
+            if missing
+        }
         if not unknown:
             continue
         for row in loaded.rows:
-            value = row[reference.column]
-            if value in unknown:
-                message = f"{shown(str(value))} is not a {reference.key} of {target.file}"
+            for name in unknown.get(row[reference.column], ()):
+                message = f"{shown(name)} is not a {reference.key} of {target.file}"
                 yield row.problem(reference.column, message)
+
+
+def _named(value: object, kind: str) -> list[str]:
+    return str(value).split(";") if kind == "ids" else [str(value)]

@@ -27,6 +27,7 @@ QUANTITY_PLACES = 18
 
 _TYPES = {
     "id": pa.string(),
+    "ids": pa.string(),
     "text": pa.string(),
     "choice": pa.string(),
     "currency": pa.string(),
@@ -94,6 +95,7 @@ class Column:
 
 _PLAIN: dict[str, Callable[[str], object]] = {
     "id": values.identifier,
+    "ids": values.identifiers,
     "text": lambda text: text.replace("\x00", ""),
     "currency": values.currency,
     "country": values.country,
@@ -112,7 +114,7 @@ def _used_by(amount: str) -> str:
 
 @dataclass(frozen=True)
 class Reference:
-    """`column` (where not empty) must be a `key` of `table`."""
+    """`column` (where not empty) must be a `key` of `table`, or several where its kind is `ids`."""
 
     column: str
     table: str
@@ -290,6 +292,7 @@ PRICES = Table(
             "gauges, else `false`",
         ),
         *_VALIDITY,
+        Column("tax_code", "id", "the kind of goods, where some have a tax rate of their own"),
     ),
     keys=(("price_id", "valid_from"),),
     references=(
@@ -354,13 +357,17 @@ COUPONS = Table(
             allowed=("once", "repeating", "forever"),
         ),
         Column("duration_in_months", "integer", "of `repeating`"),
+        Column(
+            "price_ids", "ids", "only the lines of these prices, separated by `;`; empty: all lines"
+        ),
     ),
     keys=(("coupon_id",),),
+    references=(Reference("price_ids", "prices", "price_id"),),
 )
 TAX_RATES = Table(
     "tax_rates",
     "catalog",
-    "tax by the customer's country",
+    "tax by the customer's country and region",
     (
         Column("tax_rate_id", "id", "its name", required=True),
         Column("country", "country", "two letters; it applies to customers of that country", True),
@@ -368,8 +375,40 @@ TAX_RATES = Table(
         Column("inclusive", "boolean", "`true`: prices contain it", default=False),
         Column("description", "text", "on the invoice"),
         *_VALIDITY,
+        Column("region", "id", "the customer's `region`; empty: every one of the country"),
+        Column(
+            "tax_code",
+            "id",
+            "the price's; empty: whatever has no rate of its own. Rates with a code replace those "
+            "without one that have the same `region`; all others add up",
+        ),
     ),
     keys=(("tax_rate_id",),),
+)
+OTHER_SOURCE = "other"
+"""The source of usage files that match no pattern."""
+SOURCES = Table(
+    "sources",
+    "catalog",
+    "where usage comes from, so that a file that never came is noticed",
+    (
+        Column("source", "id", "its name; `other` is what matches no row", required=True),
+        Column(
+            "file_pattern",
+            "text",
+            "the names of its files in a month's folder: `*` any text, `?` any character; a file "
+            "belongs to the first row that matches, for example `gateway-*.csv`",
+            required=True,
+        ),
+        Column(
+            "expected",
+            "choice",
+            "the close of a month waits for at least one file, or for "
+            "`billing run MONTH --without SOURCE`; empty: it may come or not",
+            allowed=("monthly",),
+        ),
+    ),
+    keys=(("source",),),
 )
 CUSTOMERS = Table(
     "customers",
@@ -399,9 +438,24 @@ CUSTOMERS = Table(
         Column("tax_exempt", "tax_exempt", "`true`: no tax", default=False),
         Column("address", "text", "on the invoice; several lines are separated by `;`"),
         Column("tax_id", "text", "on the invoice"),
+        Column("region", "id", "for tax: as the tax rates name it"),
+        Column(
+            "bill_to",
+            "id",
+            "the customer on whose invoice this one's lines stand; empty: an invoice of its own",
+        ),
+        Column("purchase_order", "text", "on the invoice"),
+        Column(
+            "valid_from",
+            "instant",
+            "the first instant of the row; a change is a further row. What is valid in the month's "
+            "last instant decides on country, region, currency, exemption, `bill_to` and "
+            "`is_payer`; all else is as the newest row has it. Empty: from the beginning",
+        ),
     ),
-    # Two customers behind one Stripe customer would find each other's invoices as their own.
-    keys=(("customer_id",), ("stripe_customer_id",)),
+    keys=(("customer_id", "valid_from"),),
+    references=(Reference("bill_to", "customers", "customer_id"),),
+    null_counts=("valid_from",),
     is_required=True,
 )
 SELLER = Table(
@@ -446,7 +500,11 @@ SUBSCRIPTIONS = Table(
             "instant",
             "of the first version; empty: by the plan's `trial_days`",
         ),
-        Column("coupon_id", "id", "the discount, if there is one"),
+        Column(
+            "coupon_id",
+            "ids",
+            "the discounts, separated by `;`: each is on what those before it have left",
+        ),
         Column(
             "minimum_amount", "money", "the least for a full month; the rest is a line of its own"
         ),
@@ -505,6 +563,75 @@ WALLET_TRANSACTIONS = Table(
     keys=(("transaction_id",),),
     references=(Reference("customer_id", "customers", "customer_id"),),
 )
+ADJUSTMENTS = Table(
+    "adjustments",
+    "accounts",
+    "one-off charges and credits",
+    (
+        Column("adjustment_id", "id", "yours", required=True),
+        Column("customer_id", "id", "whose", required=True),
+        Column("subscription_id", "id", "the subscription, if it concerns one"),
+        Column(
+            "amount",
+            "money",
+            "signed, below 0 for a credit; a line after the discounts and before the tax",
+            required=True,
+            is_signed=True,
+        ),
+        Column("currency", "currency", "of the amount", required=True),
+        Column("occurred_at", "instant", "in which month", required=True),
+        Column("description", "text", "on the invoice"),
+        Column("tax_code", "id", "as that of a price"),
+        Column("reason", "text", "for the audit"),
+        Column("author", "text", "for the audit"),
+    ),
+    keys=(("adjustment_id",),),
+    references=(
+        Reference("customer_id", "customers", "customer_id"),
+        Reference("subscription_id", "subscriptions", "subscription_id"),
+    ),
+)
+COMMITMENTS = Table(
+    "commitments",
+    "accounts",
+    "what customers have agreed to spend",
+    (
+        Column("commitment_id", "id", "yours", required=True),
+        Column("customer_id", "id", "whose charges count, and of those billed to them", True),
+        Column(
+            "amount",
+            "money",
+            "to be spent in the term, before tax",
+            required=True,
+            is_positive=True,
+        ),
+        Column("currency", "currency", "of the amount, and of the charges that count", True),
+        Column("starts_at", "instant", "the term's first instant", required=True),
+        Column(
+            "ends_at",
+            "instant",
+            "its end: charges count whose service period ends by then",
+            required=True,
+        ),
+        Column(
+            "kind",
+            "choice",
+            "`true_up`: the last invoice of the term fills the rest",
+            required=True,
+            allowed=("true_up",),
+            label="kind of commitment",
+        ),
+        Column("price_ids", "ids", "only charges of these prices count; empty: all, and minimums"),
+        Column(
+            "overage_percent", "money", "what goes beyond the amount costs so many percent more"
+        ),
+    ),
+    keys=(("commitment_id",),),
+    references=(
+        Reference("customer_id", "customers", "customer_id"),
+        Reference("price_ids", "prices", "price_id"),
+    ),
+)
 USAGE_CORRECTIONS = Table(
     "usage_corrections",
     "accounts",
@@ -540,10 +667,13 @@ TABLES = (
     ENTITLEMENTS,
     COUPONS,
     TAX_RATES,
+    SOURCES,
     CUSTOMERS,
     SELLER,
     SUBSCRIPTIONS,
     WALLET_TRANSACTIONS,
+    ADJUSTMENTS,
+    COMMITMENTS,
     USAGE_CORRECTIONS,
 )
 

@@ -10,6 +10,9 @@ select
     customers.currency,
     customers.is_payer,
     customers.tax_exempt as is_tax_exempt,
-    customers.collection_method
+    customers.collection_method,
+    customers.region,
+    customers.payer_id,
+    customers.purchase_order
 from {{ ref('stg_accounts__customers') }} as customers
 cross join {{ ref('stg_run') }} as run

@@ -1,10 +1,10 @@
 {{ config(materialized='view') }}
--- grain: subscription; the coupon of the month's last version, and the month from which its months
--- are counted
+-- grain: subscription × coupon of the month's last version, with its place in their order; the month
+-- from which its months are counted
 with
 run as (select * from {{ ref('stg_run') }}),
 
-paid as (
+begun as (
     select
         *,
         greatest(terms.starts_at, coalesce(terms.trial_ends_at, terms.starts_at)) as paid_from,
@@ -15,28 +15,36 @@ paid as (
                     '(' ~ cycle_number('terms.subscription_starts_at', 'paid_from') ~ ' + 1)'
                 ) }} - to_microseconds(1)
             else paid_from
-        end as first_invoiced
+        end as first_invoiced,
+        row_number() over (
+            partition by terms.subscription_id, terms.subscription_number
+            order by terms.starts_at desc
+        ) = 1 as is_last,
+        string_split(terms.coupon_id, ';') as coupon_ids
     from {{ ref('stg_accounts__subscriptions') }} as terms
-    where terms.is_effective
+    cross join run
+    where terms.is_effective and terms.starts_at < run.month_end
+),
+
+named as (
+    select
+        begun.* exclude (coupon_id, coupon_ids),
+        unnest(begun.coupon_ids) as coupon_id,
+        unnest(range(1, len(begun.coupon_ids) + 1)) as position
+    from begun
 ),
 
 -- the versions that name a coupon need not follow one another
 counted as (
     select
-        paid.*,
+        named.*,
         coalesce(
             min(first_invoiced) filter (where coalesce(paid_from < ends_at, true)) over naming,
             min(first_invoiced) over naming
-        ) as first_invoiced_with_coupon,
-        row_number() over (
-            partition by paid.subscription_id, paid.subscription_number
-            order by paid.starts_at desc
-        ) = 1 as is_last
-    from paid
-    cross join run
-    where paid.starts_at < run.month_end
+        ) as first_invoiced_with_coupon
+    from named
     window naming as (
-        partition by paid.subscription_id, paid.subscription_number, paid.coupon_id
+        partition by named.subscription_id, named.subscription_number, named.coupon_id
     )
 )
 
@@ -46,6 +54,7 @@ select
     counted.subscription_id,
     counted.subscription_number,
     counted.coupon_id,
+    counted.position,
     -- none is as early: it counts from the first that is known, fifty years ago
     coalesce(months.billing_month, (
         select min(billing_month) from {{ ref('stg_months') }}

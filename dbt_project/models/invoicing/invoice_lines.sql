@@ -3,18 +3,14 @@ with
 billed as (select * from {{ ref('billed_customers') }}),
 run as (select * from {{ ref('stg_run') }}),
 
-lines as (
-    select * from {{ ref('subscription_lines') }}
-    union all by name
-    select * from {{ ref('discounts') }}
-),
+lines as (select * from {{ ref('lines_before_tax') }}),
 
 placed as (
     select billed.invoice_id, lines.*, false as is_inclusive, null::varchar as tax_rate_id
     from lines
-    inner join billed on lines.customer_id = billed.customer_id and lines.currency = billed.currency
+    inner join billed on lines.payer_id = billed.customer_id and lines.currency = billed.currency
     union all by name
-    select * from {{ ref('taxes') }}
+    select *, customer_id as payer_id from {{ ref('taxes') }}
 )
 
 select
@@ -26,13 +22,20 @@ select
     placed.kind,
     placed.charge_id,
     placed.coupon_id,
+    placed.commitment_id,
+    placed.adjustment_id,
     placed.tax_rate_id,
     placed.is_inclusive,
     (row_number() over (
         partition by placed.invoice_id
         order by
+            -- the payer's own, those of each customer that is billed to it, taxes
+            case when placed.kind = 'tax' then 1 else 0 end,
+            case when placed.customer_id = placed.payer_id then 0 else 1 end,
+            placed.customer_id,
             case placed.kind
-                when 'charge' then 1 when 'minimum' then 2 when 'discount' then 3 else 4
+                when 'charge' then 1 when 'minimum' then 2 when 'discount' then 3
+                when 'commitment' then 4 when 'overage' then 5 when 'adjustment' then 6 else 7
             end,
             placed.subscription_id, placed.period_start, placed.description, placed.line_id
     ))::integer as position,

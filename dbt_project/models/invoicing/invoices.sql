@@ -24,7 +24,7 @@ totals as (
     select
         billed.*,
         line_sums.* exclude (invoice_id),
-        billed.taxable_amount + line_sums.tax as total
+        billed.subtotal - billed.discount + line_sums.tax as total
     from billed
     inner join line_sums on billed.invoice_id = line_sums.invoice_id
 ),
@@ -61,7 +61,8 @@ select
     paid.tax_included::decimal(38, 4) as tax_included,
     paid.total::decimal(38, 4) as total,
     paid.wallet_applied::decimal(38, 4) as wallet_applied,
-    (paid.total - paid.wallet_applied)::decimal(38, 4) as amount_due,
+    -- a total below 0 is due to nobody: it becomes credit of the payer's
+    greatest(paid.total - paid.wallet_applied, 0)::decimal(38, 4) as amount_due,
     ((run.billing_month + to_months(1))::date + coalesce(paid.days_until_due, 0)::integer)::date
         as due_date,
     paid.line_count::integer as line_count,

@@ -41,7 +41,8 @@ true_ups as (
 
 select
     'li_' || left(md5(charge_id), 24) as line_id,
-    customer_id, subscription_id, subscription_number, 'charge' as kind, charge_id, description,
+    customer_id, subscription_id, subscription_number, 'charge' as kind, charge_id, price_id,
+    tax_code, description,
     quantity, amount, currency, period_start, period_end,
     -- for a refund: the period that was charged in advance
     case when kind = 'advance_credit' then billing_period_start end as unused_period_start

@@ -1,56 +1,54 @@
--- grain: invoice × tax rate of the customer's country that is valid at the month's end
+-- grain: invoice × tax rate that applies to some of its lines: one line of tax, on what they come to
+-- less their discounts
 with
-billed as (select * from {{ ref('billed_customers') }} where not tax_exempt),
-rates as (select * from {{ ref('stg_catalog__tax_rates') }}),
+lines as (select * from {{ ref('lines_before_tax') }} where kind <> 'discount'),
+rates as (select * from {{ ref('invoice_tax_rates') }}),
 currencies as (select * from {{ source('raw', 'currencies') }}),
-run as (select * from {{ ref('stg_run') }}),
 
-valid_rates as (
+-- where an inclusive rate meets others on some of the lines only, these contain another part of it
+parts as (
     select
-        rates.*,
-        sum(rates.percentage) filter (where rates.inclusive) over (partition by rates.country)
-            as inclusive_percentage
-    from rates
-    cross join run
-    where
-        coalesce(rates.valid_from < run.month_end, true)
-        and coalesce(rates.valid_to >= run.month_end, true)
+        rates.* exclude (tax_code),
+        sum(lines.amount - lines.discount_share) as tax_base
+    from lines
+    inner join rates
+        on lines.payer_id = rates.customer_id
+        and lines.currency = rates.currency
+        and lines.tax_code is not distinct from rates.tax_code
+    group by all
 ),
 
-applied as (
+shares as (
     select
-        billed.invoice_id,
-        billed.customer_id,
-        billed.currency,
-        billed.taxable_amount,
-        valid_rates.tax_rate_id,
-        valid_rates.percentage,
-        coalesce(valid_rates.inclusive, false) as is_inclusive,
-        valid_rates.description,
-        currencies.exponent,
-        exact_times(exact(abs(billed.taxable_amount)), valid_rates.percentage) as hundredfold,
-        100 + valid_rates.inclusive_percentage as inclusive_whole,
-        -- percentages have 12 places; this makes both sides of the fraction whole numbers
-        case when valid_rates.inclusive then exact_pico(inclusive_whole)
-        else exact_pico(100) end as whole_pico,
-        exact_pico(valid_rates.percentage) as part_pico
-    from billed
-    inner join valid_rates on billed.country = valid_rates.country
-    inner join currencies on billed.currency = currencies.currency
+        *,
+        case
+            when inclusive then exact_share(exact(abs(tax_base)), part_pico, whole_pico)
+            else exact_share(exact_times(exact(abs(tax_base)), percentage), 1, 100)
+        end as tax_share,
+        plain(tax_base) || ' × ' || plain(percentage) || ' / ' || plain(whole)
+            as share_text
+    from parts
+),
+
+summed as (
+    select
+        invoice_id, customer_id, currency, tax_rate_id, description, percentage,
+        coalesce(inclusive, false) as is_inclusive,
+        exact_sum(list(tax_share) filter (where tax_base >= 0)) as added,
+        exact_sum(list(tax_share) filter (where tax_base < 0)) as taken,
+        string_agg(share_text, ' + ' order by tax_base desc, whole_pico desc) as shares_text
+    from shares
+    group by all
 ),
 
 computed as (
     select
-        *,
-        case when taxable_amount < 0 then -1 else 1 end * rounded_to_minor(
-            case
-                when is_inclusive
-                    then exact_share(exact(abs(taxable_amount)), part_pico, whole_pico).units
-                else exact_share(hundredfold, 1, 100).units
-            end,
-            exponent
-        ) as tax_amount
-    from applied
+        summed.*,
+        currencies.exponent,
+        rounded_to_minor(exact_minus(added, taken).units, currencies.exponent)
+        - rounded_to_minor(exact_minus(taken, added).units, currencies.exponent) as tax_amount
+    from summed
+    inner join currencies on summed.currency = currencies.currency
 )
 
 select
@@ -59,8 +57,7 @@ select
     coalesce(description, tax_rate_id) || ' ' || plain(percentage) || ' %'
     || case when is_inclusive then ' (included)' else '' end as description,
     tax_amount::decimal(38, 4) as amount, currency, tax_rate_id, is_inclusive,
-    plain(taxable_amount) || ' × ' || plain(percentage) || ' / '
-    || case when is_inclusive then plain(inclusive_whole) || ', included' else '100' end
+    shares_text || case when is_inclusive then ', included' else '' end
     || '; ' || {{ rounded_text('tax_amount') }} as calculation
 from computed
 where tax_amount <> 0

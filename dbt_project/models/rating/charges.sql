@@ -49,6 +49,7 @@ select
     period_start,
     period_end,
     billing_period_start,
+    tax_code,
     {{ filled('template', [
         ('{month}', charged_month()),
         ('{quantity}', 'plain(quantity)'),

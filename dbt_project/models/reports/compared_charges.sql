@@ -4,7 +4,7 @@ billed as (
 ),
 
 versions as (
-    select distinct billing_month, invoice_id, customer_id, currency, version
+    select distinct billing_month, invoice_id, currency, version
     from billed
 ),
 
@@ -12,7 +12,6 @@ pairs as (
     select
         billing_month,
         invoice_id,
-        customer_id,
         currency,
         version as version_after,
         lag(version) over (partition by invoice_id order by version) as version_before
@@ -20,7 +19,7 @@ pairs as (
 ),
 
 keys as (
-    select distinct pairs.*, charges.charge_id, charges.subscription_id, charges.price_id
+    select distinct pairs.*, charges.customer_id, charges.charge_id, charges.subscription_id, charges.price_id
     from pairs
     inner join billed as charges
         on pairs.invoice_id = charges.invoice_id

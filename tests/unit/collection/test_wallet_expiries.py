@@ -122,7 +122,8 @@ def test_movements_are_the_transactions_and_what_has_expired(company: Company) -
     with duckdb.connect(str(path)) as db:
         db.execute(
             "create schema raw; create table raw.customers as"
-            " select 'ada' as customer_id, 'cus_1' as stripe_customer_id;"
+            " select 'ada' as customer_id, 'cus_1' as stripe_customer_id,"
+            " null::timestamptz as valid_from;"
             " create table raw.wallet_transactions as"
             " select * replace (occurred_at::timestamptz as occurred_at) from (values"
             " ('b', 'ada', 2.01::decimal(38, 12), 'USD', '2026-01-10 00:00Z', 'top_up'),"

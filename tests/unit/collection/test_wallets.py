@@ -97,7 +97,8 @@ def put_in(company: Company, *movements: tuple[str, str, str]) -> None:
         with duckdb.connect(str(path)) as db:
             db.execute(
                 "create schema raw; create table raw.customers as"
-                " select 'ada' as customer_id, null::varchar as stripe_customer_id;"
+                " select 'ada' as customer_id, null::varchar as stripe_customer_id,"
+                " null::timestamptz as valid_from;"
                 " create table raw.wallet_transactions (transaction_id varchar,"
                 " customer_id varchar, amount decimal(38, 12), currency varchar,"
                 " occurred_at timestamptz, kind varchar)"

@@ -44,6 +44,36 @@ def in_euro(company: Company) -> None:
     change(company, invoice_id="in_202601_ada_eur", currency="EUR")
 
 
+def test_an_invoice_for_others_waits_if_one_of_them_was_billed(company: Company) -> None:
+    company.want({"bob": [500]})
+    company.apply()
+    company.want({"ada": [4000]})
+    change(company, billed_for=("bob",))
+    outcome = company.apply()
+    assert invoiced(company) == []
+    (first,) = [a for a in outcome.remaining.waiting if a.kind is ActionKind.CREATE]
+    assert "customer bob, the same customer" in first.reason
+
+
+def test_a_customer_waits_who_was_billed_on_anothers_invoice(company: Company) -> None:
+    company.want({"ada": [4000]})
+    change(company, billed_for=("bob", "eve"))
+    company.apply()
+    company.want({"ada": [4000], "bob": [500], "joe": [500]})
+    outcome = company.apply()
+    assert invoiced(company, "joe") == [("usd", 500, "paid")] and invoiced(company, "bob") == []
+    (first,) = [a for a in outcome.remaining.waiting if a.kind is ActionKind.CREATE]
+    assert "on whose invoice this customer's lines stand" in first.reason
+
+
+def test_hundreds_of_customers_fit_on_one_invoice() -> None:
+    names = tuple(f"customer {number}" for number in range(300))
+    marks = metadata_keys.billed_for_marks(names)
+    assert len(marks) == 7 and max(map(len, marks.values())) <= 500
+    assert metadata_keys.billed_for(marks) == {metadata_keys.customer_digest(n) for n in names}
+    assert metadata_keys.billed_for_marks(()) == {metadata_keys.BILLED_FOR: ""}
+
+
 def test_another_currency_waits_and_so_does_the_credit(company: Company) -> None:
     company.want({"ada": [4000, 700]})
     company.apply()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -14,6 +15,19 @@ from tests.unit.documents.made import line, payment, records, stripe_invoice
 
 def document(of: InvoiceRecords) -> dict[str, Any]:
     return invoice_document(of, has_pages=True)
+
+
+def test_the_customers_order_number_stands_on_it() -> None:
+    found = document(records(customer={"purchase_order": "PO 7"}))
+    assert {"label": "Purchase order", "value": "PO 7"} in found["facts"]
+
+
+def test_lines_of_other_customers_stand_below_their_names() -> None:
+    lines = [line(1, "100"), line(2, "7", customer_id="c2"), line(3, "8", customer_id="c2")]
+    made = replace(records(lines=[*lines, line(4, "9", customer_id="c3")]), names={"c2": "Bob"})
+    assert [row["description"] for row in document(made)["lines"]] == [
+        *("Line 1", "Bob", "Line 2", "Line 3", "c3", "Line 4")
+    ]
 
 
 def test_an_open_invoice() -> None:

@@ -153,6 +153,19 @@ def fee(**changes: object) -> dict[str, object]:
     return {**price(), **recurring, "flat_amount": "10", **changes}
 
 
+def commitment(**changes: object) -> dict[str, object]:
+    return {
+        "commitment_id": "k1",
+        "customer_id": "c1",
+        "amount": "100",
+        "currency": "USD",
+        "starts_at": "2024-01-01",
+        "ends_at": "2025-01-01",
+        "kind": "true_up",
+        **changes,
+    }
+
+
 def subscription(**changes: object) -> dict[str, object]:
     return {
         "subscription_id": "s1",

@@ -14,7 +14,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import Rows, World, fee, price, subscription
+from conftest import Rows, World, commitment, fee, price, subscription
 
 from billing_pipeline.intake.problems import MAX_LINES, InvalidInput, Problem
 
@@ -346,6 +346,15 @@ def test_tiers_that_no_price_uses(catalog: World) -> None:
          "duration_in_months", "only for duration repeating"),
         ("catalog/coupons.csv", {"coupon_id": "x", "duration": "always", "percent_off": "5"},
          "duration", "allowed: once, repeating, forever"),
+        ("catalog/sources.csv", {"source": "other", "file_pattern": "*"},
+         "source", "other is the source of files that match no pattern"),
+        ("catalog/sources.csv", {"source": "a", "file_pattern": "*", "expected": "daily"},
+         "expected", "allowed: monthly"),
+        ("catalog/sources.csv", {"source": "a", "file_pattern": ""},
+         "file_pattern", "is empty"),
+        ("catalog/coupons.csv",
+         {"coupon_id": "x", "duration": "once", "percent_off": "5", "price_ids": "zz"},
+         "price_ids", "'zz' is not a price_id of catalog/prices.csv"),
         ("catalog/tax_rates.csv", {"tax_rate_id": "t", "country": "DE", "percentage": "-1"},
          "percentage", "negative"),
         ("catalog/tax_rates.csv", {"tax_rate_id": "t", "country": "", "percentage": "1"},
@@ -363,9 +372,24 @@ def test_tiers_that_no_price_uses(catalog: World) -> None:
          "collection_method", "allowed: charge_automatically, send_invoice"),
         ("accounts/customers.csv", {"customer_id": "c1", "currency": "USD", "tax_exempt": "x"},
          "tax_exempt", "reverse"),
+        ("accounts/customers.csv", {"customer_id": "c1", "currency": "USD", "bill_to": "c1"},
+         "bill_to", "is the customer itself"),
+        ("accounts/customers.csv", {"customer_id": "c1", "currency": "USD", "bill_to": "zz"},
+         "bill_to", "is not a customer_id of accounts/customers.csv"),
+        ("accounts/commitments.csv", commitment(ends_at="2024-01-01"), "ends_at",
+         "must be later than starts_at"),
+        ("accounts/commitments.csv", commitment(amount="0"), "amount", "not above 0"),
+        ("accounts/commitments.csv", commitment(kind="prepaid"), "kind",
+         "is not a kind of commitment; allowed: true_up"),
+        ("accounts/commitments.csv", commitment(price_ids="p1;zz"), "price_ids",
+         "'zz' is not a price_id"),
         ("accounts/subscriptions.csv", subscription(customer_id="zz"), "customer_id", "is not a"),
         ("accounts/subscriptions.csv", subscription(plan_id="zz"), "plan_id", "is not a plan_id"),
         ("accounts/subscriptions.csv", subscription(coupon_id="zz"), "coupon_id", "is not a"),
+        ("accounts/subscriptions.csv", subscription(coupon_id="zz;;yy"), "coupon_id",
+         "has an empty id beside a `;`"),
+        ("accounts/subscriptions.csv", subscription(coupon_id="zz; yy; zz"), "coupon_id",
+         "names 'zz' more than once"),
         ("accounts/subscriptions.csv", subscription(starts_at=""), "starts_at", "is empty"),
         ("accounts/subscriptions.csv", subscription(ends_at="2023-12-31"), "ends_at", "is before"),
         ("accounts/subscriptions.csv", subscription(quantity="-1"), "quantity", "negative"),
@@ -562,6 +586,48 @@ def test_two_customers_cannot_share_a_stripe_customer(catalog: World) -> None:
     ]
     catalog.write("accounts/customers.csv", rows)
     one_problem(catalog, "accounts/customers.csv row 3, stripe_customer_id", "in row 2 already")
+
+
+def test_the_rows_of_one_customer_differ_in_valid_from(catalog: World) -> None:
+    row = {"customer_id": "c1", "currency": "USD", "stripe_customer_id": "cus_1"}
+    catalog.write("accounts/customers.csv", [row, {**row, "valid_from": "2024-02-01"}])
+    catalog.load_reference()
+    assert catalog.select("select count(*) from raw.customers") == [(2,)]
+    catalog.write("accounts/customers.csv", [row, row])
+    one_problem(catalog, "accounts/customers.csv row 3, customer_id", "in row 2 already")
+
+
+def test_billing_to_another_customer_has_one_level_at_any_time(catalog: World) -> None:
+    row = {"currency": "USD"}
+    rows = [
+        {**row, "customer_id": "child", "bill_to": "parent"},
+        {**row, "customer_id": "child", "valid_from": "2024-06-01"},
+        {**row, "customer_id": "parent", "valid_from": "2024-01-01"},
+        {**row, "customer_id": "parent", "bill_to": "c1", "valid_from": "2024-06-01"},
+        {**row, "customer_id": "c1"},
+    ]
+    catalog.write("accounts/customers.csv", rows)
+    catalog.load_reference()
+    rows[1]["valid_from"] = "2024-06-02"
+    catalog.write("accounts/customers.csv", rows)
+    message = "'parent' is itself billed to 'c1' then (row 5); only one level is possible"
+    one_problem(catalog, "accounts/customers.csv row 2, bill_to", message)
+
+
+def test_an_adjustment_of_a_subscription_is_its_customers(catalog: World) -> None:
+    row = {
+        "adjustment_id": "a", "customer_id": "c1", "amount": "-5", "currency": "USD",
+        "occurred_at": "2024-01-01",
+    }  # fmt: skip
+    catalog.write("accounts/adjustments.csv", [row])
+    catalog.load_reference()
+    catalog.write(
+        "accounts/customers.csv", [{"customer_id": c, "currency": "USD"} for c in ("c1", "c2")]
+    )
+    catalog.write("accounts/subscriptions.csv", [subscription(customer_id="c2")])
+    catalog.write("accounts/adjustments.csv", [{**row, "subscription_id": "s1"}])
+    place = "accounts/adjustments.csv row 2, subscription_id"
+    one_problem(catalog, place, "'s1' is a subscription of 'c2'")
 
 
 def test_there_is_one_seller_or_none(catalog: World) -> None:

@@ -2,7 +2,7 @@
 -- its place among the customer's subscriptions give it
 with
 subscriptions as (select * from {{ source('raw', 'subscriptions') }}),
-customers as (select * from {{ source('raw', 'customers') }}),
+customers as (select * from {{ ref('stg_accounts__customers') }}),
 plans as (select * from {{ source('raw', 'plans') }}),
 
 compared as (

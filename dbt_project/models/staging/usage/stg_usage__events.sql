@@ -2,7 +2,7 @@
 with
 events as (select * from {{ source('raw', 'usage_events') }}),
 folders as (select * from {{ source('raw', 'months') }}),
-known_customers as (select customer_id from {{ source('raw', 'customers') }}),
+known_customers as (select distinct customer_id from {{ source('raw', 'customers') }}),
 known_names as (
     select distinct event_name from {{ source('raw', 'meters') }} where event_name is not null
 )
