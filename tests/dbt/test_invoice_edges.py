@@ -92,8 +92,7 @@ SHARED_WALLETS = {
     "after an earlier month": ([("10", BEGIN)], [("2024-03", "4")], "6"),
     "before a later month": ([("7", BEGIN)], [("2024-05", "5")], "2"),
     "between two": ([("9", BEGIN)], [("2024-03", "2"), ("2024-06", "3")], "4"),
-    # in a month that is published: the wallets of others were billed in it
-    "taken out later": ([("3", BEGIN), ("-3", END)], [], "0"),
+    "taken out later": ([("3", BEGIN), ("-3", END)], [], "3"),
     "taken out before a later month": ([("9", BEGIN), ("-4", END)], [("2024-06", "5")], "0"),
     "overdrawn before": ([("3", BEGIN), ("-5", LAST)], [], "0"),
     "owed and filled": ([("-5", BEGIN), ("12", LAST)], [("2024-03", "1")], "6"),

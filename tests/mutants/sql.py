@@ -804,7 +804,7 @@ MUTANTS = (
     Mutant(
         "what_a_later_month_took_is_spent_again",
         f"{INVOICING}/wallet_turns.sql",
-        "run.billing_month < applications.billing_month",
+        "run.billing_month <= applications.billing_month",
         "false",
         INVOICE_EDGES,
     ),

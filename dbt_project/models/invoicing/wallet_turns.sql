@@ -1,5 +1,5 @@
 -- grain: customer × currency with a wallet; where among its events this month's invoice takes: at the
--- month's end, before anything expires then; or, where the wallet's month or any later one is billed,
+-- month's end, before anything expires then; or, where this or a later month of the wallet is billed,
 -- after all of that
 with
 applications as (select * from {{ source('raw', 'wallet_applications') }}),
@@ -21,8 +21,7 @@ billed as (
     cross join run
     left join applications
         on
-            run.billing_month < applications.billing_month
-            or run.billing_month = applications.billing_month
+            run.billing_month <= applications.billing_month
             and wallets.customer_id = applications.customer_id
             and wallets.currency = applications.currency
     group by all
