@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo dashboard dbt dbt-docs test tests faults property mutants bench bench-quick spark-test check dev docs lock
+.PHONY: help stripe-test demo dashboard dbt dbt-docs test tests faults property mutants bench bench-quick spark-test check dev docs lock
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -32,6 +32,9 @@ $(VENV)/.installed-bench: requirements-bench.txt $(VENV)/.installed
 	@echo "Installing what the benchmarks compare with ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-bench.txt
 	@touch $@
+
+stripe-test: $(VENV)/.installed-dev ## Compare the sandbox with a Stripe account: make stripe-test STRIPE_TEST_KEY=sk_test_…
+	@STRIPE_TEST_KEY="$(STRIPE_TEST_KEY)" $(BIN)/python -m tests.stripe_account
 
 demo: $(VENV)/.prepared ## Close three months of the sample data against the embedded sandbox
 	@$(BIN)/python -m billing_pipeline.commands.demo

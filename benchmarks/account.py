@@ -37,10 +37,10 @@ class CountingSandbox(Sandbox):
     """The sandbox, and how often it was asked since the last `taken`."""
 
     def __init__(self, path: Path, rates: Rates | None = None) -> None:
-        super().__init__(path, rates=rates, clock=lambda: time.time() + self.ahead)
-        self.count = Count()
         # Seconds by which its clock was put forward: so that what was done is some time ago.
         self.ahead = 0.0
+        self.count = Count()
+        super().__init__(path, rates=rates, clock=lambda: time.time() + self.ahead)
 
     def handle(self, method: str, target: str, headers: Mapping[str, str], body: str) -> Response:
         answer = super().handle(method, target, headers, body)

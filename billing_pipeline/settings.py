@@ -21,6 +21,8 @@ from zoneinfo import ZoneInfo
 
 from billing_pipeline.months import BillingMonth, InvalidMonthError
 
+_STRIPE_API = "https://api.stripe.com"
+
 
 class InvalidSettingError(ValueError):
     """A setting has a value that cannot be used; the message names it and says what is allowed."""
@@ -36,6 +38,10 @@ class Settings:
     first_month: BillingMonth
     stripe_api_key: str | None = field(default=None, repr=False)
     stripe_api_base: str | None = None
+    stripe_account: str | None = None
+    """The connected account for which a platform's key works; None: the key's own."""
+    https_proxy: str | None = field(default=None, repr=False)
+    """The way to Stripe, where the network has no other. It may hold a password."""
     stripe_webhook_secret: str | None = field(default=None, repr=False)
     allow_live: bool = False
     memory_limit: str = "4GB"
@@ -75,6 +81,8 @@ class Settings:
             first_month=first_month_from_env(env),
             stripe_api_key=text("STRIPE_API_KEY"),
             stripe_api_base=text("STRIPE_API_BASE"),
+            stripe_account=_stripe_account(text("STRIPE_ACCOUNT")),
+            https_proxy=_https_proxy(env, text("STRIPE_API_BASE") or _STRIPE_API),
             stripe_webhook_secret=text("STRIPE_WEBHOOK_SECRET"),
             allow_live=text("BILLING_ALLOW_LIVE") == "1",
             memory_limit=_size("BILLING_MEMORY_LIMIT", text("BILLING_MEMORY_LIMIT") or "4GB"),
@@ -206,6 +214,31 @@ def timezone_from_env(environ: Mapping[str, str] | None = None) -> ZoneInfo:
         raise InvalidSettingError(
             f"BILLING_TIMEZONE {name!r} is not an IANA time zone, for example UTC or Europe/Berlin"
         ) from error
+
+
+def _stripe_account(text: str | None) -> str | None:
+    if text is not None and re.fullmatch(r"acct_\w+", text) is None:
+        raise InvalidSettingError(f"STRIPE_ACCOUNT {text!r} is no account: it begins with acct_")
+    return text
+
+
+def _https_proxy(env: Mapping[str, str], base: str) -> str | None:
+    """`HTTPS_PROXY`, unless `NO_PROXY` has the host or Stripe stands on plain HTTP: that is a
+    stand-in on this machine."""
+    url = _split_url(base)
+    named = (env.get("https_proxy") or env.get("HTTPS_PROXY") or "").strip()
+    if url is None or url.scheme != "https" or not named:
+        return None
+    apart = re.split(r"[\s,]+", env.get("no_proxy") or env.get("NO_PROXY") or "")
+    host = f".{url.hostname}"
+    if any(name == "*" or host.endswith(f".{name.lstrip('.')}") for name in apart if name):
+        return None
+    proxy = named if "://" in named else f"http://{named}"
+    parts = _split_url(proxy)
+    if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
+        # Not shown: it may hold a password.
+        raise InvalidSettingError("HTTPS_PROXY is no address such as http://proxy.example:3128")
+    return proxy
 
 
 def _data_dir(text: str) -> str:

@@ -220,6 +220,14 @@ async def _list_open_months(gateway: StripeGateway, settings: Settings, records:
         await list_month(gateway, records.cache, month.key, start)
 
 
+def is_billed(settings: Settings, month: BillingMonth) -> bool:
+    """Whether any invoice of the month was ever finalized, by our records."""
+    if not settings.records_dir.exists():
+        return False
+    with open_records(settings.records_dir) as records:
+        return bool(records.billed.invoices(month.key))
+
+
 def verify_billed(settings: Settings, month: BillingMonth | None = None) -> list[RecordProblem]:
     """What is wrong with the records of what was billed in a month, or in all. Asks nothing of
     Stripe: what it holds is taken as last read."""

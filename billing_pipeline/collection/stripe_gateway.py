@@ -44,6 +44,8 @@ def open_gateway(
                 api_base=base,
                 limits=limits or RateLimits.for_key(settings.stripe_api_key),
                 workers=workers,
+                account=settings.stripe_account,
+                proxy=settings.https_proxy,
             )
         )
 

@@ -21,6 +21,7 @@ from billing_pipeline.commands.terminal import MAX_SHOWN, CommandError, print_js
 from billing_pipeline.duckdb_sql import rows as queried
 from billing_pipeline.money import format_amount
 from billing_pipeline.months import BillingMonth
+from billing_pipeline.published.health import usage_gaps
 from billing_pipeline.published.reading import open_published, plan_publication
 from billing_pipeline.settings import Settings
 
@@ -32,10 +33,17 @@ _month = click.argument("month", type=MONTH)
 
 @click.command()
 @_month
+@click.option(
+    "--without",
+    multiple=True,
+    metavar="SOURCE",
+    help="Do not wait for this source of usage, which is expected; several times for several.",
+)
 @json_option
-def run(month: BillingMonth, as_json: bool) -> None:
+def run(month: BillingMonth, without: tuple[str, ...], as_json: bool) -> None:
     """Close MONTH: load, rate, plan, apply what is safe, pull."""
-    _run("close_month", month, as_json)
+    config: dict[str, object] = {"ops": {"intake": {"config": {"without": list(without)}}}}
+    _run("close_month", month, as_json, config if without else None)
 
 
 @click.command()
@@ -128,9 +136,10 @@ def _run(
     result = execute(settings, job, month, config, is_verbose=verbose)
     rows: list[dict[str, Any]] = []
     payments: list[dict[str, Any]] = []
+    gaps: list[str] = []
     # A run that failed before it published anything did nothing that could be shown.
     if result.is_success or plan_publication(settings, month) != former:
-        rows, payments = _published(settings, month)
+        rows, payments, gaps = _published(settings, month)
     waiting = [row for row in rows if row["state"] == "waiting"]
     summary = {
         "job": job,
@@ -141,9 +150,12 @@ def _run(
         "plan_hash": rows[0]["plan_hash"] if rows else None,
         "plan": rows,
         "payments": payments,
+        "missing_usage": gaps,
     }
     if not as_json:
         _show(rows, payments)
+        for gap in gaps:
+            click.secho(f"{month}: {gap}", fg="red", err=True)
     if not result.is_success:
         raise CommandError(result.reason or "the run failed", summary)
     if as_json:
@@ -173,10 +185,14 @@ def _say_what_to_do(month: BillingMonth, waiting: Sequence[dict[str, Any]]) -> N
 
 def _published(
     settings: Settings, month: BillingMonth
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """The month's invoice plan and payments."""
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[str]]:
+    """The month's invoice plan and payments, and which usage has not come."""
     with open_published(settings) as published:
-        return _read(published, "invoice_plan", month), _read(published, "invoice_payments", month)
+        return (
+            _read(published, "invoice_plan", month),
+            _read(published, "invoice_payments", month),
+            usage_gaps(published, month),
+        )
 
 
 def _read(

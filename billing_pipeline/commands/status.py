@@ -24,7 +24,7 @@ from billing_pipeline.commands.terminal import print_json, table
 from billing_pipeline.duckdb_sql import Row, rows
 from billing_pipeline.money import format_amount
 from billing_pipeline.months import BillingMonth
-from billing_pipeline.published.health import Health, health
+from billing_pipeline.published.health import USAGE_GAPS, Health, health
 from billing_pipeline.published.month_states import (
     MonthOverview,
     MonthState,
@@ -93,6 +93,16 @@ class _View:
         with_usage = months_with_usage(self.settings)
         return month_overviews(self.published, self.settings, with_usage, datetime.now(UTC))
 
+    def usage_gaps(self) -> list[Row]:
+        """Which usage has not come; nothing where an earlier release published."""
+        try:
+            return self.rows(
+                "SELECT strftime(billing_month, '%Y-%m') AS month, reason FROM needs_attention"
+                f" WHERE kind IN {USAGE_GAPS} ORDER BY ALL"
+            )
+        except duckdb.CatalogException:
+            return []
+
     def rows(self, sql: str) -> list[Row]:
         return [] if self.published is None else rows(self.published, sql)
 
@@ -119,7 +129,7 @@ def _cell(row: Row, column: str) -> object:
 def status(as_json: bool) -> None:
     """Show months, what waits, whether each part is well, and what ran last."""
     with _view() as view:
-        months, sums = view.months(), view.rows("SELECT * FROM months")
+        months, sums, gaps = view.months(), view.rows("SELECT * FROM months"), view.usage_gaps()
         parts = health(view.published) if view.published is not None else []
     odd = read_set_aside(view.settings.records_dir)
     if odd:
@@ -145,6 +155,7 @@ def status(as_json: bool) -> None:
     for name, value in _where(view.settings).items():
         console.print(Text(printable(f"{name:<10}{value}")))
     _show_months(console, months, sums)
+    _show_gaps(console, gaps)
     for line in _next_steps(months):
         console.print(line)
     if parts:
@@ -165,11 +176,13 @@ def status(as_json: bool) -> None:
 def months(as_json: bool) -> None:
     """List the billing months: state, invoices, and money by currency."""
     with _view() as view:
-        found, sums = view.months(), view.rows("SELECT * FROM months")
+        found, sums, gaps = view.months(), view.rows("SELECT * FROM months"), view.usage_gaps()
     if as_json:
         print_json(_month_documents(found, sums))
     else:
-        _show_months(Console(highlight=False), found, sums)
+        console = Console(highlight=False)
+        _show_months(console, found, sums)
+        _show_gaps(console, gaps)
 
 
 @click.command()
@@ -251,6 +264,11 @@ def _month_documents(months: list[MonthOverview], sums: list[Row]) -> list[dict[
 
 def _is_of(row: Row, month: MonthOverview) -> bool:
     return f"{row['billing_month']:%Y-%m}" == str(month.month)
+
+
+def _show_gaps(console: Console, gaps: list[Row]) -> None:
+    for gap in gaps:
+        console.print(Text(f"{gap['month']}: {gap['reason']}", style="red"))
 
 
 def _show_months(console: Console, months: list[MonthOverview], sums: list[Row]) -> None:

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
+from pydantic import Field
 
-from billing_pipeline.collection import prepaid, stripe_gateway
+from billing_pipeline.collection import payments, prepaid, stripe_gateway
 from billing_pipeline.collection.pull.top_ups import TopUp
 from billing_pipeline.defs.asset_metadata import markdown_table
 from billing_pipeline.defs.partitions import MONTHS, refuse_unfinished
@@ -14,7 +15,9 @@ from billing_pipeline.defs.turns import month_of, turn
 from billing_pipeline.intake.problems import InvalidInput
 from billing_pipeline.intake.reference.load import has_file
 from billing_pipeline.intake.reference.schemas import TABLES
-from billing_pipeline.rating.month import IntakeReport, PaidTopUp, build_raw
+from billing_pipeline.intake.sources import missing_sources, sources
+from billing_pipeline.months import BillingMonth
+from billing_pipeline.rating.month import IntakeReport, PaidTopUp, build_raw, open_warehouse
 from billing_pipeline.runs.locks import Turn
 from billing_pipeline.settings import Settings
 
@@ -37,7 +40,7 @@ RAW_TABLES = {
         *(table.name for table in TABLES if table.folder == "accounts"),
         *("wallet_applications", "published_lines", "published_months"),
     ),
-    "usage_events": ("usage_events", "run", "months"),
+    "usage_events": ("usage_events", "usage_file_sources", "run", "months"),
 }
 ASSET_OF_RAW_TABLE = {table: asset for asset, tables in RAW_TABLES.items() for table in tables}
 
@@ -74,6 +77,16 @@ def _row(top_up: TopUp) -> PaidTopUp:
     )
 
 
+class UsageToWaitFor(dg.Config):
+    """Which expected sources of usage a close does without."""
+
+    without: list[str] = Field(
+        default=[],
+        description="Sources of catalog/sources.csv that are not waited for: the month is closed "
+        "without their usage.",
+    )
+
+
 @dg.multi_asset(
     name="intake",
     partitions_def=MONTHS,
@@ -90,7 +103,9 @@ def _row(top_up: TopUp) -> PaidTopUp:
     ],
 )
 def intake(
-    context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings]
+    context: dg.AssetExecutionContext,
+    config: UsageToWaitFor,
+    settings: dg.ResourceParam[Settings],
 ) -> Iterator[Any]:
     """Read and check the month's inputs into a new warehouse."""
     month = month_of(context, settings)
@@ -106,8 +121,32 @@ def intake(
             )
     except InvalidInput as error:
         raise dg.Failure(description=error.told(settings.home), allow_retries=False) from error
+    if context.run.job_name == "close_month":
+        _wait_for_sources(settings, month, config.without)
     for name in RAW_TABLES:
         yield dg.MaterializeResult(asset_key=name, metadata=_metadata(name, report))
+
+
+def _wait_for_sources(settings: Settings, month: BillingMonth, without: list[str]) -> None:
+    """Raise `dg.Failure` for an expected source that has not delivered. A month that was billed
+    before is not held back: what comes late is billed by its approval."""
+    with open_warehouse(settings.warehouse_path(month), read_only=True) as warehouse:
+        known = {source.name for source in sources(warehouse)}
+        missing = [one for one in missing_sources(warehouse) if one.name not in without]
+    unknown = sorted(set(without) - known)
+    if unknown:
+        raise dg.Failure(
+            description=f"catalog/sources.csv has no source {', '.join(unknown)}",
+            allow_retries=False,
+        )
+    if missing and not payments.is_billed(settings, month):
+        waits = ", ".join(f"{one.name} (usage/{month}/{one.file_pattern})" for one in missing)
+        without_them = " ".join(f"--without {one.name}" for one in missing)
+        raise dg.Failure(
+            description=f"{month} waits for usage of {waits}. Once a file has come, run again; "
+            f"`billing run {month} {without_them}` closes without it",
+            allow_retries=False,
+        )
 
 
 def _metadata(name: str, report: IntakeReport) -> dict[str, Any]:

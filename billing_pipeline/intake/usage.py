@@ -195,7 +195,13 @@ def _group_sql(
             f"{_given(given_types, text='raw')} FROM {source}"
         )
     given = _given(given_types, columns=True)
-    return _as_given_sql(first.columns, month, place, given, source, settings)
+    present = {column.name for column in first.columns}
+    absent = [name for name in USAGE_COLUMNS if name not in present]
+    if absent:
+        empty = ", ".join(f"NULL::VARCHAR AS {name}" for name in absent)
+        source = f"(SELECT *, file_index, {empty} FROM {source})"
+    columns = (*first.columns, *(UsageColumn(name, "VARCHAR", False) for name in absent))
+    return _as_given_sql(columns, month, place, given, source, settings)
 
 
 def _as_given_sql(

@@ -21,6 +21,7 @@ from billing_pipeline.money import format_amount
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.notices.notice import Kind, Notice, Rules
 from billing_pipeline.notices.spikes import plain, published_spikes
+from billing_pipeline.published.health import USAGE_GAPS
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ def due_notices(
     recent = _recent_months(published)
     return [
         *_closed(published, closes, rules),
+        *_missing_usage(published),
         *_waiting(published, rules, running),
         *_failed_in_part(published, rules),
         *_failed_payments(published),
@@ -110,6 +112,17 @@ def _totals(present: _Totals, before: _Totals | None) -> list[str]:
 
 def _counted(count: int, what: str) -> str:
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+def _missing_usage(published: Published) -> list[Notice]:
+    return [
+        Notice(Kind.USAGE_MISSING, f"{kind}:{month}:{source}", month, reason)
+        for month, kind, source, reason in published.execute(
+            "SELECT strftime(billing_month, '%Y-%m'), kind, subject, reason FROM needs_attention"
+            " WHERE list_contains($1, kind) ORDER BY ALL",
+            [list(USAGE_GAPS)],
+        ).fetchall()
+    ]
 
 
 def _waiting(published: Published, rules: Rules, running: BillingMonth) -> list[Notice]:

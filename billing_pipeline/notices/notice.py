@@ -23,6 +23,7 @@ class Kind(StrEnum):
     """The kind of a notice; the text is the message's title."""
 
     MONTH_CLOSED = "Month closed"
+    USAGE_MISSING = "Usage has not come"
     PLAN_WAITING = "Invoice plan waits for approval"
     FAILED_IN_PART = "Invoices failed, the others went on"
     PAYMENT_FAILED = "Payment failed"

@@ -13,6 +13,7 @@ import duckdb
 
 from billing_pipeline.duckdb_sql import Row, rows
 from billing_pipeline.money import format_amount
+from billing_pipeline.months import BillingMonth
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,11 @@ class _Part:
     is_of_all_months: bool = True
 
 
+USAGE_GAPS = ("source_missing", "no_usage", "usage_fell")
+"""The kinds of `needs_attention` that say that usage has not come."""
+
 # The newest month that was computed: what customers and usage are told of.
-_NEWEST = "(SELECT max(billing_month) FROM usage_files)"
+_NEWEST = "(SELECT max(billing_month) FROM seller)"
 _STRIPE_DIFFERS = ("missing", "unexpected", "differs", "wallet_differs", "charge_differs")
 
 _PARTS = (
@@ -57,6 +61,21 @@ _PARTS = (
             + f", {row['wrong']:,} of them set aside: table rejected_usage" * bool(row["wrong"])
         ),
         kinds=("usage_rejected",),
+        is_of_all_months=False,
+    ),
+    _Part(
+        "sources",
+        "SELECT count(*) AS expected, (SELECT string_agg(reason, '; ' ORDER BY reason)"
+        f" FROM needs_attention WHERE kind IN {USAGE_GAPS} AND billing_month = {_NEWEST})"
+        f" AS gaps FROM usage_sources WHERE billing_month = {_NEWEST} AND expected IS NOT NULL",
+        lambda row: (
+            f"{row['gaps']} in the newest month"
+            if row["gaps"]
+            else f"usage of {row['expected']:,} expected sources has come in the newest month"
+            if row["expected"]
+            else "usage has come as before (catalog/sources.csv can say what is expected)"
+        ),
+        kinds=USAGE_GAPS,
         is_of_all_months=False,
     ),
     _Part(
@@ -159,3 +178,13 @@ def _health(published: duckdb.DuckDBPyConnection, part: _Part) -> Health:
         missing = str(error).splitlines()[0]
         return Health(part.name, False, f"published by an earlier release: {missing}")
     return Health(part.name, not row["wrong"], part.says(row))
+
+
+def usage_gaps(published: duckdb.DuckDBPyConnection, month: BillingMonth) -> list[str]:
+    """What of the month's usage has not come, a sentence each."""
+    found = published.execute(
+        "SELECT reason FROM needs_attention WHERE billing_month = $1::DATE"
+        " AND list_contains($2, kind) ORDER BY reason",
+        [month.key, list(USAGE_GAPS)],
+    ).fetchall()
+    return [str(reason) for (reason,) in found]

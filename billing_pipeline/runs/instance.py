@@ -12,10 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
+import yaml
 from filelock import FileLock
 
 from billing_pipeline.home import make_home
-from billing_pipeline.runs.history_errors import errors_in_words
+from billing_pipeline.runs.history_errors import HistoryError, errors_in_words
 from billing_pipeline.settings import Settings
 
 _INSTANCE = """\
@@ -53,13 +54,29 @@ def instance_home(settings: Settings) -> Path:
     folder = settings.dagster_dir
     folder.mkdir(mode=0o700, exist_ok=True)
     config = folder / "dagster.yaml"
-    text = config.read_text(encoding="utf-8") if config.exists() else _INSTANCE
+    text = _read(config) if config.exists() else _INSTANCE
     # Homes from before there was this queue have the limit without it.
     if "billing/sends" in text and "run_coordinator:" not in text and "run_queue:" not in text:
         new = config.with_suffix(f".{os.getpid()}")
         new.write_text(f"{text.rstrip()}\n{_QUEUE}", encoding="utf-8")
         new.replace(config)
     return folder
+
+
+def _read(config: Path) -> str:
+    """The text of dagster.yaml. Raises `HistoryError` where it holds no settings: Dagster would
+    fail on it, or go on without the limit on runs that send."""
+    try:
+        text = config.read_text(encoding="utf-8")
+        if isinstance(yaml.safe_load(text), dict):
+            return text
+    except (UnicodeDecodeError, yaml.YAMLError):
+        pass
+    raise HistoryError(
+        f"{config} is damaged: it is not YAML with Dagster's settings. Delete it and run again: it "
+        "is made anew, and what you had added to it, such as PostgreSQL's address, is to be added "
+        "again; nothing is sent twice"
+    )
 
 
 @contextmanager

@@ -59,6 +59,9 @@ class GatewayConfig:
     retries: RetryPolicy = field(default_factory=RetryPolicy)
     workers: int = 16
     timeout: float = 80.0
+    account: str | None = None
+    """The connected account that is meant, by a platform's key; None: the key's own."""
+    proxy: str | None = field(default=None, repr=False)
 
     @property
     def is_live(self) -> bool:
@@ -90,7 +93,7 @@ class StripeGateway:
         self._http_client = http_client
         self._loop: asyncio.AbstractEventLoop | None = None
         self._client: stripe.StripeClient | None = None
-        self._transport: stripe.HTTPClient | None = None
+        self._session: aiohttp.ClientSession | None = None
         self._limiter = RateLimiter(config.limits, self.clock)
 
     def __repr__(self) -> str:
@@ -125,9 +128,9 @@ class StripeGateway:
 
     async def aclose(self) -> None:
         """Close the connections of the running loop, but not an injected http client."""
-        transport, self._transport, self._client, self._loop = self._transport, None, None, None
-        if transport is not None:
-            await transport.close_async()  # type: ignore[no-untyped-call]
+        session, self._session, self._client, self._loop = self._session, None, None, None
+        if session is not None:
+            await session.close()
 
     async def _send(
         self, method: str, path: str, params: Mapping[str, Any], key: str | None
@@ -186,11 +189,12 @@ class StripeGateway:
                 # As many as there are workers: with fewer connections, requests would wait for
                 # each other or reconnect.
                 connector = aiohttp.TCPConnector(limit=self.config.workers)
-                transport = stripe.AIOHTTPClient(timeout=self.config.timeout, connector=connector)
-                self._transport = transport
+                self._session = aiohttp.ClientSession(connector=connector, proxy=self.config.proxy)
+                transport = stripe.AIOHTTPClient(timeout=self.config.timeout, session=self._session)
             self._client = stripe.StripeClient(
                 self.config.api_key,
                 base_addresses={"api": self.config.api_base},
+                stripe_account=self.config.account,
                 http_client=transport,
                 max_network_retries=0,
             )

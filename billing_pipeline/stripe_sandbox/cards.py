@@ -17,7 +17,23 @@ TEST_CARDS = {
     "pm_card_amex": ("amex", "8431"),
     "pm_card_chargeCustomerFail": ("visa", "0341"),
 }
-"""Brand and last digits. Declining cards are recognized by name (`_DECLINES`)."""
+"""Brand and last digits. The others are recognized by name (`_DECLINES`, `_CONFIRMED`)."""
+_CONFIRMED = re.compile(r"pm_card_(authenticationRequired|threeDSecure2?Required)")
+AUTHENTICATION = {
+    "type": "card_error",
+    "code": "authentication_required",
+    "decline_code": "authentication_required",
+    "message": "Your card was declined. This transaction requires authentication.",
+}
+"""The error of a card whose holder has to confirm each payment by 3-D Secure."""
+NOT_CONFIRMED = {
+    "type": "invalid_request_error",
+    "code": "payment_intent_authentication_failure",
+    "message": (
+        "The provided PaymentMethod has failed authentication. You can provide payment_method_data "
+        "or a new PaymentMethod to attempt to fulfill this PaymentIntent again."
+    ),
+}
 
 _DECLINES = re.compile(r"pm_card_(visa_)?charge(Declined([A-Z][A-Za-z]*)?|CustomerFail)")
 
@@ -42,7 +58,17 @@ _MESSAGES = {
 
 
 def is_test_card(method: str) -> bool:
-    return method in TEST_CARDS or _DECLINES.fullmatch(method) is not None
+    return method in TEST_CARDS or bool(_DECLINES.fullmatch(method)) or needs_confirmation(method)
+
+
+def needs_confirmation(test_card: str) -> bool:
+    return _CONFIRMED.fullmatch(test_card) is not None
+
+
+def error_of_attaching(test_card: str) -> dict[str, str] | None:
+    """Stripe's error if the card cannot even be attached to a customer: all that decline but one,
+    which was made for this."""
+    return None if test_card.endswith("CustomerFail") else decline_of(test_card)
 
 
 def decline_of(test_card: str) -> dict[str, str] | None:
@@ -56,15 +82,16 @@ def decline_of(test_card: str) -> dict[str, str] | None:
     return error | ({} if decline is None else {"decline_code": decline})
 
 
-def declined(error: dict[str, str], **more: Any) -> ApiError:
-    """The 402 answer to the request that charged. The failed attempt stays on record. `more`: the
-    charge by its id, the payment intent and the payment method as objects."""
+def declined(error: dict[str, str], *, on_record: bool = True, **more: Any) -> ApiError:
+    """The 402 answer to the request that charged. A failed payment stays on record, a card that
+    could not be attached does not. `more`: the charge by its id, the payment intent and the payment
+    method as objects."""
     return ApiError(
         error["message"],
         status=402,
         code=error["code"],
         kind="card_error",
-        commits_changes=True,
+        commits_changes=on_record,
         **{name: error[name] for name in ("decline_code",) if name in error},
         **more,
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from billing_pipeline.stripe_sandbox.context import Call, json_equal, route
+from billing_pipeline.stripe_sandbox.context import Call, json_equal, route, saved
 from billing_pipeline.stripe_sandbox.errors import ApiError
 from billing_pipeline.stripe_sandbox.validation import merge_metadata
 
@@ -17,6 +17,7 @@ Json = dict[str, Any]
 
 EVIDENCE_IS_DUE_AFTER = 7 * 86_400
 """Seconds to respond to a dispute; with Stripe it depends on the card."""
+FUNDS_AVAILABLE_AFTER = 2 * 86_400
 OPEN = "needs_response"
 _CLOSED = ("won", "lost")
 
@@ -48,6 +49,8 @@ def new_charge(call: Call, intent: Json, method: Json, error: Json | None, *, wa
         "status": "failed" if error else "pending" if waits else "succeeded",
     }
     charge = call.new("charge", body, customer=intent["customer"], parent=intent["id"])
+    if is_paid:
+        _book(call, charge, "charge", amount)
     call.event(f"charge.{charge['status']}", charge)
     return charge
 
@@ -55,6 +58,7 @@ def new_charge(call: Call, intent: Json, method: Json, error: Json | None, *, wa
 def settle_charge(call: Call, charge: Json, error: Json | None) -> None:
     if error is None:
         charge |= {"status": "succeeded", "paid": True}
+        _book(call, charge, "payment", charge["amount"])
     else:
         charge |= {"status": "failed", "captured": False, "amount_captured": 0}
         charge |= {"failure_code": error["code"], "failure_message": error["message"]}
@@ -86,7 +90,7 @@ def update(call: Call, charge_id: str) -> Json:
 @route("POST", "refunds", "RefundCreateParams", "amount charge payment_intent reason metadata")
 def create_refund(call: Call) -> Json:
     given = call.params
-    if ("charge" in given) == ("payment_intent" in given):
+    if "charge" not in given and "payment_intent" not in given:
         raise ApiError("One of the following params should be provided: payment_intent or charge.")
     charge_id = given.get("charge")
     if charge_id is None:
@@ -135,6 +139,7 @@ def refund(call: Call, charge: Json, amount: int, **more: Any) -> Json:
         **more,
     }
     made = call.new("refund", body, customer=charge["customer"], parent=charge["payment_intent"])
+    _book(call, made, "refund", -amount)
     call.save(charge)
     call.event("charge.refunded", charge)
     call.event("refund.created", made)
@@ -208,23 +213,38 @@ def close_dispute(call: Call, dispute_id: str, *, won: bool) -> Json:
 
 
 def _moved(call: Call, dispute: Json, amount: int) -> Json:
-    """The transaction on the account's own balance; the sandbox does not list those."""
-    return {
-        "id": f"txn_{call.store.next('balance_transaction'):012}",
-        "object": "balance_transaction",
+    category = "dispute" if amount < 0 else "dispute_reversal"
+    made = saved(_transaction(call, dispute, "adjustment", amount, category))
+    del made["livemode"]  # which transactions do not show
+    return made
+
+
+# The account's own balance.
+def _book(call: Call, source: Json, kind: str, amount: int) -> None:
+    """Enter a charge or a refund in the account's balance, and note it on the object."""
+    source["balance_transaction"] = _transaction(call, source, kind, amount, kind)["id"]
+    call.save(source)
+
+
+def _transaction(call: Call, source: Json, kind: str, amount: int, category: str) -> Json:
+    # 2.9 % and 30, as for a card in the United States: whole minor units, half up.
+    fee = (amount * 29 + 500) // 1000 + 30 if kind in ("charge", "payment") else 0
+    detail = {"amount": fee, "currency": source["currency"], "type": "stripe_fee"}
+    body = {
         "amount": amount,
-        "available_on": call.now,
+        "available_on": call.now + FUNDS_AVAILABLE_AFTER,
         "balance_type": "payments",
-        "created": call.now,
-        "currency": dispute["currency"],
-        "description": f"Chargeback for {dispute['charge']}",
-        "fee": 0,
-        "net": amount,
-        "reporting_category": "dispute" if amount < 0 else "dispute_reversal",
-        "source": dispute["id"],
-        "status": "available",
-        "type": "adjustment",
+        "currency": source["currency"],
+        "description": source.get("description"),
+        "fee": fee,
+        "fee_details": [detail | {"application": None, "description": None}] if fee else [],
+        "net": amount - fee,
+        "reporting_category": "charge" if kind == "payment" else category,
+        "source": source["id"],
+        "status": "pending",
+        "type": kind,
     }
+    return call.new("balance_transaction", body)
 
 
 @route("GET", "disputes/*", "DisputeRetrieveParams")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from billing_pipeline.stripe_sandbox.cards import declined
+from billing_pipeline.stripe_sandbox.cards import AUTHENTICATION, declined
 from billing_pipeline.stripe_sandbox.context import Call
 from billing_pipeline.stripe_sandbox.customers import balance_of, living, move_balance, require_card
 from billing_pipeline.stripe_sandbox.errors import ApiError
@@ -21,19 +21,20 @@ from billing_pipeline.stripe_sandbox.payments import (
     refuse_while_processing,
     settle,
 )
+from billing_pipeline.stripe_sandbox.rules import (
+    is_below_minimum,
+    require_chargeable,
+    require_state,
+)
 
 Json = dict[str, Any]
 
 DAY = 86_400
-_MINIMUM_CHARGES = {"usd": 50, "eur": 50, "gbp": 30, "jpy": 50, "chf": 50, "cad": 50, "aud": 50}
-"""The smallest amount that can be charged, in minor units; an excerpt of Stripe's table."""
 
 
 def finalize(call: Call, invoice: Json, *, auto_advance: bool | None = None) -> Json:
     """Finalize a draft: number, due date, balance. It is paid at once if nothing is due."""
-    if invoice["status"] != "draft":
-        text = "This invoice is already finalized, you can't re-finalize a non-draft invoice."
-        raise ApiError(text, code="invoice_not_editable")
+    require_state(invoice, "finalize")
     if invoice["total"] == 0 and call.store.count("line_item", invoice["id"])[0] == 0:
         raise ApiError(
             "You can't finalize an invoice without any line items",
@@ -73,9 +74,11 @@ def _take_balance(call: Call, invoice: Json, customer: Json) -> None:
     before = balance_of(customer, currency)
     due = max(0, invoice["total"] + before)
     after = min(0, invoice["total"] + before)
-    if 0 < due < _MINIMUM_CHARGES.get(currency, 0) and _is_charged(invoice):
+    if is_below_minimum(due, currency) and _is_charged(invoice):
         # Too small to charge: carried over to the next invoice.
         due, after = 0, due
+    if due and _is_charged(invoice):
+        require_chargeable(due, currency)
     invoice |= {"starting_balance": before, "ending_balance": after}
     invoice["amount_due"] = invoice["amount_remaining"] = due
     if after != before:
@@ -114,14 +117,10 @@ def advance(call: Call, invoice: Json) -> Json:
 
 def pay(call: Call, invoice: Json, method: str | None = None) -> Json:
     """Charge the remaining amount. If the card declines, raises 402 and the attempt is recorded."""
-    if invoice["status"] == "draft":
-        raise ApiError("This invoice is a draft: finalize it before you pay it")
-    if invoice["status"] == "paid":
-        raise ApiError("Invoice is already paid")
-    if invoice["status"] == "void":
-        raise ApiError("This invoice was voided and cannot be paid")
+    require_state(invoice, "pay")
     refuse_while_processing(call, invoice)
     chosen = _method(call, invoice, method)
+    require_chargeable(invoice["amount_remaining"], invoice["currency"])
     payment, error = charge(call, invoice, chosen)
     invoice["attempted"] = True
     # Stripe's own schedule of retries sets this; an attempt by API does not.
@@ -129,6 +128,9 @@ def pay(call: Call, invoice: Json, method: str | None = None) -> Json:
     if error is not None:
         call.save(invoice)
         call.event("invoice.payment_failed", invoice)
+        if error == AUTHENTICATION:
+            call.event("invoice.payment_action_required", invoice)
+            error = error | {"code": "invoice_payment_intent_requires_action"}
         raise declined(error, **involved(call, payment["payment"]["payment_intent"]))
     if payment["status"] != "paid":
         return call.save(invoice)  # the bank answers days later
@@ -170,14 +172,14 @@ def pay_out_of_band(call: Call, invoice: Json) -> Json:
 
 
 def _require_payable(call: Call, invoice: Json) -> None:
-    if invoice["status"] not in ("open", "uncollectible"):
-        raise ApiError(f"Invoice is {invoice['status']} and cannot be paid")
+    require_state(invoice, "attach_payment")
     refuse_while_processing(call, invoice)
 
 
-def settle_debit(call: Call, intent_id: str) -> None:
-    """Record the bank's answer: the invoice is paid, or stays open with a failed payment."""
-    payment, error = settle(call, intent_id)
+def settle_intent(call: Call, intent_id: str, *, is_confirmed: bool = True) -> None:
+    """Record the answer to a payment that was waiting, of the bank or of the customer: the invoice
+    is paid, or stays open with a failed payment."""
+    payment, error = settle(call, intent_id, is_confirmed=is_confirmed)
     if payment is None:
         return
     invoice = call.get("invoice", payment["invoice"])
@@ -202,9 +204,7 @@ def _method(call: Call, invoice: Json, method: str | None) -> Json:
 
 def void(call: Call, invoice: Json) -> Json:
     """Void an invoice. The amount that it took from the balance is returned."""
-    if invoice["status"] not in ("open", "uncollectible"):
-        text = f"You can only void open or uncollectible invoices; this one is {invoice['status']}"
-        raise ApiError(text, code="invoice_not_editable")
+    require_state(invoice, "void")
     refuse_while_processing(call, invoice)
     taken = invoice.get("_from_balance", 0)
     if taken:
@@ -222,9 +222,7 @@ def void(call: Call, invoice: Json) -> Json:
 
 
 def mark_uncollectible(call: Call, invoice: Json) -> Json:
-    if invoice["status"] != "open":
-        text = f"You can only mark open invoices as uncollectible; it is {invoice['status']}"
-        raise ApiError(text, code="invoice_not_editable")
+    require_state(invoice, "mark_uncollectible")
     invoice["status"] = "uncollectible"
     invoice["auto_advance"] = False
     invoice["status_transitions"]["marked_uncollectible_at"] = call.now

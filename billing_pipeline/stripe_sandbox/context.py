@@ -33,6 +33,9 @@ PREFIXES = {
     "refund": "re",
     "dispute": "dp",
     "event": "evt",
+    "product": "prod",
+    "price": "price",
+    "balance_transaction": "txn",
 }
 _EVERYWHERE = frozenset({"expand", "limit", "starting_after", "ending_before", "created"})
 
@@ -87,11 +90,16 @@ class Call:
         request_id: str = "",
         key: str | None = None,
         search_lag: float = 0.0,
+        origin: str = "",
+        account: str = "acct_sandbox",
     ) -> None:
         self.store = store
         self.now = int(now)
         self.params = params
         self.search_lag = search_lag
+        self.account = account
+        # Objects that others made are counted on their own.
+        self._origin = origin
         self.request_id = request_id
         self.listed: str | None = None
         """The kind of object on the page that answers."""
@@ -110,7 +118,7 @@ class Call:
     ) -> Json:
         """Create an object with its id, its time and the fields that all objects have."""
         item: Json = {
-            "id": f"{PREFIXES[kind]}_{self.store.next(kind):012}",
+            "id": f"{PREFIXES[kind]}_{self._origin}{self.store.next(self._origin + kind):012}",
             "object": kind,
             "created": self.now,
             "livemode": False,

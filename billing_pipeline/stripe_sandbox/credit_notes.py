@@ -19,6 +19,7 @@ from billing_pipeline.stripe_sandbox.payments import (
     charges_of,
     refuse_while_processing,
 )
+from billing_pipeline.stripe_sandbox.rules import require_state
 from billing_pipeline.stripe_sandbox.validation import merge_metadata
 
 Json = dict[str, Any]
@@ -31,9 +32,7 @@ _CREATE += " out_of_band_amount email_type effective_at"
 def create(call: Call) -> Json:
     given = call.params
     invoice = call.get("invoice", given["invoice"], "invoice")
-    if invoice["status"] not in ("open", "paid", "uncollectible"):
-        text = f"Credit notes need a finalized invoice; this one is {invoice['status']}."
-        raise ApiError(text, param="invoice")
+    require_state(invoice, "credit")
     refuse_while_processing(call, invoice)
     lines = _lines(call, invoice)
     amount = sum(line["amount"] for line in lines)
@@ -77,7 +76,7 @@ def _parts(given: Json, after_payment: int) -> Json:
 
 def _lines(call: Call, invoice: Json) -> list[Json]:
     given = call.params
-    if ("amount" in given) == ("lines" in given):
+    if "amount" not in given and "lines" not in given:
         raise ApiError("You must specify exactly one of the params: 'amount', 'lines'.")
     if "amount" in given:
         return [_line(given["amount"], "Credit", "custom_line_item")]

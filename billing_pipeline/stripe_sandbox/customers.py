@@ -9,7 +9,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from billing_pipeline.stripe_sandbox.cards import TEST_CARDS, is_test_card
+from billing_pipeline.stripe_sandbox.cards import (
+    TEST_CARDS,
+    declined,
+    error_of_attaching,
+    is_test_card,
+)
 from billing_pipeline.stripe_sandbox.context import Call, json_equal, route
 from billing_pipeline.stripe_sandbox.debits import account_of, is_test_debit
 from billing_pipeline.stripe_sandbox.errors import ApiError, missing
@@ -190,9 +195,19 @@ def attach_card(call: Call, method: str, customer_id: str) -> Json:
         if card["customer"] != customer_id:
             raise ApiError("The payment method you provided is not of this customer.")
         return card
-    body = {
+    error = error_of_attaching(method)
+    if error is not None:
+        raise declined(error, on_record=False)
+    attached = new_method(call, method, customer_id)
+    call.event("payment_method.attached", attached)
+    return attached
+
+
+def new_method(call: Call, method: str, customer_id: str | None) -> Json:
+    """A copy of a test card or bank account."""
+    body: Json = {
         "allow_redisplay": "unspecified",
-        "billing_details": {"email": None, "name": None, "phone": None},
+        "billing_details": {},
         "customer": customer_id,
         "metadata": {},
         "_test_name": method,
@@ -203,9 +218,7 @@ def attach_card(call: Call, method: str, customer_id: str) -> Json:
         brand, last4 = TEST_CARDS.get(method, ("visa", "0002"))
         card = {"brand": brand, "last4": last4, "exp_month": 12, "exp_year": 2040}
         body |= {"type": "card", "card": card | {"funding": "credit"}}
-    attached = call.new("payment_method", body, customer=customer_id)
-    call.event("payment_method.attached", attached)
-    return attached
+    return call.new("payment_method", body, customer=customer_id)
 
 
 def require_card(call: Call, method: str, customer_id: str, param: str) -> Json:

@@ -11,6 +11,7 @@ import base64
 import hashlib
 import itertools
 import json
+import re
 import secrets
 import threading
 import time
@@ -25,6 +26,7 @@ import stripe
 
 from billing_pipeline.stripe_sandbox import (
     charges,
+    collecting,
     credit_notes,
     customers,
     lines,
@@ -35,6 +37,8 @@ from billing_pipeline.stripe_sandbox.answers import finished
 from billing_pipeline.stripe_sandbox.context import Call, Route, find_route
 from billing_pipeline.stripe_sandbox.errors import ApiError, InvalidParamsError
 from billing_pipeline.stripe_sandbox.invoices import run_due
+from billing_pipeline.stripe_sandbox.others import add_others
+from billing_pipeline.stripe_sandbox.rules import require_compatible
 from billing_pipeline.stripe_sandbox.store import Store
 from billing_pipeline.stripe_sandbox.validation import check
 from billing_pipeline.stripe_sandbox.wire import Response, decode_form, encode
@@ -47,6 +51,7 @@ _HEADERS: dict[int, dict[str, str]] = {
     429: {"Stripe-Rate-Limited-Reason": "global-rate"},
 }
 """Headers of errors, by status."""
+_ACCOUNT = re.compile(r"acct_[A-Za-z0-9]{4,40}")
 KEY_LIFETIME = 86_400
 """Seconds after which Stripe forgets an idempotency key."""
 MAX_KEY_LENGTH = 255
@@ -66,8 +71,8 @@ class Sandbox:
     """Stripe's server side, as far as this project uses it.
 
     `path`: the SQLite file, or None for memory. `clock` returns the time in epoch seconds. `rates`
-    switches rate limits on; search lags `search_lag` seconds behind. Several processes may use one
-    file at the same time.
+    switches rate limits on; search lags `search_lag` seconds behind. A new account also holds what
+    others made, unless `others` is false. Several processes may use one file at the same time.
     """
 
     def __init__(
@@ -77,6 +82,8 @@ class Sandbox:
         clock: Callable[[], float] = time.time,
         rates: Rates | None = None,
         search_lag: float = 60.0,
+        others: bool = True,
+        account: str = "acct_sandbox",
     ) -> None:
         self.clock = clock
         self.rates = rates
@@ -88,14 +95,38 @@ class Sandbox:
         # compare the ids.
         self._origin = "" if path is None else secrets.token_hex(4)
         self._recent: dict[str, deque[float]] = {}
+        self._path = path
+        self._account = account
+        self._others = others
+        self._connected: dict[str, Sandbox] = {}
+        if others:
+            with self._store.transaction(write=True):
+                if self._store.is_new:
+                    add_others(self._store, self.clock())
 
     def close(self) -> None:
         with self._lock:
             self._store.close()
+        for sandbox in self._connected.values():
+            sandbox.close()
+
+    def connected(self, account: str) -> Sandbox:
+        """The state of another account, for which a platform's key works (`Stripe-Account`)."""
+        with self._lock:
+            if account not in self._connected:
+                path = self._path and self._path.with_stem(f"{self._path.stem}-{account}")
+                more: dict[str, Any] = {"rates": self.rates, "search_lag": self.search_lag}
+                self._connected[account] = Sandbox(
+                    path, clock=self.clock, others=self._others, account=account, **more
+                )
+            return self._connected[account]
 
     def handle(self, method: str, target: str, headers: Mapping[str, str], body: str) -> Response:
         """Answer one request. `target` is the path with its query; `body` is form-encoded."""
         names = {name.lower(): value for name, value in headers.items()}
+        account = names.get("stripe-account", self._account)
+        if account != self._account and _ACCOUNT.fullmatch(account):
+            return self.connected(account).handle(method, target, headers, body)
         with self._lock:
             request_id = f"req_{self._origin}{next(self._numbers):08}"
             answer = {
@@ -133,6 +164,13 @@ class Sandbox:
         with self._acting() as call:
             charges.close_dispute(call, dispute_id, won=won)
 
+    def authenticate(self, intent_id: str, *, succeeds: bool = True) -> None:
+        """A customer confirms a payment by 3-D Secure, or fails to."""
+        with self._acting() as call:
+            if call.get("payment_intent", intent_id)["status"] != "requires_action":
+                raise ApiError("This PaymentIntent does not wait for the customer.")
+            collecting.settle_intent(call, intent_id, is_confirmed=succeeds)
+
     @contextmanager
     def _acting(self) -> Iterator[Call]:
         with self._lock:
@@ -145,6 +183,9 @@ class Sandbox:
         if not token.startswith(("sk_test_", "rk_test_")):
             shown = f"{token[:8]}****" if token else "(none)"
             raise ApiError(f"Invalid API Key provided: {shown}", status=401)
+        if headers.get("stripe-account", self._account) != self._account:
+            text = "The provided key does not have access to the account that Stripe-Account names."
+            raise ApiError(text, status=403, code="account_invalid")
         if len(headers.get("idempotency-key", "")) > MAX_KEY_LENGTH:
             text = f"The idempotency key is longer than {MAX_KEY_LENGTH} characters"
             raise ApiError(text, kind="idempotency_error")
@@ -178,6 +219,7 @@ class Sandbox:
                 if saved is not None:
                     return self._replay(key, fingerprint, saved)
             params = check(found.params, given)
+            require_compatible(found.params, params)
             call = Call(
                 self._store,
                 now,
@@ -185,6 +227,7 @@ class Sandbox:
                 request_id=request_id,
                 key=key,
                 search_lag=self.search_lag,
+                account=self._account,
             )
             status, content = self._carry_out(call, found, ids)
             if key is not None:

@@ -12,7 +12,8 @@ from billing_pipeline.stripe_sandbox import collecting
 from billing_pipeline.stripe_sandbox.context import Call, json_equal, json_range, route
 from billing_pipeline.stripe_sandbox.customers import living, require_card
 from billing_pipeline.stripe_sandbox.errors import ApiError
-from billing_pipeline.stripe_sandbox.lines import draft, remove_all, retotal, take_pending
+from billing_pipeline.stripe_sandbox.lines import remove_all, retotal, take_pending
+from billing_pipeline.stripe_sandbox.rules import require_email, require_state
 from billing_pipeline.stripe_sandbox.validation import merge_metadata
 
 Json = dict[str, Any]
@@ -134,12 +135,13 @@ def _collection(call: Call, invoice: Json) -> None:
                 raise ApiError(text, param=name)
         invoice |= {"collection_method": method, "due_date": None, "_days": None}
         return
-    if "days_until_due" in given and "due_date" in given:
-        raise ApiError("You may only specify one of these parameters: days_until_due, due_date.")
+    require_email(call.get("customer", invoice["customer"]))
     if given.get("days_until_due") not in (None, ""):
         invoice["_days"] = given["days_until_due"]
         invoice["due_date"] = call.now + invoice["_days"] * collecting.DAY
     elif given.get("due_date"):
+        if given["due_date"] < call.now:
+            raise ApiError("The due date must be in the future", param="due_date")
         invoice |= {"_days": None, "due_date": given["due_date"]}
     if invoice["due_date"] is None:
         text = (
@@ -158,8 +160,7 @@ def retrieve(call: Call, invoice_id: str) -> Json:
 @route("DELETE", "invoices/*", "InvoiceDeleteParams")
 def delete(call: Call, invoice_id: str) -> Json:
     invoice = call.get("invoice", invoice_id)
-    if invoice["status"] != "draft":
-        raise ApiError("You can only delete draft invoices.", code="invoice_not_editable")
+    require_state(invoice, "delete")
     remove_all(call, invoice_id)
     call.store.remove("invoice", invoice_id)
     call.store.set_due(invoice_id, None)
@@ -195,8 +196,10 @@ def send(call: Call, invoice_id: str) -> Json:
     invoice = call.get("invoice", invoice_id)
     if invoice["collection_method"] != "send_invoice":
         raise ApiError("You can only manually send an invoice whose collection is send_invoice.")
+    require_state(invoice, "send")
+    require_email(call.get("customer", invoice["customer"]))
     if invoice["status"] == "draft":
-        invoice = collecting.finalize(call, draft(call, invoice_id))
+        invoice = collecting.finalize(call, invoice)
     call.event("invoice.sent", invoice)
     return invoice
 
@@ -221,7 +224,7 @@ def run_due(call: Call, object_id: str) -> None:
     """Do what is due by itself: finalize a draft after its hour, or let the bank answer."""
     call.store.set_due(object_id, None)
     if call.store.get("payment_intent", object_id) is not None:
-        collecting.settle_debit(call, object_id)
+        collecting.settle_intent(call, object_id)
         return
     invoice = call.store.get("invoice", object_id)
     if invoice is None or invoice["status"] != "draft":

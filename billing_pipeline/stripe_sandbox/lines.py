@@ -16,12 +16,12 @@ from billing_pipeline.stripe_sandbox.context import Call, json_equal, route
 from billing_pipeline.stripe_sandbox.customers import living
 from billing_pipeline.stripe_sandbox.errors import ApiError, InvalidParamsError, missing
 from billing_pipeline.stripe_sandbox.errors import unsupported as _unsupported
+from billing_pipeline.stripe_sandbox.rules import LARGEST_AMOUNT, require_state
 from billing_pipeline.stripe_sandbox.validation import merge_metadata
 
 Json = dict[str, Any]
 
 MAX_LINES = 250
-LARGEST_AMOUNT = 999_999_999_999
 
 _LINE = frozenset(
     ["amount", "description", "discountable", "metadata", "period", "price_data", "quantity"]
@@ -33,9 +33,7 @@ _ITEM += " price_data unit_amount_decimal"
 def draft(call: Call, invoice_id: str) -> Json:
     """The invoice; raises an error unless it is a draft."""
     invoice = call.get("invoice", invoice_id)
-    if invoice["status"] != "draft":
-        text = "This invoice is no longer editable: only draft invoices can be changed"
-        raise ApiError(text, code="invoice_not_editable")
+    require_state(invoice, "change_lines")
     return invoice
 
 

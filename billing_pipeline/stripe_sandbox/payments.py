@@ -9,12 +9,20 @@ from __future__ import annotations
 from typing import Any
 
 from billing_pipeline.stripe_sandbox.answers import shown
-from billing_pipeline.stripe_sandbox.cards import decline_of, declined
+from billing_pipeline.stripe_sandbox.cards import (
+    AUTHENTICATION,
+    NOT_CONFIRMED,
+    decline_of,
+    declined,
+    is_test_card,
+    needs_confirmation,
+)
 from billing_pipeline.stripe_sandbox.charges import new_charge, open_dispute, settle_charge
 from billing_pipeline.stripe_sandbox.context import Call, json_equal, route
-from billing_pipeline.stripe_sandbox.customers import attach_card, living, require_card
-from billing_pipeline.stripe_sandbox.debits import outcome_of
+from billing_pipeline.stripe_sandbox.customers import living, new_method
+from billing_pipeline.stripe_sandbox.debits import is_test_debit, outcome_of
 from billing_pipeline.stripe_sandbox.errors import ApiError
+from billing_pipeline.stripe_sandbox.rules import require_chargeable
 from billing_pipeline.stripe_sandbox.validation import merge_metadata
 
 Json = dict[str, Any]
@@ -22,6 +30,7 @@ Json = dict[str, Any]
 _INTENT = "amount currency customer payment_method confirm metadata description off_session"
 _INTENT += " allowed_payment_method_types automatic_payment_methods receipt_email return_url"
 _INTENT += " setup_future_usage"
+_CONFIRM = "payment_method off_session return_url"
 
 
 def _intent(call: Call, amount: int, currency: str, customer: str | None, **more: Any) -> Json:
@@ -33,6 +42,7 @@ def _intent(call: Call, amount: int, currency: str, customer: str | None, **more
         "confirmation_method": "automatic",
         "currency": currency,
         "customer": customer,
+        "client_secret": f"pi_secret_{call.store.next('secret'):012}",
         "description": None,
         "last_payment_error": None,
         "latest_charge": None,
@@ -56,10 +66,21 @@ def _confirm(call: Call, intent: Json, method: Json) -> dict[str, str] | None:
         call.store.set_due(intent["id"], call.now + outcome_of(method["_test_name"]).after)
         call.event("payment_intent.processing", intent)
         return None
+    if needs_confirmation(method["_test_name"]):
+        return _ask(call, intent)
     error = decline_of(method["_test_name"])
     intent["latest_charge"] = new_charge(call, intent, method, error, waits=False)["id"]
     _answered(call, intent, error)
     return error
+
+
+def _ask(call: Call, intent: Json) -> dict[str, str]:
+    """Wait for the customer, who has to confirm the payment."""
+    steps = {"type": "use_stripe_sdk", "use_stripe_sdk": {"type": "three_d_secure_redirect"}}
+    intent |= {"status": "requires_action", "next_action": steps, "last_payment_error": None}
+    call.save(intent)
+    call.event("payment_intent.requires_action", intent)
+    return AUTHENTICATION
 
 
 def involved(call: Call, intent_id: str) -> Json:
@@ -84,20 +105,30 @@ def _answered(call: Call, intent: Json, error: dict[str, str] | None) -> None:
     call.event(name, intent)
 
 
-def settle(call: Call, intent_id: str) -> tuple[Json | None, dict[str, str] | None]:
-    """Record the bank's answer to a debit; returns the invoice payment, if there is one, and the
-    error if it failed."""
+def settle(
+    call: Call, intent_id: str, *, is_confirmed: bool
+) -> tuple[Json | None, dict[str, str] | None]:
+    """Record the answer of the bank to a debit, or of the customer to a question; returns the
+    invoice payment, if there is one, and the error if it failed."""
     intent = call.get("payment_intent", intent_id)
-    outcome = outcome_of(call.get("payment_method", intent["payment_method"])["_test_name"])
-    charge_id = intent["latest_charge"]
-    settle_charge(call, call.get("charge", charge_id), outcome.error)
-    _answered(call, intent, outcome.error)
-    if outcome.is_disputed:
-        open_dispute(call, charge_id, None, "debit_not_authorized")
+    method = call.get("payment_method", intent["payment_method"])
+    intent["next_action"] = None
+    if method["type"] == "card":
+        error = None if is_confirmed else NOT_CONFIRMED
+        if is_confirmed:
+            intent["latest_charge"] = new_charge(call, intent, method, None, waits=False)["id"]
+        _answered(call, intent, error)
+    else:
+        outcome = outcome_of(method["_test_name"])
+        error, charge_id = outcome.error, intent["latest_charge"]
+        settle_charge(call, call.get("charge", charge_id), error)
+        _answered(call, intent, error)
+        if outcome.is_disputed:
+            open_dispute(call, charge_id, None, "debit_not_authorized")
     payment = _payment_by(call, intent)
-    if payment is not None and outcome.error is None:
+    if payment is not None and error is None:
         _note_paid(call, payment, intent["amount"])
-    return payment, outcome.error
+    return payment, error
 
 
 def _payment_by(call: Call, intent: Json) -> Json | None:
@@ -217,8 +248,7 @@ def retrieve_payment(call: Call, payment_id: str) -> Json:
 @route("POST", "payment_intents", "PaymentIntentCreateParams", _INTENT)
 def create(call: Call) -> Json:
     given = call.params
-    if given["amount"] < 1:
-        raise ApiError("This value must be greater than or equal to 1.", param="amount")
+    require_chargeable(given["amount"], given["currency"].lower())
     customer = given.get("customer")
     if customer is not None:
         living(call, customer, "customer")
@@ -229,6 +259,7 @@ def create(call: Call) -> Json:
         customer,
         description=given.get("description"),
         metadata=merge_metadata({}, given.get("metadata")),
+        _may_redirect=_may_redirect(given),
     )
     call.event("payment_intent.created", intent)
     if "payment_method" in given:
@@ -238,7 +269,7 @@ def create(call: Call) -> Json:
     return _confirmed(call, intent) if given.get("confirm") else intent
 
 
-@route("POST", "payment_intents/*/confirm", "PaymentIntentConfirmParams", "payment_method")
+@route("POST", "payment_intents/*/confirm", "PaymentIntentConfirmParams", _CONFIRM)
 def confirm(call: Call, intent_id: str) -> Json:
     intent = call.get("payment_intent", intent_id)
     if "payment_method" in call.params:
@@ -247,10 +278,32 @@ def confirm(call: Call, intent_id: str) -> Json:
     return _confirmed(call, intent)
 
 
+def _may_redirect(given: Json) -> bool:
+    """Payment methods that lead away from the shop are on unless they are ruled out."""
+    automatic = given.get("automatic_payment_methods") or {}
+    is_ruled_out = automatic.get("allow_redirects") == "never"
+    return "allowed_payment_method_types" not in given and not is_ruled_out
+
+
+def _require_return_url(call: Call, intent: Json) -> None:
+    if intent.get("_may_redirect") and not call.params.get("return_url"):
+        raise ApiError(
+            "This PaymentIntent is configured to accept payment methods enabled in your Dashboard. "
+            "Because some of these payment methods might redirect your customer off of your page, "
+            "you must provide a `return_url`.",
+            code="payment_intent_invalid_parameter",
+            param="return_url",
+        )
+
+
 def _own_card(call: Call, customer: str | None, method: str) -> Json:
-    if customer is None:
-        raise ApiError("The sandbox takes payments of customers only", param="customer")
-    return attach_card(call, method, customer)
+    """The customer's payment method, or a copy of a test card for this payment alone."""
+    if is_test_card(method) or is_test_debit(method):
+        return new_method(call, method, customer)
+    card = call.get("payment_method", method, "payment_method")
+    if card["customer"] not in (None, customer):
+        raise ApiError("The payment method you provided is not of this customer.")
+    return card
 
 
 def _confirmed(call: Call, intent: Json) -> Json:
@@ -259,8 +312,14 @@ def _confirmed(call: Call, intent: Json) -> Json:
         raise ApiError(text, code="payment_intent_unexpected_state")
     if intent["payment_method"] is None:
         raise ApiError("You cannot confirm this PaymentIntent because it is missing a method.")
-    card = require_card(call, intent["payment_method"], intent["customer"], "payment_method")
+    _require_return_url(call, intent)
+    card = call.get("payment_method", intent["payment_method"], "payment_method")
     error = _confirm(call, intent, card)
+    if error == AUTHENTICATION:
+        if not call.params.get("off_session"):
+            return intent  # the customer is there to answer
+        _answered(call, intent | {"next_action": None}, error)
+        raise declined(error, **involved(call, intent["id"]))
     if error is not None:
         raise declined(error, **involved(call, intent["id"]))
     return intent

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from billing_pipeline.stripe_sandbox.context import Call, route
+from billing_pipeline.stripe_sandbox.context import Call, json_equal, route
 from billing_pipeline.stripe_sandbox.errors import ApiError, InvalidParamsError
 
 Json = dict[str, Any]
@@ -23,10 +23,18 @@ _FIELDS = frozenset(
 )
 
 
+@route("GET", "accounts/*", "AccountRetrieveParams")
+def account_by_id(call: Call, account_id: str) -> Json:
+    if account_id != call.account:
+        text = f"The provided key does not have access to account '{account_id}' (or it is gone)."
+        raise ApiError(text, status=403, code="account_invalid")
+    return account(call)
+
+
 @route("GET", "account", "AccountRetrieveCurrentParams")
 def account(call: Call) -> Json:
     return {
-        "id": "acct_sandbox",
+        "id": call.account,
         "object": "account",
         "charges_enabled": True,
         "country": "US",
@@ -45,6 +53,38 @@ def account(call: Call) -> Json:
     }
 
 
+@route("GET", "products/*", "ProductRetrieveParams")
+def product(call: Call, product_id: str) -> Json:
+    return call.get("product", product_id)
+
+
+@route("GET", "products", "ProductListParams", "active")
+def products(call: Call) -> Json:
+    return call.page("product", "/v1/products", where=json_equal(call.params, "active"))
+
+
+@route("GET", "prices/*", "PriceRetrieveParams")
+def price(call: Call, price_id: str) -> Json:
+    return call.get("price", price_id)
+
+
+@route("GET", "prices", "PriceListParams", "active product")
+def prices(call: Call) -> Json:
+    where = json_equal(call.params, "active", "product")
+    return call.page("price", "/v1/prices", where=where)
+
+
+@route("GET", "balance_transactions/*", "BalanceTransactionRetrieveParams")
+def balance_transaction(call: Call, transaction_id: str) -> Json:
+    return call.get("balance_transaction", transaction_id)
+
+
+@route("GET", "balance_transactions", "BalanceTransactionListParams", "currency source type")
+def balance_transactions(call: Call) -> Json:
+    where = json_equal(call.params, "currency", "source", "type")
+    return call.page("balance_transaction", "/v1/balance_transactions", where=where)
+
+
 @route("GET", "events/*", "EventRetrieveParams")
 def event(call: Call, event_id: str) -> Json:
     return call.get("event", event_id)
@@ -53,8 +93,6 @@ def event(call: Call, event_id: str) -> Json:
 @route("GET", "events", "EventListParams", "type types")
 def events(call: Call) -> Json:
     given = call.params
-    if "type" in given and "types" in given:
-        raise InvalidParamsError("You may only specify one of these parameters: type, types.")
     types = given.get("types") or ([given["type"]] if "type" in given else [])
     where: list[tuple[str, Any]] = [("created >= ?", call.now - EVENT_LIFETIME)]
     if types:

@@ -84,6 +84,11 @@ class Store:
             raise
         self._db.execute("release part")
 
+    @property
+    def is_new(self) -> bool:
+        """Whether nothing was ever counted here."""
+        return self._db.execute("select 1 from counters").fetchone() is None
+
     def next(self, name: str) -> int:
         """1, 2, 3, …; saved when the transaction ends."""
         if name not in self._counters:

@@ -28,12 +28,16 @@ def main(folder: Path, months: list[str]) -> None:
 
 
 def held(settings: Settings) -> dict[str, Any]:
-    """All invoices and customers of the sandbox, oldest first."""
+    """Our invoices and customers in the sandbox, oldest first; others have some there too."""
     with stripe_gateway.open_gateway(settings) as gateway:
 
         async def everything() -> dict[str, Any]:
             return {
-                name: [item async for item in gateway.list(f"/v1/{name}")][::-1]
+                name: [
+                    item
+                    async for item in gateway.list(f"/v1/{name}")
+                    if "billing_customer_id" in item["metadata"]
+                ][::-1]
                 for name in ("invoices", "customers")
             }
 

@@ -20,6 +20,7 @@ from billing_pipeline.collection.payments import PullResult
 from billing_pipeline.collection.plan.differences import CREDITED_AGAIN
 from billing_pipeline.collection.records.opening import open_records
 from billing_pipeline.months import BillingMonth
+from billing_pipeline.stripe_sandbox.others import is_of_others
 from tests.faults.company import FEBRUARY, JANUARY, Expected, expected_by_invoice
 from tests.faults.story import Story
 
@@ -44,13 +45,18 @@ class Verdict:
 
 
 class Books:
-    """All that Stripe holds, read past its API."""
+    """All that Stripe holds of what was made here, read past its API. What others have in the
+    account has no part in the story."""
 
     def __init__(self, story: Story) -> None:
         store = story.network.sandbox._store
         with store.transaction(write=False):
             self.of = {
-                kind: store.select(kind, [], limit=10_000, oldest_first=True)
+                kind: [
+                    item
+                    for item in store.select(kind, [], limit=10_000, oldest_first=True)
+                    if not is_of_others(item["id"]) and not _is_about_others(item)
+                ]
                 for kind in (
                     "customer",
                     "invoice",
@@ -67,6 +73,10 @@ class Books:
 
     def invoices(self, month: BillingMonth) -> list[Json]:
         return [i for i in self.of["invoice"] if i["metadata"].get("billing_month") == month.key]
+
+
+def _is_about_others(item: Json) -> bool:
+    return item["object"] == "event" and is_of_others(item["data"]["object"]["id"])
 
 
 async def judge(story: Story) -> Verdict:

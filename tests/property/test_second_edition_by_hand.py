@@ -601,3 +601,39 @@ def test_a_prepaid_commitment_pays_all_but_itself() -> None:
     figures = (invoice.total, invoice.wallet_applied, invoice.amount_due)
     assert [decimal_text(value) for value in figures] == ["319", "119", "200"]
     assert decimal_text(result.wallets["ada", "USD"]) == "81"
+
+
+# --- usage that nothing charges ----------------------------------------------------------------
+
+
+def test_the_reason_nearest_to_a_price_counts() -> None:
+    # Charged until the 11th if the zone is eu; from the 21st on the customer has no subscription.
+    world = world_of_one("per_unit", unit_amount="1", filter={"zone": "eu"})
+    world.tables["prices"][0]["valid_to"] = "2024-04-11"
+    world.tables["subscriptions"][0]["ends_at"] = "2024-04-21"
+    meter(world, "others", "count", event_name="other")
+    eu = {"properties": {"zone": "eu"}}
+    use(world, "units", "1", "2024-04-05", **eu)
+    use(world, "units", "2", "2024-04-05", properties={"zone": "us"})
+    use(world, "units", "4", "2024-04-15", **eu)
+    use(world, "units", "8", "2024-04-16", **eu)
+    use(world, "units", "16", "2024-04-25", **eu)
+    use(world, "other", "32", "2024-04-05")
+    found = bill(world, MONTH).unpriced
+    quantities = {key[1:]: (int(row.quantity), row.event_count) for key, row in found.items()}
+    assert quantities == {
+        ("units", "no_matching_filter"): (2, 1),
+        ("units", "price_gap"): (12, 2),
+        ("units", "no_subscription"): (16, 1),
+        ("other", "no_price"): (32, 1),
+    }
+
+
+def test_what_a_limit_counts_or_a_trial_covers_is_not_unpriced() -> None:
+    world = world_of_one("per_unit", unit_amount="1")
+    world.tables["subscriptions"][0]["trial_ends_at"] = "2024-04-20"
+    meter(world, "others", "count", event_name="other")
+    world.add("entitlements", plan_id="plan", feature="others", meter_id="others")
+    use(world, "units", "1", "2024-04-05")
+    use(world, "other", "1", "2024-04-05")
+    assert bill(world, MONTH).unpriced == {}

@@ -176,3 +176,29 @@ def test_the_readme_lists_every_setting() -> None:
 @pytest.mark.parametrize(("names", "defaults"), [row for row in ROWS if row[1]])
 def test_a_default_of_the_readme_is_the_default(names: list[str], defaults: list[str]) -> None:
     assert Settings.from_env(dict(zip(names, defaults, strict=True))) == Settings.from_env({})
+
+
+@pytest.mark.parametrize(
+    ("env", "proxy"),
+    [
+        ({}, None),
+        ({"HTTPS_PROXY": "http://proxy.example:3128"}, "http://proxy.example:3128"),
+        ({"https_proxy": "proxy.example:3128"}, "http://proxy.example:3128"),
+        ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "localhost,.stripe.com"}, None),
+        ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "tripe.com, other.example"}, "http://p:1"),
+        ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "*"}, None),
+        ({"HTTPS_PROXY": "http://p:1", "STRIPE_API_BASE": "http://127.0.0.1:4242"}, None),
+    ],
+)
+def test_the_way_to_stripe_may_be_a_proxy(env: dict[str, str], proxy: str | None) -> None:
+    assert Settings.from_env(env).https_proxy == proxy
+
+
+@pytest.mark.parametrize(
+    "env", [{"HTTPS_PROXY": "socks5://p:secret@h:1"}, {"STRIPE_ACCOUNT": "sk_test_x"}]
+)
+def test_a_proxy_or_account_that_cannot_be_used_is_named(env: dict[str, str]) -> None:
+    [name] = env
+    with pytest.raises(InvalidSettingError, match=name) as caught:
+        Settings.from_env(env)
+    assert "secret" not in str(caught.value)

@@ -35,7 +35,7 @@ from billing_pipeline.collection.stripe_state.profiles import (
     held_by,
     profile_of,
 )
-from billing_pipeline.collection.stripe_state.refresh import OVERLAP, each
+from billing_pipeline.collection.stripe_state.refresh import OVERLAP, each, pages
 from billing_pipeline.collection.stripe_state.set_aside import identity
 from billing_pipeline.collection.stripe_state.texts import short_hash
 from billing_pipeline.stripe_api.client import Json
@@ -153,7 +153,7 @@ class CustomerDirectory:
                 known = cache.customers.stripe_ids()
                 found = await self._list({})
                 cache.progress.put(COUNT, len(found))
-                for gone in known - {identity(item) for item in found}:
+                for gone in known - found:
                     cache.customers.forget(gone)
             else:
                 since = {"created": {"gte": cursor - OVERLAP}}
@@ -164,9 +164,13 @@ class CustomerDirectory:
             cache.progress.advance(CURSOR, now)
             self._is_listed = True
 
-    async def _list(self, query: Json) -> list[Json]:
-        found = [item async for item in self._session.gateway.list("/v1/customers", query)]
-        self._session.cache.customers.store(found)
+    async def _list(self, query: Json) -> set[str]:
+        """Read a list page by page: an account may hold many customers that are not ours. Gives
+        the ids of all."""
+        found: set[str] = set()
+        async for page in pages(self._session.gateway.list("/v1/customers", query)):
+            self._session.cache.customers.store(page)
+            found |= {identity(item) for item in page}
         return found
 
     async def _write_profile(self, customer: CachedCustomer, payer: Payer) -> None:

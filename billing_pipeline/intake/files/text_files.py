@@ -11,7 +11,7 @@ import io
 import json
 import re
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
 from itertools import count
@@ -25,7 +25,7 @@ import pyarrow as pa
 from billing_pipeline.duckdb_sql import sql_text
 from billing_pipeline.intake.files import expressions
 from billing_pipeline.intake.limits import InputLimits, TooLargeError, shown_bytes, unpacked
-from billing_pipeline.intake.reference.schemas import USAGE_COLUMNS
+from billing_pipeline.intake.reference.schemas import USAGE, USAGE_COLUMNS
 from billing_pipeline.intake.values import BadValue, JsonNumber, json_text, unique_keys
 
 # Raise it whenever the same file would be normalised to something else: cached copies are keyed
@@ -147,8 +147,8 @@ def _csv_records(content: IO[bytes], row_bytes: int) -> Iterator[Record]:
     lines = _Lines(text, row_bytes)
     reader = csv.reader(lines, strict=True)
     header = _csv_header(reader)
-    positions = [header.index(name) for name in USAGE_COLUMNS]
     width = len(header)
+    positions = [header.index(name) if name in header else width for name in USAGE_COLUMNS]
     number = 1
     while True:
         number += 1
@@ -163,6 +163,7 @@ def _csv_records(content: IO[bytes], row_bytes: int) -> Iterator[Record]:
             yield Record(number, None, lines.first_of_broken())
             continue
         if len(cells) == width:
+            cells.append("")  # for the columns that the file does not have
             yield Record(number, tuple(map(cells.__getitem__, positions)), None)
         elif cells:
             yield Record(number, None, lines.first_of_broken())
@@ -180,13 +181,24 @@ def _csv_header(reader: Iterator[list[str]]) -> list[str]:
 
 
 def check_columns(header: Iterable[str]) -> None:
-    """Refuse a file without one of the columns, or with one twice. Raises `BrokenFile`."""
+    """Refuse a file without a required column, with a column twice, or with a misspelt one: without
+    `quantity`, a `quantiy` would count as 1. Raises `BrokenFile`."""
     names = list(header)
+    found = ", ".join(names)[:200]
     for name in USAGE_COLUMNS:
-        if names.count(name) != 1:
-            what = "is there twice" if name in names else "is missing"
-            found = ", ".join(names)[:200]
-            raise BrokenFile(f"this column {what}; the header has {found!r}", column=name)
+        if names.count(name) > 1:
+            raise BrokenFile(f"this column is there twice; the header has {found!r}", column=name)
+        if name not in names and name in USAGE.required_names:
+            raise BrokenFile(f"this column is missing; the header has {found!r}", column=name)
+    _refuse_misspelt(names, "this column is missing, but there is")
+
+
+def _refuse_misspelt(names: Collection[str], message: str) -> None:
+    absent = [name for name in USAGE_COLUMNS if name not in names]
+    for name in sorted(set(names) - set(USAGE_COLUMNS))[:_MAX_KEYS]:
+        near = get_close_matches(name.lower(), absent, n=1, cutoff=0.8)
+        if near:
+            raise BrokenFile(f"{message} {name!r}", column=near[0])
 
 
 class _Lines:
@@ -258,7 +270,8 @@ def _json_records(content: IO[bytes], row_bytes: int, is_dot_json: bool) -> Iter
             yield Record(number, None, stripped.decode(errors="backslashreplace"))
             continue
         yield _json_record(number, text, keys)
-    _check_keys(keys)
+    # Of a file that never has a key, but always a misspelling of it.
+    _refuse_misspelt(keys, "no object has this key, but some have")
 
 
 def _json_record(number: int, line: str, keys: set[str]) -> Record:
@@ -325,15 +338,6 @@ def _is_clean(value: object) -> bool:
     if isinstance(value, list):
         return all(map(_is_clean, value))
     return type(value) is not _Constant
-
-
-def _check_keys(keys: set[str]) -> None:
-    """Refuse a file that never has a key but always a misspelling: `quantiy` would count as 1."""
-    absent = [name for name in USAGE_COLUMNS if name not in keys]
-    for key in sorted(keys - set(USAGE_COLUMNS))[:_MAX_KEYS]:
-        near = get_close_matches(key.lower(), absent, n=1, cutoff=0.8)
-        if near:
-            raise BrokenFile(f"no object has this key, but some have {key!r}", column=near[0])
 
 
 # --- batches ---------------------------------------------------------------------------------

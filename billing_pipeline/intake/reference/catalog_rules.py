@@ -20,7 +20,7 @@ from billing_pipeline.intake.reference.dbt_vars import (
 )
 from billing_pipeline.intake.reference.filters import Filter
 from billing_pipeline.intake.reference.rows import LoadedTable, Row
-from billing_pipeline.intake.reference.schemas import PLACEHOLDERS
+from billing_pipeline.intake.reference.schemas import OTHER_SOURCE, PLACEHOLDERS
 
 _AMOUNTS = ("unit_amount", "flat_amount", "package_size", "percentage")
 _TIER_RATES = ("unit_amount", "percentage")
@@ -90,6 +90,14 @@ def window_problems(table: LoadedTable) -> Iterator[Problem]:
     for row in table.rows:
         if row.has("valid_from", "valid_to") and _valid_to(row) <= _valid_from(row):
             yield row.problem("valid_to", "must be later than valid_from")
+
+
+def source_problems(sources: LoadedTable) -> Iterator[Problem]:
+    """A source with the name of all that no pattern matches."""
+    for row in sources.rows:
+        if row.has("source") and row["source"] == OTHER_SOURCE:
+            message = f"{OTHER_SOURCE} is the source of files that match no pattern"
+            yield row.problem("source", message)
 
 
 def price_problems(prices: LoadedTable) -> Iterator[Problem]:
@@ -166,6 +174,16 @@ def _without_placeholders(text: str) -> str:
     for placeholder in PLACEHOLDERS:
         text = text.replace(placeholder, "")
     return text
+
+
+def interval_problems(prices: LoadedTable, plans: LoadedTable) -> Iterator[Problem]:
+    """Periods of 30 days are no part of a week, a quarter or a year."""
+    cycles = {row["plan_id"]: row["billing_cycle"] for row in plans.rows}
+    for row in prices.rows:
+        if row.has("interval") and cycles.get(row["plan_id"]) == "30_days":
+            yield row.problem(
+                "interval", "goes with no plan whose billing_cycle is 30_days; leave it empty"
+            )
 
 
 def version_problems(prices: LoadedTable) -> Iterator[Problem]:

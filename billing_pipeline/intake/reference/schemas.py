@@ -215,8 +215,8 @@ PLANS = Table(
         Column(
             "billing_cycle",
             "choice",
-            "`30_days` are counted from the subscription's start",
-            allowed=("calendar_month", "30_days"),
+            "`30_days` and `anniversary` (months) are counted from the subscription's start",
+            allowed=("calendar_month", "30_days", "anniversary"),
             default="calendar_month",
         ),
     ),
@@ -283,6 +283,12 @@ PRICES = Table(
             "`advance` for fees of the coming period",
             allowed=("arrears", "advance"),
             default="arrears",
+        ),
+        Column(
+            "interval",
+            "choice",
+            "the price's own billing period; empty: a month of the plan's `billing_cycle`",
+            allowed=("week", "month", "quarter", "half_year", "year"),
         ),
         Column(
             "prorate",
@@ -384,6 +390,31 @@ TAX_RATES = Table(
         ),
     ),
     keys=(("tax_rate_id",),),
+)
+OTHER_SOURCE = "other"
+"""The source of usage files that match no pattern."""
+SOURCES = Table(
+    "sources",
+    "catalog",
+    "where usage comes from, so that a file that never came is noticed",
+    (
+        Column("source", "id", "its name; `other` is what matches no row", required=True),
+        Column(
+            "file_pattern",
+            "text",
+            "the names of its files in a month's folder: `*` any text, `?` any character; a file "
+            "belongs to the first row that matches, for example `gateway-*.csv`",
+            required=True,
+        ),
+        Column(
+            "expected",
+            "choice",
+            "the close of a month waits for at least one file, or for "
+            "`billing run MONTH --without SOURCE`; empty: it may come or not",
+            allowed=("monthly",),
+        ),
+    ),
+    keys=(("source",),),
 )
 CUSTOMERS = Table(
     "customers",
@@ -625,6 +656,7 @@ TABLES = (
     ENTITLEMENTS,
     COUPONS,
     TAX_RATES,
+    SOURCES,
     CUSTOMERS,
     SELLER,
     SUBSCRIPTIONS,

@@ -23,6 +23,7 @@ from billing_pipeline.settings import Settings
 from billing_pipeline.stripe_api.errors import StripeFailure
 
 from .conftest import Company
+from .fake_stripe import FakeStripe
 from .test_interruptions import FAULTS, Killed, at, kill_after, kill_before
 
 HOUR = 3600
@@ -295,12 +296,20 @@ def test_no_fault_leads_to_two_attempts_for_one_due_time(company: Company, seed:
 
 
 def test_stripe_is_read_again_right_before_an_attempt(company: Company) -> None:
+    """The customer pays after the events were read, in the last moment before the attempt."""
     company.want({"ada": [1000]}, payment_method=DECLINES)
     company.apply()
     (customer,) = company.stripe.objects["cus"].values()
     customer["invoice_settings"]["default_payment_method"] = "pm_card_visa"
-    company.stripe.act("post", f"/v1/invoices/{company.invoices()[0]['id']}/pay", {})
-    company.stripe.objects["evt"].clear()  # no event has told of it yet
+    invoice = f"/v1/invoices/{company.invoices()[0]['id']}"
+
+    def pay(stripe: FakeStripe, method: str, path: str, params: object) -> None:
+        if (method, path) == ("get", invoice):
+            stripe.faults.clear()
+            stripe.act("post", f"{invoice}/pay", {})
+
+    company.stripe.faults.append(pay)
     sent = company.stripe.posts()
     assert dun(company) == []
     assert company.stripe.posts() == sent
+    assert company.invoices()[0]["status"] == "paid"

@@ -218,7 +218,7 @@ def test_notices_that_cannot_be_delivered_are_seen_and_due_again(
     ],
 )
 def test_notices_say_what_they_did(outcome: Outcome, text: str) -> None:
-    assert notifications.said(outcome) == text
+    assert notifications.delivery_summary(outcome) == text
 
 
 def test_notices_without_a_target_are_skipped(instance: dg.DagsterInstance) -> None:

@@ -346,6 +346,12 @@ def test_tiers_that_no_price_uses(catalog: World) -> None:
          "duration_in_months", "only for duration repeating"),
         ("catalog/coupons.csv", {"coupon_id": "x", "duration": "always", "percent_off": "5"},
          "duration", "allowed: once, repeating, forever"),
+        ("catalog/sources.csv", {"source": "other", "file_pattern": "*"},
+         "source", "other is the source of files that match no pattern"),
+        ("catalog/sources.csv", {"source": "a", "file_pattern": "*", "expected": "daily"},
+         "expected", "allowed: monthly"),
+        ("catalog/sources.csv", {"source": "a", "file_pattern": ""},
+         "file_pattern", "is empty"),
         ("catalog/coupons.csv",
          {"coupon_id": "x", "duration": "once", "percent_off": "5", "price_ids": "zz"},
          "price_ids", "'zz' is not a price_id of catalog/prices.csv"),
@@ -453,6 +459,14 @@ def test_versions_of_a_subscription_have_times_of_their_own(
         assert catalog.problems() == []
     else:
         one_problem(catalog, "accounts/subscriptions.csv row 3, starts_at", fault)
+
+
+def test_periods_of_thirty_days_have_no_other_intervals(catalog: World) -> None:
+    catalog.write("catalog/plans.csv", [{"plan_id": "pro", "billing_cycle": "30_days"}])
+    catalog.write("catalog/prices.csv", [price(interval="quarter")])
+    one_problem(catalog, "catalog/prices.csv row 2, interval", "billing_cycle is 30_days")
+    catalog.write("catalog/plans.csv", [{"plan_id": "pro", "billing_cycle": "anniversary"}])
+    assert catalog.problems() == []
 
 
 def test_versions_of_a_subscription_are_of_one_customer(catalog: World) -> None:

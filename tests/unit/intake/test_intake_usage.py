@@ -509,19 +509,37 @@ def test_parquet_of_other_types(world: World) -> None:
 # --- files --------------------------------------------------------------------------------------
 
 
+def test_columns_that_may_be_empty_may_be_missing(world: World) -> None:
+    header, row = "customer_id,event_name,event_id,occurred_at", f"c1,call,e1,{JANUARY}"
+    world.write("usage/2024-01/a.csv", f"{header}\n{row}\n")
+    world.write("usage/2024-01/b.csv", f"{header},quantity\n{row},2.5\n")
+    world.write("usage/2024-01/c.jsonl", f'{{"event_id":"e1","occurred_at":"{JANUARY}"}}\n')
+    parquet(world, "d.parquet", quantity=None, properties=None)
+    parquet(world, "e.parquet", properties=None)
+    world.load_usage()
+    assert world.events("quantity, properties, parse_error") == [
+        (1, None, None),
+        (Decimal("2.5"), None, None),
+        (1, None, None),
+        *[(1, None, None)] * 2,
+        (2, None, None),
+        (1, None, None),
+    ]
+
+
 def test_every_broken_file_is_named_at_once(world: World) -> None:
     path = parquet(world, "a.parquet")
     path.write_bytes(path.read_bytes()[:-20])
     good = gzip.compress(f"{USAGE_HEADER}\n{GOOD}\n".encode() * 50)
     world.write("usage/2024-01/b.csv.gz", good[: len(good) // 2])
-    world.write("usage/2024-01/c.csv", "event_id,customer_id,event_name,occurred_at,quantity\n")
+    world.write("usage/2024-01/c.csv", USAGE_HEADER.replace("properties", "Propertes") + "\n")
     world.write("usage/2024-01/d.csv", f'{USAGE_HEADER}\n{GOOD}\ne2,c1,call,"cut')
     world.write("usage/2024-01/e.csv", f"{USAGE_HEADER}\n{GOOD}\n".encode("utf-16"))
     world.write("usage/2024-01/f.csv", "")
     world.write("usage/2024-01/g.xlsx", "")
     world.write("usage/2024-01/h/a.csv", f"{USAGE_HEADER}\n")
     (world.data / "usage/2024-01/i.csv").symlink_to("gone.csv")
-    parquet(world, "j.parquet", quantity=None)
+    parquet(world, "j.parquet", event_name=None)
     parquet(world, "k.parquet", occurred_at=[1704067200, 1704067200])
     world.write("usage/2024-01/l.json", '[{"event_id": 1}]')
     world.write("usage/2024-01/m.csv.gz", b"")
@@ -538,14 +556,14 @@ def test_every_broken_file_is_named_at_once(world: World) -> None:
     expected = {
         "a.parquet": "not readable Parquet",
         "b.csv.gz": "cannot be read",
-        "c.csv, properties": "column is missing",
+        "c.csv, properties": "this column is missing, but there is 'Propertes'",
         "d.csv row 3": "ends within a quoted cell",
         "e.csv, event_id": "column is missing",
         "f.csv": "is empty",
         "g.xlsx": "allowed: .parquet, .csv",
         "h": "is a folder",
         "i.csv": "cannot be read",
-        "j.parquet, quantity": "column is missing",
+        "j.parquet, event_name": "column is missing",
         "k.parquet, occurred_at": "has the type BIGINT",
         "l.json row 1": "JSON array",
         "m.csv.gz": "is empty",

@@ -59,6 +59,8 @@ def february(settings: Settings, book: Book) -> Settings:
     book.add("metered_usage", used(2, "9"))
     book.add("entitlement_usage", limit(2, "views", "900", "warning"))
     trial = {"subscription_id": "sub", "customer_id": "acme", "plan_id": "pro"}
+    gateway = {"source": "gateway", "file_pattern": "*", "expected": "monthly", "file_count": 0}
+    book.add("usage_sources", {"billing_month": "2024-02-01"} | gateway)
     book.add("trials", trial | {"trial_ends_at": "2024-03-13 00:00+00"})
     book.connection.close()
     note(settings, "run_failed:1")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,8 @@ from typing import Any
 import duckdb
 import pytest
 
-from billing_pipeline.published.health import health
+from billing_pipeline.months import BillingMonth
+from billing_pipeline.published.health import health, usage_gaps
 from billing_pipeline.settings import Settings
 from tests.unit.published.declared import declare
 
@@ -21,6 +23,7 @@ MONTH = "2024-01-01"
 def published(tmp_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     with duckdb.connect() as connection:
         declare(connection, Settings.from_env({"BILLING_HOME": str(tmp_path)}))
+        add(connection, "seller", timezone="UTC")
         add(connection, "usage_files", source_file="a.csv", rows_read=9, accepted_rows=9,
             rejected_rows=0, duplicate_rows=0)  # fmt: skip
         yield connection
@@ -160,3 +163,43 @@ def test_an_invoice_that_is_not_what_it_should_be(published: duckdb.DuckDBPyConn
         ("not_billed", "other", 10, 1),
         ("not_billed", "unsent", 10, 1),
     ]
+
+
+def sources(published: duckdb.DuckDBPyConnection, month: str, **rows: int) -> None:
+    """A month with so many rows of each source; `gateway` is expected every month."""
+    for name, count in rows.items():
+        expected = "monthly" if name == "gateway" else None
+        add(published, "usage_sources", billing_month=month, source=name, file_pattern=f"{name}-*",
+            expected=expected, file_count=int(count > 0), accepted_rows=count)  # fmt: skip
+
+
+def gaps(published: duckdb.DuckDBPyConnection, month: str) -> list[str]:
+    return usage_gaps(published, BillingMonth.parse(month))
+
+
+def test_usage_that_has_not_come_is_said(published: duckdb.DuckDBPyConnection) -> None:
+    sources(published, "2024-01-01", other=30)
+    sources(published, "2024-02-01", other=10)
+    sources(published, "2024-03-01", other=3)
+    sources(published, "2024-04-01", other=0)
+    assert [gaps(published, f"2024-0{month}") for month in range(1, 5)] == [
+        [],
+        [],  # a third, not less
+        ["3 events, less than a third of the month before, which had 10"],
+        ["no usage at all has come"],
+    ]
+
+
+def test_where_sources_are_expected_only_they_are_missed(
+    published: duckdb.DuckDBPyConnection,
+) -> None:
+    sources(published, "2024-01-01", gateway=3000, batch=1000, other=5)
+    sources(published, "2024-02-01", gateway=7, batch=0, other=0)
+    sources(published, "2024-03-01", gateway=0, batch=9, other=0)
+    assert gaps(published, "2024-02") == []
+    assert gaps(published, "2024-03") == ["no file of the source gateway has come (gateway-*)"]
+
+
+def test_a_month_that_goes_on_may_be_empty(published: duckdb.DuckDBPyConnection) -> None:
+    sources(published, f"{datetime.now(UTC):%Y-%m}-01", other=0)
+    assert found(published) == []

@@ -6,7 +6,10 @@ import multiprocessing
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
-from billing_pipeline.runs.instance import open_instance
+import pytest
+
+from billing_pipeline.runs.history_errors import HistoryError
+from billing_pipeline.runs.instance import instance_home, open_instance
 from billing_pipeline.settings import Settings
 
 PROCESSES = 6
@@ -29,3 +32,16 @@ def test_processes_that_open_a_new_history_together_all_find_it_whole(tmp_path: 
     for process in processes:
         process.join()
     assert [process.exitcode for process in processes] == [0] * PROCESSES
+
+
+@pytest.mark.parametrize("content", [b"\0damaged\xff", b"run_monitoring: [", b"", b"- a\n"])
+def test_damaged_settings_are_named_and_made_anew(tmp_path: Path, content: bytes) -> None:
+    settings = Settings.from_env({"BILLING_HOME": str(tmp_path)})
+    config = instance_home(settings) / "dagster.yaml"
+    good = config.read_bytes()
+    config.write_bytes(content)
+    with pytest.raises(HistoryError, match=r"dagster\.yaml is damaged: .* Delete it and run again"):
+        instance_home(settings)
+    config.unlink()
+    instance_home(settings)
+    assert config.read_bytes() == good

@@ -123,3 +123,36 @@ def test_an_answer_that_does_not_come_is_a_connection_failure() -> None:
             given_up.set()
 
     asyncio.run(main())
+
+
+def test_a_proxy_and_a_connected_account_are_used() -> None:
+    asked = []
+
+    async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append((await reader.readline()).decode().strip())
+        writer.write(b"HTTP/1.1 502 Bad Gateway\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    async def through_proxy() -> None:
+        server = await asyncio.start_server(proxy, "127.0.0.1", 0)
+        address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        config = GatewayConfig("sk_test_x", proxy=address, retries=RetryPolicy(attempts=1))
+        gateway = StripeGateway(config)
+        with pytest.raises(StripeFailure) as caught:
+            await gateway.get("/v1/account")
+        assert caught.value.kind is FailureKind.CONNECTION
+        await gateway.aclose()
+        server.close()
+
+    asyncio.run(through_proxy())
+    assert asked == ["CONNECT api.stripe.com:443 HTTP/1.1"]
+
+    async def handler(request: web.Request) -> web.Response:
+        return web.json_response({"id": request.headers.get("Stripe-Account")})
+
+    async def for_account() -> None:
+        async with serving(handler, account="acct_1Connected") as gateway:
+            assert (await gateway.get("/v1/account"))["id"] == "acct_1Connected"
+
+    asyncio.run(for_account())

@@ -149,9 +149,10 @@ def _credit_notes(walk: Walk, paid: str, unpaid: str) -> None:
 
 
 def _payments(walk: Walk, customer: str) -> None:
+    back = {"return_url": "https://shop.example/paid"}
     intent = walk("POST", "payment_intents", amount="900", currency="usd", customer=customer)["id"]
     walk("POST", "payment_intents/*", intent, description="Top-up")
-    walk("POST", "payment_intents/*/confirm", intent, payment_method="pm_card_mastercard")
+    walk("POST", "payment_intents/*/confirm", intent, payment_method="pm_card_mastercard", **back)
     walk("GET", "payment_intents/*", intent, expand__0="latest_charge")
     walk("GET", "payment_intents", customer=customer)
     walk("GET", "payment_intents/search", query="amount>1")
@@ -168,11 +169,13 @@ def _payments(walk: Walk, customer: str) -> None:
     walk("POST", "disputes/*", won, evidence__uncategorized_text="winning_evidence")
     walk("GET", "disputes", payment_intent=intent)
     other = walk("POST", "payment_intents", amount="900", currency="usd", customer=customer)["id"]
-    walk("POST", "payment_intents/*/confirm", other, payment_method="pm_card_amex")
+    walk("POST", "payment_intents/*/confirm", other, payment_method="pm_card_amex", **back)
     walk("POST", "disputes/*/close", walk.company.sandbox.open_dispute(_charge(walk, other)))
     for method in (DEBIT, "pm_failed_de"):
-        slow = walk("POST", "payment_intents", amount="9", currency="eur", customer=customer)["id"]
-        walk("POST", "payment_intents/*/confirm", slow, payment_method=method)
+        slow = walk("POST", "payment_intents", amount="900", currency="eur", customer=customer)[
+            "id"
+        ]
+        walk("POST", "payment_intents/*/confirm", slow, payment_method=method, **back)
     walk.company.clock.advance(15 * 86_400)
     walk("GET", "charges", limit="100", expand__0="data.customer")
 
@@ -182,8 +185,10 @@ def _charge(walk: Walk, intent: str) -> str:
 
 
 def test_every_answer_and_event_has_the_published_shape() -> None:
-    walk = Walk(Company())
-    walk("GET", "account")
+    walk = Walk(Company(others=True))
+    walk("GET", "accounts/*", walk("GET", "account")["id"])
+    for kind in ("products", "prices", "balance_transactions"):
+        walk("GET", f"{kind}/*", walk("GET", kind)["data"][0]["id"])
     customer = _customers(walk)
     _drafts(walk, customer)
     _invoices(walk, customer)

@@ -1,0 +1,1 @@
+"""The sandbox and a Stripe account side by side: `make stripe-test`."""

@@ -1,0 +1,129 @@
+"""The requests that are sent to both: all that the pipeline relies on, and what is not documented.
+
+What belongs here: the list. What does not: sending and comparing (`compare.py`).
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+Params = dict[str, Any]
+
+
+class Step(NamedTuple):
+    """A request. ``{name}`` in path and parameters is the id in the answer to the step `name`.
+    `question`: what only an account can answer."""
+
+    name: str
+    method: str
+    path: str
+    params: Params = {}  # noqa: RUF012  # never changed
+    question: str = ""
+
+
+_CARD = "pm_card_visa"
+_SENT = {"collection_method": "send_invoice", "days_until_due": 7}
+_RULED_OUT = {"enabled": True, "allow_redirects": "never"}
+
+
+def _lines(*amounts: int) -> Params:
+    return {"lines": [{"amount": amount, "description": "A line"} for amount in amounts]}
+
+
+def _invoice(name: str, customer: str, amounts: tuple[int, ...], **params: Any) -> list[Step]:
+    """A draft with lines, finalized without being charged."""
+    created = {"customer": "{" + customer + "}", "currency": "usd", "auto_advance": False, **params}
+    of = f"/v1/invoices/{{{name}}}"
+    return [
+        Step(name, "POST", "/v1/invoices", created),
+        Step(f"{name}_lines", "POST", f"{of}/add_lines", _lines(*amounts)),
+        Step(f"{name}_open", "POST", f"{of}/finalize", {"auto_advance": False}),
+    ]
+
+
+def _customer(name: str, card: str | None = _CARD, **params: Any) -> Step:
+    chosen: Params = {"email": f"{name}@example.com"}
+    if card:
+        chosen |= {"payment_method": card, "invoice_settings": {"default_payment_method": card}}
+    return Step(name, "POST", "/v1/customers", chosen | params)
+
+
+STEPS: tuple[Step, ...] = (
+    Step("account", "GET", "/v1/account"),
+    # Customers and cards.
+    _customer("ada", metadata={"a": "1", "b": "2"}),
+    Step("merged", "POST", "/v1/customers/{ada}", {"metadata": {"a": "", "c": "3"}}),
+    Step(
+        "declining",
+        "POST",
+        "/v1/payment_methods/pm_card_chargeDeclined/attach",
+        {"customer": "{ada}"},
+    ),
+    _customer("bob", "pm_card_chargeCustomerFail"),
+    _customer("eve", "pm_card_authenticationRequired"),
+    _customer("ola", None, email=""),
+    # An invoice from draft to paid, and what is refused on the way.
+    *_invoice("paid", "ada", (1500, -300)),
+    Step("paid_again_open", "POST", "/v1/invoices/{paid}/finalize"),
+    Step("paid_lines_late", "POST", "/v1/invoices/{paid}/add_lines", _lines(1)),
+    Step("paid_paid", "POST", "/v1/invoices/{paid}/pay"),
+    Step("paid_twice", "POST", "/v1/invoices/{paid}/pay"),
+    Step("paid_void", "POST", "/v1/invoices/{paid}/void"),
+    Step("payments", "GET", "/v1/invoice_payments", {"invoice": "{paid}"}),
+    Step(
+        "back",
+        "POST",
+        "/v1/credit_notes",
+        {"invoice": "{paid}", "amount": 200, "credit_amount": 200},
+    ),
+    Step(
+        "back_too_much",
+        "POST",
+        "/v1/credit_notes",
+        {"invoice": "{paid}", "amount": 9000, "credit_amount": 9000},
+    ),
+    Step("ada_after", "GET", "/v1/customers/{ada}"),
+    # Cards that decline or ask.
+    *_invoice("declined", "bob", (1500,)),
+    Step("declined_paid", "POST", "/v1/invoices/{declined}/pay"),
+    Step("declined_after", "GET", "/v1/invoices/{declined}"),
+    Step("declined_end", "POST", "/v1/invoices/{declined}/mark_uncollectible"),
+    *_invoice("asks", "eve", (1500,)),
+    Step("asks_paid", "POST", "/v1/invoices/{asks}/pay", {}, "code and status of 3-D Secure"),
+    # Amounts.
+    *_invoice("small", "bob", (30,)),
+    *_invoice("small_sent", "bob", (30,), **_SENT),
+    Step("small_sent_after", "GET", "/v1/invoices/{small_sent}", {}, "small sent invoices"),
+    *_invoice("large", "bob", (100_000_000,)),
+    Step(
+        "dinar",
+        "POST",
+        "/v1/payment_intents",
+        {"amount": 1001, "currency": "kwd"},
+        "last digit of KWD",
+    ),
+    Step("few", "POST", "/v1/payment_intents", {"amount": 49, "currency": "usd"}),
+    # Sent invoices.
+    Step("nobody", "POST", "/v1/invoices", {"customer": "{ola}", **_SENT}, "refused at create?"),
+    *_invoice("sent", "ada", (1500,), **_SENT),
+    Step("sent_after", "GET", "/v1/invoices/{sent}", {}, "from when days_until_due counts"),
+    # Payments of one's own.
+    Step(
+        *("top_up", "POST", "/v1/payment_intents"),
+        {"amount": 2500, "currency": "usd", "customer": "{ada}", "payment_method": _CARD}
+        | {"confirm": True, "automatic_payment_methods": _RULED_OUT, "metadata": {"n": "1"}},
+    ),
+    Step("refund", "POST", "/v1/refunds", {"payment_intent": "{top_up}", "amount": 500}),
+    Step("refunds", "GET", "/v1/refunds", {"payment_intent": "{top_up}"}),
+    Step(
+        "balance",
+        "POST",
+        "/v1/customers/{ada}/balance_transactions",
+        {"amount": -700, "currency": "usd"},
+    ),
+    # What is asked wrongly.
+    Step("unknown_expand", "GET", "/v1/invoices", {"expand": ["data.wishes"]}),
+    Step("unknown_parameter", "POST", "/v1/customers", {"nme": "A"}),
+    Step("unknown_object", "GET", "/v1/invoices/in_none"),
+)
+"""In this order. What a refused step would have named is skipped with it."""
