@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import duckdb
 
 from billing_pipeline.intake.late_usage import note_rated
+from billing_pipeline.intake.price_periods import earliest_usage, write_price_periods
 from billing_pipeline.intake.problems import InvalidInput, Problem, shown
 from billing_pipeline.intake.reference.load import load_reference
 from billing_pipeline.intake.sources import write_file_sources
@@ -75,7 +77,8 @@ def build_raw(
         reference_rows = load_reference(connection, settings)
         _add_top_ups(connection, top_ups)
         load_earlier_lines(connection, settings, month)
-        months_back = _months_back(connection)
+        write_price_periods(connection, month, settings.timezone)
+        months_back = _months_back(connection, month, settings.timezone)
         usage = load_usage(connection, settings, month, months_back, _carried_events(connection))
         folders = [month.shift(-back) for back in range(months_back + 1)]
         write_file_sources(connection, month, usage)
@@ -84,13 +87,16 @@ def build_raw(
     return IntakeReport(reference_rows, usage.rows)
 
 
-def _months_back(connection: duckdb.DuckDBPyConnection) -> int:
-    """A period of 30 days that ends in a month may begin two calendar months before it."""
+def _months_back(connection: duckdb.DuckDBPyConnection, month: BillingMonth, zone: ZoneInfo) -> int:
+    """How many months before the month hold usage that it may invoice. A period of 30 days that
+    ends in it may begin two calendar months before it."""
     found = connection.execute(
         "SELECT count(*) FROM raw.subscriptions JOIN raw.plans USING (plan_id)"
         " WHERE billing_cycle = '30_days'"
     ).fetchall()
-    return 2 if found[0][0] else 0
+    earliest = BillingMonth.containing(earliest_usage(connection, month, zone), zone)
+    months = (month.year - earliest.year) * 12 + month.month - earliest.month
+    return max(months, 2 if found[0][0] else 0)
 
 
 def _carried_events(connection: duckdb.DuckDBPyConnection) -> list[str]:

@@ -1,4 +1,4 @@
-"""Subscriptions with versions, one customer each, worked out by hand.
+"""Subscriptions with versions, one customer each, worked out by hand; the oracle must agree.
 
 What belongs here: what a change of quantity, plan, coupon or minimum does to a subscription that
 goes on. What does not: what intake refuses (tests/unit/intake), periods (test_intervals.py).
@@ -16,7 +16,9 @@ from typing import Any
 
 import pytest
 
-from tests.property.harness import Tables, run_pipeline
+from tests.property.harness import Tables, compare, run_pipeline
+from tests.property.oracle import bill
+from tests.property.tables import read
 
 BEFORE, MIDDLE = "2024-01-01", "2024-04-16"
 METERED = {"meter_id": "calls", "plan_id": "metered"}
@@ -104,7 +106,10 @@ CASES: dict[str, list[tuple[str, str, dict[str, Any]]]] = {
 def tables(tmp_path_factory: pytest.TempPathFactory) -> Tables:
     directory = tmp_path_factory.mktemp("versions")
     write_inputs(directory, CASES, PLANS, PRICES, COUPONS, USAGE)
-    return run_pipeline(directory, "2024-04", "UTC")
+    found = run_pipeline(directory, "2024-04", "UTC")
+    differences = compare(found, bill(directory, "2024-04"), read(directory))
+    assert not differences, "\n".join(map(str, differences))
+    return found
 
 
 def write_inputs(

@@ -29,6 +29,7 @@ ADJUSTMENTS_AND_PAYERS = "tests/dbt/test_adjustments_and_payers.py"
 COMMITMENTS = "tests/dbt/test_commitments.py"
 INTAKE = "tests/unit/intake"
 VERSIONS = "tests/dbt/test_versions.py"
+INTERVALS = "tests/dbt/test_intervals.py"
 
 MUTANTS = (
     # --- usage ---
@@ -356,7 +357,7 @@ MUTANTS = (
         "        coalesce(prices.valid_to, periods.period_end)\n"
         "    ) as active_end\n"
         "from periods\n"
-        "inner join prices on periods.plan_id = prices.plan_id",
+        "inner join prices\n    on periods.plan_id = prices.plan_id\n",
         "periods.period_start, periods.starts_at\n"
         "    ) as active_start,\n"
         "    least(\n"
@@ -364,9 +365,9 @@ MUTANTS = (
         "        coalesce(periods.ends_at, periods.period_end)\n"
         "    ) as active_end\n"
         "from periods\n"
-        "inner join prices on periods.plan_id = prices.plan_id\n"
+        "inner join prices\n    on periods.plan_id = prices.plan_id\n"
         "    and coalesce(prices.valid_from < periods.period_end, true)\n"
-        "    and coalesce(prices.valid_to >= periods.period_end, true)",
+        "    and coalesce(prices.valid_to >= periods.period_end, true)\n",
         WORLDS,
     ),
     Mutant(
@@ -379,9 +380,8 @@ MUTANTS = (
     Mutant(
         "fee_is_charged_in_the_trial",
         f"{RATING}/due_fees.sql",
-        "            coalesce(fee.trial_ends_at, fee.due_start),\n"
-        "            coalesce(prices.valid_from, fee.due_start)",
-        "            coalesce(prices.valid_from, fee.due_start)",
+        "greatest(due_start, coalesce(trial_ends_at, due_start), ",
+        "greatest(due_start, ",
         WORLDS,
     ),
     Mutant(
@@ -393,7 +393,7 @@ MUTANTS = (
     ),
     Mutant(
         "thirty_days_by_calendar",
-        f"{METERING}/billing_periods.sql",
+        f"{METERING}/thirty_day_periods.sql",
         "{{ cycle_start('subscription_starts_at', '(period_number + 1)') }} as period_end",
         "subscription_starts_at + to_months((period_number + 1)::integer) as period_end",
         WORLDS,
@@ -407,23 +407,23 @@ MUTANTS = (
     ),
     Mutant(
         "a_month_has_thirty_days",
-        f"{METERING}/billing_periods.sql",
-        "epoch_us(period_end) - epoch_us(period_start) as period_us",
+        f"{METERING}/plan_periods.sql",
+        "epoch_us(periods.period_end) - epoch_us(periods.period_start) as period_us",
         "2592000000000 as period_us",
         WORLDS,
     ),
     Mutant(
         "unused_advance_is_kept",
         f"{RATING}/fee_periods.sql",
-        "and part_end < period_end",
-        "and part_end < period_start",
+        "and parts.fee_ends_at < parts.period_end",
+        "and parts.fee_ends_at < parts.period_start",
         WORLDS,
     ),
     Mutant(
         "first_period_in_advance_is_free",
         f"{RATING}/fee_periods.sql",
-        "where fee_starts_at > period_start or starts_at = period_start",
-        "where fee_starts_at > period_end",
+        "where is_first_charged",
+        "where is_first_charged and begins_inside",
         WORLDS,
     ),
     # --- versions of a subscription ---
@@ -444,15 +444,15 @@ MUTANTS = (
     Mutant(
         "seats_paid_in_advance_are_not_given_back",
         f"{RATING}/fee_periods.sql",
-        "    and fee_starts_at <= period_start\n    and part_end < period_end",
-        "    and fee_starts_at <= period_start\n    and ends_at < period_end",
+        "and parts.fee_ends_at < parts.period_end",
+        "and parts.ends_at < parts.period_end",
         VERSIONS,
     ),
     Mutant(
         "an_unprorated_fee_takes_every_quantity",
-        f"{RATING}/fee_periods.sql",
-        "fee_starts_at <= greatest(period_start, starts_at)\n        and",
-        "true\n        or",
+        f"{RATING}/fee_parts.sql",
+        "where fee_starts_at <= begins_at and coalesce(fee_ends_at > begins_at, true)",
+        "where true",
         VERSIONS,
     ),
     Mutant(
@@ -468,6 +468,27 @@ MUTANTS = (
         "'units': sum(share.units)",
         "'units': max(share.units)",
         VERSIONS,
+    ),
+    Mutant(
+        "a_period_that_a_change_of_plan_cuts_keeps_its_date",
+        f"{METERING}/billing_periods.sql",
+        "(periods.period_end <= run.month_end or periods.ends_at <= run.month_end)",
+        "periods.period_end <= run.month_end",
+        INTERVALS,
+    ),
+    Mutant(
+        "a_first_period_in_advance_waits_for_its_end",
+        f"{RATING}/fee_parts.sql",
+        "and begins_at < settled_until",
+        "and period_end <= settled_until",
+        INTERVALS,
+    ),
+    Mutant(
+        "a_quarter_reads_its_last_month",
+        "billing_pipeline/rating/month.py",
+        "return max(months, 2 if found[0][0] else 0)",
+        "return 2 if found[0][0] else 0",
+        INTERVALS,
     ),
     # --- prices ---
     Mutant(
@@ -663,8 +684,8 @@ MUTANTS = (
     Mutant(
         "coupon_months_from_the_periods_start",
         f"{INVOICING}/coupon_months.sql",
-        "case terms.billing_cycle\n            when '30_days'",
-        "case terms.billing_cycle\n            when 'never'",
+        "case versions.billing_cycle\n            when '30_days'",
+        "case versions.billing_cycle\n            when 'never'",
         INVOICE_EDGES,
     ),
     Mutant(
@@ -698,8 +719,8 @@ MUTANTS = (
     Mutant(
         "a_later_coupon_finds_the_whole_line",
         f"{INVOICING}/line_discounts.sql",
-        "                spread.minor_left - spread.minor_share as minor_left,",
-        "                lines.minor_amount as minor_left,",
+        "case when lines.is_covered then spread.minor_left - spread.minor_share else 0 end",
+        "case when lines.is_covered then lines.minor_amount else 0 end",
         TAXES_AND_COUPONS,
     ),
     Mutant(

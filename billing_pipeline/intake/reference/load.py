@@ -204,6 +204,7 @@ def _rule_problems(tables: dict[str, LoadedTable], custom_meters: frozenset[str]
     problems += catalog_rules.price_problems(tables["prices"])
     problems += catalog_rules.window_problems(tables["prices"])
     problems += catalog_rules.version_problems(tables["prices"])
+    problems += catalog_rules.interval_problems(tables["prices"], tables["plans"])
     problems += catalog_rules.tier_problems(tables["prices"], tables["price_tiers"])
     problems += catalog_rules.coupon_problems(tables["coupons"])
     problems += catalog_rules.window_problems(tables["tax_rates"])

@@ -215,8 +215,8 @@ PLANS = Table(
         Column(
             "billing_cycle",
             "choice",
-            "`30_days` are counted from the subscription's start",
-            allowed=("calendar_month", "30_days"),
+            "`30_days` and `anniversary` (months) are counted from the subscription's start",
+            allowed=("calendar_month", "30_days", "anniversary"),
             default="calendar_month",
         ),
     ),
@@ -283,6 +283,12 @@ PRICES = Table(
             "`advance` for fees of the coming period",
             allowed=("arrears", "advance"),
             default="arrears",
+        ),
+        Column(
+            "interval",
+            "choice",
+            "the price's own billing period; empty: a month of the plan's `billing_cycle`",
+            allowed=("week", "month", "quarter", "half_year", "year"),
         ),
         Column(
             "prorate",

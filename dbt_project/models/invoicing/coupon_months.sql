@@ -4,26 +4,44 @@
 with
 run as (select * from {{ ref('stg_run') }}),
 
-begun as (
+versions as (
     select
-        *,
-        greatest(terms.starts_at, coalesce(terms.trial_ends_at, terms.starts_at)) as paid_from,
-        case terms.billing_cycle
-            when '30_days'
-                then {{ cycle_start(
-                    'terms.subscription_starts_at',
-                    '(' ~ cycle_number('terms.subscription_starts_at', 'paid_from') ~ ' + 1)'
-                ) }} - to_microseconds(1)
-            else paid_from
-        end as first_invoiced,
-        row_number() over (
-            partition by terms.subscription_id, terms.subscription_number
-            order by terms.starts_at desc
-        ) = 1 as is_last,
-        string_split(terms.coupon_id, ';') as coupon_ids
+        terms.*,
+        greatest(terms.starts_at, coalesce(terms.trial_ends_at, terms.starts_at)) as paid_from
     from {{ ref('stg_accounts__subscriptions') }} as terms
     cross join run
     where terms.is_effective and terms.starts_at < run.month_end
+),
+
+begun as (
+    select
+        versions.*,
+        case versions.billing_cycle
+            when '30_days'
+                then {{ cycle_start(
+                    'versions.subscription_starts_at',
+                    '(' ~ cycle_number('versions.subscription_starts_at', 'paid_from') ~ ' + 1)'
+                ) }} - to_microseconds(1)
+            when 'anniversary'
+                then least(months.period_end, coalesce(plans.ends_at, months.period_end))
+                    - to_microseconds(1)
+            else paid_from
+        end as first_invoiced,
+        row_number() over (
+            partition by versions.subscription_id, versions.subscription_number
+            order by versions.starts_at desc
+        ) = 1 as is_last,
+        string_split(versions.coupon_id, ';') as coupon_ids
+    from versions
+    inner join {{ ref('subscription_plans') }} as plans
+        on versions.subscription_id = plans.subscription_id
+        and versions.subscription_number = plans.subscription_number
+        and versions.plan_number = plans.plan_number
+    left join {{ source('raw', 'anniversary_periods') }} as months
+        on months.price_interval = 'month'
+        and versions.subscription_starts_at = months.subscription_starts_at
+        and versions.paid_from >= months.period_start
+        and versions.paid_from < months.period_end
 ),
 
 named as (
@@ -48,8 +66,8 @@ counted as (
     )
 )
 
--- months are counted from the one that invoices the first paid instant: of a period of 30 days
--- that is the month in which it ends
+-- months are counted from the one that invoices the first paid instant: of a period of 30 days or
+-- an anniversary's month that is the month in which it ends
 select
     counted.subscription_id,
     counted.subscription_number,

@@ -5,14 +5,7 @@ with
 charges as (select * from {{ ref('charges') }}),
 minimums as (select * from {{ ref('subscription_minimums') }}),
 currencies as (select * from {{ source('raw', 'currencies') }}),
-
-charged as (
-    select
-        subscription_id, subscription_number, billing_period_start, currency,
-        sum(amount) as charged_amount
-    from charges
-    group by all
-),
+charged as (select * from {{ ref('charged_periods') }}),
 
 compared as (
     select
@@ -44,8 +37,8 @@ select
     customer_id, subscription_id, subscription_number, 'charge' as kind, charge_id, price_id,
     tax_code, description,
     quantity, amount, currency, period_start, period_end,
-    -- for a refund: the period that was charged in advance
-    case when kind = 'advance_credit' then billing_period_start end as unused_period_start
+    -- for a refund: the end of the month whose invoice charged it in advance
+    month_sold_until as unused_period_start
 from charges
 where amount <> 0
 union all by name

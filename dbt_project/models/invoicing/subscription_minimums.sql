@@ -2,7 +2,7 @@
 -- grain: subscription × billing period in which a version names a minimum: the sum of the versions'
 -- minimums, each by the paid share of the period in which it was in force
 with
-periods as (select * from {{ ref('billing_periods') }}),
+periods as (select * from {{ ref('billing_periods') }} where price_interval is null),
 versions as (select * from {{ ref('stg_accounts__subscriptions') }} where is_effective),
 
 parts as (

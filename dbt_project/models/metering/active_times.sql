@@ -28,4 +28,6 @@ select
         coalesce(prices.valid_to, periods.period_end)
     ) as active_end
 from periods
-inner join prices on periods.plan_id = prices.plan_id
+inner join prices
+    on periods.plan_id = prices.plan_id
+    and coalesce(periods.price_interval, '') = coalesce(prices.price_interval, '')

@@ -1,5 +1,5 @@
 -- grain: meter that may have been unable to read an event of the month's folder. The totals know of
--- those that they measured; what a period of 30 days measures that goes on is in none of them yet,
+-- those that they measured; what a longer period measures that goes on is in none of them yet,
 -- but in those of the month, which have every customer's events. Where all could be read, none is
 -- read again.
 with
@@ -18,7 +18,7 @@ going_on as (
     inner join {{ ref('subscription_plans') }} as subscriptions
         on prices.plan_id = subscriptions.plan_id
     where
-        subscriptions.billing_cycle = '30_days'
+        (subscriptions.billing_cycle <> 'calendar_month' or prices.price_interval is not null)
         and prices.meter_id not in (select meter_id from month_totals)
 )
 

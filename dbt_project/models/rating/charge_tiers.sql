@@ -12,3 +12,4 @@ select
     rounded_to_pico(parts.tier_amount.units) as exact_amount
 from {{ ref('tier_parts') }} as parts
 cross join {{ ref('stg_run') }} as run
+where parts.charge_id in (select charge_id from {{ ref('charges') }})

@@ -27,6 +27,7 @@ named as (
     from rated
     inner join plans on rated.subscription_plan_id = plans.plan_id
     cross join run
+    where rated.kind <> 'run_rate'
 )
 
 select
@@ -49,6 +50,7 @@ select
     period_start,
     period_end,
     billing_period_start,
+    month_sold_until,
     tax_code,
     {{ filled('template', [
         ('{month}', charged_month()),

@@ -1,79 +1,80 @@
 {{ config(materialized='view') }}
--- grain: subscription × time with one plan and quantity × period for which a recurring fee is due on
--- this month's invoice, by kind; of fees that are prorated, and of those that are not
+-- grain: part of a billing period for which a recurring fee is due on this month's invoice, by kind;
+-- of fees that are prorated, and of those that are not
 
 -- Kinds:
---   arrears         the period that ends in the month
---   advance         the coming period, in full, if the plan goes on after this period
---   advance_start   what could not be charged in advance: the plan, or another quantity, begins in
---                   the period
+--   arrears         a part of a period that is invoiced in this month
+--   advance         a coming period, in full, if the plan goes on until it begins
+--   advance_start   what could not be charged in advance: the plan, or another quantity, begins
 --   advance_credit  the unused rest of what was charged in advance and ended early
+--   run_rate        the whole period at the month's end, for recurring revenue: not charged
 with
-periods as (select * from {{ ref('billing_periods') }}),
-fees as (select * from {{ ref('subscription_fees') }}),
+parts as (select * from {{ ref('fee_parts') }}),
+invoiced as (select * from {{ ref('billing_periods') }}),
+run as (select * from {{ ref('stg_run') }}),
 
-cut as (
-    select
-        periods.*,
-        fees.quantity,
-        true as prorate,
-        fees.starts_at as fee_starts_at,
-        fees.ends_at as fee_ends_at
-    from periods
-    inner join fees
-        on periods.subscription_id = fees.subscription_id
-        and periods.subscription_number = fees.subscription_number
-        and periods.plan_number = fees.plan_number
+arrears as (
+    select parts.*
+    from parts
+    inner join invoiced
+        on parts.subscription_id = invoiced.subscription_id
+        and parts.subscription_number = invoiced.subscription_number
+        and parts.plan_number = invoiced.plan_number
+        and parts.period_start = invoiced.period_start
+        and parts.price_interval is not distinct from invoiced.price_interval
 ),
 
--- what is not prorated is not cut by a change of quantity: the first one in the period counts
-whole as (
-    select * replace (false as prorate, starts_at as fee_starts_at, ends_at as fee_ends_at)
-    from cut
+changed as (
+    select
+        parts.*,
+        case
+            -- with the period before
+            when parts.billing_cycle = '30_days' then parts.period_start
+            when parts.begins_inside or parts.starts_at >= months.month_start then months.month_end
+            else months.month_start
+        end as month_sold_until
+    from parts
+    asof inner join {{ ref('stg_months') }} as months on parts.part_start >= months.month_start
     where
-        fee_starts_at <= greatest(period_start, starts_at)
-        and coalesce(fee_ends_at > greatest(period_start, starts_at), true)
-),
-
-fee_times as (
-    select * from cut
-    union all by name
-    select * from whole
-),
-
-parts as (
-    select
-        *,
-        greatest(period_start, fee_starts_at) as part_start,
-        least(period_end, coalesce(fee_ends_at, period_end)) as part_end
-    from fee_times
-    where part_start < part_end
-),
-
-coming as (
-    select cut.* replace (timings.prorate as prorate)
-    from cut
-    cross join (values (true), (false)) as timings (prorate)
-    where fee_starts_at <= period_end and coalesce(fee_ends_at > period_end, true)
+        parts.has_ended
+        and not parts.is_first_charged
+        and parts.fee_ends_at < parts.period_end
+        and case
+            when parts.fee_ends_at = parts.ends_at then parts.fee_ends_at > parts.settled_from
+            else parts.fee_ends_at >= parts.settled_from
+        end
 )
 
-select *, 'arrears' as kind, 'arrears' as timing,
-    part_start as due_start, part_end as due_end, period_us as whole_us
-from parts
+select *, 'arrears' as kind, 'arrears' as timing, period_start as billing_period_start,
+    part_start as due_start, part_end as due_end
+from arrears
 union all by name
-select *, 'advance_start' as kind, 'advance' as timing,
-    part_start as due_start, part_end as due_end, period_us as whole_us
+select *, 'advance_start' as kind, 'advance' as timing, period_start as billing_period_start,
+    part_start as due_start, case when has_ended then part_end else period_end end as due_end
 from parts
-where fee_starts_at > period_start or starts_at = period_start
+where is_first_charged
 union all by name
-select *, 'advance' as kind, 'advance' as timing,
-    period_end as due_start, next_period_end as due_end, next_period_us as whole_us
-from coming
-union all by name
-select *, 'advance_credit' as kind, 'advance' as timing,
-    part_end as due_start, period_end as due_end, period_us as whole_us
+select parts.*, 'advance' as kind, 'advance' as timing,
+    run.month_start as billing_period_start, period_start as due_start, period_end as due_end
 from parts
+inner join run on parts.period_start >= run.month_end and parts.starts_at < run.month_end
+where fee_starts_at <= period_start
+union all by name
+select * from {{ ref('coming_thirty_days') }}
+union all by name
+select parts.* replace (fees.prorate as prorate), 'run_rate' as kind, fees.timing,
+    period_start as billing_period_start, period_start as due_start, period_end as due_end
+from parts
+inner join run on parts.period_start <= run.month_end and parts.period_end > run.month_end
+cross join (values (true, 'arrears'), (true, 'advance'), (false, 'arrears'), (false, 'advance'))
+    as fees (prorate, timing)
 where
-    starts_at < period_start
-    and fee_starts_at <= period_start
-    and part_end < period_end
+    parts.prorate
+    and (parts.price_interval is not null or parts.billing_cycle = 'anniversary')
+    and parts.starts_at < run.month_end
+    and parts.fee_starts_at <= run.month_end
+    and coalesce(parts.fee_ends_at > run.month_end, true)
+union all by name
+select *, 'advance_credit' as kind, 'advance' as timing, period_start as billing_period_start,
+    fee_ends_at as due_start, period_end as due_end
+from changed

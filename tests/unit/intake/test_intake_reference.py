@@ -461,6 +461,14 @@ def test_versions_of_a_subscription_have_times_of_their_own(
         one_problem(catalog, "accounts/subscriptions.csv row 3, starts_at", fault)
 
 
+def test_periods_of_thirty_days_have_no_other_intervals(catalog: World) -> None:
+    catalog.write("catalog/plans.csv", [{"plan_id": "pro", "billing_cycle": "30_days"}])
+    catalog.write("catalog/prices.csv", [price(interval="quarter")])
+    one_problem(catalog, "catalog/prices.csv row 2, interval", "billing_cycle is 30_days")
+    catalog.write("catalog/plans.csv", [{"plan_id": "pro", "billing_cycle": "anniversary"}])
+    assert catalog.problems() == []
+
+
 def test_versions_of_a_subscription_are_of_one_customer(catalog: World) -> None:
     customers = [{"customer_id": name, "currency": "USD"} for name in ("c1", "c2")]
     catalog.write("accounts/customers.csv", customers)

@@ -1,5 +1,6 @@
 -- grain: price version; without a filter, its text is empty
 select
-    * {{ exclude('filter') }},
-    coalesce(filter, '') as filter
+    * {{ exclude('filter', adapter.quote('interval')) }},
+    coalesce(filter, '') as filter,
+    {{ adapter.quote('interval') }} as price_interval
 from {{ source('raw', 'prices') }}
