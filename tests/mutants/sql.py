@@ -720,8 +720,8 @@ MUTANTS = (
     Mutant(
         "a_later_coupon_finds_the_whole_line",
         f"{INVOICING}/line_discounts.sql",
-        "                spread.minor_left - spread.minor_share as minor_left,",
-        "                lines.minor_amount as minor_left,",
+        "case when lines.is_covered then spread.minor_left - spread.minor_share else 0 end",
+        "case when lines.is_covered then lines.minor_amount else 0 end",
         TAXES_AND_COUPONS,
     ),
     Mutant(
