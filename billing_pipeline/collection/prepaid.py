@@ -69,17 +69,19 @@ def known_applications(settings: Settings, month: BillingMonth) -> Iterator[Wall
     was billed took what it took, and only what is billed beyond it may take more. Of other months
     what was only previewed has taken nothing.
     """
-    sums: dict[tuple[str, str, str], list[int]] = defaultdict(lambda: [0, 0])
     with open_records(settings.records_dir) as records:
         others = [item for item in paid_by_wallets(records.cache) if item.month_key != month.key]
-        for item in [*others, *cached_month(records.cache, month.key)]:
-            if item.is_billed and item.customer_id and item.month_key:
-                cell = sums[item.customer_id, item.currency, item.month_key]
-                cell[0] += item.wallet_taken
-                cell[1] += item.net
-    for (customer_id, currency, month_key), (taken, billed) in sorted(sums.items()):
-        amounts = to_major(taken, currency), to_major(billed, currency)
-        yield (customer_id, currency, month_key, *amounts)
+        known = [*others, *cached_month(records.cache, month.key)]
+    for item in sorted(known, key=lambda item: item.stripe_invoice_id):
+        if item.is_billed and item.customer_id and item.month_key:
+            yield WalletApplication(
+                item.customer_id,
+                item.currency,
+                item.month_key,
+                to_major(item.wallet_taken, item.currency),
+                to_major(item.net, item.currency),
+                item.wallet_after_month,
+            )
 
 
 @dataclass(frozen=True)

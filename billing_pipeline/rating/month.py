@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 import duckdb
@@ -28,9 +29,20 @@ from billing_pipeline.rating.earlier_lines import load_earlier_lines
 from billing_pipeline.rating.spark import build_with_spark
 from billing_pipeline.settings import Settings
 
-# What a month's invoices took from a wallet: customer, currency, billing month (YYYY-MM-01), the
-# amount, and what was billed in all.
-WalletApplication = tuple[str, str, str, Decimal, Decimal]
+
+class WalletApplication(NamedTuple):
+    """What an invoice took from a wallet, and what was billed by it; months as YYYY-MM-01."""
+
+    customer_id: str
+    currency: str
+    billing_month: str
+    amount: Decimal
+    billed_amount: Decimal
+    after_month: str | None = None
+    """Where something of its own month or a later one was billed before it: the latest such month,
+    whose invoices and expiries come first."""
+
+
 # What a top-up that was paid in Stripe moved: transaction, customer, amount, currency, time,
 # reference, kind.
 PaidTopUp = tuple[str, str, Decimal, str, datetime, str, str]
@@ -114,14 +126,18 @@ def _write_wallet_applications(
 ) -> None:
     connection.execute(
         "CREATE TABLE raw.wallet_applications (customer_id VARCHAR, currency VARCHAR,"
-        " billing_month DATE, amount DECIMAL(38, 4), billed_amount DECIMAL(38, 4))"
+        " billing_month DATE, amount DECIMAL(38, 4), billed_amount DECIMAL(38, 4),"
+        " after_month DATE)"
     )
     found = connection.execute("SELECT DISTINCT customer_id, currency FROM raw.wallet_transactions")
     wallets = set(found.fetchall())
     # Most companies have no wallet, and what was billed may be long: it is not even asked for.
     rows = [row for row in applications if row[:2] in wallets] if wallets else []
     if rows:
-        connection.executemany("INSERT INTO raw.wallet_applications VALUES (?, ?, ?, ?, ?)", rows)
+        connection.executemany(
+            "INSERT INTO raw.wallet_applications VALUES (?, ?, ?, ?, ?, ?)",
+            [WalletApplication(*row) for row in rows],
+        )
 
 
 def _add_top_ups(connection: duckdb.DuckDBPyConnection, top_ups: Iterable[PaidTopUp]) -> None:

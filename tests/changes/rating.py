@@ -54,12 +54,13 @@ class Rated:
 def rate(world: World, month: BillingMonth, taken: Taken) -> Rated:
     """By the oracle."""
     key = str(month)
-    applied: dict[Wallet, dict[str, Fraction]] = defaultdict(dict)
-    billed: dict[Wallet, Fraction] = {}
-    for customer_id, currency, month_key, took, in_all in taken:
-        applied[customer_id, currency][month_key[:7]] = Fraction(took)
-        if month_key == month.key:
-            billed[customer_id, currency] = Fraction(in_all)
+    applied: dict[Wallet, dict[str, Fraction]] = defaultdict(lambda: defaultdict(Fraction))
+    billed: dict[Wallet, Fraction] = defaultdict(Fraction)
+    for item in taken:
+        wallet = item.customer_id, item.currency
+        applied[wallet][item.billing_month[:7]] += Fraction(item.amount)
+        if item.billing_month == month.key:
+            billed[wallet] += Fraction(item.billed_amount)
     result = bill(world, key, wallet_applied_elsewhere=applied, already_billed=billed)
     customers = {row["customer_id"]: row for row in world.tables["customers"]}
     desired = [

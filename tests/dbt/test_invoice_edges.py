@@ -91,8 +91,6 @@ LIMITS = {
 SHARED_WALLETS = {
     "after an earlier month": ([("10", BEGIN)], [("2024-03", "4")], "6"),
     "before a later month": ([("7", BEGIN)], [("2024-05", "5")], "2"),
-    "a later top-up paid the later month": ([("7", BEGIN), ("5", END)], [("2024-05", "5")], "7"),
-    "in part": ([("7", BEGIN), ("3", END)], [("2024-05", "5")], "5"),
     "between two": ([("9", BEGIN)], [("2024-03", "2"), ("2024-06", "3")], "4"),
     "taken out later": ([("3", BEGIN), ("-3", END)], [], "3"),
     "taken out before a later month": ([("9", BEGIN), ("-4", END)], [("2024-06", "5")], "0"),

@@ -153,6 +153,7 @@ def test_a_discount_is_spread_over_its_lines(april: Rated) -> None:
     }
     taken = Decimal("16.67")
     assert shares["FIRST"] == [(0, taken)]
+    assert [before for before, _ in shares["TENTH"]] == [0, 0, taken]
     # 8.33 of 16.66, 33.33 and 33.34: exactly 1.666, 3.3327 and 3.3337 less a little; 1.66, 3.33 and
     # 3.33 leave a cent for the largest remainder.
     assert sorted(share for _, share in shares["TENTH"]) == [

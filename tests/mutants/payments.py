@@ -286,6 +286,20 @@ MUTANTS = (
         f"{UNIT}/test_wallet_months.py",
     ),
     Mutant(
+        "what_expires_at_a_months_end_waits_for_the_next_run",
+        f"{COLLECTION}/plan/wallet_ledger.py",
+        "self.expires_by_itself and self.occurred_at == month_end",
+        "self.expires_by_itself and self.occurred_at < month_end",
+        f"{UNIT}/test_wallet_expiries.py",
+    ),
+    Mutant(
+        "older_tables_know_better_what_has_expired",
+        f"{COLLECTION}/pull/wallet_balances.py",
+        "if movement.expires_by_itself and is_newer:",
+        "if False and is_newer:",
+        f"{UNIT}/test_wallet_expiries.py",
+    ),
+    Mutant(
         "wallets_agree_always",
         "billing_pipeline/defs/checks.py",
         "WHERE billing_month = ?::DATE AND difference IS DISTINCT FROM 0",

@@ -242,8 +242,8 @@ MUTANTS = (
     Mutant(
         "people_wallets_are_taken_twice",
         f"{COLLECTION}/prepaid.py",
-        "                cell[0] += item.wallet_taken\n",
-        "                cell[0] += 0\n",
+        "                to_major(item.wallet_taken, item.currency),\n",
+        "                to_major(0, item.currency),\n",
         seed(0),
     ),
     Mutant(

@@ -29,6 +29,7 @@ TAXES_AND_COUPONS = "tests/dbt/test_taxes_and_coupons.py"
 ADJUSTMENTS_AND_PAYERS = "tests/dbt/test_adjustments_and_payers.py"
 COMMITMENTS = "tests/dbt/test_commitments.py"
 INTAKE = "tests/unit/intake"
+WALLET_LOTS = "tests/dbt/test_wallet_lots.py"
 VERSIONS = "tests/dbt/test_versions.py"
 INTERVALS = "tests/dbt/test_intervals.py"
 
@@ -762,8 +763,8 @@ MUTANTS = (
     Mutant(
         "a_later_coupon_finds_the_whole_line",
         f"{INVOICING}/line_discounts.sql",
-        "                spread.minor_left - spread.minor_share as minor_left,",
-        "                lines.minor_amount as minor_left,",
+        "case when lines.is_covered then spread.minor_left - spread.minor_share else 0 end",
+        "case when lines.is_covered then lines.minor_amount else 0 end",
         TAXES_AND_COUPONS,
     ),
     Mutant(
@@ -866,16 +867,58 @@ MUTANTS = (
     ),
     Mutant(
         "what_a_later_month_took_is_spent_again",
-        f"{INVOICING}/wallet_balances.sql",
-        "on applications.billing_month > run.billing_month",
-        "on applications.billing_month < run.billing_month",
+        f"{INVOICING}/wallet_turns.sql",
+        "run.billing_month <= applications.billing_month",
+        "false",
         INVOICE_EDGES,
     ),
     Mutant(
         "later_top_ups_pay_too",
         f"{INVOICING}/wallet_balances.sql",
-        "and transactions.occurred_at < horizons.horizon",
-        "and transactions.occurred_at <= horizons.horizon",
-        INVOICE_EDGES,
+        "and lots.came_at < run.month_end",
+        "and lots.came_at <= run.month_end",
+        WALLET_LOTS,
+    ),
+    Mutant(
+        "lots_pay_by_age_alone",
+        "dbt_project/macros/wallet_replay.sql",
+        "priority, coalesce(expires_at, 'infinity'::timestamptz), came_at, lot_id nulls last",
+        "came_at, lot_id nulls last",
+        WALLET_LOTS,
+    ),
+    Mutant(
+        "a_lot_that_never_expires_pays_first",
+        "dbt_project/macros/wallet_replay.sql",
+        "coalesce(expires_at, 'infinity'::timestamptz)",
+        "coalesce(expires_at, '-infinity'::timestamptz)",
+        WALLET_LOTS,
+    ),
+    Mutant(
+        "what_has_expired_pays",
+        f"{INVOICING}/wallet_balances.sql",
+        "where events.happens_at < turns.happens_at or turns.turn = 2",
+        "where events.happens_at < turns.happens_at and events.moves <> 'expire' or turns.turn = 2",
+        WALLET_LOTS,
+    ),
+    Mutant(
+        "what_expires_at_a_months_end_pays_nothing",
+        f"{INVOICING}/wallet_balances.sql",
+        "and coalesce(lots.expires_at >= run.month_end, true)",
+        "and coalesce(lots.expires_at > run.month_end, true)",
+        WALLET_LOTS,
+    ),
+    Mutant(
+        "a_refund_ignores_the_lot_that_it_names",
+        "dbt_project/macros/wallet_replay.sql",
+        "lots.lot_id = events.lot_id,",
+        "false and lots.lot_id = events.lot_id,",
+        WALLET_LOTS,
+    ),
+    Mutant(
+        "a_late_supplement_takes_what_expired_before_it",
+        f"{INVOICING}/wallet_events.sql",
+        "case when applications.after_month is null then 0 else 2 end as turn,",
+        "0 as turn,",
+        WALLET_LOTS,
     ),
 )

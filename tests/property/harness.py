@@ -38,6 +38,7 @@ TABLES = (
     "usage_rejections",
     "usage_issues",
     "wallet_ledger",
+    "wallet_lots",
     "entitlement_usage",
 )
 # Reported beside a rejection: an event that one meter could not read and others could.

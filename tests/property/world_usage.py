@@ -192,6 +192,8 @@ def _add_corrections(maker: Maker, customer_id: str, name: str) -> None:
     meters = [row for row in maker.world.tables["meters"] if row["event_name"] == name]
     if not makes("meters") and not any(row["aggregation"] in ("count", "sum") for row in meters):
         return
+    if any(row["aggregation"] == "unique_count" and row["property"] for row in meters):
+        return  # what a correction without the property counts as is nobody's promise
     for _ in range(maker.one_of(0, 0, 0, 1, 2)):
         is_added = any(row["aggregation"] in ("count", "sum", "counter") for row in meters)
         quantity = maker.quantity() * (maker.one_of(1, -1, -1) if is_added else 1)

@@ -9,7 +9,7 @@ difference between the two (`invoice_plan.py`).
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cached_property, lru_cache
 from itertools import groupby
@@ -73,6 +73,8 @@ class DesiredInvoice:
     collection_method: str = "charge_automatically"
     days_until_due: int | None = None
     wallet_applied: int = 0
+    wallet_after_month: str | None = None
+    """The later month (``YYYY-MM-01``) that was billed before, and left what the wallet pays."""
     revision: int = 1
     together: tuple[str, ...] = ()
     """The customer's other invoices that the same plan creates, as ``invoice_id:content_hash``."""
@@ -149,6 +151,12 @@ def _merge(lines: list[DesiredLine]) -> DesiredLine:
 _IS_COMPUTED = """
 select 1 from information_schema.tables where table_schema = 'main' and table_name = 'invoices'
 """
+_HAS_WALLETS = """
+select 1 from information_schema.tables where table_schema = 'main' and table_name = 'wallet_turns'
+"""
+_TURNS = """
+select customer_id, currency, after_month::varchar from wallet_turns where after_month is not null
+"""
 _INVOICES = """
 select i.invoice_id, i.customer_id, i.currency, i.total, i.wallet_applied,
        i.collection_method, i.days_until_due, coalesce(o.billed_for, []),
@@ -203,10 +211,19 @@ def read_desired(warehouse: Path, month_key: str) -> tuple[DesiredInvoice, ...]:
             )
         invoices = connection.execute(_INVOICES, [month_key]).fetchall()
         rows = connection.execute(_LINES, [month_key]).fetchall()
+        has_wallets = connection.execute(_HAS_WALLETS).fetchall()
+        turns = connection.execute(_TURNS).fetchall() if has_wallets else []
+    after = {(customer_id, currency): month for customer_id, currency, month in turns}
     lines = {
         invoice_id: list(of_invoice) for invoice_id, of_invoice in groupby(rows, itemgetter(0))
     }
-    return tuple(_invoice(row, lines.get(row[0], []), month_key) for row in invoices)
+    made = (_invoice(row, lines.get(row[0], []), month_key) for row in invoices)
+    return tuple(
+        replace(invoice, wallet_after_month=after.get((invoice.customer_id, invoice.currency)))
+        if invoice.wallet_applied
+        else invoice
+        for invoice in made
+    )
 
 
 def _invoice(row: tuple[Any, ...], lines: list[tuple[Any, ...]], month_key: str) -> DesiredInvoice:

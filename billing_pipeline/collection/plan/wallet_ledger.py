@@ -19,6 +19,9 @@ import duckdb
 from billing_pipeline.collection.stripe_state.stripe_invoice import ActualInvoice
 from billing_pipeline.money import whole_units
 
+EXPIRY = "billing_expiry:"
+"""What the names of movements begin with that no transaction says: a lot has expired."""
+
 
 @dataclass(frozen=True)
 class WalletMovement:
@@ -39,29 +42,52 @@ class WalletMovement:
     read_at: int = 0
     """When the inputs were read that say so: older ones never correct what newer ones posted."""
 
+    @property
+    def expires_by_itself(self) -> bool:
+        """True for what is left of a lot at its `expires_at`; the lot is in the name."""
+        return self.transaction_id.startswith(EXPIRY)
+
+    def counts_until(self, month_end: float) -> bool:
+        """True where it belongs to a month that ends then, or to an earlier one."""
+        by_its_last_instant = self.expires_by_itself and self.occurred_at == month_end
+        return self.occurred_at < month_end or by_its_last_instant
+
 
 Movements = dict[tuple[str, str], tuple[WalletMovement, ...]]
 """By customer and currency, in the order in which they occurred, those after the month included: a
 wallet that begins later is there too, and what Stripe holds of it must not be taken either."""
 
-_TABLES = "select table_name from information_schema.tables where table_schema = 'raw'"
+_TABLES = "select table_name from information_schema.tables where table_schema in ('raw', 'main')"
+_TRANSACTIONS = """
+select 1 as turn, transaction_id, customer_id, currency, amount, occurred_at, kind
+from raw.wallet_transactions
+"""
+# Also of lots that were empty then: a rerun may find less to expire than was posted.
+_EXPIRIES = f"""
+select 0, '{EXPIRY}' || lot_id, customer_id, currency, -amount, expired_at, 'expiry'
+from main.wallet_expiries
+"""
 _MOVEMENTS = """
 select w.transaction_id, w.customer_id, w.currency, w.amount, floor(epoch(w.occurred_at))::bigint,
        w.kind, c.stripe_customer_id
-from raw.wallet_transactions w left join (
+from ({}) w left join (
     select distinct on (customer_id) customer_id, stripe_customer_id
     from raw.customers order by customer_id, valid_from desc nulls last
 ) c using (customer_id)
-order by w.occurred_at, w.transaction_id
+order by w.occurred_at, w.turn, w.transaction_id
 """
 
 
 def read_movements(warehouse: Path) -> Movements:
-    """All wallets in `raw.wallet_transactions`, with their movements."""
+    """All wallets: the transactions in `raw.wallet_transactions`, and what has expired by itself
+    by the month's end."""
     with duckdb.connect(str(warehouse), read_only=True) as connection:
         connection.execute("set TimeZone = 'UTC'")
         tables = {row[0] for row in connection.execute(_TABLES).fetchall()}
-        rows = connection.execute(_MOVEMENTS).fetchall() if "wallet_transactions" in tables else []
+        rows = []
+        if "wallet_transactions" in tables:
+            both = [_TRANSACTIONS] + [_EXPIRIES] * ("wallet_expiries" in tables)
+            rows = connection.execute(_MOVEMENTS.format(" union all ".join(both))).fetchall()
         read_at = (
             connection.execute("select floor(epoch(read_at))::bigint from raw.intake").fetchall()
             if "intake" in tables
@@ -87,7 +113,7 @@ _CORRECTION, _TAKEN_BEFORE = "billing_correction:", "billing_taken_before:"
 _MOVEMENT = "billing_movement:"
 _OURS = (HOLD, _OVERDRAFT, _CORRECTION, _TAKEN_BEFORE, _MOVEMENT)
 """What the names of what we post besides the movements themselves begin with; a movement whose own
-name begins so is posted as `billing_movement:…`."""
+name begins so is posted as `billing_movement:…`. Intake refuses names that begin as `EXPIRY`."""
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,15 @@ changing the balance (``push.wallets``).
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from billing_pipeline.collection.plan.wallet_ledger import PostedTransaction, WalletMovement
+from billing_pipeline.collection.plan.wallet_ledger import (
+    EXPIRY,
+    PostedTransaction,
+    WalletMovement,
+)
 from billing_pipeline.collection.stripe_state import metadata_keys
 from billing_pipeline.collection.stripe_state.cache import StripeCache
 from billing_pipeline.collection.stripe_state.refresh import invoices_of, paid_by_wallets
@@ -37,16 +42,16 @@ async def wallet_row(
     theirs = await _transactions(gateway, customer, currency)
     marks = [(item.get("metadata") or {}).get(metadata_keys.WALLET_TRANSACTION) for item in theirs]
     posted = [
-        PostedTransaction(str(mark), currency, int(item["amount"]))
+        PostedTransaction(
+            str(mark),
+            currency,
+            int(item["amount"]),
+            int(item["metadata"].get(metadata_keys.WALLET_READ_AT) or 0),
+        )
         for item, mark in zip(theirs, marks, strict=True)
         if mark is not None
     ]
-    known = {item.transaction_id for item in posted}
-    put_in = sum(
-        item.amount
-        for item in movements
-        if item.occurred_at < before or item.transaction_id in known
-    )
+    put_in = _put_in(movements, posted, before)
     invoices = await invoices_of(gateway, cache, customer, currency)
     taken = sum(item.wallet_taken for item in invoices)
     elsewhere = sum(
@@ -72,6 +77,26 @@ async def wallet_row(
         **{name: to_major(amount, currency) for name, amount in sums.items()},
         "problem": None,
     }
+
+
+def _put_in(
+    movements: Sequence[WalletMovement], posted: Sequence[PostedTransaction], before: int
+) -> int:
+    """What our ledger has of a wallet besides invoices. What a lot has lost by expiring is known
+    best by the month that was rated last: later invoices and credits change it."""
+    by_name: dict[str | None, list[PostedTransaction]] = defaultdict(list)
+    for item in posted:
+        by_name[item.transaction_id].append(item)
+    sums = 0
+    for movement in movements:
+        of_one = by_name.pop(movement.transaction_id, [])
+        is_newer = any(item.read_at > movement.read_at for item in of_one)
+        if movement.expires_by_itself and is_newer:
+            sums -= sum(item.amount for item in of_one)
+        elif of_one or movement.counts_until(before):
+            sums += movement.amount
+    later = [name for name in by_name if name is not None and name.startswith(EXPIRY)]
+    return sums - sum(item.amount for name in later for item in by_name[name])
 
 
 async def _transactions(gateway: StripeGateway, customer: str, currency: str) -> list[Json]:

@@ -24,6 +24,7 @@ from billing_pipeline.collection.stripe_state.metadata_keys import (
     PROFILE,
     REVISION,
     TOGETHER,
+    WALLET_AFTER,
     WALLET_APPLIED,
     WALLET_READ_AT,
     WALLET_TRANSACTION,
@@ -124,6 +125,7 @@ def invoice_metadata(invoice: DesiredInvoice) -> dict[str, str]:
     and the draft of an earlier run may have another value under it."""
     return {
         WALLET_APPLIED: str(invoice.wallet_applied),
+        WALLET_AFTER: invoice.wallet_after_month or "",
         INVOICE_ID: invoice.invoice_id,
         # Not needed to find the invoice; says whose it was when the account is gone from our data.
         CUSTOMER_ID: clean_text(invoice.customer_id),

@@ -120,7 +120,11 @@ class WalletBook:
         counted, holds = self._counted(key), holds_of(draft)
         wallet = await self._settle(key, customer, counted, send.wallet_applied, holds)
         held_back = wallet.held_for(draft)
-        later = self._movements.get(key, ())[len(counted) :]
+        later = [
+            item
+            for item in self._movements.get(key, ())
+            if item not in counted and not item.expires_by_itself
+        ]
         if covering := wallet.covering(later, send.wallet_applied - wallet.held - held_back):
             counted = (*counted, *covering)
             wallet = await self._settle(key, customer, counted, send.wallet_applied, holds)
@@ -168,7 +172,9 @@ class WalletBook:
         problems = []
         for key in sorted(self._movements):
             try:
-                await self._post_outstanding(key, self._counted(key), find)
+                movements = self._movements[key]
+                counted = tuple(item for item in movements if item.counts_until(self._until))
+                await self._post_outstanding(key, counted, find)
             except (NotSentError, StripeFailure) as error:
                 problems.append(WalletProblem(*key, str(error)))
         return problems
@@ -188,7 +194,8 @@ class WalletBook:
                 await self._settle(key, customer, movements)
 
     def _counted(self, key: tuple[str, str]) -> tuple[WalletMovement, ...]:
-        """The wallet's movements up to the month's end."""
+        """The wallet's movements before the month's invoice: what expires at the month's end comes
+        after it."""
         movements = self._movements.get(key, ())
         return tuple(item for item in movements if item.occurred_at < self._until)
 

@@ -203,6 +203,12 @@ class ActualInvoice:
         return wallet if self.is_billed else 0
 
     @property
+    def wallet_after_month(self) -> str | None:
+        """The month (``YYYY-MM-01``) after whose invoices and expiries it took from the wallet."""
+        month = self.metadata.get(metadata_keys.WALLET_AFTER)
+        return month if is_month_key(month) else None
+
+    @property
     def settled_besides_wallet(self) -> int:
         """As `settled_by_balance`, without the wallet: other credit, or, below 0, a debit that was
         charged with it."""

@@ -201,10 +201,26 @@ def _overlap(one: Row, other: Row) -> bool:
     )
 
 
+_EXPIRY_NAMES = "billing_expiry:"  # as what expires by itself is posted in Stripe
+
+
 def wallet_problems(transactions: LoadedTable) -> Iterator[Problem]:
-    """The sign says where the money goes: top-ups and grants in, refunds and expiries out."""
+    """The sign says where the money goes: top-ups and grants in, refunds and expiries out. Only
+    what comes in has a priority, and expires, after it came."""
     for row in transactions.rows:
         amount, kind = row["amount"], row["kind"]
+        if kind in ("refund", "expiry"):
+            for column in ("expires_at", "priority"):
+                if row[column] is not None:
+                    yield row.problem(
+                        column,
+                        f"must be empty: {kind} takes money out, and only what comes in has it",
+                    )
+        if isinstance(name := row["transaction_id"], str) and name.startswith(_EXPIRY_NAMES):
+            yield row.problem("transaction_id", f"must not begin with {_EXPIRY_NAMES}")
+        came, expires = row["occurred_at"], row["expires_at"]
+        if isinstance(came, datetime) and isinstance(expires, datetime) and expires <= came:
+            yield row.problem("expires_at", "must be after occurred_at")
         if not isinstance(amount, Decimal) or kind is None:
             continue
         if kind in ("top_up", "grant") and amount <= 0:

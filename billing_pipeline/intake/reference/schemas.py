@@ -570,7 +570,24 @@ WALLET_TRANSACTIONS = Table(
             allowed=("top_up", "grant", "refund", "expiry"),
             label="kind of wallet transaction",
         ),
-        Column("reference", "text", "for your books"),
+        Column(
+            "reference",
+            "text",
+            "for your books; of a `refund` or an `expiry`: the `transaction_id` of what it takes "
+            "from. If that holds less, or nothing is named, the rest is taken in the order of "
+            "paying",
+        ),
+        Column(
+            "expires_at",
+            "instant",
+            "of what comes in: what is left of it then leaves the wallet by itself. Empty: never",
+        ),
+        Column(
+            "priority",
+            "integer",
+            "of what comes in: invoices take from the lowest number first (empty: 100), then from "
+            "what expires first, then from the oldest",
+        ),
     ),
     keys=(("transaction_id",),),
     references=(Reference("customer_id", "customers", "customer_id"),),

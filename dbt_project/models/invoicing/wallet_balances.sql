@@ -3,73 +3,53 @@
 
 -- An amount that an invoice of any month took is never given to another one, so that a rerun finds
 -- the billed amounts and nothing is spent twice.
-with
-transactions as (select * from {{ ref('stg_accounts__wallet_transactions') }}),
+with recursive
+turns as (select * from {{ ref('wallet_turns') }}),
 applications as (select * from {{ source('raw', 'wallet_applications') }}),
 run as (select * from {{ ref('stg_run') }}),
 
--- this month, and the later months in which an invoice took money from this wallet; in other later
--- months money that left the wallet does not concern this month
-wallet_months as (
-    select transactions.customer_id, transactions.currency, run.billing_month
-    from transactions
-    cross join run
-    union
-    select applications.customer_id, applications.currency, applications.billing_month
-    from applications
-    inner join run on applications.billing_month > run.billing_month
+events as (
+    select events.*, {{ wallet_step() }} as step
+    from (
+        select events.*
+        from {{ ref('wallet_events') }} as events
+        inner join turns
+            on events.customer_id = turns.customer_id and events.currency = turns.currency
+        where events.happens_at < turns.happens_at or turns.turn = 2
+    ) as events
 ),
 
-horizons as (
-    select wallet_months.*, months.month_end as horizon
-    from wallet_months
-    inner join {{ ref('stg_months') }} as months
-        on wallet_months.billing_month = months.billing_month
-),
-
-at_horizon as (
-    select
-        horizons.customer_id,
-        horizons.currency,
-        horizons.billing_month,
-        coalesce((
-            select sum(transactions.amount) from transactions
-            where
-                transactions.customer_id = horizons.customer_id
-                and transactions.currency = horizons.currency
-                and transactions.occurred_at < horizons.horizon
-        ), 0)
-        - coalesce((
-            select sum(applications.amount) from applications
-            where
-                applications.customer_id = horizons.customer_id
-                and applications.currency = horizons.currency
-                and applications.billing_month <= horizons.billing_month
-        ), 0) as balance
-    from horizons
+lots as (
+    {{ wallet_replay('events') }}
 ),
 
 available as (
-    select customer_id, currency, greatest(min(balance), 0) as available_amount
-    from at_horizon
+    select lots.customer_id, lots.currency, sum(lots.change) as available_amount
+    from lots
+    cross join run
+    where
+        lots.lot_id is not null
+        and lots.came_at < run.month_end
+        and coalesce(lots.expires_at >= run.month_end, true)
     group by all
 ),
 
 of_this_month as (
-    select applications.customer_id, applications.currency, applications.amount,
-        applications.billed_amount
+    select applications.customer_id, applications.currency, sum(applications.amount) as amount,
+        sum(applications.billed_amount) as billed_amount
     from applications
     inner join run on applications.billing_month = run.billing_month
+    group by all
 )
 
 select
-    available.customer_id,
-    available.currency,
-    available.available_amount,
+    turns.customer_id,
+    turns.currency,
+    coalesce(available.available_amount, 0) as available_amount,
     coalesce(of_this_month.amount, 0) as taken_amount,
     coalesce(of_this_month.billed_amount, 0) as billed_amount
-from available
+from turns
+left join available
+    on turns.customer_id = available.customer_id and turns.currency = available.currency
 left join of_this_month
-    on
-        available.customer_id = of_this_month.customer_id
-        and available.currency = of_this_month.currency
+    on turns.customer_id = of_this_month.customer_id and turns.currency = of_this_month.currency

@@ -1,50 +1,49 @@
--- grain: wallet transaction of the month: top-ups, grants, refunds, expiries, and amounts that
--- invoices took
+-- grain: movement of a wallet in the month × lot that it concerns: what comes in, what is taken out,
+-- what invoices took, what expires
 with
-transactions as (select * from {{ ref('stg_accounts__wallet_transactions') }}),
-applications as (select * from {{ source('raw', 'wallet_applications') }}),
+changes as (select * from {{ ref('wallet_changes') }}),
 invoices as (select * from {{ ref('invoices') }}),
+months as (select * from {{ ref('stg_months') }}),
 run as (select * from {{ ref('stg_run') }}),
 
 movements as (
     select
-        customer_id, currency, occurred_at, kind, amount, coalesce(reference, transaction_id)
-            as reference, transaction_id as movement_id
-    from transactions
-    union all by name
-    select
-        customer_id, currency,
-        months.month_end as occurred_at,
-        'invoice' as kind, -amount as amount, applications.billing_month::varchar as reference,
-        'before' as movement_id
-    from applications
-    inner join {{ ref('stg_months') }} as months
-        on applications.billing_month = months.billing_month
+        changes.customer_id, changes.currency, changes.billing_month, changes.kind, changes.event_id,
+        -- an invoice stands at its month's end, also where it was billed after later months
+        case when changes.kind = 'invoice' then months.month_end else changes.happens_at end
+            as occurred_at,
+        case when changes.kind = 'invoice' then 0 else changes.turn end as turn,
+        changes.reference,
+        -- what comes in is one movement, also where it fills what was owed
+        case when changes.moves = 'in' then changes.event_id else changes.lot_id end as lot_id,
+        max(changes.priority) as priority,
+        max(changes.expires_at) as expires_at,
+        max(changes.came_at) as came_at,
+        sum(changes.change) as amount
+    from changes
+    inner join months on changes.billing_month = months.billing_month
     cross join run
-    where applications.billing_month < run.billing_month
-    union all by name
+    where changes.billing_month <= run.billing_month
+    group by all
+),
+
+numbered as (
     select
-        invoices.customer_id, invoices.currency, run.month_end as occurred_at, 'invoice' as kind,
-        -invoices.wallet_applied as amount, invoices.invoice_id as reference,
-        'invoice' as movement_id
-    from invoices
-    cross join run
-    where invoices.wallet_applied > 0
+        *,
+        row_number() over (
+            partition by customer_id, currency
+            order by occurred_at, turn, event_id, {{ order_of_paying() }}
+        ) as movement_number
+    from movements
 ),
 
 balanced as (
     select
         *,
         sum(amount) over (
-            partition by customer_id, currency
-            -- a month's invoice comes before transactions at the next month's first instant
-            order by occurred_at, kind <> 'invoice', movement_id
-            rows unbounded preceding
-        ) as balance_after,
-        row_number() over (
-            partition by customer_id, currency order by occurred_at, kind <> 'invoice', movement_id
-        ) as movement_number
-    from movements
+            partition by customer_id, currency order by movement_number rows unbounded preceding
+        ) as balance_after
+    from numbered
 )
 
 select
@@ -56,11 +55,13 @@ select
     balanced.kind,
     balanced.amount::decimal(38, 12) as amount,
     balanced.balance_after::decimal(38, 12) as balance_after,
-    balanced.reference
+    case when balanced.kind = 'invoice' then invoices.invoice_id else balanced.reference end
+        as reference,
+    balanced.lot_id
 from balanced
-cross join run
-where
-    (balanced.occurred_at >= run.month_start and balanced.occurred_at < run.month_end
-        and balanced.kind <> 'invoice')
-    or (balanced.kind = 'invoice' and balanced.occurred_at = run.month_end
-        and balanced.movement_id = 'invoice')
+inner join run on balanced.billing_month = run.billing_month
+left join invoices
+    on
+        balanced.kind = 'invoice'
+        and balanced.customer_id = invoices.customer_id
+        and balanced.currency = invoices.currency

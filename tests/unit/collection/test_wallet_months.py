@@ -26,7 +26,11 @@ def applications(company: Company, month: BillingMonth) -> dict[str, tuple[str, 
     """The input for rating the month: by month, the amounts taken and billed."""
     company.wait(prepaid.pull_applications(company.gateway(), company.settings))
     found = prepaid.known_applications(company.settings, month)
-    return {key[:7]: (str(taken), str(billed)) for _, _, key, taken, billed in found}
+    sums: dict[str, tuple[Decimal, Decimal]] = {}
+    for item in found:
+        taken, billed = sums.get(item.billing_month[:7], (Decimal(0), Decimal(0)))
+        sums[item.billing_month[:7]] = taken + item.amount, billed + item.billed_amount
+    return {month: (str(taken), str(billed)) for month, (taken, billed) in sums.items()}
 
 
 def movements(name: str, who: str, amount: int, read_at: int = 0) -> Movements:

@@ -543,6 +543,35 @@ def test_the_sign_of_wallet_movements(
 
 
 @pytest.mark.parametrize(
+    ("cells", "column", "part"),
+    [
+        ({"expires_at": "2024-02-01", "priority": "0"}, None, ""),
+        ({"expires_at": "2024-01-01"}, "expires_at", "must be after occurred_at"),
+        ({"expires_at": "2023-12-31"}, "expires_at", "must be after occurred_at"),
+        ({"priority": "-1"}, "priority", "negative"),
+        ({"priority": "1.5"}, "priority", "whole number"),
+        ({"kind": "refund", "amount": "-5", "priority": "1"}, "priority", "must be empty"),
+        (
+            {"kind": "expiry", "amount": "-5", "expires_at": "2024-02-01"},
+            "expires_at",
+            "must be empty",
+        ),
+        ({"transaction_id": "billing_expiry:t"}, "transaction_id", "must not begin with"),
+    ],
+)
+def test_only_what_comes_into_a_wallet_expires(
+    catalog: World, cells: dict[str, str], column: str | None, part: str
+) -> None:
+    row = {"transaction_id": "t", "customer_id": "c1", "currency": "USD", "kind": "top_up"}
+    row |= {"amount": "5", "occurred_at": "2024-01-01", "expires_at": "", "priority": ""}
+    catalog.write("accounts/wallet_transactions.csv", [row | cells])
+    if column is None:
+        assert catalog.problems() == []
+    else:
+        one_problem(catalog, f"accounts/wallet_transactions.csv row 2, {column}", part)
+
+
+@pytest.mark.parametrize(
     ("event_name", "quantity", "column", "part"),
     [
         ("call", "-2.5", None, ""),

@@ -1,0 +1,80 @@
+{# The order in which lots pay: the lowest priority, what expires first, the oldest, by id. #}
+{% macro order_of_paying() -%}
+priority, coalesce(expires_at, 'infinity'::timestamptz), came_at, lot_id nulls last
+{%- endmacro %}
+
+{# The turn in which each wallet's events happen. #}
+{% macro wallet_step() -%}
+row_number() over (partition by customer_id, currency order by happens_at, turn, event_id, moves)
+{%- endmacro %}
+
+{# What the events of wallets do to their lots, one event after the other; the body of a recursive
+   CTE named `lots`. `events` has the columns of wallet_events and `step`, from 1.
+
+   A row is a lot after an event: what it `held` then, and the `change` by that event. The row
+   without a lot is what is owed (0 or below): taken beyond all lots, and filled by the next ones.
+   An empty lot is not carried on: a step costs what is in the wallets then. #}
+{% macro wallet_replay(events) -%}
+select distinct
+    customer_id, currency, 0::bigint as step, null::varchar as lot_id,
+    null::timestamptz as came_at, null::integer as priority, null::timestamptz as expires_at,
+    0::decimal(38, 12) as held, 0::decimal(38, 12) as change
+from {{ events }}
+union all
+select
+    customer_id, currency, step, lot_id, came_at, priority, expires_at,
+    (held + change)::decimal(38, 12) as held, change
+from (
+    select
+        customer_id, currency, step, lot_id, came_at, priority, expires_at, held,
+        (case
+            when moves = 'in' and is_new then amount - least(amount, owed)
+            when moves = 'in' and lot_id is null then least(amount, owed)
+            when moves = 'in' then 0
+            when moves = 'expire' then case when lot_id = event_lot_id then -held else 0 end
+            when lot_id is null then -greatest(amount - lots_held, 0)
+            else -least(held, greatest(amount - lots_before, 0))
+        end)::decimal(38, 12) as change
+    from (
+        select
+            placed.*,
+            sum(case when lot_id is not null then held else 0 end) over wallet as lots_held,
+            -min(case when lot_id is null then held end) over wallet as owed,
+            coalesce(sum(case when lot_id is not null then held end) over (
+                partition by customer_id, currency
+                order by is_preferred desc, {{ order_of_paying() }}
+                rows between unbounded preceding and 1 preceding
+            ), 0) as lots_before
+        from (
+            select
+                lots.customer_id, lots.currency, events.step,
+                events.moves, events.amount, events.lot_id as event_lot_id,
+                copies.is_new,
+                case when copies.is_new then events.lot_id else lots.lot_id end as lot_id,
+                case when copies.is_new then events.came_at else lots.came_at end as came_at,
+                case when copies.is_new then events.priority else lots.priority end as priority,
+                case when copies.is_new then events.expires_at else lots.expires_at end as expires_at,
+                case when copies.is_new then 0 else lots.held end as held,
+                -- a row takes from the lot that it names, an invoice from what is valid at its
+                -- month's end; only what these do not hold comes from the others
+                coalesce(
+                    lots.lot_id = events.lot_id,
+                    lots.came_at < events.valid_at
+                    and coalesce(lots.expires_at >= events.valid_at, true),
+                    false
+                ) as is_preferred
+            from lots
+            inner join {{ events }} as events
+                on
+                    lots.customer_id = events.customer_id
+                    and lots.currency = events.currency
+                    and lots.step + 1 = events.step
+            -- what comes in begins a row beside the one that every wallet has
+            cross join (values (false), (true)) as copies (is_new)
+            where not copies.is_new or (events.moves = 'in' and lots.lot_id is null)
+        ) as placed
+        window wallet as (partition by customer_id, currency)
+    )
+)
+where lot_id is null or held <> 0 or change <> 0
+{%- endmacro %}

@@ -1,0 +1,23 @@
+-- grain: lot of a wallet: what a transaction has put in
+with
+transactions as (select * from {{ ref('stg_accounts__wallet_transactions') }})
+
+select
+    given.customer_id,
+    given.currency,
+    given.transaction_id as lot_id,
+    given.kind,
+    given.amount::decimal(38, 12) as amount,
+    given.occurred_at as came_at,
+    -- what a dispute brings back is what it took: valid for as long, and in its turn
+    coalesce(given.priority, disputed.priority, 100) as priority,
+    coalesce(given.expires_at, disputed.expires_at) as expires_at,
+    coalesce(given.reference, given.transaction_id) as reference
+from transactions as given
+left join transactions as disputed
+    on
+        given.kind = 'refund'
+        and given.reference = disputed.transaction_id
+        and given.customer_id = disputed.customer_id
+        and given.currency = disputed.currency
+where given.amount > 0

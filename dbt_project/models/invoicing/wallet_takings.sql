@@ -1,0 +1,61 @@
+-- grain: part of what this month's invoices take from a wallet: what each took when it was billed,
+-- and what is taken anew
+
+-- Where less is due than was billed, the credit reduces the first of them first.
+with
+applications as (select * from {{ source('raw', 'wallet_applications') }}),
+invoices as (select * from {{ ref('invoices') }}),
+months as (select * from {{ ref('stg_months') }}),
+run as (select * from {{ ref('stg_run') }}),
+
+taken as (
+    select
+        applications.customer_id, applications.currency, applications.amount,
+        months.month_end as happens_at,
+        case when applications.after_month is null then 0 else 2 end as turn,
+        sum(applications.amount) over (
+            partition by applications.customer_id, applications.currency
+            order by months.month_end, applications.after_month nulls first
+            rows unbounded preceding
+        ) - applications.amount as taken_before,
+        sum(applications.amount) over (
+            partition by applications.customer_id, applications.currency
+        ) as taken_amount
+    from applications
+    inner join run on applications.billing_month = run.billing_month
+    inner join months
+        on coalesce(applications.after_month, applications.billing_month) = months.billing_month
+),
+
+kept as (
+    select
+        taken.customer_id, taken.currency, taken.happens_at, taken.turn,
+        least(taken.amount, greatest(
+            taken.taken_before + taken.amount
+            - greatest(taken.taken_amount - coalesce(invoices.wallet_applied, 0), 0),
+            0
+        )) as amount
+    from taken
+    left join invoices
+        on taken.customer_id = invoices.customer_id and taken.currency = invoices.currency
+),
+
+anew as (
+    select
+        invoices.customer_id, invoices.currency, turns.happens_at, turns.turn,
+        invoices.wallet_applied - wallets.taken_amount as amount
+    from invoices
+    inner join {{ ref('wallet_turns') }} as turns
+        on invoices.customer_id = turns.customer_id and invoices.currency = turns.currency
+    inner join {{ ref('wallet_balances') }} as wallets
+        on invoices.customer_id = wallets.customer_id and invoices.currency = wallets.currency
+)
+
+select customer_id, currency, happens_at, turn, is_new, sum(amount)::decimal(38, 12) as amount
+from (
+    select *, false as is_new from kept
+    union all by name
+    select *, true as is_new from anew
+) as takings
+where amount > 0
+group by all

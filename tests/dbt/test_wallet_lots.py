@@ -1,0 +1,278 @@
+"""Lots of prepaid wallets, one customer each, worked out by hand.
+
+What belongs here: which lots pay, what expires, and what a refund or a supplement takes. What does
+not: balances (test_invoice_edges.py), what stands in Stripe (tests/unit/collection).
+"""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from billing_pipeline.rating.month import WalletApplication
+from tests.dbt.company import Company
+from tests.property.harness import Row, Tables, run_pipeline
+from tests.property.tables import write
+
+MONTH_END = "2024-05-01T00:00:00Z"
+
+
+class Put(NamedTuple):
+    """A row of the file; its name is the transaction's id."""
+
+    name: str
+    amount: str
+    at: str
+    expires_at: str = ""
+    priority: str = ""
+    reference: str = ""
+
+
+class Took(NamedTuple):
+    """An invoice that was billed: its month, and what it took."""
+
+    month: str
+    amount: str
+    after_month: str = ""
+
+
+@dataclass(frozen=True)
+class Case:
+    """The customer's invoice of April is 30. `paid`: by lot; `left`: of each lot, at its end;
+    `others`: other movements of April, by kind and lot."""
+
+    rows: list[Put]
+    paid: dict[str, str]
+    left: dict[str, str]
+    others: dict[str, str] = field(default_factory=dict)
+    took: list[Took] = field(default_factory=list)
+    billed: str = ""
+
+
+JANUARY, FEBRUARY, MAY = "2024-01-10T00:00:00Z", "2024-02-10T00:00:00Z", "2024-05-10T00:00:00Z"
+CASES = {
+    "the oldest first": Case(
+        [Put("new", "20", FEBRUARY), Put("old", "20", JANUARY)],
+        {"old": "20", "new": "10"},
+        {"old": "0", "new": "10"},
+    ),
+    "what expires first before what is older": Case(
+        [Put("old", "20", JANUARY), Put("short", "20", FEBRUARY, "2024-06-01T00:00:00Z")],
+        {"short": "20", "old": "10"},
+        {"short": "0", "old": "10"},
+    ),
+    "the lowest priority before what expires first": Case(
+        [
+            Put("short", "20", JANUARY, "2024-06-01T00:00:00Z"),
+            Put("bonus", "20", FEBRUARY, "", "5"),
+            Put("last", "20", JANUARY, "", "101"),
+        ],
+        {"bonus": "20", "short": "10"},
+        {"bonus": "0", "short": "10", "last": "20"},
+    ),
+    "by id at the same time": Case(
+        [Put("b", "20", JANUARY), Put("a", "20", JANUARY)],
+        {"a": "20", "b": "10"},
+        {"a": "0", "b": "10"},
+    ),
+    "what expires at the month's end pays first, and then expires": Case(
+        [Put("ends", "45", JANUARY, MONTH_END)],
+        {"ends": "30"},
+        {"ends": "0"},
+        {"expiry ends": "15"},
+    ),
+    "what has expired before the month's end pays nothing": Case(
+        [Put("ended", "45", JANUARY, "2024-04-30T23:59:59.999999Z"), Put("other", "4", JANUARY)],
+        {"other": "4"},
+        {"ended": "0", "other": "0"},
+        {"expiry ended": "45"},
+    ),
+    "what comes later pays nothing": Case(
+        [Put("next", "50", MONTH_END), Put("now", "5", "2024-04-30T23:59:59Z")],
+        {"now": "5"},
+        {"now": "0"},
+        {"top_up now": "-5"},
+    ),
+    "fractions of a minor unit stay": Case(
+        [Put("a", "9.999", JANUARY), Put("b", "5.005", FEBRUARY)],
+        {"a": "9.999", "b": "5.001"},
+        {"a": "0", "b": "0.004"},
+    ),
+    "a refund takes from its lot": Case(
+        [
+            Put("old", "10", JANUARY),
+            Put("new", "10", FEBRUARY),
+            Put("back", "-4", "2024-04-05T00:00:00Z", reference="new"),
+        ],
+        {"old": "10", "new": "6"},
+        {"old": "0", "new": "0"},
+        {"refund new": "4"},
+    ),
+    "a refund without a lot takes in the order of paying": Case(
+        [
+            Put("old", "10", JANUARY),
+            Put("new", "10", FEBRUARY),
+            Put("back", "-14", "2024-04-05T00:00:00Z", reference="ticket 7"),
+        ],
+        {"new": "6"},
+        {"old": "0", "new": "0"},
+        {"refund old": "10", "refund new": "4"},
+    ),
+    "a refund of more than its lot holds": Case(
+        [
+            Put("old", "10", JANUARY),
+            Put("new", "10", FEBRUARY),
+            Put("back", "-14", "2024-04-05T00:00:00Z", reference="new"),
+        ],
+        {"old": "6"},
+        {"old": "0", "new": "0"},
+        {"refund new": "10", "refund old": "4"},
+    ),
+    "what is owed is filled first": Case(
+        [
+            Put("old", "10", JANUARY),
+            Put("back", "-14", "2024-04-05T00:00:00Z"),
+            Put("fill", "10", "2024-04-06T00:00:00Z"),
+        ],
+        {"fill": "6"},
+        {"old": "0", "fill": "0"},
+        {"refund old": "10", "refund ": "4", "top_up fill": "-10"},
+    ),
+    "an earlier month took what expired first": Case(
+        [Put("short", "20", JANUARY, "2024-04-02T00:00:00Z"), Put("long", "20", JANUARY)],
+        {"long": "20"},
+        {"short": "0", "long": "0"},
+        {"expiry short": "12"},
+        [Took("2024-03", "8")],
+    ),
+    "a supplement takes what its lots still hold after the later month": Case(
+        [Put("old", "20", JANUARY), Put("new", "20", MAY)],
+        {"old": "15"},
+        {"old": "5"},
+        # May took 5 of the oldest lot; of the 20 that came in May, April may take nothing
+        took=[Took("2024-04", "5"), Took("2024-05", "5")],
+        billed="20",
+    ),
+    "an invoice that is late takes what a later month has left of its lots": Case(
+        [Put("old", "7", JANUARY), Put("new", "5", MAY)],
+        {"old": "2"},
+        {"old": "5"},
+        took=[Took("2024-05", "5")],
+    ),
+    "what has expired in a published month stays expired": Case(
+        [Put("short", "20", JANUARY, "2024-05-20T00:00:00Z"), Put("long", "20", JANUARY)],
+        {"short": "10", "long": "14"},
+        {"short": "10", "long": "6"},
+        # May took 6 of the short lot and the other 4 expired: of the 20 more, long pays all it can
+        took=[Took("2024-04", "10"), Took("2024-05", "6")],
+        billed="16",
+    ),
+    "a supplement that was billed after a later month": Case(
+        [Put("short", "20", JANUARY, "2024-05-20T00:00:00Z"), Put("long", "20", JANUARY)],
+        {"short": "10", "long": "14"},
+        {"short": "10", "long": "6"},
+        took=[
+            Took("2024-04", "10"),
+            Took("2024-05", "6"),
+            Took("2024-04", "14", "2024-05"),
+        ],
+        billed="30",
+    ),
+    "less is due: the credit returns to its lots": Case(
+        [Put("short", "20", JANUARY, MONTH_END), Put("long", "30", JANUARY)],
+        {"short": "20", "long": "10"},
+        {"short": "0", "long": "20"},
+        took=[Took("2024-04", "36")],
+        billed="36",
+    ),
+    "credit to a lot that has expired expires": Case(
+        [Put("short", "50", JANUARY, MONTH_END)],
+        {"short": "30"},
+        {"short": "0"},
+        {"expiry short": "20"},
+        took=[Took("2024-04", "36")],
+        billed="36",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def april(tmp_path_factory: pytest.TempPathFactory) -> Tables:
+    """April, of customers for whom it is the last month that was billed, and of the others."""
+    late = {name for name, case in CASES.items() if any(t.month > "2024-04" for t in case.took)}
+    both = [
+        _april({name: CASES[name] for name in names}, tmp_path_factory.mktemp("lots"))
+        for names in (CASES.keys() - late, late)
+    ]
+    return {table: both[0][table] + both[1][table] for table in both[0]}
+
+
+def _april(cases: dict[str, Case], directory: Path) -> Tables:
+    company = Company()
+    company.plan("fee")
+    company.price("fee", "flat", flat_amount="30")
+    taken = []
+    for customer, case in cases.items():
+        company.customer(customer)
+        company.subscribe(customer, "fee")
+        for number, took in enumerate(case.took):
+            is_own_total = took.month == "2024-04" and number == 0
+            billed = Decimal(case.billed if is_own_total else 0)
+            month, after = (
+                f"{took.month}-01",
+                f"{took.after_month}-01" if took.after_month else None,
+            )
+            amounts = Decimal(took.amount), billed
+            taken.append(WalletApplication(customer, "USD", month, *amounts, after))
+    write(company.world, directory, ZoneInfo("UTC"))
+    _write_wallets(cases, directory / "accounts" / "wallet_transactions.csv")
+    return run_pipeline(directory, "2024-04", "UTC", taken=taken)
+
+
+def _write_wallets(cases: dict[str, Case], path: Path) -> None:
+    columns = "transaction_id customer_id amount currency occurred_at kind reference"
+    with path.open("w", newline="") as file:
+        lines = csv.writer(file)
+        lines.writerow([*columns.split(), "expires_at", "priority"])
+        for customer, case in cases.items():
+            for row in case.rows:
+                reference = f"{customer}: {row.reference}" if row.reference else ""
+                kind = "refund" if row.amount.startswith("-") else "top_up"
+                ids = [f"{customer}: {row.name}", customer, row.amount, "USD", row.at]
+                lines.writerow([*ids, kind, reference, row.expires_at, row.priority])
+
+
+def of(tables: Tables, name: str, customer: str) -> list[Row]:
+    return [row for row in tables[name] if row["customer_id"] == customer]
+
+
+def short(lot_id: str | None) -> str:
+    return (lot_id or "").rpartition(": ")[2]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_which_lots_pay(april: Tables, name: str) -> None:
+    ledger = of(april, "wallet_ledger", name)
+    paid = {short(row["lot_id"]): -row["amount"] for row in ledger if row["kind"] == "invoice"}
+    assert paid == {lot: Decimal(amount) for lot, amount in CASES[name].paid.items()}
+    (invoice,) = of(april, "invoices", name)
+    assert invoice["wallet_applied"] == sum(paid.values())
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_else_moves_and_what_is_left(april: Tables, name: str) -> None:
+    ledger = sorted(of(april, "wallet_ledger", name), key=lambda row: row["movement_number"])
+    others = {
+        f"{row['kind']} {short(row['lot_id'])}": -row["amount"]
+        for row in ledger
+        if row["kind"] != "invoice"
+    }
+    assert others == {text: Decimal(amount) for text, amount in CASES[name].others.items()}
+    lots = {short(row["lot_id"]): row["remaining"] for row in of(april, "wallet_lots", name)}
+    assert lots == {lot: Decimal(amount) for lot, amount in CASES[name].left.items()}
