@@ -147,6 +147,17 @@ create or replace macro exact_share(x, part, whole) as list_transform(
     )[1]
 )[1];
 
+-- x times a quantity of at most 12 places, as a fraction in its lowest terms: nothing is cut off
+create or replace macro exact_times_quantity(x, quantity) as list_transform(
+    [{'x': x, 'units': exact(quantity).units}],
+    lambda v: list_transform(
+        [gcd(v.units, 1000000000000000000::hugeint)],
+        lambda common: exact_share(
+            v.x, v.units // common, 1000000000000000000::hugeint // common
+        )
+    )[1]
+)[1];
+
 -- x and y over their least common denominator
 create or replace macro exact_common(x, y) as list_transform([{'x': x, 'y': y}], lambda v: {
     'x_units': v.x.units,

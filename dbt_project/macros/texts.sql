@@ -76,7 +76,13 @@
         end,
         case
             when included_quantity > 0
-                then exact_text(included) || ' included, ' || exact_text(billable) || ' billable'
+                then exact_text(included) || ' included'
+                    || case
+                        when included_per = 'seat'
+                            then ' (' || plain(included_quantity) || ' per seat)'
+                        else ''
+                    end
+                    || ', ' || exact_text(billable) || ' billable'
         end,
         charge_model || ': ' || model_text,
         case

@@ -53,7 +53,9 @@ class PriceBook:
         file = f"usage/{at[:7]}/events"
         number = sum(map(len, self.rows.values()))
         row = {"event_id": f"e{number}", "customer_id": customer, "event_name": name}
-        self.add(file, **{**row, "occurred_at": at, "quantity": quantity, **cells})
+        self.add(
+            file, **{**row, "occurred_at": at, "quantity": quantity, "properties": "", **cells}
+        )
 
     def write(self, directory: Path) -> Path:
         for file, rows in self.rows.items():

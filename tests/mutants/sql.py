@@ -21,6 +21,7 @@ WORLDS = f"{ORACLE}[2024-02@Asia/Kolkata]"
 EDGES = "tests/dbt/test_edges.py"
 GAUGES = "tests/dbt/test_gauges.py"
 PRICE_FILTERS = "tests/dbt/test_price_filters.py"
+PRICE_TERMS = "tests/dbt/test_price_terms.py"
 FILTERS = "dbt_project/macros/usage_filters.sql"
 METERS = "tests/dbt/test_meters.py"
 INVOICE_EDGES = "tests/dbt/test_invoice_edges.py"
@@ -75,6 +76,48 @@ MUTANTS = (
         "and facts.texts = keys.texts",
         "",
         WORLDS,
+    ),
+    Mutant(
+        "free_events_by_id_alone",
+        f"{METERING}/charged_events.sql",
+        "order by occurred_at, event_id",
+        "order by event_id desc",
+        PRICE_TERMS,
+    ),
+    Mutant(
+        "one_event_too_many_is_free",
+        f"{METERING}/charged_events.sql",
+        "placed.place > terms.free_events",
+        "placed.place > terms.free_events + 1",
+        PRICE_TERMS,
+    ),
+    Mutant(
+        "events_are_not_held_to_their_maximum",
+        f"{METERING}/charged_events.sql",
+        "placed.value > terms.maximum_quantity",
+        "false",
+        PRICE_TERMS,
+    ),
+    Mutant(
+        "corrections_of_bounded_events_are_forgotten",
+        f"{METERING}/charged_events.sql",
+        " + coalesce(corrections.corrected_quantity, 0)",
+        "",
+        PRICE_TERMS,
+    ),
+    Mutant(
+        "flat_amount_of_free_events_is_due",
+        f"{RATING}/charges_percentage.sql",
+        "exact(charged_count::decimal(38, 0)), flat_amount",
+        "exact(event_count::decimal(38, 0)), flat_amount",
+        PRICE_TERMS,
+    ),
+    Mutant(
+        "what_is_included_is_for_the_first_seat",
+        f"{RATING}/billable_quantities.sql",
+        "when seats.whole_us is not null",
+        "when false",
+        PRICE_TERMS,
     ),
     Mutant(
         "bound_above_inclusive",
@@ -530,8 +573,8 @@ MUTANTS = (
     Mutant(
         "flat_amount_once_for_all_events",
         f"{RATING}/charges_percentage.sql",
-        "exact_times(exact(event_count::decimal(38, 0)), flat_amount)",
-        "exact_times(exact(least(event_count, 1)::decimal(38, 0)), flat_amount)",
+        "exact_times(exact(charged_count::decimal(38, 0)), flat_amount)",
+        "exact_times(exact(least(charged_count, 1)::decimal(38, 0)), flat_amount)",
         WORLDS,
     ),
     Mutant(

@@ -24,9 +24,15 @@ ROUNDINGS: dict[str, Callable[[Fraction], int]] = {
 # What one part of the sentence may look like, in the order in which the parts come.
 METERED = re.compile(rf"(?:\d+ events(?: and \d+ corrections)?, metered|quantity) (≈?)({NUMBER})")
 ROUNDED = re.compile(rf"rounded (up|down|half_up) to ({NUMBER})")
-INCLUDED = re.compile(rf"({NUMBER}) included, ({NUMBER}) billable")
+INCLUDED = re.compile(rf"({NUMBER}) included(?: \({NUMBER} per seat\))?, ({NUMBER}) billable")
 TIER = re.compile(rf"tier \d+: ({NUMBER}) × ({NUMBER})( %)?(?: \+ ({NUMBER}))?")
 TIMES = re.compile(rf"({NUMBER}) × ({NUMBER})( %)?(?: \+ (\d+) events × ({NUMBER}))?")
+# A percentage with bounds of each event's amount, or with free events.
+BY_EVENT = re.compile(
+    rf"(?:\d+ events free, )?({NUMBER}) × ({NUMBER})( %)((?: \+ \d+ events at {NUMBER})*)"
+    rf"(, at least 0)?(?: \+ (\d+) events × ({NUMBER}))?"
+)
+BOUNDED = re.compile(rf"(\d+) events at ({NUMBER})")
 PACKAGES = re.compile(rf"⌈(≈?)({NUMBER}) ÷ ({NUMBER})⌉ = (\d+) packages × ({NUMBER})")
 FLAT = re.compile(rf"flat ({NUMBER})")
 NOT_DUE = "flat fee not due: nothing billable was used"
@@ -178,9 +184,20 @@ def _model(parts: list[str], quantity: Fraction) -> Fraction:
         if int(packages[4]) not in {math.ceil(value / size) for value in values}:
             raise NotRedoneError(f"{text}: another number of packages")
         return _product(packages[4], packages[5], None)
+    if TIMES.fullmatch(text) is None or text.startswith("-"):
+        return _by_event(text)
     times = _read(TIMES, text)
     _agree("quantity", Fraction(times[1]), quantity)
     return _product(*times.group(1, 2, 3)) + Fraction(times[4] or 0) * Fraction(times[5] or 0)
+
+
+def _by_event(text: str) -> Fraction:
+    found = _read(BY_EVENT, text)
+    amount = _product(*found.group(1, 2, 3))
+    amount += sum(int(times) * Fraction(bound) for times, bound in BOUNDED.findall(found[4]))
+    if found[5]:
+        amount = max(amount, Fraction(0))
+    return amount + Fraction(found[6] or 0) * Fraction(found[7] or 0)
 
 
 def _share_and_bounds(parts: list[str], amount: Fraction) -> Fraction:

@@ -30,9 +30,9 @@ FEATURES: tuple[str, ...] = (
     "versions",  # subscriptions whose quantity, plan, coupon or minimum changes
     "gauges by share",  # prorate empty or true for a gauge, and gauges that do not carry forward
     "meters",  # counter, gauge_hours, percentiles, group_by, bucket, event_rounding
-    # "event amounts": bounds of each event, free events
+    "event amounts",  # bounds of each event, free events
+    "included_per",  # allowances for each seat
     # "named subscriptions": events for one subscription only
-    # "included_per": allowances for each seat
     # "tiers by version"
     # "based_on": plans that are based on others
     # "intervals": prices with a billing period of their own, and anniversaries

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -22,7 +22,12 @@ from billing_pipeline.intake.reference.filters import Filter
 from billing_pipeline.intake.reference.rows import LoadedTable, Row
 from billing_pipeline.intake.reference.schemas import OTHER_SOURCE, PLACEHOLDERS
 
-_AMOUNTS = ("unit_amount", "flat_amount", "package_size", "percentage")
+_EVENT_TERMS = ("event_minimum_amount", "event_maximum_amount", "free_events")
+_AMOUNTS = ("unit_amount", "flat_amount", "package_size", "percentage", *_EVENT_TERMS)
+# What each event's bound is computed within (dbt_project/macros/event_bounds.sql).
+_MAX_EVENT_BOUND, _MAX_EVENT_PERCENTAGE = Decimal(10**15), Decimal(10**6)
+# Times seats of 15 digits and 18 places this stays exact (macro exact_times_quantity).
+_MAX_PER_SEAT, _PER_SEAT_PLACES = Decimal(10**9), 9
 _TIER_RATES = ("unit_amount", "percentage")
 _BEGINNING = datetime.min.replace(tzinfo=UTC)
 _END = datetime.max.replace(tzinfo=UTC)
@@ -100,11 +105,14 @@ def source_problems(sources: LoadedTable) -> Iterator[Problem]:
             yield row.problem("source", message)
 
 
-def price_problems(prices: LoadedTable) -> Iterator[Problem]:
-    """All rules that look at one price."""
+def price_problems(prices: LoadedTable, meters: LoadedTable) -> Iterator[Problem]:
+    """All rules that look at one price and its meter."""
+    aggregations = dict(zip(meters.values["meter_id"], meters.values["aggregation"], strict=True))
     for row in prices.rows:
         yield from _model_problems(row)
         yield from _bounds_problems(row)
+        yield from _event_problems(row, aggregations)
+        yield from _seat_problems(row)
         yield from _filter_problems(row)
         yield from _rest_problems(row)
         yield from _description_problems(row)
@@ -138,6 +146,50 @@ def _bounds_problems(row: Row) -> Iterator[Problem]:
         assert isinstance(maximum, Decimal)
         if minimum > maximum:
             yield row.problem("minimum_amount", f"is above maximum_amount ({maximum:f})")
+
+
+def _event_problems(row: Row, aggregations: Mapping[object, object]) -> Iterator[Problem]:
+    """What is charged by the event: only a sum has amounts of its events, and nothing may be taken
+    off or rounded in between."""
+    used = [column for column in _EVENT_TERMS if row[column]]
+    if not used or row["charge_model"] != "percentage":
+        return
+    term = used[0]
+    aggregation = aggregations.get(row["meter_id"])
+    if aggregation not in (None, "sum"):
+        yield row.problem(term, f"needs a sum meter; {row['meter_id']} is a {aggregation} meter")
+    if row["included_quantity"]:
+        yield row.problem("included_quantity", f"does not go with {term}: use free_events")
+    if row["quantity_rounding"] not in (None, "none"):
+        yield row.problem("quantity_rounding", f"does not go with {term}")
+    minimum, maximum = row["event_minimum_amount"], row["event_maximum_amount"]
+    if isinstance(minimum, Decimal) and isinstance(maximum, Decimal) and minimum > maximum:
+        yield row.problem("event_minimum_amount", f"is above event_maximum_amount ({maximum:f})")
+    for column in ("event_minimum_amount", "event_maximum_amount"):
+        bound = row[column]
+        if isinstance(bound, Decimal) and bound >= _MAX_EVENT_BOUND:
+            yield row.problem(column, f"must be below {_MAX_EVENT_BOUND:,}")
+    percentage = row["percentage"]
+    if isinstance(percentage, Decimal) and percentage > _MAX_EVENT_PERCENTAGE:
+        yield row.problem("percentage", f"may be up to {_MAX_EVENT_PERCENTAGE:,} with {term}")
+
+
+def _seat_problems(row: Row) -> Iterator[Problem]:
+    if not row.has("included_per"):
+        return
+    included = row["included_quantity"]
+    if included is None and "included_quantity" not in row.bad:
+        yield row.problem("included_quantity", "is empty; included_per says what it is times")
+    if not row.has("meter_id") and "meter_id" not in row.bad:
+        yield row.problem("included_per", "needs a meter_id: a fee's quantity is the seats already")
+    if isinstance(included, Decimal) and (
+        included >= _MAX_PER_SEAT or included != round(included, _PER_SEAT_PLACES)
+    ):
+        yield row.problem(
+            "included_quantity",
+            f"with included_per it must be below {_MAX_PER_SEAT:,} and have up to "
+            f"{_PER_SEAT_PLACES} decimal places",
+        )
 
 
 def _filter_problems(row: Row) -> Iterator[Problem]:

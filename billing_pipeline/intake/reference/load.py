@@ -201,7 +201,7 @@ def _rule_problems(tables: dict[str, LoadedTable], custom_meters: frozenset[str]
         problems += key_problems(loaded)
         problems += reference_problems(loaded, tables)
     problems += catalog_rules.meter_problems(tables["meters"], custom_meters)
-    problems += catalog_rules.price_problems(tables["prices"])
+    problems += catalog_rules.price_problems(tables["prices"], tables["meters"])
     problems += catalog_rules.window_problems(tables["prices"])
     problems += catalog_rules.version_problems(tables["prices"])
     problems += catalog_rules.interval_problems(tables["prices"], tables["plans"])

@@ -257,6 +257,13 @@ PRICES = Table(
         Column("percentage", "money", "2.5 means 2.5 %"),
         Column("included_quantity", "quantity", "taken off before anything is charged"),
         Column(
+            "included_per",
+            "choice",
+            "`seat`: `included_quantity` is times the subscription's `quantity`, on average over "
+            "the service period",
+            allowed=("seat",),
+        ),
+        Column(
             "quantity_rounding",
             "choice",
             "to whole units",
@@ -265,6 +272,22 @@ PRICES = Table(
         ),
         Column("minimum_amount", "money", "the least that the line comes to"),
         Column("maximum_amount", "money", "the most that the line comes to"),
+        Column(
+            "event_minimum_amount",
+            "money",
+            f"{_used_by('event_minimum_amount')}: the least that one event's percentage comes to",
+        ),
+        Column(
+            "event_maximum_amount",
+            "money",
+            f"{_used_by('event_maximum_amount')}: the most that one event's percentage comes to",
+        ),
+        Column(
+            "free_events",
+            "integer",
+            f"{_used_by('free_events')}: so many events of each service period cost nothing, the "
+            "first by time and then id",
+        ),
         Column(
             "filter",
             "json",

@@ -44,14 +44,30 @@ priced as (
 
 rounded as (
     select
-        *,
+        priced.*,
         exact_round_quantity(exact_quantity, quantity_rounding) as rounded_quantity,
         case
+            when seats.whole_us is not null
+                then exact_times_quantity(
+                    exact_average(
+                        seats.whole_us,
+                        seats.fraction_us,
+                        case
+                            when prorate and not is_share_of_amount then priced.whole_us
+                            else part_us
+                        end
+                    ),
+                    included_quantity
+                )
             when prorate and not is_share_of_amount
-                then exact_share(exact(coalesce(included_quantity, 0)), part_us, whole_us)
+                then exact_share(exact(coalesce(included_quantity, 0)), part_us, priced.whole_us)
             else exact(coalesce(included_quantity, 0))
         end as included
     from priced
+    left join {{ ref('included_seats') }} as seats
+        on priced.subscription_id = seats.subscription_id
+        and priced.price_id = seats.price_id
+        and priced.period_start = seats.window_start
 )
 
 select

@@ -125,6 +125,7 @@ def catalog(world: World) -> World:
         [
             {"meter_id": "calls", "event_name": "call", "aggregation": "count"},
             {"meter_id": "gigabytes", "event_name": "stored", "aggregation": "max"},
+            {"meter_id": "paid", "event_name": "payment", "aggregation": "sum"},
         ],
     )
     world.write("catalog/plans.csv", [{"plan_id": "pro", "name": "Pro"}])

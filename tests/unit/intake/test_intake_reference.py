@@ -22,7 +22,7 @@ from billing_pipeline.intake.problems import MAX_LINES, InvalidInput, Problem
 def test_a_right_data_directory_loads(catalog: World) -> None:
     rows = catalog.load_reference()
     assert rows["prices"] == rows["customers"] == rows["subscriptions"] == 1
-    assert rows["meters"] == 2
+    assert rows["meters"] == 3
     assert rows["tax_rates"] == rows["wallet_transactions"] == 0
     assert catalog.select("select count(*) from raw.tax_rates") == [(0,)]
     assert catalog.select("select exponent from raw.currencies where currency = 'KWD'") == [(3,)]
@@ -112,6 +112,13 @@ TIERS: Rows = [
 ]
 
 
+PER_EVENT = {
+    "meter_id": "paid",
+    "charge_model": "percentage",
+    "unit_amount": "",
+    "percentage": "1",
+    "event_maximum_amount": "1",
+}
 LONG_LISTS = json.dumps({name: list(map(str, range(101))) for name in "ab"})
 
 
@@ -160,6 +167,27 @@ LONG_LISTS = json.dumps({name: list(map(str, range(101))) for name in "ab"})
         (price(filter='{"a": {"above": "2", "up_to": "2"}}'), "filter", "holds no number"),
         (price(filter=LONG_LISTS), "filter", "10,201 combinations of texts; allowed: up to 10,000"),
         (fee(filter_rest="true"), "filter_rest", "needs a meter_id"),
+        (price(**{**PER_EVENT, "meter_id": "calls"}), "event_maximum_amount", "needs a sum meter"),
+        (price(free_events="1"), "free_events", "per_unit does not use it"),
+        (price(**PER_EVENT, free_events="1.5"), "free_events", "not a whole number"),
+        (price(**PER_EVENT, free_events="-1"), "free_events", "negative"),
+        (price(**PER_EVENT, event_minimum_amount="2"), "event_minimum_amount", "is above event_"),
+        (price(**PER_EVENT, included_quantity="1"), "included_quantity", "use free_events"),
+        (price(**PER_EVENT, quantity_rounding="up"), "quantity_rounding", "does not go with"),
+        (
+            price(**{**PER_EVENT, "event_maximum_amount": "1000000000000000"}),
+            "event_maximum_amount",
+            "must be below 1,000,000,000,000,000",
+        ),
+        (price(**{**PER_EVENT, "percentage": "1000000.1"}), "percentage", "up to 1,000,000"),
+        (price(included_per="seat"), "included_quantity", "is empty"),
+        (price(included_per="user", included_quantity="1"), "included_per", "allowed: seat"),
+        (fee(included_per="seat", included_quantity="1"), "included_per", "needs a meter_id"),
+        (
+            price(included_per="seat", included_quantity="0.0000000001"),
+            "included_quantity",
+            "up to 9 decimal places",
+        ),
         (fee(filter='{"a": 1}'), "filter", "needs a meter_id"),
         (price(description="{month}: {price}"), "description", "'{price}' is not a placeholder"),
         (price(description="100% }"), "description", "'}' is not a placeholder"),
@@ -183,6 +211,8 @@ def test_a_bad_price(catalog: World, row: dict[str, object], column: str, part: 
         price(filter='{"size": "small", "n": 1, "on": true}'),
         price(filter='{"size": ["small", 1, true], "n": {"above": -1, "up_to": "1.5"}}'),
         price(filter='{"n": {"up_to": "0"}}', filter_rest="true"),
+        price(**PER_EVENT, event_minimum_amount="1", free_events="0", flat_amount="2"),
+        price(included_per="seat", included_quantity="2.5", quantity_rounding="up"),
         price(description="{month}: {quantity} of {events} at {amount}"),
         price(charge_model="package", package_size="0.5"),
         price(charge_model="dynamic", unit_amount=""),
