@@ -38,9 +38,10 @@ RAW_TABLES = {
     ),
     "accounts": (
         *(table.name for table in TABLES if table.folder == "accounts"),
+        "anniversary_periods",
         *("wallet_applications", "published_lines", "published_months"),
     ),
-    "usage_events": ("usage_events", "usage_file_sources", "run", "months"),
+    "usage_events": ("usage_events", "usage_file_sources", "run", "months", "calendar_periods"),
 }
 ASSET_OF_RAW_TABLE = {table: asset for asset, tables in RAW_TABLES.items() for table in tables}
 

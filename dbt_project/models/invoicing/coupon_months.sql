@@ -27,10 +27,9 @@ begun as (
                     - to_microseconds(1)
             else paid_from
         end as first_invoiced,
-        row_number() over (
+        versions.starts_at = max(versions.starts_at) over (
             partition by versions.subscription_id, versions.subscription_number
-            order by versions.starts_at desc
-        ) = 1 as is_last,
+        ) as is_last,
         string_split(versions.coupon_id, ';') as coupon_ids
     from versions
     inner join {{ ref('subscription_plans') }} as plans
@@ -61,9 +60,7 @@ counted as (
             min(first_invoiced) over naming
         ) as first_invoiced_with_coupon
     from named
-    window naming as (
-        partition by named.subscription_id, named.subscription_number, named.coupon_id
-    )
+    window naming as (partition by subscription_id, subscription_number, coupon_id)
 )
 
 -- months are counted from the one that invoices the first paid instant: of a period of 30 days or
@@ -73,10 +70,10 @@ select
     counted.subscription_number,
     counted.coupon_id,
     counted.position,
-    -- none is as early: it counts from the first that is known, fifty years ago
-    coalesce(months.billing_month, (
-        select min(billing_month) from {{ ref('stg_months') }}
-    )) as first_month
+    -- before the first month that is known, fifty years ago, it counts from that
+    coalesce(
+        months.billing_month, (select min(billing_month) from {{ ref('stg_months') }})
+    ) as first_month
 from counted
 asof left join {{ ref('stg_months') }} as months
     on counted.first_invoiced_with_coupon >= months.month_start
