@@ -43,7 +43,11 @@ class Account:
         return DesiredInvoice(
             invoice_id=f"in_{month.year}{month.month:02}_{self.customer_id}",
             month_key=month.key,
-            payer=Payer(self.customer_id, payment_method=self.card),
+            payer=Payer(
+                self.customer_id,
+                email=f"{self.customer_id}@example.com",
+                payment_method=self.card,
+            ),
             currency=self.currency,
             lines=tuple(
                 DesiredLine(

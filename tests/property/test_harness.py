@@ -138,7 +138,11 @@ def test_the_least_difference_is_found(table: str, column: str, least: str) -> N
     assert compare(tables, result, world)
 
 
-@pytest.mark.parametrize("table", [name for name in TABLES if name != "charge_tiers"])
+# Tiers are compared with their charge; the oracle's lots are not compared with the pipeline's yet.
+_COMPARED = [name for name in TABLES if name not in ("charge_tiers", "wallet_lots")]
+
+
+@pytest.mark.parametrize("table", _COMPARED)
 def test_a_row_too_few_is_found(table: str) -> None:
     world, result = rated()
     tables = as_tables(result)
