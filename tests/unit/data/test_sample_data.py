@@ -28,29 +28,31 @@ COLUMNS = {
     "catalog/meters": "meter_id event_name aggregation property carry_forward group_by bucket "
     "event_rounding",
     "catalog/plans": "plan_id name trial_days billing_cycle",
-    "catalog/prices": "price_id plan_id meter_id description currency charge_model unit_amount flat_amount "
-    "package_size percentage included_quantity included_per quantity_rounding "
-    "minimum_amount maximum_amount event_minimum_amount event_maximum_amount free_events "
-    "filter filter_rest timing interval prorate valid_from valid_to tax_code",
+    "catalog/prices": "price_id plan_id meter_id description currency charge_model unit_amount "
+    "flat_amount package_size percentage included_quantity included_per quantity_rounding "
+    "minimum_amount maximum_amount event_minimum_amount event_maximum_amount free_events filter "
+    "filter_rest timing interval prorate valid_from valid_to tax_code",
     "catalog/price_tiers": "price_id up_to unit_amount flat_amount percentage",
     "catalog/entitlements": "plan_id feature meter_id limit_quantity soft_limit",
-    "catalog/coupons": "coupon_id percent_off amount_off currency duration duration_in_months price_ids",
-    "catalog/tax_rates": "tax_rate_id country percentage inclusive description valid_from valid_to region "
-    "tax_code",
+    "catalog/coupons": "coupon_id percent_off amount_off currency duration duration_in_months "
+    "price_ids",
+    "catalog/tax_rates": "tax_rate_id country percentage inclusive description valid_from "
+    "valid_to region tax_code",
     "catalog/sources": "source file_pattern expected",
     "accounts/customers": "customer_id name email country currency stripe_customer_id is_payer "
-    "collection_method days_until_due payment_method tax_exempt address tax_id region "
-    "bill_to purchase_order valid_from",
+    "collection_method days_until_due payment_method tax_exempt address tax_id region bill_to "
+    "purchase_order valid_from",
     "accounts/seller": "name address country tax_id email website bank_account note",
-    "accounts/subscriptions": "subscription_id customer_id plan_id quantity starts_at ends_at trial_ends_at "
-    "coupon_id minimum_amount",
-    "accounts/wallet_transactions": "transaction_id customer_id amount currency occurred_at kind reference expires_at "
-    "priority",
-    "accounts/adjustments": "adjustment_id customer_id subscription_id amount currency occurred_at description "
-    "tax_code reason author",
-    "accounts/commitments": "commitment_id customer_id amount currency starts_at ends_at kind price_ids "
-    "overage_percent",
-    "accounts/usage_corrections": "correction_id customer_id event_name occurred_at quantity properties reason author",
+    "accounts/subscriptions": "subscription_id customer_id plan_id quantity starts_at ends_at "
+    "trial_ends_at coupon_id minimum_amount",
+    "accounts/wallet_transactions": "transaction_id customer_id amount currency occurred_at kind "
+    "reference expires_at priority",
+    "accounts/adjustments": "adjustment_id customer_id subscription_id amount currency "
+    "occurred_at description tax_code reason author",
+    "accounts/commitments": "commitment_id customer_id amount currency starts_at ends_at kind "
+    "price_ids overage_percent",
+    "accounts/usage_corrections": "correction_id customer_id event_name occurred_at quantity "
+    "properties reason author",
 }
 USAGE_COLUMNS = ["event_id", "customer_id", "event_name", "occurred_at", "quantity", "properties"]
 EXPECTED_COLUMNS = {
