@@ -7,3 +7,7 @@ from collections.abc import Callable
 
 def dispatch(name: str) -> Callable[..., str]:
     return lambda *arguments: f"{name}({', '.join(map(str, arguments))})"
+
+
+def quote(name: str) -> str:
+    return f'"{name}"'
