@@ -1,4 +1,3 @@
-{{ config(materialized='view') }}
 -- grain: invoice line before tax, with the customer on whose invoice it stands and the line's share
 -- of the discounts
 with

@@ -1,4 +1,3 @@
-{{ config(materialized='view') }}
 -- grain: line before discounts and tax: a charge that is not 0, or the amount that raises a
 -- subscription to its minimum
 with

@@ -1,4 +1,3 @@
-{{ config(materialized='view') }}
 -- grain: charge; the model's amount, prorated, held within the line's minimum and maximum, and
 -- rounded once
 with
