@@ -87,7 +87,7 @@ def test_without_a_daemon_the_command_sends_the_same_notices_once(tmp_path: Path
         receiver.answer = 500
         refused = notify()
         assert refused.returncode == 1
-        assert last_line(refused).startswith("json (number 1) of BILLING_NOTIFY_URLS took no")
+        assert last_line(refused).startswith("json (number 1) of BILLING_NOTIFY_URLS accepted no")
         receiver.answer = 200
         assert json.loads(notify("--json").stdout) == {"success": True, "sent": 3, "is_busy": False}
         assert sorted(receiver.titles) == [
