@@ -502,8 +502,8 @@ MUTANTS = (
     Mutant(
         "coupon_months_begin_anew_with_each_version",
         f"{INVOICING}/coupon_months.sql",
-        "partition by named.subscription_id, named.subscription_number, named.coupon_id",
-        "partition by named.subscription_id, named.starts_at, named.coupon_id",
+        "partition by subscription_id, subscription_number, coupon_id",
+        "partition by subscription_id, starts_at, coupon_id",
         VERSIONS,
     ),
     Mutant(
