@@ -191,7 +191,7 @@ def _published(
         return (
             _read(published, "invoice_plan", month),
             _read(published, "invoice_payments", month),
-            usage_gaps(published, month),
+            [gap["reason"] for gap in usage_gaps(published) if gap["month"] == str(month)],
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from billing_pipeline.commands.parameters import settings_with_home
-from billing_pipeline.runs.instance import instance_home, open_instance
+from billing_pipeline.runs.instance import open_instance
 
 
 @click.command()
@@ -14,4 +14,4 @@ def home() -> None:
     settings = settings_with_home()
     # Services that start at once would create the history at once.
     with open_instance(settings):
-        click.echo(instance_home(settings))
+        click.echo(settings.dagster_dir)

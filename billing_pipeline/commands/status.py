@@ -24,7 +24,7 @@ from billing_pipeline.commands.terminal import print_json, table
 from billing_pipeline.duckdb_sql import Row, rows
 from billing_pipeline.money import format_amount
 from billing_pipeline.months import BillingMonth
-from billing_pipeline.published.health import USAGE_GAPS, Health, health
+from billing_pipeline.published.health import Health, health, usage_gaps
 from billing_pipeline.published.month_states import (
     MonthOverview,
     MonthState,
@@ -96,10 +96,7 @@ class _View:
     def usage_gaps(self) -> list[Row]:
         """Which usage has not come; nothing where an earlier release published."""
         try:
-            return self.rows(
-                "SELECT strftime(billing_month, '%Y-%m') AS month, reason FROM needs_attention"
-                f" WHERE kind IN {USAGE_GAPS} ORDER BY ALL"
-            )
+            return [] if self.published is None else usage_gaps(self.published)
         except duckdb.CatalogException:
             return []
 

@@ -21,7 +21,7 @@ from billing_pipeline.money import format_amount
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.notices.notice import Kind, Notice, Rules
 from billing_pipeline.notices.spikes import plain, published_spikes
-from billing_pipeline.published.health import USAGE_GAPS
+from billing_pipeline.published.health import usage_gaps
 
 
 @dataclass(frozen=True)
@@ -116,12 +116,13 @@ def _counted(count: int, what: str) -> str:
 
 def _missing_usage(published: Published) -> list[Notice]:
     return [
-        Notice(Kind.USAGE_MISSING, f"{kind}:{month}:{source}", month, reason)
-        for month, kind, source, reason in published.execute(
-            "SELECT strftime(billing_month, '%Y-%m'), kind, subject, reason FROM needs_attention"
-            " WHERE list_contains($1, kind) ORDER BY ALL",
-            [list(USAGE_GAPS)],
-        ).fetchall()
+        Notice(
+            Kind.USAGE_MISSING,
+            f"{gap['kind']}:{gap['month']}:{gap['source']}",
+            gap["month"],
+            gap["reason"],
+        )
+        for gap in usage_gaps(published)
     ]
 
 

@@ -22,6 +22,7 @@ import duckdb
 from billing_pipeline.duckdb_sql import glob_literal, sql_text
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.published.durable import fsync
+from billing_pipeline.published.reading import attach, utc_session
 from billing_pipeline.settings import Settings
 
 CHARGES, TIERS = "charges_as_billed", "charge_tiers_as_billed"
@@ -117,10 +118,8 @@ def save_versions(
         return 0
     root = _root(settings, month)
     root.mkdir(parents=True, exist_ok=True)
-    with duckdb.connect() as connection:
-        connection.execute("SET TimeZone = 'UTC'")
-        warehouse = sql_text(str(settings.warehouse_path(month)))
-        connection.execute(f"ATTACH {warehouse} AS warehouse (READ_ONLY)")
+    with utc_session() as connection:
+        attach(connection, settings.warehouse_path(month), "warehouse")
         saved = versions_query(settings, month, CHARGES)
         nothing = (
             "SELECT NULL::VARCHAR AS invoice_id, NULL::INTEGER AS version,"

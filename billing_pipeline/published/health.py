@@ -13,7 +13,6 @@ import duckdb
 
 from billing_pipeline.duckdb_sql import Row, rows
 from billing_pipeline.money import format_amount
-from billing_pipeline.months import BillingMonth
 
 
 @dataclass(frozen=True)
@@ -180,11 +179,11 @@ def _health(published: duckdb.DuckDBPyConnection, part: _Part) -> Health:
     return Health(part.name, not row["wrong"], part.says(row))
 
 
-def usage_gaps(published: duckdb.DuckDBPyConnection, month: BillingMonth) -> list[str]:
-    """What of the month's usage has not come, a sentence each."""
-    found = published.execute(
-        "SELECT reason FROM needs_attention WHERE billing_month = $1::DATE"
-        " AND list_contains($2, kind) ORDER BY reason",
-        [month.key, list(USAGE_GAPS)],
-    ).fetchall()
-    return [str(reason) for (reason,) in found]
+def usage_gaps(published: duckdb.DuckDBPyConnection) -> list[Row]:
+    """What usage has not come, in all months: month (YYYY-MM), kind, source, and a sentence."""
+    return rows(
+        published,
+        "SELECT strftime(billing_month, '%Y-%m') AS month, kind, subject AS source, reason"
+        " FROM needs_attention WHERE list_contains($1, kind) ORDER BY ALL",
+        USAGE_GAPS,
+    )

@@ -15,11 +15,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import duckdb
-
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.published.publish import publish_simulation
-from billing_pipeline.published.reading import attach
+from billing_pipeline.published.reading import attach, utc_session
 from billing_pipeline.rating.month import rate_month
 from billing_pipeline.rating.scratch import scratch_home
 from billing_pipeline.settings import Settings
@@ -102,8 +100,7 @@ def simulate(
 
 
 def _changes(present: Path, simulated: Path, values: dict[str, object]) -> list[Row]:
-    with duckdb.connect() as connection:
-        connection.execute("SET TimeZone = 'UTC'")
+    with utc_session() as connection:
         for name, path in (("present", present), ("simulated", simulated)):
             attach(connection, path, name)
         found = connection.execute(_CHANGES, values)
