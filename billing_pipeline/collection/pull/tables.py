@@ -65,12 +65,20 @@ def stripe_invoice_rows(invoices: Iterable[ActualInvoice]) -> list[Row]:
             "wallet_applied": to_major(item.wallet_taken, item.currency),
             "created_at": _time(item.created),
             "finalized_at": _time(item.finalized_at),
-            "due_at": _time(item.due_date),
+            "due_at": _time(_due_at(item)),
             "hosted_invoice_url": item.hosted_invoice_url,
             "invoice_pdf": item.invoice_pdf,
         }
         for item in sorted(invoices, key=_order)
     ]
+
+
+def _due_at(item: ActualInvoice) -> int | None:
+    """When it is due, once it is finalized. Stripe gives no due date to what it charges
+    automatically: that is due at once."""
+    if item.is_draft:
+        return None
+    return item.finalized_at if item.due_date is None else item.due_date
 
 
 def payment_rows(

@@ -7,6 +7,7 @@ import random
 import sqlite3
 import threading
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -314,9 +315,18 @@ def test_an_invoice_becomes_overdue_without_any_event(company: Company) -> None:
 def test_sent_and_unpaid_past_its_due_date_is_overdue(company: Company) -> None:
     company.bill({"ada": ["10.00"]}, collection_method="send_invoice", days_until_due=7)
     company.apply()
-    assert rows(company)[1][0]["status"] == "open"
+    [[held], [payment], _] = rows(company)
+    assert payment["status"] == "open"
+    assert held["due_at"] - held["finalized_at"] == timedelta(days=7)
     company.clock.advance(8 * 86_400)
     assert rows(company)[1][0]["status"] == "overdue"
+
+
+def test_what_is_charged_automatically_is_due_when_it_is_finalized(company: Company) -> None:
+    company.bill({"ada": ["10.00"]})
+    company.apply()
+    [[held], _, _] = rows(company)
+    assert held["due_at"] == held["finalized_at"]
 
 
 def test_an_invoice_left_open_after_the_last_attempt_is_overdue(company: Company) -> None:
