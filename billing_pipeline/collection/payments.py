@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from billing_pipeline.collection.month_plan import Desired, desired_invoices
 from billing_pipeline.collection.plan.dunning_policy import DunningPolicy
 from billing_pipeline.collection.pull.inbox import Inbox
+from billing_pipeline.collection.pull.money_tables import credit_note_rows, received_rows
 from billing_pipeline.collection.pull.read_payments import complete_month, pull_month
 from billing_pipeline.collection.pull.tables import (
     ExpectedInvoice,
@@ -33,6 +34,7 @@ from billing_pipeline.collection.records.recorded import (
 from billing_pipeline.collection.records.request_log import Author
 from billing_pipeline.collection.stripe_state.balances import unexplained
 from billing_pipeline.collection.stripe_state.event_reader import Reading, pull_events, read_events
+from billing_pipeline.collection.stripe_state.received import read_received
 from billing_pipeline.collection.stripe_state.refresh import (
     cached_month,
     cached_of,
@@ -50,6 +52,8 @@ class PullResult:
     month: BillingMonth
     stripe_invoices: list[Row]
     invoice_payments: list[Row]
+    payments: list[Row]
+    credit_notes: list[Row]
     reconciliation: list[Row]
     requests: int
     version: int = 0
@@ -63,6 +67,8 @@ class PullResult:
             "stripe_invoices": self.stripe_invoices,
             "invoice_payments": self.invoice_payments,
             "reconciliation": self.reconciliation,
+            "payments": self.payments,
+            "credit_notes": self.credit_notes,
         }
 
 
@@ -103,12 +109,16 @@ async def pull(
             )
         else:
             invoices = await complete_month(gateway, records.cache, month.key)
+        await read_received(gateway, records.cache, invoices, again=full)
         await record_missing(gateway, records.billed, month.key, invoices)
         readable = [invoice for invoice in invoices if invoice.unreadable is None]
         decided = records.request_log.decided(month.key)
         known = with_records(readable, recorded, decided, month.key)
         by_balance = {i.stripe_customer_id for i in readable if i.settled_besides_wallet}
         not_ours = unexplained(cached_of(records.cache, by_balance))
+        names = [item.stripe_invoice_id for item in readable]
+        received = records.cache.invoices.received(names)
+        notes = records.cache.invoices.credit_notes(names)
     wanted = desired_invoices(settings, month) if desired is None else desired
     expected = {
         i.invoice_id: ExpectedInvoice(i.customer_id, i.currency, i.total, i.wallet_applied)
@@ -118,6 +128,8 @@ async def pull(
         month=month,
         stripe_invoices=stripe_invoice_rows(readable),
         invoice_payments=payment_rows(readable, now, policy or DunningPolicy.of(settings)),
+        payments=received_rows(readable, {name: rows for name, (_, rows) in received.items()}),
+        credit_notes=credit_note_rows(readable, notes),
         reconciliation=reconciliation_rows(month.key, expected, known, not_ours),
         requests=gateway.requests_sent - before,
         version=version,

@@ -48,7 +48,7 @@ def stripe_invoice_rows(invoices: Iterable[ActualInvoice]) -> list[Row]:
     """One row for each Stripe invoice that is marked as ours."""
     return [
         {
-            "billing_month": _month(item),
+            "billing_month": item.month,
             "invoice_id": item.invoice_id,
             "revision": item.revision,
             "customer_id": item.customer_id,
@@ -115,7 +115,7 @@ def _payment_row(
         "settled_by_balance": sum(item.settled_by_balance for item in billed),
     }
     return {
-        "billing_month": _month(items[0]),
+        "billing_month": items[0].month,
         "invoice_id": invoice_id,
         "customer_id": items[0].customer_id,
         "currency": currency,
@@ -238,13 +238,6 @@ def _state(
 
 def _order(item: ActualInvoice) -> tuple[str, int, int, str]:
     return (item.invoice_id or "", item.revision or 0, item.created, item.stripe_invoice_id)
-
-
-def _month(item: ActualInvoice) -> date | None:
-    try:
-        return date.fromisoformat(item.month_key or "")
-    except ValueError:
-        return None
 
 
 def _time(seconds: int | None) -> datetime | None:
