@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from billing_pipeline.collection.month_plan import Desired, desired_invoices
 from billing_pipeline.collection.plan.dunning_policy import DunningPolicy
 from billing_pipeline.collection.pull.inbox import Inbox
-from billing_pipeline.collection.pull.money_tables import credit_note_rows, received_rows
+from billing_pipeline.collection.pull.money_tables import credit_note_rows, received_rows, returned
 from billing_pipeline.collection.pull.read_payments import complete_month, pull_month
 from billing_pipeline.collection.pull.tables import (
     ExpectedInvoice,
@@ -55,6 +56,7 @@ class PullResult:
     payments: list[Row]
     credit_notes: list[Row]
     reconciliation: list[Row]
+    stripe_reads: list[Row]
     requests: int
     version: int = 0
     read_at: float = 0.0
@@ -69,6 +71,7 @@ class PullResult:
             "reconciliation": self.reconciliation,
             "payments": self.payments,
             "credit_notes": self.credit_notes,
+            "stripe_reads": self.stripe_reads,
         }
 
 
@@ -117,7 +120,9 @@ async def pull(
         by_balance = {i.stripe_customer_id for i in readable if i.settled_besides_wallet}
         not_ours = unexplained(cached_of(records.cache, by_balance))
         names = [item.stripe_invoice_id for item in readable]
-        received = records.cache.invoices.received(names)
+        received = {
+            name: moves for name, (_, moves) in records.cache.invoices.received(names).items()
+        }
         notes = records.cache.invoices.credit_notes(names)
     wanted = desired_invoices(settings, month) if desired is None else desired
     expected = {
@@ -127,10 +132,18 @@ async def pull(
     return PullResult(
         month=month,
         stripe_invoices=stripe_invoice_rows(readable),
-        invoice_payments=payment_rows(readable, now, policy or DunningPolicy.of(settings)),
-        payments=received_rows(readable, {name: rows for name, (_, rows) in received.items()}),
+        invoice_payments=payment_rows(
+            readable, now, policy or DunningPolicy.of(settings), returned(received)
+        ),
+        payments=received_rows(readable, received),
         credit_notes=credit_note_rows(readable, notes),
         reconciliation=reconciliation_rows(month.key, expected, known, not_ours),
+        stripe_reads=[
+            {
+                "read_at": datetime.fromtimestamp(now, UTC),
+                "suspend_days": settings.suspend_days,
+            }
+        ],
         requests=gateway.requests_sent - before,
         version=version,
         read_at=now,

@@ -39,6 +39,14 @@ def received_rows(invoices: Iterable[ActualInvoice], received: Kept) -> list[Row
     return sorted(rows, key=_order)
 
 
+def returned(received: Kept) -> dict[str, int]:
+    """What went back of the payments of each Stripe invoice, minor units."""
+    return {
+        name: -sum(move["amount"] for move in moves if move["kind"] != "payment")
+        for name, moves in received.items()
+    }
+
+
 def _order(row: Row) -> tuple[str, datetime, str]:
     return (row["invoice_id"] or "", row["paid_at"], row["payment_id"])
 

@@ -66,6 +66,7 @@ def stripe_invoice_rows(invoices: Iterable[ActualInvoice]) -> list[Row]:
             "created_at": _time(item.created),
             "finalized_at": _time(item.finalized_at),
             "due_at": _time(_due_at(item)),
+            "uncollectible_at": _time(item.given_up_at),
             "hosted_invoice_url": item.hosted_invoice_url,
             "invoice_pdf": item.invoice_pdf,
         }
@@ -82,21 +83,29 @@ def _due_at(item: ActualInvoice) -> int | None:
 
 
 def payment_rows(
-    invoices: Iterable[ActualInvoice], now: float, policy: DunningPolicy | None = None
+    invoices: Iterable[ActualInvoice],
+    now: float,
+    policy: DunningPolicy | None = None,
+    returned: Mapping[str, int] | None = None,
 ) -> list[Row]:
     """One row for each invoice of ours: the original and its supplements taken together.
 
     `billed` = `credited` + `paid` + `outstanding` + `settled_by_balance`, where the last is what
     the customer's balance in Stripe took over (wallet, earlier credit; negative where it gave),
-    except that a credit note after the payment is in `paid` and in `credited`.
+    except that a credit note after the payment is in `paid` and in `credited`. `refunded` is what
+    went back of `paid`, by refunds and disputes: `returned` has it by Stripe invoice, minor units.
     """
     grouped: dict[str, list[ActualInvoice]] = defaultdict(list)
     for item in invoices:
         grouped[item.invoice_id or item.stripe_invoice_id].append(item)
     rules = policy or DunningPolicy()
-    return [
-        _payment_row(key, sorted(grouped[key], key=_order), now, rules) for key in sorted(grouped)
-    ]
+    rows = []
+    for key in sorted(grouped):
+        items = sorted(grouped[key], key=_order)
+        back = sum((returned or {}).get(item.stripe_invoice_id, 0) for item in items)
+        refunded = {"refunded": to_major(back, items[0].currency)}
+        rows.append(_payment_row(key, items, now, rules) | refunded)
+    return rows
 
 
 def _payment_row(

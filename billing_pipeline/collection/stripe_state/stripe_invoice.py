@@ -94,6 +94,7 @@ class ActualInvoice:
     number: str | None = None
     finalized_at: int | None = None
     paid_at: int | None = None
+    given_up_at: int | None = None
     next_payment_attempt: int | None = None
     hosted_invoice_url: str | None = None
     invoice_pdf: str | None = None
@@ -281,6 +282,7 @@ def read_invoice(data: Mapping[str, Any]) -> ActualInvoice:
         number=data.get("number"),
         finalized_at=_Fields(transitions, fields.odd).time("finalized_at"),
         paid_at=_Fields(transitions, fields.odd).time("paid_at"),
+        given_up_at=_Fields(transitions, fields.odd).time("marked_uncollectible_at"),
         next_payment_attempt=fields.time("next_payment_attempt"),
         hosted_invoice_url=data.get("hosted_invoice_url"),
         invoice_pdf=data.get("invoice_pdf"),

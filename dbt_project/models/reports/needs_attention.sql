@@ -5,6 +5,8 @@ found as (
     select * from {{ ref('attention_to_invoices') }}
     union all by name
     select * from {{ ref('attention_to_payments') }}
+    union all by name
+    select * from {{ ref('attention_to_money') }}
 )
 
 select
