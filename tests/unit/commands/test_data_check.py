@@ -37,4 +37,4 @@ def test_customers_who_cannot_be_charged_are_listed(tmp_path: Path) -> None:
 
     assert named() == []
     path.write_text(path.read_text().replace("pm_card_visa", ""))
-    assert named() == [["acme"]]
+    assert named() == [["ada"]]
