@@ -259,7 +259,7 @@ class CachedInvoices:
         return {} if row is None else dict(json.loads(row[0]))
 
     def note_received(
-        self, stripe_invoice_id: str, amount_paid: int, rows: Sequence[Mapping[str, Any]]
+        self, stripe_invoice_id: str, amount_paid: int | None, rows: Sequence[Mapping[str, Any]]
     ) -> None:
         """Keep what was received for an invoice (`received.py`), read when so much was paid."""
         with transaction(self._db):

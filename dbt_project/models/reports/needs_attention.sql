@@ -4,6 +4,8 @@ found as (
     union all by name
     select * from {{ ref('attention_to_invoices') }}
     union all by name
+    select * from {{ ref('attention_to_stripe') }}
+    union all by name
     select * from {{ ref('attention_to_payments') }}
     union all by name
     select * from {{ ref('attention_to_money') }}
