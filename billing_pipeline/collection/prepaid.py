@@ -81,6 +81,7 @@ def known_applications(settings: Settings, month: BillingMonth) -> Iterator[Wall
                 to_major(item.wallet_taken, item.currency),
                 to_major(item.net, item.currency),
                 item.wallet_after_month,
+                to_major(item.committed, item.currency),
             )
 
 

@@ -35,11 +35,22 @@ class Put(NamedTuple):
 
 
 class Took(NamedTuple):
-    """An invoice that was billed: its month, and what it took."""
+    """An invoice that was billed: its month, what it took, and, of an earlier month, what was
+    billed by it, with how much of that for commitments."""
 
     month: str
     amount: str
     after_month: str = ""
+    billed: str = "0"
+    committed: str = "0"
+
+
+class Prepaid(NamedTuple):
+    """A commitment that is paid beforehand."""
+
+    amount: str
+    starts_at: str
+    ends_at: str = "2024-07-01T00:00:00Z"
 
 
 @dataclass(frozen=True)
@@ -53,6 +64,7 @@ class Case:
     others: dict[str, str] = field(default_factory=dict)
     took: list[Took] = field(default_factory=list)
     billed: str = ""
+    prepaid: Prepaid | None = None
 
 
 JANUARY, FEBRUARY, MAY = "2024-01-10T00:00:00Z", "2024-02-10T00:00:00Z", "2024-05-10T00:00:00Z"
@@ -199,6 +211,56 @@ CASES = {
         took=[Took("2024-04", "36")],
         billed="36",
     ),
+    "a prepaid commitment pays from its start, paid or not, and never itself": Case(
+        [],
+        {"prepaid": "30"},
+        {"prepaid": "70"},
+        {"commitment prepaid": "-100"},
+        prepaid=Prepaid("100", "2024-04-10T00:00:00Z"),
+    ),
+    "other lots pay the line of the commitment": Case(
+        [Put("old", "50", JANUARY)],
+        {"prepaid": "30", "old": "50"},
+        {"prepaid": "70", "old": "0"},
+        {"commitment prepaid": "-100"},
+        prepaid=Prepaid("100", "2024-04-10T00:00:00Z"),
+    ),
+    "what is prepaid pays first": Case(
+        [Put("bonus", "50", JANUARY, MAY, "1")],
+        {"prepaid": "20", "bonus": "10"},
+        {"prepaid": "0", "bonus": "40"},
+        prepaid=Prepaid("20", JANUARY),
+    ),
+    "a term that ends with the month pays first, and then expires": Case(
+        [],
+        {"prepaid": "30"},
+        {"prepaid": "0"},
+        {"expiry prepaid": "70"},
+        prepaid=Prepaid("100", JANUARY, MONTH_END),
+    ),
+    "a term that has ended pays nothing": Case(
+        [],
+        {},
+        {"prepaid": "0"},
+        {"expiry prepaid": "100"},
+        prepaid=Prepaid("100", JANUARY, "2024-04-30T23:59:59.999999Z"),
+    ),
+    "an earlier invoice took no more of it than what was not committed": Case(
+        [Put("old", "50", JANUARY)],
+        {"prepaid": "30"},
+        {"prepaid": "40", "old": "40"},
+        took=[Took("2024-03", "40", billed="130", committed="100")],
+        prepaid=Prepaid("100", "2024-03-10T00:00:00Z"),
+    ),
+    "a supplement takes of it what was billed more besides the commitment": Case(
+        [],
+        {"prepaid": "30"},
+        {"prepaid": "70"},
+        {"commitment prepaid": "-100"},
+        took=[Took("2024-04", "20", committed="100")],
+        billed="120",
+        prepaid=Prepaid("100", "2024-04-10T00:00:00Z"),
+    ),
 }
 
 
@@ -223,13 +285,22 @@ def _april(cases: dict[str, Case], directory: Path) -> Tables:
         company.subscribe(customer, "fee")
         for number, took in enumerate(case.took):
             is_own_total = took.month == "2024-04" and number == 0
-            billed = Decimal(case.billed if is_own_total else 0)
+            billed = Decimal(case.billed if is_own_total else took.billed)
             month, after = (
                 f"{took.month}-01",
                 f"{took.after_month}-01" if took.after_month else None,
             )
-            amounts = Decimal(took.amount), billed
-            taken.append(WalletApplication(customer, "USD", month, *amounts, after))
+            cells = Decimal(took.amount), billed, after, Decimal(took.committed)
+            taken.append(WalletApplication(customer, "USD", month, *cells))
+        if case.prepaid:
+            company.world.add(
+                "commitments",
+                commitment_id=f"{customer}: prepaid",
+                customer_id=customer,
+                currency="USD",
+                kind="prepaid",
+                **case.prepaid._asdict(),
+            )
     write(company.world, directory, ZoneInfo("UTC"))
     _write_wallets(cases, directory / "accounts" / "wallet_transactions.csv")
     return run_pipeline(directory, "2024-04", "UTC", taken=taken)

@@ -73,6 +73,8 @@ class DesiredInvoice:
     collection_method: str = "charge_automatically"
     days_until_due: int | None = None
     wallet_applied: int = 0
+    committed: int = 0
+    """What of the total is lines of commitments."""
     wallet_after_month: str | None = None
     """The later month (``YYYY-MM-01``) that was billed before, and left what the wallet pays."""
     revision: int = 1
@@ -247,6 +249,8 @@ def _invoice(row: tuple[Any, ...], lines: list[tuple[Any, ...]], month_key: str)
         wallet_applied=to_minor(Decimal(wallet or 0), currency),
         billed_for=tuple(billed_for),
     )
+    committed = sum(line.amount for line in invoice.lines if line.kind == "commitment")
+    invoice = replace(invoice, committed=committed)
     if invoice.total != to_minor(Decimal(total), currency):
         raise InconsistentInvoiceError(
             f"invoice {invoice_id} of customer {customer_id}: the lines add up to "

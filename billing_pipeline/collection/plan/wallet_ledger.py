@@ -62,6 +62,9 @@ _TRANSACTIONS = """
 select 1 as turn, transaction_id, customer_id, currency, amount, occurred_at, kind
 from raw.wallet_transactions
 """
+_COMMITMENTS = """
+select 1, lot_id, customer_id, currency, amount, came_at, 'commitment' from main.prepaid_lots
+"""
 # Also of lots that were empty then: a rerun may find less to expire than was posted.
 _EXPIRIES = f"""
 select 0, '{EXPIRY}' || lot_id, customer_id, currency, -amount, expired_at, 'expiry'
@@ -79,15 +82,17 @@ order by w.occurred_at, w.turn, w.transaction_id
 
 
 def read_movements(warehouse: Path) -> Movements:
-    """All wallets: the transactions in `raw.wallet_transactions`, and what has expired by itself
-    by the month's end."""
+    """All wallets: the transactions in `raw.wallet_transactions`, what commitments put in, and what
+    has expired by itself by the month's end."""
     with duckdb.connect(str(warehouse), read_only=True) as connection:
         connection.execute("set TimeZone = 'UTC'")
         tables = {row[0] for row in connection.execute(_TABLES).fetchall()}
         rows = []
         if "wallet_transactions" in tables:
-            both = [_TRANSACTIONS] + [_EXPIRIES] * ("wallet_expiries" in tables)
-            rows = connection.execute(_MOVEMENTS.format(" union all ".join(both))).fetchall()
+            parts = [_TRANSACTIONS]
+            parts += [_COMMITMENTS] * ("prepaid_lots" in tables)
+            parts += [_EXPIRIES] * ("wallet_expiries" in tables)
+            rows = connection.execute(_MOVEMENTS.format(" union all ".join(parts))).fetchall()
         read_at = (
             connection.execute("select floor(epoch(read_at))::bigint from raw.intake").fetchall()
             if "intake" in tables

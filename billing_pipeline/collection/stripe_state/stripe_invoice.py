@@ -203,6 +203,11 @@ class ActualInvoice:
         return wallet if self.is_billed else 0
 
     @property
+    def committed(self) -> int:
+        """What of its total is lines of commitments."""
+        return _signed(self.metadata.get(metadata_keys.COMMITTED))
+
+    @property
     def wallet_after_month(self) -> str | None:
         """The month (``YYYY-MM-01``) after whose invoices and expiries it took from the wallet."""
         month = self.metadata.get(metadata_keys.WALLET_AFTER)
@@ -407,3 +412,7 @@ def _id(value: Any) -> str | None:
 
 def _number(text: str | None) -> int | None:
     return int(text) if text is not None and text.isdigit() else None
+
+
+def _signed(text: str | None) -> int:
+    return int(text) if text is not None and text.removeprefix("-").isdecimal() else 0

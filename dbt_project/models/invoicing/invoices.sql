@@ -39,7 +39,15 @@ paid_by_wallet as (
             coalesce(wallets.taken_amount, 0) + least(
                 greatest(totals.total - coalesce(wallets.billed_amount, 0), 0),
                 exact_decimal(
-                    exact(coalesce(wallets.available_amount, 0)).units
+                    exact(
+                        coalesce(wallets.available_amount, 0)
+                        -- what is paid beforehand pays no line of a commitment
+                        + coalesce(least(wallets.prepaid_amount, greatest(
+                            totals.total - wallets.committed_amount
+                            - wallets.billed_besides_commitments,
+                            0
+                        )), 0)
+                    ).units
                     // minor_units(currencies.exponent) * minor_units(currencies.exponent)
                 )
             )

@@ -11,6 +11,7 @@ run as (select * from {{ ref('stg_run') }}),
 taken as (
     select
         applications.customer_id, applications.currency, applications.amount,
+        greatest(applications.billed_amount - applications.committed_amount, 0) as prepaid_limit,
         months.month_end as happens_at,
         case when applications.after_month is null then 0 else 2 end as turn,
         sum(applications.amount) over (
@@ -29,7 +30,7 @@ taken as (
 
 kept as (
     select
-        taken.customer_id, taken.currency, taken.happens_at, taken.turn,
+        taken.customer_id, taken.currency, taken.happens_at, taken.turn, taken.prepaid_limit,
         least(taken.amount, greatest(
             taken.taken_before + taken.amount
             - greatest(taken.taken_amount - coalesce(invoices.wallet_applied, 0), 0),
@@ -43,6 +44,9 @@ kept as (
 anew as (
     select
         invoices.customer_id, invoices.currency, turns.happens_at, turns.turn,
+        greatest(
+            invoices.total - wallets.committed_amount - wallets.billed_besides_commitments, 0
+        ) as prepaid_limit,
         invoices.wallet_applied - wallets.taken_amount as amount
     from invoices
     inner join {{ ref('wallet_turns') }} as turns
@@ -51,7 +55,10 @@ anew as (
         on invoices.customer_id = wallets.customer_id and invoices.currency = wallets.currency
 )
 
-select customer_id, currency, happens_at, turn, is_new, sum(amount)::decimal(38, 12) as amount
+select
+    customer_id, currency, happens_at, turn, is_new,
+    sum(amount)::decimal(38, 12) as amount,
+    sum(prepaid_limit)::decimal(38, 12) as prepaid_limit
 from (
     select *, false as is_new from kept
     union all by name

@@ -3,6 +3,7 @@ and Stripe agree, and no customer's wallet stops another customer."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -31,6 +32,25 @@ def applications(company: Company, month: BillingMonth) -> dict[str, tuple[str, 
         taken, billed = sums.get(item.billing_month[:7], (Decimal(0), Decimal(0)))
         sums[item.billing_month[:7]] = taken + item.amount, billed + item.billed_amount
     return {month: (str(taken), str(billed)) for month, (taken, billed) in sums.items()}
+
+
+def test_what_is_billed_for_commitments_is_known_of_each_revision(company: Company) -> None:
+    """100.00 of 150.00 are a commitment's line, then 60.00 of 130.00: 40.00 are less in all."""
+    company.movements = movements("top-up", "ada", 5000)
+    for amounts, committed in ([10_000, 5000], 10_000), ([6000, 9000], 6000):
+        company.want({"ada": amounts}, wallet=5000)
+        assert company.desired is not None
+        company.desired = tuple(replace(item, committed=committed) for item in company.desired)
+        company.apply(approved_hash=company.preview().hash)
+    company.wait(prepaid.pull_applications(company.gateway(), company.settings))
+    found = list(prepaid.known_applications(company.settings, JANUARY))
+    assert [item.committed_amount for item in found] == [Decimal(100)]
+    company.want({"ada": [6000, 10_000]}, wallet=5000)
+    company.desired = tuple(replace(item, committed=6000) for item in company.desired or ())
+    company.apply(approved_hash=company.preview().hash)
+    company.wait(prepaid.pull_applications(company.gateway(), company.settings))
+    found = list(prepaid.known_applications(company.settings, JANUARY))
+    assert sum(item.committed_amount for item in found) == 60
 
 
 def movements(name: str, who: str, amount: int, read_at: int = 0) -> Movements:
