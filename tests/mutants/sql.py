@@ -798,8 +798,8 @@ MUTANTS = (
     Mutant(
         "a_customer_moves_a_microsecond_early",
         "dbt_project/models/staging/accounts/stg_accounts__customers.sql",
-        "coalesce(customers.valid_from < run.month_end, true)",
-        "coalesce(customers.valid_from <= run.month_end, true)",
+        "'customers.valid_from', 'run.month_end'",
+        "'customers.valid_from', 'run.month_end + to_microseconds(1)'",
         TAXES_AND_COUPONS,
     ),
     Mutant(
@@ -861,7 +861,7 @@ MUTANTS = (
     Mutant(
         "what_is_prepaid_pays_for_itself",
         f"{INVOICING}/invoices.sql",
-        "totals.total - wallets.committed_amount",
+        "totals.total - totals.committed_amount",
         "totals.total",
         WALLET_LOTS,
     ),

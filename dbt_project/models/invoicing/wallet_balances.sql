@@ -44,13 +44,6 @@ of_this_month as (
     from applications
     inner join run on applications.billing_month = run.billing_month
     group by all
-),
-
-committed as (
-    select payer_id as customer_id, currency, sum(amount) as committed_amount
-    from {{ ref('lines_before_tax') }}
-    where kind = 'commitment'
-    group by all
 )
 
 select
@@ -60,12 +53,9 @@ select
     coalesce(available.prepaid_amount, 0) as prepaid_amount,
     coalesce(of_this_month.amount, 0) as taken_amount,
     coalesce(of_this_month.billed_amount, 0) as billed_amount,
-    coalesce(of_this_month.billed_besides, 0) as billed_besides_commitments,
-    coalesce(committed.committed_amount, 0) as committed_amount
+    coalesce(of_this_month.billed_besides, 0) as billed_besides_commitments
 from turns
 left join available
     on turns.customer_id = available.customer_id and turns.currency = available.currency
 left join of_this_month
     on turns.customer_id = of_this_month.customer_id and turns.currency = of_this_month.currency
-left join committed
-    on turns.customer_id = committed.customer_id and turns.currency = committed.currency

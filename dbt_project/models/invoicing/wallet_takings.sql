@@ -45,7 +45,7 @@ anew as (
     select
         invoices.customer_id, invoices.currency, turns.happens_at, turns.turn,
         greatest(
-            invoices.total - wallets.committed_amount - wallets.billed_besides_commitments, 0
+            invoices.total - totals.committed_amount - wallets.billed_besides_commitments, 0
         ) as prepaid_limit,
         invoices.wallet_applied - wallets.taken_amount as amount
     from invoices
@@ -53,6 +53,7 @@ anew as (
         on invoices.customer_id = turns.customer_id and invoices.currency = turns.currency
     inner join {{ ref('wallet_balances') }} as wallets
         on invoices.customer_id = wallets.customer_id and invoices.currency = wallets.currency
+    inner join {{ ref('invoice_totals') }} as totals on invoices.invoice_id = totals.invoice_id
 )
 
 select
