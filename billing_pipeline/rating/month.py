@@ -31,7 +31,8 @@ from billing_pipeline.settings import Settings
 
 
 class WalletApplication(NamedTuple):
-    """What an invoice took from a wallet, and what was billed by it; months as YYYY-MM-01."""
+    """What an invoice took from a wallet, and what was billed by it; months as YYYY-MM-01. An
+    `amount` below 0 is what a month whose total is below 0 has put in."""
 
     customer_id: str
     currency: str
@@ -139,8 +140,10 @@ def _write_wallet_applications(
         " WHERE commitments.kind = 'prepaid'"
     )
     wallets = set(found.fetchall())
-    # Most companies have no wallet, and what was billed may be long: it is not even asked for.
-    rows = [row for row in applications if row[:2] in wallets] if wallets else []
+    # What was billed may be long; it matters to those who have a wallet, or are given credit.
+    found_rows = list(applications)
+    wallets |= {row[:2] for row in found_rows if row[3] or row[4] < 0}
+    rows = [row for row in found_rows if row[:2] in wallets]
     if rows:
         connection.executemany(
             "INSERT INTO raw.wallet_applications VALUES (?, ?, ?, ?, ?, ?, ?)",

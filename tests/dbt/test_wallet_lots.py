@@ -65,6 +65,7 @@ class Case:
     took: list[Took] = field(default_factory=list)
     billed: str = ""
     prepaid: Prepaid | None = None
+    adjustment: str = ""
 
 
 JANUARY, FEBRUARY, MAY = "2024-01-10T00:00:00Z", "2024-02-10T00:00:00Z", "2024-05-10T00:00:00Z"
@@ -261,6 +262,52 @@ CASES = {
         billed="120",
         prepaid=Prepaid("100", "2024-04-10T00:00:00Z"),
     ),
+    "a total below 0 is put into the wallet": Case(
+        [Put("old", "9", JANUARY)],
+        {},
+        {"old": "9", "credit": "20"},
+        {"credit credit": "-20"},
+        adjustment="-50",
+    ),
+    "what an earlier month has put in pays": Case(
+        [Put("old", "9", FEBRUARY), Put("later", "9", "2024-04-01T00:00:00Z")],
+        {"old": "9", "credit": "12", "later": "9"},
+        {"old": "0", "credit": "0", "later": "0"},
+        {"top_up later": "-9"},
+        took=[Took("2024-03", "-12", billed="-12")],
+    ),
+    "what a later month has put in does not pay": Case(
+        [],
+        {},
+        {},
+        took=[Took("2024-05", "-12", billed="-12")],
+    ),
+    "what was put in was used by a later month": Case(
+        [],
+        {},
+        {"credit": "20"},
+        {"credit credit": "-20"},
+        took=[Took("2024-04", "-20"), Took("2024-05", "15")],
+        billed="-20",
+        adjustment="-50",
+    ),
+    "what an earlier release gave in Stripe alone is not given again": Case(
+        [],
+        {},
+        {},
+        took=[Took("2024-04", "0")],
+        billed="-20",
+        adjustment="-50",
+    ),
+    "only what is beyond it is": Case(
+        [],
+        {},
+        {"credit": "5"},
+        {"credit credit": "-5"},
+        took=[Took("2024-04", "0")],
+        billed="-20",
+        adjustment="-55",
+    ),
 }
 
 
@@ -292,6 +339,15 @@ def _april(cases: dict[str, Case], directory: Path) -> Tables:
             )
             cells = Decimal(took.amount), billed, after, Decimal(took.committed)
             taken.append(WalletApplication(customer, "USD", month, *cells))
+        if case.adjustment:
+            company.world.add(
+                "adjustments",
+                adjustment_id=customer,
+                customer_id=customer,
+                amount=case.adjustment,
+                currency="USD",
+                occurred_at="2024-04-10T00:00:00Z",
+            )
         if case.prepaid:
             company.world.add(
                 "commitments",
@@ -324,6 +380,8 @@ def of(tables: Tables, name: str, customer: str) -> list[Row]:
 
 
 def short(lot_id: str | None) -> str:
+    if lot_id and lot_id.startswith("billing_credit:in_"):
+        return "credit"
     return (lot_id or "").rpartition(": ")[2]
 
 
@@ -334,6 +392,7 @@ def test_which_lots_pay(april: Tables, name: str) -> None:
     assert paid == {lot: Decimal(amount) for lot, amount in CASES[name].paid.items()}
     (invoice,) = of(april, "invoices", name)
     assert invoice["wallet_applied"] == sum(paid.values())
+    assert invoice["amount_due"] == max(invoice["total"] - sum(paid.values()), 0)
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -55,7 +55,8 @@ class WalletMovement:
 
 Movements = dict[tuple[str, str], tuple[WalletMovement, ...]]
 """By customer and currency, in the order in which they occurred, those after the month included: a
-wallet that begins later is there too, and what Stripe holds of it must not be taken either."""
+wallet that begins later is there too, and what Stripe holds of it must not be taken either. Empty
+where a wallet has only what invoices put in."""
 
 _TABLES = "select table_name from information_schema.tables where table_schema in ('raw', 'main')"
 _TRANSACTIONS = """
@@ -70,6 +71,7 @@ _EXPIRIES = f"""
 select 0, '{EXPIRY}' || lot_id, customer_id, currency, -amount, expired_at, 'expiry'
 from main.wallet_expiries
 """
+_WALLETS = "select customer_id, upper(currency) from main.wallet_turns order by all"
 _MOVEMENTS = """
 select w.transaction_id, w.customer_id, w.currency, w.amount, floor(epoch(w.occurred_at))::bigint,
        w.kind, c.stripe_customer_id
@@ -93,6 +95,7 @@ def read_movements(warehouse: Path) -> Movements:
             parts += [_COMMITMENTS] * ("prepaid_lots" in tables)
             parts += [_EXPIRIES] * ("wallet_expiries" in tables)
             rows = connection.execute(_MOVEMENTS.format(" union all ".join(parts))).fetchall()
+        wallets = connection.execute(_WALLETS).fetchall() if "wallet_turns" in tables else []
         read_at = (
             connection.execute("select floor(epoch(read_at))::bigint from raw.intake").fetchall()
             if "intake" in tables
@@ -110,7 +113,8 @@ def read_movements(warehouse: Path) -> Movements:
                 *(transaction_id, customer_id, code, minor, occurred_at, kind, known, read_at)
             )
         )
-    return {key: tuple(movements) for key, movements in grouped.items()}
+    # Nothing is posted of a wallet that has only what invoices put in, but Stripe holds it.
+    return {key: tuple(grouped[key]) for key in [*grouped, *wallets]}
 
 
 HOLD, _OVERDRAFT = "hold:", "billing_overdraft:"

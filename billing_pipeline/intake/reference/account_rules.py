@@ -206,7 +206,7 @@ def _overlap(one: Row, other: Row) -> bool:
 
 
 # As what no transaction of the file says is posted in Stripe.
-_RESERVED_NAMES = ("billing_expiry:", "billing_commitment:")
+_RESERVED_NAMES = ("billing_expiry:", "billing_commitment:", "billing_credit:")
 
 
 def wallet_problems(transactions: LoadedTable) -> Iterator[Problem]:

@@ -38,7 +38,7 @@ available as (
 ),
 
 of_this_month as (
-    select applications.customer_id, applications.currency, sum(applications.amount) as amount,
+    select applications.customer_id, applications.currency, sum(greatest(applications.amount, 0)) as amount,
         sum(applications.billed_amount) as billed_amount,
         sum(applications.billed_amount - applications.committed_amount) as billed_besides
     from applications

@@ -1,4 +1,5 @@
--- grain: lot of a wallet: what a transaction, or a commitment that is paid beforehand, has put in
+-- grain: lot of a wallet: what a transaction, a commitment that is paid beforehand, or an invoice
+-- whose total is below 0 has put in
 with
 transactions as (select * from {{ ref('stg_accounts__wallet_transactions') }})
 
@@ -27,3 +28,8 @@ select
     customer_id, currency, lot_id, 'commitment' as kind, amount, came_at, 0 as priority, expires_at,
     commitment_id as reference, true as is_prepaid
 from {{ ref('prepaid_lots') }}
+union all by name
+select
+    customer_id, currency, 'billing_credit:' || invoice_id as lot_id, 'credit' as kind, amount,
+    came_at, 100 as priority, invoice_id as reference, false as is_prepaid
+from {{ ref('wallet_credits') }}

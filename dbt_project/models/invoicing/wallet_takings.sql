@@ -23,7 +23,7 @@ taken as (
             partition by applications.customer_id, applications.currency
         ) as taken_amount
     from applications
-    inner join run on applications.billing_month = run.billing_month
+    inner join run on applications.billing_month = run.billing_month and applications.amount > 0
     inner join months
         on coalesce(applications.after_month, applications.billing_month) = months.billing_month
 ),

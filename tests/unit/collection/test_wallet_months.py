@@ -538,3 +538,84 @@ def test_no_step_of_a_withdrawal_leaves_a_debit(company: Company) -> None:
     company.apply()
     balances = [item["ending_balance"] for item in company.stripe.objects["cbtxn"].values()]
     assert len(balances) == 3 and max(balances) == balances[-1] == 0
+
+
+CREDITED: Movements = {("ada", "USD"): ()}
+"""Ada's wallet has only what an invoice put in: nothing is posted of it."""
+
+
+def test_a_total_below_0_is_put_into_the_wallet_and_pays_later_months(company: Company) -> None:
+    company.movements = CREDITED
+    company.want({"ada": [1000, -3000]}, wallet=-2000)
+    for _ in range(2):
+        assert not company.apply().is_failed
+    assert applications(company, JANUARY) == {"2026-01": ("-20.00", "-20.00")}
+    assert balance(company) == -2000
+    assert [row["wallet_balance"] for row in reconciled(company)] == ["20.00"]
+    pulled = company.pull()
+    [row] = pulled.reconciliation
+    shown = [str(row[name]) for name in ("expected_due", "charged", "stripe_wallet", "state")]
+    assert shown == ["0.00", "0.00", "-20.00", "matched"]
+
+    company.want({"ada": [1500]}, FEBRUARY, wallet=1500)
+    assert not company.apply(FEBRUARY).is_failed
+    assert due(company)["in_202602_ada/1"] == (1500, 0)
+    assert applications(company, FEBRUARY) == {
+        "2026-01": ("-20.00", "-20.00"),
+        "2026-02": ("15.00", "15.00"),
+    }
+    assert [row["difference"] for row in reconciled(company, FEBRUARY)] == ["0.00"]
+
+
+def test_what_a_later_month_put_in_is_held_back_from_an_earlier_one(company: Company) -> None:
+    company.movements = CREDITED
+    company.want({"ada": [-2000]}, FEBRUARY, wallet=-2000)
+    company.apply(FEBRUARY)
+    company.want({"ada": [1500]}, wallet=0)
+    assert not company.apply().is_failed
+    assert due(company)["in_202601_ada/1"] == (1500, 1500)
+    assert balance(company) == -2000
+
+
+def test_a_supplement_takes_back_what_the_month_had_put_in(company: Company) -> None:
+    """20.00 were put in; then 10.00 are due: of the supplement of 30.00 the wallet pays 20.00."""
+    company.movements = CREDITED
+    company.want({"ada": [1000, -3000]}, wallet=-2000)
+    company.apply()
+    company.want({"ada": [4000, -3000]}, wallet=0)
+    company.apply(approved_hash=company.preview().hash)
+    assert due(company)["in_202601_ada/2"] == (3000, 1000)
+    assert balance(company) == 0
+    assert applications(company, JANUARY) == {"2026-01": ("0.00", "10.00")}
+    assert [row["difference"] for row in reconciled(company)] == ["0.00"]
+
+
+def test_what_was_paid_and_comes_back_is_not_put_into_the_wallet(company: Company) -> None:
+    """50.00 were paid, 10.00 of it by the wallet; at -20.00 the wallet has its 10.00 and 20.00."""
+    company.movements = movements("top-up", "ada", 1000)
+    company.want({"ada": [5000]}, wallet=1000)
+    company.apply()
+    company.want({"ada": [5000, -7000]}, wallet=-2000)
+    company.apply(approved_hash=company.preview().hash)
+    assert balance(company) == -7000
+    assert applications(company, JANUARY) == {"2026-01": ("-20.00", "-20.00")}
+    [row] = reconciled(company)
+    shown = [row[name] for name in ("wallet_balance", "other_credit", "difference")]
+    assert shown == ["30.00", "40.00", "0.00"]
+
+
+def test_what_is_put_in_fills_a_wallet_that_is_overdrawn(company: Company) -> None:
+    company.top_up(first=1000, second=-1500)
+    company.want({"ada": [-2000]}, wallet=-2000)
+    for _ in range(2):
+        assert not company.apply().is_failed
+    assert balance(company) == -1500
+    assert [row["difference"] for row in reconciled(company)] == ["0.00"]
+
+
+def test_an_invoice_that_an_earlier_release_sent_has_put_nothing_in(company: Company) -> None:
+    company.want({"ada": [-2000]}, wallet=0)
+    company.apply()
+    company.movements = CREDITED
+    assert applications(company, JANUARY) == {"2026-01": ("0.00", "-20.00")}
+    assert [row["other_credit"] for row in reconciled(company)] == ["20.00"]
