@@ -14,8 +14,8 @@ import duckdb
 
 from billing_pipeline.intake.reference.schemas import TABLES, USAGE
 from billing_pipeline.months import BillingMonth
-from billing_pipeline.rating.month import rate_month
 from billing_pipeline.settings import Settings
+from tests.compiled_models import rate_month
 from tests.property.harness import Row
 
 _COLUMNS = {table.name: table for table in TABLES}

@@ -14,7 +14,7 @@ import duckdb
 import pytest
 
 from billing_pipeline.months import BillingMonth
-from billing_pipeline.rating.month import rate_month
+from tests.compiled_models import rate_month
 from tests.dbt.inputs import Inputs, Rated, settings_of
 from tests.property.calculations import redo_line
 

@@ -11,8 +11,8 @@ import pytest
 
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.rating.dbt_runner import run_dbt
-from billing_pipeline.rating.month import rate_month
 from billing_pipeline.settings import Settings
+from tests.compiled_models import rate_month
 from tests.dbt.rated_once import MONTH, Rated
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "data" / "examples"

@@ -57,8 +57,8 @@ def run_pipeline(
     `taken`: the wallet amounts of the months' invoices, as for `rate_month`.
     """
     from billing_pipeline.months import BillingMonth
-    from billing_pipeline.rating.month import rate_month
     from billing_pipeline.settings import Settings
+    from tests.compiled_models import rate_month
 
     with tempfile.TemporaryDirectory() as scratch:
         settings = Settings.from_env(
