@@ -714,15 +714,15 @@ MUTANTS = (
     Mutant(
         "unused_time_given_back_at_full_price",
         f"{INVOICING}/coupon_lines.sql",
-        "then {{ coupon_counts('sold.billing_month') }}",
+        "then months_run.is_of_sale and {{ coupon_counts('months_run.sold_month') }}",
         "then false",
         INVOICE_EDGES,
     ),
     Mutant(
         "unused_time_less_by_the_coupon_of_now",
         f"{INVOICING}/coupon_lines.sql",
-        "then {{ coupon_counts('sold.billing_month') }}",
-        "then {{ coupon_counts('run.billing_month') }}",
+        "then months_run.is_of_sale and {{ coupon_counts('months_run.sold_month') }}",
+        "then months_run.is_of_run and {{ coupon_counts('run.billing_month') }}",
         INVOICE_EDGES,
     ),
     Mutant(
