@@ -183,7 +183,8 @@ async def reconcile_wallets(
 
 
 _APPLIED = """
-select customer_id, currency, invoice_id, wallet_applied from invoices where billing_month = cast(? as date)
+select customer_id, currency, invoice_id, wallet_applied
+from invoices where billing_month = cast(? as date)
 """
 
 
@@ -198,10 +199,10 @@ def _applied(settings: Settings, month: BillingMonth) -> dict[tuple[str, str], i
             "where table_schema = 'main' and table_name = 'invoices'"
         ).fetchall()
         rows = connection.execute(_APPLIED, [month.key]).fetchall() if tables else []
-        credits = read_credits(connection, month.key)
+        given = read_credits(connection, month.key)
     return {
         (customer_id, currency.upper()): to_minor(
-            amount - credits.get(invoice_id, Decimal(0)), currency
+            amount - given.get(invoice_id, Decimal(0)), currency
         )
         for customer_id, currency, invoice_id, amount in rows
     }

@@ -882,9 +882,30 @@ MUTANTS = (
     Mutant(
         "what_is_prepaid_waits_its_turn",
         f"{INVOICING}/wallet_deposits.sql",
-        "0 as priority",
-        "100 as priority",
+        "came_at, 0 as priority",
+        "came_at, 100 as priority",
         WALLET_LOTS,
+    ),
+    Mutant(
+        "what_an_earlier_release_gave_is_given_again",
+        f"{INVOICING}/wallet_credits.sql",
+        "-totals.total - coalesce(billed.given_otherwise, 0) as amount",
+        "-totals.total as amount",
+        WALLET_LOTS,
+    ),
+    Mutant(
+        "what_an_earlier_month_put_in_is_forgotten",
+        f"{INVOICING}/wallet_credits.sql",
+        "applications.amount < 0 and applications.billing_month <> run.billing_month",
+        "false",
+        WALLET_LOTS,
+    ),
+    Mutant(
+        "a_coupon_that_was_dropped_is_paid_back",
+        f"{INVOICING}/coupon_lines.sql",
+        "then months_run.is_of_sale and",
+        "then months_run.is_of_run and",
+        VERSIONS,
     ),
     Mutant(
         "wallet_goes_below_zero",

@@ -223,13 +223,13 @@ def read_desired(warehouse: Path, month_key: str) -> tuple[DesiredInvoice, ...]:
         rows = connection.execute(_LINES, [month_key]).fetchall()
         has_wallets = connection.execute(_HAS_WALLETS).fetchall()
         turns = connection.execute(_TURNS).fetchall() if has_wallets else []
-        credits = read_credits(connection, month_key)
+        given = read_credits(connection, month_key)
     after = {(customer_id, currency): month for customer_id, currency, month in turns}
     lines = {
         invoice_id: list(of_invoice) for invoice_id, of_invoice in groupby(rows, itemgetter(0))
     }
     made = (
-        _invoice(row, lines.get(row[0], []), month_key, credits.get(row[0], Decimal(0)))
+        _invoice(row, lines.get(row[0], []), month_key, given.get(row[0], Decimal(0)))
         for row in invoices
     )
     return tuple(

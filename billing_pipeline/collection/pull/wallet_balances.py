@@ -31,8 +31,9 @@ async def wallet_row(
     before: int,
     differs: int = 0,
 ) -> dict[str, Any]:
-    """A wallet of ours (`key`: customer and currency) against the balance in Stripe: the ledger, what we posted of it less what
-    invoices took there, the balance, and the difference (Stripe's less ours).
+    """A wallet of ours (`key`: customer and currency) against the balance in Stripe: the ledger,
+    what we posted of it less what invoices took there, the balance, and the difference (Stripe's
+    less ours).
 
     Movements from `before` on count where a later month has posted them. What the balance holds
     besides (credit notes on what was paid by card, amounts too small to charge) stands in a column

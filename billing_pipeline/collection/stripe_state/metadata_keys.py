@@ -28,7 +28,7 @@ PAYMENT_METHOD = "billing_payment_method"
 PROFILE = "billing_profile"
 PAYMENT_NOTE = "billing_payment_note"
 WALLET_APPLIED = "billing_wallet_applied"
-"""What the wallet pays of it, in minor units. Below 0: what a total below 0 puts into the wallet."""
+"""What the wallet pays of it, in minor units. Below 0: what a total below 0 puts into it."""
 WALLET_AFTER = "billing_wallet_after"
 """The last month that was billed before an invoice that takes from a wallet: it took what this
 month had left. Empty where that is no later month than its own."""
