@@ -79,8 +79,8 @@ test: $(VENV)/.installed-dev $(VENV)/.prepared ## Run the style checks and every
 tests: $(VENV)/.installed-dev $(VENV)/.prepared
 	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
-faults: $(VENV)/.installed-dev ## Bill through every single fault, and through 2,000 random schedules of them
-	@$(BIN)/python -m tests.faults --single --schedules 2000
+faults: $(VENV)/.installed-dev ## Bill through every single fault, every damaged file, and 2,000 random schedules of faults
+	@$(BIN)/python -m tests.faults --single --damage --schedules 2000
 
 changes: $(VENV)/.installed-dev ## Bill through 2,000 sequences of what people change in the inputs and in Stripe
 	@$(BIN)/python -m tests.changes --sequences 2000

@@ -44,6 +44,7 @@ def write_month(target: Path, month: str) -> None:
     files.write_parquet(folder / "studio-activity.parquet", streams["studio"])
     is_windows = MONTHS.index(month) % 3 == 2
     texts = {
+        "comms-by-department.csv": files.events_csv(streams["departments"]),
         "comms-calls.csv.gz": files.packed(files.events_csv(streams["calls"])),
         "gateway-beta.jsonl": "".join(
             f"{line}\n" for line in flaws.broken_lines(month, streams)

@@ -40,15 +40,15 @@ _MONTHS_AROUND = 600
 _GIVEN_NAMES = ", ".join(f"given_{name}" for name in ("text", *USAGE_COLUMNS))
 
 _EVENT_COLUMNS = (
-    "usage_month, event_id, customer_id, event_name, occurred_at, quantity, properties, row_id, "
-    "source_file, source_row, parse_error"
+    "usage_month, event_id, customer_id, event_name, occurred_at, quantity, properties, "
+    "subscription_id, row_id, source_file, source_row, parse_error"
 )
 
 _NO_ROWS = (
     "SELECT NULL::DATE AS usage_month, NULL::VARCHAR AS event_id, NULL::VARCHAR AS customer_id, "
     "NULL::VARCHAR AS event_name, NULL::TIMESTAMPTZ AS occurred_at, "
-    "NULL::DECIMAL(38,18) AS quantity, NULL::VARCHAR AS properties, NULL::BIGINT AS row_id, "
-    "NULL::VARCHAR AS source_file, "
+    "NULL::DECIMAL(38,18) AS quantity, NULL::VARCHAR AS properties, "
+    "NULL::VARCHAR AS subscription_id, NULL::BIGINT AS row_id, NULL::VARCHAR AS source_file, "
     "NULL::BIGINT AS source_row, NULL::VARCHAR AS parse_error, {given} WHERE false"
 )
 
@@ -191,7 +191,7 @@ def _group_sql(
     if not first.columns:
         return (
             f"SELECT {month}, event_id, customer_id, event_name, occurred_at, quantity, "
-            f"properties, {place}, source_row, parse_error, "
+            f"properties, subscription_id, {place}, source_row, parse_error, "
             f"{_given(given_types, text='raw')} FROM {source}"
         )
     given = _given(given_types, columns=True)

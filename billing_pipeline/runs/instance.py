@@ -72,10 +72,13 @@ def _read(config: Path) -> str:
             return text
     except (UnicodeDecodeError, yaml.YAMLError):
         pass
-    raise HistoryError(
-        f"{config} is damaged: it is not YAML with Dagster's settings. Delete it and run again: it "
-        "is made anew, and what you had added to it, such as PostgreSQL's address, is to be added "
-        "again; nothing is sent twice"
+    raise HistoryError(_damaged(config, "it is not YAML with Dagster's settings"))
+
+
+def _damaged(config: Path, reason: str) -> str:
+    return (
+        f"{config} is damaged: {reason}. Delete it and run again: it is made anew, and what you "
+        "had added to it, such as PostgreSQL's address, is to be added again; nothing is sent twice"
     )
 
 
@@ -90,9 +93,17 @@ def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
     folder = instance_home(settings)
     with errors_in_words(settings):
         with FileLock(folder / "opening.lock"):
-            instance = dg.DagsterInstance.from_config(str(folder))
+            instance = _from_config(folder)
         with instance:
             yield instance
+
+
+def _from_config(folder: Path) -> dg.DagsterInstance:
+    try:
+        return dg.DagsterInstance.from_config(str(folder))
+    except dg.DagsterInvalidConfigError as error:
+        reasons = "; ".join(problem.message for problem in error.errors)
+        raise HistoryError(_damaged(folder / "dagster.yaml", reasons)) from error
 
 
 def failure_reason(event: dg.DagsterEvent, checks: Sequence[dg.AssetCheckEvaluation]) -> str:

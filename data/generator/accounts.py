@@ -201,6 +201,7 @@ class Account:
     days_until_due: str = ""
     is_payer: bool = True
     is_tax_exempt: bool = False
+    is_by_department: bool = False  # a subscription for each, which its usage names
     subscriptions: list[Subscription] = field(default_factory=list)
 
 
@@ -219,6 +220,7 @@ def accounts() -> list[Account]:
     _second_products(dice, found)
     _make_trouble(dice, found)
     _give_coupons(dice, found)
+    found.append(_by_department(len(found) + 1, taken))
     return found
 
 
@@ -239,6 +241,20 @@ def _account(
         account.days_until_due = "30"
     if country in ("DE", "FR") and dice.randrange(5) == 0:
         account.is_tax_exempt = True
+    return account
+
+
+def _by_department(number: int, taken: set[str]) -> Account:
+    """Two departments with a subscription each to the same plan; one closes in March, and its
+    telephone system goes on reporting."""
+    account = _account(chance("departments"), number, "comms", "US", "USD", taken)
+    account.is_by_department = True
+    starts_at = SAMPLE_START - timedelta(days=90)
+    closed_at = datetime(2024, 3, 18, tzinfo=UTC)
+    account.subscriptions += [
+        Subscription(f"sub-{number:04d}-sales", "comms", starts_at),
+        Subscription(f"sub-{number:04d}-support", "comms", starts_at, closed_at),
+    ]
     return account
 
 

@@ -28,7 +28,8 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Event:
-    """One usage event. `quantity` is decimal text, empty for 1; `properties` a JSON object."""
+    """One usage event. `quantity` is decimal text, empty for 1; `properties` a JSON object;
+    `subscription_id` empty where it is for all subscriptions of the customer."""
 
     event_id: str
     customer_id: str
@@ -36,6 +37,7 @@ class Event:
     occurred_at: datetime
     quantity: str = ""
     properties: str = ""
+    subscription_id: str = ""
 
 
 def chance(*part: object) -> random.Random:

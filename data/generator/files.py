@@ -21,7 +21,9 @@ from generator.contract import COLUMNS, Event, Row, iso
 def csv_bytes(columns: Iterable[str], rows: Iterable[Row], line_end: str = "\n") -> bytes:
     """All columns in the header, whatever the rows have; UTF-8."""
     text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, list(columns), restval="", lineterminator=line_end)
+    writer = csv.DictWriter(
+        text, list(columns), restval="", extrasaction="ignore", lineterminator=line_end
+    )
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue().encode()
@@ -35,12 +37,16 @@ def event_row(event: Event) -> Row:
         "occurred_at": iso(event.occurred_at),
         "quantity": event.quantity,
         "properties": event.properties,
+        "subscription_id": event.subscription_id,
     }
 
 
 def events_csv(events: Iterable[Event], *, from_windows: bool = False) -> bytes:
     """`from_windows`: with a byte order mark and CRLF, as a spreadsheet saves it."""
-    content = csv_bytes(COLUMNS["usage"], map(event_row, events), "\r\n" if from_windows else "\n")
+    rows = [event_row(event) for event in events]
+    names_any = any(row["subscription_id"] for row in rows)
+    columns = [name for name in COLUMNS["usage"] if names_any or name != "subscription_id"]
+    content = csv_bytes(columns, rows, "\r\n" if from_windows else "\n")
     return (b"\xef\xbb\xbf" if from_windows else b"") + content
 
 
@@ -50,6 +56,8 @@ def events_jsonl(events: Iterable[Event]) -> bytes:
     for event in events:
         row = dict(event_row(event))
         quantity, properties = row.pop("quantity"), row.pop("properties")
+        if not row["subscription_id"]:
+            del row["subscription_id"]
         line = json.dumps(row)[:-1]
         line += f', "quantity": {quantity}' if quantity else ""
         line += f', "properties": {properties}' if properties else ""

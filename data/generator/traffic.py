@@ -86,7 +86,7 @@ class Use:
 
 def traffic(found: list[Account], month: str) -> dict[str, list[Event]]:
     """All events of the month by stream: api, calls, messages, studio, commerce, platform,
-    throughput, restoration."""
+    throughput, restoration, departments."""
     streams: dict[str, Callable[[Use], Iterator[Draft]]] = {
         "api": _api,
         "calls": _calls,
@@ -97,7 +97,11 @@ def traffic(found: list[Account], month: str) -> dict[str, list[Event]]:
         "throughput": _throughput,
         "restoration": _restoration,
     }
-    return {name: _stream(found, month, name, make) for name, make in streams.items()}
+    others = [account for account in found if not account.is_by_department]
+    return {
+        **{name: _stream(others, month, name, make) for name, make in streams.items()},
+        "departments": _departments(found, month),
+    }
 
 
 def _stream(
@@ -116,6 +120,27 @@ def _stream(
     drafts.sort(key=lambda draft: (draft[2], draft[0], draft[1], draft[4]))
     stem = f"{name}-{month.replace('-', '')}"
     return [Event(f"{stem}-{number:06d}", *draft) for number, draft in enumerate(drafts, 1)]
+
+
+def _departments(found: list[Account], month: str) -> list[Event]:
+    """What names its subscription, a department's: all but faxes, whose machine they share. After
+    the last day of a department its telephones go on reporting."""
+    events: list[Event] = []
+    for account in found:
+        for subscription in account.subscriptions if account.is_by_department else ():
+            window = (max(month_window(month)[0], subscription.starts_at), month_window(month)[1])
+            last = subscription.ends_at
+            if last is not None and last <= window[0]:
+                continue
+            dice = chance("departments", month, subscription.subscription_id)
+            use = Use(account, subscription, window, month, dice)
+            drafts = [*_calls(use), *_messages(use)]
+            drafts = [one for one in drafts if one[1] == "call" or not last or one[2] < last]
+            stem = f"{subscription.subscription_id}-{month.replace('-', '')}"
+            for number, draft in enumerate(sorted(drafts), 1):
+                named = "" if draft[1] == "fax_sent" else subscription.subscription_id
+                events.append(Event(f"{stem}-{number:04d}", *draft, named))
+    return sorted(events, key=lambda event: (event.occurred_at, event.event_id))
 
 
 def _decimal(digits: int, places: int) -> str:

@@ -6,8 +6,9 @@
    that the customer's prices have, of which there are few. #}
 
 {# Fact of `facts` × key of `keys` (window_keys, or what has their columns) that it matches, where
-   `is_timely`. Facts have row_id, customer_id, meter_id, occurred_at and properties; the result has
-   the facts' columns but properties, and of the key those in `key_columns`. #}
+   `is_timely`. Facts have row_id, customer_id, meter_id, subscription_id, occurred_at and
+   properties; the result has the facts' columns but properties, and of the key those in
+   `key_columns`. #}
 {% macro matched(facts, keys, is_timely, key_columns) -%}
     select
         {% for column in key_columns %}keys.{{ column }}, {% endfor -%}
@@ -21,6 +22,8 @@
         and facts.paths = keys.paths
         and facts.texts = keys.texts
         and {{ is_timely }}
+        -- what names no subscription is for all of them, and a limit counts every event
+        and coalesce(facts.subscription_id = keys.subscription_id, true)
     -- what `filter_rest` leaves to other prices
     left join ({{ claimed(facts, keys) }}) as claims
         on facts.row_id = claims.row_id

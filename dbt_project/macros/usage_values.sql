@@ -51,7 +51,7 @@
 {% macro default__given_columns(events) -%}
     {{ events }}.given_text, {{ events }}.given_event_id, {{ events }}.given_customer_id,
     {{ events }}.given_event_name, {{ events }}.given_occurred_at, {{ events }}.given_quantity,
-    {{ events }}.given_properties
+    {{ events }}.given_properties, {{ events }}.given_subscription_id
 {%- endmacro %}
 
 {# Such a row as text: as it was where it was text, JSON where it came in columns. #}
@@ -60,14 +60,19 @@
 {%- endmacro %}
 
 {% macro default__given_text() -%}
-    coalesce(given_text, to_json({
-        'event_id': given_event_id::varchar,
-        'customer_id': given_customer_id::varchar,
-        'event_name': given_event_name::varchar,
-        'occurred_at': given_occurred_at::varchar,
-        'quantity': given_quantity::varchar,
-        'properties': given_properties::varchar
-    })::varchar)
+    {%- set names = ['event_id', 'customer_id', 'event_name', 'occurred_at', 'quantity', 'properties'] -%}
+    coalesce(given_text, case
+        when given_subscription_id is null then {{ given_object(names) }}
+        else {{ given_object(names + ['subscription_id']) }}
+    end)
+{%- endmacro %}
+
+{% macro given_object(names) -%}
+    to_json({
+        {%- for name in names %}
+        '{{ name }}': given_{{ name }}::varchar{{ ',' if not loop.last }}
+        {%- endfor %}
+    })::varchar
 {%- endmacro %}
 
 {# A text as a quantity; null where it is no finite decimal of at most 15 digits before the point

@@ -1,6 +1,6 @@
 """`python -m tests.faults`: faults at every boundary, and by chance, as many as asked for.
 
-    python -m tests.faults --schedules 2000            what `make faults` runs
+    python -m tests.faults --single --damage --schedules 2000    what `make faults` runs
     python -m tests.faults --schedules 1 --seed 652 --log    one again, with its requests
 
 What belongs here: the command line. What does not: trials and their checks.
@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 
+from tests.faults.damage import Damage, closed_home, every_damage
 from tests.faults.trials import COMPANIES, Trial, play_every_single, play_random
 
 REPORT_EVERY = 30.0
@@ -45,6 +46,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--schedules", type=int, default=2000, help="random ones (2000)")
     parser.add_argument("--seed", type=int, default=0, help="of the first random one (0)")
     parser.add_argument("--single", action="store_true", help="also every single fault first")
+    parser.add_argument("--damage", action="store_true", help="each file of a home, damaged")
     parser.add_argument("--log", action="store_true", help="print the requests of each trial")
     return parser.parse_args()
 
@@ -57,8 +59,23 @@ def trials(chosen: argparse.Namespace) -> Iterator[Trial]:
         yield play_random(seed)
 
 
+def play_damages() -> list[Damage]:
+    """Every damage to a closed home; those that were not as they should be are printed."""
+    damages = []
+    with closed_home() as home:
+        for damage in every_damage(home):
+            damages.append(damage)
+            if damage.problems:
+                print(damage, flush=True)
+    return damages
+
+
 def main() -> int:
     chosen = arguments()
+    damages = play_damages() if chosen.damage else []
+    bad = sum(bool(damage.problems) for damage in damages)
+    if damages:
+        print(f"{len(damages)} damages to the files of a home, {bad} not as it should be")
     score, said = Score(), time.monotonic()
     for trial in trials(chosen):
         score.add(trial)
@@ -70,7 +87,7 @@ def main() -> int:
             said = time.monotonic()
             print(f"{trial.name}: {score}", flush=True)
     print(score)
-    return int(score.failed > 0)
+    return int(score.failed > 0 or bad > 0)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ PRICE_FILTERS = "tests/dbt/test_price_filters.py"
 PRICE_TERMS = "tests/dbt/test_price_terms.py"
 FILTERS = "dbt_project/macros/usage_filters.sql"
 METERS = "tests/dbt/test_meters.py"
+NAMED = "tests/dbt/test_named_subscriptions.py"
 INVOICE_EDGES = "tests/dbt/test_invoice_edges.py"
 TAXES_AND_COUPONS = "tests/dbt/test_taxes_and_coupons.py"
 ADJUSTMENTS_AND_PAYERS = "tests/dbt/test_adjustments_and_payers.py"
@@ -48,6 +49,41 @@ MUTANTS = (
         "where verdict <> 'counted'",
         "where verdict = 'duplicate'",
         WORLDS,
+    ),
+    Mutant(
+        "named_subscription_ignored",
+        FILTERS,
+        "and coalesce(facts.subscription_id = keys.subscription_id, true)",
+        "",
+        NAMED,
+    ),
+    Mutant(
+        "named_usage_counted_by_the_whole_month",
+        f"{METERING}/usage_windows.sql",
+        "and (windows.subscription_id is null or naming.customer_id is null) as is_whole_month",
+        "as is_whole_month",
+        NAMED,
+    ),
+    Mutant(
+        "another_customers_subscription_accepted",
+        "dbt_project/models/staging/usage/stg_usage__events.sql",
+        "and events.customer_id = known_subscriptions.customer_id",
+        "",
+        NAMED,
+    ),
+    Mutant(
+        "one_counter_for_all_subscriptions",
+        f"{METERING}/counter_increases.sql",
+        "readings.customer_id, readings.meter_id, readings.subscription_id,",
+        "readings.customer_id, readings.meter_id,",
+        NAMED,
+    ),
+    Mutant(
+        "one_gauge_for_all_subscriptions",
+        f"{METERING}/carried_windows.sql",
+        "    case when is_by_subscription then subscription_id end as subscription_id,",
+        "    cast(null as varchar(20)) as subscription_id,",
+        NAMED,
     ),
     Mutant(
         "folder_edge_inclusive",
@@ -308,8 +344,8 @@ MUTANTS = (
     Mutant(
         "counters_of_devices_mixed",
         f"{METERING}/counter_increases.sql",
-        "readings.customer_id, readings.meter_id, readings.group_values,",
-        "readings.customer_id, readings.meter_id,",
+        "readings.group_values, readings.value is null",
+        "readings.value is null",
         METERS,
     ),
     Mutant(

@@ -76,10 +76,11 @@ def charges_by_event(price: Price) -> bool:
 def event_amounts(price: Price, found: Metered) -> Fraction:
     """A percentage of each event within its own bounds; the first ones may be free.
 
-    Corrections are charged at the plain percentage, and take off no more than there is.
+    Corrections are charged at the plain percentage, and take off no more than there is; as without
+    bounds, each event's flat amount stays due.
     """
     rate = price.percentage / 100
-    amount = found.correction * rate
+    amount, fees = found.correction * rate, ZERO
     in_order = sorted(
         found.events, key=lambda row: (row.at, row.event.event_id if row.event else "")
     )
@@ -90,8 +91,9 @@ def event_amounts(price: Price, found: Metered) -> Fraction:
             part = max(part, price.event_minimum)
         if price.event_maximum is not None:
             part = min(part, price.event_maximum)
-        amount += part + price.flat_amount
-    return max(amount, ZERO)
+        amount += part
+        fees += price.flat_amount
+    return max(amount, ZERO) + fees
 
 
 def round_whole(quantity: Fraction, rounding: str) -> Fraction:

@@ -32,7 +32,7 @@ FEATURES: tuple[str, ...] = (
     "meters",  # counter, gauge_hours, percentiles, group_by, bucket, event_rounding
     "event amounts",  # bounds of each event, free events
     "included_per",  # allowances for each seat
-    # "named subscriptions": events for one subscription only
+    "named subscriptions",  # events for one subscription only
     # "tiers by version"
     # "based_on": plans that are based on others
     # "intervals": prices with a billing period of their own, and anniversaries

@@ -17,10 +17,11 @@ from zoneinfo import ZoneInfo
 
 from billing_pipeline.duckdb_sql import sql_text
 from billing_pipeline.intake.reference.dbt_vars import DECIMAL
+from billing_pipeline.intake.reference.schemas import USAGE_COLUMNS
 from billing_pipeline.intake.values import ISO_TIMESTAMP
 from billing_pipeline.intake.wall_clock import instant_sql
 
-_IDS = ("event_id", "customer_id", "event_name")
+_IDS = ("event_id", "customer_id", "event_name", "subscription_id")
 
 QUANTITY_TYPE = "DECIMAL(38,18)"
 # One quantity has at most 15 digits before the point, five less than the type holds: no single
@@ -321,13 +322,14 @@ def is_clean(name: str, sql_type: str) -> str:
 
 
 def event_values(types: Mapping[str, str], zone: ZoneInfo) -> dict[str, str]:
-    """The value of each usage column, where the columns have these types."""
-    return {
-        **{name: text_id(name, types[name]) for name in _IDS},
+    """The value of each usage column, in their order, where the columns have these types."""
+    values = {name: text_id(name, types[name]) for name in _IDS}
+    values |= {
         "occurred_at": occurred_at("occurred_at", types["occurred_at"], zone),
         "quantity": quantity("quantity", types["quantity"]),
         "properties": properties("properties", types["properties"]),
     }
+    return {name: values[name] for name in USAGE_COLUMNS}
 
 
 def event_fault(types: Mapping[str, str], clean: Collection[str] = ()) -> str:

@@ -30,7 +30,7 @@ from billing_pipeline.intake.values import BadValue, JsonNumber, json_text, uniq
 
 # Raise it whenever the same file would be normalised to something else: cached copies are keyed
 # by it, and a stale copy would be billed from.
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 
 _BATCH_ROWS = 20_000
 _READ_FAULTS = (OSError, EOFError, zlib.error, UnicodeDecodeError)
@@ -49,7 +49,7 @@ class BrokenFile(ValueError):
 
 
 class Record(NamedTuple):
-    """One row: its number, its six texts (None: absent), and the raw row where it is not those.
+    """One row: its number, its texts (None: absent), and the raw row where it is not those.
 
     A record without `values` is malformed: its raw text is all there is.
     """
@@ -125,16 +125,29 @@ def _normalised(zone: ZoneInfo) -> str:
     types = dict.fromkeys(USAGE_COLUMNS, "VARCHAR")
     values = expressions.event_values(types, zone)
     used = ", ".join(f"{value} AS used_{name}" for name, value in values.items())
-    texts = ", ".join(f"{name!r}: {name}" for name in USAGE_COLUMNS)
     typed = (
         f"SELECT {used}, occurred_at, quantity, properties, source_row, malformed, "
-        f"coalesce(raw, CAST(to_json({{{texts}}}) AS VARCHAR)) AS raw FROM records"
+        f"coalesce(raw, {_raw_sql()}) AS raw FROM records"
     )
     named = ", ".join(f"used_{name} AS {name}" for name in USAGE_COLUMNS if name != "quantity")
     return (
         f"SELECT {named}, CASE WHEN NOT malformed THEN used_quantity END AS quantity, source_row, "
         f"CASE WHEN malformed THEN 'malformed_row' ELSE {expressions.event_fault(types)} END "
         f"AS parse_error, raw FROM ({typed})"
+    )
+
+
+def _raw_sql() -> str:
+    """A row of cells as JSON text; the same as ever where it names no subscription."""
+
+    def text(names: Collection[str]) -> str:
+        cells = ", ".join(f"{name!r}: {name}" for name in names)
+        return f"CAST(to_json({{{cells}}}) AS VARCHAR)"
+
+    others = [name for name in USAGE_COLUMNS if name != "subscription_id"]
+    return (
+        f"CASE WHEN nullif(subscription_id, '') IS NULL THEN {text(others)} "
+        f"ELSE {text(USAGE_COLUMNS)} END"
     )
 
 
@@ -285,12 +298,14 @@ def _json_record(number: int, line: str, keys: set[str]) -> Record:
         keys.update(event if len(keys) < _MAX_KEYS else set(USAGE_COLUMNS) & set(event))
     get = event.get
     ids = (get("event_id"), get("customer_id"), get("event_name"))
-    for value in ids:
+    subscription_id = get("subscription_id")
+    for value in (*ids, subscription_id):
         if value is not None and not isinstance(value, str):
             return Record(number, None, line)  # an id that is an object, a list, true or false
     occurred_at, quantity = _scalar(get("occurred_at")), _scalar(get("quantity"))
     properties = _properties_text(get("properties"))
-    return Record(number, (*ids, occurred_at, quantity, properties), line)
+    values = (*ids, occurred_at, quantity, properties, subscription_id)
+    return Record(number, values, line)
 
 
 class _Constant(str):
@@ -388,11 +403,10 @@ def _arrow(records: list[Record]) -> pa.RecordBatch:
 
 def _raw_text(record: Record) -> str:
     """The row as JSON text, as the expressions write it where nothing was changed."""
-    return json.dumps(
-        dict(zip(USAGE_COLUMNS, record.values or (), strict=True)),
-        ensure_ascii=False,
-        separators=(",", ":"),
-    )
+    cells = dict(zip(USAGE_COLUMNS, record.values or (), strict=True))
+    if not cells["subscription_id"]:
+        del cells["subscription_id"]
+    return json.dumps(cells, ensure_ascii=False, separators=(",", ":"))
 
 
 def _is_text(record: Record) -> bool:

@@ -720,6 +720,11 @@ USAGE = Table(
         Column("occurred_at", "instant", "when, in the folder's month", required=True),
         Column("quantity", "quantity", "a number, 0 or more", default=1),
         Column("properties", "json", "a JSON object; in Parquet also a struct or a map"),
+        Column(
+            "subscription_id",
+            "id",
+            "the customer's subscription that it counts for; empty: all of them",
+        ),
     ),
 )
 USAGE_COLUMNS = tuple(USAGE.column_names)

@@ -6,6 +6,7 @@ select
     events.occurred_at,
     events.quantity,
     events.properties,
+    events.subscription_id,
     events.source_file,
     events.source_row,
     events.event_id,

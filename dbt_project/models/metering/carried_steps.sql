@@ -16,6 +16,7 @@ series as (
         customer_id,
         meter_id,
         plan_id,
+        subscription_id,
         filter,
         filter_rest,
         min(window_start) over (partition by series_id) as first_start,

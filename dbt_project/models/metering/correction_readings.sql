@@ -27,6 +27,7 @@ corrections as (
         corrections.occurred_at,
         corrections.quantity,
         corrections.properties,
+        cast(null as varchar(20)) as subscription_id,
         'accounts/usage_corrections' as source_file,
         corrections.source_row,
         corrections.correction_id as event_id,

@@ -20,11 +20,11 @@ readings as (
 -- where the first reading within begins: the last one before; those earlier matter no more
 before as (
     select
-        customer_id, meter_id, group_values,
+        customer_id, meter_id, subscription_id, group_values,
         max_by(value, (occurred_at, source_file, source_row)) as value
     from readings
     where occurred_at < first_start and value is not null
-    group by customer_id, meter_id, group_values
+    group by customer_id, meter_id, subscription_id, group_values
 ),
 
 ordered as (
@@ -33,8 +33,8 @@ ordered as (
         coalesce(
             lag(readings.value) over (
                 partition by
-                    readings.customer_id, readings.meter_id, readings.group_values,
-                    readings.value is null
+                    readings.customer_id, readings.meter_id, readings.subscription_id,
+                    readings.group_values, readings.value is null
                 order by readings.occurred_at, readings.source_file, readings.source_row
             ),
             before.value
@@ -44,6 +44,7 @@ ordered as (
         on
             readings.customer_id = before.customer_id
             and readings.meter_id = before.meter_id
+            and readings.subscription_id is not distinct from before.subscription_id
             and readings.group_values is not distinct from before.group_values
     where readings.occurred_at >= readings.first_start
 )

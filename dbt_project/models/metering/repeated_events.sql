@@ -1,6 +1,9 @@
 -- grain: usage row whose event_id stands more than once among the valid rows of its folder,
 -- with its verdict: `counted` (the first by file name and row), `duplicate` (the same content
 -- as the first) or `conflicting_duplicate` (another content)
+{%- set content -%}
+    (customer_id, event_name, occurred_at, quantity, properties_content, coalesce(subscription_id, ''))
+{%- endset %}
 with
 compared as (
     select
@@ -9,11 +12,10 @@ compared as (
         event_id,
         source_file,
         source_row,
-        (customer_id, event_name, occurred_at, quantity, properties_content) as content,
+        {{ content }} as content,
         row_number() over by_place as place,
         count(*) over (partition by usage_month, event_id) as copies,
-        first_value((customer_id, event_name, occurred_at, quantity, properties_content))
-            over by_place as first_content
+        first_value({{ content }}) over by_place as first_content
     from {{ ref('suspect_rows') }}
     where rejection_reason is null
     window by_place as (

@@ -30,6 +30,7 @@ select
     event_name,
     occurred_at,
     quantity,
+    subscription_id,
     {{ properties_content('properties') }} as properties_content,
     source_file,
     source_row,

@@ -63,12 +63,17 @@ select
     meters.bucket,
     meters.bucket_zone,
     coalesce(meters.carry_forward, false) as is_carried,
+    windows.subscription_id is not null and naming.customer_id is not null
+        as is_by_subscription,
     -- then its events are all that the customer's meter reads in the month
     windows.window_start = run.month_start
     and windows.window_end = run.month_end
     and not meters.is_split
     and windows.filter = ''
-    and not windows.filter_rest as is_whole_month
+    and not windows.filter_rest
+    and (windows.subscription_id is null or naming.customer_id is null) as is_whole_month
 from windows
 cross join run
 inner join meters on windows.meter_id = meters.meter_id
+left join {{ ref('customers_naming_subscriptions') }} as naming
+    on windows.customer_id = naming.customer_id

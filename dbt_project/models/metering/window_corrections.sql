@@ -9,6 +9,7 @@ corrections as (
     select
         row_number() over (order by corrections.correction_id) as row_id,
         meters.meter_id,
+        cast(null as varchar(20)) as subscription_id,
         corrections.*
     from {{ ref('stg_accounts__usage_corrections') }} as corrections
     inner join {{ ref('stg_catalog__meters') }} as meters

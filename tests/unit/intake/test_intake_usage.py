@@ -54,6 +54,7 @@ def test_one_row_has_all_columns(world: World) -> None:
         ("occurred_at", "TIMESTAMP WITH TIME ZONE"),
         ("quantity", "DECIMAL(38,18)"),
         ("properties", "VARCHAR"),
+        ("subscription_id", "VARCHAR"),
         ("row_id", "BIGINT"),
         ("source_file", "VARCHAR"),
         ("source_row", "BIGINT"),
@@ -65,13 +66,14 @@ def test_one_row_has_all_columns(world: World) -> None:
         ("given_occurred_at", "VARCHAR"),
         ("given_quantity", "VARCHAR"),
         ("given_properties", "VARCHAR"),
+        ("given_subscription_id", "VARCHAR"),
     ]
     [row] = world.events("*")
-    assert row[:11] == (
+    assert row[:12] == (
         date(2024, 1, 1), "e1", "c1", "call", datetime(2024, 1, 2, 3, 4, 5, tzinfo=UTC),
-        Decimal("2.5"), '{"a": 1}', 0, "usage/2024-01/a.csv", 2, None,
+        Decimal("2.5"), '{"a": 1}', None, 0, "usage/2024-01/a.csv", 2, None,
     )  # fmt: skip
-    assert json.loads(str(row[11])) == {
+    assert json.loads(str(row[12])) == {
         "event_id": "e1",
         "customer_id": " c1 ",
         "event_name": "call",

@@ -34,14 +34,17 @@ def test_processes_that_open_a_new_history_together_all_find_it_whole(tmp_path: 
     assert [process.exitcode for process in processes] == [0] * PROCESSES
 
 
-@pytest.mark.parametrize("content", [b"\0damaged\xff", b"run_monitoring: [", b"", b"- a\n"])
+@pytest.mark.parametrize(
+    "content",
+    [b"\0damaged\xff", b"run_monitoring: [", b"", b"- a\n", b"concurrency: {runs: {other: 1}}\n"],
+)
 def test_damaged_settings_are_named_and_made_anew(tmp_path: Path, content: bytes) -> None:
     settings = Settings.from_env({"BILLING_HOME": str(tmp_path)})
     config = instance_home(settings) / "dagster.yaml"
     good = config.read_bytes()
     config.write_bytes(content)
     with pytest.raises(HistoryError, match=r"dagster\.yaml is damaged: .* Delete it and run again"):
-        instance_home(settings)
+        open_instance(settings).__enter__()
     config.unlink()
-    instance_home(settings)
-    assert config.read_bytes() == good
+    with open_instance(settings):
+        assert config.read_bytes() == good
