@@ -67,12 +67,9 @@ counted as (
 -- months are counted from the one that invoices the first paid instant: of a period of 30 days or
 -- an anniversary's month that is the month in which it ends
 select
-    counted.subscription_id,
-    counted.subscription_number,
-    counted.starts_at,
-    counted.next_starts_at,
-    counted.coupon_id,
-    counted.position,
+    counted.subscription_id, counted.subscription_number,
+    counted.starts_at, counted.next_starts_at,
+    counted.coupon_id, counted.position,
     -- before the first month that is known, fifty years ago, it counts from that
     coalesce(
         months.billing_month, (select min(billing_month) from {{ ref('stg_months') }})
