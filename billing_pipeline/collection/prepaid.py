@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 
 import duckdb
 
+from billing_pipeline.collection.plan.desired import read_credits
 from billing_pipeline.collection.plan.wallet_ledger import Movements, read_movements
 from billing_pipeline.collection.pull.tables import Row
 from billing_pipeline.collection.pull.top_ups import TopUp, credited, read_top_ups
@@ -29,6 +31,7 @@ from billing_pipeline.collection.stripe_state.refresh import (
     paid_by_wallets,
     read_what_wallets_paid,
 )
+from billing_pipeline.collection.stripe_state.stripe_invoice import ActualInvoice
 from billing_pipeline.money import to_major, to_minor
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.rating.month import WalletApplication
@@ -67,21 +70,36 @@ def known_applications(settings: Settings, month: BillingMonth) -> Iterator[Wall
 
     Of the month itself everything that was billed is told, also where no wallet paid of it: what
     was billed took what it took, and only what is billed beyond it may take more. Of other months
-    what was only previewed has taken nothing.
+    what was only previewed has taken nothing. What a month's invoices gave back comes off what its
+    others took; an amount below 0 is the credit of a month whose total is below 0.
     """
     with open_records(settings.records_dir) as records:
         others = [item for item in paid_by_wallets(records.cache) if item.month_key != month.key]
         known = [*others, *cached_month(records.cache, month.key)]
+    months: dict[tuple[str, str, str], list[ActualInvoice]] = defaultdict(list)
     for item in sorted(known, key=lambda item: item.stripe_invoice_id):
         if item.is_billed and item.customer_id and item.month_key:
+            months[item.customer_id, item.currency, item.month_key].append(item)
+    for key, items in months.items():
+        for item, taken in zip(items, _net([item.wallet_taken for item in items]), strict=True):
             yield WalletApplication(
-                item.customer_id,
-                item.currency,
-                item.month_key,
-                to_major(item.wallet_taken, item.currency),
+                *key,
+                to_major(taken, item.currency),
                 to_major(item.net, item.currency),
                 item.wallet_after_month,
+                to_major(item.committed, item.currency),
             )
+
+
+def _net(amounts: list[int]) -> list[int]:
+    """The same sum, where what is below 0 is taken off the others, from the first on. Pure."""
+    given = -sum(amount for amount in amounts if amount < 0)
+    found = []
+    for amount in amounts:
+        part = min(max(0, amount), given)
+        given -= part
+        found.append(max(0, amount) - part)
+    return [*found[:-1], found[-1] - given] if found else []
 
 
 @dataclass(frozen=True)
@@ -155,22 +173,23 @@ async def reconcile_wallets(
                 if customer is None:
                     return None
                 differs = applied[key] - taken[key] if key in applied else 0
-                return await wallet_row(gateway, cache, customer, of_one, before, differs)
+                return await wallet_row(gateway, cache, customer, key, of_one, before, differs)
             except StripeFailure as failure:
                 failure.customer_id = key[0]
                 return {"customer_id": key[0], "currency": key[1], "problem": str(failure)}
 
-        rows = await each([key for key in sorted(movements) if movements[key]], row)
+        rows = await each(sorted(movements), row)
     return [found for found in rows if found is not None]
 
 
 _APPLIED = """
-select customer_id, currency, wallet_applied from invoices where billing_month = cast(? as date)
+select customer_id, currency, invoice_id, wallet_applied
+from invoices where billing_month = cast(? as date)
 """
 
 
 def _applied(settings: Settings, month: BillingMonth) -> dict[tuple[str, str], int]:
-    """What the month's invoices take from wallets, as its warehouse has it."""
+    """What the month's invoices take from wallets (below 0: put in), as its warehouse has it."""
     path = settings.warehouse_path(month)
     if not path.exists():
         return {}
@@ -180,9 +199,12 @@ def _applied(settings: Settings, month: BillingMonth) -> dict[tuple[str, str], i
             "where table_schema = 'main' and table_name = 'invoices'"
         ).fetchall()
         rows = connection.execute(_APPLIED, [month.key]).fetchall() if tables else []
+        given = read_credits(connection, month.key)
     return {
-        (customer_id, currency.upper()): to_minor(amount, currency)
-        for customer_id, currency, amount in rows
+        (customer_id, currency.upper()): to_minor(
+            amount - given.get(invoice_id, Decimal(0)), currency
+        )
+        for customer_id, currency, invoice_id, amount in rows
     }
 
 

@@ -74,7 +74,8 @@ def settlement_of(records: InvoiceRecords) -> list[tuple[str, Decimal]]:
     if _is_void(records):
         return [("Made void", -total)]
     if payment is None or not is_billed(records):
-        return _without_zeros([("Prepaid wallet", -records.invoice["wallet_applied"])])
+        # A total below 0 is put into it.
+        return _without_zeros([("Prepaid wallet", records.invoice["amount_due"] - total)])
     billed, credited = payment["billed"], payment["credited"]
     wallet = sum((row["wallet_applied"] for row in records.stripe_invoices), Decimal(0))
     # Credit notes that corrected the charges are already in the total; others are not.

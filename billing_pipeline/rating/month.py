@@ -31,7 +31,8 @@ from billing_pipeline.settings import Settings
 
 
 class WalletApplication(NamedTuple):
-    """What an invoice took from a wallet, and what was billed by it; months as YYYY-MM-01."""
+    """What an invoice took from a wallet, and what was billed by it; months as YYYY-MM-01. An
+    `amount` below 0 is what a month whose total is below 0 has put in."""
 
     customer_id: str
     currency: str
@@ -41,6 +42,8 @@ class WalletApplication(NamedTuple):
     after_month: str | None = None
     """Where something of its own month or a later one was billed before it: the latest such month,
     whose invoices and expiries come first."""
+    committed_amount: Decimal = Decimal(0)
+    """What of it is lines of commitments, which no prepaid commitment pays."""
 
 
 # What a top-up that was paid in Stripe moved: transaction, customer, amount, currency, time,
@@ -127,15 +130,23 @@ def _write_wallet_applications(
     connection.execute(
         "CREATE TABLE raw.wallet_applications (customer_id VARCHAR, currency VARCHAR,"
         " billing_month DATE, amount DECIMAL(38, 4), billed_amount DECIMAL(38, 4),"
-        " after_month DATE)"
+        " after_month DATE, committed_amount DECIMAL(38, 4))"
     )
-    found = connection.execute("SELECT DISTINCT customer_id, currency FROM raw.wallet_transactions")
+    # A prepaid commitment fills the wallet of whoever pays, now or when its term began.
+    found = connection.execute(
+        "SELECT customer_id, currency FROM raw.wallet_transactions UNION"
+        " SELECT unnest([customer_id, bill_to]), commitments.currency"
+        " FROM raw.commitments AS commitments JOIN raw.customers USING (customer_id)"
+        " WHERE commitments.kind = 'prepaid'"
+    )
     wallets = set(found.fetchall())
-    # Most companies have no wallet, and what was billed may be long: it is not even asked for.
-    rows = [row for row in applications if row[:2] in wallets] if wallets else []
+    # What was billed may be long; it matters to those who have a wallet, or are given credit.
+    found_rows = list(applications)
+    wallets |= {row[:2] for row in found_rows if row[3] or row[4] < 0}
+    rows = [row for row in found_rows if row[:2] in wallets]
     if rows:
         connection.executemany(
-            "INSERT INTO raw.wallet_applications VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT INTO raw.wallet_applications VALUES (?, ?, ?, ?, ?, ?, ?)",
             [WalletApplication(*row) for row in rows],
         )
 

@@ -97,3 +97,9 @@
         'exactly ' || plain(exact_amount) || ', ' || {{ rounded_text('amount') }}
     )
 {%- endmacro %}
+
+{# The invoice of a customer, a currency and a month: the same on every run and machine. #}
+{% macro invoice_id(customer_id, currency, billing_month) -%}
+    'in_' || strftime({{ billing_month }}, '%Y%m') || '_'
+    || left(md5(concat_ws('|', {{ customer_id }}, {{ currency }}, {{ billing_month }})), 16)
+{%- endmacro %}

@@ -254,6 +254,8 @@ class Judge:
             for entry in posted
         ):
             return  # and so is what is too little for a card, which is carried over
+        if any(entry["type"] == "applied_to_invoice" and entry["amount"] < 0 for entry in posted):
+            return  # and what an invoice below 0 gives back that was paid by card
         if not all(names[item.transaction_id] for item in movements if item.amount):
             return
         left = -sum(entry["amount"] for entry in posted)

@@ -55,13 +55,23 @@ def rate(world: World, month: BillingMonth, taken: Taken) -> Rated:
     """By the oracle."""
     key = str(month)
     applied: dict[Wallet, dict[str, Fraction]] = defaultdict(lambda: defaultdict(Fraction))
+    given: dict[Wallet, dict[str, Fraction]] = defaultdict(lambda: defaultdict(Fraction))
     billed: dict[Wallet, Fraction] = defaultdict(Fraction)
     for item in taken:
         wallet = item.customer_id, item.currency
-        applied[wallet][item.billing_month[:7]] += Fraction(item.amount)
+        if item.amount >= 0:
+            applied[wallet][item.billing_month[:7]] += Fraction(item.amount)
+        elif item.billing_month != month.key:
+            given[wallet][item.billing_month[:7]] -= Fraction(item.amount)
         if item.billing_month == month.key:
             billed[wallet] += Fraction(item.billed_amount)
-    result = bill(world, key, wallet_applied_elsewhere=applied, already_billed=billed)
+    result = bill(
+        world,
+        key,
+        wallet_applied_elsewhere=applied,
+        already_billed=billed,
+        credits_elsewhere=given,
+    )
     customers = {row["customer_id"]: row for row in world.tables["customers"]}
     desired = [
         _desired(result, invoice, customers[invoice.customer_id], month)
@@ -70,7 +80,7 @@ def rate(world: World, month: BillingMonth, taken: Taken) -> Rated:
     # Zero invoices are made by nobody.
     return Rated(
         tuple(sorted(desired, key=lambda item: item.invoice_id)),
-        _movements(world, customers),
+        _movements(world, customers, taken),
     )
 
 
@@ -85,7 +95,7 @@ def rate_by_pipeline(world: World, month: BillingMonth, taken: Taken) -> Rated:
         settings = Settings(str(data_dir), home, UTC_ZONE, BillingMonth(2025, 11))
         warehouse = rate_month(settings, month, taken)
         customers = {row["customer_id"]: row for row in world.tables["customers"]}
-        return Rated(read_desired(warehouse, month.key), _movements(world, customers))
+        return Rated(read_desired(warehouse, month.key), _movements(world, customers, taken))
 
 
 class DisagreementError(AssertionError):
@@ -119,7 +129,7 @@ def _desired(result: Result, invoice: Bill, row: Cells, month: BillingMonth) -> 
         lines=tuple(_lines(result, invoice, invoice_id)),
         collection_method="send_invoice" if is_sent else "charge_automatically",
         days_until_due=int(row["days_until_due"] or 30) if is_sent else None,
-        wallet_applied=_minor(invoice.wallet_applied, invoice.currency),
+        wallet_applied=_minor(invoice.wallet_applied + min(0, invoice.total), invoice.currency),
     )
 
 
@@ -148,8 +158,9 @@ def _minor(value: Fraction, currency: str) -> int:
     return int(minor)
 
 
-def _movements(world: World, customers: Mapping[str, Cells]) -> Movements:
-    """As the pipeline reads them, in the order in which they occurred."""
+def _movements(world: World, customers: Mapping[str, Cells], taken: Taken) -> Movements:
+    """As the pipeline reads them, in the order in which they occurred; none of a wallet that has
+    only what invoices put in."""
     found: dict[Wallet, list[WalletMovement]] = defaultdict(list)
     rows = sorted(
         (read_instant(row["occurred_at"], UTC_ZONE), row["transaction_id"], row)
@@ -163,7 +174,8 @@ def _movements(world: World, customers: Mapping[str, Cells]) -> Movements:
             name, row["customer_id"], currency, value, at // 1_000_000, row["kind"], known
         )
         found[row["customer_id"], currency].append(movement)
-    return {key: tuple(movements) for key, movements in found.items()}
+    put_in = {(item.customer_id, item.currency) for item in taken if item.amount < 0}
+    return {key: tuple(found.get(key, ())) for key in [*found, *sorted(put_in - found.keys())]}
 
 
 def instant(text: str) -> float:

@@ -31,7 +31,7 @@ def company() -> Inputs:
     for name, plan, coupon in (
         ("fills", "fee", "TENTH"), ("beyond", "fee", ""), ("one price", "fee", ""),
         ("ahead", "ahead", ""), ("group", "fee", ""), ("branch", "fee", "TENTH"),
-        ("euros", "fee", ""), ("ended", "fee", ""),
+        ("euros", "fee", ""), ("ended", "fee", ""), ("prepaid", "fee", ""),
     ):  # fmt: skip
         cells = {"bill_to": "group"} if name == "branch" else {}
         inputs.add("customers", customer_id=name, currency="USD", country="DE", **cells)
@@ -46,6 +46,7 @@ def company() -> Inputs:
     # Ends a microsecond before March does: March's charges do not count, and March's invoice is the
     # last one.
     commit(inputs, "ended", "400", ends_at="2024-03-31T23:59:59.999999Z")
+    commit(inputs, "prepaid", "200", kind="prepaid")
     return inputs
 
 
@@ -155,6 +156,25 @@ def test_each_calculation_leads_to_its_amount(year: Year) -> None:
         for row in rated.rows("invoice_lines"):
             if row["commitment_id"]:
                 assert redo_line(row["kind"], row["calculation"], 2) == Fraction(row["amount"])
+
+
+def test_what_is_prepaid_is_a_line_without_tax_and_pays_everything_else(year: Year) -> None:
+    # 150 and 19 % of it are 178.50; the line of 200 is left to be paid.
+    assert year.amounts("prepaid") == {"2024-01": [("commitment", "200.00")]}
+    [(_, _, text)] = year.lines("2024-01", "prepaid")
+    assert text == "committed 200, paid beforehand; rounded to 200.00 USD"
+    january = year.rated["2024-01"]
+    invoice = january.invoice("prepaid")
+    assert (invoice["total"], invoice["tax"]) == (Decimal("378.50"), Decimal("28.50"))
+    assert (invoice["wallet_applied"], invoice["amount_due"]) == (Decimal("178.50"), 200)
+    taxed = {row["line_id"] for row in january.rows("line_taxes")}
+    [line] = [row for row in january.rows("invoice_lines", customer_id="prepaid")
+              if row["kind"] == "commitment"]  # fmt: skip
+    assert line["line_id"] not in taxed
+    [lot] = january.rows("wallet_lots", customer_id="prepaid")
+    assert (lot["used"], lot["remaining"]) == (Decimal("178.50"), Decimal("21.50"))
+    [balance] = january.rows("commitment_balances", customer_id="prepaid")
+    assert (balance["used_amount"], balance["remaining_amount"]) == (150, 50)
 
 
 def test_balances_say_what_was_spent_and_what_is_left(year: Year) -> None:

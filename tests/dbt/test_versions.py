@@ -54,6 +54,7 @@ COUPONS: list[dict[str, Any]] = [
     {"coupon_id": "ten", "amount_off": 10, "currency": "USD", "duration": "forever"},
     {"coupon_id": "three-months", "percent_off": 10, "duration": "repeating",
      "duration_in_months": 3},
+    {"coupon_id": "tenth", "percent_off": 10, "duration": "forever"},
 ]  # fmt: skip
 USAGE = [("calls", "2024-04-10", 750), ("calls", "2024-04-20", 750)]
 
@@ -88,6 +89,14 @@ CASES: dict[str, list[tuple[str, str, dict[str, Any]]]] = {
     "coupon is over": [
         ("seats", "2024-01-10", {"coupon_id": "three-months"}),
         ("pro", MIDDLE, {"coupon_id": "three-months"}),
+    ],
+    "coupon is dropped": [
+        ("seats-ahead", BEFORE, {"quantity": 3, "coupon_id": "tenth"}),
+        ("seats-ahead", MIDDLE, {"quantity": 1}),
+    ],
+    "coupon comes": [
+        ("seats-ahead", BEFORE, {"quantity": 3}),
+        ("seats-ahead", MIDDLE, {"quantity": 1, "coupon_id": "tenth"}),
     ],
     "minimums": [
         ("metered", BEFORE, {"quantity": 0, "minimum_amount": 60}),
@@ -234,6 +243,12 @@ def test_a_coupons_months_are_counted_over_the_versions(tables: Tables) -> None:
     """5 of 10 and 30 of 60: February is the first of three months, or January."""
     assert lines(tables, "coupon goes on", "discount") == [Decimal("-3.5")]
     assert lines(tables, "coupon is over", "discount") == []
+
+
+def test_unused_time_comes_back_at_the_price_that_was_paid(tables: Tables) -> None:
+    """15 of 30 for April come back, of which a tenth was not paid; 5 and, for May, 10 are due."""
+    assert lines(tables, "coupon is dropped", "discount") == [Decimal("1.5")]
+    assert lines(tables, "coupon comes", "discount") == [Decimal("-1.5")]
 
 
 def test_the_minimum_is_the_sum_of_the_versions_minimums(tables: Tables) -> None:

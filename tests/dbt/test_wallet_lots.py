@@ -35,11 +35,22 @@ class Put(NamedTuple):
 
 
 class Took(NamedTuple):
-    """An invoice that was billed: its month, and what it took."""
+    """An invoice that was billed: its month, what it took, and, of an earlier month, what was
+    billed by it, with how much of that for commitments."""
 
     month: str
     amount: str
     after_month: str = ""
+    billed: str = "0"
+    committed: str = "0"
+
+
+class Prepaid(NamedTuple):
+    """A commitment that is paid beforehand."""
+
+    amount: str
+    starts_at: str
+    ends_at: str = "2024-07-01T00:00:00Z"
 
 
 @dataclass(frozen=True)
@@ -53,6 +64,8 @@ class Case:
     others: dict[str, str] = field(default_factory=dict)
     took: list[Took] = field(default_factory=list)
     billed: str = ""
+    prepaid: Prepaid | None = None
+    adjustment: str = ""
 
 
 JANUARY, FEBRUARY, MAY = "2024-01-10T00:00:00Z", "2024-02-10T00:00:00Z", "2024-05-10T00:00:00Z"
@@ -199,6 +212,102 @@ CASES = {
         took=[Took("2024-04", "36")],
         billed="36",
     ),
+    "a prepaid commitment pays from its start, paid or not, and never itself": Case(
+        [],
+        {"prepaid": "30"},
+        {"prepaid": "70"},
+        {"commitment prepaid": "-100"},
+        prepaid=Prepaid("100", "2024-04-10T00:00:00Z"),
+    ),
+    "other lots pay the line of the commitment": Case(
+        [Put("old", "50", JANUARY)],
+        {"prepaid": "30", "old": "50"},
+        {"prepaid": "70", "old": "0"},
+        {"commitment prepaid": "-100"},
+        prepaid=Prepaid("100", "2024-04-10T00:00:00Z"),
+    ),
+    "what is prepaid pays first": Case(
+        [Put("bonus", "50", JANUARY, MAY, "1")],
+        {"prepaid": "20", "bonus": "10"},
+        {"prepaid": "0", "bonus": "40"},
+        prepaid=Prepaid("20", JANUARY),
+    ),
+    "a term that ends with the month pays first, and then expires": Case(
+        [],
+        {"prepaid": "30"},
+        {"prepaid": "0"},
+        {"expiry prepaid": "70"},
+        prepaid=Prepaid("100", JANUARY, MONTH_END),
+    ),
+    "a term that has ended pays nothing": Case(
+        [],
+        {},
+        {"prepaid": "0"},
+        {"expiry prepaid": "100"},
+        prepaid=Prepaid("100", JANUARY, "2024-04-30T23:59:59.999999Z"),
+    ),
+    "an earlier invoice took no more of it than what was not committed": Case(
+        [Put("old", "50", JANUARY)],
+        {"prepaid": "30"},
+        {"prepaid": "40", "old": "40"},
+        took=[Took("2024-03", "40", billed="130", committed="100")],
+        prepaid=Prepaid("100", "2024-03-10T00:00:00Z"),
+    ),
+    "a supplement takes of it what was billed more besides the commitment": Case(
+        [],
+        {"prepaid": "30"},
+        {"prepaid": "70"},
+        {"commitment prepaid": "-100"},
+        took=[Took("2024-04", "20", committed="100")],
+        billed="120",
+        prepaid=Prepaid("100", "2024-04-10T00:00:00Z"),
+    ),
+    "a total below 0 is put into the wallet": Case(
+        [Put("old", "9", JANUARY)],
+        {},
+        {"old": "9", "credit": "20"},
+        {"credit credit": "-20"},
+        adjustment="-50",
+    ),
+    "what an earlier month has put in pays": Case(
+        [Put("old", "9", FEBRUARY), Put("later", "9", "2024-04-01T00:00:00Z")],
+        {"old": "9", "credit": "12", "later": "9"},
+        {"old": "0", "credit": "0", "later": "0"},
+        {"top_up later": "-9"},
+        took=[Took("2024-03", "-12", billed="-12")],
+    ),
+    "what a later month has put in does not pay": Case(
+        [],
+        {},
+        {},
+        took=[Took("2024-05", "-12", billed="-12")],
+    ),
+    "what was put in was used by a later month": Case(
+        [],
+        {},
+        {"credit": "20"},
+        {"credit credit": "-20"},
+        took=[Took("2024-04", "-20"), Took("2024-05", "15")],
+        billed="-20",
+        adjustment="-50",
+    ),
+    "what an earlier release gave in Stripe alone is not given again": Case(
+        [],
+        {},
+        {},
+        took=[Took("2024-04", "0")],
+        billed="-20",
+        adjustment="-50",
+    ),
+    "only what is beyond it is": Case(
+        [],
+        {},
+        {"credit": "5"},
+        {"credit credit": "-5"},
+        took=[Took("2024-04", "0")],
+        billed="-20",
+        adjustment="-55",
+    ),
 }
 
 
@@ -223,13 +332,31 @@ def _april(cases: dict[str, Case], directory: Path) -> Tables:
         company.subscribe(customer, "fee")
         for number, took in enumerate(case.took):
             is_own_total = took.month == "2024-04" and number == 0
-            billed = Decimal(case.billed if is_own_total else 0)
+            billed = Decimal(case.billed if is_own_total else took.billed)
             month, after = (
                 f"{took.month}-01",
                 f"{took.after_month}-01" if took.after_month else None,
             )
-            amounts = Decimal(took.amount), billed
-            taken.append(WalletApplication(customer, "USD", month, *amounts, after))
+            cells = Decimal(took.amount), billed, after, Decimal(took.committed)
+            taken.append(WalletApplication(customer, "USD", month, *cells))
+        if case.adjustment:
+            company.world.add(
+                "adjustments",
+                adjustment_id=customer,
+                customer_id=customer,
+                amount=case.adjustment,
+                currency="USD",
+                occurred_at="2024-04-10T00:00:00Z",
+            )
+        if case.prepaid:
+            company.world.add(
+                "commitments",
+                commitment_id=f"{customer}: prepaid",
+                customer_id=customer,
+                currency="USD",
+                kind="prepaid",
+                **case.prepaid._asdict(),
+            )
     write(company.world, directory, ZoneInfo("UTC"))
     _write_wallets(cases, directory / "accounts" / "wallet_transactions.csv")
     return run_pipeline(directory, "2024-04", "UTC", taken=taken)
@@ -253,6 +380,8 @@ def of(tables: Tables, name: str, customer: str) -> list[Row]:
 
 
 def short(lot_id: str | None) -> str:
+    if lot_id and lot_id.startswith("billing_credit:in_"):
+        return "credit"
     return (lot_id or "").rpartition(": ")[2]
 
 
@@ -263,6 +392,7 @@ def test_which_lots_pay(april: Tables, name: str) -> None:
     assert paid == {lot: Decimal(amount) for lot, amount in CASES[name].paid.items()}
     (invoice,) = of(april, "invoices", name)
     assert invoice["wallet_applied"] == sum(paid.values())
+    assert invoice["amount_due"] == max(invoice["total"] - sum(paid.values()), 0)
 
 
 @pytest.mark.parametrize("name", CASES)

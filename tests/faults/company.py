@@ -96,7 +96,7 @@ class Company:
                 for at, amount in enumerate(account.top_ups, 1)
             )
             for account in self.accounts
-            if account.top_ups
+            if account.from_wallet
         }
 
 
@@ -114,13 +114,17 @@ class Expected:
     def net(self) -> int:
         return sum(self.revisions) - self.credited
 
+    @property
+    def creditable(self) -> int:
+        return sum(max(0, total) for total in self.revisions) - self.credited
+
 
 def expected(stages: Sequence[DesiredInvoice | None]) -> Expected:
     """The oracle: each stage was brought to its end before the next one began."""
     books = Expected()
     for invoice in stages:
         total = invoice.total if invoice else 0
-        if total > books.net:
+        if total > books.net or books.net - total > books.creditable:
             assert invoice is not None
             lines = {line.line_id: line.amount for line in invoice.lines}
             books.lines.append((lines, books.credited))
@@ -154,12 +158,13 @@ WALLETS = Company(
     (
         Account("dee", ((1200,), (1500,)), top_ups=(500, 500), from_wallet=(600, 800)),
         Account("gus", ((700,), (700,)), top_ups=(300, -500), from_wallet=(0, 0)),
+        Account("hal", ((-900,), (-900, 300)), from_wallet=(-900, -600)),
         Account("eve", ((900,), ()), card=BAD_CARD),
         Account("fay", ((800, 100), (800, 150)), card=None, is_sent=True),
     )
 )
-"""A wallet of which a part is kept back, one that is overdrawn, a card that declines, an invoice
-that is sent."""
+"""A wallet of which a part is kept back, one that is overdrawn, one that only invoices below 0
+have filled, a card that declines, an invoice that is sent."""
 
 
 def random_company(rng: random.Random) -> Company:

@@ -372,7 +372,7 @@ MUTANTS = (
     Mutant(
         "a_credit_takes_from_the_wallet_first",
         f"{COLLECTION}/plan/case.py",
-        "max(0, item.creditable - item.wallet_taken)",
+        "max(0, item.creditable - max(0, item.wallet_taken))",
         "item.creditable",
         f"{UNIT}/test_wallet_months.py",
     ),

@@ -242,15 +242,15 @@ MUTANTS = (
     Mutant(
         "people_wallets_are_taken_twice",
         f"{COLLECTION}/prepaid.py",
-        "                to_major(item.wallet_taken, item.currency),\n",
+        "                to_major(taken, item.currency),\n",
         "                to_major(0, item.currency),\n",
         seed(0),
     ),
     Mutant(
         "people_the_wallet_pays_supplements_again",
         f"{COLLECTION}/plan/differences.py",
-        "wallet_applied=max(0, min(due, from_wallet)),",
-        "wallet_applied=max(0, min(due, desired.wallet_applied)),",
+        "wallet_applied=max(min(0, due), min(max(0, due), from_wallet)),",
+        "wallet_applied=max(min(0, due), min(max(0, due), desired.wallet_applied)),",
         seed(1),
     ),
     Mutant(

@@ -167,6 +167,13 @@ MUTANTS = (
         f"{UNIT}/test_apply.py",
     ),
     Mutant(
+        "a_supplement_leaves_what_its_month_put_into_the_wallet",
+        f"{COLLECTION}/plan/differences.py",
+        "wallet_applied=max(min(0, due), min(max(0, due), from_wallet)),",
+        "wallet_applied=max(min(0, due), min(due, desired.wallet_applied)),",
+        f"{UNIT}/test_wallet_months.py",
+    ),
+    Mutant(
         "what_was_held_of_a_wallet_is_kept",
         f"{COLLECTION}/push/send_invoice.py",
         "    if held.is_wallet_held:\n        held = await wallets.release(held)\n",

@@ -143,8 +143,10 @@ def _adjustment(parts: list[str]) -> Fraction:
 
 
 def _commitment(parts: list[str]) -> Fraction:
-    committed, spent, *_ = parts
-    return Fraction(_read(COMMITTED, committed)[1]) - Fraction(_read(SPENT, spent)[1])
+    committed, *rest = parts
+    if committed.endswith(", paid beforehand"):
+        return Fraction(_read(COMMITTED, committed.removesuffix(", paid beforehand"))[1])
+    return Fraction(_read(COMMITTED, committed)[1]) - Fraction(_read(SPENT, rest[0])[1])
 
 
 def _overage(parts: list[str]) -> Fraction:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
-from tests.property.intake import Book, amount, listed, month_edges
+from tests.property.intake import Book, amount, flag, listed, month_edges
 from tests.property.lines import Line
 from tests.property.tables import Cells
 from tests.property.values import EXPONENTS, read_instant, round_half_away
@@ -56,10 +56,12 @@ def payer_of(book: Book, customer_id: str) -> str:
 
 
 def lots(book: Book) -> dict[Wallet, list[Lot]]:
-    """What was paid beforehand is in the payer's wallet during the term, and is used first."""
+    """What was paid beforehand is in the payer's wallet during the term, and is used first. Where
+    nobody pays, there is no line of it either."""
     found: dict[Wallet, list[Lot]] = defaultdict(list)
     for row in commitments(book):
-        if row.is_prepaid:
+        of = (row.customer_id, payer_of(book, row.customer_id))
+        if row.is_prepaid and all(flag(book.customers[who]["is_payer"], True) for who in of):
             lot = Lot(row.commitment_id, row.starts_at, row.ends_at, 0, row.amount, True)
             found[payer_of(book, row.customer_id), row.currency].append(lot)
     return found

@@ -117,13 +117,15 @@ def bill(
     already_billed: AlreadyBilled | None = None,
     spent_before: Mapping[str, Fraction] | None = None,
     line_names: Mapping[ChargeKey, str] | None = None,
+    credits_elsewhere: AppliedElsewhere | None = None,
 ) -> Result:
     """Rate one month (`YYYY-MM`) of a world or of a data directory.
 
     `wallet_applied_elsewhere`: (customer, currency) to what months' invoices took, by month;
     `already_billed`: to what of this month was billed. `spent_before`: commitment to what earlier
-    months count towards it. `line_names`: the ids of charges' lines, where equal remainders of a
-    discount are given in their order.
+    months count towards it. `credits_elsewhere`: (customer, currency) to what other months whose
+    totals are below 0 have put into wallets, by month. `line_names`: the ids of charges' lines,
+    where equal remainders of a discount are given in their order.
     """
     inputs = read(world) if isinstance(world, Path) else world
     book = load(inputs, month, ZoneInfo(timezone))
@@ -152,6 +154,10 @@ def bill(
     ]
     taken = wallet_applied_elsewhere or {}
     prepaid = commitments.lots(book)
+    for wallet, by_month in (credits_elsewhere or {}).items():
+        prepaid.setdefault(wallet, []).extend(
+            _credit(book, other, value) for other, value in by_month.items()
+        )
     may_take = limits(book, month, taken, prepaid)
     invoices = make_invoices(
         book, month, lines, may_take, taken, already_billed or {}, spent_before or {}
@@ -179,14 +185,18 @@ def _balances(
     """After the month's end. A total below 0 is put into the wallet there, and never expires."""
     applied = {wallet: dict(by_month) for wallet, by_month in taken.items()}
     put_in = {wallet: list(lots) for wallet, lots in prepaid.items()}
-    last = month_edges(month, book.zone)[1] - 1
     for wallet, invoice in invoices.items():
         applied.setdefault(wallet, {})[month] = invoice.wallet_applied
         if invoice.total < 0:
-            lot = Lot(f"credit of {month}", last, FOREVER, 100, -invoice.total)
-            put_in.setdefault(wallet, []).append(lot)
+            put_in.setdefault(wallet, []).append(_credit(book, month, -invoice.total))
     states = wallets_at(book, month, applied, put_in)
     return {wallet: state.balance for wallet, state in states.items()}
+
+
+def _credit(book: Book, month: str, value: Fraction) -> Lot:
+    """What a total below 0 puts into the wallet in the month's last instant."""
+    last = month_edges(month, book.zone)[1] - 1
+    return Lot(f"credit of {month}", last, FOREVER, 100, value)
 
 
 def _metered_rows(

@@ -43,6 +43,9 @@ def line_calculation(kind: str, amount: Decimal, currency: str) -> str:
         "minimum": f"minimum {amount:f}; less 0 charged",
         "discount": f"{-amount:f} off {-amount:f}; at most {-amount:f}",
         "tax": f"{amount:f} × 100 / 100",
+        "commitment": f"committed {amount:f}, paid beforehand",
+        "overage": f"100 % of {amount:f} beyond 0",
+        "adjustment": f"adjustment of {amount:f}",
     }
     return f"{steps.get(kind, kind)}; rounded to {amount:f} {currency}"
 
@@ -169,4 +172,11 @@ def test_floats_and_times_without_zone_are_refused(spoil: Callable[[Row], None])
 def test_every_kind_of_line_is_in_the_sample() -> None:
     _, result = rated()
     lines = [line for invoice in result.invoices.values() for line in invoice.lines]
-    assert {kind for kind, _, _ in lines} == {"charge", "minimum", "discount", "tax"}
+    assert {kind for kind, _, _ in lines} == {
+        "charge",
+        "minimum",
+        "discount",
+        "commitment",
+        "adjustment",
+        "tax",
+    }

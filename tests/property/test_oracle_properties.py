@@ -51,8 +51,8 @@ def test_invoices_add_up(made: tuple[Setting, World]) -> None:
     setting, world = made
     result = bill(world, setting.month, setting.timezone)
     for (_, currency), invoice in result.invoices.items():
-        charged = sum(invoice.of_kind("charge") + invoice.of_kind("minimum"), Fraction(0))
-        assert charged == invoice.subtotal
+        kinds = ("charge", "minimum", "commitment", "overage", "adjustment")
+        assert sum((sum(invoice.of_kind(kind)) for kind in kinds), Fraction(0)) == invoice.subtotal
         assert -sum(invoice.of_kind("discount"), Fraction(0)) == invoice.discount
         assert invoice.total == invoice.subtotal - invoice.discount + invoice.tax
         # A total below 0 is due 0: it becomes credit.

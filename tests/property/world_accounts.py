@@ -179,21 +179,24 @@ def _add_wallet(maker: Maker, customer_id: str, currency: str) -> None:
         places = EXPONENTS[used]
         kind = maker.one_of("top_up", "top_up", "grant", "refund", "expiry")
         value = maker.decimal(maker.one_of(1, 2, 4), places) or Fraction(1)
+        came_at = maker.instant() - maker.one_of(0, 0, 50 * DAY)
         maker.world.add(
             "wallet_transactions",
             transaction_id=maker.id("wallet", f"{customer_id[-1]}.{number}"),
             customer_id=customer_id,
             amount=("-" if kind in ("refund", "expiry") else "") + decimal_text(value),
             currency=used,
-            occurred_at=maker.written(maker.instant() - maker.one_of(0, 0, 50 * DAY)),
+            occurred_at=maker.written(came_at),
             kind=kind,
             reference=_reference(maker, customer_id, kind),
-            **(_lot(maker) if kind in ("top_up", "grant") and makes("lots") else {}),
+            **(_lot(maker, came_at) if kind in ("top_up", "grant") and makes("lots") else {}),
         )
 
 
-def _lot(maker: Maker) -> dict[str, object]:
+def _lot(maker: Maker, came_at: int) -> dict[str, object]:
     expires_at = maker.one_of(None, maker.instant(), maker.end, maker.end + 50 * DAY)
+    if expires_at is not None:
+        expires_at = max(expires_at, came_at + 1)
     priority = maker.one_of("", "", "0", "100", "200")
     return {
         "expires_at": "" if expires_at is None else maker.written(expires_at),

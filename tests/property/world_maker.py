@@ -36,13 +36,13 @@ FEATURES: tuple[str, ...] = (
     # "tiers by version"
     # "based_on": plans that are based on others
     # "intervals": prices with a billing period of their own, and anniversaries
-    # "coupons": several, and on some prices
+    "coupons",  # several, and on some prices
     # "regions": regions and tax codes
     # "dated customers"
-    # "lots": wallets whose lots expire and have priorities; a credit goes to the wallet
-    # "adjustments"
-    # "bill_to"
-    # "commitments"
+    "lots",  # wallets whose lots expire and have priorities; a credit goes to the wallet
+    "adjustments",
+    "bill_to",
+    "commitments",
 )
 
 

@@ -227,7 +227,7 @@ class Case:
         that was that small from the start."""
         left, parts = amount, []
         in_order = sorted(self.billed, key=lambda item: item.revision or 0)
-        besides_wallet = [max(0, item.creditable - item.wallet_taken) for item in in_order]
+        besides_wallet = [max(0, item.creditable - max(0, item.wallet_taken)) for item in in_order]
         beyond = max(0, left - sum(besides_wallet))
         for item, from_others in zip(in_order, besides_wallet, strict=True):
             part = min(left, from_others)

@@ -73,6 +73,9 @@ class DesiredInvoice:
     collection_method: str = "charge_automatically"
     days_until_due: int | None = None
     wallet_applied: int = 0
+    """What the wallet pays of it; below 0: what a total below 0 puts into the wallet."""
+    committed: int = 0
+    """What of the total is lines of commitments."""
     wallet_after_month: str | None = None
     """The later month (``YYYY-MM-01``) that was billed before, and left what the wallet pays."""
     revision: int = 1
@@ -157,6 +160,13 @@ select 1 from information_schema.tables where table_schema = 'main' and table_na
 _TURNS = """
 select customer_id, currency, after_month::varchar from wallet_turns where after_month is not null
 """
+_HAS_CREDITS = """
+select 1 from information_schema.tables
+where table_schema = 'main' and table_name = 'wallet_credits'
+"""
+_CREDITS = """
+select invoice_id, amount from wallet_credits where billing_month = cast(? as date)
+"""
 _INVOICES = """
 select i.invoice_id, i.customer_id, i.currency, i.total, i.wallet_applied,
        i.collection_method, i.days_until_due, coalesce(o.billed_for, []),
@@ -213,20 +223,34 @@ def read_desired(warehouse: Path, month_key: str) -> tuple[DesiredInvoice, ...]:
         rows = connection.execute(_LINES, [month_key]).fetchall()
         has_wallets = connection.execute(_HAS_WALLETS).fetchall()
         turns = connection.execute(_TURNS).fetchall() if has_wallets else []
+        given = read_credits(connection, month_key)
     after = {(customer_id, currency): month for customer_id, currency, month in turns}
     lines = {
         invoice_id: list(of_invoice) for invoice_id, of_invoice in groupby(rows, itemgetter(0))
     }
-    made = (_invoice(row, lines.get(row[0], []), month_key) for row in invoices)
+    made = (
+        _invoice(row, lines.get(row[0], []), month_key, given.get(row[0], Decimal(0)))
+        for row in invoices
+    )
     return tuple(
         replace(invoice, wallet_after_month=after.get((invoice.customer_id, invoice.currency)))
-        if invoice.wallet_applied
+        if invoice.wallet_applied > 0
         else invoice
         for invoice in made
     )
 
 
-def _invoice(row: tuple[Any, ...], lines: list[tuple[Any, ...]], month_key: str) -> DesiredInvoice:
+def read_credits(connection: duckdb.DuckDBPyConnection, month_key: str) -> dict[str, Decimal]:
+    """By invoice: what a total below 0 puts into the payer's wallet, major units. None in a
+    warehouse of an earlier release."""
+    if not connection.execute(_HAS_CREDITS).fetchall():
+        return {}
+    return dict(connection.execute(_CREDITS, [month_key]).fetchall())
+
+
+def _invoice(
+    row: tuple[Any, ...], lines: list[tuple[Any, ...]], month_key: str, credit: Decimal
+) -> DesiredInvoice:
     invoice_id, customer_id, currency, total, wallet, method, days, billed_for, *payer = row
     name, email, country, stripe_customer_id, payment_method = payer
     if method == "send_invoice" and days is None:
@@ -244,9 +268,11 @@ def _invoice(row: tuple[Any, ...], lines: list[tuple[Any, ...]], month_key: str)
         ),
         collection_method=method or "charge_automatically",
         days_until_due=int(days) if method == "send_invoice" else None,
-        wallet_applied=to_minor(Decimal(wallet or 0), currency),
+        wallet_applied=to_minor(Decimal(wallet or 0) - credit, currency),
         billed_for=tuple(billed_for),
     )
+    committed = sum(line.amount for line in invoice.lines if line.kind == "commitment")
+    invoice = replace(invoice, committed=committed)
     if invoice.total != to_minor(Decimal(total), currency):
         raise InconsistentInvoiceError(
             f"invoice {invoice_id} of customer {customer_id}: the lines add up to "

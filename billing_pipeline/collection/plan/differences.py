@@ -139,8 +139,9 @@ def supplement(
         desired,
         revision=revision,
         lines=roll_up(tuple(line for line in lines if line.amount)),
-        # What the wallet pays of the month as a whole, less what it has paid already.
-        wallet_applied=max(0, min(due, from_wallet)),
+        # What the wallet pays of the month as a whole (or is given), less what that was before.
+        wallet_applied=max(min(0, due), min(max(0, due), from_wallet)),
+        committed=desired.committed - sum(invoice.committed for invoice in billed),
     )
     return difference if difference.total == due else None
 

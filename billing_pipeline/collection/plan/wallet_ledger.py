@@ -55,18 +55,23 @@ class WalletMovement:
 
 Movements = dict[tuple[str, str], tuple[WalletMovement, ...]]
 """By customer and currency, in the order in which they occurred, those after the month included: a
-wallet that begins later is there too, and what Stripe holds of it must not be taken either."""
+wallet that begins later is there too, and what Stripe holds of it must not be taken either. Empty
+where a wallet has only what invoices put in."""
 
 _TABLES = "select table_name from information_schema.tables where table_schema in ('raw', 'main')"
 _TRANSACTIONS = """
 select 1 as turn, transaction_id, customer_id, currency, amount, occurred_at, kind
 from raw.wallet_transactions
 """
+_COMMITMENTS = """
+select 1, lot_id, customer_id, currency, amount, came_at, 'commitment' from main.prepaid_lots
+"""
 # Also of lots that were empty then: a rerun may find less to expire than was posted.
 _EXPIRIES = f"""
 select 0, '{EXPIRY}' || lot_id, customer_id, currency, -amount, expired_at, 'expiry'
 from main.wallet_expiries
 """
+_WALLETS = "select customer_id, upper(currency) from main.wallet_turns order by all"
 _MOVEMENTS = """
 select w.transaction_id, w.customer_id, w.currency, w.amount, floor(epoch(w.occurred_at))::bigint,
        w.kind, c.stripe_customer_id
@@ -79,15 +84,18 @@ order by w.occurred_at, w.turn, w.transaction_id
 
 
 def read_movements(warehouse: Path) -> Movements:
-    """All wallets: the transactions in `raw.wallet_transactions`, and what has expired by itself
-    by the month's end."""
+    """All wallets: the transactions in `raw.wallet_transactions`, what commitments put in, and what
+    has expired by itself by the month's end."""
     with duckdb.connect(str(warehouse), read_only=True) as connection:
         connection.execute("set TimeZone = 'UTC'")
         tables = {row[0] for row in connection.execute(_TABLES).fetchall()}
         rows = []
         if "wallet_transactions" in tables:
-            both = [_TRANSACTIONS] + [_EXPIRIES] * ("wallet_expiries" in tables)
-            rows = connection.execute(_MOVEMENTS.format(" union all ".join(both))).fetchall()
+            parts = [_TRANSACTIONS]
+            parts += [_COMMITMENTS] * ("prepaid_lots" in tables)
+            parts += [_EXPIRIES] * ("wallet_expiries" in tables)
+            rows = connection.execute(_MOVEMENTS.format(" union all ".join(parts))).fetchall()
+        wallets = connection.execute(_WALLETS).fetchall() if "wallet_turns" in tables else []
         read_at = (
             connection.execute("select floor(epoch(read_at))::bigint from raw.intake").fetchall()
             if "intake" in tables
@@ -105,7 +113,8 @@ def read_movements(warehouse: Path) -> Movements:
                 *(transaction_id, customer_id, code, minor, occurred_at, kind, known, read_at)
             )
         )
-    return {key: tuple(movements) for key, movements in grouped.items()}
+    # Nothing is posted of a wallet that has only what invoices put in, but Stripe holds it.
+    return {key: tuple(grouped[key]) for key in [*grouped, *wallets]}
 
 
 HOLD, _OVERDRAFT = "hold:", "billing_overdraft:"

@@ -26,19 +26,21 @@ async def wallet_row(
     gateway: StripeGateway,
     cache: StripeCache,
     customer: str,
+    key: tuple[str, str],
     movements: Sequence[WalletMovement],
     before: int,
     differs: int = 0,
 ) -> dict[str, Any]:
-    """A wallet of ours against the balance in Stripe: the ledger, what we posted of it less what
-    invoices took there, the balance, and the difference (Stripe's less ours).
+    """A wallet of ours (`key`: customer and currency) against the balance in Stripe: the ledger,
+    what we posted of it less what invoices took there, the balance, and the difference (Stripe's
+    less ours).
 
     Movements from `before` on count where a later month has posted them. What the balance holds
     besides (credit notes on what was paid by card, amounts too small to charge) stands in a column
     of its own; what was moved by hand in Stripe is in the difference. `differs` is what our own
     month takes of the wallet beyond what Stripe says that it took.
     """
-    customer_id, currency = movements[0].customer_id, movements[0].currency
+    customer_id, currency = key
     theirs = await _transactions(gateway, customer, currency)
     marks = [(item.get("metadata") or {}).get(metadata_keys.WALLET_TRANSACTION) for item in theirs]
     posted = [

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from billing_pipeline.collection.plan.desired import DesiredInvoice, DesiredLine
 from billing_pipeline.collection.stripe_state.metadata_keys import (
+    COMMITTED,
     CONTENT_HASH,
     CUSTOMER_ID,
     INVOICE_ID,
@@ -126,6 +127,7 @@ def invoice_metadata(invoice: DesiredInvoice) -> dict[str, str]:
     return {
         WALLET_APPLIED: str(invoice.wallet_applied),
         WALLET_AFTER: invoice.wallet_after_month or "",
+        COMMITTED: str(invoice.committed),
         INVOICE_ID: invoice.invoice_id,
         # Not needed to find the invoice; says whose it was when the account is gone from our data.
         CUSTOMER_ID: clean_text(invoice.customer_id),

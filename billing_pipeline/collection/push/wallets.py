@@ -89,7 +89,7 @@ class WalletBook:
 
     def concerns(self, send: DesiredInvoice) -> bool:
         """True where the customer has a wallet in the invoice's currency."""
-        return send.wallet_applied > 0 or self.has_wallet(send.customer_id, send.currency)
+        return send.wallet_applied != 0 or self.has_wallet(send.customer_id, send.currency)
 
     def has_wallet(self, customer_id: str, currency: str) -> bool:
         """True where the customer has a wallet in that currency."""
@@ -118,26 +118,30 @@ class WalletBook:
         """
         key, customer = (send.customer_id, send.currency), draft.stripe_customer_id
         counted, holds = self._counted(key), holds_of(draft)
-        wallet = await self._settle(key, customer, counted, send.wallet_applied, holds)
+        # What a total below 0 puts in is there once it is finalized.
+        pays = max(0, send.wallet_applied)
+        if send.wallet_applied < 0:
+            self._credited.add(key)
+        wallet = await self._settle(key, customer, counted, pays, holds)
         held_back = wallet.held_for(draft)
         later = [
             item
             for item in self._movements.get(key, ())
             if item not in counted and not item.expires_by_itself
         ]
-        if covering := wallet.covering(later, send.wallet_applied - wallet.held - held_back):
+        if covering := wallet.covering(later, pays - wallet.held - held_back):
             counted = (*counted, *covering)
-            wallet = await self._settle(key, customer, counted, send.wallet_applied, holds)
+            wallet = await self._settle(key, customer, counted, pays, holds)
         would_pay = min(wallet.held + held_back, max(0, send.total))
-        if would_pay < send.wallet_applied:
+        if would_pay < pays:
             raise NotSentError(
-                f"the wallet pays {format_minor(send.wallet_applied, send.currency)} of "
+                f"the wallet pays {format_minor(pays, send.currency)} of "
                 f"{send.invoice_id} and the balance in Stripe can pay "
                 f"{format_minor(would_pay, send.currency)}: left as a draft. Another month may "
                 "have taken it since this one was computed: run the month again"
             )
-        keep = wallet.held + held_back - send.wallet_applied
-        hold = (keep if would_pay > send.wallet_applied else 0) - held_back
+        keep = wallet.held + held_back - pays
+        hold = (keep if would_pay > pays else 0) - held_back
         if hold:
             await self._hold(draft, wallet, hold)
 
@@ -182,6 +186,8 @@ class WalletBook:
     async def _post_outstanding(
         self, key: tuple[str, str], movements: Sequence[WalletMovement], find: FindCustomer
     ) -> None:
+        if not movements and key not in self._credited:
+            return
         customer = await stripe_customer_of(key[0], movements, find)
         if customer is None:
             return

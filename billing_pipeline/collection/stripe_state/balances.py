@@ -54,7 +54,8 @@ def _unexplained(invoices: list[ActualInvoice]) -> dict[str, int]:
 
 def _given_back(item: ActualInvoice) -> int:
     """What an invoice put on the balance that is not the wallet's: credit notes on what was paid
-    otherwise, or a total below 0."""
+    otherwise, or a total below 0 as far as it is no lot of the wallet."""
     after_payment = item.credit_notes - item.pre_payment_credit
     to_wallet = item.wallet_declared - item.wallet_taken
-    return max(0, after_payment - to_wallet) + max(0, -item.total)
+    from_total = max(0, -item.total) - max(0, -item.wallet_declared)
+    return max(0, after_payment - to_wallet) + max(0, from_total)

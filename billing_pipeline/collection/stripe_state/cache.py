@@ -99,8 +99,10 @@ update invoices set marks = json_patch('{{}}', json_object({
 """
 
 _PAID_BY_WALLETS = f"""
-drop index if exists invoices_paid_by_wallets;  -- of earlier releases, by the mark as it is now
-create index if not exists invoices_with_a_wallets_part
+-- Of earlier releases: by the mark as it is now, and without what invoices put into wallets.
+drop index if exists invoices_paid_by_wallets;
+drop index if exists invoices_with_a_wallets_part;
+create index if not exists invoices_that_moved_a_wallet
 on invoices (json_extract(marks, '$.billing_customer_id')) where {PAID_BY_A_WALLET};
 """
 

@@ -86,7 +86,7 @@ RecordedMarks = Callable[[Iterable[str]], Mapping[str, Mapping[str, str]]]
 # By the mark as it was first seen: without it, what a wallet paid could be taken a second time.
 PAID_BY_A_WALLET = (
     f"cast(coalesce(json_extract(marks, '$.{metadata_keys.WALLET_APPLIED}'), "
-    f"json_extract(body, '$.metadata.{metadata_keys.WALLET_APPLIED}')) as integer) > 0"
+    f"json_extract(body, '$.metadata.{metadata_keys.WALLET_APPLIED}')) as integer) <> 0"
 )
 
 

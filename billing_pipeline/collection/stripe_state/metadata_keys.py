@@ -28,9 +28,13 @@ PAYMENT_METHOD = "billing_payment_method"
 PROFILE = "billing_profile"
 PAYMENT_NOTE = "billing_payment_note"
 WALLET_APPLIED = "billing_wallet_applied"
+"""What the wallet pays of it, in minor units. Below 0: what a total below 0 puts into it."""
 WALLET_AFTER = "billing_wallet_after"
 """The last month that was billed before an invoice that takes from a wallet: it took what this
 month had left. Empty where that is no later month than its own."""
+COMMITTED = "billing_committed"
+"""What of the total is lines of commitments, in minor units: no lot of a prepaid commitment pays
+it."""
 WALLET_HOLD = "billing_wallet_hold"
 WALLET_TRANSACTION = "billing_wallet_transaction"
 WALLET_READ_AT = "billing_wallet_read_at"

@@ -202,15 +202,24 @@ class ActualInvoice:
 
     @property
     def wallet_taken(self) -> int:
-        """What the wallet paid of it. A credit note of ours gives back what nothing else paid
-        first; what one by hand puts on the balance is no part of the wallet."""
+        """What the wallet paid of it; below 0: what it put into the wallet. A credit note of ours
+        gives back what nothing else paid first; what one by hand puts on the balance is no part of
+        the wallet."""
+        if self.wallet_declared < 0:
+            return self.wallet_declared
         return max(0, min(self.wallet_declared, self.total - self.credited))
 
     @property
     def wallet_declared(self) -> int:
-        """What the wallet paid of it when it was finalized."""
-        wallet = _number(self.metadata.get(metadata_keys.WALLET_APPLIED)) or 0
+        """What the wallet paid of it when it was finalized; below 0: what it put into the
+        wallet."""
+        wallet = _signed(self.metadata.get(metadata_keys.WALLET_APPLIED))
         return wallet if self.is_billed else 0
+
+    @property
+    def committed(self) -> int:
+        """What of its total is lines of commitments."""
+        return _signed(self.metadata.get(metadata_keys.COMMITTED))
 
     @property
     def wallet_after_month(self) -> str | None:
@@ -419,3 +428,7 @@ def _id(value: Any) -> str | None:
 
 def _number(text: str | None) -> int | None:
     return int(text) if text is not None and text.isdigit() else None
+
+
+def _signed(text: str | None) -> int:
+    return int(text) if text is not None and text.removeprefix("-").isdecimal() else 0

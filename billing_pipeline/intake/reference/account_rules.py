@@ -100,6 +100,10 @@ def commitment_problems(commitments: LoadedTable) -> Iterator[Problem]:
             continue
         if ends_at <= starts_at:
             yield row.problem("ends_at", "must be later than starts_at")
+        if row["kind"] == "prepaid" and row["price_ids"] is not None:
+            yield row.problem(
+                "price_ids", "must be empty: what is prepaid is credit, which pays for everything"
+            )
 
 
 def subscription_problems(subscriptions: LoadedTable) -> Iterator[Problem]:
@@ -201,7 +205,8 @@ def _overlap(one: Row, other: Row) -> bool:
     )
 
 
-_EXPIRY_NAMES = "billing_expiry:"  # as what expires by itself is posted in Stripe
+# As what no transaction of the file says is posted in Stripe.
+_RESERVED_NAMES = ("billing_expiry:", "billing_commitment:", "billing_credit:")
 
 
 def wallet_problems(transactions: LoadedTable) -> Iterator[Problem]:
@@ -216,8 +221,10 @@ def wallet_problems(transactions: LoadedTable) -> Iterator[Problem]:
                         column,
                         f"must be empty: {kind} takes money out, and only what comes in has it",
                     )
-        if isinstance(name := row["transaction_id"], str) and name.startswith(_EXPIRY_NAMES):
-            yield row.problem("transaction_id", f"must not begin with {_EXPIRY_NAMES}")
+        name = row["transaction_id"]
+        for reserved in _RESERVED_NAMES:
+            if isinstance(name, str) and name.startswith(reserved):
+                yield row.problem("transaction_id", f"must not begin with {reserved}")
         came, expires = row["occurred_at"], row["expires_at"]
         if isinstance(came, datetime) and isinstance(expires, datetime) and expires <= came:
             yield row.problem("expires_at", "must be after occurred_at")

@@ -645,9 +645,11 @@ COMMITMENTS = Table(
         Column(
             "kind",
             "choice",
-            "`true_up`: the last invoice of the term fills the rest",
+            "`true_up`: the last invoice of the term fills the rest. `prepaid`: the amount is a "
+            "line, without tax, on the invoice of the month in which the term starts, and credit "
+            "during the term, which is used first",
             required=True,
-            allowed=("true_up",),
+            allowed=("true_up", "prepaid"),
             label="kind of commitment",
         ),
         Column("price_ids", "ids", "only charges of these prices count; empty: all, and minimums"),

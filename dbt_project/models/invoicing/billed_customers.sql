@@ -15,9 +15,7 @@ sums as (
 )
 
 select
-    'in_' || strftime(run.billing_month, '%Y%m') || '_'
-    || left(md5(concat_ws('|', sums.customer_id, sums.currency, run.billing_month)), 16)
-        as invoice_id,
+    {{ invoice_id('sums.customer_id', 'sums.currency', 'run.billing_month') }} as invoice_id,
     sums.customer_id,
     sums.currency,
     customers.country,

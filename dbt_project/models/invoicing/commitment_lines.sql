@@ -1,6 +1,6 @@
 {{ config(materialized='view') }}
--- grain: commitment × kind of line: the rest that its last invoice fills, and the price of what this
--- month spent beyond it
+-- grain: commitment × kind of line: the amount that is paid beforehand, the rest that its last invoice
+-- fills, and the price of what this month spent beyond it
 with
 run as (select * from {{ ref('stg_run') }}),
 
@@ -29,6 +29,17 @@ lines as (
         kind = 'true_up' and ends_at > month_start and ends_at <= month_end
         and amount > spent
     union all by name
+    -- it is paid beforehand, and what is bought with it is taxed
+    select
+        * replace ('commitment' as kind),
+        rounded_to_minor(exact(amount).units, exponent) as line_amount,
+        'Commitment ' || commitment_id || ' of ' || plain(amount) || ' ' || currency
+        || ', paid beforehand' as description,
+        'committed ' || plain(amount) || ', paid beforehand' as computed,
+        false as is_taxed
+    from sums
+    where kind = 'prepaid' and starts_at >= month_start and starts_at < month_end
+    union all by name
     -- where credits bring the sum down again, what was charged beyond it is given back
     select
         * replace ('overage' as kind),
@@ -54,6 +65,7 @@ select
     currency,
     starts_at as period_start,
     ends_at as period_end,
+    coalesce(is_taxed, true) as is_taxed,
     computed || coalesce('; not published, counted as 0: ' || missing_months, '')
     || '; ' || {{ rounded_text('line_amount') }} as calculation
 from lines

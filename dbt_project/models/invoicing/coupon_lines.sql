@@ -6,42 +6,71 @@ lines as (select * from {{ ref('subscription_lines') }}),
 coupons as (select * from {{ ref('stg_catalog__coupons') }}),
 run as (select * from {{ ref('stg_run') }}),
 
-counted as (
+-- the coupons of an invoice are those of the last version that begins before its month's end
+named as (
     select
-        lines.line_id,
-        lines.customer_id,
-        lines.subscription_id,
-        lines.subscription_number,
-        lines.currency,
-        currencies.exponent,
-        lines.amount,
-        months_run.position,
-        coupons.coupon_id,
-        coupons.percent_off,
-        coupons.amount_off,
-        coalesce(coupons.currency = lines.currency, true) as has_currency,
-        coupons.price_ids is null
-        or coalesce(list_contains(string_split(coupons.price_ids, ';'), lines.price_id), false)
-            as has_price,
-        case
-            -- a percentage that was taken off a fee in advance is taken off what is given back
-            when coupons.percent_off is not null and lines.unused_period_start is not null
-                then {{ coupon_counts('sold.billing_month') }}
-            else {{ coupon_counts('run.billing_month') }}
-        end as counts
+        lines.*,
+        sold.billing_month as sold_month,
+        versions.coupon_id,
+        versions.position,
+        versions.first_month,
+        coalesce(versions.next_starts_at >= run.month_end, true) as is_of_run,
+        coalesce(
+            versions.starts_at < sold.month_end
+            and coalesce(versions.next_starts_at >= sold.month_end, true),
+            false
+        ) as is_of_sale
     from lines
-    inner join {{ ref('coupon_months') }} as months_run
-        on lines.subscription_id = months_run.subscription_id
-        and lines.subscription_number = months_run.subscription_number
-    inner join coupons on months_run.coupon_id = coupons.coupon_id
-    inner join {{ source('raw', 'currencies') }} as currencies on lines.currency = currencies.currency
+    inner join {{ ref('coupon_months') }} as versions
+        on lines.subscription_id = versions.subscription_id
+        and lines.subscription_number = versions.subscription_number
     cross join run
     -- the invoice before the unused period charged it in advance
     asof left join {{ ref('stg_months') }} as sold on lines.unused_period_start > sold.month_start
+),
+
+listed as (
+    select
+        line_id, customer_id, subscription_id, subscription_number, currency, amount, price_id,
+        sold_month, coupon_id, first_month,
+        bool_or(is_of_run) as is_of_run,
+        bool_or(is_of_sale) as is_of_sale,
+        min(case when is_of_run then position end) as place
+    from named
+    group by all
+),
+
+counted as (
+    select
+        months_run.*,
+        currencies.exponent,
+        coupons.percent_off,
+        coupons.amount_off,
+        -- this invoice's coupons come first
+        dense_rank() over (
+            partition by months_run.subscription_id, months_run.subscription_number
+            order by months_run.place nulls last, months_run.coupon_id
+        ) as position,
+        coalesce(coupons.currency = months_run.currency, true) as has_currency,
+        coupons.price_ids is null
+        or coalesce(list_contains(string_split(coupons.price_ids, ';'), months_run.price_id), false)
+            as has_price,
+        case
+            -- a percentage that was taken off a fee in advance is taken off what is given back
+            when coupons.percent_off is not null and months_run.sold_month is not null
+                then months_run.is_of_sale and {{ coupon_counts('months_run.sold_month') }}
+            else months_run.is_of_run and {{ coupon_counts('run.billing_month') }}
+        end as counts
+    from listed as months_run
+    inner join coupons on months_run.coupon_id = coupons.coupon_id
+    inner join {{ source('raw', 'currencies') }} as currencies
+        on months_run.currency = currencies.currency
+    cross join run
 )
 
 select
-    counted.* exclude (amount, amount_off, has_currency, has_price, counts),
+    line_id, customer_id, subscription_id, subscription_number, currency, exponent, position,
+    coupon_id, percent_off,
     whole_minor(amount, exponent) as minor_amount,
     whole_minor(rounded_to_minor(exact(amount_off).units, exponent), exponent) as minor_off,
     counts and has_currency and has_price as is_covered

@@ -1,6 +1,6 @@
 {{ config(materialized='view') }}
--- grain: subscription × coupon of the month's last version, with its place in their order; the month
--- from which its months are counted
+-- grain: subscription version × coupon that it names, with its place in their order; the month from
+-- which its months are counted
 with
 run as (select * from {{ ref('stg_run') }}),
 
@@ -27,9 +27,10 @@ begun as (
                     - to_microseconds(1)
             else paid_from
         end as first_invoiced,
-        versions.starts_at = max(versions.starts_at) over (
+        lead(versions.starts_at) over (
             partition by versions.subscription_id, versions.subscription_number
-        ) as is_last,
+            order by versions.starts_at
+        ) as next_starts_at,
         string_split(versions.coupon_id, ';') as coupon_ids
     from versions
     inner join {{ ref('subscription_plans') }} as plans
@@ -66,10 +67,9 @@ counted as (
 -- months are counted from the one that invoices the first paid instant: of a period of 30 days or
 -- an anniversary's month that is the month in which it ends
 select
-    counted.subscription_id,
-    counted.subscription_number,
-    counted.coupon_id,
-    counted.position,
+    counted.subscription_id, counted.subscription_number,
+    counted.starts_at, counted.next_starts_at,
+    counted.coupon_id, counted.position,
     -- before the first month that is known, fifty years ago, it counts from that
     coalesce(
         months.billing_month, (select min(billing_month) from {{ ref('stg_months') }})
@@ -77,4 +77,3 @@ select
 from counted
 asof left join {{ ref('stg_months') }} as months
     on counted.first_invoiced_with_coupon >= months.month_start
-where counted.is_last

@@ -1,7 +1,7 @@
 -- grain: invoice × tax code of its lines × tax rate that applies to them
 with
 billed as (select * from {{ ref('billed_customers') }} where not tax_exempt),
-lines as (select * from {{ ref('lines_before_tax') }} where kind <> 'discount'),
+lines as (select * from {{ ref('lines_before_tax') }} where is_taxed and kind <> 'discount'),
 rates as (select * from {{ ref('stg_catalog__tax_rates') }}),
 run as (select * from {{ ref('stg_run') }}),
 

@@ -1,33 +1,9 @@
 -- grain: customer × currency × month
 with
-billed as (select * from {{ ref('billed_customers') }}),
-lines as (select * from {{ ref('invoice_lines') }}),
+totals as (select * from {{ ref('invoice_totals') }}),
 wallets as (select * from {{ ref('wallet_balances') }}),
 currencies as (select * from {{ source('raw', 'currencies') }}),
 run as (select * from {{ ref('stg_run') }}),
-
-line_sums as (
-    select
-        invoice_id,
-        count(*) as line_count,
-        coalesce(sum(amount) filter (where kind = 'tax' and not is_inclusive), 0) as tax,
-        coalesce(sum(amount) filter (where kind = 'tax' and is_inclusive), 0) as tax_included,
-        md5(string_agg(
-            concat_ws('|', line_id, kind, description, amount, epoch_us(period_start), epoch_us(period_end)),
-            chr(10) order by position
-        )) as content_hash
-    from lines
-    group by invoice_id
-),
-
-totals as (
-    select
-        billed.*,
-        line_sums.* exclude (invoice_id),
-        billed.subtotal - billed.discount + line_sums.tax as total
-    from billed
-    inner join line_sums on billed.invoice_id = line_sums.invoice_id
-),
 
 paid_by_wallet as (
     select
@@ -39,7 +15,15 @@ paid_by_wallet as (
             coalesce(wallets.taken_amount, 0) + least(
                 greatest(totals.total - coalesce(wallets.billed_amount, 0), 0),
                 exact_decimal(
-                    exact(coalesce(wallets.available_amount, 0)).units
+                    exact(
+                        coalesce(wallets.available_amount, 0)
+                        -- what is paid beforehand pays no line of a commitment
+                        + coalesce(least(wallets.prepaid_amount, greatest(
+                            totals.total - totals.committed_amount
+                            - wallets.billed_besides_commitments,
+                            0
+                        )), 0)
+                    ).units
                     // minor_units(currencies.exponent) * minor_units(currencies.exponent)
                 )
             )

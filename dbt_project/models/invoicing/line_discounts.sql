@@ -37,11 +37,13 @@ spread as (
                         then sign(covered_sum)::hugeint
                             * ((2 * abs(covered_sum) * exact_pico(percent_off) + 100000000000000)
                                 // 200000000000000)
-                    else least(minor_off, greatest(covered_sum, 0))
-                end as discount,
+                    else least(minor_off, greatest(covered_sum, 0)) end as discount,
+                -- of all that is left each line's share is all of it, however large it is
+                discount <> 0 and abs(discount) = abs(covered_sum) as is_all,
                 -- a line of the other sign has a share of the other sign
-                discount * minor_covered * sign(covered_sum)::hugeint as numerator,
-                greatest(abs(covered_sum), 1) as denominator,
+                case when is_all then 1 else discount * sign(covered_sum)::hugeint end
+                    * minor_covered as numerator,
+                case when is_all then 1 else greatest(abs(covered_sum), 1) end as denominator,
                 numerator // denominator - case when numerator % denominator < 0 then 1 else 0 end
                     as whole
             from coming

@@ -2,7 +2,7 @@
 -- add up to the tax line: each is cut off to whole minor units, and what is missing goes to the
 -- largest remainders
 with
-lines as (select * from {{ ref('lines_before_tax') }} where kind <> 'discount'),
+lines as (select * from {{ ref('lines_before_tax') }} where is_taxed and kind <> 'discount'),
 rates as (select * from {{ ref('invoice_tax_rates') }}),
 taxes as (select * from {{ ref('taxes') }}),
 currencies as (select * from {{ source('raw', 'currencies') }}),

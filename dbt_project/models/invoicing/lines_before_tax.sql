@@ -9,8 +9,11 @@ others as (
     select * from {{ ref('adjustment_lines') }}
 )
 
-select * exclude (price_id) from {{ ref('discounted_lines') }}
+select * exclude (price_id), true as is_taxed from {{ ref('discounted_lines') }}
 union all by name
-select others.*, customers.payer_id, 0 as discount_share
+select
+    others.* replace (coalesce(others.is_taxed, true) as is_taxed),
+    customers.payer_id,
+    0 as discount_share
 from others
 inner join {{ ref('paying_customers') }} as customers on others.customer_id = customers.customer_id

@@ -1,7 +1,7 @@
 -- grain: invoice × tax rate that applies to some of its lines: one line of tax, on what they come to
 -- less their discounts
 with
-lines as (select * from {{ ref('lines_before_tax') }} where kind <> 'discount'),
+lines as (select * from {{ ref('lines_before_tax') }} where is_taxed and kind <> 'discount'),
 rates as (select * from {{ ref('invoice_tax_rates') }}),
 currencies as (select * from {{ source('raw', 'currencies') }}),
 

@@ -1,5 +1,5 @@
 -- grain: customer × currency with a wallet: the amount that this month's invoices have already
--- taken, and the amount still available to them
+-- taken, and the amounts still available to them
 
 -- An amount that an invoice of any month took is never given to another one, so that a rerun finds
 -- the billed amounts and nothing is spent twice.
@@ -24,7 +24,10 @@ lots as (
 ),
 
 available as (
-    select lots.customer_id, lots.currency, sum(lots.change) as available_amount
+    select
+        lots.customer_id, lots.currency,
+        coalesce(sum(lots.change) filter (where not lots.is_prepaid), 0) as available_amount,
+        coalesce(sum(lots.change) filter (where lots.is_prepaid), 0) as prepaid_amount
     from lots
     cross join run
     where
@@ -35,8 +38,9 @@ available as (
 ),
 
 of_this_month as (
-    select applications.customer_id, applications.currency, sum(applications.amount) as amount,
-        sum(applications.billed_amount) as billed_amount
+    select applications.customer_id, applications.currency, sum(greatest(applications.amount, 0)) as amount,
+        sum(applications.billed_amount) as billed_amount,
+        sum(applications.billed_amount - applications.committed_amount) as billed_besides
     from applications
     inner join run on applications.billing_month = run.billing_month
     group by all
@@ -46,8 +50,10 @@ select
     turns.customer_id,
     turns.currency,
     coalesce(available.available_amount, 0) as available_amount,
+    coalesce(available.prepaid_amount, 0) as prepaid_amount,
     coalesce(of_this_month.amount, 0) as taken_amount,
-    coalesce(of_this_month.billed_amount, 0) as billed_amount
+    coalesce(of_this_month.billed_amount, 0) as billed_amount,
+    coalesce(of_this_month.billed_besides, 0) as billed_besides_commitments
 from turns
 left join available
     on turns.customer_id = available.customer_id and turns.currency = available.currency

@@ -12,8 +12,8 @@ events as (
         union all by name
         select
             takings.customer_id, takings.currency, 'out' as moves, 'invoice' as kind,
-            'invoice' as event_id, takings.amount, run.month_end as valid_at, takings.happens_at,
-            takings.turn, run.billing_month
+            'invoice' as event_id, takings.amount, takings.prepaid_limit, run.month_end as valid_at,
+            takings.happens_at, takings.turn, run.billing_month
         from {{ ref('wallet_takings') }} as takings
         cross join run
     ) as events

@@ -14,7 +14,7 @@ months as (select * from {{ ref('stg_months') }}),
 events as (
     select
         customer_id, currency, 'in' as moves, kind, lot_id as event_id, lot_id, amount, came_at,
-        priority, expires_at, came_at as happens_at, 3 as turn, came_at as counts_at, reference
+        priority, expires_at, is_prepaid, came_at as happens_at, 3 as turn, came_at as counts_at, reference
     from deposits
     union all by name
     select
@@ -36,6 +36,7 @@ events as (
     select
         applications.customer_id, applications.currency, 'out' as moves, 'invoice' as kind,
         'invoice' as event_id, applications.amount::decimal(38, 12) as amount,
+        greatest(applications.billed_amount - applications.committed_amount, 0) as prepaid_limit,
         own.month_end as valid_at, later.month_end as happens_at,
         case when applications.after_month is null then 0 else 2 end as turn,
         own.month_start as counts_at

@@ -11,6 +11,7 @@ run as (select * from {{ ref('stg_run') }}),
 taken as (
     select
         applications.customer_id, applications.currency, applications.amount,
+        greatest(applications.billed_amount - applications.committed_amount, 0) as prepaid_limit,
         months.month_end as happens_at,
         case when applications.after_month is null then 0 else 2 end as turn,
         sum(applications.amount) over (
@@ -22,14 +23,14 @@ taken as (
             partition by applications.customer_id, applications.currency
         ) as taken_amount
     from applications
-    inner join run on applications.billing_month = run.billing_month
+    inner join run on applications.billing_month = run.billing_month and applications.amount > 0
     inner join months
         on coalesce(applications.after_month, applications.billing_month) = months.billing_month
 ),
 
 kept as (
     select
-        taken.customer_id, taken.currency, taken.happens_at, taken.turn,
+        taken.customer_id, taken.currency, taken.happens_at, taken.turn, taken.prepaid_limit,
         least(taken.amount, greatest(
             taken.taken_before + taken.amount
             - greatest(taken.taken_amount - coalesce(invoices.wallet_applied, 0), 0),
@@ -43,15 +44,22 @@ kept as (
 anew as (
     select
         invoices.customer_id, invoices.currency, turns.happens_at, turns.turn,
+        greatest(
+            invoices.total - totals.committed_amount - wallets.billed_besides_commitments, 0
+        ) as prepaid_limit,
         invoices.wallet_applied - wallets.taken_amount as amount
     from invoices
     inner join {{ ref('wallet_turns') }} as turns
         on invoices.customer_id = turns.customer_id and invoices.currency = turns.currency
     inner join {{ ref('wallet_balances') }} as wallets
         on invoices.customer_id = wallets.customer_id and invoices.currency = wallets.currency
+    inner join {{ ref('invoice_totals') }} as totals on invoices.invoice_id = totals.invoice_id
 )
 
-select customer_id, currency, happens_at, turn, is_new, sum(amount)::decimal(38, 12) as amount
+select
+    customer_id, currency, happens_at, turn, is_new,
+    sum(amount)::decimal(38, 12) as amount,
+    sum(prepaid_limit)::decimal(38, 12) as prepaid_limit
 from (
     select *, false as is_new from kept
     union all by name

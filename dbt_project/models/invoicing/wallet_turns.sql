@@ -9,6 +9,8 @@ run as (select * from {{ ref('stg_run') }}),
 wallets as (
     select customer_id, currency from {{ ref('stg_accounts__wallet_transactions') }}
     union
+    select customer_id, currency from {{ ref('wallet_deposits') }}
+    union
     select customer_id, currency from applications
 ),
 

@@ -260,12 +260,13 @@ class FakeStripe(stripe.HTTPClient):
         item["number"] = f"N-{self.serial}"
         item["status_transitions"] = {"finalized_at": int(self.clock.now())}
         customer = self.objects["cus"][item["customer"]]
-        # Credit lowers what is due, a debit is charged with it.
-        from_balance = min(-customer["balance"], max(0, item["total"]))
+        # Credit lowers what is due, a debit is charged with it, a total below 0 becomes credit.
+        left = item["total"] + customer["balance"]
+        from_balance = min(0, left) - customer["balance"]
         if from_balance:
             self._balance(customer, from_balance, item["currency"], {}, "applied_to_invoice")
         item["ending_balance"] = customer["balance"]
-        item["amount_due"] = item["amount_remaining"] = max(0, item["total"]) - from_balance
+        item["amount_due"] = item["amount_remaining"] = max(0, left)
         if item["amount_remaining"] == 0:
             item["status"] = "paid"
         self._event("invoice.finalized", item)

@@ -115,7 +115,7 @@ def test_less_may_have_expired_than_was_posted(company: Company) -> None:
     assert differences(company) == [("20.00", "0.00")] * 2
 
 
-def test_movements_are_the_transactions_and_what_has_expired(company: Company) -> None:
+def test_movements_are_transactions_commitments_and_what_has_expired(company: Company) -> None:
     """In their order, in whole minor units: 0.995 + 2.01 less 2.0049 are 3.00 and then 1.00."""
     path = company.settings.warehouse_path(JANUARY)
     path.parent.mkdir(parents=True)
@@ -131,13 +131,17 @@ def test_movements_are_the_transactions_and_what_has_expired(company: Company) -
             " t (transaction_id, customer_id, amount, currency, occurred_at, kind);"
             " create table wallet_expiries as select * from (values"
             " ('b', 'ada', 'USD', 2.0049::decimal(38, 12), '2026-01-20 00:00Z'::timestamptz))"
-            " t (lot_id, customer_id, currency, amount, expired_at)"
+            " t (lot_id, customer_id, currency, amount, expired_at);"
+            " create table prepaid_lots as select 'billing_commitment:year' as lot_id,"
+            " 'ada' as customer_id, 'USD' as currency, 50::decimal(38, 12) as amount,"
+            " '2026-01-31 00:00Z'::timestamptz as came_at"
         )
     (movements,) = read_movements(path).values()
     assert [(item.transaction_id, item.amount, item.kind) for item in movements] == [
         ("a", 99, "grant"),
         ("b", 201, "top_up"),
         ("billing_expiry:b", -200, "expiry"),
+        ("billing_commitment:year", 5000, "commitment"),
     ]
     assert [item.occurred_at for item in movements][2] == JANUARY_20
     assert {item.stripe_customer_id for item in movements} == {"cus_1"}

@@ -3,6 +3,7 @@ and Stripe agree, and no customer's wallet stops another customer."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -31,6 +32,25 @@ def applications(company: Company, month: BillingMonth) -> dict[str, tuple[str, 
         taken, billed = sums.get(item.billing_month[:7], (Decimal(0), Decimal(0)))
         sums[item.billing_month[:7]] = taken + item.amount, billed + item.billed_amount
     return {month: (str(taken), str(billed)) for month, (taken, billed) in sums.items()}
+
+
+def test_what_is_billed_for_commitments_is_known_of_each_revision(company: Company) -> None:
+    """100.00 of 150.00 are a commitment's line, then 60.00 of 130.00: 40.00 are less in all."""
+    company.movements = movements("top-up", "ada", 5000)
+    for amounts, committed in ([10_000, 5000], 10_000), ([6000, 9000], 6000):
+        company.want({"ada": amounts}, wallet=5000)
+        assert company.desired is not None
+        company.desired = tuple(replace(item, committed=committed) for item in company.desired)
+        company.apply(approved_hash=company.preview().hash)
+    company.wait(prepaid.pull_applications(company.gateway(), company.settings))
+    found = list(prepaid.known_applications(company.settings, JANUARY))
+    assert [item.committed_amount for item in found] == [Decimal(100)]
+    company.want({"ada": [6000, 10_000]}, wallet=5000)
+    company.desired = tuple(replace(item, committed=6000) for item in company.desired or ())
+    company.apply(approved_hash=company.preview().hash)
+    company.wait(prepaid.pull_applications(company.gateway(), company.settings))
+    found = list(prepaid.known_applications(company.settings, JANUARY))
+    assert sum(item.committed_amount for item in found) == 60
 
 
 def movements(name: str, who: str, amount: int, read_at: int = 0) -> Movements:
@@ -518,3 +538,84 @@ def test_no_step_of_a_withdrawal_leaves_a_debit(company: Company) -> None:
     company.apply()
     balances = [item["ending_balance"] for item in company.stripe.objects["cbtxn"].values()]
     assert len(balances) == 3 and max(balances) == balances[-1] == 0
+
+
+CREDITED: Movements = {("ada", "USD"): ()}
+"""Ada's wallet has only what an invoice put in: nothing is posted of it."""
+
+
+def test_a_total_below_0_is_put_into_the_wallet_and_pays_later_months(company: Company) -> None:
+    company.movements = CREDITED
+    company.want({"ada": [1000, -3000]}, wallet=-2000)
+    for _ in range(2):
+        assert not company.apply().is_failed
+    assert applications(company, JANUARY) == {"2026-01": ("-20.00", "-20.00")}
+    assert balance(company) == -2000
+    assert [row["wallet_balance"] for row in reconciled(company)] == ["20.00"]
+    pulled = company.pull()
+    [row] = pulled.reconciliation
+    shown = [str(row[name]) for name in ("expected_due", "charged", "stripe_wallet", "state")]
+    assert shown == ["0.00", "0.00", "-20.00", "matched"]
+
+    company.want({"ada": [1500]}, FEBRUARY, wallet=1500)
+    assert not company.apply(FEBRUARY).is_failed
+    assert due(company)["in_202602_ada/1"] == (1500, 0)
+    assert applications(company, FEBRUARY) == {
+        "2026-01": ("-20.00", "-20.00"),
+        "2026-02": ("15.00", "15.00"),
+    }
+    assert [row["difference"] for row in reconciled(company, FEBRUARY)] == ["0.00"]
+
+
+def test_what_a_later_month_put_in_is_held_back_from_an_earlier_one(company: Company) -> None:
+    company.movements = CREDITED
+    company.want({"ada": [-2000]}, FEBRUARY, wallet=-2000)
+    company.apply(FEBRUARY)
+    company.want({"ada": [1500]}, wallet=0)
+    assert not company.apply().is_failed
+    assert due(company)["in_202601_ada/1"] == (1500, 1500)
+    assert balance(company) == -2000
+
+
+def test_a_supplement_takes_back_what_the_month_had_put_in(company: Company) -> None:
+    """20.00 were put in; then 10.00 are due: of the supplement of 30.00 the wallet pays 20.00."""
+    company.movements = CREDITED
+    company.want({"ada": [1000, -3000]}, wallet=-2000)
+    company.apply()
+    company.want({"ada": [4000, -3000]}, wallet=0)
+    company.apply(approved_hash=company.preview().hash)
+    assert due(company)["in_202601_ada/2"] == (3000, 1000)
+    assert balance(company) == 0
+    assert applications(company, JANUARY) == {"2026-01": ("0.00", "10.00")}
+    assert [row["difference"] for row in reconciled(company)] == ["0.00"]
+
+
+def test_what_was_paid_and_comes_back_is_not_put_into_the_wallet(company: Company) -> None:
+    """50.00 were paid, 10.00 of it by the wallet; at -20.00 the wallet has its 10.00 and 20.00."""
+    company.movements = movements("top-up", "ada", 1000)
+    company.want({"ada": [5000]}, wallet=1000)
+    company.apply()
+    company.want({"ada": [5000, -7000]}, wallet=-2000)
+    company.apply(approved_hash=company.preview().hash)
+    assert balance(company) == -7000
+    assert applications(company, JANUARY) == {"2026-01": ("-20.00", "-20.00")}
+    [row] = reconciled(company)
+    shown = [row[name] for name in ("wallet_balance", "other_credit", "difference")]
+    assert shown == ["30.00", "40.00", "0.00"]
+
+
+def test_what_is_put_in_fills_a_wallet_that_is_overdrawn(company: Company) -> None:
+    company.top_up(first=1000, second=-1500)
+    company.want({"ada": [-2000]}, wallet=-2000)
+    for _ in range(2):
+        assert not company.apply().is_failed
+    assert balance(company) == -1500
+    assert [row["difference"] for row in reconciled(company)] == ["0.00"]
+
+
+def test_an_invoice_that_an_earlier_release_sent_has_put_nothing_in(company: Company) -> None:
+    company.want({"ada": [-2000]}, wallet=0)
+    company.apply()
+    company.movements = CREDITED
+    assert applications(company, JANUARY) == {"2026-01": ("0.00", "-20.00")}
+    assert [row["other_credit"] for row in reconciled(company)] == ["20.00"]

@@ -409,8 +409,10 @@ def test_tiers_that_no_price_uses(catalog: World) -> None:
         ("accounts/commitments.csv", commitment(ends_at="2024-01-01"), "ends_at",
          "must be later than starts_at"),
         ("accounts/commitments.csv", commitment(amount="0"), "amount", "not above 0"),
-        ("accounts/commitments.csv", commitment(kind="prepaid"), "kind",
-         "is not a kind of commitment; allowed: true_up"),
+        ("accounts/commitments.csv", commitment(kind="monthly"), "kind",
+         "is not a kind of commitment; allowed: true_up, prepaid"),
+        ("accounts/commitments.csv", commitment(kind="prepaid", price_ids="p1"), "price_ids",
+         "must be empty: what is prepaid is credit"),
         ("accounts/commitments.csv", commitment(price_ids="p1;zz"), "price_ids",
          "'zz' is not a price_id"),
         ("accounts/subscriptions.csv", subscription(customer_id="zz"), "customer_id", "is not a"),
@@ -557,6 +559,7 @@ def test_the_sign_of_wallet_movements(
             "must be empty",
         ),
         ({"transaction_id": "billing_expiry:t"}, "transaction_id", "must not begin with"),
+        ({"transaction_id": "billing_commitment:t"}, "transaction_id", "must not begin with"),
     ],
 )
 def test_only_what_comes_into_a_wallet_expires(

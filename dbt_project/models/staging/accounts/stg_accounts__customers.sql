@@ -4,29 +4,16 @@ with
 customers as (select * from {{ source('raw', 'customers') }}),
 run as (select * from {{ ref('stg_run') }}),
 
-dated as (
+ranked as (
     select
         customers.*,
         row_number() over (
             partition by customers.customer_id order by customers.valid_from desc nulls last
         ) as newest_first,
-        coalesce(customers.valid_from < run.month_end, true) as has_begun
+        {{ validity_rank('customers.customer_id', 'customers.valid_from', 'run.month_end') }}
+            as valid_first
     from customers
     cross join run
-),
-
-ranked as (
-    select
-        *,
-        -- where none has begun, the first row holds before its time
-        row_number() over (
-            partition by customer_id
-            order by
-                case when has_begun then 0 else 1 end,
-                case when has_begun then valid_from end desc nulls last,
-                valid_from
-        ) as valid_first
-    from dated
 )
 
 select
