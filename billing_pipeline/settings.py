@@ -57,6 +57,8 @@ class Settings:
     ui_url: str = "http://127.0.0.1:3000"
     trial_notice_days: int = 3
     spike_factor: Decimal = Decimal(3)
+    suspend_days: int = 14
+    """Days after the oldest due date from which a customer who has not paid counts as suspended."""
     close_day: int = 1
     """1 to 28, so that every month has it. Later days leave late usage more time to arrive."""
     close_grace: timedelta = timedelta(hours=2)
@@ -96,6 +98,7 @@ class Settings:
             ui_url=page_url("BILLING_UI_URL", text("BILLING_UI_URL") or "http://127.0.0.1:3000"),
             trial_notice_days=_whole_number(env, "BILLING_TRIAL_NOTICE_DAYS", "3"),
             spike_factor=_spike_factor(text("BILLING_SPIKE_FACTOR") or "3"),
+            suspend_days=_suspend_days(text("BILLING_SUSPEND_DAYS") or "14"),
             readers_group=text("BILLING_READERS_GROUP"),
             close_day=_whole_number(env, "BILLING_CLOSE_DAY", "1", range(1, 29)),
             close_grace=timedelta(
@@ -360,6 +363,14 @@ def _split_url(text: str) -> SplitResult | None:
     except ValueError:
         return None
     return parts
+
+
+def _suspend_days(text: str) -> int:
+    if not text.isdecimal() or len(text) > 4:
+        raise InvalidSettingError(
+            f"BILLING_SUSPEND_DAYS {text!r} is not a whole number of days from 0 to 9999"
+        )
+    return int(text)
 
 
 def _spike_factor(text: str) -> Decimal:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from billing_pipeline.collection.month_plan import Desired, desired_invoices
 from billing_pipeline.collection.plan.dunning_policy import DunningPolicy
 from billing_pipeline.collection.pull.inbox import Inbox
+from billing_pipeline.collection.pull.money_tables import credit_note_rows, received_rows, returned
 from billing_pipeline.collection.pull.read_payments import complete_month, pull_month
 from billing_pipeline.collection.pull.tables import (
     ExpectedInvoice,
@@ -33,6 +35,7 @@ from billing_pipeline.collection.records.recorded import (
 from billing_pipeline.collection.records.request_log import Author
 from billing_pipeline.collection.stripe_state.balances import unexplained
 from billing_pipeline.collection.stripe_state.event_reader import Reading, pull_events, read_events
+from billing_pipeline.collection.stripe_state.received import read_received
 from billing_pipeline.collection.stripe_state.refresh import (
     cached_month,
     cached_of,
@@ -50,7 +53,10 @@ class PullResult:
     month: BillingMonth
     stripe_invoices: list[Row]
     invoice_payments: list[Row]
+    payments: list[Row]
+    credit_notes: list[Row]
     reconciliation: list[Row]
+    stripe_reads: list[Row]
     requests: int
     version: int = 0
     read_at: float = 0.0
@@ -63,6 +69,9 @@ class PullResult:
             "stripe_invoices": self.stripe_invoices,
             "invoice_payments": self.invoice_payments,
             "reconciliation": self.reconciliation,
+            "payments": self.payments,
+            "credit_notes": self.credit_notes,
+            "stripe_reads": self.stripe_reads,
         }
 
 
@@ -103,12 +112,18 @@ async def pull(
             )
         else:
             invoices = await complete_month(gateway, records.cache, month.key)
+        await read_received(gateway, records.cache, invoices, again=full)
         await record_missing(gateway, records.billed, month.key, invoices)
         readable = [invoice for invoice in invoices if invoice.unreadable is None]
         decided = records.request_log.decided(month.key)
         known = with_records(readable, recorded, decided, month.key)
         by_balance = {i.stripe_customer_id for i in readable if i.settled_besides_wallet}
         not_ours = unexplained(cached_of(records.cache, by_balance))
+        names = [item.stripe_invoice_id for item in readable]
+        received = {
+            name: moves for name, (_, moves) in records.cache.invoices.received(names).items()
+        }
+        notes = records.cache.invoices.credit_notes(names)
     wanted = desired_invoices(settings, month) if desired is None else desired
     expected = {
         i.invoice_id: ExpectedInvoice(i.customer_id, i.currency, i.total, i.wallet_applied)
@@ -117,8 +132,18 @@ async def pull(
     return PullResult(
         month=month,
         stripe_invoices=stripe_invoice_rows(readable),
-        invoice_payments=payment_rows(readable, now, policy or DunningPolicy.of(settings)),
+        invoice_payments=payment_rows(
+            readable, now, policy or DunningPolicy.of(settings), returned(received)
+        ),
+        payments=received_rows(readable, received),
+        credit_notes=credit_note_rows(readable, notes),
         reconciliation=reconciliation_rows(month.key, expected, known, not_ours),
+        stripe_reads=[
+            {
+                "read_at": datetime.fromtimestamp(now, UTC),
+                "suspend_days": settings.suspend_days,
+            }
+        ],
         requests=gateway.requests_sent - before,
         version=version,
         read_at=now,

@@ -53,6 +53,14 @@ _HINTS = {
         " WHERE collection_method = 'send_invoice' AND is_payer IS DISTINCT FROM false"
         " AND bill_to IS NULL AND nullif(trim(email), '') IS NULL"
     ),
+    "customers who are charged automatically and have no payment method, unless Stripe has one": (
+        "SELECT customer_id FROM ("
+        "  FROM raw.customers QUALIFY row_number()"
+        "  OVER (PARTITION BY customer_id ORDER BY valid_from DESC NULLS LAST) = 1)"
+        " WHERE collection_method IS DISTINCT FROM 'send_invoice'"
+        " AND is_payer IS DISTINCT FROM false AND bill_to IS NULL"
+        " AND stripe_customer_id IS NULL AND payment_method IS NULL"
+    ),
     "coupons that no subscription has": (
         "SELECT coupon_id FROM raw.coupons WHERE coupon_id NOT IN"
         " (SELECT unnest(string_split(coupon_id, ';')) FROM raw.subscriptions"

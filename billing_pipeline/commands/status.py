@@ -67,9 +67,10 @@ SELECT invoices.billing_month, invoices.invoice_id, any_value(numbers.numbers) A
     coalesce(any_value(payments.status), 'not sent') AS status, any_value(invoices.total) AS total,
     coalesce(any_value(payments.paid), 0) AS paid,
     coalesce(any_value(payments.outstanding), 0) AS outstanding,
-    any_value(invoices.due_date) AS due_date, any_value(payments.last_error) AS last_error
+    any_value(due_dates.due_date) AS due_date, any_value(payments.last_error) AS last_error
 FROM invoices
 LEFT JOIN invoice_payments AS payments USING (invoice_id)
+LEFT JOIN due_dates USING (invoice_id)
 LEFT JOIN (
     SELECT invoice_id, string_agg(number, ', ' ORDER BY revision) AS numbers
     FROM stripe_invoices GROUP BY invoice_id

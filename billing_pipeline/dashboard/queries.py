@@ -83,10 +83,11 @@ def invoices(connection: duckdb.DuckDBPyConnection) -> list[Row]:
     """Every invoice with its payment and its newest Stripe page, the newest month first."""
     return rows(
         connection,
-        "SELECT i.billing_month, i.invoice_id, i.customer_id, i.currency, i.total, i.due_date,"
+        "SELECT i.billing_month, i.invoice_id, i.customer_id, i.currency, i.total, d.due_date,"
         " coalesce(p.status, 'not sent') AS status, coalesce(p.paid, 0) AS paid,"
         " coalesce(p.outstanding, 0) AS outstanding, p.last_error, s.number, s.hosted_invoice_url"
         " FROM invoices AS i LEFT JOIN invoice_payments AS p USING (invoice_id)"
+        " LEFT JOIN due_dates AS d USING (invoice_id)"
         " LEFT JOIN (SELECT invoice_id, string_agg(number, ', ' ORDER BY revision) AS number,"
         "  max_by(hosted_invoice_url, revision) AS hosted_invoice_url"
         "  FROM stripe_invoices GROUP BY invoice_id) AS s USING (invoice_id)"

@@ -58,6 +58,11 @@ _SENT = """
 SELECT count(*) FILTER (WHERE state <> 'missing'), count(*) FROM reconciliation
 WHERE billing_month = $month::DATE AND state <> 'unexpected'
 """
+_UNSETTLED = """
+SELECT customer_id, invoice_id, kind, currency, amount, reason FROM needs_attention
+WHERE billing_month = ?::DATE AND kind IN ('refunded', 'disputed', 'customer_suspended')
+ORDER BY ALL
+"""
 _WALLETS = """
 SELECT customer_id, currency, wallet_balance, posted_balance, other_credit, stripe_balance,
     difference, problem
@@ -247,6 +252,29 @@ def usage_is_as_usual(
     )
 
 
+def _settled(
+    context: dg.AssetCheckExecutionContext, settings: dg.ResourceParam[Settings]
+) -> dg.AssetCheckResult:
+    return _reported_for_all(
+        context, payments_are_settled(settings, BillingMonth.parse(context.partition_key))
+    )
+
+
+def payments_are_settled(settings: Settings, month: BillingMonth) -> dg.AssetCheckResult:
+    """Whether no money of a month went back without a credit note, and no customer of it is
+    suspended."""
+    with open_published(settings) as published:
+        rows = published.execute(_UNSETTLED, [month.key]).fetchall()
+    return dg.AssetCheckResult(
+        passed=not rows,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"{len(rows)} payments went back or are long overdue."
+        if rows
+        else "No payment went back without a credit note, and no customer is suspended.",
+        metadata=rows_found(("customer", "invoice", "what", "currency", "amount", "why"), rows),
+    )
+
+
 def _checks_of(asset: dg.AssetsDefinition) -> list[dg.AssetChecksDefinition]:
     agree = dg.asset_check(
         asset=asset,
@@ -262,6 +290,13 @@ def _checks_of(asset: dg.AssetsDefinition) -> list[dg.AssetChecksDefinition]:
         "less what else that balance holds (table wallet_reconciliation).",
         partitions_def=MONTHS,
     )(_wallets)
+    settled = dg.asset_check(
+        asset=asset,
+        name="payments_are_settled",
+        description="Warns about money that went back to a customer without a credit note, and "
+        "about suspended customers (table customer_standing). Stops nothing.",
+        partitions_def=MONTHS,
+    )(_settled)
     recorded = dg.asset_check(
         asset=asset,
         name="billed_as_recorded",
@@ -271,7 +306,7 @@ def _checks_of(asset: dg.AssetsDefinition) -> list[dg.AssetChecksDefinition]:
         # Nothing legitimate changes a record, so whoever runs the month has to know.
         blocking=True,
     )(_recorded)
-    return [agree, wallets, recorded]
+    return [agree, wallets, settled, recorded]
 
 
 CHECKS = [

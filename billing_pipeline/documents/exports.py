@@ -24,12 +24,13 @@ SELECT
     invoices.customer_id, customers.name AS customer_name, customers.country AS customer_country,
     customers.tax_id AS customer_tax_id, invoices.currency, invoices.subtotal, invoices.discount,
     invoices.tax, invoices.tax_included, invoices.total, invoices.wallet_applied,
-    invoices.amount_due, first_sent.finalized_at AS issued_at, invoices.due_date,
+    invoices.amount_due, first_sent.finalized_at AS issued_at, due_dates.due_date,
     coalesce(payments.status, 'not sent') AS status, payments.billed, payments.credited,
     payments.settled_by_balance, payments.paid, payments.outstanding
 FROM invoices
 LEFT JOIN customers USING (customer_id, billing_month)
 LEFT JOIN invoice_payments AS payments USING (invoice_id)
+LEFT JOIN due_dates USING (invoice_id)
 LEFT JOIN (SELECT * FROM stripe_invoices WHERE revision = 1) AS first_sent USING (invoice_id)
 WHERE invoices.billing_month = $1::DATE
 ORDER BY invoices.customer_id, invoices.currency

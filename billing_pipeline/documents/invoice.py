@@ -124,7 +124,7 @@ def _document_date(records: InvoiceRecords) -> Any:
 
 
 def _facts(records: InvoiceRecords, number: str) -> list[Row]:
-    invoice, zone = records.invoice, _zone(records)
+    invoice = records.invoice
     is_issued = any(row["finalized_at"] for row in records.stripe_invoices)
     facts = [("Invoice number", number)]
     if number != invoice["invoice_id"]:
@@ -134,9 +134,7 @@ def _facts(records: InvoiceRecords, number: str) -> list[Row]:
     if invoice["collection_method"] == "charge_automatically":
         facts.append(("Payment", "charged automatically"))
     else:
-        due = [row["due_at"] for row in records.stripe_invoices if row["due_at"]]
-        due_date = max(due).astimezone(zone).date() if due else invoice["due_date"]
-        facts.append(("Due date", day(due_date)))
+        facts.append(("Due date", day(invoice["due_date"])))
     if order := plain(records.customer.get("purchase_order")):
         facts.append(("Purchase order", order))
     facts.append(("Billing month", month_name(invoice["billing_month"])))

@@ -55,7 +55,8 @@ def read_invoice(connection: duckdb.DuckDBPyConnection, invoice_id: str) -> Invo
     """The records of an invoice, by our id or by Stripe's number."""
     found = rows(
         connection,
-        "SELECT * FROM invoices WHERE invoice_id = $1 OR invoice_id IN"
+        "SELECT invoices.* REPLACE (due_dates.due_date AS due_date)"
+        " FROM invoices JOIN due_dates USING (invoice_id) WHERE invoice_id = $1 OR invoice_id IN"
         " (SELECT invoice_id FROM stripe_invoices WHERE number = $1)",
         invoice_id,
     )

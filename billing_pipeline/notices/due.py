@@ -51,6 +51,8 @@ def due_notices(
         *_failed_in_part(published, rules),
         *_failed_payments(published),
         *_uncollectible(published),
+        *_suspended(published),
+        *_other_amounts(published),
         *_spikes(published, recent, rules),
         *_entitlements(published, recent),
         *_trials(published, rules, now),
@@ -203,6 +205,44 @@ def _uncollectible(published: Published) -> list[Notice]:
             "SELECT strftime(billing_month, '%Y-%m'), invoice_id, revision, customer_id,"
             " amount, currency, subject FROM needs_attention"
             " WHERE kind = 'uncollectible' ORDER BY ALL"
+        ).fetchall()
+    ]
+
+
+def _suspended(published: Published) -> list[Notice]:
+    return [
+        Notice(
+            Kind.SUSPENDED,
+            f"suspended:{customer}:{since}",
+            month,
+            f"{customer}: {format_amount(outstanding, currency)} {currency} open, {reason}",
+        )
+        for month, customer, since, outstanding, currency, reason in published.execute(
+            "SELECT strftime(billing_month, '%Y-%m'), customer_id, since::DATE::VARCHAR,"
+            " outstanding, currency, reason FROM customer_standing WHERE state = 'suspended'"
+            " ORDER BY ALL"
+        ).fetchall()
+    ]
+
+
+def _other_amounts(published: Published) -> list[Notice]:
+    """Money that went back, and money that was asked for and is not due."""
+    kinds = {
+        "refunded": Kind.MONEY_WENT_BACK,
+        "disputed": Kind.MONEY_WENT_BACK,
+        "stripe_charge_differs": Kind.CHARGED_OTHERWISE,
+    }
+    return [
+        Notice(
+            kinds[kind],
+            f"{kind}:{invoice}:{amount.normalize():f}",
+            month,
+            f"{customer}: {format_amount(amount, currency)} {currency} of {invoice}: {reason}",
+        )
+        for month, kind, invoice, customer, amount, currency, reason in published.execute(
+            "SELECT strftime(billing_month, '%Y-%m'), kind, invoice_id, customer_id, amount,"
+            " currency, reason FROM needs_attention WHERE list_contains($1, kind) ORDER BY ALL",
+            [list(kinds)],
         ).fetchall()
     ]
 

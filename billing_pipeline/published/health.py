@@ -121,7 +121,7 @@ _PARTS = (
             )
             + f" ({row['processing']:,} of them with a debit under way)" * bool(row["processing"])
         ),
-        kinds=("overdue", "uncollectible"),
+        kinds=("overdue", "uncollectible", "customer_suspended", "refunded", "disputed"),
     ),
     _Part(
         "wallets",

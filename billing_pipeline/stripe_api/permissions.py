@@ -7,6 +7,7 @@ from __future__ import annotations
 
 _OF_RESOURCE = {
     "account": "Accounts",
+    "balance_transactions": "Balance transactions",
     "credit_notes": "Credit notes",
     "customers": "Customers",
     "disputes": "Disputes",

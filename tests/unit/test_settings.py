@@ -104,6 +104,7 @@ def test_the_memory_limit_means_what_duckdb_takes_it_for(text: str, count: int) 
         *(("BILLING_DUNNING_HOURS", text) for text in ("72,0", "a", "-1,2", "5,5")),
         *(("BILLING_DUNNING_END", "never"), ("BILLING_UI_URL", "javascript:alert(1)")),
         *(("BILLING_SPIKE_FACTOR", text) for text in ("1", "NaN", "much")),
+        *(("BILLING_SUSPEND_DAYS", text) for text in ("-1", "1.5", "soon")),
         ("BILLING_TRIAL_NOTICE_DAYS", "-1"),
         # A day that some month lacks.
         *(("BILLING_CLOSE_DAY", text) for text in ("0", "29", "-1", "1.5", "first")),

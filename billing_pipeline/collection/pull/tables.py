@@ -48,7 +48,7 @@ def stripe_invoice_rows(invoices: Iterable[ActualInvoice]) -> list[Row]:
     """One row for each Stripe invoice that is marked as ours."""
     return [
         {
-            "billing_month": _month(item),
+            "billing_month": item.month,
             "invoice_id": item.invoice_id,
             "revision": item.revision,
             "customer_id": item.customer_id,
@@ -65,7 +65,8 @@ def stripe_invoice_rows(invoices: Iterable[ActualInvoice]) -> list[Row]:
             "wallet_applied": to_major(item.wallet_taken, item.currency),
             "created_at": _time(item.created),
             "finalized_at": _time(item.finalized_at),
-            "due_at": _time(item.due_date),
+            "due_at": _time(_due_at(item)),
+            "uncollectible_at": _time(item.given_up_at),
             "hosted_invoice_url": item.hosted_invoice_url,
             "invoice_pdf": item.invoice_pdf,
         }
@@ -73,22 +74,38 @@ def stripe_invoice_rows(invoices: Iterable[ActualInvoice]) -> list[Row]:
     ]
 
 
+def _due_at(item: ActualInvoice) -> int | None:
+    """When it is due, once it is finalized. Stripe gives no due date to what it charges
+    automatically: that is due at once."""
+    if item.is_draft:
+        return None
+    return item.finalized_at if item.due_date is None else item.due_date
+
+
 def payment_rows(
-    invoices: Iterable[ActualInvoice], now: float, policy: DunningPolicy | None = None
+    invoices: Iterable[ActualInvoice],
+    now: float,
+    policy: DunningPolicy | None = None,
+    returned: Mapping[str, int] | None = None,
 ) -> list[Row]:
     """One row for each invoice of ours: the original and its supplements taken together.
 
     `billed` = `credited` + `paid` + `outstanding` + `settled_by_balance`, where the last is what
     the customer's balance in Stripe took over (wallet, earlier credit; negative where it gave),
-    except that a credit note after the payment is in `paid` and in `credited`.
+    except that a credit note after the payment is in `paid` and in `credited`. `refunded` is what
+    went back of `paid`, by refunds and disputes: `returned` has it by Stripe invoice, minor units.
     """
     grouped: dict[str, list[ActualInvoice]] = defaultdict(list)
     for item in invoices:
         grouped[item.invoice_id or item.stripe_invoice_id].append(item)
     rules = policy or DunningPolicy()
-    return [
-        _payment_row(key, sorted(grouped[key], key=_order), now, rules) for key in sorted(grouped)
-    ]
+    rows = []
+    for key in sorted(grouped):
+        items = sorted(grouped[key], key=_order)
+        back = sum((returned or {}).get(item.stripe_invoice_id, 0) for item in items)
+        refunded = {"refunded": to_major(back, items[0].currency)}
+        rows.append(_payment_row(key, items, now, rules) | refunded)
+    return rows
 
 
 def _payment_row(
@@ -107,7 +124,7 @@ def _payment_row(
         "settled_by_balance": sum(item.settled_by_balance for item in billed),
     }
     return {
-        "billing_month": _month(items[0]),
+        "billing_month": items[0].month,
         "invoice_id": invoice_id,
         "customer_id": items[0].customer_id,
         "currency": currency,
@@ -230,13 +247,6 @@ def _state(
 
 def _order(item: ActualInvoice) -> tuple[str, int, int, str]:
     return (item.invoice_id or "", item.revision or 0, item.created, item.stripe_invoice_id)
-
-
-def _month(item: ActualInvoice) -> date | None:
-    try:
-        return date.fromisoformat(item.month_key or "")
-    except ValueError:
-        return None
 
 
 def _time(seconds: int | None) -> datetime | None:

@@ -71,6 +71,11 @@ create table if not exists top_ups (
     payment_intent text primary key, transaction_id text not null, customer_id text not null,
     currency text not null, amount integer not null, occurred_at integer not null
 ) strict;
+-- Which invoice a payment was received for; the payments themselves are in invoices.extra.
+create table if not exists received (
+    payment_intent text not null, stripe_invoice_id text not null,
+    primary key (payment_intent, stripe_invoice_id)
+) strict, without rowid;
 create table if not exists events (event_id text primary key, created integer not null) strict;
 create table if not exists empty_plans (
     billing_month text primary key, mark text not null, at real not null

@@ -258,6 +258,60 @@ class CachedInvoices:
         ).fetchone()
         return {} if row is None else dict(json.loads(row[0]))
 
+    def note_received(
+        self, stripe_invoice_id: str, amount_paid: int | None, rows: Sequence[Mapping[str, Any]]
+    ) -> None:
+        """Keep what was received for an invoice (`received.py`), read when so much was paid."""
+        with transaction(self._db):
+            self.note(
+                stripe_invoice_id,
+                {"received_of": amount_paid, "received": [dict(row) for row in rows]},
+            )
+            self._db.executemany(
+                "insert or replace into received values (?, ?)",
+                {(row["intent"], stripe_invoice_id) for row in rows if row.get("intent")},
+            )
+
+    def received(
+        self, stripe_invoice_ids: Iterable[str]
+    ) -> dict[str, tuple[int | None, list[dict[str, Any]]]]:
+        """What `note_received` kept, by invoice. The amount is None where the rows are not what
+        they should be any more."""
+        found = self._db.execute(
+            "select stripe_invoice_id, json_extract(extra, '$.received_of'), "
+            "json_extract(extra, '$.received') from invoices where stripe_invoice_id in "
+            "(select value from json_each(?)) and json_extract(extra, '$.received') is not null",
+            [json.dumps(sorted(stripe_invoice_ids))],
+        )
+        return {str(name): (paid, json.loads(rows)) for name, paid, rows in found}
+
+    def credit_notes(self, stripe_invoice_ids: Iterable[str]) -> dict[str, list[dict[str, Any]]]:
+        """Stripe's credit notes as they were last read, by invoice."""
+        found = self._db.execute(
+            "select stripe_invoice_id, json_extract(extra, '$.credit_notes') from invoices "
+            "where stripe_invoice_id in (select value from json_each(?)) "
+            "and json_extract(extra, '$.credit_notes') is not null",
+            [json.dumps(sorted(stripe_invoice_ids))],
+        )
+        return {str(name): json.loads(rows) for name, rows in found}
+
+    def doubt_received(self, payment_intents: Iterable[str]) -> set[str]:
+        """Something was refunded of these payments or disputed: what was received for their
+        invoices is to be read again. Gives the months concerned."""
+        wanted = [json.dumps(sorted(payment_intents))]
+        of_them = (
+            "stripe_invoice_id in (select stripe_invoice_id from received "
+            "where payment_intent in (select value from json_each(?)))"
+        )
+        months = self._db.execute(
+            f"select distinct billing_month from invoices where {of_them}", wanted
+        ).fetchall()
+        self._db.execute(
+            f"update invoices set extra = json_remove(extra, '$.received_of') where {of_them}",
+            wanted,
+        )
+        return {str(row[0]) for row in months}
+
     def forget(self, stripe_invoice_ids: Iterable[str]) -> None:
         self._db.executemany(
             "delete from invoices where stripe_invoice_id = ?", [[i] for i in stripe_invoice_ids]

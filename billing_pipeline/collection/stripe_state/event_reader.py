@@ -84,6 +84,13 @@ EVENT_TYPES = (
     "credit_note.created",
     "credit_note.updated",
     "credit_note.voided",
+    "charge.refunded",
+    "charge.dispute.created",
+    "charge.dispute.closed",
+    "charge.dispute.funds_withdrawn",
+    "charge.dispute.funds_reinstated",
+    "refund.updated",
+    "refund.failed",
     "customer.created",
     "customer.updated",
     "customer.deleted",
@@ -196,8 +203,16 @@ class _Changes:
 
     async def read(self, events: Sequence[Told]) -> None:
         about = [event for event in events if event.target is not None]
+        self._doubt_money([event for event in about if event.is_about_money])
         await self._read_customers([event for event in about if event.is_about_customer])
-        await self._read_about_invoices([e for e in about if not e.is_about_customer])
+        others = [e for e in about if not (e.is_about_customer or e.is_about_money)]
+        await self._read_about_invoices(others)
+
+    def _doubt_money(self, events: Sequence[Told]) -> None:
+        """What was refunded or disputed is read with the payments of its month."""
+        if events:
+            intents = {str(event.target) for event in events}
+            self._cache.months.touch(self._cache.invoices.doubt_received(intents))
 
     async def _read_about_invoices(self, events: Sequence[Told]) -> None:
         changed: dict[str, int | None] = {}

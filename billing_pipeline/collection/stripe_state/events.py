@@ -7,7 +7,7 @@ come from (`read_payments.py`, `inbox.py`), and reading what they are about.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from billing_pipeline.collection.stripe_state import metadata_keys
@@ -17,7 +17,8 @@ from billing_pipeline.collection.stripe_state.stripe_invoice import is_time
 
 @dataclass(frozen=True)
 class Told:
-    """An event. `target` is the invoice or customer that it is about, None for neither; `made_at`
+    """An event. `target` is the invoice or customer that it is about, or the payment intent of what
+    was refunded or disputed, None for anything else; `made_at`
     is when that object was created, if the event says so."""
 
     event_id: str
@@ -31,6 +32,11 @@ class Told:
     @property
     def is_about_customer(self) -> bool:
         return self.type.startswith("customer.")
+
+    @property
+    def is_about_money(self) -> bool:
+        """True where money left again of a payment, or came back."""
+        return self.type.startswith(("charge.", "refund."))
 
     @property
     def is_ours(self) -> bool:
@@ -61,6 +67,10 @@ def read_told(event: Any) -> Told:
 
 
 def _with_target(told: Told, thing: Mapping[str, Any]) -> Told:
+    if told.is_about_money:
+        intent = thing.get("payment_intent")
+        # Of a charge without a payment intent, which no invoice of ours has, it is empty.
+        return replace(told, target=intent if isinstance(intent, str) and intent else None)
     field = _FIELDS.get(_family(told.type))
     if field is None:
         return told

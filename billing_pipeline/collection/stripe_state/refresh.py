@@ -48,6 +48,16 @@ GAP = 86_400
 
 CREDIT_NOTES_READ = "credit_notes_read"
 """What an invoice's credit notes came to when they were read last."""
+_OF_A_CREDIT_NOTE = (
+    "id",
+    "number",
+    "created",
+    "effective_at",
+    "total",
+    "total_excluding_tax",
+    "reason",
+    "memo",
+)
 CURSOR = "invoices_listed_until"
 COVERED_FROM = "invoices_listed_from"
 
@@ -222,9 +232,11 @@ async def read_credit_notes(
     async def read(invoice: ActualInvoice) -> ActualInvoice:
         if not invoice.credit_notes and not invoice.last_credit_number:
             return invoice
-        ours, number = 0, 0
+        ours, number, standing = 0, 0, []
         async for note in gateway.list("/v1/credit_notes", {"invoice": invoice.stripe_invoice_id}):
             metadata = note.get("metadata") or {}
+            if note["status"] != "void":
+                standing.append({name: note.get(name) for name in _OF_A_CREDIT_NOTE})
             if metadata.get(metadata_keys.INVOICE_ID) != invoice.invoice_id:
                 continue
             if note["status"] != "void":
@@ -239,6 +251,7 @@ async def read_credit_notes(
                 "credited_by_hand": by_hand,
                 "last_credit_number": number,
                 CREDIT_NOTES_READ: invoice.credit_notes,
+                "credit_notes": standing,
             },
         )
         return replace(invoice, credited_by_hand=by_hand, last_credit_number=number)

@@ -93,6 +93,8 @@ class ActualInvoice:
     days_until_due: int | None = None
     number: str | None = None
     finalized_at: int | None = None
+    paid_at: int | None = None
+    given_up_at: int | None = None
     next_payment_attempt: int | None = None
     hosted_invoice_url: str | None = None
     invoice_pdf: str | None = None
@@ -123,6 +125,14 @@ class ActualInvoice:
     @property
     def month_key(self) -> str | None:
         return self.metadata.get(metadata_keys.MONTH)
+
+    @property
+    def month(self) -> date | None:
+        """The first day of its month, where its mark can be read."""
+        try:
+            return date.fromisoformat(self.month_key or "")
+        except ValueError:
+            return None
 
     @property
     def revision(self) -> int | None:
@@ -280,6 +290,8 @@ def read_invoice(data: Mapping[str, Any]) -> ActualInvoice:
         days_until_due=fields.whole("days_until_due") if data.get("days_until_due") else None,
         number=data.get("number"),
         finalized_at=_Fields(transitions, fields.odd).time("finalized_at"),
+        paid_at=_Fields(transitions, fields.odd).time("paid_at"),
+        given_up_at=_Fields(transitions, fields.odd).time("marked_uncollectible_at"),
         next_payment_attempt=fields.time("next_payment_attempt"),
         hosted_invoice_url=data.get("hosted_invoice_url"),
         invoice_pdf=data.get("invoice_pdf"),

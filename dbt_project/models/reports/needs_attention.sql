@@ -4,7 +4,11 @@ found as (
     union all by name
     select * from {{ ref('attention_to_invoices') }}
     union all by name
+    select * from {{ ref('attention_to_stripe') }}
+    union all by name
     select * from {{ ref('attention_to_payments') }}
+    union all by name
+    select * from {{ ref('attention_to_money') }}
 )
 
 select

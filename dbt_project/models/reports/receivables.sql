@@ -7,12 +7,10 @@ unpaid as (
         payments.currency,
         payments.status,
         payments.outstanding,
-        invoices.due_date,
-        greatest(current_date - invoices.due_date, 0) as days_overdue
+        due.due_date,
+        greatest(current_date - due.due_date, 0) as days_overdue
     from {{ all_months(source('collection', 'invoice_payments')) }} as payments
-    left join {{ all_months(ref('invoices')) }} as invoices
-        on payments.invoice_id = invoices.invoice_id
-        and payments.billing_month = invoices.billing_month
+    left join {{ ref('invoice_due_dates') }} as due on payments.invoice_id = due.invoice_id
     where payments.outstanding > 0
 )
 

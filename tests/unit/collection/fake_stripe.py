@@ -37,7 +37,7 @@ class FakeStripe(stripe.HTTPClient):
         self.clock = clock
         self.objects: dict[str, dict[str, Json]] = {
             kind: {}
-            for kind in ("cus", "in", "cn", "il", "evt", "inpay", "cbtxn", "pi", "re", "dp")
+            for kind in ("cus", "in", "cn", "il", "evt", "inpay", "cbtxn", "pi", "re", "dp", "txn")
         }
         self.kept: dict[str, tuple[str, int, Json]] = {}
         self.calls: list[tuple[str, str, Json]] = []
@@ -307,6 +307,12 @@ class FakeStripe(stripe.HTTPClient):
     def get_payment_intents_one(self, params: Json, item_id: str) -> Json:
         return self._get("pi", item_id)
 
+    def get_balance_transactions(self, params: Json) -> Json:
+        return self._list("txn", params)
+
+    def get_balance_transactions_one(self, params: Json, item_id: str) -> Json:
+        return self._get("txn", item_id)
+
     def get_refunds(self, params: Json) -> Json:
         return self._list("re", params, payment_intent=params.get("payment_intent"))
 
@@ -364,8 +370,26 @@ class FakeStripe(stripe.HTTPClient):
             self._event("invoice.payment_failed", item)
             raise Refused(402, "Your card was declined.", "card_declined")
         item |= {"status": "paid", "amount_paid": item["amount_remaining"], "amount_remaining": 0}
+        self._paid_by_card(item)
         self._event("invoice.paid", item)
         return item
+
+    def _paid_by_card(self, item: Json) -> None:
+        intent = self._new("pi", {"amount": item["amount_paid"], "status": "succeeded"})
+        intent["latest_charge"] = {
+            "id": f"ch_of_{intent['id']}",
+            "created": int(self.clock.now()),
+            "payment_method_details": {"type": "card"},
+        }
+        payment = {"type": "payment_intent", "payment_intent": intent}
+        paid_at = {"paid_at": int(self.clock.now())}
+        self._new(
+            "inpay",
+            {
+                **{"invoice": item["id"], "status": "paid", "amount_paid": item["amount_paid"]},
+                **{"payment": payment, "status_transitions": paid_at},
+            },
+        )
 
     def _pay_later(self, item: Json, method: str) -> Json:
         """The bank takes days, or the customer has to confirm it first."""
@@ -385,6 +409,7 @@ class FakeStripe(stripe.HTTPClient):
         [payment] = [p for p in self.objects["inpay"].values() if p["invoice"] == item["id"]]
         if pays:
             payment["payment"]["payment_intent"]["status"] = "succeeded"
+            payment |= {"status": "paid", "amount_paid": item["amount_remaining"]}
             item |= {"status": "paid", "amount_paid": item["amount_remaining"]}
             item["amount_remaining"] = 0
         else:
@@ -409,7 +434,8 @@ class FakeStripe(stripe.HTTPClient):
         return item
 
     def get_invoice_payments(self, params: Json) -> Json:
-        return self._list("inpay", params, invoice=params.get("invoice"))
+        equal = {name: params.get(name) for name in ("invoice", "status")}
+        return self._list("inpay", params, **equal)
 
     def get_credit_notes(self, params: Json) -> Json:
         return self._list("cn", params, invoice=params.get("invoice"))

@@ -7,12 +7,13 @@ import random
 import sqlite3
 import threading
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from billing_pipeline.collection import payments
-from billing_pipeline.collection.payments import StaleMonth
+from billing_pipeline.collection.payments import PullResult, StaleMonth
 from billing_pipeline.collection.plan.dunning_policy import AfterLastTry, DunningPolicy
 from billing_pipeline.collection.pull.inbox import Inbox, read_event
 from billing_pipeline.collection.records.opening import open_records
@@ -33,13 +34,18 @@ def stale(company: Company, **more: Any) -> list[StaleMonth]:
 
 
 def rows(company: Company, **more: Any) -> Rows:
-    return list(company.pull(**more).tables.values())
+    return _rows(company.pull(**more))
+
+
+def _rows(pulled: PullResult) -> Rows:
+    """All tables but the one that says when Stripe was read."""
+    return [found for name, found in pulled.tables.items() if name != "stripe_reads"]
 
 
 def publish(company: Company, **more: Any) -> Rows:
     pulled = company.pull(**more)
     payments.note_published(company.settings, pulled)
-    return list(pulled.tables.values())
+    return _rows(pulled)
 
 
 def catch_up(company: Company) -> Rows:
@@ -118,8 +124,9 @@ def test_requests_grow_with_what_changed_and_not_with_history(company: Company) 
         company.clock.advance(31 * 3600)
         pay(company, -number)
         asked[month] = requests(company, lambda: catch_up(company))
-    # account, events, the invoice; account for the pull; account and events for nothing new
-    assert set(asked.values()) == {6}
+    # account, events, the invoice; account and the payment for the pull; account and events for
+    # nothing new
+    assert set(asked.values()) == {7}
 
 
 def test_a_credit_note_by_hand_is_asked_about_once(company: Company) -> None:
@@ -130,7 +137,7 @@ def test_a_credit_note_by_hand_is_asked_about_once(company: Company) -> None:
     catch_up(company)
     company.clock.advance(7200)
     pay(company, 1)
-    assert requests(company, lambda: catch_up(company)) == 6
+    assert requests(company, lambda: catch_up(company)) == 7
 
 
 def test_many_changes_are_read_by_listing(company: Company) -> None:
@@ -314,9 +321,18 @@ def test_an_invoice_becomes_overdue_without_any_event(company: Company) -> None:
 def test_sent_and_unpaid_past_its_due_date_is_overdue(company: Company) -> None:
     company.bill({"ada": ["10.00"]}, collection_method="send_invoice", days_until_due=7)
     company.apply()
-    assert rows(company)[1][0]["status"] == "open"
+    [[held], [payment], *_] = rows(company)
+    assert payment["status"] == "open"
+    assert held["due_at"] - held["finalized_at"] == timedelta(days=7)
     company.clock.advance(8 * 86_400)
     assert rows(company)[1][0]["status"] == "overdue"
+
+
+def test_what_is_charged_automatically_is_due_when_it_is_finalized(company: Company) -> None:
+    company.bill({"ada": ["10.00"]})
+    company.apply()
+    [[held], *_] = rows(company)
+    assert held["due_at"] == held["finalized_at"]
 
 
 def test_an_invoice_left_open_after_the_last_attempt_is_overdue(company: Company) -> None:

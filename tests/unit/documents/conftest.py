@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
@@ -68,7 +69,7 @@ def _month(settings: Settings, month: BillingMonth, invoices: str, held: list[st
             "stripe_invoices": [
                 {"invoice_id": key, "currency": currency, "status": "open", "revision": 1,
                  "number": f"N-{key}", "total": total, "credited": 0, "wallet_applied": 0,
-                 "amount_remaining": total}
+                 "amount_remaining": total, "due_at": datetime(2024, 4, 9, tzinfo=UTC)}
                 for key, currency, total in billed if key in held
             ],
             "reconciliation": [

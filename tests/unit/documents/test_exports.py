@@ -29,7 +29,8 @@ def test_invoices(settings: Settings) -> None:
         ("feb-b", "N-feb-b", "1030.50", "open"),
     ]
     assert rows[0]["customer_name"] == '\'=Ada "A"'  # a spreadsheet reads text, not a formula
-    assert (rows[0]["month"], rows[0]["due_date"]) == ("2024-02", "2024-03-31")
+    assert (rows[0]["month"], rows[0]["due_date"]) == ("2024-02", "2024-04-09")
+    assert rows[1]["due_date"] == "2024-03-31"  # not sent: as computed
     assert rows[1]["outstanding"] == ""
 
 
@@ -64,7 +65,7 @@ def empty(settings: Settings) -> duckdb.DuckDBPyConnection:
     """The same tables without an invoice, and without a seller."""
     with published(settings) as connection:
         tables = ("invoices", "invoice_lines", "charges", "customers", "seller")
-        more = ("invoice_payments", "stripe_invoices")
+        more = ("invoice_payments", "stripe_invoices", "due_dates")
         memory = duckdb.connect()
         for name in (*tables, *more):
             rows = connection.sql(f"SELECT * FROM {name}").to_arrow_table()

@@ -80,8 +80,11 @@ def test_nothing_asks_for_a_person(published: duckdb.DuckDBPyConnection) -> None
         ),
         (
             "reconciliation",
-            {"invoice_id": "i", "difference": 0, "state": "charge_differs"},
-            ("stripe_charge_differs", "i", Decimal(0), 1),
+            {
+                **{"invoice_id": "i", "difference": 0, "state": "charge_differs"},
+                **{"expected_due": 25, "charged": 40},
+            },
+            ("stripe_charge_differs", "i", Decimal(15), 1),
             "Stripe",
         ),
         (

@@ -25,13 +25,15 @@ CREATE TABLE invoice_lines (billing_month DATE, line_id VARCHAR, invoice_id VARC
     is_inclusive BOOLEAN, description VARCHAR, amount DECIMAL(38, 4), currency VARCHAR,
     period_start TIMESTAMPTZ, period_end TIMESTAMPTZ);
 CREATE TABLE customers (billing_month DATE, customer_id VARCHAR, name VARCHAR, is_payer BOOLEAN);
-CREATE TABLE seller (billing_month DATE, name VARCHAR, month_start TIMESTAMPTZ,
-    month_end TIMESTAMPTZ);
+CREATE TABLE seller (billing_month DATE, name VARCHAR, timezone VARCHAR,
+    month_start TIMESTAMPTZ, month_end TIMESTAMPTZ);
 CREATE TABLE invoices (billing_month DATE, invoice_id VARCHAR, customer_id VARCHAR,
     currency VARCHAR, total DECIMAL(38, 4), due_date DATE);
 CREATE TABLE invoice_payments (billing_month DATE, invoice_id VARCHAR, customer_id VARCHAR,
     currency VARCHAR, status VARCHAR, billed DECIMAL(38, 4), paid DECIMAL(38, 4),
     credited DECIMAL(38, 4), outstanding DECIMAL(38, 4));
+CREATE TABLE stripe_invoices (billing_month DATE, invoice_id VARCHAR, revision INTEGER,
+    status VARCHAR, amount_remaining DECIMAL(38, 4), finalized_at TIMESTAMPTZ, due_at TIMESTAMPTZ);
 CREATE TABLE charges_as_billed (billing_month DATE, invoice_id VARCHAR, version INTEGER,
     customer_id VARCHAR, currency VARCHAR, charge_id VARCHAR, subscription_id VARCHAR,
     price_id VARCHAR, meter_id VARCHAR, quantity DECIMAL(38, 18), event_count BIGINT,
@@ -42,8 +44,8 @@ CREATE TABLE usage_rejections (billing_month DATE, source_file VARCHAR, source_r
 """
 
 
-# Over nearly all published tables: test_attention.py, test_month_states.py.
-ELSEWHERE = ("needs_attention", "month_states")
+# With tests of their own: test_attention.py, test_month_states.py, test_standing.py.
+ELSEWHERE = ("needs_attention", "month_states", "customer_standing")
 
 
 @pytest.fixture
@@ -152,6 +154,50 @@ def test_receivables_by_age(published: duckdb.DuckDBPyConnection) -> None:
     ).fetchall() == [(7, 63, 72, 63)]
 
 
+def test_an_invoice_is_due_when_stripe_says_once_it_is_sent(
+    published: duckdb.DuckDBPyConnection,
+) -> None:
+    month = "2024-01-01"
+    published.execute("INSERT INTO seller VALUES (?, 's', 'Asia/Kolkata', NULL, NULL)", [month])
+    for name in ("computed", "drafted", "sent", "charged", "supplemented", "paid", "void"):
+        published.execute(
+            "INSERT INTO invoices VALUES (?, ?, 'c', 'USD', 9, '2024-02-15')", [month, name]
+        )
+    # name, revision, status, remaining, finalized, due: 20:00 in UTC is the next day in Kolkata
+    held = [
+        ("drafted", 1, "draft", 9, None, "2026-12-01 20:00"),
+        ("sent", 1, "open", 9, "2026-11-01 20:00", "2026-12-01 20:00"),
+        ("charged", 1, "open", 9, "2026-11-01 20:00", None),
+        ("supplemented", 1, "paid", 0, "2024-02-01 00:00", "2024-02-10 00:00"),
+        ("supplemented", 2, "open", 3, "2026-11-01 00:00", "2026-11-10 00:00"),
+        ("supplemented", 3, "open", 3, "2026-11-05 00:00", "2026-11-15 00:00"),
+        ("paid", 1, "paid", 0, "2024-02-01 00:00", "2024-02-10 00:00"),
+        ("paid", 2, "paid", 0, "2024-03-01 00:00", "2024-03-10 00:00"),
+        ("void", 1, "void", 0, "2024-03-01 00:00", "2024-03-10 00:00"),
+        ("not ours any more", 1, "open", 1, "2024-03-01 00:00", "2024-03-10 00:00"),
+    ]
+    published.executemany(f"INSERT INTO stripe_invoices VALUES ('{month}', ?, ?, ?, ?, ?, ?)", held)
+    found = published.execute("SELECT invoice_id, due_date::VARCHAR FROM due_dates").fetchall()
+    assert dict(found) == {
+        "computed": "2024-02-15",
+        "drafted": "2024-02-15",
+        "sent": "2026-12-02",
+        "charged": "2026-11-02",
+        "supplemented": "2026-11-10",
+        "paid": "2024-02-10",
+        "void": "2024-02-15",
+        "not ours any more": "2024-03-10",
+    }
+    published.execute(
+        "INSERT INTO invoice_payments VALUES (?, 'sent', 'c', 'USD', 'open', 9, 0, 0, 9)", [month]
+    )
+    [(age,)] = published.execute(
+        "SELECT due_date + days_overdue::INTEGER - greatest(current_date, due_date)"
+        " FROM receivables"
+    ).fetchall()
+    assert age == 0
+
+
 def test_rejections_by_reason(published: duckdb.DuckDBPyConnection) -> None:
     rows = [("a.csv", 3, "unknown_customer"), ("a.csv", 2, "unknown_customer"), ("b.csv", 7, "x")]
     published.executemany("INSERT INTO usage_rejections VALUES ('2024-01-01', ?, ?, ?)", rows)
@@ -203,7 +249,8 @@ def test_changes_between_versions_have_causes(published: duckdb.DuckDBPyConnecti
 
 
 FOCUS_ROWS = """
-INSERT INTO seller VALUES ('2024-01-01', 'Meridian', '2023-12-31 23:00+00', '2024-01-31 23:00+00');
+INSERT INTO seller
+VALUES ('2024-01-01', 'Meridian', 'UTC', '2023-12-31 23:00+00', '2024-01-31 23:00+00');
 INSERT INTO customers VALUES ('2024-01-01', 'c', 'Ada', true), ('2024-01-01', 'n', 'No', false);
 INSERT INTO charges BY NAME SELECT DATE '2024-01-01' AS billing_month, * FROM (VALUES
     ('used', 'c', 'pro', 'calls', 'm', 7, 5, 10, 'per_unit'),

@@ -45,19 +45,6 @@ where held.status = 'draft' or held.billed - held.credited is distinct from invo
 union all by name
 select
     billing_month,
-    'Stripe' as part,
-    'stripe_' || state as kind,
-    invoice_id as subject,
-    customer_id,
-    invoice_id,
-    currency,
-    difference as amount,
-    'expected ' || expected_total || ', in Stripe ' || stripe_total as reason
-from reconciled
-where state not in ('matched', 'adopted', 'written_off')
-union all by name
-select
-    billing_month,
     'plan' as part,
     'change_' || state as kind,
     invoice_id as subject,

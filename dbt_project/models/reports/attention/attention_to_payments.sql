@@ -41,6 +41,18 @@ select
 from {{ all_months(source('collection', 'stripe_invoices')) }}
 where status = 'uncollectible'
 union all by name
+select
+    billing_month,
+    'payments' as part,
+    'customer_suspended' as kind,
+    customer_id as subject,
+    customer_id,
+    currency,
+    outstanding as amount,
+    reason
+from {{ ref('standing_of_customers') }}
+where state = 'suspended'
+union all by name
 -- one that could not be read in Stripe has no difference
 select
     billing_month,

@@ -1,0 +1,114 @@
+"""The published tables of money that moved: `payments` and `credit_notes`.
+
+What belongs here: turning what was read of payments and credit notes into rows; pure. Money is in
+major units as `Decimal`, times are aware datetimes in UTC. What does not: reading Stripe
+(`stripe_state/received.py`), and the tables by invoice (`tables.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from billing_pipeline.collection.pull.tables import Row
+from billing_pipeline.collection.stripe_state.stripe_invoice import ActualInvoice
+from billing_pipeline.money import CURRENCY_PLACES, to_major
+
+Kept = Mapping[str, Sequence[Mapping[str, Any]]]
+"""What is kept beside invoices, by Stripe's ids of them."""
+
+OUTSIDE = "outside_stripe"
+
+
+def received_rows(invoices: Iterable[ActualInvoice], received: Kept) -> list[Row]:
+    """One row for each payment of these invoices, and for each refund and dispute of it.
+
+    What Stripe counts as paid and has no payment of was paid outside of Stripe, so that an
+    invoice's payments add up to what was paid of it.
+    """
+    rows = []
+    for item in invoices:
+        if item.stripe_invoice_id not in received:
+            continue
+        moves = list(received[item.stripe_invoice_id])
+        outside = item.amount_paid - sum(m["amount"] for m in moves if m["kind"] == "payment")
+        if outside:
+            moves.append(_paid_outside(item, outside))
+        rows += [_received_row(item, move) for move in moves]
+    return sorted(rows, key=_order)
+
+
+def returned(received: Kept) -> dict[str, int]:
+    """What went back of the payments of each Stripe invoice, minor units."""
+    return {
+        name: -sum(move["amount"] for move in moves if move["kind"] != "payment")
+        for name, moves in received.items()
+    }
+
+
+def _order(row: Row) -> tuple[str, datetime, str]:
+    return (row["invoice_id"] or "", row["paid_at"], row["payment_id"])
+
+
+def _paid_outside(item: ActualInvoice, amount: int) -> Mapping[str, Any]:
+    return {
+        "id": f"{item.stripe_invoice_id}:{OUTSIDE}",
+        "kind": "payment",
+        "at": item.paid_at or item.finalized_at or item.created,
+        "amount": amount,
+        "method": OUTSIDE,
+        "status": "succeeded",
+    }
+
+
+def _received_row(item: ActualInvoice, move: Mapping[str, Any]) -> Row:
+    fee, fee_currency = move.get("fee"), move.get("fee_currency")
+    has_fee = fee is not None and fee_currency in CURRENCY_PLACES
+    return {
+        **_of_invoice(item),
+        "payment_id": move["id"],
+        "kind": move["kind"],
+        "paid_at": _time(move["at"]),
+        "amount": to_major(move["amount"], item.currency),
+        "method": move.get("method"),
+        "fee": to_major(int(fee or 0), str(fee_currency)) if has_fee else None,
+        "fee_currency": fee_currency if has_fee else None,
+        "status": move["status"],
+    }
+
+
+def credit_note_rows(invoices: Iterable[ActualInvoice], notes: Kept) -> list[Row]:
+    """One row for each credit note of these invoices that stands, whoever issued it."""
+    return [
+        {
+            **_of_invoice(item),
+            "credit_note_id": note["id"],
+            "number": note["number"],
+            "issued_at": _time(note["effective_at"] or note["created"]),
+            "amount": to_major(int(note["total"]), item.currency),
+            "tax": to_major(_tax(note), item.currency),
+            "reason": note["reason"] or note["memo"],
+        }
+        for item in invoices
+        for note in sorted(notes.get(item.stripe_invoice_id, ()), key=lambda n: n["created"])
+    ]
+
+
+def _tax(note: Mapping[str, Any]) -> int:
+    net = note["total_excluding_tax"]
+    return 0 if net is None else int(note["total"]) - int(net)
+
+
+def _of_invoice(item: ActualInvoice) -> Row:
+    return {
+        "billing_month": item.month,
+        "invoice_id": item.invoice_id,
+        "stripe_invoice_id": item.stripe_invoice_id,
+        "customer_id": item.customer_id,
+        "currency": item.currency,
+    }
+
+
+def _time(seconds: int) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)

@@ -1,0 +1,296 @@
+"""Money that was received for invoices, and what of it left again by a refund or a dispute.
+
+What belongs here: reading it from Stripe, in lists where many invoices are concerned, and saving it
+beside each invoice. What does not: payments that are under way or failed (`payment_status.py`),
+top-ups of wallets (`pull/top_ups.py`), and the published rows (`pull/money_tables.py`).
+
+An invoice says how much of it was paid, and not by what: that is in its invoice payments, the
+charges behind them, and the account's balance transactions, which have the fees. A refund changes
+none of the invoice's fields. So what was read is kept with the amount that was paid by then, and
+is read again once that has changed, or an event tells of a refund or a dispute.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from billing_pipeline.collection.stripe_state.cache import StripeCache
+from billing_pipeline.collection.stripe_state.cached_invoices import Window
+from billing_pipeline.collection.stripe_state.refresh import ONE_OBJECT, UNREADABLE, each, pages
+from billing_pipeline.collection.stripe_state.set_aside import UnreadableError
+from billing_pipeline.collection.stripe_state.stripe_invoice import ActualInvoice, is_time
+from billing_pipeline.stripe_api.client import Json, StripeGateway
+from billing_pipeline.stripe_api.errors import FailureKind, StripeFailure
+
+_EXPANDED = "payment.payment_intent.latest_charge"
+_FEES = "fees"
+_NO_FEES = "balance transactions"
+PAGE = 100
+SHORT = 3600
+"""Seconds; payments closer together than this are worth one list."""
+_NO_MONEY = ("failed", "canceled")
+
+
+async def read_received(
+    gateway: StripeGateway, cache: StripeCache, invoices: Iterable[ActualInvoice], *, again: bool
+) -> None:
+    """Bring the cache up to date with what was received for these invoices; `again`: also for those
+    of which nothing new is known.
+
+    Payments come in lists where that takes fewer requests than asking about each invoice.
+    """
+    paid = {item.stripe_invoice_id: item for item in invoices if item.amount_paid > 0}
+    known = cache.invoices.received(paid)
+    wanted = {
+        name: item
+        for name, item in paid.items()
+        if again or known.get(name, (None, []))[0] != item.amount_paid
+    }
+    found = await _listed(gateway, wanted)
+    fees = {row["id"]: row for _, rows in known.values() for row in rows}
+
+    async def read(item: ActualInvoice) -> None:
+        name = item.stripe_invoice_id
+        payments = found.get(name, [])
+        with _by_itself(cache, name):
+            if sum(_whole(payment, "amount_paid") for payment in payments) != item.amount_paid:
+                payments = await _payments_of(gateway, name)
+            rows = [row for payment in payments for row in [_received(payment)] if row]
+            rows += [
+                row
+                for payment in payments
+                if _has_left(payment)
+                for row in await _left(gateway, str(_intent(payment)["id"]))
+            ]
+            kept = [_with_fee(row, fees.get(row["id"])) for row in rows]
+            cache.invoices.note_received(name, item.amount_paid, kept)
+
+    await each(wanted.values(), read)
+    await _read_fees(gateway, cache, paid)
+
+
+async def _listed(
+    gateway: StripeGateway, wanted: Mapping[str, ActualInvoice]
+) -> dict[str, list[Json]]:
+    """Paid invoice payments by invoice, as far as lists find them in fewer requests than there are
+    invoices. Stripe makes an invoice's first payment when it is finalized."""
+    times = sorted(item.finalized_at or item.created for item in wanted.values())
+    query = {"status": "paid", "expand": [f"data.{_EXPANDED}"]}
+    found: dict[str, list[Json]] = defaultdict(list)
+    async for payment in _in_windows(gateway, "/v1/invoice_payments", query, times):
+        name = _id(payment.get("invoice"))
+        if name in wanted:
+            found[str(name)].append(_in_short(payment))
+    return found
+
+
+async def _in_windows(
+    gateway: StripeGateway, path: str, query: Json, times: Sequence[int]
+) -> AsyncIterator[Json]:
+    """What a list has around these times, in at most a third as many requests as there are times:
+    other people's things may lie in between, and the caller can ask for each one."""
+    left = len(times) // 3
+    for window in _windows(times):
+        if left <= 0:
+            return
+        asked = {**query, "created": window.as_filter()}
+        async for page in pages(gateway.list(path, asked), PAGE):
+            left -= 1
+            for item in page:
+                if isinstance(item, Mapping):
+                    yield dict(item)
+            if left <= 0:
+                return
+
+
+def _windows(times: Sequence[int]) -> list[Window]:
+    windows: list[Window] = []
+    for time in times:
+        if windows and time - int(windows[-1].last or 0) <= SHORT:
+            windows[-1] = Window(windows[-1].first, time + 1)
+        else:
+            windows.append(Window(time - 1, time + 1))
+    return windows
+
+
+async def _payments_of(gateway: StripeGateway, stripe_invoice_id: str) -> list[Json]:
+    query = {"invoice": stripe_invoice_id, "status": "paid", "expand": [f"data.{_EXPANDED}"]}
+    return [_in_short(item) async for item in gateway.list("/v1/invoice_payments", query)]
+
+
+def _in_short(payment: Json) -> Json:
+    """What we need of an invoice payment: many may be held at once."""
+    intent = _intent(payment)
+    charge = intent.get("latest_charge")
+    charge = charge if isinstance(charge, Mapping) else {}
+    names = ("id", "created", "amount_refunded", "disputed", "balance_transaction")
+    details = charge.get("payment_method_details") or {}
+    short = {name: charge[name] for name in names if name in charge} | {"type": details.get("type")}
+    return {
+        **{name: payment.get(name) for name in ("id", "created", "currency", "amount_paid")},
+        "paid_at": (payment.get("status_transitions") or {}).get("paid_at"),
+        "kind": (payment.get("payment") or {}).get("type"),
+        "payment": {"payment_intent": {"id": intent.get("id"), "latest_charge": short}},
+    }
+
+
+def _intent(payment: Json) -> Mapping[str, Any]:
+    intent = (payment.get("payment") or {}).get("payment_intent")
+    return intent if isinstance(intent, Mapping) else {"id": intent}
+
+
+def _received(payment: Json) -> Json | None:
+    """The row of a payment; amounts in minor units, times in epoch seconds."""
+    amount = _whole(payment, "amount_paid")
+    intent = _intent(payment)
+    charge = intent.get("latest_charge") or {}
+    if not amount:
+        return None
+    return {
+        "id": str(charge.get("id") or intent.get("id") or payment["id"]),
+        "kind": "payment",
+        "at": _time(payment.get("paid_at") or charge.get("created") or payment["created"]),
+        "amount": amount,
+        "method": charge.get("type") or payment.get("kind"),
+        "status": "succeeded",
+        "intent": intent.get("id"),
+        "transaction": _id(charge.get("balance_transaction")),
+    }
+
+
+def _has_left(payment: Json) -> bool:
+    charge = _intent(payment).get("latest_charge") or {}
+    return bool(charge.get("amount_refunded") or charge.get("disputed"))
+
+
+async def _left(gateway: StripeGateway, intent: str) -> list[Json]:
+    """What left again of a payment, and came back: refunds and disputes as they stand now."""
+    query = {"payment_intent": intent}
+    refunds = [item async for item in gateway.list("/v1/refunds", query)]
+    disputes = [item async for item in gateway.list("/v1/disputes", query)]
+    rows = [_refund(item) for item in refunds if item.get("status") not in _NO_MONEY]
+    rows += [row for item in disputes for row in _dispute(item)]
+    return [row | {"intent": intent} for row in rows]
+
+
+def _refund(refund: Json) -> Json:
+    kind = (refund.get("destination_details") or {}).get("type")
+    return {
+        "id": str(refund["id"]),
+        "kind": "refund",
+        "at": _time(refund["created"]),
+        "amount": -_whole(refund, "amount"),
+        "method": kind,
+        "status": str(refund.get("status") or "pending"),
+        "transaction": _id(refund.get("balance_transaction")),
+    }
+
+
+def _dispute(dispute: Json) -> Iterator[Json]:
+    """What the bank took back, and gave back where the dispute is won. An inquiry (`warning_…`) and
+    one that was prevented move no money."""
+    status, amount = str(dispute["status"]), _whole(dispute, "amount")
+    if status.startswith("warning_") or status == "prevented":
+        return
+    moves = [item for item in dispute.get("balance_transactions") or [] if isinstance(item, dict)]
+    out = [item for item in moves if item["amount"] < 0]
+    back = [item for item in moves if item["amount"] > 0]
+    about = {"method": (dispute.get("payment_method_details") or {}).get("type"), "status": status}
+    at = _time(out[0]["created"] if out else dispute["created"])
+    name = str(dispute["id"])
+    yield {"id": name, "kind": "dispute", "at": at, "amount": -amount, **about, **_fee(out)}
+    if status == "won":
+        at = _time(back[0]["created"]) if back else at
+        kind = "dispute_reversal"
+        yield {"id": f"{name}:won", "kind": kind, "at": at, "amount": amount, **about, **_fee(back)}
+
+
+def _fee(transactions: Sequence[Json]) -> Json:
+    if not transactions or "fee" not in transactions[0]:
+        return {}
+    fees = sum(_whole(item, "fee") for item in transactions)
+    return {"fee": fees, "fee_currency": str(transactions[0]["currency"]).upper()}
+
+
+# Fees.
+def _with_fee(row: Json, before: Json | None) -> Json:
+    """With the fee that was read earlier: a balance transaction does not change."""
+    if before is None or "fee" not in before or "fee" in row:
+        return row
+    if before.get("transaction") != row.get("transaction"):
+        return row
+    return row | {name: before[name] for name in ("fee", "fee_currency")}
+
+
+async def _read_fees(
+    gateway: StripeGateway, cache: StripeCache, stripe_invoice_ids: Iterable[str]
+) -> None:
+    """The fees that are not known yet. Without the permission to read them, all else goes on: they
+    stay empty, and are set aside with the reason."""
+    kept = cache.invoices.received(stripe_invoice_ids)
+    lacking = {
+        str(row["transaction"]): int(row["at"])
+        for _, rows in kept.values()
+        for row in rows
+        if row.get("transaction") and "fee" not in row
+    }
+    if not lacking:
+        return
+    path, found = "/v1/balance_transactions", {}
+    try:
+        async for item in _in_windows(gateway, path, {}, sorted(lacking.values())):
+            if item.get("id") in lacking:
+                found[str(item["id"])] = _fee([item])
+        left = sorted(lacking.keys() - found.keys())
+        asked = await each(left, lambda name: gateway.get(f"{path}/{name}"))
+        found |= {name: _fee([item]) for name, item in zip(left, asked, strict=True)}
+    except UNREADABLE as error:
+        if isinstance(error, StripeFailure) and error.kind not in (
+            *ONE_OBJECT,
+            FailureKind.CREDENTIALS,
+        ):
+            raise
+        cache.unreadable.add(_FEES, _NO_FEES, str(error))
+    else:
+        cache.unreadable.remove(_FEES, [_NO_FEES])
+    for name, (paid, rows) in kept.items():
+        more = [found.get(str(row.get("transaction")), {}) for row in rows]
+        if any(more):
+            rows = [row | fee for row, fee in zip(rows, more, strict=True)]
+            cache.invoices.note_received(name, paid, rows)
+
+
+@contextmanager
+def _by_itself(cache: StripeCache, stripe_invoice_id: str) -> Iterator[None]:
+    """What cannot be read of one invoice's payments is set aside, and stops none of the others."""
+    try:
+        yield
+    except UNREADABLE as error:
+        if isinstance(error, StripeFailure) and error.kind not in ONE_OBJECT:
+            raise
+        cache.unreadable.add("payments of", stripe_invoice_id, f"{type(error).__name__}: {error}")
+    else:
+        cache.unreadable.remove("payments of", [stripe_invoice_id])
+
+
+def _whole(data: Mapping[str, Any], name: str) -> int:
+    value = data.get(name)
+    if value is None:
+        return 0
+    if type(value) is not int or abs(value) >= 2**63:
+        raise UnreadableError(f"its {name} is not a whole number that can be stored")
+    return value
+
+
+def _time(value: Any) -> int:
+    if not is_time(value):
+        raise UnreadableError("its time cannot be read")
+    return value
+
+
+def _id(value: Any) -> str | None:
+    # An expanded field holds the object instead of its id.
+    return value.get("id") if isinstance(value, Mapping) else value
