@@ -67,7 +67,7 @@ def test_a_top_up_paid_twice_is_reported(seen: dict[str, Any]) -> None:
 
 
 def test_a_cent_of_difference_fails_a_check(seen: dict[str, Any]) -> None:
-    assert all(seen["sound"]["checks"].values()) and len(seen["sound"]["checks"]) == 3
+    assert all(seen["sound"]["checks"].values()) and len(seen["sound"]["checks"]) == 4
     assert not seen["a cent more in Stripe"]["checks"]["stripe_agrees_to_the_cent"]
     assert seen["a cent more in Stripe"]["severities"]["stripe_agrees_to_the_cent"] == "ERROR"
     assert all(seen["put right"]["checks"].values())
