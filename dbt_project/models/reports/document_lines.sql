@@ -1,29 +1,14 @@
--- grain: Stripe document × line that it bills: of a supplement or a credit note, how the line
--- changed. Taxes are lines of their own
+-- grain: Stripe document × line that it bills × tax rates on it: of a supplement or a credit note,
+-- how the line changed. Taxes are lines of their own
 with
-documents as (
-    select * from {{ ref('issued_documents') }} where version_before is not null
-),
-
-lines as (select * from {{ all_months(source('as_billed', 'lines_as_billed')) }}),
-
-signed as (
-    select documents.document_id, documents.currency as document_currency, 1 as sign, lines.*
-    from documents
-    inner join lines
-        on documents.invoice_id = lines.invoice_id and documents.version = lines.version
-    union all
-    select documents.document_id, documents.currency as document_currency, -1 as sign, lines.*
-    from documents
-    inner join lines
-        on documents.invoice_id = lines.invoice_id and documents.version_before = lines.version
-)
+signed as (select * from {{ ref('signed_lines') }})
 
 select
     any_value(billing_month) as billing_month,
     document_id,
     any_value(invoice_id) as invoice_id,
     line_id,
+    tax_rates,
     bool_and(sign > 0) as is_whole,
     {% for column in [
         'customer_id', 'subscription_id', 'plan_id', 'price_id', 'meter_id', 'charge_model', 'kind',
@@ -36,7 +21,7 @@ select
     sum(sign * billable_quantity)::decimal(38, 18) as billable_quantity,
     sum(sign * amount)::decimal(38, 4) as amount,
     sum(sign * discount_share)::decimal(38, 4) as discount_share,
-    any_value(document_currency) as currency
+    any_value(currency) as currency
 from signed
-group by document_id, line_id
+group by document_id, line_id, tax_rates
 having sum(sign * amount) <> 0 or sum(sign * discount_share) <> 0

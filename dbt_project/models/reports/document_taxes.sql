@@ -1,34 +1,29 @@
--- grain: Stripe document × line that it bills × tax rate: the line's part of the document's tax
+-- grain: Stripe document × line that it bills × tax rates on it × one of these rates: the line's
+-- part of the document's tax
 with
-documents as (
-    select * from {{ ref('issued_documents') }} where version_before is not null
+signed as (
+    select document_id, invoice_id, version, line_id, sign, tax_rates, currency
+    from {{ ref('signed_lines') }}
 ),
 
-taxes as (select * from {{ all_months(source('as_billed', 'line_taxes_as_billed')) }}),
-
-signed as (
-    select documents.document_id, documents.currency, 1 as sign, taxes.*
-    from documents
-    inner join taxes
-        on documents.invoice_id = taxes.invoice_id and documents.version = taxes.version
-    union all
-    select documents.document_id, documents.currency, -1 as sign, taxes.*
-    from documents
-    inner join taxes
-        on documents.invoice_id = taxes.invoice_id and documents.version_before = taxes.version
-)
+taxes as (select * from {{ all_months(source('as_billed', 'line_taxes_as_billed')) }})
 
 select
-    any_value(billing_month) as billing_month,
-    document_id,
-    any_value(invoice_id) as invoice_id,
-    line_id,
-    tax_rate_id,
-    percentage,
-    is_inclusive,
-    sum(sign * tax_base)::decimal(38, 4) as tax_base,
-    sum(sign * tax_amount)::decimal(38, 4) as tax_amount,
-    any_value(currency) as currency
+    any_value(taxes.billing_month) as billing_month,
+    signed.document_id,
+    any_value(signed.invoice_id) as invoice_id,
+    signed.line_id,
+    signed.tax_rates,
+    taxes.tax_rate_id,
+    any_value(taxes.percentage) as percentage,
+    any_value(taxes.is_inclusive) as is_inclusive,
+    sum(signed.sign * taxes.tax_base)::decimal(38, 4) as tax_base,
+    sum(signed.sign * taxes.tax_amount)::decimal(38, 4) as tax_amount,
+    any_value(signed.currency) as currency
 from signed
-group by document_id, line_id, tax_rate_id, percentage, is_inclusive
-having sum(sign * tax_base) <> 0 or sum(sign * tax_amount) <> 0
+inner join taxes
+    on signed.invoice_id = taxes.invoice_id
+    and signed.version = taxes.version
+    and signed.line_id = taxes.line_id
+group by signed.document_id, signed.line_id, signed.tax_rates, taxes.tax_rate_id
+having sum(signed.sign * taxes.tax_base) <> 0 or sum(signed.sign * taxes.tax_amount) <> 0
