@@ -78,6 +78,25 @@ _PARTS = (
         is_of_all_months=False,
     ),
     _Part(
+        "unpriced",
+        "SELECT count(DISTINCT customer_id) AS customers,"
+        " coalesce(sum(event_count), 0)::BIGINT AS events FROM unpriced_usage"
+        f" WHERE billing_month = {_NEWEST}",
+        lambda row: (
+            f"{row['events']:,} events of {row['customers']:,} customers in the newest month are"
+            " charged by nothing: table unpriced_usage"
+            if row["events"]
+            else "every event of the newest month is priced, or counted by a limit"
+        )
+        + (
+            f"; usage charged by several subscriptions {row['wrong'] - row['events']:,} times:"
+            " table usage_issues"
+        )
+        * (row["wrong"] > row["events"]),
+        kinds=("usage_unpriced", "usage_charged_twice"),
+        is_of_all_months=False,
+    ),
+    _Part(
         "customers",
         "SELECT count(*) AS customers, (SELECT count(DISTINCT subscription_id) FROM charges"
         f" WHERE billing_month = {_NEWEST}) AS subscriptions FROM customers"
