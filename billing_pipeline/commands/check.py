@@ -125,9 +125,7 @@ def check_month(settings: Settings, month: BillingMonth) -> MonthCheck:
     with scratch_home(settings) as scratch:
         warehouse = rate_month(scratch, month)
         with open_warehouse(warehouse, read_only=True) as connection:
-            found = (
-                rows(connection, query) for query in (_FILES, _PROBLEMS, _UNPRICED, _CHARGES)
-            )
+            found = (rows(connection, query) for query in (_FILES, _PROBLEMS, _UNPRICED, _CHARGES))
             return MonthCheck(month, *found)
 
 
@@ -209,18 +207,7 @@ def _show_month(rated: MonthCheck) -> None:
             more = len(rated.problems) - MAX_LINES
             console.print(f"and {more:,} more: billing check {rated.month} --json")
     if rated.unpriced:
-        columns = ("customer", "event", "reason", "events", "first", "last")
-        of_usage = [
-            (
-                *(row[name] for name in ("customer_id", "event_name", "reason", "event_count")),
-                *(f"{row[name]:%Y-%m-%d %H:%M}" for name in ("first_at", "last_at")),
-            )
-            for row in rated.unpriced[:MAX_LINES]
-        ]
-        console.print(table("Usage that nothing charges", columns, of_usage, folds="customer"))
-        if len(rated.unpriced) > MAX_LINES:
-            more = len(rated.unpriced) - MAX_LINES
-            console.print(f"and {more:,} more: billing check {rated.month} --json")
+        _show_unpriced(console, rated)
     charged = ("currency", "customers", "charges", "amount")
     cells_of_charges = [
         (
@@ -234,6 +221,21 @@ def _show_month(rated: MonthCheck) -> None:
     title = f"What {rated.month} would be charged, before discounts and tax"
     console.print(table(title, charged, cells_of_charges))
     console.print(f"The invoices: billing plan {rated.month}")
+
+
+def _show_unpriced(console: Console, rated: MonthCheck) -> None:
+    columns = ("customer", "event", "reason", "events", "first", "last")
+    cells = [
+        (
+            *(row[name] for name in ("customer_id", "event_name", "reason", "event_count")),
+            *(f"{row[name]:%Y-%m-%d %H:%M}" for name in ("first_at", "last_at")),
+        )
+        for row in rated.unpriced[:MAX_LINES]
+    ]
+    console.print(table("Usage that nothing charges", columns, cells, folds="customer"))
+    if len(rated.unpriced) > MAX_LINES:
+        more = len(rated.unpriced) - MAX_LINES
+        console.print(f"and {more:,} more: billing check {rated.month} --json")
 
 
 def _rows_named(row: dict[str, object]) -> str:

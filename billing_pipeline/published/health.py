@@ -82,17 +82,7 @@ _PARTS = (
         "SELECT count(DISTINCT customer_id) AS customers,"
         " coalesce(sum(event_count), 0)::BIGINT AS events FROM unpriced_usage"
         f" WHERE billing_month = {_NEWEST}",
-        lambda row: (
-            f"{row['events']:,} events of {row['customers']:,} customers in the newest month are"
-            " charged by nothing: table unpriced_usage"
-            if row["events"]
-            else "every event of the newest month is priced, or counted by a limit"
-        )
-        + (
-            f"; usage charged by several subscriptions {row['wrong'] - row['events']:,} times:"
-            " table usage_issues"
-        )
-        * (row["wrong"] > row["events"]),
+        lambda row: _unpriced(row),
         kinds=("usage_unpriced", "usage_charged_twice"),
         is_of_all_months=False,
     ),
@@ -164,6 +154,20 @@ _PARTS = (
         is_of_all_months=False,
     ),
 )
+
+
+def _unpriced(row: Row) -> str:
+    """Usage that nothing charges, and usage that several subscriptions charge."""
+    texts = []
+    if row["events"]:
+        texts.append(
+            f"{row['events']:,} events of {row['customers']:,} customers are charged by nothing:"
+            " table unpriced_usage"
+        )
+    if row["wrong"] > row["events"]:
+        twice = row["wrong"] - row["events"]
+        texts.append(f"usage of {twice:,} meters is charged twice: table usage_issues")
+    return "; ".join(texts) or "every event of the newest month is priced, or counted by a limit"
 
 
 def _revenue(sums: Sequence[Row]) -> str:
