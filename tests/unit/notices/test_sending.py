@@ -70,10 +70,6 @@ def february(settings: Settings, book: Book) -> Settings:
     book.add("usage_issues", of_usage | several)
     unpriced = {"event_name": "e", "reason": "no_price", "event_count": 1}
     book.add("unpriced_usage", of_usage | unpriced)
-    dispute = {"kind": "refund", "status": "succeeded", "amount": -1}
-    book.add("payments", of_month | {"currency": "USD"} | dispute)
-    asked = {"state": "charge_differs", "difference": 0, "expected_due": 1, "charged": 2}
-    book.add("reconciliation", of_month | {"currency": "USD"} | asked)
     book.add("trials", trial | {"trial_ends_at": "2024-03-13 00:00+00"})
     book.connection.close()
     note(settings, "run_failed:1")
