@@ -56,7 +56,7 @@ MUTANTS = (
     Mutant(
         "comparison_sums_are_not_tried",
         f"{COMPARISON}/matching.py",
-        "            if sum(our.amount for our in lines) == their.amount:",
+        "            if is_like and sum(line.amount for line in group) == our.amount:",
         "            if False:",
         MATCHING,
     ),
@@ -65,6 +65,6 @@ MUTANTS = (
         f"{COMPARISON}/calculation.py",
         "    return Decimal(whole if scaled >= 0 else -whole).scaleb(-places)",
         "    return Decimal(whole).scaleb(-places)",
-        CAUSES,
+        "tests/unit/comparison/test_calculation.py",
     ),
 )
