@@ -158,4 +158,4 @@ def test_the_account_is_asked_for_once_by_a_gateway(company: Company) -> None:
         company.wait(
             payments.pull(gateway, company.settings, JANUARY, full=False, desired=company.desired)
         )
-    assert [path for _, path, _ in company.stripe.calls[before:]] == ["/v1/account"]
+    assert [path for _, path, _ in company.stripe.calls[before:]].count("/v1/account") == 1

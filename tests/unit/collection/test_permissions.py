@@ -87,6 +87,20 @@ def top_ups(company: Company) -> None:
     company.wait(prepaid.pull_top_ups(company.gateway(), company.settings))
 
 
+def fees(company: Company) -> None:
+    """Payments whose fees are found in the list, and one whose fee is asked for by its id."""
+    company.want({name: [1000] for name in ("ada", "bob", "cyd", "dan")})
+    company.apply()
+    paid = company.stripe.objects["pi"].values()
+    company.stripe.objects["txn"] = {}
+    for number, intent in enumerate(paid):
+        name, long_ago = f"txn_{number}", 90 * 86_400 if number == 0 else 0
+        intent["latest_charge"]["balance_transaction"] = name
+        fee = {"fee": 59, "currency": "eur", "created": intent["created"] - long_ago}
+        company.stripe.objects["txn"][name] = {"id": name, "metadata": {}, **fee}
+    company.pull()
+
+
 def named(company: Company) -> None:
     """The accounts name the customer in Stripe."""
     _, customer = company.stripe.act("post", "/v1/customers", {"metadata": {}})
@@ -95,7 +109,7 @@ def named(company: Company) -> None:
     company.apply()
 
 
-STORIES = [changes, wallet, drafts, collecting, top_ups, named]
+STORIES = [changes, wallet, drafts, collecting, top_ups, fees, named]
 
 
 @pytest.fixture(scope="module")

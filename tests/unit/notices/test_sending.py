@@ -50,9 +50,13 @@ def february(settings: Settings, book: Book) -> Settings:
     for what, state in (("supplement", "waiting"), ("credit", "failed")):
         changes = {"action": what, "state": state, "amount_before": 1, "amount_after": 2}
         book.add("invoice_plan", {**of_month, **money, **changes, "plan_hash": "h", "reason": "r"})
-    book.add(
-        "stripe_invoices", of_month | money | {"status": "uncollectible", "amount_remaining": 1}
-    )
+    book.add("customers", {"billing_month": "2024-02-01", "customer_id": "acme"})
+    given_up = {"status": "uncollectible", "amount_remaining": 1}
+    since = {"due_at": "2024-03-01 00:00+00", "uncollectible_at": "2024-03-09 00:00+00"}
+    book.add("stripe_invoices", of_month | money | given_up | since)
+    book.add("payments", of_month | {"currency": "USD", "kind": "refund", "amount": -2})
+    charged = {"state": "charge_differs", "expected_due": 1, "charged": 2}
+    book.add("reconciliation", of_month | {"currency": "USD"} | charged)
     unpaid = {"status": "open", "outstanding": 1, "attempt_count": 1, "last_error": "declined"}
     book.add("invoice_payments", of_month | {"currency": "USD"} | unpaid)
     book.add("metered_usage", used(1, "1"), {**used(1, "1"), "billing_month": "2023-12-01"})
