@@ -16,6 +16,7 @@ import yaml
 from filelock import FileLock
 
 from billing_pipeline.home import make_home
+from billing_pipeline.runs.event_log import instance_ref
 from billing_pipeline.runs.history_errors import HistoryError, errors_in_words
 from billing_pipeline.settings import Settings
 
@@ -100,7 +101,7 @@ def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
 
 def _from_config(folder: Path) -> dg.DagsterInstance:
     try:
-        return dg.DagsterInstance.from_config(str(folder))
+        return dg.DagsterInstance.from_ref(instance_ref(folder))
     except dg.DagsterInvalidConfigError as error:
         reasons = "; ".join(problem.message for problem in error.errors)
         raise HistoryError(_damaged(folder / "dagster.yaml", reasons)) from error

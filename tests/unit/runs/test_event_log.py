@@ -1,0 +1,69 @@
+"""Our event log writes what Dagster's own reads, and builds one engine for each database."""
+
+from __future__ import annotations
+
+import dagster as dg
+import pytest
+from dagster._core.storage.event_log import SqliteEventLogStorage
+
+from billing_pipeline.runs import event_log
+from billing_pipeline.runs.event_log import EventLog
+from billing_pipeline.runs.instance import instance_home, open_instance
+from billing_pipeline.settings import Settings
+
+
+@dg.asset
+def counted() -> dg.MaterializeResult[None]:
+    return dg.MaterializeResult(metadata={"rows": 3})
+
+
+@pytest.fixture
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    return Settings.from_env({"BILLING_HOME": str(tmp_path_factory.mktemp("home"))})
+
+
+def materialize(instance: dg.DagsterInstance) -> str:
+    result = dg.materialize([counted], instance=instance)
+    assert result.success
+    return result.run_id
+
+
+def test_dagsters_own_storage_reads_what_ours_wrote(settings: Settings) -> None:
+    with open_instance(settings) as instance:
+        assert isinstance(instance.event_log_storage, EventLog)
+        run_id = materialize(instance)
+        written = instance.all_logs(run_id)
+    with dg.DagsterInstance.from_config(str(instance_home(settings))) as own:
+        assert type(own.event_log_storage) is SqliteEventLogStorage
+        assert own.all_logs(run_id) == written
+        [row] = own.fetch_materializations(dg.AssetKey("counted"), limit=5).records
+        assert row.asset_materialization is not None
+        assert row.asset_materialization.metadata["rows"].value == 3
+
+
+def test_an_engine_is_built_once_for_a_database(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built = []
+    real = event_log.create_engine
+
+    def counting(url: str, **more: object) -> object:
+        built.append(url)
+        return real(url, **more)
+
+    monkeypatch.setattr(event_log, "create_engine", counting)
+    with open_instance(settings) as instance:
+        runs = [materialize(instance), materialize(instance)]
+    assert len(runs) == 2
+    assert sorted(built) == sorted(set(built))
+    assert len(built) == 3  # the index, and each run
+
+
+def test_another_storage_that_an_operator_names_is_theirs(settings: Settings) -> None:
+    config = instance_home(settings) / "dagster.yaml"
+    folder = settings.home / "elsewhere"
+    named = f"storage:\n  sqlite:\n    base_dir: {folder}\n"
+    config.write_text(config.read_text(encoding="utf-8") + named, encoding="utf-8")
+    with open_instance(settings) as instance:
+        materialize(instance)
+    assert list(folder.rglob("*.db"))
