@@ -35,7 +35,7 @@ ROWS_NAMED = 5
 
 _HINTS = {
     "plans that no price names: subscriptions to them are charged nothing": (
-        "SELECT plan_id FROM raw.plans WHERE plan_id NOT IN (SELECT plan_id FROM raw.prices)"
+        "SELECT plan_id FROM raw.plans WHERE plan_id NOT IN (SELECT plan_id FROM raw.plan_prices)"
     ),
     "meters that no price and no entitlement reads": (
         "SELECT meter_id FROM raw.meters"

@@ -81,8 +81,9 @@ INNER JOIN new_versions
     AND charges.currency = new_versions.currency
 INNER JOIN warehouse.main.billable_quantities AS quantities
     ON charges.charge_id = quantities.charge_id
-LEFT JOIN warehouse.raw.prices AS prices
-    ON charges.price_id = prices.price_id
+LEFT JOIN warehouse.raw.plan_prices AS prices
+    ON charges.plan_id = prices.plan_id
+    AND charges.price_id = prices.price_id
     AND quantities.valid_from IS NOT DISTINCT FROM prices.valid_from
 LEFT JOIN tiers ON charges.price_id = tiers.price_id
 LEFT JOIN warehouse.raw.meters AS meters ON charges.meter_id = meters.meter_id

@@ -34,7 +34,7 @@ FEATURES: tuple[str, ...] = (
     "included_per",  # allowances for each seat
     "named subscriptions",  # events for one subscription only
     # "tiers by version"
-    # "based_on": plans that are based on others
+    "based_on",  # plans that are based on others
     # "intervals": prices with a billing period of their own, and anniversaries
     "coupons",  # several, and on some prices
     # "regions": regions and tax codes

@@ -228,16 +228,6 @@ def _without_placeholders(text: str) -> str:
     return text
 
 
-def interval_problems(prices: LoadedTable, plans: LoadedTable) -> Iterator[Problem]:
-    """Periods of 30 days are no part of a week, a quarter or a year."""
-    cycles = {row["plan_id"]: row["billing_cycle"] for row in plans.rows}
-    for row in prices.rows:
-        if row.has("interval") and cycles.get(row["plan_id"]) == "30_days":
-            yield row.problem(
-                "interval", "goes with no plan whose billing_cycle is 30_days; leave it empty"
-            )
-
-
 def version_problems(prices: LoadedTable) -> Iterator[Problem]:
     """Versions of one price_id that are valid at the same time."""
     versions: dict[object, list[Row]] = defaultdict(list)
