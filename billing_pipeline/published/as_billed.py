@@ -49,7 +49,9 @@ WHERE list_contains($invoice_ids, invoices.invoice_id)
 """
 _CHARGES = """
 WITH tiers AS (
-    SELECT price_id, valid_from, string_agg(to_json(tiers)::VARCHAR, '' ORDER BY up_to NULLS LAST) AS terms
+    SELECT
+        price_id, valid_from,
+        string_agg(to_json(tiers)::VARCHAR, '' ORDER BY up_to NULLS LAST) AS terms
     FROM warehouse.raw.price_tiers AS tiers
     GROUP BY price_id, valid_from
 ),

@@ -296,7 +296,8 @@ def _tier_rate(charge_model: object) -> str | None:
 
 
 def _order_problems(rows: list[Row]) -> Iterator[Problem]:
-    """Tiers of one price, or one version of it, in file order: `up_to` rises, and only the last has none.
+    """Tiers of one price, or of one version of it, in file order: `up_to` rises, and only the last
+    has none.
 
     With tiers from the one before's `up_to`, exclusive, a gap can only be an end: nothing above
     the last bound, or nothing between 0 and a first bound of 0.
