@@ -22,6 +22,7 @@ from billing_pipeline.months import BillingMonth
 from billing_pipeline.notices.notice import Kind, Notice, Rules
 from billing_pipeline.notices.spikes import plain, published_spikes
 from billing_pipeline.published.health import usage_gaps
+from billing_pipeline.web.links import approval_url
 
 
 @dataclass(frozen=True)
@@ -149,6 +150,7 @@ def _waiting(published: Published, rules: Rules, running: BillingMonth) -> list[
                 [
                     *lines,
                     f"{rules.ui_url}/assets/invoice_plan?view=partitions&partition={month}",
+                    approval_url(rules.ui_url, BillingMonth.parse(month), plan_hash),
                     f"billing apply {month} --approve {plan_hash}",
                 ]
             ),

@@ -16,7 +16,7 @@ from billing_pipeline.text import printable
 
 # People read messages on a phone; the published tables have the rest.
 MAX_LINES = 30
-MAX_CHARACTERS = 600
+MAX_CHARACTERS = 900
 
 
 class Kind(StrEnum):

@@ -12,6 +12,7 @@ from billing_pipeline.months import BillingMonth
 from billing_pipeline.notices.due import Close, due_notices
 from billing_pipeline.notices.notice import Kind, Notice, Rules, messages
 from billing_pipeline.settings import Settings
+from billing_pipeline.web.links import approval_url
 from tests.unit.notices.conftest import Book
 
 NOW = datetime(2024, 3, 10, 12, tzinfo=UTC)
@@ -93,6 +94,7 @@ def test_a_plan_that_waits(book: Book) -> None:
     assert notice.text.splitlines() == [
         "2 changes, together +5.50 USD",
         "https://ui.example/assets/invoice_plan?view=partitions&partition=2024-02",
+        approval_url("https://ui.example", BillingMonth(2024, 2), "abc"),
         "billing apply 2024-02 --approve abc",
     ]
 
@@ -203,7 +205,7 @@ def test_a_trial_that_ends(book: Book) -> None:
 
 def test_notices_of_a_kind_and_month_are_one_message() -> None:
     many = [Notice(Kind.ENTITLEMENT, f"k{n}", "2024-03", f"c{n}") for n in range(40)]
-    other = Notice(Kind.ENTITLEMENT, "x", "2024-02", "evil\x1b[31m\ntwo lines" + "x" * 700)
+    other = Notice(Kind.ENTITLEMENT, "x", "2024-02", "evil\x1b[31m\ntwo lines" + "x" * 1000)
     first, second = messages([*many, other])
     assert first.title == "Limit of a plan 2024-03 (40)"
     assert first.body.splitlines()[-1] == "and 10 more, in the published tables"
