@@ -9,10 +9,12 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
 from billing_pipeline.collection.plan.actions import ActionKind, InvoiceAction
+from billing_pipeline.collection.plan.collecting import collection_of
 from billing_pipeline.collection.plan.invoice_plan import InvoicePlan
 from billing_pipeline.collection.push.apply import ActionResult, ApplyReport
 from billing_pipeline.collection.stripe_state.texts import clean_text
@@ -23,11 +25,25 @@ _SPECIAL = re.compile(r"([\\`*_{}\[\]#|~!])")
 _ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 
 
+@dataclass(frozen=True)
+class PlanNotes:
+    """What is said of a plan besides what it does: `today` in the billing time zone, why amounts
+    changed (`causes`, by invoice), and where it can be approved."""
+
+    today: date
+    causes: Mapping[str, str] = field(default_factory=dict)
+    approval_url: str | None = None
+
+
 def plan_rows(
-    plan: InvoicePlan, states: Mapping[tuple[str, str, int], str] | None = None
+    plan: InvoicePlan,
+    notes: PlanNotes,
+    states: Mapping[tuple[str, str, int], str] | None = None,
 ) -> list[dict[str, Any]]:
-    """Rows of the table `invoice_plan`. `states`: how actions ended, by `InvoiceAction.key`."""
-    known = states or {}
+    """Rows of the table `invoice_plan`: what waits for a person first, what is unchanged last.
+    `states`: how actions ended, by `InvoiceAction.key`."""
+    known, names = states or {}, names_of(plan)
+    held = {invoice.stripe_invoice_id: invoice for invoice in plan.held}
     return [
         {
             "billing_month": date.fromisoformat(plan.month_key),
@@ -36,26 +52,75 @@ def plan_rows(
             "invoice_id": action.invoice_id,
             "revision": action.revision,
             "customer_id": action.customer_id,
+            "customer_name": names.get(action.customer_id),
             "currency": action.currency,
             "amount_before": to_major(action.amount_before, action.currency),
             "amount_after": to_major(action.amount_after, action.currency),
+            "amount_change": to_major(action.amount_after - action.amount_before, action.currency),
+            "collection": collection_of(action, held, notes.today),
+            "cause": cause_of(action, notes.causes),
             "reason": clean_text(action.reason),
             "state": known.get(action.key) or _state(plan, action),
         }
-        for action in plan.actions
+        for action in _ordered(plan)
     ]
 
 
-def outcome_rows(report: ApplyReport, remaining: InvoicePlan) -> list[dict[str, Any]]:
+def names_of(plan: InvoicePlan) -> dict[str, str]:
+    """The customers' names: of the accounts, and of those who left them, as Stripe has it."""
+    in_stripe = {item.customer_id: item.customer_name for item in plan.held}
+    in_accounts = {item.customer_id: item.payer.name for item in plan.desired}
+    return {
+        customer_id: clean_text(name, 256)
+        for names in (in_stripe, in_accounts)
+        for customer_id, name in names.items()
+        if customer_id and name
+    }
+
+
+_CAUSES = {
+    ActionKind.CREATE: "first invoice",
+    ActionKind.RESUME: "interrupted run",
+    ActionKind.WITHDRAW: "draft left over",
+    ActionKind.REVIEW: "changed in Stripe by hand",
+    ActionKind.RESOLVE: "decision about a review",
+}
+
+
+def cause_of(action: InvoiceAction, causes: Mapping[str, str]) -> str | None:
+    """Why there is something to do, in a few words; None where there is nothing."""
+    if action.kind is ActionKind.UNCHANGED:
+        return None
+    if action.billed_before is not None:
+        return "billed before"
+    return _CAUSES.get(action.kind) or causes.get(action.invoice_id, "other")
+
+
+def _ordered(plan: InvoicePlan) -> list[InvoiceAction]:
+    """What needs a person comes first: the first invoices of a month may be thousands."""
+    waiting = {action.key for action in plan.waiting}
+    return sorted(
+        plan.actions,
+        key=lambda action: (
+            action.kind is ActionKind.UNCHANGED,
+            action.key not in waiting,
+            action.invoice_id,
+        ),
+    )
+
+
+def outcome_rows(
+    report: ApplyReport, remaining: InvoicePlan, notes: PlanNotes
+) -> list[dict[str, Any]]:
     """Rows of `invoice_plan` after an apply: what it did, and the plan that remains.
 
     The hash is that of what remains: the one to approve. What was done stands there as the action
     that did it, not as the `unchanged` that it is by now; what failed says so and why.
     """
-    planned = {row["invoice_id"]: row for row in plan_rows(report.plan)}
+    planned = {row["invoice_id"]: row for row in plan_rows(report.plan, notes)}
     done = {result.action.invoice_id for result in report.done}
     failed = {result.action.invoice_id: result.message for result in report.failed}
-    rows = plan_rows(remaining)
+    rows = plan_rows(remaining, notes)
     for row in rows:
         invoice_id, is_unchanged = row["invoice_id"], row["action"] == ActionKind.UNCHANGED.value
         if is_unchanged and invoice_id in done:
@@ -119,16 +184,33 @@ def _state(plan: InvoicePlan, action: InvoiceAction) -> str:
     return "ready" if action.is_safe and not plan.held_by else "waiting"
 
 
-def plan_markdown(plan: InvoicePlan) -> str:
-    """A page: totals by action, then each change with before, after and why."""
+def plan_markdown(plan: InvoicePlan, notes: PlanNotes) -> str:
+    """A page: what to do next, totals by action, then each change with names, amounts and why."""
     parts = [f"## Invoice plan {plan.month_key[:7]}", f"Hash `{plan.hash}`"]
     if plan.held_by:
         parts.append("**The whole plan waits for approval:**")
         parts.append("\n".join(f"- {escape(reason)}" for reason in plan.held_by))
     elif plan.needs_approval:
         parts.append("Actions marked ⏸ wait for approval of this hash.")
-    parts += [_totals(plan), _changes(plan)]
+    if plan.needs_approval:
+        parts.append(_next_step(plan, notes))
+    parts += [_totals(plan), _changes(plan, notes)]
     return "\n\n".join(part for part in parts if part)
+
+
+def _next_step(plan: InvoicePlan, notes: PlanNotes) -> str:
+    command = f"`billing apply {plan.month_key[:7]} --approve {plan.hash}`"
+    if notes.approval_url is None:
+        return f"To approve it: {command}"
+    return f"To approve it: [the launchpad, filled in]({notes.approval_url}), or {command}"
+
+
+def net_changes(plan: InvoicePlan) -> dict[str, int]:
+    """By currency: what all changes of the plan come to, in minor units."""
+    net: dict[str, int] = defaultdict(int)
+    for action in plan.changes:
+        net[action.currency] += action.amount_after - action.amount_before
+    return dict(sorted(net.items()))
 
 
 def _totals(plan: InvoicePlan) -> str:
@@ -138,34 +220,58 @@ def _totals(plan: InvoicePlan) -> str:
         cell[0] += 1
         cell[1] += action.amount_before
         cell[2] += action.amount_after
-    lines = ["| action | invoices | before | after |", "| --- | ---: | ---: | ---: |"]
-    order = list(ActionKind)
+    if not sums:
+        return "Nothing is due and nothing was billed."
+    lines = [
+        "| action | invoices | before | after | change |",
+        "| --- | ---: | ---: | ---: | ---: |",
+    ]
+    # In the order of the kinds, what is unchanged last.
+    order = sorted(ActionKind, key=lambda kind: kind is ActionKind.UNCHANGED)
     for kind, currency in sorted(sums, key=lambda key: (order.index(key[0]), key[1])):
         count, before, after = sums[kind, currency]
         amounts = f"{format_minor(before, currency)} | {format_minor(after, currency)}"
-        lines.append(f"| {kind.value} | {count} | {amounts} |")
-    return "\n".join(lines) if sums else "Nothing is due and nothing was billed."
+        lines.append(
+            f"| {kind.value} | {count} | {amounts} | {_signed(after - before, currency)} |"
+        )
+    lines += [
+        f"| **net** | | | | **{_signed(change, currency)}** |"
+        for currency, change in net_changes(plan).items()
+    ]
+    return "\n".join(lines)
 
 
-def _changes(plan: InvoicePlan) -> str:
-    changes = plan.changes
+def _signed(change: int, currency: str) -> str:
+    sign = "+" if change > 0 else "−" if change < 0 else ""
+    return f"{sign}{format_minor(abs(change), currency)}"
+
+
+def _changes(plan: InvoicePlan, notes: PlanNotes) -> str:
+    changes = [action for action in _ordered(plan) if action.kind is not ActionKind.UNCHANGED]
     if not changes:
         return "Nothing to do: Stripe holds what should be billed."
-    # What needs a person comes first; the first invoices of a month may be thousands.
-    ordered = sorted(changes, key=lambda action: (action.is_safe, action.invoice_id))
+    names, waiting = names_of(plan), {action.key for action in plan.waiting}
+    held = {invoice.stripe_invoice_id: invoice for invoice in plan.held}
     lines = [
-        "| | action | customer | before | after | why |",
-        "| --- | --- | --- | ---: | ---: | --- |",
+        "| | action | customer | before | after | change | money | why |",
+        "| --- | --- | --- | ---: | ---: | ---: | --- | --- |",
     ]
     lines += [
-        f"| {'' if action.is_safe and not plan.held_by else '⏸'} | {action.kind.value} "
-        f"| {escape(action.customer_id)} | {format_minor(action.amount_before, action.currency)} "
-        f"| {format_minor(action.amount_after, action.currency)} | {escape(action.reason)} |"
-        for action in ordered[:MAX_SHOWN]
+        f"| {'⏸' if action.key in waiting else ''} | {action.kind.value} "
+        f"| {_customer(action, names)} | {format_minor(action.amount_before, action.currency)} "
+        f"| {format_minor(action.amount_after, action.currency)} "
+        f"| {_signed(action.amount_after - action.amount_before, action.currency)} "
+        f"| {escape(collection_of(action, held, notes.today))} | {escape(action.reason)} |"
+        for action in changes[:MAX_SHOWN]
     ]
     text = "\n".join(lines)
-    more = len(ordered) - MAX_SHOWN
+    more = len(changes) - MAX_SHOWN
     return f"{text}\n\nand {more} more, in the table `invoice_plan`" if more > 0 else text
+
+
+def _customer(action: InvoiceAction, names: Mapping[str, str]) -> str:
+    name = names.get(action.customer_id)
+    return escape(f"{name} ({action.customer_id})" if name else action.customer_id)
 
 
 def escape(text: str) -> str:

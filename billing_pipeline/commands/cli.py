@@ -32,7 +32,7 @@ FAILED = 1
 _SECTIONS = {
     "Begin": ("init", "check", "completion"),
     "A month": ("plan", "run", "apply", "resolve", "pull"),
-    "Look": ("status", "months", "invoices", "explain", "simulate"),
+    "Look": ("status", "months", "invoices", "explain", "simulate", "compare"),
     "Documents": ("invoice", "report", "export"),
     "Server": ("home", "ui", "dashboard", "notices", "webhooks"),
 }

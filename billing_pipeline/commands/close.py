@@ -24,6 +24,7 @@ from billing_pipeline.months import BillingMonth
 from billing_pipeline.published.health import usage_gaps
 from billing_pipeline.published.reading import open_published, plan_publication
 from billing_pipeline.settings import Settings
+from billing_pipeline.web.links import approval_url
 
 # Some of the plan waits for approval.
 WAITS = 3
@@ -141,7 +142,7 @@ def _run(
     if result.is_success or plan_publication(settings, month) != former:
         rows, payments, gaps = _published(settings, month)
     waiting = [row for row in rows if row["state"] == "waiting"]
-    summary = {
+    summary: dict[str, Any] = {
         "job": job,
         "month": str(month),
         "run_id": result.run_id,
@@ -149,6 +150,8 @@ def _run(
         "reason": result.reason,
         "plan_hash": rows[0]["plan_hash"] if rows else None,
         "plan": rows,
+        "net": {row[0]: row[-1] for row in sums(rows, ("currency",), ("amount_change",))},
+        "next": _next_step(settings, month, waiting),
         "payments": payments,
         "missing_usage": gaps,
     }
@@ -163,24 +166,36 @@ def _run(
     if job == "preview_month" and rows and not as_json:
         click.echo(f"Nothing was sent. The plan's hash: {rows[0]['plan_hash']}")
     if waiting:
-        _say_what_to_do(month, waiting)
+        _say_what_to_do(summary["next"], waiting)
         if job != "preview_month":
             sys.exit(WAITS)
 
 
-def _say_what_to_do(month: BillingMonth, waiting: Sequence[dict[str, Any]]) -> None:
-    """The commands that end the waiting."""
+def _next_step(
+    settings: Settings, month: BillingMonth, waiting: Sequence[dict[str, Any]]
+) -> dict[str, str]:
+    """What ends the waiting: a command for reviews, and a command and a link for changes."""
+    steps = {}
     reviews = [row["invoice_id"] for row in waiting if row["action"] == "review"]
-    changes = len(waiting) - len(reviews)
     if reviews:
-        click.echo(
-            f"{len(reviews)} invoices are in review, the first: billing resolve {reviews[0]} "
-            "--adopt | --reissue | --write-off --reason TEXT",
-            err=True,
+        steps["resolve"] = (
+            f"billing resolve {reviews[0]} --adopt | --reissue | --write-off --reason TEXT"
         )
-    if changes:
-        command = f"billing apply {month} --approve {waiting[0]['plan_hash']}"
-        click.echo(f"{changes} changes wait for approval: {command}", err=True)
+    if len(waiting) > len(reviews):
+        plan_hash = waiting[0]["plan_hash"]
+        steps["approve"] = f"billing apply {month} --approve {plan_hash}"
+        steps["approve_in_ui"] = approval_url(settings.ui_url, month, plan_hash)
+    return steps
+
+
+def _say_what_to_do(steps: dict[str, str], waiting: Sequence[dict[str, Any]]) -> None:
+    reviews = sum(row["action"] == "review" for row in waiting)
+    if reviews:
+        click.echo(f"{reviews} invoices are in review, the first: {steps['resolve']}", err=True)
+    if "approve" in steps:
+        changes = len(waiting) - reviews
+        click.echo(f"{changes} changes wait for approval: {steps['approve']}", err=True)
+        click.echo(f"or in the Dagster UI (billing ui): {steps['approve_in_ui']}", err=True)
 
 
 def _published(
@@ -203,13 +218,22 @@ def _read(
 
 def _show(plan: Sequence[dict[str, Any]], payments: Iterable[dict[str, Any]]) -> None:
     console = Console()
-    actions = sums(plan, ("action", "state", "currency"), ("amount_before", "amount_after"))
+    actions = sums(
+        plan,
+        ("action", "state", "currency"),
+        ("amount_before", "amount_after", "amount_change"),
+    )
+    columns: tuple[str, ...]
     if actions:
-        columns = ("action", "state", "currency", "invoices", "before", "after")
-        console.print(table("Invoice plan", columns, actions))
+        columns = ("action", "state", "currency", "invoices", "before", "after", "change")
+        # What is unchanged comes last, and below it what all comes to in each currency.
+        actions.sort(key=lambda cells: cells[0] == "unchanged")
+        net = sums(plan, ("currency",), ("amount_before", "amount_after", "amount_change"))
+        total = [["net", "", *cells] for cells in net]
+        console.print(table("Invoice plan", columns, [*actions, *total]))
     attention = [row for row in plan if row["state"] in ("waiting", "failed")]
     if attention:
-        columns = ("customer", "action", "state", "before", "after", "why")
+        columns = ("customer", "action", "state", "before", "after", "change", "money", "why")
         cells = [_change(row) for row in attention[:MAX_SHOWN]]
         console.print(table("What waits or failed", columns, cells, folds="why"))
         if len(attention) > MAX_SHOWN:
@@ -221,8 +245,18 @@ def _show(plan: Sequence[dict[str, Any]], payments: Iterable[dict[str, Any]]) ->
 
 
 def _change(row: dict[str, Any]) -> list[str]:
-    before, after = (
-        format_amount(row[name], row["currency"]) for name in ("amount_before", "amount_after")
+    currency, name = row["currency"], row["customer_name"]
+    before, after, change = (
+        format_amount(row[column], currency)
+        for column in ("amount_before", "amount_after", "amount_change")
     )
-    amounts = (f"{before} {row['currency']}", f"{after} {row['currency']}")
-    return [row["customer_id"], row["action"], row["state"], *amounts, row["reason"]]
+    return [
+        f"{name} ({row['customer_id']})" if name else row["customer_id"],
+        row["action"],
+        row["state"],
+        before,
+        after,
+        f"{'+' if row['amount_change'] > 0 else ''}{change} {currency}",
+        row["collection"],
+        row["reason"],
+    ]

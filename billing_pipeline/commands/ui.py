@@ -22,7 +22,7 @@ from billing_pipeline.commands.parameters import (
     settings_with_home,
 )
 from billing_pipeline.commands.terminal import CommandError
-from billing_pipeline.runs.in_process import CODE_LOCATION
+from billing_pipeline.runs.code_location import CODE_LOCATION
 from billing_pipeline.settings import Settings
 from billing_pipeline.web.own_pages import own_origins, own_pages_only
 from billing_pipeline.web.serving import listen, serve

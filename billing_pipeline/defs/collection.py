@@ -15,6 +15,7 @@ from billing_pipeline.collection.plan.invoice_plan import InvoicePlan
 from billing_pipeline.collection.plan.limits import Limits
 from billing_pipeline.collection.plan.proposal import ResolutionRequest
 from billing_pipeline.collection.plan_report import (
+    PlanNotes,
     outcome_rows,
     plan_markdown,
     plan_rows,
@@ -34,6 +35,7 @@ from billing_pipeline.published.publish import publish, publish_rows
 from billing_pipeline.runs.locks import Turn
 from billing_pipeline.settings import Settings
 from billing_pipeline.stripe_api.client import StripeGateway
+from billing_pipeline.web.links import approval_url
 
 DASHBOARD = "https://dashboard.stripe.com/invoices"
 """Shows test mode or live mode, whichever the reader has chosen there."""
@@ -72,20 +74,19 @@ def invoice_plan(
                 gateway, settings, month, limits=Limits.of(settings), run_id=context.run.run_id
             ),
         )
+        notes = _notes(gateway, settings, month, plan)
     if context.run.job_name != "close_month":
         # A close publishes once, after Stripe has answered, so nobody sees half a month.
-        publish(settings, month, {"invoice_plan": plan_rows(plan)})
-    return _shown(plan)
+        publish(settings, month, {"invoice_plan": plan_rows(plan, notes)})
+    return dg.MaterializeResult(metadata=_plan_metadata(plan, notes))
 
 
-def _shown(plan: InvoicePlan) -> dg.MaterializeResult[None]:
-    return dg.MaterializeResult(
-        metadata={
-            "plan": dg.MetadataValue.md(plan_markdown(plan)),
-            "plan_hash": plan.hash,
-            "changes": len(plan.changes),
-            "needs_approval": plan.needs_approval,
-        }
+def _notes(
+    gateway: StripeGateway, settings: Settings, month: BillingMonth, plan: InvoicePlan
+) -> PlanNotes:
+    return PlanNotes(
+        today=datetime.fromtimestamp(gateway.clock.now(), settings.timezone).date(),
+        approval_url=approval_url(settings.ui_url, month, plan.hash),
     )
 
 
@@ -100,6 +101,18 @@ def sent_documents(action: InvoiceAction) -> list[SentDocument]:
         total = to_major(action.send.total, currency)
         found.append(SentDocument(name, action.send.revision, None, total))
     return found
+
+
+def _plan_metadata(plan: InvoicePlan, notes: PlanNotes) -> dict[str, Any]:
+    metadata: dict[str, Any] = {
+        "plan": dg.MetadataValue.md(plan_markdown(plan, notes)),
+        "plan_hash": plan.hash,
+        "changes": len(plan.changes),
+        "needs_approval": plan.needs_approval,
+    }
+    if plan.needs_approval and notes.approval_url is not None:
+        metadata["approve"] = dg.MetadataValue.url(notes.approval_url)
+    return metadata
 
 
 def _apply(
@@ -138,7 +151,9 @@ def _apply(
         pulled = stripe_gateway.run(
             gateway, lambda: payments.pull(gateway, settings, month, full=False)
         )
-        tables = {"invoice_plan": outcome_rows(outcome.report, outcome.remaining), **pulled.tables}
+        notes = _notes(gateway, settings, month, outcome.remaining)
+        rows = outcome_rows(outcome.report, outcome.remaining, notes)
+        tables = {"invoice_plan": rows, **pulled.tables}
         wallets = None
         # Whatever this run did: an earlier one may have ended between sending and publishing.
         if not prepaid.wallets_are_published(settings, month):
@@ -148,14 +163,16 @@ def _apply(
     payments.note_published(settings, pulled)
     if wallets is not None:
         prepaid.note_published(settings, month, wallets)
-    metadata: dict[str, dg.MetadataValue | int | str | bool] = {
+    metadata: dict[str, Any] = {
         "receipt": dg.MetadataValue.md(receipt_markdown(outcome.report)),
         "done": len(outcome.report.done),
         "failed": len(outcome.report.failed),
         "needs_approval": outcome.needs_approval,
         "plan_hash": outcome.remaining.hash,
-        "remaining": dg.MetadataValue.md(plan_markdown(outcome.remaining)),
+        "remaining": dg.MetadataValue.md(plan_markdown(outcome.remaining, notes)),
     }
+    if outcome.needs_approval and notes.approval_url is not None:
+        metadata["approve"] = dg.MetadataValue.url(notes.approval_url)
     for status, count in Counter(row["status"] for row in pulled.invoice_payments).items():
         metadata[f"invoices_{status}"] = count
     if not settings.uses_sandbox and settings.stripe_api_base is None:
@@ -237,8 +254,9 @@ def proposed_resolution(
                 limits=Limits.of(settings),
             ),
         )
-    publish_rows(settings, month, {"invoice_plan": plan_rows(plan)})
-    return _shown(plan)
+        notes = _notes(gateway, settings, month, plan)
+    publish_rows(settings, month, {"invoice_plan": plan_rows(plan, notes)})
+    return dg.MaterializeResult(metadata=_plan_metadata(plan, notes))
 
 
 class Pull(dg.Config):

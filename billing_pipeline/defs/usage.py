@@ -33,6 +33,7 @@ DESCRIPTIONS = {
 RAW_TABLES = {
     "catalog": (
         *(table.name for table in TABLES if table.folder == "catalog"),
+        *("plan_prices", "plan_entitlements"),
         "filters",
         "currencies",
     ),

@@ -20,9 +20,10 @@ from billing_pipeline.documents.issued import IssuedDocument
 from billing_pipeline.duckdb_sql import Row
 from billing_pipeline.money import CURRENCY_PLACES
 
-EU = frozenset(
-    "AT BE BG HR CY CZ DE DK EE ES FI FR GR HU IE IT LT LU LV MT NL PL PT RO SE SI SK".split()
-)
+_EU = """
+AT BE BG HR CY CZ DE DK EE ES FI FR GR HU IE IT LT LU LV MT NL PL PT RO SE SI SK
+"""
+EU = frozenset(_EU.split())
 NOTHING = Decimal(0)
 
 # Of what is not taxed: UNCL 5305's code, and the sentence that gives the reason.
@@ -82,7 +83,7 @@ class NetLine:
 
 @dataclass(frozen=True)
 class Breakdown:
-    """The lines without tax, and the groups; net and tax of all groups are the document's amount."""
+    """The lines without tax, and the groups: their net amounts and taxes are the whole document."""
 
     lines: list[NetLine]
     groups: list[TaxGroup]

@@ -152,7 +152,7 @@ def earliest_usage(
     [[found]] = connection.execute(
         "WITH asked AS (SELECT subscriptions.*, coalesce(prices.\"interval\", 'month')"
         " AS price_interval, billing_cycle FROM raw.subscriptions"
-        " JOIN raw.plans USING (plan_id) JOIN raw.prices USING (plan_id)"
+        " JOIN raw.plans USING (plan_id) JOIN raw.plan_prices AS prices USING (plan_id)"
         " WHERE prices.meter_id IS NOT NULL),"
         " lengths AS (SELECT asked.*, period_start, period_end FROM asked"
         " JOIN raw.calendar_periods USING (price_interval)"

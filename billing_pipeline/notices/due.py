@@ -22,6 +22,7 @@ from billing_pipeline.months import BillingMonth
 from billing_pipeline.notices.notice import Kind, Notice, Rules
 from billing_pipeline.notices.spikes import plain, published_spikes
 from billing_pipeline.published.health import usage_gaps
+from billing_pipeline.web.links import approval_url
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ def due_notices(
     return [
         *_closed(published, closes, rules),
         *_missing_usage(published),
+        *_wrongly_priced(published),
         *_waiting(published, rules, running),
         *_failed_in_part(published, rules),
         *_failed_payments(published),
@@ -128,6 +130,22 @@ def _missing_usage(published: Published) -> list[Notice]:
     ]
 
 
+def _wrongly_priced(published: Published) -> list[Notice]:
+    """Usage that nothing charges, and usage that several subscriptions charge."""
+    kinds = {
+        "usage_unpriced": Kind.USAGE_UNPRICED,
+        "usage_charged_twice": Kind.USAGE_CHARGED_TWICE,
+    }
+    return [
+        Notice(kinds[kind], f"{kind}:{month}:{subject}", month, reason)
+        for month, kind, subject, reason in published.execute(
+            "SELECT strftime(billing_month, '%Y-%m'), kind, subject, reason FROM needs_attention"
+            " WHERE list_contains($1, kind) ORDER BY ALL",
+            [list(kinds)],
+        ).fetchall()
+    ]
+
+
 def _waiting(published: Published, rules: Rules, running: BillingMonth) -> list[Notice]:
     found: dict[tuple[str, str], list[str]] = {}
     for month, plan_hash, currency, count, change in published.execute(
@@ -149,6 +167,7 @@ def _waiting(published: Published, rules: Rules, running: BillingMonth) -> list[
                 [
                     *lines,
                     f"{rules.ui_url}/assets/invoice_plan?view=partitions&partition={month}",
+                    approval_url(rules.ui_url, BillingMonth.parse(month), plan_hash),
                     f"billing apply {month} --approve {plan_hash}",
                 ]
             ),

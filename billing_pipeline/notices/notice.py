@@ -16,7 +16,7 @@ from billing_pipeline.text import printable
 
 # People read messages on a phone; the published tables have the rest.
 MAX_LINES = 30
-MAX_CHARACTERS = 600
+MAX_CHARACTERS = 900
 
 
 class Kind(StrEnum):
@@ -24,6 +24,8 @@ class Kind(StrEnum):
 
     MONTH_CLOSED = "Month closed"
     USAGE_MISSING = "Usage has not come"
+    USAGE_UNPRICED = "Usage that nothing charges"
+    USAGE_CHARGED_TWICE = "Usage that several subscriptions charge"
     PLAN_WAITING = "Invoice plan waits for approval"
     FAILED_IN_PART = "Invoices failed, the others went on"
     PAYMENT_FAILED = "Payment failed"

@@ -142,7 +142,7 @@ def _add_rules(charges: list[Record]) -> None:
 def _rule(warehouse: duckdb.DuckDBPyConnection, charge: Record) -> Record | None:
     found = rows(
         warehouse,
-        "SELECT * FROM raw.prices WHERE price_id = $1 AND plan_id = $3"
+        "SELECT * FROM raw.plan_prices WHERE price_id = $1 AND plan_id = $3"
         " AND (valid_from IS NULL OR valid_from <= $2) AND (valid_to IS NULL OR valid_to > $2)",
         charge["price_id"],
         charge["period_start"],

@@ -23,8 +23,7 @@ from dagster._core.remote_origin import (
     RemoteRepositoryOrigin,
 )
 
-CODE_LOCATION = "billing_pipeline.definitions"
-"""As ``workspace.yaml`` and `dagster dev -m billing_pipeline.definitions` name it."""
+from billing_pipeline.runs.code_location import CODE_LOCATION
 
 
 def execute(

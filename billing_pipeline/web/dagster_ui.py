@@ -18,7 +18,7 @@ from dagster_webserver.app import create_app_from_workspace_process_context
 from dagster_webserver.version import __version__
 from starlette.types import ASGIApp
 
-from billing_pipeline.runs.in_process import CODE_LOCATION
+from billing_pipeline.runs.code_location import CODE_LOCATION
 from billing_pipeline.runs.instance import open_instance
 from billing_pipeline.settings import Settings
 

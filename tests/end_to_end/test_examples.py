@@ -13,7 +13,13 @@ from decimal import Decimal
 import duckdb
 import pytest
 
+from billing_pipeline.comparison.comparison import compare
+from billing_pipeline.comparison.lines import TheirLine
+from billing_pipeline.comparison.our_month import read_month, with_late_usage
+from billing_pipeline.comparison.their_file import Export
+from billing_pipeline.months import BillingMonth
 from billing_pipeline.published.tables import published_tables
+from billing_pipeline.settings import Settings
 from tests.end_to_end.closed_examples import MONTHS, Closing, first_day
 from tests.end_to_end.commands import EXAMPLES, ROOT
 from tests.end_to_end.document_sums import check_documents
@@ -119,6 +125,25 @@ def test_entitlements_used_and_left(closing: Closing) -> None:
             row["state"],
         )
         assert found["remaining"] == max(Decimal(0), limit - used)
+
+
+@for_each_example
+def test_a_month_agrees_with_an_export_of_its_own_lines(name: str, closing: Closing) -> None:
+    """What `billing compare` reads, over what the jobs published; the causes have unit tests."""
+    example = closing.of(name)
+    month = BillingMonth.parse(MONTHS[name][0])
+    settings = Settings.from_env({"BILLING_HOME": str(example.home)})
+    ours = read_month(settings, month)
+    theirs = [
+        TheirLine(row, line.customer_id, line.currency, line.description, line.amount)
+        for row, line in enumerate(ours.lines, start=2)
+        if line.amount and not line.is_inclusive
+    ]
+    lines = with_late_usage(settings, month, ours.lines)
+    assert len(lines) == len(ours.lines)
+    assert compare(ours, Export(tuple(theirs), name)).agrees
+    less = compare(ours, Export(tuple(theirs[1:]), name))
+    assert {difference.cause for difference in less.differences} == {"missing line"}
 
 
 def test_a_second_run_changes_nothing(closing: Closing) -> None:

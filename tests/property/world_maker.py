@@ -33,8 +33,8 @@ FEATURES: tuple[str, ...] = (
     "event amounts",  # bounds of each event, free events
     "included_per",  # allowances for each seat
     "named subscriptions",  # events for one subscription only
-    # "tiers by version"
-    # "based_on": plans that are based on others
+    "tiers by version",
+    "based_on",  # plans that are based on others
     # "intervals": prices with a billing period of their own, and anniversaries
     "coupons",  # several, and on some prices
     # "regions": regions and tax codes

@@ -23,12 +23,15 @@ from billing_pipeline.collection.stripe_state.texts import short_hash
 
 @dataclass(frozen=True)
 class InvoicePlan:
-    """The whole plan of a month. `held_by`: the limits that make all of it wait."""
+    """The whole plan of a month. `held_by`: the limits that make all of it wait. `desired` and
+    `held` are what was compared, for whoever explains the plan."""
 
     month_key: str
     account_id: str
     actions: tuple[InvoiceAction, ...]
     held_by: tuple[str, ...] = ()
+    desired: tuple[DesiredInvoice, ...] = field(default=(), repr=False, compare=False)
+    held: tuple[ActualInvoice, ...] = field(default=(), repr=False, compare=False)
     hash: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -94,7 +97,14 @@ def plan(
     )
     actions = _first_only(actions, witnesses)
     held_by = broken_limits(actions, limits or Limits(), previous_totals or {})
-    return InvoicePlan(month_key, account_id, tuple(actions), held_by)
+    return InvoicePlan(
+        month_key,
+        account_id,
+        tuple(actions),
+        held_by,
+        tuple(wanted.values()),
+        tuple(invoice for invoices in held.values() for invoice in invoices),
+    )
 
 
 def _together(desired: Iterable[DesiredInvoice]) -> list[DesiredInvoice]:

@@ -14,6 +14,7 @@ from itertools import islice, pairwise
 
 from billing_pipeline.intake.problems import Problem, shown
 from billing_pipeline.intake.reference.dbt_vars import AGGREGATIONS
+from billing_pipeline.intake.reference.inheritance import PlanPrice
 from billing_pipeline.intake.reference.rows import LoadedTable, Row
 
 _BEGINNING = datetime.min.replace(tzinfo=UTC)
@@ -160,13 +161,15 @@ def _ends_at(row: Row) -> datetime:
     return value if isinstance(value, datetime) else _END
 
 
-def charge_id_problems(subscriptions: LoadedTable, prices: LoadedTable) -> Iterator[Problem]:
+def charge_id_problems(
+    subscriptions: LoadedTable, prices: Mapping[str, Sequence[PlanPrice]]
+) -> Iterator[Problem]:
     """A charge's id is a hash of its subscription and price joined by `|`: price `c` of `a|b` and
     price `b|c` of `a` would share it while both subscriptions go on. What was billed has such ids,
     so they stay as they are and the clash is refused."""
     priced: dict[object, set[str]] = defaultdict(set)
-    for price in prices.rows:
-        priced[price["plan_id"]].add(str(price["price_id"]))
+    for plan_id, found in prices.items():
+        priced[plan_id].update(price.price_id for price in found)
     if not any("|" in price_id for price_ids in priced.values() for price_id in price_ids):
         return
     by_id: dict[object, list[Row]] = defaultdict(list)

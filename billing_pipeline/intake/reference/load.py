@@ -6,6 +6,7 @@ the checks (tables.py, *_rules.py), usage (usage.py).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
 
@@ -15,7 +16,7 @@ import pyarrow as pa
 from billing_pipeline.intake.files.storage import Entry, Storage
 from billing_pipeline.intake.limits import InputLimits
 from billing_pipeline.intake.problems import InvalidInput, Problem
-from billing_pipeline.intake.reference import account_rules, catalog_rules
+from billing_pipeline.intake.reference import account_rules, catalog_rules, inheritance
 from billing_pipeline.intake.reference.cells import (
     EXTENSIONS,
     UnreadableFile,
@@ -57,6 +58,7 @@ def load_reference(
         for table in TABLES
         if table.folder == folder
     }
+    inheritance.inherit_terms(tables["plans"])
     problems += _rule_problems(tables, custom_meters)
     if problems:
         raise InvalidInput(problems)
@@ -64,6 +66,17 @@ def load_reference(
     connection.execute("create schema if not exists raw")
     for loaded in tables.values():
         _write(connection, loaded)
+    plans, prices, entitlements = (tables[name] for name in ("plans", "prices", "entitlements"))
+    _create(
+        connection,
+        "plan_prices",
+        inheritance.plan_price_columns(plans, prices, tables["price_tiers"]),
+    )
+    _create(
+        connection,
+        "plan_entitlements",
+        inheritance.plan_entitlement_columns(plans, entitlements),
+    )
     write_filters(connection, (str(f) for f in tables["prices"].values["filter"] if f is not None))
     _write_currencies(connection)
     return {name: len(loaded.numbers) for name, loaded in tables.items()}
@@ -204,11 +217,11 @@ def _rule_problems(tables: dict[str, LoadedTable], custom_meters: frozenset[str]
     problems += catalog_rules.price_problems(tables["prices"], tables["meters"])
     problems += catalog_rules.window_problems(tables["prices"])
     problems += catalog_rules.version_problems(tables["prices"])
-    problems += catalog_rules.interval_problems(tables["prices"], tables["plans"])
     problems += catalog_rules.tier_problems(tables["prices"], tables["price_tiers"])
     problems += catalog_rules.coupon_problems(tables["coupons"])
     problems += catalog_rules.window_problems(tables["tax_rates"])
     problems += catalog_rules.entitlement_problems(tables["entitlements"])
+    problems += _inheritance_problems(tables["plans"], tables["prices"], tables["entitlements"])
     problems += catalog_rules.source_problems(tables["sources"])
     problems += account_rules.seller_problems(tables["seller"])
     problems += account_rules.customer_problems(tables["customers"])
@@ -217,10 +230,21 @@ def _rule_problems(tables: dict[str, LoadedTable], custom_meters: frozenset[str]
     problems += account_rules.commitment_problems(tables["commitments"])
     problems += account_rules.subscription_problems(tables["subscriptions"])
     problems += account_rules.subscription_version_problems(tables["subscriptions"])
-    problems += account_rules.charge_id_problems(tables["subscriptions"], tables["prices"])
+    problems += account_rules.charge_id_problems(
+        tables["subscriptions"], inheritance.plan_prices(tables["plans"], tables["prices"])
+    )
     problems += account_rules.wallet_problems(tables["wallet_transactions"])
     problems += account_rules.correction_problems(tables["usage_corrections"], tables["meters"])
     return problems
+
+
+def _inheritance_problems(
+    plans: LoadedTable, prices: LoadedTable, entitlements: LoadedTable
+) -> Iterator[Problem]:
+    yield from inheritance.circle_problems(plans)
+    yield from inheritance.interval_problems(plans, prices)
+    yield from inheritance.replacing_price_problems(plans, prices)
+    yield from inheritance.replacing_entitlement_problems(plans, entitlements)
 
 
 def _default_prorate(prices: LoadedTable, meters: LoadedTable) -> None:

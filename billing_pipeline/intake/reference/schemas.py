@@ -211,16 +211,28 @@ PLANS = Table(
     (
         Column("plan_id", "id", "its name in other files", required=True),
         Column("name", "text", "its name for people"),
-        Column("trial_days", "integer", "free days of a customer's first subscription", default=0),
+        Column(
+            "trial_days",
+            "integer",
+            "free days of a customer's first subscription. Empty: those of the plan in `based_on`, "
+            "else `0`",
+        ),
         Column(
             "billing_cycle",
             "choice",
-            "`30_days` and `anniversary` (months) are counted from the subscription's start",
+            "`30_days` and `anniversary` (months) are counted from the subscription's start. "
+            "Empty: that of the plan in `based_on`, else `calendar_month`",
             allowed=("calendar_month", "30_days", "anniversary"),
-            default="calendar_month",
+        ),
+        Column(
+            "based_on",
+            "id",
+            "another plan, whose prices and entitlements this one has too, but those that its own "
+            "rows replace",
         ),
     ),
     keys=(("plan_id",),),
+    references=(Reference("based_on", "plans", "plan_id"),),
 )
 PRICES = Table(
     "prices",
@@ -322,6 +334,12 @@ PRICES = Table(
         ),
         *_VALIDITY,
         Column("tax_code", "id", "the kind of goods, where some have a tax rate of their own"),
+        Column(
+            "replaces",
+            "id",
+            "a price of the plan that the row's plan is based on, which does not count there while "
+            "this row is valid",
+        ),
     ),
     keys=(("price_id", "valid_from"),),
     references=(
@@ -342,10 +360,16 @@ PRICE_TIERS = Table(
         Column("unit_amount", "money", "what a unit costs there"),
         Column("flat_amount", "money", "what entering the tier costs"),
         Column("percentage", "money", "what a hundred costs there"),
+        Column(
+            "valid_from",
+            "instant",
+            "the `valid_from` of the version of the price whose tiers these are; empty: of every "
+            "version that has none of its own",
+        ),
     ),
-    keys=(("price_id", "up_to"),),
+    keys=(("price_id", "valid_from", "up_to"),),
     references=(Reference("price_id", "prices", "price_id"),),
-    null_counts=("up_to",),
+    null_counts=("valid_from", "up_to"),
 )
 ENTITLEMENTS = Table(
     "entitlements",
@@ -361,6 +385,11 @@ ENTITLEMENTS = Table(
             "boolean",
             "`true`: reported, not enforced by your application",
             default=False,
+        ),
+        Column(
+            "replaces",
+            "id",
+            "a feature of the plan that the row's plan is based on, in whose place this one is",
         ),
     ),
     keys=(("plan_id", "feature"),),

@@ -27,11 +27,12 @@ priced as (
     select
         'ch_' || left(md5(concat_ws(
             '|', due.subscription_id, due.price_id, due.kind, epoch_us(due.period_start)
-        )), 24) as charge_id,
+        ) || coalesce(chr(10) || prices.inherited_by, '')), 24) as charge_id,
         due.* exclude (plan_id),
         due.plan_id as subscription_plan_id,
         prices.* exclude (
-            price_id, plan_id, valid_from, valid_to, filter, filter_rest, timing, currency
+            price_id, plan_id, valid_from, valid_to, filter, filter_rest, timing, currency,
+            inherited_by
         ),
         coalesce(prices.currency, due.customer_currency) as currency,
         (epoch_us(due.period_end) - epoch_us(due.period_start)) as part_us

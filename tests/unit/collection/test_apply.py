@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 import duckdb
@@ -10,12 +11,19 @@ import pytest
 from billing_pipeline.collection import payments
 from billing_pipeline.collection.plan.actions import ActionKind
 from billing_pipeline.collection.plan.desired import NotComputedError
-from billing_pipeline.collection.plan_report import outcome_rows, receipt_markdown, result_rows
+from billing_pipeline.collection.plan_report import (
+    PlanNotes,
+    outcome_rows,
+    receipt_markdown,
+    result_rows,
+)
 from billing_pipeline.collection.steps import PlanChangedError
 from billing_pipeline.rating.month import set_checked
 
 from .conftest import JANUARY, Company
 from .fake_stripe import Json
+
+NOTES = PlanNotes(date(2026, 2, 3))
 
 
 def kinds(plan: object) -> dict[str, int]:
@@ -164,7 +172,7 @@ def test_a_failing_customer_does_not_stop_the_others(company: Company) -> None:
     (failed,) = run.report.failed
     assert "not today" in failed.message and "customer bob" in failed.message
     assert failed.request_id
-    states = {row["customer_id"]: row for row in outcome_rows(run.report, run.remaining)}
+    states = {row["customer_id"]: row for row in outcome_rows(run.report, run.remaining, NOTES)}
     assert {name: row["state"] for name, row in states.items()} == {
         "ada": "done",
         "bob": "failed",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import date
 from decimal import Decimal
 
 import pytest
@@ -13,7 +14,7 @@ from billing_pipeline.collection.plan.actions import ActionKind
 from billing_pipeline.collection.plan.desired import DesiredInvoice, DesiredLine
 from billing_pipeline.collection.plan.invoice_plan import InvoicePlan, plan
 from billing_pipeline.collection.plan.limits import Limits, MonthTotal
-from billing_pipeline.collection.plan_report import plan_markdown, plan_rows
+from billing_pipeline.collection.plan_report import PlanNotes, plan_markdown, plan_rows
 from billing_pipeline.collection.push import stripe_requests
 from billing_pipeline.collection.stripe_state import metadata_keys
 from billing_pipeline.collection.stripe_state.profiles import Payer
@@ -24,6 +25,7 @@ from billing_pipeline.collection.stripe_state.stripe_invoice import (
 )
 
 MONTH = "2026-01-01"
+NOTES = PlanNotes(date(2026, 2, 3))
 
 
 def wanted(*amounts: int, customer: str = "ada", currency: str = "USD") -> DesiredInvoice:
@@ -307,8 +309,63 @@ def test_carried_out_a_plan_leaves_nothing_to_do(
 def test_the_page_says_before_after_and_why_and_shows_markup_as_text() -> None:
     evil = "<script>|[x](http://evil)\n# =cmd()"
     present = of([wanted(150, customer=evil), wanted(5)], [in_stripe(wanted(100, customer=evil))])
-    page = plan_markdown(present)
+    page = plan_markdown(present, NOTES)
     assert present.hash in page
     assert "USD 1.00" in page and "USD 1.50" in page
     assert "<script>" not in page and "[x](" not in page and "\n# =cmd" not in page
-    assert [row["state"] for row in plan_rows(present)] == ["waiting", "ready"]
+    assert [row["state"] for row in plan_rows(present, NOTES)] == ["waiting", "ready"]
+
+
+def test_rows_name_the_customer_the_change_and_the_cause_and_end_with_what_is_unchanged() -> None:
+    named = [
+        replace(invoice, payer=replace(invoice.payer, name=f"{invoice.customer_id} Ltd"))
+        for invoice in (wanted(5), wanted(150, customer="bob"), wanted(7, customer="cyd"))
+    ]
+    gone = replace(in_stripe(wanted(9, customer="dan"), name="in_9"), customer_name="Dan & Co")
+    held = [in_stripe(named[0]), in_stripe(wanted(100, customer="bob"), name="in_2"), gone]
+    rows = plan_rows(of(named, held), PlanNotes(NOTES.today, {"in_bob": "late usage"}))
+    shown = [(row["customer_name"], str(row["amount_change"]), row["cause"]) for row in rows]
+    assert shown == [
+        ("bob Ltd", "0.50", "late usage"),
+        ("Dan & Co", "-0.09", "other"),
+        ("cyd Ltd", "0.07", "first invoice"),
+        ("ada Ltd", "0.00", None),
+    ]
+
+
+def test_the_page_ends_with_the_net_of_each_currency_and_says_how_to_approve() -> None:
+    held = [in_stripe(wanted(900)), in_stripe(wanted(5, customer="eve", currency="EUR"))]
+    wants = [wanted(400), wanted(200, customer="bob"), wanted(25, customer="eve", currency="EUR")]
+    present = of(wants, held)
+    page = plan_markdown(present, replace(NOTES, approval_url="https://ui.example/x"))
+    assert "| **net** | | | | **−USD 3.00** |" in page
+    assert "| **net** | | | | **+EUR 0.20** |" in page
+    assert f"billing apply 2026-01 --approve {present.hash}" in page
+    assert "(https://ui.example/x)" in page
+
+
+def money(present: InvoicePlan) -> list[str]:
+    return [row["collection"] for row in plan_rows(present, NOTES)]
+
+
+def test_what_happens_with_the_money_is_said_before_anybody_approves() -> None:
+    sent = replace(wanted(500), collection_method="send_invoice", days_until_due=14)
+    assert money(of([sent], [])) == ["invoice due on 2026-02-17"]
+    assert money(of([wanted(500)], [])) == ["card today"]
+    assert money(of([replace(wanted(500), wallet_applied=200)], [])) == [
+        "USD 2.00 from the wallet, card today"
+    ]
+    assert money(of([replace(wanted(500), wallet_applied=500)], [])) == ["USD 5.00 from the wallet"]
+    assert money(of([replace(wanted(-500), wallet_applied=-500)], [])) == ["credit to balance"]
+    assert money(of([wanted(500)], [in_stripe(wanted(500))])) == ["nothing"]
+    interrupted = in_stripe(wanted(500), "open", attempted=False, amount_remaining=500)
+    assert money(of([wanted(500)], [interrupted])) == ["card today"]
+
+
+def test_a_credit_first_lowers_what_is_still_to_be_paid() -> None:
+    less = [wanted(200)]
+    assert money(of(less, [in_stripe(wanted(500))])) == ["credit to balance"]
+    still_open = in_stripe(wanted(500), "open", amount_remaining=500)
+    assert money(of(less, [still_open])) == ["USD 3.00 less to pay"]
+    paid_in_part = in_stripe(wanted(500), "open", amount_remaining=100)
+    assert money(of(less, [paid_in_part])) == ["USD 1.00 less to pay, USD 2.00 credit to balance"]

@@ -27,13 +27,13 @@ MAX_BYTES = 6_000_000  # of everything committed under data/: a clone and the de
 COLUMNS = {
     "catalog/meters": "meter_id event_name aggregation property carry_forward group_by bucket "
     "event_rounding",
-    "catalog/plans": "plan_id name trial_days billing_cycle",
+    "catalog/plans": "plan_id name trial_days billing_cycle based_on",
     "catalog/prices": "price_id plan_id meter_id description currency charge_model unit_amount "
     "flat_amount package_size percentage included_quantity included_per quantity_rounding "
     "minimum_amount maximum_amount event_minimum_amount event_maximum_amount free_events filter "
-    "filter_rest timing interval prorate valid_from valid_to tax_code",
-    "catalog/price_tiers": "price_id up_to unit_amount flat_amount percentage",
-    "catalog/entitlements": "plan_id feature meter_id limit_quantity soft_limit",
+    "filter_rest timing interval prorate valid_from valid_to tax_code replaces",
+    "catalog/price_tiers": "price_id up_to unit_amount flat_amount percentage valid_from",
+    "catalog/entitlements": "plan_id feature meter_id limit_quantity soft_limit replaces",
     "catalog/coupons": "coupon_id percent_off amount_off currency duration duration_in_months "
     "price_ids",
     "catalog/tax_rates": "tax_rate_id country percentage inclusive description valid_from "

@@ -26,6 +26,7 @@ from billing_pipeline.defs.resources import Stripe, resources
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.published.publish import publish_rows
 from billing_pipeline.settings import Settings
+from billing_pipeline.stripe_api.timing import VirtualClock
 
 JANUARY = BillingMonth(2024, 1)
 PLAN = InvoicePlan(JANUARY.key, "acct", ())
@@ -39,7 +40,7 @@ class NoStripe(Stripe):
 
     @contextmanager
     def open(self) -> Iterator[Any]:
-        yield None
+        yield SimpleNamespace(clock=VirtualClock(1_707_000_000.0))
 
 
 @pytest.fixture

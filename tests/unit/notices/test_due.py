@@ -12,6 +12,7 @@ from billing_pipeline.months import BillingMonth
 from billing_pipeline.notices.due import Close, due_notices
 from billing_pipeline.notices.notice import Kind, Notice, Rules, messages
 from billing_pipeline.settings import Settings
+from billing_pipeline.web.links import approval_url
 from tests.unit.notices.conftest import Book
 
 NOW = datetime(2024, 3, 10, 12, tzinfo=UTC)
@@ -82,6 +83,20 @@ def test_a_month_is_not_closed_while_a_first_invoice_is_not_sent(book: Book, sta
     assert [notice.kind for notice in due(book, {FEBRUARY: Close("run")})] == [Kind.MONTH_CLOSED]
 
 
+def test_usage_that_is_not_charged_once(book: Book) -> None:
+    of = {"billing_month": FEBRUARY.key, "customer_id": "acme"}
+    book.add("unpriced_usage", of | {"event_name": "call", "reason": "no_price", "event_count": 3})
+    book.add("usage_issues", of | {"meter_id": "m", "reason": "charged_by_several_subscriptions"})
+    twice, unpriced = sorted(due(book), key=lambda notice: notice.key)
+    assert (twice.kind, twice.key) == (
+        *(Kind.USAGE_CHARGED_TWICE, "usage_charged_twice:2024-02:acme m"),
+    )
+    assert (unpriced.kind, unpriced.key) == (
+        *(Kind.USAGE_UNPRICED, "usage_unpriced:2024-02:acme call no_price"),
+    )
+    assert unpriced.text.startswith("3 events call of acme are charged by nothing")
+
+
 def test_a_plan_that_waits(book: Book) -> None:
     book.add(
         "invoice_plan",
@@ -93,6 +108,7 @@ def test_a_plan_that_waits(book: Book) -> None:
     assert notice.text.splitlines() == [
         "2 changes, together +5.50 USD",
         "https://ui.example/assets/invoice_plan?view=partitions&partition=2024-02",
+        approval_url("https://ui.example", BillingMonth(2024, 2), "abc"),
         "billing apply 2024-02 --approve abc",
     ]
 
@@ -203,7 +219,7 @@ def test_a_trial_that_ends(book: Book) -> None:
 
 def test_notices_of_a_kind_and_month_are_one_message() -> None:
     many = [Notice(Kind.ENTITLEMENT, f"k{n}", "2024-03", f"c{n}") for n in range(40)]
-    other = Notice(Kind.ENTITLEMENT, "x", "2024-02", "evil\x1b[31m\ntwo lines" + "x" * 700)
+    other = Notice(Kind.ENTITLEMENT, "x", "2024-02", "evil\x1b[31m\ntwo lines" + "x" * 1000)
     first, second = messages([*many, other])
     assert first.title == "Limit of a plan 2024-03 (40)"
     assert first.body.splitlines()[-1] == "and 10 more, in the published tables"

@@ -8,7 +8,8 @@ import dagster as dg
 import pytest
 import yaml
 
-from billing_pipeline.runs.in_process import CODE_LOCATION, execute
+from billing_pipeline.runs.code_location import CODE_LOCATION
+from billing_pipeline.runs.in_process import execute
 from tests.end_to_end.commands import ROOT
 
 MONTHS = dg.MonthlyPartitionsDefinition("2024-01", fmt="%Y-%m")

@@ -11,7 +11,7 @@ from dagster._core.workspace.load_target import ModuleTarget
 from dagster_webserver import cli
 from dagster_webserver.app import create_app_from_workspace_process_context
 
-from billing_pipeline.runs.in_process import CODE_LOCATION
+from billing_pipeline.runs.code_location import CODE_LOCATION
 from billing_pipeline.web import dagster_ui
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -1,1 +1,1 @@
-select * from {{ source('raw', 'entitlements') }}
+select * from {{ source('raw', 'plan_entitlements') }}

@@ -1,0 +1,139 @@
+"""`billing compare`: what another system billed beside what we bill, laid out for a terminal.
+
+What belongs here: arguments, and what is shown. What does not: comparing (``comparison``).
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from billing_pipeline.commands.parameters import MONTH, json_option
+from billing_pipeline.commands.terminal import MAX_SHOWN, print_json, table
+from billing_pipeline.comparison.comparison import Comparison, CustomerTotal
+from billing_pipeline.comparison.comparison import compare as compared
+from billing_pipeline.comparison.lines import Difference
+from billing_pipeline.comparison.our_month import read_month, with_late_usage
+from billing_pipeline.comparison.their_file import read_export
+from billing_pipeline.money import format_amount
+from billing_pipeline.months import BillingMonth
+from billing_pipeline.settings import Settings
+
+_EXPORT = click.Path(dir_okay=False, path_type=Path)
+
+
+@click.command()
+@click.argument("month", type=MONTH)
+@click.option("--against", required=True, type=_EXPORT, help="The other system's export, a CSV.")
+@click.option("--columns", type=_EXPORT, help="Where the export has what, as TOML.")
+@click.option("--before-tax", is_flag=True, help="Compare without taxes.")
+@json_option
+def compare(
+    month: BillingMonth, against: Path, columns: Path | None, before_tax: bool, as_json: bool
+) -> None:
+    """Compare MONTH with what another system billed: each difference with its cause."""
+    settings = Settings.from_env()
+    export = read_export(against, settings.timezone, columns)
+    found = compared(
+        read_month(settings, month),
+        export,
+        lambda lines: with_late_usage(settings, month, lines),
+        before_tax=before_tax,
+    )
+    if as_json:
+        print_json(document(month, against, found), ensure_ascii=False)
+    else:
+        _show(found)
+
+
+def document(month: BillingMonth, against: Path, found: Comparison) -> dict[str, Any]:
+    """The comparison as JSON has it."""
+    differing = [total for total in found.totals if total.difference]
+    return {
+        "month": month,
+        "against": against.name,
+        "columns": found.columns,
+        "agrees": found.agrees,
+        "totals": [
+            {
+                "currency": currency,
+                "customers": len(totals),
+                "ours": sum((total.ours for total in totals), Decimal(0)),
+                "theirs": sum((total.theirs for total in totals), Decimal(0)),
+                "difference": sum((total.difference for total in totals), Decimal(0)),
+            }
+            for currency, totals in _by_currency(found)
+        ],
+        "causes": [
+            {"currency": currency, "cause": cause, "count": count, "difference": amount}
+            for currency, cause, count, amount in found.by_cause()
+        ],
+        "customers": [
+            {
+                "customer_id": total.customer_id,
+                "currency": total.currency,
+                "ours": total.ours,
+                "theirs": total.theirs,
+                "difference": total.difference,
+                "causes": _causes(found, total),
+            }
+            for total in differing
+        ],
+        "differences": [vars(difference) for difference in found.differences],
+    }
+
+
+def _causes(found: Comparison, total: CustomerTotal) -> list[str]:
+    key = (total.customer_id, total.currency)
+    causes = {one.cause for one in found.differences if (one.customer_id, one.currency) == key}
+    return sorted(causes)
+
+
+def _by_currency(found: Comparison) -> list[tuple[str, list[CustomerTotal]]]:
+    currencies = sorted({total.currency for total in found.totals})
+    return [
+        (currency, [total for total in found.totals if total.currency == currency])
+        for currency in currencies
+    ]
+
+
+def _show(found: Comparison) -> None:
+    console = Console()
+    totals = [
+        [
+            currency,
+            len(rows),
+            sum(1 for row in rows if row.difference),
+            *(
+                format_amount(sum((getattr(row, name) for row in rows), Decimal(0)), currency)
+                for name in ("ours", "theirs", "difference")
+            ),
+        ]
+        for currency, rows in _by_currency(found)
+    ]
+    columns = ("currency", "customers", "differ", "ours", "theirs", "difference")
+    console.print(table(f"Compared by {found.columns}", columns, totals))
+    if found.agrees:
+        console.print("Both agree to the last digit.")
+        return
+    causes = [
+        [currency, cause, count, format_amount(amount, currency)]
+        for currency, cause, count, amount in found.by_cause()
+    ]
+    console.print(table("Causes", ("currency", "cause", "differences", "amount"), causes))
+    largest = sorted(found.differences, key=lambda one: -abs(one.difference))
+    rows = [_cells(one) for one in largest[:MAX_SHOWN]]
+    names = ("customer", "cause", "difference", "what", "why")
+    console.print(table("Differences, the largest first", names, rows, folds="why"))
+    if len(largest) > MAX_SHOWN:
+        console.print(f"{len(largest) - MAX_SHOWN} more: --json has all of them.")
+
+
+def _cells(one: Difference) -> list[str]:
+    amount = f"{format_amount(one.difference, one.currency)} {one.currency}"
+    what = one.description or one.their_description
+    return [one.customer_id, one.cause, amount, what[:48], one.evidence]

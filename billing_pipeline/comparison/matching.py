@@ -1,0 +1,295 @@
+"""Which of their lines charge for the same as which of ours.
+
+What belongs here: pairing the lines of one customer and currency, by reference, text, quantity,
+period and amount; also where one side has one line for several of the other. What does not: why
+their amounts differ (``causes``).
+
+Another system's texts are seldom ours, so a pair needs no single sign but enough of them together.
+What is certain is paired first: a reference, then equal text and amount, then sums, then likeness.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import TypeVar
+
+from billing_pipeline.comparison.lines import OurLine, Pair, TheirLine
+
+_Line = TypeVar("_Line", OurLine, TheirLine)
+
+# What a pair needs to be one; an equal amount alone is enough, and so is half of the words.
+_ENOUGH = 12
+_SAME_AMOUNT = 18
+_WORD = re.compile(r"[^\W\d_]+")
+_MONTHS = frozenset(
+    re.findall(
+        r"\w+",
+        "january february march april may june july august september october november december "
+        "jan feb mar apr jun jul aug sep sept oct nov dec",
+    )
+)
+# Words that say nothing of what is charged for.
+_EMPTY = frozenset(
+    re.findall(
+        r"\w+",
+        "line item invoice charge fee usage total amount for the of a and in on at per to from "
+        "subscription service month monthly period unit x each",
+    )
+)
+
+
+@dataclass
+class Matched:
+    """The pairs, and what is left over on each side."""
+
+    pairs: list[Pair] = field(default_factory=list)
+    ours: list[OurLine] = field(default_factory=list)
+    theirs: list[TheirLine] = field(default_factory=list)
+
+    def take(self, ours: Sequence[OurLine], theirs: Sequence[TheirLine]) -> None:
+        self.pairs.append(Pair(tuple(ours), tuple(theirs)))
+        taken_ours, taken_theirs = {id(line) for line in ours}, {id(line) for line in theirs}
+        self.ours = [line for line in self.ours if id(line) not in taken_ours]
+        self.theirs = [line for line in self.theirs if id(line) not in taken_theirs]
+
+
+def match(ours: Iterable[OurLine], theirs: Iterable[TheirLine]) -> Matched:
+    """The lines of one customer and currency, paired."""
+    found = Matched(ours=list(ours), theirs=list(theirs))
+    _greedy(found, lambda our, their: 1.0 if _is_named(our, their) else 0.0, 1.0)
+    _greedy(found, _equal_amounts, _ENOUGH)
+    _sums(found)
+    _groups_by_likeness(found)
+    _shared_texts(found)
+    _greedy(found, likeness, _ENOUGH)
+    _rest(found)
+    return found
+
+
+def words(text: str) -> frozenset[str]:
+    """What a text speaks of: its words without numbers, months, and what every line says."""
+    found = {_stem(word) for word in _WORD.findall(text.lower())}
+    return frozenset(found - _MONTHS - _EMPTY)
+
+
+def likeness(our: OurLine, their: TheirLine) -> float:
+    """How much says that two lines charge for the same."""
+    texts = _text_likeness(our, their)
+    if texts < 20 and their.kind not in (_kind(our), "charge"):
+        return 0.0
+    if texts < 20 and their.kind != _kind(our) and not (texts or our.amount == their.amount):
+        return 0.0
+    score = texts
+    if our.kind != "charge" and _kind(our) == their.kind:
+        score += 8
+    if our.customer_id == their.customer_id:
+        score += 3
+    if our.amount and our.amount == their.amount:
+        score += _SAME_AMOUNT
+    if their.quantity is not None and our.quantity is not None and our.quantity == their.quantity:
+        score += 6
+    return score + _period_likeness(our, their)
+
+
+def _kind(our: OurLine) -> str:
+    return our.kind if our.kind in ("tax", "discount", "minimum") else "charge"
+
+
+def _text_likeness(our: OurLine, their: TheirLine) -> float:
+    reference = their.line_reference
+    named = 0.0
+    if reference:
+        if reference in (our.price_id, our.coupon_id, our.tax_rate_id):
+            named = 24.0
+        elif reference in (our.meter_id, our.subscription_id):
+            named = 8.0
+    ours, text = our.description.strip().lower(), their.description.strip().lower()
+    if _is_same_text(our, their):
+        return named + (26 if ours == text else 22)
+    asked = words(f"{text} {reference or ''}")
+    best = 0.0
+    for known in (ours, f"{our.price_id or ''}", f"{our.meter_id or ''}", f"{ours} {our.plan_id}"):
+        have = words(known)
+        if asked and have:
+            common = len(asked & have)
+            best = max(best, common / len(asked | have), 0.8 * common / min(len(asked), len(have)))
+    return named + 20 * best
+
+
+def _is_same_text(our: OurLine, their: TheirLine) -> bool:
+    """But for numbers and months, of which ours have their own."""
+    return _without_numbers(our.description) == _without_numbers(their.description)
+
+
+def _period_likeness(our: OurLine, their: TheirLine) -> float:
+    if their.period_start is None or our.period_start is None or our.period_end is None:
+        return 0.0
+    if their.period_start.date() == our.period_start.date():
+        return 5.0
+    end = their.period_end or their.period_start
+    return -4.0 if end < our.period_start or their.period_start >= our.period_end else 1.0
+
+
+def _is_named(our: OurLine, their: TheirLine) -> bool:
+    names = {our.line_id, our.charge_id} - {None, ""}
+    return their.line_reference in names
+
+
+def _equal_amounts(our: OurLine, their: TheirLine) -> float:
+    return likeness(our, their) if our.amount and our.amount == their.amount else 0.0
+
+
+def _greedy(found: Matched, score: Callable[[OurLine, TheirLine], float], enough: float) -> None:
+    """The best pair first; of equals the one whose amounts are closer, then in the lines' order."""
+    scored = [
+        (-value, abs(our.amount - their.amount), i, j)
+        for i, our in enumerate(found.ours)
+        for j, their in enumerate(found.theirs)
+        if (value := score(our, their)) >= enough
+    ]
+    ours, theirs = list(found.ours), list(found.theirs)
+    used_ours: set[int] = set()
+    used_theirs: set[int] = set()
+    for _, _, i, j in sorted(scored):
+        if i not in used_ours and j not in used_theirs:
+            used_ours.add(i)
+            used_theirs.add(j)
+            found.take([ours[i]], [theirs[j]])
+
+
+# By what another system may put several of our lines into one.
+_OUR_GROUPS: tuple[Callable[[OurLine], Hashable], ...] = (
+    lambda line: (line.customer_id, line.subscription_id, line.price_id),
+    lambda line: (line.subscription_id, _without_numbers(line.description)),
+    lambda line: (line.customer_id, line.price_id),
+    lambda line: _without_numbers(line.description),
+    lambda line: (line.customer_id, line.meter_id),
+    lambda line: line.subscription_id,
+    lambda line: line.plan_id,
+    lambda line: line.customer_id,
+    lambda line: line.kind in ("tax",),
+    lambda line: True,
+)
+_THEIR_GROUPS: tuple[Callable[[TheirLine], Hashable], ...] = (
+    lambda line: line.line_reference,
+    lambda line: _without_numbers(line.description),
+    lambda line: words(line.description),
+)
+
+
+def _sums(found: Matched) -> None:
+    """One line for several that come to the same amount."""
+    for their in list(found.theirs):
+        for lines in _groups([our for our in found.ours if our.amount], _OUR_GROUPS):
+            if sum(our.amount for our in lines) == their.amount:
+                found.take(lines, [their])
+                break
+    for our in list(found.ours):
+        for group in _groups(found.theirs, _THEIR_GROUPS):
+            is_like = max(likeness(our, line) for line in group) >= _ENOUGH / 2
+            if is_like and sum(line.amount for line in group) == our.amount:
+                found.take([our], group)
+                break
+
+
+def _groups_by_likeness(found: Matched) -> None:
+    """A line that is nearer to what several of ours come to, such as all of a plan, than to one."""
+    for their in list(found.theirs):
+        charged = [our for our in found.ours if our.amount]
+        is_only = not found.pairs and len(found.theirs) == 1
+        is_named = any(_is_same_text(our, their) for our in charged)
+        if is_named and len(found.theirs) > 1:
+            continue
+
+        def far(lines: Sequence[OurLine], their: TheirLine = their) -> Decimal:
+            return abs(total(lines) - their.amount)
+
+        groups = list(_groups(charged, _OUR_GROUPS))
+        if is_only:
+            without_tax = [our for our in charged if our.kind != "tax"]
+            groups = [without_tax] if not far(without_tax) else [charged]
+        else:
+            groups = [lines for lines in groups if _is_about(lines, their)]
+        best = min(groups, key=far, default=[])
+        nearest = min((far([our]) for our in charged), default=Decimal(0))
+        nearer = (4 if is_named else 1) * far(best)
+        if len(best) > 1 and nearer < nearest and (is_only or 2 * far(best) < their.amount):
+            found.take(best, [their])
+
+
+def _is_about(lines: Sequence[OurLine], their: TheirLine) -> bool:
+    """The text is nearly nothing but the name of the plan, or of what the lines have in common."""
+    asked = words(f"{their.description} {their.line_reference or ''}")
+    if not asked or any(our.kind == "tax" for our in lines):
+        return False
+    for names in ("plan_id", "meter_id", "subscription_id", "price_id"):
+        common = {getattr(our, names) for our in lines}
+        if len(common) == 1 and asked & words(" ".join(name or "" for name in common)):
+            return True
+    return False
+
+
+def _shared_texts(found: Matched) -> None:
+    """Lines of ours that differ in numbers alone, as price versions do, for which there is one of
+    theirs, and its amount is nobody's."""
+    by_text: dict[Hashable, list[OurLine]] = defaultdict(list)
+    for our in found.ours:
+        by_text[(our.subscription_id, our.price_id, _without_numbers(our.description))].append(our)
+    for lines in by_text.values():
+        if len(lines) < 2:
+            continue
+        like = [
+            their
+            for their in found.theirs
+            if max(_text_likeness(our, their) for our in lines) >= _ENOUGH
+            and all(likeness(our, their) <= likeness(lines[0], their) + 6 for our in found.ours)
+        ]
+        if len(like) == 1:
+            found.take(lines, like)
+
+
+def _rest(found: Matched) -> None:
+    """What texts do not pair: one line for all that is left, or lines that say nothing at all."""
+    if len(found.theirs) == 1 and found.ours:
+        (their,) = found.theirs
+        kinds = [our for our in found.ours if our.amount and _kind(our) == their.kind]
+        if kinds and not words(f"{their.description} {their.line_reference or ''}"):
+            found.take(kinds, [their])
+    while found.ours and found.theirs:
+        silent = [their for their in found.theirs if not words(their.description)]
+        if not silent:
+            return
+        (our, their) = min(
+            ((our, their) for our in found.ours for their in silent),
+            key=lambda pair: abs(pair[0].amount - pair[1].amount),
+        )
+        found.take([our], [their])
+
+
+def _groups(
+    lines: Sequence[_Line], keys: Sequence[Callable[[_Line], Hashable]]
+) -> Iterable[list[_Line]]:
+    for key in keys:
+        groups: dict[Hashable, list[_Line]] = defaultdict(list)
+        for line in lines:
+            groups[key(line)].append(line)
+        for value, group in groups.items():
+            if value not in (None, frozenset()) and len(group) > 1:
+                yield group
+
+
+def _without_numbers(text: str) -> str:
+    kept = [word for word in _WORD.findall(text.lower()) if word not in _MONTHS]
+    return " ".join(kept)
+
+
+def _stem(word: str) -> str:
+    return word[:-1] if len(word) > 3 and word.endswith("s") else word
+
+
+def total(lines: Iterable[OurLine | TheirLine]) -> Decimal:
+    return sum((line.amount for line in lines), Decimal(0))

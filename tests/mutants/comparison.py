@@ -1,0 +1,70 @@
+"""Wrong changes to the comparison with another system: a cause that is not seen, or seen where it
+is not, and differences that no longer add up."""
+
+from __future__ import annotations
+
+from tests.mutants.engine import Mutant
+
+COMPARISON = "billing_pipeline/comparison"
+CAUSES = "tests/unit/comparison/test_causes.py"
+SEEDED = "tests/unit/comparison/test_seeded.py"
+MATCHING = "tests/unit/comparison/test_matching.py"
+
+MUTANTS = (
+    Mutant(
+        "comparison_a_share_of_bounds_is_one_of_the_amount",
+        f"{COMPARISON}/calculation.py",
+        "        if not self.shares_bounds_only:\n            amount *= self.share",
+        "        if self.shares_bounds_only:\n            amount *= self.share",
+        CAUSES,
+    ),
+    Mutant(
+        "comparison_begun_days_are_not_tried",
+        f"{COMPARISON}/causes.py",
+        "{math.floor(days), math.ceil(days), math.floor(days) + 1, *_touched(our)}",
+        "{math.floor(days)}",
+        SEEDED,
+    ),
+    Mutant(
+        "comparison_tax_does_not_follow_its_lines",
+        f"{COMPARISON}/invoices.py",
+        "        base = our.amount - our.discount_share + side.shifted.get(id(our), Decimal(0))",
+        "        base = our.amount - our.discount_share",
+        CAUSES,
+    ),
+    Mutant(
+        "comparison_a_discount_does_not_follow_its_lines",
+        f"{COMPARISON}/invoices.py",
+        "        expected += discounted(our, shift) if shift else our.amount",
+        "        expected += our.amount",
+        CAUSES,
+    ),
+    Mutant(
+        "comparison_a_stated_quantity_is_not_read",
+        f"{COMPARISON}/causes.py",
+        "    return sum(known, Decimal(0)) if len(known) == len(theirs) else None",
+        "    return None",
+        CAUSES,
+    ),
+    Mutant(
+        "comparison_every_missing_line_may_be_late",
+        f"{COMPARISON}/invoices.py",
+        "[usage for usage in our.usages if usage.is_sure]",
+        "our.usages",
+        CAUSES,
+    ),
+    Mutant(
+        "comparison_sums_are_not_tried",
+        f"{COMPARISON}/matching.py",
+        "            if is_like and sum(line.amount for line in group) == our.amount:",
+        "            if False:",
+        MATCHING,
+    ),
+    Mutant(
+        "comparison_rounding_is_half_up",
+        f"{COMPARISON}/calculation.py",
+        "    return Decimal(whole if scaled >= 0 else -whole).scaleb(-places)",
+        "    return Decimal(whole).scaleb(-places)",
+        "tests/unit/comparison/test_calculation.py",
+    ),
+)
