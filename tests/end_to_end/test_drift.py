@@ -20,8 +20,8 @@ LATE = (
 
 
 @pytest.fixture
-def home(tmp_path: Path, closed: Closed) -> Path:
-    closed(tmp_path / "home")
+def home(tmp_path: Path, closed_wallet: Closed) -> Path:
+    closed_wallet(tmp_path / "home")
     shutil.copytree(EXAMPLE, tmp_path / "data")
     return tmp_path / "home"
 
