@@ -33,7 +33,7 @@ _SECTIONS = {
     "Begin": ("init", "check", "completion"),
     "A month": ("plan", "run", "apply", "resolve", "pull"),
     "Look": ("status", "months", "invoices", "explain", "simulate", "compare"),
-    "Documents": ("invoice", "report", "export"),
+    "Documents": ("invoice", "report", "export", "prove"),
     "Server": ("home", "ui", "dashboard", "notices", "webhooks"),
 }
 _NAMES = tuple(chain.from_iterable(_SECTIONS.values()))
@@ -41,7 +41,7 @@ _NAMES = tuple(chain.from_iterable(_SECTIONS.values()))
 _SHARED_MODULES = {
     **dict.fromkeys(_SECTIONS["A month"], "close"),
     **dict.fromkeys(("status", "months", "invoices"), "status"),
-    **dict.fromkeys(_SECTIONS["Documents"], "documents"),
+    **dict.fromkeys(("invoice", "report", "export"), "documents"),
     "dashboard": "ui",
 }
 
