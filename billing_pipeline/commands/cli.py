@@ -32,9 +32,10 @@ FAILED = 1
 _SECTIONS = {
     "Begin": ("init", "check", "completion"),
     "A month": ("plan", "run", "apply", "resolve", "pull"),
+    "Without a daemon": ("estimate", "collect", "drift", "notices"),
     "Look": ("status", "months", "invoices", "explain", "simulate", "compare"),
-    "Documents": ("invoice", "report", "export", "prove"),
-    "Server": ("home", "ui", "dashboard", "notices", "webhooks"),
+    "Documents": ("invoice", "report", "export", "prove", "publish"),
+    "Server": ("home", "ui", "dashboard", "webhooks"),
 }
 _NAMES = tuple(chain.from_iterable(_SECTIONS.values()))
 # Commands that share a module; any other is in the module of its name.
@@ -42,6 +43,7 @@ _SHARED_MODULES = {
     **dict.fromkeys(_SECTIONS["A month"], "close"),
     **dict.fromkeys(("status", "months", "invoices"), "status"),
     **dict.fromkeys(("invoice", "report", "export"), "documents"),
+    **dict.fromkeys(("estimate", "collect", "drift"), "daemon"),
     "dashboard": "ui",
 }
 

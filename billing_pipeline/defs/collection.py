@@ -28,6 +28,7 @@ from billing_pipeline.collection.stripe_state.texts import clean_text
 from billing_pipeline.defs.partitions import MONTHS, refuse_unfinished
 from billing_pipeline.defs.resources import Stripe
 from billing_pipeline.defs.turns import month_of, turn
+from billing_pipeline.intake.late_usage import forget_compared, note_compared, rated_inputs
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.published.as_billed import save_versions
 from billing_pipeline.published.publish import publish, publish_rows
@@ -144,7 +145,10 @@ def _apply(
         if not prepaid.wallets_are_published(settings, month):
             wallets = wallets_now(gateway, settings, month)
             tables |= wallets.tables
+    if not outcome.remaining.changes:
+        tables["month_drift"] = []
     publish(settings, month, tables)
+    _note_inputs(settings, month, is_billed=not outcome.remaining.changes)
     payments.note_published(settings, pulled)
     if wallets is not None:
         prepaid.note_published(settings, month, wallets)
@@ -166,6 +170,16 @@ def _apply(
     if failed:
         raise _failed_in_part(failed, metadata)
     return dg.MaterializeResult(metadata=metadata)
+
+
+def _note_inputs(settings: Settings, month: BillingMonth, *, is_billed: bool) -> None:
+    """Where all is billed, these inputs come to what was billed, and drift is what changes later.
+    Where something is left, the next look for drift has to rate the month."""
+    inputs = rated_inputs(settings, month)
+    if is_billed and inputs is not None:
+        note_compared(settings, month, inputs)
+    else:
+        forget_compared(settings, month)
 
 
 def _failed_in_part(
