@@ -34,7 +34,7 @@ _SECTIONS = {
     "A month": ("plan", "run", "apply", "resolve", "pull"),
     "Without a daemon": ("estimate", "collect", "drift", "notices"),
     "Look": ("status", "months", "invoices", "explain", "verify", "simulate", "compare"),
-    "Documents": ("invoice", "report", "export", "publish"),
+    "Documents": ("invoice", "report", "export", "prove", "publish"),
     "Server": ("home", "ui", "dashboard", "webhooks"),
 }
 _NAMES = tuple(chain.from_iterable(_SECTIONS.values()))
@@ -42,9 +42,8 @@ _NAMES = tuple(chain.from_iterable(_SECTIONS.values()))
 _SHARED_MODULES = {
     **dict.fromkeys(_SECTIONS["A month"], "close"),
     **dict.fromkeys(("status", "months", "invoices"), "status"),
-    **dict.fromkeys(_SECTIONS["Documents"], "documents"),
+    **dict.fromkeys(("invoice", "report", "export"), "documents"),
     **dict.fromkeys(("estimate", "collect", "drift"), "daemon"),
-    "publish": "publish",
     "dashboard": "ui",
 }
 
