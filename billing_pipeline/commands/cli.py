@@ -33,7 +33,7 @@ _SECTIONS = {
     "Begin": ("init", "check", "completion"),
     "A month": ("plan", "run", "apply", "resolve", "pull"),
     "Without a daemon": ("estimate", "collect", "drift", "notices"),
-    "Look": ("status", "months", "invoices", "explain", "simulate", "compare"),
+    "Look": ("status", "months", "invoices", "explain", "verify", "simulate", "compare"),
     "Documents": ("invoice", "report", "export", "prove", "publish"),
     "Server": ("home", "ui", "dashboard", "webhooks"),
 }

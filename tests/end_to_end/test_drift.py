@@ -47,8 +47,13 @@ def test_late_usage_of_a_closed_month_is_drift_until_it_is_billed(home: Path) ->
     assert row["cause"] == "late usage"
     assert float(row["difference"]) > 0
     assert said(home, "status", "--check", code=4)["health"]
+    found = said(home, "verify", MONTH, code=1)
+    assert {"charges", "invoices"} <= {t["table"] for t in found["tables"] if not t["is_equal"]}
+    assert found["changed_inputs"] == f"new: usage/{MONTH}/late.csv"
     plan_hash = said(home, "plan", MONTH)["plan_hash"]
     said(home, "apply", MONTH, "--approve", plan_hash)
+    found = said(home, "verify", MONTH)
+    assert [table["table"] for table in found["tables"] if not table["is_equal"]] == []
     single = home.parent / "single.duckdb"
     said(home, "publish", "--to", str(single))
     with duckdb.connect(str(single), read_only=True) as copied:
