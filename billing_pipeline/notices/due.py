@@ -48,6 +48,8 @@ def due_notices(
     return [
         *_closed(published, closes, rules),
         *_missing_usage(published),
+        *_wrongly_priced(published),
+        *_drift(published),
         *_waiting(published, rules, running),
         *_failed_in_part(published, rules),
         *_failed_payments(published),
@@ -126,6 +128,37 @@ def _missing_usage(published: Published) -> list[Notice]:
             gap["reason"],
         )
         for gap in usage_gaps(published)
+    ]
+
+
+def _wrongly_priced(published: Published) -> list[Notice]:
+    """Usage that nothing charges, and usage that several subscriptions charge."""
+    kinds = {
+        "usage_unpriced": Kind.USAGE_UNPRICED,
+        "usage_charged_twice": Kind.USAGE_CHARGED_TWICE,
+    }
+    return [
+        Notice(kinds[kind], f"{kind}:{month}:{subject}", month, reason)
+        for month, kind, subject, reason in published.execute(
+            "SELECT strftime(billing_month, '%Y-%m'), kind, subject, reason FROM needs_attention"
+            " WHERE list_contains($1, kind) ORDER BY ALL",
+            [list(kinds)],
+        ).fetchall()
+    ]
+
+
+def _drift(published: Published) -> list[Notice]:
+    return [
+        Notice(
+            Kind.MONTH_DRIFT,
+            f"month_drift:{month}:{currency}:{amount.normalize():f}",
+            month,
+            reason,
+        )
+        for month, currency, amount, reason in published.execute(
+            "SELECT strftime(billing_month, '%Y-%m'), currency, amount, reason FROM needs_attention"
+            " WHERE kind = 'month_drift' ORDER BY ALL"
+        ).fetchall()
     ]
 
 

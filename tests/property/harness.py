@@ -37,6 +37,7 @@ TABLES = (
     "invoices",
     "usage_rejections",
     "usage_issues",
+    "unpriced_usage",
     "wallet_ledger",
     "wallet_lots",
     "entitlement_usage",
@@ -77,7 +78,7 @@ def read_tables(warehouse: Path) -> Tables:
     tables: Tables = {}
     with duckdb.connect(str(warehouse), read_only=True) as connection:
         connection.execute("set TimeZone = 'UTC'")
-        for name in (*TABLES, "usage_issues"):  # the latter is for tests that ask for it
+        for name in TABLES:
             cursor = connection.execute(f'select * from main."{name}"')
             columns = [column[0] for column in cursor.description or []]
             tables[name] = [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
@@ -112,6 +113,8 @@ class Comparison:
     cases: int
     charges: int
     differences: list[Difference] = field(default_factory=list)
+    unproven: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    """By customer, what the calculator of a proof computes otherwise."""
 
     def report(self, most: int = 8) -> str:
         """The first difference of each world: its others usually follow from it."""
@@ -122,6 +125,7 @@ class Comparison:
             f"{self.setting}: {len(self.differences)} differences in {len(shown)} worlds "
             f"of {self.cases} cases\n"
         ]
+        parts += [f"{customer}: {finding}\n" for customer, finding in self.unproven[:most]]
         return "".join([*parts, *(str(item) for item in list(shown.values())[:most])])
 
 
@@ -137,25 +141,40 @@ def compare(tables: Tables, result: Result, world: World) -> list[Difference]:
         *_wallets(tables, result),
         *_entitlements(tables, result),
         *_issues(tables, result),
+        *_unpriced(tables, result),
     ]
 
 
-def check(world: World, setting: Setting, directory: Path | None = None) -> Comparison:
-    """Write the world, run both, compare. `directory` keeps the data for a closer look."""
-    with tempfile.TemporaryDirectory() as scratch:
+def check(
+    world: World, setting: Setting, directory: Path | None = None, *, proofs: bool = False
+) -> Comparison:
+    """Write the world, run both, compare. `directory` keeps the data for a closer look; `proofs`:
+    the invoices' own calculator computes them as well."""
+    unproven: list[tuple[str, dict[str, Any]]] = []
+    with tempfile.TemporaryDirectory() as scratch, tempfile.TemporaryDirectory() as home:
         data_dir = directory or Path(scratch)
         write(world, data_dir, zone_of(setting))
-        tables = run_pipeline(data_dir, setting.month, setting.timezone)
+        tables = run_pipeline(data_dir, setting.month, setting.timezone, Path(home))
+        if proofs:
+            from tests.proofs import disagreements, proofs_of
+
+            warehouse = Path(home) / "months" / setting.month / "warehouse.duckdb"
+            unproven = disagreements(proofs_of(warehouse))
     result = bill(world, setting.month, setting.timezone)
     differences = compare(tables, result, world)
-    return Comparison(setting, result.cases, len(result.charges), differences)
+    return Comparison(setting, result.cases, len(result.charges), differences, unproven)
 
 
 def check_seed(
-    seed: int | str, indexes: range | list[int], setting: Setting, directory: Path | None = None
+    seed: int | str,
+    indexes: range | list[int],
+    setting: Setting,
+    directory: Path | None = None,
+    *,
+    proofs: bool = False,
 ) -> Comparison:
     """The worlds with these numbers of a seed."""
-    return check(make_data_set(seed, indexes, setting), setting, directory)
+    return check(make_data_set(seed, indexes, setting), setting, directory, proofs=proofs)
 
 
 def exact(value: object) -> Fraction:
@@ -427,3 +446,24 @@ def _issues(tables: Tables, result: Result) -> Iterator[Difference]:
         if count > 1:
             yield Difference(world_id(issue[0]), " ".join(issue), "issue rows", count, 1)
     yield from _missing("issue", found, result.unread)
+    several = "charged_by_several_subscriptions"
+    shared = [row for row in tables["usage_issues"] if row["reason"] == several]
+    yield from _missing(
+        several, [(row["customer_id"], row["meter_id"]) for row in shared], result.shared
+    )
+
+
+def _unpriced(tables: Tables, result: Result) -> Iterator[Difference]:
+    keys = ("customer_id", "event_name", "reason")
+    found = {tuple(row[name] for name in keys): row for row in tables["unpriced_usage"]}
+    yield from _missing("unpriced usage", found, result.unpriced)
+    for key, wanted in result.unpriced.items():
+        if (row := found.get(key)) is None:
+            continue
+        pairs: dict[str, tuple[object, object]] = {
+            "quantity": (exact(row["quantity"]), wanted.quantity),
+            "event_count": (row["event_count"], wanted.event_count),
+            "first_at": (_micros(row["first_at"]), wanted.first_at),
+            "last_at": (_micros(row["last_at"]), wanted.last_at),
+        }
+        yield from _differing(world_id(key[0]), " ".join(key), pairs)
