@@ -47,6 +47,16 @@ def note_rated(
         unfinished.write_text(json.dumps(known), encoding="utf-8")
 
 
+def rated_files(settings: Settings, month: BillingMonth) -> dict[str, str]:
+    """The usage files that the month was rated with last, each with what names its content;
+    nothing where the month was never rated here."""
+    try:
+        known = json.loads((settings.month_dir(month) / _FILE_NAME).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    return {name: digest or stamp for name, (stamp, _, digest) in known["files"].items()}
+
+
 def late_usage(settings: Settings, month: BillingMonth) -> LateUsage | None:
     """What is different by now; None where nothing is, or the month was never rated here.
 
