@@ -32,7 +32,8 @@ def write_reference(target: Path) -> None:
 
 def write_month(target: Path, month: str) -> None:
     """usage/YYYY-MM: several files, formats and senders, as it comes."""
-    streams = traffic.traffic(accounts.accounts(), month)
+    found = accounts.accounts()
+    streams = traffic.traffic(found, month)
     folder = target / "usage" / month
     folder.mkdir(parents=True, exist_ok=True)
     in_time, late = flaws.take_late(month, streams["api"])
@@ -56,6 +57,10 @@ def write_month(target: Path, month: str) -> None:
         "restoration.csv": files.events_csv(streams["restoration"], from_windows=is_windows),
         "studio-commerce.jsonl.gz": files.packed(files.events_jsonl(streams["commerce"])),
     }
+    scanning = next(one for one in found if one.segment == "studio-enterprise-tsukuba")
+    pilots = flaws.unpriced(month, streams, scanning.customer_id)
+    if pilots:
+        texts["pilots.csv"] = files.events_csv(pilots)
     if late:
         texts["api-calls-late.csv"] = files.events_csv(late)
     for name, content in texts.items():

@@ -82,6 +82,10 @@ SELECT source_file, reason, count(*) AS rows, list(source_row ORDER BY source_ro
 FROM usage_issues GROUP BY ALL
 ORDER BY source_file, reason, meter_id
 """
+_UNPRICED = """
+SELECT customer_id, event_name, reason, event_count, quantity, first_at, last_at
+FROM unpriced_usage ORDER BY ALL
+"""
 _CHARGES = """
 SELECT currency, count(*) AS charges, count(DISTINCT customer_id) AS customers,
     sum(amount) AS amount, sum(event_count)::BIGINT AS events
@@ -91,12 +95,13 @@ FROM charges GROUP BY currency ORDER BY currency
 
 @dataclass(frozen=True)
 class MonthCheck:
-    """What a month's usage is worth: `files` with their rows, `problems` by file and reason, and
-    the `charges` by currency, before discounts and tax."""
+    """What a month's usage is worth: `files` with their rows, `problems` by file and reason, the
+    `unpriced` usage, and the `charges` by currency, before discounts and tax."""
 
     month: BillingMonth
     files: list[Row]
     problems: list[Row]
+    unpriced: list[Row]
     charges: list[Row]
 
 
@@ -120,10 +125,8 @@ def check_month(settings: Settings, month: BillingMonth) -> MonthCheck:
     with scratch_home(settings) as scratch:
         warehouse = rate_month(scratch, month)
         with open_warehouse(warehouse, read_only=True) as connection:
-            files, problems, charges = (
-                rows(connection, query) for query in (_FILES, _PROBLEMS, _CHARGES)
-            )
-    return MonthCheck(month, files, problems, charges)
+            found = (rows(connection, query) for query in (_FILES, _PROBLEMS, _UNPRICED, _CHARGES))
+            return MonthCheck(month, *found)
 
 
 @click.command()
@@ -198,11 +201,13 @@ def _show_month(rated: MonthCheck) -> None:
             for row in rated.problems[:MAX_LINES]
         ]
         columns = ("file", "reason", "meter", "rows", "which")
-        title = "Set aside, or not read by a meter: never billed"
+        title = "Set aside, not read by a meter, or charged twice"
         console.print(table(title, columns, cells, folds="file"))
         if len(rated.problems) > MAX_LINES:
             more = len(rated.problems) - MAX_LINES
             console.print(f"and {more:,} more: billing check {rated.month} --json")
+    if rated.unpriced:
+        _show_unpriced(console, rated)
     charged = ("currency", "customers", "charges", "amount")
     cells_of_charges = [
         (
@@ -218,8 +223,23 @@ def _show_month(rated: MonthCheck) -> None:
     console.print(f"The invoices: billing plan {rated.month}")
 
 
+def _show_unpriced(console: Console, rated: MonthCheck) -> None:
+    columns = ("customer", "event", "reason", "events", "first", "last")
+    cells = [
+        (
+            *(row[name] for name in ("customer_id", "event_name", "reason", "event_count")),
+            *(f"{row[name]:%Y-%m-%d %H:%M}" for name in ("first_at", "last_at")),
+        )
+        for row in rated.unpriced[:MAX_LINES]
+    ]
+    console.print(table("Usage that nothing charges", columns, cells, folds="customer"))
+    if len(rated.unpriced) > MAX_LINES:
+        more = len(rated.unpriced) - MAX_LINES
+        console.print(f"and {more:,} more: billing check {rated.month} --json")
+
+
 def _rows_named(row: dict[str, object]) -> str:
     named = row["first_rows"]
     assert isinstance(named, list) and isinstance(row["rows"], int)
-    texts = ", ".join(str(number) for number in named)
-    return f"{texts}, …" if row["rows"] > len(named) else texts
+    texts = ", ".join(str(number) for number in named if number is not None)
+    return f"{texts}, …" if texts and row["rows"] > len(named) else texts

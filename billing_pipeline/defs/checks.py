@@ -59,6 +59,14 @@ _SENT = """
 SELECT count(*) FILTER (WHERE state <> 'missing'), count(*) FROM reconciliation
 WHERE billing_month = $month::DATE AND state <> 'unexpected'
 """
+_NOT_CHARGED_ONCE = """
+SELECT customer_id, event_name, reason, event_count, first_at::VARCHAR, last_at::VARCHAR
+FROM main.unpriced_usage
+UNION ALL
+SELECT customer_id, meter_id, reason, NULL, NULL, NULL FROM main.usage_issues
+WHERE reason = 'charged_by_several_subscriptions'
+ORDER BY ALL
+"""
 _UNSETTLED = """
 SELECT customer_id, invoice_id, kind, currency, amount, reason FROM needs_attention
 WHERE billing_month = ?::DATE AND kind IN ('refunded', 'disputed', 'customer_suspended')
@@ -256,6 +264,31 @@ def usage_is_as_usual(
     )
 
 
+@dg.asset_check(
+    asset=dg.AssetKey("unpriced_usage"),
+    name="usage_is_charged_once",
+    description="Warns about accepted events that no price charges and no limit counts (table "
+    "unpriced_usage), and about usage that several subscriptions charge (table usage_issues). "
+    "Stops nothing.",
+    partitions_def=MONTHS,
+)
+def usage_is_charged_once(
+    context: dg.AssetCheckExecutionContext, settings: dg.ResourceParam[Settings]
+) -> dg.AssetCheckResult:
+    month = BillingMonth.parse(context.partition_key)
+    with open_warehouse(settings.warehouse_path(month), read_only=True) as warehouse:
+        rows = warehouse.execute(_NOT_CHARGED_ONCE).fetchall()
+    return dg.AssetCheckResult(
+        passed=not rows,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"{len(rows)} times usage of a customer is charged by nothing, or by several "
+        "subscriptions."
+        if rows
+        else "Every event is charged by one subscription, counted by a limit, or in a trial.",
+        metadata=rows_found(("customer", "usage of", "reason", "events", "first", "last"), rows),
+    )
+
+
 def _settled(
     context: dg.AssetCheckExecutionContext, settings: dg.ResourceParam[Settings]
 ) -> dg.AssetCheckResult:
@@ -316,6 +349,7 @@ def _checks_of(asset: dg.AssetsDefinition) -> list[dg.AssetChecksDefinition]:
 CHECKS = [
     top_ups_are_credited_once,
     usage_is_as_usual,
+    usage_is_charged_once,
     *_checks_of(stripe_invoices),
     *_checks_of(approved_changes),
     *_checks_of(invoice_payments),

@@ -48,6 +48,7 @@ def due_notices(
     return [
         *_closed(published, closes, rules),
         *_missing_usage(published),
+        *_wrongly_priced(published),
         *_waiting(published, rules, running),
         *_failed_in_part(published, rules),
         *_failed_payments(published),
@@ -126,6 +127,22 @@ def _missing_usage(published: Published) -> list[Notice]:
             gap["reason"],
         )
         for gap in usage_gaps(published)
+    ]
+
+
+def _wrongly_priced(published: Published) -> list[Notice]:
+    """Usage that nothing charges, and usage that several subscriptions charge."""
+    kinds = {
+        "usage_unpriced": Kind.USAGE_UNPRICED,
+        "usage_charged_twice": Kind.USAGE_CHARGED_TWICE,
+    }
+    return [
+        Notice(kinds[kind], f"{kind}:{month}:{subject}", month, reason)
+        for month, kind, subject, reason in published.execute(
+            "SELECT strftime(billing_month, '%Y-%m'), kind, subject, reason FROM needs_attention"
+            " WHERE list_contains($1, kind) ORDER BY ALL",
+            [list(kinds)],
+        ).fetchall()
     ]
 
 

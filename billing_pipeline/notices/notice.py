@@ -24,6 +24,8 @@ class Kind(StrEnum):
 
     MONTH_CLOSED = "Month closed"
     USAGE_MISSING = "Usage has not come"
+    USAGE_UNPRICED = "Usage that nothing charges"
+    USAGE_CHARGED_TWICE = "Usage that several subscriptions charge"
     PLAN_WAITING = "Invoice plan waits for approval"
     FAILED_IN_PART = "Invoices failed, the others went on"
     PAYMENT_FAILED = "Payment failed"

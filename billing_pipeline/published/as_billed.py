@@ -55,9 +55,11 @@ WHERE list_contains($invoice_ids, invoices.invoice_id)
 """
 _CHARGES = """
 WITH tiers AS (
-    SELECT price_id, string_agg(to_json(tiers)::VARCHAR, '' ORDER BY up_to NULLS LAST) AS terms
+    SELECT
+        price_id, valid_from,
+        string_agg(to_json(tiers)::VARCHAR, '' ORDER BY up_to NULLS LAST) AS terms
     FROM warehouse.raw.price_tiers AS tiers
-    GROUP BY price_id
+    GROUP BY price_id, valid_from
 ),
 -- every version that had begun: a later one changes nothing in this month
 subscriptions AS (
@@ -91,7 +93,9 @@ LEFT JOIN warehouse.raw.plan_prices AS prices
     ON charges.plan_id = prices.plan_id
     AND charges.price_id = prices.price_id
     AND quantities.valid_from IS NOT DISTINCT FROM prices.valid_from
-LEFT JOIN tiers ON charges.price_id = tiers.price_id
+LEFT JOIN tiers
+    ON charges.price_id = tiers.price_id
+    AND prices.tiers_from IS NOT DISTINCT FROM tiers.valid_from
 LEFT JOIN warehouse.raw.meters AS meters ON charges.meter_id = meters.meter_id
 LEFT JOIN subscriptions ON charges.subscription_id = subscriptions.subscription_id
 ORDER BY new_versions.invoice_id, charges.charge_id

@@ -78,6 +78,15 @@ _PARTS = (
         is_of_all_months=False,
     ),
     _Part(
+        "unpriced",
+        "SELECT count(DISTINCT customer_id) AS customers,"
+        " coalesce(sum(event_count), 0)::BIGINT AS events FROM unpriced_usage"
+        f" WHERE billing_month = {_NEWEST}",
+        lambda row: _unpriced(row),
+        kinds=("usage_unpriced", "usage_charged_twice"),
+        is_of_all_months=False,
+    ),
+    _Part(
         "customers",
         "SELECT count(*) AS customers, (SELECT count(DISTINCT subscription_id) FROM charges"
         f" WHERE billing_month = {_NEWEST}) AS subscriptions FROM customers"
@@ -145,6 +154,20 @@ _PARTS = (
         is_of_all_months=False,
     ),
 )
+
+
+def _unpriced(row: Row) -> str:
+    """Usage that nothing charges, and usage that several subscriptions charge."""
+    texts = []
+    if row["events"]:
+        texts.append(
+            f"{row['events']:,} events of {row['customers']:,} customers are charged by nothing:"
+            " table unpriced_usage"
+        )
+    if row["wrong"] > row["events"]:
+        twice = row["wrong"] - row["events"]
+        texts.append(f"usage of {twice:,} meters is charged twice: table usage_issues")
+    return "; ".join(texts) or "every event of the newest month is priced, or counted by a limit"
 
 
 def _revenue(sums: Sequence[Row]) -> str:

@@ -33,6 +33,23 @@ def replayed(month: str, streams: dict[str, list[Event]]) -> list[Event]:
     return copies + [replace(event, quantity="999") for event in called]
 
 
+def unpriced(month: str, streams: dict[str, list[Event]], scanning: str) -> list[Event]:
+    """Good events of February that nothing charges: a licence tier that no filter of a price
+    names, and the scans of one customer in the month before their price begins."""
+    if month != "2024-02":
+        return []
+    start, _ = month_window(month)
+    licence = next(event for event in streams["platform"] if event.event_name == "licences")
+    educational = replace(
+        licence, event_id="pilot-01", quantity="4", properties='{"tier": "educational"}'
+    )
+    scans = [
+        Event(f"pilot-{number:02d}", scanning, "scan", start + timedelta(days=10, hours=number))
+        for number in range(2, 5)
+    ]
+    return [educational, *scans]
+
+
 def broken_lines(month: str, streams: dict[str, list[Event]]) -> list[str]:
     """A client in its beta: JSON lines, most of which must be set aside with a reason."""
     dice = chance("broken", month)

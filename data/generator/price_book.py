@@ -102,6 +102,7 @@ def meters() -> list[Row]:
         meter("api_requests", "api_request", "sum"),
         meter("editors", "editor_session", "unique_count", "user"),
         meter("sales", "sale", "sum", "amount"),
+        meter("scans", "scan", "count"),
     ]
 
 
@@ -179,6 +180,16 @@ def prices() -> list[Row]:
             for price in _studio_prices(tier, currency)
         ),
         *(price for name, fee in CONTRACTS.items() for price in _contract_prices(name, fee)),
+        # One customer tries it in February; its price begins in March.
+        _price(
+            "studio-enterprise-tsukuba-scans",
+            "studio-enterprise-tsukuba",
+            "scans",
+            "per_unit",
+            unit_amount="0.50",
+            valid_from="2024-03-01T00:00:00Z",
+            description="{quantity} scans",
+        ),
     ]
 
 

@@ -19,7 +19,7 @@ EU = {"region": "eu"}
 
 def price_book() -> PriceBook:
     book = PriceBook()
-    for name in ("calls", "disk"):
+    for name in ("calls", "disk", "more"):
         book.meter(name)
     book.add("catalog/plans", plan_id="base", name="Base", trial_days=0)
     fee = {"charge_model": "flat", "flat_amount": "30", "timing": "advance"}
@@ -42,6 +42,16 @@ def price_book() -> PriceBook:
     book.add("catalog/plans", plan_id="thirty", based_on="base", billing_cycle="30_days")
     book.add("catalog/plans", plan_id="thirty-2", based_on="thirty", trial_days="2")
 
+    # Tiers of one version of an inherited price, which is cut in two by another
+    version = {"valid_from": "2024-04-03"}
+    tiered = {"charge_model": "volume"}
+    book.price("base", "tiered", "more", **tiered, valid_to="2024-04-03")
+    book.price("base", "tiered", "more", **tiered, **version)
+    book.add("catalog/price_tiers", price_id="tiered", unit_amount="1")
+    book.add("catalog/price_tiers", price_id="tiered", up_to="9", unit_amount="2", **version)
+    book.add("catalog/price_tiers", price_id="tiered", unit_amount="3", **version)
+    book.price("acme", "acme-tiered", "more", replaces="tiered", unit_amount="7", **april)
+
     for customer, plan in (("base", "base"), ("acme", "acme"), ("acme-2", "acme-2")):
         book.customer(customer, plan)
     book.customer("thirty", "thirty-2", starts_at="2024-03-10")
@@ -51,6 +61,8 @@ def price_book() -> PriceBook:
         for day in ("05", "15", "25"):
             book.use(customer, "calls", 10, f"2024-04-{day}", properties=EU)
             book.use(customer, "calls", 100, f"2024-04-{day}", properties={"region": "us"})
+        for day in ("02", "05", "15", "25"):
+            book.use(customer, "more", int(day), f"2024-04-{day}")
         book.use(customer, "disk", 7, "2024-04-20")
     book.use("thirty", "disk", 5, "2024-03-11")
     book.use("thirty", "disk", 5, "2024-03-20")
@@ -69,9 +81,11 @@ def numbers(*values: str) -> list[Decimal]:
 
 def test_a_plan_has_what_it_is_based_on(rated: Tables) -> None:
     base = {"fee": numbers("30"), "eu": numbers("30"), "rest": numbers("30"), "disk": numbers("14")}
+    base["tiered"] = numbers("2", "135")  # 2 × 1, and 45 × 3 by the version's own tiers
     assert amounts(rated, "base") == base
     # Replaced from the 11th to the 20th: before and after it, the base's price has its own lines
     acme = {**base, "eu": numbers("10", "10"), "acme-eu": numbers("5")}
+    acme["tiered"], acme["acme-tiered"] = numbers("2", "10", "75"), numbers("105")
     assert amounts(rated, "acme") == acme
     assert charges_of(rated, "acme")["disk"][0]["plan_id"] == "acme"
 

@@ -33,6 +33,7 @@ INTAKE = "tests/unit/intake"
 WALLET_LOTS = "tests/dbt/test_wallet_lots.py"
 VERSIONS = "tests/dbt/test_versions.py"
 INTERVALS = "tests/dbt/test_intervals.py"
+UNIT_TESTS = "tests/dbt/test_examples_and_rules.py"
 
 MUTANTS = (
     # --- usage ---
@@ -49,6 +50,41 @@ MUTANTS = (
         "where verdict <> 'counted'",
         "where verdict = 'duplicate'",
         WORLDS,
+    ),
+    Mutant(
+        "usage_without_a_subscription_is_in_no_doubt",
+        f"{METERING}/events_in_doubt.sql",
+        "where read_whole.customer_id is null\n    union",
+        "where false\n    union",
+        UNIT_TESTS,
+    ),
+    Mutant(
+        "what_a_limit_counts_is_unpriced",
+        f"{METERING}/events_in_doubt.sql",
+        "times.feature is not null",
+        "false",
+        UNIT_TESTS,
+    ),
+    Mutant(
+        "a_gap_of_prices_is_no_price",
+        f"{METERING}/unpriced_events.sql",
+        "when row_id in (select row_id from in_gaps) then 'price_gap'",
+        "when false then 'price_gap'",
+        UNIT_TESTS,
+    ),
+    Mutant(
+        "a_trial_charges_twice",
+        f"{METERING}/usage_charged_twice.sql",
+        "greatest(starts_at, coalesce(trial_ends_at, starts_at)) as paid_from",
+        "starts_at as paid_from",
+        UNIT_TESTS,
+    ),
+    Mutant(
+        "what_names_a_subscription_is_charged_twice",
+        f"{METERING}/usage_charged_twice.sql",
+        "where events.subscription_id is null",
+        "where true",
+        UNIT_TESTS,
     ),
     Mutant(
         "named_subscription_ignored",

@@ -37,6 +37,7 @@ TABLES = (
     "invoices",
     "usage_rejections",
     "usage_issues",
+    "unpriced_usage",
     "wallet_ledger",
     "wallet_lots",
     "entitlement_usage",
@@ -77,7 +78,7 @@ def read_tables(warehouse: Path) -> Tables:
     tables: Tables = {}
     with duckdb.connect(str(warehouse), read_only=True) as connection:
         connection.execute("set TimeZone = 'UTC'")
-        for name in (*TABLES, "usage_issues"):  # the latter is for tests that ask for it
+        for name in TABLES:
             cursor = connection.execute(f'select * from main."{name}"')
             columns = [column[0] for column in cursor.description or []]
             tables[name] = [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
@@ -137,6 +138,7 @@ def compare(tables: Tables, result: Result, world: World) -> list[Difference]:
         *_wallets(tables, result),
         *_entitlements(tables, result),
         *_issues(tables, result),
+        *_unpriced(tables, result),
     ]
 
 
@@ -427,3 +429,24 @@ def _issues(tables: Tables, result: Result) -> Iterator[Difference]:
         if count > 1:
             yield Difference(world_id(issue[0]), " ".join(issue), "issue rows", count, 1)
     yield from _missing("issue", found, result.unread)
+    several = "charged_by_several_subscriptions"
+    shared = [row for row in tables["usage_issues"] if row["reason"] == several]
+    yield from _missing(
+        several, [(row["customer_id"], row["meter_id"]) for row in shared], result.shared
+    )
+
+
+def _unpriced(tables: Tables, result: Result) -> Iterator[Difference]:
+    keys = ("customer_id", "event_name", "reason")
+    found = {tuple(row[name] for name in keys): row for row in tables["unpriced_usage"]}
+    yield from _missing("unpriced usage", found, result.unpriced)
+    for key, wanted in result.unpriced.items():
+        if (row := found.get(key)) is None:
+            continue
+        pairs: dict[str, tuple[object, object]] = {
+            "quantity": (exact(row["quantity"]), wanted.quantity),
+            "event_count": (row["event_count"], wanted.event_count),
+            "first_at": (_micros(row["first_at"]), wanted.first_at),
+            "last_at": (_micros(row["last_at"]), wanted.last_at),
+        }
+        yield from _differing(world_id(key[0]), " ".join(key), pairs)

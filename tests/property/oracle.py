@@ -37,7 +37,7 @@ from tests.property.pricing import ONE, ZERO, Priced, TierPart, price_recurring,
 from tests.property.selection import reads
 from tests.property.tables import World, read
 from tests.property.unpriced import Unpriced, UnpricedUsage, unpriced_usage
-from tests.property.usage_issues import Issue, unread_events
+from tests.property.usage_issues import Issue, Shared, charged_by_several, unread_events
 from tests.property.usage_limits import Entitlement, entitlement_usage
 from tests.property.values import EXPONENTS, instant_of, iso, round_half_away
 from tests.property.wallets import Lot, Wallet, limits, wallets_at
@@ -101,6 +101,7 @@ class Result:
     wallets: dict[tuple[str, str], Fraction]  # balance after the month, by customer and currency
     entitlements: dict[tuple[str, str], Entitlement]  # by customer and feature
     unread: set[Issue]
+    shared: set[Shared]  # customer and meter whose usage several subscriptions charge
     unpriced: dict[Unpriced, UnpricedUsage]  # by customer, event name and reason
 
     @property
@@ -171,6 +172,7 @@ def bill(
         wallets=_balances(book, month, invoices, taken, prepaid),
         entitlements=entitlement_usage(book, month),
         unread=unread_events(book, month),
+        shared=charged_by_several(book, month),
         unpriced=unpriced_usage(book, month),
     )
 

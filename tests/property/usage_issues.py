@@ -1,4 +1,4 @@
-"""Events that count and that one of their meters could not read.
+"""Events that count and that one of their meters could not read, or that are charged twice.
 
 What belongs here: usage_issues of the month's own folder. What does not: rows that do not count
 (intake.py), and what the meters made of the others (metering.py).
@@ -6,6 +6,7 @@ What belongs here: usage_issues of the month's own folder. What does not: rows t
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 
 from tests.property.intake import Book, Meter, month_edges
@@ -15,6 +16,7 @@ from tests.property.selection import Reads, everything, reads
 from tests.property.usage_limits import entitlements
 
 Issue = tuple[str, str, str]  # customer, meter, file and row
+Shared = tuple[str, str]  # customer, meter
 
 
 def unread_events(book: Book, month: str) -> set[Issue]:
@@ -32,6 +34,28 @@ def unread_events(book: Book, month: str) -> set[Issue]:
         and read(event.at, event.properties)
         and value_of(meter, event) is None
     }
+
+
+def charged_by_several(book: Book, month: str) -> set[Shared]:
+    """Whose events of which meter more than one subscription charges; a trial charges nothing."""
+    start, end = month_edges(month, book.zone)
+    charging: dict[tuple[str, str, int], set[str]] = defaultdict(set)
+    for subscription in book.subscriptions:
+        customer_id, name = subscription.customer_id, subscription.subscription_id
+        for run in runs(subscription):
+            for price in book.prices[run.plan_id]:
+                time = window((start, end), run.paid, (price.valid_from, price.valid_to))
+                if price.meter is None or time is None:
+                    continue
+                events = book.events.get((customer_id, price.meter.event_name), [])
+                for number, event in enumerate(events):
+                    if (
+                        time.start <= event.at < time.end
+                        and event.subscription_id in ("", name)
+                        and reads(book, price)(event.at, event.properties)
+                    ):
+                        charging[customer_id, price.meter.meter_id, number].add(name)
+    return {key[:2] for key, names in charging.items() if len(names) > 1}
 
 
 def _readings(book: Book, month: str) -> Iterator[tuple[str, str, Meter, Reads, Window]]:

@@ -33,7 +33,7 @@ FEATURES: tuple[str, ...] = (
     "event amounts",  # bounds of each event, free events
     "included_per",  # allowances for each seat
     "named subscriptions",  # events for one subscription only
-    # "tiers by version"
+    "tiers by version",
     "based_on",  # plans that are based on others
     # "intervals": prices with a billing period of their own, and anniversaries
     "coupons",  # several, and on some prices

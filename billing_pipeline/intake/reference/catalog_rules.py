@@ -261,18 +261,27 @@ def _valid_to(row: Row) -> datetime:
 
 def tier_problems(prices: LoadedTable, tiers: LoadedTable) -> Iterator[Problem]:
     """Tiers that leave a gap, are out of order, unused or missing."""
-    by_price: dict[object, list[Row]] = defaultdict(list)
+    by_version: dict[tuple[object, object], list[Row]] = defaultdict(list)
     for row in tiers.rows:
-        by_price[row["price_id"]].append(row)
-    models: dict[object, set[object]] = defaultdict(set)
+        if "valid_from" not in row.bad:
+            by_version[row["price_id"], row["valid_from"]].append(row)
+    # The models of the versions that use some tiers: their own, or those without a version.
+    models: dict[tuple[object, object], set[object]] = defaultdict(set)
+    priced = set()
     for row in prices.rows:
-        models[row["price_id"]].add(row["charge_model"])
+        price_id, version = row["price_id"], row["valid_from"]
+        priced.add(price_id)
+        used = (price_id, version) if (price_id, version) in by_version else (price_id, None)
+        models[used].add(row["charge_model"])
         is_tiered = _tier_rate(row["charge_model"]) is not None and row.has("price_id")
-        if is_tiered and tiers.is_complete and row["price_id"] not in by_price:
+        if is_tiered and tiers.is_complete and used not in by_version:
             message = f"charge model {row['charge_model']} needs tiers in {tiers.file}"
             yield row.problem("charge_model", message)
-    for price_id, rows in by_price.items():
-        used_by = models.get(price_id, set())
+    for (price_id, version), rows in by_version.items():
+        used_by = models.get((price_id, version), set())
+        if version is not None and price_id in priced and not used_by:
+            message = f"is the valid_from of no version of {shown(str(price_id))} in {prices.file}"
+            yield rows[0].problem("valid_from", message)
         if used_by and None not in used_by and not any(map(_tier_rate, used_by)):
             names = ", ".join(sorted(map(str, used_by)))
             yield rows[0].problem("price_id", f"charge model {names} has no tiers")
@@ -287,7 +296,8 @@ def _tier_rate(charge_model: object) -> str | None:
 
 
 def _order_problems(rows: list[Row]) -> Iterator[Problem]:
-    """Tiers of one price, in file order: `up_to` rises, and only the last has none.
+    """Tiers of one price, or of one version of it, in file order: `up_to` rises, and only the last
+    has none.
 
     With tiers from the one before's `up_to`, exclusive, a gap can only be an end: nothing above
     the last bound, or nothing between 0 and a first bound of 0.

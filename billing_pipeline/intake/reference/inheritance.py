@@ -237,8 +237,11 @@ def interval_problems(plans: LoadedTable, prices: LoadedTable) -> Iterator[Probl
 # --- tables ----------------------------------------------------------------------------------
 
 
-def plan_price_columns(plans: LoadedTable, prices: LoadedTable) -> dict[str, pa.Array]:
-    """`raw.plan_prices`: plan × price version × time in which no other row replaces it."""
+def plan_price_columns(
+    plans: LoadedTable, prices: LoadedTable, tiers: LoadedTable
+) -> dict[str, pa.Array]:
+    """`raw.plan_prices`: plan × price version × time in which no other row replaces it, with the
+    `valid_from` of its tiers."""
     had = [price for found in plan_prices(plans, prices).values() for price in found]
     indices = pa.array([price.row for price in had], pa.int64())
     columns = {
@@ -247,12 +250,19 @@ def plan_price_columns(plans: LoadedTable, prices: LoadedTable) -> dict[str, pa.
         if column.name != "replaces"
     }
     edge = columns["valid_from"].type
+    with_tiers = set(zip(tiers.values["price_id"], tiers.values["valid_from"], strict=True))
+    versions = [prices.values["valid_from"][price.row] for price in had]
+    tiers_from = [
+        version if (price.price_id, version) in with_tiers else None
+        for price, version in zip(had, versions, strict=True)
+    ]
     starts = [None if price.span[0] == _BEGINNING else price.span[0] for price in had]
     ends = [None if price.span[1] == _END else price.span[1] for price in had]
     return columns | {
         "plan_id": pa.array([price.plan_id for price in had], pa.string()),
         "valid_from": pa.array(starts, edge),
         "valid_to": pa.array(ends, edge),
+        "tiers_from": pa.array(tiers_from, edge),
         "inherited_by": pa.array(
             [price.plan_id if price.is_inherited else None for price in had], pa.string()
         ),

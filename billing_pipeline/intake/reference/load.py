@@ -67,7 +67,11 @@ def load_reference(
     for loaded in tables.values():
         _write(connection, loaded)
     plans, prices, entitlements = (tables[name] for name in ("plans", "prices", "entitlements"))
-    _create(connection, "plan_prices", inheritance.plan_price_columns(plans, prices))
+    _create(
+        connection,
+        "plan_prices",
+        inheritance.plan_price_columns(plans, prices, tables["price_tiers"]),
+    )
     _create(
         connection,
         "plan_entitlements",

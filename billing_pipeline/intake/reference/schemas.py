@@ -360,10 +360,16 @@ PRICE_TIERS = Table(
         Column("unit_amount", "money", "what a unit costs there"),
         Column("flat_amount", "money", "what entering the tier costs"),
         Column("percentage", "money", "what a hundred costs there"),
+        Column(
+            "valid_from",
+            "instant",
+            "the `valid_from` of the version of the price whose tiers these are; empty: of every "
+            "version that has none of its own",
+        ),
     ),
-    keys=(("price_id", "up_to"),),
+    keys=(("price_id", "valid_from", "up_to"),),
     references=(Reference("price_id", "prices", "price_id"),),
-    null_counts=("up_to",),
+    null_counts=("valid_from", "up_to"),
 )
 ENTITLEMENTS = Table(
     "entitlements",

@@ -1,6 +1,6 @@
 -- grain: event of the month's folder × meter that could not read it, also where its period is
--- invoiced later, and metered quantities that corrections took below zero; the event counts for
--- the other meters
+-- invoiced later; the event counts for the other meters. Customer × meter whose quantity
+-- corrections took below zero, or whose usage several subscriptions charge
 with
 meters as (select * from {{ ref('doubtful_meters') }}),
 times as (
@@ -44,5 +44,8 @@ from (
     select * from unreadable
     union all
     select distinct meter_id, customer_id, null, null, null, 'quantity_below_zero' from negative
+    union all
+    select meter_id, customer_id, null, null, null, 'charged_by_several_subscriptions'
+    from {{ ref('usage_charged_twice') }}
 ) as issues
 cross join run

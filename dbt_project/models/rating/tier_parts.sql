@@ -9,6 +9,7 @@ quantities as (
 tiers as (
     select
         price_id,
+        valid_from,
         row_number() over by_bound as tier,
         lag(up_to, 1, 0::decimal(38, 18)) over by_bound as from_quantity,
         up_to,
@@ -19,7 +20,7 @@ tiers as (
         exact(up_to).units as up_to_units,
         exact(coalesce(flat_amount, 0)).units as flat_units
     from {{ ref('stg_catalog__price_tiers') }}
-    window by_bound as (partition by price_id order by up_to nulls last)
+    window by_bound as (partition by price_id, valid_from order by up_to nulls last)
 ),
 
 entered as (
@@ -27,14 +28,16 @@ entered as (
         quantities.charge_id,
         quantities.charge_model,
         quantities.billable,
-        tiers.* exclude (price_id),
+        tiers.* exclude (price_id, valid_from),
         -- quantity ≤ up_to: compare whole units; if they are equal, any remainder makes it greater
         tiers.up_to is null
         or quantities.billable.units < tiers.up_to_units
         or (quantities.billable.units = tiers.up_to_units and quantities.billable.num = 0)
             as ends_here
     from quantities
-    inner join tiers on quantities.price_id = tiers.price_id
+    inner join tiers
+        on quantities.price_id = tiers.price_id
+        and quantities.tiers_from is not distinct from tiers.valid_from
     where
         tiers.tier = 1
         or quantities.billable.units > tiers.from_units

@@ -2,6 +2,8 @@ with
 found as (
     select * from {{ ref('attention_to_usage') }}
     union all by name
+    select * from {{ ref('attention_to_pricing') }}
+    union all by name
     select * from {{ ref('attention_to_invoices') }}
     union all by name
     select * from {{ ref('attention_to_stripe') }}

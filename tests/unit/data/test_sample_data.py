@@ -32,7 +32,7 @@ COLUMNS = {
     "flat_amount package_size percentage included_quantity included_per quantity_rounding "
     "minimum_amount maximum_amount event_minimum_amount event_maximum_amount free_events filter "
     "filter_rest timing interval prorate valid_from valid_to tax_code replaces",
-    "catalog/price_tiers": "price_id up_to unit_amount flat_amount percentage",
+    "catalog/price_tiers": "price_id up_to unit_amount flat_amount percentage valid_from",
     "catalog/entitlements": "plan_id feature meter_id limit_quantity soft_limit replaces",
     "catalog/coupons": "coupon_id percent_off amount_off currency duration duration_in_months "
     "price_ids",

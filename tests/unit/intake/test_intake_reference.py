@@ -19,6 +19,9 @@ from conftest import Rows, World, commitment, fee, price, subscription
 from billing_pipeline.intake.problems import MAX_LINES, InvalidInput, Problem
 
 
+MARCH = datetime(2024, 3, 1, tzinfo=UTC)
+
+
 def test_a_right_data_directory_loads(catalog: World) -> None:
     rows = catalog.load_reference()
     assert rows["prices"] == rows["customers"] == rows["subscriptions"] == 1
@@ -282,7 +285,8 @@ def test_two_unbounded_tiers_are_a_repeated_key(catalog: World) -> None:
     catalog.write("catalog/prices.csv", [price(charge_model="graduated", unit_amount="")])
     catalog.write("catalog/price_tiers.csv", [TIERS[1], TIERS[1]])
     lines = catalog.problems()
-    assert any("row 3, price_id: this price_id and up_to is in row 2 already" in x for x in lines)
+    message = "row 3, price_id: this price_id and valid_from and up_to is in row 2 already"
+    assert any(message in line for line in lines)
 
 
 @pytest.mark.parametrize("model", ["graduated", "volume"])
@@ -308,6 +312,26 @@ def test_a_tier_without_any_amount(catalog: World) -> None:
     catalog.write("catalog/prices.csv", [price(charge_model="volume", unit_amount="")])
     catalog.write("catalog/price_tiers.csv", [{"price_id": "p1", "up_to": "", "unit_amount": ""}])
     one_problem(catalog, "catalog/price_tiers.csv row 2", "neither unit_amount nor flat_amount")
+
+
+def test_tiers_of_a_version(catalog: World) -> None:
+    tiered = {"charge_model": "graduated", "unit_amount": ""}
+    prices = [price(**tiered, valid_to="2024-03-01"), price(**tiered, valid_from="2024-03-01")]
+    catalog.write("catalog/prices.csv", prices)
+    own = {"price_id": "p1", "unit_amount": "2", "valid_from": "2024-03-01T00:00:00Z"}
+    catalog.write("catalog/price_tiers.csv", [*TIERS, own])
+    catalog.load_reference()
+    assert catalog.select(
+        "select valid_from, tiers_from from raw.plan_prices order by 1 nulls first"
+    ) == [(None, None), (MARCH, MARCH)]
+    catalog.write("catalog/price_tiers.csv", [own])
+    one_problem(catalog, "catalog/prices.csv row 2, charge_model", "needs tiers")
+    catalog.write("catalog/price_tiers.csv", [*TIERS, {**own, "valid_from": "2024-03-02"}])
+    place = f"catalog/price_tiers.csv row {len(TIERS) + 2}, valid_from"
+    one_problem(catalog, place, "is the valid_from of no version of 'p1'")
+    catalog.write("catalog/prices.csv", [price(valid_to="2024-03-01"), prices[1]])
+    catalog.write("catalog/price_tiers.csv", [*TIERS, own])
+    one_problem(catalog, "catalog/price_tiers.csv row 2, price_id", "per_unit has no tiers")
 
 
 def test_tiers_that_no_price_uses(catalog: World) -> None:

@@ -83,6 +83,20 @@ def test_a_month_is_not_closed_while_a_first_invoice_is_not_sent(book: Book, sta
     assert [notice.kind for notice in due(book, {FEBRUARY: Close("run")})] == [Kind.MONTH_CLOSED]
 
 
+def test_usage_that_is_not_charged_once(book: Book) -> None:
+    of = {"billing_month": FEBRUARY.key, "customer_id": "acme"}
+    book.add("unpriced_usage", of | {"event_name": "call", "reason": "no_price", "event_count": 3})
+    book.add("usage_issues", of | {"meter_id": "m", "reason": "charged_by_several_subscriptions"})
+    twice, unpriced = sorted(due(book), key=lambda notice: notice.key)
+    assert (twice.kind, twice.key) == (
+        *(Kind.USAGE_CHARGED_TWICE, "usage_charged_twice:2024-02:acme m"),
+    )
+    assert (unpriced.kind, unpriced.key) == (
+        *(Kind.USAGE_UNPRICED, "usage_unpriced:2024-02:acme call no_price"),
+    )
+    assert unpriced.text.startswith("3 events call of acme are charged by nothing")
+
+
 def test_a_plan_that_waits(book: Book) -> None:
     book.add(
         "invoice_plan",

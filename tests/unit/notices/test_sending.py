@@ -65,6 +65,11 @@ def february(settings: Settings, book: Book) -> Settings:
     trial = {"subscription_id": "sub", "customer_id": "acme", "plan_id": "pro"}
     gateway = {"source": "gateway", "file_pattern": "*", "expected": "monthly", "file_count": 0}
     book.add("usage_sources", {"billing_month": "2024-02-01"} | gateway)
+    of_usage = {"billing_month": "2024-02-01", "customer_id": "acme"}
+    several = {"meter_id": "m", "reason": "charged_by_several_subscriptions"}
+    book.add("usage_issues", of_usage | several)
+    unpriced = {"event_name": "e", "reason": "no_price", "event_count": 1}
+    book.add("unpriced_usage", of_usage | unpriced)
     book.add("trials", trial | {"trial_ends_at": "2024-03-13 00:00+00"})
     book.connection.close()
     note(settings, "run_failed:1")

@@ -73,6 +73,18 @@ def test_nothing_asks_for_a_person(published: duckdb.DuckDBPyConnection) -> None
         ),
         ("usage_issues", {"meter_id": "m", "reason": "x"}, ("events_unread", "m", None, 1), None),
         (
+            "usage_issues",
+            {"meter_id": "m", "customer_id": "c", "reason": "charged_by_several_subscriptions"},
+            ("usage_charged_twice", "c m", None, 1),
+            "unpriced",
+        ),
+        (
+            "unpriced_usage",
+            {"customer_id": "c", "event_name": "e", "reason": "no_price", "event_count": 7},
+            ("usage_unpriced", "c e no_price", None, 7),
+            "unpriced",
+        ),
+        (
             "reconciliation",
             {"invoice_id": "i", "difference": -4, "state": "missing"},
             ("stripe_missing", "i", Decimal(-4), 1),

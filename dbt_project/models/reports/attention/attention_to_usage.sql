@@ -63,6 +63,7 @@ select
     count(*) as items,
     string_agg(distinct reason, ', ' order by reason) as reason
 from {{ all_months(ref('usage_issues')) }}
+where reason <> 'charged_by_several_subscriptions'
 group by billing_month, meter_id
 union all by name
 select
