@@ -14,7 +14,7 @@ from datetime import date
 from typing import Any
 
 from billing_pipeline.collection.plan.actions import ActionKind, InvoiceAction
-from billing_pipeline.collection.plan.collecting import collection_of
+from billing_pipeline.collection.plan.collecting import collection_of, obstacle_to_payment
 from billing_pipeline.collection.plan.invoice_plan import InvoicePlan
 from billing_pipeline.collection.plan.line_changes import LineChange, line_changes
 from billing_pipeline.collection.push.apply import ActionResult, ApplyReport
@@ -69,8 +69,9 @@ def plan_rows(
 
 
 def _reason(plan: InvoicePlan, action: InvoiceAction) -> str:
-    declined = plan.declined.get(action.key)
-    return f"{declined}; {action.reason}" if declined else action.reason
+    """Why, after who declined it, and before what will keep it from being paid."""
+    parts = (plan.declined.get(action.key), action.reason, obstacle_to_payment(action))
+    return "; ".join(part for part in parts if part)
 
 
 def names_of(plan: InvoicePlan) -> dict[str, str]:
