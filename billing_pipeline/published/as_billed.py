@@ -59,9 +59,7 @@ WHERE list_contains($invoice_ids, invoices.invoice_id)
 """
 _CHARGES = """
 WITH tiers AS (
-    SELECT
-        price_id, valid_from,
-        string_agg(to_json(tiers)::VARCHAR, '' ORDER BY up_to NULLS LAST) AS terms
+    SELECT price_id, valid_from, list(tiers ORDER BY up_to NULLS LAST) AS terms
     FROM warehouse.raw.price_tiers AS tiers
     GROUP BY price_id, valid_from
 ),
@@ -82,8 +80,8 @@ SELECT
     $run_id AS run_id,
     charges.*,
     coalesce(quantities.correction_count, 0)::BIGINT AS correction_count,
-    to_json(prices)::VARCHAR
-        || coalesce(tiers.terms, '') || coalesce(to_json(meters)::VARCHAR, '') AS price_terms,
+    to_json({'price': prices, 'tiers': coalesce(tiers.terms, []), 'meter': meters})::VARCHAR
+        AS price_terms,
     subscriptions.terms AS subscription_terms
 FROM warehouse.main.charges AS charges
 INNER JOIN warehouse.main.stg_accounts__customers AS customers

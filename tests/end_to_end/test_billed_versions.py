@@ -86,6 +86,11 @@ def test_versions_are_saved_and_their_differences_have_causes(tmp_path: Path) ->
     tiers = rows(home, "SELECT * FROM charge_tiers_as_billed ORDER BY ALL")
     assert len(billed) == 9
     assert len(tiers) == 8
+    terms = "SELECT price_terms->>'$.price.price_id' = price_id, json_valid(price_terms)"
+    assert set(rows(home, f"{terms} FROM charges_as_billed")) == {(True, True)}
+    # The price book that rated the month is published with it.
+    book = "SELECT billing_month, plan_id, price_id FROM charges SEMI JOIN prices"
+    assert len(rows(home, f"{book} USING (billing_month, plan_id, price_id)")) == len(billed)
 
     company(data, price="2", seats="3")
     write(
