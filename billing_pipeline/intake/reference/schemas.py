@@ -530,7 +530,7 @@ CUSTOMERS = Table(
             "choice",
             "of what is not taxed: reverse charge, exempt, export, intra-community, not subject to "
             "tax, zero rated; empty: by countries, `tax_id` and `tax_exempt`",
-            allowed=("AE", "E", "G", "K", "O", "Z"),
+            allowed=("ae", "e", "g", "k", "o", "z"),
         ),
         Column("exemption_reason", "text", "the sentence on the invoice for what is not taxed"),
     ),
