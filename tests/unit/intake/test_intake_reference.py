@@ -18,7 +18,6 @@ from conftest import Rows, World, commitment, fee, price, subscription
 
 from billing_pipeline.intake.problems import MAX_LINES, InvalidInput, Problem
 
-
 MARCH = datetime(2024, 3, 1, tzinfo=UTC)
 
 
