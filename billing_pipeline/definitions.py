@@ -21,6 +21,7 @@ from billing_pipeline.defs.collection import (
     proposed_resolution,
     stripe_invoices,
 )
+from billing_pipeline.defs.drift import detect_drift, month_drift, months_are_as_billed
 from billing_pipeline.defs.dunning import collect_payments
 from billing_pipeline.defs.estimates import estimate_month, estimated_charges
 from billing_pipeline.defs.resources import resources
@@ -42,9 +43,10 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None) -> dg.Defini
                 proposed_resolution,
                 invoice_payments,
                 estimated_charges,
+                month_drift,
             ]
         ),
-        asset_checks=CHECKS,
+        asset_checks=[*CHECKS, months_are_as_billed],
         # Also where somebody materializes single assets: one process holds the month of a run.
         executor=dg.in_process_executor,
         jobs=[
@@ -55,12 +57,14 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None) -> dg.Defini
             jobs.pull_payments,
             collect_payments,
             estimate_month,
+            detect_drift,
             verify_billed,
         ],
         schedules=[
             schedules.monthly_close,
             schedules.dunning,
             schedules.daily_estimate,
+            schedules.daily_drift,
             schedules.daily_verification,
         ],
         sensors=[

@@ -59,6 +59,8 @@ class Settings:
     spike_factor: Decimal = Decimal(3)
     suspend_days: int = 14
     """Days after the oldest due date from which a customer who has not paid counts as suspended."""
+    drift_months: int = 3
+    """How many of the last closed months are compared with what they would come to today."""
     close_day: int = 1
     """1 to 28, so that every month has it. Later days leave late usage more time to arrive."""
     close_grace: timedelta = timedelta(hours=2)
@@ -99,6 +101,7 @@ class Settings:
             trial_notice_days=_whole_number(env, "BILLING_TRIAL_NOTICE_DAYS", "3"),
             spike_factor=_spike_factor(text("BILLING_SPIKE_FACTOR") or "3"),
             suspend_days=_suspend_days(text("BILLING_SUSPEND_DAYS") or "14"),
+            drift_months=_whole_number(env, "BILLING_DRIFT_MONTHS", "3", range(121)),
             readers_group=text("BILLING_READERS_GROUP"),
             close_day=_whole_number(env, "BILLING_CLOSE_DAY", "1", range(1, 29)),
             close_grace=timedelta(

@@ -32,16 +32,18 @@ FAILED = 1
 _SECTIONS = {
     "Begin": ("init", "check", "completion"),
     "A month": ("plan", "run", "apply", "resolve", "pull"),
-    "Look": ("status", "months", "invoices", "explain", "simulate", "compare"),
-    "Documents": ("invoice", "report", "export"),
-    "Server": ("home", "ui", "dashboard", "notices", "webhooks"),
+    "Without a daemon": ("estimate", "collect", "drift", "notices"),
+    "Look": ("status", "months", "invoices", "explain", "verify", "simulate", "compare"),
+    "Documents": ("invoice", "report", "export", "prove", "publish"),
+    "Server": ("home", "ui", "dashboard", "webhooks"),
 }
 _NAMES = tuple(chain.from_iterable(_SECTIONS.values()))
 # Commands that share a module; any other is in the module of its name.
 _SHARED_MODULES = {
     **dict.fromkeys(_SECTIONS["A month"], "close"),
     **dict.fromkeys(("status", "months", "invoices"), "status"),
-    **dict.fromkeys(_SECTIONS["Documents"], "documents"),
+    **dict.fromkeys(("invoice", "report", "export"), "documents"),
+    **dict.fromkeys(("estimate", "collect", "drift"), "daemon"),
     "dashboard": "ui",
 }
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import duckdb
 from rich.console import Console
 
 from billing_pipeline.commands.parameters import MONTH, json_option
@@ -18,7 +19,10 @@ from billing_pipeline.commands.terminal import CommandError, print_json, table
 from billing_pipeline.documents import exports, rendering
 from billing_pipeline.documents.close_report import close_report
 from billing_pipeline.documents.invoice import invoice_document
+from billing_pipeline.documents.issued import IssuedDocument, find_documents, read_issued
+from billing_pipeline.documents.issued_page import issued_page
 from billing_pipeline.documents.reading import published, read_invoice
+from billing_pipeline.duckdb_sql import Row
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.settings import Settings
 from billing_pipeline.text import printable
@@ -47,11 +51,19 @@ def invoice(
     fonts: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Show an invoice, by its id or number; or write it as PDF or HTML."""
+    """Show an invoice, supplement or credit note as it was issued, by Stripe's id or its number;
+    by our invoice id the month's statement where it has several documents. Or write it to a file.
+    """
     settings = Settings.from_env()
     with published(settings) as connection:
-        records = read_invoice(connection, invoice_id)
-    document = invoice_document(records, has_pages=not settings.uses_sandbox)
+        found = find_documents(connection, invoice_id)
+        issued = _issued(connection, found, invoice_id)
+        if issued is None:
+            records = read_invoice(connection, invoice_id)
+    if issued is not None:
+        document = issued_page(issued)
+    else:
+        document = invoice_document(records, has_pages=not settings.uses_sandbox)
     if document["seller"] is None:
         click.echo("no seller is named: accounts/seller.csv says who, in the next run", err=True)
     if html_file is not None:
@@ -60,9 +72,22 @@ def invoice(
         content, _ = rendering.pdf("invoice", document, fonts)
         _write(pdf_file, content)
     if as_json:
-        print_json(vars(records), ensure_ascii=False)
+        print_json(vars(records if issued is None else issued), ensure_ascii=False)
     elif html_file is None and pdf_file is None:
         _show_invoice(document)
+
+
+def _issued(
+    connection: duckdb.DuckDBPyConnection, found: list[Row], name: str
+) -> IssuedDocument | None:
+    """The document of that name; None where our invoice id names none, several, or one that an
+    earlier release billed."""
+    named = [row for row in found if name in (row["document_id"], row["number"])]
+    if named:
+        return read_issued(connection, named[0])
+    if len(found) == 1 and found[0]["version_before"] is not None:
+        return read_issued(connection, found[0])
+    return None
 
 
 @click.command()
@@ -135,17 +160,18 @@ def _show_invoice(document: dict[str, Any]) -> None:
     def say(text: str) -> None:
         console.print(text, markup=False, highlight=False)
 
-    say(f"{document['title']} {document['number']}: {document['state']['label']}")
+    state = f": {document['state']['label']}" if document["state"] else ""
+    say(f"{document['title']} {document['number']}{state}")
     say(f"  to {', '.join([document['buyer']['name'], *document['buyer']['lines']])}")
     for fact in document["facts"][1:]:
         say(f"  {fact['label']}: {fact['value']}")
     for text in document["notices"]:
         say(f"  {text}")
-    names = ("description", "period", "quantity", "amount")
+    names = ("description", "period", "quantity", "unit_price", "amount")
     cells = [[line[name] for name in names] for line in document["lines"]]
     sums = [*document["totals"], *document["settlement"], document["due"]]
-    cells += [[row["label"], "", "", row["amount"]] for row in sums]
-    columns = ("", "service period", "quantity", document["currency"])
+    cells += [[row["label"], "", "", "", row["amount"]] for row in sums]
+    columns = ("", "service period", "quantity", "unit price", document["currency"])
     console.print(table("", columns, cells, folds=""))
 
 

@@ -54,10 +54,16 @@ def execute(
         locks.release_month()
 
 
+def execute_for_all(settings: Settings, job_name: str, *, is_verbose: bool = False) -> RunResult:
+    """Run a job that is of no single month, as `execute` does."""
+    run_id = str(uuid.uuid4())
+    return _execute(settings, job_name, None, run_id, None, is_verbose=is_verbose)
+
+
 def _execute(
     settings: Settings,
     job_name: str,
-    month: BillingMonth,
+    month: BillingMonth | None,
     run_id: str,
     run_config: dict[str, object] | None,
     *,
@@ -81,7 +87,7 @@ def _execute(
                 build_defs({"settings": settings}),
                 job_name,
                 run_id=run_id,
-                partition_key=str(month),
+                partition_key=str(month) if month is not None else None,
                 run_config=config,
             )
     finally:

@@ -6,6 +6,7 @@ and health (``health``).
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -37,6 +38,8 @@ from billing_pipeline.runs.recent_runs import RecentRun, recent_runs
 from billing_pipeline.settings import Settings
 from billing_pipeline.text import printable
 
+# Something needs attention.
+ATTENTION = 4
 STATUSES = ("draft", "open", "overdue", "paid", "void", "uncollectible", "not sent")
 _COLOURS = {
     MonthState.FAILED: "red",
@@ -101,6 +104,10 @@ class _View:
         except duckdb.CatalogException:
             return []
 
+    def needs_attention(self) -> bool:
+        """Whether anything asks for a person, in all months."""
+        return bool(self.rows("SELECT 1 FROM needs_attention LIMIT 1"))
+
     def rows(self, sql: str) -> list[Row]:
         return [] if self.published is None else rows(self.published, sql)
 
@@ -123,12 +130,19 @@ def _cell(row: Row, column: str) -> object:
 
 
 @click.command()
+@click.option(
+    "--check",
+    "checks",
+    is_flag=True,
+    help=f"Exit with {ATTENTION} where something needs attention.",
+)
 @json_option
-def status(as_json: bool) -> None:
+def status(checks: bool, as_json: bool) -> None:
     """Show months, what waits, whether each part is well, and what ran last."""
     with _view() as view:
         months, sums, gaps = view.months(), view.rows("SELECT * FROM months"), view.usage_gaps()
         parts = health(view.published) if view.published is not None else []
+        needs_attention = checks and view.needs_attention()
     odd = read_set_aside(view.settings.records_dir)
     if odd:
         parts.append(Health("answers", False, summary(odd)))
@@ -148,7 +162,21 @@ def status(as_json: bool) -> None:
                 "runs_unreadable": unreadable,
             }
         )
-        return
+    else:
+        _show_status(view, months, sums, gaps, parts, runs, unreadable)
+    if needs_attention or (checks and not all(part.is_well for part in parts)):
+        sys.exit(ATTENTION)
+
+
+def _show_status(
+    view: _View,
+    months: list[MonthOverview],
+    sums: list[Row],
+    gaps: list[Row],
+    parts: list[Health],
+    runs: list[RecentRun],
+    unreadable: str | None,
+) -> None:
     console = Console(highlight=False)
     for name, value in _where(view.settings).items():
         console.print(Text(printable(f"{name:<10}{value}")))

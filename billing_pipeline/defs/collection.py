@@ -10,7 +10,7 @@ from pydantic import Field
 
 from billing_pipeline.collection import payments, prepaid, steps, stripe_gateway
 from billing_pipeline.collection.payments import PullResult
-from billing_pipeline.collection.plan.actions import ActionKind
+from billing_pipeline.collection.plan.actions import ActionKind, InvoiceAction
 from billing_pipeline.collection.plan.invoice_plan import InvoicePlan
 from billing_pipeline.collection.plan.limits import Limits
 from billing_pipeline.collection.plan.proposal import ResolutionRequest
@@ -28,8 +28,10 @@ from billing_pipeline.collection.stripe_state.texts import clean_text
 from billing_pipeline.defs.partitions import MONTHS, refuse_unfinished
 from billing_pipeline.defs.resources import Stripe
 from billing_pipeline.defs.turns import month_of, turn
+from billing_pipeline.intake.late_usage import forget_compared, note_compared, rated_inputs
+from billing_pipeline.money import to_major
 from billing_pipeline.months import BillingMonth
-from billing_pipeline.published.as_billed import save_versions
+from billing_pipeline.published.as_billed import SentDocument, save_versions
 from billing_pipeline.published.publish import publish, publish_rows
 from billing_pipeline.runs.locks import Turn
 from billing_pipeline.settings import Settings
@@ -89,6 +91,19 @@ def _notes(
     )
 
 
+def sent_documents(action: InvoiceAction) -> list[SentDocument]:
+    """The invoice and the credit notes that the action sends."""
+    name, currency = action.invoice_id, action.currency
+    found = [
+        SentDocument(name, part.revision, part.number, -to_major(part.amount, currency))
+        for part in action.credits
+    ]
+    if action.send is not None:
+        total = to_major(action.send.total, currency)
+        found.append(SentDocument(name, action.send.revision, None, total))
+    return found
+
+
 def _plan_metadata(plan: InvoicePlan, notes: PlanNotes) -> dict[str, Any]:
     metadata: dict[str, Any] = {
         "plan": dg.MetadataValue.md(plan_markdown(plan, notes)),
@@ -115,7 +130,8 @@ def _apply(
         sent = plan.safe if approved_hash is None else plan.changes
         stands = [action for action in plan.actions if action.kind is ActionKind.UNCHANGED]
         billed = {a.invoice_id for a in [*sent, *stands] if a.kind not in _BILLS_NOTHING}
-        save_versions(settings, month, billed, context.run.run_id, datetime.now(UTC))
+        sends = [document for action in sent for document in sent_documents(action)]
+        save_versions(settings, month, billed, context.run.run_id, datetime.now(UTC), sends)
 
     with turn(context, settings, Turn.STRIPE), stripe.open() as gateway:
         outcome = stripe_gateway.run(
@@ -144,7 +160,10 @@ def _apply(
         if not prepaid.wallets_are_published(settings, month):
             wallets = wallets_now(gateway, settings, month)
             tables |= wallets.tables
+    if not outcome.remaining.changes:
+        tables["month_drift"] = []
     publish(settings, month, tables)
+    _note_inputs(settings, month, is_billed=not outcome.remaining.changes)
     payments.note_published(settings, pulled)
     if wallets is not None:
         prepaid.note_published(settings, month, wallets)
@@ -166,6 +185,16 @@ def _apply(
     if failed:
         raise _failed_in_part(failed, metadata)
     return dg.MaterializeResult(metadata=metadata)
+
+
+def _note_inputs(settings: Settings, month: BillingMonth, *, is_billed: bool) -> None:
+    """Where all is billed, these inputs come to what was billed, and drift is what changes later.
+    Where something is left, the next look for drift has to rate the month."""
+    inputs = rated_inputs(settings, month)
+    if is_billed and inputs is not None:
+        note_compared(settings, month, inputs)
+    else:
+        forget_compared(settings, month)
 
 
 def _failed_in_part(

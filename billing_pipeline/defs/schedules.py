@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
+from billing_pipeline.defs.drift import detect_drift
 from billing_pipeline.defs.dunning import collect_payments
 from billing_pipeline.defs.estimates import estimate_month
 from billing_pipeline.defs.history import closed_months, is_closing
@@ -107,6 +108,18 @@ def estimate_request(settings: Settings, now: datetime) -> dg.RunRequest:
     return dg.RunRequest(
         run_key=f"estimate_month {today}", partition_key=str(running_month(settings, now))
     )
+
+
+daily_drift = dg.ScheduleDefinition(
+    name="daily_drift",
+    job=detect_drift,
+    cron_schedule="0 5 * * *",
+    execution_timezone=str(TIMEZONE),
+    # It sends nothing.
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Every day at 05:00, compares the last closed months with what they would be "
+    "charged today. A month whose inputs have not changed is not rated. Sends nothing.",
+)
 
 
 daily_verification = dg.ScheduleDefinition(

@@ -1,8 +1,9 @@
-"""The invoice as a document: every text on it, in order.
+"""The statement of an invoice: its month as it stands now, with all its documents and payments.
 
-What belongs here: the texts of an invoice, from its published records; pure functions. What does
-not: layout (``templates``), reading (``reading``), and amounts that no record contains: sums here
-only show how one recorded amount leads to the next.
+What belongs here: the texts of the statement, or of the preview of what has not been sent, from
+its published records; pure functions. What does not: a document as it was issued
+(``issued_page``), layout (``templates``), reading (``reading``), and amounts that no record
+contains: sums here only show how one recorded amount leads to the next.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ STATES = {
     "uncollectible": ("Uncollectible", "bad"),
     "not sent": ("Not sent", "neutral"),
 }
-_TITLES = {"draft": "Draft invoice", "not sent": "Invoice preview", "void": "Void invoice"}
+_TITLES = {"draft": "Draft invoice", "not sent": "Invoice preview", "void": "Void statement"}
 
 
 def invoice_document(records: InvoiceRecords, *, has_pages: bool) -> Document:
@@ -47,8 +48,8 @@ def invoice_document(records: InvoiceRecords, *, has_pages: bool) -> Document:
     settlement = settlement_of(records)
     label, tone = STATES[status]
     return {
-        "title": _TITLES.get(status, "Invoice"),
-        "number": plain(number),
+        "title": _TITLES.get(status, "Statement"),
+        "number": plain(records.invoice["invoice_id"]),
         "state": {"label": label, "tone": tone},
         "date": _document_date(records).isoformat(),
         "currency": currency,
@@ -126,9 +127,9 @@ def _document_date(records: InvoiceRecords) -> Any:
 def _facts(records: InvoiceRecords, number: str) -> list[Row]:
     invoice = records.invoice
     is_issued = any(row["finalized_at"] for row in records.stripe_invoices)
-    facts = [("Invoice number", number)]
-    if number != invoice["invoice_id"]:
-        facts.append(("Reference", invoice["invoice_id"]))
+    facts = [("Reference", plain(invoice["invoice_id"]))]
+    if number != invoice["invoice_id"] and len(records.stripe_invoices) == 1:
+        facts.append(("Invoice number", number))
     if is_issued:
         facts.append(("Date of issue", day(_document_date(records))))
     if invoice["collection_method"] == "charge_automatically":
@@ -170,7 +171,7 @@ def _lines(records: InvoiceRecords) -> list[Document]:
     return rows
 
 
-_NO_FIGURES = {"period": "", "quantity": "", "amount": ""}
+_NO_FIGURES = {"period": "", "quantity": "", "unit_price": "", "amount": ""}
 
 
 def _line(line: Row, records: InvoiceRecords) -> Document:
@@ -183,6 +184,7 @@ def _line(line: Row, records: InvoiceRecords) -> Document:
         if has_period
         else "",
         "quantity": quantity(line["quantity"]) if is_counted else "",
+        "unit_price": "",
         "amount": amount(line["amount"], line["currency"]),
     }
 

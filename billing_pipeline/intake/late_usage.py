@@ -1,15 +1,17 @@
-"""Late usage: files that are there now and were not when a month was rated, or are others by now.
+"""What a rating read, and what of it is another by now: late usage, another price book or account.
 
-What belongs here: writing down what a rating read, and comparing. What does not: reading rows
-(``intake``), and what is done about it (``defs.sensors``).
+What belongs here: writing it down, keeping it of what was billed, and comparing. What does not:
+reading rows (``intake``), and what is done about it (``defs.sensors``, ``defs.drift``).
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict
 
 from billing_pipeline.intake.files.storage import Entry, Storage
 from billing_pipeline.intake.usage_files import UsageFiles, month_entries, replacing
@@ -17,12 +19,24 @@ from billing_pipeline.months import BillingMonth
 from billing_pipeline.settings import Settings
 
 _FILE_NAME = "usage_files.json"
+_REFERENCE = ("catalog", "catalog/costs", "accounts")
+# Of a file: its stamp, size and SHA-256; of an object of a store the digest is empty.
+_Content = tuple[str, int, str]
+
+
+class RatedInputs(TypedDict):
+    """What a month was rated from: the months whose usage counts in it, their files, and the files
+    of catalog/ and accounts/."""
+
+    folders: list[str]
+    files: dict[str, _Content]
+    reference: dict[str, _Content]
 
 
 @dataclass(frozen=True)
-class LateUsage:
-    """How a month's usage files differ from those that it was rated with. `fingerprint` is the
-    same as long as they stay as they are now."""
+class ChangedInputs:
+    """How a month's inputs differ from those that it was rated with. `fingerprint` is the same as
+    long as they stay as they are now."""
 
     month: BillingMonth
     new: tuple[str, ...]
@@ -34,35 +48,111 @@ class LateUsage:
         parts = (("new", self.new), ("changed", self.changed), ("gone", self.gone))
         return "; ".join(f"{what}: {', '.join(names)}" for what, names in parts if names)
 
+    def is_in(self, folder: str) -> bool:
+        """Whether some file of the folder differs."""
+        names = (*self.new, *self.changed, *self.gone)
+        return any(name.startswith(f"{folder}/") for name in names)
+
 
 def note_rated(
     settings: Settings, month: BillingMonth, folders: list[BillingMonth], files: UsageFiles
 ) -> None:
-    """Write down which files the month is being rated with, and the folders they came from."""
-    known = {
+    """Write down what the month is being rated with, and the folders it came from."""
+    storage = Storage.of(settings)
+    known: RatedInputs = {
         "folders": [str(folder) for folder in folders],
-        "files": {file.source_file: [file.stamp, file.size, file.digest] for file in files.files},
+        "files": {file.source_file: (file.stamp, file.size, file.digest) for file in files.files},
+        "reference": {
+            name: (entry.stamp, entry.size, _digest(storage, entry))
+            for name, entry in _reference(storage)
+        },
     }
     with replacing(settings.month_dir(month) / _FILE_NAME) as unfinished:
         unfinished.write_text(json.dumps(known), encoding="utf-8")
 
 
-def late_usage(settings: Settings, month: BillingMonth) -> LateUsage | None:
-    """What is different by now; None where nothing is, or the month was never rated here.
+def rated_inputs(settings: Settings, month: BillingMonth) -> RatedInputs | None:
+    """What the month was last rated with in this home; None if it never was, or by an earlier
+    release."""
+    return _read(settings.month_dir(month) / _FILE_NAME)
+
+
+def compared_inputs(settings: Settings, month: BillingMonth) -> RatedInputs | None:
+    """The inputs of which it is known what they come to, against what was billed."""
+    return _read(_compared(settings, month))
+
+
+def note_compared(settings: Settings, month: BillingMonth, known: RatedInputs) -> None:
+    """Keep, with the records, the inputs that were compared with what was billed: those of a month
+    that was billed as computed, and those that a look for drift has rated."""
+    path = _compared(settings, month)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as unfinished:
+        unfinished.write_text(json.dumps(known), encoding="utf-8")
+
+
+def forget_compared(settings: Settings, month: BillingMonth) -> None:
+    """The next look for drift rates the month, whatever its inputs are."""
+    _compared(settings, month).unlink(missing_ok=True)
+
+
+def _compared(settings: Settings, month: BillingMonth) -> Path:
+    return settings.records_dir / "inputs" / f"{month}.json"
+
+
+def _read(path: Path) -> RatedInputs | None:
+    if not path.exists():
+        return None
+    known: RatedInputs = json.loads(path.read_text(encoding="utf-8"))
+    known.setdefault("reference", {})
+    return known
+
+
+def late_usage(settings: Settings, month: BillingMonth) -> ChangedInputs | None:
+    """What usage is different since the last rating; None where nothing is, or the month was never
+    rated here.
 
     Raises `InvalidInput` where the usage cannot be listed.
     """
-    path = settings.month_dir(month) / _FILE_NAME
-    if not path.exists():
+    known = rated_inputs(settings, month)
+    if known is None:
         return None
-    known = json.loads(path.read_text(encoding="utf-8"))
-    rated: dict[str, tuple[str, int, str]] = known["files"]
     storage = Storage.of(settings)
-    present = {
-        f"usage/{folder}/{name}": entry
-        for folder in known["folders"]
-        for name, entry in month_entries(storage, folder)
-    }
+    return _compare(storage, month, known["files"], _usage(storage, known["folders"]))
+
+
+def changed_inputs(
+    settings: Settings, month: BillingMonth, known: RatedInputs
+) -> ChangedInputs | None:
+    """What of usage, price book and accounts differs from what is known; None where nothing does.
+
+    Raises `InvalidInput` where they cannot be listed.
+    """
+    storage = Storage.of(settings)
+    present = [*_usage(storage, known["folders"]), *_reference(storage)]
+    return _compare(storage, month, {**known["files"], **known["reference"]}, present)
+
+
+def _usage(storage: Storage, folders: Iterable[str]) -> Iterator[tuple[str, Entry]]:
+    for folder in folders:
+        for name, entry in month_entries(storage, folder):
+            yield f"usage/{folder}/{name}", entry
+
+
+def _reference(storage: Storage) -> Iterator[tuple[str, Entry]]:
+    for folder in _REFERENCE:
+        for entry in storage.entries(folder):
+            if not entry.is_folder and not entry.is_documentation:
+                yield f"{folder}/{entry.name}", entry
+
+
+def _compare(
+    storage: Storage,
+    month: BillingMonth,
+    rated: dict[str, _Content],
+    found: Iterable[tuple[str, Entry]],
+) -> ChangedInputs | None:
+    present = dict(found)
     different = {
         name: content
         for name, entry in present.items()
@@ -72,7 +162,7 @@ def late_usage(settings: Settings, month: BillingMonth) -> LateUsage | None:
     gone = sorted(set(rated) - set(present))
     if not different and not gone:
         return None
-    return LateUsage(
+    return ChangedInputs(
         month=month,
         new=tuple(sorted(set(different) - set(rated))),
         changed=tuple(sorted(set(different) & set(rated))),
@@ -90,6 +180,13 @@ def _other_content(
         return None
     if storage.is_remote or entry.is_folder or entry.oddity is not None:
         return entry.stamp
-    with Path(entry.path).open("rb") as content:
-        present = hashlib.file_digest(content, "sha256").hexdigest()
+    present = _digest(storage, entry)
     return None if (entry.size, present) == (size, digest) else present
+
+
+def _digest(storage: Storage, entry: Entry) -> str:
+    """Of the content of a file; of an object its stamp says enough."""
+    if storage.is_remote or entry.oddity is not None:
+        return ""
+    with Path(entry.path).open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()

@@ -49,6 +49,7 @@ def due_notices(
         *_closed(published, closes, rules),
         *_missing_usage(published),
         *_wrongly_priced(published),
+        *_drift(published),
         *_waiting(published, rules, running),
         *_failed_in_part(published, rules),
         *_failed_payments(published),
@@ -142,6 +143,21 @@ def _wrongly_priced(published: Published) -> list[Notice]:
             "SELECT strftime(billing_month, '%Y-%m'), kind, subject, reason FROM needs_attention"
             " WHERE list_contains($1, kind) ORDER BY ALL",
             [list(kinds)],
+        ).fetchall()
+    ]
+
+
+def _drift(published: Published) -> list[Notice]:
+    return [
+        Notice(
+            Kind.MONTH_DRIFT,
+            f"month_drift:{month}:{currency}:{amount.normalize():f}",
+            month,
+            reason,
+        )
+        for month, currency, amount, reason in published.execute(
+            "SELECT strftime(billing_month, '%Y-%m'), currency, amount, reason FROM needs_attention"
+            " WHERE kind = 'month_drift' ORDER BY ALL"
         ).fetchall()
     ]
 

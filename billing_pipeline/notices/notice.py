@@ -36,6 +36,7 @@ class Kind(StrEnum):
     USAGE_SPIKE = "Usage far above the usual"
     ENTITLEMENT = "Limit of a plan"
     TRIAL_ENDING = "Trial ends soon"
+    MONTH_DRIFT = "Closed month would be charged otherwise today"
     LATE_USAGE = "Late usage in a closed month"
     RUN_FAILED = "Run failed"
 

@@ -1,8 +1,9 @@
 """Invoices as billed: what each was computed from, saved for good before it is sent.
 
-What belongs here: writing one more version of an invoice's charges and tiers into ``records/``,
-and reading them back for a month. What does not: what was sent (``collection.records.billed``), and
-what differs between two versions (the report ``charge_changes``).
+What belongs here: writing one more version of an invoice's charges, lines, taxes and parties into
+``records/``, and which document bills it; reading them back for a month. What does not: what was
+sent (``collection.records.billed``), and what differs between two versions (the reports
+``charge_changes`` and ``document_lines``).
 
 Inputs change after a month was billed: late events, corrections, another price book. What stands
 here does not. A version is written before Stripe is asked, so a crash in between loses nothing:
@@ -15,7 +16,9 @@ import shutil
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
+from typing import NamedTuple
 
 import duckdb
 
@@ -26,6 +29,8 @@ from billing_pipeline.published.reading import attach, utc_session
 from billing_pipeline.settings import Settings
 
 CHARGES, TIERS = "charges_as_billed", "charge_tiers_as_billed"
+LINES, TAXES = "lines_as_billed", "line_taxes_as_billed"
+PARTIES, DOCUMENTS = "parties_as_billed", "documents_as_billed"
 
 # The rows that are new: of the requested invoices, those whose content differs from their last
 # version. The terms show later whether a price or an account has changed.
@@ -106,6 +111,96 @@ INNER JOIN new_versions
 ORDER BY new_versions.invoice_id, tiers.charge_id, tiers.tier
 """
 
+_LINES = """
+WITH shares AS (
+    SELECT line_id, sum(discount_share)::DECIMAL(38, 4) AS discount_share
+    FROM warehouse.main.line_discounts
+    GROUP BY line_id
+)
+SELECT
+    new_versions.version,
+    lines.*,
+    coalesce(shares.discount_share, 0)::DECIMAL(38, 4) AS discount_share,
+    charges.plan_id,
+    charges.price_id,
+    charges.meter_id,
+    charges.charge_model,
+    charges.billable_quantity,
+    CASE WHEN charges.charge_model = 'per_unit' THEN quantities.unit_amount END AS unit_amount
+FROM warehouse.main.invoice_lines AS lines
+INNER JOIN new_versions ON lines.invoice_id = new_versions.invoice_id
+LEFT JOIN shares ON lines.line_id = shares.line_id
+LEFT JOIN warehouse.main.charges AS charges ON lines.charge_id = charges.charge_id
+LEFT JOIN warehouse.main.billable_quantities AS quantities
+    ON lines.charge_id = quantities.charge_id
+ORDER BY lines.invoice_id, lines.position
+"""
+_TAXES = """
+SELECT new_versions.version, taxes.*
+FROM warehouse.main.line_taxes AS taxes
+INNER JOIN new_versions ON taxes.invoice_id = new_versions.invoice_id
+ORDER BY taxes.invoice_id, taxes.line_id, taxes.tax_rate_id
+"""
+# The seller, the payer, and the customers whose lines stand on the payer's invoice.
+_PARTIES = """
+WITH parties AS (
+    SELECT new_versions.invoice_id, new_versions.version, 'seller' AS role, seller.*
+    FROM new_versions CROSS JOIN warehouse.main.seller AS seller
+    UNION ALL BY NAME
+    SELECT
+        new_versions.invoice_id,
+        new_versions.version,
+        CASE WHEN customers.customer_id = new_versions.customer_id THEN 'buyer' ELSE 'customer' END
+            AS role,
+        customers.*
+    FROM new_versions
+    INNER JOIN warehouse.main.customers AS customers
+        ON new_versions.customer_id = customers.payer_id
+    WHERE customers.customer_id = new_versions.customer_id OR customers.customer_id IN (
+        SELECT lines.customer_id FROM warehouse.main.invoice_lines AS lines
+        WHERE lines.invoice_id = new_versions.invoice_id
+    )
+)
+SELECT
+    invoice_id, version, role, billing_month, customer_id, name, address, country, region, tax_id,
+    email, website, bank_account, note, timezone, is_tax_exempt, purchase_order
+FROM parties
+ORDER BY ALL
+"""
+_DOCUMENTS = """
+SELECT
+    $month::DATE AS billing_month,
+    sent.invoice_id,
+    sent.revision,
+    sent.credit_number,
+    sent.amount,
+    versions.version,
+    $kept_at::TIMESTAMPTZ AS kept_at,
+    $run_id AS run_id
+FROM sent
+LEFT JOIN (
+    -- empty where nothing is due any more: there is no content to be a version
+    SELECT invoice_id, max(version) AS version
+    FROM (
+        SELECT invoice_id, version FROM saved
+        UNION ALL SELECT invoice_id, version FROM new_versions
+    ) AS versions
+    WHERE invoice_id IN (SELECT invoice_id FROM warehouse.main.invoices)
+    GROUP BY invoice_id
+) AS versions ON sent.invoice_id = versions.invoice_id
+ORDER BY sent.invoice_id, sent.revision, sent.credit_number
+"""
+
+
+class SentDocument(NamedTuple):
+    """What is about to be sent: an invoice of that revision, or its credit note of that number.
+    The amount is in major units, below 0 of a credit note."""
+
+    invoice_id: str
+    revision: int
+    credit_number: int | None
+    amount: Decimal
+
 
 def save_versions(
     settings: Settings,
@@ -113,9 +208,10 @@ def save_versions(
     invoice_ids: Collection[str],
     run_id: str,
     now: datetime,
+    documents: Collection[SentDocument] = (),
 ) -> int:
     """Save these invoices as the month's warehouse has them, and give how many have a new version.
-    The caller holds the month's lock (``collection.records.lock``).
+    The caller holds the month's lock (``collection.records.lock``). `documents` will bill them.
 
     What has not changed since its last version is not saved again. On the disk when this returns.
     """
@@ -133,12 +229,26 @@ def save_versions(
         connection.execute(f"CREATE TEMP VIEW saved AS {saved or nothing}")
         connection.execute(_NEW, {"invoice_ids": sorted(invoice_ids)})
         [[count]] = connection.execute("SELECT count(*) FROM new_versions").fetchall()
-        if count:
+        if count or documents:
+            how = {"kept_at": now, "run_id": run_id}
+            queries = {DOCUMENTS: (_DOCUMENTS, {"month": month.key, **how})}
+            if count:
+                queries |= {CHARGES: (_CHARGES, how), TIERS: (_TIERS, {}), LINES: (_LINES, {})}
+                queries |= {TAXES: (_TAXES, {}), PARTIES: (_PARTIES, {})}
+            _load(connection, documents)
             with _whole_folder(root) as folder:
-                how = {"kept_at": now, "run_id": run_id}
-                _write(connection, _CHARGES, folder / f"{CHARGES}.parquet", how)
-                _write(connection, _TIERS, folder / f"{TIERS}.parquet", {})
+                for name, (query, values) in queries.items():
+                    _write(connection, query, folder / f"{name}.parquet", values)
     return int(count)
+
+
+def _load(connection: duckdb.DuckDBPyConnection, documents: Collection[SentDocument]) -> None:
+    connection.execute(
+        "CREATE TEMP TABLE sent (invoice_id VARCHAR, revision INTEGER, credit_number INTEGER,"
+        " amount DECIMAL(38, 4))"
+    )
+    if documents:
+        connection.executemany("INSERT INTO sent VALUES (?, ?, ?, ?)", [list(d) for d in documents])
 
 
 def versions_query(settings: Settings, month: BillingMonth, table: str) -> str | None:

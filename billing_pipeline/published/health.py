@@ -106,6 +106,18 @@ _PARTS = (
         lambda row: _revenue(row["sums"] or []) + " in the newest month",
     ),
     _Part(
+        "drift",
+        "SELECT string_agg(DISTINCT strftime(billing_month, '%Y-%m'), ', '"
+        " ORDER BY strftime(billing_month, '%Y-%m')) AS months FROM month_drift",
+        lambda row: (
+            f"{row['wrong']:,} customers of {row['months']} would be charged otherwise today:"
+            " table month_drift"
+            if row["months"]
+            else "closed months would be charged today as they were billed"
+        ),
+        kinds=("month_drift",),
+    ),
+    _Part(
         "Stripe",
         "SELECT count(*) AS invoices FROM reconciliation",
         lambda row: (

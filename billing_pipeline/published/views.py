@@ -21,7 +21,7 @@ from billing_pipeline.published.tables import Published, Table
 SIMULATIONS = "simulation_changes"
 
 # Readers have older releases of DuckDB, in a BI tool for example: this one reads as from 1.1 on.
-_STORAGE_VERSION = "v1.0.0"
+STORAGE_VERSION = "v1.0.0"
 
 # Between the paths of a list, which have no empty names.
 _NEXT_FILE = "//\n"
@@ -41,7 +41,7 @@ def build_database(
     }
     try:
         connection.execute(
-            f"ATTACH {sql_text(str(path))} AS billing (STORAGE_VERSION '{_STORAGE_VERSION}')"
+            f"ATTACH {sql_text(str(path))} AS billing (STORAGE_VERSION '{STORAGE_VERSION}')"
         )
         connection.execute("USE billing")
         for statements in (_views(queries), _comments({**published.tables, **published.reports})):

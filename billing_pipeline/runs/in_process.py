@@ -32,16 +32,17 @@ def execute(
     job_name: str,
     *,
     run_id: str,
-    partition_key: str,
+    partition_key: str | None,
     run_config: Mapping[str, Any],
 ) -> JobExecutionResult:
-    """Run a job for one partition and wait for it; a failed step is in the result."""
+    """Run a job, of one partition if it has any, and wait for it; a failed step is in the
+    result."""
     job = defs.resolve_job_def(job_name)
     run = instance.create_run_for_job(
         job,
         run_id=run_id,
         run_config=run_config,
-        tags={**job.run_tags, "dagster/partition": partition_key},
+        tags={**job.run_tags, **({"dagster/partition": partition_key} if partition_key else {})},
         remote_job_origin=job_origin(defs, job_name),
     )
     return execute_run(InMemoryJob(job), run, instance)

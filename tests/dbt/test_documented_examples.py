@@ -7,6 +7,7 @@ are read (documented_examples.py).
 from __future__ import annotations
 
 import ast
+import json
 import operator
 import re
 from collections.abc import Callable
@@ -20,6 +21,7 @@ import pytest
 
 from billing_pipeline.intake.reference.dbt_vars import AGGREGATION_KINDS, CHARGE_MODELS
 from tests.dbt.documented_examples import DOCUMENT, MONTH, Example, examples, world_of
+from tests.proofs import disagreements, proofs_of
 from tests.property.harness import Row, Tables, exact, run_pipeline
 from tests.property.tables import write
 
@@ -27,11 +29,16 @@ EXAMPLES = examples(DOCUMENT.read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module")
-def billed(tmp_path_factory: pytest.TempPathFactory) -> Tables:
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def billed(tmp_path_factory: pytest.TempPathFactory, home: Path) -> Tables:
     """All examples in one build, each as a customer of its own."""
     data: Path = tmp_path_factory.mktemp("data")
     write(world_of(EXAMPLES), data, ZoneInfo("UTC"))
-    return run_pipeline(data, MONTH, "UTC")
+    return run_pipeline(data, MONTH, "UTC", home)
 
 
 def charges_of(billed: Tables, example: Example) -> list[Row]:
@@ -111,3 +118,32 @@ def test_every_aggregation_has_an_example(aggregation: str) -> None:
     meters = [example.cells.get("meter", "") for example in EXAMPLES]
     name = "p50" if aggregation == "percentile" else aggregation
     assert any(f"aggregation {name}" in meter for meter in meters)
+
+
+def test_every_example_proves_itself(billed: Tables, home: Path) -> None:
+    """The calculator of `billing prove`, in JavaScript, computes every number of each invoice."""
+    proofs = proofs_of(home / "months" / MONTH / "warehouse.duckdb")
+    assert len(proofs) == len(billed["invoices"]) > 80
+    assert disagreements(proofs) == []
+    charges = [charge for proof in proofs for charge in proof["charges"]]
+    assert {charge["charge_model"] for charge in charges} == set(CHARGE_MODELS)
+    first, *others = proofs
+    text = json.dumps(first)
+    assert not [one for one in others if one["invoice"]["customer_id"] in text]
+
+
+def test_of_very_many_events_those_of_one_line_are_in_a_proof(billed: Tables, home: Path) -> None:
+    warehouse = home / "months" / MONTH / "warehouse.duckdb"
+    whole = max(proofs_of(warehouse), key=lambda proof: len(proof["charges"][0].get("events", ())))
+    charge = whole["charges"][0]
+    found = {
+        line: next(
+            proof["charges"][0]
+            for proof in proofs_of(warehouse, max_events=10, events_of=line)
+            if proof["invoice"] == whole["invoice"]
+        )
+        for line in (None, whole["lines"][0]["line_id"])
+    }
+    without, chosen = found.values()
+    assert without["events"] is None and without["events_digest"] == charge["events_digest"]
+    assert chosen["events"] == charge["events"]

@@ -75,7 +75,7 @@ def check_documents(example: ClosedExample) -> None:
 
 def _check_page(page: str, invoice: Row, payment: Row) -> None:
     rows = _Rows(page).rows
-    lines = [_figure(row[3]) for row in rows if len(row) == 4]
+    lines = [_figure(row[4]) for row in rows if len(row) == 5]
     assert sum(lines) == invoice["subtotal"] - invoice["discount"], invoice
     sums = [(label, _figure(amount)) for label, amount in (row for row in rows if len(row) == 2)]
     labels = [label for label, _ in sums]

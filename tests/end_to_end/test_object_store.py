@@ -14,7 +14,7 @@ from unittest import mock
 import duckdb
 import pytest
 
-from billing_pipeline.intake.late_usage import LateUsage, late_usage
+from billing_pipeline.intake.late_usage import ChangedInputs, late_usage
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.settings import Settings
 from tests.end_to_end.commands import ROOT as REPOSITORY
@@ -97,7 +97,7 @@ def test_another_run_fetches_no_usage_and_changes_nothing(
     assert {name.split("/")[0] for name in store.fetched} == {"catalog", "accounts"}
 
 
-def late(store: LocalStore, home: Path) -> LateUsage | None:
+def late(store: LocalStore, home: Path) -> ChangedInputs | None:
     with mock.patch.dict(os.environ, store.environment):
         return late_usage(Settings.from_env(environment(home, ROOT)), MONTH)
 

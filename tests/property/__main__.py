@@ -27,6 +27,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--size", type=int, default=1000, help="worlds in one data set (1000)")
     parser.add_argument("--worlds", nargs="+", help="only these, as w00012: one data set of them")
     parser.add_argument("--keep", type=Path, help="write the last data directory here")
+    parser.add_argument("--proofs", action="store_true", help="invoices prove themselves, in node")
     return parser.parse_args()
 
 
@@ -40,24 +41,28 @@ def main() -> int:
     print(f"seed {seed}", flush=True)
     if chosen.worlds:
         indexes = [int(name.removeprefix("w")) for name in chosen.worlds]
-        runs = [check_seed(seed, indexes, setting, chosen.keep) for setting in settings]
+        runs = [
+            check_seed(seed, indexes, setting, chosen.keep, proofs=chosen.proofs)
+            for setting in settings
+        ]
         print("\n".join(run.report(most=50) for run in runs))
-        return int(any(run.differences for run in runs))
-    return _until(seed, settings, chosen.cases, chosen.size, chosen.keep)
+        return int(any(run.differences or run.unproven for run in runs))
+    return _until(seed, settings, chosen)
 
 
-def _until(seed: str, settings: list[Setting], cases: int, size: int, keep: Path | None) -> int:
+def _until(seed: str, settings: list[Setting], chosen: argparse.Namespace) -> int:
     """One data set after the other, the settings by turns, until there were enough cases."""
     done, failed, turn = 0, False, 0
     begun = time.monotonic()
-    while done < cases:
+    while done < chosen.cases:
         setting = settings[turn % len(settings)]
-        first = turn // len(settings) * size
-        comparison = check_seed(seed, range(first, first + size), setting, keep)
+        first = turn // len(settings) * chosen.size
+        worlds = range(first, first + chosen.size)
+        comparison = check_seed(seed, worlds, setting, chosen.keep, proofs=chosen.proofs)
         done += comparison.cases
         turn += 1
         print(_line(comparison, done, time.monotonic() - begun), flush=True)
-        if comparison.differences:
+        if comparison.differences or comparison.unproven:
             failed = True
             print(f"seed {seed}, {comparison.report()}", flush=True)
     print(f"{done} cases, {'FAILED' if failed else 'all equal'}, seed {seed}")
@@ -65,9 +70,10 @@ def _until(seed: str, settings: list[Setting], cases: int, size: int, keep: Path
 
 
 def _line(comparison: Comparison, done: int, seconds: float) -> str:
+    wrong = len(comparison.differences) + len(comparison.unproven)
     return (
         f"{comparison.setting!s:28} {comparison.cases:6} cases {comparison.charges:6} charges "
-        f"{len(comparison.differences):5} differences   {done:7} in {seconds:.0f} s"
+        f"{wrong:5} differences   {done:7} in {seconds:.0f} s"
     )
 
 

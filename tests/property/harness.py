@@ -113,6 +113,8 @@ class Comparison:
     cases: int
     charges: int
     differences: list[Difference] = field(default_factory=list)
+    unproven: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    """By customer, what the calculator of a proof computes otherwise."""
 
     def report(self, most: int = 8) -> str:
         """The first difference of each world: its others usually follow from it."""
@@ -123,6 +125,7 @@ class Comparison:
             f"{self.setting}: {len(self.differences)} differences in {len(shown)} worlds "
             f"of {self.cases} cases\n"
         ]
+        parts += [f"{customer}: {finding}\n" for customer, finding in self.unproven[:most]]
         return "".join([*parts, *(str(item) for item in list(shown.values())[:most])])
 
 
@@ -142,22 +145,36 @@ def compare(tables: Tables, result: Result, world: World) -> list[Difference]:
     ]
 
 
-def check(world: World, setting: Setting, directory: Path | None = None) -> Comparison:
-    """Write the world, run both, compare. `directory` keeps the data for a closer look."""
-    with tempfile.TemporaryDirectory() as scratch:
+def check(
+    world: World, setting: Setting, directory: Path | None = None, *, proofs: bool = False
+) -> Comparison:
+    """Write the world, run both, compare. `directory` keeps the data for a closer look; `proofs`:
+    the invoices' own calculator computes them as well."""
+    unproven: list[tuple[str, dict[str, Any]]] = []
+    with tempfile.TemporaryDirectory() as scratch, tempfile.TemporaryDirectory() as home:
         data_dir = directory or Path(scratch)
         write(world, data_dir, zone_of(setting))
-        tables = run_pipeline(data_dir, setting.month, setting.timezone)
+        tables = run_pipeline(data_dir, setting.month, setting.timezone, Path(home))
+        if proofs:
+            from tests.proofs import disagreements, proofs_of
+
+            warehouse = Path(home) / "months" / setting.month / "warehouse.duckdb"
+            unproven = disagreements(proofs_of(warehouse))
     result = bill(world, setting.month, setting.timezone)
     differences = compare(tables, result, world)
-    return Comparison(setting, result.cases, len(result.charges), differences)
+    return Comparison(setting, result.cases, len(result.charges), differences, unproven)
 
 
 def check_seed(
-    seed: int | str, indexes: range | list[int], setting: Setting, directory: Path | None = None
+    seed: int | str,
+    indexes: range | list[int],
+    setting: Setting,
+    directory: Path | None = None,
+    *,
+    proofs: bool = False,
 ) -> Comparison:
     """The worlds with these numbers of a seed."""
-    return check(make_data_set(seed, indexes, setting), setting, directory)
+    return check(make_data_set(seed, indexes, setting), setting, directory, proofs=proofs)
 
 
 def exact(value: object) -> Fraction:

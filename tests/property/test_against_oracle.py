@@ -8,6 +8,8 @@ What belongs here: how many, and with which seeds. What does not: how they are c
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
 from tests.property.harness import check, check_seed
@@ -22,9 +24,12 @@ WORLDS = 90
 
 @pytest.mark.parametrize("setting", SETTINGS[:5], ids=str)
 def test_charges_and_invoices_are_those_of_the_oracle(setting: Setting) -> None:
-    comparison = check_seed(SEED, range(WORLDS), setting)
+    # In one zone whose clocks change, the invoices' own calculator computes them too.
+    proofs = setting == SETTINGS[1] and shutil.which("node") is not None
+    comparison = check_seed(SEED, range(WORLDS), setting, proofs=proofs)
     assert comparison.cases >= 2000 // 5, f"only {comparison.cases} cases: raise WORLDS"
     assert not comparison.differences, f"seed {SEED}, {comparison.report()}"
+    assert not comparison.unproven, f"seed {SEED}, {comparison.report()}"
 
 
 def test_worlds_explored_by_hypothesis() -> None:

@@ -24,7 +24,7 @@ SETTING = SETTINGS[0]
 
 @lru_cache(maxsize=1)
 def rated() -> tuple[World, Result]:
-    world = make_data_set("harness", range(30), SETTING)
+    world = make_data_set("harness", range(48), SETTING)
     return world, bill(world, SETTING.month, SETTING.timezone)
 
 
@@ -104,8 +104,17 @@ def as_tables(result: Result) -> Tables:
     for customer_id, meter_id, place in sorted(result.unread):
         source_file, _, source_row = place.rpartition(" row ")
         row = {"customer_id": customer_id, "meter_id": meter_id, "event_id": "e"}
+        row |= {"reason": "invalid_property"}
         row |= {"source_file": source_file, "source_row": int(source_row)}
         tables["usage_issues"].append(row)
+    for customer_id, meter_id in sorted(result.shared):
+        row = {"customer_id": customer_id, "meter_id": meter_id, "event_id": None}
+        tables["usage_issues"].append({**row, "reason": "charged_by_several_subscriptions"})
+    for key, unpriced in result.unpriced.items():
+        row = dict(zip(("customer_id", "event_name", "reason"), key, strict=True))
+        row |= {"quantity": number(unpriced.quantity, 18), "event_count": unpriced.event_count}
+        row |= {"first_at": instant_of(unpriced.first_at), "last_at": instant_of(unpriced.last_at)}
+        tables["unpriced_usage"].append(row)
     return tables
 
 

@@ -89,6 +89,7 @@ def credit_note_rows(invoices: Iterable[ActualInvoice], notes: Kept) -> list[Row
             "amount": to_major(int(note["total"]), item.currency),
             "tax": to_major(_tax(note), item.currency),
             "reason": note["reason"] or note["memo"],
+            "credit_number": note.get("our_number"),
         }
         for item in invoices
         for note in sorted(notes.get(item.stripe_invoice_id, ()), key=lambda n: n["created"])

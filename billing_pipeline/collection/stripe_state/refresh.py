@@ -236,7 +236,10 @@ async def read_credit_notes(
         async for note in gateway.list("/v1/credit_notes", {"invoice": invoice.stripe_invoice_id}):
             metadata = note.get("metadata") or {}
             if note["status"] != "void":
-                standing.append({name: note.get(name) for name in _OF_A_CREDIT_NOTE})
+                kept = {name: note.get(name) for name in _OF_A_CREDIT_NOTE}
+                is_ours = metadata.get(metadata_keys.INVOICE_ID) == invoice.invoice_id
+                mark = metadata.get(metadata_keys.CREDIT_NUMBER, "") if is_ours else ""
+                standing.append(kept | {"our_number": int(mark) if mark.isdigit() else None})
             if metadata.get(metadata_keys.INVOICE_ID) != invoice.invoice_id:
                 continue
             if note["status"] != "void":

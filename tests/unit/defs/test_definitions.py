@@ -26,7 +26,8 @@ def test_an_asset_is_explained(name: str) -> None:
     assert spec.group_name in GROUPS
     assert spec.description
     assert spec.kinds
-    assert spec.partitions_def == MONTHS
+    # One look compares all of the last closed months.
+    assert spec.partitions_def == (None if name == "month_drift" else MONTHS)
     assert spec.owners
     assert spec.tags["billing/stage"] == spec.group_name
 

@@ -32,7 +32,8 @@ def run(command: click.Command, *arguments: str) -> Result:
 def test_an_invoice_on_the_terminal_and_as_json(billing: Path) -> None:
     shown = run(documents.invoice, "feb-b")
     assert shown.exit_code == 0
-    assert "Invoice N-feb-b: Open" in shown.output
+    assert "Statement feb-b: Open" in shown.output
+    assert "Invoice number: N-feb-b" in shown.output
     assert "1,030.50" in shown.output
     found = json.loads(run(documents.invoice, "N-feb-b", "--json").stdout)
     assert found["invoice"]["total"] == "1030.5000"

@@ -34,7 +34,8 @@ def test_an_open_invoice() -> None:
     found = document(
         records(held=[stripe_invoice("119")], paid=payment("open", billed="119", outstanding="119"))
     )
-    assert (found["title"], found["number"], found["state"]["label"]) == ("Invoice", "A-1", "Open")
+    assert (found["title"], found["number"]) == ("Statement", "in_202401_abc")
+    assert found["state"]["label"] == "Open"
     assert {fact["label"]: fact["value"] for fact in found["facts"]} == {
         "Invoice number": "A-1",
         "Reference": "in_202401_abc",
@@ -136,7 +137,7 @@ def test_an_unbilled_document_says_so() -> None:
     draft = records(held=[stripe_invoice("119", status="draft", number=None, finalized_at=None)])
     assert "nothing has to be paid" in document(draft)["notices"][0]
     void = document(CASES["void"][0])
-    assert (void["title"], void["state"]["label"]) == ("Void invoice", "Void")
+    assert (void["title"], void["state"]["label"]) == ("Void statement", "Void")
     assert void["notices"] == ["This invoice is void: nothing has to be paid."]
     assert void["payment_terms"] is None
 

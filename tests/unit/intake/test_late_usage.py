@@ -8,7 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from billing_pipeline.intake.late_usage import late_usage, note_rated
+from billing_pipeline.intake.late_usage import (
+    changed_inputs,
+    compared_inputs,
+    forget_compared,
+    late_usage,
+    note_compared,
+    note_rated,
+    rated_inputs,
+)
 from billing_pipeline.intake.usage_files import usage_files
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.settings import Settings
@@ -105,3 +113,35 @@ def test_periods_of_30_days_include_the_months_before(settings: Settings) -> Non
     late = late_usage(settings, FEBRUARY)
     assert late is not None
     assert late.new == ("usage/2024-01/c.csv",)
+
+
+def test_price_book_and_accounts_are_inputs_and_no_usage(settings: Settings) -> None:
+    prices = Path(settings.data_dir) / "catalog" / "prices.csv"
+    prices.parent.mkdir()
+    prices.write_text("price_id\nold\n")
+    rate(settings, FEBRUARY)
+    known = rated_inputs(settings, FEBRUARY)
+    assert known is not None
+    assert changed_inputs(settings, FEBRUARY, known) is None
+    os.utime(prices, (0, 0))
+    assert changed_inputs(settings, FEBRUARY, known) is None  # only touched
+    prices.write_text("price_id\nnew\n")
+    write(settings, FEBRUARY, "c")
+    found = changed_inputs(settings, FEBRUARY, known)
+    assert found is not None
+    assert (found.new, found.changed) == (("usage/2024-02/c.csv",), ("catalog/prices.csv",))
+    assert (found.is_in("catalog"), found.is_in("accounts")) == (True, False)
+    late = late_usage(settings, FEBRUARY)
+    assert late is not None
+    assert (late.new, late.changed) == (("usage/2024-02/c.csv",), ())
+
+
+def test_what_was_compared_is_kept_with_the_records(settings: Settings) -> None:
+    assert compared_inputs(settings, FEBRUARY) is None
+    known = rated_inputs(settings, FEBRUARY)
+    assert known is not None
+    note_compared(settings, FEBRUARY, known)
+    shutil.rmtree(settings.month_dir(FEBRUARY))
+    assert compared_inputs(settings, FEBRUARY) == known
+    forget_compared(settings, FEBRUARY)
+    assert compared_inputs(settings, FEBRUARY) is None

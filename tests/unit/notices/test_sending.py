@@ -70,6 +70,8 @@ def february(settings: Settings, book: Book) -> Settings:
     book.add("usage_issues", of_usage | several)
     unpriced = {"event_name": "e", "reason": "no_price", "event_count": 1}
     book.add("unpriced_usage", of_usage | unpriced)
+    drift = {"billing_month": "2024-02-01", "currency": "USD", "billed": 1, "would_be": 2}
+    book.add("month_drift", drift | {"difference": 1, "customers": 1, "cause": "price"})
     book.add("trials", trial | {"trial_ends_at": "2024-03-13 00:00+00"})
     book.connection.close()
     note(settings, "run_failed:1")

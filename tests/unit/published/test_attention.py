@@ -112,6 +112,13 @@ def test_nothing_asks_for_a_person(published: duckdb.DuckDBPyConnection) -> None
             "wallets",
         ),
         (
+            "month_drift",
+            {"currency": "USD", "billed": 9, "would_be": 12, "difference": 3, "customers": 2,
+             "cause": "late usage"},
+            ("month_drift", "USD", Decimal(3), 2),
+            "drift",
+        ),
+        (
             "invoice_plan",
             {"invoice_id": "i", "state": "waiting", "amount_before": 4, "amount_after": 1},
             ("change_waiting", "i", Decimal(-3), 1),

@@ -44,8 +44,10 @@ CREATE TABLE usage_rejections (billing_month DATE, source_file VARCHAR, source_r
 """
 
 
-# With tests of their own: test_attention.py, test_month_states.py, test_standing.py.
-ELSEWHERE = ("needs_attention", "month_states", "customer_standing")
+# With tests of their own: test_attention.py, test_documents.py, test_month_states.py,
+# test_standing.py.
+DOCUMENTS = ("documents", "document_lines", "document_taxes")
+ELSEWHERE = (*DOCUMENTS, "needs_attention", "month_states", "customer_standing")
 
 
 @pytest.fixture

@@ -57,3 +57,15 @@ select
     reason
 from {{ all_months(source('collection', 'invoice_plan')) }}
 where state in ('waiting', 'failed')
+union all by name
+select
+    billing_month,
+    'drift' as part,
+    'month_drift' as kind,
+    currency as subject,
+    currency,
+    difference as amount,
+    customers as items,
+    'billed ' || billed || ' ' || currency || ', today it would be ' || would_be || ' (' || cause
+        || '): billing plan ' || strftime(billing_month, '%Y-%m') as reason
+from {{ all_months(source('collection', 'month_drift')) }}

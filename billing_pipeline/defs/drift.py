@@ -1,0 +1,145 @@
+"""What closed months would be charged today: a look every day, that sends nothing."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import dagster as dg
+
+from billing_pipeline.collection import prepaid, steps, stripe_gateway
+from billing_pipeline.collection.month_plan import desired_invoices
+from billing_pipeline.collection.plan.actions import ActionKind
+from billing_pipeline.collection.plan.drift import drift_rows
+from billing_pipeline.collection.records.opening import open_records
+from billing_pipeline.defs.asset_metadata import rows_found
+from billing_pipeline.defs.jobs import TAGS
+from billing_pipeline.defs.resources import Stripe
+from billing_pipeline.defs.turns import turn
+from billing_pipeline.defs.usage import paid_top_ups
+from billing_pipeline.intake.late_usage import (
+    ChangedInputs,
+    changed_inputs,
+    compared_inputs,
+    note_compared,
+    rated_inputs,
+)
+from billing_pipeline.intake.problems import InvalidInput
+from billing_pipeline.months import BillingMonth
+from billing_pipeline.published.changes_since_billed import causes_since_billed
+from billing_pipeline.published.publish import publish_rows
+from billing_pipeline.published.reading import open_published
+from billing_pipeline.rating.month import rate_month
+from billing_pipeline.rating.scratch import scratch_home
+from billing_pipeline.runs.liveness import hold
+from billing_pipeline.runs.locks import Turn
+from billing_pipeline.settings import Settings
+
+_DRIFT = """
+SELECT strftime(billing_month, '%Y-%m'), currency, billed, would_be, difference, customers, cause
+FROM month_drift ORDER BY ALL
+"""
+_COLUMNS = ("month", "currency", "billed", "would be", "difference", "customers", "cause")
+
+
+@dg.asset(group_name="estimates", kinds={"duckdb"})
+def month_drift(
+    context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings], stripe: Stripe
+) -> dg.MaterializeResult[None]:
+    """What the last closed months would be charged today, given usage, corrections, prices and
+    accounts that came later. Rated aside; sends nothing. A month whose inputs are as they were
+    when it was last compared is not rated."""
+    hold(settings, context.run.run_id)
+    rated, problems = [], []
+    for month in _closed_months(settings):
+        try:
+            if _look(context, settings, stripe, month):
+                rated.append(str(month))
+        except InvalidInput as error:
+            problems.append(f"{month}: {error.told(settings.home)}")
+        except Exception as error:  # the other months are compared all the same
+            context.log.exception("%s was not compared", month)
+            problems.append(f"{month}: {error}")
+    if problems:
+        raise dg.Failure(
+            description=f"not compared, the other months were: {'; '.join(problems)}",
+            allow_retries=False,
+        )
+    return dg.MaterializeResult(metadata={"rated": ", ".join(rated) or "nothing has changed"})
+
+
+def _closed_months(settings: Settings) -> list[BillingMonth]:
+    """The last of those of which something was billed, the oldest first."""
+    if not settings.records_dir.exists() or not settings.drift_months:
+        return []
+    with open_records(settings.records_dir) as records:
+        billed = sorted(BillingMonth.parse(key) for key in records.billed.months())
+    return billed[-settings.drift_months :]
+
+
+def _look(
+    context: dg.AssetExecutionContext, settings: Settings, stripe: Stripe, month: BillingMonth
+) -> bool:
+    """Compare a month with what was billed; False where its inputs have not changed since."""
+    known = compared_inputs(settings, month)
+    changed = changed_inputs(settings, month, known) if known is not None else None
+    if known is not None and changed is None:
+        return False
+    applications = prepaid.known_applications(settings, month)
+    seen_at = datetime.now(UTC)
+    with scratch_home(settings) as aside:
+        with turn(context, settings, Turn.RATING):
+            rate_month(aside, month, applications, paid_top_ups(settings))
+        with turn(context, settings, Turn.STRIPE), stripe.open() as gateway:
+            desired = desired_invoices(aside, month)
+            plan = stripe_gateway.run(
+                gateway, lambda: steps.preview(gateway, settings, month, desired=desired)
+            )
+        changes = [a.invoice_id for a in plan.changes if a.kind is not ActionKind.WITHDRAW]
+        causes = causes_since_billed(settings, aside, month, changes, seen_at)
+        inputs = rated_inputs(aside, month)
+    rows = drift_rows(plan, causes, _cause_by_files(changed), seen_at)
+    publish_rows(settings, month, {"month_drift": rows})
+    if inputs is not None:
+        note_compared(settings, month, inputs)
+    return True
+
+
+def _cause_by_files(changed: ChangedInputs | None) -> str:
+    """What the changed files tell where no charge does, as of taxes and discounts."""
+    if changed is None:
+        return "other"
+    if changed.is_in("catalog"):
+        return "price"
+    if changed.is_in("accounts"):
+        return "account"
+    return "late usage"
+
+
+@dg.asset_check(
+    asset=month_drift,
+    name="months_are_as_billed",
+    description="Warns about closed months that would be charged otherwise today (table "
+    "month_drift). Stops nothing: `billing plan MONTH` shows what would change.",
+)
+def months_are_as_billed(settings: dg.ResourceParam[Settings]) -> dg.AssetCheckResult:
+    rows: list[tuple[Any, ...]] = []
+    if (settings.published_dir / "billing.duckdb").exists():
+        with open_published(settings) as published:
+            rows = published.execute(_DRIFT).fetchall()
+    return dg.AssetCheckResult(
+        passed=not rows,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"{len(rows)} closed months, by currency, would be charged otherwise today."
+        if rows
+        else "The closed months would be charged today as they were billed.",
+        metadata=rows_found(_COLUMNS, rows),
+    )
+
+
+detect_drift = dg.define_asset_job(
+    "detect_drift",
+    selection=dg.AssetSelection.assets(month_drift),
+    executor_def=dg.in_process_executor,
+    tags=TAGS,
+    description="Compare the last closed months (BILLING_DRIFT_MONTHS) with what they would be "
+    "charged today (table month_drift). Sends nothing.",
+)

@@ -1,0 +1,223 @@
+"""Taxes of a document by category and rate, and what of each line belongs to which.
+
+What belongs here: pure rules: net amounts, shares of discounts, the tax category of what is not
+taxed, and how a credit note whose lines are not recorded is spread over the rates of the invoice
+that it credits. What does not: reading (``issued``) and how a standard writes it down.
+
+Amounts are those of the rows: nothing is rated or rounded a second time, except where an amount
+that contains tax is shown without it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
+
+from billing_pipeline.documents.issued import IssuedDocument
+from billing_pipeline.duckdb_sql import Row
+from billing_pipeline.money import CURRENCY_PLACES
+
+_EU = """
+AT BE BG HR CY CZ DE DK EE ES FI FR GR HU IE IT LT LU LV MT NL PL PT RO SE SI SK
+"""
+EU = frozenset(_EU.split())
+NOTHING = Decimal(0)
+
+# Of what is not taxed: UNCL 5305's code, and the sentence that gives the reason.
+REASONS = {
+    "AE": "Reverse charge: the customer owes the tax (article 196 of directive 2006/112/EC)",
+    "E": "Exempt from tax",
+    "G": "Export outside the EU: not taxed",
+    "K": "Intra-community supply: not taxed",
+    "O": "Not subject to tax",
+    "Z": "Zero rated",
+}
+
+
+@dataclass(frozen=True)
+class Rate:
+    """One tax rate on some of the lines."""
+
+    tax_rate_id: str
+    percentage: Decimal
+    is_inclusive: bool
+
+
+@dataclass(frozen=True)
+class TaxGroup:
+    """All lines with the same rates; `net` is without tax, less discounts."""
+
+    category: str
+    reason: str
+    rates: tuple[Rate, ...] = ()
+    net: Decimal = NOTHING
+    discount: Decimal = NOTHING
+    """What of the discounts is theirs, without tax."""
+    tax: Decimal = NOTHING
+
+    @property
+    def key(self) -> tuple[str, tuple[Rate, ...]]:
+        return (self.category, self.rates)
+
+    @property
+    def percentage(self) -> Decimal:
+        return sum((rate.percentage for rate in self.rates), NOTHING)
+
+    @property
+    def is_mixed(self) -> bool:
+        """Some of its rates are in the amounts, others come on top."""
+        return len({rate.is_inclusive for rate in self.rates}) > 1
+
+
+@dataclass(frozen=True)
+class NetLine:
+    """A line without its tax, before discounts."""
+
+    row: Row
+    net: Decimal
+    group: tuple[str, tuple[Rate, ...]]
+
+
+@dataclass(frozen=True)
+class Breakdown:
+    """The lines without tax, and the groups: their net amounts and taxes are the whole document."""
+
+    lines: list[NetLine]
+    groups: list[TaxGroup]
+
+    @property
+    def total(self) -> Decimal:
+        return sum((group.net + group.tax for group in self.groups), NOTHING)
+
+
+def breakdown_of(issued: IssuedDocument) -> Breakdown | None:
+    """None where neither its own lines are recorded nor those of what it corrects."""
+    if not issued.is_itemized:
+        base = issued.corrects and breakdown_of(issued.corrects)
+        return spread(issued, base) if base else None
+    taxes: dict[str, list[Row]] = defaultdict(list)
+    for tax in issued.taxes:
+        taxes[tax["line_id"]].append(tax)
+    is_taxed = any(tax["percentage"] for tax in issued.taxes)
+    category, reason = untaxed_category(issued.seller, issued.buyer, is_mixed=is_taxed)
+    groups: dict[tuple[str, tuple[Rate, ...]], TaxGroup] = {}
+    lines = []
+    for row in issued.lines:
+        if row["kind"] in ("tax", "discount"):
+            continue
+        of_line = taxes[row["line_id"]]
+        group = _group(of_line, category, reason)
+        share, amount = Decimal(row["discount_share"]), Decimal(row["amount"])
+        included = sum((tax["tax_amount"] for tax in of_line if tax["is_inclusive"]), NOTHING)
+        net_after = amount - share - included
+        discount = _without_tax(share, net_after, amount - share, row["currency"])
+        lines.append(NetLine(row, net_after + discount, group.key))
+        known = groups.setdefault(group.key, group)
+        groups[group.key] = replace(
+            known,
+            net=known.net + net_after,
+            discount=known.discount + discount,
+            tax=known.tax + sum((tax["tax_amount"] for tax in of_line), NOTHING),
+        )
+    return Breakdown(lines, sorted(groups.values(), key=_order))
+
+
+def _order(group: TaxGroup) -> tuple[Any, ...]:
+    return (-group.percentage, group.category, [rate.tax_rate_id for rate in group.rates])
+
+
+def _group(taxes: Sequence[Row], category: str, reason: str) -> TaxGroup:
+    rates = tuple(
+        Rate(tax["tax_rate_id"], Decimal(tax["percentage"]).normalize(), tax["is_inclusive"])
+        for tax in sorted(taxes, key=lambda tax: tax["tax_rate_id"])
+    )
+    if not rates:
+        return TaxGroup(category, reason)
+    if any(rate.percentage for rate in rates):
+        return TaxGroup("S", "", rates)
+    return TaxGroup("Z", REASONS["Z"], rates)
+
+
+def _without_tax(share: Decimal, net: Decimal, gross: Decimal, currency: str) -> Decimal:
+    """A discount on amounts that contain tax, without it."""
+    if net == gross or not share or not gross:
+        return share
+    return rounded(share * net / gross, currency)
+
+
+def rounded(amount: Decimal, currency: str) -> Decimal:
+    places = CURRENCY_PLACES.get(currency, 2)
+    return amount.quantize(Decimal(1).scaleb(-places), rounding=ROUND_HALF_UP)
+
+
+def untaxed_category(seller: Row, buyer: Row, *, is_mixed: bool) -> tuple[str, str]:
+    """Category and reason of lines without a rate. `is_mixed`: other lines are taxed.
+
+    What the customer's row says counts; else it is reverse charge within the EU, an exemption of
+    an exempt customer, and not subject to tax otherwise. A document may not mix the last with
+    taxed lines, so it is an exemption there.
+    """
+    said = (buyer.get("tax_category") or "").upper()
+    reason = buyer.get("exemption_reason") or ""
+    if said:
+        return said, reason or REASONS.get(said, REASONS["E"])
+    home, away = seller.get("country"), buyer.get("country")
+    if home != away and {home, away} <= EU and buyer.get("tax_id") and seller.get("tax_id"):
+        return "AE", reason or REASONS["AE"]
+    if buyer.get("is_tax_exempt") and seller.get("tax_id"):
+        return "E", reason or REASONS["E"]
+    if is_mixed:
+        return "E", reason or REASONS["O"]
+    return "O", reason or REASONS["O"]
+
+
+def spread(issued: IssuedDocument, base: Breakdown) -> Breakdown | None:
+    """A document whose lines are not recorded, over the rates of the one that it corrects: in
+    proportion to the amounts with tax, largest remainder first."""
+    currency = str(issued.document["currency"])
+    unit = Decimal(1).scaleb(-CURRENCY_PLACES.get(currency, 2))
+    weights = [abs(group.net + group.tax) for group in base.groups]
+    whole = sum(weights, NOTHING)
+    if not whole:
+        return None
+    amount = Decimal(issued.document["amount"])
+    parts = largest_remainder(int(amount / unit), [int(weight / unit) for weight in weights])
+    groups, lines = [], []
+    for group, part in zip(base.groups, parts, strict=True):
+        gross = part * unit
+        net = rounded(gross * 100 / (100 + group.percentage), currency)
+        groups.append(replace(group, net=net, discount=NOTHING, tax=gross - net))
+        row = {**_NO_LINE, "amount": net, "currency": currency}
+        lines.append(NetLine(row, net, group.key))
+    return Breakdown(lines, groups)
+
+
+_NO_LINE: Mapping[str, Any] = {
+    "kind": "correction",
+    "description": None,
+    "customer_id": None,
+    "quantity": None,
+    "billable_quantity": None,
+    "unit_amount": None,
+    "charge_model": None,
+    "calculation": None,
+    "period_start": None,
+    "period_end": None,
+    "is_whole": False,
+}
+
+
+def largest_remainder(amount: int, weights: Sequence[int]) -> list[int]:
+    """Whole parts of `amount` in proportion to `weights`, which add up to it."""
+    whole = sum(weights)
+    sign = -1 if amount < 0 else 1
+    exact = [divmod(abs(amount) * weight, whole) for weight in weights]
+    parts = [quotient for quotient, _ in exact]
+    rest = abs(amount) - sum(parts)
+    most = sorted(range(len(exact)), key=lambda index: (-exact[index][1], index))
+    for index in most[:rest]:
+        parts[index] += 1
+    return [sign * part for part in parts]
