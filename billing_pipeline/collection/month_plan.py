@@ -6,9 +6,10 @@ What belongs here: reading all that a plan needs, in its one order. What does no
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from billing_pipeline.collection.plan.actions import ActionKind
 from billing_pipeline.collection.plan.desired import DesiredInvoice, read_desired
 from billing_pipeline.collection.plan.empty_plan import REUSED_FOR, empty_plan_mark
 from billing_pipeline.collection.plan.invoice_plan import InvoicePlan, plan
@@ -106,7 +107,20 @@ class MonthContext:
         return self.records.cache.customers.stripe_ids_of(customers)
 
     def compare(self, held: Held) -> InvoicePlan:
+        present = self._compare(held, self.proposals)
+        # A decision about a review that was declined is not asked for any more: the review is.
+        declined = {
+            action.invoice_id
+            for action in present.changes
+            if action.kind is ActionKind.RESOLVE and action.key in present.declined
+        }
+        return self._compare(held, self.proposals, without=declined) if declined else present
+
+    def _compare(
+        self, held: Held, proposals: Mapping[str, Proposal], without: Collection[str] = ()
+    ) -> InvoicePlan:
         before = cached_month(self.records.cache, self.month.shift(-1).key)
+        asked = {**self.records.request_log.proposals(self.month.key), **proposals}
         return plan(
             self.desired,
             held,
@@ -115,7 +129,8 @@ class MonthContext:
             limits=self.limits,
             previous_totals=_billed_totals(before),
             stripe_customers=self._stripe_customers(),
-            proposals={**self.records.request_log.proposals(self.month.key), **self.proposals},
+            proposals={name: item for name, item in asked.items() if name not in without},
+            decisions=self.records.approvals.of_month(self.month.key),
         )
 
 

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
 from billing_pipeline.collection.plan.actions import ActionKind, InvoiceAction
-from billing_pipeline.collection.plan.collecting import collection_of
+from billing_pipeline.collection.plan.collecting import collection_of, obstacle_to_payment
 from billing_pipeline.collection.plan.invoice_plan import InvoicePlan
+from billing_pipeline.collection.plan.line_changes import LineChange, line_changes
 from billing_pipeline.collection.push.apply import ActionResult, ApplyReport
 from billing_pipeline.collection.stripe_state.texts import clean_text
 from billing_pipeline.money import format_minor, to_major
+from billing_pipeline.published.change_evidence import UNKNOWN, ChangedLine, Evidence
 
 MAX_SHOWN = 200
 _SPECIAL = re.compile(r"([\\`*_{}\[\]#|~!])")
@@ -59,11 +61,17 @@ def plan_rows(
             "amount_change": to_major(action.amount_after - action.amount_before, action.currency),
             "collection": collection_of(action, held, notes.today),
             "cause": cause_of(action, notes.causes),
-            "reason": clean_text(action.reason),
+            "reason": clean_text(_reason(plan, action)),
             "state": known.get(action.key) or _state(plan, action),
         }
         for action in _ordered(plan)
     ]
+
+
+def _reason(plan: InvoicePlan, action: InvoiceAction) -> str:
+    """Why, after who declined it, and before what will keep it from being paid."""
+    parts = (plan.declined.get(action.key), action.reason, obstacle_to_payment(action))
+    return "; ".join(part for part in parts if part)
 
 
 def names_of(plan: InvoicePlan) -> dict[str, str]:
@@ -76,6 +84,45 @@ def names_of(plan: InvoicePlan) -> dict[str, str]:
         for customer_id, name in names.items()
         if customer_id and name
     }
+
+
+def explained(plan: InvoicePlan, report: ApplyReport | None = None) -> list[LineChange]:
+    """The changed lines that are worth explaining: those of the plan, and those that a run has
+    just carried out."""
+    done = {result.action.invoice_id for result in report.done} if report else set()
+    carried_out = line_changes(report.plan) if report and done else []
+    return [*line_changes(plan), *(line for line in carried_out if line.invoice_id in done)]
+
+
+def change_rows(
+    plan: InvoicePlan,
+    changes: Iterable[LineChange],
+    evidence: Mapping[ChangedLine, Evidence],
+) -> list[dict[str, Any]]:
+    """Rows of the table `plan_changes`."""
+    rows = []
+    for line in changes:
+        found = evidence.get(ChangedLine(line.invoice_id, line.line_id), UNKNOWN)
+        rows.append(
+            {
+                "billing_month": date.fromisoformat(plan.month_key),
+                "plan_hash": plan.hash,
+                "invoice_id": line.invoice_id,
+                "customer_id": found.customer_id or line.payer_id,
+                "line_id": line.line_id,
+                "kind": line.kind or found.kind,
+                "charge_id": found.charge_id,
+                "description": clean_text(line.description),
+                "currency": line.currency,
+                "quantity_before": line.quantity_before,
+                "quantity_after": line.quantity_after,
+                "amount_before": to_major(line.amount_before, line.currency),
+                "amount_after": to_major(line.amount_after, line.currency),
+                "cause": found.cause,
+                "evidence": clean_text(found.evidence, 2000),
+            }
+        )
+    return rows
 
 
 _CAUSES = {
@@ -181,6 +228,8 @@ def _state(plan: InvoicePlan, action: InvoiceAction) -> str:
     """Before anything is applied."""
     if action.kind is ActionKind.UNCHANGED:
         return "done"
+    if action.key in plan.declined:
+        return "declined"
     return "ready" if action.is_safe and not plan.held_by else "waiting"
 
 
@@ -257,16 +306,22 @@ def _changes(plan: InvoicePlan, notes: PlanNotes) -> str:
         "| --- | --- | --- | ---: | ---: | ---: | --- | --- |",
     ]
     lines += [
-        f"| {'⏸' if action.key in waiting else ''} | {action.kind.value} "
+        f"| {_mark(plan, action, waiting)} | {action.kind.value} "
         f"| {_customer(action, names)} | {format_minor(action.amount_before, action.currency)} "
         f"| {format_minor(action.amount_after, action.currency)} "
         f"| {_signed(action.amount_after - action.amount_before, action.currency)} "
-        f"| {escape(collection_of(action, held, notes.today))} | {escape(action.reason)} |"
+        f"| {escape(collection_of(action, held, notes.today))} | {escape(_reason(plan, action))} |"
         for action in changes[:MAX_SHOWN]
     ]
     text = "\n".join(lines)
     more = len(changes) - MAX_SHOWN
     return f"{text}\n\nand {more} more, in the table `invoice_plan`" if more > 0 else text
+
+
+def _mark(
+    plan: InvoicePlan, action: InvoiceAction, waiting: Collection[tuple[str, str, int]]
+) -> str:
+    return "⏸" if action.key in waiting else "declined" if action.key in plan.declined else ""
 
 
 def _customer(action: InvoiceAction, names: Mapping[str, str]) -> str:

@@ -7,12 +7,18 @@ What belongs here: the steps in their one order: account → lock → desired �
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
 from billing_pipeline.collection.month_plan import Desired, MonthContext, desired_invoices
-from billing_pipeline.collection.plan.actions import ActionKind
+from billing_pipeline.collection.plan.actions import InvoiceAction
+from billing_pipeline.collection.plan.approval import (
+    Decided,
+    Verdict,
+    chosen_actions,
+    refused_actions,
+)
 from billing_pipeline.collection.plan.desired import NotComputedError
 from billing_pipeline.collection.plan.empty_plan import empty_plan_mark
 from billing_pipeline.collection.plan.invoice_plan import InvoicePlan
@@ -41,6 +47,16 @@ class PlanChangedError(RuntimeError):
             f"{present.hash}: read it, and approve that"
         )
         self.plan = present
+
+
+@dataclass(frozen=True)
+class Approval:
+    """Who approves or declines which plan: all of it, or the part of the customers in `only`."""
+
+    plan_hash: str
+    only: frozenset[str] = frozenset()
+    decided_by: str = "unattended"
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -100,21 +116,22 @@ async def apply_plan(
     *,
     run_id: str,
     actor: str = "unattended",
-    approved_hash: str | None = None,
+    approval: Approval | None = None,
     limits: Limits | None = None,
     timeout: float = 0.0,
     progress: Callable[[Progress], None] | None = None,
     desired: Desired | None = None,
     movements: Movements | None = None,
-    before_sending: Callable[[InvoicePlan], None] = lambda plan: None,
+    before_sending: Callable[[InvoicePlan, Sequence[InvoiceAction]], None] = lambda *sent: None,
 ) -> ApplyOutcome:
-    """Plan anew and carry out what may be: the safe actions, or with `approved_hash` all of that
-    plan except what needs a person's look (`review`). Where this run's `preview` has just found
-    nothing to do and nothing has moved since, Stripe is not asked again.
+    """Plan anew and carry out what may be: the safe actions, or with an `approval` its part of
+    that plan, except what needs a person's look (`review`). Where this run's `preview` has just
+    found nothing to do and nothing has moved since, Stripe is not asked again.
 
-    `before_sending` sees the present plan once it is approved, before anything is sent. Raises
-    `PlanChangedError` for a hash that is not the present plan's, and `MonthLockedError` where
-    another run holds the month for longer than `timeout` seconds.
+    `before_sending` sees the present plan and what will be sent of it, once the approval is on the
+    disk and before anything is sent. Raises `PlanChangedError` for a hash that is not the present
+    plan's, `NotInPlanError` for a customer of whom there is nothing to approve, and
+    `MonthLockedError` where another run holds the month for longer than `timeout` seconds.
     """
     async with _holding(gateway, settings, month, run_id, timeout) as (records, account_id):
         # Read under the lock: the run that held it may have been building these very tables.
@@ -123,15 +140,17 @@ async def apply_plan(
             movements = movements_of(settings, month)
         context = MonthContext(gateway, settings, records, month, account_id, wanted, limits)
         held, present = context.empty_plan_of(run_id) or await context.plan()
-        if approved_hash is not None and approved_hash != present.hash:
-            raise PlanChangedError(approved_hash, present)
-        chosen = present.safe if approved_hash is None else present.changes
-        before_sending(present)
+        chosen: Sequence[InvoiceAction] = present.safe
+        if approval is not None:
+            _require_hash(approval, present)
+            chosen = chosen_actions(present.changes, present.declined, approval.only)
+            _note(records, month, present, approval, Verdict.APPROVED, chosen, run_id, gateway)
+        before_sending(present, chosen)
         session = StripeSession.open(gateway, records, Author(run_id, actor, present.hash))
         report = await apply_actions(
             session,
             present,
-            [action for action in chosen if action.kind is not ActionKind.REVIEW],
+            chosen,
             held,
             workers=gateway.config.workers,
             progress=progress,
@@ -144,6 +163,78 @@ async def apply_plan(
         # What is left is read from Stripe, not from what we believe to have done.
         _, remaining = await context.plan()
         return ApplyOutcome(report, remaining)
+
+
+async def decline(
+    gateway: StripeGateway,
+    settings: Settings,
+    month: BillingMonth,
+    refusal: Approval,
+    *,
+    run_id: str,
+    limits: Limits | None = None,
+    timeout: float = 0.0,
+    desired: Desired | None = None,
+) -> InvoicePlan:
+    """Decline a part of the present plan, and give the plan with it. Writes nothing to Stripe.
+
+    Raises as `apply_plan`.
+    """
+    async with _holding(gateway, settings, month, run_id, timeout) as (records, account_id):
+        wanted = _checked(settings, month) if desired is None else desired
+        context = MonthContext(gateway, settings, records, month, account_id, wanted, limits)
+        held, present = await context.plan()
+        _require_hash(refusal, present)
+        waiting = {action.key for action in present.waiting}
+        refused = refused_actions(present.changes, waiting, refusal.only)
+        _note(records, month, present, refusal, Verdict.DECLINED, refused, run_id, gateway)
+        return context.compare(held)
+
+
+def decisions_of(settings: Settings, month: BillingMonth) -> list[Decided]:
+    """What was approved and declined of the month's plans, the oldest first."""
+    with open_records(settings.records_dir) as records:
+        return records.approvals.of_month(month.key)
+
+
+def _require_hash(approval: Approval, present: InvoicePlan) -> None:
+    if approval.plan_hash != present.hash:
+        raise PlanChangedError(approval.plan_hash, present)
+
+
+def _note(
+    records: Records,
+    month: BillingMonth,
+    present: InvoicePlan,
+    approval: Approval,
+    verdict: Verdict,
+    actions: Sequence[InvoiceAction],
+    run_id: str,
+    gateway: StripeGateway,
+) -> None:
+    if not actions:
+        return
+    decided = Decided(
+        verdict,
+        present.hash,
+        gateway.clock.now(),
+        approval.decided_by,
+        approval.reason,
+        run_id,
+        tuple(sorted({action.customer_id for action in actions})),
+        tuple((action.invoice_id, action.digest) for action in actions),
+        _whole_plan(records, month, present),
+    )
+    records.approvals.add(month.key, decided)
+
+
+def _whole_plan(records: Records, month: BillingMonth, present: InvoicePlan) -> frozenset[str]:
+    """The digests of all that was read: of the plan of which `present` may be the rest."""
+    if present.known_as is not None:
+        for decision in records.approvals.of_month(month.key):
+            if decision.plan_hash == present.known_as and decision.verdict is Verdict.APPROVED:
+                return decision.plan
+    return frozenset(action.digest for action in present.changes)
 
 
 async def propose(

@@ -15,6 +15,7 @@ import click
 import duckdb
 from rich.console import Console
 
+from billing_pipeline.collection.approval_answers import first_answer
 from billing_pipeline.commands.execution import execute
 from billing_pipeline.commands.parameters import MONTH, json_option, settings_with_home
 from billing_pipeline.commands.terminal import MAX_SHOWN, CommandError, print_json, sums, table
@@ -57,12 +58,57 @@ def plan(month: BillingMonth, as_json: bool) -> None:
 
 @click.command()
 @_month
-@click.option("--approve", "plan_hash", required=True, help="The hash of the plan that you read.")
+@click.option("--approve", "approved", metavar="HASH", help="The hash of the plan that you read.")
+@click.option(
+    "--decline",
+    "declined",
+    metavar="HASH",
+    help="Do not carry out what waits of this plan, nor ask for it again until it is another.",
+)
+@click.option(
+    "--only",
+    multiple=True,
+    metavar="CUSTOMER",
+    help="Just the part of this customer, the rest waits on under the same hash; several times.",
+)
+@click.option("--reason", default="", help="Why, for the record; needed to decline.")
+@click.option(
+    "--by", "decided_by", default=getpass.getuser, show_default="your login", help="Who decides."
+)
 @json_option
-def apply(month: BillingMonth, plan_hash: str, as_json: bool) -> None:
-    """Carry out exactly the plan with this hash; refused if it is another by now."""
-    config: dict[str, object] = {"ops": {"approved_changes": {"config": {"plan_hash": plan_hash}}}}
-    _run("apply_plan", month, as_json, config)
+def apply(
+    month: BillingMonth,
+    approved: str | None,
+    declined: str | None,
+    only: tuple[str, ...],
+    reason: str,
+    decided_by: str,
+    as_json: bool,
+) -> None:
+    """Carry out exactly the plan with this hash, or the part of some customers; refused if it is
+    another by now. Or decline it."""
+    plan_hash = approved or declined
+    if plan_hash is None or (approved and declined):
+        raise click.UsageError("one of --approve HASH and --decline HASH is needed")
+    if declined and not reason.strip():
+        raise click.UsageError("--reason is needed: why is it declined?")
+    answer = first_answer(settings_with_home(), month, plan_hash)
+    if answer is not None and answer.is_harmless:
+        if as_json:
+            print_json({"success": True, "reason": answer.sentence})
+        else:
+            click.echo(answer.sentence)
+        return
+    if answer is not None:
+        raise CommandError(answer.sentence)
+    decision = {
+        "plan_hash": plan_hash,
+        "only": list(only),
+        "decline": declined is not None,
+        "reason": reason.strip(),
+        "decided_by": decided_by,
+    }
+    _run("apply_plan", month, as_json, {"ops": {"approved_changes": {"config": decision}}})
 
 
 @click.command()
@@ -161,6 +207,8 @@ def _run(
             click.secho(f"{month}: {gap}", fg="red", err=True)
     if not result.is_success:
         raise CommandError(result.reason or "the run failed", summary)
+    if result.answer is not None:
+        raise CommandError(result.answer, summary | {"success": False, "reason": result.answer})
     if as_json:
         print_json(summary)
     if job == "preview_month" and rows and not as_json:
@@ -231,11 +279,11 @@ def _show(plan: Sequence[dict[str, Any]], payments: Iterable[dict[str, Any]]) ->
         net = sums(plan, ("currency",), ("amount_before", "amount_after", "amount_change"))
         total = [["net", "", *cells] for cells in net]
         console.print(table("Invoice plan", columns, [*actions, *total]))
-    attention = [row for row in plan if row["state"] in ("waiting", "failed")]
+    attention = [row for row in plan if row["state"] in ("waiting", "failed", "declined")]
     if attention:
         columns = ("customer", "action", "state", "before", "after", "change", "money", "why")
         cells = [_change(row) for row in attention[:MAX_SHOWN]]
-        console.print(table("What waits or failed", columns, cells, folds="why"))
+        console.print(table("What waits, failed or was declined", columns, cells, folds="why"))
         if len(attention) > MAX_SHOWN:
             console.print(f"and {len(attention) - MAX_SHOWN} more: see --json, or invoice_plan")
     states = sums(payments, ("status", "currency"), ("billed", "paid", "outstanding"))

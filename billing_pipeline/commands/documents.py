@@ -18,10 +18,13 @@ from billing_pipeline.commands.parameters import MONTH, json_option
 from billing_pipeline.commands.terminal import CommandError, print_json, table
 from billing_pipeline.documents import exports, rendering
 from billing_pipeline.documents.close_report import close_report
+from billing_pipeline.documents.electronic import electronic_invoice
+from billing_pipeline.documents.facturx import factur_x
 from billing_pipeline.documents.invoice import invoice_document
 from billing_pipeline.documents.issued import IssuedDocument, find_documents, read_issued
 from billing_pipeline.documents.issued_page import issued_page
 from billing_pipeline.documents.reading import published, read_invoice
+from billing_pipeline.documents.ubl import ubl
 from billing_pipeline.duckdb_sql import Row
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.settings import Settings
@@ -42,12 +45,18 @@ _fonts = click.option(
 @click.argument("invoice_id", metavar="ID")
 @_pdf
 @_html
+@click.option("--ubl", "ubl_file", type=_FILE, help="Write UBL (EN 16931, Peppol BIS 3).")
+@click.option("--xrechnung", is_flag=True, help="With --ubl: its German form.")
+@click.option("--facturx", "facturx_file", type=_FILE, help="Write a PDF with the XML inside.")
 @_fonts
 @json_option
 def invoice(
     invoice_id: str,
     pdf_file: Path | None,
     html_file: Path | None,
+    ubl_file: Path | None,
+    xrechnung: bool,
+    facturx_file: Path | None,
     fonts: tuple[str, ...],
     as_json: bool,
 ) -> None:
@@ -60,6 +69,12 @@ def invoice(
         issued = _issued(connection, found, invoice_id)
         if issued is None:
             records = read_invoice(connection, invoice_id)
+    if xrechnung and ubl_file is None:
+        raise CommandError("--xrechnung is a form of UBL: give --ubl FILE as well")
+    if ubl_file is not None or facturx_file is not None:
+        if issued is None:
+            raise CommandError(_none_issued(invoice_id, found))
+        _write_electronic(issued, ubl_file, facturx_file, fonts, is_xrechnung=xrechnung)
     if issued is not None:
         document = issued_page(issued)
     else:
@@ -73,8 +88,30 @@ def invoice(
         _write(pdf_file, content)
     if as_json:
         print_json(vars(records if issued is None else issued), ensure_ascii=False)
-    elif html_file is None and pdf_file is None:
+    elif all(file is None for file in (html_file, pdf_file, ubl_file, facturx_file)):
         _show_invoice(document)
+
+
+def _write_electronic(
+    issued: IssuedDocument,
+    ubl_file: Path | None,
+    facturx_file: Path | None,
+    fonts: tuple[str, ...],
+    *,
+    is_xrechnung: bool,
+) -> None:
+    if ubl_file is not None:
+        _write(ubl_file, ubl(electronic_invoice(issued), is_xrechnung=is_xrechnung))
+    if facturx_file is not None:
+        _write(facturx_file, factur_x(issued, fonts))
+
+
+def _none_issued(name: str, found: list[Row]) -> str:
+    """Why there is no electronic invoice of that name."""
+    if not found:
+        return f"{name} has not been issued: only what was issued is an electronic invoice"
+    numbers = ", ".join(str(row["number"] or row["document_id"]) for row in found)
+    return f"{name} consists of {len(found)} documents, name one of them: {numbers}"
 
 
 def _issued(

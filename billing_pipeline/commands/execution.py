@@ -25,11 +25,13 @@ from billing_pipeline.settings import Settings
 
 @dataclass(frozen=True)
 class RunResult:
-    """How a run ended: `reason` names what went wrong where it did not succeed."""
+    """How a run ended: `reason` names what went wrong where it did not succeed. `answer`: why an
+    approval carried nothing out, and the month stayed as it was."""
 
     run_id: str
     is_success: bool
     reason: str | None
+    answer: str | None = None
 
 
 def execute(
@@ -97,7 +99,15 @@ def _execute(
         raise KeyboardInterrupt
     checks = result.get_asset_check_evaluations()
     reasons = [failure_reason(event, checks) for event in failures]
-    return RunResult(result.run_id, result.success, "\n".join(reasons) or None)
+    answers = [
+        str(event.asset_observation_data.asset_observation.metadata["answer"].value)
+        for event in result.all_events
+        if event.is_asset_observation
+        and "answer" in event.asset_observation_data.asset_observation.metadata
+    ]
+    return RunResult(
+        result.run_id, result.success, "\n".join(reasons) or None, next(iter(answers), None)
+    )
 
 
 def _show(text: str) -> None:

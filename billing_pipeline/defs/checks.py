@@ -37,6 +37,7 @@ _DIFFERENCES = f"""
 SELECT r.invoice_id, r.customer_id, r.currency, r.expected_total, r.stripe_total, r.difference,
     r.expected_wallet, r.stripe_wallet, r.expected_due, r.charged, r.state,
     CASE
+        WHEN p.state = 'declined' THEN p.state
         WHEN list_contains($known, p.action) THEN p.action
         -- a balance may be intended: it is reported, but not as an error
         WHEN r.state = 'charge_differs' THEN '{_BALANCE}'
@@ -101,7 +102,8 @@ def judge_differences(rows: list[tuple[Any, ...]], sent: int, due: int) -> dg.As
     reasons = Counter(row[-1] for row in rows)
     unexplained, unsent = reasons["unexplained"], reasons[_NOT_SENT]
     by_balance = reasons[_BALANCE]
-    waiting = len(rows) - unexplained - unsent - by_balance
+    declined = reasons["declined"]
+    waiting = len(rows) - unexplained - unsent - by_balance - declined
     parts = []
     if unexplained:
         parts.append(f"{unexplained} invoices differ from ours, and nobody has planned that")
@@ -111,9 +113,11 @@ def judge_differences(rows: list[tuple[Any, ...]], sent: int, due: int) -> dg.As
         parts.append(f"{by_balance} were charged otherwise by the customer's balance")
     if waiting:
         parts.append(f"{waiting} differ and wait for a run or an approval")
+    if declined:
+        parts.append(f"{declined} differ by a change that was declined")
     description = "; ".join(parts) or "Stripe's invoices are ours, to the cent"
     return dg.AssetCheckResult(
-        passed=not rows,
+        passed=len(rows) == declined,
         severity=dg.AssetCheckSeverity.ERROR if unexplained else dg.AssetCheckSeverity.WARN,
         description=f"{description}.",
         metadata=rows_found(

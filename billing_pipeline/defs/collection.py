@@ -1,27 +1,35 @@
 """From invoices to money: the invoice plan, what is applied of it, and what was paid."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import dagster as dg
+import duckdb
 from pydantic import Field
 
 from billing_pipeline.collection import payments, prepaid, steps, stripe_gateway
+from billing_pipeline.collection.approval_answers import Answer, first_answer
 from billing_pipeline.collection.payments import PullResult
 from billing_pipeline.collection.plan.actions import ActionKind, InvoiceAction
+from billing_pipeline.collection.plan.approval import NotInPlanError
 from billing_pipeline.collection.plan.invoice_plan import InvoicePlan
 from billing_pipeline.collection.plan.limits import Limits
 from billing_pipeline.collection.plan.proposal import ResolutionRequest
 from billing_pipeline.collection.plan_report import (
     PlanNotes,
+    change_rows,
+    explained,
     outcome_rows,
     plan_markdown,
     plan_rows,
     receipt_markdown,
 )
 from billing_pipeline.collection.prepaid import WalletTables
+from billing_pipeline.collection.push.apply import ApplyReport
+from billing_pipeline.collection.records.approvals import approval_rows
+from billing_pipeline.collection.steps import PlanChangedError
 from billing_pipeline.collection.stripe_state.resolutions import Decision
 from billing_pipeline.collection.stripe_state.set_aside import read_set_aside, summary
 from billing_pipeline.collection.stripe_state.texts import clean_text
@@ -32,6 +40,12 @@ from billing_pipeline.intake.late_usage import forget_compared, note_compared, r
 from billing_pipeline.money import to_major
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.published.as_billed import SentDocument, save_versions
+from billing_pipeline.published.change_evidence import (
+    ChangedLine,
+    Evidence,
+    causes_by_invoice,
+    find_evidence,
+)
 from billing_pipeline.published.publish import publish, publish_rows
 from billing_pipeline.runs.locks import Turn
 from billing_pipeline.settings import Settings
@@ -40,12 +54,14 @@ from billing_pipeline.web.links import approval_url
 
 DASHBOARD = "https://dashboard.stripe.com/invoices"
 """Shows test mode or live mode, whichever the reader has chosen there."""
+ANSWER = "answer"
+"""Metadata of an observation: why an approval carried nothing out."""
 _BILLS_NOTHING = (ActionKind.WITHDRAW, ActionKind.REVIEW)
 UPSTREAM = [dg.AssetKey("invoices"), dg.AssetKey("invoice_lines")]
 
 
 def _collection_asset(
-    deps: Sequence[dg.AssetKey | dg.AssetsDefinition] = (),
+    deps: Sequence[dg.AssetKey | dg.AssetsDefinition] = (), *, is_optional: bool = False
 ) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
     return dg.asset(
         partitions_def=MONTHS,
@@ -53,13 +69,24 @@ def _collection_asset(
         kinds={"stripe"},
         backfill_policy=dg.BackfillPolicy.multi_run(),
         deps=deps,
+        # A step that gives nothing leaves its partition as it was.
+        output_required=not is_optional,
     )
 
 
 class Approval(dg.Config):
-    """The plan that a person has read: its hash, as shown by `preview_month`."""
+    """The plan that a person has read, and what is decided about it."""
 
-    plan_hash: str
+    plan_hash: str = Field(description="The plan's hash, as `preview_month` shows it.")
+    only: list[str] = Field(
+        default=[], description="Customers: just their part; the rest waits on under this hash."
+    )
+    decline: bool = Field(
+        default=False,
+        description="Decline instead of approving: it is not asked for again until it is another.",
+    )
+    reason: str = Field(default="", description="Why; needed to decline.")
+    decided_by: str = Field(default="somebody in the Dagster UI", description="Who decides.")
 
 
 @_collection_asset(UPSTREAM)
@@ -75,20 +102,45 @@ def invoice_plan(
                 gateway, settings, month, limits=Limits.of(settings), run_id=context.run.run_id
             ),
         )
-        notes = _notes(gateway, settings, month, plan)
+        notes, changes = _notes(gateway, settings, month, plan)
     if context.run.job_name != "close_month":
         # A close publishes once, after Stripe has answered, so nobody sees half a month.
-        publish(settings, month, {"invoice_plan": plan_rows(plan, notes)})
+        publish(settings, month, _plan_tables(settings, month, plan_rows(plan, notes), changes))
     return dg.MaterializeResult(metadata=_plan_metadata(plan, notes))
 
 
+_Rows = list[dict[str, Any]]
+
+
+def _plan_tables(
+    settings: Settings, month: BillingMonth, rows: _Rows, changes: _Rows
+) -> dict[str, _Rows]:
+    """The plan, line by line, and what was decided about the month's plans so far."""
+    approvals = approval_rows(steps.decisions_of(settings, month))
+    return {"invoice_plan": rows, "plan_changes": changes, "approvals": approvals}
+
+
 def _notes(
-    gateway: StripeGateway, settings: Settings, month: BillingMonth, plan: InvoicePlan
-) -> PlanNotes:
-    return PlanNotes(
+    gateway: StripeGateway,
+    settings: Settings,
+    month: BillingMonth,
+    plan: InvoicePlan,
+    report: ApplyReport | None = None,
+) -> tuple[PlanNotes, _Rows]:
+    """What is said of a plan besides what it does, and the rows of `plan_changes`."""
+    lines = explained(plan, report)
+    keys = [ChangedLine(line.invoice_id, line.line_id) for line in lines]
+    try:
+        evidence = find_evidence(settings, month, keys)
+    except (duckdb.Error, OSError) as error:
+        # What has been sent must be published, explained or not.
+        evidence = {key: Evidence("other", f"cannot be read: {error}") for key in keys}
+    notes = PlanNotes(
         today=datetime.fromtimestamp(gateway.clock.now(), settings.timezone).date(),
+        causes=causes_by_invoice(evidence.items()),
         approval_url=approval_url(settings.ui_url, month, plan.hash),
     )
+    return notes, change_rows(plan, lines, evidence)
 
 
 def sent_documents(action: InvoiceAction) -> list[SentDocument]:
@@ -120,14 +172,12 @@ def _apply(
     context: dg.AssetExecutionContext,
     settings: Settings,
     stripe: Stripe,
-    actor: str,
-    approved_hash: str | None = None,
+    approval: steps.Approval | None = None,
 ) -> dg.MaterializeResult[None]:
     month = month_of(context, settings)
     refuse_unfinished(settings, month)
 
-    def save_what_is_billed(plan: InvoicePlan) -> None:
-        sent = plan.safe if approved_hash is None else plan.changes
+    def save_what_is_billed(plan: InvoicePlan, sent: Sequence[InvoiceAction]) -> None:
         stands = [action for action in plan.actions if action.kind is ActionKind.UNCHANGED]
         billed = {a.invoice_id for a in [*sent, *stands] if a.kind not in _BILLS_NOTHING}
         sends = [document for action in sent for document in sent_documents(action)]
@@ -141,8 +191,8 @@ def _apply(
                 settings,
                 month,
                 run_id=context.run.run_id,
-                actor=actor,
-                approved_hash=approved_hash,
+                actor="unattended" if approval is None else f"approved by {approval.decided_by}",
+                approval=approval,
                 limits=Limits.of(settings),
                 timeout=60.0,
                 before_sending=save_what_is_billed,
@@ -152,9 +202,9 @@ def _apply(
         pulled = stripe_gateway.run(
             gateway, lambda: payments.pull(gateway, settings, month, full=False)
         )
-        notes = _notes(gateway, settings, month, outcome.remaining)
+        notes, changes = _notes(gateway, settings, month, outcome.remaining, outcome.report)
         rows = outcome_rows(outcome.report, outcome.remaining, notes)
-        tables = {"invoice_plan": rows, **pulled.tables}
+        tables = _plan_tables(settings, month, rows, changes) | pulled.tables
         wallets = None
         # Whatever this run did: an earlier one may have ended between sending and publishing.
         if not prepaid.wallets_are_published(settings, month):
@@ -217,18 +267,67 @@ def stripe_invoices(
     context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings], stripe: Stripe
 ) -> dg.MaterializeResult[None]:
     """Carry out what is safe of the invoice plan, then pull back and publish what Stripe holds."""
-    return _apply(context, settings, stripe, "unattended")
+    return _apply(context, settings, stripe)
 
 
-@_collection_asset()
+@_collection_asset(is_optional=True)
 def approved_changes(
     context: dg.AssetExecutionContext,
     config: Approval,
     settings: dg.ResourceParam[Settings],
     stripe: Stripe,
+) -> Iterator[dg.MaterializeResult[None]]:
+    """Carry out exactly the plan whose hash was approved, or the part of some customers, or keep
+    that it was declined. A hash that is not the present plan's is answered in one sentence, and
+    the month stays as it was."""
+    month = month_of(context, settings)
+    answer = first_answer(settings, month, config.plan_hash)
+    if config.decline and not config.reason.strip():
+        answer = Answer("a reason is needed to decline a change")
+    approval = steps.Approval(
+        config.plan_hash, frozenset(config.only), config.decided_by, config.reason.strip()
+    )
+    result = None
+    if answer is None:
+        try:
+            carry_out = _decline if config.decline else _apply
+            result = carry_out(context, settings, stripe, approval)
+        except (PlanChangedError, NotInPlanError) as error:
+            answer = Answer(str(error))
+    if answer is not None:
+        context.log.warning(answer.sentence)
+        context.log_event(
+            dg.AssetObservation(
+                context.asset_key,
+                partition=str(month),
+                metadata={ANSWER: answer.sentence, "is_harmless": answer.is_harmless},
+            )
+        )
+    if result is not None:
+        yield result
+
+
+def _decline(
+    context: dg.AssetExecutionContext, settings: Settings, stripe: Stripe, refusal: steps.Approval
 ) -> dg.MaterializeResult[None]:
-    """Carry out exactly the plan whose hash was approved; refused if the plan has changed since."""
-    return _apply(context, settings, stripe, "approved", config.plan_hash)
+    month = month_of(context, settings)
+    with turn(context, settings, Turn.STRIPE), stripe.open() as gateway:
+        plan = stripe_gateway.run(
+            gateway,
+            lambda: steps.decline(
+                gateway,
+                settings,
+                month,
+                refusal,
+                run_id=context.run.run_id,
+                limits=Limits.of(settings),
+                timeout=60.0,
+            ),
+        )
+        notes, changes = _notes(gateway, settings, month, plan)
+    rows = plan_rows(plan, notes)
+    publish_rows(settings, month, _plan_tables(settings, month, rows, changes))
+    return dg.MaterializeResult(metadata=_plan_metadata(plan, notes))
 
 
 class Resolution(dg.Config):
@@ -268,8 +367,9 @@ def proposed_resolution(
                 limits=Limits.of(settings),
             ),
         )
-        notes = _notes(gateway, settings, month, plan)
-    publish_rows(settings, month, {"invoice_plan": plan_rows(plan, notes)})
+        notes, changes = _notes(gateway, settings, month, plan)
+    rows = plan_rows(plan, notes)
+    publish_rows(settings, month, _plan_tables(settings, month, rows, changes))
     return dg.MaterializeResult(metadata=_plan_metadata(plan, notes))
 
 

@@ -20,6 +20,13 @@ if TYPE_CHECKING:
 
 # PDF/A, for archiving: every character is searchable and has a glyph.
 PDF_STANDARD: Final = "a-2u"
+PDF_STANDARD_WITH_FILES: Final = "a-3u"
+_ATTACH = b"""
+#pdf.attach(
+  sys.inputs.file, bytes(sys.inputs.attached),
+  relationship: "alternative", mime-type: "text/xml", description: "The same document as XML",
+)
+"""
 
 # By the first word of a character's Unicode name: the Debian package with a font for it.
 _FONT_PACKAGES = {
@@ -71,10 +78,16 @@ def _environment() -> Environment:
 
 
 def pdf(
-    template: str, document: Mapping[str, Any], fonts: Sequence[str] = (), *, substitute: str = ""
+    template: str,
+    document: Mapping[str, Any],
+    fonts: Sequence[str] = (),
+    *,
+    substitute: str = "",
+    attached: tuple[str, bytes] | None = None,
 ) -> tuple[bytes, str]:
     """The document as PDF/A: the same document and fonts give the same bytes. It uses the fonts of
-    Typst, of the system, and in the folders `fonts`.
+    Typst, of the system, and in the folders `fonts`. `attached`: name and content of an XML file
+    that says the same; the document is then PDF/A-3, which allows one.
 
     A character that no font has is replaced with `substitute` and returned with the document;
     without a substitute, this raises `MissingGlyphError`. It never prints an empty box.
@@ -83,7 +96,7 @@ def pdf(
     lacking = ""
     while True:
         try:
-            return _compiled(template, data, fonts), lacking
+            return _compiled(template, data, fonts, attached), lacking
         except TypstFailure as failure:
             more = missing_characters(failure.diagnostic)
             if not more:
@@ -102,16 +115,22 @@ class TypstFailure(RuntimeError):
         self.diagnostic = diagnostic
 
 
-def _compiled(template: str, data: str, fonts: Sequence[str]) -> bytes:
+def _compiled(
+    template: str, data: str, fonts: Sequence[str], attached: tuple[str, bytes] | None
+) -> bytes:
     import typst
 
+    inputs, source = {"document": data}, typst_source(template)
+    if attached is not None:
+        inputs |= {"file": attached[0], "attached": attached[1].decode("utf-8")}
+        source = source + _ATTACH
     try:
         return typst.compile(
-            typst_source(template),
+            source,
             format="pdf",
-            sys_inputs={"document": data},
+            sys_inputs=inputs,
             font_paths=typst.Fonts(font_paths=list(fonts)),
-            pdf_standards=PDF_STANDARD,
+            pdf_standards=PDF_STANDARD if attached is None else PDF_STANDARD_WITH_FILES,
             timestamp=0,
         )
     except typst.TypstError as error:

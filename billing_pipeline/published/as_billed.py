@@ -12,17 +12,19 @@ the next run finds the same content and adds none, or other content and adds the
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import duckdb
 
 from billing_pipeline.duckdb_sql import glob_literal, sql_text
+from billing_pipeline.intake.late_usage import rated_inputs
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.published.durable import fsync
 from billing_pipeline.published.reading import attach, utc_session
@@ -31,6 +33,9 @@ from billing_pipeline.settings import Settings
 CHARGES, TIERS = "charges_as_billed", "charge_tiers_as_billed"
 LINES, TAXES = "lines_as_billed", "line_taxes_as_billed"
 PARTIES, DOCUMENTS = "parties_as_billed", "documents_as_billed"
+INPUTS = "inputs.json"
+PLANNED = 1_000_000
+"""The version of what is planned and not billed yet."""
 
 # The rows that are new: of the requested invoices, those whose content differs from their last
 # version. The terms show later whether a price or an account has changed.
@@ -54,9 +59,7 @@ WHERE list_contains($invoice_ids, invoices.invoice_id)
 """
 _CHARGES = """
 WITH tiers AS (
-    SELECT
-        price_id, valid_from,
-        string_agg(to_json(tiers)::VARCHAR, '' ORDER BY up_to NULLS LAST) AS terms
+    SELECT price_id, valid_from, list(tiers ORDER BY up_to NULLS LAST) AS terms
     FROM warehouse.raw.price_tiers AS tiers
     GROUP BY price_id, valid_from
 ),
@@ -77,8 +80,8 @@ SELECT
     $run_id AS run_id,
     charges.*,
     coalesce(quantities.correction_count, 0)::BIGINT AS correction_count,
-    to_json(prices)::VARCHAR
-        || coalesce(tiers.terms, '') || coalesce(to_json(meters)::VARCHAR, '') AS price_terms,
+    to_json({'price': prices, 'tiers': coalesce(tiers.terms, []), 'meter': meters})::VARCHAR
+        AS price_terms,
     subscriptions.terms AS subscription_terms
 FROM warehouse.main.charges AS charges
 INNER JOIN warehouse.main.stg_accounts__customers AS customers
@@ -239,6 +242,8 @@ def save_versions(
             with _whole_folder(root) as folder:
                 for name, (query, values) in queries.items():
                     _write(connection, query, folder / f"{name}.parquet", values)
+                inputs = read_inputs(connection, settings, month)
+                (folder / INPUTS).write_text(json.dumps(inputs), encoding="utf-8")
     return int(count)
 
 
@@ -251,13 +256,58 @@ def _load(connection: duckdb.DuckDBPyConnection, documents: Collection[SentDocum
         connection.executemany("INSERT INTO sent VALUES (?, ?, ?, ?)", [list(d) for d in documents])
 
 
-def versions_query(settings: Settings, month: BillingMonth, table: str) -> str | None:
-    """A query of all versions of a month, of `CHARGES` or `TIERS`; None where there is none."""
+def read_inputs(
+    connection: duckdb.DuckDBPyConnection, settings: Settings, month: BillingMonth
+) -> dict[str, Any]:
+    """The usage files that the month was rated with, by their content, and the corrections: what
+    is not among them later came since. The month's warehouse is attached as `warehouse`."""
+    corrections = connection.execute(
+        "SELECT correction_id FROM warehouse.raw.usage_corrections ORDER BY 1"
+    ).fetchall()
+    known = rated_inputs(settings, month)
+    files = known["files"] if known else {}
+    return {
+        "usage_files": {name: digest or stamp for name, (stamp, _, digest) in files.items()},
+        "corrections": [str(correction_id) for (correction_id,) in corrections],
+    }
+
+
+def inputs_beside(path: str) -> dict[str, Any] | None:
+    """What `read_inputs` gave when this file of versions was written; None for an earlier
+    release's."""
+    try:
+        found = json.loads(Path(path).with_name(INPUTS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def planned_charges(invoice_ids: Collection[str]) -> list[tuple[str, dict[str, object]]]:
+    """Statements after which the table `planned` has the charges that the month's warehouse,
+    attached as `warehouse`, has of these invoices: as a version of its own, in the columns of
+    `CHARGES`."""
+    return [
+        (
+            "CREATE TEMP TABLE new_versions AS SELECT invoice_id, customer_id, currency,"
+            f" content_hash, {PLANNED} AS version FROM warehouse.main.invoices"
+            " WHERE list_contains($invoice_ids, invoice_id)",
+            {"invoice_ids": sorted(invoice_ids)},
+        ),
+        (f"CREATE TEMP TABLE planned AS {_CHARGES}", {"kept_at": None, "run_id": None}),
+    ]
+
+
+def versions_query(
+    settings: Settings, month: BillingMonth, table: str, *, with_files: bool = False
+) -> str | None:
+    """A query of all versions of a month, of `CHARGES` or `TIERS`; None where there is none.
+    `with_files`: with the column `filename`."""
     files = sorted(_root(settings, month).glob(f"[0-9]*/{table}.parquet"))
     if not files:
         return None
     listed = ", ".join(sql_text(glob_literal(str(file))) for file in files)
-    return f"SELECT * FROM read_parquet([{listed}], union_by_name = true)"
+    options = "union_by_name = true" + (", filename = true" if with_files else "")
+    return f"SELECT * FROM read_parquet([{listed}], {options})"
 
 
 def _root(settings: Settings, month: BillingMonth) -> Path:

@@ -234,7 +234,7 @@ class Story:
             self.settings,
             month,
             run_id=run_id,
-            approved_hash=approved.hash if approved else None,
+            approval=steps.Approval(approved.hash) if approved else None,
             desired=rated.desired,
             movements=rated.movements,
         )

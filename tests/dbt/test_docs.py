@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from dbt.cli.main import dbtRunner
 
+from billing_pipeline.intake.reference.schemas import TABLES
 from billing_pipeline.rating.dbt_runner import DBT_PROJECT_DIR, _close_warehouse
 from tests.dbt.rated_once import MONTH, Rated
 
@@ -51,6 +52,13 @@ def test_every_model_and_every_column_that_it_has_is_described(target: Path) -> 
         ]
     assert bare == []
     assert len(catalog["nodes"]) > 60
+
+
+def test_the_price_book_is_published_with_all_its_columns(target: Path) -> None:
+    models = {model["name"]: list(model["columns"]) for model in _models(target).values()}
+    for table in TABLES:
+        if table.folder == "catalog" and table.name != "sources":
+            assert models[table.name] == ["billing_month", *table.column_names]
 
 
 def test_every_model_tests_its_key(target: Path) -> None:

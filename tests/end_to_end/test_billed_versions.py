@@ -67,6 +67,13 @@ def rows(home: Path, query: str) -> list[Any]:
         return published.execute(query).fetchall()
 
 
+_CHANGES = """
+SELECT customer_id, quantity_before, quantity_after, amount_before, amount_after, cause, evidence
+FROM plan_changes ORDER BY customer_id
+"""
+_WAITING = "SELECT customer_id FROM invoice_plan WHERE state = 'waiting' ORDER BY 1"
+
+
 def test_versions_are_saved_and_their_differences_have_causes(tmp_path: Path) -> None:
     data, home = tmp_path / "data", tmp_path / "home"
     company(data)
@@ -79,6 +86,11 @@ def test_versions_are_saved_and_their_differences_have_causes(tmp_path: Path) ->
     tiers = rows(home, "SELECT * FROM charge_tiers_as_billed ORDER BY ALL")
     assert len(billed) == 9
     assert len(tiers) == 8
+    terms = "SELECT price_terms->>'$.price.price_id' = price_id, json_valid(price_terms)"
+    assert set(rows(home, f"{terms} FROM charges_as_billed")) == {(True, True)}
+    # The price book that rated the month is published with it.
+    book = "SELECT billing_month, plan_id, price_id FROM charges SEMI JOIN prices"
+    assert len(rows(home, f"{book} USING (billing_month, plan_id, price_id)")) == len(billed)
 
     company(data, price="2", seats="3")
     write(
@@ -96,8 +108,35 @@ def test_versions_are_saved_and_their_differences_have_causes(tmp_path: Path) ->
     # Computed anew and not billed: what was billed is still the only version.
     assert rows(home, "SELECT * FROM charges_as_billed ORDER BY ALL") == billed
     plan_hash = json.loads(waits.stdout)["plan_hash"]
-    approved = billing(home, data, "apply", MONTH, "--approve", plan_hash)
+    assert rows(home, _CHANGES) == [
+        *(
+            ("corrected", 12, 9, 11, 9, "correction",
+             "accounts/usage_corrections.csv row 2 (c1): -3, test call, by ops"),
+            ("late", 12, 16, 11, 13, "late usage", "usage/2024-01/late.csv row 2"),
+            ("moved", 1, 3, 5, 15, "account change",
+             "accounts/subscriptions.csv moved: quantity 1 → 3"),
+            ("repriced", 12, 12, 12, 24, "price change",
+             "catalog/prices.csv other-calls: unit_amount 1 → 2"),
+        ),
+    ]  # fmt: skip
+    part = billing(home, data, "apply", MONTH, "--approve", plan_hash, "--only", "late")
+    assert part.returncode == 3, part.stderr
+    assert plan_hash in part.stderr
+    assert rows(home, _WAITING) == [("corrected",), ("moved",), ("repriced",)]
+    approved = billing(home, data, "apply", MONTH, "--approve", plan_hash, "--by", "eve")
     assert approved.returncode == 0, approved.stderr
+    again = billing(home, data, "apply", MONTH, "--approve", plan_hash)
+    assert again.returncode == 0 and "nothing of it is left" in again.stdout
+    wrong = billing(home, data, "apply", MONTH, "--approve", "0" * 32)
+    assert wrong.returncode == 1 and "is not the plan of 2024-01" in wrong.stderr
+    assert rows(
+        home,
+        "SELECT plan_hash, decision, customers, decided_by = 'eve' FROM approvals ORDER BY"
+        " decided_at",
+    ) == [
+        (plan_hash, "approved", "late", False),
+        (plan_hash, "approved", "corrected;moved;repriced", True),
+    ]
 
     assert rows(home, "SELECT * FROM charges_as_billed WHERE version = 1 ORDER BY ALL") == billed
     assert (

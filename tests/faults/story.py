@@ -201,7 +201,7 @@ class Story:
             self.settings,
             month,
             run_id=run_id or f"{name}-{self._processes}",
-            approved_hash=approved,
+            approval=steps.Approval(approved) if approved else None,
             timeout=timeout,
             desired=self.company.desired(self.stage, month),
             movements=self.company.movements(),

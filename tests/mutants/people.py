@@ -81,8 +81,8 @@ MUTANTS = (
     Mutant(
         "people_everything_is_sent_without_a_hash",
         f"{COLLECTION}/steps.py",
-        "present.safe if approved_hash is None else present.changes",
-        "present.changes",
+        "        chosen: Sequence[InvoiceAction] = present.safe\n",
+        "        chosen: Sequence[InvoiceAction] = present.changes\n",
         seed(0),
     ),
     Mutant(
@@ -101,9 +101,12 @@ MUTANTS = (
     ),
     Mutant(
         "people_approval_covers_reviews",
-        f"{COLLECTION}/steps.py",
-        "[action for action in chosen if action.kind is not ActionKind.REVIEW]",
-        "list(chosen)",
+        f"{COLLECTION}/plan/approval.py",
+        (
+            "        if action.kind is not ActionKind.REVIEW\n"
+            "        and (action.customer_id in only if only else action.key not in declined)"
+        ),
+        "        if (action.customer_id in only if only else action.key not in declined)",
         seed(2),
     ),
     # --- how a review ends ---

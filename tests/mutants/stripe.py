@@ -191,15 +191,60 @@ MUTANTS = (
     Mutant(
         "any_hash_approves",
         f"{COLLECTION}/steps.py",
-        "if approved_hash is not None and approved_hash != present.hash:",
-        "if False:",
+        "    if approval.plan_hash != present.hash:",
+        "    if False:",
         f"{UNIT}/test_apply.py",
+    ),
+    Mutant(
+        "approving_one_customer_sends_all",
+        f"{COLLECTION}/plan/approval.py",
+        "(action.customer_id in only if only else action.key not in declined)",
+        "action.key not in declined",
+        f"{UNIT}/test_approvals.py",
+    ),
+    Mutant(
+        "what_was_declined_is_sent",
+        f"{COLLECTION}/plan/invoice_plan.py",
+        "tuple(a for a in self._undecided if a.is_safe)",
+        "tuple(a for a in self.changes if a.is_safe)",
+        f"{UNIT}/test_approvals.py",
+    ),
+    Mutant(
+        "what_is_like_the_declined_is_sent",
+        f"{COLLECTION}/plan/approval.py",
+        "        if action.digest not in known and action.is_safe:\n",
+        "        if False:\n",
+        f"{UNIT}/test_approvals.py",
+    ),
+    Mutant(
+        "approving_all_sends_what_was_declined",
+        f"{COLLECTION}/plan/approval.py",
+        "action.customer_id in only if only else action.key not in declined",
+        "action.customer_id in only if only else True",
+        f"{UNIT}/test_approvals.py",
+    ),
+    Mutant(
+        "any_part_of_an_approved_plan_has_its_hash",
+        f"{COLLECTION}/plan/approval.py",
+        " and plan - present <= approved[plan_hash]:",
+        ":",
+        f"{UNIT}/test_approvals.py",
+    ),
+    Mutant(
+        "approvals_are_written_after_sending",
+        f"{COLLECTION}/steps.py",
+        (
+            "            _note(records, month, present, approval, Verdict.APPROVED, chosen,"
+            " run_id, gateway)\n"
+        ),
+        "",
+        f"{UNIT}/test_approvals.py",
     ),
     Mutant(
         "nothing_waits_for_approval",
         f"{COLLECTION}/steps.py",
-        "chosen = present.safe if approved_hash is None else present.changes",
-        "chosen = present.changes",
+        "        chosen: Sequence[InvoiceAction] = present.safe\n",
+        "        chosen: Sequence[InvoiceAction] = present.changes\n",
         f"{UNIT}/test_apply.py",
     ),
     Mutant(

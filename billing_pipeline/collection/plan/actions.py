@@ -12,6 +12,7 @@ from typing import Any
 
 from billing_pipeline.collection.plan.desired import DesiredInvoice
 from billing_pipeline.collection.stripe_state.resolutions import Decision
+from billing_pipeline.collection.stripe_state.texts import short_hash
 
 
 class ActionKind(StrEnum):
@@ -110,6 +111,11 @@ class InvoiceAction:
     def key(self) -> tuple[str, str, int]:
         """Names the action within its plan."""
         return (self.invoice_id, self.kind.value, self.revision)
+
+    @property
+    def digest(self) -> str:
+        """Names all that the action would do: another amount or content is another digest."""
+        return short_hash(self.canonical())
 
     def canonical(self) -> list[Any]:
         content = [

@@ -21,7 +21,7 @@ CREDITED_AGAIN = "credited-charged-again"
 NOT_BILLED = "decided-not-to-be-billed"
 """The line that leaves out what a person has decided not to bill (`resolutions.py`)."""
 
-_BALANCING = (CREDITED_AGAIN, NOT_BILLED)
+BALANCING = (CREDITED_AGAIN, NOT_BILLED)
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def explain(desired: DesiredInvoice | None, billed: Sequence[ActualInvoice]) -> 
     if desired is None:
         return "nothing is due for this month any more (account, price or usage changed)"
     causes = Causes()
-    before = _billed_lines(billed)
+    before = billed_lines(billed)
     for line in desired.lines:
         old = before.get(line.line_id)
         if old is not None and old.amount == line.amount:
@@ -83,7 +83,7 @@ def explain(desired: DesiredInvoice | None, billed: Sequence[ActualInvoice]) -> 
         causes.details.append(_change(line.description, change, desired.currency))
     now = {line.line_id for line in desired.lines}
     for line_id, old in before.items():
-        if line_id not in now and line_id not in _BALANCING and old.amount:
+        if line_id not in now and line_id not in BALANCING and old.amount:
             causes.dropped += 1
             causes.details.append(_change(old.description, -old.amount, desired.currency))
     again = sum(item.credited for item in billed)
@@ -107,7 +107,7 @@ def supplement(
     what is not to be billed by a decision: `settled` are void invoices that were left at that, and
     `adjustment` what counts as billed beyond what stands (minor units).
     """
-    before = _billed_lines([*billed, *settled])
+    before = billed_lines([*billed, *settled])
     lines = [
         line._replace(
             kind="correction",
@@ -122,7 +122,7 @@ def supplement(
             line_id, "correction", clean_text(f"Correction: {old.description}"), -old.amount
         )
         for line_id, old in sorted(before.items())
-        if line_id not in now and line_id not in _BALANCING
+        if line_id not in now and line_id not in BALANCING
     ]
 
     def balancing(line_id: str, text: str, amount: int) -> DesiredLine:
@@ -146,7 +146,8 @@ def supplement(
     return difference if difference.total == due else None
 
 
-def _billed_lines(billed: Sequence[ActualInvoice]) -> dict[str, _Billed]:
+def billed_lines(billed: Sequence[ActualInvoice]) -> dict[str, _Billed]:
+    """What was billed under each line id, over the original and its supplements."""
     grouped: dict[str, list[ActualLine]] = defaultdict(list)
     for invoice in sorted(billed, key=lambda item: item.revision or 0):
         for line in invoice.lines or ():

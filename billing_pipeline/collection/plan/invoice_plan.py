@@ -8,10 +8,16 @@ either side, sending anything, or showing the plan (`report.py`).
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from billing_pipeline.collection.plan.actions import ActionKind, InvoiceAction
+from billing_pipeline.collection.plan.approval import (
+    Decided,
+    declined_now,
+    rest_of,
+    with_declined,
+)
 from billing_pipeline.collection.plan.case import Case
 from billing_pipeline.collection.plan.desired import DesiredInvoice
 from billing_pipeline.collection.plan.limits import Limits, MonthTotal, broken_limits
@@ -23,13 +29,17 @@ from billing_pipeline.collection.stripe_state.texts import short_hash
 
 @dataclass(frozen=True)
 class InvoicePlan:
-    """The whole plan of a month. `held_by`: the limits that make all of it wait. `desired` and
-    `held` are what was compared, for whoever explains the plan."""
+    """The whole plan of a month. `held_by`: the limits that make all of it wait. `declined`: the
+    actions that somebody has declined, by their keys, each with the sentence that says so.
+    `known_as`: the hash of the plan of which this is the rest. `desired` and `held` are what was
+    compared, for whoever explains the plan."""
 
     month_key: str
     account_id: str
     actions: tuple[InvoiceAction, ...]
     held_by: tuple[str, ...] = ()
+    declined: Mapping[tuple[str, str, int], str] = field(default_factory=dict)
+    known_as: str | None = None
     desired: tuple[DesiredInvoice, ...] = field(default=(), repr=False, compare=False)
     held: tuple[ActualInvoice, ...] = field(default=(), repr=False, compare=False)
     hash: str = field(init=False)
@@ -37,7 +47,8 @@ class InvoicePlan:
     def __post_init__(self) -> None:
         # What is unchanged is left out: it asks for nobody's consent.
         content = [action.canonical() for action in self.changes]
-        object.__setattr__(self, "hash", short_hash([self.month_key, self.account_id, content]))
+        own = short_hash([self.month_key, self.account_id, content])
+        object.__setattr__(self, "hash", self.known_as or own)
 
     @property
     def changes(self) -> tuple[InvoiceAction, ...]:
@@ -45,13 +56,19 @@ class InvoicePlan:
 
     @property
     def safe(self) -> tuple[InvoiceAction, ...]:
-        """What may be applied unattended: nothing at all where a limit holds the plan."""
-        return () if self.held_by else tuple(a for a in self.changes if a.is_safe)
+        """What may be applied unattended: nothing at all where a limit holds the plan, and never
+        what was declined."""
+        return () if self.held_by else tuple(a for a in self._undecided if a.is_safe)
 
     @property
     def waiting(self) -> tuple[InvoiceAction, ...]:
         """What waits for a person."""
-        return self.changes if self.held_by else tuple(a for a in self.changes if not a.is_safe)
+        open_ = self._undecided
+        return open_ if self.held_by else tuple(a for a in open_ if not a.is_safe)
+
+    @property
+    def _undecided(self) -> tuple[InvoiceAction, ...]:
+        return tuple(action for action in self.changes if action.key not in self.declined)
 
     @property
     def needs_approval(self) -> bool:
@@ -68,13 +85,15 @@ def plan(
     previous_totals: Mapping[str, MonthTotal] | None = None,
     stripe_customers: StripeCustomers | None = None,
     proposals: Mapping[str, Proposal] | None = None,
+    decisions: Sequence[Decided] = (),
 ) -> InvoicePlan:
     """Compare what should be billed for a month with what Stripe holds.
 
     Pure: the same input gives the same plan and hash. `actual` are the invoices of this month,
     those that only our records know of included; lines must have been read for drafts and wherever
     the amounts differ. `previous_totals`: what the month before was billed, by currency, for the
-    limits. `proposals`: what somebody asks for to end a review, by invoice.
+    limits. `proposals`: what somebody asks for to end a review, by invoice. `decisions`: what was
+    approved and declined of the month's plans, the oldest first.
     """
     wanted = {invoice.invoice_id: invoice for invoice in _together(desired)}
     held: dict[str, list[ActualInvoice]] = defaultdict(list)
@@ -95,16 +114,24 @@ def plan(
         stripe_customers or {},
         {invoice.customer_id for invoice in wanted.values()},
     )
-    actions = _first_only(actions, witnesses)
-    held_by = broken_limits(actions, limits or Limits(), previous_totals or {})
+    actions, declined = with_declined(_first_only(actions, witnesses), declined_now(decisions))
+    sent = [_left_out(action) if action.key in declined else action for action in actions]
+    held_by = broken_limits(sent, limits or Limits(), previous_totals or {})
     return InvoicePlan(
         month_key,
         account_id,
         tuple(actions),
         held_by,
+        declined,
+        rest_of((a for a in actions if a.kind is not ActionKind.UNCHANGED), decisions),
         tuple(wanted.values()),
         tuple(invoice for invoices in held.values() for invoice in invoices),
     )
+
+
+def _left_out(action: InvoiceAction) -> InvoiceAction:
+    """What a declined action does to the month's total: nothing."""
+    return replace(action, kind=ActionKind.UNCHANGED, send=None, amount_after=action.amount_before)
 
 
 def _together(desired: Iterable[DesiredInvoice]) -> list[DesiredInvoice]:

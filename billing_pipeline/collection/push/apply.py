@@ -35,6 +35,7 @@ class ResultState(StrEnum):
     DONE = "done"
     FAILED = "failed"
     WAITING = "waiting"
+    DECLINED = "declined"
 
 
 @dataclass(frozen=True)
@@ -111,14 +112,18 @@ async def apply_actions(
     wallets = WalletBook(session, movements, movements_until)
     run = _Run(session, plan.month_key, tuple(held), len(todo), progress, wallets)
     results = {result.action.key: result for result in await run.all(todo, workers)}
-    table = [
-        results.get(action.key) or ActionResult(action, ResultState.WAITING, action.reason)
-        for action in plan.changes
-    ]
+    table = [results.get(action.key) or _not_carried_out(plan, action) for action in plan.changes]
     problems = await run.post_wallets() if todo or not plan.held_by else []
     unwritten = await run.write_customers(payers) if not plan.held_by else []
     requests = session.gateway.requests_sent - before
     return ApplyReport(plan, tuple(table), requests, tuple(problems), tuple(unwritten))
+
+
+def _not_carried_out(plan: InvoicePlan, action: InvoiceAction) -> ActionResult:
+    declined = plan.declined.get(action.key)
+    if declined is not None:
+        return ActionResult(action, ResultState.DECLINED, declined)
+    return ActionResult(action, ResultState.WAITING, action.reason)
 
 
 class _Run:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from billing_pipeline.collection.records.approvals import Approvals
 from billing_pipeline.collection.records.billed import BilledRecords
 from billing_pipeline.collection.records.recorded import recorded_marks
 from billing_pipeline.collection.records.request_log import RequestLog
@@ -21,12 +22,14 @@ from billing_pipeline.runs.damaged_files import damaged_databases
 
 @dataclass(frozen=True)
 class Records:
-    """The open files. `cache` is a cache; the request log and what was billed are evidence."""
+    """The open files. `cache` is a cache; the request log, what was billed and what was approved
+    are evidence."""
 
     folder: Path
     cache: StripeCache
     request_log: RequestLog
     billed: BilledRecords
+    approvals: Approvals
 
     @property
     def locks_dir(self) -> Path:
@@ -55,7 +58,9 @@ def open_records(folder: Path) -> Iterator[Records]:
         opened.callback(cache.close)
         request_log = RequestLog(folder / "journal.db", synchronous=DURABILITY)
         opened.callback(request_log.close)
-        yield Records(folder, cache, request_log, billed)
+        approvals = Approvals(folder / "approvals.db", synchronous=DURABILITY)
+        opened.callback(approvals.close)
+        yield Records(folder, cache, request_log, billed, approvals)
 
 
 @contextmanager

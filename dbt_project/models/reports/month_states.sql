@@ -12,12 +12,15 @@ plans as (
 
 sent as (select distinct billing_month from {{ all_months(source('collection', 'stripe_invoices')) }}),
 
--- due, and not in Stripe but as a draft: what was voided there is nobody's to send
+-- due, and not in Stripe but as a draft: what was voided there is nobody's to send, and neither is
+-- what was declined
 unsent as (
     select reconciled.billing_month, count(*) as invoices
     from {{ all_months(source('collection', 'reconciliation')) }} as reconciled
     anti join {{ all_months(source('collection', 'stripe_invoices')) }} as held
         on reconciled.invoice_id = held.invoice_id and held.status <> 'draft'
+    anti join {{ all_months(source('collection', 'invoice_plan')) }} as declined
+        on reconciled.invoice_id = declined.invoice_id and declined.state = 'declined'
     where reconciled.state = 'missing'
     group by reconciled.billing_month
 ),

@@ -19,7 +19,7 @@ from billing_pipeline.collection.plan.desired import DesiredInvoice, DesiredLine
 from billing_pipeline.collection.plan.invoice_plan import InvoicePlan
 from billing_pipeline.collection.plan.wallet_ledger import Movements, WalletMovement
 from billing_pipeline.collection.records import opening
-from billing_pipeline.collection.steps import ApplyOutcome
+from billing_pipeline.collection.steps import ApplyOutcome, Approval
 from billing_pipeline.collection.stripe_state.profiles import Payer
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.rating.unchanged import set_checked
@@ -172,10 +172,19 @@ class Company:
     def apply(self, month: BillingMonth = JANUARY, **more: Any) -> ApplyOutcome:
         self.runs += 1
         more |= {"desired": self.desired, "movements": self.movements}
+        approved, only = more.pop("approved_hash", None), frozenset(more.pop("only", ()))
+        if approved is not None:
+            more["approval"] = Approval(approved, only, "finance")
         run_id = f"run-{self.runs}"
         return self.wait(
             steps.apply_plan(self.gateway(), self.settings, month, run_id=run_id, **more)
         )
+
+    def decline(self, plan_hash: str, *only: str, reason: str = "wrong") -> InvoicePlan:
+        self.runs += 1
+        refusal = Approval(plan_hash, frozenset(only), "finance", reason)
+        more: dict[str, Any] = {"run_id": f"run-{self.runs}", "desired": self.desired}
+        return self.wait(steps.decline(self.gateway(), self.settings, JANUARY, refusal, **more))
 
     def pull(self, month: BillingMonth = JANUARY, **more: Any) -> PullResult:
         more |= {"desired": self.desired}

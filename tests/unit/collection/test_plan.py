@@ -362,6 +362,22 @@ def test_what_happens_with_the_money_is_said_before_anybody_approves() -> None:
     assert money(of([wanted(500)], [interrupted])) == ["card today"]
 
 
+def test_who_cannot_pay_is_named_before_anything_is_sent() -> None:
+    def why(invoice: DesiredInvoice) -> str:
+        [row] = plan_rows(of([invoice], []), NOTES)
+        return str(row["reason"])
+
+    by_card = wanted(500)
+    assert "no payment method" in why(by_card)
+    with_card = replace(by_card, payer=replace(by_card.payer, payment_method="pm_card_visa"))
+    known = replace(by_card, payer=replace(by_card.payer, stripe_customer_id="cus_1"))
+    sent = replace(by_card, collection_method="send_invoice", days_until_due=14)
+    with_email = replace(sent, payer=replace(sent.payer, email="ada@example.com"))
+    assert why(sent) == "not billed yet; no e-mail to send the invoice to"
+    for fine in (with_card, known, with_email, replace(by_card, wallet_applied=500)):
+        assert why(fine) == "not billed yet"
+
+
 def test_a_credit_first_lowers_what_is_still_to_be_paid() -> None:
     less = [wanted(200)]
     assert money(of(less, [in_stripe(wanted(500))])) == ["credit to balance"]

@@ -12,7 +12,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from billing_pipeline.collection import payments, prepaid, stripe_gateway
+from billing_pipeline.collection import payments, prepaid, steps, stripe_gateway
 from billing_pipeline.collection.payments import PullResult
 from billing_pipeline.collection.plan.invoice_plan import ActionKind, InvoiceAction, InvoicePlan
 from billing_pipeline.collection.prepaid import WalletTables
@@ -80,7 +80,8 @@ def apply(
     answers(monkeypatch, ApplyOutcome(report, PLAN), pulled(), WalletTables([*wallets], 1))
     context: Any = SimpleNamespace(partition_key=str(JANUARY), run=SimpleNamespace(
         job_name="apply_plan", run_id="run-1"))  # fmt: skip
-    return assets._apply(context, settings, NoStripe(settings=settings), "unattended", "hash")
+    approval = steps.Approval("hash")
+    return assets._apply(context, settings, NoStripe(settings=settings), approval)
 
 
 def test_a_push_that_failed_in_part_fails_once_it_has_published(

@@ -13,7 +13,7 @@ from tests.unit.published.conftest import FEBRUARY, JANUARY, make_warehouse
 
 TABLES = """
 CREATE SCHEMA raw;
-CREATE TABLE raw.prices AS SELECT 'calls' AS price_id, 'pro' AS plan_id,
+CREATE TABLE raw.plan_prices AS SELECT 'calls' AS price_id, 'pro' AS plan_id,
     'graduated' AS charge_model, 10::DECIMAL(38,18) AS included_quantity, 'none' AS
     quantity_rounding, NULL::TIMESTAMPTZ AS valid_from, NULL::TIMESTAMPTZ AS valid_to;
 CREATE OR REPLACE TABLE invoices AS SELECT 'in_1' AS invoice_id, DATE '2024-01-01' AS

@@ -44,10 +44,11 @@ CREATE TABLE usage_rejections (billing_month DATE, source_file VARCHAR, source_r
 """
 
 
-# With tests of their own: test_attention.py, test_documents.py, test_month_states.py,
-# test_standing.py.
+# With tests of their own: test_attention.py, test_bridges.py, test_documents.py,
+# test_month_states.py, test_standing.py.
 DOCUMENTS = ("documents", "document_lines", "document_taxes")
-ELSEWHERE = (*DOCUMENTS, "needs_attention", "month_states", "customer_standing")
+BRIDGES = ("usage_bridge", "revenue_bridge")
+ELSEWHERE = (*DOCUMENTS, *BRIDGES, "needs_attention", "month_states", "customer_standing")
 
 
 @pytest.fixture

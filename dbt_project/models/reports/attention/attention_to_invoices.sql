@@ -40,6 +40,9 @@ from invoices
 left join held on invoices.invoice_id = held.invoice_id
 anti join (
     select invoice_id from reconciled where state in ('adopted', 'written_off')
+    union all
+    select invoice_id from {{ all_months(source('collection', 'invoice_plan')) }}
+    where state = 'declined'
 ) as decided on invoices.invoice_id = decided.invoice_id
 where held.status = 'draft' or held.billed - held.credited is distinct from invoices.total
 union all by name

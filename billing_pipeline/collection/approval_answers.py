@@ -1,0 +1,66 @@
+"""What is answered at once to an approval or refusal, before anything is computed or asked of
+Stripe.
+
+What belongs here: whether a hash is worth planning the month anew for, and the sentence where it is
+not. What does not: the decision itself, which is held against the present plan (`steps.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from billing_pipeline.collection.plan.approval import Decided, Verdict
+from billing_pipeline.collection.steps import decisions_of
+from billing_pipeline.months import BillingMonth
+from billing_pipeline.published.plans import PublishedPlan, month_of_plan, published_plan
+from billing_pipeline.settings import Settings
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A sentence in place of a run. `is_harmless`: what was asked for has been done already."""
+
+    sentence: str
+    is_harmless: bool = False
+
+
+def first_answer(settings: Settings, month: BillingMonth, plan_hash: str) -> Answer | None:
+    """None where the hash may be the present plan's."""
+    decisions = decisions_of(settings, month)
+    answer = answer_to(month, plan_hash, published_plan(settings, month), decisions)
+    if answer is None or any(decision.plan_hash == plan_hash for decision in decisions):
+        return answer
+    other = month_of_plan(settings, plan_hash)
+    if other is None or other == str(month):
+        return answer
+    return Answer(f"{plan_hash} is the plan of {other}, not of {month}")
+
+
+def answer_to(
+    month: BillingMonth,
+    plan_hash: str,
+    present: PublishedPlan | None,
+    decisions: Sequence[Decided],
+) -> Answer | None:
+    """Pure: `present` is the month's published plan, `decisions` are the month's."""
+    if present is not None and present.plan_hash == plan_hash:
+        return None
+    approved = [
+        decision
+        for decision in decisions
+        if decision.plan_hash == plan_hash and decision.verdict is Verdict.APPROVED
+    ]
+    if present is None and not approved:
+        return Answer(f"{month} has no plan yet: `billing plan {month}` makes one")
+    if approved and (present is None or not present.left):
+        done = approved[-1].sentence
+        return Answer(f"the plan {plan_hash} of {month} was {done}; nothing of it is left", True)
+    assert present is not None
+    read = f"`billing plan {month}` shows it"
+    if approved:
+        return Answer(
+            f"the plan {plan_hash} of {month} was {approved[-1].sentence}; the plan now is "
+            f"{present.plan_hash}: {read}"
+        )
+    return Answer(f"{plan_hash} is not the plan of {month}, which is {present.plan_hash}: {read}")

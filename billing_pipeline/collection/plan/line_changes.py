@@ -1,0 +1,123 @@
+"""The lines that a plan changes, before and after.
+
+What belongs here: comparing what was billed line by line with what should be, for every invoice
+whose billed amount the plan changes. Pure. What does not: why a line changed
+(``published.change_evidence``), and the lines of a supplement (`differences.py`).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+
+from billing_pipeline.collection.plan.actions import InvoiceAction
+from billing_pipeline.collection.plan.desired import DesiredInvoice
+from billing_pipeline.collection.plan.differences import BALANCING, billed_lines
+from billing_pipeline.collection.plan.invoice_plan import InvoicePlan
+from billing_pipeline.collection.stripe_state.stripe_invoice import ActualInvoice
+
+CREDITED_EARLIER = "Credited or decided earlier, and counted in the lines"
+
+
+@dataclass(frozen=True)
+class LineChange:
+    """One line; amounts in minor units. `kind` is None where only Stripe has the line."""
+
+    invoice_id: str
+    payer_id: str
+    currency: str
+    line_id: str | None
+    kind: str | None
+    description: str
+    amount_before: int
+    amount_after: int
+    quantity_before: Decimal | None = None
+    quantity_after: Decimal | None = None
+
+
+def line_changes(plan: InvoicePlan) -> list[LineChange]:
+    """All of them. A first invoice changes no line that was billed: its lines are those of
+    `invoice_lines`. The changes of an invoice add up to what the plan changes of it."""
+    desired = {invoice.invoice_id: invoice for invoice in plan.desired}
+    held: dict[str, list[ActualInvoice]] = defaultdict(list)
+    for item in plan.held:
+        held[item.invoice_id or item.stripe_invoice_id].append(item)
+    by_invoice: dict[str, list[InvoiceAction]] = defaultdict(list)
+    for action in plan.changes:
+        by_invoice[action.invoice_id].append(action)
+    return [
+        change
+        for invoice_id, actions in sorted(by_invoice.items())
+        for change in _of_invoice(actions, desired.get(invoice_id), held[invoice_id])
+    ]
+
+
+def _of_invoice(
+    actions: Sequence[InvoiceAction], desired: DesiredInvoice | None, held: Sequence[ActualInvoice]
+) -> Iterator[LineChange]:
+    last = actions[-1]
+    change = last.amount_after - actions[0].amount_before
+    is_first = all(action.kind.is_safe and action.billed_before is None for action in actions)
+    billed = [item for item in held if item.is_billed]
+    if not change or (is_first and not billed):
+        return
+    found = list(_compared(last, desired, billed))
+    yield from found
+    rest = change - sum(line.amount_after - line.amount_before for line in found)
+    if rest:
+        yield LineChange(
+            last.invoice_id,
+            last.customer_id,
+            last.currency,
+            None,
+            None,
+            CREDITED_EARLIER,
+            -rest,
+            0,
+        )
+
+
+def _compared(
+    action: InvoiceAction, desired: DesiredInvoice | None, billed: Sequence[ActualInvoice]
+) -> Iterator[LineChange]:
+    before = {name: line for name, line in billed_lines(billed).items() if name not in BALANCING}
+    names = (action.invoice_id, action.customer_id, action.currency)
+    for line in desired.lines if desired else ():
+        old = before.pop(line.line_id, None)
+        quantity = _number(line.quantity)
+        if old is None:
+            yield LineChange(
+                *names,
+                line.line_id,
+                line.kind,
+                line.description,
+                0,
+                line.amount,
+                quantity_after=quantity,
+            )
+        elif old.amount != line.amount:
+            yield LineChange(
+                *names,
+                line.line_id,
+                line.kind,
+                line.description,
+                old.amount,
+                line.amount,
+                _number(next(iter(old.quantities))),
+                quantity,
+            )
+    for line_id, old in sorted(before.items()):
+        if old.amount:
+            quantity = _number(next(iter(old.quantities)))
+            yield LineChange(
+                *names, line_id, None, old.description, old.amount, 0, quantity_before=quantity
+            )
+
+
+def _number(text: str) -> Decimal | None:
+    try:
+        return Decimal(text) if text else None
+    except InvalidOperation:
+        return None  # edited in Stripe

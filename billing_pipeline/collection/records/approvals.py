@@ -1,0 +1,109 @@
+"""Who approved or declined which part of a plan: evidence that is kept for good.
+
+What belongs here: writing decisions down and reading them. What does not: what follows from them
+(`plan/approval.py`). Names are as claimed: nobody has proved them.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from billing_pipeline.collection.plan.approval import Decided, Verdict
+
+_SCHEMA = """
+create table if not exists approvals (
+    entry integer primary key,
+    billing_month text not null, verdict text not null check (verdict in ('approved', 'declined')),
+    plan_hash text not null, decided_at real not null, decided_by text not null,
+    reason text not null, run_id text not null,
+    customers text not null, actions text not null, plan text not null
+) strict;
+create index if not exists approvals_of_month on approvals (billing_month);
+create trigger if not exists approvals_stay before update on approvals
+begin select raise(abort, 'approvals are append-only'); end;
+create trigger if not exists approvals_kept before delete on approvals
+begin select raise(abort, 'approvals are append-only'); end;
+"""
+_COLUMNS = "verdict, plan_hash, decided_at, decided_by, reason, run_id, customers, actions, plan"
+
+
+class Approvals:
+    """Append-only. `synchronous` full: a decision is on the disk before anything follows from
+    it."""
+
+    def __init__(self, path: Path | str, *, synchronous: str = "full") -> None:
+        if synchronous not in ("full", "normal", "off"):
+            raise ValueError(f"synchronous is full, normal or off, not {synchronous!r}")
+        self._db = sqlite3.connect(path, timeout=30, isolation_level=None)
+        self._db.execute("pragma journal_mode = wal")
+        self._db.execute(f"pragma synchronous = {synchronous}")
+        self._db.executescript(_SCHEMA)
+
+    def close(self) -> None:
+        self._db.close()
+
+    def add(self, month_key: str, decision: Decided) -> None:
+        self._db.execute(
+            f"insert into approvals (billing_month, {_COLUMNS}) values (?{', ?' * 9})",
+            [
+                month_key,
+                decision.verdict.value,
+                decision.plan_hash,
+                decision.decided_at,
+                decision.decided_by,
+                decision.reason,
+                decision.run_id,
+                json.dumps(decision.customers),
+                json.dumps(decision.actions),
+                json.dumps(sorted(decision.plan)),
+            ],
+        )
+
+    def of_month(self, month_key: str) -> list[Decided]:
+        """The month's decisions, the oldest first."""
+        rows = self._db.execute(
+            f"select {_COLUMNS} from approvals where billing_month = ? order by entry", [month_key]
+        )
+        return [_decided(row) for row in rows]
+
+    def month_of(self, plan_hash: str) -> str | None:
+        """The month of a plan that somebody has decided about."""
+        row = self._db.execute(
+            "select billing_month from approvals where plan_hash = ? limit 1", [plan_hash]
+        ).fetchone()
+        return None if row is None else str(row[0])
+
+
+def _decided(row: tuple[Any, ...]) -> Decided:
+    verdict, plan_hash, at, by, reason, run_id, customers, actions, plan = row
+    return Decided(
+        Verdict(verdict),
+        plan_hash,
+        at,
+        by,
+        reason,
+        run_id,
+        tuple(json.loads(customers)),
+        tuple((invoice_id, digest) for invoice_id, digest in json.loads(actions)),
+        frozenset(json.loads(plan)),
+    )
+
+
+def approval_rows(decisions: list[Decided]) -> list[dict[str, Any]]:
+    """Rows of the table `approvals`."""
+    return [
+        {
+            "plan_hash": decision.plan_hash,
+            "decided_at": datetime.fromtimestamp(decision.decided_at, UTC),
+            "decided_by": decision.decided_by,
+            "decision": decision.verdict.value,
+            "customers": ";".join(decision.customers),
+            "reason": decision.reason or None,
+            "run_id": decision.run_id,
+        }
+        for decision in decisions
+    ]

@@ -1,0 +1,381 @@
+"""Why the lines of a plan changed, and what shows it: the file and its rows, the correction, the
+price or the account row.
+
+What belongs here: comparing what was billed, as it was saved, with the month's warehouse, by the
+rule of the report `charge_changes`; and the text that names the evidence. What does not: amounts,
+which are those of the plan (``collection.plan.line_changes``).
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from itertools import zip_longest
+from typing import Any
+
+import duckdb
+
+from billing_pipeline.duckdb_sql import Row, rows
+from billing_pipeline.months import BillingMonth
+from billing_pipeline.published import as_billed
+from billing_pipeline.published.reading import attach, utc_session
+from billing_pipeline.published.tables import published_tables
+from billing_pipeline.settings import Settings
+
+MAX_NAMED = 5
+"""How many files, rows and corrections are named one by one."""
+FOLLOWS = "follows other lines"
+_USAGE_CAUSES = frozenset(["late usage", "usage changed", "usage removed"])
+
+
+@dataclass(frozen=True)
+class ChangedLine:
+    """A line that a plan changes: the invoice, and the line's id where it has one."""
+
+    invoice_id: str
+    line_id: str | None
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of a changed line. `customer_id`: whose line it is, where that is known."""
+
+    cause: str
+    evidence: str
+    customer_id: str | None = None
+    charge_id: str | None = None
+    kind: str | None = None
+
+
+UNKNOWN = Evidence("other", "no record of what it was billed from")
+
+_LINES = """
+SELECT line_id, charge_id, kind, customer_id, subscription_id, coupon_id, commitment_id,
+    adjustment_id, tax_rate_id
+FROM warehouse.main.invoice_lines WHERE list_contains($1, invoice_id)
+"""
+# The version before: the newest that is not the present content. Where a run was cut off after it
+# had saved what it was about to send, that is the one before.
+_BEFORE = """
+CREATE TEMP TABLE before AS
+WITH others AS (
+    SELECT saved.*
+    FROM ({saved}) AS saved
+    LEFT JOIN new_versions AS present ON saved.invoice_id = present.invoice_id
+    WHERE list_contains($invoice_ids, saved.invoice_id)
+        AND saved.content_hash IS DISTINCT FROM present.content_hash
+)
+SELECT others.* FROM others
+QUALIFY version = max(version) OVER (PARTITION BY invoice_id)
+"""
+_TERMS = """
+SELECT coalesce(before.charge_id, planned.charge_id) AS charge_id,
+    'li_' || left(md5(coalesce(before.charge_id, planned.charge_id)), 24) AS line_id,
+    coalesce(before.customer_id, planned.customer_id) AS customer_id,
+    coalesce(before.invoice_id, planned.invoice_id) AS invoice_id,
+    coalesce(before.price_id, planned.price_id) AS price_id,
+    coalesce(before.subscription_id, planned.subscription_id) AS subscription_id,
+    coalesce(before.meter_id, planned.meter_id) AS meter_id,
+    coalesce(planned.period_start, before.period_start) AS period_start,
+    coalesce(planned.period_end, before.period_end) AS period_end,
+    before.price_terms AS price_terms_before, planned.price_terms AS price_terms_after,
+    before.subscription_terms AS subscription_terms_before,
+    planned.subscription_terms AS subscription_terms_after,
+    before.filename AS saved_in
+FROM before
+FULL JOIN planned USING (invoice_id, charge_id)
+"""
+_EVENTS = """
+SELECT events.source_file, count(*) AS events, min(events.source_row) AS first_row,
+    max(events.source_row) AS last_row,
+    list(DISTINCT events.source_row ORDER BY events.source_row)[:{most}] AS some_rows
+FROM warehouse.main.metered_events AS events
+JOIN warehouse.main.usage_windows AS windows USING (window_id)
+WHERE windows.subscription_id = $1 AND windows.price_id = $2 AND windows.window_start = $3
+GROUP BY events.source_file ORDER BY events.source_file
+"""
+_CORRECTIONS = """
+SELECT corrections.correction_id, corrections.source_row, corrections.quantity, corrections.reason,
+    corrections.author
+FROM warehouse.raw.usage_corrections AS corrections
+JOIN warehouse.raw.meters AS meters USING (event_name)
+WHERE corrections.customer_id = $1 AND meters.meter_id = $2
+    AND corrections.occurred_at >= $3 AND corrections.occurred_at < $4
+ORDER BY corrections.source_row
+"""
+_ADJUSTMENT = """
+SELECT reason, author FROM warehouse.raw.adjustments WHERE adjustment_id = $1
+"""
+
+
+def find_evidence(
+    settings: Settings, month: BillingMonth, changed: Sequence[ChangedLine]
+) -> dict[ChangedLine, Evidence]:
+    """Of each changed line. Reads the month's warehouse and what was saved as billed."""
+    if not changed:
+        return {}
+    with utc_session() as connection:
+        attach(connection, settings.warehouse_path(month), "warehouse")
+        return _Search(connection, settings, month, changed).all()
+
+
+class _Search:
+    def __init__(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        settings: Settings,
+        month: BillingMonth,
+        changed: Sequence[ChangedLine],
+    ) -> None:
+        self._connection = connection
+        self._settings = settings
+        self._month = month
+        self._changed = changed
+        self._invoice_ids = sorted({line.invoice_id for line in changed})
+        self._present = as_billed.read_inputs(connection, settings, month)
+
+    def all(self) -> dict[ChangedLine, Evidence]:
+        lines = {row["line_id"]: row for row in rows(self._connection, _LINES, self._invoice_ids)}
+        charges = self._of_charges()
+        moved = {line.invoice_id for line in self._changed if line.line_id in charges}
+        return {
+            line: charges.get(line.line_id or "")
+            or self._of_other_line(lines.get(line.line_id or ""), line.invoice_id in moved)
+            for line in self._changed
+        }
+
+    def _of_charges(self) -> dict[str, Evidence]:
+        """By line id: the charges that were billed from saved versions and are others now."""
+        saved = as_billed.versions_query(
+            self._settings, self._month, as_billed.CHARGES, with_files=True
+        )
+        if saved is None:
+            return {}
+        for statement, values in as_billed.planned_charges(self._invoice_ids):
+            self._connection.execute(statement, values)
+        self._connection.execute(_BEFORE.format(saved=saved), {"invoice_ids": self._invoice_ids})
+        self._connection.execute(
+            f"CREATE TEMP VIEW {as_billed.CHARGES} AS SELECT * EXCLUDE (filename) FROM before"
+            " UNION ALL BY NAME SELECT * FROM planned"
+        )
+        report = published_tables(self._settings).reports["charge_changes"].query
+        found = rows(self._connection, _TERMS)
+        same_price = {charge["charge_id"] for charge in found if _is_same_price(charge)}
+        causes = {
+            row["charge_id"]: _without_price(row["cause"])
+            if row["charge_id"] in same_price
+            else row["cause"]
+            for row in rows(self._connection, report)
+        }
+        wanted = {line.line_id for line in self._changed}
+        return {
+            charge["line_id"]: Evidence(
+                causes[charge["charge_id"]],
+                self._evidence(charge, causes[charge["charge_id"]]),
+                charge["customer_id"],
+                charge["charge_id"],
+                "charge",
+            )
+            for charge in found
+            if charge["line_id"] in wanted and charge["charge_id"] in causes
+        }
+
+    def _evidence(self, charge: Row, cause: str) -> str:
+        causes = cause.split(", ")
+        parts: list[str] = []
+        if _USAGE_CAUSES & {*causes}:
+            parts += self._usage(charge)
+        if "correction" in causes:
+            parts += self._corrections(charge)
+        if "price change" in causes:
+            parts += price_evidence(
+                charge["price_id"], charge["price_terms_before"], charge["price_terms_after"]
+            )
+        if "account change" in causes:
+            parts += account_evidence(
+                charge["subscription_id"],
+                charge["subscription_terms_before"],
+                charge["subscription_terms_after"],
+            )
+        return "; ".join(parts) or UNKNOWN.evidence
+
+    def _usage(self, charge: Row) -> list[str]:
+        """The files that came or changed since, with the rows that count for the charge."""
+        saved = as_billed.inputs_beside(charge["saved_in"]) if charge["saved_in"] else None
+        known: Mapping[str, str] = (saved or {}).get("usage_files", {})
+        files: Mapping[str, str] = self._present["usage_files"]
+        window = (charge["subscription_id"], charge["price_id"], charge["period_start"])
+        counted = rows(self._connection, _EVENTS.format(most=MAX_NAMED), *window)
+        new = [row for row in counted if known.get(row["source_file"]) != files[row["source_file"]]]
+        gone = [f"{name} is gone" for name in sorted(known.keys() - files.keys())]
+        return _shortened([*(rows_text(row) for row in new), *gone])
+
+    def _corrections(self, charge: Row) -> list[str]:
+        saved = as_billed.inputs_beside(charge["saved_in"]) if charge["saved_in"] else None
+        known = {*(saved or {}).get("corrections", [])}
+        window = (charge["customer_id"], charge["meter_id"])
+        period = (charge["period_start"], charge["period_end"])
+        found = rows(self._connection, _CORRECTIONS, *window, *period)
+        new = [row for row in found if row["correction_id"] not in known]
+        gone = sorted(known - {*self._present["corrections"]})
+        texts = [
+            f"accounts/usage_corrections.csv row {row['source_row']} ({row['correction_id']}): "
+            f"{_said(_plain(row['quantity']), row['reason'], row['author'])}"
+            for row in new
+        ]
+        return _shortened([*texts, *(f"correction {name} is gone" for name in gone)])
+
+    def _of_other_line(self, line: Row | None, is_moved: bool) -> Evidence:
+        """Of what is not a charge: a discount, a minimum, a tax, an adjustment, a commitment."""
+        if line is None:
+            return Evidence(FOLLOWS, "the other lines of the invoice") if is_moved else UNKNOWN
+        owner = {"customer_id": line["customer_id"], "charge_id": line["charge_id"]}
+        if line["kind"] == "adjustment":
+            name = line["adjustment_id"]
+            said = rows(self._connection, _ADJUSTMENT, name)
+            why = f": {_said(said[0]['reason'], said[0]['author'])}" if said else ""
+            text = f"accounts/adjustments.csv {name}{why}"
+            return Evidence("adjustment", text, **owner, kind=line["kind"])
+        if line["kind"] == "charge":
+            return Evidence(**vars(UNKNOWN) | owner | {"kind": "charge"})
+        if is_moved:
+            text = "the other lines of the invoice"
+            return Evidence(FOLLOWS, text, **owner, kind=line["kind"])
+        cause, place = {
+            "tax": ("tax change", f"catalog/tax_rates.csv {line['tax_rate_id']}"),
+            "discount": ("coupon change", f"catalog/coupons.csv {line['coupon_id']}"),
+            "minimum": ("account change", f"accounts/subscriptions.csv {line['subscription_id']}"),
+        }.get(line["kind"], ("account change", f"accounts/commitments.csv {line['commitment_id']}"))
+        return Evidence(cause, place, **owner, kind=line["kind"])
+
+
+def _is_same_price(charge: Row) -> bool:
+    """True where only the form of the terms is another: a release may add columns."""
+    before, after = charge["price_terms_before"], charge["price_terms_after"]
+    if before is None or after is None:
+        return False
+    return price_evidence("", before, after) == ["catalog/prices.csv "]
+
+
+def _without_price(cause: str) -> str:
+    return ", ".join(part for part in cause.split(", ") if part != "price change") or "other"
+
+
+def rows_text(row: Mapping[str, Any]) -> str:
+    """``usage/2024-01/late.csv rows 2, 3``."""
+    file, some, count = row["source_file"], row["some_rows"], row["events"]
+    if count == 1:
+        return f"{file} row {some[0]}"
+    if count <= len(some):
+        return f"{file} rows {', '.join(map(str, some))}"
+    return f"{file} rows {row['first_row']} to {row['last_row']} ({count:,} events)"
+
+
+def price_evidence(price_id: str, before: str | None, after: str | None) -> list[str]:
+    """What differs between the terms of a price, which are JSON objects: the price's row, its
+    tiers and its meter."""
+    place = f"catalog/prices.csv {price_id}"
+    if before is None or after is None:
+        return [f"{place} {'is new' if before is None else 'is gone'}"]
+    found: list[str] = []
+    for former, present in zip_longest(_objects(before), _objects(after)):
+        shown: Mapping[str, Any] = present or former or {}
+        if "up_to" in shown:
+            bound = _plain(shown["up_to"]) if shown["up_to"] is not None else "the last"
+            row = f"catalog/price_tiers.csv {price_id} up to {bound}"
+        elif "event_name" in shown:
+            row = f"catalog/meters.csv {shown.get('meter_id')}"
+        else:
+            row = place
+        found += _differences(row, former, present)
+    return found or [place]
+
+
+def account_evidence(subscription_id: str, before: str | None, after: str | None) -> list[str]:
+    """What differs between the rows of a subscription."""
+    place = f"accounts/subscriptions.csv {subscription_id}"
+    found: list[str] = []
+    for former, present in zip_longest(_objects(before or ""), _objects(after or "")):
+        found += _differences(place, former, present)
+    return found or [place]
+
+
+def _differences(
+    row: str, former: Mapping[str, Any] | None, present: Mapping[str, Any] | None
+) -> Iterator[str]:
+    if former is None or present is None:
+        yield f"{row} {'is new' if former is None else 'is gone'}"
+        return
+    changes = [
+        f"{name} {_shown(former.get(name))} → {_shown(present.get(name))}"
+        for name in {**former, **present}
+        if former.get(name) != present.get(name)
+    ]
+    if changes:
+        yield f"{row}: {', '.join(changes)}"
+
+
+def _objects(text: str) -> list[dict[str, Any]]:
+    """The JSON objects that stand one after the other in a text, those inside others too."""
+    decoder = json.JSONDecoder(parse_float=Decimal)
+    found: list[dict[str, Any]] = []
+    place = 0
+    while place < len(text):
+        try:
+            value, place = decoder.raw_decode(text, place)
+        except ValueError:
+            return found
+        found += _flat(value)
+    return found
+
+
+def _flat(value: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(value, list):
+        for item in value:
+            yield from _flat(item)
+    elif isinstance(value, dict):
+        own = {name: item for name, item in value.items() if not isinstance(item, (dict, list))}
+        if own:
+            yield own
+        for item in value.values():
+            yield from _flat(item)
+
+
+def _shown(value: Any) -> str:
+    return "nothing" if value is None else _plain(value)
+
+
+def _plain(value: Any) -> str:
+    """A number as people write it; any other value as it is."""
+    if isinstance(value, Decimal):
+        return f"{value.normalize():f}"
+    return str(value)
+
+
+def _said(*parts: str | None) -> str:
+    *said, author = parts
+    texts = [part for part in said if part]
+    return ", ".join([*texts, f"by {author}"] if author else texts)
+
+
+def _shortened(texts: Sequence[str]) -> list[str]:
+    more = len(texts) - MAX_NAMED
+    return [*texts[:MAX_NAMED], f"and {more:,} more"] if more > 0 else [*texts]
+
+
+def causes_by_invoice(
+    found: Iterable[tuple[ChangedLine, Evidence]],
+) -> dict[str, str]:
+    """What changed an invoice, in a few words; what follows other lines is no cause by itself."""
+    causes: dict[str, list[str]] = defaultdict(list)
+    for line, evidence in found:
+        for cause in evidence.cause.split(", "):
+            if cause not in causes[line.invoice_id]:
+                causes[line.invoice_id].append(cause)
+    return {
+        invoice_id: ", ".join(sorted({*names} - {FOLLOWS}) or [FOLLOWS])
+        for invoice_id, names in causes.items()
+    }

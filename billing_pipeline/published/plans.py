@@ -1,0 +1,49 @@
+"""The published invoice plan of a month, as far as an approval is held against it.
+
+What belongs here: reading it. What does not: what is answered (``collection.approval_answers``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import duckdb
+
+from billing_pipeline.months import BillingMonth
+from billing_pipeline.published.manifest import PublishError
+from billing_pipeline.published.reading import NotPublishedError, open_published
+from billing_pipeline.settings import Settings
+
+_PLAN = """
+SELECT any_value(plan_hash), count(*) FILTER (WHERE state IN ('waiting', 'failed', 'ready'))
+FROM invoice_plan WHERE billing_month = $1::DATE
+"""
+_MONTH = "SELECT strftime(billing_month, '%Y-%m') FROM invoice_plan WHERE plan_hash = $1 LIMIT 1"
+
+
+@dataclass(frozen=True)
+class PublishedPlan:
+    """Its hash, and how many of its changes are not carried out or declined."""
+
+    plan_hash: str
+    left: int
+
+
+def published_plan(settings: Settings, month: BillingMonth) -> PublishedPlan | None:
+    """None where no plan of the month was published."""
+    try:
+        with open_published(settings) as published:
+            [(plan_hash, left)] = published.execute(_PLAN, [month.key]).fetchall()
+    except (NotPublishedError, PublishError, duckdb.CatalogException):
+        return None
+    return PublishedPlan(plan_hash, left) if plan_hash is not None else None
+
+
+def month_of_plan(settings: Settings, plan_hash: str) -> str | None:
+    """The month, ``YYYY-MM``, whose published plan has that hash."""
+    try:
+        with open_published(settings) as published:
+            found = published.execute(_MONTH, [plan_hash]).fetchall()
+    except (NotPublishedError, PublishError, duckdb.CatalogException):
+        return None
+    return str(found[0][0]) if found else None

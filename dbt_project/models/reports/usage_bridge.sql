@@ -1,0 +1,50 @@
+-- from the rows of usage files to charged events; an event counts for each meter that reads it
+with
+files as (
+    select
+        billing_month,
+        sum(rows_read) as rows_read,
+        sum(rejected_rows) as rejected_rows,
+        sum(duplicate_rows) as duplicate_rows,
+        sum(accepted_rows) as accepted_rows
+    from {{ all_months(ref('usage_files')) }}
+    group by billing_month
+),
+
+unpriced as (
+    select billing_month, sum(event_count) as events
+    from {{ all_months(ref('unpriced_usage')) }}
+    group by billing_month
+),
+
+metered as (
+    select
+        billing_month,
+        sum(event_count) as events,
+        sum(event_count) filter (where is_trial) as in_trials
+    from {{ all_months(ref('metered_usage')) }}
+    group by billing_month
+),
+
+charged as (
+    select billing_month, sum(event_count) as events
+    from {{ all_months(ref('charges')) }}
+    where meter_id is not null
+    group by billing_month
+)
+
+select
+    files.billing_month,
+    files.rows_read::bigint as rows_read,
+    files.rejected_rows::bigint as rejected_rows,
+    files.duplicate_rows::bigint as duplicate_rows,
+    files.accepted_rows::bigint as accepted_rows,
+    coalesce(unpriced.events, 0)::bigint as unpriced_events,
+    (files.accepted_rows - coalesce(unpriced.events, 0))::bigint as priced_events,
+    coalesce(metered.events, 0)::bigint as metered_events,
+    coalesce(metered.in_trials, 0)::bigint as trial_events,
+    coalesce(charged.events, 0)::bigint as charged_events
+from files
+left join unpriced on files.billing_month = unpriced.billing_month
+left join metered on files.billing_month = metered.billing_month
+left join charged on files.billing_month = charged.billing_month

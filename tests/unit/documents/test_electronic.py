@@ -1,0 +1,165 @@
+"""Electronic invoices pass the official rules, or are refused with a sentence."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from facturx import get_xml_from_pdf
+from lxml import etree
+from pypdf import PdfReader
+
+from billing_pipeline.documents.cii import cii
+from billing_pipeline.documents.electronic import NotExpressibleError, electronic_invoice
+from billing_pipeline.documents.facturx import FILE, factur_x
+from billing_pipeline.documents.issued import IssuedDocument
+from billing_pipeline.documents.issued_page import issued_page
+from billing_pipeline.documents.rendering import html
+from billing_pipeline.documents.ubl import XRECHNUNG, ubl
+from tests.unit.documents.issued_made import (
+    credit_note,
+    issued,
+    line,
+    plain_invoice,
+    tax,
+    tax_line,
+)
+from tests.unit.documents.official_rules import broken_rules
+
+_CBC = "{urn:oasis:names:specification:ubl:schema:xsd:CommonBasicComponents-2}"
+
+
+def long_invoice() -> IssuedDocument:
+    """300 lines, with names that are written from right to left, and Chinese ones."""
+    names = ("مكالمات", "שיחות", "电话 & <通话>", "Anrufe")
+    lines = [
+        line(f"{names[n % 4]} {n}", "0.10", meter_id="m", quantity=Decimal("1.5"))
+        for n in range(300)
+    ]
+    taxes = [tax(row["line_id"], "0.10", "0.019") for row in lines]
+    for row, share in zip(taxes, [Decimal("0.02")] * 270 + [Decimal("0.01")] * 30, strict=True):
+        row["tax_amount"] = share
+    return issued(
+        "35.70", [*lines, tax_line("vat", "5.70")], taxes, buyer={"name": "שלום 株式会社"}
+    )
+
+
+def discounted() -> IssuedDocument:
+    lines = [
+        line("a", "60", discount_share=Decimal(6)),
+        line("b", "40", discount_share=Decimal(4)),
+        line("back", "-10", description="Seats (unused time)"),
+        line("off", "-10", kind="discount"),
+        tax_line("vat", "8.36"),
+        tax_line("low", "2.52"),
+    ]
+    taxes = [
+        tax("a", "54", "10.26"),
+        tax("back", "-10", "-1.90"),
+        tax("b", "36", "2.52", "7", tax_rate_id="low"),
+    ]
+    return issued("90.88", lines, taxes)
+
+
+def two_rates_on_each_line() -> IssuedDocument:
+    taxes = [
+        tax("a", "100", "9", "9", tax_rate_id="cgst"),
+        tax("a", "100", "9", "9", tax_rate_id="sgst"),
+    ]
+    lines = [line("a", "100"), tax_line("cgst", "9"), tax_line("sgst", "9")]
+    return issued("118", lines, taxes, buyer={"country": "IN", "tax_id": None})
+
+
+def inclusive() -> IssuedDocument:
+    lines = [line("a", "1100", currency="JPY"), tax_line("ct", "100", is_inclusive=True)]
+    taxes = [tax("a", "1100", "100", "10", is_inclusive=True)]
+    return issued("1100", lines, taxes, currency="JPY", buyer={"country": "JP", "tax_id": None})
+
+
+def untaxed(**buyer: Any) -> IssuedDocument:
+    return issued("10", [line("a", "10")], buyer=buyer)
+
+
+CASES: dict[str, Callable[[], IssuedDocument]] = {
+    "an invoice": plain_invoice,
+    "a credit note": lambda: credit_note(plain_invoice()),
+    "a credit note without lines": lambda: credit_note(
+        plain_invoice(), amount=Decimal("-7.77"), version_before=None
+    ),
+    "300 lines": long_invoice,
+    "discounts, two rates, a line below 0": discounted,
+    "two rates on each line": two_rates_on_each_line,
+    "tax in the amounts": inclusive,
+    "reverse charge": lambda: untaxed(is_tax_exempt=True),
+    "an exemption": lambda: untaxed(is_tax_exempt=True, country="IE", tax_id=None),
+    "not subject to tax": lambda: untaxed(country="US", tax_id="12-3456789"),
+    "a supplement": lambda: replace(plain_invoice(), corrects=plain_invoice()),
+    "partly prepaid": lambda: plain_invoice(amount_due=Decimal("19")),
+    "charged automatically": lambda: plain_invoice(due_at=plain_invoice().document["issued_at"]),
+    "a total below 0": lambda: issued(
+        "-11.90", [line("a", "-10"), tax_line("vat", "-1.90")], [tax("a", "-10", "-1.90")]
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_document_passes_the_official_rules(case: str) -> None:
+    found = electronic_invoice(CASES[case]())
+    row = CASES[case]().document
+    assert found.total == abs(row["amount"]) or found.total == row["amount"]
+    assert broken_rules([ubl(found), cii(found)]) == []
+
+
+def test_the_german_form_names_what_is_missing() -> None:
+    invoice = plain_invoice()
+    with pytest.raises(NotExpressibleError, match=r"it needs seller\.csv: .*phone"):
+        ubl(electronic_invoice(invoice), is_xrechnung=True)
+    seller = invoice.seller | {"phone": "+353 1 234", "city": "Dublin", "postal_code": "D02"}
+    made = ubl(electronic_invoice(replace(invoice, seller=seller)), is_xrechnung=True)
+    assert etree.fromstring(made).findtext(f"{_CBC}CustomizationID") == XRECHNUNG
+    assert broken_rules([made]) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda: plain_invoice(seller={"name": None}), "names no seller"),
+        (lambda: plain_invoice(seller={"tax_id": None}), "has no tax_id"),
+        (lambda: plain_invoice(buyer={"country": None}), "its customer has no country"),
+        (
+            lambda: issued("1.234", [line("a", "1.234", currency="KWD")], currency="KWD"),
+            "allows two decimal places, and its amounts in KWD have more",
+        ),
+        (lambda: plain_invoice(version_before=None), "its lines are not recorded"),
+    ],
+)
+def test_what_cannot_be_expressed_is_refused(
+    change: Callable[[], IssuedDocument], reason: str
+) -> None:
+    with pytest.raises(NotExpressibleError, match=reason):
+        electronic_invoice(change())
+
+
+def test_a_pdf_carries_the_same_invoice() -> None:
+    invoice = plain_invoice()
+    made = factur_x(invoice)
+    assert made == factur_x(invoice)
+    name, attached = get_xml_from_pdf(made, check_xsd=True)
+    assert name == FILE
+    assert etree.tostring(etree.fromstring(attached), method="c14n") == etree.tostring(
+        etree.fromstring(cii(electronic_invoice(invoice))), method="c14n"
+    )
+    metadata = PdfReader(io.BytesIO(made)).root_object["/Metadata"].get_data().decode()
+    assert "<fx:ConformanceLevel>EN 16931</fx:ConformanceLevel>" in metadata
+    assert "<pdfaid:part>3</pdfaid:part>" in metadata
+    assert etree.fromstring(metadata.encode()) is not None
+
+
+def test_all_lines_of_a_long_document_are_on_the_page() -> None:
+    page = html("invoice", issued_page(long_invoice()))
+    assert page.count('<td class="small">') == 300
+    assert "电话 &amp; &lt;通话&gt; 2" in page
