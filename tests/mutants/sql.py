@@ -56,14 +56,14 @@ MUTANTS = (
     ),
     Mutant(
         "usage_without_a_subscription_is_in_no_doubt",
-        f"{METERING}/events_in_doubt.sql",
-        "where read_whole.customer_id is null\n    union",
-        "where false\n    union",
+        f"{METERING}/doubtful_usage.sql",
+        "where meters.event_name not in (select event_name from totalled)",
+        "where false",
         UNIT_TESTS,
     ),
     Mutant(
         "what_a_limit_counts_is_unpriced",
-        f"{METERING}/events_in_doubt.sql",
+        f"{METERING}/doubtful_usage.sql",
         "times.feature is not null",
         "false",
         UNIT_TESTS,
