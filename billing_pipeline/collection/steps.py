@@ -34,7 +34,7 @@ from billing_pipeline.collection.records.lock import month_lock
 from billing_pipeline.collection.records.opening import Records, open_records
 from billing_pipeline.collection.records.request_log import Author
 from billing_pipeline.months import BillingMonth
-from billing_pipeline.rating.month import is_checked
+from billing_pipeline.rating.unchanged import is_checked
 from billing_pipeline.settings import Settings
 from billing_pipeline.stripe_api.client import StripeGateway
 
