@@ -23,6 +23,7 @@ GAUGES = "tests/dbt/test_gauges.py"
 PRICE_FILTERS = "tests/dbt/test_price_filters.py"
 PRICE_TERMS = "tests/dbt/test_price_terms.py"
 FILTERS = "dbt_project/macros/usage_filters.sql"
+UNCHANGED = "tests/unit/rating/test_unchanged.py"
 METERS = "tests/dbt/test_meters.py"
 NAMED = "tests/dbt/test_named_subscriptions.py"
 INVOICE_EDGES = "tests/dbt/test_invoice_edges.py"
@@ -55,14 +56,14 @@ MUTANTS = (
     ),
     Mutant(
         "usage_without_a_subscription_is_in_no_doubt",
-        f"{METERING}/events_in_doubt.sql",
-        "where read_whole.customer_id is null\n    union",
-        "where false\n    union",
+        f"{METERING}/doubtful_usage.sql",
+        "where meters.event_name not in (select event_name from totalled)",
+        "where false",
         UNIT_TESTS,
     ),
     Mutant(
         "what_a_limit_counts_is_unpriced",
-        f"{METERING}/events_in_doubt.sql",
+        f"{METERING}/doubtful_usage.sql",
         "times.feature is not null",
         "false",
         UNIT_TESTS,
@@ -385,6 +386,34 @@ MUTANTS = (
         "readings.group_values, readings.value is null",
         "readings.value is null",
         METERS,
+    ),
+    Mutant(
+        "a_changed_usage_file_keeps_the_month",
+        "billing_pipeline/rating/unchanged.py",
+        "settings.metering, usage.fingerprint, tables",
+        "settings.metering, tables",
+        UNCHANGED,
+    ),
+    Mutant(
+        "a_changed_price_keeps_the_month",
+        "billing_pipeline/rating/unchanged.py",
+        "sum(hash(rows)::HUGEINT)",
+        "0",
+        UNCHANGED,
+    ),
+    Mutant(
+        "another_model_keeps_the_month",
+        "billing_pipeline/rating/unchanged.py",
+        'f"{project_digest()} {json.dumps(read)}"',
+        'f"{json.dumps(read)}"',
+        UNCHANGED,
+    ),
+    Mutant(
+        "what_an_analyst_wrote_is_kept",
+        "billing_pipeline/rating/unchanged.py",
+        "    if not is_checked(settings, month):\n        return []\n",
+        "",
+        UNCHANGED,
     ),
     Mutant(
         "readings_of_counters_before_the_month_not_read",
