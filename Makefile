@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help stripe-test demo dashboard dbt dbt-docs test tests faults property mutants bench bench-quick spark-test check dev docs lock
+.PHONY: help stripe-test demo dashboard dbt dbt-docs test tests faults property conformance mutants bench bench-quick spark-test check dev docs lock
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -93,6 +93,9 @@ check: $(VENV)/.installed-dev ## Run the style checks
 
 property: $(VENV)/.installed-dev ## 100,000 made-up cases through the pipeline and an independent oracle (minutes)
 	@$(BIN)/python -m tests.property --cases 100000
+
+conformance: $(VENV)/.installed ## Measure our engine by the scenarios of conformance/ (a minute)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python conformance/run.py --engine "python conformance/adapters/ours.py"
 
 mutants: $(VENV)/.installed-dev ## Make wrong changes on purpose and see each fail a test (minutes)
 	@$(BIN)/python -m tests.mutants
