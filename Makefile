@@ -94,7 +94,7 @@ check: $(VENV)/.installed-dev ## Run the style checks
 property: $(VENV)/.installed-dev ## 100,000 made-up cases through the pipeline and an independent oracle (minutes)
 	@$(BIN)/python -m tests.property --cases 100000
 
-conformance: $(VENV)/.installed ## Measure our engine by the scenarios of conformance/ (a minute)
+conformance: $(VENV)/.installed ## Measure our engine by the scenarios of conformance/ (minutes)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python conformance/run.py --engine "python conformance/adapters/ours.py"
 
 mutants: $(VENV)/.installed-dev ## Make wrong changes on purpose and see each fail a test (minutes)

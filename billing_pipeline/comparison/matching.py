@@ -43,6 +43,12 @@ _EMPTY = frozenset(
 )
 
 
+@lru_cache(maxsize=50_000)
+def _without_numbers(text: str) -> str:
+    kept = [word for word in _WORD.findall(text.lower()) if word not in _MONTHS]
+    return " ".join(kept)
+
+
 @dataclass
 class Matched:
     """The pairs, and what is left over on each side."""
@@ -305,12 +311,6 @@ def _groups(
         for value, group in groups.items():
             if value not in (None, frozenset()) and len(group) > 1:
                 yield group
-
-
-@lru_cache(maxsize=50_000)
-def _without_numbers(text: str) -> str:
-    kept = [word for word in _WORD.findall(text.lower()) if word not in _MONTHS]
-    return " ".join(kept)
 
 
 def _stem(word: str) -> str:
