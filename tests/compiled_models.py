@@ -26,8 +26,8 @@ from billing_pipeline.rating.month import (
     WalletApplication,
     build_raw,
     open_warehouse,
-    set_checked,
 )
+from billing_pipeline.rating.unchanged import set_checked
 from billing_pipeline.settings import Settings
 
 

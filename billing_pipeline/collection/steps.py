@@ -29,11 +29,12 @@ from billing_pipeline.collection.prepaid import movements_of
 from billing_pipeline.collection.push.apply import ApplyReport, Progress, apply_actions
 from billing_pipeline.collection.push.requests import StripeSession
 from billing_pipeline.collection.records.account import require_account
+from billing_pipeline.collection.records.cut_over import require_ours
 from billing_pipeline.collection.records.lock import month_lock
 from billing_pipeline.collection.records.opening import Records, open_records
 from billing_pipeline.collection.records.request_log import Author
 from billing_pipeline.months import BillingMonth
-from billing_pipeline.rating.month import is_checked
+from billing_pipeline.rating.unchanged import is_checked
 from billing_pipeline.settings import Settings
 from billing_pipeline.stripe_api.client import StripeGateway
 
@@ -131,8 +132,10 @@ async def apply_plan(
     `before_sending` sees the present plan and what will be sent of it, once the approval is on the
     disk and before anything is sent. Raises `PlanChangedError` for a hash that is not the present
     plan's, `NotInPlanError` for a customer of whom there is nothing to approve, and
-    `MonthLockedError` where another run holds the month for longer than `timeout` seconds.
+    `MonthLockedError` where another run holds the month for longer than `timeout` seconds, and
+    `NotOurMonthError` where another system billed the month.
     """
+    require_ours(settings.records_dir, month)
     async with _holding(gateway, settings, month, run_id, timeout) as (records, account_id):
         # Read under the lock: the run that held it may have been building these very tables.
         wanted = _checked(settings, month) if desired is None else desired

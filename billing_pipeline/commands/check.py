@@ -14,6 +14,7 @@ import click
 import duckdb
 from rich.console import Console
 
+from billing_pipeline.commands.findings import Findings, price_findings, usage_findings
 from billing_pipeline.commands.parameters import MONTH, json_option
 from billing_pipeline.commands.terminal import print_json, table
 from billing_pipeline.duckdb_sql import Row, rows
@@ -96,13 +97,15 @@ FROM charges GROUP BY currency ORDER BY currency
 @dataclass(frozen=True)
 class MonthCheck:
     """What a month's usage is worth: `files` with their rows, `problems` by file and reason, the
-    `unpriced` usage, and the `charges` by currency, before discounts and tax."""
+    `unpriced` usage, the `charges` by currency, before discounts and tax, and `findings`: where
+    the price book perhaps does not mean what it says."""
 
     month: BillingMonth
     files: list[Row]
     problems: list[Row]
     unpriced: list[Row]
     charges: list[Row]
+    findings: Findings
 
 
 def check_reference(settings: Settings) -> tuple[dict[str, int], dict[str, list[str]]]:
@@ -115,7 +118,7 @@ def check_reference(settings: Settings) -> tuple[dict[str, int], dict[str, list[
         hints = {
             hint: [str(row[0]) for row in connection.execute(f"{query} ORDER BY 1").fetchall()]
             for hint, query in _HINTS.items()
-        }
+        } | price_findings(connection)
     hints[_EXPOSED] = list(map(printable, exposed(settings)))
     return found, {hint: ids for hint, ids in hints.items() if ids}
 
@@ -125,8 +128,11 @@ def check_month(settings: Settings, month: BillingMonth) -> MonthCheck:
     with scratch_home(settings) as scratch:
         warehouse = rate_month(scratch, month)
         with open_warehouse(warehouse, read_only=True) as connection:
-            found = (rows(connection, query) for query in (_FILES, _PROBLEMS, _UNPRICED, _CHARGES))
-            return MonthCheck(month, *found)
+            files, problems, unpriced, charges = (
+                rows(connection, query) for query in (_FILES, _PROBLEMS, _UNPRICED, _CHARGES)
+            )
+            findings = usage_findings(connection)
+    return MonthCheck(month, files, problems, unpriced, charges, findings)
 
 
 @click.command()
@@ -220,6 +226,7 @@ def _show_month(rated: MonthCheck) -> None:
     ]
     title = f"What {rated.month} would be charged, before discounts and tax"
     console.print(table(title, charged, cells_of_charges))
+    _show_hints(rated.findings)
     console.print(f"The invoices: billing plan {rated.month}")
 
 

@@ -12,8 +12,9 @@ from typing import Any
 import click
 from rich.console import Console
 
-from billing_pipeline.commands.parameters import MONTH, json_option
-from billing_pipeline.commands.terminal import MAX_SHOWN, print_json, table
+from billing_pipeline.collection.records.cut_over import note_cut_over
+from billing_pipeline.commands.parameters import MONTH, json_option, settings_with_home
+from billing_pipeline.commands.terminal import MAX_SHOWN, CommandError, print_json, table
 from billing_pipeline.comparison.comparison import Comparison, CustomerTotal
 from billing_pipeline.comparison.comparison import compare as compared
 from billing_pipeline.comparison.lines import Difference
@@ -31,9 +32,17 @@ _EXPORT = click.Path(dir_okay=False, path_type=Path)
 @click.option("--against", required=True, type=_EXPORT, help="The other system's export, a CSV.")
 @click.option("--columns", type=_EXPORT, help="Where the export has what, as TOML.")
 @click.option("--before-tax", is_flag=True, help="Compare without taxes.")
+@click.option("--cut-over", type=MONTH, help="The first month that we bill, after MONTH.")
+@click.option("--accept", metavar="REASON", help="Cut over although the two differ.")
 @json_option
 def compare(
-    month: BillingMonth, against: Path, columns: Path | None, before_tax: bool, as_json: bool
+    month: BillingMonth,
+    against: Path,
+    columns: Path | None,
+    before_tax: bool,
+    cut_over: BillingMonth | None,
+    accept: str | None,
+    as_json: bool,
 ) -> None:
     """Compare MONTH with what another system billed: each difference with its cause."""
     settings = Settings.from_env()
@@ -48,6 +57,36 @@ def compare(
         print_json(document(month, against, found), ensure_ascii=False)
     else:
         _show(found)
+    if cut_over is not None:
+        _cut_over(settings, month, cut_over, found, accept)
+
+
+def _cut_over(
+    settings: Settings,
+    month: BillingMonth,
+    first: BillingMonth,
+    found: Comparison,
+    accept: str | None,
+) -> None:
+    """From when we bill: only once both systems agree, or a person says why they need not."""
+    if first <= month:
+        raise CommandError(
+            f"{month} was billed by the other system: the first month of ours comes after it"
+        )
+    if not found.agrees and not accept:
+        raise CommandError(
+            f"{len(found.differences)} differences are left in {month}: --accept REASON cuts over "
+            "nevertheless"
+        )
+    settings_with_home()
+    note_cut_over(
+        settings.records_dir,
+        first,
+        compared=str(month),
+        differences=len(found.differences),
+        accepted=accept,
+    )
+    click.echo(f"we bill from {first} on; earlier months are not sent any more", err=True)
 
 
 def document(month: BillingMonth, against: Path, found: Comparison) -> dict[str, Any]:

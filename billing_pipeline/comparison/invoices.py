@@ -38,7 +38,13 @@ from billing_pipeline.comparison.lines import (
     Tax,
     TheirLine,
 )
-from billing_pipeline.comparison.matching import Matched, likeness, match, total
+from billing_pipeline.comparison.matching import (
+    Matched,
+    is_same_text,
+    likeness,
+    match,
+    total,
+)
 from billing_pipeline.money import CURRENCY_PLACES
 
 _OWN_KINDS = {"tax": TAX, "discount": DISCOUNT, "minimum": MINIMUM, "commitment": MINIMUM}
@@ -79,6 +85,12 @@ def _matched(currency: str, ours: Sequence[OurLine], theirs: Sequence[TheirLine]
         if line.currency == currency and not (line.kind == "tax" and line.is_inclusive)
     ]
     others = [line for line in theirs if line.currency == currency]
+    included = [
+        line
+        for line in ours
+        if line.currency == currency and line.kind == "tax" and line.is_inclusive
+    ]
+    others = _without_included_tax(included, others)
     mine, others = _same_view(mine, others)
     found = match(mine, others)
     taxes = [line.tax for line in others if line.tax is not None]
@@ -103,6 +115,18 @@ def _same_view(
         if total(folded) == total(ours) and _equal(folded, theirs) > _equal(ours, theirs):
             ours = folded
     return ours, theirs
+
+
+def _without_included_tax(included: Sequence[OurLine], theirs: list[TheirLine]) -> list[TheirLine]:
+    """Without lines that only say which tax the others contain, as ours do."""
+    rest = list(theirs)
+    for our in included:
+        for their in rest:
+            is_same = our.amount == their.amount or is_same_text(our, their)
+            if their.kind == "tax" and is_same:
+                rest.remove(their)
+                break
+    return rest
 
 
 def _less_tax(theirs: Iterable[TheirLine]) -> list[TheirLine]:

@@ -139,7 +139,7 @@ def _text_likeness(our: OurLine, their: TheirLine) -> float:
         elif reference in (our.meter_id, our.subscription_id):
             named = 8.0
     ours, text = our.description.strip().lower(), their.description.strip().lower()
-    if _is_same_text(our, their):
+    if is_same_text(our, their):
         return named + (26 if ours == text else 22)
     asked = words(f"{text} {reference or ''}")
     best = 0.0
@@ -151,7 +151,7 @@ def _text_likeness(our: OurLine, their: TheirLine) -> float:
     return named + 20 * best
 
 
-def _is_same_text(our: OurLine, their: TheirLine) -> bool:
+def is_same_text(our: OurLine, their: TheirLine) -> bool:
     """But for numbers and months, of which ours have their own."""
     return _without_numbers(our.description) == _without_numbers(their.description)
 
@@ -232,7 +232,7 @@ def _groups_by_likeness(found: Matched) -> None:
     for their in list(found.theirs):
         charged = [our for our in found.ours if our.amount]
         is_only = not found.pairs and len(found.theirs) == 1
-        is_named = any(_is_same_text(our, their) for our in charged)
+        is_named = any(is_same_text(our, their) for our in charged)
         if is_named and len(found.theirs) > 1:
             continue
 

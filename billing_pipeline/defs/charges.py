@@ -21,7 +21,8 @@ from billing_pipeline.rating.dbt_runner import (
     ensure_manifest,
     installed_manifest,
 )
-from billing_pipeline.rating.month import build_models, open_warehouse, set_checked
+from billing_pipeline.rating.month import build_models, open_warehouse
+from billing_pipeline.rating.unchanged import nodes_rated_from, set_checked
 from billing_pipeline.runs.locks import Turn
 from billing_pipeline.settings import Settings
 
@@ -69,8 +70,13 @@ def dbt_models(
         if node.resource_type == "model" and slow and not node.is_failed:
             context.log.info(f"{node.name}: {node.seconds:.2f} s")
 
-    set_checked(settings, month, False)
     selection = _selection(context)
+    kept = [] if selection else nodes_rated_from(settings, month)
+    if kept:
+        context.log.info(f"{month} was rated from these inputs before: its tables stand")
+        yield from _events(context, settings, month, kept)
+        return
+    set_checked(settings, month, False)
     with turn(context, settings, Turn.RATING):
         nodes = build_models(settings, month, progress, selection)
     yield from _events(context, settings, month, nodes)
@@ -79,7 +85,7 @@ def dbt_models(
     except DbtError as error:
         raise dg.Failure(description=str(error), allow_retries=False) from error
     # If only some models were rebuilt, what depends on them was not checked with them.
-    set_checked(settings, month, not selection)
+    set_checked(settings, month, not selection, nodes)
 
 
 def _selection(context: dg.AssetExecutionContext) -> list[str]:

@@ -71,7 +71,23 @@ def export(connection: duckdb.DuckDBPyConnection, month: BillingMonth, what: str
         )
     found = rows(connection, QUERIES[what], month.key)
     columns = [column[0] for column in connection.description]
-    return csv_text([_written(row) for row in found], columns)
+    written = [_written(row) for row in found]
+    if what == "focus":
+        written = [in_ascii(row) for row in written]
+    return csv_text(written, columns)
+
+
+def in_ascii(row: Row) -> Row:
+    """FOCUS takes names and descriptions in ASCII alone: `Müller` becomes `Muller`. Ids are ours to
+    be found by, and stay."""
+    from text_unidecode import unidecode
+
+    return {
+        name: unidecode(value).strip()
+        if isinstance(value, str) and name.endswith(("Name", "Description"))
+        else value
+        for name, value in row.items()
+    }
 
 
 def _written(row: Row) -> Row:

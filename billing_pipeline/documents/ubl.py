@@ -68,7 +68,7 @@ def ubl(invoice: ElectronicInvoice, *, is_xrechnung: bool = False) -> bytes:
     _payment(root, invoice)
     for tax in invoice.taxes:
         _allowance(root, invoice, tax)
-    _taxes(root, invoice)
+    _taxes(root, invoice, is_xrechnung=is_xrechnung)
     _totals(root, invoice)
     for position, line in enumerate(invoice.lines, 1):
         _line(root, invoice, line, position, name)
@@ -180,7 +180,7 @@ def _allowance(root: ET.Element, invoice: ElectronicInvoice, tax: ElectronicTax)
 
 def _category(
     parent: ET.Element, name: str, category: str, percentage: Decimal, reason: str = ""
-) -> None:
+) -> ET.Element:
     group = _group(parent, name)
     _text(group, "ID", category)
     if category != "O":
@@ -188,16 +188,21 @@ def _category(
     if reason:
         _text(group, "TaxExemptionReason", reason)
     _text(_group(group, "TaxScheme"), "ID", "VAT")
+    return group
 
 
-def _taxes(root: ET.Element, invoice: ElectronicInvoice) -> None:
+def _taxes(root: ET.Element, invoice: ElectronicInvoice, *, is_xrechnung: bool) -> None:
     total = _group(root, "TaxTotal")
     _amount(total, "TaxAmount", invoice.tax, invoice.currency)
     for tax in invoice.taxes:
         part = _group(total, "TaxSubtotal")
         _amount(part, "TaxableAmount", tax.net, invoice.currency)
         _amount(part, "TaxAmount", tax.tax, invoice.currency)
-        _category(part, "TaxCategory", tax.category, tax.percentage, tax.reason)
+        group = _category(part, "TaxCategory", tax.category, tax.percentage, tax.reason)
+        if tax.category == "O" and is_xrechnung:  # BR-DE-14 wants a rate in any case
+            rate = ET.Element("cbc:Percent")
+            rate.text = "0"
+            group.insert(1, rate)
 
 
 def _totals(root: ET.Element, invoice: ElectronicInvoice) -> None:

@@ -166,7 +166,8 @@ WITH parties AS (
 )
 SELECT
     invoice_id, version, role, billing_month, customer_id, name, address, country, region, tax_id,
-    email, website, bank_account, note, timezone, is_tax_exempt, purchase_order
+    email, website, bank_account, note, timezone, is_tax_exempt, purchase_order, street, city,
+    postal_code, buyer_reference, electronic_address, tax_category, exemption_reason, contact, phone
 FROM parties
 ORDER BY ALL
 """

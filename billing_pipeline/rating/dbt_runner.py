@@ -77,18 +77,18 @@ def ensure_manifest(settings: Settings) -> Path:
 
     Beside it lies ``partial_parse.msgpack``, the same as dbt's own object, for the builds.
     """
-    return installed_manifest() or _parse_into(settings.home / "dbt" / _project_digest())
+    return installed_manifest() or _parse_into(settings.home / "dbt" / project_digest())
 
 
 def installed_manifest() -> Path | None:
     """What the installation has parsed; None where the project is another by now."""
-    installed = INSTALLED_DIR / _project_digest() / _MANIFEST
+    installed = INSTALLED_DIR / project_digest() / _MANIFEST
     return installed if installed.exists() else None
 
 
 def parse_at_install() -> Path:
     """``manifest.json`` beside the project as it is now, found from then on by every home."""
-    return _parse_into(INSTALLED_DIR / _project_digest())
+    return _parse_into(INSTALLED_DIR / project_digest())
 
 
 def _parse_into(folder: Path) -> Path:
@@ -241,7 +241,8 @@ def _environ(values: Mapping[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _project_digest() -> str:
+def project_digest() -> str:
+    """Changes with any file of dbt's project, and with the versions of dbt."""
     digest = hashlib.sha256()
     for package in ("dbt-core", "dbt-duckdb"):
         digest.update(version(package).encode())

@@ -27,6 +27,7 @@ from billing_pipeline.months import BillingMonth
 from billing_pipeline.rating.dbt_runner import BUILD, CLOSE, NodeResult, check, run_dbt
 from billing_pipeline.rating.earlier_lines import load_earlier_lines
 from billing_pipeline.rating.spark import build_with_spark
+from billing_pipeline.rating.unchanged import inputs_digest, nodes_rated_from, set_checked
 from billing_pipeline.settings import Settings
 
 
@@ -76,19 +77,49 @@ def build_raw(
     wallet_applications: Iterable[WalletApplication] = (),
     top_ups: Iterable[PaidTopUp] = (),
 ) -> IntakeReport:
-    """Start the month's warehouse anew with the schema ``raw``: the checked inputs.
+    """Start the month's warehouse anew with the schema ``raw``: the checked inputs. Where they are
+    those that the warehouse was rated from, it is kept with all its tables.
 
-    Raises `InvalidInput` with every problem found; the former warehouse is gone by then, what
-    was published is not.
+    Raises `InvalidInput` with every problem found; the former warehouse may not be sent by then.
     """
-    path = settings.warehouse_path(month)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    # Under its own name, which is the name of the database, in a folder of its own.
+    new = settings.month_dir(month) / "next" / settings.warehouse_path(month).name
+    new.parent.mkdir(parents=True, exist_ok=True)
+    _delete(new)
+    try:
+        report, digest = _read_inputs(settings, month, new, wallet_applications, top_ups)
+    except BaseException:
+        set_checked(settings, month, False)
+        raise
+    kept = nodes_rated_from(settings, month, digest)
     set_checked(settings, month, False)
-    for former in (path, path.with_name(path.name + ".wal")):
-        former.unlink(missing_ok=True)
+    path = settings.warehouse_path(month)
+    if kept:
+        _delete(new)
+        with open_warehouse(path) as connection:
+            connection.execute("UPDATE raw.intake SET read_at = now()")
+        set_checked(settings, month, True, kept)
+    else:
+        _delete(path)
+        new.replace(path)
+    return report
+
+
+def _delete(path: Path) -> None:
+    for file in (path, path.with_name(path.name + ".wal")):
+        file.unlink(missing_ok=True)
+
+
+def _read_inputs(
+    settings: Settings,
+    month: BillingMonth,
+    path: Path,
+    wallet_applications: Iterable[WalletApplication],
+    top_ups: Iterable[PaidTopUp],
+) -> tuple[IntakeReport, str]:
+    """The checked inputs in a new DuckDB file, and their digest."""
     with open_warehouse(path) as connection:
         connection.execute("CREATE SCHEMA raw")
-        connection.execute("CREATE TABLE raw.intake AS SELECT now() AS read_at")
         reference_rows = load_reference(connection, settings)
         _add_top_ups(connection, top_ups)
         load_earlier_lines(connection, settings, month)
@@ -99,7 +130,11 @@ def build_raw(
         write_file_sources(connection, month, usage)
         note_rated(settings, month, folders, usage)
         _write_wallet_applications(connection, wallet_applications)
-    return IntakeReport(reference_rows, usage.rows)
+        digest = inputs_digest(connection, settings, usage)
+        connection.execute(
+            "CREATE TABLE raw.intake AS SELECT now() AS read_at, $1 AS digest", [digest]
+        )
+    return IntakeReport(reference_rows, usage.rows), digest
 
 
 def _months_back(connection: duckdb.DuckDBPyConnection, month: BillingMonth, zone: ZoneInfo) -> int:
@@ -197,8 +232,10 @@ def rate_month(
 ) -> Path:
     """Intake and dbt in one go; returns the month's warehouse, its tables in schema ``main``."""
     build_raw(settings, month, wallet_applications, top_ups)
-    check(build_models(settings, month), month)
-    set_checked(settings, month, True)
+    if not nodes_rated_from(settings, month):
+        nodes = build_models(settings, month)
+        check(nodes, month)
+        set_checked(settings, month, True, nodes)
     return settings.warehouse_path(month)
 
 
@@ -213,25 +250,3 @@ def build_models(
     if settings.metering == "spark" and not selection:
         return build_with_spark(settings, month, on_node)
     return run_dbt(settings, month, (*BUILD, *(selection or CLOSE)), on_node)
-
-
-def set_checked(settings: Settings, month: BillingMonth, passed: bool) -> None:
-    """Write down that all models were built and all checks passed, or that they will change."""
-    mark = settings.month_dir(month) / "checked"
-    if passed:
-        mark.touch()
-    else:
-        mark.unlink(missing_ok=True)
-
-
-def is_checked(settings: Settings, month: BillingMonth) -> bool:
-    """True if the month's warehouse is as its passed checks left it: what may be sent.
-
-    Not where somebody has written to it since, such as an analyst with dbt from a shell.
-    """
-    mark, warehouse = settings.month_dir(month) / "checked", settings.warehouse_path(month)
-    return (
-        mark.exists()
-        and warehouse.exists()
-        and warehouse.stat().st_mtime_ns <= mark.stat().st_mtime_ns
-    )

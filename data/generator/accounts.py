@@ -388,6 +388,11 @@ def seller_rows() -> list[Row]:
             "website": "https://meridian.example",
             "bank_account": "IBAN IE29 AIBK 9311 5212 3456 78, BIC AIBKIE2D",
             "note": "Meridian Cloud Services Ltd is invented, and so is everybody else here.",
+            "street": "Level 4, 27 Harbour Street",
+            "city": "Dublin",
+            "postal_code": "D02 XY45",
+            "contact": "Billing",
+            "phone": "+353 1 555 0100",
         }
     ]
 

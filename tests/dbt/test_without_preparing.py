@@ -8,7 +8,7 @@ import pytest
 
 from billing_pipeline.rating import dbt_runner
 from billing_pipeline.rating.dbt_runner import ensure_manifest, run_dbt
-from billing_pipeline.rating.month import is_checked
+from billing_pipeline.rating.unchanged import is_checked
 from tests.dbt.rated_once import MONTH, Rated
 
 

@@ -67,4 +67,18 @@ MUTANTS = (
         "    return Decimal(whole).scaleb(-places)",
         "tests/unit/comparison/test_calculation.py",
     ),
+    Mutant(
+        "comparison_a_month_of_the_other_system_is_sent",
+        "billing_pipeline/collection/steps.py",
+        "    require_ours(settings.records_dir, month)\n",
+        "",
+        "tests/unit/collection/test_cut_over.py",
+    ),
+    Mutant(
+        "comparison_differences_need_no_acceptance",
+        "billing_pipeline/commands/compare.py",
+        "    if not found.agrees and not accept:",
+        "    if not found.agrees and False:",
+        "tests/unit/comparison/test_cut_over.py",
+    ),
 )

@@ -23,6 +23,7 @@ GAUGES = "tests/dbt/test_gauges.py"
 PRICE_FILTERS = "tests/dbt/test_price_filters.py"
 PRICE_TERMS = "tests/dbt/test_price_terms.py"
 FILTERS = "dbt_project/macros/usage_filters.sql"
+UNCHANGED = "tests/unit/rating/test_unchanged.py"
 METERS = "tests/dbt/test_meters.py"
 NAMED = "tests/dbt/test_named_subscriptions.py"
 INVOICE_EDGES = "tests/dbt/test_invoice_edges.py"
@@ -32,6 +33,8 @@ COMMITMENTS = "tests/dbt/test_commitments.py"
 INTAKE = "tests/unit/intake"
 WALLET_LOTS = "tests/dbt/test_wallet_lots.py"
 VERSIONS = "tests/dbt/test_versions.py"
+BASED_ON = "tests/dbt/test_based_on.py"
+INHERITANCE = "billing_pipeline/intake/reference/inheritance.py"
 INTERVALS = "tests/dbt/test_intervals.py"
 UNIT_TESTS = "tests/dbt/test_examples_and_rules.py"
 
@@ -53,14 +56,14 @@ MUTANTS = (
     ),
     Mutant(
         "usage_without_a_subscription_is_in_no_doubt",
-        f"{METERING}/events_in_doubt.sql",
-        "where read_whole.customer_id is null\n    union",
-        "where false\n    union",
+        f"{METERING}/doubtful_usage.sql",
+        "where meters.event_name not in (select event_name from totalled)",
+        "where false",
         UNIT_TESTS,
     ),
     Mutant(
         "what_a_limit_counts_is_unpriced",
-        f"{METERING}/events_in_doubt.sql",
+        f"{METERING}/doubtful_usage.sql",
         "times.feature is not null",
         "false",
         UNIT_TESTS,
@@ -383,6 +386,34 @@ MUTANTS = (
         "readings.group_values, readings.value is null",
         "readings.value is null",
         METERS,
+    ),
+    Mutant(
+        "a_changed_usage_file_keeps_the_month",
+        "billing_pipeline/rating/unchanged.py",
+        "settings.metering, usage.fingerprint, tables",
+        "settings.metering, tables",
+        UNCHANGED,
+    ),
+    Mutant(
+        "a_changed_price_keeps_the_month",
+        "billing_pipeline/rating/unchanged.py",
+        "sum(hash(rows)::HUGEINT)",
+        "0",
+        UNCHANGED,
+    ),
+    Mutant(
+        "another_model_keeps_the_month",
+        "billing_pipeline/rating/unchanged.py",
+        'f"{project_digest()} {json.dumps(read)}"',
+        'f"{json.dumps(read)}"',
+        UNCHANGED,
+    ),
+    Mutant(
+        "what_an_analyst_wrote_is_kept",
+        "billing_pipeline/rating/unchanged.py",
+        "    if not is_checked(settings, month):\n        return []\n",
+        "",
+        UNCHANGED,
     ),
     Mutant(
         "readings_of_counters_before_the_month_not_read",
@@ -1041,5 +1072,55 @@ MUTANTS = (
         "case when applications.after_month is null then 0 else 2 end as turn,",
         "0 as turn,",
         WALLET_LOTS,
+    ),
+    # --- plans that are based on others, tiers of versions ---
+    Mutant(
+        "a_replaced_price_never_comes_back",
+        INHERITANCE,
+        "    if start < end:\n        yield start, end",
+        "    if start < end and not holes:\n        yield start, end",
+        BASED_ON,
+    ),
+    Mutant(
+        "a_replaced_price_counts_beside_its_replacement",
+        INHERITANCE,
+        "_without(price.span, holes.get(price.price_id, ()))",
+        "_without(price.span, ())",
+        BASED_ON,
+    ),
+    Mutant(
+        "what_an_inherited_plan_inherits_is_forgotten",
+        INHERITANCE,
+        "            inherited = found[plan_id]\n",
+        "            inherited = own[plan_id]\n",
+        BASED_ON,
+    ),
+    Mutant(
+        "a_replaced_limit_stays",
+        INHERITANCE,
+        "if name not in replaced}",
+        "if name in features}",
+        BASED_ON,
+    ),
+    Mutant(
+        "the_same_price_of_two_plans_is_one_charge",
+        f"{RATING}/billable_quantities.sql",
+        " || coalesce(chr(10) || prices.inherited_by, '')",
+        "",
+        BASED_ON,
+    ),
+    Mutant(
+        "the_cycle_is_not_inherited",
+        INHERITANCE,
+        "for plan_id in lines[str(plan)]",
+        "for plan_id in lines[str(plan)][:1]",
+        BASED_ON,
+    ),
+    Mutant(
+        "tiers_of_a_version_count_for_all",
+        f"{RATING}/tier_parts.sql",
+        "        and quantities.tiers_from is not distinct from tiers.valid_from\n",
+        "",
+        UNIT_TESTS,
     ),
 )

@@ -55,7 +55,8 @@ NEW_COLUMNS = {
     "entitlements": "replaces",
     "coupons": "price_ids",
     "tax_rates": "region tax_code",
-    "customers": "address tax_id region bill_to purchase_order valid_from",
+    "customers": "address tax_id region bill_to purchase_order valid_from street city postal_code "
+    "buyer_reference electronic_address tax_category exemption_reason",
     "wallet_transactions": "expires_at priority",
     "adjustments": "adjustment_id customer_id subscription_id amount currency occurred_at "
     "description tax_code reason author",

@@ -510,6 +510,29 @@ CUSTOMERS = Table(
             "last instant decides on country, region, currency, exemption, `bill_to` and "
             "`is_payer`; all else is as the newest row has it. Empty: from the beginning",
         ),
+        Column("street", "text", "of the address, for electronic invoices"),
+        Column("city", "text", "of the address; empty: from the last line of `address`"),
+        Column("postal_code", "text", "of the address; empty: from the last line of `address`"),
+        Column(
+            "buyer_reference",
+            "text",
+            "by which the customer assigns invoices, in Germany the Leitweg-ID; empty: the "
+            "purchase order, else the `customer_id`",
+        ),
+        Column(
+            "electronic_address",
+            "text",
+            "where electronic invoices go, `scheme:value` (`0088:5412345000013`); empty: the VAT "
+            "number, else the e-mail address",
+        ),
+        Column(
+            "tax_category",
+            "choice",
+            "of what is not taxed: reverse charge, exempt, export, intra-community, not subject to "
+            "tax, zero rated; empty: by countries, `tax_id` and `tax_exempt`",
+            allowed=("ae", "e", "g", "k", "o", "z"),
+        ),
+        Column("exemption_reason", "text", "the sentence on the invoice for what is not taxed"),
     ),
     keys=(("customer_id", "valid_from"),),
     references=(Reference("bill_to", "customers", "customer_id"),),
@@ -529,6 +552,16 @@ SELLER = Table(
         Column("website", "text", "your address on the web"),
         Column("bank_account", "text", "for transfers"),
         Column("note", "text", "at the foot of each invoice"),
+        Column("street", "text", "of the address, for electronic invoices"),
+        Column("city", "text", "of the address; empty: from the last line of `address`"),
+        Column("postal_code", "text", "of the address; empty: from the last line of `address`"),
+        Column("contact", "text", "a person or department; empty: the name"),
+        Column("phone", "text", "of the contact; XRechnung needs it"),
+        Column(
+            "electronic_address",
+            "text",
+            "yours, `scheme:value`; empty: the VAT number, else the e-mail address",
+        ),
     ),
     keys=(("name",),),
 )

@@ -13,6 +13,13 @@ select
     customers.collection_method,
     customers.region,
     customers.payer_id,
-    customers.purchase_order
+    customers.purchase_order,
+    customers.street,
+    customers.city,
+    customers.postal_code,
+    customers.buyer_reference,
+    customers.electronic_address,
+    customers.tax_category,
+    customers.exemption_reason
 from {{ ref('stg_accounts__customers') }} as customers
 cross join {{ ref('stg_run') }} as run

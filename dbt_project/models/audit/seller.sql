@@ -11,6 +11,12 @@ select
     seller.email,
     seller.website,
     seller.bank_account,
-    seller.note
+    seller.note,
+    seller.street,
+    seller.city,
+    seller.postal_code,
+    seller.contact,
+    seller.phone,
+    seller.electronic_address
 from {{ ref('stg_run') }} as run
 left join {{ ref('stg_accounts__seller') }} as seller on true

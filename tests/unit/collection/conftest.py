@@ -22,7 +22,7 @@ from billing_pipeline.collection.records import opening
 from billing_pipeline.collection.steps import ApplyOutcome, Approval
 from billing_pipeline.collection.stripe_state.profiles import Payer
 from billing_pipeline.months import BillingMonth
-from billing_pipeline.rating.month import set_checked
+from billing_pipeline.rating.unchanged import set_checked
 from billing_pipeline.settings import Settings
 from billing_pipeline.stripe_api.client import GatewayConfig, StripeGateway
 from billing_pipeline.stripe_api.timing import VirtualClock

@@ -18,7 +18,7 @@ from billing_pipeline.collection.plan_report import (
     result_rows,
 )
 from billing_pipeline.collection.steps import PlanChangedError
-from billing_pipeline.rating.month import set_checked
+from billing_pipeline.rating.unchanged import set_checked
 
 from .conftest import JANUARY, Company
 from .fake_stripe import Json

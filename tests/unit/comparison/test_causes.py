@@ -176,6 +176,17 @@ def test_no_tax_at_all_and_a_comparison_before_tax() -> None:
     assert compared(TAXED, theirs, before_tax=True).agrees
 
 
+def test_a_tax_that_amounts_contain_is_no_difference() -> None:
+    inside = replace(VAT, is_inclusive=True)
+    tax = line("tax", "VAT 20 % (included)", "12.50", tax_rate_id="vat", is_inclusive=True)
+    ours = [replace(SEATS, taxes=(inside,)), tax]
+    assert compared(ours, [same(SEATS)]).agrees
+    assert compared(ours, [same(SEATS), their("VAT 20 % (included)", "12.50")]).agrees
+    assert compared(ours, [same(SEATS, tax=D("12.50"))]).agrees
+    beside = [same(SEATS, amount=D("62.50"), tax=D("12.50"))]
+    assert compared(ours, beside).agrees
+
+
 def test_amounts_that_contain_the_tax_of_their_column() -> None:
     theirs = [
         same(CALLS, amount=D("15.05"), tax=D("2.51")),

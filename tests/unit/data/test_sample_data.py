@@ -41,8 +41,10 @@ COLUMNS = {
     "catalog/sources": "source file_pattern expected",
     "accounts/customers": "customer_id name email country currency stripe_customer_id is_payer "
     "collection_method days_until_due payment_method tax_exempt address tax_id region bill_to "
-    "purchase_order valid_from",
-    "accounts/seller": "name address country tax_id email website bank_account note",
+    "purchase_order valid_from street city postal_code buyer_reference electronic_address "
+    "tax_category exemption_reason",
+    "accounts/seller": "name address country tax_id email website bank_account note street city "
+    "postal_code contact phone electronic_address",
     "accounts/subscriptions": "subscription_id customer_id plan_id quantity starts_at ends_at "
     "trial_ends_at coupon_id minimum_amount",
     "accounts/wallet_transactions": "transaction_id customer_id amount currency occurred_at kind "

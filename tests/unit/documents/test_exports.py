@@ -9,7 +9,7 @@ import re
 import duckdb
 import pytest
 
-from billing_pipeline.documents.exports import export
+from billing_pipeline.documents.exports import export, in_ascii
 from billing_pipeline.documents.reading import NoDocumentError, published
 from billing_pipeline.settings import Settings
 from tests.end_to_end.commands import ROOT
@@ -51,6 +51,14 @@ def test_focus(settings: Settings) -> None:
     assert (first["ConsumedQuantity"], first["ChargeClass"]) == ("0.5", "")
     assert first["BillingPeriodStart"] == "2024-02-01T00:00:00Z"
     assert first["ProviderName"] == "Meridian"
+
+
+def test_focus_has_namesin_ascii() -> None:
+    row = {"BillingAccountName": "Müller 株式会社", "BillingAccountId": "münchen"}
+    assert in_ascii(row) == {
+        "BillingAccountName": "Muller Zhu Shi Hui She",
+        "BillingAccountId": "münchen",
+    }
 
 
 def test_the_guide_explains_the_columns_of_focus(settings: Settings) -> None:

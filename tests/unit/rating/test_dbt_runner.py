@@ -30,7 +30,7 @@ def test_the_installed_manifest_serves_every_home_until_the_project_changes(
     assert ensure_manifest(settings) == installed
     assert len(parsed) == 1 and not settings.home.exists()
 
-    monkeypatch.setattr(dbt_runner, "_project_digest", lambda: "another")
+    monkeypatch.setattr(dbt_runner, "project_digest", lambda: "another")
     for _ in range(2):
         assert ensure_manifest(settings).is_relative_to(settings.home)
     assert len(parsed) == 2

@@ -32,7 +32,14 @@ select
     coalesce(valid.bill_to, valid.customer_id) as payer_id,
     newest.address,
     newest.tax_id,
-    newest.purchase_order
+    newest.purchase_order,
+    newest.street,
+    newest.city,
+    newest.postal_code,
+    newest.buyer_reference,
+    newest.electronic_address,
+    newest.tax_category,
+    newest.exemption_reason
 from ranked as newest
 inner join ranked as valid on newest.customer_id = valid.customer_id
 where newest.newest_first = 1 and valid.valid_first = 1

@@ -1,0 +1,60 @@
+"""From which month we bill, where another system billed before.
+
+What belongs here: remembering that month in ``records/cut_over.json``, and refusing to send an
+earlier one. What does not: whether both systems agree (``comparison``).
+
+A month that the other system has billed would be billed twice, and Stripe may know nothing of it:
+no mark, no invoice, another account. So it is said once, by the person who moves, and kept with
+what was billed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from billing_pipeline.months import BillingMonth
+
+
+class NotOurMonthError(RuntimeError):
+    """Another system billed the month: nothing of it may be sent."""
+
+
+def note_cut_over(records: Path, first: BillingMonth, **how: Any) -> None:
+    """Remember the first month that we bill, and what was compared when that was decided."""
+    records.mkdir(parents=True, exist_ok=True)
+    path = _path(records)
+    # Whole or not at all: half a file would refuse every month.
+    draft = path.with_suffix(f".{os.getpid()}.tmp")
+    draft.write_text(json.dumps({"first_month": str(first), **how}), encoding="utf-8")
+    draft.replace(path)
+
+
+def read_cut_over(records: Path) -> BillingMonth | None:
+    """The first month that we bill; None where it was never said."""
+    try:
+        found = json.loads(_path(records).read_text(encoding="utf-8"))
+        return BillingMonth.parse(found["first_month"])
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError) as error:
+        raise NotOurMonthError(
+            f"{_path(records)} is damaged: restore it, or say again from which month we bill "
+            "(billing compare … --cut-over MONTH)"
+        ) from error
+
+
+def require_ours(records: Path, month: BillingMonth) -> None:
+    """Raises `NotOurMonthError` for a month that the other system billed."""
+    first = read_cut_over(records)
+    if first is not None and month < first:
+        raise NotOurMonthError(
+            f"{month} was billed by the other system: we bill from {first} on "
+            f"({_path(records)}). `billing plan {month}` and `billing compare {month}` still work"
+        )
+
+
+def _path(records: Path) -> Path:
+    return records / "cut_over.json"

@@ -1,0 +1,50 @@
+-- grain: customer × event name some of whose events of the month perhaps no price charges: no price
+-- reads them whole through the month, and no limit counts them. Where the totals of the month are
+-- of all events of a name, only customers who have some are here.
+with
+meters as (select * from {{ ref('stg_catalog__meters') }} where event_name is not null),
+run as (select * from {{ ref('stg_run') }}),
+
+read_whole as (
+    select distinct times.customer_id, meters.event_name
+    from {{ ref('reading_times') }} as times
+    inner join meters on times.meter_id = meters.meter_id
+    cross join run
+    left join {{ ref('customers_naming_subscriptions') }} as naming
+        on times.customer_id = naming.customer_id
+    where
+        times.feature is not null
+        or (
+            times.filter = ''
+            and times.starts_at <= run.month_start
+            and times.ends_at >= run.month_end
+            -- what names a subscription is read by the prices of that one only
+            and naming.customer_id is null
+        )
+),
+
+-- a counter has no total of a first reading
+totalled as (
+    select distinct meters.meter_id, meters.event_name
+    from {{ ref('usage_windows') }} as windows
+    inner join meters on windows.meter_id = meters.meter_id
+    where windows.is_whole_month and meters.aggregation <> 'counter'
+),
+
+possible as (
+    select totals.customer_id, totalled.event_name
+    from {{ ref('month_totals') }} as totals
+    inner join totalled on totals.meter_id = totalled.meter_id
+    union
+    select customers.customer_id, meters.event_name
+    from {{ ref('stg_accounts__customers') }} as customers
+    cross join meters
+    where meters.event_name not in (select event_name from totalled)
+)
+
+select possible.*
+from possible
+left join read_whole
+    on possible.customer_id = read_whole.customer_id
+    and possible.event_name = read_whole.event_name
+where read_whole.customer_id is null

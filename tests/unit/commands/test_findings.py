@@ -1,0 +1,75 @@
+"""What `billing check` points out in a price book that is valid and may not mean what it says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from billing_pipeline.commands.findings import price_findings, usage_findings
+from billing_pipeline.intake.reference.load import load_reference
+from billing_pipeline.months import BillingMonth
+from billing_pipeline.rating.month import open_warehouse
+from billing_pipeline.settings import Settings
+from tests.compiled_models import rate_month
+from tests.dbt.price_books import PriceBook
+
+
+def book() -> PriceBook:
+    made = PriceBook()
+    made.meter("calls")
+    made.meter("seats", "max")
+    for plan in ("old", "new", "plain"):
+        made.add("catalog/plans", plan_id=plan, name=plan)
+    full = {"prorate": "false"}
+    made.price("old", "old-seats", "seats", **full, valid_to="2024-04-11")
+    made.price("old", "old-seats", "seats", **full, valid_from="2024-04-11")
+    made.price("new", "new-seats", "seats", **full)
+    made.price("plain", "europe", "calls", filter={"region": "eu"}, included_quantity="500")
+    made.price("plain", "tiered", "seats", charge_model="volume")
+    made.add("catalog/price_tiers", price_id="tiered", up_to="10", unit_amount="2")
+    made.add("catalog/price_tiers", price_id="tiered", up_to="20.5", unit_amount="1")
+    made.add("catalog/price_tiers", price_id="tiered", unit_amount="0.5")
+    made.customer("mover", "old", ends_at="2024-04-16")
+    made.subscribe("mover", "mover", "new", starts_at="2024-04-16")
+    made.customer("twice", "plain")
+    made.subscribe("twice-2", "twice", "plain")
+    made.use("twice", "calls", 100, "2024-04-10", properties={"region": "eu"})
+    made.use("twice", "calls", 7, "2024-04-10", properties={"region": "us"})
+    made.use("twice", "seats", 15, "2024-04-10")
+    return made
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    directory: Path = tmp_path_factory.mktemp("findings")
+    data = book().write(directory / "data")
+    return Settings.from_env(
+        {"BILLING_DATA_DIR": str(data), "BILLING_HOME": str(directory / "home")}
+    )
+
+
+def test_what_a_price_book_may_not_mean(settings: Settings) -> None:
+    with duckdb.connect() as connection:
+        load_reference(connection, settings)
+        found = {text.split(":")[0]: rows for text, rows in price_findings(connection).items()}
+    assert found == {
+        "gauges with prorate false whose price changes": ["old-seats"],
+        "gauges with prorate false in plans that subscriptions change to or from": [
+            "new-seats (mover)",
+            "old-seats (mover)",
+        ],
+        "subscriptions of one customer that charge the same meter": [
+            "twice and twice-2: calls",
+            "twice and twice-2: seats",
+        ],
+    }
+
+
+def test_what_usage_does_not_reach(settings: Settings) -> None:
+    with open_warehouse(rate_month(settings, BillingMonth(2024, 4)), read_only=True) as warehouse:
+        assert usage_findings(warehouse) == {
+            "allowances that nobody used up in the month": ["europe (used at most 100)"],
+            "tiers that no usage of the month reached": ["tiered above 20.5"],
+        }
