@@ -255,10 +255,11 @@ def _next_step(plan: InvoicePlan, notes: PlanNotes) -> str:
 
 
 def net_changes(plan: InvoicePlan) -> dict[str, int]:
-    """By currency: what all changes of the plan come to, in minor units."""
+    """By currency: what all changes of the plan but the declined ones come to, in minor units."""
     net: dict[str, int] = defaultdict(int)
     for action in plan.changes:
-        net[action.currency] += action.amount_after - action.amount_before
+        if action.key not in plan.declined:
+            net[action.currency] += action.amount_after - action.amount_before
     return dict(sorted(net.items()))
 
 

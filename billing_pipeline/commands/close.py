@@ -196,7 +196,7 @@ def _run(
         "reason": result.reason,
         "plan_hash": rows[0]["plan_hash"] if rows else None,
         "plan": rows,
-        "net": {row[0]: row[-1] for row in sums(rows, ("currency",), ("amount_change",))},
+        "net": {row[0]: row[-1] for row in _net(rows, "amount_change")},
         "next": _next_step(settings, month, waiting),
         "payments": payments,
         "missing_usage": gaps,
@@ -276,7 +276,7 @@ def _show(plan: Sequence[dict[str, Any]], payments: Iterable[dict[str, Any]]) ->
         columns = ("action", "state", "currency", "invoices", "before", "after", "change")
         # What is unchanged comes last, and below it what all comes to in each currency.
         actions.sort(key=lambda cells: cells[0] == "unchanged")
-        net = sums(plan, ("currency",), ("amount_before", "amount_after", "amount_change"))
+        net = _net(plan, "amount_before", "amount_after", "amount_change")
         total = [["net", "", *cells] for cells in net]
         console.print(table("Invoice plan", columns, [*actions, *total]))
     attention = [row for row in plan if row["state"] in ("waiting", "failed", "declined")]
@@ -290,6 +290,11 @@ def _show(plan: Sequence[dict[str, Any]], payments: Iterable[dict[str, Any]]) ->
     if states:
         columns = ("status", "currency", "invoices", "billed", "paid", "outstanding")
         console.print(table("Invoices and payments", columns, states))
+
+
+def _net(plan: Sequence[dict[str, Any]], *amounts: str) -> list[list[Any]]:
+    """By currency, without what was declined."""
+    return sums([row for row in plan if row["state"] != "declined"], ("currency",), amounts)
 
 
 def _change(row: dict[str, Any]) -> list[str]:

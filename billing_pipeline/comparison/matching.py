@@ -192,12 +192,6 @@ def _greedy(found: Matched, score: Callable[[OurLine, TheirLine], float], enough
             found.take([ours[i]], [theirs[j]])
 
 
-@lru_cache(maxsize=50_000)
-def _without_numbers(text: str) -> str:
-    kept = [word for word in _WORD.findall(text.lower()) if word not in _MONTHS]
-    return " ".join(kept)
-
-
 # By what another system may put several of our lines into one.
 _OUR_GROUPS: tuple[Callable[[OurLine], Hashable], ...] = (
     lambda line: (line.customer_id, line.subscription_id, line.price_id),

@@ -13,7 +13,9 @@ import dagster as dg
 import pytest
 
 from billing_pipeline.collection import payments, prepaid, steps, stripe_gateway
+from billing_pipeline.collection.approval_answers import Answer
 from billing_pipeline.collection.payments import PullResult
+from billing_pipeline.collection.plan.approval import NotInPlanError
 from billing_pipeline.collection.plan.invoice_plan import ActionKind, InvoiceAction, InvoicePlan
 from billing_pipeline.collection.prepaid import WalletTables
 from billing_pipeline.collection.push.apply import ActionResult, ApplyReport, ResultState
@@ -21,7 +23,7 @@ from billing_pipeline.collection.push.wallets import WalletProblem
 from billing_pipeline.collection.steps import ApplyOutcome
 from billing_pipeline.defs import checks
 from billing_pipeline.defs import collection as assets
-from billing_pipeline.defs.collection import invoice_payments
+from billing_pipeline.defs.collection import approved_changes, invoice_payments
 from billing_pipeline.defs.resources import Stripe, resources
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.published.publish import publish_rows
@@ -122,6 +124,40 @@ def test_wallets_are_read_again_where_what_is_published_of_them_is_old(
     """Also by a run that had nothing to send."""
     apply(monkeypatch, settings, ApplyReport(PLAN, ()), known=known)
     assert ["wallet_reconciliation" in names for names in published] == [not known]
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({}, "old is not the plan"),
+        ({"decline": True}, "a reason is needed to decline a change"),
+        ({"only": ["eve"]}, "the plan has nothing to approve or decline for eve"),
+    ],
+)
+def test_an_approval_that_cannot_be_carried_out_leaves_the_month_as_it_was(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, config: dict[str, Any], said: str
+) -> None:
+    """It is answered in a sentence: the run is no failure, and the partition stays what it was."""
+
+    def refuse(*_: Any) -> Any:
+        raise NotInPlanError("the plan has nothing to approve or decline for eve")
+
+    answer = None if "only" in config else Answer("old is not the plan")
+    monkeypatch.setattr(assets, "first_answer", lambda settings, month, plan_hash: answer)
+    monkeypatch.setattr(assets, "_apply", refuse)
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = dg.materialize(
+            [approved_changes],
+            resources=resources({"settings": settings, "stripe": NoStripe(settings=settings)}),
+            partition_key=str(JANUARY),
+            run_config={"ops": {"approved_changes": {"config": {"plan_hash": "old"} | config}}},
+            instance=instance,
+        )
+        assert result.success
+        assert instance.get_materialized_partitions(approved_changes.key) == set()
+    [event] = [event for event in result.all_events if event.is_asset_observation]
+    observed = event.asset_observation_data.asset_observation
+    assert observed.metadata[assets.ANSWER].value == said
 
 
 def test_a_pull_publishes_the_rest_and_names_the_wallet_that_it_could_not_read(

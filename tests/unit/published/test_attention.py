@@ -186,6 +186,14 @@ def test_an_invoice_that_is_not_what_it_should_be(published: duckdb.DuckDBPyConn
     ]
 
 
+def test_what_a_person_declined_needs_no_attention(published: duckdb.DuckDBPyConnection) -> None:
+    add(published, "invoices", invoice_id="in_1", currency="USD", total=10)
+    add(published, "invoice_payments", invoice_id="in_1", status="paid", billed=9, credited=0)
+    add(published, "reconciliation", invoice_id="in_1", difference=-1, state="differs")
+    add(published, "invoice_plan", invoice_id="in_1", state="declined")
+    assert found(published) == []
+
+
 def sources(published: duckdb.DuckDBPyConnection, month: str, **rows: int) -> None:
     """A month with so many rows of each source; `gateway` is expected every month."""
     for name, count in rows.items():

@@ -18,4 +18,10 @@ select
         else 'expected ' || expected_total || ', in Stripe ' || stripe_total
     end as reason
 from {{ all_months(source('collection', 'reconciliation')) }}
-where state not in ('matched', 'adopted', 'written_off')
+where
+    state not in ('matched', 'adopted', 'written_off')
+    -- a person has declined to bill the difference
+    and invoice_id not in (
+        select invoice_id from {{ all_months(source('collection', 'invoice_plan')) }}
+        where state = 'declined'
+    )
