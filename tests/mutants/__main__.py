@@ -19,7 +19,7 @@ from rich.table import Table
 
 from tests.mutants.engine import Mutant, Outcome, Verdict, check_unchanged, try_mutant
 
-LISTS = ("sql", "stripe", "payments", "people", "comparison", "proofs")
+LISTS = ("sql", "stripe", "payments", "people", "comparison", "proofs", "documents")
 _SHOWN_LINES = 25
 
 
