@@ -12,7 +12,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import click
-import duckdb
 from rich.console import Console
 
 from billing_pipeline.collection.approval_answers import first_answer
@@ -246,22 +245,24 @@ def _say_what_to_do(steps: dict[str, str], waiting: Sequence[dict[str, Any]]) ->
         click.echo(f"or in the Dagster UI (billing ui): {steps['approve_in_ui']}", err=True)
 
 
+# A plan that an earlier release published does not say what changes.
+_PLAN = """
+SELECT * REPLACE (coalesce(amount_change, amount_after - amount_before) AS amount_change)
+FROM invoice_plan WHERE billing_month = $1::DATE
+"""
+_PAYMENTS = "SELECT * FROM invoice_payments WHERE billing_month = $1::DATE"
+
+
 def _published(
     settings: Settings, month: BillingMonth
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[str]]:
     """The month's invoice plan and payments, and which usage has not come."""
     with open_published(settings) as published:
         return (
-            _read(published, "invoice_plan", month),
-            _read(published, "invoice_payments", month),
+            queried(published, _PLAN, month.key),
+            queried(published, _PAYMENTS, month.key),
             [gap["reason"] for gap in usage_gaps(published) if gap["month"] == str(month)],
         )
-
-
-def _read(
-    published: duckdb.DuckDBPyConnection, table: str, month: BillingMonth
-) -> list[dict[str, Any]]:
-    return queried(published, f"SELECT * FROM {table} WHERE billing_month = $1::DATE", month.key)
 
 
 def _show(plan: Sequence[dict[str, Any]], payments: Iterable[dict[str, Any]]) -> None:

@@ -92,8 +92,12 @@ def lines_of(
 
 def _counts(book: Book, row: Commitment, line: Line) -> bool:
     is_theirs = row.customer_id in (line.customer_id, payer_of(book, line.customer_id))
+    # What nobody is billed for is not spent.
+    payers = (line.customer_id, payer_of(book, line.customer_id))
+    is_billed = all(flag(book.customers[who]["is_payer"], True) for who in payers)
     is_meant = not row.price_ids or line.price_id in row.price_ids
-    return is_theirs and is_meant and row.starts_at < line.ends_at <= row.ends_at
+    is_in_term = row.starts_at < line.ends_at <= row.ends_at
+    return is_theirs and is_billed and is_meant and is_in_term
 
 
 def _line(kind: str, row: Commitment, value: Fraction, is_taxed: bool = True) -> Line:

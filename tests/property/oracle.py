@@ -191,7 +191,11 @@ def _balances(
         applied.setdefault(wallet, {})[month] = invoice.wallet_applied
         if invoice.total < 0:
             put_in.setdefault(wallet, []).append(_credit(book, month, -invoice.total))
-    states = wallets_at(book, month, applied, put_in)
+    beyond = {
+        wallet: max(Fraction(0), invoice.total - sum(invoice.of_kind("commitment"), Fraction(0)))
+        for wallet, invoice in invoices.items()
+    }
+    states = wallets_at(book, month, applied, put_in, beyond)
     return {wallet: state.balance for wallet, state in states.items()}
 
 

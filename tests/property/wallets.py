@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 from tests.property.intake import FOREVER, Book, amount, month_edges
@@ -55,9 +55,13 @@ class State:
         self.owed -= paid_back
         self.lots.append(lot)
 
-    def take(self, wanted: Fraction, lots: list[Lot]) -> None:
+    def take(self, wanted: Fraction, lots: list[Lot], prepaid_may: Fraction | None = None) -> None:
+        """`prepaid_may`: what lots that were paid for beforehand may pay of it; None: all."""
         for lot in lots:
             taken = min(lot.held, wanted)
+            if lot.is_prepaid and prepaid_may is not None:
+                taken = min(taken, prepaid_may)
+                prepaid_may -= taken
             lot.held -= taken
             wanted -= taken
         self.owed += wanted
@@ -73,18 +77,27 @@ class Movement:
     amount: Fraction  # of a lot that expires: whatever it holds
     lot: Lot | None = None
     reference: str = ""
+    prepaid_may: Fraction | None = None
 
 
 def wallets_at(
-    book: Book, through: str, applied: AppliedElsewhere, prepaid: Mapping[Wallet, list[Lot]]
+    book: Book,
+    through: str,
+    applied: AppliedElsewhere,
+    prepaid: Mapping[Wallet, list[Lot]],
+    prepaid_may: Mapping[Wallet, Fraction] | None = None,
 ) -> dict[Wallet, State]:
-    """All wallets after the month's end, with what expires in that instant gone."""
+    """All wallets after the month's end, with what expires in that instant gone. `prepaid_may`:
+    what of the month's own invoice is no line of a commitment."""
     end = month_edges(through, book.zone)[1]
     states: dict[Wallet, State] = defaultdict(State)
     for wallet, movements in _movements(book, applied, prepaid).items():
         state = states[wallet]
+        beyond = (prepaid_may or {}).get(wallet)
         for movement in sorted(movements, key=lambda row: (row.at, row.rank, row.name)):
             if movement.at < end or (movement.at == end and movement.rank < 2):
+                if movement.rank == 0 and movement.name == through:
+                    movement = replace(movement, prepaid_may=beyond)
                 _move(state, movement)
     return states
 
@@ -128,7 +141,7 @@ def _move(state: State, movement: Movement) -> None:
     else:
         named = [lot for lot in state.lots if movement.reference == lot.lot_id]
         valid = sorted(valid_lots(state, movement.at, movement.rank == 0), key=lambda x: x.order)
-        state.take(movement.amount, [*named, *valid])
+        state.take(movement.amount, [*named, *valid], movement.prepaid_may)
 
 
 def valid_lots(state: State, at: int, is_month_end: bool) -> list[Lot]:
