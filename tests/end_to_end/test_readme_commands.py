@@ -22,8 +22,11 @@ EXAMPLE = EXAMPLES / "prepaid-wallet"
 SERVERS = ("webhooks", "ui", "dashboard")
 # Nothing is in review here (tests/end_to_end/test_resolve.py).
 NEEDS_A_REVIEW = "resolve"
+# Over a month that changes (tests/end_to_end/test_drift.py).
+CHANGED_MONTH = ("drift", "verify", "publish")
 # They run Dagster's jobs, whose settings are those of their process.
-JOBS = ("run", "plan", "apply", "pull")
+JOBS = ("run", "plan", "apply", "pull", "estimate", "collect")
+THEIRS = "customer_id,currency,description,amount\nnobody,USD,A fee of theirs,10\n"
 
 
 @pytest.fixture
@@ -58,14 +61,18 @@ def test_each_command_does_as_the_readme_says(
         "ID": closed["payments"][0]["invoice_id"],
         "HASH": json.loads(run(f"plan {month} --json"))["plan_hash"],
         "FILE": str(tmp_path / "file"),
+        "THEIRS": str(tmp_path / "theirs.csv"),
         "DIR": str(EXAMPLE / "catalog"),
         "A..B": f"{month}..{month}",
     }
+    Path(places["THEIRS"]).write_text(THEIRS)
     assert len(COMMANDS) > 12
     said = {}
     for command in COMMANDS:
-        if command.startswith(("run ", "plan ", *SERVERS, NEEDS_A_REVIEW)):
+        if command.startswith(("run ", "plan ", *SERVERS, *CHANGED_MONTH, NEEDS_A_REVIEW)):
             continue  # just now; and what is tested elsewhere
+        if command.startswith("compare "):
+            command = command.replace("FILE", "THEIRS")
         if command.startswith("init "):
             command = command.replace("DIR", str(tmp_path / "new"))
         said[command] = run(" ".join(places.get(word, word) for word in command.split()))
@@ -76,5 +83,6 @@ def test_each_command_does_as_the_readme_says(
     assert "closed" in said["months"]
     assert f"Month closed {month}" in receiver.titles
     assert "-12.34" in said["explain ID"] or "from the wallet" in said["explain ID"]
+    assert "extra line" in said[f"compare {month} --against THEIRS"]
     assert (tmp_path / "new" / "README.md").exists()
     assert "_BILLING_COMPLETE" in said["completion bash"]
