@@ -49,7 +49,7 @@ SELECT
     charges.event_count, charges.calculation,
     epoch_us(charges.period_start) AS period_start, epoch_us(charges.period_end) AS period_end,
     terms.whole_us, terms.prorate, terms.is_share_of_amount, terms.correction_count,
-    terms.quantity AS stated_quantity, terms.valid_from, {terms}
+    terms.quantity AS stated_quantity, terms.valid_from, terms.tiers_from, {terms}
 FROM charges
 JOIN billable_quantities AS terms ON charges.charge_id = terms.charge_id
 JOIN stg_accounts__customers AS customers ON charges.customer_id = customers.customer_id
@@ -235,11 +235,13 @@ class _Charges:
         self._seats = _by("subscription_id", listed(_SEATS, subscriptions))
 
     def of(self, charge: Row, left_out: set[str]) -> dict[str, Any]:
-        made: dict[str, Any] = {name: charge[name] for name in charge if name not in _TERMS}
+        left = (*_TERMS, "tiers_from")
+        made: dict[str, Any] = {name: charge[name] for name in charge if name not in left}
         made["terms"] = {name: charge[name] for name in _TERMS}
         made["terms"]["tiers"] = [
             {name: tier[name] for name in ("up_to", "unit_amount", "flat_amount", "percentage")}
             for tier in self._tiers.get(charge["price_id"], [])
+            if tier["valid_from"] == charge["tiers_from"]  # a version may have its own
         ]
         made["rule"] = self._rules.get((charge["price_id"], charge["valid_from"]), {})
         if charge["included_per"] == "seat":

@@ -106,13 +106,17 @@ class Tags(HTMLParser):
         super().__init__()
         self.found: set[str] = set()
         self.attributes: set[str] = set()
+        self.links: set[str] = set()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.found.add(tag)
-        self.attributes |= {name for name, _ in attrs}
+        self.attributes |= {name for name, _ in attrs if (tag, name) != ("a", "href")}
+        self.links |= {value or "" for name, value in attrs if (tag, name) == ("a", "href")}
 
 
-OURS = {"table", "thead", "tbody", "tr", "th", "td", "p", "h2", "code", "strong", "ul", "li"}
+OURS = {"table", "thead", "tbody", "tr", "th", "td", "p", "h2", "code", "strong", "ul", "li", "a"}
+# The one link of a plan: the launchpad, with its hash.
+LAUNCHPAD = re.compile(r"http://127\.0\.0\.1:3000/locations/[\w.]+/jobs/apply_plan/[\w/?=&%+.-]+")
 
 
 def pages(home: Path) -> dict[str, str]:
@@ -140,6 +144,7 @@ def test_the_pages_of_the_ui_have_our_tags_only(ran: object, home: Path) -> None
         tags.feed(MarkdownIt("commonmark", {"html": True}).enable("table").render(text))
         assert tags.found <= OURS, name
         assert tags.attributes <= {"style"}, name
+        assert [link for link in tags.links if not LAUNCHPAD.fullmatch(link)] == [], name
         assert not STEERING.search(text.replace("\n", "")), name
 
 
