@@ -241,7 +241,8 @@ def _say_what_to_do(steps: dict[str, str], waiting: Sequence[dict[str, Any]]) ->
         click.echo(f"{reviews} invoices are in review, the first: {steps['resolve']}", err=True)
     if "approve" in steps:
         changes = len(waiting) - reviews
-        click.echo(f"{changes} changes wait for approval: {steps['approve']}", err=True)
+        what = "1 change waits" if changes == 1 else f"{changes} changes wait"
+        click.echo(f"{what} for approval: {steps['approve']}", err=True)
         click.echo(f"or in the Dagster UI (billing ui): {steps['approve_in_ui']}", err=True)
 
 
