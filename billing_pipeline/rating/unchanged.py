@@ -11,6 +11,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -26,9 +27,9 @@ _MARK = "checked"
 def inputs_digest(
     connection: duckdb.DuckDBPyConnection, settings: Settings, usage: UsageFiles
 ) -> str:
-    """Changes with any row of the schema ``raw``, with any usage file, with a model, and with the
-    engine. The time of reading is not in it. Usage counts by its files' SHA-256, so that ten
-    million events are not read for it."""
+    """Changes with any row of the schema ``raw``, with any usage file, and with the engine. The
+    time of reading is not in it. Usage counts by its files' SHA-256, so that ten million events
+    are not read for it."""
     found = connection.execute(
         "SELECT table_name FROM duckdb_tables() WHERE schema_name = 'raw'"
         " AND table_name <> 'intake' ORDER BY ALL"
@@ -40,7 +41,7 @@ def inputs_digest(
         " ORDER BY ALL"
     ).fetchall()
     read = [duckdb.__version__, settings.metering, usage.fingerprint, tables, how_usage_is_read]
-    return hashlib.sha256(f"{project_digest()} {json.dumps(read)}".encode()).hexdigest()
+    return hashlib.sha256(json.dumps(read).encode()).hexdigest()
 
 
 def _content(connection: duckdb.DuckDBPyConnection, table: str) -> list[str]:
@@ -61,7 +62,10 @@ def set_checked(
     if not passed:
         mark.unlink(missing_ok=True)
         return
-    said = {"inputs": _digest_of(settings, month), "nodes": [asdict(node) for node in nodes]}
+    said: dict[str, Any] = {}
+    if nodes:
+        said["inputs"], said["models"] = _digest_of(settings, month), project_digest()
+        said["nodes"] = [asdict(node) for node in nodes]
     new = mark.with_suffix(".new")
     new.write_text(json.dumps(said), encoding="utf-8")
     new.replace(mark)
@@ -83,31 +87,28 @@ def is_checked(settings: Settings, month: BillingMonth) -> bool:
 def nodes_rated_from(
     settings: Settings, month: BillingMonth, digest: str | None = None
 ) -> list[NodeResult]:
-    """Every model and test of the month as it was last rated, if it was from inputs of this
-    `digest` (default: of those in its warehouse) and if nobody has written to it; else none."""
+    """Every model and test of the month as it was last rated, if it was by the models of today from
+    inputs of this `digest` (default: of those in its warehouse) and if nobody has written to it;
+    else none."""
     if not is_checked(settings, month):
         return []
     try:
         said = json.loads(_mark(settings, month).read_text(encoding="utf-8"))
         nodes = [NodeResult(**node) for node in said["nodes"]]
-        is_same = said["inputs"] == (digest or _digest_of(settings, month))
+        rated_from = (said["inputs"], said["models"])
     except (ValueError, TypeError, KeyError):
         return []  # of an earlier version, or damaged
+    is_same = rated_from == (digest or _digest_of(settings, month), project_digest())
     return nodes if is_same else []
 
 
 def _digest_of(settings: Settings, month: BillingMonth) -> str | None:
-    path = settings.warehouse_path(month)
-    if not path.exists():
-        return None
-    with duckdb.connect(str(path), read_only=True) as connection:
-        has_digest = connection.execute(
-            "SELECT count(*) FROM duckdb_columns() WHERE schema_name = 'raw'"
-            " AND table_name = 'intake' AND column_name = 'digest'"
-        ).fetchall()[0][0]
-        if not has_digest:
+    """Of the inputs in the month's warehouse; None where an earlier release has read them."""
+    with duckdb.connect(str(settings.warehouse_path(month)), read_only=True) as connection:
+        try:
+            [(digest,)] = connection.execute("SELECT digest FROM raw.intake").fetchall()
+        except (duckdb.BinderException, duckdb.CatalogException):
             return None
-        [(digest,)] = connection.execute("SELECT digest FROM raw.intake").fetchall()
     return str(digest)
 
 

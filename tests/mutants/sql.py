@@ -404,8 +404,8 @@ MUTANTS = (
     Mutant(
         "another_model_keeps_the_month",
         "billing_pipeline/rating/unchanged.py",
-        'f"{project_digest()} {json.dumps(read)}"',
-        'f"{json.dumps(read)}"',
+        '(said["inputs"], said["models"])',
+        '(said["inputs"], project_digest())',
         UNCHANGED,
     ),
     Mutant(

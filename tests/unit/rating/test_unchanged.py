@@ -46,6 +46,7 @@ def settings(tmp_path: Path) -> Settings:
     settings = Settings.from_env(
         {"BILLING_DATA_DIR": str(tmp_path / "data"), "BILLING_HOME": str(tmp_path / "home")}
     )
+    write_parquet(settings, "c1")
     build_raw(settings, JANUARY)
     with duckdb.connect(str(settings.warehouse_path(JANUARY))) as warehouse:
         warehouse.execute("CREATE TABLE charges AS SELECT 1 AS amount")
@@ -79,6 +80,20 @@ def write(settings: Settings, name: str, text: str) -> None:
     (Path(settings.data_dir) / name).write_text(text, encoding="utf-8")
 
 
+def write_parquet(settings: Settings, customer: str) -> None:
+    """A file that is read in place: unlike a copy's, its path does not tell its content."""
+    path = Path(settings.data_dir) / "usage/2024-01/p.parquet"
+    duckdb.sql(
+        f"COPY (SELECT 'p1' AS event_id, '{customer}' AS customer_id, 'call' AS event_name,"
+        " TIMESTAMPTZ '2024-01-03 00:00:00Z' AS occurred_at, 1::DECIMAL(18, 0) AS quantity,"
+        f" NULL::VARCHAR AS properties) TO '{path}' (FORMAT parquet)"
+    )
+
+
+def a_file_in_place_is_another(settings: Settings) -> None:
+    write_parquet(settings, "c2")
+
+
 def another_price(settings: Settings) -> None:
     text = FILES["catalog/prices.csv"].replace(",1\n", ",1.000000000001\n")
     write(settings, "catalog/prices.csv", text)
@@ -102,7 +117,14 @@ def a_row_twice(settings: Settings) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [another_price, one_event_is_another_customers, one_file_more, a_row_twice]
+    "change",
+    [
+        another_price,
+        one_event_is_another_customers,
+        a_file_in_place_is_another,
+        one_file_more,
+        a_row_twice,
+    ],
 )
 def test_any_other_input_is_computed_anew(
     settings: Settings, change: Callable[[Settings], None]
@@ -128,6 +150,8 @@ def test_so_is_a_month_whose_wallets_are_others(
 
 def test_so_is_one_of_other_models(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(unchanged, "project_digest", lambda: "another")
+    # Also where the models are launched alone, without reading the inputs again.
+    assert nodes_rated_from(settings, JANUARY) == []
     build_raw(settings, JANUARY)
     assert_computed_anew(settings)
 
