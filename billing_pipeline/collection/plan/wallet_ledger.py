@@ -17,6 +17,7 @@ from pathlib import Path
 import duckdb
 
 from billing_pipeline.collection.stripe_state.stripe_invoice import ActualInvoice
+from billing_pipeline.collection.stripe_state.wallet_payments import PAYMENT
 from billing_pipeline.money import whole_units
 
 EXPIRY = "billing_expiry:"
@@ -46,6 +47,12 @@ class WalletMovement:
     def expires_by_itself(self) -> bool:
         """True for what is left of a lot at its `expires_at`; the lot is in the name."""
         return self.transaction_id.startswith(EXPIRY)
+
+    @property
+    def is_best_known_last(self) -> bool:
+        """True where the newest inputs know its amount: of what expires by itself, and of what was
+        paid of an open invoice, which may come back."""
+        return self.transaction_id.startswith((EXPIRY, PAYMENT))
 
     def counts_until(self, month_end: float) -> bool:
         """True where it belongs to a month that ends then, or to an earlier one."""
@@ -214,7 +221,8 @@ class WalletInStripe:
         taken_out_later = sum(
             max(0, sum(item.amount for item in posted))
             for name, posted in self.by_movement.items()
-            if name not in counted
+            # What it has paid of open invoices comes before an invoice that is late.
+            if name not in counted and not name.startswith(PAYMENT)
         )
         taking = min(taking, max(0, own + taken_out_later))
         change = self.covered - max(0, taking - own)

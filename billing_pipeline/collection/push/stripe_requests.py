@@ -26,6 +26,7 @@ from billing_pipeline.collection.stripe_state.metadata_keys import (
     REVISION,
     TOGETHER,
     WALLET_AFTER,
+    WALLET_AFTER_PAYMENT,
     WALLET_APPLIED,
     WALLET_READ_AT,
     WALLET_TRANSACTION,
@@ -127,6 +128,7 @@ def invoice_metadata(invoice: DesiredInvoice) -> dict[str, str]:
     return {
         WALLET_APPLIED: str(invoice.wallet_applied),
         WALLET_AFTER: invoice.wallet_after_month or "",
+        WALLET_AFTER_PAYMENT: str(invoice.wallet_after_payment or ""),
         COMMITTED: str(invoice.committed),
         INVOICE_ID: invoice.invoice_id,
         # Not needed to find the invoice; says whose it was when the account is gone from our data.
