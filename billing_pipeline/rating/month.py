@@ -135,7 +135,7 @@ def _read_inputs(
     with open_warehouse(path) as connection:
         connection.execute("CREATE SCHEMA raw")
         reference_rows = load_reference(connection, settings)
-        _add_stripe_movements(connection, moved)
+        add_stripe_movements(connection, moved)
         load_earlier_lines(connection, settings, month)
         write_price_periods(connection, month, settings.timezone)
         months_back = _months_back(connection, month, settings.timezone)
@@ -143,7 +143,7 @@ def _read_inputs(
         folders = [month.shift(-back) for back in range(months_back + 1)]
         write_file_sources(connection, month, usage)
         note_rated(settings, month, folders, usage)
-        _write_wallet_applications(connection, wallet_applications)
+        write_wallet_applications(connection, wallet_applications)
         digest = inputs_digest(connection, settings, usage)
         connection.execute(
             "CREATE TABLE raw.intake AS SELECT now() AS read_at, $1 AS digest", [digest]
@@ -173,7 +173,7 @@ def _carried_events(connection: duckdb.DuckDBPyConnection) -> list[str]:
     return [str(name) for (name,) in found]
 
 
-def _write_wallet_applications(
+def write_wallet_applications(
     connection: duckdb.DuckDBPyConnection, applications: Iterable[WalletApplication]
 ) -> None:
     connection.execute(
@@ -200,7 +200,7 @@ def _write_wallet_applications(
         )
 
 
-def _add_stripe_movements(
+def add_stripe_movements(
     connection: duckdb.DuckDBPyConnection, moved: Iterable[StripeMovement]
 ) -> None:
     """What moved wallets of known customers in Stripe, beside the rows of the file. A customer's

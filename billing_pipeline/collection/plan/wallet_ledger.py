@@ -124,6 +124,43 @@ def read_movements(warehouse: Path) -> Movements:
     return {key: tuple(grouped[key]) for key in [*grouped, *wallets]}
 
 
+@dataclass(frozen=True)
+class WalletFunds:
+    """What a wallet's lots hold at a moment (epoch seconds), in whole minor units; of that, what is
+    not in lots of prepaid commitments. `read_at`: when the inputs were read."""
+
+    customer_id: str
+    currency: str
+    at: int
+    amount: int
+    besides_prepaid: int
+    read_at: int = 0
+
+
+_FUNDS = """
+select changes.customer_id, changes.currency, sum(changes.change),
+       coalesce(sum(changes.change) filter (where not lots.is_prepaid), 0),
+       (select floor(epoch(read_at))::bigint from raw.intake)
+from main.wallet_changes as changes
+join main.wallet_deposits as lots using (customer_id, currency, lot_id)
+where changes.happens_at <= to_timestamp($at)
+group by all
+"""
+
+
+def read_funds(warehouse: Path, at: int) -> list[WalletFunds]:
+    """What each wallet holds at a moment of the warehouse's month or before it."""
+    with duckdb.connect(str(warehouse), read_only=True) as connection:
+        connection.execute("set TimeZone = 'UTC'")
+        rows = connection.execute(_FUNDS, {"at": at}).fetchall()
+    found = []
+    for customer_id, currency, *amounts, read_at in rows:
+        code = currency.upper()
+        held, besides = (whole_units(Fraction(amount), code) for amount in amounts)
+        found.append(WalletFunds(customer_id, code, at, held, besides, read_at))
+    return found
+
+
 HOLD, _OVERDRAFT = "hold:", "billing_overdraft:"
 _CORRECTION, _TAKEN_BEFORE = "billing_correction:", "billing_taken_before:"
 _MOVEMENT = "billing_movement:"
