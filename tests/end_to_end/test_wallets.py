@@ -122,5 +122,3 @@ def test_a_wallet_pays_what_is_open_before_a_card_is_tried(tmp_path: Path) -> No
     ]
     assert asked(home, "SELECT state FROM customer_standing") == [("good",)]
     assert asked(home, "SELECT less_from_wallets, in_the_bank FROM revenue_bridge") == [(3, 0)]
-    shown = billing(home, data, "invoice", invoice_id, "--statement").stdout
-    assert "Paid from the prepaid wallet on" in shown
