@@ -1,7 +1,7 @@
 """The sample's price book: five product lines of one company, catalog/ of the sample.
 
-What belongs here: meters, plans, prices, tiers, costs, entitlements, coupons and tax rates. What does not:
-who buys what (accounts.py).
+What belongs here: meters, plans, prices, tiers, costs, entitlements, coupons and tax rates. What
+does not: who buys what (accounts.py).
 """
 
 from __future__ import annotations

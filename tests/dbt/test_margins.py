@@ -31,9 +31,10 @@ def company() -> PriceBook:
         book.meter(name)
     book.meter("seats", "max")
     book.meter("sizes", property="size")
-    for plan in ("pro", "flat", "addon", "trial", "off", "euro", "anniversary"):
+    book.meter("kept", "latest", carry_forward="true")
+    for plan in ("pro", "flat", "addon", "trial", "off", "euro", "anniversary", "yearly"):
         cells = {"trial_days": 10} if plan == "trial" else {}
-        if plan == "anniversary":
+        if plan in ("anniversary", "yearly"):
             cells = {"billing_cycle": "anniversary"}
         book.add("catalog/plans", plan_id=plan, name=plan, **cells)
         book.price(plan, f"{plan}-fee", "", charge_model="flat", flat_amount="30")
@@ -54,6 +55,7 @@ def company() -> PriceBook:
     cost(book, "jobs", unit_amount="1", valid_to="2024-04-11")
     cost(book, "jobs", unit_amount="7", valid_from="2024-04-11", minimum_amount="5")
     cost(book, "sizes", unit_amount="1")
+    cost(book, "kept", unit_amount="2")
     book.add("catalog/coupons", coupon_id="half", percent_off="50", duration="forever")
 
     book.customer("included", "pro")
@@ -111,6 +113,10 @@ def company() -> PriceBook:
     book.customer("anniversary", "anniversary", starts_at="2024-02-20")
     book.use("anniversary", "calls", 3, "2024-03-25")
     book.use("anniversary", "calls", 50, "2024-04-25")
+
+    book.customer("yearly", "yearly", starts_at="2024-02-20")
+    book.use("yearly", "calls", 6, "2024-03-25")
+    book.use("yearly", "kept", 4, "2024-02-21")
 
     # Usage that nobody is billed for costs as well
     book.add("accounts/customers", customer_id="unbilled", currency="USD", is_payer="false")
@@ -231,6 +237,11 @@ def test_nothing_is_converted(rated: Tables) -> None:
 def test_costs_are_of_the_period_that_is_invoiced(rated: Tables) -> None:
     assert margins(rated, "anniversary") == [
         ("anniversary", "calls", "USD", "0", "1.5", "-1.5"),
+    ]
+    # also where nothing else is of an earlier month
+    assert margins(rated, "yearly") == [
+        ("yearly", "calls", "USD", "0", "3", "-3"),
+        ("yearly", "kept", "USD", "0", "8", "-8"),
     ]
 
 
