@@ -34,7 +34,8 @@ DECLINES = "pm_card_chargeCustomerFail"
 def call(method: str, path: str) -> str:
     """``POST /v1/invoices/:id/pay``"""
     parts = path.strip("/").split("/")
-    parts[2:3] = [":id"] if len(parts) > 2 else []
+    if parts[2:] != ["report_payment"]:
+        parts[2:3] = [":id"] if len(parts) > 2 else []
     return f"{method.upper()} /{'/'.join(parts)}"
 
 
