@@ -79,7 +79,8 @@ test: $(VENV)/.installed-dev $(VENV)/.prepared ## Run the style checks and every
 tests: $(VENV)/.installed-dev $(VENV)/.prepared
 	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
-faults: $(VENV)/.installed-dev ## Bill through every single fault, every damaged file, and 2,000 random schedules of faults
+faults: $(VENV)/.installed-dev ## Bill through every single fault, every damaged file, 2,000 random schedules of faults; odd input
+	@$(BIN)/python -m tests.fuzz --cases 3000
 	@$(BIN)/python -m tests.faults --single --damage --schedules 2000
 
 changes: $(VENV)/.installed-dev ## Bill through 2,000 sequences of what people change in the inputs and in Stripe

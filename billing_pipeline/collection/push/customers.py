@@ -91,9 +91,14 @@ class CustomerDirectory:
             try:
                 await self._write_profile(known[payer.customer_id], payer)
             except (NotSentError, StripeFailure) as error:
+                if isinstance(error, StripeFailure) and error.param == "customer":
+                    # Deleted in Stripe: the next invoice makes them anew, as they are then.
+                    cache.forget(known[payer.customer_id].stripe_customer_id)
+                    return None
                 return payer.customer_id, str(error)
             return None
 
+        cache = self._session.cache.customers
         known = {
             payer.customer_id: customer
             for payer in payers
@@ -198,6 +203,9 @@ class CustomerDirectory:
         # As it is now: what of the address is not ours has to stay.
         present = await self._session.gateway.get(path)
         name = customer.stripe_customer_id
+        if present.get("deleted"):
+            message = f"{name} was deleted in Stripe"
+            raise StripeFailure(FailureKind.NOT_FOUND, message, param="customer")
         request = stripe_requests.write_customer(name, fields, ours, present)
 
         async def look() -> Json | None:
@@ -234,8 +242,9 @@ class CustomerDirectory:
                 continue
             self._session.cache.customers.store([answer.body])
             created = self._session.cache.customers.oldest_of(payer.customer_id)
-            assert created is not None, "a created customer carries our id"
-            return created
+            created = created or await self._after_unclear_answer(payer.customer_id)
+            if created is not None:
+                return created
         raise StripeFailure(
             FailureKind.SERVER, f"no customer could be created in Stripe for {payer.customer_id}"
         )

@@ -79,7 +79,7 @@ class Storage:
     root: str
     store: ObjectStore | None = None
     renamed: Mapping[str, str] = field(default_factory=dict)
-    """Folders that lie under another name."""
+    """Folders of the data directory that lie under another name."""
 
     @classmethod
     def of(cls, settings: Settings) -> Storage:
@@ -93,7 +93,8 @@ class Storage:
         return self.store is not None
 
     def path(self, relative: str) -> str:
-        return f"{self.root}/{self.renamed.get(relative, relative)}"
+        first, slash, rest = relative.partition("/")
+        return f"{self.root}/{self.renamed.get(first, first)}{slash}{rest}"
 
     def entries(self, folder: str) -> list[Entry]:
         """What a folder holds, by name; nothing where there is no such folder.
@@ -132,7 +133,8 @@ class Storage:
         """Whether a link leads to something of ours: in the data directory, or beside it in its
         folder, which as a whole may lie elsewhere. Whoever may put files here could otherwise have
         any file of this machine read and shown, such as its keys."""
-        target = link.resolve()
+        # Not `resolve`, which raises for a link to itself.
+        target = Path(os.path.realpath(link))
         return any(target.is_relative_to(own.resolve()) for own in (Path(self.root), folder))
 
     def _stored(self, store: ObjectStore, folder: str) -> list[Entry]:
