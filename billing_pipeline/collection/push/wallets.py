@@ -48,7 +48,7 @@ from billing_pipeline.collection.push.requests import (
 from billing_pipeline.collection.records.lock import WalletLockedError, wallet_lock
 from billing_pipeline.collection.stripe_state import metadata_keys
 from billing_pipeline.collection.stripe_state.refresh import invoices_of, paid_by_wallets
-from billing_pipeline.collection.stripe_state.stripe_invoice import ActualInvoice, read_invoice
+from billing_pipeline.collection.stripe_state.stripe_invoice import ActualInvoice, read_for_sure
 from billing_pipeline.collection.stripe_state.texts import short_hash
 from billing_pipeline.money import format_minor
 from billing_pipeline.stripe_api.client import Json
@@ -267,11 +267,12 @@ class WalletBook:
 
         async def look() -> Json | None:
             body = await self._session.gateway.get(path)
-            return body if read_invoice(body).is_wallet_held == bool(value) else None
+            return body if read_for_sure(body).is_wallet_held == bool(value) else None
 
         body = await change_for_sure(self._session, target, step, request, look)
+        invoice = read_for_sure(body)
         self._session.cache.invoices.store([body])
-        return read_invoice(body)
+        return invoice
 
     async def _post(
         self, target: RequestTarget, customer: str, step: str, item: PostedTransaction

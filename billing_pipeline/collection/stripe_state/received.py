@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from billing_pipeline.collection.stripe_state.cache import StripeCache
@@ -83,7 +83,9 @@ async def _listed(
     async for payment in _in_windows(gateway, "/v1/invoice_payments", query, times):
         name = _id(payment.get("invoice"))
         if name in wanted:
-            found[str(name)].append(_in_short(payment))
+            # What cannot be read here is asked for again by its invoice, and set aside there.
+            with suppress(*UNREADABLE):
+                found[str(name)].append(_in_short(payment))
     return found
 
 

@@ -33,7 +33,7 @@ from billing_pipeline.stripe_api.tasks import task_group
 
 ONE_OBJECT = (FailureKind.SERVER, FailureKind.REFUSED, FailureKind.NOT_FOUND)
 """Failures that are of the one thing asked for: whoever asks for the next one may go on."""
-UNREADABLE = (StripeFailure, KeyError, TypeError, ValueError)
+UNREADABLE = (StripeFailure, KeyError, TypeError, ValueError, AttributeError)
 """What reading one thing ends in where Stripe does not give it, or gives another shape."""
 
 T = TypeVar("T")

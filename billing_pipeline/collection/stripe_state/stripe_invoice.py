@@ -16,6 +16,7 @@ from typing import Any, TypeGuard, TypeVar
 from billing_pipeline.collection.stripe_state import metadata_keys
 from billing_pipeline.collection.stripe_state.resolutions import Resolution
 from billing_pipeline.money import CURRENCY_PLACES
+from billing_pipeline.stripe_api.errors import FailureKind, StripeFailure
 
 T = TypeVar("T")
 
@@ -304,6 +305,16 @@ def read_invoice(data: Mapping[str, Any]) -> ActualInvoice:
     if not fields.odd:
         return invoice
     return replace(invoice, unreadable=", ".join(fields.odd), amount_remaining=0)
+
+
+def read_for_sure(data: Mapping[str, Any]) -> ActualInvoice:
+    """One invoice object from which a step goes on. Raises `StripeFailure` where it cannot be
+    read: nobody knows then what Stripe did, and the step looks or the next run does."""
+    invoice = read_invoice(data)
+    if invoice.unreadable is not None:
+        about = f"invoice {invoice.stripe_invoice_id}: {invoice.unreadable}"
+        raise StripeFailure(FailureKind.SERVER, f"Stripe's answer cannot be read: {about}")
+    return invoice
 
 
 def gone_invoice(
