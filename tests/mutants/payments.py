@@ -124,15 +124,15 @@ MUTANTS = (
     Mutant(
         "an_older_status_overwrites_a_newer_one",
         f"{COLLECTION}/stripe_state/cached_invoices.py",
-        '"where excluded.status_rank > invoices.status_rank or "',
-        '"where excluded.status_rank <> invoices.status_rank or "',
+        '"else excluded.status_rank > invoices.status_rank or "',
+        '"else excluded.status_rank <> invoices.status_rank or "',
         f"{UNIT}/test_pull.py",
     ),
     Mutant(
         "a_late_answer_overwrites_what_was_stored_after_it",
         f"{COLLECTION}/stripe_state/cached_invoices.py",
-        '"and excluded.moment >= invoices.moment)",',
-        '"and excluded.moment >= 0)",',
+        '"and excluded.moment >= invoices.moment) end",',
+        '"and excluded.moment >= 0) end",',
         f"{UNIT}/test_pull.py",
     ),
     Mutant(
