@@ -30,7 +30,7 @@ from billing_pipeline.rating import dbt_runner
 from billing_pipeline.rating import month as rating
 from billing_pipeline.rating.dbt_runner import BUILD, CLOSE, DbtError, NodeResult
 from billing_pipeline.rating.month import (
-    PaidTopUp,
+    StripeMovement,
     WalletApplication,
     build_raw,
     open_warehouse,
@@ -119,10 +119,10 @@ def rate_month(
     settings: Settings,
     month: BillingMonth,
     wallet_applications: Iterable[WalletApplication] = (),
-    top_ups: Iterable[PaidTopUp] = (),
+    moved: Iterable[StripeMovement] = (),
 ) -> Path:
     """As `billing_pipeline.rating.month.rate_month`, the first failed model or test raised."""
-    build_raw(settings, month, wallet_applications, top_ups)
+    build_raw(settings, month, wallet_applications, moved)
     warehouse = settings.warehouse_path(month)
     with open_warehouse(warehouse) as connection, _usage_read_once(connection):
         for step in _steps():

@@ -17,7 +17,7 @@ from billing_pipeline.months import BillingMonth
 from billing_pipeline.published.manifest import Manifest
 from billing_pipeline.published.reading import NotPublishedError, attach, utc_session
 from billing_pipeline.published.tables import published_tables
-from billing_pipeline.rating.month import PaidTopUp, WalletApplication, rate_month
+from billing_pipeline.rating.month import StripeMovement, WalletApplication, rate_month
 from billing_pipeline.rating.scratch import scratch_home
 from billing_pipeline.settings import Settings
 
@@ -54,7 +54,7 @@ def verify_month(
     settings: Settings,
     month: BillingMonth,
     applications: Iterable[WalletApplication] = (),
-    top_ups: Iterable[PaidTopUp] = (),
+    moved: Iterable[StripeMovement] = (),
 ) -> list[TableCheck]:
     """Every table that dbt makes of the month, in the order of their names. Tables and columns of
     a release since the month's last run are left out.
@@ -67,7 +67,7 @@ def verify_month(
         raise NotPublishedError(f"nothing is published of {month}: there is nothing to compare")
     models = sorted(published_tables(settings).models.keys() & published.keys())
     with scratch_home(settings) as aside, utc_session() as connection:
-        attach(connection, rate_month(aside, month, applications, top_ups), "recomputed")
+        attach(connection, rate_month(aside, month, applications, moved), "recomputed")
         found = []
         for name in models:
             entry = published[name]

@@ -161,7 +161,7 @@ class WalletBook:
         if not held:
             return []
         given = PostedTransaction(f"{holds}release-{number}", ours[0].currency, -held)
-        await self._post(target, customer, f"wallet-release-{number}", given)
+        await self.post(target, customer, f"wallet-release-{number}", given)
         return [given]
 
     def note_credit(self, customer_id: str, currency: str) -> None:
@@ -199,6 +199,21 @@ class WalletBook:
             async with self.turn(customer):
                 await self._settle(key, customer, movements)
 
+    async def bring_up_to_date(
+        self, key: tuple[str, str], customer: str, movements: Sequence[WalletMovement]
+    ) -> WalletInStripe:
+        """Post what is missing of these movements, in the customer's turn."""
+        return await self._settle(key, customer, movements)
+
+    async def post_expiries(self, find: FindCustomer) -> list[WalletProblem]:
+        """As `post_outstanding`, of the wallets alone of which something has expired."""
+        concerned = {
+            key: movements
+            for key, movements in self._movements.items()
+            if any(item.expires_by_itself and item.amount for item in movements)
+        }
+        return await WalletBook(self._session, concerned, self._until).post_outstanding(find)
+
     def _counted(self, key: tuple[str, str]) -> tuple[WalletMovement, ...]:
         """The wallet's movements before the month's invoice: what expires at the month's end comes
         after it."""
@@ -224,7 +239,7 @@ class WalletBook:
         for item in missing:
             # The name is part of the step: each has a key of its own.
             step = f"wallet-{short_hash(item.name)[:16]}"
-            await self._post(RequestTarget(customer_id), customer, step, item)
+            await self.post(RequestTarget(customer_id), customer, step, item)
         wallet = replace(wallet, posted=(*wallet.posted, *missing))
         self._session.cache.posted.add(
             customer,
@@ -256,7 +271,7 @@ class WalletBook:
         await self._mark(target, draft, step="wallet-held", value="1")
         number = 1 + sum(name.startswith(holds_of(draft)) for name in wallet.names)
         hold = PostedTransaction(f"{holds_of(draft)}{number}", draft.currency, amount)
-        await self._post(target, draft.stripe_customer_id, f"wallet-hold-{number}", hold)
+        await self.post(target, draft.stripe_customer_id, f"wallet-hold-{number}", hold)
 
     async def _mark(
         self, target: RequestTarget, invoice: ActualInvoice, *, step: str, value: str
@@ -274,7 +289,7 @@ class WalletBook:
         self._session.cache.invoices.store([body])
         return invoice
 
-    async def _post(
+    async def post(
         self, target: RequestTarget, customer: str, step: str, item: PostedTransaction
     ) -> None:
         """One transaction on Stripe's balance, marked by its name, once."""

@@ -343,6 +343,16 @@ class CachedInvoices:
             rows = self._db.execute(query + of_one + order, [customer_id])
         return [CachedInvoice(*(json.loads(text) for text in row)) for row in rows]
 
+    def paid_later_by_wallets(self) -> list[CachedInvoice]:
+        """As `of_month`, of all months: those of which a wallet paid something while they were
+        open."""
+        rows = self._db.execute(
+            "select body, extra, marks from invoices where "
+            f"json_extract(body, '$.metadata.{metadata_keys.WALLET_PAYMENTS}') is not null "
+            "order by created, stripe_invoice_id"
+        )
+        return [CachedInvoice(*(json.loads(text) for text in row)) for row in rows]
+
     def of_customers(self, stripe_customer_ids: Iterable[str]) -> list[CachedInvoice]:
         """As `of_month`, of all months: those of some customers."""
         rows = self._db.execute(

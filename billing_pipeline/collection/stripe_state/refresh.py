@@ -72,6 +72,12 @@ def paid_by_wallets(cache: StripeCache, customer_id: str | None = None) -> list[
     return [from_cache(item) for item in cache.invoices.paid_by_wallets(customer_id)]
 
 
+def paid_later_by_wallets(cache: StripeCache) -> list[ActualInvoice]:
+    """The invoices of all months, as they were last read, of which a wallet paid something while
+    they were open."""
+    return [from_cache(item) for item in cache.invoices.paid_later_by_wallets()]
+
+
 async def read_what_wallets_paid(
     gateway: StripeGateway, cache: StripeCache, created_from: int
 ) -> None:
