@@ -20,6 +20,7 @@ import duckdb
 
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.rating import dbt_runner
+from billing_pipeline.rating.corrections import NO_CORRECTIONS, Corrections
 from billing_pipeline.rating.dbt_runner import CLOSE, DbtError
 from billing_pipeline.rating.month import (
     PaidTopUp,
@@ -88,9 +89,10 @@ def rate_month(
     month: BillingMonth,
     wallet_applications: Iterable[WalletApplication] = (),
     top_ups: Iterable[PaidTopUp] = (),
+    corrections: Corrections = NO_CORRECTIONS,
 ) -> Path:
     """As `billing_pipeline.rating.month.rate_month`, the first failed model or test raised."""
-    build_raw(settings, month, wallet_applications, top_ups)
+    build_raw(settings, month, wallet_applications, top_ups, corrections)
     warehouse = settings.warehouse_path(month)
     with open_warehouse(warehouse) as connection:
         for step in _steps():
