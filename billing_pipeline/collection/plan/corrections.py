@@ -18,7 +18,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import NamedTuple
 
 from billing_pipeline.collection.plan.closed_books import correction_id
-from billing_pipeline.money import CURRENCY_PLACES
+from billing_pipeline.money import CURRENCY_PLACES, with_places
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.rating.corrections import Correction, CorrectionTax
 
@@ -255,14 +255,17 @@ def _description(month: BillingMonth, text: str, quantity: Decimal | None) -> st
 def _calculation(
     currency: str, now: Line | None, billed: Line | None, before: _Before | None
 ) -> str:
+    def shown(amount: Decimal) -> str:
+        return f"{with_places(amount, currency):f}"
+
     parts = [
-        f"{now.amount if now else NOTHING:f} by what is known now",
-        f"less {billed.amount if billed else NOTHING:f} as billed",
+        f"{shown(_amount(now))} by what is known now",
+        f"less {shown(_amount(billed))} as billed",
     ]
     if before is not None:
-        parts.append(f"less {before.amount:f} corrected before")
+        parts.append(f"less {shown(before.amount)} corrected before")
     amount = _amount(now) - _amount(billed) - (before.amount if before else NOTHING)
-    parts.append(f"= {amount:f} {currency}")
+    parts.append(f"= {shown(amount)} {currency}")
     if now is not None and now.calculation:
         parts.append(f"now: {now.calculation}")
     return "; ".join(parts)

@@ -73,7 +73,9 @@ def test_each_line_that_changed_names_its_month_its_charge_and_how_much_more() -
     ]
     assert [item.line_id for item in found.lines] == ["a_for_202401", "t_for_202401"]
     assert found.lines[0].charge_id == "ch_a"
-    assert found.lines[0].calculation == ("22 by what is known now; less 10 as billed; = 12 USD")
+    assert found.lines[0].calculation == (
+        "22.00 by what is known now; less 10.00 as billed; = 12.00 USD"
+    )
     [row] = found.taxes
     assert (row.line_id, row.tax_base, row.tax_amount) == ("a_for_202401", 12, Decimal("2.4"))
 
