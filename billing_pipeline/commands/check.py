@@ -38,10 +38,11 @@ _HINTS = {
     "plans that no price names: subscriptions to them are charged nothing": (
         "SELECT plan_id FROM raw.plans WHERE plan_id NOT IN (SELECT plan_id FROM raw.plan_prices)"
     ),
-    "meters that no price and no entitlement reads": (
+    "meters that no price, no entitlement and no cost reads": (
         "SELECT meter_id FROM raw.meters"
         " WHERE meter_id NOT IN (SELECT meter_id FROM raw.prices WHERE meter_id IS NOT NULL)"
         " AND meter_id NOT IN (SELECT meter_id FROM raw.entitlements WHERE meter_id IS NOT NULL)"
+        " AND meter_id NOT IN (SELECT meter_id FROM raw.cost_prices)"
     ),
     "customers without a subscription": (
         "SELECT DISTINCT customer_id FROM raw.customers"

@@ -49,7 +49,7 @@ def create(directory: Path, month: BillingMonth, *, with_example: bool) -> list[
 def _contents(month: BillingMonth, with_example: bool) -> Iterator[tuple[str, str]]:
     yield "README.md", input_page(str(month))
     for table in TABLES:
-        path = f"{table.folder}/{table.name}.csv"
+        path = f"{table.path}.csv"
         example = _example(path, str(month))
         yield path, example if with_example and example else _header(table.column_names)
     usage = "events.csv" if with_example else "first.csv"
@@ -61,14 +61,16 @@ def input_page(month: str) -> str:
     """What each input file and column is, as Markdown, with examples of a month."""
     text = _in_month((_TEMPLATES / "README.md").read_text(encoding="utf-8"), month)
     for folder in ("catalog", "accounts"):
-        sections = (_section(table, month) for table in TABLES if table.folder == folder)
+        sections = (
+            _section(table, month) for table in TABLES if table.folder.split("/")[0] == folder
+        )
         text = text.replace(f"<!-- tables: {folder} -->", "\n\n".join(sections))
     usage = f"{_columns(USAGE)}\n\n{_block(_USAGE_EXAMPLE, month)}"
     return text.replace("<!-- columns: usage -->", usage)
 
 
 def _section(table: Table, month: str) -> str:
-    path = f"{table.folder}/{table.name}.csv"
+    path = f"{table.path}.csv"
     title = f"### {path}: {table.description}"
     return "\n\n".join((title, _columns(table), _block(path, month)))
 

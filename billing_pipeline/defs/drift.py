@@ -110,7 +110,7 @@ def _cause_by_files(changed: ChangedInputs | None) -> str:
     """What the changed files tell where no charge does, as of taxes and discounts."""
     if changed is None:
         return "other"
-    if changed.is_in("catalog"):
+    if changed.is_in("catalog", but="catalog/costs"):
         return "price"
     if changed.is_in("accounts"):
         return "account"

@@ -23,8 +23,8 @@ from billing_pipeline.runs.locks import Turn
 from billing_pipeline.settings import Settings
 
 DESCRIPTIONS = {
-    "catalog": "The price book: meters, plans, prices, tiers, entitlements, coupons and tax rates, "
-    "checked and typed. A single wrong row stops the month, and every problem is listed.",
+    "catalog": "The price book: meters, plans, prices, tiers, costs, entitlements, coupons and tax "
+    "rates, checked and typed. A single wrong row stops the month, and every problem is listed.",
     "accounts": "Customers, subscriptions, wallets and corrections, checked and typed, and what "
     "invoices took from each wallet.",
     "usage_events": "Every row of the month's usage files, good or bad, and the rows of earlier "
@@ -33,7 +33,7 @@ DESCRIPTIONS = {
 # Which tables of the warehouse's schema `raw` each asset stands for.
 RAW_TABLES = {
     "catalog": (
-        *(table.name for table in TABLES if table.folder == "catalog"),
+        *(table.name for table in TABLES if table.folder != "accounts"),
         *("plan_prices", "plan_entitlements"),
         "filters",
         "currencies",

@@ -50,10 +50,11 @@ class ChangedInputs:
         parts = (("new", self.new), ("changed", self.changed), ("gone", self.gone))
         return "; ".join(f"{what}: {', '.join(names)}" for what, names in parts if names)
 
-    def is_in(self, folder: str) -> bool:
-        """Whether some file of the folder differs."""
+    def is_in(self, folder: str, but: str = "") -> bool:
+        """Whether some file of the folder differs, or of the folders in it but that one."""
         names = (*self.new, *self.changed, *self.gone)
-        return any(name.startswith(f"{folder}/") for name in names)
+        others = [name for name in names if not (but and name.startswith(f"{but}/"))]
+        return any(name.startswith(f"{folder}/") for name in others)
 
 
 def note_rated(

@@ -88,7 +88,8 @@ def write_price_periods(
     """
     since, until = month.start(zone), month.shift(1).end(zone)
     named = connection.execute(
-        'SELECT DISTINCT "interval" FROM raw.prices WHERE "interval" IS NOT NULL'
+        'SELECT "interval" FROM raw.prices WHERE "interval" IS NOT NULL'
+        ' UNION SELECT "interval" FROM raw.cost_prices WHERE "interval" IS NOT NULL'
     ).fetchall()
     intervals = sorted({"month", *(str(name) for (name,) in named)})
     rows = [
@@ -147,12 +148,15 @@ def earliest_usage(
     connection: duckdb.DuckDBPyConnection, month: BillingMonth, zone: ZoneInfo
 ) -> datetime:
     """The first instant whose usage the month may invoice: that of the month, or of a longer period
-    of a usage price that ends, or is cut, in it. Periods of 30 days are not looked at."""
+    of a usage price, or of a cost, that ends, or is cut, in it. Periods of 30 days are not looked
+    at."""
     start, end = month.start(zone), month.end(zone)
     [[found]] = connection.execute(
         "WITH asked AS (SELECT subscriptions.*, coalesce(prices.\"interval\", 'month')"
         " AS price_interval, billing_cycle FROM raw.subscriptions"
-        " JOIN raw.plans USING (plan_id) JOIN raw.plan_prices AS prices USING (plan_id)"
+        ' JOIN raw.plans USING (plan_id) JOIN (SELECT plan_id, meter_id, "interval"'
+        ' FROM raw.plan_prices UNION SELECT plan_id, meter_id, "interval"'
+        " FROM raw.plans CROSS JOIN raw.cost_prices) AS prices USING (plan_id)"
         " WHERE prices.meter_id IS NOT NULL),"
         " lengths AS (SELECT asked.*, period_start, period_end FROM asked"
         " JOIN raw.calendar_periods USING (price_interval)"

@@ -156,11 +156,12 @@ def _months_back(connection: duckdb.DuckDBPyConnection, month: BillingMonth, zon
 
 
 def _carried_events(connection: duckdb.DuckDBPyConnection) -> list[str]:
-    """The events whose last value before the month counts in it, for a price or a limit."""
+    """The events whose last value before the month counts in it, for a price, a limit or a cost."""
     found = connection.execute(
         "SELECT DISTINCT event_name FROM raw.meters WHERE event_name IS NOT NULL"
         " AND (carry_forward OR aggregation = 'counter') AND meter_id IN"
-        " (SELECT meter_id FROM raw.prices UNION ALL SELECT meter_id FROM raw.entitlements)"
+        " (SELECT meter_id FROM raw.prices UNION ALL SELECT meter_id FROM raw.entitlements"
+        " UNION ALL SELECT meter_id FROM raw.cost_prices)"
     ).fetchall()
     return [str(name) for (name,) in found]
 

@@ -16,6 +16,7 @@ _OF_RESOURCE = {
     "invoices": "Invoices",
     "payment_intents": "PaymentIntents",
     "payment_methods": "PaymentMethods",
+    "payment_records": "Payment Records",
     # Stripe has no separate permission for refunds; they belong to charges.
     "refunds": "Charges",
 }

@@ -12,6 +12,7 @@ from billing_pipeline.stripe_sandbox.cards import AUTHENTICATION, declined
 from billing_pipeline.stripe_sandbox.context import Call
 from billing_pipeline.stripe_sandbox.customers import balance_of, living, move_balance, require_card
 from billing_pipeline.stripe_sandbox.errors import ApiError
+from billing_pipeline.stripe_sandbox.payment_records import attach_record
 from billing_pipeline.stripe_sandbox.payments import (
     attach,
     cancel_payment,
@@ -154,10 +155,15 @@ def _paid(call: Call, invoice: Json, amount: int) -> Json:
     return invoice
 
 
-def attach_payment(call: Call, invoice: Json, intent_id: str) -> Json:
-    """Attach a separate payment of the customer, of any amount."""
+def attach_payment(call: Call, invoice: Json, *, intent: str = "", record: str = "") -> Json:
+    """Attach a separate payment of the customer, of any amount, or one made outside of Stripe."""
     _require_payable(call, invoice)
-    invoice = _paid(call, invoice, attach(call, invoice, intent_id))
+    if record:
+        amount = attach_record(call, invoice, record)
+        invoice["amount_paid_off_stripe"] += amount
+    else:
+        amount = attach(call, invoice, intent)
+    invoice = _paid(call, invoice, amount)
     if invoice["status"] == "paid":
         cancel_payment(call, invoice)
     return invoice
@@ -205,6 +211,8 @@ def _method(call: Call, invoice: Json, method: str | None) -> Json:
 def void(call: Call, invoice: Json) -> Json:
     """Void an invoice. The amount that it took from the balance is returned."""
     require_state(invoice, "void")
+    if invoice["amount_paid"]:
+        raise ApiError("You can't void an invoice that was paid in part.")
     refuse_while_processing(call, invoice)
     taken = invoice.get("_from_balance", 0)
     if taken:

@@ -28,6 +28,7 @@ PREFIXES = {
     "credit_note": "cn",
     "credit_note_line_item": "cnli",
     "payment_intent": "pi",
+    "payment_record": "pr",
     "invoice_payment": "inpay",
     "charge": "ch",
     "refund": "re",

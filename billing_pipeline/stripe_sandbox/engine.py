@@ -30,6 +30,7 @@ from billing_pipeline.stripe_sandbox import (
     credit_notes,
     customers,
     lines,
+    payment_records,
     payments,
     reading,
 )
@@ -55,7 +56,7 @@ _ACCOUNT = re.compile(r"acct_[A-Za-z0-9]{4,40}")
 KEY_LIFETIME = 86_400
 """Seconds after which Stripe forgets an idempotency key."""
 MAX_KEY_LENGTH = 255
-HANDLERS = (charges, credit_notes, customers, lines, payments, reading)
+HANDLERS = (charges, credit_notes, customers, lines, payment_records, payments, reading)
 """Importing these modules registers their routes."""
 
 

@@ -214,10 +214,20 @@ def mark_uncollectible(call: Call, invoice_id: str) -> Json:
     return collecting.mark_uncollectible(call, call.get("invoice", invoice_id))
 
 
-@route("POST", "invoices/*/attach_payment", "InvoiceAttachPaymentParams", "payment_intent")
+@route(
+    "POST",
+    "invoices/*/attach_payment",
+    "InvoiceAttachPaymentParams",
+    "payment_intent payment_record",
+)
 def attach_payment(call: Call, invoice_id: str) -> Json:
-    invoice = call.get("invoice", invoice_id)
-    return collecting.attach_payment(call, invoice, call.params.get("payment_intent", ""))
+    invoice, given = call.get("invoice", invoice_id), call.params
+    return collecting.attach_payment(
+        call,
+        invoice,
+        intent=given.get("payment_intent", ""),
+        record=given.get("payment_record", ""),
+    )
 
 
 def run_due(call: Call, object_id: str) -> None:

@@ -127,7 +127,7 @@ def settle(
             open_dispute(call, charge_id, None, "debit_not_authorized")
     payment = _payment_by(call, intent)
     if payment is not None and error is None:
-        _note_paid(call, payment, intent["amount"])
+        note_paid(call, payment, intent["amount"])
     return payment, error
 
 
@@ -143,16 +143,23 @@ def new_payment(call: Call, invoice: Json) -> None:
     """Create the default payment that every finalized invoice with an amount due has."""
     amount = invoice["amount_remaining"]
     intent = _intent(call, amount, invoice["currency"], invoice["customer"])
-    _new_invoice_payment(call, invoice, intent, is_default=True)
+    new_invoice_payment(call, invoice, amount, _by(intent), is_default=True)
 
 
-def _new_invoice_payment(call: Call, invoice: Json, intent: Json, *, is_default: bool) -> Json:
+def _by(intent: Json) -> Json:
+    return {"type": "payment_intent", "payment_intent": intent["id"]}
+
+
+def new_invoice_payment(
+    call: Call, invoice: Json, amount: int, payment: Json, *, is_default: bool
+) -> Json:
+    """Tie a payment to an invoice."""
     body = {
-        "amount_requested": intent["amount"],
+        "amount_requested": amount,
         "currency": invoice["currency"],
         "invoice": invoice["id"],
         "is_default": is_default,
-        "payment": {"type": "payment_intent", "payment_intent": intent["id"]},
+        "payment": payment,
         "status": "open",
         "status_transitions": {},
     }
@@ -187,11 +194,12 @@ def charge(call: Call, invoice: Json, method: Json) -> tuple[Json, dict[str, str
     intent["amount"] = payment["amount_requested"] = invoice["amount_remaining"]
     error = _confirm(call, intent, method)
     if intent["status"] == "succeeded":
-        _note_paid(call, payment, invoice["amount_remaining"])
+        note_paid(call, payment, invoice["amount_remaining"])
     return call.save(payment), error
 
 
-def _note_paid(call: Call, payment: Json, amount: int) -> None:
+def note_paid(call: Call, payment: Json, amount: int) -> None:
+    """Record what a payment has paid of its invoice."""
     payment |= {"status": "paid", "amount_paid": amount}
     payment["status_transitions"]["paid_at"] = call.now
     call.save(payment)
@@ -208,15 +216,18 @@ def attach(call: Call, invoice: Json, intent_id: str) -> int:
     if _payment_by(call, intent) is not None:
         raise ApiError("The PaymentIntent is attached to an invoice already.")
     amount = int(intent["amount_received"])
-    payment = _new_invoice_payment(call, invoice, intent, is_default=False)
-    _note_paid(call, payment, amount)
+    payment = new_invoice_payment(call, invoice, intent["amount"], _by(intent), is_default=False)
+    note_paid(call, payment, amount)
     return amount
 
 
 def charges_of(call: Call, invoice: Json) -> list[Json]:
     """The successful charges of an invoice, the newest first."""
     payments = call.store.select("invoice_payment", [("parent = ?", invoice["id"])], limit=100)
-    intents = [_intent_of(call, payment) for payment in payments if payment["status"] == "paid"]
+    paid = [payment for payment in payments if payment["status"] == "paid"]
+    intents = [
+        _intent_of(call, payment) for payment in paid if "payment_intent" in payment["payment"]
+    ]
     return [call.get("charge", intent["latest_charge"]) for intent in intents]
 
 

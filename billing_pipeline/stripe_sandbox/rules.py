@@ -96,6 +96,7 @@ def require_chargeable(amount: int, currency: str) -> None:
 _EXCLUSIVE = {
     "CreditNoteCreateParams": ("amount lines",),
     "EventListParams": ("type types",),
+    "InvoiceAttachPaymentParams": ("payment_intent payment_record",),
     "InvoiceCreateParams": ("days_until_due due_date",),
     "InvoicePayParams": ("paid_out_of_band payment_method",),
     "InvoiceUpdateParams": ("days_until_due due_date",),

@@ -33,6 +33,7 @@ _CLASSES: dict[str, Any] = {
     "line_item": stripe.InvoiceLineItem,
     "payment_intent": stripe.PaymentIntent,
     "payment_method": stripe.PaymentMethod,
+    "payment_record": stripe.PaymentRecord,
     "price": stripe.Price,
     "product": stripe.Product,
     "refund": stripe.Refund,
@@ -70,6 +71,7 @@ _ALTERNATIVES = frozenset(
         "InvoicePayment.Payment",
         "PaymentIntent.LastPaymentError",
         "PaymentMethod",
+        "PaymentRecord.PaymentMethodDetails",
         "Refund.DestinationDetails",
     ]
 )

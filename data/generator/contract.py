@@ -21,7 +21,7 @@ SAMPLE_END = datetime(2024, 7, 1, tzinfo=UTC)
 Row = Mapping[str, object]
 
 COLUMNS: dict[str, tuple[str, ...]] = {
-    **{f"{table.folder}/{table.name}": tuple(table.column_names) for table in TABLES},
+    **{table.path: tuple(table.column_names) for table in TABLES},
     "usage": USAGE_COLUMNS,
 }
 

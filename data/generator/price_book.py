@@ -1,7 +1,7 @@
 """The sample's price book: five product lines of one company, catalog/ of the sample.
 
-What belongs here: meters, plans, prices, tiers, entitlements, coupons and tax rates. What does not:
-who buys what (accounts.py).
+What belongs here: meters, plans, prices, tiers, costs, entitlements, coupons and tax rates. What
+does not: who buys what (accounts.py).
 """
 
 from __future__ import annotations
@@ -411,6 +411,36 @@ def price_tiers() -> list[Row]:
     return rows
 
 
+def costs() -> list[Row]:
+    """What usage costs the company. Restoration and the platform are paid by the month, not by
+    use."""
+
+    def cost(price_id: str, meter: str, model: str, unit: str = "", **cells: object) -> Row:
+        row = {"price_id": price_id, "meter_id": meter, "currency": "USD", "charge_model": model}
+        return {**row, "unit_amount": unit, **cells}
+
+    new = "2024-04-01T00:00:00Z"
+    return [
+        cost("api-models", "api_cost", "dynamic", "0.007", description="Models behind the API"),
+        cost("carrier-minutes", "call_minutes", "per_unit", "0.006", quantity_rounding="up"),
+        cost("carrier-sms", "sms", "per_unit", "0.012", description="Carrier, at home"),
+        cost("mail-relay", "emails", "package", "0.4", package_size="1000"),
+        cost("rendering", "renders", "per_unit", "0.03", valid_to=new),
+        cost("rendering", "renders", "per_unit", "0.025", valid_from=new, description="New GPUs"),
+        cost("models", "ai_generations", "per_unit", "0.021"),
+        cost("studio-disks", "studio_storage_gb", "per_unit", "0.023"),
+        cost("traffic", "bandwidth_gb", "graduated"),
+        cost("card-fees", "sales", "percentage", percentage="0.6", flat_amount="0.05"),
+    ]
+
+
+def cost_tiers() -> list[Row]:
+    return [
+        {"price_id": "traffic", "up_to": "1000", "unit_amount": "0.02"},
+        {"price_id": "traffic", "up_to": "", "unit_amount": "0.012"},
+    ]
+
+
 def entitlements() -> list[Row]:
     flags = {
         "free": (),
@@ -498,6 +528,8 @@ CATALOG = {
     "catalog/plans": plans,
     "catalog/prices": prices,
     "catalog/price_tiers": price_tiers,
+    "catalog/costs/prices": costs,
+    "catalog/costs/price_tiers": cost_tiers,
     "catalog/entitlements": entitlements,
     "catalog/coupons": coupons,
     "catalog/tax_rates": tax_rates,

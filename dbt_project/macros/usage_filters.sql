@@ -8,8 +8,11 @@
 {# Fact of `facts` × key of `keys` (window_keys, or what has their columns) that it matches, where
    `is_timely`. Facts have row_id, customer_id, meter_id, subscription_id, occurred_at and
    properties; the result has the facts' columns but properties, and of the key those in
-   `key_columns`. #}
-{% macro matched(facts, keys, is_timely, key_columns) -%}
+   `key_columns`. A fact that names a subscription matches keys whose column `subscription` has that
+   one, or none; one that names none those where `unnamed`. #}
+{% macro matched(
+    facts, keys, is_timely, key_columns, subscription='subscription_id', unnamed='true'
+) -%}
     select
         {% for column in key_columns %}keys.{{ column }}, {% endfor -%}
         facts.* {{ exclude('properties', 'paths', 'texts') }}
@@ -23,7 +26,7 @@
         and facts.texts = keys.texts
         and {{ is_timely }}
         -- what names no subscription is for all of them, and a limit counts every event
-        and coalesce(facts.subscription_id = keys.subscription_id, true)
+        and coalesce(facts.subscription_id = keys.{{ subscription }}, {{ unnamed }})
     -- what `filter_rest` leaves to other prices
     left join ({{ claimed(facts, keys) }}) as claims
         on facts.row_id = claims.row_id

@@ -60,5 +60,8 @@
 {%- set is_timely -%}
     facts.occurred_at >= keys.window_start and facts.occurred_at < keys.window_end
 {%- endset -%}
-{{ matched(readings, keys, is_timely, ['window_id', 'is_whole_month']) }}
+{{ matched(
+    readings, keys, is_timely, ['window_id', 'is_whole_month'], 'reads_subscription_id',
+    'keys.reads_unnamed'
+) }}
 {%- endmacro %}

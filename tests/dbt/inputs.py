@@ -46,8 +46,8 @@ class Inputs:
 
     def write(self, directory: Path) -> Path:
         for name, rows in self.rows.items():
-            folder = name if "usage" in name else _COLUMNS[name].folder
-            path = directory / folder / ("events.csv" if "usage" in name else f"{name}.csv")
+            file = f"{name}/events" if "usage" in name else _COLUMNS[name].path
+            path = directory / f"{file}.csv"
             path.parent.mkdir(parents=True, exist_ok=True)
             columns = USAGE.column_names if "usage" in name else _COLUMNS[name].column_names
             with path.open("w", encoding="utf-8", newline="") as stream:

@@ -19,7 +19,7 @@ from rich.table import Table
 
 from tests.mutants.engine import Mutant, Outcome, Verdict, check_unchanged, try_mutant
 
-LISTS = ("sql", "stripe", "payments", "people", "comparison", "proofs", "documents")
+LISTS = ("sql", "stripe", "payments", "people", "comparison", "proofs", "documents", "margins")
 _SHOWN_LINES = 25
 
 

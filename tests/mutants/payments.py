@@ -181,6 +181,20 @@ MUTANTS = (
         f"{UNIT}/test_customers.py",
     ),
     Mutant(
+        "one_who_was_deleted_is_written_to",
+        f"{COLLECTION}/push/customers.py",
+        '        if present.get("deleted"):',
+        "        if False:",
+        f"{UNIT}/test_customers.py",
+    ),
+    Mutant(
+        "an_event_of_a_deletion_tells_nothing_new",
+        f"{COLLECTION}/stripe_state/event_reader.py",
+        'or (event.type == "customer.deleted" and known.get(str(event.target)))',
+        "or False",
+        f"{UNIT}/test_customers.py",
+    ),
+    Mutant(
         "customers_who_were_marked_later_are_not_found",
         f"{COLLECTION}/push/customers.py",
         "                await read_events(self._session.gateway, cache, events)\n",

@@ -92,7 +92,7 @@ MUTANTS = (
     Mutant(
         "named_subscription_ignored",
         FILTERS,
-        "and coalesce(facts.subscription_id = keys.subscription_id, true)",
+        "and coalesce(facts.subscription_id = keys.{{ subscription }}, {{ unnamed }})",
         "",
         NAMED,
     ),
@@ -120,8 +120,8 @@ MUTANTS = (
     Mutant(
         "one_gauge_for_all_subscriptions",
         f"{METERING}/carried_windows.sql",
-        "    case when is_by_subscription then subscription_id end as subscription_id,",
-        "    cast(null as varchar(20)) as subscription_id,",
+        "    case when is_by_subscription then reads_subscription_id end as reads_subscription_id,",
+        "    cast(null as varchar(20)) as reads_subscription_id,",
         NAMED,
     ),
     Mutant(
@@ -346,8 +346,8 @@ MUTANTS = (
     ),
     Mutant(
         "allowances_of_gauges_shared_as_if_they_added_up",
-        f"{RATING}/billable_quantities.sql",
-        "windows.is_gauge as is_share_of_amount",
+        f"{RATING}/used_quantities.sql",
+        "is_gauge as is_share_of_amount",
         "false as is_share_of_amount",
         GAUGES,
     ),
@@ -519,9 +519,9 @@ MUTANTS = (
     ),
     Mutant(
         "trial_usage_is_charged",
-        f"{RATING}/billable_quantities.sql",
-        "where windows.subscription_id is not null and not windows.is_trial",
-        "where windows.subscription_id is not null",
+        f"{RATING}/used_quantities.sql",
+        "    and not is_trial\n",
+        "",
         WORLDS,
     ),
     Mutant(

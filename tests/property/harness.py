@@ -41,6 +41,7 @@ TABLES = (
     "wallet_ledger",
     "wallet_lots",
     "entitlement_usage",
+    "margins",
 )
 # Reported beside a rejection: an event that one meter could not read and others could.
 REPORTS = frozenset({"missing_property", "invalid_property"})
@@ -142,6 +143,7 @@ def compare(tables: Tables, result: Result, world: World) -> list[Difference]:
         *_entitlements(tables, result),
         *_issues(tables, result),
         *_unpriced(tables, result),
+        *_margins(tables, result),
     ]
 
 
@@ -467,3 +469,19 @@ def _unpriced(tables: Tables, result: Result) -> Iterator[Difference]:
             "last_at": (_micros(row["last_at"]), wanted.last_at),
         }
         yield from _differing(world_id(key[0]), " ".join(key), pairs)
+
+
+def _margins(tables: Tables, result: Result) -> Iterator[Difference]:
+    keys = ("customer_id", "plan_id", "meter_id", "currency")
+    found = {tuple(row[name] or "" for name in keys): row for row in tables["margins"]}
+    yield from _missing("margin", found, result.margins)
+    for key, wanted in result.margins.items():
+        if (row := found.get(key)) is None:
+            continue
+        pairs: dict[str, tuple[object, object]] = {
+            "revenue": (exact(row["revenue"]), wanted.revenue),
+            "cost": (exact(row["cost"]), wanted.cost),
+            "margin": (exact(row["margin"]), wanted.revenue - wanted.cost),
+            "exact_cost": (exact(row["exact_cost"]), wanted.exact_cost),
+        }
+        yield from _differing(world_id(key[0]), f"margin {' '.join(key)}", pairs)

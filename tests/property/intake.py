@@ -26,6 +26,7 @@ from tests.property.values import (
 )
 
 FOREVER = 1 << 62  # later than every instant
+COSTS = ""  # in `Book.prices`, in place of a plan: what usage costs
 
 
 @dataclass(frozen=True)
@@ -174,6 +175,7 @@ class Book:
     world: World
     meters: dict[str, Meter]
     prices: dict[str, list[Price]]  # by plan, with those of the plan that it is based on
+    costs: list[Price]  # of the plan COSTS
     subscriptions: list[Subscription]
     customers: dict[str, Cells]  # as they are in the month's last instant
     cycles: dict[str, str]  # by plan
@@ -215,11 +217,14 @@ def load(world: World, month: str, zone: ZoneInfo) -> Book:
         corrections[(row["customer_id"], row["event_name"])].append(_correction(row, zone))
     meters = {row["meter_id"]: _meter(row) for row in tables["meters"]}
     plans = {row["plan_id"]: row for row in tables["plans"]}
+    costs = _costs(meters, world, zone)
     return Book(
         zone=zone,
         world=world,
         meters=meters,
-        prices={plan_id: _prices(plan_id, plans, meters, world, zone) for plan_id in plans},
+        prices={plan_id: _prices(plan_id, plans, meters, world, zone) for plan_id in plans}
+        | {COSTS: costs},
+        costs=costs,
         subscriptions=_subscriptions(world, zone),
         customers=_customers(world, month_edges(month, zone)[1] - 1, zone),
         cycles={plan_id: _of_plan(plan_id, "billing_cycle", plans) for plan_id in plans},
@@ -281,7 +286,7 @@ def _prices(
 ) -> list[Price]:
     """The plan's own prices, and those of the plan that it is based on while it has them."""
     rows = [row for row in world.tables["prices"] if row["plan_id"] == plan_id]
-    own = [_price(row, meters, world, zone) for row in rows]
+    own = [_price(row, meters, world.tables["price_tiers"], zone) for row in rows]
     base = plans[plan_id].get("based_on", "")
     inherited = _prices(base, plans, meters, world, zone) if base else []
     kept = []
@@ -294,6 +299,13 @@ def _prices(
             replace(price, plan_id=plan_id, valid_from=start, valid_to=end) for start, end in times
         ]
     return own + kept
+
+
+def _costs(meters: dict[str, Meter], world: World, zone: ZoneInfo) -> list[Price]:
+    """Rows as those of prices, of no plan."""
+    tiers = world.tables["cost_price_tiers"]
+    rows = [row | {"plan_id": COSTS} for row in world.tables["cost_prices"]]
+    return [_price(row, meters, tiers, zone) for row in rows]
 
 
 def _without(time: tuple[int, int], price: Price) -> list[tuple[int, int]]:
@@ -321,11 +333,11 @@ def listed(cell: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in cell.split(";") if part.strip())
 
 
-def _tiers(row: Cells, world: World, zone: ZoneInfo) -> list[Tier]:
+def _tiers(row: Cells, tiers: list[Cells], zone: ZoneInfo) -> list[Tier]:
     """The tiers that name this version of the price, or if there are none those without one."""
     version = read_instant(row["valid_from"], zone) if row["valid_from"] else None
     own, common = [], []
-    for tier in world.tables["price_tiers"]:
+    for tier in tiers:
         if tier["price_id"] == row["price_id"]:
             named = tier.get("valid_from", "")
             if not named:
@@ -340,7 +352,7 @@ def _tier(row: Cells) -> Tier:
     return Tier(number(row["up_to"]), *map(amount, amounts))
 
 
-def _price(row: Cells, meters: dict[str, Meter], world: World, zone: ZoneInfo) -> Price:
+def _price(row: Cells, meters: dict[str, Meter], tiers: list[Cells], zone: ZoneInfo) -> Price:
     meter = meters[row["meter_id"]] if row["meter_id"] else None
     return Price(
         price_id=row["price_id"],
@@ -361,7 +373,7 @@ def _price(row: Cells, meters: dict[str, Meter], world: World, zone: ZoneInfo) -
         prorate=flag(row["prorate"], default=meter is None or is_gauge(meter)),
         valid_from=read_instant(row["valid_from"], zone) if row["valid_from"] else -FOREVER,
         valid_to=read_instant(row["valid_to"], zone) if row["valid_to"] else FOREVER,
-        tiers=tuple(_tiers(row, world, zone)),
+        tiers=tuple(_tiers(row, tiers, zone)),
         row=row,
         interval=row.get("interval", ""),
         included_per=row.get("included_per", ""),

@@ -47,6 +47,7 @@ class Bill:
     customer_id: str
     currency: str
     lines: list[tuple[str, str, Fraction]] = field(default_factory=list)
+    sources: list[Line] = field(default_factory=list)  # with their shares of the discounts
     subtotal: Fraction = ZERO
     discount: Fraction = ZERO
     tax: Fraction = ZERO
@@ -183,6 +184,7 @@ def _invoice(
     discounts: list[tuple[str, str, Fraction]],
 ) -> Bill:
     invoice = Bill(*key)
+    invoice.sources = lines
     invoice.lines = [(line.kind, line.source, line.amount) for line in lines if line.amount]
     invoice.subtotal = sum((line.amount for line in lines), ZERO)
     invoice.discount = sum((line.off for line in lines), ZERO)

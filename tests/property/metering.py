@@ -77,15 +77,17 @@ def measure(
     start: int,
     end: int,
     period_start: int,
+    *,
+    unnamed: bool = True,
 ) -> Metered:
     """The meter over [start, end), for what it reads.
 
     Events that name a subscription count for that one only; without a `subscription_id` (an
-    entitlement is the customer's) all of them count. A gauge's value from before `start` goes on if
-    it is of the same billing period, which began at `period_start`; from before that, if the meter
-    carries forward.
+    entitlement is the customer's) all of them count. `unnamed`: whether what names none counts. A
+    gauge's value from before `start` goes on if it is of the same billing period, which began at
+    `period_start`; from before that, if the meter carries forward.
     """
-    found = _readings(book, meter, customer_id, subscription_id)
+    found = _readings(book, meter, customer_id, subscription_id, unnamed)
     found = [row for row in found if row.at < end and reads(row.at, row.properties)]
     inside = [row for row in found if row.at >= start]
     known_since = period_start if not meter.bucket else start
@@ -98,7 +100,7 @@ def measure(
     else:
         quantity = _by_group(meter, before, inside, start, end)
     correction = ZERO
-    if meter.aggregation in ADDITIVE:
+    if meter.aggregation in ADDITIVE and unnamed:
         for row in book.corrections.get((customer_id, meter.event_name), []):
             if start <= row.at < end and reads(row.at, row.properties):
                 correction += row.quantity
@@ -110,19 +112,23 @@ def measure(
 
 
 def _readings(
-    book: Book, meter: Meter, customer_id: str, subscription_id: str | None
+    book: Book, meter: Meter, customer_id: str, subscription_id: str | None, unnamed: bool
 ) -> list[Reading]:
     """All that the meter ever read, in order of time."""
     readings = []
     for event in book.events.get((customer_id, meter.event_name), []):
         value = value_of(meter, event)
-        is_for_it = subscription_id is None or event.subscription_id in ("", subscription_id)
+        is_for_it = (
+            subscription_id is None
+            or event.subscription_id == subscription_id
+            or (unnamed and not event.subscription_id)
+        )
         if value is not None and is_for_it:
             group = group_of(meter, event.properties)
             readings.append(Reading(event.at, value, group, event.properties, event))
     if meter.aggregation == "counter":
         return _increases(readings)
-    if not _is_added(book, meter):
+    if unnamed and not _is_added(book, meter):
         corrections = book.corrections.get((customer_id, meter.event_name), [])
         readings += [row for c in corrections if (row := _as_reading(meter, c)) is not None]
         readings.sort(key=lambda row: row.at)  # corrections after events of their instant

@@ -31,6 +31,7 @@ from tests.property.invoicing import (
     ChargeLine,
     make_invoices,
 )
+from tests.property.margins import Margin, MarginKey, margins
 from tests.property.metering import Metered, measure
 from tests.property.periods import Period, Run, Window, billed_periods
 from tests.property.pricing import ONE, ZERO, Priced, TierPart, price_recurring, price_usage
@@ -103,6 +104,7 @@ class Result:
     unread: set[Issue]
     shared: set[Shared]  # customer and meter whose usage several subscriptions charge
     unpriced: dict[Unpriced, UnpricedUsage]  # by customer, event name and reason
+    margins: dict[MarginKey, Margin]  # by customer, plan, meter and currency; empty: none
 
     @property
     def cases(self) -> int:
@@ -139,6 +141,10 @@ def bill(
                 for charge in _charges(book, run, price, month):
                     assert charge.key not in charges, f"charged twice: {charge}"
                     charges[charge.key] = charge
+
+    def name_of(charge: Charge) -> str:
+        return (line_names or {}).get(charge.key, " ".join(map(str, charge.key)))
+
     lines = [
         ChargeLine(
             charge.subscription,
@@ -149,7 +155,7 @@ def bill(
             charge.price.price_id,
             charge.price.tax_code,
             charge.period_end,
-            (line_names or {}).get(charge.key, " ".join(map(str, charge.key))),
+            name_of(charge),
         )
         for charge in charges.values()
     ]
@@ -174,6 +180,20 @@ def bill(
         unread=unread_events(book, month),
         shared=charged_by_several(book, month),
         unpriced=unpriced_usage(book, month),
+        margins=margins(
+            book,
+            month,
+            {
+                name_of(charge): (
+                    charge.customer_id,
+                    charge.price.plan_id,
+                    charge.price.meter.meter_id if charge.price.meter else "",
+                    charge.currency,
+                )
+                for charge in charges.values()
+            },
+            [(bill.currency, line) for bill in invoices.values() for line in bill.sources],
+        ),
     )
 
 

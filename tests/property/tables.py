@@ -32,6 +32,8 @@ CATALOG = {
     "package_size percentage included_quantity quantity_rounding minimum_amount maximum_amount "
     "filter timing prorate valid_from valid_to",
     "price_tiers": "price_id up_to unit_amount flat_amount percentage",
+    "cost_prices": "",
+    "cost_price_tiers": "",
     "entitlements": "plan_id feature meter_id limit_quantity soft_limit",
     "coupons": "coupon_id percent_off amount_off currency duration duration_in_months",
     "tax_rates": "tax_rate_id country percentage inclusive description valid_from valid_to",
@@ -63,8 +65,16 @@ NEW_COLUMNS = {
     "commitments": "commitment_id customer_id amount currency starts_at ends_at kind price_ids "
     "overage_percent",
 }
-NEW_TABLES = ("adjustments", "commitments")
-ACCOUNTS |= dict.fromkeys(NEW_TABLES, "")
+NEW_TABLES = ("adjustments", "commitments", "cost_prices", "cost_price_tiers")
+ACCOUNTS |= dict.fromkeys(("adjustments", "commitments"), "")
+NEW_COLUMNS["cost_prices"] = " ".join(
+    name
+    for name in f"{CATALOG['prices']} {NEW_COLUMNS['prices']}".split()
+    if name not in ("plan_id", "tax_code", "replaces")
+)
+NEW_COLUMNS["cost_price_tiers"] = f"{CATALOG['price_tiers']} valid_from"
+# Tables whose file has another name than theirs.
+FILES = {"cost_prices": "costs/prices", "cost_price_tiers": "costs/price_tiers"}
 TABLES = {
     name: f"{columns} {NEW_COLUMNS.get(name, '')}" for name, columns in (CATALOG | ACCOUNTS).items()
 }
@@ -148,9 +158,10 @@ def write(world: World, directory: Path, zone: ZoneInfo) -> None:
     for folder, tables in (("catalog", CATALOG), ("accounts", ACCOUNTS)):
         (directory / folder).mkdir(parents=True, exist_ok=True)
         for name in tables:
-            path = directory / folder / f"{name}.csv"
+            path = directory / folder / f"{FILES.get(name, name)}.csv"
             cells = world.tables[name]
             if cells or name not in NEW_TABLES:
+                path.parent.mkdir(parents=True, exist_ok=True)
                 columns = _used(TABLES[name].split(), tables[name].split(), cells)
                 path.write_text(_csv_text(columns, cells), encoding="utf-8")
     files: dict[tuple[str, str], list[UsageRow]] = defaultdict(list)
@@ -246,7 +257,7 @@ def read(directory: Path) -> World:
     for folder, tables in (("catalog", CATALOG), ("accounts", ACCOUNTS)):
         for name in tables:
             columns = TABLES[name]
-            path = directory / folder / f"{name}.csv"
+            path = directory / folder / f"{FILES.get(name, name)}.csv"
             if path.exists():
                 with path.open(encoding="utf-8-sig", newline="") as stream:
                     rows = [row for row in csv.DictReader(stream) if any(row.values())]

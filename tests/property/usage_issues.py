@@ -23,7 +23,7 @@ def unread_events(book: Book, month: str) -> set[Issue]:
     """Each once, in the month of its folder, whenever its period is invoiced.
 
     An event's meters are those that a plan which the customer has at that moment prices, filter
-    included, and those of the month's limits.
+    included, those of the month's limits, and those with a cost.
     """
     return {
         (customer_id, meter.meter_id, f"{event.source_file} row {event.source_row}")
@@ -72,3 +72,7 @@ def _readings(book: Book, month: str) -> Iterator[tuple[str, str, Meter, Reads, 
     for (customer_id, _), (_, row) in entitlements(book, month).items():
         if row["meter_id"]:
             yield customer_id, "", book.meters[row["meter_id"]], everything, Window(*edges)
+    # A cost is of all usage, whoever has it.
+    for meter in {cost.meter for cost in book.costs if cost.meter is not None}:
+        for customer_id in book.customers:
+            yield customer_id, "", meter, everything, Window(*edges)

@@ -185,6 +185,45 @@ def _add_price(maker: Maker, plan_id: str, number: str, **more: str) -> None:
         )
 
 
+def add_costs(maker: Maker) -> None:
+    """What usage costs, of some meters; a cost may be named like a price."""
+    for number in range(maker.one_of(0, 0, 1, 2, 3)):
+        meter = maker.random.choice(maker.world.tables["meters"])
+        model = maker.one_of(*USAGE_MODELS)
+        price_id = maker.id("price" if maker.chance(0.5) else "cost", f"0.{number}")
+        cells: dict[str, object] = {
+            "price_id": price_id,
+            "meter_id": meter["meter_id"],
+            "charge_model": model,
+            "currency": maker.one_of("", "", *CURRENCIES[:5]),
+            "prorate": maker.one_of("", "", "true", "false"),
+        }
+        if maker.chance(0.3):
+            cells["filter"] = maker.one_of(*FILTERS, *NEW_FILTERS)
+        if maker.chance(0.2):
+            cells["filter_rest"] = "true"
+        if makes("intervals") and maker.chance(0.2):
+            cells["interval"] = maker.one_of(*INTERVALS)
+        if model in TIERED:
+            _add_tiers(maker, price_id, model, "", "cost_price_tiers")
+        for valid_from, valid_to in _versions(maker):
+            amounts = _amounts(maker, model)
+            _add_event_amounts(maker, amounts, meter, model)
+            if amounts["included_quantity"] and maker.chance(0.3):
+                amounts["included_per"] = "seat"
+            since = "" if valid_from is None else maker.written(valid_from)
+            if model in TIERED and since and maker.chance(0.4):
+                written = maker.written(valid_from or 0)
+                _add_tiers(maker, price_id, model, written, "cost_price_tiers")
+            maker.world.add(
+                "cost_prices",
+                **cells,
+                **amounts,
+                valid_from=since,
+                valid_to="" if valid_to is None else maker.written(valid_to),
+            )
+
+
 def _is_thirty_days(maker: Maker, plan_id: str) -> bool:
     plans = {row["plan_id"]: row for row in maker.world.tables["plans"]}
     row = plans[plan_id]
@@ -247,7 +286,9 @@ def _amounts(maker: Maker, model: str) -> dict[str, object]:
     return cells
 
 
-def _add_tiers(maker: Maker, price_id: str, model: str, valid_from: str) -> None:
+def _add_tiers(
+    maker: Maker, price_id: str, model: str, valid_from: str, table: str = "price_tiers"
+) -> None:
     bounds = sorted(maker.random.sample(BOUNDS, maker.random.randint(0, 3)), key=Fraction)
     is_flat_only = maker.chance(0.2)
     rate = "percentage" if model == "graduated_percentage" else "unit_amount"
@@ -255,9 +296,7 @@ def _add_tiers(maker: Maker, price_id: str, model: str, valid_from: str) -> None
         cells = {"flat_amount": maker.money_text() if is_flat_only else maker.maybe_money(0.4)}
         if not is_flat_only or not cells["flat_amount"]:
             cells[rate] = maker.money_text()
-        maker.world.add(
-            "price_tiers", price_id=price_id, up_to=up_to, valid_from=valid_from, **cells
-        )
+        maker.world.add(table, price_id=price_id, up_to=up_to, valid_from=valid_from, **cells)
 
 
 def _add_entitlements(maker: Maker, plan_id: str) -> None:

@@ -43,6 +43,7 @@ FEATURES: tuple[str, ...] = (
     "adjustments",
     "bill_to",
     "commitments",
+    "costs",  # what usage costs, of the worlds' meters
 )
 
 

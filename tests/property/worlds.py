@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from tests.property.tables import World, merge
 from tests.property.world_accounts import add_accounts
-from tests.property.world_catalog import add_catalog, add_tax_rates
-from tests.property.world_maker import Maker, Setting
+from tests.property.world_catalog import add_catalog, add_costs, add_tax_rates
+from tests.property.world_maker import Maker, Setting, makes
 from tests.property.world_usage import add_usage
 
 # Months with something to get wrong: leap February, clock changes by an hour and by half of one,
@@ -50,6 +50,8 @@ def make_world(random: Random, prefix: str, setting: Setting) -> World:
     add_catalog(maker)
     add_accounts(maker)
     add_usage(maker)
+    if makes("costs"):
+        add_costs(maker)
     return maker.world
 
 

@@ -91,9 +91,14 @@ class CustomerDirectory:
             try:
                 await self._write_profile(known[payer.customer_id], payer)
             except (NotSentError, StripeFailure) as error:
+                if isinstance(error, StripeFailure) and error.param == "customer":
+                    # Deleted in Stripe: the next invoice makes them anew, as they are then.
+                    cache.forget(known[payer.customer_id].stripe_customer_id)
+                    return None
                 return payer.customer_id, str(error)
             return None
 
+        cache = self._session.cache.customers
         known = {
             payer.customer_id: customer
             for payer in payers
@@ -198,6 +203,9 @@ class CustomerDirectory:
         # As it is now: what of the address is not ours has to stay.
         present = await self._session.gateway.get(path)
         name = customer.stripe_customer_id
+        if present.get("deleted"):
+            message = f"{name} was deleted in Stripe"
+            raise StripeFailure(FailureKind.NOT_FOUND, message, param="customer")
         request = stripe_requests.write_customer(name, fields, ours, present)
 
         async def look() -> Json | None:

@@ -241,10 +241,13 @@ class _Changes:
     async def _read_customers(self, events: Sequence[Told]) -> None:
         """Only those that are marked as ours, or were, and of whom the event tells something
         new: a push that makes customers has it all in its answers."""
+        known = self._cache.customers
         changed = {
             str(event.target)
             for event in events
-            if not self._cache.customers.has_marks(str(event.target), event.metadata or {})
+            if not known.has_marks(str(event.target), event.metadata or {})
+            # The event has the marks of the time before.
+            or (event.type == "customer.deleted" and known.get(str(event.target)))
         }
         await each(sorted(changed), lambda item: read_customer(self._gateway, self._cache, item))
 

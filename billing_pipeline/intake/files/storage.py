@@ -79,7 +79,7 @@ class Storage:
     root: str
     store: ObjectStore | None = None
     renamed: Mapping[str, str] = field(default_factory=dict)
-    """Folders that lie under another name."""
+    """Folders of the data directory that lie under another name."""
 
     @classmethod
     def of(cls, settings: Settings) -> Storage:
@@ -93,7 +93,8 @@ class Storage:
         return self.store is not None
 
     def path(self, relative: str) -> str:
-        return f"{self.root}/{self.renamed.get(relative, relative)}"
+        first, slash, rest = relative.partition("/")
+        return f"{self.root}/{self.renamed.get(first, first)}{slash}{rest}"
 
     def entries(self, folder: str) -> list[Entry]:
         """What a folder holds, by name; nothing where there is no such folder.

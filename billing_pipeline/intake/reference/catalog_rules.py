@@ -118,6 +118,15 @@ def price_problems(prices: LoadedTable, meters: LoadedTable) -> Iterator[Problem
         yield from _description_problems(row)
 
 
+def cost_problems(costs: LoadedTable) -> Iterator[Problem]:
+    """What a cost cannot say: it is of no plan and not taxed."""
+    for row in costs.rows:
+        if row.has("replaces"):
+            yield row.problem("replaces", "costs are of no plan and replace none; leave it empty")
+        if row.has("tax_code"):
+            yield row.problem("tax_code", "costs are not taxed; leave it empty")
+
+
 def _model_problems(row: Row) -> Iterator[Problem]:
     if "charge_model" in row.bad:
         return

@@ -35,6 +35,7 @@ from billing_pipeline.intake.reference.schemas import TABLES, Table
 from billing_pipeline.money import CURRENCY_PLACES
 from billing_pipeline.settings import Settings
 
+_FOLDERS = ("catalog", "catalog/costs", "accounts")
 _ALLOWED = "a .csv, .csv.gz or .parquet file, or a folder of .parquet files"
 
 
@@ -52,7 +53,7 @@ def load_reference(
     problems: list[Problem] = []
     tables = {
         table.name: _load_table(storage, table, sources, settings, problems)
-        for folder in ("catalog", "accounts")
+        for folder in _FOLDERS
         for storage in [_storage(settings, folder)]
         for sources in [_sources(storage, folder, problems)]
         for table in TABLES
@@ -62,7 +63,8 @@ def load_reference(
     problems += _rule_problems(tables, custom_meters)
     if problems:
         raise InvalidInput(problems)
-    _default_prorate(tables["prices"], tables["meters"])
+    for name in ("prices", "cost_prices"):
+        _default_prorate(tables[name], tables["meters"])
     connection.execute("create schema if not exists raw")
     for loaded in tables.values():
         _write(connection, loaded)
@@ -77,7 +79,8 @@ def load_reference(
         "plan_entitlements",
         inheritance.plan_entitlement_columns(plans, entitlements),
     )
-    write_filters(connection, (str(f) for f in tables["prices"].values["filter"] if f is not None))
+    filters = tables["prices"].values["filter"] + tables["cost_prices"].values["filter"]
+    write_filters(connection, (str(each) for each in filters if each is not None))
     _write_currencies(connection)
     return {name: len(loaded.numbers) for name, loaded in tables.items()}
 
@@ -92,8 +95,9 @@ def has_file(settings: Settings, folder: str, table: str) -> bool:
 
 
 def _storage(settings: Settings, folder: str) -> Storage:
-    if folder == "catalog" and settings.catalog_dir is not None:
-        return Storage(str(settings.catalog_dir.parent), None, {folder: settings.catalog_dir.name})
+    if folder != "accounts" and settings.catalog_dir is not None:
+        renamed = {"catalog": settings.catalog_dir.name}
+        return Storage(str(settings.catalog_dir.parent), None, renamed)
     return Storage.of(settings)
 
 
@@ -109,9 +113,12 @@ class _Source:
 def _sources(storage: Storage, folder: str, problems: list[Problem]) -> dict[str, list[_Source]]:
     """What each table (`prices`) is read from. What looks like a table and is none that is read is
     a problem: to take it for absent would bill without it."""
-    names = [table.name for table in TABLES if table.folder == folder]
+    names = [table.stem for table in TABLES if table.folder == folder]
+    folders = [known.removeprefix(f"{folder}/") for known in _FOLDERS]
     found: dict[str, list[_Source]] = {}
     for entry in storage.entries(folder):
+        if entry.is_folder and entry.name in folders:
+            continue
         stem, extension = _split(entry.name)
         try:
             if stem in names:
@@ -184,8 +191,8 @@ def _load_table(
     settings: Settings,
     problems: list[Problem],
 ) -> LoadedTable:
-    found = sources.get(table.name, [])
-    file = f"{table.folder}/{found[0].name if found else table.name + '.csv'}"
+    found = sources.get(table.stem, [])
+    file = f"{table.folder}/{found[0].name if found else table.stem + '.csv'}"
     if not found:
         if table.is_required:
             message = f"is missing: every billing needs it (looked in {storage.path(table.folder)})"
@@ -204,6 +211,11 @@ def _load_table(
         problems += error.problems
         return unread
     faults = header_problems(cells, table.column_names, table.required_names)
+    faults += [
+        Problem(file, None, column, None, f"is not a column of this file: {reason}")
+        for column, reason in table.refused
+        if column in cells.columns
+    ]
     problems += faults
     return unread if faults else read_table(table, cells, settings.timezone, problems)
 
@@ -218,6 +230,7 @@ def _rule_problems(tables: dict[str, LoadedTable], custom_meters: frozenset[str]
     problems += catalog_rules.window_problems(tables["prices"])
     problems += catalog_rules.version_problems(tables["prices"])
     problems += catalog_rules.tier_problems(tables["prices"], tables["price_tiers"])
+    problems += _cost_problems(tables)
     problems += catalog_rules.coupon_problems(tables["coupons"])
     problems += catalog_rules.window_problems(tables["tax_rates"])
     problems += catalog_rules.entitlement_problems(tables["entitlements"])
@@ -236,6 +249,16 @@ def _rule_problems(tables: dict[str, LoadedTable], custom_meters: frozenset[str]
     problems += account_rules.wallet_problems(tables["wallet_transactions"])
     problems += account_rules.correction_problems(tables["usage_corrections"], tables["meters"])
     return problems
+
+
+def _cost_problems(tables: dict[str, LoadedTable]) -> Iterator[Problem]:
+    """Costs are prices that nobody is charged: the same rules, and what is only of charges."""
+    costs = tables["cost_prices"]
+    yield from catalog_rules.price_problems(costs, tables["meters"])
+    yield from catalog_rules.window_problems(costs)
+    yield from catalog_rules.version_problems(costs)
+    yield from catalog_rules.tier_problems(costs, tables["cost_price_tiers"])
+    yield from catalog_rules.cost_problems(costs)
 
 
 def _inheritance_problems(

@@ -7,7 +7,7 @@ rules between cells (catalog_rules.py, account_rules.py), and the reading of tex
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
@@ -125,7 +125,9 @@ class Reference:
 class Table:
     """One input file, and what it holds. Each tuple of `keys` is unique among rows where none of it
     is missing, except that the columns of `null_counts` may be: there, empty is a value like any
-    other. `keeps_rows`: the models are given each row's number, as `source_row`."""
+    other. `keeps_rows`: the models are given each row's number, as `source_row`. `file_name`: that
+    of the file, without its extension, where it is not the table's name. `refused`: columns that
+    would mean something here and do not, with the reason; any other unknown column is a note."""
 
     name: str
     folder: str
@@ -136,6 +138,17 @@ class Table:
     null_counts: tuple[str, ...] = ()
     is_required: bool = False
     keeps_rows: bool = False
+    file_name: str = ""
+    refused: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def stem(self) -> str:
+        return self.file_name or self.name
+
+    @property
+    def path(self) -> str:
+        """The file in the data directory, without its extension."""
+        return f"{self.folder}/{self.stem}"
 
     @property
     def column_names(self) -> list[str]:
@@ -370,6 +383,45 @@ PRICE_TIERS = Table(
     keys=(("price_id", "valid_from", "up_to"),),
     references=(Reference("price_id", "prices", "price_id"),),
     null_counts=("valid_from", "up_to"),
+)
+_OF_COST_PRICES = {
+    "price_id": "one cost; its versions share it",
+    "meter_id": "whose usage it is the cost of",
+    "description": "for your notes",
+    "timing": "costs are of what was used: in arrears",
+    "filter_rest": "`true`: only events that match the `filter` of no other cost of the meter",
+    "interval": "the cost's own period; empty: a month of the plan's `billing_cycle`. Does not "
+    "count on plans of `30_days`, nor for usage of no plan, which is that of a calendar month",
+    "prorate": "as of prices, for the time that usage is counted for one subscription",
+    "tax_code": "not of costs: leave it empty",
+    "replaces": "not of costs: leave it empty",
+}
+COST_PRICES = Table(
+    "cost_prices",
+    "catalog/costs",
+    "what a meter's usage costs you",
+    tuple(
+        replace(
+            column,
+            description=_OF_COST_PRICES.get(column.name, column.description),
+            required=column.required or column.name == "meter_id",
+        )
+        for column in PRICES.columns
+        if column.name != "plan_id"
+    ),
+    keys=PRICES.keys,
+    references=(Reference("meter_id", "meters", "meter_id"),),
+    null_counts=PRICES.null_counts,
+    file_name="prices",
+    refused=(("plan_id", "costs are of no plan: what usage costs does not depend on who buys it"),),
+)
+COST_PRICE_TIERS = replace(
+    PRICE_TIERS,
+    name="cost_price_tiers",
+    folder="catalog/costs",
+    description=f"{PRICE_TIERS.description} in catalog/costs/prices.csv",
+    references=(Reference("price_id", "cost_prices", "price_id"),),
+    file_name="price_tiers",
 )
 ENTITLEMENTS = Table(
     "entitlements",
@@ -757,6 +809,8 @@ TABLES = (
     PLANS,
     PRICES,
     PRICE_TIERS,
+    COST_PRICES,
+    COST_PRICE_TIERS,
     ENTITLEMENTS,
     COUPONS,
     TAX_RATES,

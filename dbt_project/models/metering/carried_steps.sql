@@ -16,7 +16,8 @@ series as (
         customer_id,
         meter_id,
         plan_id,
-        subscription_id,
+        reads_subscription_id,
+        reads_unnamed,
         filter,
         filter_rest,
         min(window_start) over (partition by series_id) as first_start,
@@ -40,7 +41,7 @@ readings as (
 known as (
     {{ matched(
         'readings', 'series_keys', 'facts.occurred_at < keys.last_start',
-        ['series_id', 'first_start']
+        ['series_id', 'first_start'], 'reads_subscription_id', 'keys.reads_unnamed'
     ) }}
 )
 

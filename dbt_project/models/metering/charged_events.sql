@@ -6,7 +6,7 @@ prices as (
         *,
         {{ event_bound_quantity('event_minimum_amount', 'percentage') }} as minimum_quantity,
         {{ event_bound_quantity('event_maximum_amount', 'percentage') }} as maximum_quantity
-    from {{ ref('stg_catalog__prices') }}
+    from {{ ref('stg_catalog__rated_prices') }}
     where coalesce(event_minimum_amount, event_maximum_amount) is not null or free_events > 0
 ),
 

@@ -20,6 +20,10 @@ going_on as (
     where
         (subscriptions.billing_cycle <> 'calendar_month' or prices.price_interval is not null)
         and prices.meter_id not in (select meter_id from month_totals)
+    union all
+    select costs.meter_id
+    from {{ ref('stg_catalog__cost_prices') }} as costs
+    where costs.meter_id not in (select meter_id from month_totals)
 )
 
 select *

@@ -14,4 +14,4 @@ select
     windows.carried_from
 from {{ ref('measured_windows') }} as windows
 cross join {{ ref('stg_run') }} as run
-where windows.subscription_id is not null
+where windows.subscription_id is not null and not windows.is_cost

@@ -10,6 +10,6 @@ select
     filters.paths,
     filters.texts,
     filters.bounds
-from {{ ref('stg_catalog__prices') }} as prices
+from {{ ref('stg_catalog__rated_prices') }} as prices
 inner join {{ source('raw', 'filters') }} as filters on prices.filter = filters.filter
 where prices.filter <> '' and not prices.filter_rest

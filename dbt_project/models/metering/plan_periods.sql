@@ -10,6 +10,10 @@ intervals as (
     union
     select plan_id, price_interval
     from {{ ref('stg_catalog__prices') }}
+    union
+    select plans.plan_id, costs.price_interval
+    from {{ ref('stg_catalog__plans') }} as plans
+    cross join {{ ref('stg_catalog__cost_prices') }} as costs
 ),
 
 asked as (

@@ -22,6 +22,14 @@ matched as (
     ) }}
 ),
 
+-- a cost reads the usage of every customer
+asked_for as (
+    select meter_id, customer_id, event_id, source_file, source_row, property_value from matched
+    union all
+    select meter_id, customer_id, event_id, source_file, source_row, property_value from unread
+    where meter_id in (select meter_id from {{ ref('stg_catalog__cost_prices') }})
+),
+
 unreadable as (
     select distinct
         meter_id,
@@ -34,7 +42,7 @@ unreadable as (
             when {{ is_decimal_text('property_value') }} then 'property_out_of_range'
             else 'invalid_property'
         end as reason
-    from matched
+    from asked_for
 ),
 
 negative as (select * from {{ ref('measured_windows') }} where quantity < 0)

@@ -1,31 +1,14 @@
 -- grain: time in which a subscription's usage is measured for one price: the billing period,
 -- while subscribed, at this price version, cut in two where a trial ends.
--- Windows without a price measure a month's usage for the entitlements.
+-- Windows without a price measure a month's usage for the entitlements; those of costs, what usage
+-- costs.
 with
-priced as (select * from {{ ref('active_times') }}),
 meters as (select * from {{ ref('stg_catalog__meters') }}),
 entitled as (select * from {{ ref('entitled_features') }} where meter_id is not null),
 run as (select * from {{ ref('stg_run') }}),
 
-split as (
-    select
-        * {{ exclude('active_start', 'active_end', 'trial_ends_at') }},
-        true as is_trial,
-        active_start as window_start,
-        least(active_end, trial_ends_at) as window_end
-    from priced
-    where trial_ends_at > active_start
-    union all
-    select
-        * {{ exclude('active_start', 'active_end', 'trial_ends_at') }},
-        false as is_trial,
-        greatest(active_start, coalesce(trial_ends_at, active_start)) as window_start,
-        active_end as window_end
-    from priced
-),
-
 windows as (
-    select * from split where window_start < window_end
+    select * from {{ ref('subscription_windows') }}
     union all
     select distinct
         null as subscription_id,
@@ -42,7 +25,12 @@ windows as (
         null as billing_period_us,
         false as is_trial,
         run.month_start as window_start,
-        run.month_end as window_end
+        run.month_end as window_end,
+        null as reads_subscription_id,
+        true as reads_unnamed,
+        false as is_cost,
+        null as cost_plan_id,
+        true as costs_unused
     from entitled
     cross join run
 )

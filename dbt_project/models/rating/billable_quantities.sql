@@ -1,26 +1,12 @@
 -- grain: charge, before its price is applied: the billable quantity of one price for one
--- subscription and service period, and the period's share of the billing period
+-- subscription and service period, and the period's share of the billing period; also of costs
 with
-prices as (select * from {{ ref('stg_catalog__prices') }}),
-
-usage as (
-    select
-        'usage' as kind, windows.customer_id, windows.subscription_id,
-        windows.subscription_number, windows.customer_currency, windows.plan_id,
-        windows.billing_period_start, windows.billing_period_us as whole_us, windows.price_id,
-        windows.valid_from, windows.window_start as period_start,
-        windows.window_end as period_end,
-        greatest(windows.quantity, 0::decimal(38, 18)) as quantity, windows.exact_quantity,
-        windows.event_count, windows.correction_count, windows.carried_from,
-        windows.is_gauge as is_share_of_amount
-    from {{ ref('measured_windows') }} as windows
-    where windows.subscription_id is not null and not windows.is_trial
-),
+prices as (select * from {{ ref('stg_catalog__rated_prices') }}),
 
 due as (
     select * from {{ ref('due_fees') }}
     union all by name
-    select * from usage
+    select * from {{ ref('used_quantities') }}
 ),
 
 priced as (
@@ -60,6 +46,8 @@ rounded as (
                     ),
                     included_quantity
                 )
+            -- usage of no subscription has no seats
+            when included_per is not null then exact(0::decimal(38, 18))
             when prorate and not is_share_of_amount
                 then exact_share(exact(coalesce(included_quantity, 0)), part_us, priced.whole_us)
             else exact(coalesce(included_quantity, 0))

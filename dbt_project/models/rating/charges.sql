@@ -27,7 +27,7 @@ named as (
     from rated
     inner join plans on rated.subscription_plan_id = plans.plan_id
     cross join run
-    where rated.kind <> 'run_rate'
+    where rated.kind not in ('run_rate', 'cost')
 )
 
 select

@@ -8,7 +8,7 @@ select
     sum(exact_whole(versions.quantity) * held.us) as whole_us,
     sum(exact_fraction(versions.quantity) * held.us) as fraction_us
 from {{ ref('usage_windows') }} as windows
-inner join {{ ref('stg_catalog__prices') }} as prices
+inner join {{ ref('stg_catalog__rated_prices') }} as prices
     on windows.plan_id = prices.plan_id
     and windows.price_id = prices.price_id
     and windows.valid_from is not distinct from prices.valid_from

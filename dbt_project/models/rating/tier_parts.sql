@@ -19,7 +19,7 @@ tiers as (
         exact(from_quantity).units as from_units,
         exact(up_to).units as up_to_units,
         exact(coalesce(flat_amount, 0)).units as flat_units
-    from {{ ref('stg_catalog__price_tiers') }}
+    from {{ ref('stg_catalog__rated_tiers') }}
     window by_bound as (partition by price_id, valid_from order by up_to nulls last)
 ),
 

@@ -123,6 +123,45 @@ def test_a_customer_deleted_in_stripe_is_created_again(company: Company) -> None
     assert [i["customer"] for i in company.invoices()] == [old["id"], new["id"]]
 
 
+def test_one_whose_country_changed_before_it_was_deleted_is_created_again(
+    company: Company,
+) -> None:
+    company.want({"ada": [1000]}, country="DE")
+    company.apply()
+    [old] = marked(company, "ada")
+    company.stripe.act("delete", f"/v1/customers/{old['id']}", {})
+    company.want({"ada": [1000]}, FEBRUARY, country="FR")
+    assert not company.apply(FEBRUARY).is_failed
+    [new] = marked(company, "ada")
+    assert new["address"]["country"] == "FR"
+    assert [i["customer"] for i in company.invoices()] == [old["id"], new["id"]]
+
+
+def test_a_change_of_one_who_was_deleted_and_is_billed_nothing_is_no_problem(
+    company: Company,
+) -> None:
+    company.want({"ada": [1000]}, country="DE")
+    company.apply()
+    [old] = marked(company, "ada")
+    company.stripe.act("delete", f"/v1/customers/{old['id']}", {})
+    company.want({"ada": [1000]}, country="FR")
+    outcome = company.apply()
+    assert not outcome.is_failed
+    assert not marked(company, "ada")
+
+
+def test_an_event_tells_of_a_deletion(company: Company) -> None:
+    company.want({"ada": [1000]})
+    company.apply()
+    company.clock.advance(DAY)
+    company.wait(payments.stale_months(company.gateway(), company.settings))
+    [old] = marked(company, "ada")
+    company.stripe.act("delete", f"/v1/customers/{old['id']}", {})
+    company.wait(payments.stale_months(company.gateway(), company.settings))
+    with open_records(company.settings.records_dir) as records:
+        assert records.cache.customers.get(old["id"]) is None
+
+
 def test_a_deleted_customer_whom_the_accounts_name_is_refused(company: Company) -> None:
     made = company.stripe.act("post", "/v1/customers", {"name": "Ada"})[1]
     company.stripe.act("delete", f"/v1/customers/{made['id']}", {})

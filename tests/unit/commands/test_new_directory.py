@@ -20,7 +20,7 @@ MONTH = BillingMonth(2024, 5)
 def test_every_input_file_is_there_with_its_columns(tmp_path: Path, with_example: bool) -> None:
     create(tmp_path, MONTH, with_example=with_example)
     for table in TABLES:
-        with (tmp_path / table.folder / f"{table.name}.csv").open(newline="") as file:
+        with (tmp_path / f"{table.path}.csv").open(newline="") as file:
             rows = list(csv.reader(file))
         assert rows[0] == table.column_names
         assert (len(rows) > 1) == with_example
@@ -32,7 +32,7 @@ def test_every_input_file_is_there_with_its_columns(tmp_path: Path, with_example
 def test_the_page_explains_each_column_and_has_an_example(tmp_path: Path, table: Table) -> None:
     create(tmp_path, MONTH, with_example=False)
     page = (tmp_path / "README.md").read_text()
-    _, _, section = page.partition(f"### {table.folder}/{table.name}.csv")
+    _, _, section = page.partition(f"### {table.path}.csv")
     section = section.partition("\n#")[0]
     missing = [name for name in table.column_names if f"`{name}`" not in section]
     assert not missing

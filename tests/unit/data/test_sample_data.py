@@ -33,6 +33,11 @@ COLUMNS = {
     "minimum_amount maximum_amount event_minimum_amount event_maximum_amount free_events filter "
     "filter_rest timing interval prorate valid_from valid_to tax_code replaces",
     "catalog/price_tiers": "price_id up_to unit_amount flat_amount percentage valid_from",
+    "catalog/costs/prices": "price_id meter_id description currency charge_model unit_amount "
+    "flat_amount package_size percentage included_quantity included_per quantity_rounding "
+    "minimum_amount maximum_amount event_minimum_amount event_maximum_amount free_events filter "
+    "filter_rest timing interval prorate valid_from valid_to tax_code replaces",
+    "catalog/costs/price_tiers": "price_id up_to unit_amount flat_amount percentage valid_from",
     "catalog/entitlements": "plan_id feature meter_id limit_quantity soft_limit replaces",
     "catalog/coupons": "coupon_id percent_off amount_off currency duration duration_in_months "
     "price_ids",
@@ -71,6 +76,8 @@ REFERENCES = (
     ("catalog/prices", "plan_id", "catalog/plans", "plan_id"),
     ("catalog/prices", "meter_id", "catalog/meters", "meter_id"),
     ("catalog/price_tiers", "price_id", "catalog/prices", "price_id"),
+    ("catalog/costs/prices", "meter_id", "catalog/meters", "meter_id"),
+    ("catalog/costs/price_tiers", "price_id", "catalog/costs/prices", "price_id"),
     ("catalog/entitlements", "plan_id", "catalog/plans", "plan_id"),
     ("catalog/entitlements", "meter_id", "catalog/meters", "meter_id"),
     ("accounts/subscriptions", "customer_id", "accounts/customers", "customer_id"),
@@ -277,8 +284,9 @@ def test_the_committed_data_is_the_generators_output(tmp_path: Path, generate: o
     written = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file())
     there = [
         path.relative_to(DATA)
-        for folder in ("catalog", "accounts", "usage/2024-01")
+        for folder in ("catalog", "catalog/costs", "accounts", "usage/2024-01")
         for path in (DATA / folder).iterdir()
+        if path.is_file()
     ]
     assert written == sorted(there)
     for name in written:

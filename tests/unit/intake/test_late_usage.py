@@ -136,6 +136,19 @@ def test_price_book_and_accounts_are_inputs_and_no_usage(settings: Settings) -> 
     assert (late.new, late.changed) == (("usage/2024-02/c.csv",), ())
 
 
+def test_costs_are_of_the_price_book_and_no_prices(settings: Settings) -> None:
+    known = rated_inputs(settings, FEBRUARY)
+    assert known is not None
+    costs = Path(settings.data_dir) / "catalog" / "costs" / "prices.csv"
+    costs.parent.mkdir(parents=True)
+    costs.write_text("price_id\ncost\n")
+    found = changed_inputs(settings, FEBRUARY, known)
+    assert found is not None
+    assert found.new == ("catalog/costs/prices.csv",)
+    assert found.is_in("catalog")
+    assert not found.is_in("catalog", but="catalog/costs")
+
+
 def test_what_was_compared_is_kept_with_the_records(settings: Settings) -> None:
     assert compared_inputs(settings, FEBRUARY) is None
     known = rated_inputs(settings, FEBRUARY)

@@ -50,4 +50,4 @@ def test_dbt_describes_each_table_of_the_inputs() -> None:
     [source] = yaml.safe_load((MODELS / "sources.yml").read_text(encoding="utf-8"))["sources"]
     described = {table["name"]: table["description"] for table in source["tables"]}
     for table in TABLES:
-        assert described[table.name] == f"{table.folder}/{table.name}.csv"
+        assert described[table.name] == f"{table.path}.csv"

@@ -78,6 +78,42 @@ def test_an_invoice_paid_outside_stripe_cannot_be_refunded(company: Company) -> 
         company.v1.credit_notes.create({"invoice": invoice_id, "amount": 1, "refund_amount": 1})
 
 
+def reported(company: Company, customer: str, amount: int) -> str:
+    """A payment that was made outside of Stripe."""
+    record: Any = {
+        "amount_requested": {"value": amount, "currency": "usd"},
+        "customer_details": {"customer": customer},
+        "initiated_at": 1,
+        "outcome": "guaranteed",
+        "guaranteed": {"guaranteed_at": 1},
+        "payment_method_details": {"type": "custom", "custom": {"display_name": "Wallet"}},
+    }
+    return company.v1.payment_records.report_payment(record).id
+
+
+def test_reported_payments_pay_an_invoice_in_parts(company: Company) -> None:
+    customer = company.customer()
+    invoice_id = company.draft(customer, 1500)
+    company.v1.invoices.finalize_invoice(invoice_id)
+    first = reported(company, customer, 600)
+    part = company.v1.invoices.attach_payment(invoice_id, {"payment_record": first})
+    assert (part.status, part.amount_paid, part.amount_remaining) == ("open", 600, 900)
+    with pytest.raises(stripe.InvalidRequestError, match="attached to an invoice already"):
+        company.v1.invoices.attach_payment(invoice_id, {"payment_record": first})
+    stranger = reported(company, company.customer(), 900)
+    with pytest.raises(stripe.InvalidRequestError, match="another customer"):
+        company.v1.invoices.attach_payment(invoice_id, {"payment_record": stranger})
+    with pytest.raises(stripe.InvalidRequestError, match="paid in part"):
+        company.v1.invoices.void_invoice(invoice_id)
+    rest: Any = {"payment_record": reported(company, customer, 1000)}
+    paid = company.v1.invoices.attach_payment(invoice_id, rest)
+    assert (paid.status, paid.amount_paid, paid.amount_overpaid) == ("paid", 1500, 100)
+    assert paid.amount_paid_off_stripe == 1600
+    payments = company.v1.invoice_payments.list({"invoice": invoice_id, "status": "paid"}).data
+    assert [item.payment.type for item in payments] == ["payment_record"] * 2
+    assert company.v1.customers.retrieve(customer).balance == -100
+
+
 @pytest.mark.parametrize("won", [True, False])
 def test_a_dispute_takes_the_money_and_gives_it_back_where_it_is_won(
     company: Company, won: bool

@@ -130,11 +130,31 @@ def _invoices(walk: Walk, customer: str) -> None:
     )["id"]
     walk("POST", "invoices/*/attach_payment", sent, payment_intent=own)
     walk("POST", "invoices/*/mark_uncollectible", sent)
-    walk("POST", "invoices/*/void", sent)
+    outside = _reported(walk, customer)
+    walk("GET", "payment_records/*", outside)
+    walk("POST", "invoices/*/attach_payment", sent, payment_record=outside)
+    walk("POST", "invoices/*/void", _finalized(walk, customer)["id"])
     walk("POST", "invoices/*/pay", _finalized(walk, customer)["id"], paid_out_of_band="true")
     _finalized(walk, customer, -40)
     walk("GET", "invoices", limit="100")
     _credit_notes(walk, paid, _finalized(walk, customer)["id"])
+
+
+def _reported(walk: Walk, customer: str) -> str:
+    record = walk(
+        *("POST", "payment_records/report_payment"),
+        amount_requested__value="700",
+        amount_requested__currency="usd",
+        customer_details__customer=customer,
+        initiated_at="1",
+        outcome="guaranteed",
+        guaranteed__guaranteed_at="1",
+        payment_method_details__type="custom",
+        payment_method_details__custom__display_name="Wallet",
+        processor_details__type="custom",
+        processor_details__custom__payment_reference="in:1:1",
+    )
+    return str(record["id"])
 
 
 def _credit_notes(walk: Walk, paid: str, unpaid: str) -> None:

@@ -1,0 +1,5 @@
+{{ config(materialized='view') }}
+-- grain: tier of a cost, or of one version of it, as the month's margins were computed with it
+select run.billing_month, cost_price_tiers.*
+from {{ source('raw', 'cost_price_tiers') }} as cost_price_tiers
+cross join {{ ref('stg_run') }} as run
