@@ -135,11 +135,17 @@ def _coarse(month: BillingMonth, customer_id: str, currency: str, amount: Decima
 def months_to_look_at(
     settings: Settings, cache: StripeCache, recorded: Iterable[str], before: BillingMonth
 ) -> list[BillingMonth]:
-    """The closed months of which something was billed, by whatever witness, the oldest first."""
+    """The closed months since the first of which something was billed, by whatever witness, the
+    oldest first. What was before it nobody billed from here, and it is not billed as a correction
+    either."""
     ours = read_cut_over(settings.records_dir) or settings.first_month
-    keys = {*recorded, *cache.invoices.months()}
-    months = sorted(BillingMonth.parse(key) for key in keys)
-    return [month for month in months if ours <= month < before]
+    billed = {BillingMonth.parse(key) for key in (*recorded, *cache.invoices.months())}
+    month = min((month for month in billed if month >= ours), default=before)
+    months = []
+    while month < before:
+        months.append(month)
+        month = month.shift(1)
+    return months
 
 
 def is_settled(settings: Settings, month: BillingMonth) -> bool:
