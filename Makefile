@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help stripe-test demo dashboard dbt dbt-docs test tests faults property conformance mutants bench bench-quick spark-test check dev docs lock
+.PHONY: help stripe-test demo dashboard dbt dbt-docs test tests faults property conformance mutants bench bench-quick spark-test sbom audit check dev docs lock
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -79,7 +79,8 @@ test: $(VENV)/.installed-dev $(VENV)/.prepared ## Run the style checks and every
 tests: $(VENV)/.installed-dev $(VENV)/.prepared
 	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
-faults: $(VENV)/.installed-dev ## Bill through every single fault, every damaged file, and 2,000 random schedules of faults
+faults: $(VENV)/.installed-dev ## Bill through every single fault, every damaged file, 2,000 random schedules of faults; odd input
+	@$(BIN)/python -m tests.fuzz --cases 3000
 	@$(BIN)/python -m tests.faults --single --damage --schedules 2000
 
 changes: $(VENV)/.installed-dev ## Bill through 2,000 sequences of what people change in the inputs and in Stripe
@@ -106,6 +107,21 @@ bench: $(VENV)/.installed-bench $(VENV)/.prepared ## Measure on this machine and
 bench-quick: $(VENV)/.installed-bench $(VENV)/.prepared ## A small measurement
 	@$(BIN)/python -m benchmarks --quick
 
+SECURITY_BIN := .venv-security/bin
+
+.venv-security/.installed: requirements-security.txt
+	@echo "Installing what looks for known holes into .venv-security ..."
+	@test -x $(SECURITY_BIN)/python || $(PYTHON) -m venv .venv-security
+	@$(SECURITY_BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-security.txt
+	@touch $@
+
+sbom: .venv-security/.installed ## Write sbom.json: everything that is installed, in the form of CycloneDX
+	@PYTHONWARNINGS=ignore $(SECURITY_BIN)/cyclonedx-py requirements requirements.txt --pyproject pyproject.toml --output-reproducible --of JSON -o sbom.json
+	@echo "Wrote sbom.json."
+
+audit: .venv-security/.installed ## Look for known holes in the pinned requirements (asks pypi.org)
+	@$(SECURITY_BIN)/pip-audit --strict --disable-pip --require-hashes -r requirements.txt
+
 SPARK_BIN := .venv-spark/bin
 
 .venv-spark/.installed: requirements-spark.txt requirements-dev.txt pyproject.toml
@@ -118,7 +134,8 @@ SPARK_BIN := .venv-spark/bin
 spark-test: .venv-spark/.installed ## Metering on Spark (needs Java 17): every table as DuckDB's, on a million events too
 	@$(SPARK_BIN)/python -m tests.spark --write
 
-LOCK := uv pip compile pyproject.toml --extra install --universal --python-version 3.11 --generate-hashes --no-emit-index-url -q --custom-compile-command "make lock"
+LOCK_OPTIONS := --universal --python-version 3.11 --generate-hashes --no-emit-index-url -q --custom-compile-command "make lock"
+LOCK := uv pip compile pyproject.toml --extra install $(LOCK_OPTIONS)
 
 docs: ## Write docs/inputs.md from the columns of the inputs
 	@$(BIN)/python -c "from billing_pipeline.commands.init import input_page as page; print(page('2024-01'), end='')" > docs/inputs.md
@@ -130,3 +147,4 @@ lock: ## Resolve the dependencies anew (needs uv)
 	$(LOCK) --extra postgres -c requirements-dev.txt -o requirements-postgres.txt
 	$(LOCK) --extra bench -c requirements-dev.txt -o requirements-bench.txt
 	$(LOCK) --extra spark -c requirements-dev.txt -o requirements-spark.txt
+	printf 'cyclonedx-bom>=7\npip-audit>=2.10\n' | uv pip compile - $(LOCK_OPTIONS) -o requirements-security.txt

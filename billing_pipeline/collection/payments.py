@@ -7,6 +7,7 @@ attempts that are due. What does not: any step itself, and Dagster. Coroutines t
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -217,24 +218,32 @@ async def dun(
     run_id: str,
     policy: DunningPolicy | None = None,
     actor: str = "unattended",
+    except_for: Collection[str] = (),
 ) -> list[DunningResult]:
-    """Try again what is due to be tried, in all months; brings the cache up to date first.
+    """Try again what is due to be tried, in all months, except for some customers; brings the cache
+    up to date first.
 
     May run at the same time as anything else: a try is claimed on the invoice, by number.
     """
     with open_records(settings.records_dir) as records:
         await require_account(gateway, records.folder)
-        rated = _rated_months(settings)
-        reading = await pull_events(gateway, records.cache, known_months=rated)
-        if reading is Reading.BEGUN_ANEW:
-            await _list_open_months(gateway, settings, records)
+        await read_what_is_open(gateway, settings, records)
         unpaid = [
             invoice
             for month_key in records.cache.invoices.months_with_open()
             for invoice in cached_month(records.cache, month_key)
+            if invoice.customer_id not in except_for
         ]
         session = StripeSession.open(gateway, records, Author(run_id, actor))
         return await carry_out(session, unpaid, policy or DunningPolicy.of(settings))
+
+
+async def read_what_is_open(gateway: StripeGateway, settings: Settings, records: Records) -> None:
+    """Bring the cache up to date with what is still to be paid."""
+    rated = _rated_months(settings)
+    reading = await pull_events(gateway, records.cache, known_months=rated)
+    if reading is Reading.BEGUN_ANEW:
+        await _list_open_months(gateway, settings, records)
 
 
 async def _list_open_months(gateway: StripeGateway, settings: Settings, records: Records) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from decimal import Decimal
 
 import duckdb
@@ -29,12 +30,13 @@ from billing_pipeline.collection.stripe_state.refresh import (
     cached_month,
     each,
     paid_by_wallets,
+    paid_later_by_wallets,
     read_what_wallets_paid,
 )
 from billing_pipeline.collection.stripe_state.stripe_invoice import ActualInvoice
 from billing_pipeline.money import to_major, to_minor
 from billing_pipeline.months import BillingMonth
-from billing_pipeline.rating.month import WalletApplication
+from billing_pipeline.rating.month import StripeMovement, WalletApplication
 from billing_pipeline.settings import Settings
 from billing_pipeline.stripe_api.client import StripeGateway
 from billing_pipeline.stripe_api.errors import StripeFailure
@@ -88,7 +90,33 @@ def known_applications(settings: Settings, month: BillingMonth) -> Iterator[Wall
                 to_major(item.net, item.currency),
                 item.wallet_after_month,
                 to_major(item.committed, item.currency),
+                _instant(item.wallet_after_payment),
             )
+
+
+def known_payments(settings: Settings) -> list[StripeMovement]:
+    """What wallets paid of open invoices, as Stripe last told it; asks nothing of Stripe."""
+    with open_records(settings.records_dir) as records:
+        invoices = paid_later_by_wallets(records.cache)
+    return [
+        StripeMovement(
+            payment.name,
+            item.customer_id or "",
+            -to_major(payment.amount, item.currency),
+            item.currency,
+            datetime.fromtimestamp(payment.at, UTC),
+            item.invoice_id or item.stripe_invoice_id,
+            "payment",
+            bool(item.committed),
+        )
+        for item in invoices
+        if item.unreadable is None
+        for payment in item.wallet_payments
+    ]
+
+
+def _instant(seconds: int | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
 def _net(amounts: list[int]) -> list[int]:

@@ -48,7 +48,8 @@ def estimate(as_json: bool) -> None:
 @click.command()
 @json_option
 def collect(as_json: bool) -> None:
-    """Try the payments that are due; where no daemon does it every hour."""
+    """Pay what is open from wallets, then try the payments that are due; where no daemon does it
+    every hour."""
     settings = settings_with_home()
     result = execute_for_all(settings, "collect_payments", is_verbose=_is_verbose())
     _end(settings, "collect_payments", result, _PAYMENTS, as_json)

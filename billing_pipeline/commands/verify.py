@@ -16,7 +16,7 @@ from rich.console import Console
 from billing_pipeline.collection import prepaid
 from billing_pipeline.commands.parameters import MONTH, json_option, settings_with_home
 from billing_pipeline.commands.terminal import CommandError, print_json, table
-from billing_pipeline.defs.usage import paid_top_ups
+from billing_pipeline.defs.usage import moved_in_stripe
 from billing_pipeline.duckdb_sql import Row
 from billing_pipeline.intake.late_usage import changed_inputs, rated_inputs
 from billing_pipeline.months import BillingMonth
@@ -37,7 +37,7 @@ def verify(month: BillingMonth, as_json: bool) -> None:
         settings,
         month,
         prepaid.known_applications(settings, month) if has_records else (),
-        paid_top_ups(settings) if has_records else (),
+        moved_in_stripe(settings) if has_records else (),
     )
     different = [check for check in checks if not check.is_equal]
     document: dict[str, Any] = {

@@ -34,7 +34,7 @@ from billing_pipeline.intake.reference.load import has_file
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.published.change_evidence import ChangedLine, find_evidence
 from billing_pipeline.rating.corrections import Correction, Corrections, CorrectionTax
-from billing_pipeline.rating.month import PaidTopUp, rate_month
+from billing_pipeline.rating.month import StripeMovement, rate_month
 from billing_pipeline.rating.scratch import scratch_home
 from billing_pipeline.runs.locks import Turn
 from billing_pipeline.settings import Settings
@@ -48,7 +48,7 @@ def corrections_for(
     settings: Settings,
     stripe: Stripe,
     month: BillingMonth,
-    top_ups: Sequence[PaidTopUp],
+    moved: Sequence[StripeMovement],
 ) -> Corrections:
     """What stands on the month's invoices for months whose books are closed. The first open month
     takes what these would be charged today beyond what was billed; any other keeps what its
@@ -61,7 +61,7 @@ def corrections_for(
     billed = _billed(settings)
     if month != locked.shift(1):
         return corrections_on(billed, month)
-    return _Search(context, settings, stripe, month, billed, top_ups).all()
+    return _Search(context, settings, stripe, month, billed, moved).all()
 
 
 def billed_on(settings: Settings, month: BillingMonth) -> Corrections:
@@ -94,14 +94,14 @@ class _Search:
         stripe: Stripe,
         month: BillingMonth,
         billed: Sequence[BilledCorrections],
-        top_ups: Sequence[PaidTopUp],
+        moved: Sequence[StripeMovement],
     ) -> None:
         self._context = context
         self._settings = settings
         self._stripe = stripe
         self._month = month
         self._billed = billed
-        self._top_ups = top_ups
+        self._moved = moved
 
     def all(self) -> Corrections:
         with open_records(self._settings.records_dir) as records:
@@ -134,7 +134,7 @@ class _Search:
                     aside,
                     month,
                     applications,
-                    self._top_ups,
+                    self._moved,
                     Corrections(own.lines, own.taxes, spent),
                 )
             with turn(self._context, settings, Turn.STRIPE), self._stripe.open() as gateway:

@@ -15,7 +15,7 @@ from billing_pipeline.defs.closed_books import billed_on
 from billing_pipeline.defs.jobs import TAGS
 from billing_pipeline.defs.resources import Stripe
 from billing_pipeline.defs.turns import turn
-from billing_pipeline.defs.usage import paid_top_ups
+from billing_pipeline.defs.usage import moved_in_stripe
 from billing_pipeline.intake.late_usage import (
     ChangedInputs,
     changed_inputs,
@@ -88,9 +88,8 @@ def _look(
     seen_at = datetime.now(UTC)
     with scratch_home(settings) as aside:
         with turn(context, settings, Turn.RATING):
-            rate_month(
-                aside, month, applications, paid_top_ups(settings), billed_on(settings, month)
-            )
+            moved = moved_in_stripe(settings)
+            rate_month(aside, month, applications, moved, billed_on(settings, month))
         with turn(context, settings, Turn.STRIPE), stripe.open() as gateway:
             desired = desired_invoices(aside, month)
             plan = stripe_gateway.run(

@@ -1,4 +1,5 @@
-"""Trying unpaid invoices again when they are due: the job that a schedule runs every hour."""
+"""Collecting what is open: from wallets, then by trying again what is due. The job that a schedule
+runs every hour."""
 
 from collections import Counter
 from contextlib import suppress
@@ -13,6 +14,7 @@ from billing_pipeline.defs.collection import publish_payments, set_aside_metadat
 from billing_pipeline.defs.jobs import TAGS
 from billing_pipeline.defs.resources import Stripe
 from billing_pipeline.defs.turns import free_month, turn
+from billing_pipeline.defs.wallets import paid_table, pay_from_wallets
 from billing_pipeline.runs.liveness import hold
 from billing_pipeline.runs.locks import Turn
 from billing_pipeline.runs.process_locks import HeldError
@@ -20,19 +22,26 @@ from billing_pipeline.runs.sending import SENDS
 from billing_pipeline.settings import Settings
 
 
-@dg.op(description="Try what is due by now, in all months, then publish it.")
+@dg.op(
+    description="Pay what is open from wallets, then try what is due by now, in all months, and "
+    "publish it."
+)
 def due_payments(
     context: dg.OpExecutionContext, settings: dg.ResourceParam[Settings], stripe: Stripe
 ) -> None:
     policy = DunningPolicy.of(settings)
     hold(settings, context.run_id)
+    wallets = pay_from_wallets(context, settings, stripe)
+    waiting = {customer for customer, _ in wallets.problems}
     with turn(context, settings, Turn.STRIPE), stripe.open() as gateway:
         results = stripe_gateway.run(
             gateway,
-            lambda: payments.dun(gateway, settings, run_id=context.run_id, policy=policy),
+            lambda: payments.dun(
+                gateway, settings, run_id=context.run_id, policy=policy, except_for=waiting
+            ),
         )
         stale = stripe_gateway.run(gateway, lambda: payments.stale_months(gateway, settings))
-        problems: list[tuple[str, str]] = []
+        problems = list(wallets.problems)
         for found in stale:
             # Who works on a month publishes it; what is missing then, the sensor asks for. A month
             # that cannot be published keeps no other from it, and hides no try.
@@ -48,6 +57,7 @@ def due_payments(
         {
             **{outcome.value: counts[outcome.value] for outcome in DunningOutcome},
             "tries": dg.MetadataValue.md(_table(results)),
+            "paid from wallets": dg.MetadataValue.md(paid_table(wallets)),
             **set_aside_metadata(settings),
         }
     )
@@ -80,7 +90,8 @@ def _table(results: list[DunningResult]) -> str:
 @dg.job(
     executor_def=dg.in_process_executor,
     tags=TAGS | SENDS,
-    description="Try unpaid invoices again that are due (BILLING_DUNNING_HOURS); after the last "
+    description="Pay open invoices from what wallets hold, the oldest first, and post what has "
+    "expired. Then try unpaid invoices again that are due (BILLING_DUNNING_HOURS); after the last "
     "try mark them uncollectible or leave them overdue (BILLING_DUNNING_END).",
 )
 def collect_payments() -> None:

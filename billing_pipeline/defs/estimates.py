@@ -9,7 +9,7 @@ from billing_pipeline.defs.asset_metadata import markdown_table
 from billing_pipeline.defs.jobs import TAGS
 from billing_pipeline.defs.partitions import MONTHS
 from billing_pipeline.defs.turns import month_of, turn
-from billing_pipeline.defs.usage import paid_top_ups
+from billing_pipeline.defs.usage import moved_in_stripe
 from billing_pipeline.intake.problems import InvalidInput
 from billing_pipeline.money import format_amount
 from billing_pipeline.months import InvalidMonthError
@@ -39,7 +39,7 @@ def estimated_charges(
     month = month_of(context, settings)
     # Records are begun by whoever asks Stripe for the first time: that is not the estimate's to do.
     has_records = settings.records_dir.exists()
-    top_ups = paid_top_ups(settings) if has_records else []
+    top_ups = moved_in_stripe(settings) if has_records else []
     applications = prepaid.known_applications(settings, month) if has_records else ()
     try:
         with turn(context, settings, Turn.RATING):

@@ -18,7 +18,7 @@ from billing_pipeline.intake.reference.load import has_file
 from billing_pipeline.intake.reference.schemas import TABLES
 from billing_pipeline.intake.sources import missing_sources, sources
 from billing_pipeline.months import BillingMonth
-from billing_pipeline.rating.month import IntakeReport, PaidTopUp, build_raw, open_warehouse
+from billing_pipeline.rating.month import IntakeReport, StripeMovement, build_raw, open_warehouse
 from billing_pipeline.runs.locks import Turn
 from billing_pipeline.settings import Settings
 
@@ -69,13 +69,15 @@ def wallet_top_ups(
     return dg.MaterializeResult(metadata={"dagster/row_count": len(found)})
 
 
-def paid_top_ups(settings: Settings) -> list[PaidTopUp]:
-    """The top-ups read so far; sends no request to Stripe."""
-    return [_row(top_up) for top_up in prepaid.known_top_ups(settings)]
+def moved_in_stripe(settings: Settings) -> list[StripeMovement]:
+    """What moved wallets in Stripe, as far as it was read: top-ups, and what was paid of open
+    invoices. Sends no request to Stripe."""
+    top_ups = [_row(top_up) for top_up in prepaid.known_top_ups(settings)]
+    return top_ups + prepaid.known_payments(settings)
 
 
-def _row(top_up: TopUp) -> PaidTopUp:
-    return (
+def _row(top_up: TopUp) -> StripeMovement:
+    return StripeMovement(
         *(top_up.transaction_id, top_up.customer_id, top_up.amount, top_up.currency),
         *(top_up.occurred_at, top_up.reference, top_up.kind),
     )
@@ -117,11 +119,11 @@ def intake(
     if context.run.job_name == "close_month":
         refuse_unfinished(settings, month)
     try:
-        top_ups = paid_top_ups(settings)
-        corrections = corrections_for(context, settings, stripe, month, top_ups)
+        moved = moved_in_stripe(settings)
+        corrections = corrections_for(context, settings, stripe, month, moved)
         with turn(context, settings, Turn.RATING):
             applications = prepaid.known_applications(settings, month)
-            report = build_raw(settings, month, applications, top_ups, corrections)
+            report = build_raw(settings, month, applications, moved, corrections)
     except InvalidInput as error:
         raise dg.Failure(description=error.told(settings.home), allow_retries=False) from error
     if context.run.job_name == "close_month":

@@ -79,13 +79,18 @@ def settlement_of(records: InvoiceRecords) -> list[tuple[str, Decimal]]:
         return _without_zeros([("Prepaid wallet", records.invoice["amount_due"] - total)])
     billed, credited = payment["billed"], payment["credited"]
     wallet = sum((row["wallet_applied"] for row in records.stripe_invoices), Decimal(0))
+    paid_later = [
+        (f"Paid from the prepaid wallet on {day(row['paid_at'])}", -row["amount"])
+        for row in records.wallet_payments
+    ]
     # Credit notes that corrected the charges are already in the total; others are not.
     difference = "Credit notes" if billed == total else "Difference from the billed amount"
     steps = [
         (difference, billed - credited - total),
         ("Prepaid wallet", -wallet),
         ("Customer balance", wallet - payment["settled_by_balance"]),
-        ("Paid", -payment["paid"]),
+        *paid_later,
+        ("Paid", -payment["paid"] - sum((value for _, value in paid_later), Decimal(0))),
     ]
     reached = total + sum(value for _, value in steps)
     return _without_zeros([*steps, ("Returned after payment", payment["outstanding"] - reached)])

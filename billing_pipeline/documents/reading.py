@@ -6,7 +6,7 @@ layout (``invoice``, ``close_report``).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -16,6 +16,11 @@ from billing_pipeline.duckdb_sql import Row, rows
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.published.reading import open_published
 from billing_pipeline.settings import Settings
+
+_FROM_WALLET = (
+    "SELECT paid_at, amount FROM payments WHERE invoice_id = $1 AND method = 'wallet'"
+    " AND kind = 'payment' ORDER BY paid_at, payment_id"
+)
 
 
 class NoDocumentError(LookupError):
@@ -35,6 +40,8 @@ class InvoiceRecords:
     reconciliation: Row | None = None
     names: Mapping[str, str | None] = field(default_factory=dict)
     """Of the other customers whose lines stand on it."""
+    wallet_payments: Sequence[Row] = ()
+    """What the wallet paid of it since it was finalized."""
 
 
 @contextmanager
@@ -82,6 +89,7 @@ def read_invoice(connection: duckdb.DuckDBPyConnection, invoice_id: str) -> Invo
         stripe_invoices=of_invoice("stripe_invoices", "revision, created_at, stripe_invoice_id"),
         reconciliation=next(iter(of_invoice("reconciliation", "billing_month")), None),
         names=_names(connection, invoice),
+        wallet_payments=rows(connection, _FROM_WALLET, key),
     )
 
 

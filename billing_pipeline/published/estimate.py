@@ -15,7 +15,7 @@ from pathlib import Path
 
 from billing_pipeline.months import BillingMonth, InvalidMonthError
 from billing_pipeline.published.publish import publish_estimate
-from billing_pipeline.rating.month import PaidTopUp, WalletApplication, rate_month
+from billing_pipeline.rating.month import StripeMovement, WalletApplication, rate_month
 from billing_pipeline.rating.scratch import scratch_home
 from billing_pipeline.settings import Settings
 
@@ -28,7 +28,7 @@ def estimate_month(
     settings: Settings,
     month: BillingMonth,
     now: datetime,
-    top_ups: Iterable[PaidTopUp] = (),
+    moved: Iterable[StripeMovement] = (),
     applications: Iterable[WalletApplication] = (),
 ) -> None:
     """Rate the running month as it stands and publish it in place of the estimate before.
@@ -43,5 +43,5 @@ def estimate_month(
             f"`billing plan {month}` shows what it comes to"
         )
     with scratch_home(settings) as scratch:
-        warehouse: Path = rate_month(scratch, month, applications, top_ups)
+        warehouse: Path = rate_month(scratch, month, applications, moved)
         publish_estimate(settings, month, warehouse, now)

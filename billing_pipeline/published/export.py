@@ -88,6 +88,17 @@ def export_estimate(
     return files
 
 
+def export_tables(
+    connection: duckdb.DuckDBPyConnection, warehouse: Path, names: Iterable[str], folder: Path
+) -> Files:
+    """Some of dbt's tables out of a warehouse."""
+    attach(connection, warehouse, "warehouse")
+    queries = {name: f"SELECT * FROM warehouse.main.{sql_name(name)}" for name in names}
+    files = _copy_all(connection, queries, folder)
+    connection.execute("DETACH warehouse")
+    return files
+
+
 def _estimate_query(name: str, table: Table) -> str:
     own = ("billing_month", "estimated_at", "usage_until")
     columns = ", ".join(

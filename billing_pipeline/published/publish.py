@@ -31,6 +31,7 @@ from billing_pipeline.published.export import (
     export_estimate,
     export_month_rows,
     export_rows,
+    export_tables,
     export_warehouse,
 )
 from billing_pipeline.published.manifest import Manifest, PublishError
@@ -41,6 +42,8 @@ from billing_pipeline.runs.process_locks import HeldError, NamedLock
 from billing_pipeline.settings import Settings
 
 _LOG = logging.getLogger(__name__)
+
+WALLETS = ("wallet_ledger", "wallet_lots")
 
 # A publication takes about a second; who waits longer than this waits for a process that hangs.
 LOCK_TIMEOUT_SECONDS = 120.0
@@ -100,6 +103,17 @@ def publish_estimate(
         files = export_estimate(new.connection, tables, month, warehouse, estimated_at, folder)
         _make_durable(folder, up_to=settings.published_dir)
         new.manifest.enter(new.manifest.estimate, files, new.now)
+
+
+def publish_wallets(settings: Settings, month: BillingMonth, warehouse: Path) -> None:
+    """Publish the running month's wallets as they were computed in `warehouse`, until the month is
+    closed; nothing else of the month is touched. Raises as `publish`."""
+    place = settings.published_dir / "months" / str(month)
+    with _publication(settings, place) as new:
+        folder = _new_version_folder(place, new.now)
+        files = export_tables(new.connection, warehouse, WALLETS, folder)
+        _make_durable(folder, up_to=settings.published_dir)
+        new.manifest.enter(new.manifest.months.setdefault(str(month), {}), files, new.now)
 
 
 def _publish_month(

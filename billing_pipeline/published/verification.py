@@ -18,7 +18,7 @@ from billing_pipeline.published.manifest import Manifest
 from billing_pipeline.published.reading import NotPublishedError, attach, utc_session
 from billing_pipeline.published.tables import published_tables
 from billing_pipeline.rating.corrections import known_corrections
-from billing_pipeline.rating.month import PaidTopUp, WalletApplication, rate_month
+from billing_pipeline.rating.month import StripeMovement, WalletApplication, rate_month
 from billing_pipeline.rating.scratch import scratch_home
 from billing_pipeline.settings import Settings
 
@@ -55,7 +55,7 @@ def verify_month(
     settings: Settings,
     month: BillingMonth,
     applications: Iterable[WalletApplication] = (),
-    top_ups: Iterable[PaidTopUp] = (),
+    moved: Iterable[StripeMovement] = (),
 ) -> list[TableCheck]:
     """Every table that dbt makes of the month, in the order of their names. Tables and columns of
     a release since the month's last run are left out.
@@ -70,7 +70,7 @@ def verify_month(
     with scratch_home(settings) as aside, utc_session() as connection:
         # Corrections of closed months are found from other months: they are taken as they were.
         corrections = known_corrections(settings.warehouse_path(month))
-        recomputed = rate_month(aside, month, applications, top_ups, corrections)
+        recomputed = rate_month(aside, month, applications, moved, corrections)
         attach(connection, recomputed, "recomputed")
         found = []
         for name in models:

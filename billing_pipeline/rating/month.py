@@ -46,11 +46,25 @@ class WalletApplication(NamedTuple):
     whose invoices and expiries come first."""
     committed_amount: Decimal = Decimal(0)
     """What of it is lines of commitments, which no prepaid commitment pays."""
+    after_payment_at: datetime | None = None
+    """Where the wallet had paid an open invoice after its month, and before it: when that was."""
 
 
-# What a top-up that was paid in Stripe moved: transaction, customer, amount, currency, time,
-# reference, kind.
-PaidTopUp = tuple[str, str, Decimal, str, datetime, str, str]
+class StripeMovement(NamedTuple):
+    """A movement of a wallet that stands in Stripe and in no file: a top-up that was paid, what was
+    refunded of it, or what the wallet paid of an open invoice (`payment`, which is the
+    reference)."""
+
+    transaction_id: str
+    customer_id: str
+    amount: Decimal
+    currency: str
+    occurred_at: datetime
+    reference: str
+    kind: str
+    spares_prepaid: bool = False
+    """It takes nothing from lots of prepaid commitments: a payment of an invoice that has lines of
+    commitments."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +90,7 @@ def build_raw(
     settings: Settings,
     month: BillingMonth,
     wallet_applications: Iterable[WalletApplication] = (),
-    top_ups: Iterable[PaidTopUp] = (),
+    moved: Iterable[StripeMovement] = (),
     corrections: Corrections = NO_CORRECTIONS,
 ) -> IntakeReport:
     """Start the month's warehouse anew with the schema ``raw``: the checked inputs. Where they are
@@ -89,9 +103,7 @@ def build_raw(
     new.parent.mkdir(parents=True, exist_ok=True)
     _delete(new)
     try:
-        report, digest = _read_inputs(
-            settings, month, new, wallet_applications, top_ups, corrections
-        )
+        report, digest = _read_inputs(settings, month, new, wallet_applications, moved, corrections)
     except BaseException:
         set_checked(settings, month, False)
         raise
@@ -119,14 +131,14 @@ def _read_inputs(
     month: BillingMonth,
     path: Path,
     wallet_applications: Iterable[WalletApplication],
-    top_ups: Iterable[PaidTopUp],
+    moved: Iterable[StripeMovement],
     corrections: Corrections,
 ) -> tuple[IntakeReport, str]:
     """The checked inputs in a new DuckDB file, and their digest."""
     with open_warehouse(path) as connection:
         connection.execute("CREATE SCHEMA raw")
         reference_rows = load_reference(connection, settings)
-        _add_top_ups(connection, top_ups)
+        add_stripe_movements(connection, moved)
         load_earlier_lines(connection, settings, month)
         write_price_periods(connection, month, settings.timezone)
         months_back = _months_back(connection, month, settings.timezone)
@@ -134,7 +146,7 @@ def _read_inputs(
         folders = [month.shift(-back) for back in range(months_back + 1)]
         write_file_sources(connection, month, usage)
         note_rated(settings, month, folders, usage)
-        _write_wallet_applications(connection, wallet_applications)
+        write_wallet_applications(connection, wallet_applications)
         write_corrections(connection, corrections)
         digest = inputs_digest(connection, settings, usage)
         connection.execute(
@@ -166,13 +178,13 @@ def _carried_events(connection: duckdb.DuckDBPyConnection) -> list[str]:
     return [str(name) for (name,) in found]
 
 
-def _write_wallet_applications(
+def write_wallet_applications(
     connection: duckdb.DuckDBPyConnection, applications: Iterable[WalletApplication]
 ) -> None:
     connection.execute(
         "CREATE TABLE raw.wallet_applications (customer_id VARCHAR, currency VARCHAR,"
         " billing_month DATE, amount DECIMAL(38, 4), billed_amount DECIMAL(38, 4),"
-        " after_month DATE, committed_amount DECIMAL(38, 4))"
+        " after_month DATE, committed_amount DECIMAL(38, 4), after_payment_at TIMESTAMPTZ)"
     )
     # A prepaid commitment fills the wallet of whoever pays, now or when its term began.
     found = connection.execute(
@@ -188,23 +200,28 @@ def _write_wallet_applications(
     rows = [row for row in found_rows if row[:2] in wallets]
     if rows:
         connection.executemany(
-            "INSERT INTO raw.wallet_applications VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO raw.wallet_applications VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             [WalletApplication(*row) for row in rows],
         )
 
 
-def _add_top_ups(connection: duckdb.DuckDBPyConnection, top_ups: Iterable[PaidTopUp]) -> None:
-    """Top-ups of known customers, and what was refunded of them, beside the rows of the file. A
-    customer's that is in both counts once; raises `InvalidInput` where they do not say the same."""
-    rows = list(top_ups)
+def add_stripe_movements(
+    connection: duckdb.DuckDBPyConnection, moved: Iterable[StripeMovement]
+) -> None:
+    """What moved wallets of known customers in Stripe, beside the rows of the file. A customer's
+    top-up that is in both counts once; raises `InvalidInput` where they do not say the same."""
+    connection.execute(
+        "ALTER TABLE raw.wallet_transactions ADD COLUMN spares_prepaid BOOLEAN DEFAULT false"
+    )
+    rows = [StripeMovement(*row) for row in moved]
     if not rows:
         return
     connection.execute(
         "CREATE TEMP TABLE paid (transaction_id VARCHAR, customer_id VARCHAR,"
         " amount DECIMAL(38, 12), currency VARCHAR, occurred_at TIMESTAMPTZ, reference VARCHAR,"
-        " kind VARCHAR)"
+        " kind VARCHAR, spares_prepaid BOOLEAN)"
     )
-    connection.executemany("INSERT INTO paid VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+    connection.executemany("INSERT INTO paid VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
     contradicted = connection.execute(
         "SELECT transaction_id, paid.reference FROM paid JOIN raw.wallet_transactions AS given"
         " USING (transaction_id, customer_id) WHERE (paid.amount, paid.currency)"
@@ -235,11 +252,11 @@ def rate_month(
     settings: Settings,
     month: BillingMonth,
     wallet_applications: Iterable[WalletApplication] = (),
-    top_ups: Iterable[PaidTopUp] = (),
+    moved: Iterable[StripeMovement] = (),
     corrections: Corrections = NO_CORRECTIONS,
 ) -> Path:
     """Intake and dbt in one go; returns the month's warehouse, its tables in schema ``main``."""
-    build_raw(settings, month, wallet_applications, top_ups, corrections)
+    build_raw(settings, month, wallet_applications, moved, corrections)
     if not nodes_rated_from(settings, month):
         nodes = build_models(settings, month)
         check(nodes, month)

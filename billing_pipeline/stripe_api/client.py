@@ -175,6 +175,8 @@ class StripeGateway:
         body: object = response.data
         if not isinstance(body, dict):
             raise _unreadable(method, path, "the answer is not a JSON object")
+        if "data" not in body and not isinstance(body.get("id"), str):
+            raise _unreadable(method, path, "the answer is neither a list nor an object with an id")
         return Answer(
             body=body,
             request_id=headers.get("request-id"),

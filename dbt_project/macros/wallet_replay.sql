@@ -17,6 +17,13 @@ earlier_lots as (
 row_number() over (partition by customer_id, currency order by happens_at, turn, event_id, moves)
 {%- endmacro %}
 
+{# The order of what happens at one instant: an invoice at its month's end (0), what expires (1), an
+   invoice after a later month (2), rows (3), what expires as it comes (4), what a wallet pays of an
+   open invoice (5), and an invoice that takes after that (6). #}
+{% macro invoice_turn(taken) -%}
+case when {{ taken }}.after_payment_at is not null then 6 when {{ taken }}.after_month is null then 0 else 2 end
+{%- endmacro %}
+
 {# What the events of wallets do to their lots, one event after the other; the body of a recursive
    CTE named `lots`. `events` has the columns of wallet_events and `step`, from 1.
 

@@ -6,8 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import duckdb
+import pytest
 
-from tests.compiled_models import rate_month
+from billing_pipeline.rating import dbt_runner
+from billing_pipeline.rating.dbt_runner import NodeResult
+from billing_pipeline.rating.month import build_raw
+from billing_pipeline.rating.unchanged import nodes_rated_from
+from tests.compiled_models import rate_month, run_compiled
 from tests.dbt.rated_once import MONTH, Rated
 
 NAMES = "SELECT table_name, table_type FROM information_schema.tables WHERE table_schema = 'main'"
@@ -32,3 +37,27 @@ def test_compiled_models_make_the_rows_that_dbt_makes(
                     f" UNION ALL (FROM {there} EXCEPT ALL FROM {here}))"
                 ).fetchall()
                 assert differing == 0, name
+
+
+def test_they_report_the_nodes_that_dbt_reports(
+    rated_subscriptions: Rated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_dbt = rated_subscriptions()
+    settings = replace(by_dbt, home=tmp_path)
+    build_raw(settings, MONTH)
+    reported: list[NodeResult] = []
+    nodes = run_compiled(settings, MONTH, on_node=reported.append)
+    assert nodes == reported
+    # Exposures are in dbt's list too: it does nothing for them.
+    expected = [n for n in nodes_rated_from(by_dbt, MONTH) if n.resource_type != "exposure"]
+    assert {(n.unique_id, n.resource_type, n.status) for n in nodes} == {
+        (n.unique_id, n.resource_type, n.status) for n in expected
+    }
+
+    asked_of_dbt: list[object] = []
+    monkeypatch.setattr(dbt_runner, "run_dbt", lambda *args: asked_of_dbt.append(args) or [])
+    with duckdb.connect(str(settings.warehouse_path(MONTH))) as warehouse:
+        warehouse.execute("DROP TABLE raw.prices")
+    assert run_compiled(settings, MONTH) == [] and len(asked_of_dbt) == 1
+    assert run_compiled(settings, MONTH, ("build", "--select", "charges")) == []
+    assert len(asked_of_dbt) == 2

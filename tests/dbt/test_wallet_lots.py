@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +16,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from billing_pipeline.rating.month import WalletApplication
+from billing_pipeline.rating.month import StripeMovement, WalletApplication
 from tests.dbt.company import Company
 from tests.property.harness import Row, Tables, run_pipeline
 from tests.property.tables import write
@@ -43,6 +44,15 @@ class Took(NamedTuple):
     after_month: str = ""
     billed: str = "0"
     committed: str = "0"
+    after_payment: str = ""
+
+
+class Pays(NamedTuple):
+    """What the wallet paid of an open invoice; `spares`: of one with a line of a commitment."""
+
+    amount: str
+    at: str
+    spares: bool = False
 
 
 class Prepaid(NamedTuple):
@@ -66,6 +76,7 @@ class Case:
     billed: str = ""
     prepaid: Prepaid | None = None
     adjustment: str = ""
+    pays: list[Pays] = field(default_factory=list)
 
 
 JANUARY, FEBRUARY, MAY = "2024-01-10T00:00:00Z", "2024-02-10T00:00:00Z", "2024-05-10T00:00:00Z"
@@ -212,6 +223,71 @@ CASES = {
         took=[Took("2024-04", "36")],
         billed="36",
     ),
+    "an open invoice is paid from the oldest": Case(
+        [Put("old", "20", JANUARY), Put("new", "20", FEBRUARY)],
+        {"old": "5", "new": "20"},
+        {"old": "0", "new": "0"},
+        {"payment old": "15"},
+        pays=[Pays("15", "2024-04-10T00:00:00Z")],
+    ),
+    "an open invoice is paid from what is valid then": Case(
+        [
+            Put("ended", "20", JANUARY, "2024-04-09T00:00:00Z", "1"),
+            Put("short", "20", FEBRUARY, "2024-04-20T00:00:00Z"),
+            Put("next", "20", "2024-04-20T00:00:00Z", "", "1"),
+            Put("long", "20", JANUARY),
+        ],
+        {"next": "20", "long": "10"},
+        {"ended": "0", "short": "0", "next": "0", "long": "5"},
+        {
+            "expiry ended": "20",
+            "payment short": "20",
+            "payment long": "5",
+            "top_up next": "-20",
+        },
+        pays=[Pays("25", "2024-04-10T00:00:00Z")],
+    ),
+    "a late invoice takes what a payment since then has left": Case(
+        [Put("old", "20", JANUARY)],
+        {"old": "5"},
+        {"old": "15"},
+        pays=[Pays("15", "2024-05-03T00:00:00Z")],
+    ),
+    "a supplement takes what a payment since then has left": Case(
+        [Put("old", "35", JANUARY)],
+        {"old": "25"},
+        {"old": "10"},
+        took=[Took("2024-04", "20")],
+        billed="20",
+        pays=[Pays("10", "2024-05-03T00:00:00Z")],
+    ),
+    "a supplement that was billed after a payment": Case(
+        [Put("short", "20", JANUARY, "2024-05-02T00:00:00Z"), Put("long", "20", JANUARY)],
+        {"short": "10", "long": "5"},
+        {"short": "10", "long": "15"},
+        took=[
+            Took("2024-04", "10"),
+            Took("2024-04", "5", after_payment="2024-05-03T00:00:00Z"),
+        ],
+        billed="30",
+        pays=[Pays("15", "2024-05-03T00:00:00Z")],
+    ),
+    "what is prepaid pays open invoices too": Case(
+        [Put("old", "50", JANUARY)],
+        {"prepaid": "30"},
+        {"prepaid": "50", "old": "50"},
+        {"payment prepaid": "20"},
+        prepaid=Prepaid("100", JANUARY),
+        pays=[Pays("20", "2024-04-10T00:00:00Z")],
+    ),
+    "but none with a line of a commitment": Case(
+        [Put("old", "50", JANUARY)],
+        {"prepaid": "30"},
+        {"prepaid": "70", "old": "30"},
+        {"payment old": "20"},
+        prepaid=Prepaid("100", JANUARY),
+        pays=[Pays("20", "2024-04-10T00:00:00Z", spares=True)],
+    ),
     "a prepaid commitment pays from its start, paid or not, and never itself": Case(
         [],
         {"prepaid": "30"},
@@ -326,8 +402,16 @@ def _april(cases: dict[str, Case], directory: Path) -> Tables:
     company = Company()
     company.plan("fee")
     company.price("fee", "flat", flat_amount="30")
-    taken = []
+    taken, moved = [], []
     for customer, case in cases.items():
+        for number, pays in enumerate(case.pays):
+            name, at = f"billing_payment:{customer}:{number}", datetime.fromisoformat(pays.at)
+            moved.append(
+                StripeMovement(
+                    *(name, customer, -Decimal(pays.amount), "USD", at),
+                    *("in_open", "payment", pays.spares),
+                )
+            )
         company.customer(customer)
         company.subscribe(customer, "fee")
         for number, took in enumerate(case.took):
@@ -337,7 +421,8 @@ def _april(cases: dict[str, Case], directory: Path) -> Tables:
                 f"{took.month}-01",
                 f"{took.after_month}-01" if took.after_month else None,
             )
-            cells = Decimal(took.amount), billed, after, Decimal(took.committed)
+            paid = datetime.fromisoformat(took.after_payment) if took.after_payment else None
+            cells = Decimal(took.amount), billed, after, Decimal(took.committed), paid
             taken.append(WalletApplication(customer, "USD", month, *cells))
         if case.adjustment:
             company.world.add(
@@ -359,7 +444,7 @@ def _april(cases: dict[str, Case], directory: Path) -> Tables:
             )
     write(company.world, directory, ZoneInfo("UTC"))
     _write_wallets(cases, directory / "accounts" / "wallet_transactions.csv")
-    return run_pipeline(directory, "2024-04", "UTC", taken=taken)
+    return run_pipeline(directory, "2024-04", "UTC", taken=taken, moved=moved)
 
 
 def _write_wallets(cases: dict[str, Case], path: Path) -> None:

@@ -12,9 +12,11 @@ from datetime import UTC, datetime
 from billing_pipeline.commands.execution import execute
 from billing_pipeline.published.estimate import running_month
 from billing_pipeline.settings import Settings
+from tests.compiled_models import take_the_place_of_dbt
 
 
 def main() -> None:
+    take_the_place_of_dbt()
     settings = Settings.from_env()
     running = running_month(settings, datetime.now(UTC))
     ends = [execute(settings, "estimate_month", month) for month in (running, running.shift(-1))]

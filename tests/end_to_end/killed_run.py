@@ -18,6 +18,7 @@ from typing import Any
 from billing_pipeline.commands import cli
 from billing_pipeline.published import publish
 from billing_pipeline.stripe_api.client import Answer, StripeGateway
+from tests.compiled_models import take_the_place_of_dbt
 
 
 def main(kind: str, number: int, command: list[str]) -> None:
@@ -47,6 +48,7 @@ def main(kind: str, number: int, command: list[str]) -> None:
 
     StripeGateway._once = once  # type: ignore[method-assign]
     publish._swap = put_in_place
+    take_the_place_of_dbt()
     cli.main(command)
 
 

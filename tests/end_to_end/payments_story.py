@@ -28,6 +28,7 @@ from billing_pipeline.published.reading import open_published
 from billing_pipeline.runs.instance import open_instance
 from billing_pipeline.settings import Settings
 from billing_pipeline.stripe_sandbox.server import FILE_NAME
+from tests.compiled_models import take_the_place_of_dbt
 
 Json = dict[str, Any]
 MONTH = BillingMonth.parse("2026-01")
@@ -173,6 +174,7 @@ _QUIET = {"console": {"config": {"log_level": "CRITICAL"}}}
 
 
 def main(out: Path) -> None:
+    take_the_place_of_dbt()
     settings = Settings.from_env()
     closed = execute(settings, "close_month", MONTH)
     seen: Json = {"closed": closed.is_success, "reason": closed.reason}

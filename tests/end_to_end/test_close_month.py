@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.end_to_end.closed_once import Closed
-from tests.end_to_end.commands import EXAMPLES, billing
+from tests.end_to_end.commands import EXAMPLES, billing_by_dbt
 
 
 def stripe_ids(home: Path) -> list[Any]:
@@ -30,7 +30,7 @@ def test_a_month_is_billed_once_however_often_it_is_run(
     sent = stripe_ids(home)
     assert len(sent) == 5
 
-    second = billing(home, data, "run", "2024-01", "--json")
+    second = billing_by_dbt(home, data, "run", "2024-01", "--json")
     assert second.returncode == 0, second.stderr
     assert {row["action"] for row in json.loads(second.stdout)["plan"]} == {"unchanged"}
     assert stripe_ids(home) == sent
@@ -47,13 +47,13 @@ def test_a_bad_price_stops_the_month_and_says_where(tmp_path: Path) -> None:
     (data / "catalog" / "prices.csv").write_text(
         "price_id,plan_id,charge_model,flat_amount,currency\np1,basic,flatt,10,USD\n"
     )
-    done = billing(tmp_path / "home", data, "run", "2024-01")
+    done = billing_by_dbt(tmp_path / "home", data, "run", "2024-01")
     assert done.returncode == 1
     assert "catalog/prices.csv row 2" in done.stderr
     assert "'flatt'" in done.stderr
 
 
 def test_a_month_that_does_not_exist_is_refused(tmp_path: Path) -> None:
-    done = billing(tmp_path, EXAMPLES / "restoration", "run", "2026-13")
+    done = billing_by_dbt(tmp_path, EXAMPLES / "restoration", "run", "2026-13")
     assert done.returncode == 1
     assert "2026-13" in done.stderr.strip().splitlines()[-1]

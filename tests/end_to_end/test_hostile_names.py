@@ -18,7 +18,7 @@ from markdown_it import MarkdownIt
 
 from billing_pipeline.collection import stripe_gateway
 from billing_pipeline.settings import Settings
-from tests.end_to_end.commands import ROOT, environment
+from tests.end_to_end.commands import ROOT, environment, module_of
 from tests.end_to_end.warm import end_of, start
 from tests.unit.documents.pdf_text import pdf_text
 
@@ -64,7 +64,7 @@ def shown(folder: Path, *args: str) -> tuple[int, str]:
     terminal, inner = os.openpty()
     env = environment(folder / "home", folder / "data", TERM="dumb", COLUMNS="200")
     name = Path(os.ttyname(inner))
-    process = start("billing_pipeline", args, env, name, name)
+    process = start(module_of(args), args, env, name, name)
     parts = []
     while terminal in wait([terminal, process.sentinel]):
         parts.append(os.read(terminal, 65536))

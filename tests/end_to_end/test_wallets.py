@@ -1,10 +1,12 @@
-"""Wallets by the command line: two months at once, and one wallet that cannot be read."""
+"""Wallets by the command line: two months at once, one wallet that cannot be read, and what a
+wallet pays of what is open."""
 
 from __future__ import annotations
 
 import csv
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -65,3 +67,58 @@ def test_two_months_of_one_wallet_at_once(data: Path, tmp_path: Path) -> None:
     unread = asked(home, "SELECT DISTINCT customer_id FROM wallet_reconciliation WHERE"
                    " difference IS DISTINCT FROM 0")  # fmt: skip
     assert unread == [("w-late-top-up",)]
+
+
+FILES = {
+    "catalog/plans.csv": "plan_id,name\nbasic,Basic\n",
+    "catalog/prices.csv": "price_id,plan_id,currency,charge_model,flat_amount\n"
+    "fee,basic,USD,flat,3.00\n",
+    "accounts/customers.csv": "customer_id,name,email,country,currency\n"
+    "ada,Ada,ada@example.com,US,USD\n",
+    "accounts/subscriptions.csv": "subscription_id,customer_id,plan_id,starts_at,ends_at\n"
+    "s1,ada,basic,2024-01-01T00:00:00Z,2024-02-01T00:00:00Z\n",
+}
+
+
+def test_a_wallet_pays_what_is_open_before_a_card_is_tried(tmp_path: Path) -> None:
+    """A customer without a card owes 3.00, and then tops up 20.00."""
+    home, data = tmp_path / "home", tmp_path / "data"
+    for name, text in FILES.items():
+        path = data / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    billing(home, data, "run", "2024-01")
+    assert asked(home, "SELECT status, outstanding FROM invoice_payments") == [
+        ("open", Decimal("3.00"))
+    ]
+    now = datetime.now(UTC)
+    (data / "accounts" / "wallet_transactions.csv").write_text(
+        "transaction_id,customer_id,amount,currency,occurred_at,kind,expires_at\n"
+        f"top-up,ada,20.00,USD,{now - timedelta(minutes=1):%Y-%m-%dT%H:%M:%SZ},top_up,\n"
+        "gone,ada,5.00,USD,2024-02-10T00:00:00Z,grant,2024-03-10T00:00:00Z\n",
+        encoding="utf-8",
+    )
+    for _ in range(2):
+        done = billing(home, data, "collect")
+        assert done.returncode == 0, done.stderr
+    assert asked(home, "SELECT status, paid, outstanding, attempt_count FROM invoice_payments") == [
+        ("paid", Decimal("3.00"), Decimal("0.00"), 0)
+    ]
+    [(invoice_id,)] = asked(home, "SELECT invoice_id FROM invoices")
+    month = asked(
+        home,
+        "SELECT kind, amount, balance_after, reference, lot_id, strftime(billing_month, '%Y-%m')"
+        " FROM wallet_ledger ORDER BY movement_number",
+    )
+    assert month == [
+        ("top_up", 20, 20, "top-up", "top-up", f"{now:%Y-%m}"),
+        ("payment", -3, 17, invoice_id, "top-up", f"{now:%Y-%m}"),
+    ]
+    lots = "SELECT lot_id, used, expired, remaining FROM wallet_lots ORDER BY lot_id"
+    assert asked(home, lots) == [("gone", 0, 5, 0), ("top-up", 3, 0, 17)]
+    assert asked(home, "SELECT method, amount FROM payments") == [("wallet", 3)]
+    assert asked(home, "SELECT state, charged, expected_due FROM reconciliation") == [
+        ("matched", 3, 3)
+    ]
+    assert asked(home, "SELECT state FROM customer_standing") == [("good",)]
+    assert asked(home, "SELECT less_from_wallets, in_the_bank FROM revenue_bridge") == [(3, 0)]

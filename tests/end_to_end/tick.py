@@ -16,9 +16,11 @@ from billing_pipeline.commands.execution import execute
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.runs.instance import open_instance
 from billing_pipeline.settings import Settings
+from tests.compiled_models import take_the_place_of_dbt
 
 
 def main(names: list[str]) -> None:
+    take_the_place_of_dbt()
     settings = Settings.from_env()
     from billing_pipeline.definitions import build_defs
 

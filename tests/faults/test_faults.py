@@ -1,6 +1,6 @@
-"""Single faults at every request that changes something, and a few dozen random schedules.
+"""Single faults at a share of the requests that change something, and a few dozen random schedules.
 
-`make faults` tries every request and thousands of schedules: see `__main__.py`.
+`make faults` tries every fault at every request and thousands of schedules: see `__main__.py`.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import pytest
 
 from tests.faults.kinds import FAULTS
 from tests.faults.trials import (
+    COMPANIES,
     changes_of,
     play_publishing,
     play_random,
@@ -18,11 +19,26 @@ from tests.faults.trials import (
 
 TELLING = ("kill-after", "kill-in-flight", "other-month")
 """The faults that wallets are most likely to be wronged by; the others: `make faults`."""
+SHARE = 3
+"""Each kind strikes at every third change, the next kind at the changes after those: every change
+is struck by a third of the kinds. All of them at all changes: `make faults`."""
+
+
+def share_of(company: str, fault: str) -> range:
+    """The changes at which this fault is tried here."""
+    return range(1 + list(FAULTS).index(fault) % SHARE, changes_of(company) + 1, SHARE)
+
+
+@pytest.mark.parametrize("company", COMPANIES)
+def test_every_change_is_struck(company: str) -> None:
+    kinds = FAULTS if company == "small" else TELLING
+    struck = {change for fault in kinds for change in share_of(company, fault)}
+    assert struck == set(range(1, changes_of(company) + 1))
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_one_fault_at_any_change_changes_nothing_in_the_end(fault: str) -> None:
-    for change in range(1, changes_of("small") + 1):
+    for change in share_of("small", fault):
         trial = play_single("small", fault, change)
         assert trial.faults == [fault]
         assert not trial.problems, trial.report()
@@ -30,7 +46,7 @@ def test_one_fault_at_any_change_changes_nothing_in_the_end(fault: str) -> None:
 
 @pytest.mark.parametrize("fault", TELLING)
 def test_and_neither_to_wallets_bad_cards_and_sent_invoices(fault: str) -> None:
-    for change in range(1, changes_of("wallets") + 1):
+    for change in share_of("wallets", fault):
         trial = play_single("wallets", fault, change)
         assert not trial.problems, trial.report()
 
@@ -42,8 +58,9 @@ def test_several_faults_by_chance(seed: int) -> None:
 
 
 def test_a_publication_that_dies_at_a_write_shows_no_half() -> None:
-    """Every seventh write: so that each kind of them is met. All of them: `make faults`."""
-    for write in range(1, writes_of("small") + 1, 7):
+    """Every eleventh write: so that different kinds of them are met, as a publication has thirteen.
+    All of them: `make faults`."""
+    for write in range(1, writes_of("small") + 1, 11):
         trial = play_publishing("small", write)
         assert trial.faults == ["crash-publishing"]
         assert not trial.problems, trial.report()

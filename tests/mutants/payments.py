@@ -7,6 +7,7 @@ from tests.mutants.engine import Mutant
 COLLECTION = "billing_pipeline/collection"
 STRIPE = "billing_pipeline/stripe_api"
 UNIT = "tests/unit/collection"
+PAY_OPEN = f"{COLLECTION}/push/pay_open.py"
 
 MUTANTS = (
     Mutant(
@@ -124,15 +125,15 @@ MUTANTS = (
     Mutant(
         "an_older_status_overwrites_a_newer_one",
         f"{COLLECTION}/stripe_state/cached_invoices.py",
-        '"where excluded.status_rank > invoices.status_rank or "',
-        '"where excluded.status_rank <> invoices.status_rank or "',
+        '"else excluded.status_rank > invoices.status_rank or "',
+        '"else excluded.status_rank <> invoices.status_rank or "',
         f"{UNIT}/test_pull.py",
     ),
     Mutant(
         "a_late_answer_overwrites_what_was_stored_after_it",
         f"{COLLECTION}/stripe_state/cached_invoices.py",
-        '"and excluded.moment >= invoices.moment)",',
-        '"and excluded.moment >= 0)",',
+        '"and excluded.moment >= invoices.moment) end",',
+        '"and excluded.moment >= 0) end",',
         f"{UNIT}/test_pull.py",
     ),
     Mutant(
@@ -179,6 +180,34 @@ MUTANTS = (
         '        if data.get("deleted"):\n            raise',
         "        if False:\n            raise",
         f"{UNIT}/test_customers.py",
+    ),
+    Mutant(
+        "what_is_no_account_is_remembered",
+        f"{COLLECTION}/records/account.py",
+        "    if not _ID.fullmatch(account_id):",
+        "    if False:",
+        f"{UNIT}/test_records.py",
+    ),
+    Mutant(
+        "an_odd_answer_makes_a_draft_final",
+        f"{COLLECTION}/stripe_state/cached_invoices.py",
+        "invoice.status.rank if invoice.unreadable is None else _UNREADABLE",
+        "invoice.status.rank",
+        f"{UNIT}/test_pull.py",
+    ),
+    Mutant(
+        "a_step_goes_on_from_an_odd_answer",
+        f"{COLLECTION}/push/send_invoice.py",
+        "        after = read_for_sure(answer.body)",
+        "        after = read_invoice(answer.body)",
+        f"{UNIT}/test_apply.py",
+    ),
+    Mutant(
+        "an_answer_without_an_id_is_taken",
+        "billing_pipeline/stripe_api/client.py",
+        '        if "data" not in body and',
+        "        if False and",
+        f"{UNIT}/test_apply.py",
     ),
     Mutant(
         "one_who_was_deleted_is_written_to",
@@ -309,9 +338,58 @@ MUTANTS = (
     Mutant(
         "older_tables_know_better_what_has_expired",
         f"{COLLECTION}/pull/wallet_balances.py",
-        "if movement.expires_by_itself and is_newer:",
+        "if movement.is_best_known_last and is_newer:",
         "if False and is_newer:",
         f"{UNIT}/test_wallet_expiries.py",
+    ),
+    Mutant(
+        "the_newest_open_invoice_is_paid_first",
+        PAY_OPEN,
+        "found = sorted(invoices, key=_oldest_first)",
+        "found = sorted(invoices, key=_oldest_first, reverse=True)",
+        f"{UNIT}/test_pay_open.py::test_the_oldest_is_paid_first_and_the_next_in_part",
+    ),
+    Mutant(
+        "a_wallet_pays_beside_a_debit_that_is_under_way",
+        PAY_OPEN,
+        "        and invoice.payment is not PaymentState.PROCESSING\n",
+        "",
+        f"{UNIT}/test_pay_open.py::test_a_debit_that_is_under_way_is_not_paid_twice",
+    ),
+    Mutant(
+        "a_wallets_payment_is_attached_without_looking",
+        PAY_OPEN,
+        "if record is None and await self._attached(invoice, payment) is not None:",
+        "if False:",
+        f"{UNIT}/test_pay_open.py::test_one_fault_anywhere_takes_once_and_pays_once",
+    ),
+    Mutant(
+        "a_wallets_payment_is_taken_before_it_is_claimed",
+        PAY_OPEN,
+        'await self._write(invoice, payment, "claim", claim)',
+        "assert claim",
+        f"{UNIT}/test_pay_open.py::test_one_fault_anywhere_takes_once_and_pays_once",
+    ),
+    Mutant(
+        "what_paid_nothing_stays_taken",
+        PAY_OPEN,
+        "self._movements = [*movements, zero]",
+        "self._movements = [*movements]",
+        f"{UNIT}/test_pay_open.py::test_what_was_paid_otherwise_meanwhile_goes_back",
+    ),
+    Mutant(
+        "a_card_is_tried_though_the_wallet_may_pay",
+        f"{COLLECTION}/payments.py",
+        "if invoice.customer_id not in except_for",
+        "if invoice.customer_id is not None",
+        f"{UNIT}/test_pay_open.py::test_a_payment_that_stripe_refuses_goes_back_and_is_told",
+    ),
+    Mutant(
+        "a_month_takes_what_paid_an_open_invoice",
+        f"{COLLECTION}/plan/wallet_ledger.py",
+        "if name not in counted and not name.startswith(PAYMENT)",
+        "if name not in counted",
+        f"{UNIT}/test_pay_open.py::test_a_month_that_is_closed_afterwards_takes_only_what_is_left",
     ),
     Mutant(
         "wallets_agree_always",

@@ -1048,8 +1048,9 @@ MUTANTS = (
     Mutant(
         "what_has_expired_pays",
         f"{INVOICING}/wallet_balances.sql",
-        "where events.happens_at < turns.happens_at or turns.turn = 2",
-        "where events.happens_at < turns.happens_at and events.moves <> 'expire' or turns.turn = 2",
+        "where events.happens_at < turns.happens_at or turns.turn >= 2",
+        "where events.happens_at < turns.happens_at and events.moves <> 'expire'"
+        " or turns.turn >= 2",
         WALLET_LOTS,
     ),
     Mutant(
@@ -1069,8 +1070,36 @@ MUTANTS = (
     Mutant(
         "a_late_supplement_takes_what_expired_before_it",
         f"{INVOICING}/wallet_events.sql",
-        "case when applications.after_month is null then 0 else 2 end as turn,",
+        "{{ invoice_turn('applications') }} as turn,",
         "0 as turn,",
+        WALLET_LOTS,
+    ),
+    Mutant(
+        "an_invoice_is_before_the_payment_that_it_follows",
+        f"{INVOICING}/wallet_events.sql",
+        "coalesce(applications.after_payment_at, later.month_end) as happens_at,",
+        "later.month_end as happens_at,",
+        WALLET_LOTS,
+    ),
+    Mutant(
+        "a_late_invoice_takes_what_was_paid_to_an_open_one",
+        f"{INVOICING}/wallet_turns.sql",
+        "case when paid.last_at >= months.month_end then paid.last_at end as after_payment_at,",
+        "null::timestamptz as after_payment_at,",
+        WALLET_LOTS,
+    ),
+    Mutant(
+        "what_is_prepaid_pays_an_open_commitment",
+        f"{INVOICING}/wallet_events.sql",
+        "case when spares_prepaid then 0 end as prepaid_limit,",
+        "null as prepaid_limit,",
+        WALLET_LOTS,
+    ),
+    Mutant(
+        "what_paid_an_open_invoice_is_not_used",
+        f"{INVOICING}/wallet_lots.sql",
+        "changes.kind in ('invoice', 'payment')",
+        "changes.kind in ('invoice')",
         WALLET_LOTS,
     ),
     # --- plans that are based on others, tiers of versions ---

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 import duckdb
 
+from billing_pipeline.rating.month import StripeMovement
 from tests.property.calculations import NotRedoneError, redo, redo_line
 from tests.property.invoicing import Bill
 from tests.property.oracle import Charge, Part, Result, bill, describe
@@ -53,10 +54,12 @@ def run_pipeline(
     timezone: str,
     home: Path | None = None,
     taken: Iterable[tuple[str, str, str, Decimal, Decimal]] = (),
+    moved: Iterable[StripeMovement] = (),
 ) -> Tables:
     """Rate one month of a data directory with the pipeline; its tables as rows, times in UTC.
 
-    `taken`: the wallet amounts of the months' invoices, as for `rate_month`.
+    `taken`: the wallet amounts of the months' invoices, `moved`: what moved wallets in Stripe, both
+    as for `rate_month`.
     """
     from billing_pipeline.months import BillingMonth
     from billing_pipeline.settings import Settings
@@ -71,7 +74,7 @@ def run_pipeline(
                 "BILLING_FIRST_MONTH": "2020-01-01",
             }
         )
-        warehouse = rate_month(settings, BillingMonth.parse(month), taken)
+        warehouse = rate_month(settings, BillingMonth.parse(month), taken, moved)
         return read_tables(warehouse)
 
 

@@ -9,6 +9,7 @@ difference between the two (`invoice_plan.py`).
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cached_property, lru_cache
@@ -84,6 +85,8 @@ class DesiredInvoice:
     """What of the total is lines of commitments."""
     wallet_after_month: str | None = None
     """The later month (``YYYY-MM-01``) that was billed before, and left what the wallet pays."""
+    wallet_after_payment: int | None = None
+    """When the wallet had paid an open invoice, epoch seconds: it left what the wallet pays."""
     revision: int = 1
     together: tuple[str, ...] = ()
     """The customer's other invoices that the same plan creates, as ``invoice_id:content_hash``."""
@@ -177,7 +180,11 @@ _HAS_WALLETS = """
 select 1 from information_schema.tables where table_schema = 'main' and table_name = 'wallet_turns'
 """
 _TURNS = """
-select customer_id, currency, after_month::varchar from wallet_turns where after_month is not null
+select customer_id, currency, after_month::varchar, {} from wallet_turns
+"""
+_HAS_PAYMENTS = """
+select 1 from information_schema.columns where table_schema = 'main'
+and table_name = 'wallet_turns' and column_name = 'after_payment_at'
 """
 _HAS_CREDITS = """
 select 1 from information_schema.tables
@@ -241,9 +248,12 @@ def read_desired(warehouse: Path, month_key: str) -> tuple[DesiredInvoice, ...]:
         invoices = connection.execute(_INVOICES, [month_key]).fetchall()
         rows = connection.execute(_LINES, [month_key]).fetchall()
         has_wallets = connection.execute(_HAS_WALLETS).fetchall()
-        turns = connection.execute(_TURNS).fetchall() if has_wallets else []
+        # None in a warehouse of an earlier release.
+        has_payments = connection.execute(_HAS_PAYMENTS).fetchall()
+        paid_at = "epoch(after_payment_at)::bigint" if has_payments else "null"
+        turns = connection.execute(_TURNS.format(paid_at)).fetchall() if has_wallets else []
         given = read_credits(connection, month_key)
-    after = {(customer_id, currency): month for customer_id, currency, month in turns}
+    after = {(customer_id, currency): since for customer_id, currency, *since in turns}
     lines = {
         invoice_id: list(of_invoice) for invoice_id, of_invoice in groupby(rows, itemgetter(0))
     }
@@ -251,12 +261,17 @@ def read_desired(warehouse: Path, month_key: str) -> tuple[DesiredInvoice, ...]:
         _invoice(row, lines.get(row[0], []), month_key, given.get(row[0], Decimal(0)))
         for row in invoices
     )
-    return tuple(
-        replace(invoice, wallet_after_month=after.get((invoice.customer_id, invoice.currency)))
-        if invoice.wallet_applied > 0
-        else invoice
-        for invoice in made
-    )
+    return tuple(_in_turn(invoice, after) for invoice in made)
+
+
+def _in_turn(
+    invoice: DesiredInvoice, after: Mapping[tuple[str, str], Sequence[Any]]
+) -> DesiredInvoice:
+    """With what its wallet had moved for before it."""
+    if invoice.wallet_applied <= 0:
+        return invoice
+    month, paid_at = after.get((invoice.customer_id, invoice.currency), (None, None))
+    return replace(invoice, wallet_after_month=month, wallet_after_payment=paid_at)
 
 
 def read_credits(connection: duckdb.DuckDBPyConnection, month_key: str) -> dict[str, Decimal]:

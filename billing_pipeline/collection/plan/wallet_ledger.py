@@ -17,6 +17,7 @@ from pathlib import Path
 import duckdb
 
 from billing_pipeline.collection.stripe_state.stripe_invoice import ActualInvoice
+from billing_pipeline.collection.stripe_state.wallet_payments import PAYMENT
 from billing_pipeline.money import whole_units
 
 EXPIRY = "billing_expiry:"
@@ -46,6 +47,12 @@ class WalletMovement:
     def expires_by_itself(self) -> bool:
         """True for what is left of a lot at its `expires_at`; the lot is in the name."""
         return self.transaction_id.startswith(EXPIRY)
+
+    @property
+    def is_best_known_last(self) -> bool:
+        """True where the newest inputs know its amount: of what expires by itself, and of what was
+        paid of an open invoice, which may come back."""
+        return self.transaction_id.startswith((EXPIRY, PAYMENT))
 
     def counts_until(self, month_end: float) -> bool:
         """True where it belongs to a month that ends then, or to an earlier one."""
@@ -115,6 +122,43 @@ def read_movements(warehouse: Path) -> Movements:
         )
     # Nothing is posted of a wallet that has only what invoices put in, but Stripe holds it.
     return {key: tuple(grouped[key]) for key in [*grouped, *wallets]}
+
+
+@dataclass(frozen=True)
+class WalletFunds:
+    """What a wallet's lots hold at a moment (epoch seconds), in whole minor units; of that, what is
+    not in lots of prepaid commitments. `read_at`: when the inputs were read."""
+
+    customer_id: str
+    currency: str
+    at: int
+    amount: int
+    besides_prepaid: int
+    read_at: int = 0
+
+
+_FUNDS = """
+select changes.customer_id, changes.currency, sum(changes.change),
+       coalesce(sum(changes.change) filter (where not lots.is_prepaid), 0),
+       (select floor(epoch(read_at))::bigint from raw.intake)
+from main.wallet_changes as changes
+join main.wallet_deposits as lots using (customer_id, currency, lot_id)
+where changes.happens_at <= to_timestamp($at)
+group by all
+"""
+
+
+def read_funds(warehouse: Path, at: int) -> list[WalletFunds]:
+    """What each wallet holds at a moment of the warehouse's month or before it."""
+    with duckdb.connect(str(warehouse), read_only=True) as connection:
+        connection.execute("set TimeZone = 'UTC'")
+        rows = connection.execute(_FUNDS, {"at": at}).fetchall()
+    found = []
+    for customer_id, currency, *amounts, read_at in rows:
+        code = currency.upper()
+        held, besides = (whole_units(Fraction(amount), code) for amount in amounts)
+        found.append(WalletFunds(customer_id, code, at, held, besides, read_at))
+    return found
 
 
 HOLD, _OVERDRAFT = "hold:", "billing_overdraft:"
@@ -214,7 +258,8 @@ class WalletInStripe:
         taken_out_later = sum(
             max(0, sum(item.amount for item in posted))
             for name, posted in self.by_movement.items()
-            if name not in counted
+            # What it has paid of open invoices comes before an invoice that is late.
+            if name not in counted and not name.startswith(PAYMENT)
         )
         taking = min(taking, max(0, own + taken_out_later))
         change = self.covered - max(0, taking - own)

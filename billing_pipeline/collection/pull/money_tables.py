@@ -12,13 +12,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from billing_pipeline.collection.pull.tables import Row
+from billing_pipeline.collection.stripe_state.received import OUTSIDE
 from billing_pipeline.collection.stripe_state.stripe_invoice import ActualInvoice
 from billing_pipeline.money import CURRENCY_PLACES, to_major
 
 Kept = Mapping[str, Sequence[Mapping[str, Any]]]
 """What is kept beside invoices, by Stripe's ids of them."""
-
-OUTSIDE = "outside_stripe"
 
 
 def received_rows(invoices: Iterable[ActualInvoice], received: Kept) -> list[Row]:

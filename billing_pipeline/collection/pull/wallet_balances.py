@@ -18,6 +18,7 @@ from billing_pipeline.collection.plan.wallet_ledger import (
 from billing_pipeline.collection.stripe_state import metadata_keys
 from billing_pipeline.collection.stripe_state.cache import StripeCache
 from billing_pipeline.collection.stripe_state.refresh import invoices_of, paid_by_wallets
+from billing_pipeline.collection.stripe_state.wallet_payments import PAYMENT
 from billing_pipeline.money import to_major
 from billing_pipeline.stripe_api.client import Json, StripeGateway
 
@@ -85,7 +86,8 @@ def _put_in(
     movements: Sequence[WalletMovement], posted: Sequence[PostedTransaction], before: int
 ) -> int:
     """What our ledger has of a wallet besides invoices. What a lot has lost by expiring is known
-    best by the month that was rated last: later invoices and credits change it."""
+    best by the month that was rated last: later invoices and credits change it. What was paid of
+    open invoices may be newer than the month's tables."""
     by_name: dict[str | None, list[PostedTransaction]] = defaultdict(list)
     for item in posted:
         by_name[item.transaction_id].append(item)
@@ -93,11 +95,11 @@ def _put_in(
     for movement in movements:
         of_one = by_name.pop(movement.transaction_id, [])
         is_newer = any(item.read_at > movement.read_at for item in of_one)
-        if movement.expires_by_itself and is_newer:
+        if movement.is_best_known_last and is_newer:
             sums -= sum(item.amount for item in of_one)
         elif of_one or movement.counts_until(before):
             sums += movement.amount
-    later = [name for name in by_name if name is not None and name.startswith(EXPIRY)]
+    later = [name for name in by_name if name is not None and name.startswith((EXPIRY, PAYMENT))]
     return sums - sum(item.amount for name in later for item in by_name[name])
 
 

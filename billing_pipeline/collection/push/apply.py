@@ -24,7 +24,7 @@ from billing_pipeline.collection.push.send_invoice import Sender, finish_billed
 from billing_pipeline.collection.push.wallets import WalletBook, WalletProblem
 from billing_pipeline.collection.stripe_state.payment_status import see_payments_under_way
 from billing_pipeline.collection.stripe_state.profiles import Payer
-from billing_pipeline.collection.stripe_state.stripe_invoice import ActualInvoice, read_invoice
+from billing_pipeline.collection.stripe_state.stripe_invoice import ActualInvoice, read_for_sure
 from billing_pipeline.stripe_api.errors import StripeFailure
 from billing_pipeline.stripe_api.tasks import task_group
 
@@ -280,7 +280,7 @@ class _Run:
             data = await self._session.gateway.get(f"/v1/invoices/{stripe_invoice_id}")
             # Since it was finalized the customer may have begun to pay it.
             [invoice] = await see_payments_under_way(
-                self._session.gateway, self._session.cache, [read_invoice(data)]
+                self._session.gateway, self._session.cache, [read_for_sure(data)]
             )
             revision = invoice.revision or action.revision
             target = RequestTarget(action.customer_id, action.invoice_id, revision)

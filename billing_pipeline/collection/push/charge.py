@@ -26,7 +26,7 @@ from billing_pipeline.collection.stripe_state.stripe_invoice import (
     InvoiceStatus,
     PaymentState,
     needs_payment,
-    read_invoice,
+    read_for_sure,
 )
 from billing_pipeline.collection.stripe_state.texts import clean_text
 from billing_pipeline.stripe_api.client import Json
@@ -166,5 +166,6 @@ async def set_metadata(
 
 
 def _store(session: StripeSession, data: Json) -> ActualInvoice:
+    invoice = read_for_sure(data)
     session.cache.invoices.store([data])
-    return read_invoice(data)
+    return invoice

@@ -16,7 +16,7 @@ from billing_pipeline.collection.push.requests import (
 )
 from billing_pipeline.collection.records.billed import credit_note
 from billing_pipeline.collection.stripe_state import metadata_keys
-from billing_pipeline.collection.stripe_state.stripe_invoice import read_invoice
+from billing_pipeline.collection.stripe_state.stripe_invoice import read_for_sure
 from billing_pipeline.stripe_api.client import Json
 
 
@@ -30,7 +30,7 @@ async def issue_credit(
     target = RequestTarget(action.customer_id, action.invoice_id, part.revision)
     path = f"/v1/invoices/{part.stripe_invoice_id}"
     # Read now: what was paid since the plan decides how much goes to the balance.
-    invoice = read_invoice(await session.gateway.get(path))
+    invoice = read_for_sure(await session.gateway.get(path))
     is_customer_gone = False
     if part.amount > invoice.amount_remaining:
         customer = await session.gateway.get(f"/v1/customers/{invoice.stripe_customer_id}")

@@ -242,8 +242,9 @@ class CustomerDirectory:
                 continue
             self._session.cache.customers.store([answer.body])
             created = self._session.cache.customers.oldest_of(payer.customer_id)
-            assert created is not None, "a created customer carries our id"
-            return created
+            created = created or await self._after_unclear_answer(payer.customer_id)
+            if created is not None:
+                return created
         raise StripeFailure(
             FailureKind.SERVER, f"no customer could be created in Stripe for {payer.customer_id}"
         )

@@ -41,7 +41,7 @@ from billing_pipeline.collection.stripe_state.stripe_invoice import (
     ActualInvoice,
     InvoiceStatus,
     PaymentState,
-    read_invoice,
+    read_for_sure,
 )
 from billing_pipeline.stripe_api.client import Json
 from billing_pipeline.stripe_api.errors import StripeFailure
@@ -110,8 +110,8 @@ async def _one(
     target = RequestTarget(known.customer_id or "", known.invoice_id or "", known.revision or 1)
     try:
         data = await session.gateway.get(f"/v1/invoices/{known.stripe_invoice_id}")
+        invoice = read_for_sure(data)
         session.cache.invoices.store([data])
-        invoice = read_invoice(data)
         error = invoice.last_error or known.last_error
         invoice = replace(invoice, failed_at=known.failed_at, last_error=error)
         if (_interrupted(session, invoice) or due_of(invoice, policy)) != due:
@@ -196,7 +196,7 @@ async def _give_up(
 
     async def look() -> Json | None:
         body = await session.gateway.get(f"/v1/invoices/{invoice.stripe_invoice_id}")
-        return body if read_invoice(body).status is not InvoiceStatus.OPEN else None
+        return body if read_for_sure(body).status is not InvoiceStatus.OPEN else None
 
     body = await change_for_sure(session, target, "give-up", request, look)
     session.cache.invoices.store([body])

@@ -33,6 +33,7 @@ from billing_pipeline.collection.stripe_state.stripe_invoice import (
     ActualInvoice,
     InvoiceStatus,
     needs_payment,
+    read_for_sure,
     read_invoice,
 )
 from billing_pipeline.money import format_minor
@@ -162,7 +163,7 @@ class Sender:
         generation = self._generations_left(step)[0]
         request = self._request(step, held)
         answer = await change(self._session, self._target, step.value, generation, request)
-        after = read_invoice(answer.body)
+        after = read_for_sure(answer.body)
         self._session.cache.invoices.store([answer.body])
         if step is Step.CREATE:
             after = replace(after, lines=())
@@ -238,8 +239,8 @@ class Sender:
         async for data in self._session.gateway.list("/v1/invoices", query):
             found = read_invoice(data)
             if found.invoice_id == self._send.invoice_id and found.revision == self._send.revision:
+                held.append(read_for_sure(data))
                 self._session.cache.invoices.store([data])
-                held.append(found)
         if not held:
             return None
         # A finalized one is the one; else the oldest draft, as in the plan.

@@ -27,6 +27,7 @@ from billing_pipeline.collection.stripe_state.metadata_keys import (
     REVISION,
     TOGETHER,
     WALLET_AFTER,
+    WALLET_AFTER_PAYMENT,
     WALLET_APPLIED,
     WALLET_READ_AT,
     WALLET_TRANSACTION,
@@ -123,12 +124,44 @@ def post_to_balance(
     )
 
 
+def report_wallet_payment(
+    stripe_customer_id: str, name: str, amount: int, currency: str, at: int
+) -> Request:
+    """A payment that was made outside of Stripe: from the wallet."""
+    return Request(
+        "/v1/payment_records/report_payment",
+        {
+            "amount_requested": {"value": amount, "currency": currency.lower()},
+            "customer_details": {"customer": stripe_customer_id},
+            "customer_presence": "off_session",
+            "description": "Paid from the prepaid wallet",
+            "initiated_at": at,
+            "outcome": "guaranteed",
+            "guaranteed": {"guaranteed_at": at},
+            "payment_method_details": {
+                "type": "custom",
+                "custom": {"display_name": "Prepaid wallet"},
+            },
+            "processor_details": {"type": "custom", "custom": {"payment_reference": name}},
+            "metadata": {WALLET_TRANSACTION: name},
+        },
+    )
+
+
+def attach_payment(stripe_invoice_id: str, payment_record: str) -> Request:
+    """Pay an invoice by a payment that was reported."""
+    return Request(
+        f"{_invoice(stripe_invoice_id)}/attach_payment", {"payment_record": payment_record}
+    )
+
+
 def invoice_metadata(invoice: DesiredInvoice) -> dict[str, str]:
     """Every mark of an invoice, also where it says nothing: Stripe keeps a key that is left out,
     and the draft of an earlier run may have another value under it."""
     return {
         WALLET_APPLIED: str(invoice.wallet_applied),
         WALLET_AFTER: invoice.wallet_after_month or "",
+        WALLET_AFTER_PAYMENT: str(invoice.wallet_after_payment or ""),
         COMMITTED: str(invoice.committed),
         INVOICE_ID: invoice.invoice_id,
         # Not needed to find the invoice; says whose it was when the account is gone from our data.

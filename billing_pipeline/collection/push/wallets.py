@@ -48,7 +48,7 @@ from billing_pipeline.collection.push.requests import (
 from billing_pipeline.collection.records.lock import WalletLockedError, wallet_lock
 from billing_pipeline.collection.stripe_state import metadata_keys
 from billing_pipeline.collection.stripe_state.refresh import invoices_of, paid_by_wallets
-from billing_pipeline.collection.stripe_state.stripe_invoice import ActualInvoice, read_invoice
+from billing_pipeline.collection.stripe_state.stripe_invoice import ActualInvoice, read_for_sure
 from billing_pipeline.collection.stripe_state.texts import short_hash
 from billing_pipeline.money import format_minor
 from billing_pipeline.stripe_api.client import Json
@@ -161,7 +161,7 @@ class WalletBook:
         if not held:
             return []
         given = PostedTransaction(f"{holds}release-{number}", ours[0].currency, -held)
-        await self._post(target, customer, f"wallet-release-{number}", given)
+        await self.post(target, customer, f"wallet-release-{number}", given)
         return [given]
 
     def note_credit(self, customer_id: str, currency: str) -> None:
@@ -199,6 +199,21 @@ class WalletBook:
             async with self.turn(customer):
                 await self._settle(key, customer, movements)
 
+    async def bring_up_to_date(
+        self, key: tuple[str, str], customer: str, movements: Sequence[WalletMovement]
+    ) -> WalletInStripe:
+        """Post what is missing of these movements, in the customer's turn."""
+        return await self._settle(key, customer, movements)
+
+    async def post_expiries(self, find: FindCustomer) -> list[WalletProblem]:
+        """As `post_outstanding`, of the wallets alone of which something has expired."""
+        concerned = {
+            key: movements
+            for key, movements in self._movements.items()
+            if any(item.expires_by_itself and item.amount for item in movements)
+        }
+        return await WalletBook(self._session, concerned, self._until).post_outstanding(find)
+
     def _counted(self, key: tuple[str, str]) -> tuple[WalletMovement, ...]:
         """The wallet's movements before the month's invoice: what expires at the month's end comes
         after it."""
@@ -224,7 +239,7 @@ class WalletBook:
         for item in missing:
             # The name is part of the step: each has a key of its own.
             step = f"wallet-{short_hash(item.name)[:16]}"
-            await self._post(RequestTarget(customer_id), customer, step, item)
+            await self.post(RequestTarget(customer_id), customer, step, item)
         wallet = replace(wallet, posted=(*wallet.posted, *missing))
         self._session.cache.posted.add(
             customer,
@@ -256,7 +271,7 @@ class WalletBook:
         await self._mark(target, draft, step="wallet-held", value="1")
         number = 1 + sum(name.startswith(holds_of(draft)) for name in wallet.names)
         hold = PostedTransaction(f"{holds_of(draft)}{number}", draft.currency, amount)
-        await self._post(target, draft.stripe_customer_id, f"wallet-hold-{number}", hold)
+        await self.post(target, draft.stripe_customer_id, f"wallet-hold-{number}", hold)
 
     async def _mark(
         self, target: RequestTarget, invoice: ActualInvoice, *, step: str, value: str
@@ -267,13 +282,14 @@ class WalletBook:
 
         async def look() -> Json | None:
             body = await self._session.gateway.get(path)
-            return body if read_invoice(body).is_wallet_held == bool(value) else None
+            return body if read_for_sure(body).is_wallet_held == bool(value) else None
 
         body = await change_for_sure(self._session, target, step, request, look)
+        invoice = read_for_sure(body)
         self._session.cache.invoices.store([body])
-        return read_invoice(body)
+        return invoice
 
-    async def _post(
+    async def post(
         self, target: RequestTarget, customer: str, step: str, item: PostedTransaction
     ) -> None:
         """One transaction on Stripe's balance, marked by its name, once."""

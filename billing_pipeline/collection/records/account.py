@@ -15,6 +15,7 @@ from pathlib import Path
 from billing_pipeline.stripe_api.client import StripeGateway
 from billing_pipeline.stripe_api.errors import FailureKind, StripeFailure
 
+_ID = re.compile(r"[A-Za-z0-9_-]{2,100}")
 _NAMED = re.compile(r"on account '(acct_[A-Za-z0-9]+)'")
 
 
@@ -46,7 +47,7 @@ async def require_account(gateway: StripeGateway, records: Path) -> str:
 
 async def _account_of(gateway: StripeGateway) -> str:
     try:
-        return str((await gateway.get("/v1/account"))["id"])
+        answer = await gateway.get("/v1/account")
     except StripeFailure as failure:
         # A restricted key may not be allowed to read the account, and the dashboard has not always
         # a switch for it. Stripe's refusal says for whom it speaks, which is all that we want.
@@ -56,6 +57,12 @@ async def _account_of(gateway: StripeGateway) -> str:
                 failure.message += " (a restricted key must be allowed to read the account)"
             raise
         return named[1]
+    account_id = str(answer["id"])
+    if not _ID.fullmatch(account_id):
+        # Remembered, it would refuse every key from then on.
+        why = f"Stripe's answer cannot be read: {account_id[:60]!a} is no id of an account"
+        raise StripeFailure(FailureKind.SERVER, why)
+    return account_id
 
 
 def _remember(path: Path, found: dict[str, object]) -> None:

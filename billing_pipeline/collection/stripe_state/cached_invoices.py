@@ -24,6 +24,8 @@ from billing_pipeline.collection.stripe_state.stripe_invoice import (
 from billing_pipeline.collection.stripe_state.transactions import transaction
 
 # What `stripe_invoice.read_invoice` reads: the rest of Stripe's answer is not worth saving.
+_UNREADABLE = -1
+"""The rank of an invoice that cannot be read: below all others."""
 _SAVED = (
     "id",
     "customer",
@@ -167,7 +169,8 @@ class CachedInvoices:
         Marks that say which invoice it is are kept as they were first seen: somebody may remove or
         change them in Stripe. An invoice only moves forward (draft, open, uncollectible, paid or
         void), and what was read from a given `moment` on (None: just now) does not replace what was
-        stored later: an answer that was made earlier and arrives later does not set it back.
+        stored later: an answer that was made earlier and arrives later does not set it back. How
+        far along an invoice is that cannot be read, nobody knows: it gives way to the next answer.
         """
         asked = [data for data in invoices if self._can_be_stored(data)]
         known = self._known([data["id"] for data in asked])
@@ -195,9 +198,11 @@ class CachedInvoices:
                 "excluded.billing_month), "
                 "status_rank = excluded.status_rank, body = excluded.body, "
                 "extra = json_patch(invoices.extra, excluded.extra), moment = excluded.moment "
-                "where excluded.status_rank > invoices.status_rank or "
+                f"where case when {_UNREADABLE} in (excluded.status_rank, invoices.status_rank) "
+                "then excluded.moment >= invoices.moment "
+                "else excluded.status_rank > invoices.status_rank or "
                 "(excluded.status_rank = invoices.status_rank "
-                "and excluded.moment >= invoices.moment)",
+                "and excluded.moment >= invoices.moment) end",
                 rows,
             )
             self._unreadable.remove("invoice", readable)
@@ -361,6 +366,16 @@ class CachedInvoices:
         )
         return [CachedInvoice(*(json.loads(text) for text in row)) for row in rows]
 
+    def paid_later_by_wallets(self) -> list[CachedInvoice]:
+        """As `of_month`, of all months: those of which a wallet paid something while they were
+        open."""
+        rows = self._db.execute(
+            "select body, extra, marks from invoices where "
+            f"json_extract(body, '$.metadata.{metadata_keys.WALLET_PAYMENTS}') is not null "
+            "order by created, stripe_invoice_id"
+        )
+        return [CachedInvoice(*(json.loads(text) for text in row)) for row in rows]
+
     def of_customers(self, stripe_customer_ids: Iterable[str]) -> list[CachedInvoice]:
         """As `of_month`, of all months: those of some customers."""
         rows = self._db.execute(
@@ -392,7 +407,7 @@ def _row(data: Mapping[str, Any], invoice: ActualInvoice, recorded: Mapping[str,
         invoice.stripe_invoice_id,
         marks.get(metadata_keys.MONTH, MONTH_UNKNOWN),
         invoice.created,
-        invoice.status.rank,
+        invoice.status.rank if invoice.unreadable is None else _UNREADABLE,
         json.dumps({name: data[name] for name in _SAVED if name in data}),
         json.dumps({"line_ids": metadata_keys.line_ids(data)} if is_lost else {}),
         json.dumps(marks),

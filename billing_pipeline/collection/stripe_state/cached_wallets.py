@@ -51,6 +51,11 @@ class PostedMovements:
         values = [stripe_customer_id, currency, transaction_id, amount]
         return self._db.execute(query, values).fetchone() is not None
 
+    def customers(self) -> set[str]:
+        """Stripe's ids of the customers on whose balances anything of a wallet was posted."""
+        rows = self._db.execute("select distinct stripe_customer_id from wallet_movements")
+        return {str(row[0]) for row in rows}
+
     def add(self, stripe_customer_id: str, currency: str, amounts: Mapping[str, int]) -> None:
         """Movements that stand on a customer's balance, with their amounts."""
         with transaction(self._db):

@@ -32,6 +32,11 @@ WALLET_APPLIED = "billing_wallet_applied"
 WALLET_AFTER = "billing_wallet_after"
 """The last month that was billed before an invoice that takes from a wallet: it took what this
 month had left. Empty where that is no later month than its own."""
+WALLET_AFTER_PAYMENT = "billing_wallet_after_payment"
+"""When the wallet had last paid an open invoice, if that was before an invoice that takes from it
+and after its month: it took what this payment had left. Epoch seconds; else empty."""
+WALLET_PAYMENTS = "billing_wallet_payments"
+"""What the wallet paid of it since it was finalized (`wallet_payments.py`)."""
 COMMITTED = "billing_committed"
 """What of the total is lines of commitments, in minor units: no lot of a prepaid commitment pays
 it."""

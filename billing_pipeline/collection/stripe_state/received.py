@@ -14,18 +14,22 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
+from billing_pipeline.collection.stripe_state import metadata_keys
 from billing_pipeline.collection.stripe_state.cache import StripeCache
 from billing_pipeline.collection.stripe_state.cached_invoices import Window
 from billing_pipeline.collection.stripe_state.refresh import ONE_OBJECT, UNREADABLE, each, pages
 from billing_pipeline.collection.stripe_state.set_aside import UnreadableError
 from billing_pipeline.collection.stripe_state.stripe_invoice import ActualInvoice, is_time
+from billing_pipeline.collection.stripe_state.wallet_payments import PAYMENT
 from billing_pipeline.stripe_api.client import Json, StripeGateway
 from billing_pipeline.stripe_api.errors import FailureKind, StripeFailure
 
-_EXPANDED = "payment.payment_intent.latest_charge"
+_EXPANDED = ("payment.payment_intent.latest_charge", "payment.payment_record")
+WALLET, OUTSIDE = "wallet", "outside_stripe"
+"""How invoices are paid besides by what Stripe charges."""
 _FEES = "fees"
 _NO_FEES = "balance transactions"
 PAGE = 100
@@ -78,12 +82,14 @@ async def _listed(
     """Paid invoice payments by invoice, as far as lists find them in fewer requests than there are
     invoices. Stripe makes an invoice's first payment when it is finalized."""
     times = sorted(item.finalized_at or item.created for item in wanted.values())
-    query = {"status": "paid", "expand": [f"data.{_EXPANDED}"]}
+    query = {"status": "paid", "expand": [f"data.{name}" for name in _EXPANDED]}
     found: dict[str, list[Json]] = defaultdict(list)
     async for payment in _in_windows(gateway, "/v1/invoice_payments", query, times):
         name = _id(payment.get("invoice"))
         if name in wanted:
-            found[str(name)].append(_in_short(payment))
+            # What cannot be read here is asked for again by its invoice, and set aside there.
+            with suppress(*UNREADABLE):
+                found[str(name)].append(_in_short(payment))
     return found
 
 
@@ -117,7 +123,8 @@ def _windows(times: Sequence[int]) -> list[Window]:
 
 
 async def _payments_of(gateway: StripeGateway, stripe_invoice_id: str) -> list[Json]:
-    query = {"invoice": stripe_invoice_id, "status": "paid", "expand": [f"data.{_EXPANDED}"]}
+    expand = [f"data.{name}" for name in _EXPANDED]
+    query = {"invoice": stripe_invoice_id, "status": "paid", "expand": expand}
     return [_in_short(item) async for item in gateway.list("/v1/invoice_payments", query)]
 
 
@@ -132,9 +139,19 @@ def _in_short(payment: Json) -> Json:
     return {
         **{name: payment.get(name) for name in ("id", "created", "currency", "amount_paid")},
         "paid_at": (payment.get("status_transitions") or {}).get("paid_at"),
-        "kind": (payment.get("payment") or {}).get("type"),
+        "kind": _kind(payment.get("payment") or {}),
         "payment": {"payment_intent": {"id": intent.get("id"), "latest_charge": short}},
     }
+
+
+def _kind(payment: Mapping[str, Any]) -> Any:
+    """How it was paid, where there is no charge: from the wallet, or outside of Stripe."""
+    record = payment.get("payment_record")
+    if record is None:
+        return payment.get("type")
+    marks = record.get("metadata") or {} if isinstance(record, Mapping) else {}
+    ours = str(marks.get(metadata_keys.WALLET_TRANSACTION, "")).startswith(PAYMENT)
+    return WALLET if ours else OUTSIDE
 
 
 def _intent(payment: Json) -> Mapping[str, Any]:

@@ -33,7 +33,7 @@ from billing_pipeline.stripe_api.tasks import task_group
 
 ONE_OBJECT = (FailureKind.SERVER, FailureKind.REFUSED, FailureKind.NOT_FOUND)
 """Failures that are of the one thing asked for: whoever asks for the next one may go on."""
-UNREADABLE = (StripeFailure, KeyError, TypeError, ValueError)
+UNREADABLE = (StripeFailure, KeyError, TypeError, ValueError, AttributeError)
 """What reading one thing ends in where Stripe does not give it, or gives another shape."""
 
 T = TypeVar("T")
@@ -70,6 +70,12 @@ def cached_month(cache: StripeCache, month_key: str) -> list[ActualInvoice]:
 def paid_by_wallets(cache: StripeCache, customer_id: str | None = None) -> list[ActualInvoice]:
     """The invoices of all months, as they were last read, of which a wallet was to pay a part."""
     return [from_cache(item) for item in cache.invoices.paid_by_wallets(customer_id)]
+
+
+def paid_later_by_wallets(cache: StripeCache) -> list[ActualInvoice]:
+    """The invoices of all months, as they were last read, of which a wallet paid something while
+    they were open."""
+    return [from_cache(item) for item in cache.invoices.paid_later_by_wallets()]
 
 
 async def read_what_wallets_paid(

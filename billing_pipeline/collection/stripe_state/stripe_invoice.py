@@ -15,7 +15,13 @@ from typing import Any, TypeGuard, TypeVar
 
 from billing_pipeline.collection.stripe_state import metadata_keys
 from billing_pipeline.collection.stripe_state.resolutions import Resolution
+from billing_pipeline.collection.stripe_state.wallet_payments import (
+    UnreadableMarkError,
+    WalletPayment,
+    read_payments,
+)
 from billing_pipeline.money import CURRENCY_PLACES
+from billing_pipeline.stripe_api.errors import FailureKind, StripeFailure
 
 T = TypeVar("T")
 
@@ -228,6 +234,16 @@ class ActualInvoice:
         return month if is_month_key(month) else None
 
     @property
+    def wallet_after_payment(self) -> int | None:
+        """When the wallet had paid an open invoice, which came before what it took."""
+        return _number(self.metadata.get(metadata_keys.WALLET_AFTER_PAYMENT)) or None
+
+    @property
+    def wallet_payments(self) -> tuple[WalletPayment, ...]:
+        """What the wallet paid of it since it was finalized."""
+        return read_payments(self.stripe_invoice_id, self.metadata)
+
+    @property
     def settled_besides_wallet(self) -> int:
         """As `settled_by_balance`, without the wallet: other credit, or, below 0, a debit that was
         charged with it."""
@@ -306,6 +322,16 @@ def read_invoice(data: Mapping[str, Any]) -> ActualInvoice:
     return replace(invoice, unreadable=", ".join(fields.odd), amount_remaining=0)
 
 
+def read_for_sure(data: Mapping[str, Any]) -> ActualInvoice:
+    """One invoice object from which a step goes on. Raises `StripeFailure` where it cannot be
+    read: nobody knows then what Stripe did, and the step looks or the next run does."""
+    invoice = read_invoice(data)
+    if invoice.unreadable is not None:
+        about = f"invoice {invoice.stripe_invoice_id}: {invoice.unreadable}"
+        raise StripeFailure(FailureKind.SERVER, f"Stripe's answer cannot be read: {about}")
+    return invoice
+
+
 def gone_invoice(
     stripe_invoice_id: str, metadata: Mapping[str, str], currency: str, total: int | None
 ) -> ActualInvoice:
@@ -372,7 +398,12 @@ class _Fields:
         month = found.get(metadata_keys.MONTH)
         if month is not None and not is_month_key(month):
             self.odd.append(f"its metadata {metadata_keys.MONTH} is {_shown(month)}")
-        return {str(name): str(value) for name, value in found.items()}
+        texts = {str(name): str(value) for name, value in found.items()}
+        try:
+            read_payments("", texts)
+        except UnreadableMarkError as error:
+            self.odd.append(str(error))
+        return texts
 
     def status(self) -> InvoiceStatus:
         try:

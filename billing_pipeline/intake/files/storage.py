@@ -133,7 +133,8 @@ class Storage:
         """Whether a link leads to something of ours: in the data directory, or beside it in its
         folder, which as a whole may lie elsewhere. Whoever may put files here could otherwise have
         any file of this machine read and shown, such as its keys."""
-        target = link.resolve()
+        # Not `resolve`, which raises for a link to itself.
+        target = Path(os.path.realpath(link))
         return any(target.is_relative_to(own.resolve()) for own in (Path(self.root), folder))
 
     def _stored(self, store: ObjectStore, folder: str) -> list[Entry]:

@@ -209,7 +209,12 @@ def _overlap(one: Row, other: Row) -> bool:
 
 
 # As what no transaction of the file says is posted in Stripe.
-_RESERVED_NAMES = ("billing_expiry:", "billing_commitment:", "billing_credit:")
+_RESERVED_NAMES = (
+    "billing_expiry:",
+    "billing_commitment:",
+    "billing_credit:",
+    "billing_payment:",
+)
 
 
 def wallet_problems(transactions: LoadedTable) -> Iterator[Problem]:

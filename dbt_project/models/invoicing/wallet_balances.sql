@@ -15,7 +15,7 @@ events as (
         from {{ ref('wallet_events') }} as events
         inner join turns
             on events.customer_id = turns.customer_id and events.currency = turns.currency
-        where events.happens_at < turns.happens_at or turns.turn = 2
+        where events.happens_at < turns.happens_at or turns.turn >= 2
     ) as events
 ),
 

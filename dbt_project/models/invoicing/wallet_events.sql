@@ -3,8 +3,8 @@
 
 -- `turn` is the order at one instant: an invoice takes before anything expires at its month's end, a
 -- supplement afterwards, and what comes at that instant belongs to the next month. An invoice that is
--- billed after later months takes what these have left (`after_month`): what has expired by then
--- stays expired.
+-- billed after later months, or after the wallet has paid an open one, takes what these have left
+-- (`after_month`, `after_payment_at`): what has expired by then stays expired.
 with
 deposits as (select * from {{ ref('wallet_deposits') }}),
 transactions as (select * from {{ ref('stg_accounts__wallet_transactions') }}),
@@ -19,8 +19,12 @@ events as (
     union all by name
     select
         customer_id, currency, 'out' as moves, kind, transaction_id as event_id,
-        reference as lot_id, (-amount)::decimal(38, 12) as amount, occurred_at as happens_at,
-        3 as turn, occurred_at as counts_at, coalesce(reference, transaction_id) as reference
+        case when kind <> 'payment' then reference end as lot_id,
+        (-amount)::decimal(38, 12) as amount,
+        case when spares_prepaid then 0 end as prepaid_limit,
+        case when kind = 'payment' then occurred_at end as valid_at, occurred_at as happens_at,
+        case when kind = 'payment' then 5 else 3 end as turn, occurred_at as counts_at,
+        coalesce(reference, transaction_id) as reference
     from transactions
     where amount < 0
     union all by name
@@ -37,8 +41,9 @@ events as (
         applications.customer_id, applications.currency, 'out' as moves, 'invoice' as kind,
         'invoice' as event_id, applications.amount::decimal(38, 12) as amount,
         greatest(applications.billed_amount - applications.committed_amount, 0) as prepaid_limit,
-        own.month_end as valid_at, later.month_end as happens_at,
-        case when applications.after_month is null then 0 else 2 end as turn,
+        own.month_end as valid_at,
+        coalesce(applications.after_payment_at, later.month_end) as happens_at,
+        {{ invoice_turn('applications') }} as turn,
         own.month_start as counts_at
     from applications
     inner join months as own on applications.billing_month = own.billing_month
@@ -52,4 +57,6 @@ from events
 inner join {{ ref('wallet_turns') }} as turns
     on events.customer_id = turns.customer_id and events.currency = turns.currency
 asof left join months on events.counts_at >= months.month_start
-where events.happens_at < turns.happens_at or events.happens_at = turns.happens_at and events.turn <= 2
+where
+    events.happens_at < turns.happens_at
+    or events.happens_at = turns.happens_at and events.turn <= greatest(turns.turn, 2)

@@ -1,5 +1,5 @@
 -- grain: movement of a wallet in the month × lot that it concerns: what comes in, what is taken out,
--- what invoices took, what expires
+-- what invoices took, what was paid of open ones, what expires
 with
 changes as (select * from {{ ref('wallet_changes') }}),
 invoices as (select * from {{ ref('invoices') }}),

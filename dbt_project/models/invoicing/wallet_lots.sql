@@ -8,7 +8,7 @@ moved as (
     select
         changes.customer_id, changes.currency, changes.lot_id,
         coalesce(sum(changes.change) filter (where changes.moves = 'in'), 0) as brought,
-        coalesce(-sum(changes.change) filter (where changes.kind = 'invoice'), 0) as paid,
+        coalesce(-sum(changes.change) filter (where changes.kind in ('invoice', 'payment')), 0) as paid,
         coalesce(-sum(changes.change) filter (
             where changes.kind = 'refund' and changes.moves = 'out'
         ), 0) as refunded,

@@ -12,11 +12,13 @@ taken as (
     select
         applications.customer_id, applications.currency, applications.amount,
         greatest(applications.billed_amount - applications.committed_amount, 0) as prepaid_limit,
-        months.month_end as happens_at,
-        case when applications.after_month is null then 0 else 2 end as turn,
+        coalesce(applications.after_payment_at, months.month_end) as happens_at,
+        {{ invoice_turn('applications') }} as turn,
         sum(applications.amount) over (
             partition by applications.customer_id, applications.currency
-            order by months.month_end, applications.after_month nulls first
+            order by
+                coalesce(applications.after_payment_at, months.month_end),
+                {{ invoice_turn('applications') }}
             rows unbounded preceding
         ) - applications.amount as taken_before,
         sum(applications.amount) over (

@@ -19,6 +19,7 @@ received as (
         currency,
         -sum(amount) filter (where kind <> 'payment') as less_went_back,
         sum(amount) filter (where method = 'outside_stripe') as less_outside_stripe,
+        sum(amount) filter (where method = 'wallet') as less_from_wallets,
         sum(fee) filter (where fee_currency = currency) as less_fees
     from {{ all_months(source('collection', 'payments')) }}
     group by billing_month, currency
@@ -37,9 +38,11 @@ select
     collected.paid,
     coalesce(received.less_went_back, 0) as less_went_back,
     coalesce(received.less_outside_stripe, 0) as less_outside_stripe,
+    coalesce(received.less_from_wallets, 0) as less_from_wallets,
     coalesce(received.less_fees, 0) as less_fees,
     collected.paid - coalesce(received.less_went_back, 0)
-    - coalesce(received.less_outside_stripe, 0) - coalesce(received.less_fees, 0) as in_the_bank
+    - coalesce(received.less_outside_stripe, 0) - coalesce(received.less_from_wallets, 0)
+    - coalesce(received.less_fees, 0) as in_the_bank
 from collected
 left join received
     on collected.billing_month = received.billing_month and collected.currency = received.currency

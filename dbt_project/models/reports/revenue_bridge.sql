@@ -3,7 +3,7 @@
     'charges', 'less_not_invoiced', 'minimums', 'less_discounts', 'commitments', 'adjustments',
     'taxes', 'invoiced', 'less_wallets', 'put_into_wallets', 'due', 'not_billed', 'billed',
     'less_credited', 'credited_after_payment', 'less_by_balance', 'outstanding', 'paid',
-    'less_went_back', 'less_outside_stripe', 'less_fees', 'in_the_bank'
+    'less_went_back', 'less_outside_stripe', 'less_from_wallets', 'less_fees', 'in_the_bank'
 ] %}
 with
 joined as (

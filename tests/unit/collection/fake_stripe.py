@@ -37,7 +37,20 @@ class FakeStripe(stripe.HTTPClient):
         self.clock = clock
         self.objects: dict[str, dict[str, Json]] = {
             kind: {}
-            for kind in ("cus", "in", "cn", "il", "evt", "inpay", "cbtxn", "pi", "re", "dp", "txn")
+            for kind in (
+                "cus",
+                "in",
+                "cn",
+                "il",
+                "evt",
+                "inpay",
+                "cbtxn",
+                "pi",
+                "re",
+                "dp",
+                "txn",
+                "pr",
+            )
         }
         self.kept: dict[str, tuple[str, int, Json]] = {}
         self.calls: list[tuple[str, str, Json]] = []
@@ -372,6 +385,40 @@ class FakeStripe(stripe.HTTPClient):
         item |= {"status": "paid", "amount_paid": item["amount_remaining"], "amount_remaining": 0}
         self._paid_by_card(item)
         self._event("invoice.paid", item)
+        return item
+
+    def post_payment_records_one(self, params: Json, action: str) -> Json:
+        if action != "report_payment" or params["outcome"] != "guaranteed":
+            raise Refused(404, f"Unrecognized request URL ({action})")
+        return self._new("pr", {"object": "payment_record", **params})
+
+    def post_invoices_attach_payment(self, params: Json, item_id: str) -> Json:
+        item, record = self._get("in", item_id), self._get("pr", params["payment_record"])
+        if item["status"] not in ("open", "uncollectible"):
+            raise Refused(400, f"Invoice is {item['status']} and cannot be paid")
+        if any(
+            p["payment"].get("payment_record") == record for p in self.objects["inpay"].values()
+        ):
+            raise Refused(400, "The PaymentRecord is attached to an invoice already.")
+        amount = int(record["amount_requested"]["value"])
+        counts = min(amount, item["amount_remaining"])
+        payment = {"type": "payment_record", "payment_record": record}
+        paid_at = {"paid_at": int(self.clock.now())}
+        self._new(
+            "inpay",
+            {
+                **{"invoice": item_id, "status": "paid", "amount_paid": amount},
+                **{"payment": payment, "status_transitions": paid_at},
+            },
+        )
+        item["amount_paid"] += counts
+        item["amount_remaining"] -= counts
+        if amount > counts:
+            customer = self.objects["cus"][item["customer"]]
+            self._balance(customer, counts - amount, item["currency"], {}, "invoice_overpaid")
+        if item["amount_remaining"] == 0:
+            item["status"] = "paid"
+        self._event("invoice.paid" if item["status"] == "paid" else "invoice.updated", item)
         return item
 
     def _paid_by_card(self, item: Json) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from typing import Any
 
@@ -87,6 +88,47 @@ def test_a_lower_amount_credits_the_paying_customers_balance(company: Company) -
     assert not company.preview().changes
     rows = company.pull().reconciliation
     assert [row["state"] for row in rows] == ["matched"]
+
+
+GONE = "gone"
+
+
+@pytest.mark.parametrize(
+    ("path", "odd"),
+    [
+        (r"/v1/customers$", {"id": GONE}),
+        (r"/v1/customers$", {"created": 2**70}),
+        (r"/v1/invoices$", {"id": GONE}),
+        (r"/v1/invoices$", {"status": "?"}),
+        (r"/add_lines$", {"status": [None]}),
+        (r"/finalize$", {"total": "?"}),
+        (r"/pay$", {"amount_remaining": {}}),
+    ],
+)
+def test_an_answer_that_cannot_be_read_is_looked_up(
+    company: Company, path: str, odd: dict[str, Any]
+) -> None:
+    """Stripe has done what it was asked for; only its answer is odd."""
+
+    def answer(fake: Any, method: str, at: str, params: Any) -> Any:
+        if method != "post" or not re.search(path, at) or told:
+            return None
+        told.append(at)
+        status, body, _ = fake._once(method, at, params, fake.key)
+        return status, {name: value for name, value in (body | odd).items() if value != GONE}
+
+    told: list[str] = []
+    company.stripe.faults.append(answer)
+    company.want({"ada": [1000], "bob": [500]})
+    assert not company.apply().is_failed
+    assert told
+    assert payments.verify_billed(company.settings) == []
+    assert not company.apply().is_failed
+    assert sorted((i["status"], i["total"]) for i in company.invoices()) == [
+        ("paid", 500),
+        ("paid", 1000),
+    ]
+    assert not company.preview().changes
 
 
 def test_a_credit_of_a_deleted_customer_is_owed_outside_stripe(company: Company) -> None:

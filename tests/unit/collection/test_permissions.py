@@ -16,6 +16,7 @@ from billing_pipeline.collection.plan.dunning_policy import DunningPolicy
 from .conftest import Company
 from .test_interruptions import Killed
 from .test_interruptions import story as changes
+from .test_pay_open import collect, owes, put_in
 from .test_wallets import paid
 from .test_wallets import story as wallet
 
@@ -33,7 +34,8 @@ DECLINES = "pm_card_chargeCustomerFail"
 def call(method: str, path: str) -> str:
     """``POST /v1/invoices/:id/pay``"""
     parts = path.strip("/").split("/")
-    parts[2:3] = [":id"] if len(parts) > 2 else []
+    if parts[2:] != ["report_payment"]:
+        parts[2:3] = [":id"] if len(parts) > 2 else []
     return f"{method.upper()} /{'/'.join(parts)}"
 
 
@@ -87,6 +89,12 @@ def top_ups(company: Company) -> None:
     company.wait(prepaid.pull_top_ups(company.gateway(), company.settings))
 
 
+def wallets_pay(company: Company) -> None:
+    owes(company, 1000)
+    put_in(company, 2000)
+    collect(company)
+
+
 def fees(company: Company) -> None:
     """Payments whose fees are found in the list, and one whose fee is asked for by its id."""
     company.want({name: [1000] for name in ("ada", "bob", "cyd", "dan")})
@@ -109,7 +117,7 @@ def named(company: Company) -> None:
     company.apply()
 
 
-STORIES = [changes, wallet, drafts, collecting, top_ups, fees, named]
+STORIES = [changes, wallet, drafts, collecting, top_ups, wallets_pay, fees, named]
 
 
 @pytest.fixture(scope="module")

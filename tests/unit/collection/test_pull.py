@@ -556,6 +556,18 @@ def test_an_invoice_that_cannot_be_read_waits_and_stops_nobody_else(
     assert read_set_aside(company.settings.records_dir) == []
 
 
+def test_a_draft_with_an_odd_status_gives_way_to_the_next_answer(company: Company) -> None:
+    billed(company, count=1)
+    [ada] = company.invoices()
+    draft = {**ada, "status": "draft", "status_transitions": {}}
+    with open_records(company.settings.records_dir) as records:
+        invoices = records.cache.invoices
+        for data in ({**draft, "id": "in_1", "status": "?"}, {**draft, "id": "in_1"}):
+            invoices.store([data])
+        assert (stored := invoices.get("in_1")) is not None
+        assert stored.body["status"] == "draft"
+
+
 def test_an_invoice_that_stripe_cannot_return_does_not_stop_the_others(company: Company) -> None:
     billed(company, count=3)
     company.clock.advance(7200)

@@ -136,6 +136,16 @@ def test_another_account_or_mode_is_refused(company: Company) -> None:
         company.wait(steps.preview(live, company.settings, JANUARY, desired=company.desired))
 
 
+@pytest.mark.parametrize("answer", [{}, {"id": None}, {"id": "\x1b[31m"}, {"id": "9" * 400}])
+def test_what_is_no_account_is_not_remembered(company: Company, answer: dict[str, Any]) -> None:
+    company.want({"ada": [1000]})
+    right, company.stripe.get_account = company.stripe.get_account, lambda params: answer  # type: ignore[method-assign]
+    with pytest.raises(StripeFailure, match="cannot be read"):
+        company.apply()
+    company.stripe.get_account = right  # type: ignore[method-assign]
+    assert not company.apply().is_failed
+
+
 def test_a_restricted_key_is_known_by_stripes_refusal(company: Company) -> None:
     """It may not read the account, but Stripe's refusal names the account."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -59,6 +60,7 @@ def records(
     invoice: Row | None = None,
     seller: Row | None = None,
     customer: Row | None = None,
+    from_wallet: Sequence[Row] = (),
 ) -> InvoiceRecords:
     """By default 100.00 EUR and 19 % tax, not sent."""
     tax = {"kind": "tax", "description": "VAT 19 %", "period_start": None, "period_end": None}
@@ -75,4 +77,5 @@ def records(
         customer={**CUSTOMER, **(customer or {})},
         payment=paid,
         stripe_invoices=held or [],
+        wallet_payments=from_wallet,
     )  # fmt: skip

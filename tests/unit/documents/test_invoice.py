@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -103,6 +104,15 @@ CASES: dict[str, tuple[InvoiceRecords, list[tuple[str, str]], str]] = {
         ),
         [("Difference from the billed amount", "-19")],
         "100.00",
+    ),
+    "paid by its wallet in part, and then by card": (
+        records(
+            held=[stripe_invoice("119")],
+            paid=payment("paid", billed="119", paid="119"),
+            from_wallet=[{"paid_at": datetime(2024, 2, 3, tzinfo=UTC), "amount": Decimal(19)}],
+        ),
+        [("Paid from the prepaid wallet on 3 February 2024", "-19"), ("Paid", "-100")],
+        "0.00",
     ),
     "void": (
         records(held=[stripe_invoice("119", status="void")], paid=payment("void")),

@@ -872,6 +872,12 @@ def test_a_device_is_refused(catalog: World) -> None:
     one_problem(catalog, "catalog/tax_rates.csv", "is a device and no file")
 
 
+def test_a_link_to_itself_is_refused(catalog: World) -> None:
+    (catalog.data / "catalog/tax_rates.csv").symlink_to("tax_rates.csv")
+    [problem] = catalog.problems()
+    assert problem.startswith("catalog/tax_rates.csv")
+
+
 def test_links_within_the_data_directory_are_followed(catalog: World) -> None:
     """A folder as a whole may lie elsewhere, as a mounted one does."""
     elsewhere = catalog.root / "mounted"

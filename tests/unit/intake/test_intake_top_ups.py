@@ -11,19 +11,19 @@ import pytest
 
 from billing_pipeline.intake.problems import InvalidInput
 from billing_pipeline.months import BillingMonth
-from billing_pipeline.rating.month import PaidTopUp, build_raw, open_warehouse
+from billing_pipeline.rating.month import StripeMovement, build_raw, open_warehouse
 from billing_pipeline.settings import Settings
 
 JANUARY = BillingMonth(2024, 1)
 AT = datetime(2024, 1, 5, 9, tzinfo=UTC)
 
 
-def top_up(name: str, amount: str = "10.00", customer: str = "c1") -> PaidTopUp:
+def top_up(name: str, amount: str = "10.00", customer: str = "c1") -> StripeMovement:
     kind = "refund" if amount.startswith("-") else "top_up"
-    return (name, customer, Decimal(amount), "USD", AT, f"pi_{name}", kind)
+    return StripeMovement(name, customer, Decimal(amount), "USD", AT, f"pi_{name}", kind)
 
 
-def wallets(folder: Path, *paid: PaidTopUp) -> list[tuple[str, str, str]]:
+def wallets(folder: Path, *paid: StripeMovement) -> list[tuple[str, str, str]]:
     accounts = folder / "data" / "accounts"
     accounts.mkdir(parents=True, exist_ok=True)
     (accounts / "customers.csv").write_text(

@@ -14,7 +14,7 @@ import pytest
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.rating import unchanged
 from billing_pipeline.rating.dbt_runner import NodeResult
-from billing_pipeline.rating.month import PaidTopUp, WalletApplication, build_raw
+from billing_pipeline.rating.month import StripeMovement, WalletApplication, build_raw
 from billing_pipeline.rating.unchanged import is_checked, nodes_rated_from, set_checked
 from billing_pipeline.settings import Settings
 
@@ -33,7 +33,9 @@ FILES = {
     "e1,c1,call,2024-01-02T00:00:00Z,1,\n",
 }
 APPLIED = WalletApplication("c1", "USD", "2023-12-01", Decimal(1), Decimal(1))
-TOP_UP: PaidTopUp = ("t2", "c1", Decimal(1), "USD", datetime(2024, 1, 1, tzinfo=UTC), "", "top_up")
+TOP_UP = StripeMovement(
+    "t2", "c1", Decimal(1), "USD", datetime(2024, 1, 1, tzinfo=UTC), "", "top_up"
+)
 
 
 @pytest.fixture
@@ -142,7 +144,7 @@ def assert_computed_anew(settings: Settings) -> None:
 
 @pytest.mark.parametrize(("applied", "paid"), [([APPLIED], []), ([], [TOP_UP])])
 def test_so_is_a_month_whose_wallets_are_others(
-    settings: Settings, applied: list[WalletApplication], paid: list[PaidTopUp]
+    settings: Settings, applied: list[WalletApplication], paid: list[StripeMovement]
 ) -> None:
     build_raw(settings, JANUARY, applied, paid)
     assert_computed_anew(settings)
