@@ -430,7 +430,8 @@ def costs() -> list[Row]:
         cost("models", "ai_generations", "per_unit", "0.021"),
         cost("studio-disks", "studio_storage_gb", "per_unit", "0.023"),
         cost("traffic", "bandwidth_gb", "graduated"),
-        cost("card-fees", "sales", "percentage", percentage="0.6", flat_amount="0.05"),
+        # of the shop's money, whatever its currency
+        {**cost("card-fees", "sales", "percentage", percentage="0.6"), "currency": ""},
     ]
 
 

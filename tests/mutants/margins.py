@@ -102,7 +102,7 @@ MUTANTS = (
         "billing_pipeline/intake/price_periods.py",
         " FROM raw.plans CROSS JOIN raw.cost_prices)",
         " FROM raw.plans CROSS JOIN raw.cost_prices WHERE false)",
-        MARGINS,
+        f"{INTAKE}/test_costs.py",
     ),
     Mutant(
         "a_cost_of_a_plan_is_a_cost_of_all",

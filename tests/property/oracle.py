@@ -8,6 +8,7 @@ function that makes it documents it.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -119,7 +120,6 @@ def bill(
     wallet_applied_elsewhere: AppliedElsewhere | None = None,
     already_billed: AlreadyBilled | None = None,
     spent_before: Mapping[str, Fraction] | None = None,
-    line_names: Mapping[ChargeKey, str] | None = None,
     credits_elsewhere: AppliedElsewhere | None = None,
 ) -> Result:
     """Rate one month (`YYYY-MM`) of a world or of a data directory.
@@ -127,8 +127,7 @@ def bill(
     `wallet_applied_elsewhere`: (customer, currency) to what months' invoices took, by month;
     `already_billed`: to what of this month was billed. `spent_before`: commitment to what earlier
     months count towards it. `credits_elsewhere`: (customer, currency) to what other months whose
-    totals are below 0 have put into wallets, by month. `line_names`: the ids of charges' lines,
-    where equal remainders of a discount are given in their order.
+    totals are below 0 have put into wallets, by month.
     """
     inputs = read(world) if isinstance(world, Path) else world
     book = load(inputs, month, ZoneInfo(timezone))
@@ -141,10 +140,6 @@ def bill(
                 for charge in _charges(book, run, price, month):
                     assert charge.key not in charges, f"charged twice: {charge}"
                     charges[charge.key] = charge
-
-    def name_of(charge: Charge) -> str:
-        return (line_names or {}).get(charge.key, " ".join(map(str, charge.key)))
-
     lines = [
         ChargeLine(
             charge.subscription,
@@ -155,7 +150,7 @@ def bill(
             charge.price.price_id,
             charge.price.tax_code,
             charge.period_end,
-            name_of(charge),
+            line_id(charge),
         )
         for charge in charges.values()
     ]
@@ -184,7 +179,7 @@ def bill(
             book,
             month,
             {
-                name_of(charge): (
+                line_id(charge): (
                     charge.customer_id,
                     charge.price.plan_id,
                     charge.price.meter.meter_id if charge.price.meter else "",
@@ -195,6 +190,25 @@ def bill(
             [(bill.currency, line) for bill in invoices.values() for line in bill.sources],
         ),
     )
+
+
+def line_id(charge: Charge) -> str:
+    """Of equal remainders of a discount the first by id have more, so ids are made as the pipeline
+    makes them: hashes of what identifies a charge, and of that one."""
+    kind = charge.kind
+    if charge.price.meter is not None:
+        kind = "usage"
+    elif charge.price.timing == "advance":
+        kind = {"arrears": "advance_start", "credit": "advance_credit"}.get(kind, kind)
+    parts = (charge.subscription_id, charge.price_id, kind, str(charge.period_start))
+    is_inherited = charge.price.row["plan_id"] != charge.price.plan_id
+    text = "|".join(parts) + (f"\n{charge.price.plan_id}" if is_inherited else "")
+    charge_id = f"ch_{_hash(text)}"
+    return f"li_{_hash(charge_id)}"
+
+
+def _hash(text: str) -> str:
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()[:24]
 
 
 def _balances(

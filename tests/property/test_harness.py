@@ -107,6 +107,12 @@ def as_tables(result: Result) -> Tables:
         row |= {"reason": "invalid_property"}
         row |= {"source_file": source_file, "source_row": int(source_row)}
         tables["usage_issues"].append(row)
+    for owner_and_meter, margin in result.margins.items():
+        names = ("customer_id", "plan_id", "meter_id", "currency")
+        row = {name: text or None for name, text in zip(names, owner_and_meter, strict=True)}
+        row["margin"] = number(margin.revenue - margin.cost, 4)
+        row |= {"revenue": number(margin.revenue, 4), "cost": number(margin.cost, 4)}
+        tables["margins"].append(row | {"exact_cost": number(margin.exact_cost, 12)})
     for customer_id, meter_id in sorted(result.shared):
         row = {"customer_id": customer_id, "meter_id": meter_id, "event_id": None}
         tables["usage_issues"].append({**row, "reason": "charged_by_several_subscriptions"})
@@ -140,6 +146,8 @@ def test_equal_tables_are_equal() -> None:
         ("entitlement_usage", "limit_quantity", "0.000000000000000001"),
         ("entitlement_usage", "remaining", "0.000000000000000001"),
         ("usage_rejections", "source_row", "1"),
+        ("margins", "revenue", "0.001"),
+        ("margins", "exact_cost", "0.000000000001"),
     ],
 )
 def test_the_least_difference_is_found(table: str, column: str, least: str) -> None:

@@ -6,14 +6,17 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import World, price
+from conftest import World, fee, price, subscription
 
 from billing_pipeline.commands.check import check_reference
+from billing_pipeline.intake.price_periods import earliest_usage, write_price_periods
 from billing_pipeline.intake.reference.load import load_reference
+from billing_pipeline.months import BillingMonth
 
 PRICES, TIERS = "catalog/costs/prices.csv", "catalog/costs/price_tiers.csv"
 
@@ -126,3 +129,27 @@ def test_a_meter_that_only_a_cost_reads_is_not_forgotten(catalog: World) -> None
     _, hints = check_reference(catalog.settings)
     [left] = [ids for hint, ids in hints.items() if hint.startswith("meters that no price")]
     assert set(unread) - set(left) == {unread[0]}
+
+
+@pytest.mark.parametrize(
+    ("costs", "earliest"),
+    [
+        ([], datetime(2024, 3, 1, tzinfo=UTC)),
+        ([cost()], datetime(2024, 2, 15, tzinfo=UTC)),
+        ([cost(interval="year")], datetime(2024, 3, 1, tzinfo=UTC)),
+        ([cost(interval="quarter")], datetime(2023, 12, 15, tzinfo=UTC)),
+    ],
+)
+def test_usage_of_earlier_months_is_read_for_costs(
+    catalog: World, costs: list[dict[str, object]], earliest: datetime
+) -> None:
+    """Of a plan with a fee alone, whose periods begin on the 15th of December."""
+    catalog.write("catalog/plans.csv", [{"plan_id": "pro", "billing_cycle": "anniversary"}])
+    catalog.write("catalog/prices.csv", [fee()])
+    catalog.write("accounts/subscriptions.csv", [subscription(starts_at="2023-12-15")])
+    if costs:
+        catalog.write(PRICES, costs)
+    catalog.load_reference()
+    month = BillingMonth(2024, 3)
+    write_price_periods(catalog.connection, month, ZoneInfo("UTC"))
+    assert earliest_usage(catalog.connection, month, ZoneInfo("UTC")) == earliest
