@@ -61,6 +61,8 @@ class Settings:
     """Days after the oldest due date from which a customer who has not paid counts as suspended."""
     drift_months: int = 3
     """How many of the last closed months are compared with what they would come to today."""
+    locked_through: BillingMonth | None = None
+    """This month and those before it are closed in the books; None: every month is open."""
     close_day: int = 1
     """1 to 28, so that every month has it. Later days leave late usage more time to arrive."""
     close_grace: timedelta = timedelta(hours=2)
@@ -102,6 +104,7 @@ class Settings:
             spike_factor=_spike_factor(text("BILLING_SPIKE_FACTOR") or "3"),
             suspend_days=_suspend_days(text("BILLING_SUSPEND_DAYS") or "14"),
             drift_months=_whole_number(env, "BILLING_DRIFT_MONTHS", "3", range(121)),
+            locked_through=_locked_through(text("BILLING_LOCKED_THROUGH")),
             readers_group=text("BILLING_READERS_GROUP"),
             close_day=_whole_number(env, "BILLING_CLOSE_DAY", "1", range(1, 29)),
             close_grace=timedelta(
@@ -293,6 +296,13 @@ def first_month_from_env(environ: Mapping[str, str] | None = None) -> BillingMon
         return BillingMonth.parse(_from(environ, "BILLING_FIRST_MONTH") or "2024-01-01")
     except InvalidMonthError as error:
         raise InvalidSettingError(f"BILLING_FIRST_MONTH: {error}") from error
+
+
+def _locked_through(text: str | None) -> BillingMonth | None:
+    try:
+        return None if text is None else BillingMonth.parse(text)
+    except InvalidMonthError as error:
+        raise InvalidSettingError(f"BILLING_LOCKED_THROUGH: {error}") from error
 
 
 def _from(environ: Mapping[str, str] | None, name: str) -> str:

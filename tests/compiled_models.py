@@ -28,6 +28,7 @@ from filelock import FileLock
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.rating import dbt_runner
 from billing_pipeline.rating import month as rating
+from billing_pipeline.rating.corrections import NO_CORRECTIONS, Corrections
 from billing_pipeline.rating.dbt_runner import BUILD, CLOSE, DbtError, NodeResult
 from billing_pipeline.rating.month import (
     StripeMovement,
@@ -120,9 +121,10 @@ def rate_month(
     month: BillingMonth,
     wallet_applications: Iterable[WalletApplication] = (),
     moved: Iterable[StripeMovement] = (),
+    corrections: Corrections = NO_CORRECTIONS,
 ) -> Path:
     """As `billing_pipeline.rating.month.rate_month`, the first failed model or test raised."""
-    build_raw(settings, month, wallet_applications, moved)
+    build_raw(settings, month, wallet_applications, moved, corrections)
     warehouse = settings.warehouse_path(month)
     with open_warehouse(warehouse) as connection, _usage_read_once(connection):
         for step in _steps():

@@ -10,6 +10,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from billing_pipeline.collection.plan.actions import ActionKind
+from billing_pipeline.collection.plan.case import Corrected
+from billing_pipeline.collection.plan.closed_books import closed_sentence, invoice_id
 from billing_pipeline.collection.plan.desired import DesiredInvoice, read_desired
 from billing_pipeline.collection.plan.empty_plan import REUSED_FOR, empty_plan_mark
 from billing_pipeline.collection.plan.invoice_plan import InvoicePlan, plan
@@ -31,6 +33,7 @@ from billing_pipeline.collection.stripe_state.refresh import (
 from billing_pipeline.collection.stripe_state.resolutions import Proposal
 from billing_pipeline.collection.stripe_state.stripe_invoice import ActualInvoice
 from billing_pipeline.months import BillingMonth
+from billing_pipeline.published.billed_corrections import billed_sums
 from billing_pipeline.settings import Settings
 from billing_pipeline.stripe_api.client import StripeGateway
 
@@ -131,7 +134,20 @@ class MonthContext:
             stripe_customers=self._stripe_customers(),
             proposals={name: item for name, item in asked.items() if name not in without},
             decisions=self.records.approvals.of_month(self.month.key),
+            corrected=self._corrected(),
+            closed=closed_sentence(self.settings.locked_through, self.month),
         )
+
+    def _corrected(self) -> dict[str, Corrected]:
+        """What was billed for the month on later invoices, by its own invoice."""
+        found: dict[str, Corrected] = {}
+        for item in billed_sums(self.settings, self.records.cache):
+            if item.month == self.month:
+                name = invoice_id(item.customer_id, item.currency, self.month)
+                before = found[name].amount if name in found else 0
+                amount = before + item.amount
+                found[name] = Corrected(item.customer_id, item.currency, amount)
+        return found
 
 
 def desired_invoices(settings: Settings, month: BillingMonth) -> Desired:

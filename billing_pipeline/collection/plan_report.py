@@ -14,6 +14,7 @@ from datetime import date
 from typing import Any
 
 from billing_pipeline.collection.plan.actions import ActionKind, InvoiceAction
+from billing_pipeline.collection.plan.case import CORRECTS
 from billing_pipeline.collection.plan.collecting import collection_of, obstacle_to_payment
 from billing_pipeline.collection.plan.invoice_plan import InvoicePlan
 from billing_pipeline.collection.plan.line_changes import LineChange, line_changes
@@ -138,6 +139,8 @@ def cause_of(action: InvoiceAction, causes: Mapping[str, str]) -> str | None:
     """Why there is something to do, in a few words; None where there is nothing."""
     if action.kind is ActionKind.UNCHANGED:
         return None
+    if (action.billed_before or "").startswith(CORRECTS):
+        return "closed month corrected"
     if action.billed_before is not None:
         return "billed before"
     return _CAUSES.get(action.kind) or causes.get(action.invoice_id, "other")
@@ -230,12 +233,16 @@ def _state(plan: InvoicePlan, action: InvoiceAction) -> str:
         return "done"
     if action.key in plan.declined:
         return "declined"
+    if plan.is_closed_to(action):
+        return "closed"
     return "ready" if action.is_safe and not plan.held_by else "waiting"
 
 
 def plan_markdown(plan: InvoicePlan, notes: PlanNotes) -> str:
     """A page: what to do next, totals by action, then each change with names, amounts and why."""
     parts = [f"## Invoice plan {plan.month_key[:7]}", f"Hash `{plan.hash}`"]
+    if plan.closed:
+        parts.append(f"**{plan.closed[:1].upper()}{plan.closed[1:]}.**")
     if plan.held_by:
         parts.append("**The whole plan waits for approval:**")
         parts.append("\n".join(f"- {escape(reason)}" for reason in plan.held_by))

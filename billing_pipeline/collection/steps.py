@@ -15,6 +15,7 @@ from billing_pipeline.collection.month_plan import Desired, MonthContext, desire
 from billing_pipeline.collection.plan.actions import InvoiceAction
 from billing_pipeline.collection.plan.approval import (
     Decided,
+    NotInPlanError,
     Verdict,
     chosen_actions,
     refused_actions,
@@ -147,6 +148,7 @@ async def apply_plan(
         if approval is not None:
             _require_hash(approval, present)
             chosen = chosen_actions(present.changes, present.declined, approval.only)
+            chosen = _open(present, chosen)
             _note(records, month, present, approval, Verdict.APPROVED, chosen, run_id, gateway)
         before_sending(present, chosen)
         session = StripeSession.open(gateway, records, Author(run_id, actor, present.hash))
@@ -188,7 +190,9 @@ async def decline(
         context = MonthContext(gateway, settings, records, month, account_id, wanted, limits)
         held, present = await context.plan()
         _require_hash(refusal, present)
-        waiting = {action.key for action in present.waiting}
+        # What a closed month leaves to later invoices can be declined as well.
+        closed = {action.key for action in present.changes if present.is_closed_to(action)}
+        waiting = {action.key for action in present.waiting} | closed
         refused = refused_actions(present.changes, waiting, refusal.only)
         _note(records, month, present, refusal, Verdict.DECLINED, refused, run_id, gateway)
         return context.compare(held)
@@ -203,6 +207,15 @@ def decisions_of(settings: Settings, month: BillingMonth) -> list[Decided]:
 def _require_hash(approval: Approval, present: InvoicePlan) -> None:
     if approval.plan_hash != present.hash:
         raise PlanChangedError(approval.plan_hash, present)
+
+
+def _open(present: InvoicePlan, chosen: Sequence[InvoiceAction]) -> list[InvoiceAction]:
+    """What may be carried out of a month whose books are closed. Raises `NotInPlanError` where
+    that is nothing."""
+    found = [action for action in chosen if not present.is_closed_to(action)]
+    if present.closed is not None and not found:
+        raise NotInPlanError(f"nothing of this plan can be approved: {present.closed}")
+    return found
 
 
 def _note(

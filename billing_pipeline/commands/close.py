@@ -15,6 +15,7 @@ import click
 from rich.console import Console
 
 from billing_pipeline.collection.approval_answers import first_answer
+from billing_pipeline.collection.plan.closed_books import closed_sentence
 from billing_pipeline.commands.execution import execute
 from billing_pipeline.commands.parameters import MONTH, json_option, settings_with_home
 from billing_pipeline.commands.terminal import MAX_SHOWN, CommandError, print_json, sums, table
@@ -199,11 +200,14 @@ def _run(
         "next": _next_step(settings, month, waiting),
         "payments": payments,
         "missing_usage": gaps,
+        "closed": closed_sentence(settings.locked_through, month),
     }
     if not as_json:
         _show(rows, payments)
         for gap in gaps:
             click.secho(f"{month}: {gap}", fg="red", err=True)
+        if summary["closed"]:
+            click.echo(f"{month}: {summary['closed']}", err=True)
     if not result.is_success:
         raise CommandError(result.reason or "the run failed", summary)
     if result.answer is not None:

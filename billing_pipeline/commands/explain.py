@@ -45,9 +45,13 @@ def render(found: Record) -> str:
         if not asked_for_invoice:
             parts.append(f"    on invoice {line['invoice_id']}")
         charge = explained.pop(line["charge_id"], None)
+        if line.get("corrected_month"):
+            parts.append(f"    {line['calculation']}")
+            if charge is not None:
+                parts.append(f"    the charge as billed in {line['corrected_month']:%Y-%m}:")
         if charge is not None:
             parts += _charge_text(charge, with_sql)
-        elif line.get("calculation"):
+        elif line.get("calculation") and not line.get("corrected_month"):
             parts.append(f"    {line['calculation']}")
     for charge in explained.values():  # an amount of 0 has no line
         title = _title(charge)

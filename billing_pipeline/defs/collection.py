@@ -14,6 +14,7 @@ from billing_pipeline.collection.approval_answers import Answer, first_answer
 from billing_pipeline.collection.payments import PullResult
 from billing_pipeline.collection.plan.actions import ActionKind, InvoiceAction
 from billing_pipeline.collection.plan.approval import NotInPlanError
+from billing_pipeline.collection.plan.closed_books import is_closed
 from billing_pipeline.collection.plan.invoice_plan import InvoicePlan
 from billing_pipeline.collection.plan.limits import Limits
 from billing_pipeline.collection.plan.proposal import ResolutionRequest
@@ -46,7 +47,7 @@ from billing_pipeline.published.change_evidence import (
     causes_by_invoice,
     find_evidence,
 )
-from billing_pipeline.published.publish import publish, publish_rows
+from billing_pipeline.published.publish import is_published, publish, publish_rows
 from billing_pipeline.runs.locks import Turn
 from billing_pipeline.settings import Settings
 from billing_pipeline.stripe_api.client import StripeGateway
@@ -105,11 +106,21 @@ def invoice_plan(
         notes, changes = _notes(gateway, settings, month, plan)
     if context.run.job_name != "close_month":
         # A close publishes once, after Stripe has answered, so nobody sees half a month.
-        publish(settings, month, _plan_tables(settings, month, plan_rows(plan, notes), changes))
+        tables = _plan_tables(settings, month, plan_rows(plan, notes), changes)
+        _publish(settings, month, tables)
     return dg.MaterializeResult(metadata=_plan_metadata(plan, notes))
 
 
 _Rows = list[dict[str, Any]]
+
+
+def _publish(settings: Settings, month: BillingMonth, tables: dict[str, _Rows]) -> None:
+    """The month with these tables. Of a closed month that was published, only these: its charges
+    and invoices stay as they were closed, and what they would be is in the plan."""
+    if is_closed(settings.locked_through, month) and is_published(settings, month):
+        publish_rows(settings, month, tables)
+    else:
+        publish(settings, month, tables)
 
 
 def _plan_tables(
@@ -180,6 +191,8 @@ def _apply(
     def save_what_is_billed(plan: InvoicePlan, sent: Sequence[InvoiceAction]) -> None:
         stands = [action for action in plan.actions if action.kind is ActionKind.UNCHANGED]
         billed = {a.invoice_id for a in [*sent, *stands] if a.kind not in _BILLS_NOTHING}
+        if plan.closed is not None:
+            return
         sends = [document for action in sent for document in sent_documents(action)]
         save_versions(settings, month, billed, context.run.run_id, datetime.now(UTC), sends)
 
@@ -212,8 +225,10 @@ def _apply(
             tables |= wallets.tables
     if not outcome.remaining.changes:
         tables["month_drift"] = []
-    publish(settings, month, tables)
+    _publish(settings, month, tables)
     _note_inputs(settings, month, is_billed=not outcome.remaining.changes)
+    for corrected in _corrected_months(outcome.report):
+        forget_compared(settings, corrected)
     payments.note_published(settings, pulled)
     if wallets is not None:
         prepaid.note_published(settings, month, wallets)
@@ -237,12 +252,30 @@ def _apply(
     return dg.MaterializeResult(metadata=metadata)
 
 
+def _corrected_months(report: ApplyReport) -> set[BillingMonth]:
+    """The closed months of which something was billed now: of these it is not known any more what
+    is left."""
+    return {
+        month
+        for result in report.done
+        if result.action.send is not None
+        for month in result.action.send.corrections
+    } | {
+        month
+        for result in report.done
+        if result.action.kind is ActionKind.CREDIT
+        for invoice in report.plan.desired
+        if invoice.invoice_id == result.action.invoice_id
+        for month in invoice.corrections
+    }
+
+
 def _note_inputs(settings: Settings, month: BillingMonth, *, is_billed: bool) -> None:
     """Where all is billed, these inputs come to what was billed, and drift is what changes later.
     Where something is left, the next look for drift has to rate the month."""
     inputs = rated_inputs(settings, month)
     if is_billed and inputs is not None:
-        note_compared(settings, month, inputs)
+        note_compared(settings, month, inputs, is_billed=True)
     else:
         forget_compared(settings, month)
 

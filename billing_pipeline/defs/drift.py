@@ -11,6 +11,7 @@ from billing_pipeline.collection.plan.actions import ActionKind
 from billing_pipeline.collection.plan.drift import drift_rows
 from billing_pipeline.collection.records.opening import open_records
 from billing_pipeline.defs.asset_metadata import rows_found
+from billing_pipeline.defs.closed_books import billed_on
 from billing_pipeline.defs.jobs import TAGS
 from billing_pipeline.defs.resources import Stripe
 from billing_pipeline.defs.turns import turn
@@ -87,7 +88,8 @@ def _look(
     seen_at = datetime.now(UTC)
     with scratch_home(settings) as aside:
         with turn(context, settings, Turn.RATING):
-            rate_month(aside, month, applications, moved_in_stripe(settings))
+            moved = moved_in_stripe(settings)
+            rate_month(aside, month, applications, moved, billed_on(settings, month))
         with turn(context, settings, Turn.STRIPE), stripe.open() as gateway:
             desired = desired_invoices(aside, month)
             plan = stripe_gateway.run(
@@ -99,7 +101,7 @@ def _look(
     rows = drift_rows(plan, causes, _cause_by_files(changed), seen_at)
     publish_rows(settings, month, {"month_drift": rows})
     if inputs is not None:
-        note_compared(settings, month, inputs)
+        note_compared(settings, month, inputs, is_billed=not rows)
     return True
 
 
@@ -129,9 +131,20 @@ def months_are_as_billed(settings: dg.ResourceParam[Settings]) -> dg.AssetCheckR
         passed=not rows,
         severity=dg.AssetCheckSeverity.WARN,
         description=f"{len(rows)} closed months, by currency, would be charged otherwise today."
+        f"{_where_it_goes(settings)}"
         if rows
         else "The closed months would be charged today as they were billed.",
         metadata=rows_found(_COLUMNS, rows),
+    )
+
+
+def _where_it_goes(settings: Settings) -> str:
+    locked = settings.locked_through
+    if locked is None:
+        return ""
+    return (
+        f" The books are closed through {locked}: of these months it becomes lines of correction "
+        f"on the invoices of {locked.shift(1)}."
     )
 
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from billing_pipeline.collection import payments, stripe_gateway
+from billing_pipeline.collection.plan.closed_books import closed_sentence
 from billing_pipeline.collection.stripe_state.set_aside import read_set_aside, summary
 from billing_pipeline.defs.history import closed_months
 from billing_pipeline.defs.jobs import preview_month, pull_payments
@@ -20,6 +21,7 @@ from billing_pipeline.defs.notifications import (
 from billing_pipeline.defs.partitions import MONTHS
 from billing_pipeline.defs.resources import Stripe
 from billing_pipeline.intake.late_usage import late_usage
+from billing_pipeline.months import BillingMonth
 from billing_pipeline.notices.notice import Kind, Notice
 from billing_pipeline.runs.liveness import reap_dead_runs
 from billing_pipeline.settings import Settings
@@ -110,19 +112,26 @@ def late_usage_files(
         if late is None:
             continue
         is_late = True
+        closed = closed_sentence(settings.locked_through, month)
         if settings.records_dir.exists():
             key = f"late_usage:{month}:{late.fingerprint}"
-            note(
-                settings,
-                Notice(Kind.LATE_USAGE, key, str(month), f"{late}\na preview is asked for"),
+            text = f"{late}\n{closed or 'a preview is asked for'}"
+            note(settings, Notice(Kind.LATE_USAGE, key, str(month), text))
+        # What a closed month would be charged is on the plan of the first open one.
+        shown = month if closed is None else _first_open(settings)
+        if MONTHS.has_partition_key(str(shown)):
+            yield dg.RunRequest(
+                run_key=f"late usage {month} {late.fingerprint}", partition_key=str(shown)
             )
-        yield dg.RunRequest(
-            run_key=f"late usage {month} {late.fingerprint}", partition_key=str(month)
-        )
     if unread and not is_late:
         yield dg.SkipReason(f"The usage of some months cannot be compared: {'; '.join(unread)}")
     elif not is_late:
         yield dg.SkipReason("Every closed month has the usage files that it was rated with.")
+
+
+def _first_open(settings: Settings) -> BillingMonth:
+    assert settings.locked_through is not None, "a closed month is closed by the setting"
+    return settings.locked_through.shift(1)
 
 
 @dg.sensor(

@@ -9,6 +9,7 @@ from pydantic import Field
 from billing_pipeline.collection import payments, prepaid, stripe_gateway
 from billing_pipeline.collection.pull.top_ups import TopUp
 from billing_pipeline.defs.asset_metadata import markdown_table
+from billing_pipeline.defs.closed_books import corrections_for
 from billing_pipeline.defs.partitions import MONTHS, refuse_unfinished
 from billing_pipeline.defs.resources import Stripe
 from billing_pipeline.defs.turns import month_of, turn
@@ -41,6 +42,7 @@ RAW_TABLES = {
         *(table.name for table in TABLES if table.folder == "accounts"),
         "anniversary_periods",
         *("wallet_applications", "published_lines", "published_months"),
+        *("corrections", "correction_taxes"),
     ),
     "usage_events": ("usage_events", "usage_file_sources", "run", "months", "calendar_periods"),
 }
@@ -110,19 +112,18 @@ def intake(
     context: dg.AssetExecutionContext,
     config: UsageToWaitFor,
     settings: dg.ResourceParam[Settings],
+    stripe: Stripe,
 ) -> Iterator[Any]:
     """Read and check the month's inputs into a new warehouse."""
     month = month_of(context, settings)
     if context.run.job_name == "close_month":
         refuse_unfinished(settings, month)
     try:
+        moved = moved_in_stripe(settings)
+        corrections = corrections_for(context, settings, stripe, month, moved)
         with turn(context, settings, Turn.RATING):
-            report = build_raw(
-                settings,
-                month,
-                prepaid.known_applications(settings, month),
-                moved_in_stripe(settings),
-            )
+            applications = prepaid.known_applications(settings, month)
+            report = build_raw(settings, month, applications, moved, corrections)
     except InvalidInput as error:
         raise dg.Failure(description=error.told(settings.home), allow_retries=False) from error
     if context.run.job_name == "close_month":

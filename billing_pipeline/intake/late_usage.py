@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 from billing_pipeline.intake.files.storage import Entry, Storage
 from billing_pipeline.intake.usage_files import UsageFiles, month_entries, replacing
@@ -31,6 +31,8 @@ class RatedInputs(TypedDict):
     folders: list[str]
     files: dict[str, _Content]
     reference: dict[str, _Content]
+    is_billed: NotRequired[bool]
+    """What they come to was billed; left out where they were only compared."""
 
 
 @dataclass(frozen=True)
@@ -83,13 +85,15 @@ def compared_inputs(settings: Settings, month: BillingMonth) -> RatedInputs | No
     return _read(_compared(settings, month))
 
 
-def note_compared(settings: Settings, month: BillingMonth, known: RatedInputs) -> None:
+def note_compared(
+    settings: Settings, month: BillingMonth, known: RatedInputs, *, is_billed: bool
+) -> None:
     """Keep, with the records, the inputs that were compared with what was billed: those of a month
     that was billed as computed, and those that a look for drift has rated."""
     path = _compared(settings, month)
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as unfinished:
-        unfinished.write_text(json.dumps(known), encoding="utf-8")
+        unfinished.write_text(json.dumps({**known, "is_billed": is_billed}), encoding="utf-8")
 
 
 def forget_compared(settings: Settings, month: BillingMonth) -> None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from decimal import Decimal
@@ -32,6 +32,8 @@ from billing_pipeline.settings import Settings
 
 CHARGES, TIERS = "charges_as_billed", "charge_tiers_as_billed"
 LINES, TAXES = "lines_as_billed", "line_taxes_as_billed"
+CORRECTIONS, CORRECTION_TAXES = "corrections_as_billed", "correction_taxes_as_billed"
+"""What an invoice corrects of months whose books are closed, and the taxes of that."""
 PARTIES, DOCUMENTS = "parties_as_billed", "documents_as_billed"
 INPUTS = "inputs.json"
 PLANNED = 1_000_000
@@ -171,6 +173,26 @@ SELECT
 FROM parties
 ORDER BY ALL
 """
+_CORRECTIONS = """
+SELECT new_versions.invoice_id, new_versions.version, corrections.*
+FROM warehouse.raw.corrections AS corrections
+INNER JOIN new_versions
+    ON corrections.payer_id = new_versions.customer_id
+    AND corrections.currency = new_versions.currency
+ORDER BY ALL
+"""
+_CORRECTION_TAXES = """
+SELECT new_versions.invoice_id, new_versions.version, taxes.*
+FROM warehouse.raw.correction_taxes AS taxes
+INNER JOIN new_versions
+    ON taxes.payer_id = new_versions.customer_id AND taxes.currency = new_versions.currency
+ORDER BY ALL
+"""
+_IS_CORRECTING = """
+SELECT count(*) FROM duckdb_tables()
+WHERE database_name = 'warehouse' AND schema_name = 'raw' AND table_name = 'corrections'
+    AND estimated_size > 0
+"""
 _DOCUMENTS = """
 SELECT
     $month::DATE AS billing_month,
@@ -239,6 +261,9 @@ def save_versions(
             if count:
                 queries |= {CHARGES: (_CHARGES, how), TIERS: (_TIERS, {}), LINES: (_LINES, {})}
                 queries |= {TAXES: (_TAXES, {}), PARTIES: (_PARTIES, {})}
+                if connection.execute(_IS_CORRECTING).fetchall() != [(0,)]:
+                    queries |= {CORRECTIONS: (_CORRECTIONS, {})}
+                    queries |= {CORRECTION_TAXES: (_CORRECTION_TAXES, {})}
             _load(connection, documents)
             with _whole_folder(root) as folder:
                 for name, (query, values) in queries.items():
@@ -309,6 +334,38 @@ def versions_query(
     listed = ", ".join(sql_text(glob_literal(str(file))) for file in files)
     options = "union_by_name = true" + (", filename = true" if with_files else "")
     return f"SELECT * FROM read_parquet([{listed}], {options})"
+
+
+_BILLED_VERSIONS = """
+SELECT lines.invoice_id, lines.version
+FROM (
+    SELECT invoice_id, version, coalesce(sum(amount) FILTER (WHERE NOT is_inclusive), 0) AS total
+    FROM ({lines}) AS lines
+    GROUP BY invoice_id, version
+) AS lines
+INNER JOIN totals ON lines.invoice_id = totals.invoice_id AND lines.total = totals.total
+QUALIFY lines.version = max(lines.version) OVER (PARTITION BY lines.invoice_id)
+"""
+
+
+def billed_versions(
+    connection: duckdb.DuckDBPyConnection,
+    settings: Settings,
+    month: BillingMonth,
+    totals: Mapping[str, Decimal],
+) -> dict[str, int]:
+    """By invoice, the newest version that comes to what was billed in the end (`totals`, major
+    units). A version whose sending failed, or that was not approved, comes to something else."""
+    lines = versions_query(settings, month, LINES)
+    if lines is None or not totals:
+        return {}
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE totals (invoice_id VARCHAR, total DECIMAL(38, 4))"
+    )
+    connection.executemany(
+        "INSERT INTO totals VALUES (?, ?)", [list(row) for row in totals.items()]
+    )
+    return dict(connection.execute(_BILLED_VERSIONS.format(lines=lines)).fetchall())
 
 
 def _root(settings: Settings, month: BillingMonth) -> Path:

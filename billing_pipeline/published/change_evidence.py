@@ -57,6 +57,11 @@ SELECT line_id, charge_id, kind, customer_id, subscription_id, coupon_id, commit
     adjustment_id, tax_rate_id
 FROM warehouse.main.invoice_lines WHERE list_contains($1, invoice_id)
 """
+# Of lines that correct a closed month it was found out when that was rated aside.
+_CORRECTED = """
+SELECT line_id, customer_id, charge_id, kind, cause, evidence
+FROM warehouse.main.corrections WHERE list_contains($1, invoice_id)
+"""
 # The version before: the newest that is not the present content. Where a run was cut off after it
 # had saved what it was about to send, that is the one before.
 _BEFORE = """
@@ -139,10 +144,17 @@ class _Search:
 
     def all(self) -> dict[ChangedLine, Evidence]:
         lines = {row["line_id"]: row for row in rows(self._connection, _LINES, self._invoice_ids)}
+        corrected = {
+            row["line_id"]: Evidence(
+                row["cause"], row["evidence"], row["customer_id"], row["charge_id"], row["kind"]
+            )
+            for row in rows(self._connection, _CORRECTED, self._invoice_ids)
+        }
         charges = self._of_charges()
         moved = {line.invoice_id for line in self._changed if line.line_id in charges}
         return {
-            line: charges.get(line.line_id or "")
+            line: corrected.get(line.line_id or "")
+            or charges.get(line.line_id or "")
             or self._of_other_line(lines.get(line.line_id or ""), line.invoice_id in moved)
             for line in self._changed
         }

@@ -62,6 +62,16 @@ def publish(
     _publish_month(settings, month, extra_tables or {}, from_warehouse=True)
 
 
+def is_published(settings: Settings, month: BillingMonth) -> bool:
+    """Whether the month's charges and invoices are published, and their files are there."""
+    try:
+        manifest = Manifest.read(settings.published_dir)
+    except PublishError:
+        return False
+    entry = manifest.months.get(str(month), {}).get("invoices")
+    return entry is not None and (manifest.root / entry["file"]).exists()
+
+
 def publish_rows(settings: Settings, month: BillingMonth, extra_tables: Mapping[str, Rows]) -> None:
     """Publish `extra_tables` alone: the month's charges and invoices stay as published.
 

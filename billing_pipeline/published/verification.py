@@ -17,6 +17,7 @@ from billing_pipeline.months import BillingMonth
 from billing_pipeline.published.manifest import Manifest
 from billing_pipeline.published.reading import NotPublishedError, attach, utc_session
 from billing_pipeline.published.tables import published_tables
+from billing_pipeline.rating.corrections import known_corrections
 from billing_pipeline.rating.month import StripeMovement, WalletApplication, rate_month
 from billing_pipeline.rating.scratch import scratch_home
 from billing_pipeline.settings import Settings
@@ -67,7 +68,10 @@ def verify_month(
         raise NotPublishedError(f"nothing is published of {month}: there is nothing to compare")
     models = sorted(published_tables(settings).models.keys() & published.keys())
     with scratch_home(settings) as aside, utc_session() as connection:
-        attach(connection, rate_month(aside, month, applications, moved), "recomputed")
+        # Corrections of closed months are found from other months: they are taken as they were.
+        corrections = known_corrections(settings.warehouse_path(month))
+        recomputed = rate_month(aside, month, applications, moved, corrections)
+        attach(connection, recomputed, "recomputed")
         found = []
         for name in models:
             entry = published[name]

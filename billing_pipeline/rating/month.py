@@ -24,6 +24,7 @@ from billing_pipeline.intake.reference.load import load_reference
 from billing_pipeline.intake.sources import write_file_sources
 from billing_pipeline.intake.usage import load_usage
 from billing_pipeline.months import BillingMonth
+from billing_pipeline.rating.corrections import NO_CORRECTIONS, Corrections, write_corrections
 from billing_pipeline.rating.dbt_runner import BUILD, CLOSE, NodeResult, check, run_dbt
 from billing_pipeline.rating.earlier_lines import load_earlier_lines
 from billing_pipeline.rating.spark import build_with_spark
@@ -90,6 +91,7 @@ def build_raw(
     month: BillingMonth,
     wallet_applications: Iterable[WalletApplication] = (),
     moved: Iterable[StripeMovement] = (),
+    corrections: Corrections = NO_CORRECTIONS,
 ) -> IntakeReport:
     """Start the month's warehouse anew with the schema ``raw``: the checked inputs. Where they are
     those that the warehouse was rated from, it is kept with all its tables.
@@ -101,7 +103,7 @@ def build_raw(
     new.parent.mkdir(parents=True, exist_ok=True)
     _delete(new)
     try:
-        report, digest = _read_inputs(settings, month, new, wallet_applications, moved)
+        report, digest = _read_inputs(settings, month, new, wallet_applications, moved, corrections)
     except BaseException:
         set_checked(settings, month, False)
         raise
@@ -130,6 +132,7 @@ def _read_inputs(
     path: Path,
     wallet_applications: Iterable[WalletApplication],
     moved: Iterable[StripeMovement],
+    corrections: Corrections,
 ) -> tuple[IntakeReport, str]:
     """The checked inputs in a new DuckDB file, and their digest."""
     with open_warehouse(path) as connection:
@@ -144,6 +147,7 @@ def _read_inputs(
         write_file_sources(connection, month, usage)
         note_rated(settings, month, folders, usage)
         write_wallet_applications(connection, wallet_applications)
+        write_corrections(connection, corrections)
         digest = inputs_digest(connection, settings, usage)
         connection.execute(
             "CREATE TABLE raw.intake AS SELECT now() AS read_at, $1 AS digest", [digest]
@@ -249,9 +253,10 @@ def rate_month(
     month: BillingMonth,
     wallet_applications: Iterable[WalletApplication] = (),
     moved: Iterable[StripeMovement] = (),
+    corrections: Corrections = NO_CORRECTIONS,
 ) -> Path:
     """Intake and dbt in one go; returns the month's warehouse, its tables in schema ``main``."""
-    build_raw(settings, month, wallet_applications, moved)
+    build_raw(settings, month, wallet_applications, moved, corrections)
     if not nodes_rated_from(settings, month):
         nodes = build_models(settings, month)
         check(nodes, month)

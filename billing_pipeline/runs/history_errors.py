@@ -46,7 +46,7 @@ def _cause(error: BaseException | None) -> BaseException | None:
 
 
 def _sentence(settings: Settings, cause: BaseException) -> str:
-    reason = " ".join(str(cause).split())
+    reason = " ".join(str(cause).split()).rstrip(".?")
     if not isinstance(cause, sqlite3.Error | OSError):
         return (
             "the database of Dagster's history, which dagster.yaml names, does not answer: "

@@ -1,8 +1,9 @@
 {{ config(meta={'dagster': {'ref': {'name': 'invoice_lines'}}}) }}
--- a charge, a coupon, a tax rate, an adjustment, a commitment, or a subscription's minimum
+-- a charge, a coupon, a tax rate, an adjustment, a commitment, a subscription's minimum, or a line of
+-- a month whose books are closed
 select line_id
 from {{ ref('invoice_lines') }} as lines
-where not case lines.kind
+where lines.corrected_month is null and not case lines.kind
     when 'charge' then lines.charge_id in (select charge_id from {{ ref('charges') }})
     when 'discount' then lines.coupon_id in (select coupon_id from {{ ref('stg_catalog__coupons') }})
     when 'tax' then lines.tax_rate_id in (select tax_rate_id from {{ ref('stg_catalog__tax_rates') }})

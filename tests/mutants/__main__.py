@@ -19,7 +19,17 @@ from rich.table import Table
 
 from tests.mutants.engine import Mutant, Outcome, Verdict, check_unchanged, try_mutant
 
-LISTS = ("sql", "stripe", "payments", "people", "comparison", "proofs", "documents", "margins")
+LISTS = (
+    "sql",
+    "stripe",
+    "payments",
+    "people",
+    "comparison",
+    "proofs",
+    "documents",
+    "margins",
+    "closed_books",
+)
 _SHOWN_LINES = 25
 
 

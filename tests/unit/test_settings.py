@@ -109,11 +109,22 @@ def test_the_memory_limit_means_what_duckdb_takes_it_for(text: str, count: int) 
         # A day that some month lacks.
         *(("BILLING_CLOSE_DAY", text) for text in ("0", "29", "-1", "1.5", "first")),
         *(("BILLING_CLOSE_GRACE_HOURS", text) for text in ("-1", "337", "2.5", "two")),
+        ("BILLING_LOCKED_THROUGH", "2024-13"),
+        ("BILLING_LOCKED_THROUGH", "2024-02-29"),
+        ("BILLING_LOCKED_THROUGH", "february"),
     ],
 )
 def test_what_makes_no_sense_is_refused(name: str, text: str) -> None:
     with pytest.raises(InvalidSettingError, match=name):
         Settings.from_env({name: text})
+
+
+@pytest.mark.parametrize("text", ["2024-02", "2024-02-01", " 2024-02 "])
+def test_books_are_closed_through_a_month(text: str) -> None:
+    locked = Settings.from_env({"BILLING_LOCKED_THROUGH": text}).locked_through
+    assert locked is not None
+    assert str(locked) == "2024-02"
+    assert Settings.from_env({}).locked_through is None
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from billing_pipeline.collection.plan.actions import (
     ActionKind,
@@ -39,6 +39,18 @@ from billing_pipeline.collection.stripe_state.stripe_invoice import (
 )
 from billing_pipeline.money import format_minor
 
+# How the reason begins why a first invoice waits that corrects closed months.
+CORRECTS = "corrects what was billed for months whose books are closed:"
+
+
+class Corrected(NamedTuple):
+    """What was billed of an invoice's month on later months' invoices, because its books were
+    closed; in minor units."""
+
+    customer_id: str
+    currency: str
+    amount: int
+
 
 @dataclass(frozen=True)
 class Case:
@@ -49,11 +61,12 @@ class Case:
     desired: DesiredInvoice | None
     held: tuple[ActualInvoice, ...]
     proposal: Proposal | None = None
+    corrected: Corrected | None = None
     billed: list[ActualInvoice] = field(init=False)
     drafts: list[ActualInvoice] = field(init=False)
     before: int = field(init=False)
     adjusted: int = field(init=False)
-    """What counts as billed, by decisions, beyond what stands."""
+    """What counts as billed, by decisions and on later invoices, beyond what stands."""
     difference: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -61,6 +74,7 @@ class Case:
         billed = [item for item in self.held if item.is_billed]
         before = sum(item.net for item in billed)
         adjusted = sum(item.resolution.adjustment for item in decided if item.resolution)
+        adjusted += self.corrected.amount if self.corrected else 0
         due = self.desired.total if self.desired else 0
         for name, value in (
             ("billed", billed),
@@ -99,7 +113,7 @@ class Case:
         ]
         if adopted:
             return [self._adopted_drafts(tuple(adopted))]
-        if self.billed or self._is_decided:
+        if self.billed or self._is_decided or self.corrected:
             return self._billed_case()
         return self._first_case()
 
@@ -126,15 +140,18 @@ class Case:
                     again or "not billed yet",
                     send=send,
                     revision=revision,
-                    billed_before=again,
+                    billed_before=again or _corrects(send),
                 )
             ]
         review_reason = draft_review_reason(draft, send)
         if review_reason:
             return [self._review([review_reason], after=0)]
         again = None
-        if revision > 1 and draft.content_hash != send.content_hash:
-            again = "to be billed again, with other content than was approved"
+        # The same content was approved when the draft was made; another was not.
+        if draft.content_hash != send.content_hash:
+            again = _corrects(send)
+            if revision > 1:
+                again = "to be billed again, with other content than was approved"
         return [
             self._action(
                 ActionKind.RESUME,
@@ -181,6 +198,9 @@ class Case:
 
     def _supplement(self) -> InvoiceAction:
         revision = self._next_revision()
+        if self.desired is None and not self.held:
+            # Only on later invoices: what takes it back is a correction there too.
+            return self._action(ActionKind.SUPPLEMENT, f"less is due: {explain(None, ())}")
         if self.desired is None:
             text = "nothing is due any more, and credit notes cannot take back that much"
             return self._review([ReviewReason("uncreditable", text, self._any_item())])
@@ -362,6 +382,9 @@ class Case:
         return self.billed[0] if self.billed else self.held[0]
 
     def _same_amount(self) -> str:
+        if self.corrected and self.corrected.amount:
+            later = format_minor(self.corrected.amount, self._currency())
+            return f"billed as it should be; {later} of it on later invoices, as corrections"
         decided = [item.resolution for item in self.held if item.resolution is not None]
         if decided:
             words = sorted({item.decision.value.replace("_", " ") for item in decided})
@@ -373,12 +396,20 @@ class Case:
         return "billed as it should be"
 
     def _currency(self) -> str:
-        return self.desired.currency if self.desired else self.held[0].currency
+        if self.desired is not None:
+            return self.desired.currency
+        return self.held[0].currency if self.held else self._corrected().currency
 
     def _customer(self) -> str:
         if self.desired is not None:
             return self.desired.customer_id
+        if not self.held:
+            return self._corrected().customer_id
         return self.held[0].customer_id or self.held[0].stripe_customer_id
+
+    def _corrected(self) -> Corrected:
+        assert self.corrected is not None, "a case has something that is due, held or corrected"
+        return self.corrected
 
     def _action(
         self, kind: ActionKind, reason: str, *, after: int | None = None, **more: Any
@@ -393,6 +424,17 @@ class Case:
             reason=reason,
             **more,
         )
+
+
+def _corrects(send: DesiredInvoice) -> str | None:
+    """Why a first invoice is not safe that corrects months whose books are closed."""
+    if not send.corrections:
+        return None
+    found = [
+        f"{month} by {format_minor(amount, send.currency)}"
+        for month, amount in send.corrections.items()
+    ]
+    return f"{CORRECTS} {', '.join(found)}"
 
 
 def _items(review_reasons: Sequence[ReviewReason]) -> list[ActualInvoice]:

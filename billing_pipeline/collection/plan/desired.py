@@ -20,6 +20,11 @@ from typing import Any, NamedTuple
 
 import duckdb
 
+from billing_pipeline.collection.plan.closed_books import (
+    corrected_line,
+    correction_id,
+    sums_by_month,
+)
 from billing_pipeline.collection.stripe_state.profiles import Payer
 from billing_pipeline.collection.stripe_state.texts import (
     canonical,
@@ -28,6 +33,7 @@ from billing_pipeline.collection.stripe_state.texts import (
     short_hash,
 )
 from billing_pipeline.money import to_minor
+from billing_pipeline.months import BillingMonth
 
 MAX_LINES = 250
 """Items that one invoice holds in Stripe."""
@@ -100,6 +106,11 @@ class DesiredInvoice:
     def total(self) -> int:
         return sum(line.amount for line in self.lines)
 
+    @cached_property
+    def corrections(self) -> dict[BillingMonth, int]:
+        """What its lines correct of months whose books are closed, in minor units."""
+        return sums_by_month((line.line_id, line.amount) for line in self.lines)
+
     @property
     def content(self) -> str:
         """Everything that the customer sees of the invoice's content, as canonical JSON."""
@@ -116,15 +127,16 @@ class DesiredInvoice:
 def roll_up(lines: tuple[DesiredLine, ...], most: int = MAX_LINES) -> tuple[DesiredLine, ...]:
     """At most `most` lines with the same total for each kind.
 
-    The rule: of the lines of the same kind (charges, taxes, ...) the smallest by absolute amount
-    are summed into one line, which says how many they are; the largest stay as they are, in
-    their order. The kind with the most lines gives way first. All of them stay in
-    `invoice_lines`, and the line's id is made of theirs, so that the same lines roll up alike.
+    The rule: of the lines of the same kind (charges, taxes, ...; corrections by the month that they
+    correct) the smallest by absolute amount are summed into one line, which says how many they are;
+    the largest stay as they are, in their order. The kind with the most lines gives way first. All
+    of them stay in `invoice_lines`, and the line's id is made of theirs, so that the same lines
+    roll up alike.
     """
     while len(lines) > most:
-        by_kind: dict[str, list[DesiredLine]] = defaultdict(list)
+        by_kind: dict[tuple[str, BillingMonth | None], list[DesiredLine]] = defaultdict(list)
         for line in lines:
-            by_kind[line.kind].append(line)
+            by_kind[line.kind, _corrected_month(line)].append(line)
         crowded = max(by_kind.values(), key=len)
         # One line is added for those taken away.
         count = min(len(crowded), len(lines) - most + 1)
@@ -140,12 +152,19 @@ def roll_up(lines: tuple[DesiredLine, ...], most: int = MAX_LINES) -> tuple[Desi
     return lines
 
 
+def _corrected_month(line: DesiredLine) -> BillingMonth | None:
+    found = corrected_line(line.line_id) if "_for_" in line.line_id else None
+    return found[0] if found is not None else None
+
+
 def _merge(lines: list[DesiredLine]) -> DesiredLine:
     ids = sorted(line.line_id for line in lines)
+    month = _corrected_month(lines[0])
+    line_id = f"{ROLLED_UP}-{short_hash(ids)[:20]}"
     starts = [line.period_start for line in lines if line.period_start is not None]
     ends = [line.period_end for line in lines if line.period_end is not None]
     return DesiredLine(
-        line_id=f"{ROLLED_UP}-{short_hash(ids)[:20]}",
+        line_id=line_id if month is None else correction_id(line_id, month),
         kind=lines[0].kind,
         description=f"{len(lines)} further small items ({lines[0].kind}), listed on request",
         amount=sum(line.amount for line in lines),

@@ -18,7 +18,7 @@ from billing_pipeline.collection.plan.approval import (
     rest_of,
     with_declined,
 )
-from billing_pipeline.collection.plan.case import Case
+from billing_pipeline.collection.plan.case import CORRECTS, Case, Corrected
 from billing_pipeline.collection.plan.desired import DesiredInvoice
 from billing_pipeline.collection.plan.limits import Limits, MonthTotal, broken_limits
 from billing_pipeline.collection.plan.witnesses import StripeCustomers, Witnesses
@@ -31,7 +31,8 @@ from billing_pipeline.collection.stripe_state.texts import short_hash
 class InvoicePlan:
     """The whole plan of a month. `held_by`: the limits that make all of it wait. `declined`: the
     actions that somebody has declined, by their keys, each with the sentence that says so.
-    `known_as`: the hash of the plan of which this is the rest. `desired` and `held` are what was
+    `known_as`: the hash of the plan of which this is the rest. `closed`: the sentence about a month
+    whose books are closed, of which nothing is sent any more. `desired` and `held` are what was
     compared, for whoever explains the plan."""
 
     month_key: str
@@ -40,6 +41,7 @@ class InvoicePlan:
     held_by: tuple[str, ...] = ()
     declined: Mapping[tuple[str, str, int], str] = field(default_factory=dict)
     known_as: str | None = None
+    closed: str | None = None
     desired: tuple[DesiredInvoice, ...] = field(default=(), repr=False, compare=False)
     held: tuple[ActualInvoice, ...] = field(default=(), repr=False, compare=False)
     hash: str = field(init=False)
@@ -68,7 +70,18 @@ class InvoicePlan:
 
     @property
     def _undecided(self) -> tuple[InvoiceAction, ...]:
-        return tuple(action for action in self.changes if action.key not in self.declined)
+        return tuple(
+            action
+            for action in self.changes
+            if action.key not in self.declined and not self.is_closed_to(action)
+        )
+
+    def is_closed_to(self, action: InvoiceAction) -> bool:
+        """Closed books: what would bill the month otherwise is billed in a later one. What ends
+        without another amount goes on, as a payment that was interrupted."""
+        return self.closed is not None and (
+            action.send is not None or action.kind in (ActionKind.SUPPLEMENT, ActionKind.CREDIT)
+        )
 
     @property
     def needs_approval(self) -> bool:
@@ -86,6 +99,8 @@ def plan(
     stripe_customers: StripeCustomers | None = None,
     proposals: Mapping[str, Proposal] | None = None,
     decisions: Sequence[Decided] = (),
+    corrected: Mapping[str, Corrected] | None = None,
+    closed: str | None = None,
 ) -> InvoicePlan:
     """Compare what should be billed for a month with what Stripe holds.
 
@@ -93,20 +108,23 @@ def plan(
     those that only our records know of included; lines must have been read for drafts and wherever
     the amounts differ. `previous_totals`: what the month before was billed, by currency, for the
     limits. `proposals`: what somebody asks for to end a review, by invoice. `decisions`: what was
-    approved and declined of the month's plans, the oldest first.
+    approved and declined of the month's plans, the oldest first. `corrected`: what later invoices
+    have billed for the month, by its invoice; `closed`: why nothing of it is sent any more.
     """
     wanted = {invoice.invoice_id: invoice for invoice in _together(desired)}
     held: dict[str, list[ActualInvoice]] = defaultdict(list)
     for invoice in sorted(actual, key=lambda item: (item.created, item.stripe_invoice_id)):
         held[invoice.invoice_id or invoice.stripe_invoice_id].append(invoice)
     actions: list[InvoiceAction] = []
-    for invoice_id in sorted({*wanted, *held}):
+    later = corrected or {}
+    for invoice_id in sorted({*wanted, *held, *later}):
         case = Case(
             invoice_id,
             month_key,
             wanted.get(invoice_id),
             tuple(held[invoice_id]),
             (proposals or {}).get(invoice_id),
+            later.get(invoice_id),
         )
         actions += case.actions()
     witnesses = Witnesses(
@@ -116,7 +134,7 @@ def plan(
     )
     actions, declined = with_declined(_first_only(actions, witnesses), declined_now(decisions))
     sent = [_left_out(action) if action.key in declined else action for action in actions]
-    held_by = broken_limits(sent, limits or Limits(), previous_totals or {})
+    held_by = broken_limits(sent, limits or Limits(), previous_totals or {}) if not closed else ()
     return InvoicePlan(
         month_key,
         account_id,
@@ -124,6 +142,7 @@ def plan(
         held_by,
         declined,
         rest_of((a for a in actions if a.kind is not ActionKind.UNCHANGED), decisions),
+        closed,
         tuple(wanted.values()),
         tuple(invoice for invoices in held.values() for invoice in invoices),
     )
@@ -161,8 +180,12 @@ def _first_only(actions: Iterable[InvoiceAction], witnesses: Witnesses) -> list[
             found = witnesses.billed_before(action.send)
             if found is not None:
                 before.setdefault(action.customer_id, found)
+    # What corrects closed months waits as a whole: the customer's other currencies with it.
+    for action in actions:
+        if action.billed_before is not None and action.billed_before.startswith(CORRECTS):
+            before.setdefault(action.customer_id, action.billed_before)
     return [
-        replace(action, billed_before=reason, reason=f"{reason}; {action.reason}")
+        replace(action, billed_before=reason, reason=_reasons(reason, action))
         if _is_first(action) and reason is not None
         else action
         for action in actions
@@ -172,4 +195,10 @@ def _first_only(actions: Iterable[InvoiceAction], witnesses: Witnesses) -> list[
 
 def _is_first(action: InvoiceAction) -> bool:
     is_new = action.kind in (ActionKind.CREATE, ActionKind.RESUME) and action.send is not None
-    return is_new and action.amount_before == 0 and action.billed_before is None
+    corrects = (action.billed_before or CORRECTS).startswith(CORRECTS)
+    return is_new and action.amount_before == 0 and corrects
+
+
+def _reasons(reason: str, action: InvoiceAction) -> str:
+    parts = dict.fromkeys([reason, action.billed_before, action.reason])
+    return "; ".join(part for part in parts if part)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 
 from billing_pipeline.collection.plan.actions import InvoiceAction
+from billing_pipeline.collection.plan.closed_books import sums_by_month
 from billing_pipeline.collection.plan.desired import DesiredInvoice
 from billing_pipeline.collection.plan.differences import BALANCING, billed_lines
 from billing_pipeline.collection.plan.invoice_plan import InvoicePlan
@@ -39,7 +40,8 @@ class LineChange:
 
 def line_changes(plan: InvoicePlan) -> list[LineChange]:
     """All of them. A first invoice changes no line that was billed: its lines are those of
-    `invoice_lines`. The changes of an invoice add up to what the plan changes of it."""
+    `invoice_lines`, and here only those that correct closed months. The changes of any other
+    invoice add up to what the plan changes of it."""
     desired = {invoice.invoice_id: invoice for invoice in plan.desired}
     held: dict[str, list[ActualInvoice]] = defaultdict(list)
     for item in plan.held:
@@ -61,6 +63,9 @@ def _of_invoice(
     change = last.amount_after - actions[0].amount_before
     is_first = all(action.kind.is_safe and action.billed_before is None for action in actions)
     billed = [item for item in held if item.is_billed]
+    if not billed and last.send is not None and last.send.corrections:
+        yield from _corrections(last, last.send)
+        return
     if not change or (is_first and not billed):
         return
     found = list(_compared(last, desired, billed))
@@ -77,6 +82,23 @@ def _of_invoice(
             -rest,
             0,
         )
+
+
+def _corrections(action: InvoiceAction, send: DesiredInvoice) -> Iterator[LineChange]:
+    """Of a first invoice: what it changes of months whose books are closed."""
+    for line in send.lines:
+        if sums_by_month([(line.line_id, line.amount)]):
+            yield LineChange(
+                action.invoice_id,
+                action.customer_id,
+                action.currency,
+                line.line_id,
+                line.kind,
+                line.description,
+                0,
+                line.amount,
+                quantity_after=_number(line.quantity),
+            )
 
 
 def _compared(

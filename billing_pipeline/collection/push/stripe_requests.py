@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+from billing_pipeline.collection.plan.closed_books import written_mark
 from billing_pipeline.collection.plan.desired import DesiredInvoice, DesiredLine
 from billing_pipeline.collection.stripe_state.metadata_keys import (
     COMMITTED,
@@ -31,6 +32,7 @@ from billing_pipeline.collection.stripe_state.metadata_keys import (
     WALLET_READ_AT,
     WALLET_TRANSACTION,
     billed_for_marks,
+    corrections_marks,
 )
 from billing_pipeline.collection.stripe_state.profiles import (
     Payer,
@@ -169,6 +171,7 @@ def invoice_metadata(invoice: DesiredInvoice) -> dict[str, str]:
         CONTENT_HASH: invoice.content_hash,
         TOGETHER: " ".join(invoice.together),
         **billed_for_marks(invoice.billed_for),
+        **corrections_marks(written_mark(invoice.corrections)),
     }
 
 

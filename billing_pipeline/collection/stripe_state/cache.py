@@ -13,6 +13,7 @@ from pathlib import Path
 from billing_pipeline.collection.stripe_state import metadata_keys, set_aside
 from billing_pipeline.collection.stripe_state.cached_customers import CachedCustomers
 from billing_pipeline.collection.stripe_state.cached_invoices import (
+    CORRECTS,
     PAID_BY_A_WALLET,
     CachedInvoices,
     RecordedMarks,
@@ -106,6 +107,10 @@ create index if not exists invoices_that_moved_a_wallet
 on invoices (json_extract(marks, '$.billing_customer_id')) where {PAID_BY_A_WALLET};
 """
 
+_CORRECTIONS = f"""
+create index if not exists invoices_that_correct on invoices (billing_month) where {CORRECTS};
+"""
+
 _TOP_UP_RETURNS = """
 create table if not exists top_up_returns (
     return_id text primary key, payment_intent text not null, amount integer not null,
@@ -151,7 +156,7 @@ class StripeCache:
     def _begin_top_up_returns(self) -> None:
         """Top-ups that an earlier release has read, without what was refunded of them or disputed,
         are read once more."""
-        self._db.executescript(_PAID_BY_WALLETS)
+        self._db.executescript(_PAID_BY_WALLETS + _CORRECTIONS)
         tables = "select 1 from sqlite_schema where name = 'top_up_returns'"
         if self._db.execute(tables).fetchone() is None:
             with transaction(self._db):

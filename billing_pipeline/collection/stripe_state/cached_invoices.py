@@ -91,6 +91,12 @@ PAID_BY_A_WALLET = (
     f"json_extract(body, '$.metadata.{metadata_keys.WALLET_APPLIED}')) as integer) <> 0"
 )
 
+# By the mark as it was first seen: without it, what was corrected could be billed a second time.
+CORRECTS = (
+    f"coalesce(json_extract(marks, '$.{metadata_keys.CORRECTIONS}'), "
+    f"json_extract(body, '$.metadata.{metadata_keys.CORRECTIONS}'), '') <> ''"
+)
+
 
 class CachedInvoices:
     """Found by Stripe's id, by month (``YYYY-MM-01``), by the time of creation (epoch seconds).
@@ -343,6 +349,23 @@ class CachedInvoices:
             rows = self._db.execute(query + of_one + order, [customer_id])
         return [CachedInvoice(*(json.loads(text) for text in row)) for row in rows]
 
+    def months(self) -> list[str]:
+        """The months (``YYYY-MM-01``) of which something was finalized, as last read."""
+        rows = self._db.execute(
+            "select distinct billing_month from invoices "
+            "where status_rank > ? and billing_month <> '' order by 1",
+            [InvoiceStatus.DRAFT.rank],
+        )
+        return [str(row[0]) for row in rows]
+
+    def correcting(self) -> list[CachedInvoice]:
+        """As `of_month`, of all months: those that correct months whose books are closed."""
+        rows = self._db.execute(
+            f"select body, extra, marks from invoices where {CORRECTS} "
+            "order by created, stripe_invoice_id"
+        )
+        return [CachedInvoice(*(json.loads(text) for text in row)) for row in rows]
+
     def paid_later_by_wallets(self) -> list[CachedInvoice]:
         """As `of_month`, of all months: those of which a wallet paid something while they were
         open."""
@@ -369,7 +392,11 @@ def _row(data: Mapping[str, Any], invoice: ActualInvoice, recorded: Mapping[str,
     # What the wallet pays is settled once the invoice is final.
     names: tuple[str, ...] = metadata_keys.IDENTITY
     if not invoice.is_draft:
-        names = (*metadata_keys.SETTLED, *metadata_keys.billed_for_names(found))
+        names = (
+            *metadata_keys.SETTLED,
+            *metadata_keys.billed_for_names(found),
+            *metadata_keys.corrections_names(found),
+        )
     marks = {name: found[name] for name in names if isinstance(found.get(name), str)}
     marks |= recorded
     if not is_month_key(marks.get(metadata_keys.MONTH)):

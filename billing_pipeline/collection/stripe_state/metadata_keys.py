@@ -51,6 +51,9 @@ currency. After an interruption these are still to be sent, and not a second tim
 BILLED_FOR = "billing_billed_for"
 """The other customers whose lines stand on it, as `customer_digest`; what does not fit follows
 under the same name with a number."""
+CORRECTIONS = "billing_corrections"
+"""What its lines correct of months whose books are closed: each month with the amount in minor
+units. What does not fit follows under the same name with a number."""
 RESOLVED = "billing_resolved"
 """What a person has decided about an invoice that was changed by hand (`resolutions.py`)."""
 IDENTITY = (INVOICE_ID, MONTH, REVISION, CUSTOMER_ID)
@@ -89,6 +92,28 @@ def billed_for(metadata: Mapping[str, str]) -> frozenset[str]:
 
 def billed_for_names(metadata: Mapping[str, Any]) -> list[str]:
     return [name for name in metadata if name.startswith(BILLED_FOR)]
+
+
+def corrections_marks(mark: str) -> dict[str, str]:
+    """The metadata that says what an invoice corrects of closed months (`closed_books`)."""
+    parts = [""]
+    for word in mark.split():
+        if len(parts[-1]) + len(word) >= _VALUE_LENGTH:
+            parts.append("")
+        parts[-1] = f"{parts[-1]} {word}".strip()
+    return {
+        f"{CORRECTIONS}_{number}" if number > 1 else CORRECTIONS: part
+        for number, part in enumerate(parts, start=1)
+    }
+
+
+def corrections_mark(metadata: Mapping[str, str]) -> str:
+    """What `corrections_marks` was made of; empty where an invoice corrects nothing."""
+    return " ".join(metadata[name] for name in corrections_names(metadata))
+
+
+def corrections_names(metadata: Mapping[str, Any]) -> list[str]:
+    return sorted(name for name in metadata if name.startswith(CORRECTIONS))
 
 
 def is_marked(invoice: Mapping[str, Any]) -> bool:

@@ -10,7 +10,7 @@ charged as (
         charges.customer_id, charges.plan_id, charges.meter_id, charges.currency,
         coalesce(lines.amount - lines.discount_share, 0) as revenue
     from {{ ref('charges') }} as charges
-    left join lines on charges.charge_id = lines.charge_id
+    left join lines on charges.charge_id = lines.charge_id and lines.kind = 'charge'
 ),
 
 minimums as (
@@ -31,7 +31,7 @@ others as (
         customer_id, null::varchar as plan_id, null::varchar as meter_id, currency,
         amount as revenue
     from lines
-    where kind in ('overage', 'adjustment') or (kind = 'commitment' and is_taxed)
+    where kind in ('overage', 'adjustment', 'correction') or (kind = 'commitment' and is_taxed)
 ),
 
 earned as (

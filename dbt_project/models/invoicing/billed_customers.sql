@@ -12,12 +12,21 @@ sums as (
         coalesce(-sum(amount) filter (where kind = 'discount'), 0) as discount
     from lines
     group by all
+),
+
+-- a correction may be of a tax alone
+payers as (
+    select * from sums
+    union all by name
+    select distinct payer_id as customer_id, currency, 0 as subtotal, 0 as discount
+    from {{ ref('corrections') }}
+    where (payer_id, currency) not in (select (customer_id, currency) from sums)
 )
 
 select
-    {{ invoice_id('sums.customer_id', 'sums.currency', 'run.billing_month') }} as invoice_id,
-    sums.customer_id,
-    sums.currency,
+    {{ invoice_id('payers.customer_id', 'payers.currency', 'run.billing_month') }} as invoice_id,
+    payers.customer_id,
+    payers.currency,
     customers.country,
     customers.region,
     customers.tax_exempt,
@@ -26,8 +35,8 @@ select
         when customers.collection_method = 'send_invoice' then coalesce(customers.days_until_due, 30)
         else customers.days_until_due
     end as days_until_due,
-    sums.subtotal::decimal(38, 4) as subtotal,
-    sums.discount::decimal(38, 4) as discount
-from sums
-inner join customers on sums.customer_id = customers.customer_id
+    payers.subtotal::decimal(38, 4) as subtotal,
+    payers.discount::decimal(38, 4) as discount
+from payers
+inner join customers on payers.customer_id = customers.customer_id
 cross join run

@@ -11,6 +11,12 @@ placed as (
     inner join billed on lines.payer_id = billed.customer_id and lines.currency = billed.currency
     union all by name
     select *, customer_id as payer_id from {{ ref('taxes') }}
+    union all by name
+    select
+        invoice_id, line_id, customer_id, kind, description, amount, currency, tax_rate_id, is_inclusive,
+        calculation, payer_id, corrected_month
+    from {{ ref('corrections') }}
+    where kind = 'tax'
 )
 
 select
@@ -37,6 +43,7 @@ select
                 when 'charge' then 1 when 'minimum' then 2 when 'discount' then 3
                 when 'commitment' then 4 when 'overage' then 5 when 'adjustment' then 6 else 7
             end,
+            placed.corrected_month nulls first,
             placed.subscription_id, placed.period_start, placed.description, placed.line_id
     ))::integer as position,
     placed.description,
@@ -45,6 +52,7 @@ select
     placed.currency,
     placed.period_start,
     placed.period_end,
-    placed.calculation
+    placed.calculation,
+    placed.corrected_month
 from placed
 cross join run

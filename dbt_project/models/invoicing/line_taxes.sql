@@ -1,6 +1,6 @@
 -- grain: invoice line × tax rate that applies to it: the line's part of the invoice's tax. The parts
 -- add up to the tax line: each is cut off to whole minor units, and what is missing goes to the
--- largest remainders
+-- largest remainders. Of corrections, what the rates of the month that they correct add
 with
 lines as (select * from {{ ref('lines_before_tax') }} where is_taxed and kind <> 'discount'),
 rates as (select * from {{ ref('invoice_tax_rates') }}),
@@ -62,4 +62,18 @@ select
     shared.tax_base::decimal(38, 4) as tax_base,
     minor_decimal(shared.tax_share, shared.exponent)::decimal(38, 4) as tax_amount
 from shared
+cross join run
+union all by name
+select
+    run.billing_month,
+    found.line_id,
+    {{ invoice_id('found.payer_id', 'found.currency', 'run.billing_month') }} as invoice_id,
+    found.net_amount::decimal(38, 4) as net_amount,
+    found.discount_share::decimal(38, 4) as discount_share,
+    found.tax_rate_id,
+    found.percentage::decimal(38, 12) as percentage,
+    found.is_inclusive,
+    found.tax_base::decimal(38, 4) as tax_base,
+    found.tax_amount::decimal(38, 4) as tax_amount
+from {{ source('raw', 'correction_taxes') }} as found
 cross join run

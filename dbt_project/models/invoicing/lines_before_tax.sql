@@ -17,3 +17,12 @@ select
     0 as discount_share
 from others
 inner join {{ ref('paying_customers') }} as customers on others.customer_id = customers.customer_id
+union all by name
+-- taxed by the rates of the month that they correct
+select
+    line_id, customer_id, subscription_id, kind, charge_id, description, quantity, amount, currency,
+    period_start, period_end, calculation, corrected_month, payer_id,
+    0 as discount_share,
+    false as is_taxed
+from {{ ref('corrections') }}
+where kind = 'correction'

@@ -153,8 +153,8 @@ def test_what_was_compared_is_kept_with_the_records(settings: Settings) -> None:
     assert compared_inputs(settings, FEBRUARY) is None
     known = rated_inputs(settings, FEBRUARY)
     assert known is not None
-    note_compared(settings, FEBRUARY, known)
+    note_compared(settings, FEBRUARY, known, is_billed=True)
     shutil.rmtree(settings.month_dir(FEBRUARY))
-    assert compared_inputs(settings, FEBRUARY) == known
+    assert compared_inputs(settings, FEBRUARY) == {**known, "is_billed": True}
     forget_compared(settings, FEBRUARY)
     assert compared_inputs(settings, FEBRUARY) is None

@@ -1,0 +1,191 @@
+"""Closed books: what a month is rated with for the months that `BILLING_LOCKED_THROUGH` closed."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from contextlib import ExitStack
+
+import dagster as dg
+import duckdb
+
+from billing_pipeline.collection import prepaid, steps, stripe_gateway
+from billing_pipeline.collection.closed_months import (
+    BilledCorrections,
+    Found,
+    as_billed,
+    billed_corrections,
+    corrections_on,
+    is_settled,
+    months_to_look_at,
+    open_corrections,
+)
+from billing_pipeline.collection.month_plan import desired_invoices
+from billing_pipeline.collection.plan.actions import ActionKind
+from billing_pipeline.collection.plan.closed_books import invoice_id
+from billing_pipeline.collection.plan.corrections import InvoiceCorrections
+from billing_pipeline.collection.records.account import require_account
+from billing_pipeline.collection.records.opening import open_records
+from billing_pipeline.collection.stripe_state.refresh import list_new
+from billing_pipeline.defs.resources import Stripe
+from billing_pipeline.defs.turns import turn
+from billing_pipeline.intake.late_usage import note_compared, rated_inputs
+from billing_pipeline.intake.reference.load import has_file
+from billing_pipeline.months import BillingMonth
+from billing_pipeline.published.change_evidence import ChangedLine, find_evidence
+from billing_pipeline.rating.corrections import Correction, Corrections, CorrectionTax
+from billing_pipeline.rating.month import StripeMovement, rate_month
+from billing_pipeline.rating.scratch import scratch_home
+from billing_pipeline.runs.locks import Turn
+from billing_pipeline.settings import Settings
+from billing_pipeline.stripe_api.client import StripeGateway
+
+_CUSTOMERS = "SELECT customer_id FROM raw.customers"
+
+
+def corrections_for(
+    context: dg.AssetExecutionContext,
+    settings: Settings,
+    stripe: Stripe,
+    month: BillingMonth,
+    moved: Sequence[StripeMovement],
+) -> Corrections:
+    """What stands on the month's invoices for months whose books are closed. The first open month
+    takes what these would be charged today beyond what was billed; any other keeps what its
+    invoices have billed. Nothing is rated where no book is closed and nothing was corrected."""
+    locked = settings.locked_through
+    if locked is None:
+        return billed_on(settings, month)
+    with turn(context, settings, Turn.STRIPE), stripe.open() as gateway:
+        stripe_gateway.run(gateway, lambda: _list_all(gateway, settings))
+    billed = _billed(settings)
+    if month != locked.shift(1):
+        return corrections_on(billed, month)
+    return _Search(context, settings, stripe, month, billed, moved).all()
+
+
+def billed_on(settings: Settings, month: BillingMonth) -> Corrections:
+    """What the month's invoices have billed for closed months; asks nothing of Stripe."""
+    return corrections_on(_billed(settings), month)
+
+
+def _billed(settings: Settings) -> list[BilledCorrections]:
+    if not settings.records_dir.exists():
+        return []
+    with open_records(settings.records_dir) as records:
+        return billed_corrections(settings, records.cache)
+
+
+async def _list_all(gateway: StripeGateway, settings: Settings) -> None:
+    """What other runs, or a home that was lost, have billed: a correction is billed once."""
+    start = settings.first_month.start(settings.timezone)
+    with open_records(settings.records_dir) as records:
+        await require_account(gateway, records.folder)
+        await list_new(gateway, records.cache, int(start.timestamp()))
+
+
+class _Search:
+    """The corrections of all closed months, for the first open one."""
+
+    def __init__(
+        self,
+        context: dg.AssetExecutionContext,
+        settings: Settings,
+        stripe: Stripe,
+        month: BillingMonth,
+        billed: Sequence[BilledCorrections],
+        moved: Sequence[StripeMovement],
+    ) -> None:
+        self._context = context
+        self._settings = settings
+        self._stripe = stripe
+        self._month = month
+        self._billed = billed
+        self._moved = moved
+
+    def all(self) -> Corrections:
+        with open_records(self._settings.records_dir) as records:
+            recorded = records.billed.months()
+            months = months_to_look_at(self._settings, records.cache, recorded, self._month)
+        lines: list[Correction] = []
+        taxes: list[CorrectionTax] = []
+        spent: list[Correction] = []
+        # What is spent of a commitment in one month may change what later ones charge beyond it.
+        has_commitments = has_file(self._settings, "accounts", "commitments")
+        for month in months:
+            if is_settled(self._settings, month) and not (spent and has_commitments):
+                found = as_billed(self._billed, month, self._month)
+            else:
+                found = self._look(month, tuple(spent))
+            lines += found.corrections.lines
+            taxes += found.corrections.taxes
+            spent += found.spent
+        return Corrections(tuple(lines), tuple(taxes), tuple(spent))
+
+    def _look(self, month: BillingMonth, spent: tuple[Correction, ...]) -> Found:
+        """Rate a closed month aside, and compare it with what was billed."""
+        settings = self._settings
+        own = corrections_on(self._billed, month)
+        applications = prepaid.known_applications(settings, month)
+        with ExitStack() as opened:
+            aside = opened.enter_context(scratch_home(settings))
+            with turn(self._context, settings, Turn.RATING):
+                rate_month(
+                    aside,
+                    month,
+                    applications,
+                    self._moved,
+                    Corrections(own.lines, own.taxes, spent),
+                )
+            with turn(self._context, settings, Turn.STRIPE), self._stripe.open() as gateway:
+                desired = desired_invoices(aside, month)
+                plan = stripe_gateway.run(
+                    gateway, lambda: steps.preview(gateway, settings, month, desired=desired)
+                )
+            found = open_corrections(settings, aside, plan, self._billed, month, self._month)
+            lines = self._payable(aside, month, self._explained(aside, month, found))
+            inputs = rated_inputs(aside, month)
+        is_billed = all(action.kind is ActionKind.UNCHANGED for action in plan.actions)
+        if inputs is not None and is_billed:
+            note_compared(settings, month, inputs, is_billed=True)
+        self._context.log.info(
+            f"{month} was rated aside: {len(lines)} lines of correction for {self._month}"
+        )
+        ids = {line.line_id for line in lines}
+        taxes = tuple(tax for tax in found.corrections.taxes if tax.line_id in ids)
+        return Found(InvoiceCorrections(lines, taxes), found.spent)
+
+    def _explained(
+        self, aside: Settings, month: BillingMonth, found: Found
+    ) -> tuple[Correction, ...]:
+        """The lines with what shows why they changed."""
+        lines = found.corrections.lines
+        saved = self._settings.records_dir / "versions" / str(month)
+        if saved.exists():
+            shutil.copytree(saved, aside.records_dir / "versions" / str(month))
+        keys = {line.line_id: _changed_line(line, month) for line in lines}
+        evidence = find_evidence(aside, month, list(keys.values()))
+        return tuple(
+            line._replace(
+                cause=evidence[keys[line.line_id]].cause,
+                evidence=evidence[keys[line.line_id]].evidence,
+            )
+            for line in lines
+        )
+
+    def _payable(
+        self, aside: Settings, month: BillingMonth, lines: tuple[Correction, ...]
+    ) -> tuple[Correction, ...]:
+        """Those of customers who are in the accounts; of others no invoice can be made."""
+        with duckdb.connect(str(aside.warehouse_path(month)), read_only=True) as warehouse:
+            known = {row[0] for row in warehouse.execute(_CUSTOMERS).fetchall()}
+        for payer in sorted({line.payer_id for line in lines} - known):
+            self._context.log.warning(
+                f"{payer} is not in accounts/customers.csv any more, so what {month} would be "
+                "charged otherwise cannot be billed; it stays in month_drift"
+            )
+        return tuple(line for line in lines if line.payer_id in known)
+
+
+def _changed_line(line: Correction, month: BillingMonth) -> ChangedLine:
+    return ChangedLine(invoice_id(line.payer_id, line.currency, month), line.corrected_line_id)

@@ -1,0 +1,150 @@
+"""Invoices line by line, as a warehouse has them and as they were billed.
+
+What belongs here: reading lines, taxes and corrections for whoever compares them. What does not:
+comparing (``collection.plan.corrections``), and which version was billed (``as_billed``).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping
+from decimal import Decimal
+from pathlib import Path
+
+import duckdb
+
+from billing_pipeline.collection.plan.corrections import (
+    InvoiceContent,
+    InvoiceCorrections,
+    Line,
+    LineTax,
+)
+from billing_pipeline.months import BillingMonth
+from billing_pipeline.published.as_billed import (
+    CORRECTION_TAXES,
+    CORRECTIONS,
+    LINES,
+    TAXES,
+    billed_versions,
+    versions_query,
+)
+from billing_pipeline.published.reading import attach, utc_session
+from billing_pipeline.rating.corrections import Correction, CorrectionTax
+from billing_pipeline.settings import Settings
+
+_COLUMNS = """
+lines.line_id, lines.kind, lines.customer_id, lines.subscription_id, lines.charge_id,
+{price_id}, lines.tax_rate_id, lines.is_inclusive, lines.description, lines.quantity,
+lines.amount, {discount_share}, lines.period_start, lines.period_end, lines.calculation
+"""
+_TAX_COLUMNS = "line_id, tax_rate_id, percentage, is_inclusive, tax_base, tax_amount"
+_NOW = f"""
+WITH shares AS (
+    SELECT line_id, sum(discount_share)::DECIMAL(38, 4) AS discount_share
+    FROM warehouse.main.line_discounts GROUP BY line_id
+)
+SELECT lines.invoice_id, {
+    _COLUMNS.format(
+        price_id="charges.price_id", discount_share="coalesce(shares.discount_share, 0)"
+    )
+}
+FROM warehouse.main.invoice_lines AS lines
+LEFT JOIN shares ON lines.line_id = shares.line_id
+LEFT JOIN warehouse.main.charges AS charges ON lines.charge_id = charges.charge_id
+WHERE list_contains($1, lines.invoice_id)
+ORDER BY lines.invoice_id, lines.position
+"""
+_NOW_TAXES = f"""
+SELECT invoice_id, {_TAX_COLUMNS} FROM warehouse.main.line_taxes
+WHERE list_contains($1, invoice_id) ORDER BY ALL
+"""
+
+
+def content_now(warehouse: Path, invoice_ids: Collection[str]) -> dict[str, InvoiceContent]:
+    """Of these invoices, as a month's warehouse has them."""
+    with utc_session() as connection:
+        attach(connection, warehouse, "warehouse")
+        wanted = [sorted(invoice_ids)]
+        lines = connection.execute(_NOW, wanted).fetchall()
+        taxes = connection.execute(_NOW_TAXES, wanted).fetchall()
+    return _contents(lines, taxes)
+
+
+def content_billed(
+    settings: Settings, month: BillingMonth, totals: Mapping[str, Decimal]
+) -> dict[str, InvoiceContent]:
+    """As they were billed in the end: of each invoice the newest saved version that comes to its
+    total (major units). Of others nothing is known line by line."""
+    saved, taxes = (versions_query(settings, month, table) for table in (LINES, TAXES))
+    if saved is None or taxes is None:
+        return {}
+    with utc_session() as connection:
+        _select(connection, billed_versions(connection, settings, month, totals))
+        columns = _COLUMNS.format(price_id="lines.price_id", discount_share="lines.discount_share")
+        lines = connection.execute(
+            f"SELECT lines.invoice_id, {columns} FROM ({saved}) AS lines"
+            " JOIN selected USING (invoice_id, version) ORDER BY lines.invoice_id, lines.position"
+        ).fetchall()
+        found = connection.execute(
+            f"SELECT invoice_id, {_TAX_COLUMNS} FROM ({taxes}) AS taxes"
+            " JOIN selected USING (invoice_id, version) ORDER BY ALL"
+        ).fetchall()
+    return _contents(lines, found)
+
+
+def corrections_billed(
+    settings: Settings, month: BillingMonth, totals: Mapping[str, Decimal]
+) -> dict[str, InvoiceCorrections]:
+    """What the month's invoices correct of closed months, by invoice; as `content_billed`. An
+    invoice whose version is known and corrects nothing has no lines here."""
+    saved, taxes = (
+        versions_query(settings, month, name) for name in (CORRECTIONS, CORRECTION_TAXES)
+    )
+    with utc_session() as connection:
+        versions = billed_versions(connection, settings, month, totals)
+        if saved is None or taxes is None:
+            return {}
+        _select(connection, versions)
+        listed = ", ".join(f"rows.{name}" for name in Correction._fields)
+        lines = connection.execute(
+            f"SELECT rows.invoice_id, {listed} FROM ({saved}) AS rows"
+            " JOIN selected USING (invoice_id, version) ORDER BY ALL"
+        ).fetchall()
+        listed = ", ".join(f"rows.{name}" for name in CorrectionTax._fields)
+        found = connection.execute(
+            f"SELECT rows.invoice_id, {listed} FROM ({taxes}) AS rows"
+            " JOIN selected USING (invoice_id, version) ORDER BY ALL"
+        ).fetchall()
+    by_invoice: dict[str, list[Correction]] = defaultdict(list)
+    for invoice_id, *row in lines:
+        by_invoice[invoice_id].append(Correction._make(row))
+    taxes_of: dict[str, list[CorrectionTax]] = defaultdict(list)
+    for invoice_id, *row in found:
+        taxes_of[invoice_id].append(CorrectionTax._make(row))
+    return {
+        invoice_id: InvoiceCorrections(tuple(by_invoice[invoice_id]), tuple(taxes_of[invoice_id]))
+        for invoice_id in versions
+    }
+
+
+def _select(connection: duckdb.DuckDBPyConnection, versions: Mapping[str, int]) -> None:
+    connection.execute("CREATE TEMP TABLE selected (invoice_id VARCHAR, version INTEGER)")
+    if versions:
+        connection.executemany(
+            "INSERT INTO selected VALUES (?, ?)", [list(row) for row in versions.items()]
+        )
+
+
+def _contents(
+    lines: Collection[tuple[object, ...]], taxes: Collection[tuple[object, ...]]
+) -> dict[str, InvoiceContent]:
+    by_invoice: dict[str, list[Line]] = defaultdict(list)
+    for invoice_id, *row in lines:
+        by_invoice[str(invoice_id)].append(Line._make(row))
+    taxes_of: dict[str, list[LineTax]] = defaultdict(list)
+    for invoice_id, *row in taxes:
+        taxes_of[str(invoice_id)].append(LineTax._make(row))
+    return {
+        invoice_id: InvoiceContent.of(found, taxes_of[invoice_id])
+        for invoice_id, found in by_invoice.items()
+    }
