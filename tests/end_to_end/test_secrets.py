@@ -15,7 +15,7 @@ import duckdb
 import pytest
 
 from billing_pipeline.stripe_sandbox import running_sandbox
-from tests.end_to_end.commands import EXAMPLES, billing
+from tests.end_to_end.commands import EXAMPLES, billing_by_dbt
 
 KEY = f"sk_test_51{secrets.token_hex(40)}"
 WEBHOOK_SECRET = f"whsec_{secrets.token_hex(24)}"
@@ -67,7 +67,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     printed = []
 
     def run(base: str, *args: str) -> int:
-        done = billing(
+        done = billing_by_dbt(
             *(home, EXAMPLES / "metered-api", "--verbose", *args),
             STRIPE_API_KEY=KEY, STRIPE_API_BASE=base, STRIPE_WEBHOOK_SECRET=WEBHOOK_SECRET,
         )  # fmt: skip
