@@ -75,6 +75,7 @@ def test_late_usage_is_previewed_read_approved_and_billed_once(tmp_path: Path) -
 
         screen.open(f"/assets/invoice_plan?view=partitions&partition={MONTH}")
         screen.page.get_by_text(plan_hash).first.wait_for()
+        screen.page.get_by_text("[Show Markdown]").first.click()
         screen.page.get_by_text("late usage").first.wait_for()
         screen.picture("finance-2-plan")
         assert published(home, of_customer) == [(1, before)], "a preview sends nothing"

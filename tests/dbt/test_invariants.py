@@ -86,6 +86,11 @@ BREAKS = {
         "prepaid-wallet",
         "UPDATE wallet_lots SET used = used + 1, remaining = remaining - 1 WHERE used > 0",
     ),
+    "a margin of what nobody is billed": (
+        "margins_are_all_revenue_and_cost",
+        "subscriptions",
+        "UPDATE margins SET revenue = revenue + 1, margin = margin + 1 WHERE revenue > 0",
+    ),
     "half a cent": (
         "amounts_have_the_currency_exponent",
         "subscriptions",

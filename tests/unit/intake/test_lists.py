@@ -50,4 +50,5 @@ def test_dbt_describes_each_table_of_the_inputs() -> None:
     [source] = yaml.safe_load((MODELS / "sources.yml").read_text(encoding="utf-8"))["sources"]
     described = {table["name"]: table["description"] for table in source["tables"]}
     for table in TABLES:
-        assert described[table.name] == f"{table.path}.csv"
+        # After the file, what else the table has.
+        assert described[table.name].split(",")[0] == f"{table.path}.csv"
