@@ -247,7 +247,7 @@ def plan_markdown(plan: InvoicePlan, notes: PlanNotes) -> str:
         parts.append("**The whole plan waits for approval:**")
         parts.append("\n".join(f"- {escape(reason)}" for reason in plan.held_by))
     elif plan.needs_approval:
-        parts.append("Actions marked ⏸ wait for approval of this hash.")
+        parts.append("What is marked `waits` needs the approval of this hash.")
     if plan.needs_approval:
         parts.append(_next_step(plan, notes))
     parts += [_totals(plan), _changes(plan, notes)]
@@ -329,7 +329,7 @@ def _changes(plan: InvoicePlan, notes: PlanNotes) -> str:
 def _mark(
     plan: InvoicePlan, action: InvoiceAction, waiting: Collection[tuple[str, str, int]]
 ) -> str:
-    return "⏸" if action.key in waiting else "declined" if action.key in plan.declined else ""
+    return "waits" if action.key in waiting else "declined" if action.key in plan.declined else ""
 
 
 def _customer(action: InvoiceAction, names: Mapping[str, str]) -> str:
