@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
 _MONTH = re.compile(r"(\d{4})-(\d{2})(?:-01)?")
@@ -52,6 +52,11 @@ class BillingMonth:
     @property
     def key(self) -> str:
         return f"{self.year:04}-{self.month:02}-01"
+
+    @property
+    def first_day(self) -> date:
+        """As tables have it in `billing_month`."""
+        return date(self.year, self.month, 1)
 
     def start(self, zone: ZoneInfo) -> datetime:
         """The month's first instant, in UTC: of a midnight that occurs twice, the first."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
 from decimal import Decimal
 
 from billing_pipeline.collection.plan.actions import ActionKind, InvoiceAction
@@ -61,7 +60,7 @@ class BilledCorrections:
 
     def of(self, month: BillingMonth) -> InvoiceCorrections:
         lines = tuple(
-            line for line in self.content.lines if line.corrected_month == _first_day(month)
+            line for line in self.content.lines if line.corrected_month == month.first_day
         )
         ids = {line.line_id for line in lines}
         return InvoiceCorrections(
@@ -107,7 +106,7 @@ def _by_marks(
 def _coarse(month: BillingMonth, customer_id: str, currency: str, amount: Decimal) -> Correction:
     name = f"{REST}_{invoice_id(customer_id, currency, month)}"
     return Correction(
-        corrected_month=_first_day(month),
+        corrected_month=month.first_day,
         corrected_line_id=name,
         corrected_kind=REST,
         line_id=correction_id(name, month),
@@ -177,7 +176,7 @@ def as_billed(billed: Sequence[BilledCorrections], month: BillingMonth, on: Bill
 def corrections_on(billed: Sequence[BilledCorrections], month: BillingMonth) -> Corrections:
     """Of a month that takes no new ones: what its invoices have billed for closed months."""
     here = _united([item.content for item in billed if item.on == month])
-    first = _first_day(month)
+    first = month.first_day
     spent = [line for item in billed for line in item.content.lines if line.corrected_month < first]
     return Corrections(here.lines, here.taxes, tuple(spent))
 
@@ -288,7 +287,3 @@ def _united(parts: Iterable[InvoiceCorrections]) -> InvoiceCorrections:
         tuple(line for part in found for line in part.lines),
         tuple(tax for part in found for tax in part.taxes),
     )
-
-
-def _first_day(month: BillingMonth) -> date:
-    return date(month.year, month.month, 1)

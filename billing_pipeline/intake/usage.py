@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping
-from datetime import date
 from zoneinfo import ZoneInfo
 
 import duckdb
@@ -115,7 +114,7 @@ def _write_months(
     kind = pa.timestamp("us", "UTC")
     rows = pa.table(  # noqa: F841  (read by name in the statement)
         {
-            "billing_month": pa.array([date(one.year, one.month, 1) for one in known]),
+            "billing_month": pa.array([one.first_day for one in known]),
             "month_start": pa.array(edges[:-1], kind),
             "month_end": pa.array(edges[1:], kind),
         }

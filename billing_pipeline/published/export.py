@@ -7,7 +7,7 @@ current (``manifest``) and when readers see it (``publish``).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, datetime
+from datetime import datetime
 from pathlib import Path
 
 import duckdb
@@ -125,7 +125,7 @@ def export_month_rows(
 ) -> Files:
     """Python's rows of a month; a missing ``billing_month`` is the month's."""
     names = {column.name for column in table.columns}
-    first_day = date(month.year, month.month, 1)
+    first_day = month.first_day
     complete: list[dict[str, object]] = []
     for row in rows:
         unknown = sorted(set(row) - names)

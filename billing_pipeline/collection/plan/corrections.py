@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
 from typing import NamedTuple
 
@@ -168,7 +168,7 @@ def _correction(invoice: ClosedInvoice, name: str, before: _Before | None) -> Co
     quantity = _quantity(now, billed, before) if shown.kind == "charge" else None
     net = _net(now) - _net(billed) - (before.net_amount if before else NOTHING)
     return Correction(
-        corrected_month=_first_day(invoice.month),
+        corrected_month=invoice.month.first_day,
         corrected_line_id=name,
         corrected_kind=shown.kind,
         line_id=correction_id(name, invoice.month),
@@ -209,7 +209,7 @@ def _rest(invoice: ClosedInvoice, amount: Decimal) -> Correction:
     name = f"{REST}_{invoice.invoice_id}"
     text = f"Correction of {_named(invoice.month)}: credited or decided earlier"
     return Correction(
-        corrected_month=_first_day(invoice.month),
+        corrected_month=invoice.month.first_day,
         corrected_line_id=name,
         corrected_kind=REST,
         line_id=correction_id(name, invoice.month),
@@ -367,10 +367,6 @@ def _plus(tax: LineTax, base: Decimal, amount: Decimal) -> LineTax:
 
 def _rounded(amount: Decimal, currency: str) -> Decimal:
     return amount.quantize(Decimal(1).scaleb(-CURRENCY_PLACES[currency]), ROUND_HALF_UP)
-
-
-def _first_day(month: BillingMonth) -> date:
-    return date(month.year, month.month, 1)
 
 
 def _named(month: BillingMonth) -> str:

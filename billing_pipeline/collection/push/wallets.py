@@ -122,7 +122,7 @@ class WalletBook:
         pays = max(0, send.wallet_applied)
         if send.wallet_applied < 0:
             self._credited.add(key)
-        wallet = await self._settle(key, customer, counted, pays, holds)
+        wallet = await self.bring_up_to_date(key, customer, counted, pays, holds)
         held_back = wallet.held_for(draft)
         later = [
             item
@@ -131,7 +131,7 @@ class WalletBook:
         ]
         if covering := wallet.covering(later, pays - wallet.held - held_back):
             counted = (*counted, *covering)
-            wallet = await self._settle(key, customer, counted, pays, holds)
+            wallet = await self.bring_up_to_date(key, customer, counted, pays, holds)
         would_pay = min(wallet.held + held_back, max(0, send.total))
         if would_pay < pays:
             raise NotSentError(
@@ -197,13 +197,7 @@ class WalletBook:
         )
         if not is_posted or key in self._credited:
             async with self.turn(customer):
-                await self._settle(key, customer, movements)
-
-    async def bring_up_to_date(
-        self, key: tuple[str, str], customer: str, movements: Sequence[WalletMovement]
-    ) -> WalletInStripe:
-        """Post what is missing of these movements, in the customer's turn."""
-        return await self._settle(key, customer, movements)
+                await self.bring_up_to_date(key, customer, movements)
 
     async def post_expiries(self, find: FindCustomer) -> list[WalletProblem]:
         """As `post_outstanding`, of the wallets alone of which something has expired."""
@@ -220,7 +214,7 @@ class WalletBook:
         movements = self._movements.get(key, ())
         return tuple(item for item in movements if item.occurred_at < self._until)
 
-    async def _settle(
+    async def bring_up_to_date(
         self,
         key: tuple[str, str],
         customer: str,

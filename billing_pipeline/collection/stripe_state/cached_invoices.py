@@ -23,9 +23,10 @@ from billing_pipeline.collection.stripe_state.stripe_invoice import (
 )
 from billing_pipeline.collection.stripe_state.transactions import transaction
 
-# What `stripe_invoice.read_invoice` reads: the rest of Stripe's answer is not worth saving.
 _UNREADABLE = -1
 """The rank of an invoice that cannot be read: below all others."""
+
+# What `stripe_invoice.read_invoice` reads: the rest of Stripe's answer is not worth saving.
 _SAVED = (
     "id",
     "customer",
