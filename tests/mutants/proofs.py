@@ -81,4 +81,18 @@ MUTANTS = (
         "        aside = scratch",
         "tests/unit/rating/test_canary.py",
     ),
+    Mutant(
+        "verify_any_row_is_the_counterpart",
+        "billing_pipeline/published/verification.py",
+        "sum(row[key] == other[key] for key in row)",
+        "0",
+        "tests/unit/published/test_verification.py",
+    ),
+    Mutant(
+        "verify_a_repeated_row_counts_once",
+        "billing_pipeline/published/verification.py",
+        "SELECT count(*), sha256(coalesce(string_agg(digest, '' ORDER BY digest), ''))",
+        "SELECT count(*), sha256(coalesce(string_agg(DISTINCT digest, '' ORDER BY digest), ''))",
+        "tests/unit/published/test_verification.py",
+    ),
 )
