@@ -72,6 +72,8 @@ class Settings:
     """A group of this machine, which may read what is published."""
     catalog_dir: Path | None = None
     """A simulation's price book instead of the data directory's; no variable sets it."""
+    renamed_folders: Mapping[str, str] = field(default_factory=dict)
+    """Folders of the data directory that lie under another name; no variable sets it."""
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Settings:
