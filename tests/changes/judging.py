@@ -178,7 +178,7 @@ class Judge:
             if item["status"] == "processing"
         }
         for payment in self.dashboard.all("invoice_payment"):
-            intent = payment["payment"]["payment_intent"]
+            intent = payment["payment"].get("payment_intent")  # none: from a wallet
             if intent in waiting and payment["status"] == "open":
                 self._given_up(payment["invoice"])
 

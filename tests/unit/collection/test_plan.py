@@ -385,34 +385,3 @@ def test_a_credit_first_lowers_what_is_still_to_be_paid() -> None:
     assert money(of(less, [still_open])) == ["USD 3.00 less to pay"]
     paid_in_part = in_stripe(wanted(500), "open", amount_remaining=100)
     assert money(of(less, [paid_in_part])) == ["USD 1.00 less to pay, USD 2.00 credit to balance"]
-
-
-@pytest.mark.parametrize(
-    ("invoice", "said"),
-    [
-        (wanted(100), "no payment method in the accounts: it stays open unless Stripe has one"),
-        (replace(wanted(100), wallet_applied=100), None),
-        (replace(wanted(100), payer=Payer("ada", payment_method="pm_card_visa")), None),
-        (replace(wanted(100), payer=Payer("ada", stripe_customer_id="cus_1")), None),
-        (
-            replace(wanted(100), collection_method="send_invoice", days_until_due=7),
-            "no e-mail to send the invoice to",
-        ),
-        (
-            replace(
-                wanted(100),
-                collection_method="send_invoice",
-                days_until_due=7,
-                payer=Payer("ada", email="ada@example.com"),
-            ),
-            None,
-        ),
-    ],
-)
-def test_who_cannot_pay_is_named_before_anything_is_sent(
-    invoice: DesiredInvoice, said: str | None
-) -> None:
-    [row] = plan_rows(of([invoice], []), NOTES)
-    assert row["state"] == "ready"
-    reasons = row["reason"].split("; ")
-    assert (said in reasons) if said else (len(reasons) == 1)
