@@ -12,6 +12,7 @@ import dagster as dg
 
 from billing_pipeline.defs import jobs, schedules, sensors
 from billing_pipeline.defs.asset_specs import with_asset_specs
+from billing_pipeline.defs.canary import canary
 from billing_pipeline.defs.charges import dbt_models
 from billing_pipeline.defs.checks import CHECKS
 from billing_pipeline.defs.collection import (
@@ -46,7 +47,7 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None) -> dg.Defini
                 month_drift,
             ]
         ),
-        asset_checks=[*CHECKS, months_are_as_billed],
+        asset_checks=[canary, *CHECKS, months_are_as_billed],
         # Also where somebody materializes single assets: one process holds the month of a run.
         executor=dg.in_process_executor,
         jobs=[
@@ -71,6 +72,7 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None) -> dg.Defini
             sensors.stripe_changes,
             sensors.dead_runs,
             sensors.late_usage_files,
+            sensors.drifted_months,
             sensors.runs_that_failed,
             sensors.notices,
         ],

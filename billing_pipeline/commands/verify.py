@@ -48,7 +48,11 @@ def verify(month: BillingMonth, as_json: bool) -> None:
     }
     if different:
         names = ", ".join(check.table for check in different)
-        document["reason"] = f"{len(different)} of {len(checks)} tables differ: {names}"
+        document["first_difference"] = different[0].first_difference
+        document["reason"] = (
+            f"{len(different)} of {len(checks)} tables differ: {names}; the first difference: "
+            f"{printable(different[0].first_difference or different[0].table)}"
+        )
         if document["changed_inputs"]:
             document["reason"] += f". Inputs since then: {document['changed_inputs']}"
     if not as_json:

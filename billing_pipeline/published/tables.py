@@ -20,6 +20,7 @@ from billing_pipeline.settings import Settings
 # The source of dbt's that lists what the intake made: not published.
 _RAW = "raw"
 _REPORTS = "reports"
+_STAGES = ("staging", "metering", "rating", "invoicing")
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,9 @@ class Report(Table):
 
 @dataclass(frozen=True)
 class Published:
-    """All of it by name: dbt's tables of a month, what Python makes by dbt's source (`collection`,
-    `as_billed`, `estimates`, `simulations`), and the reports."""
+    """All of it by name: dbt's tables of a month, on the way from usage to invoices, what Python
+    makes by dbt's source (`collection`, `as_billed`, `estimates`, `simulations`), and the
+    reports."""
 
     models: Mapping[str, Table]
     sources: Mapping[str, Mapping[str, Table]]
@@ -72,7 +74,7 @@ def _read(manifest: Path) -> Published:
     found = json.loads(manifest.read_text(encoding="utf-8"))
     models: dict[str, Table] = {}
     reports: dict[str, Report] = {}
-    for node in found["nodes"].values():
+    for node in sorted(found["nodes"].values(), key=_stage):
         if node["resource_type"] != "model" or node["access"] != "public":
             continue
         if node["group"] == _REPORTS:
@@ -85,6 +87,12 @@ def _read(manifest: Path) -> Published:
             of_source = sources.setdefault(source["source_name"], {})
             of_source[source["name"]] = Table(*_described(source))
     return Published(models, sources, reports)
+
+
+def _stage(node: Mapping[str, Any]) -> tuple[int, str]:
+    """Where a node stands on the way from usage to invoices, by the folder of its model."""
+    folder = str(node["fqn"][1])
+    return (_STAGES.index(folder) if folder in _STAGES else len(_STAGES), str(node["name"]))
 
 
 def _described(node: dict[str, Any]) -> tuple[str, tuple[Column, ...]]:

@@ -24,6 +24,13 @@ from billing_pipeline.settings import Settings
 
 MAX_ROWS = 5
 """Rows of a table that are shown on each side; the rest is counted."""
+_MAX_COMPARED = 1_000
+"""Rows of each side among which the first one's counterpart is looked for."""
+
+# What besides ids tells rows of a table apart.
+_KEYS = (
+    "period_start", "tier", "feature", "position", "currency", "reason", "source_file", "source_row"
+)  # fmt: skip
 
 # A row as text, every value as DuckDB writes it in UTC, so that no number passes through a float;
 # the digest does not depend on the order of rows.
@@ -45,6 +52,8 @@ class TableCheck:
     recomputed_digest: str
     only_published: Sequence[Row] = ()
     only_recomputed: Sequence[Row] = ()
+    first_difference: str | None = None
+    """The first row that differs, and its first column that does, in one sentence."""
 
     @property
     def is_equal(self) -> bool:
@@ -57,8 +66,8 @@ def verify_month(
     applications: Iterable[WalletApplication] = (),
     moved: Iterable[StripeMovement] = (),
 ) -> list[TableCheck]:
-    """Every table that dbt makes of the month, in the order of their names. Tables and columns of
-    a release since the month's last run are left out.
+    """Every table that dbt makes of the month, on the way from usage to invoices. Tables and
+    columns of a release since the month's last run are left out.
 
     Raises `NotPublishedError`, and `InvalidInput` and `DbtError` as a run of the month would.
     """
@@ -66,7 +75,7 @@ def verify_month(
     published = manifest.months.get(str(month))
     if not published:
         raise NotPublishedError(f"nothing is published of {month}: there is nothing to compare")
-    models = sorted(published_tables(settings).models.keys() & published.keys())
+    models = [name for name in published_tables(settings).models if name in published]
     with scratch_home(settings) as aside, utc_session() as connection:
         # Corrections of closed months are found from other months: they are taken as they were.
         corrections = known_corrections(settings.warehouse_path(month))
@@ -83,31 +92,63 @@ def verify_month(
     return found
 
 
+def digest(
+    connection: duckdb.DuckDBPyConnection, source: str, columns: Sequence[str]
+) -> tuple[int, str]:
+    """How many rows `source` has, and their digest in a canonical form: that of the same rows on
+    another machine, in whatever order."""
+    values = ", ".join(f"{sql_name(column)}::VARCHAR" for column in columns)
+    [(count, found)] = connection.execute(_DIGEST.format(values=values, source=source)).fetchall()
+    return int(count), str(found)
+
+
 def _compared(
     connection: duckdb.DuckDBPyConnection, name: str, published: str, columns: Sequence[str]
 ) -> TableCheck:
     recomputed = f"recomputed.main.{sql_name(name)}"
     present = {row[0] for row in connection.execute(f"DESCRIBE {recomputed}").fetchall()}
-    shared = [sql_name(column) for column in columns if column in present]
-    counts = [
-        connection.execute(
-            _DIGEST.format(
-                values=", ".join(f"{column}::VARCHAR" for column in shared), source=source
-            )
-        ).fetchall()[0]
-        for source in (published, recomputed)
-    ]
-    (there, digest), (anew, recomputed_digest) = counts
-    check = TableCheck(name, there, anew, digest, recomputed_digest)
-    if check.is_equal:
-        return check
-    listed = ", ".join(shared)
-    sides = [
+    shared = [column for column in columns if column in present]
+    there, found = digest(connection, published, shared)
+    anew, found_anew = digest(connection, recomputed, shared)
+    if found == found_anew:
+        return TableCheck(name, there, anew, found, found_anew)
+    listed = ", ".join(map(sql_name, shared))
+    theirs, ours = (
         rows(
             connection,
             f"SELECT {listed} FROM {one} EXCEPT ALL SELECT {listed} FROM {other}"
-            f" ORDER BY ALL LIMIT {MAX_ROWS}",
+            f" ORDER BY ALL LIMIT {_MAX_COMPARED}",
         )
         for one, other in ((published, recomputed), (recomputed, published))
+    )
+    return TableCheck(
+        *(name, there, anew, found, found_anew, theirs[:MAX_ROWS], ours[:MAX_ROWS]),
+        first_difference=first_difference(name, theirs, ours),
+    )
+
+
+def first_difference(table: str, published: Sequence[Row], recomputed: Sequence[Row]) -> str | None:
+    """The first row and column that differ, of the rows that only one side has. A row's counterpart
+    is the one with the same ids and the most equal values; without one it is on one side only."""
+    if not published and not recomputed:
+        return None
+    row = published[0] if published else recomputed[0]
+    name = _row_name(table, row)
+    if not published:
+        return f"{name} is not published, only recomputed"
+    candidates = [other for other in recomputed if _row_name(table, other) == name]
+    if not candidates:
+        return f"{name} is published and not recomputed"
+    like = max(candidates, key=lambda other: sum(row[key] == other[key] for key in row))
+    column = next(key for key in row if row[key] != like[key])
+    return f"{name}: {column} is {row[column]} as published and {like[column]} recomputed"
+
+
+def _row_name(table: str, row: Row) -> str:
+    """The ids of a row, and where its period begins: what says which row it is."""
+    ids = [
+        f"{column}={row[column]}"
+        for column in row
+        if (column.endswith("_id") or column in _KEYS) and row[column] is not None
     ]
-    return TableCheck(name, there, anew, digest, recomputed_digest, *sides)
+    return ", ".join([table, *ids])

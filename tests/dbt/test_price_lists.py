@@ -7,7 +7,6 @@ rows a way of pricing becomes (test_cookbook.py).
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
@@ -20,6 +19,9 @@ from tests.property.harness import Tables
 FOLDER = DBT_PROJECT_DIR.parent / "data" / "price-lists"
 LISTS = sorted(path.name for path in FOLDER.iterdir() if path.is_dir())
 IDS = ("price_id", "plan_id", "meter_id", "event_name", "example")
+# Columns of subscriptions.csv, or of expected.csv where a list has none.
+SUBSCRIBED = {column: column for column in ("quantity", "starts_at", "ends_at")}
+SUBSCRIBED["seats"] = "quantity"
 
 
 def rows(name: str, file: str) -> list[dict[str, str]]:
@@ -30,10 +32,12 @@ def rows(name: str, file: str) -> list[dict[str, str]]:
         return list(csv.DictReader(text))
 
 
-def of_list(name: str, file: str) -> Iterator[dict[str, str]]:
+def of_list(name: str, file: str) -> list[dict[str, str]]:
     """Rows whose ids begin with the list's name: many lists have a price `requests`."""
-    for row in rows(name, file):
-        yield {key: f"{name}/{cell}" if key in IDS and cell else cell for key, cell in row.items()}
+    return [
+        {key: f"{name}/{cell}" if key in IDS and cell else cell for key, cell in row.items()}
+        for row in rows(name, file)
+    ]
 
 
 def price_book() -> PriceBook:
@@ -43,8 +47,10 @@ def price_book() -> PriceBook:
             for row in of_list(name, f"catalog/{table}"):
                 book.add(f"catalog/{table}", **row)
         for row in of_list(name, "expected"):
-            quantity = {"quantity": row["seats"]} if row.get("seats") else {}
-            book.customer(row["example"], row["plan_id"], **quantity)
+            book.customer(row["example"])
+        for row in of_list(name, "subscriptions") or of_list(name, "expected"):
+            cells = {cell: row[column] for column, cell in SUBSCRIBED.items() if row.get(column)}
+            book.subscribe(row["example"], row["example"], row["plan_id"], **cells)
         for row in of_list(name, "usage"):
             at = row.get("occurred_at") or "2024-03-10"
             cells = {"properties": row.get("properties") or ""}
@@ -68,10 +74,24 @@ def test_examples_come_to_what_their_publisher_says(rated: Tables, name: str) ->
     assert totals == expected
 
 
-def test_each_list_has_its_row_with_a_source() -> None:
+def test_no_usage_of_an_example_is_lost(rated: Tables) -> None:
+    assert not rated["usage_rejections"] and not rated["unpriced_usage"]
+
+
+def table() -> dict[str, str]:
+    """The lines of the page's table by list."""
     page = (FOLDER / "README.md").read_text(encoding="utf-8")
-    named = [line.split("|")[1].strip() for line in page.splitlines() if "](http" in line]
-    assert sorted(named) == [f"`{name}`" for name in LISTS]
+    lines = [line for line in page.splitlines() if "](http" in line]
+    return {line.split("|")[1].strip().strip("`"): line for line in lines}
+
+
+def test_each_list_has_its_row_with_a_source() -> None:
+    assert list(table()) == LISTS
+
+
+def test_a_list_shows_the_arithmetic_of_totals_by_hand() -> None:
+    by_hand = {name for name, line in table().items() if f"[by hand]({name}/README.md)" in line}
+    assert by_hand == {name for name in LISTS if (FOLDER / name / "README.md").exists()}
 
 
 def test_all_usage_is_of_an_example_and_read_by_a_meter() -> None:

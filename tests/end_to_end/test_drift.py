@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,11 @@ def test_late_usage_of_a_closed_month_is_drift_until_it_is_billed(home: Path) ->
     found = said(home, "verify", MONTH, code=1)
     assert {"charges", "invoices"} <= {t["table"] for t in found["tables"] if not t["is_equal"]}
     assert found["changed_inputs"] == f"new: usage/{MONTH}/late.csv"
+    assert re.fullmatch(
+        rf"metered_usage, customer_id={customer}, .*: quantity is [0-9.]+ as published and [0-9.]+"
+        " recomputed",
+        found["first_difference"],
+    )
     plan_hash = said(home, "plan", MONTH)["plan_hash"]
     said(home, "apply", MONTH, "--approve", plan_hash)
     found = said(home, "verify", MONTH)

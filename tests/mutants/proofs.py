@@ -60,4 +60,39 @@ MUTANTS = (
         "tests/dbt/test_documented_examples.py"
         "::test_of_very_many_events_those_of_one_line_are_in_a_proof",
     ),
+    Mutant(
+        "canary_an_unexpected_invoice_passes",
+        "billing_pipeline/rating/canary.py",
+        "        computed = found.pop(key, {})\n",
+        "        computed = found.get(key, {})\n        found = {}\n",
+        "tests/unit/rating/test_canary.py",
+    ),
+    Mutant(
+        "canary_deviates_and_the_month_stays_checked",
+        "billing_pipeline/defs/canary.py",
+        "            set_checked(settings, month, False)",
+        "            pass",
+        "tests/end_to_end/test_canary.py",
+    ),
+    Mutant(
+        "canary_is_rated_with_the_months_own_accounts",
+        "billing_pipeline/rating/canary.py",
+        "        aside = replace(scratch, renamed_folders=FOLDERS)",
+        "        aside = scratch",
+        "tests/unit/rating/test_canary.py",
+    ),
+    Mutant(
+        "verify_any_row_is_the_counterpart",
+        "billing_pipeline/published/verification.py",
+        "sum(row[key] == other[key] for key in row)",
+        "0",
+        "tests/unit/published/test_verification.py",
+    ),
+    Mutant(
+        "verify_a_repeated_row_counts_once",
+        "billing_pipeline/published/verification.py",
+        "SELECT count(*), sha256(coalesce(string_agg(digest, '' ORDER BY digest), ''))",
+        "SELECT count(*), sha256(coalesce(string_agg(DISTINCT digest, '' ORDER BY digest), ''))",
+        "tests/unit/published/test_verification.py",
+    ),
 )

@@ -84,9 +84,10 @@ class Storage:
     @classmethod
     def of(cls, settings: Settings) -> Storage:
         """Raises OSError where the store cannot be used at all."""
+        renamed = settings.renamed_folders
         if "://" in settings.data_dir:
-            return cls(settings.data_dir.rstrip("/"), ObjectStore(settings.data_dir))
-        return cls(str(Path(settings.data_dir).expanduser().absolute()))
+            return cls(settings.data_dir.rstrip("/"), ObjectStore(settings.data_dir), renamed)
+        return cls(str(Path(settings.data_dir).expanduser().absolute()), None, renamed)
 
     @property
     def is_remote(self) -> bool:

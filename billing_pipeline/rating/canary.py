@@ -1,0 +1,134 @@
+"""The canary: a made-up customer whose invoice is known, rated before anything is sent.
+
+What belongs here: rating the canary's accounts and usage by the month's own price book, models and
+engine, and comparing. What does not: reading what is expected (``intake.canary``), and when this is
+done (``defs.canary``).
+
+The canary lies in a folder of its own, `canary/`, and is rated into a warehouse of its own, which
+is deleted: no table of the month, no plan and no report has to leave it out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from billing_pipeline.duckdb_sql import Row, rows
+from billing_pipeline.intake.canary import AMOUNTS, FOLDER, FOLDERS, Expected, read_expected
+from billing_pipeline.intake.problems import InvalidInput, Problem
+from billing_pipeline.money import format_amount
+from billing_pipeline.months import BillingMonth
+from billing_pipeline.rating.month import open_warehouse, rate_month
+from billing_pipeline.rating.scratch import scratch_home
+from billing_pipeline.settings import Settings
+
+_INVOICES = f"SELECT customer_id, currency, {', '.join(AMOUNTS)} FROM invoices ORDER BY ALL"
+_CHARGES = """
+SELECT customer_id, price_id, min(currency) AS currency,
+    sum(amount) AS amount, sum(quantity) AS quantity
+FROM charges GROUP BY customer_id, price_id ORDER BY ALL
+"""
+
+
+@dataclass(frozen=True)
+class CanaryResult:
+    """What became of the canary: the month in which it was rated, how many amounts were compared,
+    and a sentence for each that deviates."""
+
+    month: BillingMonth
+    compared: int
+    deviations: Sequence[str]
+
+    @property
+    def sentence(self) -> str:
+        """What a run says of it, in one sentence."""
+        if not self.deviations:
+            return f"{self.compared} amounts of {self.month} are as expected."
+        first, *others = self.deviations
+        more = f" ({len(others)} more amounts deviate)" if others else ""
+        return f"{first}{more}: nothing was sent"
+
+
+def check_canary(settings: Settings, month: BillingMonth) -> CanaryResult | None:
+    """Rate the canary and compare it; None where there is none. Raises `InvalidInput` with every
+    problem of its files, and `DbtError` as a run of the month would."""
+    expected = read_expected(settings, month)
+    if expected is None:
+        return None
+    with scratch_home(settings) as scratch:
+        aside = replace(scratch, renamed_folders=FOLDERS)
+        try:
+            warehouse = rate_month(aside, expected.month)
+        except InvalidInput as error:
+            raise InvalidInput(map(_in_its_folder, error.problems)) from error
+        invoices, charges = _computed(warehouse)
+    found = compared(expected, invoices, charges)
+    return CanaryResult(expected.month, len(found), [text for text in found if text is not None])
+
+
+def _in_its_folder(problem: Problem) -> Problem:
+    folder = problem.file.partition("/")[0]
+    return replace(problem, file=f"{FOLDER}/{problem.file}") if folder in FOLDERS else problem
+
+
+def _computed(warehouse: Path) -> tuple[list[Row], list[Row]]:
+    with open_warehouse(warehouse, read_only=True) as connection:
+        return rows(connection, _INVOICES), rows(connection, _CHARGES)
+
+
+# Comparing
+
+
+def compared(
+    expected: Expected, invoices: Sequence[Row], charges: Sequence[Row]
+) -> list[str | None]:
+    """For each amount that is compared, how it deviates; None where it does not. Pure."""
+    return [*_compared_invoices(expected, invoices), *_compared_charges(expected, charges)]
+
+
+def _compared_invoices(expected: Expected, invoices: Sequence[Row]) -> Iterator[str | None]:
+    found = {(row["customer_id"], row["currency"]): row for row in invoices}
+    for row in expected.invoices:
+        key = (row["customer_id"], row["currency"])
+        computed = found.pop(key, {})
+        name = f"invoice of {key[0]} for {expected.month}"
+        for amount in AMOUNTS:
+            if row[amount] is not None:
+                yield _deviation(name, amount, row[amount], computed.get(amount), key[1])
+    for (customer_id, currency), row in found.items():
+        name = f"invoice of {customer_id} for {expected.month}"
+        yield _deviation(name, "total", None, row["total"], currency)
+
+
+def _compared_charges(expected: Expected, charges: Sequence[Row]) -> Iterator[str | None]:
+    found = {(row["customer_id"], row["price_id"]): row for row in charges}
+    for row in expected.charges:
+        key = (row["customer_id"], row["price_id"])
+        computed: Mapping[str, Any] = found.get(key, {})
+        name = f"charges of {key[0]} for {key[1]} in {expected.month}"
+        for column in ("amount", "quantity"):
+            if row[column] is not None:
+                currency = computed.get("currency", "") if column == "amount" else ""
+                yield _deviation(name, column, row[column], computed.get(column), currency)
+
+
+def _deviation(
+    name: str, column: str, expected: Decimal | None, computed: Decimal | None, currency: str
+) -> str | None:
+    if expected == computed:
+        return None
+    return (
+        f"{name}: {column} is expected {_shown(expected, currency)}"
+        f" and computed {_shown(computed, currency)}"
+    )
+
+
+def _shown(amount: Decimal | None, currency: str) -> str:
+    if amount is None:
+        return "none"
+    if not currency:
+        return f"{amount.normalize():f}"
+    return f"{format_amount(amount, currency)} {currency}"

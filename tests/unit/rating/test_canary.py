@@ -1,0 +1,153 @@
+"""A canary is rated by the month's own price book, beside the month, and every amount counts."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from billing_pipeline.duckdb_sql import Row
+from billing_pipeline.intake.canary import AMOUNTS, Expected, read_expected
+from billing_pipeline.intake.problems import InvalidInput
+from billing_pipeline.months import BillingMonth
+from billing_pipeline.rating import month as rating
+from billing_pipeline.rating.canary import CanaryResult, check_canary, compared
+from billing_pipeline.settings import Settings
+from tests.compiled_models import rate_month, run_compiled
+
+JANUARY, MARCH = BillingMonth(2024, 1), BillingMonth(2024, 3)
+FILES = {
+    "accounts/customers.csv": "customer_id,name,currency,country\nc1,One,USD,US\n",
+    "accounts/subscriptions.csv": "subscription_id,customer_id,plan_id,starts_at\n"
+    "s1,c1,pro,2024-01-01\n",
+    "catalog/meters.csv": "meter_id,event_name,aggregation\ncalls,call,sum\n",
+    "catalog/plans.csv": "plan_id,name\npro,Pro\n",
+    "catalog/prices.csv": "price_id,plan_id,meter_id,currency,charge_model,unit_amount\n"
+    "p,pro,calls,USD,per_unit,0.05\n",
+    "catalog/tax_rates.csv": "tax_rate_id,country,percentage\nvat,DE,19\n",
+    "usage/2024-01/a.csv": "event_id,customer_id,event_name,occurred_at,quantity\n"
+    "e1,c1,call,2024-01-02T00:00:00Z,100\n",
+    "canary/accounts/customers.csv": "customer_id,name,currency,country\ntweety,Tweety,USD,DE\n",
+    "canary/accounts/subscriptions.csv": "subscription_id,customer_id,plan_id,starts_at\n"
+    "t1,tweety,pro,2024-01-01\n",
+    "canary/usage/2024-01/a.csv": "event_id,customer_id,event_name,occurred_at,quantity\n"
+    "e1,tweety,call,2024-01-02T00:00:00Z,1001\n",
+    "canary/expected.csv": "billing_month,customer_id,currency,subtotal,tax,total,note\n"
+    "2024-01,tweety,USD,50.05,9.51,59.56,1001 x 0.05; 19 % of it\n",
+    "canary/expected_charges.csv": "billing_month,customer_id,price_id,quantity,amount\n"
+    "2024-01,tweety,p,1001,50.05\n",
+}
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.setattr(rating, "run_dbt", run_compiled)
+    for name, text in FILES.items():
+        write(tmp_path / "data", name, text)
+    return Settings.from_env(
+        {"BILLING_DATA_DIR": str(tmp_path / "data"), "BILLING_HOME": str(tmp_path / "home")}
+    )
+
+
+def write(data: Path, name: str, text: str) -> None:
+    (data / name).parent.mkdir(parents=True, exist_ok=True)
+    (data / name).write_text(text, encoding="utf-8")
+
+
+def test_a_canary_is_billed_as_everybody_and_is_in_no_table_of_the_month(
+    settings: Settings,
+) -> None:
+    data = Path(settings.data_dir)
+    assert check_canary(settings, JANUARY) == CanaryResult(JANUARY, 5, [])
+    # A month of which nothing is expected checks the last one before it.
+    assert check_canary(settings, MARCH) == CanaryResult(JANUARY, 5, [])
+    warehouse = rate_month(settings, JANUARY)
+    with duckdb.connect(str(warehouse), read_only=True) as connection:
+        named = "SELECT DISTINCT customer_id FROM {}"
+        for table in ("invoices", "charges", "metered_usage", "customers", "raw.usage_events"):
+            assert connection.execute(named.format(table)).fetchall() == [("c1",)], table
+    assert list((settings.home / "scratch").iterdir()) == []
+
+    # Somebody changes a price.
+    prices = FILES["catalog/prices.csv"].replace("0.05", "0.06")
+    write(data, "catalog/prices.csv", prices)
+    found = check_canary(settings, JANUARY)
+    assert found is not None
+    assert found.sentence == (
+        "invoice of tweety for 2024-01: subtotal is expected 50.05 USD and computed 60.06 USD"
+        " (3 more amounts deviate): nothing was sent"
+    )
+
+
+def test_what_is_wrong_in_its_files_is_said_with_file_and_row(settings: Settings) -> None:
+    data = Path(settings.data_dir)
+    write(data, "canary/accounts/customers.csv", "customer_id,name,currency\ntweety,T,XXX\n")
+    with pytest.raises(InvalidInput, match=r"canary/accounts/customers\.csv row 2, currency"):
+        check_canary(settings, JANUARY)
+    for text, said in (
+        ("billing_month,customer_id,currency,total\n", "canary/expected.csv: has no rows"),
+        (
+            "billing_month,customer_id,currency,total\n2024-13,t,USD,1\n",
+            "canary/expected.csv row 2, billing_month: there is no month 2024-13",
+        ),
+        (
+            "billing_month,customer_id,currency,total\n2024-01,t,USD,x\n",
+            "canary/expected.csv row 2, total: 'x'",
+        ),
+        ("billing_month,customer_id,currency\n", "canary/expected.csv, total: this column"),
+    ):
+        write(data, "canary/expected.csv", text)
+        with pytest.raises(InvalidInput) as refused:
+            read_expected(settings, JANUARY)
+        assert said in str(refused.value)
+    (data / "canary/expected.csv").unlink()
+    with pytest.raises(InvalidInput, match="it says what the canary must come to"):
+        read_expected(settings, JANUARY)
+
+
+def test_without_the_folder_there_is_none(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "data" / "canary").rename(tmp_path / "elsewhere")
+    assert check_canary(settings, JANUARY) is None
+
+
+def test_the_month_itself_then_one_before_then_one_after(settings: Settings) -> None:
+    header = "billing_month,customer_id,currency,total\n"
+    rows = "".join(f"2024-{month:02},t,USD,{month}\n" for month in (2, 4))
+    write(Path(settings.data_dir), "canary/expected.csv", header + rows)
+    for asked, chosen in ((1, 2), (2, 2), (3, 2), (4, 4), (12, 4)):
+        expected = read_expected(settings, BillingMonth(2024, asked))
+        assert expected is not None
+        assert expected.month == BillingMonth(2024, chosen)
+        assert [row["total"] for row in expected.invoices] == [chosen]
+
+
+def invoice(customer: str = "t", **amounts: str) -> Row:
+    known: dict[str, Decimal | None] = dict.fromkeys(AMOUNTS)
+    return {
+        "customer_id": customer,
+        "currency": "USD",
+        **known,
+        **{name: Decimal(text) for name, text in amounts.items()},
+    }
+
+
+def deviations(expected: list[Row], computed: list[Row]) -> list[str]:
+    found = compared(Expected(JANUARY, expected, []), computed, [])
+    return [text for text in found if text is not None]
+
+
+def test_missing_and_unexpected_invoices_deviate() -> None:
+    name = "invoice of t for 2024-01: total is"
+    assert deviations([invoice(total="1.50")], []) == [
+        f"{name} expected 1.50 USD and computed none"
+    ]
+    assert deviations([], [invoice(total="1234.5")]) == [
+        f"{name} expected none and computed 1,234.50 USD"
+    ]
+    assert deviations([invoice(total="1.5")], [invoice(total="1.5000", tax="9")]) == []
+    # Finer than the currency: shown as it stands.
+    assert deviations([invoice(total="1.505")], [invoice(total="1.51")]) == [
+        f"{name} expected 1.505 USD and computed 1.51 USD"
+    ]
