@@ -57,6 +57,7 @@ class Settings:
     ui_url: str = "http://127.0.0.1:3000"
     trial_notice_days: int = 3
     spike_factor: Decimal = Decimal(3)
+    wallet_low_percent: int = 20
     suspend_days: int = 14
     """Days after the oldest due date from which a customer who has not paid counts as suspended."""
     drift_months: int = 3
@@ -104,6 +105,7 @@ class Settings:
             ui_url=page_url("BILLING_UI_URL", text("BILLING_UI_URL") or "http://127.0.0.1:3000"),
             trial_notice_days=_whole_number(env, "BILLING_TRIAL_NOTICE_DAYS", "3"),
             spike_factor=_spike_factor(text("BILLING_SPIKE_FACTOR") or "3"),
+            wallet_low_percent=_whole_number(env, "BILLING_WALLET_LOW_PERCENT", "20"),
             suspend_days=_suspend_days(text("BILLING_SUSPEND_DAYS") or "14"),
             drift_months=_whole_number(env, "BILLING_DRIFT_MONTHS", "3", range(121)),
             locked_through=_locked_through(text("BILLING_LOCKED_THROUGH")),

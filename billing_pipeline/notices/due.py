@@ -19,6 +19,12 @@ import duckdb
 
 from billing_pipeline.money import format_amount
 from billing_pipeline.months import BillingMonth
+from billing_pipeline.notices.due_customers import (
+    overdue,
+    payments_received,
+    subscriptions_changed,
+    wallets_low,
+)
 from billing_pipeline.notices.notice import Kind, Notice, Rules
 from billing_pipeline.notices.spikes import plain, published_spikes
 from billing_pipeline.published.health import usage_gaps
@@ -53,12 +59,16 @@ def due_notices(
         *_waiting(published, rules, running),
         *_failed_in_part(published, rules),
         *_failed_payments(published),
+        *payments_received(published, now),
+        *overdue(published),
         *_uncollectible(published),
         *_suspended(published),
         *_other_amounts(published),
         *_spikes(published, recent, rules),
         *_entitlements(published, recent),
         *_trials(published, rules, now),
+        *subscriptions_changed(published, now),
+        *wallets_low(published, rules),
     ]
 
 

@@ -29,6 +29,8 @@ class Kind(StrEnum):
     PLAN_WAITING = "Invoice plan waits for approval"
     FAILED_IN_PART = "Invoices failed, the others went on"
     PAYMENT_FAILED = "Payment failed"
+    PAYMENT_RECEIVED = "Payment received"
+    OVERDUE = "Invoice overdue"
     UNCOLLECTIBLE = "Invoice uncollectible"
     SUSPENDED = "Customer suspended"
     MONEY_WENT_BACK = "Payment refunded or disputed"
@@ -36,6 +38,8 @@ class Kind(StrEnum):
     USAGE_SPIKE = "Usage far above the usual"
     ENTITLEMENT = "Limit of a plan"
     TRIAL_ENDING = "Trial ends soon"
+    SUBSCRIPTION_CHANGED = "Subscription changed"
+    WALLET_LOW = "Wallet low"
     MONTH_DRIFT = "Closed month would be charged otherwise today"
     LATE_USAGE = "Late usage in a closed month"
     RUN_FAILED = "Run failed"
@@ -92,7 +96,11 @@ class Rules:
     ui_url: str = "http://127.0.0.1:3000"
     trial_days: int = 3
     spike_factor: Decimal = Decimal(3)
+    wallet_low_percent: int = 20
 
     @classmethod
     def of(cls, settings: Settings) -> Rules:
-        return cls(settings.ui_url, settings.trial_notice_days, settings.spike_factor)
+        return cls(
+            *(settings.ui_url, settings.trial_notice_days, settings.spike_factor),
+            settings.wallet_low_percent,
+        )

@@ -18,6 +18,7 @@ from billing_pipeline.months import BillingMonth
 from billing_pipeline.published.as_billed import versions_query
 from billing_pipeline.published.as_known import TABLE as KNOWN
 from billing_pipeline.published.as_known import keep, known_query, month_queries
+from billing_pipeline.published.estimate_tables import estimate_query
 from billing_pipeline.published.manifest import Columns, PublishError
 from billing_pipeline.published.reading import attach
 from billing_pipeline.published.tables import Column, Published, Table
@@ -25,15 +26,6 @@ from billing_pipeline.settings import Settings
 
 Rows = Sequence[Mapping[str, object]]
 Files = dict[Path, Columns]
-
-# The tables of the running month's estimate, and the table of the warehouse that each is made from.
-_ESTIMATED = {
-    "estimated_charges": "charges",
-    "estimated_totals": "invoices",
-    "estimated_entitlement_usage": "entitlement_usage",
-    "estimated_daily_usage": "daily_usage",
-    "trials": "stg_accounts__subscriptions",
-}
 
 
 def export_warehouse(
@@ -100,7 +92,7 @@ def export_estimate(
         " warehouse.main.accepted_events WHERE usage_month = $1::DATE) AS usage_until",
         [month.key, estimated_at],
     )
-    queries = {name: _estimate_query(name, table) for name, table in tables.items()}
+    queries = {name: estimate_query(name, table) for name, table in tables.items()}
     files = _copy_all(connection, queries, folder)
     connection.execute("DETACH warehouse")
     return files
@@ -115,23 +107,6 @@ def export_tables(
     files = _copy_all(connection, queries, folder)
     connection.execute("DETACH warehouse")
     return files
-
-
-def _estimate_query(name: str, table: Table) -> str:
-    own = ("billing_month", "estimated_at", "usage_until")
-    columns = ", ".join(
-        f"{'estimate' if item.name in own else 'source'}.{item.name}::{item.type} AS {item.name}"
-        for item in table.columns
-    )
-    source = f"warehouse.main.{_ESTIMATED[name]}"
-    query = f"SELECT {columns} FROM {source} AS source CROSS JOIN estimate"
-    if name == "trials":
-        query += (
-            " WHERE source.starts_at <= estimated_at AND source.trial_ends_at >"
-            " estimated_at AND coalesce(source.ends_at > estimated_at, true)"
-            " AND coalesce(source.subscription_ends_at > source.trial_ends_at, true)"
-        )
-    return query
 
 
 def export_month_rows(

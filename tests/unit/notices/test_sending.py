@@ -59,6 +59,15 @@ def february(settings: Settings, book: Book) -> Settings:
     book.add("reconciliation", of_month | {"currency": "USD"} | charged)
     unpaid = {"status": "open", "outstanding": 1, "attempt_count": 1, "last_error": "declined"}
     book.add("invoice_payments", of_month | {"currency": "USD"} | unpaid)
+    late = {"invoice_id": "in_2", "status": "overdue", "last_error": None}
+    book.add("invoice_payments", of_month | {"currency": "USD"} | unpaid | late)
+    received = {"kind": "payment", "amount": 1, "paid_at": "2024-03-09 00:00+00"}
+    book.add("payments", of_month | {"currency": "USD", "payment_id": "ch_1"} | received)
+    of_now = {"billing_month": "2024-03-01", "customer_id": "acme"}
+    began = {"subscription_id": "sub", "plan_id": "pro", "starts_at": "2024-03-01 00:00+00"}
+    book.add("estimated_subscriptions", of_now | began)
+    wallet = {"balance": 1, "would_be_applied": 1, "last_lot_id": "w", "last_lot_amount": 9}
+    book.add("estimated_wallet_balances", of_now | {"currency": "USD"} | wallet)
     book.add("metered_usage", used(1, "1"), {**used(1, "1"), "billing_month": "2023-12-01"})
     book.add("metered_usage", used(2, "9"))
     book.add("entitlement_usage", limit(2, "views", "900", "warning"))
@@ -176,8 +185,10 @@ def test_a_new_target_gets_the_newest_month_and_not_the_history(
     # What was noted two days ago is behind; January's trouble from now on is not.
     assert not any("Run failed" in title for title in second.titles)
     with duckdb.connect(str(database_path(february))) as published:
-        published.execute("UPDATE invoice_payments SET billing_month = '2024-01-01',"
-                          " invoice_id = 'in_0'")  # fmt: skip
+        published.execute(
+            "UPDATE invoice_payments SET billing_month = '2024-01-01', invoice_id = 'in_0'"
+            " WHERE last_error IS NOT NULL"
+        )
     assert tick(february, first, second, later=timedelta(days=2)) == Outcome(sent=2)
     assert first.titles[-1] == second.titles[-1] == "Payment failed 2024-01"
 

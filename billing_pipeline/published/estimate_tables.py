@@ -1,0 +1,94 @@
+"""The tables of the running month's estimate: what each is made from.
+
+What belongs here: one query for each, over the warehouse that the estimate was rated in (attached
+as `warehouse`) and the one row of `estimate`. What does not: their columns (dbt's sources), and
+writing them (``export``).
+"""
+
+from __future__ import annotations
+
+from billing_pipeline.duckdb_sql import sql_text
+from billing_pipeline.intake.reference.dbt_vars import AGGREGATION_KINDS
+from billing_pipeline.published.tables import Table
+
+_ADD_UP = ", ".join(sql_text(name) for name, kind in AGGREGATION_KINDS.items() if kind.adds_up)
+
+# A day of the billing time zone; of those, one customer's.
+_CUSTOMER_USAGE = f"""
+SELECT readings.customer_id, readings.meter_id,
+    warehouse.main.local_date(run.timezone, epoch_us(readings.occurred_at)) AS usage_date,
+    count(*) AS event_count,
+    sum(CASE WHEN readings.aggregation = 'count' THEN 1 ELSE readings.value END)
+        FILTER (WHERE readings.aggregation IN ({_ADD_UP})) AS quantity
+FROM warehouse.main.meter_readings AS readings
+INNER JOIN warehouse.main.stg_run AS run ON readings.usage_month = run.billing_month
+WHERE NOT readings.is_correction
+GROUP BY ALL
+"""
+# The invoice of the running month takes its part at the month's end: it is what the estimate says
+# would be taken, and no part of what the wallet holds now.
+_WALLET_BALANCES = """
+WITH changes AS (
+    SELECT changes.*,
+        changes.kind = 'invoice' AND changes.billing_month = run.billing_month AS is_estimated
+    FROM warehouse.main.wallet_changes AS changes
+    INNER JOIN warehouse.main.stg_run AS run ON changes.billing_month <= run.billing_month
+),
+balances AS (
+    SELECT customer_id, currency,
+        sum(change) FILTER (
+            WHERE NOT is_estimated AND (changes.billing_month < estimate.billing_month
+                OR happens_at <= estimated_at)
+        ) AS balance,
+        coalesce(-sum(change) FILTER (WHERE is_estimated), 0) AS would_be_applied,
+        sum(change) AS month_end_balance
+    FROM changes CROSS JOIN estimate
+    GROUP BY customer_id, currency
+),
+last_lots AS (
+    SELECT customer_id, currency, lot_id AS last_lot_id, amount AS last_lot_amount
+    FROM warehouse.main.wallet_deposits CROSS JOIN estimate
+    WHERE came_at <= estimated_at
+    QUALIFY row_number() OVER (
+        PARTITION BY customer_id, currency ORDER BY came_at DESC, lot_id DESC
+    ) = 1
+)
+SELECT * FROM balances INNER JOIN last_lots USING (customer_id, currency)
+"""
+_SUBSCRIPTIONS = """
+SELECT versions.*,
+    CASE
+        WHEN NOT is_effective OR ends_at <= estimated_at THEN 'ended'
+        WHEN starts_at > estimated_at THEN 'scheduled'
+        WHEN trial_ends_at > estimated_at THEN 'trialing'
+        ELSE 'active'
+    END AS state
+FROM warehouse.main.stg_accounts__subscriptions AS versions CROSS JOIN estimate
+"""
+_TRIALS = """
+SELECT versions.* FROM warehouse.main.stg_accounts__subscriptions AS versions CROSS JOIN estimate
+WHERE starts_at <= estimated_at AND trial_ends_at > estimated_at
+    AND coalesce(ends_at > estimated_at, true)
+    AND coalesce(subscription_ends_at > trial_ends_at, true)
+"""
+_SOURCES = {
+    "estimated_charges": "FROM warehouse.main.charges",
+    "estimated_totals": "FROM warehouse.main.invoices",
+    "estimated_entitlement_usage": "FROM warehouse.main.entitlement_usage",
+    "estimated_daily_usage": "FROM warehouse.main.daily_usage",
+    "estimated_customer_usage": _CUSTOMER_USAGE,
+    "estimated_wallet_balances": _WALLET_BALANCES,
+    "estimated_subscriptions": _SUBSCRIPTIONS,
+    "trials": _TRIALS,
+}
+_OF_THE_ESTIMATE = ("billing_month", "estimated_at", "usage_until")
+
+
+def estimate_query(name: str, table: Table) -> str:
+    """The rows of one of the tables, with the columns that are declared."""
+    columns = ", ".join(
+        f"{'estimate' if item.name in _OF_THE_ESTIMATE else 'source'}.{item.name}::{item.type}"
+        f" AS {item.name}"
+        for item in table.columns
+    )
+    return f"SELECT {columns} FROM ({_SOURCES[name]}) AS source CROSS JOIN estimate"
