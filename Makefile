@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help stripe-test demo dashboard dbt dbt-docs test tests faults property proofs conformance mutants bench bench-quick spark-test sbom audit check dev docs lock
+.PHONY: help stripe-test demo dashboard dbt dbt-docs test tests faults changes year property proofs conformance mutants bench bench-quick spark-test sbom audit check dev docs lock
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -85,6 +85,9 @@ faults: $(VENV)/.installed-dev ## Bill through every single fault, every damaged
 
 changes: $(VENV)/.installed-dev ## Bill through 2,000 sequences of what people change in the inputs and in Stripe
 	@$(BIN)/python -m tests.changes --sequences 2000
+
+year: $(VENV)/.installed-dev $(VENV)/.prepared ## Twelve months of the daemon on a virtual clock, with their diary (an hour)
+	@$(BIN)/python -m tests.year
 
 check: $(VENV)/.installed-dev ## Run the style checks
 	@$(BIN)/ruff format --check .

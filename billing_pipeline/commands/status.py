@@ -192,9 +192,16 @@ def _show_status(
     if unreadable is not None:
         console.print(Text(printable(f"What ran last cannot be shown: {unreadable}")))
     if runs:
-        columns = ("when (UTC)", "job", "month", "ended", "seconds")
-        cells = [(run.at, run.job, run.month, run.ended, run.seconds) for run in runs]
+        columns = ("when (UTC)", "job", "month", "ended", "seconds", "what it did")
+        cells = [
+            (*(run.at, run.job, run.month, run.ended, run.seconds), _what_it_did(run))
+            for run in runs
+        ]
         console.print(table("What ran last", columns, cells))
+
+
+def _what_it_did(run: RecentRun) -> str:
+    return run.did + (f" (decided by {printable(run.approved_by)})" if run.approved_by else "")
 
 
 @click.command()

@@ -178,6 +178,8 @@ def activity_page(runs: Sequence[RecentRun]) -> mo.Html:
     columns = [
         *(Column("when (UTC)", "at", "id"), Column("job", "job"), Column("month", "month", "id")),
         *(Column("ended", "ended"), Column("seconds", "seconds", "number")),
+        *(Column("what it did", "did", "long"), Column("succeeded", "done", "number")),
+        *(Column("failed", "failed", "number"), Column("decided by", "approved_by")),
     ]
     return _page(_heading("What ran"), _table(columns, [vars(run) for run in runs]))
 

@@ -17,7 +17,8 @@ from typing import Any
 from billing_pipeline.collection.payments import PullResult
 from billing_pipeline.collection.plan.actions import ActionKind, InvoiceAction
 from billing_pipeline.collection.plan.invoice_plan import InvoicePlan
-from billing_pipeline.collection.plan.wallet_ledger import WalletMovement
+from billing_pipeline.collection.plan.wallet_ledger import WalletFunds, WalletMovement
+from billing_pipeline.collection.push.pay_open import PaidFromWallet
 from billing_pipeline.collection.steps import ApplyOutcome
 from billing_pipeline.collection.stripe_state import metadata_keys
 from billing_pipeline.months import BillingMonth
@@ -177,9 +178,42 @@ class Judge:
             if item["status"] == "processing"
         }
         for payment in self.dashboard.all("invoice_payment"):
-            intent = payment["payment"]["payment_intent"]
+            intent = payment["payment"].get("payment_intent")  # none: from a wallet
             if intent in waiting and payment["status"] == "open":
                 self._given_up(payment["invoice"])
+
+    def after_wallets(
+        self,
+        funds: Mapping[Wallet, WalletFunds],
+        paid: Sequence[PaidFromWallet],
+        waiting: set[str],
+    ) -> None:
+        """No wallet holds money beside an invoice of ours that is open, and none has paid more than
+        it held."""
+        spent: Counter[Wallet] = Counter()
+        for item in paid:
+            spent[item.customer_id, item.currency] += item.amount
+        processing = {
+            payment["invoice"]
+            for payment in self.dashboard.all("invoice_payment")
+            if payment["status"] == "open"
+        }
+        left_open = {
+            (item["metadata"].get(metadata_keys.CUSTOMER_ID), item["currency"].upper()): item["id"]
+            for item in self.dashboard.all("invoice")
+            if item["status"] == "open"
+            and item["amount_remaining"] > 0
+            and item["id"] in self.made
+            and item["id"] not in processing
+            and item["id"] not in self.dashboard.invoices_acted_on
+            and item["customer"] not in self.dashboard.customers_acted_on
+        }
+        for wallet, one in funds.items():
+            if spent[wallet] > one.amount:
+                self._say("wallet", f"{wallet} held {one.amount} and has paid {spent[wallet]}")
+            left = one.amount - spent[wallet]
+            if left > 0 and wallet in left_open and wallet[0] not in waiting:
+                self._say("silent", f"{wallet} holds {left}, and {left_open[wallet]} is open")
 
     def _given_up(self, invoice_id: str) -> None:
         [item] = [i for i in self.dashboard.all("invoice") if i["id"] == invoice_id]

@@ -18,21 +18,35 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from zoneinfo import ZoneInfo
 
+from billing_pipeline.collection.open_invoices import Wallets
 from billing_pipeline.collection.plan.desired import DesiredInvoice, DesiredLine, read_desired
-from billing_pipeline.collection.plan.wallet_ledger import Movements, WalletMovement
+from billing_pipeline.collection.plan.wallet_ledger import (
+    Movements,
+    WalletFunds,
+    WalletMovement,
+)
 from billing_pipeline.collection.stripe_state.profiles import Payer
 from billing_pipeline.months import BillingMonth
-from billing_pipeline.rating.month import WalletApplication
-from tests.property.intake import amount
+from billing_pipeline.rating.month import StripeMovement, WalletApplication
+from tests.changes.company import MONTHS
+from tests.property.intake import amount, load
 from tests.property.invoicing import Bill
-from tests.property.oracle import Result, bill
+from tests.property.oracle import Result, bill, credit_lots
 from tests.property.tables import Cells, World, write
 from tests.property.values import EXPONENTS, read_instant
+from tests.property.wallets import PAYMENT, valid_lots, wallets_now
 
 UTC_ZONE = ZoneInfo("UTC")
 Wallet = tuple[str, str]
-Taken = Sequence[WalletApplication]
-"""What months' invoices took of wallets, as the pipeline reads it from Stripe."""
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What was taken from wallets, as the pipeline reads it from Stripe: by months' invoices, and
+    for invoices that were open."""
+
+    applications: Sequence[WalletApplication] = ()
+    payments: Sequence[StripeMovement] = ()
 
 
 @dataclass(frozen=True)
@@ -54,19 +68,13 @@ class Rated:
 def rate(world: World, month: BillingMonth, taken: Taken) -> Rated:
     """By the oracle."""
     key = str(month)
-    applied: dict[Wallet, dict[str, Fraction]] = defaultdict(lambda: defaultdict(Fraction))
-    given: dict[Wallet, dict[str, Fraction]] = defaultdict(lambda: defaultdict(Fraction))
+    applied, given = _applied(taken, month)
     billed: dict[Wallet, Fraction] = defaultdict(Fraction)
-    for item in taken:
-        wallet = item.customer_id, item.currency
-        if item.amount >= 0:
-            applied[wallet][item.billing_month[:7]] += Fraction(item.amount)
-        elif item.billing_month != month.key:
-            given[wallet][item.billing_month[:7]] -= Fraction(item.amount)
+    for item in taken.applications:
         if item.billing_month == month.key:
-            billed[wallet] += Fraction(item.billed_amount)
+            billed[item.customer_id, item.currency] += Fraction(item.billed_amount)
     result = bill(
-        world,
+        _with_payments(world, taken),
         key,
         wallet_applied_elsewhere=applied,
         already_billed=billed,
@@ -84,6 +92,61 @@ def rate(world: World, month: BillingMonth, taken: Taken) -> Rated:
     )
 
 
+_ByMonth = dict[Wallet, dict[str, Fraction]]
+
+
+def _applied(taken: Taken, month: BillingMonth) -> tuple[_ByMonth, _ByMonth]:
+    """What months' invoices took, and what those below 0 gave: of other months only, as the month's
+    own is computed."""
+    applied: _ByMonth = defaultdict(lambda: defaultdict(Fraction))
+    given: _ByMonth = defaultdict(lambda: defaultdict(Fraction))
+    for item in taken.applications:
+        wallet, of = (item.customer_id, item.currency), item.billing_month[:7]
+        if item.amount >= 0:
+            applied[wallet][of] += Fraction(item.amount)
+        elif item.billing_month != month.key:
+            given[wallet][of] -= Fraction(item.amount)
+    return applied, given
+
+
+def _with_payments(world: World, taken: Taken) -> World:
+    """The world, and what wallets paid of open invoices as rows that take from them."""
+    more = World({name: list(rows) for name, rows in world.tables.items()}, world.usage)
+    for item in taken.payments:
+        more.add(
+            "wallet_transactions",
+            transaction_id=item.transaction_id,
+            customer_id=item.customer_id,
+            amount=item.amount,
+            currency=item.currency,
+            occurred_at=item.occurred_at.isoformat(),
+            kind=PAYMENT,
+            reference=item.reference,
+        )
+    return more
+
+
+AFTER = MONTHS[-1].shift(1)
+"""A month that nobody bills: all that was billed is of others."""
+
+
+def wallets_of(world: World, taken: Taken, at: int) -> Wallets:
+    """By the oracle: what moved each wallet until a moment (epoch seconds), and what it holds."""
+    more = _with_payments(world, taken)
+    book = load(more, str(AFTER), UTC_ZONE)
+    applied, given = _applied(taken, AFTER)
+    lots = {wallet: credit_lots(book, of_one) for wallet, of_one in given.items()}
+    customers = {row["customer_id"]: row for row in world.tables["customers"]}
+    moved = _movements(world, customers, taken)
+    funds = {}
+    for wallet, state in wallets_now(book, at * 1_000_000, applied, lots).items():
+        held = sum((lot.held for lot in valid_lots(state, at * 1_000_000, False)), Fraction(0))
+        whole = int(held * 10 ** EXPONENTS[wallet[1]])
+        funds[wallet] = WalletFunds(*wallet, at, whole, whole)
+    known = {key: tuple(m for m in ms if m.occurred_at <= at) for key, ms in moved.items()}
+    return Wallets(at, known, funds)
+
+
 def rate_by_pipeline(world: World, month: BillingMonth, taken: Taken) -> Rated:
     """By the pipeline: files are written, read and rated by dbt."""
     from billing_pipeline.settings import Settings
@@ -93,7 +156,7 @@ def rate_by_pipeline(world: World, month: BillingMonth, taken: Taken) -> Rated:
         data_dir, home = Path(scratch) / "data", Path(scratch) / "home"
         write(world, data_dir, UTC_ZONE)
         settings = Settings(str(data_dir), home, UTC_ZONE, BillingMonth(2025, 11))
-        warehouse = rate_month(settings, month, taken)
+        warehouse = rate_month(settings, month, taken.applications, taken.payments)
         customers = {row["customer_id"]: row for row in world.tables["customers"]}
         return Rated(read_desired(warehouse, month.key), _movements(world, customers, taken))
 
@@ -164,7 +227,7 @@ def _movements(world: World, customers: Mapping[str, Cells], taken: Taken) -> Mo
     found: dict[Wallet, list[WalletMovement]] = defaultdict(list)
     rows = sorted(
         (read_instant(row["occurred_at"], UTC_ZONE), row["transaction_id"], row)
-        for row in world.tables["wallet_transactions"]
+        for row in _with_payments(world, taken).tables["wallet_transactions"]
     )
     for at, name, row in rows:
         currency = row["currency"].upper()
@@ -174,7 +237,7 @@ def _movements(world: World, customers: Mapping[str, Cells], taken: Taken) -> Mo
             name, row["customer_id"], currency, value, at // 1_000_000, row["kind"], known
         )
         found[row["customer_id"], currency].append(movement)
-    put_in = {(item.customer_id, item.currency) for item in taken if item.amount < 0}
+    put_in = {(item.customer_id, item.currency) for item in taken.applications if item.amount < 0}
     return {key: tuple(found.get(key, ())) for key in [*found, *sorted(put_in - found.keys())]}
 
 

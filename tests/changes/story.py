@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TypeVar
 from zoneinfo import ZoneInfo
 
-from billing_pipeline.collection import payments, prepaid, steps
+from billing_pipeline.collection import open_invoices, payments, prepaid, steps
 from billing_pipeline.collection.plan.actions import ActionKind
 from billing_pipeline.collection.plan.invoice_plan import InvoicePlan
 from billing_pipeline.collection.plan.proposal import ResolutionRequest, WrongDecisionError
@@ -33,7 +33,7 @@ from tests.changes.acts import ACTS, Dashboard
 from tests.changes.company import MONTHS, make_company
 from tests.changes.edits import EDITS
 from tests.changes.judging import Judge, Run
-from tests.changes.rating import UTC_ZONE, Rated, Taken, instant, rate
+from tests.changes.rating import AFTER, UTC_ZONE, Rated, Taken, instant, rate, wallets_of
 from tests.faults.kinds import FAULTS
 from tests.faults.network import Line, Network, Schedule, is_killed
 from tests.property.tables import World
@@ -168,12 +168,47 @@ class Story:
             if chosen is not None:
                 await self._run(month, chosen)
 
+    def _taken(self, month: BillingMonth) -> Taken:
+        return Taken(
+            list(prepaid.known_applications(self.settings, month)),
+            prepaid.known_payments(self.settings),
+        )
+
     async def _dun(self) -> None:
         self._note("dunning")
+        waiting = await self._pay_from_wallets()
+        if waiting is None:
+            return  # killed
         before = self.judge.tries()
-        work = payments.dun(self._gateway("dun"), self.settings, run_id=self._run_id())
+        work = payments.dun(
+            self._gateway("dun"), self.settings, run_id=self._run_id(), except_for=waiting
+        )
         await self._guarded("dunning", work)
         self.judge.after_dunning(before)
+
+    async def _pay_from_wallets(self) -> set[str] | None:
+        """What wallets hold pays what is open, first. The customers for whom that did not work."""
+        work = open_invoices.read_what_moved(self._gateway("moved"), self.settings)
+        await self._guarded("wallets", work)
+        found = open_invoices.open_invoices(self.settings)
+        at = int(self.clock.now())
+        wallets = wallets_of(self.company.world, self._taken(AFTER), at)
+        run = await self._guarded(
+            "wallets",
+            open_invoices.pay_open_invoices(
+                self._gateway("pay"), self.settings, wallets, found, run_id=self._run_id()
+            ),
+        )
+        if run is None:
+            return None
+        for paid in run.paid:
+            self.changes["paid_from_wallet"] += 1
+            self._note(f"    {paid.amount} of {paid.invoice_id} are paid from the wallet")
+        for customer_id, why in run.problems:
+            self._note(f"    wallet of {customer_id}: {why}")
+        waiting = {customer_id for customer_id, _ in run.problems}
+        self.judge.after_wallets(wallets.funds, run.paid, waiting)
+        return waiting
 
     async def _pull(self) -> None:
         month = self.rng.choice(self.open_months)
@@ -213,8 +248,7 @@ class Story:
         await self._guarded(
             "wallets", prepaid.pull_applications(self._gateway("wallets"), self.settings)
         )
-        taken = list(prepaid.known_applications(self.settings, month))
-        rated = self.rater(self.company.world, month, taken)
+        rated = self.rater(self.company.world, month, self._taken(month))
         folder = self.settings.warehouse_path(month)
         if not folder.exists():
             folder.parent.mkdir(parents=True)

@@ -175,15 +175,14 @@ def test_documents_and_exports_add_up_to_the_tables(name: str, closing: Closing)
 
 
 def test_every_test_named_in_the_readme_exists() -> None:
-    """Each line of the README's second list ends in a test that is there, or in *not yet*."""
+    """Each line of the README's second list ends in a test that is there."""
     text = (EXAMPLES / "README.md").read_text(encoding="utf-8")
     lines = text.partition("## What else they ask for")[2].splitlines()
     rows = [line.strip("| ").split(" | ") for line in lines if line.startswith("| ")][2:]
     assert len(rows) > 10
     for asked, where in rows:
-        if where != "not yet":
-            path, name = where.strip("`").split("::")
-            assert f"def {name}(" in (ROOT / path).read_text(encoding="utf-8"), asked
+        path, name = where.strip("`").split("::")
+        assert f"def {name}(" in (ROOT / path).read_text(encoding="utf-8"), asked
 
 
 @for_each_example

@@ -157,9 +157,7 @@ def bill(
     taken = wallet_applied_elsewhere or {}
     prepaid = commitments.lots(book)
     for wallet, by_month in (credits_elsewhere or {}).items():
-        prepaid.setdefault(wallet, []).extend(
-            _credit(book, other, value) for other, value in by_month.items()
-        )
+        prepaid.setdefault(wallet, []).extend(credit_lots(book, by_month))
     may_take = limits(book, month, taken, prepaid)
     invoices = make_invoices(
         book, month, lines, may_take, taken, already_billed or {}, spent_before or {}
@@ -231,6 +229,11 @@ def _balances(
     }
     states = wallets_at(book, month, applied, put_in, beyond)
     return {wallet: state.balance for wallet, state in states.items()}
+
+
+def credit_lots(book: Book, by_month: Mapping[str, Fraction]) -> list[Lot]:
+    """What months whose totals are below 0 have put into a wallet."""
+    return [_credit(book, month, value) for month, value in by_month.items()]
 
 
 def _credit(book: Book, month: str, value: Fraction) -> Lot:

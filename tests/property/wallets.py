@@ -16,6 +16,7 @@ from tests.property.values import read_instant
 from tests.property.world_maker import makes
 
 ZERO = Fraction(0)
+PAYMENT = "payment"
 Wallet = tuple[str, str]  # customer and currency
 # What months' invoices took, and what of the month itself was billed already.
 AppliedElsewhere = Mapping[Wallet, Mapping[str, Fraction]]
@@ -159,21 +160,52 @@ def limits(
     """
     end = month_edges(month, book.zone)[1]
     found: dict[Wallet, list[Lot]] = {}
+    paid = _last_payments(book)
     for wallet, state in _before_expiry(book, month, applied, prepaid).items():
         later = [other for other in applied.get(wallet, {}) if other > month]
         lots = sorted(valid_lots(state, end, True), key=lambda lot: lot.order)
+        if paid.get(wallet, -1) >= end:
+            # What was open came before what was not billed yet.
+            held_by(lots, wallets_now(book, paid[wallet], applied, prepaid)[wallet])
         if later and not makes("lots"):
             # Until the pipeline has lots: the lowest balance after any later month that took.
             after = [wallets_at(book, other, applied, prepaid)[wallet] for other in later]
             lowest = min(row.balance for row in (state, *after))
             lots = [Lot("all", 0, FOREVER, 100, max(lowest, ZERO))]
         elif later:
-            last = wallets_at(book, max(later), applied, prepaid)[wallet]
-            held = {lot.lot_id: lot.held for lot in last.lots}
-            for lot in lots:
-                lot.held = min(lot.held, held[lot.lot_id])
+            held_by(lots, wallets_at(book, max(later), applied, prepaid)[wallet])
         found[wallet] = lots
     return found
+
+
+def held_by(lots: list[Lot], later: State) -> None:
+    """Leave in each lot no more than it still holds in a later state."""
+    held = {lot.lot_id: lot.held for lot in later.lots}
+    for lot in lots:
+        lot.held = min(lot.held, held[lot.lot_id])
+
+
+def wallets_now(
+    book: Book, at: int, applied: AppliedElsewhere, prepaid: Mapping[Wallet, list[Lot]]
+) -> dict[Wallet, State]:
+    """All wallets at a moment, after what happens in it."""
+    states: dict[Wallet, State] = defaultdict(State)
+    for wallet, movements in _movements(book, applied, prepaid).items():
+        for movement in sorted(movements, key=lambda row: (row.at, row.rank, row.name)):
+            if movement.at <= at:
+                _move(states[wallet], movement)
+    return states
+
+
+def _last_payments(book: Book) -> dict[Wallet, int]:
+    """When each wallet last paid an invoice that was open: rows of the kind `payment`, which no
+    file has (Stripe tells of them)."""
+    last: dict[Wallet, int] = {}
+    for row in book.world.tables["wallet_transactions"]:
+        if row["kind"] == PAYMENT:
+            wallet = (row["customer_id"], row["currency"].upper())
+            last[wallet] = max(last.get(wallet, 0), read_instant(row["occurred_at"], book.zone))
+    return last
 
 
 def _before_expiry(

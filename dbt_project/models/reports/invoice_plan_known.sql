@@ -1,6 +1,7 @@
 -- grain: action of an invoice plan × time since which it was known so
 select
     billing_month,
+    row_id,
     known_from,
     known_to,
     {{ known_column('plan_hash') }},
