@@ -1,4 +1,3 @@
--- grain: invoice line × time since which it was known so
 select
     billing_month,
     known_from,

@@ -1,4 +1,3 @@
--- grain: action of an invoice plan × time since which it was known so
 select
     billing_month,
     row_id,
