@@ -30,7 +30,7 @@ FAILED = 1
 
 # In the order in which a newcomer needs them.
 _SECTIONS = {
-    "Begin": ("init", "check", "completion"),
+    "Begin": ("init", "pricebook", "check", "completion"),
     "A month": ("plan", "run", "apply", "resolve", "pull"),
     "Without a daemon": ("estimate", "collect", "drift", "notices"),
     "Look": ("status", "months", "invoices", "explain", "verify", "simulate", "compare"),

@@ -41,11 +41,15 @@
    claims it by its filter. No fact is read where no price has `filter_rest`. #}
 {% macro claimed(facts, keys) -%}
     {%- set shapes -%}
-        select distinct keys.customer_id, keys.meter_id, keys.plan_id, filters.paths
-        from {{ keys }} as keys
-        inner join {{ ref('plan_filters') }} as filters
-            on keys.plan_id = filters.plan_id and keys.meter_id = filters.meter_id
-        where keys.filter_rest
+        {# Each side once: a plan of thousands of prices has millions of pairs of them. #}
+        select rests.customer_id, rests.meter_id, rests.plan_id, filters.paths
+        from (
+            select distinct customer_id, meter_id, plan_id from {{ keys }} where filter_rest
+        ) as rests
+        inner join (
+            select distinct plan_id, meter_id, paths from {{ ref('plan_filters') }}
+        ) as filters
+            on rests.plan_id = filters.plan_id and rests.meter_id = filters.meter_id
     {%- endset -%}
     select distinct facts.row_id, facts.meter_id, facts.plan_id
     from ({{ read_by_paths(facts, shapes, 'shapes.plan_id, ') }}) as facts

@@ -23,6 +23,7 @@ LISTS = (
     "sql",
     "stripe",
     "payments",
+    "pricebooks",
     "people",
     "comparison",
     "proofs",

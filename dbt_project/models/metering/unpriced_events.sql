@@ -41,7 +41,10 @@ in_gaps as (
 filtered_out as (
     select readings.row_id
     from readings
-    inner join times
+    -- a meter's prices are many, the times in which it has any few
+    inner join (
+        select distinct customer_id, meter_id, subscription_id, starts_at, ends_at from times
+    ) as times
         on readings.customer_id = times.customer_id
         and readings.meter_id = times.meter_id
         and readings.occurred_at >= times.starts_at
