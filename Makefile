@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help stripe-test demo dashboard dbt dbt-docs test tests faults changes year property conformance mutants bench bench-quick spark-test sbom audit check dev docs lock
+.PHONY: help stripe-test demo dashboard dbt dbt-docs test tests faults changes year property proofs conformance mutants bench bench-quick spark-test sbom audit check dev docs lock
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -97,6 +97,9 @@ check: $(VENV)/.installed-dev ## Run the style checks
 
 property: $(VENV)/.installed-dev ## 100,000 made-up cases through the pipeline and an independent oracle (minutes)
 	@$(BIN)/python -m tests.property --cases 100000
+
+proofs: $(VENV)/.installed-dev ## 10,000 made-up cases whose invoices prove themselves, computed by node (minutes)
+	@$(BIN)/python -m tests.property --cases 10000 --size 200 --proofs
 
 conformance: $(VENV)/.installed ## Measure our engine by the scenarios of conformance/ (minutes)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python conformance/run.py --engine "python conformance/adapters/ours.py"

@@ -72,6 +72,7 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None) -> dg.Defini
             sensors.stripe_changes,
             sensors.dead_runs,
             sensors.late_usage_files,
+            sensors.drifted_months,
             sensors.runs_that_failed,
             sensors.notices,
         ],

@@ -12,24 +12,33 @@ from typing import Any
 import click
 from rich.console import Console
 
+from billing_pipeline.collection import stripe_gateway
 from billing_pipeline.collection.records.cut_over import note_cut_over
 from billing_pipeline.commands.parameters import MONTH, json_option, settings_with_home
 from billing_pipeline.commands.terminal import MAX_SHOWN, CommandError, print_json, table
 from billing_pipeline.comparison.comparison import Comparison, CustomerTotal
 from billing_pipeline.comparison.comparison import compare as compared
 from billing_pipeline.comparison.lines import Difference
-from billing_pipeline.comparison.our_month import read_month, with_late_usage
-from billing_pipeline.comparison.their_file import read_export
+from billing_pipeline.comparison.our_month import OurMonth, read_month, with_late_usage
+from billing_pipeline.comparison.their_file import Export, read_export
+from billing_pipeline.comparison.their_stripe import read_stripe
 from billing_pipeline.money import format_amount
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.settings import Settings
 
+_STRIPE = "stripe"
 _EXPORT = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.command()
 @click.argument("month", type=MONTH)
-@click.option("--against", required=True, type=_EXPORT, help="The other system's export, a CSV.")
+@click.option(
+    "--against",
+    required=True,
+    type=_EXPORT,
+    metavar="FILE|stripe",
+    help="The other system's export, a CSV; or the invoices in Stripe that are not ours.",
+)
 @click.option("--columns", type=_EXPORT, help="Where the export has what, as TOML.")
 @click.option("--before-tax", is_flag=True, help="Compare without taxes.")
 @click.option("--cut-over", type=MONTH, help="The first month that we bill, after MONTH.")
@@ -46,9 +55,15 @@ def compare(
 ) -> None:
     """Compare MONTH with what another system billed: each difference with its cause."""
     settings = Settings.from_env()
-    export = read_export(against, settings.timezone, columns)
+    ours = read_month(settings, month)
+    if str(against) != _STRIPE:
+        export = read_export(against, settings.timezone, columns)
+    elif columns is not None:
+        raise click.UsageError("--columns says where a file has what; Stripe needs none")
+    else:
+        export = _from_stripe(settings, month, ours)
     found = compared(
-        read_month(settings, month),
+        ours,
         export,
         lambda lines: with_late_usage(settings, month, lines),
         before_tax=before_tax,
@@ -59,6 +74,13 @@ def compare(
         _show(found)
     if cut_over is not None:
         _cut_over(settings, month, cut_over, found, accept)
+
+
+def _from_stripe(settings: Settings, month: BillingMonth, ours: OurMonth) -> Export:
+    with stripe_gateway.open_gateway(settings) as gateway:
+        return stripe_gateway.run(
+            gateway, lambda: read_stripe(gateway, month, settings.timezone, ours.customers)
+        )
 
 
 def _cut_over(

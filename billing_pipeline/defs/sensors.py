@@ -23,6 +23,7 @@ from billing_pipeline.defs.resources import Stripe
 from billing_pipeline.intake.late_usage import late_usage
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.notices.notice import Kind, Notice
+from billing_pipeline.published.reading import NotPublishedError, open_published
 from billing_pipeline.runs.liveness import reap_dead_runs
 from billing_pipeline.settings import Settings
 
@@ -127,6 +128,39 @@ def late_usage_files(
         yield dg.SkipReason(f"The usage of some months cannot be compared: {'; '.join(unread)}")
     elif not is_late:
         yield dg.SkipReason("Every closed month has the usage files that it was rated with.")
+
+
+_DRIFTED = """
+SELECT strftime(billing_month, '%Y-%m'),
+    string_agg(concat_ws(' ', currency, billed, would_be, cause), ', ' ORDER BY currency)
+FROM month_drift GROUP BY billing_month ORDER BY billing_month
+"""
+
+
+@dg.sensor(
+    job=preview_month,
+    minimum_interval_seconds=LOOK_FOR_USAGE_EVERY_SECONDS,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Starts a preview of each closed month that would be charged otherwise today "
+    "(table month_drift). What would change waits for approval; nothing is sent.",
+)
+def drifted_months(
+    settings: dg.ResourceParam[Settings],
+) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    """Once for each difference, which the run key names."""
+    try:
+        with open_published(settings) as published:
+            found = published.execute(_DRIFTED).fetchall()
+    except NotPublishedError:
+        found = []
+    if not found:
+        yield dg.SkipReason("The closed months would be charged today as they were billed.")
+    for month, difference in found:
+        is_open = closed_sentence(settings.locked_through, BillingMonth.parse(month)) is None
+        # What a closed month would be charged is on the plan of the first open one.
+        shown = month if is_open else str(_first_open(settings))
+        if MONTHS.has_partition_key(shown):
+            yield dg.RunRequest(run_key=f"drift {month} {difference}", partition_key=shown)
 
 
 def _first_open(settings: Settings) -> BillingMonth:

@@ -59,8 +59,9 @@ LEFT JOIN last ON last.invoice_id = invoices.invoice_id
 WHERE list_contains($invoice_ids, invoices.invoice_id)
     AND invoices.content_hash IS DISTINCT FROM last.content_hash
 """
-_CHARGES = """
-WITH tiers AS (
+# The price and the subscription that a charge was computed with; joined by `TERMS_JOINS`.
+TERMS = """
+tiers AS (
     SELECT price_id, valid_from, list(tiers ORDER BY up_to NULLS LAST) AS terms
     FROM warehouse.raw.price_tiers AS tiers
     GROUP BY price_id, valid_from
@@ -74,25 +75,8 @@ subscriptions AS (
     WHERE starts_at < (SELECT month_end FROM warehouse.raw.run)
     GROUP BY subscription_id
 )
-SELECT
-    new_versions.invoice_id,
-    new_versions.version,
-    new_versions.content_hash,
-    $kept_at::TIMESTAMPTZ AS kept_at,
-    $run_id AS run_id,
-    charges.*,
-    coalesce(quantities.correction_count, 0)::BIGINT AS correction_count,
-    to_json({'price': prices, 'tiers': coalesce(tiers.terms, []), 'meter': meters})::VARCHAR
-        AS price_terms,
-    subscriptions.terms AS subscription_terms
-FROM warehouse.main.charges AS charges
-INNER JOIN warehouse.main.stg_accounts__customers AS customers
-    ON charges.customer_id = customers.customer_id AND customers.is_payer
-INNER JOIN new_versions
-    ON customers.payer_id = new_versions.customer_id
-    AND charges.currency = new_versions.currency
-INNER JOIN warehouse.main.billable_quantities AS quantities
-    ON charges.charge_id = quantities.charge_id
+"""
+TERMS_JOINS = """
 LEFT JOIN warehouse.raw.plan_prices AS prices
     ON charges.plan_id = prices.plan_id
     AND charges.price_id = prices.price_id
@@ -102,6 +86,32 @@ LEFT JOIN tiers
     AND prices.tiers_from IS NOT DISTINCT FROM tiers.valid_from
 LEFT JOIN warehouse.raw.meters AS meters ON charges.meter_id = meters.meter_id
 LEFT JOIN subscriptions ON charges.subscription_id = subscriptions.subscription_id
+"""
+TERMS_COLUMNS = """
+    coalesce(quantities.correction_count, 0)::BIGINT AS correction_count,
+    to_json({'price': prices, 'tiers': coalesce(tiers.terms, []), 'meter': meters})::VARCHAR
+        AS price_terms,
+    subscriptions.terms AS subscription_terms
+"""
+_CHARGES = f"""
+WITH {TERMS}
+SELECT
+    new_versions.invoice_id,
+    new_versions.version,
+    new_versions.content_hash,
+    $kept_at::TIMESTAMPTZ AS kept_at,
+    $run_id AS run_id,
+    charges.*,
+    {TERMS_COLUMNS}
+FROM warehouse.main.charges AS charges
+INNER JOIN warehouse.main.stg_accounts__customers AS customers
+    ON charges.customer_id = customers.customer_id AND customers.is_payer
+INNER JOIN new_versions
+    ON customers.payer_id = new_versions.customer_id
+    AND charges.currency = new_versions.currency
+INNER JOIN warehouse.main.billable_quantities AS quantities
+    ON charges.charge_id = quantities.charge_id
+{TERMS_JOINS}
 ORDER BY new_versions.invoice_id, charges.charge_id
 """
 _TIERS = """

@@ -16,6 +16,8 @@ import pyarrow as pa
 from billing_pipeline.duckdb_sql import sql_name, sql_text
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.published.as_billed import versions_query
+from billing_pipeline.published.as_known import TABLE as KNOWN
+from billing_pipeline.published.as_known import keep, known_query, month_queries
 from billing_pipeline.published.estimate_tables import estimate_query
 from billing_pipeline.published.manifest import Columns, PublishError
 from billing_pipeline.published.reading import attach
@@ -32,8 +34,10 @@ def export_warehouse(
     published: Published,
     month: BillingMonth,
     folder: Path,
+    now: datetime,
 ) -> Files:
-    """dbt's published tables of the month's warehouse, and the month as billed."""
+    """dbt's published tables of the month's warehouse, and the month as billed. What differs from
+    what was known of it is kept."""
     path = settings.warehouse_path(month)
     if not path.exists():
         raise PublishError(f"{month} has no warehouse at {path}: rate the month first")
@@ -52,10 +56,24 @@ def export_warehouse(
         for name, table in published.sources["as_billed"].items():
             queries[name] = versions_query(settings, month, name) or no_rows(table.columns)
         files = _copy_all(connection, queries, folder)
+        keep(connection, settings, month, month_queries(connection), now)
         connection.execute("DETACH warehouse")
         return files
     except duckdb.Error as error:
         raise PublishError(f"cannot export the warehouse of {month}: {error}") from error
+
+
+def export_known(
+    connection: duckdb.DuckDBPyConnection,
+    settings: Settings,
+    published: Published,
+    month: BillingMonth,
+    folder: Path,
+) -> Files:
+    """All that was ever known of the month, with the time for which it was."""
+    columns = published.sources["as_known"][KNOWN].columns
+    query = known_query(settings, month) or no_rows(columns)
+    return _copy_all(connection, {KNOWN: query}, folder)
 
 
 def export_estimate(

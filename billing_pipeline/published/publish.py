@@ -22,13 +22,16 @@ from pathlib import Path
 
 import duckdb
 
+from billing_pipeline.duckdb_sql import glob_literal, sql_text
 from billing_pipeline.home import open_to_readers
 from billing_pipeline.months import BillingMonth
+from billing_pipeline.published.as_known import PLAN, keep
 from billing_pipeline.published.durable import fsync
 from billing_pipeline.published.export import (
     Files,
     Rows,
     export_estimate,
+    export_known,
     export_month_rows,
     export_rows,
     export_tables,
@@ -135,12 +138,18 @@ def _publish_month(
                 f"`billing run {month}` makes them anew"
             )
         folder = _new_version_folder(place, new.now)
+        now = datetime.fromtimestamp(new.now, UTC)
         files: Files = {}
         if from_warehouse:
-            files |= export_warehouse(new.connection, settings, new.published, month, folder)
+            files |= export_warehouse(new.connection, settings, new.published, month, folder, now)
         for name, rows in extra_tables.items():
             path = folder / f"{name}.parquet"
             files |= export_month_rows(new.connection, extra[name], rows, month, path)
+            if name == PLAN:
+                query = f"SELECT * FROM read_parquet({sql_text(glob_literal(str(path)))})"
+                keep(new.connection, settings, month, {PLAN: query}, now)
+        if from_warehouse or PLAN in extra_tables:
+            files |= export_known(new.connection, settings, new.published, month, folder)
         _make_durable(folder, up_to=settings.published_dir)
         new.manifest.enter(new.manifest.months.setdefault(str(month), {}), files, new.now)
 

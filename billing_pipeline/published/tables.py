@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,7 @@ def _read(manifest: Path) -> Published:
     found = json.loads(manifest.read_text(encoding="utf-8"))
     models: dict[str, Table] = {}
     reports: dict[str, Report] = {}
-    for node in sorted(found["nodes"].values(), key=_stage):
+    for node in _in_order(found["nodes"]):
         if node["resource_type"] != "model" or node["access"] != "public":
             continue
         if node["group"] == _REPORTS:
@@ -89,13 +90,21 @@ def _read(manifest: Path) -> Published:
     return Published(models, sources, reports)
 
 
-def _stage(node: Mapping[str, Any]) -> tuple[int, str]:
-    """Where a node stands on the way from usage to invoices, by the folder of its model."""
-    folder = str(node["fqn"][1])
-    return (_STAGES.index(folder) if folder in _STAGES else len(_STAGES), str(node["name"]))
+def _in_order(nodes: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """As they follow from one another: on the way from usage to invoices, by the folder of the
+    model; a report after those that it reads."""
+    reads = {key: node["depends_on"].get("nodes", ()) for key, node in sorted(nodes.items())}
+    place = {key: number for number, key in enumerate(TopologicalSorter(reads).static_order())}
+
+    def key_of(node: Mapping[str, Any]) -> tuple[int, int, str]:
+        folder = str(node["fqn"][1])
+        stage = _STAGES.index(folder) if folder in _STAGES else len(_STAGES)
+        return (stage, place[node["unique_id"]] if folder == _REPORTS else 0, str(node["name"]))
+
+    return sorted(nodes.values(), key=key_of)
 
 
-def _described(node: dict[str, Any]) -> tuple[str, tuple[Column, ...]]:
+def _described(node: Mapping[str, Any]) -> tuple[str, tuple[Column, ...]]:
     columns = (
         Column(column["name"], column["data_type"].upper(), column["description"].strip())
         for column in node["columns"].values()

@@ -19,6 +19,8 @@ from typing import Any
 
 import pytest
 
+from tests.proofs import disagreements, proofs_of
+
 ROOT = Path(__file__).resolve().parents[2]
 MONTH = "2024-02"
 Digests = dict[str, list[Any]]
@@ -45,8 +47,13 @@ def rated(folder: Path, threads: int, engine: str = "duckdb", **environment: str
 
 
 @pytest.fixture(scope="module")
-def here(tmp_path_factory: pytest.TempPathFactory) -> Digests:
-    return rated(tmp_path_factory.mktemp("here"), 1, TZ="UTC", PYTHONHASHSEED="1")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("here")
+
+
+@pytest.fixture(scope="module")
+def here(folder: Path) -> Digests:
+    return rated(folder, 1, TZ="UTC", PYTHONHASHSEED="1")
 
 
 def test_another_machine_makes_the_same_rows(here: Digests, tmp_path: Path) -> None:
@@ -61,3 +68,10 @@ def test_spark_makes_the_same_rows(here: Digests, tmp_path: Path) -> None:
     if find_spec("pyspark") is None:
         pytest.skip("Spark is not installed: `make spark-test` installs it beside the rest")
     assert rated(tmp_path / "spark", 2, "spark", TZ="Asia/Kolkata") == here
+
+
+def test_every_line_of_the_sample_proves_itself(here: Digests, folder: Path) -> None:
+    """Rated once, so it costs nothing here: the calculator of `billing prove` over the sample."""
+    proofs = proofs_of(folder / "home" / "months" / MONTH / "warehouse.duckdb")
+    assert len(proofs) == here["invoices"][0]
+    assert disagreements(proofs) == []

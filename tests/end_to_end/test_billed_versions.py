@@ -153,3 +153,27 @@ def test_versions_are_saved_and_their_differences_have_causes(tmp_path: Path) ->
         ("repriced", "other-calls", 12, 12, Decimal("12"), "price change"),
     ]
     assert rows(home, "SELECT count(*) FROM charges_as_billed WHERE customer_id = 'same'") == [(2,)]
+    check_what_was_known(home, str(plan_hash))
+
+
+def check_what_was_known(home: Path, plan_hash: str) -> None:
+    """Four runs computed the month, and two times something new: that is kept, and no more."""
+    first, changed = rows(home, "SELECT DISTINCT known_from FROM charges_known ORDER BY 1")
+    count = "SELECT count(*), count(known_to) FROM charges_known WHERE known_from = $$"
+    # Of 9 charges 4 became others; the fifth is of the subscription that is another now.
+    assert rows(home, f"{count}{first[0]}$$") == [(9, 5)]
+    assert rows(home, f"{count}{changed[0]}$$") == [(5, 0)]
+    columns = "customer_id, price_id, quantity_before, quantity_after, change, cause"
+    billed = rows(home, f"SELECT {columns} FROM charge_changes ORDER BY ALL")
+    known = rows(home, f"SELECT {columns}, changed_at FROM charge_changes_known ORDER BY ALL")
+    assert known == [(*row, changed[0]) for row in billed]
+    now = "SELECT customer_id, total FROM invoices"
+    then = "SELECT customer_id, total FROM invoices_known WHERE known_to IS NULL"
+    assert rows(home, f"({now} EXCEPT ALL {then}) UNION ALL ({then} EXCEPT ALL {now})") == []
+    before = f"known_from <= $${first[0]}$$ AND (known_to IS NULL OR known_to > $${first[0]}$$)"
+    total = "SELECT sum(amount) FROM charges_{} WHERE {}"
+    assert rows(home, total.format("known", before)) == rows(
+        home, total.format("as_billed", "version = 1")
+    )
+    plans = f"SELECT DISTINCT state FROM invoice_plan_known WHERE plan_hash = '{plan_hash}'"
+    assert "waiting" in {state for (state,) in rows(home, plans)}

@@ -24,6 +24,7 @@ from tests.end_to_end.closed_examples import MONTHS, Closing, first_day
 from tests.end_to_end.commands import EXAMPLES, ROOT
 from tests.end_to_end.document_sums import check_documents
 from tests.end_to_end.expectations import Case, cents, check, table
+from tests.proofs import disagreements, proofs_of
 
 # Stripe charges no less; what is below is moved to the customer's balance.
 LEAST_CHARGE = 50
@@ -182,6 +183,16 @@ def test_every_test_named_in_the_readme_exists() -> None:
     for asked, where in rows:
         path, name = where.strip("`").split("::")
         assert f"def {name}(" in (ROOT / path).read_text(encoding="utf-8"), asked
+
+
+@for_each_example
+def test_every_line_of_an_example_proves_itself(name: str, closing: Closing) -> None:
+    example = closing.of(name)
+    months = {month for month, _ in example.runs}
+    warehouses = [example.home / "months" / month / "warehouse.duckdb" for month in months]
+    proofs = [proof for path in warehouses for proof in proofs_of(path)]
+    assert len(proofs) == len(example.tables["invoices"]) > 0
+    assert disagreements(proofs) == []
 
 
 GUIDE = ROOT / "docs" / "analysts.md"

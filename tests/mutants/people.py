@@ -8,6 +8,7 @@ from tests.mutants.engine import Mutant
 
 COLLECTION = "billing_pipeline/collection"
 UNIT = "tests/unit/collection"
+NOTICES = "tests/unit/notices/test_due_customers.py"
 CHANGES = "tests/changes/test_changes.py::test_no_change_by_people_bills_twice_or_blocks_a_customer"
 
 
@@ -313,5 +314,35 @@ MUTANTS = (
         "return tuple(item for item in movements if item.occurred_at < self._until)",
         "return tuple(movements)",
         f"{UNIT}/test_wallets.py::test_movements_count_to_the_months_last_microsecond",
+    ),
+    # --- what is said ---
+    Mutant(
+        "people_refunds_are_payments_received",
+        "billing_pipeline/notices/due_customers.py",
+        "WHERE kind = 'payment' AND amount > 0 AND paid_at > $1",
+        "WHERE paid_at > $1",
+        f"{NOTICES}::test_money_that_came_in_also_from_a_wallet",
+    ),
+    Mutant(
+        "people_another_coupon_is_another_plan",
+        "billing_pipeline/notices/due_customers.py",
+        "    WHERE ended_before IS DISTINCT FROM starts_at\n",
+        "    WHERE true OR ended_before IS DISTINCT FROM starts_at\n",
+        f"{NOTICES}::test_subscriptions_that_began_changed_and_ended",
+    ),
+    Mutant(
+        "people_a_preview_for_each_month_and_not_for_each_difference",
+        "billing_pipeline/defs/sensors.py",
+        'run_key=f"drift {month} {difference}"',
+        'run_key=f"drift {month}"',
+        "tests/unit/defs/test_sensors.py"
+        "::test_each_difference_of_a_closed_month_asks_for_one_preview",
+    ),
+    Mutant(
+        "people_what_failed_in_part_is_not_counted",
+        "billing_pipeline/runs/recent_runs.py",
+        "        return failure.metadata if failure is not None else {}",
+        "        return {}",
+        "tests/unit/runs/test_recent_runs.py::test_what_failed_in_part_and_who_approved_it",
     ),
 )

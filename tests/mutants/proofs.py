@@ -95,4 +95,18 @@ MUTANTS = (
         "SELECT count(*), sha256(coalesce(string_agg(DISTINCT digest, '' ORDER BY digest), ''))",
         "tests/unit/published/test_verification.py",
     ),
+    Mutant(
+        "known_all_rows_are_kept_again",
+        "billing_pipeline/published/as_known.py",
+        "    FROM present ANTI JOIN standing USING (table_name, row_id)",
+        "    FROM present",
+        "tests/unit/published/test_as_known.py",
+    ),
+    Mutant(
+        "known_what_is_gone_stands",
+        "billing_pipeline/published/as_known.py",
+        "HAVING NOT arg_max(is_gone, version)",
+        "HAVING true",
+        "tests/unit/published/test_as_known.py",
+    ),
 )

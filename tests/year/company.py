@@ -135,7 +135,8 @@ class Company:
                 event = f"{name}-{day}"
                 rows.append((event, name, "api_call", at, "", json.dumps({"cost_cents": cost})))
             for name, texts in (("phone", 20), ("broke", 9)):
-                rows.append((f"{name}-{day}", name, "sms_sent", at, texts, ""))
+                if name == "phone" or day.month >= 3:
+                    rows.append((f"{name}-{day}", name, "sms_sent", at, texts, ""))
         return self._usage(since, f"gateway-{since:%d}", rows)
 
     def _studio(self, last: date) -> list[str]:
@@ -149,7 +150,7 @@ class Company:
                 used,
                 "",
             )
-            for name in ("debit", "trial")
+            for name in ("debit", *(("trial",) if 3 <= last.month <= 11 else ()))
             for what, used in (("view", 12_000 + 500 * last.month), ("render", 150))
         ]
         return self._usage(last, "studio-all", rows)

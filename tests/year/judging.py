@@ -17,7 +17,7 @@ from tests.year.story import Year
 
 _NONE_OF = {
     "an invoice differs from Stripe's": "SELECT invoice_id, state, difference FROM reconciliation"
-    " WHERE state <> 'matches' OR difference <> 0",
+    " WHERE state <> 'matched' OR difference <> 0",
     "a wallet differs from Stripe's": "SELECT customer_id, currency, difference"
     " FROM wallet_reconciliation WHERE difference IS DISTINCT FROM 0",
     "a plan is not carried out": "SELECT billing_month, invoice_id, action, state, reason"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import dagster as dg
+import duckdb
 import pytest
 
 from billing_pipeline.definitions import defs
@@ -21,7 +23,9 @@ from billing_pipeline.notices.due import Close
 from billing_pipeline.notices.notice import Kind, Notice
 from billing_pipeline.notices.record import NoticeRecord
 from billing_pipeline.notices.sending import Outcome
+from billing_pipeline.published.reading import database_path
 from billing_pipeline.settings import Settings
+from tests.unit.published.declared import declare
 
 FEBRUARY = BillingMonth(2024, 2)
 HEADER = "event_id,customer_id,event_name,occurred_at,quantity,properties\n"
@@ -79,6 +83,7 @@ def fail(instance: dg.DagsterInstance, reason: str, **tags: str) -> str:
 def test_sensors_are_on_by_default_and_start_no_sending_job() -> None:
     jobs = {
         **{"stripe_changes": ["pull_payments"], "late_usage_files": ["preview_month"]},
+        "drifted_months": ["preview_month"],
         **{"dead_runs": [], "runs_that_failed": [], "notices": []},
     }
     found = defs.get_repository_def().sensor_defs
@@ -182,6 +187,33 @@ def test_late_usage_asks_for_one_preview_for_each_change(
     note_rated(settings, FEBRUARY, [FEBRUARY], usage_files(settings, [FEBRUARY]))
     assert late(instance, settings) == []
     assert len(noted(settings)) == 2
+
+
+def drifted(settings: Settings) -> list[tuple[str | None, str | None]]:
+    found = list(sensors.drifted_months(settings=settings) or ())
+    return [(item.partition_key, item.run_key) for item in found if isinstance(item, dg.RunRequest)]
+
+
+def test_each_difference_of_a_closed_month_asks_for_one_preview(settings: Settings) -> None:
+    """Of a month that is closed in the books, on the plan of the first open one."""
+    assert drifted(settings) == []  # nothing was published
+    settings.published_dir.mkdir(parents=True)
+    with duckdb.connect(str(database_path(settings))) as published:
+        declare(published, settings)
+    assert drifted(settings) == []
+    add = "INSERT INTO month_drift (billing_month, currency, billed, would_be, cause) VALUES "
+    with duckdb.connect(str(database_path(settings))) as published:
+        published.execute(f"{add} ('2024-01-01', 'USD', 5, 7, 'price')")
+        published.execute(f"{add} ('2024-02-01', 'EUR', 5, 4, 'correction')")
+        published.execute(f"{add} ('2024-02-01', 'USD', 5, 9, 'price')")
+    [january, february] = drifted(settings)
+    assert january == ("2024-01", "drift 2024-01 USD 5.0000 7.0000 price")
+    assert february == (
+        "2024-02",
+        "drift 2024-02 EUR 5.0000 4.0000 correction, USD 5.0000 9.0000 price",
+    )
+    locked = replace(settings, locked_through=BillingMonth(2024, 1))
+    assert [month for month, _ in drifted(locked)] == ["2024-02", "2024-02"]
 
 
 def test_a_failed_run_gives_one_notice_and_starts_no_run(

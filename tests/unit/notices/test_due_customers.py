@@ -36,7 +36,7 @@ def test_money_that_came_in_also_from_a_wallet(book: Book) -> None:
         payment(1),
         payment(2, method="wallet", amount="3"),
         payment(3, paid_at="2024-02-08 12:00+00"),  # long ago
-        payment(4, kind="refund", amount="-3", paid_at="2023-01-01 00:00+00"),
+        payment(4, kind="refund", amount="-3"),
     )
     received = {key: said for key, said in told(book).items() if key.startswith("payment_")}
     assert received == {

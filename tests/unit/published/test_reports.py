@@ -39,6 +39,8 @@ CREATE TABLE charges_as_billed (billing_month DATE, invoice_id VARCHAR, version 
     price_id VARCHAR, meter_id VARCHAR, quantity DECIMAL(38, 18), event_count BIGINT,
     correction_count BIGINT, exact_amount DECIMAL(38, 12), amount DECIMAL(38, 4),
     price_terms VARCHAR, subscription_terms VARCHAR);
+CREATE TABLE known_rows (billing_month DATE, table_name VARCHAR, row_id VARCHAR,
+    known_from TIMESTAMPTZ, known_to TIMESTAMPTZ, content VARCHAR);
 CREATE TABLE usage_rejections (billing_month DATE, source_file VARCHAR, source_row BIGINT,
     reason VARCHAR);
 """
