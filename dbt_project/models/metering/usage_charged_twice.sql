@@ -7,10 +7,15 @@ times as (
     where subscription_id is not null
 ),
 
+-- a meter's prices are many, the times in which a subscription has any few
+spans as (
+    select distinct customer_id, meter_id, subscription_id, paid_from, ends_at from times
+),
+
 together as (
     select distinct times.customer_id, times.meter_id
-    from times
-    inner join times as others
+    from spans as times
+    inner join spans as others
         on times.customer_id = others.customer_id
         and times.meter_id = others.meter_id
         and times.subscription_id < others.subscription_id
