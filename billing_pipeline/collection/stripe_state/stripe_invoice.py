@@ -428,11 +428,12 @@ def _shown(value: Any) -> str:
 
 def read_line(data: Mapping[str, Any]) -> ActualLine:
     """One line object of Stripe's API."""
-    metadata = data.get("metadata") or {}
-    line_id = metadata.get(metadata_keys.LINE_ID)
+    metadata = {
+        name: value for name, value in (data.get("metadata") or {}).items() if type(value) is str
+    }
     return ActualLine(
         stripe_line_id=data["id"],
-        line_id=line_id if isinstance(line_id, str) else None,
+        line_id=metadata.get(metadata_keys.LINE_ID),
         amount=int(data["amount"]),
         description=data.get("description") or "",
         quantity=metadata.get(metadata_keys.LINE_QUANTITY, ""),
