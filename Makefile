@@ -75,8 +75,10 @@ dbt-docs: rated-copy ## dbt's documentation of models and published tables, on h
 test: $(VENV)/.installed-dev $(VENV)/.prepared ## Run the style checks and every test
 	@$(MAKE) --no-print-directory -j 2 check tests
 
-# Prepared, for else each of their homes would parse dbt's project anew, which takes 3 seconds.
+# Prepared, for else each of their homes would parse dbt's project anew, which takes 3 seconds; and
+# compiled, for the hundreds of processes that they start may not write what they compile.
 tests: $(VENV)/.installed-dev $(VENV)/.prepared
+	@$(BIN)/python -m compileall -q billing_pipeline tests
 	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 faults: $(VENV)/.installed-dev ## Bill through every single fault, every damaged file, 2,000 random schedules of faults; odd input

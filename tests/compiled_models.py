@@ -39,6 +39,22 @@ from billing_pipeline.rating.month import (
 from billing_pipeline.rating.unchanged import set_checked
 from billing_pipeline.settings import Settings
 
+REPORTED = frozenset(
+    (
+        "invoices",
+        "invoice_totals_add_up",
+        "not_null_invoices_invoice_id",
+        "unique_invoices_invoice_id",
+        "invoice_lines",
+        "amounts_have_the_currency_exponent",
+        "every_line_leads_to_its_cause",
+        "not_null_invoice_lines_line_id",
+        "unique_invoice_lines_line_id",
+    )
+)
+"""What other assets wait for: two models and their checks. To record the other hundred and seventy
+in Dagster's history takes longer than to build them; tests that look for those run dbt."""
+
 
 @dataclass(frozen=True)
 class Step:
@@ -145,7 +161,8 @@ def run_compiled(
     args: Sequence[str] = (*BUILD, *CLOSE),
     on_node: Callable[[NodeResult], None] = lambda node: None,
 ) -> list[NodeResult]:
-    """As `billing_pipeline.rating.dbt_runner.run_dbt`."""
+    """As `billing_pipeline.rating.dbt_runner.run_dbt`, but that only what later assets wait for is
+    reported."""
     if tuple(args) != (*BUILD, *CLOSE):
         return dbt_runner.run_dbt(settings, month, args, on_node)
     nodes = []
@@ -157,12 +174,10 @@ def run_compiled(
             for step in _steps():
                 began = time.perf_counter()
                 step.build(connection)
-                seconds, status = time.perf_counter() - began, "success"
-                if step.kind == "test":
-                    status = "pass"
-                if step.kind != "operation":
-                    node = NodeResult(step.unique_id, step.kind, status, seconds, 0, "OK")
-                    nodes.append(node)
+                if step.name in REPORTED:
+                    seconds = time.perf_counter() - began
+                    status = "pass" if step.kind == "test" else "success"
+                    nodes.append(NodeResult(step.unique_id, step.kind, status, seconds, 0, "OK"))
     except (duckdb.Error, DbtError):
         return dbt_runner.run_dbt(settings, month, args, on_node)
     for node in nodes:

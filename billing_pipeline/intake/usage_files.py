@@ -316,7 +316,7 @@ def _parquet_columns(
             f"needs more memory than BILLING_MEMORY_LIMIT ({limits.memory}); "
             "write smaller row groups"
         ) from error
-    except (duckdb.Error, pa.ArrowException) as error:
+    except (duckdb.Error, pa.ArrowException, UnicodeDecodeError) as error:
         message = str(error).splitlines()[0]
         raise BrokenFile(f"is not readable Parquet, cut off or damaged: {message}") from error
     columns = [

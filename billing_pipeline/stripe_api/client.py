@@ -100,7 +100,11 @@ class StripeGateway:
         return f"StripeGateway({self.config.api_base})"
 
     async def get(self, path: str, params: Mapping[str, Any] | None = None) -> Json:
-        return (await self._send("get", path, params or {}, None)).body
+        """One object."""
+        body = (await self._send("get", path, params or {}, None)).body
+        if not isinstance(body.get("id"), str):
+            raise _unreadable("GET", path, "the answer is not an object with an id")
+        return body
 
     async def post(self, path: str, params: Mapping[str, Any], *, key: str) -> Answer:
         """Send a change. `key` is the idempotency key: the same key never acts twice."""
@@ -112,11 +116,16 @@ class StripeGateway:
         """Delete an object. It needs no key: a second deletion finds nothing (`NOT_FOUND`)."""
         return await self._send("delete", path, {}, None)
 
+    async def newest(self, path: str) -> Json | None:
+        """The newest object of a list; None where it is empty."""
+        page = (await self._send("get", path, {"limit": 1}, None)).body
+        return next(iter(_items(page, path)), None)
+
     async def list(self, path: str, params: Mapping[str, Any] | None = None) -> AsyncIterator[Json]:
         """Every object of a list, newest first, in pages of 100."""
         query: Json = {"limit": 100, **(params or {})}
         while True:
-            page = await self.get(path, query)
+            page = (await self._send("get", path, query, None)).body
             data = _items(page, path)
             for item in data:
                 yield item

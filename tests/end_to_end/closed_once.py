@@ -18,7 +18,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from tests.end_to_end.commands import EXAMPLES, billing_by_dbt
+from tests.end_to_end.commands import EXAMPLES, billing
 
 EXAMPLE = EXAMPLES / "prepaid-wallet"
 MONTH = "2024-01"
@@ -33,7 +33,7 @@ def closed_once(folder: Path) -> Closed:
     folder.mkdir(exist_ok=True)
     with FileLock(folder / "lock"):
         if not said.exists():
-            done = billing_by_dbt(home, EXAMPLE, "run", MONTH, "--json")
+            done = billing(home, EXAMPLE, "run", MONTH, "--json")
             assert done.returncode == 0, done.stderr
             said.write_text(done.stdout, encoding="utf-8")
 

@@ -52,10 +52,11 @@ def billing_by_dbt(
 
 
 def binaries(folder: Path) -> Path:
-    """A clone's `.venv/bin` in `folder`, of which this process's virtual environment is the one."""
+    """A clone's `.venv/bin` in `folder`, of which this process's virtual environment is the one.
+    Its `billing` rates months by compiled models, as `billing` above."""
     found = folder / ".venv" / "bin"
     found.mkdir(parents=True)
-    for name, module in (("python", ""), ("billing", "-m billing_pipeline")):
+    for name, module in (("python", ""), ("billing", "-m tests.end_to_end.compiled_run")):
         (found / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" {module} "$@"\n')
         (found / name).chmod(0o755)
     return found

@@ -55,7 +55,7 @@ def blocks(page: list[tuple[str, str]], language: str) -> list[str]:
 
 
 def test_every_block_is_run_or_listed_as_not_run() -> None:
-    languages = {"env", "ini", "nginx", "sh", "sql", "yaml"}
+    languages = {"csv", "env", "ini", "nginx", "sh", "sql", "text", "yaml"}
     assert {language for language, _ in [*OPERATIONS, *PRODUCTION]} == languages
     shell = [*blocks(OPERATIONS, "sh"), *blocks(PRODUCTION, "sh")]
     for start in NOT_RUN:

@@ -19,9 +19,9 @@ from tests.faults.trials import (
 
 TELLING = ("kill-after", "kill-in-flight", "other-month")
 """The faults that wallets are most likely to be wronged by; the others: `make faults`."""
-SHARE = 3
-"""Each kind strikes at every third change, the next kind at the changes after those: every change
-is struck by a third of the kinds. All of them at all changes: `make faults`."""
+SHARE = 5
+"""Each kind strikes at every fifth change, the next kind at the changes after those: every change
+is struck by a fifth of the kinds. All of them at all changes: `make faults`."""
 
 
 def share_of(company: str, fault: str) -> range:

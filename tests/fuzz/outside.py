@@ -16,6 +16,7 @@ from billing_pipeline.collection import payments
 from billing_pipeline.collection.plan.dunning_policy import DunningPolicy
 from billing_pipeline.collection.pull.inbox import Inbox, InvalidEventError, read_event
 from billing_pipeline.collection.push.requests import NotSentError
+from billing_pipeline.collection.records.account import WrongAccountError
 from billing_pipeline.collection.steps import ApplyOutcome, PlanChangedError
 from billing_pipeline.stripe_api.errors import StripeFailure
 from tests.fuzz.odd import odd_bytes, odd_json
@@ -26,6 +27,7 @@ DAY = 86_400
 REQUESTS = 60
 """About as many as the story of `answers` makes."""
 ROUNDS = 6
+_IN_WORDS = (StripeFailure, PlanChangedError, NotSentError, WrongAccountError)
 
 
 def answers(case: Case, rng: Random, folder: Path) -> None:
@@ -45,19 +47,19 @@ def answers(case: Case, rng: Random, folder: Path) -> None:
 
     def attempt(approved: str | None = None) -> ApplyOutcome | None:
         outcome = None
-        with case.refusing(StripeFailure, PlanChangedError, NotSentError):
+        with case.refusing(*_IN_WORDS):
             outcome = company.apply(approved_hash=approved)
         return outcome
 
     company.stripe.faults.append(fault)
     company.want({"ada": [1000], "bob": [500]})
     attempt()
-    with case.refusing(StripeFailure):
+    with case.refusing(*_IN_WORDS):
         company.pull()
     company.clock.advance(DAY)
-    with case.refusing(StripeFailure):
+    with case.refusing(*_IN_WORDS):
         company.wait(payments.stale_months(company.gateway(), company.settings))
-    with case.refusing(StripeFailure):
+    with case.refusing(*_IN_WORDS):
         dun = payments.dun(
             company.gateway(), company.settings, run_id="dun", policy=DunningPolicy()
         )

@@ -77,12 +77,23 @@ def _costs(book: Book, month: str) -> Iterator[tuple[MarginKey, Fraction]]:
         runs = _runs(book, customer_id)
         for cost in book.costs:
             assert cost.meter is not None
+            if not _can_use(book, customer_id, runs, cost.meter):
+                continue
             currency = cost.currency or book.customers[customer_id]["currency"].upper()
             for run in runs:
                 for exact in _of_plan(book, month, runs, run, cost):
                     yield (customer_id, run.plan_id, cost.meter.meter_id, currency), exact
             for exact in _of_no_plan(book, month, customer_id, runs, cost):
                 yield (customer_id, "", cost.meter.meter_id, currency), exact
+
+
+def _can_use(book: Book, customer_id: str, runs: list[Run], meter: Meter) -> bool:
+    """Whether the customer has usage or buys it. In worlds put together most have and do not."""
+    usage = (customer_id, meter.event_name)
+    return (
+        bool(book.events.get(usage) or book.corrections.get(usage))
+        or any(price.meter == meter for run in runs for price in book.prices[run.plan_id])
+    )  # fmt: skip
 
 
 def _of_plan(book: Book, month: str, runs: list[Run], run: Run, cost: Price) -> Iterator[Fraction]:

@@ -18,6 +18,7 @@ from billing_pipeline.collection.records.billed import credit_note
 from billing_pipeline.collection.stripe_state import metadata_keys
 from billing_pipeline.collection.stripe_state.stripe_invoice import read_for_sure
 from billing_pipeline.stripe_api.client import Json
+from billing_pipeline.stripe_api.errors import FailureKind, StripeFailure
 
 
 async def issue_credit(
@@ -48,6 +49,7 @@ async def issue_credit(
 
     step = f"credit-{part.number}"
     note = await change_for_sure(session, target, step, request, look)
+    _total(note)
     session.billed.add(month_key, note["id"], credit_note(invoice, note, session.now))
     session.cache.invoices.store([await session.gateway.get(path)])
     return note
@@ -62,12 +64,21 @@ async def _find(session: StripeSession, part: CreditPart, invoice_id: str) -> Js
         if ours and metadata.get(metadata_keys.CREDIT_NUMBER) == str(part.number):
             if note["status"] == "void":
                 raise NotSentError(f"credit note {note['id']} was voided in Stripe")
-            if int(note["total"]) != part.amount:
+            if _total(note) != part.amount:
                 raise NotSentError(
                     f"credit note {note['id']} is there with another amount: plan anew"
                 )
             return note
     return None
+
+
+def _total(note: Json) -> int:
+    """In minor units. What cannot be read is looked at by the next run."""
+    total = note.get("total")
+    if type(total) is not int:
+        about = f"the total of credit note {note['id']} is {total!a:.60}"
+        raise StripeFailure(FailureKind.SERVER, f"Stripe's answer cannot be read: {about}")
+    return total
 
 
 def _metadata(action: InvoiceAction, part: CreditPart, month_key: str) -> dict[str, str]:

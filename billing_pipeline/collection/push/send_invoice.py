@@ -164,6 +164,10 @@ class Sender:
         request = self._request(step, held)
         answer = await change(self._session, self._target, step.value, generation, request)
         after = read_for_sure(answer.body)
+        if not _marked_alike(self._send, after):
+            # Kept, it would be taken for a change by hand, and wait for a person.
+            why = f"{after.stripe_invoice_id} is not marked as it was asked for"
+            raise StripeFailure(FailureKind.SERVER, f"Stripe's answer cannot be read: {why}")
         self._session.cache.invoices.store([answer.body])
         if step is Step.CREATE:
             after = replace(after, lines=())

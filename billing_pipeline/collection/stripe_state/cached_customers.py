@@ -84,6 +84,7 @@ class CachedCustomers:
             if not isinstance(metadata, Mapping) or name != data["id"]:
                 self._unreadable.add("customer", name, "its id or metadata cannot be read")
                 continue
+            created = data.get("created")
             marks = [
                 metadata.get(mark)
                 for mark in (
@@ -94,10 +95,10 @@ class CachedCustomers:
             ]
             if not marks[0] or data.get("deleted"):
                 others.append(name)
-            elif not all(isinstance(m, str | None) for m in marks) or not is_time(data["created"]):
+            elif not is_time(created) or not all(isinstance(m, str | None) for m in marks):
                 self._unreadable.add("customer", name, "its metadata or its time cannot be read")
             else:
-                rows.append((name, marks[0], data["created"], *marks[1:], digests(held_by(data))))
+                rows.append((name, marks[0], created, *marks[1:], digests(held_by(data))))
         with transaction(self._db):
             self._db.executemany("insert or replace into customers values (?, ?, ?, ?, ?, ?)", rows)
             for name in others:

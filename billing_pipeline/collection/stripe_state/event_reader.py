@@ -181,8 +181,8 @@ async def _begin_anew(gateway: StripeGateway, cache: StripeCache, now: int) -> N
 
     The events just before it count as seen: listing the months tells what they told.
     """
-    page = await gateway.get("/v1/events", {"limit": 1})
-    told = readable(cache, page["data"], now)
+    newest = await gateway.newest("/v1/events")
+    told = readable(cache, [newest] if newest else [], now)
     cursor = max([now - DAY, *(event.created for event in told)])
     created = Window(cursor - EVENTS_OVERLAP, cursor).as_filter()
     query = {"created": created, "types": list(EVENT_TYPES)}

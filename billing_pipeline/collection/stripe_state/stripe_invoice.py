@@ -282,15 +282,15 @@ def read_invoice(data: Mapping[str, Any]) -> ActualInvoice:
     fields = _Fields(data)
     transitions = fields.mapping("status_transitions")
     metadata = fields.metadata()
-    pre = fields.whole("pre_payment_credit_notes_amount")
-    post = fields.whole("post_payment_credit_notes_amount")
+    pre = fields.whole("pre_payment_credit_notes_amount", least=0)
+    post = fields.whole("post_payment_credit_notes_amount", least=0)
     invoice = ActualInvoice(
         stripe_invoice_id=data["id"],
         stripe_customer_id=_id(data.get("customer")) or "",
         status=fields.status(),
         currency=fields.currency(),
         total=fields.whole("total", needed=True),
-        created=fields.whole("created", needed=True, most=MAX_TIME),
+        created=fields.whole("created", needed=True, least=0, most=MAX_TIME),
         metadata=metadata,
         collection_method=data.get("collection_method") or "charge_automatically",
         auto_advance=bool(data.get("auto_advance")),
@@ -370,11 +370,13 @@ class _Fields:
         self._data = data
         self.odd: list[str] = [] if odd is None else odd
 
-    def whole(self, name: str, *, needed: bool = False, most: int = MAX_AMOUNT) -> int:
+    def whole(
+        self, name: str, *, needed: bool = False, least: int = -MAX_AMOUNT, most: int = MAX_AMOUNT
+    ) -> int:
         value = self._data.get(name)
         if value is None and not needed:
             return 0
-        if type(value) is int and abs(value) <= most:
+        if type(value) is int and least <= value <= most:
             return value
         return self._is_odd(name, 0)
 
@@ -426,7 +428,9 @@ def _shown(value: Any) -> str:
 
 def read_line(data: Mapping[str, Any]) -> ActualLine:
     """One line object of Stripe's API."""
-    metadata = data.get("metadata") or {}
+    metadata = {
+        name: value for name, value in (data.get("metadata") or {}).items() if type(value) is str
+    }
     return ActualLine(
         stripe_line_id=data["id"],
         line_id=metadata.get(metadata_keys.LINE_ID),

@@ -19,6 +19,8 @@ from billing_pipeline.collection.plan_report import (
     result_rows,
 )
 from billing_pipeline.collection.steps import PlanChangedError
+from billing_pipeline.collection.stripe_state.metadata_keys import LINE_ID
+from billing_pipeline.collection.stripe_state.stripe_invoice import read_line
 from billing_pipeline.rating.unchanged import set_checked
 
 from .conftest import JANUARY, Company
@@ -102,6 +104,7 @@ GONE = "gone"
         (r"/v1/invoices$", {"status": "?"}),
         (r"/add_lines$", {"status": [None]}),
         (r"/finalize$", {"total": "?"}),
+        (r"/finalize$", {"metadata": {}}),
         (r"/pay$", {"amount_remaining": {}}),
     ],
 )
@@ -129,6 +132,36 @@ def test_an_answer_that_cannot_be_read_is_looked_up(
         ("paid", 1000),
     ]
     assert not company.preview().changes
+
+
+def test_a_credit_note_whose_total_cannot_be_read_is_given_once(company: Company) -> None:
+    company.want({"ada": [1000]})
+    company.apply()
+
+    def answer(fake: Any, method: str, path: str, params: Any) -> Any:
+        if method != "post" or path != "/v1/credit_notes" or told:
+            return None
+        told.append(path)
+        status, body, _ = fake._once(method, path, params, fake.key)
+        return status, body | {"total": "?"}
+
+    told: list[str] = []
+    company.want({"ada": [400]})
+    waiting = company.apply().remaining
+    company.stripe.faults.append(answer)
+    company.apply(approved_hash=waiting.hash)
+    assert told
+    company.stripe.faults.clear()
+    if (left := company.apply().remaining).waiting:
+        company.apply(approved_hash=left.hash)
+    assert not company.preview().changes
+    [note] = company.stripe.objects["cn"].values()
+    assert note["total"] == 600
+
+
+def test_a_mark_of_a_line_that_is_no_text_makes_it_one_of_others() -> None:
+    marked = {"id": "il_1", "amount": 1, "metadata": {LINE_ID: {"a": 1}}}
+    assert read_line(marked).line_id is None
 
 
 def test_a_credit_of_a_deleted_customer_is_owed_outside_stripe(company: Company) -> None:

@@ -272,7 +272,7 @@ def strike(company: Company, rng: random.Random) -> None:
         shutil.rmtree(company.settings.records_dir)
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", range(20))
 def test_no_fault_leads_to_two_attempts_for_one_due_time(company: Company, seed: int) -> None:
     rng = random.Random(seed)
     company.want({"ada": [1000]}, payment_method=DECLINES)

@@ -62,6 +62,8 @@ FAULTS = [
     too_fast,
     conflict,
 ]
+UNSEEN = [server_error_after, kill_before, kill_after]
+"""After these nobody knows whether it was done."""
 
 
 def at(position: int, fault: Callable[..., Any]) -> Fault:
@@ -140,8 +142,10 @@ def requests_of_the_story(folder: Path) -> int:
 def test_one_fault_anywhere_changes_nothing_in_the_end(
     fault: Callable[..., Any], tmp_path: Path
 ) -> None:
+    """At every request what may have been done unseen, at every third one the rest."""
     count = requests_of_the_story(tmp_path / "without")
-    for position in range(1, count + 1):
+    step = 1 if fault in UNSEEN else 3
+    for position in range(1 + FAULTS.index(fault) % step, count + 1, step):
         company = Company(tmp_path / str(position))
         company.stripe.faults.append(at(position, fault))
         story(company)

@@ -136,7 +136,9 @@ def test_another_account_or_mode_is_refused(company: Company) -> None:
         company.wait(steps.preview(live, company.settings, JANUARY, desired=company.desired))
 
 
-@pytest.mark.parametrize("answer", [{}, {"id": None}, {"id": "\x1b[31m"}, {"id": "9" * 400}])
+@pytest.mark.parametrize(
+    "answer", [{}, {"id": None}, {"data": []}, {"id": "\x1b[31m"}, {"id": "9" * 400}]
+)
 def test_what_is_no_account_is_not_remembered(company: Company, answer: dict[str, Any]) -> None:
     company.want({"ada": [1000]})
     right, company.stripe.get_account = company.stripe.get_account, lambda params: answer  # type: ignore[method-assign]

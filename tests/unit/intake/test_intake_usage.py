@@ -618,6 +618,13 @@ def test_parquet_damaged_in_the_middle(world: World) -> None:
     assert "not readable Parquet" in world.usage_problems()[0]
 
 
+def test_parquet_whose_column_name_is_damaged(world: World) -> None:
+    path = parquet(world, "a.parquet", colour=["red", "blue"])
+    path.write_bytes(path.read_bytes().replace(b"colour", b"col\xeeur"))
+    [problem] = world.usage_problems()
+    assert problem.startswith("usage/2024-01/a.parquet: is not readable Parquet")
+
+
 @pytest.mark.parametrize("name", ["_SUCCESS", ".a.csv.swp", ".hidden", "_tmp.parquet"])
 def test_unfinished_files_are_ignored(world: World, name: str) -> None:
     world.usage("a.csv", GOOD)
