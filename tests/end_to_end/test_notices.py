@@ -30,7 +30,11 @@ def test_each_notice_is_sent_once(tmp_path: Path) -> None:
         assert billing(home, data, "run", "2026-01").returncode == 0
         assert tick(home, data, receiver)["late_usage_files"]["runs"] == []
         told = {message["title"]: message["message"] for message in receiver.got}
-        assert set(told) == {"Month closed 2026-01", "Payment failed 2026-01"}
+        assert set(told) == {
+            "Month closed 2026-01",
+            "Payment failed 2026-01",
+            "Payment received 2026-01 (2)",
+        }
         assert "USD in " in told["Month closed 2026-01"]
         assert "failed checks: none" in told["Month closed 2026-01"]
         assert told["Payment failed 2026-01"].startswith("m-failing-card: ")
@@ -89,14 +93,15 @@ def test_without_a_daemon_the_command_sends_the_same_notices_once(tmp_path: Path
         assert refused.returncode == 1
         assert last_line(refused).startswith("json (number 1) of BILLING_NOTIFY_URLS accepted no")
         receiver.answer = 200
-        assert json.loads(notify("--json").stdout) == {"success": True, "sent": 3, "is_busy": False}
+        assert json.loads(notify("--json").stdout) == {"success": True, "sent": 4, "is_busy": False}
         assert sorted(receiver.titles) == [
-            *("Month closed 2026-01", "Payment failed 2026-01", "Run failed 2026-01")
+            *("Month closed 2026-01", "Payment failed 2026-01"),
+            *("Payment received 2026-01 (2)", "Run failed 2026-01"),
         ]
         # Nor does the daemon's sensor say it again.
         assert tick(home, data, receiver)["notices"]["skipped"] == "0 messages were delivered."
         assert notify().stdout == "0 messages were delivered.\n"
-        assert len(receiver.got) == 3
+        assert len(receiver.got) == 4
     nobody = billing(home, data, "notices")
     assert nobody.returncode == 1
     assert last_line(nobody) == "BILLING_NOTIFY_URLS is not set, so there is nobody to notify"

@@ -73,8 +73,8 @@ def test_each_command_does_as_the_readme_says(
             continue  # just now; and what is tested elsewhere
         if command.startswith("compare "):
             command = command.replace("FILE", "THEIRS")
-        if command.startswith("init "):
-            command = command.replace("DIR", str(tmp_path / "new"))
+        if command.startswith(("init ", "pricebook ")):
+            command = command.replace("DIR", str(tmp_path / f"new-{command.split()[0]}"))
         said[command] = run(" ".join(places.get(word, word) for word in command.split()))
         if "FILE" in command:
             written = Path(places["FILE"])
@@ -84,5 +84,5 @@ def test_each_command_does_as_the_readme_says(
     assert f"Month closed {month}" in receiver.titles
     assert "-12.34" in said["explain ID"] or "from the wallet" in said["explain ID"]
     assert "extra line" in said[f"compare {month} --against THEIRS"]
-    assert (tmp_path / "new" / "README.md").exists()
+    assert (tmp_path / "new-init" / "README.md").exists()
     assert "_BILLING_COMPLETE" in said["completion bash"]

@@ -21,12 +21,14 @@ TELLING = ("kill-after", "kill-in-flight", "other-month")
 """The faults that wallets are most likely to be wronged by; the others: `make faults`."""
 SHARE = 5
 """Each kind strikes at every fifth change, the next kind at the changes after those: every change
-is struck by a fifth of the kinds. All of them at all changes: `make faults`."""
+is struck by a fifth of the kinds, and where there are wallets by one of the telling ones. All of
+them at all changes: `make faults`."""
 
 
 def share_of(company: str, fault: str) -> range:
     """The changes at which this fault is tried here."""
-    return range(1 + list(FAULTS).index(fault) % SHARE, changes_of(company) + 1, SHARE)
+    kinds, step = (list(FAULTS), SHARE) if company == "small" else (list(TELLING), len(TELLING))
+    return range(1 + kinds.index(fault) % step, changes_of(company) + 1, step)
 
 
 @pytest.mark.parametrize("company", COMPANIES)

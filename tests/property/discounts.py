@@ -68,7 +68,8 @@ def _had(book: Book, month: str, subscription: Subscription, coupon: Cells) -> b
 
 
 def covers(book: Book, month: str, subscription: Subscription, coupon: Cells) -> bool:
-    """Months are counted from the first that invoices a paid instant of a version that names it."""
+    """Months are counted from the first that invoices a paid instant of a version that names it.
+    That is not always the month of the first such instant: 30 days are invoiced when they end."""
     if coupon["duration"] == "forever":
         return True
     trial_ends_at = subscription.trial_ends_at
@@ -76,7 +77,7 @@ def covers(book: Book, month: str, subscription: Subscription, coupon: Cells) ->
     paid = [max(row.starts_at, trial_ends_at) for row in named if trial_ends_at < row.ends_at]
     if not paid:
         return False
-    first = _invoiced_in(book, subscription, min(paid))
+    first = min(_invoiced_in(book, subscription, at) for at in paid)
     now = datetime.fromisoformat(f"{month}-01")
     passed = (now.year - first.year) * 12 + now.month - first.month
     months = 1 if coupon["duration"] == "once" else int(coupon["duration_in_months"])
