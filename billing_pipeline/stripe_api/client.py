@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import aiohttp
 import stripe
 
-from billing_pipeline.stripe_api.errors import FailureKind, StripeFailure
+from billing_pipeline.stripe_api.errors import FailureKind, StripeFailure, unreadable_answer
 from billing_pipeline.stripe_api.permissions import permission_for
 from billing_pipeline.stripe_api.rate_limit import RateLimiter, RateLimits
 from billing_pipeline.stripe_api.retries import KEY_IS_KNOWN, RetryPolicy
@@ -254,7 +254,7 @@ def _items(page: Json, path: str) -> list[Json]:
 def _unreadable(method: str, path: str, why: str) -> StripeFailure:
     """A success status with a body that is not Stripe's, for example from a proxy. Nobody knows
     whether Stripe acted."""
-    failure = StripeFailure(FailureKind.SERVER, f"Stripe's answer cannot be read: {why}")
+    failure = unreadable_answer(why)
     failure.asked = f"{method.upper()} {path}"
     return failure
 

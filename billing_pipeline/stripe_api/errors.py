@@ -82,3 +82,9 @@ class StripeFailure(Exception):
         if self.permission is None:
             return text
         return f"{text}: the key needs the permission {self.permission}"
+
+
+def unreadable_answer(why: str) -> StripeFailure:
+    """A success whose body is not as Stripe's API has it. Nobody knows what Stripe did: the step
+    looks, or the next run does."""
+    return StripeFailure(FailureKind.SERVER, f"Stripe's answer cannot be read: {why}")

@@ -86,24 +86,24 @@ class Stripe:
         return len(new)
 
 
-def change_card(stripe: Stripe) -> str:
-    customer = stripe.customer("fails")
-    card = stripe.post("payment_methods/pm_card_visa/attach", customer=customer)["id"]
+def _put_in_card(stripe: Stripe, who: str, method: str) -> None:
+    customer = stripe.customer(who)
+    card = stripe.post(f"payment_methods/{method}/attach", customer=customer)["id"]
     stripe.post(f"customers/{customer}", **{"invoice_settings[default_payment_method]": card})
+
+
+def change_card(stripe: Stripe) -> str:
+    _put_in_card(stripe, "fails", "pm_card_visa")
     return "fails puts in another card, on Stripe's page"
 
 
 def break_card(stripe: Stripe) -> str:
-    customer = stripe.customer("gate")
-    card = stripe.post("payment_methods/pm_card_chargeCustomerFail/attach", customer=customer)["id"]
-    stripe.post(f"customers/{customer}", **{"invoice_settings[default_payment_method]": card})
+    _put_in_card(stripe, "gate", "pm_card_chargeCustomerFail")
     return "gate puts in a card that will be declined"
 
 
 def mend_card(stripe: Stripe) -> str:
-    customer = stripe.customer("gate")
-    card = stripe.post("payment_methods/pm_card_mastercard/attach", customer=customer)["id"]
-    stripe.post(f"customers/{customer}", **{"invoice_settings[default_payment_method]": card})
+    _put_in_card(stripe, "gate", "pm_card_mastercard")
     return "gate puts in a card that works"
 
 

@@ -18,7 +18,7 @@ from billing_pipeline.collection.records.billed import credit_note
 from billing_pipeline.collection.stripe_state import metadata_keys
 from billing_pipeline.collection.stripe_state.stripe_invoice import read_for_sure
 from billing_pipeline.stripe_api.client import Json
-from billing_pipeline.stripe_api.errors import FailureKind, StripeFailure
+from billing_pipeline.stripe_api.errors import unreadable_answer
 
 
 async def issue_credit(
@@ -76,8 +76,7 @@ def _total(note: Json) -> int:
     """In minor units. What cannot be read is looked at by the next run."""
     total = note.get("total")
     if type(total) is not int:
-        about = f"the total of credit note {note['id']} is {total!a:.60}"
-        raise StripeFailure(FailureKind.SERVER, f"Stripe's answer cannot be read: {about}")
+        raise unreadable_answer(f"the total of credit note {note['id']} is {total!a:.60}")
     return total
 
 

@@ -37,7 +37,7 @@ from billing_pipeline.collection.stripe_state.stripe_invoice import (
     read_invoice,
 )
 from billing_pipeline.money import format_minor
-from billing_pipeline.stripe_api.errors import FailureKind, StripeFailure
+from billing_pipeline.stripe_api.errors import FailureKind, StripeFailure, unreadable_answer
 
 MAX_STEPS = 24
 """More than any way through the steps with its detours needs; ends what would go in circles."""
@@ -166,8 +166,7 @@ class Sender:
         after = read_for_sure(answer.body)
         if not _marked_alike(self._send, after):
             # Kept, it would be taken for a change by hand, and wait for a person.
-            why = f"{after.stripe_invoice_id} is not marked as it was asked for"
-            raise StripeFailure(FailureKind.SERVER, f"Stripe's answer cannot be read: {why}")
+            raise unreadable_answer(f"{after.stripe_invoice_id} is not marked as it was asked for")
         self._session.cache.invoices.store([answer.body])
         if step is Step.CREATE:
             after = replace(after, lines=())

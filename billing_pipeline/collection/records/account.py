@@ -13,7 +13,7 @@ import re
 from pathlib import Path
 
 from billing_pipeline.stripe_api.client import StripeGateway
-from billing_pipeline.stripe_api.errors import FailureKind, StripeFailure
+from billing_pipeline.stripe_api.errors import FailureKind, StripeFailure, unreadable_answer
 
 _ID = re.compile(r"[A-Za-z0-9_-]{2,100}")
 _NAMED = re.compile(r"on account '(acct_[A-Za-z0-9]+)'")
@@ -60,8 +60,7 @@ async def _account_of(gateway: StripeGateway) -> str:
     account_id = str(answer["id"])
     if not _ID.fullmatch(account_id):
         # Remembered, it would refuse every key from then on.
-        why = f"Stripe's answer cannot be read: {account_id[:60]!a} is no id of an account"
-        raise StripeFailure(FailureKind.SERVER, why)
+        raise unreadable_answer(f"{account_id[:60]!a} is no id of an account")
     return account_id
 
 

@@ -21,7 +21,7 @@ from billing_pipeline.collection.stripe_state.wallet_payments import (
     read_payments,
 )
 from billing_pipeline.money import CURRENCY_PLACES
-from billing_pipeline.stripe_api.errors import FailureKind, StripeFailure
+from billing_pipeline.stripe_api.errors import unreadable_answer
 
 T = TypeVar("T")
 
@@ -327,8 +327,7 @@ def read_for_sure(data: Mapping[str, Any]) -> ActualInvoice:
     read: nobody knows then what Stripe did, and the step looks or the next run does."""
     invoice = read_invoice(data)
     if invoice.unreadable is not None:
-        about = f"invoice {invoice.stripe_invoice_id}: {invoice.unreadable}"
-        raise StripeFailure(FailureKind.SERVER, f"Stripe's answer cannot be read: {about}")
+        raise unreadable_answer(f"invoice {invoice.stripe_invoice_id}: {invoice.unreadable}")
     return invoice
 
 
