@@ -18,7 +18,7 @@ firsts as (
     qualify row_number() over (
         partition by subscription_id, subscription_number
         order by
-            case billing_cycle when 'calendar_month' then 0 else 1 end, period_start, period_us desc
+            case billing_cycle when 'calendar_month' then 0 else 1 end, period_start, -period_us
     ) = 1
 )
 

@@ -50,21 +50,14 @@ spread as (
                 case when is_below then denominator - part.remainder else part.remainder end
                     as remainder
             from discounted
-        ),
-
-        shared as (
-            select
-                *,
-                {{ largest_remainder(
-                    'discount', 'whole', 'remainder', 'subscription_id, subscription_number, currency'
-                ) }} as minor_share
-            from cut
         )
 
         select
-            line_id, subscription_id, subscription_number, currency, position, is_covered,
-            minor_left, minor_share
-        from shared
+            line_id, subscription_id, subscription_number, currency, position, is_covered, minor_left,
+            {{ largest_remainder(
+                'discount', 'whole', 'remainder', 'subscription_id, subscription_number, currency'
+            ) }} as minor_share
+        from cut
     )
 )
 
