@@ -70,7 +70,7 @@ def _one_line(our: OurLine, pair: Pair) -> tuple[Part, ...]:
     places = _places(our)
     if rule is None:
         return (_rounding_part(our, pair, places) or _unknown_price(pair),)
-    quantity = _stated_quantity(pair.theirs)
+    quantity = _told_quantity(rule, pair, places)
     if quantity is not None and our.quantity is not None and not _is_quantity(rule, quantity):
         return _other_quantity(our, pair, rule, quantity, places)
     is_same_quantity = quantity is not None
@@ -524,6 +524,16 @@ def _guess(pair: Pair, rules: Sequence[Rule | None], places: int) -> Part:
 def _stated_quantity(theirs: Sequence[TheirLine]) -> Decimal | None:
     known = [line.quantity for line in theirs if line.quantity is not None]
     return sum(known, Decimal(0)) if len(known) == len(theirs) else None
+
+
+def _told_quantity(rule: Rule, pair: Pair, places: int) -> Decimal | None:
+    """Many systems write 1 beside an amount that nothing was multiplied for."""
+    quantity = _stated_quantity(pair.theirs)
+    if quantity == 1 and rounded(rule.with_quantity(Fraction(1)).amount(), places) != (
+        pair.their_amount
+    ):
+        return None
+    return quantity
 
 
 def _is_quantity(rule: Rule, quantity: Decimal) -> bool:

@@ -84,7 +84,7 @@ def read_month(settings: Settings, month: BillingMonth) -> OurMonth:
     with open_published(settings) as published:
         try:
             return _read(published, month)
-        except duckdb.CatalogException as error:
+        except (duckdb.BinderException, duckdb.CatalogException) as error:
             raise NotComparableError(
                 f"{month} was published by an earlier release, without what a comparison needs: "
                 f"`billing plan {month}` publishes it again and sends nothing"
@@ -95,7 +95,8 @@ def _read(published: duckdb.DuckDBPyConnection, month: BillingMonth) -> OurMonth
     key = month.key
     known = rows(
         published,
-        "SELECT customer_id, payer_id, email FROM customers WHERE billing_month = $1::DATE",
+        "SELECT customer_id, payer_id, email, stripe_customer_id FROM customers"
+        " WHERE billing_month = $1::DATE",
         key,
     )
     if not known:
@@ -167,7 +168,8 @@ def _names(known: Sequence[Row], stripe: Sequence[Row]) -> dict[str, str]:
         if row["email"]:
             emails[row["email"].lower()].add(row["customer_id"])
     names = {email: min(ids) for email, ids in emails.items() if len(ids) == 1}
-    names |= {row["stripe_customer_id"]: row["customer_id"] for row in stripe}
+    given = [row for row in known if row["stripe_customer_id"]]
+    names |= {row["stripe_customer_id"]: row["customer_id"] for row in (*given, *stripe)}
     return names | {row["customer_id"]: row["customer_id"] for row in known}
 
 

@@ -6,13 +6,20 @@ row of the table in ``data/examples/README.md``.
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
 from collections.abc import Iterator
 from decimal import Decimal
+from itertools import groupby
+from pathlib import Path
 
 import duckdb
 import pytest
+from click.testing import CliRunner, Result
 
+from billing_pipeline.collection.records.cut_over import read_cut_over
+from billing_pipeline.commands.cli import main as billing_commands
 from billing_pipeline.comparison.comparison import compare
 from billing_pipeline.comparison.lines import TheirLine
 from billing_pipeline.comparison.our_month import read_month, with_late_usage
@@ -20,6 +27,7 @@ from billing_pipeline.comparison.their_file import Export
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.published.tables import published_tables
 from billing_pipeline.settings import Settings
+from tests.end_to_end.billed_by_hand import ByHand
 from tests.end_to_end.closed_examples import MONTHS, Closing, first_day
 from tests.end_to_end.commands import EXAMPLES, ROOT
 from tests.end_to_end.document_sums import check_documents
@@ -145,6 +153,51 @@ def test_a_month_agrees_with_an_export_of_its_own_lines(name: str, closing: Clos
     assert compare(ours, Export(tuple(theirs), name)).agrees
     less = compare(ours, Export(tuple(theirs[1:]), name))
     assert {difference.cause for difference in less.differences} == {"missing line"}
+
+
+def test_a_month_is_compared_with_what_another_system_billed_in_stripe(
+    closing: Closing, tmp_path: Path
+) -> None:
+    """And a month that Stripe holds a bill of is not cut over to."""
+    home = closing.of("subscriptions").home
+    shutil.copytree(home / "published", tmp_path / "published")
+    environ = {"BILLING_HOME": str(tmp_path), "STRIPE_API_KEY": ""}
+    settings = Settings.from_env(environ)
+    june, july = BillingMonth(2024, 6), BillingMonth(2024, 7)
+    there = ByHand(settings, june)
+    lines = [line for line in read_month(settings, june).lines if not line.is_inclusive]
+    for invoice_id, of_invoice in groupby(lines, key=lambda line: line.invoice_id):
+        if invoice_id is not None:
+            there.bill(list(of_invoice))
+
+    def compared(*more: str) -> Result:
+        command = ["compare", "2024-06", "--against", "stripe", "--json", *more]
+        return CliRunner().invoke(billing_commands, command, env=environ)
+
+    def causes() -> list[tuple[str, str]]:
+        found = json.loads(compared().stdout)["causes"]
+        return [(one["cause"], one["difference"]) for one in found]
+
+    assert causes() == []
+    setup = there.charge("s-berlin", "USD", [{"description": "Setup", "amount": 500}])
+    assert causes() == [("extra line", "5.00")]
+    there.void(setup)
+    assert causes() == []
+
+    in_july = {
+        "start": int(july.start(settings.timezone).timestamp()),
+        "end": there.now["end"] + 90,
+    }
+    ahead = there.charge(
+        "s-berlin", "USD", [{"description": "July", "amount": 900, "period": in_july}]
+    )
+    refused = compared("--cut-over", "2024-07")
+    assert refused.exit_code == 1
+    assert "2024-07 would be billed twice" in refused.stderr and f" {ahead}. " in refused.stderr
+    assert read_cut_over(settings.records_dir) is None
+    accepted = compared("--cut-over", "2024-07", "--besides", ahead)
+    assert accepted.exit_code == 0, accepted.output
+    assert read_cut_over(settings.records_dir) == july
 
 
 def test_a_second_run_changes_nothing(closing: Closing) -> None:
