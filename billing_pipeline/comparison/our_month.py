@@ -14,13 +14,16 @@ import re
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from decimal import Decimal
+from fractions import Fraction
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
+from billing_pipeline.comparison.calculation import Tier
 from billing_pipeline.comparison.lines import OurLine, Tax, Usage
 from billing_pipeline.duckdb_sql import Row, rows
 from billing_pipeline.months import BillingMonth
@@ -104,6 +107,7 @@ def _read(published: duckdb.DuckDBPyConnection, month: BillingMonth) -> OurMonth
             f"{month} is not published: `billing plan {month}` publishes it and sends nothing"
         )
     taxes, discounts = _taxes(published, key), _discounts(published, key)
+    tiers = _tiers(published, key)
     found = rows(published, _LINES, key) + rows(published, _NOTHING, key)
     stripe = rows(
         published,
@@ -117,7 +121,7 @@ def _read(published: duckdb.DuckDBPyConnection, month: BillingMonth) -> OurMonth
         key,
     )
     return OurMonth(
-        tuple(_line(row, taxes, discounts) for row in found),
+        tuple(_line(row, taxes, discounts, tiers) for row in found),
         _names(known, stripe),
         {row["subscription_id"]: row["customer_id"] for row in subscriptions},
         {row["customer_id"]: row["payer_id"] or row["customer_id"] for row in known},
@@ -125,7 +129,10 @@ def _read(published: duckdb.DuckDBPyConnection, month: BillingMonth) -> OurMonth
 
 
 def _line(
-    row: Row, taxes: Mapping[str, tuple[Tax, ...]], discounts: Mapping[str, list[Row]]
+    row: Row,
+    taxes: Mapping[str, tuple[Tax, ...]],
+    discounts: Mapping[str, list[Row]],
+    tiers: Mapping[str, list[Row]],
 ) -> OurLine:
     of_line = discounts.get(row["line_id"], [])
     return OurLine(
@@ -133,6 +140,7 @@ def _line(
         taxes=taxes.get(row["line_id"], ()),
         discount_share=sum((one["discount_share"] for one in of_line), Decimal(0)),
         discounts=tuple((one["subscription_id"], one["coupon_id"]) for one in of_line),
+        tiers=_tiers_at(tiers.get(row["price_id"], []), row["period_start"]),
     )
 
 
@@ -159,6 +167,32 @@ def _discounts(published: duckdb.DuckDBPyConnection, key: str) -> dict[str, list
     ):
         by_line[row["line_id"]].append(row)
     return by_line
+
+
+def _tiers(published: duckdb.DuckDBPyConnection, key: str) -> dict[str, list[Row]]:
+    by_price: dict[str, list[Row]] = defaultdict(list)
+    for row in rows(
+        published,
+        "SELECT price_id, up_to, coalesce(unit_amount, percentage / 100, 0) AS rate,"
+        " coalesce(flat_amount, 0) AS flat, valid_from FROM price_tiers"
+        " WHERE billing_month = $1::DATE ORDER BY price_id, up_to NULLS LAST",
+        key,
+    ):
+        by_price[row["price_id"]].append(row)
+    return by_price
+
+
+def _tiers_at(found: Sequence[Row], moment: datetime | None) -> tuple[Tier, ...]:
+    """The tiers of the price's version that was valid then, else those of every version."""
+    versions = {row["valid_from"] for row in found if row["valid_from"] is not None}
+    version = max((one for one in versions if moment and one <= moment), default=None)
+    tiers, below = [], Fraction(0)
+    for row in found:
+        if row["valid_from"] == version:
+            size = None if row["up_to"] is None else Fraction(row["up_to"]) - below
+            tiers.append(Tier(size, Fraction(row["rate"]), Fraction(row["flat"])))
+            below += size or 0
+    return tuple(tiers)
 
 
 def _names(known: Sequence[Row], stripe: Sequence[Row]) -> dict[str, str]:

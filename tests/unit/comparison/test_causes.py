@@ -164,6 +164,16 @@ def test_tax_that_follows_from_a_line_has_the_lines_cause() -> None:
     assert causes(TAXED, theirs) == {"price": D("6.00")}
 
 
+@pytest.mark.parametrize("amount", ["90.00", "93.75"])
+def test_one_line_that_is_dearer_by_what_the_tax_would_be(amount: str) -> None:
+    """75 and a tax of 20 % are 90, and 93.75 less its tax of 20 % is 75."""
+    vat = line("tax", "VAT 20 %", "15.00", "75 × 20 / 100; rounded", tax_rate_id="vat")
+    ours, tax = [replace(SEATS, taxes=(VAT,)), vat], D(amount) / 5
+    for theirs in ([same(SEATS, amount=amount, tax=tax)],
+                   [same(SEATS, amount=amount), their("Tax", tax)]):  # fmt: skip
+        assert causes(ours, theirs) == {"price": D(amount) + tax - 90}
+
+
 @pytest.mark.parametrize(
     ("tax", "cause"),
     [("17.50", "rounding"), ("16.63", "tax"), ("0", "tax"), ("17.5080", "rounding")],
