@@ -248,6 +248,49 @@ def test_every_line_of_an_example_proves_itself(name: str, closing: Closing) -> 
     assert disagreements(proofs) == []
 
 
+@for_each_example
+def test_an_invoice_proves_itself_in_a_browser_without_a_network(
+    name: str, closing: Closing, tmp_path: Path
+) -> None:
+    """Every line, discount, tax and sum, and the digest that Stripe holds; and nothing of another
+    customer is in the file."""
+    pytest.importorskip("playwright", reason="the browser tests need playwright")
+    from tests.browser.dagster_ui import chromium
+    from tests.browser.proof_page import seen_offline
+
+    if chromium() is None:
+        pytest.skip("no Chromium on this machine: apt-get install chromium")
+    example = closing.of(name)
+    month = MONTHS[name][-1]
+    invoices = example.tables["invoices"]
+    longest = max(
+        (one for one in invoices if one["billing_month"] == first_day(month) and one["amount_due"]),
+        key=lambda one: (one["discount"] > 0, one["tax"] > 0, one["line_count"]),
+    )
+    file = tmp_path / "proof.html"
+    command = ["prove", longest["invoice_id"], "--out", str(file)]
+    proven = CliRunner().invoke(billing_commands, command, env={"BILLING_HOME": str(example.home)})
+    assert proven.exit_code == 0, proven.output
+
+    seen = seen_offline(file)
+    assert seen.verdict.startswith("All "), seen
+    lines = [
+        one for one in example.tables["invoice_lines"] if one["invoice_id"] == longest["invoice_id"]
+    ]
+    assert len(seen.lines) >= len(lines) > 0
+    assert {*seen.lines, *seen.sums, *seen.digests} == {"agrees"}
+    assert len(seen.sums) >= 4 and seen.digests
+    assert (seen.asked, seen.errors) == ([file.as_uri()], [])
+    text = file.read_text(encoding="utf-8")
+    strangers = [
+        str(one[column])
+        for one in example.tables["customers"]
+        for column in ("customer_id", "email")
+        if one["payer_id"] != longest["customer_id"] and one[column]
+    ]
+    assert strangers and not [one for one in strangers if re.search(rf"\b{re.escape(one)}\b", text)]
+
+
 GUIDE = ROOT / "docs" / "analysts.md"
 QUERIES = re.findall(r"```sql\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
 
