@@ -19,11 +19,13 @@ from billing_pipeline.commands.parameters import MONTH, json_option
 from billing_pipeline.commands.terminal import print_json, table
 from billing_pipeline.duckdb_sql import Row, rows
 from billing_pipeline.home import exposed
+from billing_pipeline.intake.canary import canary_problems
 from billing_pipeline.intake.problems import MAX_LINES, InvalidInput
 from billing_pipeline.intake.reference.load import load_reference
 from billing_pipeline.money import format_amount
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.published.month_states import months_with_usage
+from billing_pipeline.rating.canary import CanaryResult, check_canary
 from billing_pipeline.rating.month import open_warehouse, rate_month
 from billing_pipeline.rating.scratch import scratch_home
 from billing_pipeline.settings import Settings
@@ -112,10 +114,16 @@ class MonthCheck:
 def check_reference(settings: Settings) -> tuple[dict[str, int], dict[str, list[str]]]:
     """Rows per table of catalog/ and accounts/, and ids that look forgotten, by what is odd.
 
-    Raises `InvalidInput` with every problem of every file.
+    Raises `InvalidInput` with every problem of every file, those of the canary's too.
     """
+    of_canary = canary_problems(settings)
     with duckdb.connect() as connection:
-        found = load_reference(connection, settings)
+        try:
+            found = load_reference(connection, settings)
+        except InvalidInput as error:
+            raise InvalidInput([*error.problems, *of_canary]) from error
+        if of_canary:
+            raise InvalidInput(of_canary)
         hints = {
             hint: [str(row[0]) for row in connection.execute(f"{query} ORDER BY 1").fetchall()]
             for hint, query in _HINTS.items()
@@ -142,7 +150,8 @@ def check_month(settings: Settings, month: BillingMonth) -> MonthCheck:
 def check(month: BillingMonth | None, as_json: bool) -> None:
     """Check the data directory, and rate MONTH aside (the newest with usage, if none is named).
 
-    Prints every problem with its file and row. Nothing is published, nothing is sent.
+    Prints every problem with its file and row; if there is a canary, bills it as well. Nothing is
+    published, nothing is sent.
     """
     settings = Settings.from_env()
     try:
@@ -152,10 +161,11 @@ def check(month: BillingMonth | None, as_json: bool) -> None:
             filled = sum(count > 0 for count in found.values())
             click.echo(f"catalog/ and accounts/: {sum(found.values()):,} rows in {filled} tables")
             _show_hints(hints)
-        rated = None
+        rated = canary = None
         if chosen is not None:
             settings.require_month(chosen, datetime.now(UTC))
             rated = check_month(settings, chosen)
+            canary = check_canary(settings, chosen)
     except InvalidInput as error:
         told = error.told(settings.home)
         if as_json:
@@ -165,13 +175,18 @@ def check(month: BillingMonth | None, as_json: bool) -> None:
         else:
             click.echo(printable_lines(told), err=True)
         sys.exit(1)
+    deviates = canary is not None and bool(canary.deviations)
     if as_json:
-        document = {"success": True, "rows": found, "hints": hints, "month": _document(rated)}
-        print_json(document)
+        document = {"success": not deviates, "rows": found, "hints": hints}
+        print_json(document | {"month": _document(rated), "canary": _document(canary)})
     elif rated is None:
         click.echo("usage/ has no folder of a month yet, such as usage/2024-01/")
     else:
         _show_month(rated)
+        if canary is not None:
+            _show_canary(canary)
+    if deviates:
+        sys.exit(1)
 
 
 def _newest_month(settings: Settings) -> BillingMonth | None:
@@ -181,7 +196,7 @@ def _newest_month(settings: Settings) -> BillingMonth | None:
     return max(rateable, default=None)
 
 
-def _document(rated: MonthCheck | None) -> dict[str, object] | None:
+def _document(rated: MonthCheck | CanaryResult | None) -> dict[str, object] | None:
     return None if rated is None else vars(rated) | {"month": str(rated.month)}
 
 
@@ -229,6 +244,15 @@ def _show_month(rated: MonthCheck) -> None:
     console.print(table(title, charged, cells_of_charges))
     _show_hints(rated.findings)
     console.print(f"The invoices: billing plan {rated.month}")
+
+
+def _show_canary(canary: CanaryResult) -> None:
+    for text in canary.set_aside[:MAX_LINES]:
+        click.echo(printable(f"set aside: {text}"))
+    for text in canary.deviations[1:]:
+        click.echo(printable(text))
+    # Last, for a run that fails says on its last line why.
+    click.echo(printable(f"canary: {canary.finding}"), err=bool(canary.deviations))
 
 
 def _show_unpriced(console: Console, rated: MonthCheck) -> None:

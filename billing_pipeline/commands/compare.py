@@ -5,6 +5,7 @@ What belongs here: arguments, and what is shown. What does not: comparing (``com
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -21,12 +22,14 @@ from billing_pipeline.comparison.comparison import compare as compared
 from billing_pipeline.comparison.lines import Difference
 from billing_pipeline.comparison.our_month import OurMonth, read_month, with_late_usage
 from billing_pipeline.comparison.their_file import Export, read_export
-from billing_pipeline.comparison.their_stripe import read_stripe
+from billing_pipeline.comparison.their_stripe import charged_from, read_stripe
 from billing_pipeline.money import format_amount
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.settings import Settings
 
 _STRIPE = "stripe"
+# Invoices that a message names; the rest is counted.
+MAX_NAMED = 5
 _EXPORT = click.Path(dir_okay=False, path_type=Path)
 
 
@@ -43,6 +46,12 @@ _EXPORT = click.Path(dir_okay=False, path_type=Path)
 @click.option("--before-tax", is_flag=True, help="Compare without taxes.")
 @click.option("--cut-over", type=MONTH, help="The first month that we bill, after MONTH.")
 @click.option("--accept", metavar="REASON", help="Cut over although the two differ.")
+@click.option(
+    "--besides",
+    multiple=True,
+    metavar="INVOICE",
+    help="An invoice in Stripe that was credited, or is something else; several times.",
+)
 @json_option
 def compare(
     month: BillingMonth,
@@ -51,6 +60,7 @@ def compare(
     before_tax: bool,
     cut_over: BillingMonth | None,
     accept: str | None,
+    besides: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Compare MONTH with what another system billed: each difference with its cause."""
@@ -73,7 +83,9 @@ def compare(
     else:
         _show(found)
     if cut_over is not None:
-        _cut_over(settings, month, cut_over, found, accept)
+        _require_agreement(month, cut_over, found, accept)
+        _require_unbilled(settings, cut_over, ours, besides)
+        _note(settings, month, cut_over, found, accept, besides)
 
 
 def _from_stripe(settings: Settings, month: BillingMonth, ours: OurMonth) -> Export:
@@ -83,14 +95,10 @@ def _from_stripe(settings: Settings, month: BillingMonth, ours: OurMonth) -> Exp
         )
 
 
-def _cut_over(
-    settings: Settings,
-    month: BillingMonth,
-    first: BillingMonth,
-    found: Comparison,
-    accept: str | None,
+def _require_agreement(
+    month: BillingMonth, first: BillingMonth, found: Comparison, accept: str | None
 ) -> None:
-    """From when we bill: only once both systems agree, or a person says why they need not."""
+    """Only once both systems agree, or a person says why they need not."""
     if first <= month:
         raise CommandError(
             f"{month} was billed by the other system: the first month of ours comes after it"
@@ -100,6 +108,34 @@ def _cut_over(
             f"{len(found.differences)} differences are left in {month}: --accept REASON cuts over "
             "nevertheless"
         )
+
+
+def _require_unbilled(
+    settings: Settings, first: BillingMonth, ours: OurMonth, besides: Sequence[str]
+) -> None:
+    """Of what is billed through our Stripe account, Stripe itself knows whether it was."""
+    with stripe_gateway.open_gateway(settings) as gateway:
+        charged = stripe_gateway.run(
+            gateway, lambda: charged_from(gateway, first, settings.timezone, ours.customers)
+        )
+    left = [invoice for invoice in charged if invoice not in besides]
+    if left:
+        more = f" and {len(left) - MAX_NAMED} more" if len(left) > MAX_NAMED else ""
+        raise CommandError(
+            f"{first} would be billed twice: in Stripe the other system charges our customers for "
+            f"it or for later on {', '.join(left[:MAX_NAMED])}{more}. Void them, cut over to a "
+            "later month, or name with --besides INVOICE what was credited or is something else"
+        )
+
+
+def _note(
+    settings: Settings,
+    month: BillingMonth,
+    first: BillingMonth,
+    found: Comparison,
+    accept: str | None,
+    besides: Sequence[str],
+) -> None:
     settings_with_home()
     note_cut_over(
         settings.records_dir,
@@ -107,6 +143,7 @@ def _cut_over(
         compared=str(month),
         differences=len(found.differences),
         accepted=accept,
+        besides=list(besides),
     )
     click.echo(f"we bill from {first} on; earlier months are not sent any more", err=True)
 

@@ -5,14 +5,14 @@ another share of the period, no minimum. What does not: why another system would
 
 The sentence is what a person checks a charge by; it holds all numbers that the charge was made of,
 also of months whose price book is long another one. What it does not say is what did not matter:
-tiers that were not entered, and a minimum that was exceeded.
+a minimum that was exceeded, and tiers that were not entered. These come from the price book.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
@@ -42,7 +42,7 @@ ROUNDINGS: dict[str, Callable[[Fraction], int]] = {
 
 @dataclass(frozen=True)
 class Tier:
-    """A tier as far as the sentence tells it: the last one that was entered has no end here."""
+    """A tier; of the last one that is known the end is not."""
 
     size: Fraction | None
     rate: Fraction
@@ -107,12 +107,22 @@ class Rule:
         if self.model in ("graduated", "graduated_percentage"):
             return _graduated(self.tiers, billable)
         if self.model == "volume":
-            return [sum((billable * tier.rate + tier.flat for tier in self.tiers), Fraction(0))]
+            return [billable * self.tier.rate + self.tier.flat]
         if self.model == "package":
             return [math.ceil(billable / self.package_size) * self.rate]
         if self.model == "flat":
             return [self.flat]
         return [billable * self.rate + self.bounded + self.flat * self.events]
+
+    @property
+    def tier(self) -> Tier:
+        """The tier that the billable quantity is in."""
+        rest = self.billable
+        for tier in self.tiers:
+            if tier.size is None or rest <= tier.size:
+                return tier
+            rest -= tier.size
+        return self.tiers[-1] if self.tiers else Tier(None, Fraction(0), Fraction(0))
 
     def with_quantity(self, quantity: Fraction, events: int | None = None) -> Rule:
         """The same price for another quantity."""
@@ -126,7 +136,7 @@ class Rule:
     def whole_units(self) -> Fraction:
         """What one unit costs at the margin, with the share of the period."""
         if self.model in ("graduated", "graduated_percentage", "volume"):
-            rate = self.tiers[-1].rate if self.tiers else Fraction(0)
+            rate = self.tier.rate
         elif self.model == "package":
             rate = self.rate
         elif self.model == "flat":
@@ -148,8 +158,9 @@ def _graduated(tiers: tuple[Tier, ...], billable: Fraction) -> list[Fraction]:
     return amounts
 
 
-def read_rule(calculation: str) -> Rule | None:
-    """The rule of a charge's sentence; None where it cannot be followed."""
+def read_rule(calculation: str, book: Sequence[Tier] = ()) -> Rule | None:
+    """The rule of a charge's sentence, with all tiers that the price book has; None where it cannot
+    be followed."""
     first, *parts = calculation.replace("≈", "").split("; ")
     metered = _METERED.fullmatch(first)
     if metered is None:
@@ -163,7 +174,12 @@ def read_rule(calculation: str) -> Rule | None:
             tiers.append(_tier(found))
         if found is None or not part.startswith("tier "):
             rule = _with_part(rule, part)
-    return replace(rule, tiers=_sized(tiers)) if rule.model else None
+    if not rule.model:
+        return None
+    told = replace(rule, tiers=_sized(tiers))
+    whole = replace(rule, tiers=tuple(book))
+    # The book may have been changed since.
+    return whole if tiers and book and whole.amount() == told.amount() else told
 
 
 def _tier(found: re.Match[str]) -> tuple[Fraction, Tier]:

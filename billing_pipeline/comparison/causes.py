@@ -39,6 +39,8 @@ from billing_pipeline.money import CURRENCY_PLACES
 _DAY = 86400
 # More digits behind the point than this are no price and no count that somebody has chosen.
 _MOST_DIGITS = 9
+# A second cause on a line needs a price or a quantity beside it that is rounder than by chance.
+_BY_CHANCE = Fraction(1, 2)
 
 
 @dataclass(frozen=True)
@@ -66,11 +68,11 @@ def _one_line(our: OurLine, pair: Pair) -> tuple[Part, ...]:
     if our.kind in ("tax", "discount", "minimum", "commitment"):
         cause = {"tax": TAX, "discount": DISCOUNT}.get(our.kind, MINIMUM)
         return (Part(cause, pair.difference, f"{our.amount:f} here, {pair.their_amount:f} there"),)
-    rule = read_rule(our.calculation)
+    rule = read_rule(our.calculation, our.tiers)
     places = _places(our)
     if rule is None:
         return (_rounding_part(our, pair, places) or _unknown_price(pair),)
-    quantity = _stated_quantity(pair.theirs)
+    quantity = _told_quantity(rule, pair, places)
     if quantity is not None and our.quantity is not None and not _is_quantity(rule, quantity):
         return _other_quantity(our, pair, rule, quantity, places)
     is_same_quantity = quantity is not None
@@ -81,7 +83,7 @@ def _one_line(our: OurLine, pair: Pair) -> tuple[Part, ...]:
         or _less_than_a_unit(rule, target, places)
         or _first(_combined(our, rule, is_same_quantity), rule, target, places)
     )
-    return found or (_price_or_quantity(rule, pair, places, is_same_quantity),)
+    return found or _price_or_quantity(our, rule, pair, places, is_same_quantity)
 
 
 def _single(our: OurLine, rule: Rule, is_same_quantity: bool) -> Iterator[tuple[Variant, ...]]:
@@ -164,16 +166,21 @@ def rounded_before(our: OurLine, rule: Rule, is_same_quantity: bool) -> Iterator
             changed = replace(rule, rounding=how)
             yield Variant(ROUNDING, changed, f"the quantity is rounded {text} to a whole number")
     unit = Fraction(rounded(rule.rate, _places(our)))
-    if unit != rule.rate and rule.rate:
+    # A percentage is nothing that somebody rounds to cents.
+    if unit != rule.rate and rule.rate and rule.model != "percentage":
         text = f"the price of {_text(rule.rate)} is rounded to {_text(unit)} first"
         yield Variant(ROUNDING, replace(rule, rate=unit), text)
 
 
 def _rounded_otherwise(rule: Rule, target: Decimal, places: int) -> tuple[Part, ...]:
-    """Cut off, half to even, finer than the minor unit, or tier by tier."""
+    """Cut off, half to even, up, finer than the minor unit, or tier by tier."""
     exact = rule.amount()
     scaled = abs(exact) * 10**places
-    wholes = {"cut off": math.floor(scaled), "half to even": round(scaled)}
+    wholes = {
+        "cut off": math.floor(scaled),
+        "half to even": round(scaled),
+        "up": math.ceil(scaled),
+    }
     sign = 1 if exact >= 0 else -1
     difference = target - rounded(exact, places)
     for how, whole in wholes.items():
@@ -257,17 +264,45 @@ def _other_quantity(
     return alone or (first, *rest)
 
 
-def _price_or_quantity(rule: Rule, pair: Pair, places: int, is_same_quantity: bool) -> Part:
+def _price_or_quantity(
+    our: OurLine, rule: Rule, pair: Pair, places: int, is_same_quantity: bool
+) -> tuple[Part, ...]:
+    """The price or the quantity by which the amount would be made; if that is no round one, beside
+    another cause."""
     target = pair.their_amount
-    priced, price_chance = _implied_price(rule, Fraction(target), places)
+    variants = list(_variants(our, rule, is_same_quantity))
+    best: tuple[Fraction, Variant | None, Part] | None = None
+    for variant in (None, *variants):
+        changed = variant.rule if variant else rule
+        # Among many tries one hits a round number by chance.
+        tries = len(variants) if variant else 1
+        for chance, part in _implied(changed, target, places, is_same_quantity):
+            is_by_chance = variant is not None and chance * tries > _BY_CHANCE
+            if not is_by_chance and (best is None or chance * tries < best[0]):
+                best = (chance * tries, variant, part)
+    if best is None:
+        return (_price(rule, pair.difference, target),)
+    _, variant, part = best
+    if variant is None:
+        return (part,)
+    beside = rounded(variant.rule.amount(), places) - pair.our_amount
+    return (Part(variant.cause, beside, variant.evidence), part) if beside else (part,)
+
+
+def _implied(
+    rule: Rule, target: Decimal, places: int, is_same_quantity: bool
+) -> Iterator[tuple[Fraction, Part]]:
+    """The price, then the quantity, by which a rule would make the amount, and how likely one so
+    round is by chance."""
+    difference = target - rounded(rule.amount(), places)
     counted, quantity_chance = _implied_quantity(rule, Fraction(target), places)
-    if counted is not None and not is_same_quantity and quantity_chance <= price_chance:
+    if counted is not None and not is_same_quantity:
         text = f"{_text(rule.quantity)} here, as if it were {_text(counted)} there"
-        return Part(QUANTITY, pair.difference, text)
-    if priced is None:
-        return _price(rule, pair.difference, target)
-    text = f"{_text(_unit(rule))} here, as if it were {_text(priced)} there"
-    return Part(PRICE, pair.difference, text)
+        yield quantity_chance, Part(QUANTITY, difference, text)
+    priced, price_chance = _implied_price(rule, Fraction(target), places)
+    if priced is not None:
+        text = f"{_text(_unit(rule))} here, as if it were {_text(priced)} there"
+        yield price_chance, Part(PRICE, difference, text)
 
 
 def _implied_price(rule: Rule, target: Fraction, places: int) -> tuple[Fraction | None, Fraction]:
@@ -313,7 +348,8 @@ def _implied_quantity(
         return None, Fraction(10)
     change = (target - rule.amount()) / (-unit if rule.is_given_back else unit)
     around = Fraction(1, 2 * 10**places) / unit
-    middle = rule.quantity + change
+    start = rule.quantity if rule.rounding is None else rule.billable + rule.included
+    middle = start + change
     if rule.billable == 0 and rule.included:
         middle = rule.included + change
     if rule.model == "package":
@@ -348,7 +384,7 @@ def roundest(low: Fraction, high: Fraction) -> tuple[Fraction | None, int]:
 
 def _unit(rule: Rule) -> Fraction:
     if rule.tiers:
-        return rule.tiers[-1].rate or rule.tiers[-1].flat
+        return rule.tier.rate or rule.tier.flat
     return rule.rate or rule.flat
 
 
@@ -381,7 +417,9 @@ class _Change:
 
 def _several_lines(pair: Pair) -> tuple[Part, ...]:
     places = _places(pair.ours[0])
-    rules = [read_rule(our.calculation) if our.kind == "charge" else None for our in pair.ours]
+    rules = [
+        read_rule(our.calculation, our.tiers) if our.kind == "charge" else None for our in pair.ours
+    ]
     exact = sum(
         (
             Fraction(our.amount) if rule is None else rule.amount()
@@ -524,6 +562,15 @@ def _guess(pair: Pair, rules: Sequence[Rule | None], places: int) -> Part:
 def _stated_quantity(theirs: Sequence[TheirLine]) -> Decimal | None:
     known = [line.quantity for line in theirs if line.quantity is not None]
     return sum(known, Decimal(0)) if len(known) == len(theirs) else None
+
+
+def _told_quantity(rule: Rule, pair: Pair, places: int) -> Decimal | None:
+    """Many systems write 1 beside an amount that nothing was multiplied for."""
+    quantity = _stated_quantity(pair.theirs)
+    if quantity is not None and quantity == 1 and not _is_quantity(rule, quantity):
+        made = rounded(rule.with_quantity(Fraction(1)).amount(), places)
+        return quantity if made == pair.their_amount else None
+    return quantity
 
 
 def _is_quantity(rule: Rule, quantity: Decimal) -> bool:

@@ -12,7 +12,7 @@ not make of the other system's lines.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from fractions import Fraction
@@ -26,9 +26,6 @@ from billing_pipeline.comparison.lines import (
     LATE,
     MINIMUM,
     MISSING,
-    OTHER,
-    PRICE,
-    QUANTITY,
     ROUNDING,
     TAX,
     Difference,
@@ -103,7 +100,9 @@ def _same_view(
     """Both sides stated the same way: their amounts may contain the tax of their column, and be
     less discounts that stand on lines of their own here."""
     if any(line.tax for line in theirs):
-        readings = (theirs, _less_tax(theirs), _plus_included_tax(ours, theirs))
+        readings = [theirs, _plus_included_tax(ours, theirs)]
+        if _may_contain_tax(ours, theirs):
+            readings.append(_less_tax(theirs))
         theirs = max(readings, key=lambda lines: _equal(ours, lines))
     has_discount = any(line.kind == "discount" for line in theirs)
     if not has_discount and any(line.discount_share for line in ours):
@@ -115,6 +114,20 @@ def _same_view(
         if total(folded) == total(ours) and _equal(folded, theirs) > _equal(ours, theirs):
             ours = folded
     return ours, theirs
+
+
+def _may_contain_tax(ours: Sequence[OurLine], theirs: Sequence[TheirLine]) -> bool:
+    """Whether their tax is more like ours if it is part of their amounts, rather than beside
+    them. Without a tax of ours nothing tells."""
+    mine = total(line for line in ours if line.kind == "tax")
+    net = total(line for line in ours if line.kind != "tax")
+    tax = sum((line.tax or Decimal(0) for line in theirs), Decimal(0))
+    whole = total(theirs)
+    if not mine or not net or whole in (0, tax):
+        return True
+    rate = Fraction(mine) / Fraction(net)
+    beside, inside = Fraction(tax) / Fraction(whole), Fraction(tax) / Fraction(whole - tax)
+    return abs(inside - rate) < abs(beside - rate)
 
 
 def _without_included_tax(included: Sequence[OurLine], theirs: list[TheirLine]) -> list[TheirLine]:
@@ -172,10 +185,33 @@ def _other_currencies(customer_id: str, sides: list[_Currency]) -> None:
                 if ("o", i) not in used and ("t", j) not in used:
                     used |= {("o", i), ("t", j)}
                     pairs.append((ours[i], theirs[j]))
-            # Most amounts are the same: nothing was converted, and one that differs has a cause.
-            same = sum(1 for our, their in pairs if our.amount == their.amount)
+            rate = _rate_of([(our, their) for our, their in pairs if our.kind != "tax"])
             for our, their in pairs:
-                _note_currency(customer_id, mine, other, our, their, 2 * same >= len(pairs))
+                _note_currency(customer_id, mine, other, our, their, rate)
+
+
+def _rate_of(pairs: Sequence[tuple[OurLine, TheirLine]]) -> Fraction | None:
+    """The rate at which most amounts were converted, 1 where they are the same; None where there is
+    no such rate, as of a single line that was converted."""
+    spans = [_rates(our, their) for our, their in pairs]
+    if 2 * sum(low <= 1 <= high for low, high in spans) >= len(spans) > 0:
+        return Fraction(1)
+    # Where the most spans overlap, one of them begins.
+    best = max((low for low, _ in spans), key=lambda rate: _count(spans, rate), default=None)
+    if best is None or _count(spans, best) < max(2, len(spans) / 2):
+        return None
+    return (best + min(high for low, high in spans if low <= best <= high)) / 2
+
+
+def _rates(our: OurLine, their: TheirLine) -> tuple[Fraction, Fraction]:
+    """Between which rates our amount becomes theirs, once rounded."""
+    half = Fraction(_unit(their.currency)) / 2
+    rates = [(Fraction(their.amount) + side) / Fraction(our.amount) for side in (-half, half)]
+    return min(rates), max(rates)
+
+
+def _count(spans: Sequence[tuple[Fraction, Fraction]], rate: Fraction) -> int:
+    return sum(low <= rate <= high for low, high in spans)
 
 
 def _amount_bonus(our: OurLine, their: TheirLine) -> int:
@@ -188,15 +224,12 @@ def _note_currency(
     other: _Currency,
     our: OurLine,
     their: TheirLine,
-    is_unconverted: bool,
+    rate: Fraction | None,
 ) -> None:
     mine.found.ours.remove(our)
     other.found.theirs.remove(their)
     evidence = f"in {mine.currency} here, in {other.currency} there"
-    causes = explain(Pair((our,), (their,))) if our.kind == "charge" else ()
-    guessed = {PRICE} if their.quantity is not None else {PRICE, QUANTITY}
-    if not is_unconverted and any(part.cause in guessed for part in causes):
-        causes = ()  # the amount was converted
+    causes = _beside_currency(our, their, rate) if rate and our.kind == "charge" else []
     beyond = sum((part.difference for part in causes), Decimal(0))
     here, there = Pair((our,), ()), Pair((), (their,))
     noted = [
@@ -215,6 +248,19 @@ def _note_currency(
             side.causes[part.cause] += part.difference
     if our.kind != "tax":
         mine.shifted[id(our)] = -our.amount
+
+
+def _beside_currency(our: OurLine, their: TheirLine, rate: Fraction) -> list[Part]:
+    """Why an amount is another than ours at the rate of most."""
+    low, high = _rates(our, their)
+    if low <= rate <= high:
+        return []
+    places, theirs = (CURRENCY_PLACES.get(one.currency, 2) for one in (our, their))
+    unconverted = rounded(Fraction(their.amount) / rate, places)
+    return [
+        replace(part, difference=rounded(Fraction(part.difference) * rate, theirs))
+        for part in explain(Pair((our,), (replace(their, amount=unconverted),)))
+    ]
 
 
 # Lines, then what follows from them
@@ -248,7 +294,7 @@ def _explain_side(customer_id: str, side: _Currency) -> None:
 
 
 def _missing(our: OurLine) -> Part:
-    rule = read_rule(our.calculation)
+    rule = read_rule(our.calculation, our.tiers)
     if rule is not None and not rule.by_event:
         for usage in [usage for usage in our.usages if usage.is_sure]:
             changed = rule.with_quantity(Fraction(usage.quantity), usage.events)
@@ -291,7 +337,7 @@ def _follow(
         follows = min(others, lacking)
     if follows:
         text = f"it follows from the lines: {mine + follows:f} by our rule"
-        parts += _divided(side.causes, follows, text, side.currency)
+        parts += _divided(side, follows, text, cause)
     own = others - mine - follows
     if own:
         if ours and theirs and abs(own) <= _unit(side.currency):
@@ -369,7 +415,7 @@ def _taxes(
     expected, by_line = _expected_tax(side, ours)
     follows = expected - mine
     text = f"it follows from the lines: {expected:f} by our rates"
-    parts = list(_divided(side.causes, follows, text, side.currency)) if follows else []
+    parts = _divided(side, follows, text, TAX) if follows else []
     own = others - mine - sum((part.difference for part in parts), Decimal(0))
     if own:
         is_rounding = others == by_line or abs(own) <= _unit(side.currency)
@@ -470,20 +516,18 @@ def _difference(customer_id: str, side: _Currency, pair: Pair, part: Part) -> Di
     )
 
 
-def _divided(
-    causes: Mapping[str, Decimal], amount: Decimal, evidence: str, currency: str
-) -> list[Part]:
-    """An amount divided among causes in proportion to theirs, in minor units, the largest remainder
-    first; among those of the amount's sign where there are any."""
-    weights = {cause: value for cause, value in causes.items() if value}
+def _divided(side: _Currency, amount: Decimal, evidence: str, own: str) -> list[Part]:
+    """An amount divided among the causes of the lines in proportion to theirs, in minor units, the
+    largest remainder first. Where no line differs, it has a cause of its `own`."""
+    weights = {cause: value for cause, value in side.causes.items() if value}
     if not weights:
-        return [Part(OTHER, amount, evidence)]
+        return [Part(own, amount, evidence)]
     whole = sum(weights.values(), Decimal(0))
     if not whole or len({value > 0 for value in weights.values()}) > 1:
         weights = {cause: abs(value) for cause, value in weights.items()}
         whole = sum(weights.values(), Decimal(0))
-    places = CURRENCY_PLACES.get(currency, 2)
-    unit = _unit(currency)
+    places = CURRENCY_PLACES.get(side.currency, 2)
+    unit = _unit(side.currency)
     shares = {
         cause: Fraction(amount) * Fraction(value) / Fraction(whole)
         for cause, value in weights.items()

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
+from billing_pipeline.comparison.calculation import Tier
+
 ROUNDING = "rounding"
 BY_DAY = "proration by day"
 LATE = "late usage"
@@ -22,10 +24,9 @@ DISCOUNT = "discount"
 MINIMUM = "minimum"
 PRICE = "price"
 QUANTITY = "quantity"
-OTHER = "other"
 
 CAUSES = (
-    ROUNDING, BY_DAY, LATE, TAX, CURRENCY, MISSING, EXTRA, DISCOUNT, MINIMUM, PRICE, QUANTITY, OTHER
+    ROUNDING, BY_DAY, LATE, TAX, CURRENCY, MISSING, EXTRA, DISCOUNT, MINIMUM, PRICE, QUANTITY,
 )  # fmt: skip
 
 # Words of other systems' lines for what has a kind of its own with us.
@@ -85,6 +86,8 @@ class OurLine:
     """Subscription and coupon of each discount that counts for it."""
     taxes: tuple[Tax, ...] = ()
     usages: tuple[Usage, ...] = ()
+    tiers: tuple[Tier, ...] = ()
+    """All tiers of its price."""
 
 
 @dataclass(frozen=True)

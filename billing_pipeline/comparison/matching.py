@@ -19,6 +19,7 @@ from functools import lru_cache
 from typing import TypeVar
 
 from billing_pipeline.comparison.lines import OurLine, Pair, TheirLine
+from billing_pipeline.money import CURRENCY_PLACES
 
 _Line = TypeVar("_Line", OurLine, TheirLine)
 
@@ -40,7 +41,7 @@ _EMPTY = frozenset(
         "line item invoice charge fee usage total amount for the of a and in on at per to from "
         "subscription service month monthly period unit x each",
     )
-)
+) | {code.lower() for code in CURRENCY_PLACES}
 
 
 @lru_cache(maxsize=50_000)
@@ -67,11 +68,12 @@ class Matched:
 def match(ours: Iterable[OurLine], theirs: Iterable[TheirLine]) -> Matched:
     """The lines of one customer and currency, paired."""
     found = Matched(ours=list(ours), theirs=list(theirs))
+    has_tax = any(their.tax is not None or their.kind == "tax" for their in found.theirs)
     _exact(found)
     _greedy(found, lambda our, their: 1.0 if _is_named(our, their) else 0.0, 1.0)
     _greedy(found, _equal_amounts, _ENOUGH)
-    _sums(found)
-    _groups_by_likeness(found)
+    _sums(found, has_tax)
+    _groups_by_likeness(found, has_tax)
     _shared_texts(found)
     _greedy(found, likeness, _ENOUGH)
     _rest(found)
@@ -121,7 +123,8 @@ def likeness(our: OurLine, their: TheirLine) -> float:
         score += 3
     if our.amount and our.amount == their.amount:
         score += _SAME_AMOUNT
-    if their.quantity is not None and our.quantity is not None and our.quantity == their.quantity:
+    # Very many lines have a quantity of 0 or 1.
+    if their.quantity not in (None, 0, 1) and our.quantity == their.quantity:
         score += 6
     return score + _period_likeness(our, their)
 
@@ -143,12 +146,25 @@ def _text_likeness(our: OurLine, their: TheirLine) -> float:
         return named + (26 if ours == text else 22)
     asked = words(f"{text} {reference or ''}")
     best = 0.0
-    for known in (ours, f"{our.price_id or ''}", f"{our.meter_id or ''}", f"{ours} {our.plan_id}"):
+    # What all cells of a matrix have in common, the meter, says less than the price.
+    for known, weight in (
+        (ours, 0.8),
+        (our.price_id or "", 0.8),
+        (f"{ours} {our.plan_id}", 0.8),
+        (our.meter_id or "", 0.5),
+    ):
         have = words(known)
         if asked and have:
             common = len(asked & have)
-            best = max(best, common / len(asked | have), 0.8 * common / min(len(asked), len(have)))
+            some = weight * common / min(len(asked), len(have))
+            best = max(best, common / len(asked | have), some)
     return named + 20 * best
+
+
+def _names(our: OurLine, their: TheirLine) -> bool:
+    """Their text is that of this line, or the name of its price."""
+    asked = words(their.description)
+    return is_same_text(our, their) or bool(asked and asked == words(our.price_id or ""))
 
 
 def is_same_text(our: OurLine, their: TheirLine) -> bool:
@@ -212,11 +228,16 @@ _THEIR_GROUPS: tuple[Callable[[TheirLine], Hashable], ...] = (
 )
 
 
-def _sums(found: Matched) -> None:
+def _is_mixed(lines: Sequence[OurLine], has_tax: bool) -> bool:
+    """Charges with their tax, where they state theirs beside the amounts."""
+    return has_tax and len({our.kind == "tax" for our in lines}) > 1
+
+
+def _sums(found: Matched, has_tax: bool) -> None:
     """One line for several that come to the same amount."""
     for their in list(found.theirs):
         for lines in _groups([our for our in found.ours if our.amount], _OUR_GROUPS):
-            if sum(our.amount for our in lines) == their.amount:
+            if sum(our.amount for our in lines) == their.amount and not _is_mixed(lines, has_tax):
                 found.take(lines, [their])
                 break
     for our in list(found.ours):
@@ -227,12 +248,12 @@ def _sums(found: Matched) -> None:
                 break
 
 
-def _groups_by_likeness(found: Matched) -> None:
+def _groups_by_likeness(found: Matched, has_tax: bool) -> None:
     """A line that is nearer to what several of ours come to, such as all of a plan, than to one."""
     for their in list(found.theirs):
         charged = [our for our in found.ours if our.amount]
         is_only = not found.pairs and len(found.theirs) == 1
-        is_named = any(is_same_text(our, their) for our in charged)
+        is_named = any(_names(our, their) for our in charged)
         if is_named and len(found.theirs) > 1:
             continue
 
@@ -242,7 +263,7 @@ def _groups_by_likeness(found: Matched) -> None:
         groups = list(_groups(charged, _OUR_GROUPS))
         if is_only:
             without_tax = [our for our in charged if our.kind != "tax"]
-            groups = [without_tax] if not far(without_tax) else [charged]
+            groups = [without_tax if has_tax or not far(without_tax) else charged]
         else:
             groups = [lines for lines in groups if _is_about(lines, their)]
         best = min(groups, key=far, default=[])

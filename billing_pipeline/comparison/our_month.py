@@ -14,13 +14,16 @@ import re
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from decimal import Decimal
+from fractions import Fraction
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
+from billing_pipeline.comparison.calculation import Tier
 from billing_pipeline.comparison.lines import OurLine, Tax, Usage
 from billing_pipeline.duckdb_sql import Row, rows
 from billing_pipeline.months import BillingMonth
@@ -84,7 +87,7 @@ def read_month(settings: Settings, month: BillingMonth) -> OurMonth:
     with open_published(settings) as published:
         try:
             return _read(published, month)
-        except duckdb.CatalogException as error:
+        except (duckdb.BinderException, duckdb.CatalogException) as error:
             raise NotComparableError(
                 f"{month} was published by an earlier release, without what a comparison needs: "
                 f"`billing plan {month}` publishes it again and sends nothing"
@@ -95,7 +98,8 @@ def _read(published: duckdb.DuckDBPyConnection, month: BillingMonth) -> OurMonth
     key = month.key
     known = rows(
         published,
-        "SELECT customer_id, payer_id, email FROM customers WHERE billing_month = $1::DATE",
+        "SELECT customer_id, payer_id, email, stripe_customer_id FROM customers"
+        " WHERE billing_month = $1::DATE",
         key,
     )
     if not known:
@@ -103,6 +107,7 @@ def _read(published: duckdb.DuckDBPyConnection, month: BillingMonth) -> OurMonth
             f"{month} is not published: `billing plan {month}` publishes it and sends nothing"
         )
     taxes, discounts = _taxes(published, key), _discounts(published, key)
+    tiers = _tiers(published, key)
     found = rows(published, _LINES, key) + rows(published, _NOTHING, key)
     stripe = rows(
         published,
@@ -116,7 +121,7 @@ def _read(published: duckdb.DuckDBPyConnection, month: BillingMonth) -> OurMonth
         key,
     )
     return OurMonth(
-        tuple(_line(row, taxes, discounts) for row in found),
+        tuple(_line(row, taxes, discounts, tiers) for row in found),
         _names(known, stripe),
         {row["subscription_id"]: row["customer_id"] for row in subscriptions},
         {row["customer_id"]: row["payer_id"] or row["customer_id"] for row in known},
@@ -124,7 +129,10 @@ def _read(published: duckdb.DuckDBPyConnection, month: BillingMonth) -> OurMonth
 
 
 def _line(
-    row: Row, taxes: Mapping[str, tuple[Tax, ...]], discounts: Mapping[str, list[Row]]
+    row: Row,
+    taxes: Mapping[str, tuple[Tax, ...]],
+    discounts: Mapping[str, list[Row]],
+    tiers: Mapping[str, list[Row]],
 ) -> OurLine:
     of_line = discounts.get(row["line_id"], [])
     return OurLine(
@@ -132,6 +140,7 @@ def _line(
         taxes=taxes.get(row["line_id"], ()),
         discount_share=sum((one["discount_share"] for one in of_line), Decimal(0)),
         discounts=tuple((one["subscription_id"], one["coupon_id"]) for one in of_line),
+        tiers=_tiers_at(tiers.get(row["price_id"], []), row["period_start"]),
     )
 
 
@@ -160,6 +169,32 @@ def _discounts(published: duckdb.DuckDBPyConnection, key: str) -> dict[str, list
     return by_line
 
 
+def _tiers(published: duckdb.DuckDBPyConnection, key: str) -> dict[str, list[Row]]:
+    by_price: dict[str, list[Row]] = defaultdict(list)
+    for row in rows(
+        published,
+        "SELECT price_id, up_to, coalesce(unit_amount, percentage / 100, 0) AS rate,"
+        " coalesce(flat_amount, 0) AS flat, valid_from FROM price_tiers"
+        " WHERE billing_month = $1::DATE ORDER BY price_id, up_to NULLS LAST",
+        key,
+    ):
+        by_price[row["price_id"]].append(row)
+    return by_price
+
+
+def _tiers_at(found: Sequence[Row], moment: datetime | None) -> tuple[Tier, ...]:
+    """The tiers of the price's version that was valid then, else those of every version."""
+    versions = {row["valid_from"] for row in found if row["valid_from"] is not None}
+    version = max((one for one in versions if moment and one <= moment), default=None)
+    tiers, below = [], Fraction(0)
+    for row in found:
+        if row["valid_from"] == version:
+            size = None if row["up_to"] is None else Fraction(row["up_to"]) - below
+            tiers.append(Tier(size, Fraction(row["rate"]), Fraction(row["flat"])))
+            below += size or 0
+    return tuple(tiers)
+
+
 def _names(known: Sequence[Row], stripe: Sequence[Row]) -> dict[str, str]:
     """An e-mail of two customers names neither."""
     emails: dict[str, set[str]] = defaultdict(set)
@@ -167,7 +202,8 @@ def _names(known: Sequence[Row], stripe: Sequence[Row]) -> dict[str, str]:
         if row["email"]:
             emails[row["email"].lower()].add(row["customer_id"])
     names = {email: min(ids) for email, ids in emails.items() if len(ids) == 1}
-    names |= {row["stripe_customer_id"]: row["customer_id"] for row in stripe}
+    given = [row for row in known if row["stripe_customer_id"]]
+    names |= {row["stripe_customer_id"]: row["customer_id"] for row in (*given, *stripe)}
     return names | {row["customer_id"]: row["customer_id"] for row in known}
 
 

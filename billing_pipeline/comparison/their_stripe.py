@@ -34,7 +34,29 @@ async def read_stripe(
     month after; `customers` are the ids by which ours are known."""
     first, last = month.shift(-1).start(zone), month.shift(1).end(zone)
     created = {"gte": int(first.timestamp()), "lt": int(last.timestamp())}
-    invoices = []
+    invoices = await _theirs(gateway, created)
+    return Export(tuple(lines_of_month(invoices, month, zone, customers)), COLUMNS)
+
+
+async def charged_from(
+    gateway: StripeGateway, first: BillingMonth, zone: ZoneInfo, customers: Mapping[str, str]
+) -> list[str]:
+    """The other system's invoices that charge customers of ours for this month or a later one."""
+    start = first.start(zone).timestamp()
+    invoices = await _theirs(gateway, {"gte": int(first.shift(-1).start(zone).timestamp())})
+    return [
+        str(invoice["id"])
+        for invoice, lines in invoices
+        if _customer(invoice, customers) in customers
+        and any(line["period"]["start"] >= start for line in lines)
+    ]
+
+
+async def _theirs(
+    gateway: StripeGateway, created: Mapping[str, int]
+) -> list[tuple[Json, Sequence[Json]]]:
+    """The other system's invoices, the oldest first, each with all of its lines."""
+    invoices: list[tuple[Json, Sequence[Json]]] = []
     async for invoice in gateway.list("/v1/invoices", {"created": created}):
         if is_theirs(invoice):
             lines = invoice["lines"]
@@ -43,8 +65,7 @@ async def read_stripe(
                 path = f"/v1/invoices/{invoice['id']}/lines"
                 found = [line async for line in gateway.list(path)]
             invoices.append((invoice, found))
-    invoices.reverse()  # the oldest first
-    return Export(tuple(lines_of_month(invoices, month, zone, customers)), COLUMNS)
+    return invoices[::-1]
 
 
 def is_theirs(invoice: Mapping[str, Any]) -> bool:
@@ -108,7 +129,7 @@ def _customer(invoice: Json, customers: Mapping[str, str]) -> str:
     stripe_id = invoice["customer"]
     stripe_id = str(stripe_id["id"] if isinstance(stripe_id, dict) else stripe_id)
     email = invoice.get("customer_email")
-    return str(email) if stripe_id not in customers and email else stripe_id
+    return str(email).lower() if stripe_id not in customers and email else stripe_id
 
 
 def _added_tax(line: Json, currency: str) -> Decimal | None:

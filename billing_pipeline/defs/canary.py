@@ -3,6 +3,8 @@
 What belongs here: the asset check. What does not: rating and comparing (``rating.canary``).
 """
 
+from collections.abc import Sequence
+
 import dagster as dg
 
 from billing_pipeline.defs.partitions import MONTHS
@@ -46,6 +48,11 @@ def canary(
         metadata={
             "month": str(result.month),
             "compared": result.compared,
-            "deviations": dg.MetadataValue.md("\n".join(f"- {text}" for text in result.deviations)),
+            "deviations": _listed(result.deviations),
+            "usage_set_aside": _listed(result.set_aside),
         },
     )
+
+
+def _listed(texts: Sequence[str]) -> dg.MarkdownMetadataValue:
+    return dg.MetadataValue.md("\n".join(f"- {text}" for text in texts))

@@ -1,14 +1,16 @@
 """What the canary must come to: `canary/expected.csv` and `canary/expected_charges.csv`.
 
-What belongs here: the columns of these two files, reading them, and which month they are asked for.
-What does not: the canary's accounts and usage, which are read as everybody's, and comparing
-(``rating.canary``).
+What belongs here: the columns of these two files, reading them, which month they are asked for, and
+what is wrong with any file of the canary's. What does not: the rules of its accounts and usage,
+which are everybody's, and comparing (``rating.canary``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import duckdb
 
 from billing_pipeline.duckdb_sql import Row
 from billing_pipeline.intake.files.storage import Entry, Storage
@@ -20,6 +22,7 @@ from billing_pipeline.intake.reference.cells import (
     header_problems,
     read_cells,
 )
+from billing_pipeline.intake.reference.load import load_reference
 from billing_pipeline.intake.reference.rows import LoadedTable, key_problems, read_table
 from billing_pipeline.intake.reference.rows import Row as LoadedRow
 from billing_pipeline.intake.reference.schemas import Column, Table
@@ -27,9 +30,7 @@ from billing_pipeline.months import BillingMonth, InvalidMonthError
 from billing_pipeline.settings import Settings
 
 FOLDER = "canary"
-FOLDERS = {"accounts": f"{FOLDER}/accounts", "usage": f"{FOLDER}/usage"}
-"""Where the canary's accounts and usage lie, by the folder of the data directory that they stand
-for. Its price book is the month's own."""
+_FOLDERS = {"accounts": f"{FOLDER}/accounts", "usage": f"{FOLDER}/usage"}
 AMOUNTS = ("subtotal", "discount", "tax", "total", "wallet_applied", "amount_due")
 _KEY = (
     Column("billing_month", "id", "the month, as 2024-01 or 2024-01-01", required=True),
@@ -76,6 +77,39 @@ class Expected:
     charges: Sequence[Row]
 
 
+def as_canary(settings: Settings) -> Settings:
+    """The settings by which the canary's accounts and usage are read in the place of everybody's.
+    Its price book is the month's own."""
+    return replace(settings, renamed_folders=_FOLDERS)
+
+
+def in_its_folder(name: str) -> str:
+    """An input file that was read as the canary's, as it is named in messages."""
+    folder, _, file = name.partition("/")
+    return f"{_FOLDERS[folder]}/{file}" if folder in _FOLDERS else name
+
+
+def in_its_folders(error: InvalidInput) -> InvalidInput:
+    """What is wrong with inputs that were read as the canary's."""
+    return InvalidInput(replace(found, file=in_its_folder(found.file)) for found in error.problems)
+
+
+def canary_problems(settings: Settings) -> Sequence[Problem]:
+    """What is wrong with what is expected of the canary and with its accounts; nothing where there
+    is no canary. Of its usage, rating it says what is wrong."""
+    storage = Storage.of(settings)
+    entries = storage.entries(FOLDER)
+    if not entries:
+        return ()
+    *_, problems = _read_all(storage, entries, settings)
+    try:
+        with duckdb.connect() as connection:
+            load_reference(connection, as_canary(settings))
+    except InvalidInput as error:
+        problems += in_its_folders(error).problems
+    return problems
+
+
 def read_expected(settings: Settings, month: BillingMonth) -> Expected | None:
     """What is expected of the month; where nothing is said of it, of the last month before it of
     which something is, else of the first one after it. None where there is no canary."""
@@ -83,21 +117,40 @@ def read_expected(settings: Settings, month: BillingMonth) -> Expected | None:
     entries = storage.entries(FOLDER)
     if not entries:
         return None
-    problems: list[Problem] = []
-    invoices, charges = (
-        _load(storage, table, entries, settings, problems) for table in (EXPECTED, EXPECTED_CHARGES)
-    )
-    months = sorted({_month(row) for row in invoices})
-    if not problems and not months:
-        problems.append(Problem(_name(EXPECTED, entries), None, None, None, "has no rows"))
+    invoices, charges, problems = _read_all(storage, entries, settings)
     if problems:
         raise InvalidInput(problems)
+    months = sorted({_month(row) for row in invoices})
     chosen = max((one for one in months if one <= month), default=months[0])
     return Expected(
         chosen,
         [row for row in invoices if _month(row) == chosen],
         [row for row in charges if _month(row) == chosen],
     )
+
+
+def _read_all(
+    storage: Storage, entries: Sequence[Entry], settings: Settings
+) -> tuple[list[Row], list[Row], list[Problem]]:
+    """The invoices and the charges that are expected, and what is wrong with their files."""
+    problems = list(_strangers(entries))
+    invoices, charges = (
+        _load(storage, table, entries, settings, problems) for table in (EXPECTED, EXPECTED_CHARGES)
+    )
+    if not problems and not invoices:
+        problems.append(Problem(_name(EXPECTED, entries), None, None, None, "has no rows"))
+    return invoices, charges, problems
+
+
+def _strangers(entries: Sequence[Entry]) -> Iterator[Problem]:
+    """What may be meant as a file of the canary's and is none: taken for absent, it would compare
+    less than somebody believes."""
+    known = [*_file(EXPECTED, entries), *_file(EXPECTED_CHARGES, entries)]
+    for entry in entries:
+        is_folder = entry.is_folder and f"{FOLDER}/{entry.name}" in _FOLDERS.values()
+        if not is_folder and entry not in known and not entry.is_documentation:
+            message = f"is not read; {FOLDER}/ holds accounts/, usage/, expected, expected_charges"
+            yield Problem(f"{FOLDER}/{entry.name}", None, None, None, message)
 
 
 def _name(table: Table, entries: Sequence[Entry]) -> str:

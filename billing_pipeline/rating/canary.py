@@ -11,14 +11,21 @@ is deleted: no table of the month, no plan and no report has to leave it out.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from billing_pipeline.duckdb_sql import Row, rows
-from billing_pipeline.intake.canary import AMOUNTS, FOLDER, FOLDERS, Expected, read_expected
-from billing_pipeline.intake.problems import InvalidInput, Problem
+from billing_pipeline.intake.canary import (
+    AMOUNTS,
+    Expected,
+    as_canary,
+    in_its_folder,
+    in_its_folders,
+    read_expected,
+)
+from billing_pipeline.intake.problems import InvalidInput
 from billing_pipeline.money import format_amount
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.rating.month import open_warehouse, rate_month
@@ -31,25 +38,34 @@ SELECT customer_id, price_id, min(currency) AS currency,
     sum(amount) AS amount, sum(quantity) AS quantity
 FROM charges GROUP BY customer_id, price_id ORDER BY ALL
 """
+_SET_ASIDE = """
+SELECT source_file, source_row, reason FROM usage_rejections
+ORDER BY source_file, source_row, reason
+"""
 
 
 @dataclass(frozen=True)
 class CanaryResult:
     """What became of the canary: the month in which it was rated, how many amounts were compared,
-    and a sentence for each that deviates."""
+    a sentence for each that deviates, and the rows of its usage that were set aside."""
 
     month: BillingMonth
     compared: int
     deviations: Sequence[str]
+    set_aside: Sequence[str]
 
     @property
-    def sentence(self) -> str:
-        """What a run says of it, in one sentence."""
+    def finding(self) -> str:
+        """What came of it, in one line."""
         if not self.deviations:
             return f"{self.compared} amounts of {self.month} are as expected."
         first, *others = self.deviations
-        more = f" ({len(others)} more amounts deviate)" if others else ""
-        return f"{first}{more}: nothing was sent"
+        return f"{first} ({len(others)} more amounts deviate)" if others else first
+
+    @property
+    def sentence(self) -> str:
+        """What a run says of it."""
+        return f"{self.finding}: nothing was sent" if self.deviations else self.finding
 
 
 def check_canary(settings: Settings, month: BillingMonth) -> CanaryResult | None:
@@ -59,24 +75,26 @@ def check_canary(settings: Settings, month: BillingMonth) -> CanaryResult | None
     if expected is None:
         return None
     with scratch_home(settings) as scratch:
-        aside = replace(scratch, renamed_folders=FOLDERS)
         try:
-            warehouse = rate_month(aside, expected.month)
+            warehouse = rate_month(as_canary(scratch), expected.month)
         except InvalidInput as error:
-            raise InvalidInput(map(_in_its_folder, error.problems)) from error
-        invoices, charges = _computed(warehouse)
+            raise in_its_folders(error) from error
+        invoices, charges, set_aside = _computed(warehouse)
     found = compared(expected, invoices, charges)
-    return CanaryResult(expected.month, len(found), [text for text in found if text is not None])
+    deviations = [text for text in found if text is not None]
+    return CanaryResult(expected.month, len(found), deviations, set_aside)
 
 
-def _in_its_folder(problem: Problem) -> Problem:
-    folder = problem.file.partition("/")[0]
-    return replace(problem, file=f"{FOLDER}/{problem.file}") if folder in FOLDERS else problem
-
-
-def _computed(warehouse: Path) -> tuple[list[Row], list[Row]]:
+def _computed(warehouse: Path) -> tuple[list[Row], list[Row], list[str]]:
     with open_warehouse(warehouse, read_only=True) as connection:
-        return rows(connection, _INVOICES), rows(connection, _CHARGES)
+        invoices, charges, set_aside = (
+            rows(connection, query) for query in (_INVOICES, _CHARGES, _SET_ASIDE)
+        )
+    return invoices, charges, [_set_aside(row) for row in set_aside]
+
+
+def _set_aside(row: Row) -> str:
+    return f"{in_its_folder(row['source_file'])} row {row['source_row']}: {row['reason']}"
 
 
 # Comparing

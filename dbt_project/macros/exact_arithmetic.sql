@@ -147,6 +147,37 @@ create or replace macro exact_share(x, part, whole) as list_transform(
     )[1]
 )[1];
 
+-- one more piece of a * b ÷ c, after those whose quotient and remainder are known
+create or replace macro next_of_product(known, a, piece, c) as list_transform(
+    [{'known': known, 'a': a, 'piece': piece, 'c': c}],
+    lambda v: list_transform(
+        [divided(v.known.remainder * 1000000000000::hugeint + v.a * v.piece, v.c)],
+        lambda low: {
+            'quotient': v.known.quotient * 1000000000000::hugeint + low.quotient,
+            'remainder': low.remainder
+        }
+    )[1]
+)[1];
+
+-- a * b ÷ c in whole numbers, for a <= c: the product may have more than 38 digits, so b is taken in
+-- pieces of 12 digits, the first of them first. c has up to 25 digits, b up to 36.
+create or replace macro divided_product(a, b, c) as list_transform(
+    [{'a': a::hugeint, 'c': c::hugeint, 'high': divided(b::hugeint, 1000000000000::hugeint)}],
+    lambda v: list_transform(
+        [divided(v.high.quotient, 1000000000000::hugeint)],
+        lambda top: next_of_product(
+            next_of_product(divided(v.a * top.quotient, v.c), v.a, top.remainder, v.c),
+            v.a, v.high.remainder, v.c
+        )
+    )[1]
+)[1];
+
+-- so many percent (at most 100, of up to 12 places) of whole minor units, half rounded up
+create or replace macro minor_percentage(minor, percent) as list_transform(
+    [divided_product(exact_pico(percent), minor, 100000000000000)],
+    lambda v: v.quotient + case when v.remainder >= 50000000000000 then 1 else 0 end
+)[1];
+
 -- x times a quantity of at most 12 places, as a fraction in its lowest terms: nothing is cut off
 create or replace macro exact_times_quantity(x, quantity) as list_transform(
     [{'x': x, 'units': exact(quantity).units}],

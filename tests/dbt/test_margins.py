@@ -32,6 +32,7 @@ def company() -> PriceBook:
     book.meter("seats", "max")
     book.meter("sizes", property="size")
     book.meter("kept", "latest", carry_forward="true")
+    book.meter("room", "gauge_hours", carry_forward="true")
     for plan in ("pro", "flat", "addon", "trial", "off", "euro", "anniversary", "yearly"):
         cells = {"trial_days": 10} if plan == "trial" else {}
         if plan in ("anniversary", "yearly"):
@@ -56,6 +57,10 @@ def company() -> PriceBook:
     cost(book, "jobs", unit_amount="7", valid_from="2024-04-11", minimum_amount="5")
     cost(book, "sizes", unit_amount="1")
     cost(book, "kept", unit_amount="2")
+    # Holds for a microsecond
+    edges = {"valid_from": "2024-04-11", "valid_to": "2024-04-11T00:00:00.000001"}
+    cost(book, "room", charge_model="graduated", **edges)
+    book.add("catalog/costs/price_tiers", price_id="room", unit_amount="1", flat_amount="2")
     book.add("catalog/coupons", coupon_id="half", percent_off="50", duration="forever")
 
     book.customer("included", "pro")
@@ -80,6 +85,9 @@ def company() -> PriceBook:
     book.customer("trial", "trial", starts_at="2024-04-01", trial_ends_at="2024-04-11")
     book.use("trial", "calls", 8, "2024-04-10")
     book.use("trial", "calls", 12, "2024-04-12")
+
+    book.customer("speck", "flat")
+    book.use("speck", "room", "0.000000000000000001", "2024-04-03")
 
     # Usage of no subscription, and before the subscription begins
     book.customer("nobody")
@@ -185,6 +193,11 @@ def test_usage_that_nothing_charges_costs(rated: Tables) -> None:
 def test_a_minimum_counts_where_something_is_used_or_sold(rated: Tables) -> None:
     assert margins(rated, "tiny") == [("addon", "disk", "USD", "0", "1", "-1")]
     assert ("pro", "jobs", "USD", "0", "5", "-5") in margins(rated, "discounted")
+
+
+def test_what_is_too_little_to_be_shown_costs_as_well(rated: Tables) -> None:
+    """10^-18 for a microsecond is below the 18 places of a quantity, and in the first tier."""
+    assert margins(rated, "speck") == [("flat", "room", "USD", "0", "2", "-2")]
 
 
 def test_usage_in_a_trial_costs_with_the_rest(rated: Tables) -> None:

@@ -33,6 +33,7 @@ PLANS: list[dict[str, Any]] = [
     {"plan_id": "trial", "trial_days": 10},
     {"plan_id": "cycle", "billing_cycle": "30_days"},
     {"plan_id": "cycle-pro", "billing_cycle": "30_days"},
+    {"plan_id": "monthly", "billing_cycle": "anniversary"},
 ]
 FEE = {"charge_model": "per_unit", "unit_amount": 10, "description": "{quantity} seats"}
 PRICES: list[dict[str, Any]] = [
@@ -49,6 +50,7 @@ PRICES: list[dict[str, Any]] = [
     {"price_id": "cycle-fee", "plan_id": "cycle", "charge_model": "flat", "flat_amount": 30},
     {"price_id": "cycle-pro-fee", "plan_id": "cycle-pro", "charge_model": "flat",
      "flat_amount": 60},
+    {"price_id": "monthly-fee", "plan_id": "monthly", "charge_model": "flat", "flat_amount": 31},
 ]  # fmt: skip
 COUPONS: list[dict[str, Any]] = [
     {"coupon_id": "ten", "amount_off": 10, "currency": "USD", "duration": "forever"},
@@ -108,6 +110,11 @@ CASES: dict[str, list[tuple[str, str, dict[str, Any]]]] = {
     ],
     # Periods of 30 days from 12 March: the first ends on 11 April, the plan changes within it.
     "anniversary": [("cycle", "2024-03-12", {}), ("cycle-pro", "2024-04-01", {})],
+    # 30 days and a month of 31 days that begin together
+    "two cycles": [
+        ("cycle", "2024-03-12", {"minimum_amount": 60}),
+        ("monthly", "2024-04-01", {"minimum_amount": 62, "ends_at": "2024-04-07"}),
+    ],
 }
 
 
@@ -264,6 +271,13 @@ def test_the_minimum_is_the_sum_of_the_versions_minimums(tables: Tables) -> None
         f"minimum 60; {half}; minimum 90; {half}; less 5 charged; rounded to 70.00 USD"
     )
     assert lines(tables, "one minimum", "minimum") == [25]
+
+
+def test_periods_of_two_cycles_have_each_its_minimum_though_they_begin_together(
+    tables: Tables,
+) -> None:
+    """20 of 30 days: 40 less 20. 6 of 31 days: 12 less 6."""
+    assert sorted(lines(tables, "two cycles", "minimum")) == [6, 20]
 
 
 def test_periods_of_thirty_days_are_counted_from_the_first_version(tables: Tables) -> None:

@@ -6,13 +6,20 @@ row of the table in ``data/examples/README.md``.
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
 from collections.abc import Iterator
 from decimal import Decimal
+from itertools import groupby
+from pathlib import Path
 
 import duckdb
 import pytest
+from click.testing import CliRunner, Result
 
+from billing_pipeline.collection.records.cut_over import read_cut_over
+from billing_pipeline.commands.cli import main as billing_commands
 from billing_pipeline.comparison.comparison import compare
 from billing_pipeline.comparison.lines import TheirLine
 from billing_pipeline.comparison.our_month import read_month, with_late_usage
@@ -20,6 +27,7 @@ from billing_pipeline.comparison.their_file import Export
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.published.tables import published_tables
 from billing_pipeline.settings import Settings
+from tests.end_to_end.billed_by_hand import ByHand
 from tests.end_to_end.closed_examples import MONTHS, Closing, first_day
 from tests.end_to_end.commands import EXAMPLES, ROOT
 from tests.end_to_end.document_sums import check_documents
@@ -147,6 +155,51 @@ def test_a_month_agrees_with_an_export_of_its_own_lines(name: str, closing: Clos
     assert {difference.cause for difference in less.differences} == {"missing line"}
 
 
+def test_a_month_is_compared_with_what_another_system_billed_in_stripe(
+    closing: Closing, tmp_path: Path
+) -> None:
+    """And a month that Stripe holds a bill of is not cut over to."""
+    home = closing.of("subscriptions").home
+    shutil.copytree(home / "published", tmp_path / "published")
+    environ = {"BILLING_HOME": str(tmp_path), "STRIPE_API_KEY": ""}
+    settings = Settings.from_env(environ)
+    june, july = BillingMonth(2024, 6), BillingMonth(2024, 7)
+    there = ByHand(settings, june)
+    lines = [line for line in read_month(settings, june).lines if not line.is_inclusive]
+    for invoice_id, of_invoice in groupby(lines, key=lambda line: line.invoice_id):
+        if invoice_id is not None:
+            there.bill(list(of_invoice))
+
+    def compared(*more: str) -> Result:
+        command = ["compare", "2024-06", "--against", "stripe", "--json", *more]
+        return CliRunner().invoke(billing_commands, command, env=environ)
+
+    def causes() -> list[tuple[str, str]]:
+        found = json.loads(compared().stdout)["causes"]
+        return [(one["cause"], one["difference"]) for one in found]
+
+    assert causes() == []
+    setup = there.charge("s-berlin", "USD", [{"description": "Setup", "amount": 500}])
+    assert causes() == [("extra line", "5.00")]
+    there.void(setup)
+    assert causes() == []
+
+    in_july = {
+        "start": int(july.start(settings.timezone).timestamp()),
+        "end": there.now["end"] + 90,
+    }
+    ahead = there.charge(
+        "s-berlin", "USD", [{"description": "July", "amount": 900, "period": in_july}]
+    )
+    refused = compared("--cut-over", "2024-07")
+    assert refused.exit_code == 1
+    assert "2024-07 would be billed twice" in refused.stderr and f" {ahead}. " in refused.stderr
+    assert read_cut_over(settings.records_dir) is None
+    accepted = compared("--cut-over", "2024-07", "--besides", ahead)
+    assert accepted.exit_code == 0, accepted.output
+    assert read_cut_over(settings.records_dir) == july
+
+
 def test_a_second_run_changes_nothing(closing: Closing) -> None:
     example = closing.of("prepaid-wallet")
     (first, _), (_, before), (again, after) = example.runs
@@ -193,6 +246,49 @@ def test_every_line_of_an_example_proves_itself(name: str, closing: Closing) -> 
     proofs = [proof for path in warehouses for proof in proofs_of(path)]
     assert len(proofs) == len(example.tables["invoices"]) > 0
     assert disagreements(proofs) == []
+
+
+@for_each_example
+def test_an_invoice_proves_itself_in_a_browser_without_a_network(
+    name: str, closing: Closing, tmp_path: Path
+) -> None:
+    """Every line, discount, tax and sum, and the digest that Stripe holds; and nothing of another
+    customer is in the file."""
+    pytest.importorskip("playwright", reason="the browser tests need playwright")
+    from tests.browser.dagster_ui import chromium
+    from tests.browser.proof_page import seen_offline
+
+    if chromium() is None:
+        pytest.skip("no Chromium on this machine: apt-get install chromium")
+    example = closing.of(name)
+    month = MONTHS[name][-1]
+    invoices = example.tables["invoices"]
+    longest = max(
+        (one for one in invoices if one["billing_month"] == first_day(month) and one["amount_due"]),
+        key=lambda one: (one["discount"] > 0, one["tax"] > 0, one["line_count"]),
+    )
+    file = tmp_path / "proof.html"
+    command = ["prove", longest["invoice_id"], "--out", str(file)]
+    proven = CliRunner().invoke(billing_commands, command, env={"BILLING_HOME": str(example.home)})
+    assert proven.exit_code == 0, proven.output
+
+    seen = seen_offline(file)
+    assert seen.verdict.startswith("All "), seen
+    lines = [
+        one for one in example.tables["invoice_lines"] if one["invoice_id"] == longest["invoice_id"]
+    ]
+    assert len(seen.lines) >= len(lines) > 0
+    assert {*seen.lines, *seen.sums, *seen.digests} == {"agrees"}
+    assert len(seen.sums) >= 4 and seen.digests
+    assert (seen.asked, seen.errors) == ([file.as_uri()], [])
+    text = file.read_text(encoding="utf-8")
+    strangers = [
+        str(one[column])
+        for one in example.tables["customers"]
+        for column in ("customer_id", "email")
+        if one["payer_id"] != longest["customer_id"] and one[column]
+    ]
+    assert strangers and not [one for one in strangers if re.search(rf"\b{re.escape(one)}\b", text)]
 
 
 GUIDE = ROOT / "docs" / "analysts.md"

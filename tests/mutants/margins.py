@@ -51,7 +51,7 @@ MUTANTS = (
     Mutant(
         "a_minimum_costs_where_nothing_is_used_or_sold",
         f"{RATING}/used_quantities.sql",
-        "and (costs_unused or quantity <> 0 or event_count > 0)",
+        "and (costs_unused or quantity <> 0 or exact_quantity.num > 0 or event_count > 0)",
         "",
         MARGINS,
     ),

@@ -712,8 +712,8 @@ MUTANTS = (
     Mutant(
         "the_calculation_of_a_minimum_forgets_its_share",
         "dbt_project/models/invoicing/subscription_minimums.sql",
-        "when part_us < period_us then",
-        "when false then",
+        "when part_us < billing_period_us\n                then",
+        "when false\n                then",
         WORLDS,
     ),
     Mutant(
@@ -785,8 +785,8 @@ MUTANTS = (
     Mutant(
         "subscription_minimum_not_prorated",
         f"{INVOICING}/subscription_minimums.sql",
-        "exact_share(exact(minimum_amount), part_us, period_us)",
-        "exact_share(exact(minimum_amount), period_us, period_us)",
+        "exact_share(exact(minimum_amount), part_us, billing_period_us)",
+        "exact_share(exact(minimum_amount), billing_period_us, billing_period_us)",
         WORLDS,
     ),
     Mutant(

@@ -122,6 +122,8 @@ class Comparison:
     differences: list[Difference] = field(default_factory=list)
     unproven: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     """By customer, what the calculator of a proof computes otherwise."""
+    proven: int = 0
+    """Cases whose charges stand in a proof that was computed: on an invoice of the month."""
 
     def report(self, most: int = 8) -> str:
         """The first difference of each world: its others usually follow from it."""
@@ -159,6 +161,7 @@ def check(
     """Write the world, run both, compare. `directory` keeps the data for a closer look; `proofs`:
     the invoices' own calculator computes them as well."""
     unproven: list[tuple[str, dict[str, Any]]] = []
+    proven = 0
     with tempfile.TemporaryDirectory() as scratch, tempfile.TemporaryDirectory() as home:
         data_dir = directory or Path(scratch)
         write(world, data_dir, zone_of(setting))
@@ -169,10 +172,13 @@ def check(
             from tests.proofs import disagreements, proofs_of
 
             warehouse = Path(home) / "months" / setting.month / "warehouse.duckdb"
-            unproven = disagreements(proofs_of(warehouse))
+            found = proofs_of(warehouse)
+            unproven = disagreements(found)
+            charges = (charge for proof in found for charge in proof["charges"])
+            proven = len({(charge["subscription_id"], charge["price_id"]) for charge in charges})
     result = bill(world, setting.month, setting.timezone)
     differences = compare(tables, result, world)
-    return Comparison(setting, result.cases, len(result.charges), differences, unproven)
+    return Comparison(setting, result.cases, len(result.charges), differences, unproven, proven)
 
 
 def check_seed(

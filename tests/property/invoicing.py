@@ -151,7 +151,8 @@ def minimums(
     whole_month = periods.Period(*edges)
     for charge in charges:
         if charge.currency == currency and known:
-            other = whole_month if whole_month in known else min(known, key=lambda x: x.start)
+            first = min(known, key=lambda period: (period.start, -period.end))
+            other = whole_month if whole_month in known else first
             period = charge.billing_period if charge.billing_period in known else other
             charged[period] += charge.amount
     found = []

@@ -30,6 +30,7 @@ def test_charges_and_invoices_are_those_of_the_oracle(setting: Setting) -> None:
     assert comparison.cases >= 2000 // 5, f"only {comparison.cases} cases: raise WORLDS"
     assert not comparison.differences, f"seed {SEED}, {comparison.report()}"
     assert not comparison.unproven, f"seed {SEED}, {comparison.report()}"
+    assert not proofs or comparison.proven >= 200, f"only {comparison.proven} cases were proven"
 
 
 def test_worlds_explored_by_hypothesis() -> None:

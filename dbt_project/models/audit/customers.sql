@@ -20,6 +20,7 @@ select
     customers.buyer_reference,
     customers.electronic_address,
     customers.tax_category,
-    customers.exemption_reason
+    customers.exemption_reason,
+    customers.stripe_customer_id
 from {{ ref('stg_accounts__customers') }} as customers
 cross join {{ ref('stg_run') }} as run

@@ -32,37 +32,32 @@ spread as (
             select
                 *,
                 case
-                    -- percentages have 12 places; half is rounded away from zero
                     when percent_off is not null
                         then sign(covered_sum)::hugeint
-                            * ((2 * abs(covered_sum) * exact_pico(percent_off) + 100000000000000)
-                                // 200000000000000)
+                            * minor_percentage(abs(covered_sum), percent_off)
                     else least(minor_off, greatest(covered_sum, 0)) end as discount,
-                -- of all that is left each line's share is all of it, however large it is
-                discount <> 0 and abs(discount) = abs(covered_sum) as is_all,
-                -- a line of the other sign has a share of the other sign
-                case when is_all then 1 else discount * sign(covered_sum)::hugeint end
-                    * minor_covered as numerator,
-                case when is_all then 1 else greatest(abs(covered_sum), 1) end as denominator,
-                numerator // denominator - case when numerator % denominator < 0 then 1 else 0 end
-                    as whole
+                greatest(abs(covered_sum), 1) as denominator,
+                divided_product(abs(discount), abs(minor_covered), denominator) as part
             from coming
         ),
 
-        shared as (
+        -- a line of the other sign has a share of the other sign
+        cut as (
             select
                 *,
-                {{ largest_remainder(
-                    'discount', 'whole', 'numerator - whole * denominator',
-                    'subscription_id, subscription_number, currency'
-                ) }} as minor_share
+                minor_covered < 0 and part.remainder > 0 as is_below,
+                sign(minor_covered)::hugeint * part.quotient - is_below::integer as whole,
+                case when is_below then denominator - part.remainder else part.remainder end
+                    as remainder
             from discounted
         )
 
         select
-            line_id, subscription_id, subscription_number, currency, position, is_covered,
-            minor_left, minor_share
-        from shared
+            line_id, subscription_id, subscription_number, currency, position, is_covered, minor_left,
+            {{ largest_remainder(
+                'discount', 'whole', 'remainder', 'subscription_id, subscription_number, currency'
+            ) }} as minor_share
+        from cut
     )
 )
 

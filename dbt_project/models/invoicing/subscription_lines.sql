@@ -17,6 +17,7 @@ compared as (
         on minimums.subscription_id = charged.subscription_id
         and minimums.subscription_number = charged.subscription_number
         and minimums.billing_period_start = charged.billing_period_start
+        and minimums.billing_period_us = charged.billing_period_us
         and minimums.currency = charged.currency
 ),
 

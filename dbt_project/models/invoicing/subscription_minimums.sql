@@ -12,7 +12,7 @@ parts as (
         periods.subscription_number,
         periods.customer_currency as currency,
         periods.period_start as billing_period_start,
-        periods.period_us,
+        periods.period_us as billing_period_us,
         versions.minimum_amount,
         greatest(
             periods.period_start, versions.starts_at,
@@ -31,10 +31,12 @@ parts as (
 shares as (
     select
         * exclude (part_us),
-        exact_share(exact(minimum_amount), part_us, period_us) as share,
+        exact_share(exact(minimum_amount), part_us, billing_period_us) as share,
         'minimum ' || plain(minimum_amount)
         || case
-            when part_us < period_us then '; ' || {{ share_text('part_us', 'period_us') }} else ''
+            when part_us < billing_period_us
+                then '; ' || {{ share_text('part_us', 'billing_period_us') }}
+            else ''
         end as share_text
     from (
         select
@@ -54,6 +56,7 @@ select
     subscription_number,
     currency,
     billing_period_start,
+    billing_period_us,
     min(period_start) as period_start,
     max(period_end) as period_end,
     exact_normal({

@@ -7,22 +7,30 @@ times as (
     where subscription_id is not null
 ),
 
--- a meter's prices are many, the times in which a subscription has any few
-spans as (
-    select distinct customer_id, meter_id, subscription_id, paid_from, ends_at from times
+-- a meter's prices are many, the subscriptions that have any few: one row each, so that what still
+-- goes on when one begins is another subscription's, and no pairs of them are needed
+stays as (
+    select
+        times.customer_id, times.meter_id, times.subscription_id,
+        min(paid_from) as paid_from, max(ends_at) as ends_at
+    from times
+    cross join {{ ref('stg_run') }} as run
+    where ends_at > run.month_start and paid_from < ends_at
+    group by times.customer_id, times.meter_id, times.subscription_id
 ),
 
 together as (
-    select distinct times.customer_id, times.meter_id
-    from spans as times
-    inner join spans as others
-        on times.customer_id = others.customer_id
-        and times.meter_id = others.meter_id
-        and times.subscription_id < others.subscription_id
-        and times.paid_from < others.ends_at
-        and others.paid_from < times.ends_at
-    cross join {{ ref('stg_run') }} as run
-    where least(times.ends_at, others.ends_at) > run.month_start
+    select distinct customer_id, meter_id
+    from (
+        select
+            *,
+            max(ends_at) over (
+                partition by customer_id, meter_id order by paid_from, subscription_id
+                rows between unbounded preceding and 1 preceding
+            ) as others_end_at
+        from stays
+    ) as following
+    where others_end_at > paid_from
 ),
 
 keys as (

@@ -25,4 +25,5 @@ from {{ ref('measured_windows') }}
 where
     subscription_id is not null
     and not is_trial
-    and (costs_unused or quantity <> 0 or event_count > 0)
+    -- what is too little to be shown is used as well
+    and (costs_unused or quantity <> 0 or exact_quantity.num > 0 or event_count > 0)

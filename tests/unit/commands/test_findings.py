@@ -31,10 +31,41 @@ def book() -> PriceBook:
     made.add("catalog/price_tiers", price_id="tiered", up_to="10", unit_amount="2")
     made.add("catalog/price_tiers", price_id="tiered", up_to="20.5", unit_amount="1")
     made.add("catalog/price_tiers", price_id="tiered", unit_amount="0.5")
+    # Two tables of prices: one lacks a region that the other has, both lack sizes
+    for plan in ("wide", "narrow"):
+        made.add("catalog/plans", plan_id=plan, name=plan)
+    made.meter("traffic")
+    made.meter("jobs")
+    for plan, regions in (("wide", ("eu", "us", "asia")), ("narrow", ("eu", ["us", "mx"]))):
+        for number, region in enumerate(regions):
+            made.price(plan, f"{plan}-{number}", "traffic", filter={"region": region})
+    for number, bounds in enumerate(({"up_to": "5"}, {"above": "5", "up_to": "10"},
+                                     {"above": "20", "up_to": "100"})):  # fmt: skip
+        made.price("wide", f"jobs-{number}", "jobs", filter={"size": bounds})
+    made.price("narrow", "jobs-all", "jobs", filter={"size": {"above": "0"}})
+    made.price("narrow", "jobs-none", "jobs", filter={"size": {"up_to": "0"}})
+    # Another meter of the same event charges them all
+    made.add("catalog/plans", plan_id="both", name="both")
+    made.meter("megabytes", event_name="traffic")
+    made.price("both", "both-traffic", "traffic", filter={"region": "eu"})
+    made.price("both", "both-megabytes", "megabytes")
+    made.customer("narrow", "narrow")
+    made.use("narrow", "traffic", 1, "2024-04-10", properties={"region": "eu"})
+    made.use("narrow", "traffic", 1, "2024-04-10", properties={"region": "asia"})
+    made.use("narrow", "traffic", 1, "2024-04-11", properties={"region": "asia"})
+    made.use("narrow", "jobs", 1, "2024-04-11")
     made.customer("mover", "old", ends_at="2024-04-16")
     made.subscribe("mover", "mover", "new", starts_at="2024-04-16")
     made.customer("twice", "plain")
     made.subscribe("twice-2", "twice", "plain")
+    # The next begins when the other ends, and these two have no cell in common
+    for plan, region in (("east", "asia"), ("west", "us")):
+        made.add("catalog/plans", plan_id=plan, name=plan)
+        made.price(plan, f"{plan}-traffic", "traffic", filter={"region": region})
+        made.price(plan, f"{plan}-seats", "seats", valid_from="2024-04-11")
+    made.customer("apart", "east", ends_at="2024-04-11")
+    made.subscribe("apart-2", "apart", "west")
+    made.subscribe("apart-3", "apart", "east", starts_at="2024-04-11", ends_at="2024-04-11")
     made.use("twice", "calls", 100, "2024-04-10", properties={"region": "eu"})
     made.use("twice", "calls", 7, "2024-04-10", properties={"region": "us"})
     made.use("twice", "seats", 15, "2024-04-10")
@@ -64,12 +95,30 @@ def test_what_a_price_book_may_not_mean(settings: Settings) -> None:
             "twice and twice-2: calls",
             "twice and twice-2: seats",
         ],
+        "filters that leave events uncharged": [
+            "east, traffic: region eu",
+            "east, traffic: region mx",
+            "east, traffic: region us",
+            "narrow, traffic: region asia",
+            "west, traffic: region asia",
+            "west, traffic: region eu",
+            "west, traffic: region mx",
+            "wide, jobs: size above 10 up to 20",
+            "wide, jobs: size above 100",
+            "wide, traffic: region mx",
+        ],
     }
 
 
 def test_what_usage_does_not_reach(settings: Settings) -> None:
     with open_warehouse(rate_month(settings, BillingMonth(2024, 4)), read_only=True) as warehouse:
-        assert usage_findings(warehouse) == {
+        found = {text.split(":")[0]: rows for text, rows in usage_findings(warehouse).items()}
+        assert found == {
+            "filters that left events of the month uncharged": [
+                "narrow, jobs: size (missing) (1 events)",
+                "narrow, traffic: region asia (2 events)",
+                "plain, calls: region us (1 events)",
+            ],
             "allowances that nobody used up in the month": ["europe (used at most 100)"],
             "tiers that no usage of the month reached": ["tiered above 20.5"],
         }

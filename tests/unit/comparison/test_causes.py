@@ -118,6 +118,11 @@ def test_the_stated_quantity_tells_quantity_from_price() -> None:
     assert causes([MINUTES], [rounded_up]) == {"rounding": D("0.02")}
 
 
+def test_a_quantity_of_1_beside_an_amount_says_nothing() -> None:
+    assert causes([CALLS], [same(CALLS, amount=D("15.05"), quantity=D(1))]) == {"price": D("2.51")}
+    assert causes([SEATS], [same(SEATS, amount=D("15"), quantity=D(1))]) == {"quantity": D(-60)}
+
+
 def test_two_causes_on_one_line() -> None:
     """The events that came late, and the rest cut off."""
     our = late(CALLS, "1001")
@@ -157,6 +162,16 @@ TAXED = [replace(CALLS, taxes=(VAT,)), replace(SEATS, taxes=(VAT,)), TAX]
 def test_tax_that_follows_from_a_line_has_the_lines_cause() -> None:
     theirs = [same(CALLS), same(SEATS, amount=D(80)), their("VAT 20%", "18.51")]
     assert causes(TAXED, theirs) == {"price": D("6.00")}
+
+
+@pytest.mark.parametrize("amount", ["90.00", "93.75"])
+def test_one_line_that_is_dearer_by_what_the_tax_would_be(amount: str) -> None:
+    """75 and a tax of 20 % are 90, and 93.75 less its tax of 20 % is 75."""
+    vat = line("tax", "VAT 20 %", "15.00", "75 × 20 / 100; rounded", tax_rate_id="vat")
+    ours, tax = [replace(SEATS, taxes=(VAT,)), vat], D(amount) / 5
+    for theirs in ([same(SEATS, amount=amount, tax=tax)],
+                   [same(SEATS, amount=amount), their("Tax", tax)]):  # fmt: skip
+        assert causes(ours, theirs) == {"price": D(amount) + tax - 90}
 
 
 @pytest.mark.parametrize(

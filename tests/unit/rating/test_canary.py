@@ -7,7 +7,9 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from click.testing import CliRunner, Result
 
+from billing_pipeline.commands.check import MonthCheck, check
 from billing_pipeline.duckdb_sql import Row
 from billing_pipeline.intake.canary import AMOUNTS, Expected, read_expected
 from billing_pipeline.intake.problems import InvalidInput
@@ -44,6 +46,11 @@ FILES = {
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     monkeypatch.setattr(rating, "run_dbt", run_compiled)
+    # Of the month itself `billing check` has tests of its own, and rating it takes seconds.
+    monkeypatch.setattr(
+        "billing_pipeline.commands.check.check_month",
+        lambda _, month: MonthCheck(month, [], [], [], [], {}),
+    )
     for name, text in FILES.items():
         write(tmp_path / "data", name, text)
     return Settings.from_env(
@@ -59,26 +66,14 @@ def write(data: Path, name: str, text: str) -> None:
 def test_a_canary_is_billed_as_everybody_and_is_in_no_table_of_the_month(
     settings: Settings,
 ) -> None:
-    data = Path(settings.data_dir)
-    assert check_canary(settings, JANUARY) == CanaryResult(JANUARY, 5, [])
     # A month of which nothing is expected checks the last one before it.
-    assert check_canary(settings, MARCH) == CanaryResult(JANUARY, 5, [])
+    assert check_canary(settings, MARCH) == CanaryResult(JANUARY, 5, [], [])
     warehouse = rate_month(settings, JANUARY)
     with duckdb.connect(str(warehouse), read_only=True) as connection:
         named = "SELECT DISTINCT customer_id FROM {}"
         for table in ("invoices", "charges", "metered_usage", "customers", "raw.usage_events"):
             assert connection.execute(named.format(table)).fetchall() == [("c1",)], table
     assert list((settings.home / "scratch").iterdir()) == []
-
-    # Somebody changes a price.
-    prices = FILES["catalog/prices.csv"].replace("0.05", "0.06")
-    write(data, "catalog/prices.csv", prices)
-    found = check_canary(settings, JANUARY)
-    assert found is not None
-    assert found.sentence == (
-        "invoice of tweety for 2024-01: subtotal is expected 50.05 USD and computed 60.06 USD"
-        " (3 more amounts deviate): nothing was sent"
-    )
 
 
 def test_what_is_wrong_in_its_files_is_said_with_file_and_row(settings: Settings) -> None:
@@ -107,9 +102,56 @@ def test_what_is_wrong_in_its_files_is_said_with_file_and_row(settings: Settings
         read_expected(settings, JANUARY)
 
 
+def checked(settings: Settings, *more: str) -> Result:
+    environ = {"BILLING_DATA_DIR": settings.data_dir, "BILLING_HOME": str(settings.home)}
+    return CliRunner().invoke(check, ["2024-01", *more], env=environ)
+
+
+def test_billing_check_names_what_is_wrong_in_its_files_beside_all_others(
+    settings: Settings,
+) -> None:
+    data = Path(settings.data_dir)
+    write(data, "catalog/plans.csv", "plan_id,name,trial_days\npro,Pro,x\n")
+    write(data, "canary/accounts/customers.csv", "customer_id,name,currency\ntweety,T,XXX\n")
+    write(data, "canary/expected.csv", "billing_month,customer_id,currency,total\n2024-13,t,USD,1")
+    write(data, "canary/expected_charge.csv", "billing_month\n")
+    write(data, "canary/README.md", "Read me.")
+    refused = checked(settings)
+    assert refused.exit_code == 1
+    places = [line.partition(": ")[0] for line in refused.stderr.splitlines()]
+    assert places[:4] == [
+        "canary/accounts/customers.csv row 2, currency",
+        "canary/expected.csv row 2, billing_month",
+        "canary/expected_charge.csv",
+        "catalog/plans.csv row 2, trial_days",
+    ]
+
+
+def test_billing_check_bills_it_and_names_the_rows_that_were_set_aside(settings: Settings) -> None:
+    usage, prices = "canary/usage/2024-01/a.csv", "catalog/prices.csv"
+    row = "e2,tweety,call,2024-01-02T00:00:00Z,many\n"
+    write(Path(settings.data_dir), usage, FILES[usage] + row)
+    passed = checked(settings)
+    assert passed.exit_code == 0
+    assert passed.stdout.splitlines()[-2:] == [
+        f"set aside: {usage} row 3: invalid_quantity",
+        "canary: 5 amounts of 2024-01 are as expected.",
+    ]
+    # Somebody changes a price.
+    write(Path(settings.data_dir), prices, FILES[prices].replace("0.05", "0.06"))
+    stopped = checked(settings)
+    assert stopped.exit_code == 1
+    assert stopped.stderr.splitlines() == [
+        "canary: invoice of tweety for 2024-01: subtotal is expected 50.05 USD"
+        " and computed 60.06 USD (3 more amounts deviate)"
+    ]
+    assert "tax is expected 9.51 USD and computed 11.41 USD" in stopped.stdout
+
+
 def test_without_the_folder_there_is_none(settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "data" / "canary").rename(tmp_path / "elsewhere")
     assert check_canary(settings, JANUARY) is None
+    assert "canary" not in checked(settings).output
 
 
 def test_the_month_itself_then_one_before_then_one_after(settings: Settings) -> None:
