@@ -1,10 +1,9 @@
 """One thing grows at a time: inputs for each axis along which a company may be large.
 
-What belongs here: each axis, its sizes, and its made-up inputs as files. What does not: measuring
-(``growth.py``), the aims (``scenarios.py``).
+What belongs here: each axis, its size, and its made-up inputs as files. What does not: measuring
+(``pipeline.py``), the aim (``scenarios.py``).
 
-Each is written at a size and at twice that size. All else is as small as can be, so that what grows
-is what is measured.
+All else is as small as can be, so that what grows is what is measured.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ EVENTS = 200_000
 
 @dataclass(frozen=True)
 class Axis:
-    """What grows, the smaller of its two sizes, and how the inputs of a size are written."""
+    """What grows, how large it is measured (and twice that), and how its inputs are written."""
 
     name: str
     size: int
@@ -401,9 +400,7 @@ def gauge_groups(folder: Path, n: int) -> None:
     """So many disks, each read ten times."""
     _company(
         folder,
-        meters=[
-            _meter(aggregation="time_weighted_average", carry_forward="true", group_by="disk")
-        ],
+        meters=[_meter(aggregation="time_weighted_average", carry_forward="true", group_by="disk")],
     )
     _events(folder, n * 10, properties=f"'{{\"disk\": \"d' || n % {n} || '\"}}'")
 
@@ -412,9 +409,7 @@ def carried_gauges(folder: Path, n: int) -> None:
     """So many gauges whose last reading is of the month before."""
     _company(
         folder,
-        meters=[
-            _meter(aggregation="time_weighted_average", carry_forward="true", group_by="disk")
-        ],
+        meters=[_meter(aggregation="time_weighted_average", carry_forward="true", group_by="disk")],
     )
     _events(
         folder,
