@@ -64,7 +64,7 @@ def counters(book: PriceBook) -> None:
     book.customer("counter", "counter")
     readings: dict[str | None, list[tuple[str, object]]] = {
         "a": [("2024-03-30", 100), ("2024-03-10", 40), ("2024-04-10", 30), ("2024-04-02", 150),
-              ("2024-04-05", None), ("2024-04-30", 20)],
+              ("2024-04-05", None), ("2024-04-08", 170), ("2024-04-30", 20)],
         "b": [("2024-04-06", 9), ("2024-04-05", 7)],
         None: [("2024-02-28", 50), ("2024-04-03", 60)],
     }  # fmt: skip
@@ -79,10 +79,12 @@ def groups(book: PriceBook) -> None:
     book.meter("held", "latest", group_by="volume;zone", carry_forward="true")
     book.meter("daily", "max", bucket="day", carry_forward="true")
     book.meter("rare", "p99")
+    book.meter("rounded", "latest", event_rounding="60")
     plan(book, "groups")
     book.price("groups", "held", "held", prorate="false")
     book.price("groups", "daily", "daily")
     book.price("groups", "rare", "rare")
+    book.price("groups", "rounded", "rounded")
     book.customer("groups", "groups")
     for quantity, at, properties in (
         (100, "2024-04-02", {"volume": "x", "zone": None}),
@@ -93,6 +95,10 @@ def groups(book: PriceBook) -> None:
         book.use("groups", "held", quantity, at, properties=properties)
     book.use("groups", "daily", 4, "2024-04-10T12:00:00")
     book.use("groups", "daily", 1, "2024-04-12T12:00:00")
+    book.use("groups", "rounded", 61, "2024-04-10")
+    book.add("accounts/usage_corrections", correction_id="misread", customer_id="groups",
+             event_name="rounded", occurred_at="2024-04-11", quantity=75, reason="misread",
+             author="ops")  # fmt: skip
     book.use("groups", "rare", 42, "2024-04-30T23:59:59.999999")
 
 
@@ -256,14 +262,15 @@ def test_each_part_of_a_gauge_is_charged_by_its_share(tables: Tables) -> None:
 
 
 def test_a_counter_goes_on_over_months_restarts_and_unreadable_readings(tables: Tables) -> None:
-    """a: 50, then from 0 again 30 and 20; b: 2; without a device: 10."""
-    assert amounts(tables, "counter") == {"total": 112}
+    """a: 50 and 20, then from 0 again 30 and 20; b: 2; without a device: 10."""
+    assert amounts(tables, "counter") == {"total": 132}
 
 
 def test_groups_and_buckets_carry_their_values(tables: Tables) -> None:
     """A null is a missing property: 300 + 5, and 7 of March. Days: 4 on the 10th, 11th and, as the
-    day began with it, the 12th; then 1 on each of 18 days."""
-    assert amounts(tables, "groups") == {"held": 312, "daily": 30, "rare": 42}
+    day began with it, the 12th; then 1 on each of 18 days. A correction is not rounded up."""
+    found = amounts(tables, "groups")
+    assert found == {"held": 312, "daily": 30, "rare": 42, "rounded": 75}
 
 
 def test_a_quarter_of_an_anniversary_on_the_31st(tables: Tables) -> None:

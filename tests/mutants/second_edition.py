@@ -73,7 +73,7 @@ MUTANTS = (
         "dbt_project/macros/usage_readings.sql",
         "{% if is_correction -%}\n        number",
         "{% if false -%}\n        number",
-        METERS,
+        COMBINATIONS,
     ),
     Mutant(
         "the_greatest_value_of_a_bucket_forgets_the_one_before",
