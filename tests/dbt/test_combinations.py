@@ -25,7 +25,18 @@ FIRST, MIDDLE, NEXT = "2024-04-01", "2024-04-16", "2024-05-01"
 
 def company() -> PriceBook:
     book = PriceBook()
-    for part in (gauges, counters, groups, periods, seats, filters, coupons, wallets, payers):
+    for part in (
+        gauges,
+        counters,
+        groups,
+        periods,
+        seats,
+        filters,
+        contracts,
+        coupons,
+        wallets,
+        payers,
+    ):
         part(book)
     return book
 
@@ -147,6 +158,20 @@ def filters(book: PriceBook) -> None:
         {"region": None},
     ):
         book.use("filters", "requests", 1, "2024-04-10", properties=properties)
+
+
+def contracts(book: PriceBook) -> None:
+    """A price that is replaced twice; the later time stands first."""
+    plan(book, "list")
+    plan(book, "contract", based_on="list")
+    book.price("list", "listed", "calls")
+    for amount, valid_from, valid_to in (("10", "2024-04-20", "2024-04-25"),
+                                         ("100", "2024-04-05", "2024-04-10")):  # fmt: skip
+        book.price("contract", "agreed", "calls", unit_amount=amount, replaces="listed",
+                   valid_from=valid_from, valid_to=valid_to)  # fmt: skip
+    book.customer("contract", "contract")
+    for day in ("02", "07", "15", "22", "27"):
+        book.use("contract", "calls", 1, f"2024-04-{day}")
 
 
 def coupons(book: PriceBook) -> None:
@@ -293,6 +318,16 @@ def test_the_rest_is_what_no_valid_filter_is_for(tables: Tables) -> None:
     assert amounts(tables, "filters") == {
         "europe": 4, "big": 100, "soon": 0, "rest": 4, "tested rest": 1000,
     }  # fmt: skip
+
+
+def test_a_price_comes_back_whenever_it_is_not_replaced(tables: Tables) -> None:
+    assert charges(tables, "contract") == [
+        ("agreed", "04-05", "04-10", 100),
+        ("agreed", "04-20", "04-25", 10),
+        ("listed", "04-01", "04-05", 1),
+        ("listed", "04-10", "04-20", 1),
+        ("listed", "04-25", "05-01", 1),
+    ]
 
 
 def test_coupons_of_a_subscription_follow_one_another(tables: Tables) -> None:

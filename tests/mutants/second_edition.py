@@ -11,7 +11,6 @@ from tests.mutants.engine import Mutant
 from tests.mutants.margins import MARGINS
 from tests.mutants.sql import (
     ARITHMETIC,
-    BASED_ON,
     FILTERS,
     INHERITANCE,
     INTERVALS,
@@ -151,7 +150,7 @@ MUTANTS = (
         INHERITANCE,
         "for hole_start, hole_end in sorted(holes):",
         "for hole_start, hole_end in holes:",
-        BASED_ON,
+        COMBINATIONS,
     ),
     # --- usage that nothing, or more than one subscription, charges ---
     Mutant(
