@@ -22,6 +22,7 @@ from billing_pipeline.published.simulation import simulate as simulation
 from billing_pipeline.text import csv_text
 
 _AMOUNTS = ("present_amount", "simulated_amount", "change")
+_MARGINS = ("simulated_revenue", "simulated_cost", "present_margin", "simulated_margin", "change")
 
 
 @click.command()
@@ -52,7 +53,13 @@ def simulate(
     if csv_file is not None:
         csv_file.write_text(csv_text(done.rows), encoding="utf-8", newline="")
     if as_json:
-        print_json({"simulation_id": done.simulation_id, "changes": list(done.rows)})
+        print_json(
+            {
+                "simulation_id": done.simulation_id,
+                "changes": list(done.rows),
+                "margins": list(done.margins),
+            }
+        )
     else:
         _show(done)
 
@@ -68,6 +75,10 @@ def _show(done: Simulation) -> None:
         largest = sorted(changed, key=lambda row: -abs(Decimal(row[-1].replace(",", ""))))
         columns = (name, "currency", "rows", "present", "simulated", "change")
         console.print(table(f"Change by {name}", columns, largest[:MAX_SHOWN]))
+    if any(row["present_cost"] or row["simulated_cost"] for row in done.margins):
+        titles = ("plan", "currency", "rows", *(name.replace("_", " ") for name in _MARGINS))
+        margins = sums(done.margins, ("plan_id", "currency"), _MARGINS)
+        console.print(table("Margin by plan, after discounts", titles, margins[:MAX_SHOWN]))
     totals = sums([{**row, "all": ""} for row in done.rows], ("all", "currency"), _AMOUNTS)
     console.print(table("All months", columns[1:], [row[1:] for row in totals]))
     console.print(

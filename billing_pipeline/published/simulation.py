@@ -13,16 +13,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
+import duckdb
+
+from billing_pipeline.duckdb_sql import Row, rows
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.published.publish import publish_simulation
 from billing_pipeline.published.reading import attach, utc_session
 from billing_pipeline.rating.month import rate_month
 from billing_pipeline.rating.scratch import scratch_home
 from billing_pipeline.settings import Settings
-
-Row = dict[str, Any]
 
 _CHANGES = """
 WITH present AS (
@@ -59,14 +59,36 @@ FULL OUTER JOIN simulated
 ORDER BY ALL
 """
 
+_MARGINS = """
+WITH sides AS (
+    SELECT 'present' AS side, * FROM present.main.margins
+    UNION ALL BY NAME
+    SELECT 'simulated' AS side, * FROM simulated.main.margins
+)
+SELECT
+    billing_month, customer_id, coalesce(plan_id, '') AS plan_id, currency,
+    coalesce(sum(revenue) FILTER (side = 'present'), 0)::DECIMAL(38, 4) AS present_revenue,
+    coalesce(sum(cost) FILTER (side = 'present'), 0)::DECIMAL(38, 4) AS present_cost,
+    coalesce(sum(revenue) FILTER (side = 'simulated'), 0)::DECIMAL(38, 4) AS simulated_revenue,
+    coalesce(sum(cost) FILTER (side = 'simulated'), 0)::DECIMAL(38, 4) AS simulated_cost,
+    present_revenue - present_cost AS present_margin,
+    simulated_revenue - simulated_cost AS simulated_margin,
+    simulated_margin - present_margin AS change
+FROM sides
+GROUP BY ALL
+ORDER BY ALL
+"""
+
 
 @dataclass(frozen=True)
 class Simulation:
     """What came of one: a row for each month, customer, plan and price, amounts in major units
-    before discounts and tax. They are published as `simulation_changes`."""
+    before discounts and tax. They are published as `simulation_changes`. And `margins`: what each
+    month, customer and plan brings, costs and leaves, after discounts and before tax."""
 
     simulation_id: str
     rows: Sequence[Row]
+    margins: Sequence[Row]
 
 
 def simulate(
@@ -81,7 +103,8 @@ def simulate(
     Raises `InvalidInput` with every problem of either price book.
     """
     simulation_id = f"sim_{now:%Y%m%dT%H%M%S}"
-    rows: list[Row] = []
+    changes: list[Row] = []
+    margins: list[Row] = []
     with scratch_home(settings) as present_home, scratch_home(settings) as other_home:
         for month in months:
             progress(month)
@@ -94,15 +117,16 @@ def simulate(
                 "simulated_at": now,
                 "billing_month": month.key,
             }
-            rows += _changes(present, simulated, values)
-    publish_simulation(settings, simulation_id, rows)
-    return Simulation(simulation_id, rows)
+            with utc_session() as connection:
+                attach(connection, present, "present")
+                attach(connection, simulated, "simulated")
+                changes += _changes(connection, values)
+                margins += rows(connection, _MARGINS)
+    publish_simulation(settings, simulation_id, changes)
+    return Simulation(simulation_id, changes, margins)
 
 
-def _changes(present: Path, simulated: Path, values: dict[str, object]) -> list[Row]:
-    with utc_session() as connection:
-        for name, path in (("present", present), ("simulated", simulated)):
-            attach(connection, path, name)
-        found = connection.execute(_CHANGES, values)
-        names = [column[0] for column in found.description]
-        return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+def _changes(connection: duckdb.DuckDBPyConnection, values: dict[str, object]) -> list[Row]:
+    found = connection.execute(_CHANGES, values)
+    names = [column[0] for column in found.description]
+    return [dict(zip(names, row, strict=True)) for row in found.fetchall()]

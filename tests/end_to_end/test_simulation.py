@@ -47,6 +47,11 @@ def test_a_simulation_touches_nothing_that_was_billed(
         writer.writeheader()
         writer.writerows(rows)
 
+    (catalog / "costs").mkdir()
+    (catalog / "costs" / "prices.csv").write_text(
+        "price_id,meter_id,charge_model,unit_amount\ncarrier,call_minutes,per_unit,0.03\n"
+    )
+
     command = ["simulate", "--catalog", str(catalog), "--months", "2024-01..2024-02", "--json"]
     done = billing(home, DATA, *command, "--csv", str(tmp_path / "changes.csv"))
     assert done.returncode == 0, done.stderr
@@ -58,6 +63,13 @@ def test_a_simulation_touches_nothing_that_was_billed(
         dearer = Decimal(row["present_amount"]) if row["price_id"] == "call-minute" else 0
         # Each line is rounded once: twice the exact amount may be a cent off twice the rounded.
         assert abs(Decimal(row["change"]) - dearer) <= Decimal("0.01")
+
+    margins = document["margins"]
+    for side, has_costs in (("present", False), ("simulated", True)):
+        costs = [Decimal(row[f"{side}_cost"]) for row in margins]
+        assert any(costs) is has_costs
+        for row, cost in zip(margins, costs, strict=True):
+            assert Decimal(row[f"{side}_margin"]) == Decimal(row[f"{side}_revenue"]) - cost
 
     assert kept(home) == before
     with duckdb.connect(str(home / "published" / "billing.duckdb"), read_only=True) as published:

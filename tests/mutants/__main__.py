@@ -21,6 +21,7 @@ from tests.mutants.engine import Mutant, Outcome, Verdict, check_unchanged, try_
 
 LISTS = (
     "sql",
+    "second_edition",
     "stripe",
     "payments",
     "pricebooks",

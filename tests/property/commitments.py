@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
-from tests.property.intake import Book, amount, flag, listed, month_edges
+from tests.property.intake import Book, amount, customers_at, flag, listed, month_edges
 from tests.property.lines import Line
 from tests.property.tables import Cells
-from tests.property.values import EXPONENTS, read_instant, round_half_away
+from tests.property.values import EXPONENTS, instant_of, read_instant, round_half_away
 from tests.property.wallets import Lot, Wallet
 
 ZERO = Fraction(0)
@@ -56,14 +56,19 @@ def payer_of(book: Book, customer_id: str) -> str:
 
 
 def lots(book: Book) -> dict[Wallet, list[Lot]]:
-    """What was paid beforehand is in the payer's wallet during the term, and is used first. Where
-    nobody pays, there is no line of it either."""
+    """What was paid beforehand is used first during the term, in the wallet of whoever pays the
+    invoice of the month in which the term starts. Where nobody does, there is no line of it either.
+    """
     found: dict[Wallet, list[Lot]] = defaultdict(list)
     for row in commitments(book):
-        of = (row.customer_id, payer_of(book, row.customer_id))
-        if row.is_prepaid and all(flag(book.customers[who]["is_payer"], True) for who in of):
-            lot = Lot(row.commitment_id, row.starts_at, row.ends_at, 0, row.amount, True)
-            found[payer_of(book, row.customer_id), row.currency].append(lot)
+        if row.is_prepaid:
+            month = f"{instant_of(row.starts_at).astimezone(book.zone):%Y-%m}"
+            last = month_edges(month, book.zone)[1] - 1
+            customers = customers_at(book.world, last, book.zone)
+            payer = customers[row.customer_id].get("bill_to", "") or row.customer_id
+            if all(flag(customers[who]["is_payer"], True) for who in (row.customer_id, payer)):
+                lot = Lot(row.commitment_id, row.starts_at, row.ends_at, 0, row.amount, True)
+                found[payer, row.currency].append(lot)
     return found
 
 

@@ -226,7 +226,7 @@ def load(world: World, month: str, zone: ZoneInfo) -> Book:
         | {COSTS: costs},
         costs=costs,
         subscriptions=_subscriptions(world, zone),
-        customers=_customers(world, month_edges(month, zone)[1] - 1, zone),
+        customers=customers_at(world, month_edges(month, zone)[1] - 1, zone),
         cycles={plan_id: _of_plan(plan_id, "billing_cycle", plans) for plan_id in plans},
         coupons={row["coupon_id"]: row for row in tables["coupons"]},
         entitlements={plan_id: _entitlements(plan_id, plans, world) for plan_id in plans},
@@ -242,7 +242,7 @@ def load(world: World, month: str, zone: ZoneInfo) -> Book:
 DATED = ("country", "region", "currency", "tax_exempt", "bill_to", "is_payer")
 
 
-def _customers(world: World, instant: int, zone: ZoneInfo) -> dict[str, Cells]:
+def customers_at(world: World, instant: int, zone: ZoneInfo) -> dict[str, Cells]:
     """What is dated is that of the row valid at the instant, the first before it; else newest."""
     rows: dict[str, list[tuple[int, Cells]]] = defaultdict(list)
     for row in world.tables["customers"]:

@@ -322,6 +322,7 @@ def _fee(
     """
     if at is None:
         at = part.start if price.prorate else max(period.start, run.start)
+        at = min(at, run.end - 1)  # a trial may last beyond an end that is not known yet
     quantity = run.quantity_at(at)
     share = part.share_of(period) if price.prorate else ONE
     priced = price_recurring(price, quantity, share)

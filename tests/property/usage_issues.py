@@ -44,7 +44,8 @@ def charged_by_several(book: Book, month: str) -> set[Shared]:
         customer_id, name = subscription.customer_id, subscription.subscription_id
         for run in runs(subscription):
             for price in book.prices[run.plan_id]:
-                time = window((start, end), run.paid, (price.valid_from, price.valid_to))
+                valid = (price.valid_from, price.valid_to)
+                time = window((start, end), (run.start, run.end), run.paid, valid)
                 if price.meter is None or time is None:
                     continue
                 events = book.events.get((customer_id, price.meter.event_name), [])

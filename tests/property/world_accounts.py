@@ -35,7 +35,7 @@ def add_accounts(maker: Maker) -> None:
 def _add_customer(maker: Maker, customer_id: str, currency: str) -> None:
     """One row, or several of which each is valid from another instant."""
     times = [""]
-    if makes("dated customers") and maker.chance(0.3):
+    if maker.makes("dated customers") and maker.chance(0.3):
         edges = {maker.instant() for _ in range(maker.random.randint(1, 2))}
         times = [*maker.one_of([""], []), *(maker.written(at) for at in edges)]
     for valid_from in times:
@@ -48,7 +48,7 @@ def _add_customer(maker: Maker, customer_id: str, currency: str) -> None:
             customer_id=customer_id,
             name="Ünal & Söhne",
             country=maker.one_of(*COUNTRIES),
-            region=maker.one_of(*REGIONS) if makes("regions") else "",
+            region=maker.one_of(*REGIONS) if maker.makes("regions") else "",
             currency=maker.one_of(currency, currency.lower()),
             is_payer=maker.one_of("", "true", "true", "true", "true", "true", "true", "false"),
             collection_method=maker.one_of("", "charge_automatically", "send_invoice"),
@@ -221,7 +221,7 @@ def _add_adjustments(maker: Maker, customer_id: str, currency: str) -> None:
             currency=currency,
             occurred_at=maker.written(maker.instant()),
             description="Goodwill",
-            tax_code=maker.one_of(*TAX_CODES) if makes("regions") else "",
+            tax_code=maker.one_of(*TAX_CODES) if maker.makes("regions") else "",
             reason="agreed",
             author="ops",
         )

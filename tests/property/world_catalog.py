@@ -106,7 +106,7 @@ def _add_contract(maker: Maker) -> None:
 
 
 def _cycle(maker: Maker) -> str:
-    if makes("intervals") and maker.chance(0.25):
+    if maker.makes("intervals") and maker.chance(0.25):
         return "anniversary"
     if maker.setting.thirty_days and maker.chance(0.3):
         return "30_days"
@@ -160,9 +160,9 @@ def _add_price(maker: Maker, plan_id: str, number: str, **more: str) -> None:
             cells["filter_rest"] = "true"
     elif maker.chance(0.4):
         cells["timing"] = "advance"
-    if makes("intervals") and maker.chance(0.3) and not _is_thirty_days(maker, plan_id):
+    if maker.makes("intervals") and maker.chance(0.3) and not _is_thirty_days(maker, plan_id):
         cells["interval"] = maker.one_of(*INTERVALS)
-    if makes("regions"):
+    if maker.makes("regions"):
         cells["tax_code"] = maker.one_of(*TAX_CODES)
     if model in TIERED:
         _add_tiers(maker, price_id, model, "")
@@ -202,7 +202,7 @@ def add_costs(maker: Maker) -> None:
             cells["filter"] = maker.one_of(*FILTERS, *NEW_FILTERS)
         if maker.chance(0.2):
             cells["filter_rest"] = "true"
-        if makes("intervals") and maker.chance(0.2):
+        if maker.makes("intervals") and maker.chance(0.2):
             cells["interval"] = maker.one_of(*INTERVALS)
         if model in TIERED:
             _add_tiers(maker, price_id, model, "", "cost_price_tiers")
@@ -347,6 +347,6 @@ def add_tax_rates(maker: Maker) -> None:
                 inclusive=maker.one_of("", "false", "true"),
                 valid_from="" if valid_from is None else maker.written(valid_from),
                 valid_to="" if valid_to is None else maker.written(valid_to),
-                region=maker.one_of(*REGIONS) if makes("regions") else "",
-                tax_code=maker.one_of(*TAX_CODES) if makes("regions") else "",
+                region=maker.one_of(*REGIONS) if maker.makes("regions") else "",
+                tax_code=maker.one_of(*TAX_CODES) if maker.makes("regions") else "",
             )

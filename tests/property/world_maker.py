@@ -23,8 +23,7 @@ HOUR = DAY // 24
 CURRENCIES = ("USD", "EUR", "EUR", "JPY", "KWD", "GBP", "TND", "KRW")
 COUNTRIES = ("DE", "FR", "US", "CA", "BR", "AT", "CH", "JP", "KW", "IN", "NZ", "")
 
-# Features of the contract's second edition that the worlds make. The oracle knows all of them; one
-# that the pipeline does not have yet stands in a comment, and moves up when it does.
+# Features of the contract's second edition that the worlds make.
 FEATURES: tuple[str, ...] = (
     "filters",  # lists, bounds, filter_rest
     "versions",  # subscriptions whose quantity, plan, coupon or minimum changes
@@ -35,16 +34,18 @@ FEATURES: tuple[str, ...] = (
     "named subscriptions",  # events for one subscription only
     "tiers by version",
     "based_on",  # plans that are based on others
-    # "intervals": prices with a billing period of their own, and anniversaries
+    "intervals",  # prices with a billing period of their own, and anniversaries
     "coupons",  # several, and on some prices
-    # "regions": regions and tax codes
-    # "dated customers"
+    "regions",  # regions and tax codes
+    "dated customers",
     "lots",  # wallets whose lots expire and have priorities; a credit goes to the wallet
     "adjustments",
     "bill_to",
     "commitments",
     "costs",  # what usage costs, of the worlds' meters
 )
+
+WIDE = ("intervals", "regions", "dated customers")
 
 
 def makes(feature: str) -> bool:
@@ -54,11 +55,13 @@ def makes(feature: str) -> bool:
 
 @dataclass(frozen=True)
 class Setting:
-    """The month and zone a data set is billed in. Without `thirty_days`, by calendar only."""
+    """The month and zone a data set is billed in. Without `thirty_days`, by calendar only; without
+    `is_wide`, without what WIDE lists: such worlds try more of the rest."""
 
     month: str
     timezone: str
     thirty_days: bool = True
+    is_wide: bool = True
 
     def __str__(self) -> str:
         return f"{self.month}@{self.timezone}"
@@ -97,6 +100,9 @@ class Maker:
         changes = clock_changes(self.setting.month, self.setting.timezone)
         middle = self.start + 15 * DAY
         self.edges = [self.start, self.end, middle, *changes]
+
+    def makes(self, feature: str) -> bool:
+        return makes(feature) and (self.setting.is_wide or feature not in WIDE)
 
     # --- chance ---
 

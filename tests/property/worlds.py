@@ -26,7 +26,7 @@ from tests.property.world_usage import add_usage
 # zones off the hour, the turn of the year, a month of 28 days, and edges whose midnight occurs
 # twice or never.
 SETTINGS = (
-    Setting("2024-02", "Asia/Kolkata"),
+    Setting("2024-02", "Asia/Kolkata", is_wide=False),
     Setting("2024-03", "Europe/Berlin"),
     Setting("2024-11", "America/New_York"),
     Setting("2024-04", "UTC", thirty_days=False),
