@@ -98,7 +98,7 @@ def test_what_is_wrong_in_its_files_is_said_with_file_and_row(settings: Settings
             read_expected(settings, JANUARY)
         assert said in str(refused.value)
     (data / "canary/expected.csv").unlink()
-    with pytest.raises(InvalidInput, match="it says what the canary must come to"):
+    with pytest.raises(InvalidInput, match=r"canary/expected\.csv: is missing and needed"):
         read_expected(settings, JANUARY)
 
 
