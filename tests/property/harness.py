@@ -55,11 +55,13 @@ def run_pipeline(
     home: Path | None = None,
     taken: Iterable[tuple[str, str, str, Decimal, Decimal]] = (),
     moved: Iterable[StripeMovement] = (),
+    *,
+    keeps_views: bool = False,
 ) -> Tables:
     """Rate one month of a data directory with the pipeline; its tables as rows, times in UTC.
 
     `taken`: the wallet amounts of the months' invoices, `moved`: what moved wallets in Stripe, both
-    as for `rate_month`.
+    as for `rate_month`, and so is `keeps_views`.
     """
     from billing_pipeline.months import BillingMonth
     from billing_pipeline.settings import Settings
@@ -74,7 +76,8 @@ def run_pipeline(
                 "BILLING_FIRST_MONTH": "2020-01-01",
             }
         )
-        warehouse = rate_month(settings, BillingMonth.parse(month), taken, moved)
+        chosen = BillingMonth.parse(month)
+        warehouse = rate_month(settings, chosen, taken, moved, keeps_views=keeps_views)
         return read_tables(warehouse)
 
 
@@ -162,7 +165,9 @@ def check(
     with tempfile.TemporaryDirectory() as scratch, tempfile.TemporaryDirectory() as home:
         data_dir = directory or Path(scratch)
         write(world, data_dir, zone_of(setting))
-        tables = run_pipeline(data_dir, setting.month, setting.timezone, Path(home))
+        tables = run_pipeline(
+            data_dir, setting.month, setting.timezone, Path(home), keeps_views=True
+        )
         if proofs:
             from tests.proofs import disagreements, proofs_of
 
