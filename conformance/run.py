@@ -67,6 +67,7 @@ def judge(scenario: Mapping[str, Any], answer: Mapping[str, Any] | None) -> dict
         if name in expected and not _equal(answer.get(name), expected[name])
     ]
     wrong += _wrong_lines(expected.get("lines", []), answer.get("lines", []))
+    wrong += _wrong_later(expected.get("later", {}), answer.get("later", {}))
     if wrong:
         same_as = _same_as(scenario, answer)
         return verdict | {
@@ -106,6 +107,14 @@ def _wrong_lines(
     return wrong
 
 
+def _wrong_later(expected: Mapping[str, str], answered: Mapping[str, Any]) -> list[str]:
+    """What is sent once more is known."""
+    wanted, had = ((one.get("document"), one.get("amount")) for one in (expected, answered))
+    if not expected or (wanted[0] == had[0] and _equal(had[1], str(wanted[1]))):
+        return []
+    return [f"later {had[0]} of {had[1]}, not {wanted[0]} of {wanted[1]}"]
+
+
 def _fits(line: Mapping[str, Any], wanted: Mapping[str, str]) -> bool:
     """An engine that does not tell quantities is judged by its amounts."""
     names = [name for name in wanted if name != "price_id"]
@@ -126,7 +135,8 @@ def _equal(answered: object, expected: str) -> bool:
 
 def _same_as(scenario: Mapping[str, Any], answer: Mapping[str, Any]) -> list[str]:
     """The systems that are documented to bill what was answered."""
-    amounts = [line.get("amount") for line in answer.get("lines", [])] + [answer.get("total")]
+    amounts = [line.get("amount") for line in answer.get("lines", [])]
+    amounts += [answer.get(name) for name in _SUMS]
     return [
         f"{other['system']}: {other['why']} ({other['source']})"
         for other in scenario.get("deviations", [])

@@ -13,17 +13,10 @@ from dataclasses import dataclass, replace
 import duckdb
 
 from billing_pipeline.duckdb_sql import Row
-from billing_pipeline.intake.files.storage import Entry, Storage
-from billing_pipeline.intake.limits import InputLimits
+from billing_pipeline.intake.files.storage import Storage
 from billing_pipeline.intake.problems import InvalidInput, Problem
-from billing_pipeline.intake.reference.cells import (
-    EXTENSIONS,
-    UnreadableFile,
-    header_problems,
-    read_cells,
-)
-from billing_pipeline.intake.reference.load import load_reference
-from billing_pipeline.intake.reference.rows import LoadedTable, key_problems, read_table
+from billing_pipeline.intake.reference.load import load_reference, read_tables
+from billing_pipeline.intake.reference.rows import LoadedTable, key_problems
 from billing_pipeline.intake.reference.rows import Row as LoadedRow
 from billing_pipeline.intake.reference.schemas import Column, Table
 from billing_pipeline.months import BillingMonth, InvalidMonthError
@@ -98,10 +91,9 @@ def canary_problems(settings: Settings) -> Sequence[Problem]:
     """What is wrong with what is expected of the canary and with its accounts; nothing where there
     is no canary. Of its usage, rating it says what is wrong."""
     storage = Storage.of(settings)
-    entries = storage.entries(FOLDER)
-    if not entries:
+    if not storage.entries(FOLDER):
         return ()
-    *_, problems = _read_all(storage, entries, settings)
+    *_, problems = _read_all(storage, settings)
     try:
         with duckdb.connect() as connection:
             load_reference(connection, as_canary(settings))
@@ -114,10 +106,9 @@ def read_expected(settings: Settings, month: BillingMonth) -> Expected | None:
     """What is expected of the month; where nothing is said of it, of the last month before it of
     which something is, else of the first one after it. None where there is no canary."""
     storage = Storage.of(settings)
-    entries = storage.entries(FOLDER)
-    if not entries:
+    if not storage.entries(FOLDER):
         return None
-    invoices, charges, problems = _read_all(storage, entries, settings)
+    invoices, charges, problems = _read_all(storage, settings)
     if problems:
         raise InvalidInput(problems)
     months = sorted({_month(row) for row in invoices})
@@ -129,72 +120,20 @@ def read_expected(settings: Settings, month: BillingMonth) -> Expected | None:
     )
 
 
-def _read_all(
-    storage: Storage, entries: Sequence[Entry], settings: Settings
-) -> tuple[list[Row], list[Row], list[Problem]]:
+def _read_all(storage: Storage, settings: Settings) -> tuple[list[Row], list[Row], list[Problem]]:
     """The invoices and the charges that are expected, and what is wrong with their files."""
-    problems = list(_strangers(entries))
-    invoices, charges = (
-        _load(storage, table, entries, settings, problems) for table in (EXPECTED, EXPECTED_CHARGES)
-    )
-    if not problems and not invoices:
-        problems.append(Problem(_name(EXPECTED, entries), None, None, None, "has no rows"))
-    return invoices, charges, problems
+    problems: list[Problem] = []
+    tables = read_tables(storage, (EXPECTED, EXPECTED_CHARGES), _FOLDERS, settings, problems)
+    invoices, charges = tables.values()
+    for loaded in (invoices, charges):
+        problems += [*key_problems(loaded), *_month_problems(loaded)]
+    if not problems and not invoices.numbers:
+        problems.append(Problem(invoices.file, None, None, None, "has no rows"))
+    return _rows(invoices), _rows(charges), problems
 
 
-def _strangers(entries: Sequence[Entry]) -> Iterator[Problem]:
-    """What may be meant as a file of the canary's and is none: taken for absent, it would compare
-    less than somebody believes."""
-    known = [*_file(EXPECTED, entries), *_file(EXPECTED_CHARGES, entries)]
-    for entry in entries:
-        is_folder = entry.is_folder and f"{FOLDER}/{entry.name}" in _FOLDERS.values()
-        if not is_folder and entry not in known and not entry.is_documentation:
-            message = f"is not read; {FOLDER}/ holds accounts/, usage/, expected, expected_charges"
-            yield Problem(f"{FOLDER}/{entry.name}", None, None, None, message)
-
-
-def _name(table: Table, entries: Sequence[Entry]) -> str:
-    """The name of a file in messages."""
-    found = _file(table, entries)
-    return f"{FOLDER}/{found[0].name if found else table.stem + '.csv'}"
-
-
-def _file(table: Table, entries: Sequence[Entry]) -> list[Entry]:
-    names = {f"{table.stem}{extension}" for extension in EXTENSIONS}
-    return [entry for entry in entries if entry.name.lower() in names]
-
-
-def _load(
-    storage: Storage,
-    table: Table,
-    entries: Sequence[Entry],
-    settings: Settings,
-    problems: list[Problem],
-) -> list[Row]:
-    found = _file(table, entries)
-    file = _name(table, entries)
-    if len(found) != 1:
-        if found:
-            names = " and ".join(entry.name for entry in found)
-            problems.append(Problem(file, None, None, None, f"is there more than once: {names}"))
-        elif table.is_required:
-            problems.append(
-                Problem(file, None, None, None, "is missing: it says what the canary must come to")
-            )
-        return []
-    try:
-        cells = read_cells(storage, file, found, InputLimits.of(settings))
-    except UnreadableFile as error:
-        problems += error.problems
-        return []
-    faults = list(header_problems(cells, table.column_names, table.required_names))
-    if not faults:
-        loaded = read_table(table, cells, settings.timezone, faults)
-        faults += [*key_problems(loaded), *_month_problems(loaded)]
-    problems += faults
-    if faults:
-        return []
-    return [{name: row[name] for name in table.column_names} for row in loaded.rows]
+def _rows(loaded: LoadedTable) -> list[Row]:
+    return [{name: row[name] for name in loaded.table.column_names} for row in loaded.rows]
 
 
 def _month_problems(loaded: LoadedTable) -> Iterator[Problem]:

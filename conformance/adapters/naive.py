@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-_UNKNOWN = ("wallet_transactions", "commitments", "adjustments", "usage_corrections")
+_UNKNOWN = ("wallet_transactions", "commitments", "adjustments", "usage_corrections", "later")
 _KNOWN_MODELS = ("flat", "per_unit", "package", "graduated", "volume", "percentage", "dynamic")
 _SIMPLE = ("sum", "count", "max", "latest", "unique_count")
 

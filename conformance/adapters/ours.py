@@ -44,47 +44,41 @@ HR HT HU ID IE IL IN IQ IS IT JM JO JP KE KG KH KM KR KW KZ LA LB LK LR LS LT LU
 )
 
 
+_DOCUMENTS = {"supplement": "supplement", "credit": "credit_note", "unchanged": "none"}
+_NOTHING = {"document": "none", "amount": "0"}
+
+
 class Company:
     """The inputs of many scenarios, and what each of them is called in there."""
 
     def __init__(self, scenarios: Sequence[Scenario]) -> None:
         self.scenarios = scenarios
         self.rows: Rows = defaultdict(list)
+        self.later: Rows = defaultdict(list)
         countries = iter(_COUNTRIES)
         for number, scenario in enumerate(scenarios):
             own: dict[str, str] = defaultdict(lambda: next(countries))
             for table in (*_CATALOG, *_ACCOUNTS):
                 for row in scenario.get(table, []):
                     self.rows[table].append(_renamed(row, number, own))
-            self._add_usage(scenario, number)
-
-    def _add_usage(self, scenario: Scenario, number: int) -> None:
-        count = 0
-        for event in scenario.get("usage", []):
-            for _ in range(event.get("times", 1)):
-                count += 1
-                row = {
-                    "event_id": f"s{number}-{event.get('id', f'event-{count}')}",
-                    "customer_id": f"s{number}-{event.get('customer', 'ada')}",
-                    "event_name": f"s{number}-{event['event']}",
-                    "occurred_at": event["at"],
-                    "quantity": event.get("quantity", ""),
-                    "properties": json.dumps(event["properties"]) if "properties" in event else "",
-                }
-                if "subscription_id" in event:
-                    row["subscription_id"] = f"s{number}-{event['subscription_id']}"
-                self.rows[f"usage/{event['at'][:7]}"].append(row)
+            _add_usage(self.rows, scenario, number)
+            more = scenario.get("later", {})
+            for row in more.get("usage_corrections", []):
+                self.later["usage_corrections"].append(_renamed(row, number, own))
+            _add_usage(self.later, more, number, "later-")
 
     def write(self, folder: Path) -> None:
         for name, rows in self.rows.items():
             place = "catalog" if name in _CATALOG else "accounts" if name in _ACCOUNTS else name
-            path = folder / place / ("events.csv" if place == name else f"{name}.csv")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            columns = list(dict.fromkeys(column for row in rows for column in row))
-            with path.open("w", encoding="utf-8", newline="") as file:
-                writer = csv.DictWriter(file, columns, restval="")
-                writer.writeheader()
-                writer.writerows(rows)
+            _write(folder / place / ("events.csv" if place == name else f"{name}.csv"), rows)
+
+    def write_later(self, folder: Path) -> None:
+        """What came once the month was billed."""
+        for name, rows in self.later.items():
+            if name in _ACCOUNTS:
+                _write(folder / "accounts" / f"{name}.csv", [*self.rows[name], *rows])
+            else:
+                _write(folder / name / "late.csv", rows)
 
     def answers(self, tables: duckdb.DuckDBPyConnection, month: str) -> list[dict[str, Any]]:
         """One answer a scenario, from the tables `charges` and `invoices`."""
@@ -104,6 +98,44 @@ class Company:
             }
             for number, scenario in enumerate(self.scenarios)
         ]
+
+    def later_answers(self, tables: duckdb.DuckDBPyConnection, month: str) -> dict[str, Any]:
+        """What the plan would send to whom, by scenario, from the table `invoice_plan`."""
+        planned: dict[str, Any] = {}
+        for row in _rows(tables, "invoice_plan", month):
+            number, change = row["customer_id"].partition("-")[0], row["amount_change"]
+            planned[number] = {"document": _DOCUMENTS[row["action"]], "amount": str(abs(change))}
+        return {
+            scenario["id"]: planned.get(f"s{number}", _NOTHING)
+            for number, scenario in enumerate(self.scenarios)
+        }
+
+
+def _add_usage(rows: Rows, found: Scenario, number: int, of: str = "") -> None:
+    count = 0
+    for event in found.get("usage", []):
+        for _ in range(event.get("times", 1)):
+            count += 1
+            row = {
+                "event_id": f"s{number}-{event.get('id', f'{of}event-{count}')}",
+                "customer_id": f"s{number}-{event.get('customer', 'ada')}",
+                "event_name": f"s{number}-{event['event']}",
+                "occurred_at": event["at"],
+                "quantity": event.get("quantity", ""),
+                "properties": json.dumps(event["properties"]) if "properties" in event else "",
+            }
+            if "subscription_id" in event:
+                row["subscription_id"] = f"s{number}-{event['subscription_id']}"
+            rows[f"usage/{event['at'][:7]}"].append(row)
+
+
+def _write(path: Path, rows: Sequence[Mapping[str, str]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, columns, restval="")
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 _SUMS = ("subtotal", "discount", "tax", "tax_included", "total", "amount_due")
@@ -125,7 +157,7 @@ def _renamed(row: Mapping[str, str], number: int, countries: dict[str, str]) -> 
 
 
 def _rows(tables: duckdb.DuckDBPyConnection, name: str, month: str) -> Iterable[dict[str, Any]]:
-    order = "period_start, charge_id" if name == "charges" else "invoice_id"
+    order = "period_start, charge_id" if name == "charges" else "customer_id"
     found = tables.execute(
         f"SELECT * FROM {name} WHERE billing_month = $1::DATE ORDER BY {order}", [f"{month}-01"]
     )
@@ -133,17 +165,18 @@ def _rows(tables: duckdb.DuckDBPyConnection, name: str, month: str) -> Iterable[
     return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
 
 
-def by_month(scenarios: Iterable[Scenario]) -> dict[tuple[str, str], list[Scenario]]:
-    """What one company can bill at once: by month and time zone."""
-    groups: dict[tuple[str, str], list[Scenario]] = defaultdict(list)
+def by_month(scenarios: Iterable[Scenario]) -> dict[tuple[str, str, bool], list[Scenario]]:
+    """What one company can bill at once: by month and time zone, and whether more comes later."""
+    groups: dict[tuple[str, str, bool], list[Scenario]] = defaultdict(list)
     for scenario in scenarios:
-        groups[scenario["month"], scenario.get("timezone", "UTC")].append(scenario)
+        zone = scenario.get("timezone", "UTC")
+        groups[scenario["month"], zone, "later" in scenario].append(scenario)
     return groups
 
 
 def main() -> None:
     scenarios = [json.loads(line) for line in sys.stdin if line.strip()]
-    for (month, zone), of_month in by_month(scenarios).items():
+    for (month, zone, has_more), of_month in by_month(scenarios).items():
         with tempfile.TemporaryDirectory() as scratch:
             data, home = Path(scratch) / "data", Path(scratch) / "home"
             company = Company(of_month)
@@ -152,14 +185,23 @@ def main() -> None:
                 "BILLING_DATA_DIR": str(data), "BILLING_HOME": str(home),
                 "BILLING_TIMEZONE": zone, "BILLING_FIRST_MONTH": "2020-01-01",
             }  # fmt: skip
-            subprocess.run(
-                ["billing", "plan", month],
-                env={**os.environ, **settings}, stdout=sys.stderr, check=True,
-            )  # fmt: skip
             published = home / "published" / "billing.duckdb"
+            _billing("run" if has_more else "plan", month, settings)
             with duckdb.connect(str(published), read_only=True) as tables:
-                for answer in company.answers(tables, month):
-                    print(json.dumps(answer))
+                answers = company.answers(tables, month)
+            if has_more:
+                company.write_later(data)
+                _billing("plan", month, settings)
+                with duckdb.connect(str(published), read_only=True) as tables:
+                    later = company.later_answers(tables, month)
+                answers = [{**answer, "later": later[answer["id"]]} for answer in answers]
+            for answer in answers:
+                print(json.dumps(answer))
+
+
+def _billing(command: str, month: str, settings: Mapping[str, str]) -> None:
+    environment = {**os.environ, **settings}
+    subprocess.run(["billing", command, month], env=environment, stdout=sys.stderr, check=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,22 @@
 {#
+  What differs between two versions of a charge, `earlier` and `later`, either of which may be
+  missing: all that `change_causes` asks for but whether the account is another.
+#}
+{% macro charge_differences() -%}
+    earlier.charge_id is not null as was_there,
+    later.charge_id is not null as is_there,
+    earlier.quantity as quantity_before,
+    later.quantity as quantity_after,
+    coalesce(earlier.amount, 0)::decimal(38, 4) as amount_before,
+    coalesce(later.amount, 0)::decimal(38, 4) as amount_after,
+    (earlier.exact_amount is distinct from later.exact_amount) as is_other_amount,
+    later.event_count - earlier.event_count as more_events,
+    later.correction_count <> earlier.correction_count as is_corrected,
+    later.price_terms <> earlier.price_terms as is_other_price,
+    later.meter_id is not null as is_usage
+{%- endmacro %}
+
+{#
   Why a charge is another than before, in words: of a row with was_there, is_there, more_events,
   is_usage, quantity_before, quantity_after, is_corrected, is_other_price, is_other_account.
 #}

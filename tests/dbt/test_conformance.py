@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 from copy import deepcopy
+from decimal import Decimal
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -55,31 +56,56 @@ def test_an_engine_is_not_told_what_is_right() -> None:
 
 
 # Nearly all scenarios are in these; `make conformance` rates the other months too.
-MONTHS = (("2024-04", "UTC"), ("2024-03", "Europe/Berlin"))
+MONTHS = (("2024-04", "UTC", False), ("2024-03", "Europe/Berlin", False))
+WITH_LATER = ("2024-04", "UTC", True)
+BY_MONTH = ours.by_month(run.questions(SCENARIOS))
+
+
+def answered(company: Any, place: Path, month: str, zone: str) -> list[dict[str, Any]]:
+    settings = Settings.from_env(
+        {
+            "BILLING_DATA_DIR": str(place / "data"),
+            "BILLING_HOME": str(place / "home"),
+            "BILLING_TIMEZONE": zone,
+            "BILLING_FIRST_MONTH": "2020-01-01",
+        }
+    )
+    warehouse = rate_month(settings, BillingMonth.parse(month))
+    with duckdb.connect(str(warehouse), read_only=True) as tables:
+        found: list[dict[str, Any]] = company.answers(tables, month)
+    return found
 
 
 def test_our_engine_agrees(tmp_path: Path) -> None:
     answers: dict[str, Any] = {}
-    by_month = ours.by_month(run.questions(SCENARIOS))
-    for month, zone in MONTHS:
-        scenarios = by_month[month, zone]
-        company = ours.Company(scenarios)
+    for month, zone, has_more in MONTHS:
+        company = ours.Company(BY_MONTH[month, zone, has_more])
         place = tmp_path / f"{month}-{zone.replace('/', '-')}"
         company.write(place / "data")
-        settings = Settings.from_env(
-            {
-                "BILLING_DATA_DIR": str(place / "data"),
-                "BILLING_HOME": str(place / "home"),
-                "BILLING_TIMEZONE": zone,
-                "BILLING_FIRST_MONTH": "2020-01-01",
-            }
-        )
-        warehouse = rate_month(settings, BillingMonth.parse(month))
-        with duckdb.connect(str(warehouse), read_only=True) as tables:
-            answers |= {one["id"]: one for one in company.answers(tables, month)}
+        answers |= {one["id"]: one for one in answered(company, place, month, zone)}
     asked = [one for one in SCENARIOS if one["id"] in answers]
-    assert len(asked) > 0.9 * len(SCENARIOS)
+    assert len(asked) > 0.9 * len([one for one in SCENARIOS if "later" not in one])
     verdicts = [run.judge(one, answers[one["id"]]) for one in asked]
+    assert all(one["result"] == "agrees" for one in verdicts), run.report(verdicts)
+
+
+def test_what_comes_later_makes_the_difference_that_is_sent(tmp_path: Path) -> None:
+    """By the amounts alone; `make conformance` has the plan say what it sends."""
+    month, zone, _ = WITH_LATER
+    company = ours.Company(BY_MONTH[WITH_LATER])
+    company.write(tmp_path / "data")
+    before = answered(company, tmp_path, month, zone)
+    company.write_later(tmp_path / "data")
+    verdicts = []
+    for scenario, one, two in zip(
+        company.scenarios, before, answered(company, tmp_path, month, zone), strict=True
+    ):
+        change = Decimal(two["total"]) - Decimal(one["total"])
+        document = "supplement" if change > 0 else "credit_note" if change else "none"
+        expected = next(known for known in SCENARIOS if known["id"] == scenario["id"])
+        later = {"document": document, "amount": str(abs(change))}
+        verdicts.append(run.judge(expected, {**one, "later": later}))
+    assert len(verdicts) >= 10
     assert all(one["result"] == "agrees" for one in verdicts), run.report(verdicts)
 
 
@@ -116,6 +142,24 @@ def test_sums_are_compared_where_they_are_expected() -> None:
     changed["tax"] = "999"
     assert run.judge(scenario, changed)["result"] == "deviates"
     assert run.judge(scenario, None)["result"] == "not supported"
+
+
+def test_what_is_sent_later_is_compared() -> None:
+    scenario = next(one for one in SCENARIOS if one["id"] == "credit-notes/01")
+    answer = {"id": scenario["id"], "lines": [], **scenario["expected"]}
+    assert run.judge(scenario, answer)["result"] == "agrees"
+    for wrong in ({"document": "supplement"}, {"amount": "2.01"}):
+        later = {**answer["later"], **wrong}
+        assert run.judge(scenario, {**answer, "later": later})["result"] == "deviates"
+    assert run.judge(scenario, {**answer, "later": {}})["result"] == "deviates"
+
+
+def test_systems_that_are_documented_to_deviate_are_named() -> None:
+    named = {other["system"] for one in SCENARIOS for other in one.get("deviations", [])}
+    assert named >= {"Stripe", "Lago", "Kill Bill", "OpenMeter"}
+    for one in SCENARIOS:
+        for other in one.get("deviations", []):
+            assert other["why"] and other["source"].startswith("https://"), one["id"]
 
 
 def test_a_naive_engine_deviates_and_is_told_whose_way_it_is() -> None:

@@ -305,6 +305,40 @@ def test_the_queries_of_the_analysts_guide(closing: Closing) -> None:
             assert (rows == []) == query.rstrip().endswith("-- none"), query
 
 
+# What an auditor's query must find, in their order.
+BREACHES = (
+    "INSERT INTO unpriced_usage BY NAME SELECT 's-berlin' AS customer_id",
+    "DELETE FROM invoice_lines WHERE kind = 'charge'",
+    "UPDATE reconciliation SET difference = 0.01",
+    "UPDATE seller SET month_end = month_end - INTERVAL 1 DAY",
+    "INSERT INTO stripe_invoices FROM stripe_invoices LIMIT 1",
+    "UPDATE documents SET kind = 'supplement'",
+)
+
+
+def test_what_auditors_ask_finds_what_it_is_asked_for(closing: Closing) -> None:
+    section = GUIDE.read_text(encoding="utf-8").partition("## What auditors ask")[2]
+    found = re.findall(r"```sql\n(.*?)```", section.partition("\n## ")[0], re.DOTALL)
+    queries = [query for query in found if query.rstrip().endswith("-- none")]
+    path = closing.of("subscriptions").home / "published" / "billing.duckdb"
+    with duckdb.connect() as books:
+        books.execute(f"ATTACH '{path}' AS published (READ_ONLY)")
+        for table in ("approvals", "charges", "customers", "documents", "invoice_lines", "prices",
+                      "reconciliation", "seller", "stripe_invoices", "unpriced_usage"):  # fmt: skip
+            books.execute(f"CREATE TABLE {table} AS FROM published.{table}")
+        for query, breach in zip(queries, BREACHES, strict=True):
+            books.execute("BEGIN")
+            books.execute(breach)
+            assert books.execute(query).fetchall(), query
+            if "approvals" in query:
+                books.execute(
+                    "INSERT INTO approvals BY NAME SELECT billing_month, 'approved' AS decision,"
+                    " issued_at AS decided_at FROM documents"
+                )
+                assert not books.execute(query).fetchall(), query
+            books.execute("ROLLBACK")
+
+
 def test_every_published_column_is_described(closing: Closing) -> None:
     path = closing.of("subscriptions").home / "published" / "billing.duckdb"
     with duckdb.connect(str(path), read_only=True) as published:

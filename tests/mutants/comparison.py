@@ -8,6 +8,7 @@ from tests.mutants.engine import Mutant
 COMPARISON = "billing_pipeline/comparison"
 CAUSES = "tests/unit/comparison/test_causes.py"
 SEEDED = "tests/unit/comparison/test_seeded.py"
+HELD_OUT = "tests/unit/comparison/test_held_out.py"
 MATCHING = "tests/unit/comparison/test_matching.py"
 
 MUTANTS = (
@@ -59,6 +60,27 @@ MUTANTS = (
         "            if is_like and sum(line.amount for line in group) == our.amount:",
         "            if False:",
         MATCHING,
+    ),
+    Mutant(
+        "comparison_converted_amounts_have_no_cause_beside",
+        f"{COMPARISON}/invoices.py",
+        "    if low <= rate <= high:\n        return []",
+        "    if True:\n        return []",
+        HELD_OUT,
+    ),
+    Mutant(
+        "comparison_tiers_of_the_book_are_not_read",
+        f"{COMPARISON}/calculation.py",
+        "    return whole if tiers and book",
+        "    return whole if False",
+        HELD_OUT,
+    ),
+    Mutant(
+        "comparison_one_cause_a_line",
+        f"{COMPARISON}/causes.py",
+        "    for variant in (None, *variants):",
+        "    for variant in (None,):",
+        HELD_OUT,
     ),
     Mutant(
         "comparison_rounding_is_half_up",

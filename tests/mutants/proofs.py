@@ -77,8 +77,15 @@ MUTANTS = (
     Mutant(
         "canary_is_rated_with_the_months_own_accounts",
         "billing_pipeline/rating/canary.py",
-        "        aside = replace(scratch, renamed_folders=FOLDERS)",
-        "        aside = scratch",
+        "rate_month(as_canary(scratch), expected.month)",
+        "rate_month(scratch, expected.month)",
+        "tests/unit/rating/test_canary.py",
+    ),
+    Mutant(
+        "canary_is_not_looked_at_by_check",
+        "billing_pipeline/commands/check.py",
+        "    of_canary = canary_problems(settings)",
+        "    of_canary = ()",
         "tests/unit/rating/test_canary.py",
     ),
     Mutant(

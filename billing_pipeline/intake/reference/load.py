@@ -6,7 +6,7 @@ the checks (tables.py, *_rules.py), usage (usage.py).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
@@ -51,14 +51,12 @@ def load_reference(
     file; then nothing has been written.
     """
     problems: list[Problem] = []
-    tables = {
-        table.name: _load_table(storage, table, sources, settings, problems)
-        for folder in _FOLDERS
-        for storage in [_storage(settings, folder)]
-        for sources in [_sources(storage, folder, problems)]
-        for table in TABLES
-        if table.folder == folder
-    }
+    tables: dict[str, LoadedTable] = {}
+    for folder in _FOLDERS:
+        of_folder = [table for table in TABLES if table.folder == folder]
+        inside = [known.removeprefix(f"{folder}/") for known in _FOLDERS]
+        storage = _storage(settings, folder)
+        tables |= read_tables(storage, of_folder, inside, settings, problems)
     inheritance.inherit_terms(tables["plans"])
     problems += _rule_problems(tables, custom_meters)
     if problems:
@@ -83,6 +81,23 @@ def load_reference(
     write_filters(connection, (str(each) for each in filters if each is not None))
     _write_currencies(connection)
     return {name: len(loaded.numbers) for name, loaded in tables.items()}
+
+
+def read_tables(
+    storage: Storage,
+    tables: Sequence[Table],
+    inside: Collection[str],
+    settings: Settings,
+    problems: list[Problem],
+) -> dict[str, LoadedTable]:
+    """All tables of a folder, by name, as far as their files can be read. `inside` are the folders
+    that it has for other things."""
+    folder = tables[0].folder
+    names = [table.stem for table in tables]
+    sources = _sources(storage, folder, names, inside, problems)
+    return {
+        table.name: _load_table(storage, table, sources, settings, problems) for table in tables
+    }
 
 
 def has_file(settings: Settings, folder: str, table: str) -> bool:
@@ -110,14 +125,18 @@ class _Source:
     parts: list[Entry]
 
 
-def _sources(storage: Storage, folder: str, problems: list[Problem]) -> dict[str, list[_Source]]:
+def _sources(
+    storage: Storage,
+    folder: str,
+    names: list[str],
+    inside: Collection[str],
+    problems: list[Problem],
+) -> dict[str, list[_Source]]:
     """What each table (`prices`) is read from. What looks like a table and is none that is read is
     a problem: to take it for absent would bill without it."""
-    names = [table.stem for table in TABLES if table.folder == folder]
-    folders = [known.removeprefix(f"{folder}/") for known in _FOLDERS]
     found: dict[str, list[_Source]] = {}
     for entry in storage.entries(folder):
-        if entry.is_folder and entry.name in folders:
+        if entry.is_folder and entry.name in inside:
             continue
         stem, extension = _split(entry.name)
         try:
@@ -195,7 +214,7 @@ def _load_table(
     file = f"{table.folder}/{found[0].name if found else table.stem + '.csv'}"
     if not found:
         if table.is_required:
-            message = f"is missing: every billing needs it (looked in {storage.path(table.folder)})"
+            message = f"is missing and needed (looked in {storage.path(table.folder)})"
             problems.append(Problem(file, None, None, None, message))
         return LoadedTable.without_rows(table, file, is_complete=not table.is_required)
     unread = LoadedTable.without_rows(table, file, is_complete=False)

@@ -35,19 +35,9 @@ accounts as (
 compared as (
     select
         keys.*,
-        earlier.charge_id is not null as was_there,
-        later.charge_id is not null as is_there,
-        earlier.quantity as quantity_before,
-        later.quantity as quantity_after,
-        coalesce(earlier.amount, 0)::decimal(38, 4) as amount_before,
-        coalesce(later.amount, 0)::decimal(38, 4) as amount_after,
-        (earlier.exact_amount is distinct from later.exact_amount) as is_other_amount,
-        later.event_count - earlier.event_count as more_events,
-        later.correction_count <> earlier.correction_count as is_corrected,
-        later.price_terms <> earlier.price_terms as is_other_price,
+        {{ charge_differences() }},
         (account_before.subscription_terms is distinct from account_after.subscription_terms)
-            as is_other_account,
-        later.meter_id is not null as is_usage
+            as is_other_account
     from keys
     left join billed as earlier
         on keys.invoice_id = earlier.invoice_id

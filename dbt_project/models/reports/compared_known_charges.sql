@@ -23,17 +23,7 @@ compared as (
         coalesce(later.subscription_id, earlier.subscription_id) as subscription_id,
         coalesce(later.price_id, earlier.price_id) as price_id,
         coalesce(later.currency, earlier.currency) as currency,
-        earlier.charge_id is not null as was_there,
-        later.charge_id is not null as is_there,
-        earlier.quantity as quantity_before,
-        later.quantity as quantity_after,
-        coalesce(earlier.amount, 0)::decimal(38, 4) as amount_before,
-        coalesce(later.amount, 0)::decimal(38, 4) as amount_after,
-        (earlier.exact_amount is distinct from later.exact_amount) as is_other_amount,
-        later.event_count - earlier.event_count as more_events,
-        later.correction_count <> earlier.correction_count as is_corrected,
-        later.price_terms <> earlier.price_terms as is_other_price,
-        later.meter_id is not null as is_usage
+        {{ charge_differences() }}
     from keys
     inner join months
         on keys.billing_month = months.billing_month and keys.changed_at > months.first_known_at

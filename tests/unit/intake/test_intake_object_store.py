@@ -212,7 +212,7 @@ def test_a_missing_bucket_is_not_an_empty_month(store: LocalStore, catalog: Worl
 def test_a_prefix_that_is_not_there_lacks_the_customers(store: LocalStore, catalog: World) -> None:
     catalog.env["BILLING_DATA_DIR"] = f"{ROOT}2"
     (problem,) = catalog.problems()
-    assert f"is missing: every billing needs it (looked in {ROOT}2/accounts)" in problem
+    assert f"is missing and needed (looked in {ROOT}2/accounts)" in problem
 
 
 def test_an_unreachable_store_is_not_an_empty_month(

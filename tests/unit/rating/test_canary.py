@@ -98,7 +98,7 @@ def test_what_is_wrong_in_its_files_is_said_with_file_and_row(settings: Settings
             read_expected(settings, JANUARY)
         assert said in str(refused.value)
     (data / "canary/expected.csv").unlink()
-    with pytest.raises(InvalidInput, match="it says what the canary must come to"):
+    with pytest.raises(InvalidInput, match=r"canary/expected\.csv: is missing and needed"):
         read_expected(settings, JANUARY)
 
 
@@ -189,6 +189,10 @@ def test_missing_and_unexpected_invoices_deviate() -> None:
         f"{name} expected none and computed 1,234.50 USD"
     ]
     assert deviations([invoice(total="1.5")], [invoice(total="1.5000", tax="9")]) == []
+    both = [invoice(total="1.5"), invoice("u", total="2")]
+    assert deviations([invoice(total="1.5")], both) == [
+        "invoice of u for 2024-01: total is expected none and computed 2.00 USD"
+    ]
     # Finer than the currency: shown as it stands.
     assert deviations([invoice(total="1.505")], [invoice(total="1.51")]) == [
         f"{name} expected 1.505 USD and computed 1.51 USD"
