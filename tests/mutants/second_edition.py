@@ -320,8 +320,8 @@ MUTANTS = (
     Mutant(
         "what_is_owed_is_not_paid_back",
         REPLAY,
-        "when moves = 'in' and is_new then amount - least(amount, owed)",
-        "when moves = 'in' and is_new then amount",
+        "select *, least(amount, owed) as fills",
+        "select *, least(amount, 0) as fills",
         COMBINATIONS,
     ),
     Mutant(

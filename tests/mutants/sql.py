@@ -1063,8 +1063,36 @@ MUTANTS = (
     Mutant(
         "a_refund_ignores_the_lot_that_it_names",
         "dbt_project/macros/wallet_replay.sql",
-        "lots.lot_id = events.lot_id,",
-        "false and lots.lot_id = events.lot_id,",
+        "lots.lot_id = takings.lot_id,",
+        "false and lots.lot_id = takings.lot_id,",
+        WALLET_LOTS,
+    ),
+    Mutant(
+        "what_comes_in_before_fills_nothing_of_what_is_owed",
+        "dbt_project/macros/wallet_replay.sql",
+        "greatest(-lots.held - quiet_events.came_before, 0)",
+        "greatest(-lots.held, 0)",
+        WALLET_LOTS,
+    ),
+    Mutant(
+        "what_comes_in_and_expires_between_two_takings_stays",
+        "dbt_project/macros/wallet_replay.sql",
+        "expiry_step is null and amount <> fills",
+        "amount <> fills",
+        WALLET_LOTS,
+    ),
+    Mutant(
+        "what_expires_between_two_takings_stays",
+        "dbt_project/macros/wallet_replay.sql",
+        "when moves = 'expire' then -held",
+        "when moves = 'expire' then 0",
+        WALLET_LOTS,
+    ),
+    Mutant(
+        "what_is_owed_is_owed_once_more_for_each_that_comes_in",
+        "dbt_project/macros/wallet_replay.sql",
+        "coalesce(is_last, true)",
+        "true",
         WALLET_LOTS,
     ),
     Mutant(
