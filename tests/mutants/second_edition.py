@@ -215,7 +215,7 @@ MUTANTS = (
         f"{RATING}/fee_parts.sql",
         "else fee_ends_at < settled_until",
         "else fee_ends_at <= settled_until",
-        VERSIONS,
+        COMBINATIONS,
     ),
     Mutant(
         "periods_that_begin_together_are_one",
