@@ -229,7 +229,7 @@ MUTANTS = (
         f"{RATING}/due_fees.sql",
         "case when fee.timing = 'advance' then prices.price_interval end is not null",
         "false",
-        INTERVALS,
+        COMBINATIONS,
     ),
     Mutant(
         "an_anniversary_is_the_months_last_day",
