@@ -99,7 +99,8 @@ def _combined(our: OurLine, rule: Rule, is_same_quantity: bool) -> Iterator[tupl
 
 
 def _variants(our: OurLine, rule: Rule, is_same_quantity: bool) -> Iterator[Variant]:
-    yield from late_usage(our, rule)
+    if not is_same_quantity:
+        yield from late_usage(our, rule)
     yield from without_bounds(rule)
     yield from by_day(our, rule)
     yield from without_included(rule)
