@@ -110,6 +110,25 @@ def models(data: Path, home: Path) -> Figures:
     }
 
 
+def axis(data: Path, home: Path, name: str, size: str) -> Figures:
+    """Seconds of the processor for a month of which one thing is so large: intake, models, tests.
+
+    Of the processor, for growth is asked for and not speed: what else runs counts less.
+    """
+    from benchmarks.axes import AXES
+    from billing_pipeline.rating.dbt_runner import check, ensure_manifest, run_dbt
+    from billing_pipeline.rating.month import build_raw
+
+    [chosen] = [each for each in AXES if each.name == name]
+    chosen.write(data, int(size))
+    settings = Settings.from_env(os.environ)
+    ensure_manifest(settings)
+    began = time.process_time()
+    build_raw(settings, MONTH)
+    check(run_dbt(settings, MONTH), MONTH)
+    return {"seconds": time.process_time() - began}
+
+
 def job(data: Path, home: Path) -> Figures:
     """`preview_month`, the close without the push, in a process that has run it before."""
     from benchmarks.collecting import run_job

@@ -7,6 +7,7 @@ What belongs here: one function a scenario, from its data to its lines. What doe
 from __future__ import annotations
 
 import json
+import shutil
 import statistics
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks.axes import AXES
 from benchmarks.company import Company, Payers
 from benchmarks.pipeline import MONTH
 from benchmarks.table import Line, Measured
@@ -56,6 +58,8 @@ class Sizes:
     rounds: int
     # Of what takes seconds, where one round differs much from the next.
     short_rounds: int
+    # By what the sizes of the axes are divided.
+    axes_by: int
 
 
 FULL = Sizes(
@@ -68,6 +72,7 @@ FULL = Sizes(
     pulled=Payers(10_000, 1),
     rounds=3,
     short_rounds=7,
+    axes_by=1,
 )
 QUICK = Sizes(
     company=Company(1_000, 200_000),
@@ -79,6 +84,7 @@ QUICK = Sizes(
     pulled=Payers(100, 1),
     rounds=1,
     short_rounds=1,
+    axes_by=50,
 )
 
 
@@ -444,6 +450,37 @@ def large(bench: Bench) -> Measured:
     )
 
 
+def axes(bench: Bench) -> Measured:
+    """One thing at a time at three sizes. What it costs between the last two is compared with what
+    it would cost if it had grown as between the first two: in proportion."""
+    found: dict[str, Rounds] = {}
+    lines = []
+    for axis in AXES:
+        size = max(axis.size // bench.sizes.axes_by, 10)
+        few, many, twice = size // 10, size, 2 * size
+        place = bench.folder / "axes"
+        for chosen in (few, many, twice):
+            found.setdefault(axis.name, []).append(
+                timed("pipeline.axis", place / "data", place / "home", axis.name, str(chosen))
+            )
+            shutil.rmtree(place)
+        first, second, third = (float(each["seconds"]) for each in found[axis.name])
+        slope = max(second - first, 0) / (many - few)
+        lines.append(
+            Line(
+                what=f"{axis.name}: {twice:,}",
+                ours=third,
+                against=f"in proportion to {many:,}",
+                theirs=second + slope * (twice - many),
+                aim=1.2,
+                unit="s of CPU",
+            )
+        )
+    lines.append(_peak(peak_gigabytes(*found.values()), 1))
+    note = "Intake, dbt's models and tests of a month in which all else is as small as can be."
+    return Measured(lines, [note], found)
+
+
 SCENARIOS: dict[str, Callable[[Bench], Measured]] = {
     "month": month,
     "rivals": rivals,
@@ -452,11 +489,12 @@ SCENARIOS: dict[str, Callable[[Bench], Measured]] = {
     "push": push,
     "pull": pull,
     "history": history,
+    "axes": axes,
     "large": large,
 }
 # Left out unless named: they take longer than all the others together.
-BY_NAME_ONLY = ("large",)
-NOT_QUICK = ("large", "history")
+BY_NAME_ONLY = ("axes", "large")
+NOT_QUICK = ("axes", "large", "history")
 
 
 def default_names(*, quick: bool) -> Sequence[str]:

@@ -207,6 +207,7 @@ _OF_USAGE = {
             AND charges.price_id = prices.price_id AND charges.meter_id IS NOT NULL
         GROUP BY charges.price_id
         HAVING bool_and(prices.included_quantity > 0 AND charges.billable_quantity = 0)
+            AND max(charges.quantity) > 0
     """,
     "tiers that no usage of the month reached": """
         WITH tiers AS (

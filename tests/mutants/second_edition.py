@@ -10,27 +10,21 @@ from __future__ import annotations
 from tests.mutants.engine import Mutant
 from tests.mutants.margins import MARGINS
 from tests.mutants.sql import (
-    ADJUSTMENTS_AND_PAYERS,
     ARITHMETIC,
-    BASED_ON,
-    COMMITMENTS,
     FILTERS,
-    GAUGES,
     INHERITANCE,
     INTERVALS,
     INVOICING,
     METERING,
     METERS,
-    PRICE_FILTERS,
     PRICE_TERMS,
     RATING,
-    TAXES_AND_COUPONS,
     UNIT_TESTS,
     VERSIONS,
-    WALLET_LOTS,
 )
 
 PERIODS = "billing_pipeline/intake/price_periods.py"
+COMBINATIONS = "tests/dbt/test_combinations.py"
 FINDINGS = "billing_pipeline/commands/findings.py"
 FINDING_TESTS = "tests/unit/commands/test_findings.py"
 CUSTOMERS = "dbt_project/models/staging/accounts/stg_accounts__customers.sql"
@@ -43,21 +37,21 @@ MUTANTS = (
         f"{METERING}/counter_increases.sql",
         "order by readings.occurred_at, readings.source_file, readings.source_row",
         "order by readings.source_file, readings.source_row",
-        METERS,
+        COMBINATIONS,
     ),
     Mutant(
         "a_counter_goes_on_from_its_oldest_reading",
         f"{METERING}/counter_increases.sql",
         "max_by(value, (occurred_at, source_file, source_row)) as value",
         "min_by(value, (occurred_at, source_file, source_row)) as value",
-        METERS,
+        COMBINATIONS,
     ),
     Mutant(
         "a_reading_that_is_no_number_interrupts_a_counter",
         f"{METERING}/counter_increases.sql",
         "readings.group_values, readings.value is null",
         "readings.group_values",
-        METERS,
+        COMBINATIONS,
     ),
     Mutant(
         "an_average_mixes_the_readings_of_groups",
@@ -78,28 +72,28 @@ MUTANTS = (
         "dbt_project/macros/usage_readings.sql",
         "{% if is_correction -%}\n        number",
         "{% if false -%}\n        number",
-        METERS,
+        COMBINATIONS,
     ),
     Mutant(
         "the_greatest_value_of_a_bucket_forgets_the_one_before",
         f"{METERING}/split_windows.sql",
         "when 'max' then greatest(value_max, opening)",
         "when 'max' then value_max",
-        METERS,
+        COMBINATIONS,
     ),
     Mutant(
         "every_other_half_hour_has_a_bucket",
         f"{METERING}/carried_buckets.sql",
         "(first_us + step * 1800000000)::bigint",
         "(first_us + step * 3600000000)::bigint",
-        METERS,
+        COMBINATIONS,
     ),
     Mutant(
         "a_maximum_is_that_of_a_whole_period",
         f"{RATING}/rated_charges.sql",
         "when is_shared then exact_share(exact(maximum_amount), part_us, whole_us)",
         "when false then exact_share(exact(maximum_amount), part_us, whole_us)",
-        GAUGES,
+        COMBINATIONS,
     ),
     # --- prices ---
     Mutant(
@@ -107,7 +101,7 @@ MUTANTS = (
         f"{RATING}/included_seats.sql",
         "sum(exact_whole(versions.quantity) * held.us) as whole_us",
         "max(exact_whole(versions.quantity) * held.us) as whole_us",
-        PRICE_TERMS,
+        COMBINATIONS,
     ),
     Mutant(
         "an_event_below_the_minimum_comes_to_the_maximum",
@@ -128,35 +122,35 @@ MUTANTS = (
         FILTERS,
         "        and facts.texts = filters.texts\n        and (filters.valid_from",
         "        and (filters.valid_from",
-        PRICE_FILTERS,
+        COMBINATIONS,
     ),
     Mutant(
         "bounds_claim_every_number",
         FILTERS,
         "where {{ within_bounds('facts.properties', 'filters.bounds') }}",
         "where true",
-        PRICE_FILTERS,
+        COMBINATIONS,
     ),
     Mutant(
         "prices_of_the_future_claim_what_is_left",
         FILTERS,
         "and (filters.valid_from is null or facts.occurred_at >= filters.valid_from)",
         "",
-        PRICE_FILTERS,
+        COMBINATIONS,
     ),
     Mutant(
         "rests_with_a_filter_claim_too",
         f"{METERING}/plan_filters.sql",
         "where prices.filter <> '' and not prices.filter_rest",
         "where prices.filter <> ''",
-        PRICE_FILTERS,
+        COMBINATIONS,
     ),
     Mutant(
         "a_replaced_price_comes_back_between_replacements_in_any_order",
         INHERITANCE,
         "for hole_start, hole_end in sorted(holes):",
         "for hole_start, hole_end in holes:",
-        BASED_ON,
+        COMBINATIONS,
     ),
     # --- usage that nothing, or more than one subscription, charges ---
     Mutant(
@@ -242,7 +236,7 @@ MUTANTS = (
         PERIODS,
         "day = date(year, month + 1, min(local.day, last))",
         "day = date(year, month + 1, last)",
-        INTERVALS,
+        COMBINATIONS,
     ),
     Mutant(
         "a_week_begins_on_sunday",
@@ -257,14 +251,14 @@ MUTANTS = (
         f"{INVOICING}/coupon_lines.sql",
         "order by months_run.place nulls last, months_run.coupon_id",
         "order by months_run.coupon_id",
-        TAXES_AND_COUPONS,
+        COMBINATIONS,
     ),
     Mutant(
         "a_coupon_counts_a_month_too_long",
         "dbt_project/macros/coupons.sql",
         "between 0 and coupons.duration_in_months - 1",
         "between 0 and coupons.duration_in_months",
-        VERSIONS,
+        COMBINATIONS,
     ),
     Mutant(
         "a_share_of_what_is_given_back_is_cut_off_towards_zero",
@@ -293,42 +287,42 @@ MUTANTS = (
         CUSTOMERS,
         "coalesce(valid.bill_to, valid.customer_id) as payer_id",
         "coalesce(newest.bill_to, newest.customer_id) as payer_id",
-        ADJUSTMENTS_AND_PAYERS,
+        COMBINATIONS,
     ),
     Mutant(
         "an_exemption_of_the_next_month_counts_in_this_one",
         CUSTOMERS,
         "valid.tax_exempt",
         "newest.tax_exempt",
-        TAXES_AND_COUPONS,
+        COMBINATIONS,
     ),
     Mutant(
         "a_credit_is_charged",
         f"{INVOICING}/adjustment_lines.sql",
         "case when adjustments.amount < 0 then -1 else 1 end",
         "1",
-        ADJUSTMENTS_AND_PAYERS,
+        COMBINATIONS,
     ),
     Mutant(
         "a_commitment_forgets_who_is_billed_to_it",
         f"{INVOICING}/commitment_sums.sql",
         "(commitments.customer_id = lines.customer_id or commitments.customer_id = lines.payer_id)",
         "commitments.customer_id = lines.customer_id",
-        COMMITMENTS,
+        COMBINATIONS,
     ),
     Mutant(
         "a_commitment_to_several_prices_counts_none",
         f"{INVOICING}/commitment_sums.sql",
         "list_contains(string_split(commitments.price_ids, ';'), lines.price_id)",
         "commitments.price_ids = lines.price_id",
-        COMMITMENTS,
+        COMBINATIONS,
     ),
     Mutant(
         "what_is_owed_is_not_paid_back",
         REPLAY,
         "when moves = 'in' and is_new then amount - least(amount, owed)",
         "when moves = 'in' and is_new then amount",
-        WALLET_LOTS,
+        COMBINATIONS,
     ),
     Mutant(
         "usage_too_little_to_be_shown_costs_nothing",

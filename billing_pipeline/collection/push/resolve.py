@@ -123,6 +123,9 @@ async def _finalize(
 
         request = stripe_requests.finalize(stripe_invoice_id, invoice.collection_method)
         body = await change_for_sure(session, target, "adopt-finalize", request, look)
+        if read_for_sure(body).total != invoice.total:
+            # It comes to what its draft came to; before something else is recorded, we look.
+            body = await look() or body
         invoice = read_for_sure(body)
         session.cache.invoices.store([body])
     session.billed.add(month_key, stripe_invoice_id, finalized_invoice(invoice, session.now))

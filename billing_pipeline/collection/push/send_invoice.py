@@ -167,6 +167,9 @@ class Sender:
         if not _marked_alike(self._send, after):
             # Kept, it would be taken for a change by hand, and wait for a person.
             raise unreadable_answer(f"{after.stripe_invoice_id} is not marked as it was asked for")
+        if step is Step.FINALIZE and not self._comes_to_ours(after):
+            # The draft came to ours a moment ago: what is recorded as billed is looked at first.
+            raise unreadable_answer(f"{after.stripe_invoice_id} has another total than its draft")
         self._session.cache.invoices.store([answer.body])
         if step is Step.CREATE:
             after = replace(after, lines=())
@@ -193,12 +196,15 @@ class Sender:
 
     def _compare_totals(self, held: ActualInvoice) -> None:
         """The gate: Stripe's total must be ours, to the last unit."""
-        if held.total != self._send.total or held.currency != self._send.currency:
+        if not self._comes_to_ours(held):
             raise NotSentError(
                 f"Stripe's total is {format_minor(held.total, held.currency)} and ours is "
                 f"{format_minor(self._send.total, self._send.currency)}: left as a draft "
                 f"({held.stripe_invoice_id})"
             )
+
+    def _comes_to_ours(self, held: ActualInvoice) -> bool:
+        return (held.total, held.currency) == (self._send.total, self._send.currency)
 
     async def _after_failure(self, step: Step, failure: StripeFailure) -> ActualInvoice | None:
         if failure.kind in (

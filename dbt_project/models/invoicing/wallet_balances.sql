@@ -19,9 +19,7 @@ events as (
     ) as events
 ),
 
-lots as (
-    {{ wallet_replay('events') }}
-),
+{{ wallet_replay('events') }},
 
 available as (
     select

@@ -105,6 +105,7 @@ GONE = "gone"
         (r"/add_lines$", {"status": [None]}),
         (r"/finalize$", {"total": "?"}),
         (r"/finalize$", {"metadata": {}}),
+        (r"/finalize$", {"total": -1}),
         (r"/pay$", {"amount_remaining": {}}),
     ],
 )
