@@ -320,8 +320,8 @@ MUTANTS = (
     Mutant(
         "what_is_owed_is_not_paid_back",
         REPLAY,
-        "when moves = 'in' and is_new then amount - least(amount, owed)",
-        "when moves = 'in' and is_new then amount",
+        "greatest(-lots.held - quiet_events.came_before, 0) as owed,",
+        "greatest(-lots.held - quiet_events.came_before, 0) * 0 as owed,",
         COMBINATIONS,
     ),
     Mutant(
