@@ -1063,8 +1063,8 @@ MUTANTS = (
     Mutant(
         "a_refund_ignores_the_lot_that_it_names",
         "dbt_project/macros/wallet_replay.sql",
-        "lots.lot_id = events.lot_id,",
-        "false and lots.lot_id = events.lot_id,",
+        "lots.lot_id = takings.lot_id,",
+        "false and lots.lot_id = takings.lot_id,",
         WALLET_LOTS,
     ),
     Mutant(
