@@ -84,6 +84,7 @@ def compare(
         _show(found)
     if cut_over is not None:
         _require_agreement(month, cut_over, found, accept)
+        settings_with_home()
         _require_unbilled(settings, cut_over, ours, besides)
         _note(settings, month, cut_over, found, accept, besides)
 
@@ -136,7 +137,6 @@ def _note(
     accept: str | None,
     besides: Sequence[str],
 ) -> None:
-    settings_with_home()
     note_cut_over(
         settings.records_dir,
         first,

@@ -99,7 +99,8 @@ def _combined(our: OurLine, rule: Rule, is_same_quantity: bool) -> Iterator[tupl
 
 
 def _variants(our: OurLine, rule: Rule, is_same_quantity: bool) -> Iterator[Variant]:
-    yield from late_usage(our, rule)
+    if not is_same_quantity:
+        yield from late_usage(our, rule)
     yield from without_bounds(rule)
     yield from by_day(our, rule)
     yield from without_included(rule)
@@ -274,8 +275,8 @@ def _price_or_quantity(
     best: tuple[Fraction, Variant | None, Part] | None = None
     for variant in (None, *variants):
         changed = variant.rule if variant else rule
-        # Among many tries one hits a round number by chance.
-        tries = len(variants) if variant else 1
+        # Two causes are less likely than one, and among many tries one hits a round number.
+        tries = 3 * len(variants) if variant else 1
         for chance, part in _implied(changed, target, places, is_same_quantity):
             is_by_chance = variant is not None and chance * tries > _BY_CHANCE
             if not is_by_chance and (best is None or chance * tries < best[0]):

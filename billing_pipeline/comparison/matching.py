@@ -44,10 +44,19 @@ _EMPTY = frozenset(
 ) | {code.lower() for code in CURRENCY_PLACES}
 
 
+# What our lines say of a gauge's age, and nothing of what is charged for.
+_ASIDE = re.compile(r"\(no data this period[^)]*\)")
+
+
 @lru_cache(maxsize=50_000)
 def _without_numbers(text: str) -> str:
-    kept = [word for word in _WORD.findall(text.lower()) if word not in _MONTHS]
+    kept = [word for word in _said(text) if word not in _MONTHS]
     return " ".join(kept)
+
+
+def _said(text: str) -> list[str]:
+    found: list[str] = _WORD.findall(_ASIDE.sub(" ", text.lower()))
+    return found
 
 
 @dataclass
@@ -70,14 +79,32 @@ def match(ours: Iterable[OurLine], theirs: Iterable[TheirLine]) -> Matched:
     found = Matched(ours=list(ours), theirs=list(theirs))
     has_tax = any(their.tax is not None or their.kind == "tax" for their in found.theirs)
     _exact(found)
+    if not has_tax:
+        _match(found)
+        return found
+    # Where taxes stand beside the amounts, no charge of theirs has one of ours in it.
+    whole = Matched(found.pairs)
+    for is_tax in (False, True):
+        part = Matched(
+            ours=[our for our in found.ours if (our.kind == "tax") is is_tax],
+            theirs=[their for their in found.theirs if (their.kind == "tax") is is_tax],
+        )
+        _match(part)
+        whole.pairs += part.pairs
+        whole.ours += part.ours
+        whole.theirs += part.theirs
+    return whole
+
+
+def _match(found: Matched) -> None:
+    """The rest, what is most certain first."""
     _greedy(found, lambda our, their: 1.0 if _is_named(our, their) else 0.0, 1.0)
     _greedy(found, _equal_amounts, _ENOUGH)
-    _sums(found, has_tax)
-    _groups_by_likeness(found, has_tax)
+    _sums(found)
+    _groups_by_likeness(found)
     _shared_texts(found)
     _greedy(found, likeness, _ENOUGH)
     _rest(found)
-    return found
 
 
 def _exact(found: Matched) -> None:
@@ -105,7 +132,7 @@ def _exact(found: Matched) -> None:
 @lru_cache(maxsize=50_000)
 def words(text: str) -> frozenset[str]:
     """What a text speaks of: its words without numbers, months, and what every line says."""
-    found = {_stem(word) for word in _WORD.findall(text.lower())}
+    found = {_stem(word) for word in _said(text)}
     return frozenset(found - _MONTHS - _EMPTY)
 
 
@@ -228,16 +255,11 @@ _THEIR_GROUPS: tuple[Callable[[TheirLine], Hashable], ...] = (
 )
 
 
-def _is_mixed(lines: Sequence[OurLine], has_tax: bool) -> bool:
-    """Charges with their tax, where they state theirs beside the amounts."""
-    return has_tax and len({our.kind == "tax" for our in lines}) > 1
-
-
-def _sums(found: Matched, has_tax: bool) -> None:
+def _sums(found: Matched) -> None:
     """One line for several that come to the same amount."""
     for their in list(found.theirs):
         for lines in _groups([our for our in found.ours if our.amount], _OUR_GROUPS):
-            if sum(our.amount for our in lines) == their.amount and not _is_mixed(lines, has_tax):
+            if sum(our.amount for our in lines) == their.amount:
                 found.take(lines, [their])
                 break
     for our in list(found.ours):
@@ -248,7 +270,7 @@ def _sums(found: Matched, has_tax: bool) -> None:
                 break
 
 
-def _groups_by_likeness(found: Matched, has_tax: bool) -> None:
+def _groups_by_likeness(found: Matched) -> None:
     """A line that is nearer to what several of ours come to, such as all of a plan, than to one."""
     for their in list(found.theirs):
         charged = [our for our in found.ours if our.amount]
@@ -263,7 +285,7 @@ def _groups_by_likeness(found: Matched, has_tax: bool) -> None:
         groups = list(_groups(charged, _OUR_GROUPS))
         if is_only:
             without_tax = [our for our in charged if our.kind != "tax"]
-            groups = [without_tax if has_tax or not far(without_tax) else charged]
+            groups = [without_tax] if not far(without_tax) else [charged]
         else:
             groups = [lines for lines in groups if _is_about(lines, their)]
         best = min(groups, key=far, default=[])

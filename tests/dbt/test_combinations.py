@@ -126,6 +126,25 @@ def periods(book: PriceBook) -> None:
     for at in ("2024-01-31", "2024-03-31", "2024-04-29T23:59:59", "2024-04-30"):
         book.use("quarters", "calls", 80, at)
 
+    # A new price inside a quarter that was paid for, and an anniversary on the 20th
+    plan(book, "kept")
+    for amount, cells in (
+        ("90", {"valid_to": "2024-05-10"}),
+        ("120", {"valid_from": "2024-05-10"}),
+    ):
+        book.price("kept", "kept", "", flat_amount=amount, timing="advance", **flat, **cells)
+    book.customer("kept", "kept", starts_at=FIRST)
+    plan(book, "twentieth", 31, billing_cycle="anniversary")
+    book.customer("twentieth", "twentieth", starts_at="2024-03-20")
+    # Seats that change with May are settled on May's invoice
+    plan(book, "ahead")
+    book.price("ahead", "seat ahead", "", unit_amount="30", timing="advance", **quarter)
+    book.customer("ahead", "ahead", quantity=3, ends_at=NEXT)
+    book.subscribe("ahead", "ahead", "ahead", quantity=5, starts_at=NEXT)
+    book.customer("inside", "ahead", quantity=3, ends_at=FIRST)
+    book.subscribe("inside", "inside", "ahead", quantity=5, starts_at=FIRST, ends_at=MIDDLE)
+    book.subscribe("inside", "inside", "ahead", quantity=3, starts_at=MIDDLE)
+
 
 def seats(book: PriceBook) -> None:
     plan(book, "seats")
@@ -303,6 +322,23 @@ def test_a_quarter_of_an_anniversary_on_the_31st(tables: Tables) -> None:
     assert charges(tables, "quarters") == [
         ("calls", "01-31", "04-30", 140),
         ("quarter", "01-31", "04-30", 90),
+    ]
+
+
+def test_a_fee_in_advance_keeps_the_price_of_its_periods_first_instant(tables: Tables) -> None:
+    assert charges(tables, "kept") == [("kept", "04-01", "07-01", 90)]
+    assert charges(tables, "twentieth") == [("twentieth-fee", "03-20", "04-20", 31)]
+
+
+def test_seats_of_a_quarter_in_advance_are_settled_in_the_month_of_the_change(
+    tables: Tables,
+) -> None:
+    """March's invoice charged the quarter of 91 days at 5 seats: 76 of them are given back, and
+    charged at 3."""
+    assert charges(tables, "ahead") == []
+    assert charges(tables, "inside") == [
+        ("seat ahead", "04-16", "07-01", Decimal("-125.27")),
+        ("seat ahead", "04-16", "07-01", Decimal("75.16")),
     ]
 
 

@@ -215,7 +215,7 @@ MUTANTS = (
         f"{RATING}/fee_parts.sql",
         "else fee_ends_at < settled_until",
         "else fee_ends_at <= settled_until",
-        VERSIONS,
+        COMBINATIONS,
     ),
     Mutant(
         "periods_that_begin_together_are_one",
@@ -229,7 +229,7 @@ MUTANTS = (
         f"{RATING}/due_fees.sql",
         "case when fee.timing = 'advance' then prices.price_interval end is not null",
         "false",
-        INTERVALS,
+        COMBINATIONS,
     ),
     Mutant(
         "an_anniversary_is_the_months_last_day",
@@ -320,8 +320,13 @@ MUTANTS = (
     Mutant(
         "what_is_owed_is_not_paid_back",
         REPLAY,
+<<<<<<< HEAD
         "select *, least(amount, owed) as fills",
         "select *, least(amount, 0) as fills",
+=======
+        "greatest(-lots.held - quiet_events.came_before, 0) as owed,",
+        "greatest(-lots.held - quiet_events.came_before, 0) * 0 as owed,",
+>>>>>>> main
         COMBINATIONS,
     ),
     Mutant(

@@ -322,7 +322,6 @@ def _fee(
     """
     if at is None:
         at = part.start if price.prorate else max(period.start, run.start)
-        at = min(at, run.end - 1)  # a trial may last beyond an end that is not known yet
     quantity = run.quantity_at(at)
     share = part.share_of(period) if price.prorate else ONE
     priced = price_recurring(price, quantity, share)
@@ -352,7 +351,9 @@ def _fees_in_advance(book: Book, run: Run, price: Price, month: str) -> Iterator
             known = _until(promised, run.end if run.end <= sold[1] else FOREVER)
             if sold == (start, end) and known is not None:
                 for part in _parts(run, price, known, end):
-                    yield _fee(book, run, price, period, part, "arrears")
+                    # a trial, or another price, may begin after the last quantity that is known
+                    at = min(part.start, end - 1) if price.prorate else None
+                    yield _fee(book, run, price, period, part, "arrears", at)
         else:
             sold = month_edges(_month_before(begins, book), book.zone)
             if sold == (start, end):

@@ -46,11 +46,11 @@ def book() -> PriceBook:
         made.price("wide", f"jobs-{number}", "jobs", filter={"size": bounds})
     made.price("narrow", "jobs-all", "jobs", filter={"size": {"above": "0"}})
     made.price("narrow", "jobs-none", "jobs", filter={"size": {"up_to": "0"}})
-    # Another meter of the same event charges them all
+    # Another meter of the same event charges the others
     made.add("catalog/plans", plan_id="both", name="both")
     made.meter("megabytes", event_name="traffic")
     made.price("both", "both-traffic", "traffic", filter={"region": "eu"})
-    made.price("both", "both-megabytes", "megabytes")
+    made.price("both", "both-megabytes", "megabytes", filter={"region": ["us", "mx", "asia"]})
     made.customer("both", "both")
     made.customer("narrow", "narrow")
     made.use("narrow", "traffic", 1, "2024-04-10", properties={"region": "eu"})

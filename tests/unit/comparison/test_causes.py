@@ -101,6 +101,11 @@ def test_late_usage_is_the_amount_without_the_events_that_came_later() -> None:
     }
 
 
+def test_nothing_is_late_where_both_counted_the_same() -> None:
+    our = late(CALLS, "1000")
+    assert causes([our], [same(our, amount=D("12.50"))]) == {"price": D("-0.04")}
+
+
 def test_a_line_is_missing_or_its_usage_was_late() -> None:
     assert causes([CALLS, SEATS], [same(SEATS)]) == {"missing line": D("-12.54")}
     assert causes([late(CALLS, "0"), SEATS], [same(SEATS)]) == {"late usage": D("-12.54")}
@@ -138,6 +143,16 @@ def test_included_units_and_seats() -> None:
     assert one.cause == "quantity" and "100 that are included" in one.evidence
 
 
+def test_the_age_of_a_gauge_is_no_text_that_is_like_another() -> None:
+    old = "(no data this period; last known value of 2024-03-02)"
+    storage = charge(f"Storage: 38 GB {old}", "0 events, metered 38; per_unit: 38 × 0.1")
+    export = their("Data export", "15.50", quantity=D(1), period_start=storage.period_start)
+    assert causes([storage, SEATS], [same(SEATS), export]) == {
+        "extra line": D("15.50"),
+        "missing line": D("-3.80"),
+    }
+
+
 def test_a_line_more_and_a_line_twice() -> None:
     assert causes([SEATS], [same(SEATS), their("Setup", "50")]) == {"extra line": D(50)}
     twice = [same(SEATS), same(SEATS, row=3)]
@@ -164,9 +179,9 @@ def test_tax_that_follows_from_a_line_has_the_lines_cause() -> None:
     assert causes(TAXED, theirs) == {"price": D("6.00")}
 
 
-@pytest.mark.parametrize("amount", ["90.00", "93.75"])
+@pytest.mark.parametrize("amount", ["90.00", "93.75", "15.00"])
 def test_one_line_that_is_dearer_by_what_the_tax_would_be(amount: str) -> None:
-    """75 and a tax of 20 % are 90, and 93.75 less its tax of 20 % is 75."""
+    """75 and a tax of 20 % are 90, 93.75 less its tax of 20 % is 75, and that of 75 is 15."""
     vat = line("tax", "VAT 20 %", "15.00", "75 × 20 / 100; rounded", tax_rate_id="vat")
     ours, tax = [replace(SEATS, taxes=(VAT,)), vat], D(amount) / 5
     for theirs in ([same(SEATS, amount=amount, tax=tax)],
