@@ -320,13 +320,8 @@ MUTANTS = (
     Mutant(
         "what_is_owed_is_not_paid_back",
         REPLAY,
-<<<<<<< HEAD
-        "select *, least(amount, owed) as fills",
-        "select *, least(amount, 0) as fills",
-=======
         "greatest(-lots.held - quiet_events.came_before, 0) as owed,",
         "greatest(-lots.held - quiet_events.came_before, 0) * 0 as owed,",
->>>>>>> main
         COMBINATIONS,
     ),
     Mutant(
