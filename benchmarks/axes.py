@@ -78,10 +78,8 @@ def _price(price: str, meter: str = "calls", plan: str = "p", **more: object) ->
     }
 
 
-def _fee(price: str, plan: str = "p", **more: object) -> Row:
-    return _price(
-        price, "", plan, charge_model="flat", flat_amount="1.00", **{"unit_amount": "", **more}
-    )
+def _fee(price: str, amount: str = "1.00") -> Row:
+    return _price(price, "", charge_model="flat", flat_amount=amount, unit_amount="")
 
 
 def _customer(customer: str = "c0", **more: object) -> Row:
@@ -340,7 +338,7 @@ def coupons(folder: Path, n: int) -> None:
     """One after the other on each of forty lines."""
     _company(
         folder,
-        prices=[_fee(f"fee-{k}", flat_amount="100.00") for k in range(40)],
+        prices=[_fee(f"fee-{k}", "100.00") for k in range(40)],
         subscriptions=[_subscription(coupon_id=";".join(f"k{k}" for k in range(n)))],
         catalog__coupons=[
             {"coupon_id": f"k{k}", "percent_off": "0.5", "duration": "forever"} for k in range(n)

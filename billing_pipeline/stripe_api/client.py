@@ -101,20 +101,17 @@ class StripeGateway:
 
     async def get(self, path: str, params: Mapping[str, Any] | None = None) -> Json:
         """One object."""
-        body = (await self._send("get", path, params or {}, None)).body
-        if not isinstance(body.get("id"), str):
-            raise _unreadable("GET", path, "the answer is not an object with an id")
-        return body
+        return _object("GET", path, await self._send("get", path, params or {}, None)).body
 
     async def post(self, path: str, params: Mapping[str, Any], *, key: str) -> Answer:
         """Send a change. `key` is the idempotency key: the same key never acts twice."""
         if not key:
             raise ValueError("a request that changes something needs an idempotency key")
-        return await self._send("post", path, params, key)
+        return _object("POST", path, await self._send("post", path, params, key))
 
     async def delete(self, path: str) -> Answer:
         """Delete an object. It needs no key: a second deletion finds nothing (`NOT_FOUND`)."""
-        return await self._send("delete", path, {}, None)
+        return _object("DELETE", path, await self._send("delete", path, {}, None))
 
     async def newest(self, path: str) -> Json | None:
         """The newest object of a list; None where it is empty."""
@@ -249,6 +246,13 @@ def _items(page: Json, path: str) -> list[Json]:
             "GET", path, "the list contains something that is not an object with an id"
         )
     return data
+
+
+def _object(method: str, path: str, answer: Answer) -> Answer:
+    """The answer, which is one object. Raises `StripeFailure` where it has no id."""
+    if not isinstance(answer.body.get("id"), str):
+        raise _unreadable(method, path, "the answer is not an object with an id")
+    return answer
 
 
 def _unreadable(method: str, path: str, why: str) -> StripeFailure:

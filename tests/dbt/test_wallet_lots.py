@@ -128,6 +128,25 @@ CASES = {
         {"a": "9.999", "b": "5.001"},
         {"a": "0", "b": "0.004"},
     ),
+    "what is owed is filled by one after the other": Case(
+        [
+            Put("old", "5", JANUARY),
+            Put("back", "-15", FEBRUARY),
+            Put("a", "6", "2024-03-05T00:00:00Z"),
+            Put("b", "8", "2024-03-06T00:00:00Z"),
+        ],
+        {"b": "4"},
+        {"old": "0", "a": "0", "b": "0"},
+    ),
+    "a refund takes nothing of what came and has expired since": Case(
+        [
+            Put("ended", "10", JANUARY, FEBRUARY),
+            Put("back", "-4", "2024-03-05T00:00:00Z"),
+            Put("new", "40", "2024-03-06T00:00:00Z"),
+        ],
+        {"new": "30"},
+        {"ended": "0", "new": "6"},
+    ),
     "a refund takes from its lot": Case(
         [
             Put("old", "10", JANUARY),

@@ -99,7 +99,7 @@
 {% macro spark__each_number(first, last) -%}
     explode(case
         when {{ first }} < {{ last }}
-            then sequence({{ first }}::bigint, {{ last }}::bigint - 1)
+            then sequence(({{ first }})::bigint, ({{ last }})::bigint - 1)
         else cast(array() as array<bigint>)
     end)
 {%- endmacro %}

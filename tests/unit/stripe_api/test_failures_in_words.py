@@ -31,13 +31,17 @@ class Always(stripe.HTTPClient):
         return self.body.encode(), self.status, {"Request-Id": "req_1"}
 
 
-def listed(status: int, body: str, path: str = "/v1/invoices") -> StripeFailure:
-    gateway = StripeGateway(
+def gateway_to(status: int, body: str) -> StripeGateway:
+    return StripeGateway(
         GatewayConfig("rk_test_secret"),
         http_client=Always(status, body),
         clock=VirtualClock(),
         rng=random.Random(0),
     )
+
+
+def listed(status: int, body: str, path: str = "/v1/invoices") -> StripeFailure:
+    gateway = gateway_to(status, body)
 
     async def main() -> list[Any]:
         return [item async for item in gateway.list(path)]
@@ -62,6 +66,19 @@ def test_an_answer_that_is_none_is_a_failure_of_its_request(status: int, body: s
     failure = listed(status, body)
     assert "GET /v1/invoices" in str(failure)
     assert failure.kind is not FailureKind.CONNECTION
+
+
+@pytest.mark.parametrize("body", ["{}", '{"id": 7}', '{"object": "invoice"}'])
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+def test_an_object_without_an_id_is_a_failure_of_its_request(method: str, body: str) -> None:
+    gateway = gateway_to(200, body)
+    asked = {
+        "GET": lambda: gateway.get("/v1/invoices/in_1"),
+        "POST": lambda: gateway.post("/v1/invoices/in_1", {}, key="k"),
+        "DELETE": lambda: gateway.delete("/v1/invoices/in_1"),
+    }
+    with pytest.raises(StripeFailure, match=f"an object with an id .{method} /v1/invoices/in_1"):
+        asyncio.run(asked[method]())
 
 
 def test_the_permission_that_is_missing_is_named() -> None:
