@@ -25,7 +25,7 @@ PLANS: list[dict[str, Any]] = [
     for name in ("quarter", "year-ahead", "week", "half-year", "pro", "mixed", "quarter-fee")
 ] + [
     {"plan_id": name, "billing_cycle": "anniversary"}
-    for name in ("month", "month-ahead", "long", "quarter-ahead")
+    for name in ("month", "month-ahead", "long", "long-minimum", "quarter-ahead")
 ]
 FEE = {"charge_model": "flat"}
 CALLS = {"meter_id": "calls", "charge_model": "per_unit", "unit_amount": "0.01",
@@ -34,6 +34,8 @@ YEAR = {"charge_model": "per_unit", "unit_amount": 120, "interval": "year"}
 PRICES: list[dict[str, Any]] = [
     {"price_id": "q-calls", "plan_id": "quarter", **CALLS},
     {"price_id": "m-calls", "plan_id": "long", **CALLS},
+    {"price_id": "n-calls", "plan_id": "long-minimum", "meter_id": "calls",
+     "charge_model": "per_unit", "unit_amount": "0.02", "interval": "quarter"},
     {"price_id": "y", "plan_id": "year-ahead", **YEAR, "timing": "advance"},
     {"price_id": "w", "plan_id": "week", **FEE, "flat_amount": 7, "interval": "week"},
     {"price_id": "h", "plan_id": "half-year", **FEE, "flat_amount": 60, "interval": "half_year"},
@@ -68,6 +70,9 @@ CASES: dict[str, list[tuple[str, str, dict[str, Any]]]] = {
     "anniversary ahead, next": [("month-ahead", "2024-01-15", {})],
     "quarter ahead of an anniversary": [("quarter-ahead", "2024-01-15", {})],
     "mixed": [("mixed", "2024-06-01", {"minimum_amount": 200})],
+    "quarter and month begin together": [
+        ("long-minimum", "2024-03-10", {"ends_at": "2024-06-25", "minimum_amount": 20})
+    ],
     "coupon": [("month", "2024-05-15", {"coupon_id": "once"})],
 }
 
@@ -143,6 +148,17 @@ def test_prices_of_two_intervals_count_towards_one_minimum(tables: Tables) -> No
         ("mix-year", "06-01", "01-01", Decimal("70.16")),
     ]
     assert lines(tables, "mixed", "minimum") == [Decimal("99.84")]
+
+
+def test_a_quarter_that_begins_with_a_month_counts_in_the_first_month(tables: Tables) -> None:
+    """Two quarters of 15.00 each are more than the 20 of the first month; of the second, which is
+    cut after 15 of its 30 days, 10 are due."""
+    name = "quarter and month begin together"
+    assert charges(tables, name) == [
+        ("n-calls", "03-10", "06-10", 15),
+        ("n-calls", "06-10", "06-25", 15),
+    ]
+    assert lines(tables, name, "minimum") == [10]
 
 
 def test_a_coupons_first_month_is_that_of_the_first_invoice(tables: Tables) -> None:

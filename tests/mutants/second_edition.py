@@ -325,6 +325,13 @@ MUTANTS = (
         COMBINATIONS,
     ),
     Mutant(
+        "a_quarter_counts_as_the_month_with_which_it_begins",
+        f"{INVOICING}/charged_periods.sql",
+        "    and charges.whole_us = own.period_us\n",
+        "",
+        INTERVALS,
+    ),
+    Mutant(
         "usage_too_little_to_be_shown_costs_nothing",
         f"{RATING}/used_quantities.sql",
         " or exact_quantity.num > 0",

@@ -1,9 +1,9 @@
 {{ config(materialized='view') }}
 -- grain: subscription × billing period of its plans × currency: what counts towards its minimum. The
 -- charges of a price with an interval of its own count in the first period that the month invoices.
--- Where plans have different cycles, two periods may begin together: each has its own length.
+-- Periods that begin together (plans of different cycles, a month and a quarter) differ in length.
 with
-charges as (select * from {{ ref('charges') }}),
+charges as (select * from {{ ref('rated_charges') }} where kind not in ('run_rate', 'cost')),
 
 periods as (
     select distinct
@@ -33,8 +33,9 @@ from charges
 left join periods as own
     on charges.subscription_id = own.subscription_id
     and charges.subscription_number = own.subscription_number
-    and charges.plan_id = own.plan_id
+    and charges.subscription_plan_id = own.plan_id
     and charges.billing_period_start = own.period_start
+    and charges.whole_us = own.period_us
 left join firsts
     on charges.subscription_id = firsts.subscription_id
     and charges.subscription_number = firsts.subscription_number
