@@ -258,39 +258,32 @@ def corrections(folder: Path, n: int) -> None:
 
 
 def wallet_rows(folder: Path, n: int) -> None:
-    _company(
-        folder,
-        accounts__wallet_transactions=[
-            {
-                "transaction_id": f"t{k}",
-                "customer_id": "c0",
-                "amount": "0.01",
-                "currency": "USD",
-                "occurred_at": _time(k, n),
-                "kind": "top_up",
-            }
-            for k in range(n)
-        ],
-    )
-    _events(folder, 1000)
+    _wallet(folder, [{"kind": "top_up", "occurred_at": _time(k, n)} for k in range(n)])
 
 
 def lots(folder: Path, n: int) -> None:
     """Each expires at a time of its own, and has a priority of its own."""
-    _company(
+    _wallet(
         folder,
-        accounts__wallet_transactions=[
+        [
             {
-                "transaction_id": f"t{k}",
-                "customer_id": "c0",
-                "amount": "0.01",
-                "currency": "USD",
-                "occurred_at": START,
                 "kind": "grant",
+                "occurred_at": START,
                 "expires_at": _time(k, n),
                 "priority": 1 + k % 50,
             }
             for k in range(n)
+        ],
+    )
+
+
+def _wallet(folder: Path, rows: Sequence[Row]) -> None:
+    """These rows in the wallet of the customer, a cent each."""
+    every = {"customer_id": "c0", "amount": "0.01", "currency": "USD"}
+    _company(
+        folder,
+        accounts__wallet_transactions=[
+            {"transaction_id": f"t{k}", **every, **row} for k, row in enumerate(rows)
         ],
     )
     _events(folder, 1000)
