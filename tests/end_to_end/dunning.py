@@ -43,7 +43,8 @@ class Policy:
 
 @dataclass(frozen=True)
 class Ended:
-    """By customer: the hours of the month's attempts, and the published status."""
+    """By customer: the whole hours from its invoice to each attempt of the month, and the published
+    status."""
 
     tries: dict[str, tuple[int, ...]]
     statuses: dict[str, str]
@@ -51,7 +52,7 @@ class Ended:
 
 @cache
 def dun_to_the_end(home: Path, month: str, policy: Policy) -> Ended:
-    """Let ten days pass hour by hour, and make the due attempts in each."""
+    """Let ten days pass hour by hour, and make the due attempts at half past each."""
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "home"
         shutil.copytree(home, copy, ignore=shutil.ignore_patterns("dagster", "dbt"))
@@ -68,7 +69,8 @@ def _dun(home: Path, month: BillingMonth, rule: DunningPolicy) -> Ended:
 
     pulled = stripe_gateway.run(gateway, lambda: payments.pull(gateway, settings, month))
     finalized = {row["invoice_id"]: row["finalized_at"] for row in pulled.stripe_invoices}
-    clock.advance(max(finalized.values()).timestamp() - clock.now())
+    # Hours count from the failure of the charge, which comes after its invoice was finalized.
+    clock.advance(max(finalized.values()).timestamp() + HOUR / 2 - clock.now())
     tries: dict[str, list[int]] = defaultdict(list)
     for _ in range(10 * 24):
         results = stripe_gateway.run(
