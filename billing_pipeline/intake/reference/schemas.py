@@ -529,10 +529,9 @@ BOOK_ACCOUNTS = Table(
         Column(
             "account",
             "choice",
-            "the account of the journal; one that has no row keeps its default",
+            "the account of the journal (docs/accounting.md); without a row it keeps its default",
             required=True,
             allowed=ACCOUNTS,
-            allowed_text=("those in docs/accounting.md",),
         ),
         Column(
             "detail",

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -39,42 +38,107 @@ class Books:
         tax = Decimal(0)
         for number, line in enumerate(lines):
             bears_tax = line.pop("vat", False)
-            cells = {"kind": "charge", "is_inclusive": False, "discount_share": 0, "currency": "EUR",
-                     "customer_id": "c", "line_id": f"l{number}", "quantity": 1, **line}  # fmt: skip
+            cells = {
+                "kind": "charge",
+                "is_inclusive": False,
+                "discount_share": 0,
+                "currency": "EUR",
+                "customer_id": "c",
+                "line_id": f"l{number}",
+                "quantity": 1,
+                **line,
+            }
             self.add("lines_as_billed", invoice_id="i", version=version, **cells)
             if bears_tax:
                 base = Decimal(str(cells["amount"])) - cells["discount_share"]
-                self.add("line_taxes_as_billed", invoice_id="i", version=version,
-                         line_id=cells["line_id"], tax_rate_id="vat", percentage=10,
-                         is_inclusive=False, tax_base=base, tax_amount=base / 10)  # fmt: skip
+                self.add(
+                    "line_taxes_as_billed",
+                    invoice_id="i",
+                    version=version,
+                    line_id=cells["line_id"],
+                    tax_rate_id="vat",
+                    percentage=10,
+                    is_inclusive=False,
+                    tax_base=base,
+                    tax_amount=base / 10,
+                )
                 tax += base / 10
         if tax:
-            self.add("lines_as_billed", invoice_id="i", version=version, line_id="tax", kind="tax",
-                     tax_rate_id="vat", is_inclusive=False, quantity=1, amount=tax,
-                     discount_share=0, currency="EUR", customer_id="c")  # fmt: skip
+            self.add(
+                "lines_as_billed",
+                invoice_id="i",
+                version=version,
+                line_id="tax",
+                kind="tax",
+                tax_rate_id="vat",
+                is_inclusive=False,
+                quantity=1,
+                amount=tax,
+                discount_share=0,
+                currency="EUR",
+                customer_id="c",
+            )
 
     def invoice(
         self, name: str, total: str, issued: str, version: int | None, **cells: Any
     ) -> None:
         revision = cells.pop("revision", 1)
-        held = {"status": "open", "currency": "EUR", "amount_remaining": total, "amount_paid": 0,
-                "credited": 0, "wallet_applied": 0, "settled_by_balance": 0,
-                "wallet_at_finalize": 0, **cells}  # fmt: skip
-        self.add("stripe_invoices", invoice_id="i", customer_id="c", stripe_invoice_id=name,
-                 revision=revision, total=total, finalized_at=f"{issued} 12:00:00+00", **held)  # fmt: skip
-        self.add("documents_as_billed", invoice_id="i", revision=revision, amount=total,
-                 version=version, kept_at=f"{issued} 12:00:00+00")  # fmt: skip
+        held = {
+            "status": "open",
+            "currency": "EUR",
+            "amount_remaining": total,
+            "amount_paid": 0,
+            "credited": 0,
+            "wallet_applied": 0,
+            "settled_by_balance": 0,
+            "wallet_at_finalize": 0,
+            **cells,
+        }
+        self.add(
+            "stripe_invoices",
+            invoice_id="i",
+            customer_id="c",
+            stripe_invoice_id=name,
+            revision=revision,
+            total=total,
+            finalized_at=f"{issued} 12:00:00+00",
+            **held,
+        )
+        self.add(
+            "documents_as_billed",
+            invoice_id="i",
+            revision=revision,
+            amount=total,
+            version=version,
+            kept_at=f"{issued} 12:00:00+00",
+        )
 
-    def credit(self, name: str, of: str, amount: str, issued: str, version: int | None = None,
-               **cells: Any) -> None:  # fmt: skip
+    def credit(
+        self, name: str, of: str, amount: str, issued: str, version: int | None = None, **cells: Any
+    ) -> None:
         back = {"to_balance": 0, "refunded": 0, "outside_stripe": 0, "currency": "EUR", **cells}
         number = None if version is None else 1
-        self.add("credit_notes", invoice_id="i", customer_id="c", credit_note_id=name,
-                 stripe_invoice_id=of, amount=amount, issued_at=f"{issued} 12:00:00+00",
-                 credit_number=number, **back)  # fmt: skip
+        self.add(
+            "credit_notes",
+            invoice_id="i",
+            customer_id="c",
+            credit_note_id=name,
+            stripe_invoice_id=of,
+            amount=amount,
+            issued_at=f"{issued} 12:00:00+00",
+            credit_number=number,
+            **back,
+        )
         if version is not None:
-            self.add("documents_as_billed", invoice_id="i", revision=1, credit_number=number,
-                     amount=f"-{amount}", version=version, kept_at=f"{issued} 12:00:00+00")  # fmt: skip
+            self.add(
+                "documents_as_billed",
+                invoice_id="i",
+                revision=1,
+                credit_number=number,
+                amount=f"-{amount}",
+                version=version,
+                kept_at=f"{issued} 12:00:00+00",
+            )
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         return self.connection.execute(query).fetchall()
@@ -162,20 +226,24 @@ def test_an_invoice_before_and_after_it_is_issued(books: Books) -> None:
             "vat": True,
             "plan_id": "pro",
             **period("2024-01-01", "2024-02-01"),
-        },  # fmt: skip
+        },
         {"amount": 29, "vat": True, **period("2024-02-01", "2024-03-01")},
         {"amount": -10, "kind": "discount"},
     )
     books.invoice("in_1", "361.90", "2024-02-02", 1)
     assert books.balances(FEBRUARY) == {"unbilled": 300, "revenue_usage": -300}
     assert books.balances(date(2024, 2, 3)) == {
-        "receivables": Decimal("361.90"), "tax": Decimal("-32.90"), "deferred": -29,
+        "receivables": Decimal("361.90"),
+        "tax": Decimal("-32.90"),
+        "deferred": -29,
         "revenue_usage": -300,
-    }  # fmt: skip
+    }
     assert books.balances(MARCH) == {
-        "receivables": Decimal("361.90"), "tax": Decimal("-32.90"), "revenue_usage": -300,
+        "receivables": Decimal("361.90"),
+        "tax": Decimal("-32.90"),
+        "revenue_usage": -300,
         "revenue_fees": -29,
-    }  # fmt: skip
+    }
     assert books.rows(
         "SELECT account_number, account_detail, credit, contra_number FROM journal"
         " WHERE account IN ('tax', 'revenue_usage') ORDER BY 1"
@@ -188,32 +256,108 @@ def test_wallet_credit_refund_and_what_was_given_up(books: Books) -> None:
     books.lines(1, {"amount": 100, "vat": True})
     books.lines(2, {"amount": 120, "vat": True})
     books.lines(3, {"amount": Decimal("38.20"), "vat": True})
-    books.invoice("in_1", "110", "2024-02-02", 1, status="paid", amount_remaining=0, amount_paid=80,
-                  credited="89.98", settled_by_balance=30, wallet_at_finalize=30,
-                  wallet_applied="20.02")  # fmt: skip
-    books.invoice("in_2", "22", "2024-02-03", 2, revision=2, status="uncollectible",
-                  uncollectible_at="2024-03-05 23:30:00+00")  # fmt: skip
+    books.invoice(
+        "in_1",
+        "110",
+        "2024-02-02",
+        1,
+        status="paid",
+        amount_remaining=0,
+        amount_paid=80,
+        credited="89.98",
+        settled_by_balance=30,
+        wallet_at_finalize=30,
+        wallet_applied="20.02",
+    )
+    books.invoice(
+        "in_2",
+        "22",
+        "2024-02-03",
+        2,
+        revision=2,
+        status="uncollectible",
+        uncollectible_at="2024-03-05 23:30:00+00",
+    )
     books.credit("cn_1", "in_1", "89.98", "2024-02-20", 3, to_balance="89.98")
-    books.add("invoice_payments", invoice_id="i", currency="EUR", billed=132, credited="89.98",
-              outstanding=22, settled_by_balance=30, paid=80)  # fmt: skip
-    books.add("reconciliation", invoice_id="i", currency="EUR", expected_wallet="20.02",
-              stripe_wallet="20.02")  # fmt: skip
-    books.add("wallet_reconciliation", billing_month=FEBRUARY, customer_id="c", currency="EUR",
-              other_credit=80)  # fmt: skip
-    payment = {"stripe_invoice_id": "in_1", "invoice_id": "i", "customer_id": "c",
-               "currency": "EUR", "method": "card"}  # fmt: skip
-    books.add("payments", payment_id="ch", kind="payment", amount=80, fee=2, fee_currency="EUR",
-              paid_at="2024-02-02 12:00:00+00", **payment)  # fmt: skip
-    books.add("payments", payment_id="re", kind="refund", amount=-5,
-              paid_at="2024-02-25 12:00:00+00", **payment)  # fmt: skip
+    books.add(
+        "invoice_payments",
+        invoice_id="i",
+        currency="EUR",
+        billed=132,
+        credited="89.98",
+        outstanding=22,
+        settled_by_balance=30,
+        paid=80,
+    )
+    books.add(
+        "reconciliation",
+        invoice_id="i",
+        currency="EUR",
+        expected_wallet="20.02",
+        stripe_wallet="20.02",
+    )
+    books.add(
+        "wallet_reconciliation",
+        billing_month=FEBRUARY,
+        customer_id="c",
+        currency="EUR",
+        other_credit=80,
+    )
+    payment = {
+        "stripe_invoice_id": "in_1",
+        "invoice_id": "i",
+        "customer_id": "c",
+        "currency": "EUR",
+        "method": "card",
+    }
+    books.add(
+        "payments",
+        payment_id="ch",
+        kind="payment",
+        amount=80,
+        fee=2,
+        fee_currency="EUR",
+        paid_at="2024-02-02 12:00:00+00",
+        **payment,
+    )
+    books.add(
+        "payments",
+        payment_id="re",
+        kind="refund",
+        amount=-5,
+        paid_at="2024-02-25 12:00:00+00",
+        **payment,
+    )
     wallet = {"customer_id": "c", "currency": "EUR", "lot_id": "t"}
     books.add("wallet_lots", kind="top_up", **wallet)
-    books.add("wallet_ledger", movement_number=1, kind="top_up", amount=50, balance_after=50,
-              occurred_at="2024-01-10 12:00:00+00", **wallet)  # fmt: skip
-    books.add("wallet_ledger", movement_number=2, kind="invoice", amount="-20.02",
-              balance_after="29.98", occurred_at="2024-01-31 23:00:00+00", **wallet)  # fmt: skip
-    books.add("wallet_ledger", billing_month=FEBRUARY, movement_number=3, kind="expiry",
-              amount="-9.98", balance_after=20, occurred_at="2024-02-10 12:00:00+00", **wallet)  # fmt: skip
+    books.add(
+        "wallet_ledger",
+        movement_number=1,
+        kind="top_up",
+        amount=50,
+        balance_after=50,
+        occurred_at="2024-01-10 12:00:00+00",
+        **wallet,
+    )
+    books.add(
+        "wallet_ledger",
+        movement_number=2,
+        kind="invoice",
+        amount="-20.02",
+        balance_after="29.98",
+        occurred_at="2024-01-31 23:00:00+00",
+        **wallet,
+    )
+    books.add(
+        "wallet_ledger",
+        billing_month=FEBRUARY,
+        movement_number=3,
+        kind="expiry",
+        amount="-9.98",
+        balance_after=20,
+        occurred_at="2024-02-10 12:00:00+00",
+        **wallet,
+    )
     assert books.balances(FEBRUARY) == {
         "wallet_money": 50,
         "wallets": Decimal("-29.98"),
@@ -222,8 +366,15 @@ def test_wallet_credit_refund_and_what_was_given_up(books: Books) -> None:
         "revenue_fees": Decimal("-38.20"),
     }
     assert books.balances(date(2024, 3, 7)) == {
-        "wallet_money": 50, "wallets": -20, "wallet_expiry": Decimal("-9.98"),
-        "customer_credit": -80, "stripe": 73, "payment_fees": 2, "refunds": 5, "bad_debts": 22,
-        "revenue_fees": Decimal("-38.20"), "tax": Decimal("-3.82"),
-    }  # fmt: skip
+        "wallet_money": 50,
+        "wallets": -20,
+        "wallet_expiry": Decimal("-9.98"),
+        "customer_credit": -80,
+        "stripe": 73,
+        "payment_fees": 2,
+        "refunds": 5,
+        "bad_debts": 22,
+        "revenue_fees": Decimal("-38.20"),
+        "tax": Decimal("-3.82"),
+    }
     assert books.differences() == []

@@ -9,7 +9,7 @@ defaults as (
     {%- endfor %}
 ),
 
-given as (
+given as materialized (
     select *
     from {{ all_months(ref('book_accounts')) }}
     where billing_month = (select max(billing_month) from {{ all_months(ref('seller')) }})

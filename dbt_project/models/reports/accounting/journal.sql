@@ -2,6 +2,8 @@ with
 postings as (
     select * from {{ ref('document_postings') }}
     union all by name
+    select * from {{ ref('settlement_postings') }}
+    union all by name
     select * from {{ ref('money_postings') }}
 ),
 
@@ -18,11 +20,11 @@ sides as (
     where amount <> 0
 ),
 
-summed as (
+summed as materialized (
     select * exclude (amount), sum(amount)::decimal(38, 12) as amount from sides group by all
 ),
 
-lines as (
+lines as materialized (
     {%- for side, contra in [('debit', 'credit'), ('credit', 'debit')] %}
     select
         * exclude (debit, debit_detail, credit, credit_detail, amount),

@@ -6,7 +6,7 @@ zone as (
     from {{ all_months(ref('seller')) }}
 ),
 
-payments as (
+payments as materialized (
     select
         payments.*,
         payments.payment_id || ':' || payments.stripe_invoice_id as entry_id,
@@ -21,7 +21,7 @@ lots as (
     group by all
 ),
 
-movements as (
+movements as materialized (
     select
         ledger.*,
         lots.kind as lot_kind,
@@ -74,5 +74,6 @@ select
         else 'wallet_money'
     end as debit,
     'wallets' as credit,
-    amount
+    sum(amount) as amount
 from movements
+group by all

@@ -1,8 +1,8 @@
 -- what is billed before it is earned is deferred, what is earned before it is billed is unbilled
 with
-parts as (select * from {{ all_months(ref('revenue_schedule')) }}),
+parts as materialized (select * from {{ all_months(ref('revenue_schedule')) }}),
 
-movements as (
+movements as materialized (
     select
         recognized_month as billing_month, customer_id, currency,
         amount as recognized, 0 as billed,
@@ -27,7 +27,7 @@ months as (
     group by customer_id, currency
 ),
 
-moved as (
+moved as materialized (
     select
         billing_month, customer_id, currency, sum(recognized) as recognized, sum(billed) as billed,
         sum(deferred) as deferred, sum(unbilled) as unbilled

@@ -1,5 +1,5 @@
 with
-moved as (
+moved as materialized (
     select
         accounting_month, account, currency, sum(debit) as debit, sum(credit) as credit
     from {{ all_months(ref('journal')) }}
