@@ -3,7 +3,8 @@
 -- name: the newest month's catalog/accounts.csv, else the default of dbt_project.yml
 with
 defaults as (
-    {%- for account, known in var('accounts').items() %}
+    {%- for account in var('accounts') %}
+    {%- set known = var('accounts')[account] %}
     select '{{ account }}' as account, '{{ known.number }}' as number, '{{ known.name }}' as name
     {{ 'union all' if not loop.last }}
     {%- endfor %}

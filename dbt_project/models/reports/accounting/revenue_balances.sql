@@ -43,7 +43,11 @@ balanced as (
         coalesce(sum(moved.deferred) over so_far, 0)::decimal(38, 4) as deferred,
         coalesce(sum(moved.unbilled) over so_far, 0)::decimal(38, 4) as unbilled
     from months
-    left join moved using (billing_month, customer_id, currency)
+    left join moved
+        on
+            months.billing_month = moved.billing_month
+            and months.customer_id = moved.customer_id
+            and months.currency = moved.currency
     window so_far as (
         partition by months.customer_id, months.currency order by months.billing_month
         rows unbounded preceding

@@ -58,7 +58,7 @@ parts as (
         *,
         share + case
             when row_number() over (
-                partition by document_id order by remainder desc, percentage desc, tax_rate_id
+                partition by document_id order by remainder desc, percentage desc, tax_rate_id asc
             ) <= whole - sum(share) over (partition by document_id) then 1
             else 0
         end as part
