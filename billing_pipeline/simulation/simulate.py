@@ -1,7 +1,8 @@
-"""Pricing back-test: past usage rated with another price book, beside the present one.
+"""Pricing back-test: past usage rated by two sides, and the difference between them.
 
 What belongs here: rating months twice in a scratch place, and the difference by customer, plan and
-price. What does not: the rules (the same dbt models rate both), showing it (``commands.simulate``).
+price. What does not: whom a change is about (``reach``), the rules (the same dbt models rate both),
+showing it (``commands.simulate``, ``documents.price_change``).
 
 Nothing that was billed is touched: both sides are rated from the inputs as they are now into
 warehouses of their own, which are deleted; Stripe is never asked.
@@ -9,8 +10,9 @@ warehouses of their own, which are deleted; Stripe is never asked.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -22,7 +24,9 @@ from billing_pipeline.published.publish import publish_simulation
 from billing_pipeline.published.reading import attach, utc_session
 from billing_pipeline.rating.month import rate_month
 from billing_pipeline.rating.scratch import scratch_home
-from billing_pipeline.settings import Settings
+from billing_pipeline.settings import PlanMove, Settings
+from billing_pipeline.simulation.price_book import Difference, differences
+from billing_pipeline.simulation.reach import Outside, moved_subscriptions, outside, set_reach
 
 _CHANGES = """
 WITH present AS (
@@ -79,54 +83,95 @@ GROUP BY ALL
 ORDER BY ALL
 """
 
+_NAMES = """
+SELECT customer_id, name FROM simulated.raw.customers
+QUALIFY row_number() OVER (PARTITION BY customer_id ORDER BY valid_from DESC NULLS LAST) = 1
+"""
+
 
 @dataclass(frozen=True)
+class Side:
+    """One side of the comparison: its `name` for people, the folder of its price book (None: the
+    data directory's own), and the subscriptions that are on another plan there."""
+
+    name: str
+    catalog: Path | None = None
+    moves: tuple[PlanMove, ...] = ()
+
+    def settings(self, scratch: Settings) -> Settings:
+        catalog = None if self.catalog is None else self.catalog.absolute()
+        return replace(scratch, catalog_dir=catalog, moves=self.moves)
+
+
+@dataclass
 class Simulation:
-    """What came of one: a row for each month, customer, plan and price, amounts in major units
-    before discounts and tax. They are published as `simulation_changes`. And `margins`: what each
-    month, customer and plan brings, costs and leaves, after discounts and before tax."""
+    """What came of one.
+
+    `rows`: one for each month, customer, plan and price, amounts in major units before discounts
+    and tax; they are published as `simulation_changes`. `margins`: what each month, customer and
+    plan brings, costs and leaves, after discounts and before tax. `price_book`: the rows of the
+    price books that differ. `outside`: for each month, the customers whom the change is not about.
+    """
 
     simulation_id: str
-    rows: Sequence[Row]
-    margins: Sequence[Row]
+    before: Side
+    after: Side
+    months: Sequence[BillingMonth]
+    rows: list[Row] = field(default_factory=list)
+    margins: list[Row] = field(default_factory=list)
+    price_book: list[Difference] = field(default_factory=list)
+    moved: list[Row] = field(default_factory=list)
+    outside: list[Outside] = field(default_factory=list)
+    names: dict[str, str] = field(default_factory=dict)
 
 
 def simulate(
     settings: Settings,
-    catalog: Path,
+    before: Side,
+    after: Side,
     months: Sequence[BillingMonth],
     now: datetime,
     progress: Callable[[BillingMonth], None] = lambda month: None,
 ) -> Simulation:
-    """Rate `months` with the price book in the folder `catalog` and with the present one.
+    """Rate `months` by both sides.
 
     Raises `InvalidInput` with every problem of either price book.
     """
-    simulation_id = f"sim_{now:%Y%m%dT%H%M%S}"
-    changes: list[Row] = []
-    margins: list[Row] = []
+    done = Simulation(f"sim_{now:%Y%m%dT%H%M%S}", before, after, months)
     with scratch_home(settings) as present_home, scratch_home(settings) as other_home:
         for month in months:
             progress(month)
-            present = rate_month(present_home, month)
-            other = replace(other_home, catalog_dir=catalog.absolute())
-            simulated = rate_month(other, month)
-            values = {
-                "simulation_id": simulation_id,
-                "catalog": catalog.name,
-                "simulated_at": now,
-                "billing_month": month.key,
-            }
+            sides = (before.settings(present_home), after.settings(other_home))
             with utc_session() as connection:
-                attach(connection, present, "present")
-                attach(connection, simulated, "simulated")
-                changes += _changes(connection, values)
-                margins += rows(connection, _MARGINS)
-    publish_simulation(settings, simulation_id, changes)
-    return Simulation(simulation_id, changes, margins)
+                for name, side in zip(("present", "simulated"), sides, strict=True):
+                    attach(connection, rate_month(side, month), name)
+                _compare(connection, done, month, now)
+            for side in sides:
+                shutil.rmtree(side.month_dir(month))
+    publish_simulation(settings, done.simulation_id, done.rows)
+    return done
 
 
-def _changes(connection: duckdb.DuckDBPyConnection, values: dict[str, object]) -> list[Row]:
+def _compare(
+    connection: duckdb.DuckDBPyConnection, done: Simulation, month: BillingMonth, now: datetime
+) -> None:
+    values = {
+        "simulation_id": done.simulation_id,
+        "catalog": done.after.name,
+        "simulated_at": now,
+        "billing_month": month.key,
+    }
     found = connection.execute(_CHANGES, values)
     names = [column[0] for column in found.description]
-    return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+    done.rows += [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+    done.margins += rows(connection, _MARGINS)
+    set_reach(connection)
+    done.outside.append(outside(connection, month))
+    # The price books and the accounts are the same for all months.
+    if not done.names:
+        done.price_book += differences(connection)
+        done.moved += moved_subscriptions(connection)
+        done.names.update(
+            (row["customer_id"], row["name"] or row["customer_id"])
+            for row in rows(connection, _NAMES)
+        )
