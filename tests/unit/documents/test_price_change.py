@@ -38,7 +38,7 @@ def made(strays: Any = ()) -> Simulation:
     return Simulation(
         "sim_1",
         Side("main (1a2b3c4)"),
-        Side("dearer | `x` @team"),
+        Side("dearer | ` @team"),
         MONTHS,
         margins=[
             *(margin(month, "up", "100", "104.5") for month in (1, 2)),
