@@ -97,7 +97,7 @@ def simulate(
     with _sides(settings, catalog, since, until, cohort) as (before, after):
         done = simulation(settings, before, after, months, datetime.now(UTC), notify)
     if csv_file is not None:
-        csv_file.write_text(csv_text(done.rows), encoding="utf-8", newline="")
+        csv_file.write_text(csv_text(done.changes), encoding="utf-8", newline="")
     page = price_change(done)
     if markdown_file is not None:
         markdown_file.write_text(rendering.markdown("price_change", page), encoding="utf-8")
@@ -105,7 +105,8 @@ def simulate(
         html_file.write_text(rendering.html("price_change", page), encoding="utf-8")
     if as_json:
         print_json(
-            {"simulation_id": done.simulation_id, "changes": done.rows, "margins": done.margins}
+            {"simulation_id": done.simulation_id, "changes": done.changes}
+            | {name: getattr(done.differences, name) for name in ("invoices", "margins")}
             | {name: page[name] for name in ("price_book", "outside", "strays")}
         )
     else:
@@ -158,7 +159,7 @@ def _show(done: Simulation, page: dict[str, Any]) -> None:
         _table(console, "By plan", "plan", found["plans"])
     changed = [
         row
-        for row in sums(done.rows, ("price_id", "currency"), _AMOUNTS)
+        for row in sums(done.changes, ("price_id", "currency"), _AMOUNTS)
         if row[-1] != format_amount(Decimal(0), row[1])
     ]
     largest = sorted(changed, key=lambda row: -abs(Decimal(row[-1].replace(",", ""))))

@@ -104,7 +104,7 @@ def stray_sentence(done: Simulation) -> str | None:
 
 def _currencies(done: Simulation) -> list[str]:
     """The currencies that the change moves; all, where it moves none."""
-    money = _sums(done.margins, lambda row: row["currency"])
+    money = _sums(done.differences.margins, lambda row: row["currency"])
     moved = [
         name for name, sums in money.items() if sums.change or sums.cost_before != sums.cost_after
     ]
@@ -112,7 +112,7 @@ def _currencies(done: Simulation) -> list[str]:
 
 
 def _currency(done: Simulation, currency: str) -> dict[str, Any]:
-    rows = [row for row in done.margins if row["currency"] == currency]
+    rows = [row for row in done.differences.margins if row["currency"] == currency]
     (total,) = _sums(rows, lambda row: currency).values()
     has_costs = bool(total.cost_before or total.cost_after)
     months = _sums(rows, lambda row: row["billing_month"])

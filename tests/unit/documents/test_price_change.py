@@ -10,6 +10,7 @@ from typing import Any
 from billing_pipeline.documents import rendering
 from billing_pipeline.documents.price_change import price_change, stray_sentence
 from billing_pipeline.months import BillingMonth
+from billing_pipeline.published.two_ratings import Differences
 from billing_pipeline.simulation.price_book import Difference
 from billing_pipeline.simulation.reach import Outside
 from billing_pipeline.simulation.simulate import Side, Simulation
@@ -40,12 +41,14 @@ def made(strays: Any = ()) -> Simulation:
         Side("main (1a2b3c4)"),
         Side("dearer | ` @team"),
         MONTHS,
-        margins=[
-            *(margin(month, "up", "100", "104.5") for month in (1, 2)),
-            *(margin(month, "down", "50", "30", plan_id="other-plan") for month in (1, 2)),
-            *(margin(month, "same", "10", "10") for month in (1, 2)),
-            *(margin(month, "other", "20", "20", currency="JPY") for month in (1, 2)),
-        ],
+        differences=Differences(
+            margins=[
+                *(margin(month, "up", "100", "104.5") for month in (1, 2)),
+                *(margin(month, "down", "50", "30", plan_id="other-plan") for month in (1, 2)),
+                *(margin(month, "same", "10", "10") for month in (1, 2)),
+                *(margin(month, "other", "20", "20", currency="JPY") for month in (1, 2)),
+            ]
+        ),
         price_book=[Difference("catalog/prices", "fee", "changed", "flat_amount 99 → 109")],
         outside=others,
         names={"up": HOSTILE, "down": "Down | Ltd", "other": "Other"},
