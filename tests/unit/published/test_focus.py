@@ -30,7 +30,8 @@ def published(declared: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyCo
 FOCUS_ROWS = """
 INSERT INTO seller (billing_month, name, timezone, month_start, month_end)
 VALUES ('2024-01-01', 'Meridian', 'Europe/Berlin', '2023-12-31 23:00+00', '2024-01-31 23:00+00');
-INSERT INTO customers (billing_month, customer_id, name, is_payer) VALUES ('2024-01-01', 'c', 'Ada', true), ('2024-01-01', 'n', 'No', false);
+INSERT INTO customers (billing_month, customer_id, name, is_payer)
+VALUES ('2024-01-01', 'c', 'Ada', true), ('2024-01-01', 'n', 'No', false);
 INSERT INTO charges BY NAME SELECT DATE '2024-01-01' AS billing_month, * FROM (VALUES
     ('used', 'c', 'pro', 'calls', 'm', 7, 5, 10, 'per_unit'),
     ('priced', 'c', 'pro', 'cost', 'm', 7, 7, 1, 'dynamic'),
@@ -107,7 +108,8 @@ def test_what_was_changed_is_a_correction_in_the_month_of_its_issue(
     published.execute(
         """
         INSERT INTO invoice_lines (billing_month, line_id, invoice_id, customer_id, kind, amount,
-            is_inclusive, currency) VALUES ('2024-01-01', 'l', 'in', 'c', 'charge', 15, false, 'USD');
+            is_inclusive, currency)
+        VALUES ('2024-01-01', 'l', 'in', 'c', 'charge', 15, false, 'USD');
         INSERT INTO lines_as_billed (billing_month, invoice_id, version, line_id, customer_id, kind,
             meter_id, price_id, charge_model, is_inclusive, quantity, billable_quantity, amount,
             discount_share, currency, period_start, period_end)

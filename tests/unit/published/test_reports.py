@@ -1,7 +1,7 @@
 """The published reports, over small tables with obvious results."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 
