@@ -378,3 +378,55 @@ def test_wallet_credit_refund_and_what_was_given_up(books: Books) -> None:
         "tax": Decimal("-3.82"),
     }
     assert books.differences() == []
+
+
+def test_a_credit_by_hand_has_the_tax_that_its_document_shows(books: Books) -> None:
+    """10.01 of 160.00, of which 110.00 are taxed: 6.88 of these contain 0.63; as in tax_groups."""
+    books.lines(1, {"amount": 100, "vat": True}, {"amount": 50})
+    books.invoice("in_1", "160", "2024-02-02", 1)
+    books.credit("cn_1", "in_1", "10.01", "2024-03-04")
+    found = "SELECT account, debit FROM journal WHERE document_id = 'cn_1' AND debit > 0 ORDER BY 1"
+    assert books.rows(found) == [
+        ("deferred", Decimal("9.38")),  # on the day of its issue, and earned at the month's end
+        ("revenue_adjustments", Decimal("9.38")),
+        ("tax", Decimal("0.63")),
+    ]
+    assert books.balances(date(2024, 4, 1))["receivables"] == Decimal("149.99")
+
+
+def test_a_tax_that_prices_contain_is_no_revenue(books: Books) -> None:
+    line = {"kind": "charge", "currency": "EUR", "quantity": 1, "customer_id": "c", "version": 1,
+            "invoice_id": "i", "discount_share": 0}  # fmt: skip
+    books.add("lines_as_billed", line_id="l", amount=120, is_inclusive=False, **line)
+    books.add("lines_as_billed", line_id="t", amount=20, is_inclusive=True, tax_rate_id="gst",
+              **{**line, "kind": "tax"})  # fmt: skip
+    books.add("line_taxes_as_billed", invoice_id="i", version=1, line_id="l", tax_rate_id="gst",
+              percentage=20, is_inclusive=True, tax_base=120, tax_amount=20)  # fmt: skip
+    books.invoice("in_1", "120", "2024-01-31", 1)
+    assert books.balances(FEBRUARY) == {"receivables": 120, "tax": -20, "revenue_fees": -100}
+
+
+def test_void_is_owed_by_nobody_and_a_prepaid_commitment_is_credit(books: Books) -> None:
+    books.add("commitment_balances", commitment_id="k", kind="prepaid")
+    books.lines(1, {"amount": 500, "kind": "commitment", "commitment_id": "k"})
+    books.invoice("in_0", "500", "2024-01-09", 1, status="void")
+    books.invoice("in_1", "500", "2024-01-10", 1, revision=2)
+    books.add("wallet_ledger", customer_id="c", currency="EUR", lot_id="billing_commitment:k",
+              movement_number=1, kind="commitment", amount=500, balance_after=500,
+              occurred_at="2024-01-01 00:00:00+01")  # fmt: skip
+    assert books.balances(FEBRUARY) == {"receivables": 500, "wallets": -500}
+    assert books.rows("SELECT count(*) FROM revenue_schedule") == [(0,)]
+
+
+def test_accounts_have_the_numbers_of_the_newest_month(books: Books) -> None:
+    books.lines(1, {"amount": 100, "vat": True, "plan_id": "pro"})
+    books.invoice("in_1", "110", "2024-01-31", 1)
+    numbers = [(JANUARY, "tax", None, "1"), (FEBRUARY, "tax", None, "2"),
+               (FEBRUARY, "tax", "vat", "3"), (FEBRUARY, "revenue_fees", "basic", "4")]  # fmt: skip
+    for month, account, detail, number in numbers:
+        books.add("book_accounts", billing_month=month, account=account, detail=detail,
+                  number=number, name=None)  # fmt: skip
+    found = books.rows("SELECT DISTINCT account, account_number FROM journal ORDER BY 1")
+    assert found == [
+        ("deferred", "2100"), ("receivables", "1200"), ("revenue_fees", "4000"), ("tax", "3"),
+    ]  # fmt: skip
