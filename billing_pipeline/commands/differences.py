@@ -1,7 +1,7 @@
 """What two ratings of a month differ by, laid out for a terminal.
 
-What belongs here: the layout, for `billing simulate` and `billing diff`. What does not: the
-difference itself (``published.two_ratings``).
+What belongs here: the layout, for `billing diff`. What does not: the difference itself
+(``published.two_ratings``), and how a price change is shown (``simulate``).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What differs between two ratings of the same month: charges, invoices and margins.
 
 What belongs here: the difference, by customer, plan and price. What does not: how the two came
-about, which is a price book (``published.simulation``) or changed models (`billing diff`).
+about, which is a price book (``simulation``) or changed models (`billing diff`).
 """
 
 from __future__ import annotations

@@ -123,10 +123,13 @@ def test_versions_are_saved_and_their_differences_have_causes(tmp_path: Path) ->
     assert part.returncode == 3, part.stderr
     assert plan_hash in part.stderr
     assert rows(home, _WAITING) == [("corrected",), ("moved",), ("repriced",)]
-    approved = billing(home, data, "apply", MONTH, "--approve", plan_hash, "--by", "eve")
+    # The month follows from the hash, after the approval too.
+    approved = billing(home, data, "apply", plan_hash, "--by", "eve")
     assert approved.returncode == 0, approved.stderr
-    again = billing(home, data, "apply", MONTH, "--approve", plan_hash)
+    again = billing(home, data, "apply", plan_hash)
     assert again.returncode == 0 and "nothing of it is left" in again.stdout
+    unknown = billing(home, data, "apply", "0" * 32)
+    assert unknown.returncode == 1 and "no plan is known by the hash 0000" in unknown.stderr
     wrong = billing(home, data, "apply", MONTH, "--approve", "0" * 32)
     assert wrong.returncode == 1 and "is not the plan of 2024-01" in wrong.stderr
     assert rows(
@@ -154,6 +157,19 @@ def test_versions_are_saved_and_their_differences_have_causes(tmp_path: Path) ->
     ]
     assert rows(home, "SELECT count(*) FROM charges_as_billed WHERE customer_id = 'same'") == [(2,)]
     check_what_was_known(home, str(plan_hash))
+    # Bookkeeping: the supplements and the credit note are in it, and it agrees with Stripe.
+    kinds = "SELECT kind, count(DISTINCT entry_id) FROM journal"
+    kinds += " WHERE kind IN ('invoice', 'supplement', 'credit_note') GROUP BY 1 ORDER BY 1"
+    assert rows(home, kinds) == [("credit_note", 1), ("invoice", 5), ("supplement", 3)]
+    assert rows(home, "SELECT * FROM journal_checks WHERE difference <> 0") == []
+    corrections = """SELECT "BillingAccountId", "BilledCost", "ConsumedQuantity" FROM focus_charges
+        WHERE "ChargeClass" = 'Correction' AND "ChargeCategory" <> 'Tax' ORDER BY 1"""
+    assert rows(home, corrections) == [
+        ("corrected", Decimal(-2), Decimal(-3)),
+        ("late", Decimal(2), Decimal(4)),
+        ("moved", Decimal(10), None),
+        ("repriced", Decimal(12), Decimal(0)),
+    ]
 
 
 def check_what_was_known(home: Path, plan_hash: str) -> None:
