@@ -45,7 +45,7 @@ STYLE = """
 .billing nav a { color: inherit; opacity: .75; text-decoration: none; padding: .25rem 0; }
 .billing nav a:hover, .billing nav a[aria-current] { opacity: 1;
     border-bottom: 2px solid #0072B2; }
-.billing td a { color: inherit; }
+.billing td a { color: inherit; text-decoration: underline; }
 .billing .wide { overflow-x: auto; max-width: 100%; }
 .billing table { border-collapse: collapse; font-size: .875rem; min-width: 50%; }
 .billing th, .billing td { padding: .3rem .75rem .3rem 0; text-align: left; vertical-align: top;
