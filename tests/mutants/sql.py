@@ -742,8 +742,8 @@ MUTANTS = (
     Mutant(
         "rounding_before_proration",
         f"{RATING}/rated_charges.sql",
-        "then exact_share(model_amount, part_us, whole_us)",
-        "then exact_share(exact(rounded_to_minor(model_amount.units, 2)), part_us, whole_us)",
+        "then share_units(model_amount, part_us, whole_us)",
+        "then share_units(exact(rounded_to_minor(model_amount.units, 2)), part_us, whole_us)",
         WORLDS,
     ),
     Mutant(
