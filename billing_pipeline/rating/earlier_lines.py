@@ -12,8 +12,8 @@ from billing_pipeline.duckdb_sql import sql_text
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.settings import Settings
 
-# A fee in advance of a whole year may be invoiced a month before it begins, and end in the term; what
-# is charged for a part of a year may be invoiced as long after the term.
+# A fee in advance of a whole year may be invoiced a month before it begins, and end in the term;
+# what is charged for a part of a year may be invoiced as long after the term.
 _YEAR_AND_MONTH = 13
 
 _TABLES = """
