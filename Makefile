@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help stripe-test demo dashboard dbt dbt-docs test tests faults changes year property proofs conformance mutants bench bench-quick spark-test sbom audit check dev docs lock
+.PHONY: help stripe-test demo dashboard test tests faults changes year property proofs conformance mutants bench bench-quick spark-test sbom audit check dev docs lock
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -49,27 +49,6 @@ $(VENV)/.installed-dashboard: requirements-dashboard.txt $(VENV)/.installed
 
 dashboard: $(VENV)/.installed-dashboard ## The dashboard over what was published, on http://127.0.0.1:2718
 	@$(BIN)/billing dashboard
-
-# dbt from a shell, on a copy of a rated month's warehouse, taken again once the month was rated
-# again: what is billed is not touched, and no run waits for whoever works here.
-BILLED := $(abspath $(or $(BILLING_HOME),.billing))
-MONTH ?= $(lastword $(sort $(notdir $(wildcard $(BILLED)/months/*))))
-ARGS ?= build
-RATED := $(BILLED)/months/$(MONTH)/warehouse.duckdb
-COPY := $(BILLED)/analysis/$(MONTH)/warehouse.duckdb
-DBT := BILLING_HOME="$(BILLED)" BILLING_WAREHOUSE="$(COPY)" DBT_PROJECT_DIR=dbt_project DBT_PROFILES_DIR=dbt_project $(BIN)/dbt
-
-.PHONY: rated-copy
-rated-copy: $(VENV)/.installed
-	@test -f "$(RATED)" || { echo "There is no $(RATED): billing plan MONTH rates a month"; exit 1; }
-	@mkdir -p "$(dir $(COPY))" && { test "$(COPY)" -nt "$(RATED)" || cp "$(RATED)" "$(COPY)"; }
-
-dbt: rated-copy ## dbt on a copy of a rated month: make dbt MONTH=2024-01 ARGS="build --select charges"
-	@$(DBT) $(ARGS)
-
-dbt-docs: rated-copy ## dbt's documentation of models and published tables, on http://127.0.0.1:8080
-	@$(DBT) docs generate
-	@$(DBT) docs serve --host 127.0.0.1 --port 8080 --no-browser
 
 # Beside each other: what checks types keeps one core busy, and that for a minute.
 test: $(VENV)/.installed-dev $(VENV)/.prepared ## Run the style checks and every test

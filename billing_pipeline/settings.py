@@ -29,6 +29,16 @@ class InvalidSettingError(ValueError):
 
 
 @dataclass(frozen=True)
+class PlanMove:
+    """Subscriptions of a plan that are rated by another one: those for which the SQL condition
+    `where` holds; all where it is empty."""
+
+    from_plan: str
+    to_plan: str
+    where: str = ""
+
+
+@dataclass(frozen=True)
 class Settings:
     """All settings of one process. ``repr`` leaves secrets out."""
 
@@ -72,6 +82,8 @@ class Settings:
     """A group of this machine, which may read what is published."""
     catalog_dir: Path | None = None
     """A simulation's price book instead of the data directory's; no variable sets it."""
+    moves: tuple[PlanMove, ...] = ()
+    """Subscriptions that a simulation puts on another plan; no variable sets it."""
     renamed_folders: Mapping[str, str] = field(default_factory=dict)
     """Folders of the data directory that lie under another name; no variable sets it."""
 

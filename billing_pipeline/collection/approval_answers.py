@@ -15,6 +15,7 @@ from billing_pipeline.collection.steps import decisions_of
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.published.plans import PublishedPlan, month_of_plan, published_plan
 from billing_pipeline.settings import Settings
+from billing_pipeline.web.links import approval_url
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,14 @@ class Answer:
 
     sentence: str
     is_harmless: bool = False
+
+
+def month_of(settings: Settings, plan_hash: str) -> BillingMonth | Answer:
+    """The month whose plan has that hash, or had it."""
+    found = month_of_plan(settings, plan_hash)
+    if found is not None:
+        return BillingMonth.parse(found)
+    return Answer(f"no plan is known by the hash {plan_hash}: `billing status` shows what waits")
 
 
 def first_answer(settings: Settings, month: BillingMonth, plan_hash: str) -> Answer | None:
@@ -34,7 +43,8 @@ def first_answer(settings: Settings, month: BillingMonth, plan_hash: str) -> Ans
     other = month_of_plan(settings, plan_hash)
     if other is None or other == str(month):
         return answer
-    return Answer(f"{plan_hash} is the plan of {other}, not of {month}")
+    link = approval_url(settings.ui_url, BillingMonth.parse(other), plan_hash)
+    return Answer(f"{plan_hash} is a plan of {other}, not of {month}; there: {link}")
 
 
 def answer_to(

@@ -33,7 +33,8 @@ _SECTIONS = {
     "Begin": ("init", "pricebook", "check", "completion"),
     "A month": ("plan", "run", "apply", "resolve", "pull"),
     "Without a daemon": ("estimate", "collect", "drift", "notices"),
-    "Look": ("status", "months", "invoices", "explain", "verify", "simulate", "compare"),
+    "Look": ("status", "months", "invoices", "explain", "verify", "compare"),
+    "Try": ("simulate", "sandbox", "diff"),
     "Documents": ("invoice", "report", "export", "prove", "publish"),
     "Server": ("home", "ui", "dashboard", "webhooks"),
 }
@@ -45,6 +46,7 @@ _SHARED_MODULES = {
     **dict.fromkeys(("invoice", "report", "export"), "documents"),
     **dict.fromkeys(("estimate", "collect", "drift"), "daemon"),
     "dashboard": "ui",
+    "diff": "sandbox",
 }
 
 

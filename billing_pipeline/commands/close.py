@@ -14,10 +14,15 @@ from typing import Any
 import click
 from rich.console import Console
 
-from billing_pipeline.collection.approval_answers import first_answer
+from billing_pipeline.collection.approval_answers import Answer, first_answer, month_of
 from billing_pipeline.collection.plan.closed_books import closed_sentence
 from billing_pipeline.commands.execution import execute
-from billing_pipeline.commands.parameters import MONTH, json_option, settings_with_home
+from billing_pipeline.commands.parameters import (
+    MONTH,
+    MONTH_OR_HASH,
+    json_option,
+    settings_with_home,
+)
 from billing_pipeline.commands.terminal import MAX_SHOWN, CommandError, print_json, sums, table
 from billing_pipeline.duckdb_sql import rows as queried
 from billing_pipeline.money import format_amount
@@ -57,7 +62,7 @@ def plan(month: BillingMonth, as_json: bool) -> None:
 
 
 @click.command()
-@_month
+@click.argument("what", metavar="[MONTH|HASH]", type=MONTH_OR_HASH, required=False)
 @click.option("--approve", "approved", metavar="HASH", help="The hash of the plan that you read.")
 @click.option(
     "--decline",
@@ -77,7 +82,7 @@ def plan(month: BillingMonth, as_json: bool) -> None:
 )
 @json_option
 def apply(
-    month: BillingMonth,
+    what: BillingMonth | str | None,
     approved: str | None,
     declined: str | None,
     only: tuple[str, ...],
@@ -86,13 +91,19 @@ def apply(
     as_json: bool,
 ) -> None:
     """Carry out exactly the plan with this hash, or the part of some customers; refused if it is
-    another by now. Or decline it."""
-    plan_hash = approved or declined
-    if plan_hash is None or (approved and declined):
-        raise click.UsageError("one of --approve HASH and --decline HASH is needed")
+    another by now. Or decline it. The month follows from the hash."""
+    named = what if isinstance(what, str) else None
+    hashes = [each for each in (named, approved, declined) if each is not None]
+    if len(hashes) != 1:
+        raise click.UsageError("one hash is needed: HASH, --approve HASH or --decline HASH")
+    [plan_hash] = hashes
     if declined and not reason.strip():
         raise click.UsageError("--reason is needed: why is it declined?")
-    answer = first_answer(settings_with_home(), month, plan_hash)
+    settings = settings_with_home()
+    month = what if isinstance(what, BillingMonth) else month_of(settings, plan_hash)
+    if isinstance(month, Answer):
+        raise CommandError(month.sentence)
+    answer = first_answer(settings, month, plan_hash)
     if answer is not None and answer.is_harmless:
         if as_json:
             print_json({"success": True, "reason": answer.sentence})

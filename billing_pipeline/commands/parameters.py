@@ -22,6 +22,14 @@ json_option = click.option(
 )
 
 
+def _computed_months(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """The months that were computed here, for a shell to complete."""
+    found = sorted(path.name for path in Settings.from_env().home.glob("months/????-??"))
+    return [CompletionItem(name) for name in found if name.startswith(incomplete)]
+
+
 class _Month(click.ParamType[BillingMonth]):
     name = "month"
 
@@ -31,9 +39,21 @@ class _Month(click.ParamType[BillingMonth]):
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        """The months that were computed here."""
-        found = sorted(path.name for path in Settings.from_env().home.glob("months/????-??"))
-        return [CompletionItem(name) for name in found if name.startswith(incomplete)]
+        return _computed_months(ctx, param, incomplete)
+
+
+class _MonthOrHash(click.ParamType[BillingMonth | str]):
+    """A month, or the hash of a plan, which has no hyphen."""
+
+    name = "month or hash"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> BillingMonth | str:
+        return BillingMonth.parse(str(value)) if "-" in str(value) else str(value)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        return _computed_months(ctx, param, incomplete)
 
 
 class _Months(click.ParamType[list[BillingMonth]]):
@@ -61,6 +81,7 @@ class _Url(click.ParamType[str]):
 
 
 MONTH = _Month()
+MONTH_OR_HASH = _MonthOrHash()
 MONTHS = _Months()
 
 

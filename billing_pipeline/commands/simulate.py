@@ -1,46 +1,90 @@
 """`billing simulate`: past usage with another price book, beside what the present one charges.
 
-What belongs here: arguments and what the terminal shows. What does not: rating and comparing
-(``published.simulation``).
+What belongs here: arguments, files, and what the terminal shows. What does not: rating and
+comparing (``simulation``), and what the page says (``documents.price_change``).
 """
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
 
 from billing_pipeline.commands.parameters import MONTHS, json_option, settings_with_home
-from billing_pipeline.commands.terminal import MAX_SHOWN, print_json, sums, table
+from billing_pipeline.commands.terminal import MAX_SHOWN, CommandError, print_json, sums, table
+from billing_pipeline.documents import rendering
+from billing_pipeline.documents.price_change import price_change, stray_sentence
 from billing_pipeline.money import format_amount
 from billing_pipeline.months import BillingMonth
-from billing_pipeline.published.simulation import Simulation
-from billing_pipeline.published.simulation import simulate as simulation
+from billing_pipeline.settings import PlanMove, Settings
+from billing_pipeline.simulation.revisions import read_revision
+from billing_pipeline.simulation.simulate import Side, Simulation
+from billing_pipeline.simulation.simulate import simulate as simulation
 from billing_pipeline.text import csv_text
 
 _AMOUNTS = ("present_amount", "simulated_amount", "change")
-_MARGINS = ("simulated_revenue", "simulated_cost", "present_margin", "simulated_margin", "change")
+_PRESENT = "the present price book"
+_FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+class _Move(click.ParamType[tuple[str, str]]):
+    name = "plan:plan"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str, str]:
+        before, _, after = str(value).partition(":")
+        if not (before and after):
+            self.fail(f"{value!r} is not PLAN:PLAN, for example studio-starter:studio-growth")
+        return before, after
 
 
 @click.command()
 @click.option(
     "--catalog",
-    required=True,
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="A folder like catalog/, with the other price book.",
 )
-@click.option("--months", required=True, type=MONTHS, help="For example 2024-01..2024-03.")
+@click.option("--from", "since", metavar="REV", help="The git revision to compare with.")
+@click.option("--to", "until", metavar="REV", help="The git revision of the other price book.")
 @click.option(
-    "--csv", "csv_file", type=click.Path(dir_okay=False, path_type=Path), help="Also write a file."
+    "--move",
+    "moves",
+    type=_Move(),
+    multiple=True,
+    help="PLAN:PLAN: rate subscriptions of the first plan by the second; may be given again.",
 )
+@click.option(
+    "--where",
+    default="",
+    metavar="SQL",
+    help="With --move: only these, by columns of subscriptions and customers.",
+)
+@click.option("--months", required=True, type=MONTHS, help="For example 2024-01..2024-12.")
+@click.option("--markdown", "markdown_file", type=_FILE, help="Write a page of Markdown.")
+@click.option("--html", "html_file", type=_FILE, help="Write a page of HTML, with pictures.")
+@click.option("--csv", "csv_file", type=_FILE, help="Also write every row to a file.")
 @json_option
 def simulate(
-    catalog: Path, months: list[BillingMonth], csv_file: Path | None, as_json: bool
+    catalog: Path | None,
+    since: str | None,
+    until: str | None,
+    moves: tuple[tuple[str, str], ...],
+    where: str,
+    months: list[BillingMonth],
+    markdown_file: Path | None,
+    html_file: Path | None,
+    csv_file: Path | None,
+    as_json: bool,
 ) -> None:
     """Rate past usage with another price book; nothing that was billed is touched."""
+    if where and not moves:
+        raise CommandError("--where says which subscriptions are moved: give --move as well")
     settings = settings_with_home()
     for month in months:
         settings.require_month(month, datetime.now(UTC))
@@ -49,38 +93,96 @@ def simulate(
         if not as_json:
             click.echo(f"{month} …", err=True)
 
-    done = simulation(settings, catalog, months, datetime.now(UTC), notify)
+    cohort = tuple(PlanMove(*plans, where) for plans in moves)
+    with _sides(settings, catalog, since, until, cohort) as (before, after):
+        done = simulation(settings, before, after, months, datetime.now(UTC), notify)
     if csv_file is not None:
-        csv_file.write_text(csv_text(done.rows), encoding="utf-8", newline="")
+        csv_file.write_text(csv_text(done.changes), encoding="utf-8", newline="")
+    page = price_change(done)
+    if markdown_file is not None:
+        markdown_file.write_text(rendering.markdown("price_change", page), encoding="utf-8")
+    if html_file is not None:
+        html_file.write_text(rendering.html("price_change", page), encoding="utf-8")
     if as_json:
         print_json(
-            {
-                "simulation_id": done.simulation_id,
-                "changes": list(done.rows),
-                "margins": list(done.margins),
-            }
+            {"simulation_id": done.simulation_id, "changes": done.changes}
+            | {name: getattr(done.differences, name) for name in ("invoices", "margins")}
+            | {name: page[name] for name in ("price_book", "outside", "strays")}
         )
     else:
-        _show(done)
+        _show(done, page)
+    wrong = stray_sentence(done)
+    if wrong is not None:
+        raise CommandError(wrong)
 
 
-def _show(done: Simulation) -> None:
+@contextmanager
+def _sides(
+    settings: Settings,
+    catalog: Path | None,
+    since: str | None,
+    until: str | None,
+    moves: tuple[PlanMove, ...],
+) -> Iterator[tuple[Side, Side]]:
+    """What is compared: the data directory's price book, or the revision `since`; and that of
+    `catalog` (default: the data directory's), or its revision `until`."""
+    if catalog is None and since is None and until is None and not moves:
+        raise CommandError("nothing to compare: give --catalog, --from, --to or --move")
+    if catalog is None and (since or until) and "://" in settings.data_dir:
+        raise CommandError(
+            f"{settings.data_dir} has no git history: --catalog names the folder that has one"
+        )
+    folder = catalog or Path(settings.data_dir).expanduser().absolute() / "catalog"
+    with tempfile.TemporaryDirectory() as scratch:
+
+        def at(revision: str, name: str) -> Side:
+            target = Path(scratch) / name / "catalog"
+            target.mkdir(parents=True)
+            commit = read_revision(folder, revision, target)
+            shown = revision if revision.startswith(commit) else f"{revision} ({commit})"
+            return Side(shown, target)
+
+        before = at(since, "before") if since else Side(_PRESENT)
+        lying = Side(_PRESENT if catalog is None else str(catalog), catalog)
+        after = at(until, "after") if until else lying
+        name = f"{after.name}, subscriptions moved" if moves else after.name
+        yield before, Side(name, after.catalog, moves)
+
+
+def _show(done: Simulation, page: dict[str, Any]) -> None:
     console = Console()
-    for name in ("plan", "price", "customer"):
-        changed = [
-            row
-            for row in sums(done.rows, (f"{name}_id", "currency"), _AMOUNTS)
-            if row[-1] != format_amount(Decimal(0), row[1])
-        ]
-        largest = sorted(changed, key=lambda row: -abs(Decimal(row[-1].replace(",", ""))))
-        columns = (name, "currency", "rows", "present", "simulated", "change")
-        console.print(table(f"Change by {name}", columns, largest[:MAX_SHOWN]))
-    if any(row["present_cost"] or row["simulated_cost"] for row in done.margins):
-        titles = ("plan", "currency", "rows", *(name.replace("_", " ") for name in _MARGINS))
-        margins = sums(done.margins, ("plan_id", "currency"), _MARGINS)
-        console.print(table("Margin by plan, after discounts", titles, margins[:MAX_SHOWN]))
-    totals = sums([{**row, "all": ""} for row in done.rows], ("all", "currency"), _AMOUNTS)
-    console.print(table("All months", columns[1:], [row[1:] for row in totals]))
-    console.print(
-        f"Before discounts and tax. All rows: table simulation_changes, {done.simulation_id}."
-    )
+    for found in page["currencies"]:
+        currency = found["currency"]
+        _table(console, f"{currency}, after discounts", "", [found["revenue"], *found["margin"]])
+        _table(console, "Who pays more", "customer", found["dearer"], found["more_dearer"])
+        _table(console, "Who pays less", "customer", found["cheaper"], found["more_cheaper"])
+        _table(console, "By plan", "plan", found["plans"])
+    changed = [
+        row
+        for row in sums(done.changes, ("price_id", "currency"), _AMOUNTS)
+        if row[-1] != format_amount(Decimal(0), row[1])
+    ]
+    largest = sorted(changed, key=lambda row: -abs(Decimal(row[-1].replace(",", ""))))
+    columns = ("price", "currency", "rows", "present", "simulated", "change")
+    console.print(table("By price, before discounts", columns, largest[:MAX_SHOWN]))
+    for move in page["moves"]:
+        click.echo(f"{move}.")
+    if not page["strays"]:
+        others = page["outside"]
+        click.echo(
+            f"Nobody else moves by a cent: {others['customers']} other customers, "
+            f"{others['lines']} invoice lines."
+        )
+    click.echo(f"All rows: table simulation_changes, {done.simulation_id}.")
+
+
+def _table(
+    console: Console, title: str, label: str, found: list[dict[str, str]], more: int = 0
+) -> None:
+    if not found:
+        return
+    columns = (label, "before", "after", "change", "%")
+    values = ("label", "before", "after", "change", "share")
+    console.print(table(title, columns, [[row[name] for name in values] for row in found]))
+    if more:
+        click.echo(f"and {more:,} more: --csv writes all of them")

@@ -1,16 +1,16 @@
 """dbt's models as assets: metering, rating, invoicing; dbt's tests as asset checks."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
 import dagster as dg
-from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, dbt_assets
+from dagster_dbt import dbt_assets
 
 from billing_pipeline.defs.asset_metadata import largest_changes, metadata_of
+from billing_pipeline.defs.dbt_translator import Translator
 from billing_pipeline.defs.partitions import MONTHS
 from billing_pipeline.defs.turns import month_of, turn
-from billing_pipeline.defs.usage import ASSET_OF_RAW_TABLE
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.published.manifest import PublishError
 from billing_pipeline.published.reading import NotPublishedError, open_published
@@ -31,31 +31,13 @@ SLOW_MODEL_SECONDS = 0.2
 _UNIQUE_ID = "dagster_dbt/unique_id"
 
 
-class _Translator(DagsterDbtTranslator):
-    """The folder of a model names its group; the raw tables belong to the three assets of the
-    intake."""
-
-    def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> dg.AssetKey:
-        if dbt_resource_props["resource_type"] == "source":
-            name = dbt_resource_props["name"]
-            is_raw = dbt_resource_props["source_name"] == "raw"
-            return dg.AssetKey(ASSET_OF_RAW_TABLE[name] if is_raw else name)
-        return super().get_asset_key(dbt_resource_props)
-
-    def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str | None:
-        folder = str(dbt_resource_props["fqn"][1])
-        return "usage" if folder in ("staging", "stg_run") else folder
-
-
 @dbt_assets(
     manifest=installed_manifest() or ensure_manifest(Settings.from_env()),
     # The same as the selector `close` in dbt_project/selectors.yml: reports are views that are made
     # when a month is published, and keys of internal models are tested from the shell.
     exclude="fqn:reports tag:internal_key",
     partitions_def=MONTHS,
-    dagster_dbt_translator=_Translator(
-        DagsterDbtTranslatorSettings(enable_duplicate_source_asset_keys=True)
-    ),
+    dagster_dbt_translator=Translator(),
     # By default dagster-dbt would rate a whole backfill in one run; here a run is one month.
     backfill_policy=dg.BackfillPolicy.multi_run(),
 )

@@ -1,4 +1,4 @@
-"""Documents as files: HTML by Jinja, PDF by Typst, from templates in this package.
+"""Documents as files: HTML and Markdown by Jinja, PDF by Typst, from templates in this package.
 
 What belongs here: calling the two, and their error messages. What does not: the texts of a
 document (``invoice``, ``close_report``). Both templates of a document get the same texts, as data:
@@ -14,6 +14,8 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
+
+from markupsafe import Markup
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -64,17 +66,30 @@ def html(template: str, document: Mapping[str, Any]) -> str:
     return _environment().get_template(f"{template}.html").render(document)
 
 
+def markdown(template: str, document: Mapping[str, Any]) -> str:
+    """The document as Markdown: texts from outside are code in it, which has no effect."""
+    return _environment().get_template(f"{template}.md").render(document)
+
+
+def _code(text: str) -> Markup:
+    """A text as inline code that may stand in a table: no markup, no mention, no link."""
+    plain = " ".join(text.split()).replace("`", "'").replace("|", "\\|")
+    return Markup(f"`{plain}`" if plain else "")
+
+
 @cache
 def _environment() -> Environment:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    return Environment(
+    environment = Environment(
         autoescape=True,
         loader=PackageLoader("billing_pipeline.documents"),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["code"] = _code
+    return environment
 
 
 def pdf(

@@ -18,7 +18,15 @@ _PLAN = """
 SELECT any_value(plan_hash), count(*) FILTER (WHERE state IN ('waiting', 'failed', 'ready'))
 FROM invoice_plan WHERE billing_month = $1::DATE
 """
-_MONTH = "SELECT strftime(billing_month, '%Y-%m') FROM invoice_plan WHERE plan_hash = $1 LIMIT 1"
+# The present plans, then those that were decided about or have been replaced since.
+_MONTH = """
+SELECT strftime(billing_month, '%Y-%m') FROM (
+    SELECT billing_month, plan_hash FROM invoice_plan
+    UNION ALL SELECT billing_month, plan_hash FROM approvals
+    UNION ALL SELECT billing_month, plan_hash FROM invoice_plan_known
+)
+WHERE plan_hash = $1 LIMIT 1
+"""
 
 
 @dataclass(frozen=True)
@@ -40,7 +48,7 @@ def published_plan(settings: Settings, month: BillingMonth) -> PublishedPlan | N
 
 
 def month_of_plan(settings: Settings, plan_hash: str) -> str | None:
-    """The month, ``YYYY-MM``, whose published plan has that hash."""
+    """The month, ``YYYY-MM``, of which a plan with that hash is or was published."""
     try:
         with open_published(settings) as published:
             found = published.execute(_MONTH, [plan_hash]).fetchall()

@@ -121,16 +121,32 @@ def run_dbt(
     # Read anew for each call: dbt writes into the manifest while it compiles.
     manifest = _read_manifest(ensure_manifest(settings).with_name("partial_parse.msgpack"))
     nodes: list[NodeResult] = []
+    target = settings.month_dir(month) / "dbt"
+    environment = _environment(settings.warehouse_path(month))
+    listen = _listener(nodes, on_node)
+    _invoke(manifest, [*args, "--no-write-json"], target, environment, listen)
+    return nodes
+
+
+def run_models(project: Path) -> list[NodeResult]:
+    """``dbt run`` in a project with a profile of its own; what it parsed and compiled is left where
+    dbt from a shell leaves it."""
+    nodes: list[NodeResult] = []
+    _invoke(None, ["run"], project / "target", {}, _listener(nodes), project)
+    return nodes
+
+
+def _listener(
+    nodes: list[NodeResult], on_node: Callable[[NodeResult], None] = lambda node: None
+) -> Callable[[Any], None]:
+    """Notes what became of each node in `nodes`."""
 
     def listen(event: Any) -> None:
         if event.info.name == "NodeFinished":
             nodes.append(_node_result(event.data))
             on_node(nodes[-1])
 
-    target = settings.month_dir(month) / "dbt"
-    environment = _environment(settings.warehouse_path(month))
-    _invoke(manifest, [*args, "--no-write-json"], target, environment, listen)
-    return nodes
+    return listen
 
 
 def run_operation(
@@ -175,6 +191,7 @@ def _invoke(
     target: Path,
     environment: Mapping[str, str],
     callback: Callable[[Any], None] | None = None,
+    project: Path = DBT_PROJECT_DIR,
 ) -> object:
     """One call of dbt; returns its result. A failing node is a result, not an error here."""
     # Imported here: it takes 2 seconds, which a command that builds nothing need not spend.
@@ -182,7 +199,7 @@ def _invoke(
 
     command = [
         *args,
-        *("--project-dir", str(DBT_PROJECT_DIR), "--profiles-dir", str(DBT_PROJECT_DIR)),
+        *("--project-dir", str(project), "--profiles-dir", str(project)),
         *("--target-path", str(target), "--log-path", str(target)),
         # Its log file repeats what `on_node` is told, and every event would be written out for it.
         *("--log-level-file", "none", "--quiet", "--log-level", "none"),

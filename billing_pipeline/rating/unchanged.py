@@ -64,7 +64,8 @@ def set_checked(
         return
     said: dict[str, Any] = {}
     if nodes:
-        said["inputs"], said["models"] = _digest_of(settings, month), project_digest()
+        said["inputs"] = digest_in(settings.warehouse_path(month))
+        said["models"] = project_digest()
         said["nodes"] = [asdict(node) for node in nodes]
     new = mark.with_suffix(".new")
     new.write_text(json.dumps(said), encoding="utf-8")
@@ -98,13 +99,23 @@ def nodes_rated_from(
         rated_from = (said["inputs"], said["models"])
     except (ValueError, TypeError, KeyError):
         return []  # of an earlier version, or damaged
-    is_same = rated_from == (digest or _digest_of(settings, month), project_digest())
-    return nodes if is_same else []
+    now = digest or digest_in(settings.warehouse_path(month))
+    return nodes if rated_from == (now, project_digest()) else []
 
 
-def _digest_of(settings: Settings, month: BillingMonth) -> str | None:
-    """Of the inputs in the month's warehouse; None where an earlier release has read them."""
-    with duckdb.connect(str(settings.warehouse_path(month)), read_only=True) as connection:
+def rated_digest(settings: Settings, month: BillingMonth) -> str | None:
+    """Of the inputs that the month was rated from last; None where its checks did not pass since.
+    The warehouse is not opened: a run may have it."""
+    try:
+        said = json.loads(_mark(settings, month).read_text(encoding="utf-8"))
+        return str(said["inputs"])
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def digest_in(warehouse: Path) -> str | None:
+    """Of the inputs in a warehouse; None where an earlier release has read them."""
+    with duckdb.connect(str(warehouse), read_only=True) as connection:
         try:
             [(digest,)] = connection.execute("SELECT digest FROM raw.intake").fetchall()
         except (duckdb.BinderException, duckdb.CatalogException):

@@ -1,37 +1,64 @@
-"""dbt's documentation builds, without a network, and names what reads the models."""
+"""dbt from a shell, in a sandbox of a month: its documentation, and what changed models change."""
 
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from dbt.cli.main import dbtRunner
+from click.testing import CliRunner
 
+from billing_pipeline.commands.cli import main
 from billing_pipeline.intake.reference.schemas import TABLES
-from billing_pipeline.rating.dbt_runner import DBT_PROJECT_DIR, _close_warehouse
+from billing_pipeline.published.publish import publish
+from billing_pipeline.settings import Settings
 from tests.dbt.rated_once import MONTH, Rated
 
 GRAIN = re.compile(r"^-- grain: (.*(?:\n-- .*)*)", re.MULTILINE)
 
 
-@pytest.fixture(scope="module")
-def target(rated_subscriptions: Rated, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("docs")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BILLING_WAREHOUSE", str(rated_subscriptions().warehouse_path(MONTH)))
-        done = dbtRunner().invoke(
-            [
-                *("docs", "generate", "--static", "--quiet"),
-                *("--project-dir", str(DBT_PROJECT_DIR), "--profiles-dir", str(DBT_PROJECT_DIR)),
-                *("--target-path", str(folder), "--log-path", str(folder)),
-            ]
+@dataclass(frozen=True)
+class Sandbox:
+    """A folder that `billing sandbox` has laid out, and the home of the month in it."""
+
+    folder: Path
+    settings: Settings
+
+    def billing(self, *args: str) -> str:
+        environ = {"BILLING_HOME": str(self.settings.home)}
+        done = CliRunner().invoke(main, args, env=environ)
+        assert done.exit_code == 0, done.output
+        return done.stdout
+
+    def dbt(self, *args: str) -> None:
+        """As in a shell whose environment names the month's own warehouse."""
+        done = subprocess.run(
+            [Path(sys.executable).with_name("dbt"), *args],
+            cwd=self.folder,
+            env=os.environ | {"BILLING_WAREHOUSE": str(self.settings.warehouse_path(MONTH))},
+            capture_output=True,
+            text=True,
         )
-        _close_warehouse()
-    assert done.success, done.exception
-    return folder
+        assert done.returncode == 0, done.stdout
+
+
+@pytest.fixture(scope="module")
+def sandbox(rated_subscriptions: Rated, tmp_path_factory: pytest.TempPathFactory) -> Sandbox:
+    made = Sandbox(tmp_path_factory.mktemp("sandbox") / "june", rated_subscriptions())
+    made.billing("sandbox", str(MONTH), str(made.folder))
+    made.dbt("docs", "generate", "--static")
+    return made
+
+
+@pytest.fixture(scope="module")
+def target(sandbox: Sandbox) -> Path:
+    return sandbox.folder / "target"
 
 
 def test_the_docs_need_no_other_files(target: Path) -> None:
@@ -106,3 +133,29 @@ def test_readers_of_the_models_are_exposures(target: Path) -> None:
     exposures = {exposure["name"]: exposure for exposure in manifest["exposures"].values()}
     assert {"stripe_push", "dashboard", "invoice_documents"} <= exposures.keys()
     assert "model.billing.invoices" in exposures["stripe_push"]["depends_on"]["nodes"]
+
+
+def test_a_changed_charge_model_shows_what_it_would_bill(sandbox: Sandbox) -> None:
+    publish(sandbox.settings, MONTH)
+    live = sandbox.settings.warehouse_path(MONTH)
+    before = live.read_bytes()
+    model = sandbox.folder / "models" / "rating" / "charges_per_unit.sql"
+    rule = "exact_times(billable, coalesce(unit_amount, 0))"
+    text = model.read_text(encoding="utf-8")
+    assert text.count(rule) == 1
+    model.write_text(text.replace(rule, f"exact_times({rule}, 2)"), encoding="utf-8")
+    sandbox.dbt("run", "--select", "charges_per_unit")
+
+    found = json.loads(sandbox.billing("diff", str(sandbox.folder), "--json"))
+    assert (found["month"], found["same_inputs"]) == (str(MONTH), True)
+    charges = {(row["customer_id"], row["change"]) for row in found["changes"]}
+    # The minimum of Enterprise takes up what its usage costs more.
+    assert charges == {
+        *(("s-overage", change) for change in ("6.0000", "8.0000", "11.2500", "16.0000")),
+        ("s-enterprise", "150.0000"),
+    }
+    assert [(row["customer_id"], row["present_total"], row["simulated_total"], row["change"])
+            for row in found["invoices"]] == [
+        ("s-overage", "160.9500", "202.2000", "41.2500"),
+    ]  # fmt: skip
+    assert live.read_bytes() == before

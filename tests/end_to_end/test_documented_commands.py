@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 from pathlib import Path
 
 import click
 import pytest
+import yaml
 
 from billing_pipeline.commands.cli import main
 from tests.end_to_end.commands import ROOT, binaries, environment
@@ -76,6 +78,20 @@ def test_every_documented_command_and_option_exists(command: str) -> None:
     name, *words = command.split()
     options = {option for parameter in main.commands[name].params for option in parameter.opts}
     assert {word for word in words if word.startswith("--")} <= options | {"--help"}
+
+
+def test_the_workflow_of_price_changes_is_understood() -> None:
+    workflow = yaml.safe_load((ROOT / "docs" / "price-change-workflow.yml").read_text())
+    [script] = [step["run"] for step in workflow["jobs"]["simulate"]["steps"] if step.get("id")]
+    [line] = [line for line in script.splitlines() if line.startswith("billing ")]
+    line = line.replace("$first..$last", "2024-01..2024-12").replace(
+        "--catalog catalog", f"--catalog {ROOT / 'data' / 'catalog'}"
+    )
+    with click.Context(main) as context:
+        found = main.commands["simulate"].make_context(
+            "simulate", shlex.split(line)[2:], parent=context
+        )
+    assert (found.params["since"], len(found.params["months"])) == ("$BASE", 12)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import csv
 import hashlib
 import json
 import shutil
+import subprocess
 from decimal import Decimal
 from pathlib import Path
 
@@ -29,13 +30,21 @@ def kept(home: Path) -> dict[str, str]:
     return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
+def git(folder: Path, *args: str) -> None:
+    who = ("-c", "user.name=n", "-c", "user.email=n@example.com")
+    subprocess.run(["git", "-C", str(folder), *who, *args], check=True)
+
+
 def test_a_simulation_touches_nothing_that_was_billed(
     tmp_path: Path, closed_wallet: Closed
 ) -> None:
-    home, catalog = tmp_path / "home", tmp_path / "dearer"
+    home, catalog = tmp_path / "home", tmp_path / "book" / "dearer"
     closed_wallet(home)
     before = kept(home)
     shutil.copytree(DATA / "catalog", catalog)
+    git(catalog.parent, "init", "-q")
+    git(catalog.parent, "add", ".")
+    git(catalog.parent, "commit", "-qm", "The price book as it is")
     prices = catalog / "prices.csv"
     with prices.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
@@ -53,7 +62,9 @@ def test_a_simulation_touches_nothing_that_was_billed(
     )
 
     command = ["simulate", "--catalog", str(catalog), "--months", "2024-01..2024-02", "--json"]
-    done = billing(home, DATA, *command, "--csv", str(tmp_path / "changes.csv"))
+    files = {name: tmp_path / f"change.{name}" for name in ("csv", "html", "markdown")}
+    writing = [word for name, file in files.items() for word in (f"--{name}", str(file))]
+    done = billing(home, DATA, *command, "--from", "HEAD", *writing)
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
     changes = document["changes"]
@@ -78,8 +89,20 @@ def test_a_simulation_touches_nothing_that_was_billed(
         ).fetchall()
         [[charged]] = published.execute("SELECT sum(amount) FROM charges").fetchall()
         assert present == charged
-    with (tmp_path / "changes.csv").open(encoding="utf-8", newline="") as file:
+    with files["csv"].open(encoding="utf-8", newline="") as file:
         assert len(list(csv.DictReader(file))) == len(changes)
+    assert [(row["key"], row["text"]) for row in document["price_book"]] == [
+        ("call-minute", "unit_amount 0.05 → 0.1"),
+        (
+            "carrier",
+            "meter_id call_minutes; charge_model per_unit; unit_amount 0.03; prorate false",
+        ),
+    ]
+    assert document["strays"] == []
+    for page in (files["html"], files["markdown"]):
+        text = page.read_text(encoding="utf-8")
+        assert "Nobody else moves by a cent" in text
+        assert "customers pay more, 0 less" in text
 
     prices.write_text(prices.read_text(encoding="utf-8").replace("per_unit", "per_unitt"))
     bad = billing(home, DATA, *command[:-1])

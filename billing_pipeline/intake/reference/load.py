@@ -25,6 +25,7 @@ from billing_pipeline.intake.reference.cells import (
 )
 from billing_pipeline.intake.reference.dbt_vars import AGGREGATIONS, CUSTOM_METERS
 from billing_pipeline.intake.reference.filters import write_filters
+from billing_pipeline.intake.reference.moves import move_subscriptions
 from billing_pipeline.intake.reference.rows import (
     LoadedTable,
     key_problems,
@@ -57,6 +58,9 @@ def load_reference(
         inside = [known.removeprefix(f"{folder}/") for known in _FOLDERS]
         storage = _storage(settings, folder)
         tables |= read_tables(storage, of_folder, inside, settings, problems)
+    problems += move_subscriptions(
+        settings.moves, *(tables[name] for name in ("subscriptions", "customers", "plans"))
+    )
     inheritance.inherit_terms(tables["plans"])
     problems += _rule_problems(tables, custom_meters)
     if problems:

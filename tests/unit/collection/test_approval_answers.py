@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from billing_pipeline.collection.approval_answers import answer_to
+from pathlib import Path
+
+import duckdb
+
+from billing_pipeline.collection.approval_answers import Answer, answer_to, first_answer, month_of
 from billing_pipeline.collection.plan.approval import Decided, Verdict
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.published.plans import PublishedPlan
+from billing_pipeline.published.reading import database_path
+from billing_pipeline.settings import Settings
+from tests.unit.published.declared import declare
 
 JANUARY = BillingMonth(2026, 1)
 APPROVED = Decided(
@@ -52,3 +59,32 @@ def test_a_refusal_is_no_approval() -> None:
     refused = Decided(**vars(APPROVED) | {"verdict": Verdict.DECLINED})
     answer = answer_to(JANUARY, "old", PublishedPlan("new", 0), [refused])
     assert answer is not None and not answer.is_harmless
+
+
+def test_the_month_follows_from_the_hash_of_a_present_or_a_former_plan(tmp_path: Path) -> None:
+    settings = Settings.from_env({"BILLING_HOME": str(tmp_path)})
+    settings.published_dir.mkdir()
+    with duckdb.connect(str(database_path(settings))) as published:
+        declare(published, settings)
+        published.execute("DROP VIEW invoice_plan_known")
+        published.execute("CREATE TABLE invoice_plan_known AS FROM invoice_plan")
+        for table, month, plan_hash in (
+            ("invoice_plan", "2026-02-01", "new"),
+            ("approvals", "2026-01-01", "old"),
+            ("invoice_plan_known", "2026-03-01", "older"),
+        ):
+            published.execute(
+                f"INSERT INTO {table} (billing_month, plan_hash) VALUES (?, ?)", [month, plan_hash]
+            )
+    found = {name: month_of(settings, name) for name in ("new", "old", "older")}
+    assert found == {
+        "new": BillingMonth(2026, 2), "old": JANUARY, "older": BillingMonth(2026, 3)
+    }  # fmt: skip
+    unknown = month_of(settings, "typo")
+    assert isinstance(unknown, Answer) and "no plan is known by the hash typo" in unknown.sentence
+
+    answer = first_answer(settings, JANUARY, "new")
+    assert answer is not None
+    said, link = answer.sentence.split("; there: ")
+    assert said == "new is a plan of 2026-02, not of 2026-01"
+    assert link.startswith("http://127.0.0.1:3000/") and link.endswith("=2026-02")

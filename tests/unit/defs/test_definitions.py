@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -24,12 +25,21 @@ SPECS = {spec.key.to_user_string(): spec for spec in defs.resolve_all_asset_spec
 def test_an_asset_is_explained(name: str) -> None:
     spec = SPECS[name]
     assert spec.group_name in GROUPS
-    assert spec.description
+    # Sentences: no SQL, and no Jinja.
+    assert spec.description and spec.description.rstrip().endswith((".", "`", ")"))
+    assert not re.search(r"\{\{|\{%|```|^ *select ", spec.description, re.IGNORECASE | re.MULTILINE)
     assert spec.kinds
     # One look compares all of the last closed months.
     assert spec.partitions_def == (None if name == "month_drift" else MONTHS)
     assert spec.owners
     assert spec.tags["billing/stage"] == spec.group_name
+
+
+def test_every_check_says_in_a_sentence_what_it_holds_to_be_true() -> None:
+    specs = [spec for each in defs.resolve_asset_graph().assets_defs for spec in each.check_specs]
+    assert len(specs) > 30
+    for spec in specs:
+        assert spec.description and spec.description.endswith("."), spec.name
 
 
 def test_no_name_comes_or_goes_unnoticed() -> None:

@@ -1,0 +1,71 @@
+"""`billing sandbox` and `billing diff`: a month to try changed models on, and what they change.
+
+What belongs here: arguments and what the terminal shows. What does not: the folder
+(``rating.dbt_sandbox``), comparing (``published.two_ratings``), and Stripe's stand-in
+(``stripe_sandbox``), which has nothing to do with it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from billing_pipeline.commands.differences import show_differences
+from billing_pipeline.commands.parameters import MONTH, json_option
+from billing_pipeline.commands.terminal import print_json
+from billing_pipeline.months import BillingMonth
+from billing_pipeline.published.two_ratings import from_published
+from billing_pipeline.rating.dbt_sandbox import lay_out, open_sandbox
+from billing_pipeline.settings import Settings
+
+_FOLDER = click.Path(file_okay=False, path_type=Path)
+
+
+@click.command()
+@click.argument("month", type=MONTH)
+@click.argument("folder", metavar="DIR", type=_FOLDER)
+def sandbox(month: BillingMonth, folder: Path) -> None:
+    """Lay out a copy of MONTH in DIR for dbt: its models may be changed and run there."""
+    made = lay_out(Settings.from_env(), month, folder, lambda text: click.echo(text, err=True))
+    click.echo(f"{month} as it was rated last is in {made.folder}. Go there, and")
+    click.echo("    dbt build, dbt show --select charges, dbt test, dbt docs generate … work on it")
+    click.echo(f"    billing diff {folder} says what changed models would change, in money")
+
+
+@click.command()
+@click.argument("folder", metavar="DIR", type=_FOLDER)
+@json_option
+def diff(folder: Path, as_json: bool) -> None:
+    """Build the models of the sandbox in DIR, and compare charges and invoices with the month."""
+    settings, made = Settings.from_env(), open_sandbox(folder)
+    same_inputs = made.has_inputs_of(settings)
+    made.build()
+    found = from_published(settings, made.month, made.warehouse)
+    if as_json:
+        print_json(
+            {
+                "month": str(made.month),
+                "same_inputs": same_inputs,
+                "changes": _changed(found.charges),
+                "invoices": _changed(found.invoices),
+                "margins": _changed(found.margins),
+            }
+        )
+        return
+    if not any(map(_changed, (found.charges, found.invoices, found.margins))):
+        click.echo(f"{made.month} would be billed as it is published: to the cent, nothing changes")
+    else:
+        show_differences(Console(), found)
+    if not same_inputs:
+        click.echo(
+            f"The sandbox has other inputs than {made.month} was rated from last, which the"
+            " differences include: lay out a new one",
+            err=True,
+        )
+
+
+def _changed(rows: Any) -> list[dict[str, Any]]:
+    return [row for row in rows if row["change"]]
