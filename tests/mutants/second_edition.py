@@ -249,8 +249,8 @@ MUTANTS = (
     Mutant(
         "coupons_count_in_the_order_of_their_ids",
         f"{INVOICING}/coupon_lines.sql",
-        "order by months_run.place nulls last, months_run.coupon_id",
-        "order by months_run.coupon_id",
+        "months_run.place nulls last, months_run.sold_place nulls last, months_run.coupon_id",
+        "months_run.coupon_id",
         COMBINATIONS,
     ),
     Mutant(

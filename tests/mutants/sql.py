@@ -791,7 +791,7 @@ MUTANTS = (
     ),
     Mutant(
         "discounts_before_rounding",
-        f"{INVOICING}/coupon_lines.sql",
+        f"{INVOICING}/named_coupons.sql",
         "lines as (select * from {{ ref('subscription_lines') }}),",
         "lines as (\n"
         "    select part.* replace (coalesce(charges.exact_amount, part.amount) as amount)\n"
