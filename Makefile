@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help stripe-test demo dashboard test tests faults changes year property proofs conformance mutants bench bench-quick spark-test sbom audit check dev docs lock
+.PHONY: help stripe-test demo dashboard test tests faults changes year property proofs einvoices conformance mutants bench bench-quick spark-test sbom audit check dev docs lock
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -81,6 +81,9 @@ property: $(VENV)/.installed-dev ## 100,000 made-up cases through the pipeline a
 
 proofs: $(VENV)/.installed-dev ## 10,000 made-up cases whose invoices prove themselves, computed by node (minutes)
 	@$(BIN)/python -m tests.property --cases 10000 --size 200 --proofs
+
+einvoices: $(VENV)/.installed-dev $(VENV)/.prepared ## 2,000 documents of made-up cases through the official rules of EN 16931 (minutes)
+	@$(BIN)/python -m tests.einvoices --cases 2000
 
 conformance: $(VENV)/.installed ## Measure our engine by the scenarios of conformance/ (minutes)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python conformance/run.py --engine "python conformance/adapters/ours.py"

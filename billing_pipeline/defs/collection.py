@@ -1,8 +1,9 @@
 """From invoices to money: the invoice plan, what is applied of it, and what was paid."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 import dagster as dg
@@ -58,6 +59,9 @@ DASHBOARD = "https://dashboard.stripe.com/invoices"
 """Shows test mode or live mode, whichever the reader has chosen there."""
 ANSWER = "answer"
 """Metadata of an observation: why an approval carried nothing out."""
+# Whether anything is to be sent is said by the plan itself. With a version for each run, a preview
+# would mark all that was sent as "Unsynced" until the next close, whatever it found.
+_ONE_VERSION = dg.DataVersion("plan")
 _BILLS_NOTHING = (ActionKind.WITHDRAW, ActionKind.REVIEW)
 UPSTREAM = [dg.AssetKey("invoices"), dg.AssetKey("invoice_lines")]
 
@@ -109,7 +113,7 @@ def invoice_plan(
         # A close publishes once, after Stripe has answered, so nobody sees half a month.
         tables = _plan_tables(settings, month, plan_rows(plan, notes), changes)
         _publish(settings, month, tables)
-    return dg.MaterializeResult(metadata=_plan_metadata(plan, notes))
+    return dg.MaterializeResult(metadata=_plan_metadata(plan, notes), data_version=_ONE_VERSION)
 
 
 _Rows = list[dict[str, Any]]
@@ -245,14 +249,27 @@ def _apply(
     }
     if outcome.needs_approval and notes.approval_url is not None:
         metadata["approve"] = dg.MetadataValue.url(notes.approval_url)
-    for status, count in Counter(row["status"] for row in pulled.invoice_payments).items():
-        metadata[f"invoices_{status}"] = count
+    metadata |= _payment_metadata(pulled.invoice_payments)
     if not settings.uses_sandbox and settings.stripe_api_base is None:
         metadata["in Stripe"] = dg.MetadataValue.url(DASHBOARD)
     failed = outcome.problems + (wallets.unread if wallets is not None else [])
     if failed:
         raise _failed_in_part(failed, metadata)
     return dg.MaterializeResult(metadata=metadata)
+
+
+def _payment_metadata(rows: _Rows) -> dict[str, float]:
+    """Invoices by status, and what was billed, paid and is outstanding in each currency: numbers
+    that the UI plots over the months. The exact amounts are in `invoice_payments`."""
+    counts = Counter(row["status"] for row in rows)
+    sums: dict[str, Decimal] = defaultdict(Decimal)
+    for row in rows:
+        for amount in ("billed", "paid", "outstanding"):
+            sums[f"{amount} {row['currency']}"] += row[amount]
+    return {
+        **{f"invoices_{status}": count for status, count in counts.items()},
+        **{name: float(amount) for name, amount in sums.items()},
+    }
 
 
 def _corrected_months(report: ApplyReport) -> set[BillingMonth]:
@@ -464,12 +481,11 @@ def invoice_payments(
     month = month_of(context, settings)
     with turn(context, settings, Turn.STRIPE), stripe.open() as gateway:
         pulled, unread = publish_payments(gateway, settings, month, in_full=config.in_full)
-    statuses = Counter(row["status"] for row in pulled.invoice_payments)
     metadata = {
         "dagster/row_count": len(pulled.invoice_payments),
         "requests": pulled.requests,
         **set_aside_metadata(settings),
-        **{f"invoices_{status}": count for status, count in statuses.items()},
+        **_payment_metadata(pulled.invoice_payments),
     }
     if unread:
         raise _failed_in_part(unread, metadata)

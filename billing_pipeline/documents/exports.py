@@ -63,14 +63,17 @@ QUERIES = {"invoices": _INVOICES, "lines": _LINES, "focus": _FOCUS}
 def export(connection: duckdb.DuckDBPyConnection, month: BillingMonth, what: str) -> str:
     """The CSV of `invoices`, `lines` or `focus`. Raises `NoDocumentError` if the month is not
     published, or if FOCUS is wanted without a seller, because it requires the name on every row."""
-    seller = read_seller(connection, month)
-    if what == "focus" and not seller["name"]:
+    found = rows(connection, QUERIES[what], month.key)
+    columns = [column[0] for column in connection.description]
+    # A month in which corrections were issued need not be one that was billed.
+    sellers = {row["ProviderName"] for row in found} if what == "focus" else set()
+    if not sellers:
+        sellers = {read_seller(connection, month)["name"]}
+    if what == "focus" and not all(sellers):
         raise NoDocumentError(
             f"FOCUS needs the provider's name on every row: write accounts/seller.csv, then "
             f"`billing plan {month}` publishes it and sends nothing"
         )
-    found = rows(connection, QUERIES[what], month.key)
-    columns = [column[0] for column in connection.description]
     written = [_written(row) for row in found]
     if what == "focus":
         written = [in_ascii(row) for row in written]

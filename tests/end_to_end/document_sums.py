@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import replace
 from decimal import Decimal
@@ -82,6 +83,18 @@ def check_documents(example: ClosedExample) -> None:
             ' WHERE "InvoiceId" IS NOT NULL GROUP BY ALL'
         ).fetchall()
     assert dict(billed) == {row["invoice_id"]: row["total"] for row in invoices}
+
+
+def check_books(example: ClosedExample) -> None:
+    """The journal balances, and agrees with receivables, wallets and what Stripe holds."""
+    balance: defaultdict[tuple[str, str], Decimal] = defaultdict(Decimal)
+    for line in example.tables["journal"]:
+        balance[line["entry_id"], line["currency"]] += line["debit"] - line["credit"]
+    assert balance
+    assert set(balance.values()) == {0}
+    checks = example.tables["journal_checks"]
+    assert {row["checked"] for row in checks} >= {"receivables", "documents", "stripe", "unbilled"}
+    assert [row for row in checks if row["difference"]] == []
 
 
 def _check_issued(connection: duckdb.DuckDBPyConnection) -> None:

@@ -157,6 +157,19 @@ def test_versions_are_saved_and_their_differences_have_causes(tmp_path: Path) ->
     ]
     assert rows(home, "SELECT count(*) FROM charges_as_billed WHERE customer_id = 'same'") == [(2,)]
     check_what_was_known(home, str(plan_hash))
+    # Bookkeeping: the supplements and the credit note are in it, and it agrees with Stripe.
+    kinds = "SELECT kind, count(DISTINCT entry_id) FROM journal"
+    kinds += " WHERE kind IN ('invoice', 'supplement', 'credit_note') GROUP BY 1 ORDER BY 1"
+    assert rows(home, kinds) == [("credit_note", 1), ("invoice", 5), ("supplement", 3)]
+    assert rows(home, "SELECT * FROM journal_checks WHERE difference <> 0") == []
+    corrections = """SELECT "BillingAccountId", "BilledCost", "ConsumedQuantity" FROM focus_charges
+        WHERE "ChargeClass" = 'Correction' AND "ChargeCategory" <> 'Tax' ORDER BY 1"""
+    assert rows(home, corrections) == [
+        ("corrected", Decimal(-2), Decimal(-3)),
+        ("late", Decimal(2), Decimal(4)),
+        ("moved", Decimal(10), None),
+        ("repriced", Decimal(12), Decimal(0)),
+    ]
 
 
 def check_what_was_known(home: Path, plan_hash: str) -> None:

@@ -30,7 +30,7 @@ from billing_pipeline.settings import Settings
 from tests.end_to_end.billed_by_hand import ByHand
 from tests.end_to_end.closed_examples import MONTHS, Closing, first_day
 from tests.end_to_end.commands import EXAMPLES, ROOT
-from tests.end_to_end.document_sums import check_documents
+from tests.end_to_end.document_sums import check_books, check_documents
 from tests.end_to_end.expectations import Case, cents, check, table
 from tests.proofs import disagreements, proofs_of
 
@@ -225,6 +225,11 @@ def test_the_table_has_rows_of_every_example() -> None:
 @for_each_example
 def test_documents_and_exports_add_up_to_the_tables(name: str, closing: Closing) -> None:
     check_documents(closing.of(name))
+
+
+@for_each_example
+def test_the_journal_agrees_with_everything_else(name: str, closing: Closing) -> None:
+    check_books(closing.of(name))
 
 
 def test_every_test_named_in_the_readme_exists() -> None:

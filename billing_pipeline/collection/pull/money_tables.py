@@ -94,6 +94,7 @@ def credit_note_rows(invoices: Iterable[ActualInvoice], notes: Kept) -> list[Row
             "issued_at": _time(note["effective_at"] or note["created"]),
             "amount": to_major(int(note["total"]), item.currency),
             "tax": to_major(_tax(note), item.currency),
+            **{name: to_major(part, item.currency) for name, part in _given_back(note).items()},
             "reason": note["reason"] or note["memo"],
             "credit_number": note.get("our_number"),
         }
@@ -105,6 +106,19 @@ def credit_note_rows(invoices: Iterable[ActualInvoice], notes: Kept) -> list[Row
 def _tax(note: Mapping[str, Any]) -> int:
     net = note["total_excluding_tax"]
     return 0 if net is None else int(note["total"]) - int(net)
+
+
+def _given_back(note: Mapping[str, Any]) -> dict[str, int]:
+    """What a credit note gave back of what was paid. One that an earlier release has read does not
+    say so."""
+    refunded = sum(int(refund["amount_refunded"]) for refund in note.get("refunds") or ())
+    outside = int(note.get("out_of_band_amount") or 0)
+    after_payment = int(note.get("post_payment_amount") or 0)
+    return {
+        "to_balance": after_payment - refunded - outside,
+        "refunded": refunded,
+        "outside_stripe": outside,
+    }
 
 
 def _of_invoice(item: ActualInvoice) -> Row:

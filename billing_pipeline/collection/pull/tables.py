@@ -63,6 +63,8 @@ def stripe_invoice_rows(invoices: Iterable[ActualInvoice]) -> list[Row]:
             "amount_remaining": to_major(item.amount_remaining, item.currency),
             "credited": to_major(item.credit_notes, item.currency),
             "wallet_applied": to_major(item.wallet_taken, item.currency),
+            "settled_by_balance": to_major(item.settled_by_balance, item.currency),
+            "wallet_at_finalize": to_major(item.wallet_declared, item.currency),
             "created_at": _time(item.created),
             "finalized_at": _time(item.finalized_at),
             "due_at": _time(_due_at(item)),

@@ -57,6 +57,9 @@ _OF_A_CREDIT_NOTE = (
     "total_excluding_tax",
     "reason",
     "memo",
+    "post_payment_amount",
+    "out_of_band_amount",
+    "refunds",
 )
 CURSOR = "invoices_listed_until"
 COVERED_FROM = "invoices_listed_from"
@@ -243,6 +246,9 @@ async def read_credit_notes(
             metadata = note.get("metadata") or {}
             if note["status"] != "void":
                 kept = {name: note.get(name) for name in _OF_A_CREDIT_NOTE}
+                kept["refunded"] = sum(
+                    item["amount_refunded"] for item in note.get("refunds") or ()
+                )
                 is_ours = metadata.get(metadata_keys.INVOICE_ID) == invoice.invoice_id
                 mark = metadata.get(metadata_keys.CREDIT_NUMBER, "") if is_ours else ""
                 standing.append(kept | {"our_number": int(mark) if mark.isdigit() else None})

@@ -1,6 +1,7 @@
 """What the intake and dbt share, as dbt_project.yml has it.
 
-What belongs here: reading charge models, aggregations, custom meters and the form of a decimal.
+What belongs here: reading charge models, aggregations, custom meters, accounts of the journal and
+the form of a decimal.
 What does not: what they compute (dbt), and how inputs are checked by them.
 """
 
@@ -51,5 +52,6 @@ AGGREGATIONS = {
     for kind, known in AGGREGATION_KINDS.items()
     for name in ([f"p{percent}" for percent in range(1, 100)] if kind == "percentile" else [kind])
 }
+ACCOUNTS = tuple[str, ...](_VARS["accounts"])
 CUSTOM_METERS = frozenset[str](_VARS["custom_meters"])
 DECIMAL: str = _VARS["decimal"]

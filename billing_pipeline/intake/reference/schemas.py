@@ -16,6 +16,7 @@ import pyarrow as pa
 from billing_pipeline.intake import values
 from billing_pipeline.intake.problems import shown
 from billing_pipeline.intake.reference.dbt_vars import (
+    ACCOUNTS,
     AGGREGATION_KINDS,
     AGGREGATIONS,
     CHARGE_MODELS,
@@ -520,6 +521,32 @@ SOURCES = Table(
     ),
     keys=(("source",),),
 )
+BOOK_ACCOUNTS = Table(
+    "book_accounts",
+    "catalog",
+    "the numbers and names of the journal's accounts in your books",
+    (
+        Column(
+            "account",
+            "choice",
+            "the account of the journal (docs/accounting.md); without a row it keeps its default",
+            required=True,
+            allowed=ACCOUNTS,
+        ),
+        Column(
+            "detail",
+            "id",
+            "only these postings: of `tax` a `tax_rate_id`, of revenue a `plan_id`; empty: all "
+            "that have no row of their own",
+        ),
+        Column("number", "id", "its number, for DATEV and Xero", required=True),
+        Column("name", "text", "its name, for QuickBooks; empty: the default"),
+        Column("xero_tax_rate", "text", "the name of its tax rate in Xero; empty: `Tax Exempt`"),
+    ),
+    keys=(("account", "detail"),),
+    null_counts=("detail",),
+    file_name="accounts",
+)
 CUSTOMERS = Table(
     "customers",
     "accounts",
@@ -815,6 +842,7 @@ TABLES = (
     COUPONS,
     TAX_RATES,
     SOURCES,
+    BOOK_ACCOUNTS,
     CUSTOMERS,
     SELLER,
     SUBSCRIPTIONS,

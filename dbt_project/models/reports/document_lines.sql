@@ -12,8 +12,8 @@ select
     bool_and(sign > 0) as is_whole,
     {% for column in [
         'customer_id', 'subscription_id', 'plan_id', 'price_id', 'meter_id', 'charge_model', 'kind',
-        'charge_id', 'coupon_id', 'tax_rate_id', 'is_inclusive', 'position', 'description',
-        'period_start', 'period_end', 'calculation', 'unit_amount',
+        'charge_id', 'coupon_id', 'commitment_id', 'tax_rate_id', 'is_inclusive', 'position',
+        'description', 'period_start', 'period_end', 'calculation', 'unit_amount',
     ] %}
     arg_max({{ column }}, sign) as {{ column }},
     {% endfor %}

@@ -44,6 +44,7 @@ COLUMNS = {
     "catalog/tax_rates": "tax_rate_id country percentage inclusive description valid_from "
     "valid_to region tax_code",
     "catalog/sources": "source file_pattern expected",
+    "catalog/accounts": "account detail number name xero_tax_rate",
     "accounts/customers": "customer_id name email country currency stripe_customer_id is_payer "
     "collection_method days_until_due payment_method tax_exempt address tax_id region bill_to "
     "purchase_order valid_from street city postal_code buyer_reference electronic_address "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,13 +18,14 @@ from billing_pipeline.collection.approval_answers import Answer
 from billing_pipeline.collection.payments import PullResult
 from billing_pipeline.collection.plan.approval import NotInPlanError
 from billing_pipeline.collection.plan.invoice_plan import ActionKind, InvoiceAction, InvoicePlan
+from billing_pipeline.collection.plan_report import PlanNotes
 from billing_pipeline.collection.prepaid import WalletTables
 from billing_pipeline.collection.push.apply import ActionResult, ApplyReport, ResultState
 from billing_pipeline.collection.push.wallets import WalletProblem
 from billing_pipeline.collection.steps import ApplyOutcome
 from billing_pipeline.defs import checks
 from billing_pipeline.defs import collection as assets
-from billing_pipeline.defs.collection import approved_changes, invoice_payments
+from billing_pipeline.defs.collection import approved_changes, invoice_payments, invoice_plan
 from billing_pipeline.defs.resources import Stripe, resources
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.published.publish import publish_rows
@@ -160,6 +162,25 @@ def test_an_approval_that_cannot_be_carried_out_leaves_the_month_as_it_was(
     assert observed.metadata[assets.ANSWER].value == said
 
 
+def test_another_preview_does_not_mark_what_was_sent_as_out_of_sync(
+    published: list[set[str]], settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    versions = []
+    for plan in (PLAN, InvoicePlan(JANUARY.key, "acct", (ACTION,))):
+        answers(monkeypatch, plan)
+        monkeypatch.setattr(assets, "_notes", lambda *_: (PlanNotes(date(2024, 2, 1)), []))
+        result = dg.materialize(
+            [invoice_plan],
+            resources=resources({"settings": settings, "stripe": NoStripe(settings=settings)}),
+            partition_key=str(JANUARY),
+        )
+        [made] = result.asset_materializations_for_node("invoice_plan")
+        versions.append((made.metadata["plan_hash"].value, made.tags["dagster/data_version"]))
+    [(hash_before, version_before), (hash_after, version_after)] = versions
+    assert hash_before != hash_after
+    assert version_before == version_after
+
+
 def test_a_pull_publishes_the_rest_and_names_the_wallet_that_it_could_not_read(
     published: list[set[str]], settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -209,3 +230,11 @@ def test_invoices_agree_in_all_that_was_paid(
     result = checks.invoices_agree(settings, JANUARY)
     assert result.passed is passed
     assert severity is None or result.severity is severity
+
+
+def test_what_was_paid_is_a_number_for_each_month_and_currency() -> None:
+    paid = {"status": "paid", "currency": "USD", "billed": Decimal("12.50"), "paid": Decimal(12)}
+    rows = [paid | {"outstanding": Decimal("0.50")}] * 2
+    assert assets._payment_metadata(rows) == {
+        "invoices_paid": 2, "billed USD": 25.0, "paid USD": 24.0, "outstanding USD": 1.0
+    }  # fmt: skip

@@ -73,7 +73,7 @@ def empty(settings: Settings) -> duckdb.DuckDBPyConnection:
     """The same tables without an invoice, and without a seller."""
     with published(settings) as connection:
         tables = ("invoices", "invoice_lines", "charges", "customers", "seller")
-        more = ("invoice_payments", "stripe_invoices", "due_dates")
+        more = ("invoice_payments", "stripe_invoices", "due_dates", "focus_charges")
         memory = duckdb.connect()
         for name in (*tables, *more):
             rows = connection.sql(f"SELECT * FROM {name}").to_arrow_table()

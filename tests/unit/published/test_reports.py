@@ -1,7 +1,7 @@
 """The published reports, over small tables with obvious results."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -46,11 +46,13 @@ CREATE TABLE usage_rejections (billing_month DATE, source_file VARCHAR, source_r
 """
 
 
-# With tests of their own: test_attention.py, test_bridges.py, test_documents.py,
-# test_month_states.py, test_standing.py.
+# With tests of their own: test_accounting.py, test_attention.py, test_bridges.py,
+# test_documents.py, test_focus.py, test_month_states.py, test_standing.py.
 DOCUMENTS = ("documents", "document_lines", "document_taxes")
 BRIDGES = ("usage_bridge", "revenue_bridge")
-ELSEWHERE = (*DOCUMENTS, *BRIDGES, "needs_attention", "month_states", "customer_standing")
+BOOKS = ("revenue_schedule", "revenue_balances", "journal", "trial_balance", "journal_checks")
+STATES = ("needs_attention", "month_states", "customer_standing")
+ELSEWHERE = (*DOCUMENTS, *BRIDGES, *BOOKS, *STATES, "focus_charges")
 
 
 @pytest.fixture
@@ -250,75 +252,4 @@ def test_changes_between_versions_have_causes(published: duckdb.DuckDBPyConnecti
         ("new price", 1, 2, "it", 20, "price change"),
         ("price", 1, 2, "it", 20, "price change"),
         ("removed", 1, 2, "it", -10, "usage removed"),
-    ]
-
-
-FOCUS_ROWS = """
-INSERT INTO seller
-VALUES ('2024-01-01', 'Meridian', 'UTC', '2023-12-31 23:00+00', '2024-01-31 23:00+00');
-INSERT INTO customers VALUES ('2024-01-01', 'c', 'Ada', true), ('2024-01-01', 'n', 'No', false);
-INSERT INTO charges BY NAME SELECT DATE '2024-01-01' AS billing_month, * FROM (VALUES
-    ('used', 'c', 'pro', 'calls', 'm', 7, 5, 10, 'per_unit'),
-    ('priced', 'c', 'pro', 'cost', 'm', 7, 7, 1, 'dynamic'),
-    ('fee', 'c', 'pro', 'base', NULL, 1, 1, 29, 'flat'),
-    ('free', 'c', 'pro', 'calls', 'm', 3, 0, 0, 'per_unit'),
-    ('unbilled', 'n', 'pro', 'calls', 'm', 3, 3, 6, 'per_unit'),
-    ('unbilled0', 'n', 'pro', 'calls', 'm', 3, 0, 0, 'per_unit')
-) AS rows (charge_id, customer_id, plan_id, price_id, meter_id, quantity, billable_quantity,
-    amount, charge_model), (SELECT 's' AS subscription_id, 'USD' AS currency,
-    TIMESTAMPTZ '2024-01-10 00:00+00' AS period_start,
-    TIMESTAMPTZ '2024-01-31 23:00+00' AS period_end);
-INSERT INTO invoice_lines BY NAME SELECT charge_id AS line_id, 'in' AS invoice_id, 'charge' AS kind,
-    false AS is_inclusive, billing_month, customer_id, subscription_id, charge_id, description,
-    amount, currency, period_start, period_end
-FROM charges WHERE charge_id IN ('used', 'priced', 'fee');
-INSERT INTO invoice_lines BY NAME SELECT DATE '2024-01-01' AS billing_month, 'in' AS invoice_id,
-    'c' AS customer_id, 'USD' AS currency, * FROM (VALUES
-    ('least', 's', 'minimum', 20, false), ('coupon', 's', 'discount', -6, false),
-    ('tax', NULL, 'tax', 5.4, false), ('told', NULL, 'tax', 2, true)
-) AS rows (line_id, subscription_id, kind, amount, is_inclusive);
-"""
-
-
-def test_charges_in_the_columns_of_focus(published: duckdb.DuckDBPyConnection) -> None:
-    published.execute(FOCUS_ROWS)
-    rows = published.execute(
-        """SELECT coalesce("x_LineId", "x_ChargeId"), "BilledCost"::DOUBLE, "ChargeCategory",
-            "ChargeFrequency", "ConsumedQuantity"::INT, "PricingQuantity"::INT, "PricingCategory",
-            "SkuPriceId", "ServiceName", "InvoiceId"
-        FROM focus_charges ORDER BY "x_LineId", "x_ChargeId" """
-    ).fetchall()
-    assert rows == [
-        ("coupon", -6.0, "Credit", "One-Time", None, None, None, None, "pro", "in"),
-        ("fee", 29.0, "Purchase", "Recurring", None, 1, "Standard", "base", "pro", "in"),
-        ("least", 20.0, "Adjustment", "Recurring", None, None, None, None, "pro", "in"),
-        ("priced", 1.0, "Usage", "Usage-Based", 7, 7, "Dynamic", "cost", "pro", "in"),
-        ("tax", 5.4, "Tax", "One-Time", None, None, None, None, "All plans", "in"),
-        ("used", 10.0, "Usage", "Usage-Based", 7, 5, "Standard", "calls", "pro", "in"),
-        ("free", 0.0, "Usage", "Usage-Based", 3, 0, "Standard", "calls", "pro", None),
-    ]
-
-
-def test_focus_has_what_it_demands_of_every_row(published: duckdb.DuckDBPyConnection) -> None:
-    published.execute(FOCUS_ROWS)
-    # FOCUS 1.2: mandatory columns that may not be null
-    never_null = (
-        *("BilledCost", "BillingAccountId", "BillingCurrency", "BillingPeriodStart"),
-        *("BillingPeriodEnd", "ChargeCategory", "ChargePeriodStart", "ChargePeriodEnd"),
-        *("ContractedCost", "EffectiveCost", "InvoiceIssuerName", "ListCost", "ProviderName"),
-        *("PublisherName", "ServiceCategory", "ServiceName", "ServiceSubcategory"),
-        *("ChargeFrequency",),
-    )
-    for name in never_null:
-        found = published.execute(f'SELECT count(*), count("{name}") FROM focus_charges').fetchall()
-        assert found == [(7, 7)], name
-    # and those that go together, or not at all
-    for both in (("ConsumedQuantity", "ConsumedUnit"), ("PricingQuantity", "PricingUnit")):
-        query = 'SELECT count(*) FROM focus_charges WHERE ("{}" IS NULL) <> ("{}" IS NULL)'
-        assert published.execute(query.format(*both)).fetchall() == [(0,)]
-    edges = published.execute(
-        """SELECT DISTINCT "BillingPeriodStart", "BillingPeriodEnd" FROM focus_charges"""
-    ).fetchall()
-    assert edges == [
-        (datetime(2023, 12, 31, 23, tzinfo=UTC), datetime(2024, 1, 31, 23, tzinfo=UTC))
     ]

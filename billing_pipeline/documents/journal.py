@@ -1,0 +1,210 @@
+"""A month's journal as CSV: every entry, and sums of it in the forms that bookkeeping imports.
+
+What belongs here: columns and the form of their values. What does not: what is posted
+(``reports/accounting``).
+
+DATEV, QuickBooks and Xero take a few hundred lines in one currency, so each gets a file for each
+currency, with one entry of the month: the sums by kind of entry and account. The lines behind them
+are in ``journal.csv``.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import duckdb
+
+from billing_pipeline.documents.reading import NoDocumentError
+from billing_pipeline.duckdb_sql import Row, rows
+from billing_pipeline.money import with_places
+from billing_pipeline.months import BillingMonth
+from billing_pipeline.text import csv_text
+
+_LINES = """
+SELECT * EXCLUDE (xero_tax_rate) FROM journal
+WHERE accounting_month = $1::DATE
+ORDER BY posted_on, entry_id, debit = 0, account, account_detail, contra_account, contra_detail
+"""
+_SUMS = """
+SELECT
+    currency, kind, account_number, account_name, xero_tax_rate, sum(debit - credit) AS amount
+FROM journal
+WHERE accounting_month = $1::DATE
+GROUP BY ALL
+HAVING sum(debit - credit) <> 0
+ORDER BY currency, kind, account_number, account_name
+"""
+# Each posting once, from its debit side; what was posted both ways is one row.
+_PAIRS = """
+SELECT currency, kind, account_number, contra_number, sum(debit) AS amount
+FROM journal
+WHERE accounting_month = $1::DATE AND debit > 0 AND account_number <> contra_number
+GROUP BY ALL
+ORDER BY currency, kind, account_number, contra_number
+"""
+_DIFFERENCES = """
+SELECT * FROM journal_checks WHERE difference <> 0 ORDER BY billing_month, checked, currency
+"""
+
+
+class NoDatevError(ValueError):
+    """The accounts have numbers that DATEV does not take."""
+
+
+def journal_files(
+    connection: duckdb.DuckDBPyConnection, month: BillingMonth
+) -> dict[str, bytes | NoDatevError]:
+    """By the file's name, its content; of DATEV's, why there is none. Raises `NoDocumentError` if
+    nothing is posted in the month, which need not be one that was billed."""
+    lines = rows(connection, _LINES, month.key)
+    columns = [column[0] for column in connection.description]
+    if not lines:
+        raise NoDocumentError(f"nothing is posted in {month}: table journal")
+    written = [_exact(row, "debit", "credit") for row in lines]
+    files: dict[str, bytes | NoDatevError] = {"journal.csv": csv_text(written, columns).encode()}
+    sums = rows(connection, _SUMS, month.key)
+    pairs = rows(connection, _PAIRS, month.key)
+    for currency in sorted({row["currency"] for row in lines}):
+        of_currency = [row for row in sums if row["currency"] == currency]
+        name = f"{month}-{currency}"
+        files[f"quickbooks-{name}.csv"] = quickbooks(month, name, of_currency).encode()
+        files[f"xero-{name}.csv"] = xero(month, name, of_currency).encode()
+        postings = [row for row in pairs if row["currency"] == currency]
+        try:
+            content: bytes | NoDatevError = datev(month, name, postings, datetime.now(UTC))
+        except NoDatevError as error:
+            content = error
+        files[f"EXTF_Buchungsstapel_{name}.csv"] = content
+    return files
+
+
+def differences(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    """What of the journal is not what other tables say, in sentences."""
+    return [
+        f"{row['checked']} of {row['billing_month']:%Y-%m} in {row['currency']}: the journal has "
+        f"{with_places(row['in_journal'], row['currency'])}, not "
+        f"{with_places(row['published'], row['currency'])} (table journal_checks)"
+        for row in rows(connection, _DIFFERENCES)
+    ]
+
+
+def quickbooks(month: BillingMonth, name: str, sums: Sequence[Row]) -> str:
+    """QuickBooks Online, "Import data", "Journal entries": it knows accounts by their names."""
+    return csv_text(
+        [
+            {
+                "JournalNo": name,
+                "JournalDate": f"{_last_day(month):%m/%d/%Y}",
+                "AccountName": row["account_name"],
+                "Debits": _amount(row) if row["amount"] > 0 else None,
+                "Credits": -_amount(row) if row["amount"] < 0 else None,
+                "Description": _words(row["kind"]),
+                "Currency": row["currency"],
+            }
+            for row in sums
+        ]
+    )
+
+
+def xero(month: BillingMonth, name: str, sums: Sequence[Row]) -> str:
+    """Xero's template for manual journals: a debit is above 0, a credit below."""
+    return csv_text(
+        [
+            {
+                "*Narration": f"Billing {name}",
+                "*Date": f"{_last_day(month):%d/%m/%Y}",
+                "Description": _words(row["kind"]),
+                "*AccountCode": row["account_number"],
+                "*TaxRate": row["xero_tax_rate"] or "Tax Exempt",
+                "*Amount": _amount(row),
+            }
+            for row in sums
+        ]
+    )
+
+
+_DATEV_COLUMNS = (
+    "Umsatz (ohne Soll/Haben-Kz)",
+    "Soll/Haben-Kennzeichen",
+    "WKZ Umsatz",
+    "Kurs",
+    "Basis-Umsatz",
+    "WKZ Basis-Umsatz",
+    "Konto",
+    "Gegenkonto (ohne BU-Schlüssel)",
+    "BU-Schlüssel",
+    "Belegdatum",
+    "Belegfeld 1",
+    "Belegfeld 2",
+    "Skonto",
+    "Buchungstext",
+)
+# Consultant and client are whoever imports it, the lowest numbers that DATEV takes: it asks.
+_CONSULTANT, _CLIENT = 1001, 1
+
+
+def datev(month: BillingMonth, name: str, postings: Sequence[Row], now: datetime) -> bytes:
+    """DATEV's format (EXTF 700, category 21, version 13), in Windows-1252. Raises `NoDatevError`
+    where a number is not one of an account there."""
+    numbers = {row[side] for row in postings for side in ("account_number", "contra_number")}
+    lengths = {len(number) for number in numbers}
+    if len(lengths) > 1 or not all(n.isdecimal() and 4 <= len(n) <= 8 for n in numbers):
+        raise NoDatevError(
+            "DATEV takes numbers of accounts that have the same 4 to 8 digits: see "
+            "catalog/accounts.csv"
+        )
+    first, last = month.first_day, _last_day(month)
+    header: list[Any] = ["EXTF", 700, 21, "Buchungsstapel", 13, int(f"{now:%Y%m%d%H%M%S}000"), None]
+    header += ["RE", "", "", _CONSULTANT, _CLIENT, int(f"{first:%Y}0101"), max(lengths, default=4)]
+    header += [int(f"{first:%Y%m%d}"), int(f"{last:%Y%m%d}"), f"Billing {name}", "", 1, 0, 0]
+    header += [name[-3:], None, "", None, None, "", None, None, "", ""]
+    out = io.StringIO()
+    out.write(_datev_line(header))
+    out.write(";".join(_DATEV_COLUMNS) + "\r\n")
+    for row in postings:
+        out.write(_datev_line(_datev_cells(row, name, last)))
+    return out.getvalue().encode("cp1252")
+
+
+def _datev_cells(row: Row, name: str, day: date) -> list[Any]:
+    amount = f"{_amount(row):f}".replace(".", ",")
+    account, contra = int(row["account_number"]), int(row["contra_number"])
+    cells = [_Number(amount), "S", row["currency"], None, None, "", account, contra, ""]
+    return [*cells, _Number(f"{day:%d%m}"), name, "", None, _words(row["kind"])]
+
+
+class _Number(str):
+    """Written without quotes."""
+
+    __slots__ = ()
+
+
+def _datev_line(cells: Sequence[Any]) -> str:
+    written = (
+        str(cell) if isinstance(cell, int | _Number) else "" if cell is None else f'"{cell}"'
+        for cell in cells
+    )
+    return ";".join(written) + "\r\n"
+
+
+def _last_day(month: BillingMonth) -> date:
+    return month.shift(1).first_day - timedelta(days=1)
+
+
+def _words(kind: str) -> str:
+    return kind.replace("_", " ")
+
+
+def _amount(row: Row) -> Decimal:
+    return with_places(row["amount"], row["currency"])
+
+
+def _exact(row: Mapping[str, Any], *amounts: str) -> Row:
+    return {
+        name: with_places(value, row["currency"]) if name in amounts else value
+        for name, value in row.items()
+    }

@@ -1,0 +1,5 @@
+{{ config(materialized='view') }}
+-- grain: account of the journal × detail that catalog/accounts.csv numbers
+select run.billing_month, book_accounts.*
+from {{ source('raw', 'book_accounts') }} as book_accounts
+cross join {{ ref('stg_run') }} as run
