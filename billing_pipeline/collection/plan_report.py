@@ -31,10 +31,12 @@ _ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 @dataclass(frozen=True)
 class PlanNotes:
     """What is said of a plan besides what it does: `today` in the billing time zone, why amounts
-    changed (`causes`, by invoice), and where it can be approved."""
+    changed (`causes`, by invoice), the last day of cards that have expired (`cards`, by customer),
+    and where it can be approved."""
 
     today: date
     causes: Mapping[str, str] = field(default_factory=dict)
+    cards: Mapping[str, date] = field(default_factory=dict)
     approval_url: str | None = None
 
 
@@ -62,16 +64,17 @@ def plan_rows(
             "amount_change": to_major(action.amount_after - action.amount_before, action.currency),
             "collection": collection_of(action, held, notes.today),
             "cause": cause_of(action, notes.causes),
-            "reason": clean_text(_reason(plan, action)),
+            "reason": clean_text(_reason(plan, action, notes)),
             "state": known.get(action.key) or _state(plan, action),
         }
         for action in _ordered(plan)
     ]
 
 
-def _reason(plan: InvoicePlan, action: InvoiceAction) -> str:
+def _reason(plan: InvoicePlan, action: InvoiceAction, notes: PlanNotes) -> str:
     """Why, after who declined it, and before what will keep it from being paid."""
-    parts = (plan.declined.get(action.key), action.reason, obstacle_to_payment(action))
+    obstacle = obstacle_to_payment(action, notes.cards, notes.today)
+    parts = (plan.declined.get(action.key), action.reason, obstacle)
     return "; ".join(part for part in parts if part)
 
 
@@ -318,7 +321,8 @@ def _changes(plan: InvoicePlan, notes: PlanNotes) -> str:
         f"| {_customer(action, names)} | {format_minor(action.amount_before, action.currency)} "
         f"| {format_minor(action.amount_after, action.currency)} "
         f"| {_signed(action.amount_after - action.amount_before, action.currency)} "
-        f"| {escape(collection_of(action, held, notes.today))} | {escape(_reason(plan, action))} |"
+        f"| {escape(collection_of(action, held, notes.today))} "
+        f"| {escape(_reason(plan, action, notes))} |"
         for action in changes[:MAX_SHOWN]
     ]
     text = "\n".join(lines)

@@ -25,6 +25,7 @@ from billing_pipeline.intake.reference.load import load_reference
 from billing_pipeline.money import format_amount
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.published.month_states import months_with_usage
+from billing_pipeline.published.paying_cards import cards_expiring_before
 from billing_pipeline.rating.canary import CanaryResult, check_canary
 from billing_pipeline.rating.month import open_warehouse, rate_month
 from billing_pipeline.rating.scratch import scratch_home
@@ -96,6 +97,13 @@ SELECT currency, count(*) AS charges, count(DISTINCT customer_id) AS customers,
 FROM charges GROUP BY currency ORDER BY currency
 """
 
+_CHARGED_AUTOMATICALLY = """
+SELECT DISTINCT customer_id FROM invoices
+WHERE amount_due > 0 AND collection_method IS DISTINCT FROM 'send_invoice'
+    AND list_contains($1, customer_id)
+ORDER BY customer_id
+"""
+
 
 @dataclass(frozen=True)
 class MonthCheck:
@@ -140,8 +148,19 @@ def check_month(settings: Settings, month: BillingMonth) -> MonthCheck:
             files, problems, unpriced, charges = (
                 rows(connection, query) for query in (_FILES, _PROBLEMS, _UNPRICED, _CHARGES)
             )
-            findings = usage_findings(connection)
+            findings = usage_findings(connection) | expired_cards(settings, month, connection)
     return MonthCheck(month, files, problems, unpriced, charges, findings)
+
+
+def expired_cards(
+    settings: Settings, month: BillingMonth, warehouse: duckdb.DuckDBPyConnection
+) -> Findings:
+    """Customers who would be charged for the month, with a card that has expired by then."""
+    cards = cards_expiring_before(settings, month.shift(1).first_day)
+    charged = warehouse.execute(_CHARGED_AUTOMATICALLY, [list(cards)]).fetchall()
+    found = [f"{customer} ({cards[customer]})" for (customer,) in charged]
+    hint = f"customers whose card expires before {month} is charged, unless they replaced it"
+    return {hint: found} if found else {}
 
 
 @click.command()

@@ -72,7 +72,9 @@ def _(
             found = month_overviews(
                 connection, settings, months_with_usage(settings), datetime.now(UTC)
             )
-            return pages.months_page(found, queries.months(connection), health(connection))
+            return pages.months_page(
+                found, queries.months(connection), health(connection), settings.ui_url
+            )
 
     def so_far():
         with queries.published(settings) as connection:

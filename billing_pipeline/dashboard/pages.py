@@ -19,8 +19,9 @@ from billing_pipeline.dashboard.queries import MonthSoFar, OneCustomer
 from billing_pipeline.duckdb_sql import Row
 from billing_pipeline.money import format_amount
 from billing_pipeline.published.health import Health
-from billing_pipeline.published.month_states import MonthOverview
+from billing_pipeline.published.month_states import MonthOverview, MonthState
 from billing_pipeline.runs.recent_runs import RecentRun
+from billing_pipeline.web.links import approval_url, close_url, plan_url
 
 ROWS_OF_A_PAGE = 15
 PLACES = 4
@@ -44,6 +45,7 @@ STYLE = """
 .billing nav a { color: inherit; opacity: .75; text-decoration: none; padding: .25rem 0; }
 .billing nav a:hover, .billing nav a[aria-current] { opacity: 1;
     border-bottom: 2px solid #0072B2; }
+.billing td a { color: inherit; text-decoration: underline; }
 .billing .wide { overflow-x: auto; max-width: 100%; }
 .billing table { border-collapse: collapse; font-size: .875rem; min-width: 50%; }
 .billing th, .billing td { padding: .3rem .75rem .3rem 0; text-align: left; vertical-align: top;
@@ -86,16 +88,25 @@ def framed(pages: Mapping[str, Callable[[], mo.Html]]) -> dict[str, Callable[[],
 
 
 def months_page(
-    overviews: Sequence[MonthOverview], sums: Sequence[Row], parts: Sequence[Health]
+    overviews: Sequence[MonthOverview],
+    sums: Sequence[Row],
+    parts: Sequence[Health],
+    ui_url: str,
 ) -> mo.Html:
-    """Each month's state and money, and the health of each part."""
+    """Each month's state and money, what waits with the way to it in the Dagster UI, and the health
+    of each part."""
     states = {str(overview.month): overview for overview in overviews}
     rows = [
         {**row, "month": f"{row['billing_month']:%Y-%m}", "state": _state(states, row)}
         for row in sorted(sums, key=lambda row: row["billing_month"], reverse=True)
     ]
     waiting = [
-        {"month": str(item.month), "state": item.state.value, "next": item.next_command}
+        {
+            "month": str(item.month),
+            "state": item.state.value,
+            "next": item.next_command,
+            "links": _next_links(item, ui_url),
+        }
         for item in overviews
         if item.next_command
     ]
@@ -105,13 +116,20 @@ def months_page(
             [
                 *(Column("month", "month", "id"), Column("state", "state")),
                 *(Column("", "currency"), Column("invoices", "invoices", "number")),
-                *(Column(name, name, "money") for name in ("total", "paid", "outstanding")),
+                Column("computed", "total", "money"),
+                *(Column(name, name, "money") for name in ("billed", "outstanding", "paid")),
+                Column("by wallet", "settled_by_balance", "money"),
+                Column("credited", "credited", "money"),
             ],
             rows,
         ),
+        _note("Billed is outstanding, paid, by wallet (or other credit in Stripe) and credited."),
         *_section(
             "What waits",
-            [Column("month", "month", "id"), Column("state", "state"), Column("next", "next")],
+            [
+                *(Column("month", "month", "id"), Column("state", "state")),
+                *(Column("in the Dagster UI", "links", "links"), Column("or", "next", "id")),
+            ],
             waiting,
         ),
         _heading("Is everything well?"),
@@ -234,6 +252,16 @@ def _page(*parts: mo.Html) -> mo.Html:
 def _state(states: dict[str, MonthOverview], row: Row) -> str:
     overview = states.get(f"{row['billing_month']:%Y-%m}")
     return overview.state.value if overview else ""
+
+
+def _next_links(item: MonthOverview, ui_url: str) -> list[tuple[str, str]]:
+    """Where a person does the next step, by what it is called."""
+    if item.state is not MonthState.WAITS:
+        return [("close it", close_url(ui_url, item.month))]
+    read = ("read the plan", plan_url(ui_url, item.month))
+    if item.plan_hash is None:
+        return [read]
+    return [read, ("approve it", approval_url(ui_url, item.month, item.plan_hash))]
 
 
 def _with_month(rows: Iterable[Row]) -> list[Row]:
@@ -371,6 +399,8 @@ def _cell(column: Column, row: Row) -> str:
     value = row[column.name]
     if value is None:
         return ""
+    if column.kind == "links":
+        return " · ".join(f'<a href="{escape(url)}">{escape(text)}</a>' for text, url in value)
     if column.kind == "money":
         return format_amount(value, row["currency"])
     if column.kind == "quantity" and isinstance(value, Decimal):

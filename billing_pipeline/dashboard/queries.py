@@ -113,7 +113,14 @@ def receivables(connection: duckdb.DuckDBPyConnection) -> list[Row]:
 
 
 def months(connection: duckdb.DuckDBPyConnection) -> list[Row]:
-    return rows(connection, "SELECT * FROM months ORDER BY billing_month, currency")
+    """Each month's money by currency: `billed` is the sum of what became of it."""
+    return rows(
+        connection,
+        "SELECT months.*, coalesce(settled, 0)::DECIMAL(38, 4) AS settled_by_balance FROM months"
+        " LEFT JOIN (SELECT billing_month, currency, sum(settled_by_balance) AS settled"
+        " FROM invoice_payments GROUP BY ALL) USING (billing_month, currency)"
+        " ORDER BY billing_month, currency",
+    )
 
 
 def limits(connection: duckdb.DuckDBPyConnection) -> list[Row]:

@@ -48,6 +48,7 @@ from billing_pipeline.published.change_evidence import (
     causes_by_invoice,
     find_evidence,
 )
+from billing_pipeline.published.paying_cards import cards_expiring_before
 from billing_pipeline.published.publish import is_published, publish, publish_rows
 from billing_pipeline.runs.locks import Turn
 from billing_pipeline.settings import Settings
@@ -150,9 +151,11 @@ def _notes(
     except (duckdb.Error, OSError) as error:
         # What has been sent must be published, explained or not.
         evidence = {key: Evidence("other", f"cannot be read: {error}") for key in keys}
+    today = datetime.fromtimestamp(gateway.clock.now(), settings.timezone).date()
     notes = PlanNotes(
-        today=datetime.fromtimestamp(gateway.clock.now(), settings.timezone).date(),
+        today=today,
         causes=causes_by_invoice(evidence.items()),
+        cards=cards_expiring_before(settings, today),
         approval_url=approval_url(settings.ui_url, month, plan.hash),
     )
     return notes, change_rows(plan, lines, evidence)

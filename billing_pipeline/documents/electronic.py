@@ -344,8 +344,9 @@ def _tax(group: TaxGroup, sign: Decimal) -> ElectronicTax:
 
 
 def written(amount: Decimal) -> str:
-    """With two places, as both syntaxes take it."""
-    return f"{amount.quantize(_CENT):f}"
+    """With two places, as both syntaxes take it; nothing is 0.00, not -0.00, which is no 0 to the
+    rules."""
+    return f"{amount.quantize(_CENT) + NOTHING:f}"
 
 
 def exact(number: Decimal) -> str:

@@ -63,6 +63,7 @@ def due_notices(
         *overdue(published),
         *_uncollectible(published),
         *_suspended(published),
+        *_expiring_cards(published),
         *_other_amounts(published),
         *_spikes(published, recent, rules),
         *_entitlements(published, recent),
@@ -266,6 +267,17 @@ def _suspended(published: Published) -> list[Notice]:
             "SELECT strftime(billing_month, '%Y-%m'), customer_id, since::DATE::VARCHAR,"
             " outstanding, currency, reason FROM customer_standing WHERE state = 'suspended'"
             " ORDER BY ALL"
+        ).fetchall()
+    ]
+
+
+def _expiring_cards(published: Published) -> list[Notice]:
+    return [
+        Notice(Kind.CARD_EXPIRES, f"card_expires:{customer}:{expires}", month, f"{customer}: {why}")
+        for month, customer, expires, why in published.execute(
+            "SELECT strftime(billing_month, '%Y-%m'), n.customer_id, c.card_expires::VARCHAR,"
+            " n.reason FROM needs_attention AS n JOIN paying_cards AS c USING (customer_id)"
+            " WHERE n.kind = 'card_expires' ORDER BY ALL"
         ).fetchall()
     ]
 

@@ -33,6 +33,7 @@ class Kind(StrEnum):
     OVERDUE = "Invoice overdue"
     UNCOLLECTIBLE = "Invoice uncollectible"
     SUSPENDED = "Customer suspended"
+    CARD_EXPIRES = "Card expires before the next charge"
     MONEY_WENT_BACK = "Payment refunded or disputed"
     CHARGED_OTHERWISE = "Customer asked for another amount than is due"
     USAGE_SPIKE = "Usage far above the usual"

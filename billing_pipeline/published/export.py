@@ -60,7 +60,15 @@ def export_warehouse(
         connection.execute("DETACH warehouse")
         return files
     except duckdb.Error as error:
-        raise PublishError(f"cannot export the warehouse of {month}: {error}") from error
+        raise PublishError(_why(settings, month, error)) from error
+
+
+def _why(settings: Settings, month: BillingMonth, error: duckdb.Error) -> str:
+    reason = str(error).splitlines()[0].rstrip(".")
+    text = f"cannot export the warehouse of {month}: {reason}"
+    if str(settings.records_dir) in reason:
+        text += ". That is evidence of what was billed: put it back from the backup of records/"
+    return text
 
 
 def export_known(

@@ -133,7 +133,9 @@ _PARTS = (
         " count(*) FILTER (WHERE status = 'uncollectible') AS uncollectible,"
         " count(*) FILTER (WHERE status = 'open') AS open,"
         " count(*) FILTER (WHERE payment_state = 'processing') AS processing,"
-        " count(*) FILTER (WHERE status = 'paid') AS paid FROM invoice_payments",
+        " count(*) FILTER (WHERE status = 'paid') AS paid,"
+        " (SELECT count(*) FROM needs_attention WHERE kind = 'card_expires') AS cards"
+        " FROM invoice_payments",
         lambda row: (
             ", ".join(
                 f"{row[name]:,} {name}"
@@ -141,8 +143,16 @@ _PARTS = (
                 if row[name] or name == "paid"
             )
             + f" ({row['processing']:,} of them with a debit under way)" * bool(row["processing"])
+            + f"; {row['cards']:,} cards expire before the next charge" * bool(row["cards"])
         ),
-        kinds=("overdue", "uncollectible", "customer_suspended", "refunded", "disputed"),
+        kinds=(
+            "overdue",
+            "uncollectible",
+            "customer_suspended",
+            "card_expires",
+            "refunded",
+            "disputed",
+        ),
     ),
     _Part(
         "wallets",

@@ -12,8 +12,9 @@ from billing_pipeline.duckdb_sql import sql_text
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.settings import Settings
 
-# A fee in advance of a whole year may be invoiced a month before it begins, and end in the term.
-_MONTHS_BEFORE = 13
+# A fee in advance of a whole year may be invoiced a month before it begins, and end in the term;
+# what is charged for a part of a year may be invoiced as long after the term.
+_YEAR_AND_MONTH = 13
 
 _TABLES = """
 CREATE TABLE raw.published_lines (billing_month DATE, line_id VARCHAR, payer_id VARCHAR,
@@ -22,7 +23,7 @@ CREATE TABLE raw.published_lines (billing_month DATE, line_id VARCHAR, payer_id 
 CREATE TABLE raw.published_months (billing_month DATE)
 """
 _FIRST = """
-SELECT min(starts_at) FROM raw.commitments WHERE starts_at < $coming AND ends_at > $begin
+SELECT min(starts_at) FROM raw.commitments WHERE starts_at < $coming AND ends_at > $ended
 """
 # Months that were published before shares of discounts were are as if they were not published.
 _MONTHS = """
@@ -60,16 +61,18 @@ def load_earlier_lines(
     connection: duckdb.DuckDBPyConnection, settings: Settings, month: BillingMonth
 ) -> None:
     """Create `raw.published_lines` and `raw.published_months`: earlier charges and minimums, less
-    their discounts, of customers with a commitment whose term the month, or the next one, is in."""
+    their discounts, of customers with a commitment whose term the month, or the next one, is in, or
+    ended within the year before."""
     connection.execute(_TABLES)
     zone = settings.timezone
-    edges = {"begin": month.start(zone), "coming": month.shift(1).end(zone)}
+    ended = month.shift(-_YEAR_AND_MONTH).start(zone)
+    edges = {"ended": ended, "coming": month.shift(1).end(zone)}
     [[first]] = connection.execute(_FIRST, edges).fetchall()
     path = settings.published_dir / "billing.duckdb"
     if first is None or not path.exists():
         return
     customers = connection.execute("SELECT list(customer_id) FROM raw.commitments").fetchall()[0][0]
-    oldest = BillingMonth.containing(first, zone).shift(-_MONTHS_BEFORE)
+    oldest = BillingMonth.containing(first, zone).shift(-_YEAR_AND_MONTH)
     with duckdb.connect() as published:
         published.execute("SET TimeZone = 'UTC'")
         published.execute(f"ATTACH {sql_text(str(path))} AS billing (READ_ONLY)")

@@ -31,12 +31,13 @@ create or replace macro whole_quotient(a, b) as a // b;
 -- the day on which an instant (microseconds since 1970) falls in a time zone
 create or replace macro local_date(zone, us) as timezone(zone, make_timestamptz(us))::date;
 
--- the hour or day of a time zone in which an instant falls, as a number that grows with time. An hour
--- is known by the instant at which it began: one that the clock repeats is two. A day is known by
--- the wall clock.
+-- the half hour, hour or day of a time zone in which an instant falls, as a number that grows with
+-- time. The shorter ones are known by the instant at which they begin, or would have begun where the
+-- clock skips that: an hour that the clock repeats is two. A day is known by the wall clock.
 create or replace macro local_bucket(zone, bucket, us) as list_transform(
     [epoch_us(timezone(zone, make_timestamptz(us)))],
     lambda wall: case bucket
+        when 'half_hour' then us - wall % 1800000000
         when 'hour' then us - wall % 3600000000
         when 'day' then wall - wall % 86400000000
     end
@@ -99,34 +100,32 @@ create or replace macro units_times_pico(units, pico) as list_transform(
     )[1]
 )[1];
 
--- what the remainder num / den of a quantity adds to that: it is carried on to 12 places behind
--- the units and cut off there, where den would outgrow 38 digits. It never crosses a tie, because
--- all that is added to it later (the other tiers' parts and flat amounts) are whole at these places.
--- Only averages have a remainder when a price meets them.
+-- what the remainder num / den of a quantity adds to that; its num counts parts of den * 10^12
 create or replace macro remainder_times_pico(num, den, pico) as list_transform(
     [{'num': num, 'den': den, 'price': divided(pico, 1000000000000::hugeint)}],
     lambda v: list_transform(
         [divided(v.num * v.price.quotient, v.den)],
         lambda whole: {
             'units': whole.quotient,
-            'num': (whole.remainder * 1000000000000 + v.num * v.price.remainder) // v.den
+            'num': whole.remainder * 1000000000000 + v.num * v.price.remainder
         }
     )[1]
 )[1];
 
--- x * price
+-- x * price. Nothing is cut off: a gauge's amount is multiplied by its share of the period after
+-- this, and may then be a tie. Parts of one quantity, with one den, have one den here as well.
 create or replace macro exact_times(x, price) as list_transform(
     [{'x': x, 'pico': exact_pico(price)}],
     lambda v: list_transform(
         [units_times_pico(v.x.units, v.pico)],
         lambda product: case
-            when v.x.num = 0 then product
+            when v.x.den = 1 then product
             else list_transform(
                 [remainder_times_pico(v.x.num, v.x.den, v.pico)],
                 lambda rest: exact_normal({
                     'units': product.units + rest.units,
-                    'num': product.num + rest.num,
-                    'den': product.den
+                    'num': product.num * v.x.den + rest.num,
+                    'den': product.den * v.x.den
                 })
             )[1]
         end
@@ -145,6 +144,17 @@ create or replace macro exact_share(x, part, whole) as list_transform(
             'den': v.x.den * v.whole
         })
     )[1]
+)[1];
+
+-- the whole units of x * part / whole. An average over `part` has it in its den, where it is
+-- cancelled: the numbers stay below 38 digits, and a tie is met exactly.
+create or replace macro share_units(x, part, whole) as list_transform(
+    [{'cut': divided(x.units, whole::hugeint), 'x': x, 'part': part::hugeint,
+        'whole': whole::hugeint, 'common': gcd(x.den, part::hugeint)}],
+    lambda v: v.cut.quotient * v.part + (
+        v.cut.remainder * v.part
+        + v.x.num * (v.part // v.common) // (v.x.den // v.common)
+    ) // v.whole
 )[1];
 
 -- one more piece of a * b ÷ c, after those whose quotient and remainder are known

@@ -21,9 +21,9 @@ from billing_pipeline.collection import open_invoices, payments, prepaid, steps
 from billing_pipeline.collection.plan.actions import ActionKind
 from billing_pipeline.collection.plan.invoice_plan import InvoicePlan
 from billing_pipeline.collection.plan.proposal import ResolutionRequest, WrongDecisionError
-from billing_pipeline.collection.records.opening import STRIPE_CACHE
 from billing_pipeline.collection.steps import ApplyOutcome
 from billing_pipeline.collection.stripe_state.resolutions import Decision
+from billing_pipeline.collection.stripe_state.set_aside import STRIPE_CACHE
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.settings import Settings
 from billing_pipeline.stripe_api.client import GatewayConfig, StripeGateway

@@ -28,10 +28,12 @@ def company() -> Inputs:
     inputs.add("tax_rates", tax_rate_id="de", country="DE", percentage="19")
     inputs.fee("fee", "100", "50")
     inputs.fee("ahead", "100", timing="advance")
+    inputs.fee("quarter", "91", interval="quarter", valid_to="2024-02-15")
     for name, plan, coupon in (
         ("fills", "fee", "TENTH"), ("beyond", "fee", ""), ("one price", "fee", ""),
         ("ahead", "ahead", ""), ("group", "fee", ""), ("branch", "fee", "TENTH"),
         ("euros", "fee", ""), ("ended", "fee", ""), ("prepaid", "fee", ""),
+        ("late", "quarter", ""),
     ):  # fmt: skip
         cells = {"bill_to": "group"} if name == "branch" else {}
         inputs.add("customers", customer_id=name, currency="USD", country="DE", **cells)
@@ -47,6 +49,7 @@ def company() -> Inputs:
     # last one.
     commit(inputs, "ended", "400", ends_at="2024-03-31T23:59:59.999999Z")
     commit(inputs, "prepaid", "200", kind="prepaid")
+    commit(inputs, "late", "5", ends_at="2024-03-01", overage_percent="20")
     return inputs
 
 
@@ -119,6 +122,15 @@ def test_what_goes_beyond_costs_more_each_month(year: Year) -> None:
     }  # fmt: skip
     [(_, _, text)] = year.lines("2024-02", "beyond")
     assert text == "20 % of 99.99 beyond 200.01; rounded to 20.00 USD"
+
+
+def test_what_is_invoiced_after_the_term_counts_for_it(year: Year) -> None:
+    # The quarter's 91 days are invoiced in March: 45 of them, until 15 February, are of the term.
+    assert year.amounts("late") == {
+        "2024-02": [("commitment", "5.00")], "2024-03": [("overage", "8.00")],
+    }  # fmt: skip
+    (balance,) = year.rated["2024-03"].rows("commitment_balances", commitment_id="late")
+    assert (balance["used_amount"], balance["overage_amount"]) == (45, 40)
 
 
 def test_only_the_named_prices_count(year: Year) -> None:

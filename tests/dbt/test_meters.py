@@ -31,7 +31,8 @@ class Meters(Company):
         self.meters: list[dict[str, str]] = []
 
     def meter(self, name: str, aggregation: str, **cells: Any) -> None:
-        price = {key: cells.pop(key) for key in ("filter", "valid_to") if key in cells}
+        of_price = ("filter", "valid_from", "valid_to", "unit_amount", "prorate")
+        price = {key: cells.pop(key) for key in of_price if key in cells}
         self.whole(name)
         ids = {"meter_id": name, "event_name": name, "aggregation": aggregation}
         self.meters.append(dict.fromkeys(COLUMNS, "") | ids | cells)
@@ -76,7 +77,10 @@ def bill(company: Meters, directory: Path, zone: str = "UTC", month: str = "2024
 @pytest.fixture(scope="module")
 def april(tmp_path_factory: pytest.TempPathFactory) -> Billed:
     company = Meters()
-    for add in (_counters, _gauge_hours, _groups, _buckets, _rounding, _percentiles, _corrections):
+    for add in (
+        *(_counters, _gauge_hours, _groups, _buckets, _rounding, _percentiles, _corrections),
+        _ties,
+    ):
         add(company)
     return bill(company, tmp_path_factory.mktemp("meters"))
 
@@ -119,6 +123,13 @@ def _gauge_hours(company: Meters) -> None:
     company.meter("gauge hours by volume", "gauge_hours", group_by="volume")
     for value, at, volume in ((100, "30 22:00", "a"), (300, "30 23:00", "b")):
         company.read("gauge hours by volume", (value, at, {"volume": volume}))
+
+
+def _ties(company: Meters) -> None:
+    """15 GB-days in 7 of 30 days at 0.01 a GB-month: 15 / 7 × 0.01 × 7 / 30 = 0.005."""
+    seven_days = {"valid_from": "2024-04-24", "unit_amount": "0.01", "prorate": "true"}
+    company.meter("tie", "time_weighted_average", **seven_days)
+    company.read("tie", (2, "24"), (3, "30"))
 
 
 def _groups(company: Meters) -> None:
@@ -295,6 +306,11 @@ def test_events_are_those_that_were_counted(april: Billed) -> None:
     assert counted["corrected max"] == 2
     assert counted["minutes"] == 4
     assert "2 events and 2 corrections" in april.charge("corrected max")["calculation"]
+
+
+def test_half_a_cent_is_met_exactly_though_the_average_has_no_end(april: Billed) -> None:
+    assert april.charge("tie")["exact_amount"] == Decimal("0.005")
+    assert april.charge("tie")["amount"] == Decimal("0.01")
 
 
 def test_a_correction_is_added_where_a_sum_reads_its_event(april: Billed) -> None:

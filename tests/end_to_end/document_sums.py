@@ -23,6 +23,7 @@ from billing_pipeline.documents.exports import export
 from billing_pipeline.documents.invoice import invoice_document
 from billing_pipeline.documents.issued import read_issued
 from billing_pipeline.documents.issued_page import issued_page
+from billing_pipeline.documents.journal import differences, journal_files
 from billing_pipeline.documents.reading import published, read_invoice
 from billing_pipeline.documents.ubl import ubl
 from billing_pipeline.duckdb_sql import rows
@@ -95,6 +96,33 @@ def check_books(example: ClosedExample) -> None:
     checks = example.tables["journal_checks"]
     assert {row["checked"] for row in checks} >= {"receivables", "documents", "stripe", "unbilled"}
     assert [row for row in checks if row["difference"]] == []
+    _check_journal_files(example)
+
+
+def _check_journal_files(example: ClosedExample) -> None:
+    """Each month's files balance, in the forms of QuickBooks and Xero too, and DATEV's has every
+    amount that is not below 0."""
+    settings = Settings.from_env({"BILLING_HOME": str(example.home)})
+    for day in {line["accounting_month"] for line in example.tables["journal"]}:
+        with published(settings) as connection:
+            files = journal_files(connection, BillingMonth.parse(str(day)[:7]))
+            assert differences(connection) == []
+        for name, content in files.items():
+            assert isinstance(content, bytes), content
+            text = content.decode("cp1252" if name.startswith("EXTF") else "utf-8")
+            if name.startswith("EXTF"):
+                amounts = [line.split(";")[0] for line in text.split("\r\n")[2:-1]]
+                assert amounts and all(Decimal(a.replace(",", ".")) > 0 for a in amounts)
+            elif name.startswith("xero"):
+                assert sum(Decimal(row["*Amount"]) for row in _read(text)) == 0
+            else:
+                debit, credit = (
+                    ("debit", "credit") if name == "journal.csv" else ("Debits", "Credits")
+                )
+                found = _read(text)
+                assert sum(Decimal(row[debit] or 0) for row in found) == sum(
+                    Decimal(row[credit] or 0) for row in found
+                )
 
 
 def _check_issued(connection: duckdb.DuckDBPyConnection) -> None:

@@ -77,10 +77,12 @@ def files_of(home: Path) -> list[Path]:
 
 
 def every_damage(home: Path) -> Iterator[Damage]:
-    """Each file of a closed home, damaged in each way, in a copy of it."""
+    """Each file of a closed home, damaged in each way, in a copy of it. The sandbox's books are not
+    deleted: they are what Stripe has, and without them there is no account any more."""
     for file in files_of(home):
         for damage in DAMAGES:
-            yield damaged(home, file, damage)
+            if (file, damage) != (SANDBOX, Path.unlink):
+                yield damaged(home, file, damage)
 
 
 def damaged(closed: Path, file: Path, damage: Callable[[Path], None]) -> Damage:
@@ -109,10 +111,12 @@ def _after(home: Path, closed: Path, file: Path, *command: str) -> Iterator[str]
     last = (done.stderr.strip().splitlines() or [""])[-1]
     if str(home / file) not in last and file.name not in last:
         yield f"{command[0]} ends with {done.returncode}, and does not name the file: {last}"
-    if "estore" in last:
+    if "put it back" in last or "restore it" in last:
         shutil.copy2(closed / file, home / file)
     elif "elete" in last:
         (home / file).unlink(missing_ok=True)
+    elif "billing pull" in last:
+        billing(home, EXAMPLE, "pull", MONTH)
     again = billing(home, EXAMPLE, *command)
     if again.returncode:
         yield f"{command[0]}: {last}; after that it still ends with {again.stderr[-500:]}"

@@ -1,4 +1,4 @@
-"""Mutants of documents as issued and of electronic invoices."""
+"""Mutants of documents as issued, of electronic invoices, of the journal and of FOCUS."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ REPORTS = "dbt_project/models/reports"
 ISSUED = "tests/unit/documents/test_issued.py"
 ELECTRONIC = "tests/unit/documents/test_electronic.py"
 PUBLISHED = "tests/unit/published/test_documents.py"
+BOOKS = f"{REPORTS}/accounting"
+ACCOUNTING = "tests/unit/published/test_accounting.py"
+FOCUS = "tests/unit/published/test_focus.py"
 
 MUTANTS = (
     Mutant(
@@ -59,5 +62,54 @@ MUTANTS = (
         "if any(value != value.quantize(_CENT) for value in amounts):",
         "if False:",
         ELECTRONIC,
+    ),
+    Mutant(
+        "each_part_of_a_line_is_cut_off_by_itself",
+        f"{BOOKS}/posted_parts.sql",
+        "minor_units * days_through // days - minor_units * days_before // days",
+        "minor_units * (days_through - days_before) // days",
+        ACCOUNTING,
+    ),
+    Mutant(
+        "what_was_earned_before_the_invoice_is_deferred",
+        f"{BOOKS}/posted_parts.sql",
+        "recognized_month < issued_month as is_unbilled",
+        "false as is_unbilled",
+        ACCOUNTING,
+    ),
+    Mutant(
+        "discounts_are_revenue",
+        f"{BOOKS}/itemized_lines.sql",
+        "case when lines.kind = 'tax' then 0 else lines.discount_share end",
+        "0",
+        ACCOUNTING,
+    ),
+    Mutant(
+        "void_documents_are_owed",
+        f"{BOOKS}/posted_documents.sql",
+        "documents.status <> 'void'",
+        "true",
+        ACCOUNTING,
+    ),
+    Mutant(
+        "a_credit_gives_the_wallet_nothing_back",
+        f"{BOOKS}/settlement_postings.sql",
+        "then invoices.by_wallet - invoices.wallet_applied else 0",
+        "then 0 else 0",
+        ACCOUNTING,
+    ),
+    Mutant(
+        "a_credit_by_hand_has_no_tax",
+        f"{BOOKS}/unitemized_taxes.sql",
+        "where percentage > 0",
+        "where percentage > 100",
+        ACCOUNTING,
+    ),
+    Mutant(
+        "focus_restates_a_month",
+        f"{REPORTS}/focus_lines.sql",
+        "    where status <> 'void'\n",
+        "    where status = 'void'\n",
+        FOCUS,
     ),
 )

@@ -249,8 +249,8 @@ MUTANTS = (
     Mutant(
         "coupons_count_in_the_order_of_their_ids",
         f"{INVOICING}/coupon_lines.sql",
-        "order by months_run.place nulls last, months_run.coupon_id",
-        "order by months_run.coupon_id",
+        "months_run.place nulls last, months_run.sold_place nulls last, months_run.coupon_id",
+        "months_run.coupon_id",
         COMBINATIONS,
     ),
     Mutant(
@@ -309,6 +309,34 @@ MUTANTS = (
         "(commitments.customer_id = lines.customer_id or commitments.customer_id = lines.payer_id)",
         "commitments.customer_id = lines.customer_id",
         COMBINATIONS,
+    ),
+    Mutant(
+        "a_commitment_forgets_what_is_invoiced_after_its_term",
+        f"{INVOICING}/commitment_sums.sql",
+        "commitments.ends_at > run.month_start or counted.is_charged",
+        "commitments.ends_at > run.month_start",
+        "tests/dbt/test_commitments.py",
+    ),
+    Mutant(
+        "what_is_given_back_has_its_coupons_by_their_ids",
+        f"{INVOICING}/coupon_lines.sql",
+        "months_run.sold_place nulls last, months_run.coupon_id",
+        "months_run.coupon_id",
+        UNIT_TESTS,
+    ),
+    Mutant(
+        "an_hour_that_the_clock_begins_in_its_middle_counts_the_one_before",
+        f"{METERING}/carried_buckets.sql",
+        "local_bucket(bucket_zone, 'half_hour', epoch_us(window_start))",
+        "local_bucket(bucket_zone, 'hour', epoch_us(window_start))",
+        UNIT_TESTS,
+    ),
+    Mutant(
+        "the_remainder_of_an_average_is_cut_off_before_its_share",
+        f"{RATING}/rated_charges.sql",
+        "share_units(model_amount, part_us, whole_us)",
+        "share_units(exact(exact_decimal(model_amount.units)), part_us, whole_us)",
+        "tests/dbt/test_meters.py",
     ),
     Mutant(
         "a_commitment_to_several_prices_counts_none",

@@ -742,8 +742,8 @@ MUTANTS = (
     Mutant(
         "rounding_before_proration",
         f"{RATING}/rated_charges.sql",
-        "then exact_share(model_amount, part_us, whole_us)",
-        "then exact_share(exact(rounded_to_minor(model_amount.units, 2)), part_us, whole_us)",
+        "then share_units(model_amount, part_us, whole_us)",
+        "then share_units(exact(rounded_to_minor(model_amount.units, 2)), part_us, whole_us)",
         WORLDS,
     ),
     Mutant(
@@ -791,7 +791,7 @@ MUTANTS = (
     ),
     Mutant(
         "discounts_before_rounding",
-        f"{INVOICING}/coupon_lines.sql",
+        f"{INVOICING}/named_coupons.sql",
         "lines as (select * from {{ ref('subscription_lines') }}),",
         "lines as (\n"
         "    select part.* replace (coalesce(charges.exact_amount, part.amount) as amount)\n"

@@ -28,7 +28,7 @@ def discount(
     sold = {
         line.sold_in: coupons_of(subscription, line.sold_in, book) for line in lines if line.sold_in
     }
-    every = [*now, *(coupon for ids in sold.values() for coupon in ids)]
+    every = [*now, *(coupon for then in sorted(sold) for coupon in sold[then])]
     found = []
     for coupon_id in dict.fromkeys(every):
         coupon = book.coupons[coupon_id]

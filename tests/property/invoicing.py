@@ -15,7 +15,7 @@ from tests.property import periods
 from tests.property.commitments import commitments, lines_of, payer_of
 from tests.property.discounts import discount
 from tests.property.intake import Book, Subscription, amount, flag, month_edges
-from tests.property.lines import Line
+from tests.property.lines import Line, name_of
 from tests.property.taxes import taxes
 from tests.property.values import EXPONENTS, read_instant, round_half_away
 from tests.property.wallets import AlreadyBilled, AppliedElsewhere, Lot, Wallet
@@ -136,6 +136,7 @@ def minimums(
     edges = month_edges(month, book.zone)
     least: dict[periods.Period, Fraction] = {}
     ends: dict[periods.Period, int] = {}
+    starts: dict[periods.Period, int] = {}
     known: set[periods.Period] = set()
     for run in periods.runs(subscription):
         for period in periods.billed_periods(book, run, "", edges):
@@ -147,6 +148,7 @@ def minimums(
                     part = version.minimum * paid.share_of(period)
                     least[period] = least.get(period, ZERO) + part
                     ends[period] = min(period.end, run.end)
+                    starts[period] = min(paid.start, starts.get(period, paid.start))
     charged: dict[periods.Period, Fraction] = defaultdict(Fraction)
     whole_month = periods.Period(*edges)
     for charge in charges:
@@ -160,7 +162,8 @@ def minimums(
         missing = round_half_away(minimum - charged[period], EXPONENTS[currency])
         if missing > 0:
             ids = (subscription.subscription_id, subscription.customer_id)
-            found.append(Line("minimum", *ids, missing, "minimum", ends[period]))
+            text = f"minimum|{subscription.subscription_id}|{currency}|{starts[period]}"
+            found.append(Line("minimum", *ids, missing, name_of("li_", text), ends[period]))
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -25,3 +26,9 @@ class Line:
     @property
     def net(self) -> Fraction:
         return self.amount - self.off
+
+
+def name_of(prefix: str, text: str) -> str:
+    """Of equal remainders of a discount the first by id have more, so ids are made as the pipeline
+    makes them: hashes of what identifies a line."""
+    return prefix + hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()[:24]

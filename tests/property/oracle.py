@@ -8,7 +8,6 @@ function that makes it documents it.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -32,6 +31,7 @@ from tests.property.invoicing import (
     ChargeLine,
     make_invoices,
 )
+from tests.property.lines import name_of
 from tests.property.margins import Margin, MarginKey, margins
 from tests.property.metering import Metered, measure
 from tests.property.periods import Period, Run, Window, billed_periods
@@ -191,8 +191,7 @@ def bill(
 
 
 def line_id(charge: Charge) -> str:
-    """Of equal remainders of a discount the first by id have more, so ids are made as the pipeline
-    makes them: hashes of what identifies a charge, and of that one."""
+    """The hash of a charge's id, which is the hash of what identifies the charge."""
     kind = charge.kind
     if charge.price.meter is not None:
         kind = "usage"
@@ -201,12 +200,7 @@ def line_id(charge: Charge) -> str:
     parts = (charge.subscription_id, charge.price_id, kind, str(charge.period_start))
     is_inherited = charge.price.row["plan_id"] != charge.price.plan_id
     text = "|".join(parts) + (f"\n{charge.price.plan_id}" if is_inherited else "")
-    charge_id = f"ch_{_hash(text)}"
-    return f"li_{_hash(charge_id)}"
-
-
-def _hash(text: str) -> str:
-    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()[:24]
+    return name_of("li_", name_of("ch_", text))
 
 
 def _balances(

@@ -36,14 +36,20 @@ def collection_of(action: InvoiceAction, held: Mapping[str, ActualInvoice], toda
     return NOTHING
 
 
-def obstacle_to_payment(action: InvoiceAction) -> str | None:
-    """What in the accounts will keep the customer from paying what is sent; None where nothing
-    does. A payment method that only Stripe knows cannot be seen here."""
+def obstacle_to_payment(
+    action: InvoiceAction, cards: Mapping[str, date], today: date
+) -> str | None:
+    """What will keep the customer from paying what is sent; None where nothing is known. `cards`:
+    by customer, the last day of the card that paid last. A payment method that only Stripe knows,
+    and that has paid nothing yet, cannot be seen here."""
     send = action.send
     if send is None or send.total - max(0, send.wallet_applied) <= 0:
         return None
     if send.collection_method == "send_invoice":
         return None if (send.payer.email or "").strip() else "no e-mail to send the invoice to"
+    expired = cards.get(send.payer.customer_id)
+    if expired is not None and expired < today:
+        return f"the card that paid last expired on {expired}, unless it was replaced in Stripe"
     if send.payer.payment_method is None and send.payer.stripe_customer_id is None:
         return "no payment method in the accounts: it stays open unless Stripe has one"
     return None

@@ -8,13 +8,14 @@ major units as `Decimal`, times are aware datetimes in UTC. What does not: readi
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from billing_pipeline.collection.pull.tables import Row
 from billing_pipeline.collection.stripe_state.received import OUTSIDE
 from billing_pipeline.collection.stripe_state.stripe_invoice import ActualInvoice
 from billing_pipeline.money import CURRENCY_PLACES, to_major
+from billing_pipeline.months import BillingMonth
 
 Kept = Mapping[str, Sequence[Mapping[str, Any]]]
 """What is kept beside invoices, by Stripe's ids of them."""
@@ -71,10 +72,16 @@ def _received_row(item: ActualInvoice, move: Mapping[str, Any]) -> Row:
         "paid_at": _time(move["at"]),
         "amount": to_major(move["amount"], item.currency),
         "method": move.get("method"),
+        "card_expires": _last_day(move.get("card_expires")),
         "fee": to_major(int(fee or 0), str(fee_currency)) if has_fee else None,
         "fee_currency": fee_currency if has_fee else None,
         "status": move["status"],
     }
+
+
+def _last_day(month: str | None) -> date | None:
+    """The last day of a month, ``YYYY-MM``."""
+    return BillingMonth.parse(month).shift(1).first_day - timedelta(days=1) if month else None
 
 
 def credit_note_rows(invoices: Iterable[ActualInvoice], notes: Kept) -> list[Row]:

@@ -20,7 +20,8 @@ _NAMED = re.compile(r"on account '(acct_[A-Za-z0-9]+)'")
 
 
 class WrongAccountError(RuntimeError):
-    """The key belongs to another account, or another mode, than this home was first used with."""
+    """The key belongs to another account, or another mode, than this home was first used with; or
+    it cannot be read any more which that was."""
 
 
 async def require_account(gateway: StripeGateway, records: Path) -> str:
@@ -32,9 +33,8 @@ async def require_account(gateway: StripeGateway, records: Path) -> str:
         gateway.account_id = await _account_of(gateway)
     found = {"account_id": gateway.account_id, "live": gateway.config.is_live}
     path = records / "account.json"
-    try:
-        remembered = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    remembered = _remembered(path)
+    if remembered is None:
         _remember(path, found)
         return gateway.account_id
     if remembered != found:
@@ -62,6 +62,23 @@ async def _account_of(gateway: StripeGateway) -> str:
         # Remembered, it would refuse every key from then on.
         raise unreadable_answer(f"{account_id[:60]!a} is no id of an account")
     return account_id
+
+
+def _remembered(path: Path) -> dict[str, object] | None:
+    """None where no account was remembered yet."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise WrongAccountError(
+            f"{path} is damaged: put it back from the backup of records/. It says which Stripe "
+            "account this BILLING_HOME belongs to; with the key of that account you may also "
+            "delete it"
+        )
+    return found
 
 
 def _remember(path: Path, found: dict[str, object]) -> None:

@@ -17,6 +17,7 @@ from billing_pipeline.collection.records.billed import BilledRecords
 from billing_pipeline.collection.records.recorded import recorded_marks
 from billing_pipeline.collection.records.request_log import RequestLog
 from billing_pipeline.collection.stripe_state.cache import StripeCache
+from billing_pipeline.collection.stripe_state.set_aside import STRIPE_CACHE, DamagedCacheError
 from billing_pipeline.runs.damaged_files import damaged_databases
 
 
@@ -36,7 +37,6 @@ class Records:
         return self.folder / "locks"
 
 
-STRIPE_CACHE = "stripe_mirror.db"
 DURABILITY = "full"
 """SQLite's `synchronous` for all but the cache. Below full is for simulations whose disk is thrown
 away: with it an intent might not survive the power failing right after its request."""
@@ -81,7 +81,7 @@ def _sentence(folder: Path, error: sqlite3.DatabaseError) -> str:
         )
     files = ", ".join(str(path) for path in damaged)
     if [path.name for path in damaged] == [STRIPE_CACHE]:
-        return f"{files} is damaged ({error}): delete it, it is read from Stripe again"
+        return str(DamagedCacheError(damaged[0], error))
     return (
         f"{files} is damaged ({error}): put it back from the backup of records/, or move it away; "
         "without it nothing is billed twice, but what it has recorded is lost"

@@ -135,7 +135,8 @@ def _in_short(payment: Json) -> Json:
     charge = charge if isinstance(charge, Mapping) else {}
     names = ("id", "created", "amount_refunded", "disputed", "balance_transaction")
     details = charge.get("payment_method_details") or {}
-    short = {name: charge[name] for name in names if name in charge} | {"type": details.get("type")}
+    short = {name: charge[name] for name in names if name in charge}
+    short |= {"type": details.get("type"), "card": details.get("card")}
     return {
         **{name: payment.get(name) for name in ("id", "created", "currency", "amount_paid")},
         "paid_at": (payment.get("status_transitions") or {}).get("paid_at"),
@@ -175,7 +176,18 @@ def _received(payment: Json) -> Json | None:
         "status": "succeeded",
         "intent": intent.get("id"),
         "transaction": _id(charge.get("balance_transaction")),
+        "card_expires": _expiry(charge.get("card")),
     }
+
+
+def _expiry(card: Any) -> str | None:
+    """``YYYY-MM``, the last month in which the card can be charged; None for all but cards."""
+    if not isinstance(card, Mapping):
+        return None
+    year, month = card.get("exp_year"), card.get("exp_month")
+    if not (isinstance(year, int) and isinstance(month, int)):
+        return None
+    return f"{year:04}-{month:02}" if 0 < year < 9998 and 1 <= month <= 12 else None
 
 
 def _has_left(payment: Json) -> bool:

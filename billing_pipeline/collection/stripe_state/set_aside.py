@@ -20,6 +20,7 @@ create table if not exists set_aside (
     primary key (kind, subject)
 ) strict;
 """
+STRIPE_CACHE = "stripe_mirror.db"
 KEPT_SECONDS = 40 * 86_400
 """As long as Stripe may send an event again."""
 MAX_NAMED = 3
@@ -65,9 +66,17 @@ class SetAsideList:
         )
 
 
+class DamagedCacheError(RuntimeError):
+    """The cache of what Stripe holds cannot be read; the message says what to do."""
+
+    def __init__(self, path: Path, error: sqlite3.DatabaseError) -> None:
+        super().__init__(f"{path} is damaged ({error}): delete it, it is read from Stripe again")
+
+
 def read_set_aside(records: Path) -> list[SetAside]:
-    """What is set aside in these records, the newest first. Writes nothing, makes no file."""
-    path = records / "stripe_mirror.db"
+    """What is set aside in these records, the newest first. Writes nothing, makes no file. Raises
+    `DamagedCacheError`."""
+    path = records / STRIPE_CACHE
     if not path.exists():
         return []
     with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as db:
@@ -77,6 +86,8 @@ def read_set_aside(records: Path) -> list[SetAside]:
             ).fetchall()
         except sqlite3.OperationalError:
             return []  # kept by an earlier release, or another process is making it
+        except sqlite3.DatabaseError as error:
+            raise DamagedCacheError(path, error) from error
     return [SetAside(*row) for row in rows]
 
 

@@ -77,6 +77,8 @@
                 * exact(multiple).units
             )",
         "local_bucket(zone string, bucket string, us bigint) returns bigint return case bucket
+                when 'half_hour' then
+                    us - unix_micros(from_utc_timestamp(timestamp_micros(us), zone)) % 1800000000
                 when 'hour' then
                     us - unix_micros(from_utc_timestamp(timestamp_micros(us), zone)) % 3600000000
                 when 'day' then

@@ -1,4 +1,5 @@
--- grain: commitment whose term this month, or the next one, is in
+-- grain: commitment whose term this month, or the next one, is in, or for whose term this month still
+-- charges
 select
     run.billing_month,
     sums.commitment_id,

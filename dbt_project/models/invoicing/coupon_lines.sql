@@ -2,43 +2,8 @@
 -- grain: line × coupon of its subscription, in the coupons' order, with whether it counts for the
 -- line: on this invoice, or, where unused time is given back, on the one that charged it
 with
-lines as (select * from {{ ref('subscription_lines') }}),
 coupons as (select * from {{ ref('stg_catalog__coupons') }}),
 run as (select * from {{ ref('stg_run') }}),
-
--- the coupons of an invoice are those of the last version that begins before its month's end
-named as (
-    select
-        lines.*,
-        sold.billing_month as sold_month,
-        versions.coupon_id,
-        versions.position,
-        versions.first_month,
-        coalesce(versions.next_starts_at >= run.month_end, true) as is_of_run,
-        coalesce(
-            versions.starts_at < sold.month_end
-            and coalesce(versions.next_starts_at >= sold.month_end, true),
-            false
-        ) as is_of_sale
-    from lines
-    inner join {{ ref('coupon_months') }} as versions
-        on lines.subscription_id = versions.subscription_id
-        and lines.subscription_number = versions.subscription_number
-    cross join run
-    -- the invoice before the unused period charged it in advance
-    asof left join {{ ref('stg_months') }} as sold on lines.unused_period_start > sold.month_start
-),
-
-listed as (
-    select
-        line_id, customer_id, subscription_id, subscription_number, currency, amount, price_id,
-        sold_month, coupon_id, first_month,
-        bool_or(is_of_run) as is_of_run,
-        bool_or(is_of_sale) as is_of_sale,
-        min(case when is_of_run then position end) as place
-    from named
-    group by all
-),
 
 counted as (
     select
@@ -46,10 +11,10 @@ counted as (
         currencies.exponent,
         coupons.percent_off,
         coupons.amount_off,
-        -- this invoice's coupons come first
         dense_rank() over (
             partition by months_run.subscription_id, months_run.subscription_number
-            order by months_run.place nulls last, months_run.coupon_id
+            order by
+                months_run.place nulls last, months_run.sold_place nulls last, months_run.coupon_id
         ) as position,
         coalesce(coupons.currency = months_run.currency, true) as has_currency,
         coupons.price_ids is null
@@ -61,7 +26,7 @@ counted as (
                 then months_run.is_of_sale and {{ coupon_counts('months_run.sold_month') }}
             else months_run.is_of_run and {{ coupon_counts('run.billing_month') }}
         end as counts
-    from listed as months_run
+    from {{ ref('named_coupons') }} as months_run
     inner join coupons on months_run.coupon_id = coupons.coupon_id
     inner join {{ source('raw', 'currencies') }} as currencies
         on months_run.currency = currencies.currency

@@ -7,12 +7,13 @@ windows as (
         bucket,
         bucket_zone,
         epoch_us(window_end) as end_us,
-        local_bucket(bucket_zone, 'hour', epoch_us(window_start)) as first_us
+        local_bucket(bucket_zone, 'half_hour', epoch_us(window_start)) as first_us
     from {{ ref('usage_windows') }}
     where is_carried and bucket is not null
 ),
 
--- half hours: in some zones the clock changes by one
+-- by half hours, as no clock changes by less; where one skips the half of an hour, that hour is
+-- begun in its second half
 steps as (
     select
         *,

@@ -21,11 +21,10 @@ shared as (
     select
         * exclude (model_amount),
         model_amount.units as model_units,
-        (case
-            when is_shared and is_share_of_amount
-                then exact_share(model_amount, part_us, whole_us)
-            else model_amount
-        end).units as shared_units,
+        case
+            when is_shared and is_share_of_amount then share_units(model_amount, part_us, whole_us)
+            else model_amount.units
+        end as shared_units,
         (case
             when is_shared then exact_share(exact(minimum_amount), part_us, whole_us)
             else exact(minimum_amount)

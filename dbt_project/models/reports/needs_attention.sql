@@ -10,6 +10,8 @@ found as (
     union all by name
     select * from {{ ref('attention_to_payments') }}
     union all by name
+    select * from {{ ref('attention_to_cards') }}
+    union all by name
     select * from {{ ref('attention_to_money') }}
 )
 

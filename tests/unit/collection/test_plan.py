@@ -333,6 +333,22 @@ def test_rows_name_the_customer_the_change_and_the_cause_and_end_with_what_is_un
     ]
 
 
+def test_what_will_be_charged_to_an_expired_card_says_so() -> None:
+    cards = {"ada": date(2026, 1, 31), "bob": NOTES.today, "eve": date(2025, 12, 31)}
+    wants = [wanted(5), wanted(7, customer="bob"), wanted(9, customer="eve")]
+    wants[2] = replace(
+        wants[2],
+        collection_method="send_invoice",
+        days_until_due=30,
+        payer=replace(wants[2].payer, email="eve@example.com"),
+    )
+    present, notes = of(wants, []), replace(NOTES, cards=cards)
+    said = {row["customer_id"]: row["reason"] for row in plan_rows(present, notes)}
+    assert "the card that paid last expired on 2026-01-31" in said["ada"]
+    assert "card" not in said["bob"] + said["eve"]
+    assert "expired on 2026-01-31" in plan_markdown(present, notes)
+
+
 def test_the_page_ends_with_the_net_of_each_currency_and_says_how_to_approve() -> None:
     held = [in_stripe(wanted(900)), in_stripe(wanted(5, customer="eve", currency="EUR"))]
     wants = [wanted(400), wanted(200, customer="bob"), wanted(25, customer="eve", currency="EUR")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -36,6 +37,7 @@ def test_a_payment_is_read_once_and_adds_up_to_what_was_paid(company: Company) -
     assert row["amount"] == pulled.stripe_invoices[0]["amount_paid"]
     assert row["paid_at"] == pulled.stripe_invoices[0]["finalized_at"]
     assert row["payment_id"].startswith("ch_")
+    assert row["card_expires"] == date(2040, 12, 31)
     # The account, and nothing of a payment that is known.
     assert requests(company, lambda: company.pull(full=False)) == 1
 

@@ -20,6 +20,7 @@ from billing_pipeline.collection.plan.desired import NotComputedError
 from billing_pipeline.collection.records.account import WrongAccountError
 from billing_pipeline.collection.records.lock import MonthLockedError, month_lock
 from billing_pipeline.collection.records.opening import RecordsError, errors_in_words, open_records
+from billing_pipeline.collection.stripe_state.set_aside import DamagedCacheError, read_set_aside
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.stripe_api.client import GatewayConfig, StripeGateway
 from billing_pipeline.stripe_api.errors import StripeFailure
@@ -267,6 +268,26 @@ def test_a_damaged_file_is_named_with_what_to_do(company: Company, name: str, ad
     with pytest.raises(RecordsError) as failed:
         company.preview()
     assert str(failed.value).startswith(f"{path} is damaged (file is not a database): {advice}")
+
+
+def test_the_look_at_what_is_set_aside_names_a_damaged_cache_too(company: Company) -> None:
+    path = company.settings.records_dir / "stripe_mirror.db"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"no database" * 1000)
+    with pytest.raises(DamagedCacheError) as failed:
+        read_set_aside(company.settings.records_dir)
+    assert str(failed.value).startswith(f"{path} is damaged") and "delete it" in str(failed.value)
+
+
+@pytest.mark.parametrize("content", ["", '{"account_id": "acct_', "[]"])
+def test_a_damaged_account_is_named_with_what_to_do(company: Company, content: str) -> None:
+    company.want({"ada": [1000]})
+    company.preview()
+    path = company.settings.records_dir / "account.json"
+    path.write_text(content)
+    with pytest.raises(WrongAccountError, match="put it back from the backup") as failed:
+        company.preview()
+    assert str(path) in str(failed.value)
 
 
 def test_a_file_that_is_damaged_inside_is_named_too(company: Company) -> None:

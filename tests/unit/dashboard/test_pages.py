@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from datetime import date
 from decimal import Decimal
+from html import escape
 
 import pytest
 
 from billing_pipeline.dashboard import charts, pages
 from billing_pipeline.dashboard.queries import MonthSoFar
 from billing_pipeline.duckdb_sql import Row
+from billing_pipeline.months import BillingMonth
+from billing_pipeline.published.month_states import MonthOverview, MonthState
+from billing_pipeline.web.links import approval_url, close_url, plan_url
 
 INVOICE: Row = {
     "billing_month": date(2024, 1, 1),
@@ -95,6 +99,29 @@ def test_unpaid_is_stacked_on_paid_for_each_month() -> None:
         ("paid", "7.00 USD"),
         ("unpaid", "3.50 USD"),
     ]
+
+
+def test_months_add_up_and_what_waits_has_the_way_to_it() -> None:
+    money = {"total": "22", "billed": "17", "outstanding": "9", "paid": "4", "credited": "1"}
+    row = {"billing_month": date(2024, 1, 1), "currency": "EUR", "invoices": 3}
+    row |= {name: Decimal(value) for name, value in money.items()}
+    january, february = BillingMonth(2024, 1), BillingMonth(2024, 2)
+    overviews = [
+        MonthOverview(february, MonthState.DUE),
+        MonthOverview(january, MonthState.WAITS, 1, "abc"),
+    ]
+    sums = [row | {"settled_by_balance": Decimal("3.00")}]
+    text = pages.months_page(overviews, sums, [], "https://ui.example").text
+    shown = text.replace("&quot;", '"')
+    for amount in ("22.00", "17.00", "9.00", "4.00", "3.00", "1.00"):
+        assert f">{amount}<" in shown, amount
+    for url in (
+        approval_url("https://ui.example", january, "abc"),
+        plan_url("https://ui.example", january),
+        close_url("https://ui.example", february),
+    ):
+        assert escape(url) in text, url
+    assert "billing run 2024-02" in text
 
 
 def test_pages_without_data_say_so() -> None:

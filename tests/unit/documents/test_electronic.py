@@ -90,6 +90,14 @@ CASES: dict[str, Callable[[], IssuedDocument]] = {
     "a credit note without lines": lambda: credit_note(
         plain_invoice(), amount=Decimal("-7.77"), version_before=None
     ),
+    "a credit note without tax": lambda: issued(
+        "-10",
+        [line("a", "-10", is_whole=False)],
+        corrects=untaxed(country="US", tax_id=None),
+        buyer={"country": "US", "tax_id": None},
+        kind="credit_note",
+        due_at=None,
+    ),
     "300 lines": long_invoice,
     "discounts, two rates, a line below 0": discounted,
     "two rates on each line": two_rates_on_each_line,

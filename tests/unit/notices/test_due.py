@@ -61,6 +61,17 @@ def test_a_closed_month(book: Book) -> None:
     ]
 
 
+def test_a_card_that_expires_is_told_once_for_each_card(book: Book) -> None:
+    month = {"billing_month": FEBRUARY.key, "customer_id": "acme"}
+    book.add("seller", {"billing_month": FEBRUARY.key})
+    book.add("customers", {**month, "collection_method": "charge_automatically"})
+    paid = {**month, "kind": "payment", "method": "card", "paid_at": "2024-02-02"}
+    book.add("payments", {**paid, "card_expires": "2024-03-31"})
+    [notice] = [notice for notice in due(book) if notice.kind is Kind.CARD_EXPIRES]
+    assert notice.key == "card_expires:acme:2024-03-31"
+    assert notice.text == "acme: the card that paid last expires on 2024-03-31"
+
+
 def test_a_month_without_invoices_is_closed_too(book: Book) -> None:
     [notice] = due(book, {FEBRUARY: Close("run")})
     assert notice.text.startswith("no invoices\n")

@@ -186,6 +186,34 @@ def test_an_invoice_that_is_not_what_it_should_be(published: duckdb.DuckDBPyConn
     ]
 
 
+def test_a_card_that_expires_before_the_next_charge(published: duckdb.DuckDBPyConnection) -> None:
+    """January is charged in February, and February in March: the card has to last until then."""
+    for customer, expires, method in (
+        ("ends", "2024-02-29", "charge_automatically"),
+        ("lasts", "2024-03-31", "charge_automatically"),
+        ("is sent", "2024-02-29", "send_invoice"),
+    ):
+        add(published, "customers", customer_id=customer, collection_method=method)
+        paid = {"customer_id": customer, "kind": "payment", "method": "card"}
+        add(published, "payments", **paid, paid_at="2024-01-02", card_expires="2020-01-31")
+        add(published, "payments", **paid, paid_at="2024-02-02", card_expires=expires)
+    # by bank debit since
+    add(published, "customers", customer_id="debit", collection_method="charge_automatically")
+    paid = {"customer_id": "debit", "kind": "payment"}
+    add(
+        published,
+        "payments",
+        **paid,
+        method="card",
+        paid_at="2024-01-02",
+        card_expires="2020-01-31",
+    )
+    add(published, "payments", **paid, method="sepa_debit", paid_at="2024-02-02")
+    assert found(published) == [("card_expires", "ends", None, 1)]
+    [payments] = [part for part in health(published) if not part.is_well]
+    assert payments.says == "0 paid; 1 cards expire before the next charge"
+
+
 def test_what_a_person_declined_needs_no_attention(published: duckdb.DuckDBPyConnection) -> None:
     add(published, "invoices", invoice_id="in_1", currency="USD", total=10)
     add(published, "invoice_payments", invoice_id="in_1", status="paid", billed=9, credited=0)

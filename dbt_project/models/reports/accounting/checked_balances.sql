@@ -13,6 +13,7 @@ last_movements as (
 compared_wallets as (
     select currency, other_credit
     from {{ all_months(source('collection', 'wallet_reconciliation')) }}
+    where problem is null
     qualify row_number() over (partition by customer_id, currency order by billing_month desc) = 1
 ),
 

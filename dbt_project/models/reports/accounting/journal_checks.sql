@@ -51,6 +51,7 @@ balances as (
         or (customer_id, currency) in (
             select (customer_id, currency)
             from {{ all_months(source('collection', 'wallet_reconciliation')) }}
+            where problem is null
         )
     union all by name
     select billing_month, checked, currency, amount as published from published

@@ -8,7 +8,7 @@
 with
 documents as materialized (select * from {{ ref('posted_documents') }}),
 
-lines as (
+lines as materialized (
     select * from {{ ref('itemized_lines') }}
     union all by name
     select document_id, tax_rate_id as line_id, '' as tax_rates, 'tax' as account, tax_rate_id as detail,

@@ -1,0 +1,5 @@
+select
+    customer_id,
+    paid_at,
+    card_expires
+from {{ ref('last_cards') }}
