@@ -48,7 +48,7 @@ _PARTS = (
         "tables",
         "SELECT count(*) AS views,"
         " (SELECT count(DISTINCT billing_month) FROM usage_files) AS months"
-        " FROM duckdb_views() WHERE NOT internal",
+        " FROM duckdb_views() WHERE NOT internal AND schema_name = 'main'",
         lambda row: f"{row['views']} published, {row['months']} months in them",
     ),
     _Part(

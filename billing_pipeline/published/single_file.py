@@ -6,6 +6,7 @@ What belongs here: copying the published tables into such a file. What does not:
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import duckdb
@@ -13,9 +14,9 @@ import duckdb
 from billing_pipeline.duckdb_sql import sql_name, sql_text
 from billing_pipeline.published.durable import fsync
 from billing_pipeline.published.manifest import PublishError
+from billing_pipeline.published.questions import questions_database
 from billing_pipeline.published.reading import attach, database_path, open_published, utc_session
 from billing_pipeline.published.tables import Table, published_tables
-from billing_pipeline.published.views import STORAGE_VERSION
 from billing_pipeline.settings import Settings
 
 
@@ -33,12 +34,12 @@ def write_single_file(settings: Settings, target: Path) -> int:
             present = {
                 str(name)
                 for (name,) in connection.execute(
-                    "SELECT view_name FROM duckdb_views() WHERE database_name = 'published'"
+                    "SELECT view_name FROM duckdb_views()"
+                    " WHERE database_name = 'published' AND schema_name = 'main'"
                 ).fetchall()
             }
-            connection.execute(
-                f"ATTACH {sql_text(str(new))} AS single (STORAGE_VERSION '{STORAGE_VERSION}')"
-            )
+            shutil.copyfile(questions_database(settings), new)
+            connection.execute(f"ATTACH {sql_text(str(new))} AS single")
             connection.execute("USE single")
             connection.begin()
             for name, table in published.tables.items():

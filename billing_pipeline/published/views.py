@@ -6,6 +6,7 @@ where readers open it (``publish``).
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,29 +21,28 @@ from billing_pipeline.published.tables import Published, Table
 
 SIMULATIONS = "simulation_changes"
 
-# Readers have older releases of DuckDB, in a BI tool for example: this one reads as from 1.1 on.
-STORAGE_VERSION = "v1.0.0"
-
 # Between the paths of a list, which have no empty names.
 _NEXT_FILE = "//\n"
 
 
 def build_database(
-    connection: duckdb.DuckDBPyConnection, published: Published, manifest: Manifest
+    connection: duckdb.DuckDBPyConnection,
+    published: Published,
+    manifest: Manifest,
+    questions: Path,
 ) -> Path:
-    """A new database beside the one that readers have, closed and on the disk."""
+    """A new database beside the one that readers have, closed and on the disk. It begins as a copy
+    of that of the `questions`."""
     root = manifest.root
     path = root / "billing.duckdb.new"
-    for leftover in (path, path.with_name(path.name + ".wal")):
-        leftover.unlink(missing_ok=True)
+    path.with_name(path.name + ".wal").unlink(missing_ok=True)
+    shutil.copyfile(questions, path)
     queries = {
         **{name: _view_query(manifest, name, table) for name, table in published.tables.items()},
         **{name: report.query for name, report in published.reports.items()},
     }
     try:
-        connection.execute(
-            f"ATTACH {sql_text(str(path))} AS billing (STORAGE_VERSION '{STORAGE_VERSION}')"
-        )
+        connection.execute(f"ATTACH {sql_text(str(path))} AS billing")
         connection.execute("USE billing")
         for statements in (_views(queries), _comments({**published.tables, **published.reports})):
             with _at_once(connection):

@@ -108,6 +108,21 @@ def test_what_people_query_has_a_contract(target: Path) -> None:
     assert loose == []
 
 
+# Not the star of a product, which something to multiply by follows.
+STAR = re.compile(r"^\s*(?:select\s+)?(?:\w+\.)?\*\s*(?:,|$|from|exclude|replace)", re.M)
+
+
+def test_what_people_query_names_its_columns(target: Path) -> None:
+    """At its end, where a reader looks for them; steps before may say `select *`."""
+    last = {
+        model["name"]: re.split(r"^(?=select\b)", model["raw_code"], flags=re.MULTILINE)[-1]
+        for model in _models(target).values()
+        if model["access"] == "public"
+    }
+    stars = [name for name, select in last.items() if STAR.search(select.partition("\nfrom")[0])]
+    assert stars == []
+
+
 def test_a_model_is_short(target: Path) -> None:
     """One that is longer asks to be two."""
     long = [m["name"] for m in _models(target).values() if len(m["raw_code"].splitlines()) > 80]

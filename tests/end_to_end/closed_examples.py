@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Collection
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
@@ -86,12 +87,12 @@ def first_day(month: str) -> date:
 
 
 class Closing:
-    """All examples being closed in the background; `of` waits for one."""
+    """Examples, all or those of the `names`, being closed in the background; `of` waits for one."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, names: Collection[str] = tuple(MONTHS)) -> None:
         self._pool = ThreadPoolExecutor(AT_ONCE)
         self._closed: dict[str, Future[ClosedExample]] = {
-            name: self._pool.submit(_close, name, folder / name) for name in MONTHS
+            name: self._pool.submit(_close, name, folder / name) for name in names
         }
 
     def of(self, name: str) -> ClosedExample:

@@ -25,6 +25,7 @@ from billing_pipeline.comparison.lines import TheirLine
 from billing_pipeline.comparison.our_month import read_month, with_late_usage
 from billing_pipeline.comparison.their_file import Export
 from billing_pipeline.months import BillingMonth
+from billing_pipeline.published.questions import read_questions
 from billing_pipeline.published.tables import published_tables
 from billing_pipeline.settings import Settings
 from tests.end_to_end.billed_by_hand import ByHand
@@ -32,6 +33,7 @@ from tests.end_to_end.closed_examples import MONTHS, Closing, first_day
 from tests.end_to_end.commands import EXAMPLES, ROOT
 from tests.end_to_end.document_sums import check_books, check_documents
 from tests.end_to_end.expectations import Case, cents, check, table
+from tests.end_to_end.questions_page import PAGE, SAMPLE, TOPICS, answer_in, page, sample_of
 from tests.proofs import disagreements, proofs_of
 
 # Stripe charges no less; what is below is moved to the customer's balance.
@@ -302,7 +304,7 @@ QUERIES = re.findall(r"```sql\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.
 
 def test_the_queries_of_the_analysts_guide(closing: Closing) -> None:
     """Each runs and finds something, or nothing where the guide says so."""
-    assert len(QUERIES) > 5
+    assert QUERIES
     path = closing.of("subscriptions").home / "published" / "billing.duckdb"
     with duckdb.connect(str(path), read_only=True) as published:
         for query in QUERIES:
@@ -310,37 +312,74 @@ def test_the_queries_of_the_analysts_guide(closing: Closing) -> None:
             assert (rows == []) == query.rstrip().endswith("-- none"), query
 
 
-# What an auditor's query must find, in their order.
-BREACHES = (
-    "INSERT INTO unpriced_usage BY NAME SELECT 's-berlin' AS customer_id",
-    "DELETE FROM invoice_lines WHERE kind = 'charge'",
-    "UPDATE reconciliation SET difference = 0.01",
-    "UPDATE seller SET month_end = month_end - INTERVAL 1 DAY",
-    "INSERT INTO stripe_invoices FROM stripe_invoices LIMIT 1",
-    "UPDATE documents SET kind = 'supplement'",
-)
+QUESTIONS = read_questions()
 
 
-def test_what_auditors_ask_finds_what_it_is_asked_for(closing: Closing) -> None:
-    section = GUIDE.read_text(encoding="utf-8").partition("## What auditors ask")[2]
-    found = re.findall(r"```sql\n(.*?)```", section.partition("\n## ")[0], re.DOTALL)
-    queries = [query for query in found if query.rstrip().endswith("-- none")]
-    path = closing.of("subscriptions").home / "published" / "billing.duckdb"
+def test_the_page_of_questions_has_their_answers(closing: Closing) -> None:
+    """`python -m tests.end_to_end.questions_page` writes it anew."""
+    assert len(QUESTIONS) >= 50
+    assert {one.topic for one in QUESTIONS} == TOPICS.keys()
+    assert [one.name for one in QUESTIONS if len(one.sql.splitlines()) > 10] == []
+    text = page(lambda one: answer_in(closing.of(sample_of(one)).home, one))
+    assert text == PAGE.read_text(encoding="utf-8")
+
+
+# What makes the questions find something whose answer is none in the examples.
+BREACHES = {
+    "billed_in_advance": "UPDATE seller SET month_end = month_start",
+    "billed_twice": "INSERT INTO stripe_invoices FROM stripe_invoices LIMIT 1",
+    "came_in_late": "INSERT INTO charge_changes_known BY NAME SELECT 's-berlin' AS customer_id",
+    "changed_since_billing": "INSERT INTO charge_changes BY NAME SELECT 1 AS change",
+    "changed_since_first_computed": "UPDATE invoices SET total = total + 0.01",
+    "changes_without_approval": "UPDATE documents SET kind = 'supplement'",
+    "charges_on_no_invoice": "DELETE FROM invoice_lines WHERE kind = 'charge'",
+    "credit_notes_issued": "INSERT INTO credit_notes BY NAME SELECT 'CN-1' AS number",
+    "decisions": "INSERT INTO approvals BY NAME SELECT 'approved' AS decision",
+    "drift_of_closed_months": "INSERT INTO month_drift BY NAME SELECT 1 AS difference",
+    "invoices_not_sent": "UPDATE stripe_invoices SET status = 'void'",
+    "issued_before_the_month_ended": "UPDATE seller SET month_end = now() + INTERVAL 1 DAY",
+    "lines_and_totals": "UPDATE invoices SET total = total + 0.01",
+    "missing_sources": "UPDATE usage_sources SET expected = 'monthly', file_count = 0",
+    "prices_between_months": "UPDATE prices SET unit_amount = 9 WHERE billing_month = '2024-07-01'",
+    "refunds_and_disputes": "UPDATE payments SET kind = 'refund'",
+    "rejected_rows": "INSERT INTO rejected_usage BY NAME SELECT 'calls.csv' AS source_file",
+    "rows_not_accounted_for": "UPDATE usage_files SET rows_read = rows_read + 1",
+    "service_after_the_month": "UPDATE seller SET month_end = month_end - INTERVAL 1 DAY",
+    "taxes_recomputed": "UPDATE line_taxes SET tax_amount = tax_amount + 0.01",
+    "tiers_and_quantities": (
+        "INSERT INTO charge_tiers BY NAME SELECT charge_id, 7.5 AS quantity FROM charges LIMIT 1"
+    ),
+    "totals_in_stripe": "UPDATE reconciliation SET difference = 0.01",
+    "usage_in_doubt": "INSERT INTO usage_issues BY NAME SELECT 'views' AS meter_id",
+    "usage_not_charged": "INSERT INTO unpriced_usage BY NAME SELECT 's-berlin' AS customer_id",
+    "waiting_for_approval": "UPDATE invoice_plan SET state = 'waiting'",
+    "wallets_in_stripe": "INSERT INTO wallet_reconciliation BY NAME SELECT 1 AS difference",
+    "written_by_hand": "INSERT INTO manual_entries BY NAME SELECT 'adjustment' AS kind",
+}
+
+
+def test_a_question_without_an_answer_finds_what_it_looks_for(closing: Closing) -> None:
+    path = closing.of(SAMPLE).home / "published" / "billing.duckdb"
     with duckdb.connect() as books:
         books.execute(f"ATTACH '{path}' AS published (READ_ONLY)")
-        for table in ("approvals", "charges", "customers", "documents", "invoice_lines", "prices",
-                      "reconciliation", "seller", "stripe_invoices", "unpriced_usage"):  # fmt: skip
+        tables = (
+            "SELECT view_name FROM duckdb_views() WHERE (database_name, schema_name) = ($1, $2)"
+        )
+        for (table,) in books.execute(tables, ["published", "main"]).fetchall():
             books.execute(f"CREATE TABLE {table} AS FROM published.{table}")
-        for query, breach in zip(queries, BREACHES, strict=True):
+        without = {one.name: one.sql for one in QUESTIONS if not books.execute(one.sql).fetchall()}
+        elsewhere = {one.name for one in QUESTIONS if sample_of(one) != SAMPLE}
+        assert without.keys() - elsewhere == BREACHES.keys() - elsewhere
+        for name, breach in BREACHES.items():
             books.execute("BEGIN")
             books.execute(breach)
-            assert books.execute(query).fetchall(), query
-            if "approvals" in query:
+            assert books.execute(without[name]).fetchall(), name
+            if name == "changes_without_approval":
                 books.execute(
                     "INSERT INTO approvals BY NAME SELECT billing_month, 'approved' AS decision,"
                     " issued_at AS decided_at FROM documents"
                 )
-                assert not books.execute(query).fetchall(), query
+                assert not books.execute(without[name]).fetchall(), name
             books.execute("ROLLBACK")
 
 
@@ -350,7 +389,7 @@ def test_every_published_column_is_described(closing: Closing) -> None:
         views = {row[0] for row in published.execute("SHOW TABLES").fetchall()}
         undescribed = published.execute(
             "SELECT table_name, column_name FROM duckdb_columns()"
-            " WHERE NOT internal AND coalesce(comment, '') = ''"
+            " WHERE NOT internal AND schema_name = 'main' AND coalesce(comment, '') = ''"
             " UNION ALL SELECT view_name, '' FROM duckdb_views()"
             " WHERE NOT internal AND coalesce(comment, '') = ''"
         ).fetchall()

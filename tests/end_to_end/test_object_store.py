@@ -70,7 +70,7 @@ def published(home: Path) -> dict[str, list[Any]]:
     """The rows of every table, as text and without run ids and times."""
     tables = {}
     with duckdb.connect(str(home / "published" / "billing.duckdb"), read_only=True) as database:
-        views = "SELECT view_name FROM duckdb_views() WHERE NOT internal"
+        views = "SELECT view_name FROM duckdb_views() WHERE NOT internal AND schema_name = 'main'"
         for (name,) in database.execute(views).fetchall():
             columns = [row[0] for row in database.execute(f"DESCRIBE {name}").fetchall()]
             kept = ", ".join(unnumbered(c) for c in columns if c not in OF_THE_RUN)

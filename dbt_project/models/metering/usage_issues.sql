@@ -47,7 +47,14 @@ unreadable as (
 
 negative as (select * from {{ ref('measured_windows') }} where quantity < 0)
 
-select run.billing_month, issues.*
+select
+    run.billing_month,
+    issues.meter_id,
+    issues.customer_id,
+    issues.event_id,
+    issues.source_file,
+    issues.source_row,
+    issues.reason
 from (
     select * from unreadable
     union all

@@ -1,1 +1,19 @@
-select * from {{ ref('issued_documents') }}
+select
+    billing_month,
+    document_id,
+    kind,
+    number,
+    invoice_id,
+    revision,
+    position,
+    corrects_id,
+    customer_id,
+    currency,
+    issued_at,
+    due_at,
+    amount,
+    amount_due,
+    status,
+    version,
+    version_before
+from {{ ref('issued_documents') }}

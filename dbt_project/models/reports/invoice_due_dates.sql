@@ -1,7 +1,7 @@
 -- the due date is Stripe's once the invoice was sent: a month may be closed late, and supplements
 -- follow later
 with
-invoices as (select * from {{ all_months(ref('invoices')) }}),
+computed as (select * from {{ all_months(ref('invoices')) }}),
 sellers as (select * from {{ all_months(ref('seller')) }}),
 
 sent as (
@@ -19,14 +19,14 @@ sent as (
 )
 
 select
-    coalesce(invoices.billing_month, sent.billing_month) as billing_month,
-    coalesce(invoices.invoice_id, sent.invoice_id) as invoice_id,
+    coalesce(computed.billing_month, sent.billing_month) as billing_month,
+    coalesce(computed.invoice_id, sent.invoice_id) as invoice_id,
     sent.due_at,
     coalesce(
         timezone(coalesce(sellers.timezone, 'UTC'), sent.due_at)::date,
-        invoices.due_date
+        computed.due_date
     ) as due_date
-from invoices
-full outer join sent on invoices.invoice_id = sent.invoice_id
+from computed
+full outer join sent on computed.invoice_id = sent.invoice_id
 left join sellers
-    on sellers.billing_month = coalesce(invoices.billing_month, sent.billing_month)
+    on sellers.billing_month = coalesce(computed.billing_month, sent.billing_month)

@@ -15,7 +15,14 @@ unpaid as (
 )
 
 select
-    *,
+    billing_month,
+    invoice_id,
+    customer_id,
+    currency,
+    status,
+    outstanding,
+    due_date,
+    days_overdue,
     case
         when days_overdue = 0 then 'not due'
         when days_overdue <= 30 then '1-30'

@@ -1,6 +1,6 @@
 -- computed when it is read, so it turns from good to past_due and suspended by the clock
 with
-customers as (
+known as (
     select
         customer_id,
         max(billing_month) as billing_month,
@@ -21,8 +21,8 @@ debts as (
 )
 
 select
-    customers.billing_month,
-    customers.customer_id,
+    known.billing_month,
+    known.customer_id,
     coalesce(debts.state, 'good') as state,
     case debts.state
         when 'suspended' then debts.suspended_at
@@ -41,10 +41,10 @@ select
             when debts.state = 'past_due' then 'unpaid after the due date: ' || debts.late
         end,
         case
-            when debts.payer_id <> customers.customer_id
+            when debts.payer_id <> known.customer_id
                 then debts.payer_id || ' pays for this customer'
         end,
         'also owed: ' || debts.other_currencies
     ), '') as reason
-from customers
-left join debts on customers.payer_id = debts.payer_id
+from known
+left join debts on known.payer_id = debts.payer_id

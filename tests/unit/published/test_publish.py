@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -168,6 +169,14 @@ def test_older_releases_of_duckdb_can_open_it(settings: Settings) -> None:
     # After a checksum of 8 bytes and "DUCK" the file says its version; 64 is read from 0.9.2 on.
     header = database_path(settings).read_bytes()[8:20]
     assert (header[:4], int.from_bytes(header[4:], "little")) == (b"DUCK", 64)
+    # DuckDB 1.1 takes a part of a query for recursive that has the name of the table in it.
+    for name, report in published_tables(settings).reports.items():
+        assert not re.search(OF_ITS_OWN_NAME, report.query), name
+
+
+OF_ITS_OWN_NAME = re.compile(
+    r"^(\w+) as \((?:.*|\n(?:(?!\)).*\n)*?.*)\b(?:from|join) \1\b", re.MULTILINE | re.IGNORECASE
+)
 
 
 READER = """

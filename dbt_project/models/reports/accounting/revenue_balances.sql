@@ -54,5 +54,13 @@ balanced as (
     )
 )
 
-select * from balanced
+select
+    billing_month,
+    customer_id,
+    currency,
+    recognized,
+    billed,
+    deferred,
+    unbilled
+from balanced
 where recognized <> 0 or billed <> 0 or deferred <> 0 or unbilled <> 0

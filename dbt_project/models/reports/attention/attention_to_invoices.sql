@@ -1,5 +1,5 @@
 with
-invoices as (select * from {{ all_months(ref('invoices')) }}),
+computed as (select * from {{ all_months(ref('invoices')) }}),
 held as (select * from {{ all_months(source('collection', 'invoice_payments')) }}),
 reconciled as (select * from {{ all_months(source('collection', 'reconciliation')) }})
 
@@ -13,7 +13,7 @@ select
     invoices.currency,
     (sum(lines.amount) - invoices.total)::decimal(38, 4) as amount,
     'the lines less the total' as reason
-from invoices
+from computed as invoices
 inner join {{ all_months(ref('invoice_lines')) }} as lines on invoices.invoice_id = lines.invoice_id
 where not lines.is_inclusive
 group by
@@ -36,7 +36,7 @@ select
     invoices.currency,
     invoices.total as amount,
     coalesce(held.status, 'not sent') as reason
-from invoices
+from computed as invoices
 left join held on invoices.invoice_id = held.invoice_id
 anti join (
     select invoice_id from reconciled where state in ('adopted', 'written_off')
