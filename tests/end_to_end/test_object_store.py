@@ -31,6 +31,7 @@ LATE = "usage/2024-02/restoration-late.csv"
 OF_THE_RUN = {
     *("run_id", "kept_at", "created_at", "finalized_at", "due_at", "next_attempt_at"),
     *("since", "oldest_unpaid_due", "document_id", "corrects_id", "known_from", "known_to"),
+    "entry_id",
     *("paid_at", "issued_at", "read_at", "uncollectible_at", "payment_id", "credit_note_id"),
     *("stripe_invoice_id", "stripe_customer_id", "number", "hosted_invoice_url", "invoice_pdf"),
 }

@@ -12,13 +12,17 @@ windows as (
     where is_carried and bucket is not null
 ),
 
+counted as (
+    select *, whole_quotient(end_us - first_us - 1, 1800000000) + 1 as last_step from windows
+),
+
 -- by half hours, as no clock changes by less; where one skips the half of an hour, that hour is
 -- begun in its second half
 steps as (
     select
         *,
-        {{ each_number('0', 'whole_quotient(end_us - first_us - 1, 1800000000) + 1') }} as step
-    from windows
+        {{ each_number('0', 'last_step') }} as step
+    from counted
 )
 
 select distinct

@@ -426,7 +426,10 @@ class FakeStripe(stripe.HTTPClient):
         intent["latest_charge"] = {
             "id": f"ch_of_{intent['id']}",
             "created": int(self.clock.now()),
-            "payment_method_details": {"type": "card"},
+            "payment_method_details": {
+                "type": "card",
+                "card": {"exp_month": 12, "exp_year": 2040},
+            },
         }
         payment = {"type": "payment_intent", "payment_intent": intent}
         paid_at = {"paid_at": int(self.clock.now())}

@@ -50,6 +50,7 @@ def february(settings: Settings, book: Book) -> Settings:
     for what, state in (("supplement", "waiting"), ("credit", "failed")):
         changes = {"action": what, "state": state, "amount_before": 1, "amount_after": 2}
         book.add("invoice_plan", {**of_month, **money, **changes, "plan_hash": "h", "reason": "r"})
+    book.add("seller", {"billing_month": "2024-02-01"})
     book.add("customers", {"billing_month": "2024-02-01", "customer_id": "acme"})
     given_up = {"status": "uncollectible", "amount_remaining": 1}
     since = {"due_at": "2024-03-01 00:00+00", "uncollectible_at": "2024-03-09 00:00+00"}
@@ -62,6 +63,7 @@ def february(settings: Settings, book: Book) -> Settings:
     late = {"invoice_id": "in_2", "status": "overdue", "last_error": None}
     book.add("invoice_payments", of_month | {"currency": "USD"} | unpaid | late)
     received = {"kind": "payment", "amount": 1, "paid_at": "2024-03-09 00:00+00"}
+    received |= {"method": "card", "card_expires": "2024-03-31"}
     book.add("payments", of_month | {"currency": "USD", "payment_id": "ch_1"} | received)
     of_now = {"billing_month": "2024-03-01", "customer_id": "acme"}
     began = {"subscription_id": "sub", "plan_id": "pro", "starts_at": "2024-03-01 00:00+00"}

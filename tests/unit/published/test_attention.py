@@ -210,6 +210,8 @@ def test_a_card_that_expires_before_the_next_charge(published: duckdb.DuckDBPyCo
     )
     add(published, "payments", **paid, method="sepa_debit", paid_at="2024-02-02")
     assert found(published) == [("card_expires", "ends", None, 1)]
+    cards = published.execute("SELECT customer_id FROM paying_cards ORDER BY ALL").fetchall()
+    assert cards == [("ends",), ("is sent",), ("lasts",)]
     [payments] = [part for part in health(published) if not part.is_well]
     assert payments.says == "0 paid; 1 cards expire before the next charge"
 

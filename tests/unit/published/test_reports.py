@@ -51,7 +51,7 @@ CREATE TABLE usage_rejections (billing_month DATE, source_file VARCHAR, source_r
 DOCUMENTS = ("documents", "document_lines", "document_taxes")
 BRIDGES = ("usage_bridge", "revenue_bridge")
 BOOKS = ("revenue_schedule", "revenue_balances", "journal", "trial_balance", "journal_checks")
-STATES = ("needs_attention", "month_states", "customer_standing")
+STATES = ("needs_attention", "month_states", "customer_standing", "paying_cards")
 ELSEWHERE = (*DOCUMENTS, *BRIDGES, *BOOKS, *STATES, "focus_charges")
 
 
