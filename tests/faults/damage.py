@@ -78,10 +78,10 @@ def files_of(home: Path) -> list[Path]:
 
 def every_damage(home: Path) -> Iterator[Damage]:
     """Each file of a closed home, damaged in each way, in a copy of it. The sandbox's books are not
-    deleted: they are what Stripe has, and without them there is no account any more."""
+    deleted or emptied: they are what Stripe has, and that would be another account."""
     for file in files_of(home):
         for damage in DAMAGES:
-            if (file, damage) != (SANDBOX, Path.unlink):
+            if file != SANDBOX or damage not in (Path.unlink, _emptied):
                 yield damaged(home, file, damage)
 
 
