@@ -10,18 +10,17 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import click
 from rich.console import Console
 
+from billing_pipeline.commands.differences import AMOUNTS, show_changed
 from billing_pipeline.commands.parameters import MONTHS, json_option, settings_with_home
-from billing_pipeline.commands.terminal import MAX_SHOWN, CommandError, print_json, sums, table
+from billing_pipeline.commands.terminal import CommandError, print_json, table
 from billing_pipeline.documents import rendering
 from billing_pipeline.documents.price_change import price_change, stray_sentence
-from billing_pipeline.money import format_amount
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.settings import PlanMove, Settings
 from billing_pipeline.simulation.revisions import read_revision
@@ -29,7 +28,6 @@ from billing_pipeline.simulation.simulate import Side, Simulation
 from billing_pipeline.simulation.simulate import simulate as simulation
 from billing_pipeline.text import csv_text
 
-_AMOUNTS = ("present_amount", "simulated_amount", "change")
 _PRESENT = "the present price book"
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -157,14 +155,7 @@ def _show(done: Simulation, page: dict[str, Any]) -> None:
         _table(console, "Who pays more", "customer", found["dearer"], found["more_dearer"])
         _table(console, "Who pays less", "customer", found["cheaper"], found["more_cheaper"])
         _table(console, "By plan", "plan", found["plans"])
-    changed = [
-        row
-        for row in sums(done.changes, ("price_id", "currency"), _AMOUNTS)
-        if row[-1] != format_amount(Decimal(0), row[1])
-    ]
-    largest = sorted(changed, key=lambda row: -abs(Decimal(row[-1].replace(",", ""))))
-    columns = ("price", "currency", "rows", "present", "simulated", "change")
-    console.print(table("By price, before discounts", columns, largest[:MAX_SHOWN]))
+    show_changed(console, "By price, before discounts", "price", done.changes, AMOUNTS)
     for move in page["moves"]:
         click.echo(f"{move}.")
     if not page["strays"]:
