@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import pyarrow as pa
 
+from benchmarks.rivals.output import other_rows
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.settings import Settings
 
@@ -202,46 +202,16 @@ COPY (
 """
 
 
-def dbt_alone(data: Path, home: Path) -> Figures:
-    """A bare `dbt build` of the same project on the same month, in a warm process."""
-    from billing_pipeline.rating.dbt_runner import check, run_dbt
-    from billing_pipeline.rating.month import build_raw
-
-    settings = Settings.from_env(os.environ)
-    for _ in range(2):
-        build_raw(settings, MONTH)
-        began = time.perf_counter()
-        check(run_dbt(settings, MONTH), MONTH)
-        seconds = time.perf_counter() - began
-    return {"seconds": seconds}
-
-
 def rival(data: Path, home: Path, name: str) -> Figures:
-    """A rival's time for the month's charges, which must be those of `home` to the last digit."""
+    """A rival's time for the month, of which every row must be that of `home` to the last digit."""
     from benchmarks.rivals.common import Clock
 
     clock = Clock()
     with tempfile.TemporaryDirectory(dir=home.parent) as scratch:
         program = importlib.import_module(f"benchmarks.rivals.{name}")
-        charges = program.rate(data, Path(scratch), clock)
+        output = program.rate(data, Path(scratch), clock)
     path = Settings.from_env(os.environ).warehouse_path(MONTH)
     with duckdb.connect(str(path), read_only=True) as warehouse:
-        different = other_charges(warehouse, charges)
-    assert different == 0, f"{different} charges of {name} are not the pipeline's"
+        different = {table: rows for table, rows in other_rows(warehouse, output).items() if rows}
+    assert not different, f"rows of {name} that are not the pipeline's: {different}"
     return {"seconds": sum(clock.parts.values()), "parts": clock.parts}
-
-
-def other_charges(warehouse: duckdb.DuckDBPyConnection, theirs: pa.Table) -> int:
-    """How many charges only one of both has, or both with another amount."""
-    warehouse.register("theirs", theirs)
-    [[different]] = warehouse.execute(_OTHER_CHARGES).fetchall()
-    return int(different)
-
-
-_OTHER_CHARGES = """
-SELECT count(*)
-FROM theirs
-FULL JOIN charges USING (subscription_id, price_id)
-WHERE theirs.exact_pico IS DISTINCT FROM (charges.exact_amount * 1000000000000)::HUGEINT
-    OR theirs.cents IS DISTINCT FROM (charges.amount * 100)::HUGEINT
-"""

@@ -11,7 +11,6 @@ import shutil
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,13 +20,11 @@ from benchmarks.axes import AXES
 from benchmarks.company import Company, Payers
 from benchmarks.pipeline import MONTH
 from benchmarks.table import Line, Measured
-from benchmarks.worker import environment
 from billing_pipeline.months import BillingMonth
 
 Figures = dict[str, Any]
 Rounds = list[Figures]
 GIGABYTE = 1024**3
-SMALL = Company(100, 1_000)
 HISTORY_MONTHS = 36
 HISTORY_END = BillingMonth.parse("2025-12")
 RIVALS = {
@@ -135,21 +132,6 @@ def timed(name: str, data: Path, home: Path, *more: str) -> Figures:
     return found
 
 
-def cold(data: Path, home: Path) -> Figures:
-    """`billing run` from a shell, all imports included, on a month that was not run before."""
-    began = time.perf_counter()
-    done = subprocess.run(
-        [sys.executable, "-m", "billing_pipeline", "run", str(MONTH)],
-        env=environment(data, home),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        raise SystemExit(f"billing run failed:\n{done.stderr}")
-    return {"seconds": time.perf_counter() - began}
-
-
 def middle(rounds: Rounds, key: str = "seconds") -> float:
     return statistics.median(float(found[key]) for found in rounds)
 
@@ -235,42 +217,8 @@ def _slowest(found: Figures) -> str:
     return ", ".join(f"{name} {seconds} s" for name, seconds in found["slowest"].items())
 
 
-def small(bench: Bench) -> Measured:
-    """A month of a thousand events: what everything but events costs."""
-    data, rounds = bench.company("small", SMALL, MONTH), bench.sizes.short_rounds
-    # As `make` leaves an installation: byte code, and dbt's project parsed beside itself.
-    subprocess.run([sys.executable, "-m", "billing_pipeline.prepare"], check=True)
-    found: dict[str, Rounds] = {}
-    for number in range(rounds):
-        for name in ("job", "dbt_alone"):
-            done = timed(f"pipeline.{name}", data, bench.folder / "small home")
-            found.setdefault(name, []).append(done)
-        done = cold(data, bench.folder / f"cold home {number}")
-        found.setdefault("cold", []).append(done)
-        say(f"  billing run, cold: {done['seconds']:.2f} s")
-    lines = [
-        Line(
-            what="a month of 1,000 events: job in a warm process",
-            ours=middle(found["job"]),
-            against="`dbt build` alone",
-            theirs=middle(found["dbt_alone"]),
-            aim=1.5,
-            rounds=rounds,
-        ),
-        Line(
-            what="a month of 1,000 events: `billing run`, cold, in an empty home",
-            ours=middle(found["cold"]),
-            against="bound",
-            theirs=10.0,
-            aim=1.0,
-            rounds=rounds,
-        ),
-    ]
-    return Measured(lines, [], found)
-
-
 def rivals(bench: Bench) -> Measured:
-    """What people write instead, on the same files, with the same charges."""
+    """What people write instead, on the same files, with the same output."""
     from benchmarks.rivals import postgres
 
     ours = bench.pipeline()["models"]
@@ -298,9 +246,10 @@ def rivals(bench: Bench) -> Measured:
             )
         )
     notes.append(
-        "Each charge of each rival equals the pipeline's to 12 places and to the cent. Rivals make "
-        "no ids, texts, tiers, invoices, rejections or checks; the pipeline does in its time. A "
-        "single round where one takes minutes."
+        "Each rival makes charges with id, tiers, text and calculation, lines, invoices and "
+        "rejected rows with reasons, and every value equals the pipeline's. They check nothing "
+        "and can bill no other company; the pipeline's checks are not in its time. A single round "
+        "where one takes minutes."
     )
     return Measured(lines, notes, found)
 
@@ -522,7 +471,6 @@ def axes(bench: Bench) -> Measured:
 SCENARIOS: dict[str, Callable[[Bench], Measured]] = {
     "month": month,
     "rivals": rivals,
-    "small": small,
     "rerun": rerun,
     "late": late,
     "push": push,
