@@ -17,8 +17,10 @@ from billing_pipeline.documents.electronic import (
     exact,
     written,
 )
-from billing_pipeline.documents.ubl import as_bytes
+from billing_pipeline.documents.elements import Elements, as_bytes
 
+_ELEMENTS = Elements(texts="ram", groups="ram")
+_text, _group = _ELEMENTS.text, _ELEMENTS.group
 _CII = "urn:un:unece:uncefact:data:standard"
 _NAMES = {
     "xmlns:rsm": f"{_CII}:CrossIndustryInvoice:100",
@@ -46,20 +48,7 @@ def cii(invoice: ElectronicInvoice) -> bytes:
     _agreement(trade, invoice)
     _group(trade, "ApplicableHeaderTradeDelivery")
     _settlement(trade, invoice)
-    ET.indent(root)
     return as_bytes(root)
-
-
-def _text(parent: ET.Element, name: str, text: str, **attributes: str) -> ET.Element:
-    element = ET.SubElement(parent, f"ram:{name}", attributes)
-    element.text = text
-    return element
-
-
-def _group(parent: ET.Element, *names: str) -> ET.Element:
-    for name in names:
-        parent = ET.SubElement(parent, f"ram:{name}")
-    return parent
 
 
 def _date(parent: ET.Element, day: date, prefix: str = "udt") -> None:

@@ -16,7 +16,8 @@ from zoneinfo import ZoneInfo
 
 from billing_pipeline.documents.formatting import plain
 from billing_pipeline.documents.issued import IssuedDocument
-from billing_pipeline.documents.issued_page import address_of, unit_price
+from billing_pipeline.documents.issued_page import unit_price
+from billing_pipeline.documents.parties import address_of
 from billing_pipeline.documents.reading import NoDocumentError
 from billing_pipeline.documents.tax_groups import Breakdown, NetLine, TaxGroup, breakdown_of
 from billing_pipeline.duckdb_sql import Row
