@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 from datetime import date
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 
 from billing_pipeline.documents.electronic import (
+    CENT,
     ElectronicInvoice,
     ElectronicLine,
     ElectronicParty,
+    NotExpressibleError,
     exact,
     written,
 )
@@ -32,7 +34,9 @@ GUIDELINE = "urn:cen.eu:en16931:2017"
 
 
 def cii(invoice: ElectronicInvoice) -> bytes:
-    """The document as XML."""
+    """The document as XML. Raises `NotExpressibleError` if its amounts are too large for the rules
+    that recipients check it by."""
+    _require_sum(invoice)
     root = ET.Element("rsm:CrossIndustryInvoice", _NAMES)
     context = ET.SubElement(root, "rsm:ExchangedDocumentContext")
     _text(_group(context, "GuidelineSpecifiedDocumentContextParameter"), "ID", GUIDELINE)
@@ -49,6 +53,19 @@ def cii(invoice: ElectronicInvoice) -> bytes:
     _group(trade, "ApplicableHeaderTradeDelivery")
     _settlement(trade, invoice)
     return as_bytes(root)
+
+
+def _require_sum(invoice: ElectronicInvoice) -> None:
+    """The rules add up the lines in floating point (BR-CO-10), so from about 10^14 on they would
+    find a sum that is not the total. This adds as they do."""
+    total = 0.0
+    for line in invoice.lines:
+        total += float(line.net)
+    if Decimal(total).quantize(CENT, rounding=ROUND_HALF_UP) != invoice.line_total:
+        raise NotExpressibleError(
+            f"no Factur-X of {invoice.number}: its lines come to {written(invoice.line_total)}, "
+            "more than the official rules can add up; --ubl writes it as UBL"
+        )
 
 
 def _date(parent: ET.Element, day: date, prefix: str = "udt") -> None:
