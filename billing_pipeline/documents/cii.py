@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 from datetime import date
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 
 from billing_pipeline.documents.electronic import (
+    CENT,
     ElectronicInvoice,
     ElectronicLine,
     ElectronicParty,
+    NotExpressibleError,
     exact,
     written,
 )
-from billing_pipeline.documents.ubl import as_bytes
+from billing_pipeline.documents.elements import Elements, as_bytes
 
+_ELEMENTS = Elements(texts="ram", groups="ram")
+_text, _group = _ELEMENTS.text, _ELEMENTS.group
 _CII = "urn:un:unece:uncefact:data:standard"
 _NAMES = {
     "xmlns:rsm": f"{_CII}:CrossIndustryInvoice:100",
@@ -30,7 +34,9 @@ GUIDELINE = "urn:cen.eu:en16931:2017"
 
 
 def cii(invoice: ElectronicInvoice) -> bytes:
-    """The document as XML."""
+    """The document as XML. Raises `NotExpressibleError` if its amounts are too large for the rules
+    that recipients check it by."""
+    _require_sum(invoice)
     root = ET.Element("rsm:CrossIndustryInvoice", _NAMES)
     context = ET.SubElement(root, "rsm:ExchangedDocumentContext")
     _text(_group(context, "GuidelineSpecifiedDocumentContextParameter"), "ID", GUIDELINE)
@@ -46,20 +52,20 @@ def cii(invoice: ElectronicInvoice) -> bytes:
     _agreement(trade, invoice)
     _group(trade, "ApplicableHeaderTradeDelivery")
     _settlement(trade, invoice)
-    ET.indent(root)
     return as_bytes(root)
 
 
-def _text(parent: ET.Element, name: str, text: str, **attributes: str) -> ET.Element:
-    element = ET.SubElement(parent, f"ram:{name}", attributes)
-    element.text = text
-    return element
-
-
-def _group(parent: ET.Element, *names: str) -> ET.Element:
-    for name in names:
-        parent = ET.SubElement(parent, f"ram:{name}")
-    return parent
+def _require_sum(invoice: ElectronicInvoice) -> None:
+    """The rules add up the lines in floating point (BR-CO-10), so from about 10^14 on they would
+    find a sum that is not the total. This adds as they do."""
+    total = 0.0
+    for line in invoice.lines:
+        total += float(line.net)
+    if Decimal(total).quantize(CENT, rounding=ROUND_HALF_UP) != invoice.line_total:
+        raise NotExpressibleError(
+            f"no Factur-X of {invoice.number}: its lines come to {written(invoice.line_total)}, "
+            "more than the official rules can add up; --ubl writes it as UBL"
+        )
 
 
 def _date(parent: ET.Element, day: date, prefix: str = "udt") -> None:

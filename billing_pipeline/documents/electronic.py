@@ -16,14 +16,15 @@ from zoneinfo import ZoneInfo
 
 from billing_pipeline.documents.formatting import plain
 from billing_pipeline.documents.issued import IssuedDocument
-from billing_pipeline.documents.issued_page import address_of, unit_price
+from billing_pipeline.documents.issued_page import unit_price
+from billing_pipeline.documents.parties import address_of
 from billing_pipeline.documents.reading import NoDocumentError
 from billing_pipeline.documents.tax_groups import Breakdown, NetLine, TaxGroup, breakdown_of
 from billing_pipeline.duckdb_sql import Row
 
 NOTHING = Decimal(0)
 INVOICE, CREDIT_NOTE = "380", "381"
-_CENT = Decimal("0.01")
+CENT = Decimal("0.01")
 _IBAN = re.compile(r"\b([A-Z]{2}\d{2}(?: ?[A-Z0-9]{1,4}){3,8})\b")
 _BIC = re.compile(r"\b(?:BIC|SWIFT):? ?([A-Z]{6}[A-Z0-9]{2}(?:[A-Z0-9]{3})?)\b")
 _VAT_ID = re.compile(r"[A-Z]{2}[A-Z0-9+*]{2,13}")
@@ -223,7 +224,7 @@ def _require(issued: IssuedDocument, breakdown: Breakdown | None) -> None:
         refuse("a line has taxes that its amount contains and others that come on top")
     amounts = [line.net for line in breakdown.lines]
     amounts += [value for group in breakdown.groups for value in (group.net, group.tax)]
-    if any(value != value.quantize(_CENT) for value in amounts):
+    if any(value != value.quantize(CENT) for value in amounts):
         currency = issued.document["currency"]
         refuse(f"EN 16931 allows two decimal places, and its amounts in {currency} have more")
 
@@ -346,7 +347,7 @@ def _tax(group: TaxGroup, sign: Decimal) -> ElectronicTax:
 def written(amount: Decimal) -> str:
     """With two places, as both syntaxes take it; nothing is 0.00, not -0.00, which is no 0 to the
     rules."""
-    return f"{amount.quantize(_CENT) + NOTHING:f}"
+    return f"{amount.quantize(CENT) + NOTHING:f}"
 
 
 def exact(number: Decimal) -> str:

@@ -13,7 +13,6 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from billing_pipeline.documents.formatting import (
-    address_lines,
     amount,
     day,
     month_name,
@@ -21,6 +20,7 @@ from billing_pipeline.documents.formatting import (
     plain,
     quantity,
 )
+from billing_pipeline.documents.parties import party
 from billing_pipeline.documents.reading import InvoiceRecords
 from billing_pipeline.duckdb_sql import Row
 
@@ -54,8 +54,8 @@ def invoice_document(records: InvoiceRecords, *, has_pages: bool) -> Document:
         "date": _document_date(records).isoformat(),
         "currency": currency,
         "facts": _facts(records, plain(number)),
-        "seller": _party(records.seller) if records.seller["name"] else None,
-        "buyer": _party(records.customer, fallback=records.customer["customer_id"]),
+        "seller": party(records.seller) if records.seller["name"] else None,
+        "buyer": party(records.customer, fallback=records.customer["customer_id"]),
         "lines": _lines(records),
         "totals": _totals(records),
         "settlement": [
@@ -145,19 +145,6 @@ def _facts(records: InvoiceRecords, number: str) -> list[Row]:
         facts.append(("Purchase order", order))
     facts.append(("Billing month", month_name(invoice["billing_month"])))
     return [{"label": label, "value": value} for label, value in facts]
-
-
-def _party(row: Row, fallback: str = "") -> Document:
-    lines = address_lines(row.get("address"))
-    if row.get("country"):
-        lines[-1:] = [", ".join([*lines[-1:], row["country"]])]
-    tax_id = plain(row.get("tax_id"))
-    return {
-        "name": plain(row.get("name")) or plain(fallback),
-        "lines": lines,
-        "tax_id": f"Tax ID {tax_id}" if tax_id else "",
-        "contact": [text for key in ("email", "website") if (text := plain(row.get(key)))],
-    }
 
 
 def _lines(records: InvoiceRecords) -> list[Document]:

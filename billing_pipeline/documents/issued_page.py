@@ -13,7 +13,6 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from billing_pipeline.documents.formatting import (
-    address_lines,
     amount,
     day,
     month_name,
@@ -22,6 +21,7 @@ from billing_pipeline.documents.formatting import (
     quantity,
 )
 from billing_pipeline.documents.issued import IssuedDocument
+from billing_pipeline.documents.parties import party
 from billing_pipeline.documents.tax_groups import Breakdown, NetLine, TaxGroup, breakdown_of
 from billing_pipeline.duckdb_sql import Row
 
@@ -93,27 +93,6 @@ def _facts(issued: IssuedDocument) -> list[Row]:
         facts.append(("Your reference", reference))
     facts += [("Billing month", month_name(row["billing_month"])), ("Reference", row["invoice_id"])]
     return [{"label": label, "value": value} for label, value in facts]
-
-
-def party(row: Row, fallback: str = "") -> Document:
-    """Seller or buyer: name, address and tax id."""
-    lines = address_of(row)
-    if row.get("country"):
-        lines[-1:] = [", ".join([*lines[-1:], row["country"]])]
-    tax_id = plain(row.get("tax_id"))
-    return {
-        "name": plain(row.get("name")) or plain(fallback),
-        "lines": lines,
-        "tax_id": f"Tax ID {tax_id}" if tax_id else "",
-        "contact": [text for key in ("email", "website") if (text := plain(row.get(key)))],
-    }
-
-
-def address_of(row: Row) -> list[str]:
-    """Street, postal code and city where they are given apart, else the lines of the address."""
-    city = " ".join(text for key in ("postal_code", "city") if (text := plain(row.get(key))))
-    apart = [text for text in (plain(row.get("street")), city) if text]
-    return apart or address_lines(row.get("address"))
 
 
 def _lines(issued: IssuedDocument, breakdown: Breakdown | None, sign: int) -> list[Document]:

@@ -68,6 +68,7 @@ def journal_files(
     files: dict[str, bytes | NoDatevError] = {"journal.csv": csv_text(written, columns).encode()}
     sums = rows(connection, _SUMS, month.key)
     pairs = rows(connection, _PAIRS, month.key)
+    consultant, client = _at_datev(connection)
     for currency in sorted({row["currency"] for row in lines}):
         of_currency = [row for row in sums if row["currency"] == currency]
         name = f"{month}-{currency}"
@@ -75,11 +76,20 @@ def journal_files(
         files[f"xero-{name}.csv"] = xero(month, name, of_currency).encode()
         postings = [row for row in pairs if row["currency"] == currency]
         try:
-            content: bytes | NoDatevError = datev(month, name, postings, datetime.now(UTC))
+            content: bytes | NoDatevError = datev(
+                month, name, postings, datetime.now(UTC), consultant=consultant, client=client
+            )
         except NoDatevError as error:
             content = error
         files[f"EXTF_Buchungsstapel_{name}.csv"] = content
     return files
+
+
+def _at_datev(connection: duckdb.DuckDBPyConnection) -> tuple[int, int]:
+    """Consultant and client of the newest month's seller; the lowest that DATEV takes where no
+    seller.csv names them."""
+    seller = rows(connection, "SELECT * FROM seller ORDER BY billing_month DESC LIMIT 1")[0]
+    return seller.get("datev_consultant") or 1001, seller.get("datev_client") or 1
 
 
 def differences(connection: duckdb.DuckDBPyConnection) -> list[str]:
@@ -143,11 +153,17 @@ _DATEV_COLUMNS = (
     "Skonto",
     "Buchungstext",
 )
-# Consultant and client are whoever imports it, the lowest numbers that DATEV takes: it asks.
-_CONSULTANT, _CLIENT = 1001, 1
 
 
-def datev(month: BillingMonth, name: str, postings: Sequence[Row], now: datetime) -> bytes:
+def datev(
+    month: BillingMonth,
+    name: str,
+    postings: Sequence[Row],
+    now: datetime,
+    *,
+    consultant: int,
+    client: int,
+) -> bytes:
     """DATEV's format (EXTF 700, category 21, version 13), in Windows-1252. Raises `NoDatevError`
     where a number is not one of an account there."""
     numbers = {row[side] for row in postings for side in ("account_number", "contra_number")}
@@ -159,7 +175,7 @@ def datev(month: BillingMonth, name: str, postings: Sequence[Row], now: datetime
         )
     first, last = month.first_day, _last_day(month)
     header: list[Any] = ["EXTF", 700, 21, "Buchungsstapel", 13, int(f"{now:%Y%m%d%H%M%S}000"), None]
-    header += ["RE", "", "", _CONSULTANT, _CLIENT, int(f"{first:%Y}0101"), max(lengths, default=4)]
+    header += ["RE", "", "", consultant, client, int(f"{first:%Y}0101"), max(lengths, default=4)]
     header += [int(f"{first:%Y%m%d}"), int(f"{last:%Y%m%d}"), f"Billing {name}", "", 1, 0, 0]
     header += [name[-3:], None, "", None, None, "", None, None, "", ""]
     out = io.StringIO()

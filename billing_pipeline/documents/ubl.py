@@ -19,7 +19,10 @@ from billing_pipeline.documents.electronic import (
     exact,
     written,
 )
+from billing_pipeline.documents.elements import Elements, as_bytes
 
+_ELEMENTS = Elements(texts="cbc", groups="cac")
+_text, _group = _ELEMENTS.text, _ELEMENTS.group
 _UBL = "urn:oasis:names:specification:ubl:schema:xsd"
 _CAC, _CBC = f"{_UBL}:CommonAggregateComponents-2", f"{_UBL}:CommonBasicComponents-2"
 _EN = "urn:cen.eu:en16931:2017"
@@ -72,13 +75,7 @@ def ubl(invoice: ElectronicInvoice, *, is_xrechnung: bool = False) -> bytes:
     _totals(root, invoice)
     for position, line in enumerate(invoice.lines, 1):
         _line(root, invoice, line, position, name)
-    ET.indent(root)
     return as_bytes(root)
-
-
-def as_bytes(root: ET.Element) -> bytes:
-    text: str = ET.tostring(root, encoding="unicode")
-    return f"<?xml version='1.0' encoding='UTF-8'?>\n{text}\n".encode()
 
 
 def _require_german(invoice: ElectronicInvoice) -> None:
@@ -99,18 +96,6 @@ def _require_german(invoice: ElectronicInvoice) -> None:
         raise NotExpressibleError(
             f"no XRechnung of {invoice.number}: it needs {', '.join(lacking)}"
         )
-
-
-def _text(parent: ET.Element, name: str, text: str, **attributes: str) -> ET.Element:
-    element = ET.SubElement(parent, f"cbc:{name}", attributes)
-    element.text = text
-    return element
-
-
-def _group(parent: ET.Element, *names: str) -> ET.Element:
-    for name in names:
-        parent = ET.SubElement(parent, f"cac:{name}")
-    return parent
 
 
 def _amount(parent: ET.Element, name: str, amount: Decimal, currency: str) -> None:

@@ -83,8 +83,8 @@ def write_price_periods(
 ) -> None:
     """Create the tables: the periods of each interval in use that this month or the next touches.
 
-    Of a subscription with a coupon, months are written from its start on: from the first paid one
-    on its coupon's months are counted.
+    Of a subscription of which any version names a coupon, months are written from its start on:
+    from the first paid one on its coupon's months are counted.
     """
     since, until = month.start(zone), month.shift(1).end(zone)
     named = connection.execute(
@@ -111,7 +111,8 @@ def _anniversaries(
     zone: ZoneInfo,
 ) -> Iterator[tuple[datetime, str, datetime, datetime]]:
     found = connection.execute(
-        "SELECT epoch_us(starts_at), bool_or(coupon_id IS NOT NULL) FROM raw.subscriptions"
+        "SELECT epoch_us(starts_at), bool_or(has_coupon) FROM (SELECT *, bool_or(coupon_id IS NOT"
+        " NULL) OVER (PARTITION BY subscription_id) AS has_coupon FROM raw.subscriptions)"
         " WHERE subscription_id IN (SELECT subscription_id FROM raw.subscriptions"
         " JOIN raw.plans USING (plan_id) WHERE billing_cycle = 'anniversary')"
         " AND starts_at < $1 GROUP BY 1 ORDER BY 1",

@@ -100,6 +100,15 @@ CASES: dict[str, list[tuple[str, str, dict[str, Any]]]] = {
         ("seats-ahead", BEFORE, {"quantity": 3}),
         ("seats-ahead", MIDDLE, {"quantity": 1, "coupon_id": "tenth"}),
     ],
+    # Invoiced on the 22nd of each month: the coupon first in February, or in January.
+    "monthly coupon comes": [
+        ("monthly", "2023-11-22", {}),
+        ("monthly", "2024-02-10", {"coupon_id": "three-months"}),
+    ],
+    "monthly coupon is over": [
+        ("monthly", "2023-11-22", {}),
+        ("monthly", "2024-01-10", {"coupon_id": "three-months"}),
+    ],
     "minimums": [
         ("metered", BEFORE, {"quantity": 0, "minimum_amount": 60}),
         ("metered", MIDDLE, {"quantity": 0, "minimum_amount": 90}),
@@ -250,6 +259,8 @@ def test_a_coupons_months_are_counted_over_the_versions(tables: Tables) -> None:
     """5 of 10 and 30 of 60: February is the first of three months, or January."""
     assert lines(tables, "coupon goes on", "discount") == [Decimal("-3.5")]
     assert lines(tables, "coupon is over", "discount") == []
+    assert lines(tables, "monthly coupon comes", "discount") == [Decimal("-3.1")]
+    assert lines(tables, "monthly coupon is over", "discount") == []
 
 
 def test_unused_time_comes_back_at_the_price_that_was_paid(tables: Tables) -> None:

@@ -59,7 +59,7 @@ MUTANTS = (
     Mutant(
         "three_places_are_cut_to_two",
         f"{DOCUMENTS}/electronic.py",
-        "if any(value != value.quantize(_CENT) for value in amounts):",
+        "if any(value != value.quantize(CENT) for value in amounts):",
         "if False:",
         ELECTRONIC,
     ),

@@ -131,7 +131,8 @@ def minimums(
 
     It is the sum over the versions of their minimums times their paid shares. If two periods end in
     one month, each has its own minimum, and an excess in one does not count for the other. Without
-    a paid part there is no minimum: a refund stays a refund.
+    a paid part there is no minimum: a refund stays a refund. The service period of the line is the
+    time in which a version names a minimum.
     """
     edges = month_edges(month, book.zone)
     least: dict[periods.Period, Fraction] = {}
@@ -147,7 +148,7 @@ def minimums(
                 if paid is not None and version.minimum is not None:
                     part = version.minimum * paid.share_of(period)
                     least[period] = least.get(period, ZERO) + part
-                    ends[period] = min(period.end, run.end)
+                    ends[period] = max(paid.end, ends.get(period, paid.end))
                     starts[period] = min(paid.start, starts.get(period, paid.start))
     charged: dict[periods.Period, Fraction] = defaultdict(Fraction)
     whole_month = periods.Period(*edges)

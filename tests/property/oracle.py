@@ -392,7 +392,8 @@ def _changes(
     left = _until(rest, run.end if ends_now else FOREVER)
     if left is not None and now:
         for part in periods.split(left, now):
-            yield part, "arrears", max(part.start, now[0]), ""
+            # another price may begin after the last quantity that is known
+            yield part, "arrears", min(max(part.start, now[0]), end - 1), ""
 
 
 def _fees_of_30_days_in_advance(book: Book, run: Run, price: Price, month: str) -> Iterator[Charge]:

@@ -22,7 +22,16 @@ _END = datetime.max.replace(tzinfo=UTC)
 _ADDED_TO = tuple(name for name, known in AGGREGATIONS.items() if known.adds_up)
 
 
+# What the header of DATEV's format takes.
+_DATEV_NUMBERS = {"datev_consultant": (1001, 9_999_999), "datev_client": (1, 99_999)}
+
+
 def seller_problems(seller: LoadedTable) -> Iterator[Problem]:
+    for row in seller.rows:
+        for column, (least, most) in _DATEV_NUMBERS.items():
+            number = row[column]
+            if isinstance(number, int) and not least <= number <= most:
+                yield row.problem(column, f"{number} is not a number from {least} to {most}")
     for row in islice(seller.rows, 1, None):
         yield row.problem("name", "is a second seller; an invoice has one")
 

@@ -641,6 +641,10 @@ SELLER = Table(
             "text",
             "yours, `scheme:value`; empty: the VAT number, else the e-mail address",
         ),
+        Column(
+            "datev_consultant", "integer", "your tax consultant's number at DATEV", default=1001
+        ),
+        Column("datev_client", "integer", "your number with that consultant", default=1),
     ),
     keys=(("name",),),
 )

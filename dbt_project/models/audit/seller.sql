@@ -17,6 +17,8 @@ select
     seller.postal_code,
     seller.contact,
     seller.phone,
-    seller.electronic_address
+    seller.electronic_address,
+    seller.datev_consultant,
+    seller.datev_client
 from {{ ref('stg_run') }} as run
 left join {{ ref('stg_accounts__seller') }} as seller on true

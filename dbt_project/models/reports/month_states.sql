@@ -34,12 +34,8 @@ known as (
 ),
 
 running as (
-    select
-        date_trunc(
-            'month',
-            timezone(coalesce(max_by(timezone, billing_month), 'UTC'), current_timestamp)
-        )::date as first_day
-    from {{ all_months(ref('seller')) }}
+    select date_trunc('month', timezone(name, current_timestamp))::date as first_day
+    from {{ ref('billing_zone') }}
 ),
 
 named as (

@@ -14,7 +14,11 @@ from lxml import etree
 from pypdf import PdfReader
 
 from billing_pipeline.documents.cii import cii
-from billing_pipeline.documents.electronic import NotExpressibleError, electronic_invoice
+from billing_pipeline.documents.electronic import (
+    ElectronicInvoice,
+    NotExpressibleError,
+    electronic_invoice,
+)
 from billing_pipeline.documents.facturx import FILE, factur_x
 from billing_pipeline.documents.issued import IssuedDocument
 from billing_pipeline.documents.issued_page import issued_page
@@ -154,6 +158,21 @@ def test_what_cannot_be_expressed_is_refused(
 ) -> None:
     with pytest.raises(NotExpressibleError, match=reason):
         electronic_invoice(change())
+
+
+def test_what_the_rules_of_factur_x_cannot_add_up_is_refused() -> None:
+    """They do it in floating point, those of UBL in decimals."""
+
+    def found(*amounts: str) -> ElectronicInvoice:
+        lines = [line(f"l{n}", amount) for n, amount in enumerate(amounts)]
+        total = sum(map(Decimal, amounts))
+        return electronic_invoice(issued(str(total), lines, buyer={"country": "US"}))
+
+    assert broken_rules([cii(found("8796093022207.99", "0.01", "0.02"))]) == []
+    too_much = found("140737488355327.99", "0.01", "0.02")
+    assert broken_rules([ubl(too_much)]) == []
+    with pytest.raises(NotExpressibleError, match=r"come to 140737488355328\.02, more than"):
+        cii(too_much)
 
 
 def test_a_pdf_carries_the_same_invoice() -> None:

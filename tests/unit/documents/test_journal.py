@@ -59,9 +59,10 @@ def posting(account: str, contra: str, amount: str = "1234.5") -> Row:
 
 def test_datev() -> None:
     now = datetime(2024, 3, 1, 7, 8, 9, tzinfo=UTC)
-    lines = datev(MONTH, NAME, [posting("6100", "1200")], now).decode("cp1252").split("\r\n")
+    made = datev(MONTH, NAME, [posting("6100", "1200")], now, consultant=29098, client=55003)
+    lines = made.decode("cp1252").split("\r\n")
     assert lines[0] == (
-        '"EXTF";700;21;"Buchungsstapel";13;20240301070809000;;"RE";"";"";1001;1;20240101;4;'
+        '"EXTF";700;21;"Buchungsstapel";13;20240301070809000;;"RE";"";"";29098;55003;20240101;4;'
         '20240201;20240229;"Billing 2024-02-EUR";"";1;0;0;"EUR";;"";;;"";;;"";""'
     )
     assert lines[0].count(";") == 30
@@ -74,4 +75,4 @@ def test_datev() -> None:
 @pytest.mark.parametrize("contra", ["120", "12000", "12A0", "123456789"])
 def test_numbers_that_datev_does_not_take(contra: str) -> None:
     with pytest.raises(NoDatevError, match=r"same 4 to 8 digits: see catalog/accounts\.csv"):
-        datev(MONTH, NAME, [posting("6100", contra)], datetime.now(UTC))
+        datev(MONTH, NAME, [posting("6100", contra)], datetime.now(UTC), consultant=1001, client=1)

@@ -703,6 +703,9 @@ def test_there_is_one_seller_or_none(catalog: World) -> None:
     ]
     catalog.write("accounts/seller.csv", [seller, {**seller, "name": "Other"}])
     one_problem(catalog, "accounts/seller.csv row 3, name", "is a second seller")
+    catalog.write("accounts/seller.csv", [{**seller, "datev_consultant": 1000, "datev_client": 7}])
+    place = "accounts/seller.csv row 2, datev_consultant"
+    one_problem(catalog, place, "1000 is not a number from 1001 to 9999999")
 
 
 # --- files --------------------------------------------------------------------------------------

@@ -1,10 +1,7 @@
 {{ config(materialized='ephemeral') }}
 -- grain: posting of a payment, of what left again of it, of Stripe's fee, or of a wallet's movement
 with
-zone as (
-    select coalesce(max_by(timezone, billing_month), 'UTC') as name
-    from {{ all_months(ref('seller')) }}
-),
+zone as (select * from {{ ref('billing_zone') }}),
 
 payments as materialized (
     select

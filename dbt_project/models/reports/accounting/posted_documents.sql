@@ -2,10 +2,7 @@
 -- grain: Stripe document that stands, with the day of its issue in the billing time zone and the
 -- thousandths of a major unit that the minor unit of its currency has
 with
-zone as (
-    select coalesce(max_by(timezone, billing_month), 'UTC') as name
-    from {{ all_months(ref('seller')) }}
-),
+zone as (select * from {{ ref('billing_zone') }}),
 
 currencies as (
     select currency, max(decimal_places) as decimal_places
