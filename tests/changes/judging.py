@@ -359,16 +359,22 @@ class Judge:
         for item in billed_now:
             self.finalized[item["id"]] = self.runs
             made = self.made.get(item["id"])
+            if made is not None:
+                self._closed(run, item["id"], made)
             if made is not None and not run.approved and not made.approved:
                 self._billed_unattended(run, item, made)
-                self._closed(item, made)
+                if _corrected(item):
+                    text = f"{item['id']} corrects a closed month without approval"
+                    self._say("double-billed", text)
 
-    def _closed(self, item: Json, made: Made) -> None:
-        """Of a month whose books are closed nothing is billed, and what corrects it waits."""
-        if is_closed(self.locked, BillingMonth.parse(made.month_key)):
-            self._say("double-billed", f"{item['id']} bills {made.month_key[:7]}, which is closed")
-        if _corrected(item):
-            self._say("double-billed", f"{item['id']} corrects a closed month without approval")
+    def _closed(self, run: Run, name: str, made: Made) -> None:
+        """Of a month whose books are closed nothing is billed and nothing credited, approved or
+        not, but what ends a review."""
+        actions = run.shown.actions if run.shown is not None else ()
+        decided = {item.invoice_id for item in actions if item.kind is ActionKind.RESOLVE}
+        month = BillingMonth.parse(made.month_key)
+        if is_closed(self.locked, month) and made.invoice_id not in decided:
+            self._say("double-billed", f"{name} changes what {month} comes to, which is closed")
 
     def _see(self, run: Run, item: Json) -> None:
         marks = item["metadata"]
@@ -432,6 +438,8 @@ class Judge:
         for note in self.dashboard.all("credit_note"):
             if note["id"] not in self.credited:
                 self.credited.add(note["id"])
+                if note["invoice"] in self.made:
+                    self._closed(run, note["id"], self.made[note["invoice"]])
                 if not run.approved:
                     self._say("double-billed", f"{note['id']} was credited without approval")
 
