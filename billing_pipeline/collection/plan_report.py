@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -20,10 +20,12 @@ from billing_pipeline.collection.plan.invoice_plan import InvoicePlan
 from billing_pipeline.collection.plan.line_changes import LineChange, line_changes
 from billing_pipeline.collection.push.apply import ActionResult, ApplyReport
 from billing_pipeline.collection.stripe_state.texts import clean_text
-from billing_pipeline.money import format_minor, to_major
+from billing_pipeline.money import format_amount, format_minor, to_major
 from billing_pipeline.published.change_evidence import UNKNOWN, ChangedLine, Evidence
 
 MAX_SHOWN = 200
+MAX_NAMED = 3
+"""How many changes a sentence names."""
 _SPECIAL = re.compile(r"([\\`*_{}\[\]#|~!])")
 _ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 
@@ -218,6 +220,35 @@ def receipt_markdown(report: ApplyReport) -> str:
     return f"{text}\n\nand {more} more, in the table `invoice_plan`" if more > 0 else text
 
 
+def plan_sentence(plan: InvoicePlan) -> str:
+    """The plan in one sentence, for where there is room for one only."""
+    if not plan.changes:
+        return "nothing to do: Stripe holds what should be billed"
+    waiting = {action.key for action in plan.waiting}
+    counted = f"{len(waiting)} of {len(plan.changes)} changes wait for approval"
+    return f"{counted}: {_named(plan, [a for a in _ordered(plan) if a in plan.changes])}"
+
+
+def receipt_sentence(report: ApplyReport) -> str:
+    """What was carried out, in one sentence."""
+    if not report.results:
+        return "nothing was to do: nothing was sent"
+    done = [result.action for result in report.done]
+    text = f"{len(done)} of {len(report.results)} changes are done"
+    return f"{text}: {_named(report.plan, done)}" if done else text
+
+
+def _named(plan: InvoicePlan, actions: Sequence[InvoiceAction]) -> str:
+    names = names_of(plan)
+    texts = [
+        f"{action.kind.value} for {names.get(action.customer_id) or action.customer_id} "
+        f"{_signed(action.amount_after - action.amount_before, action.currency)}"
+        for action in actions[:MAX_NAMED]
+    ]
+    more = len(actions) - MAX_NAMED
+    return ", ".join([*texts, f"and {more} more"] if more > 0 else texts)
+
+
 def _receipt_line(result: ActionResult) -> str:
     action = result.action
     ended = ": ".join(part for part in (result.state.value, result.message) if part)
@@ -241,8 +272,11 @@ def _state(plan: InvoicePlan, action: InvoiceAction) -> str:
     return "ready" if action.is_safe and not plan.held_by else "waiting"
 
 
-def plan_markdown(plan: InvoicePlan, notes: PlanNotes) -> str:
-    """A page: what to do next, totals by action, then each change with names, amounts and why."""
+def plan_markdown(
+    plan: InvoicePlan, notes: PlanNotes, changes: Sequence[Mapping[str, Any]] = ()
+) -> str:
+    """A page: what to do next, totals by action, then each change with names, amounts and why, and
+    each line of it (`changes`, the rows of `change_rows`) with what shows why."""
     parts = [f"## Invoice plan {plan.month_key[:7]}", f"Hash `{plan.hash}`"]
     if plan.closed:
         parts.append(f"**{plan.closed[:1].upper()}{plan.closed[1:]}.**")
@@ -253,7 +287,7 @@ def plan_markdown(plan: InvoicePlan, notes: PlanNotes) -> str:
         parts.append("What is marked `waits` needs the approval of this hash.")
     if plan.needs_approval:
         parts.append(_next_step(plan, notes))
-    parts += [_totals(plan), _changes(plan, notes)]
+    parts += [_totals(plan), _changes(plan, notes), _lines(plan, changes)]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -328,6 +362,47 @@ def _changes(plan: InvoicePlan, notes: PlanNotes) -> str:
     text = "\n".join(lines)
     more = len(changes) - MAX_SHOWN
     return f"{text}\n\nand {more} more, in the table `invoice_plan`" if more > 0 else text
+
+
+def _lines(plan: InvoicePlan, changes: Sequence[Mapping[str, Any]]) -> str:
+    """Line by line: what a person reads before approving. What a run has carried out is no part of
+    the plan any more."""
+    planned = {action.invoice_id for action in plan.changes}
+    rows = [row for row in changes if row["invoice_id"] in planned]
+    if not rows:
+        return ""
+    names = names_of(plan)
+    lines = [
+        "### Line by line",
+        "",
+        "| customer | line | quantity | before | after | change | cause | what shows it |",
+        "| --- | --- | ---: | ---: | ---: | ---: | --- | --- |",
+    ]
+    lines += [_line(row, names.get(row["customer_id"])) for row in rows[:MAX_SHOWN]]
+    more = len(rows) - MAX_SHOWN
+    text = "\n".join(lines)
+    return f"{text}\n\nand {more} more, in the table `plan_changes`" if more > 0 else text
+
+
+def _line(row: Mapping[str, Any], name: str | None) -> str:
+    currency, before, after = row["currency"], row["amount_before"], row["amount_after"]
+    sign = "+" if after > before else "−" if after < before else ""
+    return (
+        f"| {escape(name or row['customer_id'])} | {escape(row['description'])} "
+        f"| {quantities(row)} | {currency} {format_amount(before, currency)} "
+        f"| {currency} {format_amount(after, currency)} "
+        f"| {sign}{currency} {format_amount(abs(after - before), currency)} "
+        f"| {escape(row['cause'])} | {escape(row['evidence'])} |"
+    )
+
+
+def quantities(row: Mapping[str, Any]) -> str:
+    """A changed line's quantity: ``8 → 13``, or the one that stays."""
+    texts = [
+        "" if value is None else f"{value.normalize():f}"
+        for value in (row["quantity_before"], row["quantity_after"])
+    ]
+    return texts[0] if texts[0] == texts[1] else " → ".join(text or "none" for text in texts)
 
 
 def _mark(

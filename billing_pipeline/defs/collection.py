@@ -26,7 +26,9 @@ from billing_pipeline.collection.plan_report import (
     outcome_rows,
     plan_markdown,
     plan_rows,
+    plan_sentence,
     receipt_markdown,
+    receipt_sentence,
 )
 from billing_pipeline.collection.prepaid import WalletTables
 from billing_pipeline.collection.push.apply import ApplyReport
@@ -113,7 +115,9 @@ def invoice_plan(
         # A close publishes once, after Stripe has answered, so nobody sees half a month.
         tables = _plan_tables(settings, month, plan_rows(plan, notes), changes)
         _publish(settings, month, tables)
-    return dg.MaterializeResult(metadata=_plan_metadata(plan, notes), data_version=_ONE_VERSION)
+    return dg.MaterializeResult(
+        metadata=_plan_metadata(plan, notes, changes), data_version=_ONE_VERSION
+    )
 
 
 _Rows = list[dict[str, Any]]
@@ -174,9 +178,11 @@ def sent_documents(action: InvoiceAction) -> list[SentDocument]:
     return found
 
 
-def _plan_metadata(plan: InvoicePlan, notes: PlanNotes) -> dict[str, Any]:
+def _plan_metadata(plan: InvoicePlan, notes: PlanNotes, changes: _Rows) -> dict[str, Any]:
     metadata: dict[str, Any] = {
-        "plan": dg.MetadataValue.md(plan_markdown(plan, notes)),
+        # The page of a run shows two or three rows, and the others on a click.
+        "in short": plan_sentence(plan),
+        "plan": dg.MetadataValue.md(plan_markdown(plan, notes, changes)),
         "plan_hash": plan.hash,
         "changes": len(plan.changes),
         "needs_approval": plan.needs_approval,
@@ -240,12 +246,13 @@ def _apply(
     if wallets is not None:
         prepaid.note_published(settings, month, wallets)
     metadata: dict[str, Any] = {
+        "in short": receipt_sentence(outcome.report),
         "receipt": dg.MetadataValue.md(receipt_markdown(outcome.report)),
         "done": len(outcome.report.done),
         "failed": len(outcome.report.failed),
         "needs_approval": outcome.needs_approval,
         "plan_hash": outcome.remaining.hash,
-        "remaining": dg.MetadataValue.md(plan_markdown(outcome.remaining, notes)),
+        "remaining": dg.MetadataValue.md(plan_markdown(outcome.remaining, notes, changes)),
     }
     if outcome.needs_approval and notes.approval_url is not None:
         metadata["approve"] = dg.MetadataValue.url(notes.approval_url)
@@ -380,7 +387,7 @@ def _decline(
         notes, changes = _notes(gateway, settings, month, plan)
     rows = plan_rows(plan, notes)
     publish_rows(settings, month, _plan_tables(settings, month, rows, changes))
-    return dg.MaterializeResult(metadata=_plan_metadata(plan, notes))
+    return dg.MaterializeResult(metadata=_plan_metadata(plan, notes, changes))
 
 
 class Resolution(dg.Config):
@@ -423,7 +430,7 @@ def proposed_resolution(
         notes, changes = _notes(gateway, settings, month, plan)
     rows = plan_rows(plan, notes)
     publish_rows(settings, month, _plan_tables(settings, month, rows, changes))
-    return dg.MaterializeResult(metadata=_plan_metadata(plan, notes))
+    return dg.MaterializeResult(metadata=_plan_metadata(plan, notes, changes))
 
 
 class Pull(dg.Config):

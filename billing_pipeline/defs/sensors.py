@@ -1,9 +1,11 @@
 """What looks around by itself: what happened in Stripe, which runs died or failed, which usage came
-late, and what people want to hear of. Nothing here sends money: all is on by default."""
+late, what people want to hear of, and which approval was given under another month than its plan's.
+Nothing here sends money that nobody has approved: all is on by default."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 import dagster as dg
 
@@ -11,7 +13,7 @@ from billing_pipeline.collection import payments, stripe_gateway
 from billing_pipeline.collection.plan.closed_books import closed_sentence
 from billing_pipeline.collection.stripe_state.set_aside import read_set_aside, summary
 from billing_pipeline.defs.history import closed_months
-from billing_pipeline.defs.jobs import preview_month, pull_payments
+from billing_pipeline.defs.jobs import apply_plan, preview_month, pull_payments
 from billing_pipeline.defs.notifications import (
     delivery_summary,
     note,
@@ -23,6 +25,7 @@ from billing_pipeline.defs.resources import Stripe
 from billing_pipeline.intake.late_usage import late_usage
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.notices.notice import Kind, Notice
+from billing_pipeline.published.plans import month_of_plan
 from billing_pipeline.published.reading import NotPublishedError, open_published
 from billing_pipeline.runs.liveness import reap_dead_runs
 from billing_pipeline.settings import Settings
@@ -35,6 +38,8 @@ READ_FOR_SECONDS = 30.0
 LOOK_FOR_USAGE_EVERY_SECONDS = 300
 # A run that failed is asked for again after this long: Stripe may have been away.
 AGAIN_AFTER_SECONDS = 3600
+# Somebody waits for it.
+LOOK_FOR_APPROVALS_EVERY_SECONDS = 15
 
 
 @dg.sensor(
@@ -128,6 +133,30 @@ def late_usage_files(
         yield dg.SkipReason(f"The usage of some months cannot be compared: {'; '.join(unread)}")
     elif not is_late:
         yield dg.SkipReason("Every closed month has the usage files that it was rated with.")
+
+
+@dg.run_status_sensor(
+    run_status=dg.DagsterRunStatus.SUCCESS,
+    monitored_jobs=[apply_plan],
+    request_job=apply_plan,
+    minimum_interval_seconds=LOOK_FOR_APPROVALS_EVERY_SECONDS,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="The month follows from the hash: an approval that was given under another month "
+    "than that of its plan is carried out there.",
+)
+def approvals_of_other_months(
+    context: dg.RunStatusSensorContext, settings: dg.ResourceParam[Settings]
+) -> dg.RunRequest | dg.SkipReason:
+    """The run itself has sent nothing, because its month has no such plan."""
+    run = context.dagster_run
+    config: Mapping[str, Any] = run.run_config
+    month = month_of_plan(settings, config["ops"]["approved_changes"]["config"]["plan_hash"])
+    is_there = month == run.tags.get("dagster/partition")
+    if month is None or is_there or not MONTHS.has_partition_key(month):
+        return dg.SkipReason(f"{run.run_id} was under the month of its plan.")
+    return dg.RunRequest(
+        run_key=f"approval {run.run_id}", partition_key=month, run_config=run.run_config
+    )
 
 
 _DRIFTED = """

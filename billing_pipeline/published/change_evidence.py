@@ -111,6 +111,11 @@ WHERE corrections.customer_id = $1 AND meters.meter_id = $2
     AND corrections.occurred_at >= $3 AND corrections.occurred_at < $4
 ORDER BY corrections.source_row
 """
+_SET_ASIDE = """
+SELECT reason, count(*) AS events, list(source_row ORDER BY source_row)[:{most}] AS some_rows,
+    min(source_row) AS first_row, max(source_row) AS last_row
+FROM warehouse.main.usage_rejections WHERE source_file = $1 GROUP BY reason ORDER BY reason
+"""
 _ADJUSTMENT = """
 SELECT reason, author FROM warehouse.raw.adjustments WHERE adjustment_id = $1
 """
@@ -141,6 +146,7 @@ class _Search:
         self._changed = changed
         self._invoice_ids = sorted({line.invoice_id for line in changed})
         self._present = as_billed.read_inputs(connection, settings, month)
+        self._rejections: dict[str, str] = {}
 
     def all(self) -> dict[ChangedLine, Evidence]:
         lines = {row["line_id"]: row for row in rows(self._connection, _LINES, self._invoice_ids)}
@@ -223,7 +229,16 @@ class _Search:
         counted = rows(self._connection, _EVENTS.format(most=MAX_NAMED), *window)
         new = [row for row in counted if known.get(row["source_file"]) != files[row["source_file"]]]
         gone = [f"{name} is gone" for name in sorted(known.keys() - files.keys())]
-        return _shortened([*(rows_text(row) for row in new), *gone])
+        texts = [f"{rows_text(row)}{self._set_aside(row['source_file'])}" for row in new]
+        return _shortened([*texts, *gone])
+
+    def _set_aside(self, file: str) -> str:
+        """What of the same file counts for nobody, and why."""
+        if file not in self._rejections:
+            found = rows(self._connection, _SET_ASIDE.format(most=MAX_NAMED), file)
+            texts = [f"{row_numbers(row)} {row['reason']}" for row in found]
+            self._rejections[file] = f" (set aside of it: {', '.join(texts)})" if texts else ""
+        return self._rejections[file]
 
     def _corrections(self, charge: Row) -> list[str]:
         saved = as_billed.inputs_beside(charge["saved_in"]) if charge["saved_in"] else None
@@ -278,12 +293,17 @@ def _without_price(cause: str) -> str:
 
 def rows_text(row: Mapping[str, Any]) -> str:
     """``usage/2024-01/late.csv rows 2, 3``."""
-    file, some, count = row["source_file"], row["some_rows"], row["events"]
+    return f"{row['source_file']} {row_numbers(row)}"
+
+
+def row_numbers(row: Mapping[str, Any]) -> str:
+    """``rows 2, 3``."""
+    some, count = row["some_rows"], row["events"]
     if count == 1:
-        return f"{file} row {some[0]}"
+        return f"row {some[0]}"
     if count <= len(some):
-        return f"{file} rows {', '.join(map(str, some))}"
-    return f"{file} rows {row['first_row']} to {row['last_row']} ({count:,} events)"
+        return f"rows {', '.join(map(str, some))}"
+    return f"rows {row['first_row']} to {row['last_row']} ({count:,} events)"
 
 
 def price_evidence(price_id: str, before: str | None, after: str | None) -> list[str]:

@@ -404,15 +404,22 @@ MUTANTS = (
     Mutant(
         "another_model_keeps_the_month",
         "billing_pipeline/rating/unchanged.py",
-        '(said["inputs"], said["models"])',
-        '(said["inputs"], project_digest())',
+        '"models" not in said or said["models"] == project_digest()',
+        "True",
         UNCHANGED,
     ),
     Mutant(
         "what_an_analyst_wrote_is_kept",
         "billing_pipeline/rating/unchanged.py",
-        "    if not is_checked(settings, month):\n        return []\n",
-        "",
+        'said.get("content") == _file_digest(warehouse)',
+        "True",
+        UNCHANGED,
+    ),
+    Mutant(
+        "what_a_killed_analyst_wrote_is_kept",
+        "billing_pipeline/rating/unchanged.py",
+        'warehouse.with_name(warehouse.name + ".wal").exists()',
+        "False",
         UNCHANGED,
     ),
     Mutant(

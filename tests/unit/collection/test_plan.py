@@ -14,7 +14,12 @@ from billing_pipeline.collection.plan.actions import ActionKind
 from billing_pipeline.collection.plan.desired import DesiredInvoice, DesiredLine
 from billing_pipeline.collection.plan.invoice_plan import InvoicePlan, plan
 from billing_pipeline.collection.plan.limits import Limits, MonthTotal
-from billing_pipeline.collection.plan_report import PlanNotes, plan_markdown, plan_rows
+from billing_pipeline.collection.plan_report import (
+    PlanNotes,
+    plan_markdown,
+    plan_rows,
+    plan_sentence,
+)
 from billing_pipeline.collection.push import stripe_requests
 from billing_pipeline.collection.stripe_state import metadata_keys
 from billing_pipeline.collection.stripe_state.profiles import Payer
@@ -314,6 +319,26 @@ def test_the_page_says_before_after_and_why_and_shows_markup_as_text() -> None:
     assert "USD 1.00" in page and "USD 1.50" in page
     assert "<script>" not in page and "[x](" not in page and "\n# =cmd" not in page
     assert [row["state"] for row in plan_rows(present, NOTES)] == ["waiting", "ready"]
+
+
+def test_the_page_has_each_line_with_what_shows_it_and_leaves_out_what_is_done() -> None:
+    present = of([wanted(150)], [in_stripe(wanted(100))])
+    line = {
+        **{"invoice_id": present.actions[0].invoice_id, "customer_id": "ada", "currency": "USD"},
+        **{"description": "API calls", "quantity_before": Decimal(8), "cause": "late usage"},
+        **{"quantity_after": Decimal("13.500"), "amount_before": Decimal(1)},
+        **{"amount_after": Decimal("1.5"), "evidence": "usage/2026-01/late.csv row 2"},
+    }
+    done = line | {"invoice_id": "in_other", "description": "Seats"}
+    page = plan_markdown(present, NOTES, [line, done])
+    assert (
+        "| API calls | 8 → 13.5 | USD 1.00 | USD 1.50 | +USD 0.50 | late usage "
+        "| usage/2026-01/late.csv row 2 |"
+    ) in page
+    assert "Seats" not in page
+    assert plan_sentence(present) == (
+        "1 of 1 changes wait for approval: supplement for ada +USD 0.50"
+    )
 
 
 def test_rows_name_the_customer_the_change_and_the_cause_and_end_with_what_is_unchanged() -> None:

@@ -1,4 +1,5 @@
-"""The runs and notices that sensors request: once for each fact, and never a sending job."""
+"""The runs and notices that sensors request: once for each fact, and no sending job that nobody has
+approved."""
 
 from __future__ import annotations
 
@@ -80,8 +81,9 @@ def fail(instance: dg.DagsterInstance, reason: str, **tags: str) -> str:
     return done.run_id
 
 
-def test_sensors_are_on_by_default_and_start_no_sending_job() -> None:
+def test_sensors_are_on_by_default_and_start_no_sending_job_but_an_approved_one() -> None:
     jobs = {
+        "approvals_of_other_months": ["apply_plan"],
         **{"stripe_changes": ["pull_payments"], "late_usage_files": ["preview_month"]},
         "drifted_months": ["preview_month"],
         **{"dead_runs": [], "runs_that_failed": [], "notices": []},
@@ -90,8 +92,50 @@ def test_sensors_are_on_by_default_and_start_no_sending_job() -> None:
     assert {s.name: [target.job_name for target in s.targets] for s in found} == jobs
     for sensor in found:
         assert sensor.default_status is dg.DefaultSensorStatus.RUNNING
-        for name in jobs[sensor.name]:
+        for name in {*jobs[sensor.name]} - {"apply_plan"}:
             assert defs.resolve_job_def(name).tags.get("billing/sends") is None
+
+
+@pytest.mark.parametrize(
+    ("plan_hash", "given", "asked"),
+    [
+        ("of-february", "2024-01", ["2024-02"]),
+        ("of-february", "2024-02", []),
+        ("typo", "2024-01", []),
+    ],
+)
+def test_an_approval_under_another_month_is_carried_out_under_its_plans(
+    instance: dg.DagsterInstance, settings: Settings, plan_hash: str, given: str, asked: list[str]
+) -> None:
+    @dg.op(config_schema=dg.Permissive())
+    def approved_changes() -> None: ...
+
+    @dg.job(name="apply_plan")
+    def it() -> None:
+        approved_changes()
+
+    publish_plan(settings, "2024-02-01", "of-february")
+    decision = {"ops": {"approved_changes": {"config": {"plan_hash": plan_hash, "only": ["ada"]}}}}
+    done = it.execute_in_process(
+        instance=instance, run_config=decision, tags={"dagster/partition": given}
+    )
+    context = dg.build_run_status_sensor_context(
+        "approvals_of_other_months", done.all_node_events[-1], instance, done.dagster_run
+    )
+    found = sensors.approvals_of_other_months(context, settings=settings)
+    requested = [found] if isinstance(found, dg.RunRequest) else []
+    assert [(one.partition_key, one.run_config) for one in requested] == [
+        (month, decision) for month in asked
+    ]
+
+
+def publish_plan(settings: Settings, month: str, plan_hash: str) -> None:
+    settings.published_dir.mkdir(parents=True)
+    with duckdb.connect(str(database_path(settings))) as published:
+        declare(published, settings)
+        published.execute(
+            "INSERT INTO invoice_plan (billing_month, plan_hash) VALUES (?, ?)", [month, plan_hash]
+        )
 
 
 def test_the_history_of_closes(instance: dg.DagsterInstance) -> None:
