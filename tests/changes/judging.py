@@ -254,7 +254,7 @@ class Judge:
                     f"{action.reason}",
                 )
 
-    def books(self, rated: Mapping[BillingMonth, Rated], decided: set[str]) -> None:
+    def all_months(self, rated: Mapping[BillingMonth, Rated], decided: set[str]) -> None:
         """Over all months, what is billed is what they come to, wherever it stands. Of those about
         whom nobody has decided, and whom nobody has touched in Stripe."""
         invoices = self.dashboard.all("invoice")

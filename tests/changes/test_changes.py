@@ -15,13 +15,13 @@ notes, and an approval meets a closed month."""
 
 @pytest.mark.parametrize("seed", TELLING)
 def test_no_change_by_people_bills_twice_or_blocks_a_customer(seed: int) -> None:
-    trial = play(seed, months=2)
+    trial = play(seed, months=2, with_books=seed % 3 == 1)
     assert not trial.problems, trial.report()
 
 
 @pytest.mark.parametrize("seed", CLOSED_BOOKS)
 def test_closed_books_bill_what_the_months_come_to_and_nothing_twice(seed: int) -> None:
-    trial = play(seed, months=2, locks=True)
+    trial = play(seed, months=2, locks=True, with_books=seed == 4)
     assert trial.changes["lock_books"] and not trial.problems, trial.report()
 
 

@@ -18,7 +18,7 @@ from tests.changes.rating import Rater, rate
 from tests.changes.story import Story
 from tests.faults.trials import MEMORY
 
-KINDS = ("double-billed", "stuck", "silent", "wallet")
+KINDS = ("double-billed", "stuck", "silent", "wallet", "books")
 
 
 @dataclass
@@ -40,14 +40,19 @@ class Trial:
 
 
 def play(
-    seed: int, rater: Rater = rate, months: int = len(MONTHS), *, locks: bool = False
+    seed: int,
+    rater: Rater = rate,
+    months: int = len(MONTHS),
+    *,
+    locks: bool = False,
+    with_books: bool = True,
 ) -> Trial:
     """The sequence of a seed; with fewer `months` only its beginning, brought to an end. With
     `locks` somebody closes the books behind each month."""
     before, opening.DURABILITY = opening.DURABILITY, "off"
     try:
         with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as home:
-            story = Story(Path(home), seed, rater, months, locks)
+            story = Story(Path(home), seed, rater, months, locks, with_books)
             asyncio.run(story.play())
             return Trial(seed, story.problems, story.diary, story.changes, story.steps, locks)
     finally:
