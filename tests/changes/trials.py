@@ -14,11 +14,11 @@ from pathlib import Path
 
 from billing_pipeline.collection.records import opening
 from tests.changes.company import MONTHS
-from tests.changes.rating import rate
-from tests.changes.story import Rater, Story
+from tests.changes.rating import Rater, rate
+from tests.changes.story import Story
 from tests.faults.trials import MEMORY
 
-KINDS = ("double-billed", "stuck", "silent", "wallet")
+KINDS = ("double-billed", "stuck", "silent", "wallet", "books")
 
 
 @dataclass
@@ -30,20 +30,30 @@ class Trial:
     diary: list[str]
     changes: Counter[str] = field(default_factory=Counter)
     steps: int = 0
+    locks: bool = False
 
     def report(self) -> str:
-        parts = [f"seed {self.seed}: {'FAILED' if self.problems else 'as it should be'}"]
+        name = f"seed {self.seed}{' --locks' if self.locks else ''}"
+        parts = [f"{name}: {'FAILED' if self.problems else 'as it should be'}"]
         parts += [f"    {kind}: {text}" for kind, text in self.problems]
         return "\n".join(parts)
 
 
-def play(seed: int, rater: Rater = rate, months: int = len(MONTHS)) -> Trial:
-    """The sequence of a seed; with fewer `months` only its beginning, brought to an end."""
+def play(
+    seed: int,
+    rater: Rater = rate,
+    months: int = len(MONTHS),
+    *,
+    locks: bool = False,
+    with_books: bool = True,
+) -> Trial:
+    """The sequence of a seed; with fewer `months` only its beginning, brought to an end. With
+    `locks` somebody closes the books behind each month."""
     before, opening.DURABILITY = opening.DURABILITY, "off"
     try:
         with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as home:
-            story = Story(Path(home), seed, rater, months)
+            story = Story(Path(home), seed, rater, months, locks, with_books)
             asyncio.run(story.play())
-            return Trial(seed, story.problems, story.diary, story.changes, story.steps)
+            return Trial(seed, story.problems, story.diary, story.changes, story.steps, locks)
     finally:
         opening.DURABILITY = before
