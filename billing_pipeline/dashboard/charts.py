@@ -7,6 +7,7 @@ has its own chart, because currencies cannot be added or compared.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,7 +28,12 @@ WIDEST, FEW = 40, 7
 def largest_customers(totals: Sequence[Row], currency: str) -> alt.Chart:
     """Horizontal bars of the customers with the largest totals."""
     shown = [row for row in totals if row["currency"] == currency and row["total"]][:MAX_BARS]
-    frame = _frame(shown, "total", ("customer_id", "name"))
+    names = Counter(row["name"] for row in shown)
+    named = [
+        row if names[row["name"]] == 1 else {**row, "name": f"{row['name']} ({row['customer_id']})"}
+        for row in shown
+    ]
+    frame = _frame(named, "total", ("customer_id", "name"))
     return _finish(
         alt.Chart(frame)
         .mark_bar(color=COLOURS[0])

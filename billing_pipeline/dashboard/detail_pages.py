@@ -59,7 +59,7 @@ def month_page(
     """A month's money, what happened, its plan down to the row of a file, and its files."""
     if found is None:
         return page(heading("Month"), chooser, note("Choose a month."))
-    state = f"{overview.state.value}." if overview else ""
+    state = f"{overview.state.value.capitalize()}." if overview else ""
     return page(
         heading(f"{found.month.first_day:%B %Y}"),
         chooser,
