@@ -76,7 +76,7 @@ def _wait_until_up(address: str, process: subprocess.Popen[bytes], log: Path) ->
 def browsing(address: str) -> Iterator[Screen]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
-        page = browser.new_page(viewport={"width": 1400, "height": 900})
+        page = browser.new_context(viewport={"width": 1400, "height": 900}).new_page()
         page.set_default_timeout(PATIENCE)
         try:
             yield Screen(page, address)
