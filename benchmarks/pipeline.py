@@ -1,4 +1,5 @@
-"""The work of metering, rating and invoicing, and the floor beneath it.
+"""The work of metering, rating and invoicing, and what it is measured against: the floor for the
+one, a bare script for the others.
 
 What belongs here: that work and its figures. What does not: rivals (``rivals/``), Stripe
 (``collecting.py``), what is compared with what (``scenarios.py``).
@@ -14,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import pyarrow as pa
 
+from benchmarks.rivals.output import other_rows
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.settings import Settings
 
@@ -71,10 +72,42 @@ def _floor_database(home: Path) -> Path:
     return home.with_name(f"{home.name}-floor.duckdb")
 
 
+def bare(data: Path, home: Path) -> Figures:
+    """Rating and invoicing by one script by hand (``bare.sql``), from the metered quantities in
+    `home`: every row of its tables must be the pipeline's."""
+    warehouse = Settings.from_env(os.environ).warehouse_path(MONTH)
+    kept = home.with_name(f"{home.name}-bare.duckdb")
+    kept.unlink(missing_ok=True)
+    with duckdb.connect(str(kept)) as connection:
+        connection.execute("SET threads = 2; SET memory_limit = '4GB'; SET TimeZone = 'UTC'")
+        connection.execute(f"ATTACH '{warehouse}' AS ours (READ_ONLY)")
+        began = time.perf_counter()
+        connection.execute(_BARE.read_text(encoding="utf-8"))
+        seconds = time.perf_counter() - began
+        for table in _BARE_TABLES:
+            [[different]] = connection.execute(_DIFFERENT_ROWS.format(table)).fetchall()
+            assert different == 0, f"{different} rows of {table} are not the bare script's"
+    return {"seconds": seconds}
+
+
+_BARE = Path(__file__).with_name("bare.sql")
+_BARE_TABLES = ("charges", "charge_tiers", "invoice_lines", "invoices")
+_DIFFERENT_ROWS = """
+SELECT count(*)
+FROM (
+    (FROM main.{0} EXCEPT ALL FROM ours.main.{0})
+    UNION ALL
+    (FROM ours.main.{0} EXCEPT ALL FROM main.{0})
+)
+"""
+_FROM_METERED = ("rating", "invoicing")
+"""The folders of the models that read metered quantities. All others count as reading events."""
+
+
 def models(data: Path, home: Path) -> Figures:
     """The month's dbt models, summed; every test of dbt must pass, and where the floor was found
     before, its totals must be ours."""
-    from billing_pipeline.rating.dbt_runner import check, ensure_manifest, run_dbt
+    from billing_pipeline.rating.dbt_runner import DBT_PROJECT_DIR, check, ensure_manifest, run_dbt
     from billing_pipeline.rating.month import build_raw
 
     settings = Settings.from_env(os.environ)
@@ -85,6 +118,9 @@ def models(data: Path, home: Path) -> Figures:
     nodes = run_dbt(settings, MONTH)
     check(nodes, MONTH)
     spent = [node for node in nodes if node.resource_type == "model"]
+    folder = DBT_PROJECT_DIR / "models"
+    folders = {path.stem: path.relative_to(folder).parts[0] for path in folder.rglob("*.sql")}
+    rating = sum(node.seconds for node in spent if folders[node.name] in _FROM_METERED)
     with duckdb.connect(str(settings.warehouse_path(MONTH)), read_only=True) as warehouse:
         [[accepted, read]] = warehouse.execute(
             "SELECT sum(accepted_rows), sum(rows_read) FROM usage_files"
@@ -98,6 +134,8 @@ def models(data: Path, home: Path) -> Figures:
             assert different == 0, f"{different} totals are not those of the floor"
     return {
         "seconds": sum(node.seconds for node in spent),
+        "rating_seconds": rating,
+        "events_seconds": sum(node.seconds for node in spent) - rating,
         "intake_seconds": intake,
         "tests_seconds": sum(node.seconds for node in nodes if node.resource_type == "test"),
         "slowest": {
@@ -137,46 +175,43 @@ def job(data: Path, home: Path) -> Figures:
     return {"seconds": seconds, "first_seconds": first}
 
 
-def dbt_alone(data: Path, home: Path) -> Figures:
-    """A bare `dbt build` of the same project on the same month, in a warm process."""
-    from billing_pipeline.rating.dbt_runner import check, run_dbt
-    from billing_pipeline.rating.month import build_raw
+def late(data: Path, home: Path) -> Figures:
+    """`preview_month` of a month that was never rated, and once more after a late file of a
+    thousand events."""
+    from benchmarks.collecting import run_job
 
-    settings = Settings.from_env(os.environ)
-    for _ in range(2):
-        build_raw(settings, MONTH)
-        began = time.perf_counter()
-        check(run_dbt(settings, MONTH), MONTH)
-        seconds = time.perf_counter() - began
-    return {"seconds": seconds}
+    first = run_job("preview_month", MONTH)
+    arrived = data / "usage" / str(MONTH) / "late.parquet"
+    with duckdb.connect() as connection:
+        connection.execute(_LATE.format(files=arrived.with_name("part-000.parquet"), late=arrived))
+    try:
+        again = run_job("preview_month", MONTH)
+    finally:
+        arrived.unlink()
+    return {"seconds": again, "first_seconds": first}
+
+
+# Good events of customers that the month has, under ids of their own.
+_LATE = """
+COPY (
+    SELECT * REPLACE ('late_' || event_id AS event_id)
+    FROM read_parquet('{files}')
+    WHERE quantity >= 0
+    LIMIT 1000
+) TO '{late}'
+"""
 
 
 def rival(data: Path, home: Path, name: str) -> Figures:
-    """A rival's time for the month's charges, which must be those of `home` to the last digit."""
+    """A rival's time for the month, of which every row must be that of `home` to the last digit."""
     from benchmarks.rivals.common import Clock
 
     clock = Clock()
     with tempfile.TemporaryDirectory(dir=home.parent) as scratch:
         program = importlib.import_module(f"benchmarks.rivals.{name}")
-        charges = program.rate(data, Path(scratch), clock)
+        output = program.rate(data, Path(scratch), clock)
     path = Settings.from_env(os.environ).warehouse_path(MONTH)
     with duckdb.connect(str(path), read_only=True) as warehouse:
-        different = other_charges(warehouse, charges)
-    assert different == 0, f"{different} charges of {name} are not the pipeline's"
+        different = {table: rows for table, rows in other_rows(warehouse, output).items() if rows}
+    assert not different, f"rows of {name} that are not the pipeline's: {different}"
     return {"seconds": sum(clock.parts.values()), "parts": clock.parts}
-
-
-def other_charges(warehouse: duckdb.DuckDBPyConnection, theirs: pa.Table) -> int:
-    """How many charges only one of both has, or both with another amount."""
-    warehouse.register("theirs", theirs)
-    [[different]] = warehouse.execute(_OTHER_CHARGES).fetchall()
-    return int(different)
-
-
-_OTHER_CHARGES = """
-SELECT count(*)
-FROM theirs
-FULL JOIN charges USING (subscription_id, price_id)
-WHERE theirs.exact_pico IS DISTINCT FROM (charges.exact_amount * 1000000000000)::HUGEINT
-    OR theirs.cents IS DISTINCT FROM (charges.amount * 100)::HUGEINT
-"""

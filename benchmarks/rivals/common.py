@@ -1,24 +1,23 @@
-"""What the rivals share: the price book in Python, a charge in ``decimal``, a clock, the result.
+"""What the rivals share: the price book in Python, bounds of the month, ids, a clock.
 
 What belongs here: what a rival would otherwise copy from another. What does not: how one of them
-reads, deduplicates and adds up.
+reads, deduplicates and adds up (their modules), charges one after the other (``in_python.py``).
 """
 
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from decimal import ROUND_CEILING, ROUND_HALF_UP, Decimal
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
-
-import pyarrow as pa
 
 from benchmarks.company import METERS
 from billing_pipeline.months import BillingMonth
@@ -29,18 +28,8 @@ _UTC = ZoneInfo("UTC")
 AGGREGATIONS = {name: aggregation for name, aggregation, _ in METERS}
 # The meter whose value is a key of `properties`.
 [(PROPERTY_METER, PROPERTY)] = [(name, prop) for name, _, prop in METERS if prop]
-
-CENT = Decimal("0.01")
-PICO = 10**12
-"""Amounts are compared as whole numbers of 10^-12: more than any of the prices needs."""
-RESULT = pa.schema(
-    [
-        ("subscription_id", pa.string()),
-        ("price_id", pa.string()),
-        ("exact_pico", pa.int64()),
-        ("cents", pa.int64()),
-    ]
-)
+NEGATIVE = "negative_quantity"
+"""Why the bad rows of the company are rejected."""
 
 
 @dataclass
@@ -62,6 +51,7 @@ class Price:
 
     price_id: str
     meter_id: str
+    description: str
     model: str
     unit_amount: Decimal
     flat_amount: Decimal
@@ -78,8 +68,13 @@ class Subscription:
     plan_id: str
 
 
-def usage_files(data: Path) -> list[str]:
-    return sorted(str(path) for path in (data / "usage" / str(MONTH)).glob("*.parquet"))
+def usage_files(data: Path) -> list[Path]:
+    return sorted((data / "usage" / str(MONTH)).glob("*.parquet"))
+
+
+def source_name(data: Path, path: Path) -> str:
+    """The file as rejections name it."""
+    return str(path.relative_to(data))
 
 
 def month_bounds() -> tuple[datetime, datetime]:
@@ -102,6 +97,7 @@ def read_prices(data: Path) -> dict[str, list[Price]]:
         price = Price(
             price_id=row["price_id"],
             meter_id=row["meter_id"],
+            description=row["description"].replace("{month}", f"{month_bounds()[0]:%B %Y}"),
             model=row["charge_model"],
             unit_amount=Decimal(row["unit_amount"] or 0),
             flat_amount=Decimal(row["flat_amount"] or 0),
@@ -121,50 +117,29 @@ def read_subscriptions(data: Path) -> list[Subscription]:
     ]
 
 
-def exact_charge(price: Price, quantity: Decimal) -> Decimal:
-    """What a quantity costs, exactly."""
-    billable = max(quantity - price.included, Decimal(0))
-    match price.model:
-        case "flat":
-            return price.flat_amount
-        case "per_unit":
-            return billable * price.unit_amount
-        case "package":
-            packages = (billable / price.package_size).to_integral_value(ROUND_CEILING)
-            return packages * price.unit_amount
-        case "percentage":
-            return billable * price.percentage / 100
-        case "volume":
-            for bound, unit_amount in price.tiers:
-                if bound is None or billable <= bound:
-                    return billable * unit_amount
-        case "graduated":
-            amount, below = Decimal(0), Decimal(0)
-            for bound, unit_amount in price.tiers:
-                top = billable if bound is None else min(billable, bound)
-                amount += (top - below) * unit_amount
-                if top == billable:
-                    return amount
-                below = top
-    raise ValueError(f"{price.price_id}: {price.model} is no model of this company")
+def charge_id(subscription_id: str, price: Price) -> str:
+    kind = "usage" if price.meter_id else "arrears"
+    microseconds = int(month_bounds()[0].timestamp()) * 1_000_000
+    return "ch_" + _digest(f"{subscription_id}|{price.price_id}|{kind}|{microseconds}")[:24]
 
 
-def charge_all(
-    subscriptions: Sequence[Subscription],
-    prices: dict[str, list[Price]],
-    quantities: dict[tuple[str, str], Decimal],
-) -> pa.Table:
-    """Every charge in ``decimal``, one after the other; `quantities` by customer and meter."""
-    rows: list[tuple[str, str, int, int]] = []
-    for subscription in subscriptions:
-        for price in prices[subscription.plan_id]:
-            used = quantities.get((subscription.customer_id, price.meter_id), Decimal(0))
-            exact = exact_charge(price, used)
-            cents = exact.quantize(CENT, ROUND_HALF_UP).scaleb(2)
-            pico = exact.scaleb(12)
-            assert pico == pico.to_integral_value()
-            rows.append((subscription.subscription_id, price.price_id, int(pico), int(cents)))
-    return pa.table(dict(zip(RESULT.names, zip(*rows, strict=True), strict=True)), schema=RESULT)
+def line_id(charge: str) -> str:
+    return "li_" + _digest(charge)[:24]
+
+
+def invoice_id(customer_id: str) -> str:
+    day = month_bounds()[0]
+    return f"in_{day:%Y%m}_" + _digest(f"{customer_id}|USD|{day:%Y-%m-%d}")[:16]
+
+
+def _digest(text: str) -> str:
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+
+
+def short(number: Decimal) -> str:
+    """17.500 as 17.5."""
+    text = f"{number:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def property_thousandths(properties: str) -> int:

@@ -20,8 +20,10 @@ import psycopg
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
+from psycopg import sql
 
-from benchmarks.rivals.common import RESULT, Clock, month_bounds, usage_files
+from benchmarks.rivals.common import NEGATIVE, Clock, month_bounds, source_name, usage_files
+from benchmarks.rivals.output import SCHEMAS, Output, as_table
 
 PROGRAMS = Path("/usr/lib/postgresql/15/bin")
 # Generous for one query at a time on a machine of some gigabytes, and nothing is kept safe: the
@@ -83,7 +85,8 @@ def _run(user: str, program: str, *arguments: str) -> None:
 
 _TABLES: tuple[LiteralString, ...] = (
     "CREATE UNLOGGED TABLE events (event_id text, customer_id text, event_name text,"
-    " occurred_at timestamptz, quantity numeric, properties text)",
+    " occurred_at timestamptz, quantity numeric, properties text, source_file text,"
+    " source_row bigint)",
     "CREATE UNLOGGED TABLE prices (price_id text, plan_id text, meter_id text, description text,"
     " currency text, charge_model text, unit_amount numeric, flat_amount numeric,"
     " package_size numeric, percentage numeric, included_quantity numeric)",
@@ -114,59 +117,138 @@ WITH good AS (
             ELSE (properties::json ->> property)::numeric END AS value
     FROM good
 )
-SELECT customer_id, meter_id,
+SELECT customer_id, meter_id, count(*) AS events,
     CASE aggregation WHEN 'count' THEN count(*) WHEN 'max' THEN max(value) ELSE sum(value)
     END AS quantity
 FROM readings
 GROUP BY customer_id, meter_id, aggregation
 """
 
-_CHARGES: LiteralString = """
-CREATE UNLOGGED TABLE charges AS
+_REJECTIONS: LiteralString = """
+CREATE UNLOGGED TABLE usage_rejections AS
+SELECT source_file, source_row, event_id, %(reason)s AS reason FROM events WHERE quantity < 0
+"""
+
+_BILL: tuple[LiteralString, ...] = (
+    """
+CREATE UNLOGGED TABLE items AS
+SELECT
+    'ch_' || left(md5(concat_ws(
+        '|', subscription_id, price_id, CASE WHEN meter_id IS NULL THEN 'arrears' ELSE 'usage' END,
+        %(microseconds)s
+    )), 24) AS charge_id,
+    subscriptions.customer_id, subscription_id, prices.*,
+    coalesce(totals.quantity, 1) AS used,
+    greatest(coalesce(totals.quantity, 1) - coalesce(included_quantity, 0), 0) AS billable,
+    coalesce(events, 0) AS event_count
+FROM subscriptions
+JOIN prices USING (plan_id)
+LEFT JOIN totals USING (customer_id, meter_id)
+WHERE meter_id IS NULL OR totals.quantity IS NOT NULL
+""",
+    """
+CREATE UNLOGGED TABLE charge_tiers AS
 WITH tiers AS (
-    SELECT *, lag(up_to, 1, 0) OVER (PARTITION BY price_id ORDER BY up_to NULLS LAST) AS above
+    SELECT price_id, row_number() OVER by_bound AS tier,
+        lag(up_to, 1, 0) OVER by_bound AS above, up_to, unit_amount
     FROM price_tiers
-), billable AS (
-    SELECT subscription_id, prices.*,
-        greatest(coalesce(totals.quantity, 0) - coalesce(included_quantity, 0), 0) AS billable
-    FROM subscriptions
-    JOIN prices USING (plan_id)
-    LEFT JOIN totals USING (customer_id, meter_id)
-), priced AS (
-    SELECT subscription_id, price_id,
+    WINDOW by_bound AS (PARTITION BY price_id ORDER BY up_to NULLS LAST)
+), entered AS (
+    SELECT charge_id, tier, tiers.unit_amount,
+        CASE WHEN charge_model = 'volume' THEN billable
+            ELSE least(billable, coalesce(up_to, billable)) - above END AS quantity
+    FROM items JOIN tiers USING (price_id)
+    WHERE (tier = 1 OR billable > above)
+        AND (charge_model <> 'volume' OR up_to IS NULL OR billable <= up_to)
+)
+SELECT *, quantity * unit_amount AS exact_amount FROM entered
+""",
+    """
+CREATE UNLOGGED TABLE charges AS
+WITH by_tiers AS (
+    SELECT charge_id, sum(exact_amount) AS tiers_amount,
+        string_agg(
+            concat('tier ', tier, ': ', trim_scale(quantity), ' × ', trim_scale(unit_amount)),
+            '; ' ORDER BY tier
+        ) AS tiers_text
+    FROM charge_tiers
+    GROUP BY charge_id
+), rated AS (
+    SELECT items.*,
         CASE charge_model
             WHEN 'flat' THEN flat_amount
             WHEN 'per_unit' THEN billable * unit_amount
             WHEN 'package' THEN ceil(billable / package_size) * unit_amount
             WHEN 'percentage' THEN billable * percentage * 0.01
-            WHEN 'graduated' THEN (
-                SELECT sum(
-                    greatest(least(billable, coalesce(up_to, billable)) - above, 0)
-                    * tiers.unit_amount
-                )
-                FROM tiers WHERE tiers.price_id = billable.price_id
+            ELSE tiers_amount
+        END AS exact_amount,
+        CASE charge_model
+            WHEN 'flat' THEN concat('flat ', trim_scale(flat_amount))
+            WHEN 'per_unit' THEN concat(trim_scale(billable), ' × ', trim_scale(unit_amount))
+            WHEN 'package' THEN concat(
+                '⌈', trim_scale(billable), ' ÷ ', trim_scale(package_size), '⌉ = ',
+                ceil(billable / package_size), ' packages × ', trim_scale(unit_amount)
             )
-            WHEN 'volume' THEN billable * (
-                SELECT tiers.unit_amount FROM tiers
-                WHERE tiers.price_id = billable.price_id
-                    AND billable <= coalesce(up_to, billable)
-                    AND (billable > above OR above = 0)
-            )
-        END AS exact_amount
-    FROM billable
+            WHEN 'percentage'
+                THEN concat(trim_scale(billable), ' × ', trim_scale(percentage), ' %%')
+            ELSE tiers_text
+        END AS how
+    FROM items LEFT JOIN by_tiers USING (charge_id)
 )
-SELECT *, round(exact_amount, 2) AS amount FROM priced
-"""
+SELECT charge_id, customer_id, subscription_id, price_id, meter_id, charge_model,
+    used AS quantity, billable AS billable_quantity, event_count, exact_amount,
+    round(exact_amount, 2) AS amount,
+    replace(description, '{month}', %(month_name)s) AS description,
+    concat_ws('; ',
+        CASE WHEN meter_id IS NULL THEN concat('quantity ', trim_scale(used))
+            ELSE concat(event_count, ' events, metered ', trim_scale(used)) END,
+        CASE WHEN included_quantity > 0 THEN concat(
+            trim_scale(included_quantity), ' included, ', trim_scale(billable), ' billable'
+        ) END,
+        concat(charge_model, ': ', how),
+        concat(
+            'exactly ', trim_scale(exact_amount), ', rounded to ', round(exact_amount, 2), ' ',
+            currency
+        )
+    ) AS calculation
+FROM rated
+""",
+    """
+CREATE UNLOGGED TABLE invoice_lines AS
+WITH lines AS (
+    SELECT 'li_' || left(md5(charge_id), 24) AS line_id,
+        concat('in_', %(month)s, '_') || left(md5(concat(customer_id, '|USD|', %(day)s)), 16)
+            AS invoice_id,
+        charge_id, customer_id, description, amount
+    FROM charges
+    WHERE amount <> 0
+)
+SELECT *, row_number() OVER (PARTITION BY invoice_id ORDER BY description, line_id) AS position
+FROM lines
+""",
+    """
+CREATE UNLOGGED TABLE invoices AS
+SELECT invoice_id, customer_id, sum(amount) AS total, count(*) AS line_count
+FROM invoice_lines
+GROUP BY invoice_id, customer_id
+""",
+)
 
-_RESULT: LiteralString = """
-SELECT subscription_id, price_id, (exact_amount * 1000000000000)::bigint, (amount * 100)::bigint
-FROM charges
-"""
 
-
-def rate(data: Path, scratch: Path, clock: Clock) -> pa.Table:
+def rate(data: Path, scratch: Path, clock: Clock) -> Output:
     first, last = month_bounds()
+    values = {
+        "first": first,
+        "last": last,
+        "reason": NEGATIVE,
+        "microseconds": int(first.timestamp()) * 1_000_000,
+        "month": f"{first:%Y%m}",
+        "month_name": f"{first:%B %Y}",
+        "day": f"{first:%Y-%m-%d}",
+    }
     with running_server() as where, psycopg.connect(where, autocommit=True) as connection:
+        # A table made by a query takes no parameters from the server's side.
+        client = psycopg.ClientCursor(connection)
         for table in _TABLES:
             connection.execute(table)
         with clock.part("load"):
@@ -176,21 +258,34 @@ def rate(data: Path, scratch: Path, clock: Clock) -> pa.Table:
                     copy.write((data / name).read_bytes())
             connection.execute("ANALYZE")
         with clock.part("deduplicate and add up"):
-            # A table made by a query takes no parameters from the server's side.
-            bounds = {"first": first, "last": last}
-            psycopg.ClientCursor(connection).execute(_TOTALS, bounds)
+            client.execute(_TOTALS, values)
+            client.execute(_REJECTIONS, values)
             connection.execute("ANALYZE totals")
-        with clock.part("charges"):
-            connection.execute(_CHARGES)
-        rows = connection.execute(_RESULT).fetchall()
-    return pa.table(dict(zip(RESULT.names, zip(*rows, strict=True), strict=True)), schema=RESULT)
+        with clock.part("charges and invoices"):
+            for statement in _BILL:
+                client.execute(statement, values)
+        return {name: _fetched(connection, name) for name in SCHEMAS}
+
+
+def _fetched(connection: psycopg.Connection[Any], name: str) -> pa.Table:
+    """A table, for the comparison alone."""
+    columns = sql.SQL(", ").join(map(sql.Identifier, SCHEMAS[name].names))
+    query = sql.SQL("SELECT {} FROM {}").format(columns, sql.Identifier(name))
+    return as_table(name, connection.execute(query).fetchall())
 
 
 def _copy_events(connection: psycopg.Connection[Any], data: Path) -> None:
     options = pa_csv.WriteOptions(include_header=False)
     with connection.cursor().copy("COPY events FROM STDIN (FORMAT csv)") as copy:
         for path in usage_files(data):
+            above = 0
             for batch in pq.ParquetFile(path).iter_batches():
+                rows = pa.array(range(above + 1, above + batch.num_rows + 1), pa.int64())
+                source = pa.array([source_name(data, path)] * batch.num_rows, pa.string())
+                placed = batch.append_column("source_file", source).append_column(
+                    "source_row", rows
+                )
                 text = BytesIO()
-                pa_csv.write_csv(batch, text, options)
+                pa_csv.write_csv(placed, text, options)
                 copy.write(text.getvalue())
+                above += batch.num_rows

@@ -300,12 +300,12 @@ async def _holding(
 
 
 def _checked(settings: Settings, month: BillingMonth) -> Desired:
-    """The month's invoices, if every check has passed since it was computed: a step of a job may be
-    launched without the ones before it."""
+    """The month's invoices, if every check has passed since it was computed, and nobody has written
+    to it since: a step of a job may be launched without the ones before it."""
     desired = desired_invoices(settings, month)
     if not is_checked(settings, month):
         raise NotComputedError(
-            f"the checks of {month} have not passed since it was computed last: "
-            f"run `billing plan {month}` first"
+            f"the checks of {month} have not passed since it was computed last, or its tables or "
+            f"dbt's models are others by now: run `billing plan {month}` first"
         )
     return desired

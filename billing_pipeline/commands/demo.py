@@ -1,7 +1,7 @@
 """The demo: close the sample's months against the embedded sandbox and say what happened.
 
 What belongs here: the order of the months and a summary to read. What does not: any work, which
-is done by the same jobs as everywhere.
+is done by the same jobs as everywhere, and what people do in Stripe meanwhile (``demo_dashboard``).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from billing_pipeline.__main__ import run
+from billing_pipeline.commands import demo_dashboard
 from billing_pipeline.commands.execution import execute
 from billing_pipeline.commands.terminal import once, table
 from billing_pipeline.money import format_amount
@@ -32,12 +33,10 @@ def main() -> None:
     before = _stripe_invoices(settings)
     for text in MONTHS:
         started = time.monotonic()
-        with console.status(f"{text}: load, rate, plan, apply, pull"):
-            result = execute(settings, "close_month", BillingMonth.parse(text))
-        if not result.is_success:
-            console.print(f"  {text}  failed: {result.reason or 'see the run in the UI'}")
-            sys.exit(1)
+        _run(console, settings, "close_month", text, "load, rate, plan, apply, pull")
         console.print(f"  {text}  closed in {time.monotonic() - started:.0f} s")
+        if text == MONTHS[0] and settings.uses_sandbox:
+            _meanwhile(console, settings, text)
     console.print()
     path = settings.published_dir / "billing.duckdb"
     with duckdb.connect(str(path), read_only=True) as published:
@@ -56,10 +55,28 @@ def main() -> None:
     )
     console.print("\nWhere to look next:")
     console.print("  make dev", "the Dagster UI, with these runs in its history", sep="\n      ")
+    console.print("  .venv/bin/billing status", "what needs attention", sep="\n      ")
     console.print(f"  {_near(path)}", "every table, for any DuckDB client", sep="\n      ")
     console.print(
         f"  .venv/bin/billing explain {example}", "how that line came about", sep="\n      "
     )
+
+
+def _run(console: Console, settings: Settings, job: str, month: str, steps: str) -> None:
+    with console.status(f"{month}: {steps}"):
+        result = execute(settings, job, BillingMonth.parse(month))
+    if not result.is_success:
+        console.print(f"  {month}  failed: {result.reason or 'see the run in the UI'}")
+        sys.exit(1)
+
+
+def _meanwhile(console: Console, settings: Settings, month: str) -> None:
+    """What the books do not know of: people act in Stripe, and the next pull finds it."""
+    with duckdb.connect(str(settings.published_dir / "billing.duckdb"), read_only=True) as known:
+        done = demo_dashboard.act(settings, known, BillingMonth.parse(month))
+    _run(console, settings, "pull_payments", month, "pull")
+    for sentence in done:
+        console.print(f"           in Stripe, somebody {sentence}")
 
 
 def _near(path: Path) -> Path:

@@ -17,7 +17,7 @@ from billing_pipeline.commands.differences import show_differences
 from billing_pipeline.commands.parameters import MONTH, json_option
 from billing_pipeline.commands.terminal import print_json
 from billing_pipeline.months import BillingMonth
-from billing_pipeline.published.two_ratings import from_published
+from billing_pipeline.published.two_ratings import COMPARED, from_published
 from billing_pipeline.rating.dbt_sandbox import lay_out, open_sandbox
 from billing_pipeline.settings import Settings
 
@@ -39,10 +39,11 @@ def sandbox(month: BillingMonth, folder: Path) -> None:
 @click.argument("folder", metavar="DIR", type=_FOLDER)
 @json_option
 def diff(folder: Path, as_json: bool) -> None:
-    """Build the models of the sandbox in DIR, and compare charges and invoices with the month."""
+    """Build charges, invoices and margins as the sandbox in DIR has them, and compare them with the
+    month as it is published."""
     settings, made = Settings.from_env(), open_sandbox(folder)
     same_inputs = made.has_inputs_of(settings)
-    made.build()
+    made.build(COMPARED)
     found = from_published(settings, made.month, made.warehouse)
     if as_json:
         print_json(

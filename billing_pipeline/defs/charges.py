@@ -61,13 +61,15 @@ def dbt_models(
     set_checked(settings, month, False)
     with turn(context, settings, Turn.RATING):
         nodes = build_models(settings, month, progress, selection)
+        # At once, so that nobody writes in between. If only some models were rebuilt, what depends
+        # on them was not checked with them.
+        passed = not selection and not any(node.is_failed for node in nodes)
+        set_checked(settings, month, passed, nodes)
     yield from _events(context, settings, month, nodes)
     try:
         check(nodes, month)
     except DbtError as error:
         raise dg.Failure(description=str(error), allow_retries=False) from error
-    # If only some models were rebuilt, what depends on them was not checked with them.
-    set_checked(settings, month, not selection, nodes)
 
 
 def _selection(context: dg.AssetExecutionContext) -> list[str]:

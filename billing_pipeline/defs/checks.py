@@ -70,7 +70,9 @@ ORDER BY ALL
 _UNSETTLED = """
 SELECT customer_id, invoice_id, kind, currency, amount, reason FROM needs_attention
 WHERE billing_month = ?::DATE
-    AND kind IN ('refunded', 'disputed', 'customer_suspended', 'card_expires')
+    AND kind IN (
+        'refunded', 'disputed', 'credited_by_hand', 'customer_suspended', 'card_expires'
+    )
 ORDER BY ALL
 """
 _WALLETS = """
@@ -299,17 +301,18 @@ def _settled(
 
 
 def payments_are_settled(settings: Settings, month: BillingMonth) -> dg.AssetCheckResult:
-    """Whether no money of a month went back without a credit note, and no customer of it is
-    suspended or has a card that expires before the next charge."""
+    """Whether no money of a month went back without a credit note, nobody made one by hand, and no
+    customer of it is suspended or has a card that expires before the next charge."""
     with open_published(settings) as published:
         rows = published.execute(_UNSETTLED, [month.key]).fetchall()
     return dg.AssetCheckResult(
         passed=not rows,
         severity=dg.AssetCheckSeverity.WARN,
-        description=f"{len(rows)} payments went back or are long overdue, or cards expire."
+        description=f"{len(rows)} payments went back, were credited by hand or are long overdue, "
+        "or cards expire."
         if rows
-        else "No payment went back without a credit note, no customer is suspended, and no card "
-        "expires before the next charge.",
+        else "No payment went back without a credit note, none was credited by hand, no customer "
+        "is suspended, and no card expires before the next charge.",
         metadata=rows_found(("customer", "invoice", "what", "currency", "amount", "why"), rows),
     )
 
@@ -333,8 +336,9 @@ def _checks_of(asset: dg.AssetsDefinition) -> list[dg.AssetChecksDefinition]:
         asset=asset,
         name="payments_are_settled",
         description="Warns about money that went back to a customer without a credit note, about "
-        "suspended customers (table customer_standing), and about cards that expire before the "
-        "next charge (table paying_cards). Stops nothing.",
+        "credit notes that somebody made in Stripe, about suspended customers (table "
+        "customer_standing), and about cards that expire before the next charge (table "
+        "paying_cards). Stops nothing.",
         partitions_def=MONTHS,
     )(_settled)
     recorded = dg.asset_check(

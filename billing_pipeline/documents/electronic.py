@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
@@ -191,7 +191,7 @@ def electronic_invoice(issued: IssuedDocument) -> ElectronicInvoice:
         lines=tuple(
             _line(issued, line, groups[line.group], sign, zone) for line in breakdown.lines
         ),
-        taxes=tuple(_tax(group, sign) for group in breakdown.groups),
+        taxes=_taxes(breakdown.groups, sign),
         discount_reason="; ".join(plain(line["description"]) for line in discounts)[:500]
         or "Discount",
         prepaid=max(amount - sign * Decimal(row["amount_due"]), NOTHING)
@@ -209,6 +209,9 @@ def _require(issued: IssuedDocument, breakdown: Breakdown | None) -> None:
     if breakdown is None:
         refuse("its lines are not recorded, nor those of the invoice that it corrects")
         return
+    taxes = {line["line_id"] for line in issued.lines if line["kind"] == "tax"}
+    if any(tax["line_id"] in taxes for tax in issued.taxes):
+        refuse("it corrects the tax of what it does not bill, for which EN 16931 has no line")
     if breakdown.total != issued.document["amount"]:
         refuse("its taxes do not add up to its amount")
     if not breakdown.lines:
@@ -331,6 +334,22 @@ def _price(row: Row, net: Decimal) -> tuple[Decimal, Decimal, Decimal]:
     counted = Decimal(row["quantity"] or 0) if row["is_whole"] and row["kind"] == "charge" else 0
     base = Decimal(counted) if counted > 0 else Decimal(1)
     return (-base if net < 0 else base), abs(net), base
+
+
+def _taxes(groups: Sequence[TaxGroup], sign: Decimal) -> tuple[ElectronicTax, ...]:
+    """One for each category and percentage (BR-S-08), whichever tax rates of ours they are of."""
+    found: dict[tuple[str, Decimal], ElectronicTax] = {}
+    for group in groups:
+        tax = _tax(group, sign)
+        key = (tax.category, tax.percentage)
+        known = found.get(key, replace(tax, net=NOTHING, tax=NOTHING, discount=NOTHING))
+        found[key] = replace(
+            known,
+            net=known.net + tax.net,
+            tax=known.tax + tax.tax,
+            discount=known.discount + tax.discount,
+        )
+    return tuple(found.values())
 
 
 def _tax(group: TaxGroup, sign: Decimal) -> ElectronicTax:

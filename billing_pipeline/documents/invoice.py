@@ -20,6 +20,7 @@ from billing_pipeline.documents.formatting import (
     plain,
     quantity,
 )
+from billing_pipeline.documents.issued import in_order
 from billing_pipeline.documents.parties import party
 from billing_pipeline.documents.reading import InvoiceRecords
 from billing_pipeline.duckdb_sql import Row
@@ -151,7 +152,7 @@ def _lines(records: InvoiceRecords) -> list[Document]:
     """All but taxes. Above the first line of each further customer there is a row with its name."""
     rows: list[Document] = []
     last = payer = records.invoice["customer_id"]
-    for line in records.lines:
+    for line in in_order(records.lines, payer):
         if line["kind"] == "tax":
             continue
         whose = str(line.get("customer_id", payer))

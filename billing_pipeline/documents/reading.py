@@ -17,6 +17,10 @@ from billing_pipeline.months import BillingMonth
 from billing_pipeline.published.reading import open_published
 from billing_pipeline.settings import Settings
 
+_LINES = (
+    "SELECT lines.*, charges.meter_id FROM invoice_lines AS lines LEFT JOIN charges"
+    " USING (charge_id) WHERE lines.invoice_id = $1 ORDER BY lines.position"
+)
 _FROM_WALLET = (
     "SELECT paid_at, amount FROM payments WHERE invoice_id = $1 AND method = 'wallet'"
     " AND kind = 'payment' ORDER BY paid_at, payment_id"
@@ -82,7 +86,7 @@ def read_invoice(connection: duckdb.DuckDBPyConnection, invoice_id: str) -> Invo
 
     return InvoiceRecords(
         invoice=invoice,
-        lines=of_invoice("invoice_lines", "position"),
+        lines=rows(connection, _LINES, key),
         seller=read_seller(connection, BillingMonth(month.year, month.month)),
         customer=_customer(connection, invoice),
         payment=next(iter(of_invoice("invoice_payments", "billing_month")), None),

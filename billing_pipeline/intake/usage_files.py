@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import re
 import time
 import uuid
@@ -43,6 +44,7 @@ _TEXT_EXTENSIONS = tuple(
     f".{kind}{packed}" for kind in ("csv", "jsonl", "ndjson", "json") for packed in ("", ".gz")
 )
 _PARQUET = ".parquet"
+_PARQUET_ENDS = b"PAR1"
 EXTENSIONS = (_PARQUET, *_TEXT_EXTENSIONS)
 DIGEST_LENGTH = 32  # hexadecimal digits of SHA-256 that name a copy
 # A file written again within the clock's step keeps size and time stamp. What was looked at this
@@ -209,7 +211,7 @@ class _Reader:
         is_parquet = name.lower().endswith(_PARQUET)
         is_copy = self._storage.is_remote or not is_parquet
         known = _remembered(cache_dir / "known.json", entry.stamp)
-        if known is None or (is_copy and not self._copy(cache_dir, entry, known.digest).exists()):
+        if known is None or (is_copy and not _is_whole(self._copy(cache_dir, entry, known.digest))):
             try:
                 known = self._look(entry, cache_dir, is_parquet)
             except OSError as error:
@@ -246,7 +248,7 @@ class _Reader:
                 return _Known(entry.stamp, digest, rows, columns)
             if entry.size == 0 and entry.name.lower().endswith(".gz"):
                 raise BrokenFile("is empty: not even a gzip header")
-            if target.exists():
+            if _is_whole(target):
                 return _Known(entry.stamp, digest, pq.read_metadata(target).num_rows)
             content.seek(0)
             cache_dir.mkdir(parents=True, exist_ok=True)
@@ -259,6 +261,16 @@ class _Reader:
     def _normalise(self, content: IO[bytes], name: str, target: Path) -> int:
         zone = self._settings.timezone
         return normalise(self._connection, content, name, target, zone, self._limits)
+
+
+def _is_whole(copy: Path) -> bool:
+    """Whether a copy is there and ends as Parquet does: one that is not is made anew."""
+    try:
+        with copy.open("rb") as content:
+            content.seek(-len(_PARQUET_ENDS), os.SEEK_END)
+            return content.read() == _PARQUET_ENDS
+    except OSError:
+        return False
 
 
 @contextlib.contextmanager

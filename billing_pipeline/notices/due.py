@@ -283,22 +283,24 @@ def _expiring_cards(published: Published) -> list[Notice]:
 
 
 def _other_amounts(published: Published) -> list[Notice]:
-    """Money that went back, and money that was asked for and is not due."""
+    """Money that went back or was credited by hand, and money that was asked for and is not due."""
     kinds = {
         "refunded": Kind.MONEY_WENT_BACK,
         "disputed": Kind.MONEY_WENT_BACK,
+        "credited_by_hand": Kind.MONEY_WENT_BACK,
         "stripe_charge_differs": Kind.CHARGED_OTHERWISE,
     }
     return [
         Notice(
             kinds[kind],
-            f"{kind}:{invoice}:{amount.normalize():f}",
+            f"{kind}:{subject}:{amount.normalize():f}",
             month,
             f"{customer}: {format_amount(amount, currency)} {currency} of {invoice}: {reason}",
         )
-        for month, kind, invoice, customer, amount, currency, reason in published.execute(
-            "SELECT strftime(billing_month, '%Y-%m'), kind, invoice_id, customer_id, amount,"
-            " currency, reason FROM needs_attention WHERE list_contains($1, kind) ORDER BY ALL",
+        for month, kind, subject, invoice, customer, amount, currency, reason in published.execute(
+            "SELECT strftime(billing_month, '%Y-%m'), kind, subject, invoice_id, customer_id,"
+            " amount, currency, reason FROM needs_attention WHERE list_contains($1, kind)"
+            " ORDER BY ALL",
             [list(kinds)],
         ).fetchall()
     ]

@@ -34,7 +34,7 @@ class Kind(StrEnum):
     UNCOLLECTIBLE = "Invoice uncollectible"
     SUSPENDED = "Customer suspended"
     CARD_EXPIRES = "Card expires before the next charge"
-    MONEY_WENT_BACK = "Payment refunded or disputed"
+    MONEY_WENT_BACK = "Payment refunded, disputed or credited by hand"
     CHARGED_OTHERWISE = "Customer asked for another amount than is due"
     USAGE_SPIKE = "Usage far above the usual"
     ENTITLEMENT = "Limit of a plan"

@@ -152,6 +152,7 @@ _PARTS = (
             "card_expires",
             "refunded",
             "disputed",
+            "credited_by_hand",
         ),
     ),
     _Part(

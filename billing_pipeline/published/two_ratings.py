@@ -82,7 +82,7 @@ FROM sides
 GROUP BY ALL
 ORDER BY ALL
 """
-_COMPARED = ("charges", "invoices", "margins")
+COMPARED = ("charges", "invoices", "margins")
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def from_published(settings: Settings, month: BillingMonth, simulated: Path) -> 
         attach(connection, path, "published")
         attach(connection, simulated, "simulated")
         connection.execute("ATTACH ':memory:' AS present")
-        for table in _COMPARED:
+        for table in COMPARED:
             connection.execute(
                 f"CREATE TABLE present.main.{table} AS SELECT * FROM published.main.{table}"
                 " WHERE billing_month = $1::DATE",

@@ -128,11 +128,12 @@ def run_dbt(
     return nodes
 
 
-def run_models(project: Path) -> list[NodeResult]:
-    """``dbt run`` in a project with a profile of its own; what it parsed and compiled is left where
-    dbt from a shell leaves it."""
+def run_models(project: Path, models: Sequence[str]) -> list[NodeResult]:
+    """``dbt run`` of these models and all that they come from, in a project with a profile of its
+    own; what it parsed and compiled is left where dbt from a shell leaves it."""
     nodes: list[NodeResult] = []
-    _invoke(None, ["run"], project / "target", {}, _listener(nodes), project)
+    args = ["run", "--select", *(f"+{model}" for model in models)]
+    _invoke(None, args, project / "target", {}, _listener(nodes), project)
     return nodes
 
 

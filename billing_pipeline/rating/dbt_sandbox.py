@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import shutil
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,9 +53,10 @@ class DbtSandbox:
         """Whether the month was rated last from what the sandbox has."""
         return digest_in(self.warehouse) == rated_digest(settings, self.month)
 
-    def build(self) -> None:
-        """Build every model of the month as the folder has it; raises `DbtError`."""
-        check(run_models(self.folder), self.month)
+    def build(self, models: Sequence[str]) -> None:
+        """Build these models, and all that they come from, as the folder has them; raises
+        `DbtError`."""
+        check(run_models(self.folder, models), self.month)
 
 
 def lay_out(

@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -58,13 +59,13 @@ def set_checked(
 ) -> None:
     """Write down that all models were built and all checks passed, or that they will change.
     `nodes`: what became of each; without them the month is computed anew whatever its inputs."""
-    mark = _mark(settings, month)
+    mark, warehouse = _mark(settings, month), settings.warehouse_path(month)
     if not passed:
         mark.unlink(missing_ok=True)
         return
-    said: dict[str, Any] = {}
+    said: dict[str, Any] = {"content": _file_digest(warehouse)}
     if nodes:
-        said["inputs"] = digest_in(settings.warehouse_path(month))
+        said["inputs"] = digest_in(warehouse)
         said["models"] = project_digest()
         said["nodes"] = [asdict(node) for node in nodes]
     new = mark.with_suffix(".new")
@@ -73,16 +74,21 @@ def set_checked(
 
 
 def is_checked(settings: Settings, month: BillingMonth) -> bool:
-    """True if the month's warehouse is as its passed checks left it: what may be sent.
+    """True if the month's warehouse is as its passed checks left it, and was computed by the models
+    of today: what may be sent.
 
-    Not where somebody has written to it since, such as an analyst with dbt from a shell.
+    Its content counts, not its time, which a tool can set back: somebody may have written to it
+    since, such as an analyst with dbt from a shell.
     """
-    mark, warehouse = _mark(settings, month), settings.warehouse_path(month)
-    return (
-        mark.exists()
-        and warehouse.exists()
-        and warehouse.stat().st_mtime_ns <= mark.stat().st_mtime_ns
-    )
+    return _is_as_checked(settings.warehouse_path(month), _said(settings, month))
+
+
+def _is_as_checked(warehouse: Path, said: dict[str, Any]) -> bool:
+    # What is in a write-ahead log becomes part of the tables when the file is opened next.
+    if not warehouse.exists() or warehouse.with_name(warehouse.name + ".wal").exists():
+        return False
+    is_of_today = "models" not in said or said["models"] == project_digest()
+    return is_of_today and said.get("content") == _file_digest(warehouse)
 
 
 def nodes_rated_from(
@@ -91,26 +97,22 @@ def nodes_rated_from(
     """Every model and test of the month as it was last rated, if it was by the models of today from
     inputs of this `digest` (default: of those in its warehouse) and if nobody has written to it;
     else none."""
-    if not is_checked(settings, month):
-        return []
+    said, warehouse = _said(settings, month), settings.warehouse_path(month)
     try:
-        said = json.loads(_mark(settings, month).read_text(encoding="utf-8"))
         nodes = [NodeResult(**node) for node in said["nodes"]]
-        rated_from = (said["inputs"], said["models"])
-    except (ValueError, TypeError, KeyError):
-        return []  # of an earlier version, or damaged
-    now = digest or digest_in(settings.warehouse_path(month))
-    return nodes if rated_from == (now, project_digest()) else []
+        inputs = said["inputs"]
+    except (TypeError, KeyError):
+        return []  # of an earlier version
+    if not _is_as_checked(warehouse, said) or inputs != (digest or digest_in(warehouse)):
+        return []
+    return nodes
 
 
 def rated_digest(settings: Settings, month: BillingMonth) -> str | None:
     """Of the inputs that the month was rated from last; None where its checks did not pass since.
     The warehouse is not opened: a run may have it."""
-    try:
-        said = json.loads(_mark(settings, month).read_text(encoding="utf-8"))
-        return str(said["inputs"])
-    except (OSError, ValueError, KeyError):
-        return None
+    inputs = _said(settings, month).get("inputs")
+    return None if inputs is None else str(inputs)
 
 
 def digest_in(warehouse: Path) -> str | None:
@@ -121,6 +123,30 @@ def digest_in(warehouse: Path) -> str | None:
         except (duckdb.BinderException, duckdb.CatalogException):
             return None
     return str(digest)
+
+
+def _said(settings: Settings, month: BillingMonth) -> dict[str, Any]:
+    """What is written down of the passed checks; nothing where they did not pass, or where it
+    cannot be read."""
+    try:
+        said = json.loads(_mark(settings, month).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def _file_digest(path: Path) -> str:
+    found = path.stat()
+    # Whoever sets a file's time back changes `st_ctime_ns` by it.
+    identity = (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+    return _digest_of(path, identity)
+
+
+@lru_cache(maxsize=8)
+def _digest_of(path: Path, identity: tuple[int, ...]) -> str:
+    """A run asks for it several times, and reading a large warehouse takes seconds."""
+    with path.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def _mark(settings: Settings, month: BillingMonth) -> Path:

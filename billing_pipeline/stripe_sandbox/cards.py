@@ -16,8 +16,14 @@ TEST_CARDS = {
     "pm_card_mastercard": ("mastercard", "4444"),
     "pm_card_amex": ("amex", "8431"),
     "pm_card_chargeCustomerFail": ("visa", "0341"),
+    "pm_card_createDispute": ("visa", "0259"),
+    "pm_card_createDisputeProductNotReceived": ("visa", "2685"),
 }
 """Brand and last digits. The others are recognized by name (`_DECLINES`, `_CONFIRMED`)."""
+_DISPUTES = {
+    "pm_card_createDispute": "fraudulent",
+    "pm_card_createDisputeProductNotReceived": "product_not_received",
+}
 _CONFIRMED = re.compile(r"pm_card_(authenticationRequired|threeDSecure2?Required)")
 AUTHENTICATION = {
     "type": "card_error",
@@ -63,6 +69,11 @@ def is_test_card(method: str) -> bool:
 
 def needs_confirmation(test_card: str) -> bool:
     return _CONFIRMED.fullmatch(test_card) is not None
+
+
+def dispute_of(test_card: str) -> str | None:
+    """Why the card's holder disputes each charge as soon as it is made, or None."""
+    return _DISPUTES.get(test_card)
 
 
 def error_of_attaching(test_card: str) -> dict[str, str] | None:

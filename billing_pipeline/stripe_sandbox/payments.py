@@ -14,6 +14,7 @@ from billing_pipeline.stripe_sandbox.cards import (
     NOT_CONFIRMED,
     decline_of,
     declined,
+    dispute_of,
     is_test_card,
     needs_confirmation,
 )
@@ -71,6 +72,9 @@ def _confirm(call: Call, intent: Json, method: Json) -> dict[str, str] | None:
     error = decline_of(method["_test_name"])
     intent["latest_charge"] = new_charge(call, intent, method, error, waits=False)["id"]
     _answered(call, intent, error)
+    reason = dispute_of(method["_test_name"])
+    if reason is not None:
+        open_dispute(call, intent["latest_charge"], None, reason)
     return error
 
 

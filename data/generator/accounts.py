@@ -361,6 +361,10 @@ def _make_trouble(dice: Random, found: list[Account]) -> None:
         account.payment_method = ""
     for account in charged[20:30]:
         account.collection_method, account.days_until_due = "send_invoice", "14"
+    new = [a for a in charged[30:] if a.subscriptions[0].active_in("2024-03")]
+    new = [a for a in new if a.subscriptions[0].starts_at >= month_window("2024-03")[0]]
+    # Stripe's test card whose holder disputes each payment: from March on.
+    new[0].payment_method = "pm_card_createDispute"
 
 
 def _give_coupons(dice: Random, found: list[Account]) -> None:

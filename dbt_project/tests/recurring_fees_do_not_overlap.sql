@@ -1,8 +1,10 @@
 -- no recurring price is charged twice for the same time of one subscription. What is charged in
 -- advance counts until it is given back: of two periods of 30 days that end in one month, the second
--- is charged on the invoice that also gives back the rest of it.
+-- is charged on the invoice that also gives back the rest of it. A fee that is not prorated is not
+-- given back once its period has begun, though the next plan has the same price.
 with
-charges as (select * from {{ ref('charges') }}),
+charges as (select *, subscription_plan_id as plan_id from {{ ref('rated_charges') }}),
+
 credits as (select * from charges where kind = 'advance_credit'),
 
 charged as (
@@ -10,6 +12,8 @@ charged as (
         charges.charge_id,
         charges.subscription_id,
         charges.price_id,
+        charges.plan_id,
+        charges.prorate,
         charges.period_start,
         min(coalesce(credits.period_start, charges.period_end)) as charged_until
     from charges
@@ -34,3 +38,4 @@ inner join charged as later
     and earlier.charge_id < later.charge_id
     and earlier.period_start < later.charged_until
     and later.period_start < earlier.charged_until
+    and (earlier.plan_id = later.plan_id or earlier.prorate or later.prorate)

@@ -29,6 +29,7 @@ from billing_pipeline.settings import Settings
 from billing_pipeline.stripe_api.client import GatewayConfig, StripeGateway
 from billing_pipeline.stripe_api.timing import VirtualClock
 from billing_pipeline.stripe_sandbox import Sandbox
+from tests.books import journal_problems
 from tests.changes.acts import ACTS, Dashboard
 from tests.changes.company import MONTHS, make_company
 from tests.changes.edits import EDITS
@@ -54,6 +55,8 @@ class Story:
     seed: int
     rater: Rater = rate
     months: int = len(MONTHS)
+    with_books: bool = True
+    """At the end the journal is looked at, which takes a third of a second."""
     diary: list[str] = field(default_factory=list)
     problems: list[tuple[str, str]] = field(default_factory=list)
     changes: Counter[str] = field(default_factory=Counter)
@@ -378,6 +381,11 @@ class Story:
                 run = Run(month, await self._rate(month))
                 self.judge.at_the_end(run, outcome, self.decided)
         self.judge.wallets({month: await self._rate(month) for month in self.open_months})
+        if self.with_books:
+            for month in self.open_months:
+                await self._guarded("pull", self._pulled(month, await self._rate(month)))
+            problems = journal_problems(self.published.values())
+            self.problems += [("books", sentence) for sentence in problems]
 
     def _mend_inputs(self) -> None:
         """What a message asks for and only an edit can do: a Stripe customer that is no more is

@@ -18,7 +18,7 @@ from tests.changes.rating import rate
 from tests.changes.story import Rater, Story
 from tests.faults.trials import MEMORY
 
-KINDS = ("double-billed", "stuck", "silent", "wallet")
+KINDS = ("double-billed", "stuck", "silent", "wallet", "books")
 
 
 @dataclass
@@ -37,12 +37,14 @@ class Trial:
         return "\n".join(parts)
 
 
-def play(seed: int, rater: Rater = rate, months: int = len(MONTHS)) -> Trial:
+def play(
+    seed: int, rater: Rater = rate, months: int = len(MONTHS), *, with_books: bool = True
+) -> Trial:
     """The sequence of a seed; with fewer `months` only its beginning, brought to an end."""
     before, opening.DURABILITY = opening.DURABILITY, "off"
     try:
         with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as home:
-            story = Story(Path(home), seed, rater, months)
+            story = Story(Path(home), seed, rater, months, with_books)
             asyncio.run(story.play())
             return Trial(seed, story.problems, story.diary, story.changes, story.steps)
     finally:

@@ -68,8 +68,8 @@ BREAKS = {
     "a fee that is charged twice for the same time": (
         "recurring_fees_do_not_overlap",
         "subscriptions",
-        "INSERT INTO charges SELECT * REPLACE ('ch_again' AS charge_id) FROM charges"
-        " WHERE charge_id = (SELECT min(charge_id) FROM charges WHERE meter_id IS NULL)",
+        "INSERT INTO rated_charges SELECT * REPLACE ('ch_again' AS charge_id) FROM rated_charges"
+        " WHERE charge_id = (SELECT min(charge_id) FROM rated_charges WHERE meter_id IS NULL)",
     ),
     "a wallet that an invoice overdraws": (
         "wallets_never_go_below_zero_by_an_invoice",

@@ -24,7 +24,7 @@ SERVERS = ("webhooks", "ui", "dashboard")
 NEEDS_A_REVIEW = "resolve"
 # Over a month that changes (tests/end_to_end/test_drift.py).
 CHANGED_MONTH = ("drift", "verify", "publish")
-# Over a month that dbt has rated (tests/dbt/test_docs.py).
+# Over a month that dbt has rated (tests/dbt/test_sandbox.py).
 IN_DBT = ("sandbox", "diff")
 # They run Dagster's jobs, whose settings are those of their process.
 JOBS = ("run", "plan", "apply", "pull", "estimate", "collect")

@@ -21,6 +21,7 @@ from billing_pipeline.collection.plan.differences import CREDITED_AGAIN
 from billing_pipeline.collection.records.opening import open_records
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.stripe_sandbox.others import is_of_others
+from tests.books import journal_problems
 from tests.faults.company import FEBRUARY, JANUARY, Expected, expected_by_invoice
 from tests.faults.story import Story
 
@@ -79,8 +80,9 @@ def _is_about_others(item: Json) -> bool:
     return item["object"] == "event" and is_of_others(item["data"]["object"]["id"])
 
 
-async def judge(story: Story) -> Verdict:
-    """Everything that must hold; the story is at its end and no fault is left."""
+async def judge(story: Story, *, with_books: bool) -> Verdict:
+    """Everything that must hold; the story is at its end and no fault is left. `with_books`: of the
+    journal, too, which takes a third of a second."""
     verdict = Verdict(other=list(story.problems))
     books = Books(story)
     months = [JANUARY, *([FEBRUARY] if story.billed_february else [])]
@@ -94,6 +96,8 @@ async def judge(story: Story) -> Verdict:
         verdict.other += _left_over(books, month)
     verdict.other += [*_customers(story, books), *_payments(books), *_wallets(story, books, months)]
     verdict.other += _request_log(story, books)
+    if with_books:
+        verdict.other += journal_problems([await story.pull(month) for month in months])
     verdict.other += await _records(story, books)
     return verdict
 

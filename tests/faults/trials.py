@@ -61,6 +61,7 @@ def play(
     seed: int = 0,
     page_size: int = 100,
     disk: Disk | None = None,
+    with_books: bool = False,
 ) -> Trial:
     """Tell the story with these faults, and judge it."""
     before, opening.DURABILITY = opening.DURABILITY, "off"
@@ -69,7 +70,7 @@ def play(
             story = Story(Path(home), company, schedule or Schedule(), seed, page_size, disk=disk)
             try:
                 story.play()
-                verdict = asyncio.run(judge(story))
+                verdict = asyncio.run(judge(story, with_books=with_books))
             except NotFinishedError as error:
                 verdict = Verdict(lost=[str(error)])
             crashed = bool(disk and disk.dies_at and disk.writes >= disk.dies_at)
@@ -123,7 +124,7 @@ def _undisturbed(company: str) -> Trial:
     return trial
 
 
-def play_random(seed: int) -> Trial:
+def play_random(seed: int, *, with_books: bool = True) -> Trial:
     """A made-up company, and a few faults where chance puts them."""
     rng = random.Random(seed)
     company = random_company(rng)
@@ -139,4 +140,12 @@ def play_random(seed: int) -> Trial:
             at_change[rng.randrange(1, 10 * company.stages)] = fault
     schedule = Schedule(at_request, at_change)
     disk = Disk(rng.randrange(1, 60)) if rng.random() < 0.1 else None
-    return play(f"seed {seed}", company, schedule, seed=seed, page_size=page_size, disk=disk)
+    return play(
+        f"seed {seed}",
+        company,
+        schedule,
+        seed=seed,
+        page_size=page_size,
+        disk=disk,
+        with_books=with_books,
+    )

@@ -138,11 +138,11 @@ async def list_month(
     for window in windows:
         # What others learn from here on may be newer than the list.
         known = cache.invoices.known(month_key, window)
-        found = await _list_window(gateway, cache, window)
+        found, newest = await _list_window(gateway, cache, window)
         # Deleted drafts: of this month, which the caller may plan, and of no other.
-        cache.invoices.forget(known - {set_aside.identity(invoice) for invoice in found})
+        cache.invoices.forget(known - found)
         if window.last is None:
-            cache.progress.advance(CURSOR, max(_times(found), default=window.first))
+            cache.progress.advance(CURSOR, newest)
     _cover(cache, earliest)
 
 
@@ -150,11 +150,7 @@ async def list_new(gateway: StripeGateway, cache: StripeCache, earliest: int) ->
     """Bring the cache up to date with what was created since the last listing, in all months; the
     first time, and after it was lost, since `earliest`."""
     for window in _unlisted(cache, earliest):
-        newest, moment = window.first, cache.progress.moment()
-        query = {"created": window.as_filter()}
-        async for page in pages(gateway.list("/v1/invoices", query)):
-            cache.invoices.store(page, moment=moment)
-            newest = max([newest, *_times(page)])
+        _, newest = await _list_window(gateway, cache, window)
         if window.last is None:
             cache.progress.advance(CURSOR, newest)
     _cover(cache, earliest)
@@ -180,12 +176,20 @@ async def list_windows(
         await _list_window(gateway, cache, window)
 
 
-async def _list_window(gateway: StripeGateway, cache: StripeCache, window: Window) -> list[Json]:
-    moment = cache.progress.moment()
-    query = {"created": window.as_filter()}
-    found = [item async for item in gateway.list("/v1/invoices", query)]
-    cache.invoices.store(found, moment=moment)
-    return [item for item in found if isinstance(item, Mapping)]
+async def _list_window(
+    gateway: StripeGateway, cache: StripeCache, window: Window
+) -> tuple[set[str], int]:
+    """Read again what was created in a stretch; gives the ids, and when the newest was created.
+
+    Page by page: a busy account has many invoices of others, which need not be held.
+    """
+    found, newest = set[str](), window.first
+    moment, query = cache.progress.moment(), {"created": window.as_filter()}
+    async for page in pages(gateway.list("/v1/invoices", query)):
+        cache.invoices.store(page, moment=moment)
+        found |= {set_aside.identity(item) for item in page if isinstance(item, Mapping)}
+        newest = max([newest, *_times(page)])
+    return found, newest
 
 
 def _cover(cache: StripeCache, earliest: int) -> None:

@@ -86,6 +86,20 @@ def evaluate(
     return evaluation
 
 
+@pytest.mark.parametrize(
+    "kind", ["refunded", "disputed", "credited_by_hand", "customer_suspended", "card_expires"]
+)
+def test_what_is_not_settled_with_a_customer_is_a_warning(published: Published, kind: str) -> None:
+    published.execute(
+        "create table needs_attention as select '2024-02-01'::date as billing_month, 'c' as"
+        f" customer_id, 'in_1' as invoice_id, '{kind}' as kind, 'USD' as currency, 3 as amount,"
+        " 'why' as reason"
+    )
+    found = checks.payments_are_settled(published.settings, FEBRUARY)
+    assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert checks.payments_are_settled(published.settings, FEBRUARY.shift(1)).passed
+
+
 def latest(instance: dg.DagsterInstance, asset: str) -> Any:
     key = dg.AssetCheckKey(dg.AssetKey(asset), AGREES)
     record = instance.get_latest_asset_check_evaluation_record(key)

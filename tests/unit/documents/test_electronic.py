@@ -78,6 +78,26 @@ def two_rates_on_each_line() -> IssuedDocument:
     return issued("118", lines, taxes, buyer={"country": "IN", "tax_id": None})
 
 
+def two_rates_of_one_percentage() -> IssuedDocument:
+    """The standard has one sum for both."""
+    lines = [
+        line("a", "100", discount_share=Decimal(10)),
+        line("b", "50", discount_share=Decimal(5)),
+        line("off", "-15", kind="discount"),
+        tax_line("vat", "17.10"),
+        tax_line("books", "8.55"),
+    ]
+    taxes = [tax("a", "90", "17.10"), tax("b", "45", "8.55", tax_rate_id="books")]
+    return issued("160.65", lines, taxes)
+
+
+def tax_alone() -> IssuedDocument:
+    """Of closed books, where only the rate was another."""
+    change = tax_line("old", "0.50", description="Correction of January 2024: VAT")
+    taxes = [tax("a", "100", "19"), tax("tax-old", "0", "0.50", tax_rate_id="old")]
+    return issued("119.50", [line("a", "100"), tax_line("vat", "19"), change], taxes)
+
+
 def inclusive() -> IssuedDocument:
     lines = [line("a", "1100", currency="JPY"), tax_line("ct", "100", is_inclusive=True)]
     taxes = [tax("a", "1100", "100", "10", is_inclusive=True)]
@@ -105,6 +125,7 @@ CASES: dict[str, Callable[[], IssuedDocument]] = {
     "300 lines": long_invoice,
     "discounts, two rates, a line below 0": discounted,
     "two rates on each line": two_rates_on_each_line,
+    "two rates of one percentage": two_rates_of_one_percentage,
     "tax in the amounts": inclusive,
     "reverse charge": lambda: untaxed(is_tax_exempt=True),
     "an exemption": lambda: untaxed(is_tax_exempt=True, country="IE", tax_id=None),
@@ -151,6 +172,7 @@ def test_the_german_form_names_what_is_missing() -> None:
             "allows two decimal places, and its amounts in KWD have more",
         ),
         (lambda: plain_invoice(version_before=None), "its lines are not recorded"),
+        (tax_alone, "corrects the tax of what it does not bill"),
     ],
 )
 def test_what_cannot_be_expressed_is_refused(

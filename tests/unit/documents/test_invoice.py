@@ -31,6 +31,19 @@ def test_lines_of_other_customers_stand_below_their_names() -> None:
     ]
 
 
+def test_lines_stand_fees_first_and_by_the_value_of_numbers() -> None:
+    """And the address in the parts that electronic invoices need."""
+    lines = [
+        line(1, "1", description="9 calls", meter_id="m"),
+        line(2, "2", description="10 calls", meter_id="m"),
+        line(3, "3", description="Seats"),
+    ]
+    apart = {"street": "2 Lane", "city": "Berlin", "postal_code": "10119", "address": "elsewhere"}
+    found = document(records(lines=lines, customer=apart))
+    assert [row["description"] for row in found["lines"]] == ["Seats", "9 calls", "10 calls"]
+    assert found["buyer"]["lines"] == ["2 Lane", "10119 Berlin, DE"]
+
+
 def test_an_open_invoice() -> None:
     found = document(
         records(held=[stripe_invoice("119")], paid=payment("open", billed="119", outstanding="119"))

@@ -712,8 +712,14 @@ def test_a_lost_or_spoilt_cache_is_rebuilt(world: World, monkeypatch: pytest.Mon
     monkeypatch.setattr(usage_files, "_SETTLED_SECONDS", 0.0)
     world.usage("a.csv", GOOD)
     first = world.load_usage()
-    Path(first.files[0].scan_path).unlink()
+    copy = Path(first.files[0].scan_path)
+    content = copy.read_bytes()
+    copy.unlink()
     assert world.load_usage() == first
+    for spoilt in (b"", content[: len(content) // 2], b"\0" * len(content)):
+        copy.write_bytes(spoilt)
+        assert world.load_usage() == first
+        assert world.events("event_id") == [("e1",)]
     for notes in world.settings.usage_cache_dir.rglob("known.json"):
         notes.write_text('{"stamp": 1, "what": "is this"}')
     assert world.load_usage() == first

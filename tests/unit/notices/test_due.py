@@ -72,6 +72,24 @@ def test_a_card_that_expires_is_told_once_for_each_card(book: Book) -> None:
     assert notice.text == "acme: the card that paid last expires on 2024-03-31"
 
 
+def test_money_that_went_back_or_was_credited_by_hand_is_told_once(book: Book) -> None:
+    of = {"billing_month": FEBRUARY.key, "customer_id": "acme", "currency": "USD"}
+    moves = {"in_1": ("refund", "succeeded"), "in_2": ("dispute", "needs_response")}
+    for name, (kind, status) in moves.items():
+        book.add(
+            "payments", of | {"invoice_id": name, "kind": kind, "status": status, "amount": "-3"}
+        )
+    by_hand = of | {"invoice_id": "in_3", "amount": "2.50"}
+    book.add("credit_notes", *(by_hand | {"number": f"N-CN-{at}"} for at in (1, 2)))
+    book.add("reconciliation", of | {"invoice_id": "in_3", "difference": "-5", "state": "differs"})
+    found = [notice for notice in due(book) if notice.kind is Kind.MONEY_WENT_BACK]
+    assert [notice.key for notice in found] == [
+        *("credited_by_hand:N-CN-1:2.5", "credited_by_hand:N-CN-2:2.5"),
+        *("disputed:in_2:3", "refunded:in_1:3"),
+    ]
+    assert found[0].text.startswith("acme: 2.50 USD of in_3: the credit note N-CN-1 was made in")
+
+
 def test_a_month_without_invoices_is_closed_too(book: Book) -> None:
     [notice] = due(book, {FEBRUARY: Close("run")})
     assert notice.text.startswith("no invoices\n")

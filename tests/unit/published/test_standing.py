@@ -141,3 +141,19 @@ def test_money_that_went_back_needs_a_credit_note(published: duckdb.DuckDBPyConn
         "SELECT kind, subject, amount FROM needs_attention WHERE kind IN ('refunded', 'disputed')"
         " ORDER BY ALL"
     ).fetchall() == [("disputed", "c", Decimal(10)), ("refunded", "a", Decimal(3))]
+
+
+def test_a_credit_note_by_hand_is_named_until_the_books_know_of_it(
+    published: duckdb.DuckDBPyConnection,
+) -> None:
+    states = {"a": "differs", "b": "adopted", "c": "matched", "d": "differs"}
+    for name, state in states.items():
+        add(published, "reconciliation", invoice_id=name, difference=-4, state=state)
+        ours = 1 if name == "d" else None
+        cells = {"invoice_id": name, "customer_id": "ada", "currency": "USD", "amount": 4}
+        add(published, "credit_notes", number=f"N-{name}-CN-01", credit_number=ours, **cells)
+    [(subject, amount, reason)] = published.execute(
+        "SELECT subject, amount, reason FROM needs_attention WHERE kind = 'credited_by_hand'"
+    ).fetchall()
+    assert (subject, amount) == ("N-a-CN-01", Decimal(4))
+    assert "billing resolve a --adopt" in reason

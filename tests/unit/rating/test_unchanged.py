@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -152,21 +153,46 @@ def test_so_is_a_month_whose_wallets_are_others(
 
 def test_so_is_one_of_other_models(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(unchanged, "project_digest", lambda: "another")
+    # Nor is a plan approved whose models are no longer there.
+    assert not is_checked(settings, JANUARY)
     # Also where the models are launched alone, without reading the inputs again.
     assert nodes_rated_from(settings, JANUARY) == []
     build_raw(settings, JANUARY)
     assert_computed_anew(settings)
 
 
-def test_so_is_one_that_somebody_has_written_to(settings: Settings) -> None:
-    warehouse = settings.warehouse_path(JANUARY)
+def sets_the_time_back(warehouse: Path) -> None:
+    before = warehouse.stat().st_mtime_ns
     with duckdb.connect(str(warehouse)) as connection:
         connection.execute("UPDATE charges SET amount = 2")
-    later = warehouse.stat().st_mtime_ns + 10**9
-    os.utime(warehouse, ns=(later, later))
+    os.utime(warehouse, ns=(before, before))
+
+
+def leaves_it_in_the_log(warehouse: Path) -> None:
+    """As a process does that is killed: the file is as it was, until DuckDB opens it."""
+    log = warehouse.with_name(warehouse.name + ".wal")
+    with duckdb.connect(str(warehouse)) as connection:
+        connection.execute("PRAGMA disable_checkpoint_on_shutdown")
+        connection.execute("UPDATE charges SET amount = 2")
+    assert log.exists()
+
+
+@pytest.mark.parametrize("write_to", [sets_the_time_back, leaves_it_in_the_log])
+def test_so_is_one_that_somebody_has_written_to(
+    settings: Settings, write_to: Callable[[Path], None]
+) -> None:
+    write_to(settings.warehouse_path(JANUARY))
+    assert not is_checked(settings, JANUARY)
     assert nodes_rated_from(settings, JANUARY) == []
     build_raw(settings, JANUARY)
     assert_computed_anew(settings)
+
+
+def test_a_copy_of_the_home_is_as_it_was_checked(settings: Settings, tmp_path: Path) -> None:
+    copied = Path(shutil.copytree(settings.home, tmp_path / "copied"))
+    restored = Settings.from_env({"BILLING_HOME": str(copied)})
+    assert is_checked(restored, JANUARY)
+    assert nodes_rated_from(restored, JANUARY) == NODES
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"inputs": "x", "nodes": [{"other": 1}]}'])

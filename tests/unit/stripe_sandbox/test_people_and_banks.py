@@ -140,6 +140,22 @@ def test_a_dispute_takes_the_money_and_gives_it_back_where_it_is_won(
     assert names == [*opened, "charge.dispute.closed", *back]
 
 
+@pytest.mark.parametrize(
+    ("card", "reason"),
+    [
+        ("pm_card_createDispute", "fraudulent"),
+        ("pm_card_createDisputeProductNotReceived", "product_not_received"),
+    ],
+)
+def test_some_test_cards_pay_and_dispute_each_charge(
+    company: Company, card: str, reason: str
+) -> None:
+    invoice = billed(company, method=card)
+    assert (invoice.status, charge_of(company, invoice).disputed) == ("paid", True)
+    [dispute] = company.v1.disputes.list().data
+    assert (dispute.status, dispute.amount, dispute.reason) == ("needs_response", 1500, reason)
+
+
 def test_a_dispute_is_answered_by_evidence_or_accepted(company: Company) -> None:
     first, second = (charge_of(company, billed(company)) for _ in range(2))
     name = company.sandbox.open_dispute(first.id, 300)
