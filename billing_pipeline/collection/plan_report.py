@@ -214,7 +214,8 @@ def receipt_markdown(report: ApplyReport) -> str:
         "| customer | action | before | after | ended | Stripe |",
         "| --- | --- | ---: | ---: | --- | --- |",
     ]
-    lines += [_receipt_line(result) for result in report.results[:MAX_SHOWN]]
+    names = names_of(report.plan)
+    lines += [_receipt_line(result, names) for result in report.results[:MAX_SHOWN]]
     more = len(report.results) - MAX_SHOWN
     text = f"Plan `{report.plan.hash}`\n\n" + "\n".join(lines)
     return f"{text}\n\nand {more} more, in the table `invoice_plan`" if more > 0 else text
@@ -249,12 +250,12 @@ def _named(plan: InvoicePlan, actions: Sequence[InvoiceAction]) -> str:
     return ", ".join([*texts, f"and {more} more"] if more > 0 else texts)
 
 
-def _receipt_line(result: ActionResult) -> str:
+def _receipt_line(result: ActionResult, names: Mapping[str, str]) -> str:
     action = result.action
     ended = ": ".join(part for part in (result.state.value, result.message) if part)
     stripe = ", ".join(filter(None, (*result.stripe_ids, result.request_id)))
     return (
-        f"| {escape(action.customer_id)} | {action.kind.value} "
+        f"| {_customer(action, names)} | {action.kind.value} "
         f"| {format_minor(action.amount_before, action.currency)} "
         f"| {format_minor(action.amount_after, action.currency)} "
         f"| {escape(ended)} | {escape(stripe)} |"

@@ -7,6 +7,7 @@ has its own chart, because currencies cannot be added or compared.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,18 +21,25 @@ from billing_pipeline.money import format_amount
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#999999")
 AGES = ("not due", "1-30", "31-60", "61-90", "over 90")
 MAX_BARS = 12
+WIDEST, FEW = 40, 7
+"""Pixels of a bar where there are few, which would fill the plot otherwise."""
 
 
 def largest_customers(totals: Sequence[Row], currency: str) -> alt.Chart:
     """Horizontal bars of the customers with the largest totals."""
     shown = [row for row in totals if row["currency"] == currency and row["total"]][:MAX_BARS]
-    frame = _frame(shown, "total", ("customer_id", "name"))
+    names = Counter(row["name"] for row in shown)
+    named = [
+        row if names[row["name"]] == 1 else {**row, "name": f"{row['name']} ({row['customer_id']})"}
+        for row in shown
+    ]
+    frame = _frame(named, "total", ("customer_id", "name"))
     return _finish(
         alt.Chart(frame)
         .mark_bar(color=COLOURS[0])
         .encode(
             x=alt.X("value:Q", title=currency, axis=alt.Axis(grid=True, tickCount=4)),
-            y=alt.Y("customer_id:N", sort=None, title=None),
+            y=alt.Y("name:N", sort=None, title=None),
             tooltip=["customer_id:N", "name:N", "amount:N"],
         ),
         height=22 * max(len(shown), 1) + 30,
@@ -62,8 +70,8 @@ def events_by_day(usage: Sequence[Row]) -> alt.Chart:
 def revenue_by_month(revenue: Sequence[Row], currency: str) -> alt.Chart:
     """Charged by month, stacked by plan."""
     shown = [row for row in revenue if row["currency"] == currency]
-    frame = _frame(shown, "amount", ("plan_id",))
-    return _stacked_by_month(frame, currency, "plan_id:N", _colour("plan_id:N"), height=240)
+    frame = _frame(shown, "amount", ("plan",))
+    return _stacked_by_month(frame, currency, "plan:N", _colour("plan:N"), height=240)
 
 
 def paid_by_month(months: Sequence[Row], currency: str) -> alt.Chart:
@@ -85,7 +93,7 @@ def receivables_by_age(receivables: Sequence[Row], currency: str) -> alt.Chart:
     frame = _frame(shown, "outstanding", ("age", "invoices"))
     return _finish(
         alt.Chart(frame)
-        .mark_bar(color=COLOURS[5])
+        .mark_bar(color=COLOURS[5], size=WIDEST)
         .encode(
             x=alt.X("age:O", sort=list(AGES), title=None, axis=alt.Axis(labelAngle=0)),
             y=alt.Y("value:Q", title=currency, axis=alt.Axis(tickCount=5)),
@@ -100,9 +108,9 @@ def _stacked_by_month(
 ) -> alt.Chart:
     return _finish(
         alt.Chart(frame)
-        .mark_bar()
+        .mark_bar(size=WIDEST if frame["month"].nunique() < FEW else alt.Undefined)
         .encode(
-            x=alt.X("month:O", title=None, axis=alt.Axis(labelAngle=0)),
+            x=alt.X("month:O", title=None, axis=alt.Axis(labelAngle=0, labelOverlap=True)),
             y=alt.Y("value:Q", title=currency, axis=alt.Axis(tickCount=5)),
             color=colour,
             tooltip=["month:N", part, "amount:N"],

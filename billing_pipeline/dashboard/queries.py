@@ -17,11 +17,20 @@ from billing_pipeline.duckdb_sql import Row, rows
 from billing_pipeline.published.reading import open_published
 from billing_pipeline.settings import Settings
 
+# What customers and plans are called, as of the newest month that knows them.
+_NAMES = """
+CREATE TEMP VIEW names AS SELECT customer_id, arg_max(name, billing_month) AS customer_name
+FROM customers GROUP BY customer_id;
+CREATE TEMP VIEW plan_names AS SELECT plan_id, arg_max(name, billing_month) AS plan_name
+FROM plans GROUP BY plan_id
+"""
+
 
 @contextmanager
 def published(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
     """The published database, read-only. Raises `NotPublishedError` if there is none yet."""
     with open_published(settings) as connection:
+        connection.execute(_NAMES)
         yield connection
 
 
@@ -56,10 +65,9 @@ def month_so_far(connection: duckdb.DuckDBPyConnection) -> MonthSoFar:
         found["until"],
         rows(
             connection,
-            f"SELECT customer_id, coalesce(any_value(name), '') AS name, t.currency,"
-            f" any_value(t.total) AS total FROM {totals} AS t LEFT JOIN customers"
-            " USING (customer_id) WHERE t.billing_month = $1 GROUP BY ALL"
-            " ORDER BY t.currency, total DESC, customer_id",
+            f"SELECT customer_id, coalesce(customer_name, customer_id) AS name, currency, total"
+            f" FROM {totals} LEFT JOIN names USING (customer_id) WHERE billing_month = $1"
+            " ORDER BY currency, total DESC, customer_id",
             month,
         ),
         rows(
@@ -70,8 +78,9 @@ def month_so_far(connection: duckdb.DuckDBPyConnection) -> MonthSoFar:
         ),
         rows(
             connection,
-            f"SELECT customer_id, meter_id, price_id, sum(quantity)::DECIMAL(38, 18) AS quantity,"
-            f" sum(event_count)::BIGINT AS event_count FROM {metered}"
+            "SELECT customer_id, coalesce(customer_name, customer_id) AS name, meter_id, price_id,"
+            " sum(quantity)::DECIMAL(38, 18) AS quantity, sum(event_count)::BIGINT AS event_count"
+            f" FROM {metered} LEFT JOIN names USING (customer_id)"
             " WHERE billing_month = $1 AND meter_id IS NOT NULL"
             " GROUP BY ALL HAVING sum(event_count) > 0 ORDER BY customer_id, meter_id, price_id",
             month,
@@ -79,29 +88,55 @@ def month_so_far(connection: duckdb.DuckDBPyConnection) -> MonthSoFar:
     )
 
 
+# An invoice with its payment, its due date and its newest page at Stripe.
+INVOICES = """
+SELECT i.billing_month, i.invoice_id, i.customer_id, customer_name, i.currency, i.subtotal,
+    i.discount, i.tax, i.total, i.wallet_applied, i.amount_due, d.due_date,
+    coalesce(p.status, 'not sent') AS status, coalesce(p.paid, 0) AS paid,
+    coalesce(p.outstanding, 0) AS outstanding, p.last_error, s.number, s.hosted_invoice_url
+FROM invoices AS i
+LEFT JOIN invoice_payments AS p USING (invoice_id)
+LEFT JOIN due_dates AS d USING (invoice_id)
+LEFT JOIN names ON names.customer_id = i.customer_id
+LEFT JOIN (
+    SELECT invoice_id, string_agg(number, ', ' ORDER BY revision) AS number,
+        max_by(hosted_invoice_url, revision) AS hosted_invoice_url
+    FROM stripe_invoices GROUP BY invoice_id
+) AS s USING (invoice_id)
+"""
+# Charged by month, plan and currency, before discounts and tax.
+REVENUE = """
+SELECT billing_month, currency, coalesce(plan_name, plan_id) AS plan,
+    sum(amount)::DECIMAL(38, 4) AS amount
+FROM revenue LEFT JOIN plan_names USING (plan_id)
+"""
+# Each month's money by currency: `billed` is the sum of what became of it.
+MONTHS = """
+SELECT months.*, coalesce(settled, 0)::DECIMAL(38, 4) AS settled_by_balance,
+    coalesce(refunded, 0)::DECIMAL(38, 4) AS refunded
+FROM months LEFT JOIN (
+    SELECT billing_month, currency, sum(settled_by_balance) AS settled, sum(refunded) AS refunded
+    FROM invoice_payments GROUP BY ALL
+) USING (billing_month, currency)
+"""
+# Measured limits of the newest month.
+LIMITS = """
+SELECT customer_id, customer_name, coalesce(plan_name, plan_id) AS plan, feature, used,
+    limit_quantity, remaining, state,
+    CASE WHEN limit_quantity > 0 THEN (100 * used / limit_quantity)::DECIMAL(38, 1) END AS percent
+FROM entitlement_usage LEFT JOIN names USING (customer_id) LEFT JOIN plan_names USING (plan_id)
+WHERE billing_month = (SELECT max(billing_month) FROM entitlement_usage)
+    AND limit_quantity IS NOT NULL AND used IS NOT NULL
+"""
+
+
 def invoices(connection: duckdb.DuckDBPyConnection) -> list[Row]:
-    """Every invoice with its payment and its newest Stripe page, the newest month first."""
-    return rows(
-        connection,
-        "SELECT i.billing_month, i.invoice_id, i.customer_id, i.currency, i.total, d.due_date,"
-        " coalesce(p.status, 'not sent') AS status, coalesce(p.paid, 0) AS paid,"
-        " coalesce(p.outstanding, 0) AS outstanding, p.last_error, s.number, s.hosted_invoice_url"
-        " FROM invoices AS i LEFT JOIN invoice_payments AS p USING (invoice_id)"
-        " LEFT JOIN due_dates AS d USING (invoice_id)"
-        " LEFT JOIN (SELECT invoice_id, string_agg(number, ', ' ORDER BY revision) AS number,"
-        "  max_by(hosted_invoice_url, revision) AS hosted_invoice_url"
-        "  FROM stripe_invoices GROUP BY invoice_id) AS s USING (invoice_id)"
-        " ORDER BY i.billing_month DESC, i.total DESC, i.invoice_id",
-    )
+    """Every invoice, the newest month first."""
+    return rows(connection, f"{INVOICES} ORDER BY i.billing_month DESC, i.total DESC, i.invoice_id")
 
 
 def revenue(connection: duckdb.DuckDBPyConnection) -> list[Row]:
-    """Charged by month, plan and currency, before discounts and tax."""
-    return rows(
-        connection,
-        "SELECT billing_month, currency, plan_id, sum(amount)::DECIMAL(38, 4) AS amount"
-        " FROM revenue GROUP BY ALL ORDER BY ALL",
-    )
+    return rows(connection, f"{REVENUE} GROUP BY ALL ORDER BY ALL")
 
 
 def receivables(connection: duckdb.DuckDBPyConnection) -> list[Row]:
@@ -113,80 +148,31 @@ def receivables(connection: duckdb.DuckDBPyConnection) -> list[Row]:
 
 
 def months(connection: duckdb.DuckDBPyConnection) -> list[Row]:
-    """Each month's money by currency: `billed` is the sum of what became of it."""
-    return rows(
-        connection,
-        "SELECT months.*, coalesce(settled, 0)::DECIMAL(38, 4) AS settled_by_balance FROM months"
-        " LEFT JOIN (SELECT billing_month, currency, sum(settled_by_balance) AS settled"
-        " FROM invoice_payments GROUP BY ALL) USING (billing_month, currency)"
-        " ORDER BY billing_month, currency",
-    )
+    return rows(connection, f"{MONTHS} ORDER BY billing_month, currency")
 
 
 def limits(connection: duckdb.DuckDBPyConnection) -> list[Row]:
-    """Measured limits of the newest month, the most used first."""
+    """The most used first."""
+    return rows(connection, f"{LIMITS} ORDER BY percent DESC NULLS FIRST, customer_id, feature")
+
+
+def attention(connection: duckdb.DuckDBPyConnection) -> list[Row]:
+    """What a person should look at, by kind."""
     return rows(
         connection,
-        "SELECT customer_id, plan_id, feature, used, limit_quantity, remaining, state,"
-        " CASE WHEN limit_quantity > 0 THEN (100 * used / limit_quantity)::DECIMAL(38, 1) END"
-        " AS percent FROM entitlement_usage"
-        " WHERE billing_month = (SELECT max(billing_month) FROM entitlement_usage)"
-        " AND limit_quantity IS NOT NULL AND used IS NOT NULL"
-        " ORDER BY percent DESC NULLS FIRST, customer_id, feature",
+        "SELECT part, kind, sum(items)::BIGINT AS items, min(billing_month) AS since,"
+        " any_value(reason) AS reason FROM needs_attention GROUP BY part, kind ORDER BY ALL",
     )
 
 
 def customers(connection: duckdb.DuckDBPyConnection) -> list[Row]:
-    """All customers in the accounts when the newest month was computed."""
-    return rows(
-        connection,
-        "SELECT customer_id, name FROM customers"
-        " WHERE billing_month = (SELECT max(billing_month) FROM customers) ORDER BY customer_id",
-    )
+    """All customers that were ever published, by name."""
+    return rows(connection, "SELECT * FROM names ORDER BY lower(customer_name), customer_id")
 
 
-@dataclass(frozen=True)
-class OneCustomer:
-    """The rows for one customer's page."""
-
-    customer: Row
-    revenue: list[Row]
-    invoices: list[Row]
-    charges: list[Row]
-    usage: list[Row]
-    wallet: list[Row]
-    limits: list[Row]
-
-
-def one_customer(connection: duckdb.DuckDBPyConnection, customer_id: str) -> OneCustomer:
-    """The rows for the customer's page. Raises `LookupError` for an unknown customer."""
+def currencies(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    """Those that are invoiced, the most used first."""
     found = rows(
-        connection,
-        "SELECT * FROM customers WHERE customer_id = $1 ORDER BY billing_month DESC LIMIT 1",
-        customer_id,
+        connection, "SELECT currency FROM invoices GROUP BY currency ORDER BY count(*) DESC, 1"
     )
-    if not found:
-        raise LookupError(f"customer {customer_id!r} is not published")
-
-    def of(table: str, order: str) -> list[Row]:
-        query = f"SELECT * FROM {table} WHERE customer_id = $1 ORDER BY {order}"
-        return rows(connection, query, customer_id)
-
-    return OneCustomer(
-        found[0],
-        _revenue_of(connection, customer_id),
-        [row for row in invoices(connection) if row["customer_id"] == customer_id],
-        of("charges", "billing_month DESC, amount DESC, charge_id"),
-        of("metered_usage", "billing_month DESC, meter_id, price_id"),
-        of("wallet_ledger", "billing_month DESC, currency, movement_number DESC"),
-        [row for row in limits(connection) if row["customer_id"] == customer_id],
-    )
-
-
-def _revenue_of(connection: duckdb.DuckDBPyConnection, customer_id: str) -> list[Row]:
-    return rows(
-        connection,
-        "SELECT billing_month, currency, plan_id, sum(amount)::DECIMAL(38, 4) AS amount"
-        " FROM revenue WHERE customer_id = $1 GROUP BY ALL ORDER BY ALL",
-        customer_id,
-    )
+    return [row["currency"] for row in found]

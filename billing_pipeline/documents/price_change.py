@@ -154,7 +154,7 @@ def _sums(rows: Iterable[Row], key: Callable[[Row], Any]) -> dict[Any, _Money]:
 
 def _is_inside(done: Simulation, customer_id: str) -> bool:
     """Whether the change is about the customer in any of the months."""
-    return any(customer_id not in month.customers for month in done.outside)
+    return any(customer_id in month.inside for month in done.outside)
 
 
 def _line(label: str, before: Decimal, after: Decimal, currency: str) -> dict[str, str]:

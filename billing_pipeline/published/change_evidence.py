@@ -114,7 +114,7 @@ ORDER BY corrections.source_row
 _SET_ASIDE = """
 SELECT reason, count(*) AS events, list(source_row ORDER BY source_row)[:{most}] AS some_rows,
     min(source_row) AS first_row, max(source_row) AS last_row
-FROM warehouse.main.usage_rejections WHERE source_file = $1 GROUP BY reason ORDER BY reason
+FROM warehouse.main.usage_rejections WHERE source_file = $1 GROUP BY reason ORDER BY first_row
 """
 _ADJUSTMENT = """
 SELECT reason, author FROM warehouse.raw.adjustments WHERE adjustment_id = $1

@@ -123,9 +123,11 @@ GROUP BY ALL ORDER BY ALL
 @dataclass(frozen=True)
 class Outside:
     """The customers of a month whom the change is not about: who they are, their invoice lines by
-    currency before the change, and those of them who would be charged otherwise all the same."""
+    currency before the change, and those of them who would be charged otherwise all the same.
+    `inside`: whom it is about, charged in this month or not."""
 
     month: BillingMonth
+    inside: frozenset[str]
     customers: frozenset[str]
     lines: Sequence[Row]
     strays: Sequence[Row]
@@ -146,12 +148,15 @@ def set_reach(connection: duckdb.DuckDBPyConnection) -> None:
 
 def outside(connection: duckdb.DuckDBPyConnection, month: BillingMonth) -> Outside:
     """After `set_reach`: everybody else, compared row by row."""
-    found = connection.execute(
-        "SELECT DISTINCT customer_id FROM present.main.charges"
-        " ANTI JOIN reached USING (customer_id)"
-    ).fetchall()
-    customers = frozenset(str(customer_id) for (customer_id,) in found)
-    return Outside(month, customers, rows(connection, _SUMS), rows(connection, _STRAYS))
+    inside, customers = (
+        frozenset(str(customer_id) for (customer_id,) in connection.execute(query).fetchall())
+        for query in (
+            "FROM reached",
+            "SELECT DISTINCT customer_id FROM present.main.charges"
+            " ANTI JOIN reached USING (customer_id)",
+        )
+    )
+    return Outside(month, inside, customers, rows(connection, _SUMS), rows(connection, _STRAYS))
 
 
 def moved_subscriptions(connection: duckdb.DuckDBPyConnection) -> list[Row]:

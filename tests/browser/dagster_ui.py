@@ -21,7 +21,7 @@ from playwright.sync_api import Locator, Page, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[2]
 JOBS = "/locations/billing_pipeline.definitions/jobs"
-PATIENCE = 90_000
+PATIENCE = 300_000
 # Chromium without its calls home; a container's root needs no sandbox inside the container.
 FLAGS = [
     *("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"),
@@ -34,12 +34,16 @@ def chromium() -> str | None:
     return next((path for name in names if (path := shutil.which(name))), None)
 
 
-@contextmanager
-def serving(environment: dict[str, str]) -> Iterator[str]:
-    """`make dev` on a free port until the block ends; yields its address."""
+def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+        return int(free.getsockname()[1])
+
+
+@contextmanager
+def serving(environment: dict[str, str], port: int | None = None) -> Iterator[str]:
+    """`make dev` on a port until the block ends; yields its address."""
+    port = port or free_port()
     address = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "billing_pipeline", "ui", "--daemon", "--port", str(port)]
     log = Path(environment["BILLING_HOME"]) / "dev.log"
@@ -72,12 +76,16 @@ def _wait_until_up(address: str, process: subprocess.Popen[bytes], log: Path) ->
 def browsing(address: str) -> Iterator[Screen]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
-        page = browser.new_page(viewport={"width": 1400, "height": 900})
+        page = browser.new_context(viewport={"width": 1400, "height": 900}).new_page()
         page.set_default_timeout(PATIENCE)
         try:
             yield Screen(page, address)
         finally:
             browser.close()
+
+
+_COUNT = """for (const kind of ['click', 'keydown']) document.addEventListener(
+    kind, event => { if (event.isTrusted) window.counted(kind) }, true)"""
 
 
 class Screen:
@@ -86,6 +94,35 @@ class Screen:
     def __init__(self, page: Page, address: str) -> None:
         self.page = page
         self.address = address
+        self.clicks = 0
+        self.typed = 0
+        # The browser itself counts: what a script of the page does is no trusted event.
+        page.context.expose_binding("counted", lambda _, kind: self._count(kind))
+        page.context.add_init_script(_COUNT)
+
+    def _count(self, kind: str) -> None:
+        if kind == "click":
+            self.clicks += 1
+        else:
+            self.typed += 1
+
+    def scroll_to(self, wanted: Locator) -> None:
+        """Wait for something on a page, also among a run's events above, which are in the page
+        only while they are in sight."""
+        end = time.monotonic() + PATIENCE / 1000
+        while not wanted.count():
+            assert time.monotonic() < end, f"{wanted} is not there"
+            self.page.mouse.move(800, 700)
+            self.page.mouse.wheel(0, -300)
+            self.page.wait_for_timeout(200)
+
+    def follow(self, link: Locator) -> None:
+        """Click a link, which may open a page of its own."""
+        before = len(self.page.context.pages)
+        link.click()
+        self.page.wait_for_timeout(1000)
+        if len(self.page.context.pages) > before:
+            self.page = self.page.context.pages[-1]
 
     def open(self, path: str) -> None:
         self.page.goto(f"{self.address}{path}")
@@ -96,13 +133,8 @@ class Screen:
             self.page.wait_for_timeout(1500)  # until nothing moves any more
             self.page.screenshot(path=Path(folder) / f"{name}.png")
 
-    def choose_partition(self, job: str, partition: str) -> Locator:
-        """Open a job's launch dialog for one month, a past one too."""
-        self.open(f"{JOBS}/{job}")
-        return self._choose(partition, "Custom")
-
     def choose_partition_of_asset(self, asset: str, partition: str) -> Locator:
-        """The same for a single asset."""
+        """Open an asset's launch dialog for one month, a past one too."""
         self.open(f"/assets/{asset}")
         return self._choose(partition, "Custom")
 
@@ -115,17 +147,6 @@ class Screen:
         box.press("Enter")
         dialog.get_by_text("1 partition", exact=True).wait_for()
         return dialog
-
-    def configure(self, dialog: Locator, text: str) -> None:
-        dialog.get_by_text("Config", exact=True).click()
-        dialog.get_by_text("Add config").click()
-        editor = self.page.get_by_role("dialog").last
-        editor.locator(".CodeMirror").click()
-        self.page.keyboard.press("Control+a")
-        self.page.keyboard.insert_text(text)
-        editor.get_by_text("No errors").wait_for()
-        self.picture("finance-3-approve")
-        editor.get_by_role("button", name="Save config").click()
 
     def launch(self) -> None:
         self.page.get_by_role("button", name="Launch 1 run").click()

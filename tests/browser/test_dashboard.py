@@ -26,6 +26,7 @@ pytestmark = pytest.mark.skipif(chromium() is None, reason="no Chromium on this 
 PATIENCE = 60_000
 PAGES = {
     "/": "Is everything well?",
+    "/month": "What happened",
     "/so-far": "as computed",
     "/invoices": "Invoices",
     "/revenue": "Revenue by month and plan",
@@ -123,13 +124,18 @@ def test_every_page_shows_what_is_published(
         page.get_by_text(text).first.wait_for()
         assert page.evaluate("document.documentElement.scrollWidth") <= width, place
     page.get_by_role("link", name="Months").click()
-    page.get_by_text(format_amount(total, "USD")).first.wait_for()
+    page.get_by_role("cell", name=format_amount(total, "USD"), exact=True).first.wait_for()
     assert page.locator("a[aria-current=page]").inner_text() == "Months"
+    # A month, one of its customers, and that one's invoice are a click away from one another.
+    page.get_by_role("link", name="2024-01", exact=True).first.click()
+    page.get_by_text("closed: invoiced").first.wait_for()
     page.goto(f"{address}/#/customer")
     page.locator("marimo-dropdown button").first.click()
     page.get_by_role("option", name=customer).first.click()
     page.get_by_text("Wallet").first.wait_for()
     page.get_by_text(format_amount(-wallet, "USD")).first.wait_for()
+    page.locator("a[href*='?invoice=']").first.click()
+    page.get_by_text("shows the events of a line").first.wait_for()
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert watched.outside == []
     assert watched.errors == []

@@ -259,8 +259,8 @@ def test_a_failing_customer_does_not_stop_the_others(company: Company) -> None:
     assert "not today" in states["bob"]["reason"]
     assert [row["state"] for row in result_rows(run.report)] == ["done", "failed", "done"]
     receipt = receipt_markdown(run.report)
-    assert "| ada | create | USD 0.00 | USD 10.00 | done |" in receipt
-    assert "| bob | create | USD 0.00 | USD 1.00 | failed: " in receipt
+    assert "| Customer ada (ada) | create | USD 0.00 | USD 10.00 | done |" in receipt
+    assert "| Customer bob (bob) | create | USD 0.00 | USD 1.00 | failed: " in receipt
     assert "not today" in receipt and run.report.plan.hash in receipt
     company.stripe.faults.clear()
     again = company.apply()

@@ -9,6 +9,7 @@ from html import escape
 import pytest
 
 from billing_pipeline.dashboard import charts, pages
+from billing_pipeline.dashboard.pieces import stripe_link
 from billing_pipeline.dashboard.queries import MonthSoFar
 from billing_pipeline.duckdb_sql import Row
 from billing_pipeline.months import BillingMonth
@@ -19,6 +20,7 @@ INVOICE: Row = {
     "billing_month": date(2024, 1, 1),
     "invoice_id": "in_1",
     "customer_id": "ada",
+    "customer_name": "Ada & Co",
     "currency": "JPY",
     "total": Decimal("1234.0000"),
     "paid": Decimal("0.0000"),
@@ -49,27 +51,33 @@ def test_names_cannot_be_markup() -> None:
     ],
 )
 def test_only_pages_of_stripe_are_linked(url: str | None, has_pages: bool, is_link: bool) -> None:
-    cells = pages._invoice_cells({**INVOICE, "hosted_invoice_url": url}, has_pages)
-    if is_link:
-        assert cells["number"].text == (
-            '<a href="https://invoice.stripe.com/i/1?a=1&amp;b=2" target="_blank"'
-            ' rel="noreferrer">N&lt;1&gt;</a>'
-        )
-    else:
-        assert cells["number"] == "N<1>"
+    shown = stripe_link("N<1>", url, has_pages).text
+    assert shown == (
+        '<a href="https://invoice.stripe.com/i/1?a=1&amp;b=2" target="_blank"'
+        ' rel="noreferrer">N&lt;1&gt;</a>'
+        if is_link
+        else "N&lt;1&gt;"
+    )
+
+
+def test_an_invoice_has_the_customers_name_and_links_to_its_own_page() -> None:
+    cells = pages.invoice_cells(INVOICE)
+    assert (cells["customer"], cells["id"]) == ("Ada & Co", "ada")
+    assert ' href="?invoice=in_1#/invoice">N&lt;1&gt;</a>' in cells["invoice"].text
     assert str(cells["total"]) == "1234"
 
 
 def test_amounts_are_sorted_as_numbers_and_shown_in_their_places() -> None:
     totals = ((Decimal("98"), "USD"), (Decimal("1234.5000"), "USD"), (Decimal("5000.0000"), "JPY"))
     rows = [{**INVOICE, "total": total, "currency": currency} for total, currency in totals]
-    cells = [pages._invoice_cells(row, has_pages=False) for row in rows]
+    cells = [pages.invoice_cells(row) for row in rows]
     shown = [f"{total:,f}" for total in sorted(cell["total"] for cell in cells)]
     assert shown == ["98.00", "1,234.50", "5,000"]
 
 
 def test_counts_have_no_places_and_quantities_only_those_that_they_need() -> None:
-    row = {"customer_id": "ada", "meter_id": "m", "price_id": "p", "event_count": 1300}
+    row = {"customer_id": "ada", "name": "Ada", "meter_id": "m", "price_id": "p"}
+    row |= {"event_count": 1300}
     cells = pages._usage_cells({**row, "quantity": Decimal("37.525000000000000000")})
     assert [f"{cells[name]:,f}" for name in ("quantity", "events")] == ["37.525", "1,300"]
 
@@ -82,7 +90,7 @@ def test_the_navigation_marks_the_present_page() -> None:
 
 def test_a_chart_shows_one_currency_with_exact_amounts_to_read() -> None:
     rows = [
-        {"billing_month": date(2024, 1, 1), "currency": code, "plan_id": "p", "amount": amount}
+        {"billing_month": date(2024, 1, 1), "currency": code, "plan": "p", "amount": amount}
         for code, amount in (("USD", Decimal("0.10")), ("JPY", Decimal("7")))
     ]
     drawn = charts.revenue_by_month(rows, "USD").to_dict()
@@ -103,6 +111,7 @@ def test_unpaid_is_stacked_on_paid_for_each_month() -> None:
 
 def test_months_add_up_and_what_waits_has_the_way_to_it() -> None:
     money = {"total": "22", "billed": "17", "outstanding": "9", "paid": "4", "credited": "1"}
+    money |= {"refunded": "2"}
     row = {"billing_month": date(2024, 1, 1), "currency": "EUR", "invoices": 3}
     row |= {name: Decimal(value) for name, value in money.items()}
     january, february = BillingMonth(2024, 1), BillingMonth(2024, 2)
@@ -111,9 +120,9 @@ def test_months_add_up_and_what_waits_has_the_way_to_it() -> None:
         MonthOverview(january, MonthState.WAITS, 1, "abc"),
     ]
     sums = [row | {"settled_by_balance": Decimal("3.00")}]
-    text = pages.months_page(overviews, sums, [], "https://ui.example").text
+    text = pages.months_page(overviews, sums, ([], []), [], "https://ui.example").text
     shown = text.replace("&quot;", '"')
-    for amount in ("22.00", "17.00", "9.00", "4.00", "3.00", "1.00"):
+    for amount in ("22.00", "17.00", "9.00", "4.00", "3.00", "1.00", "2.00"):
         assert f">{amount}<" in shown, amount
     for url in (
         approval_url("https://ui.example", january, "abc"),

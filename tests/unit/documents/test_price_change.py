@@ -35,7 +35,12 @@ def margin(month: int, customer: str, before: str, after: str, **more: Any) -> d
 
 def made(strays: Any = ()) -> Simulation:
     lines = [{"currency": "USD", "lines": 3, "amount": Decimal("40")}]
-    others = [Outside(month, frozenset({"other"}), lines, strays) for month in MONTHS]
+    inside = frozenset({"up", "down", "same"})
+    # "late" is charged in one of the months only, and the change is not about it.
+    others = [
+        Outside(month, inside, frozenset(names), lines, strays)
+        for month, names in zip(MONTHS, (["other"], ["other", "late"]), strict=True)
+    ]
     return Simulation(
         "sim_1",
         Side("main (1a2b3c4)"),
@@ -47,6 +52,7 @@ def made(strays: Any = ()) -> Simulation:
                 *(margin(month, "down", "50", "30", plan_id="other-plan") for month in (1, 2)),
                 *(margin(month, "same", "10", "10") for month in (1, 2)),
                 *(margin(month, "other", "20", "20", currency="JPY") for month in (1, 2)),
+                margin(2, "late", "0", "0", present_cost=Decimal(0), simulated_cost=Decimal(0)),
             ]
         ),
         price_book=[Difference("catalog/prices", "fee", "changed", "flat_amount 99 → 109")],
@@ -70,7 +76,7 @@ def test_the_page_says_what_changes_for_whom_and_for_nobody_else() -> None:
     ]
     assert [(row["label"], row["share"]) for row in usd["cheaper"]] == [("Down | Ltd", "−40.0 %")]
     assert (usd["customers"], usd["same_count"]) == ("3", "1")
-    assert page["outside"] == {"customers": "1", "lines": "6", "sums": ["80.00 USD"]}
+    assert page["outside"] == {"customers": "2", "lines": "6", "sums": ["80.00 USD"]}
     assert stray_sentence(made()) is None
 
 
@@ -79,7 +85,7 @@ def test_texts_from_outside_have_no_effect_on_either_page() -> None:
     html = rendering.html("price_change", page)
     assert "<script" not in html
     assert "&lt;script&gt;" in html
-    assert "Nobody else moves by a cent: 1 other customers with 6 invoice lines" in html
+    assert "Nobody else moves by a cent: 2 other customers with 6 invoice lines" in html
     assert html.count("<svg") == 2
     assert "January 2024, after: 144.50 USD" in html
     markdown = rendering.markdown("price_change", page)
