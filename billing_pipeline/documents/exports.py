@@ -101,7 +101,7 @@ def _written(row: Row) -> Row:
 def _cell(name: str, value: Any, currency: str) -> Any:
     """Amounts with their currency's places, quantities with their own, times as ISO 8601 in UTC."""
     if isinstance(value, Decimal):
-        return f"{value.normalize():f}" if "uantity" in name else with_places(value, currency)
+        return value.normalize() if "uantity" in name else with_places(value, currency)
     if isinstance(value, datetime):
         text = value.astimezone(UTC).replace(tzinfo=None).isoformat()
         return f"{text}Z"
