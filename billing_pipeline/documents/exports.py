@@ -76,7 +76,7 @@ def export(connection: duckdb.DuckDBPyConnection, month: BillingMonth, what: str
         )
     written = [_written(row) for row in found]
     if what == "focus":
-        written = [in_ascii(row) for row in written]
+        written = [_with_a_place(in_ascii(row)) for row in written]
     return csv_text(written, columns)
 
 
@@ -88,6 +88,17 @@ def in_ascii(row: Row) -> Row:
     return {
         name: unidecode(value).strip()
         if isinstance(value, str) and name.endswith(("Name", "Description"))
+        else value
+        for name, value in row.items()
+    }
+
+
+def _with_a_place(row: Row) -> Row:
+    """FOCUS's numbers are decimals. Its validator guesses the type of a column from its values, so
+    one of whole numbers alone would be of integers, which it refuses."""
+    return {
+        name: Decimal(f"{value:f}.0")
+        if isinstance(value, Decimal) and "." not in f"{value:f}"
         else value
         for name, value in row.items()
     }

@@ -60,7 +60,7 @@ def test_a_quantity_below_0_is_a_number(empty: duckdb.DuckDBPyConnection) -> Non
         " ConsumedQuantity, PricingQuantity) VALUES ('2024-02-01', 'Meridian', 'EUR', -700, 1000)"
     )
     [row] = csv.DictReader(io.StringIO(export(empty, FEBRUARY, "focus")))
-    assert (row["ConsumedQuantity"], row["PricingQuantity"]) == ("-700", "1000")
+    assert (row["ConsumedQuantity"], row["PricingQuantity"]) == ("-700.0", "1000.0")
 
 
 def test_focus_has_names_in_ascii() -> None:
