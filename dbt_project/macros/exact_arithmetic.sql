@@ -236,6 +236,27 @@ create or replace macro exact_sum(terms) as list_reduce(
     }))[1]
 );
 
+-- the sum of a column of exacts that have one denominator, as the parts of one quantity have
+create or replace macro exact_total(x) as
+    exact_normal({'units': sum(x.units), 'num': sum(x.num), 'den': any_value(x.den)});
+
+-- whether an exact quantity is above a bound, which is a decimal
+create or replace macro exact_above(x, bound) as list_transform(
+    [{'x': x, 'units': exact(bound).units}],
+    lambda v: v.x.units > v.units or (v.x.units = v.units and v.x.num > 0)
+)[1];
+
+-- what of an exact quantity lies in (lower, upper], of a quantity that is not below `lower`; NULL as
+-- `upper`: no bound. All parts keep the quantity's denominator, so that they add up exactly.
+create or replace macro exact_between(x, lower, upper) as list_transform(
+    [{'x': x, 'from': exact(lower).units, 'to': exact(upper).units}],
+    lambda v: case
+        when v.to is null or v.x.units < v.to
+            then {'units': v.x.units - v.from, 'num': v.x.num, 'den': v.x.den}
+        else {'units': v.to - v.from, 'num': 0::hugeint, 'den': v.x.den}
+    end
+)[1];
+
 -- a whole number from an exact quantity: 'up', 'down', 'half_up'; 'none' leaves it as it is
 create or replace macro exact_round_quantity(x, rounding) as list_transform(
     [{'x': x, 'rounding': rounding}],

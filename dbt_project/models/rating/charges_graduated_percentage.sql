@@ -1,4 +1,44 @@
 {{ config(materialized='view') }}
 -- grain: charge of the model `graduated_percentage`: each part of the quantity at its tier's
 -- percentage, plus the flat_amount of each entered tier
-{{ tiered_charges('graduated_percentage', "plain(percentage) || ' %'") }}
+with
+quantities as (
+    select * from {{ ref('billable_quantities') }}
+    where charge_model = 'graduated_percentage'
+),
+
+-- a quantity enters each tier whose lower bound it is above, and the first in any case
+entered as (
+    select
+        quantities.charge_id,
+        tiers.* exclude (price_id, valid_from),
+        exact_between(quantities.billable, tiers.from_quantity, tiers.up_to) as part
+    from quantities
+    inner join {{ ref('tier_bounds') }} as tiers
+        on quantities.price_id = tiers.price_id
+        and quantities.tiers_from is not distinct from tiers.valid_from
+    where tiers.tier = 1 or exact_above(quantities.billable, tiers.from_quantity)
+),
+
+amounts as (
+    select
+        *,
+        exact_plus(
+            exact_share(exact_times(part, percentage), 1, 100), exact(flat_amount).units
+        ) as tier_amount
+    from entered
+),
+
+rated as (
+    select
+        charge_id,
+        exact_total(tier_amount) as model_amount,
+        {{ text_of_tiers("plain(percentage) || ' %'") }} as model_text,
+        list(amounts order by tier) as tiers
+    from amounts
+    group by charge_id
+)
+
+select quantities.*, rated.* exclude (charge_id)
+from quantities
+inner join rated on quantities.charge_id = rated.charge_id

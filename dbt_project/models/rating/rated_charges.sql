@@ -4,7 +4,7 @@ with
 modelled as (
     {% for model in var('charge_models') -%}
     select * from {{ ref('charges_' ~ model) }}
-    {{ 'union all' if not loop.last }}
+    {{ 'union all by name' if not loop.last }}
     {% endfor %}
 ),
 
