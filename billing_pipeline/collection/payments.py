@@ -254,6 +254,14 @@ async def _list_open_months(gateway: StripeGateway, settings: Settings, records:
         await list_month(gateway, records.cache, month.key, start)
 
 
+def billed_months(settings: Settings) -> list[BillingMonth]:
+    """Those of which something was billed from here by the records, the oldest first."""
+    if not settings.records_dir.exists():
+        return []
+    with open_records(settings.records_dir) as records:
+        return sorted(BillingMonth.parse(key) for key in records.billed.months())
+
+
 def is_billed(settings: Settings, month: BillingMonth) -> bool:
     """Whether any invoice of the month was ever finalized, by our records."""
     if not settings.records_dir.exists():

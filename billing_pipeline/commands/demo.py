@@ -76,7 +76,7 @@ def _meanwhile(console: Console, settings: Settings, month: str) -> None:
         done = demo_dashboard.act(settings, known, BillingMonth.parse(month))
     _run(console, settings, "pull_payments", month, "pull")
     for sentence in done:
-        console.print(f"           in Stripe, somebody {sentence}")
+        console.print(f"    in Stripe, somebody {sentence}")
 
 
 def _near(path: Path) -> Path:

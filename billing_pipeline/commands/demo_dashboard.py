@@ -49,7 +49,7 @@ def act(settings: Settings, published: duckdb.DuckDBPyConnection, month: Billing
 
 def _refund(sandbox: Sandbox, paid: Row) -> str:
     _post_once(sandbox, "refunds", {"charge": paid["charge"]}, {})
-    return f"refunded {_shown(paid)} to {paid['customer_id']}, without a credit note"
+    return f"refunded {_shown(paid)} to {paid['customer_id']}"
 
 
 def _credit(sandbox: Sandbox, paid: Row) -> str:
@@ -63,9 +63,8 @@ def _debit(sandbox: Sandbox, paid: Row) -> str:
     given = {"amount": DEBIT, "currency": paid["currency"].lower(), "description": "Setup by phone"}
     path = f"customers/{paid['customer']}/balance_transactions"
     _post_once(sandbox, path, {}, given)
-    return (
-        f"debited {format_minor(DEBIT, paid['currency'])} to the balance of {paid['customer_id']}"
-    )
+    amount = format_minor(DEBIT, paid["currency"])
+    return f"debited {amount} to the balance of {paid['customer_id']}"
 
 
 def _shown(paid: Row) -> str:

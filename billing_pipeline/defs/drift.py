@@ -5,11 +5,10 @@ from typing import Any
 
 import dagster as dg
 
-from billing_pipeline.collection import prepaid, steps, stripe_gateway
+from billing_pipeline.collection import payments, prepaid, steps, stripe_gateway
 from billing_pipeline.collection.month_plan import desired_invoices
 from billing_pipeline.collection.plan.actions import ActionKind
 from billing_pipeline.collection.plan.drift import drift_rows
-from billing_pipeline.collection.records.opening import open_records
 from billing_pipeline.defs.asset_metadata import rows_found
 from billing_pipeline.defs.closed_books import billed_on
 from billing_pipeline.defs.jobs import TAGS
@@ -69,11 +68,9 @@ def month_drift(
 
 def _closed_months(settings: Settings) -> list[BillingMonth]:
     """The last of those of which something was billed, the oldest first."""
-    if not settings.records_dir.exists() or not settings.drift_months:
-        return []
-    with open_records(settings.records_dir) as records:
-        billed = sorted(BillingMonth.parse(key) for key in records.billed.months())
-    return billed[-settings.drift_months :]
+    return (
+        payments.billed_months(settings)[-settings.drift_months :] if settings.drift_months else []
+    )
 
 
 def _look(

@@ -105,7 +105,9 @@ def late_usage_files(
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:
     """Once for each state of the files, which the run key names."""
     is_late, unread = False, []
-    for month in sorted(closed_months(context.instance)):
+    # By the records too: Dagster's history may be lost, or be of another machine.
+    billed = payments.billed_months(settings)
+    for month in sorted({*billed, *closed_months(context.instance)}):
         if not MONTHS.has_partition_key(str(month)):
             continue
         try:

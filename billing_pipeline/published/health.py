@@ -43,6 +43,15 @@ USAGE_GAPS = ("source_missing", "no_usage", "usage_fell")
 _NEWEST = "(SELECT max(billing_month) FROM seller)"
 _STRIPE_DIFFERS = ("missing", "unexpected", "differs", "wallet_differs", "charge_differs")
 
+# What asks for a person beside the states of invoices.
+_OF_CUSTOMERS = {
+    "refunded": "refunded without a credit note",
+    "disputed": "disputed",
+    "credited_by_hand": "credited by hand",
+    "customer_suspended": "customers suspended",
+    "card_expires": "cards expire before the next charge",
+}
+
 _PARTS = (
     _Part(
         "tables",
@@ -134,26 +143,10 @@ _PARTS = (
         " count(*) FILTER (WHERE status = 'open') AS open,"
         " count(*) FILTER (WHERE payment_state = 'processing') AS processing,"
         " count(*) FILTER (WHERE status = 'paid') AS paid,"
-        " (SELECT count(*) FROM needs_attention WHERE kind = 'card_expires') AS cards"
+        " (SELECT histogram(kind) FROM needs_attention) AS asking"
         " FROM invoice_payments",
-        lambda row: (
-            ", ".join(
-                f"{row[name]:,} {name}"
-                for name in ("paid", "open", "overdue", "uncollectible")
-                if row[name] or name == "paid"
-            )
-            + f" ({row['processing']:,} of them with a debit under way)" * bool(row["processing"])
-            + f"; {row['cards']:,} cards expire before the next charge" * bool(row["cards"])
-        ),
-        kinds=(
-            "overdue",
-            "uncollectible",
-            "customer_suspended",
-            "card_expires",
-            "refunded",
-            "disputed",
-            "credited_by_hand",
-        ),
+        lambda row: _payments(row),
+        kinds=("overdue", "uncollectible", *_OF_CUSTOMERS),
     ),
     _Part(
         "wallets",
@@ -191,6 +184,22 @@ def _unpriced(row: Row) -> str:
         twice = row["wrong"] - row["events"]
         texts.append(f"usage of {twice:,} meters is charged twice: table usage_issues")
     return "; ".join(texts) or "every event of the newest month is priced, or counted by a limit"
+
+
+def _payments(row: Row) -> str:
+    """How many invoices are in which state, and what else asks for a person."""
+    states = ", ".join(
+        f"{row[name]:,} {name}"
+        for name in ("paid", "open", "overdue", "uncollectible")
+        if row[name] or name == "paid"
+    )
+    if row["processing"]:
+        states += f" ({row['processing']:,} of them with a debit under way)"
+    asking = row["asking"] or {}
+    counts = [
+        f"{asking[kind]:,} {words}" for kind, words in _OF_CUSTOMERS.items() if kind in asking
+    ]
+    return "; ".join([states, *([", ".join(counts)] if counts else [])])
 
 
 def _revenue(sums: Sequence[Row]) -> str:

@@ -2,6 +2,7 @@
 
     python -m tests.changes --sequences 2000    what `make changes` runs
     python -m tests.changes --seed 652          one again, with its diary
+    python -m tests.changes --seed 652 --locks  one with closed books
 
 What belongs here: the command line. What does not: sequences and what they are judged by.
 """
@@ -16,10 +17,11 @@ from collections import Counter
 from multiprocessing import Pool
 
 from tests.changes.company import MONTHS
-from tests.changes.rating import rate, rate_by_both
-from tests.changes.story import Rater
+from tests.changes.rating import Rater, rate, rate_by_both
 from tests.changes.trials import KINDS, Trial, play
 
+LOCKED_EACH = 4
+"""Of so many sequences one has closed books."""
 REPORT_EVERY = 30.0
 """Seconds between two lines that say how far it is."""
 
@@ -56,25 +58,32 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--months", type=int, default=len(MONTHS), help="of each sequence")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="how many at a time")
+    parser.add_argument("--locks", action="store_true", help="somebody closes the books")
     parser.add_argument("--seed", type=int, help="this one only, with its diary")
     return parser.parse_args()
 
 
-def _played(task: tuple[int, Rater, int]) -> Trial:
-    return play(*task)
+def _played(task: tuple[int, Rater, int, bool]) -> Trial:
+    return play(*task[:3], locks=task[3])
 
 
 def main() -> int:
     chosen = arguments()
     if chosen.seed is not None:
-        trial = play(chosen.seed, rate_by_both if chosen.rated else rate, chosen.months)
+        rater = rate_by_both if chosen.rated else rate
+        trial = play(chosen.seed, rater, chosen.months, locks=chosen.locks)
         print("\n".join(trial.diary))
         print(trial.report())
         return int(bool(trial.problems))
     score, said = Score(), time.monotonic()
     seeds = range(chosen.first, chosen.first + chosen.sequences)
     rated = set(seeds[: chosen.rated])
-    tasks = [(seed, rate_by_both if seed in rated else rate, chosen.months) for seed in seeds]
+    tasks = [
+        (seed, rate_by_both, chosen.months, False)
+        if seed in rated
+        else (seed, rate, chosen.months, chosen.locks or seed % LOCKED_EACH == 0)
+        for seed in seeds
+    ]
     with Pool(chosen.jobs) as pool:
         for trial in pool.imap(_played, tasks):
             score.add(trial)

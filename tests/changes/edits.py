@@ -29,6 +29,8 @@ from tests.property.tables import Cells, UsageRow
 
 Edit = Callable[[random.Random, Company, BillingMonth], str | None]
 EDITS: dict[str, Edit] = {}
+RENAMES = (*("rename_customer", "new_owner", "new_numbers", "new_everything", "remove_customer"),)
+"""Edits after which a customer is not in the accounts any more under the id that was billed."""
 
 
 def _edit(function: Edit) -> Edit:

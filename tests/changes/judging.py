@@ -16,6 +16,7 @@ from typing import Any
 
 from billing_pipeline.collection.payments import PullResult
 from billing_pipeline.collection.plan.actions import ActionKind, InvoiceAction
+from billing_pipeline.collection.plan.closed_books import is_closed, read_mark
 from billing_pipeline.collection.plan.invoice_plan import InvoicePlan
 from billing_pipeline.collection.plan.wallet_ledger import WalletFunds, WalletMovement
 from billing_pipeline.collection.push.pay_open import PaidFromWallet
@@ -24,7 +25,7 @@ from billing_pipeline.collection.stripe_state import metadata_keys
 from billing_pipeline.months import BillingMonth
 from tests.changes.acts import Dashboard
 from tests.changes.company import Company
-from tests.changes.rating import Rated, Wallet
+from tests.changes.rating import Rated, Taken, Wallet
 from tests.property.values import EXPONENTS
 
 Json = dict[str, Any]
@@ -79,6 +80,8 @@ class Judge:
     """Those of our invoices that were due with other content since, or not at all for a while: what
     was credited in between is due again, and waits for a person like any other change."""
     ids: dict[PersonMonth, set[str]] = field(default_factory=lambda: defaultdict(set))
+    locked: BillingMonth | None = None
+    """The last month whose books are closed."""
 
     def before(self, run: Run) -> None:
         """Whatever was finalized and credited by now, people have done."""
@@ -135,6 +138,8 @@ class Judge:
                 given = note["amount"] if stands else note["post_payment_amount"]
                 net[self.made[note["invoice"]].invoice_id] -= given
         for action in shown.changes:
+            if shown.is_closed_to(action):
+                continue
             # A review is not carried out, and beside others an action is a part of the change.
             alone = sum(other.invoice_id == action.invoice_id for other in shown.changes) == 1
             is_done = action.kind is not ActionKind.REVIEW and action.key not in failed
@@ -240,23 +245,66 @@ class Judge:
                     "stuck",
                     f"{person} in {month}: {difference} {currency} differ for good, undecided",
                 )
+        unknown = self._credited_corrections(run)
         for action in outcome.remaining.changes:
-            self._say(
-                "stuck",
-                f"{month}: {action.kind} {action.invoice_id} is left at the end: {action.reason}",
-            )
+            if self.company.person_of[action.customer_id] not in unknown:
+                self._say(
+                    "stuck",
+                    f"{month}: {action.kind} {action.invoice_id} is left at the end: "
+                    f"{action.reason}",
+                )
 
-    def wallets(self, rated: Mapping[BillingMonth, Rated]) -> None:
+    def all_months(self, rated: Mapping[BillingMonth, Rated], decided: set[str]) -> None:
+        """Over all months, what is billed is what they come to, wherever it stands. Of those about
+        whom nobody has decided, and whom nobody has touched in Stripe."""
+        invoices = self.dashboard.all("invoice")
+        apart = self._touched(invoices) | {
+            person for (person, _), names in self.ids.items() if names & decided
+        }
+        billed: Counter[tuple[str, str]] = Counter()
+        due: Counter[tuple[str, str]] = Counter()
+        for item in invoices:
+            if item["id"] in self.made and _is_billed(item):
+                billed[self.made[item["id"]].person, item["currency"].upper()] += _net(item)
+        for month in rated.values():
+            for invoice in month.desired:
+                person = self.company.person_of[invoice.customer_id]
+                own = invoice.total - sum(invoice.corrections.values())
+                due[person, invoice.currency] += own
+        for person, currency in sorted(billed.keys() | due.keys()):
+            found, wanted = billed[person, currency], due[person, currency]
+            if person not in apart and found != wanted:
+                self._say(
+                    "double-billed" if found > wanted else "stuck",
+                    f"{person}: {found} {currency} are billed for all months, which come to "
+                    f"{wanted}",
+                )
+
+    def _credited_corrections(self, run: Run) -> set[str]:
+        """Of a closed month: who has credit notes on invoices of it or of later months. What these
+        take back of a correction only the versions as billed tell, and none are saved here."""
+        if not is_closed(self.locked, run.month):
+            return set()
+        notes = {note["invoice"] for note in self.dashboard.all("credit_note")}
+        made = (self.made[name] for name in notes & self.made.keys())
+        return {one.person for one in made if one.month_key >= run.month.key}
+
+    def wallets(self, rated: Mapping[BillingMonth, Rated], taken: Taken) -> None:
         """Every movement stands once in Stripe, and what is left there is what our months leave.
 
-        Of those whom nobody has touched in Stripe: what is moved there by hand is theirs.
+        Of those whom nobody has touched in Stripe: what is moved there by hand is theirs. A month
+        whose books are closed keeps what it took, whatever it would come to today.
         """
         touched = self._touched(self.dashboard.all("invoice"))
         persons = Counter(self.company.person_of.values())
         took: Counter[Wallet] = Counter()
-        for month in rated.values():
-            for invoice in month.desired:
+        for month, one in rated.items():
+            for invoice in () if is_closed(self.locked, month) else one.desired:
                 took[invoice.customer_id, invoice.currency] += invoice.wallet_applied
+        for item in taken.applications:
+            if is_closed(self.locked, BillingMonth.parse(item.billing_month)):
+                wallet = item.customer_id, item.currency
+                took[wallet] += int(item.amount * 10 ** EXPONENTS[item.currency])
         by_customer: dict[str, list[Json]] = defaultdict(list)
         for item in self.dashboard.all("customer_balance_transaction"):
             by_customer[item["customer"]].append(item)
@@ -311,8 +359,22 @@ class Judge:
         for item in billed_now:
             self.finalized[item["id"]] = self.runs
             made = self.made.get(item["id"])
+            if made is not None:
+                self._closed(run, item["id"], made)
             if made is not None and not run.approved and not made.approved:
                 self._billed_unattended(run, item, made)
+                if _corrected(item):
+                    text = f"{item['id']} corrects a closed month without approval"
+                    self._say("double-billed", text)
+
+    def _closed(self, run: Run, name: str, made: Made) -> None:
+        """Of a month whose books are closed nothing is billed and nothing credited, approved or
+        not, but what ends a review."""
+        actions = run.shown.actions if run.shown is not None else ()
+        decided = {item.invoice_id for item in actions if item.kind is ActionKind.RESOLVE}
+        month = BillingMonth.parse(made.month_key)
+        if is_closed(self.locked, month) and made.invoice_id not in decided:
+            self._say("double-billed", f"{name} changes what {month} comes to, which is closed")
 
     def _see(self, run: Run, item: Json) -> None:
         marks = item["metadata"]
@@ -376,13 +438,22 @@ class Judge:
         for note in self.dashboard.all("credit_note"):
             if note["id"] not in self.credited:
                 self.credited.add(note["id"])
+                if note["invoice"] in self.made:
+                    self._closed(run, note["id"], self.made[note["invoice"]])
                 if not run.approved:
                     self._say("double-billed", f"{note['id']} was credited without approval")
 
     # Stuck.
     def _calm(self, run: Run, outcome: ApplyOutcome, invoices: list[Json]) -> None:
         """Whoever nobody has touched since the first billing has a month that is at its end."""
-        left = {action.invoice_id: action for action in outcome.remaining.changes}
+        if is_closed(self.locked, run.month):
+            return  # what would change it is billed on the invoices of another month
+        correcting = {item.customer_id for item in run.rated.desired if item.corrections}
+        left = {
+            action.invoice_id: action
+            for action in outcome.remaining.changes
+            if action.customer_id not in correcting
+        }
         failed = {failure.action.invoice_id: failure for failure in outcome.report.failed}
         touched = self._touched(invoices)
         persons = Counter(self.company.person_of.values())
@@ -446,18 +517,22 @@ class Judge:
 
     def _differences(self, run: Run, invoices: list[Json]) -> Iterator[tuple[str, str, int]]:
         """Person, currency, and what is billed beyond what is due."""
+        unknown = self._credited_corrections(run)
         key = run.month.key
         held: dict[tuple[str, str], int] = defaultdict(int)
         for item in invoices:
             made = self.made.get(item["id"])
-            if made is not None and made.month_key == key and _is_billed(item):
+            if made is None or not _is_billed(item):
+                continue
+            if made.month_key == key:
                 held[made.person, item["currency"].upper()] += _net(item)
+            held[made.person, item["currency"].upper()] += _corrected(item).get(run.month, 0)
         due: dict[tuple[str, str], int] = defaultdict(int)
         for invoice in run.rated.desired:
             due[self.company.person_of[invoice.customer_id], invoice.currency] += invoice.total
         for person, currency in sorted(held.keys() | due.keys()):
             difference = held[person, currency] - due[person, currency]
-            if difference:
+            if difference and person not in unknown:
                 yield person, currency, difference
 
     @staticmethod
@@ -482,6 +557,11 @@ def _invoices_of(action: InvoiceAction) -> set[str]:
 
 def _is_billed(item: Json) -> bool:
     return item["status"] in ("open", "paid", "uncollectible")
+
+
+def _corrected(item: Json) -> dict[BillingMonth, int]:
+    """What an invoice says that it bills for closed months."""
+    return read_mark(metadata_keys.corrections_mark(item["metadata"]))
 
 
 def _net(item: Json) -> int:

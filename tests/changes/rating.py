@@ -10,7 +10,7 @@ rated by the first, and a few by both.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from fractions import Fraction
@@ -63,6 +63,9 @@ class Rated:
             (item.customer_id, item.currency): (item.total, item.wallet_applied)
             for item in self.desired
         }
+
+
+Rater = Callable[[World, BillingMonth, Taken], Rated]
 
 
 def rate(world: World, month: BillingMonth, taken: Taken) -> Rated:
@@ -180,20 +183,18 @@ def _desired(result: Result, invoice: Bill, row: Cells, month: BillingMonth) -> 
     return DesiredInvoice(
         invoice_id=invoice_id,
         month_key=month.key,
-        payer=Payer(
-            invoice.customer_id,
-            row["name"] or None,
-            row["email"] or None,
-            row["country"] or None,
-            row["stripe_customer_id"] or None,
-            row["payment_method"] or None,
-        ),
+        payer=payer_of(row),
         currency=invoice.currency,
         lines=tuple(_lines(result, invoice, invoice_id)),
         collection_method="send_invoice" if is_sent else "charge_automatically",
         days_until_due=int(row["days_until_due"] or 30) if is_sent else None,
         wallet_applied=_minor(invoice.wallet_applied + min(0, invoice.total), invoice.currency),
     )
+
+
+def payer_of(row: Cells) -> Payer:
+    names = ("name", "email", "country", "stripe_customer_id", "payment_method")
+    return Payer(row["customer_id"], *(row[name] or None for name in names))
 
 
 def _lines(result: Result, invoice: Bill, invoice_id: str) -> Iterator[DesiredLine]:

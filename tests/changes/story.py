@@ -11,50 +11,63 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TypeVar
 from zoneinfo import ZoneInfo
 
 from billing_pipeline.collection import open_invoices, payments, prepaid, steps
+from billing_pipeline.collection.closed_months import (
+    BilledCorrections,
+    billed_corrections,
+    corrections_on,
+    open_corrections,
+)
 from billing_pipeline.collection.plan.actions import ActionKind
+from billing_pipeline.collection.plan.approval import NotInPlanError
+from billing_pipeline.collection.plan.closed_books import is_closed
 from billing_pipeline.collection.plan.invoice_plan import InvoicePlan
 from billing_pipeline.collection.plan.proposal import ResolutionRequest, WrongDecisionError
+from billing_pipeline.collection.records.account import require_account
+from billing_pipeline.collection.records.opening import open_records
 from billing_pipeline.collection.steps import ApplyOutcome
+from billing_pipeline.collection.stripe_state.refresh import list_new
 from billing_pipeline.collection.stripe_state.resolutions import Decision
 from billing_pipeline.collection.stripe_state.set_aside import STRIPE_CACHE
 from billing_pipeline.months import BillingMonth
+from billing_pipeline.rating.corrections import Correction
 from billing_pipeline.settings import Settings
 from billing_pipeline.stripe_api.client import GatewayConfig, StripeGateway
 from billing_pipeline.stripe_api.timing import VirtualClock
 from billing_pipeline.stripe_sandbox import Sandbox
 from tests.books import journal_problems
 from tests.changes.acts import ACTS, Dashboard
+from tests.changes.books import rate_with, write_warehouse
 from tests.changes.company import MONTHS, make_company
-from tests.changes.edits import EDITS
+from tests.changes.edits import EDITS, RENAMES
 from tests.changes.judging import Judge, Run
-from tests.changes.rating import AFTER, UTC_ZONE, Rated, Taken, instant, rate, wallets_of
+from tests.changes.rating import AFTER, UTC_ZONE, Rated, Rater, Taken, instant, rate, wallets_of
 from tests.faults.kinds import FAULTS
 from tests.faults.network import Line, Network, Schedule, is_killed
-from tests.property.tables import World
 
 HOUR, DAY = 3600.0, 86_400.0
 SEARCH_LAG = 3600.0
 MAX_ROUNDS = 8
 """Rounds of running, approving and deciding until a month must have come to its end."""
 T = TypeVar("T")
-Rater = Callable[[World, BillingMonth, Taken], Rated]
 
 
 @dataclass
 class Story:
-    """One company, one Stripe, and all that is done to both."""
+    """One company, one Stripe, and all that is done to both. With `locks` somebody closes books."""
 
     home: Path
     seed: int
     rater: Rater = rate
     months: int = len(MONTHS)
+    locks: bool = False
     with_books: bool = True
     """At the end the journal is looked at, which takes a third of a second."""
     diary: list[str] = field(default_factory=list)
@@ -72,6 +85,7 @@ class Story:
         self.dashboard = Dashboard(sandbox)
         self.judge = Judge(self.company, self.dashboard, self.problems, self.diary)
         self.open_months: list[BillingMonth] = []
+        self.locked: BillingMonth | None = None
         self.decided: set[str] = set()
         self.published: dict[BillingMonth, payments.PullResult] = {}
 
@@ -81,7 +95,8 @@ class Story:
 
     @property
     def settings(self) -> Settings:
-        return Settings("data", self.home, ZoneInfo("UTC"), MONTHS[0])
+        settings = Settings("data", self.home, ZoneInfo("UTC"), MONTHS[0])
+        return replace(settings, locked_through=self.locked)
 
     @property
     def month(self) -> BillingMonth:
@@ -98,9 +113,12 @@ class Story:
             end = month.end(UTC_ZONE).timestamp() + DAY * (1 + late)
             self.clock.advance(max(0.0, end - self.clock.now()))
             self._note(f"--- {month} is due")
-            await self._step(self._close, month)
-            for _ in range(length):
-                await self._step(self._any)
+            # When the books of the months before are closed: before this one is, or later.
+            locking = self.rng.randrange(length) if self.locks and self.open_months else None
+            for at in range(length + 1):
+                if at == locking:
+                    await self._step(self._lock_books, month.shift(-1))
+                await self._step(*((self._any,) if at else (self._close, month)))
         await self._step(self._reckon)
 
     async def _step(self, act: Callable[..., object], *given: object) -> None:
@@ -130,7 +148,8 @@ class Story:
 
     # People.
     def _edit(self) -> None:
-        name = self.rng.choice(list(EDITS))
+        # A customer who is called otherwise can be billed nothing of a closed month, nor credited.
+        name = self.rng.choice([name for name in EDITS if not self.locks or name not in RENAMES])
         self._changed(name, EDITS[name](self.rng, self.company, self.month))
 
     def _act(self) -> None:
@@ -146,6 +165,10 @@ class Story:
         hours = self.rng.choice((1, 26, 80, 200))
         self._note(f"{hours} hours pass")
         self.clock.advance(hours * HOUR)
+
+    def _lock_books(self, through: BillingMonth) -> None:
+        self.locked = self.judge.locked = through
+        self._changed("lock_books", f"the books are closed through {through}")
 
     # The operator.
     async def _close(self, month: BillingMonth) -> None:
@@ -251,12 +274,51 @@ class Story:
         await self._guarded(
             "wallets", prepaid.pull_applications(self._gateway("wallets"), self.settings)
         )
-        rated = self.rater(self.company.world, month, self._taken(month))
         folder = self.settings.warehouse_path(month)
         if not folder.exists():
             folder.parent.mkdir(parents=True)
             folder.touch()  # its being there says that the month was rated
-        return rated
+        if self.locks:
+            found = await self._corrections(month)
+            return rate_with(self.rater, self.company.world, month, self._taken(month), found)
+        return self.rater(self.company.world, month, self._taken(month))
+
+    async def _corrections(self, month: BillingMonth) -> Sequence[Correction]:
+        """What stands on the month's invoices for closed ones, as `defs.closed_books` finds it."""
+        await self._guarded("list", self._list_all())
+        with open_records(self.settings.records_dir) as records:
+            billed = billed_corrections(self.settings, records.cache)
+        if self.locked is None or month != self.locked.shift(1):
+            return corrections_on(billed, month).lines
+        found: list[Correction] = []
+        for closed in self.open_months:
+            if closed < month:
+                found += await self._open_corrections(closed, billed, month)
+        return found
+
+    async def _list_all(self) -> None:
+        gateway = self._gateway("list")
+        start = int(MONTHS[0].start(UTC_ZONE).timestamp())
+        with open_records(self.settings.records_dir) as records:
+            await require_account(gateway, records.folder)
+            await list_new(gateway, records.cache, start)
+
+    async def _open_corrections(
+        self, closed: BillingMonth, billed: Sequence[BilledCorrections], on: BillingMonth
+    ) -> Sequence[Correction]:
+        own = corrections_on(billed, closed).lines
+        rated = rate_with(self.rater, self.company.world, closed, self._taken(closed), own)
+        plan = await self._guarded(
+            "preview",
+            steps.preview(self._gateway("preview"), self.settings, closed, desired=rated.desired),
+        )
+        if plan is None:
+            return ()
+        with TemporaryDirectory() as scratch:
+            aside = replace(self.settings, home=Path(scratch))
+            write_warehouse(aside, closed, rated)
+            found = open_corrections(self.settings, aside, plan, billed, closed, on)
+        return found.corrections.lines
 
     async def _run(
         self, month: BillingMonth, approved: InvoicePlan | None = None
@@ -275,7 +337,13 @@ class Story:
             desired=rated.desired,
             movements=rated.movements,
         )
-        outcome = await self._guarded(f"run of {month}", work)
+        outcome = None
+        try:
+            outcome = await self._guarded(f"run of {month}", work, NotInPlanError)
+        except NotInPlanError as answer:
+            if not is_closed(self.locked, month):
+                raise
+            self._note(f"    {answer}")
         if outcome is None:
             self.judge.after_end(run)
             return None
@@ -380,7 +448,9 @@ class Story:
             if outcome is not None:
                 run = Run(month, await self._rate(month))
                 self.judge.at_the_end(run, outcome, self.decided)
-        self.judge.wallets({month: await self._rate(month) for month in self.open_months})
+        rated = {month: await self._rate(month) for month in self.open_months}
+        self.judge.wallets(rated, self._taken(AFTER))
+        self.judge.all_months(rated, self.decided)
         if self.with_books:
             for month in self.open_months:
                 await self._guarded("pull", self._pulled(month, await self._rate(month)))
@@ -406,7 +476,9 @@ class Story:
                 if chosen is None:
                     return
                 outcome = await self._run(month, chosen) or outcome
-            if not outcome.remaining.changes and not outcome.report.failed:
+            plan = outcome.remaining
+            open_changes = [item for item in plan.changes if not plan.is_closed_to(item)]
+            if not open_changes and not outcome.report.failed:
                 return
             if any(item.kind is not ActionKind.REVIEW for item in outcome.remaining.waiting):
                 outcome = await self._run(month, outcome.remaining) or outcome

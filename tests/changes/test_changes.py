@@ -8,12 +8,21 @@ from tests.changes.trials import play
 
 TELLING = (*range(12), 19, 24, 31, 52)
 """A dozen, and those that tell of mistakes which the dozen does not meet."""
+CLOSED_BOOKS = (2, 4)
+"""With books that are closed behind the first month: corrections come as supplements and as credit
+notes, and an approval meets a closed month."""
 
 
 @pytest.mark.parametrize("seed", TELLING)
 def test_no_change_by_people_bills_twice_or_blocks_a_customer(seed: int) -> None:
     trial = play(seed, months=2, with_books=seed % 3 == 1)
     assert not trial.problems, trial.report()
+
+
+@pytest.mark.parametrize("seed", CLOSED_BOOKS)
+def test_closed_books_bill_what_the_months_come_to_and_nothing_twice(seed: int) -> None:
+    trial = play(seed, months=2, locks=True, with_books=seed == 4)
+    assert trial.changes["lock_books"] and not trial.problems, trial.report()
 
 
 def test_a_sequence_is_the_same_each_time() -> None:

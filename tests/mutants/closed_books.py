@@ -8,8 +8,26 @@ from tests.mutants.engine import Mutant
 PLAN = "billing_pipeline/collection/plan"
 BOOKS = "tests/unit/collection/test_closed_books.py"
 LINES = "tests/unit/collection/test_corrections.py"
+CHANGES = (
+    "tests/changes/test_changes.py::"
+    "test_closed_books_bill_what_the_months_come_to_and_nothing_twice[2]"
+)
 
 MUTANTS = (
+    Mutant(
+        "closed_months_are_billed_by_an_approval",
+        f"{PLAN}/invoice_plan.py",
+        "        return self.closed is not None and (",
+        "        return False and (",
+        CHANGES,
+    ),
+    Mutant(
+        "closed_plans_do_not_know_what_was_corrected",
+        "billing_pipeline/collection/month_plan.py",
+        "            corrected=self._corrected(),\n",
+        "",
+        CHANGES,
+    ),
     Mutant(
         "closed_the_last_month_is_open",
         f"{PLAN}/closed_books.py",

@@ -140,8 +140,8 @@ MUTANTS = (
         "what_a_close_has_just_made_is_dropped",
         f"{COLLECTION}/stripe_state/refresh.py",
         "        known = cache.invoices.known(month_key, window)\n"
-        "        found = await _list_window(gateway, cache, window)\n",
-        "        found = await _list_window(gateway, cache, window)\n"
+        "        found, newest = await _list_window(gateway, cache, window)\n",
+        "        found, newest = await _list_window(gateway, cache, window)\n"
         "        known = cache.invoices.known(month_key, window)\n",
         f"{UNIT}/test_pull.py",
     ),

@@ -8,18 +8,20 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from click.testing import CliRunner
 
+from billing_pipeline.commands import close
+from billing_pipeline.commands.cli import main
 from billing_pipeline.commands.close import _published, _show
+from billing_pipeline.commands.execution import RunResult
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.published.reading import database_path
 from billing_pipeline.settings import Settings
 from tests.unit.published.declared import declare
 
 
-def test_the_plan_of_an_earlier_release_is_shown(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    settings = Settings.from_env({"BILLING_HOME": str(tmp_path)})
+def publish_a_plan(home: Path) -> Settings:
+    settings = Settings.from_env({"BILLING_HOME": str(home)})
     settings.published_dir.mkdir()
     with duckdb.connect(str(database_path(settings))) as published:
         declare(published, settings)
@@ -29,7 +31,36 @@ def test_the_plan_of_an_earlier_release_is_shown(
             " VALUES (?, 'h', 'supplement', 'in_1', 'acme', 'USD', 10, 12.5, 'waiting')",
             [date(2024, 1, 1)],
         )
+    return settings
+
+
+def test_the_plan_of_an_earlier_release_is_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = publish_a_plan(tmp_path)
     [row], payments, _ = _published(settings, BillingMonth(2024, 1))
     assert row["amount_change"] == Decimal("2.5")
     _show([row], payments)
     assert "+2.50" in capsys.readouterr().out
+
+
+def test_a_run_that_failed_shows_nothing_of_a_former_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish_a_plan(tmp_path)
+    failed = RunResult("run-2", False, "the disk is full")
+    monkeypatch.setattr(close, "execute", lambda *given, **more: failed)
+
+    def said(command: str, *output: str) -> str:
+        environment = {"BILLING_HOME": str(tmp_path)}
+        done = CliRunner().invoke(main, [command, "2024-01", *output], env=environment)
+        assert done.exit_code == 1
+        assert "the disk is full" in done.output
+        return done.output
+
+    for asked in (("run",), ("plan", "--json"), ("pull",)):
+        assert "acme" not in said(*asked)
+    # What it had planned by then is its own.
+    publications = iter(["before", "after"])
+    monkeypatch.setattr(close, "plan_publication", lambda *given: next(publications))
+    assert "acme" in said("run")

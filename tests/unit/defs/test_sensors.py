@@ -13,6 +13,7 @@ import dagster as dg
 import duckdb
 import pytest
 
+from billing_pipeline.collection.records.opening import open_records
 from billing_pipeline.definitions import defs
 from billing_pipeline.defs import notifications, sensors
 from billing_pipeline.defs.history import closed_months, failed_runs, is_closing, last_closes
@@ -231,6 +232,21 @@ def test_late_usage_asks_for_one_preview_for_each_change(
     note_rated(settings, FEBRUARY, [FEBRUARY], usage_files(settings, [FEBRUARY]))
     assert late(instance, settings) == []
     assert len(noted(settings)) == 2
+
+
+def test_late_usage_is_noticed_without_dagsters_history(
+    instance: dg.DagsterInstance, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was billed is known from the records."""
+    settings.month_dir(FEBRUARY).mkdir(parents=True)
+    note_rated(settings, FEBRUARY, [FEBRUARY], usage_files(settings, [FEBRUARY]))
+    folder = Path(settings.data_dir) / "usage" / str(FEBRUARY)
+    folder.mkdir(parents=True)
+    (folder / "b.csv").write_text(HEADER, encoding="utf-8")
+    assert late(instance, settings) == []
+    with open_records(settings.records_dir) as records:
+        monkeypatch.setattr(type(records.billed), "months", lambda billed: [FEBRUARY.key])
+    assert [request.partition_key for request in late(instance, settings)] == [str(FEBRUARY)]
 
 
 def drifted(settings: Settings) -> list[tuple[str | None, str | None]]:

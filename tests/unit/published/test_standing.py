@@ -10,6 +10,7 @@ from typing import Any
 import duckdb
 import pytest
 
+from billing_pipeline.published.health import health
 from billing_pipeline.settings import Settings
 from tests.unit.published.declared import declare
 from tests.unit.published.test_attention import add
@@ -157,3 +158,5 @@ def test_a_credit_note_by_hand_is_named_until_the_books_know_of_it(
     ).fetchall()
     assert (subject, amount) == ("N-a-CN-01", Decimal(4))
     assert "billing resolve a --adopt" in reason
+    [payments] = [part for part in health(published) if part.part == "payments"]
+    assert (payments.is_well, payments.says) == (False, "0 paid; 1 credited by hand")
