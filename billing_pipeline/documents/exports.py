@@ -76,7 +76,7 @@ def export(connection: duckdb.DuckDBPyConnection, month: BillingMonth, what: str
         )
     written = [_written(row) for row in found]
     if what == "focus":
-        written = [in_ascii(row) for row in written]
+        written = [_with_a_place(in_ascii(row)) for row in written]
     return csv_text(written, columns)
 
 
@@ -93,6 +93,17 @@ def in_ascii(row: Row) -> Row:
     }
 
 
+def _with_a_place(row: Row) -> Row:
+    """FOCUS's numbers are decimals. Its validator guesses the type of a column from its values, so
+    one of whole numbers alone would be of integers, which it refuses."""
+    return {
+        name: Decimal(f"{value:f}.0")
+        if isinstance(value, Decimal) and "." not in f"{value:f}"
+        else value
+        for name, value in row.items()
+    }
+
+
 def _written(row: Row) -> Row:
     currency = row.get("currency") or row.get("BillingCurrency")
     return {name: _cell(name, value, str(currency)) for name, value in row.items()}
@@ -101,7 +112,7 @@ def _written(row: Row) -> Row:
 def _cell(name: str, value: Any, currency: str) -> Any:
     """Amounts with their currency's places, quantities with their own, times as ISO 8601 in UTC."""
     if isinstance(value, Decimal):
-        return f"{value.normalize():f}" if "uantity" in name else with_places(value, currency)
+        return value.normalize() if "uantity" in name else with_places(value, currency)
     if isinstance(value, datetime):
         text = value.astimezone(UTC).replace(tzinfo=None).isoformat()
         return f"{text}Z"

@@ -122,7 +122,31 @@ def breakdown_of(issued: IssuedDocument) -> Breakdown | None:
             discount=known.discount + discount,
             tax=known.tax + sum((tax["tax_amount"] for tax in of_line), NOTHING),
         )
+    billed = {row["line_id"] for row in issued.lines}
+    for of_line in [found for line_id, found in taxes.items() if line_id not in billed]:
+        _add_tax_alone(of_line, lines, groups)
     return Breakdown(lines, sorted(groups.values(), key=_order))
+
+
+def _add_tax_alone(
+    taxes: Sequence[Row],
+    lines: list[NetLine],
+    groups: dict[tuple[str, tuple[Rate, ...]], TaxGroup],
+) -> None:
+    """Of a line that a change leaves as it was, but whose share of a tax another line has now: the
+    tax is rounded once for all lines. What its amount contains of it makes a line of its own."""
+    tax = sum((row["tax_amount"] for row in taxes), NOTHING)
+    included = sum((row["tax_amount"] for row in taxes if row["is_inclusive"]), NOTHING)
+    group = _group(taxes, "", "")
+    if group.key not in groups and not included:
+        ids = {rate.tax_rate_id for rate in group.rates}
+        shared = (g for g in groups.values() if ids & {rate.tax_rate_id for rate in g.rates})
+        group = next(shared, group)
+    if included:
+        row = {**_NO_LINE, "amount": -included, "currency": taxes[0]["currency"]}
+        lines.append(NetLine(row, -included, group.key))
+    known = groups.get(group.key, group)
+    groups[group.key] = replace(known, net=known.net - included, tax=known.tax + tax)
 
 
 def _order(group: TaxGroup) -> tuple[Any, ...]:

@@ -35,6 +35,8 @@ LINES, TAXES = "lines_as_billed", "line_taxes_as_billed"
 CORRECTIONS, CORRECTION_TAXES = "corrections_as_billed", "correction_taxes_as_billed"
 """What an invoice corrects of months whose books are closed, and the taxes of that."""
 PARTIES, DOCUMENTS = "parties_as_billed", "documents_as_billed"
+_VERSIONS = "versions"
+"""The content hash of each version. An invoice need not have a charge: adjustments, commitments."""
 INPUTS = "inputs.json"
 PLANNED = 1_000_000
 """The version of what is planned and not billed yet."""
@@ -257,18 +259,14 @@ def save_versions(
     root.mkdir(parents=True, exist_ok=True)
     with utc_session() as connection:
         attach(connection, settings.warehouse_path(month), "warehouse")
-        saved = versions_query(settings, month, CHARGES)
-        nothing = (
-            "SELECT NULL::VARCHAR AS invoice_id, NULL::INTEGER AS version,"
-            " NULL::VARCHAR AS content_hash WHERE false"
-        )
-        connection.execute(f"CREATE TEMP VIEW saved AS {saved or nothing}")
+        connection.execute(f"CREATE TEMP VIEW saved AS {_saved(settings, month)}")
         connection.execute(_NEW, {"invoice_ids": sorted(invoice_ids)})
         [[count]] = connection.execute("SELECT count(*) FROM new_versions").fetchall()
         if count or documents:
             how = {"kept_at": now, "run_id": run_id}
             queries = {DOCUMENTS: (_DOCUMENTS, {"month": month.key, **how})}
             if count:
+                queries |= {_VERSIONS: ("SELECT * FROM new_versions", {})}
                 queries |= {CHARGES: (_CHARGES, how), TIERS: (_TIERS, {}), LINES: (_LINES, {})}
                 queries |= {TAXES: (_TAXES, {}), PARTIES: (_PARTIES, {})}
                 if connection.execute(_IS_CORRECTING).fetchall() != [(0,)]:
@@ -281,6 +279,18 @@ def save_versions(
                 inputs = read_inputs(connection, settings, month)
                 (folder / INPUTS).write_text(json.dumps(inputs), encoding="utf-8")
     return int(count)
+
+
+def _saved(settings: Settings, month: BillingMonth) -> str:
+    """A query of all versions that are there, with their content hashes. The charges tell them of
+    an earlier release."""
+    columns = "invoice_id, version, content_hash"
+    parts = ["SELECT NULL::VARCHAR AS invoice_id, NULL::INTEGER AS version, NULL::VARCHAR AS"
+             " content_hash WHERE false"]  # fmt: skip
+    for table in (_VERSIONS, CHARGES):
+        query = versions_query(settings, month, table)
+        parts += [f"SELECT {columns} FROM ({query})"] if query else []
+    return " UNION ALL ".join(parts)
 
 
 def _load(connection: duckdb.DuckDBPyConnection, documents: Collection[SentDocument]) -> None:

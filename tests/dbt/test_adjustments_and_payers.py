@@ -6,11 +6,14 @@ of an earlier billing (tests/unit/collection/test_witnesses.py), random worlds (
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
 
-from tests.dbt.inputs import Inputs, Rated, rated
+from billing_pipeline.months import BillingMonth
+from billing_pipeline.published.as_billed import save_versions
+from tests.dbt.inputs import Inputs, Rated, rated, settings_of
 
 BEGIN, LAST, END = "2024-04-01T00:00:00Z", "2024-04-30T23:59:59.999999Z", "2024-05-01T00:00:00Z"
 
@@ -83,6 +86,15 @@ def test_adjustments_come_after_discounts_and_before_taxes(april: Rated) -> None
     invoice = april.invoice("adjusted")
     figures = [str(invoice[name].normalize()) for name in ("subtotal", "discount", "tax", "total")]
     assert figures == ["139.99", "1E+1", "25.9", "155.89"]
+
+
+def test_an_invoice_without_a_charge_is_saved_once_until_it_changes(april: Rated) -> None:
+    """As billed: a second version of the same number would double its lines on documents."""
+    directory = april.warehouse.parents[3]
+    settings, month = settings_of(directory), BillingMonth.parse("2024-04")
+    name = april.invoice("only adjusted")["invoice_id"]
+    for count in (1, 0):
+        assert save_versions(settings, month, [name], "run", datetime.now(UTC)) == count
 
 
 def test_a_total_below_0_is_due_to_nobody(april: Rated) -> None:

@@ -51,7 +51,14 @@ SELLER = {
     "email": "billing@meridian.example",
 }
 # These reasons are about other inputs: here they would be a bug.
-NEVER = ("do not add up", "no line", "names no seller", "has no country", "has no tax_id")
+NEVER = (
+    "do not add up",
+    "are not recorded",
+    "no line",
+    "names no seller",
+    "has no country",
+    "has no tax_id",
+)
 
 
 @dataclass(frozen=True)

@@ -64,6 +64,20 @@ MUTANTS = (
         ELECTRONIC,
     ),
     Mutant(
+        "two_sums_of_one_percentage",
+        f"{DOCUMENTS}/electronic.py",
+        "key = (tax.category, tax.percentage)",
+        "key = (tax.category, tax.net)",
+        ELECTRONIC,
+    ),
+    Mutant(
+        "factur_x_of_what_its_rules_cannot_add_up",
+        f"{DOCUMENTS}/cii.py",
+        "    _require_sum(invoice)\n",
+        "",
+        ELECTRONIC,
+    ),
+    Mutant(
         "each_part_of_a_line_is_cut_off_by_itself",
         f"{BOOKS}/posted_parts.sql",
         "minor_units * days_through // days - minor_units * days_before // days",

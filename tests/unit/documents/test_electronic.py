@@ -91,6 +91,22 @@ def two_rates_of_one_percentage() -> IssuedDocument:
     return issued("160.65", lines, taxes)
 
 
+def a_cent_of_tax_moves() -> IssuedDocument:
+    """A supplement of one line; rounding gives it a cent that another line had."""
+    lines = [line("calls", "2", is_whole=False), tax_line("vat", "0.38")]
+    taxes = [tax("calls", "2", "0.39"), tax("seats", "0", "-0.01")]
+    return issued("2.38", lines, taxes, corrects=plain_invoice(), version_before=1)
+
+
+def a_contained_cent_of_tax_moves() -> IssuedDocument:
+    lines = [line("calls", "2.38"), tax_line("vat", "0.38", is_inclusive=True)]
+    taxes = [
+        tax("calls", "2.38", "0.39", is_inclusive=True),
+        tax("seats", "0", "-0.01", is_inclusive=True),
+    ]
+    return issued("2.38", lines, taxes, corrects=plain_invoice(), version_before=1)
+
+
 def tax_alone() -> IssuedDocument:
     """Of closed books, where only the rate was another."""
     change = tax_line("old", "0.50", description="Correction of January 2024: VAT")
@@ -127,6 +143,8 @@ CASES: dict[str, Callable[[], IssuedDocument]] = {
     "two rates on each line": two_rates_on_each_line,
     "two rates of one percentage": two_rates_of_one_percentage,
     "tax in the amounts": inclusive,
+    "a cent of tax moves": a_cent_of_tax_moves,
+    "a contained cent of tax moves": a_contained_cent_of_tax_moves,
     "reverse charge": lambda: untaxed(is_tax_exempt=True),
     "an exemption": lambda: untaxed(is_tax_exempt=True, country="IE", tax_id=None),
     "not subject to tax": lambda: untaxed(country="US", tax_id="12-3456789"),

@@ -53,7 +53,17 @@ def test_focus(settings: Settings) -> None:
     assert first["ProviderName"] == "Meridian"
 
 
-def test_focus_has_namesin_ascii() -> None:
+def test_a_quantity_below_0_is_a_number(empty: duckdb.DuckDBPyConnection) -> None:
+    """Of a correction. A text with this sign would be taken for a formula, and be quoted."""
+    empty.execute(
+        "INSERT INTO focus_charges (billing_month, ProviderName, BillingCurrency,"
+        " ConsumedQuantity, PricingQuantity) VALUES ('2024-02-01', 'Meridian', 'EUR', -700, 1000)"
+    )
+    [row] = csv.DictReader(io.StringIO(export(empty, FEBRUARY, "focus")))
+    assert (row["ConsumedQuantity"], row["PricingQuantity"]) == ("-700.0", "1000.0")
+
+
+def test_focus_has_names_in_ascii() -> None:
     row = {"BillingAccountName": "Müller 株式会社", "BillingAccountId": "münchen"}
     assert in_ascii(row) == {
         "BillingAccountName": "Muller Zhu Shi Hui She",
