@@ -23,7 +23,7 @@ shares as (
         *,
         case
             when inclusive then exact_share(exact(abs(tax_base)), part_pico, whole_pico)
-            else exact_share(exact_times(exact(abs(tax_base)), percentage), 1, 100)
+            else exact_times(exact_share(exact(abs(tax_base)), 1, 100), percentage)
         end as tax_share,
         plain(tax_base) || ' × ' || plain(percentage) || ' / ' || plain(whole)
             as share_text
