@@ -246,6 +246,9 @@ class Judge:
                     f"{person} in {month}: {difference} {currency} differ for good, undecided",
                 )
         unknown = self._credited_corrections(run)
+        if is_closed(self.locked, month):
+            # What somebody decided about the invoice that corrects it, too.
+            unknown |= {person for (person, _), names in self.ids.items() if names & decided}
         for action in outcome.remaining.changes:
             if self.company.person_of[action.customer_id] not in unknown:
                 self._say(
