@@ -114,7 +114,10 @@ class Tags(HTMLParser):
         self.links |= {value or "" for name, value in attrs if (tag, name) == ("a", "href")}
 
 
-OURS = {"table", "thead", "tbody", "tr", "th", "td", "p", "h2", "code", "strong", "ul", "li", "a"}
+OURS = {
+    *("table", "thead", "tbody", "tr", "th", "td"),
+    *("p", "h2", "h3", "code", "strong", "ul", "li", "a"),
+}
 # The one link of a plan: the launchpad, with its hash.
 LAUNCHPAD = re.compile(r"http://127\.0\.0\.1:3000/locations/[\w.]+/jobs/apply_plan/[\w/?=&%+.-]+")
 

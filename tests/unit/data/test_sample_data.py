@@ -50,7 +50,7 @@ COLUMNS = {
     "purchase_order valid_from street city postal_code buyer_reference electronic_address "
     "tax_category exemption_reason",
     "accounts/seller": "name address country tax_id email website bank_account note street city "
-    "postal_code contact phone electronic_address",
+    "postal_code contact phone electronic_address datev_consultant datev_client",
     "accounts/subscriptions": "subscription_id customer_id plan_id quantity starts_at ends_at "
     "trial_ends_at coupon_id minimum_amount",
     "accounts/wallet_transactions": "transaction_id customer_id amount currency occurred_at kind "
