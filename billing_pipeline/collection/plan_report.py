@@ -164,6 +164,10 @@ def _ordered(plan: InvoicePlan) -> list[InvoiceAction]:
     )
 
 
+def _ordered_changes(plan: InvoicePlan) -> list[InvoiceAction]:
+    return [action for action in _ordered(plan) if action.kind is not ActionKind.UNCHANGED]
+
+
 def outcome_rows(
     report: ApplyReport, remaining: InvoicePlan, notes: PlanNotes
 ) -> list[dict[str, Any]]:
@@ -227,7 +231,7 @@ def plan_sentence(plan: InvoicePlan) -> str:
         return "nothing to do: Stripe holds what should be billed"
     waiting = {action.key for action in plan.waiting}
     counted = f"{len(waiting)} of {len(plan.changes)} changes wait for approval"
-    return f"{counted}: {_named(plan, [a for a in _ordered(plan) if a in plan.changes])}"
+    return f"{counted}: {_named(plan, _ordered_changes(plan))}"
 
 
 def receipt_sentence(report: ApplyReport) -> str:
@@ -342,7 +346,7 @@ def _signed(change: int, currency: str) -> str:
 
 
 def _changes(plan: InvoicePlan, notes: PlanNotes) -> str:
-    changes = [action for action in _ordered(plan) if action.kind is not ActionKind.UNCHANGED]
+    changes = _ordered_changes(plan)
     if not changes:
         return "Nothing to do: Stripe holds what should be billed."
     names, waiting = names_of(plan), {action.key for action in plan.waiting}
