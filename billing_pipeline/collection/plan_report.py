@@ -222,7 +222,7 @@ def receipt_markdown(report: ApplyReport) -> str:
     lines += [_receipt_line(result, names) for result in report.results[:MAX_SHOWN]]
     more = len(report.results) - MAX_SHOWN
     text = f"Plan `{report.plan.hash}`\n\n" + "\n".join(lines)
-    return f"{text}\n\nand {more} more, in the table `invoice_plan`" if more > 0 else text
+    return _and_more(text, more, "invoice_plan")
 
 
 def plan_sentence(plan: InvoicePlan) -> str:
@@ -340,6 +340,11 @@ def _totals(plan: InvoicePlan) -> str:
     return "\n".join(lines)
 
 
+def _and_more(text: str, more: int, table: str) -> str:
+    """With how many rows a page leaves out, and where they are."""
+    return f"{text}\n\nand {more} more, in the table `{table}`" if more > 0 else text
+
+
 def _signed(change: int, currency: str) -> str:
     sign = "+" if change > 0 else "−" if change < 0 else ""
     return f"{sign}{format_minor(abs(change), currency)}"
@@ -366,7 +371,7 @@ def _changes(plan: InvoicePlan, notes: PlanNotes) -> str:
     ]
     text = "\n".join(lines)
     more = len(changes) - MAX_SHOWN
-    return f"{text}\n\nand {more} more, in the table `invoice_plan`" if more > 0 else text
+    return _and_more(text, more, "invoice_plan")
 
 
 def _lines(plan: InvoicePlan, changes: Sequence[Mapping[str, Any]]) -> str:
@@ -386,7 +391,7 @@ def _lines(plan: InvoicePlan, changes: Sequence[Mapping[str, Any]]) -> str:
     lines += [_line(row, names.get(row["customer_id"])) for row in rows[:MAX_SHOWN]]
     more = len(rows) - MAX_SHOWN
     text = "\n".join(lines)
-    return f"{text}\n\nand {more} more, in the table `plan_changes`" if more > 0 else text
+    return _and_more(text, more, "plan_changes")
 
 
 def _line(row: Mapping[str, Any], name: str | None) -> str:
