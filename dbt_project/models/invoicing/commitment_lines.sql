@@ -44,7 +44,7 @@ lines as (
     select
         * replace ('overage' as kind),
         case when beyond < 0 then -1 else 1 end * rounded_to_minor(
-            exact_times(exact_share(exact(abs(beyond)), 1, 100), overage_percent).units, exponent
+            exact_percentage(exact(abs(beyond)), overage_percent).units, exponent
         ) as line_amount,
         'Beyond commitment ' || commitment_id || ': ' || plain(overage_percent) || ' % more'
             as description,

@@ -23,7 +23,7 @@ shares as (
         *,
         case
             when inclusive then exact_share(exact(abs(tax_base)), part_pico, whole_pico)
-            else exact_times(exact_share(exact(abs(tax_base)), 1, 100), percentage)
+            else exact_percentage(exact(abs(tax_base)), percentage)
         end as tax_share,
         plain(tax_base) || ' × ' || plain(percentage) || ' / ' || plain(whole)
             as share_text

@@ -23,9 +23,7 @@ entered as (
 amounts as (
     select
         *,
-        exact_plus(
-            exact_share(exact_times(part, percentage), 1, 100), exact(flat_amount).units
-        ) as tier_amount
+        exact_plus(exact_percentage(part, percentage), exact(flat_amount).units) as tier_amount
     from entered
 ),
 

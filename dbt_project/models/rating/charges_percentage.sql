@@ -26,7 +26,7 @@ quantities as (
 parts as (
     select
         *,
-        exact_share(exact_times(charged_quantity, coalesce(percentage, 0)), 1, 100) as percentage_part,
+        exact_percentage(charged_quantity, coalesce(percentage, 0)) as percentage_part,
         exact_times(
             exact(minimum_count::decimal(38, 0)), coalesce(event_minimum_amount, 0)
         ).units
