@@ -318,6 +318,11 @@ class Story:
             write_warehouse(aside, closed, rated)
             customers = self.company.customer_ids()
             found = open_corrections(self.settings, aside, plan, billed, closed, on, customers)
+        self.judge.not_corrected[closed] = {
+            self.company.person_of[action.customer_id]
+            for action in plan.actions
+            if action.invoice_id in found.not_corrected
+        }
         return found.corrections.lines
 
     async def _run(
