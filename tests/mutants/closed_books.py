@@ -9,10 +9,7 @@ PLAN = "billing_pipeline/collection/plan"
 BOOKS = "tests/unit/collection/test_closed_books.py"
 MONTHS = "tests/unit/collection/test_closed_months.py"
 LINES = "tests/unit/collection/test_corrections.py"
-CHANGES = (
-    "tests/changes/test_changes.py::"
-    "test_closed_books_bill_what_the_months_come_to_and_nothing_twice[2]"
-)
+CHANGES = "tests/changes/test_changes.py::test_closed_books_bill_what_the_months_come_to_and_nothing_twice"
 
 MUTANTS = (
     Mutant(
@@ -20,14 +17,14 @@ MUTANTS = (
         f"{PLAN}/invoice_plan.py",
         "        return self.closed is not None and (",
         "        return False and (",
-        CHANGES,
+        f"{CHANGES}[2]",
     ),
     Mutant(
         "closed_plans_do_not_know_what_was_corrected",
         "billing_pipeline/collection/month_plan.py",
         "            corrected=self._corrected(),\n",
         "",
-        CHANGES,
+        f"{CHANGES}[8]",
     ),
     Mutant(
         "closed_the_last_month_is_open",
