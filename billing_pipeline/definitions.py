@@ -72,7 +72,6 @@ def build_defs(resource_overrides: Mapping[str, Any] | None = None) -> dg.Defini
             sensors.stripe_changes,
             sensors.dead_runs,
             sensors.approvals_of_other_months,
-            sensors.late_usage_files,
             sensors.drifted_months,
             sensors.runs_that_failed,
             sensors.notices,

@@ -3,6 +3,7 @@ late, what people want to hear of, and which approval was given under another mo
 Nothing here sends money that nobody has approved: all is on by default."""
 
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import dagster as dg
 
 from billing_pipeline.collection import payments, stripe_gateway
-from billing_pipeline.collection.plan.closed_books import closed_sentence
+from billing_pipeline.collection.plan.closed_books import closed_sentence, is_closed
 from billing_pipeline.collection.stripe_state.set_aside import read_set_aside, summary
 from billing_pipeline.defs.history import closed_months
 from billing_pipeline.defs.jobs import apply_plan, preview_month, pull_payments
@@ -22,7 +23,7 @@ from billing_pipeline.defs.notifications import (
 )
 from billing_pipeline.defs.partitions import MONTHS
 from billing_pipeline.defs.resources import Stripe
-from billing_pipeline.intake.late_usage import late_usage
+from billing_pipeline.intake.late_usage import ChangedInputs, is_rated_as_compared, late_usage
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.notices.notice import Kind, Notice
 from billing_pipeline.published.plans import month_of_plan
@@ -93,50 +94,6 @@ def dead_runs(
     return dg.SkipReason("Every run that is started has its process.")
 
 
-@dg.sensor(
-    job=preview_month,
-    minimum_interval_seconds=LOOK_FOR_USAGE_EVERY_SECONDS,
-    default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Finds usage files that were added, changed or removed after their month was "
-    "closed, and starts a preview of it. What would change waits for approval; nothing is sent.",
-)
-def late_usage_files(
-    context: dg.SensorEvaluationContext, settings: dg.ResourceParam[Settings]
-) -> Iterator[dg.RunRequest | dg.SkipReason]:
-    """Once for each state of the files, which the run key names."""
-    is_late, unread = False, []
-    # By the records too: Dagster's history may be lost, or be of another machine.
-    billed = payments.billed_months(settings)
-    for month in sorted({*billed, *closed_months(context.instance)}):
-        if not MONTHS.has_partition_key(str(month)):
-            continue
-        try:
-            late = late_usage(settings, month)
-        except (OSError, ValueError, KeyError) as error:
-            # The other months are compared all the same.
-            context.log.warning("the usage of %s cannot be compared: %s", month, error)
-            unread.append(f"{month}: {error}")
-            continue
-        if late is None:
-            continue
-        is_late = True
-        closed = closed_sentence(settings.locked_through, month)
-        if settings.records_dir.exists():
-            key = f"late_usage:{month}:{late.fingerprint}"
-            text = f"{late}\n{closed or 'a preview is asked for'}"
-            note(settings, Notice(Kind.LATE_USAGE, key, str(month), text))
-        # What a closed month would be charged is on the plan of the first open one.
-        shown = month if closed is None else _first_open(settings)
-        if MONTHS.has_partition_key(str(shown)):
-            yield dg.RunRequest(
-                run_key=f"late usage {month} {late.fingerprint}", partition_key=str(shown)
-            )
-    if unread and not is_late:
-        yield dg.SkipReason(f"The usage of some months cannot be compared: {'; '.join(unread)}")
-    elif not is_late:
-        yield dg.SkipReason("Every closed month has the usage files that it was rated with.")
-
-
 @dg.run_status_sensor(
     run_status=dg.DagsterRunStatus.SUCCESS,
     monitored_jobs=[apply_plan],
@@ -164,7 +121,7 @@ def approvals_of_other_months(
 _DRIFTED = """
 SELECT strftime(billing_month, '%Y-%m'),
     string_agg(concat_ws(' ', currency, billed, would_be, cause), ', ' ORDER BY currency)
-FROM month_drift GROUP BY billing_month ORDER BY billing_month
+FROM month_drift GROUP BY billing_month
 """
 
 
@@ -172,31 +129,71 @@ FROM month_drift GROUP BY billing_month ORDER BY billing_month
     job=preview_month,
     minimum_interval_seconds=LOOK_FOR_USAGE_EVERY_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Starts a preview of each closed month that would be charged otherwise today "
-    "(table month_drift). What would change waits for approval; nothing is sent.",
+    description="Starts a preview of each closed month whose usage files changed, or that would be "
+    "charged otherwise today (table month_drift). What would change waits for approval; nothing is "
+    "sent.",
 )
 def drifted_months(
-    settings: dg.ResourceParam[Settings],
+    context: dg.SensorEvaluationContext, settings: dg.ResourceParam[Settings]
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:
-    """Once for each difference, which the run key names."""
+    """One preview for one state of a month's inputs: the run key names the usage files, or the
+    difference where the last rating has read other inputs than the look for drift."""
+    locked, asked, unread = settings.locked_through, dict[BillingMonth, str](), []
+    # By the records too: Dagster's history may be lost, or be of another machine.
+    for month in {*payments.billed_months(settings), *closed_months(context.instance)}:
+        try:
+            late = late_usage(settings, month)
+        except (OSError, ValueError, KeyError) as error:
+            # The other months are compared all the same.
+            context.log.warning("the usage of %s cannot be compared: %s", month, error)
+            unread.append(f"{month}: {error}")
+            continue
+        if late is not None:
+            _note_late(settings, month, late)
+            # The plan of a month whose books are closed shows nothing that a look does not.
+            if not is_closed(locked, month):
+                asked[month] = f"late usage {month} {late.fingerprint}"
+    for month, difference in _differences(settings).items():
+        is_shown = not is_closed(locked, month) and is_rated_as_compared(settings, month)
+        if month not in asked and not is_shown:
+            asked[month] = f"drift {month} {difference}"
+    for month, keys in _by_plan(locked, asked).items():
+        if MONTHS.has_partition_key(str(month)):
+            yield dg.RunRequest(run_key=", ".join(keys), partition_key=str(month))
+    if unread and not asked:
+        yield dg.SkipReason(f"The usage of some months cannot be compared: {'; '.join(unread)}")
+    elif not asked:
+        yield dg.SkipReason("Of every closed month the plan is known that its inputs come to.")
+
+
+def _note_late(settings: Settings, month: BillingMonth, late: ChangedInputs) -> None:
+    if settings.records_dir.exists():
+        closed = closed_sentence(settings.locked_through, month)
+        key = f"late_usage:{month}:{late.fingerprint}"
+        text = f"{late}\n{closed or 'a preview is asked for'}"
+        note(settings, Notice(Kind.LATE_USAGE, key, str(month), text))
+
+
+def _differences(settings: Settings) -> dict[BillingMonth, str]:
+    """What the closed months would be charged otherwise today, as the last look has found it."""
     try:
         with open_published(settings) as published:
             found = published.execute(_DRIFTED).fetchall()
     except NotPublishedError:
-        found = []
-    if not found:
-        yield dg.SkipReason("The closed months would be charged today as they were billed.")
-    for month, difference in found:
-        is_open = closed_sentence(settings.locked_through, BillingMonth.parse(month)) is None
-        # What a closed month would be charged is on the plan of the first open one.
-        shown = month if is_open else str(_first_open(settings))
-        if MONTHS.has_partition_key(shown):
-            yield dg.RunRequest(run_key=f"drift {month} {difference}", partition_key=shown)
+        return {}
+    return {BillingMonth.parse(month): difference for month, difference in found}
 
 
-def _first_open(settings: Settings) -> BillingMonth:
-    assert settings.locked_through is not None, "a closed month is closed by the setting"
-    return settings.locked_through.shift(1)
+def _by_plan(
+    locked: BillingMonth | None, asked: Mapping[BillingMonth, str]
+) -> dict[BillingMonth, list[str]]:
+    """The run keys by the month whose plan shows them: what all months come to whose books are
+    closed is on the plan of the first open one."""
+    keys: dict[BillingMonth, list[str]] = defaultdict(list)
+    for month, key in sorted(asked.items()):
+        shown = locked.shift(1) if locked is not None and is_closed(locked, month) else month
+        keys[shown].append(key)
+    return keys
 
 
 @dg.sensor(

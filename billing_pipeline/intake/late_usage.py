@@ -85,6 +85,19 @@ def compared_inputs(settings: Settings, month: BillingMonth) -> RatedInputs | No
     return _read(_compared(settings, month))
 
 
+def is_rated_as_compared(settings: Settings, month: BillingMonth) -> bool:
+    """Whether the month was last rated in this home from the very inputs that were last compared
+    with what was billed: then its plan shows what they come to."""
+    rated, compared = rated_inputs(settings, month), compared_inputs(settings, month)
+    return rated is not None and compared is not None and _contents(rated) == _contents(compared)
+
+
+def _contents(inputs: RatedInputs) -> dict[str, str]:
+    """A name for the content of each file: its digest, or the stamp of an object of a store."""
+    files = {**inputs["files"], **inputs["reference"]}
+    return {name: digest or stamp for name, (stamp, _, digest) in files.items()}
+
+
 def note_compared(
     settings: Settings, month: BillingMonth, known: RatedInputs, *, is_billed: bool
 ) -> None:

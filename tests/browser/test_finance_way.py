@@ -60,7 +60,7 @@ def late_usage(data: Path, customer: str, name: str) -> None:
 
 def seen_by_the_sensor(home: Path) -> bool:
     """Whether the sensor has looked for late usage; it looks again after five minutes."""
-    return "late_usage_files skipped" in (home / "dev.log").read_text()
+    return "drifted_months skipped" in (home / "dev.log").read_text()
 
 
 def test_a_past_month_is_rerun_read_approved_and_billed_once_by_clicks_alone(

@@ -12,7 +12,7 @@ from tests.end_to_end.commands import EXAMPLES, billing, environment, last_line
 from tests.end_to_end.warm import run_module
 from tests.notice_receiver import Receiver, receiving
 
-LOOKING = ("late_usage_files", "runs_that_failed", "notices")
+LOOKING = ("drifted_months", "runs_that_failed", "notices")
 
 
 def tick(home: Path, data: Path, receiver: Receiver, *sensors: str) -> dict[str, Any]:
@@ -28,7 +28,7 @@ def test_each_notice_is_sent_once(tmp_path: Path) -> None:
     shutil.copytree(EXAMPLES / "metered-api", data)
     with receiving() as receiver:
         assert billing(home, data, "run", "2026-01").returncode == 0
-        assert tick(home, data, receiver)["late_usage_files"]["runs"] == []
+        assert tick(home, data, receiver)["drifted_months"]["runs"] == []
         told = {message["title"]: message["message"] for message in receiver.got}
         assert set(told) == {
             "Month closed 2026-01",
@@ -48,7 +48,7 @@ def test_each_notice_is_sent_once(tmp_path: Path) -> None:
             encoding="utf-8",
         )
         said = tick(home, data, receiver)
-        assert said["late_usage_files"]["runs"] == [["preview_month", "2026-01", True]]
+        assert said["drifted_months"]["runs"] == [["preview_month", "2026-01", True]]
         told = {message["title"]: message["message"] for message in receiver.got}
         assert set(told) == {
             "Late usage in a closed month 2026-01",
@@ -62,7 +62,7 @@ def test_each_notice_is_sent_once(tmp_path: Path) -> None:
         receiver.got.clear()
         (data / "usage/2026-01/broken.csv").write_text("no,such,columns\n", encoding="utf-8")
         said = tick(home, data, receiver)
-        assert said["late_usage_files"]["runs"] == [["preview_month", "2026-01", False]]
+        assert said["drifted_months"]["runs"] == [["preview_month", "2026-01", False]]
         assert receiver.titles == [
             "Late usage in a closed month 2026-01",
             "Run failed 2026-01",
@@ -71,7 +71,7 @@ def test_each_notice_is_sent_once(tmp_path: Path) -> None:
 
         receiver.got.clear()
         said = tick(home, data, receiver)
-        assert said["late_usage_files"]["runs"] == []
+        assert said["drifted_months"]["runs"] == []
         assert said["notices"]["skipped"] == "0 messages were delivered."
         assert receiver.got == []
 

@@ -333,8 +333,8 @@ MUTANTS = (
     Mutant(
         "people_a_preview_for_each_month_and_not_for_each_difference",
         "billing_pipeline/defs/sensors.py",
-        'run_key=f"drift {month} {difference}"',
-        'run_key=f"drift {month}"',
+        'asked[month] = f"drift {month} {difference}"',
+        'asked[month] = f"drift {month}"',
         "tests/unit/defs/test_sensors.py"
         "::test_each_difference_of_a_closed_month_asks_for_one_preview",
     ),

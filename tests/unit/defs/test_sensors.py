@@ -18,7 +18,7 @@ from billing_pipeline.definitions import defs
 from billing_pipeline.defs import notifications, sensors
 from billing_pipeline.defs.history import closed_months, failed_runs, is_closing, last_closes
 from billing_pipeline.defs.partitions import MONTHS
-from billing_pipeline.intake.late_usage import note_rated
+from billing_pipeline.intake.late_usage import note_compared, note_rated, rated_inputs
 from billing_pipeline.intake.usage_files import usage_files
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.notices.due import Close
@@ -85,8 +85,7 @@ def fail(instance: dg.DagsterInstance, reason: str, **tags: str) -> str:
 def test_sensors_are_on_by_default_and_start_no_sending_job_but_an_approved_one() -> None:
     jobs = {
         "approvals_of_other_months": ["apply_plan"],
-        **{"stripe_changes": ["pull_payments"], "late_usage_files": ["preview_month"]},
-        "drifted_months": ["preview_month"],
+        **{"stripe_changes": ["pull_payments"], "drifted_months": ["preview_month"]},
         **{"dead_runs": [], "runs_that_failed": [], "notices": []},
     }
     found = defs.get_repository_def().sensor_defs
@@ -199,7 +198,7 @@ def test_a_close_that_is_under_way(instance: dg.DagsterInstance) -> None:
 
 def late(instance: dg.DagsterInstance, settings: Settings) -> list[dg.RunRequest]:
     context = dg.build_sensor_context(instance)
-    found = list(sensors.late_usage_files(context, settings=settings) or ())
+    found = list(sensors.drifted_months(context, settings=settings) or ())
     return [item for item in found if isinstance(item, dg.RunRequest)]
 
 
@@ -249,31 +248,81 @@ def test_late_usage_is_noticed_without_dagsters_history(
     assert [request.partition_key for request in late(instance, settings)] == [str(FEBRUARY)]
 
 
-def drifted(settings: Settings) -> list[tuple[str | None, str | None]]:
-    found = list(sensors.drifted_months(settings=settings) or ())
-    return [(item.partition_key, item.run_key) for item in found if isinstance(item, dg.RunRequest)]
+def drifted(
+    instance: dg.DagsterInstance, settings: Settings
+) -> list[tuple[str | None, str | None]]:
+    return [(item.partition_key, item.run_key) for item in late(instance, settings)]
 
 
-def test_each_difference_of_a_closed_month_asks_for_one_preview(settings: Settings) -> None:
-    """Of a month that is closed in the books, on the plan of the first open one."""
-    assert drifted(settings) == []  # nothing was published
+def publish_drift(settings: Settings, *rows: str) -> None:
+    """Each row: month, currency, billed, would be, cause."""
     settings.published_dir.mkdir(parents=True)
     with duckdb.connect(str(database_path(settings))) as published:
         declare(published, settings)
-    assert drifted(settings) == []
-    add = "INSERT INTO month_drift (billing_month, currency, billed, would_be, cause) VALUES "
-    with duckdb.connect(str(database_path(settings))) as published:
-        published.execute(f"{add} ('2024-01-01', 'USD', 5, 7, 'price')")
-        published.execute(f"{add} ('2024-02-01', 'EUR', 5, 4, 'correction')")
-        published.execute(f"{add} ('2024-02-01', 'USD', 5, 9, 'price')")
-    [january, february] = drifted(settings)
-    assert january == ("2024-01", "drift 2024-01 USD 5.0000 7.0000 price")
-    assert february == (
-        "2024-02",
-        "drift 2024-02 EUR 5.0000 4.0000 correction, USD 5.0000 9.0000 price",
+        for row in rows:
+            published.execute(
+                "INSERT INTO month_drift (billing_month, currency, billed, would_be, cause)"
+                f" VALUES ({row})"
+            )
+
+
+def test_each_difference_of_a_closed_month_asks_for_one_preview(
+    instance: dg.DagsterInstance, settings: Settings
+) -> None:
+    """Of months that are closed in the books, one on the plan of the first open month."""
+    assert drifted(instance, settings) == []  # nothing was published
+    publish_drift(
+        settings,
+        "'2024-01-01', 'USD', 5, 7, 'price'",
+        "'2024-02-01', 'EUR', 5, 4, 'correction'",
+        "'2024-02-01', 'USD', 5, 9, 'price'",
     )
-    locked = replace(settings, locked_through=BillingMonth(2024, 1))
-    assert [month for month, _ in drifted(locked)] == ["2024-02", "2024-02"]
+    january = "drift 2024-01 USD 5.0000 7.0000 price"
+    february = "drift 2024-02 EUR 5.0000 4.0000 correction, USD 5.0000 9.0000 price"
+    assert drifted(instance, settings) == [("2024-01", january), ("2024-02", february)]
+    locked = replace(settings, locked_through=FEBRUARY)
+    assert drifted(instance, locked) == [("2024-03", f"{january}, {february}")]
+
+
+def test_late_usage_and_the_drift_that_it_makes_ask_for_one_preview(
+    instance: dg.DagsterInstance, settings: Settings
+) -> None:
+    folder = Path(settings.data_dir) / "usage" / str(FEBRUARY)
+    folder.mkdir(parents=True)
+    settings.month_dir(FEBRUARY).mkdir(parents=True)
+    note_rated(settings, FEBRUARY, [FEBRUARY], usage_files(settings, [FEBRUARY]))
+    close(instance, FEBRUARY)
+    (folder / "late.csv").write_text(HEADER, encoding="utf-8")
+    [before] = late(instance, settings)
+    publish_drift(settings, "'2024-02-01', 'USD', 5, 7, 'late usage'")
+    [request] = late(instance, settings)  # the look was earlier than the preview
+    assert request.run_key == before.run_key
+    locked = replace(settings, locked_through=FEBRUARY)
+    difference = "drift 2024-02 USD 5.0000 7.0000 late usage"
+    assert drifted(instance, locked) == [("2024-03", difference)]
+
+    # As the preview does, and a look that finds the same inputs.
+    note_rated(settings, FEBRUARY, [FEBRUARY], usage_files(settings, [FEBRUARY]))
+    compare(settings, FEBRUARY)
+    assert late(instance, settings) == []
+    assert drifted(instance, locked) == [("2024-03", difference)]
+
+    # A price that changed since: the next look finds another state of the inputs.
+    catalog = Path(settings.data_dir) / "catalog"
+    catalog.mkdir()
+    (catalog / "prices.csv").write_text("price_id\n", encoding="utf-8")
+    aside = replace(settings, home=settings.home.with_name("aside"))
+    aside.month_dir(FEBRUARY).mkdir(parents=True)
+    note_rated(aside, FEBRUARY, [FEBRUARY], usage_files(settings, [FEBRUARY]))
+    compare(settings, FEBRUARY, rated_in=aside)
+    assert drifted(instance, settings) == [("2024-02", difference)]
+
+
+def compare(settings: Settings, month: BillingMonth, rated_in: Settings | None = None) -> None:
+    """As a look for drift does."""
+    inputs = rated_inputs(rated_in or settings, month)
+    assert inputs is not None
+    note_compared(settings, month, inputs, is_billed=False)
 
 
 def test_a_failed_run_gives_one_notice_and_starts_no_run(
