@@ -277,7 +277,10 @@ def test_every_kind_of_line_that_changed_has_a_cause(published: duckdb.DuckDBPyC
         ],
         "note": [[("charge", 10, None)], [("charge", 10, None), ("adjustment", 3, None)]],
         "closed": [[("tax", 1, 10)], [("tax", "1.2", 10), ("correction", 2, None)]],
-        "rate": [[("charge", 10, None), ("tax", 1, 10)], [("charge", 11, None), ("tax", "2.2", 20)]],
+        "rate": [
+            [("charge", 10, None), ("tax", 1, 10)],
+            [("charge", 11, None), ("tax", "2.2", 20)],
+        ],
         "exempt": [[("charge", 10, None), ("tax", 1, 10)], [("charge", 10, None)]],
         "once": [[("charge", 10, None)]],
     }
@@ -286,8 +289,8 @@ def test_every_kind_of_line_that_changed_has_a_cause(published: duckdb.DuckDBPyC
             for kind, amount, rate in lines:
                 name = "it" if kind == "charge" else None
                 published.execute(
-                    "INSERT INTO lines_as_billed VALUES ('2024-01-01', $1, $2, $3, $3, $4, $5, $6, $6,"
-                    " DEFAULT, DEFAULT, DEFAULT)",
+                    "INSERT INTO lines_as_billed VALUES ('2024-01-01', $1, $2, $3, $3, $4, $5, $6,"
+                    " $6, DEFAULT, DEFAULT, DEFAULT)",
                     [invoice, version, kind, name, "vat" if rate else None, amount],
                 )
                 if rate:
