@@ -269,7 +269,7 @@ def test_every_kind_of_line_that_changed_has_a_cause(published: duckdb.DuckDBPyC
             [version, events, amount],
         )
     # invoice: lines (kind, amount, rate of a tax in per cent), per version
-    versions = {
+    versions: dict[str, list[list[tuple[str, float | str, int | None]]]] = {
         "coupon": [[("charge", 10, None)], [("charge", 10, None), ("discount", -1, None)]],
         "late": [
             [("charge", 10, None), ("minimum", 5, None), ("tax", "1.5", 10)],
