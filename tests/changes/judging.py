@@ -10,7 +10,7 @@ All is read past the API, from the sandbox's own books, and nothing from the pip
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -109,6 +109,16 @@ class Judge:
             for name, first in self.first.items()
             if first.month_key == run.month.key and name not in due
         }
+
+    def locks(self, through: BillingMonth, months: Iterable[BillingMonth]) -> None:
+        """The books are closed: what is billed too much by then, as a credit that a payment in
+        flight has held up, cannot be credited any more to one who has left."""
+        self.locked = through
+        invoices = self.dashboard.all("invoice")
+        for month in months:
+            for (person, currency), total in self._held(month, invoices).items():
+                known = self.most[person, currency, month.key]
+                self.most[person, currency, month.key] = max(known, total)
 
     def after_end(self, run: Run) -> None:
         """A run that ended early may have billed; twice it may not have."""
@@ -268,7 +278,7 @@ class Judge:
     def all_months(self, rated: Mapping[BillingMonth, Rated], decided: set[str]) -> None:
         """Over all months, what is billed is what they come to, wherever it stands. Of those about
         whom nobody has decided, and whom nobody has touched in Stripe. Who keeps what was billed of
-        a closed month was billed no more than it ever came to."""
+        a closed month was billed no more than it ever came to, or had billed when it was closed."""
         invoices = self.dashboard.all("invoice")
         apart = self._touched(invoices) | {
             person for (person, _), names in self.ids.items() if names & decided
@@ -540,15 +550,7 @@ class Judge:
     def _differences(self, run: Run, invoices: list[Json]) -> Iterator[tuple[str, str, int]]:
         """Person, currency, and what is billed beyond what is due."""
         unknown = self._credited_corrections(run)
-        key = run.month.key
-        held: dict[tuple[str, str], int] = defaultdict(int)
-        for item in invoices:
-            made = self.made.get(item["id"])
-            if made is None or not _is_billed(item):
-                continue
-            if made.month_key == key:
-                held[made.person, item["currency"].upper()] += _net(item)
-            held[made.person, item["currency"].upper()] += _corrected(item).get(run.month, 0)
+        held = self._held(run.month, invoices)
         due: dict[tuple[str, str], int] = defaultdict(int)
         for invoice in run.rated.desired:
             due[self.company.person_of[invoice.customer_id], invoice.currency] += invoice.total
@@ -556,6 +558,18 @@ class Judge:
             difference = held[person, currency] - due[person, currency]
             if difference and person not in unknown:
                 yield person, currency, difference
+
+    def _held(self, month: BillingMonth, invoices: list[Json]) -> Counter[tuple[str, str]]:
+        """By person and currency: what is billed for the month, on whichever invoices."""
+        held: Counter[tuple[str, str]] = Counter()
+        for item in invoices:
+            made = self.made.get(item["id"])
+            if made is None or not _is_billed(item):
+                continue
+            if made.month_key == month.key:
+                held[made.person, item["currency"].upper()] += _net(item)
+            held[made.person, item["currency"].upper()] += _corrected(item).get(month, 0)
+        return held
 
     @staticmethod
     def _shown(outcome: ApplyOutcome, pulled: PullResult) -> Iterator[str]:

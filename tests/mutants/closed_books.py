@@ -9,7 +9,10 @@ PLAN = "billing_pipeline/collection/plan"
 BOOKS = "tests/unit/collection/test_closed_books.py"
 MONTHS = "tests/unit/collection/test_closed_months.py"
 LINES = "tests/unit/collection/test_corrections.py"
-CHANGES = "tests/changes/test_changes.py::test_closed_books_bill_what_the_months_come_to_and_nothing_twice"
+CHANGES = (
+    "tests/changes/test_changes.py::"
+    "test_closed_books_bill_what_the_months_come_to_and_nothing_twice"
+)
 
 MUTANTS = (
     Mutant(
