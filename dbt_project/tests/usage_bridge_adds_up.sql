@@ -1,6 +1,6 @@
 {{ config(meta={'dagster': {'ref': {'name': 'event_bridge'}}}) }}
--- the events that it begins with are those of the usage files, and those that it ends with those of
--- metered_usage
+-- the events that it begins with are those of the usage files, each is in one place, and those that
+-- it ends with are those of metered_usage
 with
 bridge as (select * from {{ ref('event_bridge') }}),
 
@@ -12,6 +12,12 @@ metered as (
     group by meters.event_name
 )
 
+select event_name as what
+from bridge
+where
+    accepted_events
+    <> unpriced_events + limit_events + unread_events + later_events + metered_once
+union all
 select 'accepted' as what
 where
     (select coalesce(sum(accepted_events), 0) from bridge)
