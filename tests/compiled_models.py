@@ -111,7 +111,7 @@ def _compile() -> list[Step]:
         )
     for node in (result.node for result in done.results):
         kind, sql = str(node.resource_type), str(node.compiled_code)
-        if kind in ("unit_test", "analysis"):
+        if kind in ("unit_test", "analysis") or node.config.materialized == "ephemeral":
             continue
         if kind == "model":
             sql = f"create or replace {node.config.materialized} {node.relation_name} as ({sql})"

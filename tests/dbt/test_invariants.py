@@ -65,6 +65,17 @@ BREAKS = {
         "subscriptions",
         "UPDATE usage_files SET accepted_rows = accepted_rows + 1",
     ),
+    "an event that is lost on the way to a price": (
+        "usage_bridge_adds_up",
+        "subscriptions",
+        "UPDATE event_bridge SET accepted_events = accepted_events - 1"
+        " WHERE event_name = (SELECT min(event_name) FROM event_bridge)",
+    ),
+    "an event that is metered and charged by nothing": (
+        "usage_bridge_adds_up",
+        "subscriptions",
+        "UPDATE metered_usage SET event_count = event_count + 1 WHERE event_count > 0",
+    ),
     "a fee that is charged twice for the same time": (
         "recurring_fees_do_not_overlap",
         "subscriptions",

@@ -7,7 +7,7 @@ versions as (
     select
         invoice_id, version,
         lag(version) over (partition by invoice_id order by version) as version_before
-    from (select distinct invoice_id, version from lines)
+    from (select distinct invoice_id, version from lines) as billed
 ),
 
 -- each line of the later version, of the earlier one, or of both

@@ -43,6 +43,10 @@ def test_every_usage_row_is_somewhere(published: duckdb.DuckDBPyConnection) -> N
         add(published, "usage_files", source_file=name, **counts)
     for reason in ("no_price", "price_gap"):
         add(published, "unpriced_usage", customer_id="c", reason=reason, event_count=1)
+    steps = {"limit_events": 1, "unread_events": 1, "later_events": 2, "again_by_prices": 1,
+             "again_by_subscriptions": 0, "earlier_events": 1}  # fmt: skip
+    add(published, "event_bridge", event_name="call", **steps)
+    add(published, "event_bridge", event_name="seat", **dict.fromkeys(steps, 1))
     add(published, "metered_usage", meter_id="m", event_count=6, is_trial=False)
     add(published, "metered_usage", meter_id="m", event_count=4, is_trial=True)
     add(published, "charges", meter_id="m", event_count=6)
@@ -50,6 +54,7 @@ def test_every_usage_row_is_somewhere(published: duckdb.DuckDBPyConnection) -> N
     assert only_row(published, "usage_bridge") == {
         **{"rows_read": 15, "rejected_rows": 2, "duplicate_rows": 1, "accepted_rows": 12},
         **{"unpriced_events": 2, "priced_events": 10},
+        **{name: count + 1 for name, count in steps.items()},
         **{"metered_events": 10, "trial_events": 4, "charged_events": 6},
     }
 

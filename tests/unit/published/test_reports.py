@@ -1,5 +1,6 @@
 """The published reports, over small tables with obvious results."""
 
+import json
 from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
@@ -9,6 +10,7 @@ import duckdb
 import pytest
 
 from billing_pipeline.published.tables import published_tables
+from billing_pipeline.rating.dbt_runner import ensure_manifest
 from billing_pipeline.settings import Settings
 from tests.unit.published.declared import declare
 
@@ -84,6 +86,24 @@ def test_a_report_is_what_it_declares(settings: Settings) -> None:
             made = connection.execute(f"DESCRIBE {name}").fetchall()
             assert [row[:2] for row in made] == [(c.name, c.type) for c in report.columns], name
             assert report.comment and all(column.comment for column in report.columns), name
+
+
+def test_a_step_of_a_report_has_the_columns_that_are_described(settings: Settings) -> None:
+    """Those that become no view, whose tests only `dbt build --target published` runs."""
+    nodes = json.loads(ensure_manifest(settings).read_text(encoding="utf-8"))["nodes"].values()
+    steps = [
+        node
+        for node in nodes
+        if node["resource_type"] == "model"
+        and node["fqn"][1] == "reports"
+        and node["config"]["materialized"] == "ephemeral"
+    ]
+    assert len(steps) > 20
+    with duckdb.connect() as connection:
+        declare(connection, settings)
+        for step in steps:
+            made = connection.execute(f"DESCRIBE {step['compiled_code']}").fetchall()
+            assert {row[0] for row in made} == step["columns"].keys(), step["name"]
 
 
 def test_how_recurring_revenue_moves(published: duckdb.DuckDBPyConnection) -> None:
