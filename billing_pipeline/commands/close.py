@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import getpass
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import click
-from rich.console import Console
 
 from billing_pipeline.collection.approval_answers import Answer, first_answer, month_of
 from billing_pipeline.collection.plan.closed_books import closed_sentence
@@ -23,9 +23,9 @@ from billing_pipeline.commands.parameters import (
     json_option,
     settings_with_home,
 )
-from billing_pipeline.commands.terminal import MAX_SHOWN, CommandError, print_json, sums, table
+from billing_pipeline.commands.plan_tables import net, show
+from billing_pipeline.commands.terminal import CommandError, print_json
 from billing_pipeline.duckdb_sql import rows as queried
-from billing_pipeline.money import format_amount
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.published.health import usage_gaps
 from billing_pipeline.published.reading import open_published, plan_publication
@@ -192,12 +192,10 @@ def _run(
     verbose = bool(click.get_current_context().obj)
     former = plan_publication(settings, month)
     result = execute(settings, job, month, config, is_verbose=verbose)
-    rows: list[dict[str, Any]] = []
-    payments: list[dict[str, Any]] = []
-    gaps: list[str] = []
     # A run that failed before it published anything did nothing that could be shown.
-    if result.is_success or plan_publication(settings, month) != former:
-        rows, payments, gaps = _published(settings, month)
+    is_published = result.is_success or plan_publication(settings, month) != former
+    found = _published(settings, month) if is_published else _Published()
+    rows = found.plan
     waiting = [row for row in rows if row["state"] == "waiting"]
     summary: dict[str, Any] = {
         "job": job,
@@ -207,15 +205,16 @@ def _run(
         "reason": result.reason,
         "plan_hash": rows[0]["plan_hash"] if rows else None,
         "plan": rows,
-        "net": {row[0]: row[-1] for row in _net(rows, "amount_change")},
+        "plan_changes": found.changes,
+        "net": {row[0]: row[-1] for row in net(rows, "amount_change")},
         "next": _next_step(settings, month, waiting),
-        "payments": payments,
-        "missing_usage": gaps,
+        "payments": found.payments,
+        "missing_usage": found.gaps,
         "closed": closed_sentence(settings.locked_through, month),
     }
     if not as_json:
-        _show(rows, payments)
-        for gap in gaps:
+        show(rows, found.changes, found.payments)
+        for gap in found.gaps:
             click.secho(f"{month}: {gap}", fg="red", err=True)
         if summary["closed"]:
             click.echo(f"{month}: {summary['closed']}", err=True)
@@ -261,72 +260,31 @@ def _say_what_to_do(steps: dict[str, str], waiting: Sequence[dict[str, Any]]) ->
         click.echo(f"or in the Dagster UI (billing ui): {steps['approve_in_ui']}", err=True)
 
 
+@dataclass(frozen=True)
+class _Published:
+    """The month's invoice plan, the lines that it changes, its payments, and which usage has not
+    come."""
+
+    plan: list[dict[str, Any]] = field(default_factory=list)
+    changes: list[dict[str, Any]] = field(default_factory=list)
+    payments: list[dict[str, Any]] = field(default_factory=list)
+    gaps: list[str] = field(default_factory=list)
+
+
 # A plan that an earlier release published does not say what changes.
 _PLAN = """
 SELECT * REPLACE (coalesce(amount_change, amount_after - amount_before) AS amount_change)
 FROM invoice_plan WHERE billing_month = $1::DATE
 """
+_CHANGES = "SELECT * FROM plan_changes WHERE billing_month = $1::DATE"
 _PAYMENTS = "SELECT * FROM invoice_payments WHERE billing_month = $1::DATE"
 
 
-def _published(
-    settings: Settings, month: BillingMonth
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[str]]:
-    """The month's invoice plan and payments, and which usage has not come."""
+def _published(settings: Settings, month: BillingMonth) -> _Published:
     with open_published(settings) as published:
-        return (
-            queried(published, _PLAN, month.key),
-            queried(published, _PAYMENTS, month.key),
-            [gap["reason"] for gap in usage_gaps(published) if gap["month"] == str(month)],
+        return _Published(
+            plan=queried(published, _PLAN, month.key),
+            changes=queried(published, _CHANGES, month.key),
+            payments=queried(published, _PAYMENTS, month.key),
+            gaps=[gap["reason"] for gap in usage_gaps(published) if gap["month"] == str(month)],
         )
-
-
-def _show(plan: Sequence[dict[str, Any]], payments: Iterable[dict[str, Any]]) -> None:
-    console = Console()
-    actions = sums(
-        plan,
-        ("action", "state", "currency"),
-        ("amount_before", "amount_after", "amount_change"),
-    )
-    columns: tuple[str, ...]
-    if actions:
-        columns = ("action", "state", "currency", "invoices", "before", "after", "change")
-        # What is unchanged comes last, and below it what all comes to in each currency.
-        actions.sort(key=lambda cells: cells[0] == "unchanged")
-        net = _net(plan, "amount_before", "amount_after", "amount_change")
-        total = [["net", "", *cells] for cells in net]
-        console.print(table("Invoice plan", columns, [*actions, *total]))
-    attention = [row for row in plan if row["state"] in ("waiting", "failed", "declined")]
-    if attention:
-        columns = ("customer", "action", "state", "before", "after", "change", "money", "why")
-        cells = [_change(row) for row in attention[:MAX_SHOWN]]
-        console.print(table("What waits, failed or was declined", columns, cells, folds="why"))
-        if len(attention) > MAX_SHOWN:
-            console.print(f"and {len(attention) - MAX_SHOWN} more: see --json, or invoice_plan")
-    states = sums(payments, ("status", "currency"), ("billed", "paid", "outstanding"))
-    if states:
-        columns = ("status", "currency", "invoices", "billed", "paid", "outstanding")
-        console.print(table("Invoices and payments", columns, states))
-
-
-def _net(plan: Sequence[dict[str, Any]], *amounts: str) -> list[list[Any]]:
-    """By currency, without what was declined."""
-    return sums([row for row in plan if row["state"] != "declined"], ("currency",), amounts)
-
-
-def _change(row: dict[str, Any]) -> list[str]:
-    currency, name = row["currency"], row["customer_name"]
-    before, after, change = (
-        format_amount(row[column], currency)
-        for column in ("amount_before", "amount_after", "amount_change")
-    )
-    return [
-        f"{name} ({row['customer_id']})" if name else row["customer_id"],
-        row["action"],
-        row["state"],
-        before,
-        after,
-        f"{'+' if row['amount_change'] > 0 else ''}{change} {currency}",
-        row["collection"],
-        row["reason"],
-    ]

@@ -12,8 +12,9 @@ from click.testing import CliRunner
 
 from billing_pipeline.commands import close
 from billing_pipeline.commands.cli import main
-from billing_pipeline.commands.close import _published, _show
+from billing_pipeline.commands.close import _published
 from billing_pipeline.commands.execution import RunResult
+from billing_pipeline.commands.plan_tables import show
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.published.reading import database_path
 from billing_pipeline.settings import Settings
@@ -31,6 +32,14 @@ def publish_a_plan(home: Path) -> Settings:
             " VALUES (?, 'h', 'supplement', 'in_1', 'acme', 'USD', 10, 12.5, 'waiting')",
             [date(2024, 1, 1)],
         )
+        published.execute(
+            "INSERT INTO plan_changes (billing_month, plan_hash, invoice_id, customer_id, line_id,"
+            " description, currency, quantity_before, quantity_after, amount_before, amount_after,"
+            " cause, evidence) VALUES (?, 'h', 'in_1', 'acme', 'li_1', 'Calls', 'USD', 8, 13, 10,"
+            " 12.5, 'late usage', 'usage/2024-01/late.csv row 2'), (?, 'h', 'in_2', 'bob', 'li_2',"
+            " 'Of a change that is done', 'USD', 1, 2, 1, 2, 'late usage', '')",
+            [date(2024, 1, 1)] * 2,
+        )
     return settings
 
 
@@ -38,10 +47,24 @@ def test_the_plan_of_an_earlier_release_is_shown(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings = publish_a_plan(tmp_path)
-    [row], payments, _ = _published(settings, BillingMonth(2024, 1))
+    found = _published(settings, BillingMonth(2024, 1))
+    [row] = found.plan
     assert row["amount_change"] == Decimal("2.5")
-    _show([row], payments)
+    show(found.plan, found.changes, found.payments)
     assert "+2.50" in capsys.readouterr().out
+
+
+def test_the_lines_of_what_waits_are_shown_with_what_changed_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+    found = _published(publish_a_plan(tmp_path), BillingMonth(2024, 1))
+    show(found.plan, found.changes, found.payments)
+    said = capsys.readouterr().out
+    [line] = [text for text in said.splitlines() if "Calls" in text]
+    for cell in ("acme", "8 → 13", "10.00", "12.50 USD", "late usage", "late.csv row 2"):
+        assert cell in line
+    assert "Of a change that is done" not in said
 
 
 def test_a_run_that_failed_shows_nothing_of_a_former_one(

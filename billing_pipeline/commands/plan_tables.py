@@ -1,0 +1,98 @@
+"""The invoice plan and the payments of a month as tables of the terminal.
+
+What belongs here: their columns. What does not: running what makes them (``close``), and how a
+table looks (``terminal``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich.console import Console
+
+from billing_pipeline.collection.plan_pages import quantities
+from billing_pipeline.commands.terminal import MAX_SHOWN, sums, table
+from billing_pipeline.duckdb_sql import Row
+from billing_pipeline.money import format_amount
+
+
+def show(plan: Sequence[Row], changes: Iterable[Row], payments: Iterable[Row]) -> None:
+    """The totals by action, what needs a person, its lines, and how the payments stand."""
+    _show_totals(plan)
+    attention = [row for row in plan if row["state"] in ("waiting", "failed", "declined")]
+    columns: tuple[str, ...]
+    columns = ("customer", "action", "state", "before", "after", "change", "money", "why")
+    title = "What waits, failed or was declined"
+    _show_first(title, columns, list(map(_change, attention)), "invoice_plan")
+    names = {row["customer_id"]: row["customer_name"] for row in plan}
+    shown = {row["invoice_id"] for row in attention}
+    lines = [
+        _line(row, names.get(row["customer_id"])) for row in changes if row["invoice_id"] in shown
+    ]
+    columns = ("customer", "line", "quantity", "before", "after", "cause", "what shows it")
+    _show_first("Line by line", columns, lines, "plan_changes")
+    states = sums(payments, ("status", "currency"), ("billed", "paid", "outstanding"))
+    if states:
+        columns = ("status", "currency", "invoices", "billed", "paid", "outstanding")
+        Console().print(table("Invoices and payments", columns, states))
+
+
+def _show_totals(plan: Sequence[Row]) -> None:
+    amounts = ("amount_before", "amount_after", "amount_change")
+    actions = sums(plan, ("action", "state", "currency"), amounts)
+    if not actions:
+        return
+    columns = ("action", "state", "currency", "invoices", "before", "after", "change")
+    # What is unchanged comes last, and below it what all comes to in each currency.
+    actions.sort(key=lambda cells: cells[0] == "unchanged")
+    total = [["net", "", *cells] for cells in net(plan, *amounts)]
+    Console().print(table("Invoice plan", columns, [*actions, *total]))
+
+
+def _show_first(title: str, columns: Sequence[str], rows: Sequence[list[str]], source: str) -> None:
+    """A terminal's worth of rows, whose last column may take several lines; `source` has all."""
+    if rows:
+        Console().print(table(title, columns, rows[:MAX_SHOWN], folds=columns[-1]))
+    if len(rows) > MAX_SHOWN:
+        Console().print(f"and {len(rows) - MAX_SHOWN} more: see --json, or {source}")
+
+
+def net(plan: Sequence[Row], *amounts: str) -> list[list[Any]]:
+    """By currency, without what was declined."""
+    return sums([row for row in plan if row["state"] != "declined"], ("currency",), amounts)
+
+
+def _change(row: Row) -> list[str]:
+    currency, name = row["currency"], row["customer_name"]
+    before, after, change = (
+        format_amount(row[column], currency)
+        for column in ("amount_before", "amount_after", "amount_change")
+    )
+    return [
+        _customer(row, name),
+        row["action"],
+        row["state"],
+        before,
+        after,
+        f"{'+' if row['amount_change'] > 0 else ''}{change} {currency}",
+        row["collection"],
+        row["reason"],
+    ]
+
+
+def _line(row: Row, name: str | None) -> list[str]:
+    currency = row["currency"]
+    return [
+        _customer(row, name),
+        row["description"],
+        quantities(row),
+        format_amount(row["amount_before"], currency),
+        f"{format_amount(row['amount_after'], currency)} {currency}",
+        row["cause"],
+        row["evidence"],
+    ]
+
+
+def _customer(row: Row, name: str | None) -> str:
+    return f"{name} ({row['customer_id']})" if name else str(row["customer_id"])
