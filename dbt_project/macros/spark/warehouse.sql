@@ -36,6 +36,8 @@
     {% endif %}
 {%- endmacro %}
 
+{# `whole_quotient`: the narrower the divisor, the more digits Spark leaves a quotient before its
+   point: 20 for a divisor of 38 digits, 28 for 20, 32 for 12, 35 for 6. `div` gives a BIGINT. #}
 {% macro spark_functions() %}
     {% set exact = 'struct<units: decimal(38, 0), num: decimal(38, 0), den: decimal(38, 0)>' %}
     {{ return([
@@ -48,7 +50,13 @@
         "plain(x decimal(38, 18)) returns string
             return rtrim('.', rtrim('0', x::string))",
         "whole_quotient(a decimal(38, 0), b decimal(38, 0)) returns decimal(38, 0)
-            return ((a - a % b) / b)::decimal(38, 0)",
+            return case
+                when abs(b) < 1000000 then ((a - a % b) / b::decimal(6, 0))::decimal(38, 0)
+                when abs(b) < 1000000000000 then ((a - a % b) / b::decimal(12, 0))::decimal(38, 0)
+                when abs(b) < 100000000000000000000
+                    then ((a - a % b) / b::decimal(20, 0))::decimal(38, 0)
+                else ((a - a % b) / b)::decimal(38, 0)
+            end",
         "exact_whole(x decimal(38, 18)) returns decimal(38, 0)
             return (x - x % 1)::decimal(38, 0)",
         "exact_fraction(x decimal(38, 18)) returns decimal(38, 0)
