@@ -56,7 +56,7 @@ MUTANTS = (
     ),
     Mutant(
         "usage_without_a_subscription_is_in_no_doubt",
-        f"{METERING}/doubtful_usage.sql",
+        "dbt_project/macros/possible_usage.sql",
         "where meters.event_name not in (select event_name from totalled)",
         "where false",
         UNIT_TESTS,

@@ -23,23 +23,8 @@ read_whole as (
         )
 ),
 
--- a counter has no total of a first reading
-totalled as (
-    select distinct meters.meter_id, meters.event_name
-    from {{ ref('usage_windows') }} as windows
-    inner join meters on windows.meter_id = meters.meter_id
-    where windows.is_whole_month and meters.aggregation <> 'counter'
-),
-
 possible as (
-    select totals.customer_id, totalled.event_name
-    from {{ ref('month_totals') }} as totals
-    inner join totalled on totals.meter_id = totalled.meter_id
-    union
-    select customers.customer_id, meters.event_name
-    from {{ ref('stg_accounts__customers') }} as customers
-    cross join meters
-    where meters.event_name not in (select event_name from totalled)
+    {{ possible_usage() }}
 )
 
 select possible.*
