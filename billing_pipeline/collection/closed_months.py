@@ -196,8 +196,7 @@ def open_corrections(
     """Of a closed month that was rated `aside`, and planned: what its changes come to as lines of
     the month `on`. What was declined, or is in review, stays as it was billed; so does the invoice
     of a payer who is not among the `customers` of the accounts any more, for it can be corrected on
-    no other. What one of these tells of (`witnesses`) is charged to nobody else: it would be billed
-    twice."""
+    no other."""
     wanted = {invoice.invoice_id: invoice for invoice in plan.desired}
     held: dict[str, list[ActualInvoice]] = {}
     for item in plan.held:
@@ -217,24 +216,15 @@ def open_corrections(
         for name, parts in own.items()
     }
     changed = {
-        name
+        name: action
         for name, action in actions.items()
         if name not in kept
         and (wanted[name].total if name in wanted else 0)
         != net_of(held.get(name, ())) + to_minor(elsewhere[name].total, action.currency)
     }
-    left = {name for name in changed - kept if actions[name].customer_id not in customers}
-    not_corrected = {name: _has_left(actions[name], month) for name in left}
-    witnesses = Witnesses(
-        [item for name in sorted(kept | left) for item in held.get(name, ())],
-        {},
-        {invoice.customer_id for invoice in plan.desired},
-    )
-    for name in sorted((changed & wanted.keys()) - kept - left):
-        told = witnesses.billed_before(wanted[name])
-        if told is not None and actions[name].amount_after > actions[name].amount_before:
-            not_corrected[name] = _would_be_billed_twice(actions[name], month, told)
-    touched = changed | {name for name in actions if elsewhere[name].lines}
+    not_corrected = _not_corrected(plan, held, kept, changed, month, customers)
+    stays = kept | not_corrected.keys()
+    touched = (changed.keys() | {name for name in actions if elsewhere[name].lines}) - stays
     now = content_now(aside.warehouse_path(month), touched & wanted.keys())
     totals = {
         name: to_major(net_of(held.get(name, ())), actions[name].currency) for name in touched
@@ -243,7 +233,7 @@ def open_corrections(
     found: list[InvoiceCorrections] = []
     spent: list[Correction] = []
     for name, action in sorted(actions.items()):
-        if name in kept or name in not_corrected:
+        if name in stays:
             if action.customer_id in customers:
                 found += [part.of(month) for part in own[name] if part.on == on]
             spent += _united([part.of(month) for part in own[name]]).lines
@@ -266,6 +256,37 @@ def open_corrections(
             found.append(corrections_of(invoice))
             spent += corrections_of(replace(invoice, elsewhere=InvoiceCorrections())).lines
     return Found(_united(found), tuple(spent), not_corrected)
+
+
+def _not_corrected(
+    plan: InvoicePlan,
+    held: Mapping[str, Sequence[ActualInvoice]],
+    kept: Collection[str],
+    changed: Mapping[str, InvoiceAction],
+    month: BillingMonth,
+    customers: Collection[str],
+) -> dict[str, str]:
+    """Why an invoice that `changed` stays as it was billed, by its id: its payer has left the
+    accounts, or more would be charged of what such an invoice, or one that is `kept`, was billed
+    for (`witnesses`)."""
+    found = {
+        name: _has_left(action, month)
+        for name, action in changed.items()
+        if action.customer_id not in customers
+    }
+    witnesses = Witnesses(
+        [item for name in sorted({*kept, *found}) for item in held.get(name, ())],
+        {},
+        {invoice.customer_id for invoice in plan.desired},
+    )
+    for invoice in plan.desired:
+        action = changed.get(invoice.invoice_id)
+        if action is None or invoice.invoice_id in found:
+            continue
+        told = witnesses.billed_before(invoice)
+        if told is not None and action.amount_after > action.amount_before:
+            found[invoice.invoice_id] = _would_be_billed_twice(action, month, told)
+    return found
 
 
 def _has_left(action: InvoiceAction, month: BillingMonth) -> str:
