@@ -15,7 +15,13 @@ from typing import Any
 from billing_pipeline.collection.plan.actions import ActionKind, InvoiceAction
 from billing_pipeline.collection.plan.collecting import collection_of
 from billing_pipeline.collection.plan.invoice_plan import InvoicePlan
-from billing_pipeline.collection.plan_rows import PlanNotes, names_of, ordered, reason_of
+from billing_pipeline.collection.plan_rows import (
+    PlanNotes,
+    customer_text,
+    names_of,
+    ordered,
+    reason_of,
+)
 from billing_pipeline.collection.push.apply import ActionResult, ApplyReport
 from billing_pipeline.collection.stripe_state.texts import clean_text
 from billing_pipeline.money import format_amount, format_minor
@@ -221,8 +227,7 @@ def _mark(
 
 
 def _customer(action: InvoiceAction, names: Mapping[str, str]) -> str:
-    name = names.get(action.customer_id)
-    return escape(f"{name} ({action.customer_id})" if name else action.customer_id)
+    return escape(customer_text(action.customer_id, names.get(action.customer_id)))
 
 
 def _signed(change: int, currency: str) -> str:

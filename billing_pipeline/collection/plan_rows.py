@@ -158,6 +158,11 @@ def names_of(plan: InvoicePlan) -> dict[str, str]:
     }
 
 
+def customer_text(customer_id: str, name: str | None) -> str:
+    """``Ada Ltd (ada)``, or the id alone where there is no name."""
+    return f"{name} ({customer_id})" if name else customer_id
+
+
 _CAUSES = {
     ActionKind.CREATE: "first invoice",
     ActionKind.RESUME: "interrupted run",

@@ -12,6 +12,7 @@ from typing import Any
 from rich.console import Console
 
 from billing_pipeline.collection.plan_pages import quantities
+from billing_pipeline.collection.plan_rows import customer_text
 from billing_pipeline.commands.terminal import MAX_SHOWN, sums, table
 from billing_pipeline.duckdb_sql import Row
 from billing_pipeline.money import format_amount
@@ -70,7 +71,7 @@ def _change(row: Row) -> list[str]:
         for column in ("amount_before", "amount_after", "amount_change")
     )
     return [
-        _customer(row, name),
+        customer_text(row["customer_id"], name),
         row["action"],
         row["state"],
         before,
@@ -84,7 +85,7 @@ def _change(row: Row) -> list[str]:
 def _line(row: Row, name: str | None) -> list[str]:
     currency = row["currency"]
     return [
-        _customer(row, name),
+        customer_text(row["customer_id"], name),
         row["description"],
         quantities(row),
         format_amount(row["amount_before"], currency),
@@ -92,7 +93,3 @@ def _line(row: Row, name: str | None) -> list[str]:
         row["cause"],
         row["evidence"],
     ]
-
-
-def _customer(row: Row, name: str | None) -> str:
-    return f"{name} ({row['customer_id']})" if name else str(row["customer_id"])
