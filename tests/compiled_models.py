@@ -168,6 +168,13 @@ def rate_month(
     return warehouse
 
 
+def rows_found(warehouse: Path, test: str) -> int:
+    """How many rows a test of a close finds wrong there."""
+    [step] = [step for step in _steps() if step.name == test]
+    with open_warehouse(warehouse, read_only=True) as connection:
+        return len(connection.execute(step.sql).fetchall())
+
+
 def take_the_place_of_dbt() -> None:
     """From now on the months of this process are rated by compiled models. What fails is built by
     dbt itself, to be reported by it, and so is what is less than a close."""
