@@ -34,6 +34,18 @@ def said(home: Path, *arguments: str, code: int = 0) -> dict[str, Any]:
     return found
 
 
+READ_SINCE_1_0 = 64
+"""The version of DuckDB's file format that its releases since 0.9 write by themselves."""
+
+
+def storage_version(database: Path) -> int:
+    """It stands behind the checksum and the letters DUCK."""
+    with database.open("rb") as file:
+        head = file.read(20)
+    assert head[8:12] == b"DUCK"
+    return int.from_bytes(head[12:], "little")
+
+
 def test_late_usage_of_a_closed_month_is_drift_until_it_is_billed(home: Path) -> None:
     assert said(home, "drift")["rows"] == []
     with duckdb.connect(str(home / "published" / "billing.duckdb"), read_only=True) as published:
@@ -62,6 +74,8 @@ def test_late_usage_of_a_closed_month_is_drift_until_it_is_billed(home: Path) ->
     assert [table["table"] for table in found["tables"] if not table["is_equal"]] == []
     single = home.parent / "single.duckdb"
     said(home, "publish", "--to", str(single))
+    for file in (single, home / "published" / "billing.duckdb"):
+        assert storage_version(file) == READ_SINCE_1_0
     with duckdb.connect(str(single), read_only=True) as copied:
         assert copied.execute("SELECT count(*) FROM month_drift").fetchall() == [(0,)]
         [[invoices]] = copied.execute("SELECT count(*) FROM invoices").fetchall()

@@ -101,7 +101,7 @@ MUTANTS = (
     Mutant(
         "void_documents_are_owed",
         f"{BOOKS}/posted_documents.sql",
-        "documents.status <> 'void'",
+        "known.status <> 'void'",
         "true",
         ACCOUNTING,
     ),

@@ -3,7 +3,7 @@
 with
 zone as (select * from {{ ref('billing_zone') }}),
 
-payments as materialized (
+received as materialized (
     select
         payments.*,
         payments.payment_id || ':' || payments.stripe_invoice_id as entry_id,
@@ -44,13 +44,13 @@ select
     end as debit,
     case when kind = 'payment' then 'receivables' else 'refunds' end as credit,
     amount
-from payments
+from received
 union all by name
 select
     billing_month, entry_id || ':fee' as entry_id, posted_on, 'fee' as kind, customer_id, invoice_id,
     stripe_invoice_id as document_id, fee_currency as currency, 'payment_fees' as debit,
     'stripe' as credit, fee as amount
-from payments
+from received
 where fee is not null
 union all by name
 select

@@ -4,13 +4,13 @@
 with
 zone as (select * from {{ ref('billing_zone') }}),
 
-currencies as (
+places as (
     select currency, max(decimal_places) as decimal_places
     from {{ all_months(ref('currencies')) }}
     group by currency
 ),
 
-documents as (
+known as (
     select
         *,
         list(document_id) filter (where status = 'void') over (partition by invoice_id) as void_ids
@@ -18,16 +18,16 @@ documents as (
 )
 
 select
-    documents.* exclude (void_ids),
+    known.* exclude (void_ids),
     zone.name as zone,
-    timezone(zone.name, documents.issued_at)::date as issued_on,
-    date_trunc('month', timezone(zone.name, documents.issued_at))::date as issued_month,
-    case coalesce(currencies.decimal_places, 2) when 0 then 1000 when 1 then 100 when 2 then 10 else 1 end
+    timezone(zone.name, known.issued_at)::date as issued_on,
+    date_trunc('month', timezone(zone.name, known.issued_at))::date as issued_month,
+    case coalesce(places.decimal_places, 2) when 0 then 1000 when 1 then 100 when 2 then 10 else 1 end
         as thousandths
-from documents
+from known
 cross join zone
-left join currencies on documents.currency = currencies.currency
+left join places on known.currency = places.currency
 -- what was made void is owed by nobody, and neither is what was credited of it
 where
-    documents.status <> 'void'
-    and not coalesce(list_contains(documents.void_ids, documents.corrects_id), false)
+    known.status <> 'void'
+    and not coalesce(list_contains(known.void_ids, known.corrects_id), false)
