@@ -6,7 +6,7 @@
 -- A fee, usage or a minimum is earned over its service period. All else is earned in the month that
 -- invoices it: what an adjustment, a commitment or a correction of closed books is for is over.
 with
-documents as materialized (select * from {{ ref('posted_documents') }}),
+posted as materialized (select * from {{ ref('posted_documents') }}),
 
 lines as materialized (
     select * from {{ ref('itemized_lines') }}
@@ -19,12 +19,12 @@ lines as materialized (
 -- of a document whose lines are not recorded; or the tax that lines of correction contain
 rests as (
     select
-        documents.document_id, '' as line_id, '' as tax_rates, 'correction' as kind,
+        posted.document_id, '' as line_id, '' as tax_rates, 'correction' as kind,
         'revenue_adjustments' as account,
-        any_value(documents.amount) - coalesce(sum(lines.net), 0) as net
-    from documents
-    left join lines on documents.document_id = lines.document_id
-    group by documents.document_id
+        any_value(posted.amount) - coalesce(sum(lines.net), 0) as net
+    from posted
+    left join lines on posted.document_id = lines.document_id
+    group by posted.document_id
 ),
 
 all_lines as (
@@ -34,17 +34,17 @@ all_lines as (
 )
 
 select
-    documents.* exclude (kind, amount, customer_id),
-    documents.kind as document_kind,
-    documents.customer_id as payer_id,
+    posted.* exclude (kind, amount, customer_id),
+    posted.kind as document_kind,
+    posted.customer_id as payer_id,
     lines.* exclude (document_id, customer_id, period_start, period_end),
-    coalesce(lines.customer_id, documents.customer_id) as customer_id,
+    coalesce(lines.customer_id, posted.customer_id) as customer_id,
     case
-        when lines.period_start is not null then timezone(documents.zone, lines.period_start)::date
-        when documents.version_before is null then documents.issued_on
-        else last_day(documents.billing_month)
+        when lines.period_start is not null then timezone(posted.zone, lines.period_start)::date
+        when posted.version_before is null then posted.issued_on
+        else last_day(posted.billing_month)
     end as first_day,
-    greatest(timezone(documents.zone, lines.period_end)::date, first_day + 1) as end_day
-from documents
-inner join all_lines as lines on documents.document_id = lines.document_id
+    greatest(timezone(posted.zone, lines.period_end)::date, first_day + 1) as end_day
+from posted
+inner join all_lines as lines on posted.document_id = lines.document_id
 where lines.net <> 0

@@ -4,7 +4,7 @@
 
 -- Spread as on the document: in proportion to the amounts with tax, largest remainder first.
 with
-documents as (
+credits as (
     select * from {{ ref('posted_documents') }}
     where corrects_id is not null and version_before is null
 ),
@@ -34,12 +34,12 @@ taxes as (
 
 weights as (
     select
-        documents.document_id, documents.thousandths, taxes.tax_rate_id,
+        credits.document_id, credits.thousandths, taxes.tax_rate_id,
         coalesce(taxes.percentage, 0) as percentage,
-        (abs(documents.amount) * 1000)::hugeint // documents.thousandths as whole,
+        (abs(credits.amount) * 1000)::hugeint // credits.thousandths as whole,
         (abs(lines.amount + coalesce(taxes.added, 0)) * 1000)::hugeint as weight
-    from documents
-    inner join lines on documents.corrects_id = lines.document_id
+    from credits
+    inner join lines on credits.corrects_id = lines.document_id
     left join taxes on lines.document_id = taxes.document_id and lines.tax_rates = taxes.tax_rates
 ),
 
