@@ -56,11 +56,9 @@ def main() -> None:
         for text in MONTHS:
             started = time.monotonic()
             without = WITHOUT.get(text, [])
-            config = {"ops": {"intake": {"config": {"without": without}}}}
+            config: dict[str, object] = {"ops": {"intake": {"config": {"without": without}}}}
             _run(console, then, "close_month", text, "load, rate, plan, apply, pull", config)
-            missing = f", without the usage of {', '.join(without)}, which never came" * bool(
-                without
-            )
+            missing = "".join(f", without the usage of {name}: no file came" for name in without)
             console.print(f"  {text}  closed in {time.monotonic() - started:.0f} s{missing}")
             if text == MONTHS[0] and settings.uses_sandbox:
                 for sentence in _meanwhile(settings, text):

@@ -8,6 +8,7 @@ often the demo runs. What does not: what the pipeline says of them.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 from urllib.parse import urlencode
@@ -57,6 +58,7 @@ def act(settings: Settings, published: duckdb.DuckDBPyConnection, month: Billing
     sandbox = Sandbox(settings.sandbox_dir / FILE_NAME)
     try:
         expires = month.shift(EXPIRES_AFTER_MONTHS)
+        acts: tuple[Callable[[Sandbox, Row], str], ...]
         acts = (_refund, _credit, _debit, partial(_change_card, expires=expires))
         found = rows(published, _PAID_BY_CARD, month.key)
         done = [one(sandbox, row) for one, row in zip(acts, found, strict=False)]
