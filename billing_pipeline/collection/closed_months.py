@@ -8,8 +8,8 @@ them already, and the corrections of one that was rated aside. What does not: ra
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from billing_pipeline.collection.plan.actions import ActionKind, InvoiceAction
@@ -24,6 +24,7 @@ from billing_pipeline.collection.plan.corrections import (
 )
 from billing_pipeline.collection.plan.differences import billed_lines
 from billing_pipeline.collection.plan.invoice_plan import InvoicePlan
+from billing_pipeline.collection.plan.witnesses import Witnesses
 from billing_pipeline.collection.records.cut_over import read_cut_over
 from billing_pipeline.collection.stripe_state import metadata_keys
 from billing_pipeline.collection.stripe_state.cache import StripeCache
@@ -160,10 +161,12 @@ def is_settled(settings: Settings, month: BillingMonth) -> bool:
 @dataclass(frozen=True)
 class Found:
     """What a closed month needs on the invoices of the first open one, and what all corrections of
-    it add to its lines, wherever they stand."""
+    it add to its lines, wherever they stand. `not_corrected`: why an invoice keeps what was billed
+    of it, by its id."""
 
     corrections: InvoiceCorrections
     spent: tuple[Correction, ...]
+    not_corrected: Mapping[str, str] = field(default_factory=dict)
 
 
 def as_billed(billed: Sequence[BilledCorrections], month: BillingMonth, on: BillingMonth) -> Found:
@@ -188,9 +191,13 @@ def open_corrections(
     billed: Sequence[BilledCorrections],
     month: BillingMonth,
     on: BillingMonth,
+    customers: Collection[str],
 ) -> Found:
     """Of a closed month that was rated `aside`, and planned: what its changes come to as lines of
-    the month `on`. What was declined, or is in review, stays as it was billed."""
+    the month `on`. What was declined, or is in review, stays as it was billed; so does the invoice
+    of a payer who is not among the `customers` of the accounts any more, for it can be corrected on
+    no other. What one of these tells of (`witnesses`) is charged to nobody else: it would be billed
+    twice."""
     wanted = {invoice.invoice_id: invoice for invoice in plan.desired}
     held: dict[str, list[ActualInvoice]] = {}
     for item in plan.held:
@@ -216,6 +223,17 @@ def open_corrections(
         and (wanted[name].total if name in wanted else 0)
         != net_of(held.get(name, ())) + to_minor(elsewhere[name].total, action.currency)
     }
+    left = {name for name in changed - kept if actions[name].customer_id not in customers}
+    not_corrected = {name: _has_left(actions[name], month) for name in left}
+    witnesses = Witnesses(
+        [item for name in sorted(kept | left) for item in held.get(name, ())],
+        {},
+        {invoice.customer_id for invoice in plan.desired},
+    )
+    for name in sorted((changed & wanted.keys()) - kept - left):
+        told = witnesses.billed_before(wanted[name])
+        if told is not None and actions[name].amount_after > actions[name].amount_before:
+            not_corrected[name] = _would_be_billed_twice(actions[name], month, told)
     touched = changed | {name for name in actions if elsewhere[name].lines}
     now = content_now(aside.warehouse_path(month), touched & wanted.keys())
     totals = {
@@ -225,8 +243,9 @@ def open_corrections(
     found: list[InvoiceCorrections] = []
     spent: list[Correction] = []
     for name, action in sorted(actions.items()):
-        if name in kept:
-            found += [part.of(month) for part in own[name] if part.on == on]
+        if name in kept or name in not_corrected:
+            if action.customer_id in customers:
+                found += [part.of(month) for part in own[name] if part.on == on]
             spent += _united([part.of(month) for part in own[name]]).lines
         elif name in touched:
             present, former = now.get(name, InvoiceContent()), before.get(name)
@@ -246,7 +265,21 @@ def open_corrections(
             )
             found.append(corrections_of(invoice))
             spent += corrections_of(replace(invoice, elsewhere=InvoiceCorrections())).lines
-    return Found(_united(found), tuple(spent))
+    return Found(_united(found), tuple(spent), not_corrected)
+
+
+def _has_left(action: InvoiceAction, month: BillingMonth) -> str:
+    return (
+        f"{action.customer_id} is not in accounts/customers.csv any more, so what {month} would be "
+        "charged otherwise cannot be billed; it stays in month_drift"
+    )
+
+
+def _would_be_billed_twice(action: InvoiceAction, month: BillingMonth, told: str) -> str:
+    return (
+        f"what {month} would charge {action.customer_id} more is not billed, for it {told}, and "
+        "that invoice stays as it is; it stays in month_drift"
+    )
 
 
 def _by_invoice(actions: Iterable[InvoiceAction]) -> dict[str, InvoiceAction]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 
 import dagster as dg
 import duckdb
@@ -23,7 +24,6 @@ from billing_pipeline.collection.closed_months import (
 from billing_pipeline.collection.month_plan import desired_invoices
 from billing_pipeline.collection.plan.actions import ActionKind
 from billing_pipeline.collection.plan.closed_books import invoice_id
-from billing_pipeline.collection.plan.corrections import InvoiceCorrections
 from billing_pipeline.collection.records.account import require_account
 from billing_pipeline.collection.records.opening import open_records
 from billing_pipeline.collection.stripe_state.refresh import list_new
@@ -142,8 +142,11 @@ class _Search:
                 plan = stripe_gateway.run(
                     gateway, lambda: steps.preview(gateway, settings, month, desired=desired)
                 )
-            found = open_corrections(settings, aside, plan, self._billed, month, self._month)
-            lines = self._payable(aside, month, self._explained(aside, month, found))
+            customers = _customers(aside, month)
+            found = open_corrections(
+                settings, aside, plan, self._billed, month, self._month, customers
+            )
+            lines = self._explained(aside, month, found)
             inputs = rated_inputs(aside, month)
         is_billed = all(action.kind is ActionKind.UNCHANGED for action in plan.actions)
         if inputs is not None and is_billed:
@@ -151,9 +154,9 @@ class _Search:
         self._context.log.info(
             f"{month} was rated aside: {len(lines)} lines of correction for {self._month}"
         )
-        ids = {line.line_id for line in lines}
-        taxes = tuple(tax for tax in found.corrections.taxes if tax.line_id in ids)
-        return Found(InvoiceCorrections(lines, taxes), found.spent)
+        for why in found.not_corrected.values():
+            self._context.log.warning(why)
+        return replace(found, corrections=replace(found.corrections, lines=lines))
 
     def _explained(
         self, aside: Settings, month: BillingMonth, found: Found
@@ -173,18 +176,10 @@ class _Search:
             for line in lines
         )
 
-    def _payable(
-        self, aside: Settings, month: BillingMonth, lines: tuple[Correction, ...]
-    ) -> tuple[Correction, ...]:
-        """Those of customers who are in the accounts; of others no invoice can be made."""
-        with duckdb.connect(str(aside.warehouse_path(month)), read_only=True) as warehouse:
-            known = {row[0] for row in warehouse.execute(_CUSTOMERS).fetchall()}
-        for payer in sorted({line.payer_id for line in lines} - known):
-            self._context.log.warning(
-                f"{payer} is not in accounts/customers.csv any more, so what {month} would be "
-                "charged otherwise cannot be billed; it stays in month_drift"
-            )
-        return tuple(line for line in lines if line.payer_id in known)
+
+def _customers(aside: Settings, month: BillingMonth) -> set[str]:
+    with duckdb.connect(str(aside.warehouse_path(month)), read_only=True) as warehouse:
+        return {row[0] for row in warehouse.execute(_CUSTOMERS).fetchall()}
 
 
 def _changed_line(line: Correction, month: BillingMonth) -> ChangedLine:

@@ -19,16 +19,18 @@ from billing_pipeline.collection.plan.closed_books import is_closed
 from billing_pipeline.collection.plan.invoice_plan import InvoicePlan
 from billing_pipeline.collection.plan.limits import Limits
 from billing_pipeline.collection.plan.proposal import ResolutionRequest
-from billing_pipeline.collection.plan_report import (
+from billing_pipeline.collection.plan_pages import (
+    plan_markdown,
+    plan_sentence,
+    receipt_markdown,
+    receipt_sentence,
+)
+from billing_pipeline.collection.plan_rows import (
     PlanNotes,
     change_rows,
     explained,
     outcome_rows,
-    plan_markdown,
     plan_rows,
-    plan_sentence,
-    receipt_markdown,
-    receipt_sentence,
 )
 from billing_pipeline.collection.prepaid import WalletTables
 from billing_pipeline.collection.push.apply import ApplyReport

@@ -21,6 +21,7 @@ from billing_pipeline.documents.formatting import (
     quantity,
 )
 from billing_pipeline.documents.issued import in_order
+from billing_pipeline.documents.line_rows import NO_FIGURES, has_unit_prices, line_rows
 from billing_pipeline.documents.parties import party
 from billing_pipeline.documents.reading import InvoiceRecords
 from billing_pipeline.duckdb_sql import Row
@@ -48,6 +49,10 @@ def invoice_document(records: InvoiceRecords, *, has_pages: bool) -> Document:
     currency = records.invoice["currency"]
     settlement = settlement_of(records)
     label, tone = STATES[status]
+    payer = records.invoice["customer_id"]
+    lines = line_rows(
+        in_order(records.lines, payer), payer, records.names, lambda line: _line(line, records)
+    )
     return {
         "title": _TITLES.get(status, "Statement"),
         "number": plain(records.invoice["invoice_id"]),
@@ -57,7 +62,8 @@ def invoice_document(records: InvoiceRecords, *, has_pages: bool) -> Document:
         "facts": _facts(records, plain(number)),
         "seller": party(records.seller) if records.seller["name"] else None,
         "buyer": party(records.customer, fallback=records.customer["customer_id"]),
-        "lines": _lines(records),
+        "lines": lines,
+        "has_unit_prices": has_unit_prices(lines),
         "totals": _totals(records),
         "settlement": [
             {"label": label, "amount": amount(value, currency)} for label, value in settlement
@@ -148,36 +154,16 @@ def _facts(records: InvoiceRecords, number: str) -> list[Row]:
     return [{"label": label, "value": value} for label, value in facts]
 
 
-def _lines(records: InvoiceRecords) -> list[Document]:
-    """All but taxes. Above the first line of each further customer there is a row with its name."""
-    rows: list[Document] = []
-    last = payer = records.invoice["customer_id"]
-    for line in in_order(records.lines, payer):
-        if line["kind"] == "tax":
-            continue
-        whose = str(line.get("customer_id", payer))
-        if whose != last:
-            name = plain(records.names.get(whose)) or plain(whose)
-            rows.append({"kind": "customer", "description": name, **_NO_FIGURES})
-        last = whose
-        rows.append(_line(line, records))
-    return rows
-
-
-_NO_FIGURES = {"period": "", "quantity": "", "unit_price": "", "amount": ""}
-
-
 def _line(line: Row, records: InvoiceRecords) -> Document:
     has_period = line["period_start"] is not None and line["period_end"] is not None
     is_counted = line["kind"] == "charge" and line["quantity"] is not None
-    return {
+    return NO_FIGURES | {
         "kind": line["kind"],
         "description": plain(line["description"]),
         "period": period(line["period_start"], line["period_end"], _zone(records))
         if has_period
         else "",
         "quantity": quantity(line["quantity"]) if is_counted else "",
-        "unit_price": "",
         "amount": amount(line["amount"], line["currency"]),
     }
 

@@ -21,6 +21,7 @@ from billing_pipeline.documents.formatting import (
     quantity,
 )
 from billing_pipeline.documents.issued import IssuedDocument
+from billing_pipeline.documents.line_rows import NO_FIGURES, has_unit_prices, line_rows
 from billing_pipeline.documents.parties import party
 from billing_pipeline.documents.tax_groups import Breakdown, NetLine, TaxGroup, breakdown_of
 from billing_pipeline.duckdb_sql import Row
@@ -42,6 +43,7 @@ def issued_page(issued: IssuedDocument) -> Document:
     due = sign * Decimal(row["amount_due"])
     is_void = row["status"] == "void"
     title = TITLES[issued.kind]
+    lines = _lines(issued, breakdown, sign)
     return {
         "title": f"Void: {title}" if is_void else title,
         "number": plain(issued.number),
@@ -51,7 +53,8 @@ def issued_page(issued: IssuedDocument) -> Document:
         "facts": _facts(issued),
         "seller": party(issued.seller) if issued.seller["name"] else None,
         "buyer": party(issued.buyer, fallback=issued.buyer["customer_id"]),
-        "lines": _lines(issued, breakdown, sign),
+        "lines": lines,
+        "has_unit_prices": has_unit_prices(lines),
         "totals": _totals(issued, breakdown, sign),
         "settlement": [{"label": _SETTLED, "amount": amount(due - total, currency)}]
         if due != total
@@ -96,32 +99,23 @@ def _facts(issued: IssuedDocument) -> list[Row]:
 
 
 def _lines(issued: IssuedDocument, breakdown: Breakdown | None, sign: int) -> list[Document]:
-    """All but taxes. Above the first line of each further customer there is a row with its name."""
+    """The rows of its table: line by line, or of what is known where it is not itemized."""
     currency = str(issued.document["currency"])
     if not issued.is_itemized:
         return [_unexplained(issued, line, breakdown, sign) for line in _net_lines(breakdown)] or [
             {
-                **_NO_FIGURES,
+                **NO_FIGURES,
                 "kind": "correction",
                 "description": _subject(issued),
                 "amount": amount(sign * issued.document["amount"], currency),
             }
         ]
-    rows: list[Document] = []
-    last = payer = issued.document["customer_id"]
-    for line in issued.lines:
-        if line["kind"] == "tax":
-            continue
-        whose = str(line.get("customer_id") or payer)
-        if whose != last:
-            name = plain(issued.names.get(whose)) or plain(whose)
-            rows.append({**_NO_FIGURES, "kind": "customer", "description": name})
-        last = whose
-        rows.append(_line(issued, line, sign))
-    return rows
-
-
-_NO_FIGURES = {"period": "", "quantity": "", "unit_price": "", "amount": ""}
+    return line_rows(
+        issued.lines,
+        issued.document["customer_id"],
+        issued.names,
+        lambda line: _line(issued, line, sign),
+    )
 
 
 def _net_lines(breakdown: Breakdown | None) -> Sequence[NetLine]:
@@ -139,7 +133,7 @@ def _unexplained(
     groups = {group.key: group for group in breakdown.groups} if breakdown else {}
     rate = f" ({groups[line.group].percentage:f} %)" if groups[line.group].rates else ""
     return {
-        **_NO_FIGURES,
+        **NO_FIGURES,
         "kind": "correction",
         "description": f"{_subject(issued)}{rate}",
         "amount": amount(sign * line.net, line.row["currency"]),

@@ -10,7 +10,7 @@ All is read past the API, from the sandbox's own books, and nothing from the pip
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -82,6 +82,10 @@ class Judge:
     ids: dict[PersonMonth, set[str]] = field(default_factory=lambda: defaultdict(set))
     locked: BillingMonth | None = None
     """The last month whose books are closed."""
+    not_corrected: dict[BillingMonth, set[str]] = field(default_factory=dict)
+    """By closed month, of whom the log says that they keep what was billed."""
+    most: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    """The most that a person's month ever came to, in each currency."""
 
     def before(self, run: Run) -> None:
         """Whatever was finalized and credited by now, people have done."""
@@ -96,12 +100,25 @@ class Judge:
             first = self.first.get(invoice.invoice_id, invoice)
             if (first.content_hash, first.payer) != (invoice.content_hash, invoice.payer):
                 self.changed.add(invoice.invoice_id)
+        for (person, currency), total in self._own_totals(run.rated).items():
+            known = self.most[person, currency, run.month.key]
+            self.most[person, currency, run.month.key] = max(known, total)
         due = {invoice.invoice_id for invoice in run.rated.desired}
         self.changed |= {
             name
             for name, first in self.first.items()
             if first.month_key == run.month.key and name not in due
         }
+
+    def locks(self, through: BillingMonth, months: Iterable[BillingMonth]) -> None:
+        """The books are closed: what is billed too much by then, as a credit that a payment in
+        flight has held up, cannot be credited any more to one who has left."""
+        self.locked = through
+        invoices = self.dashboard.all("invoice")
+        for month in months:
+            for (person, currency), total in self._held(month, invoices).items():
+                known = self.most[person, currency, month.key]
+                self.most[person, currency, month.key] = max(known, total)
 
     def after_end(self, run: Run) -> None:
         """A run that ended early may have billed; twice it may not have."""
@@ -249,6 +266,7 @@ class Judge:
         if is_closed(self.locked, month):
             # What somebody decided about the invoice that corrects it, too.
             unknown |= {person for (person, _), names in self.ids.items() if names & decided}
+            unknown |= self.not_corrected.get(month, set())
         for action in outcome.remaining.changes:
             if self.company.person_of[action.customer_id] not in unknown:
                 self._say(
@@ -259,7 +277,8 @@ class Judge:
 
     def all_months(self, rated: Mapping[BillingMonth, Rated], decided: set[str]) -> None:
         """Over all months, what is billed is what they come to, wherever it stands. Of those about
-        whom nobody has decided, and whom nobody has touched in Stripe."""
+        whom nobody has decided, and whom nobody has touched in Stripe. Who keeps what was billed of
+        a closed month was billed no more than it ever came to, or had billed when it was closed."""
         invoices = self.dashboard.all("invoice")
         apart = self._touched(invoices) | {
             person for (person, _), names in self.ids.items() if names & decided
@@ -270,18 +289,28 @@ class Judge:
             if item["id"] in self.made and _is_billed(item):
                 billed[self.made[item["id"]].person, item["currency"].upper()] += _net(item)
         for month in rated.values():
-            for invoice in month.desired:
-                person = self.company.person_of[invoice.customer_id]
-                own = invoice.total - sum(invoice.corrections.values())
-                due[person, invoice.currency] += own
+            due.update(self._own_totals(month))
         for person, currency in sorted(billed.keys() | due.keys()):
             found, wanted = billed[person, currency], due[person, currency]
+            if any(person in kept for kept in self.not_corrected.values()):
+                wanted = min(found, self._most(person, currency))
             if person not in apart and found != wanted:
                 self._say(
                     "double-billed" if found > wanted else "stuck",
                     f"{person}: {found} {currency} are billed for all months, which come to "
                     f"{wanted}",
                 )
+
+    def _own_totals(self, rated: Rated) -> Counter[tuple[str, str]]:
+        """What a month comes to, without what stands on its invoices for closed ones."""
+        totals: Counter[tuple[str, str]] = Counter()
+        for invoice in rated.desired:
+            own = invoice.total - sum(invoice.corrections.values())
+            totals[self.company.person_of[invoice.customer_id], invoice.currency] += own
+        return totals
+
+    def _most(self, person: str, currency: str) -> int:
+        return sum(most for key, most in self.most.items() if key[:2] == (person, currency))
 
     def _credited_corrections(self, run: Run) -> set[str]:
         """Of a closed month: who has credit notes on invoices of it or of later months. What these
@@ -521,15 +550,7 @@ class Judge:
     def _differences(self, run: Run, invoices: list[Json]) -> Iterator[tuple[str, str, int]]:
         """Person, currency, and what is billed beyond what is due."""
         unknown = self._credited_corrections(run)
-        key = run.month.key
-        held: dict[tuple[str, str], int] = defaultdict(int)
-        for item in invoices:
-            made = self.made.get(item["id"])
-            if made is None or not _is_billed(item):
-                continue
-            if made.month_key == key:
-                held[made.person, item["currency"].upper()] += _net(item)
-            held[made.person, item["currency"].upper()] += _corrected(item).get(run.month, 0)
+        held = self._held(run.month, invoices)
         due: dict[tuple[str, str], int] = defaultdict(int)
         for invoice in run.rated.desired:
             due[self.company.person_of[invoice.customer_id], invoice.currency] += invoice.total
@@ -537,6 +558,18 @@ class Judge:
             difference = held[person, currency] - due[person, currency]
             if difference and person not in unknown:
                 yield person, currency, difference
+
+    def _held(self, month: BillingMonth, invoices: list[Json]) -> Counter[tuple[str, str]]:
+        """By person and currency: what is billed for the month, on whichever invoices."""
+        held: Counter[tuple[str, str]] = Counter()
+        for item in invoices:
+            made = self.made.get(item["id"])
+            if made is None or not _is_billed(item):
+                continue
+            if made.month_key == month.key:
+                held[made.person, item["currency"].upper()] += _net(item)
+            held[made.person, item["currency"].upper()] += _corrected(item).get(month, 0)
+        return held
 
     @staticmethod
     def _shown(outcome: ApplyOutcome, pulled: PullResult) -> Iterator[str]:

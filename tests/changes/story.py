@@ -148,8 +148,9 @@ class Story:
 
     # People.
     def _edit(self) -> None:
-        # A customer who is called otherwise can be billed nothing of a closed month, nor credited.
-        name = self.rng.choice([name for name in EDITS if not self.locks or name not in RENAMES])
+        # Who gets a second other id behind a closed month has nothing left to be known by.
+        renamed = self.locks and any(self.changes[name] for name in RENAMES)
+        name = self.rng.choice([name for name in EDITS if not renamed or name not in RENAMES])
         self._changed(name, EDITS[name](self.rng, self.company, self.month))
 
     def _act(self) -> None:
@@ -167,7 +168,8 @@ class Story:
         self.clock.advance(hours * HOUR)
 
     def _lock_books(self, through: BillingMonth) -> None:
-        self.locked = self.judge.locked = through
+        self.locked = through
+        self.judge.locks(through, [month for month in self.open_months if month <= through])
         self._changed("lock_books", f"the books are closed through {through}")
 
     # The operator.
@@ -317,7 +319,13 @@ class Story:
         with TemporaryDirectory() as scratch:
             aside = replace(self.settings, home=Path(scratch))
             write_warehouse(aside, closed, rated)
-            found = open_corrections(self.settings, aside, plan, billed, closed, on)
+            customers = self.company.customer_ids()
+            found = open_corrections(self.settings, aside, plan, billed, closed, on, customers)
+        self.judge.not_corrected[closed] = {
+            self.company.person_of[action.customer_id]
+            for action in plan.actions
+            if action.invoice_id in found.not_corrected
+        }
         return found.corrections.lines
 
     async def _run(

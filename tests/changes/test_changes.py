@@ -8,7 +8,7 @@ from tests.changes.trials import play
 
 TELLING = (*range(12), 19, 24, 31, 52)
 """A dozen, and those that tell of mistakes which the dozen does not meet."""
-CLOSED_BOOKS = (2, 4)
+CLOSED_BOOKS = (2, 8)
 """With books that are closed behind the first month: corrections come as supplements and as credit
 notes, and an approval meets a closed month."""
 
@@ -21,7 +21,7 @@ def test_no_change_by_people_bills_twice_or_blocks_a_customer(seed: int) -> None
 
 @pytest.mark.parametrize("seed", CLOSED_BOOKS)
 def test_closed_books_bill_what_the_months_come_to_and_nothing_twice(seed: int) -> None:
-    trial = play(seed, months=2, locks=True, with_books=seed == 4)
+    trial = play(seed, months=2, locks=True, with_books=seed == 8)
     assert trial.changes["lock_books"] and not trial.problems, trial.report()
 
 

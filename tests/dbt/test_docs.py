@@ -92,7 +92,7 @@ def test_what_people_query_has_a_contract(models: Models) -> None:
 
 
 # Not the star of a product, which something to multiply by follows.
-STAR = re.compile(r"^\s*(?:select\s+)?(?:\w+\.)?\*\s*(?:,|$|from|exclude|replace)", re.M)
+STAR = re.compile(r"(?:^|select|,)\s*(?:\w+\.)?\*\s*(?:,|$|from|exclude|replace)", re.M)
 
 
 def test_what_people_query_names_its_columns(models: Models) -> None:

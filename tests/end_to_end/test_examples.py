@@ -329,7 +329,7 @@ BREACHES = {
     "billed_in_advance": "UPDATE seller SET month_end = month_start",
     "billed_twice": "INSERT INTO stripe_invoices FROM stripe_invoices LIMIT 1",
     "came_in_late": "INSERT INTO charge_changes_known BY NAME SELECT 's-berlin' AS customer_id",
-    "changed_since_billing": "INSERT INTO charge_changes BY NAME SELECT 1 AS change",
+    "changed_since_billing": "INSERT INTO line_changes BY NAME SELECT 1 AS change",
     "changed_since_first_computed": "UPDATE invoices SET total = total + 0.01",
     "changes_without_approval": "UPDATE documents SET kind = 'supplement'",
     "charges_on_no_invoice": "DELETE FROM invoice_lines WHERE kind = 'charge'",

@@ -7,10 +7,11 @@ from tests.mutants.engine import Mutant
 
 PLAN = "billing_pipeline/collection/plan"
 BOOKS = "tests/unit/collection/test_closed_books.py"
+MONTHS = "tests/unit/collection/test_closed_months.py"
 LINES = "tests/unit/collection/test_corrections.py"
 CHANGES = (
     "tests/changes/test_changes.py::"
-    "test_closed_books_bill_what_the_months_come_to_and_nothing_twice[2]"
+    "test_closed_books_bill_what_the_months_come_to_and_nothing_twice"
 )
 
 MUTANTS = (
@@ -19,14 +20,14 @@ MUTANTS = (
         f"{PLAN}/invoice_plan.py",
         "        return self.closed is not None and (",
         "        return False and (",
-        CHANGES,
+        f"{CHANGES}[2]",
     ),
     Mutant(
         "closed_plans_do_not_know_what_was_corrected",
         "billing_pipeline/collection/month_plan.py",
         "            corrected=self._corrected(),\n",
         "",
-        CHANGES,
+        f"{CHANGES}[8]",
     ),
     Mutant(
         "closed_the_last_month_is_open",
@@ -41,6 +42,13 @@ MUTANTS = (
         "action.send is not None or action.kind in (ActionKind.SUPPLEMENT, ActionKind.CREDIT)",
         "action.send is not None or action.kind is ActionKind.SUPPLEMENT",
         f"{BOOKS}::test_a_closed_month_sends_nothing_and_asks_for_nothing",
+    ),
+    Mutant(
+        "closed_one_who_is_called_otherwise_is_billed_again",
+        "billing_pipeline/collection/closed_months.py",
+        "        told = witnesses.billed_before(wanted[name])\n",
+        "        told = None\n",
+        f"{MONTHS}::test_a_renamed_customer_is_not_charged_again_for_a_closed_month",
     ),
     Mutant(
         "closed_what_was_corrected_is_not_billed",

@@ -2,7 +2,7 @@
 
 What belongs here: one pure function that decides everything, for the preview and for the real
 run alike, and the plan's hash. What does not: what a single invoice needs (`case.py`), reading
-either side, sending anything, or showing the plan (`report.py`).
+either side, sending anything, or showing the plan (``plan_rows``, ``plan_pages``).
 """
 
 from __future__ import annotations

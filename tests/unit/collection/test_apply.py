@@ -12,12 +12,8 @@ import pytest
 from billing_pipeline.collection import payments
 from billing_pipeline.collection.plan.actions import ActionKind
 from billing_pipeline.collection.plan.desired import NotComputedError
-from billing_pipeline.collection.plan_report import (
-    PlanNotes,
-    outcome_rows,
-    receipt_markdown,
-    result_rows,
-)
+from billing_pipeline.collection.plan_pages import receipt_markdown
+from billing_pipeline.collection.plan_rows import PlanNotes, outcome_rows, result_rows
 from billing_pipeline.collection.steps import PlanChangedError
 from billing_pipeline.collection.stripe_state.metadata_keys import LINE_ID
 from billing_pipeline.collection.stripe_state.stripe_invoice import read_line

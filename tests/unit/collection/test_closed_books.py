@@ -20,7 +20,7 @@ from billing_pipeline.collection.plan.closed_books import (
 from billing_pipeline.collection.plan.desired import DesiredInvoice, DesiredLine, roll_up
 from billing_pipeline.collection.plan.invoice_plan import InvoicePlan
 from billing_pipeline.collection.plan.line_changes import line_changes
-from billing_pipeline.collection.plan_report import PlanNotes, plan_rows
+from billing_pipeline.collection.plan_rows import PlanNotes, plan_rows
 from billing_pipeline.collection.push import stripe_requests
 from billing_pipeline.collection.stripe_state import metadata_keys
 from billing_pipeline.months import BillingMonth

@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from billing_pipeline.collection.closed_months import (
+    Found,
     billed_corrections,
     corrections_on,
     months_to_look_at,
+    open_corrections,
 )
 from billing_pipeline.collection.plan.approval import NotInPlanError
 from billing_pipeline.collection.plan.closed_books import correction_id, invoice_id
@@ -20,6 +22,8 @@ from billing_pipeline.collection.plan.desired import DesiredInvoice, DesiredLine
 from billing_pipeline.collection.records.opening import open_records
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.settings import Settings
+from tests.changes.books import write_warehouse
+from tests.changes.rating import Rated
 
 from .conftest import JANUARY, Company
 
@@ -115,3 +119,60 @@ def test_an_invoice_with_other_corrections_is_another_content() -> None:
         assert isinstance(invoice, DesiredInvoice)
         hashes.add(invoice.content_hash)
     assert len(hashes) == 3
+
+
+def found_of(company: Company, customers: set[str]) -> tuple[Found, dict[str, str]]:
+    """What December's change comes to on January's invoices, and the amounts by customer."""
+    plan, aside = company.preview(DECEMBER), replace(company.settings, home=company.home / "aside")
+    write_warehouse(aside, DECEMBER, Rated(tuple(company.desired or ()), {}))
+    found = open_corrections(company.settings, aside, plan, [], DECEMBER, JANUARY, customers)
+    return found, {line.payer_id: f"{line.amount:.2f}" for line in found.corrections.lines}
+
+
+def renamed(tmp_path: Path, *, merged: bool) -> Closed:
+    """December was billed to ada, who is called eve since the books were closed; `merged`: eve was
+    a customer before, by another name, and has taken over what ada was charged for."""
+    usual = Company(tmp_path / "home")
+    before = {"ada": [100], **({"eve": [50]} if merged else {})}
+    usual.want(before, DECEMBER, name="Ada Ltd")
+    assert usual.apply(DECEMBER).report.done
+    company = Closed(usual.home, usual.clock)
+    company.stripe = usual.stripe
+    company.want(
+        {"eve": [50 if merged else 100]}, DECEMBER, name="Eve Ltd" if merged else "Ada Ltd"
+    )
+    if merged:
+        assert company.desired is not None
+        [invoice] = company.desired
+        taken_over = DesiredLine("line_ada_1", "charge", "Item 1", 100, quantity="1")
+        company.desired = (replace(invoice, lines=(*invoice.lines, taken_over)),)
+    return company
+
+
+@pytest.mark.parametrize("merged", [False, True])
+def test_a_renamed_customer_is_not_charged_again_for_a_closed_month(
+    tmp_path: Path, merged: bool
+) -> None:
+    found, amounts = found_of(renamed(tmp_path, merged=merged), {"eve"})
+    assert amounts == {}
+    assert "ada is not in accounts/customers.csv any more" in found.not_corrected["in_202512_ada"]
+    why = found.not_corrected["in_202512_eve"]
+    assert why.startswith("what 2025-12 would charge eve more is not billed, for it was billed")
+    assert "(customer ada, " in why
+
+
+@pytest.mark.parametrize("merged", [False, True])
+def test_where_both_are_in_the_accounts_one_is_credited_and_the_other_charged(
+    tmp_path: Path, merged: bool
+) -> None:
+    found, amounts = found_of(renamed(tmp_path, merged=merged), {"ada", "eve"})
+    assert amounts == {"ada": "-1.00", "eve": "1.00"}
+    assert found.not_corrected == {}
+
+
+def test_one_who_has_left_keeps_nobody_else_from_a_correction(tmp_path: Path) -> None:
+    company = renamed(tmp_path, merged=False)
+    company.want({"bob": [30]}, DECEMBER, name="Bob Ltd")
+    found, amounts = found_of(company, {"bob"})
+    assert amounts == {"bob": "0.30"}
+    assert list(found.not_corrected) == ["in_202512_ada"]

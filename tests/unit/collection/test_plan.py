@@ -14,12 +14,8 @@ from billing_pipeline.collection.plan.actions import ActionKind
 from billing_pipeline.collection.plan.desired import DesiredInvoice, DesiredLine
 from billing_pipeline.collection.plan.invoice_plan import InvoicePlan, plan
 from billing_pipeline.collection.plan.limits import Limits, MonthTotal
-from billing_pipeline.collection.plan_report import (
-    PlanNotes,
-    plan_markdown,
-    plan_rows,
-    plan_sentence,
-)
+from billing_pipeline.collection.plan_pages import plan_markdown, plan_sentence
+from billing_pipeline.collection.plan_rows import PlanNotes, plan_rows
 from billing_pipeline.collection.push import stripe_requests
 from billing_pipeline.collection.stripe_state import metadata_keys
 from billing_pipeline.collection.stripe_state.profiles import Payer

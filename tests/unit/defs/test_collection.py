@@ -18,7 +18,7 @@ from billing_pipeline.collection.approval_answers import Answer
 from billing_pipeline.collection.payments import PullResult
 from billing_pipeline.collection.plan.approval import NotInPlanError
 from billing_pipeline.collection.plan.invoice_plan import ActionKind, InvoiceAction, InvoicePlan
-from billing_pipeline.collection.plan_report import PlanNotes
+from billing_pipeline.collection.plan_rows import PlanNotes
 from billing_pipeline.collection.prepaid import WalletTables
 from billing_pipeline.collection.push.apply import ActionResult, ApplyReport, ResultState
 from billing_pipeline.collection.push.wallets import WalletProblem

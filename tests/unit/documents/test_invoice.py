@@ -11,6 +11,7 @@ import pytest
 
 from billing_pipeline.documents.invoice import invoice_document, settlement_of
 from billing_pipeline.documents.reading import InvoiceRecords
+from billing_pipeline.documents.rendering import html
 from tests.unit.documents.made import line, payment, records, stripe_invoice
 
 
@@ -42,6 +43,13 @@ def test_lines_stand_fees_first_and_by_the_value_of_numbers() -> None:
     found = document(records(lines=lines, customer=apart))
     assert [row["description"] for row in found["lines"]] == ["Seats", "9 calls", "10 calls"]
     assert found["buyer"]["lines"] == ["2 Lane", "10119 Berlin, DE"]
+
+
+def test_without_a_price_per_unit_there_is_no_column_for_it() -> None:
+    page = document(records(lines=[line(1, "1")]))
+    assert "Unit price" not in html("invoice", page)
+    page["has_unit_prices"] = True
+    assert "Unit price" in html("invoice", page)
 
 
 def test_an_open_invoice() -> None:

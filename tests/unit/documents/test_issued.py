@@ -22,6 +22,7 @@ from tests.unit.documents.issued_made import (
 def test_an_invoice_has_unit_prices_and_taxable_amounts() -> None:
     page = issued_page(plain_invoice())
     assert (page["title"], page["number"]) == ("Invoice", "A-1")
+    assert page["has_unit_prices"]
     assert [(x["description"], x["quantity"], x["unit_price"]) for x in page["lines"]] == [
         ("seats", "20", "4"),
         ("calls", "1,000", ""),

@@ -41,6 +41,12 @@ CREATE TABLE charges_as_billed (billing_month DATE, invoice_id VARCHAR, version 
     price_id VARCHAR, meter_id VARCHAR, quantity DECIMAL(38, 18), event_count BIGINT,
     correction_count BIGINT, exact_amount DECIMAL(38, 12), amount DECIMAL(38, 4),
     price_terms VARCHAR, subscription_terms VARCHAR);
+CREATE TABLE lines_as_billed (billing_month DATE, invoice_id VARCHAR, version INTEGER,
+    line_id VARCHAR, kind VARCHAR, charge_id VARCHAR, tax_rate_id VARCHAR, quantity DECIMAL(38, 18),
+    amount DECIMAL(38, 4), customer_id VARCHAR DEFAULT 'c', currency VARCHAR DEFAULT 'USD',
+    description VARCHAR DEFAULT 'd');
+CREATE TABLE line_taxes_as_billed (invoice_id VARCHAR, version INTEGER, line_id VARCHAR,
+    tax_rate_id VARCHAR, percentage DECIMAL(38, 12));
 CREATE TABLE known_rows (billing_month DATE, table_name VARCHAR, row_id VARCHAR,
     known_from TIMESTAMPTZ, known_to TIMESTAMPTZ, content VARCHAR);
 CREATE TABLE usage_rejections (billing_month DATE, source_file VARCHAR, source_row BIGINT,
@@ -301,3 +307,57 @@ def nodes(tree: Any) -> Iterator[dict[str, Any]]:
     for below in tree.values() if isinstance(tree, dict) else tree:
         if isinstance(below, dict | list):
             yield from nodes(below)
+
+
+def test_every_kind_of_line_that_changed_has_a_cause(published: duckdb.DuckDBPyConnection) -> None:
+    for version, events, amount in [(1, 1, 10), (2, 2, 20)]:
+        published.execute(
+            "INSERT INTO charges_as_billed VALUES ('2024-01-01', 'late', $1, 'c', 'USD', 'it', 's',"
+            " 'it', 'm', $2, $2, 0, $3, $3, 'p', 't')",
+            [version, events, amount],
+        )
+    # invoice: lines (kind, amount, rate of a tax in per cent), per version
+    versions: dict[str, list[list[tuple[str, float | str, int | None]]]] = {
+        "coupon": [[("charge", 10, None)], [("charge", 10, None), ("discount", -1, None)]],
+        "late": [
+            [("charge", 10, None), ("minimum", 5, None), ("tax", "1.5", 10)],
+            [("charge", 20, None), ("tax", 2, 10)],
+        ],
+        "note": [[("charge", 10, None)], [("charge", 10, None), ("adjustment", 3, None)]],
+        "closed": [[("tax", 1, 10)], [("tax", "1.2", 10), ("correction", 2, None)]],
+        "rate": [
+            [("charge", 10, None), ("tax", 1, 10)],
+            [("charge", 11, None), ("tax", "2.2", 20)],
+        ],
+        "exempt": [[("charge", 10, None), ("tax", 1, 10)], [("charge", 10, None)]],
+        "once": [[("charge", 10, None)]],
+    }
+    for invoice, found in versions.items():
+        for version, lines in enumerate(found, 1):
+            for kind, amount, rate in lines:
+                name = "it" if kind == "charge" else None
+                published.execute(
+                    "INSERT INTO lines_as_billed VALUES ('2024-01-01', $1, $2, $3, $3, $4, $5, $6,"
+                    " $6, DEFAULT, DEFAULT, DEFAULT)",
+                    [invoice, version, kind, name, "vat" if rate else None, amount],
+                )
+                if rate:
+                    published.execute(
+                        "INSERT INTO line_taxes_as_billed VALUES ($1, $2, 'charge', 'vat', $3)",
+                        [invoice, version, rate],
+                    )
+    changes = published.execute(
+        "SELECT invoice_id, version_after, kind, change, cause FROM line_changes ORDER BY ALL"
+    ).fetchall()
+    assert changes == [
+        ("closed", 2, "correction", 2, "closed books"),
+        ("closed", 2, "tax", Decimal("0.2"), "follows other lines"),
+        ("coupon", 2, "discount", -1, "coupon change"),
+        ("exempt", 2, "tax", -1, "tax change"),
+        ("late", 2, "charge", 10, "late usage"),
+        ("late", 2, "minimum", -5, "follows other lines"),
+        ("late", 2, "tax", Decimal("0.5"), "follows other lines"),
+        ("note", 2, "adjustment", 3, "adjustment"),
+        ("rate", 2, "charge", 1, "other"),
+        ("rate", 2, "tax", Decimal("1.2"), "tax change"),
+    ]

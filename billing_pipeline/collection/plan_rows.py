@@ -1,0 +1,209 @@
+"""The invoice plan as rows of tables: `invoice_plan`, `plan_changes`, and what a run has done.
+
+What belongs here: their cells. What does not: deciding (``plan.invoice_plan``), and pages for
+people (``plan_pages``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+from billing_pipeline.collection.plan.actions import ActionKind, InvoiceAction
+from billing_pipeline.collection.plan.case import CORRECTS
+from billing_pipeline.collection.plan.collecting import collection_of, obstacle_to_payment
+from billing_pipeline.collection.plan.invoice_plan import InvoicePlan
+from billing_pipeline.collection.plan.line_changes import LineChange, line_changes
+from billing_pipeline.collection.push.apply import ApplyReport
+from billing_pipeline.collection.stripe_state.texts import clean_text
+from billing_pipeline.money import to_major
+from billing_pipeline.published.change_evidence import UNKNOWN, ChangedLine, Evidence
+
+
+@dataclass(frozen=True)
+class PlanNotes:
+    """What is said of a plan besides what it does: `today` in the billing time zone, why amounts
+    changed (`causes`, by invoice), the last day of cards that have expired (`cards`, by customer),
+    and where it can be approved."""
+
+    today: date
+    causes: Mapping[str, str] = field(default_factory=dict)
+    cards: Mapping[str, date] = field(default_factory=dict)
+    approval_url: str | None = None
+
+
+def plan_rows(
+    plan: InvoicePlan,
+    notes: PlanNotes,
+    states: Mapping[tuple[str, str, int], str] | None = None,
+) -> list[dict[str, Any]]:
+    """Rows of the table `invoice_plan`: what waits for a person first, what is unchanged last.
+    `states`: how actions ended, by `InvoiceAction.key`."""
+    known, names = states or {}, names_of(plan)
+    held = {invoice.stripe_invoice_id: invoice for invoice in plan.held}
+    return [
+        {
+            "billing_month": date.fromisoformat(plan.month_key),
+            "plan_hash": plan.hash,
+            "action": action.kind.value,
+            "invoice_id": action.invoice_id,
+            "revision": action.revision,
+            "customer_id": action.customer_id,
+            "customer_name": names.get(action.customer_id),
+            "currency": action.currency,
+            "amount_before": to_major(action.amount_before, action.currency),
+            "amount_after": to_major(action.amount_after, action.currency),
+            "amount_change": to_major(action.amount_after - action.amount_before, action.currency),
+            "collection": collection_of(action, held, notes.today),
+            "cause": cause_of(action, notes.causes),
+            "reason": clean_text(reason_of(plan, action, notes)),
+            "state": known.get(action.key) or _state(plan, action),
+        }
+        for action in ordered(plan)
+    ]
+
+
+def outcome_rows(
+    report: ApplyReport, remaining: InvoicePlan, notes: PlanNotes
+) -> list[dict[str, Any]]:
+    """Rows of `invoice_plan` after an apply: what it did, and the plan that remains.
+
+    The hash is that of what remains: the one to approve. What was done stands there as the action
+    that did it, not as the `unchanged` that it is by now; what failed says so and why.
+    """
+    planned = {row["invoice_id"]: row for row in plan_rows(report.plan, notes)}
+    done = {result.action.invoice_id for result in report.done}
+    failed = {result.action.invoice_id: result.message for result in report.failed}
+    rows = plan_rows(remaining, notes)
+    for row in rows:
+        invoice_id, is_unchanged = row["invoice_id"], row["action"] == ActionKind.UNCHANGED.value
+        if is_unchanged and invoice_id in done:
+            row |= {**planned[invoice_id], "plan_hash": remaining.hash, "state": "done"}
+        elif invoice_id in failed and not is_unchanged:
+            row |= {"state": "failed", "reason": clean_text(failed[invoice_id])}
+    return rows
+
+
+def result_rows(report: ApplyReport) -> list[dict[str, Any]]:
+    """The run's table: each change of the plan, how it ended and, for a failure, why."""
+    return [
+        {
+            "action": result.action.kind.value,
+            "invoice_id": result.action.invoice_id,
+            "revision": result.action.revision,
+            "customer_id": result.action.customer_id,
+            "currency": result.action.currency,
+            "amount_before": to_major(result.action.amount_before, result.action.currency),
+            "amount_after": to_major(result.action.amount_after, result.action.currency),
+            "state": result.state.value,
+            "message": clean_text(result.message),
+            "payment_problem": result.payment_problem,
+            "request_id": result.request_id,
+            "stripe_ids": ", ".join(result.stripe_ids),
+        }
+        for result in report.results
+    ]
+
+
+def explained(plan: InvoicePlan, report: ApplyReport | None = None) -> list[LineChange]:
+    """The changed lines that are worth explaining: those of the plan, and those that a run has
+    just carried out."""
+    done = {result.action.invoice_id for result in report.done} if report else set()
+    carried_out = line_changes(report.plan) if report and done else []
+    return [*line_changes(plan), *(line for line in carried_out if line.invoice_id in done)]
+
+
+def change_rows(
+    plan: InvoicePlan,
+    changes: Iterable[LineChange],
+    evidence: Mapping[ChangedLine, Evidence],
+) -> list[dict[str, Any]]:
+    """Rows of the table `plan_changes`."""
+    rows = []
+    for line in changes:
+        found = evidence.get(ChangedLine(line.invoice_id, line.line_id), UNKNOWN)
+        rows.append(
+            {
+                "billing_month": date.fromisoformat(plan.month_key),
+                "plan_hash": plan.hash,
+                "invoice_id": line.invoice_id,
+                "customer_id": found.customer_id or line.payer_id,
+                "line_id": line.line_id,
+                "kind": line.kind or found.kind,
+                "charge_id": found.charge_id,
+                "description": clean_text(line.description),
+                "currency": line.currency,
+                "quantity_before": line.quantity_before,
+                "quantity_after": line.quantity_after,
+                "amount_before": to_major(line.amount_before, line.currency),
+                "amount_after": to_major(line.amount_after, line.currency),
+                "cause": found.cause,
+                "evidence": clean_text(found.evidence, 2000),
+            }
+        )
+    return rows
+
+
+def names_of(plan: InvoicePlan) -> dict[str, str]:
+    """The customers' names: of the accounts, and of those who left them, as Stripe has it."""
+    in_stripe = {item.customer_id: item.customer_name for item in plan.held}
+    in_accounts = {item.customer_id: item.payer.name for item in plan.desired}
+    return {
+        customer_id: clean_text(name, 256)
+        for names in (in_stripe, in_accounts)
+        for customer_id, name in names.items()
+        if customer_id and name
+    }
+
+
+_CAUSES = {
+    ActionKind.CREATE: "first invoice",
+    ActionKind.RESUME: "interrupted run",
+    ActionKind.WITHDRAW: "draft left over",
+    ActionKind.REVIEW: "changed in Stripe by hand",
+    ActionKind.RESOLVE: "decision about a review",
+}
+
+
+def cause_of(action: InvoiceAction, causes: Mapping[str, str]) -> str | None:
+    """Why there is something to do, in a few words; None where there is nothing."""
+    if action.kind is ActionKind.UNCHANGED:
+        return None
+    if (action.billed_before or "").startswith(CORRECTS):
+        return "closed month corrected"
+    if action.billed_before is not None:
+        return "billed before"
+    return _CAUSES.get(action.kind) or causes.get(action.invoice_id, "other")
+
+
+def reason_of(plan: InvoicePlan, action: InvoiceAction, notes: PlanNotes) -> str:
+    """Why, after who declined it, and before what will keep it from being paid."""
+    obstacle = obstacle_to_payment(action, notes.cards, notes.today)
+    parts = (plan.declined.get(action.key), action.reason, obstacle)
+    return "; ".join(part for part in parts if part)
+
+
+def ordered(plan: InvoicePlan) -> list[InvoiceAction]:
+    """What needs a person comes first: the first invoices of a month may be thousands."""
+    waiting = {action.key for action in plan.waiting}
+    return sorted(
+        plan.actions,
+        key=lambda action: (
+            action.kind is ActionKind.UNCHANGED,
+            action.key not in waiting,
+            action.invoice_id,
+        ),
+    )
+
+
+def _state(plan: InvoicePlan, action: InvoiceAction) -> str:
+    """Before anything is applied."""
+    if action.kind is ActionKind.UNCHANGED:
+        return "done"
+    if action.key in plan.declined:
+        return "declined"
+    if plan.is_closed_to(action):
+        return "closed"
+    return "ready" if action.is_safe and not plan.held_by else "waiting"
