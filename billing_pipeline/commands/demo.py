@@ -52,7 +52,7 @@ def main() -> None:
     console = Console(highlight=False)
     console.print(f"Closing {len(MONTHS)} months of {settings.data_dir}/ against the sandbox:")
     before = _stripe_invoices(settings)
-    with _inputs_then(settings, is_first=not before) as then:
+    with _before_late_files(settings, is_first=not before) as then:
         for text in MONTHS:
             started = time.monotonic()
             without = WITHOUT.get(text, [])
@@ -92,10 +92,10 @@ def main() -> None:
 
 
 @contextmanager
-def _inputs_then(settings: Settings, *, is_first: bool) -> Iterator[Settings]:
+def _before_late_files(settings: Settings, *, is_first: bool) -> Iterator[Settings]:
     """The inputs as they were when the months were closed for the first time: without late files,
-    in a copy that is gone afterwards."""
-    if not is_first:
+    in a copy that is gone afterwards. What is closed again has all that has come by now."""
+    if not is_first or not any(Path(settings.data_dir).glob(f"usage/*/{LATE}")):
         yield settings
         return
     with TemporaryDirectory(prefix="billing-demo-") as folder:

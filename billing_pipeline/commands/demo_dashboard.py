@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 import duckdb
 
 from billing_pipeline.duckdb_sql import Row, rows
-from billing_pipeline.money import format_amount, format_minor, to_minor
+from billing_pipeline.money import format_amount, to_major, to_minor
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.settings import Settings
 from billing_pipeline.stripe_api.client import SANDBOX_KEY
@@ -83,8 +83,8 @@ def _debit(sandbox: Sandbox, paid: Row) -> str:
     given = {"amount": DEBIT, "currency": paid["currency"].lower(), "description": "Setup by phone"}
     path = f"customers/{paid['customer']}/balance_transactions"
     _post_once(sandbox, path, {}, given)
-    amount = format_minor(DEBIT, paid["currency"])
-    return f"debited {amount} to the balance of {paid['customer_id']}"
+    amount = format_amount(to_major(DEBIT, paid["currency"]), paid["currency"])
+    return f"debited {amount} {paid['currency']} to the balance of {paid['customer_id']}"
 
 
 def _change_card(sandbox: Sandbox, paid: Row, *, expires: BillingMonth) -> str:
