@@ -54,7 +54,7 @@ dashboard: $(VENV)/.installed-dashboard ## The dashboard over what was published
 test: $(VENV)/.installed-dev $(VENV)/.prepared ## Run the style checks and every test
 	@$(MAKE) --no-print-directory -j 2 check tests
 
-# Prepared, for else each of their homes would parse dbt's project anew, which takes 3 seconds; and
+# Prepared, for else each of their homes would parse dbt's project anew, which takes 10 seconds; and
 # compiled, for the hundreds of processes that they start may not write what they compile.
 tests: $(VENV)/.installed-dev $(VENV)/.prepared
 	@$(BIN)/python -m compileall -q billing_pipeline tests

@@ -17,6 +17,7 @@ from importlib.util import find_spec
 from rich.console import Console
 from rich.table import Table
 
+from billing_pipeline.rating.dbt_runner import parse_at_install
 from tests.mutants.engine import Mutant, Outcome, Verdict, check_unchanged, try_mutant
 
 LISTS = (
@@ -54,6 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             parser.error(f"no such mutant: {', '.join(sorted(unknown))}")
         mutants = tuple(mutant for mutant in mutants if mutant.name in chosen.only)
     print(f"{len(mutants)} mutants; first their tests without any change", flush=True)
+    parse_at_install()
     failure = check_unchanged(mutants)
     if failure is not None:
         print(failure)

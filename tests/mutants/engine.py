@@ -19,9 +19,12 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from billing_pipeline.rating.dbt_runner import project_digest
+
 ROOT = Path(__file__).resolve().parents[2]
 # What the tests need; without the environment, the state of runs, and the larger sample data.
 NEEDED = ("billing_pipeline", "dbt_project", "tests", "data/examples", "docs", "pyproject.toml")
+_DBT_PROJECT = "dbt_project"
 _LEFT_OUT = shutil.ignore_patterns("__pycache__", "target", "logs", ".user.yml", ".hypothesis")
 # Tests of one mutant take seconds; one that hangs would otherwise hang the whole score.
 TIMEOUT_SECONDS = 900
@@ -93,15 +96,39 @@ def project_copy(root: Path = ROOT, needed: Iterable[str] = NEEDED) -> Iterator[
             else:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(source, target)
+        _bring_parsed(root / _DBT_PROJECT / "target", copy / _DBT_PROJECT / "target")
         yield copy
 
 
+def _bring_parsed(made: Path, target: Path) -> None:
+    """What dbt has parsed and compiled of the project: else each home of the tests would do it."""
+    for source in made.glob(f"*/{project_digest()}*"):
+        brought = target / source.relative_to(made)
+        brought.parent.mkdir(parents=True, exist_ok=True)
+        (shutil.copytree if source.is_dir() else shutil.copy2)(source, brought)
+
+
 def run_tests(copy: Path, tests: list[str]) -> tuple[int, str]:
-    """pytest's exit code and output; it imports the copy, not the installed package."""
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
+    """pytest's exit code and output."""
+    return _run(copy, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests)
+
+
+_PARSE = """
+from billing_pipeline.rating import dbt_runner
+dbt_runner.parse_at_install(next(dbt_runner.INSTALLED_DIR.iterdir(), None))
+"""
+
+
+def _parse_anew(copy: Path) -> None:
+    """dbt reads the one file that has changed. Where it cannot, the tests will say so."""
+    _run(copy, "-c", _PARSE)
+
+
+def _run(copy: Path, *arguments: str) -> tuple[int, str]:
+    """Python's exit code and output; it imports the copy, not the installed package."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("BILLING_", "STRIPE_"))}
     done = subprocess.run(
-        command,
+        [sys.executable, *arguments],
         cwd=copy,
         env=kept | {"PYTHONPATH": str(copy)},
         stdout=subprocess.PIPE,
@@ -119,6 +146,8 @@ def try_mutant(mutant: Mutant, root: Path = ROOT, needed: Iterable[str] = NEEDED
         path = copy / mutant.path
         path.write_text(mutated(mutant, path.read_text(encoding="utf-8")), encoding="utf-8")
         try:
+            if path.is_relative_to(copy / _DBT_PROJECT):
+                _parse_anew(copy)
             code, output = run_tests(copy, mutant.tests)
             verdict = judge(code, output)
         except subprocess.TimeoutExpired:
