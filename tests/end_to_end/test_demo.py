@@ -22,7 +22,7 @@ SAMPLE = ROOT / "data"
 CUSTOMERS = (
     # Their cards pay in January.
     *("cus-0047", "cus-0051", "cus-0053", "cus-0059"),
-    # Has no payment method.
+    # Its card is declined.
     "cus-0063",
     # Owe something, and put money into their wallets later.
     *("cus-0165", "cus-0182"),
