@@ -14,11 +14,11 @@ from billing_pipeline.documents.electronic import (
     CENT,
     ElectronicInvoice,
     ElectronicLine,
-    ElectronicParty,
     NotExpressibleError,
     exact,
     written,
 )
+from billing_pipeline.documents.electronic_party import ElectronicParty
 from billing_pipeline.documents.elements import Elements, as_bytes
 
 _ELEMENTS = Elements(texts="ram", groups="ram")
@@ -50,7 +50,10 @@ def cii(invoice: ElectronicInvoice) -> bytes:
     for position, line in enumerate(invoice.lines, 1):
         _line(trade, line, position)
     _agreement(trade, invoice)
-    _group(trade, "ApplicableHeaderTradeDelivery")
+    delivery = _group(trade, "ApplicableHeaderTradeDelivery")
+    if invoice.delivered_to:
+        place = _group(delivery, "ShipToTradeParty", "PostalTradeAddress")
+        _text(place, "CountryID", invoice.delivered_to)
     _settlement(trade, invoice)
     return as_bytes(root)
 
@@ -176,8 +179,7 @@ def _settlement(trade: ET.Element, invoice: ElectronicInvoice) -> None:
             _text(group, "ExemptionReason", tax.reason)
         _text(group, "BasisAmount", written(tax.net))
         _category(group, tax.category, tax.percentage)
-    if invoice.period:
-        _period(settlement, *invoice.period)
+    _period(settlement, *invoice.period)
     for tax in invoice.taxes:
         if tax.discount:
             allowance = _group(settlement, "SpecifiedTradeAllowanceCharge")
