@@ -1,7 +1,7 @@
-"""Text from inputs, made harmless where people see it: on terminals and in spreadsheets.
+"""Text for people: from inputs, made harmless on terminals and in spreadsheets, and counts.
 
-What belongs here: control characters, and what a spreadsheet takes for a formula. What does not:
-how amounts are written (``money``), and layout.
+What belongs here: control characters, what a spreadsheet takes for a formula, and how many of
+something. What does not: how amounts are written (``money``), and layout.
 """
 
 from __future__ import annotations
@@ -21,6 +21,11 @@ def printable(text: str) -> str:
 def printable_lines(text: str) -> str:
     """The same for a text of several lines."""
     return "\n".join(map(printable, text.split("\n")))
+
+
+def counted(count: int, what: str) -> str:
+    """1 invoice, 2 invoices."""
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
 
 
 def csv_text(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = ()) -> str:

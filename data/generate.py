@@ -44,6 +44,7 @@ def write_month(target: Path, month: str) -> None:
     files.write_parquet(folder / "platform-throughput.parquet", streams["throughput"])
     files.write_parquet(folder / "studio-activity.parquet", streams["studio"])
     is_windows = MONTHS.index(month) % 3 == 2
+    archives, studios = flaws.by_sender(found, streams["restoration"])
     texts = {
         "comms-by-department.csv": files.events_csv(streams["departments"]),
         "comms-calls.csv.gz": files.packed(files.events_csv(streams["calls"])),
@@ -54,13 +55,15 @@ def write_month(target: Path, month: str) -> None:
             flaws.replayed(month, streams), from_windows=is_windows
         ),
         "platform-snapshots.jsonl.gz": files.packed(files.events_jsonl(streams["platform"])),
-        "restoration.csv": files.events_csv(streams["restoration"], from_windows=is_windows),
+        "restoration.csv": files.events_csv(studios, from_windows=is_windows),
         "studio-commerce.jsonl.gz": files.packed(files.events_jsonl(streams["commerce"])),
     }
     scanning = next(one for one in found if one.segment == "studio-enterprise-tsukuba")
     pilots = flaws.unpriced(month, streams, scanning.customer_id)
     if pilots:
         texts["pilots.csv"] = files.events_csv(pilots)
+    if month != flaws.WITHOUT_ARCHIVES:
+        texts["archive-scans.csv"] = files.events_csv(archives)
     if late:
         texts["api-calls-late.csv"] = files.events_csv(late)
     for name, content in texts.items():

@@ -140,6 +140,13 @@ def _usage_read_once(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
         connection.execute(view)
 
 
+def _plan_as_written(connection: duckdb.DuckDBPyConnection) -> None:
+    """To look for better plans of two hundred queries takes longer than to run them on the few rows
+    of a test, and so does sharing them among threads."""
+    connection.execute("SET threads = 1")
+    connection.execute("PRAGMA disable_optimizer")
+
+
 def rate_month(
     settings: Settings,
     month: BillingMonth,
@@ -153,16 +160,36 @@ def rate_month(
     build_raw(settings, month, wallet_applications, moved, corrections)
     warehouse = settings.warehouse_path(month)
     with open_warehouse(warehouse) as connection, _usage_read_once(connection):
+        if not keeps_views:
+            _plan_as_written(connection)
         for step in _steps():
             step.build(connection, keeps_views=keeps_views)
     set_checked(settings, month, True)
     return warehouse
 
 
+def rows_found(warehouse: Path, test: str) -> int:
+    """How many rows a test of a close finds wrong there."""
+    [step] = [step for step in _steps() if step.name == test]
+    with open_warehouse(warehouse, read_only=True) as connection:
+        return len(connection.execute(step.sql).fetchall())
+
+
 def take_the_place_of_dbt() -> None:
     """From now on the months of this process are rated by compiled models. What fails is built by
     dbt itself, to be reported by it, and so is what is less than a close."""
     rating.run_dbt = run_compiled
+
+
+@contextmanager
+def in_place_of_dbt() -> Iterator[None]:
+    """In the block, as `take_the_place_of_dbt`."""
+    before = rating.run_dbt
+    take_the_place_of_dbt()
+    try:
+        yield
+    finally:
+        rating.run_dbt = before
 
 
 def run_compiled(
@@ -181,6 +208,7 @@ def run_compiled(
             open_warehouse(settings.warehouse_path(month)) as connection,
             _usage_read_once(connection),
         ):
+            _plan_as_written(connection)
             for step in _steps():
                 began = time.perf_counter()
                 step.build(connection)

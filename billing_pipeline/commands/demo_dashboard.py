@@ -1,4 +1,5 @@
-"""What people do in Stripe's dashboard while the demo runs: a refund, a credit note, a debit.
+"""What people do in Stripe while the demo runs: a refund, a credit note, a debit, a card that will
+expire, an invoice that is given up.
 
 What belongs here: these acts, made past the pipeline as a person would make them, each once however
 often the demo runs. What does not: what the pipeline says of them.
@@ -7,13 +8,15 @@ often the demo runs. What does not: what the pipeline says of them.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
 import duckdb
 
 from billing_pipeline.duckdb_sql import Row, rows
-from billing_pipeline.money import format_amount, format_minor, to_minor
+from billing_pipeline.money import format_amount, to_major, to_minor
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.settings import Settings
 from billing_pipeline.stripe_api.client import SANDBOX_KEY
@@ -22,6 +25,9 @@ from billing_pipeline.stripe_sandbox.server import FILE_NAME
 
 DEBIT = 1500
 """In minor units: what is put on a customer's balance to be paid with the next invoice."""
+EXPIRES_AFTER_MONTHS = 3
+"""A card is changed to one that expires in the month after the demo's last: too early to be charged
+for that month."""
 _MADE_BY = {"made_by": "the demo"}
 _PAID_BY_CARD = """
 SELECT paid.customer_id, paid.payment_id AS charge, paid.amount, paid.currency,
@@ -31,18 +37,32 @@ JOIN stripe_invoices AS documents USING (stripe_invoice_id)
 WHERE paid.billing_month = $1::DATE AND paid.kind = 'payment' AND paid.method = 'card'
     AND paid.currency = 'USD' AND paid.amount = documents.total AND paid.amount >= 50
 ORDER BY paid.customer_id, paid.payment_id
-LIMIT 3
+LIMIT 4
+"""
+# The one that was given up before, where the demo runs again.
+_DECLINED = """
+SELECT documents.customer_id, documents.stripe_invoice_id AS invoice, documents.status,
+    documents.amount_remaining AS amount, documents.currency
+FROM stripe_invoices AS documents JOIN invoice_payments AS payments USING (invoice_id)
+WHERE documents.billing_month = $1::DATE AND (documents.status = 'uncollectible'
+    OR documents.status = 'open' AND payments.last_error IS NOT NULL)
+ORDER BY documents.status = 'open', documents.customer_id
+LIMIT 1
 """
 
 
 def act(settings: Settings, published: duckdb.DuckDBPyConnection, month: BillingMonth) -> list[str]:
-    """Refund a payment, credit an invoice and debit a balance, of three customers whose cards have
-    paid for the month. Gives a sentence for each; none where there are no such customers."""
+    """Refund a payment, credit an invoice, debit a balance and change a card, of four customers
+    whose cards have paid for the month; and give up the invoice of one whose card was declined.
+    Gives a sentence for each; none where there are no such customers."""
     sandbox = Sandbox(settings.sandbox_dir / FILE_NAME)
     try:
-        acts = (_refund, _credit, _debit)
+        expires = month.shift(EXPIRES_AFTER_MONTHS)
+        acts: tuple[Callable[[Sandbox, Row], str], ...]
+        acts = (_refund, _credit, _debit, partial(_change_card, expires=expires))
         found = rows(published, _PAID_BY_CARD, month.key)
-        return [one(sandbox, row) for one, row in zip(acts, found, strict=False)]
+        done = [one(sandbox, row) for one, row in zip(acts, found, strict=False)]
+        return done + [_give_up(sandbox, row) for row in rows(published, _DECLINED, month.key)]
     finally:
         sandbox.close()
 
@@ -63,8 +83,21 @@ def _debit(sandbox: Sandbox, paid: Row) -> str:
     given = {"amount": DEBIT, "currency": paid["currency"].lower(), "description": "Setup by phone"}
     path = f"customers/{paid['customer']}/balance_transactions"
     _post_once(sandbox, path, {}, given)
-    amount = format_minor(DEBIT, paid["currency"])
-    return f"debited {amount} to the balance of {paid['customer_id']}"
+    amount = format_amount(to_major(DEBIT, paid["currency"]), paid["currency"])
+    return f"debited {amount} {paid['currency']} to the balance of {paid['customer_id']}"
+
+
+def _change_card(sandbox: Sandbox, paid: Row, *, expires: BillingMonth) -> str:
+    [card] = _request(sandbox, "GET", f"customers/{paid['customer']}/payment_methods", {})["data"]
+    given = {"card[exp_month]": expires.month, "card[exp_year]": expires.year}
+    _request(sandbox, "POST", f"payment_methods/{card['id']}", given)
+    return f"gave {paid['customer_id']} a card that expires in {expires}"
+
+
+def _give_up(sandbox: Sandbox, unpaid: Row) -> str:
+    if unpaid["status"] == "open":
+        _request(sandbox, "POST", f"invoices/{unpaid['invoice']}/mark_uncollectible", {})
+    return f"gave up the {_shown(unpaid)} that {unpaid['customer_id']} does not pay"
 
 
 def _shown(paid: Row) -> str:

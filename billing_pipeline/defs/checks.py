@@ -21,6 +21,7 @@ from billing_pipeline.defs.partitions import MONTHS
 from billing_pipeline.defs.verification import verdict
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.notices.spikes import plain, spikes_of
+from billing_pipeline.published.health import USAGE_GAPS
 from billing_pipeline.published.reading import open_published
 from billing_pipeline.rating.month import open_warehouse
 from billing_pipeline.settings import Settings
@@ -74,6 +75,10 @@ WHERE billing_month = ?::DATE
         'refunded', 'disputed', 'credited_by_hand', 'customer_suspended', 'card_expires'
     )
 ORDER BY ALL
+"""
+_MISSING = """
+SELECT subject, kind, reason FROM needs_attention
+WHERE billing_month = $1::DATE AND list_contains($2, kind) ORDER BY ALL
 """
 _WALLETS = """
 SELECT customer_id, currency, wallet_balance, posted_balance, other_credit, stripe_balance,
@@ -317,6 +322,29 @@ def payments_are_settled(settings: Settings, month: BillingMonth) -> dg.AssetChe
     )
 
 
+def _has_come(
+    context: dg.AssetCheckExecutionContext, settings: dg.ResourceParam[Settings]
+) -> dg.AssetCheckResult:
+    return _reported_for_all(
+        context, usage_has_come(settings, BillingMonth.parse(context.partition_key))
+    )
+
+
+def usage_has_come(settings: Settings, month: BillingMonth) -> dg.AssetCheckResult:
+    """Whether each expected source has delivered for a month; or, where none is expected, whether
+    usage came as in the month before."""
+    with open_published(settings) as published:
+        rows = published.execute(_MISSING, [month.key, USAGE_GAPS]).fetchall()
+    return dg.AssetCheckResult(
+        passed=not rows,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"{'; '.join(row[-1] for row in rows)}."
+        if rows
+        else "What was expected of usage has come.",
+        metadata=rows_found(("source", "what", "why"), rows),
+    )
+
+
 def _checks_of(asset: dg.AssetsDefinition) -> list[dg.AssetChecksDefinition]:
     agree = dg.asset_check(
         asset=asset,
@@ -341,6 +369,14 @@ def _checks_of(asset: dg.AssetsDefinition) -> list[dg.AssetChecksDefinition]:
         "paying_cards). Stops nothing.",
         partitions_def=MONTHS,
     )(_settled)
+    has_come = dg.asset_check(
+        asset=asset,
+        name="usage_has_come",
+        description="Warns about an expected source without a file (table usage_sources), or where "
+        "none is expected, about a month without usage or with less than a third of the month "
+        "before. Stops nothing: it is the close that waits for an expected source.",
+        partitions_def=MONTHS,
+    )(_has_come)
     recorded = dg.asset_check(
         asset=asset,
         name="billed_as_recorded",
@@ -350,7 +386,7 @@ def _checks_of(asset: dg.AssetsDefinition) -> list[dg.AssetChecksDefinition]:
         # Nothing legitimate changes a record, so whoever runs the month has to know.
         blocking=True,
     )(_recorded)
-    return [agree, wallets, settled, recorded]
+    return [agree, wallets, settled, has_come, recorded]
 
 
 CHECKS = [

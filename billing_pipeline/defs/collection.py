@@ -238,10 +238,8 @@ def _apply(
         if not prepaid.wallets_are_published(settings, month):
             wallets = wallets_now(gateway, settings, month)
             tables |= wallets.tables
-    if not outcome.remaining.changes:
-        tables["month_drift"] = []
-    _publish(settings, month, tables)
-    _note_inputs(settings, month, is_billed=not outcome.remaining.changes)
+    _publish(settings, month, tables | _drift_after(outcome.remaining))
+    _note_inputs(settings, month, outcome.remaining)
     for corrected in _corrected_months(outcome.report):
         forget_compared(settings, corrected)
     payments.note_published(settings, pulled)
@@ -299,11 +297,17 @@ def _corrected_months(report: ApplyReport) -> set[BillingMonth]:
     }
 
 
-def _note_inputs(settings: Settings, month: BillingMonth, *, is_billed: bool) -> None:
-    """Where all is billed, these inputs come to what was billed, and drift is what changes later.
-    Where something is left, the next look for drift has to rate the month."""
+def _drift_after(plan: InvoicePlan) -> dict[str, _Rows]:
+    """Where all is billed or declined, the month has no drift. What is left of it, the next look
+    has to tell."""
+    return {} if plan.undecided else {"month_drift": []}
+
+
+def _note_inputs(settings: Settings, month: BillingMonth, plan: InvoicePlan) -> None:
+    """Where all is billed or declined, drift is what changes in these inputs later. Where something
+    is left, the next look for drift has to rate the month."""
     inputs = rated_inputs(settings, month)
-    if is_billed and inputs is not None:
+    if inputs is not None and not plan.undecided:
         note_compared(settings, month, inputs, is_billed=True)
     else:
         forget_compared(settings, month)
@@ -387,8 +391,9 @@ def _decline(
             ),
         )
         notes, changes = _notes(gateway, settings, month, plan)
-    rows = plan_rows(plan, notes)
-    publish_rows(settings, month, _plan_tables(settings, month, rows, changes))
+    tables = _plan_tables(settings, month, plan_rows(plan, notes), changes)
+    publish_rows(settings, month, tables | _drift_after(plan))
+    _note_inputs(settings, month, plan)
     return dg.MaterializeResult(metadata=_plan_metadata(plan, notes, changes))
 
 

@@ -98,7 +98,7 @@ def _look(
     rows = drift_rows(plan, causes, _cause_by_files(changed), seen_at)
     publish_rows(settings, month, {"month_drift": rows})
     if inputs is not None:
-        note_compared(settings, month, inputs, is_billed=not rows)
+        note_compared(settings, month, inputs, is_billed=not plan.undecided)
     return True
 
 

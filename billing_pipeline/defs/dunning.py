@@ -56,6 +56,7 @@ def due_payments(
     context.add_output_metadata(
         {
             **{outcome.value: counts[outcome.value] for outcome in DunningOutcome},
+            "paid_from_wallets": len(wallets.paid),
             "tries": dg.MetadataValue.md(_table(results)),
             "paid from wallets": dg.MetadataValue.md(paid_table(wallets)),
             **set_aside_metadata(settings),

@@ -28,6 +28,7 @@ from billing_pipeline.notices.due_customers import (
 from billing_pipeline.notices.notice import Kind, Notice, Rules
 from billing_pipeline.notices.spikes import plain, published_spikes
 from billing_pipeline.published.health import usage_gaps
+from billing_pipeline.text import counted
 from billing_pipeline.web.links import approval_url
 
 
@@ -115,7 +116,7 @@ def _totals(present: _Totals, before: _Totals | None) -> list[str]:
     lines = []
     for currency in sorted({*present, *(before or {})}):
         count, total = present.get(currency, (0, Decimal(0)))
-        line = f"{format_amount(total, currency)} {currency} in {_counted(count, 'invoice')}"
+        line = f"{format_amount(total, currency)} {currency} in {counted(count, 'invoice')}"
         if before is not None:
             _, earlier = before.get(currency, (0, Decimal(0)))
             change = total - earlier
@@ -124,10 +125,6 @@ def _totals(present: _Totals, before: _Totals | None) -> list[str]:
             line += " from the month before)"
         lines.append(line)
     return lines or ["no invoices"]
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def _missing_usage(published: Published) -> list[Notice]:
@@ -183,7 +180,7 @@ def _waiting(published: Published, rules: Rules, running: BillingMonth) -> list[
     ).fetchall():
         sign = "+" if change >= 0 else ""
         amount = f"{sign}{format_amount(change, currency)} {currency}"
-        line = f"{_counted(count, 'change')}, together {amount}"
+        line = f"{counted(count, 'change')}, together {amount}"
         found.setdefault((month, plan_hash), []).append(line)
     return [
         Notice(

@@ -13,6 +13,7 @@ import duckdb
 
 from billing_pipeline.duckdb_sql import Row, rows
 from billing_pipeline.money import format_amount
+from billing_pipeline.text import counted
 
 
 @dataclass(frozen=True)
@@ -43,13 +44,13 @@ USAGE_GAPS = ("source_missing", "no_usage", "usage_fell")
 _NEWEST = "(SELECT max(billing_month) FROM seller)"
 _STRIPE_DIFFERS = ("missing", "unexpected", "differs", "wallet_differs", "charge_differs")
 
-# What asks for a person beside the states of invoices.
+# What asks for a person beside the states of invoices, and what is counted of it.
 _OF_CUSTOMERS = {
-    "refunded": "refunded without a credit note",
-    "disputed": "disputed",
-    "credited_by_hand": "credited by hand",
-    "customer_suspended": "customers suspended",
-    "card_expires": "cards expire before the next charge",
+    "refunded": ("invoice", "refunded without a credit note"),
+    "disputed": ("invoice", "disputed"),
+    "credited_by_hand": ("credit note", "made by hand"),
+    "customer_suspended": ("customer", "suspended"),
+    "card_expires": ("card", "expiring before the next charge"),
 }
 
 _PARTS = (
@@ -119,8 +120,8 @@ _PARTS = (
         "SELECT string_agg(DISTINCT strftime(billing_month, '%Y-%m'), ', '"
         " ORDER BY strftime(billing_month, '%Y-%m')) AS months FROM month_drift",
         lambda row: (
-            f"{row['wrong']:,} customers of {row['months']} would be charged otherwise today:"
-            " table month_drift"
+            f"{counted(row['wrong'], 'customer')} of {row['months']} would be charged otherwise"
+            " today: table month_drift"
             if row["months"]
             else "closed months would be charged today as they were billed"
         ),
@@ -182,7 +183,7 @@ def _unpriced(row: Row) -> str:
         )
     if row["wrong"] > row["events"]:
         twice = row["wrong"] - row["events"]
-        texts.append(f"usage of {twice:,} meters is charged twice: table usage_issues")
+        texts.append(f"usage of {counted(twice, 'meter')} is charged twice: table usage_issues")
     return "; ".join(texts) or "every event of the newest month is priced, or counted by a limit"
 
 
@@ -197,7 +198,9 @@ def _payments(row: Row) -> str:
         states += f" ({row['processing']:,} of them with a debit under way)"
     asking = row["asking"] or {}
     counts = [
-        f"{asking[kind]:,} {words}" for kind, words in _OF_CUSTOMERS.items() if kind in asking
+        f"{counted(asking[kind], what)} {words}"
+        for kind, (what, words) in _OF_CUSTOMERS.items()
+        if kind in asking
     ]
     return "; ".join([states, *([", ".join(counts)] if counts else [])])
 

@@ -38,9 +38,9 @@ from billing_pipeline.published.export import (
     export_warehouse,
 )
 from billing_pipeline.published.manifest import Manifest, PublishError
-from billing_pipeline.published.questions import questions_database
 from billing_pipeline.published.reading import database_path, utc_session
 from billing_pipeline.published.tables import Published, published_tables
+from billing_pipeline.published.template import template_database
 from billing_pipeline.published.views import SIMULATIONS, build_database
 from billing_pipeline.runs.process_locks import HeldError, NamedLock
 from billing_pipeline.settings import Settings
@@ -171,12 +171,12 @@ def _publication(settings: Settings, place: Path) -> Iterator[_Publication]:
     """New files are written and entered into the manifest in the block; readers see them after it,
     or see nothing of them if the block raises. `place` is where older versions of them lie."""
     root, published, now = settings.published_dir, published_tables(settings), time.time()
-    questions = questions_database(settings)
+    template = template_database(settings)
     with _publishing_lock(root), utc_session() as connection:
         manifest = Manifest.read(root)
         manifest.recover(now)
         yield _Publication(connection, published, manifest, manifest.forget_missing(), now)
-        new_database = build_database(connection, published, manifest, questions)
+        new_database = build_database(connection, published, manifest, template)
         open_to_readers(settings)
         manifest.database_inode = new_database.stat().st_ino
         manifest.write()

@@ -14,9 +14,9 @@ import duckdb
 from billing_pipeline.duckdb_sql import sql_name, sql_text
 from billing_pipeline.published.durable import fsync
 from billing_pipeline.published.manifest import PublishError
-from billing_pipeline.published.questions import questions_database
 from billing_pipeline.published.reading import attach, database_path, open_published, utc_session
 from billing_pipeline.published.tables import Table, published_tables
+from billing_pipeline.published.template import template_database
 from billing_pipeline.settings import Settings
 
 
@@ -38,7 +38,7 @@ def write_single_file(settings: Settings, target: Path) -> int:
                     " WHERE database_name = 'published' AND schema_name = 'main'"
                 ).fetchall()
             }
-            shutil.copyfile(questions_database(settings), new)
+            shutil.copyfile(template_database(settings), new)
             connection.execute(f"ATTACH {sql_text(str(new))} AS single")
             connection.execute("USE single")
             connection.begin()
@@ -46,10 +46,7 @@ def write_single_file(settings: Settings, target: Path) -> int:
                 if name in present:
                     query = f"SELECT * FROM published.main.{sql_name(name)}"
                     connection.execute(f"CREATE TABLE {sql_name(name)} AS {query}")
-                    _describe(connection, "TABLE", name, table)
-            for name, report in published.reports.items():
-                connection.execute(f"CREATE VIEW {sql_name(name)} AS {report.query}")
-                _describe(connection, "VIEW", name, report)
+                    _describe(connection, name, table)
             connection.commit()
             connection.execute("USE memory")
             connection.execute("DETACH single")
@@ -62,8 +59,8 @@ def write_single_file(settings: Settings, target: Path) -> int:
     return len(present)
 
 
-def _describe(connection: duckdb.DuckDBPyConnection, kind: str, name: str, table: Table) -> None:
-    connection.execute(f"COMMENT ON {kind} {sql_name(name)} IS {sql_text(table.comment)}")
+def _describe(connection: duckdb.DuckDBPyConnection, name: str, table: Table) -> None:
+    connection.execute(f"COMMENT ON TABLE {sql_name(name)} IS {sql_text(table.comment)}")
     there = {str(row[0]) for row in connection.execute(f"DESCRIBE {sql_name(name)}").fetchall()}
     for column in table.columns:
         if column.name in there:

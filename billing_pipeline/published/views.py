@@ -18,6 +18,7 @@ from billing_pipeline.published.durable import fsync
 from billing_pipeline.published.export import no_rows
 from billing_pipeline.published.manifest import Manifest, PublishError
 from billing_pipeline.published.tables import Published, Table
+from billing_pipeline.published.template import comments
 
 SIMULATIONS = "simulation_changes"
 
@@ -29,22 +30,20 @@ def build_database(
     connection: duckdb.DuckDBPyConnection,
     published: Published,
     manifest: Manifest,
-    questions: Path,
+    template: Path,
 ) -> Path:
     """A new database beside the one that readers have, closed and on the disk. It begins as a copy
-    of that of the `questions`."""
+    of the `template`, which has the views of reports and questions."""
     root = manifest.root
     path = root / "billing.duckdb.new"
     path.with_name(path.name + ".wal").unlink(missing_ok=True)
-    shutil.copyfile(questions, path)
-    queries = {
-        **{name: _view_query(manifest, name, table) for name, table in published.tables.items()},
-        **{name: report.query for name, report in published.reports.items()},
-    }
+    shutil.copyfile(template, path)
+    tables = published.tables
+    queries = {name: _view_query(manifest, name, table) for name, table in tables.items()}
     try:
         connection.execute(f"ATTACH {sql_text(str(path))} AS billing")
         connection.execute("USE billing")
-        for statements in (_views(queries), _comments({**published.tables, **published.reports})):
+        for statements in (_views(queries), comments(tables)):
             with _at_once(connection):
                 connection.execute(statements)
         connection.execute("CHECKPOINT")
@@ -74,17 +73,6 @@ def _at_once(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
 
 def _views(queries: Mapping[str, str]) -> str:
     return "; ".join(f"CREATE VIEW {sql_name(name)} AS {query}" for name, query in queries.items())
-
-
-def _comments(tables: Mapping[str, Table]) -> str:
-    """Describe every view and its columns."""
-    statements = []
-    for name, table in tables.items():
-        statements.append(f"COMMENT ON VIEW {sql_name(name)} IS {sql_text(table.comment)}")
-        for column in table.columns:
-            place = f"{sql_name(name)}.{sql_name(column.name)}"
-            statements.append(f"COMMENT ON COLUMN {place} IS {sql_text(column.comment)}")
-    return "; ".join(statements)
 
 
 def _view_query(manifest: Manifest, name: str, table: Table) -> str:

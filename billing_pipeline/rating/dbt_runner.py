@@ -17,6 +17,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -270,11 +271,24 @@ def _environ(values: Mapping[str, str]) -> Iterator[None]:
 
 def project_digest() -> str:
     """Changes with any file of dbt's project, and with the versions of dbt."""
+    files = []
+    for folder, inside, names in os.walk(DBT_PROJECT_DIR):
+        inside[:] = [name for name in inside if name != "target"]
+        for name in names:
+            if name.endswith((".sql", ".yml", ".md")):
+                path = Path(folder, name)
+                state = path.stat()
+                files.append((path, state.st_size, state.st_mtime_ns))
+    return _digest_of(tuple(sorted(files)))
+
+
+@lru_cache(maxsize=1)
+def _digest_of(files: tuple[tuple[Path, int, int], ...]) -> str:
+    """Of their content, which is read again when one of them has another size or time."""
     digest = hashlib.sha256()
     for package in ("dbt-core", "dbt-duckdb"):
         digest.update(version(package).encode())
-    for path in sorted(DBT_PROJECT_DIR.rglob("*")):
-        if path.suffix in {".sql", ".yml", ".md"} and "target" not in path.parts:
-            digest.update(str(path.relative_to(DBT_PROJECT_DIR)).encode())
-            digest.update(path.read_bytes())
+    for path, _, _ in files:
+        digest.update(str(path.relative_to(DBT_PROJECT_DIR)).encode())
+        digest.update(path.read_bytes())
     return digest.hexdigest()[:16]

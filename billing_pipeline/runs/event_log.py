@@ -1,4 +1,4 @@
-"""Dagster's event log in SQLite, with one engine for a database and not one for each event.
+"""Dagster's event log in SQLite, with one engine for a database and one transaction for a batch.
 
 What belongs here: the storage class, and everything of Dagster's own that it needs to import.
 What does not: what is stored, and where; the files are Dagster's, and its own class reads them.
@@ -6,17 +6,24 @@ What does not: what is stored, and where; the files are Dagster's, and its own c
 A close stores some five hundred events. Dagster builds a new engine for each access, so SQLAlchemy
 compiles each statement anew: a fifth of a small month's time. Connections are closed as ever, for
 the UI follows a run by its file.
+
+Two hundred of them say, before anything is done, what a close will make. Dagster hands them over as
+a batch where an environment variable of its own says so; they are stored in one transaction, which
+is one wait for the disk and not two hundred.
 """
 
 from __future__ import annotations
 
+import os
+import threading
 from collections import OrderedDict
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import yaml
+from dagster._core.events.log import EventLogEntry
 from dagster._core.instance.ref import InstanceRef
 from dagster._core.storage.event_log import SqliteEventLogStorage
 from dagster._core.storage.sql import create_engine
@@ -25,6 +32,7 @@ from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.pool import NullPool
 
 _KEPT = 16
+_BATCHES, _OF_EVENTS = "DAGSTER_EVENT_BATCH_SIZE", "1000"
 _STORAGES = {"storage", "run_storage", "event_log_storage", "schedule_storage"}
 
 
@@ -33,21 +41,42 @@ class EventLog(SqliteEventLogStorage):
 
     def __init__(self, *args: Any, **more: Any) -> None:
         self._engines: OrderedDict[str, Engine] = OrderedDict()
+        self._of_batch = threading.local()
         super().__init__(*args, **more)
 
     @classmethod
     def from_config_value(cls, inst_data: Any, config_value: Any) -> EventLog:
         return cls(inst_data=inst_data, **config_value)
 
+    def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
+        """In one transaction of each database; if one event cannot be stored, none is."""
+        with self._db_lock, ExitStack() as transactions:
+            self._of_batch.transactions, self._of_batch.connections = transactions, {}
+            try:
+                super().store_event_batch(events)
+            finally:
+                self._of_batch.connections = None
+
     @contextmanager
     def _connect(self, shard: str) -> Iterator[Connection]:
-        with self._db_lock:
-            engine = self._engine(shard)
-            if shard not in self._initialized_dbs:
-                self._initdb(engine)
-                self._initialized_dbs.add(shard)
-            with engine.begin() as connection:
+        connections = getattr(self._of_batch, "connections", None)
+        if connections is None:
+            with self._db_lock, self._transaction(shard) as connection:
                 yield connection
+            return
+        if shard not in connections:
+            transaction = self._transaction(shard)
+            connections[shard] = self._of_batch.transactions.enter_context(transaction)
+        yield connections[shard]
+
+    @contextmanager
+    def _transaction(self, shard: str) -> Iterator[Connection]:
+        engine = self._engine(shard)
+        if shard not in self._initialized_dbs:
+            self._initdb(engine)
+            self._initialized_dbs.add(shard)
+        with engine.begin() as connection:
+            yield connection
 
     def _engine(self, shard: str) -> Engine:
         """One for the index and one for each run, of which the last ones are kept."""
@@ -70,6 +99,7 @@ def instance_ref(folder: Path) -> InstanceRef:
     named = yaml.safe_load((folder / "dagster.yaml").read_text(encoding="utf-8"))
     if default.event_storage_data is None or _STORAGES & named.keys():
         return default
+    os.environ.setdefault(_BATCHES, _OF_EVENTS)
     own = {
         "module": EventLog.__module__,
         "class": EventLog.__name__,

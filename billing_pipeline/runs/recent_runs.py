@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 SHOWN = 8
 # As the jobs that send and the job that collects count them, in their metadata.
-_DONE, _FAILED = ("done", "paid"), ("declined", "failed")
+_DONE, _FAILED = ("done", "paid", "paid_from_wallets"), ("declined", "failed")
 _COUNTED = (*_DONE, "processing", "unconfirmed", "given_up", *_FAILED)
 
 

@@ -242,6 +242,19 @@ def detach(call: Call, method: str) -> Json:
     return call.save(card | {"customer": None})
 
 
+@route("POST", "payment_methods/*", "PaymentMethodUpdateParams", "card metadata")
+def update_card(call: Call, method: str) -> Json:
+    """When it expires. The sandbox charges an expired card all the same: the months that it is
+    tried with are long over."""
+    found = call.get("payment_method", method)
+    if "card" in call.params:
+        if found["type"] != "card":
+            raise ApiError(f"The payment method {method} is not a card.", param="card")
+        found["card"] |= call.params["card"]
+    found["metadata"] = merge_metadata(found["metadata"], call.params.get("metadata"))
+    return call.save(found)
+
+
 @route("GET", "payment_methods/*", "PaymentMethodRetrieveParams")
 def retrieve_card(call: Call, method: str) -> Json:
     return call.get("payment_method", method)

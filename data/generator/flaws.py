@@ -10,18 +10,29 @@ from dataclasses import replace
 from datetime import timedelta
 from random import Random
 
+from generator.accounts import Account
 from generator.contract import MONTHS, Event, chance, iso, month_window
 
+WITHOUT_ARCHIVES = "2024-03"  # the month whose file of the archives never came
 LATE_EVERY = 40  # of the API calls of a month with a late file
 
 
 def take_late(month: str, events: list[Event]) -> tuple[list[Event], list[Event]]:
-    """Splits off what one gateway delivered late; only in every second month."""
-    if MONTHS.index(month) % 2 == 0:
+    """Splits off what one gateway delivered late; only in every third month."""
+    if MONTHS.index(month) % 3 != 2:
         return events, []
     late = events[LATE_EVERY // 2 :: LATE_EVERY]
     lost = {event.event_id for event in late}
     return [event for event in events if event.event_id not in lost], late
+
+
+def by_sender(found: list[Account], events: list[Event]) -> tuple[list[Event], list[Event]]:
+    """The scans of the archives, which have a file of their own, and those of everybody else."""
+    archives = {one.customer_id for one in found if one.segment == "restoration-volume"}
+    return (
+        [event for event in events if event.customer_id in archives],
+        [event for event in events if event.customer_id not in archives],
+    )
 
 
 def replayed(month: str, streams: dict[str, list[Event]]) -> list[Event]:

@@ -524,7 +524,30 @@ def tax_rates() -> list[Row]:
     ]
 
 
+def sources() -> list[Row]:
+    """Who sends usage: what has not come by the month's end holds its close back."""
+    expected = (
+        ("api", "api-calls-[0-9].parquet"),
+        ("api-late", "api-calls-late.csv"),
+        ("archives", "archive-scans.csv"),
+        ("communication", "comms-*"),
+        ("gateway", "gateway-*"),
+        ("platform", "platform-*"),
+        ("restoration", "restoration.csv"),
+        ("studio", "studio-*"),
+    )
+    return [
+        {
+            "source": name,
+            "file_pattern": pattern,
+            "expected": "" if name in ("api-late", "gateway") else "monthly",
+        }
+        for name, pattern in expected
+    ]
+
+
 CATALOG = {
+    "catalog/sources": sources,
     "catalog/meters": meters,
     "catalog/plans": plans,
     "catalog/prices": prices,

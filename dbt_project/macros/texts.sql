@@ -20,6 +20,16 @@
     end
 {%- endmacro %}
 
+{# An amount for a sentence over all months, which has no currency's exponent: 33444.39, 10.50, 152. #}
+{% macro short_amount(amount) -%}
+    regexp_replace(({{ amount }})::decimal(38, 4)::varchar, '([.]0000|00|0)$', '')
+{%- endmacro %}
+
+{# A number for such a sentence: 50, 0.25. #}
+{% macro short_number(number) -%}
+    regexp_extract(({{ number }})::varchar, '^-?[0-9]+([.][0-9]*[1-9])?')
+{%- endmacro %}
+
 {# How an amount ends: rounded to 0.29 USD. #}
 {% macro rounded_text(amount, exponent='exponent', currency='currency') -%}
     'rounded to ' || {{ fixed_text(amount, exponent) }} || ' ' || {{ currency }}

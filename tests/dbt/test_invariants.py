@@ -12,7 +12,7 @@ import pytest
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.rating.dbt_runner import run_dbt
 from billing_pipeline.settings import Settings
-from tests.compiled_models import rate_month
+from tests.compiled_models import rate_month, rows_found
 from tests.dbt.rated_once import MONTH, Rated
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "data" / "examples"
@@ -133,10 +133,18 @@ class Built:
     month: BillingMonth
     as_built: Path
 
-    def failures(self, test: str) -> int:
-        [node] = run_dbt(self.settings, self.month, ["test", "--select", test])
-        assert node.name == test
-        return node.failures
+    @property
+    def warehouse(self) -> Path:
+        return self.settings.warehouse_path(self.month)
+
+    def restore(self) -> None:
+        shutil.copy(self.as_built, self.warehouse)
+
+    def change(self, sql: str) -> None:
+        with duckdb.connect(str(self.warehouse)) as warehouse:
+            warehouse.execute("SET TimeZone = 'UTC'")
+            [[changed]] = warehouse.execute(sql).fetchall()
+        assert changed > 0
 
 
 @pytest.fixture(scope="module")
@@ -161,14 +169,20 @@ def _as_built(settings: Settings, month: BillingMonth) -> Built:
 def test_each_broken_invariant_fails_its_test(name: str, built: dict[str, Built]) -> None:
     test, example, change = BREAKS[name]
     month = built[example]
-    path = month.settings.warehouse_path(month.month)
-    shutil.copy(month.as_built, path)
-    assert month.failures(test) == 0
-    with duckdb.connect(str(path)) as warehouse:
-        warehouse.execute("SET TimeZone = 'UTC'")
-        [[changed]] = warehouse.execute(change).fetchall()
-    assert changed > 0
-    assert month.failures(test) > 0
+    month.restore()
+    assert rows_found(month.warehouse, test) == 0
+    month.change(change)
+    assert rows_found(month.warehouse, test) > 0
+
+
+def test_dbt_finds_what_its_compiled_test_finds(built: dict[str, Built]) -> None:
+    test, example, change = BREAKS["a total that does not add up"]
+    month = built[example]
+    month.restore()
+    month.change(change)
+    [node] = run_dbt(month.settings, month.month, ["test", "--select", test])
+    assert node.name == test and node.is_failed
+    assert node.failures == rows_found(month.warehouse, test)
 
 
 def test_every_invariant_is_broken_once() -> None:

@@ -18,6 +18,7 @@ from billing_pipeline.published.estimate import estimate_month
 from billing_pipeline.published.reading import open_published
 from billing_pipeline.published.tables import published_tables
 from billing_pipeline.settings import Settings
+from tests.compiled_models import in_place_of_dbt
 from tests.end_to_end.commands import EXAMPLES, billing, environment
 from tests.end_to_end.warm import run_module
 
@@ -44,7 +45,8 @@ def settings(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Settings:
     home = tmp_path_factory.mktemp("estimate")
     env = {"BILLING_HOME": str(home), "BILLING_DATA_DIR": str(data)}
     settings = Settings.from_env(env)
-    estimate_month(settings, JUNE, NOW)
+    with in_place_of_dbt():
+        estimate_month(settings, JUNE, NOW)
     return settings
 
 

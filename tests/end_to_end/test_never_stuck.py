@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +15,8 @@ import duckdb
 import pytest
 
 from tests.end_to_end import full_disk
-from tests.end_to_end.commands import EXAMPLES, billing, environment, last_line
+from tests.end_to_end.commands import EXAMPLES, billing, environment, last_line, module_of
+from tests.end_to_end.warm import end_of, start
 
 DATA = EXAMPLES / "prepaid-wallet"
 MONTH = "2024-01"
@@ -54,12 +54,13 @@ class Closed(NamedTuple):
 @pytest.fixture(scope="module")
 def closed(tmp_path_factory: pytest.TempPathFactory) -> Closed:
     home = tmp_path_factory.mktemp("closed")
-    command = [sys.executable, "-m", "billing_pipeline", "run", MONTH]
-    with subprocess.Popen(command, env=environment(home, DATA), stdout=subprocess.DEVNULL) as first:
-        while first.poll() is None and not (home / "locks" / f"{MONTH}.json").exists():
-            time.sleep(0.05)
-        planned = billing(home, DATA, "plan", MONTH)
-        assert first.wait() == 0
+    command, output = ["run", MONTH], Path(os.devnull)
+    first = start(module_of(command), command, environment(home, DATA), output, output)
+    while first.is_alive() and not (home / "locks" / f"{MONTH}.json").exists():
+        time.sleep(0.05)
+    planned = billing(home, DATA, "plan", MONTH)
+    assert end_of(first) == 0
+    assert first.pid is not None
     return Closed(home, first.pid, planned)
 
 

@@ -28,6 +28,8 @@ CHANGED_MONTH = ("drift", "verify", "publish")
 IN_DBT = ("sandbox", "diff")
 # They run Dagster's jobs, whose settings are those of their process.
 JOBS = ("run", "plan", "apply", "pull", "estimate", "collect")
+# They rate months, by compiled models in a process of their own, which takes a fifth of the time.
+RATING = ("check", "simulate")
 THEIRS = "customer_id,currency,description,amount\nnobody,USD,A fee of theirs,10\n"
 
 
@@ -49,7 +51,7 @@ def test_each_command_does_as_the_readme_says(
 
     def run(command: str) -> str:
         words = command.split()
-        if words[0] in JOBS:
+        if words[0] in (*JOBS, *RATING):
             done = billing(home, EXAMPLE, *words)
             assert done.returncode == 0, (command, done.stderr)
             return done.stdout

@@ -6,16 +6,17 @@ import secrets
 import sqlite3
 import threading
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import duckdb
 import pytest
 
 from billing_pipeline.stripe_sandbox import running_sandbox
-from tests.end_to_end.commands import EXAMPLES, billing_by_dbt
+from tests.end_to_end.commands import EXAMPLES, billing, billing_by_dbt
 
 KEY = f"sk_test_51{secrets.token_hex(40)}"
 WEBHOOK_SECRET = f"whsec_{secrets.token_hex(24)}"
@@ -66,8 +67,8 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     home = tmp_path_factory.mktemp("secrets") / "home"
     printed = []
 
-    def run(base: str, *args: str) -> int:
-        done = billing_by_dbt(
+    def run(base: str, *args: str, by: Callable[..., CompletedProcess[str]] = billing) -> int:
+        done = by(
             *(home, EXAMPLES / "metered-api", "--verbose", *args),
             STRIPE_API_KEY=KEY, STRIPE_API_BASE=base, STRIPE_WEBHOOK_SECRET=WEBHOOK_SECRET,
         )  # fmt: skip
@@ -75,7 +76,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
         return done.returncode
 
     with running_sandbox(home.parent / "stripe") as stripe:
-        assert run(stripe, "run", MONTH) == 0, printed
+        assert run(stripe, "run", MONTH, by=billing_by_dbt) == 0, printed
     for status, body in ANSWERS.values():
         with unkind(status, body) as base:
             assert run(base, "pull", MONTH) == 1

@@ -14,11 +14,11 @@ from tests.end_to_end.warm import LIBRARIES, run_module
 
 
 def run(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, code: str, *args: str
+    folder: Path, monkeypatch: pytest.MonkeyPatch, code: str, *args: str, **settings: str
 ) -> subprocess.CompletedProcess[str]:
     (folder / "written.py").write_text(f"import json, os, signal, sys, time\n{code}\n")
     monkeypatch.syspath_prepend(folder)
-    return run_module("written", args, {"ONLY": "this"})
+    return run_module("written", args, {"ONLY": "this"} | settings)
 
 
 def test_it_has_its_own_arguments_environment_and_modules(
@@ -29,8 +29,24 @@ def test_it_has_its_own_arguments_environment_and_modules(
     args, environment, modules, name = json.loads(done.stdout)
     assert (args, environment, name) == (["a", "b"], {"ONLY": "this"}, "__main__")
     assert set(LIBRARIES) <= set(modules)
-    # They read the settings: only this process's own may be theirs.
-    assert [name for name in modules if name.startswith("billing_pipeline")] == []
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "seen"),
+    [
+        ("BILLING_TIMEZONE", "Asia/Kolkata", ["Asia/Kolkata", "2024-01"]),
+        ("BILLING_FIRST_MONTH", "2025-03", ["UTC", "2025-03"]),
+        ("BILLING_NOTICES", "", ["UTC", "2024-01"]),
+    ],
+)
+def test_what_is_read_at_import_is_of_its_own_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: str, value: str, seen: list[str]
+) -> None:
+    code = "from billing_pipeline.definitions import defs"
+    code += "\njob = defs.resolve_job_def('close_month').partitions_def"
+    code += "\nprint(json.dumps([str(job.timezone), job.get_first_partition_key()]))"
+    done = run(tmp_path, monkeypatch, code, **{setting: value})
+    assert json.loads(done.stdout) == seen, done.stderr
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,9 @@ What belongs here: starting one and reading its output. What does not: which mod
 
 Importing Dagster and dbt takes a core four seconds, more than most commands need for their work.
 So each worker of the tests has one process that imports them once (multiprocessing's fork server),
-and each command is a fork of it: a process of its own with its own environment, output and exit
-code. The project's own modules are not imported before the fork, for some read the environment.
-How a user's shell starts the commands is tested by the guides' tests, which use `binaries`.
+and the project's own modules; each command is a fork of it: a process of its own with its own
+environment, output and exit code. How a user's shell starts the commands is tested by the guides'
+tests, which use `binaries`.
 """
 
 from __future__ import annotations
@@ -33,8 +33,13 @@ LIBRARIES = [
     *("dagster._core.storage.sqlite_storage", "sqlalchemy.dialects.sqlite", "uvicorn.config"),
     *("uvicorn.protocols.http.auto", "uvicorn.protocols.websockets.auto", "uvicorn.lifespan.on"),
     *("starlette.applications", "rich.console", "rich.table", "click", "apprise", "filelock"),
-    "tests.end_to_end.warm_dbt",
+    *("upath", "uvloop", "watchdog.observers"),
+    *("tests.end_to_end.warm_dbt", "tests.end_to_end.warm_project"),
 ]
+# By these Dagster's partitions are defined (`billing_pipeline/defs/partitions.py`): where a
+# command has one of them, it imports what may have been made without it anew.
+_READ_AT_IMPORT = {"BILLING_TIMEZONE", "BILLING_FIRST_MONTH"}
+_OURS = ("billing_pipeline", "tests.compiled_models")
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(LIBRARIES)
 # What takes longer hangs: no command of the tests takes more than half a minute.
@@ -86,5 +91,8 @@ def _become(module: str, args: list[str], env: dict[str, str], out: Path, err: P
     os.environ.clear()
     os.environ.update(env)
     stay_on_this_machine()
+    if _READ_AT_IMPORT & env.keys():
+        for name in [name for name in sys.modules if name.startswith(_OURS)]:
+            del sys.modules[name]
     sys.argv[1:] = args
     runpy.run_module(module, run_name="__main__", alter_sys=True)

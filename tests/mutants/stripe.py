@@ -205,7 +205,7 @@ MUTANTS = (
     Mutant(
         "what_was_declined_is_sent",
         f"{COLLECTION}/plan/invoice_plan.py",
-        "tuple(a for a in self._undecided if a.is_safe)",
+        "tuple(a for a in self._open if a.is_safe)",
         "tuple(a for a in self.changes if a.is_safe)",
         f"{UNIT}/test_approvals.py",
     ),

@@ -27,16 +27,21 @@ _WORDS = {"price change": "price", "account change": "account"}
 def drift_rows(
     plan: InvoicePlan, causes: Mapping[str, Sequence[str]], otherwise: str, seen_at: datetime
 ) -> list[dict[str, Any]]:
-    """A row for each currency in which some customer would be charged another amount. `causes`: by
-    invoice; `otherwise`: the cause where none of its charges tells one. Pure."""
+    """A row for each currency in which some customer would be charged another amount; what was
+    declined stays as it was billed. `causes`: by invoice; `otherwise`: the cause where none of its
+    charges tells one. Pure."""
     rows = []
     for currency in sorted({action.currency for action in plan.actions}):
         actions = [a for a in plan.actions if a.currency == currency and a.kind in _COMPARED]
-        changes = [action for action in actions if action.amount_after != action.amount_before]
+        changes = [
+            action
+            for action in actions
+            if action.amount_after != action.amount_before and action.key not in plan.declined
+        ]
         if not changes:
             continue
         billed = sum(action.amount_before for action in actions)
-        would_be = sum(action.amount_after for action in actions)
+        would_be = billed + sum(action.amount_after - action.amount_before for action in changes)
         rows.append(
             {
                 "currency": currency,

@@ -60,21 +60,21 @@ class InvoicePlan:
     def safe(self) -> tuple[InvoiceAction, ...]:
         """What may be applied unattended: nothing at all where a limit holds the plan, and never
         what was declined."""
-        return () if self.held_by else tuple(a for a in self._undecided if a.is_safe)
+        return () if self.held_by else tuple(a for a in self._open if a.is_safe)
 
     @property
     def waiting(self) -> tuple[InvoiceAction, ...]:
         """What waits for a person."""
-        open_ = self._undecided
-        return open_ if self.held_by else tuple(a for a in open_ if not a.is_safe)
+        return self._open if self.held_by else tuple(a for a in self._open if not a.is_safe)
 
     @property
-    def _undecided(self) -> tuple[InvoiceAction, ...]:
-        return tuple(
-            action
-            for action in self.changes
-            if action.key not in self.declined and not self.is_closed_to(action)
-        )
+    def undecided(self) -> tuple[InvoiceAction, ...]:
+        """The changes that nobody has declined."""
+        return tuple(action for action in self.changes if action.key not in self.declined)
+
+    @property
+    def _open(self) -> tuple[InvoiceAction, ...]:
+        return tuple(action for action in self.undecided if not self.is_closed_to(action))
 
     def is_closed_to(self, action: InvoiceAction) -> bool:
         """Closed books: what would bill the month otherwise is billed in a later one. What ends

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from decimal import Decimal
 
+from billing_pipeline.collection.plan.approval import Decided, Verdict
 from billing_pipeline.collection.plan.drift import drift_rows
 from tests.unit.collection.test_plan import in_stripe, of, wanted
 
@@ -55,3 +56,23 @@ def test_what_is_in_review_comes_from_no_input() -> None:
     present = of([wanted(130)], [in_stripe(wanted(100), "void")])
     assert [action.kind.value for action in present.actions] == ["review"]
     assert drift_rows(present, {}, "other", NOW) == []
+
+
+def test_what_was_declined_is_not_asked_for_until_it_is_another() -> None:
+    """Neither in the sums nor among the customers; of the others all is."""
+    held = [in_stripe(wanted(100)), in_stripe(wanted(70, customer="bob"), name="in_2")]
+    first = [wanted(130), wanted(90, customer="bob")]
+    ada = of(first, held).actions[0]
+    refusal = Decided(
+        Verdict.DECLINED, "hash", 0.0, "finance", "not agreed", "run-1", ("ada",),
+        ((ada.invoice_id, ada.digest),), frozenset(),
+    )  # fmt: skip
+    [row] = drift_rows(of(first, held, decisions=[refusal]), {}, "late usage", NOW)
+    assert (row["billed"], row["would_be"], row["difference"], row["customers"]) == (
+        Decimal("1.70"), Decimal("1.90"), Decimal("0.20"), 1,
+    )  # fmt: skip
+    only = of(first[:1], held[:1], decisions=[refusal])
+    assert drift_rows(only, {}, "late usage", NOW) == []
+    more = of([wanted(140)], held[:1], decisions=[refusal])
+    [row] = drift_rows(more, {}, "late usage", NOW)
+    assert (row["difference"], row["customers"]) == (Decimal("0.40"), 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -27,6 +28,8 @@ from billing_pipeline.defs import checks
 from billing_pipeline.defs import collection as assets
 from billing_pipeline.defs.collection import approved_changes, invoice_payments, invoice_plan
 from billing_pipeline.defs.resources import Stripe, resources
+from billing_pipeline.intake.late_usage import compared_inputs, note_rated
+from billing_pipeline.intake.usage_files import UsageFiles
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.published.publish import publish_rows
 from billing_pipeline.settings import Settings
@@ -36,6 +39,9 @@ JANUARY = BillingMonth(2024, 1)
 PLAN = InvoicePlan(JANUARY.key, "acct", ())
 ACTION = InvoiceAction(ActionKind.CREATE, "in_1", "ada", "USD", 0, 100, "not billed yet")
 FAILED = ActionResult(ACTION, ResultState.FAILED, "no such customer")
+RUN: Any = SimpleNamespace(
+    partition_key=str(JANUARY), run=SimpleNamespace(job_name="apply_plan", run_id="run-1")
+)
 UNREAD = {"customer_id": "cyd", "currency": "USD", "problem": "No such customer: cus_9"}
 
 
@@ -82,10 +88,7 @@ def apply(
 ) -> Any:
     monkeypatch.setattr(prepaid, "wallets_are_published", lambda settings, month: known)
     answers(monkeypatch, ApplyOutcome(report, PLAN), pulled(), WalletTables([*wallets], 1))
-    context: Any = SimpleNamespace(partition_key=str(JANUARY), run=SimpleNamespace(
-        job_name="apply_plan", run_id="run-1"))  # fmt: skip
-    approval = steps.Approval("hash")
-    return assets._apply(context, settings, NoStripe(settings=settings), approval)
+    return assets._apply(RUN, settings, NoStripe(settings=settings), steps.Approval("hash"))
 
 
 def test_a_push_that_failed_in_part_fails_once_it_has_published(
@@ -160,6 +163,26 @@ def test_an_approval_that_cannot_be_carried_out_leaves_the_month_as_it_was(
     [event] = [event for event in result.all_events if event.is_asset_observation]
     observed = event.asset_observation_data.asset_observation
     assert observed.metadata[assets.ANSWER].value == said
+
+
+@pytest.mark.parametrize("everything", [True, False])
+def test_a_month_of_which_all_was_declined_has_no_drift(
+    published: list[set[str]],
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    everything: bool,
+) -> None:
+    """So nobody has to look at it. Where something is left, the next look rates the month."""
+    settings.month_dir(JANUARY).mkdir(parents=True)
+    note_rated(settings, JANUARY, [], UsageFiles(()))
+    monkeypatch.setattr(assets, "_notes", lambda *_: (PlanNotes(date(2024, 2, 1)), []))
+    waiting = replace(ACTION, invoice_id="in_2", customer_id="bob")
+    actions = (ACTION,) if everything else (ACTION, waiting)
+    plan = InvoicePlan(JANUARY.key, "acct", actions, declined={ACTION.key: "declined by finance"})
+    answers(monkeypatch, plan)
+    assets._decline(RUN, settings, NoStripe(settings=settings), steps.Approval("hash"))
+    assert ["month_drift" in names for names in published] == [everything]
+    assert (compared_inputs(settings, JANUARY) is not None) == everything
 
 
 def test_another_preview_does_not_mark_what_was_sent_as_out_of_sync(

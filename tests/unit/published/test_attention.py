@@ -169,6 +169,35 @@ def test_each_kind(
     assert [p.part for p in health(published) if not p.is_well] == ([part] if part else [])
 
 
+@pytest.mark.parametrize(
+    ("table", "cells", "said"),
+    [
+        (
+            "month_drift",
+            {"currency": "USD", "billed": "33444.3", "would_be": 152, "cause": "price"},
+            "billed 33444.30 USD, today it would be 152 (price): billing plan 2024-01",
+        ),
+        (
+            "reconciliation",
+            {"state": "charge_differs", "expected_due": "1060.56", "charged": "0.125"},
+            "due 1060.56, asked of the customer 0.125: something else was on the balance in Stripe",
+        ),
+        (
+            "entitlement_usage",
+            {"state": "exceeded", "feature": "calls", "plan_id": "p", "limit_quantity": 100},
+            "more than 100 used of calls in p",
+        ),
+    ],
+)
+def test_numbers_are_written_as_people_write_them(
+    published: duckdb.DuckDBPyConnection, table: str, cells: dict[str, Any], said: str
+) -> None:
+    """A reason is what a notice says."""
+    add(published, table, **cells)
+    reasons = published.execute("SELECT reason FROM needs_attention").fetchall()
+    assert reasons == [(said,)]
+
+
 def test_an_invoice_that_is_not_what_it_should_be(published: duckdb.DuckDBPyConnection) -> None:
     add(published, "invoices", invoice_id="unsent", currency="USD", total=10)
     add(published, "invoices", invoice_id="draft", currency="USD", total=10)
@@ -213,7 +242,7 @@ def test_a_card_that_expires_before_the_next_charge(published: duckdb.DuckDBPyCo
     cards = published.execute("SELECT customer_id FROM paying_cards ORDER BY ALL").fetchall()
     assert cards == [("ends",), ("is sent",), ("lasts",)]
     [payments] = [part for part in health(published) if not part.is_well]
-    assert payments.says == "0 paid; 1 cards expire before the next charge"
+    assert payments.says == "0 paid; 1 card expiring before the next charge"
 
 
 def test_what_a_person_declined_needs_no_attention(published: duckdb.DuckDBPyConnection) -> None:

@@ -159,4 +159,4 @@ def test_a_credit_note_by_hand_is_named_until_the_books_know_of_it(
     assert (subject, amount) == ("N-a-CN-01", Decimal(4))
     assert "billing resolve a --adopt" in reason
     [payments] = [part for part in health(published) if part.part == "payments"]
-    assert (payments.is_well, payments.says) == (False, "0 paid; 1 credited by hand")
+    assert (payments.is_well, payments.says) == (False, "0 paid; 1 credit note made by hand")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
+
 import dagster as dg
 import pytest
 from dagster._core.storage.event_log import SqliteEventLogStorage
@@ -57,6 +59,61 @@ def test_an_engine_is_built_once_for_a_database(
     assert len(runs) == 2
     assert sorted(built) == sorted(set(built))
     assert len(built) == 3  # the index, and each run
+
+
+@dg.asset
+def summed() -> None: ...
+
+
+@dg.asset
+def paid() -> None: ...
+
+
+ALL = dg.Definitions([counted, summed, paid], jobs=[dg.define_asset_job("all")])
+PLANNED = dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED
+
+
+def plan_run(instance: dg.DagsterInstance) -> list[dg.EventLogEntry]:
+    run = instance.create_run_for_job(ALL.resolve_job_def("all"))
+    return list(instance.all_logs(run.run_id, of_type=PLANNED))
+
+
+def test_what_a_run_plans_is_stored_in_one_transaction_of_each_database(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began = []
+    real = EventLog._transaction
+
+    def counting(self: EventLog, shard: str) -> AbstractContextManager[object]:
+        began.append(shard)
+        return real(self, shard)
+
+    with open_instance(settings) as instance:
+        monkeypatch.setattr(EventLog, "_transaction", counting)
+        events = plan_run(instance)
+        monkeypatch.undo()
+        assert len(events) == 3
+        assert began.count(events[0].run_id) == 2  # the batch, and the reading of it here
+        assert began.count("index") == 1
+
+
+def test_a_batch_that_fails_leaves_nothing_and_its_events_are_stored_one_by_one(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored = []
+    real = SqliteEventLogStorage.store_event
+
+    def failing_once(self: EventLog, event: dg.EventLogEntry) -> None:
+        stored.append(event)
+        real(self, event)
+        if len(stored) == 2:
+            raise OSError("no room")
+
+    monkeypatch.setattr(SqliteEventLogStorage, "store_event", failing_once)
+    with open_instance(settings) as instance:
+        events = plan_run(instance)
+        assert len(stored) == 2 + 3  # and what was stored of the two was taken back
+        assert len(events) == 3
 
 
 def test_another_storage_that_an_operator_names_is_theirs(settings: Settings) -> None:

@@ -31,7 +31,8 @@ def charges() -> dg.MaterializeResult[None]:
 
 @dg.op
 def due_payments(context: dg.OpExecutionContext) -> None:
-    context.add_output_metadata({"paid": 3, "declined": 1, "given_up": 0, "failed": 0})
+    tries = {"paid": 3, "declined": 1, "given_up": 0, "failed": 0}
+    context.add_output_metadata(tries | {"paid_from_wallets": 2})
 
 
 @dg.job
@@ -69,12 +70,12 @@ def test_what_failed_in_part_and_who_approved_it(instance: dg.DagsterInstance) -
     assert run.approved_by == "ada"
 
 
-def test_collecting_counts_its_tries(instance: dg.DagsterInstance) -> None:
+def test_collecting_counts_its_tries_and_what_wallets_paid(instance: dg.DagsterInstance) -> None:
     collect_payments.execute_in_process(instance=instance)
     run = told(instance)
     assert (run.job, run.did, run.done, run.failed) == (
-        *("collect_payments", "3 paid, 1 declined"),
-        *(3, 1),
+        *("collect_payments", "3 paid, 2 paid from wallets, 1 declined"),
+        *(5, 1),
     )
 
 

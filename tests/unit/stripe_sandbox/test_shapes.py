@@ -65,6 +65,8 @@ def _customers(walk: Walk) -> str:
     walk("POST", "payment_methods/*/attach", DEBIT, customer=name)
     debit = _ids(walk("GET", "payment_methods", customer=name, type="sepa_debit"))[0]
     walk("GET", "payment_methods/*", card)
+    changed = walk("POST", "payment_methods/*", card, card__exp_month="4", card__exp_year="2024")
+    assert (changed["card"]["exp_month"], changed["card"]["exp_year"]) == (4, 2024)
     walk("POST", "payment_methods/*/detach", debit)
     moved = walk("POST", "customers/*/balance_transactions", name, amount="5", currency="usd")
     walk("GET", "customers/*/balance_transactions", name)

@@ -69,6 +69,7 @@ select
     currency,
     difference as amount,
     customers as items,
-    'billed ' || billed || ' ' || currency || ', today it would be ' || would_be || ' (' || cause
-        || '): billing plan ' || strftime(billing_month, '%Y-%m') as reason
+    'billed ' || {{ short_amount('billed') }} || ' ' || currency || ', today it would be '
+        || {{ short_amount('would_be') }} || ' (' || cause || '): billing plan '
+        || strftime(billing_month, '%Y-%m') as reason
 from {{ all_months(source('collection', 'month_drift')) }}

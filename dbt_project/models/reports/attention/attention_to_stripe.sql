@@ -11,11 +11,13 @@ select
         as amount,
     case state
         when 'charge_differs'
-            then 'due ' || expected_due || ', asked of the customer ' || charged
-                || ': something else was on the balance in Stripe'
+            then 'due ' || {{ short_amount('expected_due') }} || ', asked of the customer '
+                || {{ short_amount('charged') }} || ': something else was on the balance in Stripe'
         when 'wallet_differs'
-            then 'the wallet should pay ' || expected_wallet || ', and paid ' || stripe_wallet
-        else 'expected ' || expected_total || ', in Stripe ' || stripe_total
+            then 'the wallet should pay ' || {{ short_amount('expected_wallet') }} || ', and paid '
+                || {{ short_amount('stripe_wallet') }}
+        else 'expected ' || {{ short_amount('expected_total') }} || ', in Stripe '
+            || {{ short_amount('stripe_total') }}
     end as reason
 from {{ all_months(source('collection', 'reconciliation')) }}
 where

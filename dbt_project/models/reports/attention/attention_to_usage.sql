@@ -72,6 +72,7 @@ select
     'limit_exceeded' as kind,
     concat_ws(' ', customer_id, feature) as subject,
     customer_id,
-    'more than ' || limit_quantity || ' used of ' || feature || ' in ' || plan_id as reason
+    'more than ' || {{ short_number('limit_quantity') }} || ' used of ' || feature || ' in '
+        || plan_id as reason
 from {{ all_months(ref('entitlement_usage')) }}
 where state = 'exceeded'
