@@ -7,6 +7,7 @@ in them (``electronic``), and the PDF (``facturx``).
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
+from collections.abc import Sequence
 from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
 
@@ -59,16 +60,26 @@ def cii(invoice: ElectronicInvoice) -> bytes:
 
 
 def _require_sum(invoice: ElectronicInvoice) -> None:
-    """The rules add up the lines in floating point (BR-CO-10), so from about 10^14 on they would
-    find a sum that is not the total. This adds as they do."""
-    total = 0.0
-    for line in invoice.lines:
-        total += float(line.net)
-    if Decimal(total).quantize(CENT, rounding=ROUND_HALF_UP) != invoice.line_total:
-        raise NotExpressibleError(
-            f"no Factur-X of {invoice.number}: its lines come to {written(invoice.line_total)}, "
-            "more than the official rules can add up; --ubl writes it as UBL"
-        )
+    """The rules add up lines and taxes in floating point (BR-CO-10, BR-CO-14), so from about 10^14
+    on they would find a sum that is not the total."""
+    lines, taxes = [line.net for line in invoice.lines], [tax.tax for tax in invoice.taxes]
+    sums = (("lines", lines, invoice.line_total), ("taxes", taxes, invoice.tax))
+    for what, amounts, total in sums:
+        if not _adds_up(amounts, total):
+            raise NotExpressibleError(
+                f"no Factur-X of {invoice.number}: its {what} come to {written(total)}, more than "
+                "the official rules can add up; --ubl writes it as UBL"
+            )
+
+
+def _adds_up(amounts: Sequence[Decimal], total: Decimal) -> bool:
+    """Whether it does when it is added and rounded as the rules do it."""
+    found = 0.0
+    for amount in amounts:
+        found += float(amount)
+    in_cents = [round(number * 10 * 10) / 100 for number in (found, float(total))]
+    exactly = Decimal(found).quantize(CENT, rounding=ROUND_HALF_UP)
+    return exactly == total and in_cents == [float(total)] * 2
 
 
 def _date(parent: ET.Element, day: date, prefix: str = "udt") -> None:

@@ -266,6 +266,12 @@ def test_what_the_rules_of_factur_x_cannot_add_up_is_refused() -> None:
     assert broken_rules([ubl(too_much)]) == []
     with pytest.raises(NotExpressibleError, match=r"come to 140737488355328\.02, more than"):
         cii(too_much)
+    net, vat = "1000000000000000", "190000000000000.07"
+    lines, taxes = [line("a", net), tax_line("vat", vat)], [tax("a", net, vat)]
+    taxed = electronic_invoice(issued("1190000000000000.07", lines, taxes))
+    assert broken_rules([ubl(taxed)]) == []
+    with pytest.raises(NotExpressibleError, match=r"taxes come to 190000000000000\.07, more than"):
+        cii(taxed)
 
 
 def test_a_pdf_carries_the_same_invoice() -> None:
