@@ -11,21 +11,18 @@ from typing import Any
 import dagster as dg
 
 from billing_pipeline.defs import jobs, schedules, sensors
+from billing_pipeline.defs.approvals import approved_changes, proposed_resolution
 from billing_pipeline.defs.asset_specs import with_asset_specs
 from billing_pipeline.defs.canary import canary
 from billing_pipeline.defs.charges import dbt_models
 from billing_pipeline.defs.checks import CHECKS
-from billing_pipeline.defs.collection import (
-    approved_changes,
-    invoice_payments,
-    invoice_plan,
-    proposed_resolution,
-    stripe_invoices,
-)
 from billing_pipeline.defs.drift import detect_drift, month_drift, months_are_as_billed
 from billing_pipeline.defs.dunning import collect_payments
 from billing_pipeline.defs.estimates import estimate_month, estimated_charges
+from billing_pipeline.defs.payments import invoice_payments
+from billing_pipeline.defs.plans import invoice_plan
 from billing_pipeline.defs.resources import resources
+from billing_pipeline.defs.sending import stripe_invoices
 from billing_pipeline.defs.usage import intake, wallet_top_ups
 from billing_pipeline.defs.verification import verify_billed
 

@@ -11,13 +11,11 @@ import dagster as dg
 
 from billing_pipeline.collection import payments, prepaid
 from billing_pipeline.collection.plan.actions import ActionKind
+from billing_pipeline.defs.approvals import approved_changes
 from billing_pipeline.defs.asset_metadata import rows_found
-from billing_pipeline.defs.collection import (
-    approved_changes,
-    invoice_payments,
-    stripe_invoices,
-)
 from billing_pipeline.defs.partitions import MONTHS
+from billing_pipeline.defs.payments import invoice_payments
+from billing_pipeline.defs.sending import stripe_invoices
 from billing_pipeline.defs.verification import verdict
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.notices.spikes import plain, spikes_of

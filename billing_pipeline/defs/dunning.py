@@ -10,8 +10,8 @@ from billing_pipeline.collection import payments, stripe_gateway
 from billing_pipeline.collection.plan.dunning_policy import DunningPolicy
 from billing_pipeline.collection.push.dunning import DunningOutcome, DunningResult
 from billing_pipeline.defs.asset_metadata import markdown_table
-from billing_pipeline.defs.collection import publish_payments, set_aside_metadata
 from billing_pipeline.defs.jobs import TAGS
+from billing_pipeline.defs.payments import publish_payments, set_aside_metadata
 from billing_pipeline.defs.resources import Stripe
 from billing_pipeline.defs.turns import free_month, turn
 from billing_pipeline.defs.wallets import paid_table, pay_from_wallets

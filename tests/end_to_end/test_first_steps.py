@@ -11,7 +11,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from billing_pipeline.months import BillingMonth
-from tests.end_to_end.commands import billing, billing_by_dbt, last_line
+from tests.end_to_end.commands import billing, last_line
 
 
 def test_from_an_empty_folder_to_a_closed_month(tmp_path: Path) -> None:
@@ -19,8 +19,7 @@ def test_from_an_empty_folder_to_a_closed_month(tmp_path: Path) -> None:
     month = BillingMonth.containing(datetime.now(UTC), ZoneInfo("UTC")).shift(-1)
 
     def ask(*args: str) -> Any:
-        by_dbt = args[0] == "run"  # what only asks is rated by compiled models
-        done = (billing_by_dbt if by_dbt else billing)(home, data, *args, "--json")
+        done = billing(home, data, *args, "--json")
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 

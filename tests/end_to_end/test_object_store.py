@@ -1,4 +1,4 @@
-"""The sample data in an object store: closed, run again, late objects and a bucket that is gone."""
+"""Data in an object store: closed, run again, late objects and a bucket that is gone."""
 
 from __future__ import annotations
 
@@ -17,15 +17,14 @@ import pytest
 from billing_pipeline.intake.late_usage import ChangedInputs, late_usage
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.settings import Settings
-from tests.end_to_end.commands import ROOT as REPOSITORY
-from tests.end_to_end.commands import billing, environment, last_line
+from tests.end_to_end.commands import EXAMPLES, billing, environment, last_line
 from tests.local_store import ROOT, LocalStore, local_store
 
-DATA = REPOSITORY / "data"
+DATA = EXAMPLES / "metered-api"  # CSV, Parquet and compressed JSON Lines
 INPUTS = ("catalog", "accounts", "usage")
-MONTH = BillingMonth(2024, 2)
-RESTORATION = "usage/2024-02/restoration.csv"
-LATE = "usage/2024-02/restoration-late.csv"
+MONTH = BillingMonth(2026, 1)
+CHANGED = "usage/2026-01/calls-failing-card.csv"
+LATE = "usage/2026-01/calls-late.csv"
 # When something was done, by which run, and what the sandbox numbers in the order in which requests
 # reach it. All else must be the same, to the last cent.
 OF_THE_RUN = {
@@ -84,8 +83,8 @@ def test_every_table_is_that_of_the_directory(homes: tuple[Path, Path]) -> None:
     assert from_store.keys() == from_directory.keys()
     for name, rows in from_directory.items():
         assert from_store[name] == rows, name
-    assert len(from_store["usage_files"]) == len(list((DATA / "usage/2024-02").iterdir()))
-    assert len(from_store["invoices"]) > 200
+    assert len(from_store["usage_files"]) == len(list((DATA / "usage/2026-01").iterdir())) == 4
+    assert len(from_store["invoices"]) == 5
 
 
 def test_another_run_fetches_no_usage_and_changes_nothing(
@@ -107,21 +106,21 @@ def test_objects_that_come_late_or_change_wait_for_a_person(
     store: LocalStore, homes: tuple[Path, Path]
 ) -> None:
     assert late(store, homes[0]) is None
-    header, first, *rest = (DATA / RESTORATION).read_text(encoding="utf-8").splitlines()
-    assert ",cus-0010," in first and ",3.1761," in first
-    store.put(RESTORATION, "\n".join([header, first.replace(",3.", ",9."), *rest, ""]))
-    event = "late-1,cus-0013,area_restored,2024-02-20T00:00:00Z,5,"
+    header, first, *rest = (DATA / CHANGED).read_text(encoding="utf-8").splitlines()
+    assert ",m-failing-card," in first and ": 20}" in first
+    store.put(CHANGED, "\n".join([header, first.replace(": 20}", ": 90}"), *rest, ""]))
+    event = 'late-1,m-startup,api_call,2026-01-20T00:00:00Z,,"{""cost_cents"": 500}"'
     store.put(LATE, f"{header}\n{event}\n")
     found = late(store, homes[0])
     assert found is not None
-    assert (found.new, found.changed, found.gone) == ((LATE,), (RESTORATION,), ())
+    assert (found.new, found.changed, found.gone) == ((LATE,), (CHANGED,), ())
 
     store.fetched.clear()
     done = in_store(store, homes[0], "plan", str(MONTH), "--json")
     assert done.returncode == 0, done.stderr
     waiting = [row for row in json.loads(done.stdout)["plan"] if row["state"] == "waiting"]
-    assert {row["customer_id"] for row in waiting} == {"cus-0010", "cus-0013"}
-    assert {name for name in store.fetched if name.startswith("usage/")} == {RESTORATION, LATE}
+    assert {row["customer_id"] for row in waiting} == {"m-failing-card", "m-startup"}
+    assert {name for name in store.fetched if name.startswith("usage/")} == {CHANGED, LATE}
     assert late(store, homes[0]) is None
 
 

@@ -407,8 +407,8 @@ MUTANTS = (
     ),
     Mutant(
         "a_push_that_failed_in_part_succeeds",
-        "billing_pipeline/defs/collection.py",
-        "    if failed:\n        raise _failed_in_part(failed, metadata)\n",
+        "billing_pipeline/defs/sending.py",
+        "    if failed:\n        raise failed_in_part(failed, metadata)\n",
         "",
         "tests/unit/defs/test_collection.py",
     ),
@@ -421,7 +421,7 @@ MUTANTS = (
     ),
     Mutant(
         "wallets_are_read_again_only_where_something_was_sent",
-        "billing_pipeline/defs/collection.py",
+        "billing_pipeline/defs/sending.py",
         "if not prepaid.wallets_are_published(settings, month):",
         "if outcome.report.done:",
         "tests/unit/defs/test_collection.py",

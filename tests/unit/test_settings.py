@@ -163,8 +163,8 @@ def test_the_address_of_the_ui_is_one(url: str) -> None:
 
 
 def test_only_the_settings_read_the_environment() -> None:
-    """dbt, Spark and Dagster's daemon are given an environment of their own by these three."""
-    passed_on = {"rating/dbt_runner.py", "rating/spark.py", "commands/ui.py"}
+    """dbt, Spark, Dagster's storage and its daemon are told something in it by these four."""
+    passed_on = {"rating/dbt_runner.py", "rating/spark.py", "runs/event_log.py", "commands/ui.py"}
     readers = {
         str(path.relative_to(ROOT / "billing_pipeline"))
         for path in (ROOT / "billing_pipeline").rglob("*.py")

@@ -24,9 +24,12 @@ from billing_pipeline.collection.prepaid import WalletTables
 from billing_pipeline.collection.push.apply import ActionResult, ApplyReport, ResultState
 from billing_pipeline.collection.push.wallets import WalletProblem
 from billing_pipeline.collection.steps import ApplyOutcome
-from billing_pipeline.defs import checks
-from billing_pipeline.defs import collection as assets
-from billing_pipeline.defs.collection import approved_changes, invoice_payments, invoice_plan
+from billing_pipeline.defs import approvals, checks, plans, sending
+from billing_pipeline.defs import payments as pulls
+from billing_pipeline.defs.approvals import approved_changes
+from billing_pipeline.defs.collection import payment_metadata
+from billing_pipeline.defs.payments import invoice_payments
+from billing_pipeline.defs.plans import invoice_plan
 from billing_pipeline.defs.resources import Stripe, resources
 from billing_pipeline.intake.late_usage import compared_inputs, note_rated
 from billing_pipeline.intake.usage_files import UsageFiles
@@ -62,8 +65,13 @@ def settings(tmp_path: Path) -> Settings:
 def published(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> list[set[str]]:
     """The tables of each publication; Stripe and the warehouse are left out."""
     found: list[set[str]] = []
-    for name in ("publish", "publish_rows"):
-        monkeypatch.setattr(assets, name, lambda settings, month, tables: found.append({*tables}))
+
+    def publish(settings: Settings, month: BillingMonth, tables: dict[str, Any]) -> None:
+        found.append({*tables})
+
+    monkeypatch.setattr(plans, "publish", publish)
+    for module in (approvals, plans, pulls):
+        monkeypatch.setattr(module, "publish_rows", publish)
     monkeypatch.setattr(payments, "note_published", lambda settings, pulled: None)
     monkeypatch.setattr(prepaid, "note_published", lambda settings, month, wallets: None)
     return found
@@ -88,7 +96,7 @@ def apply(
 ) -> Any:
     monkeypatch.setattr(prepaid, "wallets_are_published", lambda settings, month: known)
     answers(monkeypatch, ApplyOutcome(report, PLAN), pulled(), WalletTables([*wallets], 1))
-    return assets._apply(RUN, settings, NoStripe(settings=settings), steps.Approval("hash"))
+    return sending.apply(RUN, settings, NoStripe(settings=settings), steps.Approval("hash"))
 
 
 def test_a_push_that_failed_in_part_fails_once_it_has_published(
@@ -148,8 +156,8 @@ def test_an_approval_that_cannot_be_carried_out_leaves_the_month_as_it_was(
         raise NotInPlanError("the plan has nothing to approve or decline for eve")
 
     answer = None if "only" in config else Answer("old is not the plan")
-    monkeypatch.setattr(assets, "first_answer", lambda settings, month, plan_hash: answer)
-    monkeypatch.setattr(assets, "_apply", refuse)
+    monkeypatch.setattr(approvals, "first_answer", lambda settings, month, plan_hash: answer)
+    monkeypatch.setattr(approvals, "apply", refuse)
     with dg.DagsterInstance.ephemeral() as instance:
         result = dg.materialize(
             [approved_changes],
@@ -162,7 +170,7 @@ def test_an_approval_that_cannot_be_carried_out_leaves_the_month_as_it_was(
         assert instance.get_materialized_partitions(approved_changes.key) == set()
     [event] = [event for event in result.all_events if event.is_asset_observation]
     observed = event.asset_observation_data.asset_observation
-    assert observed.metadata[assets.ANSWER].value == said
+    assert observed.metadata[approvals.ANSWER].value == said
 
 
 @pytest.mark.parametrize("everything", [True, False])
@@ -175,12 +183,12 @@ def test_a_month_of_which_all_was_declined_has_no_drift(
     """So nobody has to look at it. Where something is left, the next look rates the month."""
     settings.month_dir(JANUARY).mkdir(parents=True)
     note_rated(settings, JANUARY, [], UsageFiles(()))
-    monkeypatch.setattr(assets, "_notes", lambda *_: (PlanNotes(date(2024, 2, 1)), []))
+    monkeypatch.setattr(approvals, "notes_of", lambda *_: (PlanNotes(date(2024, 2, 1)), []))
     waiting = replace(ACTION, invoice_id="in_2", customer_id="bob")
     actions = (ACTION,) if everything else (ACTION, waiting)
     plan = InvoicePlan(JANUARY.key, "acct", actions, declined={ACTION.key: "declined by finance"})
     answers(monkeypatch, plan)
-    assets._decline(RUN, settings, NoStripe(settings=settings), steps.Approval("hash"))
+    approvals._decline(RUN, settings, NoStripe(settings=settings), steps.Approval("hash"))
     assert ["month_drift" in names for names in published] == [everything]
     assert (compared_inputs(settings, JANUARY) is not None) == everything
 
@@ -191,7 +199,7 @@ def test_another_preview_does_not_mark_what_was_sent_as_out_of_sync(
     versions = []
     for plan in (PLAN, InvoicePlan(JANUARY.key, "acct", (ACTION,))):
         answers(monkeypatch, plan)
-        monkeypatch.setattr(assets, "_notes", lambda *_: (PlanNotes(date(2024, 2, 1)), []))
+        monkeypatch.setattr(plans, "notes_of", lambda *_: (PlanNotes(date(2024, 2, 1)), []))
         result = dg.materialize(
             [invoice_plan],
             resources=resources({"settings": settings, "stripe": NoStripe(settings=settings)}),
@@ -258,6 +266,6 @@ def test_invoices_agree_in_all_that_was_paid(
 def test_what_was_paid_is_a_number_for_each_month_and_currency() -> None:
     paid = {"status": "paid", "currency": "USD", "billed": Decimal("12.50"), "paid": Decimal(12)}
     rows = [paid | {"outstanding": Decimal("0.50")}] * 2
-    assert assets._payment_metadata(rows) == {
+    assert payment_metadata(rows) == {
         "invoices_paid": 2, "billed USD": 25.0, "paid USD": 24.0, "outstanding USD": 1.0
     }  # fmt: skip

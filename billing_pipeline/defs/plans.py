@@ -1,0 +1,119 @@
+"""The invoice plan: what a run would do to Stripe, with its causes, published before it is done.
+
+What belongs here: the asset `invoice_plan`, and what is published and shown of any plan. What does
+not: carrying one out (``sending``), and what people decide about it (``approvals``).
+"""
+
+from datetime import datetime
+from typing import Any
+
+import dagster as dg
+import duckdb
+
+from billing_pipeline.collection import steps, stripe_gateway
+from billing_pipeline.collection.plan.closed_books import is_closed
+from billing_pipeline.collection.plan.invoice_plan import InvoicePlan
+from billing_pipeline.collection.plan.limits import Limits
+from billing_pipeline.collection.plan_pages import plan_markdown, plan_sentence
+from billing_pipeline.collection.plan_rows import PlanNotes, change_rows, explained, plan_rows
+from billing_pipeline.collection.push.apply import ApplyReport
+from billing_pipeline.collection.records.approvals import approval_rows
+from billing_pipeline.defs.collection import Rows, collection_asset
+from billing_pipeline.defs.resources import Stripe
+from billing_pipeline.defs.turns import month_of, turn
+from billing_pipeline.months import BillingMonth
+from billing_pipeline.published.change_evidence import (
+    ChangedLine,
+    Evidence,
+    causes_by_invoice,
+    find_evidence,
+)
+from billing_pipeline.published.paying_cards import cards_expiring_before
+from billing_pipeline.published.publish import is_published, publish, publish_rows
+from billing_pipeline.runs.locks import Turn
+from billing_pipeline.settings import Settings
+from billing_pipeline.stripe_api.client import StripeGateway
+from billing_pipeline.web.links import approval_url
+
+# Whether anything is to be sent is said by the plan itself. With a version for each run, a preview
+# would mark all that was sent as "Unsynced" until the next close, whatever it found.
+_ONE_VERSION = dg.DataVersion("plan")
+
+
+@collection_asset([dg.AssetKey("invoices"), dg.AssetKey("invoice_lines")])
+def invoice_plan(
+    context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings], stripe: Stripe
+) -> dg.MaterializeResult[None]:
+    """What would bring Stripe from what it holds to what the charges say. Writes nothing there."""
+    month = month_of(context, settings)
+    with turn(context, settings, Turn.STRIPE), stripe.open() as gateway:
+        plan = stripe_gateway.run(
+            gateway,
+            lambda: steps.preview(
+                gateway, settings, month, limits=Limits.of(settings), run_id=context.run.run_id
+            ),
+        )
+        notes, changes = notes_of(gateway, settings, month, plan)
+    if context.run.job_name != "close_month":
+        # A close publishes once, after Stripe has answered, so nobody sees half a month.
+        tables = plan_tables(settings, month, plan_rows(plan, notes), changes)
+        publish_month(settings, month, tables)
+    return dg.MaterializeResult(
+        metadata=plan_metadata(plan, notes, changes), data_version=_ONE_VERSION
+    )
+
+
+def publish_month(settings: Settings, month: BillingMonth, tables: dict[str, Rows]) -> None:
+    """The month with these tables. Of a closed month that was published, only these: its charges
+    and invoices stay as they were closed, and what they would be is in the plan."""
+    if is_closed(settings.locked_through, month) and is_published(settings, month):
+        publish_rows(settings, month, tables)
+    else:
+        publish(settings, month, tables)
+
+
+def plan_tables(
+    settings: Settings, month: BillingMonth, rows: Rows, changes: Rows
+) -> dict[str, Rows]:
+    """The plan, line by line, and what was decided about the month's plans so far."""
+    approvals = approval_rows(steps.decisions_of(settings, month))
+    return {"invoice_plan": rows, "plan_changes": changes, "approvals": approvals}
+
+
+def notes_of(
+    gateway: StripeGateway,
+    settings: Settings,
+    month: BillingMonth,
+    plan: InvoicePlan,
+    report: ApplyReport | None = None,
+) -> tuple[PlanNotes, Rows]:
+    """What is said of a plan besides what it does, and the rows of `plan_changes`."""
+    lines = explained(plan, report)
+    keys = [ChangedLine(line.invoice_id, line.line_id) for line in lines]
+    try:
+        evidence = find_evidence(settings, month, keys)
+    except (duckdb.Error, OSError) as error:
+        # What has been sent must be published, explained or not.
+        evidence = {key: Evidence("other", f"cannot be read: {error}") for key in keys}
+    today = datetime.fromtimestamp(gateway.clock.now(), settings.timezone).date()
+    notes = PlanNotes(
+        today=today,
+        causes=causes_by_invoice(evidence.items()),
+        cards=cards_expiring_before(settings, today),
+        approval_url=approval_url(settings.ui_url, month, plan.hash),
+    )
+    return notes, change_rows(plan, lines, evidence)
+
+
+def plan_metadata(plan: InvoicePlan, notes: PlanNotes, changes: Rows) -> dict[str, Any]:
+    metadata: dict[str, Any] = {
+        # The page of a run shows two or three rows, and the others on a click.
+        "in short": plan_sentence(plan),
+        "plan": dg.MetadataValue.md(plan_markdown(plan, notes, changes)),
+        "plan_hash": plan.hash,
+        "changes": len(plan.changes),
+        "needs_approval": plan.needs_approval,
+    }
+    if plan.needs_approval and notes.approval_url is not None:
+        metadata["approve"] = dg.MetadataValue.url(notes.approval_url)
+    return metadata

@@ -1,0 +1,172 @@
+"""Carrying out an invoice plan: what is sent, what is read back, and what is published of both.
+
+What belongs here: the asset `stripe_invoices`, and the same for an approved plan. What does not:
+which plan is carried out (``plans``, ``approvals``).
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import dagster as dg
+
+from billing_pipeline.collection import payments, prepaid, steps, stripe_gateway
+from billing_pipeline.collection.plan.actions import ActionKind, InvoiceAction
+from billing_pipeline.collection.plan.invoice_plan import InvoicePlan
+from billing_pipeline.collection.plan.limits import Limits
+from billing_pipeline.collection.plan_pages import (
+    plan_markdown,
+    receipt_markdown,
+    receipt_sentence,
+)
+from billing_pipeline.collection.plan_rows import outcome_rows
+from billing_pipeline.collection.push.apply import ApplyReport
+from billing_pipeline.defs.collection import (
+    Rows,
+    collection_asset,
+    failed_in_part,
+    payment_metadata,
+)
+from billing_pipeline.defs.partitions import refuse_unfinished
+from billing_pipeline.defs.payments import wallets_now
+from billing_pipeline.defs.plans import invoice_plan, notes_of, plan_tables, publish_month
+from billing_pipeline.defs.resources import Stripe
+from billing_pipeline.defs.turns import month_of, turn
+from billing_pipeline.intake.late_usage import forget_compared, note_compared, rated_inputs
+from billing_pipeline.money import to_major
+from billing_pipeline.months import BillingMonth
+from billing_pipeline.published.as_billed import SentDocument, save_versions
+from billing_pipeline.runs.locks import Turn
+from billing_pipeline.settings import Settings
+
+DASHBOARD = "https://dashboard.stripe.com/invoices"
+"""Shows test mode or live mode, whichever the reader has chosen there."""
+_BILLS_NOTHING = (ActionKind.WITHDRAW, ActionKind.REVIEW)
+
+
+@collection_asset([invoice_plan])
+def stripe_invoices(
+    context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings], stripe: Stripe
+) -> dg.MaterializeResult[None]:
+    """Carry out what is safe of the invoice plan, then pull back and publish what Stripe holds."""
+    return apply(context, settings, stripe)
+
+
+def apply(
+    context: dg.AssetExecutionContext,
+    settings: Settings,
+    stripe: Stripe,
+    approval: steps.Approval | None = None,
+) -> dg.MaterializeResult[None]:
+    """Carry out what is safe of the month's plan, or what the approval names, and publish what
+    Stripe then holds. Raises `dagster.Failure` where a part failed; the rest is published."""
+    month = month_of(context, settings)
+    refuse_unfinished(settings, month)
+
+    def save_what_is_billed(plan: InvoicePlan, sent: Sequence[InvoiceAction]) -> None:
+        stands = [action for action in plan.actions if action.kind is ActionKind.UNCHANGED]
+        billed = {a.invoice_id for a in [*sent, *stands] if a.kind not in _BILLS_NOTHING}
+        if plan.closed is not None:
+            return
+        sends = [document for action in sent for document in sent_documents(action)]
+        save_versions(settings, month, billed, context.run.run_id, datetime.now(UTC), sends)
+
+    with turn(context, settings, Turn.STRIPE), stripe.open() as gateway:
+        outcome = stripe_gateway.run(
+            gateway,
+            lambda: steps.apply_plan(
+                gateway,
+                settings,
+                month,
+                run_id=context.run.run_id,
+                actor="unattended" if approval is None else f"approved by {approval.decided_by}",
+                approval=approval,
+                limits=Limits.of(settings),
+                timeout=60.0,
+                before_sending=save_what_is_billed,
+            ),
+        )
+        # The month was read from Stripe a moment ago, so it need not be listed again.
+        pulled = stripe_gateway.run(
+            gateway, lambda: payments.pull(gateway, settings, month, full=False)
+        )
+        notes, changes = notes_of(gateway, settings, month, outcome.remaining, outcome.report)
+        rows = outcome_rows(outcome.report, outcome.remaining, notes)
+        tables = plan_tables(settings, month, rows, changes) | pulled.tables
+        wallets = None
+        # Whatever this run did: an earlier one may have ended between sending and publishing.
+        if not prepaid.wallets_are_published(settings, month):
+            wallets = wallets_now(gateway, settings, month)
+            tables |= wallets.tables
+    publish_month(settings, month, tables | drift_after(outcome.remaining))
+    note_inputs(settings, month, outcome.remaining)
+    for corrected in _corrected_months(outcome.report):
+        forget_compared(settings, corrected)
+    payments.note_published(settings, pulled)
+    if wallets is not None:
+        prepaid.note_published(settings, month, wallets)
+    metadata: dict[str, Any] = {
+        "in short": receipt_sentence(outcome.report),
+        "receipt": dg.MetadataValue.md(receipt_markdown(outcome.report)),
+        "done": len(outcome.report.done),
+        "failed": len(outcome.report.failed),
+        "needs_approval": outcome.needs_approval,
+        "plan_hash": outcome.remaining.hash,
+        "remaining": dg.MetadataValue.md(plan_markdown(outcome.remaining, notes, changes)),
+    }
+    if outcome.needs_approval and notes.approval_url is not None:
+        metadata["approve"] = dg.MetadataValue.url(notes.approval_url)
+    metadata |= payment_metadata(pulled.invoice_payments)
+    if not settings.uses_sandbox and settings.stripe_api_base is None:
+        metadata["in Stripe"] = dg.MetadataValue.url(DASHBOARD)
+    failed = outcome.problems + (wallets.unread if wallets is not None else [])
+    if failed:
+        raise failed_in_part(failed, metadata)
+    return dg.MaterializeResult(metadata=metadata)
+
+
+def sent_documents(action: InvoiceAction) -> list[SentDocument]:
+    """The invoice and the credit notes that the action sends."""
+    name, currency = action.invoice_id, action.currency
+    found = [
+        SentDocument(name, part.revision, part.number, -to_major(part.amount, currency))
+        for part in action.credits
+    ]
+    if action.send is not None:
+        total = to_major(action.send.total, currency)
+        found.append(SentDocument(name, action.send.revision, None, total))
+    return found
+
+
+def _corrected_months(report: ApplyReport) -> set[BillingMonth]:
+    """The closed months of which something was billed now: of these it is not known any more what
+    is left."""
+    return {
+        month
+        for result in report.done
+        if result.action.send is not None
+        for month in result.action.send.corrections
+    } | {
+        month
+        for result in report.done
+        if result.action.kind is ActionKind.CREDIT
+        for invoice in report.plan.desired
+        if invoice.invoice_id == result.action.invoice_id
+        for month in invoice.corrections
+    }
+
+
+def drift_after(plan: InvoicePlan) -> dict[str, Rows]:
+    """Where all is billed or declined, the month has no drift. What is left of it, the next look
+    has to tell."""
+    return {} if plan.undecided else {"month_drift": []}
+
+
+def note_inputs(settings: Settings, month: BillingMonth, plan: InvoicePlan) -> None:
+    """Where all is billed or declined, drift is what changes in these inputs later. Where something
+    is left, the next look for drift has to rate the month."""
+    inputs = rated_inputs(settings, month)
+    if inputs is not None and not plan.undecided:
+        note_compared(settings, month, inputs, is_billed=True)
+    else:
+        forget_compared(settings, month)
