@@ -63,7 +63,8 @@ def month_drift(
             description=f"not compared, the other months were: {'; '.join(problems)}",
             allow_retries=False,
         )
-    return dg.MaterializeResult(metadata={"rated": ", ".join(rated) or "nothing has changed"})
+    months = ", ".join(rated) or "nothing has changed"
+    return dg.MaterializeResult(metadata={"months": months, "rated": len(rated)})
 
 
 def _closed_months(settings: Settings) -> list[BillingMonth]:

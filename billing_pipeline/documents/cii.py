@@ -7,6 +7,7 @@ in them (``electronic``), and the PDF (``facturx``).
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
+from collections.abc import Sequence
 from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
 
@@ -14,11 +15,11 @@ from billing_pipeline.documents.electronic import (
     CENT,
     ElectronicInvoice,
     ElectronicLine,
-    ElectronicParty,
     NotExpressibleError,
     exact,
     written,
 )
+from billing_pipeline.documents.electronic_party import ElectronicParty
 from billing_pipeline.documents.elements import Elements, as_bytes
 
 _ELEMENTS = Elements(texts="ram", groups="ram")
@@ -50,22 +51,35 @@ def cii(invoice: ElectronicInvoice) -> bytes:
     for position, line in enumerate(invoice.lines, 1):
         _line(trade, line, position)
     _agreement(trade, invoice)
-    _group(trade, "ApplicableHeaderTradeDelivery")
+    delivery = _group(trade, "ApplicableHeaderTradeDelivery")
+    if invoice.delivered_to:
+        place = _group(delivery, "ShipToTradeParty", "PostalTradeAddress")
+        _text(place, "CountryID", invoice.delivered_to)
     _settlement(trade, invoice)
     return as_bytes(root)
 
 
 def _require_sum(invoice: ElectronicInvoice) -> None:
-    """The rules add up the lines in floating point (BR-CO-10), so from about 10^14 on they would
-    find a sum that is not the total. This adds as they do."""
-    total = 0.0
-    for line in invoice.lines:
-        total += float(line.net)
-    if Decimal(total).quantize(CENT, rounding=ROUND_HALF_UP) != invoice.line_total:
-        raise NotExpressibleError(
-            f"no Factur-X of {invoice.number}: its lines come to {written(invoice.line_total)}, "
-            "more than the official rules can add up; --ubl writes it as UBL"
-        )
+    """The rules add up lines and taxes in floating point (BR-CO-10, BR-CO-14), so from about 10^14
+    on they would find a sum that is not the total."""
+    lines, taxes = [line.net for line in invoice.lines], [tax.tax for tax in invoice.taxes]
+    sums = (("lines", lines, invoice.line_total), ("taxes", taxes, invoice.tax))
+    for what, amounts, total in sums:
+        if not _adds_up(amounts, total):
+            raise NotExpressibleError(
+                f"no Factur-X of {invoice.number}: its {what} come to {written(total)}, more than "
+                "the official rules can add up; --ubl writes it as UBL"
+            )
+
+
+def _adds_up(amounts: Sequence[Decimal], total: Decimal) -> bool:
+    """Whether it does when it is added and rounded as the rules do it."""
+    found = 0.0
+    for amount in amounts:
+        found += float(amount)
+    in_cents = [round(number * 10 * 10) / 100 for number in (found, float(total))]
+    exactly = Decimal(found).quantize(CENT, rounding=ROUND_HALF_UP)
+    return exactly == total and in_cents == [float(total)] * 2
 
 
 def _date(parent: ET.Element, day: date, prefix: str = "udt") -> None:
@@ -176,8 +190,7 @@ def _settlement(trade: ET.Element, invoice: ElectronicInvoice) -> None:
             _text(group, "ExemptionReason", tax.reason)
         _text(group, "BasisAmount", written(tax.net))
         _category(group, tax.category, tax.percentage)
-    if invoice.period:
-        _period(settlement, *invoice.period)
+    _period(settlement, *invoice.period)
     for tax in invoice.taxes:
         if tax.discount:
             allowance = _group(settlement, "SpecifiedTradeAllowanceCharge")

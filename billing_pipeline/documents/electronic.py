@@ -8,62 +8,35 @@ syntaxes (``ubl``, ``cii``), and the PDF that carries one (``facturx``).
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
+from billing_pipeline.code_lists import COUNTRIES, electronic_address
+from billing_pipeline.documents.electronic_party import (
+    ElectronicParty,
+    electronic_party,
+    vat_id_of,
+)
 from billing_pipeline.documents.formatting import plain
 from billing_pipeline.documents.issued import IssuedDocument
 from billing_pipeline.documents.issued_page import unit_price
-from billing_pipeline.documents.parties import address_of
 from billing_pipeline.documents.reading import NoDocumentError
 from billing_pipeline.documents.tax_groups import Breakdown, NetLine, TaxGroup, breakdown_of
 from billing_pipeline.duckdb_sql import Row
+from billing_pipeline.months import BillingMonth
 
 NOTHING = Decimal(0)
 INVOICE, CREDIT_NOTE = "380", "381"
 CENT = Decimal("0.01")
 _IBAN = re.compile(r"\b([A-Z]{2}\d{2}(?: ?[A-Z0-9]{1,4}){3,8})\b")
 _BIC = re.compile(r"\b(?:BIC|SWIFT):? ?([A-Z]{6}[A-Z0-9]{2}(?:[A-Z0-9]{3})?)\b")
-_VAT_ID = re.compile(r"[A-Z]{2}[A-Z0-9+*]{2,13}")
-_POSTAL = re.compile(r"(?:[A-Z]{1,2}-)?(\d{4,5}(?: ?[A-Z]{2})?) (.+)")
-
-# Peppol's codes of electronic addresses that are VAT numbers, by country.
-_VAT_SCHEMES = {
-    "AD": "9922", "AL": "9923", "BA": "9924", "BE": "9925", "BG": "9926", "CH": "9927",
-    "CY": "9928", "CZ": "9929", "DE": "9930", "EE": "9931", "GB": "9932", "EL": "9933",
-    "GR": "9933", "HR": "9934", "IE": "9935", "LI": "9936", "LT": "9937", "LU": "9938",
-    "LV": "9939", "MC": "9940", "ME": "9941", "MK": "9942", "MT": "9943", "NL": "9944",
-    "PL": "9945", "PT": "9946", "RO": "9947", "RS": "9948", "SI": "9949", "SK": "9950",
-    "SM": "9951", "TR": "9952", "VA": "9953", "FR": "9957", "HU": "9910", "ES": "9920",
-    "AT": "9914",
-}  # fmt: skip
 
 
 class NotExpressibleError(NoDocumentError):
     """The standard has no way to say what the document says, or a field that it needs is empty."""
-
-
-@dataclass(frozen=True)
-class ElectronicParty:
-    """Seller (BG-4) or buyer (BG-7)."""
-
-    name: str
-    country: str
-    street: tuple[str, ...]
-    city: str
-    postal_code: str
-    vat_id: str
-    """With the country's letters; empty where the tax id has none."""
-    other_tax_id: str
-    identifier: str
-    address: tuple[str, str]
-    """Electronic address: its scheme and value."""
-    contact: str
-    phone: str
-    email: str
 
 
 @dataclass(frozen=True)
@@ -118,6 +91,9 @@ class ElectronicInvoice:
     taxes: tuple[ElectronicTax, ...]
     discount_reason: str
     prepaid: Decimal
+    period: tuple[date, date]
+    delivered_to: str
+    """The country, of an intra-community supply."""
 
     @property
     def line_total(self) -> Decimal:
@@ -143,12 +119,6 @@ class ElectronicInvoice:
     def total(self) -> Decimal:
         return self.net + self.tax
 
-    @property
-    def period(self) -> tuple[date, date] | None:
-        starts = [line.start for line in self.lines if line.start]
-        ends = [line.end for line in self.lines if line.end]
-        return (min(starts), max(ends)) if starts and ends else None
-
 
 def electronic_invoice(issued: IssuedDocument) -> ElectronicInvoice:
     """Raises `NotExpressibleError` with the reason."""
@@ -163,7 +133,9 @@ def electronic_invoice(issued: IssuedDocument) -> ElectronicInvoice:
     text = plain(issued.seller["bank_account"])
     is_automatic = row["due_at"] is None or row["due_at"] == row["issued_at"]
     iban = "" if is_automatic else _first(_IBAN, text).replace(" ", "")
-    is_outside = any(group.category == "O" for group in breakdown.groups)
+    categories = {group.category for group in breakdown.groups}
+    is_outside = "O" in categories
+    lines = tuple(_line(issued, line, groups[line.group], sign, zone) for line in breakdown.lines)
     return ElectronicInvoice(
         number=plain(issued.number),
         type_code=CREDIT_NOTE if issued.is_credit_note else INVOICE,
@@ -181,23 +153,32 @@ def electronic_invoice(issued: IssuedDocument) -> ElectronicInvoice:
         if issued.corrects
         else None,
         notes=tuple(_notes(issued, breakdown)),
-        seller=_party(issued.seller, is_outside=is_outside, is_seller=True),
-        buyer=_party(issued.buyer, is_outside=is_outside, is_seller=False),
+        seller=electronic_party(issued.seller, is_outside=is_outside, is_seller=True),
+        buyer=electronic_party(issued.buyer, is_outside=is_outside, is_seller=False),
         # Credit transfer; standing agreement; not defined.
         payment_code="30" if iban else "57" if is_automatic else "1",
         payment_terms=_terms(issued, is_automatic),
         iban=iban,
         bic=_first(_BIC, text) if iban else "",
-        lines=tuple(
-            _line(issued, line, groups[line.group], sign, zone) for line in breakdown.lines
-        ),
+        lines=lines,
         taxes=_taxes(breakdown.groups, sign),
         discount_reason="; ".join(plain(line["description"]) for line in discounts)[:500]
         or "Discount",
         prepaid=max(amount - sign * Decimal(row["amount_due"]), NOTHING)
         if not issued.is_credit_note
         else NOTHING,
+        period=_period(lines, row["billing_month"]),
+        delivered_to=str(issued.buyer["country"]) if "K" in categories else "",
     )
+
+
+def _period(lines: Sequence[ElectronicLine], month: date) -> tuple[date, date]:
+    """Of all lines; the billing month where none has one."""
+    starts = [line.start for line in lines if line.start]
+    ends = [line.end for line in lines if line.end]
+    if starts and ends:
+        return min(starts), max(ends)
+    return month, BillingMonth(month.year, month.month).shift(1).first_day - timedelta(days=1)
 
 
 def _require(issued: IssuedDocument, breakdown: Breakdown | None) -> None:
@@ -221,8 +202,14 @@ def _require(issued: IssuedDocument, breakdown: Breakdown | None) -> None:
     for who, row in (("accounts/seller.csv", issued.seller), ("its customer", issued.buyer)):
         if not row.get("country"):
             refuse(f"{who} has no country, which EN 16931 needs")
+        if row["country"] not in COUNTRIES:
+            refuse(f"{who} has the country {row['country']}, which is none of ISO 3166")
+        address = plain(row.get("electronic_address"))
+        if address and electronic_address(address) is None:
+            refuse(f"{who} has the electronic_address {address}, whose scheme is none of EN 16931")
     if not plain(issued.seller.get("tax_id")):
         refuse("accounts/seller.csv has no tax_id, which EN 16931 needs")
+    _require_tax_ids(issued, {group.category for group in breakdown.groups}, refuse)
     if any(group.is_mixed for group in breakdown.groups):
         refuse("a line has taxes that its amount contains and others that come on top")
     amounts = [line.net for line in breakdown.lines]
@@ -230,6 +217,18 @@ def _require(issued: IssuedDocument, breakdown: Breakdown | None) -> None:
     if any(value != value.quantize(CENT) for value in amounts):
         currency = issued.document["currency"]
         refuse(f"EN 16931 allows two decimal places, and its amounts in {currency} have more")
+
+
+def _require_tax_ids(
+    issued: IssuedDocument, categories: Collection[str], refuse: Callable[[str], None]
+) -> None:
+    """What `tax_category` says of a customer needs the tax ids that the rules ask for with it."""
+    if "AE" in categories and not plain(issued.buyer.get("tax_id")):
+        refuse("reverse charge needs the tax_id of its customer")
+    if "K" in categories and not vat_id_of(issued.buyer):
+        refuse("an intra-community supply needs a VAT number as the tax_id of its customer")
+    if {"G", "K"} & set(categories) and not vat_id_of(issued.seller):
+        refuse("tax_category G or K needs a VAT number as the tax_id of accounts/seller.csv")
 
 
 def _day(value: datetime, zone: ZoneInfo) -> date:
@@ -258,52 +257,11 @@ def _terms(issued: IssuedDocument, is_automatic: bool) -> str:
     return f"Please quote {plain(issued.number)} with your payment"
 
 
-def _party(row: Row, *, is_outside: bool, is_seller: bool) -> ElectronicParty:
-    tax_id = re.sub(r"[\s.\-]", "", plain(row.get("tax_id")).upper())
-    is_vat = bool(_VAT_ID.fullmatch(tax_id))
-    # A document outside the scope of VAT may name no VAT number (BR-O-02).
-    vat_id = tax_id if is_vat and not is_outside else ""
-    lines = address_of(row)
-    city, postal_code = plain(row.get("city")), plain(row.get("postal_code"))
-    if not city and lines and (found := _POSTAL.fullmatch(lines[-1])):
-        postal_code, city = found[1], found[2]
-        lines = lines[:-1]
-    elif city:
-        lines = [plain(row.get("street"))] if row.get("street") else []
-    return ElectronicParty(
-        name=plain(row.get("name")) or plain(row.get("customer_id")),
-        country=str(row["country"]),
-        street=tuple(lines[:3]),
-        city=city,
-        postal_code=postal_code,
-        vat_id=vat_id,
-        other_tax_id="" if is_vat else tax_id,
-        identifier=tax_id if is_seller and not vat_id else "",
-        address=_electronic_address(row, tax_id if is_vat else ""),
-        contact=plain(row.get("contact")) or plain(row.get("name")),
-        phone=plain(row.get("phone")),
-        email=plain(row.get("email")),
-    )
-
-
-def _electronic_address(row: Row, vat_id: str) -> tuple[str, str]:
-    """What the column says, `scheme:value`; else the VAT number, the e-mail address, or nothing."""
-    said = plain(row.get("electronic_address"))
-    if said:
-        scheme, _, value = said.partition(":")
-        return (scheme, value) if value else ("EM", scheme)
-    scheme = _VAT_SCHEMES.get(vat_id[:2], "")
-    if scheme:
-        return scheme, vat_id
-    email = plain(row.get("email"))
-    return ("EM", email) if email else ("", "")
-
-
 def _line(
     issued: IssuedDocument, line: NetLine, group: TaxGroup, sign: Decimal, zone: ZoneInfo
 ) -> ElectronicLine:
     row, net = line.row, sign * line.net
-    quantity, price, base = _price(row, net)
+    quantity, price, base = _price(row, net, sign)
     text = plain(row["description"]) or "Correction"
     start, end = row["period_start"], row["period_end"]
     owner = str(row["customer_id"] or issued.document["customer_id"])
@@ -325,12 +283,12 @@ def _line(
     )
 
 
-def _price(row: Row, net: Decimal) -> tuple[Decimal, Decimal, Decimal]:
+def _price(row: Row, net: Decimal, sign: Decimal) -> tuple[Decimal, Decimal, Decimal]:
     """Quantity, price and base quantity of a line. A price is never below 0 (BR-27): the quantity
     is. Where no price per unit gives the amount, the price is that of all units together."""
     price = unit_price(row)
-    if price is not None and net == price[0] * price[1] and price[0] > 0 and price[1] >= 0:
-        return price[0], price[1], Decimal(1)
+    if price is not None and net == sign * price[0] * price[1] and price[1] >= 0:
+        return sign * price[0], price[1], Decimal(1)
     counted = Decimal(row["quantity"] or 0) if row["is_whole"] and row["kind"] == "charge" else 0
     base = Decimal(counted) if counted > 0 else Decimal(1)
     return (-base if net < 0 else base), abs(net), base

@@ -112,11 +112,23 @@ def _corrected(connection: duckdb.DuckDBPyConnection, document: Row) -> IssuedDo
 
 def in_order(lines: list[Row], payer: str) -> list[Row]:
     """The payer's own lines, then each other customer's; of a customer by subscription, fees
-    before usage, numbers within names by their value: 9, 10, 109."""
-    return sorted(lines, key=lambda line: _place(line, payer))
+    before usage, numbers within names by their value: 9, 10, 109. Lines of one price follow one
+    another by time, whatever months their names have."""
+    names: dict[object, str] = {}
+    for line in sorted(lines, key=_start):
+        names.setdefault(_price(line), line["description"] or "")
+    return sorted(lines, key=lambda line: _place(line, payer, names[_price(line)]))
 
 
-def _place(line: Row, payer: str) -> tuple[Any, ...]:
+def _price(line: Row) -> object:
+    return (line.get("subscription_id"), line.get("price_id") or line["description"])
+
+
+def _start(line: Row) -> str:
+    return str(line.get("period_start") or "")
+
+
+def _place(line: Row, payer: str, name: str) -> tuple[Any, ...]:
     customer = str(line.get("customer_id") or payer)
     is_tax = line["kind"] == "tax"
     rank = _FEES_FIRST.get(line["kind"])
@@ -131,8 +143,9 @@ def _place(line: Row, payer: str) -> tuple[Any, ...]:
         _LATER_KINDS.get(line["kind"], 8) if rank is None else 0,
         natural(line.get("subscription_id") or ""),
         rank or 0,
+        natural(name),
+        _start(line),
         natural(line["description"] or ""),
-        str(line.get("period_start") or ""),
         line.get("position") or 0,
     )
 

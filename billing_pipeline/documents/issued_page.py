@@ -111,7 +111,8 @@ def _lines(issued: IssuedDocument, breakdown: Breakdown | None, sign: int) -> li
             }
         ]
     return line_rows(
-        issued.lines,
+        # A line whose share of a discount alone has changed is in the taxes, and would puzzle here.
+        [line for line in issued.lines if line["amount"]] or issued.lines,
         issued.document["customer_id"],
         issued.names,
         lambda line: _line(issued, line, sign),
@@ -143,8 +144,7 @@ def _unexplained(
 def _line(issued: IssuedDocument, line: Row, sign: int) -> Document:
     has_period = line["period_start"] is not None and line["period_end"] is not None
     text = plain(line["description"])
-    price = unit_price(line)
-    counted, unit = price or (None, None)
+    counted, unit = unit_price(line) or (None, None)
     if counted is None and line["kind"] == "charge" and line["is_whole"]:
         counted = line["quantity"]
     return {
@@ -153,16 +153,17 @@ def _line(issued: IssuedDocument, line: Row, sign: int) -> Document:
         "period": period(line["period_start"], line["period_end"], _zone(issued))
         if has_period
         else "",
-        "quantity": quantity(counted) if counted is not None else "",
+        "quantity": quantity(sign * counted) if counted is not None else "",
         "unit_price": quantity(unit) if unit is not None else "",
         "amount": amount(sign * line["amount"], line["currency"]),
     }
 
 
 def unit_price(line: Row) -> tuple[Decimal, Decimal] | None:
-    """Quantity and price of a unit whose product is the line's amount; None where one price per
-    unit does not give it: tiers, packages, shares of a period, minimums."""
-    if not line["is_whole"] or line["unit_amount"] is None or line["billable_quantity"] is None:
+    """Quantity and price of a unit whose product is the line's amount, of a correction the change
+    of both; None where one price per unit does not give it: tiers, packages, shares of a period,
+    minimums, another price."""
+    if line["unit_amount"] is None or not line["billable_quantity"]:
         return None
     counted, unit = Decimal(line["billable_quantity"]), Decimal(line["unit_amount"])
     return (counted, unit) if counted * unit == line["amount"] else None
@@ -224,10 +225,18 @@ def _notices(issued: IssuedDocument, breakdown: Breakdown | None, is_void: bool)
     notices = ["This invoice is void: nothing has to be paid."] if is_void else []
     groups = breakdown.groups if breakdown else []
     untaxed = [group for group in groups if group.category not in ("S", "O")]
-    notices += [f"{plain(group.reason)}." for group in untaxed]
+    notices += [_reason(issued, group, is_whole=len(groups) == 1) for group in untaxed]
     if not issued.is_itemized:
         notices.append("Its lines are not recorded: the amount is spread over the tax rates.")
     return notices
+
+
+def _reason(issued: IssuedDocument, group: TaxGroup, *, is_whole: bool) -> str:
+    """Why there is no tax, and on which amount, if it is not all of it."""
+    if is_whole:
+        return f"{plain(group.reason)}."
+    currency = str(issued.document["currency"])
+    return f"{plain(group.reason)}: {currency} {amount(abs(group.net), currency)}."
 
 
 def _payment_terms(issued: IssuedDocument, due: Decimal) -> Document | None:

@@ -52,7 +52,7 @@ SELECT * FROM journal_checks WHERE difference <> 0 ORDER BY billing_month, check
 
 
 class NoDatevError(ValueError):
-    """The accounts have numbers that DATEV does not take."""
+    """DATEV does not take the numbers of the accounts, or an amount."""
 
 
 def journal_files(
@@ -165,7 +165,7 @@ def datev(
     client: int,
 ) -> bytes:
     """DATEV's format (EXTF 700, category 21, version 13), in Windows-1252. Raises `NoDatevError`
-    where a number is not one of an account there."""
+    where a number is not one of an account there, or an amount has more digits than it takes."""
     numbers = {row[side] for row in postings for side in ("account_number", "contra_number")}
     lengths = {len(number) for number in numbers}
     if len(lengths) > 1 or not all(n.isdecimal() and 4 <= len(n) <= 8 for n in numbers):
@@ -187,10 +187,21 @@ def datev(
 
 
 def _datev_cells(row: Row, name: str, day: date) -> list[Any]:
-    amount = f"{_amount(row):f}".replace(".", ",")
+    amount = _datev_amount(row)
     account, contra = int(row["account_number"]), int(row["contra_number"])
     cells = [_Number(amount), "S", row["currency"], None, None, "", account, contra, ""]
     return [*cells, _Number(f"{day:%d%m}"), name, "", None, _words(row["kind"])]
+
+
+def _datev_amount(row: Row) -> str:
+    """Two places in every currency, and at most ten digits before them."""
+    written = f"{row['amount']:.2f}"
+    if Decimal(written) != row["amount"] or len(written) > len("1234567890.12"):
+        raise NoDatevError(
+            "DATEV takes amounts of up to 10 digits and 2 decimal places, not "
+            f"{_amount(row)} {row['currency']}"
+        )
+    return written.replace(".", ",")
 
 
 class _Number(str):

@@ -18,8 +18,8 @@ from billing_pipeline.published.reading import open_published
 from billing_pipeline.settings import Settings
 
 _LINES = (
-    "SELECT lines.*, charges.meter_id FROM invoice_lines AS lines LEFT JOIN charges"
-    " USING (charge_id) WHERE lines.invoice_id = $1 ORDER BY lines.position"
+    "SELECT lines.*, charges.meter_id, charges.price_id FROM invoice_lines AS lines"
+    " LEFT JOIN charges USING (charge_id) WHERE lines.invoice_id = $1 ORDER BY lines.position"
 )
 _FROM_WALLET = (
     "SELECT paid_at, amount FROM payments WHERE invoice_id = $1 AND method = 'wallet'"

@@ -14,6 +14,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import ROUND_HALF_UP, Decimal
+from itertools import compress
 from typing import Any
 
 from billing_pipeline.documents.issued import IssuedDocument
@@ -101,8 +102,8 @@ def breakdown_of(issued: IssuedDocument) -> Breakdown | None:
     taxes: dict[str, list[Row]] = defaultdict(list)
     for tax in issued.taxes:
         taxes[tax["line_id"]].append(tax)
-    is_taxed = any(tax["percentage"] for tax in issued.taxes)
-    category, reason = untaxed_category(issued.seller, issued.buyer, is_mixed=is_taxed)
+    is_mixed = bool(issued.taxes)
+    category, reason = untaxed_category(issued.seller, issued.buyer, is_mixed=is_mixed)
     groups: dict[tuple[str, tuple[Rate, ...]], TaxGroup] = {}
     lines = []
     for row in issued.lines:
@@ -125,7 +126,16 @@ def breakdown_of(issued: IssuedDocument) -> Breakdown | None:
     billed = {row["line_id"] for row in issued.lines}
     for of_line in [found for line_id, found in taxes.items() if line_id not in billed]:
         _add_tax_alone(of_line, lines, groups)
-    return Breakdown(lines, sorted(groups.values(), key=_order))
+    return _without_nothing(lines, sorted(groups.values(), key=_order))
+
+
+def _without_nothing(lines: list[NetLine], groups: list[TaxGroup]) -> Breakdown:
+    """A line whose share of a discount alone has changed has no amount: its group has the share.
+    Where there is no other line, these stay, for a document has one."""
+    lines = [line for line in lines if line.net] or lines
+    used = {line.group for line in lines}
+    is_used = (group.key in used or group.net or group.discount or group.tax for group in groups)
+    return Breakdown(lines, list(compress(groups, is_used)))
 
 
 def _add_tax_alone(
@@ -178,7 +188,7 @@ def rounded(amount: Decimal, currency: str) -> Decimal:
 
 
 def untaxed_category(seller: Row, buyer: Row, *, is_mixed: bool) -> tuple[str, str]:
-    """Category and reason of lines without a rate. `is_mixed`: other lines are taxed.
+    """Category and reason of lines without a rate. `is_mixed`: other lines have one.
 
     What the customer's row says counts; else it is reverse charge within the EU, an exemption of
     an exempt customer, and not subject to tax otherwise. A document may not mix the last with
@@ -187,7 +197,8 @@ def untaxed_category(seller: Row, buyer: Row, *, is_mixed: bool) -> tuple[str, s
     said = (buyer.get("tax_category") or "").upper()
     reason = buyer.get("exemption_reason") or ""
     if said:
-        return said, reason or REASONS.get(said, REASONS["E"])
+        is_out = said == "O" and is_mixed
+        return "E" if is_out else said, reason or REASONS[said]
     home, away = seller.get("country"), buyer.get("country")
     if home != away and {home, away} <= EU and buyer.get("tax_id") and seller.get("tax_id"):
         return "AE", reason or REASONS["AE"]

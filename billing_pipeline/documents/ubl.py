@@ -13,12 +13,12 @@ from billing_pipeline.documents.electronic import (
     INVOICE,
     ElectronicInvoice,
     ElectronicLine,
-    ElectronicParty,
     ElectronicTax,
     NotExpressibleError,
     exact,
     written,
 )
+from billing_pipeline.documents.electronic_party import ElectronicParty
 from billing_pipeline.documents.elements import Elements, as_bytes
 
 _ELEMENTS = Elements(texts="cbc", groups="cac")
@@ -58,8 +58,7 @@ def ubl(invoice: ElectronicInvoice, *, is_xrechnung: bool = False) -> bytes:
         _text(root, "Note", " ".join(invoice.notes))
     _text(root, "DocumentCurrencyCode", invoice.currency)
     _text(root, "BuyerReference", invoice.buyer_reference)
-    if invoice.period:
-        _period(root, *[day.isoformat() for day in invoice.period])
+    _period(root, *[day.isoformat() for day in invoice.period])
     if invoice.purchase_order:
         _text(_group(root, "OrderReference"), "ID", invoice.purchase_order)
     if invoice.corrects:
@@ -68,6 +67,9 @@ def ubl(invoice: ElectronicInvoice, *, is_xrechnung: bool = False) -> bytes:
         _text(reference, "IssueDate", invoice.corrects[1].isoformat())
     _party(_group(root, "AccountingSupplierParty", "Party"), invoice.seller, is_seller=True)
     _party(_group(root, "AccountingCustomerParty", "Party"), invoice.buyer, is_seller=False)
+    if invoice.delivered_to:
+        place = _group(root, "Delivery", "DeliveryLocation", "Address", "Country")
+        _text(place, "IdentificationCode", invoice.delivered_to)
     _payment(root, invoice)
     for tax in invoice.taxes:
         _allowance(root, invoice, tax)

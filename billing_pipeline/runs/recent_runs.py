@@ -18,16 +18,17 @@ if TYPE_CHECKING:
     import dagster as dg
 
 SHOWN = 8
-# As the jobs that send and the job that collects count them, in their metadata.
-_DONE, _FAILED = ("done", "paid", "paid_from_wallets"), ("declined", "failed")
+# As the jobs that send, the job that collects and the look for drift count them, in their metadata.
+_DONE, _FAILED = ("done", "paid", "paid_from_wallets", "rated"), ("declined", "failed")
 _COUNTED = (*_DONE, "processing", "unconfirmed", "given_up", *_FAILED)
 
 
 @dataclass(frozen=True)
 class RecentRun:
     """One run: when it was asked for (UTC), how it ended, and what it did to customers: `done` and
-    `failed` count the actions of a plan, or the tries of open invoices. `approved_by`: who decided
-    about the plan that it carried out, as they call themselves."""
+    `failed` count the actions of a plan, the tries of open invoices, or the months that a look for
+    drift has rated. `approved_by`: who decided about the plan that it carried out, as they call
+    themselves."""
 
     at: str
     job: str

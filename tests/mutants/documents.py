@@ -51,9 +51,9 @@ MUTANTS = (
     ),
     Mutant(
         "a_vat_number_outside_the_scope_of_vat",
-        f"{DOCUMENTS}/electronic.py",
-        'vat_id = tax_id if is_vat and not is_outside else ""',
-        'vat_id = tax_id if is_vat else ""',
+        f"{DOCUMENTS}/electronic_party.py",
+        'vat_id = "" if is_outside else own_vat_id',
+        "vat_id = own_vat_id",
         ELECTRONIC,
     ),
     Mutant(

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import islice, pairwise
 
+from billing_pipeline.code_lists import electronic_address
 from billing_pipeline.intake.problems import Problem, shown
 from billing_pipeline.intake.reference.dbt_vars import AGGREGATIONS
 from billing_pipeline.intake.reference.inheritance import PlanPrice
@@ -24,6 +25,17 @@ _ADDED_TO = tuple(name for name, known in AGGREGATIONS.items() if known.adds_up)
 
 # What the header of DATEV's format takes.
 _DATEV_NUMBERS = {"datev_consultant": (1001, 9_999_999), "datev_client": (1, 99_999)}
+
+
+def electronic_address_problems(table: LoadedTable) -> Iterator[Problem]:
+    for row in table.rows:
+        text = row["electronic_address"]
+        if isinstance(text, str) and electronic_address(text) is None:
+            yield row.problem(
+                "electronic_address",
+                f"{shown(text)} is neither scheme:value with a scheme of the EAS list, for example "
+                "0088:5412345000013, nor an e-mail address",
+            )
 
 
 def seller_problems(seller: LoadedTable) -> Iterator[Problem]:

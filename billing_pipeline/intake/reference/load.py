@@ -260,6 +260,8 @@ def _rule_problems(tables: dict[str, LoadedTable], custom_meters: frozenset[str]
     problems += _inheritance_problems(tables["plans"], tables["prices"], tables["entitlements"])
     problems += catalog_rules.source_problems(tables["sources"])
     problems += account_rules.seller_problems(tables["seller"])
+    for table in (tables["seller"], tables["customers"]):
+        problems += account_rules.electronic_address_problems(table)
     problems += account_rules.customer_problems(tables["customers"])
     problems += account_rules.bill_to_problems(tables["customers"])
     problems += account_rules.adjustment_problems(tables["adjustments"], tables["subscriptions"])

@@ -5,6 +5,7 @@ What belongs here: which rules a document breaks. What does not: making document
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -44,6 +45,12 @@ def broken_rules(documents: Iterable[bytes]) -> list[str]:
             if failed.get("flag") != "warning"
         ]
     return found
+
+
+def listed_codes() -> list[frozenset[str]]:
+    """The lists of codes that the rules of UBL look into."""
+    text = (_RULES / _SYNTAXES["Invoice"][1]).read_text(encoding="utf-8")
+    return [frozenset(codes.split()) for codes in re.findall(r"contains\(\s*'([^']{100,})'", text)]
 
 
 @cache

@@ -13,6 +13,7 @@ from facturx import get_xml_from_pdf
 from lxml import etree
 from pypdf import PdfReader
 
+from billing_pipeline.code_lists import COUNTRIES, ELECTRONIC_ADDRESSES
 from billing_pipeline.documents.cii import cii
 from billing_pipeline.documents.electronic import (
     ElectronicInvoice,
@@ -32,7 +33,7 @@ from tests.unit.documents.issued_made import (
     tax,
     tax_line,
 )
-from tests.unit.documents.official_rules import broken_rules
+from tests.unit.documents.official_rules import broken_rules, listed_codes
 
 _CBC = "{urn:oasis:names:specification:ubl:schema:xsd:CommonBasicComponents-2}"
 
@@ -120,6 +121,26 @@ def inclusive() -> IssuedDocument:
     return issued("1100", lines, taxes, currency="JPY", buyer={"country": "JP", "tax_id": None})
 
 
+def one_unit_less() -> IssuedDocument:
+    """A credit note with the change of a quantity; a line has a greater share of a discount."""
+    note = credit_note(plain_invoice())
+    lines = [
+        line("calls", "-2", is_whole=False, unit_amount=Decimal("0.02"),
+             billable_quantity=Decimal(-100)),
+        line("seats", "0", is_whole=False, discount_share=Decimal(1)),
+        line("other", "0", is_whole=False, discount_share=Decimal(-1)),
+        tax_line("vat", "-0.38", is_whole=False),
+    ]  # fmt: skip
+    return replace(note, lines=lines)
+
+
+def partly_outside() -> IssuedDocument:
+    """The standard has nothing beside what is not subject to tax: it is an exemption then."""
+    lines = [line("a", "100"), line("b", "10"), tax_line("zero", "0")]
+    taxes = [tax("a", "100", "0", "0", tax_rate_id="zero")]
+    return issued("110", lines, taxes, buyer={"tax_category": "o"})
+
+
 def untaxed(**buyer: Any) -> IssuedDocument:
     return issued("10", [line("a", "10")], buyer=buyer)
 
@@ -148,6 +169,12 @@ CASES: dict[str, Callable[[], IssuedDocument]] = {
     "reverse charge": lambda: untaxed(is_tax_exempt=True),
     "an exemption": lambda: untaxed(is_tax_exempt=True, country="IE", tax_id=None),
     "not subject to tax": lambda: untaxed(country="US", tax_id="12-3456789"),
+    "an intra-community supply": lambda: untaxed(tax_category="k"),
+    "partly not subject to tax": partly_outside,
+    "a tax id that only looks like a VAT number": lambda: plain_invoice(
+        buyer={"tax_id": "ABN 51824753556"}
+    ),
+    "one unit less": one_unit_less,
     "a supplement": lambda: replace(plain_invoice(), corrects=plain_invoice()),
     "partly prepaid": lambda: plain_invoice(amount_due=Decimal("19")),
     "charged automatically": lambda: plain_invoice(due_at=plain_invoice().document["issued_at"]),
@@ -189,6 +216,19 @@ def test_the_german_form_names_what_is_missing() -> None:
             lambda: issued("1.234", [line("a", "1.234", currency="KWD")], currency="KWD"),
             "allows two decimal places, and its amounts in KWD have more",
         ),
+        (lambda: plain_invoice(buyer={"country": "UK"}), "country UK, which is none of ISO 3166"),
+        (
+            lambda: plain_invoice(buyer={"electronic_address": "nonsense:7"}),
+            "its customer has the electronic_address nonsense:7, whose scheme is none of EN 16931",
+        ),
+        (lambda: untaxed(tax_category="ae", tax_id=None), "needs the tax_id of its customer"),
+        (lambda: untaxed(tax_category="k", tax_id="12-3"), "a VAT number as the tax_id of its"),
+        (
+            lambda: issued(
+                "10", [line("a", "10")], seller={"tax_id": "12-3"}, buyer={"tax_category": "g"}
+            ),
+            "a VAT number as the tax_id of accounts/seller.csv",
+        ),
         (lambda: plain_invoice(version_before=None), "its lines are not recorded"),
         (tax_alone, "corrects the tax of what it does not bill"),
     ],
@@ -198,6 +238,19 @@ def test_what_cannot_be_expressed_is_refused(
 ) -> None:
     with pytest.raises(NotExpressibleError, match=reason):
         electronic_invoice(change())
+
+
+def test_a_credit_note_has_the_units_that_it_takes_back() -> None:
+    [only] = electronic_invoice(one_unit_less()).lines
+    assert (only.quantity, only.price, only.base_quantity) == (100, Decimal("0.02"), 1)
+    assert only.net == 2
+
+
+def test_code_lists_are_those_of_the_official_rules() -> None:
+    found = listed_codes()
+    assert COUNTRIES in found
+    assert COUNTRIES | {"EL"} in found
+    assert ELECTRONIC_ADDRESSES in found
 
 
 def test_what_the_rules_of_factur_x_cannot_add_up_is_refused() -> None:
@@ -213,6 +266,12 @@ def test_what_the_rules_of_factur_x_cannot_add_up_is_refused() -> None:
     assert broken_rules([ubl(too_much)]) == []
     with pytest.raises(NotExpressibleError, match=r"come to 140737488355328\.02, more than"):
         cii(too_much)
+    net, vat = "1000000000000000", "190000000000000.07"
+    lines, taxes = [line("a", net), tax_line("vat", vat)], [tax("a", net, vat)]
+    taxed = electronic_invoice(issued("1190000000000000.07", lines, taxes))
+    assert broken_rules([ubl(taxed)]) == []
+    with pytest.raises(NotExpressibleError, match=r"taxes come to 190000000000000\.07, more than"):
+        cii(taxed)
 
 
 def test_a_pdf_carries_the_same_invoice() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime
 from decimal import Decimal
 
 from billing_pipeline.documents.issued import natural
@@ -47,6 +49,19 @@ def test_a_credit_note_names_the_invoice_that_it_corrects() -> None:
     assert page["payment_terms"] is None
 
 
+def test_a_correction_has_the_change_of_its_quantity_where_the_price_is_the_same() -> None:
+    """A line whose share of a discount alone has changed is not on the page."""
+    counted = {"is_whole": False, "unit_amount": Decimal("0.04")}
+    lines = [
+        line("calls", "-40", billable_quantity=Decimal(-1000), **counted),
+        line("dearer", "-3", billable_quantity=Decimal(-50), **counted),
+        line("seats", "0", is_whole=False, discount_share=Decimal(1)),
+    ]
+    page = issued_page(replace(credit_note(plain_invoice()), lines=lines))
+    figures = [(x["quantity"], x["unit_price"], x["amount"]) for x in page["lines"]]
+    assert figures == [("1,000", "0.04", "40.00"), ("", "", "3.00")]
+
+
 def test_what_is_not_recorded_is_spread_over_the_rates() -> None:
     lines = [line("a", "100"), line("b", "100"), tax_line("vat", "19"), tax_line("low", "7")]
     taxes = [tax("a", "100", "19"), tax("b", "100", "7", "7", tax_rate_id="low")]
@@ -88,11 +103,19 @@ def test_the_category_of_what_is_not_taxed() -> None:
     assert category({}, {"country": "US"}) == "O"
     assert category({}, {"country": "US"}, mixed=True) == "E"
     assert category({}, {"tax_category": "k"}) == "K"
+    assert category({}, {"tax_category": "o"}) == "O"
+    assert category({}, {"tax_category": "o"}, mixed=True) == "E"
 
 
 def test_reverse_charge_is_said() -> None:
     page = issued_page(issued("10", [line("a", "10")], buyer={"is_tax_exempt": True}))
-    assert any(text.startswith("Reverse charge") for text in page["notices"])
+    assert [text.partition(":")[0] for text in page["notices"]] == ["Reverse charge"]
+
+
+def test_a_part_that_is_not_taxed_is_named_with_its_amount() -> None:
+    lines = [line("a", "100"), line("credit", "600", kind="commitment"), tax_line("vat", "19")]
+    page = issued_page(issued("719", lines, [tax("a", "100", "19")], buyer={"country": "IE"}))
+    assert page["notices"] == ["Not subject to tax: EUR 600.00."]
 
 
 def test_fees_come_first_and_numbers_by_their_value() -> None:
@@ -111,6 +134,18 @@ def test_fees_come_first_and_numbers_by_their_value() -> None:
     assert sorted(["b2", "a10", "a9", "a", "10", "9"], key=natural) == [
         *("9", "10", "a", "a9", "a10", "b2")
     ]
+
+
+def test_lines_of_one_price_follow_one_another_by_time() -> None:
+    """By their names April would come before March."""
+    march, april = (datetime(2024, month, 1, tzinfo=UTC) for month in (3, 4))
+    lines = [
+        line("Pro April", "1", period_start=april),
+        line("Pro March", "1", period_start=march),
+        line("Extra", "1", price_id="y", period_start=april),
+    ]
+    page = issued_page(issued("3", lines))
+    assert [x["description"] for x in page["lines"]] == ["Extra", "Pro March", "Pro April"]
 
 
 def test_parts_add_up() -> None:

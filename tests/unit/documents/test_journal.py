@@ -72,6 +72,18 @@ def test_datev() -> None:
     assert lines[3] == ""
 
 
+def test_datev_takes_two_places_of_every_currency() -> None:
+    def made(amount: str, currency: str) -> bytes:
+        row = posting("6100", "1200") | {"amount": Decimal(amount), "currency": currency}
+        return datev(MONTH, NAME, [row], datetime.now(UTC), consultant=1001, client=1)
+
+    assert b'\n3064,00;"S";"JPY";' in made("3064", "JPY")
+    assert b'\n9999999999,99;"S";"EUR";' in made("9999999999.99", "EUR")
+    for amount, currency in (("0.435", "KWD"), ("10000000000", "EUR")):
+        with pytest.raises(NoDatevError, match=rf"2 decimal places, not {amount}.* {currency}"):
+            made(amount, currency)
+
+
 @pytest.mark.parametrize("contra", ["120", "12000", "12A0", "123456789"])
 def test_numbers_that_datev_does_not_take(contra: str) -> None:
     with pytest.raises(NoDatevError, match=r"same 4 to 8 digits: see catalog/accounts\.csv"):

@@ -708,6 +708,16 @@ def test_there_is_one_seller_or_none(catalog: World) -> None:
     one_problem(catalog, place, "1000 is not a number from 1001 to 9999999")
 
 
+@pytest.mark.parametrize("address", ["nonsense:7", "0088:", "5412345000013"])
+def test_an_electronic_address_has_a_scheme(catalog: World, address: str) -> None:
+    seller = {"name": "Meridian Ltd", "electronic_address": "0088:5412345000013"}
+    catalog.write("accounts/seller.csv", [seller])
+    catalog.load_reference()
+    catalog.write("accounts/seller.csv", [{**seller, "electronic_address": address}])
+    place = "accounts/seller.csv row 2, electronic_address"
+    one_problem(catalog, place, "neither scheme:value with a scheme of the EAS list")
+
+
 # --- files --------------------------------------------------------------------------------------
 
 

@@ -25,6 +25,11 @@ def approved_changes(config: Decision) -> None:
 
 
 @dg.asset
+def month_drift() -> dg.MaterializeResult[None]:
+    return dg.MaterializeResult(metadata={"months": "2024-03", "rated": 1})
+
+
+@dg.asset
 def charges() -> dg.MaterializeResult[None]:
     return dg.MaterializeResult(metadata={"dagster/row_count": 7})
 
@@ -77,6 +82,10 @@ def test_collecting_counts_its_tries_and_what_wallets_paid(instance: dg.DagsterI
         *("collect_payments", "3 paid, 2 paid from wallets, 1 declined"),
         *(5, 1),
     )
+
+
+def test_a_look_for_drift_counts_the_months_that_it_rated(instance: dg.DagsterInstance) -> None:
+    assert made(instance, month_drift).did == "1 rated"
 
 
 def test_a_run_that_touches_nobody_has_no_numbers(instance: dg.DagsterInstance) -> None:
