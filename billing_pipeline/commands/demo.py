@@ -178,16 +178,14 @@ def _usage_table(published: duckdb.DuckDBPyConnection) -> Table:
 
 def _money_table(published: duckdb.DuckDBPyConnection) -> Table:
     found = published.execute(
-        "SELECT strftime(i.billing_month, '%Y-%m'), i.currency, p.status, count(*),"
+        "SELECT strftime(i.billing_month, '%Y-%m'), i.currency, count(*),"
         " sum(i.total), sum(i.wallet_applied), sum(p.paid),"
         " sum(p.outstanding)"
         " FROM invoices AS i JOIN invoice_payments AS p USING (invoice_id)"
-        " GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
+        " GROUP BY 1, 2 ORDER BY 1, 2"
     ).fetchall()
-    columns = (
-        *("month", "", "status", "invoices", "invoiced", "by wallet", "paid", "outstanding"),
-    )
-    shown = [[*row[:4], *(format_amount(amount, row[1]) for amount in row[4:])] for row in found]
+    columns = ("month", "cur.", "invoices", "invoiced", "by wallet", "paid", "outstanding")
+    shown = [[*row[:3], *(format_amount(amount, row[1]) for amount in row[3:])] for row in found]
     return table("Invoices", columns, once(shown))
 
 

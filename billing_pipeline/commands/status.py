@@ -50,6 +50,7 @@ _COLOURS = {
     MonthState.CLOSED: "green",
 }
 _AMOUNTS = ("total", "paid", "outstanding")
+_TO_THE_MINUTE = len("2024-02-01 06:00")
 # What a wide terminal shows of an invoice, and what one of 80 columns has room for.
 WIDE = 120
 _COLUMNS = {
@@ -194,13 +195,13 @@ def _show_status(
     if runs:
         columns = ("when (UTC)", "job", "month", "ended", "seconds", "what it did")
         cells = [
-            (*(run.at, run.job, run.month, run.ended, run.seconds), _what_it_did(run))
+            (*(run.at[:_TO_THE_MINUTE], run.job, run.month, run.ended, run.seconds), _did(run))
             for run in runs
         ]
-        console.print(table("What ran last", columns, cells))
+        console.print(table("What ran last", columns, cells, folds="what it did"))
 
 
-def _what_it_did(run: RecentRun) -> str:
+def _did(run: RecentRun) -> str:
     return run.did + (f" (decided by {printable(run.approved_by)})" if run.approved_by else "")
 
 

@@ -74,7 +74,7 @@ class _FittingTable(Table):
 
 
 def table(
-    title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, folds: str = ""
+    title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, folds: str | None = None
 ) -> Table:
     """Texts to the left, numbers to the right; the column `folds` may take several lines. Cells
     are plain text: a customer's name is never read as markup."""

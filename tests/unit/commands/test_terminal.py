@@ -71,3 +71,11 @@ def test_csv_keeps_amounts_and_disarms_formulas() -> None:
 def test_signed_numbers_are_right_aligned_too() -> None:
     shown = table("", ("change", "name"), [("+1.50", "+a"), ("−1,000.00", "b"), ("-2", "")])
     assert [column.justify for column in shown.columns] == ["right", "left"]
+
+
+def test_a_column_without_a_name_takes_no_more_than_its_cells() -> None:
+    shown = table("", ("month", "", "paid"), [["2024-01", "EUR", "1.00"]])
+    console = Console(width=7 + 3 + 4 + 8)
+    with console.capture() as printed:
+        console.print(shown)
+    assert "2024-01  EUR  1.00" in printed.get()
