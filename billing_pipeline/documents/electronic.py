@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from zoneinfo import ZoneInfo
 
 from billing_pipeline.code_lists import COUNTRIES, electronic_address
@@ -136,6 +136,8 @@ def electronic_invoice(issued: IssuedDocument) -> ElectronicInvoice:
     categories = {group.category for group in breakdown.groups}
     is_outside = "O" in categories
     lines = tuple(_line(issued, line, groups[line.group], sign, zone) for line in breakdown.lines)
+    taxes = _taxes(breakdown.groups, sign)
+    _require_rates(issued, taxes)
     return ElectronicInvoice(
         number=plain(issued.number),
         type_code=CREDIT_NOTE if issued.is_credit_note else INVOICE,
@@ -161,7 +163,7 @@ def electronic_invoice(issued: IssuedDocument) -> ElectronicInvoice:
         iban=iban,
         bic=_first(_BIC, text) if iban else "",
         lines=lines,
-        taxes=_taxes(breakdown.groups, sign),
+        taxes=taxes,
         discount_reason="; ".join(plain(line["description"]) for line in discounts)[:500]
         or "Discount",
         prepaid=max(amount - sign * Decimal(row["amount_due"]), NOTHING)
@@ -229,6 +231,19 @@ def _require_tax_ids(
         refuse("an intra-community supply needs a VAT number as the tax_id of its customer")
     if {"G", "K"} & set(categories) and not vat_id_of(issued.seller):
         refuse("tax_category G or K needs a VAT number as the tax_id of accounts/seller.csv")
+
+
+def _require_rates(issued: IssuedDocument, taxes: Sequence[ElectronicTax]) -> None:
+    """A tax is less than one unit of the currency from its rate (BR-S-09). Where those of months
+    that are corrected were rounded by themselves, yen may be further from it."""
+    for tax in taxes:
+        by_rate = (tax.net * tax.percentage / 100).quantize(CENT, rounding=ROUND_HALF_UP)
+        if abs(tax.tax - by_rate) >= 1:
+            raise NotExpressibleError(
+                f"no electronic invoice of {issued.number}: its tax of {written(tax.tax)} on "
+                f"{written(tax.net)} is further from {tax.percentage:f} % than EN 16931 allows, as "
+                "the taxes of its lines were rounded one by one"
+            )
 
 
 def _day(value: datetime, zone: ZoneInfo) -> date:

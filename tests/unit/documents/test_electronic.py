@@ -108,6 +108,18 @@ def a_contained_cent_of_tax_moves() -> IssuedDocument:
     return issued("2.38", lines, taxes, corrects=plain_invoice(), version_before=1)
 
 
+def rounded_twice(*, second: str) -> IssuedDocument:
+    """Two taxes of 5 % on 50 yen each, as of two months; each is 2.5 and rounded by itself."""
+    lines = [
+        *(line(name, "50", currency="JPY") for name in ("now", "before")),
+        tax_line("ct", "3"),
+        tax_line("ct", second, description="Correction of January 2024: CT"),
+    ]
+    taxes = [tax("now", "50", "3", "5"), tax("before", "50", second, "5")]
+    total = str(103 + Decimal(second))
+    return issued(total, lines, taxes, currency="JPY", buyer={"country": "JP", "tax_id": None})
+
+
 def tax_alone() -> IssuedDocument:
     """Of closed books, where only the rate was another."""
     change = tax_line("old", "0.50", description="Correction of January 2024: VAT")
@@ -175,6 +187,7 @@ CASES: dict[str, Callable[[], IssuedDocument]] = {
         buyer={"tax_id": "ABN 51824753556"}
     ),
     "one unit less": one_unit_less,
+    "a tax that is rounded twice": lambda: rounded_twice(second="2"),
     "a supplement": lambda: replace(plain_invoice(), corrects=plain_invoice()),
     "partly prepaid": lambda: plain_invoice(amount_due=Decimal("19")),
     "charged automatically": lambda: plain_invoice(due_at=plain_invoice().document["issued_at"]),
@@ -231,6 +244,10 @@ def test_the_german_form_names_what_is_missing() -> None:
         ),
         (lambda: plain_invoice(version_before=None), "its lines are not recorded"),
         (tax_alone, "corrects the tax of what it does not bill"),
+        (
+            lambda: rounded_twice(second="3"),
+            r"tax of 6\.00 on 100\.00 is further from 5 % than EN 16931 allows",
+        ),
     ],
 )
 def test_what_cannot_be_expressed_is_refused(
