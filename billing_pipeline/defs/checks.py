@@ -5,6 +5,7 @@ invariants of the charges, which are dbt's tests.
 """
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import dagster as dg
@@ -86,14 +87,6 @@ ORDER BY customer_id, currency
 """
 
 
-def _agree(
-    context: dg.AssetCheckExecutionContext, settings: dg.ResourceParam[Settings]
-) -> dg.AssetCheckResult:
-    return _reported_for_all(
-        context, invoices_agree(settings, BillingMonth.parse(context.partition_key))
-    )
-
-
 def invoices_agree(settings: Settings, month: BillingMonth) -> dg.AssetCheckResult:
     """Whether Stripe's invoices of a month are ours, what was paid of them included."""
     of_month = {"month": month.key}
@@ -168,21 +161,11 @@ def _reported_for_all(
     return result
 
 
-def _recorded(
-    context: dg.AssetCheckExecutionContext, settings: dg.ResourceParam[Settings]
-) -> dg.AssetCheckResult:
-    problems = payments.verify_billed(settings, BillingMonth.parse(context.partition_key))
+def billed_as_recorded(settings: Settings, month: BillingMonth) -> dg.AssetCheckResult:
+    """Whether the records of what a month was billed are as they were written, and as in Stripe."""
+    problems = payments.verify_billed(settings, month)
     description, metadata = verdict(problems)
-    result = dg.AssetCheckResult(passed=not problems, description=description, metadata=metadata)
-    return _reported_for_all(context, result)
-
-
-def _wallets(
-    context: dg.AssetCheckExecutionContext, settings: dg.ResourceParam[Settings]
-) -> dg.AssetCheckResult:
-    return _reported_for_all(
-        context, wallets_agree(settings, BillingMonth.parse(context.partition_key))
-    )
+    return dg.AssetCheckResult(passed=not problems, description=description, metadata=metadata)
 
 
 def wallets_agree(settings: Settings, month: BillingMonth) -> dg.AssetCheckResult:
@@ -295,14 +278,6 @@ def usage_is_charged_once(
     )
 
 
-def _settled(
-    context: dg.AssetCheckExecutionContext, settings: dg.ResourceParam[Settings]
-) -> dg.AssetCheckResult:
-    return _reported_for_all(
-        context, payments_are_settled(settings, BillingMonth.parse(context.partition_key))
-    )
-
-
 def payments_are_settled(settings: Settings, month: BillingMonth) -> dg.AssetCheckResult:
     """Whether no money of a month went back without a credit note, nobody made one by hand, and no
     customer of it is suspended or has a card that expires before the next charge."""
@@ -317,14 +292,6 @@ def payments_are_settled(settings: Settings, month: BillingMonth) -> dg.AssetChe
         else "No payment went back without a credit note, none was credited by hand, no customer "
         "is suspended, and no card expires before the next charge.",
         metadata=rows_found(("customer", "invoice", "what", "currency", "amount", "why"), rows),
-    )
-
-
-def _has_come(
-    context: dg.AssetCheckExecutionContext, settings: dg.ResourceParam[Settings]
-) -> dg.AssetCheckResult:
-    return _reported_for_all(
-        context, usage_has_come(settings, BillingMonth.parse(context.partition_key))
     )
 
 
@@ -343,6 +310,20 @@ def usage_has_come(settings: Settings, month: BillingMonth) -> dg.AssetCheckResu
     )
 
 
+def _of_month(
+    check: Callable[[Settings, BillingMonth], dg.AssetCheckResult],
+) -> Callable[..., dg.AssetCheckResult]:
+    """The check as Dagster calls it, of the month of its partition."""
+
+    def checked(
+        context: dg.AssetCheckExecutionContext, settings: dg.ResourceParam[Settings]
+    ) -> dg.AssetCheckResult:
+        month = BillingMonth.parse(context.partition_key)
+        return _reported_for_all(context, check(settings, month))
+
+    return checked
+
+
 def _checks_of(asset: dg.AssetsDefinition) -> list[dg.AssetChecksDefinition]:
     agree = dg.asset_check(
         asset=asset,
@@ -350,14 +331,14 @@ def _checks_of(asset: dg.AssetsDefinition) -> list[dg.AssetChecksDefinition]:
         description="Fails if Stripe's total of an invoice, less its credit notes, is not ours, or "
         "if the wallet or the customer paid another part of it than ours says.",
         partitions_def=MONTHS,
-    )(_agree)
+    )(_of_month(invoices_agree))
     wallets = dg.asset_check(
         asset=asset,
         name="wallets_agree_to_the_cent",
         description="Fails if a prepaid wallet differs from the customer's balance in Stripe, "
         "less what else that balance holds (table wallet_reconciliation).",
         partitions_def=MONTHS,
-    )(_wallets)
+    )(_of_month(wallets_agree))
     settled = dg.asset_check(
         asset=asset,
         name="payments_are_settled",
@@ -366,7 +347,7 @@ def _checks_of(asset: dg.AssetsDefinition) -> list[dg.AssetChecksDefinition]:
         "customer_standing), and about cards that expire before the next charge (table "
         "paying_cards). Stops nothing.",
         partitions_def=MONTHS,
-    )(_settled)
+    )(_of_month(payments_are_settled))
     has_come = dg.asset_check(
         asset=asset,
         name="usage_has_come",
@@ -374,7 +355,7 @@ def _checks_of(asset: dg.AssetsDefinition) -> list[dg.AssetChecksDefinition]:
         "none is expected, about a month without usage or with less than a third of the month "
         "before. Stops nothing: it is the close that waits for an expected source.",
         partitions_def=MONTHS,
-    )(_has_come)
+    )(_of_month(usage_has_come))
     recorded = dg.asset_check(
         asset=asset,
         name="billed_as_recorded",
@@ -383,7 +364,7 @@ def _checks_of(asset: dg.AssetsDefinition) -> list[dg.AssetChecksDefinition]:
         partitions_def=MONTHS,
         # Nothing legitimate changes a record, so whoever runs the month has to know.
         blocking=True,
-    )(_recorded)
+    )(_of_month(billed_as_recorded))
     return [agree, wallets, settled, has_come, recorded]
 
 
