@@ -9,21 +9,18 @@ from collections.abc import Iterator
 import dagster as dg
 from pydantic import Field
 
-from billing_pipeline.collection import steps, stripe_gateway
+from billing_pipeline.collection import steps
 from billing_pipeline.collection.approval_answers import Answer, first_answer
 from billing_pipeline.collection.plan.approval import NotInPlanError
-from billing_pipeline.collection.plan.limits import Limits
 from billing_pipeline.collection.plan.proposal import ResolutionRequest
-from billing_pipeline.collection.plan_rows import plan_rows
 from billing_pipeline.collection.steps import PlanChangedError
 from billing_pipeline.collection.stripe_state.resolutions import Decision
 from billing_pipeline.defs.collection import collection_asset
-from billing_pipeline.defs.plans import notes_of, plan_metadata, plan_tables
+from billing_pipeline.defs.plans import shown_plan
 from billing_pipeline.defs.resources import Stripe
 from billing_pipeline.defs.sending import apply, drift_after, note_inputs
-from billing_pipeline.defs.turns import month_of, turn
+from billing_pipeline.defs.turns import month_of
 from billing_pipeline.published.publish import publish_rows
-from billing_pipeline.runs.locks import Turn
 from billing_pipeline.settings import Settings
 
 ANSWER = "answer"
@@ -86,24 +83,10 @@ def _decline(
     context: dg.AssetExecutionContext, settings: Settings, stripe: Stripe, refusal: steps.Approval
 ) -> dg.MaterializeResult[None]:
     month = month_of(context, settings)
-    with turn(context, settings, Turn.STRIPE), stripe.open() as gateway:
-        plan = stripe_gateway.run(
-            gateway,
-            lambda: steps.decline(
-                gateway,
-                settings,
-                month,
-                refusal,
-                run_id=context.run.run_id,
-                limits=Limits.of(settings),
-                timeout=60.0,
-            ),
-        )
-        notes, changes = notes_of(gateway, settings, month, plan)
-    tables = plan_tables(settings, month, plan_rows(plan, notes), changes)
-    publish_rows(settings, month, tables | drift_after(plan))
-    note_inputs(settings, month, plan)
-    return dg.MaterializeResult(metadata=plan_metadata(plan, notes, changes))
+    shown = shown_plan(context, settings, stripe, steps.decline, refusal, timeout=60.0)
+    publish_rows(settings, month, shown.tables(settings, month) | drift_after(shown.plan))
+    note_inputs(settings, month, shown.plan)
+    return dg.MaterializeResult(metadata=shown.metadata)
 
 
 class Resolution(dg.Config):
@@ -131,19 +114,6 @@ def proposed_resolution(
     request = ResolutionRequest(
         config.invoice_id, Decision(config.decision), config.reason, config.decided_by
     )
-    with turn(context, settings, Turn.STRIPE), stripe.open() as gateway:
-        plan = stripe_gateway.run(
-            gateway,
-            lambda: steps.propose(
-                gateway,
-                settings,
-                month,
-                request,
-                run_id=context.run.run_id,
-                limits=Limits.of(settings),
-            ),
-        )
-        notes, changes = notes_of(gateway, settings, month, plan)
-    rows = plan_rows(plan, notes)
-    publish_rows(settings, month, plan_tables(settings, month, rows, changes))
-    return dg.MaterializeResult(metadata=plan_metadata(plan, notes, changes))
+    shown = shown_plan(context, settings, stripe, steps.propose, request)
+    publish_rows(settings, month, shown.tables(settings, month))
+    return dg.MaterializeResult(metadata=shown.metadata)

@@ -4,8 +4,9 @@ What belongs here: the asset `invoice_plan`, and what is published and shown of 
 not: carrying one out (``sending``), and what people decide about it (``approvals``).
 """
 
+from collections.abc import Callable, Coroutine
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import dagster as dg
 import duckdb
@@ -46,21 +47,44 @@ def invoice_plan(
 ) -> dg.MaterializeResult[None]:
     """What would bring Stripe from what it holds to what the charges say. Writes nothing there."""
     month = month_of(context, settings)
-    with turn(context, settings, Turn.STRIPE), stripe.open() as gateway:
-        plan = stripe_gateway.run(
-            gateway,
-            lambda: steps.preview(
-                gateway, settings, month, limits=Limits.of(settings), run_id=context.run.run_id
-            ),
-        )
-        notes, changes = notes_of(gateway, settings, month, plan)
+    shown = shown_plan(context, settings, stripe, steps.preview)
     if context.run.job_name != "close_month":
         # A close publishes once, after Stripe has answered, so nobody sees half a month.
-        tables = plan_tables(settings, month, plan_rows(plan, notes), changes)
-        publish_month(settings, month, tables)
-    return dg.MaterializeResult(
-        metadata=plan_metadata(plan, notes, changes), data_version=_ONE_VERSION
-    )
+        publish_month(settings, month, shown.tables(settings, month))
+    return dg.MaterializeResult(metadata=shown.metadata, data_version=_ONE_VERSION)
+
+
+class ShownPlan(NamedTuple):
+    """A plan with its causes: what is published of it, and what the run's page says."""
+
+    plan: InvoicePlan
+    notes: PlanNotes
+    changes: Rows
+
+    def tables(self, settings: Settings, month: BillingMonth) -> dict[str, Rows]:
+        return plan_tables(settings, month, plan_rows(self.plan, self.notes), self.changes)
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        return _plan_metadata(self.plan, self.notes, self.changes)
+
+
+def shown_plan(
+    context: dg.AssetExecutionContext,
+    settings: Settings,
+    stripe: Stripe,
+    step: Callable[..., Coroutine[Any, Any, InvoicePlan]],
+    *decided: object,
+    **more: float,
+) -> ShownPlan:
+    """The month's plan after a step of `collection.steps`, which is given what was decided."""
+    month = month_of(context, settings)
+    with turn(context, settings, Turn.STRIPE), stripe.open() as gateway:
+        known = {"run_id": context.run.run_id, "limits": Limits.of(settings), **more}
+        plan = stripe_gateway.run(
+            gateway, lambda: step(gateway, settings, month, *decided, **known)
+        )
+        return ShownPlan(plan, *notes_of(gateway, settings, month, plan))
 
 
 def publish_month(settings: Settings, month: BillingMonth, tables: dict[str, Rows]) -> None:
@@ -105,7 +129,7 @@ def notes_of(
     return notes, change_rows(plan, lines, evidence)
 
 
-def plan_metadata(plan: InvoicePlan, notes: PlanNotes, changes: Rows) -> dict[str, Any]:
+def _plan_metadata(plan: InvoicePlan, notes: PlanNotes, changes: Rows) -> dict[str, Any]:
     metadata: dict[str, Any] = {
         # The page of a run shows two or three rows, and the others on a click.
         "in short": plan_sentence(plan),

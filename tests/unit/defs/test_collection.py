@@ -183,7 +183,7 @@ def test_a_month_of_which_all_was_declined_has_no_drift(
     """So nobody has to look at it. Where something is left, the next look rates the month."""
     settings.month_dir(JANUARY).mkdir(parents=True)
     note_rated(settings, JANUARY, [], UsageFiles(()))
-    monkeypatch.setattr(approvals, "notes_of", lambda *_: (PlanNotes(date(2024, 2, 1)), []))
+    monkeypatch.setattr(plans, "notes_of", lambda *_: (PlanNotes(date(2024, 2, 1)), []))
     waiting = replace(ACTION, invoice_id="in_2", customer_id="bob")
     actions = (ACTION,) if everything else (ACTION, waiting)
     plan = InvoicePlan(JANUARY.key, "acct", actions, declined={ACTION.key: "declined by finance"})
