@@ -33,6 +33,7 @@ def test_charges_and_invoices_are_those_of_the_oracle(setting: Setting) -> None:
     assert not proofs or comparison.proven >= 200, f"only {comparison.proven} cases were proven"
 
 
+@pytest.mark.slow
 def test_worlds_explored_by_hypothesis() -> None:
     setting = SETTINGS[5]
     worlds = [make_taxes(SEED, setting), *explored_worlds(WORLDS, setting)]
