@@ -26,6 +26,7 @@ import stripe
 
 from billing_pipeline.stripe_sandbox import (
     charges,
+    clocks,
     collecting,
     credit_notes,
     customers,
@@ -35,7 +36,8 @@ from billing_pipeline.stripe_sandbox import (
     reading,
 )
 from billing_pipeline.stripe_sandbox.answers import finished
-from billing_pipeline.stripe_sandbox.context import Call, Route, find_route
+from billing_pipeline.stripe_sandbox.clocks import run_clock
+from billing_pipeline.stripe_sandbox.context import CLOCK, PREFIXES, Call, Route, find_route
 from billing_pipeline.stripe_sandbox.errors import ApiError, InvalidParamsError
 from billing_pipeline.stripe_sandbox.invoices import run_due
 from billing_pipeline.stripe_sandbox.others import add_others
@@ -56,7 +58,7 @@ _ACCOUNT = re.compile(r"acct_[A-Za-z0-9]{4,40}")
 KEY_LIFETIME = 86_400
 """Seconds after which Stripe forgets an idempotency key."""
 MAX_KEY_LENGTH = 255
-HANDLERS = (charges, credit_notes, customers, lines, payment_records, payments, reading)
+HANDLERS = (charges, clocks, credit_notes, customers, lines, payment_records, payments, reading)
 """Importing these modules registers their routes."""
 
 
@@ -273,7 +275,10 @@ class Sandbox:
         if self._store.due(now):
             with self._store.transaction(write=True):
                 for object_id, at in self._store.due(now):
-                    run_due(Call(self._store, at, {}), object_id)
+                    if object_id.startswith(PREFIXES[CLOCK]):
+                        run_clock(self._store, object_id, at)
+                    else:
+                        run_due(Call(self._store, at, {}), object_id)
 
 
 class _CommittedError(Exception):
