@@ -100,4 +100,3 @@ def run_clock(store: Store, clock_id: str, now: float) -> None:
     clock |= {"frozen_time": target, "status": "ready", "status_details": {}}
     call.event(f"{CLOCK}.ready", clock)
     call.save(clock)
-

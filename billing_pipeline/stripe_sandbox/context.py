@@ -93,16 +93,18 @@ class Call:
         request_id: str = "",
         key: str | None = None,
         search_lag: float = 0.0,
+        list_lag: float = 0.0,
         origin: str = "",
         account: str = "acct_sandbox",
     ) -> None:
         self.store = store
         self.now = int(now)
-        """The account's time; that of a test clock once the request concerns one of its customers."""
+        """The account's time, or that of a test clock whose customer the request concerns."""
         self._account_now = self.now
         self._clock: str | None = None
         self.params = params
         self.search_lag = search_lag
+        self._list_lag = list_lag
         self.account = account
         # Objects that others made are counted on their own.
         self._origin = origin
@@ -189,6 +191,8 @@ class Call:
         if not 1 <= limit <= 100:
             raise InvalidParamsError("Invalid limit: must be 1 to 100", param="limit")
         conditions = [*(where or []), *_range("created", self.params.get("created"))]
+        if self._list_lag and parent is None:
+            conditions.append(("created <= ?", self._account_now - self._list_lag))
         if customer is not None:
             conditions.append(("customer = ?", customer))
         if parent is not None:
