@@ -54,6 +54,14 @@ def test_and_neither_to_wallets_bad_cards_and_sent_invoices(fault: str) -> None:
         assert not trial.problems, trial.report()
 
 
+@pytest.mark.parametrize("change", [3, 5], ids=["create", "add lines"])
+def test_lists_that_are_late_bring_no_second_invoice(change: int) -> None:
+    """A process dies right after a change, and the next one does not find it in any list yet."""
+    trial = play_single("small", "kill-after", change, list_lag=5.0)
+    assert trial.faults == ["kill-after"]
+    assert not trial.problems, trial.report()
+
+
 @pytest.mark.parametrize("seed", range(12))
 def test_several_faults_by_chance(seed: int) -> None:
     trial = play_random(seed, with_books=seed % 3 == 1)
