@@ -78,7 +78,7 @@ def origins_of(sql: str, schema: Schema) -> dict[str, set[str]]:
     if root is None:
         raise LineageError(f"this is no query: {sql}")
     traced = _Traced({id(scope.expression): scope for scope in root.traverse()})
-    return {name: traced.origins(root, name) for name in root.expression.named_selects}
+    return {name: traced.origins(root, name) for name in _names(root)}
 
 
 @dataclass(frozen=True)
@@ -113,19 +113,24 @@ class _Traced:
         return self.origins(source, column.name)
 
 
-def _computing(scope: Scope, name: str) -> Iterator[exp.Expression]:
+def _computing(scope: Scope, name: str) -> Iterator[exp.Expr]:
     """What computes the column: in each part of a union, which has it in the same place."""
     if scope.set_operation_scopes:
-        place = scope.expression.named_selects.index(name)
+        place = _names(scope).index(name)
         for part in scope.set_operation_scopes:
-            yield from _computing(part, part.expression.named_selects[place])
+            yield from _computing(part, _names(part)[place])
     elif isinstance(scope.expression, exp.Select):
         yield from (found for found in scope.expression.selects if found.alias_or_name == name)
     else:  # a list that is unnested
         yield scope.expression
 
 
-def _columns(expression: exp.Expression) -> Iterator[exp.Column]:
+def _names(scope: Scope) -> list[str]:
+    """The columns of a step, in order."""
+    return list(scope.expression.named_selects) if isinstance(scope.expression, exp.Query) else []
+
+
+def _columns(expression: exp.Expr) -> Iterator[exp.Column]:
     """Those that the expression reads; of a query within it, those that it selects."""
     for node in expression.walk(prune=lambda node: isinstance(node, exp.Query)):
         if isinstance(node, exp.Column):
