@@ -24,8 +24,8 @@ WITH tiers AS (
     FROM tier_bounds GROUP BY ALL
 ),
 estimated AS (
-    SELECT customer_id, quantities.price_id, currency, rounded_quantity.units::DOUBLE / 1e18 AS quantity,
-        period_start,
+    SELECT customer_id, quantities.price_id, currency, period_start,
+        rounded_quantity.units::DOUBLE / 1e18 AS quantity,
         quantity * greatest(
             unit_amount::DOUBLE / coalesce(package_size::DOUBLE, 1), percentage::DOUBLE / 100, rate,
             CASE WHEN charge_model = 'dynamic' AND unit_amount IS NULL THEN 1 ELSE 0 END
