@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help stripe-test demo dashboard test tests faults changes year property proofs einvoices conformance mutants bench bench-quick spark-test sbom audit check dev docs lock
+.PHONY: help stripe-test demo dashboard test test-all tests all-tests faults changes year property proofs einvoices conformance mutants bench bench-quick spark-test sbom audit check dev docs lock
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -51,14 +51,22 @@ dashboard: $(VENV)/.installed-dashboard ## The dashboard over what was published
 	@$(BIN)/billing dashboard
 
 # Beside each other: what checks types keeps one core busy, and that for a minute.
-test: $(VENV)/.installed-dev $(VENV)/.prepared ## Run the style checks and every test
+test: $(VENV)/.installed-dev $(VENV)/.prepared ## Run the style checks and the tests, but for those marked slow
 	@$(MAKE) --no-print-directory -j 2 check tests
+
+test-all: $(VENV)/.installed-dev $(VENV)/.prepared ## Run the style checks and every test, those in a browser too
+	@$(MAKE) --no-print-directory -j 2 check all-tests
 
 # Prepared, for else each of their homes would parse dbt's project anew, which takes 10 seconds; and
 # compiled, for the hundreds of processes that they start may not write what they compile.
+PYTEST := $(BIN)/python -m compileall -q billing_pipeline tests && \
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+
 tests: $(VENV)/.installed-dev $(VENV)/.prepared
-	@$(BIN)/python -m compileall -q billing_pipeline tests
-	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	@$(PYTEST) -m "not slow"
+
+all-tests: $(VENV)/.installed-dev $(VENV)/.prepared
+	@$(PYTEST)
 
 faults: $(VENV)/.installed-dev ## Bill through every single fault, every damaged file, 2,000 random schedules of faults; odd input
 	@$(BIN)/python -m tests.fuzz --cases 3000

@@ -61,6 +61,7 @@ def estimated_charges(
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": rows,
+            "customers_estimated": sum(count for _, count, _, _ in totals),
             "usage until": until or "no usage yet",
             **{f"estimated {code}": float(total) for code, _, total, _ in totals},
             "totals": dg.MetadataValue.md(table),

@@ -53,6 +53,7 @@ def invoice_payments(
         pulled, unread = publish_payments(gateway, settings, month, in_full=config.in_full)
     metadata = {
         "dagster/row_count": len(pulled.invoice_payments),
+        "invoices_read": len(pulled.stripe_invoices),
         "requests": pulled.requests,
         **set_aside_metadata(settings),
         **payment_metadata(pulled.invoice_payments),

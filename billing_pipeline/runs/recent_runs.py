@@ -7,7 +7,7 @@ ones (``run_liveness``).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,9 @@ SHOWN = 8
 # As the jobs that send, the job that collects and the look for drift count them, in their metadata.
 _DONE, _FAILED = ("done", "paid", "paid_from_wallets", "rated"), ("declined", "failed")
 _COUNTED = (*_DONE, "processing", "unconfirmed", "given_up", *_FAILED)
+_READ = ("invoices_read", "customers_estimated")
+"""What jobs count that do nothing to anybody; a close reads its invoices as well, and says what it
+did."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ def _numbers(instance: dg.DagsterInstance, run_id: str) -> Counter[str]:
     found: Counter[str] = Counter()
     for record in instance.get_records_for_run(run_id, of_type=kinds).records:
         for name, value in _metadata(record.event_log_entry.dagster_event).items():
-            if name in _COUNTED and isinstance(value.value, int):
+            if name in (*_COUNTED, *_READ) and isinstance(value.value, int):
                 found[name] += value.value
     return found
 
@@ -93,14 +96,17 @@ def _metadata(event: dg.DagsterEvent | None) -> Mapping[str, dg.MetadataValue[An
 
 
 def _did(numbers: Counter[str]) -> tuple[str, int | None, int | None]:
-    """In words, and how many succeeded and failed; nothing of a run that did nothing to anybody."""
-    if not numbers:
-        return "", None, None
-    text = ", ".join(
-        f"{numbers[name]:,} {name.replace('_', ' ')}" for name in _COUNTED if numbers[name]
-    )
+    """In words, and how many succeeded and failed; no numbers of a run that did nothing to
+    anybody."""
+    if numbers.keys().isdisjoint(_COUNTED):
+        return _in_words(numbers, [name for name in _READ if name in numbers]), None, None
+    text = _in_words(numbers, [name for name in _COUNTED if numbers[name]])
     failed = sum(numbers[name] for name in _FAILED)
     return text or "nothing was due", sum(numbers[name] for name in _DONE), failed
+
+
+def _in_words(numbers: Counter[str], names: Iterable[str]) -> str:
+    return ", ".join(f"{numbers[name]:,} {name.replace('_', ' ')}" for name in names)
 
 
 def _decided_by(run_config: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import random
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -119,18 +119,33 @@ class StripeGateway:
         return next(iter(_items(page, path)), None)
 
     async def list(self, path: str, params: Mapping[str, Any] | None = None) -> AsyncIterator[Json]:
-        """Every object of a list, newest first, in pages of 100."""
+        """Every object of a list, newest first, in pages of 100. What is created meanwhile is not
+        in it; a page that ends with what is deleted meanwhile is continued after the one before."""
         query: Json = {"limit": 100, **(params or {})}
+        passed: list[str] = []
         while True:
-            page = (await self._send("get", path, query, None)).body
+            page = await self._page(path, query, passed)
             data = _items(page, path)
             for item in data:
                 yield item
             if not page.get("has_more") or not data:
                 return
-            if data[-1]["id"] == query.get("starting_after"):
+            if passed and data[-1]["id"] == passed[-1]:
                 raise _unreadable("GET", path, "the list does not continue after its first page")
-            query = {**query, "starting_after": data[-1]["id"]}
+            passed = [item["id"] for item in data]
+
+    async def _page(self, path: str, query: Json, passed: Sequence[str]) -> Json:
+        """The page at the query's cursor, or after the last of `passed` that still exists."""
+        gone: StripeFailure | None = None
+        for cursor in [{"starting_after": name} for name in passed[::-1]] or [{}]:
+            try:
+                return (await self._send("get", path, {**query, **cursor}, None)).body
+            except StripeFailure as failure:
+                if (failure.code, failure.param) != ("resource_missing", "starting_after"):
+                    raise
+                gone = failure
+        assert gone is not None, "there was no cursor to be refused"
+        raise gone
 
     async def aclose(self) -> None:
         """Close the connections of the running loop, but not an injected http client."""

@@ -51,7 +51,7 @@ def finalize(call: Call, invoice: Json, *, auto_advance: bool | None = None) -> 
         invoice["due_date"] = call.now + invoice["_days"] * DAY
     invoice["hosted_invoice_url"] = f"https://invoice.stripe.com/i/sandbox/{invoice['id']}"
     invoice["invoice_pdf"] = f"https://pay.stripe.com/invoice/sandbox/{invoice['id']}/pdf"
-    call.store.set_due(invoice["id"], None)
+    call.set_due(invoice["id"], None)
     invoice["automatically_finalizes_at"] = None
     _take_balance(call, invoice, customer)
     call.save(invoice)

@@ -19,7 +19,9 @@ from billing_pipeline.stripe_sandbox.store import Store
 Json = dict[str, Any]
 Handler = Callable[..., Json]
 
+CLOCK = "test_helpers.test_clock"
 PREFIXES = {
+    CLOCK: "clock",
     "customer": "cus",
     "customer_balance_transaction": "cbtxn",
     "payment_method": "pm",
@@ -70,7 +72,7 @@ def route(
 def find_route(method: str, path: str) -> tuple[Route, list[str]]:
     """The handler of a request and the ids in its path."""
     parts = path.strip("/").split("/")[1:]
-    for stars in ((), (1,), (1, 3)):
+    for stars in ((), (1,), (1, 3), (2,)):
         pattern = ["*" if at in stars else part for at, part in enumerate(parts)]
         found = ROUTES.get((method, *pattern))
         if found is not None:
@@ -91,13 +93,18 @@ class Call:
         request_id: str = "",
         key: str | None = None,
         search_lag: float = 0.0,
+        list_lag: float = 0.0,
         origin: str = "",
         account: str = "acct_sandbox",
     ) -> None:
         self.store = store
         self.now = int(now)
+        """The account's time, or that of a test clock whose customer the request concerns."""
+        self._account_now = self.now
+        self._clock: str | None = None
         self.params = params
         self.search_lag = search_lag
+        self._list_lag = list_lag
         self.account = account
         # Objects that others made are counted on their own.
         self._origin = origin
@@ -123,6 +130,7 @@ class Call:
             "object": kind,
             "created": self.now,
             "livemode": False,
+            **({"_clock": self._clock} if self._clock else {}),
             **body,
         }
         self.store.insert(kind, item, customer=customer, parent=parent)
@@ -132,7 +140,22 @@ class Call:
         found = self.store.get(kind, object_id)
         if found is None:
             raise missing(kind, object_id, param)
+        self._follow(found.get("test_clock") or found.get("_clock"))
         return found
+
+    def _follow(self, clock_id: str | None) -> None:
+        clock = self.store.get(CLOCK, clock_id) if clock_id else None
+        if clock is not None:
+            self.join(clock)
+
+    def join(self, clock: Json) -> None:
+        """From here on, the time is that of the test clock."""
+        self._clock, self.now = clock["id"], clock["frozen_time"]
+
+    def set_due(self, object_id: str, at: int | None) -> None:
+        """Let `invoices.run_due` have this object at a time, of its test clock if it has one; None:
+        no more."""
+        self.store.set_due(object_id, at, self._clock)
 
     def save(self, item: Json) -> Json:
         self.store.save(item["object"], item)
@@ -146,6 +169,8 @@ class Call:
             "pending_webhooks": 0,
             "request": self._request,
             "data": {"object": saved(item)},
+            # The list of events follows the account's time.
+            "created": self._account_now,
         }
         self.new("event", body)
 
@@ -166,6 +191,8 @@ class Call:
         if not 1 <= limit <= 100:
             raise InvalidParamsError("Invalid limit: must be 1 to 100", param="limit")
         conditions = [*(where or []), *_range("created", self.params.get("created"))]
+        if self._list_lag and parent is None:
+            conditions.append(("created <= ?", self._account_now - self._list_lag))
         if customer is not None:
             conditions.append(("customer = ?", customer))
         if parent is not None:

@@ -15,7 +15,7 @@ from billing_pipeline.stripe_sandbox.cards import (
     error_of_attaching,
     is_test_card,
 )
-from billing_pipeline.stripe_sandbox.context import Call, json_equal, route
+from billing_pipeline.stripe_sandbox.context import CLOCK, Call, json_equal, route
 from billing_pipeline.stripe_sandbox.debits import account_of, is_test_debit
 from billing_pipeline.stripe_sandbox.errors import ApiError, missing
 from billing_pipeline.stripe_sandbox.validation import merge_metadata
@@ -24,11 +24,18 @@ Json = dict[str, Any]
 
 _PLAIN = ("name", "email", "description", "phone", "address", "tax_exempt", "preferred_locales")
 _CUSTOMER = f"{' '.join(_PLAIN)} metadata payment_method invoice_settings invoice_prefix balance"
+MAX_OF_CLOCK = 3
+"""Customers that one test clock may have."""
 
 
-@route("POST", "customers", "CustomerCreateParams", _CUSTOMER)
+@route("POST", "customers", "CustomerCreateParams", f"{_CUSTOMER} test_clock")
 def create(call: Call) -> Json:
     given = call.params
+    if "test_clock" in given:
+        call.join(call.get(CLOCK, given["test_clock"], "test_clock"))
+        if len(of_clock(call, given["test_clock"])) >= MAX_OF_CLOCK:
+            text = f"A test clock can have up to {MAX_OF_CLOCK} customers."
+            raise ApiError(text, param="test_clock")
     blank = dict.fromkeys(("name", "email", "description", "phone", "address"))
     body: Json = {
         **blank,
@@ -42,6 +49,7 @@ def create(call: Call) -> Json:
         "next_invoice_sequence": 1,
         "preferred_locales": [],
         "tax_exempt": "none",
+        "test_clock": given.get("test_clock"),
     }
     customer = call.new("customer", body)
     if given.get("balance"):
@@ -90,21 +98,36 @@ def retrieve(call: Call, customer_id: str) -> Json:
 
 @route("DELETE", "customers/*", "CustomerDeleteParams")
 def delete(call: Call, customer_id: str) -> Json:
-    customer = living(call, customer_id)
-    call.event("customer.deleted", customer)
-    # Its payment methods are gone for good; its invoices stay.
-    for method in call.store.select("payment_method", [("customer = ?", customer_id)], limit=1000):
-        call.save(method | {"customer": None})
-    customer["invoice_settings"]["default_payment_method"] = None
-    call.save(customer | {"deleted": True})
+    erase(call, living(call, customer_id))
     return {"id": customer_id, "object": "customer", "deleted": True}
 
 
-@route("GET", "customers", "CustomerListParams", "email")
+def erase(call: Call, customer: Json) -> None:
+    """Its payment methods are gone for good; its invoices stay."""
+    call.event("customer.deleted", customer)
+    mine = [("customer = ?", customer["id"])]
+    for method in call.store.select("payment_method", mine, limit=1000):
+        call.save(method | {"customer": None})
+    customer["invoice_settings"]["default_payment_method"] = None
+    call.save(customer | {"deleted": True})
+
+
+@route("GET", "customers", "CustomerListParams", "email test_clock")
 def list_all(call: Call) -> Json:
+    """Customers of test clocks are listed by their clock alone."""
     where: list[tuple[str, Any]] = [("json_extract(body, '$.deleted') is not ?", 1)]
     where += json_equal(call.params, "email")
+    where.append(("json_extract(body, '$.test_clock') is ?", call.params.get("test_clock")))
     return call.page("customer", "/v1/customers", where=where)
+
+
+def of_clock(call: Call, clock_id: str) -> list[Json]:
+    """The customers of a test clock."""
+    where = [
+        ("json_extract(body, '$.test_clock') = ?", clock_id),
+        ("json_extract(body, '$.deleted') is not ?", 1),
+    ]
+    return call.store.select("customer", where, limit=MAX_OF_CLOCK)
 
 
 def living(call: Call, customer_id: str, param: str = "id") -> Json:

@@ -26,6 +26,7 @@ import stripe
 
 from billing_pipeline.stripe_sandbox import (
     charges,
+    clocks,
     collecting,
     credit_notes,
     customers,
@@ -35,7 +36,8 @@ from billing_pipeline.stripe_sandbox import (
     reading,
 )
 from billing_pipeline.stripe_sandbox.answers import finished
-from billing_pipeline.stripe_sandbox.context import Call, Route, find_route
+from billing_pipeline.stripe_sandbox.clocks import run_clock
+from billing_pipeline.stripe_sandbox.context import CLOCK, PREFIXES, Call, Route, find_route
 from billing_pipeline.stripe_sandbox.errors import ApiError, InvalidParamsError
 from billing_pipeline.stripe_sandbox.invoices import run_due
 from billing_pipeline.stripe_sandbox.others import add_others
@@ -56,7 +58,7 @@ _ACCOUNT = re.compile(r"acct_[A-Za-z0-9]{4,40}")
 KEY_LIFETIME = 86_400
 """Seconds after which Stripe forgets an idempotency key."""
 MAX_KEY_LENGTH = 255
-HANDLERS = (charges, credit_notes, customers, lines, payment_records, payments, reading)
+HANDLERS = (charges, clocks, credit_notes, customers, lines, payment_records, payments, reading)
 """Importing these modules registers their routes."""
 
 
@@ -72,8 +74,9 @@ class Sandbox:
     """Stripe's server side, as far as this project uses it.
 
     `path`: the SQLite file, or None for memory. `clock` returns the time in epoch seconds. `rates`
-    switches rate limits on; search lags `search_lag` seconds behind. A new account also holds what
-    others made, unless `others` is false. Several processes may use one file at the same time.
+    switches rate limits on. Search lags `search_lag` seconds behind, and the account's lists
+    `list_lag` seconds, where Stripe documents no lag. A new account also holds what others made,
+    unless `others` is false. Several processes may use one file at the same time.
     """
 
     def __init__(
@@ -83,12 +86,14 @@ class Sandbox:
         clock: Callable[[], float] = time.time,
         rates: Rates | None = None,
         search_lag: float = 60.0,
+        list_lag: float = 0.0,
         others: bool = True,
         account: str = "acct_sandbox",
     ) -> None:
         self.clock = clock
         self.rates = rates
         self.search_lag = search_lag
+        self.list_lag = list_lag
         self._store = Store(path)
         self._lock = threading.Lock()
         self._numbers = itertools.count(1)
@@ -116,7 +121,8 @@ class Sandbox:
         with self._lock:
             if account not in self._connected:
                 path = self._path and self._path.with_stem(f"{self._path.stem}-{account}")
-                more: dict[str, Any] = {"rates": self.rates, "search_lag": self.search_lag}
+                lags = {"search_lag": self.search_lag, "list_lag": self.list_lag}
+                more: dict[str, Any] = {"rates": self.rates, **lags}
                 self._connected[account] = Sandbox(
                     path, clock=self.clock, others=self._others, account=account, **more
                 )
@@ -228,6 +234,7 @@ class Sandbox:
                 request_id=request_id,
                 key=key,
                 search_lag=self.search_lag,
+                list_lag=self.list_lag,
                 account=self._account,
             )
             status, content = self._carry_out(call, found, ids)
@@ -273,7 +280,10 @@ class Sandbox:
         if self._store.due(now):
             with self._store.transaction(write=True):
                 for object_id, at in self._store.due(now):
-                    run_due(Call(self._store, at, {}), object_id)
+                    if object_id.startswith(PREFIXES[CLOCK]):
+                        run_clock(self._store, object_id, at)
+                    else:
+                        run_due(Call(self._store, at, {}), object_id)
 
 
 class _CommittedError(Exception):

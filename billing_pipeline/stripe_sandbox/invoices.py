@@ -82,6 +82,7 @@ def create(call: Call) -> Json:
         "period_end": call.now,
         "status": "draft",
         "status_transitions": {},
+        "test_clock": customer.get("test_clock"),
         "_days": None,
     }
     invoice = call.new("invoice", body, customer=customer["id"])
@@ -121,7 +122,7 @@ def _change(call: Call, invoice: Json) -> Json:
     if invoice["status"] == "draft":
         at = call.now + FINALIZED_AFTER if invoice["auto_advance"] else None
         invoice["automatically_finalizes_at"] = at
-        call.store.set_due(invoice["id"], at)
+        call.set_due(invoice["id"], at)
     return call.save(invoice)
 
 
@@ -163,7 +164,7 @@ def delete(call: Call, invoice_id: str) -> Json:
     require_state(invoice, "delete")
     remove_all(call, invoice_id)
     call.store.remove("invoice", invoice_id)
-    call.store.set_due(invoice_id, None)
+    call.set_due(invoice_id, None)
     call.event("invoice.deleted", invoice)
     return {"id": invoice_id, "object": "invoice", "deleted": True}
 
@@ -232,12 +233,14 @@ def attach_payment(call: Call, invoice_id: str) -> Json:
 
 def run_due(call: Call, object_id: str) -> None:
     """Do what is due by itself: finalize a draft after its hour, or let the bank answer."""
-    call.store.set_due(object_id, None)
+    call.set_due(object_id, None)
     if call.store.get("payment_intent", object_id) is not None:
         collecting.settle_intent(call, object_id)
         return
-    invoice = call.store.get("invoice", object_id)
-    if invoice is None or invoice["status"] != "draft":
+    if call.store.get("invoice", object_id) is None:
+        return
+    invoice = call.get("invoice", object_id)
+    if invoice["status"] != "draft":
         return
     if call.store.count("line_item", object_id)[0] == 0:
         return  # Stripe cannot finalize it either

@@ -64,7 +64,7 @@ def _confirm(call: Call, intent: Json, method: Json) -> dict[str, str] | None:
         intent["latest_charge"] = new_charge(call, intent, method, None, waits=True)["id"]
         intent |= {"status": "processing", "last_payment_error": None}
         call.save(intent)
-        call.store.set_due(intent["id"], call.now + outcome_of(method["_test_name"]).after)
+        call.set_due(intent["id"], call.now + outcome_of(method["_test_name"]).after)
         call.event("payment_intent.processing", intent)
         return None
     if needs_confirmation(method["_test_name"]):

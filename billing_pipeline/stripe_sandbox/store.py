@@ -29,6 +29,8 @@ create table if not exists kept (
 create index if not exists kept_by_age on kept (at);
 create table if not exists due (id text primary key, at integer not null);
 create index if not exists due_by_time on due (at);
+create table if not exists due_by_clock (
+    id text primary key, clock text not null, at integer not null);
 """
 
 
@@ -170,15 +172,26 @@ class Store:
         self._db.execute("delete from kept where at <= ?", [oldest])
 
     # Events that happen by themselves at some time.
-    def set_due(self, object_id: str, at: int | None) -> None:
-        if at is None:
-            self._db.execute("delete from due where id = ?", [object_id])
-        else:
-            self._db.execute("insert or replace into due values (?, ?)", [object_id, at])
+    def set_due(self, object_id: str, at: int | None, clock: str | None = None) -> None:
+        """`at` is the account's time, or that of a test clock."""
+        for table in ("due", "due_by_clock"):
+            self._db.execute(f"delete from {table} where id = ?", [object_id])
+        if at is not None and clock is None:
+            self._db.execute("insert into due values (?, ?)", [object_id, at])
+        elif at is not None:
+            self._db.execute("insert into due_by_clock values (?, ?, ?)", [object_id, clock, at])
 
-    def due(self, now: float) -> list[tuple[str, int]]:
+    def forget_clock(self, clock: str) -> None:
+        self._db.execute("delete from due_by_clock where clock = ?", [clock])
+
+    def due(self, now: float, clock: str | None = None) -> list[tuple[str, int]]:
         """The ids that are due by now, and since when, oldest first. Needs no transaction."""
-        rows = self._db.execute("select id, at from due where at <= ? order by at, id", [now])
+        table = "due" if clock is None else "due_by_clock"
+        own = "" if clock is None else " and clock = ?"
+        rows = self._db.execute(
+            f"select id, at from {table} where at <= ?{own} order by at, id",
+            [now, *([] if clock is None else [clock])],
+        )
         return [(str(row[0]), int(row[1])) for row in rows]
 
 

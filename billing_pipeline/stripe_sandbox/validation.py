@@ -12,9 +12,11 @@ import types
 import typing
 from collections.abc import Mapping
 from functools import lru_cache
+from operator import attrgetter
 from typing import Annotated, Any, Literal, Union
 
 import stripe.params
+import stripe.params.test_helpers
 import typing_extensions
 from pydantic import BeforeValidator, ConfigDict, TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
@@ -101,7 +103,7 @@ def _strict_dict(kind: Any, known: dict[Any, Any]) -> Any:
 
 @lru_cache(maxsize=256)
 def _adapter(name: str) -> TypeAdapter[Json]:
-    kind = getattr(stripe.params, name)
+    kind = attrgetter(name)(stripe.params)
     try:
         return TypeAdapter(_strict_dict(kind, {}))
     except PydanticUserError as error:

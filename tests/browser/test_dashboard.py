@@ -22,7 +22,10 @@ from tests.browser.dagster_ui import FLAGS, chromium
 from tests.end_to_end.closed_once import Closed
 from tests.end_to_end.commands import EXAMPLES, environment
 
-pytestmark = pytest.mark.skipif(chromium() is None, reason="no Chromium on this machine")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(chromium() is None, reason="no Chromium on this machine"),
+]
 PATIENCE = 60_000
 PAGES = {
     "/": "Is everything well?",

@@ -34,9 +34,12 @@ MONTH = "2024-01"
 HEADER = "event_id,customer_id,event_name,occurred_at,quantity,properties\n"
 FEWEST, FROM_A_NOTICE = 8, 3
 
-pytestmark = pytest.mark.skipif(
-    chromium() is None, reason="no Chromium on this machine: apt-get install chromium"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        chromium() is None, reason="no Chromium on this machine: apt-get install chromium"
+    ),
+]
 
 
 def published(home: Path, sql: str) -> list[tuple[Any, ...]]:

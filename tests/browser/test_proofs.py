@@ -19,9 +19,12 @@ from tests.browser.proof_page import seen_offline
 from tests.compiled_models import rate_month
 from tests.proofs import proofs_of
 
-pytestmark = pytest.mark.skipif(
-    chromium() is None, reason="no Chromium on this machine: apt-get install chromium"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        chromium() is None, reason="no Chromium on this machine: apt-get install chromium"
+    ),
+]
 
 
 def test_an_invoice_of_the_sample_proves_itself_offline(tmp_path: Path) -> None:

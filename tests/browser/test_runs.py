@@ -12,9 +12,12 @@ import pytest
 from tests.browser.dagster_ui import JOBS, browsing, chromium, serving
 from tests.end_to_end.closed_once import EXAMPLE, MONTH, Closed
 
-pytestmark = pytest.mark.skipif(
-    chromium() is None, reason="no Chromium on this machine: apt-get install chromium"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        chromium() is None, reason="no Chromium on this machine: apt-get install chromium"
+    ),
+]
 NEWEST = """query($job: String!) { runsOrError(limit: 1, filter: {pipelineName: $job}) {
   ... on Runs { results { id status tags { key value } } } } }"""
 ASSETS = "__ASSET_JOB"  # Dagster's own, of single assets

@@ -56,6 +56,7 @@ def here(folder: Path) -> Digests:
     return rated(folder, 1, TZ="UTC", PYTHONHASHSEED="1")
 
 
+@pytest.mark.slow
 def test_another_machine_makes_the_same_rows(here: Digests, tmp_path: Path) -> None:
     elsewhere = tmp_path / "Höfe & co" / "it's 100%"
     there = rated(elsewhere, 5, TZ="Pacific/Chatham", PYTHONHASHSEED="2", LANG="tr_TR.UTF-8")

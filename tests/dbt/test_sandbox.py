@@ -75,6 +75,7 @@ def in_the_folder(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator
     assert sandbox.live.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_changed_charge_model_shows_what_it_would_bill(in_the_folder: Sandbox) -> None:
     found = in_the_folder.diff()
     assert (found["month"], found["same_inputs"]) == (str(MONTH), True)

@@ -12,6 +12,7 @@ from billing_pipeline.rating.unchanged import is_checked
 from tests.dbt.rated_once import MONTH, Rated
 
 
+@pytest.mark.slow
 def test_a_home_parses_the_project_and_builds_from_it(
     rated_subscriptions: Rated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pytest
 
 from tests.end_to_end.commands import billing
 
@@ -74,6 +75,7 @@ FROM plan_changes ORDER BY customer_id
 _WAITING = "SELECT customer_id FROM invoice_plan WHERE state = 'waiting' ORDER BY 1"
 
 
+@pytest.mark.slow
 def test_versions_are_saved_and_their_differences_have_causes(tmp_path: Path) -> None:
     data, home = tmp_path / "data", tmp_path / "home"
     company(data)

@@ -6,6 +6,7 @@ import sqlite3
 from pathlib import Path
 
 import duckdb
+import pytest
 
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.rating.unchanged import is_checked
@@ -16,6 +17,7 @@ from tests.unit.rating.test_canary import FILES, write
 EXPECTED = "canary/expected.csv"
 
 
+@pytest.mark.slow
 def test_a_canary_that_deviates_stops_the_close(tmp_path: Path) -> None:
     home, data = tmp_path / "home", tmp_path / "data"
     for name, text in FILES.items():

@@ -83,6 +83,7 @@ def rows_of(source: Iterator[str]) -> Iterator[list[str]]:
     yield from (row for row in rows if of_all or row[header.index("customer_id")] in CUSTOMERS)
 
 
+@pytest.mark.slow
 def test_one_case_of_each_can_be_seen(tmp_path: Path, data: Path) -> None:
     home = tmp_path / "home"
     done = run_module("tests.end_to_end.compiled_demo", (), environment(home, data))

@@ -22,6 +22,7 @@ README = (ROOT / "README.md").read_text()
 PAGES = [README, *(page.read_text() for page in sorted((ROOT / "docs").glob("*.md")))]
 
 
+@pytest.mark.slow
 def test_the_guide_to_ones_own_data(tmp_path: Path) -> None:
     blocks = BLOCK.findall((ROOT / "docs" / "own-data.md").read_text())
     assert len(blocks) >= 6

@@ -145,6 +145,7 @@ def test_only_the_running_month_is_estimated(settings: Settings, month: str) -> 
         estimate_month(settings, BillingMonth.parse(month), NOW)
 
 
+@pytest.mark.slow
 def test_closing_the_month_later_is_as_without_an_estimate(data: Path, settings: Settings) -> None:
     done = billing(settings.home, data, "run", "2024-06", "--json")
     assert done.returncode == 0, done.stderr

@@ -22,6 +22,8 @@ from tests.end_to_end.commands import ROOT, environment, module_of
 from tests.end_to_end.warm import end_of, start
 from tests.unit.documents.pdf_text import pdf_text
 
+pytestmark = pytest.mark.slow
+
 MARKUP = (
     "<img src=x onerror=alert(1)>[click](javascript:alert(1)) |a|`b` *c* [red]d[/red] &lt;i&gt;"
 )

@@ -24,6 +24,7 @@ MONTH = "2024-01"
 EVENT_OF_RATING = "150"
 
 
+@pytest.mark.slow
 def test_once_the_full_disk_has_room_again_the_next_run_works(tmp_path: Path) -> None:
     full_disk.use_in(tmp_path)
     failed = billing(tmp_path, DATA, "run", MONTH, **{full_disk.VARIABLE: EVENT_OF_RATING})

@@ -8,6 +8,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.end_to_end.commands import EXAMPLES, billing, environment, last_line
 from tests.end_to_end.warm import run_module
 from tests.notice_receiver import Receiver, receiving
@@ -23,6 +25,7 @@ def tick(home: Path, data: Path, receiver: Receiver, *sensors: str) -> dict[str,
     return said
 
 
+@pytest.mark.slow
 def test_each_notice_is_sent_once(tmp_path: Path) -> None:
     home, data = tmp_path / "home", tmp_path / "data"
     shutil.copytree(EXAMPLES / "metered-api", data)
@@ -76,6 +79,7 @@ def test_each_notice_is_sent_once(tmp_path: Path) -> None:
         assert receiver.got == []
 
 
+@pytest.mark.slow
 def test_without_a_daemon_the_command_sends_the_same_notices_once(tmp_path: Path) -> None:
     home, data = tmp_path / "home", tmp_path / "data"
     shutil.copytree(EXAMPLES / "metered-api", data)

@@ -20,6 +20,8 @@ from billing_pipeline.settings import Settings
 from tests.end_to_end.commands import EXAMPLES, billing, environment, last_line
 from tests.local_store import ROOT, LocalStore, local_store
 
+pytestmark = pytest.mark.slow
+
 DATA = EXAMPLES / "metered-api"  # CSV, Parquet and compressed JSON Lines
 INPUTS = ("catalog", "accounts", "usage")
 MONTH = BillingMonth(2026, 1)

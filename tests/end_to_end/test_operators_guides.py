@@ -80,6 +80,7 @@ def closed(tmp_path_factory: pytest.TempPathFactory, closed_wallet: Closed) -> t
     return home, data
 
 
+@pytest.mark.slow
 def test_the_commands_of_operations(closed: tuple[Path, Path], tmp_path: Path) -> None:
     """As pasted into one shell; the plan's hash is read from the place that the guide names."""
     home, data = closed
@@ -98,6 +99,7 @@ def test_the_commands_of_operations(closed: tuple[Path, Path], tmp_path: Path) -
     assert "supplement" in done.stdout
 
 
+@pytest.mark.slow
 def test_the_queries_of_operations(
     closed: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -117,6 +119,7 @@ def billed(home: Path) -> tuple[object, object]:
     return in_stripe, kept
 
 
+@pytest.mark.slow
 def test_the_backup_can_be_put_back(closed: tuple[Path, Path], tmp_path: Path) -> None:
     home, data = closed
     [script] = [text for text in blocks(PRODUCTION, "sh") if text.startswith(BACKUP)]

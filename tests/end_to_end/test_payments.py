@@ -11,6 +11,8 @@ import pytest
 from tests.end_to_end.commands import EXAMPLES, environment
 from tests.end_to_end.warm import run_module
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:

@@ -39,6 +39,7 @@ def receiver() -> Iterator[Receiver]:
         yield found
 
 
+@pytest.mark.slow
 def test_each_command_does_as_the_readme_says(
     tmp_path: Path,
     closed_wallet: Closed,

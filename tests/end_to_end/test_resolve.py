@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pytest
 
 from billing_pipeline.stripe_api.client import SANDBOX_KEY
 from billing_pipeline.stripe_sandbox import running_sandbox
@@ -44,6 +45,7 @@ def published(home: Path, query: str) -> list[tuple[Any, ...]]:
         return connection.execute(query).fetchall()
 
 
+@pytest.mark.slow
 def test_a_voided_invoice_is_reviewed_decided_and_done(tmp_path: Path) -> None:
     home = tmp_path / "home"
     assert billing(home, DATA, "run", MONTH).returncode == 0

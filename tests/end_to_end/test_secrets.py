@@ -109,6 +109,7 @@ def texts_of(path: Path) -> Iterator[bytes]:
             yield str(value).encode()
 
 
+@pytest.mark.slow
 def test_no_file_holds_a_secret(written: tuple[Path, str]) -> None:
     home, _ = written
     files = [path for path in home.rglob("*") if path.is_file()]
@@ -124,6 +125,7 @@ def test_no_file_holds_a_secret(written: tuple[Path, str]) -> None:
     assert found == set()
 
 
+@pytest.mark.slow
 def test_nothing_that_is_printed_holds_a_secret(written: tuple[Path, str]) -> None:
     _, printed = written
     assert "Invalid API Key provided" in printed

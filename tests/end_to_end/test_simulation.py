@@ -11,6 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import duckdb
+import pytest
 
 from tests.end_to_end.closed_once import Closed
 from tests.end_to_end.commands import EXAMPLES, billing
@@ -35,6 +36,7 @@ def git(folder: Path, *args: str) -> None:
     subprocess.run(["git", "-C", str(folder), *who, *args], check=True)
 
 
+@pytest.mark.slow
 def test_a_simulation_touches_nothing_that_was_billed(
     tmp_path: Path, closed_wallet: Closed
 ) -> None:

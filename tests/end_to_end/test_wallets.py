@@ -44,6 +44,7 @@ def asked(home: Path, query: str) -> list[tuple[Any, ...]]:
         return published.execute(query).fetchall()
 
 
+@pytest.mark.slow
 def test_two_months_of_one_wallet_at_once(data: Path, tmp_path: Path) -> None:
     """A customer whose wallet cannot be read is named, and the others go on."""
     home, months = tmp_path / "home", ("2024-01", "2024-02")

@@ -70,6 +70,7 @@ def test_every_file_of_the_packages_is_in_it(source: Path, wheel: Path) -> None:
     assert {name.rpartition(".")[2] for name in others} == {"dist-info"}
 
 
+@pytest.mark.slow
 def test_its_commands_work_elsewhere_and_write_nothing_into_it(
     installed: Path, tmp_path: Path
 ) -> None:

@@ -53,6 +53,9 @@ class Story:
     seed: int = 0
     page_size: int = 100
     workers: int = 4
+    list_lag: float = 0.0
+    """Seconds for which Stripe's lists do not show what was just created. A process starts after
+    less than that, so that it cannot see what the one before it did last."""
     network: Network = field(init=False)
     problems: list[str] = field(default_factory=list)
     diary: list[str] = field(default_factory=list)
@@ -66,7 +69,7 @@ class Story:
     def __post_init__(self) -> None:
         clock = VirtualClock(START)
         self.network = Network(
-            Sandbox(clock=clock.now, search_lag=SEARCH_LAG),
+            Sandbox(clock=clock.now, search_lag=SEARCH_LAG, list_lag=self.list_lag),
             clock,
             random.Random(self.seed),
             self.schedule,
@@ -103,6 +106,7 @@ class Story:
         await self.finish(JANUARY)
         if self.billed_february:
             await self.finish(FEBRUARY)
+        self.clock.advance(self.list_lag)
 
     async def finish(self, month: BillingMonth) -> None:
         """Run again, and approve what is shown, until nothing is left to do."""
@@ -125,6 +129,7 @@ class Story:
     async def run(self, month: BillingMonth, approved: str | None = None) -> ApplyOutcome | None:
         """One run of a process: preview, apply, and pull; None where it did not come to its end."""
         run_id = f"run-{self._processes}"
+        self.clock.advance(self.list_lag / 3)
         try:
             if approved is None:
                 await self.preview(month, run_id)

@@ -62,12 +62,21 @@ def play(
     page_size: int = 100,
     disk: Disk | None = None,
     with_books: bool = False,
+    list_lag: float = 0.0,
 ) -> Trial:
     """Tell the story with these faults, and judge it."""
     before, opening.DURABILITY = opening.DURABILITY, "off"
     try:
         with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as home:
-            story = Story(Path(home), company, schedule or Schedule(), seed, page_size, disk=disk)
+            story = Story(
+                Path(home),
+                company,
+                schedule or Schedule(),
+                seed,
+                page_size,
+                list_lag=list_lag,
+                disk=disk,
+            )
             try:
                 story.play()
                 verdict = asyncio.run(judge(story, with_books=with_books))
@@ -79,10 +88,11 @@ def play(
         opening.DURABILITY = before
 
 
-def play_single(company: str, fault: str, change: int) -> Trial:
+def play_single(company: str, fault: str, change: int, *, list_lag: float = 0.0) -> Trial:
     """One fault at one changing request."""
     schedule = Schedule(at_change={change: FAULTS[fault]})
-    return play(f"{company}/{fault}/change {change}", COMPANIES[company], schedule)
+    name = f"{company}/{fault}/change {change}"
+    return play(name, COMPANIES[company], schedule, list_lag=list_lag)
 
 
 @cache

@@ -110,8 +110,8 @@ MUTANTS = (
     Mutant(
         "any_revision_is_taken_for_this_one",
         f"{COLLECTION}/push/send_invoice.py",
-        "if found.invoice_id == self._send.invoice_id and found.revision == self._send.revision:",
-        "if found.invoice_id == self._send.invoice_id:",
+        "if (found.invoice_id, found.revision) != (self._send.invoice_id, self._send.revision):",
+        "if found.invoice_id != self._send.invoice_id:",
         f"{UNIT}/test_interruptions.py {ONE_FAULT}",
     ),
     Mutant(

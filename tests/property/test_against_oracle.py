@@ -22,7 +22,11 @@ SEED = 20240229
 WORLDS = 90
 
 
-@pytest.mark.parametrize("setting", SETTINGS[:5], ids=str)
+@pytest.mark.parametrize(
+    "setting",
+    [*SETTINGS[:3], *(pytest.param(other, marks=pytest.mark.slow) for other in SETTINGS[3:5])],
+    ids=str,
+)
 def test_charges_and_invoices_are_those_of_the_oracle(setting: Setting) -> None:
     # In one zone whose clocks change, the invoices' own calculator computes them too.
     proofs = setting == SETTINGS[1] and shutil.which("node") is not None
@@ -33,6 +37,7 @@ def test_charges_and_invoices_are_those_of_the_oracle(setting: Setting) -> None:
     assert not proofs or comparison.proven >= 200, f"only {comparison.proven} cases were proven"
 
 
+@pytest.mark.slow
 def test_worlds_explored_by_hypothesis() -> None:
     setting = SETTINGS[5]
     worlds = [make_taxes(SEED, setting), *explored_worlds(WORLDS, setting)]

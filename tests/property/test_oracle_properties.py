@@ -28,7 +28,7 @@ from tests.property.worlds import SETTINGS, make_data_set, numbered_world, world
 
 # The same examples on every machine; `python -m tests.property` is for new ones.
 few = settings(
-    max_examples=60,
+    max_examples=30,
     deadline=None,
     derandomize=True,
     suppress_health_check=list(HealthCheck),

@@ -37,6 +37,7 @@ from billing_pipeline.collection.stripe_state.stripe_invoice import (
     read_invoice,
 )
 from billing_pipeline.money import format_minor
+from billing_pipeline.stripe_api.client import Json
 from billing_pipeline.stripe_api.errors import FailureKind, StripeFailure, unreadable_answer
 
 MAX_STEPS = 24
@@ -152,7 +153,7 @@ class Sender:
         if not replayed:
             return after
         # A repeated answer tells what was, not what is: the draft may be deleted by now.
-        return await self._look_and_move_on(step)
+        return await self._look_and_move_on(step, named=after.stripe_invoice_id)
 
     async def _call(self, step: Step, held: ActualInvoice | None) -> tuple[ActualInvoice, bool]:
         if step is Step.FINALIZE:
@@ -225,10 +226,11 @@ class Sender:
         return found
 
     async def _look_and_move_on(
-        self, step: Step, failure: StripeFailure | None = None
+        self, step: Step, failure: StripeFailure | None = None, named: str | None = None
     ) -> ActualInvoice | None:
-        """What is there now; where the step is still to be taken, under a new key."""
-        found = await self._look()
+        """What is there now; where the step is still to be taken, under a new key. `named`: the
+        invoice that a repeated answer was about."""
+        found = await self._look(named)
         if next_step(self._send, found) == step:
             left = self._generations_left(step)
             left.pop(0)
@@ -241,15 +243,15 @@ class Sender:
             self._generations[step] = list(generations_of(self._session, self._target, step.value))
         return self._generations[step]
 
-    async def _look(self) -> ActualInvoice | None:
-        """The invoice by listing its customer's: what Stripe lists is what Stripe has."""
+    async def _look(self, named: str | None = None) -> ActualInvoice | None:
+        """The invoice by listing its customer's: what Stripe lists is what Stripe has. One that we
+        know of is asked for by its id where the list lacks it: a list may be late."""
         held: list[ActualInvoice] = []
         query = {"customer": self._stripe_customer_id}
         async for data in self._session.gateway.list("/v1/invoices", query):
-            found = read_invoice(data)
-            if found.invoice_id == self._send.invoice_id and found.revision == self._send.revision:
-                held.append(read_for_sure(data))
-                self._session.cache.invoices.store([data])
+            held += self._ours(data)
+        if not held and named is not None:
+            held += self._ours(await self._existing(named))
         if not held:
             return None
         # A finalized one is the one; else the oldest draft, as in the plan.
@@ -257,6 +259,25 @@ class Sender:
         if best.is_draft:
             return await read_draft(self._session.gateway, self._session.cache, best)
         return best
+
+    def _ours(self, data: Json) -> list[ActualInvoice]:
+        if not data:
+            return []
+        found = read_invoice(data)
+        if (found.invoice_id, found.revision) != (self._send.invoice_id, self._send.revision):
+            return []
+        self._session.cache.invoices.store([data])
+        return [read_for_sure(data)]
+
+    async def _existing(self, stripe_invoice_id: str) -> Json:
+        """The invoice; empty where it was deleted."""
+        try:
+            data = await self._session.gateway.get(f"/v1/invoices/{stripe_invoice_id}")
+        except StripeFailure as failure:
+            if failure.kind is not FailureKind.NOT_FOUND:
+                raise
+            return {}
+        return {} if data.get("deleted") else data
 
 
 async def finish_billed(

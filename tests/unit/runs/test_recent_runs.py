@@ -34,6 +34,16 @@ def charges() -> dg.MaterializeResult[None]:
     return dg.MaterializeResult(metadata={"dagster/row_count": 7})
 
 
+@dg.asset
+def invoice_payments() -> dg.MaterializeResult[None]:
+    return dg.MaterializeResult(metadata={"invoices_read": 1200, "requests": 15})
+
+
+@dg.asset
+def estimated_charges() -> dg.MaterializeResult[None]:
+    return dg.MaterializeResult(metadata={"customers_estimated": 0})
+
+
 @dg.op
 def due_payments(context: dg.OpExecutionContext) -> None:
     tries = {"paid": 3, "declined": 1, "given_up": 0, "failed": 0}
@@ -86,6 +96,17 @@ def test_collecting_counts_its_tries_and_what_wallets_paid(instance: dg.DagsterI
 
 def test_a_look_for_drift_counts_the_months_that_it_rated(instance: dg.DagsterInstance) -> None:
     assert made(instance, month_drift).did == "1 rated"
+
+
+@pytest.mark.parametrize(
+    ("asset", "did"),
+    [(invoice_payments, "1,200 invoices read"), (estimated_charges, "0 customers estimated")],
+)
+def test_a_run_that_only_reads_says_what(
+    instance: dg.DagsterInstance, asset: Any, did: str
+) -> None:
+    run = made(instance, asset)
+    assert (run.did, run.done, run.failed) == (did, None, None)
 
 
 def test_a_run_that_touches_nobody_has_no_numbers(instance: dg.DagsterInstance) -> None:

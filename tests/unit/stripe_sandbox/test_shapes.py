@@ -202,6 +202,19 @@ def _payments(walk: Walk, customer: str) -> None:
     walk("GET", "charges", limit="100", expand__0="data.customer")
 
 
+def _clocks(walk: Walk) -> None:
+    place = "test_helpers/test_clocks"
+    clock = walk("POST", place, frozen_time="1700000000", name="A year")["id"]
+    customer = walk("POST", "customers", email="b@example.com", test_clock=clock)["id"]
+    assert _finalized(walk, customer)["created"] == 1_700_000_000
+    walk("GET", "customers", test_clock=clock, expand__0="data.test_clock")
+    walk("POST", f"{place}/*/advance", clock, frozen_time="1700009000")
+    walk("GET", place)
+    walk.company.clock.advance(2)
+    walk("GET", f"{place}/*", clock)
+    walk("DELETE", f"{place}/*", clock)
+
+
 def _charge(walk: Walk, intent: str) -> str:
     return str(walk("GET", "payment_intents/*", intent)["latest_charge"])
 
@@ -215,6 +228,7 @@ def test_every_answer_and_event_has_the_published_shape() -> None:
     _drafts(walk, customer)
     _invoices(walk, customer)
     _payments(walk, customer)
+    _clocks(walk)
     after: Json = {}
     while True:
         page = walk("GET", "events", limit="100", **after)
