@@ -30,7 +30,7 @@ from billing_pipeline.intake.values import BadValue, JsonNumber, json_text, uniq
 
 # Raise it whenever the same file would be normalised to something else: cached copies are keyed
 # by it, and a stale copy would be billed from.
-FORMAT_VERSION = 5
+FORMAT_VERSION = 6
 
 _BATCH_ROWS = 20_000
 _READ_FAULTS = (OSError, EOFError, zlib.error, UnicodeDecodeError)
@@ -194,8 +194,8 @@ def _csv_header(reader: Iterator[list[str]]) -> list[str]:
 
 
 def check_columns(header: Iterable[str]) -> None:
-    """Refuse a file without a required column, with a column twice, or with a misspelt one: without
-    `quantity`, a `quantiy` would count as 1. Raises `BrokenFile`."""
+    """Refuse a file without a required column, with a column twice, or with one that is not of
+    usage: without `quantity`, a `quantiy` would count as 1. Raises `BrokenFile`."""
     names = list(header)
     found = ", ".join(names)[:200]
     for name in USAGE_COLUMNS:
@@ -203,15 +203,22 @@ def check_columns(header: Iterable[str]) -> None:
             raise BrokenFile(f"this column is there twice; the header has {found!r}", column=name)
         if name not in names and name in USAGE.required_names:
             raise BrokenFile(f"this column is missing; the header has {found!r}", column=name)
-    _refuse_misspelt(names, "this column is missing, but there is")
+    _refuse_unknown(names, "this column is missing, but there is")
 
 
-def _refuse_misspelt(names: Collection[str], message: str) -> None:
+def _refuse_unknown(names: Collection[str], message: str) -> None:
+    """Notes have names that begin with `_`; a column without a name is what spreadsheets leave."""
     absent = [name for name in USAGE_COLUMNS if name not in names]
-    for name in sorted(set(names) - set(USAGE_COLUMNS))[:_MAX_KEYS]:
+    for name in sorted(set(names) - set(USAGE_COLUMNS)):
+        if not name or name.startswith("_"):
+            continue
         near = get_close_matches(name.lower(), absent, n=1, cutoff=0.8)
         if near:
             raise BrokenFile(f"{message} {name!r}", column=near[0])
+        raise BrokenFile(
+            "is not a column of usage files; the name of a column of notes begins with _",
+            column=name,
+        )
 
 
 class _Lines:
@@ -283,8 +290,7 @@ def _json_records(content: IO[bytes], row_bytes: int, is_dot_json: bool) -> Iter
             yield Record(number, None, stripped.decode(errors="backslashreplace"))
             continue
         yield _json_record(number, text, keys)
-    # Of a file that never has a key, but always a misspelling of it.
-    _refuse_misspelt(keys, "no object has this key, but some have")
+    _refuse_unknown(keys, "no object has this key, but some have")
 
 
 def _json_record(number: int, line: str, keys: set[str]) -> Record:

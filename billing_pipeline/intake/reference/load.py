@@ -233,12 +233,7 @@ def _load_table(
     except UnreadableFile as error:
         problems += error.problems
         return unread
-    faults = header_problems(cells, table.column_names, table.required_names)
-    faults += [
-        Problem(file, None, column, None, f"is not a column of this file: {reason}")
-        for column, reason in table.refused
-        if column in cells.columns
-    ]
+    faults = header_problems(cells, table.column_names, table.required_names, dict(table.refused))
     problems += faults
     return unread if faults else read_table(table, cells, settings.timezone, problems)
 
