@@ -38,7 +38,6 @@ MOST = ("charge", "credit_note", "customer", "invoice", "payment_intent", "produ
 
 
 TAP = ("balance_transaction", "charge", "customer", "invoice", "payment_intent", "product")
-AIRBYTE = ("charge", "credit_note", "customer", "invoice", "payment_intent", "refund")
 ENGINE = ("@supabase/stripe-sync-engine@0.48.5", "pg@8", "stripe@23.1.0")
 
 
@@ -56,7 +55,6 @@ CLIENTS = (
     Client("stripe-node", "node.mjs", ("stripe@23.1.0",), (*MOST, "balance_transaction")),
     Client("dlt", "dlt_load.py", ("dlt[duckdb]==1.31.0",), (*MOST, "balance_transaction")),
     Client("tap-stripe", "tap_stripe_sync.py", ("tap-stripe==3.3.0",), TAP),
-    Client("airbyte-source-stripe", "airbyte_read.py", ("airbyte-source-stripe==5.14.1",), AIRBYTE),
     Client("stripe-sync-engine", "sync_engine.mjs", ENGINE, needs_postgres=True),
 )
 
