@@ -233,12 +233,12 @@ def _without_placeholders(text: str) -> str:
     return text
 
 
-def version_problems(prices: LoadedTable) -> Iterator[Problem]:
-    """Versions of one price_id that are valid at the same time."""
+def version_problems(table: LoadedTable, name: str = "price_id") -> Iterator[Problem]:
+    """Versions of one price_id, or of what else has a `name`, that are valid at the same time."""
     versions: dict[object, list[Row]] = defaultdict(list)
-    for row in prices.rows:
-        if row.has("price_id") and not row.bad & {"valid_from", "valid_to"}:
-            versions[row["price_id"]].append(row)
+    for row in table.rows:
+        if row.has(name) and not row.bad & {"valid_from", "valid_to"}:
+            versions[row[name]].append(row)
     for rows in versions.values():
         rows.sort(key=lambda row: (_valid_from(row), row.number))
         # The version that lasts longest so far, not just the one before: it may cover several.
@@ -248,7 +248,7 @@ def version_problems(prices: LoadedTable) -> Iterator[Problem]:
             if _valid_from(row) < _valid_to(longest) and not same_start:
                 yield row.problem(
                     "valid_from",
-                    f"overlaps with row {longest.number}, a version of the same price_id; "
+                    f"overlaps with row {longest.number}, a version of the same {name}; "
                     "end that one (valid_to) where this one begins",
                 )
             longest = max(longest, row, key=_valid_to)

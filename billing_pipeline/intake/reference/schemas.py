@@ -485,7 +485,7 @@ TAX_RATES = Table(
     "catalog",
     "tax by the customer's country and region",
     (
-        Column("tax_rate_id", "id", "its name", required=True),
+        Column("tax_rate_id", "id", "its name; its versions share it", required=True),
         Column("country", "country", "two letters; it applies to customers of that country", True),
         Column("percentage", "money", "19 means 19 %", required=True),
         Column("inclusive", "boolean", "`true`: prices contain it", default=False),
@@ -499,7 +499,8 @@ TAX_RATES = Table(
             "without one that have the same `region`; all others add up",
         ),
     ),
-    keys=(("tax_rate_id",),),
+    keys=(("tax_rate_id", "valid_from"),),
+    null_counts=("valid_from",),
 )
 OTHER_SOURCE = "other"
 """The source of usage files that match no pattern."""
@@ -738,6 +739,7 @@ WALLET_TRANSACTIONS = Table(
             "integer",
             "of what comes in: invoices take from the lowest number first (empty: 100), then from "
             "what expires first, then from the oldest",
+            is_signed=True,
         ),
     ),
     keys=(("transaction_id",),),
