@@ -20,6 +20,7 @@ from conftest import USAGE_HEADER, World
 
 from billing_pipeline.intake import usage_files
 from billing_pipeline.intake.files import text_files
+from billing_pipeline.intake.files.normalising import Normaliser
 
 JANUARY = "2024-01-02T03:04:05Z"
 GOOD = f"e1,c1,call,{JANUARY},2,"
@@ -695,7 +696,7 @@ def test_the_fingerprint_follows_names_and_content(world: World) -> None:
 def test_a_text_file_is_normalised_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.usage("a.csv", GOOD)
     world.load_usage()
-    monkeypatch.setattr(usage_files, "normalise", lambda *_: pytest.fail("normalised again"))
+    monkeypatch.setattr(Normaliser, "write", lambda *_: pytest.fail("normalised again"))
     assert world.load_usage().rows == 1
 
 
