@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help stripe-test demo dashboard test test-all tests all-tests faults changes year property proofs einvoices conformance mutants bench bench-quick spark-test sbom audit check dev docs lock
+.PHONY: help clients stripe-test demo dashboard test test-all tests all-tests faults changes year property proofs einvoices conformance mutants bench bench-quick spark-test sbom audit check dev docs lock
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -35,6 +35,9 @@ $(VENV)/.installed-bench: requirements-bench.txt $(VENV)/.installed
 
 stripe-test: $(VENV)/.installed-dev ## Compare the sandbox with a Stripe account: make stripe-test STRIPE_TEST_KEY=sk_test_…
 	@STRIPE_TEST_KEY="$(STRIPE_TEST_KEY)" $(BIN)/python -m tests.stripe_account
+
+clients: $(VENV)/.installed-dev ## Real clients of Stripe sync the demo's account (after make demo; downloads them, minutes)
+	@$(BIN)/python -m tests.clients
 
 demo: $(VENV)/.prepared ## Close three months of the sample data against the embedded sandbox
 	@$(BIN)/python -m billing_pipeline.commands.demo

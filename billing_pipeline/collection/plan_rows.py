@@ -124,6 +124,7 @@ def change_rows(
     rows = []
     for line in changes:
         found = evidence.get(ChangedLine(line.invoice_id, line.line_id), UNKNOWN)
+        before, after = line.quantity_before, line.quantity_after
         rows.append(
             {
                 "billing_month": date.fromisoformat(plan.month_key),
@@ -135,8 +136,8 @@ def change_rows(
                 "charge_id": found.charge_id,
                 "description": clean_text(line.description),
                 "currency": line.currency,
-                "quantity_before": line.quantity_before,
-                "quantity_after": line.quantity_after,
+                "quantity_before": found.quantity_before if before is None else before,
+                "quantity_after": found.quantity_after if after is None else after,
                 "amount_before": to_major(line.amount_before, line.currency),
                 "amount_after": to_major(line.amount_after, line.currency),
                 "cause": found.cause,

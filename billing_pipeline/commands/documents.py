@@ -25,7 +25,7 @@ from billing_pipeline.documents.invoice import invoice_document
 from billing_pipeline.documents.issued import IssuedDocument, find_documents, read_issued
 from billing_pipeline.documents.issued_page import issued_page
 from billing_pipeline.documents.journal import NoDatevError, differences, journal_files
-from billing_pipeline.documents.reading import published, read_invoice
+from billing_pipeline.documents.reading import NoDocumentError, published, read_invoice
 from billing_pipeline.documents.ubl import ubl
 from billing_pipeline.duckdb_sql import Row
 from billing_pipeline.months import BillingMonth
@@ -186,17 +186,33 @@ def export(
             "nothing to write: give --invoices, --lines or --focus with a file, or --journal with "
             "a folder"
         )
+    texts: dict[str, str] = {}
+    entries: Mapping[str, bytes | NoDatevError] = {}
+    found: Sequence[str] = ()
+    missing: list[str] = []  # what there is none of stops no other file
     with published(Settings.from_env()) as connection:
-        texts = {what: exports.export(connection, month, what) for what in files}
-        entries = {} if journal is None else journal_files(connection, month)
-        found = [] if journal is None else differences(connection)
-    for what, path in files.items():
+        for what in files:
+            try:
+                texts[what] = exports.export(connection, month, what)
+            except NoDocumentError as error:
+                missing.append(f"no {what}: {error}")
+        if journal is not None:
+            try:
+                entries, found = journal_files(connection, month), differences(connection)
+            except NoDocumentError as error:
+                missing.append(f"no journal: {error}")
+    written = {what: files[what] for what in texts}
+    for what, path in written.items():
         _write(path, texts[what].encode())
-    if journal is not None:
-        files["journal"] = journal
+    if journal is not None and entries:
+        written["journal"] = journal
         _write_journal(journal, entries, found)
+    done = {"month": month, "files": written}
+    if missing:
+        reason = "\n".join(missing)
+        raise CommandError(reason, {"success": False, "reason": reason, **done})
     if as_json:
-        print_json({"month": month, "files": files}, ensure_ascii=False)
+        print_json(done, ensure_ascii=False)
 
 
 def _write_journal(

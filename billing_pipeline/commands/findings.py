@@ -170,6 +170,17 @@ _OF_PRICES = {
     "are charged by each": _CHARGED_TWICE,
     "filters that leave events uncharged: the plan has no price for them, and none with "
     "filter_rest": _UNCHARGED,
+    "numbers of the journal's accounts that no posting gets: there is nothing of that name": """
+        SELECT 'catalog/accounts.csv row ' || source_row || ' (' || detail || CASE
+            WHEN account = 'tax' THEN ' is not a tax_rate_id'
+            WHEN starts_with(account, 'revenue_') THEN ' is not a plan_id'
+            ELSE ': only tax and revenue have details' END || ')'
+        FROM raw.book_accounts
+        WHERE detail IS NOT NULL AND CASE
+            WHEN account = 'tax' THEN detail NOT IN (SELECT tax_rate_id FROM raw.tax_rates)
+            WHEN starts_with(account, 'revenue_') THEN detail NOT IN (SELECT plan_id FROM raw.plans)
+            ELSE true END
+    """,
 }
 
 # Of a month that was rated.

@@ -17,11 +17,10 @@ from billing_pipeline.published.reading import NotPublishedError, open_published
 from billing_pipeline.rating.dbt_runner import (
     DbtError,
     NodeResult,
-    check,
     ensure_manifest,
     installed_manifest,
 )
-from billing_pipeline.rating.month import build_models, open_warehouse
+from billing_pipeline.rating.month import build_models, check_models, open_warehouse
 from billing_pipeline.rating.unchanged import nodes_rated_from, set_checked
 from billing_pipeline.runs.locks import Turn
 from billing_pipeline.settings import Settings
@@ -67,7 +66,7 @@ def dbt_models(
         set_checked(settings, month, passed, nodes)
     yield from _events(context, settings, month, nodes)
     try:
-        check(nodes, month)
+        check_models(settings, month, nodes)
     except DbtError as error:
         raise dg.Failure(description=str(error), allow_retries=False) from error
 

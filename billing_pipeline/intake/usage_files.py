@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 import duckdb
 import pyarrow as pa
@@ -25,14 +25,13 @@ import pyarrow.parquet as pq
 
 from billing_pipeline.duckdb_sql import glob_literal, sql_text
 from billing_pipeline.intake.files import expressions
-from billing_pipeline.intake.files.storage import Entry, Storage, local_stamp
-from billing_pipeline.intake.files.text_files import (
+from billing_pipeline.intake.files.normalising import (
     FORMAT_VERSION,
-    BrokenFile,
-    check_columns,
-    normalise,
+    Normaliser,
     reading_connection,
 )
+from billing_pipeline.intake.files.storage import Entry, Storage, local_stamp
+from billing_pipeline.intake.files.text_files import BrokenFile, check_columns
 from billing_pipeline.intake.limits import InputLimits, TooLargeError
 from billing_pipeline.intake.problems import InvalidInput, Problem
 from billing_pipeline.intake.reference.schemas import USAGE_COLUMNS
@@ -205,6 +204,14 @@ class _Reader:
         """Opened only where a file has to be looked at."""
         return self._open.enter_context(reading_connection(self._limits))
 
+    @cached_property
+    def _normaliser(self) -> Normaliser:
+        folder, zone = self._settings.usage_cache_dir, self._settings.timezone
+        folder.mkdir(parents=True, exist_ok=True)
+        made = Normaliser(self._connection, folder, zone, self._limits)
+        self._open.callback(made.written.unlink, missing_ok=True)
+        return made
+
     def prepared(self, month: BillingMonth, name: str, entry: Entry) -> UsageFile:
         """A file ready to be scanned. Raises `BrokenFile` and `TooLargeError`."""
         cache_dir = self._settings.usage_cache_dir / str(month) / name
@@ -215,7 +222,7 @@ class _Reader:
             try:
                 known = self._look(entry, cache_dir, is_parquet)
             except OSError as error:
-                if error.filename is not None and str(cache_dir) in str(error.filename):
+                if str(self._settings.usage_cache_dir) in str(error.filename):
                     raise  # our own cache cannot be written: not the input's fault
                 raise BrokenFile(f"cannot be read: {error.strerror or error}") from error
             _remember(cache_dir / "known.json", entry, known)
@@ -251,16 +258,12 @@ class _Reader:
             if _is_whole(target):
                 return _Known(entry.stamp, digest, pq.read_metadata(target).num_rows)
             content.seek(0)
-            cache_dir.mkdir(parents=True, exist_ok=True)
-            with replacing(target) as unfinished:
-                rows = self._normalise(content, entry.name, unfinished)
-                if not storage.is_remote and local_stamp(path) != entry.stamp:
-                    raise BrokenFile("was changed while it was read; run again once it is complete")
+            rows = self._normaliser.write(content, entry.name)
+            if not storage.is_remote and local_stamp(path) != entry.stamp:
+                raise BrokenFile("was changed while it was read; run again once it is complete")
+        cache_dir.mkdir(parents=True, exist_ok=True)
+        self._normaliser.written.replace(target)
         return _Known(entry.stamp, digest, rows)
-
-    def _normalise(self, content: IO[bytes], name: str, target: Path) -> int:
-        zone = self._settings.timezone
-        return normalise(self._connection, content, name, target, zone, self._limits)
 
 
 def _is_whole(copy: Path) -> bool:

@@ -39,8 +39,9 @@ class BadValue(ValueError):
     """The text is no value of the wanted type; the message says what is allowed."""
 
 
-def decimal(text: str, scale: int) -> Decimal:
-    """An exact decimal of at most `scale` places that fits DECIMAL(38, scale)."""
+def decimal(text: str, scale: int, digits: int = _DIGITS) -> Decimal:
+    """An exact decimal of at most `scale` places that fits DECIMAL(38, scale), with at most so many
+    `digits` before the point."""
     match = _DECIMAL.fullmatch(text)
     if match is None:
         raise BadValue(
@@ -51,10 +52,9 @@ def decimal(text: str, scale: int) -> Decimal:
     whole, fraction = whole.lstrip("0"), fraction.rstrip("0")
     if len(fraction) > scale:
         raise BadValue(f"{shown(text)} has {len(fraction)} decimal places; allowed: up to {scale}")
-    if len(whole) > _DIGITS - scale:
-        raise BadValue(
-            f"{shown(text)} is too large; allowed: up to {_DIGITS - scale} digits before the point"
-        )
+    most = min(digits, _DIGITS - scale)
+    if len(whole) > most:
+        raise BadValue(f"{shown(text)} is too large; allowed: up to {most} digits before the point")
     number = Decimal(f"{whole or '0'}.{fraction}" if fraction else whole or "0")
     # Not `-number`: arithmetic rounds to the context's 28 digits.
     return number.copy_negate() if match[1] == "-" and number else number

@@ -41,13 +41,16 @@ class ChangedLine:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is known of a changed line. `customer_id`: whose line it is, where that is known."""
+    """What is known of a changed line. `customer_id`: whose line it is, where that is known. The
+    quantities are the charge's: one that came to 0 has no line in Stripe, and was measured."""
 
     cause: str
     evidence: str
     customer_id: str | None = None
     charge_id: str | None = None
     kind: str | None = None
+    quantity_before: Decimal | None = None
+    quantity_after: Decimal | None = None
 
 
 UNKNOWN = Evidence("other", "no record of what it was billed from")
@@ -89,6 +92,7 @@ SELECT coalesce(before.charge_id, planned.charge_id) AS charge_id,
     before.price_terms AS price_terms_before, planned.price_terms AS price_terms_after,
     before.subscription_terms AS subscription_terms_before,
     planned.subscription_terms AS subscription_terms_after,
+    before.quantity AS quantity_before, planned.quantity AS quantity_after,
     before.filename AS saved_in
 FROM before
 FULL JOIN planned USING (invoice_id, charge_id)
@@ -196,6 +200,8 @@ class _Search:
                 charge["customer_id"],
                 charge["charge_id"],
                 "charge",
+                charge["quantity_before"],
+                charge["quantity_after"],
             )
             for charge in found
             if charge["line_id"] in wanted and charge["charge_id"] in causes

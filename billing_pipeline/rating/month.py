@@ -25,9 +25,10 @@ from billing_pipeline.intake.sources import write_file_sources
 from billing_pipeline.intake.usage import load_usage
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.rating.corrections import NO_CORRECTIONS, Corrections, write_corrections
-from billing_pipeline.rating.dbt_runner import BUILD, CLOSE, NodeResult, check, run_dbt
+from billing_pipeline.rating.dbt_runner import BUILD, CLOSE, DbtError, NodeResult, check, run_dbt
 from billing_pipeline.rating.earlier_lines import load_earlier_lines
 from billing_pipeline.rating.spark import build_with_spark
+from billing_pipeline.rating.too_large import too_large
 from billing_pipeline.rating.unchanged import inputs_digest, nodes_rated_from, set_checked
 from billing_pipeline.settings import Settings
 
@@ -259,9 +260,22 @@ def rate_month(
     build_raw(settings, month, wallet_applications, moved, corrections)
     if not nodes_rated_from(settings, month):
         nodes = build_models(settings, month)
-        check(nodes, month)
+        check_models(settings, month, nodes)
         set_checked(settings, month, True, nodes)
     return settings.warehouse_path(month)
+
+
+def check_models(settings: Settings, month: BillingMonth, nodes: Sequence[NodeResult]) -> None:
+    """Raise `DbtError` if a model or test failed, by the lines that are too large where that is
+    why."""
+    try:
+        check(nodes, month)
+    except DbtError as error:
+        with open_warehouse(settings.warehouse_path(month), read_only=True) as warehouse:
+            lines = too_large(warehouse, nodes)
+        if lines:
+            raise DbtError("\n".join([f"{month} cannot be computed:", *lines])) from error
+        raise
 
 
 def build_models(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from billing_pipeline.stripe_sandbox.context import Call, json_equal, route
+from billing_pipeline.stripe_sandbox.context import Call, Handler, json_equal, route
 from billing_pipeline.stripe_sandbox.errors import ApiError, InvalidParamsError
 
 Json = dict[str, Any]
@@ -72,6 +72,30 @@ def price(call: Call, price_id: str) -> Json:
 def prices(call: Call) -> Json:
     where = json_equal(call.params, "active", "product")
     return call.page("price", "/v1/prices", where=where)
+
+
+NEVER_MADE = {
+    "checkout/sessions": "checkout.SessionListParams",
+    "coupons": "CouponListParams",
+    "payouts": "PayoutListParams",
+    "plans": "PlanListParams",
+    "radar/early_fraud_warnings": "radar.EarlyFraudWarningListParams",
+    "setup_intents": "SetupIntentListParams",
+    "subscription_schedules": "SubscriptionScheduleListParams",
+    "subscriptions": "SubscriptionListParams",
+    "tax_ids": "TaxIdListParams",
+    "transfers": "TransferListParams",
+}
+"""Lists that are empty, as in an account that uses nothing but invoices: programs that sync a whole
+account ask for them."""
+
+
+def _empty(place: str) -> Handler:
+    return lambda call: {"object": "list", "url": f"/v1/{place}", "has_more": False, "data": []}
+
+
+for _place, _params in NEVER_MADE.items():
+    route("GET", _place, _params)(_empty(_place))
 
 
 @route("GET", "balance_transactions/*", "BalanceTransactionRetrieveParams")

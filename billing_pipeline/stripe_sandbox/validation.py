@@ -16,6 +16,8 @@ from operator import attrgetter
 from typing import Annotated, Any, Literal, Union
 
 import stripe.params
+import stripe.params.checkout
+import stripe.params.radar
 import stripe.params.test_helpers
 import typing_extensions
 from pydantic import BeforeValidator, ConfigDict, TypeAdapter, ValidationError

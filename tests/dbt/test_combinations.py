@@ -214,7 +214,7 @@ def wallets(book: PriceBook) -> None:
     for number, (customer, amount, at, expires_at, priority) in enumerate((
         ("lots", 50, "2024-03-01", NEXT, ""),
         ("lots", 30, "2024-03-02", "", "1"),
-        ("lots", 40, "2024-03-03", "2024-04-30", "0"),
+        ("lots", 40, "2024-03-03", "2024-04-30", "-1"),
         ("lots", 60, "2024-03-04", "2024-06-01", ""),
         ("lots", 70, "2024-04-30T23:59:59", "", ""),
         ("owed", -15, "2024-03-01", "", ""),
@@ -235,6 +235,9 @@ def payers(book: PriceBook) -> None:
     }.items():
         book.add("catalog/tax_rates", tax_rate_id=rate, inclusive="false", description=rate,
                  **cells)  # fmt: skip
+    book.rows["catalog/tax_rates"][0]["valid_from"] = FIRST
+    book.add("catalog/tax_rates", tax_rate_id="de", country="DE", percentage="16",
+             inclusive="false", valid_to=FIRST)  # fmt: skip
     plan(book, "saas")
     book.price("saas", "saas", "", charge_model="flat", flat_amount="100", tax_code="saas")
     plan(book, "small", 60)

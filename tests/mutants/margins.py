@@ -106,9 +106,9 @@ MUTANTS = (
     ),
     Mutant(
         "a_cost_of_a_plan_is_a_cost_of_all",
-        "billing_pipeline/intake/reference/load.py",
-        "        if column in cells.columns\n    ]",
-        "        if column in ()\n    ]",
+        "billing_pipeline/intake/reference/cells.py",
+        'if not column or column.startswith("_"):',
+        "if column:",
         f"{INTAKE}/test_costs.py",
     ),
     Mutant(

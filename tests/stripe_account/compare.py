@@ -100,8 +100,8 @@ def _differ(ours: Any, theirs: Any, place: str) -> Iterator[str]:
 
 
 def _clean_up(ids: Mapping[str, str], send: Send) -> None:
-    """Void or delete what was made. What Stripe keeps (paid invoices, payments) stays in test mode,
-    without its customer."""
+    """Void or delete what was made. What Stripe keeps (paid invoices, payments, a debit under way)
+    stays in test mode, without its customer."""
     for object_id in ids.values():
         if object_id.startswith("in_"):
             status, invoice = send("GET", f"/v1/invoices/{object_id}", {})
@@ -113,3 +113,5 @@ def _clean_up(ids: Mapping[str, str], send: Send) -> None:
     for object_id in ids.values():
         if object_id.startswith("cus_"):
             send("DELETE", f"/v1/customers/{object_id}", {})
+        if object_id.startswith("clock_"):
+            send("DELETE", f"/v1/test_helpers/test_clocks/{object_id}", {})

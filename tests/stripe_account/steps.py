@@ -23,6 +23,7 @@ class Step(NamedTuple):
 
 _CARD = "pm_card_visa"
 _SENT = {"collection_method": "send_invoice", "days_until_due": 7}
+_CLOCK = "/v1/test_helpers/test_clocks/{clock}"
 _RULED_OUT = {"enabled": True, "allow_redirects": "never"}
 
 
@@ -102,6 +103,9 @@ STEPS: tuple[Step, ...] = (
         {"amount": 1001, "currency": "kwd"},
         "last digit of KWD",
     ),
+    _customer("kim"),
+    *_invoice("dinars", "kim", (1501,), currency="kwd"),
+    Step("dinars_after", "GET", "/v1/invoices/{dinars}", {}, "last digit of KWD on an invoice"),
     Step("few", "POST", "/v1/payment_intents", {"amount": 49, "currency": "usd"}),
     # Sent invoices.
     Step("nobody", "POST", "/v1/invoices", {"customer": "{ola}", **_SENT}, "refused at create?"),
@@ -114,12 +118,25 @@ STEPS: tuple[Step, ...] = (
         | {"confirm": True, "automatic_payment_methods": _RULED_OUT, "metadata": {"n": "1"}},
     ),
     Step("refund", "POST", "/v1/refunds", {"payment_intent": "{top_up}", "amount": 500}),
+    # A bank debit, which takes days.
+    _customer("dee", "pm_success_de"),
+    *_invoice("slow", "dee", (1500,), currency="eur"),
+    Step("slow_paid", "POST", "/v1/invoices/{slow}/pay"),
+    Step("slow_twice", "POST", "/v1/invoices/{slow}/pay", {}, "pay while a debit is processing"),
     Step("refunds", "GET", "/v1/refunds", {"payment_intent": "{top_up}"}),
     Step(
         "balance",
         "POST",
         "/v1/customers/{ada}/balance_transactions",
         {"amount": -700, "currency": "usd"},
+    ),
+    # Test clocks.
+    Step("clock", "POST", "/v1/test_helpers/test_clocks", {"frozen_time": 1900000000}),
+    _customer("tim", test_clock="{clock}"),
+    Step("clock_customers", "GET", "/v1/customers", {"test_clock": "{clock}"}),
+    Step("clock_advanced", "POST", _CLOCK + "/advance", {"frozen_time": 1900003600}),
+    Step(
+        "clock_twice", "POST", _CLOCK + "/advance", {"frozen_time": 1900007200}, "while advancing"
     ),
     # What is asked wrongly.
     Step("unknown_expand", "GET", "/v1/invoices", {"expand": ["data.wishes"]}),

@@ -1,7 +1,7 @@
-"""CSV and JSON Lines usage as typed Parquet: read once, row by row, and never stopped by a row.
+"""CSV and JSON Lines usage as rows of text: read once, row by row, and never stopped by a row.
 
 What belongs here: records and their numbers, and what makes a row malformed. What does not: the
-meaning of values (expressions.py), where the result is kept (usage_files.py).
+meaning of values (expressions.py), how they become Parquet (normalising.py).
 """
 
 from __future__ import annotations
@@ -12,25 +12,15 @@ import json
 import re
 import zlib
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager
 from difflib import get_close_matches
 from itertools import count
-from pathlib import Path
 from typing import IO, NamedTuple
-from zoneinfo import ZoneInfo
 
-import duckdb
 import pyarrow as pa
 
-from billing_pipeline.duckdb_sql import sql_text
-from billing_pipeline.intake.files import expressions
 from billing_pipeline.intake.limits import InputLimits, TooLargeError, shown_bytes, unpacked
 from billing_pipeline.intake.reference.schemas import USAGE, USAGE_COLUMNS
 from billing_pipeline.intake.values import BadValue, JsonNumber, json_text, unique_keys
-
-# Raise it whenever the same file would be normalised to something else: cached copies are keyed
-# by it, and a stale copy would be billed from.
-FORMAT_VERSION = 5
 
 _BATCH_ROWS = 20_000
 _READ_FAULTS = (OSError, EOFError, zlib.error, UnicodeDecodeError)
@@ -59,18 +49,13 @@ class Record(NamedTuple):
     raw: str | None
 
 
-def normalise(
-    connection: duckdb.DuckDBPyConnection,
-    content: IO[bytes],
-    name: str,
-    target: Path,
-    zone: ZoneInfo,
-    limits: InputLimits,
-) -> int:
-    """Write the rows of a CSV or JSON Lines file to Parquet at `target`; gives their number.
+def batches(
+    content: IO[bytes], name: str, limits: InputLimits, faults: list[BrokenFile]
+) -> Iterator[pa.RecordBatch]:
+    """The rows of a CSV or JSON Lines file as texts, with the columns of `RECORD_SCHEMA`.
 
-    `name` chooses the format by its extension; `connection` is one of `reading_connection`. Raises
-    `BrokenFile`; then `target` may be there and is worth nothing.
+    `name` chooses the format by its extension. A fault of the file ends the rows and is put into
+    `faults`: DuckDB, which reads them, would wrap what is raised below it.
     """
     plain = name.lower().removesuffix(".gz")
     plain_content = unpacked(content, limits, is_packed=plain != name.lower())
@@ -79,37 +64,10 @@ def normalise(
     else:
         is_dot_json = plain.endswith(".json")
         records = _json_records(plain_content, limits.row_bytes, is_dot_json=is_dot_json)
-    faults: list[BrokenFile] = []
-    batches = _batches(_until_broken(records, faults), limits.batch_bytes)
-    reader = pa.RecordBatchReader.from_batches(_SCHEMA, batches)
-    connection.register("records", reader)
-    try:
-        rows = connection.execute(
-            f"COPY ({_normalised(zone)}) TO {sql_text(str(target))} "
-            "(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 122880, "
-            f"ROW_GROUP_SIZE_BYTES {limits.batch_bytes})"
-        ).fetchall()
-    finally:
-        connection.unregister("records")
-    if faults:
-        raise faults[0]
-    return int(rows[0][0])
-
-
-@contextmanager
-def reading_connection(limits: InputLimits) -> Iterator[duckdb.DuckDBPyConnection]:
-    """DuckDB for looking at usage files, within the memory that it may use: one for all the files
-    of a month, as to open one takes longer than to read a small file."""
-    with duckdb.connect() as connection:
-        connection.execute("set TimeZone = 'UTC'")
-        connection.execute(f"set memory_limit = {sql_text(limits.memory)}")
-        # Rows carry their own numbers. In their order, a row group could not be cut by its bytes.
-        connection.execute("set preserve_insertion_order = false")
-        yield connection
+    return _batches(_until_broken(records, faults), limits.batch_bytes)
 
 
 def _until_broken(records: Iterator[Record], faults: list[BrokenFile]) -> Iterator[Record]:
-    """Stop at a fault of the file and keep it: DuckDB would wrap what is raised below it."""
     try:
         yield from records
     except BrokenFile as error:
@@ -118,37 +76,6 @@ def _until_broken(records: Iterator[Record], faults: list[BrokenFile]) -> Iterat
         faults.append(BrokenFile(str(error)))
     except _READ_FAULTS as error:
         faults.append(BrokenFile(f"cannot be read: {error}"))
-
-
-def _normalised(zone: ZoneInfo) -> str:
-    """From records of text to the columns of the usage view (without those of the file)."""
-    types = dict.fromkeys(USAGE_COLUMNS, "VARCHAR")
-    values = expressions.event_values(types, zone)
-    used = ", ".join(f"{value} AS used_{name}" for name, value in values.items())
-    typed = (
-        f"SELECT {used}, occurred_at, quantity, properties, source_row, malformed, "
-        f"coalesce(raw, {_raw_sql()}) AS raw FROM records"
-    )
-    named = ", ".join(f"used_{name} AS {name}" for name in USAGE_COLUMNS if name != "quantity")
-    return (
-        f"SELECT {named}, CASE WHEN NOT malformed THEN used_quantity END AS quantity, source_row, "
-        f"CASE WHEN malformed THEN 'malformed_row' ELSE {expressions.event_fault(types)} END "
-        f"AS parse_error, raw FROM ({typed})"
-    )
-
-
-def _raw_sql() -> str:
-    """A row of cells as JSON text; the same as ever where it names no subscription."""
-
-    def text(names: Collection[str]) -> str:
-        cells = ", ".join(f"{name!r}: {name}" for name in names)
-        return f"CAST(to_json({{{cells}}}) AS VARCHAR)"
-
-    others = [name for name in USAGE_COLUMNS if name != "subscription_id"]
-    return (
-        f"CASE WHEN nullif(subscription_id, '') IS NULL THEN {text(others)} "
-        f"ELSE {text(USAGE_COLUMNS)} END"
-    )
 
 
 # --- records ---------------------------------------------------------------------------------
@@ -194,8 +121,8 @@ def _csv_header(reader: Iterator[list[str]]) -> list[str]:
 
 
 def check_columns(header: Iterable[str]) -> None:
-    """Refuse a file without a required column, with a column twice, or with a misspelt one: without
-    `quantity`, a `quantiy` would count as 1. Raises `BrokenFile`."""
+    """Refuse a file without a required column, with a column twice, or with one that is not of
+    usage: without `quantity`, a `quantiy` would count as 1. Raises `BrokenFile`."""
     names = list(header)
     found = ", ".join(names)[:200]
     for name in USAGE_COLUMNS:
@@ -203,15 +130,22 @@ def check_columns(header: Iterable[str]) -> None:
             raise BrokenFile(f"this column is there twice; the header has {found!r}", column=name)
         if name not in names and name in USAGE.required_names:
             raise BrokenFile(f"this column is missing; the header has {found!r}", column=name)
-    _refuse_misspelt(names, "this column is missing, but there is")
+    _refuse_unknown(names, "this column is missing, but there is")
 
 
-def _refuse_misspelt(names: Collection[str], message: str) -> None:
+def _refuse_unknown(names: Collection[str], message: str) -> None:
+    """Notes have names that begin with `_`; a column without a name is what spreadsheets leave."""
     absent = [name for name in USAGE_COLUMNS if name not in names]
-    for name in sorted(set(names) - set(USAGE_COLUMNS))[:_MAX_KEYS]:
+    for name in sorted(set(names) - set(USAGE_COLUMNS)):
+        if not name or name.startswith("_"):
+            continue
         near = get_close_matches(name.lower(), absent, n=1, cutoff=0.8)
         if near:
             raise BrokenFile(f"{message} {name!r}", column=near[0])
+        raise BrokenFile(
+            "is not a column of usage files; the name of a column of notes begins with _",
+            column=name,
+        )
 
 
 class _Lines:
@@ -283,8 +217,7 @@ def _json_records(content: IO[bytes], row_bytes: int, is_dot_json: bool) -> Iter
             yield Record(number, None, stripped.decode(errors="backslashreplace"))
             continue
         yield _json_record(number, text, keys)
-    # Of a file that never has a key, but always a misspelling of it.
-    _refuse_misspelt(keys, "no object has this key, but some have")
+    _refuse_unknown(keys, "no object has this key, but some have")
 
 
 def _json_record(number: int, line: str, keys: set[str]) -> Record:
@@ -357,7 +290,7 @@ def _is_clean(value: object) -> bool:
 
 # --- batches ---------------------------------------------------------------------------------
 
-_SCHEMA = pa.schema(
+RECORD_SCHEMA = pa.schema(
     [
         ("source_row", pa.int64()),
         ("malformed", pa.bool_()),
@@ -398,7 +331,7 @@ def _arrow(records: list[Record]) -> pa.RecordBatch:
     columns = [*values, [record.raw for record in records]]
     arrays = [pa.array(numbers, pa.int64()), pa.array(malformed, pa.bool_())]
     arrays += [pa.array(list(column), pa.string()) for column in columns]
-    return pa.RecordBatch.from_arrays(arrays, schema=_SCHEMA)
+    return pa.RecordBatch.from_arrays(arrays, schema=RECORD_SCHEMA)
 
 
 def _raw_text(record: Record) -> str:

@@ -25,7 +25,7 @@ from billing_pipeline.intake.reference.schemas import OTHER_SOURCE, PLACEHOLDERS
 _EVENT_TERMS = ("event_minimum_amount", "event_maximum_amount", "free_events")
 _AMOUNTS = ("unit_amount", "flat_amount", "package_size", "percentage", *_EVENT_TERMS)
 # What each event's bound is computed within (dbt_project/macros/event_bounds.sql).
-_MAX_EVENT_BOUND, _MAX_EVENT_PERCENTAGE = Decimal(10**15), Decimal(10**6)
+_MAX_EVENT_PERCENTAGE = Decimal(10**6)
 # Times seats of 15 digits and 18 places this stays exact (macro exact_times_quantity).
 _MAX_PER_SEAT, _PER_SEAT_PLACES = Decimal(10**9), 9
 _TIER_RATES = ("unit_amount", "percentage")
@@ -174,10 +174,6 @@ def _event_problems(row: Row, aggregations: Mapping[object, object]) -> Iterator
     minimum, maximum = row["event_minimum_amount"], row["event_maximum_amount"]
     if isinstance(minimum, Decimal) and isinstance(maximum, Decimal) and minimum > maximum:
         yield row.problem("event_minimum_amount", f"is above event_maximum_amount ({maximum:f})")
-    for column in ("event_minimum_amount", "event_maximum_amount"):
-        bound = row[column]
-        if isinstance(bound, Decimal) and bound >= _MAX_EVENT_BOUND:
-            yield row.problem(column, f"must be below {_MAX_EVENT_BOUND:,}")
     percentage = row["percentage"]
     if isinstance(percentage, Decimal) and percentage > _MAX_EVENT_PERCENTAGE:
         yield row.problem("percentage", f"may be up to {_MAX_EVENT_PERCENTAGE:,} with {term}")
@@ -237,12 +233,12 @@ def _without_placeholders(text: str) -> str:
     return text
 
 
-def version_problems(prices: LoadedTable) -> Iterator[Problem]:
-    """Versions of one price_id that are valid at the same time."""
+def version_problems(table: LoadedTable, name: str = "price_id") -> Iterator[Problem]:
+    """Versions of one price_id, or of what else has a `name`, that are valid at the same time."""
     versions: dict[object, list[Row]] = defaultdict(list)
-    for row in prices.rows:
-        if row.has("price_id") and not row.bad & {"valid_from", "valid_to"}:
-            versions[row["price_id"]].append(row)
+    for row in table.rows:
+        if row.has(name) and not row.bad & {"valid_from", "valid_to"}:
+            versions[row[name]].append(row)
     for rows in versions.values():
         rows.sort(key=lambda row: (_valid_from(row), row.number))
         # The version that lasts longest so far, not just the one before: it may cover several.
@@ -252,7 +248,7 @@ def version_problems(prices: LoadedTable) -> Iterator[Problem]:
             if _valid_from(row) < _valid_to(longest) and not same_start:
                 yield row.problem(
                     "valid_from",
-                    f"overlaps with row {longest.number}, a version of the same price_id; "
+                    f"overlaps with row {longest.number}, a version of the same {name}; "
                     "end that one (valid_to) where this one begins",
                 )
             longest = max(longest, row, key=_valid_to)
@@ -305,34 +301,29 @@ def _tier_rate(charge_model: object) -> str | None:
 
 
 def _order_problems(rows: list[Row]) -> Iterator[Problem]:
-    """Tiers of one price, or of one version of it, in file order: `up_to` rises, and only the last
-    has none.
-
-    With tiers from the one before's `up_to`, exclusive, a gap can only be an end: nothing above
-    the last bound, or nothing between 0 and a first bound of 0.
+    """Tiers of one price, or of one version of it, in whatever order they stand: a tier begins
+    where the one with the next lower `up_to` ends, so a gap can only be an end: nothing above the
+    last bound, or nothing between 0 and a first bound of 0. A bound that is there twice is a key
+    that is.
     """
-    before: Decimal | None = None
-    for position, row in enumerate(rows):
+    if any("up_to" in row.bad for row in rows):
+        return
+    highest: tuple[Decimal, Row] | None = None
+    for row in rows:
         up_to = row["up_to"]
-        if "up_to" in row.bad:
-            return
-        last = position == len(rows) - 1
         if not isinstance(up_to, Decimal):
-            if not last:
-                yield row.problem("up_to", "is empty (no bound), but more tiers follow")
-                return
             continue
         if up_to == 0:
             yield row.problem("up_to", "must be above 0: a tier (0, 0] holds nothing")
-        if before is not None and up_to < before:
-            yield row.problem("up_to", f"{up_to:f} is below the tier before it ({before:f})")
-        if last:
-            yield row.problem(
-                "up_to",
-                f"leaves everything above {up_to:f} without a price; "
-                "the last tier's up_to must be empty",
-            )
-        before = up_to
+        if highest is None or up_to > highest[0]:
+            highest = up_to, row
+    if highest is not None and all(row.has("up_to") for row in rows):
+        up_to, row = highest
+        yield row.problem(
+            "up_to",
+            f"leaves everything above {up_to:f} without a price; "
+            "the last tier's up_to must be empty",
+        )
 
 
 def _tier_amount_problems(row: Row, models: set[object]) -> Iterator[Problem]:

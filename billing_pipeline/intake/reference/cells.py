@@ -11,7 +11,7 @@ import io
 import json
 import re
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from decimal import Decimal
@@ -181,11 +181,17 @@ def cell_text(value: object) -> str:
     return str(value)
 
 
-def header_problems(cells: Cells, known: Sequence[str], required: Sequence[str]) -> list[Problem]:
-    """What is wrong with a header: missing, repeated, or misspelt columns.
+def header_problems(
+    cells: Cells,
+    known: Sequence[str],
+    required: Sequence[str],
+    refused: Mapping[str, str],
+) -> list[Problem]:
+    """What is wrong with a header: missing, repeated, or unknown columns; of `refused` ones, why.
 
-    A column that is not known is ignored, people keep notes in them, unless it looks like one
-    that is known and absent: `unit_amout` would otherwise bill nothing, in silence.
+    A column that is not of the file is refused, or `unit_amout` would bill nothing, in silence.
+    Notes have names that begin with `_`, as files of notes have; a column without a name is what
+    spreadsheets leave beside a table.
     """
     problems = []
 
@@ -203,9 +209,12 @@ def header_problems(cells: Cells, known: Sequence[str], required: Sequence[str])
             if cells.columns.count(column) > 1:
                 problem(column, "this column is there twice")
             continue
+        if not column or column.startswith("_"):
+            continue
         near = get_close_matches(column.lower(), missing, n=1, cutoff=0.8)
-        if near:
-            problem(
-                column, f"{shown(column)} is not a column of this file; did you mean {near[0]}?"
-            )
+        hint = f"did you mean {near[0]}?" if near else "the name of a column of notes begins with _"
+        if column in refused:
+            problem(column, f"is not a column of this file: {refused[column]}")
+        else:
+            problem(column, f"{shown(column)} is not a column of this file; {hint}")
     return problems

@@ -233,12 +233,7 @@ def _load_table(
     except UnreadableFile as error:
         problems += error.problems
         return unread
-    faults = header_problems(cells, table.column_names, table.required_names)
-    faults += [
-        Problem(file, None, column, None, f"is not a column of this file: {reason}")
-        for column, reason in table.refused
-        if column in cells.columns
-    ]
+    faults = header_problems(cells, table.column_names, table.required_names, dict(table.refused))
     problems += faults
     return unread if faults else read_table(table, cells, settings.timezone, problems)
 
@@ -256,6 +251,7 @@ def _rule_problems(tables: dict[str, LoadedTable], custom_meters: frozenset[str]
     problems += _cost_problems(tables)
     problems += catalog_rules.coupon_problems(tables["coupons"])
     problems += catalog_rules.window_problems(tables["tax_rates"])
+    problems += catalog_rules.version_problems(tables["tax_rates"], "tax_rate_id")
     problems += catalog_rules.entitlement_problems(tables["entitlements"])
     problems += _inheritance_problems(tables["plans"], tables["prices"], tables["entitlements"])
     problems += catalog_rules.source_problems(tables["sources"])

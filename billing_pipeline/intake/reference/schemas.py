@@ -24,6 +24,9 @@ from billing_pipeline.intake.reference.dbt_vars import (
 from billing_pipeline.intake.values import BadValue
 
 MONEY_PLACES = 12
+# As many as one usage quantity may have. A larger amount is a slip of the hand, and would stop the
+# models, which compute in 38 digits, where nobody sees any more which row it came from.
+_MONEY_DIGITS = 15
 QUANTITY_PLACES = 18
 
 _TYPES = {
@@ -81,9 +84,11 @@ class Column:
             return values.choice(text, self.allowed, label, self.allowed_text)
         if self.kind == "json":
             return values.json_text(values.json_object(text))
-        if self.kind in ("money", "quantity"):
-            places = MONEY_PLACES if self.kind == "money" else QUANTITY_PLACES
-            return self._within_sign(values.decimal(text, places), text)
+        if self.kind == "money":
+            number = values.decimal(text, MONEY_PLACES, _MONEY_DIGITS)
+            return self._within_sign(number, text)
+        if self.kind == "quantity":
+            return self._within_sign(values.decimal(text, QUANTITY_PLACES), text)
         return self._within_sign(values.integer(text), text)
 
     def _within_sign(self, number: Decimal | int, text: str) -> Decimal | int:
@@ -128,7 +133,7 @@ class Table:
     is missing, except that the columns of `null_counts` may be: there, empty is a value like any
     other. `keeps_rows`: the models are given each row's number, as `source_row`. `file_name`: that
     of the file, without its extension, where it is not the table's name. `refused`: columns that
-    would mean something here and do not, with the reason; any other unknown column is a note."""
+    would mean something here and do not, with the reason."""
 
     name: str
     folder: str
@@ -480,7 +485,7 @@ TAX_RATES = Table(
     "catalog",
     "tax by the customer's country and region",
     (
-        Column("tax_rate_id", "id", "its name", required=True),
+        Column("tax_rate_id", "id", "its name; its versions share it", required=True),
         Column("country", "country", "two letters; it applies to customers of that country", True),
         Column("percentage", "money", "19 means 19 %", required=True),
         Column("inclusive", "boolean", "`true`: prices contain it", default=False),
@@ -494,7 +499,8 @@ TAX_RATES = Table(
             "without one that have the same `region`; all others add up",
         ),
     ),
-    keys=(("tax_rate_id",),),
+    keys=(("tax_rate_id", "valid_from"),),
+    null_counts=("valid_from",),
 )
 OTHER_SOURCE = "other"
 """The source of usage files that match no pattern."""
@@ -545,6 +551,7 @@ BOOK_ACCOUNTS = Table(
     ),
     keys=(("account", "detail"),),
     null_counts=("detail",),
+    keeps_rows=True,
     file_name="accounts",
 )
 CUSTOMERS = Table(
@@ -732,6 +739,7 @@ WALLET_TRANSACTIONS = Table(
             "integer",
             "of what comes in: invoices take from the lowest number first (empty: 100), then from "
             "what expires first, then from the oldest",
+            is_signed=True,
         ),
     ),
     keys=(("transaction_id",),),

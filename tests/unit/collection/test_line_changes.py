@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from billing_pipeline.collection.plan.line_changes import CREDITED_EARLIER, line_changes
+from billing_pipeline.collection.plan_rows import change_rows
+from billing_pipeline.published.change_evidence import ChangedLine, Evidence
 
 from .test_plan import in_stripe, of, wanted
 
@@ -22,6 +25,17 @@ def test_each_line_has_its_amounts_and_quantities_before_and_after() -> None:
     [more, less] = line_changes(present)
     assert (more.quantity_before, more.quantity_after) == (100, 150)
     assert (less.quantity_before, less.quantity_after) == (7, None)
+
+
+def test_a_charge_that_came_to_0_had_a_quantity_all_the_same() -> None:
+    """It has no line in Stripe; what was saved as billed knows what was measured."""
+    present = of([wanted(100, 5)], [in_stripe(wanted(100))])
+    [line] = line_changes(present)
+    known = Evidence("late usage", "", quantity_before=Decimal(3), quantity_after=Decimal(9))
+    evidence = {ChangedLine(line.invoice_id, line.line_id): known}
+    [row] = change_rows(present, [line], evidence)
+    assert (row["quantity_before"], row["quantity_after"]) == (3, 5)
+    assert [row["quantity_before"] for row in change_rows(present, [line], {})] == [None]
 
 
 def test_a_first_invoice_changes_no_line_and_neither_does_one_that_stays() -> None:

@@ -22,6 +22,11 @@ def book() -> PriceBook:
     made.meter("seats", "max")
     for plan in ("old", "new", "plain"):
         made.add("catalog/plans", plan_id=plan, name=plan)
+    made.add("catalog/tax_rates", tax_rate_id="vat", country="DE", percentage="19")
+    details = {"tax": ("vat", "vta"), "revenue_usage": ("plain", "vat"), "wallets": ("plain", "")}
+    for account, of_account in details.items():
+        for detail in of_account:
+            made.add("catalog/accounts", account=account, detail=detail, number="1")
     full = {"prorate": "false"}
     made.price("old", "old-seats", "seats", **full, valid_to="2024-04-11")
     made.price("old", "old-seats", "seats", **full, valid_from="2024-04-11")
@@ -109,6 +114,11 @@ def test_what_a_price_book_may_not_mean(settings: Settings) -> None:
             "wide, jobs: size above 10 up to 20",
             "wide, jobs: size above 100",
             "wide, traffic: region mx",
+        ],
+        "numbers of the journal's accounts that no posting gets": [
+            "catalog/accounts.csv row 3 (vta is not a tax_rate_id)",
+            "catalog/accounts.csv row 5 (vat is not a plan_id)",
+            "catalog/accounts.csv row 6 (plain: only tax and revenue have details)",
         ],
     }
 

@@ -54,6 +54,25 @@ def test_files_are_written(billing: Path) -> None:
     assert (billing / "l.csv").read_text(encoding="utf-8").count("\n") == 4
 
 
+def test_what_a_month_has_none_of_stops_no_other_file(
+    billing: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a month that was not billed, in which corrections of another were issued."""
+
+    def export(connection: object, month: object, what: str) -> str:
+        if what == "invoices":
+            raise NoDocumentError("2024-02 is not published")
+        return "focus\n"
+
+    monkeypatch.setattr("billing_pipeline.documents.exports.export", export)
+    done = run(documents.export, "2024-02", "--focus", "g.csv", "--invoices", "h.csv", "--json")
+    assert isinstance(done.exception, CommandError)
+    assert str(done.exception) == "no invoices: 2024-02 is not published"
+    assert done.exception.document["files"] == {"focus": Path("g.csv")}
+    assert (billing / "g.csv").read_text() == "focus\n"
+    assert not (billing / "h.csv").exists()
+
+
 def test_a_report_on_the_terminal_and_as_json(billing: Path) -> None:
     shown = run(documents.report, "2024-02").output
     assert "Close of February 2024" in shown

@@ -17,7 +17,7 @@ import pytest
 from conftest import USAGE_HEADER, World
 
 from billing_pipeline.intake import usage_files
-from billing_pipeline.intake.files import text_files
+from billing_pipeline.intake.files import normalising, text_files
 from billing_pipeline.intake.late_usage import late_usage, note_rated
 from billing_pipeline.intake.limits import InputLimits
 from billing_pipeline.intake.reference.schemas import USAGE_COLUMNS
@@ -178,7 +178,7 @@ def test_parquet_that_memory_does_not_hold_is_named(world: World) -> None:
     limits = replace(InputLimits.of(world.settings), memory="8MB")
     path = parquet(world, "a.parquet", 200, use_dictionary=False, properties="x" * 200_000)
     with (
-        text_files.reading_connection(limits) as connection,
+        normalising.reading_connection(limits) as connection,
         pytest.raises(text_files.BrokenFile, match=r"needs more memory than .* \(8MB\)"),
     ):
         usage_files._parquet_columns(connection, str(path), limits)

@@ -20,6 +20,7 @@ from conftest import USAGE_HEADER, World
 
 from billing_pipeline.intake import usage_files
 from billing_pipeline.intake.files import text_files
+from billing_pipeline.intake.files.normalising import Normaliser
 
 JANUARY = "2024-01-02T03:04:05Z"
 GOOD = f"e1,c1,call,{JANUARY},2,"
@@ -228,14 +229,17 @@ def test_byte_order_mark_crlf_quotes_newlines_and_formulas(world: World) -> None
     assert world.events("customer_id, properties", "source_row = 2") == [("=1+1", '{"a":\r\n 1}')]
 
 
-def test_columns_in_another_order_and_columns_of_ones_own(world: World) -> None:
-    world.write(
-        "usage/2024-01/a.csv",
-        "note,quantity, occurred_at ,event_name,customer_id,properties,event_id\n"
-        f"hi,3,{JANUARY},call,c1,,e1\n",
+def test_columns_in_another_order_and_columns_of_notes(world: World) -> None:
+    text = (
+        "_note,quantity, occurred_at ,event_name,customer_id,properties,event_id,\n"
+        f"hi,3,{JANUARY},call,c1,,e1,\n"
     )
+    world.write("usage/2024-01/a.csv", text)
     assert rows(world) == [(2, "e1", None)]
     assert world.events("quantity, customer_id") == [(3, "c1")]
+    world.write("usage/2024-01/a.csv", text.replace("_note", "region"))
+    [line] = world.usage_problems()
+    assert line.startswith("usage/2024-01/a.csv, region: is not a column of usage files")
 
 
 @pytest.mark.parametrize(
@@ -591,11 +595,18 @@ def test_columns_that_the_scan_adds_are_refused_by_name(world: World, name: str)
     assert world.usage_problems() == [problem]
 
 
-@pytest.mark.parametrize("name", ["source_file", "source_row", "raw", "parse_error", "malformed"])
-def test_columns_named_like_ours_are_ignored(world: World, name: str) -> None:
-    parquet(world, "a.parquet", **{name: ["x", "y"]})
+def test_columns_of_ones_own_are_refused_in_every_format(world: World) -> None:
+    """As pandas writes its index, a column of notes may be there."""
+    path = parquet(world, "a.parquet", **{"__index_level_0__": ["x", "y"]})
     world.load_usage()
-    assert {row[0] for row in world.events("source_file")} == {"usage/2024-01/a.parquet"}
+    path.unlink()
+    parquet(world, "a.parquet", source_file=["x", "y"])
+    world.write("usage/2024-01/b.jsonl", '{"event_id":"e1","quantity":5,"_note":1,"region":"eu"}\n')
+    part = "is not a column of usage files; the name of a column of notes begins with _"
+    assert world.usage_problems() == [
+        f"usage/2024-01/a.parquet, source_file: {part}",
+        f"usage/2024-01/b.jsonl, region: {part}",
+    ]
 
 
 @pytest.mark.parametrize("name", [b"\xff.csv", b"\xff.parquet", b"caf\xe9.jsonl"])
@@ -685,7 +696,7 @@ def test_the_fingerprint_follows_names_and_content(world: World) -> None:
 def test_a_text_file_is_normalised_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.usage("a.csv", GOOD)
     world.load_usage()
-    monkeypatch.setattr(usage_files, "normalise", lambda *_: pytest.fail("normalised again"))
+    monkeypatch.setattr(Normaliser, "write", lambda *_: pytest.fail("normalised again"))
     assert world.load_usage().rows == 1
 
 
