@@ -34,7 +34,7 @@ _SECTIONS = {
     "A month": ("plan", "run", "apply", "resolve", "pull"),
     "Without a daemon": ("estimate", "collect", "drift", "notices"),
     "Look": ("status", "months", "invoices", "explain", "verify", "compare"),
-    "Try": ("simulate", "sandbox", "diff"),
+    "Try": ("simulate", "sandbox", "diff", "lineage"),
     "Documents": ("invoice", "report", "export", "prove", "publish"),
     "Server": ("home", "ui", "dashboard", "webhooks"),
 }
@@ -46,7 +46,7 @@ _SHARED_MODULES = {
     **dict.fromkeys(("invoice", "report", "export"), "documents"),
     **dict.fromkeys(("estimate", "collect", "drift"), "daemon"),
     "dashboard": "ui",
-    "diff": "sandbox",
+    **dict.fromkeys(("diff", "lineage"), "sandbox"),
 }
 
 

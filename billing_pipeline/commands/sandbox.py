@@ -1,4 +1,4 @@
-"""`billing sandbox` and `billing diff`: a month to try changed models on, and what they change.
+"""`billing sandbox`, `diff` and `lineage`: a month to try changed models on, and what they change.
 
 What belongs here: arguments and what the terminal shows. What does not: the folder
 (``rating.dbt_sandbox``), comparing (``published.two_ratings``), and Stripe's stand-in
@@ -15,9 +15,10 @@ from rich.console import Console
 
 from billing_pipeline.commands.differences import show_differences
 from billing_pipeline.commands.parameters import MONTH, json_option
-from billing_pipeline.commands.terminal import print_json
+from billing_pipeline.commands.terminal import CommandError, print_json
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.published.two_ratings import COMPARED, from_published
+from billing_pipeline.rating.column_lineage import LineageError, add_to_docs
 from billing_pipeline.rating.dbt_sandbox import lay_out, open_sandbox
 from billing_pipeline.settings import Settings
 
@@ -66,6 +67,17 @@ def diff(folder: Path, as_json: bool) -> None:
             " differences include: lay out a new one",
             err=True,
         )
+
+
+@click.command()
+@click.argument("folder", metavar="DIR", type=_FOLDER)
+def lineage(folder: Path) -> None:
+    """Write into dbt's docs of the sandbox in DIR from which columns each column comes."""
+    try:
+        found = add_to_docs(open_sandbox(folder).folder / "target")
+    except LineageError as error:
+        raise CommandError(str(error)) from None
+    click.echo(f"{found:,} columns say in dbt's docs where they come from: dbt docs serve")
 
 
 def _changed(rows: Any) -> list[dict[str, Any]]:

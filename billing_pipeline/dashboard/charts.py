@@ -106,11 +106,12 @@ def receivables_by_age(receivables: Sequence[Row], currency: str) -> alt.Chart:
 def _stacked_by_month(
     frame: pd.DataFrame, currency: str, part: str, colour: Any, height: int
 ) -> alt.Chart:
+    axis = alt.Axis(labelAngle=0, labelOverlap=True, labelSeparation=8)
     return _finish(
         alt.Chart(frame)
         .mark_bar(size=WIDEST if frame["month"].nunique() < FEW else alt.Undefined)
         .encode(
-            x=alt.X("month:O", title=None, axis=alt.Axis(labelAngle=0, labelOverlap=True)),
+            x=alt.X("month:O", title=None, axis=axis),
             y=alt.Y("value:Q", title=currency, axis=alt.Axis(tickCount=5)),
             color=colour,
             tooltip=["month:N", part, "amount:N"],

@@ -84,7 +84,9 @@ def _decline(
 ) -> dg.MaterializeResult[None]:
     month = month_of(context, settings)
     shown = shown_plan(context, settings, stripe, steps.decline, refusal, timeout=60.0)
-    publish_rows(settings, month, shown.tables(settings, month) | drift_after(shown.plan))
+    tables = shown.tables(settings, month)
+    left = drift_after(settings, month, shown.plan, tables["invoice_plan"])
+    publish_rows(settings, month, tables | left)
     note_inputs(settings, month, shown.plan)
     return dg.MaterializeResult(metadata=shown.metadata)
 

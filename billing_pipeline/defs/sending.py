@@ -12,6 +12,7 @@ import dagster as dg
 
 from billing_pipeline.collection import payments, prepaid, steps, stripe_gateway
 from billing_pipeline.collection.plan.actions import ActionKind, InvoiceAction
+from billing_pipeline.collection.plan.drift import drift_rows
 from billing_pipeline.collection.plan.invoice_plan import InvoicePlan
 from billing_pipeline.collection.plan.limits import Limits
 from billing_pipeline.collection.plan_pages import (
@@ -36,6 +37,8 @@ from billing_pipeline.intake.late_usage import forget_compared, note_compared, r
 from billing_pipeline.money import to_major
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.published.as_billed import SentDocument, save_versions
+from billing_pipeline.published.manifest import PublishError
+from billing_pipeline.published.reading import NotPublishedError, open_published
 from billing_pipeline.runs.locks import Turn
 from billing_pipeline.settings import Settings
 
@@ -98,7 +101,7 @@ def apply(
         if not prepaid.wallets_are_published(settings, month):
             wallets = wallets_now(gateway, settings, month)
             tables |= wallets.tables
-    publish_month(settings, month, tables | drift_after(outcome.remaining))
+    publish_month(settings, month, tables | drift_after(settings, month, outcome.remaining, rows))
     note_inputs(settings, month, outcome.remaining)
     for corrected in _corrected_months(outcome.report):
         forget_compared(settings, corrected)
@@ -156,10 +159,29 @@ def _corrected_months(report: ApplyReport) -> set[BillingMonth]:
     }
 
 
-def drift_after(plan: InvoicePlan) -> dict[str, Rows]:
-    """Where all is billed or declined, the month has no drift. What is left of it, the next look
-    has to tell."""
-    return {} if plan.undecided else {"month_drift": []}
+def drift_after(
+    settings: Settings, month: BillingMonth, plan: InvoicePlan, planned: Rows
+) -> dict[str, Rows]:
+    """What is left of the month's drift: nothing where all is billed or declined, else what the
+    rest of the plan comes to (`planned`: its rows, which name the causes). A month of which no look
+    has found any has none: what waits there may be its first invoices."""
+    if not plan.undecided:
+        return {"month_drift": []}
+    if not _has_drift(settings, month):
+        return {}
+    causes = {row["invoice_id"]: [row["cause"]] for row in planned if row["cause"]}
+    return {"month_drift": drift_rows(plan, causes, "other", datetime.now(UTC))}
+
+
+def _has_drift(settings: Settings, month: BillingMonth) -> bool:
+    try:
+        with open_published(settings) as published:
+            [(found,)] = published.execute(
+                "SELECT count(*) FROM month_drift WHERE billing_month = $1", [month.first_day]
+            ).fetchall()
+    except (NotPublishedError, PublishError):
+        return False  # what is damaged is made anew by this publication
+    return bool(found)
 
 
 def note_inputs(settings: Settings, month: BillingMonth, plan: InvoicePlan) -> None:

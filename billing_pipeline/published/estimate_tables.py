@@ -7,24 +7,8 @@ writing them (``export``).
 
 from __future__ import annotations
 
-from billing_pipeline.duckdb_sql import sql_text
-from billing_pipeline.intake.reference.dbt_vars import AGGREGATION_KINDS
 from billing_pipeline.published.tables import Table
 
-_ADD_UP = ", ".join(sql_text(name) for name, kind in AGGREGATION_KINDS.items() if kind.adds_up)
-
-# A day of the billing time zone; of those, one customer's.
-_CUSTOMER_USAGE = f"""
-SELECT readings.customer_id, readings.meter_id,
-    warehouse.main.local_date(run.timezone, epoch_us(readings.occurred_at)) AS usage_date,
-    count(*) AS event_count,
-    sum(CASE WHEN readings.aggregation = 'count' THEN 1 ELSE readings.value END)
-        FILTER (WHERE readings.aggregation IN ({_ADD_UP})) AS quantity
-FROM warehouse.main.meter_readings AS readings
-INNER JOIN warehouse.main.stg_run AS run ON readings.usage_month = run.billing_month
-WHERE NOT readings.is_correction
-GROUP BY ALL
-"""
 # The invoice of the running month takes its part at the month's end: it is what the estimate says
 # would be taken, and no part of what the wallet holds now.
 _WALLET_BALANCES = """
@@ -76,7 +60,7 @@ _SOURCES = {
     "estimated_totals": "FROM warehouse.main.invoices",
     "estimated_entitlement_usage": "FROM warehouse.main.entitlement_usage",
     "estimated_daily_usage": "FROM warehouse.main.daily_usage",
-    "estimated_customer_usage": _CUSTOMER_USAGE,
+    "estimated_customer_usage": "FROM warehouse.main.customer_usage",
     "estimated_wallet_balances": _WALLET_BALANCES,
     "estimated_subscriptions": _SUBSCRIPTIONS,
     "trials": _TRIALS,

@@ -2,12 +2,11 @@
    what has to collect or order the values, or may have been corrected, is another, over the few
    meters that ask for it. #}
 {% macro totals_by(keys, readings) -%}
-    {%- set is_read = "aggregation = 'count' or value is not null or unique_value is not null" %}
     select
         {{ keys | join(', ') }},
-        count(*) filter (where {{ is_read }}) as event_count,
+        count(*) filter (where {{ is_read() }}) as event_count,
         0 as correction_count,
-        count(*) filter (where not ({{ is_read }})) as unreadable_count,
+        count(*) filter (where not ({{ is_read() }})) as unreadable_count,
         sum(value) filter (where aggregation <> 'count') as value_sum,
         null as value_max,
         null as value_latest,
@@ -17,6 +16,16 @@
     where aggregation in ({{ aggregations_where('adds_up') }})
     group by {{ keys | join(', ') }}
     union all
+    {{ gauge_totals_by(keys, readings) }}
+{%- endmacro %}
+
+{# Whether the meter could read the event. #}
+{% macro is_read() -%}
+    aggregation = 'count' or value is not null or unique_value is not null
+{%- endmacro %}
+
+{# The same of the meters that do not add up. #}
+{% macro gauge_totals_by(keys, readings) -%}
     select
         {{ keys | join(', ') }},
         count(*) filter (where is_read and not is_correction) as event_count,

@@ -101,7 +101,7 @@ def test_dbt_works_by_its_usual_commands(in_the_folder: Sandbox) -> None:
         "show --select charges --limit 5",
         "test --select invoice_lines",
         # That every model compiles is seen where it is built.
-        "docs generate --static --no-compile",
+        "docs generate --static --select 1+charges",
     ):
         done = dbtRunner(manifest=project).invoke(["--quiet", *command.split()])
         _close_warehouse()
@@ -111,7 +111,9 @@ def test_dbt_works_by_its_usual_commands(in_the_folder: Sandbox) -> None:
             "SELECT sql FROM duckdb_views() WHERE view_name = 'charges_per_unit'"
         ).fetchall()
     assert ", 3)" in sql
+    in_the_folder.billing("lineage", str(in_the_folder.folder))
     page = (in_the_folder.folder / "target" / "static_index.html").read_text(encoding="utf-8")
     # One file, with everything in it.
     assert "stripe_push" in page
     assert "dashboard" in page
+    assert '"comes from": "rated_charges.customer_id"' in page

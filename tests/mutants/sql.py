@@ -57,7 +57,7 @@ MUTANTS = (
     Mutant(
         "usage_without_a_subscription_is_in_no_doubt",
         "dbt_project/macros/possible_usage.sql",
-        "where meters.event_name not in (select event_name from totalled)",
+        "where meters.event_name not in (select event_name from counted)",
         "where false",
         UNIT_TESTS,
     ),

@@ -1,7 +1,6 @@
 {{ config(tags=['reads_events']) }}
 -- grain: customer × event name whose events have to be followed one by one, for they are not all
--- metered alike. Where the totals of the month are of all events of a name, only customers who have
--- some are here.
+-- metered alike
 with
 possible as (
     select * from ({{ possible_usage() }}) as of_the_month

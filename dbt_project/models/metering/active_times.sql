@@ -1,4 +1,4 @@
-{{ config(materialized='view') }}
+{{ config(materialized=planned_once()) }}
 -- grain: subscription × plan × billing period × price version of a meter: the time in which it is
 -- active
 with

@@ -1,4 +1,4 @@
-{{ config(materialized='view') }}
+{{ config(materialized=planned_once()) }}
 -- grain: window of a gauge carried forward from bucket to bucket × bucket that begins or goes on in it
 with
 windows as (

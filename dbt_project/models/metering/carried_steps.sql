@@ -1,4 +1,4 @@
-{{ config(materialized='view') }}
+{{ config(materialized=planned_once()) }}
 -- grain: what is known of a gauge before windows into which it continues, by group: readings, and the
 -- starts of windows (`place` 0), which ask for the last of them. Of those before the first window
 -- only the last matters, and is found without sorting them.

@@ -1,4 +1,4 @@
-{{ config(materialized='view') }}
+{{ config(materialized=planned_once()) }}
 -- grain: correction × gauge that takes it as a reading: where no meter adds corrections of that event
 with
 meters as (select * from {{ ref('stg_catalog__meters') }}),

@@ -1,4 +1,4 @@
-{{ config(materialized='view') }}
+{{ config(materialized=planned_once()) }}
 -- grain: subscription × time in which it stays on one plan × meter with a cost: how near the plan is to
 -- what that usage costs
 with

@@ -1,6 +1,5 @@
 -- grain: customer × event name some of whose events of the month perhaps no price charges: no price
--- reads them whole through the month, and no limit counts them. Where the totals of the month are
--- of all events of a name, only customers who have some are here.
+-- reads them whole through the month, and no limit counts them.
 with
 meters as (select * from {{ ref('stg_catalog__meters') }} where event_name is not null),
 run as (select * from {{ ref('stg_run') }}),

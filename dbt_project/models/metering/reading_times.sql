@@ -1,4 +1,4 @@
-{{ config(materialized='view') }}
+{{ config(materialized=planned_once()) }}
 -- grain: subscription × price version × combination of properties that its filter accepts, or
 -- customer × limited feature: whose events of the month a meter reads, and when, in whichever
 -- period they are invoiced

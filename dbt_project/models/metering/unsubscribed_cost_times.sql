@@ -1,4 +1,4 @@
-{{ config(materialized='view') }}
+{{ config(materialized=planned_once()) }}
 -- grain: version of a cost × customer × part of the month in which usage is counted for no plan
 with
 costs as (select * from {{ ref('stg_catalog__cost_prices') }}),

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import dagster as dg
+import duckdb
 import pytest
 
 from billing_pipeline.collection import payments, prepaid, steps, stripe_gateway
@@ -19,7 +20,7 @@ from billing_pipeline.collection.approval_answers import Answer
 from billing_pipeline.collection.payments import PullResult
 from billing_pipeline.collection.plan.approval import NotInPlanError
 from billing_pipeline.collection.plan.invoice_plan import ActionKind, InvoiceAction, InvoicePlan
-from billing_pipeline.collection.plan_rows import PlanNotes
+from billing_pipeline.collection.plan_rows import PlanNotes, plan_rows
 from billing_pipeline.collection.prepaid import WalletTables
 from billing_pipeline.collection.push.apply import ActionResult, ApplyReport, ResultState
 from billing_pipeline.collection.push.wallets import WalletProblem
@@ -35,6 +36,7 @@ from billing_pipeline.intake.late_usage import compared_inputs, note_rated
 from billing_pipeline.intake.usage_files import UsageFiles
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.published.publish import publish_rows
+from billing_pipeline.published.reading import database_path
 from billing_pipeline.settings import Settings
 from billing_pipeline.stripe_api.timing import VirtualClock
 
@@ -191,6 +193,23 @@ def test_a_month_of_which_all_was_declined_has_no_drift(
     approvals._decline(RUN, settings, NoStripe(settings=settings), steps.Approval("hash"))
     assert ["month_drift" in names for names in published] == [everything]
     assert (compared_inputs(settings, JANUARY) is not None) == everything
+
+
+def test_what_is_left_after_a_part_was_decided_is_the_month_s_drift_at_once(
+    settings: Settings,
+) -> None:
+    """But only where a look has found some: else the rest may be first invoices."""
+    other = replace(ACTION, invoice_id="in_2", customer_id="bob", amount_after=70)
+    plan = InvoicePlan(JANUARY.key, "acct", (ACTION, other), declined={ACTION.key: "no"})
+    planned = plan_rows(plan, PlanNotes(date(2024, 2, 1), {"in_2": "late usage"}))
+    assert sending.drift_after(settings, JANUARY, plan, planned) == {}
+    settings.published_dir.mkdir(parents=True)
+    with duckdb.connect(str(database_path(settings))) as published:
+        published.execute("CREATE TABLE month_drift AS SELECT DATE '2024-01-01' AS billing_month")
+    [row] = sending.drift_after(settings, JANUARY, plan, planned)["month_drift"]
+    assert (row["difference"], row["customers"]) == (Decimal("0.70"), 1)
+    february = JANUARY.shift(1)
+    assert sending.drift_after(settings, february, plan, planned) == {}
 
 
 def test_another_preview_does_not_mark_what_was_sent_as_out_of_sync(

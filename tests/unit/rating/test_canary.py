@@ -36,7 +36,7 @@ FILES = {
     "t1,tweety,pro,2024-01-01\n",
     "canary/usage/2024-01/a.csv": "event_id,customer_id,event_name,occurred_at,quantity\n"
     "e1,tweety,call,2024-01-02T00:00:00Z,1001\n",
-    "canary/expected.csv": "billing_month,customer_id,currency,subtotal,tax,total,note\n"
+    "canary/expected.csv": "billing_month,customer_id,currency,subtotal,tax,total,_note\n"
     "2024-01,tweety,USD,50.05,9.51,59.56,1001 x 0.05; 19 % of it\n",
     "canary/expected_charges.csv": "billing_month,customer_id,price_id,quantity,amount\n"
     "2024-01,tweety,p,1001,50.05\n",

@@ -1,3 +1,4 @@
+{{ config(materialized='view') }}
 -- grain: row of a usage file, with the reason why it cannot be billed (none: null)
 with
 events as (select * from {{ source('raw', 'usage_events') }}),
