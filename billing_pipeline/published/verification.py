@@ -29,8 +29,9 @@ _MAX_COMPARED = 1_000
 
 # What besides ids tells rows of a table apart.
 _KEYS = (
-    "period_start", "tier", "feature", "position", "currency", "reason", "source_file", "source_row"
-)  # fmt: skip
+    *("period_start", "usage_date", "tier", "feature", "position", "currency", "reason"),
+    *("source_file", "source_row"),
+)
 
 # A row as text, every value as DuckDB writes it in UTC, so that no number passes through a float;
 # the digest does not depend on the order of rows.

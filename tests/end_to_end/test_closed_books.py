@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pytest
 
 from tests.end_to_end.closed_once import EXAMPLE, Closed
 from tests.end_to_end.commands import billing
@@ -34,6 +35,7 @@ def rows(home: Path, query: str) -> list[tuple[Any, ...]]:
         return published.execute(query).fetchall()
 
 
+@pytest.mark.slow
 def test_late_usage_of_a_closed_month_is_billed_in_the_first_open_one(
     tmp_path: Path, closed_wallet: Closed
 ) -> None:

@@ -224,11 +224,13 @@ def test_the_table_has_rows_of_every_example() -> None:
     assert {case.example for case in table()} == set(MONTHS)
 
 
+@pytest.mark.slow
 @for_each_example
 def test_documents_and_exports_add_up_to_the_tables(name: str, closing: Closing) -> None:
     check_documents(closing.of(name))
 
 
+@pytest.mark.slow
 @for_each_example
 def test_the_journal_agrees_with_everything_else(name: str, closing: Closing) -> None:
     check_books(closing.of(name))
@@ -315,6 +317,7 @@ def test_the_queries_of_the_analysts_guide(closing: Closing) -> None:
 QUESTIONS = read_questions()
 
 
+@pytest.mark.slow
 def test_the_page_of_questions_has_their_answers(closing: Closing) -> None:
     """`python -m tests.end_to_end.questions_page` writes it anew."""
     assert len(QUESTIONS) >= 50

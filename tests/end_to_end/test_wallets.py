@@ -81,6 +81,7 @@ FILES = {
 }
 
 
+@pytest.mark.slow
 def test_a_wallet_pays_what_is_open_before_a_card_is_tried(tmp_path: Path) -> None:
     """A customer without a card owes 3.00, and then tops up 20.00."""
     home, data = tmp_path / "home", tmp_path / "data"

@@ -103,6 +103,7 @@ WANTED: frozenset[object] = frozenset((
 # fmt: on
 
 
+@pytest.mark.slow
 def test_made_up_worlds_cover_the_contract() -> None:
     """A generator that stops making something would let it go untested without a word."""
     made = [(setting, make_data_set("cover", range(30), setting)) for setting in SETTINGS]

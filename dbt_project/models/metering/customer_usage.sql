@@ -3,6 +3,14 @@
 with
 run as (select * from {{ ref('stg_run') }}),
 
+edges as (
+    select
+        timezone,
+        whole_quotient(epoch_us(month_start), 900000000) as first_quarter,
+        whole_quotient(epoch_us(month_end), 900000000) as last_quarter
+    from run
+),
+
 -- a time zone's day begins at a quarter of an hour: these are asked for their day, not each event
 quarters as (
     select
@@ -11,11 +19,8 @@ quarters as (
     from (
         select
             timezone,
-            {{ each_number(
-                'whole_quotient(epoch_us(month_start), 900000000)',
-                'whole_quotient(epoch_us(month_end), 900000000)'
-            ) }} as quarter
-        from run
+            {{ each_number('first_quarter', 'last_quarter') }} as quarter
+        from edges
     ) as of_the_month
 ),
 

@@ -152,6 +152,7 @@ def test_one_fault_anywhere_changes_nothing_in_the_end(
         check(company)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", [kill_after, server_error_after], ids=lambda f: f.__name__)
 def test_and_neither_when_stripe_has_forgotten_the_keys(
     fault: Callable[..., Any], tmp_path: Path

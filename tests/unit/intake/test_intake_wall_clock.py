@@ -39,7 +39,9 @@ def test_wall_clock_times(wall: str, zone: str, instant: str) -> None:
     assert found == datetime.fromisoformat(instant)
 
 
-@pytest.mark.parametrize("name", ZONES)
+@pytest.mark.parametrize(
+    "name", [*ZONES[:4], *(pytest.param(name, marks=pytest.mark.slow) for name in ZONES[4:])]
+)
 def test_sql_has_the_same_clock(name: str) -> None:
     """Around every midnight of sixty years, and in the hours in which clocks are changed."""
     zone = ZoneInfo(name)
