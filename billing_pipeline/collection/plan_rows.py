@@ -59,6 +59,7 @@ def plan_rows(
             "collection": collection_of(action, held, notes.today),
             "cause": cause_of(action, notes.causes),
             "reason": clean_text(reason_of(plan, action, notes)),
+            "obstacle": obstacle_to_payment(action, notes.cards, notes.today),
             "state": known.get(action.key) or _state(plan, action),
         }
         for action in ordered(plan)

@@ -19,8 +19,12 @@ from billing_pipeline.money import format_amount
 
 
 def show(plan: Sequence[Row], changes: Iterable[Row], payments: Iterable[Row]) -> None:
-    """The totals by action, what needs a person, its lines, and how the payments stand."""
+    """The totals by action, who will not be able to pay, what needs a person, its lines, and how
+    the payments stand."""
     _show_totals(plan)
+    unpaid = [row for row in plan if row["obstacle"] and row["state"] in ("ready", "waiting")]
+    title = "Cannot be collected as it is"
+    _show_first(title, ("customer", "after", "why"), list(map(_unpaid, unpaid)), "invoice_plan")
     attention = [row for row in plan if row["state"] in ("waiting", "failed", "declined")]
     columns: tuple[str, ...]
     columns = ("customer", "action", "state", "before", "after", "change", "money", "why")
@@ -79,6 +83,14 @@ def _change(row: Row) -> list[str]:
         f"{'+' if row['amount_change'] > 0 else ''}{change} {currency}",
         row["collection"],
         row["reason"],
+    ]
+
+
+def _unpaid(row: Row) -> list[str]:
+    return [
+        customer_text(row["customer_id"], row["customer_name"]),
+        f"{format_amount(row['amount_after'], row['currency'])} {row['currency']}",
+        row["obstacle"],
     ]
 
 

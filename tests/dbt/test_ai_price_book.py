@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
+import pytest
 from genai_prices.data_units import unit_data
 from genai_prices.types import ModelInfo, Provider, TieredPrices, Usage
 from genai_prices.units import UnitRegistry
@@ -129,5 +130,6 @@ def compare(directory: Path, step: int, each: int) -> int:
     return len(found)
 
 
+@pytest.mark.slow
 def test_the_package_computes_the_same_to_the_last_digit(tmp_path: Path) -> None:
     assert compare(tmp_path, step=40, each=3) > 100

@@ -91,6 +91,7 @@ def test_a_changed_charge_model_shows_what_it_would_bill(in_the_folder: Sandbox)
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_dbt_works_by_its_usual_commands(in_the_folder: Sandbox) -> None:
     """Those of docs/analysts.md as in a shell, but in one process, which reads the project once."""
     text = in_the_folder.model.read_text(encoding="utf-8")

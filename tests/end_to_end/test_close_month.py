@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.end_to_end.closed_once import Closed
 from tests.end_to_end.commands import EXAMPLES, billing_by_dbt
 
@@ -19,6 +21,7 @@ def stripe_ids(home: Path) -> list[Any]:
         ).fetchall()
 
 
+@pytest.mark.slow
 def test_a_month_is_billed_once_however_often_it_is_run(
     tmp_path: Path, closed_wallet: Closed
 ) -> None:

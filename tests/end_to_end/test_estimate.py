@@ -165,6 +165,7 @@ def test_closing_the_month_later_is_as_without_an_estimate(data: Path, settings:
     assert revised == 1
 
 
+@pytest.mark.slow
 def test_the_job_estimates_by_today_s_clock(tmp_path: Path) -> None:
     env = environment(tmp_path / "home", EXAMPLES / "subscriptions")
     done = run_module("tests.end_to_end.estimate_twice", [], env)

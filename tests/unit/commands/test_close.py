@@ -28,8 +28,10 @@ def publish_a_plan(home: Path) -> Settings:
         declare(published, settings)
         published.execute(
             "INSERT INTO invoice_plan (billing_month, plan_hash, action, invoice_id, customer_id,"
-            " currency, amount_before, amount_after, state)"
-            " VALUES (?, 'h', 'supplement', 'in_1', 'acme', 'USD', 10, 12.5, 'waiting')",
+            " currency, amount_before, amount_after, obstacle, state) VALUES"
+            " ($1, 'h', 'supplement', 'in_1', 'acme', 'USD', 10, 12.5, NULL, 'waiting'),"
+            " ($1, 'h', 'create', 'in_3', 'eve', 'USD', 0, 7, 'no e-mail', 'ready'),"
+            " ($1, 'h', 'unchanged', 'in_4', 'dan', 'USD', 7, 7, 'no card', 'done')",
             [date(2024, 1, 1)],
         )
         published.execute(
@@ -48,8 +50,8 @@ def test_the_plan_of_an_earlier_release_is_shown(
 ) -> None:
     settings = publish_a_plan(tmp_path)
     found = _published(settings, BillingMonth(2024, 1))
-    [row] = found.plan
-    assert row["amount_change"] == Decimal("2.5")
+    changes = {row["invoice_id"]: row["amount_change"] for row in found.plan}
+    assert changes["in_1"] == Decimal("2.5")
     show(found.plan, found.changes, found.payments)
     assert "+2.50" in capsys.readouterr().out
 
@@ -65,6 +67,17 @@ def test_the_lines_of_what_waits_are_shown_with_what_changed_them(
     for cell in ("acme", "8 → 13", "10.00", "12.50 USD", "late usage", "late.csv row 2"):
         assert cell in line
     assert "Of a change that is done" not in said
+
+
+def test_who_will_not_be_able_to_pay_is_named_before_anything_is_sent(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = _published(publish_a_plan(tmp_path), BillingMonth(2024, 1))
+    show(found.plan, found.changes, found.payments)
+    said = capsys.readouterr().out
+    [line] = [text for text in said.splitlines() if "eve" in text]
+    assert "7.00 USD" in line and "no e-mail" in line
+    assert "no card" not in said
 
 
 def test_a_run_that_failed_shows_nothing_of_a_former_one(
