@@ -1,4 +1,4 @@
-"""Single faults at a share of the requests that change something, and a few dozen random schedules.
+"""Single faults at a share of the requests that change something, and a dozen random schedules.
 
 `make faults` tries every fault at every request and thousands of schedules: see `__main__.py`.
 """
