@@ -21,6 +21,7 @@ def test_no_change_by_people_bills_twice_or_blocks_a_customer(seed: int) -> None
     assert not trial.problems, trial.report()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", CLOSED_BOOKS)
 def test_closed_books_bill_what_the_months_come_to_and_nothing_twice(seed: int) -> None:
     trial = play(seed, months=2, locks=True, with_books=seed == 8)

@@ -18,7 +18,7 @@ from tests.dbt.rated_once import MONTH, Rated
 NAMES = "SELECT table_name, table_type FROM information_schema.tables WHERE table_schema = 'main'"
 
 
-@pytest.mark.parametrize("keeps_views", [True, False])
+@pytest.mark.parametrize("keeps_views", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_compiled_models_make_the_rows_that_dbt_makes(
     keeps_views: bool, rated_subscriptions: Rated, tmp_path: Path
 ) -> None:

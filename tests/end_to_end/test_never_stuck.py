@@ -65,6 +65,7 @@ def closed(tmp_path_factory: pytest.TempPathFactory) -> Closed:
     return Closed(home, first.pid, planned)
 
 
+@pytest.mark.slow
 def test_a_second_command_names_the_run_it_waits_for(closed: Closed) -> None:
     said = closed.planned.stderr
     assert closed.planned.returncode == 0, said
@@ -93,6 +94,7 @@ def read_only(home: Path) -> Iterator[None]:
         subprocess.run(["umount", home], check=True)
 
 
+@pytest.mark.slow
 def test_reading_commands_work_in_a_read_only_home(closed: Closed) -> None:
     home = closed.home
     with duckdb.connect(str(home / "published" / "billing.duckdb"), read_only=True) as published:
@@ -108,6 +110,7 @@ def test_reading_commands_work_in_a_read_only_home(closed: Closed) -> None:
     assert refused.returncode == 1 and "cannot be written" in last_line(refused)
 
 
+@pytest.mark.slow
 def test_a_damaged_history_is_named_and_can_be_deleted(closed: Closed) -> None:
     home = closed.home
     damaged = home / "dagster" / "history" / "runs.db"

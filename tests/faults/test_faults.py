@@ -1,4 +1,4 @@
-"""Single faults at a share of the requests that change something, and a few dozen random schedules.
+"""Single faults at a share of the requests that change something, and a dozen random schedules.
 
 `make faults` tries every fault at every request and thousands of schedules: see `__main__.py`.
 """
@@ -68,6 +68,7 @@ def test_several_faults_by_chance(seed: int) -> None:
     assert not trial.problems, trial.report()
 
 
+@pytest.mark.slow
 def test_a_publication_that_dies_at_a_write_shows_no_half() -> None:
     """Every 23rd write: so that different kinds of them are met, as a publication has thirteen.
     All of them: `make faults`."""
