@@ -25,7 +25,7 @@ NEEDS_A_REVIEW = "resolve"
 # Over a month that changes (tests/end_to_end/test_drift.py).
 CHANGED_MONTH = ("drift", "verify", "publish")
 # Over a month that dbt has rated (tests/dbt/test_sandbox.py).
-IN_DBT = ("sandbox", "diff")
+IN_DBT = ("sandbox", "diff", "lineage")
 # They run Dagster's jobs, whose settings are those of their process.
 JOBS = ("run", "plan", "apply", "pull", "estimate", "collect")
 # They rate months, by compiled models in a process of their own, which takes a fifth of the time.
