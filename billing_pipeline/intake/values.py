@@ -39,6 +39,12 @@ class BadValue(ValueError):
     """The text is no value of the wanted type; the message says what is allowed."""
 
 
+def is_note(column: str) -> bool:
+    """Whether a column that is not of its file may stand there: notes have names that begin with
+    `_`, and one without a name is what spreadsheets leave beside a table."""
+    return not column or column.startswith("_")
+
+
 def decimal(text: str, scale: int, digits: int = _DIGITS) -> Decimal:
     """An exact decimal of at most `scale` places that fits DECIMAL(38, scale), with at most so many
     `digits` before the point."""

@@ -107,7 +107,7 @@ MUTANTS = (
     Mutant(
         "a_cost_of_a_plan_is_a_cost_of_all",
         "billing_pipeline/intake/reference/cells.py",
-        'if not column or column.startswith("_"):',
+        "if is_note(column):",
         "if column:",
         f"{INTAKE}/test_costs.py",
     ),

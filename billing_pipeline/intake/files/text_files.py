@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from billing_pipeline.intake.limits import InputLimits, TooLargeError, shown_bytes, unpacked
 from billing_pipeline.intake.reference.schemas import USAGE, USAGE_COLUMNS
-from billing_pipeline.intake.values import BadValue, JsonNumber, json_text, unique_keys
+from billing_pipeline.intake.values import BadValue, JsonNumber, is_note, json_text, unique_keys
 
 _BATCH_ROWS = 20_000
 _READ_FAULTS = (OSError, EOFError, zlib.error, UnicodeDecodeError)
@@ -134,10 +134,9 @@ def check_columns(header: Iterable[str]) -> None:
 
 
 def _refuse_unknown(names: Collection[str], message: str) -> None:
-    """Notes have names that begin with `_`; a column without a name is what spreadsheets leave."""
     absent = [name for name in USAGE_COLUMNS if name not in names]
     for name in sorted(set(names) - set(USAGE_COLUMNS)):
-        if not name or name.startswith("_"):
+        if is_note(name):
             continue
         near = get_close_matches(name.lower(), absent, n=1, cutoff=0.8)
         if near:

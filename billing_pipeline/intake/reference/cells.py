@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 from billing_pipeline.intake.files.storage import Entry, Storage
 from billing_pipeline.intake.limits import InputLimits, TooLargeError, unpacked
 from billing_pipeline.intake.problems import Problem, shown
+from billing_pipeline.intake.values import is_note
 
 EXTENSIONS = (".csv", ".csv.gz", ".parquet")
 _BATCH_ROWS = 10_000  # of a Parquet file, looked at before the next ones are read
@@ -190,8 +191,7 @@ def header_problems(
     """What is wrong with a header: missing, repeated, or unknown columns; of `refused` ones, why.
 
     A column that is not of the file is refused, or `unit_amout` would bill nothing, in silence.
-    Notes have names that begin with `_`, as files of notes have; a column without a name is what
-    spreadsheets leave beside a table.
+    Notes may stand beside the columns of a file (`is_note`).
     """
     problems = []
 
@@ -209,7 +209,7 @@ def header_problems(
             if cells.columns.count(column) > 1:
                 problem(column, "this column is there twice")
             continue
-        if not column or column.startswith("_"):
+        if is_note(column):
             continue
         near = get_close_matches(column.lower(), missing, n=1, cutoff=0.8)
         hint = f"did you mean {near[0]}?" if near else "the name of a column of notes begins with _"
