@@ -1,8 +1,8 @@
 """What was known of a month, and when: every recomputation that differs from the one before.
 
-What belongs here: keeping, in ``records/``, the rows by which a month's usage files, charges, lines,
-invoices and plan differ from those that were known before, and reading them back with the time for
-which they were. What does not: what was billed (``as_billed``), and the views over it
+What belongs here: keeping, in ``records/``, the rows by which a month's usage files, charges,
+lines, invoices and plan differ from those that were known before, and reading them back with the
+time for which they were. What does not: what was billed (``as_billed``), and the views over it
 (``dbt_project/models/reports``).
 
 A row is kept as text, with the time since which it is known; one that is no longer there is kept as

@@ -9,6 +9,7 @@ once `billing plan 2024-03` has seen the usage that came late.
 from __future__ import annotations
 
 import os
+
 from billing_pipeline.settings import Settings
 from tests.browser.dagster_ui import ROOT, Screen, browsing, serving, serving_dashboard
 
