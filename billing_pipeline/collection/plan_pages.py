@@ -19,6 +19,7 @@ from billing_pipeline.collection.plan_rows import (
     PlanNotes,
     customer_text,
     names_of,
+    obstacle_of,
     ordered,
     reason_of,
 )
@@ -160,7 +161,7 @@ def _changes(plan: InvoicePlan, notes: PlanNotes) -> str:
         f"| {format_minor(action.amount_after, action.currency)} "
         f"| {_signed(action.amount_after - action.amount_before, action.currency)} "
         f"| {escape(collection_of(action, held, notes.today))} "
-        f"| {escape(reason_of(plan, action, notes))} |"
+        f"| {escape(reason_of(plan, action, obstacle_of(action, notes)))} |"
         for action in changes[:MAX_SHOWN]
     ]
     text = "\n".join(lines)
