@@ -333,7 +333,7 @@ def test_the_page_has_each_line_with_what_shows_it_and_leaves_out_what_is_done()
     ) in page
     assert "Seats" not in page
     assert plan_sentence(present) == (
-        "1 of 1 changes wait for approval: supplement for ada +USD 0.50"
+        "1 of 1 change waits for approval: supplement for ada +USD 0.50"
     )
 
 
