@@ -39,9 +39,10 @@ STYLE = """
 .billing .wide { overflow-x: auto; max-width: 100%; --shade: color-mix(in srgb, currentColor 35%,
     transparent); /* at an edge beyond which there is more; covered where the table ends */
     background: linear-gradient(to right, var(--background) 50%, transparent) left / 2rem 101%
-    no-repeat local, linear-gradient(to left, var(--background) 50%, transparent) right / 2rem 101%
-    no-repeat local, linear-gradient(to right, var(--shade), transparent) left / .75rem 100%
-    no-repeat, linear-gradient(to left, var(--shade), transparent) right / .75rem 100% no-repeat; }
+    no-repeat local, linear-gradient(to left, var(--background) 50%, transparent) right -1px top /
+    2rem 101% no-repeat local, linear-gradient(to right, var(--shade), transparent) left / .75rem
+    100% no-repeat, linear-gradient(to left, var(--shade), transparent) right / .75rem 100%
+    no-repeat; }
 .billing table { border-collapse: collapse; font-size: .875rem; min-width: 50%; }
 .billing th, .billing td { padding: .3rem .75rem .3rem 0; text-align: left; vertical-align: top;
     border-bottom: 1px solid color-mix(in srgb, currentColor 15%, transparent); }
