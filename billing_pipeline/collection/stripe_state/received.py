@@ -54,12 +54,12 @@ async def read_received(
         if again or known.get(name, (None, []))[0] != item.amount_paid
     }
     found = await _listed(gateway, wanted)
-    fees = {row["id"]: row for _, rows in known.values() for row in rows}
+    before = {row["id"]: row for _, rows in known.values() for row in rows}
 
     async def read(item: ActualInvoice) -> None:
         name = item.stripe_invoice_id
         payments = found.get(name, [])
-        with _by_itself(cache, name):
+        with by_itself(cache, "payments of", name):
             if sum(_whole(payment, "amount_paid") for payment in payments) != item.amount_paid:
                 payments = await _payments_of(gateway, name)
             rows = [row for payment in payments for row in [_received(payment)] if row]
@@ -69,7 +69,7 @@ async def read_received(
                 if _has_left(payment)
                 for row in await _left(gateway, str(_intent(payment)["id"]))
             ]
-            kept = [_with_fee(row, fees.get(row["id"])) for row in rows]
+            kept = [_as_before(row, before.get(row["id"])) for row in rows]
             cache.invoices.note_received(name, item.amount_paid, kept)
 
     await each(wanted.values(), read)
@@ -230,28 +230,40 @@ def _dispute(dispute: Json) -> Iterator[Json]:
     about = {"method": (dispute.get("payment_method_details") or {}).get("type"), "status": status}
     at = _time(out[0]["created"] if out else dispute["created"])
     name = str(dispute["id"])
-    yield {"id": name, "kind": "dispute", "at": at, "amount": -amount, **about, **_fee(out)}
+    yield {"id": name, "kind": "dispute", "at": at, "amount": -amount, **about, **_booked(out)}
     if status == "won":
         at = _time(back[0]["created"]) if back else at
         kind = "dispute_reversal"
-        yield {"id": f"{name}:won", "kind": kind, "at": at, "amount": amount, **about, **_fee(back)}
+        won = {"id": f"{name}:won", "kind": kind, "at": at, "amount": amount}
+        yield won | about | _booked(back)
 
 
-def _fee(transactions: Sequence[Json]) -> Json:
+# The account's balance: fees, and what can be paid out.
+_BOOKED = ("fee", "fee_currency", "net", "booked_at", "available_on", "transaction")
+
+
+def _booked(transactions: Sequence[Json]) -> Json:
+    """What the balance has of a payment, refund or dispute."""
     if not transactions or "fee" not in transactions[0]:
         return {}
-    fees = sum(_whole(item, "fee") for item in transactions)
-    return {"fee": fees, "fee_currency": str(transactions[0]["currency"]).upper()}
+    first, has_net = transactions[0], all("net" in item for item in transactions)
+    return {
+        "fee": sum(_whole(item, "fee") for item in transactions),
+        "fee_currency": str(first["currency"]).upper(),
+        "net": sum(_whole(item, "net") for item in transactions) if has_net else None,
+        "booked_at": _time(first["created"]),
+        "available_on": max(_whole(item, "available_on") for item in transactions) or None,
+        "transaction": _id(first),
+    }
 
 
-# Fees.
-def _with_fee(row: Json, before: Json | None) -> Json:
-    """With the fee that was read earlier: a balance transaction does not change."""
-    if before is None or "fee" not in before or "fee" in row:
+def _as_before(row: Json, before: Json | None) -> Json:
+    """With what was read of its balance transaction, which does not change, and its payout."""
+    if before is None or "net" not in before:
         return row
-    if before.get("transaction") != row.get("transaction"):
+    if before["transaction"] != row.get("transaction"):
         return row
-    return row | {name: before[name] for name in ("fee", "fee_currency")}
+    return row | {name: before[name] for name in (*_BOOKED, "payout") if name in before}
 
 
 async def _read_fees(
@@ -264,45 +276,40 @@ async def _read_fees(
         str(row["transaction"]): int(row["at"])
         for _, rows in kept.values()
         for row in rows
-        if row.get("transaction") and "fee" not in row
+        if row.get("transaction") and "net" not in row
     }
     if not lacking:
         return
     path, found = "/v1/balance_transactions", {}
-    try:
+    with by_itself(cache, _FEES, _NO_FEES, FailureKind.CREDENTIALS):
         async for item in _in_windows(gateway, path, {}, sorted(lacking.values())):
             if item.get("id") in lacking:
-                found[str(item["id"])] = _fee([item])
+                found[str(item["id"])] = _booked([item])
         left = sorted(lacking.keys() - found.keys())
         asked = await each(left, lambda name: gateway.get(f"{path}/{name}"))
-        found |= {name: _fee([item]) for name, item in zip(left, asked, strict=True)}
-    except UNREADABLE as error:
-        if isinstance(error, StripeFailure) and error.kind not in (
-            *ONE_OBJECT,
-            FailureKind.CREDENTIALS,
-        ):
-            raise
-        cache.unreadable.add(_FEES, _NO_FEES, str(error))
-    else:
-        cache.unreadable.remove(_FEES, [_NO_FEES])
+        found |= {name: _booked([item]) for name, item in zip(left, asked, strict=True)}
     for name, (paid, rows) in kept.items():
         more = [found.get(str(row.get("transaction")), {}) for row in rows]
         if any(more):
-            rows = [row | fee for row, fee in zip(rows, more, strict=True)]
+            rows = [row | booked for row, booked in zip(rows, more, strict=True)]
             cache.invoices.note_received(name, paid, rows)
 
 
 @contextmanager
-def _by_itself(cache: StripeCache, stripe_invoice_id: str) -> Iterator[None]:
-    """What cannot be read of one invoice's payments is set aside, and stops none of the others."""
+def by_itself(
+    cache: StripeCache, kind: str, target: str, *passed_over: FailureKind
+) -> Iterator[None]:
+    """What cannot be read is set aside with its reason, and stops nothing else; nor do failures
+    that are `passed_over`."""
     try:
         yield
     except UNREADABLE as error:
-        if isinstance(error, StripeFailure) and error.kind not in ONE_OBJECT:
+        if isinstance(error, StripeFailure) and error.kind not in (*ONE_OBJECT, *passed_over):
             raise
-        cache.unreadable.add("payments of", stripe_invoice_id, f"{type(error).__name__}: {error}")
+        reason = str(error) if isinstance(error, StripeFailure | UnreadableError) else repr(error)
+        cache.unreadable.add(kind, target, reason)
     else:
-        cache.unreadable.remove("payments of", [stripe_invoice_id])
+        cache.unreadable.remove(kind, [target])
 
 
 def _whole(data: Mapping[str, Any], name: str) -> int:
