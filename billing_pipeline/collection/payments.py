@@ -14,7 +14,12 @@ from datetime import UTC, datetime
 from billing_pipeline.collection.month_plan import Desired, desired_invoices
 from billing_pipeline.collection.plan.dunning_policy import DunningPolicy
 from billing_pipeline.collection.pull.inbox import Inbox
-from billing_pipeline.collection.pull.money_tables import credit_note_rows, received_rows, returned
+from billing_pipeline.collection.pull.money_tables import (
+    credit_note_rows,
+    payout_rows,
+    received_rows,
+    returned,
+)
 from billing_pipeline.collection.pull.read_payments import complete_month, pull_month
 from billing_pipeline.collection.pull.tables import (
     ExpectedInvoice,
@@ -22,6 +27,7 @@ from billing_pipeline.collection.pull.tables import (
     payment_rows,
     reconciliation_rows,
     stripe_invoice_rows,
+    unknown_rows,
 )
 from billing_pipeline.collection.push.dunning import DunningResult, carry_out
 from billing_pipeline.collection.push.requests import StripeSession
@@ -36,10 +42,12 @@ from billing_pipeline.collection.records.recorded import (
 from billing_pipeline.collection.records.request_log import Author
 from billing_pipeline.collection.stripe_state.balances import unexplained
 from billing_pipeline.collection.stripe_state.event_reader import Reading, pull_events, read_events
+from billing_pipeline.collection.stripe_state.payouts import read_payouts
 from billing_pipeline.collection.stripe_state.received import read_received
 from billing_pipeline.collection.stripe_state.refresh import (
     cached_month,
     cached_of,
+    from_cache,
     list_month,
 )
 from billing_pipeline.months import BillingMonth, InvalidMonthError
@@ -55,6 +63,8 @@ class PullResult:
     stripe_invoices: list[Row]
     invoice_payments: list[Row]
     payments: list[Row]
+    payouts: list[Row]
+    unknown_invoices: list[Row]
     credit_notes: list[Row]
     reconciliation: list[Row]
     stripe_reads: list[Row]
@@ -71,6 +81,8 @@ class PullResult:
             "invoice_payments": self.invoice_payments,
             "reconciliation": self.reconciliation,
             "payments": self.payments,
+            "payouts": self.payouts,
+            "unknown_invoices": self.unknown_invoices,
             "credit_notes": self.credit_notes,
             "stripe_reads": self.stripe_reads,
         }
@@ -114,6 +126,7 @@ async def pull(
         else:
             invoices = await complete_month(gateway, records.cache, month.key)
         await read_received(gateway, records.cache, invoices, again=full)
+        await read_payouts(gateway, records.cache, [item.stripe_invoice_id for item in invoices])
         await record_missing(gateway, records.billed, month.key, invoices)
         readable = [invoice for invoice in invoices if invoice.unreadable is None]
         decided = records.request_log.decided(month.key)
@@ -125,6 +138,12 @@ async def pull(
             name: moves for name, (_, moves) in records.cache.invoices.received(names).items()
         }
         notes = records.cache.invoices.credit_notes(names)
+        in_payouts = {
+            move["payout"] for moves in received.values() for move in moves if "payout" in move
+        }
+        payouts = records.cache.payouts.named(in_payouts)
+        known_months = {month.key, *_rated_months(settings), *records.billed.months()}
+        unknown = [from_cache(item) for item in records.cache.invoices.unknown(known_months)]
     wanted = desired_invoices(settings, month) if desired is None else desired
     expected = {
         i.invoice_id: ExpectedInvoice(i.customer_id, i.currency, i.total, i.wallet_applied)
@@ -137,6 +156,8 @@ async def pull(
             readable, now, policy or DunningPolicy.of(settings), returned(received)
         ),
         payments=received_rows(readable, received),
+        payouts=payout_rows(month.first_day, received, payouts),
+        unknown_invoices=unknown_rows(month.first_day, unknown),
         credit_notes=credit_note_rows(readable, notes),
         reconciliation=reconciliation_rows(month.key, expected, known, not_ours),
         stripe_reads=[

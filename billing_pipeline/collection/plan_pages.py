@@ -19,12 +19,14 @@ from billing_pipeline.collection.plan_rows import (
     PlanNotes,
     customer_text,
     names_of,
+    obstacle_of,
     ordered,
     reason_of,
 )
 from billing_pipeline.collection.push.apply import ActionResult, ApplyReport
 from billing_pipeline.collection.stripe_state.texts import clean_text
 from billing_pipeline.money import format_amount, format_minor
+from billing_pipeline.text import counted
 
 MAX_SHOWN = 200
 MAX_NAMED = 3
@@ -72,8 +74,9 @@ def plan_sentence(plan: InvoicePlan) -> str:
     if not plan.changes:
         return "nothing to do: Stripe holds what should be billed"
     waiting = {action.key for action in plan.waiting}
-    counted = f"{len(waiting)} of {len(plan.changes)} changes wait for approval"
-    return f"{counted}: {_named(plan, _ordered_changes(plan))}"
+    verb = "waits" if len(waiting) == 1 else "wait"
+    count = f"{len(waiting)} of {counted(len(plan.changes), 'change')} {verb} for approval"
+    return f"{count}: {_named(plan, _ordered_changes(plan))}"
 
 
 def receipt_sentence(report: ApplyReport) -> str:
@@ -81,7 +84,8 @@ def receipt_sentence(report: ApplyReport) -> str:
     if not report.results:
         return "nothing was to do: nothing was sent"
     done = [result.action for result in report.done]
-    text = f"{len(done)} of {len(report.results)} changes are done"
+    verb = "is" if len(done) == 1 else "are"
+    text = f"{len(done)} of {counted(len(report.results), 'change')} {verb} done"
     return f"{text}: {_named(report.plan, done)}" if done else text
 
 
@@ -160,7 +164,7 @@ def _changes(plan: InvoicePlan, notes: PlanNotes) -> str:
         f"| {format_minor(action.amount_after, action.currency)} "
         f"| {_signed(action.amount_after - action.amount_before, action.currency)} "
         f"| {escape(collection_of(action, held, notes.today))} "
-        f"| {escape(reason_of(plan, action, notes))} |"
+        f"| {escape(reason_of(plan, action, obstacle_of(action, notes)))} |"
         for action in changes[:MAX_SHOWN]
     ]
     text = "\n".join(lines)

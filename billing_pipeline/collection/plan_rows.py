@@ -58,11 +58,12 @@ def plan_rows(
             "amount_change": to_major(action.amount_after - action.amount_before, action.currency),
             "collection": collection_of(action, held, notes.today),
             "cause": cause_of(action, notes.causes),
-            "reason": clean_text(reason_of(plan, action, notes)),
-            "obstacle": obstacle_to_payment(action, notes.cards, notes.today),
+            "reason": clean_text(reason_of(plan, action, obstacle)),
+            "obstacle": obstacle,
             "state": known.get(action.key) or _state(plan, action),
         }
         for action in ordered(plan)
+        for obstacle in [obstacle_of(action, notes)]
     ]
 
 
@@ -185,9 +186,12 @@ def cause_of(action: InvoiceAction, causes: Mapping[str, str]) -> str | None:
     return _CAUSES.get(action.kind) or causes.get(action.invoice_id, "other")
 
 
-def reason_of(plan: InvoicePlan, action: InvoiceAction, notes: PlanNotes) -> str:
+def obstacle_of(action: InvoiceAction, notes: PlanNotes) -> str | None:
+    return obstacle_to_payment(action, notes.cards, notes.today)
+
+
+def reason_of(plan: InvoicePlan, action: InvoiceAction, obstacle: str | None) -> str:
     """Why, after who declined it, and before what will keep it from being paid."""
-    obstacle = obstacle_to_payment(action, notes.cards, notes.today)
     parts = (plan.declined.get(action.key), action.reason, obstacle)
     return "; ".join(part for part in parts if part)
 

@@ -171,7 +171,7 @@ _OF_PRICES = {
     "filters that leave events uncharged: the plan has no price for them, and none with "
     "filter_rest": _UNCHARGED,
     "numbers of the journal's accounts that no posting gets: there is nothing of that name": """
-        SELECT 'catalog/accounts.csv row ' || source_row || ' (' || detail || CASE
+        SELECT 'catalog/accounts row ' || source_row || ' (' || detail || CASE
             WHEN account = 'tax' THEN ' is not a tax_rate_id'
             WHEN starts_with(account, 'revenue_') THEN ' is not a plan_id'
             ELSE ': only tax and revenue have details' END || ')'

@@ -159,11 +159,7 @@ def _show(done: Simulation, page: dict[str, Any]) -> None:
     for move in page["moves"]:
         click.echo(f"{move}.")
     if not page["strays"]:
-        others = page["outside"]
-        click.echo(
-            f"Nobody else moves by a cent: {others['customers']} other customers, "
-            f"{others['lines']} invoice lines."
-        )
+        click.echo(f"Nobody else moves by a cent: {page['outside']['text']}.")
     click.echo(f"All rows: table simulation_changes, {done.simulation_id}.")
 
 

@@ -7,7 +7,7 @@ has its own chart, because currencies cannot be added or compared.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,6 +19,8 @@ from billing_pipeline.money import format_amount
 
 # Okabe and Ito's colours, which people with any colour vision can distinguish, on white and black.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#999999")
+OTHERS = "others"
+"""What has no colour of its own: a colour that stands for two plans says nothing."""
 AGES = ("not due", "1-30", "31-60", "61-90", "over 90")
 MAX_BARS = 12
 WIDEST, FEW = 40, 7
@@ -47,10 +49,11 @@ def largest_customers(totals: Sequence[Row], currency: str) -> alt.Chart:
 
 
 def events_by_day(usage: Sequence[Row]) -> alt.Chart:
+    shown = _largest(usage, "meter_id", "event_count", ("usage_date",))
     frame = pd.DataFrame(
         [
             {"day": str(row["usage_date"]), "meter": row["meter_id"], "events": row["event_count"]}
-            for row in usage
+            for row in shown
         ],
         columns=["day", "meter", "events"],
     )
@@ -60,7 +63,7 @@ def events_by_day(usage: Sequence[Row]) -> alt.Chart:
         .encode(
             x=alt.X("day:T", title=None, axis=alt.Axis(format="%d %b", tickCount=8)),
             y=alt.Y("sum(events):Q", title="events"),
-            color=_colour("meter:N"),
+            color=_colour("meter", frame),
             tooltip=["day:N", "meter:N", "events:Q"],
         ),
         height=220,
@@ -70,8 +73,9 @@ def events_by_day(usage: Sequence[Row]) -> alt.Chart:
 def revenue_by_month(revenue: Sequence[Row], currency: str) -> alt.Chart:
     """Charged by month, stacked by plan."""
     shown = [row for row in revenue if row["currency"] == currency]
+    shown = _largest(shown, "plan", "amount", ("billing_month", "currency"))
     frame = _frame(shown, "amount", ("plan",))
-    return _stacked_by_month(frame, currency, "plan:N", _colour("plan:N"), height=240)
+    return _stacked_by_month(frame, currency, "plan:N", _colour("plan", frame), height=240)
 
 
 def paid_by_month(months: Sequence[Row], currency: str) -> alt.Chart:
@@ -136,9 +140,36 @@ def _frame(rows: Sequence[Row], amount: str, others: tuple[str, ...]) -> pd.Data
     )
 
 
-def _colour(field: str) -> Any:
-    scale = alt.Scale(range=list(COLOURS))
-    return alt.Color(field, title=None, scale=scale, legend=alt.Legend(orient="bottom", columns=2))
+def _largest(rows: Sequence[Row], name: str, value: str, by: tuple[str, ...]) -> list[Row]:
+    """The rows of the names with the largest sums, as many as there are colours; those of all
+    others are added up under `OTHERS`."""
+    sums: dict[str, Any] = defaultdict(int)
+    for row in rows:
+        sums[row[name]] += row[value]
+    if len(sums) <= len(COLOURS):
+        return list(rows)
+    largest = sorted(sums, key=lambda one: -sums[one])[: len(COLOURS) - 1]
+    others: dict[tuple[Any, ...], Any] = defaultdict(int)
+    for row in rows:
+        if row[name] not in largest:
+            others[tuple(row[key] for key in by)] += row[value]
+    added = [
+        {**dict(zip(by, key, strict=True)), name: OTHERS, value: total}
+        for key, total in others.items()
+    ]
+    return [*(row for row in rows if row[name] in largest), *added]
+
+
+def _colour(name: str, frame: pd.DataFrame) -> Any:
+    """Each its colour, by name; the grey one, the last, is for `OTHERS`."""
+    names = sorted(set(frame[name]) - {OTHERS})
+    has_others = OTHERS in set(frame[name])
+    scale = alt.Scale(
+        domain=[*names, *([OTHERS] if has_others else [])],
+        range=[*COLOURS[: len(names)], *([COLOURS[-1]] if has_others else [])],
+    )
+    legend = alt.Legend(orient="bottom", columns=1, labelLimit=320)
+    return alt.Color(f"{name}:N", title=None, scale=scale, legend=legend)
 
 
 def _finish(chart: alt.Chart, height: int) -> alt.Chart:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from decimal import Decimal
 from html import escape
 
 import marimo as mo
@@ -33,11 +34,13 @@ from billing_pipeline.dashboard.pieces import (
     section,
     stripe_link,
     table,
+    table_by_month,
     with_month,
 )
 from billing_pipeline.duckdb_sql import Row
 from billing_pipeline.money import format_amount
 from billing_pipeline.published.month_states import MonthOverview
+from billing_pipeline.text import counted
 
 MOST_CHANGES = 100
 _DONE = ("done", "unchanged")
@@ -66,8 +69,8 @@ def month_page(
         note(state),
         *_next(overview, ui_url),
         money_table(found.money),
-        *_plan(found),
         *section("What happened", _HAPPENED, found.happened),
+        *_plan(found),
         *_files(found),
     )
 
@@ -104,25 +107,46 @@ def _plan(found: OneMonth) -> list[mo.Html]:
     more = len(open_changes) - len(shown)
     return [
         heading("The plan"),
+        note(_net(open_changes)),
         *(
-            fold(_change(row), _change_lines(lines[row["invoice_id"]]), is_open=len(shown) == 1)
+            fold(
+                _change(row, lines[row["invoice_id"]]),
+                _change_lines(lines[row["invoice_id"]]),
+                is_open=len(shown) == 1,
+            )
             for row in shown
         ),
         *([note(f"And {more:,} more: table invoice_plan.")] if more else []),
     ]
 
 
-def _change(row: Row) -> str:
-    """A change in one line: who, what, how much, what happens with the money, and why."""
-    currency, change = row["currency"], row["amount_change"]
+def _net(changes: Sequence[Row]) -> str:
+    """How many there are, and what those that were not declined come to, by currency."""
+    sums: dict[str, Decimal] = defaultdict(Decimal)
+    for row in changes:
+        if row["state"] != "declined":
+            sums[row["currency"]] += row["amount_change"]
+    parts = [f"{_signed(total, currency)} {currency}" for currency, total in sorted(sums.items())]
+    return f"{', '.join([counted(len(changes), 'change'), *parts])}."
+
+
+def _signed(change: Decimal, currency: str) -> str:
+    return f"{'+' if change > 0 else ''}{format_amount(change, currency)}"
+
+
+def _change(row: Row, lines: Sequence[Row]) -> str:
+    """A change in one line: who, what, how much, what happens with the money, and why. Of one that
+    waits, the lines below say why."""
+    currency = row["currency"]
+    why = "obstacle" if lines and row["state"] == "waiting" else "reason"
     amounts = " → ".join(
         format_amount(row[name], currency) for name in ("amount_before", "amount_after")
     )
     who = link("customer", row["customer_id"], row["customer_name"] or row["customer_id"])
     parts = [
         f"{row['action']}, {row['state']}",
-        f"{amounts} {currency} ({'+' if change > 0 else ''}{format_amount(change, currency)})",
-        *(row[name] for name in ("collection", "cause", "reason") if row[name]),
+        f"{amounts} {currency} ({_signed(row['amount_change'], currency)})",
+        *(row[name] for name in ("collection", "cause", why) if row[name]),
     ]
     invoice = link("invoice", row["invoice_id"], "invoice")
     return f"<b>{who}</b>: {escape('; '.join(parts))} · {invoice}"
@@ -237,11 +261,15 @@ def customer_page(chooser: mo.ui.dropdown, found: OneCustomer | None) -> mo.Html
         *each_currency(charts.revenue_by_month, found.revenue),
         heading("Invoices"),
         grid([_of_customer(invoice_cells(row)) for row in found.invoices]),
-        *section("Charges", charges, with_month(found.charges)),
-        *section("Usage", usage, with_month(found.usage)),
+        *_by_month("Charges", charges, found.charges),
+        *_by_month("Usage", usage, found.usage),
         *section("Wallet", wallet, found.wallet),
         *section("Limits", limits, found.limits),
     )
+
+
+def _by_month(title: str, columns: Sequence[Column], rows: Sequence[Row]) -> list[mo.Html]:
+    return [heading(title), *table_by_month(columns, with_month(rows))] if rows else []
 
 
 def _of_customer(cells: dict[str, object]) -> dict[str, object]:

@@ -15,9 +15,19 @@ from billing_pipeline.months import BillingMonth
 
 MOST_FILES, MOST_SET_ASIDE, MOST_LINES = 30, 50, 500
 
-# What happened, a row for each day, kind and currency: a month may have thousands of payments.
+# What happened, a row for each day, kind and currency: a month may have thousands of payments. Late
+# are the usage files, and those with other rows, that were read after the month was first billed.
 _HAPPENED = """
-WITH events AS (
+WITH billed AS (
+    SELECT min(known_from) AS billed_at FROM invoice_plan_known
+    WHERE billing_month = $1::DATE AND action <> 'unchanged' AND state = 'done'
+),
+files AS (
+    SELECT source_file, rows_read, min(known_from) AS read_at,
+        arg_min(accepted_rows, known_from) AS counted, arg_min(rejected_rows, known_from) AS aside
+    FROM usage_files_known WHERE billing_month = $1::DATE GROUP BY ALL
+),
+events AS (
     SELECT finalized_at AS happened_at,
         CASE WHEN revision = 1 THEN 'closed: invoiced' ELSE 'supplement' END AS what, customer_id,
         currency, total AS amount, number AS says
@@ -32,6 +42,11 @@ WITH events AS (
     UNION ALL
     SELECT known_from, 'plan waits for approval', customer_id, currency, amount_change, cause
     FROM invoice_plan_known WHERE billing_month = $1::DATE AND state = 'waiting'
+    UNION ALL
+    SELECT read_at, 'late file', NULL, NULL, NULL,
+        source_file || ': ' || counted || ' counted'
+            || CASE WHEN aside > 0 THEN ', ' || aside || ' set aside' ELSE '' END
+    FROM files, billed WHERE read_at > billed_at
 )
 SELECT min(happened_at) AS happened_at, what, currency, sum(amount)::DECIMAL(38, 4) AS amount,
     array_to_string(list_sort(list(DISTINCT coalesce(customer_name, customer_id)))[:3], ', ')

@@ -31,6 +31,7 @@ from billing_pipeline.dashboard.pieces import (
     quantity,
     section,
     table,
+    table_by_month,
 )
 from billing_pipeline.dashboard.queries import MonthSoFar
 from billing_pipeline.duckdb_sql import Row
@@ -39,7 +40,6 @@ from billing_pipeline.published.month_states import MonthOverview, MonthState
 from billing_pipeline.runs.recent_runs import RecentRun
 from billing_pipeline.web.links import approval_url, close_url, plan_url
 
-MONTHS_SHOWN = 13
 PAGES = {
     "#/": "Months",
     "#/month": "Month",
@@ -120,20 +120,11 @@ def months_page(
         fold(f"{len(parts) - len(wrong)} of {len(parts)} parts are well", _health(parts)),
         *_plots(*plots),
         heading("Months"),
-        *_months(months),
+        *table_by_month(
+            [Column("month", "month", "month"), Column("state", "state"), *_MONEY], months
+        ),
+        note(_ADDS_UP),
     )
-
-
-def _months(rows: Sequence[Row]) -> list[mo.Html]:
-    """The newest year, and the others to be unfolded."""
-    columns = [Column("month", "month", "month"), Column("state", "state"), *_MONEY]
-    shown = sorted({row["month"] for row in rows}, reverse=True)[:MONTHS_SHOWN]
-    older = [row for row in rows if row["month"] not in shown]
-    found = [table(columns, [row for row in rows if row["month"] in shown]), note(_ADDS_UP)]
-    if older:
-        found.insert(1, fold(f"{len({row['month'] for row in older})} months before",
-                             table(columns, older)))  # fmt: skip
-    return found
 
 
 def _plots(revenue: Sequence[Row], receivables: Sequence[Row]) -> list[mo.Html]:

@@ -17,8 +17,11 @@ import marimo as mo
 
 from billing_pipeline.duckdb_sql import Row
 from billing_pipeline.money import format_amount
+from billing_pipeline.text import counted
 
 ROWS_OF_A_PAGE = 15
+MONTHS_SHOWN = 13
+"""Of a table of many months; the others are folded."""
 PLACES = 4
 """Decimal places shown of quantities, which have 18; the published tables have all of them."""
 DETAILS = ("month", "customer", "invoice")
@@ -33,13 +36,20 @@ STYLE = """
 .billing nav a:hover, .billing nav a[aria-current] { opacity: 1;
     border-bottom: 2px solid #0072B2; }
 .billing td a, .billing p a { color: inherit; text-decoration: underline; }
-.billing .wide { overflow-x: auto; max-width: 100%; }
+.billing .wide { overflow-x: auto; max-width: 100%; --shade: color-mix(in srgb, currentColor 35%,
+    transparent); /* at an edge beyond which there is more; covered where the table ends */
+    background: linear-gradient(to right, var(--background) 50%, transparent) left / 2rem 101%
+    no-repeat local, linear-gradient(to left, var(--background) 50%, transparent) right -1px top /
+    2rem 101% no-repeat local, linear-gradient(to right, var(--shade), transparent) left / .75rem
+    100% no-repeat, linear-gradient(to left, var(--shade), transparent) right / .75rem 100%
+    no-repeat; }
 .billing table { border-collapse: collapse; font-size: .875rem; min-width: 50%; }
 .billing th, .billing td { padding: .3rem .75rem .3rem 0; text-align: left; vertical-align: top;
     border-bottom: 1px solid color-mix(in srgb, currentColor 15%, transparent); }
 .billing th { font-weight: 600; white-space: nowrap; }
 .billing .n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-.billing .t { min-width: 16rem; }
+.billing .t { min-width: min(16rem, 40vw); }
+.billing .t:last-child { min-width: 16rem; }
 .billing .i { white-space: nowrap; }
 .billing .dim { opacity: .7; }
 .billing .bad { color: #D55E00; font-weight: 600; }
@@ -136,6 +146,17 @@ def table(columns: Sequence[Column], rows: Sequence[Row]) -> mo.Html:
     )
     html = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
     return mo.Html(f'<div class="billing"><div class="wide">{html}</div></div>')
+
+
+def table_by_month(columns: Sequence[Column], rows: Sequence[Row]) -> list[mo.Html]:
+    """The newest year, by the rows' `month`, and the others to be unfolded."""
+    months = sorted({row["month"] for row in rows}, reverse=True)
+    shown, older = months[:MONTHS_SHOWN], months[MONTHS_SHOWN:]
+    found = [table(columns, [row for row in rows if row["month"] in shown])]
+    if older:
+        before = table(columns, [row for row in rows if row["month"] in older])
+        found.append(fold(f"{counted(len(older), 'month')} before", before))
+    return found
 
 
 def quantity(value: Decimal) -> str:

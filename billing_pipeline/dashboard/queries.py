@@ -18,7 +18,7 @@ from billing_pipeline.published.reading import open_published
 from billing_pipeline.settings import Settings
 
 # What customers and plans are called, as of the newest month that knows them.
-_NAMES = """
+NAMES = """
 CREATE TEMP VIEW names AS SELECT customer_id, arg_max(name, billing_month) AS customer_name
 FROM customers GROUP BY customer_id;
 CREATE TEMP VIEW plan_names AS SELECT plan_id, arg_max(name, billing_month) AS plan_name
@@ -30,7 +30,7 @@ FROM plans GROUP BY plan_id
 def published(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
     """The published database, read-only. Raises `NotPublishedError` if there is none yet."""
     with open_published(settings) as connection:
-        connection.execute(_NAMES)
+        connection.execute(NAMES)
         yield connection
 
 

@@ -17,6 +17,7 @@ from billing_pipeline.documents.plots import Bar, Group, bars
 from billing_pipeline.duckdb_sql import Row
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.simulation.simulate import Simulation
+from billing_pipeline.text import counted
 
 MAX_CUSTOMERS = 10
 """Listed of each kind and currency; `--csv` and the table `simulation_changes` have all."""
@@ -66,14 +67,13 @@ def price_change(done: Simulation) -> dict[str, Any]:
     months = (
         f"{done.months[0]} to {done.months[-1]}" if len(done.months) > 1 else str(done.months[0])
     )
-    count = f"{len(done.months)} month{'s' * (len(done.months) > 1)}"
     strays = _strays(done)
     return {
         "title": "Price change",
         "before": plain(done.before.name),
         "after": plain(done.after.name),
         "months": months,
-        "month_count": count,
+        "month_count": counted(len(done.months), "month"),
         "moves": _moves(done),
         "currencies": [_currency(done, currency) for currency in _currencies(done)],
         "price_book": [
@@ -84,6 +84,7 @@ def price_change(done: Simulation) -> dict[str, Any]:
         "price_book_more": max(len(done.price_book) - MAX_DIFFERENCES, 0),
         "outside": _outside(done),
         "strays": strays,
+        "stray_customers": _stray_customers(strays),
         "foot": "Both sides are computed from today's usage and accounts; after discounts and "
         "before tax, without what wallets pay. Nothing that was billed is touched.",
     }
@@ -96,7 +97,7 @@ def stray_sentence(done: Simulation) -> str | None:
         return None
     first = found[0]
     return (
-        f"{len(found)} customers whom the change is not about would be charged otherwise: "
+        f"{_stray_customers(found)} would be charged otherwise: "
         f"{first['name']} in {first['month']}, {first['before']} before and {first['after']} "
         f"after, {first['currency']}"
     )
@@ -126,10 +127,9 @@ def _currency(done: Simulation, currency: str) -> dict[str, Any]:
         "currency": currency,
         "revenue": _line("Revenue", total.before, total.after, currency),
         "margin": _margin(total, currency) if has_costs else [],
-        "customers": f"{len(touched):,}",
-        "dearer_count": f"{len(dearer):,}",
-        "cheaper_count": f"{len(cheaper):,}",
-        "same_count": f"{len(touched) - len(dearer) - len(cheaper):,}",
+        "customers": counted(len(touched), "customer"),
+        "counts": f"customers who pay more: {len(dearer):,}, less: {len(cheaper):,}, "
+        f"the same: {len(touched) - len(dearer) - len(cheaper):,}",
         "dearer": _people(done, dearer, currency),
         "cheaper": _people(done, cheaper, currency),
         "more_dearer": max(len(dearer) - MAX_CUSTOMERS, 0),
@@ -208,8 +208,9 @@ def _moves(done: Simulation) -> list[str]:
     """A sentence for each pair of plans."""
     conditions = {(move.from_plan, move.to_plan): move.where for move in done.after.moves}
     return [
-        f"{row['subscriptions']:,} subscriptions of {row['customers']:,} customers move from "
-        f"{plain(row['from_plan'])} to {plain(row['to_plan'])}" + _where(conditions, row)
+        f"From {plain(row['from_plan'])} to {plain(row['to_plan'])}: "
+        f"{counted(row['subscriptions'], 'subscription')} of "
+        f"{counted(row['customers'], 'customer')}" + _where(conditions, row)
         for row in done.moved
     ]
 
@@ -222,22 +223,32 @@ def _where(conditions: Mapping[tuple[str, str], str], row: Row) -> str:
 def _outside(done: Simulation) -> dict[str, Any]:
     """What the comparison of all others covered."""
     customers = frozenset().union(*(month.customers for month in done.outside))
+    lines = sum(month.line_count for month in done.outside)
     currencies = sorted({row["currency"] for month in done.outside for row in month.lines})
     sums = [
         f"{amount(sum((month.amount(name) for month in done.outside), Decimal(0)), name)} {name}"
         for name in currencies
     ]
+    with_tax = f" ({', '.join(sums)} with tax)" if sums else ""
     return {
         "customers": f"{len(customers):,}",
-        "lines": f"{sum(month.line_count for month in done.outside):,}",
+        "lines": f"{lines:,}",
         "sums": sums,
+        "text": f"{counted(lines, 'invoice line')} of {counted(len(customers), 'other customer')} "
+        f"are the same on both sides, row by row{with_tax}",
     }
+
+
+def _stray_customers(strays: Sequence[Mapping[str, str]]) -> str:
+    count = len({row["customer_id"] for row in strays})
+    return f"{counted(count, 'customer')} whom the change is not about"
 
 
 def _strays(done: Simulation) -> list[dict[str, str]]:
     return [
         {
             "month": str(month.month),
+            "customer_id": plain(row["customer_id"]),
             "name": _name(done, row["customer_id"]),
             "currency": row["currency"],
             "before": amount(row["present_amount"], row["currency"]),
@@ -282,7 +293,7 @@ def _change_plot(touched: Mapping[str, _Money], currency: str) -> str:
     groups = []
     for place, (label, holds) in enumerate(_BINS):
         found = sum(holds(sums.percent) for sums in touched.values())
-        text = f"{found:,} customers: {label}".replace("\n", " ")
+        text = f"{counted(found, 'customer')}: {label}".replace("\n", " ")
         colour = "less" if place < 3 else "before" if place == 3 else "more"
         groups.append(Group(label, (Bar(found, text, colour),), f"{found:,}" if found else ""))
     return bars(f"Customers by the change of their bill, {currency}", groups)

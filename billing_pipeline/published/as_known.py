@@ -1,8 +1,8 @@
 """What was known of a month, and when: every recomputation that differs from the one before.
 
-What belongs here: keeping, in ``records/``, the rows by which a month's charges, lines, invoices
-and plan differ from those that were known before, and reading them back with the time for which
-they were. What does not: what was billed (``as_billed``), and the views over it
+What belongs here: keeping, in ``records/``, the rows by which a month's usage files, charges,
+lines, invoices and plan differ from those that were known before, and reading them back with the
+time for which they were. What does not: what was billed (``as_billed``), and the views over it
 (``dbt_project/models/reports``).
 
 A row is kept as text, with the time since which it is known; one that is no longer there is kept as
@@ -25,7 +25,7 @@ from billing_pipeline.published.durable import fsync
 from billing_pipeline.settings import Settings
 
 TABLE = "known_rows"
-FROM_WAREHOUSE = ("charges", "invoice_lines", "invoices")
+FROM_WAREHOUSE = ("usage_files", "charges", "invoice_lines", "invoices")
 PLAN = "invoice_plan"
 
 # With the digests of what a charge was computed from, so that a change of it has its cause.

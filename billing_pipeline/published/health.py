@@ -42,7 +42,10 @@ USAGE_GAPS = ("source_missing", "no_usage", "usage_fell")
 
 # The newest month that was computed: what customers and usage are told of.
 _NEWEST = "(SELECT max(billing_month) FROM seller)"
-_STRIPE_DIFFERS = ("missing", "unexpected", "differs", "wallet_differs", "charge_differs")
+_STRIPE_DIFFERS = (
+    *("missing", "unexpected", "differs", "wallet_differs", "charge_differs"),
+    *("unknown", "payout_failed"),
+)
 
 # What asks for a person beside the states of invoices, and what is counted of it.
 _OF_CUSTOMERS = {
@@ -131,7 +134,7 @@ _PARTS = (
         "Stripe",
         "SELECT count(*) AS invoices FROM reconciliation",
         lambda row: (
-            f"{row['wrong']:,} of {row['invoices']:,} invoices differ: table reconciliation"
+            f"{row['wrong']:,} of {row['invoices']:,} invoices differ: three_way_reconciliation"
             if row["wrong"]
             else f"agrees to the cent on {row['invoices']:,} invoices"
         ),

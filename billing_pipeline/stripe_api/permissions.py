@@ -17,6 +17,7 @@ _OF_RESOURCE = {
     "payment_intents": "PaymentIntents",
     "payment_methods": "PaymentMethods",
     "payment_records": "Payment Records",
+    "payouts": "Payouts",
     # Stripe has no separate permission for refunds; they belong to charges.
     "refunds": "Charges",
 }

@@ -11,13 +11,13 @@ from typing import Any
 
 from billing_pipeline.stripe_sandbox.context import Call, json_equal, route, saved
 from billing_pipeline.stripe_sandbox.errors import ApiError
+from billing_pipeline.stripe_sandbox.payouts import enter
 from billing_pipeline.stripe_sandbox.validation import merge_metadata
 
 Json = dict[str, Any]
 
 EVIDENCE_IS_DUE_AFTER = 7 * 86_400
 """Seconds to respond to a dispute; with Stripe it depends on the card."""
-FUNDS_AVAILABLE_AFTER = 2 * 86_400
 OPEN = "needs_response"
 _CLOSED = ("won", "lost")
 
@@ -232,8 +232,6 @@ def _transaction(call: Call, source: Json, kind: str, amount: int, category: str
     detail = {"amount": fee, "currency": source["currency"], "type": "stripe_fee"}
     body = {
         "amount": amount,
-        "available_on": call.now + FUNDS_AVAILABLE_AFTER,
-        "balance_type": "payments",
         "currency": source["currency"],
         "description": source.get("description"),
         "fee": fee,
@@ -241,10 +239,9 @@ def _transaction(call: Call, source: Json, kind: str, amount: int, category: str
         "net": amount - fee,
         "reporting_category": "charge" if kind == "payment" else category,
         "source": source["id"],
-        "status": "pending",
         "type": kind,
     }
-    return call.new("balance_transaction", body)
+    return enter(call, body)
 
 
 @route("GET", "disputes/*", "DisputeRetrieveParams")

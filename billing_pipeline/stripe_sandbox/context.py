@@ -39,6 +39,7 @@ PREFIXES = {
     "product": "prod",
     "price": "price",
     "balance_transaction": "txn",
+    "payout": "po",
 }
 _EVERYWHERE = frozenset({"expand", "limit", "starting_after", "ending_before", "created"})
 

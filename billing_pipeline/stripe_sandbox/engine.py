@@ -33,6 +33,7 @@ from billing_pipeline.stripe_sandbox import (
     lines,
     payment_records,
     payments,
+    payouts,
     reading,
 )
 from billing_pipeline.stripe_sandbox.answers import finished
@@ -58,7 +59,10 @@ _ACCOUNT = re.compile(r"acct_[A-Za-z0-9]{4,40}")
 KEY_LIFETIME = 86_400
 """Seconds after which Stripe forgets an idempotency key."""
 MAX_KEY_LENGTH = 255
-HANDLERS = (charges, clocks, credit_notes, customers, lines, payment_records, payments, reading)
+HANDLERS = (
+    *(charges, clocks, credit_notes, customers, lines, payment_records, payments, payouts),
+    reading,
+)
 """Importing these modules registers their routes."""
 
 
@@ -171,6 +175,11 @@ class Sandbox:
         with self._acting() as call:
             charges.close_dispute(call, dispute_id, won=won)
 
+    def fail_payout(self, payout_id: str) -> None:
+        """The bank sends a payout back."""
+        with self._acting() as call:
+            payouts.fail(call, payout_id)
+
     def authenticate(self, intent_id: str, *, succeeds: bool = True) -> None:
         """A customer confirms a payment by 3-D Secure, or fails to."""
         with self._acting() as call:
@@ -277,7 +286,8 @@ class Sandbox:
     def _run_due(self) -> None:
         """Do everything that Stripe would have done by itself until now."""
         now = self.clock()
-        if self._store.due(now):
+        # What is done may make something else due.
+        while self._store.due(now):
             with self._store.transaction(write=True):
                 for object_id, at in self._store.due(now):
                     if object_id.startswith(PREFIXES[CLOCK]):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from billing_pipeline.stripe_sandbox import collecting
+from billing_pipeline.stripe_sandbox import collecting, payouts
 from billing_pipeline.stripe_sandbox.context import Call, json_equal, json_range, route
 from billing_pipeline.stripe_sandbox.customers import living, require_card
 from billing_pipeline.stripe_sandbox.errors import ApiError
@@ -232,8 +232,15 @@ def attach_payment(call: Call, invoice_id: str) -> Json:
 
 
 def run_due(call: Call, object_id: str) -> None:
-    """Do what is due by itself: finalize a draft after its hour, or let the bank answer."""
+    """Do what is due by itself: finalize a draft after its hour, let the bank answer, pay out."""
     call.set_due(object_id, None)
+    if object_id.startswith(payouts.BALANCE):
+        _, currency, _, *clock = object_id.split("/")
+        payouts.pay_out(call, currency, clock[0] if clock else None)
+        return
+    if call.store.get("payout", object_id) is not None:
+        payouts.arrive(call, call.get("payout", object_id))
+        return
     if call.store.get("payment_intent", object_id) is not None:
         collecting.settle_intent(call, object_id)
         return

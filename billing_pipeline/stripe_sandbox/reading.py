@@ -77,7 +77,6 @@ def prices(call: Call) -> Json:
 NEVER_MADE = {
     "checkout/sessions": "checkout.SessionListParams",
     "coupons": "CouponListParams",
-    "payouts": "PayoutListParams",
     "plans": "PlanListParams",
     "radar/early_fraud_warnings": "radar.EarlyFraudWarningListParams",
     "setup_intents": "SetupIntentListParams",
@@ -96,17 +95,6 @@ def _empty(place: str) -> Handler:
 
 for _place, _params in NEVER_MADE.items():
     route("GET", _place, _params)(_empty(_place))
-
-
-@route("GET", "balance_transactions/*", "BalanceTransactionRetrieveParams")
-def balance_transaction(call: Call, transaction_id: str) -> Json:
-    return call.get("balance_transaction", transaction_id)
-
-
-@route("GET", "balance_transactions", "BalanceTransactionListParams", "currency source type")
-def balance_transactions(call: Call) -> Json:
-    where = json_equal(call.params, "currency", "source", "type")
-    return call.page("balance_transaction", "/v1/balance_transactions", where=where)
 
 
 @route("GET", "events/*", "EventRetrieveParams")

@@ -34,6 +34,7 @@ _CLASSES: dict[str, Any] = {
     "payment_intent": stripe.PaymentIntent,
     "payment_method": stripe.PaymentMethod,
     "payment_record": stripe.PaymentRecord,
+    "payout": stripe.Payout,
     "price": stripe.Price,
     "product": stripe.Product,
     "refund": stripe.Refund,

@@ -1,4 +1,5 @@
-"""The Dagster UI over a state of its own, in a headless Chromium, for tests that click.
+"""The Dagster UI, or the dashboard, over a state of its own, in a headless Chromium, for tests that
+click.
 
 What belongs here: starting both, and the few gestures that the tests share. What does not:
 expectations. `BILLING_PICTURES` names a folder that keeps the screenshots (docs/images).
@@ -12,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.request import urlopen
@@ -43,33 +44,48 @@ def free_port() -> int:
 @contextmanager
 def serving(environment: dict[str, str], port: int | None = None) -> Iterator[str]:
     """`make dev` on a port until the block ends; yields its address."""
+    with _serving(("ui", "--daemon"), environment, port, "/server_info") as address:
+        yield address
+
+
+@contextmanager
+def serving_dashboard(environment: dict[str, str]) -> Iterator[str]:
+    """`make dashboard` on a port until the block ends; yields its address."""
+    with _serving(("dashboard",), environment, None, "/") as address:
+        yield address
+
+
+@contextmanager
+def _serving(
+    command: Sequence[str], environment: dict[str, str], port: int | None, probe: str
+) -> Iterator[str]:
     port = port or free_port()
     address = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "billing_pipeline", "ui", "--daemon", "--port", str(port)]
     log = Path(environment["BILLING_HOME"]) / "dev.log"
     with (
         log.open("w") as out,
         subprocess.Popen(
-            command, cwd=ROOT, env=os.environ | environment,
+            [sys.executable, "-m", "billing_pipeline", *command, "--port", str(port)],
+            cwd=ROOT, env=os.environ | environment,
             stdout=out, stderr=out, start_new_session=True,
         ) as process,
     ):  # fmt: skip
         try:
-            _wait_until_up(address, process, log)
+            _wait_until_up(f"{address}{probe}", process, log)
             yield address
         finally:
             os.killpg(process.pid, 9)
 
 
-def _wait_until_up(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
+def _wait_until_up(probe: str, process: subprocess.Popen[bytes], log: Path) -> None:
     end = time.monotonic() + PATIENCE / 1000
     while time.monotonic() < end and process.poll() is None:
         try:
-            with urlopen(f"{address}/server_info"):
+            with urlopen(probe):
                 return
         except OSError:
             time.sleep(0.5)
-    raise RuntimeError(f"the Dagster UI did not start:\n{log.read_text()[-2000:]}")
+    raise RuntimeError(f"the pages are not served:\n{log.read_text()[-2000:]}")
 
 
 @contextmanager

@@ -4,21 +4,15 @@ and nothing asked of the network.
 
 from __future__ import annotations
 
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.request import urlopen
 
 import duckdb
 import pytest
 
 from billing_pipeline.money import format_amount
-from tests.browser.dagster_ui import FLAGS, chromium
+from tests.browser.dagster_ui import FLAGS, chromium, serving_dashboard
 from tests.end_to_end.closed_once import Closed
 from tests.end_to_end.commands import EXAMPLES, environment
 
@@ -49,37 +43,8 @@ def home(tmp_path_factory: pytest.TempPathFactory, closed_wallet: Closed) -> Pat
 
 @pytest.fixture(scope="module")
 def address(home: Path) -> Iterator[str]:
-    with _serving(home) as served:
+    with serving_dashboard(environment(home, EXAMPLE)) as served:
         yield served
-
-
-@contextmanager
-def _serving(home: Path) -> Iterator[str]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    command = [sys.executable, "-m", "billing_pipeline", "dashboard", "--port", port]
-    with subprocess.Popen(
-        command,
-        env=environment(home, EXAMPLE),
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    ) as process:  # fmt: skip
-        try:
-            _wait(f"http://127.0.0.1:{port}", process)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            process.kill()
-
-
-def _wait(address: str, process: subprocess.Popen[bytes]) -> None:
-    end = time.monotonic() + PATIENCE / 1000
-    while time.monotonic() < end and process.poll() is None:
-        try:
-            with urlopen(address):
-                return
-        except OSError:
-            time.sleep(0.3)
-    raise RuntimeError("the dashboard did not start")
 
 
 class _Watched:
@@ -145,7 +110,7 @@ def test_every_page_shows_what_is_published(
 
 
 def test_before_anything_is_published_it_says_what_to_run(browser: Any, tmp_path: Path) -> None:
-    with _serving(tmp_path) as address:
+    with serving_dashboard(environment(tmp_path, EXAMPLE)) as address:
         page = _Watched(browser.new_page()).page
         page.goto(address)
         page.get_by_text("billing run MONTH, or make demo").first.wait_for()

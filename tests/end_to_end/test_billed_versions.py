@@ -185,6 +185,8 @@ def check_what_was_known(home: Path, plan_hash: str) -> None:
     billed = rows(home, f"SELECT {columns} FROM charge_changes ORDER BY ALL")
     known = rows(home, f"SELECT {columns}, changed_at FROM charge_changes_known ORDER BY ALL")
     assert known == [(*row, changed[0]) for row in billed]
+    files = "SELECT source_file FROM usage_files_known WHERE known_from = $$"
+    assert rows(home, f"{files}{changed[0]}$$") == [("usage/2024-01/late.csv",)]
     now = "SELECT customer_id, total FROM invoices"
     then = "SELECT customer_id, total FROM invoices_known WHERE known_to IS NULL"
     assert rows(home, f"({now} EXCEPT ALL {then}) UNION ALL ({then} EXCEPT ALL {now})") == []

@@ -224,6 +224,27 @@ MUTANTS = (
         f"{UNIT}/test_customers.py",
     ),
     Mutant(
+        "a_payment_looks_through_old_payouts_again_and_again",
+        f"{COLLECTION}/stripe_state/payouts.py",
+        'row["sought_until"] if "sought_until" in row else row["booked_at"]',
+        'row["booked_at"]',
+        f"{UNIT}/test_payouts.py",
+    ),
+    Mutant(
+        "a_list_that_ignores_its_filter_is_believed",
+        f"{COLLECTION}/stripe_state/payouts.py",
+        "    if total != payout.amount:\n",
+        "    if total < 0:\n",
+        f"{UNIT}/test_payouts.py",
+    ),
+    Mutant(
+        "a_payout_under_way_is_not_asked_for_again",
+        f"{COLLECTION}/stripe_state/payouts.py",
+        'if data.get("reconciliation_status") == "in_progress" and payout.status not in ENDED',
+        "if False",
+        f"{UNIT}/test_payouts.py",
+    ),
+    Mutant(
         "customers_who_were_marked_later_are_not_found",
         f"{COLLECTION}/push/customers.py",
         "                await read_events(self._session.gateway, cache, events)\n",

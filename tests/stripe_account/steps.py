@@ -23,6 +23,8 @@ class Step(NamedTuple):
 
 _CARD = "pm_card_visa"
 _SENT = {"collection_method": "send_invoice", "days_until_due": 7}
+_FROZEN = 1_900_000_000
+"""In 2030: an event from then on has the clock's time and not the account's."""
 _CLOCK = "/v1/test_helpers/test_clocks/{clock}"
 _RULED_OUT = {"enabled": True, "allow_redirects": "never"}
 
@@ -131,12 +133,21 @@ STEPS: tuple[Step, ...] = (
         {"amount": -700, "currency": "usd"},
     ),
     # Test clocks.
-    Step("clock", "POST", "/v1/test_helpers/test_clocks", {"frozen_time": 1900000000}),
-    _customer("tim", test_clock="{clock}"),
+    Step("clock", "POST", "/v1/test_helpers/test_clocks", {"frozen_time": _FROZEN}),
+    *(_customer(name, test_clock="{clock}") for name in ("tim", "tom", "tia")),
+    Step("tam", "POST", "/v1/customers", {"test_clock": "{clock}"}, "the fourth of a clock"),
     Step("clock_customers", "GET", "/v1/customers", {"test_clock": "{clock}"}),
-    Step("clock_advanced", "POST", _CLOCK + "/advance", {"frozen_time": 1900003600}),
     Step(
-        "clock_twice", "POST", _CLOCK + "/advance", {"frozen_time": 1900007200}, "while advancing"
+        *("clock_events", "GET", "/v1/events", {"created": {"gte": _FROZEN}, "limit": 1}),
+        "events of a clock: in its time, or none",
+    ),
+    Step("clock_advanced", "POST", _CLOCK + "/advance", {"frozen_time": _FROZEN + 3600}),
+    Step(
+        "clock_twice",
+        "POST",
+        _CLOCK + "/advance",
+        {"frozen_time": _FROZEN + 7200},
+        "while advancing",
     ),
     # What is asked wrongly.
     Step("unknown_expand", "GET", "/v1/invoices", {"expand": ["data.wishes"]}),

@@ -15,6 +15,7 @@ from billing_pipeline.collection.plan.desired import DesiredInvoice, DesiredLine
 from billing_pipeline.collection.stripe_state.stripe_invoice import ActualInvoice, ActualLine
 from billing_pipeline.collection.stripe_state.texts import clean_text
 from billing_pipeline.money import format_minor
+from billing_pipeline.text import counted
 
 CREDITED_AGAIN = "credited-charged-again"
 """The line that takes back what credit notes gave, where more is due again."""
@@ -46,7 +47,7 @@ class Causes:
 
     def sentence(self) -> str:
         said = [
-            text.format(count)
+            text.format(counted(count, "line"))
             for count, text in (
                 (self.usage, "usage changed on {} (late usage or a correction)"),
                 (self.price, "price changed on {}"),
@@ -58,7 +59,7 @@ class Causes:
         ]
         shown = "; ".join(self.details[:3])
         more = f"; and {len(self.details) - 3} more" if len(self.details) > 3 else ""
-        return f"lines: {', '.join(said)} [{shown}{more}]" if said else "no line changed"
+        return f"{', '.join(said)} [{shown}{more}]" if said else "no line changed"
 
 
 def explain(desired: DesiredInvoice | None, billed: Sequence[ActualInvoice]) -> str:

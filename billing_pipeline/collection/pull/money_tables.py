@@ -1,4 +1,4 @@
-"""The published tables of money that moved: `payments` and `credit_notes`.
+"""The published tables of money that moved: `payments`, `payouts` and `credit_notes`.
 
 What belongs here: turning what was read of payments and credit notes into rows; pure. Money is in
 major units as `Decimal`, times are aware datetimes in UTC. What does not: reading Stripe
@@ -7,11 +7,13 @@ major units as `Decimal`, times are aware datetimes in UTC. What does not: readi
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from billing_pipeline.collection.pull.tables import Row
+from billing_pipeline.collection.stripe_state.cached_payouts import Payout
 from billing_pipeline.collection.stripe_state.received import OUTSIDE
 from billing_pipeline.collection.stripe_state.stripe_invoice import ActualInvoice
 from billing_pipeline.money import CURRENCY_PLACES, to_major
@@ -63,7 +65,7 @@ def _paid_outside(item: ActualInvoice, amount: int) -> Mapping[str, Any]:
 
 
 def _received_row(item: ActualInvoice, move: Mapping[str, Any]) -> Row:
-    fee, fee_currency = move.get("fee"), move.get("fee_currency")
+    fee, fee_currency, net = move.get("fee"), move.get("fee_currency"), move.get("net")
     has_fee = fee is not None and fee_currency in CURRENCY_PLACES
     return {
         **_of_invoice(item),
@@ -75,6 +77,8 @@ def _received_row(item: ActualInvoice, move: Mapping[str, Any]) -> Row:
         "card_expires": _last_day(move.get("card_expires")),
         "fee": to_major(int(fee or 0), str(fee_currency)) if has_fee else None,
         "fee_currency": fee_currency if has_fee else None,
+        "net": to_major(net, str(fee_currency)) if has_fee and net is not None else None,
+        "payout_id": move.get("payout"),
         "status": move["status"],
     }
 
@@ -82,6 +86,28 @@ def _received_row(item: ActualInvoice, move: Mapping[str, Any]) -> Row:
 def _last_day(month: str | None) -> date | None:
     """The last day of a month, ``YYYY-MM``."""
     return BillingMonth.parse(month).shift(1).first_day - timedelta(days=1) if month else None
+
+
+def payout_rows(month: date, received: Kept, payouts: Mapping[str, Payout]) -> list[Row]:
+    """One row for each payout with money of these invoices."""
+    of_month: dict[str, int] = defaultdict(int)
+    for moves in received.values():
+        for move in moves:
+            if move.get("payout"):
+                of_month[move["payout"]] += move["net"]
+    return [
+        {
+            "billing_month": month,
+            "payout_id": name,
+            "status": payouts[name].status,
+            "created_at": _time(payouts[name].created),
+            "arrives_on": _time(payouts[name].arrives_at).date(),
+            "currency": payouts[name].currency,
+            "amount": to_major(payouts[name].amount, payouts[name].currency),
+            "of_month": to_major(net, payouts[name].currency),
+        }
+        for name, net in sorted(of_month.items())
+    ]
 
 
 def credit_note_rows(invoices: Iterable[ActualInvoice], notes: Kept) -> list[Row]:

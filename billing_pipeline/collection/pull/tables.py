@@ -76,6 +76,24 @@ def stripe_invoice_rows(invoices: Iterable[ActualInvoice]) -> list[Row]:
     ]
 
 
+_OF_UNKNOWN = (
+    *("stripe_invoice_id", "invoice_id", "customer_id", "status", "number", "currency"),
+    *("total", "amount_paid", "amount_remaining", "created_at"),
+)
+
+
+def unknown_rows(month: date, invoices: Iterable[ActualInvoice]) -> list[Row]:
+    """One row for each Stripe invoice with marks of ours that nothing here knows, as of the reading
+    of this month. What is void is settled."""
+    shown = [item for item in invoices if item.unreadable is None]
+    return [
+        {"billing_month": month, "marked_month": row["billing_month"]}
+        | {name: row[name] for name in _OF_UNKNOWN}
+        for row in stripe_invoice_rows(shown)
+        if row["status"] != InvoiceStatus.VOID
+    ]
+
+
 def _due_at(item: ActualInvoice) -> int | None:
     """When it is due, once it is finalized. Stripe gives no due date to what it charges
     automatically: that is due at once."""

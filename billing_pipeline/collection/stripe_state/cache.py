@@ -10,7 +10,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-from billing_pipeline.collection.stripe_state import metadata_keys, set_aside
+from billing_pipeline.collection.stripe_state import cached_payouts, metadata_keys, set_aside
 from billing_pipeline.collection.stripe_state.cached_customers import CachedCustomers
 from billing_pipeline.collection.stripe_state.cached_invoices import (
     CORRECTS,
@@ -129,7 +129,7 @@ class StripeCache:
         # A lost last write costs a longer listing, nothing else: no need to wait for the disk.
         self._db.execute("pragma journal_mode = wal")
         self._db.execute("pragma synchronous = normal")
-        self._db.executescript(_SCHEMA + set_aside.SCHEMA)
+        self._db.executescript(_SCHEMA + cached_payouts.SCHEMA + set_aside.SCHEMA)
         for table, column, kind in _ADDED:
             names = [row[1] for row in self._db.execute(f"pragma table_info({table})")]
             if column not in names:
@@ -143,6 +143,7 @@ class StripeCache:
         self.customers = CachedCustomers(self._db, self.unreadable)
         self.posted = PostedMovements(self._db)
         self.top_ups = CachedTopUps(self._db)
+        self.payouts = cached_payouts.CachedPayouts(self._db)
 
     def _remember_marks(self) -> None:
         """Marks of invoices that an earlier release has stored."""

@@ -61,6 +61,10 @@ _SAVED = (
 MONTH_UNKNOWN = ""
 """In place of the month of an invoice that carries marks of ours but no longer says which month."""
 
+WAITS_AT_MOST = 100 * 86_400
+"""Seconds after which an event about a payout no longer has a month read that waits for one: an
+account whose payouts are made by hand never says what is in them."""
+
 
 @dataclass(frozen=True)
 class Window:
@@ -323,6 +327,29 @@ class CachedInvoices:
             wanted,
         )
         return {str(row[0]) for row in months}
+
+    def months_of_payouts(self, payout_ids: Iterable[str], now: int) -> set[str]:
+        """The months of which a payment, refund or dispute is in one of these payouts, or can be
+        paid out for less than `WAITS_AT_MOST` seconds and is in none yet."""
+        rows = self._db.execute(
+            "select distinct billing_month from invoices, "
+            "json_each(coalesce(json_extract(extra, '$.received'), '[]')) as moved "
+            "where json_extract(moved.value, '$.payout') in (select value from json_each(?)) "
+            "or (json_extract(moved.value, '$.payout') is null "
+            "and json_extract(moved.value, '$.available_on') between ? and ?)",
+            [json.dumps(sorted(payout_ids)), now - WAITS_AT_MOST, now],
+        )
+        return {str(row[0]) for row in rows}
+
+    def unknown(self, known_months: Iterable[str]) -> list[CachedInvoice]:
+        """As `of_month`: what has marks of ours, and is of none of these months."""
+        rows = self._db.execute(
+            "select body, extra, marks from invoices "
+            "where billing_month not in (select value from json_each(?)) "
+            "order by created, stripe_invoice_id",
+            [json.dumps(sorted(known_months))],
+        )
+        return [CachedInvoice(*(json.loads(text) for text in row)) for row in rows]
 
     def forget(self, stripe_invoice_ids: Iterable[str]) -> None:
         self._db.executemany(

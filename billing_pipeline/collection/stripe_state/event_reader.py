@@ -94,6 +94,10 @@ EVENT_TYPES = (
     "customer.created",
     "customer.updated",
     "customer.deleted",
+    "payout.canceled",
+    "payout.failed",
+    "payout.paid",
+    "payout.reconciliation_completed",
 )
 
 
@@ -205,14 +209,23 @@ class _Changes:
         about = [event for event in events if event.target is not None]
         self._doubt_money([event for event in about if event.is_about_money])
         await self._read_customers([event for event in about if event.is_about_customer])
-        others = [e for e in about if not (e.is_about_customer or e.is_about_money)]
-        await self._read_about_invoices(others)
+        self._doubt_payouts([event for event in about if event.is_about_payout])
+        apart = (e.is_about_customer or e.is_about_money or e.is_about_payout for e in about)
+        await self._read_about_invoices(
+            [event for event, other in zip(about, apart, strict=True) if not other]
+        )
 
     def _doubt_money(self, events: Sequence[Told]) -> None:
         """What was refunded or disputed is read with the payments of its month."""
         if events:
             intents = {str(event.target) for event in events}
             self._cache.months.touch(self._cache.invoices.doubt_received(intents))
+
+    def _doubt_payouts(self, events: Sequence[Told]) -> None:
+        """A payout is read with the payments that are in it, or wait for one."""
+        if events:
+            names, now = {str(event.target) for event in events}, int(self._gateway.clock.now())
+            self._cache.months.touch(self._cache.invoices.months_of_payouts(names, now))
 
     async def _read_about_invoices(self, events: Sequence[Told]) -> None:
         changed: dict[str, int | None] = {}

@@ -34,6 +34,10 @@ class Told:
         return self.type.startswith("customer.")
 
     @property
+    def is_about_payout(self) -> bool:
+        return self.type.startswith("payout.")
+
+    @property
     def is_about_money(self) -> bool:
         """True where money left again of a payment, or came back."""
         return self.type.startswith(("charge.", "refund."))
@@ -93,7 +97,7 @@ def _with_target(told: Told, thing: Mapping[str, Any]) -> Told:
 
 
 # Which field of an event's object names what we read again, by the family of its type.
-_FIELDS = {"invoice": "id", "credit_note": "invoice", "customer": "id"}
+_FIELDS = {"invoice": "id", "credit_note": "invoice", "customer": "id", "payout": "id"}
 
 
 def _family(kind: str) -> str:

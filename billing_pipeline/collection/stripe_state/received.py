@@ -17,11 +17,12 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from billing_pipeline.collection.stripe_state import metadata_keys
+from billing_pipeline.collection.stripe_state import metadata_keys, statuses
 from billing_pipeline.collection.stripe_state.cache import StripeCache
 from billing_pipeline.collection.stripe_state.cached_invoices import Window
 from billing_pipeline.collection.stripe_state.refresh import ONE_OBJECT, UNREADABLE, each, pages
 from billing_pipeline.collection.stripe_state.set_aside import UnreadableError
+from billing_pipeline.collection.stripe_state.statuses import known_status
 from billing_pipeline.collection.stripe_state.stripe_invoice import ActualInvoice, is_time
 from billing_pipeline.collection.stripe_state.wallet_payments import PAYMENT
 from billing_pipeline.stripe_api.client import Json, StripeGateway
@@ -54,12 +55,12 @@ async def read_received(
         if again or known.get(name, (None, []))[0] != item.amount_paid
     }
     found = await _listed(gateway, wanted)
-    fees = {row["id"]: row for _, rows in known.values() for row in rows}
+    before = {row["id"]: row for _, rows in known.values() for row in rows}
 
     async def read(item: ActualInvoice) -> None:
         name = item.stripe_invoice_id
         payments = found.get(name, [])
-        with _by_itself(cache, name):
+        with by_itself(cache, "payments of", name):
             if sum(_whole(payment, "amount_paid") for payment in payments) != item.amount_paid:
                 payments = await _payments_of(gateway, name)
             rows = [row for payment in payments for row in [_received(payment)] if row]
@@ -69,7 +70,7 @@ async def read_received(
                 if _has_left(payment)
                 for row in await _left(gateway, str(_intent(payment)["id"]))
             ]
-            kept = [_with_fee(row, fees.get(row["id"])) for row in rows]
+            kept = [_as_before(row, before.get(row["id"])) for row in rows]
             cache.invoices.note_received(name, item.amount_paid, kept)
 
     await each(wanted.values(), read)
@@ -200,9 +201,14 @@ async def _left(gateway: StripeGateway, intent: str) -> list[Json]:
     query = {"payment_intent": intent}
     refunds = [item async for item in gateway.list("/v1/refunds", query)]
     disputes = [item async for item in gateway.list("/v1/disputes", query)]
-    rows = [_refund(item) for item in refunds if item.get("status") not in _NO_MONEY]
+    rows = [_refund(item) for item in refunds if _status(item) not in _NO_MONEY]
     rows += [row for item in disputes for row in _dispute(item)]
     return [row | {"intent": intent} for row in rows]
+
+
+def _status(refund: Json) -> str:
+    # A refund that no bank has answered yet may have none.
+    return known_status(refund | {"status": refund.get("status") or "pending"}, statuses.REFUND)
 
 
 def _refund(refund: Json) -> Json:
@@ -213,7 +219,7 @@ def _refund(refund: Json) -> Json:
         "at": _time(refund["created"]),
         "amount": -_whole(refund, "amount"),
         "method": kind,
-        "status": str(refund.get("status") or "pending"),
+        "status": _status(refund),
         "transaction": _id(refund.get("balance_transaction")),
     }
 
@@ -221,7 +227,7 @@ def _refund(refund: Json) -> Json:
 def _dispute(dispute: Json) -> Iterator[Json]:
     """What the bank took back, and gave back where the dispute is won. An inquiry (`warning_…`) and
     one that was prevented move no money."""
-    status, amount = str(dispute["status"]), _whole(dispute, "amount")
+    status, amount = known_status(dispute, statuses.DISPUTE), _whole(dispute, "amount")
     if status.startswith("warning_") or status == "prevented":
         return
     moves = [item for item in dispute.get("balance_transactions") or [] if isinstance(item, dict)]
@@ -230,28 +236,40 @@ def _dispute(dispute: Json) -> Iterator[Json]:
     about = {"method": (dispute.get("payment_method_details") or {}).get("type"), "status": status}
     at = _time(out[0]["created"] if out else dispute["created"])
     name = str(dispute["id"])
-    yield {"id": name, "kind": "dispute", "at": at, "amount": -amount, **about, **_fee(out)}
+    yield {"id": name, "kind": "dispute", "at": at, "amount": -amount, **about, **_booked(out)}
     if status == "won":
         at = _time(back[0]["created"]) if back else at
         kind = "dispute_reversal"
-        yield {"id": f"{name}:won", "kind": kind, "at": at, "amount": amount, **about, **_fee(back)}
+        won = {"id": f"{name}:won", "kind": kind, "at": at, "amount": amount}
+        yield won | about | _booked(back)
 
 
-def _fee(transactions: Sequence[Json]) -> Json:
+# The account's balance: fees, and what can be paid out.
+_BOOKED = ("fee", "fee_currency", "net", "booked_at", "available_on", "transaction")
+
+
+def _booked(transactions: Sequence[Json]) -> Json:
+    """What the balance has of a payment, refund or dispute."""
     if not transactions or "fee" not in transactions[0]:
         return {}
-    fees = sum(_whole(item, "fee") for item in transactions)
-    return {"fee": fees, "fee_currency": str(transactions[0]["currency"]).upper()}
+    first, has_net = transactions[0], all("net" in item for item in transactions)
+    return {
+        "fee": sum(_whole(item, "fee") for item in transactions),
+        "fee_currency": str(first["currency"]).upper(),
+        "net": sum(_whole(item, "net") for item in transactions) if has_net else None,
+        "booked_at": _time(first["created"]),
+        "available_on": max(_whole(item, "available_on") for item in transactions) or None,
+        "transaction": _id(first),
+    }
 
 
-# Fees.
-def _with_fee(row: Json, before: Json | None) -> Json:
-    """With the fee that was read earlier: a balance transaction does not change."""
-    if before is None or "fee" not in before or "fee" in row:
+def _as_before(row: Json, before: Json | None) -> Json:
+    """With what was read of its balance transaction, which does not change, and its payout."""
+    if before is None or "net" not in before:
         return row
-    if before.get("transaction") != row.get("transaction"):
+    if before["transaction"] != row.get("transaction"):
         return row
-    return row | {name: before[name] for name in ("fee", "fee_currency")}
+    return row | {name: before[name] for name in (*_BOOKED, "payout") if name in before}
 
 
 async def _read_fees(
@@ -264,45 +282,40 @@ async def _read_fees(
         str(row["transaction"]): int(row["at"])
         for _, rows in kept.values()
         for row in rows
-        if row.get("transaction") and "fee" not in row
+        if row.get("transaction") and "net" not in row
     }
     if not lacking:
         return
     path, found = "/v1/balance_transactions", {}
-    try:
+    with by_itself(cache, _FEES, _NO_FEES, FailureKind.CREDENTIALS):
         async for item in _in_windows(gateway, path, {}, sorted(lacking.values())):
             if item.get("id") in lacking:
-                found[str(item["id"])] = _fee([item])
+                found[str(item["id"])] = _booked([item])
         left = sorted(lacking.keys() - found.keys())
         asked = await each(left, lambda name: gateway.get(f"{path}/{name}"))
-        found |= {name: _fee([item]) for name, item in zip(left, asked, strict=True)}
-    except UNREADABLE as error:
-        if isinstance(error, StripeFailure) and error.kind not in (
-            *ONE_OBJECT,
-            FailureKind.CREDENTIALS,
-        ):
-            raise
-        cache.unreadable.add(_FEES, _NO_FEES, str(error))
-    else:
-        cache.unreadable.remove(_FEES, [_NO_FEES])
+        found |= {name: _booked([item]) for name, item in zip(left, asked, strict=True)}
     for name, (paid, rows) in kept.items():
         more = [found.get(str(row.get("transaction")), {}) for row in rows]
         if any(more):
-            rows = [row | fee for row, fee in zip(rows, more, strict=True)]
+            rows = [row | booked for row, booked in zip(rows, more, strict=True)]
             cache.invoices.note_received(name, paid, rows)
 
 
 @contextmanager
-def _by_itself(cache: StripeCache, stripe_invoice_id: str) -> Iterator[None]:
-    """What cannot be read of one invoice's payments is set aside, and stops none of the others."""
+def by_itself(
+    cache: StripeCache, kind: str, target: str, *passed_over: FailureKind
+) -> Iterator[None]:
+    """What cannot be read is set aside with its reason, and stops nothing else; nor do failures
+    that are `passed_over`."""
     try:
         yield
     except UNREADABLE as error:
-        if isinstance(error, StripeFailure) and error.kind not in ONE_OBJECT:
+        if isinstance(error, StripeFailure) and error.kind not in (*ONE_OBJECT, *passed_over):
             raise
-        cache.unreadable.add("payments of", stripe_invoice_id, f"{type(error).__name__}: {error}")
+        reason = str(error) if isinstance(error, StripeFailure | UnreadableError) else repr(error)
+        cache.unreadable.add(kind, target, reason)
     else:
-        cache.unreadable.remove("payments of", [stripe_invoice_id])
+        cache.unreadable.remove(kind, [target])
 
 
 def _whole(data: Mapping[str, Any], name: str) -> int:

@@ -523,6 +523,7 @@ SOURCES = Table(
             "the close of a month waits for at least one file, or for "
             "`billing run MONTH --without SOURCE`; empty: it may come or not",
             allowed=("monthly",),
+            label="rhythm in which files are expected",
         ),
     ),
     keys=(("source",),),

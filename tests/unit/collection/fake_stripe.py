@@ -49,6 +49,7 @@ class FakeStripe(stripe.HTTPClient):
                 "re",
                 "dp",
                 "txn",
+                "po",
                 "pr",
             )
         }
@@ -321,7 +322,10 @@ class FakeStripe(stripe.HTTPClient):
         return self._get("pi", item_id)
 
     def get_balance_transactions(self, params: Json) -> Json:
-        return self._list("txn", params)
+        return self._list("txn", params, payout=params.get("payout"))
+
+    def get_payouts(self, params: Json) -> Json:
+        return self._list("po", params)
 
     def get_balance_transactions_one(self, params: Json, item_id: str) -> Json:
         return self._get("txn", item_id)

@@ -96,7 +96,8 @@ def wallets_pay(company: Company) -> None:
 
 
 def fees(company: Company) -> None:
-    """Payments whose fees are found in the list, and one whose fee is asked for by its id."""
+    """Payments whose fees are found in the list, and one whose fee is asked for by its id; all of
+    them wait for a payout."""
     company.want({name: [1000] for name in ("ada", "bob", "cyd", "dan")})
     company.apply()
     paid = company.stripe.objects["pi"].values()
@@ -105,6 +106,7 @@ def fees(company: Company) -> None:
         name, long_ago = f"txn_{number}", 90 * 86_400 if number == 0 else 0
         intent["latest_charge"]["balance_transaction"] = name
         fee = {"fee": 59, "currency": "eur", "created": intent["created"] - long_ago}
+        fee |= {"net": 941, "available_on": intent["created"]}
         company.stripe.objects["txn"][name] = {"id": name, "metadata": {}, **fee}
     company.pull()
 

@@ -101,7 +101,7 @@ def test_more_due_is_a_supplement_of_the_changed_lines() -> None:
     assert action.send is not None
     assert [(line.line_id, line.amount) for line in action.send.lines] == [("l1", 50), ("l2", 50)]
     assert (action.revision, action.amount_before, action.amount_after) == (2, 100, 200)
-    assert "usage changed on 1" in action.reason and "1 added" in action.reason
+    assert "usage changed on 1 line (late" in action.reason and "1 line added" in action.reason
 
 
 def test_a_changed_price_is_distinguished_from_changed_usage() -> None:
@@ -333,7 +333,7 @@ def test_the_page_has_each_line_with_what_shows_it_and_leaves_out_what_is_done()
     ) in page
     assert "Seats" not in page
     assert plan_sentence(present) == (
-        "1 of 1 changes wait for approval: supplement for ada +USD 0.50"
+        "1 of 1 change waits for approval: supplement for ada +USD 0.50"
     )
 
 

@@ -96,9 +96,13 @@ def test_fees_are_asked_for_once(company: Company) -> None:
     intent["latest_charge"]["balance_transaction"] = "txn_1"
     company.stripe.objects["txn"] = {
         "txn_1": {"id": "txn_1", "created": 0, "fee": 59, "currency": "eur", "metadata": {}}
+        | {"net": 841, "available_on": 1}
     }
     [row] = company.pull().payments
-    assert (row["fee"], row["fee_currency"]) == (Decimal("0.59"), "EUR")
+    assert (row["fee"], row["net"], row["fee_currency"]) == (
+        *(Decimal("0.59"), Decimal("8.41")),
+        "EUR",
+    )
     asked = [path for _, path, _ in company.stripe.calls if "balance_transactions" in path]
     company.pull()
     assert asked == [path for _, path, _ in company.stripe.calls if "balance_transactions" in path]

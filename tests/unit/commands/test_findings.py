@@ -116,9 +116,9 @@ def test_what_a_price_book_may_not_mean(settings: Settings) -> None:
             "wide, traffic: region mx",
         ],
         "numbers of the journal's accounts that no posting gets": [
-            "catalog/accounts.csv row 3 (vta is not a tax_rate_id)",
-            "catalog/accounts.csv row 5 (vat is not a plan_id)",
-            "catalog/accounts.csv row 6 (plain: only tax and revenue have details)",
+            "catalog/accounts row 3 (vta is not a tax_rate_id)",
+            "catalog/accounts row 5 (vat is not a plan_id)",
+            "catalog/accounts row 6 (plain: only tax and revenue have details)",
         ],
     }
 

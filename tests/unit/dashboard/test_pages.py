@@ -9,7 +9,7 @@ from html import escape
 import pytest
 
 from billing_pipeline.dashboard import charts, pages
-from billing_pipeline.dashboard.pieces import stripe_link
+from billing_pipeline.dashboard.pieces import Column, stripe_link, table_by_month
 from billing_pipeline.dashboard.queries import MonthSoFar
 from billing_pipeline.duckdb_sql import Row
 from billing_pipeline.months import BillingMonth
@@ -137,3 +137,28 @@ def test_pages_without_data_say_so() -> None:
     nothing = MonthSoFar(None, False, None, [], [], [])
     assert "No month has been computed yet." in pages.so_far_page(nothing).text
     assert "Nothing is unpaid." in pages.revenue_page([], [], []).text
+
+
+def test_each_plan_of_a_chart_has_a_colour_of_its_own_and_the_smallest_are_added_up() -> None:
+    rows = [
+        {"billing_month": date(2024, month, 1), "currency": "USD", "plan": f"p{number}",
+         "amount": Decimal(number)}
+        for month in (1, 2)
+        for number in range(9)
+    ]  # fmt: skip
+    drawn = charts.revenue_by_month(rows, "USD").to_dict()
+    scale = drawn["encoding"]["color"]["scale"]
+    assert scale["domain"] == ["p3", "p4", "p5", "p6", "p7", "p8", "others"]
+    assert len(set(scale["range"])) == 7
+    (data,) = drawn["datasets"].values()
+    others = [(row["month"], row["amount"]) for row in data if row["plan"] == "others"]
+    assert others == [("2024-01", "3.00 USD"), ("2024-02", "3.00 USD")]
+    assert sum(row["value"] for row in data) == 72
+
+
+def test_of_many_months_the_newest_year_is_shown_and_the_others_are_folded() -> None:
+    rows = [{"month": f"{2020 + n // 12}-{n % 12 + 1:02}", "n": n} for n in range(36) for _ in "ab"]
+    shown, before = table_by_month([Column("month", "month")], rows)
+    assert (shown.text.count("2022"), shown.text.count("2021-12")) == (24, 2)
+    assert "23 months before" in before.text and before.text.count("<tr>") == 1 + 46
+    assert len(table_by_month([Column("month", "month")], rows[:26])) == 1

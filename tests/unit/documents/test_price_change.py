@@ -75,8 +75,12 @@ def test_the_page_says_what_changes_for_whom_and_for_nobody_else() -> None:
         ("up", "+9.00", "+4.5 %")
     ]
     assert [(row["label"], row["share"]) for row in usd["cheaper"]] == [("Down | Ltd", "−40.0 %")]
-    assert (usd["customers"], usd["same_count"]) == ("3", "1")
-    assert page["outside"] == {"customers": "2", "lines": "6", "sums": ["80.00 USD"]}
+    assert usd["customers"] == "3 customers"
+    assert usd["counts"] == "customers who pay more: 1, less: 1, the same: 1"
+    assert page["outside"]["text"] == (
+        "6 invoice lines of 2 other customers are the same on both sides, row by row "
+        "(80.00 USD with tax)"
+    )
     assert stray_sentence(made()) is None
 
 
@@ -85,7 +89,7 @@ def test_texts_from_outside_have_no_effect_on_either_page() -> None:
     html = rendering.html("price_change", page)
     assert "<script" not in html
     assert "&lt;script&gt;" in html
-    assert "Nobody else moves by a cent: 2 other customers with 6 invoice lines" in html
+    assert "Nobody else moves by a cent: 6 invoice lines of 2 other customers" in html
     assert html.count("<svg") == 2
     assert "January 2024, after: 144.50 USD" in html
     markdown = rendering.markdown("price_change", page)
@@ -103,6 +107,8 @@ def test_somebody_outside_the_change_who_moves_is_named() -> None:
     amounts = {"present_amount": Decimal("20"), "simulated_amount": Decimal("20.01")}
     strays = [{"customer_id": "other", "currency": "USD", **amounts}]
     done = made(strays)
+    # In each of the two months, and still one customer.
+    assert str(stray_sentence(done)).startswith("1 customer whom the change is not about would be")
     assert "Other in 2024-01, 20.00 before and 20.01 after, USD" in str(stray_sentence(done))
     page = price_change(done)
     for text in (rendering.html("price_change", page), rendering.markdown("price_change", page)):

@@ -56,9 +56,9 @@ CREATE TABLE usage_rejections (billing_month DATE, source_file VARCHAR, source_r
 
 
 # With tests of their own: test_accounting.py, test_attention.py, test_bridges.py,
-# test_documents.py, test_focus.py, test_month_states.py, test_standing.py.
+# test_documents.py, test_focus.py, test_month_states.py, test_standing.py, test_three_ways.py.
 DOCUMENTS = ("documents", "document_lines", "document_taxes")
-BRIDGES = ("usage_bridge", "revenue_bridge")
+BRIDGES = ("usage_bridge", "revenue_bridge", "three_way_reconciliation")
 BOOKS = ("revenue_schedule", "revenue_balances", "journal", "trial_balance", "journal_checks")
 STATES = ("needs_attention", "month_states", "customer_standing", "paying_cards")
 ELSEWHERE = (*DOCUMENTS, *BRIDGES, *BOOKS, *STATES, "focus_charges")

@@ -271,3 +271,36 @@ def test_they_have_every_field_that_is_always_there(company: Company, kind: type
     found = set(made[kind].to_dict())
     assert len(always) >= 5
     assert not always - found
+
+
+def test_what_is_available_is_paid_out_each_day(company: Company) -> None:
+    billed(company)
+    [booked] = company.v1.balance_transactions.list().data
+    assert (booked.status, booked.net, booked.available_on % DAY) == ("pending", 1426, 0)
+    company.clock.advance(2 * DAY + DAY // 2)
+    [payout] = company.v1.payouts.list().data
+    assert (payout.status, payout.amount, payout.automatic) == ("in_transit", 1426, True)
+    assert payout.created == booked.available_on
+    # Until Stripe has reconciled it, it does not say what is in it.
+    inside: Any = {"payout": payout.id}
+    assert company.v1.balance_transactions.list(inside).data == []
+    company.clock.advance(DAY)
+    assert company.v1.payouts.retrieve(payout.id).reconciliation_status == "completed"
+    listed = company.v1.balance_transactions.list(inside).data
+    assert [(item.type, item.net) for item in listed] == [("payout", -1426), ("charge", 1426)]
+    assert "payout.reconciliation_completed" in types_of(company)
+
+
+def test_what_was_taken_back_and_a_failed_payout_go_with_the_next_one(company: Company) -> None:
+    charge = charge_of(company, billed(company)).id
+    company.clock.advance(5 * DAY)
+    company.v1.refunds.create({"charge": charge})
+    company.clock.advance(5 * DAY)
+    [lost] = company.v1.payouts.list().data
+    company.sandbox.fail_payout(lost.id)
+    company.clock.advance(5 * DAY)
+    assert company.v1.payouts.list().data[0].id == lost.id  # 1426 - 1500: nothing to pay out
+    billed(company, 2000)
+    company.clock.advance(5 * DAY)
+    newest, failed = company.v1.payouts.list().data
+    assert (failed.status, newest.amount) == ("failed", 1426 - 1500 + 1912)

@@ -201,6 +201,11 @@ def _payments(walk: Walk, customer: str) -> None:
         walk("POST", "payment_intents/*/confirm", slow, payment_method=method, **back)
     walk.company.clock.advance(15 * 86_400)
     walk("GET", "charges", limit="100", expand__0="data.customer")
+    paid_out = walk("GET", "payouts", status="paid", expand__0="data.balance_transaction")
+    name = paid_out["data"][0]["id"]
+    walk("GET", "payouts/*", name)
+    assert walk("GET", "balance_transactions", payout=name)["data"][0]["source"] == name
+    walk.company.sandbox.fail_payout(name)
 
 
 def _clocks(walk: Walk) -> None:

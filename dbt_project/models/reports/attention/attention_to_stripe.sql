@@ -27,3 +27,30 @@ where
         select invoice_id from {{ all_months(source('collection', 'invoice_plan')) }}
         where state = 'declined'
     )
+union all by name
+select
+    billing_month,
+    'Stripe' as part,
+    'stripe_unknown' as kind,
+    stripe_invoice_id as subject,
+    customer_id,
+    invoice_id,
+    currency,
+    stripe_total as amount,
+    'Stripe has it with our marks, and nothing here knows it' as reason
+from {{ ref('invoices_unknown_to_us') }}
+union all by name
+select
+    received.billing_month,
+    'Stripe' as part,
+    'stripe_payout_failed' as kind,
+    received.invoice_id as subject,
+    held.customer_id,
+    received.invoice_id,
+    held.currency,
+    received.through_stripe::decimal(38, 4) as amount,
+    'its money did not reach the bank, a payout failed: ' || received.payout_ids as reason
+from {{ ref('received_by_invoice') }} as received
+inner join {{ all_months(source('collection', 'invoice_payments')) }} as held
+    on received.billing_month = held.billing_month and received.invoice_id = held.invoice_id
+where received.has_failed_payout
