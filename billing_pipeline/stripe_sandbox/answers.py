@@ -28,7 +28,10 @@ _KINDS = {prefix: kind for kind, prefix in PREFIXES.items()}
 
 
 def finished(call: Call, body: Json) -> Json:
-    """The answer as it is sent."""
+    """The answer as it is sent: in the shapes of our version of the API, whichever is asked for.
+
+    What may be expanded in another version is not known here: such a path is passed over.
+    """
     if isinstance(body.get("data"), list):
         body = body | {"data": [shown(call, item) for item in body["data"]]}
     else:
@@ -37,9 +40,10 @@ def finished(call: Call, body: Json) -> Json:
         parts = path.split(".")
         if len(parts) > MAX_DEPTH:
             raise InvalidParamsError(f"You cannot expand more than {MAX_DEPTH} levels: {path}")
-        if not _may_expand(call, body, parts):
+        if _may_expand(call, body, parts):
+            _expand(call, body, parts)
+        elif call.is_of_our_version:
             raise InvalidParamsError(f"This property cannot be expanded ({path}).")
-        _expand(call, body, parts)
     return body
 
 

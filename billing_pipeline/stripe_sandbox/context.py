@@ -92,6 +92,7 @@ class Call:
         params: Json,
         *,
         request_id: str = "",
+        version: str = stripe.api_version,
         key: str | None = None,
         search_lag: float = 0.0,
         list_lag: float = 0.0,
@@ -104,6 +105,7 @@ class Call:
         self._account_now = self.now
         self._clock: str | None = None
         self.params = params
+        self.is_of_our_version = version == stripe.api_version
         self.search_lag = search_lag
         self._list_lag = list_lag
         self.account = account

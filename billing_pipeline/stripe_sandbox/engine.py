@@ -150,7 +150,8 @@ class Sandbox:
                 answer["Idempotency-Key"] = key
             try:
                 self._admit(method, target, names)
-                status, content, more = self._answer(method.upper(), target, body, key, request_id)
+                ids = {"request_id": request_id, "version": answer["Stripe-Version"]}
+                status, content, more = self._answer(method.upper(), target, body, key, **ids)
             except ApiError as error:
                 status, content, more = error.status, encode(error.answer(request_id)), {}
             return Response(status, answer | _HEADERS.get(status, {}) | more, content)
@@ -221,7 +222,7 @@ class Sandbox:
         recent.append(now)
 
     def _answer(
-        self, method: str, target: str, body: str, key: str | None, request_id: str
+        self, method: str, target: str, body: str, key: str | None, **about: str
     ) -> tuple[int, bytes, dict[str, str]]:
         path, _, query = target.partition("?")
         given = decode_form(body if method == "POST" else query)
@@ -240,8 +241,8 @@ class Sandbox:
                 self._store,
                 now,
                 params,
-                request_id=request_id,
                 key=key,
+                **about,
                 search_lag=self.search_lag,
                 list_lag=self.list_lag,
                 account=self._account,

@@ -8,6 +8,7 @@ own code (`scripts/`), which prints each object that it got as one line of JSON.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import shutil
@@ -24,9 +25,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import duckdb
+import stripe
 
 from billing_pipeline.money import to_major
+from billing_pipeline.stripe_sandbox import Sandbox
+from billing_pipeline.stripe_sandbox.others import add_others, is_of_others
 from billing_pipeline.stripe_sandbox.server import FILE_NAME, running_sandbox
+from tests.in_process import InProcessClient
 
 SCRIPTS = Path(__file__).parent / "scripts"
 ENVIRONMENTS = Path(".venv-clients")
@@ -38,6 +43,7 @@ MOST = ("charge", "credit_note", "customer", "invoice", "payment_intent", "produ
 
 
 TAP = ("balance_transaction", "charge", "customer", "invoice", "payment_intent", "product")
+AIRBYTE = ("airbyte-source-stripe==5.14.1",)
 ENGINE = ("@supabase/stripe-sync-engine@0.48.5", "pg@8", "stripe@23.1.0")
 
 
@@ -49,11 +55,14 @@ class Client(NamedTuple):
     packages: tuple[str, ...]
     kinds: tuple[str, ...] = MOST
     needs_postgres: bool = False
+    python: str = ""
+    """The version of Python without which it does not install; empty: ours."""
 
 
 CLIENTS = (
     Client("stripe-node", "node.mjs", ("stripe@23.1.0",), (*MOST, "balance_transaction")),
     Client("dlt", "dlt_load.py", ("dlt[duckdb]==1.31.0",), (*MOST, "balance_transaction")),
+    Client("airbyte", "airbyte_read.py", AIRBYTE, (*MOST, "balance_transaction"), python="3.11"),
     Client("tap-stripe", "tap_stripe_sync.py", ("tap-stripe==3.3.0",), TAP),
     Client("stripe-sync-engine", "sync_engine.mjs", ENGINE, needs_postgres=True),
 )
@@ -72,6 +81,7 @@ def main(home: Path, names: Sequence[str]) -> int:
     with tempfile.TemporaryDirectory() as folder:
         # A copy: the sandbox of the demo stays as it is.
         shutil.copytree(home / "sandbox", Path(folder) / "sandbox")
+        fill(Path(folder) / "sandbox" / FILE_NAME)
         account = objects_of(Path(folder) / "sandbox" / FILE_NAME)
         with running_sandbox(Path(folder) / "sandbox") as base:
             for client in CLIENTS:
@@ -87,6 +97,29 @@ def main(home: Path, names: Sequence[str]) -> int:
                 print(*(f"  {text}" for text in found), sep="\n", end="\n" if found else "")
                 failed += [client.name] if found else []
     return 1 if failed else 0
+
+
+MORE_THAN_A_PAGE = 101
+
+
+def fill(path: Path) -> None:
+    """Let others do so much in the account that every list takes more than a page."""
+    sandbox = Sandbox(path)
+    client = stripe.StripeClient(KEY, http_client=InProcessClient(sandbox)).v1
+    now = sandbox.clock()
+    with sandbox._store.transaction(write=True):
+        for number in range(MORE_THAN_A_PAGE):
+            add_others(sandbox._store, now - number)
+    for charge in _of_others(client.charges.list({"limit": 100})):
+        client.refunds.create({"charge": charge, "amount": 1})
+    for invoice in _of_others(client.invoices.list({"limit": 100, "status": "paid"})):
+        client.credit_notes.create({"invoice": invoice, "amount": 1, "credit_amount": 1})
+    sandbox.close()
+
+
+def _of_others(listed: stripe.ListObject[Any]) -> list[str]:
+    names = (item.id for item in listed.auto_paging_iter() if is_of_others(item.id))
+    return list(itertools.islice(names, MORE_THAN_A_PAGE))
 
 
 def in_words(client: Client, got: Sequence[Json]) -> str:
@@ -175,7 +208,10 @@ def _of_node(client: Client, place: Path) -> list[str]:
 def _of_pip(client: Client, place: Path) -> list[str]:
     python = str(place / "bin" / "python")
     if not Path(python).exists():
-        _install(place / "none", [sys.executable, "-m", "venv", str(place)])
+        own = f"python{client.python}" if client.python else sys.executable
+        if shutil.which(own) is None:
+            raise NotInstalledError(f"it needs Python {client.python}")
+        _install(place / "none", [own, "-m", "venv", str(place)])
     _install(place, [python, "-m", "pip", "install", "--quiet", *client.packages])
     return [python, str(SCRIPTS / client.script)]
 

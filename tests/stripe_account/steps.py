@@ -120,6 +120,13 @@ STEPS: tuple[Step, ...] = (
         | {"confirm": True, "automatic_payment_methods": _RULED_OUT, "metadata": {"n": "1"}},
     ),
     Step("refund", "POST", "/v1/refunds", {"payment_intent": "{top_up}", "amount": 500}),
+    # The account's balance, and payouts.
+    Step("booked", "GET", "/v1/balance_transactions", {"type": "charge", "limit": 1}),
+    Step("payouts", "GET", "/v1/payouts", {"created": {"gte": _FROZEN}}),
+    Step(
+        *("payout_none", "GET", "/v1/balance_transactions", {"payout": "po_none"}),
+        "what a payout that does not exist contains",
+    ),
     # A bank debit, which takes days.
     _customer("dee", "pm_success_de"),
     *_invoice("slow", "dee", (1500,), currency="eur"),

@@ -36,6 +36,9 @@ def test_the_steps_reach_what_the_pipeline_relies_on() -> None:
     assert {statuses[name] for name in wrong} == {400}
     assert ours["paid_paid"]["values"]["amount_paid"] == 1200
     assert ours["sent_after"]["values"]["due_after_days"] == 7
+    assert ours["booked"]["values"]["data"][0]["values"]["type"] == "charge"
+    assert statuses["tam"] == 400
+    assert ours["clock_events"]["values"]["data"] == ours["payouts"]["values"]["data"] == []
     assert len(STEPS) >= 40
 
 

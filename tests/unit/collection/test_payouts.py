@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from billing_pipeline.collection.stripe_state.cache import StripeCache
+from billing_pipeline.collection.stripe_state.payouts import read_payouts
+from billing_pipeline.collection.stripe_state.received import read_received
 from billing_pipeline.collection.stripe_state.set_aside import read_set_aside
+from billing_pipeline.collection.stripe_state.stripe_invoice import read_invoice
+from billing_pipeline.stripe_api.client import GatewayConfig, StripeGateway
+from tests.unit.stripe_sandbox.company import KEY
+from tests.unit.stripe_sandbox.company import Company as Bank
 
 from .conftest import JANUARY, Company
 from .test_pull import catch_up, publish, requests, stale
@@ -144,3 +152,40 @@ def test_marks_of_ours_that_nobody_here_knows_are_published(paid: Company) -> No
         Decimal(10),
     )
     assert str(row["marked_month"]) == "2031-05-01"
+
+
+def test_the_sandbox_tells_of_payouts_what_stripe_documents(tmp_path: Path) -> None:
+    """A refund is paid out too: it lowers a later payout."""
+    bank = Bank(others=True)
+    invoice = bank.draft(bank.customer(), 1500, metadata={"billing_month": "2026-01-01"})
+    bank.v1.invoices.finalize_invoice(invoice)
+    bank.v1.invoices.pay(invoice)
+    cache = StripeCache(tmp_path / "stripe.db")
+
+    def moved() -> list[tuple[Any, ...]]:
+        async def read() -> None:
+            data = await gateway.get(f"/v1/invoices/{invoice}")
+            cache.invoices.store([data])
+            await read_received(gateway, cache, [read_invoice(data)], again=True)
+            await read_payouts(gateway, cache, [invoice])
+
+        gateway = StripeGateway(GatewayConfig(KEY), http_client=bank.transport, clock=bank.clock)
+        Company.wait(read())
+        rows = cache.invoices.received([invoice])[invoice][1]
+        return [(row["kind"], row["net"], row.get("payout")) for row in rows]
+
+    def newest() -> str:
+        return next(item.id for item in bank.v1.payouts.list().data if item.currency == "usd")
+
+    assert moved() == [("payment", 1426, None)]
+    bank.clock.advance(4 * DAY)
+    first = newest()
+    [charge] = bank.v1.charges.list({"limit": 1}).data
+    bank.v1.refunds.create({"charge": charge.id, "amount": 400})
+    other = bank.draft(bank.customer(), 5000)
+    bank.v1.invoices.finalize_invoice(other)
+    bank.v1.invoices.pay(other)
+    bank.clock.advance(4 * DAY)
+    assert moved() == [("payment", 1426, first), ("refund", -400, newest())]
+    assert newest() != first
+    cache.close()
