@@ -52,6 +52,8 @@ class Sizes:
     history_months: int
     pushed: Payers
     pulled: Payers
+    # Payments of a busy account.
+    payments: int
     rounds: int
     # Of what takes seconds, where one round differs much from the next.
     short_rounds: int
@@ -67,6 +69,7 @@ FULL = Sizes(
     history_months=HISTORY_MONTHS,
     pushed=Payers(2_000, 10),
     pulled=Payers(10_000, 1),
+    payments=200_000,
     rounds=3,
     short_rounds=7,
     axes_by=1,
@@ -79,6 +82,7 @@ QUICK = Sizes(
     history_months=2,
     pushed=Payers(20, 10),
     pulled=Payers(100, 1),
+    payments=2_000,
     rounds=1,
     short_rounds=1,
     axes_by=50,
@@ -437,6 +441,28 @@ def large(bench: Bench) -> Measured:
     )
 
 
+def busy(bench: Bench) -> Measured:
+    """A first run reads all payments of an account: what it holds of them at a time does not grow
+    with their number."""
+    count = bench.sizes.payments
+    few, many = (
+        timed("busy.payments", bench.folder, bench.folder / f"busy {number}", str(number))
+        for number in (count // 10, count)
+    )
+    peaks = [peak_gigabytes([found]) * 1024 for found in (many, few)]
+    lines = [
+        Line(f"peak memory, {count:,} payments", peaks[0], "bound", 600.0, 1, "MB"),
+        Line(
+            f"peak memory, {count:,} payments", *(peaks[0], f"{count // 10:,}", peaks[1], 1.1, "MB")
+        ),
+    ]
+    note = (
+        f"{many['requests']:,} requests, {many['seconds']:.0f} s; {many['top_ups']:,} of the "
+        "payments are top-ups, and all of them were found. One round."
+    )
+    return Measured(lines, [note], {"many": [many], "few": [few]})
+
+
 def axes(bench: Bench) -> Measured:
     """One thing at a time at three sizes. What it costs between the last two is compared with what
     it would cost if it had grown as between the first two: in proportion."""
@@ -476,6 +502,7 @@ SCENARIOS: dict[str, Callable[[Bench], Measured]] = {
     "push": push,
     "pull": pull,
     "history": history,
+    "busy": busy,
     "axes": axes,
     "large": large,
 }

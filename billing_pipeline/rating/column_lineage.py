@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,9 @@ from sqlglot.optimizer.scope import Scope, build_scope
 COMES_FROM = "comes from"
 """What dbt's docs show beside the origins, among the details of a column."""
 _DIALECT = "duckdb"
-# An ephemeral model is a CTE of this name in the queries of those that read it.
+_MAIN = "main"
+# An ephemeral model is a CTE of this name in the queries of those that read it; where one reads
+# another, dbt leaves it out of what it keeps of the first.
 _EPHEMERAL = "__dbt__cte__"
 
 Schema = Mapping[str, Mapping[str, Mapping[str, str]]]
@@ -44,7 +47,8 @@ def add_to_docs(target: Path) -> int:
         catalog = json.loads((target / "catalog.json").read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise LineageError(f"run `dbt docs generate` first: {error}") from error
-    manifest, schema, found = json.loads(written), _schema(catalog), 0
+    manifest, found = json.loads(written), 0
+    schema = _schema(manifest, catalog)
     compiled = [
         node
         for node in manifest["nodes"].values()
@@ -53,9 +57,11 @@ def add_to_docs(target: Path) -> int:
     if not compiled:
         raise LineageError("run `dbt docs generate` first, without --no-compile")
     for node in compiled:
-        for name, origins in origins_of(node["compiled_code"], schema).items():
-            if origins and name in node["columns"]:
-                node["columns"][name]["meta"][COMES_FROM] = ", ".join(sorted(origins))
+        origins = origins_of(node["compiled_code"], schema)
+        for name, column in node["columns"].items():
+            # Names are told in small letters, as DuckDB compares them.
+            if comes_from := origins.get(name.lower()):
+                column["meta"][COMES_FROM] = ", ".join(sorted(comes_from))
                 found += 1
     changed = json.dumps(manifest)
     path.write_text(changed, encoding="utf-8")
@@ -71,6 +77,7 @@ def origins_of(sql: str, schema: Schema) -> dict[str, set[str]]:
     query = qualify(
         parse_one(sql, dialect=_DIALECT),
         schema={name: dict(tables) for name, tables in schema.items()},
+        db=_MAIN,
         dialect=_DIALECT,
         validate_qualify_columns=False,
     )
@@ -98,27 +105,39 @@ class _Traced:
                     found |= self._of_column(column, scope)
         return self.known[key]
 
-    def _of_column(self, column: exp.Column, scope: Scope) -> set[str]:
+    def _of_column(self, column: exp.Column | exp.TableColumn, scope: Scope) -> set[str]:
+        is_row = isinstance(column, exp.TableColumn)
+        table = column.name if is_row else column.text("table")
         within: Scope | None = self.scopes.get(id(column.parent_select), scope)
-        while within is not None and column.table not in within.sources:
+        while within is not None and table not in within.sources:
             within = within.parent
         if within is None:
             return set()
-        source = within.sources[column.table]
+        source = within.sources[table]
         if isinstance(source, exp.Table):
-            return {f"{source.name}.{column.name}"}
+            return {f"{_model(source.name)}.{'*' if is_row else column.name}"}
+        names = _names(source) if is_row else [column.name]
         step = source.expression.parent
         if isinstance(step, exp.CTE) and step.alias.startswith(_EPHEMERAL):
-            return {f"{step.alias.removeprefix(_EPHEMERAL)}.{column.name}"}
-        return self.origins(source, column.name)
+            return {f"{_model(step.alias)}.{name}" for name in names}
+        return set().union(*(self.origins(source, name) for name in names))
+
+
+def _model(table: str) -> str:
+    return table.removeprefix(_EPHEMERAL)
 
 
 def _computing(scope: Scope, name: str) -> Iterator[exp.Expr]:
-    """What computes the column: in each part of a union, which has it in the same place."""
+    """What computes the column: in each part of a union, which has it in the same place, or, where
+    the union is by name, under the same name if at all."""
     if scope.set_operation_scopes:
         place = _names(scope).index(name)
-        for part in scope.set_operation_scopes:
-            yield from _computing(part, _names(part)[place])
+        by_name = scope.expression.args.get("by_name")
+        for names, part in [(_names(part), part) for part in scope.set_operation_scopes]:
+            if not by_name:
+                yield from _computing(part, names[place])
+            elif name in names:
+                yield from _computing(part, name)
     elif isinstance(scope.expression, exp.Select):
         yield from (found for found in scope.expression.selects if found.alias_or_name == name)
     else:  # a list that is unnested
@@ -127,21 +146,33 @@ def _computing(scope: Scope, name: str) -> Iterator[exp.Expr]:
 
 def _names(scope: Scope) -> list[str]:
     """The columns of a step, in order."""
+    if scope.set_operation_scopes and scope.expression.args.get("by_name"):
+        return list(dict.fromkeys(chain.from_iterable(map(_names, scope.set_operation_scopes))))
     return list(scope.expression.named_selects) if isinstance(scope.expression, exp.Query) else []
 
 
-def _columns(expression: exp.Expr) -> Iterator[exp.Column]:
-    """Those that the expression reads; of a query within it, those that it selects."""
+def _columns(expression: exp.Expr) -> Iterator[exp.Column | exp.TableColumn]:
+    """Those that the expression reads, and whole rows (`list(tiers)`, where `tiers` is a step); of
+    a query within it, those that it selects."""
     for node in expression.walk(prune=lambda node: isinstance(node, exp.Query)):
-        if isinstance(node, exp.Column):
+        if isinstance(node, exp.Column | exp.TableColumn):
             yield node
         elif isinstance(node, exp.Query):
             for selected in node.selects:
                 yield from _columns(selected)
 
 
-def _schema(catalog: Mapping[str, Any]) -> dict[str, dict[str, dict[str, str]]]:
+def _schema(manifest: Mapping[str, Any], catalog: Mapping[str, Any]) -> Schema:
+    """The columns of all tables: as they are in the database, and of what is not built there as
+    they are described (of reports all stand in `main`)."""
     found: dict[str, dict[str, dict[str, str]]] = {}
+    for node in (*manifest["nodes"].values(), *manifest["sources"].values()):
+        if node["resource_type"] in ("model", "source") and node["columns"]:
+            columns = {
+                name: column.get("data_type") or "" for name, column in node["columns"].items()
+            }
+            named = found.setdefault(_MAIN, {})
+            named[node["name"]] = named[_EPHEMERAL + node["name"]] = columns
     for node in (*catalog["nodes"].values(), *catalog["sources"].values()):
         place = node["metadata"]
         columns = {column["name"]: column["type"] for column in node["columns"].values()}

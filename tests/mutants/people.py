@@ -226,7 +226,7 @@ MUTANTS = (
         "people_debits_are_given_up",
         f"{COLLECTION}/stripe_state/payment_status.py",
         (
-            "    if PaymentState.PROCESSING.value in statuses:\n"
+            "    if PaymentState.PROCESSING.value in held:\n"
             "        return PaymentStatus(PaymentState.PROCESSING)\n"
         ),
         "",

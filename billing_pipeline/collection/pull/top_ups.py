@@ -22,12 +22,13 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from billing_pipeline.collection.stripe_state import metadata_keys
+from billing_pipeline.collection.stripe_state import metadata_keys, statuses
 from billing_pipeline.collection.stripe_state.cache import StripeCache
 from billing_pipeline.collection.stripe_state.cached_wallets import PaidTopUp, TopUpReturn
 from billing_pipeline.collection.stripe_state.event_reader import DAY, EVENTS_KEPT, EVENTS_OVERLAP
 from billing_pipeline.collection.stripe_state.refresh import each, pages
 from billing_pipeline.collection.stripe_state.set_aside import UnreadableError, identity
+from billing_pipeline.collection.stripe_state.statuses import known_status
 from billing_pipeline.collection.stripe_state.stripe_invoice import is_time
 from billing_pipeline.money import to_major
 from billing_pipeline.stripe_api.client import Json, StripeGateway
@@ -207,7 +208,8 @@ async def _read_returns(gateway: StripeGateway, cache: StripeCache, intent: str)
 
 def _refunded(refund: Json, intent: str) -> Iterator[TopUpReturn]:
     """What a refund takes, unless it failed."""
-    if refund.get("status") not in _NOT_REFUNDED:
+    refund = refund | {"status": refund.get("status") or "pending"}
+    if known_status(refund, statuses.REFUND) not in _NOT_REFUNDED:
         amount, created_at = _amount(refund["amount"]), _time(refund["created"])
         yield TopUpReturn(str(refund["id"]), intent, -amount, created_at)
 
@@ -215,7 +217,8 @@ def _refunded(refund: Json, intent: str) -> Iterator[TopUpReturn]:
 def _disputed(dispute: Json, intent: str) -> Iterator[TopUpReturn]:
     """What a dispute takes, and gives back where it is won. An inquiry (`warning_…`) and one that
     was prevented move no money."""
-    name, amount, status = str(dispute["id"]), _amount(dispute["amount"]), str(dispute["status"])
+    name, amount = str(dispute["id"]), _amount(dispute["amount"])
+    status = known_status(dispute, statuses.DISPUTE)
     if status.startswith("warning_") or status == "prevented":
         return
     moves = [item for item in dispute.get("balance_transactions") or [] if isinstance(item, dict)]
@@ -233,7 +236,7 @@ def _is_top_up(intent: Json) -> bool:
 
 
 def _paid(intent: Json) -> Iterator[PaidTopUp]:
-    if not _is_top_up(intent) or intent["status"] != "succeeded":
+    if not _is_top_up(intent) or known_status(intent, statuses.PAYMENT_INTENT) != "succeeded":
         return
     charge = intent.get(_EXPANDED)
     # When the money was taken: the intent may have waited for days for its customer.

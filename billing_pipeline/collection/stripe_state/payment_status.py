@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from billing_pipeline.collection.stripe_state import metadata_keys
+from billing_pipeline.collection.stripe_state import metadata_keys, statuses
 from billing_pipeline.collection.stripe_state.cache import StripeCache
 from billing_pipeline.collection.stripe_state.refresh import each
 from billing_pipeline.collection.stripe_state.stripe_invoice import (
@@ -35,11 +35,17 @@ def sum_up(intents: Sequence[Mapping[str, Any]]) -> PaymentStatus:
     """The state of all payment intents of an invoice, the newest first. Pure.
 
     One that is processing counts whatever came before or after it: its money may be on the way.
+    So does one with a status that nobody here knows.
     """
-    statuses = [intent.get("status") for intent in intents]
-    if PaymentState.PROCESSING.value in statuses:
+    odd = [item for item in intents if item.get("status") not in (None, *statuses.PAYMENT_INTENT)]
+    if odd:
+        return PaymentStatus(
+            PaymentState.PROCESSING, f"{statuses.unknown(odd[0])}: it is waited for"
+        )
+    held = [intent.get("status") for intent in intents]
+    if PaymentState.PROCESSING.value in held:
         return PaymentStatus(PaymentState.PROCESSING)
-    if statuses and statuses[0] == PaymentState.REQUIRES_ACTION.value:
+    if held and held[0] == PaymentState.REQUIRES_ACTION.value:
         return PaymentStatus(PaymentState.REQUIRES_ACTION, CONFIRMATION_NEEDED)
     problems = [intent.get("last_payment_error") for intent in intents]
     for problem in problems:

@@ -17,11 +17,12 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from billing_pipeline.collection.stripe_state import metadata_keys
+from billing_pipeline.collection.stripe_state import metadata_keys, statuses
 from billing_pipeline.collection.stripe_state.cache import StripeCache
 from billing_pipeline.collection.stripe_state.cached_invoices import Window
 from billing_pipeline.collection.stripe_state.refresh import ONE_OBJECT, UNREADABLE, each, pages
 from billing_pipeline.collection.stripe_state.set_aside import UnreadableError
+from billing_pipeline.collection.stripe_state.statuses import known_status
 from billing_pipeline.collection.stripe_state.stripe_invoice import ActualInvoice, is_time
 from billing_pipeline.collection.stripe_state.wallet_payments import PAYMENT
 from billing_pipeline.stripe_api.client import Json, StripeGateway
@@ -200,9 +201,14 @@ async def _left(gateway: StripeGateway, intent: str) -> list[Json]:
     query = {"payment_intent": intent}
     refunds = [item async for item in gateway.list("/v1/refunds", query)]
     disputes = [item async for item in gateway.list("/v1/disputes", query)]
-    rows = [_refund(item) for item in refunds if item.get("status") not in _NO_MONEY]
+    rows = [_refund(item) for item in refunds if _status(item) not in _NO_MONEY]
     rows += [row for item in disputes for row in _dispute(item)]
     return [row | {"intent": intent} for row in rows]
+
+
+def _status(refund: Json) -> str:
+    # A refund that no bank has answered yet may have none.
+    return known_status(refund | {"status": refund.get("status") or "pending"}, statuses.REFUND)
 
 
 def _refund(refund: Json) -> Json:
@@ -213,7 +219,7 @@ def _refund(refund: Json) -> Json:
         "at": _time(refund["created"]),
         "amount": -_whole(refund, "amount"),
         "method": kind,
-        "status": str(refund.get("status") or "pending"),
+        "status": _status(refund),
         "transaction": _id(refund.get("balance_transaction")),
     }
 
@@ -221,7 +227,7 @@ def _refund(refund: Json) -> Json:
 def _dispute(dispute: Json) -> Iterator[Json]:
     """What the bank took back, and gave back where the dispute is won. An inquiry (`warning_…`) and
     one that was prevented move no money."""
-    status, amount = str(dispute["status"]), _whole(dispute, "amount")
+    status, amount = known_status(dispute, statuses.DISPUTE), _whole(dispute, "amount")
     if status.startswith("warning_") or status == "prevented":
         return
     moves = [item for item in dispute.get("balance_transactions") or [] if isinstance(item, dict)]

@@ -15,9 +15,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from billing_pipeline.collection.stripe_state import metadata_keys, set_aside
+from billing_pipeline.collection.stripe_state import metadata_keys, set_aside, statuses
 from billing_pipeline.collection.stripe_state.cache import StripeCache
 from billing_pipeline.collection.stripe_state.cached_invoices import CachedInvoice, Window
+from billing_pipeline.collection.stripe_state.statuses import known_status
 from billing_pipeline.collection.stripe_state.stripe_invoice import (
     ActualInvoice,
     ActualLine,
@@ -248,7 +249,8 @@ async def read_credit_notes(
         ours, number, standing = 0, 0, []
         async for note in gateway.list("/v1/credit_notes", {"invoice": invoice.stripe_invoice_id}):
             metadata = note.get("metadata") or {}
-            if note["status"] != "void":
+            status = known_status(note, statuses.CREDIT_NOTE)
+            if status != "void":
                 kept = {name: note.get(name) for name in _OF_A_CREDIT_NOTE}
                 kept["refunded"] = sum(
                     item["amount_refunded"] for item in note.get("refunds") or ()
@@ -258,7 +260,7 @@ async def read_credit_notes(
                 standing.append(kept | {"our_number": int(mark) if mark.isdigit() else None})
             if metadata.get(metadata_keys.INVOICE_ID) != invoice.invoice_id:
                 continue
-            if note["status"] != "void":
+            if status != "void":
                 ours += int(note["total"])
             # Also of void ones: a number is never used twice.
             text = metadata.get(metadata_keys.CREDIT_NUMBER, "")

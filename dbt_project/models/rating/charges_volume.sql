@@ -32,11 +32,10 @@ amounts as (
 rated as (
     select
         charge_id,
-        exact_total(tier_amount) as model_amount,
-        {{ text_of_tiers('plain(unit_amount)') }} as model_text,
-        list(amounts order by tier) as tiers
+        tier_amount as model_amount,
+        {{ text_of_tier('plain(unit_amount)') }} as model_text,
+        [amounts] as tiers
     from amounts
-    group by charge_id
 )
 
 select quantities.*, rated.* exclude (charge_id)

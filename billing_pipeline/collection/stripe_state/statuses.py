@@ -1,0 +1,43 @@
+"""Stripe's words for where money stands, as the pinned version of its API has them.
+
+What belongs here: the words, and refusing another one. What does not: what follows from a word. A
+word that a later version adds may mean that money moved, or did not: nobody here can say, so
+nothing is concluded from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from billing_pipeline.collection.stripe_state.set_aside import UnreadableError, identity
+
+CREDIT_NOTE = frozenset({"issued", "void"})
+DISPUTE = frozenset(
+    [
+        *("appeal_needs_response", "appeal_under_review", "lost", "needs_response", "prevented"),
+        *("under_review", "warning_closed", "warning_needs_response", "warning_under_review"),
+        "won",
+    ]
+)
+PAYMENT_INTENT = frozenset(
+    [
+        *("canceled", "processing", "requires_action", "requires_capture"),
+        *("requires_confirmation", "requires_payment_method", "succeeded"),
+    ]
+)
+REFUND = frozenset({"canceled", "failed", "pending", "requires_action", "succeeded"})
+
+
+def known_status(thing: Mapping[str, Any], known: Collection[str]) -> str:
+    """The object's status. Raises `UnreadableError` where it is none of these."""
+    status = thing.get("status")
+    if not isinstance(status, str) or status not in known:
+        raise UnreadableError(unknown(thing))
+    return status
+
+
+def unknown(thing: Mapping[str, Any]) -> str:
+    """A sentence about an object with a status that is not known."""
+    shown = ascii(thing.get("status"))[:60]
+    return f"{identity(thing)} has the status {shown}, which this release does not know"
