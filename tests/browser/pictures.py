@@ -1,5 +1,6 @@
-"""`python -m tests.browser.pictures`: the pictures of docs/operations.md and docs/dashboard.md; with
-the page of a `billing simulate --html`, that of docs/price-changes.md.
+"""`python -m tests.browser.pictures`: the pictures of docs/operations.md and docs/dashboard.md.
+
+With a page of `billing simulate --html` as its argument, that of docs/price-changes.md.
 
 What belongs here: pages of the Dagster UI and of the dashboard over what `BILLING_HOME` holds, as
 PNG files in docs/images. What does not: finance's way (test_finance_way.py makes its pictures by
