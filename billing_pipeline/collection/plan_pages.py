@@ -145,7 +145,17 @@ def _totals(plan: InvoicePlan) -> str:
 
 
 def _ordered_changes(plan: InvoicePlan) -> list[InvoiceAction]:
-    return [action for action in ordered(plan) if action.kind is not ActionKind.UNCHANGED]
+    """What waits first, and of each currency the largest change first: a page has room for some."""
+    waiting = {action.key for action in plan.waiting}
+    changes = [action for action in ordered(plan) if action.kind is not ActionKind.UNCHANGED]
+    return sorted(
+        changes,
+        key=lambda action: (
+            action.key not in waiting,
+            action.currency,
+            -abs(action.amount_after - action.amount_before),
+        ),
+    )
 
 
 def _changes(plan: InvoicePlan, notes: PlanNotes) -> str:
@@ -175,8 +185,9 @@ def _changes(plan: InvoicePlan, notes: PlanNotes) -> str:
 def _lines(plan: InvoicePlan, changes: Sequence[Mapping[str, Any]]) -> str:
     """Line by line: what a person reads before approving. What a run has carried out is no part of
     the plan any more."""
-    planned = {action.invoice_id for action in plan.changes}
-    rows = [row for row in changes if row["invoice_id"] in planned]
+    places = {action.invoice_id: place for place, action in enumerate(_ordered_changes(plan))}
+    rows = [row for row in changes if row["invoice_id"] in places]
+    rows.sort(key=lambda row: places[row["invoice_id"]])
     if not rows:
         return ""
     names = names_of(plan)

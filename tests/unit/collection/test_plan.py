@@ -337,6 +337,20 @@ def test_the_page_has_each_line_with_what_shows_it_and_leaves_out_what_is_done()
     )
 
 
+def test_of_what_waits_the_largest_change_of_a_currency_is_read_first() -> None:
+    due = {"ada": 150, "bob": 900, "cyd": 120, "dan": 40}
+    wished = [wanted(amount, customer=customer) for customer, amount in due.items()]
+    held = [
+        in_stripe(wanted(100, customer=customer), name=f"in_{customer}_1")
+        for customer in ("ada", "bob", "cyd")
+    ]
+    present = of(wished, held)
+    assert plan_sentence(present).startswith("3 of 4 changes wait for approval: supplement for bob")
+    page = plan_markdown(present, NOTES)
+    places = [page.index(f"| {customer} |") for customer in ("bob", "ada", "cyd", "dan")]
+    assert places == sorted(places)
+
+
 def test_rows_name_the_customer_the_change_and_the_cause_and_end_with_what_is_unchanged() -> None:
     named = [
         replace(invoice, payer=replace(invoice.payer, name=f"{invoice.customer_id} Ltd"))

@@ -86,7 +86,7 @@ def answers(monkeypatch: pytest.MonkeyPatch, *results: Any) -> None:
 
 
 def pulled() -> PullResult:
-    return PullResult(JANUARY, *[[] for _ in range(6)], requests=0)
+    return PullResult(JANUARY, *[[] for _ in range(8)], requests=0)
 
 
 def apply(
