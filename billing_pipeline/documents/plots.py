@@ -35,11 +35,13 @@ class Group:
     note: str = ""
 
 
-def bars(title: str, groups: Sequence[Group]) -> Markup:
-    """Vertical bars from 0, one group beside the other."""
+def bars(title: str, groups: Sequence[Group], *, are_counts: bool = False) -> Markup:
+    """Vertical bars from 0, one group beside the other; of counts the axis has whole numbers."""
     values = [bar.value for group in groups for bar in group.bars]
     low, high = min(0.0, *values), max(0.0, *values)
     step = _step(high - low)
+    if are_counts:
+        step = float(math.ceil(step))
     low, high = math.floor(low / step) * step, math.ceil(high / step) * step or step
 
     def y(value: float) -> float:

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from math import ceil, floor
 from typing import Any
 
 from billing_pipeline.documents.formatting import amount, plain, share
@@ -283,8 +284,8 @@ def _month_values(months: Mapping[Any, _Money]) -> dict[str, Any]:
         "labels": [f'"{month:%b %y}"' for month, _ in ordered],
         "before": [f"{sums.before:.2f}" for _, sums in ordered],
         "after": [f"{sums.after:.2f}" for _, sums in ordered],
-        "low": f"{min(Decimal(0), *values):.0f}",
-        "high": f"{max(Decimal(1), *values) * Decimal('1.05'):.0f}",
+        "low": str(floor(min(Decimal(0), *values))),
+        "high": str(ceil(max(Decimal(1), *values) * Decimal("1.05"))),
     }
 
 
@@ -296,4 +297,4 @@ def _change_plot(touched: Mapping[str, _Money], currency: str) -> str:
         text = f"{counted(found, 'customer')}: {label}".replace("\n", " ")
         colour = "less" if place < 3 else "before" if place == 3 else "more"
         groups.append(Group(label, (Bar(found, text, colour),), f"{found:,}" if found else ""))
-    return bars(f"Customers by the change of their bill, {currency}", groups)
+    return bars(f"Customers by the change of their bill, {currency}", groups, are_counts=True)

@@ -12,9 +12,12 @@ import duckdb
 import pytest
 
 from billing_pipeline.money import format_amount
+from billing_pipeline.published.reading import database_path
+from billing_pipeline.settings import Settings
 from tests.browser.dagster_ui import FLAGS, chromium, serving_dashboard
 from tests.end_to_end.closed_once import Closed
 from tests.end_to_end.commands import EXAMPLES, environment
+from tests.unit.published.declared import declare
 
 pytestmark = [
     pytest.mark.slow,
@@ -114,3 +117,47 @@ def test_before_anything_is_published_it_says_what_to_run(browser: Any, tmp_path
         page = _Watched(browser.new_page()).page
         page.goto(address)
         page.get_by_text("billing run MONTH, or make demo").first.wait_for()
+
+
+_MONTHS = """
+CREATE TEMP TABLE months AS
+SELECT (DATE '2023-01-01' + to_months(n::INTEGER))::DATE AS billing_month, n FROM range(36) AS _(n);
+INSERT INTO seller BY NAME SELECT billing_month, 'UTC' AS timezone FROM months;
+INSERT INTO customers BY NAME SELECT billing_month, 'ada' AS customer_id, 'Ada & Søn' AS name
+FROM months;
+INSERT INTO invoices BY NAME SELECT billing_month, 'in_' || n AS invoice_id, 'ada' AS customer_id,
+    'USD' AS currency, 1000 + n AS total, 0 AS wallet_applied FROM months;
+INSERT INTO invoice_payments BY NAME SELECT billing_month, 'in_' || n AS invoice_id,
+    'USD' AS currency, 'ada' AS customer_id, 'paid' AS status, 1000 + n AS billed,
+    1000 + n AS paid, 0 AS outstanding,
+    0 AS credited, 0 AS refunded, 0 AS settled_by_balance FROM months;
+INSERT INTO charges BY NAME SELECT billing_month, 'ch_' || n || '_' || p AS charge_id,
+    'ada' AS customer_id, 'plan ' || p AS plan_id, 'USD' AS currency, 100 + p AS amount,
+    'Calls of plan ' || p AS description FROM months, range(9) AS _(p);
+"""
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_three_years_fit(browser: Any, tmp_path: Path, width: int) -> None:
+    settings = Settings.from_env({"BILLING_HOME": str(tmp_path)})
+    settings.published_dir.mkdir(parents=True)
+    with duckdb.connect(str(database_path(settings))) as database:
+        declare(database, settings)
+        database.execute(_MONTHS)
+    watched = _Watched(browser.new_page(viewport={"width": width, "height": 900}))
+    page = watched.page
+    with serving_dashboard(environment(tmp_path, tmp_path)) as address:
+        for place, text in (
+            ("#/", "23 months before"),
+            ("#/revenue", "Billed by month"),
+            ("?customer=ada#/customer", "23 months before"),
+        ):
+            page.goto("about:blank")
+            page.goto(f"{address}/{place}")
+            page.get_by_text(text).first.wait_for()
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, place
+        # Where the table goes on beyond the screen, it scrolls by itself.
+        table = page.locator(".wide", has=page.get_by_role("cell", name="2025-12")).first
+        moved = table.evaluate("table => { table.scrollLeft = 1000; return table.scrollLeft }")
+        assert (moved > 0) is (width == 390)
+    assert watched.errors == []

@@ -91,6 +91,8 @@ def test_texts_from_outside_have_no_effect_on_either_page() -> None:
     assert "&lt;script&gt;" in html
     assert "Nobody else moves by a cent: 6 invoice lines of 2 other customers" in html
     assert html.count("<svg") == 2
+    customers = html[html.index("Customers by the change") :]
+    assert re.findall(r'text-anchor="end">([^<]*)<', customers) == ["0", "1"]
     assert "January 2024, after: 144.50 USD" in html
     markdown = rendering.markdown("price_change", page)
     for line in markdown.splitlines():
