@@ -196,7 +196,8 @@ select invoice_id, amount from wallet_credits where billing_month = cast(? as da
 _INVOICES = """
 select i.invoice_id, i.customer_id, i.currency, i.total, i.wallet_applied,
        i.collection_method, i.days_until_due, coalesce(o.billed_for, []),
-       c.name, c.email, c.country, c.stripe_customer_id, c.payment_method
+       c.name, c.email, c.country, c.stripe_customer_id, c.payment_method, c.street, c.city,
+       c.postal_code
 from invoices i left join stg_accounts__customers c using (customer_id)
 left join (
     select p.invoice_id, list(distinct l.customer_id order by l.customer_id) as billed_for
@@ -286,13 +287,12 @@ def _invoice(
     row: tuple[Any, ...], lines: list[tuple[Any, ...]], month_key: str, credit: Decimal
 ) -> DesiredInvoice:
     invoice_id, customer_id, currency, total, wallet, method, days, billed_for, *payer = row
-    name, email, country, stripe_customer_id, payment_method = payer
     if method == "send_invoice" and days is None:
         days = DEFAULT_DAYS_UNTIL_DUE
     invoice = DesiredInvoice(
         invoice_id=invoice_id,
         month_key=month_key,
-        payer=Payer(customer_id, name, email, country, stripe_customer_id, payment_method),
+        payer=Payer(customer_id, *payer),
         currency=currency.upper(),
         lines=roll_up(
             tuple(

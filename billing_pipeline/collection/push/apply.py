@@ -70,7 +70,7 @@ class ApplyReport:
     wallet_problems: tuple[WalletProblem, ...] = ()
     """Whose wallet movements could not be posted; the next run posts them."""
     customer_problems: tuple[tuple[str, str], ...] = ()
-    """Whose name, e-mail or country could not be brought to Stripe, and why."""
+    """Whose name, e-mail or address could not be brought to Stripe, and why."""
 
     def by_state(self, state: ResultState) -> tuple[ActionResult, ...]:
         return tuple(result for result in self.results if result.state is state)

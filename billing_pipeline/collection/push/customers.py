@@ -2,7 +2,7 @@
 
 What belongs here: finding by `stripe_customer_id`, else by our metadata in Stripe's list (the
 cache says which part of it is new), creating, attaching a test payment method, and bringing name,
-e-mail and country there. What does not: which of these are ours to write (`profiles.py`), invoices.
+e-mail and address there. What does not: which of these are ours to write (`profiles.py`), invoices.
 
 A customer may get our mark long after it was made, by hand or by another system. Before one is
 created all of Stripe's list is read where that takes seconds; on a larger account what was created
@@ -75,7 +75,7 @@ class CustomerDirectory:
         return found.stripe_customer_id
 
     async def bring_up_to_date(self, payer: Payer, stripe_customer_id: str) -> None:
-        """Name, e-mail and country of one who has an invoice already. Asks nothing of Stripe
+        """Name, e-mail and address of one who has an invoice already. Asks nothing of Stripe
         where our input is as it was."""
         known = self._session.cache.customers.get(stripe_customer_id)
         if known is None or known.held is None:
@@ -179,7 +179,7 @@ class CustomerDirectory:
         return found
 
     async def _write_profile(self, customer: CachedCustomer, payer: Payer) -> None:
-        """Write what of name, e-mail and country changed in our input since we last wrote it."""
+        """Write what of name, e-mail and address changed in our input since we last wrote it."""
         name, cache = customer.stripe_customer_id, self._session.cache
         ours = profile_of(payer)
         wanted = digests(ours)

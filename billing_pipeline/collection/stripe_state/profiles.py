@@ -1,4 +1,4 @@
-"""Name, e-mail and country of a Stripe customer: which of them are ours to write.
+"""Name, e-mail and address of a Stripe customer: which of them are ours to write.
 
 What belongs here: the pure rule. What does not: finding the customer and sending (`customers.py`).
 
@@ -26,6 +26,20 @@ class Payer:
     country: str | None = None
     stripe_customer_id: str | None = None
     payment_method: str | None = None
+    street: str | None = None
+    city: str | None = None
+    postal_code: str | None = None
+
+
+_ADDRESS = {
+    "country": "country",
+    "street": "line1",
+    "city": "city",
+    "postal_code": "postal_code",
+}
+"""Stripe's names of what of an address is ours."""
+_FIRST = ("name", "email", "country")
+"""What earlier releases wrote: what Stripe has of the others they did not remember."""
 
 
 Profile = dict[str, str]
@@ -37,17 +51,20 @@ def profile_of(payer: Payer) -> Profile:
         "name": clean_text(payer.name or "", 256),
         "email": payer.email or "",
         "country": payer.country or "",
+        "street": clean_text(payer.street or "", 256),
+        "city": clean_text(payer.city or "", 256),
+        "postal_code": clean_text(payer.postal_code or "", 256),
     }
 
 
 def held_by(customer: Mapping[str, Any]) -> Profile:
     """What a customer object of Stripe's has."""
-    address = customer.get("address")
-    country = address.get("country") if isinstance(address, Mapping) else None
+    found = customer.get("address")
+    address = found if isinstance(found, Mapping) else {}
     return {
         "name": str(customer.get("name") or ""),
         "email": str(customer.get("email") or ""),
-        "country": str(country or ""),
+        **{field: str(address.get(name) or "") for field, name in _ADDRESS.items()},
     }
 
 
@@ -68,18 +85,19 @@ def fields_to_write(ours: Profile, written: str | None, held: str) -> list[str]:
         if (
             before[field] != present[field]
             if field in before
-            else present[field] and not theirs.get(field)
+            else present[field] and not theirs.get(field, "" if field in _FIRST else "unknown")
         )
     ]
 
 
 def params_for(fields: list[str], ours: Profile, customer: Mapping[str, Any]) -> dict[str, Any]:
     """The parameters that write these fields; of an address the rest stays as it is."""
-    params: dict[str, Any] = {field: ours[field] for field in fields if field != "country"}
-    if "country" in fields:
+    params: dict[str, Any] = {field: ours[field] for field in fields if field not in _ADDRESS}
+    written = {_ADDRESS[field]: ours[field] for field in fields if field in _ADDRESS}
+    if written:
         address = customer.get("address")
         kept = {k: v for k, v in address.items() if v} if isinstance(address, Mapping) else {}
-        params["address"] = {**kept, "country": ours["country"]}
+        params["address"] = kept | written
     return params
 
 

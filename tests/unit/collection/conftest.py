@@ -43,7 +43,8 @@ create table invoice_lines (
     currency varchar, period_start timestamptz, period_end timestamptz, is_inclusive boolean);
 create table stg_accounts__customers (
     customer_id varchar, name varchar, email varchar, country varchar,
-    stripe_customer_id varchar, payment_method varchar);
+    stripe_customer_id varchar, payment_method varchar, street varchar, city varchar,
+    postal_code varchar);
 """
 
 
@@ -95,6 +96,7 @@ class Company:
                     *(more.get(name) for name in ("name", "email", "country")),
                     stripe_customer_id=more.get("stripe_customer_id"),
                     payment_method=more.get("payment_method", "pm_card_visa"),
+                    **{name: more.get(name) for name in ("street", "city", "postal_code")},
                 ),
                 more.get("currency", "USD"),
                 tuple(
@@ -117,7 +119,7 @@ class Company:
         invoice_id = f"in_{month.key[:7].replace('-', '')}_{customer_id}"
         currency = more.get("currency", "USD")
         db.execute(
-            "insert into stg_accounts__customers values (?, ?, ?, 'DE', ?, ?)",
+            "insert into stg_accounts__customers values (?, ?, ?, 'DE', ?, ?, null, null, null)",
             [
                 customer_id,
                 f"Customer {customer_id}",
