@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
@@ -10,6 +11,7 @@ import pytest
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.published.tables import published_tables
 from billing_pipeline.settings import Settings
+from tests.unit.published.declared import declare
 
 JANUARY = BillingMonth(2024, 1)
 FEBRUARY = BillingMonth(2024, 2)
@@ -21,6 +23,23 @@ SELECT 'in_' || i AS invoice_id, DATE '{month}' AS billing_month, 'c' || i AS cu
     {total}::DECIMAL(38,4) - {wallet}::DECIMAL(38,4) AS amount_due {more}
 FROM range({count}) AS numbers(i)
 """
+
+
+@pytest.fixture(scope="module")
+def declared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The published tables, empty, with the views over them."""
+    with duckdb.connect() as connection:
+        home = str(tmp_path_factory.mktemp("home"))
+        declare(connection, Settings.from_env({"BILLING_HOME": home}))
+        yield connection
+
+
+@pytest.fixture
+def published(declared: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyConnection]:
+    """As they were declared, for each test."""
+    declared.begin()
+    yield declared
+    declared.rollback()
 
 
 @pytest.fixture

@@ -2,30 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import duckdb
-import pytest
-
-from billing_pipeline.settings import Settings
-from tests.unit.published.declared import declare
-
-
-@pytest.fixture(scope="module")
-def declared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
-    with duckdb.connect() as connection:
-        home = str(tmp_path_factory.mktemp("home"))
-        declare(connection, Settings.from_env({"BILLING_HOME": home}))
-        yield connection
-
-
-@pytest.fixture
-def published(declared: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyConnection]:
-    declared.begin()
-    yield declared
-    declared.rollback()
-
 
 FOCUS_ROWS = """
 INSERT INTO seller (billing_month, name, timezone, month_start, month_end)

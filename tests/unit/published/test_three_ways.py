@@ -2,33 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
 import duckdb
-import pytest
-
-from billing_pipeline.settings import Settings
-from tests.unit.published.declared import declare
 
 MONTH = "2024-01-01"
 USD = {"currency": "USD"}
-
-
-@pytest.fixture(scope="module")
-def declared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
-    home = str(tmp_path_factory.mktemp("home"))
-    with duckdb.connect() as connection:
-        declare(connection, Settings.from_env({"BILLING_HOME": home}))
-        yield connection
-
-
-@pytest.fixture
-def published(declared: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyConnection]:
-    declared.begin()
-    yield declared
-    declared.rollback()
 
 
 def add(published: duckdb.DuckDBPyConnection, table: str, **cells: Any) -> None:
