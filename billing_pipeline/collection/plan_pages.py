@@ -20,7 +20,6 @@ from billing_pipeline.collection.plan_rows import (
     customer_text,
     names_of,
     obstacle_of,
-    ordered,
     reason_of,
 )
 from billing_pipeline.collection.push.apply import ActionResult, ApplyReport
@@ -147,13 +146,13 @@ def _totals(plan: InvoicePlan) -> str:
 def _ordered_changes(plan: InvoicePlan) -> list[InvoiceAction]:
     """What waits first, and of each currency the largest change first: a page has room for some."""
     waiting = {action.key for action in plan.waiting}
-    changes = [action for action in ordered(plan) if action.kind is not ActionKind.UNCHANGED]
     return sorted(
-        changes,
+        plan.changes,
         key=lambda action: (
             action.key not in waiting,
             action.currency,
             -abs(action.amount_after - action.amount_before),
+            action.invoice_id,
         ),
     )
 

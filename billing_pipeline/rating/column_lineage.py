@@ -132,9 +132,9 @@ def _computing(scope: Scope, name: str) -> Iterator[exp.Expr]:
     the union is by name, under the same name if at all."""
     if scope.set_operation_scopes:
         place = _names(scope).index(name)
-        by_name = scope.expression.args.get("by_name")
-        for names, part in [(_names(part), part) for part in scope.set_operation_scopes]:
-            if not by_name:
+        for part in scope.set_operation_scopes:
+            names = _names(part)
+            if not scope.expression.args.get("by_name"):
                 yield from _computing(part, names[place])
             elif name in names:
                 yield from _computing(part, name)

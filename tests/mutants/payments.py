@@ -575,9 +575,9 @@ MUTANTS = (
     ),
     Mutant(
         "an_inquiry_takes_money",
-        f"{COLLECTION}/pull/top_ups.py",
-        'if status.startswith("warning_") or status == "prevented":',
-        'if status == "prevented":',
+        f"{COLLECTION}/stripe_state/statuses.py",
+        'not (dispute_status.startswith("warning_") or dispute_status == "prevented")',
+        'dispute_status != "prevented"',
         f"{UNIT}/test_top_ups.py",
     ),
     Mutant(

@@ -48,7 +48,6 @@ _EVENT_TYPES = (
     "refund.updated",
     "refund.failed",
 )
-_NOT_REFUNDED = ("failed", "canceled")
 _WON = "won"
 
 
@@ -208,18 +207,16 @@ async def _read_returns(gateway: StripeGateway, cache: StripeCache, intent: str)
 
 def _refunded(refund: Json, intent: str) -> Iterator[TopUpReturn]:
     """What a refund takes, unless it failed."""
-    refund = refund | {"status": refund.get("status") or "pending"}
-    if known_status(refund, statuses.REFUND) not in _NOT_REFUNDED:
+    if statuses.is_refunded(refund):
         amount, created_at = _amount(refund["amount"]), _time(refund["created"])
         yield TopUpReturn(str(refund["id"]), intent, -amount, created_at)
 
 
 def _disputed(dispute: Json, intent: str) -> Iterator[TopUpReturn]:
-    """What a dispute takes, and gives back where it is won. An inquiry (`warning_…`) and one that
-    was prevented move no money."""
+    """What a dispute takes, and gives back where it is won."""
     name, amount = str(dispute["id"]), _amount(dispute["amount"])
     status = known_status(dispute, statuses.DISPUTE)
-    if status.startswith("warning_") or status == "prevented":
+    if not statuses.moves_money(status):
         return
     moves = [item for item in dispute.get("balance_transactions") or [] if isinstance(item, dict)]
     out = [_time(item["created"]) for item in moves if _amount(item["amount"]) < 0]

@@ -210,10 +210,7 @@ class _Changes:
         self._doubt_money([event for event in about if event.is_about_money])
         await self._read_customers([event for event in about if event.is_about_customer])
         self._doubt_payouts([event for event in about if event.is_about_payout])
-        apart = (e.is_about_customer or e.is_about_money or e.is_about_payout for e in about)
-        await self._read_about_invoices(
-            [event for event, other in zip(about, apart, strict=True) if not other]
-        )
+        await self._read_about_invoices([event for event in about if event.is_about_invoice])
 
     def _doubt_money(self, events: Sequence[Told]) -> None:
         """What was refunded or disputed is read with the payments of its month."""

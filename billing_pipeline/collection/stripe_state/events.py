@@ -43,6 +43,10 @@ class Told:
         return self.type.startswith(("charge.", "refund."))
 
     @property
+    def is_about_invoice(self) -> bool:
+        return not (self.is_about_customer or self.is_about_money or self.is_about_payout)
+
+    @property
     def is_ours(self) -> bool:
         """True where a request of ours made it happen, whose answer is in the cache."""
         invoice_id = (self.metadata or {}).get(metadata_keys.INVOICE_ID)

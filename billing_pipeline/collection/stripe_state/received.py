@@ -36,7 +36,6 @@ _NO_FEES = "balance transactions"
 PAGE = 100
 SHORT = 3600
 """Seconds; payments closer together than this are worth one list."""
-_NO_MONEY = ("failed", "canceled")
 
 
 async def read_received(
@@ -201,14 +200,9 @@ async def _left(gateway: StripeGateway, intent: str) -> list[Json]:
     query = {"payment_intent": intent}
     refunds = [item async for item in gateway.list("/v1/refunds", query)]
     disputes = [item async for item in gateway.list("/v1/disputes", query)]
-    rows = [_refund(item) for item in refunds if _status(item) not in _NO_MONEY]
+    rows = [_refund(item) for item in refunds if statuses.is_refunded(item)]
     rows += [row for item in disputes for row in _dispute(item)]
     return [row | {"intent": intent} for row in rows]
-
-
-def _status(refund: Json) -> str:
-    # A refund that no bank has answered yet may have none.
-    return known_status(refund | {"status": refund.get("status") or "pending"}, statuses.REFUND)
 
 
 def _refund(refund: Json) -> Json:
@@ -219,16 +213,15 @@ def _refund(refund: Json) -> Json:
         "at": _time(refund["created"]),
         "amount": -_whole(refund, "amount"),
         "method": kind,
-        "status": _status(refund),
+        "status": statuses.refund_status(refund),
         "transaction": _id(refund.get("balance_transaction")),
     }
 
 
 def _dispute(dispute: Json) -> Iterator[Json]:
-    """What the bank took back, and gave back where the dispute is won. An inquiry (`warning_…`) and
-    one that was prevented move no money."""
+    """What the bank took back, and gave back where the dispute is won."""
     status, amount = known_status(dispute, statuses.DISPUTE), _whole(dispute, "amount")
-    if status.startswith("warning_") or status == "prevented":
+    if not statuses.moves_money(status):
         return
     moves = [item for item in dispute.get("balance_transactions") or [] if isinstance(item, dict)]
     out = [item for item in moves if item["amount"] < 0]

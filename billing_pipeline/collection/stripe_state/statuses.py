@@ -37,6 +37,21 @@ def known_status(thing: Mapping[str, Any], known: Collection[str]) -> str:
     return status
 
 
+def is_refunded(refund: Mapping[str, Any]) -> bool:
+    """Whether the money of a refund left, or is about to. Raises as `known_status`."""
+    return refund_status(refund) not in ("failed", "canceled")
+
+
+def refund_status(refund: Mapping[str, Any]) -> str:
+    """As `known_status`; a refund that no bank has answered yet may have none."""
+    return known_status({**refund, "status": refund.get("status") or "pending"}, REFUND)
+
+
+def moves_money(dispute_status: str) -> bool:
+    """An inquiry (`warning_…`) and a dispute that was prevented move none."""
+    return not (dispute_status.startswith("warning_") or dispute_status == "prevented")
+
+
 def unknown(thing: Mapping[str, Any]) -> str:
     """A sentence about an object with a status that is not known."""
     shown = ascii(thing.get("status"))[:60]
