@@ -58,6 +58,11 @@ class SetAsideList:
             [at - KEPT_SECONDS],
         )
 
+    def targets(self, kind: str, most: int) -> list[str]:
+        """So many of a kind, by Stripe's ids."""
+        query = "select subject from set_aside where kind = ? order by seen_at, subject limit ?"
+        return [str(row[0]) for row in self._db.execute(query, [kind, most])]
+
     def remove(self, kind: str, targets: Iterable[str]) -> None:
         """These can be read by now."""
         self._db.execute(
