@@ -14,6 +14,7 @@ import click
 import duckdb
 from rich.console import Console
 
+from billing_pipeline.collection.stripe_state.tax_id_types import tax_id_of
 from billing_pipeline.commands.findings import Findings, price_findings, usage_findings
 from billing_pipeline.commands.parameters import MONTH, json_option
 from billing_pipeline.commands.terminal import print_json, table
@@ -72,6 +73,19 @@ _HINTS = {
         " WHERE coupon_id IS NOT NULL)"
     ),
 }
+_UNKNOWN_TAX_IDS = (
+    "tax ids of no type that Stripe has for the customer's country: they are on our documents and "
+    "not on Stripe's"
+)
+_TAX_IDS = """
+SELECT customer_id, country, tax_id
+FROM (
+    FROM raw.customers
+    QUALIFY row_number() OVER (PARTITION BY customer_id ORDER BY valid_from DESC NULLS LAST) = 1
+)
+WHERE tax_id IS NOT NULL AND is_payer IS DISTINCT FROM false AND bill_to IS NULL
+ORDER BY customer_id
+"""
 _EXPOSED = "readable by other users of this machine (chmod go-rwx, or BILLING_READERS_GROUP)"
 _FILES = """
 SELECT source_file, rows_read, accepted_rows, rejected_rows, duplicate_rows
@@ -136,6 +150,11 @@ def check_reference(settings: Settings) -> tuple[dict[str, int], dict[str, list[
             hint: [str(row[0]) for row in connection.execute(f"{query} ORDER BY 1").fetchall()]
             for hint, query in _HINTS.items()
         } | price_findings(connection)
+        hints[_UNKNOWN_TAX_IDS] = [
+            printable(f"{customer} ({tax_id})")
+            for customer, country, tax_id in connection.execute(_TAX_IDS).fetchall()
+            if tax_id_of(country, tax_id) is None
+        ]
     hints[_EXPOSED] = list(map(printable, exposed(settings)))
     return found, {hint: ids for hint, ids in hints.items() if ids}
 

@@ -16,6 +16,10 @@ import click
 
 from billing_pipeline.collection.approval_answers import Answer, first_answer, month_of
 from billing_pipeline.collection.plan.closed_books import closed_sentence
+from billing_pipeline.collection.stripe_state.cached_tax_ids import (
+    read_tax_id_problems,
+    tax_ids_summary,
+)
 from billing_pipeline.commands.execution import execute
 from billing_pipeline.commands.parameters import (
     MONTH,
@@ -30,6 +34,7 @@ from billing_pipeline.months import BillingMonth
 from billing_pipeline.published.health import usage_gaps
 from billing_pipeline.published.reading import open_published, plan_publication
 from billing_pipeline.settings import Settings
+from billing_pipeline.text import printable
 from billing_pipeline.web.links import approval_url
 
 # Some of the plan waits for approval.
@@ -211,6 +216,7 @@ def _run(
         "payments": found.payments,
         "missing_usage": found.gaps,
         "closed": closed_sentence(settings.locked_through, month),
+        "tax_ids_not_in_stripe": read_tax_id_problems(settings.records_dir),
     }
     if not as_json:
         show(rows, found.changes, found.payments)
@@ -218,6 +224,10 @@ def _run(
             click.secho(f"{month}: {gap}", fg="red", err=True)
         if summary["closed"]:
             click.echo(f"{month}: {summary['closed']}", err=True)
+        if summary["tax_ids_not_in_stripe"]:
+            click.secho(
+                printable(tax_ids_summary(summary["tax_ids_not_in_stripe"])), fg="yellow", err=True
+            )
     if not result.is_success:
         raise CommandError(result.reason or "the run failed", summary)
     if result.answer is not None:

@@ -19,6 +19,10 @@ import duckdb
 from rich.console import Console
 from rich.text import Text
 
+from billing_pipeline.collection.stripe_state.cached_tax_ids import (
+    read_tax_id_problems,
+    tax_ids_summary,
+)
 from billing_pipeline.collection.stripe_state.set_aside import read_set_aside, summary
 from billing_pipeline.commands.parameters import MONTH, json_option
 from billing_pipeline.commands.terminal import print_json, table
@@ -147,6 +151,9 @@ def status(checks: bool, as_json: bool) -> None:
     odd = read_set_aside(view.settings.records_dir)
     if odd:
         parts.append(Health("answers", False, summary(odd)))
+    without_tax_id = read_tax_id_problems(view.settings.records_dir)
+    if without_tax_id:
+        parts.append(Health("tax ids", False, tax_ids_summary(without_tax_id)))
     runs: list[RecentRun] = []
     unreadable = None
     try:

@@ -22,6 +22,7 @@ from billing_pipeline.collection.plan_pages import (
 )
 from billing_pipeline.collection.plan_rows import outcome_rows
 from billing_pipeline.collection.push.apply import ApplyReport
+from billing_pipeline.collection.stripe_state.cached_tax_ids import tax_ids_summary
 from billing_pipeline.defs.collection import (
     Rows,
     collection_asset,
@@ -120,6 +121,11 @@ def apply(
     if outcome.needs_approval and notes.approval_url is not None:
         metadata["approve"] = dg.MetadataValue.url(notes.approval_url)
     metadata |= payment_metadata(pulled.invoice_payments)
+    without_tax_id = tax_ids_summary(outcome.report.tax_id_problems)
+    if without_tax_id:
+        # The invoices are right without it, so it fails no run.
+        context.log.warning(without_tax_id)
+        metadata["tax ids"] = without_tax_id
     if not settings.uses_sandbox and settings.stripe_api_base is None:
         metadata["in Stripe"] = dg.MetadataValue.url(DASHBOARD)
     failed = outcome.problems + (wallets.unread if wallets is not None else [])

@@ -21,11 +21,14 @@ _OF_RESOURCE = {
     # Stripe has no separate permission for refunds; they belong to charges.
     "refunds": "Charges",
 }
+_OF_PART = {"tax_ids": "Tax IDs"}
+"""What of a customer has a permission of its own."""
 
 
 def permission_for(method: str, path: str) -> str | None:
     """Such as ``Invoices: read``; None for an endpoint that is not in the table."""
-    name = _OF_RESOURCE.get(path.split("?")[0].strip("/").split("/")[1])
+    resource, *rest = path.split("?")[0].strip("/").split("/")[1:]
+    name = next((_OF_PART[part] for part in rest if part in _OF_PART), _OF_RESOURCE.get(resource))
     if name is None:
         return None
     return f"{name}: {'read' if method.lower() == 'get' else 'write'}"

@@ -12,6 +12,7 @@ from typing import Any
 from billing_pipeline.stripe_sandbox.context import PREFIXES, Call, saved
 from billing_pipeline.stripe_sandbox.errors import InvalidParamsError
 from billing_pipeline.stripe_sandbox.shapes import complete, expandable
+from billing_pipeline.stripe_sandbox.tax_ids import of_customer, shown_on_invoice
 
 Json = dict[str, Any]
 
@@ -61,6 +62,9 @@ def shown(call: Call, item: Json) -> Json:
         if url not in call.lists:
             call.lists[url] = _inner_list(call, kind, item["id"], url, oldest_first=True)
         sent["lines"] = call.lists[url]
+    if item.get("object") == "invoice" and item["status"] == "draft":
+        # Once it is finalized, they stay as they are.
+        sent["customer_tax_ids"] = shown_on_invoice(call, item["customer"])
     return sent
 
 
@@ -109,6 +113,12 @@ def _payments(call: Call, invoice: str) -> Json:
     return _inner_list(call, "invoice_payment", invoice, "/v1/invoice_payments")
 
 
+def _tax_ids(call: Call, customer: str) -> Json:
+    data = [shown(call, item) for item in of_customer(call, customer)[::-1]]
+    url = f"/v1/customers/{customer}/tax_ids"
+    return {"object": "list", "url": url, "has_more": False, "data": data}
+
+
 def _nothing(place: str) -> Callable[[Call, str], Json]:
     """A list that is always empty here."""
     return lambda call, owner: {
@@ -124,7 +134,7 @@ _INCLUDED: dict[tuple[str, str], Callable[[Call, str], Any]] = {
     ("customer", "invoice_credit_balance"): _balances,
     ("customer", "sources"): _nothing("sources"),
     ("customer", "subscriptions"): _nothing("subscriptions"),
-    ("customer", "tax_ids"): _nothing("tax_ids"),
+    ("customer", "tax_ids"): _tax_ids,
     ("invoice", "payments"): _payments,
 }
 """What Stripe sends only where it is asked for, by kind and field."""

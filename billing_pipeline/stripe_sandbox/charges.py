@@ -18,6 +18,8 @@ Json = dict[str, Any]
 
 EVIDENCE_IS_DUE_AFTER = 7 * 86_400
 """Seconds to respond to a dispute; with Stripe it depends on the card."""
+DISPUTE_FEE = 1500
+"""What Stripe takes for a dispute, lost or won, in minor units of whatever currency."""
 OPEN = "needs_response"
 _CLOSED = ("won", "lost")
 
@@ -213,8 +215,9 @@ def close_dispute(call: Call, dispute_id: str, *, won: bool) -> Json:
 
 
 def _moved(call: Call, dispute: Json, amount: int) -> Json:
-    category = "dispute" if amount < 0 else "dispute_reversal"
-    made = saved(_transaction(call, dispute, "adjustment", amount, category))
+    category, what = ("dispute", "withdrawal") if amount < 0 else ("dispute_reversal", "reversal")
+    about = dispute | {"description": f"Chargeback {what} for {dispute['charge']}"}
+    made = saved(_transaction(call, about, "adjustment", amount, category))
     del made["livemode"]  # which transactions do not show
     return made
 
@@ -227,21 +230,28 @@ def _book(call: Call, source: Json, kind: str, amount: int) -> None:
 
 
 def _transaction(call: Call, source: Json, kind: str, amount: int, category: str) -> Json:
-    # 2.9 % and 30, as for a card in the United States: whole minor units, half up.
-    fee = (amount * 29 + 500) // 1000 + 30 if kind in ("charge", "payment") else 0
+    fee, what = _fee(amount, category)
     detail = {"amount": fee, "currency": source["currency"], "type": "stripe_fee"}
     body = {
         "amount": amount,
         "currency": source["currency"],
         "description": source.get("description"),
         "fee": fee,
-        "fee_details": [detail | {"application": None, "description": None}] if fee else [],
+        "fee_details": [detail | {"application": None, "description": what}] if fee else [],
         "net": amount - fee,
         "reporting_category": "charge" if kind == "payment" else category,
         "source": source["id"],
         "type": kind,
     }
     return enter(call, body)
+
+
+def _fee(amount: int, category: str) -> tuple[int, str | None]:
+    """Stripe's fee and its name, as in the United States; in whole minor units, half up."""
+    if category in ("charge", "payment"):
+        return (amount * 29 + 500) // 1000 + 30, None  # 2.9 % and 30, as for a card
+    # Winning a dispute gives back what was disputed, and not the fee.
+    return (DISPUTE_FEE, "Dispute fee") if category == "dispute" else (0, None)
 
 
 @route("GET", "disputes/*", "DisputeRetrieveParams")

@@ -27,6 +27,7 @@ from billing_pipeline.stripe_sandbox.rules import (
     require_chargeable,
     require_state,
 )
+from billing_pipeline.stripe_sandbox.tax_ids import shown_on_invoice
 
 Json = dict[str, Any]
 
@@ -46,6 +47,7 @@ def finalize(call: Call, invoice: Json, *, auto_advance: bool | None = None) -> 
         invoice["auto_advance"] = auto_advance
     invoice["status"] = "open"
     invoice["number"] = _number(call, customer)
+    invoice["customer_tax_ids"] = shown_on_invoice(call, customer["id"])
     invoice["effective_at"] = invoice["status_transitions"]["finalized_at"] = call.now
     if invoice.get("_days") is not None:
         invoice["due_date"] = call.now + invoice["_days"] * DAY

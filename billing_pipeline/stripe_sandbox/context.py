@@ -40,6 +40,7 @@ PREFIXES = {
     "price": "price",
     "balance_transaction": "txn",
     "payout": "po",
+    "tax_id": "txi",
 }
 _EVERYWHERE = frozenset({"expand", "limit", "starting_after", "ending_before", "created"})
 

@@ -103,11 +103,13 @@ def delete(call: Call, customer_id: str) -> Json:
 
 
 def erase(call: Call, customer: Json) -> None:
-    """Its payment methods are gone for good; its invoices stay."""
+    """Its payment methods and tax ids are gone for good; its invoices stay."""
     call.event("customer.deleted", customer)
     mine = [("customer = ?", customer["id"])]
     for method in call.store.select("payment_method", mine, limit=1000):
         call.save(method | {"customer": None})
+    for tax_id in call.store.select("tax_id", mine, limit=1000):
+        call.store.remove("tax_id", tax_id["id"])
     customer["invoice_settings"]["default_payment_method"] = None
     call.save(customer | {"deleted": True})
 

@@ -35,6 +35,7 @@ from billing_pipeline.stripe_sandbox import (
     payments,
     payouts,
     reading,
+    tax_ids,
 )
 from billing_pipeline.stripe_sandbox.answers import finished
 from billing_pipeline.stripe_sandbox.clocks import run_clock
@@ -61,7 +62,7 @@ KEY_LIFETIME = 86_400
 MAX_KEY_LENGTH = 255
 HANDLERS = (
     *(charges, clocks, credit_notes, customers, lines, payment_records, payments, payouts),
-    reading,
+    *(reading, tax_ids),
 )
 """Importing these modules registers their routes."""
 

@@ -38,6 +38,7 @@ _CLASSES: dict[str, Any] = {
     "price": stripe.Price,
     "product": stripe.Product,
     "refund": stripe.Refund,
+    "tax_id": stripe.TaxId,
     "test_helpers.test_clock": test_helpers.TestClock,
 }
 

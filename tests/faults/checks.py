@@ -66,6 +66,7 @@ class Books:
                     "charge",
                     "customer_balance_transaction",
                     "event",
+                    "tax_id",
                 )
             }
 
@@ -190,6 +191,18 @@ def _customers(story: Story, books: Books) -> Iterator[str]:
     for customer_id, count in found.items():
         if count > 1:
             yield f"customer {customer_id} was created {count} times"
+    for account in story.company.accounts:
+        of_one = [
+            item["value"]
+            for item in books.of["tax_id"]
+            for customer in books.of["customer"]
+            if item["customer"] == customer["id"]
+            and customer["metadata"].get("billing_customer_id") == account.customer_id
+        ]
+        # Without our records nobody knows whose one was that had not been marked yet: it stays.
+        alike = account.tax_ids[-1:] == tuple(of_one[-1:] if story.lost_records else of_one)
+        if not alike:
+            yield f"the tax ids of {account.customer_id} are {of_one}"
 
 
 def _payments(books: Books) -> Iterator[str]:

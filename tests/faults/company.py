@@ -25,7 +25,8 @@ class Account:
     """A customer: the amounts of its lines at each stage (none: no invoice), in minor units.
 
     `top_ups`: what it paid into its wallet (below 0: took out); `from_wallet`: what the wallet
-    pays of each stage's invoice of January. February's gets the rest.
+    pays of each stage's invoice of January. February's gets the rest. `tax_ids`: its tax id at each
+    stage.
     """
 
     customer_id: str
@@ -35,6 +36,7 @@ class Account:
     currency: str = "USD"
     top_ups: tuple[int, ...] = ()
     from_wallet: tuple[int, ...] = ()
+    tax_ids: tuple[str, ...] = ()
 
     def desired(self, stage: int, month: BillingMonth) -> DesiredInvoice | None:
         amounts = self.stages[stage]
@@ -47,6 +49,7 @@ class Account:
                 self.customer_id,
                 email=f"{self.customer_id}@example.com",
                 payment_method=self.card,
+                tax_id=self.tax_ids[stage] if self.tax_ids else None,
             ),
             currency=self.currency,
             lines=tuple(
@@ -147,7 +150,7 @@ def expected_by_invoice(company: Company, month: BillingMonth = JANUARY) -> Mapp
 
 SMALL = Company(
     (
-        Account("ada", ((1000, 200), (1000, 450))),
+        Account("ada", ((1000, 200), (1000, 450)), tax_ids=("DE123456789", "DE987654321")),
         Account("bob", ((700,), (500,))),
         Account("cyd", ((), (300,))),
     )

@@ -24,7 +24,7 @@ from tests.fuzz.verdict import Case
 from tests.unit.collection.conftest import Company
 
 DAY = 86_400
-REQUESTS = 60
+REQUESTS = 80
 """About as many as the story of `answers` makes."""
 ROUNDS = 6
 _IN_WORDS = (StripeFailure, PlanChangedError, NotSentError, WrongAccountError)
@@ -52,7 +52,7 @@ def answers(case: Case, rng: Random, folder: Path) -> None:
         return outcome
 
     company.stripe.faults.append(fault)
-    company.want({"ada": [1000], "bob": [500]})
+    company.want({"ada": [1000], "bob": [500]}, country="DE", tax_id="DE123456789")
     attempt()
     with case.refusing(*_IN_WORDS):
         company.pull()
@@ -64,7 +64,7 @@ def answers(case: Case, rng: Random, folder: Path) -> None:
             company.gateway(), company.settings, run_id="dun", policy=DunningPolicy()
         )
         company.wait(dun)
-    company.want({"ada": [1000, 300], "bob": [400]})
+    company.want({"ada": [1000, 300], "bob": [400]}, country="DE", tax_id="DE987654321")
     if (outcome := attempt()) is not None:
         attempt(outcome.remaining.hash)
     company.stripe.faults.clear()

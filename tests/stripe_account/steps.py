@@ -26,6 +26,7 @@ _SENT = {"collection_method": "send_invoice", "days_until_due": 7}
 _FROZEN = 1_900_000_000
 """In 2030: an event from then on has the clock's time and not the account's."""
 _CLOCK = "/v1/test_helpers/test_clocks/{clock}"
+_TAX_IDS = "/v1/customers/{ada}/tax_ids"
 _RULED_OUT = {"enabled": True, "allow_redirects": "never"}
 
 
@@ -65,6 +66,24 @@ STEPS: tuple[Step, ...] = (
     _customer("bob", "pm_card_chargeCustomerFail"),
     _customer("eve", "pm_card_authenticationRequired"),
     _customer("ola", None, email=""),
+    # Tax ids.
+    Step("vat", "POST", _TAX_IDS, {"type": "eu_vat", "value": "DE123456789"}),
+    Step(
+        "vat_twice", "POST", _TAX_IDS, {"type": "eu_vat", "value": "DE123456789"}, "the same again"
+    ),
+    Step("vat_wrong", "POST", _TAX_IDS, {"type": "eu_vat", "value": "DE123"}),
+    Step("vat_spaced", "POST", _TAX_IDS, {"type": "eu_vat", "value": "DE 987 654 321"}, "spaces"),
+    Step("ein_plain", "POST", _TAX_IDS, {"type": "us_ein", "value": "123456789"}, "without a dash"),
+    Step("ein", "POST", _TAX_IDS, {"type": "us_ein", "value": "12-3456789"}),
+    Step("ein_again", "GET", _TAX_IDS + "/{ein}"),
+    Step("tax_ids", "GET", _TAX_IDS),
+    Step("ein_gone", "DELETE", _TAX_IDS + "/{ein}"),
+    Step("ein_none", "GET", _TAX_IDS + "/{ein}"),
+    *(
+        Step(f"vat_{number}", "POST", _TAX_IDS, {"type": "eu_vat", "value": f"DE12345678{number}"})
+        for number in range(4)
+    ),
+    Step("vat_sixth", "POST", _TAX_IDS, {"type": "eu_vat", "value": "DE123456785"}, "the sixth"),
     # An invoice from draft to paid, and what is refused on the way.
     *_invoice("paid", "ada", (1500, -300)),
     Step("paid_again_open", "POST", "/v1/invoices/{paid}/finalize"),

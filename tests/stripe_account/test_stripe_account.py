@@ -33,7 +33,9 @@ def test_the_steps_reach_what_the_pipeline_relies_on() -> None:
     statuses = {name: answer.get("status") for name, answer in ours.items()}
     assert statuses["declining"] == statuses["declined_paid"] == statuses["asks_paid"] == 402
     wrong = {"back_too_much", "few", "large_open", "nobody", "unknown_parameter", "unknown_expand"}
+    wrong |= {"vat_wrong", "vat_twice", "vat_sixth"}
     assert {statuses[name] for name in wrong} == {400}
+    assert (ours["vat_wrong"]["code"], statuses["ein_none"]) == ("tax_id_invalid", 404)
     assert ours["paid_paid"]["values"]["amount_paid"] == 1200
     assert ours["sent_after"]["values"]["due_after_days"] == 7
     assert ours["booked"]["values"]["data"][0]["values"]["type"] == "charge"

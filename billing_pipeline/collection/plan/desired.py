@@ -197,7 +197,7 @@ _INVOICES = """
 select i.invoice_id, i.customer_id, i.currency, i.total, i.wallet_applied,
        i.collection_method, i.days_until_due, coalesce(o.billed_for, []),
        c.name, c.email, c.country, c.stripe_customer_id, c.payment_method, c.street, c.city,
-       c.postal_code
+       c.postal_code, c.tax_id
 from invoices i left join stg_accounts__customers c using (customer_id)
 left join (
     select p.invoice_id, list(distinct l.customer_id order by l.customer_id) as billed_for

@@ -26,14 +26,18 @@ from billing_pipeline.collection.stripe_state import metadata_keys, statuses
 from billing_pipeline.collection.stripe_state.cache import StripeCache
 from billing_pipeline.collection.stripe_state.cached_wallets import PaidTopUp, TopUpReturn
 from billing_pipeline.collection.stripe_state.event_reader import DAY, EVENTS_KEPT, EVENTS_OVERLAP
-from billing_pipeline.collection.stripe_state.refresh import each, pages
+from billing_pipeline.collection.stripe_state.refresh import ONE_OBJECT, each, pages
 from billing_pipeline.collection.stripe_state.set_aside import UnreadableError, identity
 from billing_pipeline.collection.stripe_state.statuses import known_status
 from billing_pipeline.collection.stripe_state.stripe_invoice import is_time
 from billing_pipeline.money import to_major
 from billing_pipeline.stripe_api.client import Json, StripeGateway
+from billing_pipeline.stripe_api.errors import FailureKind, StripeFailure
 
 CURSOR = "top_ups_read_until"
+_KIND = "payment"
+MOST_READ_AGAIN = 50
+"""Payments that were set aside, of which each look at Stripe reads so many once more."""
 _EXPANDED = "latest_charge"
 _PAID = "payment_intent.succeeded"
 _EVENT_TYPES = (
@@ -78,8 +82,16 @@ async def read_top_ups(gateway: StripeGateway, cache: StripeCache, created_from:
             await _take_in(gateway, cache, page)
         newest = now - DAY
     else:
+        aside = cache.unreadable.targets(_KIND, MOST_READ_AGAIN)
         newest = await _read_events(gateway, cache, cursor - EVENTS_OVERLAP, now - DAY)
+        await _read_again(gateway, cache, aside)
     cache.progress.advance(CURSOR, newest)
+
+
+async def _read_again(gateway: StripeGateway, cache: StripeCache, intents: Sequence[str]) -> None:
+    """What was set aside, if it still is: no event tells when it can be read."""
+    left = set(intents) & set(cache.unreadable.targets(_KIND, MOST_READ_AGAIN))
+    await _take_in(gateway, cache, await _read_all(gateway, cache, left))
 
 
 async def _read_events(gateway: StripeGateway, cache: StripeCache, since: int, newest: int) -> int:
@@ -96,8 +108,8 @@ async def _read_events(gateway: StripeGateway, cache: StripeCache, since: int, n
                 told |= {str(thing["id"])} if _is_top_up(thing) else set()
             elif event["type"] in _EVENT_TYPES:
                 returned |= {intent for intent in [_id(thing.get("payment_intent"))] if intent}
-    fresh = sorted(told - cache.top_ups.known(told))
-    await _take_in(gateway, cache, await each(fresh, lambda intent: _read(gateway, intent)))
+    fresh = told - cache.top_ups.known(told)
+    await _take_in(gateway, cache, await _read_all(gateway, cache, fresh))
     known = sorted(cache.top_ups.known(returned))
     await each(known, lambda intent: _read_returns(gateway, cache, intent))
     return newest
@@ -105,16 +117,18 @@ async def _read_events(gateway: StripeGateway, cache: StripeCache, since: int, n
 
 async def _take_in(gateway: StripeGateway, cache: StripeCache, intents: Sequence[Json]) -> None:
     """Remember the top-ups among these payments, with what left again of them."""
-    paid, returned = [], []
+    paid, returned, readable = [], [], []
     for intent in intents:
-        with _by_itself(cache, "payment", intent):
+        with _by_itself(cache, _KIND, intent):
             found = list(_paid(intent))
+            readable.append(identity(intent))
             charge = intent.get(_EXPANDED)
             paid += found
             if found and isinstance(charge, dict):
                 is_returned = charge.get("amount_refunded") or charge.get("disputed")
                 returned += [found[0].payment_intent] * bool(is_returned)
     cache.top_ups.store(paid)
+    cache.unreadable.remove(_KIND, readable)
     await each(returned, lambda intent: _read_returns(gateway, cache, intent))
 
 
@@ -189,8 +203,25 @@ def _movement(
     )
 
 
-async def _read(gateway: StripeGateway, intent: str) -> Json:
-    return await gateway.get(f"/v1/payment_intents/{intent}", {"expand": [_EXPANDED]})
+async def _read_all(
+    gateway: StripeGateway, cache: StripeCache, intents: Iterable[str]
+) -> list[Json]:
+    """These payments; one that Stripe does not give is set aside, one that is gone is none."""
+
+    async def read(intent: str) -> Json | None:
+        try:
+            return await gateway.get(f"/v1/payment_intents/{intent}", {"expand": [_EXPANDED]})
+        except StripeFailure as failure:
+            if failure.kind is FailureKind.NOT_FOUND:
+                cache.unreadable.remove(_KIND, [intent])
+            elif failure.kind in ONE_OBJECT:
+                cache.unreadable.add(_KIND, intent, str(failure))
+            else:
+                raise
+            return None
+
+    found = await each(sorted(intents), read)
+    return [intent for intent in found if intent is not None]
 
 
 async def _read_returns(gateway: StripeGateway, cache: StripeCache, intent: str) -> None:
@@ -199,10 +230,11 @@ async def _read_returns(gateway: StripeGateway, cache: StripeCache, intent: str)
     refunds = [item async for item in gateway.list("/v1/refunds", query)]
     disputes = [item async for item in gateway.list("/v1/disputes", query)]
     # All of them or none: with one that cannot be read, what was known of the payment stays.
-    with _by_itself(cache, "payment", {"id": intent}):
+    with _by_itself(cache, _KIND, {"id": intent}):
         found = [move for item in refunds for move in _refunded(item, intent)]
         found += [move for item in disputes for move in _disputed(item, intent)]
         cache.top_ups.store_returns(intent, found)
+        cache.unreadable.remove(_KIND, [intent])
 
 
 def _refunded(refund: Json, intent: str) -> Iterator[TopUpReturn]:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from billing_pipeline.collection.plan.actions import ActionKind, InvoiceAction, ResolutionStep
@@ -71,6 +71,8 @@ class ApplyReport:
     """Whose wallet movements could not be posted; the next run posts them."""
     customer_problems: tuple[tuple[str, str], ...] = ()
     """Whose name, e-mail or address could not be brought to Stripe, and why."""
+    tax_id_problems: Mapping[str, str] = field(default_factory=dict)
+    """Whose tax id could not be, and why. Nothing failed by it: a person is told."""
 
     def by_state(self, state: ResultState) -> tuple[ActionResult, ...]:
         return tuple(result for result in self.results if result.state is state)
@@ -115,8 +117,9 @@ async def apply_actions(
     table = [results.get(action.key) or _not_carried_out(plan, action) for action in plan.changes]
     problems = await run.post_wallets() if todo or not plan.held_by else []
     unwritten = await run.write_customers(payers) if not plan.held_by else []
+    tax_ids = run.tax_id_problems()
     requests = session.gateway.requests_sent - before
-    return ApplyReport(plan, tuple(table), requests, tuple(problems), tuple(unwritten))
+    return ApplyReport(plan, tuple(table), requests, tuple(problems), tuple(unwritten), tax_ids)
 
 
 def _not_carried_out(plan: InvoicePlan, action: InvoiceAction) -> ActionResult:
@@ -166,6 +169,11 @@ class _Run:
     async def write_customers(self, payers: Sequence[Payer]) -> list[tuple[str, str]]:
         """What changed of those who have no invoice to send; gives for whom that did not work."""
         return await self._directory.write_changes(payers)
+
+    def tax_id_problems(self) -> Mapping[str, str]:
+        """By customer, why its tax id is not in Stripe; kept for whoever looks later."""
+        self._directory.tax_ids.save_problems()
+        return self._directory.tax_ids.problems
 
     async def post_wallets(self) -> list[WalletProblem]:
         """Movements of those who have no invoice to send; gives for whom that did not work."""

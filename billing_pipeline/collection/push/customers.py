@@ -2,7 +2,8 @@
 
 What belongs here: finding by `stripe_customer_id`, else by our metadata in Stripe's list (the
 cache says which part of it is new), creating, attaching a test payment method, and bringing name,
-e-mail and address there. What does not: which of these are ours to write (`profiles.py`), invoices.
+e-mail and address there. What does not: which of these are ours to write (`profiles.py`), tax ids
+(`tax_ids.py`), invoices.
 
 A customer may get our mark long after it was made, by hand or by another system. Before one is
 created all of Stripe's list is read where that takes seconds; on a larger account what was created
@@ -24,6 +25,7 @@ from billing_pipeline.collection.push.requests import (
     generations_of,
     tells_nothing,
 )
+from billing_pipeline.collection.push.tax_ids import TaxIds
 from billing_pipeline.collection.stripe_state import metadata_keys
 from billing_pipeline.collection.stripe_state.cached_customers import CachedCustomer
 from billing_pipeline.collection.stripe_state.event_reader import EVENTS_KEPT, read_events
@@ -56,6 +58,7 @@ class CustomerDirectory:
 
     def __init__(self, session: StripeSession) -> None:
         self._session = session
+        self.tax_ids = TaxIds(session)
         self._listing = asyncio.Lock()
         self._is_listed = False
 
@@ -65,31 +68,36 @@ class CustomerDirectory:
         Raises `StripeFailure`; a card that cannot be attached is no failure of this: the invoice
         is made all the same and stays unpaid.
         """
+        known: CachedCustomer | None
         if payer.stripe_customer_id:
-            found = await self._named(payer.stripe_customer_id, payer.customer_id)
+            known = await self._named(payer.stripe_customer_id, payer.customer_id)
         else:
-            found = await self._marked(payer.customer_id) or await self._create(payer)
+            known = await self._marked(payer.customer_id)
+        found = known or await self._create(payer)
         await self._write_profile(found, payer)
+        await self.tax_ids.bring(found, payer, is_new=known is None)
         if self._sets_payment_methods and payer.payment_method not in (None, found.payment_method):
             await self._attach(found, str(payer.payment_method))
         return found.stripe_customer_id
 
     async def bring_up_to_date(self, payer: Payer, stripe_customer_id: str) -> None:
-        """Name, e-mail and address of one who has an invoice already. Asks nothing of Stripe
-        where our input is as it was."""
+        """Name, e-mail, address and tax id of one who has an invoice already. Asks nothing of
+        Stripe where our input is as it was."""
         known = self._session.cache.customers.get(stripe_customer_id)
         if known is None or known.held is None:
             known = await self._named(stripe_customer_id, payer.customer_id)
         await self._write_profile(known, payer)
+        await self.tax_ids.bring(known, payer)
 
     async def write_changes(self, payers: Sequence[Payer]) -> list[tuple[str, str]]:
         """Bring to Stripe what changed of customers who are known there, invoice or no invoice;
-        gives for whom that did not work, and why. It stops nobody else, and costs nothing for the
-        others."""
+        gives for whom that did not work, and why (of tax ids `tax_ids` knows it). It stops nobody
+        else, and costs nothing for the others."""
 
         async def write(payer: Payer) -> tuple[str, str] | None:
             try:
                 await self._write_profile(known[payer.customer_id], payer)
+                await self.tax_ids.bring(known[payer.customer_id], payer)
             except (NotSentError, StripeFailure) as error:
                 if isinstance(error, StripeFailure) and error.param == "customer":
                     # Deleted in Stripe: the next invoice makes them anew, as they are then.
@@ -136,6 +144,7 @@ class CustomerDirectory:
             metadata.get(metadata_keys.PAYMENT_METHOD),
             metadata.get(metadata_keys.PROFILE),
             digests(held_by(data)),
+            metadata.get(metadata_keys.TAX_ID),
         )
 
     async def _marked(self, customer_id: str) -> CachedCustomer | None:

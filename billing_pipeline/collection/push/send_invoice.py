@@ -165,6 +165,10 @@ class Sender:
         request = self._request(step, held)
         answer = await change(self._session, self._target, step.value, generation, request)
         after = read_for_sure(answer.body)
+        is_another = held is not None and after.stripe_invoice_id != held.stripe_invoice_id
+        if is_another and not answer.replayed:
+            # Recorded under a name that Stripe does not know, it would wait for a person.
+            raise unreadable_answer(f"{after.stripe_invoice_id} is not what was asked for")
         if not _marked_alike(self._send, after):
             # Kept, it would be taken for a change by hand, and wait for a person.
             raise unreadable_answer(f"{after.stripe_invoice_id} is not marked as it was asked for")

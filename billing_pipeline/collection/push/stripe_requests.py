@@ -25,6 +25,7 @@ from billing_pipeline.collection.stripe_state.metadata_keys import (
     PAYMENT_METHOD,
     PROFILE,
     REVISION,
+    TAX_ID,
     TOGETHER,
     WALLET_AFTER,
     WALLET_AFTER_PAYMENT,
@@ -41,6 +42,7 @@ from billing_pipeline.collection.stripe_state.profiles import (
     params_for,
     profile_of,
 )
+from billing_pipeline.collection.stripe_state.tax_id_types import TaxId
 from billing_pipeline.collection.stripe_state.texts import clean_text, short_hash
 
 Params = dict[str, Any]
@@ -92,6 +94,16 @@ def write_customer(
     """Write these fields of ours, and what all of ours are by now; `present` is Stripe's object."""
     params = params_for(fields, ours, present) | {"metadata": {PROFILE: digests(ours)}}
     return Request(f"/v1/customers/{stripe_customer_id}", params)
+
+
+def create_tax_id(stripe_customer_id: str, tax_id: TaxId) -> Request:
+    params = {"type": tax_id.type, "value": tax_id.value}
+    return Request(f"/v1/customers/{stripe_customer_id}/tax_ids", params)
+
+
+def mark_tax_id(stripe_customer_id: str, mark: str) -> Request:
+    """Remember on the customer which tax id is of our making; empty: none."""
+    return Request(f"/v1/customers/{stripe_customer_id}", {"metadata": {TAX_ID: mark}})
 
 
 def attach_payment_method(method: str, stripe_customer_id: str) -> Request:

@@ -145,11 +145,13 @@ class RequestLog:
     def find(self, key: str) -> dict[str, Any] | None:
         """The newest request under an idempotency key, with its answer if there is one."""
         row = self._db.execute(
-            "select r.asked_at, a.outcome from requests r left join answers a using (entry) "
+            "select r.asked_at, a.outcome, a.object_id from requests r "
+            "left join answers a using (entry) "
             "where r.idempotency_key = ? order by entry desc limit 1",
             [key],
         ).fetchone()
-        return None if row is None else {"asked_at": row[0], "outcome": row[1]}
+        names = ("asked_at", "outcome", "object_id")
+        return None if row is None else dict(zip(names, row, strict=True))
 
     def propose(self, author: Author, month_key: str, proposal: Proposal, now: float) -> None:
         """Write down what somebody asks for to end a review."""

@@ -10,7 +10,12 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-from billing_pipeline.collection.stripe_state import cached_payouts, metadata_keys, set_aside
+from billing_pipeline.collection.stripe_state import (
+    cached_payouts,
+    cached_tax_ids,
+    metadata_keys,
+    set_aside,
+)
 from billing_pipeline.collection.stripe_state.cached_customers import CachedCustomers
 from billing_pipeline.collection.stripe_state.cached_invoices import (
     CORRECTS,
@@ -89,6 +94,7 @@ _ADDED = (
     ("invoices", "moment", "integer not null default 0"),
     ("customers", "profile", "text"),
     ("customers", "held", "text"),
+    ("customers", "tax_id", "text"),
 )
 
 _MARKS_FROM_BODIES = f"""
@@ -119,7 +125,7 @@ create table if not exists top_up_returns (
 """
 
 
-_TABLES = _SCHEMA + cached_payouts.SCHEMA + set_aside.SCHEMA
+_TABLES = _SCHEMA + cached_payouts.SCHEMA + cached_tax_ids.SCHEMA + set_aside.SCHEMA
 _INDEXES = _PAID_BY_WALLETS + _CORRECTIONS
 _MADE_BY = f"{_TABLES} {_ADDED} {_MARKS_FROM_BODIES} {_INDEXES} {_TOP_UP_RETURNS}"
 
@@ -135,6 +141,7 @@ class StripeCache:
         self.months = CachedMonths(self._db, self.progress)
         self.invoices = CachedInvoices(self._db, self.progress, self.unreadable, recorded)
         self.customers = CachedCustomers(self._db, self.unreadable)
+        self.tax_ids = cached_tax_ids.CachedTaxIds(self._db)
         self.posted = PostedMovements(self._db)
         self.top_ups = CachedTopUps(self._db)
         self.payouts = cached_payouts.CachedPayouts(self._db)

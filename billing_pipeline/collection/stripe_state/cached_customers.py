@@ -22,7 +22,8 @@ from billing_pipeline.collection.stripe_state.stripe_invoice import is_time
 @dataclass(frozen=True)
 class CachedCustomer:
     """A Stripe customer of ours; `payment_method` is the one that we have set, `profile` and
-    `held` are what else we have written and what Stripe has (`profiles.py`)."""
+    `held` are what else we have written and what Stripe has (`profiles.py`), `tax_id` is the mark
+    of the one that we have made."""
 
     stripe_customer_id: str
     customer_id: str
@@ -30,6 +31,17 @@ class CachedCustomer:
     payment_method: str | None
     profile: str | None = None
     held: str | None = None
+    tax_id: str | None = None
+
+
+_COLUMNS = "stripe_customer_id, customer_id, created, payment_method, profile, held, tax_id"
+_MARKS = (
+    metadata_keys.CUSTOMER_ID,
+    metadata_keys.PAYMENT_METHOD,
+    metadata_keys.PROFILE,
+    metadata_keys.TAX_ID,
+)
+"""What we write on a customer."""
 
 
 class CachedCustomers:
@@ -42,16 +54,15 @@ class CachedCustomers:
     def oldest_of(self, customer_id: str) -> CachedCustomer | None:
         """The oldest Stripe customer with that id of ours: there should be one."""
         row = self._db.execute(
-            "select stripe_customer_id, customer_id, created, payment_method, profile, held "
-            "from customers where customer_id = ? order by created, stripe_customer_id limit 1",
+            f"select {_COLUMNS} from customers where customer_id = ? "
+            "order by created, stripe_customer_id limit 1",
             [customer_id],
         ).fetchone()
         return None if row is None else CachedCustomer(*row)
 
     def get(self, stripe_customer_id: str) -> CachedCustomer | None:
         row = self._db.execute(
-            "select stripe_customer_id, customer_id, created, payment_method, profile, held "
-            "from customers where stripe_customer_id = ?",
+            f"select {_COLUMNS} from customers where stripe_customer_id = ?",
             [stripe_customer_id],
         ).fetchone()
         return None if row is None else CachedCustomer(*row)
@@ -63,17 +74,10 @@ class CachedCustomers:
     def has_marks(self, stripe_customer_id: str, metadata: Mapping[str, str]) -> bool:
         """True where these marks tell nothing new: no mark of ours now or before, or the same."""
         known = self.get(stripe_customer_id)
-        marks = [
-            metadata.get(name)
-            for name in (
-                metadata_keys.CUSTOMER_ID,
-                metadata_keys.PAYMENT_METHOD,
-                metadata_keys.PROFILE,
-            )
-        ]
+        marks = [metadata.get(name) for name in _MARKS]
         if known is None:
             return marks[0] is None
-        return marks == [known.customer_id, known.payment_method, known.profile]
+        return marks == [known.customer_id, known.payment_method, known.profile, known.tax_id]
 
     def store(self, customers: Iterable[Mapping[str, Any]]) -> None:
         """Remember those that are marked as ours, and forget those that are not any more."""
@@ -85,22 +89,18 @@ class CachedCustomers:
                 self._unreadable.add("customer", name, "its id or metadata cannot be read")
                 continue
             created = data.get("created")
-            marks = [
-                metadata.get(mark)
-                for mark in (
-                    metadata_keys.CUSTOMER_ID,
-                    metadata_keys.PAYMENT_METHOD,
-                    metadata_keys.PROFILE,
-                )
-            ]
+            marks = [metadata.get(mark) for mark in _MARKS]
             if not marks[0] or data.get("deleted"):
                 others.append(name)
             elif not is_time(created) or not all(isinstance(m, str | None) for m in marks):
                 self._unreadable.add("customer", name, "its metadata or its time cannot be read")
             else:
-                rows.append((name, marks[0], created, *marks[1:], digests(held_by(data))))
+                ours, method, profile, tax_id = marks
+                rows.append((name, ours, created, method, profile, digests(held_by(data)), tax_id))
         with transaction(self._db):
-            self._db.executemany("insert or replace into customers values (?, ?, ?, ?, ?, ?)", rows)
+            self._db.executemany(
+                f"insert or replace into customers ({_COLUMNS}) values (?, ?, ?, ?, ?, ?, ?)", rows
+            )
             for name in others:
                 self.forget(name)
 

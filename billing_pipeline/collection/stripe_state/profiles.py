@@ -1,6 +1,7 @@
 """Name, e-mail and address of a Stripe customer: which of them are ours to write.
 
-What belongs here: the pure rule. What does not: finding the customer and sending (`customers.py`).
+What belongs here: the pure rule. What does not: finding the customer and sending (`customers.py`),
+and tax ids, which are objects of their own in Stripe (`tax_id_types.py`).
 
 A field is written where our input changed since we last wrote it; somebody's edit in Stripe stays
 until then. What we wrote is remembered as digests: in the customer's metadata, and in the cache
@@ -29,6 +30,7 @@ class Payer:
     street: str | None = None
     city: str | None = None
     postal_code: str | None = None
+    tax_id: str | None = None
 
 
 _ADDRESS = {

@@ -58,6 +58,11 @@ class SetAsideList:
             [at - KEPT_SECONDS],
         )
 
+    def targets(self, kind: str, most: int) -> list[str]:
+        """So many of a kind, by Stripe's ids."""
+        query = "select subject from set_aside where kind = ? order by seen_at, subject limit ?"
+        return [str(row[0]) for row in self._db.execute(query, [kind, most])]
+
     def remove(self, kind: str, targets: Iterable[str]) -> None:
         """These can be read by now."""
         self._db.execute(
@@ -76,19 +81,23 @@ class DamagedCacheError(RuntimeError):
 def read_set_aside(records: Path) -> list[SetAside]:
     """What is set aside in these records, the newest first. Writes nothing, makes no file. Raises
     `DamagedCacheError`."""
+    query = "select kind, subject, reason from set_aside order by seen_at desc, kind, subject"
+    return [SetAside(*row) for row in rows_of_cache(records, query)]
+
+
+def rows_of_cache(records: Path, query: str) -> list[tuple[Any, ...]]:
+    """The rows of a query of the cache in these records, none where there is no such table. Writes
+    nothing, makes no file. Raises `DamagedCacheError`."""
     path = records / STRIPE_CACHE
     if not path.exists():
         return []
     with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as db:
         try:
-            rows = db.execute(
-                "select kind, subject, reason from set_aside order by seen_at desc, kind, subject"
-            ).fetchall()
+            return db.execute(query).fetchall()
         except sqlite3.OperationalError:
             return []  # kept by an earlier release, or another process is making it
         except sqlite3.DatabaseError as error:
             raise DamagedCacheError(path, error) from error
-    return [SetAside(*row) for row in rows]
 
 
 def summary(things: Iterable[SetAside]) -> str:

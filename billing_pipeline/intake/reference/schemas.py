@@ -582,7 +582,7 @@ CUSTOMERS = Table(
         Column("payment_method", "id", "for the sandbox and test mode: `pm_card_visa`, …"),
         Column("tax_exempt", "tax_exempt", "`true`: no tax", default=False),
         Column("address", "text", "on the invoice; several lines are separated by `;`"),
-        Column("tax_id", "text", "on the invoice"),
+        Column("tax_id", "text", "on the invoice, with its prefix if it has one (DE123456789)"),
         Column("region", "id", "for tax: as the tax rates name it"),
         Column(
             "bill_to",

@@ -44,7 +44,7 @@ create table invoice_lines (
 create table stg_accounts__customers (
     customer_id varchar, name varchar, email varchar, country varchar,
     stripe_customer_id varchar, payment_method varchar, street varchar, city varchar,
-    postal_code varchar);
+    postal_code varchar, tax_id varchar);
 """
 
 
@@ -96,7 +96,9 @@ class Company:
                     *(more.get(name) for name in ("name", "email", "country")),
                     stripe_customer_id=more.get("stripe_customer_id"),
                     payment_method=more.get("payment_method", "pm_card_visa"),
-                    **{name: more.get(name) for name in ("street", "city", "postal_code")},
+                    **{
+                        name: more.get(name) for name in ("street", "city", "postal_code", "tax_id")
+                    },
                 ),
                 more.get("currency", "USD"),
                 tuple(
@@ -119,13 +121,14 @@ class Company:
         invoice_id = f"in_{month.key[:7].replace('-', '')}_{customer_id}"
         currency = more.get("currency", "USD")
         db.execute(
-            "insert into stg_accounts__customers values (?, ?, ?, 'DE', ?, ?, null, null, null)",
+            "insert into stg_accounts__customers values (?, ?, ?, 'DE', ?, ?, null, null, null, ?)",
             [
                 customer_id,
                 f"Customer {customer_id}",
                 f"{customer_id}@example.com",
                 more.get("stripe_customer_id"),
                 more.get("payment_method", "pm_card_visa"),
+                more.get("tax_id"),
             ],
         )
         db.execute(

@@ -51,6 +51,7 @@ class FakeStripe(stripe.HTTPClient):
                 "txn",
                 "po",
                 "pr",
+                "txi",
             )
         }
         self.kept: dict[str, tuple[str, int, Json]] = {}
@@ -89,7 +90,7 @@ class FakeStripe(stripe.HTTPClient):
     def posts(self) -> list[str]:
         """The changing requests, ids left out: ``post /v1/invoices/:id/finalize``."""
         return [
-            f"{method} {re.sub(r'/(cus|in|cn|pm)_[A-Za-z0-9_]+', '/:id', path)}"
+            f"{method} {re.sub(r'/(cus|in|cn|pm|txi)_[A-Za-z0-9_]+', '/:id', path)}"
             for method, path, _ in self.calls
             if method != "get"
         ]
@@ -131,7 +132,7 @@ class FakeStripe(stripe.HTTPClient):
         handler = getattr(self, f"{name}_one" if len(words) % 2 == 0 else name, None)
         if handler is None:
             raise Refused(404, f"Unrecognized request URL ({method} {path})")
-        return json.loads(json.dumps(handler(params, *words[1:2])))
+        return json.loads(json.dumps(handler(params, *words[1::2])))
 
     def _new(self, kind: str, body: Json) -> Json:
         self.serial += 1
@@ -191,6 +192,20 @@ class FakeStripe(stripe.HTTPClient):
         item.update(params)
         self._event("customer.updated", item)
         return item
+
+    def get_customers_tax_ids(self, params: Json, customer: str) -> Json:
+        return self._list("txi", params, customer=self._get("cus", customer)["id"])
+
+    def post_customers_tax_ids(self, params: Json, customer: str) -> Json:
+        if "INVALID" in params["value"]:
+            text = f"Invalid value for {params['type']}."
+            raise Refused(400, text, "tax_id_invalid", param="value")
+        owner = self._get("cus", customer)["id"]
+        return self._new("txi", {"object": "tax_id", "customer": owner, **params})
+
+    def delete_customers_tax_ids_one(self, params: Json, customer: str, item_id: str) -> Json:
+        del self.objects["txi"][self._get("txi", item_id)["id"]]
+        return {"id": item_id, "object": "tax_id", "deleted": True}
 
     def post_payment_methods_attach(self, params: Json, method: str) -> Json:
         if method == "pm_card_chargeDeclined":
@@ -269,6 +284,11 @@ class FakeStripe(stripe.HTTPClient):
 
     def post_invoices_finalize(self, params: Json, item_id: str) -> Json:
         item = self._draft(item_id)
+        item["customer_tax_ids"] = [
+            {"type": one["type"], "value": one["value"]}
+            for one in self.objects["txi"].values()
+            if one["customer"] == item["customer"]
+        ]
         item["status"] = "open" if item["total"] > 0 else "paid"
         item["auto_advance"] = params.get("auto_advance") == "true"
         item["number"] = f"N-{self.serial}"

@@ -19,6 +19,7 @@ from billing_pipeline.collection.stripe_state import statuses
 from billing_pipeline.collection.stripe_state.set_aside import read_set_aside
 
 from .conftest import Company
+from .fake_stripe import FakeStripe
 from .test_received import paid_once
 
 Json = dict[str, Any]
@@ -152,3 +153,20 @@ def test_a_top_up_with_a_status_that_is_new_is_set_aside(company: Company) -> No
     company.wait(prepaid.pull_top_ups(company.gateway(), company.settings))
     [aside] = read_set_aside(company.settings.records_dir)
     assert "has the status 'in_the_post'" in aside.reason
+
+
+def test_an_answer_that_names_another_invoice_is_not_believed(company: Company) -> None:
+    def names_another(fake: FakeStripe, method: str, path: str, params: Any) -> Any:
+        if not path.endswith("/finalize"):
+            return None
+        fake.faults.clear()
+        status, body, _ = fake._once(method, path, params, fake.key)
+        return status, body | {"id": "in_another"}
+
+    company.stripe.faults.append(names_another)
+    company.want({"ada": [1000]})
+    company.apply()
+    company.clock.advance(86_400)
+    company.apply()
+    assert [invoice["status"] for invoice in company.invoices()] == ["paid"]
+    assert not company.preview().changes

@@ -36,6 +36,7 @@ def call(method: str, path: str) -> str:
     parts = path.strip("/").split("/")
     if parts[2:] != ["report_payment"]:
         parts[2:3] = [":id"] if len(parts) > 2 else []
+        parts[4:5] = [":id"] if len(parts) > 4 else []
     return f"{method.upper()} /{'/'.join(parts)}"
 
 
@@ -119,7 +120,14 @@ def named(company: Company) -> None:
     company.apply()
 
 
-STORIES = [changes, wallet, drafts, collecting, top_ups, wallets_pay, fees, named]
+def tax_ids(company: Company) -> None:
+    """One that is known, and another that takes its place."""
+    for tax_id in ("DE123456789", "DE987654321"):
+        company.want({"ada": [1000]}, country="DE", tax_id=tax_id)
+        company.apply()
+
+
+STORIES = [changes, wallet, drafts, collecting, top_ups, wallets_pay, fees, named, tax_ids]
 
 
 @pytest.fixture(scope="module")

@@ -207,6 +207,76 @@ def test_an_unreadable_payment_is_set_aside(company: Company, changed: dict[str,
     assert (aside.kind, aside.target) == ("payment", odd["id"])
 
 
+@pytest.mark.parametrize("loses_cursor", [False, True], ids=["by events", "by listing"])
+def test_what_can_be_read_again_is_credited_and_not_set_aside_any_more(
+    company: Company, loses_cursor: bool
+) -> None:
+    """Long after its event, which nobody reads a second time."""
+    top_ups(company)
+    paid(company, "top-1", 2000)
+    [odd] = payments(company)
+    odd["amount_received"] = 2**70
+    assert moved(top_ups(company)) == []
+    company.clock.advance(31 * DAY if loses_cursor else DAY)
+    paid(company, "top-2", 500)
+    assert moved(top_ups(company)) == [("top_up", "top-2", "5.00")]
+    assert len(read_set_aside(company.settings.records_dir)) == 1
+    odd["amount_received"] = 2000
+    assert moved(top_ups(company))[0] == ("top_up", "top-1", "20.00")
+    assert read_set_aside(company.settings.records_dir) == []
+    asked = len(company.stripe.calls)
+    top_ups(company)
+    assert not [path for _, path, _ in company.stripe.calls[asked:] if "payment_intents" in path]
+
+
+def test_a_refund_that_can_be_read_again_takes_its_money_back(company: Company) -> None:
+    paid(company, "top-1", 2000, latest_charge={"id": "ch_1", "created": 1_770_000_005})
+    top_ups(company)
+    company.clock.advance(DAY)
+    [top_up] = payments(company)
+    refund = company.stripe.refund(top_up, 700)
+    refund["amount"] = None
+    assert len(moved(top_ups(company))) == 1
+    company.clock.advance(DAY)
+    refund["amount"] = 700
+    assert moved(top_ups(company))[-1][-1] == "-7.00"
+    assert read_set_aside(company.settings.records_dir) == []
+
+
+def test_one_that_is_gone_stops_nobody(company: Company) -> None:
+    paid(company, "top-1", 2000)
+    [odd] = payments(company)
+    odd["amount_received"] = 2**70
+    top_ups(company)
+    del company.stripe.objects["pi"][odd["id"]]
+    company.clock.advance(DAY)
+    paid(company, "top-2", 500)
+    assert moved(top_ups(company)) == [("top_up", "top-2", "5.00")]
+    assert read_set_aside(company.settings.records_dir) == []
+
+
+def test_one_that_stripe_does_not_give_is_read_again(company: Company) -> None:
+    """The cursor of the events has passed it by then."""
+    top_ups(company)
+    paid(company, "top-1", 2000)
+    [intent] = payments(company)
+
+    def fails(fake: Any, method: str, path: str, params: Any) -> Any:
+        error = {"type": "api_error", "message": "Something went wrong."}
+        return (500, {"error": error}) if path.endswith(intent["id"]) else None
+
+    company.stripe.faults.append(fails)
+    assert moved(top_ups(company)) == []
+    [aside] = read_set_aside(company.settings.records_dir)
+    assert (aside.kind, aside.target) == ("payment", intent["id"])
+    company.clock.advance(3 * DAY)
+    paid(company, "top-2", 500)
+    assert moved(top_ups(company)) == [("top_up", "top-2", "5.00")]
+    company.stripe.faults.clear()
+    assert moved(top_ups(company))[0] == ("top_up", "top-1", "20.00")
+    assert read_set_aside(company.settings.records_dir) == []
+
+
 def test_a_refund_that_cannot_be_read_takes_back_nothing_else(company: Company) -> None:
     paid(company, "top-1", 2000)
     paid(company, "top-2", 500, latest_charge={"id": "ch_2", "created": 1_770_000_005})

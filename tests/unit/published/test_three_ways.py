@@ -106,6 +106,24 @@ def test_the_first_thing_that_is_not_as_it_should_be(published: duckdb.DuckDBPyC
     ]
 
 
+def test_a_disputes_own_fee_is_in_the_fees_and_out_of_the_bank(
+    published: duckdb.DuckDBPyConnection,
+) -> None:
+    for name, more in {"lost": None, "won": {"fee": 0, "net": 100}}.items():
+        invoice(published, name)
+        payment(published, 100, name, payout_id="po_1")
+        payment(published, -100, name, kind="dispute", fee=15, net=-115, payout_id="po_1")
+        if more:
+            payment(published, 100, name, kind="dispute_reversal", payout_id="po_1", **more)
+    payout(published, "po_1")
+    assert rows(published, "invoice_id, went_back, fees, net, not_paid_out, state") == [
+        ("lost", 100, 18, -18, 0, "matched"),
+        ("won", 0, 18, 82, 0, "matched"),
+    ]
+    bridge = "SELECT less_fees, in_the_bank FROM revenue_bridge"
+    assert published.execute(bridge).fetchall() == [(Decimal(36), Decimal(64))]
+
+
 def test_what_nobody_here_knows_is_shown_as_of_the_newest_reading(
     published: duckdb.DuckDBPyConnection,
 ) -> None:

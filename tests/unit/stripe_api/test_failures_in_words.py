@@ -87,6 +87,9 @@ def test_the_permission_that_is_missing_is_named() -> None:
         "not allowed (GET /v1/credit_notes, HTTP 403, request req_1): "
         "the key needs the permission Credit notes: read"
     )
+    assert "needs the permission Tax IDs: read" in str(
+        listed(403, refused, "/v1/customers/cus_1/tax_ids")
+    )
     assert "permission" not in str(listed(400, refused))
 
 

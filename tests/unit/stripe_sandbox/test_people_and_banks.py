@@ -132,8 +132,11 @@ def test_a_dispute_takes_the_money_and_gives_it_back_where_it_is_won(
     company.sandbox.close_dispute(name, won=won)
     dispute = company.v1.disputes.list({"charge": charge.id}).data[0]
     assert dispute.status == ("won" if won else "lost")
-    moved = [item.amount for item in dispute.balance_transactions]
-    assert moved == ([-1500, 1500] if won else [-1500])
+    moved = [(item.amount, item.fee, item.net) for item in dispute.balance_transactions]
+    # The fee is not given back.
+    assert moved == [(-1500, 1500, -3000), *([(1500, 0, 1500)] if won else [])]
+    [fee] = dispute.balance_transactions[0].fee_details
+    assert (fee.amount, fee.description, fee.type) == (1500, "Dispute fee", "stripe_fee")
     names = [name for name in types_of(company) if "dispute" in name]
     back = ["charge.dispute.funds_reinstated"] if won else []
     opened = ["charge.dispute.created", "charge.dispute.funds_withdrawn"]

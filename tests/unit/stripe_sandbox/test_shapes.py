@@ -76,6 +76,12 @@ def _customers(walk: Walk) -> str:
     walk("GET", "customers/*", name)
     walk("GET", "customers", email="ada@example.com", expand__0="data.invoice_credit_balance")
     walk("GET", "customers/search", query="email:'ada@example.com'")
+    vat = walk("POST", "customers/*/tax_ids", name, type="eu_vat", value="DE123456789")["id"]
+    walk("GET", "customers/*/tax_ids/*", name, vat)
+    walk("GET", "customers/*/tax_ids", name)
+    assert walk("GET", "customers/*", name, expand__0="tax_ids")["tax_ids"]["data"][0]["id"] == vat
+    other = walk("POST", "customers/*/tax_ids", name, type="us_ein", value="12-3456789")["id"]
+    walk("DELETE", "customers/*/tax_ids/*", name, other)
     gone = walk("POST", "customers", name="Gone")["id"]
     walk("DELETE", "customers/*", gone)
     walk("GET", "customers/*", gone)
@@ -270,6 +276,7 @@ def test_errors_have_the_published_shape() -> None:
         ("POST", "invoices", "collection_method=never"): 400,
         ("POST", f"invoices/{unpaid}/finalize", ""): 400,
         ("GET", "customers?limit=0", ""): 400,
+        ("POST", f"customers/{customer}/tax_ids", "type=eu_vat&value=DE123"): 400,
         ("GET", "customers?expand[0]=data.wishes", ""): 400,
     }
     for (method, target, body), status in refused.items():
