@@ -98,6 +98,7 @@ class CustomerDirectory:
             try:
                 await self._write_profile(known[payer.customer_id], payer)
                 await self.tax_ids.bring(known[payer.customer_id], payer)
+                await self._change_card(known[payer.customer_id], payer)
             except (NotSentError, StripeFailure) as error:
                 if isinstance(error, StripeFailure) and error.param == "customer":
                     # Deleted in Stripe: the next invoice makes them anew, as they are then.
@@ -272,6 +273,17 @@ class CustomerDirectory:
             raise
         return not data.get("deleted")
 
+    async def _change_card(self, customer: CachedCustomer, payer: Payer) -> None:
+        """Another payment method in the accounts, of one who has no invoice to send: one that is
+        open may be tried with it. One that Stripe has refused is left alone."""
+        method, name = payer.payment_method, customer.stripe_customer_id
+        if not self._sets_payment_methods or method in (None, customer.payment_method):
+            return
+        now = self._session.cache.customers.get(name)
+        is_done = now is not None and now.payment_method == method
+        if not is_done and not self._session.cache.cards.is_refused(name, str(method)):
+            await self._attach(customer, str(method))
+
     async def _attach(self, customer: CachedCustomer, method: str) -> None:
         """Attach a test payment method and make it the default; a declined card is left out."""
         target = RequestTarget(customer.customer_id)
@@ -296,6 +308,7 @@ class CustomerDirectory:
             data = await change_for_sure(self._session, target, f"{step}-default", request, look)
         except StripeFailure as failure:
             if failure.kind in (FailureKind.CARD, FailureKind.REFUSED):
+                self._session.cache.cards.note_refused(customer.stripe_customer_id, method)
                 return
             raise
         self._session.cache.customers.store([data])

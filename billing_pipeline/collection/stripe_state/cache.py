@@ -11,6 +11,7 @@ import sqlite3
 from pathlib import Path
 
 from billing_pipeline.collection.stripe_state import (
+    cached_cards,
     cached_payouts,
     cached_tax_ids,
     metadata_keys,
@@ -136,7 +137,11 @@ class StripeCache:
         self._db.execute("pragma journal_mode = wal")
         self._db.execute("pragma synchronous = normal")
         self._db.executescript(
-            _SCHEMA + cached_payouts.SCHEMA + cached_tax_ids.SCHEMA + set_aside.SCHEMA
+            _SCHEMA
+            + cached_cards.SCHEMA
+            + cached_payouts.SCHEMA
+            + cached_tax_ids.SCHEMA
+            + set_aside.SCHEMA
         )
         for table, column, kind in _ADDED:
             names = [row[1] for row in self._db.execute(f"pragma table_info({table})")]
@@ -148,7 +153,8 @@ class StripeCache:
         self.unreadable = set_aside.SetAsideList(self._db)
         self.months = CachedMonths(self._db, self.progress)
         self.invoices = CachedInvoices(self._db, self.progress, self.unreadable, recorded)
-        self.customers = CachedCustomers(self._db, self.unreadable)
+        self.cards = cached_cards.CachedCards(self._db)
+        self.customers = CachedCustomers(self._db, self.unreadable, self.cards)
         self.tax_ids = cached_tax_ids.CachedTaxIds(self._db)
         self.posted = PostedMovements(self._db)
         self.top_ups = CachedTopUps(self._db)
