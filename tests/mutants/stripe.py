@@ -307,9 +307,16 @@ MUTANTS = (
     Mutant(
         "records_of_earlier_releases_are_left",
         f"{COLLECTION}/records/billed.py",
-        "if self._db.execute(_NAMED_BEFORE).fetchone():  # no",
+        "if db.execute(_NAMED_BEFORE).fetchone():  # no",
         "if False:  # no",
         f"{UNIT}/test_billed.py",
+    ),
+    Mutant(
+        "a_trigger_that_somebody_drops_stays_away",
+        f"{COLLECTION}/stripe_state/sqlite_file.py",
+        'changes = _number(db, "schema_version")',
+        "changes = 0",
+        f"{UNIT}/test_sqlite_file.py",
     ),
     Mutant(
         "a_credit_note_without_a_record_stays_so",

@@ -8,11 +8,12 @@ an event carries names and addresses of customers.
 from __future__ import annotations
 
 import json
-import sqlite3
 import threading
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+
+from billing_pipeline.collection.stripe_state.sqlite_file import open_file
 
 FILE_NAME = "webhooks.db"
 KEPT_SECONDS = 40 * 86_400
@@ -74,15 +75,11 @@ class Inbox:
     """One SQLite file; safe for several processes, and for the threads of one."""
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         self._lock = threading.Lock()
-        self._db = sqlite3.connect(
-            folder / FILE_NAME, timeout=30, isolation_level=None, check_same_thread=False
-        )
-        self._db.execute("pragma journal_mode = wal")
         # On the disk before Stripe hears that we have it.
-        self._db.execute("pragma synchronous = full")
-        self._db.executescript(_SCHEMA)
+        self._db = open_file(
+            folder / FILE_NAME, _SCHEMA, synchronous="full", is_shared_by_threads=True
+        )
 
     def close(self) -> None:
         with self._lock:

@@ -7,12 +7,12 @@ What belongs here: writing decisions down and reading them. What does not: what 
 from __future__ import annotations
 
 import json
-import sqlite3
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from billing_pipeline.collection.plan.approval import Decided, Verdict
+from billing_pipeline.collection.stripe_state.sqlite_file import open_file
 
 _SCHEMA = """
 create table if not exists approvals (
@@ -36,12 +36,7 @@ class Approvals:
     it."""
 
     def __init__(self, path: Path | str, *, synchronous: str = "full") -> None:
-        if synchronous not in ("full", "normal", "off"):
-            raise ValueError(f"synchronous is full, normal or off, not {synchronous!r}")
-        self._db = sqlite3.connect(path, timeout=30, isolation_level=None)
-        self._db.execute("pragma journal_mode = wal")
-        self._db.execute(f"pragma synchronous = {synchronous}")
-        self._db.executescript(_SCHEMA)
+        self._db = open_file(path, _SCHEMA, synchronous=synchronous)
 
     def close(self) -> None:
         self._db.close()

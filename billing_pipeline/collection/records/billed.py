@@ -21,9 +21,9 @@ from typing import Any, NamedTuple
 
 from billing_pipeline.collection.plan.desired import DesiredInvoice
 from billing_pipeline.collection.stripe_state import metadata_keys
+from billing_pipeline.collection.stripe_state.sqlite_file import open_file, transaction
 from billing_pipeline.collection.stripe_state.stripe_invoice import ActualInvoice
 from billing_pipeline.collection.stripe_state.texts import hash_of
-from billing_pipeline.collection.stripe_state.transactions import transaction
 
 # `subject` is Stripe's id. `previous` is empty, except in rows of earlier releases: there it is the
 # hash of the row before.
@@ -119,16 +119,9 @@ class BilledRecords:
     """``records/billed.db``: append-only, numbered within each month."""
 
     def __init__(self, path: Path, *, synchronous: str = "full") -> None:
-        self._db = sqlite3.connect(path, timeout=30, isolation_level=None)
-        self._db.execute("pragma journal_mode = wal")
-        self._db.execute(f"pragma synchronous = {synchronous}")
+        self._db = open_file(path, _SCHEMA, synchronous=synchronous, make=_make)
         self._db.create_function("hash_of_row", 5, _hash_of_row, deterministic=True)
         self._db.create_function("content_hash", 1, _content_hash, deterministic=True)
-        if self._db.execute(_NAMED_BEFORE).fetchone():
-            with transaction(self._db):
-                if self._db.execute(_NAMED_BEFORE).fetchone():  # no other process was first
-                    self._db.execute("alter table seals rename to billed")
-        self._db.executescript(_SCHEMA)
 
     def close(self) -> None:
         self._db.close()
@@ -200,6 +193,14 @@ def credit_note(invoice: ActualInvoice, note: Mapping[str, Any], now: float) -> 
 
 def _invoice(row: Sequence[Any]) -> BilledInvoice:
     return BilledInvoice._make([*row[:-1], bool(row[-1])])
+
+
+def _make(db: sqlite3.Connection) -> None:
+    if db.execute(_NAMED_BEFORE).fetchone():
+        with transaction(db):
+            if db.execute(_NAMED_BEFORE).fetchone():  # no other process was first
+                db.execute("alter table seals rename to billed")
+    db.executescript(_SCHEMA)
 
 
 def _hash_of_row(*columns: str | int) -> str:

@@ -9,13 +9,13 @@ what, when, and what Stripe called it.
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from billing_pipeline.collection.stripe_state.resolutions import Decision, Proposal
+from billing_pipeline.collection.stripe_state.sqlite_file import open_file
 
 _SCHEMA = """
 create table if not exists requests (
@@ -77,14 +77,7 @@ class RequestLog:
     """Append-only. `synchronous` full: an intent is on the disk before its request is sent."""
 
     def __init__(self, path: Path | str, *, synchronous: str = "full") -> None:
-        if synchronous not in ("full", "normal", "off"):
-            raise ValueError(f"synchronous is full, normal or off, not {synchronous!r}")
-        if isinstance(path, Path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-        self._db = sqlite3.connect(path, timeout=30, isolation_level=None)
-        self._db.execute("pragma journal_mode = wal")
-        self._db.execute(f"pragma synchronous = {synchronous}")
-        self._db.executescript(_SCHEMA)
+        self._db = open_file(path, _SCHEMA, synchronous=synchronous)
 
     def close(self) -> None:
         self._db.close()

@@ -27,7 +27,7 @@ from billing_pipeline.collection.stripe_state.cached_invoices import (
 from billing_pipeline.collection.stripe_state.cached_months import CachedMonths
 from billing_pipeline.collection.stripe_state.cached_wallets import CachedTopUps, PostedMovements
 from billing_pipeline.collection.stripe_state.reading_progress import ReadingProgress
-from billing_pipeline.collection.stripe_state.transactions import transaction
+from billing_pipeline.collection.stripe_state.sqlite_file import open_file, transaction
 
 _SCHEMA = """
 create table if not exists state (name text primary key, value integer not null) strict;
@@ -126,29 +126,22 @@ create table if not exists top_up_returns (
 """
 
 
+_TABLES = "".join(
+    [
+        *(_SCHEMA, cached_cards.SCHEMA, cached_payouts.SCHEMA, cached_tax_ids.SCHEMA),
+        set_aside.SCHEMA,
+    ]
+)
+_INDEXES = _PAID_BY_WALLETS + _CORRECTIONS
+_MADE_BY = f"{_TABLES} {_ADDED} {_MARKS_FROM_BODIES} {_INDEXES} {_TOP_UP_RETURNS}"
+
+
 class StripeCache:
     """One SQLite file for all months of one Stripe account; safe for several processes."""
 
     def __init__(self, path: Path | str, recorded: RecordedMarks = lambda ids: {}) -> None:
-        if isinstance(path, Path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-        self._db = sqlite3.connect(path, timeout=30, isolation_level=None)
         # A lost last write costs a longer listing, nothing else: no need to wait for the disk.
-        self._db.execute("pragma journal_mode = wal")
-        self._db.execute("pragma synchronous = normal")
-        self._db.executescript(
-            _SCHEMA
-            + cached_cards.SCHEMA
-            + cached_payouts.SCHEMA
-            + cached_tax_ids.SCHEMA
-            + set_aside.SCHEMA
-        )
-        for table, column, kind in _ADDED:
-            names = [row[1] for row in self._db.execute(f"pragma table_info({table})")]
-            if column not in names:
-                self._db.execute(f"alter table {table} add column {column} {kind}")
-        self._remember_marks()
-        self._begin_top_up_returns()
+        self._db = open_file(path, _MADE_BY, synchronous="normal", make=_make)
         self.progress = ReadingProgress(self._db)
         self.unreadable = set_aside.SetAsideList(self._db)
         self.months = CachedMonths(self._db, self.progress)
@@ -160,24 +153,37 @@ class StripeCache:
         self.top_ups = CachedTopUps(self._db)
         self.payouts = cached_payouts.CachedPayouts(self._db)
 
-    def _remember_marks(self) -> None:
-        """Marks of invoices that an earlier release has stored."""
-        columns = {row[1] for row in self._db.execute("pragma table_info(invoices)")}
-        if "marks" in columns:
-            return
-        with transaction(self._db):
-            self._db.execute("alter table invoices add column marks text not null default '{}'")
-            self._db.execute(_MARKS_FROM_BODIES)
-
-    def _begin_top_up_returns(self) -> None:
-        """Top-ups that an earlier release has read, without what was refunded of them or disputed,
-        are read once more."""
-        self._db.executescript(_PAID_BY_WALLETS + _CORRECTIONS)
-        tables = "select 1 from sqlite_schema where name = 'top_up_returns'"
-        if self._db.execute(tables).fetchone() is None:
-            with transaction(self._db):
-                self._db.execute(_TOP_UP_RETURNS)
-                self._db.execute("delete from state where name = 'top_ups_read_until'")
-
     def close(self) -> None:
         self._db.close()
+
+
+def _make(db: sqlite3.Connection) -> None:
+    db.executescript(_TABLES)
+    for table, column, kind in _ADDED:
+        if column not in _columns(db, table):
+            db.execute(f"alter table {table} add column {column} {kind}")
+    _remember_marks(db)
+    db.executescript(_INDEXES)
+    _begin_top_up_returns(db)
+
+
+def _columns(db: sqlite3.Connection, table: str) -> set[str]:
+    return {str(row[1]) for row in db.execute(f"pragma table_info({table})")}
+
+
+def _remember_marks(db: sqlite3.Connection) -> None:
+    """Marks of invoices that an earlier release has stored."""
+    if "marks" not in _columns(db, "invoices"):
+        with transaction(db):
+            db.execute("alter table invoices add column marks text not null default '{}'")
+            db.execute(_MARKS_FROM_BODIES)
+
+
+def _begin_top_up_returns(db: sqlite3.Connection) -> None:
+    """Top-ups that an earlier release has read, without what was refunded of them or disputed, are
+    read once more."""
+    tables = "select 1 from sqlite_schema where name = 'top_up_returns'"
+    if db.execute(tables).fetchone() is None:
+        with transaction(db):
+            db.execute(_TOP_UP_RETURNS)
+            db.execute("delete from state where name = 'top_ups_read_until'")
