@@ -126,11 +126,9 @@ create table if not exists top_up_returns (
 """
 
 
-_TABLES = "".join(
-    [
-        *(_SCHEMA, cached_cards.SCHEMA, cached_payouts.SCHEMA, cached_tax_ids.SCHEMA),
-        set_aside.SCHEMA,
-    ]
+_TABLES = (
+    f"{_SCHEMA} {cached_cards.SCHEMA} {cached_payouts.SCHEMA} {cached_tax_ids.SCHEMA} "
+    f"{set_aside.SCHEMA}"
 )
 _INDEXES = _PAID_BY_WALLETS + _CORRECTIONS
 _MADE_BY = f"{_TABLES} {_ADDED} {_MARKS_FROM_BODIES} {_INDEXES} {_TOP_UP_RETURNS}"
