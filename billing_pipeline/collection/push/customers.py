@@ -27,7 +27,7 @@ from billing_pipeline.collection.push.requests import (
 )
 from billing_pipeline.collection.push.tax_ids import TaxIds
 from billing_pipeline.collection.stripe_state import metadata_keys
-from billing_pipeline.collection.stripe_state.cached_customers import CachedCustomer
+from billing_pipeline.collection.stripe_state.cached_customers import CachedCustomer, card_of
 from billing_pipeline.collection.stripe_state.event_reader import EVENTS_KEPT, read_events
 from billing_pipeline.collection.stripe_state.profiles import (
     Payer,
@@ -139,6 +139,8 @@ class CustomerDirectory:
                 FailureKind.NOT_FOUND,
                 f"the accounts name {stripe_customer_id}, which was deleted in Stripe",
             )
+        # The events of one who has no mark of ours are read for the card alone.
+        self._session.cache.cards.note_seen([(stripe_customer_id, card_of(data))])
         metadata = data.get("metadata") or {}
         return CachedCustomer(
             *(stripe_customer_id, customer_id, int(data["created"])),

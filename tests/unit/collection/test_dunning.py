@@ -261,6 +261,17 @@ def test_another_card_is_tried_at_once(company: Company) -> None:
     assert dun(company) == [] and not company.preview().changes
 
 
+def test_another_card_of_a_customer_whom_the_accounts_name_is_too(company: Company) -> None:
+    settings = {"default_payment_method": DECLINES}
+    _, made = company.stripe.act("post", "/v1/customers", {"invoice_settings": settings})
+    company.want({"ada": [1000]}, payment_method=None, stripe_customer_id=made["id"])
+    company.apply()
+    dun(company)
+    company.clock.advance(HOUR)
+    _gives_another_card(company, "pm_card_visa")
+    assert [result.outcome.value for result in dun(company)] == ["paid"]
+
+
 def test_another_card_that_fails_too_is_tried_once_and_moves_nothing(company: Company) -> None:
     _declined(company)
     _gives_another_card(company, f"{DECLINES}_2")
