@@ -134,12 +134,14 @@ async def _one(
 
 
 def _next_step(session: StripeSession, invoice: ActualInvoice, policy: DunningPolicy) -> Due | None:
-    """What comes next; where that is not due yet, another card if the customer has one by now."""
+    """What comes next; another card, if the customer has one by now, where no try is due yet and
+    before the invoice is given up."""
     due = _interrupted(session, invoice) or due_of(invoice, policy)
-    if (due is not None and due.at <= session.now) or not is_in_dunning(invoice):
-        return due
+    is_try_due = due is not None and due.kind is DueKind.TRY and due.at <= session.now
     card = session.cache.cards.get(invoice.stripe_customer_id)
-    if card is None or not card.card or card.changed_at <= (invoice.failed_at or 0):
+    if is_try_due or not is_in_dunning(invoice) or card is None or not card.card:
+        return due
+    if card.changed_at <= (invoice.failed_at or invoice.finalized_at or 0):
         return due
     if invoice.metadata.get(metadata_keys.CARD_TRIED) == card.digest:
         return due

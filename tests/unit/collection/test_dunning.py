@@ -322,6 +322,23 @@ def test_a_card_that_was_changed_before_the_failure_is_not_tried_for_it(company:
     assert dun(company) == []
 
 
+def test_another_card_is_tried_before_an_invoice_is_given_up(company: Company) -> None:
+    """The process ended when it was about to be."""
+    _declined(company)
+
+    def kills(stripe: FakeStripe, method: str, path: str, params: object) -> None:
+        if path.endswith("/mark_uncollectible"):
+            raise Killed
+
+    company.stripe.faults.append(kills)  # type: ignore[arg-type]
+    with pytest.raises(BaseExceptionGroup):
+        watch(company, 200)
+    company.stripe.faults.clear()
+    company.clock.advance(HOUR)
+    _gives_another_card(company, "pm_card_visa")
+    assert [result.outcome.value for result in dun(company)] == ["paid"]
+
+
 def test_another_card_in_the_accounts_is_tried_at_once(company: Company) -> None:
     _declined(company)
     company.want({"ada": [1000]}, payment_method="pm_card_visa")
