@@ -7,7 +7,7 @@ from contextlib import suppress
 import dagster as dg
 
 from billing_pipeline.collection import payments, stripe_gateway
-from billing_pipeline.collection.plan.dunning_policy import DunningPolicy
+from billing_pipeline.collection.plan.dunning_policy import Due, DueKind, DunningPolicy
 from billing_pipeline.collection.push.dunning import DunningOutcome, DunningResult
 from billing_pipeline.defs.asset_metadata import markdown_table
 from billing_pipeline.defs.jobs import TAGS
@@ -80,12 +80,16 @@ def _table(results: list[DunningResult]) -> str:
     header = ("customer", "invoice", "try", "ended", "why", "Stripe")
     rows = [
         (
-            *(result.customer_id, result.invoice_id, result.due.number, result.outcome.value),
+            *(result.customer_id, result.invoice_id, _which(result.due), result.outcome.value),
             *(result.message, result.request_id or result.stripe_invoice_id),
         )
         for result in results
     ]
     return markdown_table(header, rows)
+
+
+def _which(due: Due) -> str:
+    return "another card" if due.kind is DueKind.CARD else str(due.number)
 
 
 @dg.job(

@@ -165,14 +165,16 @@ class Call:
         self.store.save(item["object"], item)
         return item
 
-    def event(self, name: str, item: Json) -> None:
-        """Record an event. The object is saved without its lines, which would be most of it."""
+    def event(self, name: str, item: Json, before: Json | None = None) -> None:
+        """Record an event. The object is saved without its lines, which would be most of it.
+        `before`: as it was, of which what changed goes with the event."""
+        previous = {} if before is None else {"previous_attributes": _changed(before, item)}
         body = {
             "api_version": stripe.api_version,
             "type": name,
             "pending_webhooks": 0,
             "request": self._request,
-            "data": {"object": saved(item)},
+            "data": {"object": saved(item), **previous},
             # The list of events follows the account's time.
             "created": self._account_now,
         }
@@ -240,6 +242,18 @@ def json_range(field: str, given: Any) -> list[tuple[str, Any]]:
 def json_equal(params: Mapping[str, Any], *fields: str) -> list[tuple[str, Any]]:
     """Equality filters for those of the fields that the request has."""
     return [(f"json_extract(body, '$.{n}') = ?", params[n]) for n in fields if n in params]
+
+
+def _changed(before: Json, after: Json) -> Json:
+    """The former values of what is another by now, of nested objects of their fields."""
+    changed: Json = {}
+    for name in saved(before):
+        old, new = before[name], after.get(name)
+        if isinstance(old, dict) and isinstance(new, dict) and old != new:
+            changed[name] = _changed(dict.fromkeys(new) | old, new)
+        elif old != new:
+            changed[name] = old
+    return changed
 
 
 def saved(item: Json) -> Json:

@@ -7,6 +7,7 @@ bank answers a charge (`cards.py`, `debits.py`), and paying an invoice from the 
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
 from billing_pipeline.stripe_sandbox.cards import (
@@ -61,10 +62,11 @@ def create(call: Call) -> Json:
 @route("POST", "customers/*", "CustomerUpdateParams", _CUSTOMER)
 def update(call: Call, customer_id: str) -> Json:
     customer = living(call, customer_id)
+    before = deepcopy(customer)
     if "balance" in call.params:
         change = call.params["balance"] - customer["balance"]
         move_balance(call, customer, change, customer["currency"] or "usd", "adjustment")
-    call.event("customer.updated", _change(call, customer))
+    call.event("customer.updated", _change(call, customer), before)
     return customer
 
 

@@ -76,9 +76,37 @@ MUTANTS = (
     Mutant(
         "a_try_without_a_second_look",
         f"{COLLECTION}/push/dunning.py",
-        "if (_interrupted(session, invoice) or due_of(invoice, policy)) != due:",
+        "if _next_step(session, invoice, policy) != due:",
         "if False:",
         f"{UNIT}/test_dunning.py",
+    ),
+    Mutant(
+        "another_card_is_tried_every_hour",
+        f"{COLLECTION}/push/dunning.py",
+        "if invoice.metadata.get(metadata_keys.CARD_TRIED) == card.digest:",
+        "if False:",
+        f"{UNIT}/test_dunning.py",
+    ),
+    Mutant(
+        "a_due_time_does_not_say_which_card_it_tried",
+        f"{COLLECTION}/push/dunning.py",
+        "    claim |= _card_mark(session, invoice)\n",
+        "",
+        f"{UNIT}/test_dunning.py",
+    ),
+    Mutant(
+        "a_tax_id_that_somebody_added_is_taken_for_ours",
+        f"{COLLECTION}/push/tax_ids.py",
+        'elif self._was_ours(name, payer, wanted, str(present["id"])):',
+        "elif True:",
+        f"{UNIT}/test_tax_ids.py",
+    ),
+    Mutant(
+        "a_refused_tax_id_fails_the_customer",
+        f"{COLLECTION}/push/tax_ids.py",
+        "self.problems[ALL if is_of_all else payer.customer_id] = clean_text(str(failure))",
+        "raise",
+        f"{UNIT}/test_tax_ids.py",
     ),
     Mutant(
         "tries_that_were_missed_are_made_up_for",

@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import stripe
 
+from billing_pipeline.stripe_api.timing import VirtualClock
 from billing_pipeline.stripe_sandbox import Sandbox
 from tests.in_process import InProcessClient
 from tests.stripe_account.compare import Json, Send, differences, run
@@ -40,8 +42,15 @@ def sender(key: str, http_client: stripe.HTTPClient | None = None) -> Send:
 
 
 def sandbox_answers() -> dict[str, Json]:
-    transport = InProcessClient(Sandbox())
-    return run(STEPS, sender("sk_test_sandbox", transport))
+    """With a second between two requests, as an account would take."""
+    clock = VirtualClock(time.time())
+    ask = sender("sk_test_sandbox", InProcessClient(Sandbox(clock=clock.now)))
+
+    def send(method: str, path: str, params: Json) -> tuple[int, Json]:
+        clock.advance(1)
+        return ask(method, path, params)
+
+    return run(STEPS, send)
 
 
 def main(key: str, recorded: Path = RECORDED) -> int:

@@ -27,6 +27,8 @@ _COMPARED = frozenset(
 )
 """Fields whose values are no id, no time and nothing of the account's own."""
 _DAY = 86_400
+_APART = 20
+"""Seconds from which creating and finalizing an invoice were not done together."""
 _ID = re.compile(r"\{(\w+)\}")
 
 
@@ -72,10 +74,21 @@ def scrubbed(status: int, body: Json) -> Json:
     kept = {name: value for name, value in kept.items() if not isinstance(value, dict | list)}
     if body.get("due_date") and body.get("created"):
         kept["due_after_days"] = round((body["due_date"] - body["created"]) / _DAY)
+        kept |= _counted_from(body)
     if isinstance(body.get("data"), list):
         kept["data"] = [scrubbed(200, item) for item in body["data"]]
     fields = [] if body.get("object") == "account" else sorted(body)
     return {"status": status, "fields": fields, "values": kept}
+
+
+def _counted_from(invoice: Json) -> Json:
+    """From when the days until it is due count, where that can be told apart."""
+    finalized_at = (invoice.get("status_transitions") or {}).get("finalized_at")
+    if finalized_at is None or finalized_at - invoice["created"] < _APART:
+        return {}
+    times = {"created": invoice["created"], "finalized": finalized_at}
+    found = [name for name, at in times.items() if (invoice["due_date"] - at) % _DAY == 0]
+    return {"due_counted_from": found}
 
 
 def differences(ours: Mapping[str, Json], theirs: Mapping[str, Json]) -> Iterator[str]:

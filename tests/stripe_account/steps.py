@@ -84,6 +84,8 @@ STEPS: tuple[Step, ...] = (
         for number in range(4)
     ),
     Step("vat_sixth", "POST", _TAX_IDS, {"type": "eu_vat", "value": "DE123456785"}, "the sixth"),
+    # A draft of which the last steps ask from when the days until it is due count.
+    *_invoice("old", "ada", (1500,), **_SENT)[:2],
     # An invoice from draft to paid, and what is refused on the way.
     *_invoice("paid", "ada", (1500, -300)),
     Step("paid_again_open", "POST", "/v1/invoices/{paid}/finalize"),
@@ -131,7 +133,7 @@ STEPS: tuple[Step, ...] = (
     # Sent invoices.
     Step("nobody", "POST", "/v1/invoices", {"customer": "{ola}", **_SENT}, "refused at create?"),
     *_invoice("sent", "ada", (1500,), **_SENT),
-    Step("sent_after", "GET", "/v1/invoices/{sent}", {}, "from when days_until_due counts"),
+    Step("sent_after", "GET", "/v1/invoices/{sent}"),
     # Payments of one's own.
     Step(
         *("top_up", "POST", "/v1/payment_intents"),
@@ -175,6 +177,8 @@ STEPS: tuple[Step, ...] = (
         {"frozen_time": _FROZEN + 7200},
         "while advancing",
     ),
+    Step("old_open", "POST", "/v1/invoices/{old}/finalize", {"auto_advance": False}),
+    Step("old_after", "GET", "/v1/invoices/{old}", {}, "from when days_until_due counts"),
     # What is asked wrongly.
     Step("unknown_expand", "GET", "/v1/invoices", {"expand": ["data.wishes"]}),
     Step("unknown_parameter", "POST", "/v1/customers", {"nme": "A"}),

@@ -37,7 +37,8 @@ def test_the_steps_reach_what_the_pipeline_relies_on() -> None:
     assert {statuses[name] for name in wrong} == {400}
     assert (ours["vat_wrong"]["code"], statuses["ein_none"]) == ("tax_id_invalid", 404)
     assert ours["paid_paid"]["values"]["amount_paid"] == 1200
-    assert ours["sent_after"]["values"]["due_after_days"] == 7
+    assert ours["old_after"]["values"]["due_after_days"] == 7
+    assert ours["old_after"]["values"]["due_counted_from"] == ["finalized"]
     assert ours["booked"]["values"]["data"][0]["values"]["type"] == "charge"
     assert statuses["tam"] == 400
     assert ours["clock_events"]["values"]["data"] == ours["payouts"]["values"]["data"] == []

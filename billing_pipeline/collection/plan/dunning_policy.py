@@ -56,6 +56,8 @@ class DunningPolicy:
 
 class DueKind(StrEnum):
     TRY = "try"
+    CARD = "card"
+    """Another payment method than the one that failed: no due time is used up by it."""
     GIVE_UP = "give_up"
 
 

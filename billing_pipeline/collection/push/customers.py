@@ -27,7 +27,7 @@ from billing_pipeline.collection.push.requests import (
 )
 from billing_pipeline.collection.push.tax_ids import TaxIds
 from billing_pipeline.collection.stripe_state import metadata_keys
-from billing_pipeline.collection.stripe_state.cached_customers import CachedCustomer
+from billing_pipeline.collection.stripe_state.cached_customers import CachedCustomer, card_of
 from billing_pipeline.collection.stripe_state.event_reader import EVENTS_KEPT, read_events
 from billing_pipeline.collection.stripe_state.profiles import (
     Payer,
@@ -98,6 +98,7 @@ class CustomerDirectory:
             try:
                 await self._write_profile(known[payer.customer_id], payer)
                 await self.tax_ids.bring(known[payer.customer_id], payer)
+                await self._change_card(known[payer.customer_id], payer)
             except (NotSentError, StripeFailure) as error:
                 if isinstance(error, StripeFailure) and error.param == "customer":
                     # Deleted in Stripe: the next invoice makes them anew, as they are then.
@@ -138,6 +139,8 @@ class CustomerDirectory:
                 FailureKind.NOT_FOUND,
                 f"the accounts name {stripe_customer_id}, which was deleted in Stripe",
             )
+        # The events of one who has no mark of ours are read for the card alone.
+        self._session.cache.cards.note_seen([(stripe_customer_id, card_of(data))])
         metadata = data.get("metadata") or {}
         return CachedCustomer(
             *(stripe_customer_id, customer_id, int(data["created"])),
@@ -272,6 +275,17 @@ class CustomerDirectory:
             raise
         return not data.get("deleted")
 
+    async def _change_card(self, customer: CachedCustomer, payer: Payer) -> None:
+        """Another payment method in the accounts, of one who has no invoice to send: one that is
+        open may be tried with it. One that Stripe has refused is left alone."""
+        method, name = payer.payment_method, customer.stripe_customer_id
+        if not self._sets_payment_methods or method in (None, customer.payment_method):
+            return
+        now = self._session.cache.customers.get(name)
+        is_done = now is not None and now.payment_method == method
+        if not is_done and not self._session.cache.cards.is_refused(name, str(method)):
+            await self._attach(customer, str(method))
+
     async def _attach(self, customer: CachedCustomer, method: str) -> None:
         """Attach a test payment method and make it the default; a declined card is left out."""
         target = RequestTarget(customer.customer_id)
@@ -296,6 +310,7 @@ class CustomerDirectory:
             data = await change_for_sure(self._session, target, f"{step}-default", request, look)
         except StripeFailure as failure:
             if failure.kind in (FailureKind.CARD, FailureKind.REFUSED):
+                self._session.cache.cards.note_refused(customer.stripe_customer_id, method)
                 return
             raise
         self._session.cache.customers.store([data])

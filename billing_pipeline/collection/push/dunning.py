@@ -8,6 +8,8 @@ Each try is written on the invoice in Stripe *before* the payment is asked for, 
 has the try's number in its key. So no rerun, however late, makes two tries for one due time; at
 worst a process that ends in that very instant loses one, and then the request log, if it is still
 there, tells the next run to make it after all.
+
+A customer who gave another card need not wait for the next due time: it is tried at once, and once.
 """
 
 from __future__ import annotations
@@ -90,7 +92,7 @@ async def carry_out(
         (invoice, step)
         for known in invoices
         for invoice in [_believed(known, now)]
-        for step in [_interrupted(session, invoice) or due_of(invoice, policy)]
+        for step in [_next_step(session, invoice, policy)]
         if step is not None and step.at <= now
     ]
     results = await each(due, lambda pair: _one(session, pair[0], pair[1], policy))
@@ -114,19 +116,36 @@ async def _one(
         session.cache.invoices.store([data])
         error = invoice.last_error or known.last_error
         invoice = replace(invoice, failed_at=known.failed_at, last_error=error)
-        if (_interrupted(session, invoice) or due_of(invoice, policy)) != due:
+        if _next_step(session, invoice, policy) != due:
             return None  # it was paid, or another run was faster
         invoice = await with_payment_status(session.gateway, session.cache, invoice)
         if invoice.payment is PaymentState.PROCESSING:
             return None
         if due.kind is DueKind.GIVE_UP:
             return await _give_up(session, target, invoice, due)
+        if due.kind is DueKind.CARD:
+            return await _try_card(session, target, invoice, due)
         return await _try(session, target, invoice, due, policy)
     except NotSentError as error:
         return _result(known, due, DunningOutcome.FAILED, str(error))
     except StripeFailure as failure:
         failure.customer_id = target.customer_id
         return _result(known, due, DunningOutcome.FAILED, str(failure), failure.request_id)
+
+
+def _next_step(session: StripeSession, invoice: ActualInvoice, policy: DunningPolicy) -> Due | None:
+    """What comes next; another card, if the customer has one by now, where no try is due yet and
+    before the invoice is given up."""
+    due = _interrupted(session, invoice) or due_of(invoice, policy)
+    is_try_due = due is not None and due.kind is DueKind.TRY and due.at <= session.now
+    card = session.cache.cards.get(invoice.stripe_customer_id)
+    if is_try_due or not is_in_dunning(invoice) or card is None or not card.card:
+        return due
+    if card.changed_at <= (invoice.failed_at or invoice.finalized_at or 0):
+        return due
+    if invoice.metadata.get(metadata_keys.CARD_TRIED) == card.digest:
+        return due
+    return Due(DueKind.CARD, invoice.dunning_tries, card.changed_at)
 
 
 def _interrupted(session: StripeSession, invoice: ActualInvoice) -> Due | None:
@@ -176,6 +195,24 @@ async def _try(
     return _result(invoice, due, outcome, attempt.problem or "", attempt.request_id)
 
 
+async def _try_card(
+    session: StripeSession, target: RequestTarget, invoice: ActualInvoice, due: Due
+) -> DunningResult:
+    marks = _card_mark(session, invoice)
+    name = marks[metadata_keys.CARD_TRIED]
+    await set_metadata(session, target, f"card-{name}", invoice.stripe_invoice_id, marks)
+    attempt = await try_payment(session, target, invoice, step=f"pay-card-{name}", generations=1)
+    outcome = DunningOutcome.PAID if attempt.problem is None else DunningOutcome.DECLINED
+    if attempt.is_processing:
+        outcome = DunningOutcome.PROCESSING
+    return _result(invoice, due, outcome, attempt.problem or "", attempt.request_id)
+
+
+def _card_mark(session: StripeSession, invoice: ActualInvoice) -> dict[str, str]:
+    card = session.cache.cards.get(invoice.stripe_customer_id)
+    return {metadata_keys.CARD_TRIED: card.digest} if card is not None else {}
+
+
 async def _claim(
     session: StripeSession,
     target: RequestTarget,
@@ -186,6 +223,7 @@ async def _claim(
 ) -> None:
     """Write on the invoice that a due time is used up, and from when the next ones count."""
     claim = {metadata_keys.TRIES: str(due.number), metadata_keys.FIRST_FAILURE: str(start)}
+    claim |= _card_mark(session, invoice)
     await set_metadata(session, target, step, invoice.stripe_invoice_id, claim)
 
 

@@ -11,6 +11,7 @@ import sqlite3
 from pathlib import Path
 
 from billing_pipeline.collection.stripe_state import (
+    cached_cards,
     cached_payouts,
     cached_tax_ids,
     metadata_keys,
@@ -125,7 +126,10 @@ create table if not exists top_up_returns (
 """
 
 
-_TABLES = _SCHEMA + cached_payouts.SCHEMA + cached_tax_ids.SCHEMA + set_aside.SCHEMA
+_TABLES = (
+    f"{_SCHEMA} {cached_cards.SCHEMA} {cached_payouts.SCHEMA} {cached_tax_ids.SCHEMA} "
+    f"{set_aside.SCHEMA}"
+)
 _INDEXES = _PAID_BY_WALLETS + _CORRECTIONS
 _MADE_BY = f"{_TABLES} {_ADDED} {_MARKS_FROM_BODIES} {_INDEXES} {_TOP_UP_RETURNS}"
 
@@ -140,7 +144,8 @@ class StripeCache:
         self.unreadable = set_aside.SetAsideList(self._db)
         self.months = CachedMonths(self._db, self.progress)
         self.invoices = CachedInvoices(self._db, self.progress, self.unreadable, recorded)
-        self.customers = CachedCustomers(self._db, self.unreadable)
+        self.cards = cached_cards.CachedCards(self._db)
+        self.customers = CachedCustomers(self._db, self.unreadable, self.cards)
         self.tax_ids = cached_tax_ids.CachedTaxIds(self._db)
         self.posted = PostedMovements(self._db)
         self.top_ups = CachedTopUps(self._db)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from billing_pipeline.collection.stripe_state import metadata_keys, set_aside
+from billing_pipeline.collection.stripe_state.cached_cards import CachedCards
 from billing_pipeline.collection.stripe_state.profiles import digests, held_by
 from billing_pipeline.collection.stripe_state.set_aside import SetAsideList
 from billing_pipeline.collection.stripe_state.sqlite_file import transaction
@@ -44,12 +45,22 @@ _MARKS = (
 """What we write on a customer."""
 
 
+def card_of(customer: Mapping[str, Any]) -> str:
+    """The payment method by default of a customer object of Stripe's; empty where it has none."""
+    settings = customer.get("invoice_settings")
+    card = settings.get("default_payment_method") if isinstance(settings, Mapping) else None
+    return card if isinstance(card, str) and card.isprintable() else ""
+
+
 class CachedCustomers:
     """Found by our id or by Stripe's."""
 
-    def __init__(self, db: sqlite3.Connection, unreadable: SetAsideList) -> None:
+    def __init__(
+        self, db: sqlite3.Connection, unreadable: SetAsideList, cards: CachedCards
+    ) -> None:
         self._db = db
         self._unreadable = unreadable
+        self._cards = cards
 
     def oldest_of(self, customer_id: str) -> CachedCustomer | None:
         """The oldest Stripe customer with that id of ours: there should be one."""
@@ -81,7 +92,7 @@ class CachedCustomers:
 
     def store(self, customers: Iterable[Mapping[str, Any]]) -> None:
         """Remember those that are marked as ours, and forget those that are not any more."""
-        rows, others = [], []
+        rows, others, cards = [], [], []
         for data in customers:
             name = set_aside.identity(data)
             metadata = data.get("metadata") or {} if isinstance(data, Mapping) else None
@@ -97,10 +108,12 @@ class CachedCustomers:
             else:
                 ours, method, profile, tax_id = marks
                 rows.append((name, ours, created, method, profile, digests(held_by(data)), tax_id))
+                cards.append((name, card_of(data)))
         with transaction(self._db):
             self._db.executemany(
                 f"insert or replace into customers ({_COLUMNS}) values (?, ?, ?, ?, ?, ?, ?)", rows
             )
+            self._cards.note_seen(cards)
             for name in others:
                 self.forget(name)
 

@@ -252,6 +252,8 @@ class _Changes:
         """Only those that are marked as ours, or were, and of whom the event tells something
         new: a push that makes customers has it all in its answers."""
         known = self._cache.customers
+        for event in events:
+            self._note_card(event)
         changed = {
             str(event.target)
             for event in events
@@ -260,6 +262,18 @@ class _Changes:
             or (event.type == "customer.deleted" and known.get(str(event.target)))
         }
         await each(sorted(changed), lambda item: read_customer(self._gateway, self._cache, item))
+
+    def _note_card(self, event: Told) -> None:
+        """A payment method by default of one who is known here that is another than before."""
+        name, cards = str(event.target), self._cache.cards
+        before = cards.get(name)
+        if event.type != "customer.updated" or not (before or self._cache.customers.get(name)):
+            return
+        is_new = event.is_new_card
+        if is_new is None:
+            is_new = before is not None and before.card != event.card
+        if is_new:
+            cards.note_change(name, event.card, event.created)
 
     def _month_of(self, invoice_id: str, event: Told) -> str | None:
         marked = (event.metadata or {}).get(metadata_keys.MONTH)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from billing_pipeline.collection.stripe_state import metadata_keys
+from billing_pipeline.collection.stripe_state.cached_customers import card_of
 from billing_pipeline.collection.stripe_state.set_aside import UnreadableError
 from billing_pipeline.collection.stripe_state.stripe_invoice import is_time
 
@@ -28,6 +29,10 @@ class Told:
     made_at: int | None = None
     metadata: Mapping[str, str] | None = None
     key: str = ""
+    card: str = ""
+    """Of a customer: the payment method by default."""
+    is_new_card: bool | None = None
+    """Whether the event tells of another payment method by default; None: it does not say."""
 
     @property
     def is_about_customer(self) -> bool:
@@ -71,7 +76,17 @@ def read_told(event: Any) -> Told:
     request = event.get("request")
     key = request.get("idempotency_key") if isinstance(request, Mapping) else None
     told = Told(event_id, kind, created, key=key if isinstance(key, str) else "")
+    if kind == "customer.updated":
+        told = replace(told, card=card_of(thing), is_new_card=_is_new_card(data))
     return _with_target(told, thing)
+
+
+def _is_new_card(data: Any) -> bool | None:
+    before = data.get("previous_attributes")
+    if not isinstance(before, Mapping):
+        return None
+    settings = before.get("invoice_settings")
+    return isinstance(settings, Mapping) and "default_payment_method" in settings
 
 
 def _with_target(told: Told, thing: Mapping[str, Any]) -> Told:
@@ -92,11 +107,11 @@ def _with_target(told: Told, thing: Mapping[str, Any]) -> Told:
     if not isinstance(metadata, Mapping):
         raise UnreadableError(f"{_named(told.type)}its metadata is not a list of names and texts")
     made_at = thing.get("created") if field == "id" else None
-    return Told(
-        *(told.event_id, told.type, told.created, target),
+    return replace(
+        told,
+        target=target,
         made_at=made_at if is_time(made_at) else None,
         metadata={k: v for k, v in metadata.items() if isinstance(v, str)},
-        key=told.key,
     )
 
 

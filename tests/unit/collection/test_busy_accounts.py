@@ -10,6 +10,9 @@ from typing import Any, cast
 import pytest
 
 from billing_pipeline.collection.pull.top_ups import read_top_ups
+from billing_pipeline.collection.push.customers import CustomerDirectory
+from billing_pipeline.collection.push.requests import StripeSession
+from billing_pipeline.collection.records.request_log import Author
 from billing_pipeline.collection.stripe_state.cache import StripeCache
 from billing_pipeline.collection.stripe_state.refresh import list_month, list_new
 from billing_pipeline.stripe_api.client import StripeGateway
@@ -39,9 +42,16 @@ class BusyAccount:
     clock = VirtualClock(float(NOW))
 
     async def list(self, path: str, params: dict[str, Any]) -> AsyncIterator[Thing]:
-        assert params["created"]
+        assert params.get("created") or path == "/v1/customers"
         for number in range(2000):
             yield Thing(number)
+
+
+async def find_a_customer(gateway: StripeGateway, cache: StripeCache) -> None:
+    """Before one is created, all customers are listed."""
+    unused: Any = None
+    session = StripeSession(gateway, cache, unused, unused, Author("run"), unused)
+    assert await CustomerDirectory(session).find("nobody") is None
 
 
 @pytest.mark.parametrize(
@@ -50,8 +60,9 @@ class BusyAccount:
         lambda gateway, cache: list_month(gateway, cache, "2026-01-01", NOW - DAY),
         lambda gateway, cache: list_new(gateway, cache, NOW - DAY),
         lambda gateway, cache: read_top_ups(gateway, cache, NOW - DAY),
+        find_a_customer,
     ],
-    ids=["invoices of a month", "new invoices", "payments"],
+    ids=["invoices of a month", "new invoices", "payments", "customers"],
 )
 def test_a_list_is_held_page_by_page(tmp_path: Path, read: Read) -> None:
     cache = StripeCache(tmp_path / "stripe.db")

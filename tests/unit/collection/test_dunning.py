@@ -235,6 +235,157 @@ def test_a_card_that_works_again_ends_it(company: Company) -> None:
     assert not company.preview().changes
 
 
+def _declined(company: Company, tries: int = 1) -> str:
+    """Ada's card failed, also when it was tried again; gives her Stripe customer."""
+    company.want({"ada": [1000]}, payment_method=DECLINES)
+    company.apply()
+    for _ in range(tries):
+        dun(company)
+    company.clock.advance(5 * HOUR)
+    (customer,) = company.stripe.objects["cus"]
+    return customer
+
+
+def _gives_another_card(company: Company, card: str) -> None:
+    """On a page of Stripe's, say."""
+    (customer,) = company.stripe.objects["cus"]
+    settings = {"invoice_settings": {"default_payment_method": card}}
+    company.stripe.act("post", f"/v1/customers/{customer}", settings)
+
+
+def test_another_card_is_tried_at_once(company: Company) -> None:
+    _declined(company)
+    _gives_another_card(company, "pm_card_visa")
+    (result,) = dun(company)
+    assert (result.due.kind, result.outcome.value) == (DueKind.CARD, "paid")
+    assert dun(company) == [] and not company.preview().changes
+
+
+def test_another_card_of_a_customer_whom_the_accounts_name_is_too(company: Company) -> None:
+    settings = {"default_payment_method": DECLINES}
+    _, made = company.stripe.act("post", "/v1/customers", {"invoice_settings": settings})
+    company.want({"ada": [1000]}, payment_method=None, stripe_customer_id=made["id"])
+    company.apply()
+    dun(company)
+    company.clock.advance(HOUR)
+    _gives_another_card(company, "pm_card_visa")
+    assert [result.outcome.value for result in dun(company)] == ["paid"]
+
+
+def test_another_card_that_fails_too_is_tried_once_and_moves_nothing(company: Company) -> None:
+    _declined(company)
+    _gives_another_card(company, f"{DECLINES}_2")
+    assert [result.outcome.value for result in dun(company)] == ["declined"]
+    (row,) = company.pull().invoice_payments
+    first = company.invoices()[0]["status_transitions"]["finalized_at"]
+    assert row["next_attempt_at"].timestamp() == first + 72 * HOUR
+    assert dun(company) == []
+    # And back to the one that failed before: that may be covered by now.
+    company.clock.advance(HOUR)
+    _gives_another_card(company, DECLINES)
+    assert [result.due.kind for result in dun(company)] == [DueKind.CARD]
+    company.clock.advance(HOUR)
+    assert dun(company) == []
+    # The due times go on: 72 and 144 hours after the first failure.
+    assert watch(company, 200, 1) == [(65, "declined"), (137, "given_up")]
+
+
+def test_a_change_that_a_due_time_has_met_is_not_tried_again(company: Company) -> None:
+    _declined(company)
+    company.clock.advance(67 * HOUR)
+    _gives_another_card(company, f"{DECLINES}_2")
+    (result,) = dun(company)
+    assert (result.due.kind, result.due.number) == (DueKind.TRY, 2)
+    company.clock.advance(HOUR)
+    assert dun(company) == []
+
+
+def test_other_changes_of_a_customer_and_a_card_taken_away_try_nothing(company: Company) -> None:
+    customer = _declined(company)
+    company.stripe.act("post", f"/v1/customers/{customer}", {"name": "Ada L."})
+    assert dun(company) == []
+    _gives_another_card(company, "")
+    assert dun(company) == []
+
+
+def test_a_card_that_was_changed_before_the_failure_is_not_tried_for_it(company: Company) -> None:
+    company.want({"ada": [1000]})
+    company.apply()
+    company.wait(payments.stale_months(company.gateway(), company.settings))
+    company.clock.advance(HOUR)
+    _gives_another_card(company, DECLINES)
+    company.clock.advance(HOUR)
+    february = company.settings.first_month.shift(1)
+    company.want({"ada": [1000]}, february)
+    company.apply(february)
+    assert [result.due.kind for result in dun(company)] == [DueKind.TRY]
+    assert dun(company) == []
+
+
+def test_another_card_is_tried_before_an_invoice_is_given_up(company: Company) -> None:
+    """The process ended when it was about to be."""
+    _declined(company)
+
+    def kills(stripe: FakeStripe, method: str, path: str, params: object) -> None:
+        if path.endswith("/mark_uncollectible"):
+            raise Killed
+
+    company.stripe.faults.append(kills)  # type: ignore[arg-type]
+    with pytest.raises(BaseExceptionGroup):
+        watch(company, 200)
+    company.stripe.faults.clear()
+    company.clock.advance(HOUR)
+    _gives_another_card(company, "pm_card_visa")
+    assert [result.outcome.value for result in dun(company)] == ["paid"]
+
+
+def test_another_card_in_the_accounts_is_tried_at_once(company: Company) -> None:
+    _declined(company)
+    company.want({"ada": [1000]}, payment_method="pm_card_visa")
+    assert not company.apply().is_failed
+    assert [result.outcome.value for result in dun(company)] == ["paid"]
+    before = len(company.stripe.calls)
+    company.apply()
+    assert not [path for _, path, _ in company.stripe.calls[before:] if "customers" in path]
+
+
+def test_a_card_that_stripe_does_not_attach_is_sent_once(company: Company) -> None:
+    _declined(company)
+    company.want({"ada": [1000]}, payment_method="pm_card_chargeDeclined")
+    for _ in range(3):
+        assert not company.apply().is_failed
+    attaches = [path for path in company.stripe.posts() if path.endswith("/attach")]
+    assert len(attaches) == 1 and dun(company) == []
+
+
+@pytest.mark.parametrize("fault", [kill_before, kill_after])
+def test_after_any_interruption_another_card_has_one_attempt(
+    fault: object, tmp_path: object
+) -> None:
+    for position in range(1, 9):
+        company = Company(tmp_path / str(position))  # type: ignore[operator]
+        _declined(company)
+        _gives_another_card(company, f"{DECLINES}_2")
+        tried_before = len(company.stripe.objects["inpay"])
+        company.stripe.faults.append(at(position, fault))  # type: ignore[arg-type]
+        for _ in range(3):
+            with contextlib.suppress(Killed, BaseExceptionGroup):
+                dun(company)
+            company.clock.advance(HOUR)
+        # At worst the process ended between claiming it and asking for it.
+        assert len(company.stripe.objects["inpay"]) - tried_before <= 1
+
+
+def test_two_runs_at_once_try_another_card_once(company: Company) -> None:
+    _declined(company)
+    _gives_another_card(company, f"{DECLINES}_2")
+    tried_before = len(company.stripe.objects["inpay"])
+    two_at_once(company)
+    company.stripe.faults.clear()
+    dun(company)
+    assert len(company.stripe.objects["inpay"]) - tried_before == 1
+
+
 @pytest.mark.parametrize("fault", [kill_before, kill_after])
 def test_after_any_interruption_a_due_time_has_one_attempt(fault: object, tmp_path: object) -> None:
     for position in range(1, 9):

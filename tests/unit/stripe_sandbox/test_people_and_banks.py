@@ -307,3 +307,20 @@ def test_what_was_taken_back_and_a_failed_payout_go_with_the_next_one(company: C
     company.clock.advance(5 * DAY)
     newest, failed = company.v1.payouts.list().data
     assert (failed.status, newest.amount) == ("failed", 1426 - 1500 + 1912)
+
+
+def test_an_event_of_a_change_tells_what_was_there_before(company: Company) -> None:
+    customer = company.customer(None, name="Ada", metadata={"a": "1", "b": "2"})
+    company.v1.payment_methods.attach("pm_card_visa", {"customer": customer})
+    [card] = company.v1.customers.payment_methods.list(customer).data
+    settings: Any = {"invoice_settings": {"default_payment_method": card.id}}
+    changed: Any = {"name": "Ada L.", "metadata": {"a": "3", "c": "4"}, **settings}
+    company.v1.customers.update(customer, changed)
+    company.v1.customers.update(customer, {"phone": "1"})
+    second, first = company.v1.events.list({"type": "customer.updated"}).data
+    assert first.data.to_dict()["previous_attributes"] == {
+        "name": "Ada",
+        "metadata": {"a": "1", "c": None},
+        "invoice_settings": {"default_payment_method": None},
+    }
+    assert second.data.to_dict()["previous_attributes"] == {"phone": None}
