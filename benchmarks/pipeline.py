@@ -16,11 +16,10 @@ from typing import Any
 
 import duckdb
 
+from benchmarks.company import MONTH
 from benchmarks.rivals.output import other_rows
-from billing_pipeline.months import BillingMonth
 from billing_pipeline.settings import Settings
 
-MONTH = BillingMonth.parse("2024-01")
 Figures = dict[str, Any]
 
 # Bad rows of the company are those with a negative quantity. Leaving them out costs nothing, and
