@@ -19,6 +19,7 @@ from typing import Any
 from benchmarks.axes import AXES
 from benchmarks.company import Company, Payers
 from benchmarks.pipeline import MONTH
+from benchmarks.prompts import IMPORT
 from benchmarks.table import Line, Measured
 from billing_pipeline.months import BillingMonth
 
@@ -414,6 +415,31 @@ def history(bench: Bench) -> Measured:
     return Measured(lines, [note], found)
 
 
+def prompts(bench: Bench) -> Measured:
+    """Commands that only read, against a process that imports DuckDB and ends."""
+    data = bench.company("prompts", bench.sizes.rerun, HISTORY_END)
+    home = bench.folder / "home of prompts"
+    timed("history.build", data, home, str(HISTORY_END), "1")
+    rounds = bench.sizes.short_rounds
+    found = timed("prompts.commands", data, home, str(rounds))
+    lines = [
+        Line(
+            what=f"billing {name}",
+            ours=found[name],
+            against=f"python -c '{IMPORT}'",
+            theirs=found[IMPORT],
+            aim=4.0,
+            rounds=rounds,
+        )
+        for name in ("status", "months", "invoices", "explain")
+    ]
+    note = (
+        f"One closed month of {bench.sizes.rerun.customers:,} customers; from the start of the "
+        "process to its end."
+    )
+    return Measured(lines, [note], {"prompts": [found]})
+
+
 def large(bench: Bench) -> Measured:
     """A hundred million events against ten million, of as many customers."""
     ours = bench.pipeline()["models"]
@@ -502,6 +528,7 @@ SCENARIOS: dict[str, Callable[[Bench], Measured]] = {
     "push": push,
     "pull": pull,
     "history": history,
+    "prompts": prompts,
     "busy": busy,
     "axes": axes,
     "large": large,

@@ -33,7 +33,7 @@ _SECTIONS = {
     "Begin": ("init", "pricebook", "check", "completion"),
     "A month": ("plan", "run", "apply", "resolve", "pull"),
     "Without a daemon": ("estimate", "collect", "drift", "notices"),
-    "Look": ("status", "months", "invoices", "explain", "verify", "compare"),
+    "Look": ("status", "months", "runs", "invoices", "explain", "verify", "compare"),
     "Try": ("simulate", "sandbox", "diff", "lineage"),
     "Documents": ("invoice", "report", "export", "prove", "publish"),
     "Server": ("home", "ui", "dashboard", "webhooks"),

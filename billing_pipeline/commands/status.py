@@ -37,8 +37,6 @@ from billing_pipeline.published.month_states import (
     months_with_usage,
 )
 from billing_pipeline.published.reading import NotPublishedError, database_path, open_published
-from billing_pipeline.runs.history_errors import HistoryError
-from billing_pipeline.runs.recent_runs import RecentRun, recent_runs
 from billing_pipeline.settings import Settings
 from billing_pipeline.text import printable
 
@@ -54,7 +52,6 @@ _COLOURS = {
     MonthState.CLOSED: "green",
 }
 _AMOUNTS = ("total", "paid", "outstanding")
-_TO_THE_MINUTE = len("2024-02-01 06:00")
 # What a wide terminal shows of an invoice, and what one of 80 columns has room for.
 WIDE = 120
 _COLUMNS = {
@@ -143,7 +140,7 @@ def _cell(row: Row, column: str) -> object:
 )
 @json_option
 def status(checks: bool, as_json: bool) -> None:
-    """Show months, what waits, whether each part is well, and what ran last."""
+    """Show months, what waits, and whether each part is well."""
     with _view() as view:
         months, sums, gaps = view.months(), view.rows("SELECT * FROM months"), view.usage_gaps()
         parts = health(view.published) if view.published is not None else []
@@ -154,24 +151,16 @@ def status(checks: bool, as_json: bool) -> None:
     without_tax_id = read_tax_id_problems(view.settings.records_dir)
     if without_tax_id:
         parts.append(Health("tax ids", False, tax_ids_summary(without_tax_id)))
-    runs: list[RecentRun] = []
-    unreadable = None
-    try:
-        runs = recent_runs(view.settings)
-    except HistoryError as error:
-        unreadable = str(error)
     if as_json:
         print_json(
             {
                 "where": _where(view.settings),
                 "months": _month_documents(months, sums),
                 "health": [vars(part) for part in parts],
-                "runs": [vars(run) for run in runs],
-                "runs_unreadable": unreadable,
             }
         )
     else:
-        _show_status(view, months, sums, gaps, parts, runs, unreadable)
+        _show_status(view, months, sums, gaps, parts)
     if needs_attention or (checks and not all(part.is_well for part in parts)):
         sys.exit(ATTENTION)
 
@@ -182,8 +171,6 @@ def _show_status(
     sums: list[Row],
     gaps: list[Row],
     parts: list[Health],
-    runs: list[RecentRun],
-    unreadable: str | None,
 ) -> None:
     console = Console(highlight=False)
     for name, value in _where(view.settings).items():
@@ -197,19 +184,6 @@ def _show_status(
     for part in parts:
         mark = Text("✓ " if part.is_well else "! ", style="green" if part.is_well else "yellow")
         console.print(mark.append(printable(f"{part.part:<10}{part.says}"), style="default"))
-    if unreadable is not None:
-        console.print(Text(printable(f"What ran last cannot be shown: {unreadable}")))
-    if runs:
-        columns = ("when (UTC)", "job", "month", "ended", "seconds", "what it did")
-        cells = [
-            (*(run.at[:_TO_THE_MINUTE], run.job, run.month, run.ended, run.seconds), _did(run))
-            for run in runs
-        ]
-        console.print(table("What ran last", columns, cells, folds="what it did"))
-
-
-def _did(run: RecentRun) -> str:
-    return run.did + (f" (decided by {printable(run.approved_by)})" if run.approved_by else "")
 
 
 @click.command()

@@ -44,7 +44,7 @@ def test_from_an_empty_folder_to_a_closed_month(tmp_path: Path) -> None:
     assert (after["state"], after["next"]) == ("closed", None)
     status = ask("status")
     assert all(part["is_well"] for part in status["health"]), status["health"]
-    assert [run["job"] for run in status["runs"]] == ["close_month"]
+    assert [run["job"] for run in ask("runs")] == ["close_month"]
     (open_one,) = ask("invoices", "--status", "open")
     assert open_one["customer_id"] == "bob"  # ada's card was charged
     assert ask("invoices", "--customer", "nobody") == []

@@ -116,7 +116,7 @@ class Year:
     def _status(self) -> list[str]:
         """What `billing status` says today and did not say yesterday."""
         output = CliRunner().invoke(status, []).output
-        lines = [line.rstrip() for line in output.split("What ran last")[0].splitlines()]
+        lines = [line.rstrip() for line in output.splitlines()]
         kept = [line for line in lines if line and not line.startswith(_UNINTERESTING)]
         new = [line for line in kept if line not in self._shown and any(map(str.isalpha, line))]
         self._shown = set(kept)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -11,9 +12,11 @@ import pytest
 from click.testing import CliRunner
 
 from billing_pipeline.commands.cli import main
-from tests.end_to_end.commands import EXAMPLES
+from tests.end_to_end.closed_once import Closed
+from tests.end_to_end.commands import EXAMPLES, environment
 
-RUN_NO_JOB = ("init", "check", "completion", "explain", "simulate", "invoice")
+RUN_NO_JOB = ("init", "check", "completion", "explain", "simulate", "invoice", "runs")
+ONLY_READ = ("status", "months", "invoices")
 LOADED = """
 import sys
 from billing_pipeline.commands.cli import main
@@ -27,6 +30,36 @@ def test_what_runs_no_job_loads_neither_dagster_nor_stripe() -> None:
     command = [sys.executable, "-c", LOADED, *RUN_NO_JOB]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout == "\n"
+
+
+READ = """
+import contextlib, os, sys
+from billing_pipeline.commands.cli import main
+with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+    for name in sys.argv[1:]:
+        with contextlib.suppress(SystemExit):
+            main([name])
+print(*{"dagster", "stripe", "uvicorn"} & sys.modules.keys())
+"""
+
+
+def test_what_only_reads_does_so_without_dagster(closed_wallet: Closed, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    closed_wallet(home)
+    command = [sys.executable, "-c", READ, *ONLY_READ]
+    read = environment(home, EXAMPLES / "prepaid-wallet")
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=read)
+    assert done.stdout == "\n"
+
+
+def test_the_last_runs_are_listed(closed_wallet: Closed, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    settings = {"BILLING_HOME": str(home)}
+    assert CliRunner().invoke(main, ["runs"], env=settings).output == "No run yet.\n"
+    closed_wallet(home)
+    done = CliRunner().invoke(main, ["runs", "--limit", "1", "--json"], env=settings)
+    [run] = json.loads(done.output)
+    assert (run["job"], run["month"], run["ended"]) == ("close_month", "2024-01", "success")
 
 
 def test_a_name_that_is_nearly_right_is_suggested() -> None:

@@ -1,0 +1,49 @@
+"""`billing runs`: what ran last, whoever started it.
+
+What belongs here: how it is shown. What does not: reading it (``runs/recent_runs``).
+
+A command of its own, for Dagster's history is read through Dagster, whose import takes longer than
+all that `billing status` shows.
+"""
+
+from __future__ import annotations
+
+import click
+from rich.console import Console
+
+from billing_pipeline.commands.parameters import json_option
+from billing_pipeline.commands.terminal import print_json, table
+from billing_pipeline.runs.recent_runs import SHOWN, RecentRun, recent_runs
+from billing_pipeline.settings import Settings
+from billing_pipeline.text import printable
+
+_TO_THE_MINUTE = len("2024-01-01 00:00")
+
+
+@click.command()
+@click.option(
+    "--limit",
+    type=click.IntRange(1),
+    default=SHOWN,
+    show_default=True,
+    help="How many of the last runs.",
+)
+@json_option
+def runs(limit: int, as_json: bool) -> None:
+    """Show what ran last, how it ended and what it did."""
+    found = recent_runs(Settings.from_env(), limit)
+    if as_json:
+        print_json([vars(run) for run in found])
+        return
+    columns = ("when (UTC)", "job", "month", "ended", "seconds", "what it did")
+    cells = [
+        (run.at[:_TO_THE_MINUTE], run.job, run.month, run.ended, run.seconds, _did(run))
+        for run in found
+    ]
+    Console(highlight=False).print(
+        table("What ran last", columns, cells, folds="what it did") if cells else "No run yet."
+    )
+
+
+def _did(run: RecentRun) -> str:
+    return run.did + (f" (decided by {printable(run.approved_by)})" if run.approved_by else "")
