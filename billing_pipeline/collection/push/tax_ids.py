@@ -206,4 +206,4 @@ def _path(name: str) -> str:
 def _unknown_type(payer: Payer) -> str:
     country = f"a customer in {payer.country}" if payer.country else "a customer without a country"
     text = clean_text(payer.tax_id or "", 60)
-    return f"Stripe has no type that {text!r} of {country} is known to be of"
+    return f"of no type that Stripe has and that could be told: {text!r} of {country}"
