@@ -15,7 +15,7 @@ from pathlib import Path
 
 import duckdb
 
-from benchmarks.pipeline import MONTH
+from benchmarks.company import MONTH
 
 Row = Mapping[str, object]
 Write = Callable[[Path, int], None]

@@ -16,6 +16,8 @@ import duckdb
 
 from billing_pipeline.months import BillingMonth
 
+MONTH = BillingMonth.parse("2024-01")
+"""The month that is measured, where nothing is said of more than one."""
 PLANS = ("free", "team", "business", "scale", "enterprise")
 # meter, aggregation, property; every plan prices every meter
 METERS = (

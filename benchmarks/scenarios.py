@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.axes import AXES
-from benchmarks.company import Company, Payers
-from benchmarks.pipeline import MONTH
+from benchmarks.company import MONTH, Company, Payers
 from benchmarks.prompts import IMPORT
 from benchmarks.table import Line, Measured
 from billing_pipeline.months import BillingMonth

@@ -94,6 +94,11 @@ def format_amount(amount: Decimal, currency: str) -> str:
     return f"{with_places(amount, currency):,f}"
 
 
+def format_change(change: Decimal, currency: str) -> str:
+    """``+1,234.50`` or ``-1,234.50``; ``0.00`` where nothing changes."""
+    return f"{'+' if change > 0 else ''}{format_amount(change, currency)}"
+
+
 def format_minor(minor: int, currency: str) -> str:
     """Stripe's whole number with its currency, for people: ``USD 1,234.50``."""
     return f"{currency.upper()} {to_major(minor, currency):,f}"

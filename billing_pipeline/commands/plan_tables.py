@@ -15,7 +15,7 @@ from billing_pipeline.collection.plan_pages import quantities
 from billing_pipeline.collection.plan_rows import customer_text
 from billing_pipeline.commands.terminal import MAX_SHOWN, sums, table
 from billing_pipeline.duckdb_sql import Row
-from billing_pipeline.money import format_amount
+from billing_pipeline.money import format_amount, format_change
 
 
 def show(plan: Sequence[Row], changes: Iterable[Row], payments: Iterable[Row]) -> None:
@@ -70,9 +70,8 @@ def net(plan: Sequence[Row], *amounts: str) -> list[list[Any]]:
 
 def _change(row: Row) -> list[str]:
     currency, name = row["currency"], row["customer_name"]
-    before, after, change = (
-        format_amount(row[column], currency)
-        for column in ("amount_before", "amount_after", "amount_change")
+    before, after = (
+        format_amount(row[column], currency) for column in ("amount_before", "amount_after")
     )
     return [
         customer_text(row["customer_id"], name),
@@ -80,7 +79,7 @@ def _change(row: Row) -> list[str]:
         row["state"],
         before,
         after,
-        f"{'+' if row['amount_change'] > 0 else ''}{change} {currency}",
+        f"{format_change(row['amount_change'], currency)} {currency}",
         row["collection"],
         row["reason"],
     ]

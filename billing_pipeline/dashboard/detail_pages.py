@@ -38,7 +38,7 @@ from billing_pipeline.dashboard.pieces import (
     with_month,
 )
 from billing_pipeline.duckdb_sql import Row
-from billing_pipeline.money import format_amount
+from billing_pipeline.money import format_amount, format_change
 from billing_pipeline.published.month_states import MonthOverview
 from billing_pipeline.text import counted
 
@@ -126,12 +126,10 @@ def _net(changes: Sequence[Row]) -> str:
     for row in changes:
         if row["state"] != "declined":
             sums[row["currency"]] += row["amount_change"]
-    parts = [f"{_signed(total, currency)} {currency}" for currency, total in sorted(sums.items())]
+    parts = [
+        f"{format_change(total, currency)} {currency}" for currency, total in sorted(sums.items())
+    ]
     return f"{', '.join([counted(len(changes), 'change'), *parts])}."
-
-
-def _signed(change: Decimal, currency: str) -> str:
-    return f"{'+' if change > 0 else ''}{format_amount(change, currency)}"
 
 
 def _change(row: Row, lines: Sequence[Row]) -> str:
@@ -145,7 +143,7 @@ def _change(row: Row, lines: Sequence[Row]) -> str:
     who = link("customer", row["customer_id"], row["customer_name"] or row["customer_id"])
     parts = [
         f"{row['action']}, {row['state']}",
-        f"{amounts} {currency} ({_signed(row['amount_change'], currency)})",
+        f"{amounts} {currency} ({format_change(row['amount_change'], currency)})",
         *(row[name] for name in ("collection", "cause", why) if row[name]),
     ]
     invoice = link("invoice", row["invoice_id"], "invoice")

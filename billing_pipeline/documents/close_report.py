@@ -14,7 +14,7 @@ from typing import Any
 
 import duckdb
 
-from billing_pipeline.documents.formatting import amount, month_name, plain, share
+from billing_pipeline.documents.formatting import amount, month_name, plain, share, signed_amount
 from billing_pipeline.documents.invoice import STATES
 from billing_pipeline.documents.reading import read_seller
 from billing_pipeline.duckdb_sql import Row, rows
@@ -186,17 +186,13 @@ def _total(row: Row) -> Row:
         "currency": currency,
         "invoices": f"{row['invoices']:,}",
         **money,
-        "change": _signed(change, currency),
+        "change": signed_amount(change, currency),
         "change_share": share(change, row["total_before"] or Decimal(0)),
     }
 
 
 def _change(row: Row) -> Decimal:
     return (row["total"] or Decimal(0)) - (row["total_before"] or Decimal(0))
-
-
-def _signed(change: Decimal, currency: str) -> str:
-    return f"+{amount(change, currency)}" if change > 0 else amount(change, currency)
 
 
 def _state(row: Row) -> Row:
@@ -217,7 +213,7 @@ def _customer(row: Row) -> Row:
         "customer_id": plain(row["customer_id"]),
         "name": plain(row["name"]) or plain(row["customer_id"]),
         "total": amount(row["total"], row["currency"]),
-        "change": _signed(change, row["currency"]),
+        "change": signed_amount(change, row["currency"]),
         "change_share": share(change, row["total_before"]),
     }
 

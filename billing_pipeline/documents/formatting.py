@@ -10,7 +10,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
-from billing_pipeline.money import format_amount
+from billing_pipeline.money import format_amount, format_change
 from billing_pipeline.text import printable
 
 _MONTHS = "January February March April May June July August September October November December"
@@ -22,6 +22,11 @@ _MINUS = "\N{MINUS SIGN}"
 def amount(value: Decimal, currency: str) -> str:
     """``−1,234.50`` for USD, ``1,235`` for JPY; never rounded."""
     return format_amount(value, currency).replace("-", _MINUS)
+
+
+def signed_amount(change: Decimal, currency: str) -> str:
+    """``+1,234.50`` or ``−1,234.50``."""
+    return format_change(change, currency).replace("-", _MINUS)
 
 
 def quantity(value: Decimal) -> str:

@@ -13,7 +13,7 @@ from decimal import Decimal
 from math import ceil, floor
 from typing import Any
 
-from billing_pipeline.documents.formatting import amount, plain, share
+from billing_pipeline.documents.formatting import amount, plain, share, signed_amount
 from billing_pipeline.documents.plots import Bar, Group, bars
 from billing_pipeline.duckdb_sql import Row
 from billing_pipeline.months import BillingMonth
@@ -163,7 +163,7 @@ def _line(label: str, before: Decimal, after: Decimal, currency: str) -> dict[st
         "label": label,
         "before": amount(before, currency),
         "after": amount(after, currency),
-        "change": _signed(after - before, currency),
+        "change": signed_amount(after - before, currency),
         "share": share(after - before, before),
     }
 
@@ -199,10 +199,6 @@ def _people(
 
 def _name(done: Simulation, customer_id: str) -> str:
     return plain(done.names.get(customer_id)) or plain(customer_id)
-
-
-def _signed(change: Decimal, currency: str) -> str:
-    return f"{'+' if change > 0 else ''}{amount(change, currency)}"
 
 
 def _moves(done: Simulation) -> list[str]:

@@ -16,13 +16,12 @@ import pyarrow as pa
 
 from billing_pipeline.duckdb_sql import sql_text
 from billing_pipeline.intake.files import expressions
+from billing_pipeline.intake.files.parquet_files import UsageColumn, scan
 from billing_pipeline.intake.reference.schemas import USAGE_COLUMNS
 from billing_pipeline.intake.usage_files import (
     DIGEST_LENGTH,
-    UsageColumn,
     UsageFile,
     UsageFiles,
-    scan,
     usage_files,
     usage_months,
 )

@@ -1,7 +1,7 @@
 """The usage files of a month: which there are, what they hold, and their copies fit to be scanned.
 
-What belongs here: finding files, their fingerprints, the cache of copies, and faults of whole
-files. What does not: rows (text_files.py), the view over all of it (usage.py).
+What belongs here: finding files, their fingerprints, and the cache of copies and of what was found.
+What does not: what is in files (text_files.py, parquet_files.py), the view over them (usage.py).
 """
 
 from __future__ import annotations
@@ -13,28 +13,29 @@ import os
 import re
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
 
 import duckdb
-import pyarrow as pa
 import pyarrow.parquet as pq
 
-from billing_pipeline.duckdb_sql import glob_literal, sql_text
-from billing_pipeline.intake.files import expressions
 from billing_pipeline.intake.files.normalising import (
     FORMAT_VERSION,
     Normaliser,
     reading_connection,
 )
+from billing_pipeline.intake.files.parquet_files import (
+    Content,
+    UsageColumn,
+    content_of,
+    contents_of_small,
+)
 from billing_pipeline.intake.files.storage import Entry, Storage, local_stamp
-from billing_pipeline.intake.files.text_files import BrokenFile, check_columns
+from billing_pipeline.intake.files.text_files import BrokenFile
 from billing_pipeline.intake.limits import InputLimits, TooLargeError
 from billing_pipeline.intake.problems import InvalidInput, Problem
-from billing_pipeline.intake.reference.schemas import USAGE_COLUMNS
 from billing_pipeline.intake.wall_clock import clock_name
 from billing_pipeline.months import BillingMonth, InvalidMonthError
 from billing_pipeline.settings import Settings
@@ -43,22 +44,13 @@ _TEXT_EXTENSIONS = tuple(
     f".{kind}{packed}" for kind in ("csv", "jsonl", "ndjson", "json") for packed in ("", ".gz")
 )
 _PARQUET = ".parquet"
+_KNOWN = "known.json"
 _PARQUET_ENDS = b"PAR1"
 EXTENSIONS = (_PARQUET, *_TEXT_EXTENSIONS)
 DIGEST_LENGTH = 32  # hexadecimal digits of SHA-256 that name a copy
 # A file written again within the clock's step keeps size and time stamp. What was looked at this
 # soon after its last change is therefore looked at again next time. Larger is safer, not faster.
 _SETTLED_SECONDS = 2.0
-_DECIMAL_DIGITS = 38  # of DuckDB's widest DECIMAL
-
-
-class UsageColumn(NamedTuple):
-    """A column of a Parquet file: its DuckDB type, and whether every value in it is already what
-    it means (`expressions`), so that it can be read as it is."""
-
-    name: str
-    sql_type: str
-    is_clean: bool
 
 
 @dataclass(frozen=True)
@@ -142,7 +134,9 @@ def usage_files(settings: Settings, months: list[BillingMonth]) -> UsageFiles:
     found = []
     with _Reader(storage, settings, limits) as reader:
         for month in months:
-            for name, entry in month_entries(storage, month):
+            entries = list(month_entries(storage, month))
+            reader.look_at_small(month, entries)
+            for name, entry in entries:
                 try:
                     _refuse_unknown(name, entry)
                     limits.refuse_file(entry.size)
@@ -192,6 +186,7 @@ class _Reader:
         self._settings = settings
         self._limits = limits
         self._open = contextlib.ExitStack()
+        self._seen: dict[str, Content] = {}
 
     def __enter__(self) -> _Reader:
         return self
@@ -212,12 +207,28 @@ class _Reader:
         self._open.callback(made.written.unlink, missing_ok=True)
         return made
 
+    def look_at_small(self, month: BillingMonth, entries: Sequence[tuple[str, Entry]]) -> None:
+        """Look at the small Parquet files of a month that are new or others by now, together."""
+        if self._storage.is_remote:
+            return  # fetched one by one
+        new = [
+            entry.path
+            for name, entry in entries
+            if name.lower().endswith(_PARQUET) and not entry.is_folder and entry.oddity is None
+            if _remembered(self._cache_dir(month, name) / _KNOWN, entry.stamp) is None
+        ]
+        if len(new) > 1:
+            self._seen |= contents_of_small(self._connection, new, self._limits)
+
+    def _cache_dir(self, month: BillingMonth, name: str) -> Path:
+        return self._settings.usage_cache_dir / str(month) / name
+
     def prepared(self, month: BillingMonth, name: str, entry: Entry) -> UsageFile:
         """A file ready to be scanned. Raises `BrokenFile` and `TooLargeError`."""
-        cache_dir = self._settings.usage_cache_dir / str(month) / name
+        cache_dir = self._cache_dir(month, name)
         is_parquet = name.lower().endswith(_PARQUET)
         is_copy = self._storage.is_remote or not is_parquet
-        known = _remembered(cache_dir / "known.json", entry.stamp)
+        known = _remembered(cache_dir / _KNOWN, entry.stamp)
         if known is None or (is_copy and not _is_whole(self._copy(cache_dir, entry, known.digest))):
             try:
                 known = self._look(entry, cache_dir, is_parquet)
@@ -225,7 +236,7 @@ class _Reader:
                 if str(self._settings.usage_cache_dir) in str(error.filename):
                     raise  # our own cache cannot be written: not the input's fault
                 raise BrokenFile(f"cannot be read: {error.strerror or error}") from error
-            _remember(cache_dir / "known.json", entry, known)
+            _remember(cache_dir / _KNOWN, entry, known)
         path = str(self._copy(cache_dir, entry, known.digest)) if is_copy else entry.path
         columns = tuple(UsageColumn(*column) for column in known.columns)
         return UsageFile(
@@ -249,9 +260,12 @@ class _Reader:
             digest = hashlib.file_digest(content, "sha256").hexdigest()
             target = self._copy(cache_dir, entry, digest)
             if is_parquet:
-                columns, rows = _parquet_columns(self._connection, str(path), self._limits)
+                seen = self._seen.pop(entry.path, None)
+                columns, rows = seen or content_of(self._connection, str(path), self._limits)
                 if storage.is_remote:
                     path.replace(target)
+                else:
+                    _refuse_changed(path, entry)
                 return _Known(entry.stamp, digest, rows, columns)
             if entry.size == 0 and entry.name.lower().endswith(".gz"):
                 raise BrokenFile("is empty: not even a gzip header")
@@ -259,11 +273,17 @@ class _Reader:
                 return _Known(entry.stamp, digest, pq.read_metadata(target).num_rows)
             content.seek(0)
             rows = self._normaliser.write(content, entry.name)
-            if not storage.is_remote and local_stamp(path) != entry.stamp:
-                raise BrokenFile("was changed while it was read; run again once it is complete")
+            if not storage.is_remote:
+                _refuse_changed(path, entry)
         cache_dir.mkdir(parents=True, exist_ok=True)
         self._normaliser.written.replace(target)
         return _Known(entry.stamp, digest, rows)
+
+
+def _refuse_changed(path: Path, entry: Entry) -> None:
+    """Digest, rows and columns would be of two contents."""
+    if local_stamp(path) != entry.stamp:
+        raise BrokenFile("was changed while it was read; run again once it is complete")
 
 
 def _is_whole(copy: Path) -> bool:
@@ -285,104 +305,6 @@ def replacing(target: Path) -> Iterator[Path]:
         unfinished.replace(target)
     finally:
         unfinished.unlink(missing_ok=True)
-
-
-SCAN_COLUMNS = ("filename", "file_row_number", "file_index")
-"""What `scan` adds to the columns of the files."""
-
-
-def scan(paths: list[str]) -> str:
-    """A DuckDB scan of Parquet files with the same columns, with `filename` and row numbers."""
-    listed = ", ".join(sql_text(glob_literal(path)) for path in paths)
-    return (
-        f"read_parquet([{listed}], filename = true, file_row_number = true, "
-        "hive_partitioning = false, binary_as_string = true)"
-    )
-
-
-def _parquet_columns(
-    connection: duckdb.DuckDBPyConnection, path: str, limits: InputLimits
-) -> tuple[list[UsageColumn], int]:
-    """The usage columns and the number of rows of a Parquet file that reads to its end.
-
-    Every page of the usage columns is read here, once for each content: a file that is damaged in
-    the middle would otherwise stop the month later, in the middle of a model. What is clean need
-    not be looked at again, in any of the month's passes and runs.
-    """
-    try:
-        metadata = pq.read_metadata(path)
-        limits.refuse_file(_unpacked_size(metadata))
-        _refuse_scan_columns(metadata)
-        described = connection.execute(f"describe select * from {scan([path])}").fetchall()
-        check_columns(str(row[0]) for row in described if row[0] not in SCAN_COLUMNS)
-        types = {str(row[0]): str(row[1]) for row in described if row[0] in USAGE_COLUMNS}
-        for name, kind in types.items():
-            _check_type(name, kind)
-        _check_decimals(metadata)
-        clean = ", ".join(
-            f"bool_and({expressions.is_clean(name, kind)})" for name, kind in types.items()
-        )
-        read = ", ".join(f'"{name}"' for name in types)
-        [found] = connection.execute(
-            f"select count(*), {clean}, bit_xor(hash({read})) from {scan([path])}"
-        ).fetchall()
-    except duckdb.OutOfMemoryException as error:
-        raise BrokenFile(
-            f"needs more memory than BILLING_MEMORY_LIMIT ({limits.memory}); "
-            "write smaller row groups"
-        ) from error
-    except (duckdb.Error, pa.ArrowException, UnicodeDecodeError) as error:
-        message = str(error).splitlines()[0]
-        raise BrokenFile(f"is not readable Parquet, cut off or damaged: {message}") from error
-    columns = [
-        UsageColumn(name, kind, bool(is_clean))
-        for (name, kind), is_clean in zip(types.items(), found[1:], strict=False)
-    ]
-    return columns, int(found[0])
-
-
-_TYPE_CHECKS = {
-    "occurred_at": (expressions.is_timestamp_type, "a timestamp, a date or text"),
-    "quantity": (expressions.is_quantity_type, "a number or text"),
-    "properties": (
-        expressions.is_properties_type,
-        "JSON, text, a struct or a map without JSON inside",
-    ),
-}
-
-
-def _check_type(name: str, kind: str) -> None:
-    if name in _TYPE_CHECKS:
-        is_usable, allowed = _TYPE_CHECKS[name]
-        if not is_usable(kind):
-            raise BrokenFile(f"this column has the type {kind}; allowed: {allowed}", column=name)
-
-
-def _refuse_scan_columns(metadata: pq.FileMetaData) -> None:
-    """A column of the file's own would be taken for the one that the scan adds."""
-    schema = metadata.schema
-    for column in map(schema.column, range(len(schema))):
-        name = column.path.partition(".")[0]
-        if name.lower() in SCAN_COLUMNS:
-            raise BrokenFile("usage may not have a column of this name; rename it", column=name)
-
-
-def _unpacked_size(metadata: pq.FileMetaData) -> int:
-    groups = map(metadata.row_group, range(metadata.num_row_groups))
-    return sum(group.total_byte_size for group in groups)
-
-
-def _check_decimals(metadata: pq.FileMetaData) -> None:
-    """Refuse decimals that DuckDB has no type for: it would read them as DOUBLE."""
-    schema = metadata.schema
-    for column in map(schema.column, range(len(schema))):
-        name = column.path.partition(".")[0]
-        if name in USAGE_COLUMNS and column.precision > _DECIMAL_DIGITS:
-            raise BrokenFile(
-                f"this column has decimals of {column.precision} digits; "
-                f"allowed: up to {_DECIMAL_DIGITS}",
-                column=name,
-            )
 
 
 def _remembered(path: Path, stamp: str) -> _Known | None:

@@ -17,7 +17,7 @@ from decimal import Decimal
 
 import duckdb
 
-from billing_pipeline.money import format_amount
+from billing_pipeline.money import format_amount, format_change
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.notices.due_customers import (
     overdue,
@@ -120,7 +120,7 @@ def _totals(present: _Totals, before: _Totals | None) -> list[str]:
         if before is not None:
             _, earlier = before.get(currency, (0, Decimal(0)))
             change = total - earlier
-            line += f" ({'+' if change >= 0 else ''}{format_amount(change, currency)}"
+            line += f" ({format_change(change, currency)}"
             line += f", {change * 100 / earlier:+.1f} %" if earlier else ""
             line += " from the month before)"
         lines.append(line)
@@ -178,8 +178,7 @@ def _waiting(published: Published, rules: Rules, running: BillingMonth) -> list[
         " WHERE kind = 'change_waiting' AND billing_month < $1::DATE GROUP BY ALL ORDER BY ALL",
         [running.key],
     ).fetchall():
-        sign = "+" if change >= 0 else ""
-        amount = f"{sign}{format_amount(change, currency)} {currency}"
+        amount = f"{format_change(change, currency)} {currency}"
         line = f"{counted(count, 'change')}, together {amount}"
         found.setdefault((month, plan_hash), []).append(line)
     return [

@@ -13,8 +13,8 @@ import pytest
 
 from benchmarks import table
 from benchmarks.account import KEY, CountingSandbox
-from benchmarks.company import Company, Payers
-from benchmarks.pipeline import MONTH, bare, floor
+from benchmarks.company import MONTH, Company, Payers
+from benchmarks.pipeline import bare, floor
 from benchmarks.rivals.common import Clock, Price
 from benchmarks.rivals.in_python import entered_tiers, rated
 from benchmarks.rivals.output import SCHEMAS, as_table, other_rows

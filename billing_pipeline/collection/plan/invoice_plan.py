@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from billing_pipeline.collection.plan.actions import ActionKind, InvoiceAction
 from billing_pipeline.collection.plan.approval import (
@@ -52,27 +53,27 @@ class InvoicePlan:
         own = short_hash([self.month_key, self.account_id, content])
         object.__setattr__(self, "hash", self.known_as or own)
 
-    @property
+    @cached_property
     def changes(self) -> tuple[InvoiceAction, ...]:
         return tuple(a for a in self.actions if a.kind is not ActionKind.UNCHANGED)
 
-    @property
+    @cached_property
     def safe(self) -> tuple[InvoiceAction, ...]:
         """What may be applied unattended: nothing at all where a limit holds the plan, and never
         what was declined."""
         return () if self.held_by else tuple(a for a in self._open if a.is_safe)
 
-    @property
+    @cached_property
     def waiting(self) -> tuple[InvoiceAction, ...]:
         """What waits for a person."""
         return self._open if self.held_by else tuple(a for a in self._open if not a.is_safe)
 
-    @property
+    @cached_property
     def undecided(self) -> tuple[InvoiceAction, ...]:
         """The changes that nobody has declined."""
         return tuple(action for action in self.changes if action.key not in self.declined)
 
-    @property
+    @cached_property
     def _open(self) -> tuple[InvoiceAction, ...]:
         return tuple(action for action in self.undecided if not self.is_closed_to(action))
 

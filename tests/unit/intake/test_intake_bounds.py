@@ -16,8 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import USAGE_HEADER, World
 
-from billing_pipeline.intake import usage_files
-from billing_pipeline.intake.files import normalising, text_files
+from billing_pipeline.intake.files import normalising, parquet_files, text_files
 from billing_pipeline.intake.late_usage import late_usage, note_rated
 from billing_pipeline.intake.limits import InputLimits
 from billing_pipeline.intake.reference.schemas import USAGE_COLUMNS
@@ -181,7 +180,7 @@ def test_parquet_that_memory_does_not_hold_is_named(world: World) -> None:
         normalising.reading_connection(limits) as connection,
         pytest.raises(text_files.BrokenFile, match=r"needs more memory than .* \(8MB\)"),
     ):
-        usage_files._parquet_columns(connection, str(path), limits)
+        parquet_files.content_of(connection, str(path), limits)
 
 
 def test_keys_that_are_made_up_for_each_event_are_not_all_remembered(world: World) -> None:

@@ -1,0 +1,205 @@
+"""Usage files of Parquet, which are read as they are: what they hold, and whether they can be read.
+
+What belongs here: the scan of such files, their columns and rows, and what makes one unreadable.
+What does not: which files there are, and what was found of them before (``usage_files``).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from billing_pipeline.duckdb_sql import glob_literal, sql_text
+from billing_pipeline.intake.files import expressions
+from billing_pipeline.intake.files.text_files import BrokenFile, check_columns
+from billing_pipeline.intake.limits import InputLimits, TooLargeError
+from billing_pipeline.intake.reference.schemas import USAGE_COLUMNS
+
+SCAN_COLUMNS = ("filename", "file_row_number", "file_index")
+"""What `scan` adds to the columns of the files."""
+_DECIMAL_DIGITS = 38  # of DuckDB's widest DECIMAL
+# Of the files that are looked at together: more would plan no faster, and one that is damaged sends
+# all of them to be looked at one by one. A large one takes longer to read than to plan.
+_TOGETHER, _SMALL_BYTES = 250, 4 * 1024 * 1024
+
+
+class UsageColumn(NamedTuple):
+    """A column of a Parquet file: its DuckDB type, and whether every value in it is already what
+    it means (`expressions`), so that it can be read as it is."""
+
+    name: str
+    sql_type: str
+    is_clean: bool
+
+
+class Content(NamedTuple):
+    """What a Parquet file holds."""
+
+    columns: list[UsageColumn]
+    rows: int
+
+
+def scan(paths: Sequence[str]) -> str:
+    """A DuckDB scan of Parquet files with the same columns, with `filename` and row numbers."""
+    listed = ", ".join(sql_text(glob_literal(path)) for path in paths)
+    return (
+        f"read_parquet([{listed}], filename = true, file_row_number = true, "
+        "hive_partitioning = false, binary_as_string = true)"
+    )
+
+
+def content_of(connection: duckdb.DuckDBPyConnection, path: str, limits: InputLimits) -> Content:
+    """The usage columns and the number of rows of a Parquet file that reads to its end.
+
+    Every page of the usage columns is read here, once for each content: a file that is damaged in
+    the middle would otherwise stop the month later, in the middle of a model. What is clean need
+    not be looked at again, in any of the month's passes and runs. Raises `BrokenFile` and
+    `TooLargeError`.
+    """
+    try:
+        metadata = pq.read_metadata(path)
+        limits.refuse_file(_unpacked_size(metadata))
+        return _contents(connection, [path], metadata)[0]
+    except duckdb.OutOfMemoryException as error:
+        raise BrokenFile(
+            f"needs more memory than BILLING_MEMORY_LIMIT ({limits.memory}); "
+            "write smaller row groups"
+        ) from error
+    except (duckdb.Error, pa.ArrowException, UnicodeDecodeError) as error:
+        message = str(error).splitlines()[0]
+        raise BrokenFile(f"is not readable Parquet, cut off or damaged: {message}") from error
+
+
+def contents_of_small(
+    connection: duckdb.DuckDBPyConnection, paths: Iterable[str], limits: InputLimits
+) -> dict[str, Content]:
+    """The same of many small files, by path: planning a query takes twenty times as long as reading
+    a small file, so those with the same columns are looked at together. Files of which anything is
+    wrong are left out, and those that were looked at with them; `content_of` says what it is."""
+    found: dict[str, Content] = {}
+    for together, metadata in _alike(paths, limits):
+        try:
+            contents = _contents(connection, together, metadata)
+        except (BrokenFile, duckdb.Error, UnicodeDecodeError):
+            continue
+        found |= dict(zip(together, contents, strict=True))
+    return found
+
+
+def _alike(
+    paths: Iterable[str], limits: InputLimits
+) -> Iterator[tuple[list[str], pq.FileMetaData]]:
+    """Small files with the same columns, so many as are looked at together, and the metadata of one
+    of them."""
+    groups: dict[object, list[str]] = defaultdict(list)
+    metadata_of: dict[object, pq.FileMetaData] = {}
+    for path in paths:
+        try:
+            metadata = pq.read_metadata(path)
+            limits.refuse_file(_unpacked_size(metadata))
+        except (OSError, TooLargeError, pa.ArrowException, UnicodeDecodeError):
+            continue
+        if _unpacked_size(metadata) <= _SMALL_BYTES:
+            columns = _columns_of(metadata)
+            metadata_of.setdefault(columns, metadata)
+            groups[columns].append(path)
+    for columns, alike in groups.items():
+        for first in range(0, len(alike), _TOGETHER):
+            yield alike[first : first + _TOGETHER], metadata_of[columns]
+
+
+def _columns_of(metadata: pq.FileMetaData) -> tuple[object, ...]:
+    """Equal only of files whose columns DuckDB reads alike."""
+    schema = metadata.schema
+    return tuple(
+        (
+            *(column.path, column.physical_type, str(column.logical_type), column.converted_type),
+            *(column.precision, column.scale, column.length),
+            *(column.max_definition_level, column.max_repetition_level),
+        )
+        for column in map(schema.column, range(len(schema)))
+    )
+
+
+def _contents(
+    connection: duckdb.DuckDBPyConnection, paths: Sequence[str], metadata: pq.FileMetaData
+) -> list[Content]:
+    """What files with the same columns hold, each; `metadata` is of one of them."""
+    _refuse_scan_columns(metadata)
+    described = connection.execute(f"describe select * from {scan(paths[:1])}").fetchall()
+    check_columns(str(row[0]) for row in described if row[0] not in SCAN_COLUMNS)
+    types = {str(row[0]): str(row[1]) for row in described if row[0] in USAGE_COLUMNS}
+    for name, kind in types.items():
+        _check_type(name, kind)
+    _check_decimals(metadata)
+    clean = ", ".join(
+        f"bool_and({expressions.is_clean(name, kind)})" for name, kind in types.items()
+    )
+    read = ", ".join(f'"{name}"' for name in types)
+    # To group the rows of one large file would take longer than to look at them.
+    index, grouped = ("file_index", " group by file_index") if len(paths) > 1 else ("0", "")
+    rows = connection.execute(
+        f"select {index}, count(*), {clean}, bit_xor(hash({read})) from {scan(paths)}{grouped}"
+    ).fetchall()
+    found = {int(index): values for index, *values in rows}
+    # A file without rows is not among them.
+    return [_content(types, found.get(number, [0])) for number in range(len(paths))]
+
+
+def _content(types: Mapping[str, str], found: Sequence[object]) -> Content:
+    rows, *clean = found
+    are_clean = clean or [False] * len(types)
+    columns = [
+        UsageColumn(name, kind, bool(is_clean))
+        for (name, kind), is_clean in zip(types.items(), are_clean, strict=False)
+    ]
+    return Content(columns, int(str(rows)))
+
+
+_TYPE_CHECKS = {
+    "occurred_at": (expressions.is_timestamp_type, "a timestamp, a date or text"),
+    "quantity": (expressions.is_quantity_type, "a number or text"),
+    "properties": (
+        expressions.is_properties_type,
+        "JSON, text, a struct or a map without JSON inside",
+    ),
+}
+
+
+def _check_type(name: str, kind: str) -> None:
+    if name in _TYPE_CHECKS:
+        is_usable, allowed = _TYPE_CHECKS[name]
+        if not is_usable(kind):
+            raise BrokenFile(f"this column has the type {kind}; allowed: {allowed}", column=name)
+
+
+def _refuse_scan_columns(metadata: pq.FileMetaData) -> None:
+    """A column of the file's own would be taken for the one that the scan adds."""
+    schema = metadata.schema
+    for column in map(schema.column, range(len(schema))):
+        name = column.path.partition(".")[0]
+        if name.lower() in SCAN_COLUMNS:
+            raise BrokenFile("usage may not have a column of this name; rename it", column=name)
+
+
+def _unpacked_size(metadata: pq.FileMetaData) -> int:
+    groups = map(metadata.row_group, range(metadata.num_row_groups))
+    return sum(group.total_byte_size for group in groups)
+
+
+def _check_decimals(metadata: pq.FileMetaData) -> None:
+    """Refuse decimals that DuckDB has no type for: it would read them as DOUBLE."""
+    schema = metadata.schema
+    for column in map(schema.column, range(len(schema))):
+        name = column.path.partition(".")[0]
+        if name in USAGE_COLUMNS and column.precision > _DECIMAL_DIGITS:
+            raise BrokenFile(
+                f"this column has decimals of {column.precision} digits; "
+                f"allowed: up to {_DECIMAL_DIGITS}",
+                column=name,
+            )
