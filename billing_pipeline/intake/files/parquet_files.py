@@ -96,8 +96,8 @@ def _alike(
 ) -> Iterator[tuple[list[str], pq.FileMetaData]]:
     """Small files with the same columns, so many as are looked at together, and the metadata of one
     of them."""
-    groups: dict[object, list[str]] = defaultdict(list)
-    metadata_of: dict[object, pq.FileMetaData] = {}
+    groups: dict[tuple[object, ...], list[str]] = defaultdict(list)
+    metadata_of: dict[tuple[object, ...], pq.FileMetaData] = {}
     for path in paths:
         try:
             metadata = pq.read_metadata(path)
