@@ -134,13 +134,16 @@ def usage_files(settings: Settings, months: list[BillingMonth]) -> UsageFiles:
     found = []
     with _Reader(storage, settings, limits) as reader:
         for month in months:
-            entries = list(month_entries(storage, month))
-            reader.look_at_small(month, entries)
-            for name, entry in entries:
+            entries = [
+                (name, entry, reader.remembered(month, name, entry))
+                for name, entry in month_entries(storage, month)
+            ]
+            reader.look_at_small([(name, entry) for name, entry, known in entries if not known])
+            for name, entry, known in entries:
                 try:
                     _refuse_unknown(name, entry)
                     limits.refuse_file(entry.size)
-                    found.append(reader.prepared(month, name, entry))
+                    found.append(reader.prepared(month, name, entry, known))
                 except BrokenFile as error:
                     place = (f"usage/{month}/{name}", error.row, error.column)
                     problems.append(Problem(*place, None, str(error)))
@@ -207,15 +210,18 @@ class _Reader:
         self._open.callback(made.written.unlink, missing_ok=True)
         return made
 
-    def look_at_small(self, month: BillingMonth, entries: Sequence[tuple[str, Entry]]) -> None:
-        """Look at the small Parquet files of a month that are new or others by now, together."""
+    def remembered(self, month: BillingMonth, name: str, entry: Entry) -> _Known | None:
+        """What was found out about a file; None where it is new, or another by now."""
+        return _remembered(self._cache_dir(month, name) / _KNOWN, entry.stamp)
+
+    def look_at_small(self, entries: Sequence[tuple[str, Entry]]) -> None:
+        """Look at the small Parquet files among these together."""
         if self._storage.is_remote:
             return  # fetched one by one
         new = [
             entry.path
             for name, entry in entries
             if name.lower().endswith(_PARQUET) and not entry.is_folder and entry.oddity is None
-            if _remembered(self._cache_dir(month, name) / _KNOWN, entry.stamp) is None
         ]
         if len(new) > 1:
             self._seen |= contents_of_small(self._connection, new, self._limits)
@@ -223,12 +229,13 @@ class _Reader:
     def _cache_dir(self, month: BillingMonth, name: str) -> Path:
         return self._settings.usage_cache_dir / str(month) / name
 
-    def prepared(self, month: BillingMonth, name: str, entry: Entry) -> UsageFile:
+    def prepared(
+        self, month: BillingMonth, name: str, entry: Entry, known: _Known | None
+    ) -> UsageFile:
         """A file ready to be scanned. Raises `BrokenFile` and `TooLargeError`."""
         cache_dir = self._cache_dir(month, name)
         is_parquet = name.lower().endswith(_PARQUET)
         is_copy = self._storage.is_remote or not is_parquet
-        known = _remembered(cache_dir / _KNOWN, entry.stamp)
         if known is None or (is_copy and not _is_whole(self._copy(cache_dir, entry, known.digest))):
             try:
                 known = self._look(entry, cache_dir, is_parquet)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import duckdb
 import pyarrow as pa
@@ -101,10 +101,11 @@ def _alike(
     for path in paths:
         try:
             metadata = pq.read_metadata(path)
-            limits.refuse_file(_unpacked_size(metadata))
+            size = _unpacked_size(metadata)
+            limits.refuse_file(size)
         except (OSError, TooLargeError, pa.ArrowException, UnicodeDecodeError):
             continue
-        if _unpacked_size(metadata) <= _SMALL_BYTES:
+        if size <= _SMALL_BYTES:
             columns = _columns_of(metadata)
             metadata_of.setdefault(columns, metadata)
             groups[columns].append(path)
@@ -151,14 +152,14 @@ def _contents(
     return [_content(types, found.get(number, [0])) for number in range(len(paths))]
 
 
-def _content(types: Mapping[str, str], found: Sequence[object]) -> Content:
+def _content(types: Mapping[str, str], found: Sequence[Any]) -> Content:
     rows, *clean = found
     are_clean = clean or [False] * len(types)
     columns = [
         UsageColumn(name, kind, bool(is_clean))
         for (name, kind), is_clean in zip(types.items(), are_clean, strict=False)
     ]
-    return Content(columns, int(str(rows)))
+    return Content(columns, int(rows))
 
 
 _TYPE_CHECKS = {
