@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -253,6 +254,14 @@ def test_a_server_that_fails_stops_nothing(company: Company) -> None:
     assert set(told(company)) == {"ada"}
 
 
+def apply_interrupted(company: Company, fault: Callable[..., Any]) -> None:
+    """A push whose process ends at this fault."""
+    company.stripe.faults.append(fault)
+    with pytest.raises(BaseExceptionGroup):
+        company.apply()
+    company.stripe.faults.clear()
+
+
 def test_an_answer_that_was_lost_makes_no_second_one(company: Company) -> None:
     def loses(stripe: FakeStripe, method: str, path: str, params: Any) -> Any:
         if method == "post" and path.endswith("/tax_ids"):
@@ -260,10 +269,7 @@ def test_an_answer_that_was_lost_makes_no_second_one(company: Company) -> None:
             raise Killed
 
     company.want({"ada": [1000]}, **GERMAN)
-    company.stripe.faults.append(loses)
-    with pytest.raises(BaseExceptionGroup):
-        company.apply()
-    company.stripe.faults.clear()
+    apply_interrupted(company, loses)
     company.clock.advance(2 * 86_400)
     company.apply()
     assert held(company) == [("eu_vat", "DE123456789")]
@@ -284,10 +290,7 @@ def test_a_change_that_was_interrupted_is_brought_to_its_end(company: Company, s
             raise Killed
 
     company.want({"ada": [1000]}, **OTHER)
-    company.stripe.faults.append(kills)
-    with pytest.raises(BaseExceptionGroup):
-        company.apply()
-    company.stripe.faults.clear()
+    apply_interrupted(company, kills)
     company.apply()
     assert held(company) == [("eu_vat", "DE987654321")]
     [tax_id] = company.stripe.objects["txi"]
