@@ -63,7 +63,7 @@ test-all: $(VENV)/.installed-dev $(VENV)/.prepared ## Run the style checks and e
 # Prepared, for else each of their homes would parse dbt's project anew, which takes 10 seconds; and
 # compiled, for the hundreds of processes that they start may not write what they compile.
 PYTEST := $(BIN)/python -m compileall -q billing_pipeline tests && \
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 tests: $(VENV)/.installed-dev $(VENV)/.prepared
 	@$(PYTEST) -m "not slow"

@@ -36,6 +36,8 @@ MODELS = ("per_unit", "graduated", "package", "volume", "percentage")
 DUPLICATES_PER_MILLE = 10
 BAD_PER_MILLE = 1
 EVENTS_A_FILE = 2_500_000
+PROPERTIES = """CASE WHEN event_name = 'gpu_seconds' THEN '{"seconds": ' || amount || '}' END"""
+ALL_PROPERTIES = """'{"seconds": ' || amount || ', "region": "r' || n % 4 || '"}'"""
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,30 @@ class Company:
         _write_catalog(folder, PLANS, prices, tiers)
         _write_accounts(folder, self.customers, PLANS, "charge_automatically", since)
 
-    def write_usage(self, folder: Path, month: BillingMonth, seed: int = 0) -> None:
+    def write_features(self, folder: Path) -> None:
+        """Over what was written before: meters by groups, by buckets and of counters, prices in two
+        versions, and two lots for each customer."""
+        columns = "meter_id,event_name,aggregation,property,group_by,bucket"
+        meters = [
+            [meter, meter, *FEATURES.get(meter, (aggregation, prop, "", ""))]
+            for meter, aggregation, prop in METERS
+        ]
+        _write(folder / "catalog/meters.csv", columns, meters)
+        prices, tiers = _prices()
+        _write_catalog(folder, PLANS, [row for price in prices for row in _versions(price)], tiers)
+        _write(
+            folder / "accounts/wallet_transactions.csv",
+            "transaction_id,customer_id,kind,amount,currency,occurred_at,expires_at,priority",
+            (
+                [f"{lot}-{number}", _customer(number), "grant", "5.00", "USD", since, until, place]
+                for number in range(self.customers)
+                for lot, since, until, place in _LOTS
+            ),
+        )
+
+    def write_usage(
+        self, folder: Path, month: BillingMonth, seed: int = 0, properties: str = PROPERTIES
+    ) -> None:
         """``usage/YYYY-MM/*.parquet`` under `folder`: of a thousand rows ten repeat an earlier
         event and one is bad (a customer that nobody knows, or a negative quantity)."""
         target = folder / "usage" / str(month)
@@ -72,8 +97,33 @@ class Company:
                     meters=[meter for meter, _, _ in METERS],
                     duplicates=DUPLICATES_PER_MILLE,
                     bad=BAD_PER_MILLE,
+                    properties=properties,
                 )
                 connection.execute(f"COPY ({rows}) TO '{target / f'part-{part:03d}.parquet'}'")
+
+
+# Aggregation, property, groups and bucket of the meters that `write_features` makes others.
+FEATURES = {
+    "tokens_in": ("sum", "", "region", ""),
+    "egress_gb": ("sum", "", "", "day"),
+    "sms": ("count", "", "region", "hour"),
+    "seats_peak": ("max", "", "region", "day"),
+    "gpu_seconds": ("counter", "seconds", "region", ""),
+    "logins": ("count", "", "", "day"),
+}
+# The meter whose price has another version from the middle of the month on.
+TWO_VERSIONS = "storage_gb_hours"
+_MIDDLE = f"{MONTH}-16T00:00:00Z"
+_LOTS = (
+    ("first", "2023-12-01T00:00:00Z", _MIDDLE, "1"),
+    ("second", "2023-12-01T00:00:00Z", "", "2"),
+)
+
+
+def _versions(price: dict[str, str]) -> list[dict[str, str]]:
+    if price["meter_id"] != TWO_VERSIONS:
+        return [price]
+    return [price | {"valid_to": _MIDDLE}, price | {"valid_from": _MIDDLE}]
 
 
 @dataclass(frozen=True)
@@ -121,7 +171,7 @@ SELECT
     TIMESTAMPTZ '{month}-01 00:00:00+00'
         + to_microseconds((n * 2419200 // {events}) * 1000000 + n % 1000000) AS occurred_at,
     CASE WHEN is_bad THEN -1 ELSE amount END::DECIMAL(18, 3) AS quantity,
-    CASE WHEN event_name = 'gpu_seconds' THEN '{{"seconds": ' || amount || '}}' END AS properties
+    {properties} AS properties
 FROM drawn
 """
 
@@ -167,7 +217,7 @@ def _write_catalog(
     )
     price_columns = (
         "price_id,plan_id,meter_id,description,currency,charge_model,unit_amount,flat_amount,"
-        "package_size,percentage,included_quantity"
+        "package_size,percentage,included_quantity,valid_from,valid_to"
     )
     tier_columns = "price_id,up_to,unit_amount"
     for name, columns, rows in (

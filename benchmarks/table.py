@@ -42,8 +42,9 @@ class Line:
     def is_met(self) -> bool:
         return self.ratio >= self.aim if self.is_speedup else self.ratio <= self.aim
 
-    def markdown(self) -> str:
+    def markdown(self, scenario: str) -> str:
         cells = (
+            scenario,
             self.what,
             _number(self.ours, self.unit),
             f"{self.against}: {_number(self.theirs, self.unit)}",
@@ -62,6 +63,9 @@ class Measured:
     lines: Sequence[Line]
     notes: Sequence[str]
     figures: dict[str, Any] = field(default_factory=dict)
+    is_folded: bool = False
+    """Of many lines the table has the one that is nearest to its bound, or farthest beyond; all of
+    them are folded below."""
 
 
 def _number(value: float, unit: str = "") -> str:
@@ -76,27 +80,35 @@ def remember(name: str, measured: Measured, about: dict[str, str], results: Path
         "about": about,
         "lines": [asdict(line) for line in measured.lines],
         "notes": list(measured.notes),
+        "is_folded": measured.is_folded,
         "figures": measured.figures,
     }
     results.write_text(json.dumps(known, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def render(results: Path, order: Sequence[str]) -> str:
-    """All that is remembered as Markdown, in the scenarios' order."""
+    """All that is remembered as Markdown, in the scenarios' order: the table, then what each
+    scenario says of its lines."""
     known = json.loads(results.read_text(encoding="utf-8"))
-    parts: list[str] = []
-    for name in order:
-        if name in known:
-            about = ", ".join(known[name]["about"].values())
-            lines = [Line(**line).markdown() for line in known[name]["lines"]]
-            parts += [f"### {name}", "", *_TABLE, *lines, ""]
-            parts += [*(f"- {note}" for note in known[name]["notes"]), f"- {about}.", ""]
-    return "\n".join(parts)
+    table, notes, folded = list(_TABLE), [], []
+    for name in [name for name in order if name in known]:
+        found = known[name]
+        lines = [Line(**line) for line in found["lines"]]
+        shown = lines
+        if found.get("is_folded"):
+            shown = [max(lines, key=lambda line: line.ratio / line.aim)]
+            inner = [*_TABLE, *(line.markdown("") for line in lines)]
+            summary = f"<summary>All {len(lines)} lines of {name}</summary>"
+            folded += ["<details>", summary, "", *inner, "", "</details>", ""]
+        table += [line.markdown("" if at else name) for at, line in enumerate(shown)]
+        said = " ".join([*found["notes"], f"Measured {', '.join(found['about'].values())}."])
+        notes.append(f"- **{name}**: {said}")
+    return "\n".join([*table, "", *notes, "", *folded])
 
 
 _TABLE = (
-    "| what | ours | against | ratio | aim | | rounds |",
-    "| --- | ---: | --- | ---: | ---: | --- | ---: |",
+    "| | what | ours | against | ratio | aim | | rounds |",
+    "| --- | --- | ---: | --- | ---: | ---: | --- | ---: |",
 )
 
 

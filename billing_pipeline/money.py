@@ -102,3 +102,9 @@ def format_change(change: Decimal, currency: str) -> str:
 def format_minor(minor: int, currency: str) -> str:
     """Stripe's whole number with its currency, for people: ``USD 1,234.50``."""
     return f"{currency.upper()} {to_major(minor, currency):,f}"
+
+
+def format_minor_change(change: int, currency: str) -> str:
+    """``+USD 1,234.50`` or ``−USD 1,234.50``; ``USD 0.00`` where nothing changes."""
+    sign = "+" if change > 0 else "−" if change < 0 else ""
+    return f"{sign}{format_minor(abs(change), currency)}"

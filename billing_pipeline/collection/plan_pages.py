@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from decimal import Decimal
 from typing import Any
 
 from billing_pipeline.collection.plan.actions import ActionKind, InvoiceAction
@@ -24,7 +23,7 @@ from billing_pipeline.collection.plan_rows import (
 )
 from billing_pipeline.collection.push.apply import ActionResult, ApplyReport
 from billing_pipeline.collection.stripe_state.texts import clean_text
-from billing_pipeline.money import format_amount, format_minor
+from billing_pipeline.money import format_amount, format_minor, format_minor_change
 from billing_pipeline.text import counted
 
 MAX_SHOWN = 200
@@ -92,7 +91,7 @@ def _named(plan: InvoicePlan, actions: Sequence[InvoiceAction]) -> str:
     names = names_of(plan)
     texts = [
         f"{action.kind.value} for {names.get(action.customer_id) or action.customer_id} "
-        f"{_signed(action.amount_after - action.amount_before, action.currency)}"
+        f"{format_minor_change(action.amount_after - action.amount_before, action.currency)}"
         for action in actions[:MAX_NAMED]
     ]
     more = len(actions) - MAX_NAMED
@@ -133,11 +132,10 @@ def _totals(plan: InvoicePlan) -> str:
     for kind, currency in sorted(sums, key=lambda key: (order.index(key[0]), key[1])):
         count, before, after = sums[kind, currency]
         amounts = f"{format_minor(before, currency)} | {format_minor(after, currency)}"
-        lines.append(
-            f"| {kind.value} | {count} | {amounts} | {_signed(after - before, currency)} |"
-        )
+        changed = format_minor_change(after - before, currency)
+        lines.append(f"| {kind.value} | {count} | {amounts} | {changed} |")
     lines += [
-        f"| **net** | | | | **{_signed(change, currency)}** |"
+        f"| **net** | | | | **{format_minor_change(change, currency)}** |"
         for currency, change in net_changes(plan).items()
     ]
     return "\n".join(lines)
@@ -171,7 +169,7 @@ def _changes(plan: InvoicePlan, notes: PlanNotes) -> str:
         f"| {_mark(plan, action, waiting)} | {action.kind.value} "
         f"| {_customer(action, names)} | {format_minor(action.amount_before, action.currency)} "
         f"| {format_minor(action.amount_after, action.currency)} "
-        f"| {_signed(action.amount_after - action.amount_before, action.currency)} "
+        f"| {format_minor_change(action.amount_after - action.amount_before, action.currency)} "
         f"| {escape(collection_of(action, held, notes.today))} "
         f"| {escape(reason_of(plan, action, obstacle_of(action, notes)))} |"
         for action in changes[:MAX_SHOWN]
@@ -204,11 +202,12 @@ def _lines(plan: InvoicePlan, changes: Sequence[Mapping[str, Any]]) -> str:
 
 def _line(row: Mapping[str, Any], name: str | None) -> str:
     currency, before, after = row["currency"], row["amount_before"], row["amount_after"]
+    sign = "+" if after > before else "−" if after < before else ""
     return (
         f"| {escape(name or row['customer_id'])} | {escape(row['description'])} "
         f"| {quantities(row)} | {currency} {format_amount(before, currency)} "
         f"| {currency} {format_amount(after, currency)} "
-        f"| {_sign(after - before)}{currency} {format_amount(abs(after - before), currency)} "
+        f"| {sign}{currency} {format_amount(abs(after - before), currency)} "
         f"| {escape(row['cause'])} | {escape(row['evidence'])} |"
     )
 
@@ -242,14 +241,6 @@ def _mark(
 
 def _customer(action: InvoiceAction, names: Mapping[str, str]) -> str:
     return escape(customer_text(action.customer_id, names.get(action.customer_id)))
-
-
-def _signed(change: int, currency: str) -> str:
-    return f"{_sign(change)}{format_minor(abs(change), currency)}"
-
-
-def _sign(change: int | Decimal) -> str:
-    return "+" if change > 0 else "−" if change < 0 else ""
 
 
 def _and_more(text: str, more: int, table: str) -> str:

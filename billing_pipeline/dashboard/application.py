@@ -15,4 +15,5 @@ from starlette.types import ASGIApp
 def application() -> ASGIApp:
     """The dashboard at ``/``."""
     notebook = Path(__file__).with_name("app.py")
-    return marimo.create_asgi_app(quiet=True).with_app(path="", root=str(notebook)).build()
+    app: ASGIApp = marimo.create_asgi_app(quiet=True).with_app(path="", root=str(notebook)).build()
+    return app

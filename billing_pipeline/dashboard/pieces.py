@@ -219,7 +219,7 @@ def _cell(column: Column, row: Row) -> str:
     if value is None:
         return ""
     if isinstance(value, mo.Html):
-        return value.text
+        return str(value.text)
     if column.kind == "links":
         return html_links(value)
     if column.kind in DETAILS:

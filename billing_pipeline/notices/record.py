@@ -8,11 +8,11 @@ sent again, and none is lost.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
 
 from billing_pipeline.notices.notice import Kind, Notice
+from billing_pipeline.runs.sqlite_file import open_file, transaction
 
 FILE_NAME = "notices.db"
 RETENTION_SECONDS = 90 * 86_400
@@ -33,10 +33,7 @@ class NoticeRecord:
     """One SQLite file; safe for several processes."""
 
     def __init__(self, folder: Path) -> None:
-        self._db = sqlite3.connect(folder / FILE_NAME, timeout=30, isolation_level=None)
-        self._db.execute("pragma journal_mode = wal")
-        self._db.execute("pragma synchronous = full")
-        self._db.executescript(_SCHEMA)
+        self._db = open_file(folder / FILE_NAME, _SCHEMA, synchronous="full")
 
     def close(self) -> None:
         self._db.close()
@@ -63,12 +60,12 @@ class NoticeRecord:
 
     def begin(self, target: str, old_keys: Iterable[str], now: float) -> None:
         """Add a new target; it will not receive the notices with `old_keys`."""
-        self._db.execute("begin immediate")
-        self._db.execute("insert or ignore into targets values (?, ?)", [target, now])
-        self._db.executemany(
-            "insert or ignore into sent values (?, ?, null)", [[target, key] for key in old_keys]
-        )
-        self._db.execute("commit")
+        with transaction(self._db):
+            self._db.execute("insert or ignore into targets values (?, ?)", [target, now])
+            self._db.executemany(
+                "insert or ignore into sent values (?, ?, null)",
+                [[target, key] for key in old_keys],
+            )
 
     def sent(self, target: str) -> set[str]:
         rows = self._db.execute("select key from sent where target = ?", [target])
@@ -76,8 +73,7 @@ class NoticeRecord:
 
     def note_sent(self, target: str, keys: Iterable[str], now: float) -> None:
         """Record all keys of one message in one transaction."""
-        self._db.execute("begin immediate")
-        self._db.executemany(
-            "insert or ignore into sent values (?, ?, ?)", [[target, key, now] for key in keys]
-        )
-        self._db.execute("commit")
+        with transaction(self._db):
+            self._db.executemany(
+                "insert or ignore into sent values (?, ?, ?)", [[target, key, now] for key in keys]
+            )

@@ -38,7 +38,8 @@ def _cause(error: BaseException | None) -> BaseException | None:
 
     while error is not None:
         if isinstance(error, DBAPIError):
-            return error.orig or error
+            below: BaseException | None = error.orig
+            return below or error
         if isinstance(error, OSError):
             return error
         error = error.__cause__

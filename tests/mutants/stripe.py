@@ -313,10 +313,10 @@ MUTANTS = (
     ),
     Mutant(
         "a_trigger_that_somebody_drops_stays_away",
-        f"{COLLECTION}/stripe_state/sqlite_file.py",
+        "billing_pipeline/runs/sqlite_file.py",
         'changes = _number(db, "schema_version")',
         "changes = 0",
-        f"{UNIT}/test_sqlite_file.py",
+        "tests/unit/runs/test_sqlite_file.py",
     ),
     Mutant(
         "a_credit_note_without_a_record_stays_so",

@@ -151,7 +151,7 @@ def test_the_account_counts_requests(tmp_path: Path) -> None:
 def test_aims(ours: float, theirs: float, is_speedup: bool, ratio: float, is_met: bool) -> None:
     line = table.Line("a", ours, "b", theirs, 2.0, is_speedup=is_speedup)
     assert (line.ratio, line.is_met) == (ratio, is_met)
-    assert ("met" if is_met else "**missed**") in line.markdown()
+    assert ("met" if is_met else "**missed**") in line.markdown("month")
 
 
 def test_a_scenario_run_by_itself_leaves_the_others(tmp_path: Path) -> None:

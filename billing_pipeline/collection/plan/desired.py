@@ -289,24 +289,24 @@ def _invoice(
     invoice_id, customer_id, currency, total, wallet, method, days, billed_for, *payer = row
     if method == "send_invoice" and days is None:
         days = DEFAULT_DAYS_UNTIL_DUE
+    rolled_up = roll_up(
+        tuple(
+            DesiredLine(line_id, kind, clean_text(text), _minor(amount, currency), *more)
+            for _, line_id, kind, text, amount, *more in lines
+        )
+    )
     invoice = DesiredInvoice(
         invoice_id=invoice_id,
         month_key=month_key,
         payer=Payer(customer_id, *payer),
         currency=currency.upper(),
-        lines=roll_up(
-            tuple(
-                DesiredLine(line_id, kind, clean_text(text), _minor(amount, currency), *more)
-                for _, line_id, kind, text, amount, *more in lines
-            )
-        ),
+        lines=rolled_up,
         collection_method=method or "charge_automatically",
         days_until_due=int(days) if method == "send_invoice" else None,
         wallet_applied=to_minor(Decimal(wallet or 0) - credit, currency),
+        committed=sum(line.amount for line in rolled_up if line.kind == "commitment"),
         billed_for=tuple(billed_for),
     )
-    committed = sum(line.amount for line in invoice.lines if line.kind == "commitment")
-    invoice = replace(invoice, committed=committed)
     if invoice.total != to_minor(Decimal(total), currency):
         raise InconsistentInvoiceError(
             f"invoice {invoice_id} of customer {customer_id}: the lines add up to "

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from billing_pipeline.collection.plan.desired import DesiredInvoice, DesiredLine, roll_up
 from billing_pipeline.collection.stripe_state.stripe_invoice import ActualInvoice, ActualLine
 from billing_pipeline.collection.stripe_state.texts import clean_text
-from billing_pipeline.money import format_minor
+from billing_pipeline.money import format_minor, format_minor_change
 from billing_pipeline.text import counted
 
 CREDITED_AGAIN = "credited-charged-again"
@@ -166,5 +166,4 @@ def billed_lines(billed: Sequence[ActualInvoice]) -> dict[str, _Billed]:
 
 
 def _change(description: str, change: int, currency: str) -> str:
-    sign = "+" if change > 0 else "−"
-    return f"{clean_text(description, 60)} {sign}{format_minor(abs(change), currency)}"
+    return f"{clean_text(description, 60)} {format_minor_change(change, currency)}"

@@ -53,6 +53,8 @@ class Witnesses:
 
     def billed_before(self, send: DesiredInvoice) -> str | None:
         """Why this invoice is not the customer's first of the month, or None."""
+        if not self._by:
+            return None
         for how, value in self._asked(send):
             for item in self._by.get((how, value), ()):
                 # What one plan had together was interrupted in between, and is no witness.

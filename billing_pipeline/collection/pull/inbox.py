@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from billing_pipeline.collection.stripe_state.sqlite_file import open_file
+from billing_pipeline.runs.sqlite_file import open_file
 
 FILE_NAME = "webhooks.db"
 KEPT_SECONDS = 40 * 86_400

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from billing_pipeline.collection.plan.approval import Decided, Verdict
-from billing_pipeline.collection.stripe_state.sqlite_file import open_file
+from billing_pipeline.runs.sqlite_file import open_file
 
 _SCHEMA = """
 create table if not exists approvals (

@@ -21,9 +21,9 @@ from typing import Any, NamedTuple
 
 from billing_pipeline.collection.plan.desired import DesiredInvoice
 from billing_pipeline.collection.stripe_state import metadata_keys
-from billing_pipeline.collection.stripe_state.sqlite_file import open_file, transaction
 from billing_pipeline.collection.stripe_state.stripe_invoice import ActualInvoice
 from billing_pipeline.collection.stripe_state.texts import hash_of
+from billing_pipeline.runs.sqlite_file import open_file, transaction
 
 # `subject` is Stripe's id. `previous` is empty, except in rows of earlier releases: there it is the
 # hash of the row before.

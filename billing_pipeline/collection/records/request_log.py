@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from billing_pipeline.collection.stripe_state.resolutions import Decision, Proposal
-from billing_pipeline.collection.stripe_state.sqlite_file import open_file
+from billing_pipeline.runs.sqlite_file import open_file
 
 _SCHEMA = """
 create table if not exists requests (

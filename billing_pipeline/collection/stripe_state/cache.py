@@ -27,7 +27,7 @@ from billing_pipeline.collection.stripe_state.cached_invoices import (
 from billing_pipeline.collection.stripe_state.cached_months import CachedMonths
 from billing_pipeline.collection.stripe_state.cached_wallets import CachedTopUps, PostedMovements
 from billing_pipeline.collection.stripe_state.reading_progress import ReadingProgress
-from billing_pipeline.collection.stripe_state.sqlite_file import open_file, transaction
+from billing_pipeline.runs.sqlite_file import open_file, transaction
 
 _SCHEMA = """
 create table if not exists state (name text primary key, value integer not null) strict;

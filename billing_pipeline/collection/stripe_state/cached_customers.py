@@ -16,8 +16,8 @@ from billing_pipeline.collection.stripe_state import metadata_keys, set_aside
 from billing_pipeline.collection.stripe_state.cached_cards import CachedCards
 from billing_pipeline.collection.stripe_state.profiles import digests, held_by
 from billing_pipeline.collection.stripe_state.set_aside import SetAsideList
-from billing_pipeline.collection.stripe_state.sqlite_file import transaction
 from billing_pipeline.collection.stripe_state.stripe_invoice import is_time
+from billing_pipeline.runs.sqlite_file import transaction
 
 
 @dataclass(frozen=True)

@@ -15,13 +15,13 @@ from typing import Any, NamedTuple
 from billing_pipeline.collection.stripe_state import metadata_keys, set_aside
 from billing_pipeline.collection.stripe_state.reading_progress import ReadingProgress
 from billing_pipeline.collection.stripe_state.set_aside import SetAsideList
-from billing_pipeline.collection.stripe_state.sqlite_file import transaction
 from billing_pipeline.collection.stripe_state.stripe_invoice import (
     ActualInvoice,
     InvoiceStatus,
     is_month_key,
     read_invoice,
 )
+from billing_pipeline.runs.sqlite_file import transaction
 
 _UNREADABLE = -1
 """The rank of an invoice that cannot be read: below all others."""

@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass
 
-from billing_pipeline.collection.stripe_state.sqlite_file import transaction
+from billing_pipeline.runs.sqlite_file import transaction
 
 SCHEMA = """
 create table if not exists payouts (

@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Iterable, Mapping
 from dataclasses import astuple, dataclass
 
-from billing_pipeline.collection.stripe_state.sqlite_file import transaction
+from billing_pipeline.runs.sqlite_file import transaction
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Iterable
 
 from billing_pipeline.collection.stripe_state.events import Told
-from billing_pipeline.collection.stripe_state.sqlite_file import transaction
+from billing_pipeline.runs.sqlite_file import transaction
 
 
 class ReadingProgress:

@@ -78,23 +78,42 @@ def plan_run(instance: dg.DagsterInstance) -> list[dg.EventLogEntry]:
     return list(instance.all_logs(run.run_id, of_type=PLANNED))
 
 
-def test_what_a_run_plans_is_stored_in_one_transaction_of_each_database(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    began = []
+@pytest.fixture
+def began(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The database of each transaction, as it begins."""
+    databases: list[str] = []
     real = EventLog._transaction
 
     def counting(self: EventLog, shard: str) -> AbstractContextManager[object]:
-        began.append(shard)
+        databases.append(shard)
         return real(self, shard)
 
+    monkeypatch.setattr(EventLog, "_transaction", counting)
+    return databases
+
+
+def test_what_a_run_plans_is_stored_in_one_transaction_of_each_database(
+    settings: Settings, began: list[str]
+) -> None:
     with open_instance(settings) as instance:
-        monkeypatch.setattr(EventLog, "_transaction", counting)
+        began.clear()
         events = plan_run(instance)
-        monkeypatch.undo()
         assert len(events) == 3
         assert began.count(events[0].run_id) == 2  # the batch, and the reading of it here
         assert began.count("index") == 1
+
+
+def test_what_a_run_makes_is_stored_in_one_transaction_of_each_database(
+    settings: Settings, began: list[str]
+) -> None:
+    made = dg.DagsterEventType.ASSET_MATERIALIZATION
+    with open_instance(settings) as instance:
+        [event] = instance.all_logs(materialize(instance), of_type=made)
+        began.clear()
+        instance.event_log_storage.store_event(event)
+        assert began == [event.run_id, "index"]
+        assert len(instance.all_logs(event.run_id, of_type=made)) == 2
+        assert len(instance.fetch_materializations(dg.AssetKey("counted"), limit=5).records) == 2
 
 
 def test_a_batch_that_fails_leaves_nothing_and_its_events_are_stored_one_by_one(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from billing_pipeline.collection.stripe_state.sqlite_file import open_file, transaction
+from billing_pipeline.runs.sqlite_file import open_file, transaction
 
 SCHEMA = """
 create table if not exists things (name text primary key) strict;
