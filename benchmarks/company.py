@@ -217,8 +217,10 @@ def _write_catalog(
     )
     price_columns = (
         "price_id,plan_id,meter_id,description,currency,charge_model,unit_amount,flat_amount,"
-        "package_size,percentage,included_quantity,valid_from,valid_to"
+        "package_size,percentage,included_quantity"
     )
+    if any("valid_from" in price for price in prices):
+        price_columns += ",valid_from,valid_to"
     tier_columns = "price_id,up_to,unit_amount"
     for name, columns, rows in (
         ("prices", price_columns, prices),
