@@ -1,8 +1,8 @@
-"""What is answered at once to an approval or refusal, before anything is computed or asked of
-Stripe.
+"""Answers to an approval or a refusal that need neither a new plan nor a question to Stripe.
 
-What belongs here: whether a hash is worth planning the month anew for, and the sentence where it is
-not. What does not: the decision itself, which is held against the present plan (`steps.py`).
+What belongs here: whether a hash is worth planning the month again for and, if not, the sentence
+that says why. What does not: the decision itself, which is compared with the present plan
+(`steps.py`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from billing_pipeline.web.links import approval_url
 
 @dataclass(frozen=True)
 class Answer:
-    """A sentence in place of a run. `is_harmless`: what was asked for has been done already."""
+    """A sentence in place of a run. `is_harmless`: the request has been carried out already."""
 
     sentence: str
     is_harmless: bool = False
@@ -31,11 +31,11 @@ def month_of(settings: Settings, plan_hash: str) -> BillingMonth | Answer:
     found = month_of_plan(settings, plan_hash)
     if found is not None:
         return BillingMonth.parse(found)
-    return Answer(f"no plan is known by the hash {plan_hash}: `billing status` shows what waits")
+    return Answer(f"no plan has the hash {plan_hash}: `billing status` shows what waits")
 
 
 def first_answer(settings: Settings, month: BillingMonth, plan_hash: str) -> Answer | None:
-    """None where the hash may be the present plan's."""
+    """Why a run with this hash would be in vain; None where it may be the present plan's."""
     decisions = decisions_of(settings, month)
     answer = answer_to(month, plan_hash, published_plan(settings, month), decisions)
     if answer is None or any(decision.plan_hash == plan_hash for decision in decisions):
@@ -53,7 +53,8 @@ def answer_to(
     present: PublishedPlan | None,
     decisions: Sequence[Decided],
 ) -> Answer | None:
-    """Pure: `present` is the month's published plan, `decisions` are the month's."""
+    """As `first_answer`, of what is known: `present` is the month's published plan, `decisions`
+    are the month's, oldest first. Pure."""
     if present is not None and present.plan_hash == plan_hash:
         return None
     approved = [
@@ -65,7 +66,7 @@ def answer_to(
         return Answer(f"{month} has no plan yet: `billing plan {month}` makes one")
     if approved and (present is None or not present.left):
         done = approved[-1].sentence
-        return Answer(f"the plan {plan_hash} of {month} was {done}; nothing of it is left", True)
+        return Answer(f"the plan {plan_hash} of {month} was {done}; nothing is left to do", True)
     assert present is not None
     read = f"`billing plan {month}` shows it"
     if approved:

@@ -1,8 +1,8 @@
-"""What is billed later for months whose books are closed: found before a month is rated.
+"""Corrections of months whose books are closed, found before the month that bills them is rated.
 
-What belongs here: which closed months have to be looked at, what later invoices have billed for
-them already, and the corrections of one that was rated aside. What does not: rating it
-(``defs.closed_books``), and the rule of a single line (``plan.corrections``).
+What belongs here: which closed months have to be compared, what later invoices have billed for
+them already, and the corrections of one that was rated again. What does not: rating it
+(``defs.closed_books``), and the rule for a single line (``plan.corrections``).
 """
 
 from __future__ import annotations
@@ -47,12 +47,13 @@ from billing_pipeline.rating.corrections import Correction, Corrections
 from billing_pipeline.settings import Settings
 
 _UNDECIDED = (ActionKind.REVIEW, ActionKind.RESOLVE)
-"""What only a person's decision about what stands in Stripe can settle."""
+"""Actions that wait for a person's decision about what Stripe holds."""
 
 
 @dataclass(frozen=True)
 class BilledCorrections:
-    """What one invoice of the month `on` has billed for closed months."""
+    """What the invoices of one customer and currency in the month `on` have billed for closed
+    months."""
 
     on: BillingMonth
     customer_id: str
@@ -70,8 +71,9 @@ class BilledCorrections:
 
 
 def billed_corrections(settings: Settings, cache: StripeCache) -> list[BilledCorrections]:
-    """Of all invoices, as Stripe was last read: line by line where the version that was billed is
-    saved, else one line for each closed month, of what the invoice's mark says."""
+    """The corrections on all invoices, as last read from Stripe: line by line where the version
+    that was billed is saved, else one line for each closed month, with the amount in the invoice's
+    mark."""
     found = []
     keys = {str(item.marks.get(metadata_keys.MONTH, "")) for item in cache.invoices.correcting()}
     for month in sorted(BillingMonth.parse(key) for key in keys if key):
@@ -97,14 +99,17 @@ def _by_marks(
             sums[month] = sums.get(month, 0) + amount
     return InvoiceCorrections(
         tuple(
-            _coarse(month, customer_id, currency, to_major(amount, currency))
+            _whole_month(month, customer_id, currency, to_major(amount, currency))
             for month, amount in sums.items()
             if amount
         )
     )
 
 
-def _coarse(month: BillingMonth, customer_id: str, currency: str, amount: Decimal) -> Correction:
+def _whole_month(
+    month: BillingMonth, customer_id: str, currency: str, amount: Decimal
+) -> Correction:
+    """One line for all that an invoice corrects of a month."""
     name = f"{REST}_{invoice_id(customer_id, currency, month)}"
     return Correction(
         corrected_month=month.first_day,
@@ -135,9 +140,9 @@ def _coarse(month: BillingMonth, customer_id: str, currency: str, amount: Decima
 def months_to_look_at(
     settings: Settings, cache: StripeCache, recorded: Iterable[str], before: BillingMonth
 ) -> list[BillingMonth]:
-    """The closed months since the first of which something was billed, by whatever witness, the
-    oldest first. What was before it nobody billed from here, and it is not billed as a correction
-    either."""
+    """The months to compare, oldest first: all those before `before` since the first one that was
+    billed, by our records (`recorded`) or in Stripe. Earlier months were not billed from here, so
+    nothing is corrected of them."""
     ours = read_cut_over(settings.records_dir) or settings.first_month
     billed = {BillingMonth.parse(key) for key in (*recorded, *cache.invoices.months())}
     month = min((month for month in billed if month >= ours), default=before)
@@ -149,7 +154,8 @@ def months_to_look_at(
 
 
 def is_settled(settings: Settings, month: BillingMonth) -> bool:
-    """What the month comes to was billed, with corrections, and its inputs are the same still."""
+    """True where everything that is due for the month has been billed, corrections included, and
+    its inputs have not changed since."""
     known = compared_inputs(settings, month)
     return (
         known is not None
@@ -160,9 +166,9 @@ def is_settled(settings: Settings, month: BillingMonth) -> bool:
 
 @dataclass(frozen=True)
 class Found:
-    """What a closed month needs on the invoices of the first open one, and what all corrections of
-    it add to its lines, wherever they stand. `not_corrected`: why an invoice keeps what was billed
-    of it, by its id."""
+    """What is to be corrected of a closed month. `corrections` belong on the invoices of the first
+    open month; `spent` are the corrections of the month's lines on all invoices, these included.
+    `not_corrected`: by invoice id, why an invoice stays as it was billed."""
 
     corrections: InvoiceCorrections
     spent: tuple[Correction, ...]
@@ -170,14 +176,14 @@ class Found:
 
 
 def as_billed(billed: Sequence[BilledCorrections], month: BillingMonth, on: BillingMonth) -> Found:
-    """Of a closed month that is settled: what was billed."""
+    """For a closed month that is settled: the corrections that were billed already."""
     here = [item.of(month) for item in billed if item.on == on]
     everywhere = [item.of(month) for item in billed]
     return Found(_united(here), _united(everywhere).lines)
 
 
 def corrections_on(billed: Sequence[BilledCorrections], month: BillingMonth) -> Corrections:
-    """Of a month that takes no new ones: what its invoices have billed for closed months."""
+    """For a month that takes no new corrections: those that its invoices have billed."""
     here = _united([item.content for item in billed if item.on == month])
     first = month.first_day
     spent = [line for item in billed for line in item.content.lines if line.corrected_month < first]
@@ -193,10 +199,11 @@ def open_corrections(
     on: BillingMonth,
     customers: Collection[str],
 ) -> Found:
-    """Of a closed month that was rated `aside`, and planned: what its changes come to as lines of
-    the month `on`. What was declined, or is in review, stays as it was billed; so does the invoice
-    of a payer who is not among the `customers` of the accounts any more, for it can be corrected on
-    no other."""
+    """The changes of a closed month, as correction lines on invoices of the month `on`. `aside`:
+    the settings under which the closed month was rated again, and `plan` its plan.
+
+    An invoice stays as it was billed if its change was declined or is in review, or if its payer is
+    no longer among the `customers` of the accounts and so gets no invoice to correct it on."""
     wanted = {invoice.invoice_id: invoice for invoice in plan.desired}
     held: dict[str, list[ActualInvoice]] = {}
     for item in plan.held:
@@ -240,7 +247,7 @@ def open_corrections(
         elif name in touched:
             present, former = now.get(name, InvoiceContent()), before.get(name)
             if former is None and any(item.is_billed for item in held.get(name, ())):
-                # Then nothing is known of its taxes line by line either.
+                # Without the saved version, its taxes line by line are not known either.
                 former = _by_stripe_lines(held[name], action)
                 present = replace(present, taxes={})
             invoice = ClosedInvoice(
@@ -266,9 +273,9 @@ def _not_corrected(
     month: BillingMonth,
     customers: Collection[str],
 ) -> dict[str, str]:
-    """Why an invoice that `changed` stays as it was billed, by its id: its payer has left the
-    accounts, or more would be charged of what such an invoice, or one that is `kept`, was billed
-    for (`witnesses`)."""
+    """Why some invoices stay as they were billed although they `changed`, by id: the payer has left
+    the accounts, or the invoice would charge again for something that an invoice of such a payer,
+    or one that is `kept`, has charged already (`witnesses`)."""
     found = {
         name: _has_left(action, month)
         for name, action in changed.items()
@@ -283,23 +290,23 @@ def _not_corrected(
         action = changed.get(invoice.invoice_id)
         if action is None or invoice.invoice_id in found:
             continue
-        told = witnesses.billed_before(invoice)
-        if told is not None and action.amount_after > action.amount_before:
-            found[invoice.invoice_id] = _would_be_billed_twice(action, month, told)
+        evidence = witnesses.billed_before(invoice)
+        if evidence is not None and action.amount_after > action.amount_before:
+            found[invoice.invoice_id] = _would_be_billed_twice(action, month, evidence)
     return found
 
 
 def _has_left(action: InvoiceAction, month: BillingMonth) -> str:
     return (
-        f"{action.customer_id} is not in accounts/customers.csv any more, so what {month} would be "
-        "charged otherwise cannot be billed; it stays in month_drift"
+        f"{action.customer_id} is not in accounts/customers.csv any more, so the change to {month} "
+        "cannot be billed; it stays in month_drift"
     )
 
 
-def _would_be_billed_twice(action: InvoiceAction, month: BillingMonth, told: str) -> str:
+def _would_be_billed_twice(action: InvoiceAction, month: BillingMonth, evidence: str) -> str:
     return (
-        f"what {month} would charge {action.customer_id} more is not billed, for it {told}, and "
-        "that invoice stays as it is; it stays in month_drift"
+        f"the increase of {month} for {action.customer_id} is not billed: it {evidence}, and "
+        "that invoice stays as it is. The increase stays in month_drift"
     )
 
 
@@ -310,8 +317,8 @@ def _by_invoice(actions: Iterable[InvoiceAction]) -> dict[str, InvoiceAction]:
 
 
 def _by_stripe_lines(held: Sequence[ActualInvoice], action: InvoiceAction) -> InvoiceContent:
-    """Where no version is saved: the lines that Stripe has, as far as they were read. Which of them
-    are taxes, only their ids can tell."""
+    """Where no version is saved: Stripe's lines, as far as they were read. Stripe does not say
+    which of them are taxes, so all are taken for charges."""
     billed = [item for item in held if item.is_billed]
     return InvoiceContent.of(
         Line(

@@ -1,7 +1,7 @@
-"""One month's planning: what Stripe holds of it by whatever witness, and the plan that follows.
+"""Planning one month: reading what Stripe and our records hold of it, and making the plan.
 
-What belongs here: reading all that a plan needs, in its one order. What does not: deciding
-(``plan``), and carrying the plan out (``steps``).
+What belongs here: reading all that a plan needs, in the order that makes it safe. What does not:
+deciding (``plan``), and carrying the plan out (``steps``).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from billing_pipeline.collection.records.recorded import (
     with_lost,
     with_records,
 )
-from billing_pipeline.collection.stripe_state.payment_status import see_payments_under_way
+from billing_pipeline.collection.stripe_state.payment_status import with_payments_under_way
 from billing_pipeline.collection.stripe_state.refresh import (
     cached_month,
     list_month,
@@ -55,7 +55,7 @@ class MonthContext:
     proposals: Mapping[str, Proposal] = field(default_factory=dict)
 
     async def plan(self) -> tuple[Held, InvoicePlan]:
-        """What Stripe holds now, by whatever witness, and the plan that follows from it."""
+        """What Stripe holds now, with what only our records know, and the plan made from it."""
         gateway, cache, key = self.gateway, self.records.cache, self.month.key
         start, end = (
             int(instant.timestamp())
@@ -64,7 +64,7 @@ class MonthContext:
                 self.month.end(self.settings.timezone),
             )
         )
-        # Read first: what another run bills from here on is not missing in Stripe.
+        # Read before Stripe: what another run bills in between must not look missing in Stripe.
         recorded = self.records.billed.invoices(key)
         await list_month(gateway, cache, key, start)
         await find_recorded(gateway, cache, recorded, key)
@@ -80,19 +80,19 @@ class MonthContext:
         )
         totals = {invoice.invoice_id: invoice.total for invoice in self.desired}
         complete = await read_lines_of(gateway, cache, owned, totals)
-        seen = await see_payments_under_way(gateway, cache, complete)
+        seen = await with_payments_under_way(gateway, cache, complete)
         held = self._with_records(seen, recorded)
         return held, self.compare(held)
 
     def empty_plan_of(self, run_id: str) -> tuple[Held, InvoicePlan] | None:
-        """The empty plan that this run's preview has noted, if it is still the plan."""
+        """The empty plan that this run's preview noted, if nothing has changed since; else None."""
         noted = self.records.cache.months.empty_plan(self.month.key)
         if noted is None:
             return None
         mark, at = noted
         recorded = self.records.billed.invoices(self.month.key)
         held = self._with_records(cached_month(self.records.cache, self.month.key), recorded)
-        # Read last: what is sent from here on was not sent when `held` was read either.
+        # Read after `held`: a request that is sent in between then changes the mark.
         entry = self.records.request_log.last_entry()
         age = self.gateway.clock.now() - at
         if not 0 <= age <= REUSED_FOR or mark != empty_plan_mark(run_id, entry, self.desired, held):
@@ -111,7 +111,7 @@ class MonthContext:
 
     def compare(self, held: Held) -> InvoicePlan:
         present = self._compare(held, self.proposals)
-        # A decision about a review that was declined is not asked for any more: the review is.
+        # Where a proposed decision was declined, its review is back in the plan.
         declined = {
             action.invoice_id
             for action in present.changes
@@ -139,7 +139,7 @@ class MonthContext:
         )
 
     def _corrected(self) -> dict[str, Corrected]:
-        """What was billed for the month on later invoices, by its own invoice."""
+        """What later invoices have billed for the month, by the id of the month's own invoice."""
         found: dict[str, Corrected] = {}
         for item in billed_sums(self.settings, self.records.cache):
             if item.month == self.month:

@@ -1,5 +1,5 @@
-"""Wallets and open invoices, as the job `collect_payments` calls them: what moved in Stripe, what
-is open, and paying it from what wallets hold.
+"""Paying open invoices from wallets, as the job `collect_payments` calls it: read what moved in
+Stripe, find what is open, and pay it.
 
 What belongs here: reading the records and the wallets for the steps of `push/pay_open.py`. What
 does not: the steps, computing wallets (`rating/wallets.py`), and trying cards (`payments.dun`).
@@ -51,7 +51,7 @@ EXPIRED_UNTIL = "wallet_expiries_posted_until"
 
 @dataclass(frozen=True)
 class Wallets:
-    """All wallets as they are at a moment, epoch seconds: what moved them until then, and what they
+    """All wallets at one moment (`at`, epoch seconds): their movements until then, and what they
     hold."""
 
     at: int
@@ -60,7 +60,7 @@ class Wallets:
 
     @classmethod
     def read(cls, warehouse: Path, at: int) -> Wallets:
-        """Out of the warehouse in which they were computed."""
+        """Read them from the warehouse in which they were computed."""
         movements = {
             key: tuple(item for item in of_one if item.occurred_at <= at)
             for key, of_one in read_movements(warehouse).items()
@@ -71,7 +71,7 @@ class Wallets:
 
 @dataclass(frozen=True)
 class WalletRun:
-    """What was paid of open invoices, and customer and reason where that did not work."""
+    """What was paid of open invoices; `problems` are customer and reason of each failure."""
 
     paid: list[PaidFromWallet]
     problems: list[tuple[str, str]]
@@ -110,19 +110,19 @@ def open_invoices(settings: Settings) -> OpenInvoices:
 
 
 def not_known(settings: Settings, invoices: OpenInvoices, why: str) -> list[tuple[str, str]]:
-    """Customer and reason, where what wallets hold cannot be computed: those who have one in
-    Stripe."""
+    """What to report where the wallets cannot be computed: customer and reason, for each customer
+    of these invoices who has a wallet in Stripe."""
     with open_records(settings.records_dir) as records:
-        have = records.cache.posted.customers()
+        with_wallet = records.cache.posted.customers()
     return [
         (customer_id, f"what the wallet holds is not known: {why}")
         for (customer_id, _), of_one in invoices.items()
-        if any(invoice.stripe_customer_id in have for invoice in of_one)
+        if any(invoice.stripe_customer_id in with_wallet for invoice in of_one)
     ]
 
 
 def expired_until(settings: Settings) -> int:
-    """Up to when what has expired is posted; 0 where that is not known."""
+    """The time (epoch seconds) up to which expiries are posted in Stripe; 0 if not known."""
     with open_records(settings.records_dir) as records:
         return records.cache.progress.get(EXPIRED_UNTIL) or 0
 
@@ -136,8 +136,8 @@ async def pay_open_invoices(
     run_id: str,
     actor: str = "unattended",
 ) -> WalletRun:
-    """Pay these invoices from the wallets, and post what has expired by then. Each wallet by
-    itself: one that cannot be moved stops none of the others."""
+    """Pay these invoices from the wallets, and post what has expired by `wallets.at`. A wallet that
+    fails stops none of the others."""
     movements, funds, at = wallets.movements, wallets.funds, wallets.at
     paid: list[PaidFromWallet] = []
     problems: list[tuple[str, str]] = []
@@ -170,7 +170,7 @@ async def pay_open_invoices(
 
 
 def _concerned(invoices: OpenInvoices, funds: dict[Wallet, WalletFunds]) -> Iterable[Wallet]:
-    """Those wallets that hold something, or whose payment was interrupted."""
+    """The wallets that hold something, or a payment from which was interrupted."""
     for key in sorted(invoices):
         holds = key in funds and funds[key].amount > 0
         if holds or any(is_unfinished(invoice) for invoice in invoices[key]):

@@ -1,4 +1,4 @@
-"""Payments, as the jobs call them: pull, what became stale, dunning, and what was recorded.
+"""Payments, as the jobs call them: pull, stale months, dunning, and checking the records.
 
 What belongs here: putting the steps together: account → read Stripe → tables; account → events →
 attempts that are due. What does not: any step itself, and Dagster. Coroutines take a gateway.
@@ -90,8 +90,8 @@ class PullResult:
 
 @dataclass(frozen=True)
 class StaleMonth:
-    """A month whose published rows are not what they should be. `version` names the change;
-    `in_full`: it has to be listed, events cannot tell."""
+    """A month whose published rows are out of date. `version` names the change; `in_full`: the
+    month has to be listed in Stripe, because events cannot tell what changed."""
 
     month: BillingMonth
     version: int
@@ -107,10 +107,10 @@ async def pull(
     desired: Desired | None = None,
     policy: DunningPolicy | None = None,
 ) -> PullResult:
-    """Refresh the payment status of a month; in full by listing, or as last read by events.
+    """Read the payment status of a month: `full` lists its invoices in Stripe, otherwise the cache
+    is used as events have updated it. The rows are the same either way.
 
-    What was billed and is not in our records is added from Stripe. The rows are the same either
-    way.
+    Billed invoices that are missing in our records are added from Stripe.
     """
     before = gateway.requests_sent
     with open_records(settings.records_dir) as records:
@@ -174,7 +174,7 @@ async def pull(
 
 
 def note_published(settings: Settings, pulled: PullResult) -> None:
-    """Say that these rows are the published ones now."""
+    """Record that these rows are published."""
     with open_records(settings.records_dir) as records:
         records.cache.months.note_published(
             pulled.month.key, pulled.version, pulled.read_at, in_full=pulled.is_full
@@ -184,29 +184,29 @@ def note_published(settings: Settings, pulled: PullResult) -> None:
 async def stale_months(
     gateway: StripeGateway, settings: Settings, *, seconds: float = math.inf
 ) -> list[StaleMonth]:
-    """By Stripe's events since the last call, and those that came by webhook: the months that are
-    worth a pull, oldest first.
+    """The months to pull, oldest first, by Stripe's events since the last call and those that came
+    by webhook.
 
-    A month is told again until its rows are published, so nothing is lost where a process ends.
-    Reads for about `seconds`; what is left over, the next call reads.
+    A month is returned again until its rows are published, so nothing is lost when a process ends
+    early. Reads for about `seconds`; the next call reads the rest.
     """
     rated = _rated_months(settings)
     with open_records(settings.records_dir) as records:
         await require_account(gateway, records.folder)
         deadline = gateway.clock.monotonic() + seconds
-        await _take_in(gateway, records, deadline)
+        await _read_inbox(gateway, records, deadline)
         left = max(0.0, deadline - gateway.clock.monotonic())
         await pull_events(gateway, records.cache, known_months=rated, seconds=left)
         return [
             StaleMonth(BillingMonth.parse(key), version, in_full)
             for key, version, in_full in records.cache.months.stale(gateway.clock.now())
-            # Of one that was never rated here nobody knows what it should be.
+            # For a month that was never rated here, nothing says what should have been billed.
             if key in rated
         ]
 
 
-async def _take_in(gateway: StripeGateway, records: Records, deadline: float) -> None:
-    """Read what the events tell of that came by webhook."""
+async def _read_inbox(gateway: StripeGateway, records: Records, deadline: float) -> None:
+    """Bring the cache up to date by the events that came by webhook."""
     inbox = Inbox(records.folder)
     try:
         while events := inbox.pending():
@@ -241,10 +241,10 @@ async def dun(
     actor: str = "unattended",
     except_for: Collection[str] = (),
 ) -> list[DunningResult]:
-    """Try again what is due to be tried, in all months, except for some customers; brings the cache
-    up to date first.
+    """Try the payments again that are due in any month, except for the customers in `except_for`.
+    Brings the cache up to date first.
 
-    May run at the same time as anything else: a try is claimed on the invoice, by number.
+    May run at the same time as anything else: each try is claimed on the invoice, by its number.
     """
     with open_records(settings.records_dir) as records:
         await require_account(gateway, records.folder)
@@ -269,14 +269,14 @@ async def read_what_is_open(gateway: StripeGateway, settings: Settings, records:
 
 async def _list_open_months(gateway: StripeGateway, settings: Settings, records: Records) -> None:
     months = [BillingMonth.parse(key) for key in records.cache.invoices.months_with_open()]
-    # An empty cache knows of no month: all that were ever billed, from the first.
+    # An empty cache knows no month: list everything since the first.
     for month in months or [settings.first_month]:
         start = int(month.start(settings.timezone).timestamp())
         await list_month(gateway, records.cache, month.key, start)
 
 
 def billed_months(settings: Settings) -> list[BillingMonth]:
-    """Those of which something was billed from here by the records, the oldest first."""
+    """The months that were billed from here, by our records, oldest first."""
     if not settings.records_dir.exists():
         return []
     with open_records(settings.records_dir) as records:
@@ -292,9 +292,9 @@ def is_billed(settings: Settings, month: BillingMonth) -> bool:
 
 
 def verify_billed(settings: Settings, month: BillingMonth | None = None) -> list[RecordProblem]:
-    """What is wrong with the records of what was billed in a month, or in all. Asks nothing of
-    Stripe: what it holds is taken as last read."""
-    # Records are begun by whoever asks Stripe for the first time: that is not for a check to do.
+    """What is wrong with the records of what was billed in a month, or in all months. Asks nothing
+    of Stripe: they are compared with what was last read from it."""
+    # The first call to Stripe creates the records; a check must not.
     if not settings.records_dir.exists():
         return []
     with open_records(settings.records_dir) as records:

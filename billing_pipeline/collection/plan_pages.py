@@ -1,4 +1,4 @@
-"""The invoice plan, and what was done of it, as people read them: pages of Markdown, and sentences.
+"""The invoice plan, and what a run did of it, for people: Markdown pages and single sentences.
 
 What belongs here: wording and layout. What does not: the rows of tables (``plan_rows``).
 Names and reasons come from the accounts and from Stripe: they are escaped here.
@@ -45,7 +45,7 @@ def plan_markdown(
         parts.append("**The whole plan waits for approval:**")
         parts.append("\n".join(f"- {escape(reason)}" for reason in plan.held_by))
     elif plan.needs_approval:
-        parts.append("What is marked `waits` needs the approval of this hash.")
+        parts.append("Changes marked `waits` need approval of this hash.")
     if plan.needs_approval:
         parts.append(_next_step(plan, notes))
     parts += [_totals(plan), _changes(plan, notes), _lines(plan, changes)]
@@ -55,7 +55,7 @@ def plan_markdown(
 def receipt_markdown(report: ApplyReport) -> str:
     """A page: what was carried out, how each change ended, and what Stripe calls it."""
     if not report.results:
-        return "Nothing was to do: nothing was sent."
+        return "There was nothing to do: nothing was sent."
     lines = [
         "| customer | action | before | after | ended | Stripe |",
         "| --- | --- | ---: | ---: | --- | --- |",
@@ -80,7 +80,7 @@ def plan_sentence(plan: InvoicePlan) -> str:
 def receipt_sentence(report: ApplyReport) -> str:
     """What was carried out, in one sentence."""
     if not report.results:
-        return "nothing was to do: nothing was sent"
+        return "there was nothing to do: nothing was sent"
     done = [result.action for result in report.done]
     verb = "is" if len(done) == 1 else "are"
     text = f"{len(done)} of {counted(len(report.results), 'change')} {verb} done"
@@ -99,7 +99,7 @@ def _named(plan: InvoicePlan, actions: Sequence[InvoiceAction]) -> str:
 
 
 def net_changes(plan: InvoicePlan) -> dict[str, int]:
-    """By currency: what all changes of the plan but the declined ones come to, in minor units."""
+    """The sum of all changes that are not declined, by currency, in minor units."""
     net: dict[str, int] = defaultdict(int)
     for action in plan.changes:
         if action.key not in plan.declined:
@@ -142,7 +142,7 @@ def _totals(plan: InvoicePlan) -> str:
 
 
 def _ordered_changes(plan: InvoicePlan) -> list[InvoiceAction]:
-    """What waits first, and of each currency the largest change first: a page has room for some."""
+    """What waits comes first, then the largest change of each currency: a page shows only some."""
     waiting = {action.key for action in plan.waiting}
     return sorted(
         plan.changes,
@@ -180,8 +180,8 @@ def _changes(plan: InvoicePlan, notes: PlanNotes) -> str:
 
 
 def _lines(plan: InvoicePlan, changes: Sequence[Mapping[str, Any]]) -> str:
-    """Line by line: what a person reads before approving. What a run has carried out is no part of
-    the plan any more."""
+    """The table of changed lines, which a person reads before approving. Changes that a run has
+    carried out are no longer in the plan, and left out."""
     places = {action.invoice_id: place for place, action in enumerate(_ordered_changes(plan))}
     rows = [row for row in changes if row["invoice_id"] in places]
     rows.sort(key=lambda row: places[row["invoice_id"]])
@@ -244,7 +244,7 @@ def _customer(action: InvoiceAction, names: Mapping[str, str]) -> str:
 
 
 def _and_more(text: str, more: int, table: str) -> str:
-    """With how many rows a page leaves out, and where they are."""
+    """The text, with a note of how many rows the page leaves out and which table has them."""
     return f"{text}\n\nand {more} more, in the table `{table}`" if more > 0 else text
 
 

@@ -1,7 +1,7 @@
-"""The invoice plan as rows of tables: `invoice_plan`, `plan_changes`, and what a run has done.
+"""The invoice plan as rows of the tables `invoice_plan` and `plan_changes`, and a run's results.
 
-What belongs here: their cells. What does not: deciding (``plan.invoice_plan``), and pages for
-people (``plan_pages``).
+What belongs here: the cells of these tables. What does not: deciding (``plan.invoice_plan``), and
+pages for people (``plan_pages``).
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from billing_pipeline.published.change_evidence import UNKNOWN, ChangedLine, Evi
 
 @dataclass(frozen=True)
 class PlanNotes:
-    """What is said of a plan besides what it does: `today` in the billing time zone, why amounts
-    changed (`causes`, by invoice), the last day of cards that have expired (`cards`, by customer),
-    and where it can be approved."""
+    """What a plan's readers are told besides its actions: `today` in the billing time zone, why
+    amounts changed (`causes`, by invoice), the last day of cards that have expired (`cards`, by
+    customer), and where the plan can be approved."""
 
     today: date
     causes: Mapping[str, str] = field(default_factory=dict)
@@ -150,7 +150,7 @@ def change_rows(
 
 
 def names_of(plan: InvoicePlan) -> dict[str, str]:
-    """The customers' names: of the accounts, and of those who left them, as Stripe has it."""
+    """Customers' names, by id: as in the accounts or, for those who have left them, in Stripe."""
     in_stripe = {item.customer_id: item.customer_name for item in plan.held}
     in_accounts = {item.customer_id: item.payer.name for item in plan.desired}
     return {
@@ -191,13 +191,13 @@ def obstacle_of(action: InvoiceAction, notes: PlanNotes) -> str | None:
 
 
 def reason_of(plan: InvoicePlan, action: InvoiceAction, obstacle: str | None) -> str:
-    """Why, after who declined it, and before what will keep it from being paid."""
+    """In this order: who declined the action, why it is planned, what will hinder its payment."""
     parts = (plan.declined.get(action.key), action.reason, obstacle)
     return "; ".join(part for part in parts if part)
 
 
 def ordered(plan: InvoicePlan) -> list[InvoiceAction]:
-    """What needs a person comes first: the first invoices of a month may be thousands."""
+    """What needs a person comes first, since a month may have thousands of first invoices."""
     waiting = {action.key for action in plan.waiting}
     return sorted(
         plan.actions,

@@ -1,5 +1,5 @@
 """Prepaid wallets, as the jobs call them: the top-ups that were paid in Stripe, what invoices took
-of wallets, and the balances.
+from wallets, and the balances.
 
 What belongs here: reading the records and the month's warehouse for the steps of `top_ups.py` and
 `wallets.py`. What does not: the steps, and posting what a wallet pays (`apply.py`).
@@ -43,8 +43,8 @@ from billing_pipeline.stripe_api.errors import StripeFailure
 
 
 async def pull_top_ups(gateway: StripeGateway, settings: Settings) -> list[TopUp]:
-    """The top-ups of wallets that were paid in Stripe since the first billing month, and what
-    left again of them."""
+    """The wallet top-ups that were paid in Stripe since the first billing month, and what was
+    refunded or disputed of them."""
     start = settings.first_month.start(settings.timezone)
     with open_records(settings.records_dir) as records:
         await require_account(gateway, records.folder)
@@ -59,8 +59,8 @@ def known_top_ups(settings: Settings) -> list[TopUp]:
 
 
 async def pull_applications(gateway: StripeGateway, settings: Settings) -> None:
-    """Read what invoices took from wallets, of all months: before a month is rated, whichever
-    others were closed, credited or interrupted since."""
+    """Read what the invoices of all months took from wallets. Called before a month is rated, since
+    others may have been closed, credited or interrupted meanwhile."""
     start = settings.first_month.start(settings.timezone)
     with open_records(settings.records_dir) as records:
         await require_account(gateway, records.folder)
@@ -68,12 +68,13 @@ async def pull_applications(gateway: StripeGateway, settings: Settings) -> None:
 
 
 def known_applications(settings: Settings, month: BillingMonth) -> Iterator[WalletApplication]:
-    """What invoices took from wallets, as Stripe last told it; asks nothing of Stripe.
+    """What invoices took from wallets, as last read from Stripe; asks nothing of Stripe.
 
-    Of the month itself everything that was billed is told, also where no wallet paid of it: what
-    was billed took what it took, and only what is billed beyond it may take more. Of other months
-    what was only previewed has taken nothing. What a month's invoices gave back comes off what its
-    others took; an amount below 0 is the credit of a month whose total is below 0.
+    For the month itself every billed invoice counts, also one of which no wallet paid anything:
+    what it took is fixed, and only what is billed beyond it may take more. Of the other months,
+    only billed invoices have taken anything, not previewed ones. What some invoices of a month gave
+    back is deducted from what its others took; an amount below 0 is the credit of a month whose
+    total is below 0.
     """
     with open_records(settings.records_dir) as records:
         others = [item for item in paid_by_wallets(records.cache) if item.month_key != month.key]
@@ -95,7 +96,7 @@ def known_applications(settings: Settings, month: BillingMonth) -> Iterator[Wall
 
 
 def known_payments(settings: Settings) -> list[StripeMovement]:
-    """What wallets paid of open invoices, as Stripe last told it; asks nothing of Stripe."""
+    """What wallets paid of open invoices, as last read from Stripe; asks nothing of Stripe."""
     with open_records(settings.records_dir) as records:
         invoices = paid_later_by_wallets(records.cache)
     return [
@@ -120,7 +121,8 @@ def _instant(seconds: int | None) -> datetime | None:
 
 
 def _net(amounts: list[int]) -> list[int]:
-    """The same sum, where what is below 0 is taken off the others, from the first on. Pure."""
+    """Amounts with the same sum: what is below 0 is deducted from the others, beginning with the
+    first, and only the last can still be below 0. Pure."""
     given = -sum(amount for amount in amounts if amount < 0)
     found = []
     for amount in amounts:
@@ -148,14 +150,14 @@ class WalletTables:
 
 
 def wallets_are_published(settings: Settings, month: BillingMonth) -> bool:
-    """True while no invoice of the month and no wallet has moved since its wallets were
-    published, as far as that is known here."""
+    """True if, as far as is known here, no invoice of the month and no wallet has moved since the
+    month's wallets were published."""
     with open_records(settings.records_dir) as records:
         return records.cache.months.wallets_are_published(month.key)
 
 
 def note_published(settings: Settings, month: BillingMonth, wallets: WalletTables) -> None:
-    """Say that these are the published ones now."""
+    """Record that these wallets are published."""
     with open_records(settings.records_dir) as records:
         records.cache.months.note_wallets_published(month.key, wallets.version)
 
@@ -165,7 +167,7 @@ async def wallet_tables(
 ) -> WalletTables:
     """The month's wallets against the balances in Stripe."""
     with open_records(settings.records_dir) as records:
-        # Taken before reading: what changes from now on makes the tables old again.
+        # Taken before reading: what changes from now on makes the tables stale again.
         version = records.cache.months.wallets_version(month.key)
     return WalletTables(await reconcile_wallets(gateway, settings, month), version)
 
@@ -178,8 +180,8 @@ async def reconcile_wallets(
     movements: Movements | None = None,
 ) -> list[Row]:
     """Rows of `wallet_reconciliation`: the wallets as the month's warehouse knows them against
-    the balances in Stripe. Customers that are not in Stripe yet are left out; a wallet that cannot
-    be read has a row that says why, and keeps no other from being compared."""
+    the balances in Stripe. Customers that are not in Stripe yet are left out. A wallet that cannot
+    be read has a row that says why; the others are compared all the same."""
     if movements is None:
         movements = movements_of(settings, month)
     applied = _applied(settings, month)

@@ -45,15 +45,16 @@ class PlanChangedError(RuntimeError):
 
     def __init__(self, approved: str, present: InvoicePlan) -> None:
         super().__init__(
-            f"the plan {approved} that was approved is not the present one any more, which is "
-            f"{present.hash}: read it, and approve that"
+            f"the approved plan {approved} is no longer the present one, which is {present.hash}: "
+            "read that, and approve it"
         )
         self.plan = present
 
 
 @dataclass(frozen=True)
 class Approval:
-    """Who approves or declines which plan: all of it, or the part of the customers in `only`."""
+    """Who approves or declines which plan: all of it, or only the part of the customers in
+    `only`."""
 
     plan_hash: str
     only: frozenset[str] = frozenset()
@@ -74,7 +75,7 @@ class ApplyOutcome:
 
     @property
     def problems(self) -> list[tuple[str, str]]:
-        """Customer and reason of all that failed, the others went on."""
+        """Customer and reason of each failure; the other customers went on."""
         report = self.report
         failed = [(result.action.customer_id, result.message) for result in report.failed]
         wallets = [(problem.customer_id, problem.message) for problem in report.wallet_problems]
@@ -126,18 +127,18 @@ async def apply_plan(
     movements: Movements | None = None,
     before_sending: Callable[[InvoicePlan, Sequence[InvoiceAction]], None] = lambda *sent: None,
 ) -> ApplyOutcome:
-    """Plan anew and carry out what may be: the safe actions, or with an `approval` its part of
-    that plan, except what needs a person's look (`review`). Where this run's `preview` has just
-    found nothing to do and nothing has moved since, Stripe is not asked again.
+    """Plan again and carry out the safe actions or, with an `approval`, the part of the plan that
+    it covers, except what is in `review`. Where this run's `preview` has just found nothing to do
+    and nothing has moved since, Stripe is not asked again.
 
-    `before_sending` sees the present plan and what will be sent of it, once the approval is on the
-    disk and before anything is sent. Raises `PlanChangedError` for a hash that is not the present
-    plan's, `NotInPlanError` for a customer of whom there is nothing to approve, and
+    `before_sending` gets the present plan and the actions that will be sent, after the approval is
+    on the disk and before anything is sent. Raises `PlanChangedError` for a hash that is not the
+    present plan's, `NotInPlanError` for a customer for whom there is nothing to approve,
     `MonthLockedError` where another run holds the month for longer than `timeout` seconds, and
     `NotOurMonthError` where another system billed the month.
     """
     require_ours(settings.records_dir, month)
-    async with _holding(gateway, settings, month, run_id, timeout) as (records, account_id):
+    async with _locked_month(gateway, settings, month, run_id, timeout) as (records, account_id):
         # Read under the lock: the run that held it may have been building these very tables.
         wanted = _checked(settings, month) if desired is None else desired
         if movements is None:
@@ -148,8 +149,8 @@ async def apply_plan(
         if approval is not None:
             _require_hash(approval, present)
             chosen = chosen_actions(present.changes, present.declined, approval.only)
-            chosen = _open(present, chosen)
-            _note(records, month, present, approval, Verdict.APPROVED, chosen, run_id, gateway)
+            chosen = _without_closed(present, chosen)
+            _record(records, month, present, approval, Verdict.APPROVED, chosen, run_id, gateway)
         before_sending(present, chosen)
         session = StripeSession.open(gateway, records, Author(run_id, actor, present.hash))
         report = await apply_actions(
@@ -165,7 +166,7 @@ async def apply_plan(
         )
         if not report.done and not report.failed:
             return ApplyOutcome(report, present)
-        # What is left is read from Stripe, not from what we believe to have done.
+        # What remains is planned from what Stripe holds, not from what we believe we did.
         _, remaining = await context.plan()
         return ApplyOutcome(report, remaining)
 
@@ -181,25 +182,26 @@ async def decline(
     timeout: float = 0.0,
     desired: Desired | None = None,
 ) -> InvoicePlan:
-    """Decline a part of the present plan, and give the plan with it. Writes nothing to Stripe.
+    """Decline a part of the present plan; returns the plan with the refusal in it. Writes nothing
+    to Stripe.
 
-    Raises as `apply_plan`.
+    Raises `PlanChangedError`, `NotInPlanError` and `MonthLockedError`, as `apply_plan` does.
     """
-    async with _holding(gateway, settings, month, run_id, timeout) as (records, account_id):
+    async with _locked_month(gateway, settings, month, run_id, timeout) as (records, account_id):
         wanted = _checked(settings, month) if desired is None else desired
         context = MonthContext(gateway, settings, records, month, account_id, wanted, limits)
         held, present = await context.plan()
         _require_hash(refusal, present)
-        # What a closed month leaves to later invoices can be declined as well.
+        # Changes that a closed month leaves to later invoices can be declined as well.
         closed = {action.key for action in present.changes if present.is_closed_to(action)}
         waiting = {action.key for action in present.waiting} | closed
         refused = refused_actions(present.changes, waiting, refusal.only)
-        _note(records, month, present, refusal, Verdict.DECLINED, refused, run_id, gateway)
+        _record(records, month, present, refusal, Verdict.DECLINED, refused, run_id, gateway)
         return context.compare(held)
 
 
 def decisions_of(settings: Settings, month: BillingMonth) -> list[Decided]:
-    """What was approved and declined of the month's plans, the oldest first."""
+    """What was approved and declined of the month's plans, oldest first."""
     with open_records(settings.records_dir) as records:
         return records.approvals.of_month(month.key)
 
@@ -209,16 +211,15 @@ def _require_hash(approval: Approval, present: InvoicePlan) -> None:
         raise PlanChangedError(approval.plan_hash, present)
 
 
-def _open(present: InvoicePlan, chosen: Sequence[InvoiceAction]) -> list[InvoiceAction]:
-    """What may be carried out of a month whose books are closed. Raises `NotInPlanError` where
-    that is nothing."""
+def _without_closed(present: InvoicePlan, chosen: Sequence[InvoiceAction]) -> list[InvoiceAction]:
+    """The actions that closed books do not forbid. Raises `NotInPlanError` if they forbid all."""
     found = [action for action in chosen if not present.is_closed_to(action)]
     if present.closed is not None and not found:
         raise NotInPlanError(f"nothing of this plan can be approved: {present.closed}")
     return found
 
 
-def _note(
+def _record(
     records: Records,
     month: BillingMonth,
     present: InvoicePlan,
@@ -245,7 +246,8 @@ def _note(
 
 
 def _whole_plan(records: Records, month: BillingMonth, present: InvoicePlan) -> frozenset[str]:
-    """The digests of all that was read: of the plan of which `present` may be the rest."""
+    """The digests of the plan that the person has read: `present`, or the approved plan of which
+    `present` is the rest."""
     if present.known_as is not None:
         for decision in records.approvals.of_month(month.key):
             if decision.plan_hash == present.known_as and decision.verdict is Verdict.APPROVED:
@@ -263,8 +265,8 @@ async def propose(
     limits: Limits | None = None,
     desired: Desired | None = None,
 ) -> InvoicePlan:
-    """Ask for a decision that ends the review of an invoice: the plan with it, whose approval
-    carries it out. Writes nothing to Stripe.
+    """Propose a decision that ends the review of an invoice. Returns the plan with that decision,
+    which is carried out when the plan is approved. Writes nothing to Stripe.
 
     Raises `NotInReviewError` where nothing about that invoice is in question, and
     `WrongDecisionError` where the decision does not end the review.
@@ -283,9 +285,10 @@ async def propose(
 
 
 @asynccontextmanager
-async def _holding(
+async def _locked_month(
     gateway: StripeGateway, settings: Settings, month: BillingMonth, run_id: str, timeout: float
 ) -> AsyncIterator[tuple[Records, str]]:
+    """The open records and the Stripe account's id, with the month locked for this run."""
     with open_records(settings.records_dir) as records:
         account_id = await require_account(gateway, records.folder)
         async with month_lock(
@@ -300,12 +303,13 @@ async def _holding(
 
 
 def _checked(settings: Settings, month: BillingMonth) -> Desired:
-    """The month's invoices, if every check has passed since it was computed, and nobody has written
-    to it since: a step of a job may be launched without the ones before it."""
+    """The month's invoices. Raises `NotComputedError` unless every check has passed since they were
+    computed and nobody has written to them since: a job's step may be launched without the ones
+    before it."""
     desired = desired_invoices(settings, month)
     if not is_checked(settings, month):
         raise NotComputedError(
-            f"the checks of {month} have not passed since it was computed last, or its tables or "
-            f"dbt's models are others by now: run `billing plan {month}` first"
+            f"the checks of {month} have not passed since it was last computed, or its tables or "
+            f"the dbt models have changed since: run `billing plan {month}` first"
         )
     return desired

@@ -51,5 +51,5 @@ def open_gateway(
 
 
 def run(gateway: StripeGateway, work: Callable[[], Awaitable[T]]) -> T:
-    """Wait for a coroutine of this module: ``run(gateway, lambda: preview(gateway, ...))``."""
+    """Run a coroutine that uses the gateway: ``run(gateway, lambda: preview(gateway, ...))``."""
     return run_closing(gateway, work)

@@ -129,9 +129,9 @@ def test_versions_are_saved_and_their_differences_have_causes(tmp_path: Path) ->
     approved = billing(home, data, "apply", plan_hash, "--by", "eve")
     assert approved.returncode == 0, approved.stderr
     again = billing(home, data, "apply", plan_hash)
-    assert again.returncode == 0 and "nothing of it is left" in again.stdout
+    assert again.returncode == 0 and "nothing is left to do" in again.stdout
     unknown = billing(home, data, "apply", "0" * 32)
-    assert unknown.returncode == 1 and "no plan is known by the hash 0000" in unknown.stderr
+    assert unknown.returncode == 1 and "no plan has the hash 0000" in unknown.stderr
     wrong = billing(home, data, "apply", MONTH, "--approve", "0" * 32)
     assert wrong.returncode == 1 and "is not the plan of 2024-01" in wrong.stderr
     assert rows(

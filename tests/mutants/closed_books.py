@@ -46,8 +46,8 @@ MUTANTS = (
     Mutant(
         "closed_one_who_is_called_otherwise_is_billed_again",
         "billing_pipeline/collection/closed_months.py",
-        "        told = witnesses.billed_before(invoice)\n",
-        "        told = None\n",
+        "        evidence = witnesses.billed_before(invoice)\n",
+        "        evidence = None\n",
         f"{MONTHS}::test_a_renamed_customer_is_not_charged_again_for_a_closed_month",
     ),
     Mutant(

@@ -104,7 +104,7 @@ MUTANTS = (
     Mutant(
         "a_refused_tax_id_fails_the_customer",
         f"{COLLECTION}/push/tax_ids.py",
-        "self.problems[ALL if is_of_all else payer.customer_id] = clean_text(str(failure))",
+        "self.problems[ALL if concerns_all else payer.customer_id] = clean_text(str(failure))",
         "raise",
         f"{UNIT}/test_tax_ids.py",
     ),

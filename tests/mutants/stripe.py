@@ -234,7 +234,7 @@ MUTANTS = (
         "approvals_are_written_after_sending",
         f"{COLLECTION}/steps.py",
         (
-            "            _note(records, month, present, approval, Verdict.APPROVED, chosen,"
+            "            _record(records, month, present, approval, Verdict.APPROVED, chosen,"
             " run_id, gateway)\n"
         ),
         "",

@@ -29,7 +29,7 @@ class ActionKind(StrEnum):
 
     @property
     def is_safe(self) -> bool:
-        """True where nothing changes that a customer has already been billed (contract, 6)."""
+        """True if the action changes nothing that a customer has already been billed."""
         return self in (ActionKind.CREATE, ActionKind.RESUME, ActionKind.UNCHANGED)
 
 
@@ -45,8 +45,8 @@ class CreditPart:
 
 @dataclass(frozen=True)
 class Marking:
-    """Metadata to be written on one Stripe invoice of that revision. On one that is gone it can
-    only be kept in our own records."""
+    """Metadata to be written on one Stripe invoice of that revision. Of an invoice that Stripe no
+    longer has, only our request log can keep it."""
 
     stripe_invoice_id: str
     revision: int
@@ -56,9 +56,9 @@ class Marking:
 
 @dataclass(frozen=True)
 class ResolutionStep:
-    """How a review ends: the decision, and by whom and why; the marks that keep it; drafts that
-    are finalized as they stand, and those that are deleted. What is billed again is the action's
-    `send`."""
+    """How a review ends: the decision, who made it and why, the marks that record it in Stripe, the
+    drafts to finalize as they stand, and those to delete (by Stripe's ids). What is billed again is
+    the action's `send`."""
 
     decision: Decision
     reason: str
@@ -81,7 +81,8 @@ class ResolutionStep:
 @dataclass(frozen=True)
 class InvoiceAction:
     """One action. Amounts in minor units: what the customer is billed for the month before and
-    after it. `send` is the invoice to bring to its end (create, resume, supplement).
+    after it. `send` is the invoice to create or complete (create, resume, supplement); `drafts` are
+    deleted, and the finalized invoices in `finish` collected (both by Stripe's ids).
 
     `billed_before`: why a first invoice is not safe after all. `review_reasons`: the codes of
     what a review is about.

@@ -1,11 +1,11 @@
 """What people have approved and declined, and what follows from it for a plan.
 
 What belongs here: which actions a decision is about, which are declined by now, and which plan is
-the rest of one that was approved in part. Pure. What does not: keeping the decisions
+the rest of one that was approved in part. Pure. What does not: storing the decisions
 (`records/approvals.py`), and carrying actions out (`push/`).
 
 A decision is about actions as they were: each is named by a digest of all that it would do. The
-same customer's next change has another digest, so that it is asked for again.
+same customer's next change has another digest, so it needs a decision of its own.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from enum import StrEnum
 from billing_pipeline.collection.plan.actions import ActionKind, InvoiceAction
 
 Declined = Mapping[str, Mapping[str, str]]
-"""By invoice: the digests of the actions that are declined, each with by whom, when and why."""
+"""By invoice: the digests of declined actions, each with the sentence by whom, when and why."""
 
 OTHER_THAN_DECLINED = "an earlier form of it was declined"
 
@@ -31,8 +31,8 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Decided:
-    """One decision. `actions`: invoice and digest of what it is about; `plan`: the digests of all
-    changes of the plan that was read."""
+    """One decision, made at `decided_at` (epoch seconds). `actions`: invoice id and digest of each
+    action that it is about; `plan`: the digests of all changes of the plan that was read."""
 
     verdict: Verdict
     plan_hash: str
@@ -52,7 +52,7 @@ class Decided:
 
 
 class NotInPlanError(ValueError):
-    """A decision names a customer of whom there is nothing to decide; the message says which."""
+    """A decision names a customer for whom there is nothing to decide; the message says which."""
 
 
 def chosen_actions(
@@ -60,8 +60,9 @@ def chosen_actions(
     declined: Collection[tuple[str, str, int]],
     only: Collection[str],
 ) -> list[InvoiceAction]:
-    """The actions that an approval is about: all but what is in review or declined; with `only`
-    those of these customers, of whom what was declined counts again. Raises `NotInPlanError`."""
+    """The actions that an approval is about: all that are neither in review nor declined; with
+    `only`, those of these customers, whose declined actions are included. Raises
+    `NotInPlanError`."""
     found = [
         action
         for action in changes
@@ -99,8 +100,8 @@ def _require_all(only: Collection[str], found: Sequence[InvoiceAction]) -> None:
 
 
 def declined_now(decisions: Iterable[Decided]) -> dict[str, dict[str, str]]:
-    """What is declined after these decisions, the oldest first: an approval of an invoice's action
-    ends what was declined of that invoice before."""
+    """What is declined after these decisions, given oldest first: approving an action of an invoice
+    lifts all that was declined for that invoice before."""
     declined: dict[str, dict[str, str]] = defaultdict(dict)
     for decision in decisions:
         for invoice_id, digest in decision.actions:
@@ -116,8 +117,8 @@ def with_declined(
 ) -> tuple[list[InvoiceAction], dict[tuple[str, str, int], str]]:
     """The actions, and which of them are declined, with the sentence that says so.
 
-    Where something of an invoice was declined and something else is to be done now, that waits,
-    even if it would be safe otherwise: whoever declined it has to see it.
+    Where one action for an invoice was declined and another one is planned now, the new one waits,
+    even if it would be safe otherwise: the person who declined has to see it.
     """
     found: list[InvoiceAction] = []
     refused: dict[tuple[str, str, int], str] = {}
@@ -139,10 +140,10 @@ def with_declined(
 
 
 def rest_of(changes: Iterable[InvoiceAction], decisions: Sequence[Decided]) -> str | None:
-    """The hash of the plan of which these changes are what is left after parts of it were
-    approved and carried out; None where they are a plan of their own."""
+    """The hash of the plan whose rest these changes are, after parts of it were approved and
+    carried out; None if they are a plan of their own. `decisions`: the month's, oldest first."""
     if not decisions:
-        return None  # the digests of tens of thousands of changes take seconds
+        return None  # without computing digests: those of tens of thousands of changes take seconds
     present = {action.digest for action in changes}
     approved: dict[str, set[str]] = defaultdict(set)
     whole: dict[str, frozenset[str]] = {}

@@ -1,6 +1,6 @@
 """What one invoice of ours needs, given what should be billed and all that Stripe has of it.
 
-What belongs here: the decision for one invoice. Pure. What does not: what is in doubt
+What belongs here: the decision for one invoice. Pure. What does not: the reasons for a review
 (`review.py`), whether the customer was billed by another invoice (`witnesses.py`), and the month's
 plan (`invoice_plan.py`).
 
@@ -39,7 +39,7 @@ from billing_pipeline.collection.stripe_state.stripe_invoice import (
 )
 from billing_pipeline.money import format_minor
 
-# How the reason begins why a first invoice waits that corrects closed months.
+# `billed_before` begins so for a first invoice that waits because it corrects closed months.
 CORRECTS = "corrects what was billed for months whose books are closed:"
 
 
@@ -66,7 +66,7 @@ class Case:
     drafts: list[ActualInvoice] = field(init=False)
     before: int = field(init=False)
     adjusted: int = field(init=False)
-    """What counts as billed, by decisions and on later invoices, beyond what stands."""
+    """What counts as billed beyond these invoices: by decisions, and on later months' invoices."""
     difference: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -126,7 +126,7 @@ class Case:
         )
 
     def _first_case(self) -> list[InvoiceAction]:
-        """Nothing was billed yet, or what was is to be billed again."""
+        """Nothing was billed yet, or what was billed is to be billed again."""
         if self.desired is None:
             return []
         revision = self._next_revision()
@@ -147,7 +147,7 @@ class Case:
         if review_reason:
             return [self._review([review_reason], after=0)]
         again = None
-        # The same content was approved when the draft was made; another was not.
+        # A draft with the same content was approved when it was made; other content was not.
         if draft.content_hash != send.content_hash:
             again = _corrects(send)
             if revision > 1:
@@ -171,7 +171,7 @@ class Case:
             return finishing or [self._action(ActionKind.UNCHANGED, self._same_amount())]
         if to_credit is not None:
             reason = f"less is due: {explain(self.desired, self.billed)}"
-            # What is too much must not be charged first, to be given back to the balance.
+            # Without `finishing`: what is credited must not be charged first and then given back.
             return [
                 self._action(
                     ActionKind.CREDIT,
@@ -183,8 +183,8 @@ class Case:
         return [*finishing, self._supplement()]
 
     def _interrupted(self) -> list[InvoiceAction]:
-        """What is billed stands whatever is decided about the difference: it is brought to its
-        end."""
+        """Complete what was finalized and interrupted: it stands, whatever becomes of the
+        difference."""
         ends = tuple(
             item.stripe_invoice_id
             for item in self.billed
@@ -199,7 +199,7 @@ class Case:
     def _supplement(self) -> InvoiceAction:
         revision = self._next_revision()
         if self.desired is None and not self.held:
-            # Only on later invoices: what takes it back is a correction there too.
+            # Billed on later invoices only, so a correction on a later invoice takes it back.
             return self._action(ActionKind.SUPPLEMENT, f"less is due: {explain(None, ())}")
         if self.desired is None:
             text = "nothing is due any more, and credit notes cannot take back that much"
@@ -221,7 +221,7 @@ class Case:
             review_reason = draft_review_reason(draft, send)
             if review_reason:
                 return self._review([review_reason])
-            # The same content was approved when the draft was made; another was not.
+            # A draft with the same content was approved when it was made; other content was not.
             if draft.content_hash == send.content_hash:
                 reason = f"supplement approved earlier: {_draft_state(draft, send)}"
                 return self._action(ActionKind.RESUME, reason, send=send, revision=revision)
@@ -236,15 +236,15 @@ class Case:
             return None
         if -self.difference <= creditable:
             return -self.difference
-        # What somebody credited by hand, or was decided not to be billed, cannot be credited again.
+        # What was credited by hand, or decided not to be billed, cannot be credited once more.
         by_hand = sum(item.credited_by_hand for item in self.billed)
         is_explained = -self.difference - creditable <= max(0, self.adjusted) + by_hand
         return creditable if self._is_decided and is_explained else None
 
     def _credits(self, amount: int) -> tuple[CreditPart, ...]:
-        """The original first, then its supplements, none beyond what is left of it: of all of
-        them first what the wallet did not pay. So it pays as much of what is left as of a month
-        that was that small from the start."""
+        """Credit the original first, then its supplements, each by at most what is left of it; on
+        all of them, the part that the wallet did not pay comes before the part that it paid. So the
+        wallet pays as much as if the month had come to the smaller amount from the start."""
         left, parts = amount, []
         in_order = sorted(self.billed, key=lambda item: item.revision or 0)
         besides_wallet = [max(0, item.creditable - max(0, item.wallet_taken)) for item in in_order]
@@ -271,7 +271,7 @@ class Case:
         return 1 + max(used, default=0)
 
     def _withdrawals(self, main: Sequence[InvoiceAction]) -> list[InvoiceAction]:
-        """Drafts that nothing above brings to an end."""
+        """Delete the drafts that none of the `main` actions completes."""
         if any(action.kind in (ActionKind.REVIEW, ActionKind.RESOLVE) for action in main):
             return []
         used = {
@@ -290,7 +290,7 @@ class Case:
         return [self._action(ActionKind.WITHDRAW, reason, after=self.before, drafts=unused)]
 
     def _draft(self, revision: int) -> ActualInvoice | None:
-        """The oldest draft of a revision: a second one is left over and withdrawn."""
+        """The oldest draft of a revision; further ones are left over, and withdrawn."""
         return next((item for item in self.drafts if item.revision == revision), None)
 
     def _review(
@@ -306,7 +306,8 @@ class Case:
         )
 
     def _asked_for(self) -> InvoiceAction | None:
-        """A decision about a credit note by hand can be asked for before it is in the way."""
+        """A proposed decision about a credit note made by hand: it can be asked for before the
+        amount changes and the credit note causes a review."""
         review_reasons = [
             review_reason
             for review_reason in credited_by_hand(self.billed)
@@ -353,7 +354,8 @@ class Case:
         )
 
     def _reissued(self, review_reasons: Sequence[ReviewReason]) -> DesiredInvoice | None:
-        """What is to be billed in place of what was voided, deleted, or is a spoilt draft."""
+        """The invoice that replaces one that was voided or deleted, or a spoilt draft; None where
+        nothing is due."""
         if self.desired is None:
             return None
         spoilt = [
@@ -365,7 +367,8 @@ class Case:
         return supplement(self.desired, self.billed, revision, (), self.adjusted)
 
     def _adopted_drafts(self, drafts: tuple[str, ...]) -> InvoiceAction:
-        """A decision that was interrupted before the draft was finalized as it stands."""
+        """Carry on a decision that was interrupted before the drafts were finalized as they
+        stand."""
         step = ResolutionStep(Decision.ADOPT, "as decided", "", finalize=drafts)
         after = self.before + sum(i.total for i in self.held if i.stripe_invoice_id in drafts)
         reason = "an interrupted push left a draft that is to be finalized as it stands"
@@ -427,7 +430,7 @@ class Case:
 
 
 def _corrects(send: DesiredInvoice) -> str | None:
-    """Why a first invoice is not safe that corrects months whose books are closed."""
+    """Why a first invoice that corrects closed months is not safe; None if it corrects none."""
     if not send.corrections:
         return None
     found = [

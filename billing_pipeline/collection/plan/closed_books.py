@@ -23,7 +23,7 @@ def is_closed(locked_through: BillingMonth | None, month: BillingMonth) -> bool:
 
 
 def closed_sentence(locked_through: BillingMonth | None, month: BillingMonth) -> str | None:
-    """What is said of a month whose books are closed; None of an open one."""
+    """The sentence about a month whose books are closed; None for an open month."""
     if locked_through is None or month > locked_through:
         return None
     return (
@@ -39,7 +39,7 @@ def correction_id(line_id: str, month: BillingMonth) -> str:
 
 
 def corrected_line(line_id: str) -> tuple[BillingMonth, str] | None:
-    """The closed month and its line that a line corrects; None of any other line."""
+    """The closed month, and the id of its line, that a line corrects; None for any other line."""
     found = _CORRECTION.fullmatch(line_id)
     if found is None:
         return None
@@ -53,7 +53,7 @@ def invoice_id(customer_id: str, currency: str, month: BillingMonth) -> str:
 
 
 def sums_by_month(lines: Iterable[tuple[str, int]]) -> dict[BillingMonth, int]:
-    """How much lines, given by id and amount in minor units, correct of each month."""
+    """What the lines (id and amount in minor units) correct of each closed month, added up."""
     sums: dict[BillingMonth, int] = defaultdict(int)
     for line_id, amount in lines:
         # A month may have half a million lines, and hardly any is a correction.
@@ -64,7 +64,7 @@ def sums_by_month(lines: Iterable[tuple[str, int]]) -> dict[BillingMonth, int]:
 
 
 def written_mark(sums: Mapping[BillingMonth, int]) -> str:
-    """The mark of an invoice that says how much of each month it corrects."""
+    """The mark that says how much an invoice corrects of each month, in minor units."""
     return " ".join(f"{month}:{amount}" for month, amount in sorted(sums.items()))
 
 

@@ -1,6 +1,6 @@
-"""What happens with the money of an action, once it is carried out.
+"""How the money of an action moves once it is carried out.
 
-What belongs here: saying it in a few words, before anybody approves. Pure. What does not: charging
+What belongs here: saying so in a few words, before anybody approves. Pure. What does not: charging
 (`push/charge.py`), and what a credit note does (`push/stripe_requests.py`).
 """
 
@@ -20,8 +20,8 @@ NOTHING = "nothing"
 
 
 def collection_of(action: InvoiceAction, held: Mapping[str, ActualInvoice], today: date) -> str:
-    """In words. `held`: Stripe's invoices by their id; `today`: the day of the billing time zone
-    on which it would be carried out."""
+    """How the action's money moves, in words. `held`: Stripe's invoices by their id; `today`: the
+    day in the billing time zone on which the action would be carried out."""
     if action.kind is ActionKind.REVIEW:
         return "nothing before it is decided"
     if action.send is not None:
@@ -39,9 +39,9 @@ def collection_of(action: InvoiceAction, held: Mapping[str, ActualInvoice], toda
 def obstacle_to_payment(
     action: InvoiceAction, cards: Mapping[str, date], today: date
 ) -> str | None:
-    """What will keep the customer from paying what is sent; None where nothing is known. `cards`:
-    by customer, the last day of the card that paid last. A payment method that only Stripe knows,
-    and that has paid nothing yet, cannot be seen here."""
+    """What will keep the customer from paying what is sent; None where no obstacle is known.
+    `cards`: by customer, the last day of the card that paid last. A payment method that only Stripe
+    knows, and that has paid nothing yet, cannot be seen here."""
     send = action.send
     if send is None or send.total - max(0, send.wallet_applied) <= 0:
         return None
@@ -76,7 +76,7 @@ def _finished(invoice: ActualInvoice, today: date) -> str:
 
 
 def _credited(action: InvoiceAction, held: Mapping[str, ActualInvoice]) -> str:
-    """What is not paid yet is taken off what is to be paid; the rest goes to the balance."""
+    """A credit first lowers what is still unpaid; the rest goes to the balance."""
     off = to_balance = 0
     for part in action.credits:
         invoice = held.get(part.stripe_invoice_id)

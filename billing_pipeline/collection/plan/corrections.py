@@ -1,12 +1,12 @@
-"""Which lines a closed month would have today, as lines of correction.
+"""The lines that correct a closed month: what it would be billed today, less what it was billed.
 
 What belongs here: the difference between an invoice as it would be and as it was billed, line by
 line and tax by tax. Pure. What does not: reading either side, and whether a month is closed
 (``plan.closed_books``).
 
 What was billed is the month's own invoice and what later invoices have corrected of it. So the
-same inputs give no second correction, and further ones give only the further difference; and the
-corrections of an invoice, with their taxes, come to the difference of its total.
+same inputs give no second correction, and changed inputs give only the further difference. The
+corrections of an invoice, with their taxes, add up to the difference of its total.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from billing_pipeline.rating.corrections import Correction, CorrectionTax
 
 NOTHING = Decimal(0)
 REST = "rest"
-"""The line of what no line of an invoice accounts for: credit notes, and lines that Stripe alone
+"""The line for what no line of an invoice accounts for: credit notes, and lines that only Stripe
 has."""
 _NET_KINDS = ("charge", "minimum")
 
@@ -50,7 +50,7 @@ class Line(NamedTuple):
 
 
 class LineTax(NamedTuple):
-    """A rate on a line."""
+    """One tax rate on one line; amounts in major units."""
 
     line_id: str
     tax_rate_id: str
@@ -76,7 +76,7 @@ class InvoiceContent:
 
     @property
     def total(self) -> Decimal:
-        """What a tax that the prices contain is part of already."""
+        """In major units, without inclusive taxes: the prices contain those already."""
         amounts = (line.amount for line in self.lines.values() if not line.is_inclusive)
         return sum(amounts, NOTHING)
 
@@ -96,9 +96,9 @@ class InvoiceCorrections:
 
 @dataclass(frozen=True)
 class ClosedInvoice:
-    """An invoice of a month whose books are closed: as it would be, as it was billed, what
-    corrections on other invoices have billed for it, and what counts as billed of it in all, in
-    Stripe (`net`, without these corrections)."""
+    """An invoice of a month whose books are closed. `now`: as it would be billed today; `billed`:
+    as it was billed; `elsewhere`: what corrections on other invoices have billed for it; `net`:
+    what was billed of it in Stripe, in major units, without those corrections."""
 
     invoice_id: str
     month: BillingMonth
@@ -115,8 +115,8 @@ class ClosedInvoice:
 
 
 def corrections_of(invoice: ClosedInvoice) -> InvoiceCorrections:
-    """A line for each that changed; none where the invoice comes to what was billed. The lines and
-    their taxes add up to the difference."""
+    """A correction for each line that changed; none where the invoice's total is what was billed.
+    The corrections and their taxes add up to the difference."""
     if not invoice.difference:
         return InvoiceCorrections()
     before = _amounts_elsewhere(invoice.elsewhere)
@@ -134,7 +134,7 @@ def corrections_of(invoice: ClosedInvoice) -> InvoiceCorrections:
 
 
 class _Before(NamedTuple):
-    """What corrections on other invoices have billed of a line."""
+    """What corrections on other invoices have billed of a line, in sum, and the latest of them."""
 
     latest: Correction
     amount: Decimal
@@ -194,7 +194,8 @@ def _correction(invoice: ClosedInvoice, name: str, before: _Before | None) -> Co
 
 
 def _taken_back(invoice: ClosedInvoice, before: _Before) -> Correction:
-    """Of a line that neither the month's invoice nor what it would be today has."""
+    """The reversal of earlier corrections of a line that was not on the month's own invoice and
+    would not be on it today."""
     return before.latest._replace(
         quantity=-before.quantity or None,
         amount=-before.amount,
@@ -276,12 +277,12 @@ def _amount(line: Line | None) -> Decimal:
 
 
 def _taxes(invoice: ClosedInvoice, lines: list[Correction]) -> Iterator[CorrectionTax]:
-    """The taxes of the lines: what each rate adds to each. A line whose amount did not change may
-    have another tax all the same, by a discount that moved or a cent that went to another line: it
-    goes to the largest line of correction with that rate."""
+    """The taxes of the correction lines: what each rate adds to each line. The tax on a line can
+    change although its amount did not, because a discount moved or rounding gave a cent to another
+    line. Such a change goes to the largest correction line with that rate."""
     changes = _tax_changes(invoice)
     found = {line.corrected_line_id: line for line in lines if line.kind == "correction"}
-    # A tax may change alone, as by another rate: then it is the line that is taxed.
+    # Only the tax may have changed, as by a new rate: then the tax line itself carries the change.
     own = {line.tax_rate_id: line for line in lines if line.kind == "tax"}
     placed = {key: change for key, change in changes.items() if key[0] in found}
     for (name, rate), change in changes.items():
@@ -329,8 +330,8 @@ def _tax_changes(invoice: ClosedInvoice) -> dict[tuple[str, str], LineTax]:
 
 
 def _move_discounts(invoice: ClosedInvoice, changes: dict[tuple[str, str], LineTax]) -> None:
-    """A discount that changed has a line of correction of its own, so what it takes off the bases
-    of its subscription's lines, and the tax on that, stand there."""
+    """Move the tax effect of a changed discount to the discount's own correction line: what it
+    takes off the tax bases of its subscription's lines, and the tax on that."""
     lines = {**invoice.billed.lines, **invoice.now.lines}
     discounts: dict[str | None, tuple[Decimal, str]] = {}
     for name, line in lines.items():

@@ -1,4 +1,4 @@
-"""What should be billed: the month's invoices of the warehouse, as Stripe will be told them.
+"""What should be billed: the month's invoices in the warehouse, in the form in which they are sent.
 
 What belongs here: reading the tables `invoices`, `invoice_lines` and `stg_accounts__customers`,
 turning amounts into minor units, descriptions into what Stripe takes, and more lines than an
@@ -36,7 +36,7 @@ from billing_pipeline.money import to_minor
 from billing_pipeline.months import BillingMonth
 
 MAX_LINES = 250
-"""Items that one invoice holds in Stripe."""
+"""The most lines that an invoice can have in Stripe."""
 DEFAULT_DAYS_UNTIL_DUE = 30
 ROLLED_UP = "rolled-up"
 
@@ -84,9 +84,9 @@ class DesiredInvoice:
     committed: int = 0
     """What of the total is lines of commitments."""
     wallet_after_month: str | None = None
-    """The later month (``YYYY-MM-01``) that was billed before, and left what the wallet pays."""
+    """The later month (``YYYY-MM-01``) that was billed first: the wallet pays what that left."""
     wallet_after_payment: int | None = None
-    """When the wallet had paid an open invoice, epoch seconds: it left what the wallet pays."""
+    """When the wallet paid an open invoice first, epoch seconds: it pays what that left."""
     revision: int = 1
     together: tuple[str, ...] = ()
     """The customer's other invoices that the same plan creates, as ``invoice_id:content_hash``."""
@@ -208,8 +208,8 @@ left join (
 where i.billing_month = cast(? as date)
 order by i.invoice_id
 """
-# As a line has them, the invoice before. Numbers as text: DuckDB makes a Decimal by a call of
-# Python for each, which costs as much as all the rest of reading them.
+# The columns are the invoice's id and then the fields of `DesiredLine`, in order. Amounts are read
+# as text: DuckDB calls Python to make each Decimal, which costs as much as all the rest of reading.
 _LINES = """
 select invoice_id, line_id, kind, coalesce(nullif(description, ''), kind), amount::varchar,
        epoch_us(period_start) // 1000000, epoch_us(period_end) // 1000000,
@@ -268,7 +268,7 @@ def read_desired(warehouse: Path, month_key: str) -> tuple[DesiredInvoice, ...]:
 def _in_turn(
     invoice: DesiredInvoice, after: Mapping[tuple[str, str], Sequence[Any]]
 ) -> DesiredInvoice:
-    """With what its wallet had moved for before it."""
+    """The invoice with the later month or payment that its wallet paid before it."""
     if invoice.wallet_applied <= 0:
         return invoice
     month, paid_at = after.get((invoice.customer_id, invoice.currency), (None, None))

@@ -63,7 +63,7 @@ class Causes:
 
 
 def explain(desired: DesiredInvoice | None, billed: Sequence[ActualInvoice]) -> str:
-    """Why what is due is not what was billed, as far as the lines tell."""
+    """Why the amount due is not the amount billed, as far as the lines show."""
     if desired is None:
         return "nothing is due for this month any more (account, price or usage changed)"
     causes = Causes()
@@ -101,12 +101,12 @@ def supplement(
     settled: Sequence[ActualInvoice] = (),
     adjustment: int = 0,
 ) -> DesiredInvoice | None:
-    """The invoice of the difference, or None where Stripe's lines do not add up to its totals.
+    """The invoice for the difference, or None where Stripe's lines do not add up to its totals.
 
     Each line is the change of one line: new, dropped, or another amount. What credit notes gave
     back and is due again has a line of its own, so that the sum is exactly the difference. So has
-    what is not to be billed by a decision: `settled` are void invoices that were left at that, and
-    `adjustment` what counts as billed beyond what stands (minor units).
+    what a decision leaves unbilled: `settled` are void invoices that by decision are not billed
+    again, and `adjustment` is what counts as billed beyond `billed` (minor units).
     """
     before = billed_lines([*billed, *settled])
     lines = [
@@ -140,7 +140,7 @@ def supplement(
         desired,
         revision=revision,
         lines=roll_up(tuple(line for line in lines if line.amount)),
-        # What the wallet pays of the month as a whole (or is given), less what that was before.
+        # What the wallet pays of the whole month (or gets from it), less what it has paid so far.
         wallet_applied=max(min(0, due), min(max(0, due), from_wallet)),
         committed=desired.committed - sum(invoice.committed for invoice in billed),
     )
@@ -158,7 +158,7 @@ def billed_lines(billed: Sequence[ActualInvoice]) -> dict[str, _Billed]:
         line_id: _Billed(
             amount=sum(line.amount for line in lines),
             description=lines[0].description,
-            # The last revision says the quantity that was billed in the end.
+            # The last revision has the quantity that was billed in the end.
             quantities=frozenset([lines[-1].quantity]),
         )
         for line_id, lines in grouped.items()

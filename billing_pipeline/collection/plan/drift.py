@@ -1,6 +1,6 @@
 """Drift: what a closed month would be charged today, against what was billed.
 
-What belongs here: the rows of `month_drift`, from a plan that was made from the month rated aside.
+What belongs here: the rows of `month_drift`, from a plan for the month as rated again.
 What does not: rating it (``defs.drift``), and the plan itself.
 """
 
@@ -14,7 +14,7 @@ from billing_pipeline.collection.plan.actions import ActionKind, InvoiceAction
 from billing_pipeline.collection.plan.invoice_plan import InvoicePlan
 from billing_pipeline.money import to_major
 
-# What is in review, or left over of an interrupted run, comes from no change of the inputs.
+# The other kinds (reviews, what an interrupted run left over) do not come from changed inputs.
 _COMPARED = (
     ActionKind.UNCHANGED,
     ActionKind.CREATE,
@@ -27,9 +27,9 @@ _WORDS = {"price change": "price", "account change": "account"}
 def drift_rows(
     plan: InvoicePlan, causes: Mapping[str, Sequence[str]], otherwise: str, seen_at: datetime
 ) -> list[dict[str, Any]]:
-    """A row for each currency in which some customer would be charged another amount; what was
-    declined stays as it was billed. `causes`: by invoice; `otherwise`: the cause where none of its
-    charges tells one. Pure."""
+    """A row for each currency in which some customer would be charged another amount; declined
+    changes count as no change. `causes`: by invoice; `otherwise`: the cause for invoices whose
+    charges show none. Pure."""
     rows = []
     for currency in sorted({action.currency for action in plan.actions}):
         actions = [a for a in plan.actions if a.currency == currency and a.kind in _COMPARED]
@@ -65,5 +65,5 @@ def _causes(
         for text in causes.get(action.invoice_id) or [otherwise]
         for cause in text.split(", ")
     }
-    # Of charges that nothing explains, the files that changed say more.
+    # Where the charges show no cause, the changed files (`otherwise`) say more than "other".
     return sorted(otherwise if cause == "other" else cause for cause in found)

@@ -1,10 +1,10 @@
 """When a failed payment is due to be tried again, and when it is given up. Pure.
 
-What belongs here: the policy, and what comes next for one invoice by it. What does not: trying
-(`dunning.py`), and who is overdue (`tables.py`).
+What belongs here: the policy, and what it makes the next step for one invoice. What does not:
+trying (`dunning.py`), and who is overdue (`tables.py`).
 
-Due times count from what was done, not from a calendar: a try that was made late moves those
-after it by as much, so that tries which were missed are not made up for at once.
+Due times count from what was done, not from a calendar: a try that was made late delays the later
+ones by as much, so that missed tries are not all made up for at once.
 """
 
 from __future__ import annotations
@@ -22,13 +22,12 @@ from billing_pipeline.settings import Settings
 
 HOUR = 3600
 
-
 LATE = 2 * HOUR
-"""A try that was made within so many seconds was on time: the schedule looks every hour."""
+"""Seconds after its due time up to which a try is on time: the schedule runs once an hour."""
 
 
 class AfterLastTry(StrEnum):
-    """What becomes of an invoice whose last try failed."""
+    """What happens to an invoice whose last try failed."""
 
     UNCOLLECTIBLE = "uncollectible"
     LEAVE_OPEN = "leave_open"
@@ -36,8 +35,8 @@ class AfterLastTry(StrEnum):
 
 @dataclass(frozen=True)
 class DunningPolicy:
-    """When to try again, in hours after the first failure (growing), and what then. Hours that
-    were missed count from the try that was made instead."""
+    """When to try again, in hours after the first failure (ascending), and what happens after the
+    last try. A late try delays the later ones (`start_after`)."""
 
     try_after_hours: tuple[int, ...] = (0, 72, 144)
     after_last_try: AfterLastTry = AfterLastTry.UNCOLLECTIBLE
@@ -57,7 +56,7 @@ class DunningPolicy:
 class DueKind(StrEnum):
     TRY = "try"
     CARD = "card"
-    """Another payment method than the one that failed: no due time is used up by it."""
+    """A try with another payment method than the one that failed: it uses up no due time."""
     GIVE_UP = "give_up"
 
 
@@ -71,8 +70,8 @@ class Due:
 
 
 def next_due(policy: DunningPolicy, start: int, tries: int) -> Due | None:
-    """What comes after `tries` tries that failed; None: nothing any more. The hours count from
-    `start` (`ActualInvoice.dunning_from`). Pure."""
+    """The step after `tries` failed tries; None where there is none. The hours count from `start`
+    (epoch seconds, `ActualInvoice.dunning_from`). Pure."""
     if tries < len(policy.try_after_hours):
         return Due(DueKind.TRY, tries + 1, start + policy.try_after_hours[tries] * HOUR)
     if policy.after_last_try is AfterLastTry.LEAVE_OPEN:
@@ -82,15 +81,16 @@ def next_due(policy: DunningPolicy, start: int, tries: int) -> Due | None:
 
 
 def start_after(start: int, due: Due, made_at: int) -> int:
-    """From when the hours of the later tries count, once this one is made: a late one takes them
-    along. Pure."""
+    """The time from which the later tries count, once this one was made at `made_at` (all epoch
+    seconds): a late try delays them. Pure."""
     late = made_at - due.at
     return start + late if late > LATE else start
 
 
 def is_in_dunning(invoice: ActualInvoice) -> bool:
-    """Charged automatically, unpaid, and its first charge was tried (or could not be). While a
-    bank processes a debit it is not: that is neither tried again nor given up."""
+    """True for an unpaid invoice that is charged automatically and whose first charge was tried, or
+    could not be. False while a bank processes a debit: such a payment is neither tried again nor
+    given up."""
     return (
         invoice.status is InvoiceStatus.OPEN
         and invoice.payment is not PaymentState.PROCESSING

@@ -31,10 +31,10 @@ from billing_pipeline.collection.stripe_state.texts import short_hash
 @dataclass(frozen=True)
 class InvoicePlan:
     """The whole plan of a month. `held_by`: the limits that make all of it wait. `declined`: the
-    actions that somebody has declined, by their keys, each with the sentence that says so.
-    `known_as`: the hash of the plan of which this is the rest. `closed`: the sentence about a month
-    whose books are closed, of which nothing is sent any more. `desired` and `held` are what was
-    compared, for whoever explains the plan."""
+    declined actions by key, each with the sentence that says so. `known_as`: the hash of the
+    approved plan of which this is the rest. `closed`: the sentence about a month whose books are
+    closed, for which nothing is sent any more. `desired` and `held`: what was compared, to explain
+    the plan from."""
 
     month_key: str
     account_id: str
@@ -48,10 +48,10 @@ class InvoicePlan:
     hash: str = field(init=False)
 
     def __post_init__(self) -> None:
-        # What is unchanged is left out: it asks for nobody's consent.
+        # Unchanged invoices are left out: they need nobody's approval.
         content = [action.canonical() for action in self.changes]
-        own = short_hash([self.month_key, self.account_id, content])
-        object.__setattr__(self, "hash", self.known_as or own)
+        own_hash = short_hash([self.month_key, self.account_id, content])
+        object.__setattr__(self, "hash", self.known_as or own_hash)
 
     @cached_property
     def changes(self) -> tuple[InvoiceAction, ...]:
@@ -78,8 +78,9 @@ class InvoicePlan:
         return tuple(action for action in self.undecided if not self.is_closed_to(action))
 
     def is_closed_to(self, action: InvoiceAction) -> bool:
-        """Closed books: what would bill the month otherwise is billed in a later one. What ends
-        without another amount goes on, as a payment that was interrupted."""
+        """True where closed books forbid the action: a new amount for the month is billed with a
+        later month instead. What changes no amount, such as completing an interrupted payment, is
+        still carried out."""
         return self.closed is not None and (
             action.send is not None or action.kind in (ActionKind.SUPPLEMENT, ActionKind.CREDIT)
         )
@@ -106,11 +107,12 @@ def plan(
     """Compare what should be billed for a month with what Stripe holds.
 
     Pure: the same input gives the same plan and hash. `actual` are the invoices of this month,
-    those that only our records know of included; lines must have been read for drafts and wherever
+    including those that only our records know; lines must have been read for drafts and wherever
     the amounts differ. `previous_totals`: what the month before was billed, by currency, for the
-    limits. `proposals`: what somebody asks for to end a review, by invoice. `decisions`: what was
-    approved and declined of the month's plans, the oldest first. `corrected`: what later invoices
-    have billed for the month, by its invoice; `closed`: why nothing of it is sent any more.
+    limits. `proposals`: decisions that somebody proposes to end a review, by invoice. `decisions`:
+    what was approved and declined of the month's plans, oldest first. `corrected`: what later
+    invoices have billed for the month, by the month's invoice; `closed`: why nothing is sent for
+    the month any more.
     """
     wanted = {invoice.invoice_id: invoice for invoice in _together(desired)}
     held: dict[str, list[ActualInvoice]] = defaultdict(list)
@@ -133,7 +135,7 @@ def plan(
         stripe_customers or {},
         {invoice.customer_id for invoice in wanted.values()},
     )
-    actions, declined = with_declined(_first_only(actions, witnesses), declined_now(decisions))
+    actions, declined = with_declined(_with_evidence(actions, witnesses), declined_now(decisions))
     sent = [_left_out(action) if action.key in declined else action for action in actions]
     held_by = broken_limits(sent, limits or Limits(), previous_totals or {}) if not closed else ()
     return InvoicePlan(
@@ -150,7 +152,7 @@ def plan(
 
 
 def _left_out(action: InvoiceAction) -> InvoiceAction:
-    """What a declined action does to the month's total: nothing."""
+    """A declined action as the limits count it: it leaves the month's total as it is."""
     return replace(action, kind=ActionKind.UNCHANGED, send=None, amount_after=action.amount_before)
 
 
@@ -171,9 +173,9 @@ def _together(desired: Iterable[DesiredInvoice]) -> list[DesiredInvoice]:
     ]
 
 
-def _first_only(actions: Iterable[InvoiceAction], witnesses: Witnesses) -> list[InvoiceAction]:
-    """A first invoice is safe only if nothing tells of an earlier one of its customer: what does
-    so for one currency does so for the others."""
+def _with_evidence(actions: Iterable[InvoiceAction], witnesses: Witnesses) -> list[InvoiceAction]:
+    """Make first invoices wait for which there is evidence that the customer was billed before.
+    Evidence in one currency counts for all of a customer's currencies."""
     actions = list(actions)
     before: dict[str, str] = {}
     for action in actions:
@@ -181,7 +183,7 @@ def _first_only(actions: Iterable[InvoiceAction], witnesses: Witnesses) -> list[
             found = witnesses.billed_before(action.send)
             if found is not None:
                 before.setdefault(action.customer_id, found)
-    # What corrects closed months waits as a whole: the customer's other currencies with it.
+    # Where one invoice waits because it corrects closed months, the customer's others wait too.
     for action in actions:
         if action.billed_before is not None and action.billed_before.startswith(CORRECTS):
             before.setdefault(action.customer_id, action.billed_before)

@@ -1,7 +1,7 @@
 """The operator's limits: what may be sent unattended.
 
-What belongs here: which of them a plan exceeds. What does not: reading them (`settings.py`), and
-what becomes of such a plan (`invoice_plan.py`).
+What belongs here: which limits a plan exceeds. What does not: reading them (`settings.py`), and
+making such a plan wait (`invoice_plan.py`).
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from billing_pipeline.settings import Settings
 
 DEFAULT_MONTH_CHANGE_PERCENT = Decimal(200)
 DEFAULT_NEEDS_INVOICES = 20
-"""The default holds only where the month before had so many invoices of the currency: a few
-customers more or less change a small month by any percentage."""
+"""The default applies only where the month before had at least this many invoices in the currency:
+a few customers more or less can change a small month by any percentage."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Limits:
         return cls(settings.max_invoice_total, settings.max_month_change_percent)
 
     def month_change_percent(self, before: MonthTotal) -> Decimal | None:
-        """By how much the month after `before` may differ."""
+        """By how many percent the month after `before` may differ; None: by any."""
         if self.max_month_change_percent is not None:
             return self.max_month_change_percent
         is_large = before.invoices >= DEFAULT_NEEDS_INVOICES
@@ -75,7 +75,7 @@ def _large_invoices(sending: Sequence[InvoiceAction], limits: Limits) -> list[st
 def _month_change(
     actions: Sequence[InvoiceAction], limits: Limits, previous: Mapping[str, MonthTotal]
 ) -> list[str]:
-    # What an invoice comes to in the end stands on the last of its actions.
+    # The last action of an invoice has the amount that it ends with.
     last = {a.invoice_id: a for a in actions if a.kind is not ActionKind.WITHDRAW}
     after: dict[str, int] = {}
     for action in last.values():

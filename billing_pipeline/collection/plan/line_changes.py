@@ -39,9 +39,9 @@ class LineChange:
 
 
 def line_changes(plan: InvoicePlan) -> list[LineChange]:
-    """All of them. A first invoice changes no line that was billed: its lines are those of
-    `invoice_lines`, and here only those that correct closed months. The changes of any other
-    invoice add up to what the plan changes of it."""
+    """All lines that the plan changes. A first invoice changes no billed line: its lines are in
+    `invoice_lines`, and only those that correct closed months are here. The changes of any other
+    invoice add up to the amount by which the plan changes it."""
     desired = {invoice.invoice_id: invoice for invoice in plan.desired}
     held: dict[str, list[ActualInvoice]] = defaultdict(list)
     for item in plan.held:
@@ -85,7 +85,7 @@ def _of_invoice(
 
 
 def _corrections(action: InvoiceAction, send: DesiredInvoice) -> Iterator[LineChange]:
-    """Of a first invoice: what it changes of months whose books are closed."""
+    """The lines of a first invoice that correct months whose books are closed."""
     for line in send.lines:
         if sums_by_month([(line.line_id, line.amount)]):
             yield LineChange(
@@ -142,4 +142,4 @@ def _number(text: str) -> Decimal | None:
     try:
         return Decimal(text) if text else None
     except InvalidOperation:
-        return None  # edited in Stripe
+        return None  # somebody edited the quantity in Stripe

@@ -1,7 +1,7 @@
 """Asking for a decision about an invoice in review.
 
-What belongs here: what a request for a decision is held against: the present plan. Pure. What does
-not: the decision's steps (`review.py`), and writing the request down (`request_log.py`).
+What belongs here: checking a request for a decision against the present plan. Pure. What does not:
+the decision's steps (`review.py`), and storing the request (`request_log.py`).
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ def proposed(
     }
     review_reasons = in_review.get(request.invoice_id)
     if review_reasons is None:
-        # A credit note by hand is no reason until the amount changes, and can be accepted before.
+        # A credit note made by hand causes a review only once the amount changes, but it can be
+        # decided about before.
         billed = [i for i in held if i.is_billed and i.invoice_id == request.invoice_id]
         review_reasons = frozenset(
             review_reason.full_code

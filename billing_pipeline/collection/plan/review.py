@@ -2,10 +2,10 @@
 
 What belongs here: the reasons to review what Stripe holds, each with the decisions that end it, and
 the steps of a decision. Pure. What does not: amounts that differ without such a reason (`case.py`),
-and where decisions are kept (`resolutions.py`).
+and how a decision is written down (`resolutions.py`).
 
-A review reason has a code. A decision answers codes, so the same reason does not come up twice and
-a new one does.
+A review reason has a code. A decision answers codes, so an answered reason does not come up again,
+and a new one does.
 """
 
 from __future__ import annotations
@@ -57,9 +57,9 @@ class ReviewReason:
 def review_reasons_for(
     held: Sequence[ActualInvoice], desired: DesiredInvoice | None
 ) -> Iterator[ReviewReason]:
-    """All reasons to review what Stripe holds of one invoice of ours, answered ones included. Those
-    about a draft that is to be finished are `draft_review_reason`'s, and what somebody credited is
-    `credited_by_hand`'s."""
+    """All reasons to review what Stripe holds of one invoice of ours, including answered ones. Not
+    those about a draft that is to be finished (`draft_review_reason`), nor credit notes made by
+    hand (`credited_by_hand`)."""
     for item in held:
         yield from _about_one(item, desired)
     yield from _billed_twice(held)
@@ -122,7 +122,7 @@ def _billed_twice(held: Iterable[ActualInvoice]) -> Iterator[ReviewReason]:
 
 
 def credited_by_hand(billed: Iterable[ActualInvoice]) -> Iterator[ReviewReason]:
-    """What somebody credited in Stripe: in question only where the month's amount has changed."""
+    """Credits that somebody gave in Stripe: to be reviewed only once the month's amount changes."""
     for item in billed:
         if item.credited_by_hand:
             amount = format_minor(item.credited_by_hand, item.currency)
@@ -133,8 +133,8 @@ def credited_by_hand(billed: Iterable[ActualInvoice]) -> Iterator[ReviewReason]:
 def draft_review_reason(draft: ActualInvoice, send: DesiredInvoice) -> ReviewReason | None:
     """Why a draft must not be finished without a person, or None.
 
-    Lines and their mark are put on in one call. Lines without a mark, lines that are not ours,
-    and lines that are not those the mark stands for were made by someone else.
+    We write lines and their mark in one call. So lines without a mark, lines that are not ours, and
+    lines that do not match the mark were made by someone else.
     """
     lines = draft.lines or ()
     if draft.payer_differs(send.payer.stripe_customer_id):
@@ -155,7 +155,7 @@ def same_lines(lines: Sequence[ActualLine], send: DesiredInvoice) -> bool:
 
 
 def applies(proposal: Proposal | None, review_reasons: Collection[ReviewReason]) -> bool:
-    """True where the proposal is about just these review reasons, and can end each of them."""
+    """True where the proposal is about exactly these review reasons, and can end each of them."""
     return (
         proposal is not None
         and proposal.review_reasons == {review_reason.full_code for review_reason in review_reasons}
@@ -170,8 +170,8 @@ def resolution_step(
     adjustment: int,
 ) -> ResolutionStep:
     """What carries the decision out. `identity`: the marks by which the invoices are found, which
-    are put back where they are missing; `adjustment`: what counts as billed from now on beyond
-    what stands in Stripe, in minor units."""
+    are restored where they are missing; `adjustment`: what counts as billed from now on beyond what
+    Stripe has, in minor units."""
     answers: dict[str, set[str]] = {}
     items = {
         review_reason.item.stripe_invoice_id: review_reason.item for review_reason in review_reasons

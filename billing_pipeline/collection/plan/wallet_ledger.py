@@ -1,8 +1,8 @@
-"""A wallet's ledger of ours against what Stripe has of it: what is to be posted. Pure.
+"""Our ledger of a wallet compared with the balance in Stripe: what has to be posted there.
 
-What belongs here: movements of the ledger, our transactions on a balance in Stripe, and what of the
-one is missing in the other. What does not: computing what the wallet pays (dbt does), posting
-(``push.wallets``), comparing for people (``pull.wallet_balances``).
+What belongs here: the ledger's movements and reading them from the warehouse, our transactions on a
+balance in Stripe, and the movements that are missing there. What does not: computing what the
+wallet pays (dbt does), posting (``push.wallets``), comparing for people (``pull.wallet_balances``).
 """
 
 from __future__ import annotations
@@ -21,16 +21,17 @@ from billing_pipeline.collection.stripe_state.wallet_payments import PAYMENT
 from billing_pipeline.money import whole_units
 
 EXPIRY = "billing_expiry:"
-"""What the names of movements begin with that no transaction says: a lot has expired."""
+"""Begins the names of expiries: movements that stand in no file, when a lot has expired."""
 
 
 @dataclass(frozen=True)
 class WalletMovement:
-    """One movement of a wallet, signed, in minor units: what comes in is above 0.
+    """One movement of a wallet at `occurred_at` (epoch seconds). `amount` is in minor units: what
+    comes in is above 0.
 
-    A movement may be finer. What of it is no whole unit stays in the ledger and comes to Stripe
-    with the movement that makes it whole, so that the sum of all is what the ledger has in whole
-    units at any time. One that makes none whole is 0, and is not posted.
+    The ledger may count in fractions of a minor unit. Fractions are posted to Stripe with the
+    movement that completes a whole unit, so that at any time the amounts add up to the ledger's
+    whole units. A movement that completes none has the amount 0, and is not posted.
     """
 
     transaction_id: str
@@ -41,7 +42,8 @@ class WalletMovement:
     kind: str
     stripe_customer_id: str | None = None
     read_at: int = 0
-    """When the inputs were read that say so: older ones never correct what newer ones posted."""
+    """When its inputs were read, epoch seconds: older inputs never correct what newer ones
+    posted."""
 
     @property
     def expires_by_itself(self) -> bool:
@@ -50,20 +52,21 @@ class WalletMovement:
 
     @property
     def is_best_known_last(self) -> bool:
-        """True where the newest inputs know its amount: of what expires by itself, and of what was
-        paid of an open invoice, which may come back."""
+        """True where only the newest inputs have the right amount: for what expires by itself, and
+        for payments of open invoices, which may come back."""
         return self.transaction_id.startswith((EXPIRY, PAYMENT))
 
     def counts_until(self, month_end: float) -> bool:
-        """True where it belongs to a month that ends then, or to an earlier one."""
+        """True where it belongs to the month that ends at `month_end` (epoch seconds), or to an
+        earlier one."""
         by_its_last_instant = self.expires_by_itself and self.occurred_at == month_end
         return self.occurred_at < month_end or by_its_last_instant
 
 
 Movements = dict[tuple[str, str], tuple[WalletMovement, ...]]
-"""By customer and currency, in the order in which they occurred, those after the month included: a
-wallet that begins later is there too, and what Stripe holds of it must not be taken either. Empty
-where a wallet has only what invoices put in."""
+"""By customer and currency, in the order in which they occurred, including those after the month:
+an invoice must not take what Stripe holds of a wallet that begins later. Empty for a wallet that
+has only what invoices put in."""
 
 _TABLES = "select table_name from information_schema.tables where table_schema in ('raw', 'main')"
 _TRANSACTIONS = """
@@ -73,7 +76,7 @@ from raw.wallet_transactions
 _COMMITMENTS = """
 select 1, lot_id, customer_id, currency, amount, came_at, 'commitment' from main.prepaid_lots
 """
-# Also of lots that were empty then: a rerun may find less to expire than was posted.
+# Including lots that were empty when they expired: a rerun may find less to expire than was posted.
 _EXPIRIES = f"""
 select 0, '{EXPIRY}' || lot_id, customer_id, currency, -amount, expired_at, 'expiry'
 from main.wallet_expiries
@@ -120,14 +123,15 @@ def read_movements(warehouse: Path) -> Movements:
                 *(transaction_id, customer_id, code, minor, occurred_at, kind, known, read_at)
             )
         )
-    # Nothing is posted of a wallet that has only what invoices put in, but Stripe holds it.
+    # A wallet that has only what invoices put in has no movements to post, but Stripe holds it.
     return {key: tuple(grouped[key]) for key in [*grouped, *wallets]}
 
 
 @dataclass(frozen=True)
 class WalletFunds:
-    """What a wallet's lots hold at a moment (epoch seconds), in whole minor units; of that, what is
-    not in lots of prepaid commitments. `read_at`: when the inputs were read."""
+    """What a wallet's lots hold at one moment, in whole minor units. `besides_prepaid`: the part of
+    it that is not in lots of prepaid commitments. `at`, and `read_at`, when the inputs were read,
+    are epoch seconds."""
 
     customer_id: str
     currency: str
@@ -149,7 +153,7 @@ group by all
 
 
 def read_funds(warehouse: Path, at: int) -> list[WalletFunds]:
-    """What each wallet holds at a moment of the warehouse's month or before it."""
+    """What each wallet holds at a moment (epoch seconds) in the warehouse's month or before it."""
     with duckdb.connect(str(warehouse), read_only=True) as connection:
         connection.execute("set TimeZone = 'UTC'")
         rows = connection.execute(_FUNDS, {"at": at}).fetchall()
@@ -165,13 +169,14 @@ HOLD, _OVERDRAFT = "hold:", "billing_overdraft:"
 _CORRECTION, _TAKEN_BEFORE = "billing_correction:", "billing_taken_before:"
 _MOVEMENT = "billing_movement:"
 _OURS = (HOLD, _OVERDRAFT, _CORRECTION, _TAKEN_BEFORE, _MOVEMENT)
-"""What the names of what we post besides the movements themselves begin with; a movement whose own
-name begins so is posted as `billing_movement:…`. Intake refuses names that begin as `EXPIRY`."""
+"""Begin the names of what we post besides the movements themselves. A movement whose own name
+begins so is posted as `billing_movement:…`. Intake refuses names that begin like `EXPIRY`."""
 
 
 @dataclass(frozen=True)
 class PostedTransaction:
-    """A transaction of ours on a customer's balance in Stripe; a debit is above 0."""
+    """A transaction of ours on a customer's balance in Stripe, in minor units; a debit is above
+    0."""
 
     name: str
     currency: str
@@ -180,7 +185,7 @@ class PostedTransaction:
 
     @property
     def is_movement(self) -> bool:
-        """True for the ledger's own; the others hold back or cover."""
+        """True for the ledger's own movements; the others hold back or cover an overdraft."""
         return not self.name.startswith((HOLD, _OVERDRAFT))
 
     @property
@@ -195,8 +200,9 @@ class PostedTransaction:
 
 @dataclass(frozen=True)
 class WalletInStripe:
-    """A wallet as Stripe has it: what we posted, and what invoices took. `taken_before`: while the
-    customer was another one in Stripe, from which this balance does not know it."""
+    """A wallet as Stripe has it: what we posted, and what invoices took (`taken`, minor units).
+    `taken_before`: what they took while the customer was another one in Stripe, which this balance
+    does not show."""
 
     currency: str
     posted: tuple[PostedTransaction, ...]
@@ -222,7 +228,7 @@ class WalletInStripe:
 
     @cached_property
     def read_at(self) -> int:
-        """When the newest inputs were read that anything was posted from."""
+        """When the newest inputs were read from which anything was posted, epoch seconds."""
         return max((item.read_at for item in self.posted), default=0)
 
     @property
@@ -236,7 +242,7 @@ class WalletInStripe:
 
     @property
     def held(self) -> int:
-        """What stands in Stripe's balance, less what is held back of it."""
+        """The wallet's part of the balance in Stripe, without what is held back."""
         return -sum(item.amount for item in self.posted) - self.taken
 
     def held_for(self, invoice: ActualInvoice) -> int:
@@ -245,10 +251,10 @@ class WalletInStripe:
         return sum(item.amount for item in self.posted if item.name.startswith(name))
 
     def missing(self, movements: Sequence[WalletMovement], taking: int) -> list[PostedTransaction]:
-        """What is to be posted, in this order, before an invoice takes `taking`. Pure.
+        """What to post, in this order, before an invoice takes `taking` (minor units). Pure.
 
-        An invoice comes before what was taken out after its month, as in the ledger, also where
-        that stands in Stripe already.
+        An invoice comes before what was taken out after its month, as in the ledger, even where the
+        later withdrawal is in Stripe already.
         """
         missing = [
             found for item in movements for found in [self._difference(item)] if found is not None
@@ -258,18 +264,19 @@ class WalletInStripe:
         taken_out_later = sum(
             max(0, sum(item.amount for item in posted))
             for name, posted in self.by_movement.items()
-            # What it has paid of open invoices comes before an invoice that is late.
+            # But payments of open invoices come before an invoice that is sent late.
             if name not in counted and not name.startswith(PAYMENT)
         )
         taking = min(taking, max(0, own + taken_out_later))
         change = self.covered - max(0, taking - own)
         number = 1 + sum(name.startswith(_OVERDRAFT) for name in self.names)
         cover = PostedTransaction(f"{_OVERDRAFT}{self.currency}:{number}", self.currency, change)
-        # More cover comes first: an interruption must not leave a debit.
+        # Added cover is posted first: an interruption must not leave a debit without it.
         return [*[cover] * (change < 0), *missing, *[cover] * (change > 0)]
 
     def covering(self, later: Sequence[WalletMovement], lacking: int) -> tuple[WalletMovement, ...]:
-        """The first of later movements that put in what is lacking; none where all do not."""
+        """The first of the later movements that together put in what is lacking; none where all of
+        them do not."""
         found = []
         for item in later:
             if lacking <= 0:
@@ -279,7 +286,8 @@ class WalletInStripe:
         return tuple(found) if lacking <= 0 else ()
 
     def _difference(self, movement: WalletMovement) -> PostedTransaction | None:
-        """What of a movement is not posted, or is posted with another amount than it has now."""
+        """What to post for a movement that is not posted, or posted with another amount than it has
+        now; None where nothing is."""
         name = movement.transaction_id
         posted = self.by_movement.get(name, [])
         change = -movement.amount - self.amount_of(name)
@@ -298,7 +306,7 @@ class WalletInStripe:
         return [PostedTransaction(name, self.currency, change)] if change else []
 
     def left_held(self, except_for: str) -> dict[str, int]:
-        """What interrupted runs have left held back, by what the names of the holds begin with."""
+        """What interrupted runs have left held back, by the beginning of the holds' names."""
         held: dict[str, int] = defaultdict(int)
         for item in self.posted:
             if item.name.startswith(HOLD):
@@ -307,5 +315,5 @@ class WalletInStripe:
 
 
 def holds_of(invoice: ActualInvoice) -> str:
-    """What the names of an invoice's holds and releases begin with."""
+    """Begins the names of an invoice's holds and releases."""
     return f"{HOLD}{invoice.invoice_id}:{invoice.revision}:"

@@ -1,13 +1,13 @@
-"""Whether a customer was billed for a month before, by whatever witness there is.
+"""Evidence that a customer was billed for a month before.
 
-What belongs here: what makes a first invoice wait for a person (contract, 6), and whose an invoice
-is that has lost its marks. Pure. What does not: reading any of it (`refresh.py`, `recorded.py`),
-and the actions that follow (`invoice_plan.py`).
+What belongs here: what makes a first invoice wait for a person, and which customer an invoice
+belongs to that has lost its marks. Pure. What does not: reading any of it (`refresh.py`,
+`recorded.py`), and the actions that follow (`invoice_plan.py`).
 
-A customer's lines may stand on another's invoice (`bill_to`): then both are asked about.
 A first invoice is billed unattended. So every trace of an earlier one counts, however weak: a mark
 of ours on another invoice, the Stripe customer, a charge that stands on another invoice, and, where
-a billed customer has left the accounts, a name or an address that is the same.
+a billed customer has left the accounts, the same name or address. Where a customer's lines stand
+on another's invoice (`bill_to`), traces of both count.
 """
 
 from __future__ import annotations
@@ -23,18 +23,17 @@ from billing_pipeline.collection.stripe_state.stripe_invoice import ActualInvoic
 from billing_pipeline.money import format_minor
 
 StripeCustomers = Mapping[str, Collection[str]]
-"""The Stripe customers that are known to belong to a customer of ours."""
+"""By our customer id: the Stripe customers that are known to belong to that customer."""
 
 _OF_NO_CHARGE = (ROLLED_UP, CREDITED_AGAIN, NOT_BILLED)
 """Line ids that begin with these are made for an invoice and name no charge."""
 
 
 class Witnesses:
-    """All that a month's first invoices are held against.
+    """What a month's first invoices are compared with: the invoices that Stripe holds for it.
 
-    `customers_due` are the customers of ours who are to be billed for the month. What is looked
-    for is indexed: after an interruption a large month has many first invoices and much that is
-    billed already.
+    `customers_due` are our customers who are to be billed for the month. The traces are indexed,
+    because after an interruption a large month has both many first invoices and many billed ones.
     """
 
     def __init__(
@@ -57,7 +56,7 @@ class Witnesses:
             return None
         for how, value in self._asked(send):
             for item in self._by.get((how, value), ()):
-                # What one plan had together was interrupted in between, and is no witness.
+                # Created by the same plan as this one, before an interruption: no evidence.
                 if item.invoice_id == send.invoice_id or send.reference in item.together:
                     continue
                 whose = f"customer {item.customer_id or item.stripe_customer_id}, {how}"
@@ -88,7 +87,7 @@ _NAME = "who is not billed any more and has the same name"
 
 
 def _traces(item: ActualInvoice, *, has_left: bool) -> Iterator[tuple[str, str]]:
-    """By what an invoice tells of an earlier billing, and of whose."""
+    """The traces that an invoice leaves of who was billed: each as a phrase and a value."""
     if item.customer_id:
         yield _CUSTOMER, item.customer_id
     for digest in item.billed_for:
@@ -114,7 +113,7 @@ def stripe_customers_of(send: DesiredInvoice, known: StripeCustomers) -> set[str
 
 
 def charges_of(send: DesiredInvoice) -> set[str]:
-    """The ids of the lines that are the same on whichever invoice they stand."""
+    """The ids of the lines that name a charge: they are the same on any invoice."""
     return {line.line_id for line in send.lines if not line.line_id.startswith(_OF_NO_CHARGE)}
 
 
@@ -126,10 +125,10 @@ def attributed(
     month_key: str,
     month_end: int,
 ) -> list[ActualInvoice]:
-    """Those of invoices with lost marks that may be of this month, as what they would be.
+    """The invoices with lost marks that may belong to this month, with the marks they would have.
 
-    One that has lost its month can be of any that was over when it was created (`month_end`: epoch
-    seconds). It counts for the customer whose charge it has, whose mark it
+    An invoice that has lost its month can belong to any month that was over when it was created
+    (`month_end`: epoch seconds). It counts for the customer whose charge it has, whose mark it
     still carries, or whose Stripe customer it belongs to.
     """
     found = []
@@ -162,7 +161,7 @@ def _owner(
     *,
     is_of_month: bool,
 ) -> DesiredInvoice | None:
-    """The invoice of the month that this one most likely is."""
+    """The desired invoice that this one most likely is; None where none is likely."""
 
     def likeness(send: DesiredInvoice) -> tuple[bool, bool, bool]:
         is_the_customer = item.customer_id == send.customer_id or (

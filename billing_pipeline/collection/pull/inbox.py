@@ -1,7 +1,7 @@
-"""Events that Stripe sent by webhook, each once, until the next pull has read what they tell of.
+"""Events that Stripe sent by webhook, each once, until the next pull has handled them.
 
 What belongs here: storing them durably and handing them out. What does not: receiving them
-(``receiver``) and what they mean (``read_payments``). Only what a pull looks at is kept:
+(``receiver``) and what they mean (``stripe_state.events``). Only what a pull needs is stored, since
 an event carries names and addresses of customers.
 """
 
@@ -17,7 +17,8 @@ from billing_pipeline.runs.sqlite_file import open_file
 
 FILE_NAME = "webhooks.db"
 KEPT_SECONDS = 40 * 86_400
-"""Stripe sends an event again for days, and a person can for 30: until then it is known here."""
+"""Stripe sends an event again for days, and a person can have it sent again for 30: for longer than
+that, it is remembered."""
 _SCHEMA = """
 create table if not exists events (
     event_id text primary key, body text not null, received_at real not null, handled_at real
@@ -32,7 +33,7 @@ class InvalidEventError(ValueError):
 
 
 def read_event(body: bytes) -> dict[str, Any]:
-    """An event, as far as it is of interest. Raises `InvalidEventError`."""
+    """The parts of an event that are stored. Raises `InvalidEventError`."""
     try:
         event = json.loads(body)
     except (ValueError, RecursionError):
@@ -76,7 +77,7 @@ class Inbox:
 
     def __init__(self, folder: Path) -> None:
         self._lock = threading.Lock()
-        # On the disk before Stripe hears that we have it.
+        # An event must be on the disk before Stripe gets the answer that we have it.
         self._db = open_file(
             folder / FILE_NAME, _SCHEMA, synchronous="full", is_shared_by_threads=True
         )
@@ -95,8 +96,8 @@ class Inbox:
             return added.rowcount == 1
 
     def pending(self, limit: int = 100) -> dict[str, Any]:
-        """The events that no pull has looked at, by id, the oldest first. What stands there may be
-        anything: whoever reads them sets aside what is no event."""
+        """The events that no pull has handled, by id, oldest first. Their content is not checked
+        here: the reader sets aside what is no event."""
         with self._lock:
             rows = self._db.execute(
                 "select event_id, body from events where handled_at is null "
@@ -106,7 +107,8 @@ class Inbox:
         return {str(event_id): _parsed(event_id, body) for event_id, body in rows}
 
     def note_handled(self, event_ids: Iterable[str], now: float) -> None:
-        """What these tell of was read; those of long ago are forgotten."""
+        """Mark these events as handled, and delete those handled that are older than
+        `KEPT_SECONDS`."""
         with self._lock:
             self._db.executemany(
                 "update events set handled_at = ? where event_id = ?",

@@ -19,15 +19,15 @@ from billing_pipeline.collection.stripe_state.stripe_invoice import ActualInvoic
 from billing_pipeline.money import CURRENCY_PLACES, to_major
 from billing_pipeline.months import BillingMonth
 
-Kept = Mapping[str, Sequence[Mapping[str, Any]]]
-"""What is kept beside invoices, by Stripe's ids of them."""
+ByInvoice = Mapping[str, Sequence[Mapping[str, Any]]]
+"""What the cache stores beside invoices, by Stripe's invoice id; amounts in minor units."""
 
 
-def received_rows(invoices: Iterable[ActualInvoice], received: Kept) -> list[Row]:
+def received_rows(invoices: Iterable[ActualInvoice], received: ByInvoice) -> list[Row]:
     """One row for each payment of these invoices, and for each refund and dispute of it.
 
-    What Stripe counts as paid and has no payment of was paid outside of Stripe, so that an
-    invoice's payments add up to what was paid of it.
+    What Stripe counts as paid without having a payment was paid outside of Stripe, and gets a row
+    of its own. So an invoice's payments add up to what was paid of it.
     """
     rows = []
     for item in invoices:
@@ -41,8 +41,8 @@ def received_rows(invoices: Iterable[ActualInvoice], received: Kept) -> list[Row
     return sorted(rows, key=_order)
 
 
-def returned(received: Kept) -> dict[str, int]:
-    """What went back of the payments of each Stripe invoice, minor units."""
+def returned(received: ByInvoice) -> dict[str, int]:
+    """What was refunded or disputed of each Stripe invoice's payments, in minor units."""
     return {
         name: -sum(move["amount"] for move in moves if move["kind"] != "payment")
         for name, moves in received.items()
@@ -88,7 +88,7 @@ def _last_day(month: str | None) -> date | None:
     return BillingMonth.parse(month).shift(1).first_day - timedelta(days=1) if month else None
 
 
-def payout_rows(month: date, received: Kept, payouts: Mapping[str, Payout]) -> list[Row]:
+def payout_rows(month: date, received: ByInvoice, payouts: Mapping[str, Payout]) -> list[Row]:
     """One row for each payout with money of these invoices."""
     of_month: dict[str, int] = defaultdict(int)
     for moves in received.values():
@@ -110,8 +110,8 @@ def payout_rows(month: date, received: Kept, payouts: Mapping[str, Payout]) -> l
     ]
 
 
-def credit_note_rows(invoices: Iterable[ActualInvoice], notes: Kept) -> list[Row]:
-    """One row for each credit note of these invoices that stands, whoever issued it."""
+def credit_note_rows(invoices: Iterable[ActualInvoice], notes: ByInvoice) -> list[Row]:
+    """One row for each credit note of these invoices that is not void, whoever issued it."""
     return [
         {
             **_of_invoice(item),
@@ -135,8 +135,8 @@ def _tax(note: Mapping[str, Any]) -> int:
 
 
 def _given_back(note: Mapping[str, Any]) -> dict[str, int]:
-    """What a credit note gave back of what was paid. One that an earlier release has read does not
-    say so."""
+    """How a credit note gave back what was paid, in minor units. All 0 for one that an earlier
+    release has read: it did not store this."""
     refunded = sum(int(refund["amount_refunded"]) for refund in note.get("refunds") or ())
     outside = int(note.get("out_of_band_amount") or 0)
     after_payment = int(note.get("post_payment_amount") or 0)

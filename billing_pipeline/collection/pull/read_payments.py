@@ -1,8 +1,8 @@
-"""A month's invoices with what became of their payments.
+"""A month's invoices with the state of their payments.
 
-What belongs here: a month in full by listing, or as it was last read by events, with payments that
-are under way or failed. What does not: reading events (`event_reader.py`), and the tables made of a
-month (`tables.py`). Both ways end in the same rows.
+What belongs here: reading a month in full by listing, or as events have last updated it, with
+payments that are under way or failed. Both ways end in the same rows. What does not: reading events
+(`event_reader.py`), and the tables made of a month (`tables.py`).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from billing_pipeline.stripe_api.errors import StripeFailure
 async def pull_month(
     gateway: StripeGateway, cache: StripeCache, *, month_key: str, month_start: int
 ) -> list[ActualInvoice]:
-    """The month in full, by listing, whatever was known of it."""
+    """The month in full, by listing, whatever is in the cache."""
     await list_month(gateway, cache, month_key, month_start)
     invoices = await read_credit_notes(gateway, cache, cached_month(cache, month_key))
     return await _with_payments(gateway, cache, invoices, again=True)
@@ -41,8 +41,7 @@ async def pull_month(
 async def complete_month(
     gateway: StripeGateway, cache: StripeCache, month_key: str
 ) -> list[ActualInvoice]:
-    """The month as it was last read, with payments: whether one is under way, and why one
-    failed."""
+    """The month as in the cache, with payments: whether one is under way, and why one failed."""
     return await _with_payments(gateway, cache, cached_month(cache, month_key), again=False)
 
 
@@ -54,7 +53,7 @@ async def _with_payments(
         tried = invoice.attempt_count or invoice.attempted or invoice.payment is not None
         if not failing or not tried:
             return invoice
-        # The tries of ours are counted on the invoice; after a new one all may be different.
+        # Our own tries are counted on the invoice. A new try may have changed everything.
         tries = f"{invoice.attempt_count}/{invoice.metadata.get(metadata_keys.TRIES, '')}"
         extra = cache.invoices.noted(invoice.stripe_invoice_id)
         if extra.get("payments_of") == tries and not again:

@@ -1,4 +1,4 @@
-"""The receiver of Stripe's webhooks, which answers once an event is on the disk.
+"""The receiver of Stripe's webhooks: it answers once an event is on the disk.
 
 What belongs here: the web application and its server. What does not: Stripe's signatures
 (``stripe_api.webhook_signature``), the store (``inbox``), and acting on events: the sensor
@@ -30,13 +30,13 @@ from billing_pipeline.web.serving import serve as serve_application
 PATH = "/stripe/webhooks"
 HEALTH_PATH = "/health"
 LARGEST_BODY = 512 * 1024
-"""Stripe's events have some kilobytes: an invoice comes with its first ten lines only."""
+"""Bytes. Stripe's events have some kilobytes: an invoice comes with its first ten lines only."""
 SECONDS_FOR_BODY = 10.0
-"""Who sends more slowly is not Stripe."""
+"""A sender that is slower is not Stripe."""
 SECONDS_FOR_CONNECTION = 20.0
-"""From its first byte, header included, to its answer; each connection has one request."""
+"""From the first byte of the header to the answer; each connection has one request."""
 MAX_CONNECTIONS = 500
-"""At once. Below the 1,024 files that a process may have open by default."""
+"""At the same time. Less than the 1,024 files that a process may have open by default."""
 
 
 class _RefusedError(Exception):
@@ -55,7 +55,7 @@ def application(inbox: Inbox, secrets: Sequence[str]) -> Starlette:
             verify(body, request.headers.get(HEADER), secrets)
             event = read_event(body)
         except _RefusedError as refused:
-            # Not closed, or whoever is still sending does not hear the reason.
+            # The connection is not closed: a client that is still sending would not get the reason.
             return PlainTextResponse(f"{refused}\n", refused.status)
         except (BadSignatureError, InvalidEventError) as refused:
             return _answer(str(refused), 400)
@@ -76,7 +76,7 @@ def _answer(text: str, status: int = 200) -> Response:
 
 
 def _refuse_pages(request: Request) -> None:
-    """Stripe is no page in a browser, and sends JSON."""
+    """Refuse requests that Stripe does not send: those of a page in a browser, and without JSON."""
     if "Origin" in request.headers or "Sec-Fetch-Site" in request.headers:
         raise _RefusedError(403, "this address is for Stripe, not for pages")
     kind = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
@@ -85,7 +85,7 @@ def _refuse_pages(request: Request) -> None:
 
 
 async def _body(request: Request) -> bytes:
-    """The body, as sent, if it is not too large and comes in time."""
+    """The body as sent. Raises `_RefusedError` where it is too large, too late or incomplete."""
     declared = request.headers.get("Content-Length", "")
     if declared.isdecimal() and int(declared) > LARGEST_BODY:
         raise _RefusedError(413, "the body is too large")
@@ -104,14 +104,14 @@ async def _body(request: Request) -> bytes:
 
 
 class _ShortLived(H11Protocol):
-    """A connection that ends in time, however little came, and makes room for newer ones.
+    """A connection that ends after a time, however little has come, and makes room for newer ones.
 
-    uvicorn waits for the rest of a header as long as it takes, and beyond its own limit of
+    uvicorn itself waits for the rest of a header without a limit, and beyond its own limit of
     connections it refuses the newest, which may be Stripe's.
     """
 
     _open: ClassVar[dict[asyncio.Transport, asyncio.TimerHandle]] = {}
-    """Each with what will end it; the oldest first."""
+    """The open connections, oldest first, each with the timer that will end it."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -132,9 +132,9 @@ class _ShortLived(H11Protocol):
 def serve(
     settings: Settings, host: str, port: int, notify: Callable[[str], None], urls: Sequence[str]
 ) -> None:
-    """Receive until the process is told to end. `urls` are addresses besides the loopback one at
-    which Stripe's requests arrive. Raises `InvalidSettingError` without a secret, `OSError` where
-    the address cannot be had."""
+    """Receive until the process is told to end. `urls` are further addresses, besides the loopback
+    one, at which Stripe's requests arrive. Raises `InvalidSettingError` without a secret, `OSError`
+    where the address is not available."""
     secrets = settings.webhook_secrets
     if not secrets:
         raise InvalidSettingError(

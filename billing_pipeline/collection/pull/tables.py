@@ -29,7 +29,7 @@ Row = dict[str, Any]
 
 
 class ExpectedInvoice(NamedTuple):
-    """An invoice of ours; minor units."""
+    """An invoice of ours as it should be; `wallet` is what the wallet pays of it. Minor units."""
 
     customer_id: str
     currency: str
@@ -40,7 +40,7 @@ class ExpectedInvoice(NamedTuple):
 Expected = Mapping[str, ExpectedInvoice]
 """Our invoices by their ids."""
 
-# Of the statuses of an invoice and its supplements the one that a person has to know first.
+# An invoice and its supplements show the first of these statuses that any of them has.
 _WORST_FIRST = ("overdue", "open", "uncollectible", "paid", "draft", "void")
 
 
@@ -83,8 +83,8 @@ _OF_UNKNOWN = (
 
 
 def unknown_rows(month: date, invoices: Iterable[ActualInvoice]) -> list[Row]:
-    """One row for each Stripe invoice with marks of ours that nothing here knows, as of the reading
-    of this month. What is void is settled."""
+    """One row for each Stripe invoice with marks of ours that is of no month we know, as seen when
+    this month was read. Void ones are left out."""
     shown = [item for item in invoices if item.unreadable is None]
     return [
         {"billing_month": month, "marked_month": row["billing_month"]}
@@ -95,8 +95,8 @@ def unknown_rows(month: date, invoices: Iterable[ActualInvoice]) -> list[Row]:
 
 
 def _due_at(item: ActualInvoice) -> int | None:
-    """When it is due, once it is finalized. Stripe gives no due date to what it charges
-    automatically: that is due at once."""
+    """When the invoice is due (epoch seconds); None for a draft. Stripe gives no due date to
+    invoices that it charges automatically: they are due at once."""
     if item.is_draft:
         return None
     return item.finalized_at if item.due_date is None else item.due_date
@@ -158,7 +158,7 @@ def _payment_row(
 
 
 def _next_attempt(item: ActualInvoice, policy: DunningPolicy) -> int | None:
-    """Our next try, or Stripe's own where it collects by itself."""
+    """When our next try is due, or Stripe's own where Stripe collects; None where none is."""
     due = due_of(item, policy)
     if due is not None and due.kind is DueKind.TRY:
         return due.at
@@ -166,8 +166,8 @@ def _next_attempt(item: ActualInvoice, policy: DunningPolicy) -> int | None:
 
 
 def _status(item: ActualInvoice, now: float, policy: DunningPolicy) -> str:
-    """Stripe's word, or `overdue`: unpaid past its due date, or after the last try of dunning
-    where the policy leaves it open then."""
+    """Stripe's status, or `overdue`: unpaid past its due date, or after dunning's last try where
+    the policy leaves the invoice open."""
     if item.payment is PaymentState.PROCESSING:
         return item.status.value  # the customer has done their part
     late = item.due_date is not None and item.due_date < now
@@ -183,15 +183,15 @@ def reconciliation_rows(
     invoices: Iterable[ActualInvoice],
     unexplained: Mapping[str, int] | None = None,
 ) -> list[Row]:
-    """One row for each invoice of ours or marked as ours: what it should be and what was billed,
-    in all, of the wallet, and of the customer.
+    """One row for each invoice that is due or is marked as ours: what should be billed and what
+    was, in total, from the wallet, and to be paid by the customer.
 
     `difference` = `stripe_total` − `expected_total`. `state`: ``matched``; ``differs``;
     ``missing`` (not finalized in Stripe yet, or not there); ``unexpected`` (billed, and nothing
     is due); ``adopted`` or ``written_off`` where a person has decided to leave that difference;
     where the total is right, ``wallet_differs`` (the wallet paid another part of it) and
-    ``charge_differs`` (something was `unexplained` on the customer's balance, which paid of it or
-    was charged with it). A credit note made by hand in Stripe counts as a difference.
+    ``charge_differs`` (the customer's balance paid some of it, or was charged with it, for an
+    `unexplained` reason). A credit note made by hand in Stripe counts as a difference.
     """
     grouped: dict[str, list[ActualInvoice]] = defaultdict(list)
     for item in invoices:
@@ -202,7 +202,7 @@ def reconciliation_rows(
         ours = expected.get(invoice_id)
         if ours is None:
             if not any(item.is_billed or item.is_draft for item in items):
-                continue  # void and not wanted: settled
+                continue  # only void, and nothing is due: nothing to reconcile
             ours = ExpectedInvoice(items[0].customer_id or "", items[0].currency, 0)
         billed = [item for item in items if item.is_billed]
         by_balance = sum((unexplained or {}).get(item.stripe_invoice_id, 0) for item in billed)
@@ -241,7 +241,7 @@ _DECIDED = {Decision.ADOPT: "adopted", Decision.WRITE_OFF: "written_off"}
 
 
 def _decided(items: Iterable[ActualInvoice], difference: int) -> str | None:
-    """The decision that explains a difference to the last unit, or None."""
+    """The decision that explains a difference to the last minor unit, or None."""
     left, words = difference, []
     for item in items:
         if item.resolution is None:

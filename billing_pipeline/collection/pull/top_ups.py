@@ -1,15 +1,13 @@
 """Top-ups of wallets that were paid in Stripe: payment intents with our metadata.
 
-What belongs here: finding them, and what was refunded of them or disputed, by listing once and by
-events from then on, and saying what of it moves a wallet. What does not: what a wallet pays (dbt),
-and the customer's balance in Stripe (`wallets.py`), to which all of it is posted like every other
-movement.
+What belongs here: finding them, and their refunds and disputes, by listing once and by events from
+then on, and turning them into wallet movements. What does not: what a wallet pays (dbt), and the
+customer's balance in Stripe (`wallets.py`), to which these movements are posted like all others.
 
-A payment intent is one of ours by the metadata `billing_top_up` (the top-up's name, which becomes
-its `transaction_id`) and `billing_customer_id`; two customers may use one name. A top-up is
-credited once, by its first payment, however often it is reported or paid. What leaves again by a
-refund or a dispute is taken back under the id that Stripe gives that, and what a dispute that is
-won brings back is given back.
+A payment intent is a top-up if it has the metadata `billing_top_up` (the top-up's name, which
+becomes its `transaction_id`) and `billing_customer_id`; two customers may use the same name. A
+top-up is credited once, by its first payment, however often it is reported or paid. A refund or a
+dispute takes the money back under its own id in Stripe, and a dispute that is won gives it back.
 """
 
 from __future__ import annotations
@@ -36,8 +34,8 @@ from billing_pipeline.stripe_api.errors import FailureKind, StripeFailure
 
 CURSOR = "top_ups_read_until"
 _KIND = "payment"
-MOST_READ_AGAIN = 50
-"""Payments that were set aside, of which each look at Stripe reads so many once more."""
+MAX_READ_AGAIN = 50
+"""The most payments that were set aside and that each call reads once more."""
 _EXPANDED = "latest_charge"
 _PAID = "payment_intent.succeeded"
 _EVENT_TYPES = (
@@ -57,9 +55,9 @@ _WON = "won"
 
 @dataclass(frozen=True)
 class TopUp:
-    """A movement of a wallet, major units: a top-up, or (`refund`) what left again of one, which
-    `reference` names then. `doubles` are further payments under its name, which somebody has to
-    refund."""
+    """A movement of a wallet, in major units: a top-up, or (`kind` `refund`) what was refunded or
+    disputed of one, whose name is then the `reference`. `doubles` are further payments of the same
+    top-up, which somebody has to refund."""
 
     transaction_id: str
     customer_id: str
@@ -73,53 +71,55 @@ class TopUp:
 
 
 async def read_top_ups(gateway: StripeGateway, cache: StripeCache, created_from: int) -> None:
-    """Bring the cache's top-ups up to date: by events, or all payments since `created_from`."""
+    """Bring the cache's top-ups up to date by events or, where these do not reach back, by listing
+    all payments since `created_from` (epoch seconds)."""
     cursor, now = cache.progress.get(CURSOR), int(gateway.clock.now())
     if cursor is None or now - cursor > EVENTS_KEPT - EVENTS_OVERLAP:
         query: Json = {"created": {"gte": created_from}, "expand": [f"data.{_EXPANDED}"]}
         # Page by page: a busy account has many payments, of which few are top-ups.
         async for page in pages(gateway.list("/v1/payment_intents", query)):
-            await _take_in(gateway, cache, page)
+            await _store(gateway, cache, page)
         newest = now - DAY
     else:
-        aside = cache.unreadable.targets(_KIND, MOST_READ_AGAIN)
+        aside = cache.unreadable.targets(_KIND, MAX_READ_AGAIN)
         newest = await _read_events(gateway, cache, cursor - EVENTS_OVERLAP, now - DAY)
         await _read_again(gateway, cache, aside)
     cache.progress.advance(CURSOR, newest)
 
 
 async def _read_again(gateway: StripeGateway, cache: StripeCache, intents: Sequence[str]) -> None:
-    """What was set aside, if it still is: no event tells when it can be read."""
-    left = set(intents) & set(cache.unreadable.targets(_KIND, MOST_READ_AGAIN))
-    await _take_in(gateway, cache, await _read_all(gateway, cache, left))
+    """Read these payments again if they are still set aside: no event tells when they become
+    readable."""
+    left = set(intents) & set(cache.unreadable.targets(_KIND, MAX_READ_AGAIN))
+    await _store(gateway, cache, await _read_all(gateway, cache, left))
 
 
 async def _read_events(gateway: StripeGateway, cache: StripeCache, since: int, newest: int) -> int:
-    """Read what events since then tell of; gives when the newest was, or `newest` if that is
-    later."""
-    told, returned = set(), set()
+    """Read the payments that events since `since` are about. Returns the time of the newest event,
+    or `newest` if that is later."""
+    paid, returned = set(), set()
     query = {"created": {"gte": since}, "types": list(_EVENT_TYPES)}
     async for event in gateway.list("/v1/events", query):
-        with _by_itself(cache, "event", event):
+        with _setting_aside(cache, "event", event):
             newest = max(newest, _time(event["created"]))
             thing = event["data"]["object"]
-            # The event says which one; how it stands is read from the payment, as in the list.
+            # The event only says which payment; its state is read from the payment itself.
             if event["type"] == _PAID:
-                told |= {str(thing["id"])} if _is_top_up(thing) else set()
+                paid |= {str(thing["id"])} if _is_top_up(thing) else set()
             elif event["type"] in _EVENT_TYPES:
                 returned |= {intent for intent in [_id(thing.get("payment_intent"))] if intent}
-    fresh = told - cache.top_ups.known(told)
-    await _take_in(gateway, cache, await _read_all(gateway, cache, fresh))
+    fresh = paid - cache.top_ups.known(paid)
+    await _store(gateway, cache, await _read_all(gateway, cache, fresh))
     known = sorted(cache.top_ups.known(returned))
     await each(known, lambda intent: _read_returns(gateway, cache, intent))
     return newest
 
 
-async def _take_in(gateway: StripeGateway, cache: StripeCache, intents: Sequence[Json]) -> None:
-    """Remember the top-ups among these payments, with what left again of them."""
+async def _store(gateway: StripeGateway, cache: StripeCache, intents: Sequence[Json]) -> None:
+    """Store the top-ups among these payments, with their refunds and disputes."""
     paid, returned, readable = [], [], []
     for intent in intents:
-        with _by_itself(cache, _KIND, intent):
+        with _setting_aside(cache, _KIND, intent):
             found = list(_paid(intent))
             readable.append(identity(intent))
             charge = intent.get(_EXPANDED)
@@ -133,8 +133,8 @@ async def _take_in(gateway: StripeGateway, cache: StripeCache, intents: Sequence
 
 
 def credited(payments: Iterable[PaidTopUp], returns: Iterable[TopUpReturn] = ()) -> list[TopUp]:
-    """What moves wallets: each customer's top-ups once, by their names, and what left again of
-    them. Pure."""
+    """The wallet movements: each customer's top-ups, once for each name, and their refunds and
+    disputes. Pure."""
     by_name: dict[tuple[str, str], list[PaidTopUp]] = defaultdict(list)
     for paid in sorted(payments, key=lambda paid: (paid.occurred_at, paid.payment_intent)):
         by_name[paid.transaction_id, paid.customer_id].append(paid)
@@ -151,8 +151,8 @@ def credited(payments: Iterable[PaidTopUp], returns: Iterable[TopUpReturn] = ())
 def _movements(
     payments: Sequence[PaidTopUp], returns: Mapping[str, Sequence[TopUpReturn]]
 ) -> Iterator[TopUp]:
-    """Of one top-up, paid once or more often. What leaves again is first what was paid too much,
-    whichever of the payments it leaves from."""
+    """The movements of one top-up, which may have been paid more than once. Refunds and disputes
+    first count against what was paid too much, whichever payment they are of."""
     first, *later = [paid for paid in payments if paid.currency == payments[0].currency]
     spare, moved = 0, []
     taken: dict[str, int] = {}
@@ -206,7 +206,7 @@ def _movement(
 async def _read_all(
     gateway: StripeGateway, cache: StripeCache, intents: Iterable[str]
 ) -> list[Json]:
-    """These payments; one that Stripe does not give is set aside, one that is gone is none."""
+    """These payments. One that cannot be read is set aside, one that is gone is left out."""
 
     async def read(intent: str) -> Json | None:
         try:
@@ -225,12 +225,12 @@ async def _read_all(
 
 
 async def _read_returns(gateway: StripeGateway, cache: StripeCache, intent: str) -> None:
-    """All refunds and disputes of a payment, as they stand now."""
+    """Read and store all refunds and disputes of a payment, as they are now."""
     query = {"payment_intent": intent}
     refunds = [item async for item in gateway.list("/v1/refunds", query)]
     disputes = [item async for item in gateway.list("/v1/disputes", query)]
-    # All of them or none: with one that cannot be read, what was known of the payment stays.
-    with _by_itself(cache, _KIND, {"id": intent}):
+    # All or none: if one of them cannot be read, what was known of the payment stays.
+    with _setting_aside(cache, _KIND, {"id": intent}):
         found = [move for item in refunds for move in _refunded(item, intent)]
         found += [move for item in disputes for move in _disputed(item, intent)]
         cache.top_ups.store_returns(intent, found)
@@ -268,7 +268,7 @@ def _paid(intent: Json) -> Iterator[PaidTopUp]:
     if not _is_top_up(intent) or known_status(intent, statuses.PAYMENT_INTENT) != "succeeded":
         return
     charge = intent.get(_EXPANDED)
-    # When the money was taken: the intent may have waited for days for its customer.
+    # The charge's time is when the money was taken: the intent may have waited for days.
     at = charge["created"] if isinstance(charge, dict) else intent["created"]
     yield PaidTopUp(
         payment_intent=str(intent["id"]),
@@ -281,8 +281,9 @@ def _paid(intent: Json) -> Iterator[PaidTopUp]:
 
 
 @contextmanager
-def _by_itself(cache: StripeCache, kind: str, thing: Any) -> Iterator[None]:
-    """What is not as Stripe's API has it is set aside with its reason, and stops nobody else."""
+def _setting_aside(cache: StripeCache, kind: str, thing: Any) -> Iterator[None]:
+    """Set aside, with the reason, an object that is not as Stripe's API describes it, so that it
+    stops nobody else."""
     try:
         yield
     except (AttributeError, KeyError, TypeError, ValueError) as error:

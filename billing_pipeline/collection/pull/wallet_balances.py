@@ -1,4 +1,4 @@
-"""Wallets of ours against the balances in Stripe: rows of `wallet_reconciliation`.
+"""Our wallets compared with the balances in Stripe: rows of `wallet_reconciliation`.
 
 What belongs here: reading a customer's balance and invoices in Stripe, and the row. What does not:
 changing the balance (``push.wallets``).
@@ -32,14 +32,15 @@ async def wallet_row(
     before: int,
     differs: int = 0,
 ) -> dict[str, Any]:
-    """A wallet of ours (`key`: customer and currency) against the balance in Stripe: the ledger,
-    what we posted of it less what invoices took there, the balance, and the difference (Stripe's
-    less ours).
+    """One of our wallets (`key`: customer and currency) compared with the balance in Stripe: the
+    ledger's balance, what we posted of it less what invoices took there, Stripe's balance, and the
+    difference (Stripe's less ours), in major units.
 
-    Movements from `before` on count where a later month has posted them. What the balance holds
-    besides (credit notes on what was paid by card, amounts too small to charge) stands in a column
-    of its own; what was moved by hand in Stripe is in the difference. `differs` is what our own
-    month takes of the wallet beyond what Stripe says that it took.
+    Movements from `before` (epoch seconds) on count only if a later month has posted them. Anything
+    else in the balance (credit notes on what was paid by card, amounts too small to charge) has a
+    column of its own; what was moved by hand in Stripe is in the difference. `differs` (minor
+    units) is what the month's invoices take of the wallet by our tables beyond what they took in
+    Stripe.
     """
     customer_id, currency = key
     theirs = await _transactions(gateway, customer, currency)
@@ -62,7 +63,7 @@ async def wallet_row(
         for item in paid_by_wallets(cache, customer_id=customer_id)
         if item.stripe_customer_id != customer and item.currency == currency
     )
-    # What is owed stands in the ledger alone: in Stripe it would be charged.
+    # What the customer owes is only in the ledger: Stripe would charge a debit.
     ledger = max(0, put_in - taken - elsewhere - differs)
     credited = -sum(int(item["amount"]) for item in theirs if item["type"] == "credit_note")
     other = credited + taken - sum(item.settled_by_balance for item in invoices)
@@ -85,9 +86,9 @@ async def wallet_row(
 def _put_in(
     movements: Sequence[WalletMovement], posted: Sequence[PostedTransaction], before: int
 ) -> int:
-    """What our ledger has of a wallet besides invoices. What a lot has lost by expiring is known
-    best by the month that was rated last: later invoices and credits change it. What was paid of
-    open invoices may be newer than the month's tables."""
+    """What the ledger has of a wallet apart from invoices, in minor units. For expiries, and for
+    payments of open invoices, what was posted from newer inputs counts instead of this month's
+    tables: later invoices and credits change what expires, and later runs pay open invoices."""
     by_name: dict[str | None, list[PostedTransaction]] = defaultdict(list)
     for item in posted:
         by_name[item.transaction_id].append(item)
@@ -104,7 +105,7 @@ def _put_in(
 
 
 async def _transactions(gateway: StripeGateway, customer: str, currency: str) -> list[Json]:
-    """A balance's transactions in a currency, newest first: the first has what it is now."""
+    """A balance's transactions in a currency, newest first: the first has the present balance."""
     path = f"/v1/customers/{customer}/balance_transactions"
     found = [item async for item in gateway.list(path)]
     return [item for item in found if str(item["currency"]).upper() == currency]

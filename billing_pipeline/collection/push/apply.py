@@ -22,7 +22,7 @@ from billing_pipeline.collection.push.requests import NotSentError, RequestTarge
 from billing_pipeline.collection.push.resolve import delete_draft, resolve
 from billing_pipeline.collection.push.send_invoice import Sender, finish_billed
 from billing_pipeline.collection.push.wallets import WalletBook, WalletProblem
-from billing_pipeline.collection.stripe_state.payment_status import see_payments_under_way
+from billing_pipeline.collection.stripe_state.payment_status import with_payments_under_way
 from billing_pipeline.collection.stripe_state.profiles import Payer
 from billing_pipeline.collection.stripe_state.stripe_invoice import ActualInvoice, read_for_sure
 from billing_pipeline.stripe_api.errors import StripeFailure
@@ -52,7 +52,8 @@ class ActionResult:
 
 @dataclass(frozen=True)
 class Progress:
-    """What a run tells while it works."""
+    """How far a run has come: actions that are done and that failed, `of` so many, and the requests
+    that it has sent."""
 
     done: int
     failed: int
@@ -72,7 +73,8 @@ class ApplyReport:
     customer_problems: tuple[tuple[str, str], ...] = ()
     """Whose name, e-mail or address could not be brought to Stripe, and why."""
     tax_id_problems: Mapping[str, str] = field(default_factory=dict)
-    """Whose tax id could not be, and why. Nothing failed by it: a person is told."""
+    """Whose tax id could not be brought to Stripe, and why. No action fails by it; a person is
+    notified."""
 
     def by_state(self, state: ResultState) -> tuple[ActionResult, ...]:
         return tuple(result for result in self.results if result.state is state)
@@ -102,11 +104,11 @@ async def apply_actions(
     movements_until: float = math.inf,
     payers: Sequence[Payer] = (),
 ) -> ApplyReport:
-    """Carry out `actions` of `plan`; its other changes are reported as waiting.
+    """Carry out `actions` of `plan`; its other changes are reported as waiting or declined.
 
-    `held` is what the plan was made from, `payers` are all who pay in this month. Wallets'
-    movements count until `movements_until` (epoch seconds), the month's end. One customer's failure
-    stops nobody else's invoices.
+    `held` is what the plan was made from, `payers` are all who pay in this month. Wallet movements
+    count up to `movements_until` (epoch seconds), the month's end. One customer's failure stops
+    nobody else's invoices.
     """
     before = session.gateway.requests_sent
     chosen = {action.key for action in actions}
@@ -167,16 +169,18 @@ class _Run:
         return results
 
     async def write_customers(self, payers: Sequence[Payer]) -> list[tuple[str, str]]:
-        """What changed of those who have no invoice to send; gives for whom that did not work."""
+        """Write the changed profiles of customers who have no invoice to send. Returns customer and
+        reason of each failure."""
         return await self._directory.write_changes(payers)
 
     def tax_id_problems(self) -> Mapping[str, str]:
-        """By customer, why its tax id is not in Stripe; kept for whoever looks later."""
+        """By customer, why the tax id is not in Stripe; also saved, for `billing status`."""
         self._directory.tax_ids.save_problems()
         return self._directory.tax_ids.problems
 
     async def post_wallets(self) -> list[WalletProblem]:
-        """Movements of those who have no invoice to send; gives for whom that did not work."""
+        """Post the wallet movements of customers who have no invoice to send. Returns the
+        failures."""
         return await self._wallets.post_outstanding(self._directory.find)
 
     async def _one(self, action: InvoiceAction) -> ActionResult:
@@ -212,7 +216,7 @@ class _Run:
             known = self._session.cache.customers.oldest_of(action.customer_id)
             if failure.param != "customer" or known is None:
                 raise
-            # Deleted in Stripe since: looked for anew, and made anew where nobody else is marked.
+            # The customer was deleted in Stripe since: find another with our mark, or create one.
             self._session.cache.customers.forget(known.stripe_customer_id)
             return await self._send_once(action)
 
@@ -222,7 +226,7 @@ class _Run:
         if draft is None:
             stripe_customer_id = await self._directory.find_or_create(action.send.payer)
         else:
-            # The draft knows whose it is, and the plan has checked that.
+            # The draft has a customer already, and the plan has checked that it is the right one.
             stripe_customer_id = draft.stripe_customer_id
             await self._directory.bring_up_to_date(action.send.payer, stripe_customer_id)
         sender = Sender(self._session, action.send, stripe_customer_id, self._wallets)
@@ -286,8 +290,8 @@ class _Run:
         problem = None
         for stripe_invoice_id in action.finish:
             data = await self._session.gateway.get(f"/v1/invoices/{stripe_invoice_id}")
-            # Since it was finalized the customer may have begun to pay it.
-            [invoice] = await see_payments_under_way(
+            # The customer may have begun to pay since the invoice was finalized.
+            [invoice] = await with_payments_under_way(
                 self._session.gateway, self._session.cache, [read_for_sure(data)]
             )
             revision = invoice.revision or action.revision

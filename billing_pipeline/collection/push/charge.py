@@ -1,7 +1,7 @@
 """Trying to collect a finalized invoice, once per key.
 
-What belongs here: one try, whose declined card is an outcome and not an error, and the note on
-an invoice that could not even be tried. What does not: when to try (at once after finalizing:
+What belongs here: one try (a declined card is an outcome of it, not an error), and the note on an
+invoice that could not even be tried. What does not: when to try (at once after finalizing:
 `send_invoice.py`; later: `dunning.py`).
 """
 
@@ -37,8 +37,8 @@ DECLINED = (FailureKind.CARD, FailureKind.REFUSED)
 
 @dataclass(frozen=True)
 class Attempt:
-    """The invoice after the try; `problem` is why it was not paid. None: it was, or its `payment`
-    is being processed."""
+    """The invoice after the try. `problem`: why it was not paid; None if it was, or if its
+    `payment` is being processed."""
 
     invoice: ActualInvoice
     problem: str | None = None
@@ -59,8 +59,10 @@ async def try_payment(
 ) -> Attempt:
     """Ask Stripe to collect the invoice with the customer's default payment method.
 
-    After an answer that says nothing (a repeated 500, a repeated answer) the invoice is read. It is
-    tried again, under the next of at most `generations` keys, only if it shows no attempt.
+    After an answer that does not tell what happened (a 500, an answer that Stripe repeats) the
+    invoice is read. It is tried again, under the next of at most `generations` keys, only if it
+    shows no attempt. Raises `StripeFailure` or `NotSentError` where it is not known whether or why
+    the payment failed.
     """
     attempt = await _try_payment(session, target, invoice, step, generations)
     if attempt.problem is not None:
@@ -85,7 +87,7 @@ async def _try_payment(
         try:
             answer = await change(session, target, step, generation, request)
             if not answer.replayed:
-                now = await _see(session, _store(session, answer.body))
+                now = await _with_payments(session, _store(session, answer.body))
                 return Attempt(now, _problem(now, None), answer.request_id)
         except StripeFailure as error:
             failure = error
@@ -94,24 +96,24 @@ async def _try_payment(
             if not tells_nothing(error):
                 raise
             await session.settle()
-        now = await _see(session, _store(session, await session.gateway.get(path)))
+        now = await _with_payments(session, _store(session, await session.gateway.get(path)))
         if _was_tried(invoice, now):
             return Attempt(now, _problem(now, failure))
     if failure is None or failure.kind not in DECLINED:
-        # Nobody knows why there is no payment: left as it is, so that a later run tries again.
+        # Why there is no payment is not known: a failure, so that a later run tries again.
         raise failure or NotSentError(f"Stripe did not try to collect {invoice.stripe_invoice_id}")
     now = _store(session, await session.gateway.get(path))
     if failure.kind is FailureKind.REFUSED:
-        # Not the card's issuer: Stripe itself will not try, be it that a debit is under way.
-        now = await _see(session, now)
+        # Stripe itself refused, not the card's issuer; the reason may be a debit under way.
+        now = await _with_payments(session, now)
     problem = _problem(now, failure)
     if problem and needs_payment(now):
         now = await _write_note(session, target, now, problem)
     return Attempt(now, problem, failure.request_id)
 
 
-async def _see(session: StripeSession, now: ActualInvoice) -> ActualInvoice:
-    """The invoice as it is now; of one that is still open with what its payments tell."""
+async def _with_payments(session: StripeSession, now: ActualInvoice) -> ActualInvoice:
+    """The invoice, with the state of its payments if it is still open."""
     if now.status is not InvoiceStatus.OPEN or now.amount_remaining <= 0:
         return now
     return await with_payment_status(session.gateway, session.cache, now)
@@ -139,8 +141,8 @@ def _problem(now: ActualInvoice, failure: StripeFailure | None) -> str | None:
 async def _write_note(
     session: StripeSession, target: RequestTarget, invoice: ActualInvoice, problem: str
 ) -> ActualInvoice:
-    """Write on the invoice that it could not be tried (there is no card): a later run would
-    otherwise take it for a payment that was forgotten."""
+    """Write on the invoice why its payment could not be tried (there is no card): without the note,
+    a later run would take the payment for one that was forgotten."""
     note = clean_text(problem)
     marks = {metadata_keys.PAYMENT_NOTE: note}
     body = await set_metadata(session, target, "payment-note", invoice.stripe_invoice_id, marks)
@@ -154,7 +156,7 @@ async def set_metadata(
     stripe_invoice_id: str,
     metadata: dict[str, str],
 ) -> Json:
-    """Write metadata on an invoice, and make sure that it stands there."""
+    """Write metadata on an invoice, and make sure that Stripe has it. Returns the invoice."""
     request = stripe_requests.write_metadata(stripe_invoice_id, metadata)
 
     async def look() -> Json | None:

@@ -1,7 +1,7 @@
-"""Credit notes: taking back what was billed too much, once.
+"""Credit notes: taking back, once, what was billed too much.
 
 What belongs here: issuing one credit note on one Stripe invoice, and finding out whether it is
-there already. What does not: how much on which invoice (`invoice_plan.py`).
+there already. What does not: how much on which invoice (`plan/case.py`).
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from billing_pipeline.stripe_api.errors import unreadable_answer
 async def issue_credit(
     session: StripeSession, action: InvoiceAction, part: CreditPart, month_key: str
 ) -> Json:
-    """Make sure that the credit note is there, and record it; gives Stripe's credit note.
+    """Make sure that the credit note is in Stripe, record it, and return it as Stripe has it.
 
-    Raises `NotSentError` where what is there is not what was planned.
+    Raises `NotSentError` where Stripe has it with another amount, or voided, and `StripeFailure`.
     """
     target = RequestTarget(action.customer_id, action.invoice_id, part.revision)
     path = f"/v1/invoices/{part.stripe_invoice_id}"
-    # Read now: what was paid since the plan decides how much goes to the balance.
+    # Read anew: how much goes to the balance depends on what was paid since the plan.
     invoice = read_for_sure(await session.gateway.get(path))
     is_customer_gone = False
     if part.amount > invoice.amount_remaining:
@@ -73,7 +73,8 @@ async def _find(session: StripeSession, part: CreditPart, invoice_id: str) -> Js
 
 
 def _total(note: Json) -> int:
-    """In minor units. What cannot be read is looked at by the next run."""
+    """The note's total in minor units. Raises `StripeFailure` where it cannot be read: the next run
+    looks again."""
     total = note.get("total")
     if type(total) is not int:
         raise unreadable_answer(f"the total of credit note {note['id']} is {total!a:.60}")

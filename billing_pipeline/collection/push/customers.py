@@ -1,13 +1,14 @@
 """The Stripe customer of a customer of ours: found, or created once, and kept up to date.
 
 What belongs here: finding by `stripe_customer_id`, else by our metadata in Stripe's list (the
-cache says which part of it is new), creating, attaching a test payment method, and bringing name,
-e-mail and address there. What does not: which of these are ours to write (`profiles.py`), tax ids
+cache says which part of it is new), creating, attaching a test payment method, and writing name,
+e-mail and address. What does not: which of these are ours to write (`profiles.py`), tax ids
 (`tax_ids.py`), invoices.
 
-A customer may get our mark long after it was made, by hand or by another system. Before one is
-created all of Stripe's list is read where that takes seconds; on a larger account what was created
-lately is listed, and events tell whose marks changed, as far back as Stripe keeps them.
+A Stripe customer may get our mark long after it was created, by hand or by another system. So
+before one is created, the whole list is read where that takes seconds. On a larger account only
+recently created customers are listed, and events tell whose marks have changed since, as far back
+as Stripe keeps events.
 """
 
 from __future__ import annotations
@@ -44,12 +45,12 @@ from billing_pipeline.stripe_api.client import Json
 from billing_pipeline.stripe_api.errors import FailureKind, StripeFailure
 
 CURSOR = "customers_read_until"
-"""Our time up to which Stripe's customers are known, those that changed included."""
+"""The time (epoch seconds, our clock) up to which new and changed customers in Stripe are known."""
 COUNT = "customers_in_stripe"
 LISTED_IN_FULL = 20_000
-"""Customers in Stripe, ours and others, up to which the whole list is read before one of ours is
-created: 200 requests, eight seconds at Stripe's rate. It is read-after-write safe, as events are
-not, so it also finds a mark of this very minute."""
+"""The number of customers in Stripe, ours and others, up to which the whole list is read before one
+of ours is created: 200 requests, eight seconds at Stripe's rate. Unlike events, the list shows what
+was just written, so it also finds a mark that was made a moment ago."""
 CUSTOMER_EVENTS = ("customer.created", "customer.updated", "customer.deleted")
 
 
@@ -63,10 +64,10 @@ class CustomerDirectory:
         self._is_listed = False
 
     async def find_or_create(self, payer: Payer) -> str:
-        """The Stripe customer's id, with the payment method that the accounts name.
+        """The Stripe customer's id; the customer has the payment method that the accounts name.
 
-        Raises `StripeFailure`; a card that cannot be attached is no failure of this: the invoice
-        is made all the same and stays unpaid.
+        Raises `StripeFailure`, but not for a card that cannot be attached: the invoice is made all
+        the same and stays unpaid.
         """
         known: CachedCustomer | None
         if payer.stripe_customer_id:
@@ -81,8 +82,8 @@ class CustomerDirectory:
         return found.stripe_customer_id
 
     async def bring_up_to_date(self, payer: Payer, stripe_customer_id: str) -> None:
-        """Name, e-mail, address and tax id of one who has an invoice already. Asks nothing of
-        Stripe where our input is as it was."""
+        """Write name, e-mail, address and tax id of a customer who has an invoice already. Asks
+        nothing of Stripe where our input has not changed."""
         known = self._session.cache.customers.get(stripe_customer_id)
         if known is None or known.held is None:
             known = await self._named(stripe_customer_id, payer.customer_id)
@@ -90,9 +91,9 @@ class CustomerDirectory:
         await self.tax_ids.bring(known, payer)
 
     async def write_changes(self, payers: Sequence[Payer]) -> list[tuple[str, str]]:
-        """Bring to Stripe what changed of customers who are known there, invoice or no invoice;
-        gives for whom that did not work, and why (of tax ids `tax_ids` knows it). It stops nobody
-        else, and costs nothing for the others."""
+        """Write the changes of customers who are known in Stripe, with or without an invoice.
+        Returns customer and reason of each failure (those of tax ids are in `tax_ids`), which stops
+        nobody else. Customers without a change cost no request."""
 
         async def write(payer: Payer) -> tuple[str, str] | None:
             try:
@@ -101,7 +102,7 @@ class CustomerDirectory:
                 await self._change_card(known[payer.customer_id], payer)
             except (NotSentError, StripeFailure) as error:
                 if isinstance(error, StripeFailure) and error.param == "customer":
-                    # Deleted in Stripe: the next invoice makes them anew, as they are then.
+                    # Deleted in Stripe: the next invoice creates the customer again, up to date.
                     cache.forget(known[payer.customer_id].stripe_customer_id)
                     return None
                 return payer.customer_id, str(error)
@@ -139,7 +140,7 @@ class CustomerDirectory:
                 FailureKind.NOT_FOUND,
                 f"the accounts name {stripe_customer_id}, which was deleted in Stripe",
             )
-        # The events of one who has no mark of ours are read for the card alone.
+        # Of a customer without our mark, events are read for the card only.
         self._session.cache.cards.note_seen([(stripe_customer_id, card_of(data))])
         metadata = data.get("metadata") or {}
         return CachedCustomer(
@@ -152,21 +153,21 @@ class CustomerDirectory:
 
     async def _marked(self, customer_id: str) -> CachedCustomer | None:
         known = self._session.cache.customers.oldest_of(customer_id)
-        # One whom an earlier release has remembered: without what Stripe has of them.
+        # An earlier release has cached the customer without what Stripe holds of it.
         if known is None or known.held is None:
             await self._catch_up()
             known = self._session.cache.customers.oldest_of(customer_id)
         return known
 
     async def _catch_up(self) -> None:
-        """Learn of all customers that are ours by now; once for a push."""
+        """Find all customers in Stripe that have our mark by now; once for a push."""
         async with self._listing:
             if self._is_listed:
                 return
             cache, now = self._session.cache, int(self._session.now)
             cursor, count = cache.progress.get(CURSOR), cache.progress.get(COUNT) or 0
-            is_told = cursor is not None and now - cursor <= EVENTS_KEPT - OVERLAP
-            if count <= LISTED_IN_FULL or not is_told or cursor is None:
+            events_suffice = cursor is not None and now - cursor <= EVENTS_KEPT - OVERLAP
+            if count <= LISTED_IN_FULL or not events_suffice or cursor is None:
                 known = cache.customers.stripe_ids()
                 found = await self._list({})
                 cache.progress.put(COUNT, len(found))
@@ -182,8 +183,8 @@ class CustomerDirectory:
             self._is_listed = True
 
     async def _list(self, query: Json) -> set[str]:
-        """Read a list page by page: an account may hold many customers that are not ours. Gives
-        the ids of all."""
+        """Store the listed customers page by page, since an account may hold many that are not
+        ours. Returns the ids of all."""
         found: set[str] = set()
         async for page in pages(self._session.gateway.list("/v1/customers", query)):
             self._session.cache.customers.store(page)
@@ -191,7 +192,7 @@ class CustomerDirectory:
         return found
 
     async def _write_profile(self, customer: CachedCustomer, payer: Payer) -> None:
-        """Write what of name, e-mail and address changed in our input since we last wrote it."""
+        """Write those of name, e-mail and address that changed in our input since we last did."""
         name, cache = customer.stripe_customer_id, self._session.cache
         ours = profile_of(payer)
         wanted = digests(ours)
@@ -212,7 +213,7 @@ class CustomerDirectory:
         wanted: str,
     ) -> None:
         path = f"/v1/customers/{customer.stripe_customer_id}"
-        # As it is now: what of the address is not ours has to stay.
+        # As it is now: the parts of the address that are not ours have to stay.
         present = await self._session.gateway.get(path)
         name = customer.stripe_customer_id
         if present.get("deleted"):
@@ -225,7 +226,7 @@ class CustomerDirectory:
             held = (data.get("metadata") or {}).get(metadata_keys.PROFILE)
             return data if held == wanted else None
 
-        # What is to stand there is part of the step: going back to it is another request.
+        # The wanted profile is part of the step: changing it back later is another request.
         step = f"profile-{short_hash([customer.stripe_customer_id, wanted])[:8]}"
         target = RequestTarget(payer.customer_id)
         data = await change_for_sure(self._session, target, step, request, look)
@@ -240,7 +241,7 @@ class CustomerDirectory:
                 answer = await change(self._session, target, "customer", generation, request)
             except StripeFailure as failure:
                 if failure.kind in (FailureKind.CARD, FailureKind.REFUSED) and with_method:
-                    # A card that cannot be attached must not keep the invoice from being made.
+                    # A card that cannot be attached must not prevent the invoice.
                     with_method = False
                 elif not tells_nothing(failure):
                     raise
@@ -262,7 +263,7 @@ class CustomerDirectory:
         )
 
     async def _after_unclear_answer(self, customer_id: str) -> CachedCustomer | None:
-        # Stripe lists what it has just made; nothing older is asked for here.
+        # Stripe's list shows at once what was created; older customers are of no interest here.
         await self._list({"created": {"gte": int(self._session.now) - OVERLAP}})
         return self._session.cache.customers.oldest_of(customer_id)
 
@@ -276,8 +277,8 @@ class CustomerDirectory:
         return not data.get("deleted")
 
     async def _change_card(self, customer: CachedCustomer, payer: Payer) -> None:
-        """Another payment method in the accounts, of one who has no invoice to send: one that is
-        open may be tried with it. One that Stripe has refused is left alone."""
+        """Attach another payment method from the accounts for a customer who has no invoice to
+        send: an open invoice may be tried with it. A method that Stripe has refused is skipped."""
         method, name = payer.payment_method, customer.stripe_customer_id
         if not self._sets_payment_methods or method in (None, customer.payment_method):
             return
@@ -287,7 +288,7 @@ class CustomerDirectory:
             await self._attach(customer, str(method))
 
     async def _attach(self, customer: CachedCustomer, method: str) -> None:
-        """Attach a test payment method and make it the default; a declined card is left out."""
+        """Attach a test payment method and make it the default; a declined card is only noted."""
         target = RequestTarget(customer.customer_id)
         # The method is part of the step: another card is another request, not a changed one.
         step = f"card-{short_hash(method)[:8]}"

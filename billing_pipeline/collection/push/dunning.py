@@ -5,11 +5,12 @@ What belongs here: carrying out what is due, once for each due time. What does n
 counted as a try), and notices.
 
 Each try is written on the invoice in Stripe *before* the payment is asked for, and the payment
-has the try's number in its key. So no rerun, however late, makes two tries for one due time; at
-worst a process that ends in that very instant loses one, and then the request log, if it is still
-there, tells the next run to make it after all.
+has the try's number in its key. So no rerun, however late, makes two tries for one due time. A
+process that ends between the two loses a try at worst, and the request log, if it is still there,
+tells the next run to make it after all.
 
-A customer who gave another card need not wait for the next due time: it is tried at once, and once.
+When a customer gives another card, that card is tried at once, and only once, without waiting for
+the next due time.
 """
 
 from __future__ import annotations
@@ -50,8 +51,8 @@ from billing_pipeline.stripe_api.errors import StripeFailure
 from billing_pipeline.stripe_api.retries import KEY_IS_KNOWN
 
 PROCESSING_IS_BELIEVED = 6 * HOUR
-"""Seconds after which a debit that was being processed is looked at again, although no event has
-told of its end: events can be lost with the records."""
+"""Seconds after which a debit that was being processed is read again, although no event has
+reported its end: events can be lost with the records."""
 
 NOT_DECIDED = ("connection", "rate_limited", "conflict")
 """Outcomes in the request log after which the same request may be sent again under its key."""
@@ -60,10 +61,10 @@ NOT_DECIDED = ("connection", "rate_limited", "conflict")
 class DunningOutcome(StrEnum):
     PAID = "paid"
     PROCESSING = "processing"
-    """The bank was asked for the money, and has not answered yet."""
+    """The bank was asked for the money and has not answered yet."""
     DECLINED = "declined"
     UNCONFIRMED = "unconfirmed"
-    """Only the customer can let the payment through: nothing was tried, and the time counts."""
+    """Only the customer can confirm the payment: nothing was tried, but the due time is used up."""
     GIVEN_UP = "given_up"
     FAILED = "failed"
     """Stripe could not be asked, or answered with an error of its own. The next run asks again
@@ -100,7 +101,7 @@ async def carry_out(
 
 
 def _believed(invoice: ActualInvoice, now: float) -> ActualInvoice:
-    """The invoice as last read; a payment that was under way long ago counts as unknown."""
+    """The invoice as last read, where a payment that was under way too long ago is unknown."""
     if now - invoice.payment_read_at <= PROCESSING_IS_BELIEVED:
         return invoice
     return replace(invoice, payment=None)
@@ -134,8 +135,8 @@ async def _one(
 
 
 def _next_step(session: StripeSession, invoice: ActualInvoice, policy: DunningPolicy) -> Due | None:
-    """What comes next; another card, if the customer has one by now, where no try is due yet and
-    before the invoice is given up."""
+    """What comes next. If the customer has another card by now and no try is due yet, it is a try
+    with that card, even if the invoice would be given up otherwise."""
     due = _interrupted(session, invoice) or due_of(invoice, policy)
     is_try_due = due is not None and due.kind is DueKind.TRY and due.at <= session.now
     card = session.cache.cards.get(invoice.stripe_customer_id)
@@ -149,8 +150,8 @@ def _next_step(session: StripeSession, invoice: ActualInvoice, policy: DunningPo
 
 
 def _interrupted(session: StripeSession, invoice: ActualInvoice) -> Due | None:
-    """A try that was claimed and, as the request log tells, never sent, or sent without an answer
-    so recently that Stripe still knows its key. Without a request log such a try is left out."""
+    """A try to be made after all: it was claimed but, by the request log, either never sent or sent
+    without an answer so recently that Stripe still knows its key. None without a request log."""
     number = invoice.dunning_tries
     if not number or not is_in_dunning(invoice) or invoice.invoice_id is None:
         return None
@@ -176,7 +177,7 @@ async def _try(
     if due.number > invoice.dunning_tries:  # else it is claimed already
         start = start_after(start, due, int(session.now))
     if invoice.payment is PaymentState.REQUIRES_ACTION:
-        # Not under the name of a try: nothing was interrupted here.
+        # Not under a try's name, which `_interrupted` would take for a try that was never sent.
         await _claim(session, target, invoice, f"unconfirmed-{due.number}", due, start)
         outcome, attempt = DunningOutcome.UNCONFIRMED, Attempt(invoice, invoice.last_error)
     else:
@@ -221,7 +222,8 @@ async def _claim(
     due: Due,
     start: int,
 ) -> None:
-    """Write on the invoice that a due time is used up, and from when the next ones count."""
+    """Write on the invoice that a due time is used up, and the time `start` (epoch seconds) from
+    which the next ones count."""
     claim = {metadata_keys.TRIES: str(due.number), metadata_keys.FIRST_FAILURE: str(start)}
     claim |= _card_mark(session, invoice)
     await set_metadata(session, target, step, invoice.stripe_invoice_id, claim)

@@ -1,23 +1,23 @@
-"""Paying open invoices from wallets: what a wallet holds pays what is open, the oldest first.
+"""Paying open invoices from wallets, the oldest first.
 
 What belongs here: the steps of such a payment, each of which can be the last one before an
 interruption. What does not: what a wallet holds (dbt), the balance that mirrors it (`wallets.py`),
-and when it is looked at (`collection/open_invoices.py`).
+and when invoices are paid (`collection/open_invoices.py`).
 
 Stripe takes from a customer's balance when an invoice is finalized and never after that. So a
 payment is reported to Stripe as one that was made elsewhere (a payment record), which may also pay
 a part of an invoice, and the balance is lowered by as much:
 1. the payment is reported: as long as it is attached to no invoice it pays nothing;
-2. it is written on the invoice. From here on it is taken from the wallet, whoever asks;
+2. it is written on the invoice. From here on the amount counts as taken from the wallet;
 3. the balance is lowered, under the movement's name, once;
 4. the record is attached to the invoice, which is paid by it;
-5. the invoice says that it is done.
-What an interruption leaves between 2 and 5 is finished by whoever comes next. Where the invoice was
-paid otherwise meanwhile, or Stripe refuses the payment, the money goes back to the wallet.
+5. it is written on the invoice that the payment is done.
+The next run finishes what an interruption leaves between 2 and 5. Where the invoice was paid
+otherwise meanwhile, or Stripe refuses the payment, the money goes back to the wallet.
 
 All of it happens in the customer's `turn`, so that no month that is closed meanwhile and no other
-run takes the same money. What the wallet holds was computed before: it pays no more than Stripe's
-balance has of it by then, and nothing if another run has paid in between.
+run takes the same money. What the wallet holds was computed earlier. So it pays no more than what
+Stripe's balance still has of it, and nothing if another run has paid from it in between.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ from billing_pipeline.stripe_api.errors import FailureKind, StripeFailure
 
 @dataclass(frozen=True)
 class PaidFromWallet:
-    """What a wallet has paid of an open invoice, minor units; below 0: what came back."""
+    """What a wallet has paid of an open invoice, in minor units; below 0: what came back."""
 
     invoice_id: str
     customer_id: str
@@ -71,7 +71,7 @@ class PaidFromWallet:
 
 
 def may_be_paid(invoice: ActualInvoice) -> bool:
-    """True for an invoice of ours that is open and of which something is to be paid."""
+    """True for an open invoice of ours that has something left to pay and no debit under way."""
     return (
         invoice.status is InvoiceStatus.OPEN
         and invoice.amount_remaining > 0
@@ -92,8 +92,8 @@ def _oldest_first(invoice: ActualInvoice) -> tuple[str, int, str]:
 
 
 class OpenInvoicePayer:
-    """Pays the open invoices of one wallet; `customer` is whose balance in Stripe mirrors it, and
-    `movements` are those of the wallet up to the funds' moment."""
+    """Pays open invoices from one wallet. `customer` is the Stripe customer whose balance mirrors
+    the wallet; `movements` are the wallet's movements up to the moment of `funds`."""
 
     def __init__(
         self,
@@ -110,7 +110,7 @@ class OpenInvoicePayer:
         self._funds = funds
         self._key = funds.customer_id, funds.currency
         self.done: list[PaidFromWallet] = []
-        """What was paid or given back so far, whatever comes after it."""
+        """What was paid or given back so far: it also counts if a later payment fails."""
 
     async def pay(self, invoices: Iterable[ActualInvoice]) -> None:
         """Finish what was interrupted, then pay what is open."""
@@ -141,12 +141,13 @@ class OpenInvoicePayer:
             )
 
     def _is_outdated(self, wallet: WalletInStripe) -> bool:
-        """Another run has paid from the wallet since it was computed."""
+        """True if another run has paid from the wallet since the wallet was computed."""
         names = {item.transaction_id for item in self._movements}
         return any(name.startswith(PAYMENT) and name not in names for name in wallet.by_movement)
 
     async def _pay_one(self, known: ActualInvoice, limit: int) -> int:
-        """What was taken from the wallet, whether it came back or not."""
+        """Pay one invoice. Returns what was taken from the wallet (minor units), even if it was
+        given back."""
         invoice = await self._read(known)
         amount = min(limit, invoice.amount_remaining)
         if amount <= 0 or not may_be_paid(invoice) or is_unfinished(invoice):
@@ -168,8 +169,8 @@ class OpenInvoicePayer:
     async def _finish(
         self, known: ActualInvoice, payment: WalletPayment, record: str | None = None
     ) -> None:
-        """Attach a payment that was claimed, unless it is there; give the money back where that
-        cannot be any more."""
+        """Attach a claimed payment, unless it is attached already; give the money back where it can
+        no longer be attached."""
         invoice = await self._read(known) if record is None else known
         if record is None and await self._attached(invoice, payment) is not None:
             await self._done(invoice, payment)
@@ -186,7 +187,8 @@ class OpenInvoicePayer:
         await self._done(invoice, payment)
 
     async def _report(self, invoice: ActualInvoice, payment: WalletPayment) -> str:
-        """Stripe's id of the payment. One that was reported twice is attached once."""
+        """Report the payment; returns Stripe's id of it. A payment may be reported twice, but it is
+        attached once."""
         target, step = self._target(invoice), _step(payment, "report")
         request = stripe_requests.report_wallet_payment(
             invoice.stripe_customer_id, payment.name, payment.amount, invoice.currency, payment.at
@@ -212,7 +214,7 @@ class OpenInvoicePayer:
         await change_for_sure(self._session, self._target(invoice), step, request, look)
 
     async def _attached(self, invoice: ActualInvoice, payment: WalletPayment) -> Json | None:
-        """The invoice's payment that this is; None if it is not attached."""
+        """The invoice payment by which Stripe has attached this payment; None if it has not."""
         query = {
             "invoice": invoice.stripe_invoice_id,
             "status": "paid",
@@ -227,7 +229,7 @@ class OpenInvoicePayer:
 
     async def _done(self, invoice: ActualInvoice, payment: WalletPayment) -> None:
         await self._settle_entry(invoice, replace(payment, is_done=True))
-        # Its status and amounts, as they are now.
+        # Read again for the invoice's new status and amounts.
         body = await self._session.gateway.get(f"/v1/invoices/{invoice.stripe_invoice_id}")
         self._session.cache.invoices.store([body])
         self._note(invoice, payment.amount)
@@ -256,7 +258,7 @@ class OpenInvoicePayer:
         self._session.cache.invoices.store([body])
 
     async def _read(self, known: ActualInvoice) -> ActualInvoice:
-        """The invoice as it is now, with what its payments tell."""
+        """The invoice as it is now, with the state of its payments if it is open."""
         body = await self._session.gateway.get(f"/v1/invoices/{known.stripe_invoice_id}")
         self._session.cache.invoices.store([body])
         invoice = replace(read_invoice(body), altered_marks=known.altered_marks)

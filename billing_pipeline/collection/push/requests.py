@@ -1,6 +1,6 @@
 """One changing request: logged before and after, its failure tied to the customer.
 
-What belongs here: the wrapper that every change of Stripe goes through. What does not: which
+What belongs here: the wrapper that every changing request goes through. What does not: which
 change, and what to do when it fails (`customers.py`, `send_invoice.py`, `credit_notes.py`).
 """
 
@@ -23,20 +23,18 @@ MAX_GENERATIONS = 4
 """How many keys one step may use up before a person has to look."""
 SETTLE_SECONDS = 2.0
 """How long to wait after a failed request, which may still take effect, before reading again."""
-
-
 KEYS_ARE_KEPT = 24 * 3600
 """Seconds for which Stripe repeats the answer under a key."""
 USED_UP = (FailureKind.SERVER.value, FailureKind.IDEMPOTENCY.value)
 
 
 class NotSentError(Exception):
-    """The invoice must not be finalized as it is; the message says why."""
+    """A change was not made, or its effect is not in Stripe; the message tells a person why."""
 
 
 @dataclass(frozen=True)
 class StripeSession:
-    """What a push works with: Stripe, our records, and on whose behalf."""
+    """What a push works with: Stripe, our records, and on whose behalf it acts."""
 
     gateway: StripeGateway
     cache: StripeCache
@@ -79,10 +77,10 @@ class RequestTarget:
 def generations_of(
     session: StripeSession, target: RequestTarget, step: str, most: int = MAX_GENERATIONS
 ) -> range:
-    """The key generations to try for a step whose effect is not in Stripe.
+    """The key generations to try for a step whose effect is not in Stripe, at most `most`.
 
-    Stripe repeats its answer under a key. Keys whose answer tells nothing are skipped if the
-    request log remembers them; without a request log they are asked again, which costs time.
+    Stripe repeats its answer under a key. Keys whose answer did not tell what happened are skipped
+    if the request log has them; without a request log they are tried again, which costs time.
     """
     first = 0
     while True:
@@ -101,7 +99,8 @@ async def change(
     generation: int,
     request: Request,
 ) -> Answer:
-    """Send a POST under the key ``{target}:{revision}:{step}:{generation}``."""
+    """Send a POST under the key ``{target}:{revision}:{step}:{generation}``. Raises
+    `StripeFailure`."""
     return await _logged(session, target, "post", *request, target.key(step, generation))
 
 
@@ -112,11 +111,12 @@ async def change_for_sure(
     request: Request,
     look: Callable[[], Awaitable[Json | None]],
 ) -> Json:
-    """Send a POST until its effect is there, and give the object that it made or changed.
+    """Send a POST until its effect is in Stripe, and return the object that it made or changed.
 
-    `look` reads the object from Stripe, or gives None if the effect is not there. It is called
-    after every answer that does not tell: a repeated 500, a repeated answer, other parameters
-    under the same key. The request is sent again, under the next key, only if nothing is there.
+    `look` reads the object from Stripe, or returns None if the effect is not there. It is called
+    after every answer that does not tell: a 500, an answer that Stripe repeats, a key that was used
+    with other parameters. The request is sent again, under the next key, only if the effect is not
+    there. Raises `StripeFailure`, or `NotSentError` when all keys are used up.
     """
     failure: StripeFailure | None = None
     for generation in generations_of(session, target, step):
@@ -136,12 +136,12 @@ async def change_for_sure(
 
 
 def tells_nothing(failure: StripeFailure) -> bool:
-    """True where the answer does not say what Stripe holds now, and looking is the only way."""
+    """True where the answer does not say what Stripe holds now: only reading does."""
     return failure.replayed or failure.kind in (FailureKind.IDEMPOTENCY, FailureKind.SERVER)
 
 
 async def remove(session: StripeSession, target: RequestTarget, step: str, path: str) -> Answer:
-    """Send a DELETE; it has no key, a second one finds nothing."""
+    """Send a DELETE. It needs no idempotency key: a second one finds nothing to delete."""
     return await _logged(session, target, "delete", path, None, target.key(step, 0))
 
 

@@ -1,8 +1,8 @@
 """Carrying out what a person decided about an invoice: marks, drafts as they stand, drafts deleted.
 
-What belongs here: the requests, in an order in which every interruption leaves a review or a state
-that the next plan goes on from, and the entry in the request log. What does not: which requests
-(`review.py`), and sending what is billed again (`send_invoice.py`).
+What belongs here: the requests, in an order in which every interruption leaves either a review or a
+state from which the next plan goes on, and the entry in the request log. What does not: which
+requests (`review.py`), and sending what is billed again (`send_invoice.py`).
 """
 
 from __future__ import annotations
@@ -38,9 +38,10 @@ async def resolve(
     step: ResolutionStep,
     month_key: str,
 ) -> list[Sent]:
-    """Do all of a decision but sending; gives what was finalized as it stood.
+    """Carry out a decision, except for sending what is billed again. Returns the drafts that were
+    finalized as they stood.
 
-    Raises `NotSentError` where it cannot be done, and `StripeFailure`.
+    Raises `NotSentError` where it cannot be carried out, and `StripeFailure`.
     """
     session = replace(
         session,
@@ -67,7 +68,7 @@ async def resolve(
 async def delete_draft(
     session: StripeSession, action: InvoiceAction, stripe_invoice_id: str, step: str
 ) -> None:
-    """Delete a draft of ours; one that is not there any more is no failure."""
+    """Delete a draft of ours; one that is already gone is no failure."""
     target = RequestTarget(action.customer_id, action.invoice_id, action.revision)
     try:
         await remove(session, target, step, f"/v1/invoices/{stripe_invoice_id}")
@@ -79,7 +80,7 @@ async def delete_draft(
 
 async def _mark(session: StripeSession, action: InvoiceAction, marking: Marking) -> None:
     if marking.is_gone:
-        return  # what Stripe does not have, only the request log can keep
+        return  # Stripe has nothing to mark: only the request log keeps the decision
     metadata = dict(marking.metadata)
     target = RequestTarget(action.customer_id, action.invoice_id, marking.revision)
     name = f"resolve-{short_hash([marking.stripe_invoice_id, metadata])[:12]}"
@@ -124,7 +125,7 @@ async def _finalize(
         request = stripe_requests.finalize(stripe_invoice_id, invoice.collection_method)
         body = await change_for_sure(session, target, "adopt-finalize", request, look)
         if read_for_sure(body).total != invoice.total:
-            # It comes to what its draft came to; before something else is recorded, we look.
+            # A finalized invoice has its draft's total. Read again before recording another one.
             body = await look() or body
         invoice = read_for_sure(body)
         session.cache.invoices.store([body])

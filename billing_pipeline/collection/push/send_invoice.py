@@ -1,12 +1,12 @@
-"""Bringing one invoice to its end: create → lines → compare → finalize → pay.
+"""Sending one invoice: create → lines → compare → finalize → pay.
 
 What belongs here: the next step as a pure function of what Stripe holds, and taking steps until
 none is left. What does not: which invoices (`invoice_plan.py`) and in what order (`apply.py`).
 
-The order of the calls makes every interruption harmless: the draft carries our id from its first
-instant, its lines and their mark come in one call, and only a draft whose total Stripe computed
-as we did is finalized. Whenever an answer is missing or was only repeated, we look what is there
-by listing, and go on from that.
+The order of the calls makes every interruption harmless: the draft carries our id from the start,
+its lines and their mark come in one call, and a draft is finalized only if Stripe computes the same
+total as we do. Whenever an answer is missing or was only repeated, we list what Stripe has, and go
+on from there.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from billing_pipeline.stripe_api.client import Json
 from billing_pipeline.stripe_api.errors import FailureKind, StripeFailure, unreadable_answer
 
 MAX_STEPS = 24
-"""More than any way through the steps with its detours needs; ends what would go in circles."""
+"""More than any sequence of steps needs, with all detours: the bound that ends an endless loop."""
 
 
 class Step(StrEnum):
@@ -66,7 +66,8 @@ class Sent:
 
 
 def next_step(send: DesiredInvoice, held: ActualInvoice | None) -> Step:
-    """The one call that comes next. Pure: after a crash it continues where the last run ended.
+    """The next call. Depends only on what Stripe holds, so that a run after a crash continues where
+    the last one ended. Pure.
 
     Raises `NotSentError` where a person has to look.
     """
@@ -89,7 +90,7 @@ def next_step(send: DesiredInvoice, held: ActualInvoice | None) -> Step:
         return Step.COLLECTION
     if held.lines_hash != send.content_hash or held.lines == ():
         return Step.REMOVE_LINES if held.lines else Step.LINES
-    # The lines bring their marks with them; a mark that is another by now was changed since.
+    # The lines' call writes all marks too; a mark that differs was changed afterwards.
     return Step.FINALIZE if _marked_alike(send, held) else Step.COLLECTION
 
 
@@ -123,10 +124,10 @@ class Sender:
         self._generations: dict[Step, list[int]] = {}
 
     async def run(self, held: ActualInvoice | None) -> Sent:
-        """Go on from `held` (None: nothing there yet) until nothing is left to do.
+        """Go on from `held` (None: nothing is there yet) until nothing is left to do.
 
-        Raises `NotSentError`, or `StripeFailure` for what will not work now; whatever was done
-        until then is found and continued by the next run.
+        Raises `NotSentError` where a person has to look, and `StripeFailure`. The next run finds
+        what was done until then, and continues from there.
         """
         for _ in range(MAX_STEPS):
             step = next_step(self._send, held)
@@ -136,23 +137,23 @@ class Sender:
         raise NotSentError("the invoice did not come to its end; look at it in Stripe")
 
     async def _end(self, held: ActualInvoice) -> Sent:
-        """Finalized: record what was billed, then collect it.
+        """Record what was billed with the finalized invoice, then collect it.
 
-        The record comes first. Where the process ends before it is made, the pull adds it.
+        If the process ends before the record is written, the pull adds it.
         """
         body = sent_invoice(self._send, held, self._session.now)
         self._session.billed.add(self._send.month_key, held.stripe_invoice_id, body)
         return await finish_billed(self._session, self._wallets, self._target, held)
 
     async def _take(self, step: Step, held: ActualInvoice | None) -> ActualInvoice | None:
-        """One step; gives what Stripe holds after it."""
+        """Take one step; returns what Stripe holds after it."""
         try:
             after, replayed = await self._call(step, held)
         except StripeFailure as failure:
             return await self._after_failure(step, failure)
         if not replayed:
             return after
-        # A repeated answer tells what was, not what is: the draft may be deleted by now.
+        # A repeated answer tells how things were, not how they are: the draft may be gone by now.
         return await self._look_and_move_on(step, named=after.stripe_invoice_id)
 
     async def _call(self, step: Step, held: ActualInvoice | None) -> tuple[ActualInvoice, bool]:
@@ -167,13 +168,13 @@ class Sender:
         after = read_for_sure(answer.body)
         is_another = held is not None and after.stripe_invoice_id != held.stripe_invoice_id
         if is_another and not answer.replayed:
-            # Recorded under a name that Stripe does not know, it would wait for a person.
+            # Recorded under an id that Stripe does not have, it would need a person's review.
             raise unreadable_answer(f"{after.stripe_invoice_id} is not what was asked for")
         if not _marked_alike(self._send, after):
-            # Kept, it would be taken for a change by hand, and wait for a person.
+            # Cached, the difference would be taken for a change by hand, and need a review.
             raise unreadable_answer(f"{after.stripe_invoice_id} is not marked as it was asked for")
         if step is Step.FINALIZE and not self._comes_to_ours(after):
-            # The draft came to ours a moment ago: what is recorded as billed is looked at first.
+            # The draft's total was ours a moment ago: read it again before it is recorded.
             raise unreadable_answer(f"{after.stripe_invoice_id} has another total than its draft")
         self._session.cache.invoices.store([answer.body])
         if step is Step.CREATE:
@@ -200,7 +201,7 @@ class Sender:
         return stripe_requests.finalize(name, self._send.collection_method)
 
     def _compare_totals(self, held: ActualInvoice) -> None:
-        """The gate: Stripe's total must be ours, to the last unit."""
+        """Raise `NotSentError` unless Stripe's total is ours, to the last minor unit."""
         if not self._comes_to_ours(held):
             raise NotSentError(
                 f"Stripe's total is {format_minor(held.total, held.currency)} and ours is "
@@ -221,7 +222,7 @@ class Sender:
             # The next run asks again under the same key, which is what makes that safe.
             raise failure
         await self._session.settle()
-        # A kept refusal would be repeated for a day, also when its cause was put right.
+        # Stripe repeats a refusal for a day, even when its cause is gone: then a new key is needed.
         if tells_nothing(failure):
             return await self._look_and_move_on(step, failure)
         found = await self._look()
@@ -232,8 +233,8 @@ class Sender:
     async def _look_and_move_on(
         self, step: Step, failure: StripeFailure | None = None, named: str | None = None
     ) -> ActualInvoice | None:
-        """What is there now; where the step is still to be taken, under a new key. `named`: the
-        invoice that a repeated answer was about."""
+        """What Stripe holds now. If the step is still to be taken, it gets a new key; raises when
+        none is left. `named`: the invoice that a repeated answer was about."""
         found = await self._look(named)
         if next_step(self._send, found) == step:
             left = self._generations_left(step)
@@ -248,8 +249,8 @@ class Sender:
         return self._generations[step]
 
     async def _look(self, named: str | None = None) -> ActualInvoice | None:
-        """The invoice by listing its customer's: what Stripe lists is what Stripe has. One that we
-        know of is asked for by its id where the list lacks it: a list may be late."""
+        """The invoice as found in the list of its customer's invoices. If the list lacks it, an
+        invoice that we know of (`named`) is read by its id, since a list may lag behind."""
         held: list[ActualInvoice] = []
         query = {"customer": self._stripe_customer_id}
         async for data in self._session.gateway.list("/v1/invoices", query):
@@ -258,7 +259,7 @@ class Sender:
             held += self._ours(await self._existing(named))
         if not held:
             return None
-        # A finalized one is the one; else the oldest draft, as in the plan.
+        # A finalized invoice comes first, else the oldest draft, as in the plan.
         best = min(held, key=lambda i: (i.is_draft, i.created, i.stripe_invoice_id))
         if best.is_draft:
             return await read_draft(self._session.gateway, self._session.cache, best)
@@ -274,7 +275,7 @@ class Sender:
         return [read_for_sure(data)]
 
     async def _existing(self, stripe_invoice_id: str) -> Json:
-        """The invoice; empty where it was deleted."""
+        """The invoice as Stripe has it; empty where it was deleted."""
         try:
             data = await self._session.gateway.get(f"/v1/invoices/{stripe_invoice_id}")
         except StripeFailure as failure:
@@ -287,7 +288,7 @@ class Sender:
 async def finish_billed(
     session: StripeSession, wallets: WalletBook, target: RequestTarget, held: ActualInvoice
 ) -> Sent:
-    """What follows finalizing: give back what was held of a wallet, and the first payment."""
+    """What follows finalizing: give back what was held back of a wallet, then try to collect."""
     if held.is_wallet_held:
         held = await wallets.release(held)
     if not needs_payment(held):

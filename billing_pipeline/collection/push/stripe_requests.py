@@ -63,18 +63,18 @@ _PLAIN = re.compile(r"[A-Za-z0-9_.@+-]{1,120}")
 def idempotency_key(target: str, revision: int | str, step: str, generation: int) -> str:
     """``{invoice id}:{revision}:{step}:{generation}``.
 
-    Never made of the payload: when two attempts of one step differ, Stripe must notice (and we
-    look what is there), not act twice. The revision in it keeps a supplementary invoice from
-    getting the original's answer.
+    Never made from the payload: when two attempts of one step differ, Stripe must notice (and we
+    read what it has), not act twice. The revision keeps a supplementary invoice from getting the
+    original's answer.
     """
     if not _PLAIN.fullmatch(target):
-        # Customers' ids are the operator's and may be anything; a header may not.
+        # The operator's customer ids may have any characters; an HTTP header may not.
         target = f"x{short_hash(target)}"
     return f"{target}:{revision}:{step}:{generation}"
 
 
 def create_customer(payer: Payer, *, with_payment_method: bool) -> Request:
-    """A new customer in Stripe, found again by the metadata."""
+    """Create a customer that is found again by its metadata."""
     ours = profile_of(payer)
     written = [field for field, value in ours.items() if value]
     params: Params = {
@@ -91,7 +91,7 @@ def create_customer(payer: Payer, *, with_payment_method: bool) -> Request:
 def write_customer(
     stripe_customer_id: str, fields: list[str], ours: Profile, present: Mapping[str, Any]
 ) -> Request:
-    """Write these fields of ours, and what all of ours are by now; `present` is Stripe's object."""
+    """Write these fields of ours, and the mark of all our fields; `present` is Stripe's object."""
     params = params_for(fields, ours, present) | {"metadata": {PROFILE: digests(ours)}}
     return Request(f"/v1/customers/{stripe_customer_id}", params)
 
@@ -102,7 +102,7 @@ def create_tax_id(stripe_customer_id: str, tax_id: TaxId) -> Request:
 
 
 def mark_tax_id(stripe_customer_id: str, mark: str) -> Request:
-    """Remember on the customer which tax id is of our making; empty: none."""
+    """Mark on the customer which tax id we have made; empty: none."""
     return Request(f"/v1/customers/{stripe_customer_id}", {"metadata": {TAX_ID: mark}})
 
 
@@ -124,7 +124,8 @@ def pay_by_default(stripe_customer_id: str, stripe_method_id: str, method: str) 
 def post_to_balance(
     stripe_customer_id: str, name: str, amount: int, currency: str, read_at: int
 ) -> Request:
-    """A transaction on the customer's balance, marked with its name; a debit is above 0."""
+    """A transaction on the customer's balance, marked with its name. `amount` is in minor units, a
+    debit above 0; `read_at`, when its inputs were read, in epoch seconds."""
     return Request(
         f"/v1/customers/{stripe_customer_id}/balance_transactions",
         {
@@ -139,7 +140,8 @@ def post_to_balance(
 def report_wallet_payment(
     stripe_customer_id: str, name: str, amount: int, currency: str, at: int
 ) -> Request:
-    """A payment that was made outside of Stripe: from the wallet."""
+    """Report a payment that was made outside of Stripe, from the wallet: `amount` in minor units,
+    made `at` epoch seconds."""
     return Request(
         "/v1/payment_records/report_payment",
         {
@@ -161,22 +163,22 @@ def report_wallet_payment(
 
 
 def attach_payment(stripe_invoice_id: str, payment_record: str) -> Request:
-    """Pay an invoice by a payment that was reported."""
+    """Pay an invoice by a reported payment."""
     return Request(
         f"{_invoice(stripe_invoice_id)}/attach_payment", {"payment_record": payment_record}
     )
 
 
 def invoice_metadata(invoice: DesiredInvoice) -> dict[str, str]:
-    """Every mark of an invoice, also where it says nothing: Stripe keeps a key that is left out,
-    and the draft of an earlier run may have another value under it."""
+    """Every mark of an invoice, including empty ones: Stripe keeps a key that is left out, and a
+    draft of an earlier run may have another value under it."""
     return {
         WALLET_APPLIED: str(invoice.wallet_applied),
         WALLET_AFTER: invoice.wallet_after_month or "",
         WALLET_AFTER_PAYMENT: str(invoice.wallet_after_payment or ""),
         COMMITTED: str(invoice.committed),
         INVOICE_ID: invoice.invoice_id,
-        # Not needed to find the invoice; says whose it was when the account is gone from our data.
+        # Not needed to find the invoice; says whose it was if the account leaves our data.
         CUSTOMER_ID: clean_text(invoice.customer_id),
         MONTH: invoice.month_key,
         REVISION: str(invoice.revision),
@@ -203,7 +205,7 @@ def create_invoice(invoice: DesiredInvoice, stripe_customer_id: str) -> Request:
 
 
 def rewrite_draft(stripe_invoice_id: str, invoice: DesiredInvoice) -> Request:
-    """What a draft that is resumed has besides its lines, whatever was written on it before."""
+    """Write all that a resumed draft has besides its lines, over what was there before."""
     params = {"metadata": invoice_metadata(invoice), **_collection(invoice)}
     return Request(_invoice(stripe_invoice_id), params)
 
@@ -216,7 +218,7 @@ def _collection(invoice: DesiredInvoice) -> Params:
 
 
 def add_lines(stripe_invoice_id: str, invoice: DesiredInvoice) -> Request:
-    """All lines, and in the same call the mark that they are there."""
+    """Add all lines and, in the same call, the mark that they are there."""
     return Request(
         f"{_invoice(stripe_invoice_id)}/add_lines",
         {
@@ -244,20 +246,20 @@ def _line(line: DesiredLine) -> Params:
     params: Params = {
         "amount": line.amount,
         "description": line.description,
-        # Discounts are lines of ours; nothing that hangs on the customer in Stripe may add more.
+        # Our discounts are lines; a coupon on the customer in Stripe must not add another.
         "discountable": False,
         "metadata": metadata,
     }
     if line.period_start is not None and line.period_end is not None:
-        # Ours is half-open, Stripe's includes its last second.
+        # Our periods are half-open; Stripe's include their last second.
         end = max(line.period_start, line.period_end - 1)
         params["period"] = {"start": line.period_start, "end": end}
     return params
 
 
 def finalize(stripe_invoice_id: str, collection_method: str) -> Request:
-    """Our own call collects what is charged automatically, so that dunning counts the attempts;
-    Stripe sends what is sent, and its reminders."""
+    """Finalize a draft. An invoice that is charged automatically is collected by a call of our own,
+    so that dunning counts the attempts; one that is sent, Stripe sends, and its reminders too."""
     is_sent = collection_method == "send_invoice"
     return Request(f"{_invoice(stripe_invoice_id)}/finalize", {"auto_advance": is_sent})
 
@@ -287,8 +289,8 @@ def credit(
     *,
     is_customer_gone: bool = False,
 ) -> Request:
-    """A credit note: first off what is still due, the rest to the customer's balance. A customer
-    that was deleted has none: it is owed outside Stripe."""
+    """A credit note of `amount` (minor units): it first lowers what is still due, the rest goes to
+    the customer's balance. A deleted customer has no balance: the rest is owed outside Stripe."""
     params: Params = {
         "invoice": stripe_invoice_id,
         "amount": amount,

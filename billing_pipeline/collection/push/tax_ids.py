@@ -1,11 +1,12 @@
 """The tax id of a customer, as an object of its own in Stripe, from which invoices take it.
 
-What belongs here: making the one that our input names, and deleting one that we made when the input
-names another. What does not: its type (`tax_id_types.py`), and the rest of a customer
+What belongs here: creating the tax id that our input names, and deleting one that we created when
+the input names another. What does not: its type (`tax_id_types.py`), and the rest of a customer
 (`customers.py`).
 
-Stripe prints on an invoice what the customer has when it is finalized. So a tax id is made before,
-but nothing depends on it: what Stripe refuses is told to a person, and the invoice is made.
+Stripe prints on an invoice the tax id that the customer has when it is finalized. So the tax id is
+created before, but the invoice does not depend on it: a refusal is reported to a person, and the
+invoice is sent all the same.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from billing_pipeline.stripe_api.errors import FailureKind, StripeFailure, unrea
 
 @dataclass(frozen=True)
 class _Made:
-    """The tax id that we have made, as the customer's metadata say."""
+    """The tax id that we have made, by the customer's metadata."""
 
     digest: str
     stripe_tax_id: str
@@ -62,10 +63,10 @@ class TaxIds:
         """Customer and reason of what could not be brought to Stripe; `ALL` if nothing can be."""
 
     async def bring(self, customer: CachedCustomer, payer: Payer, *, is_new: bool = False) -> None:
-        """See that the customer has the tax id of our input. No request where it is as it was.
+        """Make sure that the customer has the tax id of our input. Sends no request where the input
+        has not changed. `is_new`: the customer was just created, so nobody else has added one.
 
-        Raises `StripeFailure` only where the customer was deleted. `is_new`: nobody else can have
-        given it one.
+        Raises `StripeFailure` only where the customer was deleted.
         """
         if customer.stripe_customer_id in self._looked_at:
             return
@@ -76,7 +77,7 @@ class TaxIds:
             self.problems[payer.customer_id] = _unknown_type(payer)
         if wanted is None and made is None:
             if customer.stripe_customer_id in self._found:
-                # Where it comes back, somebody may have taken it away in the meantime.
+                # If our input names it again, somebody may have deleted it meanwhile: look again.
                 self._cache.forget_found(customer.stripe_customer_id)
             return
         there = made.digest if made else self._found.get(customer.stripe_customer_id)
@@ -85,7 +86,7 @@ class TaxIds:
             await self._change(customer.stripe_customer_id, payer, wanted, made, is_new)
 
     def save_problems(self) -> None:
-        """Keep for `billing status` what could not be sent, and forget what could by now."""
+        """Save for `billing status` what could not be sent, and forget what is solved by now."""
         solved = self._before.keys() & {*self._payers, ALL} - self.problems.keys()
         if solved:
             self._cache.solve(solved)
@@ -100,12 +101,12 @@ class TaxIds:
         except NotSentError as error:
             self.problems[payer.customer_id] = str(error)
         except StripeFailure as failure:
-            is_of_all = failure.kind in (FailureKind.NOT_FOUND, FailureKind.CREDENTIALS)
+            concerns_all = failure.kind in (FailureKind.NOT_FOUND, FailureKind.CREDENTIALS)
             if failure.kind is FailureKind.NOT_FOUND and await self._is_deleted(name):
                 message = f"{name} was deleted in Stripe"
                 raise StripeFailure(FailureKind.NOT_FOUND, message, param="customer") from failure
-            # A key that may not, or a server that has no tax ids: the same for everybody.
-            self.problems[ALL if is_of_all else payer.customer_id] = clean_text(str(failure))
+            # A key without the permission, or a server without tax ids, fails for every customer.
+            self.problems[ALL if concerns_all else payer.customer_id] = clean_text(str(failure))
 
     async def _write(
         self, name: str, payer: Payer, wanted: TaxId | None, made: _Made | None, is_new: bool
@@ -141,7 +142,7 @@ class TaxIds:
         try:
             await remove(self._session, target, step, f"{_path(name)}/{made.stripe_tax_id}")
         except StripeFailure as failure:
-            # Somebody was faster.
+            # Somebody has deleted it before us.
             if failure.code != "resource_missing":
                 raise
 
@@ -155,7 +156,7 @@ class TaxIds:
             held = (data.get("metadata") or {}).get(metadata_keys.TAX_ID) or ""
             return data if held == text else None
 
-        # What is to stand there, and what stood: the same change may come again.
+        # The old and the new mark are part of the step: the same mark may be written again later.
         step = f"tax-id-mark-{short_hash([name, str(before), text])[:8]}"
         request = stripe_requests.mark_tax_id(name, text)
         target = RequestTarget(payer.customer_id)
@@ -163,14 +164,14 @@ class TaxIds:
         self._session.cache.customers.store([data])
 
     async def _held(self, name: str) -> list[Json]:
-        """What the customer has, whoever made it, as far as it can be read."""
+        """All readable tax ids of the customer in Stripe, whoever made them."""
         listed = [item async for item in self._session.gateway.list(_path(name))]
         texts = ("id", "type", "value")
         return [item for item in listed if all(isinstance(item.get(t), str) for t in texts)]
 
     def _was_ours(self, name: str, payer: Payer, wanted: TaxId, stripe_tax_id: str) -> bool:
-        """Whether an interrupted push has made it, by the request log: an answer with this id, or
-        none that came."""
+        """True if, by the request log, an interrupted push of ours has made it: a request for it
+        got this id as its answer, or no answer at all."""
         target, step = RequestTarget(payer.customer_id), _step(name, wanted)
         asked = (self._session.request_log.find(target.key(step, number)) for number in count())
         return any(

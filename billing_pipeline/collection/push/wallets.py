@@ -1,25 +1,25 @@
 """Prepaid wallets: our ledger's movements in Stripe's customer balance.
 
-What belongs here: bringing the customer's balance in Stripe to where finalizing an invoice takes
-exactly what our ledger says the wallet pays. What does not: what is missing there
+What belongs here: setting the customer's balance in Stripe so that finalizing an invoice takes
+exactly what the wallet pays by our ledger. What does not: what is missing in the balance
 (`wallet_ledger.py`), finalizing (`send_invoice.py`), and comparing the two (`wallet_balances.py`).
 
-Stripe applies a customer's whole credit at finalize. So before it
+Stripe applies a customer's whole credit when an invoice is finalized. So before that
 1. every movement of the ledger up to the month's end is posted, once each, marked with its id.
-   Where the ledger says another amount by now, the difference is posted under a name of its own.
-   Where a later month's invoice has taken what an earlier one may take by the ledger, because more
-   came in since, as many of the later movements are posted as this invoice needs.
+   Where the ledger has another amount by now, the difference is posted under a name of its own.
+   Where a later month's invoice has taken what this one may take by the ledger, because more came
+   in since, as many of the later movements are posted as this invoice needs.
    What invoices took from the wallet while the customer was another one in Stripe is taken off
    the balance of the present one. What is taken out beyond what the wallet holds stays owed in
-   the ledger and is covered in Stripe, marked as an overdraft, since there a debit would be
-   charged to the card. Later top-ups fill the hole first: the cover is taken back;
+   the ledger and is covered in Stripe, marked as an overdraft, since Stripe would charge a debit
+   to the card. Later top-ups pay back the overdraft first, and the cover is removed;
 2. what must not be taken (top-ups of later months, when an old month is closed late) is held
    back by a debit, marked with the invoice, and given back right after. The invoice itself
-   carries the mark of the hold, so that an interruption is seen by the next plan. Whoever has the
-   next turn at the balance gives back what an interrupted run has left held, of whatever invoice.
+   carries the mark of the hold, so that the next plan sees an interruption. The next run that has
+   its turn at the balance gives back what interrupted runs have left held, for any invoice.
 From the first to the last of these calls no other month's run may move the same balance: each
-takes the customer's `turn`. What the balance holds besides, such as credit notes, is the
-customer's and applies as Stripe does it: the wallet is taken first.
+takes the customer's `turn`. Anything else in the balance, such as credit notes, is the customer's
+and applies as Stripe does it: the wallet is taken first.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ async def stripe_customer_of(
 
 
 class WalletBook:
-    """Keeps customers' balances in Stripe in step with their wallets. One for each push; `until`
+    """Keeps customers' balances in Stripe in step with their wallets. Each push has one; `until`
     is the month's end (epoch seconds), up to which movements count."""
 
     def __init__(
@@ -97,9 +97,9 @@ class WalletBook:
 
     @asynccontextmanager
     async def turn(self, customer: str) -> AsyncIterator[None]:
-        """Have the customer's balance in Stripe to oneself, from `prepare` to `release`.
+        """Lock the customer's balance in Stripe for this run, from `prepare` to `release`.
 
-        Raises `NotSentError` where another month's run keeps it.
+        Raises `NotSentError` where another month's run holds the lock for too long.
         """
         lock = wallet_lock(
             self._session.locks_dir, stripe_customer_id=customer, clock=self._session.gateway.clock
@@ -118,7 +118,7 @@ class WalletBook:
         """
         key, customer = (send.customer_id, send.currency), draft.stripe_customer_id
         counted, holds = self._counted(key), holds_of(draft)
-        # What a total below 0 puts in is there once it is finalized.
+        # An invoice below 0 pays into the wallet, but only once it is finalized.
         pays = max(0, send.wallet_applied)
         if send.wallet_applied < 0:
             self._credited.add(key)
@@ -155,7 +155,8 @@ class WalletBook:
     async def _give_back(
         self, target: RequestTarget, customer: str, posted: Sequence[PostedTransaction], holds: str
     ) -> list[PostedTransaction]:
-        """Take back what the holds whose names begin so still hold; gives what was posted."""
+        """Release what the holds whose names begin with `holds` still hold back. Returns what was
+        posted for that."""
         ours = [item for item in posted if item.name.startswith(holds)]
         held, number = sum(item.amount for item in ours), len(ours)
         if not held:
@@ -169,9 +170,9 @@ class WalletBook:
         self._credited.add((customer_id, currency))
 
     async def post_outstanding(self, find: FindCustomer) -> list[WalletProblem]:
-        """Post the movements of customers who were not invoiced, each by itself; gives those for
-        whom that did not work. `find` gives the Stripe customer of a customer of ours, or None: one
-        who is not in Stripe yet waits for the first invoice.
+        """Post the movements of customers who were not invoiced. Returns the failures, each of
+        which stops nobody else. `find` returns the Stripe customer of a customer of ours, or None:
+        a customer who is not in Stripe yet waits for the first invoice.
         """
         problems = []
         for key in sorted(self._movements):
@@ -200,7 +201,7 @@ class WalletBook:
                 await self.bring_up_to_date(key, customer, movements)
 
     async def post_expiries(self, find: FindCustomer) -> list[WalletProblem]:
-        """As `post_outstanding`, of the wallets alone of which something has expired."""
+        """As `post_outstanding`, but only for wallets of which something has expired."""
         concerned = {
             key: movements
             for key, movements in self._movements.items()
@@ -209,8 +210,8 @@ class WalletBook:
         return await WalletBook(self._session, concerned, self._until).post_outstanding(find)
 
     def _counted(self, key: tuple[str, str]) -> tuple[WalletMovement, ...]:
-        """The wallet's movements before the month's invoice: what expires at the month's end comes
-        after it."""
+        """The wallet's movements before the month's invoice. What expires at the month's end comes
+        after the invoice."""
         movements = self._movements.get(key, ())
         return tuple(item for item in movements if item.occurred_at < self._until)
 
@@ -222,8 +223,9 @@ class WalletBook:
         taking: int = 0,
         holds: str = "",
     ) -> WalletInStripe:
-        """Post what is missing of a wallet, and give back what others than `holds` hold of it:
-        whose turn it is finds no run at work on it. Gives what Stripe has then."""
+        """Post what is missing of a wallet, and release every hold on it whose name does not begin
+        with `holds`: during this run's turn no other run is at work, so those are left over.
+        Returns what Stripe has then."""
         customer_id, currency = key
         wallet = await self._read(key, customer)
         for name in wallet.left_held(except_for=holds):
@@ -260,8 +262,8 @@ class WalletBook:
 
     async def _hold(self, draft: ActualInvoice, wallet: WalletInStripe, amount: int) -> None:
         target = _target(draft)
-        # The mark first: by it the next plan sees, after an interruption, that something may
-        # have to be given back. How much is told by the holds themselves.
+        # The mark comes first: after an interruption, it tells the next plan that something may
+        # have to be given back. The holds themselves tell how much.
         await self._mark(target, draft, step="wallet-held", value="1")
         number = 1 + sum(name.startswith(holds_of(draft)) for name in wallet.names)
         hold = PostedTransaction(f"{holds_of(draft)}{number}", draft.currency, amount)
@@ -290,7 +292,7 @@ class WalletBook:
         request = stripe_requests.post_to_balance(
             customer, item.name, item.amount, item.currency, item.read_at
         )
-        # Whatever becomes of this run: the month's tables about wallets are old from now on.
+        # Even if this run fails later, the published tables of wallets are stale from now on.
         self._session.cache.months.touch_wallets()
 
         async def look() -> Json | None:

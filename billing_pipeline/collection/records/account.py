@@ -1,8 +1,8 @@
 """The Stripe account that a BILLING_HOME belongs to.
 
-What belongs here: remembering it at the first use and refusing another. What does not: keys;
-only the account's id and mode are written down. A home of test mode used against live mode
-would believe that nobody has been billed yet.
+What belongs here: storing the account at the first use and refusing any other. What does not: keys;
+only the account's id and mode are stored. Without this, a home of test mode that is used in live
+mode would find nobody billed yet.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ _NAMED = re.compile(r"on account '(acct_[A-Za-z0-9]+)'")
 
 
 class WrongAccountError(RuntimeError):
-    """The key belongs to another account, or another mode, than this home was first used with; or
-    it cannot be read any more which that was."""
+    """The key belongs to another account, or another mode, than the one that this home was first
+    used with; or the file that names that account is damaged."""
 
 
 async def require_account(gateway: StripeGateway, records: Path) -> str:
@@ -49,8 +49,8 @@ async def _account_of(gateway: StripeGateway) -> str:
     try:
         answer = await gateway.get("/v1/account")
     except StripeFailure as failure:
-        # A restricted key may not be allowed to read the account, and the dashboard has not always
-        # a switch for it. Stripe's refusal says for whom it speaks, which is all that we want.
+        # A restricted key may not be allowed to read the account, and the dashboard does not always
+        # offer that permission. Stripe's refusal names the account, which is all that we need.
         named = _NAMED.search(failure.message) if failure.status == 403 else None
         if named is None:
             if failure.kind is FailureKind.CREDENTIALS:
@@ -59,13 +59,14 @@ async def _account_of(gateway: StripeGateway) -> str:
         return named[1]
     account_id = str(answer["id"])
     if not _ID.fullmatch(account_id):
-        # Remembered, it would refuse every key from then on.
+        # If it were stored, every key would be refused from then on.
         raise unreadable_answer(f"{account_id[:60]!a} is no id of an account")
     return account_id
 
 
 def _remembered(path: Path) -> dict[str, object] | None:
-    """None where no account was remembered yet."""
+    """The stored account; None where there is none yet. Raises `WrongAccountError` where the file
+    is damaged."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -1,7 +1,7 @@
-"""Who approved or declined which part of a plan: evidence that is kept for good.
+"""Who approved or declined which part of a plan: evidence that is never deleted.
 
-What belongs here: writing decisions down and reading them. What does not: what follows from them
-(`plan/approval.py`). Names are as claimed: nobody has proved them.
+What belongs here: storing decisions and reading them. What does not: what follows from them
+(`plan/approval.py`). Names are as claimed: nothing proves them.
 """
 
 from __future__ import annotations
@@ -59,14 +59,15 @@ class Approvals:
         )
 
     def of_month(self, month_key: str) -> list[Decided]:
-        """The month's decisions, the oldest first."""
+        """The month's decisions, oldest first."""
         rows = self._db.execute(
             f"select {_COLUMNS} from approvals where billing_month = ? order by entry", [month_key]
         )
         return [_decided(row) for row in rows]
 
     def month_of(self, plan_hash: str) -> str | None:
-        """The month of a plan that somebody has decided about."""
+        """The month (``YYYY-MM-01``) of a plan that somebody has decided about; None where nobody
+        has."""
         row = self._db.execute(
             "select billing_month from approvals where plan_hash = ? limit 1", [plan_hash]
         ).fetchone()

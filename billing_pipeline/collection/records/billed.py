@@ -1,13 +1,13 @@
 """What was billed, as it was billed: one record for each finalized invoice and credit note.
 
 What belongs here: adding a record at the moment a document becomes final, and finding records that
-were changed or removed since. What does not: deciding what to bill (records are a witness, see
+were changed or removed since. What does not: deciding what to bill (records are only evidence, see
 `recorded.py`), and what an invoice was computed from (``published.as_billed``).
 
 A record of an invoice that we sent has its `content`: the very text whose hash Stripe holds in the
-invoice's metadata. The hash of each row tells whether the row is as it was written; whoever
-rewrites both still has another content hash than Stripe. SQLite, because a record is added whole or
-not at all, also when the power fails; the triggers keep our own code from rewriting.
+invoice's metadata. Each row's hash shows whether the row was changed; if somebody changes row and
+hash together, the content hash no longer matches the one in Stripe. SQLite, because it adds a
+record whole or not at all, even if the power fails; the triggers keep our own code from rewriting.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ from (select 1 + coalesce(
 where true
 on conflict (subject) do nothing
 """
-# A row that is no JSON any more is passed over, as if it were lost.
+# A row whose body is no longer JSON is skipped, as if it were lost.
 _INVOICES = """
 select month, subject, body ->> 'invoice_id', body ->> 'revision', body ->> 'customer_id',
     body ->> 'currency', body ->> 'total', body ->> 'content_hash', body ->> 'wallet_applied',
@@ -89,9 +89,9 @@ class BilledInvoice(NamedTuple):
     total: int
     content_hash: str | None
     wallet_applied: str | None
-    """What the wallet was to pay of it, as its mark says it; None in records of long ago."""
+    """What the wallet was to pay of it, as in its mark; None in records of early releases."""
     is_altered: bool
-    """The record is not as it was written."""
+    """True where the record was changed after it was written."""
 
     @property
     def marks(self) -> dict[str, str]:
@@ -127,24 +127,24 @@ class BilledRecords:
         self._db.close()
 
     def add(self, month_key: str, stripe_id: str, body: Mapping[str, Any]) -> None:
-        """Write down what was billed. What is recorded already stays as it is."""
+        """Record what was billed. What is recorded already stays as it is."""
         text = json.dumps(dict(body), sort_keys=True, separators=(",", ":"))
         # One statement: two processes must not take the same position.
         self._db.execute(_ADD, [month_key, stripe_id, text])
 
     def invoices(self, month_key: str) -> list[BilledInvoice]:
-        """Those of a month."""
+        """The recorded invoices of a month (``YYYY-MM-01``)."""
         rows = self._db.execute(f"{_INVOICES} and month = ? order by position", [month_key])
         return [_invoice(row) for row in rows]
 
     def find(self, stripe_invoice_ids: Iterable[str]) -> list[BilledInvoice]:
-        """Those of these invoices that were billed, in whatever month."""
+        """The recorded ones of these invoices, of any month."""
         query = f"{_INVOICES} and subject in (select value from json_each(?))"
         rows = self._db.execute(query, [json.dumps(list(stripe_invoice_ids))])
         return [_invoice(row) for row in rows]
 
     def credited(self, month_key: str) -> dict[str, int]:
-        """By how much the month's recorded credit notes credit each Stripe invoice."""
+        """The sum of the month's recorded credit notes by Stripe invoice, in minor units."""
         return dict(self._db.execute(_CREDITED, [month_key]).fetchall())
 
     def months(self) -> list[str]:
@@ -162,7 +162,7 @@ def sent_invoice(send: DesiredInvoice, invoice: ActualInvoice, now: float) -> di
 
 
 def finalized_invoice(invoice: ActualInvoice, now: float) -> dict[str, Any]:
-    """The record of an invoice of which only Stripe can say what stands on it."""
+    """The record of an invoice whose lines only Stripe knows."""
     return {
         "what": "invoice",
         "invoice_id": invoice.invoice_id,

@@ -1,11 +1,11 @@
-"""From which month we bill, where another system billed before.
+"""The month from which we bill, where another system billed before.
 
-What belongs here: remembering that month in ``records/cut_over.json``, and refusing to send an
-earlier one. What does not: whether both systems agree (``comparison``).
+What belongs here: storing that month in ``records/cut_over.json``, and refusing to send an earlier
+one. What does not: whether both systems agree (``comparison``).
 
-A month that the other system has billed would be billed twice, and Stripe may know nothing of it:
-no mark, no invoice, another account. So it is said once, by the person who moves, and kept with
-what was billed.
+A month that the other system has billed could be billed twice, and Stripe may not show it: no mark,
+no invoice, another account. So the person who migrates says it once, and it is stored with what was
+billed.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ from billing_pipeline.months import BillingMonth
 
 
 class NotOurMonthError(RuntimeError):
-    """Another system billed the month: nothing of it may be sent."""
+    """Another system billed the month, so nothing may be sent for it; or the file that says so is
+    damaged."""
 
 
 def note_cut_over(records: Path, first: BillingMonth, **how: Any) -> None:
-    """Remember the first month that we bill, and what was compared when that was decided."""
+    """Store the first month that we bill, and `how` that was decided: what was compared."""
     records.mkdir(parents=True, exist_ok=True)
     path = _path(records)
     # Whole or not at all: half a file would refuse every month.
@@ -33,7 +34,8 @@ def note_cut_over(records: Path, first: BillingMonth, **how: Any) -> None:
 
 
 def read_cut_over(records: Path) -> BillingMonth | None:
-    """The first month that we bill; None where it was never said."""
+    """The first month that we bill; None where none was set. Raises `NotOurMonthError` where the
+    file is damaged."""
     try:
         found = json.loads(_path(records).read_text(encoding="utf-8"))
         return BillingMonth.parse(found["first_month"])
@@ -41,13 +43,13 @@ def read_cut_over(records: Path) -> BillingMonth | None:
         return None
     except (ValueError, KeyError, TypeError) as error:
         raise NotOurMonthError(
-            f"{_path(records)} is damaged: restore it, or say again from which month we bill "
+            f"{_path(records)} is damaged: restore it, or set the first month to bill again "
             "(billing compare … --cut-over MONTH)"
         ) from error
 
 
 def require_ours(records: Path, month: BillingMonth) -> None:
-    """Raises `NotOurMonthError` for a month that the other system billed."""
+    """Raise `NotOurMonthError` for a month that the other system billed."""
     first = read_cut_over(records)
     if first is not None and month < first:
         raise NotOurMonthError(

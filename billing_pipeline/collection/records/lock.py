@@ -1,10 +1,10 @@
-"""One holder per month and Stripe account at a time; one per customer's wallet.
+"""Locks: one run at a time per month and Stripe account, and one per customer's wallet.
 
 What belongs here: the locks and saying who holds a month. What does not: Dagster's pools, which
 are no lock: the same partition can be launched twice, and a killed run may keep its slot.
 
-The locks are the kernel's (`flock`): they end with the process that holds them, however that
-ends. The file beside a month's only tells a person who has it; what it says is never believed.
+The locks are the kernel's (`flock`): they end with the process that holds them, however that ends.
+The file beside a month's lock only tells a person who holds it; nothing is decided by it.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from filelock import BaseFileLock, FileLock, Timeout
 from billing_pipeline.stripe_api.timing import Clock
 
 WALLET_LOCKS = 1024
-"""Files for all customers' wallets: two customers that share one wait for each other in vain,
-which is rare and does no harm."""
+"""The number of lock files for all customers' wallets. Two customers that share one wait for each
+other without need, which is rare and does no harm."""
 
 
 class MonthLockedError(RuntimeError):
@@ -45,9 +45,10 @@ async def month_lock(
     timeout: float = 0.0,
     poll: float = 1.0,
 ) -> AsyncIterator[None]:
-    """Hold the month while the block runs; waits up to `patience` seconds for another holder.
+    """Hold the month while the block runs; waits up to `timeout` seconds for another holder, and
+    looks every `poll` seconds.
 
-    Raises `MonthLockedError`. `folder` is made where it is missing.
+    Raises `MonthLockedError`. `folder` is created where it is missing.
     """
     folder.mkdir(parents=True, exist_ok=True)
     name = re.sub(r"[^A-Za-z0-9_-]", "_", f"{account_id}-{month_key}")
@@ -70,9 +71,9 @@ async def month_lock(
 async def wallet_lock(
     folder: Path, *, stripe_customer_id: str, clock: Clock, timeout: float = 300.0
 ) -> AsyncIterator[None]:
-    """Be the only one, of all months' runs, who moves this customer's balance in Stripe.
+    """Let no other run, of whatever month, move this customer's balance in Stripe meanwhile.
 
-    Raises `WalletLockedError` after `patience` seconds. `folder` is made where it is missing.
+    Raises `WalletLockedError` after `timeout` seconds. `folder` is created where it is missing.
     """
     folder.mkdir(parents=True, exist_ok=True)
     number = zlib.crc32(stripe_customer_id.encode()) % WALLET_LOCKS

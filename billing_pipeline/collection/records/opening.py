@@ -1,6 +1,6 @@
-"""``records/``: what must be backed up, opened together.
+"""Opening ``records/``, the files that must be backed up.
 
-What belongs here: which file is which. What does not: what stands in them.
+What belongs here: which file is which. What does not: what is in them.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from billing_pipeline.runs.damaged_files import damaged_databases
 
 @dataclass(frozen=True)
 class Records:
-    """The open files. `cache` is a cache; the request log, what was billed and what was approved
-    are evidence."""
+    """The open files. `cache` can be rebuilt from Stripe; the request log, what was billed and what
+    was approved are evidence."""
 
     folder: Path
     cache: StripeCache
@@ -38,8 +38,8 @@ class Records:
 
 
 DURABILITY = "full"
-"""SQLite's `synchronous` for all but the cache. Below full is for simulations whose disk is thrown
-away: with it an intent might not survive the power failing right after its request."""
+"""SQLite's `synchronous` for all but the cache. Anything less is for simulations whose files are
+thrown away: a log entry might then not survive a power failure right after its request."""
 
 
 class RecordsError(RuntimeError):
@@ -48,8 +48,8 @@ class RecordsError(RuntimeError):
 
 @contextmanager
 def open_records(folder: Path) -> Iterator[Records]:
-    """Open, and make where missing, everything in ``records/``. Raises `RecordsError`, also for
-    what is found out in the block."""
+    """Open everything in ``records/``, and create what is missing. Raises `RecordsError` for errors
+    of SQLite when opening and in the block."""
     with errors_in_words(folder), ExitStack() as opened:
         folder.mkdir(parents=True, exist_ok=True)
         billed = BilledRecords(folder / "billed.db", synchronous=DURABILITY)
@@ -65,7 +65,7 @@ def open_records(folder: Path) -> Iterator[Records]:
 
 @contextmanager
 def errors_in_words(folder: Path) -> Iterator[None]:
-    """Raises `RecordsError` for what SQLite raises in the block."""
+    """Turn what SQLite raises in the block into a `RecordsError`."""
     try:
         yield
     except sqlite3.DatabaseError as error:

@@ -1,9 +1,10 @@
-"""What our own records say was billed in a month, held against what Stripe lists.
+"""What was billed in a month by our own records, compared with what Stripe lists.
 
-What belongs here: finding invoices that Stripe still has and that no longer say whose they are,
-telling what Stripe no longer has, recording what has no record, and comparing content hashes. What
-does not: what follows from it (`case.py`, `witnesses.py`).
-Records are a witness and nothing else: where they are lost, Stripe's marks decide alone.
+What belongs here: finding invoices that no longer say in Stripe whose they are, finding out which
+ones Stripe no longer has, recording what has no record, and comparing content hashes. What does
+not: what follows from it (`case.py`, `witnesses.py`).
+
+Records are evidence and nothing else: where they are lost, Stripe's marks decide alone.
 """
 
 from __future__ import annotations
@@ -38,8 +39,8 @@ from billing_pipeline.stripe_api.errors import StripeFailure
 def recorded_marks(
     billed: BilledRecords, stripe_invoice_ids: Iterable[str]
 ) -> dict[str, dict[str, str]]:
-    """The marks by which our records know invoices, of whatever month. A record that was altered
-    says nothing: then Stripe's own marks decide, as if it were lost."""
+    """The marks that our records have of these invoices, of any month. A record that was altered is
+    ignored: Stripe's own marks decide then, as if the record were lost."""
     found = billed.find(stripe_invoice_ids)
     return {item.stripe_invoice_id: item.marks for item in found if not item.is_altered}
 
@@ -47,10 +48,10 @@ def recorded_marks(
 async def find_recorded(
     gateway: StripeGateway, cache: StripeCache, recorded: Sequence[BilledInvoice], month_key: str
 ) -> None:
-    """Have the month's invoices under the marks that our records know them by.
+    """Give the month's invoices in the cache the marks that our records have of them.
 
-    While the cache of Stripe was lost, marks may have been removed or changed. Invoices that are
-    not listed under the month any more are read one by one.
+    Marks may have been removed or changed in Stripe while the cache was lost. Recorded invoices
+    that are no longer listed under the month are read one by one.
     """
     listed = {cached.body["id"]: cached.marks for cached in cache.invoices.of_month(month_key)}
     missing = []
@@ -70,7 +71,7 @@ async def find_recorded(
         try:
             data = await gateway.get(f"/v1/invoices/{item.stripe_invoice_id}")
         except StripeFailure as failure:
-            # Of one that cannot be read the records are the only witness: its customer waits.
+            # An invoice that cannot be read is known from the records only: its customer waits.
             if failure.kind not in ONE_OBJECT:
                 raise
         else:
@@ -88,7 +89,8 @@ def with_records(
 ) -> list[ActualInvoice]:
     """The month's invoices with what our records know of them, and those that Stripe lacks. Pure.
 
-    `recorded` was read before `held`: what is billed in between is not missing in Stripe.
+    `recorded` must have been read before `held`: otherwise what is billed in between would look
+    missing in Stripe.
     """
     billed = {item.stripe_invoice_id: item for item in recorded}
     known = {item.stripe_invoice_id for item in held}
@@ -126,8 +128,8 @@ def with_records(
 async def record_missing(
     gateway: StripeGateway, billed: BilledRecords, month_key: str, invoices: Sequence[ActualInvoice]
 ) -> None:
-    """Record what was billed and has no record: the process ended between Stripe's answer and the
-    record, or records were lost."""
+    """Record what was billed and has no record, because the process ended between Stripe's answer
+    and the record, or because records were lost."""
     known = {item.stripe_invoice_id for item in billed.invoices(month_key)}
     credited = billed.credited(month_key)
     for item in invoices:
@@ -148,11 +150,11 @@ async def record_missing(
 def differing(
     recorded: Iterable[BilledInvoice], cache: StripeCache, month_key: str
 ) -> Iterator[RecordProblem]:
-    """The month's records whose content hash is not the one that the invoice in Stripe has, as last
-    read. It stands in the metadata since before the invoice was finalized.
+    """The month's records whose content hash differs from the one in the invoice's metadata in
+    Stripe, as last read. It was written there before the invoice was finalized.
 
-    Where further marks were changed in Stripe, the invoice is in review for that, and is left as it
-    stands there once a person has decided. Another total is a reason for a review as well.
+    Leaves out invoices whose other marks were changed in Stripe, since they are in review for that,
+    and those that a person has decided about.
     """
     hashes = cache.invoices.metadata(month_key, metadata_keys.CONTENT_HASH)
     for record in recorded:
@@ -178,8 +180,9 @@ async def with_lost(
     month_key: str,
     month_end: int,
 ) -> list[ActualInvoice]:
-    """The month's invoices, those that no longer say whose they are as what they would be, and
-    with those that carry a mark of ours but no month, as far as they may be of this one."""
+    """The month's invoices, including those that carry a mark of ours but no month and may belong
+    to this one. Those that no longer say whose they are get the marks that they most likely had
+    (`attributed`)."""
     without_month = [from_cache(cached) for cached in cache.invoices.of_month(MONTH_UNKNOWN)]
     lost = [*without_month, *(item for item in listed if item.invoice_id is None)]
     if not lost:

@@ -1,9 +1,9 @@
 """The request log: every request that changes Stripe, and what people decided about invoices.
 
 What belongs here: writing the intent before a request and the answer after it, and reading both.
-What does not: decisions that depend on it. It is the audit log that finance reads and a second
-witness in recovery, never the only one. It holds no key, no card and no body, only who asked for
-what, when, and what Stripe called it.
+What does not: decisions that depend on it. It is the audit log that finance reads and additional
+evidence in recovery, never the only one. It holds no secret key, no card and no body, only who
+asked for what, when, and Stripe's id of it.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ begin select raise(abort, 'the journal is append-only'); end;
 
 
 class CarriedOut(NamedTuple):
-    """A decision that was carried out on one Stripe invoice, and the mark that keeps it."""
+    """A decision that was carried out on one Stripe invoice, and the mark that records it."""
 
     stripe_invoice_id: str
     invoice_id: str
@@ -66,7 +66,7 @@ class CarriedOut(NamedTuple):
 
 @dataclass(frozen=True)
 class Author:
-    """On whose behalf requests are sent; `actor` is as claimed, nobody has proved it."""
+    """On whose behalf requests are sent; `actor` is as claimed, nothing proves it."""
 
     run_id: str
     actor: str = "unattended"
@@ -93,7 +93,7 @@ class RequestLog:
         key: str,
         now: float,
     ) -> int:
-        """Write down what is about to be sent; gives the entry's number."""
+        """Log what is about to be sent; returns the entry's number."""
         cursor = self._db.execute(
             "insert into requests (run_id, actor, plan_hash, customer_id, invoice_id, method, "
             "path, idempotency_key, asked_at) values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -124,7 +124,7 @@ class RequestLog:
         message: str | None = None,
         replayed: bool = False,
     ) -> None:
-        """Write down what came back: `outcome` is ``done`` or the kind of failure."""
+        """Log what came back: `outcome` is ``done`` or the kind of failure."""
         self._db.execute(
             "insert into answers values (?, ?, ?, ?, ?, ?, ?, ?)",
             [entry, outcome, status, request_id, object_id, message, int(replayed), now],
@@ -154,13 +154,13 @@ class RequestLog:
         return None if row is None else dict(zip(names, row, strict=True))
 
     def propose(self, author: Author, month_key: str, proposal: Proposal, now: float) -> None:
-        """Write down what somebody asks for to end a review."""
+        """Log a decision that somebody proposes to end a review."""
         self._decide(author, month_key, proposal, now)
 
     def carried_out(
         self, author: Author, month_key: str, proposal: Proposal, done: CarriedOut, now: float
     ) -> None:
-        """Write down that an approved decision stands on a Stripe invoice."""
+        """Log that an approved decision was carried out on a Stripe invoice."""
         self._decide(author, month_key, proposal, now, done)
 
     def _decide(
@@ -194,7 +194,7 @@ class RequestLog:
         )
 
     def proposals(self, month_key: str) -> dict[str, Proposal]:
-        """The decisions that wait for approval, by invoice: the newest of each."""
+        """The newest decision that waits for approval, by invoice."""
         rows = self._db.execute(
             "select invoice_id, decision, reason, decided_by, doubts, mark from decisions "
             "where billing_month = ? order by entry",
@@ -215,7 +215,7 @@ class RequestLog:
         return found
 
     def decided(self, month_key: str) -> list[CarriedOut]:
-        """The decisions that were carried out, the newest of each Stripe invoice."""
+        """The newest decision that was carried out on each Stripe invoice."""
         rows = self._db.execute(
             "select stripe_invoice_id, invoice_id, customer_id, currency, mark from decisions "
             "where billing_month = ? and mark is not null order by entry",
@@ -229,5 +229,5 @@ class RequestLog:
         return int(entry)
 
     def unanswered(self) -> list[dict[str, Any]]:
-        """Requests whose fate the request log does not know: a process ended in between."""
+        """Requests without an answer in the log: the process ended while they were sent."""
         return [entry for entry in self.entries() if entry["outcome"] is None]

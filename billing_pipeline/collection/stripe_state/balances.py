@@ -1,8 +1,8 @@
-"""What a customer's balance in Stripe did to the charges of invoices, besides paying the wallet's.
+"""What a customer's balance in Stripe paid of invoices, or charged with them, besides the wallet.
 
-What belongs here: telling what is known (our credit notes, amounts too small to charge that were
-carried over) from what nobody here has put on the balance; pure. What does not: the wallet itself
-(`wallets.py`), reading Stripe.
+What belongs here: telling what we can explain (our credit notes, amounts too small to charge that
+were carried over) from what somebody else put on the balance; pure. What does not: the wallet
+itself (`wallets.py`), reading Stripe.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from billing_pipeline.collection.stripe_state.stripe_invoice import ActualInvoic
 
 
 def unexplained(invoices: Iterable[ActualInvoice]) -> dict[str, int]:
-    """By Stripe invoice, minor units: what the balance paid of it (above 0), or charged with it
+    """By Stripe invoice, in minor units: what the balance paid of it (above 0), or charged with it
     (below 0), that neither a wallet nor a credit note nor a carried amount explains.
 
-    `invoices` are all of the customers concerned, of all months. When a credit note was made is
-    not known here: what they put on a balance counts from the first invoice on.
+    `invoices` are all invoices of the customers concerned, of all months. The time of a credit note
+    is not known here, so its credit counts from the first invoice on.
     """
     by_balance: dict[tuple[str, str], list[ActualInvoice]] = defaultdict(list)
     for item in invoices:
@@ -53,8 +53,8 @@ def _unexplained(invoices: list[ActualInvoice]) -> dict[str, int]:
 
 
 def _given_back(item: ActualInvoice) -> int:
-    """What an invoice put on the balance that is not the wallet's: credit notes on what was paid
-    otherwise, or a total below 0 as far as it is no lot of the wallet."""
+    """What an invoice put on the balance outside the wallet: credit notes on what was paid by other
+    means, and a total below 0, less what of it became a lot of the wallet."""
     after_payment = item.credit_notes - item.pre_payment_credit
     to_wallet = item.wallet_declared - item.wallet_taken
     from_total = max(0, -item.total) - max(0, -item.wallet_declared)

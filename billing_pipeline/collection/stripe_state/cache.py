@@ -1,8 +1,8 @@
 """A cache of what Stripe holds, and of how far it has been read. In ``records/``, rebuildable.
 
 What belongs here: the file, its tables, and what later releases have added to them. What does not:
-any decision. Nothing is billed or not billed because of what stands here: it only tells which parts
-of Stripe's lists have to be read again.
+any decision. What is in the cache never decides what is billed: it only tells which parts of
+Stripe's lists have to be read again.
 """
 
 from __future__ import annotations
@@ -89,8 +89,8 @@ create table if not exists empty_plans (
 ) strict;
 drop table if exists settled_months;
 """
-# Columns that came with later releases. The table is a cache, but making it anew would list all
-# of Stripe again.
+# Columns that came with later releases. They are added, because a new file would have to be filled
+# by listing all of Stripe again.
 _ADDED = (
     ("invoices", "moment", "integer not null default 0"),
     ("customers", "profile", "text"),
@@ -138,7 +138,7 @@ class StripeCache:
     """One SQLite file for all months of one Stripe account; safe for several processes."""
 
     def __init__(self, path: Path | str, recorded: RecordedMarks = lambda ids: {}) -> None:
-        # A lost last write costs a longer listing, nothing else: no need to wait for the disk.
+        # Losing the last write costs a longer listing, nothing else: no need to wait for the disk.
         self._db = open_file(path, _MADE_BY, synchronous="normal", make=_make)
         self.progress = ReadingProgress(self._db)
         self.unreadable = set_aside.SetAsideList(self._db)
@@ -170,7 +170,7 @@ def _columns(db: sqlite3.Connection, table: str) -> set[str]:
 
 
 def _remember_marks(db: sqlite3.Connection) -> None:
-    """Marks of invoices that an earlier release has stored."""
+    """Fill in the marks of invoices that an earlier release has stored without them."""
     if "marks" not in _columns(db, "invoices"):
         with transaction(db):
             db.execute("alter table invoices add column marks text not null default '{}'")
@@ -178,8 +178,8 @@ def _remember_marks(db: sqlite3.Connection) -> None:
 
 
 def _begin_top_up_returns(db: sqlite3.Connection) -> None:
-    """Top-ups that an earlier release has read, without what was refunded of them or disputed, are
-    read once more."""
+    """Have top-ups read again that an earlier release has read without their refunds and
+    disputes."""
     tables = "select 1 from sqlite_schema where name = 'top_up_returns'"
     if db.execute(tables).fetchone() is None:
         with transaction(db):

@@ -1,7 +1,7 @@
-"""Which payment method customers have by default, and since when, as Stripe's events tell; and
-which of the accounts Stripe does not attach.
+"""Customers' default payment methods, with the time of the last change by Stripe's events; and the
+methods in the accounts that Stripe refused to attach.
 
-What belongs here: storing and finding it. What does not: that a changed one is tried at once
+What belongs here: storing and finding them. What does not: trying a changed method at once
 (``push.dunning``).
 """
 
@@ -26,15 +26,15 @@ create table if not exists cards_refused (
 
 @dataclass(frozen=True)
 class Card:
-    """Stripe's id of a payment method, empty where there is none; `changed_at` is 0 where no change
-    of it is known."""
+    """A customer's default payment method: Stripe's id, empty where there is none. `changed_at`:
+    epoch seconds of the last change, 0 where none is known."""
 
     card: str
     changed_at: int
 
     @property
     def digest(self) -> str:
-        """Another one for each change, also back to one that there was before."""
+        """Differs after each change, even after a change back to an earlier method."""
         return short_hash([self.card, self.changed_at])[:8]
 
 
@@ -50,7 +50,8 @@ class CachedCards:
         return None if row is None else Card(*row)
 
     def note_seen(self, cards: Iterable[tuple[str, str]]) -> None:
-        """What customers have, of whom nothing was known: when it was changed last nobody knows."""
+        """Store the methods of customers that are not known yet; the time of their last change is
+        unknown."""
         self._db.executemany("insert or ignore into cards values (?, ?, 0)", cards)
 
     def is_refused(self, stripe_customer_id: str, method: str) -> bool:
@@ -63,7 +64,8 @@ class CachedCards:
         )
 
     def note_change(self, stripe_customer_id: str, card: str, at: int) -> None:
-        """What an event told of then; events may come out of order."""
+        """Store a change that an event reports, unless a later one is known: events may come out of
+        order. `at`: epoch seconds."""
         self._db.execute(
             "insert into cards values (?, ?, ?) on conflict do update "
             "set card = excluded.card, changed_at = excluded.changed_at "

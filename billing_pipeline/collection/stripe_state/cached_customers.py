@@ -22,9 +22,9 @@ from billing_pipeline.runs.sqlite_file import transaction
 
 @dataclass(frozen=True)
 class CachedCustomer:
-    """A Stripe customer of ours; `payment_method` is the one that we have set, `profile` and
-    `held` are what else we have written and what Stripe has (`profiles.py`), `tax_id` is the mark
-    of the one that we have made."""
+    """A Stripe customer of ours. `payment_method`: the one that we have set; `profile` and `held`:
+    digests of the fields that we last wrote and of those that Stripe has (`profiles.py`); `tax_id`:
+    the mark of the tax id that we have made."""
 
     stripe_customer_id: str
     customer_id: str
@@ -42,11 +42,11 @@ _MARKS = (
     metadata_keys.PROFILE,
     metadata_keys.TAX_ID,
 )
-"""What we write on a customer."""
+"""The metadata that we write on a customer."""
 
 
 def card_of(customer: Mapping[str, Any]) -> str:
-    """The payment method by default of a customer object of Stripe's; empty where it has none."""
+    """The default payment method of a customer object of Stripe's; empty where it has none."""
     settings = customer.get("invoice_settings")
     card = settings.get("default_payment_method") if isinstance(settings, Mapping) else None
     return card if isinstance(card, str) and card.isprintable() else ""
@@ -63,7 +63,7 @@ class CachedCustomers:
         self._cards = cards
 
     def oldest_of(self, customer_id: str) -> CachedCustomer | None:
-        """The oldest Stripe customer with that id of ours: there should be one."""
+        """The oldest Stripe customer with that id of ours: there should be no other."""
         row = self._db.execute(
             f"select {_COLUMNS} from customers where customer_id = ? "
             "order by created, stripe_customer_id limit 1",
@@ -83,7 +83,8 @@ class CachedCustomers:
         return {str(row[0]) for row in self._db.execute("select stripe_customer_id from customers")}
 
     def has_marks(self, stripe_customer_id: str, metadata: Mapping[str, str]) -> bool:
-        """True where these marks tell nothing new: no mark of ours now or before, or the same."""
+        """True where these marks tell nothing new: the customer is not known and has none of ours,
+        or is known with the same ones."""
         known = self.get(stripe_customer_id)
         marks = [metadata.get(name) for name in _MARKS]
         if known is None:
@@ -91,7 +92,7 @@ class CachedCustomers:
         return marks == [known.customer_id, known.payment_method, known.profile, known.tax_id]
 
     def store(self, customers: Iterable[Mapping[str, Any]]) -> None:
-        """Remember those that are marked as ours, and forget those that are not any more."""
+        """Store the customers that are marked as ours, and forget those that no longer are."""
         rows, others, cards = [], [], []
         for data in customers:
             name = set_aside.identity(data)
@@ -130,12 +131,14 @@ class CachedCustomers:
         self._db.execute("delete from customers where stripe_customer_id = ?", [stripe_customer_id])
 
     def baseline(self, stripe_customer_id: str) -> str | None:
-        """What our input was when a customer was first seen to whom we have written nothing."""
+        """The digests of our input that were last noted for a customer; see `note_baseline`."""
         query = "select profile from profiles where stripe_customer_id = ?"
         row = self._db.execute(query, [stripe_customer_id]).fetchone()
         return None if row is None else str(row[0])
 
     def note_baseline(self, stripe_customer_id: str, profile: str) -> None:
+        """Note our input, as digests: for a customer to whom we have never written, it is what the
+        next input is compared with."""
         self._db.execute(
             "insert or replace into profiles values (?, ?)", [stripe_customer_id, profile]
         )

@@ -26,7 +26,7 @@ from billing_pipeline.runs.sqlite_file import transaction
 _UNREADABLE = -1
 """The rank of an invoice that cannot be read: below all others."""
 
-# What `stripe_invoice.read_invoice` reads: the rest of Stripe's answer is not worth saving.
+# What `stripe_invoice.read_invoice` needs: the rest of Stripe's answer is not worth saving.
 _SAVED = (
     "id",
     "customer",
@@ -59,16 +59,16 @@ _SAVED = (
 )
 
 MONTH_UNKNOWN = ""
-"""In place of the month of an invoice that carries marks of ours but no longer says which month."""
+"""The month of an invoice that carries marks of ours but no longer says which month it is of."""
 
-WAITS_AT_MOST = 100 * 86_400
-"""Seconds after which an event about a payout no longer has a month read that waits for one: an
-account whose payouts are made by hand never says what is in them."""
+MAX_PAYOUT_WAIT = 100 * 86_400
+"""Seconds for which a payment waits to be found in a payout. Not forever: an account whose payouts
+are made by hand never says what is in them."""
 
 
 @dataclass(frozen=True)
 class Window:
-    """A stretch of creation times, both ends included; `last` None: without end."""
+    """A span of creation times in epoch seconds, both ends included; `last` None: open-ended."""
 
     first: int
     last: int | None = None
@@ -88,15 +88,15 @@ class CachedInvoice(NamedTuple):
 
 
 RecordedMarks = Callable[[Iterable[str]], Mapping[str, Mapping[str, str]]]
-"""The marks by which our records know invoices, by Stripe's ids."""
+"""Gives, by Stripe's id, the marks that our records have of invoices."""
 
-# By the mark as it was first seen: without it, what a wallet paid could be taken a second time.
+# By the mark as it was first seen: if it could be removed, what a wallet paid could be taken twice.
 PAID_BY_A_WALLET = (
     f"cast(coalesce(json_extract(marks, '$.{metadata_keys.WALLET_APPLIED}'), "
     f"json_extract(body, '$.metadata.{metadata_keys.WALLET_APPLIED}')) as integer) <> 0"
 )
 
-# By the mark as it was first seen: without it, what was corrected could be billed a second time.
+# By the mark as it was first seen: if it could be removed, a correction could be billed twice.
 CORRECTS = (
     f"coalesce(json_extract(marks, '$.{metadata_keys.CORRECTIONS}'), "
     f"json_extract(body, '$.metadata.{metadata_keys.CORRECTIONS}'), '') <> ''"
@@ -106,8 +106,8 @@ CORRECTS = (
 class CachedInvoices:
     """Found by Stripe's id, by month (``YYYY-MM-01``), by the time of creation (epoch seconds).
 
-    Of an invoice that is seen for the first time, as all are after the cache was lost, `recorded`
-    says which it is, whatever somebody has made of its marks in Stripe by then.
+    When an invoice is seen for the first time, as all are after the cache was lost, `recorded` says
+    which invoice it is, even if somebody has changed its marks in Stripe by then.
     """
 
     def __init__(
@@ -138,7 +138,7 @@ class CachedInvoices:
         return [CachedInvoice(*(json.loads(text) for text in row)) for row in rows]
 
     def metadata(self, month_key: str, name: str) -> dict[str, str | None]:
-        """What the month's invoices have in one key of their metadata, by their ids."""
+        """What the month's invoices have under one key of their metadata, by Stripe's ids."""
         rows = self._db.execute(
             "select stripe_invoice_id, json_extract(body, '$.metadata.' || ?) "
             "from invoices where billing_month = ?",
@@ -162,27 +162,27 @@ class CachedInvoices:
         return str(row[0]) or None if row is not None else None
 
     def count_created(self, window: Window) -> int:
-        """How many invoices are known that were created in a stretch."""
+        """How many known invoices were created in the window."""
         last = window.last if window.last is not None else 2**62
         query = "select count(*) from invoices where created between ? and ?"
         return int(self._db.execute(query, [window.first, last]).fetchone()[0])
 
     def store(self, invoices: Iterable[Mapping[str, Any]], *, moment: int | None = None) -> None:
-        """Remember invoices of ours; those without any mark of ours are passed over, unless they
-        are known already, here or in our records.
+        """Store invoices of ours; those without any mark of ours are passed over, unless they are
+        known already, here or in our records.
 
         Marks that say which invoice it is are kept as they were first seen: somebody may remove or
         change them in Stripe. An invoice only moves forward (draft, open, uncollectible, paid or
         void), and what was read from a given `moment` on (None: just now) does not replace what was
-        stored later: an answer that was made earlier and arrives later does not set it back. How
-        far along an invoice is that cannot be read, nobody knows: it gives way to the next answer.
+        read later: an old answer that arrives late does not set it back. The status of an
+        unreadable invoice is not known, so it is replaced by the next answer.
         """
-        asked = [data for data in invoices if self._can_be_stored(data)]
-        known = self._known([data["id"] for data in asked])
-        recorded = self._recorded(data["id"] for data in asked if data["id"] not in known)
+        storable = [data for data in invoices if self._can_be_stored(data)]
+        known = self._known([data["id"] for data in storable])
+        recorded = self._recorded(data["id"] for data in storable if data["id"] not in known)
         known |= recorded.keys()
         rows, readable = [], []
-        for data in asked:
+        for data in storable:
             if data["id"] not in known and not self._is_ours(data):
                 continue
             invoice = read_invoice(data)
@@ -219,8 +219,8 @@ class CachedInvoices:
         return False
 
     def _is_ours(self, data: Mapping[str, Any]) -> bool:
-        """True where it carries any mark of ours. Whose an invoice is whose metadata cannot be
-        read, nobody can say: it is set aside."""
+        """True where it carries any mark of ours. An invoice with unreadable metadata is set aside:
+        nothing says whose it is."""
         metadata = data.get("metadata")
         if not isinstance(metadata, Mapping | None):
             self._unreadable.add(
@@ -230,7 +230,7 @@ class CachedInvoices:
         return metadata_keys.is_marked(data)
 
     def mark(self, stripe_invoice_id: str, marks: Mapping[str, str]) -> None:
-        """These are the marks that say which invoice it is, whatever was seen on it."""
+        """Replace the marks that say which invoice it is, whatever was seen on it."""
         self._db.execute(
             "update invoices set marks = ?, billing_month = ? where stripe_invoice_id = ?",
             [json.dumps(dict(marks)), marks[metadata_keys.MONTH], stripe_invoice_id],
@@ -252,14 +252,15 @@ class CachedInvoices:
         return {str(row[0]) for row in self._db.execute(query, [json.dumps(stripe_invoice_ids)])}
 
     def note(self, stripe_invoice_id: str, extra: Mapping[str, Any]) -> None:
-        """Keep what we found out about an invoice beside it."""
+        """Store what we found out about an invoice beside it, over what was noted before."""
         self._db.execute(
             "update invoices set extra = json_patch(extra, ?) where stripe_invoice_id = ?",
             [json.dumps(dict(extra)), stripe_invoice_id],
         )
 
     def note_failure(self, stripe_invoice_id: str, at: int) -> None:
-        """A payment of an invoice failed at that time; the first one is remembered."""
+        """Note that a payment of an invoice failed `at` (epoch seconds); the first failure is
+        kept."""
         self._db.execute(
             "update invoices set extra = json_set(extra, '$.failed_at', "
             "min(coalesce(json_extract(extra, '$.failed_at'), ?1), ?1)) "
@@ -268,7 +269,7 @@ class CachedInvoices:
         )
 
     def noted(self, stripe_invoice_id: str) -> dict[str, Any]:
-        """What `note` kept."""
+        """All that `note` has stored for an invoice."""
         row = self._db.execute(
             "select extra from invoices where stripe_invoice_id = ?", [stripe_invoice_id]
         ).fetchone()
@@ -277,7 +278,8 @@ class CachedInvoices:
     def note_received(
         self, stripe_invoice_id: str, amount_paid: int | None, rows: Sequence[Mapping[str, Any]]
     ) -> None:
-        """Keep what was received for an invoice (`received.py`), read when so much was paid."""
+        """Store what was received for an invoice (`received.py`), and the invoice's `amount_paid`
+        (minor units) when it was read."""
         with transaction(self._db):
             self.note(
                 stripe_invoice_id,
@@ -291,8 +293,8 @@ class CachedInvoices:
     def received(
         self, stripe_invoice_ids: Iterable[str]
     ) -> dict[str, tuple[int | None, list[dict[str, Any]]]]:
-        """What `note_received` kept, by invoice. The amount is None where the rows are not what
-        they should be any more."""
+        """What `note_received` has stored, by invoice. The amount is None where the rows have
+        become stale."""
         found = self._db.execute(
             "select stripe_invoice_id, json_extract(extra, '$.received_of'), "
             "json_extract(extra, '$.received') from invoices where stripe_invoice_id in "
@@ -311,9 +313,9 @@ class CachedInvoices:
         )
         return {str(name): json.loads(rows) for name, rows in found}
 
-    def doubt_received(self, payment_intents: Iterable[str]) -> set[str]:
-        """Something was refunded of these payments or disputed: what was received for their
-        invoices is to be read again. Gives the months concerned."""
+    def mark_received_stale(self, payment_intents: Iterable[str]) -> set[str]:
+        """Have read again what was received for the invoices of these payments, after a refund or a
+        dispute. Returns the months concerned."""
         wanted = [json.dumps(sorted(payment_intents))]
         of_them = (
             "stripe_invoice_id in (select stripe_invoice_id from received "
@@ -329,20 +331,20 @@ class CachedInvoices:
         return {str(row[0]) for row in months}
 
     def months_of_payouts(self, payout_ids: Iterable[str], now: int) -> set[str]:
-        """The months of which a payment, refund or dispute is in one of these payouts, or can be
-        paid out for less than `WAITS_AT_MOST` seconds and is in none yet."""
+        """The months of which a payment, refund or dispute is in one of these payouts, or is in no
+        payout yet although its funds are available, since at most `MAX_PAYOUT_WAIT` seconds."""
         rows = self._db.execute(
             "select distinct billing_month from invoices, "
             "json_each(coalesce(json_extract(extra, '$.received'), '[]')) as moved "
             "where json_extract(moved.value, '$.payout') in (select value from json_each(?)) "
             "or (json_extract(moved.value, '$.payout') is null "
             "and json_extract(moved.value, '$.available_on') between ? and ?)",
-            [json.dumps(sorted(payout_ids)), now - WAITS_AT_MOST, now],
+            [json.dumps(sorted(payout_ids)), now - MAX_PAYOUT_WAIT, now],
         )
         return {str(row[0]) for row in rows}
 
     def unknown(self, known_months: Iterable[str]) -> list[CachedInvoice]:
-        """As `of_month`: what has marks of ours, and is of none of these months."""
+        """As `of_month`: the invoices with marks of ours that are of none of these months."""
         rows = self._db.execute(
             "select body, extra, marks from invoices "
             "where billing_month not in (select value from json_each(?)) "
@@ -357,7 +359,7 @@ class CachedInvoices:
         )
 
     def known(self, month_key: str, window: Window) -> set[str]:
-        """The month's invoices that are known and were created in a window."""
+        """Stripe's ids of the month's known invoices that were created in the window."""
         last = window.last if window.last is not None else 2**62
         rows = self._db.execute(
             "select stripe_invoice_id from invoices "
@@ -367,7 +369,7 @@ class CachedInvoices:
         return {str(row[0]) for row in rows}
 
     def paid_by_wallets(self, customer_id: str | None = None) -> list[CachedInvoice]:
-        """As `of_month`, of all months: those of which a wallet was to pay a part."""
+        """As `of_month`, of all months: the invoices of which a wallet was to pay a part."""
         query = f"select body, extra, marks from invoices where {PAID_BY_A_WALLET}"
         order = " order by created, stripe_invoice_id"
         if customer_id is None:
@@ -378,7 +380,7 @@ class CachedInvoices:
         return [CachedInvoice(*(json.loads(text) for text in row)) for row in rows]
 
     def months(self) -> list[str]:
-        """The months (``YYYY-MM-01``) of which something was finalized, as last read."""
+        """The months (``YYYY-MM-01``) with a finalized invoice, as last read."""
         rows = self._db.execute(
             "select distinct billing_month from invoices "
             "where status_rank > ? and billing_month <> '' order by 1",
@@ -387,7 +389,7 @@ class CachedInvoices:
         return [str(row[0]) for row in rows]
 
     def correcting(self) -> list[CachedInvoice]:
-        """As `of_month`, of all months: those that correct months whose books are closed."""
+        """As `of_month`, of all months: the invoices that correct months whose books are closed."""
         rows = self._db.execute(
             f"select body, extra, marks from invoices where {CORRECTS} "
             "order by created, stripe_invoice_id"
@@ -395,8 +397,8 @@ class CachedInvoices:
         return [CachedInvoice(*(json.loads(text) for text in row)) for row in rows]
 
     def paid_later_by_wallets(self) -> list[CachedInvoice]:
-        """As `of_month`, of all months: those of which a wallet paid something while they were
-        open."""
+        """As `of_month`, of all months: the invoices of which a wallet paid something while they
+        were open."""
         rows = self._db.execute(
             "select body, extra, marks from invoices where "
             f"json_extract(body, '$.metadata.{metadata_keys.WALLET_PAYMENTS}') is not null "
@@ -405,7 +407,7 @@ class CachedInvoices:
         return [CachedInvoice(*(json.loads(text) for text in row)) for row in rows]
 
     def of_customers(self, stripe_customer_ids: Iterable[str]) -> list[CachedInvoice]:
-        """As `of_month`, of all months: those of some customers."""
+        """As `of_month`, of all months: the invoices of these customers."""
         rows = self._db.execute(
             "select body, extra, marks from invoices where json_extract(body, '$.customer') in "
             "(select value from json_each(?)) order by created, stripe_invoice_id",
@@ -417,7 +419,7 @@ class CachedInvoices:
 def _row(data: Mapping[str, Any], invoice: ActualInvoice, recorded: Mapping[str, str]) -> list[Any]:
     metadata = data.get("metadata")
     found = metadata if isinstance(metadata, Mapping) else {}
-    # What the wallet pays is settled once the invoice is final.
+    # Marks such as what the wallet pays no longer change once the invoice is finalized.
     names: tuple[str, ...] = metadata_keys.IDENTITY
     if not invoice.is_draft:
         names = (

@@ -1,7 +1,7 @@
-"""Which version of a month is published, and for which a run found nothing to do.
+"""Which version of a month is published, and for which months a run found nothing to do.
 
-What belongs here: counting changes of months and wallets, and what of them was published. What does
-not: the invoices (``cached_invoices``), whose triggers count their changes.
+What belongs here: counting changes of months and wallets, and noting which of them are published.
+What does not: the invoices (``cached_invoices``), whose changes are counted by triggers.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class CachedMonths:
         return 0 if row is None else int(row[0])
 
     def touch(self, month_keys: Iterable[str], *, in_full: bool = False) -> None:
-        """Let months count as changed; `in_full`: only listing them tells what is there."""
+        """Count months as changed; `in_full`: they have to be listed to tell what is there."""
         self._db.executemany(
             "insert into months (billing_month, changed, is_listing_due) values (?1, 1, ?2) "
             "on conflict (billing_month) do update set changed = changed + 1, "
@@ -35,7 +35,8 @@ class CachedMonths:
         )
 
     def note_published(self, month_key: str, version: int, at: float, *, in_full: bool) -> None:
-        """That version of the month is what stands published now, even where a newer one did."""
+        """Note that this version of the month is published now, even where a newer one was
+        before. `at`: when it was read, epoch seconds; `in_full`: it was read by listing."""
         self._db.execute(
             "insert into months (billing_month, published, published_at) values (?1, ?2, ?3) "
             "on conflict (billing_month) do update set published = ?2, published_at = ?3, "
@@ -44,8 +45,8 @@ class CachedMonths:
         )
 
     def stale(self, now: float) -> list[tuple[str, int, bool]]:
-        """Months whose published rows are not what they should be: key, version, and whether
-        they have to be listed. That an invoice became overdue changes it too."""
+        """Months whose published rows are out of date: key, version, and whether they have to be
+        listed. An invoice that has become overdue makes its month stale too."""
         rows = self._db.execute(
             "select billing_month, changed, is_listing_due from months "
             "where billing_month <> '' and (changed <> published or is_listing_due or exists ("
@@ -69,14 +70,14 @@ class CachedMonths:
         return row
 
     def touch_wallets(self) -> None:
-        """A balance is about to be moved: what is published of wallets is not what they are."""
+        """Note that a balance is about to be moved: what is published of wallets is stale then."""
         self._db.execute(
             "insert into state values ('wallets_changed', 1) "
             "on conflict (name) do update set value = value + 1"
         )
 
     def wallets_version(self, month_key: str) -> int:
-        """Grows with every change of the month's invoices, and of any wallet by us."""
+        """Grows with every change of the month's invoices, and whenever we move any wallet."""
         return self.version(month_key) + (self._progress.get("wallets_changed") or 0)
 
     def note_wallets_published(self, month_key: str, version: int) -> None:

@@ -47,7 +47,7 @@ class CachedPayouts:
             )
 
     def named(self, payout_ids: Iterable[str]) -> dict[str, Payout]:
-        """Those of these that are known."""
+        """The known ones of these payouts, by id."""
         rows = self._db.execute(
             "select * from payouts where payout_id in (select value from json_each(?))",
             [json.dumps(sorted(payout_ids))],

@@ -1,7 +1,7 @@
-"""Tax ids of customers: which stand in Stripe without our doing, and which could not be sent.
+"""Tax ids of customers: those that somebody else added in Stripe, and those we could not send.
 
 What belongs here: storing both, and reading the second for a person. What does not: which type a
-tax id has (`tax_id_types.py`), sending it (``push.tax_ids``), and the mark of one that we have
+tax id has (`tax_id_types.py`), sending it (``push.tax_ids``), and the mark of a tax id that we have
 made, which is on the customer (`cached_customers.py`).
 """
 
@@ -31,7 +31,8 @@ ALL = ""
 
 
 class CachedTaxIds:
-    """By Stripe's id of the customer what was found there, by ours what could not be sent."""
+    """What was found in Stripe, by Stripe's customer id; what could not be sent, by our customer
+    id."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
@@ -55,13 +56,14 @@ class CachedTaxIds:
         return dict(self._db.execute("select customer_id, reason from tax_id_problems").fetchall())
 
     def note_problems(self, problems: Mapping[str, str], at: float) -> None:
-        """These could not be sent. What no push has met for long is of nobody who is billed."""
+        """Store which tax ids could not be sent, seen `at` (epoch seconds). Problems that no push
+        has met for long are deleted: their customers are no longer billed."""
         rows = [(customer, reason, at) for customer, reason in problems.items()]
         self._db.executemany("insert or replace into tax_id_problems values (?, ?, ?)", rows)
         self._db.execute("delete from tax_id_problems where seen_at < ?", [at - KEPT_SECONDS])
 
     def solve(self, customer_ids: Iterable[str]) -> None:
-        """These have no problem any more."""
+        """Forget the problems of these customers."""
         self._db.execute(
             "delete from tax_id_problems where customer_id in (select value from json_each(?))",
             [json.dumps(list(customer_ids))],

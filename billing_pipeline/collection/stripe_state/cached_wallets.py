@@ -28,8 +28,9 @@ class PaidTopUp:
 
 @dataclass(frozen=True)
 class TopUpReturn:
-    """What left a wallet again because a top-up's charge was refunded or disputed, or, above 0,
-    came back because a dispute was won; minor units of the top-up's currency, epoch seconds."""
+    """What a wallet loses because a top-up's charge was refunded or disputed (below 0), or gets
+    back because a dispute was won (above 0); minor units of the top-up's currency, epoch
+    seconds."""
 
     return_id: str
     payment_intent: str
@@ -57,7 +58,7 @@ class PostedMovements:
         return {str(row[0]) for row in rows}
 
     def add(self, stripe_customer_id: str, currency: str, amounts: Mapping[str, int]) -> None:
-        """Movements that stand on a customer's balance, with their amounts."""
+        """Note movements that are posted on a customer's balance, with their amounts."""
         with transaction(self._db):
             self._db.executemany(
                 "insert or replace into wallet_movements values (?, ?, ?, ?)",
@@ -66,7 +67,7 @@ class PostedMovements:
 
 
 class CachedTopUps:
-    """Payments that topped wallets up, and what left again of them."""
+    """Payments that topped wallets up, and what was refunded or disputed of them."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
@@ -83,7 +84,7 @@ class CachedTopUps:
         return [PaidTopUp(*row) for row in rows]
 
     def store_returns(self, payment_intent: str, returns: Iterable[TopUpReturn]) -> None:
-        """All that left again of a payment, in place of what was known of it."""
+        """Store all refunds and disputes of a payment, in place of those known before."""
         with transaction(self._db):
             self._db.execute(
                 "delete from top_up_returns where payment_intent = ?", [payment_intent]

@@ -1,10 +1,10 @@
-"""Changes in Stripe by its events: cheap, every minute.
+"""Reading changes in Stripe by its events, which is cheap enough for every minute.
 
-What belongs here: which events to list, and reading what they are about. What does not: a month in
-full, by listing (`refresh.py`), and what an event says (`events.py`).
+What belongs here: which events to list, and reading the objects that they are about. What does not:
+reading a month in full, by listing (`refresh.py`), and the content of an event (`events.py`).
 
 Events only tell *which* invoices changed: they arrive out of order, twice, and two may share a
-second. What an invoice is now is read from Stripe, so both ways end in the same rows.
+second. The invoices themselves are read from Stripe, so events and listing end in the same rows.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 from billing_pipeline.collection.stripe_state import metadata_keys
 from billing_pipeline.collection.stripe_state.cache import StripeCache
 from billing_pipeline.collection.stripe_state.cached_invoices import Window
-from billing_pipeline.collection.stripe_state.events import Told, read_told
+from billing_pipeline.collection.stripe_state.events import StripeEvent, parse_event
 from billing_pipeline.collection.stripe_state.refresh import (
     ONE_OBJECT,
     cached_month,
@@ -35,41 +35,24 @@ from billing_pipeline.stripe_api.client import StripeGateway
 from billing_pipeline.stripe_api.errors import FailureKind, StripeFailure
 
 EVENTS_CURSOR = "events_listed_until"
-
-
 PASS_NEWEST = "events_pass_newest"
-
-
 PASS_UNTIL = "events_pass_until"
-"""Events are listed newest first. Where there are more than one call may read, the next goes on
-from `PASS_UNTIL` down to the cursor, which then becomes `PASS_NEWEST`."""
-
+"""Events are listed newest first. If one call cannot read them all, the next one goes on from
+`PASS_UNTIL` down to the cursor, which then becomes `PASS_NEWEST`."""
 
 DAY = 86_400
-
-
 EVENTS_KEPT = 30 * DAY
 """Seconds that Stripe keeps events."""
-
-
 EVENTS_OVERLAP = 900
-"""Events of the last minutes before the cursor are read again: they arrive late, out of order."""
-
-
+"""Seconds before the cursor whose events are read again: events arrive late and out of order."""
 WHOLE_OVERLAP_EVERY = 600
-"""Seconds after which the whole overlap is read again; in between only until a page brings nothing
-new, or each look after a big month would list its events once more. Less than the overlap."""
-
-
+"""Seconds after which the whole overlap is read again. In between, reading stops at the first page
+with nothing new; otherwise every call after a big month would list its events again. Must be less
+than the overlap."""
 WHOLE_OVERLAP_AT = "events_overlap_read_at"
-
-
 PAGE = 100
-
-
-NEIGHBOURS = 600
-"""Invoices created within so many seconds of each other are worth one listing."""
-
+MAX_GAP = 600
+"""Seconds: invoices that were created closer together than this are read by one listing."""
 
 EVENT_TYPES = (
     "invoice.finalized",
@@ -106,9 +89,10 @@ class Reading(StrEnum):
 
     COMPLETE = "complete"
     UNFINISHED = "unfinished"
-    """There was more than the time allowed for; the next call goes on."""
+    """The time was not enough for all of them; the next call goes on."""
     BEGUN_ANEW = "begun_anew"
-    """The first call, or longer ago than Stripe keeps events: they cannot tell what changed."""
+    """This is the first call, or the last one was longer ago than Stripe keeps events: events
+    cannot tell what changed."""
 
 
 async def pull_events(
@@ -118,13 +102,14 @@ async def pull_events(
     known_months: Iterable[str],
     seconds: float = math.inf,
 ) -> Reading:
-    """Read what changed since the last call, in all months, for about so many seconds.
+    """Read what changed since the last call, in all months, for about `seconds`.
 
-    Where events cannot tell, all of `known_months` (``YYYY-MM-01``) are left to be listed.
+    Where events cannot tell what changed, all of `known_months` (``YYYY-MM-01``) are marked to be
+    listed.
     """
     cursor, now = cache.progress.get(EVENTS_CURSOR), int(gateway.clock.now())
     if cursor is None or now - cursor > EVENTS_KEPT - EVENTS_OVERLAP:
-        # Noted before the cursor begins anew: a process that ends in between loses nothing.
+        # Noted before the cursor is set: a process that ends in between loses nothing.
         cache.months.touch(known_months, in_full=True)
         await _begin_anew(gateway, cache, now)
         return Reading.BEGUN_ANEW
@@ -143,7 +128,7 @@ async def pull_events(
         events = readable(cache, page, now)
         fresh = cache.progress.new_events(events)
         await changes.read(fresh)
-        # Remembered only now: a process that ends before reads them again.
+        # Remembered only now: if the process ends earlier, the next one reads them again.
         cache.progress.remember_events(fresh)
         if events:
             newest, until = newest or events[0].created, events[-1].created
@@ -152,8 +137,8 @@ async def pull_events(
             break
     else:
         cache.progress.put(WHOLE_OVERLAP_AT, now)
-    # Where nothing happens the cursor follows our own clock, a day behind it: else a quiet month
-    # would look like one in which nobody looked.
+    # Without events the cursor follows our own clock, a day behind: otherwise a quiet month would
+    # look like a month without a call.
     cursor = max(newest or cursor, now - DAY)
     cache.progress.advance(EVENTS_CURSOR, cursor)
     cache.progress.drop(PASS_NEWEST, PASS_UNTIL)
@@ -162,32 +147,32 @@ async def pull_events(
 
 
 async def read_events(gateway: StripeGateway, cache: StripeCache, events: Iterable[Any]) -> None:
-    """Read what these events tell of, wherever they came from; those known already are passed
-    over, and those that cannot be read are set aside."""
+    """Read the objects that these events are about, wherever the events came from. Known events are
+    passed over, unreadable ones are set aside."""
     fresh = cache.progress.new_events(readable(cache, events, gateway.clock.now()))
     await _Changes(gateway, cache).read(fresh)
     cache.progress.remember_events(fresh)
 
 
-def readable(cache: StripeCache, events: Iterable[Any], now: float) -> list[Told]:
-    """What the events tell; of those that cannot be read it is remembered why."""
-    told = []
+def readable(cache: StripeCache, events: Iterable[Any], now: float) -> list[StripeEvent]:
+    """The events that can be read; the others are set aside with the reason."""
+    found = []
     for event in events:
         try:
-            told.append(read_told(event))
+            found.append(parse_event(event))
         except UnreadableError as error:
             cache.unreadable.add("event", identity(event), str(error), now)
-    return told
+    return found
 
 
 async def _begin_anew(gateway: StripeGateway, cache: StripeCache, now: int) -> None:
     """Begin at the newest event, by Stripe's own clock; without a recent one, by ours.
 
-    The events just before it count as seen: listing the months tells what they told.
+    The events just before it count as seen: the months are listed, which shows the same changes.
     """
     newest = await gateway.newest("/v1/events")
-    told = readable(cache, [newest] if newest else [], now)
-    cursor = max([now - DAY, *(event.created for event in told)])
+    newest_events = readable(cache, [newest] if newest else [], now)
+    cursor = max([now - DAY, *(event.created for event in newest_events)])
     created = Window(cursor - EVENTS_OVERLAP, cursor).as_filter()
     query = {"created": created, "types": list(EVENT_TYPES)}
     seen = [event async for event in gateway.list("/v1/events", query)]
@@ -198,33 +183,35 @@ async def _begin_anew(gateway: StripeGateway, cache: StripeCache, now: int) -> N
 
 
 class _Changes:
-    """Reads what events are about, each thing once for all the events of one call."""
+    """Reads the objects that events are about, each one once for all events of one call."""
 
     def __init__(self, gateway: StripeGateway, cache: StripeCache) -> None:
         self._gateway = gateway
         self._cache = cache
         self._read: set[str] = set()
 
-    async def read(self, events: Sequence[Told]) -> None:
+    async def read(self, events: Sequence[StripeEvent]) -> None:
         about = [event for event in events if event.target is not None]
-        self._doubt_money([event for event in about if event.is_about_money])
+        self._touch_refunded([event for event in about if event.is_about_money])
         await self._read_customers([event for event in about if event.is_about_customer])
-        self._doubt_payouts([event for event in about if event.is_about_payout])
+        self._touch_paid_out([event for event in about if event.is_about_payout])
         await self._read_about_invoices([event for event in about if event.is_about_invoice])
 
-    def _doubt_money(self, events: Sequence[Told]) -> None:
-        """What was refunded or disputed is read with the payments of its month."""
+    def _touch_refunded(self, events: Sequence[StripeEvent]) -> None:
+        """Count the months of refunded and disputed payments as changed: their next pull reads
+        them."""
         if events:
             intents = {str(event.target) for event in events}
-            self._cache.months.touch(self._cache.invoices.doubt_received(intents))
+            self._cache.months.touch(self._cache.invoices.mark_received_stale(intents))
 
-    def _doubt_payouts(self, events: Sequence[Told]) -> None:
-        """A payout is read with the payments that are in it, or wait for one."""
+    def _touch_paid_out(self, events: Sequence[StripeEvent]) -> None:
+        """Count the months as changed whose payments are in these payouts or wait for one: their
+        next pull reads them."""
         if events:
             names, now = {str(event.target) for event in events}, int(self._gateway.clock.now())
             self._cache.months.touch(self._cache.invoices.months_of_payouts(names, now))
 
-    async def _read_about_invoices(self, events: Sequence[Told]) -> None:
+    async def _read_about_invoices(self, events: Sequence[StripeEvent]) -> None:
         changed: dict[str, int | None] = {}
         credited: set[str] = set()
         failed: dict[str, int] = {}
@@ -238,7 +225,7 @@ class _Changes:
             if event.type == "invoice.payment_failed":
                 failed[invoice_id] = min(event.created, failed.get(invoice_id, event.created))
                 if not event.is_ours:
-                    # Nothing on the invoice may tell of a try that we did not make.
+                    # The invoice itself may not show a try that we did not make: read its payments.
                     self._cache.invoices.note(invoice_id, {"payments_of": None, "payment": None})
                     self._cache.months.touch([month])
             if invoice_id not in self._read:
@@ -248,9 +235,9 @@ class _Changes:
             self._cache.invoices.note_failure(invoice_id, at)
         await self._read_credit_notes(credited)
 
-    async def _read_customers(self, events: Sequence[Told]) -> None:
-        """Only those that are marked as ours, or were, and of whom the event tells something
-        new: a push that makes customers has it all in its answers."""
+    async def _read_customers(self, events: Sequence[StripeEvent]) -> None:
+        """Read customers that are or were marked as ours, if the event has something new: a push
+        that creates customers has it all from its answers already."""
         known = self._cache.customers
         for event in events:
             self._note_card(event)
@@ -258,13 +245,13 @@ class _Changes:
             str(event.target)
             for event in events
             if not known.has_marks(str(event.target), event.metadata or {})
-            # The event has the marks of the time before.
+            # A deletion's event still has the same marks.
             or (event.type == "customer.deleted" and known.get(str(event.target)))
         }
         await each(sorted(changed), lambda item: read_customer(self._gateway, self._cache, item))
 
-    def _note_card(self, event: Told) -> None:
-        """A payment method by default of one who is known here that is another than before."""
+    def _note_card(self, event: StripeEvent) -> None:
+        """Note a changed default payment method of a known customer."""
         name, cards = str(event.target), self._cache.cards
         before = cards.get(name)
         if event.type != "customer.updated" or not (before or self._cache.customers.get(name)):
@@ -275,12 +262,13 @@ class _Changes:
         if is_new:
             cards.note_change(name, event.card, event.created)
 
-    def _month_of(self, invoice_id: str, event: Told) -> str | None:
+    def _month_of(self, invoice_id: str, event: StripeEvent) -> str | None:
         marked = (event.metadata or {}).get(metadata_keys.MONTH)
         return marked if is_month_key(marked) else self._cache.invoices.month_of(invoice_id)
 
     async def _read_invoices(self, changed: Mapping[str, int | None]) -> None:
-        """One by one, or by listing when they were made."""
+        """Read invoices one by one, or by listing those created at about the same time, whichever
+        takes fewer requests. `changed`: by Stripe's id, when the invoice was created, if known."""
         self._read |= set(changed)
         times = sorted(created for created in changed.values() if created is not None)
         windows = _windows_around(times)
@@ -299,7 +287,7 @@ class _Changes:
             if failure.kind is FailureKind.NOT_FOUND:
                 self._cache.invoices.forget([stripe_invoice_id])
             elif failure.kind in ONE_OBJECT:
-                # The others go on. Its month is listed, which tells what became of it.
+                # The others go on. Its month will be listed, which shows what happened to it.
                 self._cache.unreadable.add("invoice", stripe_invoice_id, str(failure))
                 month = self._cache.invoices.month_of(stripe_invoice_id)
                 self._cache.months.touch([month] if month else [], in_full=True)
@@ -323,7 +311,7 @@ def _windows_around(times: Sequence[int]) -> list[Window]:
     windows: list[Window] = []
     for time in times:
         last = windows[-1].last if windows else None
-        if last is not None and time - last <= NEIGHBOURS:
+        if last is not None and time - last <= MAX_GAP:
             windows[-1] = Window(windows[-1].first, time)
         else:
             windows.append(Window(time, time))

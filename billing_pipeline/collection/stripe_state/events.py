@@ -1,7 +1,7 @@
 """What a Stripe event is about, or why it cannot be read.
 
 What belongs here: reading an event, from the list or a webhook; pure. What does not: where events
-come from (`read_payments.py`, `inbox.py`), and reading what they are about.
+come from (`event_reader.py`, `inbox.py`), and reading the objects that they are about.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from billing_pipeline.collection.stripe_state.stripe_invoice import is_time
 
 
 @dataclass(frozen=True)
-class Told:
-    """An event. `target` is the invoice or customer that it is about, or the payment intent of what
-    was refunded or disputed, None for anything else; `made_at`
-    is when that object was created, if the event says so."""
+class StripeEvent:
+    """An event. `target`: Stripe's id of the invoice, customer or payout that it is about, or of
+    the payment intent that was refunded or disputed; None for anything else. `made_at`: when that
+    object was created (epoch seconds), if the event says so. `key`: the idempotency key of the
+    request that caused it."""
 
     event_id: str
     type: str
@@ -30,9 +31,9 @@ class Told:
     metadata: Mapping[str, str] | None = None
     key: str = ""
     card: str = ""
-    """Of a customer: the payment method by default."""
+    """Of a customer: the default payment method."""
     is_new_card: bool | None = None
-    """Whether the event tells of another payment method by default; None: it does not say."""
+    """Whether the default payment method was changed; None: the event does not say."""
 
     @property
     def is_about_customer(self) -> bool:
@@ -44,7 +45,7 @@ class Told:
 
     @property
     def is_about_money(self) -> bool:
-        """True where money left again of a payment, or came back."""
+        """True where money of a payment was refunded or disputed, or came back."""
         return self.type.startswith(("charge.", "refund."))
 
     @property
@@ -53,13 +54,13 @@ class Told:
 
     @property
     def is_ours(self) -> bool:
-        """True where a request of ours made it happen, whose answer is in the cache."""
+        """True where a request of ours caused it: then the request's answer is in the cache."""
         invoice_id = (self.metadata or {}).get(metadata_keys.INVOICE_ID)
         return invoice_id is not None and self.key.startswith(f"{invoice_id}:")
 
 
-def read_told(event: Any) -> Told:
-    """What an event tells. Raises `UnreadableError`."""
+def parse_event(event: Any) -> StripeEvent:
+    """An event from Stripe's JSON. Raises `UnreadableError`."""
     if not isinstance(event, Mapping):
         raise UnreadableError("is not an event")
     event_id, kind, created = event.get("id"), event.get("type"), event.get("created")
@@ -75,10 +76,10 @@ def read_told(event: Any) -> Told:
         raise UnreadableError(f"{_named(kind)}has no object")
     request = event.get("request")
     key = request.get("idempotency_key") if isinstance(request, Mapping) else None
-    told = Told(event_id, kind, created, key=key if isinstance(key, str) else "")
+    found = StripeEvent(event_id, kind, created, key=key if isinstance(key, str) else "")
     if kind == "customer.updated":
-        told = replace(told, card=card_of(thing), is_new_card=_is_new_card(data))
-    return _with_target(told, thing)
+        found = replace(found, card=card_of(thing), is_new_card=_is_new_card(data))
+    return _with_target(found, thing)
 
 
 def _is_new_card(data: Any) -> bool | None:
@@ -89,33 +90,33 @@ def _is_new_card(data: Any) -> bool | None:
     return isinstance(settings, Mapping) and "default_payment_method" in settings
 
 
-def _with_target(told: Told, thing: Mapping[str, Any]) -> Told:
-    if told.is_about_money:
+def _with_target(event: StripeEvent, thing: Mapping[str, Any]) -> StripeEvent:
+    if event.is_about_money:
         intent = thing.get("payment_intent")
-        # Of a charge without a payment intent, which no invoice of ours has, it is empty.
-        return replace(told, target=intent if isinstance(intent, str) and intent else None)
-    field = _FIELDS.get(_family(told.type))
+        # A charge without a payment intent is of no invoice of ours.
+        return replace(event, target=intent if isinstance(intent, str) and intent else None)
+    field = _FIELDS.get(_family(event.type))
     if field is None:
-        return told
+        return event
     target = thing.get(field)
-    if field == "id" and thing.get("object") != _family(told.type):
-        raise UnreadableError(f"{_named(told.type)}its object is no {_family(told.type)}")
+    if field == "id" and thing.get("object") != _family(event.type):
+        raise UnreadableError(f"{_named(event.type)}its object is no {_family(event.type)}")
     if not isinstance(target, str) or not target.isprintable() or not target:
         what = "has no id" if field == "id" else f"names no {field}"
-        raise UnreadableError(f"{_named(told.type)}its {_family(told.type)} {what}")
+        raise UnreadableError(f"{_named(event.type)}its {_family(event.type)} {what}")
     metadata = thing.get("metadata") or {}
     if not isinstance(metadata, Mapping):
-        raise UnreadableError(f"{_named(told.type)}its metadata is not a list of names and texts")
+        raise UnreadableError(f"{_named(event.type)}its metadata is not a list of names and texts")
     made_at = thing.get("created") if field == "id" else None
     return replace(
-        told,
+        event,
         target=target,
         made_at=made_at if is_time(made_at) else None,
         metadata={k: v for k, v in metadata.items() if isinstance(v, str)},
     )
 
 
-# Which field of an event's object names what we read again, by the family of its type.
+# By the family of an event's type: the field of its object with the id of what we read again.
 _FIELDS = {"invoice": "id", "credit_note": "invoice", "customer": "id", "payout": "id"}
 
 

@@ -22,7 +22,7 @@ LINE_QUANTITY = "billing_quantity"
 CUSTOMER_ID = "billing_customer_id"
 TRIES = "billing_payment_tries"
 FIRST_FAILURE = "billing_first_failure_at"
-"""From when the due times of dunning count: moved by as much as a try was late."""
+"""The time from which dunning's due times count, epoch seconds: a late try moves it."""
 CARD_TRIED = "billing_card_tried"
 """The customer's payment method as it was when dunning tried last (`cached_cards.Card.digest`)."""
 CREDIT_NUMBER = "billing_credit_number"
@@ -32,36 +32,37 @@ TAX_ID = "billing_tax_id"
 """The tax id that we have made for a customer: its digest, and Stripe's id of it."""
 PAYMENT_NOTE = "billing_payment_note"
 WALLET_APPLIED = "billing_wallet_applied"
-"""What the wallet pays of it, in minor units. Below 0: what a total below 0 puts into it."""
+"""What the wallet pays of the invoice, in minor units. Below 0: what a total below 0 pays into the
+wallet."""
 WALLET_AFTER = "billing_wallet_after"
-"""The last month that was billed before an invoice that takes from a wallet: it took what this
-month had left. Empty where that is no later month than its own."""
+"""The latest month that had been billed when the invoice took from the wallet: it took what that
+month had left. Empty unless that month is later than the invoice's own."""
 WALLET_AFTER_PAYMENT = "billing_wallet_after_payment"
-"""When the wallet had last paid an open invoice, if that was before an invoice that takes from it
-and after its month: it took what this payment had left. Epoch seconds; else empty."""
+"""When the wallet had last paid an open invoice, if that was after the invoice's month and before
+it took from the wallet: it took what that payment had left. Epoch seconds; else empty."""
 WALLET_PAYMENTS = "billing_wallet_payments"
-"""What the wallet paid of it since it was finalized (`wallet_payments.py`)."""
+"""What the wallet has paid of the invoice since it was finalized (`wallet_payments.py`)."""
 COMMITTED = "billing_committed"
-"""What of the total is lines of commitments, in minor units: no lot of a prepaid commitment pays
-it."""
+"""The part of the total that is lines of commitments, in minor units: lots of prepaid commitments
+do not pay it."""
 WALLET_HOLD = "billing_wallet_hold"
 WALLET_TRANSACTION = "billing_wallet_transaction"
 WALLET_READ_AT = "billing_wallet_read_at"
 """When the inputs were read from which a wallet's movement was posted, in epoch seconds."""
 TOP_UP = "billing_top_up"
 TOGETHER = "billing_together_with"
-"""What else the customer is billed for the month by the same plan: an invoice in each further
-currency. After an interruption these are still to be sent, and not a second time."""
+"""The customer's other invoices for the month in the same plan, one in each further currency. After
+an interruption they are still to be sent: this invoice does not make them look billed."""
 BILLED_FOR = "billing_billed_for"
-"""The other customers whose lines stand on it, as `customer_digest`; what does not fit follows
-under the same name with a number."""
+"""The other customers whose lines are on the invoice, as `customer_digest`; what does not fit
+follows under the same name with a number."""
 CORRECTIONS = "billing_corrections"
-"""What its lines correct of months whose books are closed: each month with the amount in minor
-units. What does not fit follows under the same name with a number."""
+"""What the invoice's lines correct of months whose books are closed: each month with the amount in
+minor units. What does not fit follows under the same name with a number."""
 RESOLVED = "billing_resolved"
 """What a person has decided about an invoice that was changed by hand (`resolutions.py`)."""
 IDENTITY = (INVOICE_ID, MONTH, REVISION, CUSTOMER_ID)
-"""The marks that say what an invoice is. We never change them, so another value is not ours."""
+"""The marks that say which invoice it is. We never change them, so another value is not ours."""
 SETTLED = (*IDENTITY, WALLET_APPLIED)
 """The marks of a finalized invoice that never change."""
 PREFIX = "billing_"
@@ -72,8 +73,8 @@ _DIGEST_LENGTH = 10
 
 
 def customer_digest(customer_id: str) -> str:
-    """A customer's id, short enough for hundreds of them on one invoice. Two that share one only
-    make an invoice wait for a person."""
+    """A digest of a customer's id, short enough for hundreds of them on one invoice. If two
+    customers share a digest, an invoice waits for a person, and nothing worse happens."""
     return short_hash([customer_id])[:_DIGEST_LENGTH]
 
 

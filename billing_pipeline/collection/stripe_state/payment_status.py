@@ -1,7 +1,8 @@
-"""What became of an invoice's payments: under way, waiting for the customer, or declined and why.
+"""The state of an invoice's payments: under way, waiting for the customer, or declined and why.
 
-What belongs here: reading `/v1/invoice_payments` and the pure rule that sums it up; an invoice
-itself says none of it. What does not: asking for a payment (`charge.py`) and when (`dunning.py`).
+What belongs here: reading `/v1/invoice_payments`, since an invoice itself does not say it, and the
+pure rule that sums it up. What does not: asking for a payment (`charge.py`) and when
+(`dunning.py`).
 """
 
 from __future__ import annotations
@@ -32,10 +33,10 @@ class PaymentStatus:
 
 
 def sum_up(intents: Sequence[Mapping[str, Any]]) -> PaymentStatus:
-    """The state of all payment intents of an invoice, the newest first. Pure.
+    """The state of all payment intents of an invoice, given newest first. Pure.
 
-    One that is processing counts whatever came before or after it: its money may be on the way.
-    So does one with a status that nobody here knows.
+    A processing intent decides, whatever came before or after it: its money may be on the way. So
+    does an intent with a status that we do not know.
     """
     odd = [item for item in intents if item.get("status") not in (None, *statuses.PAYMENT_INTENT)]
     if odd:
@@ -72,7 +73,7 @@ async def read_payment_status(gateway: StripeGateway, stripe_invoice_id: str) ->
 async def with_payment_status(
     gateway: StripeGateway, cache: StripeCache, invoice: ActualInvoice
 ) -> ActualInvoice:
-    """The invoice with what its payments tell, which is remembered."""
+    """The invoice with the state of its payments, which is also stored in the cache."""
     at = int(gateway.clock.now())
     status = await read_payment_status(gateway, invoice.stripe_invoice_id)
     cache.invoices.note(
@@ -83,14 +84,15 @@ async def with_payment_status(
     return replace(invoice, payment=status.state, payment_read_at=at, last_error=error)
 
 
-async def see_payments_under_way(
+async def with_payments_under_way(
     gateway: StripeGateway, cache: StripeCache, invoices: Iterable[ActualInvoice]
 ) -> list[ActualInvoice]:
-    """Invoices that look as if nobody had tried to collect them may be being paid all the same,
-    by a bank debit or by the customer: asks about those, and about no others."""
+    """The invoices, where those that look as if their charge was never tried have the state of
+    their payments: they may be being paid all the same, by a bank debit or by the customer. Asks
+    Stripe about no others."""
 
     async def read(invoice: ActualInvoice) -> ActualInvoice:
-        # What was noted may be over by now.
+        # A payment that was under way when it was noted may have ended by now.
         if not needs_payment(replace(invoice, payment=None)):
             return invoice
         return await with_payment_status(gateway, cache, invoice)

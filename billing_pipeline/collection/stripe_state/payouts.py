@@ -1,11 +1,11 @@
-"""Payouts: with which one the money of a payment came to the bank.
+"""Payouts: which of them brought the money of a payment to the bank.
 
 What belongs here: reading Stripe's payouts, and which of our payments, refunds and disputes are in
 them. What does not: what was received, and its fees (`received.py`).
 
-A balance transaction does not say with which payout it left: Stripe lists the transactions of a
-payout, if it is automatic and its reconciliation is completed. So a payment waits from the moment
-its funds are available until a payout has it, and looks through each later payout once.
+A balance transaction does not say which payout it is in. Stripe only lists the transactions of a
+payout, if that is automatic and its reconciliation is completed. So a payment waits from the moment
+its funds are available, and each payout after that is searched for it once.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 from billing_pipeline.collection.stripe_state.cache import StripeCache
 from billing_pipeline.collection.stripe_state.cached_payouts import Payout
-from billing_pipeline.collection.stripe_state.received import by_itself
+from billing_pipeline.collection.stripe_state.received import setting_aside
 from billing_pipeline.collection.stripe_state.set_aside import UnreadableError
 from billing_pipeline.collection.stripe_state.stripe_invoice import is_time
 from billing_pipeline.money import CURRENCY_PLACES
@@ -24,8 +24,8 @@ from billing_pipeline.stripe_api.errors import FailureKind
 
 DAY = 86_400
 MAY_STILL_FAIL = 10 * DAY
-"""Seconds after its arrival in which a payout that is paid may turn out to have failed; Stripe says
-five business days."""
+"""Seconds after the arrival of a paid payout within which it may still fail; Stripe says five
+business days."""
 ENDED = ("failed", "canceled")
 _KIND, _ALL = "payouts", "of the account"
 
@@ -35,7 +35,7 @@ async def read_payouts(
 ) -> None:
     """Bring the cache up to date with how the money of these invoices was paid out.
 
-    Where Stripe does not give payouts, all else goes on: they are set aside with the reason.
+    If Stripe does not let us read payouts, that is set aside with the reason, and all else goes on.
     """
     kept = cache.invoices.received(stripe_invoice_ids)
     now = int(gateway.clock.now())
@@ -45,7 +45,7 @@ async def read_payouts(
     unsettled = [item.created for item in known.values() if _may_change(item, now)]
     if not (waiting or unsettled):
         return
-    with by_itself(cache, _KIND, _ALL, FailureKind.CREDENTIALS):
+    with setting_aside(cache, _KIND, _ALL, FailureKind.CREDENTIALS):
         first = min([*waiting.values(), *unsettled])
         query = {"created": {"gte": first}}
         listed = [item async for item in gateway.list("/v1/payouts", query)]
@@ -54,10 +54,10 @@ async def read_payouts(
         in_payout: dict[str, str] = {}
         for payout, data in zip(payouts, listed, strict=True):
             if waiting and payout.created >= min(waiting.values()) and _is_complete(data):
-                with by_itself(cache, "payout", payout.payout_id):
+                with setting_aside(cache, "payout", payout.payout_id):
                     found = await _transactions_in(gateway, payout, waiting.keys())
                     in_payout |= dict.fromkeys(found, payout.payout_id)
-        until = _looked_through(payouts, listed, first)
+        until = _searched_until(payouts, listed, first)
         for name, (paid, of_invoice) in kept.items():
             after = [_with_payout(row, in_payout, until, now) for row in of_invoice]
             if after != of_invoice:
@@ -69,7 +69,8 @@ def _waits(row: Json, now: int) -> bool:
 
 
 def _sought_until(row: Json) -> int:
-    """No payout that was made before this has it: none is made before the payment itself."""
+    """The time up to which no payout has the payment, epoch seconds: at first, when it was
+    booked."""
     found = row["sought_until"] if "sought_until" in row else row["booked_at"]
     return int(found)
 
@@ -79,13 +80,13 @@ def _may_change(payout: Payout, now: int) -> bool:
 
 
 def _is_complete(data: Mapping[str, Any]) -> bool:
-    """Whether Stripe lists what is in it."""
+    """True where Stripe lists all transactions of the payout."""
     return bool(data.get("automatic")) and data.get("reconciliation_status") == "completed"
 
 
-def _looked_through(payouts: list[Payout], listed: list[Json], first: int) -> int:
-    """Until when all payouts were looked through: one whose reconciliation is under way is asked
-    for again, and all after it."""
+def _searched_until(payouts: list[Payout], listed: list[Json], first: int) -> int:
+    """The time (epoch seconds) before which all payouts were searched. A payout whose
+    reconciliation is under way is searched again next time, with all after it."""
     open_ones = [
         payout.created
         for payout, data in zip(payouts, listed, strict=True)
@@ -97,8 +98,8 @@ def _looked_through(payouts: list[Payout], listed: list[Json], first: int) -> in
 async def _transactions_in(
     gateway: StripeGateway, payout: Payout, waiting: Collection[str]
 ) -> set[str]:
-    """Which of these are in a payout. What is in it must come to its amount: a server that does not
-    know the filter would list the whole balance."""
+    """Which of the waiting transactions are in a payout. The transactions listed must add up to the
+    payout's amount: a server that does not know the filter would list the whole balance."""
     found, total = set[str](), 0
     async for item in gateway.list("/v1/balance_transactions", {"payout": payout.payout_id}):
         if item["type"] != "payout":

@@ -3,9 +3,9 @@
 What belongs here: the pure rule. What does not: finding the customer and sending (`customers.py`),
 and tax ids, which are objects of their own in Stripe (`tax_id_types.py`).
 
-A field is written where our input changed since we last wrote it; somebody's edit in Stripe stays
-until then. What we wrote is remembered as digests: in the customer's metadata, and in the cache
-for one whom we have never written to. Such a one gets what it has nothing of, and no more.
+A field is written when our input has changed since we last wrote it; until then, an edit in Stripe
+stays. What we wrote is remembered as digests in the customer's metadata. For a customer that we
+have never written to, our input is remembered in the cache, and only empty fields are filled in.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from billing_pipeline.collection.stripe_state.texts import clean_text, short_has
 
 @dataclass(frozen=True)
 class Payer:
-    """Who pays, as the accounts say."""
+    """Who pays, as in the accounts."""
 
     customer_id: str
     name: str | None = None
@@ -39,10 +39,9 @@ _ADDRESS = {
     "city": "city",
     "postal_code": "postal_code",
 }
-"""Stripe's names of what of an address is ours."""
+"""The parts of an address that are ours, with Stripe's names for them."""
 _FIRST = ("name", "email", "country")
-"""What earlier releases wrote: what Stripe has of the others they did not remember."""
-
+"""The fields that earlier releases wrote; of the others they did not cache what Stripe has."""
 
 Profile = dict[str, str]
 """Field to value, or to its digest; empty where there is none."""
@@ -60,7 +59,7 @@ def profile_of(payer: Payer) -> Profile:
 
 
 def held_by(customer: Mapping[str, Any]) -> Profile:
-    """What a customer object of Stripe's has."""
+    """The profile in a customer object of Stripe's."""
     found = customer.get("address")
     address = found if isinstance(found, Mapping) else {}
     return {
@@ -71,15 +70,15 @@ def held_by(customer: Mapping[str, Any]) -> Profile:
 
 
 def digests(profile: Profile) -> str:
-    """``name:1f2e3d4c email: country:…``: short enough for metadata, and no text of anybody's."""
+    """``name:1f2e3d4c email: country:…``: short enough for metadata, without personal data."""
     return " ".join(
         f"{field}:{short_hash(value)[:8] if value else ''}" for field, value in profile.items()
     )
 
 
 def fields_to_write(ours: Profile, written: str | None, held: str) -> list[str]:
-    """The fields that differ from what we last wrote (`written`, as digests); of those that we
-    never wrote, the ones that Stripe has nothing of (`held`, as digests)."""
+    """The fields that differ from what we last wrote (`written`, as digests); of the fields that we
+    never wrote, those that are empty in Stripe (`held`, as digests)."""
     present, before, theirs = _parsed(digests(ours)), _parsed(written or ""), _parsed(held)
     return [
         field
@@ -93,7 +92,7 @@ def fields_to_write(ours: Profile, written: str | None, held: str) -> list[str]:
 
 
 def params_for(fields: list[str], ours: Profile, customer: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters that write these fields; of an address the rest stays as it is."""
+    """The parameters that write these fields; the rest of an address stays as it is."""
     params: dict[str, Any] = {field: ours[field] for field in fields if field not in _ADDRESS}
     written = {_ADDRESS[field]: ours[field] for field in fields if field in _ADDRESS}
     if written:

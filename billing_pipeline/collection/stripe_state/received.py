@@ -1,13 +1,13 @@
-"""Money that was received for invoices, and what of it left again by a refund or a dispute.
+"""Money that was received for invoices, and what was refunded or disputed of it.
 
 What belongs here: reading it from Stripe, in lists where many invoices are concerned, and saving it
 beside each invoice. What does not: payments that are under way or failed (`payment_status.py`),
 top-ups of wallets (`pull/top_ups.py`), and the published rows (`pull/money_tables.py`).
 
-An invoice says how much of it was paid, and not by what: that is in its invoice payments, the
-charges behind them, and the account's balance transactions, which have the fees. A refund changes
-none of the invoice's fields. So what was read is kept with the amount that was paid by then, and
-is read again once that has changed, or an event tells of a refund or a dispute.
+An invoice says how much of it was paid, but not how: that is in its invoice payments, the charges
+behind them, and the account's balance transactions, which have the fees. A refund changes none of
+the invoice's fields. So what was read is stored with the amount that was paid at the time, and is
+read again when that amount changes, or when an event reports a refund or a dispute.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ from billing_pipeline.stripe_api.errors import FailureKind, StripeFailure
 
 _EXPANDED = ("payment.payment_intent.latest_charge", "payment.payment_record")
 WALLET, OUTSIDE = "wallet", "outside_stripe"
-"""How invoices are paid besides by what Stripe charges."""
+"""The methods by which invoices are paid without a charge in Stripe."""
 _FEES = "fees"
 _NO_FEES = "balance transactions"
 PAGE = 100
-SHORT = 3600
-"""Seconds; payments closer together than this are worth one list."""
+MAX_GAP = 3600
+"""Seconds: payments closer together than this are read by one listing."""
 
 
 async def read_received(
     gateway: StripeGateway, cache: StripeCache, invoices: Iterable[ActualInvoice], *, again: bool
 ) -> None:
-    """Bring the cache up to date with what was received for these invoices; `again`: also for those
-    of which nothing new is known.
+    """Bring the cache up to date with what was received for these invoices; `again`: even where
+    nothing is known to have changed.
 
-    Payments come in lists where that takes fewer requests than asking about each invoice.
+    Payments are listed where that takes fewer requests than asking about each invoice.
     """
     paid = {item.stripe_invoice_id: item for item in invoices if item.amount_paid > 0}
     known = cache.invoices.received(paid)
@@ -59,7 +59,7 @@ async def read_received(
     async def read(item: ActualInvoice) -> None:
         name = item.stripe_invoice_id
         payments = found.get(name, [])
-        with by_itself(cache, "payments of", name):
+        with setting_aside(cache, "payments of", name):
             if sum(_whole(payment, "amount_paid") for payment in payments) != item.amount_paid:
                 payments = await _payments_of(gateway, name)
             rows = [row for payment in payments for row in [_received(payment)] if row]
@@ -87,7 +87,7 @@ async def _listed(
     async for payment in _in_windows(gateway, "/v1/invoice_payments", query, times):
         name = _id(payment.get("invoice"))
         if name in wanted:
-            # What cannot be read here is asked for again by its invoice, and set aside there.
+            # A payment that cannot be read is asked for again by its invoice, and set aside then.
             with suppress(*UNREADABLE):
                 found[str(name)].append(_in_short(payment))
     return found
@@ -96,8 +96,8 @@ async def _listed(
 async def _in_windows(
     gateway: StripeGateway, path: str, query: Json, times: Sequence[int]
 ) -> AsyncIterator[Json]:
-    """What a list has around these times, in at most a third as many requests as there are times:
-    other people's things may lie in between, and the caller can ask for each one."""
+    """What a list has around these times, with at most a third as many requests as there are times:
+    much that is not ours may lie in between, and the caller can ask for each object instead."""
     left = len(times) // 3
     for window in _windows(times):
         if left <= 0:
@@ -115,7 +115,7 @@ async def _in_windows(
 def _windows(times: Sequence[int]) -> list[Window]:
     windows: list[Window] = []
     for time in times:
-        if windows and time - int(windows[-1].last or 0) <= SHORT:
+        if windows and time - int(windows[-1].last or 0) <= MAX_GAP:
             windows[-1] = Window(windows[-1].first, time + 1)
         else:
             windows.append(Window(time - 1, time + 1))
@@ -129,7 +129,7 @@ async def _payments_of(gateway: StripeGateway, stripe_invoice_id: str) -> list[J
 
 
 def _in_short(payment: Json) -> Json:
-    """What we need of an invoice payment: many may be held at once."""
+    """The parts of an invoice payment that we need; many may be in memory at once."""
     intent = _intent(payment)
     charge = intent.get("latest_charge")
     charge = charge if isinstance(charge, Mapping) else {}
@@ -196,7 +196,7 @@ def _has_left(payment: Json) -> bool:
 
 
 async def _left(gateway: StripeGateway, intent: str) -> list[Json]:
-    """What left again of a payment, and came back: refunds and disputes as they stand now."""
+    """The rows of a payment's refunds and disputes, as they are now."""
     query = {"payment_intent": intent}
     refunds = [item async for item in gateway.list("/v1/refunds", query)]
     disputes = [item async for item in gateway.list("/v1/disputes", query)]
@@ -219,7 +219,7 @@ def _refund(refund: Json) -> Json:
 
 
 def _dispute(dispute: Json) -> Iterator[Json]:
-    """What the bank took back, and gave back where the dispute is won."""
+    """The row of what the bank took back and, if the dispute is won, of what it gave back."""
     status, amount = known_status(dispute, statuses.DISPUTE), _whole(dispute, "amount")
     if not statuses.moves_money(status):
         return
@@ -242,7 +242,8 @@ _BOOKED = ("fee", "fee_currency", "net", "booked_at", "available_on", "transacti
 
 
 def _booked(transactions: Sequence[Json]) -> Json:
-    """What the balance has of a payment, refund or dispute."""
+    """What the account's balance has of a payment, refund or dispute, in minor units; empty where
+    its transactions were not read."""
     if not transactions or "fee" not in transactions[0]:
         return {}
     first, has_net = transactions[0], all("net" in item for item in transactions)
@@ -257,7 +258,8 @@ def _booked(transactions: Sequence[Json]) -> Json:
 
 
 def _as_before(row: Json, before: Json | None) -> Json:
-    """With what was read of its balance transaction, which does not change, and its payout."""
+    """The row with what is known of its balance transaction, which does not change, and of its
+    payout."""
     if before is None or "net" not in before:
         return row
     if before["transaction"] != row.get("transaction"):
@@ -268,8 +270,8 @@ def _as_before(row: Json, before: Json | None) -> Json:
 async def _read_fees(
     gateway: StripeGateway, cache: StripeCache, stripe_invoice_ids: Iterable[str]
 ) -> None:
-    """The fees that are not known yet. Without the permission to read them, all else goes on: they
-    stay empty, and are set aside with the reason."""
+    """Read the fees that are not known yet. Without the permission to read them they stay empty,
+    which is set aside with the reason, and all else goes on."""
     kept = cache.invoices.received(stripe_invoice_ids)
     lacking = {
         str(row["transaction"]): int(row["at"])
@@ -280,7 +282,7 @@ async def _read_fees(
     if not lacking:
         return
     path, found = "/v1/balance_transactions", {}
-    with by_itself(cache, _FEES, _NO_FEES, FailureKind.CREDENTIALS):
+    with setting_aside(cache, _FEES, _NO_FEES, FailureKind.CREDENTIALS):
         async for item in _in_windows(gateway, path, {}, sorted(lacking.values())):
             if item.get("id") in lacking:
                 found[str(item["id"])] = _booked([item])
@@ -295,15 +297,15 @@ async def _read_fees(
 
 
 @contextmanager
-def by_itself(
-    cache: StripeCache, kind: str, target: str, *passed_over: FailureKind
+def setting_aside(
+    cache: StripeCache, kind: str, target: str, *tolerated: FailureKind
 ) -> Iterator[None]:
-    """What cannot be read is set aside with its reason, and stops nothing else; nor do failures
-    that are `passed_over`."""
+    """Set aside, with the reason, what cannot be read in the block, so that it stops nothing else.
+    Raises failures that are not of one object, except those of a `tolerated` kind."""
     try:
         yield
     except UNREADABLE as error:
-        if isinstance(error, StripeFailure) and error.kind not in (*ONE_OBJECT, *passed_over):
+        if isinstance(error, StripeFailure) and error.kind not in (*ONE_OBJECT, *tolerated):
             raise
         reason = str(error) if isinstance(error, StripeFailure | UnreadableError) else repr(error)
         cache.unreadable.add(kind, target, reason)

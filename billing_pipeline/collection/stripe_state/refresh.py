@@ -1,11 +1,12 @@
 """Refresh: what Stripe holds for a month, read by listing.
 
-What belongs here: which parts of Stripe's lists to read, and reading them. What does not:
-search (it lags by up to an hour: nothing is ever decided by it), and comparing (`invoice_plan.py`).
+What belongs here: which parts of Stripe's lists to read, and reading them. What does not: Stripe's
+search, which lags by up to an hour and is never used to decide anything, and comparing
+(`invoice_plan.py`).
 
 The work does not grow with history. With the cache, two things are listed: all that was created
-since the last listing (with an overlap), and the stretches in which this month's invoices were
-created. Without it, everything from the month's start.
+since the last listing (with an overlap), and the spans of time in which this month's invoices were
+created. Without the cache, everything since the month's start.
 """
 
 from __future__ import annotations
@@ -33,22 +34,23 @@ from billing_pipeline.stripe_api.errors import FailureKind, StripeFailure
 from billing_pipeline.stripe_api.tasks import task_group
 
 ONE_OBJECT = (FailureKind.SERVER, FailureKind.REFUSED, FailureKind.NOT_FOUND)
-"""Failures that are of the one thing asked for: whoever asks for the next one may go on."""
+"""Failures that concern only the object that was asked for: others can still be read."""
 UNREADABLE = (StripeFailure, KeyError, TypeError, ValueError, AttributeError)
-"""What reading one thing ends in where Stripe does not give it, or gives another shape."""
+"""What reading an object raises where Stripe does not give it, or gives it in another shape."""
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 OVERLAP = 3600
-"""Seconds that are read again before the cursor: clocks differ, and commits take their time."""
+"""Seconds before the cursor that are read again: clocks differ, and commits take time."""
 MONTH_SLACK = 86_400
-"""Invoices of a month are made after its start; a day of grace for clocks and time zones."""
+"""Seconds before a month's start from which it is listed. Its invoices are created after its start;
+this allows for clocks and time zones."""
 GAP = 86_400
-"""Creation times further apart than this are listed as two stretches."""
+"""Seconds: creation times further apart than this are listed as two spans."""
 
 CREDIT_NOTES_READ = "credit_notes_read"
-"""What an invoice's credit notes came to when they were read last."""
+"""The sum of an invoice's credit notes when they were last read, minor units."""
 _OF_A_CREDIT_NOTE = (
     "id",
     "number",
@@ -117,7 +119,7 @@ def from_cache(cached: CachedInvoice) -> ActualInvoice:
 
 
 def with_notes(invoice: ActualInvoice, extra: Mapping[str, Any]) -> ActualInvoice:
-    """The invoice with what we found out about it besides, as `Mirror.note` kept it."""
+    """The invoice with what `CachedInvoices.note` has stored about it."""
     state = extra.get("payment")
     return replace(
         invoice,
@@ -137,10 +139,10 @@ async def list_month(
     earliest = month_start - MONTH_SLACK
     windows = _windows(cache, month_key, earliest)
     for window in windows:
-        # What others learn from here on may be newer than the list.
+        # Taken before the list: what other processes store from here on may be newer than it.
         known = cache.invoices.known(month_key, window)
         found, newest = await _list_window(gateway, cache, window)
-        # Deleted drafts: of this month, which the caller may plan, and of no other.
+        # Not in the list any more: deleted drafts, of this month only.
         cache.invoices.forget(known - found)
         if window.last is None:
             cache.progress.advance(CURSOR, newest)
@@ -148,8 +150,8 @@ async def list_month(
 
 
 async def list_new(gateway: StripeGateway, cache: StripeCache, earliest: int) -> None:
-    """Bring the cache up to date with what was created since the last listing, in all months; the
-    first time, and after it was lost, since `earliest`."""
+    """Bring the cache up to date with what was created since the last listing, in all months. A new
+    cache is filled with everything since `earliest` (epoch seconds)."""
     for window in _unlisted(cache, earliest):
         _, newest = await _list_window(gateway, cache, window)
         if window.last is None:
@@ -158,7 +160,7 @@ async def list_new(gateway: StripeGateway, cache: StripeCache, earliest: int) ->
 
 
 async def pages(items: AsyncIterator[Json], size: int = 100) -> AsyncIterator[list[Json]]:
-    """A list of Stripe's in pieces, so that none has to be held as a whole."""
+    """A list of Stripe's in pages, so that it never has to be in memory as a whole."""
     page: list[Json] = []
     async for item in items:
         page.append(item)
@@ -172,7 +174,7 @@ async def pages(items: AsyncIterator[Json], size: int = 100) -> AsyncIterator[li
 async def list_windows(
     gateway: StripeGateway, cache: StripeCache, windows: Iterable[Window]
 ) -> None:
-    """Read again all invoices that were created in these stretches."""
+    """Read again all invoices that were created in these windows."""
     for window in windows:
         await _list_window(gateway, cache, window)
 
@@ -180,9 +182,9 @@ async def list_windows(
 async def _list_window(
     gateway: StripeGateway, cache: StripeCache, window: Window
 ) -> tuple[set[str], int]:
-    """Read again what was created in a stretch; gives the ids, and when the newest was created.
+    """Read again what was created in a window. Returns the ids, and when the newest was created.
 
-    Page by page: a busy account has many invoices of others, which need not be held.
+    Reads page by page: a busy account has many invoices that are not ours.
     """
     found, newest = set[str](), window.first
     moment, query = cache.progress.moment(), {"created": window.as_filter()}
@@ -194,7 +196,7 @@ async def _list_window(
 
 
 def _cover(cache: StripeCache, earliest: int) -> None:
-    """All that was created since `earliest` is listed by now."""
+    """Note that all invoices created since `earliest` have been listed."""
     covered = cache.progress.get(COVERED_FROM)
     cache.progress.put(COVERED_FROM, earliest if covered is None else min(covered, earliest))
 
@@ -206,8 +208,7 @@ def _times(invoices: Iterable[Any]) -> list[int]:
 
 
 def _unlisted(cache: StripeCache, earliest: int) -> list[Window]:
-    """What was not listed yet of all that was created since `earliest`, the open-ended window
-    first."""
+    """The windows since `earliest` that were not listed yet, the open-ended one first."""
     cursor, covered_from = cache.progress.get(CURSOR), cache.progress.get(COVERED_FROM)
     if cursor is None or covered_from is None:
         return [Window(earliest)]
@@ -218,30 +219,32 @@ def _unlisted(cache: StripeCache, earliest: int) -> list[Window]:
 
 
 def _windows(cache: StripeCache, month_key: str, earliest: int) -> list[Window]:
-    """What to list for a month: what was not listed yet, and when its own were created."""
+    """The windows to list for a month: those not listed yet, and those in which its known invoices
+    were created."""
     windows = _unlisted(cache, earliest)
     since = windows[0].first
-    for first, last in _stretches(cache.invoices.created_times(month_key)):
+    for first, last in _spans(cache.invoices.created_times(month_key)):
         if first < since:
             windows.append(Window(first, min(last, since)))
     return windows
 
 
-def _stretches(times: Sequence[int]) -> list[tuple[int, int]]:
-    """Sorted times as stretches without a gap longer than `GAP`."""
-    stretches: list[tuple[int, int]] = []
+def _spans(times: Sequence[int]) -> list[tuple[int, int]]:
+    """Sorted times as spans (first, last) without a gap longer than `GAP`."""
+    spans: list[tuple[int, int]] = []
     for time in times:
-        if stretches and time - stretches[-1][1] <= GAP:
-            stretches[-1] = (stretches[-1][0], time)
+        if spans and time - spans[-1][1] <= GAP:
+            spans[-1] = (spans[-1][0], time)
         else:
-            stretches.append((time, time))
-    return stretches
+            spans.append((time, time))
+    return spans
 
 
 async def read_credit_notes(
     gateway: StripeGateway, cache: StripeCache, invoices: Sequence[ActualInvoice]
 ) -> list[ActualInvoice]:
-    """Tell our credit notes from those made by hand; asks only about invoices that have any."""
+    """The invoices, with our credit notes told from those made by hand. Asks Stripe only about
+    invoices that have any."""
 
     async def read(invoice: ActualInvoice) -> ActualInvoice:
         if not invoice.credit_notes and not invoice.last_credit_number:
@@ -262,7 +265,7 @@ async def read_credit_notes(
                 continue
             if status != "void":
                 ours += int(note["total"])
-            # Also of void ones: a number is never used twice.
+            # Void ones included: a number is never used twice.
             text = metadata.get(metadata_keys.CREDIT_NUMBER, "")
             number = max(number, int(text) if text.isdigit() else 0)
         by_hand = invoice.credit_notes - ours
@@ -284,8 +287,8 @@ async def invoices_of(
     gateway: StripeGateway, cache: StripeCache, customer: str, currency: str
 ) -> list[ActualInvoice]:
     """The invoices of ours that a customer has in Stripe in a currency, by the marks that they had
-    when they were billed, and with who made their credit notes: what those by hand give back is no
-    part of the wallet."""
+    when they were billed. Of those that a wallet paid, credit notes made by hand are told apart:
+    what they give back does not belong to the wallet."""
     moment, query = cache.progress.moment(), {"customer": customer}
     listed = [data async for data in gateway.list("/v1/invoices", query)]
     cache.invoices.store(listed, moment=moment)
@@ -300,8 +303,8 @@ async def invoices_of(
 async def each_by_itself(
     invoices: Iterable[ActualInvoice], read: Callable[[ActualInvoice], Awaitable[ActualInvoice]]
 ) -> list[ActualInvoice]:
-    """`read` on every invoice; what cannot be read of one makes that one wait for a person, and
-    stops none of the others."""
+    """The results of `read` for all invoices. One that cannot be read gets `unreadable`, waits for
+    a person, and stops none of the others."""
 
     async def one(invoice: ActualInvoice) -> ActualInvoice:
         if invoice.unreadable is not None:
@@ -319,7 +322,7 @@ async def each_by_itself(
 async def read_customer(
     gateway: StripeGateway, cache: StripeCache, stripe_customer_id: str
 ) -> None:
-    """Read one customer into the cache; one who was deleted, or is not ours, is forgotten."""
+    """Read one customer into the cache; forget it if it was deleted or is not ours."""
     try:
         data = await gateway.get(f"/v1/customers/{stripe_customer_id}")
     except StripeFailure as failure:
@@ -339,9 +342,10 @@ async def read_lines_of(
     invoices: Sequence[ActualInvoice],
     desired: Mapping[str, int],
 ) -> list[ActualInvoice]:
-    """The invoices with all that a plan needs: the lines of drafts, of what was billed, or was left
-    void by a decision, where another amount is due, and of what was voided and is not due under
-    that id any more: its charges may be, under another. `desired`: minor units by invoice."""
+    """The invoices with the lines that a plan needs: those of drafts; of billed invoices, and of
+    void ones that a decision left so, where another amount is due; and of void invoices that are
+    not due any more, whose charges may be due under another id. `desired`: what is due by invoice,
+    in minor units."""
     counted: dict[str | None, int] = {}
     for item in invoices:
         adjusted = item.resolution.adjustment if item.resolution else 0
@@ -365,10 +369,11 @@ async def read_lines_of(
 async def read_draft(
     gateway: StripeGateway, cache: StripeCache, draft: ActualInvoice
 ) -> ActualInvoice:
-    """A draft with its lines, as they belong together.
+    """A draft and its lines, in a consistent state.
 
-    Between the two reads the last request of a run that was killed can take effect. Lines
-    without the mark that comes with them were not put on by hand if the mark is there now.
+    The last request of a killed run can take effect between reading the draft and its lines. So if
+    there are lines without the mark that comes with them, the draft is read again: if it has the
+    mark now, the lines were not added by hand.
     """
     lines = await read_lines(gateway, draft.stripe_invoice_id)
     if lines and draft.lines_hash is None:
@@ -380,7 +385,7 @@ async def read_draft(
 
 
 async def read_lines(gateway: StripeGateway, stripe_invoice_id: str) -> tuple[ActualLine, ...]:
-    """All lines of an invoice, also beyond those that come with it."""
+    """All lines of an invoice: Stripe's invoice object has only the first ten."""
     path = f"/v1/invoices/{stripe_invoice_id}/lines"
     return tuple([read_line(line) async for line in gateway.list(path)])
 

@@ -1,11 +1,11 @@
 """What a person decided about an invoice that was changed in Stripe by hand.
 
-What belongs here: the decisions, and the mark that keeps one on the Stripe invoice itself, so that
-it holds even where our records are lost. What does not: which review reasons there are and what a
-decision leads to (`review.py`), and asking for one (the command and the job).
+What belongs here: the decisions, and the mark that stores a decision on the Stripe invoice itself,
+so that it holds even where our records are lost. What does not: which review reasons there are and
+what a decision leads to (`review.py`), and proposing one (`proposal.py`).
 
-A decision answers the review reasons that were there when it was made, and no later one: an invoice
-that is voided after a credit note by hand was accepted has to be decided about anew.
+A decision answers the review reasons that were there when it was made, and no later ones. If an
+invoice is voided after a credit note made by hand was accepted, it needs a new decision.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from enum import StrEnum
 
 
 class Decision(StrEnum):
-    """The ways out of a review (contract, 6)."""
+    """The decisions that end a review."""
 
     ADOPT = "adopt"
-    """What stands in Stripe is right."""
+    """What Stripe holds is right."""
     REISSUE = "reissue"
     """Bill again what was voided or deleted there."""
     WRITE_OFF = "write_off"
@@ -32,12 +32,12 @@ _NOTHING = "-"
 
 @dataclass(frozen=True)
 class Resolution:
-    """A decision as it is kept on one Stripe invoice.
+    """A decision as it is stored on one Stripe invoice.
 
     `answers` are the codes of the review reasons about this invoice that it settles.
-    `adjustment`, in minor units, is what our books count as billed beyond what stands there: with
-    it, what was computed when the decision was made counts as billed, and only a later change is
-    billed (contract, 3, rule 32).
+    `adjustment`, in minor units, is what counts as billed beyond what Stripe has: with it, the
+    amount that was due when the decision was made counts as billed, and only a later change is
+    billed.
     """
 
     decision: Decision
@@ -46,7 +46,7 @@ class Resolution:
 
     @property
     def mark(self) -> str:
-        """As Stripe's metadata keeps it."""
+        """The decision as it is written in Stripe's metadata."""
         answers = ",".join(sorted(self.answers)) or _NOTHING
         return f"{self.decision.value} {self.adjustment:+d} {answers}"
 
@@ -63,8 +63,8 @@ class Resolution:
 
 @dataclass(frozen=True)
 class Proposal:
-    """A decision that somebody asks for, before it is approved. `review_reasons` are the codes of
-    all that was in doubt then: in another situation the proposal no longer counts."""
+    """A decision that somebody has proposed and nobody has approved yet. `review_reasons` are the
+    full codes of all reasons at the time: once they are others, the proposal no longer counts."""
 
     invoice_id: str
     decision: Decision

@@ -1,7 +1,7 @@
-"""What Stripe told and nobody can read: set aside with its reason, so that it stops nobody else.
+"""Objects from Stripe that cannot be read: set aside with the reason, so they stop nobody else.
 
-What belongs here: what was set aside, and reading the list of it. What does not: the rules that
-say what can be read (`events.py`, `stripe_invoice.py`).
+What belongs here: the list of what was set aside, and reading it. What does not: the rules that say
+what can be read (`events.py`, `stripe_invoice.py`).
 """
 
 from __future__ import annotations
@@ -22,17 +22,18 @@ create table if not exists set_aside (
 """
 STRIPE_CACHE = "stripe_mirror.db"
 KEPT_SECONDS = 40 * 86_400
-"""As long as Stripe may send an event again."""
+"""Longer than the time for which Stripe may send an event again."""
 MAX_NAMED = 3
 
 
 class UnreadableError(ValueError):
-    """An object of Stripe's is not as its API describes it; the message says in what."""
+    """An object of Stripe's is not as its API describes it; the message says what is wrong."""
 
 
 @dataclass(frozen=True)
 class SetAside:
-    """One thing that was set aside: its `kind` (event, invoice, customer), Stripe's id, why."""
+    """One thing that was set aside: its `kind` (event, invoice, customer, payment, payout, …),
+    Stripe's id, and the reason."""
 
     kind: str
     target: str
@@ -49,7 +50,8 @@ class SetAsideList:
         self._db = db
 
     def add(self, kind: str, target: str, reason: str, at: float = 0) -> None:
-        """It cannot be read; `at` is when an event was seen, which are forgotten in time."""
+        """Set something aside. `at`: when an event was seen, epoch seconds; events that were seen
+        long before are forgotten."""
         self._db.execute(
             "insert or replace into set_aside values (?, ?, ?, ?)", [kind, target, reason, at]
         )
@@ -59,12 +61,12 @@ class SetAsideList:
         )
 
     def targets(self, kind: str, most: int) -> list[str]:
-        """So many of a kind, by Stripe's ids."""
+        """Stripe's ids of what is set aside of a kind, oldest first, at most `most`."""
         query = "select subject from set_aside where kind = ? order by seen_at, subject limit ?"
         return [str(row[0]) for row in self._db.execute(query, [kind, most])]
 
     def remove(self, kind: str, targets: Iterable[str]) -> None:
-        """These can be read by now."""
+        """Take these off the list: they can be read by now."""
         self._db.execute(
             "delete from set_aside where kind = ? and subject in (select value from json_each(?))",
             [kind, json.dumps(list(targets))],
@@ -79,15 +81,15 @@ class DamagedCacheError(RuntimeError):
 
 
 def read_set_aside(records: Path) -> list[SetAside]:
-    """What is set aside in these records, the newest first. Writes nothing, makes no file. Raises
+    """What is set aside in these records, newest first. Writes nothing, creates no file. Raises
     `DamagedCacheError`."""
     query = "select kind, subject, reason from set_aside order by seen_at desc, kind, subject"
     return [SetAside(*row) for row in rows_of_cache(records, query)]
 
 
 def rows_of_cache(records: Path, query: str) -> list[tuple[Any, ...]]:
-    """The rows of a query of the cache in these records, none where there is no such table. Writes
-    nothing, makes no file. Raises `DamagedCacheError`."""
+    """The rows of a query on the cache in these records; none where it has no such table. Writes
+    nothing, creates no file. Raises `DamagedCacheError`."""
     path = records / STRIPE_CACHE
     if not path.exists():
         return []
@@ -95,7 +97,7 @@ def rows_of_cache(records: Path, query: str) -> list[tuple[Any, ...]]:
         try:
             return db.execute(query).fetchall()
         except sqlite3.OperationalError:
-            return []  # kept by an earlier release, or another process is making it
+            return []  # a file of an earlier release, or one that another process is creating
         except sqlite3.DatabaseError as error:
             raise DamagedCacheError(path, error) from error
 
@@ -112,11 +114,11 @@ def summary(things: Iterable[SetAside]) -> str:
 
 
 def identity(data: Any) -> str:
-    """Stripe's id of an object that cannot be read, as far as it has one."""
+    """Stripe's id of an object, which may be unreadable; else the words "without an id"."""
     found = data.get("id") if isinstance(data, Mapping) else None
     return found if isinstance(found, str) and _can_be_stored(found) else "without an id"
 
 
 def _can_be_stored(text: str) -> bool:
-    # A lone surrogate is legal in JSON and in no database.
+    # A lone surrogate is legal in JSON, but not in a database.
     return text.isprintable() and 0 < len(text) <= 255

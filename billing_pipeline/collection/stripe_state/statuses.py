@@ -1,8 +1,8 @@
-"""Stripe's words for where money stands, as the pinned version of its API has them.
+"""Stripe's statuses of objects that move money, as the pinned version of its API has them.
 
-What belongs here: the words, and refusing another one. What does not: what follows from a word. A
-word that a later version adds may mean that money moved, or did not: nobody here can say, so
-nothing is concluded from it.
+What belongs here: the statuses, and refusing any other. What does not: what follows from a status.
+A status that a later version adds may or may not mean that money moved: as we cannot tell, nothing
+is concluded from it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ REFUND = frozenset({"canceled", "failed", "pending", "requires_action", "succeed
 
 
 def known_status(thing: Mapping[str, Any], known: Collection[str]) -> str:
-    """The object's status. Raises `UnreadableError` where it is none of these."""
+    """The object's status. Raises `UnreadableError` where it is none of the `known` ones."""
     status = thing.get("status")
     if not isinstance(status, str) or status not in known:
         raise UnreadableError(unknown(thing))
@@ -38,7 +38,7 @@ def known_status(thing: Mapping[str, Any], known: Collection[str]) -> str:
 
 
 def is_refunded(refund: Mapping[str, Any]) -> bool:
-    """Whether the money of a refund left, or is about to. Raises as `known_status`."""
+    """True where the money of a refund has left, or is about to. Raises `UnreadableError`."""
     return refund_status(refund) not in ("failed", "canceled")
 
 
@@ -48,7 +48,7 @@ def refund_status(refund: Mapping[str, Any]) -> str:
 
 
 def moves_money(dispute_status: str) -> bool:
-    """An inquiry (`warning_…`) and a dispute that was prevented move none."""
+    """False for an inquiry (`warning_…`) and for a dispute that was prevented."""
     return not (dispute_status.startswith("warning_") or dispute_status == "prevented")
 
 

@@ -1,8 +1,8 @@
-"""What Stripe holds: its invoices in the few fields that decisions are made of.
+"""Stripe's invoices, reduced to the fields that our decisions need.
 
-What belongs here: reading Stripe's JSON into frozen dataclasses, and what our own records say of
-an invoice that Stripe no longer has. What does not: fetching it
-(`refresh.py`) or judging it (`invoice_plan.py`).
+What belongs here: reading Stripe's JSON into frozen dataclasses, and the stand-in for an invoice
+that only our own records have. What does not: fetching invoices (`refresh.py`) or comparing them
+with what should be billed (`invoice_plan.py`).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from billing_pipeline.stripe_api.errors import unreadable_answer
 T = TypeVar("T")
 
 MAX_TIME = 253_402_300_799
-"""The last second that a calendar of four digits has: beyond it no time can be shown or stored."""
+"""The last second of the year 9999, epoch seconds: later times can be neither shown nor stored."""
 MAX_AMOUNT = 2**53
 
 
@@ -41,7 +41,7 @@ class InvoiceStatus(StrEnum):
 
     @property
     def rank(self) -> int:
-        """How far along the invoice is. Reports may arrive in any order; a lower rank is older."""
+        """How far along the invoice is. Answers may arrive in any order; a lower rank is older."""
         return {"draft": 0, "open": 1, "uncollectible": 2, "paid": 3, "void": 3}[self.value]
 
 
@@ -49,14 +49,14 @@ class PaymentState(StrEnum):
     """A payment that is under way, in Stripe's words: neither paid nor declined."""
 
     PROCESSING = "processing"
-    """The bank has been asked for the money: a debit takes days. It is waited for."""
+    """The bank has been asked for the money. A debit takes days; we wait for it."""
     REQUIRES_ACTION = "requires_action"
-    """The customer has to confirm it, which no further try does for them."""
+    """The customer has to confirm the payment; another try would not help."""
 
 
 @dataclass(frozen=True)
 class ActualLine:
-    """A line as Stripe has it; `line_id` is None where it is not one of ours."""
+    """A line as Stripe has it; `amount` in minor units, `line_id` None where it is not ours."""
 
     stripe_line_id: str
     line_id: str | None
@@ -72,9 +72,9 @@ class ActualInvoice:
     `credited` is by credit notes of ours, `credited_by_hand` by any others. `lines` is None
     where they were not needed and so not read. `metadata` has our marks as they were first seen,
     and `altered_marks` names those that were removed or changed in Stripe since.
-    `payment` is one that is under way, as read at `payment_read_at`; `failed_at` is when its first
-    payment failed, as far as that is remembered. `unreadable` says what of it is not as Stripe's
-    API has it.
+    `payment` is the state of a payment under way, as read at `payment_read_at`; `failed_at` is when
+    the first payment failed, as far as that is known. `unreadable` says which fields are not as
+    Stripe's API describes them.
     """
 
     stripe_invoice_id: str
@@ -116,13 +116,13 @@ class ActualInvoice:
     customer_email: str | None = None
     altered_marks: tuple[str, ...] = ()
     line_ids: frozenset[str] = frozenset()
-    """Lines of ours on an invoice that has lost marks, as far as they came with it."""
+    """Lines of ours on an invoice that has lost marks: those that came with Stripe's object."""
     recorded_total: int | None = None
-    """The total that our own records have of it; None where they know nothing of it."""
+    """The total in our own records; None where they do not have the invoice."""
     is_record_altered: bool = False
-    """What our own records have of it is not as it was written."""
+    """True where our own record of it was changed after it was written."""
     is_gone: bool = False
-    """Our records say that it was billed, and Stripe does not know it (any more)."""
+    """True where Stripe does not have it (any more), and only our records know it."""
 
     @property
     def invoice_id(self) -> str | None:
@@ -134,7 +134,7 @@ class ActualInvoice:
 
     @property
     def month(self) -> date | None:
-        """The first day of its month, where its mark can be read."""
+        """The first day of its month; None where its mark cannot be read."""
         try:
             return date.fromisoformat(self.month_key or "")
         except ValueError:
@@ -158,7 +158,7 @@ class ActualInvoice:
 
     @property
     def together(self) -> frozenset[str]:
-        """What the plan that created it had for the same customer besides it."""
+        """The customer's other invoices in the plan that created it (`DesiredInvoice.together`)."""
         return frozenset(self.metadata.get(metadata_keys.TOGETHER, "").split())
 
     @property
@@ -168,7 +168,7 @@ class ActualInvoice:
 
     @property
     def resolution(self) -> Resolution | None:
-        """What a person has decided about it."""
+        """What a person has decided about it, if anything."""
         return Resolution.parse(self.metadata.get(metadata_keys.RESOLVED, ""))
 
     @property
@@ -187,7 +187,7 @@ class ActualInvoice:
 
     @property
     def is_billed(self) -> bool:
-        """Finalized and standing: the customer was told to pay this."""
+        """True where it is finalized and not void: the customer was asked to pay it."""
         return self.status not in (InvoiceStatus.DRAFT, InvoiceStatus.VOID)
 
     @property
@@ -196,21 +196,22 @@ class ActualInvoice:
 
     @property
     def net(self) -> int:
-        """What the customer was billed by it, by us: its total less our credit notes."""
+        """What we billed the customer by it: its total less our credit notes."""
         return self.total - self.credited if self.is_billed else 0
 
     @property
     def settled_by_balance(self) -> int:
-        """What Stripe took from the customer's balance (or, negative, put there) at finalize."""
+        """What Stripe took from the customer's balance when it was finalized; below 0: put
+        there."""
         if not self.is_billed:
             return 0
         return self.total - self.pre_payment_credit - self.amount_paid - self.amount_remaining
 
     @property
     def wallet_taken(self) -> int:
-        """What the wallet paid of it; below 0: what it put into the wallet. A credit note of ours
-        gives back what nothing else paid first; what one by hand puts on the balance is no part of
-        the wallet."""
+        """What the wallet has paid of it; below 0: what it put into the wallet. Our credit notes
+        give back to the wallet only what nothing else paid; what a credit note made by hand puts on
+        the balance does not belong to the wallet."""
         if self.wallet_declared < 0:
             return self.wallet_declared
         return max(0, min(self.wallet_declared, self.total - self.credited))
@@ -224,23 +225,23 @@ class ActualInvoice:
 
     @property
     def committed(self) -> int:
-        """What of its total is lines of commitments."""
+        """The part of its total that is lines of commitments."""
         return _signed(self.metadata.get(metadata_keys.COMMITTED))
 
     @property
     def wallet_after_month(self) -> str | None:
-        """The month (``YYYY-MM-01``) after whose invoices and expiries it took from the wallet."""
+        """The later month (``YYYY-MM-01``) whose invoices took from the wallet before it did."""
         month = self.metadata.get(metadata_keys.WALLET_AFTER)
         return month if is_month_key(month) else None
 
     @property
     def wallet_after_payment(self) -> int | None:
-        """When the wallet had paid an open invoice, which came before what it took."""
+        """When the wallet had last paid an open invoice before this one took from it."""
         return _number(self.metadata.get(metadata_keys.WALLET_AFTER_PAYMENT)) or None
 
     @property
     def wallet_payments(self) -> tuple[WalletPayment, ...]:
-        """What the wallet paid of it since it was finalized."""
+        """What the wallet has paid of it since it was finalized."""
         return read_payments(self.stripe_invoice_id, self.metadata)
 
     @property
@@ -251,33 +252,34 @@ class ActualInvoice:
 
     @property
     def is_wallet_held(self) -> bool:
-        """True while part of the wallet is kept from this invoice (`wallets.py`)."""
+        """True while part of the wallet is held back from this invoice (`wallets.py`)."""
         return bool(self.metadata.get(metadata_keys.WALLET_HOLD))
 
     @property
     def dunning_tries(self) -> int:
-        """Tries after the first charge. Stripe's `attempt_count` does not count those by API, so
-        they are counted on the invoice."""
+        """The number of our tries after the first charge. Stripe's `attempt_count` does not include
+        tries by API, so we count them on the invoice."""
         return _number(self.metadata.get(metadata_keys.TRIES)) or 0
 
     @property
     def dunning_from(self) -> int:
-        """From when the due times of dunning count: from the first failure, or as the last try
-        has left it on the invoice. Where neither is known, the charge followed finalizing."""
+        """The time from which dunning's due times count: as the last try has noted it on the
+        invoice, or the first failure. Where neither is known, when it was finalized, since the
+        first charge follows at once."""
         noted = _number(self.metadata.get(metadata_keys.FIRST_FAILURE))
         return noted or self.failed_at or self.finalized_at or 0
 
     @property
     def creditable(self) -> int:
-        """The most that a further credit note may be."""
+        """The highest amount of a further credit note."""
         return max(0, self.total - self.credit_notes) if self.is_billed else 0
 
 
 def read_invoice(data: Mapping[str, Any]) -> ActualInvoice:
     """One invoice object of Stripe's API.
 
-    What is not as the API describes it is said in `unreadable`, and nothing is collected of such
-    an invoice: it stands for itself, waits for a person, and stops nobody else.
+    Fields that are not as the API describes them are named in `unreadable`. Such an invoice is not
+    collected: it waits for a person, and stops nobody else.
     """
     fields = _Fields(data)
     transitions = fields.mapping("status_transitions")
@@ -323,8 +325,8 @@ def read_invoice(data: Mapping[str, Any]) -> ActualInvoice:
 
 
 def read_for_sure(data: Mapping[str, Any]) -> ActualInvoice:
-    """One invoice object from which a step goes on. Raises `StripeFailure` where it cannot be
-    read: nobody knows then what Stripe did, and the step looks or the next run does."""
+    """One invoice object on which the next step depends. Raises `StripeFailure` where it cannot be
+    read: what Stripe did is not known then, so the step, or the next run, looks again."""
     invoice = read_invoice(data)
     if invoice.unreadable is not None:
         raise unreadable_answer(f"invoice {invoice.stripe_invoice_id}: {invoice.unreadable}")
@@ -334,8 +336,8 @@ def read_for_sure(data: Mapping[str, Any]) -> ActualInvoice:
 def gone_invoice(
     stripe_invoice_id: str, metadata: Mapping[str, str], currency: str, total: int | None
 ) -> ActualInvoice:
-    """What our records say was billed and Stripe does not know: it counts as void. `total` None:
-    only that something was decided about it."""
+    """The stand-in for an invoice that our records have and Stripe does not: it counts as void.
+    `total` (minor units) None: only a decision about it is recorded."""
     return ActualInvoice(
         stripe_invoice_id,
         "",
@@ -350,7 +352,7 @@ def gone_invoice(
 
 
 def is_month_key(text: Any) -> bool:
-    """True for the first day of a month, as our metadata have it: ``2024-01-01``."""
+    """True for the first day of a month as written in our metadata: ``2024-01-01``."""
     try:
         return isinstance(text, str) and date.fromisoformat(text).isoformat() == text[:8] + "01"
     except ValueError:
@@ -363,7 +365,7 @@ def is_time(value: Any) -> TypeGuard[int]:
 
 
 class _Fields:
-    """Reads fields of an object, and collects what is odd in them."""
+    """Reads fields of an object; `odd` lists what is not as the API describes it."""
 
     def __init__(self, data: Mapping[str, Any], odd: list[str] | None = None) -> None:
         self._data = data
@@ -440,9 +442,8 @@ def read_line(data: Mapping[str, Any]) -> ActualLine:
 
 
 def needs_payment(item: ActualInvoice) -> bool:
-    """Finalized to be charged, and the charge was never tried: the push stopped in between.
-
-    A debit that the bank is still processing was tried, whatever the invoice itself says.
+    """True where it was finalized to be charged, and the charge was never tried: the push stopped
+    in between. A debit that a bank is processing was tried, even if the invoice does not show it.
     """
     return (
         item.status is InvoiceStatus.OPEN

@@ -1,11 +1,11 @@
 """From a customer's tax id, as the accounts have it, to its type and form in Stripe.
 
-What belongs here: the pure rule and its tables, of Stripe's list of supported types
-(https://docs.stripe.com/billing/customer/tax-ids). What does not: whether a number is right (Stripe
-judges its form, and asks the tax office of some), and sending it (``push.tax_ids``).
+What belongs here: the pure rule and its tables, from Stripe's list of supported types
+(https://docs.stripe.com/billing/customer/tax-ids). What does not: whether a number is valid (Stripe
+checks its form, and some with the tax office), and sending it (``push.tax_ids``).
 
-Country and prefix tell the type. Where they leave more than one open there is none: a tax id under
-the wrong type stands on an invoice as a number that it is not.
+Country, prefix and form tell the type. Where they leave more than one possible, the tax id gets
+none: under the wrong type, an invoice would show it as a number that it is not.
 """
 
 from __future__ import annotations
@@ -26,19 +26,20 @@ class TaxId:
 
     @property
     def digest(self) -> str:
-        """Alike for the same number, however it is spaced; short enough for metadata."""
+        """The same for the same number, however it is spaced; short enough for metadata."""
         return short_hash([self.type, compact(self.value)])[:8]
 
 
 _MEMBERS = "AT BE BG CY CZ DE DK EE ES FI FR GR HR HU IE IT LT LU LV MT NL PL PT RO SE SI SK"
-# Monaco is taxed with France, and numbers of Northern Ireland begin with XI.
+# Monaco is taxed with France; Northern Ireland's numbers begin with XI.
 _EU = frozenset([*_MEMBERS.split(), "MC", "XI"])
 _EU_PREFIX = "|".join([*_MEMBERS.split(), "EL", "XI"])
 _EU_NUMBER = re.compile(rf"(?:{_EU_PREFIX})(?=(?:.*\d){{2}})[0-9A-Z+*]{{2,12}}")
 _EU_NUMBER_ABROAD = re.compile(rf"(?:{_EU_PREFIX})(?=(?:.*\d){{7}})[0-9A-Z+*]{{8,12}}")
-"""Of a customer elsewhere, whose own country may have numbers that begin with letters too."""
+"""Stricter, for customers outside the EU: their own country may have numbers that begin with the
+same letters."""
 _ABROAD = ((r"GB(?:\d{9}|\d{12})", "gb_vat"), (r"CHE\d{9}(?:MWST|TVA|IVA)", "ch_vat"))
-"""Registrations that foreigners have, and that say by themselves where they are from."""
+"""Registrations that foreign customers may have, and whose form alone tells the type."""
 
 _BY_FORM: dict[str, tuple[tuple[str, str], ...]] = {
     "AU": ((r"(?:ABN)?\d{11}", "au_abn"), (r"(?:ARN)?\d{12}", "au_arn")),
@@ -81,7 +82,7 @@ _BY_FORM: dict[str, tuple[tuple[str, str], ...]] = {
     "SI": ((r"\d{8}", "si_tin"),),
     "UZ": ((r"\d{9}", "uz_tin"), (r"\d{12}", "uz_vat")),
 }
-"""Countries with several types, told apart by the form: letters and digits alone."""
+"""Countries with several types, told apart by the form of the compact number (`compact`)."""
 
 _ONLY_TYPES = (
     "ad_nrt ae_trn al_tin am_tin ao_tin ar_cuit aw_tin az_tin ba_tin bb_tin bd_bin bf_ifu bh_vat "
@@ -92,7 +93,7 @@ _ONLY_TYPES = (
     "th_vat tj_tin tr_tin tw_vat tz_vat ua_vat ug_tin us_ein uy_ruc ve_rif vn_tin za_vat zm_tin "
     "zw_tin"
 )
-"""The types of countries of which Stripe has no other."""
+"""The types of countries that have only one in Stripe."""
 _ONLY_OF = {name[:2].upper(): name for name in _ONLY_TYPES.split()}
 
 _LAYOUTS = {
@@ -112,13 +113,13 @@ _LAYOUTS = {
     "us_ein": "XX-XXXXXXX",
     "ve_rif": "X-XXXXXXXX-X",
 }
-"""How Stripe's list writes those that it writes with signs in between."""
+"""The types that Stripe's list writes with punctuation, and how."""
 _AS_WRITTEN = ("ar_cuit", "bs_tin", "cr_tin", "id_npwp", "kh_tin", "la_tin", "lk_vat", "ng_tin")
-"""Whose signs are not the same for all numbers: as the accounts have them."""
+"""The types whose punctuation differs from number to number: sent as the accounts write them."""
 
 
 def tax_id_of(country: str | None, text: str | None) -> TaxId | None:
-    """The tax id as Stripe is told it; None where its type is not known."""
+    """The tax id in the form that is sent to Stripe; None where its type is not known."""
     number = compact(text or "")
     own = (country or "").strip().upper()
     if not number:
@@ -140,7 +141,7 @@ def _type_of(country: str, number: str) -> str | None:
 
 
 def compact(text: str) -> str:
-    """Letters and digits alone, in capitals: what makes two ways of writing a number the same."""
+    """Only letters, digits and ``&+*``, in capitals: the same for all ways to write a number."""
     plain = unicodedata.normalize("NFKC", text).upper()
     return "".join(sign for sign in plain if sign.isalnum() or sign in "&+*")
 

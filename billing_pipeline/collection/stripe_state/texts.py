@@ -11,15 +11,14 @@ import json
 import re
 from typing import Any
 
-LONGEST_DESCRIPTION = 500
+MAX_DESCRIPTION = 500
 
-
-# Made once: `json.dumps` would make it for each of a month's hashes.
+# Created once: `json.dumps` would create one for each hash of a month.
 _CANONICAL = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True, sort_keys=True)
 
 
 def canonical(content: Any) -> str:
-    """The content as JSON, always written alike."""
+    """The content as JSON; the same content gives the same text."""
     return _CANONICAL.encode(content)
 
 
@@ -33,10 +32,10 @@ def hash_of(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def clean_text(text: str, longest: int = LONGEST_DESCRIPTION) -> str:
-    """Text as it may be shown: control characters, and marks that turn the direction of what
-    follows, become spaces, and it is cut with an ellipsis."""
-    # None of them is printable, and most texts are: that is known much sooner.
+def clean_text(text: str, longest: int = MAX_DESCRIPTION) -> str:
+    """Text that is safe to show: control characters, and marks that change the direction of what
+    follows, become spaces, and longer texts are cut with an ellipsis."""
+    # None of these characters is printable, most texts are, and this check is much faster.
     shown = text if text.isprintable() else _STEERING.sub(" ", text)
     return shown if len(shown) <= longest else shown[: longest - 1] + "…"
 

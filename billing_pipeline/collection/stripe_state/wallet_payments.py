@@ -1,11 +1,12 @@
-"""What wallets paid of invoices that were open, as it is written on those invoices in Stripe.
+"""What wallets paid of open invoices, as marked on those invoices in Stripe.
 
-What belongs here: that mark, read and written; pure. What does not: paying (`push/pay_open.py`),
+What belongs here: reading and writing that mark; pure. What does not: paying (`push/pay_open.py`),
 and what a wallet paid when an invoice was finalized (`metadata_keys.WALLET_APPLIED`).
 
-The mark of an invoice lists its payments, the oldest first, as ``amount@time``, and ``:done`` once
-the invoice has been paid by it. It is written before any money moves: what it lists is taken from
-the wallet, whatever interrupts the rest. One that could not be carried out has the amount 0.
+The mark of an invoice lists its payments, oldest first, as ``amount@time``, followed by ``:done``
+once the payment is attached to the invoice. It is written before any money moves: what it lists
+counts as taken from the wallet, even if the rest is interrupted. A payment that could not be
+carried out has the amount 0.
 """
 
 from __future__ import annotations
@@ -17,15 +18,15 @@ from dataclasses import dataclass
 from billing_pipeline.collection.stripe_state import metadata_keys
 
 PAYMENT = "billing_payment:"
-"""What the names of the movements begin with that are such payments."""
-MOST_CHARACTERS = 500
+"""Begins the names of the movements that are such payments."""
+MAX_CHARACTERS = 500
 _ENTRY = re.compile(r"(\d{1,15})@(\d{1,12})(:done)?", re.ASCII)
 
 
 @dataclass(frozen=True)
 class WalletPayment:
-    """What a wallet paid of an open invoice, minor units, and when, epoch seconds. `number` counts
-    those of one invoice from 1."""
+    """What a wallet paid of an open invoice, in minor units, and when, in epoch seconds. `number`
+    counts the payments of one invoice from 1."""
 
     stripe_invoice_id: str
     number: int
@@ -35,7 +36,7 @@ class WalletPayment:
 
     @property
     def name(self) -> str:
-        """Of the movement."""
+        """The name of the wallet's movement."""
         return f"{PAYMENT}{self.stripe_invoice_id}:{self.number}"
 
     @property
@@ -62,6 +63,6 @@ def read_payments(stripe_invoice_id: str, metadata: Mapping[str, str]) -> tuple[
 def mark_of(payments: Iterable[WalletPayment]) -> dict[str, str]:
     """The metadata that list these payments. Raises `ValueError` where they do not fit."""
     text = " ".join(payment.entry for payment in payments)
-    if len(text) > MOST_CHARACTERS:
+    if len(text) > MAX_CHARACTERS:
         raise ValueError("it was paid from the wallet in as many parts as can be written on it")
     return {metadata_keys.WALLET_PAYMENTS: text}

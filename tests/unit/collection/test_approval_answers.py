@@ -45,7 +45,7 @@ def test_approving_again_what_was_carried_out_is_harmless() -> None:
     answer = answer_to(JANUARY, "old", PublishedPlan("new", 0), [APPROVED])
     assert answer is not None and answer.is_harmless
     assert answer.sentence == (
-        "the plan old of 2026-01 was approved by eve on 2026-02-02; nothing of it is left"
+        "the plan old of 2026-01 was approved by eve on 2026-02-02; nothing is left to do"
     )
 
 
@@ -81,7 +81,7 @@ def test_the_month_follows_from_the_hash_of_a_present_or_a_former_plan(tmp_path:
         "new": BillingMonth(2026, 2), "old": JANUARY, "older": BillingMonth(2026, 3)
     }  # fmt: skip
     unknown = month_of(settings, "typo")
-    assert isinstance(unknown, Answer) and "no plan is known by the hash typo" in unknown.sentence
+    assert isinstance(unknown, Answer) and "no plan has the hash typo" in unknown.sentence
 
     answer = first_answer(settings, JANUARY, "new")
     assert answer is not None
