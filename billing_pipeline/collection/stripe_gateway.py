@@ -31,7 +31,7 @@ def open_gateway(
     which runs as long as the block does."""
     where: AbstractContextManager[str]
     if settings.uses_sandbox:
-        # Imported here: nobody who talks to Stripe itself needs a server.
+        # Imported here: the sandbox's server is not needed to talk to Stripe itself.
         from billing_pipeline.stripe_sandbox import running_sandbox
 
         where = running_sandbox(settings.sandbox_dir)

@@ -4,7 +4,7 @@ import warnings
 
 import dagster as dg
 
-# One run a month in a backfill is what all assets ask for; Dagster warns that it may rename that.
+# All assets ask for one run a month in a backfill; Dagster warns that this option may change.
 warnings.filterwarnings("ignore", message=".*backfill_policy.*", category=dg.BetaWarning)
 # A check's result belongs to its month: without partitions a good February hides a bad January.
 # Dagster calls that a preview; the version is pinned, and the tests run such checks.

@@ -36,7 +36,8 @@ class Approval(dg.Config):
     )
     decline: bool = Field(
         default=False,
-        description="Decline instead of approving: it is not asked for again until it is another.",
+        description="Decline instead of approving: the change is not asked for again until it "
+        "differs.",
     )
     reason: str = Field(default="", description="Why; needed to decline.")
     decided_by: str = Field(default="somebody in the Dagster UI", description="Who decides.")
@@ -49,7 +50,7 @@ def approved_changes(
     settings: dg.ResourceParam[Settings],
     stripe: Stripe,
 ) -> Iterator[dg.MaterializeResult[None]]:
-    """Carry out exactly the plan whose hash was approved, or the part of some customers, or keep
+    """Carry out exactly the plan whose hash was approved, or the part of some customers, or record
     that it was declined. A hash that is not the present plan's is answered in one sentence, and
     the month stays as it was."""
     month = month_of(context, settings)
@@ -92,7 +93,7 @@ def _decline(
 
 
 class Resolution(dg.Config):
-    """How to end the review of an invoice, and why. Like every change, it waits for approval."""
+    """How to end the review of an invoice, and why. The decision waits for approval."""
 
     invoice_id: str = Field(description="As `invoice_plan` names it, with the action `review`.")
     decision: str = Field(

@@ -38,7 +38,7 @@ def canary(
         raise dg.Failure(description=error.told(settings.home), allow_retries=False) from error
     finally:
         if not is_as_expected:
-            # What was rated may not be sent by another step or job either.
+            # Keeps every other step and job from sending what was rated.
             set_checked(settings, month, False)
     if result is None:
         return dg.AssetCheckResult(passed=True, description="There is no canary.")

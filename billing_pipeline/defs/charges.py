@@ -32,8 +32,8 @@ _UNIQUE_ID = "dagster_dbt/unique_id"
 
 @dbt_assets(
     manifest=installed_manifest() or ensure_manifest(Settings.from_env()),
-    # The same as the selector `close` in dbt_project/selectors.yml: reports are views that are made
-    # when a month is published, and keys of internal models are tested from the shell.
+    # The same as the selector `close` in dbt_project/selectors.yml: reports are views, created when
+    # a month is published, and the keys of internal models are tested from the shell.
     exclude="fqn:reports tag:internal_key",
     partitions_def=MONTHS,
     dagster_dbt_translator=Translator(),
@@ -60,8 +60,8 @@ def dbt_models(
     set_checked(settings, month, False)
     with turn(context, settings, Turn.RATING):
         nodes = build_models(settings, month, progress, selection)
-        # At once, so that nobody writes in between. If only some models were rebuilt, what depends
-        # on them was not checked with them.
+        # Still under the lock, so that nobody writes in between. If only some models were rebuilt,
+        # those that depend on them were not checked.
         passed = not selection and not any(node.is_failed for node in nodes)
         set_checked(settings, month, passed, nodes)
     yield from _events(context, settings, month, nodes)

@@ -31,8 +31,8 @@ _KNOWN = tuple(
 )
 _NOT_SENT = "not sent yet"
 _BALANCE = "balance"
-# A run that was cut off has published no plan: what it did not reach is missing in Stripe or a
-# draft there, and the next run sends it. An invoice that was voided there is not such a case.
+# A run that was cut off has published no plan. What it did not reach is missing in Stripe, or a
+# draft there, and the next run sends it; an invoice that was voided in Stripe is no such case.
 _DIFFERENCES = f"""
 SELECT r.invoice_id, r.customer_id, r.currency, r.expected_total, r.stripe_total, r.difference,
     r.expected_wallet, r.stripe_wallet, r.expected_due, r.charged, r.state,
@@ -88,7 +88,8 @@ ORDER BY customer_id, currency
 
 
 def invoices_agree(settings: Settings, month: BillingMonth) -> dg.AssetCheckResult:
-    """Whether Stripe's invoices of a month are ours, what was paid of them included."""
+    """Whether Stripe's invoices of a month agree with ours, including what wallet and customer
+    paid."""
     of_month = {"month": month.key}
     with open_published(settings) as published:
         rows = published.execute(_DIFFERENCES, of_month | {"known": list(_KNOWN)}).fetchall()
@@ -105,11 +106,11 @@ def judge_differences(rows: list[tuple[Any, ...]], sent: int, due: int) -> dg.As
     waiting = len(rows) - unexplained - unsent - by_balance - declined
     parts = []
     if unexplained:
-        parts.append(f"{unexplained} invoices differ from ours, and nobody has planned that")
+        parts.append(f"{unexplained} invoices differ from ours, and no plan explains it")
     if unsent:
         parts.append(f"{sent:,} of {due:,} invoices are sent, run again")
     if by_balance:
-        parts.append(f"{by_balance} were charged otherwise by the customer's balance")
+        parts.append(f"the customer's balance changed the charge of {by_balance}")
     if waiting:
         parts.append(f"{waiting} differ and wait for a run or an approval")
     if declined:
@@ -132,9 +133,9 @@ def judge_differences(rows: list[tuple[Any, ...]], sent: int, due: int) -> dg.As
 def _reported_for_all(
     context: dg.AssetCheckExecutionContext, result: dg.AssetCheckResult
 ) -> dg.AssetCheckResult:
-    """The result, reported for the other assets that read Stripe as well: each has the same check,
-    and what one run finds out about a month holds for all. Otherwise a failed check of a pull
-    would stay red after the close that mended the month."""
+    """The result, also reported for the other assets that read Stripe: each has the same check, and
+    what one run finds out about a month holds for all. Otherwise a failed check of a pull would
+    stay red after a close has put the month right."""
     [own] = context.selected_asset_check_keys
     for asset in (stripe_invoices, approved_changes, invoice_payments):
         key = dg.AssetCheckKey(asset.key, own.name)
@@ -162,7 +163,7 @@ def _reported_for_all(
 
 
 def billed_as_recorded(settings: Settings, month: BillingMonth) -> dg.AssetCheckResult:
-    """Whether the records of what a month was billed are as they were written, and as in Stripe."""
+    """Whether the records of what a month was billed are unchanged, and agree with Stripe."""
     problems = payments.verify_billed(settings, month)
     description, metadata = verdict(problems)
     return dg.AssetCheckResult(passed=not problems, description=description, metadata=metadata)
@@ -279,8 +280,9 @@ def usage_is_charged_once(
 
 
 def payments_are_settled(settings: Settings, month: BillingMonth) -> dg.AssetCheckResult:
-    """Whether no money of a month went back without a credit note, nobody made one by hand, and no
-    customer of it is suspended or has a card that expires before the next charge."""
+    """Whether no payment of a month went back without a credit note, no credit note was made by
+    hand, and no customer of the month is suspended or has a card that expires before the next
+    charge."""
     with open_published(settings) as published:
         rows = published.execute(_UNSETTLED, [month.key]).fetchall()
     return dg.AssetCheckResult(
@@ -305,7 +307,7 @@ def usage_has_come(settings: Settings, month: BillingMonth) -> dg.AssetCheckResu
         severity=dg.AssetCheckSeverity.WARN,
         description=f"{'; '.join(row[-1] for row in rows)}."
         if rows
-        else "What was expected of usage has come.",
+        else "The expected usage has come.",
         metadata=rows_found(("source", "what", "why"), rows),
     )
 
@@ -313,7 +315,7 @@ def usage_has_come(settings: Settings, month: BillingMonth) -> dg.AssetCheckResu
 def _of_month(
     check: Callable[[Settings, BillingMonth], dg.AssetCheckResult],
 ) -> Callable[..., dg.AssetCheckResult]:
-    """The check as Dagster calls it, of the month of its partition."""
+    """The check as Dagster calls it, for the month of its partition."""
 
     def checked(
         context: dg.AssetCheckExecutionContext, settings: dg.ResourceParam[Settings]

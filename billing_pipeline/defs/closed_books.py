@@ -1,4 +1,9 @@
-"""Closed books: what a month is rated with for the months that `BILLING_LOCKED_THROUGH` closed."""
+"""Closed books: the corrections of the months that `BILLING_LOCKED_THROUGH` has closed, with which
+a month is rated.
+
+What belongs here: rating closed months again, each in a scratch home. What does not: which of their
+lines become corrections (``collection.closed_months``).
+"""
 
 from __future__ import annotations
 
@@ -50,9 +55,9 @@ def corrections_for(
     month: BillingMonth,
     moved: Sequence[StripeMovement],
 ) -> Corrections:
-    """What stands on the month's invoices for months whose books are closed. The first open month
-    takes what these would be charged today beyond what was billed; any other keeps what its
-    invoices have billed. Nothing is rated where no book is closed and nothing was corrected."""
+    """The corrections of closed months that belong on this month's invoices. The first open month
+    takes the difference between what the closed months would be charged today and what was billed;
+    any other month keeps the corrections that its invoices have billed."""
     locked = settings.locked_through
     if locked is None:
         return billed_on(settings, month)
@@ -61,11 +66,11 @@ def corrections_for(
     billed = _billed(settings)
     if month != locked.shift(1):
         return corrections_on(billed, month)
-    return _Search(context, settings, stripe, month, billed, moved).all()
+    return _ClosedMonths(context, settings, stripe, month, billed, moved).corrections()
 
 
 def billed_on(settings: Settings, month: BillingMonth) -> Corrections:
-    """What the month's invoices have billed for closed months; asks nothing of Stripe."""
+    """The corrections that the month's invoices have billed; asks nothing of Stripe."""
     return corrections_on(_billed(settings), month)
 
 
@@ -77,15 +82,16 @@ def _billed(settings: Settings) -> list[BilledCorrections]:
 
 
 async def _list_all(gateway: StripeGateway, settings: Settings) -> None:
-    """What other runs, or a home that was lost, have billed: a correction is billed once."""
+    """Learn what other runs, or a home that was lost, have billed, so that no correction is billed
+    twice."""
     start = settings.first_month.start(settings.timezone)
     with open_records(settings.records_dir) as records:
         await require_account(gateway, records.folder)
         await list_new(gateway, records.cache, int(start.timestamp()))
 
 
-class _Search:
-    """The corrections of all closed months, for the first open one."""
+class _ClosedMonths:
+    """Finds the corrections of all closed months, for the first open one (`month`)."""
 
     def __init__(
         self,
@@ -103,27 +109,28 @@ class _Search:
         self._billed = billed
         self._moved = moved
 
-    def all(self) -> Corrections:
+    def corrections(self) -> Corrections:
         with open_records(self._settings.records_dir) as records:
             recorded = records.billed.months()
             months = months_to_look_at(self._settings, records.cache, recorded, self._month)
         lines: list[Correction] = []
         taxes: list[CorrectionTax] = []
         spent: list[Correction] = []
-        # What is spent of a commitment in one month may change what later ones charge beyond it.
+        # A correction in one month changes what is spent of a commitment, and so what later months
+        # charge beyond it.
         has_commitments = has_file(self._settings, "accounts", "commitments")
         for month in months:
             if is_settled(self._settings, month) and not (spent and has_commitments):
                 found = as_billed(self._billed, month, self._month)
             else:
-                found = self._look(month, tuple(spent))
+                found = self._compared(month, tuple(spent))
             lines += found.corrections.lines
             taxes += found.corrections.taxes
             spent += found.spent
         return Corrections(tuple(lines), tuple(taxes), tuple(spent))
 
-    def _look(self, month: BillingMonth, spent: tuple[Correction, ...]) -> Found:
-        """Rate a closed month aside, and compare it with what was billed."""
+    def _compared(self, month: BillingMonth, spent: tuple[Correction, ...]) -> Found:
+        """Rate a closed month again in a scratch home, and compare it with what was billed."""
         settings = self._settings
         own = corrections_on(self._billed, month)
         applications = prepaid.known_applications(settings, month)
@@ -152,7 +159,7 @@ class _Search:
         if inputs is not None and is_billed:
             note_compared(settings, month, inputs, is_billed=True)
         self._context.log.info(
-            f"{month} was rated aside: {len(lines)} lines of correction for {self._month}"
+            f"{month} was rated again: {len(lines)} lines of correction for {self._month}"
         )
         for why in found.not_corrected.values():
             self._context.log.warning(why)
@@ -161,7 +168,7 @@ class _Search:
     def _explained(
         self, aside: Settings, month: BillingMonth, found: Found
     ) -> tuple[Correction, ...]:
-        """The lines with what shows why they changed."""
+        """The lines, each with its cause and the evidence of it."""
         lines = found.corrections.lines
         saved = self._settings.records_dir / "versions" / str(month)
         if saved.exists():

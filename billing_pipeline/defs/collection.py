@@ -1,4 +1,4 @@
-"""What the assets have in common that go from invoices to money.
+"""What the assets of the group `collection` have in common.
 
 What belongs here: how such an asset is declared, what a run of it says of payments, and how it
 fails. What does not: what any of them does (``plans``, ``sending``, ``approvals``, ``payments``).
@@ -28,7 +28,7 @@ def collection_asset(
         kinds={"stripe"},
         backfill_policy=dg.BackfillPolicy.multi_run(),
         deps=deps,
-        # A step that gives nothing leaves its partition as it was.
+        # A step without an output leaves its partition as it was.
         output_required=not is_optional,
     )
 
@@ -50,7 +50,8 @@ def payment_metadata(rows: Rows) -> dict[str, float]:
 def failed_in_part(
     problems: Iterable[tuple[str, str]], metadata: Mapping[str, Any] | None = None
 ) -> dg.Failure:
-    """What failed, each customer once: one cause may stop several steps."""
+    """The failure of a run in part. Names each customer once, since one cause may stop several
+    steps."""
     first: dict[str, str] = {}
     for customer, why in problems:
         first.setdefault(customer, why)

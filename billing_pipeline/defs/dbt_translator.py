@@ -33,7 +33,7 @@ class Translator(DagsterDbtTranslator):
         return "usage" if folder in ("staging", "stg_run") else folder
 
     def get_description(self, dbt_resource_props: Mapping[str, Any]) -> str:
-        """dbt's own. By default the model's SQL stands below it, with its Jinja."""
+        """dbt's description alone: by default Dagster appends the model's SQL with its Jinja."""
         return str(dbt_resource_props["description"])
 
     def get_asset_check_spec(
@@ -54,14 +54,14 @@ def sentence(test: Mapping[str, Any]) -> str:
     columns."""
     if test.get("description"):
         return str(test["description"])
-    asked = test.get("test_metadata") or {"name": "", "kwargs": {}}
-    column, kwargs = test.get("column_name"), asked["kwargs"]
-    if asked["name"] == "not_null":
+    generic = test.get("test_metadata") or {"name": "", "kwargs": {}}
+    column, kwargs = test.get("column_name"), generic["kwargs"]
+    if generic["name"] == "not_null":
         return f"Every row has a {column}."
-    if asked["name"] == "unique":
+    if generic["name"] == "unique":
         return f"No two rows have the same {column}."
-    if asked["name"] == "unique_together":
+    if generic["name"] == "unique_together":
         return f"No two rows agree in all of: {', '.join(kwargs['columns'])}."
-    if asked["name"] == "accepted_values":
+    if generic["name"] == "accepted_values":
         return f"Every {column} is one of: {', '.join(kwargs['values'])}."
     raise ValueError(f"the dbt test {test['name']} has no description")

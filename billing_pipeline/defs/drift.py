@@ -1,4 +1,4 @@
-"""What closed months would be charged today: a look every day, that sends nothing."""
+"""Drift: what closed months would be charged today, compared every day. Sends nothing."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -45,13 +45,13 @@ def month_drift(
     context: dg.AssetExecutionContext, settings: dg.ResourceParam[Settings], stripe: Stripe
 ) -> dg.MaterializeResult[None]:
     """What the last closed months would be charged today, given usage, corrections, prices and
-    accounts that came later. Rated aside; sends nothing. A month whose inputs are as they were
-    when it was last compared is not rated."""
+    accounts that came later. Each is rated again apart from what bills; nothing is sent. A month
+    whose inputs have not changed since it was last compared is not rated."""
     hold(settings, context.run.run_id)
     rated, problems = [], []
     for month in _closed_months(settings):
         try:
-            if _look(context, settings, stripe, month):
+            if _compare(context, settings, stripe, month):
                 rated.append(str(month))
         except InvalidInput as error:
             problems.append(f"{month}: {error.told(settings.home)}")
@@ -60,7 +60,7 @@ def month_drift(
             problems.append(f"{month}: {error}")
     if problems:
         raise dg.Failure(
-            description=f"not compared, the other months were: {'; '.join(problems)}",
+            description=f"some months were not compared, the others were: {'; '.join(problems)}",
             allow_retries=False,
         )
     months = ", ".join(rated) or "nothing has changed"
@@ -68,13 +68,13 @@ def month_drift(
 
 
 def _closed_months(settings: Settings) -> list[BillingMonth]:
-    """The last of those of which something was billed, the oldest first."""
+    """The last BILLING_DRIFT_MONTHS months that were billed, oldest first."""
     return (
         payments.billed_months(settings)[-settings.drift_months :] if settings.drift_months else []
     )
 
 
-def _look(
+def _compare(
     context: dg.AssetExecutionContext, settings: Settings, stripe: Stripe, month: BillingMonth
 ) -> bool:
     """Compare a month with what was billed; False where its inputs have not changed since."""
@@ -104,7 +104,8 @@ def _look(
 
 
 def _cause_by_files(changed: ChangedInputs | None) -> str:
-    """What the changed files tell where no charge does, as of taxes and discounts."""
+    """The cause by the changed files, for changes that no charge explains, such as of taxes and
+    discounts."""
     if changed is None:
         return "other"
     if changed.is_in("catalog", but="catalog/costs"):
@@ -141,8 +142,8 @@ def _where_it_goes(settings: Settings) -> str:
     if locked is None:
         return ""
     return (
-        f" The books are closed through {locked}: of these months it becomes lines of correction "
-        f"on the invoices of {locked.shift(1)}."
+        f" The books are closed through {locked}: the differences of these months become lines of "
+        f"correction on the invoices of {locked.shift(1)}."
     )
 
 

@@ -1,5 +1,5 @@
-"""Collecting what is open: from wallets, then by trying again what is due. The job that a schedule
-runs every hour."""
+"""The job `collect_payments`, which a schedule runs every hour: pay open invoices from wallets,
+then try again the payments that are due."""
 
 from collections import Counter
 from contextlib import suppress
@@ -43,13 +43,14 @@ def due_payments(
         stale = stripe_gateway.run(gateway, lambda: payments.stale_months(gateway, settings))
         problems = list(wallets.problems)
         for found in stale:
-            # Who works on a month publishes it; what is missing then, the sensor asks for. A month
-            # that cannot be published keeps no other from it, and hides no try.
+            # A month that another run works on is published by that run, or later by the run that
+            # the sensor starts. One that cannot be published must not stop the others, nor hide
+            # what was tried.
             try:
                 with suppress(HeldError), free_month(context, settings, found.month):
                     done = publish_payments(gateway, settings, found.month, in_full=found.in_full)
                     problems += done.unread
-            except Exception as error:  # whatever it is, it is told at the end
+            except Exception as error:  # whatever it is, the run fails with it at the end
                 context.log.exception("%s was not published", found.month)
                 problems.append((str(found.month), f"was not published: {error}"))
     counts = Counter(result.outcome.value for result in results)

@@ -1,4 +1,4 @@
-"""The running month so far, as an estimate: an asset of its own, outside of all that bills."""
+"""The running month so far, as an estimate: an asset of its own, apart from all that bills."""
 
 from datetime import UTC, datetime
 
@@ -37,7 +37,7 @@ def estimated_charges(
     """The running month so far: usage that has arrived, fees as for the whole month. An estimate,
     rated apart from what bills: it can be neither planned nor sent. Only for the running month."""
     month = month_of(context, settings)
-    # Records are begun by whoever asks Stripe for the first time: that is not the estimate's to do.
+    # The first call to Stripe creates the records; an estimate must not.
     has_records = settings.records_dir.exists()
     top_ups = moved_in_stripe(settings) if has_records else []
     applications = prepaid.known_applications(settings, month) if has_records else ()

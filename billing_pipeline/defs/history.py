@@ -1,7 +1,7 @@
-"""What Dagster's history tells: which months were closed, what failed, and why.
+"""Dagster's history: which months were closed, which runs failed, and why.
 
 What belongs here: reading it. What does not: acting on it (``sensors``, ``schedules``). The history
-is no evidence of what was billed: it may be deleted, and then nobody is told of old months again.
+is no evidence of what was billed: it may be deleted, and then old months are not reported again.
 """
 
 from collections.abc import Iterator
@@ -15,14 +15,14 @@ from billing_pipeline.notices.due import Close
 from billing_pipeline.runs.instance import failure_reason
 
 _CLOSED = dg.AssetKey("stripe_invoices")
-# A backfill of three years is seen in one look.
+# Enough to see a backfill of three years at once.
 _LAST_CLOSES = 50
 _FINISHED = {
     dg.DagsterRunStatus.SUCCESS,
     dg.DagsterRunStatus.FAILURE,
     dg.DagsterRunStatus.CANCELED,
 }
-# A failed run that nobody looked for within a week is no news.
+# A run that failed longer ago than this is not reported any more.
 _FAILED_FOR = timedelta(days=7)
 
 
@@ -36,7 +36,7 @@ class FailedRun(NamedTuple):
 
 
 def closed_months(instance: dg.DagsterInstance) -> set[BillingMonth]:
-    """Months that `close_month` went through to its end."""
+    """Months whose close went through to its end."""
     keys = instance.get_materialized_partitions(_CLOSED)
     return {BillingMonth.parse(key) for key in keys}
 
@@ -71,7 +71,7 @@ def _failed_checks(instance: dg.DagsterInstance, run_id: str) -> Iterator[str]:
 
 
 def failed_runs(instance: dg.DagsterInstance, now: datetime) -> list[FailedRun]:
-    """Those of the last days, from the UI, the schedules and the command line alike."""
+    """The runs that failed in the last days, from the UI, the schedules and the command line."""
     filters = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], updated_after=now - _FAILED_FOR)
     return [
         FailedRun(
@@ -85,7 +85,7 @@ def failed_runs(instance: dg.DagsterInstance, now: datetime) -> list[FailedRun]:
 
 
 def _why(events: list[dg.DagsterEvent]) -> str:
-    """Of its steps; of the run itself where no step says it, as where its process was killed."""
+    """The reasons of the failed steps; else the run's own, as when its process was killed."""
     checks = _checks(events)
     steps = [failure_reason(event, checks) for event in events if event.is_step_failure]
     return "; ".join(steps or [event.message or "" for event in events if event.is_run_failure])

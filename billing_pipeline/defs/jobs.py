@@ -1,4 +1,4 @@
-"""The jobs of the contract."""
+"""The jobs that people run for a month: close, preview, apply, pull, and resolve a review."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from billing_pipeline.settings import InvalidSettingError, Settings
 
 
 class NotDeliveredError(RuntimeError):
-    """Some notices did not arrive; they are due again at the next look."""
+    """Some notices were not delivered; the next tick sends them again."""
 
 
 def note(settings: Settings, notice: Notice) -> None:
@@ -68,7 +68,7 @@ def delivery_summary(outcome: Outcome) -> str:
 
 
 def notify_once(settings: Settings, now: datetime, seconds: float) -> Outcome:
-    """Send all that the sensors would, without a daemon, also about killed runs."""
+    """Send all that the sensors would send, without a daemon, including notices of killed runs."""
     if not settings.notify_urls:
         raise InvalidSettingError("BILLING_NOTIFY_URLS is not set, so there is nobody to notify")
     if not settings.records_dir.exists():

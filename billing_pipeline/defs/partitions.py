@@ -1,8 +1,8 @@
 """The monthly partitions: billing months in the billing time zone, the running one included.
 
-Dagster wants their first key and their zone where they are defined, so these two settings are read
-at import; nothing else is. A key is the month as people write it, `2024-01`; in histories from
-before that it was `2024-01-01`, which `BillingMonth.parse` reads as well.
+Dagster needs their first key and their zone where they are defined, so these two settings are read
+at import, and no others. A key is the month as people write it, `2024-01`; in old histories it is
+`2024-01-01`, which `BillingMonth.parse` reads as well.
 """
 
 from datetime import UTC, datetime
@@ -19,8 +19,8 @@ MONTHS = dg.MonthlyPartitionsDefinition(
 
 
 def refuse_unfinished(settings: Settings, month: BillingMonth, now: datetime | None = None) -> None:
-    """Raise `dagster.Failure` for a month that is not over: what is billed of it would be less
-    than what is used of it. It can be previewed at any time."""
+    """Raise `dagster.Failure` for a month that is not over: less would be billed than will be used.
+    Such a month can only be previewed."""
     end = month.end(settings.timezone)
     if (now or datetime.now(UTC)) < end:
         local = end.astimezone(settings.timezone).isoformat()

@@ -29,7 +29,7 @@ class Pull(dg.Config):
     in_full: bool = Field(
         default=True,
         description="List the whole month in Stripe. If false, the month is read as Stripe's "
-        "events have left it: what the sensor `stripe_changes` asks for.",
+        "events have updated it, as the sensor `stripe_changes` does.",
     )
 
 
@@ -66,7 +66,7 @@ def invoice_payments(
 def publish_payments(
     gateway: StripeGateway, settings: Settings, month: BillingMonth, *, in_full: bool
 ) -> Published:
-    """Pull a month and publish what came of it."""
+    """Pull a month and publish its rows."""
     pulled = stripe_gateway.run(
         gateway, lambda: payments.pull(gateway, settings, month, full=in_full)
     )
@@ -80,7 +80,7 @@ def publish_payments(
 
 
 def wallets_now(gateway: StripeGateway, settings: Settings, month: BillingMonth) -> WalletTables:
-    """The wallets against the balances in Stripe, to be published."""
+    """The wallets compared with the balances in Stripe, to be published."""
     return stripe_gateway.run(gateway, lambda: prepaid.wallet_tables(gateway, settings, month))
 
 

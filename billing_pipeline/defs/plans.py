@@ -36,8 +36,8 @@ from billing_pipeline.settings import Settings
 from billing_pipeline.stripe_api.client import StripeGateway
 from billing_pipeline.web.links import approval_url
 
-# Whether anything is to be sent is said by the plan itself. With a version for each run, a preview
-# would mark all that was sent as "Unsynced" until the next close, whatever it found.
+# The plan itself says whether anything is to be sent. With a version for each run, every preview
+# would mark all that was sent as "Unsynced" until the next close.
 _ONE_VERSION = dg.DataVersion("plan")
 
 
@@ -77,7 +77,7 @@ def shown_plan(
     *decided: object,
     **more: float,
 ) -> ShownPlan:
-    """The month's plan after a step of `collection.steps`, which is given what was decided."""
+    """The month's plan after a `step` of `collection.steps`, which gets what was `decided`."""
     month = month_of(context, settings)
     with turn(context, settings, Turn.STRIPE), stripe.open() as gateway:
         known = {"run_id": context.run.run_id, "limits": Limits.of(settings), **more}
@@ -88,8 +88,9 @@ def shown_plan(
 
 
 def publish_month(settings: Settings, month: BillingMonth, tables: dict[str, Rows]) -> None:
-    """The month with these tables. Of a closed month that was published, only these: its charges
-    and invoices stay as they were closed, and what they would be is in the plan."""
+    """Publish the month with these tables. Of a month whose books are closed and that is published,
+    only these tables: its charges and invoices stay as they were when the books were closed, and
+    the plan shows what they would be today."""
     if is_closed(settings.locked_through, month) and is_published(settings, month):
         publish_rows(settings, month, tables)
     else:
@@ -99,7 +100,8 @@ def publish_month(settings: Settings, month: BillingMonth, tables: dict[str, Row
 def plan_tables(
     settings: Settings, month: BillingMonth, rows: Rows, changes: Rows
 ) -> dict[str, Rows]:
-    """The plan, line by line, and what was decided about the month's plans so far."""
+    """The tables of a plan: its rows, its changed lines, and all decisions about the month's plans
+    so far."""
     approvals = approval_rows(steps.decisions_of(settings, month))
     return {"invoice_plan": rows, "plan_changes": changes, "approvals": approvals}
 
@@ -111,13 +113,13 @@ def notes_of(
     plan: InvoicePlan,
     report: ApplyReport | None = None,
 ) -> tuple[PlanNotes, Rows]:
-    """What is said of a plan besides what it does, and the rows of `plan_changes`."""
+    """What a plan's readers are told besides its actions, and the rows of `plan_changes`."""
     lines = explained(plan, report)
     keys = [ChangedLine(line.invoice_id, line.line_id) for line in lines]
     try:
         evidence = find_evidence(settings, month, keys)
     except (duckdb.Error, OSError) as error:
-        # What has been sent must be published, explained or not.
+        # What has been sent must be published, even without an explanation.
         evidence = {key: Evidence("other", f"cannot be read: {error}") for key in keys}
     today = datetime.fromtimestamp(gateway.clock.now(), settings.timezone).date()
     notes = PlanNotes(
@@ -131,7 +133,7 @@ def notes_of(
 
 def _plan_metadata(plan: InvoicePlan, notes: PlanNotes, changes: Rows) -> dict[str, Any]:
     metadata: dict[str, Any] = {
-        # The page of a run shows two or three rows, and the others on a click.
+        # First, because a run's page shows only two or three rows without a click.
         "in short": plan_sentence(plan),
         "plan": dg.MetadataValue.md(plan_markdown(plan, notes, changes)),
         "plan_hash": plan.hash,

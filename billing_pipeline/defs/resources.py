@@ -1,12 +1,12 @@
-"""What assets, checks, sensors and schedules are given: the operator's settings, and Stripe.
+"""The resources of assets, checks, sensors and schedules: the operator's settings, and Stripe.
 
 What belongs here: how each is made when a run or a tick begins, and that tests can hand in others
 (`build_defs`). What does not: reading the environment (``settings``), and talking to Stripe
 (``stripe_api``).
 
-Neither resource has any config. Dagster keeps config in its history and shows it in the UI, and an
-`EnvVar` in it has to be set, which the key of a home that uses the sandbox is not. So a secret's
-name and value stay out of Dagster altogether.
+Neither resource has any config. Dagster stores config in its history and shows it in the UI, and an
+`EnvVar` in it has to be set, although a home that uses the sandbox has no key. Without config, a
+secret's name and value stay out of Dagster altogether.
 """
 
 from collections.abc import Iterator, Mapping

@@ -16,7 +16,7 @@ from billing_pipeline.months import BillingMonth
 from billing_pipeline.published.estimate import running_month
 from billing_pipeline.settings import Settings
 
-# More missed months than this are not a machine that was off: a person has to look first.
+# With more missed months than this, the machine was not just off: a person has to look first.
 MAX_MISSED_MONTHS = 3
 
 
@@ -34,9 +34,9 @@ def close_time(settings: Settings, month: BillingMonth) -> datetime:
 def months_to_close(
     settings: Settings, now: datetime, closed: set[BillingMonth]
 ) -> list[BillingMonth]:
-    """The months that are due and not closed since the first closed one, the oldest first: a month
-    that failed stays due even after a later one is closed. Before the first close only the newest
-    month is due, so turning the schedule on bills no history."""
+    """The months since the first closed one that are due and not closed, oldest first: a month that
+    failed stays due even after a later one is closed. Before the first close only the newest month
+    is due, so turning the schedule on bills no history."""
     newest = running_month(settings, now).shift(-1)
     while close_time(settings, newest) > now:
         newest = newest.shift(-1)
@@ -53,9 +53,9 @@ def months_to_close(
     job=close_month,
     cron_schedule="0 * * * *",
     execution_timezone=str(TIMEZONE),
-    description="Closes a month that is over, from the day BILLING_CLOSE_DAY (1) of the next one "
-    "and BILLING_CLOSE_GRACE_HOURS (2) later on. Looks every hour, so that a machine that was off "
-    "catches up; what failed is tried again the next day. Sends invoices: off until turned on.",
+    description="Closes a month that is over, BILLING_CLOSE_GRACE_HOURS (2) after the day "
+    "BILLING_CLOSE_DAY (1) of the next month begins. Looks every hour, so that a machine that was "
+    "off catches up; what failed is tried again the next day. Sends invoices: off until turned on.",
 )
 def monthly_close(
     context: dg.ScheduleEvaluationContext, settings: dg.ResourceParam[Settings]

@@ -44,7 +44,7 @@ from billing_pipeline.runs.locks import Turn
 from billing_pipeline.settings import Settings
 
 DASHBOARD = "https://dashboard.stripe.com/invoices"
-"""Shows test mode or live mode, whichever the reader has chosen there."""
+"""Shows test mode or live mode, whichever the reader has chosen in the dashboard."""
 _BILLS_NOTHING = (ActionKind.WITHDRAW, ActionKind.REVIEW)
 
 
@@ -90,7 +90,7 @@ def apply(
                 before_sending=save_what_is_billed,
             ),
         )
-        # The month was read from Stripe a moment ago, so it need not be listed again.
+        # The month was read from Stripe a moment ago, so it is not listed again.
         pulled = stripe_gateway.run(
             gateway, lambda: payments.pull(gateway, settings, month, full=False)
         )
@@ -98,7 +98,7 @@ def apply(
         rows = outcome_rows(outcome.report, outcome.remaining, notes)
         tables = plan_tables(settings, month, rows, changes) | pulled.tables
         wallets = None
-        # Whatever this run did: an earlier one may have ended between sending and publishing.
+        # Even if this run sent nothing: an earlier one may have ended before it could publish.
         if not prepaid.wallets_are_published(settings, month):
             wallets = wallets_now(gateway, settings, month)
             tables |= wallets.tables
@@ -123,7 +123,7 @@ def apply(
     metadata |= payment_metadata(pulled.invoice_payments)
     without_tax_id = tax_ids_summary(outcome.report.tax_id_problems)
     if without_tax_id:
-        # The invoices are right without it, so it fails no run.
+        # The invoices are right without a tax id, so the run does not fail.
         context.log.warning(without_tax_id)
         metadata["tax ids"] = without_tax_id
     if not settings.uses_sandbox and settings.stripe_api_base is None:
@@ -148,8 +148,8 @@ def sent_documents(action: InvoiceAction) -> list[SentDocument]:
 
 
 def _corrected_months(report: ApplyReport) -> set[BillingMonth]:
-    """The closed months of which something was billed now: of these it is not known any more what
-    is left."""
+    """The closed months of which the run has billed or credited corrections: what is left of their
+    drift is no longer known."""
     return {
         month
         for result in report.done
@@ -168,9 +168,9 @@ def _corrected_months(report: ApplyReport) -> set[BillingMonth]:
 def drift_after(
     settings: Settings, month: BillingMonth, plan: InvoicePlan, planned: Rows
 ) -> dict[str, Rows]:
-    """What is left of the month's drift: nothing where all is billed or declined, else what the
-    rest of the plan comes to (`planned`: its rows, which name the causes). A month of which no look
-    has found any has none: what waits there may be its first invoices."""
+    """What is left of the month's drift: no rows where all is billed or declined, else those of the
+    remaining plan (`planned`: its rows, which name the causes). The table is left alone for a month
+    without drift so far: what waits there may be first invoices."""
     if not plan.undecided:
         return {"month_drift": []}
     if not _has_drift(settings, month):
@@ -186,13 +186,13 @@ def _has_drift(settings: Settings, month: BillingMonth) -> bool:
                 "SELECT count(*) FROM month_drift WHERE billing_month = $1", [month.first_day]
             ).fetchall()
     except (NotPublishedError, PublishError):
-        return False  # what is damaged is made anew by this publication
+        return False  # a damaged database is rebuilt by this publication
     return bool(found)
 
 
 def note_inputs(settings: Settings, month: BillingMonth, plan: InvoicePlan) -> None:
-    """Where all is billed or declined, drift is what changes in these inputs later. Where something
-    is left, the next look for drift has to rate the month."""
+    """Note the inputs that the month was rated from, if all is billed or declined: only a change of
+    them is drift. If something is left, the next comparison has to rate the month."""
     inputs = rated_inputs(settings, month)
     if inputs is not None and not plan.undecided:
         note_compared(settings, month, inputs, is_billed=True)

@@ -1,6 +1,6 @@
-"""What looks around by itself: what happened in Stripe, which runs died or failed, which usage came
-late, what people want to hear of, and which approval was given under another month than its plan's.
-Nothing here sends money that nobody has approved: all is on by default."""
+"""The sensors: changes in Stripe, dead and failed runs, late usage, notices, and approvals that
+were given under another month than their plan's. They send nothing that nobody has approved, so all
+of them are on by default."""
 
 import time
 from collections import defaultdict
@@ -31,15 +31,15 @@ from billing_pipeline.published.reading import NotPublishedError, open_published
 from billing_pipeline.runs.liveness import reap_dead_runs
 from billing_pipeline.settings import Settings
 
-# Each look costs two requests where nothing happened. Less often only makes the tables later.
+# A tick costs two requests where nothing happened. A longer interval only makes the tables later.
 LOOK_EVERY_SECONDS = 60
-# Dagster ends a tick after 60 seconds; what could not be read until then, the next one reads.
+# Dagster ends a tick after 60 seconds; the next tick reads what is left.
 READ_FOR_SECONDS = 30.0
-# Listing the folders of every closed month; an object store wants to be paid for it.
+# A tick lists the folders of every closed month, which an object store charges for.
 LOOK_FOR_USAGE_EVERY_SECONDS = 300
-# A run that failed is asked for again after this long: Stripe may have been away.
+# A failed run is requested again after this time, since Stripe may have been unavailable.
 AGAIN_AFTER_SECONDS = 3600
-# Somebody waits for it.
+# Short, because somebody waits for the approval to be carried out.
 LOOK_FOR_APPROVALS_EVERY_SECONDS = 15
 
 
@@ -53,8 +53,8 @@ LOOK_FOR_APPROVALS_EVERY_SECONDS = 15
 def stripe_changes(
     context: dg.SensorEvaluationContext, settings: dg.ResourceParam[Settings], stripe: Stripe
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:
-    """One run for each month whose published rows are behind. What is behind is remembered with
-    the records, not in the cursor of the sensor, so a run that was lost is asked for again."""
+    """One run for each month whose published rows are stale. That is stored in ``records/``, not in
+    the sensor's cursor, so a run that was lost is requested again."""
     if not settings.records_dir.exists():
         yield dg.SkipReason("Nothing was ever billed from here.")
         return
@@ -106,7 +106,7 @@ def dead_runs(
 def approvals_of_other_months(
     context: dg.RunStatusSensorContext, settings: dg.ResourceParam[Settings]
 ) -> dg.RunRequest | dg.SkipReason:
-    """The run itself has sent nothing, because its month has no such plan."""
+    """The finished run itself has sent nothing, because its month has no such plan."""
     run = context.dagster_run
     config: Mapping[str, Any] = run.run_config
     month = month_of_plan(settings, config["ops"]["approved_changes"]["config"]["plan_hash"])
@@ -136,10 +136,10 @@ FROM month_drift GROUP BY billing_month
 def drifted_months(
     context: dg.SensorEvaluationContext, settings: dg.ResourceParam[Settings]
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:
-    """One preview for one state of a month's inputs: the run key names the usage files, or the
-    difference where the last rating has read other inputs than the look for drift."""
+    """One preview for each state of a month's inputs: the run key names the usage files or, where
+    the last rating has read other inputs than the comparison for drift, the difference."""
     locked, asked, unread = settings.locked_through, dict[BillingMonth, str](), []
-    # By the records too: Dagster's history may be lost, or be of another machine.
+    # By the records too: Dagster's history may be lost, or another machine's.
     for month in {*payments.billed_months(settings), *closed_months(context.instance)}:
         try:
             late = late_usage(settings, month)
@@ -150,7 +150,7 @@ def drifted_months(
             continue
         if late is not None:
             _note_late(settings, month, late)
-            # The plan of a month whose books are closed shows nothing that a look does not.
+            # For a month whose books are closed, a plan shows no more than `month_drift` does.
             if not is_closed(locked, month):
                 asked[month] = f"late usage {month} {late.fingerprint}"
     for month, difference in _differences(settings).items():
@@ -163,7 +163,7 @@ def drifted_months(
     if unread and not asked:
         yield dg.SkipReason(f"The usage of some months cannot be compared: {'; '.join(unread)}")
     elif not asked:
-        yield dg.SkipReason("Of every closed month the plan is known that its inputs come to.")
+        yield dg.SkipReason("Every closed month's plan is up to date with its inputs.")
 
 
 def _note_late(settings: Settings, month: BillingMonth, late: ChangedInputs) -> None:
@@ -175,7 +175,7 @@ def _note_late(settings: Settings, month: BillingMonth, late: ChangedInputs) -> 
 
 
 def _differences(settings: Settings) -> dict[BillingMonth, str]:
-    """What the closed months would be charged otherwise today, as the last look has found it."""
+    """The differences of closed months in `month_drift`, as text, by month."""
     try:
         with open_published(settings) as published:
             found = published.execute(_DRIFTED).fetchall()
@@ -187,8 +187,8 @@ def _differences(settings: Settings) -> dict[BillingMonth, str]:
 def _by_plan(
     locked: BillingMonth | None, asked: Mapping[BillingMonth, str]
 ) -> dict[BillingMonth, list[str]]:
-    """The run keys by the month whose plan shows them: what all months come to whose books are
-    closed is on the plan of the first open one."""
+    """The run keys by the month whose plan shows the change. For all months whose books are closed,
+    that is the first open month."""
     keys: dict[BillingMonth, list[str]] = defaultdict(list)
     for month, key in sorted(asked.items()):
         shown = locked.shift(1) if locked is not None and is_closed(locked, month) else month
@@ -199,7 +199,7 @@ def _by_plan(
 @dg.sensor(
     minimum_interval_seconds=LOOK_EVERY_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Records runs that failed, also those of the command line, for the next notices.",
+    description="Records failed runs, including those of the command line, for the next notices.",
 )
 def runs_that_failed(
     context: dg.SensorEvaluationContext, settings: dg.ResourceParam[Settings]

@@ -1,4 +1,4 @@
-"""What a step waits for before it begins: the month's lock for its run, and its turn.
+"""The locks that a step takes before it begins: the month, for its run, and a turn.
 
 What belongs here: taking the locks of ``runs.locks`` for a step, and showing that it waits. What
 does not: which locks there are.
@@ -18,7 +18,7 @@ from billing_pipeline.settings import Settings
 
 
 class _Context(Protocol):
-    """An asset's or an op's."""
+    """The context of an asset or an op."""
 
     @property
     def run(self) -> dg.DagsterRun: ...
@@ -28,8 +28,8 @@ class _Context(Protocol):
 
 
 def month_of(context: dg.AssetExecutionContext, settings: Settings) -> BillingMonth:
-    """The month of a step, which this locks for the step's run. Every step calls it first; it also
-    marks the run as alive."""
+    """The month of a step. Locks the month for the step's run, and marks the run as alive: every
+    step calls this first."""
     month = BillingMonth.parse(context.partition_key)
     hold(settings, context.run.run_id)
     _locks(context, settings).hold_month(month)
@@ -37,7 +37,7 @@ def month_of(context: dg.AssetExecutionContext, settings: Settings) -> BillingMo
 
 
 def turn(context: _Context, settings: Settings, kind: Turn) -> NamedLock:
-    """For the length of a `with` block."""
+    """A turn for the length of a `with` block."""
     return _locks(context, settings).turn(kind)
 
 

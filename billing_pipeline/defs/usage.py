@@ -70,8 +70,8 @@ def wallet_top_ups(
 
 
 def moved_in_stripe(settings: Settings) -> list[StripeMovement]:
-    """What moved wallets in Stripe, as far as it was read: top-ups, and what was paid of open
-    invoices. Sends no request to Stripe."""
+    """What moved wallets in Stripe, as last read: top-ups, and payments of open invoices. Sends no
+    request to Stripe."""
     top_ups = [_row(top_up) for top_up in prepaid.known_top_ups(settings)]
     return top_ups + prepaid.known_payments(settings)
 
@@ -133,8 +133,8 @@ def intake(
 
 
 def _wait_for_sources(settings: Settings, month: BillingMonth, without: list[str]) -> None:
-    """Raise `dg.Failure` for an expected source that has not delivered. A month that was billed
-    before is not held back: what comes late is billed by its approval."""
+    """Raise `dagster.Failure` for an expected source that has not delivered. A month that was
+    billed before is not held back: late usage waits for approval there."""
     with open_warehouse(settings.warehouse_path(month), read_only=True) as warehouse:
         known = {source.name for source in sources(warehouse)}
         missing = [one for one in missing_sources(warehouse) if one.name not in without]

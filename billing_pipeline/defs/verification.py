@@ -1,8 +1,8 @@
-"""Whether what was billed is as it was recorded: the words for it, and the job that verifies all
-months every day.
+"""Verifying the records of what was billed: the job that does it for all months every day, and the
+text of the result.
 
-A month's own run verifies that month alone. Records grow with every month, and verifying all of
-them would make each run slower than the one before.
+A month's own run verifies that month only. Records grow with every month, and verifying all of them
+would make each run slower than the one before.
 """
 
 from typing import Any
@@ -18,12 +18,12 @@ from billing_pipeline.settings import Settings
 
 
 def verdict(problems: list[RecordProblem]) -> tuple[str, dict[str, Any]]:
-    """What a run says of the records of what was billed, and its metadata."""
+    """The text about the records of what was billed, and the metadata."""
     rows = [(problem.month_key[:7], problem.stripe_id, problem.problem) for problem in problems]
     text = "What was billed is as it was recorded, and as Stripe has it."
     if rows:
         text = (
-            f"{len(rows)} records of what was billed do not hold, the first: {' '.join(rows[0])}. "
+            f"{len(rows)} records of what was billed are not valid, first: {' '.join(rows[0])}. "
             "Restore records/billed.db from its backup, or the value in Stripe where that was "
             "changed, and find out who changed it."
         )

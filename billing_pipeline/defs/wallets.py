@@ -1,5 +1,4 @@
-"""Wallets in the job `collect_payments`: what they hold pays what is open, and what has expired is
-posted."""
+"""Wallets in the job `collect_payments`: they pay open invoices, and what has expired is posted."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -36,8 +35,9 @@ _NOTHING = WalletRun([], [])
 def pay_from_wallets(
     context: dg.OpExecutionContext, settings: Settings, stripe: Stripe
 ) -> WalletRun:
-    """Pay what is open from what wallets hold now, and post what has expired. A wallet that is not
-    known, be it that an input cannot be read, keeps its customer's cards from being tried."""
+    """Pay open invoices from what wallets hold now, and post what has expired. If the wallets
+    cannot be computed, for example because an input cannot be read, each customer with a wallet is
+    reported as a problem, and the customer's card is not tried."""
     with turn(context, settings, Turn.STRIPE), stripe.open() as gateway:
         stripe_gateway.run(gateway, lambda: open_invoices.read_what_moved(gateway, settings))
         now = datetime.fromtimestamp(int(gateway.clock.now()), UTC)
@@ -94,17 +94,17 @@ def _have_wallets(
     )
 
 
-def _wanted(invoices: OpenInvoices, rich: set[tuple[str, str]]) -> OpenInvoices:
-    """The invoices of wallets that may hold something, and those whose payment was interrupted."""
+def _wanted(invoices: OpenInvoices, may_pay: set[tuple[str, str]]) -> OpenInvoices:
+    """The invoices of wallets that may hold something, or whose payment was interrupted."""
     return {
         key: of_one
         for key, of_one in invoices.items()
-        if key in rich or any(is_unfinished(invoice) for invoice in of_one)
+        if key in may_pay or any(is_unfinished(invoice) for invoice in of_one)
     }
 
 
 def paid_table(run: WalletRun) -> str:
-    """What was paid, for people."""
+    """What was paid, as a table in Markdown."""
     if not run.paid:
         return "Nothing was paid from a wallet."
     rows = [

@@ -1,1 +1,1 @@
-"""Runs beside one another: Dagster's instance, who holds a month, which runs are alive, signals."""
+"""Running side by side: Dagster's instance and history, locks, which runs are alive, signals."""

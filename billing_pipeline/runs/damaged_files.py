@@ -1,4 +1,4 @@
-"""Which of our files are damaged, for the sentence that names them.
+"""Finding damaged SQLite files, so that a message can name them.
 
 What belongs here: finding them. What does not: what a file is for and what to do about it.
 """
@@ -16,7 +16,7 @@ def damaged_databases(folder: Path) -> list[Path]:
 
 
 def is_damaged(path: Path) -> bool:
-    """Whether SQLite finds the file damaged; one that is in use or cannot be opened is not."""
+    """True if SQLite finds the file damaged; not if it is in use or cannot be opened."""
     try:
         with closing(sqlite3.connect(path, timeout=1)) as connection:
             [[found]] = connection.execute("PRAGMA quick_check(1)").fetchall()

@@ -3,13 +3,14 @@
 What belongs here: the storage class, and everything of Dagster's own that it needs to import.
 What does not: what is stored, and where; the files are Dagster's, and its own class reads them.
 
-A close stores some seven hundred events. Dagster builds a new engine for each access, so SQLAlchemy
-compiles each statement anew: a fifth of a small month's time. And to store that something was made
-it accesses two databases up to six times, each time with a connection and a wait for the disk; here
-it is one transaction of each. Connections are closed as ever, for the UI follows a run by its file.
+A close stores some seven hundred events. Dagster creates a new engine for each access, so
+SQLAlchemy compiles each statement again, which takes a fifth of a small month's time. To store one
+materialization it accesses two databases up to six times, each time with a new connection and a
+wait for the disk; here that is one transaction in each. Connections are still closed after each
+access, because the UI follows a run by watching its file.
 
-Two hundred events say, before anything is done, what a close will make. Dagster hands them over as
-a batch where an environment variable of its own says so; they are stored in one transaction, too.
+Two hundred of the events say in advance what a close will materialize. Dagster hands them over as a
+batch if an environment variable of its own says so; the batch is stored in one transaction, too.
 """
 
 from __future__ import annotations
@@ -33,12 +34,12 @@ from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.pool import NullPool
 
-_KEPT = 16
-_BATCHES, _OF_EVENTS = "DAGSTER_EVENT_BATCH_SIZE", "1000"
+_MAX_ENGINES = 16
+_BATCH_VARIABLE, _BATCH_SIZE = "DAGSTER_EVENT_BATCH_SIZE", "1000"
 _STORAGES = {"storage", "run_storage", "event_log_storage", "schedule_storage"}
 
 
-class _OfThread(threading.local):
+class _ThreadState(threading.local):
     """The transactions that a thread has open, and their connections by database."""
 
     transactions: ExitStack
@@ -50,7 +51,7 @@ class EventLog(SqliteEventLogStorage):
 
     def __init__(self, *args: Any, **more: Any) -> None:
         self._engines: OrderedDict[str, Engine] = OrderedDict()
-        self._open = _OfThread()
+        self._open = _ThreadState()
         super().__init__(*args, **more)
 
     @classmethod
@@ -58,25 +59,27 @@ class EventLog(SqliteEventLogStorage):
         return cls(inst_data=inst_data, **config_value)
 
     def store_event(self, event: EventLogEntry) -> None:
-        """In one transaction of each database."""
+        """Store the event in one transaction of each database."""
         with self._transactions():
             super().store_event(event)
 
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
-        """In one transaction of each database; if one event cannot be stored, none is."""
+        """Store the events in one transaction of each database; if one cannot be stored, none
+        is."""
         with self._transactions():
             super().store_event_batch(events)
 
     def get_asset_records(
         self, asset_keys: Sequence[dg.AssetKey] | None = None
     ) -> Sequence[AssetRecord]:
-        """In one transaction; Dagster first asks five times what columns and tables there are."""
+        """Read in one transaction: Dagster first asks five times which columns and tables exist."""
         with self._transactions():
             return super().get_asset_records(asset_keys)
 
     @contextmanager
     def _transactions(self) -> Iterator[None]:
-        """One for each database that this thread asks for before the end, where it has none yet."""
+        """Within the block, each database that this thread accesses gets one transaction; within
+        an outer block, it shares the outer one's."""
         if self._open.connections is not None:
             yield
             return
@@ -109,14 +112,14 @@ class EventLog(SqliteEventLogStorage):
             yield connection
 
     def _engine(self, shard: str) -> Engine:
-        """One for the index and one for each run, of which the last ones are kept."""
+        """The engine of a database: the index, or a run's own. The last `_MAX_ENGINES` are kept."""
         engine = self._engines.pop(shard, None) or create_engine(
             self.conn_string_for_shard(shard),
             poolclass=NullPool,
             connect_args={"timeout": SQLITE_BUSY_TIMEOUT_SECONDS},
         )
         self._engines[shard] = engine
-        if len(self._engines) > _KEPT:
+        if len(self._engines) > _MAX_ENGINES:
             _, oldest = self._engines.popitem(last=False)
             oldest.dispose()
         return engine
@@ -129,7 +132,7 @@ def instance_ref(folder: Path) -> InstanceRef:
     named = yaml.safe_load((folder / "dagster.yaml").read_text(encoding="utf-8"))
     if default.event_storage_data is None or _STORAGES & named.keys():
         return default
-    os.environ.setdefault(_BATCHES, _OF_EVENTS)
+    os.environ.setdefault(_BATCH_VARIABLE, _BATCH_SIZE)
     own = {
         "module": EventLog.__module__,
         "class": EventLog.__name__,

@@ -1,8 +1,8 @@
-"""What goes wrong with Dagster's history, in words: no room, a damaged file, a server away.
+"""Errors of Dagster's history, in words: a full disk, a damaged file, a server that is down.
 
-What belongs here: the sentence, and what to do. What does not: using the history (``runs``), and
-what fails inside of a run's steps. No money hangs on the history: whatever happens to it, the next
-run goes on from what Stripe and ``records/`` say.
+What belongs here: the sentence, and what to do. What does not: using the history (``instance``,
+``recent_runs``), and what fails inside of a run's steps. No money depends on the history: whatever
+happens to it, the next run goes on from what Stripe and ``records/`` say.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class HistoryError(RuntimeError):
 
 @contextmanager
 def errors_in_words(settings: Settings) -> Iterator[None]:
-    """Raises `HistoryError` for what the history's files and databases raise in the block."""
+    """Turn what the history's files and databases raise in the block into a `HistoryError`."""
     try:
         yield
     except Exception as error:
@@ -32,8 +32,8 @@ def errors_in_words(settings: Settings) -> Iterator[None]:
 
 
 def _cause(error: BaseException | None) -> BaseException | None:
-    """What the database or the disk said, below what was made of it; None where neither did."""
-    # Imported here: it takes a while, and many a command has no history.
+    """The error of the database or the disk that caused `error`; None where neither did."""
+    # Imported here: it takes a while, and many commands do not use the history.
     from sqlalchemy.exc import DBAPIError
 
     while error is not None:

@@ -1,11 +1,11 @@
-"""A run in this process that the UI files beside its own.
+"""A run in this process that the UI shows like its own.
 
 What belongs here: creating the run under the code location of its job, and executing it. What does
 not: which job, and who waits for whom (``commands.execution``).
 
-The UI finds a run's job by the run's origin. `execute_in_process` gives it none, and then the run
-is missing from its job's page, the list of jobs and the timeline. Dagster has no public way to
-name the origin, so this file alone imports from ``dagster._core``; its test holds what is assumed.
+The UI finds a run's job by the run's origin. `execute_in_process` sets none, and then the run is
+missing from its job's page, the list of jobs and the timeline. Dagster has no public way to set the
+origin, so this file imports from ``dagster._core``; its test checks what is assumed of it.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ def execute(
     partition_key: str | None,
     run_config: Mapping[str, Any],
 ) -> JobExecutionResult:
-    """Run a job, of one partition if it has any, and wait for it; a failed step is in the
-    result."""
+    """Run a job, for one partition if it has any, and wait for it. A failed step raises nothing: it
+    is in the result."""
     job = defs.resolve_job_def(job_name)
     run = instance.create_run_for_job(
         job,
@@ -49,7 +49,7 @@ def execute(
 
 
 def job_origin(defs: dg.Definitions, job_name: str) -> RemoteJobOrigin:
-    """Where the UI looks for a job of ours."""
+    """The origin by which the UI finds a job of ours."""
     location = RegisteredCodeLocationOrigin(CODE_LOCATION)
     repository = RemoteRepositoryOrigin(location, defs.get_repository_def().name)
     return repository.get_job_origin(job_name)

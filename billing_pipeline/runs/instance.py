@@ -44,19 +44,19 @@ run_coordinator:
   class: RunQueue
 """
 
-# Dagster's own errors around the cause say which step failed, not why.
+# Dagster's errors that wrap the cause: they say which step failed, not why.
 _WRAPPERS = ("DagsterExecutionStepExecutionError",)
 
 
 def instance_home(settings: Settings) -> Path:
-    """The folder of Dagster's storage, with its settings written once; what an operator added to
+    """The folder of Dagster's storage. Its settings are written once, and what an operator adds to
     them stays."""
     make_home(settings)
     folder = settings.dagster_dir
     folder.mkdir(mode=0o700, exist_ok=True)
     config = folder / "dagster.yaml"
     text = _read(config) if config.exists() else _INSTANCE
-    # Homes from before there was this queue have the limit without it.
+    # Homes of earlier releases have the limit without the queue.
     if "billing/sends" in text and "run_coordinator:" not in text and "run_queue:" not in text:
         new = config.with_suffix(f".{os.getpid()}")
         new.write_text(f"{text.rstrip()}\n{_QUEUE}", encoding="utf-8")
@@ -78,17 +78,17 @@ def _read(config: Path) -> str:
 
 def _damaged(config: Path, reason: str) -> str:
     return (
-        f"{config} is damaged: {reason}. Delete it and run again: it is made anew, and what you "
-        "had added to it, such as PostgreSQL's address, is to be added again; nothing is sent twice"
+        f"{config} is damaged: {reason}. Delete it and run again, which creates it anew. Then put "
+        "back what you had added, such as PostgreSQL's address; nothing is sent twice"
     )
 
 
 @contextmanager
 def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
-    """Dagster's instance of this home, whose history is created by whoever opens it first.
+    """Dagster's instance of this home; the first process that opens it creates the history.
 
-    One process at a time opens it: two that create the history at once leave it with two versions
-    of its tables, and then Dagster refuses it for good. Raises `HistoryError` for what the
+    Only one process at a time opens it: two that create the history at once would leave two
+    versions of its tables, which Dagster refuses from then on. Raises `HistoryError` for what the
     history's files and databases raise in the block.
     """
     folder = instance_home(settings)
@@ -122,5 +122,5 @@ def failure_reason(event: dg.DagsterEvent, checks: Sequence[dg.AssetCheckEvaluat
     if error is None:
         return "the step failed"
     kind, _, text = error.message.partition(": ")
-    # Ours is written to be read, and may list problems line by line.
+    # Our own messages are written for people, and may list problems line by line.
     return text.strip() if kind.startswith("billing_pipeline.") else " ".join(error.message.split())

@@ -1,7 +1,7 @@
 """Ending a command by a signal: Ctrl-C and SIGTERM alike.
 
 What belongs here: ending the process on a signal, whatever it is doing. What does not: the message
-(``cli``), and what must hold afterwards (a run may be killed at any moment).
+(``commands.cli``), and what must hold afterwards (a run may be killed at any moment).
 
 The first signal raises `KeyboardInterrupt`, so that open files are closed. That is not enough:
 Dagster installs handlers of its own, which only note a signal for later, and Python calls none
@@ -24,14 +24,12 @@ from typing import NoReturn
 INTERRUPTED = "interrupted: the same command again goes on from here, nothing is sent twice"
 ENDS_WITHIN_SECONDS = 5.0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
-
 _came = threading.Event()
 
 
 def end_on_signals(last_words: Callable[[], int]) -> None:
-    """From now on, signals end this process. If it has to be ended by force, `last_words` is called
-    first and gives the exit code."""
+    """Let signals end this process from now on. If it has to be ended by force, `last_words` is
+    called first and returns the exit code."""
     ours, theirs = socket.socketpair()
     theirs.setblocking(False)
     for number in _SIGNALS:
@@ -64,7 +62,7 @@ def _watch(wakeup: socket.socket, last_words: Callable[[], int]) -> None:
 
 
 def _wait_for_signal(wakeup: socket.socket, seconds: float | None) -> None:
-    """Returns at a signal that ends the process, or after `seconds`; ignores other signals."""
+    """Return at a signal that ends the process, or after `seconds`; ignore other signals."""
     while select.select([wakeup], [], [], seconds)[0]:
         if wakeup.recv(1)[0] in _SIGNALS:
             return

@@ -4,8 +4,8 @@ What belongs here: a lock file for each run, held by the process that executes i
 about runs whose process is gone. What does not: the locks between runs (``locks``).
 
 Dagster leaves a killed run "started", and also one that ended while its history could not be
-written, on a full disk for example. The queue of the UI's runs would wait for it for ever. A
-process id may have been reused since, whereas the kernel frees a lock when its process ends. The
+written, on a full disk for example. The queue of the UI's runs would wait for it for ever. Process
+ids would not tell, because they are reused, but the kernel frees a lock when its process ends. The
 file of a run stays until the history says that the run has ended.
 """
 
@@ -47,7 +47,7 @@ def release(settings: Settings, run_id: str) -> None:
 
 
 def reap_dead_runs(settings: Settings, instance: dg.DagsterInstance) -> list[str]:
-    """End every run whose process is gone, and give their ids."""
+    """Mark every run whose process is gone as failed. Returns their ids."""
     ended = []
     for path in sorted(_folder(settings).glob("*.lock")):
         run_id = path.stem
@@ -68,7 +68,8 @@ def reap_dead_runs(settings: Settings, instance: dg.DagsterInstance) -> list[str
 
 
 def _end_lost_runs(settings: Settings, instance: dg.DagsterInstance) -> list[str]:
-    """Runs without a file: it was deleted, or an older history was restored."""
+    """Mark started runs without a file as failed: the file was deleted, or an older history was
+    restored."""
     started = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING])
     ended = []
     for record in instance.get_run_records(started):

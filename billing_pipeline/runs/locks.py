@@ -6,11 +6,11 @@ how a lock works (``process_locks``).
 They are not Dagster's pools. A slot of a pool is a row in Dagster's history: it outlives a run that
 was killed or could not write its history, and a run that waits for one cannot be interrupted.
 
-A run has its month from before its first step to its end, because rating rebuilds the month's
-warehouse and two runs would destroy each other's. One month at a time is rated and one talks to
-Stripe, because they share the memory and the rate limit. These turns are taken step by step, so one
-month can be rated while another is sent. Whoever waits for a turn already has its month, so no two
-runs wait for each other.
+A run holds its month from before its first step to its end, because rating rebuilds the month's
+warehouse and two runs would destroy each other's. Only one month at a time is rated, and only one
+talks to Stripe, because they share the memory and the rate limit. These turns are taken step by
+step, so one month can be rated while another is sent. A run that waits for a turn already has its
+month, so no two runs wait for each other.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from billing_pipeline.months import BillingMonth
 from billing_pipeline.runs.process_locks import NamedLock, Notify, say_nothing
 from billing_pipeline.settings import Settings
 
-# Sending a large month in test mode takes an hour. A waiting run names at once whom it waits for,
-# and can be interrupted; after this time it gives up, because the other one must be hanging.
+# Sending a large month in test mode takes an hour. A waiting run says at once which run it waits
+# for, and can be interrupted; after this time it gives up, because the other run must be hanging.
 TIMEOUT_SECONDS = 4 * 3600.0
 
 
 class Turn(Enum):
-    """What only one run of this home does at a time, as a waiting run says it."""
+    """What only one run of this home does at a time; the values are shown while a run waits."""
 
     RATING = "a month is being rated"
     STRIPE = "Stripe is being asked"
@@ -40,8 +40,9 @@ _MONTHS: dict[str, NamedLock] = {}
 
 @dataclass(frozen=True)
 class RunLocks:
-    """The locks of one run. Each raises `HeldError` if another run still has it after `timeout`
-    seconds; `notify` is called once with the holder's name before the run waits."""
+    """The locks of one run. Each raises `HeldError` if another run still holds it after `timeout`
+    seconds; `notify` is called once, before the run waits, with a sentence that names the
+    holder."""
 
     settings: Settings
     run_id: str

@@ -1,11 +1,11 @@
 """Locks between processes that name their holder.
 
 What belongs here: taking such a lock, waiting for it, and the sentence that names its holder. What
-does not: what is locked (``locks``, ``database``).
+does not: what is locked (``locks``).
 
 The locks are the kernel's: they end with the process that holds them, however that ends, so nothing
-that a killed run held has to be released. The file beside a lock only shows a person who has it and
-decides nothing. Waiting is done in Python, where a signal can end it.
+that a killed run held has to be released. The file beside a lock only shows a person who holds it,
+and decides nothing. Waiting is done in Python, where a signal can end it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class HeldError(RuntimeError):
 
 
 def say_nothing(text: str) -> None:
-    """For callers that need no notice."""
+    """A `Notify` for callers that show nothing while they wait."""
 
 
 @dataclass
@@ -39,8 +39,8 @@ class NamedLock:
     """The lock `path`, for the length of a `with` block or from `acquire` to `release`.
 
     `what` says what the holder is doing ("2024-01 is being closed"), `who` names this process to
-    others. Waits for at most `timeout` seconds, then raises `HeldError`; `notify` is called once
-    with the holder's name before the wait.
+    others. Waits for at most `timeout` seconds, then raises `HeldError`; `notify` is called once,
+    before the wait, with a sentence that names the holder.
     """
 
     path: Path

@@ -1,7 +1,7 @@
-"""What ran last, out of Dagster's history.
+"""The last runs, from Dagster's history.
 
-What belongs here: reading it. What does not: running anything, or telling dead runs from live
-ones (``run_liveness``).
+What belongs here: reading them. What does not: running anything, or telling dead runs from live
+ones (``liveness``).
 """
 
 from __future__ import annotations
@@ -18,19 +18,18 @@ if TYPE_CHECKING:
     import dagster as dg
 
 SHOWN = 8
-# As the jobs that send, the job that collects and the look for drift count them, in their metadata.
+# What jobs that send, collect payments or detect drift count, by the names in their metadata.
 _DONE, _FAILED = ("done", "paid", "paid_from_wallets", "rated"), ("declined", "failed")
 _COUNTED = (*_DONE, "processing", "unconfirmed", "given_up", *_FAILED)
 _READ = ("invoices_read", "customers_estimated")
-"""What jobs count that do nothing to anybody; a close reads its invoices as well, and says what it
-did."""
+"""What jobs that only read count; a close reads invoices too, but shows what it did instead."""
 
 
 @dataclass(frozen=True)
 class RecentRun:
     """One run: when it was asked for (UTC), how it ended, and what it did to customers: `done` and
-    `failed` count the actions of a plan, the tries of open invoices, or the months that a look for
-    drift has rated. `approved_by`: who decided about the plan that it carried out, as they call
+    `failed` count the actions of a plan, the tries of open invoices, or the months that were rated
+    to detect drift. `approved_by`: who decided about the plan that it carried out, as they call
     themselves."""
 
     at: str
@@ -45,8 +44,9 @@ class RecentRun:
 
 
 def recent_runs(settings: Settings, most: int = SHOWN) -> list[RecentRun]:
-    """The newest runs first; none where nothing was ever run from this home. Raises `HistoryError`
-    where they cannot be read, as in a home that cannot be written: Dagster opens it to write."""
+    """The last `most` runs, newest first; none where nothing was ever run from this home. Raises
+    `HistoryError` where they cannot be read, even because the home is read-only: Dagster opens its
+    history for writing."""
     if not settings.dagster_dir.exists():
         return []
     # Imported here: it takes longer than all the rest of this command.
@@ -57,7 +57,7 @@ def recent_runs(settings: Settings, most: int = SHOWN) -> list[RecentRun]:
 
 
 def run_log(instance: dg.DagsterInstance, most: int) -> list[RecentRun]:
-    """Every run, whether the daemon, the UI or a command started it; the newest first."""
+    """The last `most` runs, whether the daemon, the UI or a command started them, newest first."""
     return [
         RecentRun(
             f"{record.create_timestamp.astimezone(UTC):%Y-%m-%d %H:%M:%S}",
@@ -73,7 +73,7 @@ def run_log(instance: dg.DagsterInstance, most: int) -> list[RecentRun]:
 
 
 def _numbers(instance: dg.DagsterInstance, run_id: str) -> Counter[str]:
-    """What the run's steps counted, also those that failed in part."""
+    """What the run's steps counted, including steps that failed in part."""
     import dagster as dg
 
     # The output of a step that makes an asset has the asset's metadata as well.
@@ -96,8 +96,8 @@ def _metadata(event: dg.DagsterEvent | None) -> Mapping[str, dg.MetadataValue[An
 
 
 def _did(numbers: Counter[str]) -> tuple[str, int | None, int | None]:
-    """In words, and how many succeeded and failed; no numbers of a run that did nothing to
-    anybody."""
+    """What a run did, in words, and how many succeeded and failed; None for a run that only
+    reads."""
     if numbers.keys().isdisjoint(_COUNTED):
         return _in_words(numbers, [name for name in _READ if name in numbers]), None, None
     text = _in_words(numbers, [name for name in _COUNTED if numbers[name]])
@@ -110,9 +110,9 @@ def _in_words(numbers: Counter[str], names: Iterable[str]) -> str:
 
 
 def _decided_by(run_config: Mapping[str, Any]) -> str:
-    """Of the job `apply_plan`, which names its decision."""
-    of_step = run_config.get("ops", {}).get("approved_changes", {})
-    return str(of_step.get("config", {}).get("decided_by") or "")
+    """Who approved or declined, by the config of the job `apply_plan`; empty for other jobs."""
+    step = run_config.get("ops", {}).get("approved_changes", {})
+    return str(step.get("config", {}).get("decided_by") or "")
 
 
 def _seconds(start: float | None, end: float | None) -> float | None:

@@ -1,7 +1,7 @@
 """Which runs send invoices or charge cards, and how the queue of the UI's runs knows.
 
-What belongs here: the tag of such runs, and tagging those that are no run of our jobs. What does
-not: the limit on the tag, which is in ``dagster.yaml`` (``instance``).
+What belongs here: the tag of such runs, and tagging those that are not of one of our jobs. What
+does not: the limit on the tag, which is in ``dagster.yaml`` (``instance``).
 
 A job's runs have the job's tags. When somebody materializes a single asset, the run belongs to
 Dagster's own job of all assets, which has no tags, so the queue looks at what the run selects.
@@ -28,8 +28,8 @@ class RunQueue(dg.QueuedRunCoordinator):
 
 
 def sends(run: dg.DagsterRun) -> bool:
-    """Whether a run of Dagster's job of all assets includes one that sends; a run of everything has
-    no selection."""
+    """True where a run of Dagster's own job of all assets includes an asset that sends. A run of
+    all assets has no selection."""
     if not run.job_name.startswith("__"):
         return False
     selected = run.asset_selection

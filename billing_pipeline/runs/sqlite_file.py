@@ -1,6 +1,7 @@
-"""A SQLite file of ours: opened, made where it is new or older, and written in transactions.
+"""Opening our SQLite files, with the schema brought up to date, and writing them in transactions.
 
-What belongs here: that. What does not: which tables it has, and what stands in them.
+What belongs here: what all such files have in common. What does not: which tables a file has, and
+what is in them.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 SYNCHRONOUS = ("full", "normal", "off")
-"""Whether a write is on the disk before the next statement; what SQLite calls `synchronous`."""
+"""The values of SQLite's `synchronous`: whether a write is on the disk before the next
+statement."""
 
 
 def open_file(
@@ -25,10 +27,10 @@ def open_file(
 ) -> sqlite3.Connection:
     """A connection that commits each statement, to a file that has this schema.
 
-    `make` brings a file to the schema, an empty one and one of any earlier release, and changes
-    nothing of one that has it; by default it executes the schema, which then says `if not exists`.
-    It is called only where it has to be: the file says by which schema it was made, and how often
-    its own had been changed by then, so that a trigger that somebody drops comes back.
+    `make` brings a file to the schema, whether it is empty or of an earlier release, and changes
+    nothing in a file that has it. By default the schema itself is executed, with `if not exists`.
+    It is called only when needed: the file's mark (`_mark`) says by which schema it was made and
+    how often its tables had been changed by then, so a trigger that somebody drops comes back.
     """
     if synchronous not in SYNCHRONOUS:
         raise ValueError(f"synchronous is full, normal or off, not {synchronous!r}")
@@ -50,7 +52,7 @@ def open_file(
 
 def _mark(db: sqlite3.Connection, schema: str) -> int:
     changes = _number(db, "schema_version")
-    return zlib.crc32(f"{changes} {schema}".encode()) >> 1  # a signed number of 32 bits
+    return zlib.crc32(f"{changes} {schema}".encode()) >> 1  # fits a signed 32-bit number
 
 
 def _number(db: sqlite3.Connection, pragma: str) -> int:
@@ -59,7 +61,7 @@ def _number(db: sqlite3.Connection, pragma: str) -> int:
 
 @contextmanager
 def transaction(db: sqlite3.Connection) -> Iterator[None]:
-    """All that the block writes, or nothing of it."""
+    """Write all of the block or, where it raises, nothing of it."""
     db.execute("begin immediate")
     try:
         yield

@@ -94,7 +94,7 @@ def test_what_has_a_changed_record_waits_and_fails_the_run(seen: dict[str, Any])
     assert seen["asked after"] == seen["asked before"]
     assert seen["waiting"] == ["review"]
     reason = seen["pulled over changed records"]
-    assert reason.startswith("billed_as_recorded: 5 records of what was billed do not hold")
+    assert reason.startswith("billed_as_recorded: 5 records of what was billed are not valid")
     assert "its record was changed" in reason and "billed.db" in reason
 
 

@@ -183,8 +183,8 @@ class Case:
         return [*finishing, self._supplement()]
 
     def _interrupted(self) -> list[InvoiceAction]:
-        """Complete what was finalized and interrupted: it stands, whatever becomes of the
-        difference."""
+        """Complete what was finalized and then interrupted: it stands, whatever is decided about
+        the difference."""
         ends = tuple(
             item.stripe_invoice_id
             for item in self.billed

@@ -238,7 +238,7 @@ def read_desired(warehouse: Path, month_key: str) -> tuple[DesiredInvoice, ...]:
         connection = duckdb.connect(str(warehouse), read_only=True)
     except duckdb.Error as error:
         raise NotComputedError(
-            f"{warehouse} cannot be opened ({error}): `billing plan {month}` makes it anew"
+            f"{warehouse} cannot be opened ({error}): `billing plan {month}` rebuilds it"
         ) from error
     with connection:
         connection.execute("set TimeZone = 'UTC'")

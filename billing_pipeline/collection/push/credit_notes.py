@@ -66,7 +66,7 @@ async def _find(session: StripeSession, part: CreditPart, invoice_id: str) -> Js
                 raise NotSentError(f"credit note {note['id']} was voided in Stripe")
             if _total(note) != part.amount:
                 raise NotSentError(
-                    f"credit note {note['id']} is there with another amount: plan anew"
+                    f"credit note {note['id']} is there with another amount: plan the month again"
                 )
             return note
     return None

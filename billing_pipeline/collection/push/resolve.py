@@ -52,7 +52,7 @@ async def resolve(
     if step.finalize and wallets.has_wallet(action.customer_id, action.currency):
         raise NotSentError(
             f"{step.finalize[0]} cannot be finalized as it stands, since the customer has a "
-            "prepaid wallet: have it billed anew with --reissue"
+            "prepaid wallet: bill it again with --reissue"
         )
     for stripe_invoice_id in step.delete:
         await delete_draft(session, action, stripe_invoice_id, "resolve-delete")

@@ -313,6 +313,6 @@ def test_a_damaged_warehouse_is_named_with_what_to_do(company: Company) -> None:
     company.bill({"ada": ["10.00"]})
     path = company.settings.warehouse_path(company.settings.first_month)
     path.write_bytes(b"no database" * 1000)
-    with pytest.raises(NotComputedError, match="`billing plan 2026-01` makes it anew") as failed:
+    with pytest.raises(NotComputedError, match="`billing plan 2026-01` rebuilds it") as failed:
         company.preview()
     assert str(path) in str(failed.value)
