@@ -61,6 +61,7 @@ class BilledCorrections:
     content: InvoiceCorrections
 
     def of(self, month: BillingMonth) -> InvoiceCorrections:
+        """The part of them that corrects this closed month."""
         lines = tuple(
             line for line in self.content.lines if line.corrected_month == month.first_day
         )

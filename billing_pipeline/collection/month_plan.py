@@ -110,6 +110,7 @@ class MonthContext:
         return self.records.cache.customers.stripe_ids_of(customers)
 
     def compare(self, held: Held) -> InvoicePlan:
+        """The plan for what Stripe holds, with the decisions known so far. Asks Stripe nothing."""
         present = self._compare(held, self.proposals)
         # Where a proposed decision was declined, its review is back in the plan.
         declined = {
@@ -151,6 +152,7 @@ class MonthContext:
 
 
 def desired_invoices(settings: Settings, month: BillingMonth) -> Desired:
+    """The invoices in the month's warehouse. Raises as `read_desired`."""
     return read_desired(settings.warehouse_path(month), month.key)
 
 

@@ -22,13 +22,14 @@ Rows = list[dict[str, Any]]
 def collection_asset(
     deps: Sequence[dg.AssetKey | dg.AssetsDefinition] = (), *, is_optional: bool = False
 ) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
+    """Declares a monthly asset of the group. `is_optional`: its step may end without an output."""
     return dg.asset(
         partitions_def=MONTHS,
         group_name="collection",
         kinds={"stripe"},
         backfill_policy=dg.BackfillPolicy.multi_run(),
         deps=deps,
-        # A step without an output leaves its partition as it was.
+        # Without an output, the partition stays as it was.
         output_required=not is_optional,
     )
 

@@ -55,6 +55,7 @@ class NamedLock:
         self._lock = FileLock(self.path, is_singleton=False)
 
     def acquire(self) -> None:
+        """Take the lock, waiting for it if need be. Raises `HeldError`."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         try:
             self._lock.acquire(timeout=0)

@@ -86,6 +86,8 @@ class Case:
             object.__setattr__(self, name, value)
 
     def actions(self) -> list[InvoiceAction]:
+        """What the invoice needs, in the order in which it is carried out. An unanswered reason for
+        a review stops everything else."""
         review_reasons = [
             review_reason
             for review_reason in self._review_reasons()

@@ -69,4 +69,5 @@ def written_mark(sums: Mapping[BillingMonth, int]) -> str:
 
 
 def read_mark(text: str) -> dict[BillingMonth, int]:
+    """The sums of which `written_mark` made the mark, in minor units."""
     return {BillingMonth.parse(month): int(amount) for month, amount in _MARK.findall(text)}

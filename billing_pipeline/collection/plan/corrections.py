@@ -90,6 +90,7 @@ class InvoiceCorrections:
 
     @property
     def total(self) -> Decimal:
+        """In major units, without inclusive taxes."""
         amounts = (line.amount for line in self.lines if not line.is_inclusive)
         return sum(amounts, NOTHING)
 
@@ -111,6 +112,7 @@ class ClosedInvoice:
 
     @property
     def difference(self) -> Decimal:
+        """What is due beyond all that was billed, in major units; below 0: too much was billed."""
         return self.now.total - self.net - self.elsewhere.total
 
 

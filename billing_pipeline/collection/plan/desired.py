@@ -42,7 +42,8 @@ ROLLED_UP = "rolled-up"
 
 
 class NotComputedError(FileNotFoundError):
-    """The month's invoices were not computed yet: there is no warehouse to read them from."""
+    """There are no invoices of the month to send: they were not computed, they cannot be read, or
+    their checks have not passed; the message says which."""
 
 
 class InconsistentInvoiceError(ValueError):

@@ -238,6 +238,7 @@ class WalletInStripe:
 
     @property
     def covered(self) -> int:
+        """The credit that covers an overdraft, in minor units."""
         return -sum(item.amount for item in self.posted if item.name.startswith(_OVERDRAFT))
 
     @property

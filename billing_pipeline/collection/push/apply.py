@@ -52,8 +52,8 @@ class ActionResult:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run has come: actions that are done and that failed, `of` so many, and the requests
-    that it has sent."""
+    """How far a run has come: actions that are done and that failed, out of `of`, and the number of
+    requests sent."""
 
     done: int
     failed: int
@@ -132,6 +132,8 @@ def _not_carried_out(plan: InvoicePlan, action: InvoiceAction) -> ActionResult:
 
 
 class _Run:
+    """Carries out actions, with what they share: what Stripe holds, the customers, the wallets."""
+
     def __init__(
         self,
         session: StripeSession,

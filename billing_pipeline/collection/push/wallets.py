@@ -112,7 +112,7 @@ class WalletBook:
             yield
 
     async def prepare(self, send: DesiredInvoice, draft: ActualInvoice) -> None:
-        """Before finalizing: post what is missing, hold back what must not be taken.
+        """Call before finalizing: posts what is missing, holds back what must not be taken.
 
         Raises `NotSentError` where Stripe holds less than the wallet pays.
         """
@@ -146,7 +146,7 @@ class WalletBook:
             await self._hold(draft, wallet, hold)
 
     async def release(self, invoice: ActualInvoice) -> ActualInvoice:
-        """After finalizing: give back what was held, and take the mark off the invoice."""
+        """Call after finalizing: gives back what was held, and takes the mark off the invoice."""
         target, customer = _target(invoice), invoice.stripe_customer_id
         posted = await self._posted(customer)
         await self._give_back(target, customer, posted, holds_of(invoice))

@@ -179,6 +179,7 @@ def finalized_invoice(invoice: ActualInvoice, now: float) -> dict[str, Any]:
 
 
 def credit_note(invoice: ActualInvoice, note: Mapping[str, Any], now: float) -> dict[str, Any]:
+    """The record of a credit note of ours; `note` is Stripe's object."""
     return {
         "what": "credit_note",
         "invoice_id": invoice.invoice_id,

@@ -123,6 +123,7 @@ class CachedInvoices:
         self._progress = progress
 
     def created_times(self, month_key: str) -> list[int]:
+        """When the month's invoices were created, epoch seconds, ascending."""
         rows = self._db.execute(
             "select created from invoices where billing_month = ? order by created", [month_key]
         )
@@ -156,6 +157,7 @@ class CachedInvoices:
         return [str(row[0]) for row in rows]
 
     def month_of(self, stripe_invoice_id: str) -> str | None:
+        """The invoice's month (``YYYY-MM-01``); None where either is not known."""
         row = self._db.execute(
             "select billing_month from invoices where stripe_invoice_id = ?", [stripe_invoice_id]
         ).fetchone()

@@ -84,6 +84,7 @@ class CachedMonths:
         self._progress.put(f"wallets_published {month_key}", version)
 
     def wallets_are_published(self, month_key: str) -> bool:
+        """True while nothing has changed since the month's wallets were published."""
         return self._progress.get(f"wallets_published {month_key}") == self.wallets_version(
             month_key
         )

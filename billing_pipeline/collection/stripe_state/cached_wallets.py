@@ -45,6 +45,7 @@ class PostedMovements:
         self._db = db
 
     def has(self, stripe_customer_id: str, currency: str, transaction_id: str, amount: int) -> bool:
+        """True where the movement is known to be posted with exactly this amount."""
         query = (
             "select 1 from wallet_movements where (stripe_customer_id, currency, transaction_id, "
             "amount) = (?, ?, ?, ?)"
@@ -99,6 +100,7 @@ class CachedTopUps:
         return [TopUpReturn(*row) for row in rows]
 
     def known(self, payment_intents: Iterable[str]) -> set[str]:
+        """The payment intents among these that are known top-ups."""
         query = "select payment_intent from top_ups where payment_intent in (select value from "
         rows = self._db.execute(f"{query}json_each(?))", [json.dumps(sorted(payment_intents))])
         return {str(row[0]) for row in rows}

@@ -31,7 +31,7 @@ class StripeEvent:
     metadata: Mapping[str, str] | None = None
     key: str = ""
     card: str = ""
-    """Of a customer: the default payment method."""
+    """For a customer: Stripe's id of the default payment method; empty where there is none."""
     is_new_card: bool | None = None
     """Whether the default payment method was changed; None: the event does not say."""
 

@@ -48,6 +48,7 @@ Profile = dict[str, str]
 
 
 def profile_of(payer: Payer) -> Profile:
+    """The fields that are ours, as we write them in Stripe."""
     return {
         "name": clean_text(payer.name or "", 256),
         "email": payer.email or "",
