@@ -306,8 +306,8 @@ def _has_left(action: InvoiceAction, month: BillingMonth) -> str:
 
 def _would_be_billed_twice(action: InvoiceAction, month: BillingMonth, evidence: str) -> str:
     return (
-        f"the increase of {month} for {action.customer_id} is not billed: it {evidence}, and "
-        "that invoice stays as it is. The increase stays in month_drift"
+        f"the increase of {month} for {action.customer_id} is not billed: the customer {evidence}, "
+        "and that invoice stays as it is. The increase stays in month_drift"
     )
 
 

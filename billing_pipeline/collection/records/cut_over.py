@@ -43,7 +43,7 @@ def read_cut_over(records: Path) -> BillingMonth | None:
         return None
     except (ValueError, KeyError, TypeError) as error:
         raise NotOurMonthError(
-            f"{_path(records)} is damaged: restore it, or set the first month to bill again "
+            f"{_path(records)} is damaged: restore it, or set again the first month that we bill "
             "(billing compare … --cut-over MONTH)"
         ) from error
 

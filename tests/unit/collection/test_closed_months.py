@@ -157,7 +157,7 @@ def test_a_renamed_customer_is_not_charged_again_for_a_closed_month(
     assert amounts == {}
     assert "ada is not in accounts/customers.csv any more" in found.not_corrected["in_202512_ada"]
     why = found.not_corrected["in_202512_eve"]
-    assert why.startswith("the increase of 2025-12 for eve is not billed: it was billed")
+    assert why.startswith("the increase of 2025-12 for eve is not billed: the customer was billed")
     assert "(customer ada, " in why
 
 
