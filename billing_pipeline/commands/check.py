@@ -33,9 +33,9 @@ from billing_pipeline.rating.scratch import scratch_home
 from billing_pipeline.settings import Settings
 from billing_pipeline.text import printable, printable_lines
 
-# Ids that a hint names; the rest is counted.
+# The number of ids that a hint names; the rest are counted.
 IDS_NAMED = 5
-# Rows are named one by one as far as these; the rest of a reason is counted.
+# The number of rows named for each reason; the rest are counted.
 ROWS_NAMED = 5
 
 _HINTS = {
@@ -121,9 +121,9 @@ ORDER BY customer_id
 
 @dataclass(frozen=True)
 class MonthCheck:
-    """What a month's usage is worth: `files` with their rows, `problems` by file and reason, the
-    `unpriced` usage, the `charges` by currency, before discounts and tax, and `findings`: where
-    the price book perhaps does not mean what it says."""
+    """What a month's usage would be charged: `files` with their rows, `problems` by file and
+    reason, `unpriced` usage, `charges` by currency before discounts and tax, and `findings`, where
+    the price book may not say what was meant."""
 
     month: BillingMonth
     files: list[Row]
@@ -134,9 +134,9 @@ class MonthCheck:
 
 
 def check_reference(settings: Settings) -> tuple[dict[str, int], dict[str, list[str]]]:
-    """Rows per table of catalog/ and accounts/, and ids that look forgotten, by what is odd.
+    """Rows per table of catalog/ and accounts/, and by kind of hint the ids that look forgotten.
 
-    Raises `InvalidInput` with every problem of every file, those of the canary's too.
+    Raises `InvalidInput` with every problem in every file, including the canary's files.
     """
     of_canary = canary_problems(settings)
     with duckdb.connect() as connection:
@@ -160,7 +160,7 @@ def check_reference(settings: Settings) -> tuple[dict[str, int], dict[str, list[
 
 
 def check_month(settings: Settings, month: BillingMonth) -> MonthCheck:
-    """Rate the month aside. Nothing is published and nothing planned."""
+    """Rate the month in a scratch home. Nothing is published or planned."""
     with scratch_home(settings) as scratch:
         warehouse = rate_month(scratch, month)
         with open_warehouse(warehouse, read_only=True) as connection:
@@ -174,7 +174,7 @@ def check_month(settings: Settings, month: BillingMonth) -> MonthCheck:
 def expired_cards(
     settings: Settings, month: BillingMonth, warehouse: duckdb.DuckDBPyConnection
 ) -> Findings:
-    """Customers who would be charged for the month, with a card that has expired by then."""
+    """Customers who would be charged for the month with a card that has expired by then."""
     cards = cards_expiring_before(settings, month.shift(1).first_day)
     charged = warehouse.execute(_CHARGED_AUTOMATICALLY, [list(cards)]).fetchall()
     found = [f"{customer} ({cards[customer]})" for (customer,) in charged]
@@ -289,7 +289,7 @@ def _show_canary(canary: CanaryResult) -> None:
         click.echo(printable(f"set aside: {text}"))
     for text in canary.deviations[1:]:
         click.echo(printable(text))
-    # Last, for a run that fails says on its last line why.
+    # Printed last, because a command that fails says why on its last line.
     click.echo(printable(f"canary: {canary.finding}"), err=bool(canary.deviations))
 
 

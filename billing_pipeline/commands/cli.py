@@ -1,7 +1,7 @@
 """The command line, `billing …`: finding a command, and how it ends.
 
-What belongs here: the list of commands, and what becomes of an error. What does not: what the
-commands take and print (a module each, beside this one), and any work.
+What belongs here: the list of commands, and how an error ends a command. What does not: what the
+commands take and print (the other modules of this package), and any work.
 
 Exit codes: 0 done, 3 some of the plan waits for approval, 1 failed (the reason on the last line),
 2 not understood (an unknown command or option). With `--json` stdout is one JSON document,
@@ -93,7 +93,7 @@ class _Program(click.Group):
         sys.exit(code)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """In sections, and each with its whole first sentence."""
+        """List the commands in sections, each with the whole first sentence of its help."""
         for title, names in _SECTIONS.items():
             with formatter.section(title):
                 formatter.write_dl(
@@ -106,8 +106,8 @@ def _failure(reason: str) -> dict[str, Any]:
 
 
 def _reason(error: Exception) -> str:
-    """An error of ours says enough. Another's is one line with its kind, and `--verbose` shows
-    where it came from."""
+    """The text of an error. Our own errors say enough; any other is one line with its kind, and
+    `--verbose` shows where it came from."""
     if was_interrupted():
         return INTERRUPTED
     if isinstance(error, InvalidInput):

@@ -1,6 +1,6 @@
 """`billing plan | run | apply | resolve | pull`: the steps of closing a month.
 
-What belongs here: which job a command runs, and what a person or a script reads of its outcome.
+What belongs here: which job a command runs, and how its outcome is shown to a person or a script.
 What does not: the work, which the jobs do, and running them (``execution``).
 """
 
@@ -167,7 +167,7 @@ LIMIT 1
 
 
 def _invoice_of(settings: Settings, name: str) -> tuple[BillingMonth, str]:
-    """The month and our id of an invoice, by our id, Stripe's, or its number."""
+    """An invoice's month and our id for it; `name` is our id, Stripe's, or its number."""
     with open_published(settings) as published:
         found = published.execute(_INVOICE, [name]).fetchall()
     if not found:
@@ -189,15 +189,15 @@ def pull(month: BillingMonth, as_json: bool) -> None:
 def _run(
     job: str, month: BillingMonth, as_json: bool, config: dict[str, object] | None = None
 ) -> None:
-    """Run a job for the month, and print what was planned, sent and paid. Ends the process with
-    `WAITS` where some of the plan waits, except after a preview, which only looks."""
+    """Run a job for the month, and print what was planned, sent and paid. Exits with `WAITS` if
+    some of the plan waits, except after a preview, which sends nothing."""
     settings = settings_with_home()
     if not as_json:
         click.echo(f"{job} {month} …", err=True)
     verbose = bool(click.get_current_context().obj)
     former = plan_publication(settings, month)
     result = execute(settings, job, month, config, is_verbose=verbose)
-    # A run that failed before it published anything did nothing that could be shown.
+    # A run that failed before it published anything has nothing to show.
     is_published = result.is_success or plan_publication(settings, month) != former
     found = _published(settings, month) if is_published else _Published()
     rows = found.plan
@@ -245,7 +245,7 @@ def _run(
 def _next_step(
     settings: Settings, month: BillingMonth, waiting: Sequence[dict[str, Any]]
 ) -> dict[str, str]:
-    """What ends the waiting: a command for reviews, and a command and a link for changes."""
+    """How to proceed with what waits: a command for reviews, a command and a link for changes."""
     steps = {}
     reviews = [row["invoice_id"] for row in waiting if row["action"] == "review"]
     if reviews:
@@ -272,8 +272,8 @@ def _say_what_to_do(steps: dict[str, str], waiting: Sequence[dict[str, Any]]) ->
 
 @dataclass(frozen=True)
 class _Published:
-    """The month's invoice plan, the lines that it changes, its payments, and which usage has not
-    come."""
+    """The month's invoice plan, the lines that it changes, its payments, and the usage that has not
+    arrived."""
 
     plan: list[dict[str, Any]] = field(default_factory=list)
     changes: list[dict[str, Any]] = field(default_factory=list)
@@ -281,7 +281,7 @@ class _Published:
     gaps: list[str] = field(default_factory=list)
 
 
-# A plan that an earlier release published does not say what changes.
+# A plan published by an earlier release does not say which lines change.
 _PLAN = """
 SELECT * REPLACE (coalesce(amount_change, amount_after - amount_before) AS amount_change)
 FROM invoice_plan WHERE billing_month = $1::DATE

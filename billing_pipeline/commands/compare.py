@@ -1,4 +1,4 @@
-"""`billing compare`: what another system billed beside what we bill, laid out for a terminal.
+"""`billing compare`: another system's bills compared with ours, laid out for a terminal.
 
 What belongs here: arguments, and what is shown. What does not: comparing (``comparison``).
 """
@@ -28,7 +28,7 @@ from billing_pipeline.months import BillingMonth
 from billing_pipeline.settings import Settings
 
 _STRIPE = "stripe"
-# Invoices that a message names; the rest is counted.
+# The number of invoices that a message names; the rest are counted.
 MAX_NAMED = 5
 _EXPORT = click.Path(dir_okay=False, path_type=Path)
 
@@ -99,7 +99,7 @@ def _from_stripe(settings: Settings, month: BillingMonth, ours: OurMonth) -> Exp
 def _require_agreement(
     month: BillingMonth, first: BillingMonth, found: Comparison, accept: str | None
 ) -> None:
-    """Only once both systems agree, or a person says why they need not."""
+    """Allow the cut-over only if both systems agree, or a person says why they need not."""
     if first <= month:
         raise CommandError(
             f"{month} was billed by the other system: the first month of ours comes after it"
@@ -114,7 +114,8 @@ def _require_agreement(
 def _require_unbilled(
     settings: Settings, first: BillingMonth, ours: OurMonth, besides: Sequence[str]
 ) -> None:
-    """Of what is billed through our Stripe account, Stripe itself knows whether it was."""
+    """Refuse the cut-over if the other system has already billed later months through our Stripe
+    account."""
     with stripe_gateway.open_gateway(settings) as gateway:
         charged = stripe_gateway.run(
             gateway, lambda: charged_from(gateway, first, settings.timezone, ours.customers)
@@ -149,7 +150,7 @@ def _note(
 
 
 def document(month: BillingMonth, against: Path, found: Comparison) -> dict[str, Any]:
-    """The comparison as JSON has it."""
+    """The comparison as `--json` prints it."""
     differing = [total for total in found.totals if total.difference]
     return {
         "month": month,

@@ -1,4 +1,4 @@
-"""`billing estimate | collect | drift`: what the daemon does by its schedules, where none runs.
+"""`billing estimate | collect | drift`: the daemon's scheduled work, for homes without a daemon.
 
 What belongs here: which job a command runs, and what it prints of the outcome. What does not: the
 work, which the jobs do.
@@ -76,7 +76,7 @@ def _end(
     as_json: bool,
     more: dict[str, Any] | None = None,
 ) -> None:
-    """Print the rows that stand in the published tables now, or fail with the run's reason."""
+    """Print the rows that are now in the published tables, or fail with the run's reason."""
     summary: dict[str, Any] = {
         "job": job,
         **(more or {}),

@@ -1,8 +1,8 @@
 """The demo: close the sample's months against the embedded sandbox and say what happened.
 
-What belongs here: the order of the months, which files come late or never, and a summary to read.
-What does not: any work, which is done by the same jobs as everywhere, and what people do in Stripe
-meanwhile (``demo_dashboard``).
+What belongs here: the order of the months, which files come late or never, and a summary. What does
+not: the work, which the same jobs do as everywhere, and what people do in Stripe meanwhile
+(``demo_dashboard``).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ MONTHS = ("2024-01", "2024-02", "2024-03")
 LATE = "*-late.csv"
 """Usage files that come only after all months are closed."""
 WITHOUT = {"2024-03": ["archives"]}
-"""Sources of catalog/sources.csv whose file never comes: the close has to be told."""
+"""Sources in catalog/sources.csv whose file never comes: the close is told to go without."""
 
 _PAID_BY_WALLETS = """
 SELECT count(DISTINCT customer_id) AS customers, sum(amount) AS amount, currency
@@ -47,7 +47,7 @@ FROM month_drift ORDER BY ALL
 
 
 def main() -> None:
-    """Close the demo's months; exits with 1 where a month could not be closed."""
+    """Close the demo's months; exits with 1 if a month cannot be closed."""
     settings = Settings.from_env()
     console = Console(highlight=False)
     console.print(f"Closing {len(MONTHS)} months of {settings.data_dir}/ against the sandbox:")
@@ -93,8 +93,8 @@ def main() -> None:
 
 @contextmanager
 def _before_late_files(settings: Settings, *, is_first: bool) -> Iterator[Settings]:
-    """The inputs as they were when the months were closed for the first time: without late files,
-    in a copy that is gone afterwards. What is closed again has all that has come by now."""
+    """Settings for the inputs as they were before the late files came: a temporary copy without
+    these files. A demo that runs again uses all files."""
     if not is_first or not any(Path(settings.data_dir).glob(f"usage/*/{LATE}")):
         yield settings
         return
@@ -124,13 +124,13 @@ def _require(console: Console, what: str, result: RunResult) -> None:
 
 
 def _meanwhile(settings: Settings, month: str) -> list[str]:
-    """What the books do not know of: people act in Stripe, and the next pull finds it."""
+    """What people do in Stripe, behind the pipeline's back; the next pull finds it."""
     with duckdb.connect(str(database_path(settings)), read_only=True) as known:
         return demo_dashboard.act(settings, known, BillingMonth.parse(month))
 
 
 def _afterwards(console: Console, settings: Settings) -> None:
-    """What the daemon does by the clock: wallets pay what is open, and a late file is noticed."""
+    """What the daemon does on schedule: wallets pay what is open, and a late file is noticed."""
     for job in ("collect_payments", "detect_drift"):
         with console.status(job):
             _require(console, job, execute_for_all(settings, job))

@@ -1,8 +1,8 @@
 """What people do in Stripe while the demo runs: a refund, a credit note, a debit, a card that will
 expire, an invoice that is given up.
 
-What belongs here: these acts, made past the pipeline as a person would make them, each once however
-often the demo runs. What does not: what the pipeline says of them.
+What belongs here: these actions, done in Stripe directly as a person would, and only once however
+often the demo runs. What does not: what the pipeline says about them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from billing_pipeline.stripe_sandbox import Sandbox
 from billing_pipeline.stripe_sandbox.server import FILE_NAME
 
 DEBIT = 1500
-"""In minor units: what is put on a customer's balance to be paid with the next invoice."""
+"""The amount added to a customer's balance, in minor units, to be paid with the next invoice."""
 EXPIRES_AFTER_MONTHS = 3
 """A card is changed to one that expires in the month after the demo's last: too early to be charged
 for that month."""
@@ -39,7 +39,7 @@ WHERE paid.billing_month = $1::DATE AND paid.kind = 'payment' AND paid.method = 
 ORDER BY paid.customer_id, paid.payment_id
 LIMIT 4
 """
-# The one that was given up before, where the demo runs again.
+# The invoice that was given up before, if the demo runs again.
 _DECLINED = """
 SELECT documents.customer_id, documents.stripe_invoice_id AS invoice, documents.status,
     documents.amount_remaining AS amount, documents.currency
@@ -54,7 +54,7 @@ LIMIT 1
 def act(settings: Settings, published: duckdb.DuckDBPyConnection, month: BillingMonth) -> list[str]:
     """Refund a payment, credit an invoice, debit a balance and change a card, of four customers
     whose cards have paid for the month; and give up the invoice of one whose card was declined.
-    Gives a sentence for each; none where there are no such customers."""
+    Returns a sentence for each; none if there are no such customers."""
     sandbox = Sandbox(settings.sandbox_dir / FILE_NAME)
     try:
         expires = month.shift(EXPIRES_AFTER_MONTHS)

@@ -1,6 +1,6 @@
-"""What two ratings of a month differ by, laid out for a terminal.
+"""The difference between two ratings of a month, laid out for a terminal.
 
-What belongs here: the layout, for `billing diff`; `billing simulate` has one of its tables too.
+What belongs here: the layout, for `billing diff`; `billing simulate` uses one of the tables, too.
 What does not: the difference itself (``published.two_ratings``), and how a price change is shown
 (``simulate``).
 """
@@ -24,7 +24,7 @@ _SIDES = ("currency", "rows", "present", "simulated", "change")
 
 
 def show_differences(console: Console, found: Differences) -> None:
-    """What changes by plan, price and customer, the largest first, and what that comes to."""
+    """The changes by plan, price and customer, the largest first, and their sums."""
     for name in ("plan", "price"):
         show_changed(console, f"Charges by {name}", name, found.charges, AMOUNTS)
     show_changed(console, "Charges by customer", "customer", found.charges, AMOUNTS)
@@ -43,7 +43,7 @@ def show_differences(console: Console, found: Differences) -> None:
 def show_changed(
     console: Console, title: str, name: str, rows: Sequence[Row], amounts: tuple[str, ...]
 ) -> None:
-    """The sums by plan, price or customer (`name`) that change, the largest change first."""
+    """The sums that change, by plan, price or customer (`name`), the largest change first."""
     changed = [
         row
         for row in sums(rows, (f"{name}_id", "currency"), amounts)

@@ -1,8 +1,8 @@
 """The commands that write documents: `billing invoice | report | export`.
 
-What belongs here: arguments, files, and what the terminal shows. What does not: what documents
-say (``invoice``, ``close_report``, ``exports``). They read the published database alone, and run
-beside anything else.
+What belongs here: arguments, files, and what the terminal shows. What does not: the content of
+documents (``billing_pipeline.documents``). These commands only read the published database, so they
+can run while anything else does.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def _write_electronic(
 
 
 def _none_issued(name: str, found: list[Row]) -> str:
-    """Why there is no electronic invoice of that name."""
+    """Why there is no electronic invoice for that name."""
     if not found:
         return f"{name} has not been issued: only what was issued is an electronic invoice"
     numbers = ", ".join(str(row["number"] or row["document_id"]) for row in found)
@@ -119,8 +119,8 @@ def _none_issued(name: str, found: list[Row]) -> str:
 def _issued(
     connection: duckdb.DuckDBPyConnection, found: list[Row], name: str
 ) -> IssuedDocument | None:
-    """The document of that name; None where our invoice id names none, several, or one that an
-    earlier release billed."""
+    """The document with that id or number; None if our invoice id has no document, several, or one
+    that an earlier release billed."""
     named = [row for row in found if name in (row["document_id"], row["number"])]
     if named:
         return read_issued(connection, named[0])
@@ -189,7 +189,7 @@ def export(
     texts: dict[str, str] = {}
     entries: Mapping[str, bytes | NoDatevError] = {}
     found: Sequence[str] = ()
-    missing: list[str] = []  # what there is none of stops no other file
+    missing: list[str] = []  # a missing file does not stop the others
     with published(Settings.from_env()) as connection:
         for what in files:
             try:
@@ -218,8 +218,8 @@ def export(
 def _write_journal(
     folder: Path, files: Mapping[str, bytes | NoDatevError], found: Sequence[str]
 ) -> None:
-    """What of the journal other tables say otherwise (`found`) is said: it is written all the
-    same, because most of it is right."""
+    """Write the files. Differences from other tables (`found`) are printed, but do not stop it,
+    because most of the journal is right."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

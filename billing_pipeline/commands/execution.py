@@ -25,8 +25,8 @@ from billing_pipeline.settings import Settings
 
 @dataclass(frozen=True)
 class RunResult:
-    """How a run ended: `reason` names what went wrong where it did not succeed. `answer`: why an
-    approval carried nothing out, and the month stayed as it was."""
+    """How a run ended. `reason`: what went wrong, if it failed. `answer`: why an approval carried
+    nothing out and left the month as it was."""
 
     run_id: str
     is_success: bool
@@ -57,7 +57,7 @@ def execute(
 
 
 def execute_for_all(settings: Settings, job_name: str, *, is_verbose: bool = False) -> RunResult:
-    """Run a job that is of no single month, as `execute` does."""
+    """Run a job that does not belong to one month, as `execute` does."""
     run_id = str(uuid.uuid4())
     return _execute(settings, job_name, None, run_id, None, is_verbose=is_verbose)
 
@@ -71,14 +71,14 @@ def _execute(
     *,
     is_verbose: bool,
 ) -> RunResult:
-    # Imported here: the definitions parse dbt's project, and with the history comes SQLAlchemy;
-    # many a command runs nothing.
+    # Imported here: the definitions parse dbt's project, the history imports SQLAlchemy, and many
+    # commands run nothing.
     from billing_pipeline.definitions import build_defs
     from billing_pipeline.runs.in_process import execute as execute_in_process
 
     level = "DEBUG" if is_verbose else "CRITICAL"
     config = {"loggers": {"console": {"config": {"log_level": level}}}, **(run_config or {})}
-    # dbt's output goes to the terminal by itself; what it says is in the month's folder too
+    # dbt prints to the terminal by itself; its output is also in the month's folder
     quiet = contextlib.nullcontext() if is_verbose else contextlib.redirect_stdout(io.StringIO())
     try:
         with open_instance(settings) as instance, quiet:
@@ -115,7 +115,7 @@ def _show(text: str) -> None:
 
 
 def _is_interruption(event: dg.DagsterEvent) -> bool:
-    """Ctrl-C in a step, which Dagster takes for a failure of the step."""
+    """True if Ctrl-C ended the step, which Dagster records as a failure of the step."""
     error = event.step_failure_data.error
     while error is not None:
         if error.cls_name in ("KeyboardInterrupt", "DagsterExecutionInterruptedError"):

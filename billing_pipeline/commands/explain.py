@@ -113,7 +113,7 @@ def _charge_text(charge: Record, with_sql: bool) -> list[str]:
 
 
 def _rule_text(charge: Record) -> str:
-    """The terms of the price that say something, or the model alone where they are not at hand."""
+    """The terms of the price that have an effect, or only the model if the terms are unknown."""
     terms = [str(charge["charge_model"])]
     for name, value in (charge["rule"] or {}).items():
         if name in _NAMED_ELSEWHERE or value is None or value in ("none", False):

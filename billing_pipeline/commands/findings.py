@@ -1,7 +1,7 @@
-"""What a price book says and perhaps does not mean: findings of `billing check`, no errors.
+"""Where a price book may not say what was meant: findings of `billing check`, which are no errors.
 
-What belongs here: one query a finding, which names the rows. What does not: what is wrong
-(``intake``), and how findings are shown (check.py).
+What belongs here: one query for each finding, which names the rows. What does not: errors
+(``intake``), and how findings are shown (``check``).
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ SELECT plan_id || ', ' || meter_id || ': ' || array_to_string(list_concat(
 FROM uncharged
 """
 
-# Of the inputs alone.
+# Findings from the inputs alone.
 _OF_PRICES = {
     "gauges with prorate false whose price changes: each part of a period is charged in full, "
     "leave prorate empty to charge each for its share": """
@@ -183,7 +183,7 @@ _OF_PRICES = {
     """,
 }
 
-# Of a month that was rated.
+# Findings from a rated month.
 _OF_USAGE = {
     "filters that left events of the month uncharged: no price with filter_rest takes what no "
     "other price is for": """
@@ -243,12 +243,12 @@ _OF_USAGE = {
 
 
 def price_findings(connection: duckdb.DuckDBPyConnection) -> Findings:
-    """Of the tables that the intake has written."""
+    """Findings in the tables that the intake has written."""
     return _found(connection, _OF_PRICES, {"gauges": _GAUGES})
 
 
 def usage_findings(warehouse: duckdb.DuckDBPyConnection) -> Findings:
-    """Of a month's warehouse after rating."""
+    """Findings in a month's warehouse after rating."""
     return _found(warehouse, _OF_USAGE, {})
 
 

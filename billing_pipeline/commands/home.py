@@ -12,6 +12,6 @@ from billing_pipeline.runs.instance import open_instance
 def home() -> None:
     """Make BILLING_HOME ready for Dagster's services, and print their DAGSTER_HOME."""
     settings = settings_with_home()
-    # Services that start at once would create the history at once.
+    # Services that start at the same time would all try to create the history.
     with open_instance(settings):
         click.echo(settings.dagster_dir)

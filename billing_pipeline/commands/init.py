@@ -1,8 +1,8 @@
 """`billing init`: a new data directory, each input file with its header, and a page about them.
 
-What belongs here: writing it, never over anything, and making the page. What does not: the columns
-and what is said about each (``intake.reference.schemas``), the page's frame and the examples
-(``new_data_directory/`` beside this file).
+What belongs here: writing the directory without overwriting anything, and composing the page. What
+does not: the columns and their descriptions (``intake.reference.schemas``), the page's template and
+the examples (``new_data_directory/`` beside this file).
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ class DirectoryInUseError(FileExistsError):
 
 
 def create(directory: Path, month: BillingMonth, *, with_example: bool) -> list[Path]:
-    """Write the files; gives their paths. Raises `DirectoryInUseError`, and then writes nothing.
+    """Write the files; returns their paths. If it raises `DirectoryInUseError`, nothing is written.
 
-    The example's usage lies in `month`, so that it can be rated at once.
+    The example's usage is in `month`, so that it can be rated at once.
     """
     taken = sorted(directory.iterdir()) if directory.exists() else []
     if taken:
@@ -58,7 +58,7 @@ def _contents(month: BillingMonth, with_example: bool) -> Iterator[tuple[str, st
 
 
 def input_page(month: str) -> str:
-    """What each input file and column is, as Markdown, with examples of a month."""
+    """The description of each input file and column, as Markdown, with examples from a month."""
     text = _in_month((_TEMPLATES / "README.md").read_text(encoding="utf-8"), month)
     for folder in ("catalog", "accounts"):
         sections = (
@@ -102,7 +102,8 @@ def _example(path: str, month: str) -> str:
 
 
 def _in_month(text: str, month: str) -> str:
-    """The example's dates. The `{month}` of a description stays: each invoice fills in its own."""
+    """The text with the example's dates moved to the month. `{month}` in a description stays,
+    because each invoice fills in its own."""
     return text.replace("YYYY-MM", month)
 
 

@@ -1,4 +1,5 @@
-"""`billing notices`: sends what is due, where no daemon does (``defs.notifications``)."""
+"""`billing notices`: sends the notices that are due where no daemon does it
+(``defs.notifications``)."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from billing_pipeline.commands.parameters import json_option, settings_with_home
 from billing_pipeline.commands.terminal import print_json
 from billing_pipeline.defs.notifications import delivery_summary, notify_once
 
-# A mail server may be slow; what is not sent by then, the next command sends.
+# A mail server may be slow; the next command sends what is not sent by then.
 SEND_FOR_SECONDS = 600.0
 
 

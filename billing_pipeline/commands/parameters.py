@@ -1,4 +1,4 @@
-"""What a command is given: months, options that several commands have, and a home to write to.
+"""Parameters of commands: months, options that several commands share, and a home to write to.
 
 What belongs here: reading them. What does not: the settings themselves (``settings``).
 """
@@ -25,7 +25,7 @@ json_option = click.option(
 def _computed_months(
     ctx: click.Context, param: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
-    """The months that were computed here, for a shell to complete."""
+    """The months that were computed in this home, for shell completion."""
     found = sorted(path.name for path in Settings.from_env().home.glob("months/????-??"))
     return [CompletionItem(name) for name in found if name.startswith(incomplete)]
 
@@ -43,7 +43,7 @@ class _Month(click.ParamType[BillingMonth]):
 
 
 class _MonthOrHash(click.ParamType[BillingMonth | str]):
-    """A month, or the hash of a plan, which has no hyphen."""
+    """A month, or the hash of a plan, which contains no hyphen."""
 
     name = "month or hash"
 
@@ -86,7 +86,7 @@ MONTHS = _Months()
 
 
 def settings_with_home() -> Settings:
-    """The settings, with a BILLING_HOME that is there and can be written."""
+    """The settings, with a BILLING_HOME that exists and can be written."""
     settings = Settings.from_env()
     try:
         make_home(settings)
@@ -100,7 +100,7 @@ def settings_with_home() -> Settings:
 
 
 def address_options(port: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """`--host`, `--port` and `--url` (`urls`) of a server; `port` is its default."""
+    """`--host`, `--port` and `--url` (`urls`) of a server; `port` is the default port."""
 
     def decorated(command: Callable[..., Any]) -> Callable[..., Any]:
         options = (

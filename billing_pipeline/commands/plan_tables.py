@@ -1,7 +1,7 @@
-"""The invoice plan and the payments of a month as tables of the terminal.
+"""The invoice plan and the payments of a month as tables for the terminal.
 
-What belongs here: their columns. What does not: running what makes them (``close``), and how a
-table looks (``terminal``).
+What belongs here: their columns. What does not: running the job that makes them (``close``), and
+how a table looks (``terminal``).
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from billing_pipeline.money import format_amount, format_change
 
 
 def show(plan: Sequence[Row], changes: Iterable[Row], payments: Iterable[Row]) -> None:
-    """The totals by action, who will not be able to pay, what needs a person, its lines, and how
-    the payments stand."""
+    """Print the totals by action, customers who will not be able to pay, what needs a person, with
+    its lines, and the state of the payments."""
     _show_totals(plan)
     unpaid = [row for row in plan if row["obstacle"] and row["state"] in ("ready", "waiting")]
     title = "Cannot be collected as it is"
@@ -49,14 +49,15 @@ def _show_totals(plan: Sequence[Row]) -> None:
     if not actions:
         return
     columns = ("action", "state", "currency", "invoices", "before", "after", "change")
-    # What is unchanged comes last, and below it what all comes to in each currency.
+    # Unchanged invoices come last, and below them the total in each currency.
     actions.sort(key=lambda cells: cells[0] == "unchanged")
     total = [["net", "", *cells] for cells in net(plan, *amounts)]
     Console().print(table("Invoice plan", columns, [*actions, *total]))
 
 
 def _show_first(title: str, columns: Sequence[str], rows: Sequence[list[str]], source: str) -> None:
-    """A terminal's worth of rows, whose last column may take several lines; `source` has all."""
+    """Print the first `MAX_SHOWN` rows; the last column may take several lines. `source` names the
+    table with all rows."""
     if rows:
         Console().print(table(title, columns, rows[:MAX_SHOWN], folds=columns[-1]))
     if len(rows) > MAX_SHOWN:
@@ -64,7 +65,7 @@ def _show_first(title: str, columns: Sequence[str], rows: Sequence[list[str]], s
 
 
 def net(plan: Sequence[Row], *amounts: str) -> list[list[Any]]:
-    """By currency, without what was declined."""
+    """The totals of the plan by currency, without what was declined."""
     return sums([row for row in plan if row["state"] != "declined"], ("currency",), amounts)
 
 

@@ -1,7 +1,7 @@
 """`billing pricebook`: a price book made from a public list of prices.
 
-What belongs here: arguments, and what is shown. What does not: the rows, and which list they come
-from (``pricebooks``).
+What belongs here: arguments, and what is shown. What does not: the rows, and the list that they
+come from (``pricebooks``).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """`billing prove`: an invoice as a file that recomputes itself.
 
-What belongs here: arguments, and opening what is read. What does not: what is in the file
-(``proof``).
+What belongs here: arguments, and opening the databases that are read. What does not: the content of
+the file (``proof``).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`billing publish --to FILE`: what is published in one plain DuckDB file, for another host.
+"""`billing publish --to FILE`: all published tables in one plain DuckDB file, for another host.
 
 What belongs here: the argument and what is printed. What does not: writing the file
 (``published.single_file``).

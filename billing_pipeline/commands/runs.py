@@ -1,9 +1,9 @@
-"""`billing runs`: what ran last, whoever started it.
+"""`billing runs`: the last runs, whoever started them.
 
-What belongs here: how it is shown. What does not: reading it (``runs/recent_runs``).
+What belongs here: how they are shown. What does not: reading them (``runs.recent_runs``).
 
-A command of its own, for Dagster's history is read through Dagster, whose import takes longer than
-all that `billing status` shows.
+It is a command of its own because Dagster's history is read through Dagster, whose import takes
+longer than all of `billing status`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""`billing sandbox`, `diff` and `lineage`: a month to try changed models on, and what they change.
+"""`billing sandbox`, `diff` and `lineage`: trying changed models on a month, and their effect.
 
 What belongs here: arguments and what the terminal shows. What does not: the folder
-(``rating.dbt_sandbox``), comparing (``published.two_ratings``), and Stripe's stand-in
-(``stripe_sandbox``), which has nothing to do with it.
+(``rating.dbt_sandbox``), comparing (``published.two_ratings``), and the embedded Stripe
+(``stripe_sandbox``), which is unrelated.
 """
 
 from __future__ import annotations

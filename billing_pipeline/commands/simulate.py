@@ -1,7 +1,7 @@
-"""`billing simulate`: past usage with another price book, beside what the present one charges.
+"""`billing simulate`: past usage charged by another price book, compared with the present one.
 
 What belongs here: arguments, files, and what the terminal shows. What does not: rating and
-comparing (``simulation``), and what the page says (``documents.price_change``).
+comparing (``simulation``), and the content of the page (``documents.price_change``).
 """
 
 from __future__ import annotations
@@ -122,8 +122,8 @@ def _sides(
     until: str | None,
     moves: tuple[PlanMove, ...],
 ) -> Iterator[tuple[Side, Side]]:
-    """What is compared: the data directory's price book, or the revision `since`; and that of
-    `catalog` (default: the data directory's), or its revision `until`."""
+    """The two price books that are compared: the data directory's, or its revision `since`, and the
+    one in `catalog` (default: the data directory's), or its revision `until`."""
     if catalog is None and since is None and until is None and not moves:
         raise CommandError("nothing to compare: give --catalog, --from, --to or --move")
     if catalog is None and (since or until) and "://" in settings.data_dir:

@@ -52,7 +52,7 @@ _COLOURS = {
     MonthState.CLOSED: "green",
 }
 _AMOUNTS = ("total", "paid", "outstanding")
-# What a wide terminal shows of an invoice, and what one of 80 columns has room for.
+# The columns of an invoice on a wide terminal, and those for which 80 columns have room.
 WIDE = 120
 _COLUMNS = {
     "invoice": "invoice_id",
@@ -90,7 +90,7 @@ ORDER BY invoices.billing_month DESC, total DESC, invoice_id
 
 @dataclass(frozen=True)
 class _View:
-    """The published database, None while nothing is published."""
+    """The published database; None until something is published."""
 
     settings: Settings
     published: duckdb.DuckDBPyConnection | None
@@ -100,14 +100,14 @@ class _View:
         return month_overviews(self.published, self.settings, with_usage, datetime.now(UTC))
 
     def usage_gaps(self) -> list[Row]:
-        """Which usage has not come; nothing where an earlier release published."""
+        """The usage that has not arrived; empty if an earlier release published the tables."""
         try:
             return [] if self.published is None else usage_gaps(self.published)
         except duckdb.CatalogException:
             return []
 
     def needs_attention(self) -> bool:
-        """Whether anything asks for a person, in all months."""
+        """True if anything in any month needs a person."""
         return bool(self.rows("SELECT 1 FROM needs_attention LIMIT 1"))
 
     def rows(self, sql: str) -> list[Row]:
@@ -246,7 +246,8 @@ def _where(settings: Settings) -> dict[str, str]:
 
 
 def _next_steps(months: list[MonthOverview]) -> list[Text]:
-    """What a person does next: for each month that failed or waits, and the oldest to be closed."""
+    """What a person should do next: for each month that failed or waits, and for the oldest month
+    that is to be closed."""
     due = [month for month in months if month.state is MonthState.DUE]
     others = [month for month in months if month.next_command and month not in due]
     lines = []

@@ -1,6 +1,7 @@
 """What commands print: tables that fit the terminal, JSON, and the error that ends a command.
 
-What belongs here: layout. What does not: which figures, and how an amount is written (``money``).
+What belongs here: layout. What does not: which figures to print, and how an amount is written
+(``money``).
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ from rich.text import Text
 from billing_pipeline.money import format_amount
 from billing_pipeline.text import printable
 
-# Rows that a table lists one by one; a line below it says where the others are.
+# The number of rows that a table lists; a line below it says where the others are.
 MAX_SHOWN = 40
-# What a column that folds needs to stay readable.
+# The width that a folding column needs to stay readable.
 _FOLDED = 12
 
 
 class CommandError(Exception):
-    """A command ends here. `document` is what `--json` prints in place of the reason alone."""
+    """Ends a command. `document` is what `--json` prints instead of only the reason."""
 
     def __init__(self, reason: str, document: dict[str, Any] | None = None) -> None:
         super().__init__(reason)
@@ -44,8 +45,8 @@ def _json_value(value: object) -> str:
 
 
 class _FittingTable(Table):
-    """A table where the terminal has room for it. Where it has not, each row is a block of lines:
-    half an amount is worse than none. Without rows only the title is left."""
+    """A table if it fits the terminal. If it does not, each row becomes a block of lines, because
+    half an amount is worse than none. Without rows, only the title is printed."""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         if self.row_count and self._needs() <= options.max_width:
@@ -55,7 +56,7 @@ class _FittingTable(Table):
         widest = max(cell_len(str(column.header)) for column in self.columns)
         for number, row in enumerate(zip(*(column.cells for column in self.columns), strict=True)):
             shown = [pair for pair in zip(self.columns, row, strict=True) if str(pair[1])]
-            # A row without its first cell goes on with the row before it.
+            # A row without a first cell continues the row before it.
             if number == 0 or str(row[0]):
                 yield Text()
             for column, cell in shown:
@@ -63,7 +64,8 @@ class _FittingTable(Table):
         yield Text()
 
     def _needs(self) -> int:
-        """Columns of the terminal: the cells, a blank on each side of them, and the edges."""
+        """The width that the table needs: the cells, a space on each side of them, and the
+        edges."""
         widths = [
             max(cell_len(str(cell)) for cell in (column.header, *column.cells))
             if column.no_wrap
@@ -76,8 +78,8 @@ class _FittingTable(Table):
 def table(
     title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, folds: str | None = None
 ) -> Table:
-    """Texts to the left, numbers to the right; the column `folds` may take several lines. Cells
-    are plain text: a customer's name is never read as markup."""
+    """A table with text aligned left and numbers right; the column `folds` may take several lines.
+    Cells are plain text, so a customer's name is never read as markup."""
     cells = [[_cell(value) for value in row] for row in rows]
     numeric = {
         place

@@ -1,7 +1,7 @@
 """`billing ui` and `billing dashboard`: pages for browsers on this machine, or behind a proxy.
 
 What belongs here: their options, and Dagster's daemon beside the UI. What does not: the pages, and
-who may ask for them (``web.own_pages``).
+who may request them (``web.own_pages``).
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def dashboard(host: str, port: int, urls: tuple[str, ...]) -> None:
         raise CommandError(
             "the dashboard is not installed: make dashboard installs requirements-dashboard.txt"
         ) from error
-    Settings.from_env()  # refused here, not on a page
+    Settings.from_env()  # invalid settings fail here, not on a page
     _serve(application(), host, port, urls)
 
 

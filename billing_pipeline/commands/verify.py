@@ -66,7 +66,7 @@ def verify(month: BillingMonth, as_json: bool) -> None:
 
 
 def _changed(settings: Settings, month: BillingMonth) -> str | None:
-    """Which files are others than when the month was last rated, where that is known."""
+    """The files that have changed since the month was last rated; None if that is unknown."""
     known = rated_inputs(settings, month)
     changed = None if known is None else changed_inputs(settings, month, known)
     return str(changed) if changed is not None else None

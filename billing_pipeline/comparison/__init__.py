@@ -1,5 +1,5 @@
-"""Shadow mode: what another system billed beside what we bill, each difference with its cause.
+"""Shadow mode: compares another system's bills with ours, and gives each difference its cause.
 
-The way through: `their_file` and `our_month` read both sides, `matching` pairs their lines,
-`causes` explains a pair, `invoices` puts an invoice together, `comparison` the month.
+Step by step: `their_file`, `their_stripe` and `our_month` read both sides, `matching` pairs their
+lines, `causes` explains a pair, `invoices` compares a customer's month, `comparison` all customers.
 """

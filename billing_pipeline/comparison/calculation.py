@@ -1,11 +1,12 @@
-"""A charge's published sentence (`calculation`) as a rule that can be computed again, changed.
+"""Reads a charge's published sentence (`calculation`) as a rule that can be computed differently.
 
 What belongs here: reading the sentence, and its arithmetic with other numbers: another quantity,
-another share of the period, no minimum. What does not: why another system would (``causes``).
+another share of the period, no minimum. What does not: why another system would use them
+(``causes``).
 
-The sentence is what a person checks a charge by; it holds all numbers that the charge was made of,
-also of months whose price book is long another one. What it does not say is what did not matter:
-a minimum that was exceeded, and tiers that were not entered. These come from the price book.
+A person checks a charge by this sentence. It contains every number that the charge was computed
+from, even for months whose price book has long been replaced. It leaves out what had no effect: a
+minimum that was exceeded, and tiers that were not reached. The tiers come from the price book.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ ROUNDINGS: dict[str, Callable[[Fraction], int]] = {
 
 @dataclass(frozen=True)
 class Tier:
-    """A tier; of the last one that is known the end is not."""
+    """A tier. `size` is None for the last known tier, whose end is unknown."""
 
     size: Fraction | None
     rate: Fraction
@@ -63,9 +64,9 @@ class Rule:
     package_size: Fraction = Fraction(1)
     tiers: tuple[Tier, ...] = ()
     bounded: Fraction = Fraction(0)
-    """What the events at their own minimum or maximum come to."""
+    """The amount of the events that are charged their own minimum or maximum."""
     by_event: bool = False
-    """The rate counts for some of the events only: another quantity cannot be computed."""
+    """The rate applies to some of the events only, so another quantity cannot be computed."""
     seconds: Fraction | None = None
     period_seconds: Fraction | None = None
     shares_bounds_only: bool = False
@@ -98,11 +99,12 @@ class Rule:
         return -amount if self.is_given_back else amount
 
     def model_amount(self) -> Fraction:
-        """What the charge model alone makes of the billable quantity."""
+        """The charge model's amount for the billable quantity, before shares, minimum and
+        maximum."""
         return sum(self.parts(), Fraction(0))
 
     def parts(self) -> list[Fraction]:
-        """The same by tier, for systems that round each of them."""
+        """The model's amount by tier, for systems that round each tier."""
         billable = self.billable
         if self.model in ("graduated", "graduated_percentage"):
             return _graduated(self.tiers, billable)
@@ -116,7 +118,7 @@ class Rule:
 
     @property
     def tier(self) -> Tier:
-        """The tier that the billable quantity is in."""
+        """The tier that the billable quantity falls in."""
         rest = self.billable
         for tier in self.tiers:
             if tier.size is None or rest <= tier.size:
@@ -159,8 +161,8 @@ def _graduated(tiers: tuple[Tier, ...], billable: Fraction) -> list[Fraction]:
 
 
 def read_rule(calculation: str, book: Sequence[Tier] = ()) -> Rule | None:
-    """The rule of a charge's sentence, with all tiers that the price book has; None where it cannot
-    be followed."""
+    """The rule in a charge's sentence, with all tiers of the price book (`book`); None if the
+    sentence cannot be read."""
     first, *parts = calculation.replace("≈", "").split("; ")
     metered = _METERED.fullmatch(first)
     if metered is None:
@@ -178,7 +180,7 @@ def read_rule(calculation: str, book: Sequence[Tier] = ()) -> Rule | None:
         return None
     told = replace(rule, tiers=_sized(tiers))
     whole = replace(rule, tiers=tuple(book))
-    # The book may have been changed since.
+    # The price book may have changed since the charge was computed.
     return whole if tiers and book and whole.amount() == told.amount() else told
 
 
@@ -189,7 +191,7 @@ def _tier(found: re.Match[str]) -> tuple[Fraction, Tier]:
 
 
 def _sized(tiers: list[tuple[Fraction, Tier]]) -> tuple[Tier, ...]:
-    """A tier after which another one was entered is full."""
+    """Every tier but the last one reached is full, so its quantity is its size."""
     full = [replace(tier, size=quantity) for quantity, tier in tiers[:-1]]
     return (*full, *(tier for _, tier in tiers[-1:]))
 
@@ -228,7 +230,7 @@ def _with_model(rule: Rule, text: str) -> Rule:
     bounded = sum((int(count) * Fraction(bound) for count, bound in at_bounds), Fraction(0))
     by_event = bool(at_bounds) or "free" in text or text.startswith("-")
     if by_event:
-        # The events beyond the bounds, or free, are no part of the quantity that is multiplied.
+        # Events at their bounds and free events are not in the quantity that is multiplied.
         bounded += (Fraction(found[1]) - rule.billable) * rate
     per_event = _PER_EVENT.search(text)
     if per_event is not None:
@@ -237,7 +239,7 @@ def _with_model(rule: Rule, text: str) -> Rule:
 
 
 def rounded(amount: Fraction, places: int) -> Decimal:
-    """Half away from zero, to so many places."""
+    """Rounded half away from zero to `places` decimal places."""
     scaled = amount * 10**places
     whole = math.floor(abs(scaled) + Fraction(1, 2))
     return Decimal(whole if scaled >= 0 else -whole).scaleb(-places)

@@ -1,12 +1,12 @@
-"""Why another system's amount of a line is another: each cause as a small function.
+"""Why another system's amount for a line differs from ours: one small function for each cause.
 
-What belongs here: what each cause would have made of our line, and which of them, alone or two
-together, make exactly the other's amount. What does not: discounts, minimums and taxes of an
-invoice, which follow from its lines (``invoices``).
+What belongs here: what our line would have been under each cause, and which cause, or which two
+together, give exactly the other system's amount. What does not: discounts, minimums and taxes of
+an invoice, which follow from its lines (``invoices``).
 
-A cause is believed where its arithmetic makes the other system's amount to the last digit. Where
-none does, the difference is the price's or the quantity's: whichever would be the rounder number,
-as people change prices and counts by round ones.
+A cause is accepted if its arithmetic gives the other system's amount to the last digit. If none
+does, the price or the quantity must differ: whichever would be the rounder number, because people
+choose round prices and quantities.
 """
 
 from __future__ import annotations
@@ -37,15 +37,16 @@ from billing_pipeline.comparison.lines import (
 from billing_pipeline.money import CURRENCY_PLACES
 
 _DAY = 86400
-# More digits behind the point than this are no price and no count that somebody has chosen.
+# Nobody chooses a price or a quantity with more decimal places than this.
 _MOST_DIGITS = 9
-# A second cause on a line needs a price or a quantity beside it that is rounder than by chance.
+# A cause is combined with another price or quantity only if the expected number of equally round
+# ones found by chance is at most this.
 _BY_CHANCE = Fraction(1, 2)
 
 
 @dataclass(frozen=True)
 class Variant:
-    """What another system may have done otherwise: the rule as it would then be."""
+    """Something that another system may do differently, and the rule that this would give."""
 
     cause: str
     rule: Rule
@@ -53,7 +54,7 @@ class Variant:
 
 
 def explain(pair: Pair) -> tuple[Part, ...]:
-    """The causes of a pair's difference; together they are all of it."""
+    """The causes of a pair's difference; their parts add up to all of it."""
     if not pair.difference:
         return ()
     if len(pair.ours) == 1:
@@ -108,7 +109,7 @@ def _variants(our: OurLine, rule: Rule, is_same_quantity: bool) -> Iterator[Vari
 
 
 def late_usage(our: OurLine, rule: Rule) -> Iterator[Variant]:
-    """Without the events that came late."""
+    """The rule without the events that came late."""
     if rule.by_event:
         return
     for usage in our.usages:
@@ -117,7 +118,7 @@ def late_usage(our: OurLine, rule: Rule) -> Iterator[Variant]:
 
 
 def without_bounds(rule: Rule) -> Iterator[Variant]:
-    """Without the line's minimum, its maximum, or with the whole of them."""
+    """The rule without its minimum or its maximum, or with a minimum that is not prorated."""
     if rule.minimum is not None:
         changed = replace(rule, minimum=None)
         yield Variant(MINIMUM, changed, f"without the minimum of {_text(rule.minimum)}")
@@ -130,8 +131,8 @@ def without_bounds(rule: Rule) -> Iterator[Variant]:
 
 
 def by_day(our: OurLine, rule: Rule) -> Iterator[Variant]:
-    """The period's share in days: begun ones, whole ones or the nearest, of the period's days or of
-    30; or not shared at all."""
+    """The rule prorated by days instead of seconds: days rounded up or down, or calendar days, out
+    of the period's days, 30, 31 or a twelfth of a year; or not prorated at all."""
     if rule.seconds is None or rule.period_seconds is None:
         return
     days = rule.seconds / _DAY
@@ -158,7 +159,8 @@ def without_included(rule: Rule) -> Iterator[Variant]:
 
 
 def rounded_before(our: OurLine, rule: Rule, is_same_quantity: bool) -> Iterator[Variant]:
-    """A quantity or a price that was rounded before it was multiplied."""
+    """The rule with a quantity or a price that is rounded before multiplying, or with a quantity
+    that is not."""
     if rule.rounding is not None:
         changed = replace(rule, rounding=None)
         yield Variant(ROUNDING, changed, "the quantity is not rounded")
@@ -167,14 +169,15 @@ def rounded_before(our: OurLine, rule: Rule, is_same_quantity: bool) -> Iterator
             changed = replace(rule, rounding=how)
             yield Variant(ROUNDING, changed, f"the quantity is rounded {text} to a whole number")
     unit = Fraction(rounded(rule.rate, _places(our)))
-    # A percentage is nothing that somebody rounds to cents.
+    # Nobody rounds a percentage to cents.
     if unit != rule.rate and rule.rate and rule.model != "percentage":
         text = f"the price of {_text(rule.rate)} is rounded to {_text(unit)} first"
         yield Variant(ROUNDING, replace(rule, rate=unit), text)
 
 
 def _rounded_otherwise(rule: Rule, target: Decimal, places: int) -> tuple[Part, ...]:
-    """Cut off, half to even, up, finer than the minor unit, or tier by tier."""
+    """Our exact amount, rounded another way: cut off, half to even, up, to more places than the
+    minor unit, or tier by tier."""
     exact = rule.amount()
     scaled = abs(exact) * 10**places
     wholes = {
@@ -201,7 +204,8 @@ def _rounded_otherwise(rule: Rule, target: Decimal, places: int) -> tuple[Part, 
 
 
 def _less_than_a_unit(rule: Rule, target: Decimal, places: int) -> tuple[Part, ...]:
-    """No rule is known that rounds so, such as of floats, but it is no more than rounding."""
+    """A difference of less than a minor unit: rounding, though by no rule that we know, for
+    example of floats."""
     exact = rule.amount()
     if abs(Fraction(target) - exact) >= Fraction(1, 10**places):
         return ()
@@ -212,7 +216,8 @@ def _less_than_a_unit(rule: Rule, target: Decimal, places: int) -> tuple[Part, .
 def _first(
     candidates: Iterator[tuple[Variant, ...]], rule: Rule, target: Decimal, places: int
 ) -> tuple[Part, ...]:
-    """The first variants that make the other's amount, each with its own part of the difference."""
+    """The first candidate that gives the other system's amount: each of its variants, with its part
+    of the difference."""
     for variants in candidates:
         last = variants[-1].rule
         if rounded(last.amount(), places) == target:
@@ -237,7 +242,8 @@ def _parts(
 def _other_quantity(
     our: OurLine, pair: Pair, rule: Rule, quantity: Decimal, places: int
 ) -> tuple[Part, ...]:
-    """The export says that another quantity was charged: what it makes, and what is left."""
+    """The export states another quantity: the difference that the quantity makes, and the causes of
+    the rest."""
     late = next((usage for usage in our.usages if usage.quantity == quantity), None)
     if late is not None:
         changed = rule.with_quantity(Fraction(quantity), late.events)
@@ -260,7 +266,7 @@ def _other_quantity(
     )
     if middle == pair.our_amount:
         return rest
-    # A quantity of which the amount shows nothing is a text: the amount has a cause of its own.
+    # If one cause explains the whole amount, the stated quantity was only shown, not multiplied.
     alone = _first(_single(our, rule, True), rule, target, places)
     return alone or (first, *rest)
 
@@ -268,14 +274,14 @@ def _other_quantity(
 def _price_or_quantity(
     our: OurLine, rule: Rule, pair: Pair, places: int, is_same_quantity: bool
 ) -> tuple[Part, ...]:
-    """The price or the quantity by which the amount would be made; if that is no round one, beside
-    another cause."""
+    """The price or the quantity that would give the amount, together with another cause if that
+    makes it rounder."""
     target = pair.their_amount
     variants = list(_variants(our, rule, is_same_quantity))
     best: tuple[Fraction, Variant | None, Part] | None = None
     for variant in (None, *variants):
         changed = variant.rule if variant else rule
-        # Two causes are less likely than one, and among many tries one hits a round number.
+        # Two causes are less likely than one, and many attempts find a round number by chance.
         tries = 3 * len(variants) if variant else 1
         for chance, part in _implied(changed, target, places, is_same_quantity):
             is_by_chance = variant is not None and chance * tries > _BY_CHANCE
@@ -293,8 +299,8 @@ def _price_or_quantity(
 def _implied(
     rule: Rule, target: Decimal, places: int, is_same_quantity: bool
 ) -> Iterator[tuple[Fraction, Part]]:
-    """The price, then the quantity, by which a rule would make the amount, and how likely one so
-    round is by chance."""
+    """The quantity, then the price, with which the rule would give the amount, each after the
+    chance of finding one as round by accident."""
     difference = target - rounded(rule.amount(), places)
     counted, quantity_chance = _implied_quantity(rule, Fraction(target), places)
     if counted is not None and not is_same_quantity:
@@ -307,7 +313,8 @@ def _implied(
 
 
 def _implied_price(rule: Rule, target: Fraction, places: int) -> tuple[Fraction | None, Fraction]:
-    """The roundest price that makes the amount, and how likely one so round is by chance."""
+    """The roundest price that gives the amount, and the chance of finding one as round by
+    accident."""
     best: tuple[Fraction | None, Fraction] = (None, Fraction(10))
     amount, half = rule.amount(), Fraction(1, 2 * 10**places)
     for unit, dearer in _prices(rule):
@@ -324,7 +331,7 @@ def _implied_price(rule: Rule, target: Fraction, places: int) -> tuple[Fraction 
 
 
 def _prices(rule: Rule) -> Iterator[tuple[Fraction, Rule]]:
-    """Each price of the rule, and the rule with that price higher by 1."""
+    """Each price in the rule, with the rule in which that price is higher by 1."""
     if rule.tiers:
         for number, tier in enumerate(rule.tiers):
             for name in ("rate", "flat"):
@@ -343,7 +350,8 @@ def _prices(rule: Rule) -> Iterator[tuple[Fraction, Rule]]:
 def _implied_quantity(
     rule: Rule, target: Fraction, places: int
 ) -> tuple[Fraction | None, Fraction]:
-    """The same of the quantity."""
+    """The roundest quantity that gives the amount, and the chance of finding one as round by
+    accident."""
     unit = rule.whole_units()
     if not unit or rule.by_event:
         return None, Fraction(10)
@@ -367,12 +375,12 @@ def _implied_quantity(
 
 
 def _digits(number: Fraction) -> int:
-    """Digits behind the point, as far as they are counted."""
+    """The number of decimal places, at most `_MOST_DIGITS`."""
     return next((n for n in range(_MOST_DIGITS) if (number * 10**n).denominator == 1), _MOST_DIGITS)
 
 
 def roundest(low: Fraction, high: Fraction) -> tuple[Fraction | None, int]:
-    """The number with the fewest digits behind the point between two, and how many these are."""
+    """The number between `low` and `high` with the fewest decimal places, and how many it has."""
     for digits in range(_MOST_DIGITS + 1):
         scale = 10**digits
         first = math.ceil(low * scale)
@@ -403,12 +411,12 @@ def _rounding_part(our: OurLine, pair: Pair, places: int) -> Part | None:
     return None
 
 
-# Several lines of ours for one of theirs, or several of theirs
+# Several lines of ours for one of theirs
 
 
 @dataclass(frozen=True)
 class _Change:
-    """What one of several lines may be there."""
+    """What the other system may do differently with one of several lines."""
 
     line: int
     cause: str
@@ -472,7 +480,8 @@ def _changes(
 def _with_followers(
     ours: Sequence[OurLine], changed: OurLine, difference: Decimal, places: int
 ) -> Decimal:
-    """A line's difference with those of the discounts and taxes among the lines that follow it."""
+    """A line's difference, with the differences that it makes to the discounts and taxes among the
+    lines."""
     if changed.kind == "tax":
         return difference
     whole = difference
@@ -488,7 +497,8 @@ def _with_followers(
 
 
 def discounted(our: OurLine, shift: Decimal) -> Decimal:
-    """A discount line over lines that come to so much more, by its published sentence."""
+    """The amount of a discount line, by its published sentence, if the lines that it covers came to
+    `shift` more."""
     off, _, covered = our.calculation.split("; ")[0].partition(" % of ")
     if covered:
         share = Fraction(off) / 100 * Fraction(Decimal(covered) + shift)
@@ -503,7 +513,7 @@ _TAXED = re.compile(r"(-?[\d.]+) × ([\d.]+) / ([\d.]+)")
 
 
 def _taxed(our: OurLine, shift: Decimal, places: int) -> Decimal:
-    """A tax line over lines that come to so much more, by its published sentence."""
+    """The amount of a tax line, by its published sentence, if its base were `shift` more."""
     found = _TAXED.fullmatch(our.calculation.split("; ")[0])
     if found is None:
         return our.amount
@@ -512,7 +522,7 @@ def _taxed(our: OurLine, shift: Decimal, places: int) -> Decimal:
 
 
 def _percent_off(pair: Pair, places: int) -> tuple[Part, ...]:
-    """All lines are less by one whole per cent: a discount."""
+    """A discount, if their amount is less than all our lines by a whole percentage."""
     base = pair.our_amount
     if base <= 0 or not -base < pair.difference < 0:
         return ()
@@ -537,7 +547,7 @@ def _adding_up(changes: Sequence[_Change], difference: Decimal, size: int) -> tu
 
 
 def _guess(pair: Pair, rules: Sequence[Rule | None], places: int) -> Part:
-    """Of which line the price or the quantity would be the roundest."""
+    """The price or quantity of one line that would explain the difference and be the roundest."""
     best: tuple[Fraction, Part] | None = None
     for our, rule in zip(pair.ours, rules, strict=True):
         if rule is None:
@@ -566,7 +576,8 @@ def _stated_quantity(theirs: Sequence[TheirLine]) -> Decimal | None:
 
 
 def _told_quantity(rule: Rule, pair: Pair, places: int) -> Decimal | None:
-    """Many systems write 1 beside an amount that nothing was multiplied for."""
+    """The quantity that their lines state. A 1 that gives another amount is ignored, because many
+    systems write 1 where nothing was multiplied."""
     quantity = _stated_quantity(pair.theirs)
     if quantity is not None and quantity == 1 and not _is_quantity(rule, quantity):
         made = rounded(rule.with_quantity(Fraction(1)).amount(), places)
@@ -575,7 +586,8 @@ def _told_quantity(rule: Rule, pair: Pair, places: int) -> Decimal | None:
 
 
 def _is_quantity(rule: Rule, quantity: Decimal) -> bool:
-    """Whether it is ours, metered or billable. A flat fee's 1 says nothing."""
+    """True if it is our quantity, metered or billable, or the 1 of a flat fee, which says
+    nothing."""
     billable = rule.billable
     known = {rule.quantity, billable}
     if rule.model == "package":
@@ -590,7 +602,7 @@ def _is_rounding_of(ours: Fraction, theirs: Fraction) -> bool:
 
 
 def _touched(our: OurLine) -> tuple[int, ...]:
-    """The calendar days that the line's period touches, the last one with or without."""
+    """The number of calendar days in the line's period, without and with the last one."""
     if our.period_start is None or our.period_end is None:
         return ()
     days = (our.period_end.date() - our.period_start.date()).days
@@ -602,7 +614,7 @@ def _places(our: OurLine) -> int:
 
 
 def _text(number: Fraction) -> str:
-    """In full where it ends, else with six places."""
+    """In full if it has at most 12 decimal places, else rounded to six."""
     scaled = number * 10**12
     places = 12 if scaled.denominator == 1 else 6
     shown = f"{rounded(number, places):f}"

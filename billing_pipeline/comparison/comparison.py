@@ -1,8 +1,8 @@
-"""A month of ours beside another system's: whose customer is whose, and what it comes to.
+"""Compares our month with another system's: matches customers, and adds up the differences.
 
-What belongs here: bringing both sides of each customer together, and sums. What does not: one
-customer's lines (``invoices``), reading (``our_month``, ``their_file``), and how it is shown
-(``commands.compare``).
+What belongs here: bringing together both sides of each customer, and sums. What does not: one
+customer's lines (``invoices``), reading (``our_month``, ``their_file``, ``their_stripe``), and how
+the result is shown (``commands.compare``).
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from billing_pipeline.comparison.lines import CAUSES, Difference, OurLine, Their
 from billing_pipeline.comparison.our_month import OurMonth
 from billing_pipeline.comparison.their_file import Export
 
-# Lines of ours, with what is only read where they differ.
+# Adds to our lines what is only read for customers that differ.
 Completed = Callable[[Sequence[OurLine]], list[OurLine]]
 
 
 @dataclass(frozen=True)
 class CustomerTotal:
-    """What both sides come to, of one customer and currency."""
+    """Both sides' totals for one customer and currency."""
 
     customer_id: str
     currency: str
@@ -37,8 +37,8 @@ class CustomerTotal:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All customers' totals and differences. The differences of a customer and currency add up to
-    that of its totals."""
+    """All customers' totals and differences. For each customer and currency, the differences add
+    up to the difference between the totals."""
 
     columns: str
     totals: tuple[CustomerTotal, ...]
@@ -49,7 +49,7 @@ class Comparison:
         return not self.differences
 
     def by_cause(self) -> list[tuple[str, str, int, Decimal]]:
-        """Currency, cause, how many differences, what they come to."""
+        """Currency, cause, number of differences, and their sum."""
         sums: dict[tuple[str, str], list[Decimal]] = defaultdict(list)
         for one in self.differences:
             sums[one.currency, one.cause].append(one.difference)
@@ -60,7 +60,7 @@ class Comparison:
 def compare(
     ours: OurMonth, export: Export, completed: Completed = list, *, before_tax: bool = False
 ) -> Comparison:
-    """The comparison; `completed` adds late usage to the lines of customers that differ."""
+    """Compare both sides; `completed` adds late usage to the lines of customers that differ."""
     mine: dict[str, list[OurLine]] = defaultdict(list)
     others: dict[str, list[TheirLine]] = defaultdict(list)
     for line in ours.lines:
@@ -89,7 +89,7 @@ def compare(
 
 
 def _resolved(ours: OurMonth, export: Export) -> Iterable[TheirLine]:
-    """Their lines under our customers' ids, where these are known."""
+    """Their lines with our customer ids, where we know the customer."""
     for line in export.lines:
         subscription = export.subscriptions.get(line.row, "")
         known = (

@@ -1,12 +1,12 @@
 """One customer's month: its lines paired and explained, then what follows from them.
 
-What belongs here: discounts, minimums and taxes that differ because the lines under them do, and
-what is left of them; lines in another currency; lines that one side lacks. What does not: why a
-line differs (``causes``).
+What belongs here: discounts, minimums and taxes that differ because the lines under them differ,
+and what remains after that; lines in another currency; lines that one side lacks. What does not:
+why a line differs (``causes``).
 
-What follows from a line has its cause: where a price makes a line dearer, the tax on that is not a
-tax difference. A tax, a discount or a minimum has a difference of its own only in what our rules do
-not make of the other system's lines.
+What follows from a line has the line's cause: if another price makes a line dearer, the additional
+tax is not a tax difference. A tax, a discount or a minimum has a difference of its own only where
+it is not what our rules would give for the other system's lines.
 """
 
 from __future__ import annotations
@@ -49,24 +49,25 @@ _OWN_KINDS = {"tax": TAX, "discount": DISCOUNT, "minimum": MINIMUM, "commitment"
 
 @dataclass
 class _Currency:
-    """What is found of one currency of a customer."""
+    """The findings for one currency of a customer."""
 
     currency: str
     found: Matched
     taxes: Decimal | None
     """The sum of their column `tax`; None where the column is empty."""
     causes: dict[str, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
-    """What the lines before tax differ by, by cause: what a difference of tax is divided by."""
+    """The difference of the lines before tax, by cause: the weights by which differences that
+    follow from the lines are divided."""
     shifted: dict[int, Decimal] = field(default_factory=dict)
-    """By how much each of our lines differs there, by identity."""
+    """By how much their amount differs from each of our lines, by the line's `id()`."""
     differences: list[Difference] = field(default_factory=list)
 
 
 def compare_customer(
     customer_id: str, ours: Sequence[OurLine], theirs: Sequence[TheirLine]
 ) -> list[Difference]:
-    """All differences of a customer's month, in all currencies. They add up, in each currency, to
-    what the other system billed less what we bill."""
+    """All differences of a customer's month, in all currencies. In each currency they add up to
+    what the other system billed minus what we bill."""
     currencies = sorted({line.currency for line in ours} | {line.currency for line in theirs})
     sides = {currency: _matched(currency, ours, theirs) for currency in currencies}
     _other_currencies(customer_id, list(sides.values()))
@@ -97,8 +98,8 @@ def _matched(currency: str, ours: Sequence[OurLine], theirs: Sequence[TheirLine]
 def _same_view(
     ours: list[OurLine], theirs: list[TheirLine]
 ) -> tuple[list[OurLine], list[TheirLine]]:
-    """Both sides stated the same way: their amounts may contain the tax of their column, and be
-    less discounts that stand on lines of their own here."""
+    """Both sides stated the same way. Their amounts may already contain the tax in their column, or
+    have discounts deducted that are separate lines here."""
     if any(line.tax for line in theirs):
         readings = [theirs, _plus_included_tax(ours, theirs)]
         if _may_contain_tax(ours, theirs):
@@ -117,8 +118,8 @@ def _same_view(
 
 
 def _may_contain_tax(ours: Sequence[OurLine], theirs: Sequence[TheirLine]) -> bool:
-    """Whether their tax is more like ours if it is part of their amounts, rather than beside
-    them. Without a tax of ours nothing tells."""
+    """True if their tax rate is closer to ours when read as part of their amounts than when added
+    to them. Also true where we have no tax to compare with."""
     mine = total(line for line in ours if line.kind == "tax")
     net = total(line for line in ours if line.kind != "tax")
     tax = sum((line.tax or Decimal(0) for line in theirs), Decimal(0))
@@ -131,7 +132,7 @@ def _may_contain_tax(ours: Sequence[OurLine], theirs: Sequence[TheirLine]) -> bo
 
 
 def _without_included_tax(included: Sequence[OurLine], theirs: list[TheirLine]) -> list[TheirLine]:
-    """Without lines that only say which tax the others contain, as ours do."""
+    """Their lines without those that only state a tax contained in the others, as ours do too."""
     rest = list(theirs)
     for our in included:
         for their in rest:
@@ -147,7 +148,7 @@ def _less_tax(theirs: Iterable[TheirLine]) -> list[TheirLine]:
 
 
 def _plus_included_tax(ours: Sequence[OurLine], theirs: Sequence[TheirLine]) -> list[TheirLine]:
-    """Our amounts contain their tax, theirs stand beside it."""
+    """Their lines with the tax added to the amounts, if our amounts contain tax."""
     if not any(tax.is_inclusive for line in ours for tax in line.taxes):
         return list(theirs)
     return [replace(line, amount=line.amount + (line.tax or 0), tax=None) for line in theirs]
@@ -167,7 +168,7 @@ def _equal(ours: Iterable[OurLine], theirs: Iterable[TheirLine]) -> int:
 
 
 def _other_currencies(customer_id: str, sides: list[_Currency]) -> None:
-    """What is left over here in one currency and there in another."""
+    """Pair our leftover lines in one currency with their leftover lines in another."""
     for mine in sides:
         for other in sides:
             if mine is other:
@@ -191,12 +192,12 @@ def _other_currencies(customer_id: str, sides: list[_Currency]) -> None:
 
 
 def _rate_of(pairs: Sequence[tuple[OurLine, TheirLine]]) -> Fraction | None:
-    """The rate at which most amounts were converted, 1 where they are the same; None where there is
-    no such rate, as of a single line that was converted."""
+    """The rate at which most amounts were converted; 1 if most of them are equal; None if there is
+    no such rate, for example with a single converted line."""
     spans = [_rates(our, their) for our, their in pairs]
     if 2 * sum(low <= 1 <= high for low, high in spans) >= len(spans) > 0:
         return Fraction(1)
-    # Where the most spans overlap, one of them begins.
+    # The most spans overlap at the start of one of them, so only the starts are tried.
     best = max((low for low, _ in spans), key=lambda rate: _count(spans, rate), default=None)
     if best is None or _count(spans, best) < max(2, len(spans) / 2):
         return None
@@ -204,7 +205,7 @@ def _rate_of(pairs: Sequence[tuple[OurLine, TheirLine]]) -> Fraction | None:
 
 
 def _rates(our: OurLine, their: TheirLine) -> tuple[Fraction, Fraction]:
-    """Between which rates our amount becomes theirs, once rounded."""
+    """The lowest and the highest rate at which our amount, once rounded, becomes theirs."""
     half = Fraction(_unit(their.currency)) / 2
     rates = [(Fraction(their.amount) + side) / Fraction(our.amount) for side in (-half, half)]
     return min(rates), max(rates)
@@ -251,7 +252,7 @@ def _note_currency(
 
 
 def _beside_currency(our: OurLine, their: TheirLine, rate: Fraction) -> list[Part]:
-    """Why an amount is another than ours at the rate of most."""
+    """Why their amount is not ours converted at the common rate."""
     low, high = _rates(our, their)
     if low <= rate <= high:
         return []
@@ -307,7 +308,7 @@ def _missing(our: OurLine) -> Part:
 def _of_kind(
     side: _Currency, own: Sequence[Pair], kind: str
 ) -> tuple[list[OurLine], list[TheirLine]]:
-    """Our lines and theirs of a kind, paired or not: what they come to is compared."""
+    """Our lines and theirs of a kind, paired or not, because their sums are compared."""
     ours = [our for pair in own for our in pair.ours if our.kind == kind]
     theirs = [their for pair in own if pair.ours[0].kind == kind for their in pair.theirs]
     ours += [our for our in side.found.ours if our.kind == kind]
@@ -323,7 +324,8 @@ def _follow(
     kind: str,
     expected: Decimal,
 ) -> None:
-    """What minimums or discounts come to: what the lines bring about, and what is their own."""
+    """Note the difference of all minimums or discounts: the part that follows from the lines, and
+    the rest, which has its own cause."""
     mine, others = total(ours), total(theirs)
     if mine == others:
         return
@@ -332,7 +334,7 @@ def _follow(
     parts: list[Part] = []
     follows = expected - mine
     if kind == "minimum" and not ours:
-        # We have no minimum where more was charged; theirs fills what their lines lack.
+        # We have no minimum, because our lines exceed it; theirs makes up for what theirs lack.
         lacking = max(-sum(side.causes.values(), Decimal(0)), Decimal(0))
         follows = min(others, lacking)
     if follows:
@@ -349,7 +351,7 @@ def _follow(
 
 
 def _unit(currency: str) -> Decimal:
-    """One minor unit: as far as another rounding of one amount can be away."""
+    """One minor unit: the largest difference that rounding one amount differently can make."""
     return Decimal(1).scaleb(-CURRENCY_PLACES.get(currency, 2))
 
 
@@ -368,7 +370,7 @@ def _own_text(
 
 
 def _expected_minimum(side: _Currency, ours: Sequence[OurLine]) -> Decimal:
-    """What our minimums would fill over their lines."""
+    """What our minimums would add to their lines."""
     expected = Decimal(0)
     by_subscription: dict[str | None, Decimal] = defaultdict(Decimal)
     for pair in _all_pairs(side):
@@ -380,7 +382,7 @@ def _expected_minimum(side: _Currency, ours: Sequence[OurLine]) -> Decimal:
 
 
 def _expected_discount(side: _Currency, ours: Sequence[OurLine]) -> Decimal:
-    """What our coupons would take off their lines."""
+    """Our discount lines as our coupons would make them for their lines (below 0)."""
     expected = Decimal(0)
     for our in ours:
         shift = Decimal(0)
@@ -429,7 +431,7 @@ def _taxes(
 
 
 def _is_included(side: _Currency) -> bool:
-    """Their column states a tax that their amounts contain, as ours do."""
+    """True if all our taxes are included in the amounts; then the tax in their column is, too."""
     taxes = [tax for our in _all_ours(side) for tax in our.taxes]
     return bool(taxes) and all(tax.is_inclusive for tax in taxes)
 
@@ -439,7 +441,7 @@ def _taxed_lines(side: _Currency) -> list[OurLine]:
 
 
 def _expected_tax(side: _Currency, ours: Sequence[OurLine]) -> tuple[Decimal, Decimal]:
-    """What our rates make of their lines: on the sums, and line by line."""
+    """The tax on their lines at our rates: rounded once for each rate, and rounded line by line."""
     bases: dict[Tax, list[Decimal]] = defaultdict(list)
     shift_of_discounts = sum(
         (
@@ -455,7 +457,7 @@ def _expected_tax(side: _Currency, ours: Sequence[OurLine]) -> tuple[Decimal, De
         for tax in our.taxes:
             if not tax.is_inclusive:
                 bases[tax].append(base)
-    # Of a kind that we have lines of, theirs are in what these differ by.
+    # Their lines of a kind that we have lines of are already in the shifts of our lines.
     kinds = {our.kind for our in _all_ours(side)} - {"charge"}
     extra = total(
         their for their in side.found.theirs if their.kind != "tax" and their.kind not in kinds
@@ -477,7 +479,7 @@ def _expected_tax(side: _Currency, ours: Sequence[OurLine]) -> tuple[Decimal, De
 
 
 def _shift(side: _Currency, pair: Pair) -> None:
-    """By how much our lines differ; where several are one there, all of it on the first."""
+    """Note by how much their amount differs from our lines; of several lines, all on the first."""
     if pair.ours:
         side.shifted[id(pair.ours[0])] = pair.difference
 
@@ -517,8 +519,8 @@ def _difference(customer_id: str, side: _Currency, pair: Pair, part: Part) -> Di
 
 
 def _divided(side: _Currency, amount: Decimal, evidence: str, own: str) -> list[Part]:
-    """An amount divided among the causes of the lines in proportion to theirs, in minor units, the
-    largest remainder first. Where no line differs, it has a cause of its `own`."""
+    """The amount divided among the causes of the lines, in proportion to their differences: in
+    minor units, the largest remainder first. If no line differs, all of it has the cause `own`."""
     weights = {cause: value for cause, value in side.causes.items() if value}
     if not weights:
         return [Part(own, amount, evidence)]

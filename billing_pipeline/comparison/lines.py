@@ -1,7 +1,7 @@
 """What is compared: a line of ours, a line of the other system's, and a difference.
 
-What belongs here: these three, and what kind of line a text speaks of. What does not: where lines
-come from (``our_month``, ``their_file``) and how they are paired (``matching``).
+What belongs here: these three, and which kind of line a text describes. What does not: where lines
+come from (``our_month``, ``their_file``, ``their_stripe``) and how they are paired (``matching``).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ CAUSES = (
     ROUNDING, BY_DAY, LATE, TAX, CURRENCY, MISSING, EXTRA, DISCOUNT, MINIMUM, PRICE, QUANTITY,
 )  # fmt: skip
 
-# Words of other systems' lines for what has a kind of its own with us.
+# Words by which a line of another system is recognized as something other than a charge.
 _KINDS = (
     ("tax", re.compile(r"\b(tax|taxes|vat|[cis]?gst|hst|pst|qst|iva|tva|mwst|ust|btw|moms|φπα)\b")),
     ("minimum", re.compile(r"\b(minimum|true[- _]?up|min[.]? (fee|charge|spend))\b")),
@@ -48,18 +48,18 @@ class Tax:
 
 @dataclass(frozen=True)
 class Usage:
-    """A quantity that the other system may have counted, as some of the events came later."""
+    """A quantity that the other system may have counted, because some of the events came later."""
 
     quantity: Decimal
     events: int
     evidence: str
     is_sure: bool = True
-    """Nothing but lateness explains that the events are not there."""
+    """False if the events may be missing there for another reason than coming late."""
 
 
 @dataclass(frozen=True)
 class OurLine:
-    """A line that we bill, or a charge of 0, which stands on no invoice."""
+    """A line that we bill, or a charge of 0, which is on no invoice."""
 
     line_id: str
     customer_id: str
@@ -83,7 +83,7 @@ class OurLine:
     calculation: str = ""
     discount_share: Decimal = Decimal(0)
     discounts: tuple[tuple[str, str], ...] = ()
-    """Subscription and coupon of each discount that counts for it."""
+    """Subscription and coupon of each discount that covers it."""
     taxes: tuple[Tax, ...] = ()
     usages: tuple[Usage, ...] = ()
     tiers: tuple[Tier, ...] = ()
@@ -92,7 +92,7 @@ class OurLine:
 
 @dataclass(frozen=True)
 class TheirLine:
-    """A line of the other system's export; `row` as in a spreadsheet."""
+    """A line of the other system's export; `row` is its number in a spreadsheet."""
 
     row: int
     customer_id: str
@@ -108,13 +108,13 @@ class TheirLine:
 
     @property
     def kind(self) -> str:
-        """charge, minimum, discount or tax, by what its text says."""
+        """The stated kind, or by its text charge, minimum, discount or tax."""
         if self.stated_kind is not None:
             return self.stated_kind
         text = f"{self.description} {self.line_reference or ''}".lower()
         for kind, words in _KINDS:
             if words.search(text):
-                # A charge of an including text ("incl. VAT") is no tax; one of minus is no minimum.
+                # A charge that mentions tax ("incl. VAT") is not a tax line.
                 if kind == "tax" and re.search(r"\b(incl|including|excl|excluding|before)\b", text):
                     continue
                 return kind
@@ -123,7 +123,7 @@ class TheirLine:
 
 @dataclass(frozen=True)
 class Difference:
-    """Some of the money by which the other system's bill is another, and why."""
+    """A part of the difference between the other system's bill and ours, and its cause."""
 
     customer_id: str
     currency: str
@@ -141,7 +141,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Part:
-    """A part of the difference of two lines: its cause, how much, and what shows it."""
+    """A part of the difference between two lines: its cause, its amount, and the evidence."""
 
     cause: str
     difference: Decimal
@@ -150,7 +150,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Pair:
-    """Lines that charge for the same: one of ours and one of theirs, or several on one side."""
+    """Lines that charge for the same thing: one of ours and one of theirs, or several on a side."""
 
     ours: tuple[OurLine, ...]
     theirs: tuple[TheirLine, ...]

@@ -1,11 +1,12 @@
-"""Which of their lines charge for the same as which of ours.
+"""Which of their lines charge for the same thing as which of ours.
 
 What belongs here: pairing the lines of one customer and currency, by reference, text, quantity,
-period and amount; also where one side has one line for several of the other. What does not: why
+period and amount, including one line on one side for several on the other. What does not: why
 their amounts differ (``causes``).
 
-Another system's texts are seldom ours, so a pair needs no single sign but enough of them together.
-What is certain is paired first: a reference, then equal text and amount, then sums, then likeness.
+Another system's texts are seldom ours, so no single sign is required, only enough of them together.
+The most certain pairs come first: equal text and amount, then a reference, then equal amounts, then
+sums, then likeness.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from billing_pipeline.money import CURRENCY_PLACES
 
 _Line = TypeVar("_Line", OurLine, TheirLine)
 
-# What a pair needs to be one; an equal amount alone is enough, and so is half of the words.
+# The likeness that makes a pair. An equal amount alone is enough, and so are half of the words if
+# the customer is the same.
 _ENOUGH = 12
 _SAME_AMOUNT = 18
 _WORD = re.compile(r"[^\W\d_]+")
@@ -34,7 +36,7 @@ _MONTHS = frozenset(
         "jan feb mar apr jun jul aug sep sept oct nov dec",
     )
 )
-# Words that say nothing of what is charged for.
+# Words that do not say what is charged for.
 _EMPTY = frozenset(
     re.findall(
         r"\w+",
@@ -44,7 +46,7 @@ _EMPTY = frozenset(
 ) | {code.lower() for code in CURRENCY_PLACES}
 
 
-# What our lines say of a gauge's age, and nothing of what is charged for.
+# Our lines' note on the age of a gauge's value, which does not say what is charged for.
 _ASIDE = re.compile(r"\(no data this period[^)]*\)")
 
 
@@ -82,7 +84,7 @@ def match(ours: Iterable[OurLine], theirs: Iterable[TheirLine]) -> Matched:
     if not has_tax:
         _match(found)
         return found
-    # Where taxes stand beside the amounts, no charge of theirs has one of ours in it.
+    # If they state taxes separately, none of their charges contains one of our tax lines.
     whole = Matched(found.pairs)
     for is_tax in (False, True):
         part = Matched(
@@ -97,7 +99,7 @@ def match(ours: Iterable[OurLine], theirs: Iterable[TheirLine]) -> Matched:
 
 
 def _match(found: Matched) -> None:
-    """The rest, what is most certain first."""
+    """Pair the remaining lines, the most certain pairs first."""
     _greedy(found, lambda our, their: 1.0 if _is_named(our, their) else 0.0, 1.0)
     _greedy(found, _equal_amounts, _ENOUGH)
     _sums(found)
@@ -108,8 +110,8 @@ def _match(found: Matched) -> None:
 
 
 def _exact(found: Matched) -> None:
-    """Equal text, amount and customer, once on each side: nearly all lines of most months, found
-    without comparing each with each."""
+    """Pair lines with equal text, amount and customer that occur once on each side. In most months
+    that is nearly all lines, found without comparing every line with every other."""
     ours: dict[Hashable, list[OurLine]] = defaultdict(list)
     theirs: dict[Hashable, list[TheirLine]] = defaultdict(list)
     for our in found.ours:
@@ -131,13 +133,13 @@ def _exact(found: Matched) -> None:
 
 @lru_cache(maxsize=50_000)
 def words(text: str) -> frozenset[str]:
-    """What a text speaks of: its words without numbers, months, and what every line says."""
+    """The words that say what is charged for: no numbers, months, or words that every line has."""
     found = {_stem(word) for word in _said(text)}
     return frozenset(found - _MONTHS - _EMPTY)
 
 
 def likeness(our: OurLine, their: TheirLine) -> float:
-    """How much says that two lines charge for the same."""
+    """How strongly the signs suggest that two lines charge for the same thing."""
     texts = _text_likeness(our, their)
     if texts < 20 and their.kind not in (_kind(our), "charge"):
         return 0.0
@@ -173,7 +175,7 @@ def _text_likeness(our: OurLine, their: TheirLine) -> float:
         return named + (26 if ours == text else 22)
     asked = words(f"{text} {reference or ''}")
     best = 0.0
-    # What all cells of a matrix have in common, the meter, says less than the price.
+    # The meter weighs less than the price, because all cells of a price matrix share it.
     for known, weight in (
         (ours, 0.8),
         (our.price_id or "", 0.8),
@@ -189,13 +191,14 @@ def _text_likeness(our: OurLine, their: TheirLine) -> float:
 
 
 def _names(our: OurLine, their: TheirLine) -> bool:
-    """Their text is that of this line, or the name of its price."""
+    """True if their text is this line's, or the name of its price."""
     asked = words(their.description)
     return is_same_text(our, their) or bool(asked and asked == words(our.price_id or ""))
 
 
 def is_same_text(our: OurLine, their: TheirLine) -> bool:
-    """But for numbers and months, of which ours have their own."""
+    """True if the texts are equal except for numbers and months, which each system writes its own
+    way."""
     return _without_numbers(our.description) == _without_numbers(their.description)
 
 
@@ -218,7 +221,8 @@ def _equal_amounts(our: OurLine, their: TheirLine) -> float:
 
 
 def _greedy(found: Matched, score: Callable[[OurLine, TheirLine], float], enough: float) -> None:
-    """The best pair first; of equals the one whose amounts are closer, then in the lines' order."""
+    """Pair the best-scoring lines first; on a tie, those with the closer amounts, then in the order
+    of the lines."""
     scored = [
         (-value, abs(our.amount - their.amount), i, j)
         for i, our in enumerate(found.ours)
@@ -235,7 +239,7 @@ def _greedy(found: Matched, score: Callable[[OurLine, TheirLine], float], enough
             found.take([ours[i]], [theirs[j]])
 
 
-# By what another system may put several of our lines into one.
+# The keys by which another system may combine several of our lines into one.
 _OUR_GROUPS: tuple[Callable[[OurLine], Hashable], ...] = (
     lambda line: (line.customer_id, line.subscription_id, line.price_id),
     lambda line: (line.subscription_id, _without_numbers(line.description)),
@@ -256,7 +260,7 @@ _THEIR_GROUPS: tuple[Callable[[TheirLine], Hashable], ...] = (
 
 
 def _sums(found: Matched) -> None:
-    """One line for several that come to the same amount."""
+    """Pair one line with several on the other side that add up to its amount."""
     for their in list(found.theirs):
         for lines in _groups([our for our in found.ours if our.amount], _OUR_GROUPS):
             if sum(our.amount for our in lines) == their.amount:
@@ -271,7 +275,8 @@ def _sums(found: Matched) -> None:
 
 
 def _groups_by_likeness(found: Matched) -> None:
-    """A line that is nearer to what several of ours come to, such as all of a plan, than to one."""
+    """Pair a line of theirs with several of ours, such as all of a plan, if their sum is closer to
+    its amount than any single line."""
     for their in list(found.theirs):
         charged = [our for our in found.ours if our.amount]
         is_only = not found.pairs and len(found.theirs) == 1
@@ -296,7 +301,7 @@ def _groups_by_likeness(found: Matched) -> None:
 
 
 def _is_about(lines: Sequence[OurLine], their: TheirLine) -> bool:
-    """The text is nearly nothing but the name of the plan, or of what the lines have in common."""
+    """True if their text names the plan, meter, subscription or price that the lines share."""
     asked = words(f"{their.description} {their.line_reference or ''}")
     if not asked or any(our.kind == "tax" for our in lines):
         return False
@@ -308,8 +313,8 @@ def _is_about(lines: Sequence[OurLine], their: TheirLine) -> bool:
 
 
 def _shared_texts(found: Matched) -> None:
-    """Lines of ours that differ in numbers alone, as price versions do, for which there is one of
-    theirs, and its amount is nobody's."""
+    """Pair several lines of ours whose texts differ only in numbers, as those of price versions do,
+    with the one line of theirs that is like them."""
     by_text: dict[Hashable, list[OurLine]] = defaultdict(list)
     for our in found.ours:
         by_text[(our.subscription_id, our.price_id, _without_numbers(our.description))].append(our)
@@ -327,7 +332,8 @@ def _shared_texts(found: Matched) -> None:
 
 
 def _rest(found: Matched) -> None:
-    """What texts do not pair: one line for all that is left, or lines that say nothing at all."""
+    """Pair what texts cannot: a single line with all that is left, and lines whose text does not
+    say what is charged for."""
     if len(found.theirs) == 1 and found.ours:
         (their,) = found.theirs
         kinds = [our for our in found.ours if our.amount and _kind(our) == their.kind]

@@ -1,11 +1,11 @@
-"""What we bill for a month, out of the published tables, with what a comparison asks of it.
+"""What we bill for a month, from the published tables, with what a comparison needs to know of it.
 
-What belongs here: lines with their charge, discounts and taxes, which ids of others name a customer
-of ours, and the quantities without late events. What does not: comparing.
+What belongs here: lines with their charge, discounts and taxes, the ids by which others may name
+our customers, and the quantities without late events. What does not: comparing.
 
-Late events are looked for in two places: in what was billed before they came, version by version,
-and in the month's warehouse while it is there, which knows each event's file. A file counts as late
-for a meter whose events mostly come in another one.
+Late events are found in two ways: from what each earlier version of the invoice billed before they
+came, and from the month's warehouse, while it exists, which knows each event's file. In each
+folder, the file with the most events of a name counts as on time, and the others may be late.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from billing_pipeline.months import BillingMonth
 from billing_pipeline.published.reading import attach, open_published, utc_session
 from billing_pipeline.settings import Settings
 
-# Files that are tried as late, alone and together: the newest by name.
+# At most this many files are tried as late, alone and together: the last by name.
 _MAX_FILES = 4
 
 
 class NotComparableError(LookupError):
-    """The month has nothing to compare with."""
+    """The month has nothing that can be compared."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +44,11 @@ class OurMonth:
 
     lines: tuple[OurLine, ...]
     customers: Mapping[str, str]
-    """Our customer by each id that is known of it: its own, Stripe's, its e-mail."""
+    """Our customer by each of its known ids: our id, Stripe's, its e-mail address."""
     subscriptions: Mapping[str, str]
     """The customer of a subscription."""
     payers: Mapping[str, str]
-    """On whose invoice a customer's lines stand."""
+    """For each customer, the one whose invoice has its lines."""
 
 
 _LINES = """
@@ -66,7 +66,7 @@ LEFT JOIN charges ON lines.charge_id = charges.charge_id
 WHERE lines.billing_month = $1::DATE
 ORDER BY lines.invoice_id, lines.position
 """
-# A charge of 0 is on no invoice; the other system may charge for it.
+# A charge of 0 is on no invoice, but the other system may charge for it.
 _NOTHING = """
 SELECT
     '' AS line_id, charges.customer_id, customers.payer_id, charges.currency, 'charge' AS kind,
@@ -83,7 +83,7 @@ ORDER BY charges.charge_id
 
 
 def read_month(settings: Settings, month: BillingMonth) -> OurMonth:
-    """Raises `NotComparableError` where the month is not published."""
+    """Our side of the comparison. Raises `NotComparableError` if the month is not published."""
     with open_published(settings) as published:
         try:
             return _read(published, month)
@@ -183,7 +183,7 @@ def _tiers(published: duckdb.DuckDBPyConnection, key: str) -> dict[str, list[Row
 
 
 def _tiers_at(found: Sequence[Row], moment: datetime | None) -> tuple[Tier, ...]:
-    """The tiers of the price's version that was valid then, else those of every version."""
+    """The tiers of the price version that was valid at that moment, else those of all versions."""
     versions = {row["valid_from"] for row in found if row["valid_from"] is not None}
     version = max((one for one in versions if moment and one <= moment), default=None)
     tiers, below = [], Fraction(0)
@@ -196,7 +196,7 @@ def _tiers_at(found: Sequence[Row], moment: datetime | None) -> tuple[Tier, ...]
 
 
 def _names(known: Sequence[Row], stripe: Sequence[Row]) -> dict[str, str]:
-    """An e-mail of two customers names neither."""
+    """Our customer by each id. An e-mail address that two customers share names neither."""
     emails: dict[str, set[str]] = defaultdict(set)
     for row in known:
         if row["email"]:
@@ -215,7 +215,7 @@ FROM charges_as_billed
 WHERE billing_month = $1::DATE AND list_contains($2, charge_id)
 ORDER BY charge_id, version
 """
-# By file and day what the charge counted; of a gauge its largest, its last, its different values.
+# What each charge counted, by file: the sum, and the largest, the last and the distinct values.
 _COUNTED = """
 SELECT
     charges.charge_id, windows.aggregation, windows.is_split, windows.event_name,
@@ -246,7 +246,7 @@ _LATE_NAME = re.compile(r"late|delay|resen[dt]|backfill|replay|missing|nachtrag"
 def with_late_usage(
     settings: Settings, month: BillingMonth, lines: Sequence[OurLine]
 ) -> list[OurLine]:
-    """The lines, each with the quantities that it had without what came late."""
+    """The lines, each with the quantities that it would have without late events."""
     wanted = sorted({line.charge_id for line in lines if line.charge_id and line.meter_id})
     usages: dict[str, list[Usage]] = defaultdict(list)
     quantities = {line.charge_id: line.quantity for line in lines}
@@ -263,7 +263,7 @@ def with_late_usage(
 
 
 def _by_file(warehouse: Path, charge_ids: Collection[str]) -> dict[str, list[Row]]:
-    """What each charge counted, by file; empty where the month's warehouse is gone or busy."""
+    """What each charge counted, by file; empty if the month's warehouse is gone or busy."""
     if not warehouse.exists():
         return {}
     with utc_session() as connection:
@@ -273,7 +273,7 @@ def _by_file(warehouse: Path, charge_ids: Collection[str]) -> dict[str, list[Row
             counted = rows(connection, _COUNTED, list(charge_ids))
             files = rows(connection, _FILES)
         except duckdb.Error:
-            # A run is rebuilding the month, or it was rated by an earlier release.
+            # A run is rebuilding the month, or an earlier release rated it.
             return {}
     main: dict[tuple[str, str], Row] = {}
     events: dict[tuple[str, str], int] = {}
@@ -292,7 +292,7 @@ def _by_file(warehouse: Path, charge_ids: Collection[str]) -> dict[str, list[Row
 
 
 def _without_files(found: Sequence[Row], quantity: Decimal | None) -> list[Usage]:
-    """The quantities without one late file, or without several."""
+    """The quantities without each late file, and without each combination of late files."""
     if quantity is None or found[0]["is_split"]:
         return []
     total = _aggregated(found)
@@ -304,7 +304,7 @@ def _without_files(found: Sequence[Row], quantity: Decimal | None) -> list[Usage
     for size in range(1, len(late) + 1):
         for dropped in combinations(late, size):
             rest = [row for row in found if row not in dropped]
-            # What is no event of a file, such as a correction, stays.
+            # Keep the quantity that is in no file, such as corrections.
             changed = (_aggregated(rest) or Decimal(0)) + (quantity - total)
             events = sum(row["events"] for row in rest)
             names = ", ".join(row["source_file"] for row in dropped)
@@ -317,7 +317,7 @@ def _without_files(found: Sequence[Row], quantity: Decimal | None) -> list[Usage
 
 
 def _aggregated(found: Sequence[Row]) -> Decimal | None:
-    """The quantity of events by file; None for what cannot be put together from files."""
+    """The quantity of the files together; None for aggregations that files cannot be merged by."""
     if not found:
         return Decimal(0)
     aggregation = found[0]["aggregation"]

@@ -3,8 +3,8 @@
 What belongs here: the documented CSV, and exports whose columns a map names
 (``column_maps.toml``). What does not: which customer of ours an id means (``our_month``).
 
-A row that cannot be read ends the comparison with its number and the reason: a line that is left
-out would be a difference without a cause.
+A row that cannot be read ends the comparison with an error that names the row and the reason: a
+line left out would be a difference without a cause.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class ExportError(ValueError):
 
 @dataclass(frozen=True)
 class ColumnMap:
-    """Where an export has what is compared."""
+    """Which columns of an export contain what is compared."""
 
     name: str
     columns: Mapping[str, tuple[str, ...]]
@@ -63,8 +63,8 @@ DOCUMENTED = ColumnMap(
 
 @dataclass(frozen=True)
 class Export:
-    """The lines, and the map by which they were read. `subscriptions` names, by row, the
-    subscription where the export has no customer."""
+    """The lines, and the map by which they were read. `subscriptions`: the subscription of each row
+    that names no customer."""
 
     lines: tuple[TheirLine, ...]
     columns: str
@@ -83,7 +83,7 @@ def read_export(path: Path, zone: ZoneInfo, maps_file: Path | None = None) -> Ex
 def parse_export(
     text: str, name: str, zone: ZoneInfo, maps: tuple[ColumnMap, ...] | None = None
 ) -> Export:
-    """The same from its text; `name` stands in messages."""
+    """The same from the export's text; `name` is used in messages."""
     try:
         table = list(csv.reader(io.StringIO(text, newline=""), strict=True))
     except csv.Error as error:
@@ -115,7 +115,7 @@ def parse_export(
 
 
 def read_maps(path: Path | None) -> tuple[ColumnMap, ...]:
-    """The maps that come with this, or those of a file in the same form."""
+    """The built-in maps, or those of a file in the same form."""
     source = path or _MAPS
     try:
         found = tomllib.loads(source.read_text(encoding="utf-8"))
@@ -226,7 +226,7 @@ def _is_skipped(row: Mapping[str, str], columns: ColumnMap) -> bool:
 
 
 def _plain(name: str) -> str:
-    """A column's name without what systems write differently: Customer ID, customer.id."""
+    """A column's name without differences in spelling: Customer ID, customer.id."""
     return re.sub(r"[^a-z0-9]+", "_", name.strip().lower()).strip("_")
 
 

@@ -1,9 +1,9 @@
 """What another system billed through the same Stripe account: invoices without our marks.
 
-What belongs here: which of Stripe's invoices and lines are another system's of a month, and what of
-them is compared. What does not: which customer of ours is meant (``our_month``), and comparing.
+What belongs here: which of Stripe's invoices and lines another system billed for a month, and what
+is compared. What does not: which customer of ours is meant (``our_month``), and comparing.
 
-Only reads: nothing of another system's is changed.
+It only reads: nothing that belongs to another system is changed.
 """
 
 from __future__ import annotations
@@ -80,8 +80,8 @@ def lines_of_month(
     zone: ZoneInfo,
     customers: Mapping[str, str],
 ) -> Iterator[TheirLine]:
-    """The lines whose service period begins in the month; a discount is a line of its own, as with
-    us. A line without a period counts at its moment."""
+    """The lines whose service period begins in the month; a discount becomes a line of its own, as
+    in our invoices. A line without a period belongs to the month of its date."""
     start, end = (moment.timestamp() for moment in (month.start(zone), month.end(zone)))
     row = 0
     for invoice, lines in invoices:
@@ -133,8 +133,8 @@ def _customer(invoice: Json, customers: Mapping[str, str]) -> str:
 
 
 def _added_tax(line: Json, currency: str) -> Decimal | None:
-    """The tax that is added to the line: of newer versions of Stripe's API `taxes`, of older ones
-    `tax_amounts`. What prices include is in the amount."""
+    """The tax that is added to the line: `taxes` in newer versions of Stripe's API, `tax_amounts`
+    in older ones. Tax that prices include is already in the amount."""
     if line.get("taxes") is not None:
         added = [tax["amount"] for tax in line["taxes"] if tax.get("tax_behavior") != "inclusive"]
     else:
@@ -143,7 +143,7 @@ def _added_tax(line: Json, currency: str) -> Decimal | None:
 
 
 def _reference(line: Json) -> str:
-    """Their price, which a price of ours may be named after; else Stripe's id of the line."""
+    """Their price, after which a price of ours may be named; else Stripe's id of the line."""
     price = (line.get("price") or {}).get("id")
     details = (line.get("pricing") or {}).get("price_details") or {}
     return str(price or details.get("price") or line["id"])

@@ -50,7 +50,7 @@ def _(Settings, mo, queries):
 
 @app.cell
 def _(currencies, known, mo, months_known):
-    # What a link asks for: ?month=2024-01, ?customer=…, ?invoice=…
+    # The page that a link asks for: ?month=2024-01, ?customer=…, ?invoice=…
     asked = mo.query_params()
 
     def chooser_of(label, names, wanted):

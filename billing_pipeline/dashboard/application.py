@@ -1,7 +1,7 @@
 """The dashboard as an ASGI application.
 
-What belongs here: handing ``app.py`` to marimo. What does not: pages, and who may ask for them
-(``web.own_pages``): marimo's own application answers every origin.
+What belongs here: handing ``app.py`` to marimo. What does not: pages, and who may request them
+(``web.own_pages``), because marimo's application answers requests from every origin.
 """
 
 from __future__ import annotations

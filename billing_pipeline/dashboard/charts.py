@@ -20,11 +20,12 @@ from billing_pipeline.money import format_amount
 # Okabe and Ito's colours, which people with any colour vision can distinguish, on white and black.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#999999")
 OTHERS = "others"
-"""What has no colour of its own: a colour that stands for two plans says nothing."""
+"""Everything without a colour of its own: a colour shared by two plans would say nothing."""
 AGES = ("not due", "1-30", "31-60", "61-90", "over 90")
 MAX_BARS = 12
 WIDEST, FEW = 40, 7
-"""Pixels of a bar where there are few, which would fill the plot otherwise."""
+"""The width of a bar in pixels, and the number of months below which it has to be set: so few bars
+would otherwise fill the plot."""
 
 
 def largest_customers(totals: Sequence[Row], currency: str) -> alt.Chart:
@@ -71,7 +72,7 @@ def events_by_day(usage: Sequence[Row]) -> alt.Chart:
 
 
 def revenue_by_month(revenue: Sequence[Row], currency: str) -> alt.Chart:
-    """Charged by month, stacked by plan."""
+    """Charges by month, stacked by plan."""
     shown = [row for row in revenue if row["currency"] == currency]
     shown = _largest(shown, "plan", "amount", ("billing_month", "currency"))
     frame = _frame(shown, "amount", ("plan",))
@@ -141,8 +142,8 @@ def _frame(rows: Sequence[Row], amount: str, others: tuple[str, ...]) -> pd.Data
 
 
 def _largest(rows: Sequence[Row], name: str, value: str, by: tuple[str, ...]) -> list[Row]:
-    """The rows of the names with the largest sums, as many as there are colours; those of all
-    others are added up under `OTHERS`."""
+    """The rows of the names with the largest sums, as many names as there are colours; the rows of
+    all others are added up under `OTHERS`."""
     sums: dict[str, Any] = defaultdict(int)
     for row in rows:
         sums[row[name]] += row[value]
@@ -161,7 +162,7 @@ def _largest(rows: Sequence[Row], name: str, value: str, by: tuple[str, ...]) ->
 
 
 def _colour(name: str, frame: pd.DataFrame) -> Any:
-    """Each its colour, by name; the grey one, the last, is for `OTHERS`."""
+    """A colour for each name; the last one, grey, is for `OTHERS`."""
     names = sorted(set(frame[name]) - {OTHERS})
     has_others = OTHERS in set(frame[name])
     scale = alt.Scale(

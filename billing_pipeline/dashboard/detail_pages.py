@@ -59,7 +59,7 @@ _LINES = [
 def month_page(
     chooser: mo.ui.dropdown, found: OneMonth | None, overview: MonthOverview | None, ui_url: str
 ) -> mo.Html:
-    """A month's money, what happened, its plan down to the row of a file, and its files."""
+    """A month's money, what happened in it, its plan down to the row of a file, and its files."""
     if found is None:
         return page(heading("Month"), chooser, note("Choose a month."))
     state = f"{overview.state.value.capitalize()}." if overview else ""
@@ -96,7 +96,7 @@ def _next(overview: MonthOverview | None, ui_url: str) -> list[mo.Html]:
 
 
 def _plan(found: OneMonth) -> list[mo.Html]:
-    """Each change that waits, failed or was declined, to be unfolded to its lines."""
+    """Each change that waits, failed or was declined; it unfolds to its lines."""
     open_changes = [row for row in found.changes if row["state"] not in _DONE]
     if not open_changes:
         return []
@@ -121,7 +121,7 @@ def _plan(found: OneMonth) -> list[mo.Html]:
 
 
 def _net(changes: Sequence[Row]) -> str:
-    """How many there are, and what those that were not declined come to, by currency."""
+    """The number of changes, and by currency the sum of those that were not declined."""
     sums: dict[str, Decimal] = defaultdict(Decimal)
     for row in changes:
         if row["state"] != "declined":
@@ -133,8 +133,8 @@ def _net(changes: Sequence[Row]) -> str:
 
 
 def _change(row: Row, lines: Sequence[Row]) -> str:
-    """A change in one line: who, what, how much, what happens with the money, and why. Of one that
-    waits, the lines below say why."""
+    """A change in one line: who, what, how much, what happens with the money, and why. If it waits,
+    it names the obstacle instead of the reason, which the lines below give."""
     currency = row["currency"]
     why = "obstacle" if lines and row["state"] == "waiting" else "reason"
     amounts = " → ".join(
@@ -178,7 +178,7 @@ def _files(found: OneMonth) -> list[mo.Html]:
 
 
 def invoice_page(found: OneInvoice | None, has_pages: bool) -> mo.Html:
-    """One invoice: lines and how they were computed, documents, payments."""
+    """One invoice: its lines and how they were computed, its documents and payments."""
     if found is None:
         return page(heading("Invoice"), note("Choose one on the page Invoices."))
     row = found.invoice
@@ -228,7 +228,7 @@ def invoice_page(found: OneInvoice | None, has_pages: bool) -> mo.Html:
 
 
 def customer_page(chooser: mo.ui.dropdown, found: OneCustomer | None) -> mo.Html:
-    """One customer: usage, charges and how they were computed, invoices and payments."""
+    """One customer: usage, charges and how they were computed, invoices, payments."""
     if found is None:
         return page(heading("Customer"), chooser, note("Choose a customer."))
     who = found.customer

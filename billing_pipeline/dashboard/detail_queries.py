@@ -15,8 +15,9 @@ from billing_pipeline.months import BillingMonth
 
 MOST_FILES, MOST_SET_ASIDE, MOST_LINES = 30, 50, 500
 
-# What happened, a row for each day, kind and currency: a month may have thousands of payments. Late
-# are the usage files, and those with other rows, that were read after the month was first billed.
+# What happened: one row for each day, kind and currency, because a month may have thousands of
+# payments. A usage file is late if it was first read, or read with another number of rows, after
+# the month was first billed.
 _HAPPENED = """
 WITH billed AS (
     SELECT min(known_from) AS billed_at FROM invoice_plan_known
@@ -131,7 +132,7 @@ class OneInvoice:
 
 
 def one_invoice(connection: duckdb.DuckDBPyConnection, invoice_id: str) -> OneInvoice:
-    """Raises `LookupError` for an unknown invoice."""
+    """The rows for the invoice's page. Raises `LookupError` for an unknown invoice."""
 
     def of(query: str) -> list[Row]:
         return rows(connection, query, invoice_id)

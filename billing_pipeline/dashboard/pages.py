@@ -76,7 +76,7 @@ def navigation(current: str) -> mo.Html:
 def framed(
     pages: Mapping[str, Callable[[], mo.Html]], *choosers: mo.Html
 ) -> dict[str, Callable[[], mo.Html]]:
-    """Each page under the navigation and what holds for all of them."""
+    """Each page, below the navigation and the `choosers` that all pages share."""
 
     def under(place: str, shown: Callable[[], mo.Html]) -> Callable[[], mo.Html]:
         return lambda: mo.vstack([navigation(place), *choosers, shown()])
@@ -91,7 +91,7 @@ def months_page(
     parts: Sequence[Health],
     ui_url: str,
 ) -> mo.Html:
-    """What waits, with the way to it in the Dagster UI; revenue by plan and receivables by age
+    """What waits, with links to it in the Dagster UI; revenue by plan and receivables by age
     (`plots`); each month's state and money; and the health of each part."""
     states = {str(overview.month): overview for overview in overviews}
     months = [
@@ -140,7 +140,7 @@ def _plots(revenue: Sequence[Row], receivables: Sequence[Row]) -> list[mo.Html]:
 
 
 def money_table(rows: Sequence[Row]) -> mo.Html:
-    """A month's money, a row for each currency."""
+    """A month's money, with a row for each currency."""
     if not rows:
         return note("Nothing is invoiced.")
     return mo.vstack([table(_MONEY, rows), note(_ADDS_UP)])
@@ -215,7 +215,7 @@ def activity_page(runs: Sequence[RecentRun]) -> mo.Html:
 
 
 def invoice_cells(row: Row) -> dict[str, Any]:
-    """An invoice in a grid."""
+    """The cells of an invoice in a grid."""
     return {
         # The most important columns come first: on a phone the others are off the screen.
         "customer": row["customer_name"] or row["customer_id"],
@@ -232,7 +232,7 @@ def invoice_cells(row: Row) -> dict[str, Any]:
 
 
 def next_links(item: MonthOverview, ui_url: str) -> list[tuple[str, str]]:
-    """Where a person does the next step, by what it is called."""
+    """The month's next steps for a person, each with the address where it is done."""
     if item.state is not MonthState.WAITS:
         return [("close it", close_url(ui_url, item.month))]
     read = ("read the plan", plan_url(ui_url, item.month))

@@ -1,7 +1,7 @@
 """The pieces that pages are composed of: tables, grids, headings, links.
 
 What belongs here: how rows look. What does not: which rows, and the content of a page (``pages``,
-``details``). All text from outside is escaped.
+``detail_pages``). All text from outside is escaped.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from billing_pipeline.text import counted
 
 ROWS_OF_A_PAGE = 15
 MONTHS_SHOWN = 13
-"""Of a table of many months; the others are folded."""
+"""Months that a table shows; older ones are folded."""
 PLACES = 4
-"""Decimal places shown of quantities, which have 18; the published tables have all of them."""
+"""Decimal places of the quantities shown; the published tables have all 18 of them."""
 DETAILS = ("month", "customer", "invoice")
-"""Pages about one thing, which the address names."""
+"""The pages about one thing, which their address names."""
 STYLE = """
 <style>
 .billing { max-width: 100%; }
@@ -66,9 +66,9 @@ STYLE = """
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table: `money` is shown with the places of the row's currency, an `id` is never
-    wrapped at its hyphens, a `month`, `customer` or `invoice` is a link to its page; of a customer
-    the name is shown, in the row's `customer_name`."""
+    """A column of a table: `money` is shown with the decimal places of the row's currency, an `id`
+    is never wrapped at its hyphens, a `month`, `customer` or `invoice` links to its page. A
+    customer is shown by name, from the row's `customer_name`."""
 
     title: str
     name: str
@@ -89,7 +89,8 @@ def exact(amount: Decimal, currency: str) -> Decimal:
 
 
 def number(shown: str) -> Decimal:
-    """The number with the places shown. Not text, because text columns sort as text."""
+    """The number with the decimal places shown: not text, because text would not sort as
+    numbers."""
     return Decimal(shown.replace(",", ""))
 
 
@@ -149,7 +150,7 @@ def table(columns: Sequence[Column], rows: Sequence[Row]) -> mo.Html:
 
 
 def table_by_month(columns: Sequence[Column], rows: Sequence[Row]) -> list[mo.Html]:
-    """The newest year, by the rows' `month`, and the others to be unfolded."""
+    """The rows of the newest `MONTHS_SHOWN` months, and the older ones folded."""
     months = sorted({row["month"] for row in rows}, reverse=True)
     shown, older = months[:MONTHS_SHOWN], months[MONTHS_SHOWN:]
     found = [table(columns, [row for row in rows if row["month"] in shown])]
@@ -164,20 +165,20 @@ def quantity(value: Decimal) -> str:
 
 
 def link(what: str, name: str, text: str) -> str:
-    """To the page about one month, customer or invoice. It looks like a link in grids, too, where
-    the style of the page does not hold."""
+    """A link to the page about one month, customer or invoice. It has its own style, because the
+    page's style does not apply in grids."""
     look = "color: inherit; text-decoration: underline"
     place = f"?{what}={quote(name, safe='')}#/{what}"
     return f'<a style="{look}" href="{place}">{escape(text)}</a>'
 
 
 def html_links(links: Sequence[tuple[str, str]]) -> str:
-    """By text and address."""
+    """The links, given by text and address."""
     return " · ".join(f'<a href="{escape(url)}">{escape(text)}</a>' for text, url in links)
 
 
 def stripe_link(text: str | None, url: str | None, has_pages: bool) -> mo.Html:
-    """To Stripe's own page of a document, where there are any; else the text."""
+    """A link to Stripe's page of a document, or only the text if Stripe has no pages."""
     shown = escape(text or "")
     if has_pages and (url or "").startswith("https://"):
         shown = f'<a href="{escape(url or "")}" target="_blank" rel="noreferrer">{shown}</a>'
@@ -185,7 +186,7 @@ def stripe_link(text: str | None, url: str | None, has_pages: bool) -> mo.Html:
 
 
 def fold(summary: str, body: mo.Html, *, is_open: bool = False) -> mo.Html:
-    """`body` under a line of HTML, to be unfolded."""
+    """`body`, folded under a line of HTML."""
     state = " open" if is_open else ""
     html = f"<details{state}><summary>{summary}</summary>{body.text}</details>"
     return mo.Html(f'<div class="billing">{html}</div>')

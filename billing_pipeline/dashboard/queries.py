@@ -1,7 +1,7 @@
 """The dashboard's queries on the published database.
 
-What does not belong here: how their rows look. Each call opens the database, reads, and closes it,
-so that it never delays a publication.
+What does not belong here: how the rows look. `published` opens the database for one reading, so
+that the dashboard never delays a publication.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from billing_pipeline.duckdb_sql import Row, rows
 from billing_pipeline.published.reading import open_published
 from billing_pipeline.settings import Settings
 
-# What customers and plans are called, as of the newest month that knows them.
+# The names of customers and plans, as of the newest month that has them.
 NAMES = """
 CREATE TEMP VIEW names AS SELECT customer_id, arg_max(name, billing_month) AS customer_name
 FROM customers GROUP BY customer_id;
@@ -88,7 +88,7 @@ def month_so_far(connection: duckdb.DuckDBPyConnection) -> MonthSoFar:
     )
 
 
-# An invoice with its payment, its due date and its newest page at Stripe.
+# Each invoice with its payment, its due date and its newest page at Stripe.
 INVOICES = """
 SELECT i.billing_month, i.invoice_id, i.customer_id, customer_name, i.currency, i.subtotal,
     i.discount, i.tax, i.total, i.wallet_applied, i.amount_due, d.due_date,
@@ -104,13 +104,13 @@ LEFT JOIN (
     FROM stripe_invoices GROUP BY invoice_id
 ) AS s USING (invoice_id)
 """
-# Charged by month, plan and currency, before discounts and tax.
+# Charges by month, plan and currency, before discounts and tax.
 REVENUE = """
 SELECT billing_month, currency, coalesce(plan_name, plan_id) AS plan,
     sum(amount)::DECIMAL(38, 4) AS amount
 FROM revenue LEFT JOIN plan_names USING (plan_id)
 """
-# Each month's money by currency: `billed` is the sum of what became of it.
+# Each month's money by currency: `billed`, and what became of it.
 MONTHS = """
 SELECT months.*, coalesce(settled, 0)::DECIMAL(38, 4) AS settled_by_balance,
     coalesce(refunded, 0)::DECIMAL(38, 4) AS refunded
@@ -152,7 +152,7 @@ def months(connection: duckdb.DuckDBPyConnection) -> list[Row]:
 
 
 def limits(connection: duckdb.DuckDBPyConnection) -> list[Row]:
-    """The most used first."""
+    """Usage against limits, the most used first."""
     return rows(connection, f"{LIMITS} ORDER BY percent DESC NULLS FIRST, customer_id, feature")
 
 
@@ -171,7 +171,7 @@ def customers(connection: duckdb.DuckDBPyConnection) -> list[Row]:
 
 
 def currencies(connection: duckdb.DuckDBPyConnection) -> list[str]:
-    """Those that are invoiced, the most used first."""
+    """The currencies of invoices, the most used first."""
     found = rows(
         connection, "SELECT currency FROM invoices GROUP BY currency ORDER BY count(*) DESC, 1"
     )

@@ -1,7 +1,7 @@
-"""EN 16931 in UN/CEFACT's Cross Industry Invoice: what Factur-X and ZUGFeRD carry in a PDF.
+"""EN 16931 in UN/CEFACT's Cross Industry Invoice: the XML that Factur-X and ZUGFeRD embed in a PDF.
 
-What belongs here: the elements, in the order that the schema asks for. What does not: what stands
-in them (``electronic``), and the PDF (``facturx``).
+What belongs here: the elements, in the order that the schema requires. What does not: their content
+(``electronic``), and the PDF (``facturx``).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ GUIDELINE = "urn:cen.eu:en16931:2017"
 
 def cii(invoice: ElectronicInvoice) -> bytes:
     """The document as XML. Raises `NotExpressibleError` if its amounts are too large for the rules
-    that recipients check it by."""
+    by which recipients check it."""
     _require_sum(invoice)
     root = ET.Element("rsm:CrossIndustryInvoice", _NAMES)
     context = ET.SubElement(root, "rsm:ExchangedDocumentContext")
@@ -60,8 +60,8 @@ def cii(invoice: ElectronicInvoice) -> bytes:
 
 
 def _require_sum(invoice: ElectronicInvoice) -> None:
-    """The rules add up lines and taxes in floating point (BR-CO-10, BR-CO-14), so from about 10^14
-    on they would find a sum that is not the total."""
+    """Refuse amounts from about 10^14 on: the rules add up lines and taxes in floating point
+    (BR-CO-10, BR-CO-14), and would find a sum that is not the total."""
     lines, taxes = [line.net for line in invoice.lines], [tax.tax for tax in invoice.taxes]
     sums = (("lines", lines, invoice.line_total), ("taxes", taxes, invoice.tax))
     for what, amounts, total in sums:
@@ -73,7 +73,7 @@ def _require_sum(invoice: ElectronicInvoice) -> None:
 
 
 def _adds_up(amounts: Sequence[Decimal], total: Decimal) -> bool:
-    """Whether it does when it is added and rounded as the rules do it."""
+    """True if the amounts come to the total when added and rounded as the rules do it."""
     found = 0.0
     for amount in amounts:
         found += float(amount)

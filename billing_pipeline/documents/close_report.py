@@ -87,7 +87,7 @@ WHERE billing_month = $1::DATE GROUP BY kind
 
 @dataclass(frozen=True)
 class Check:
-    """A sentence that is true where `needs_attention` has no `what` of these kinds."""
+    """A sentence that is true if `needs_attention` has no rows with this `what` of these kinds."""
 
     sentence: str
     what: str

@@ -1,8 +1,8 @@
-"""A document as the European standard on electronic invoicing (EN 16931) sees it.
+"""A document in the terms of the European standard on electronic invoicing (EN 16931).
 
 What belongs here: the standard's terms (BT and BG numbers in comments) from a document as issued,
-and the sentence with which one is refused that it cannot express; pure. What does not: the two
-syntaxes (``ubl``, ``cii``), and the PDF that carries one (``facturx``).
+and the reasons for refusing a document that the standard cannot express; pure. What does not: the
+two syntaxes (``ubl``, ``cii``), and the PDF that embeds one (``facturx``).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _BIC = re.compile(r"\b(?:BIC|SWIFT):? ?([A-Z]{6}[A-Z0-9]{2}(?:[A-Z0-9]{3})?)\b")
 
 
 class NotExpressibleError(NoDocumentError):
-    """The standard has no way to say what the document says, or a field that it needs is empty."""
+    """The standard cannot express what the document says, or a field that it requires is empty."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class ElectronicLine:
 
 @dataclass(frozen=True)
 class ElectronicTax:
-    """VAT breakdown (BG-23), with what is taken off or added on the level of the document."""
+    """VAT breakdown (BG-23), with its discount on document level (below 0: a charge)."""
 
     category: str
     percentage: Decimal
@@ -70,7 +70,7 @@ class ElectronicTax:
 
 @dataclass(frozen=True)
 class ElectronicInvoice:
-    """Amounts of a credit note are what it gives back, above 0."""
+    """An invoice or credit note. A credit note's amounts are what it gives back, above 0."""
 
     number: str
     type_code: str
@@ -93,7 +93,7 @@ class ElectronicInvoice:
     prepaid: Decimal
     period: tuple[date, date]
     delivered_to: str
-    """The country, of an intra-community supply."""
+    """The country of delivery, for an intra-community supply; otherwise empty."""
 
     @property
     def line_total(self) -> Decimal:
@@ -121,7 +121,7 @@ class ElectronicInvoice:
 
 
 def electronic_invoice(issued: IssuedDocument) -> ElectronicInvoice:
-    """Raises `NotExpressibleError` with the reason."""
+    """The document in the standard's terms. Raises `NotExpressibleError` with the reason."""
     breakdown = breakdown_of(issued)
     sign = Decimal(-1 if issued.is_credit_note else 1)
     _require(issued, breakdown)
@@ -175,7 +175,7 @@ def electronic_invoice(issued: IssuedDocument) -> ElectronicInvoice:
 
 
 def _period(lines: Sequence[ElectronicLine], month: date) -> tuple[date, date]:
-    """Of all lines; the billing month where none has one."""
+    """The period that covers those of all lines; the billing month if no line has one."""
     starts = [line.start for line in lines if line.start]
     ends = [line.end for line in lines if line.end]
     if starts and ends:
@@ -184,7 +184,7 @@ def _period(lines: Sequence[ElectronicLine], month: date) -> tuple[date, date]:
 
 
 def _require(issued: IssuedDocument, breakdown: Breakdown | None) -> None:
-    """Refuse what cannot be expressed."""
+    """Raise `NotExpressibleError` for a document that the standard cannot express."""
 
     def refuse(reason: str) -> None:
         raise NotExpressibleError(f"no electronic invoice of {issued.number}: {reason}")
@@ -224,7 +224,7 @@ def _require(issued: IssuedDocument, breakdown: Breakdown | None) -> None:
 def _require_tax_ids(
     issued: IssuedDocument, categories: Collection[str], refuse: Callable[[str], None]
 ) -> None:
-    """What `tax_category` says of a customer needs the tax ids that the rules ask for with it."""
+    """Refuse a document without the tax ids that the rules require for its tax categories."""
     if "AE" in categories and not plain(issued.buyer.get("tax_id")):
         refuse("reverse charge needs the tax_id of its customer")
     if "K" in categories and not vat_id_of(issued.buyer):
@@ -234,8 +234,8 @@ def _require_tax_ids(
 
 
 def _require_rates(issued: IssuedDocument, taxes: Sequence[ElectronicTax]) -> None:
-    """A tax is less than one unit of the currency from its rate (BR-S-09). Where those of months
-    that are corrected were rounded by themselves, yen may be further from it."""
+    """Refuse a tax that is a whole unit of the currency or more away from its rate (BR-S-09). Taxes
+    in yen that were rounded separately, such as those of corrected months, may be."""
     for tax in taxes:
         by_rate = (tax.net * tax.percentage / 100).quantize(CENT, rounding=ROUND_HALF_UP)
         if abs(tax.tax - by_rate) >= 1:
@@ -299,8 +299,8 @@ def _line(
 
 
 def _price(row: Row, net: Decimal, sign: Decimal) -> tuple[Decimal, Decimal, Decimal]:
-    """Quantity, price and base quantity of a line. A price is never below 0 (BR-27): the quantity
-    is. Where no price per unit gives the amount, the price is that of all units together."""
+    """Quantity, price and base quantity of a line. Because a price must not be below 0 (BR-27), the
+    quantity is. If no unit price gives the amount, the price is that of all units together."""
     price = unit_price(row)
     if price is not None and net == sign * price[0] * price[1] and price[1] >= 0:
         return sign * price[0], price[1], Decimal(1)
@@ -310,7 +310,7 @@ def _price(row: Row, net: Decimal, sign: Decimal) -> tuple[Decimal, Decimal, Dec
 
 
 def _taxes(groups: Sequence[TaxGroup], sign: Decimal) -> tuple[ElectronicTax, ...]:
-    """One for each category and percentage (BR-S-08), whichever tax rates of ours they are of."""
+    """One for each category and percentage (BR-S-08), even if several of our tax rates share it."""
     found: dict[tuple[str, Decimal], ElectronicTax] = {}
     for group in groups:
         tax = _tax(group, sign)
@@ -337,11 +337,11 @@ def _tax(group: TaxGroup, sign: Decimal) -> ElectronicTax:
 
 
 def written(amount: Decimal) -> str:
-    """With two places, as both syntaxes take it; nothing is 0.00, not -0.00, which is no 0 to the
-    rules."""
+    """The amount with two places, as both syntaxes require. Zero is written 0.00, because the rules
+    do not accept -0.00 as zero."""
     return f"{amount.quantize(CENT) + NOTHING:f}"
 
 
 def exact(number: Decimal) -> str:
-    """All its places and no more."""
+    """The number with all its decimal places, without trailing zeros."""
     return f"{number.normalize():f}"

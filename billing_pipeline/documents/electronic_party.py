@@ -1,7 +1,7 @@
 """Seller and buyer of an electronic invoice.
 
 What belongs here: the standard's terms (BT and BG numbers) from a party's row; pure. What does not:
-the party on the page (``parties``), and what a document needs of one (``electronic``).
+the party on the page (``parties``), and which of its fields a document requires (``electronic``).
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ class ElectronicParty:
     city: str
     postal_code: str
     vat_id: str
-    """With the country's letters; empty where the tax id has none."""
+    """The VAT number with its country prefix; empty if the tax id has none."""
     other_tax_id: str
     identifier: str
     address: tuple[str, str]
-    """Electronic address: its scheme and value."""
+    """Electronic address: scheme and value."""
     contact: str
     phone: str
     email: str
@@ -81,14 +81,15 @@ def _tax_id(row: Row) -> str:
 
 
 def vat_id_of(row: Row) -> str:
-    """The tax id if it begins with a country, as a VAT number does; Greece's is EL (BR-CO-09)."""
+    """The tax id if it begins with a country code, as a VAT number does; Greece's is EL
+    (BR-CO-09)."""
     found = _tax_id(row)
     is_country = found[:2] in COUNTRIES or found[:2] == "EL"
     return found if is_country and _VAT_ID.fullmatch(found) else ""
 
 
 def _electronic_address(row: Row, vat_id: str) -> tuple[str, str]:
-    """What the column says, `scheme:value`; else the VAT number, the e-mail address, or nothing."""
+    """The column's `scheme:value`, else the VAT number, else the e-mail address, else nothing."""
     said = electronic_address(plain(row.get("electronic_address")))
     if said:
         return said

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Elements:
-    """Adds elements of one vocabulary: those that have a text, and those that contain others, each
-    with the prefix of its namespace."""
+    """Adds elements of one vocabulary, with the prefixes of their namespaces: elements with text,
+    and groups that contain other elements."""
 
     texts: str
     groups: str
@@ -23,7 +23,7 @@ class Elements:
         return element
 
     def group(self, parent: ET.Element, *names: str) -> ET.Element:
-        """The innermost of these, one in the other."""
+        """Add these elements, each inside the one before; returns the innermost."""
         for name in names:
             parent = ET.SubElement(parent, f"{self.groups}:{name}")
         return parent

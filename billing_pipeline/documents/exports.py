@@ -62,10 +62,10 @@ QUERIES = {"invoices": _INVOICES, "lines": _LINES, "focus": _FOCUS}
 
 def export(connection: duckdb.DuckDBPyConnection, month: BillingMonth, what: str) -> str:
     """The CSV of `invoices`, `lines` or `focus`. Raises `NoDocumentError` if the month is not
-    published, or if FOCUS is wanted without a seller, because it requires the name on every row."""
+    published, or for FOCUS if there is no seller, whose name it requires on every row."""
     found = rows(connection, QUERIES[what], month.key)
     columns = [column[0] for column in connection.description]
-    # A month in which corrections were issued need not be one that was billed.
+    # Corrections may be issued in a month that was not billed itself.
     sellers = {row["ProviderName"] for row in found} if what == "focus" else set()
     if not sellers:
         sellers = {read_seller(connection, month)["name"]}
@@ -81,8 +81,8 @@ def export(connection: duckdb.DuckDBPyConnection, month: BillingMonth, what: str
 
 
 def in_ascii(row: Row) -> Row:
-    """FOCUS takes names and descriptions in ASCII alone: `Müller` becomes `Muller`. Ids are ours to
-    be found by, and stay."""
+    """The row with names and descriptions in ASCII, which FOCUS requires: `Müller` becomes
+    `Muller`. Ids stay as they are, so that rows can be traced back to ours."""
     from text_unidecode import unidecode
 
     return {
@@ -94,8 +94,8 @@ def in_ascii(row: Row) -> Row:
 
 
 def _with_a_place(row: Row) -> Row:
-    """FOCUS's numbers are decimals. Its validator guesses the type of a column from its values, so
-    one of whole numbers alone would be of integers, which it refuses."""
+    """The row with at least one decimal place in each number. FOCUS's validator guesses a column's
+    type from its values, and would refuse a column of whole numbers as integers."""
     return {
         name: Decimal(f"{value:f}.0")
         if isinstance(value, Decimal) and "." not in f"{value:f}"
@@ -110,7 +110,8 @@ def _written(row: Row) -> Row:
 
 
 def _cell(name: str, value: Any, currency: str) -> Any:
-    """Amounts with their currency's places, quantities with their own, times as ISO 8601 in UTC."""
+    """Amounts have their currency's decimal places, quantities all of theirs; times are ISO 8601 in
+    UTC."""
     if isinstance(value, Decimal):
         return value.normalize() if "uantity" in name else with_places(value, currency)
     if isinstance(value, datetime):

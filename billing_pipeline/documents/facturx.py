@@ -17,11 +17,11 @@ from billing_pipeline.documents.issued import IssuedDocument
 from billing_pipeline.documents.issued_page import issued_page
 
 FILE = "factur-x.xml"
-# Where Typst lists the schemas of metadata that are not PDF/A's own.
+# Where Typst lists metadata schemas that are not part of PDF/A.
 _SCHEMAS = "<pdfaExtension:schemas><rdf:Bag>"
 _NAMESPACE = "urn:factur-x:pdfa:CrossIndustryDocument:invoice:1p0#"
-# What Factur-X asks for in the metadata, with the description that PDF/A asks for of any that is
-# not its own.
+# The metadata that Factur-X requires, with the description that PDF/A requires for any schema that
+# is not its own.
 _PROPERTIES = {
     "DocumentFileName": (FILE, "name of the embedded XML invoice file"),
     "DocumentType": ("INVOICE", "INVOICE"),
@@ -42,7 +42,7 @@ def factur_x(issued: IssuedDocument, fonts: Sequence[str] = ()) -> bytes:
 
 
 def _with_metadata(content: bytes) -> bytes:
-    """An update at the end of the file that replaces nothing but the metadata."""
+    """The file with an update at its end that replaces only the metadata."""
     from pypdf import PdfWriter
     from pypdf.generic import StreamObject
 

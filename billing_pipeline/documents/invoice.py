@@ -82,7 +82,7 @@ def settlement_of(records: InvoiceRecords) -> list[tuple[str, Decimal]]:
     if _is_void(records):
         return [("Made void", -total)]
     if payment is None or not is_billed(records):
-        # A total below 0 is put into it.
+        # A total below 0 is credited to the wallet.
         return _without_zeros([("Prepaid wallet", records.invoice["amount_due"] - total)])
     billed, credited = payment["billed"], payment["credited"]
     wallet = sum((row["wallet_applied"] for row in records.stripe_invoices), Decimal(0))
@@ -104,7 +104,7 @@ def settlement_of(records: InvoiceRecords) -> list[tuple[str, Decimal]]:
 
 
 def is_billed(records: InvoiceRecords) -> bool:
-    """Whether Stripe has a finalized invoice for it that is not void."""
+    """True if Stripe has a finalized invoice for it that is not void."""
     return any(row["status"] not in ("draft", "void") for row in records.stripe_invoices)
 
 

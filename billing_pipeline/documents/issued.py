@@ -1,4 +1,4 @@
-"""A document as it was issued: which rows it consists of, unchanged.
+"""A document as it was issued: the rows that it consists of, unchanged.
 
 What belongs here: finding an invoice, a supplement or a credit note by its id or number, and
 reading its rows from the published database. What does not: the present state of a month
@@ -27,7 +27,7 @@ _DIGITS = re.compile(r"(\d+)")
 
 @dataclass(frozen=True)
 class IssuedDocument:
-    """One document: its row, the lines that it bills in order, the parts of its tax, and the
+    """One document: its row, the lines that it bills, in order, the parts of its taxes, and the
     parties as they were when it was billed."""
 
     document: Row
@@ -36,9 +36,9 @@ class IssuedDocument:
     seller: Row
     buyer: Row
     names: Mapping[str, str | None] = field(default_factory=dict)
-    """Of the other customers whose lines stand on it."""
+    """Names of the other customers whose lines are on it, by id."""
     corrects: IssuedDocument | None = None
-    """Of a credit note the document that it credits; of a supplement the first one."""
+    """For a credit note, the document that it credits; for a supplement, the first document."""
 
     @property
     def kind(self) -> str:
@@ -50,7 +50,7 @@ class IssuedDocument:
 
     @property
     def is_itemized(self) -> bool:
-        """The lines that it bills are recorded: they add up to its amount."""
+        """True if the lines that it bills are recorded; then they add up to its amount."""
         return self.document["version_before"] is not None
 
     @property
@@ -59,14 +59,15 @@ class IssuedDocument:
 
 
 def find_documents(connection: duckdb.DuckDBPyConnection, name: str) -> list[Row]:
-    """The documents with that id or number; by our invoice id all of it, in the order of issue."""
+    """The documents with that id or number; for our invoice id, all documents of the invoice in
+    the order of issue."""
     return rows(connection, _FOUND, name)
 
 
 def read_issued(connection: duckdb.DuckDBPyConnection, document: Row) -> IssuedDocument:
-    """The rows of one document, of `find_documents`.
+    """The rows of one document that `find_documents` returned.
 
-    Raises `NoDocumentError` where no party was recorded: by an earlier release.
+    Raises `NoDocumentError` if its parties were not recorded, because an earlier release billed it.
     """
     key, invoice_id = document["document_id"], document["invoice_id"]
     parties = rows(
@@ -111,9 +112,9 @@ def _corrected(connection: duckdb.DuckDBPyConnection, document: Row) -> IssuedDo
 
 
 def in_order(lines: list[Row], payer: str) -> list[Row]:
-    """The payer's own lines, then each other customer's; of a customer by subscription, fees
-    before usage, numbers within names by their value: 9, 10, 109. Lines of one price follow one
-    another by time, whatever months their names have."""
+    """The payer's own lines, then each other customer's, taxes last. A customer's lines are sorted
+    by subscription, fees before usage, and by name, with numbers in names by value: 9, 10, 109.
+    Lines of one price are sorted by time, whatever months their names contain."""
     names: dict[object, str] = {}
     for line in sorted(lines, key=_start):
         names.setdefault(_price(line), line["description"] or "")
@@ -138,7 +139,7 @@ def _place(line: Row, payer: str, name: str) -> tuple[Any, ...]:
         is_tax,
         customer != payer,
         natural(customer),
-        # What belongs to no subscription comes after all of them.
+        # Lines such as discounts come after those of all subscriptions.
         rank is None,
         _LATER_KINDS.get(line["kind"], 8) if rank is None else 0,
         natural(line.get("subscription_id") or ""),

@@ -99,7 +99,7 @@ def _facts(issued: IssuedDocument) -> list[Row]:
 
 
 def _lines(issued: IssuedDocument, breakdown: Breakdown | None, sign: int) -> list[Document]:
-    """The rows of its table: line by line, or of what is known where it is not itemized."""
+    """The rows of the document's table: its lines, or what is known if it is not itemized."""
     currency = str(issued.document["currency"])
     if not issued.is_itemized:
         return [_unexplained(issued, line, breakdown, sign) for line in _net_lines(breakdown)] or [
@@ -111,7 +111,8 @@ def _lines(issued: IssuedDocument, breakdown: Breakdown | None, sign: int) -> li
             }
         ]
     return line_rows(
-        # A line whose share of a discount alone has changed is in the taxes, and would puzzle here.
+        # A line of which only the share of a discount has changed affects the taxes, but a row for
+        # it would only puzzle the reader.
         [line for line in issued.lines if line["amount"]] or issued.lines,
         issued.document["customer_id"],
         issued.names,
@@ -160,9 +161,9 @@ def _line(issued: IssuedDocument, line: Row, sign: int) -> Document:
 
 
 def unit_price(line: Row) -> tuple[Decimal, Decimal] | None:
-    """Quantity and price of a unit whose product is the line's amount, of a correction the change
-    of both; None where one price per unit does not give it: tiers, packages, shares of a period,
-    minimums, another price."""
+    """Quantity and unit price whose product is the line's amount; for a correction, the change in
+    quantity and the unit price. None if no single unit price gives the amount: tiers, packages,
+    proration, minimums, a changed price."""
     if line["unit_amount"] is None or not line["billable_quantity"]:
         return None
     counted, unit = Decimal(line["billable_quantity"]), Decimal(line["unit_amount"])
@@ -232,7 +233,7 @@ def _notices(issued: IssuedDocument, breakdown: Breakdown | None, is_void: bool)
 
 
 def _reason(issued: IssuedDocument, group: TaxGroup, *, is_whole: bool) -> str:
-    """Why there is no tax, and on which amount, if it is not all of it."""
+    """Why there is no tax, and on which amount unless it is the whole document."""
     if is_whole:
         return f"{plain(group.reason)}."
     currency = str(issued.document["currency"])

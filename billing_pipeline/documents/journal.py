@@ -1,11 +1,11 @@
-"""A month's journal as CSV: every entry, and sums of it in the forms that bookkeeping imports.
+"""A month's journal as CSV: every entry, and its sums in the formats of accounting software.
 
-What belongs here: columns and the form of their values. What does not: what is posted
+What belongs here: columns and the format of their values. What does not: what is posted
 (``reports/accounting``).
 
-DATEV, QuickBooks and Xero take a few hundred lines in one currency, so each gets a file for each
-currency, with one entry of the month: the sums by kind of entry and account. The lines behind them
-are in ``journal.csv``.
+DATEV, QuickBooks and Xero accept a few hundred lines in one currency. So each gets a file for each
+currency, with a single entry for the month: the sums by kind of entry and account. The lines behind
+the sums are in ``journal.csv``.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ GROUP BY ALL
 HAVING sum(debit - credit) <> 0
 ORDER BY currency, kind, account_number, account_name
 """
-# Each posting once, from its debit side; what was posted both ways is one row.
+# Each posting once, from its debit side, added up for each pair of accounts.
 _PAIRS = """
 SELECT currency, kind, account_number, contra_number, sum(debit) AS amount
 FROM journal
@@ -52,14 +52,14 @@ SELECT * FROM journal_checks WHERE difference <> 0 ORDER BY billing_month, check
 
 
 class NoDatevError(ValueError):
-    """DATEV does not take the numbers of the accounts, or an amount."""
+    """DATEV does not accept an account number or an amount."""
 
 
 def journal_files(
     connection: duckdb.DuckDBPyConnection, month: BillingMonth
 ) -> dict[str, bytes | NoDatevError]:
-    """By the file's name, its content; of DATEV's, why there is none. Raises `NoDocumentError` if
-    nothing is posted in the month, which need not be one that was billed."""
+    """The content of each file, by its name; for DATEV possibly the reason why there is none.
+    Raises `NoDocumentError` if nothing is posted in the month, even if nothing was billed in it."""
     lines = rows(connection, _LINES, month.key)
     columns = [column[0] for column in connection.description]
     if not lines:
@@ -86,14 +86,14 @@ def journal_files(
 
 
 def _at_datev(connection: duckdb.DuckDBPyConnection) -> tuple[int, int]:
-    """Consultant and client of the newest month's seller; the lowest that DATEV takes where no
-    seller.csv names them."""
+    """Consultant and client numbers of the newest month's seller; where seller.csv has none, the
+    lowest that DATEV accepts."""
     seller = rows(connection, "SELECT * FROM seller ORDER BY billing_month DESC LIMIT 1")[0]
     return seller.get("datev_consultant") or 1001, seller.get("datev_client") or 1
 
 
 def differences(connection: duckdb.DuckDBPyConnection) -> list[str]:
-    """What of the journal is not what other tables say, in sentences."""
+    """Sentences that say where the journal differs from other published tables."""
     return [
         f"{row['checked']} of {row['billing_month']:%Y-%m} in {row['currency']}: the journal has "
         f"{with_places(row['in_journal'], row['currency'])}, not "
@@ -103,7 +103,7 @@ def differences(connection: duckdb.DuckDBPyConnection) -> list[str]:
 
 
 def quickbooks(month: BillingMonth, name: str, sums: Sequence[Row]) -> str:
-    """QuickBooks Online, "Import data", "Journal entries": it knows accounts by their names."""
+    """For "Import data", "Journal entries" in QuickBooks Online, which finds accounts by name."""
     return csv_text(
         [
             {
@@ -121,7 +121,7 @@ def quickbooks(month: BillingMonth, name: str, sums: Sequence[Row]) -> str:
 
 
 def xero(month: BillingMonth, name: str, sums: Sequence[Row]) -> str:
-    """Xero's template for manual journals: a debit is above 0, a credit below."""
+    """In Xero's template for manual journals: debits are above 0, credits below."""
     return csv_text(
         [
             {
@@ -164,8 +164,9 @@ def datev(
     consultant: int,
     client: int,
 ) -> bytes:
-    """DATEV's format (EXTF 700, category 21, version 13), in Windows-1252. Raises `NoDatevError`
-    where a number is not one of an account there, or an amount has more digits than it takes."""
+    """In DATEV's format (EXTF 700, category 21, version 13), encoded as Windows-1252. Raises
+    `NoDatevError` for an account number that DATEV does not accept, or an amount with too many
+    digits."""
     numbers = {row[side] for row in postings for side in ("account_number", "contra_number")}
     lengths = {len(number) for number in numbers}
     if len(lengths) > 1 or not all(n.isdecimal() and 4 <= len(n) <= 8 for n in numbers):
@@ -194,7 +195,7 @@ def _datev_cells(row: Row, name: str, day: date) -> list[Any]:
 
 
 def _datev_amount(row: Row) -> str:
-    """Two places in every currency, and at most ten digits before them."""
+    """The amount with two decimal places in every currency, and at most ten digits before them."""
     written = f"{row['amount']:.2f}"
     if Decimal(written) != row["amount"] or len(written) > len("1234567890.12"):
         raise NoDatevError(
@@ -205,7 +206,7 @@ def _datev_amount(row: Row) -> str:
 
 
 class _Number(str):
-    """Written without quotes."""
+    """A value that is written without quotes."""
 
     __slots__ = ()
 

@@ -1,7 +1,7 @@
-"""The rows of a document's table of lines, of one as issued and of a statement alike.
+"""The rows of a document's table of lines, both for a document as issued and for a statement.
 
-What belongs here: which lines have a row, and the names of further customers among them. What does
-not: the cells of a line (``issued_page``, ``invoice``).
+What belongs here: which lines have a row, and the rows that name other customers. What does not:
+the cells of a line (``issued_page``, ``invoice``).
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ def line_rows(
     names: Mapping[str, str | None],
     row: Callable[[Row], dict[str, Any]],
 ) -> list[dict[str, Any]]:
-    """All but taxes. Above the first line of each further customer there is a row with its name."""
+    """A row for each line except taxes, and above each other customer's lines a row with the
+    customer's name."""
     rows: list[dict[str, Any]] = []
     last = payer
     for line in lines:
@@ -37,5 +38,5 @@ def line_rows(
 
 
 def has_unit_prices(rows: Iterable[Mapping[str, Any]]) -> bool:
-    """Whether any line has one: else the document has no column for it."""
+    """True if any row has a unit price; if not, the document has no column for it."""
     return any(row["unit_price"] for row in rows)

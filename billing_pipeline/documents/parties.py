@@ -1,7 +1,7 @@
 """Seller and buyer on a document: name, address, tax id.
 
-What belongs here: what stands under a party's name. What does not: the party in an electronic
-invoice (``electronic``).
+What belongs here: the lines under a party's name. What does not: the party in an electronic
+invoice (``electronic_party``).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def party(row: Row, fallback: str = "") -> dict[str, Any]:
 
 
 def address_of(row: Row) -> list[str]:
-    """Street, postal code and city where they are given apart, else the lines of the address."""
+    """Street, postal code and city if they have columns of their own, else the address's lines."""
     city = " ".join(text for key in ("postal_code", "city") if (text := plain(row.get(key))))
     apart = [text for text in (plain(row.get("street")), city) if text]
     return apart or address_lines(row.get("address"))

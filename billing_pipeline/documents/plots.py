@@ -1,4 +1,4 @@
-"""Plots for pages without scripts: SVG that stands in the page.
+"""Plots for pages without scripts: SVG inside the page.
 
 What belongs here: geometry. What does not: the choice of values and their texts. Bars are drawn
 with floats; each carries its exact amount as text.
@@ -19,7 +19,7 @@ _STEPS = (1, 2, 2.5, 5, 10)
 
 @dataclass(frozen=True)
 class Bar:
-    """One bar: its height, the exact amount for people, and the class that colours it."""
+    """One bar: its height, the exact amount as text, and the class that colours it."""
 
     value: float
     text: str
@@ -28,7 +28,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Group:
-    """Bars side by side over one label; `note` stands above them."""
+    """Bars side by side over one label; `note` is written above them."""
 
     label: str
     bars: Sequence[Bar]
@@ -36,7 +36,7 @@ class Group:
 
 
 def bars(title: str, groups: Sequence[Group], *, are_counts: bool = False) -> Markup:
-    """Vertical bars from 0, one group beside the other; of counts the axis has whole numbers."""
+    """Vertical bars from 0, the groups side by side; the axis of counts has only whole numbers."""
     values = [bar.value for group in groups for bar in group.bars]
     low, high = min(0.0, *values), max(0.0, *values)
     step = _step(high - low)
@@ -96,7 +96,7 @@ def _group(group: Group, left: float, room: float, y: Callable[[float], float]) 
 
 
 def _step(span: float) -> float:
-    """A round distance of grid lines: four to eight of them over the span."""
+    """A round distance between grid lines that gives four to eight of them over the span."""
     if span <= 0:
         return 1.0
     power = 10.0 ** math.floor(math.log10(span / 4))

@@ -1,4 +1,4 @@
-"""The page of a price change: what it comes to, who pays more or less, and who is not touched.
+"""The page of a price change: its effect on revenue, who pays more or less, who is unaffected.
 
 What belongs here: the texts of the page, from a simulation. What does not: layout (``templates``),
 and what was rated (``simulation``).
@@ -21,7 +21,8 @@ from billing_pipeline.simulation.simulate import Simulation
 from billing_pipeline.text import counted
 
 MAX_CUSTOMERS = 10
-"""Listed of each kind and currency; `--csv` and the table `simulation_changes` have all."""
+"""Customers listed for each kind and currency; `--csv` and the table `simulation_changes` have
+all."""
 MAX_DIFFERENCES = 40
 """Rows of the price books that the page lists."""
 
@@ -38,7 +39,7 @@ _BINS: tuple[tuple[str, Callable[[Decimal], bool]], ...] = (
 
 @dataclass
 class _Money:
-    """Revenue and cost by both sides, in one currency, summed over rows."""
+    """Revenue and cost before and after the change, in one currency, summed over rows."""
 
     before: Decimal = Decimal(0)
     after: Decimal = Decimal(0)
@@ -57,7 +58,7 @@ class _Money:
 
     @property
     def percent(self) -> Decimal:
-        """Of the revenue before; what was nothing before counts as doubled."""
+        """The change as a percentage of the revenue before; 100 if there was none before."""
         if not self.before:
             return Decimal(100) * (self.change > 0)
         return 100 * self.change / abs(self.before)
@@ -92,7 +93,7 @@ def price_change(done: Simulation) -> dict[str, Any]:
 
 
 def stray_sentence(done: Simulation) -> str | None:
-    """What is wrong, where somebody whom the change is not about would pay otherwise; or None."""
+    """A warning if a customer outside the change would pay a different amount; else None."""
     found = _strays(done)
     if not found:
         return None
@@ -105,7 +106,7 @@ def stray_sentence(done: Simulation) -> str | None:
 
 
 def _currencies(done: Simulation) -> list[str]:
-    """The currencies that the change moves; all, where it moves none."""
+    """The currencies in which the change makes a difference; all of them if there are none."""
     money = _sums(done.differences.margins, lambda row: row["currency"])
     moved = [
         name for name, sums in money.items() if sums.change or sums.cost_before != sums.cost_after
@@ -154,7 +155,7 @@ def _sums(rows: Iterable[Row], key: Callable[[Row], Any]) -> dict[Any, _Money]:
 
 
 def _is_inside(done: Simulation, customer_id: str) -> bool:
-    """Whether the change is about the customer in any of the months."""
+    """True if the change concerns the customer in any of the months."""
     return any(customer_id in month.inside for month in done.outside)
 
 
@@ -218,7 +219,7 @@ def _where(conditions: Mapping[tuple[str, str], str], row: Row) -> str:
 
 
 def _outside(done: Simulation) -> dict[str, Any]:
-    """What the comparison of all others covered."""
+    """What the comparison of all customers outside the change covered."""
     customers = frozenset().union(*(month.customers for month in done.outside))
     lines = sum(month.line_count for month in done.outside)
     currencies = sorted({row["currency"] for month in done.outside for row in month.lines})
@@ -273,7 +274,8 @@ def _month_plot(months: Mapping[Any, _Money], currency: str) -> str:
 
 
 def _month_values(months: Mapping[Any, _Money]) -> dict[str, Any]:
-    """The same for Mermaid, which draws it in Markdown; its axis would not begin at 0 by itself."""
+    """The same values for Mermaid, which draws the plot in Markdown. The axis limits are given
+    because Mermaid's axis would not begin at 0."""
     ordered = sorted(months.items())
     values = [value for _, sums in ordered for value in (sums.before, sums.after)]
     return {
@@ -286,7 +288,7 @@ def _month_values(months: Mapping[Any, _Money]) -> dict[str, Any]:
 
 
 def _change_plot(touched: Mapping[str, _Money], currency: str) -> str:
-    """How many customers' bills change by how much."""
+    """How many customers' bills change, by percentage range."""
     groups = []
     for place, (label, holds) in enumerate(_BINS):
         found = sum(holds(sums.percent) for sums in touched.values())

@@ -43,9 +43,9 @@ class InvoiceRecords:
     stripe_invoices: list[Row]
     reconciliation: Row | None = None
     names: Mapping[str, str | None] = field(default_factory=dict)
-    """Of the other customers whose lines stand on it."""
+    """Names of the other customers whose lines are on it, by id."""
     wallet_payments: Sequence[Row] = ()
-    """What the wallet paid of it since it was finalized."""
+    """Payments from the wallet since the invoice was finalized."""
 
 
 @contextmanager
@@ -98,7 +98,7 @@ def read_invoice(connection: duckdb.DuckDBPyConnection, invoice_id: str) -> Invo
 
 
 def read_seller(connection: duckdb.DuckDBPyConnection, month: BillingMonth) -> Row:
-    """The seller in the month, and the month's edges."""
+    """The seller in the month, and the month's start and end."""
     found = rows(connection, "SELECT * FROM seller WHERE billing_month = $1::DATE", month.key)
     if not found:
         raise NoDocumentError(

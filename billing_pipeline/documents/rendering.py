@@ -30,7 +30,7 @@ _ATTACH = b"""
 )
 """
 
-# By the first word of a character's Unicode name: the Debian package with a font for it.
+# The Debian package with a font for a character, by the first word of its Unicode name.
 _FONT_PACKAGES = {
     **dict.fromkeys(("CJK", "HIRAGANA", "KATAKANA", "HANGUL", "BOPOMOFO"), "fonts-noto-cjk"),
     **dict.fromkeys(("IDEOGRAPHIC", "FULLWIDTH", "HALFWIDTH"), "fonts-noto-cjk"),
@@ -51,7 +51,7 @@ class MissingGlyphError(RuntimeError):
 
 
 def glyph_advice(characters: str) -> str:
-    """Names the characters that no font has, and where to get a font."""
+    """Which characters no font has, and where to get one that does."""
     named = ", ".join(f"{char} (U+{ord(char):04X} {_name(char)})" for char in characters[:3])
     more = f" and {len(characters) - 3} more" if len(characters) > 3 else ""
     packages = " ".join(sorted({_package(char) for char in characters}))
@@ -67,7 +67,8 @@ def html(template: str, document: Mapping[str, Any]) -> str:
 
 
 def markdown(template: str, document: Mapping[str, Any]) -> str:
-    """The document as Markdown: texts from outside are code in it, which has no effect."""
+    """The document as Markdown: texts from outside are inline code, so that markup in them has no
+    effect."""
     return _environment().get_template(f"{template}.md").render(document)
 
 

@@ -1,10 +1,10 @@
-"""Taxes of a document by category and rate, and what of each line belongs to which.
+"""Taxes of a document by category and rate, and the net amount of each line under them.
 
-What belongs here: pure rules: net amounts, shares of discounts, the tax category of what is not
-taxed, and how a credit note whose lines are not recorded is spread over the rates of the invoice
-that it credits. What does not: reading (``issued``) and how a standard writes it down.
+What belongs here: pure rules: net amounts, shares of discounts, the tax category of untaxed lines,
+and how a credit note without recorded lines is spread over the rates of the invoice that it
+credits. What does not: reading (``issued``), and the format of a standard (``electronic``).
 
-Amounts are those of the rows: nothing is rated or rounded a second time, except where an amount
+The amounts are those of the rows: nothing is rated or rounded a second time, except where an amount
 that contains tax is shown without it.
 """
 
@@ -27,7 +27,7 @@ AT BE BG HR CY CZ DE DK EE ES FI FR GR HU IE IT LT LU LV MT NL PL PT RO SE SI SK
 EU = frozenset(_EU.split())
 NOTHING = Decimal(0)
 
-# Of what is not taxed: UNCL 5305's code, and the sentence that gives the reason.
+# Why something is not taxed: the code in UNCL 5305, and the sentence that gives the reason.
 REASONS = {
     "AE": "Reverse charge: the customer owes the tax (article 196 of directive 2006/112/EC)",
     "E": "Exempt from tax",
@@ -56,7 +56,7 @@ class TaxGroup:
     rates: tuple[Rate, ...] = ()
     net: Decimal = NOTHING
     discount: Decimal = NOTHING
-    """What of the discounts is theirs, without tax."""
+    """Their share of the discounts, without tax."""
     tax: Decimal = NOTHING
 
     @property
@@ -69,7 +69,7 @@ class TaxGroup:
 
     @property
     def is_mixed(self) -> bool:
-        """Some of its rates are in the amounts, others come on top."""
+        """True if some of its taxes are included in the amounts and others are added to them."""
         return len({rate.is_inclusive for rate in self.rates}) > 1
 
 
@@ -84,7 +84,7 @@ class NetLine:
 
 @dataclass(frozen=True)
 class Breakdown:
-    """The lines without tax, and the groups: their net amounts and taxes are the whole document."""
+    """The lines without tax, and the groups, whose net amounts and taxes add up to the document."""
 
     lines: list[NetLine]
     groups: list[TaxGroup]
@@ -95,7 +95,8 @@ class Breakdown:
 
 
 def breakdown_of(issued: IssuedDocument) -> Breakdown | None:
-    """None where neither its own lines are recorded nor those of what it corrects."""
+    """The breakdown of a document; None if neither its own lines are recorded nor those of the
+    document that it corrects."""
     if not issued.is_itemized:
         base = issued.corrects and breakdown_of(issued.corrects)
         return spread(issued, base) if base else None
@@ -130,8 +131,9 @@ def breakdown_of(issued: IssuedDocument) -> Breakdown | None:
 
 
 def _without_nothing(lines: list[NetLine], groups: list[TaxGroup]) -> Breakdown:
-    """A line whose share of a discount alone has changed has no amount: its group has the share.
-    Where there is no other line, these stay, for a document has one."""
+    """Leave out lines and groups without an amount. A line of which only the share of a discount
+    has changed has none: its group has the share. If there are no other lines, they stay, because a
+    document needs a line."""
     lines = [line for line in lines if line.net] or lines
     used = {line.group for line in lines}
     is_used = (group.key in used or group.net or group.discount or group.tax for group in groups)
@@ -143,8 +145,9 @@ def _add_tax_alone(
     lines: list[NetLine],
     groups: dict[tuple[str, tuple[Rate, ...]], TaxGroup],
 ) -> None:
-    """Of a line that a change leaves as it was, but whose share of a tax another line has now: the
-    tax is rounded once for all lines. What its amount contains of it makes a line of its own."""
+    """Add a change in the tax of a line that is otherwise unchanged: the tax is rounded once for
+    all lines, so another line may shift a unit of it. Tax that the line's amount includes becomes a
+    line of its own."""
     tax = sum((row["tax_amount"] for row in taxes), NOTHING)
     included = sum((row["tax_amount"] for row in taxes if row["is_inclusive"]), NOTHING)
     group = _group(taxes, "", "")
@@ -176,7 +179,7 @@ def _group(taxes: Sequence[Row], category: str, reason: str) -> TaxGroup:
 
 
 def _without_tax(share: Decimal, net: Decimal, gross: Decimal, currency: str) -> Decimal:
-    """A discount on amounts that contain tax, without it."""
+    """The discount without tax, where it was given on amounts that contain tax."""
     if net == gross or not share or not gross:
         return share
     return rounded(share * net / gross, currency)
@@ -190,9 +193,9 @@ def rounded(amount: Decimal, currency: str) -> Decimal:
 def untaxed_category(seller: Row, buyer: Row, *, is_mixed: bool) -> tuple[str, str]:
     """Category and reason of lines without a rate. `is_mixed`: other lines have one.
 
-    What the customer's row says counts; else it is reverse charge within the EU, an exemption of
-    an exempt customer, and not subject to tax otherwise. A document may not mix the last with
-    taxed lines, so it is an exemption there.
+    The category in the customer's row takes precedence. Without one, it is reverse charge within
+    the EU, an exemption for an exempt customer, and otherwise not subject to tax. A document must
+    not mix lines that are not subject to tax with taxed ones, so there they count as exempt.
     """
     said = (buyer.get("tax_category") or "").upper()
     reason = buyer.get("exemption_reason") or ""
@@ -210,8 +213,8 @@ def untaxed_category(seller: Row, buyer: Row, *, is_mixed: bool) -> tuple[str, s
 
 
 def spread(issued: IssuedDocument, base: Breakdown) -> Breakdown | None:
-    """A document whose lines are not recorded, over the rates of the one that it corrects: in
-    proportion to the amounts with tax, largest remainder first."""
+    """Spread a document without recorded lines over the rates of the document that it corrects, in
+    proportion to the amounts with tax, by largest remainder."""
     currency = str(issued.document["currency"])
     unit = Decimal(1).scaleb(-CURRENCY_PLACES.get(currency, 2))
     weights = [abs(group.net + group.tax) for group in base.groups]
@@ -246,7 +249,7 @@ _NO_LINE: Mapping[str, Any] = {
 
 
 def largest_remainder(amount: int, weights: Sequence[int]) -> list[int]:
-    """Whole parts of `amount` in proportion to `weights`, which add up to it."""
+    """Split `amount` into whole parts in proportion to `weights`; the parts add up to it."""
     whole = sum(weights)
     sign = -1 if amount < 0 else 1
     exact = [divmod(abs(amount) * weight, whole) for weight in weights]

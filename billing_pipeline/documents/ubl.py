@@ -1,7 +1,7 @@
 """EN 16931 in UBL 2.1: Peppol BIS Billing 3, or its German form XRechnung.
 
-What belongs here: the elements, in the order that the schema asks for. What does not: what stands
-in them (``electronic``).
+What belongs here: the elements, in the order that the schema requires. What does not: their content
+(``electronic``).
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ _PROFILE = "urn:fdc:peppol.eu:2017:poacc:billing:01:1.0"
 
 
 def ubl(invoice: ElectronicInvoice, *, is_xrechnung: bool = False) -> bytes:
-    """The document as XML. Raises `NotExpressibleError` if XRechnung needs what is not there."""
+    """The document as XML. Raises `NotExpressibleError` if a field that XRechnung requires is
+    empty."""
     for party in (invoice.seller, invoice.buyer):
         if not party.address[1]:
             raise NotExpressibleError(
@@ -81,7 +82,7 @@ def ubl(invoice: ElectronicInvoice, *, is_xrechnung: bool = False) -> bytes:
 
 
 def _require_german(invoice: ElectronicInvoice) -> None:
-    """What XRechnung asks for beyond the standard."""
+    """Refuse a document that lacks what XRechnung requires beyond the standard."""
     lacking = [
         f"{who}.csv: {column}"
         for who, column, value in (
@@ -155,7 +156,8 @@ def _payment(root: ET.Element, invoice: ElectronicInvoice) -> None:
 
 
 def _allowance(root: ET.Element, invoice: ElectronicInvoice, tax: ElectronicTax) -> None:
-    """A discount; where a correction takes one back, a charge (amounts are never below 0)."""
+    """A discount, or a charge where a correction takes a discount back (amounts are never below
+    0)."""
     if not tax.discount:
         return
     allowance = _group(root, "AllowanceCharge")
@@ -186,7 +188,7 @@ def _taxes(root: ET.Element, invoice: ElectronicInvoice, *, is_xrechnung: bool) 
         _amount(part, "TaxableAmount", tax.net, invoice.currency)
         _amount(part, "TaxAmount", tax.tax, invoice.currency)
         group = _category(part, "TaxCategory", tax.category, tax.percentage, tax.reason)
-        if tax.category == "O" and is_xrechnung:  # BR-DE-14 wants a rate in any case
+        if tax.category == "O" and is_xrechnung:  # BR-DE-14 requires a rate in any case
             rate = ET.Element("cbc:Percent")
             rate.text = "0"
             group.insert(1, rate)

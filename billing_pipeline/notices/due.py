@@ -1,8 +1,8 @@
 """Derives the notices that are due from the published database, so that no event can be lost.
 
 What belongs here: pure functions from what is published (and which runs closed a month) to
-notices. What does not: what asks for a person (the published view `needs_attention`), and which
-notices were sent already (`record.py`).
+notices. What does not: what needs a person (the published view `needs_attention`), and which
+notices were already sent (`record.py`).
 
 A key identifies the fact and does not depend on when it was noticed, so the same state always
 gives the same keys.
@@ -47,8 +47,8 @@ Closes = Mapping[BillingMonth, Close]
 def due_notices(
     published: Published, closes: Closes, rules: Rules, running: BillingMonth, now: datetime
 ) -> list[Notice]:
-    """Everything that is notable at this moment, in the order in which it is told; nothing before
-    a month was published for the first time by this release."""
+    """All notices that are due now, in the order in which they are sent; none before this release
+    has published a month for the first time."""
     if ("needs_attention",) not in published.execute("SHOW TABLES").fetchall():
         return []
     recent = _recent_months(published)
@@ -111,8 +111,8 @@ _Totals = Mapping[str, tuple[int, Decimal]]
 
 
 def _totals(present: _Totals, before: _Totals | None) -> list[str]:
-    """A line for each currency: invoices, their total, and the change from the month before, if
-    that had any."""
+    """A line for each currency: the number of invoices, their total, and the change from the month
+    before, if that had invoices."""
     lines = []
     for currency in sorted({*present, *(before or {})}):
         count, total = present.get(currency, (0, Decimal(0)))
@@ -140,7 +140,7 @@ def _missing_usage(published: Published) -> list[Notice]:
 
 
 def _wrongly_priced(published: Published) -> list[Notice]:
-    """Usage that nothing charges, and usage that several subscriptions charge."""
+    """Usage that no price charges, and usage that several subscriptions charge."""
     kinds = {
         "usage_unpriced": Kind.USAGE_UNPRICED,
         "usage_charged_twice": Kind.USAGE_CHARGED_TWICE,
@@ -279,7 +279,7 @@ def _expiring_cards(published: Published) -> list[Notice]:
 
 
 def _other_amounts(published: Published) -> list[Notice]:
-    """Money that went back or was credited by hand, and money that was asked for and is not due."""
+    """Money that was refunded or credited by hand, and money that was asked for but is not due."""
     kinds = {
         "refunded": Kind.MONEY_WENT_BACK,
         "disputed": Kind.MONEY_WENT_BACK,

@@ -1,11 +1,11 @@
-"""Notices about one customer's money and subscriptions that need nobody: what was paid, what is
-late, what changed, which wallet runs low.
+"""Notices about a customer's money and subscriptions that require no action: payments, overdue
+invoices, changed subscriptions, low wallets.
 
 What belongs here: pure functions from what is published to notices, as in ``due``. What does not:
-what asks for a person (the view `needs_attention`), except that an invoice is late.
+what needs a person (the view `needs_attention`), except overdue invoices.
 
-What only happened once is told for `_TOLD_FOR`: a release that knows a new kind of notice does not
-tell years of history.
+Notices of events are only due for `_TOLD_FOR` after them, so that a release with a new kind of
+notice does not send years of history.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ LEFT JOIN due_dates USING (invoice_id)
 WHERE late.kind = 'overdue'
 ORDER BY ALL
 """
-# The estimate knows the subscriptions as they are now; without one, the newest month does.
+# The estimate has the subscriptions as they are now; without one, the newest month is used.
 _SUBSCRIPTIONS = """
 WITH newest AS (
     SELECT subscription_id, customer_id, plan_id, quantity, starts_at, ends_at
@@ -145,8 +145,8 @@ def _change(
 
 
 def wallets_low(published: Published, rules: Rules) -> list[Notice]:
-    """Wallets that hold little of what was put in last, once the running month so far is paid. At 0
-    the notice of little is no longer sent."""
+    """Wallets that will hold only a small part of the last top-up once the running month so far is
+    paid. At 0, the notice of a low wallet is no longer sent."""
     return [
         Notice(
             Kind.WALLET_LOW,

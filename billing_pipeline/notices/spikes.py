@@ -42,7 +42,7 @@ ORDER BY later.quantity::DOUBLE / max(earlier.quantity)::DOUBLE DESC,
     later.billing_month, later.customer_id, later.meter_id
 """
 _METERED = "SELECT billing_month, customer_id, meter_id, price_id, quantity"
-# The running month has its estimate until it is rated itself.
+# Until the running month is rated, its estimate is used.
 _PUBLISHED = f"""
 WITH metered AS (
     {_METERED} FROM metered_usage
@@ -61,7 +61,7 @@ WITH metered AS (
 
 
 def plain(quantity: Decimal) -> str:
-    """Without trailing zeros."""
+    """The quantity without trailing zeros."""
     return f"{quantity.normalize():,f}"
 
 

@@ -60,7 +60,7 @@ class GatewayConfig:
     workers: int = 16
     timeout: float = 80.0
     account: str | None = None
-    """The connected account that is meant, by a platform's key; None: the key's own."""
+    """The connected account to use, with a platform's key; None: the key's own account."""
     proxy: str | None = field(default=None, repr=False)
 
     @property
@@ -119,8 +119,8 @@ class StripeGateway:
         return next(iter(_items(page, path)), None)
 
     async def list(self, path: str, params: Mapping[str, Any] | None = None) -> AsyncIterator[Json]:
-        """Every object of a list, newest first, in pages of 100. What is created meanwhile is not
-        in it; a page that ends with what is deleted meanwhile is continued after the one before."""
+        """Every object of a list, newest first, in pages of 100, without objects created meanwhile.
+        If a page's last objects are deleted meanwhile, the list goes on after the last one left."""
         query: Json = {"limit": 100, **(params or {})}
         passed: list[str] = []
         while True:
@@ -264,7 +264,7 @@ def _items(page: Json, path: str) -> list[Json]:
 
 
 def _object(method: str, path: str, answer: Answer) -> Answer:
-    """The answer, which is one object. Raises `StripeFailure` where it has no id."""
+    """The answer, which is one object. Raises `StripeFailure` if it has no id."""
     if not isinstance(answer.body.get("id"), str):
         raise _unreadable(method, path, "the answer is not an object with an id")
     return answer

@@ -85,6 +85,6 @@ class StripeFailure(Exception):
 
 
 def unreadable_answer(why: str) -> StripeFailure:
-    """A success whose body is not as Stripe's API has it. Nobody knows what Stripe did: the step
-    looks, or the next run does."""
+    """A success whose body does not have the form of Stripe's API. Nobody knows what Stripe did:
+    this step or the next run checks."""
     return StripeFailure(FailureKind.SERVER, f"Stripe's answer cannot be read: {why}")

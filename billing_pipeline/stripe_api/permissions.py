@@ -22,7 +22,7 @@ _OF_RESOURCE = {
     "refunds": "Charges",
 }
 _OF_PART = {"tax_ids": "Tax IDs"}
-"""What of a customer has a permission of its own."""
+"""Parts of a customer that have a permission of their own."""
 
 
 def permission_for(method: str, path: str) -> str | None:

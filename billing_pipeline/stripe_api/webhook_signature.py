@@ -1,6 +1,6 @@
-"""Did Stripe send this webhook, and just now? Stripe's SDK says; it knows one secret at a time.
+"""Did Stripe send this webhook, and just now? Stripe's SDK checks that for one secret at a time.
 
-What belongs here: asking it for each secret. What does not: receiving a webhook
+What belongs here: checking it for each secret. What does not: receiving a webhook
 (``collection.pull.receiver``).
 """
 
@@ -20,7 +20,7 @@ class BadSignatureError(ValueError):
 def verify(body: bytes, header: str | None, secrets: Sequence[str]) -> None:
     """Raise `BadSignatureError` unless one of the secrets signed `body` in the last five minutes.
 
-    Several secrets are valid at a time while one replaces the other.
+    Several secrets are valid at the same time while one replaces another.
     """
     reasons = []
     for secret in secrets:
@@ -28,7 +28,7 @@ def verify(body: bytes, header: str | None, secrets: Sequence[str]) -> None:
             WebhookSignature.verify_header(body, header, secret, Webhook.DEFAULT_TOLERANCE)
         except SignatureVerificationError as error:
             reasons.append(str(error))
-        except (UnicodeDecodeError, TypeError):  # a body or a signature that is no text
+        except (UnicodeDecodeError, TypeError):  # the body or the signature is not text
             reasons.append("The signature or the body has characters that Stripe does not send")
         else:
             return

@@ -1,4 +1,4 @@
-"""What an answer shows of the objects in it: their lines, and what `expand` asks for.
+"""Objects as answers show them: with their lines, and with what `expand` asks for.
 
 What belongs here: turning saved objects into sent ones. What does not: which fields a kind has
 (`shapes.py`), and choosing the objects (the modules of the kinds).
@@ -29,9 +29,10 @@ _KINDS = {prefix: kind for kind, prefix in PREFIXES.items()}
 
 
 def finished(call: Call, body: Json) -> Json:
-    """The answer as it is sent: in the shapes of our version of the API, whichever is asked for.
+    """The answer as it is sent: in the shapes of our version of the API, whichever one the request
+    names.
 
-    What may be expanded in another version is not known here: such a path is passed over.
+    Which paths another version can expand is unknown here, so for it unknown paths are ignored.
     """
     if isinstance(body.get("data"), list):
         body = body | {"data": [shown(call, item) for item in body["data"]]}
@@ -137,4 +138,4 @@ _INCLUDED: dict[tuple[str, str], Callable[[Call, str], Any]] = {
     ("customer", "tax_ids"): _tax_ids,
     ("invoice", "payments"): _payments,
 }
-"""What Stripe sends only where it is asked for, by kind and field."""
+"""Fields that Stripe sends only if `expand` names them, by kind and field."""

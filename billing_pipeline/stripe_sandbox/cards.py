@@ -77,8 +77,8 @@ def dispute_of(test_card: str) -> str | None:
 
 
 def error_of_attaching(test_card: str) -> dict[str, str] | None:
-    """Stripe's error if the card cannot even be attached to a customer: all that decline but one,
-    which was made for this."""
+    """Stripe's error if the card cannot even be attached to a customer. This applies to every
+    declining card except one, which exists to be attached and then decline."""
     return None if test_card.endswith("CustomerFail") else decline_of(test_card)
 
 
@@ -94,8 +94,8 @@ def decline_of(test_card: str) -> dict[str, str] | None:
 
 
 def declined(error: dict[str, str], *, on_record: bool = True, **more: Any) -> ApiError:
-    """The 402 answer to the request that charged. A failed payment stays on record, a card that
-    could not be attached does not. `more`: the charge by its id, the payment intent and the payment
+    """The 402 answer to the request that charged. A failed payment stays on record; a card that
+    could not be attached does not. `more`: the charge's id, and the payment intent and the payment
     method as objects."""
     return ApiError(
         error["message"],

@@ -19,7 +19,7 @@ Json = dict[str, Any]
 EVIDENCE_IS_DUE_AFTER = 7 * 86_400
 """Seconds to respond to a dispute; with Stripe it depends on the card."""
 DISPUTE_FEE = 1500
-"""What Stripe takes for a dispute, lost or won, in minor units of whatever currency."""
+"""Stripe's fee for a dispute, lost or won, in minor units of whatever currency."""
 OPEN = "needs_response"
 _CLOSED = ("won", "lost")
 
@@ -218,7 +218,7 @@ def _moved(call: Call, dispute: Json, amount: int) -> Json:
     category, what = ("dispute", "withdrawal") if amount < 0 else ("dispute_reversal", "reversal")
     about = dispute | {"description": f"Chargeback {what} for {dispute['charge']}"}
     made = saved(_transaction(call, about, "adjustment", amount, category))
-    del made["livemode"]  # which transactions do not show
+    del made["livemode"]  # balance transactions do not have it
     return made
 
 
@@ -250,7 +250,7 @@ def _fee(amount: int, category: str) -> tuple[int, str | None]:
     """Stripe's fee and its name, as in the United States; in whole minor units, half up."""
     if category in ("charge", "payment"):
         return (amount * 29 + 500) // 1000 + 30, None  # 2.9 % and 30, as for a card
-    # Winning a dispute gives back what was disputed, and not the fee.
+    # Winning a dispute gives back the disputed amount, but not the fee.
     return (DISPUTE_FEE, "Dispute fee") if category == "dispute" else (0, None)
 
 

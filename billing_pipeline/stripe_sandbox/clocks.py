@@ -1,7 +1,7 @@
 """Test clocks: the time of some customers, which stands still until it is advanced.
 
-What belongs here: the clocks, and what becomes due while one is advanced. What does not: what is
-done then (`invoices.run_due`), and which time a request sees (`context.py`).
+What belongs here: the clocks, and finding what becomes due while one is advanced. What does not:
+doing what is due (`invoices.run_due`), and which time a request sees (`context.py`).
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def list_all(call: Call) -> Json:
 
 @route("DELETE", f"{_PLACE}/*", f"{_PARAMS}DeleteParams")
 def delete(call: Call, clock_id: str) -> Json:
-    """Its customers are deleted with it."""
+    """Delete a clock and its customers."""
     clock = call.get(CLOCK, clock_id)
     for customer in of_clock(call, clock_id):
         erase(call, customer)
@@ -86,12 +86,12 @@ def advance(call: Call, clock_id: str) -> Json:
 
 
 def run_clock(store: Store, clock_id: str, now: float) -> None:
-    """Finish advancing: do what has become due of the clock's customers, each at its own time."""
+    """Finish advancing: do what has become due for the clock's customers, each at its own time."""
     call = Call(store, now, {})
     store.set_due(clock_id, None)
     clock = call.get(CLOCK, clock_id)
     target = clock["status_details"]["advancing"]["target_frozen_time"]
-    # What is done may make something else due.
+    # Doing one thing may make another due.
     while due := store.due(target, clock_id):
         object_id, at = due[0]
         clock["frozen_time"] = max(clock["frozen_time"], at)

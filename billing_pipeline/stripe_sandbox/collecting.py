@@ -185,8 +185,8 @@ def _require_payable(call: Call, invoice: Json) -> None:
 
 
 def settle_intent(call: Call, intent_id: str, *, is_confirmed: bool = True) -> None:
-    """Record the answer to a payment that was waiting, of the bank or of the customer: the invoice
-    is paid, or stays open with a failed payment."""
+    """Record the bank's or the customer's answer to a waiting payment: the invoice is paid, or
+    stays open with a failed payment."""
     payment, error = settle(call, intent_id, is_confirmed=is_confirmed)
     if payment is None:
         return

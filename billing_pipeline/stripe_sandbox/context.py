@@ -110,11 +110,11 @@ class Call:
         self.search_lag = search_lag
         self._list_lag = list_lag
         self.account = account
-        # Objects that others made are counted on their own.
+        # Objects that others made have counters of their own.
         self._origin = origin
         self.request_id = request_id
         self.listed: str | None = None
-        """The kind of object on the page that answers."""
+        """The kind of object listed, if the answer is a page of a list."""
         self.lists: dict[str, Json] = {}
         """The inner lists of this answer, by address."""
         self._request = {"id": request_id or None, "idempotency_key": key}
@@ -153,12 +153,12 @@ class Call:
             self.join(clock)
 
     def join(self, clock: Json) -> None:
-        """From here on, the time is that of the test clock."""
+        """From here on, use the test clock's time."""
         self._clock, self.now = clock["id"], clock["frozen_time"]
 
     def set_due(self, object_id: str, at: int | None) -> None:
-        """Let `invoices.run_due` have this object at a time, of its test clock if it has one; None:
-        no more."""
+        """Schedule the object for `invoices.run_due`, by the time of its test clock if it has one;
+        None cancels."""
         self.store.set_due(object_id, at, self._clock)
 
     def save(self, item: Json) -> Json:
@@ -167,7 +167,7 @@ class Call:
 
     def event(self, name: str, item: Json, before: Json | None = None) -> None:
         """Record an event. The object is saved without its lines, which would be most of it.
-        `before`: as it was, of which what changed goes with the event."""
+        `before`: the object as it was; the event includes the former values of what changed."""
         previous = {} if before is None else {"previous_attributes": _changed(before, item)}
         body = {
             "api_version": stripe.api_version,
@@ -220,7 +220,7 @@ class Call:
                 raise missing(kind, self.params[name], name)
             sign = ">" if oldest_first == (name == "starting_after") else "<"
             created, seq = place
-            # The number alone does not give the order: a test may turn its clock back.
+            # The number alone does not give the order, because a test may turn its clock back.
             inner = f"(created {sign} {created} or (created = {created} and seq {sign} ?))"
             return [(inner, seq)]
         return []
@@ -240,12 +240,12 @@ def json_range(field: str, given: Any) -> list[tuple[str, Any]]:
 
 
 def json_equal(params: Mapping[str, Any], *fields: str) -> list[tuple[str, Any]]:
-    """Equality filters for those of the fields that the request has."""
+    """Equality filters for the fields that the request contains."""
     return [(f"json_extract(body, '$.{n}') = ?", params[n]) for n in fields if n in params]
 
 
 def _changed(before: Json, after: Json) -> Json:
-    """The former values of what is another by now, of nested objects of their fields."""
+    """The former values of everything that has changed; in nested objects, field by field."""
     changed: Json = {}
     for name in saved(before):
         old, new = before[name], after.get(name)

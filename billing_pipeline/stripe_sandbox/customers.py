@@ -26,7 +26,7 @@ Json = dict[str, Any]
 _PLAIN = ("name", "email", "description", "phone", "address", "tax_exempt", "preferred_locales")
 _CUSTOMER = f"{' '.join(_PLAIN)} metadata payment_method invoice_settings invoice_prefix balance"
 MAX_OF_CLOCK = 3
-"""Customers that one test clock may have."""
+"""The number of customers that one test clock may have."""
 
 
 @route("POST", "customers", "CustomerCreateParams", f"{_CUSTOMER} test_clock")
@@ -105,7 +105,7 @@ def delete(call: Call, customer_id: str) -> Json:
 
 
 def erase(call: Call, customer: Json) -> None:
-    """Its payment methods and tax ids are gone for good; its invoices stay."""
+    """Delete a customer and its tax ids, and detach its payment methods; its invoices stay."""
     call.event("customer.deleted", customer)
     mine = [("customer = ?", customer["id"])]
     for method in call.store.select("payment_method", mine, limit=1000):
@@ -118,7 +118,7 @@ def erase(call: Call, customer: Json) -> None:
 
 @route("GET", "customers", "CustomerListParams", "email test_clock")
 def list_all(call: Call) -> Json:
-    """Customers of test clocks are listed by their clock alone."""
+    """List customers; those of a test clock are only listed if the request names the clock."""
     where: list[tuple[str, Any]] = [("json_extract(body, '$.deleted') is not ?", 1)]
     where += json_equal(call.params, "email")
     where.append(("json_extract(body, '$.test_clock') is ?", call.params.get("test_clock")))
@@ -170,7 +170,7 @@ def balance_of(customer: Json, currency: str) -> int:
 
 
 def _balances(customer: Json) -> dict[str, int]:
-    """By currency. Stripe shows all of them only where they are asked for with `expand`."""
+    """The balance in each currency. Stripe shows them only if `expand` asks for them."""
     # The name under which earlier releases saved them.
     earlier: dict[str, int] = customer.pop("invoice_credit_balance", None) or {}
     balances: dict[str, int] = customer.setdefault("_balances", earlier)
@@ -271,8 +271,8 @@ def detach(call: Call, method: str) -> Json:
 
 @route("POST", "payment_methods/*", "PaymentMethodUpdateParams", "card metadata")
 def update_card(call: Call, method: str) -> Json:
-    """When it expires. The sandbox charges an expired card all the same: the months that it is
-    tried with are long over."""
+    """Change when the card expires. The sandbox charges expired cards, too, because the months that
+    it is used with are long past."""
     found = call.get("payment_method", method)
     if "card" in call.params:
         if found["type"] != "card":

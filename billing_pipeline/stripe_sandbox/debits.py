@@ -24,7 +24,7 @@ _FAILURES = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """The bank's answer, `after` seconds. `error`: Stripe's error, or None."""
+    """The bank's answer, which comes after `after` seconds. `error`: Stripe's error, or None."""
 
     after: int
     error: dict[str, str] | None = None

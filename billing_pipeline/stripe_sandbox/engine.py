@@ -79,9 +79,9 @@ class Sandbox:
     """Stripe's server side, as far as this project uses it.
 
     `path`: the SQLite file, or None for memory. `clock` returns the time in epoch seconds. `rates`
-    switches rate limits on. Search lags `search_lag` seconds behind, and the account's lists
-    `list_lag` seconds, where Stripe documents no lag. A new account also holds what others made,
-    unless `others` is false. Several processes may use one file at the same time.
+    switches rate limits on. Search lags `search_lag` seconds behind, and the account's lists lag
+    `list_lag` seconds, although Stripe documents no lag for them. A new account also has objects
+    that others made, unless `others` is false. Several processes may use one file at the same time.
     """
 
     def __init__(
@@ -122,7 +122,7 @@ class Sandbox:
             sandbox.close()
 
     def connected(self, account: str) -> Sandbox:
-        """The state of another account, for which a platform's key works (`Stripe-Account`)."""
+        """The sandbox of a connected account, which a platform's key can use (`Stripe-Account`)."""
         with self._lock:
             if account not in self._connected:
                 path = self._path and self._path.with_stem(f"{self._path.stem}-{account}")
@@ -288,7 +288,7 @@ class Sandbox:
     def _run_due(self) -> None:
         """Do everything that Stripe would have done by itself until now."""
         now = self.clock()
-        # What is done may make something else due.
+        # Doing one thing may make another due.
         while self._store.due(now):
             with self._store.transaction(write=True):
                 for object_id, at in self._store.due(now):

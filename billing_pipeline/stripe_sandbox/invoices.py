@@ -232,7 +232,8 @@ def attach_payment(call: Call, invoice_id: str) -> Json:
 
 
 def run_due(call: Call, object_id: str) -> None:
-    """Do what is due by itself: finalize a draft after its hour, let the bank answer, pay out."""
+    """Do what Stripe does by itself: finalize a draft after its hour, record the bank's answer, pay
+    out."""
     call.set_due(object_id, None)
     if object_id.startswith(payouts.BALANCE):
         _, currency, _, *clock = object_id.split("/")

@@ -1,7 +1,7 @@
-"""What others have in the same Stripe account: their products, customers, invoices and payments.
+"""Others' objects in the same Stripe account: their products, customers, invoices and payments.
 
-No account holds only ours, so every list of a new sandbox begins with these. What belongs here:
-what they are. What does not: how such objects come about (the modules of the kinds).
+No account contains only our objects, so a new sandbox already has some that others made. What
+belongs here: which ones. What does not: how such objects are made (the modules of the kinds).
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ _CUSTOMERS = (
     {"name": "No Address", "metadata": {}},
 )
 _DAYS_AGO = (80, 0)
-"""When each of them was a customer: before the first events that Stripe still has, and now."""
+"""When others used the account: before the oldest events that Stripe still has, and now."""
 
 
 def add_others(store: Store, now: float) -> None:
-    """Fill an empty account. The numbers of their ids are not taken from ours."""
+    """Fill an empty account. Others' ids have counters of their own."""
     for at, (customer, days) in enumerate(zip(_CUSTOMERS, _DAYS_AGO, strict=True)):
         account = _Account(store, now - days * DAY)
         if at == 0:
@@ -39,12 +39,12 @@ def add_others(store: Store, now: float) -> None:
 
 
 def is_of_others(object_id: str) -> bool:
-    """Whether the object was in the account before anybody used it."""
+    """True if the object is one of those with which the sandbox began."""
     return f"_{_ORIGIN}0" in object_id
 
 
 class _Account:
-    """Somebody who uses the same account at one time."""
+    """Others' use of the same account at one time."""
 
     def __init__(self, store: Store, now: float) -> None:
         self._store = store

@@ -79,7 +79,7 @@ def _confirm(call: Call, intent: Json, method: Json) -> dict[str, str] | None:
 
 
 def _ask(call: Call, intent: Json) -> dict[str, str]:
-    """Wait for the customer, who has to confirm the payment."""
+    """Let the intent wait for the customer, who has to confirm the payment."""
     steps = {"type": "use_stripe_sdk", "use_stripe_sdk": {"type": "three_d_secure_redirect"}}
     intent |= {"status": "requires_action", "next_action": steps, "last_payment_error": None}
     call.save(intent)
@@ -88,7 +88,7 @@ def _ask(call: Call, intent: Json) -> dict[str, str]:
 
 
 def involved(call: Call, intent_id: str) -> Json:
-    """What the answer to a declined payment contains besides the reason."""
+    """The objects that the answer to a declined payment contains besides the reason."""
     intent = call.get("payment_intent", intent_id)
     method = call.get("payment_method", intent["payment_method"])
     return {
@@ -112,8 +112,8 @@ def _answered(call: Call, intent: Json, error: dict[str, str] | None) -> None:
 def settle(
     call: Call, intent_id: str, *, is_confirmed: bool
 ) -> tuple[Json | None, dict[str, str] | None]:
-    """Record the answer of the bank to a debit, or of the customer to a question; returns the
-    invoice payment, if there is one, and the error if it failed."""
+    """Record the bank's answer to a debit, or the customer's to a confirmation; returns the invoice
+    payment, if there is one, and the error if the payment failed."""
     intent = call.get("payment_intent", intent_id)
     method = call.get("payment_method", intent["payment_method"])
     intent["next_action"] = None
@@ -294,7 +294,7 @@ def confirm(call: Call, intent_id: str) -> Json:
 
 
 def _may_redirect(given: Json) -> bool:
-    """Payment methods that lead away from the shop are on unless they are ruled out."""
+    """True if payment methods that redirect the customer are allowed, as they are by default."""
     automatic = given.get("automatic_payment_methods") or {}
     is_ruled_out = automatic.get("allow_redirects") == "never"
     return "allowed_payment_method_types" not in given and not is_ruled_out
@@ -332,7 +332,7 @@ def _confirmed(call: Call, intent: Json) -> Json:
     error = _confirm(call, intent, card)
     if error == AUTHENTICATION:
         if not call.params.get("off_session"):
-            return intent  # the customer is there to answer
+            return intent  # the customer is present to confirm
         _answered(call, intent | {"next_action": None}, error)
         raise declined(error, **involved(call, intent["id"]))
     if error is not None:

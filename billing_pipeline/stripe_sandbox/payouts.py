@@ -14,14 +14,15 @@ Json = dict[str, Any]
 
 DAY = 86_400
 FUNDS_AVAILABLE_AFTER = 2 * DAY
-"""Of a charge, up to the next midnight; with Stripe it depends on country and payment method."""
+"""Seconds until a charge is available, rounded up to the next midnight. With Stripe it depends on
+country and payment method."""
 ARRIVES_AFTER = DAY
 BALANCE = "balance"
-"""Begins the name under which a currency's balance becomes due: ``balance/usd/1900022400``."""
+"""The prefix of the name under which a currency's balance falls due: ``balance/usd/1900022400``."""
 
 
 def enter(call: Call, body: Json) -> Json:
-    """Enter something in the balance, which can be paid out from a later midnight on, UTC."""
+    """Enter a transaction in the balance; it can be paid out from a later midnight (UTC) on."""
     at = -(-(call.now + FUNDS_AVAILABLE_AFTER) // DAY) * DAY
     pending = {"available_on": at, "balance_type": "payments", "status": "pending"}
     made = call.new("balance_transaction", body | pending)
@@ -31,9 +32,9 @@ def enter(call: Call, body: Json) -> Json:
 
 
 def pay_out(call: Call, currency: str, clock: str | None) -> None:
-    """Pay out what is available of a currency, of a test clock's customers or of all others.
+    """Pay out what is available in a currency, for a test clock's customers or for all others.
 
-    Where nothing is left of it, what was taken back waits for later payments, as with Stripe.
+    If the sum is not above 0, refunds and disputes wait for later payments, as with Stripe.
     """
     if clock is not None:
         call.join(call.get(CLOCK, clock))
@@ -84,7 +85,7 @@ def _body(call: Call, currency: str, amount: int) -> Json:
 
 
 def _entry(payout: Json, kind: str, amount: int, category: str) -> Json:
-    """A payout takes its amount from the balance, and is listed among what it pays out."""
+    """Enter a payout in the balance, which it reduces; it is listed among what it pays out."""
     return {
         "amount": amount,
         "currency": payout["currency"],
@@ -99,7 +100,7 @@ def _entry(payout: Json, kind: str, amount: int, category: str) -> Json:
 
 
 def arrive(call: Call, payout: Json) -> None:
-    """The bank has the money, and what is in the payout can be listed."""
+    """Record that the bank has the money; from then on, what is in the payout can be listed."""
     payout |= {"status": "paid", "reconciliation_status": "completed"}
     call.save(payout)
     call.event("payout.paid", payout)
@@ -107,8 +108,8 @@ def arrive(call: Call, payout: Json) -> None:
 
 
 def fail(call: Call, payout_id: str) -> Json:
-    """The bank sends the money back, though it had the payout already: it is in the balance again,
-    and goes with the next one."""
+    """Record that the bank sent the money back after it had arrived: it is in the balance again,
+    and is paid out with the next payout."""
     payout = call.get("payout", payout_id)
     made = enter(call, _entry(payout, "payout_failure", payout["amount"], "payout_reversal"))
     payout |= {"status": "failed", "failure_code": "account_closed"}
@@ -140,7 +141,8 @@ def transaction(call: Call, transaction_id: str) -> Json:
     "currency payout source type",
 )
 def transactions(call: Call) -> Json:
-    """`payout`: what is in an automatic payout, once its reconciliation is completed."""
+    """List balance transactions. With `payout`, list what is in an automatic payout, once its
+    reconciliation is completed."""
     where, payout = json_equal(call.params, "currency", "source", "type"), None
     if "payout" in call.params:
         payout = call.get("payout", call.params["payout"], "payout")

@@ -1,6 +1,6 @@
 """What Stripe allows, as tables: states, amounts, and parameters that exclude each other.
 
-What belongs here: every refusal that a table can say. What does not: refusals that need more of the
+What belongs here: every refusal that a table can express. What does not: refusals that need more
 state than one invoice (the modules of the kinds), and the types of parameters (`validation.py`).
 """
 
@@ -69,12 +69,12 @@ _MINIMUM_CHARGES = {
     **{"mxn": 1000, "myr": 200, "nok": 300, "nzd": 50, "pln": 200, "ron": 200, "sek": 300},
     **{"sgd": 50, "thb": 1000},
 }
-"""The smallest amount that can be charged, in minor units. Others must come to as much in the
-currency in which the account is paid out, which the sandbox cannot know."""
+"""The smallest amount that can be charged, in minor units. Charges in other currencies must be
+worth as much in the account's payout currency, which the sandbox cannot know."""
 LARGEST_CHARGE = 99_999_999
 """Eight digits, whatever the currency: the stricter of two limits that Stripe documents."""
 LARGEST_AMOUNT = 999_999_999_999
-"""Of a line and of an invoice that is not charged."""
+"""The largest amount of a line, and of an invoice that is not charged."""
 
 
 def is_below_minimum(amount: int, currency: str) -> bool:

@@ -1,4 +1,4 @@
-"""The fields that an object has though nobody set them, by the classes of Stripe's own SDK.
+"""The fields that an object has even if nobody set them, by the classes of Stripe's own SDK.
 
 What belongs here: which class describes which kind of object, and completing an object when it is
 sent. The sandbox saves only what it knows. What does not: the values (the modules of the kinds).
@@ -63,8 +63,8 @@ _LEFT_OUT = {
     "Refund": "description failure_balance_transaction failure_reason instructions_email "
     "next_action pending_reason presentment_details",
 }
-"""Fields that Stripe sends only where they say something or were asked for with `expand`. The
-classes do not tell them from fields that are null."""
+"""Fields that Stripe sends only if they have a value or `expand` asks for them. The SDK's classes
+do not distinguish them from fields that are null."""
 
 _ALTERNATIVES = frozenset(
     [
@@ -77,16 +77,17 @@ _ALTERNATIVES = frozenset(
         "Refund.DestinationDetails",
     ]
 )
-"""Classes of which only the field that `type` names is sent, of all that it may name."""
+"""Classes with a field for each `type`, of which only the one that `type` names is sent."""
 
 
 _NOT_EVERYWHERE = frozenset(["created", "livemode"])
-"""Every saved object has them; lines do not show the first, refunds not the second."""
+"""Every saved object has them, but lines do not show the first, and refunds not the second."""
 
 
 @dataclass(frozen=True)
 class _Shape:
-    """`blank`: what is null or an empty list unless it was set; `inner`: the nested objects."""
+    """`blank`: the fields that are null or an empty list unless set; `inner`: the nested
+    objects."""
 
     blank: Json = field(default_factory=dict)
     inner: dict[str, _Shape] = field(default_factory=dict)
@@ -125,13 +126,13 @@ def _filled(item: Json, shape: _Shape) -> Json:
 
 
 def expandable(kind: str, path: list[str]) -> bool:
-    """Whether `expand` may name this path in an object of the kind."""
+    """True if `expand` may name this path in an object of the kind."""
     return _leads_to_object(_CLASSES.get(kind), path)
 
 
 def _leads_to_object(owner: Any, path: list[str]) -> bool:
-    """The last part of the path must be an object or a list of its own, or a field that is sent
-    only where it is asked for; what is on the way there may be nested."""
+    """True if the path ends at an object or list with an address of its own, or at a field that is
+    sent only if `expand` asks for it. The parts before may be nested objects."""
     if not path:
         return True
     if getattr(typing.get_origin(owner), "__name__", "") == "ListObject":
@@ -156,7 +157,7 @@ def _resolved(part: Any) -> Any:
 
 
 def _is_own(part: Any) -> bool:
-    """An object with an address of its own, or a list of them."""
+    """True for an object with an address of its own, or a list of such objects."""
     kind = typing.get_origin(part) or part
     return isinstance(kind, type) and issubclass(kind, stripe.StripeObject) and not _is_nested(part)
 
@@ -193,8 +194,8 @@ def _parts(hint: Any) -> Iterator[Any]:
 
 
 def _is_nested(part: Any) -> bool:
-    """A class of Stripe's that exists only inside another: objects of their own are completed when
-    they are read."""
+    """True for a class of Stripe's that exists only inside another. Objects with an address of
+    their own are completed when they are read."""
     return (
         isinstance(part, type)
         and issubclass(part, stripe.StripeObject)

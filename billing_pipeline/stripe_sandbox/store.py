@@ -88,7 +88,7 @@ class Store:
 
     @property
     def is_new(self) -> bool:
-        """Whether nothing was ever counted here."""
+        """True if no counter was ever used here."""
         return self._db.execute("select 1 from counters").fetchone() is None
 
     def next(self, name: str) -> int:
@@ -173,7 +173,7 @@ class Store:
 
     # Events that happen by themselves at some time.
     def set_due(self, object_id: str, at: int | None, clock: str | None = None) -> None:
-        """`at` is the account's time, or that of a test clock."""
+        """Schedule the object at `at`, the account's time or that of a test clock."""
         for table in ("due", "due_by_clock"):
             self._db.execute(f"delete from {table} where id = ?", [object_id])
         if at is not None and clock is None:

@@ -1,8 +1,8 @@
 """Tax ids of customers, which invoices show.
 
-What belongs here: making and deleting them, and the forms that Stripe documents
+What belongs here: creating and deleting them, and the formats that Stripe documents
 (https://docs.stripe.com/billing/customer/tax-ids). What does not: asking a tax office, which Stripe
-does for some types; here the answer stays away.
+does for some types; here the answer never comes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Json = dict[str, Any]
 
 MAX_OF_CUSTOMER = 5
 _ASKED_OFFICES = ("au_abn", "eu_vat", "gb_vat")
-"""Types that Stripe has a tax office confirm."""
+"""Types for which Stripe asks a tax office."""
 
 _EU = {
     "AT": r"U\d{8}",
@@ -50,7 +50,7 @@ _EU = {
     "SK": r"\d{10}",
     "XI": r"\d{9}|\d{12}|GD\d{3}|HA\d{3}",
 }
-"""The numbers of each member, after its letters."""
+"""The format of each member's VAT numbers, after the country code."""
 
 _FORMS = {
     "ae_trn": r"\d{15}",
@@ -81,10 +81,10 @@ _FORMS = {
     "us_ein": r"\d{2}-\d{7}",
     "za_vat": r"\d{10}",
 }
-"""What a number of each type looks like; of other types anything is taken. Stripe may take other
-ways of writing one: which, it does not document."""
+"""The format of each type's numbers; other types accept anything. Stripe may also accept other
+ways of writing a number, but does not document which."""
 _ISO = {"EL": "GR", "XI": "GB", "EU": None}
-"""Letters of VAT numbers that are no country's."""
+"""Prefixes of VAT numbers that are not country codes."""
 
 
 @route("POST", "customers/*/tax_ids", "CustomerTaxIdCreateParams")
@@ -136,12 +136,12 @@ def delete(call: Call, customer_id: str, tax_id: str) -> Json:
 
 
 def of_customer(call: Call, customer_id: str) -> list[Json]:
-    """The oldest first."""
+    """The customer's tax ids, the oldest first."""
     mine = [("customer = ?", customer_id)]
     return call.store.select("tax_id", mine, limit=MAX_OF_CUSTOMER, oldest_first=True)
 
 
 def shown_on_invoice(call: Call, customer_id: str) -> list[Json]:
-    """What an invoice says of them."""
+    """The customer's tax ids as an invoice shows them."""
     held = of_customer(call, customer_id)
     return [{"type": item["type"], "value": item["value"]} for item in held]
