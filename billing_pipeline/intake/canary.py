@@ -1,8 +1,8 @@
-"""What the canary must come to: `canary/expected.csv` and `canary/expected_charges.csv`.
+"""The expected results of the canary: `canary/expected.csv` and `canary/expected_charges.csv`.
 
-What belongs here: the columns of these two files, reading them, which month they are asked for, and
-what is wrong with any file of the canary's. What does not: the rules of its accounts and usage,
-which are everybody's, and comparing (``rating.canary``).
+What belongs here: the columns of these two files, reading them, choosing the month, and the
+problems of all the canary's files. What does not: the rules of its accounts and usage, which are
+the same as for all customers, and comparing (``rating.canary``).
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ EXPECTED_CHARGES = Table(
 
 @dataclass(frozen=True)
 class Expected:
-    """What the canary's invoices and charges are known to be in a month. An amount that is None is
-    not compared."""
+    """The canary's known invoices and charges in a month. An amount that is None is not
+    compared."""
 
     month: BillingMonth
     invoices: Sequence[Row]
@@ -71,25 +71,26 @@ class Expected:
 
 
 def as_canary(settings: Settings) -> Settings:
-    """The settings by which the canary's accounts and usage are read in the place of everybody's.
-    Its price book is the month's own."""
+    """Settings with which the canary's accounts and usage are read in place of the real ones. The
+    price book is the month's own."""
     return replace(settings, renamed_folders=_FOLDERS)
 
 
 def in_its_folder(name: str) -> str:
-    """An input file that was read as the canary's, as it is named in messages."""
+    """The name, in messages, of an input file that was read with `as_canary`."""
     folder, _, file = name.partition("/")
     return f"{_FOLDERS[folder]}/{file}" if folder in _FOLDERS else name
 
 
 def in_its_folders(error: InvalidInput) -> InvalidInput:
-    """What is wrong with inputs that were read as the canary's."""
+    """The same error with the names of the canary's files, for inputs that were read with
+    `as_canary`."""
     return InvalidInput(replace(found, file=in_its_folder(found.file)) for found in error.problems)
 
 
 def canary_problems(settings: Settings) -> Sequence[Problem]:
-    """What is wrong with what is expected of the canary and with its accounts; nothing where there
-    is no canary. Of its usage, rating it says what is wrong."""
+    """The problems of the canary's expected results and accounts; none if there is no canary.
+    Problems of its usage are found by rating it."""
     storage = Storage.of(settings)
     if not storage.entries(FOLDER):
         return ()
@@ -103,8 +104,8 @@ def canary_problems(settings: Settings) -> Sequence[Problem]:
 
 
 def read_expected(settings: Settings, month: BillingMonth) -> Expected | None:
-    """What is expected of the month; where nothing is said of it, of the last month before it of
-    which something is, else of the first one after it. None where there is no canary."""
+    """The expected results of the month. If the files do not have it, those of the last month
+    before it that they have, or else of the first month after it. None if there is no canary."""
     storage = Storage.of(settings)
     if not storage.entries(FOLDER):
         return None
@@ -121,7 +122,7 @@ def read_expected(settings: Settings, month: BillingMonth) -> Expected | None:
 
 
 def _read_all(storage: Storage, settings: Settings) -> tuple[list[Row], list[Row], list[Problem]]:
-    """The invoices and the charges that are expected, and what is wrong with their files."""
+    """The expected invoices and charges, and the problems of their files."""
     problems: list[Problem] = []
     tables = read_tables(storage, (EXPECTED, EXPECTED_CHARGES), _FOLDERS, settings, problems)
     invoices, charges = tables.values()

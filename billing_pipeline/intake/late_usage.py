@@ -1,7 +1,8 @@
-"""What a rating read, and what of it is another by now: late usage, another price book or account.
+"""The inputs of a rating, and which have changed since: late usage, a changed price book or
+account.
 
-What belongs here: writing it down, keeping it of what was billed, and comparing. What does not:
-reading rows (``intake``), and what is done about it (``defs.sensors``, ``defs.drift``).
+What belongs here: noting the inputs of a rating, saving those that were billed, and comparing. What
+does not: reading rows (``intake``), and acting on changes (``defs.sensors``, ``defs.drift``).
 """
 
 from __future__ import annotations
@@ -20,25 +21,25 @@ from billing_pipeline.settings import Settings
 
 _FILE_NAME = "usage_files.json"
 _REFERENCE = ("catalog", "catalog/costs", "accounts")
-# Of a file: its stamp, size and SHA-256; of an object of a store the digest is empty.
+# A file's stamp, size and SHA-256; the digest is empty for an object in a store.
 _Content = tuple[str, int, str]
 
 
 class RatedInputs(TypedDict):
-    """What a month was rated from: the months whose usage counts in it, their files, and the files
-    of catalog/ and accounts/."""
+    """The inputs of a month's rating: the months whose usage counts in it, their files, and the
+    files of catalog/ and accounts/."""
 
     folders: list[str]
     files: dict[str, _Content]
     reference: dict[str, _Content]
     is_billed: NotRequired[bool]
-    """What they come to was billed; left out where they were only compared."""
+    """True if their result was billed; False if it was only compared with what was billed."""
 
 
 @dataclass(frozen=True)
 class ChangedInputs:
-    """How a month's inputs differ from those that it was rated with. `fingerprint` is the same as
-    long as they stay as they are now."""
+    """How a month's inputs differ from those with which it was rated. `fingerprint` stays the same
+    as long as the inputs do."""
 
     month: BillingMonth
     new: tuple[str, ...]
@@ -51,7 +52,7 @@ class ChangedInputs:
         return "; ".join(f"{what}: {', '.join(names)}" for what, names in parts if names)
 
     def is_in(self, folder: str, but: str = "") -> bool:
-        """Whether some file of the folder differs, or of the folders in it but that one."""
+        """True if a file in the folder or its subfolders differs, ignoring the folder `but`."""
         names = (*self.new, *self.changed, *self.gone)
         others = [name for name in names if not (but and name.startswith(f"{but}/"))]
         return any(name.startswith(f"{folder}/") for name in others)
@@ -60,7 +61,7 @@ class ChangedInputs:
 def note_rated(
     settings: Settings, month: BillingMonth, folders: list[BillingMonth], files: UsageFiles
 ) -> None:
-    """Write down what the month is being rated with, and the folders it came from."""
+    """Note the inputs with which the month is being rated, and the folders of its usage."""
     storage = Storage.of(settings)
     known: RatedInputs = {
         "folders": [str(folder) for folder in folders],
@@ -75,19 +76,19 @@ def note_rated(
 
 
 def rated_inputs(settings: Settings, month: BillingMonth) -> RatedInputs | None:
-    """What the month was last rated with in this home; None if it never was, or by an earlier
-    release."""
+    """The inputs with which the month was last rated in this home; None if it never was, or by an
+    earlier release."""
     return _read(settings.month_dir(month) / _FILE_NAME)
 
 
 def compared_inputs(settings: Settings, month: BillingMonth) -> RatedInputs | None:
-    """The inputs of which it is known what they come to, against what was billed."""
+    """The inputs whose result was last compared with what was billed."""
     return _read(_compared(settings, month))
 
 
 def is_rated_as_compared(settings: Settings, month: BillingMonth) -> bool:
-    """Whether the month was last rated in this home from the very inputs that were last compared
-    with what was billed: then its plan shows what they come to."""
+    """True if the month was last rated in this home from exactly the inputs that were last compared
+    with what was billed: then its plan shows their result."""
     rated, compared = rated_inputs(settings, month), compared_inputs(settings, month)
     return rated is not None and compared is not None and _contents(rated) == _contents(compared)
 
@@ -101,8 +102,8 @@ def _contents(inputs: RatedInputs) -> dict[str, str]:
 def note_compared(
     settings: Settings, month: BillingMonth, known: RatedInputs, *, is_billed: bool
 ) -> None:
-    """Keep, with the records, the inputs that were compared with what was billed: those of a month
-    that was billed as computed, and those that a look for drift has rated."""
+    """Save in the records the inputs that were compared with what was billed: those of a month that
+    was billed as computed, and those that a drift check has rated."""
     path = _compared(settings, month)
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as unfinished:
@@ -110,7 +111,7 @@ def note_compared(
 
 
 def forget_compared(settings: Settings, month: BillingMonth) -> None:
-    """The next look for drift rates the month, whatever its inputs are."""
+    """Make the next drift check rate the month, whatever its inputs."""
     _compared(settings, month).unlink(missing_ok=True)
 
 
@@ -127,10 +128,10 @@ def _read(path: Path) -> RatedInputs | None:
 
 
 def late_usage(settings: Settings, month: BillingMonth) -> ChangedInputs | None:
-    """What usage is different since the last rating; None where nothing is, or the month was never
+    """The usage that has changed since the last rating; None if none has, or if the month was never
     rated here.
 
-    Raises `InvalidInput` where the usage cannot be listed.
+    Raises `InvalidInput` if the usage cannot be listed.
     """
     known = rated_inputs(settings, month)
     if known is None:
@@ -142,9 +143,9 @@ def late_usage(settings: Settings, month: BillingMonth) -> ChangedInputs | None:
 def changed_inputs(
     settings: Settings, month: BillingMonth, known: RatedInputs
 ) -> ChangedInputs | None:
-    """What of usage, price book and accounts differs from what is known; None where nothing does.
+    """The usage, price book and accounts that differ from the known inputs; None if nothing does.
 
-    Raises `InvalidInput` where they cannot be listed.
+    Raises `InvalidInput` if they cannot be listed.
     """
     storage = Storage.of(settings)
     present = [*_usage(storage, known["folders"]), *_reference(storage)]
@@ -192,8 +193,8 @@ def _compare(
 def _other_content(
     storage: Storage, entry: Entry, stamp: str, size: int, digest: str
 ) -> str | None:
-    """What names the present content where it is not that of the rating. A file that was only
-    touched or copied is read to tell: its stamp is another, its content is not."""
+    """A name for the present content if it differs from that of the rating. A file whose stamp has
+    changed is read, because it may only have been touched or copied."""
     if entry.stamp == stamp:
         return None
     if storage.is_remote or entry.is_folder or entry.oddity is not None:
@@ -203,7 +204,7 @@ def _other_content(
 
 
 def _digest(storage: Storage, entry: Entry) -> str:
-    """Of the content of a file; of an object its stamp says enough."""
+    """The digest of a file's content; empty for an object in a store, whose stamp is enough."""
     if storage.is_remote or entry.oddity is not None:
         return ""
     with Path(entry.path).open("rb") as content:

@@ -1,7 +1,7 @@
-"""How large inputs may be: bounds that keep memory within `BILLING_MEMORY_LIMIT` whatever comes.
+"""How large inputs may be: limits that keep memory within `BILLING_MEMORY_LIMIT`, whatever arrives.
 
-What belongs here: the bounds, how they follow from the settings, and the stream that keeps to one.
-What does not: reading what is inside of the bounds.
+What belongs here: the limits, how they follow from the settings, and the stream that enforces one.
+What does not: reading inputs within the limits.
 """
 
 from __future__ import annotations
@@ -15,25 +15,24 @@ from billing_pipeline.settings import Settings
 
 _MIB = 1024 * 1024
 
-# A cell is held several times while it is read: as Python's text, as Arrow's, in DuckDB, parsed
-# where it is JSON. The parts of the memory below leave room for that.
+# A cell is in memory several times while it is read: as Python text, as Arrow text, in DuckDB, and
+# parsed if it is JSON. The fractions of the memory below leave room for that.
 _ROWS_PART, _ROW_PART, _TABLE_PART = 64, 64, 16
-# More than these would only cost memory: batches of that size keep DuckDB busy, and no event is as
-# long.
+# More would only cost memory: batches of this size keep DuckDB busy, and no event is this long.
 _MAX_BATCH_BYTES, _MAX_ROW_BYTES = 16 * _MIB, 4 * _MIB
 
 
 class TooLargeError(ValueError):
-    """An input is beyond a bound; the message says which, and how to raise it."""
+    """An input exceeds a limit; the message says which, and how to raise it."""
 
 
 @dataclass(frozen=True)
 class InputLimits:
-    """Bounds in bytes, of contents as they are unpacked.
+    """Limits in bytes of unpacked content.
 
     `file_bytes`: a file. `table_bytes`: a table of catalog/ or accounts/, which is held in memory
     as a whole. `row_bytes`: a row of usage. `batch_bytes`: the rows of usage that are read at a
-    time. `memory`: what DuckDB may use, in its own words.
+    time. `memory`: what DuckDB may use, as it is written in DuckDB's settings.
     """
 
     file_bytes: int
@@ -54,7 +53,7 @@ class InputLimits:
         )
 
     def refuse_file(self, size: int) -> None:
-        """Raises `TooLargeError` for a file of more bytes than are read."""
+        """Raise `TooLargeError` for a file that is too large to be read."""
         if size > self.file_bytes:
             raise TooLargeError(
                 f"holds more than {shown_bytes(self.file_bytes)}; "
@@ -62,7 +61,7 @@ class InputLimits:
             )
 
     def refuse_table(self, size: int) -> None:
-        """Raises `TooLargeError` for a table of more bytes than are held in memory."""
+        """Raise `TooLargeError` for a table that is too large to be held in memory."""
         self.refuse_file(size)
         if size > self.table_bytes:
             raise TooLargeError(
@@ -80,14 +79,14 @@ def shown_bytes(size: int) -> str:
 
 
 def unpacked(content: IO[bytes], limits: InputLimits, *, is_packed: bool) -> io.BufferedReader:
-    """The bytes of a file, out of their gzip where it is packed. Reading beyond the bound of a file
-    raises `TooLargeError`: a few megabytes may unpack to any number."""
+    """The bytes of a file, decompressed if it is gzip. Reading beyond the limit of a file raises
+    `TooLargeError`, because a few megabytes may decompress to any size."""
     plain = gzip.GzipFile(fileobj=content) if is_packed else content
     return io.BufferedReader(_Bounded(plain, limits), _MIB // 8)
 
 
 class _Bounded(io.RawIOBase):
-    """Another stream's bytes, as long as there are not too many."""
+    """Another stream's bytes, up to a limit."""
 
     def __init__(self, content: IO[bytes] | gzip.GzipFile, limits: InputLimits) -> None:
         self._content = content

@@ -1,8 +1,7 @@
 """Billing periods that need a calendar: weeks, months, quarters, half-years and years.
 
-What belongs here: their edges, and the tables `raw.calendar_periods` and
-`raw.anniversary_periods`. What does not: periods of 30 days, which need none, and which period is
-invoiced when (dbt).
+What belongs here: their edges, and the tables `raw.calendar_periods` and `raw.anniversary_periods`.
+What does not: periods of 30 days, which need no calendar, and when a period is invoiced (dbt).
 """
 
 from __future__ import annotations
@@ -21,14 +20,15 @@ from billing_pipeline.months import BillingMonth
 INTERVALS = {"month": 1, "quarter": 3, "half_year": 6, "year": 12}
 WEEK = "week"
 
-# The instant at which the period of a number begins.
+# From a period's number to the instant at which it begins.
 Edges = Callable[[int], datetime]
 
 _INSTANT = pa.timestamp("us", "UTC")
 
 
 def calendar_edges(interval: str, zone: ZoneInfo) -> Edges:
-    """Weeks begin on Monday, quarters, half-years and years in January."""
+    """Edges by the calendar: weeks begin on Monday; quarters, half-years and years are counted from
+    January."""
 
     def edge(number: int) -> datetime:
         if interval == WEEK:
@@ -42,8 +42,8 @@ def calendar_edges(interval: str, zone: ZoneInfo) -> Edges:
 
 
 def anniversary_edges(interval: str, start: datetime, zone: ZoneInfo) -> Edges:
-    """So many intervals after `start`, at its local day and time; a shorter month has its last day
-    instead."""
+    """Edges by anniversary: so many intervals after `start`, on its day and at its local time; in a
+    shorter month, on the last day."""
     local = start.astimezone(zone).replace(tzinfo=None, fold=0)
 
     def edge(number: int) -> datetime:
@@ -62,8 +62,8 @@ def anniversary_edges(interval: str, start: datetime, zone: ZoneInfo) -> Edges:
 def periods(
     edge: Edges, interval: str, since: datetime, until: datetime, *, first: datetime | None
 ) -> Iterator[tuple[datetime, datetime]]:
-    """Start and end of the periods that end after `since` and begin before `until`. `first`: the
-    start of the first one, from which they are numbered; None: they are the calendar's."""
+    """Start and end of the periods that end after `since` and begin before `until`. `first` is the
+    start of the first period, from which they are numbered; None means calendar periods."""
     days = (since - first).days if first is not None else since.toordinal()
     length = 7 if interval == WEEK else 31 * INTERVALS[interval]
     number = days // length
@@ -83,8 +83,8 @@ def write_price_periods(
 ) -> None:
     """Create the tables: the periods of each interval in use that this month or the next touches.
 
-    Of a subscription of which any version names a coupon, months are written from its start on:
-    from the first paid one on its coupon's months are counted.
+    If any version of a subscription names a coupon, its months are written from its start on,
+    because the coupon's months are counted from the first paid one.
     """
     since, until = month.start(zone), month.shift(1).end(zone)
     named = connection.execute(
@@ -148,9 +148,9 @@ def _create(
 def earliest_usage(
     connection: duckdb.DuckDBPyConnection, month: BillingMonth, zone: ZoneInfo
 ) -> datetime:
-    """The first instant whose usage the month may invoice: that of the month, or of a longer period
-    of a usage price, or of a cost, that ends, or is cut, in it. Periods of 30 days are not looked
-    at."""
+    """The first instant whose usage the month may invoice: the start of the month, or of a longer
+    period of a usage price or a cost that ends or is cut off in the month. Periods of 30 days are
+    ignored."""
     start, end = month.start(zone), month.end(zone)
     [[found]] = connection.execute(
         "WITH asked AS (SELECT subscriptions.*, coalesce(prices.\"interval\", 'month')"

@@ -1,6 +1,7 @@
-"""What is wrong with an input, as data: one `Problem` a fault, one `InvalidInput` for them all.
+"""What is wrong with inputs, as data: one `Problem` for each fault, one `InvalidInput` for them
+all.
 
-What belongs here: how problems are ordered and worded as lines. What does not: finding them.
+What belongs here: sorting problems and wording them as lines. What does not: finding them.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ _LONGEST_VALUE = 60  # characters of a cell shown in a message: enough to find i
 
 @dataclass(frozen=True)
 class Problem:
-    """One fault of one place of one input file.
+    """One fault in one place of an input file.
 
     `file` is relative to the data directory (`catalog/prices.csv`). `row` counts as a spreadsheet
-    does (the header is row 1; the first row of Parquet is 1), None where the whole file is meant;
-    `column` likewise. `value` is the cell as read. `message` says what is wrong and what is
+    does (the header is row 1; the first row of Parquet is 1) and is None if the whole file is
+    meant; `column` likewise. `value` is the cell as read. `message` says what is wrong and what is
     allowed.
     """
 
@@ -44,7 +45,7 @@ class Problem:
         place = self.file if rows is None else f"{self.file} {rows}"
         if self.column is not None:
             place += f", {self.column}"
-        # What DuckDB and the system say may have several lines; a problem is one.
+        # Messages of DuckDB and the system may have several lines; a problem has one.
         return printable(f"{place}: {' '.join(self.message.split())}")
 
     @property
@@ -53,11 +54,11 @@ class Problem:
 
 
 class InvalidInput(ValueError):
-    """Inputs that cannot be billed from.
+    """The inputs cannot be billed.
 
-    ``str()`` has a line for each problem, one for all rows that have the same, and stops after
-    `MAX_LINES`: it stands on terminals and in the run history. The last line alone says why nothing
-    was priced: the one problem, or how many there are.
+    ``str()`` has a line for each problem, shared by all rows with the same one, and stops after
+    `MAX_LINES`, because it is shown on terminals and in the run history. Its last line alone says
+    why nothing was priced: the only problem, or how many there are.
     """
 
     def __init__(self, problems: Iterable[Problem]) -> None:
@@ -66,7 +67,7 @@ class InvalidInput(ValueError):
         super().__init__(self._text("the first of them listed above"))
 
     def told(self, folder: Path) -> str:
-        """``str()``; where that leaves lines out, all are in a file of `folder`, which it names."""
+        """``str()``. If that leaves lines out, it names a file in `folder` that has them all."""
         if len(self.lines) <= MAX_LINES:
             return str(self)
         path = folder / "input-problems.txt"
@@ -93,7 +94,7 @@ class InvalidInput(ValueError):
 
 
 def _lines(problems: Iterable[Problem]) -> list[str]:
-    """A line for each problem, in their order; the rows of a file that have the same share one."""
+    """A line for each problem, in order; rows of a file with the same problem share a line."""
     same: dict[tuple[str, str | None, str, bool], list[Problem]] = defaultdict(list)
     for problem in problems:
         key = (problem.file, problem.column, problem.message, problem.row is None)

@@ -1,7 +1,7 @@
-"""Where the month's usage files come from, and which expected sources have not delivered.
+"""The source of each of the month's usage files, and the expected sources that have not delivered.
 
 What belongs here: matching files to ``catalog/sources.csv``. What does not: reading the files
-(``usage``), and what is done about a missing one (``defs.usage``).
+(``usage``), and acting on a missing source (``defs.usage``).
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def _source_of(source_file: str, known: list[Source]) -> str:
 
 
 def missing_sources(connection: duckdb.DuckDBPyConnection) -> list[Source]:
-    """The expected sources of which the month has no file."""
+    """The expected sources without a file in the month."""
     delivered = {
         str(name)
         for (name,) in connection.execute("SELECT source FROM raw.usage_file_sources").fetchall()

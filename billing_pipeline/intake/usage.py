@@ -1,8 +1,8 @@
 """The view `raw.usage_events`: every usage row of a month, good or bad, in one form.
 
-What belongs here: that view, which rows of earlier months are in it, `raw.run` and `raw.months`.
-What does not: which rows are rejected for what they say about customers, months and duplicates,
-and what a meter makes of them (dbt).
+What belongs here: that view, the choice of its rows from earlier months, `raw.run` and
+`raw.months`. What does not: rejecting rows because of their customer, their month or as duplicates,
+and metering (dbt).
 """
 
 from __future__ import annotations
@@ -28,11 +28,12 @@ from billing_pipeline.intake.usage_files import (
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.settings import Settings
 
-# A row is known by its file's number and its own in one BIGINT: in a hash join of ten million rows
-# that costs a tenth of a file name and a number. No file has more rows than these bits count.
+# A row is identified by its file's number and its own number in one BIGINT: in a hash join of ten
+# million rows that costs a tenth of a file name and a number. No file has more rows than these bits
+# can count.
 _ROW_BITS = 40
 
-# Fifty years: wallets and coupons ask for months long before, a rerun for those after.
+# Fifty years: wallets and coupons need months from long before, and a rerun needs later ones.
 _MONTHS_AROUND = 600
 
 _GIVEN_NAMES = ", ".join(f"given_{name}" for name in ("text", *USAGE_COLUMNS))
@@ -58,21 +59,22 @@ def load_usage(
     months_back: int = 0,
     carried: Collection[str] = (),
 ) -> UsageFiles:
-    """Create `raw.run`, `raw.months`, and the view `raw.usage_events` of a month, of the
-    `months_back` before, and of what the events named in `carried` need of all months before those.
+    """Create `raw.run`, `raw.months`, and the view `raw.usage_events` of the month, of
+    `months_back` months before it, and of the rows from still earlier months that the events named
+    in `carried` need.
 
-    A missing or empty folder is a month without usage. Gives the files of the month and of
+    A missing or empty folder is a month without usage. Returns the files of the month and of
     `months_back`. Raises `InvalidInput` naming every file that cannot be read, and every folder of
     usage/ that is not a month.
     """
-    folders = usage_months(settings)  # whatever lies where no month will ever look must be said now
+    folders = usage_months(settings)  # reports now what no month would ever read
     earliest = month.shift(-months_back)
     files = usage_files(settings, [month.shift(-back) for back in range(months_back, -1, -1)])
     connection.execute("create schema if not exists raw")
     for statement in expressions.property_macros():
         connection.execute(statement)
     events = events_sql(files, settings)
-    if carried:  # else nobody asks for old values: old files are not even looked at
+    if carried:  # otherwise old values are not needed, and old files are not even listed
         earlier = usage_files(settings, [folder for folder in folders if folder < earliest])
         _write_earlier_usage(connection, events_sql(earlier, settings, len(files.files)), carried)
         given = _given(_given_types(files))
@@ -93,8 +95,8 @@ def _write_earlier_usage(
 ) -> None:
     """Create `raw.earlier_usage`: the rows that share an event_id with an event named in `carried`.
 
-    Which of them count, and for what, is decided like everywhere else (dbt); an event of another
-    name may have taken the id before.
+    dbt decides, as for all rows, which of them count and for what; an event of another name may
+    have used the id first.
     """
     names = ", ".join(map(sql_text, sorted(carried)))
     connection.execute(
@@ -106,8 +108,9 @@ def _write_earlier_usage(
 def _write_months(
     connection: duckdb.DuckDBPyConnection, month: BillingMonth, zone: ZoneInfo
 ) -> None:
-    """Create `raw.months`, in order. Models take every edge from here: SQL engines have time zone
-    databases of their own, and of a midnight that occurs twice they know one."""
+    """Create `raw.months`, in order. Models take every edge from here, because SQL engines have
+    time zone databases of their own, and know only one of two midnights when a clock change repeats
+    it."""
     known = [month.shift(step) for step in range(-_MONTHS_AROUND, _MONTHS_AROUND + 1)]
     edges = [one.start(zone) for one in [*known, known[-1].shift(1)]]
     kind = pa.timestamp("us", "UTC")
@@ -124,12 +127,12 @@ def _write_months(
 def events_sql(files: UsageFiles, settings: Settings, first_file: int = 0) -> str:
     """A query with the columns of `raw.usage_events` over these files, numbered from `first_file`.
 
-    Files of the same month, the same columns and about the same size are one scan: a scan for each
-    of a thousand files would cost more than the rows in them. DuckDB plans as if every file of a
-    scan had as many rows as its first, and builds hash tables of what seems small. The largest file
-    is therefore first, and a scan's files have equally many digits in their numbers of rows: events
-    are never taken for fewer than they are, nor for more than ten times as many, whatever the files
-    are called.
+    Files of the same month with the same columns and about the same size are one scan: a scan for
+    each of a thousand files would cost more than reading their rows. DuckDB plans as if every file
+    of a scan had as many rows as the first, and builds hash tables of what seems small. Therefore
+    the largest file comes first, and the row counts of a scan's files have the same number of
+    digits: whatever the files are called, the number of events is never underestimated, nor
+    overestimated by more than a factor of ten.
     """
     groups: dict[tuple[object, ...], list[UsageFile]] = defaultdict(list)
     for file in sorted(files.files, key=lambda file: -file.rows):
@@ -144,13 +147,13 @@ def events_sql(files: UsageFiles, settings: Settings, first_file: int = 0) -> st
 
 
 def _folder(file: UsageFile) -> str:
-    """The part of `filename` before that which names the file."""
+    """The part of `filename` before the file's own name."""
     levels = 2 if file.is_copy else 1
     return file.scan_path.rsplit("/", levels)[0] + "/"
 
 
 def _given_types(files: UsageFiles) -> dict[str, str]:
-    """The type of each column as all Parquet files have it; text where they differ."""
+    """The type of each column, if all Parquet files agree on it; otherwise text."""
     found: dict[str, set[str]] = {name: set() for name in USAGE_COLUMNS}
     for file in files.files:
         for column in file.columns:
@@ -162,10 +165,11 @@ def _given_types(files: UsageFiles) -> dict[str, str]:
 
 
 def _given(types: Mapping[str, str], *, text: str = "NULL", columns: bool = False) -> str:
-    """The row as it was given: its `text` where it was one, else the `columns` of the scan.
+    """The row as it was given: its `text` if it came as text, otherwise the `columns` of the scan.
 
-    Written out (`given_text` in dbt_project/macros/usage_values.sql) are only the few rows that
-    are rejected: to write out ten million takes longer than to bill them.
+    Only the few rejected rows are written out (`given_text` in
+    dbt_project/macros/usage_values.sql): writing out ten million rows takes longer than billing
+    them.
     """
     parts = (
         f"CAST({name if columns else 'NULL'} AS {types[name]}) AS given_{name}" for name in types
@@ -210,8 +214,8 @@ def _as_given_sql(
     source: str,
     settings: Settings,
 ) -> str:
-    """Parquet as given: nothing is computed that the reader does not ask for, nor of a column that
-    is known to be clean."""
+    """Parquet as given: nothing is computed unless the reader needs it, and nothing for a column
+    that is known to be clean."""
     types = {column.name: column.sql_type for column in columns}
     clean = {column.name for column in columns if column.is_clean}
     values = expressions.event_values(types, settings.timezone)

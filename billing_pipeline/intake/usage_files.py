@@ -1,7 +1,7 @@
-"""The usage files of a month: which there are, what they hold, and their copies fit to be scanned.
+"""The usage files of a month: finding them, what they contain, and their copies for scanning.
 
-What belongs here: finding files, their fingerprints, and the cache of copies and of what was found.
-What does not: what is in files (text_files.py, parquet_files.py), the view over them (usage.py).
+What belongs here: finding files, their fingerprints, and the cache of copies and findings. What
+does not: the content of files (text_files.py, parquet_files.py), the view over them (usage.py).
 """
 
 from __future__ import annotations
@@ -48,8 +48,9 @@ _KNOWN = "known.json"
 _PARQUET_ENDS = b"PAR1"
 EXTENSIONS = (_PARQUET, *_TEXT_EXTENSIONS)
 DIGEST_LENGTH = 32  # hexadecimal digits of SHA-256 that name a copy
-# A file written again within the clock's step keeps size and time stamp. What was looked at this
-# soon after its last change is therefore looked at again next time. Larger is safer, not faster.
+# A file that is rewritten within the clock's resolution keeps its size and time stamp. A file that
+# was examined this soon after its last change is therefore examined again next time. Larger is
+# safer, but slower.
 _SETTLED_SECONDS = 2.0
 
 
@@ -57,9 +58,9 @@ _SETTLED_SECONDS = 2.0
 class UsageFile:
     """One usage file. `scan_path` is the Parquet to read: the file itself or its copy.
 
-    `digest` is SHA-256 of the content. `columns` are those of a Parquet file, which is read as it
-    is; empty for text, which is normalised in its copy. `stamp` is the storage's, of the moment of
-    looking.
+    `digest` is the SHA-256 of the content. `columns` are those of a Parquet file, which is read as
+    it is; empty for text, which is normalised in its copy. `stamp` is the storage's stamp when the
+    file was examined.
     """
 
     month: BillingMonth
@@ -91,7 +92,8 @@ class UsageFiles:
 
 @dataclass
 class _Known:
-    """What was found out about a file, kept beside its copy. A new field: raise FORMAT_VERSION."""
+    """What was found out about a file, saved beside its copy. If you add a field, raise
+    FORMAT_VERSION."""
 
     stamp: str
     digest: str
@@ -101,8 +103,8 @@ class _Known:
 
 
 def usage_months(settings: Settings) -> list[BillingMonth]:
-    """The months that have a folder under usage/. Raises `InvalidInput` for a folder that is no
-    month and for usage files outside of one: neither would ever be billed."""
+    """The months that have a folder under usage/. Raises `InvalidInput` for a folder that is not a
+    month and for usage files outside of month folders: neither would ever be billed."""
     months: list[BillingMonth] = []
     problems: list[Problem] = []
     for entry in Storage.of(settings).entries("usage"):
@@ -156,8 +158,8 @@ def usage_files(settings: Settings, months: list[BillingMonth]) -> UsageFiles:
 
 
 def month_entries(storage: Storage, month: BillingMonth | str) -> Iterator[tuple[str, Entry]]:
-    """What a month's folder holds, by name. A folder `events.parquet`, as Spark and others write a
-    table, stands for the Parquet files in it, `events.parquet/part-0.parquet`."""
+    """The files in a month's folder, by name. A folder `events.parquet`, as Spark and others write
+    a table, counts as the Parquet files in it, such as `events.parquet/part-0.parquet`."""
     folder = f"usage/{month}"
     for entry in storage.entries(folder):
         parts: list[Entry] = []
@@ -182,7 +184,7 @@ def _refuse_unknown(name: str, entry: Entry) -> None:
 
 
 class _Reader:
-    """Looks at files, and remembers what was found when they were looked at last."""
+    """Examines files, and remembers what was found when they were last examined."""
 
     def __init__(self, storage: Storage, settings: Settings, limits: InputLimits) -> None:
         self._storage = storage
@@ -199,7 +201,7 @@ class _Reader:
 
     @cached_property
     def _connection(self) -> duckdb.DuckDBPyConnection:
-        """Opened only where a file has to be looked at."""
+        """DuckDB, opened only if a file has to be examined."""
         return self._open.enter_context(reading_connection(self._limits))
 
     @cached_property
@@ -211,11 +213,11 @@ class _Reader:
         return made
 
     def remembered(self, month: BillingMonth, name: str, entry: Entry) -> _Known | None:
-        """What was found out about a file; None where it is new, or another by now."""
+        """What was found out about a file; None if it is new or has changed."""
         return _remembered(self._cache_dir(month, name) / _KNOWN, entry.stamp)
 
     def look_at_small(self, entries: Sequence[tuple[str, Entry]]) -> None:
-        """Look at the small Parquet files among these together."""
+        """Examine the small Parquet files among these together."""
         if self._storage.is_remote:
             return  # fetched one by one
         new = [
@@ -253,7 +255,7 @@ class _Reader:
         )
 
     def _copy(self, cache_dir: Path, entry: Entry, digest: str) -> Path:
-        """Where a file's copy lies: the name says all that the copy depends on."""
+        """The path of a file's copy, whose name contains everything on which the copy depends."""
         extension = entry.name.lower().rsplit(".", 2)[-2:]
         clock = clock_name(self._settings.timezone)
         seed = json.dumps([FORMAT_VERSION, clock, extension, digest])
@@ -261,8 +263,8 @@ class _Reader:
 
     def _look(self, entry: Entry, cache_dir: Path, is_parquet: bool) -> _Known:
         storage = self._storage
-        # Digest and copy must be of the same bytes, or a file that is being rewritten would leave a
-        # copy under another content's name.
+        # Digest and copy must come from the same bytes, or a file that is being rewritten would
+        # leave a copy under the name of other content.
         with storage.at_hand(entry, cache_dir) as path, path.open("rb") as content:
             digest = hashlib.file_digest(content, "sha256").hexdigest()
             target = self._copy(cache_dir, entry, digest)
@@ -288,13 +290,14 @@ class _Reader:
 
 
 def _refuse_changed(path: Path, entry: Entry) -> None:
-    """Digest, rows and columns would be of two contents."""
+    """Raise an error if the file has changed since it was listed: digest and columns would not
+    match."""
     if local_stamp(path) != entry.stamp:
         raise BrokenFile("was changed while it was read; run again once it is complete")
 
 
 def _is_whole(copy: Path) -> bool:
-    """Whether a copy is there and ends as Parquet does: one that is not is made anew."""
+    """True if a copy exists and ends as Parquet does; otherwise it is made anew."""
     try:
         with copy.open("rb") as content:
             content.seek(-len(_PARQUET_ENDS), os.SEEK_END)
@@ -305,7 +308,8 @@ def _is_whole(copy: Path) -> bool:
 
 @contextlib.contextmanager
 def replacing(target: Path) -> Iterator[Path]:
-    """A name to write to, put in place whole: two runs may make the same copy at once."""
+    """A path to write to, which is then put in place as a whole: two runs may make the same copy at
+    once."""
     unfinished = target.with_name(f"{target.name}.{uuid.uuid4().hex}.tmp")
     try:
         yield unfinished
@@ -318,7 +322,7 @@ def _remembered(path: Path, stamp: str) -> _Known | None:
     try:
         known = _Known(**json.loads(path.read_bytes()))
     except (OSError, ValueError, TypeError):
-        return None  # never looked at, or by a version that kept something else
+        return None  # never examined, or noted in another format
     return known if known.stamp == stamp and known.version == FORMAT_VERSION else None
 
 

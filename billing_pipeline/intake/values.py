@@ -1,8 +1,8 @@
-"""From the text of one cell to its value, exactly, or the reason why not.
+"""From the text of a cell to its exact value, or to the reason why it has none.
 
 What belongs here: pure functions text -> value that raise `BadValue`. What does not: which column
-has which type (tables.py), rules between cells (rules), and usage rows, whose millions of cells
-are read by the same grammar written in SQL (expressions.py).
+has which type (schemas.py), rules between cells (account_rules.py, catalog_rules.py), and usage
+rows, whose millions of cells are read by the same grammar written in SQL (expressions.py).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from billing_pipeline.intake.problems import shown
 from billing_pipeline.intake.reference.dbt_vars import DECIMAL
 from billing_pipeline.money import CURRENCY_PLACES
 
-# The one grammar of time stamps, shared with expressions.py: RE2 and Python read it alike.
+# The grammar of time stamps, shared with expressions.py: RE2 and Python read it alike.
 ISO_TIMESTAMP = (
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
     r"(?:[Tt ](?:[01][0-9]|2[0-3]):[0-5][0-9](?::[0-5][0-9](?:\.[0-9]+)?)?"
@@ -36,18 +36,18 @@ _DIGITS = 38  # of DuckDB's widest DECIMAL
 
 
 class BadValue(ValueError):
-    """The text is no value of the wanted type; the message says what is allowed."""
+    """The text is not a value of the required type; the message says what is allowed."""
 
 
 def is_note(column: str) -> bool:
-    """Whether a column that is not of its file may stand there: notes have names that begin with
-    `_`, and one without a name is what spreadsheets leave beside a table."""
+    """True if a column that the file does not define may be there: notes have names that begin with
+    `_`, and spreadsheets leave columns without a name beside a table."""
     return not column or column.startswith("_")
 
 
 def decimal(text: str, scale: int, digits: int = _DIGITS) -> Decimal:
-    """An exact decimal of at most `scale` places that fits DECIMAL(38, scale), with at most so many
-    `digits` before the point."""
+    """An exact decimal of at most `scale` places that fits DECIMAL(38, scale), with at most
+    `digits` digits before the point."""
     match = _DECIMAL.fullmatch(text)
     if match is None:
         raise BadValue(
@@ -166,7 +166,7 @@ def _instant(text: str, zone: ZoneInfo) -> datetime:
 
 
 def json_object(text: str) -> dict[str, object]:
-    """A JSON object, strictly: no NaN, no key twice. Numbers keep their text."""
+    """A JSON object, read strictly: no NaN, no repeated key. Numbers keep their text."""
 
     def refuse_constant(token: str) -> object:
         raise BadValue(f"{token} is not JSON")
@@ -195,7 +195,7 @@ class JsonNumber(str):
 
 
 def unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    """Build an object, refusing a key given twice: readers disagree on which one counts."""
+    """Build an object, refusing repeated keys: readers disagree on which one counts."""
     value = dict(pairs)
     if len(value) != len(pairs):
         raise BadValue("a key is given twice")
@@ -207,10 +207,10 @@ _EXACT_IN_DOUBLE = 15  # decimal digits that every double keeps
 
 
 def json_text(value: object) -> str:
-    """JSON text of what `json_object` gives, with its numbers unchanged.
+    """JSON text of what `json_object` returns, with its numbers unchanged.
 
-    A number of more digits than a double keeps is written as a string: DuckDB reads JSON numbers
-    as doubles, and by the contract a property's number may as well be text. Without this,
+    A number with more digits than a double keeps is written as a string, because DuckDB reads JSON
+    numbers as doubles; a number in a property may also be given as text. Without this,
     12345678901234567.25 would be billed as 12345678901234568.
     """
     if isinstance(value, JsonNumber):

@@ -3,8 +3,8 @@
 What belongs here: what a time without an offset means. What does not: the grammar of time stamps
 (values.py, expressions.py), months (months.py).
 
-DuckDB has a time zone database of its own, of another age than Python's: where a country has just
-changed its clocks, the two put a month's edge an hour apart. So SQL is given Python's offsets.
+DuckDB has a time zone database of its own, which may be older or newer than Python's: if a country
+has just changed its rules, the two put a month's edge an hour apart. So SQL uses Python's offsets.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ _MICROSECOND = timedelta(microseconds=1)
 def instant_of(wall: datetime, zone: ZoneInfo) -> datetime:
     """The UTC instant of a wall-clock time.
 
-    Midnight is the first instant of its day, where months begin. Any other time that occurs twice
-    or never (the clock was changed) is the later of its two readings.
+    Midnight is the first instant of its day, at which months begin. Any other time that occurs
+    twice or never because of a clock change is the later of its two readings.
     """
     if wall.time() == time.min:
         return wall.replace(tzinfo=zone, fold=0).astimezone(UTC)
@@ -38,7 +38,7 @@ def _later(wall: datetime, zone: ZoneInfo) -> datetime:
 
 
 def instant_sql(wall: str, zone: ZoneInfo) -> str:
-    """`instant_of` for the SQL of a TIMESTAMP, which is pasted several times."""
+    """`instant_of` as SQL. `wall` is the SQL of a TIMESTAMP and is repeated in the result."""
     if zone.key == "UTC":
         return f"make_timestamptz(epoch_us({wall}))"
     instant = f"make_timestamptz(epoch_us({wall}) - {_offset_sql(wall, _offsets(zone))})"
@@ -49,15 +49,16 @@ def instant_sql(wall: str, zone: ZoneInfo) -> str:
 
 
 def clock_name(zone: ZoneInfo) -> str:
-    """A name for what `instant_sql` gives: another one where the time zone database says otherwise
-    than before."""
+    """A name for the result of `instant_sql`, which changes if the time zone database has changed
+    the zone's offsets."""
     if zone.key == "UTC":
         return zone.key
     return f"{zone.key} {hashlib.sha256(repr(_offsets(zone)).encode()).hexdigest()}"
 
 
 def _offset_sql(wall: str, steps: Sequence[tuple[datetime, int]]) -> str:
-    """A search in halves: a year has two steps, and a row must not be compared with all."""
+    """A binary search as SQL: a year has two steps, and a row should not be compared with all of
+    them."""
     if len(steps) == 1:
         return str(steps[0][1])
     middle = len(steps) // 2
@@ -67,7 +68,7 @@ def _offset_sql(wall: str, steps: Sequence[tuple[datetime, int]]) -> str:
 
 @lru_cache
 def _offsets(zone: ZoneInfo) -> tuple[tuple[datetime, int], ...]:
-    """From which wall-clock time on which offset from UTC (in microseconds) holds."""
+    """The offsets from UTC (in microseconds), each with the wall-clock time from which it holds."""
     noon = _FIRST + timedelta(hours=12)
     known = noon.replace(tzinfo=zone).utcoffset()
     steps = {_FIRST: _offset(noon, _later(noon, zone))}
@@ -81,7 +82,7 @@ def _offsets(zone: ZoneInfo) -> tuple[tuple[datetime, int], ...]:
 
 
 def _change(before: datetime, after: datetime, zone: ZoneInfo) -> dict[datetime, int]:
-    """The steps between two noons."""
+    """The steps by which the offset changes between two noons."""
     old, new = (_offset(noon, _later(noon, zone)) for noon in (before, after))
     midnight = datetime.combine(after, time.min)
     while after - before > _MICROSECOND:

@@ -1,13 +1,15 @@
 """Invoices as billed: what each was computed from, saved for good before it is sent.
 
-What belongs here: writing one more version of an invoice's charges, lines, taxes and parties into
-``records/``, and which document bills it; reading them back for a month. What does not: what was
+What belongs here: saving a new version of an invoice's charges, lines, taxes and parties in
+``records/``, with the document that bills it; reading a month's versions
+back. What does not: what was
 sent (``collection.records.billed``), and what differs between two versions (the reports
 ``charge_changes`` and ``document_lines``).
 
-Inputs change after a month was billed: late events, corrections, another price book. What stands
-here does not. A version is written before Stripe is asked, so a crash in between loses nothing:
-the next run finds the same content and adds none, or other content and adds the next.
+Inputs change after a month has been billed: late events, corrections, a new price book. Saved
+versions never change. A version is written before Stripe is asked, so a crash in between loses
+nothing: the next run finds the same content and adds no version, or finds different content and
+adds the next one.
 """
 
 from __future__ import annotations
@@ -33,16 +35,17 @@ from billing_pipeline.settings import Settings
 CHARGES, TIERS = "charges_as_billed", "charge_tiers_as_billed"
 LINES, TAXES = "lines_as_billed", "line_taxes_as_billed"
 CORRECTIONS, CORRECTION_TAXES = "corrections_as_billed", "correction_taxes_as_billed"
-"""What an invoice corrects of months whose books are closed, and the taxes of that."""
+"""An invoice's corrections of months whose books are closed, and the taxes on them."""
 PARTIES, DOCUMENTS = "parties_as_billed", "documents_as_billed"
 _VERSIONS = "versions"
-"""The content hash of each version. An invoice need not have a charge: adjustments, commitments."""
+"""The content hash of each version. An invoice may have no charges, only adjustments for
+example."""
 INPUTS = "inputs.json"
 PLANNED = 1_000_000
-"""The version of what is planned and not billed yet."""
+"""The version number of what is planned but not billed yet."""
 
-# The rows that are new: of the requested invoices, those whose content differs from their last
-# version. The terms show later whether a price or an account has changed.
+# The requested invoices whose content differs from their last version. The saved terms show later
+# whether a price or an account has changed.
 _NEW = """
 CREATE TEMP TABLE new_versions AS
 WITH last AS (
@@ -61,7 +64,7 @@ LEFT JOIN last ON last.invoice_id = invoices.invoice_id
 WHERE list_contains($invoice_ids, invoices.invoice_id)
     AND invoices.content_hash IS DISTINCT FROM last.content_hash
 """
-# The price and the subscription that a charge was computed with; joined by `TERMS_JOINS`.
+# The price and the subscription from which a charge was computed; joined by `TERMS_JOINS`.
 TERMS = """
 tiers AS (
     SELECT price_id, valid_from, list(tiers ORDER BY up_to NULLS LAST) AS terms
@@ -231,8 +234,8 @@ ORDER BY sent.invoice_id, sent.revision, sent.credit_number
 
 
 class SentDocument(NamedTuple):
-    """What is about to be sent: an invoice of that revision, or its credit note of that number.
-    The amount is in major units, below 0 of a credit note."""
+    """A document about to be sent: an invoice with its revision, or a credit note with its number.
+    The amount is in major units, and negative for a credit note."""
 
     invoice_id: str
     revision: int
@@ -248,10 +251,12 @@ def save_versions(
     now: datetime,
     documents: Collection[SentDocument] = (),
 ) -> int:
-    """Save these invoices as the month's warehouse has them, and give how many have a new version.
-    The caller holds the month's lock (``collection.records.lock``). `documents` will bill them.
+    """Save these invoices as they are in the month's warehouse, and return how many have a new
+    version. The caller holds the month's lock (``collection.records.lock``). `documents` will bill
+    them.
 
-    What has not changed since its last version is not saved again. On the disk when this returns.
+    An invoice that has not changed since its last version is not saved again. Everything is on the
+    disk when this returns.
     """
     if not invoice_ids:
         return 0
@@ -282,8 +287,8 @@ def save_versions(
 
 
 def _saved(settings: Settings, month: BillingMonth) -> str:
-    """A query of all versions that are there, with their content hashes. The charges tell them of
-    an earlier release."""
+    """A query of all saved versions, with their content hashes. Those that an earlier release saved
+    are found from its charges."""
     columns = "invoice_id, version, content_hash"
     parts = ["SELECT NULL::VARCHAR AS invoice_id, NULL::INTEGER AS version, NULL::VARCHAR AS"
              " content_hash WHERE false"]  # fmt: skip
@@ -305,8 +310,8 @@ def _load(connection: duckdb.DuckDBPyConnection, documents: Collection[SentDocum
 def read_inputs(
     connection: duckdb.DuckDBPyConnection, settings: Settings, month: BillingMonth
 ) -> dict[str, Any]:
-    """The usage files that the month was rated with, by their content, and the corrections: what
-    is not among them later came since. The month's warehouse is attached as `warehouse`."""
+    """The usage files from which the month was rated, by their content, and the corrections:
+    whatever is missing here arrived later. The month's warehouse is attached as `warehouse`."""
     corrections = connection.execute(
         "SELECT correction_id FROM warehouse.raw.usage_corrections ORDER BY 1"
     ).fetchall()
@@ -319,8 +324,8 @@ def read_inputs(
 
 
 def inputs_beside(path: str) -> dict[str, Any] | None:
-    """What `read_inputs` gave when this file of versions was written; None for an earlier
-    release's."""
+    """What `read_inputs` returned when this file of versions was written; None if an earlier
+    release wrote it."""
     try:
         found = json.loads(Path(path).with_name(INPUTS).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -329,8 +334,8 @@ def inputs_beside(path: str) -> dict[str, Any] | None:
 
 
 def planned_charges(invoice_ids: Collection[str]) -> list[tuple[str, dict[str, object]]]:
-    """Statements after which the table `planned` has the charges that the month's warehouse,
-    attached as `warehouse`, has of these invoices: as a version of its own, in the columns of
+    """Statements that create the table `planned`: the charges of these invoices in the month's
+    warehouse, which is attached as `warehouse`, as a version of their own with the columns of
     `CHARGES`."""
     return [
         (
@@ -346,8 +351,8 @@ def planned_charges(invoice_ids: Collection[str]) -> list[tuple[str, dict[str, o
 def versions_query(
     settings: Settings, month: BillingMonth, table: str, *, with_files: bool = False
 ) -> str | None:
-    """A query of all versions of a month, of `CHARGES` or `TIERS`; None where there is none.
-    `with_files`: with the column `filename`."""
+    """A query of all versions of a month in one of the tables, such as `CHARGES`; None if there are
+    none. `with_files` adds the column `filename`."""
     files = sorted(_root(settings, month).glob(f"[0-9]*/{table}.parquet"))
     if not files:
         return None
@@ -374,8 +379,8 @@ def billed_versions(
     month: BillingMonth,
     totals: Mapping[str, Decimal],
 ) -> dict[str, int]:
-    """By invoice, the newest version that comes to what was billed in the end (`totals`, major
-    units). A version whose sending failed, or that was not approved, comes to something else."""
+    """For each invoice, the newest version whose total is what was finally billed (`totals`, major
+    units). A version that failed to send or was not approved has a different total."""
     lines = versions_query(settings, month, LINES)
     if lines is None or not totals:
         return {}
@@ -402,7 +407,7 @@ def _write(
 
 @contextmanager
 def _whole_folder(root: Path) -> Iterator[Path]:
-    """A folder to write into, under its number once it is complete and on the disk."""
+    """A folder to write into, which gets its number once it is complete and on the disk."""
     unfinished = root / "unfinished"
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir()

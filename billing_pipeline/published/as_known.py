@@ -1,13 +1,13 @@
-"""What was known of a month, and when: every recomputation that differs from the one before.
+"""What was known about a month, and when: every recomputation that differs from the one before.
 
-What belongs here: keeping, in ``records/``, the rows by which a month's usage files, charges,
-lines, invoices and plan differ from those that were known before, and reading them back with the
-time for which they were. What does not: what was billed (``as_billed``), and the views over it
+What belongs here: saving in ``records/`` the rows of a month's usage files, charges, lines,
+invoices and plan that differ from what was known before, and reading them back with the time during
+which each was valid. What does not: what was billed (``as_billed``), and the views over these rows
 (``dbt_project/models/reports``).
 
-A row is kept as text, with the time since which it is known; one that is no longer there is kept as
-gone. Nothing is written where nothing differs. Texts keep every digit, and an added column of a
-later release makes no other type of them.
+A row is saved as text, with the time at which it became known; a row that has disappeared is saved
+as gone. If nothing differs, nothing is written. Text keeps every digit, and stays text when a later
+release adds a column.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ TABLE = "known_rows"
 FROM_WAREHOUSE = ("usage_files", "charges", "invoice_lines", "invoices")
 PLAN = "invoice_plan"
 
-# With the digests of what a charge was computed from, so that a change of it has its cause.
+# With digests of what each charge was computed from, so that the cause of a change can be found.
 _CHARGES = f"""
 WITH {TERMS},
 terms AS (
@@ -80,7 +80,7 @@ WHERE NOT is_gone
 
 
 def month_queries(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
-    """The query of each table that is kept of a month's warehouse, which is attached as
+    """The query of each table that is saved from a month's warehouse, which is attached as
     `warehouse`."""
     queries = {name: f"SELECT * FROM warehouse.main.{name}" for name in FROM_WAREHOUSE}
     if connection.execute(_HAS_TERMS).fetchall() == [(2,)]:
@@ -95,8 +95,9 @@ def keep(
     queries: Mapping[str, str],
     now: datetime,
 ) -> bool:
-    """Keep of these tables what differs from what was known; False where nothing does. On the disk
-    when this returns. The caller publishes, which only one process does at a time."""
+    """Save the rows of these tables that differ from what was known; returns False if none does.
+    They are on the disk when this returns. The caller holds the lock of publications, so no other
+    process writes here."""
     known = _files(settings, month)
     version = int(known[-1].stem) + 1 if known else 1
     connection.execute(_STANDING.format(files=_listed(known)) if known else _NO_STANDING)
@@ -115,8 +116,8 @@ def keep(
 
 
 def known_query(settings: Settings, month: BillingMonth) -> str | None:
-    """A query of all rows that were ever known of the month, each with the time for which it was;
-    None where nothing was kept."""
+    """A query of all rows ever known for the month, each with the time during which it was valid;
+    None if nothing was saved."""
     files = _files(settings, month)
     return _INTERVALS.format(files=_listed(files)) if files else None
 
@@ -131,11 +132,11 @@ def _as_text(connection: duckdb.DuckDBPyConnection, name: str, query: str) -> st
 
 
 def _write(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
-    """Under its name once it is complete and on the disk."""
+    """Write the file, which gets its name once it is complete and on the disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".new")
     target = sql_text(str(unfinished))
-    # Unsorted and at the first level: half a million charges in half the time, in a smaller file.
+    # Unsorted and at compression level 1: half a million charges take half the time and less space.
     options = "FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1"
     connection.execute(f"COPY different TO {target} ({options})")
     fsync(unfinished)

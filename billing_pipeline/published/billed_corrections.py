@@ -1,7 +1,7 @@
 """What was billed for closed months on later months' invoices.
 
-What belongs here: reading it, from the marks of Stripe's invoices and, where credit notes changed
-what they say, from the versions as billed. What does not: what is to be corrected
+What belongs here: reading it from the metadata of Stripe's invoices and, where credit notes have
+changed an invoice, from the versions as billed. What does not: what is to be corrected
 (``collection.plan.corrections``).
 """
 
@@ -31,7 +31,7 @@ GROUP BY ALL
 
 
 class CorrectionSum(NamedTuple):
-    """What an invoice of the month `on` has billed for a closed month; minor units."""
+    """What an invoice of the month `on` has billed for a closed month, in minor units."""
 
     month: BillingMonth
     on: BillingMonth
@@ -41,7 +41,7 @@ class CorrectionSum(NamedTuple):
 
 
 def billed_sums(settings: Settings, cache: StripeCache) -> list[CorrectionSum]:
-    """Of all months, as Stripe was last read."""
+    """The sums of all months, as Stripe was last read."""
     marked = [from_cache(item) for item in cache.invoices.correcting()]
     months = {item.month_key for item in marked if item.is_billed and item.month_key}
     return [
@@ -55,7 +55,8 @@ def billed_sums(settings: Settings, cache: StripeCache) -> list[CorrectionSum]:
 
 
 def correcting_invoices(held: Iterable[ActualInvoice]) -> dict[str, list[ActualInvoice]]:
-    """By invoice, all that Stripe has billed of it, where any of that corrects a closed month."""
+    """For each invoice with a correction of a closed month, everything that Stripe has billed for
+    it."""
     found: dict[str, list[ActualInvoice]] = defaultdict(list)
     for item in held:
         if item.is_billed and item.invoice_id:
@@ -64,12 +65,12 @@ def correcting_invoices(held: Iterable[ActualInvoice]) -> dict[str, list[ActualI
 
 
 def marked_sums(item: ActualInvoice) -> dict[BillingMonth, int]:
-    """What an invoice says that its lines correct."""
+    """The corrections that an invoice's metadata states, by closed month, in minor units."""
     return read_mark(metadata_keys.corrections_mark(item.metadata))
 
 
 def net_of(items: Iterable[ActualInvoice]) -> int:
-    """What counts as billed by them, in minor units."""
+    """The amount that counts as billed by these invoices, in minor units."""
     return sum(item.net + (item.resolution.adjustment if item.resolution else 0) for item in items)
 
 
@@ -80,7 +81,7 @@ def _sums(
     for item in items:
         for month, amount in marked_sums(item).items():
             sums[month] += amount
-    # A credit note does not say which month's correction it takes back; the saved version does.
+    # A credit note does not say which month's correction it reverses; the saved version does.
     if any(item.credited for item in items):
         if net_of(items) == 0:
             return {}

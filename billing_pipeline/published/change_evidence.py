@@ -1,9 +1,9 @@
-"""Why the lines of a plan changed, and what shows it: the file and its rows, the correction, the
+"""Why the lines of a plan changed, and the evidence: the file and its rows, the correction, the
 price or the account row.
 
-What belongs here: comparing what was billed, as it was saved, with the month's warehouse, by the
-rule of the report `charge_changes`; and the text that names the evidence. What does not: amounts,
-which are those of the plan (``collection.plan.line_changes``).
+What belongs here: comparing the saved versions of what was billed with the month's warehouse, by
+the rule of the report `charge_changes`; and the text that names the evidence. What does not:
+amounts, which come from the plan (``collection.plan.line_changes``).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _USAGE_CAUSES = frozenset(["late usage", "usage changed", "usage removed"])
 
 @dataclass(frozen=True)
 class ChangedLine:
-    """A line that a plan changes: the invoice, and the line's id where it has one."""
+    """A line that a plan changes: its invoice, and its own id if it has one."""
 
     invoice_id: str
     line_id: str | None
@@ -41,8 +41,8 @@ class ChangedLine:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is known of a changed line. `customer_id`: whose line it is, where that is known. The
-    quantities are the charge's: one that came to 0 has no line in Stripe, and was measured."""
+    """What is known about a changed line. `customer_id` is the line's customer, if known. The
+    quantities are the charge's: a charge of 0 has no line in Stripe, but its usage was measured."""
 
     cause: str
     evidence: str
@@ -60,13 +60,13 @@ SELECT line_id, charge_id, kind, customer_id, subscription_id, coupon_id, commit
     adjustment_id, tax_rate_id
 FROM warehouse.main.invoice_lines WHERE list_contains($1, invoice_id)
 """
-# Of lines that correct a closed month it was found out when that was rated aside.
+# The evidence for corrections of a closed month was found when that month was rated aside.
 _CORRECTED = """
 SELECT line_id, customer_id, charge_id, kind, cause, evidence
 FROM warehouse.main.corrections WHERE list_contains($1, invoice_id)
 """
-# The version before: the newest that is not the present content. Where a run was cut off after it
-# had saved what it was about to send, that is the one before.
+# The version before: the newest whose content is not the present one. A run that was cut off after
+# saving what it was about to send has left the present content as a version; the one before counts.
 _BEFORE = """
 CREATE TEMP TABLE before AS
 WITH others AS (
@@ -128,7 +128,7 @@ SELECT reason, author FROM warehouse.raw.adjustments WHERE adjustment_id = $1
 def find_evidence(
     settings: Settings, month: BillingMonth, changed: Sequence[ChangedLine]
 ) -> dict[ChangedLine, Evidence]:
-    """Of each changed line. Reads the month's warehouse and what was saved as billed."""
+    """The evidence for each changed line, from the month's warehouse and the versions as billed."""
     if not changed:
         return {}
     with utc_session() as connection:
@@ -170,7 +170,8 @@ class _Search:
         }
 
     def _of_charges(self) -> dict[str, Evidence]:
-        """By line id: the charges that were billed from saved versions and are others now."""
+        """By line id: the evidence for charges that differ from the saved version that was
+        billed."""
         saved = as_billed.versions_query(
             self._settings, self._month, as_billed.CHARGES, with_files=True
         )
@@ -227,7 +228,7 @@ class _Search:
         return "; ".join(parts) or UNKNOWN.evidence
 
     def _usage(self, charge: Row) -> list[str]:
-        """The files that came or changed since, with the rows that count for the charge."""
+        """The files that are new or changed since then, with the rows that count for the charge."""
         saved = as_billed.inputs_beside(charge["saved_in"]) if charge["saved_in"] else None
         known: Mapping[str, str] = (saved or {}).get("usage_files", {})
         files: Mapping[str, str] = self._present["usage_files"]
@@ -239,7 +240,7 @@ class _Search:
         return _shortened([*texts, *gone])
 
     def _set_aside(self, file: str) -> str:
-        """What of the same file counts for nobody, and why."""
+        """The rows of the same file that were set aside, and why."""
         if file not in self._rejections:
             found = rows(self._connection, _SET_ASIDE.format(most=MAX_NAMED), file)
             texts = [f"{row_numbers(row)} {row['reason']}" for row in found]
@@ -262,7 +263,8 @@ class _Search:
         return _shortened([*texts, *(f"correction {name} is gone" for name in gone)])
 
     def _of_other_line(self, line: Row | None, is_moved: bool) -> Evidence:
-        """Of what is not a charge: a discount, a minimum, a tax, an adjustment, a commitment."""
+        """The evidence for a line that is not a charge: a discount, a minimum, a tax, an adjustment
+        or a commitment."""
         if line is None:
             return Evidence(FOLLOWS, "the other lines of the invoice") if is_moved else UNKNOWN
         owner = {"customer_id": line["customer_id"], "charge_id": line["charge_id"]}
@@ -286,7 +288,7 @@ class _Search:
 
 
 def _is_same_price(charge: Row) -> bool:
-    """True where only the form of the terms is another: a release may add columns."""
+    """True if only the form of the terms differs: a new release may add columns."""
     before, after = charge["price_terms_before"], charge["price_terms_after"]
     if before is None or after is None:
         return False
@@ -313,8 +315,8 @@ def row_numbers(row: Mapping[str, Any]) -> str:
 
 
 def price_evidence(price_id: str, before: str | None, after: str | None) -> list[str]:
-    """What differs between the terms of a price, which are JSON objects: the price's row, its
-    tiers and its meter."""
+    """The differences between two versions of a price's terms, which are JSON objects: the price's
+    row, its tiers and its meter."""
     place = f"catalog/prices.csv {price_id}"
     if before is None or after is None:
         return [f"{place} {'is new' if before is None else 'is gone'}"]
@@ -333,7 +335,7 @@ def price_evidence(price_id: str, before: str | None, after: str | None) -> list
 
 
 def account_evidence(subscription_id: str, before: str | None, after: str | None) -> list[str]:
-    """What differs between the rows of a subscription."""
+    """The differences between two versions of a subscription's row."""
     place = f"accounts/subscriptions.csv {subscription_id}"
     found: list[str] = []
     for former, present in zip_longest(_objects(before or ""), _objects(after or "")):
@@ -357,7 +359,7 @@ def _differences(
 
 
 def _objects(text: str) -> list[dict[str, Any]]:
-    """The JSON objects that stand one after the other in a text, those inside others too."""
+    """The JSON objects that follow one another in a text, including nested ones."""
     decoder = json.JSONDecoder(parse_float=Decimal)
     found: list[dict[str, Any]] = []
     place = 0
@@ -387,7 +389,7 @@ def _shown(value: Any) -> str:
 
 
 def _plain(value: Any) -> str:
-    """A number as people write it; any other value as it is."""
+    """A number as people write it; any other value unchanged."""
     if isinstance(value, Decimal):
         return f"{value.normalize():f}"
     return str(value)
@@ -407,7 +409,8 @@ def _shortened(texts: Sequence[str]) -> list[str]:
 def causes_by_invoice(
     found: Iterable[tuple[ChangedLine, Evidence]],
 ) -> dict[str, str]:
-    """What changed an invoice, in a few words; what follows other lines is no cause by itself."""
+    """What changed each invoice, in a few words. A line that changed only because other lines did
+    is not a cause."""
     causes: dict[str, list[str]] = defaultdict(list)
     for line, evidence in found:
         for cause in evidence.cause.split(", "):

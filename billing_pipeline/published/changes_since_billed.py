@@ -1,7 +1,7 @@
-"""Why a month that is rated aside comes to something else than what was billed.
+"""Why a month that is rated aside comes to amounts other than those billed.
 
 What belongs here: the causes, by the rules of the published view `charge_changes`. What does not:
-how much is different (``collection.plan``).
+by how much the amounts differ (``collection.plan``).
 """
 
 from __future__ import annotations
@@ -35,8 +35,9 @@ def causes_since_billed(
     invoice_ids: Collection[str],
     now: datetime,
 ) -> dict[str, list[str]]:
-    """By invoice, the causes of charges that differ from those last billed. `aside` is a scratch
-    home in which the month was rated; it has the versions as billed afterwards, and one more."""
+    """By invoice, the causes of charges that differ from those last billed. `aside` is the scratch
+    home in which the month was rated; afterwards it also contains the versions as billed, and new
+    ones of the invoices that differ."""
     billed = settings.records_dir / "versions" / str(month)
     if not billed.exists():
         return {}

@@ -1,6 +1,6 @@
-"""Bringing files and the names that lead to them to the disk, before anything relies on them.
+"""Flushing files and their directory entries to the disk before anything relies on them.
 
-What belongs here: that. What does not: which files, and in what order.
+What belongs here: the flushing. What does not: which files, and in what order.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def fsync(path: Path) -> None:
-    """Wait until a file, or a folder's list of names, is on the disk."""
+    """Wait until a file, or a folder's list of entries, is on the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

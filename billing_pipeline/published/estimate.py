@@ -1,10 +1,10 @@
-"""The running month so far: rated every day as an estimate, to be looked at and never sent.
+"""The running month so far: rated every day as an estimate, only for viewing and never sent.
 
-What belongs here: rating it in a scratch home and publishing what came of it. What does not: the
-rules (the same dbt models that bill), and when it is done (``defs``).
+What belongs here: rating it in a scratch home and publishing the result. What does not: the rules
+(the same dbt models that bill), and when it runs (``defs``).
 
 Nothing can be billed from it: a plan is made from the month's own warehouse in `BILLING_HOME`,
-which is not touched, and the tables published have names of their own. Stripe is not asked.
+which is not touched, and the published tables have names of their own. Stripe is not called.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def estimate_month(
     moved: Iterable[StripeMovement] = (),
     applications: Iterable[WalletApplication] = (),
 ) -> None:
-    """Rate the running month as it stands and publish it in place of the estimate before.
+    """Rate the running month as it stands and publish it in place of the previous estimate.
 
     Raises `InvalidMonthError` for any other month, `InvalidInput` and `DbtError` as a run of the
     month would.

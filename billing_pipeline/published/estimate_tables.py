@@ -1,4 +1,4 @@
-"""The tables of the running month's estimate: what each is made from.
+"""The tables of the running month's estimate, and the query of each.
 
 What belongs here: one query for each, over the warehouse that the estimate was rated in (attached
 as `warehouse`) and the one row of `estimate`. What does not: their columns (dbt's sources), and
@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from billing_pipeline.published.tables import Table
 
-# The invoice of the running month takes its part at the month's end: it is what the estimate says
-# would be taken, and no part of what the wallet holds now.
+# The invoice of the running month draws on the wallet at the month's end: the estimate shows what
+# it would take, and the wallet still holds that amount now.
 _WALLET_BALANCES = """
 WITH changes AS (
     SELECT changes.*,
@@ -69,7 +69,7 @@ _OF_THE_ESTIMATE = ("billing_month", "estimated_at", "usage_until")
 
 
 def estimate_query(name: str, table: Table) -> str:
-    """The rows of one of the tables, with the columns that are declared."""
+    """A query of one table's rows, with the declared columns."""
     columns = ", ".join(
         f"{'estimate' if item.name in _OF_THE_ESTIMATE else 'source'}.{item.name}::{item.type}"
         f" AS {item.name}"

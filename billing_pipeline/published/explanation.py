@@ -1,8 +1,8 @@
 """Explaining an amount: from an invoice, line or charge back to the rule and the events.
 
-What belongs here: reading the published tables and, while it is there, the month's warehouse for
-the price as it was used. What does not: computing anything anew, for an explanation that computes
-could differ from what was billed; and how a terminal shows it (``commands.explain``).
+What belongs here: reading the published tables and, as long as it exists, the month's warehouse for
+the price as it was applied. What does not: recomputing anything, because the result could differ
+from what was billed; and how a terminal shows it (``commands.explain``).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ WHERE windows.subscription_id = {subscription} AND windows.price_id = {price}
 ORDER BY events.occurred_at, events.source_file, events.source_row"""
 
 # Not counted: the customer's rows that were set aside, and events that this meter could not read.
-# Both stand in the month of their folder, a period of 30 days in up to three.
+# Both are filed under the month of their folder; a period of 30 days touches up to three months.
 _SET_ASIDE_SQL = """\
 SELECT reason, count(*) AS events FROM (
     SELECT reason FROM usage_rejections
@@ -48,12 +48,12 @@ SELECT reason, count(*) AS events FROM (
 
 
 def explain(settings: Settings, record_id: str) -> Record:
-    """What is known of an id: ``id``, ``invoice``, ``payment``, ``lines``, ``charges``.
+    """What is known about an id: ``id``, ``invoice``, ``payment``, ``lines``, ``charges``.
 
-    Each charge has its ``tiers``, its ``rule`` (the price's row, None where the month's
-    warehouse is gone or busy), and for usage ``set_aside`` (by reason, how many of the customer's
-    rows in the months of its period were not counted, for whichever meter they were meant) and
-    ``events_sql`` with the ``events_database`` that it runs in. Raises `UnknownRecordError`.
+    Each charge has its ``tiers``, its ``rule`` (the price's row; None if the month's warehouse is
+    gone or busy), and for usage ``set_aside`` (by reason, how many of the customer's rows in the
+    months of its period were not counted, whichever meter they were for) and ``events_sql`` with
+    the ``events_database`` in which to run it. Raises `UnknownRecordError`.
     """
     with open_published(settings) as published:
         lines = rows(
@@ -109,7 +109,7 @@ def _set_aside(
 
 
 def _add_source(settings: Settings, charge: Record) -> None:
-    """Where the charge came from: the month's warehouse, and the SQL that lists its events."""
+    """Add where the charge came from: the month's warehouse, and the SQL that lists its events."""
     month = BillingMonth(charge["billing_month"].year, charge["billing_month"].month)
     charge["events_database"] = str(settings.warehouse_path(month))
     charge["events_sql"] = None
@@ -122,7 +122,7 @@ def _add_source(settings: Settings, charge: Record) -> None:
 
 
 def _add_rules(charges: list[Record]) -> None:
-    """The row of the price book that priced each charge, out of the warehouse that used it."""
+    """Add to each charge the row of the price book that priced it, from the month's warehouse."""
     for charge in charges:
         charge["rule"] = None
     for path in sorted({charge["events_database"] for charge in charges}):
@@ -135,7 +135,7 @@ def _add_rules(charges: list[Record]) -> None:
                     if charge["events_database"] == path:
                         charge["rule"] = _rule(warehouse, charge)
         except duckdb.Error:
-            # A run is rebuilding the month: the published calculation says the same in words.
+            # A run is rebuilding the month. The published calculation says the same in words.
             continue
 
 

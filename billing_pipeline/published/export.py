@@ -1,4 +1,4 @@
-"""Published tables as Parquet files: out of a warehouse, or out of Python's rows.
+"""Published tables as Parquet files, written from a warehouse or from Python's rows.
 
 What belongs here: the query of each table, and writing its file. What does not: which file is
 current (``manifest``) and when readers see it (``publish``).
@@ -36,8 +36,8 @@ def export_warehouse(
     folder: Path,
     now: datetime,
 ) -> Files:
-    """dbt's published tables of the month's warehouse, and the month as billed. What differs from
-    what was known of it is kept."""
+    """Export dbt's published tables from the month's warehouse, and the month as billed. Whatever
+    differs from what was known about the month is saved (``as_known``)."""
     path = settings.warehouse_path(month)
     if not path.exists():
         raise PublishError(f"{month} has no warehouse at {path}: rate the month first")
@@ -78,7 +78,7 @@ def export_known(
     month: BillingMonth,
     folder: Path,
 ) -> Files:
-    """All that was ever known of the month, with the time for which it was."""
+    """Export all that was ever known about the month, with the time during which it was valid."""
     columns = published.sources["as_known"][KNOWN].columns
     query = known_query(settings, month) or no_rows(columns)
     return _copy_all(connection, {KNOWN: query}, folder)
@@ -92,7 +92,7 @@ def export_estimate(
     estimated_at: datetime,
     folder: Path,
 ) -> Files:
-    """The estimate's tables out of the warehouse that it was rated in."""
+    """Export the estimate's tables from the warehouse in which it was rated."""
     attach(connection, warehouse, "warehouse")
     connection.execute(
         "CREATE TEMP TABLE estimate AS SELECT $1::DATE AS billing_month,"
@@ -109,7 +109,7 @@ def export_estimate(
 def export_tables(
     connection: duckdb.DuckDBPyConnection, warehouse: Path, names: Iterable[str], folder: Path
 ) -> Files:
-    """Some of dbt's tables out of a warehouse."""
+    """Export some of dbt's tables from a warehouse."""
     attach(connection, warehouse, "warehouse")
     queries = {name: f"SELECT * FROM warehouse.main.{sql_name(name)}" for name in names}
     files = _copy_all(connection, queries, folder)
@@ -124,7 +124,7 @@ def export_month_rows(
     month: BillingMonth,
     path: Path,
 ) -> Files:
-    """Python's rows of a month; a missing ``billing_month`` is the month's."""
+    """Export Python's rows of a month; a missing ``billing_month`` is filled with the month."""
     names = {column.name for column in table.columns}
     first_day = month.first_day
     complete: list[dict[str, object]] = []
@@ -142,7 +142,7 @@ def export_month_rows(
 def export_rows(
     connection: duckdb.DuckDBPyConnection, table: Table, rows: Rows, path: Path
 ) -> Files:
-    """Python's rows, every column with the type that the table declares."""
+    """Export Python's rows, every column with the type that the table declares."""
     schema = connection.sql(no_rows(table.columns)).to_arrow_table().schema
     try:
         rows_table = pa.Table.from_pylist([dict(row) for row in rows], schema=schema)
@@ -155,7 +155,7 @@ def export_rows(
 
 
 def no_rows(columns: Iterable[Column]) -> str:
-    """A query that has these columns and no row."""
+    """A query with these columns and no rows."""
     nulls = (f"NULL::{column.type} AS {sql_name(column.name)}" for column in columns)
     return f"SELECT {', '.join(nulls)} WHERE false"
 
@@ -173,7 +173,7 @@ def _copy(connection: duckdb.DuckDBPyConnection, query: str, path: Path) -> Colu
     They go into the manifest so that views can be built without opening any file.
     """
     columns = connection.execute(f"DESCRIBE {query}").fetchall()
-    # The first level is quicker than the third, which is DuckDB's own, and of such tables smaller.
+    # Level 1 is faster than DuckDB's default, 3, and makes smaller files of such tables.
     options = "FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1"
     connection.execute(f"COPY ({query}) TO {sql_text(str(path))} ({options})")
     return [[str(column[0]), str(column[1])] for column in columns]

@@ -1,7 +1,7 @@
-"""Is everything well: one sentence for each part, and whether it asks for a person.
+"""Is everything well? One sentence for each part, and whether it needs attention.
 
-What belongs here: the parts, and the words for what the published tables say of each. What does
-not: the rules of what asks for a person; they are the published view `needs_attention`.
+What belongs here: the parts, and the words for what the published tables say about each. What does
+not: the rules of what needs attention, which are in the published view `needs_attention`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from billing_pipeline.text import counted
 
 @dataclass(frozen=True)
 class Health:
-    """A part of the pipeline: `is_well`, or what to look at."""
+    """The state of one part of the pipeline: `is_well`, or something to look at."""
 
     part: str
     is_well: bool
@@ -27,8 +27,8 @@ class Health:
 
 @dataclass(frozen=True)
 class _Part:
-    """`says` gets the row of `query`, and as `wrong` what `needs_attention` has of `kinds`: in the
-    newest month, or in all of them."""
+    """`says` gets the row of `query`, and in `wrong` what `needs_attention` has of these `kinds`,
+    in the newest month or in all months."""
 
     name: str
     query: str
@@ -38,19 +38,19 @@ class _Part:
 
 
 USAGE_GAPS = ("source_missing", "no_usage", "usage_fell")
-"""The kinds of `needs_attention` that say that usage has not come."""
+"""The kinds of `needs_attention` for usage that has not arrived."""
 
-# `needs_attention` as it was when it was asked for, for it is made of thirty tables.
+# `needs_attention`, read only once, because it reads thirty tables.
 _ASKING = "CREATE OR REPLACE TEMP TABLE asking AS FROM needs_attention"
 
-# The newest month that was computed: what customers and usage are told of.
+# The newest month that was computed, to which the sentences about customers and usage refer.
 _NEWEST = "(SELECT max(billing_month) FROM seller)"
 _STRIPE_DIFFERS = (
     *("missing", "unexpected", "differs", "wallet_differs", "charge_differs"),
     *("unknown", "payout_failed"),
 )
 
-# What asks for a person beside the states of invoices, and what is counted of it.
+# What needs attention besides the states of invoices: what is counted, and its label.
 _OF_CUSTOMERS = {
     "refunded": ("invoice", "refunded without a credit note"),
     "disputed": ("invoice", "disputed"),
@@ -180,7 +180,7 @@ _PARTS = (
 
 
 def _unpriced(row: Row) -> str:
-    """Usage that nothing charges, and usage that several subscriptions charge."""
+    """Usage that no price charges, and usage that several subscriptions charge."""
     texts = []
     if row["events"]:
         texts.append(
@@ -194,7 +194,7 @@ def _unpriced(row: Row) -> str:
 
 
 def _payments(row: Row) -> str:
-    """How many invoices are in which state, and what else asks for a person."""
+    """How many invoices are in each state, and what else needs attention."""
     states = ", ".join(
         f"{row[name]:,} {name}"
         for name in ("paid", "open", "overdue", "uncollectible")
@@ -212,7 +212,7 @@ def _payments(row: Row) -> str:
 
 
 def _revenue(sums: Sequence[Row]) -> str:
-    """Each currency's total, and how it changed."""
+    """The total in each currency, and how it changed."""
     texts = []
     for row in sums:
         text = f"{format_amount(row['now'], row['currency'])} {row['currency']}"
@@ -223,7 +223,7 @@ def _revenue(sums: Sequence[Row]) -> str:
 
 
 def health(published: duckdb.DuckDBPyConnection) -> list[Health]:
-    """Every part, in the order of the money's way."""
+    """Every part, in the order in which money flows."""
     try:
         published.execute(_ASKING)
     except duckdb.CatalogException as error:
@@ -252,7 +252,7 @@ def _of_an_earlier_release(part: _Part, error: duckdb.CatalogException) -> Healt
 
 
 def usage_gaps(published: duckdb.DuckDBPyConnection) -> list[Row]:
-    """What usage has not come, in all months: month (YYYY-MM), kind, source, and a sentence."""
+    """Missing usage, in all months: month (YYYY-MM), kind, source, and a sentence."""
     return rows(
         published,
         "SELECT strftime(billing_month, '%Y-%m') AS month, kind, subject AS source, reason"

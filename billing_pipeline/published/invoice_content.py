@@ -1,6 +1,6 @@
 """Invoices line by line, as a warehouse has them and as they were billed.
 
-What belongs here: reading lines, taxes and corrections for whoever compares them. What does not:
+What belongs here: reading lines, taxes and corrections, to be compared. What does not:
 comparing (``collection.plan.corrections``), and which version was billed (``as_billed``).
 """
 
@@ -61,7 +61,7 @@ WHERE list_contains($1, invoice_id) ORDER BY ALL
 
 
 def content_now(warehouse: Path, invoice_ids: Collection[str]) -> dict[str, InvoiceContent]:
-    """Of these invoices, as a month's warehouse has them."""
+    """The content of these invoices as a month's warehouse has it."""
     with utc_session() as connection:
         attach(connection, warehouse, "warehouse")
         wanted = [sorted(invoice_ids)]
@@ -73,8 +73,8 @@ def content_now(warehouse: Path, invoice_ids: Collection[str]) -> dict[str, Invo
 def content_billed(
     settings: Settings, month: BillingMonth, totals: Mapping[str, Decimal]
 ) -> dict[str, InvoiceContent]:
-    """As they were billed in the end: of each invoice the newest saved version that comes to its
-    total (major units). Of others nothing is known line by line."""
+    """The content as finally billed: for each invoice, the newest saved version that comes to its
+    total (major units). Invoices without such a version are left out."""
     saved, taxes = (versions_query(settings, month, table) for table in (LINES, TAXES))
     if saved is None or taxes is None:
         return {}
@@ -95,8 +95,8 @@ def content_billed(
 def corrections_billed(
     settings: Settings, month: BillingMonth, totals: Mapping[str, Decimal]
 ) -> dict[str, InvoiceCorrections]:
-    """What the month's invoices correct of closed months, by invoice; as `content_billed`. An
-    invoice whose version is known and corrects nothing has no lines here."""
+    """The corrections of closed months on the month's invoices as billed, by invoice; see
+    `content_billed`. An invoice whose version is known and corrects nothing has no lines here."""
     saved, taxes = (
         versions_query(settings, month, name) for name in (CORRECTIONS, CORRECTION_TAXES)
     )

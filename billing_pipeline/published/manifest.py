@@ -1,6 +1,6 @@
-"""The manifest: which file is current of each published table, and which were replaced when.
+"""The manifest: the current file of each published table, and when the earlier ones were replaced.
 
-What belongs here: reading and writing ``manifest.json``, entering new files, and deleting those
+What belongs here: reading and writing ``manifest.json``, entering new files, and deleting files
 that nobody reads any more. What does not: making the files (``export``) and the order of a
 publication (``publish``).
 """
@@ -17,10 +17,10 @@ from typing import Any, TypedDict
 
 from billing_pipeline.published.durable import fsync
 
-# The columns of a file, in their order: name and type of each.
+# The columns of a file in order, each with its name and type.
 Columns = list[list[str]]
 
-# What is to be told of a publication that succeeds; on the terminal where nobody listens.
+# Warnings of publications that succeed; without a handler they go to the terminal.
 _LOG = logging.getLogger(__name__)
 
 # How long the files of a replaced version stay for readers that have the old database open.
@@ -29,11 +29,11 @@ KEEP_REPLACED_SECONDS = 24 * 3600
 
 
 class PublishError(RuntimeError):
-    """Something could not be published or read; what was published before is untouched."""
+    """Something could not be published or read; the previous publication is untouched."""
 
 
 class Entry(TypedDict):
-    """The current file of a table, relative to the root, and which of the layouts it has."""
+    """The current file of a table, relative to the root, and the number of its layout."""
 
     file: str
     layout: int
@@ -46,10 +46,10 @@ Tables = dict[str, Entry]
 class Manifest:
     """What is published in `root`.
 
-    `months` and `estimate` name the current file of each table; `layouts` are the lists of columns
-    that files have, each once, as all months have the same; `retired` says since when (seconds
-    since 1970) a file is replaced. `database_inode` is the database of views that was built from
-    this manifest.
+    `months` and `estimate` name the current file of each table. `layouts` holds each distinct list
+    of columns once, because nearly all months have the same. `retired` says when a file was
+    replaced (seconds since 1970). `database_inode` identifies the database of views that was built
+    from this manifest.
     """
 
     root: Path
@@ -62,7 +62,8 @@ class Manifest:
 
     @classmethod
     def read(cls, root: Path) -> Manifest:
-        """As it was last written; empty before the first time. Raises `PublishError`."""
+        """The manifest as last written; empty before the first publication. Raises
+        `PublishError`."""
         path = _path(root)
         try:
             saved = json.loads(path.read_text(encoding="utf-8"))
@@ -79,19 +80,19 @@ class Manifest:
         return manifest
 
     def write(self) -> None:
-        """Replace the file; on the disk when this returns."""
+        """Replace the file; it is on the disk when this returns."""
         saved: dict[str, Any] = {"format": 2, **vars(self)}
         del saved["root"]
         path = _path(self.root)
         scratch = path.with_name(f"{path.name}.new")
-        # Without an indent, which json writes six times as slowly: the manifest grows with history.
+        # Not indented, because json is six times slower then and the manifest grows with history.
         scratch.write_text(json.dumps(saved, sort_keys=True), encoding="utf-8")
         fsync(scratch)
         scratch.replace(path)
         fsync(self.root)
 
     def all_tables(self) -> Iterator[Tables]:
-        """The newest month first, and at last the running month's estimate."""
+        """The newest month first, and the running month's estimate last."""
         for month in sorted(self.months, reverse=True):
             yield self.months[month]
         yield self.estimate
@@ -106,15 +107,16 @@ class Manifest:
         self.published_at = datetime.fromtimestamp(now, UTC).isoformat()
 
     def recover(self, now: float) -> None:
-        """After a crash between manifest and swap, readers use the retired files to this day."""
+        """After a crash between manifest and swap, readers still use the retired files: keep them
+        for another day."""
         database = self.root / "billing.duckdb"
         in_place = database.stat().st_ino if database.exists() else None
         if in_place != self.database_inode:
             self.retired = dict.fromkeys(self.retired, now)
 
     def forget_missing(self) -> list[str]:
-        """Take the months of which files are gone out of the manifest, as a whole: nobody is to
-        see half a month. Their names; whoever runs them publishes them anew."""
+        """Remove each month that lacks a file from the manifest, as a whole, so that nobody sees
+        half a month. Returns the months; running one again publishes it again."""
         gone = [month for month, tables in self.months.items() if self._is_missing(tables)]
         for month in gone:
             del self.months[month]
@@ -161,7 +163,7 @@ class Manifest:
         return not all((self.root / entry["file"]).exists() for entry in tables.values())
 
     def _move_columns_into_layouts(self) -> None:
-        """Format 1 listed the columns in each entry."""
+        """Convert format 1, which listed the columns in each entry."""
         for tables in self.all_tables():
             for entry in tables.values():
                 entry["layout"] = self._layout(entry.pop("columns"))  # type: ignore[typeddict-item]

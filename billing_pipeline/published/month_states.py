@@ -1,7 +1,7 @@
 """The state of each billing month, from the published view `month_states` and the usage folders.
 
-What belongs here: the months that only have usage as yet, and what a person does next about a
-state. What does not: the rule that names a state (the view) and how it is shown (``commands``).
+What belongs here: the months that only have usage so far, and what to do next in each state. What
+does not: the rule that determines a state (the view) and how it is shown (``commands``).
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ class MonthState(StrEnum):
 
 @dataclass(frozen=True)
 class MonthOverview:
-    """One month: `changes` are those of its invoice plan that failed, wait, or were not sent."""
+    """One month. `changes` are the changes of its invoice plan that failed, wait, or were not
+    sent."""
 
     month: BillingMonth
     state: MonthState
@@ -41,7 +42,7 @@ class MonthOverview:
 
     @property
     def next_command(self) -> str | None:
-        """What would bring it further."""
+        """The command that takes the month further."""
         if self.state is MonthState.WAITS:
             return f"billing plan {self.month}"
         if self.state in (MonthState.FAILED, MonthState.DUE, MonthState.HALF_SENT):
@@ -50,8 +51,8 @@ class MonthOverview:
 
 
 def months_with_usage(settings: Settings) -> set[BillingMonth]:
-    """The months that have a folder under usage/; folders that are no month are left out (the
-    intake reports them)."""
+    """The months that have a folder under usage/. Folders that are not named after a month are left
+    out (the intake reports them)."""
     found = set()
     for entry in Storage.of(settings).entries("usage"):
         try:
@@ -69,8 +70,8 @@ def month_overviews(
     with_usage: set[BillingMonth],
     now: datetime,
 ) -> list[MonthOverview]:
-    """Every month that was computed or has usage, the newest first. Raises `NotPublishedError`
-    where an earlier release published them, without their states."""
+    """Every month that was computed or has usage, the newest first. Raises `NotPublishedError` if
+    an earlier release published them, without states."""
     running = BillingMonth.containing(now, settings.timezone)
     found = {
         month: MonthOverview(month, MonthState.RUNNING if month == running else MonthState.DUE)

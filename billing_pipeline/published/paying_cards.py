@@ -1,7 +1,7 @@
-"""Cards that will have expired when customers are charged, as far as payments have shown them.
+"""Cards that will have expired when customers are charged, as far as past payments show.
 
-What belongs here: asking the published view `paying_cards`. What does not: when a customer is told
-(`notices`), and what an invoice plan says of it (`collection/plan/collecting.py`).
+What belongs here: asking the published view `paying_cards`. What does not: when a customer is
+notified (``notices``), and what an invoice plan says about it (``collection.plan.collecting``).
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from billing_pipeline.settings import Settings
 
 
 def cards_expiring_before(settings: Settings, day: date) -> dict[str, date]:
-    """By customer, the last day of the card that paid last, where it is before `day`. Empty where
-    nothing is published yet, or only by an earlier release."""
+    """For each customer whose most recently used card expires before `day`, the last day of that
+    card. Empty if nothing has been published yet, or only by an earlier release."""
     try:
         with open_published(settings) as published:
             found = published.execute(

@@ -1,6 +1,7 @@
-"""The published invoice plan of a month, as far as an approval is held against it.
+"""The published invoice plan of a month, as far as approvals need it.
 
-What belongs here: reading it. What does not: what is answered (``collection.approval_answers``).
+What belongs here: reading it. What does not: the answer to an approval
+(``collection.approval_answers``).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ _PLAN = """
 SELECT any_value(plan_hash), count(*) FILTER (WHERE state IN ('waiting', 'failed', 'ready'))
 FROM invoice_plan WHERE billing_month = $1::DATE
 """
-# The present plans, then those that were decided about or have been replaced since.
+# The present plans first, then plans that were decided on or have been replaced.
 _MONTH = """
 SELECT strftime(billing_month, '%Y-%m') FROM (
     SELECT billing_month, plan_hash FROM invoice_plan
@@ -31,14 +32,14 @@ WHERE plan_hash = $1 LIMIT 1
 
 @dataclass(frozen=True)
 class PublishedPlan:
-    """Its hash, and how many of its changes are not carried out or declined."""
+    """A plan's hash, and how many of its changes are neither carried out nor declined."""
 
     plan_hash: str
     left: int
 
 
 def published_plan(settings: Settings, month: BillingMonth) -> PublishedPlan | None:
-    """None where no plan of the month was published."""
+    """The month's published plan; None if there is none."""
     try:
         with open_published(settings) as published:
             [(plan_hash, left)] = published.execute(_PLAN, [month.key]).fetchall()
@@ -48,7 +49,7 @@ def published_plan(settings: Settings, month: BillingMonth) -> PublishedPlan | N
 
 
 def month_of_plan(settings: Settings, plan_hash: str) -> str | None:
-    """The month, ``YYYY-MM``, of which a plan with that hash is or was published."""
+    """The month, ``YYYY-MM``, for which a plan with this hash is or was published."""
     try:
         with open_published(settings) as published:
             found = published.execute(_MONTH, [plan_hash]).fetchall()

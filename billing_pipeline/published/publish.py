@@ -3,10 +3,10 @@
 What belongs here: the order of a publication. What does not: the files' content (``export``),
 what is current (``manifest``), the database (``views``), and reading it (``reading``).
 
-The order is what makes a publication safe: first every new file is written and on the disk, then
-the new database of views beside the old one, then the manifest, then one rename. Until that
-rename readers see the old state; a crash anywhere before it leaves them there. A database that is
-open keeps its old views, and their files stay for a day after they are replaced.
+The order makes a publication safe: first every new file is written to the disk, then the new
+database of views beside the old one, then the manifest; then one rename puts the new database in
+place. Until that rename readers see the old state, even after a crash. A database that is open
+keeps its old views, and their files stay for a day after they are replaced.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ _LOG = logging.getLogger(__name__)
 
 WALLETS = ("wallet_ledger", "wallet_lots")
 
-# A publication takes about a second; who waits longer than this waits for a process that hangs.
+# A publication takes about a second; after this long, the process that holds the lock must be
+# hanging.
 LOCK_TIMEOUT_SECONDS = 120.0
 
 
@@ -58,10 +59,10 @@ def publish(
 ) -> None:
     """Publish the month as it stands in its warehouse, together with `extra_tables`.
 
-    An extra table is one of dbt's source `collection`; each row is a mapping of its columns, and
-    what is left out is NULL, a missing ``billing_month`` is the month's. An extra table that is
-    not given keeps what the month had. Raises `PublishError`; the former publication then still
-    stands.
+    An extra table is one of dbt's source `collection`. Each row is a mapping of its columns; a
+    missing column is NULL, and a missing ``billing_month`` is filled with the month. An extra table
+    that is not given keeps what the month had. Raises `PublishError`, and then the previous
+    publication still stands.
     """
     _publish_month(settings, month, extra_tables or {}, from_warehouse=True)
 
@@ -79,8 +80,8 @@ def is_published(settings: Settings, month: BillingMonth) -> bool:
 def publish_rows(settings: Settings, month: BillingMonth, extra_tables: Mapping[str, Rows]) -> None:
     """Publish `extra_tables` alone: the month's charges and invoices stay as published.
 
-    For a pull of payments, which must not publish a warehouse that something else has rebuilt
-    since. Raises as `publish`.
+    For a pull of payments, which must not publish a warehouse that has been rebuilt since. Raises
+    the same errors as `publish`.
     """
     _publish_month(settings, month, extra_tables, from_warehouse=False)
 
@@ -98,8 +99,8 @@ def publish_simulation(settings: Settings, simulation_id: str, rows: Rows) -> No
 def publish_estimate(
     settings: Settings, month: BillingMonth, warehouse: Path, estimated_at: datetime
 ) -> None:
-    """Publish the running month as rated in `warehouse`, in place of the estimate before it; the
-    tables of the months themselves are not touched. Raises as `publish`."""
+    """Publish the running month as rated in `warehouse`, in place of the previous estimate; the
+    tables of the months themselves are not touched. Raises the same errors as `publish`."""
     place = settings.published_dir / "estimates"
     with _publication(settings, place) as new:
         folder = _new_version_folder(place, new.now)
@@ -110,8 +111,8 @@ def publish_estimate(
 
 
 def publish_wallets(settings: Settings, month: BillingMonth, warehouse: Path) -> None:
-    """Publish the running month's wallets as they were computed in `warehouse`, until the month is
-    closed; nothing else of the month is touched. Raises as `publish`."""
+    """Publish the running month's wallets as computed in `warehouse`; closing the month replaces
+    them. Nothing else of the month is touched. Raises the same errors as `publish`."""
     place = settings.published_dir / "months" / str(month)
     with _publication(settings, place) as new:
         folder = _new_version_folder(place, new.now)
@@ -157,7 +158,7 @@ def _publish_month(
 
 @dataclass(frozen=True)
 class _Publication:
-    """One that is under way, at the time `now`; `missing` are the months whose files are gone."""
+    """A publication under way, at the time `now`; `missing` are the months whose files are gone."""
 
     connection: duckdb.DuckDBPyConnection
     published: Published
@@ -168,8 +169,9 @@ class _Publication:
 
 @contextmanager
 def _publication(settings: Settings, place: Path) -> Iterator[_Publication]:
-    """New files are written and entered into the manifest in the block; readers see them after it,
-    or see nothing of them if the block raises. `place` is where older versions of them lie."""
+    """Within the block, new files are written and entered into the manifest. Readers see them after
+    the block; if it raises, they see none of them. `place` is the folder of their older
+    versions."""
     root, published, now = settings.published_dir, published_tables(settings), time.time()
     template = template_database(settings)
     with _publishing_lock(root), utc_session() as connection:
@@ -208,7 +210,7 @@ def _new_version_folder(parent: Path, now: float) -> Path:
 
 
 def _make_durable(folder: Path, *, up_to: Path) -> None:
-    """Bring the folder's files and the names that lead to them to the disk."""
+    """Flush the folder's files, and the directory entries that lead to them, to the disk."""
     for path in sorted(folder.iterdir()):
         fsync(path)
     for parent in (folder, *folder.parents):
@@ -218,6 +220,6 @@ def _make_durable(folder: Path, *, up_to: Path) -> None:
 
 
 def _swap(new: Path, path: Path) -> None:
-    """The one moment in which readers go over from the old state to the new."""
+    """Switch readers from the old state to the new, in one step."""
     new.replace(path)
     fsync(path.parent)

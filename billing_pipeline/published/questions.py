@@ -19,8 +19,8 @@ _FOLDER = DBT_PROJECT_DIR / "analyses"
 
 @dataclass(frozen=True)
 class Question:
-    """One question: the query that answers it, and how a person checks the answer by hand. `notes`
-    are further lines of its head, which only the page reads."""
+    """One question: the query that answers it, and how to check the answer by hand. `notes` are
+    further lines of its head, which are only for the page."""
 
     topic: str
     name: str
@@ -35,7 +35,8 @@ class Question:
 
 
 def read_questions() -> Sequence[Question]:
-    """Each file of the analyses; its head is the question, then `-- By hand: …`."""
+    """One question for each file of the analyses, whose head is the question, then `-- By hand:
+    …`."""
     return [_read(path) for path in sorted(_FOLDER.rglob("*.sql"))]
 
 

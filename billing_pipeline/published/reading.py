@@ -1,7 +1,7 @@
-"""Opening what was published.
+"""Opening the published database.
 
-What belongs here: a read-only connection to it, and what to say where there is none. What does
-not: what is asked of it (reports, ``documents``, ``dashboard``, ``notices``).
+What belongs here: a read-only connection to it, and the message if there is none. What does not:
+the queries (reports, ``documents``, ``dashboard``, ``notices``).
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ def database_path(settings: Settings) -> Path:
 
 
 def open_published(settings: Settings) -> duckdb.DuckDBPyConnection:
-    """A read-only connection to what is published at this moment; the caller closes it.
+    """A read-only connection to what is published now; the caller closes it.
 
-    Raises `NotPublishedError`, or `PublishError` where the file is damaged. Attached to a database
-    in memory rather than opened: within one process DuckDB hands out the instance that is already
-    open for a path, that is the state before the last publication.
+    Raises `NotPublishedError`, or `PublishError` if the file is damaged. The file is attached to a
+    database in memory rather than opened: within one process DuckDB returns the instance that is
+    already open for a path, which may be the state before the last publication.
     """
     path = database_path(settings)
     if not path.exists():
@@ -50,12 +50,12 @@ def open_published(settings: Settings) -> duckdb.DuckDBPyConnection:
 
 
 def plan_publication(settings: Settings, month: BillingMonth) -> str | None:
-    """Names the publication that the month's invoice plan is of; another one after each run that
-    published a plan. None while there is none."""
+    """A name for the publication of the month's invoice plan, which changes with each run that
+    publishes a plan. None if there is no plan."""
     try:
         tables = Manifest.read(settings.published_dir).months.get(str(month), {})
     except PublishError:
-        return None  # what is damaged is made anew by the next publication
+        return None  # a damaged manifest counts as none
     return tables["invoice_plan"]["file"] if "invoice_plan" in tables else None
 
 
@@ -67,5 +67,5 @@ def utc_session() -> duckdb.DuckDBPyConnection:
 
 
 def attach(connection: duckdb.DuckDBPyConnection, path: Path, name: str) -> None:
-    """Make a database file readable under a name; to open it by itself takes longer."""
+    """Make a database file readable under a name, which is faster than opening it by itself."""
     connection.execute(f"ATTACH {sql_text(str(path))} AS {sql_name(name)} (READ_ONLY)")

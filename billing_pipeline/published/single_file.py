@@ -1,7 +1,7 @@
-"""All that is published in one plain DuckDB file, for another host.
+"""Everything published, in one plain DuckDB file for use on another host.
 
 What belongs here: copying the published tables into such a file. What does not: what is published
-(``publish``). Reports stay views, so that what depends on the day of reading still does.
+(``publish``). Reports stay views, so that they still depend on the day of reading.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from billing_pipeline.settings import Settings
 
 
 def write_single_file(settings: Settings, target: Path) -> int:
-    """Write the file anew, and give how many tables and views it has. It is there whole or not at
-    all: who has the former one open goes on reading that. Raises `NotPublishedError`, and
-    `PublishError` where the file cannot be written."""
+    """Write the file anew, and return how many tables and views it has. It appears complete or not
+    at all; readers who have the previous file open keep reading that one. Raises
+    `NotPublishedError`, and `PublishError` if the file cannot be written."""
     open_published(settings).close()
     published = published_tables(settings)
     new = target.absolute().with_name(f".{target.name}.new")

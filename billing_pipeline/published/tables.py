@@ -2,7 +2,7 @@
 
 What belongs here: reading that out of dbt's manifest. What does not: the descriptions themselves
 (``dbt_project/models``: public models, and sources for what Python makes) and writing anything
-(``database``).
+(``export``, ``views``).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 from billing_pipeline.rating.dbt_runner import ensure_manifest
 from billing_pipeline.settings import Settings
 
-# The source of dbt's that lists what the intake made: not published.
+# dbt's source for the tables of the intake, which are not published.
 _RAW = "raw"
 _REPORTS = "reports"
 _STAGES = ("staging", "metering", "rating", "invoicing")
@@ -50,8 +50,8 @@ class Report(Table):
 
 @dataclass(frozen=True)
 class Published:
-    """All of it by name: dbt's tables of a month, on the way from usage to invoices, what Python
-    makes by dbt's source (`collection`, `as_billed`, `estimates`, `simulations`), and the
+    """Everything published, by name: dbt's tables of a month, from usage to invoices; what Python
+    makes, by dbt's source (`collection`, `as_billed`, `estimates`, `simulations`); and the
     reports."""
 
     models: Mapping[str, Table]
@@ -60,13 +60,13 @@ class Published:
 
     @property
     def tables(self) -> Mapping[str, Table]:
-        """All that a view over files is made of."""
+        """All tables whose views read files."""
         made = {name: table for tables in self.sources.values() for name, table in tables.items()}
         return {**self.models, **made}
 
 
 def published_tables(settings: Settings) -> Published:
-    """As dbt's project is on disk now; see `ensure_manifest`."""
+    """What dbt's project, as it is on disk now, publishes; see `ensure_manifest`."""
     return _read(ensure_manifest(settings))
 
 
@@ -91,8 +91,8 @@ def _read(manifest: Path) -> Published:
 
 
 def _in_order(nodes: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """As they follow from one another: on the way from usage to invoices, by the folder of the
-    model; a report after those that it reads."""
+    """Sorted by dependency: models by folder, from usage to invoices; a report after the reports
+    that it reads."""
     reads = {key: node["depends_on"].get("nodes", ()) for key, node in sorted(nodes.items())}
     place = {key: number for number, key in enumerate(TopologicalSorter(reads).static_order())}
 

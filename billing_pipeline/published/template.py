@@ -1,10 +1,10 @@
-"""The database that every publication begins with: the views of reports and questions, described.
+"""The database with which every publication begins: the views of reports and questions, with
+comments.
 
-What belongs here: building it, once for each state of dbt's project, over tables that are empty and
-then dropped. What does not: the views over the months' files, which a publication adds (``views``).
+What belongs here: building it once for each state of dbt's project, over empty tables that are then
+dropped. What does not: the views over the months' files, which a publication adds (``views``).
 
-DuckDB binds a view when it is created: to bind those of all reports took a third of the time of a
-publication.
+DuckDB binds a view when it is created: binding all reports took a third of a publication's time.
 """
 
 from __future__ import annotations
@@ -22,12 +22,13 @@ from billing_pipeline.published.tables import Table, published_tables
 from billing_pipeline.rating.dbt_runner import ensure_manifest
 from billing_pipeline.settings import Settings
 
-# Readers have older releases of DuckDB, in a BI tool for example: this one reads as from 1.1 on.
+# Readers may have older releases of DuckDB, in a BI tool for example: DuckDB 1.1 and later can read
+# this version.
 STORAGE_VERSION = "v1.0.0"
 
 
 def template_database(settings: Settings) -> Path:
-    """It lies beside dbt's manifest, from which it is made."""
+    """The template, beside dbt's manifest, from which it is built."""
     path = ensure_manifest(settings).with_name("template.duckdb")
     if not path.exists():
         new = path.with_name(f"{path.name}.{os.getpid()}")
@@ -65,7 +66,7 @@ def _build(settings: Settings, path: Path) -> None:
 
 
 def comments(tables: Mapping[str, Table]) -> str:
-    """Statements that describe the view of each and its columns."""
+    """Statements that comment on the tables' views and their columns."""
     statements = []
     for name, table in tables.items():
         statements.append(f"COMMENT ON VIEW {sql_name(name)} IS {sql_text(table.comment)}")

@@ -1,7 +1,7 @@
 """What differs between two ratings of the same month: charges, invoices and margins.
 
-What belongs here: the difference, by customer, plan and price. What does not: how the two came
-about, which is a price book (``simulation``) or changed models (`billing diff`).
+What belongs here: the difference, by customer, plan and price. What does not: where the two come
+from, another price book (``simulation``) or changed models (`billing diff`).
 """
 
 from __future__ import annotations
@@ -87,7 +87,8 @@ COMPARED = ("charges", "invoices", "margins")
 
 @dataclass(frozen=True)
 class Differences:
-    """Rows of both ratings side by side, equal ones too. `charges`: by customer, plan and price,
+    """Rows of both ratings side by side, including equal
+    ones. `charges`: by customer, plan and price,
     before discounts and tax. `invoices`: their totals, after both. `margins`: what each customer
     and plan brings, costs and leaves, after discounts and before tax."""
 
@@ -104,7 +105,7 @@ class Differences:
 
 
 def between(present: Path, simulated: Path) -> Differences:
-    """Of two warehouses of the same month."""
+    """Compare two warehouses of the same month."""
     with utc_session() as connection:
         attach(connection, present, "present")
         attach(connection, simulated, "simulated")
@@ -112,7 +113,7 @@ def between(present: Path, simulated: Path) -> Differences:
 
 
 def from_published(settings: Settings, month: BillingMonth, simulated: Path) -> Differences:
-    """Of the month as it is published, and a warehouse. Raises `NotPublishedError`."""
+    """Compare the month as published with a warehouse. Raises `NotPublishedError`."""
     path = database_path(settings)
     if not path.exists():
         raise NotPublishedError(f"nothing is published in {path} yet: there is nothing to compare")

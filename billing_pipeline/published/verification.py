@@ -1,4 +1,4 @@
-"""Is what was published of a month what its inputs and records come to: recomputed and compared.
+"""Does a published month agree with its inputs and records? Recomputed and compared.
 
 What belongs here: rating the month aside, and the digests and differing rows of each table. What
 does not: the records of what was billed (``collection.records``), and showing it
@@ -23,11 +23,11 @@ from billing_pipeline.rating.scratch import scratch_home
 from billing_pipeline.settings import Settings
 
 MAX_ROWS = 5
-"""Rows of a table that are shown on each side; the rest is counted."""
+"""How many rows of a table are shown on each side; the rest are counted."""
 _MAX_COMPARED = 1_000
-"""Rows of each side among which the first one's counterpart is looked for."""
+"""How many rows of each side are searched for the counterpart of the first one."""
 
-# What besides ids tells rows of a table apart.
+# The columns besides ids that tell rows of a table apart.
 _KEYS = (
     *("period_start", "usage_date", "tier", "feature", "position", "currency", "reason"),
     *("source_file", "source_row"),
@@ -54,7 +54,7 @@ class TableCheck:
     only_published: Sequence[Row] = ()
     only_recomputed: Sequence[Row] = ()
     first_difference: str | None = None
-    """The first row that differs, and its first column that does, in one sentence."""
+    """The first row that differs and its first differing column, in one sentence."""
 
     @property
     def is_equal(self) -> bool:
@@ -67,10 +67,10 @@ def verify_month(
     applications: Iterable[WalletApplication] = (),
     moved: Iterable[StripeMovement] = (),
 ) -> list[TableCheck]:
-    """Every table that dbt makes of the month, on the way from usage to invoices. Tables and
-    columns of a release since the month's last run are left out.
+    """Check every table that dbt makes for the month, from usage to invoices. Tables and columns
+    that a release has added since the month's last run are left out.
 
-    Raises `NotPublishedError`, and `InvalidInput` and `DbtError` as a run of the month would.
+    Raises `NotPublishedError`, and `InvalidInput` and `DbtError` like a run of the month.
     """
     manifest = Manifest.read(settings.published_dir)
     published = manifest.months.get(str(month))
@@ -78,7 +78,7 @@ def verify_month(
         raise NotPublishedError(f"nothing is published of {month}: there is nothing to compare")
     models = [name for name in published_tables(settings).models if name in published]
     with scratch_home(settings) as aside, utc_session() as connection:
-        # Corrections of closed months are found from other months: they are taken as they were.
+        # Corrections of closed months depend on other months, so they are taken as they were.
         corrections = known_corrections(settings.warehouse_path(month))
         recomputed = rate_month(aside, month, applications, moved, corrections)
         attach(connection, recomputed, "recomputed")
@@ -96,8 +96,8 @@ def verify_month(
 def digest(
     connection: duckdb.DuckDBPyConnection, source: str, columns: Sequence[str]
 ) -> tuple[int, str]:
-    """How many rows `source` has, and their digest in a canonical form: that of the same rows on
-    another machine, in whatever order."""
+    """How many rows `source` has, and their digest in a canonical form: the same for the same rows
+    on any machine, in any order."""
     values = ", ".join(f"{sql_name(column)}::VARCHAR" for column in columns)
     [(count, found)] = connection.execute(_DIGEST.format(values=values, source=source)).fetchall()
     return int(count), str(found)
@@ -129,8 +129,9 @@ def _compared(
 
 
 def first_difference(table: str, published: Sequence[Row], recomputed: Sequence[Row]) -> str | None:
-    """The first row and column that differ, of the rows that only one side has. A row's counterpart
-    is the one with the same ids and the most equal values; without one it is on one side only."""
+    """The first differing row and column among the rows that only one side has. A row's counterpart
+    is the row with the same ids and the most equal values; a row without one is on one side
+    only."""
     if not published and not recomputed:
         return None
     row = published[0] if published else recomputed[0]
@@ -146,7 +147,7 @@ def first_difference(table: str, published: Sequence[Row], recomputed: Sequence[
 
 
 def _row_name(table: str, row: Row) -> str:
-    """The ids of a row, and where its period begins: what says which row it is."""
+    """What identifies a row: its ids and the start of its period."""
     ids = [
         f"{column}={row[column]}"
         for column in row

@@ -22,7 +22,7 @@ from billing_pipeline.published.template import comments
 
 SIMULATIONS = "simulation_changes"
 
-# Between the paths of a list, which have no empty names.
+# Separates the paths of a list, which have no empty components.
 _NEXT_FILE = "//\n"
 
 
@@ -32,8 +32,8 @@ def build_database(
     manifest: Manifest,
     template: Path,
 ) -> Path:
-    """A new database beside the one that readers have, closed and on the disk. It begins as a copy
-    of the `template`, which has the views of reports and questions."""
+    """Build a new database beside the one that readers use, closed and on the disk. It begins as a
+    copy of the `template`, which has the views of reports and questions."""
     root = manifest.root
     path = root / "billing.duckdb.new"
     path.with_name(path.name + ".wal").unlink(missing_ok=True)
@@ -60,8 +60,8 @@ def build_database(
 
 @contextmanager
 def _at_once(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
-    """One transaction, all or nothing. With one for each of the hundreds of comments, the waits
-    for the disk would take longer than all the rest of a publication."""
+    """One transaction, all or nothing. With a transaction for each of the hundreds of comments,
+    waiting for the disk would take longer than the rest of a publication."""
     connection.begin()
     try:
         yield
@@ -76,11 +76,12 @@ def _views(queries: Mapping[str, str]) -> str:
 
 
 def _view_query(manifest: Manifest, name: str, table: Table) -> str:
-    """The query of one table's view; empty where nothing was published of it.
+    """The query of one table's view; without rows if nothing of the table has been published.
 
-    One scan for each distinct list of columns: normally one. DuckDB then opens a single file to
-    bind the view, however many months there are; where a release added a column, older months
-    show NULL there. Newest months first, so that their columns come in today's order.
+    There is one scan for each distinct list of columns, normally one in all, and DuckDB opens only
+    one file of a scan to bind the view, however many months there are. If a release added a column,
+    older months show NULL there. The newest months come first, so that the columns have today's
+    order.
     """
     root = manifest.root
     if name == SIMULATIONS:
@@ -93,16 +94,16 @@ def _view_query(manifest: Manifest, name: str, table: Table) -> str:
             scans.setdefault(entry["layout"], []).append(f"{root}/{entry['file']}")
     parts = [_scan(files) for files in scans.values()]
     there = {column for layout in scans for column, _ in manifest.layouts[layout]}
-    # Of a release since the last publication: whoever asks for it finds it, as yet empty.
+    # Columns that a release has added since the last publication can be queried, and are NULL.
     new = [column for column in table.columns if column.name not in there]
     return " UNION ALL BY NAME ".join([*parts, no_rows(new)] if new else parts)
 
 
 def _scan(paths: Sequence[str]) -> str:
-    """Reads all these files, in whose paths no character is a wildcard.
+    """A query that reads all these files; no character of a path is a wildcard.
 
-    The list is written as one text: DuckDB copies a view for each comment on a column of it, and a
-    list of all months element by element.
+    The list is written as one text, because DuckDB copies a view for each comment on one of its
+    columns, and would copy a list of all months element by element.
     """
     listed = _NEXT_FILE.join(glob_literal(path) for path in paths)
     files = f"string_split({sql_text(listed)}, {sql_text(_NEXT_FILE)})"

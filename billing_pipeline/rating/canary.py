@@ -1,11 +1,11 @@
 """The canary: a made-up customer whose invoice is known, rated before anything is sent.
 
-What belongs here: rating the canary's accounts and usage by the month's own price book, models and
-engine, and comparing. What does not: reading what is expected (``intake.canary``), and when this is
-done (``defs.canary``).
+What belongs here: rating the canary's accounts and usage with the month's own price book, models
+and engine, and comparing. What does not: reading the expected amounts (``intake.canary``), and when
+this is done (``defs.canary``).
 
-The canary lies in a folder of its own, `canary/`, and is rated into a warehouse of its own, which
-is deleted: no table of the month, no plan and no report has to leave it out.
+The canary has a folder of its own, `canary/`, and is rated into a warehouse of its own, which is
+then deleted. So no table, plan or report of the month has to exclude it.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ ORDER BY source_file, source_row, reason
 
 @dataclass(frozen=True)
 class CanaryResult:
-    """What became of the canary: the month in which it was rated, how many amounts were compared,
-    a sentence for each that deviates, and the rows of its usage that were set aside."""
+    """The result of the canary: the month in which it was rated, how many amounts were compared, a
+    sentence for each that deviates, and how many rows of its usage were set aside."""
 
     month: BillingMonth
     compared: int
@@ -56,7 +56,7 @@ class CanaryResult:
 
     @property
     def finding(self) -> str:
-        """What came of it, in one line."""
+        """The result in one line."""
         if not self.deviations:
             return f"{self.compared} amounts of {self.month} are as expected."
         first, *others = self.deviations
@@ -64,13 +64,13 @@ class CanaryResult:
 
     @property
     def sentence(self) -> str:
-        """What a run says of it."""
+        """What a run says about the result."""
         return f"{self.finding}: nothing was sent" if self.deviations else self.finding
 
 
 def check_canary(settings: Settings, month: BillingMonth) -> CanaryResult | None:
-    """Rate the canary and compare it; None where there is none. Raises `InvalidInput` with every
-    problem of its files, and `DbtError` as a run of the month would."""
+    """Rate the canary and compare it; None if there is no canary. Raises `InvalidInput` with every
+    problem of its files, and `DbtError` like a run of the month."""
     expected = read_expected(settings, month)
     if expected is None:
         return None
@@ -103,7 +103,7 @@ def _set_aside(row: Row) -> str:
 def compared(
     expected: Expected, invoices: Sequence[Row], charges: Sequence[Row]
 ) -> list[str | None]:
-    """For each amount that is compared, how it deviates; None where it does not. Pure."""
+    """For each amount compared, how it deviates, or None if it does not. Pure."""
     return [*_compared_invoices(expected, invoices), *_compared_charges(expected, charges)]
 
 

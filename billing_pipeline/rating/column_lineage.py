@@ -1,13 +1,13 @@
-"""From which columns each column of a model comes, computed from the SQL that dbt compiled.
+"""The columns from which each column of a model comes, computed from dbt's compiled SQL.
 
-What belongs here: tracing a column through one compiled query, and writing what is found into what
-`dbt docs generate` has made. What does not: running dbt (`dbt_runner`), and the folder
+What belongs here: tracing a column through one compiled query, and adding the result to the output
+of `dbt docs generate`. What does not: running dbt (`dbt_runner`), and the folder
 (`dbt_sandbox`).
 
-dbt's docs know which model reads which, but of no column where it comes from. sqlglot does, with
-which dagster-dbt reads SQL as well. What a column is computed from counts, and not what only joins
-or filters its rows. An origin is one step away, a column of a model or source that the query reads:
-from there the docs lead on.
+dbt's docs know which model reads which, but not where a column comes from. sqlglot, which
+dagster-dbt also uses to read SQL, can tell. Columns from which a column is computed count as its
+origins; columns that only join or filter rows do not. An origin is one step away, in a model or
+source that the query reads; the docs lead on from there.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ from sqlglot.optimizer.qualify import qualify
 from sqlglot.optimizer.scope import Scope, build_scope
 
 COMES_FROM = "comes from"
-"""What dbt's docs show beside the origins, among the details of a column."""
+"""The label of the origins among a column's details in dbt's docs."""
 _DIALECT = "duckdb"
 _MAIN = "main"
-# An ephemeral model is a CTE of this name in the queries of those that read it; where one reads
-# another, dbt leaves it out of what it keeps of the first.
+# An ephemeral model is a CTE with this prefix in the queries of the models that read it. If an
+# ephemeral model reads another one, dbt leaves that CTE out of the compiled SQL that it keeps.
 _EPHEMERAL = "__dbt__cte__"
 
 Schema = Mapping[str, Mapping[str, Mapping[str, str]]]
 
 
 class LineageError(RuntimeError):
-    """dbt's docs are not there, or nothing in them is compiled; the message says what to run."""
+    """dbt's docs are missing, or nothing in them is compiled; the message says what to run."""
 
 
 def add_to_docs(target: Path) -> int:
-    """Write the origins of the columns of all models that were compiled into the docs in dbt's
-    `target`; returns how many columns have any."""
+    """Add the origins of columns to the docs in dbt's `target`, for all compiled models. Returns
+    how many columns have origins."""
     path, static = target / "manifest.json", target / "static_index.html"
     try:
         written = path.read_text(encoding="utf-8")
@@ -59,7 +59,7 @@ def add_to_docs(target: Path) -> int:
     for node in compiled:
         origins = origins_of(node["compiled_code"], schema)
         for name, column in node["columns"].items():
-            # Names are told in small letters, as DuckDB compares them.
+            # Names are in lower case, because DuckDB ignores case.
             if comes_from := origins.get(name.lower()):
                 column["meta"][COMES_FROM] = ", ".join(sorted(comes_from))
                 found += 1
@@ -72,8 +72,8 @@ def add_to_docs(target: Path) -> int:
 
 
 def origins_of(sql: str, schema: Schema) -> dict[str, set[str]]:
-    """Each column of the query, and the columns (`table.column`) that it is computed from.
-    `schema`: the columns of tables, for `select *`."""
+    """For each column of the query, the columns (`table.column`) from which it is computed.
+    `schema` has the columns of tables, for `select *`."""
     query = qualify(
         parse_one(sql, dialect=_DIALECT),
         schema={name: dict(tables) for name, tables in schema.items()},
@@ -90,13 +90,13 @@ def origins_of(sql: str, schema: Schema) -> dict[str, set[str]]:
 
 @dataclass(frozen=True)
 class _Traced:
-    """The steps of one query, by their expressions, and what is known of their columns."""
+    """The steps of one query, by their expressions, and what is known about their columns."""
 
     scopes: Mapping[int, Scope]
     known: dict[tuple[int, str], set[str]] = field(default_factory=dict)
 
     def origins(self, scope: Scope, name: str) -> set[str]:
-        """Those of one column of the query, or of a step of it."""
+        """The origins of one column of the query, or of one of its steps."""
         key = (id(scope), name)
         if key not in self.known:
             found = self.known[key] = set()
@@ -128,8 +128,8 @@ def _model(table: str) -> str:
 
 
 def _computing(scope: Scope, name: str) -> Iterator[exp.Expr]:
-    """What computes the column: in each part of a union, which has it in the same place, or, where
-    the union is by name, under the same name if at all."""
+    """The expressions that compute the column, one for each part of a union: matched by position
+    or, in a union by name, by name, where a part may lack it."""
     if scope.set_operation_scopes:
         place = _names(scope).index(name)
         for part in scope.set_operation_scopes:
@@ -140,7 +140,7 @@ def _computing(scope: Scope, name: str) -> Iterator[exp.Expr]:
                 yield from _computing(part, name)
     elif isinstance(scope.expression, exp.Select):
         yield from (found for found in scope.expression.selects if found.alias_or_name == name)
-    else:  # a list that is unnested
+    else:  # an unnested list
         yield scope.expression
 
 
@@ -152,8 +152,8 @@ def _names(scope: Scope) -> list[str]:
 
 
 def _columns(expression: exp.Expr) -> Iterator[exp.Column | exp.TableColumn]:
-    """Those that the expression reads, and whole rows (`list(tiers)`, where `tiers` is a step); of
-    a query within it, those that it selects."""
+    """The columns that the expression reads, including whole rows (`list(tiers)`, where `tiers` is
+    a step); of a subquery, only the columns that it selects."""
     for node in expression.walk(prune=lambda node: isinstance(node, exp.Query)):
         if isinstance(node, exp.Column | exp.TableColumn):
             yield node
@@ -163,8 +163,8 @@ def _columns(expression: exp.Expr) -> Iterator[exp.Column | exp.TableColumn]:
 
 
 def _schema(manifest: Mapping[str, Any], catalog: Mapping[str, Any]) -> Schema:
-    """The columns of all tables: as they are in the database, and of what is not built there as
-    they are described (of reports all stand in `main`)."""
+    """The columns of all tables: as they are in the database, or as described for what is not built
+    there (reports are all in `main`)."""
     found: dict[str, dict[str, dict[str, str]]] = {}
     for node in (*manifest["nodes"].values(), *manifest["sources"].values()):
         if node["resource_type"] in ("model", "source") and node["columns"]:

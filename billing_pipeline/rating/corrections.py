@@ -1,8 +1,8 @@
-"""Corrections of closed months, as the month on whose invoices they stand is rated with them.
+"""Corrections of closed months, as inputs to the month whose invoices bill them.
 
-What belongs here: what a correction is, writing them into the month's warehouse and reading them
-back. What does not: finding them (``collection.plan.corrections``), and the lines that become of
-them (dbt: `invoice_lines`).
+What belongs here: what a correction is, writing corrections into the month's warehouse and reading
+them back. What does not: finding them (``collection.plan.corrections``), and turning them into
+lines (dbt: `invoice_lines`).
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ import duckdb
 
 
 class Correction(NamedTuple):
-    """A line of a closed month that would be another today. Amounts in major units.
+    """A line of a closed month that would be different today. Amounts in major units.
 
-    `kind` is the kind of the line that corrects it: `tax` of a tax, else `correction`.
+    `kind` is the kind of the correcting line: `tax` for a tax, otherwise `correction`.
     `amount_before` is what was billed, on whichever invoice. `net_amount` is the change of a charge
-    or minimum less its share of discounts, and 0 of other lines.
+    or minimum less its share of discounts, and 0 for other lines.
     """
 
     corrected_month: date
@@ -51,7 +51,7 @@ class Correction(NamedTuple):
 
 
 class CorrectionTax(NamedTuple):
-    """What a rate of the closed month adds to a line of correction."""
+    """The tax that a rate of the closed month adds to a correction."""
 
     line_id: str
     payer_id: str
@@ -67,8 +67,8 @@ class CorrectionTax(NamedTuple):
 
 @dataclass(frozen=True)
 class Corrections:
-    """What stands on a month's invoices; and, of months before it, what corrections add to what
-    was spent of commitments, on whichever invoices they stand."""
+    """The corrections on a month's invoices; and what corrections of earlier months, on whichever
+    invoices, add to the spend that counts towards commitments."""
 
     lines: tuple[Correction, ...] = ()
     taxes: tuple[CorrectionTax, ...] = ()
@@ -118,7 +118,8 @@ def write_corrections(connection: duckdb.DuckDBPyConnection, corrections: Correc
 
 
 def known_corrections(warehouse: Path) -> Corrections:
-    """Those that a month was last rated with; none where it never was, or by an earlier release."""
+    """The corrections with which a month was last rated; none if it never was, or by an earlier
+    release."""
     if not warehouse.exists():
         return NO_CORRECTIONS
     with duckdb.connect(str(warehouse), read_only=True) as connection:

@@ -1,10 +1,10 @@
-"""dbt, called in this process: its project parsed once, its models built on one month's warehouse.
+"""Calling dbt in this process: its project parsed once, its models built on one month's warehouse.
 
-What belongs here: the kept manifest, the calls of dbt, and what dbt says of each node. What does
+What belongs here: the saved manifest, the calls of dbt, and the result of each node. What does
 not: what the models compute (``dbt_project/``), and what is in the warehouse before them.
 
-dbt in a process of its own would spend 6 seconds a month on starting and parsing; the models of a
-small month take 2. dbt keeps state in globals, so one call at a time runs in a process.
+In a process of its own, dbt would spend 6 seconds a month on starting and parsing; the models of a
+small month take 2. dbt keeps state in globals, so only one call at a time runs in a process.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ BUILD = ("build", "--exclude-resource-type", "unit_test")
 CLOSE = ("--selector", "close")
 """What a close builds: dbt_project/selectors.yml."""
 
-# The name of a DuckDB file is the name of its database, which the manifest holds for each model:
-# it is parsed for a file of the same name as every month's warehouse, which is never opened. Its
-# path is the same each time, because dbt begins anew where a profile has changed.
+# The name of a DuckDB file is the name of its database, which the manifest has for each model. So
+# the project is parsed for a file with the same name as every month's warehouse, which is never
+# opened. Its path is always the same, because dbt parses everything anew when the profile changes.
 _ANY_WAREHOUSE = Path("warehouse.duckdb")
 _MANIFEST = "manifest.json"
 _PARSED = "partial_parse.msgpack"
@@ -51,7 +51,7 @@ class DbtError(RuntimeError):
 
 @dataclass(frozen=True)
 class NodeResult:
-    """What became of one model or test; `failures` counts the rows that a test found."""
+    """The result of one model or test; `failures` counts the rows that a test found."""
 
     unique_id: str
     resource_type: str
@@ -70,42 +70,43 @@ class NodeResult:
 
     @property
     def name(self) -> str:
-        """The model's or test's name; a generic test's id ends in a digest that is left out."""
+        """The model's or test's name, without the digest at the end of a generic test's id."""
         return self.unique_id.split(".")[2]
 
 
 def ensure_manifest(settings: Settings) -> Path:
-    """``manifest.json`` of dbt's project as it is on disk now; parsed anew after a change,
-    unless an installation has parsed just that.
+    """``manifest.json`` of dbt's project as it is on disk now; parsed anew after a change, unless
+    an installation has parsed exactly this state.
 
-    Beside it lies ``partial_parse.msgpack``, the same as dbt's own object, for the builds.
+    Beside it is ``partial_parse.msgpack``, the same as dbt's own object, for the builds.
     """
     return installed_manifest() or _parse_into(settings.home / "dbt" / project_digest())
 
 
 def installed_manifest() -> Path | None:
-    """What the installation has parsed; None where the project is another by now."""
+    """The manifest that the installation has parsed; None if the project has changed since."""
     installed = INSTALLED_DIR / project_digest() / _MANIFEST
     return installed if installed.exists() else None
 
 
 def parse_at_install(before: Path | None = None) -> Path:
-    """``manifest.json`` beside the project as it is now, found from then on by every home."""
+    """Parse the project as it is now into ``manifest.json`` beside it, where every home finds
+    it."""
     return _parse_into(INSTALLED_DIR / project_digest(), before)
 
 
 def _parse_into(folder: Path, before: Path | None = None) -> Path:
-    """Parse the project into `folder`, where that was not done before; returns its manifest.
+    """Parse the project into `folder` unless that has been done; returns its manifest.
 
-    With the folder of an earlier state of these files in `before`, dbt reads only what has changed,
-    in half the time. It then loses descriptions of tests, so that only deliberate bugs are read so.
+    If `before` is the folder of an earlier state of these files, dbt reads only what has changed,
+    in half the time. It then loses descriptions of tests, so only the mutants are parsed this way.
     """
     if not folder.exists():
         scratch = folder.with_name(f"{folder.name}.{os.getpid()}")
         if before is not None:
             shutil.copytree(before, scratch)
-        # Compiling parses as well, and the manifest then holds the queries of the reports, of
-        # which publishing makes views (`published/tables.py`).
+        # Compiling also parses, and the manifest then has the reports' queries, from which
+        # publishing creates views (`published/tables.py`).
         reports = ["--select", "fqn:reports", "--indirect-selection", "empty"]
         compiled = ["compile", *reports, "--no-introspect", "--no-populate-cache"]
         _invoke(None, compiled, scratch, _environment(_ANY_WAREHOUSE))
@@ -123,12 +124,13 @@ def run_dbt(
     args: Sequence[str] = (*BUILD, *CLOSE),
     on_node: Callable[[NodeResult], None] = lambda node: None,
 ) -> list[NodeResult]:
-    """Call dbt on the month's warehouse: ``dbt build`` of what a close needs, or what `args` say.
+    """Call dbt on the month's warehouse: ``dbt build`` of what a close needs, or whatever `args`
+    say.
 
     `on_node` is called as each node ends. Returns every node, failed ones too: see `check`.
-    Raises `DbtError` where dbt could not begin. The warehouse is closed when this returns.
+    Raises `DbtError` if dbt could not start. The warehouse is closed when this returns.
     """
-    # Read anew for each call: dbt writes into the manifest while it compiles.
+    # Read again for each call, because dbt writes into the manifest while it compiles.
     manifest = _read_manifest(ensure_manifest(settings).with_name(_PARSED))
     nodes: list[NodeResult] = []
     target = settings.month_dir(month) / "dbt"
@@ -139,8 +141,8 @@ def run_dbt(
 
 
 def run_models(project: Path, models: Sequence[str]) -> list[NodeResult]:
-    """``dbt run`` of these models and all that they come from, in a project with a profile of its
-    own; what it parsed and compiled is left where dbt from a shell leaves it."""
+    """``dbt run`` of these models and everything upstream, in a project with a profile of its own.
+    Its parsed and compiled files are left where dbt from a shell leaves them."""
     nodes: list[NodeResult] = []
     args = ["run", "--select", *(f"+{model}" for model in models)]
     _invoke(None, args, project / "target", {}, _listener(nodes), project)
@@ -150,7 +152,7 @@ def run_models(project: Path, models: Sequence[str]) -> list[NodeResult]:
 def _listener(
     nodes: list[NodeResult], on_node: Callable[[NodeResult], None] = lambda node: None
 ) -> Callable[[Any], None]:
-    """Notes what became of each node in `nodes`."""
+    """A listener that notes the result of each node in `nodes`."""
 
     def listen(event: Any) -> None:
         if event.info.name == "NodeFinished":
@@ -165,7 +167,7 @@ def run_operation(
 ) -> None:
     """Call one macro of the project on the month's warehouse; raises `DbtError` if it fails."""
     manifest: Any = _read_manifest(ensure_manifest(settings).with_name(_PARSED))
-    manifest.build_flat_graph()  # what macros see as `graph`; dbt builds it only where it parses
+    manifest.build_flat_graph()  # what macros see as `graph`; dbt builds it only when it parses
     args = ["run-operation", macro, "--args", json.dumps(arguments), "--no-write-json"]
     target = settings.month_dir(month) / "dbt"
     errors: list[str] = []
@@ -212,15 +214,15 @@ def _invoke(
         *args,
         *("--project-dir", str(project), "--profiles-dir", str(project)),
         *("--target-path", str(target), "--log-path", str(target)),
-        # Its log file repeats what `on_node` is told, and every event would be written out for it.
+        # Its log file would repeat what `on_node` gets, and every event would be formatted for it.
         *("--log-level-file", "none", "--quiet", "--log-level", "none"),
     ]
     callbacks = [callback] if callback is not None else []
     with _ONE_AT_A_TIME, _environ(environment):
         done = dbtRunner(manifest=manifest, callbacks=callbacks).invoke(command)
         if done.exception is not None and not isinstance(done.exception, Exception):
-            # Ctrl-C, or a kill: not dbt's to swallow. Its threads may be in the middle of a query,
-            # so there is no closing; the process ends.
+            # Ctrl-C or SIGTERM, which dbt must not swallow. Its threads may be in the middle of a
+            # query, so nothing is closed; the process ends.
             raise done.exception
         _close_warehouse()
     if done.exception is not None:
@@ -229,11 +231,12 @@ def _invoke(
 
 
 def _close_warehouse() -> None:
-    """dbt-duckdb keeps the file open after the last connection; the next reader must not wait."""
+    """Close the file, which dbt-duckdb keeps open after its last connection; the next reader must
+    not wait."""
     from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 
     manager: Any = DuckDBConnectionManager
-    # There is no environment yet where dbt opened no connection.
+    # There is no environment if dbt has opened no connection.
     if manager._ENV is not None:
         manager._ENV.close()
         manager.close_all_connections()
@@ -270,7 +273,7 @@ def _environ(values: Mapping[str, str]) -> Iterator[None]:
 
 
 def project_digest() -> str:
-    """Changes with any file of dbt's project, and with the versions of dbt."""
+    """A digest that changes with any file of dbt's project and with the versions of dbt."""
     files = []
     for folder, inside, names in os.walk(DBT_PROJECT_DIR):
         inside[:] = [name for name in inside if name != "target"]
@@ -284,7 +287,8 @@ def project_digest() -> str:
 
 @lru_cache(maxsize=1)
 def _digest_of(files: tuple[tuple[Path, int, int], ...]) -> str:
-    """Of their content, which is read again when one of them has another size or time."""
+    """The digest of the files' content, read again only if the size or time of a file has
+    changed."""
     digest = hashlib.sha256()
     for package in ("dbt-core", "dbt-duckdb"):
         digest.update(version(package).encode())

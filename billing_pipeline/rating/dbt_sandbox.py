@@ -1,11 +1,11 @@
-"""A rated month laid out for dbt in a folder of its own: what an analyst may change and run.
+"""A rated month laid out for dbt in a folder of its own, where an analyst may change and run it.
 
 What belongs here: the folder with its copies of the project and of the month's warehouse, the
-profile that points at them, and building its models. What does not: comparing what comes of it
-with the month (``published.two_ratings``), and Stripe's stand-in (``stripe_sandbox``).
+profile that points at them, and building its models. What does not: comparing the result with the
+month (``published.two_ratings``), and Stripe's stand-in (``stripe_sandbox``).
 
-A plan is made from the warehouse of the month in `BILLING_HOME`, so nothing that is done in such a
-folder is ever billed.
+A plan is made from the month's warehouse in `BILLING_HOME`, so nothing done in such a folder is
+ever billed.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ from billing_pipeline.runs.locks import RunLocks
 from billing_pipeline.runs.process_locks import Notify, say_nothing
 from billing_pipeline.settings import Settings
 
-# A DuckDB file is the database of its name, which compiled SQL holds.
+# Compiled SQL contains the database's name, which is that of the DuckDB file.
 WAREHOUSE = "warehouse.duckdb"
 PROFILES = "profiles.yml"
 
 
 class SandboxError(RuntimeError):
-    """A folder that cannot become a sandbox, or that is none; the message says why."""
+    """A folder cannot become a sandbox, or is not one; the message says why."""
 
 
 @dataclass(frozen=True)
 class DbtSandbox:
-    """One such folder, and the month that it has."""
+    """A sandbox folder and its month."""
 
     folder: Path
     month: BillingMonth
@@ -50,11 +50,11 @@ class DbtSandbox:
         return self.folder / WAREHOUSE
 
     def has_inputs_of(self, settings: Settings) -> bool:
-        """Whether the month was rated last from what the sandbox has."""
+        """True if the month was last rated from the sandbox's inputs."""
         return digest_in(self.warehouse) == rated_digest(settings, self.month)
 
     def build(self, models: Sequence[str]) -> None:
-        """Build these models, and all that they come from, as the folder has them; raises
+        """Build these models and everything upstream, as they are in the folder; raises
         `DbtError`."""
         check(run_models(self.folder, models), self.month)
 
@@ -62,9 +62,9 @@ class DbtSandbox:
 def lay_out(
     settings: Settings, month: BillingMonth, folder: Path, notify: Notify = say_nothing
 ) -> DbtSandbox:
-    """Copy the month as it was rated last into `folder`, which is new or empty.
+    """Copy the month as last rated into `folder`, which must be new or empty.
 
-    Waits for a run of the month, which rebuilds what is copied. Raises `SandboxError`.
+    Waits for a run of the month, which would rebuild what is being copied. Raises `SandboxError`.
     """
     source, folder = settings.warehouse_path(month), folder.absolute()
     if not source.exists():
@@ -98,8 +98,9 @@ def open_sandbox(folder: Path) -> DbtSandbox:
 
 
 def _profile(settings: Settings, folder: Path) -> str:
-    """The project's own, but for the places: the folder's warehouse, and to read, what is
-    published. They are absolute, or dbt would look for them where it is called."""
+    """The project's own profile with other paths: the folder's warehouse and, read-only, the
+    published database. They are absolute, or dbt would resolve them against the folder where it is
+    called."""
     outputs = _outputs(DBT_PROJECT_DIR)
     outputs["duckdb"]["path"] = str(folder / WAREHOUSE)
     outputs["published"]["attach"][0]["path"] = str(database_path(settings))

@@ -1,7 +1,8 @@
-"""Lines of earlier months as they were last published: what commitments count.
+"""Lines of earlier months as last published, which count towards commitments.
 
-What belongs here: reading them into the month's warehouse, where a commitment asks for them. What
-does not: what they come to (dbt: `commitment_sums`). The published database is read as anybody may.
+What belongs here: reading them into the month's warehouse if a commitment needs them. What does
+not: their sums (dbt: `commitment_sums`). The published database is read as any other reader would
+read it.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from billing_pipeline.duckdb_sql import sql_text
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.settings import Settings
 
-# A fee in advance of a whole year may be invoiced a month before it begins, and end in the term;
-# what is charged for a part of a year may be invoiced as long after the term.
+# An annual fee in advance may be invoiced a month before its year begins, and its year may end
+# within the term; a charge for part of a year may be invoiced as long after the term.
 _YEAR_AND_MONTH = 13
 
 _TABLES = """
@@ -25,7 +26,7 @@ CREATE TABLE raw.published_months (billing_month DATE)
 _FIRST = """
 SELECT min(starts_at) FROM raw.commitments WHERE starts_at < $coming AND ends_at > $ended
 """
-# Months that were published before shares of discounts were are as if they were not published.
+# Months published by a release without shares of discounts count as not published.
 _MONTHS = """
 SELECT DISTINCT billing_month FROM invoices AS found
 WHERE billing_month >= $first::DATE AND billing_month < $last::DATE
@@ -61,8 +62,8 @@ def load_earlier_lines(
     connection: duckdb.DuckDBPyConnection, settings: Settings, month: BillingMonth
 ) -> None:
     """Create `raw.published_lines` and `raw.published_months`: earlier charges and minimums, less
-    their discounts, of customers with a commitment whose term the month, or the next one, is in, or
-    ended within the year before."""
+    their discounts, of customers with a commitment whose term includes this month or the next one,
+    or ended within the year before."""
     connection.execute(_TABLES)
     zone = settings.timezone
     ended = month.shift(-_YEAR_AND_MONTH).start(zone)

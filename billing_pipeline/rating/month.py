@@ -1,7 +1,7 @@
 """Rating a month: a fresh warehouse, the inputs in it, and dbt's models on top.
 
-What belongs here: preparing the month's DuckDB file and calling dbt on it. What does not: the
-rules (they are SQL, in ``dbt_project/``), checking inputs (``intake``), publishing.
+What belongs here: preparing the month's DuckDB file and calling dbt on it. What does not: the rules
+(SQL in ``dbt_project/``), checking inputs (``intake``), publishing.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ from billing_pipeline.settings import Settings
 
 
 class WalletApplication(NamedTuple):
-    """What an invoice took from a wallet, and what was billed by it; months as YYYY-MM-01. An
-    `amount` below 0 is what a month whose total is below 0 has put in."""
+    """What an invoice took from a wallet, and what the invoice billed; months as YYYY-MM-01. A
+    negative `amount` is what a month with a negative total has put in."""
 
     customer_id: str
     currency: str
@@ -43,18 +43,17 @@ class WalletApplication(NamedTuple):
     amount: Decimal
     billed_amount: Decimal
     after_month: str | None = None
-    """Where something of its own month or a later one was billed before it: the latest such month,
-    whose invoices and expiries come first."""
+    """The latest month, its own or a later one, of which something was billed before it: that
+    month's invoices and expiries come first. None if there is no such month."""
     committed_amount: Decimal = Decimal(0)
-    """What of it is lines of commitments, which no prepaid commitment pays."""
+    """The part that is for lines of commitments, which no prepaid commitment pays."""
     after_payment_at: datetime | None = None
-    """Where the wallet had paid an open invoice after its month, and before it: when that was."""
+    """When the wallet paid an open invoice, if that was after its month and before it."""
 
 
 class StripeMovement(NamedTuple):
-    """A movement of a wallet that stands in Stripe and in no file: a top-up that was paid, what was
-    refunded of it, or what the wallet paid of an open invoice (`payment`, which is the
-    reference)."""
+    """A movement of a wallet that is in Stripe and in no file: a paid top-up, the refund of one, or
+    the wallet's payment of an open invoice (`payment`, whose `reference` is the invoice)."""
 
     transaction_id: str
     customer_id: str
@@ -64,8 +63,8 @@ class StripeMovement(NamedTuple):
     reference: str
     kind: str
     spares_prepaid: bool = False
-    """It takes nothing from lots of prepaid commitments: a payment of an invoice that has lines of
-    commitments."""
+    """True if it takes nothing from lots of prepaid commitments, because it pays an invoice that
+    has lines of commitments."""
 
 
 @dataclass(frozen=True)
@@ -94,12 +93,14 @@ def build_raw(
     moved: Iterable[StripeMovement] = (),
     corrections: Corrections = NO_CORRECTIONS,
 ) -> IntakeReport:
-    """Start the month's warehouse anew with the schema ``raw``: the checked inputs. Where they are
-    those that the warehouse was rated from, it is kept with all its tables.
+    """Create the month's warehouse anew with the checked inputs in the schema ``raw``. If the
+    inputs are the same as those from which the present warehouse was rated, that one is kept with
+    all its tables.
 
-    Raises `InvalidInput` with every problem found; the former warehouse may not be sent by then.
+    Raises `InvalidInput` with every problem found; the previous warehouse may then no longer be
+    sent.
     """
-    # Under its own name, which is the name of the database, in a folder of its own.
+    # In a folder of its own, because the file's name is the name of the database and must stay.
     new = settings.month_dir(month) / "next" / settings.warehouse_path(month).name
     new.parent.mkdir(parents=True, exist_ok=True)
     _delete(new)
@@ -157,8 +158,8 @@ def _read_inputs(
 
 
 def _months_back(connection: duckdb.DuckDBPyConnection, month: BillingMonth, zone: ZoneInfo) -> int:
-    """How many months before the month hold usage that it may invoice. A period of 30 days that
-    ends in it may begin two calendar months before it."""
+    """How many months before the month have usage that it may invoice. A period of 30 days that
+    ends in the month may begin two calendar months earlier."""
     found = connection.execute(
         "SELECT count(*) FROM raw.subscriptions JOIN raw.plans USING (plan_id)"
         " WHERE billing_cycle = '30_days'"
@@ -187,7 +188,8 @@ def write_wallet_applications(
         " billing_month DATE, amount DECIMAL(38, 4), billed_amount DECIMAL(38, 4),"
         " after_month DATE, committed_amount DECIMAL(38, 4), after_payment_at TIMESTAMPTZ)"
     )
-    # A prepaid commitment fills the wallet of whoever pays, now or when its term began.
+    # A prepaid commitment fills the wallet of the payer, the present one or the one when its term
+    # began.
     found = connection.execute(
         "SELECT customer_id, currency FROM raw.wallet_transactions UNION"
         " SELECT unnest([customer_id, bill_to]), commitments.currency"
@@ -195,7 +197,8 @@ def write_wallet_applications(
         " WHERE commitments.kind = 'prepaid'"
     )
     wallets = set(found.fetchall())
-    # What was billed may be long; it matters to those who have a wallet, or are given credit.
+    # The list of what was billed may be long; only customers with a wallet, or with credit given,
+    # need it.
     found_rows = list(applications)
     wallets |= {row[:2] for row in found_rows if row[3] or row[4] < 0}
     rows = [row for row in found_rows if row[:2] in wallets]
@@ -209,8 +212,8 @@ def write_wallet_applications(
 def add_stripe_movements(
     connection: duckdb.DuckDBPyConnection, moved: Iterable[StripeMovement]
 ) -> None:
-    """What moved wallets of known customers in Stripe, beside the rows of the file. A customer's
-    top-up that is in both counts once; raises `InvalidInput` where they do not say the same."""
+    """Add the movements in Stripe of known customers' wallets to the rows of the file. A top-up
+    that is in both counts once; raises `InvalidInput` if the two disagree."""
     connection.execute(
         "ALTER TABLE raw.wallet_transactions ADD COLUMN spares_prepaid BOOLEAN DEFAULT false"
     )
@@ -266,8 +269,8 @@ def rate_month(
 
 
 def check_models(settings: Settings, month: BillingMonth, nodes: Sequence[NodeResult]) -> None:
-    """Raise `DbtError` if a model or test failed, by the lines that are too large where that is
-    why."""
+    """Raise `DbtError` if a model or test failed, naming the lines that are too large if that is
+    the cause."""
     try:
         check(nodes, month)
     except DbtError as error:
@@ -284,8 +287,8 @@ def build_models(
     on_node: Callable[[NodeResult], None] = lambda node: None,
     selection: Sequence[str] = (),
 ) -> list[NodeResult]:
-    """All models and their tests, metered by the engine that the settings name; or, in DuckDB,
-    those of dbt's `selection`."""
+    """Build all models and run their tests, metered by the engine that the settings name; or, in
+    DuckDB, only dbt's `selection`."""
     if settings.metering == "spark" and not selection:
         return build_with_spark(settings, month, on_node)
     return run_dbt(settings, month, (*BUILD, *(selection or CLOSE)), on_node)

@@ -1,8 +1,8 @@
-"""Scratch homes: a place to rate months in that nothing is billed from.
+"""Scratch homes: places to rate months from which nothing is billed.
 
 What belongs here: making such a home and cleaning up after it. What does not: what is rated there
-(``simulate``, ``estimate``). A plan is made from the warehouse of the month in `BILLING_HOME`
-itself, so what is rated here can be looked at and never sent.
+(``simulation``, ``published.estimate``). A plan is made from the month's warehouse in
+`BILLING_HOME` itself, so what is rated here can be viewed but never sent.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from billing_pipeline.home import make_home
 from billing_pipeline.rating.dbt_runner import ensure_manifest
 from billing_pipeline.settings import Settings
 
-# What a killed process left is deleted by whoever comes this much later. No rating takes as long.
+# The leftovers of a killed process are deleted after this time. No rating takes as long.
 _ABANDONED_SECONDS = 24 * 3600
 
 
@@ -27,8 +27,8 @@ _ABANDONED_SECONDS = 24 * 3600
 def scratch_home(settings: Settings) -> Iterator[Settings]:
     """The same settings with a home of their own, which is deleted afterwards.
 
-    It shares what can be shared: the parsed project, copies of usage files, which are named by
-    their content, and what is published, to be read.
+    It shares what can be shared: the parsed project, the copies of usage files, which are named by
+    their content, and, to be read only, what is published.
     """
     make_home(settings)
     ensure_manifest(settings)
@@ -40,7 +40,7 @@ def scratch_home(settings: Settings) -> Iterator[Settings]:
         home = Path(folder)
         (home / "dbt").symlink_to(settings.home / "dbt")
         (home / "usage").symlink_to(settings.usage_cache_dir)
-        # Only read: what commitments count of earlier months.
+        # Only read, for the lines of earlier months that count towards commitments.
         (home / "published").symlink_to(settings.published_dir)
         yield replace(settings, home=home)
 

@@ -1,8 +1,8 @@
 """Metering on Spark: the same dbt models on another engine, for months that outgrow one machine.
 
 What belongs here: handing the month's inputs to Spark as Parquet, calling dbt there, and taking
-the metered tables back into the month's warehouse. What does not: what the models compute, and how
-the two engines' SQL differs (``dbt_project/macros``), rating and all that follows (DuckDB).
+the metered tables back into the month's warehouse. What does not: what the models compute, how the
+two engines' SQL differs (``dbt_project/macros``), rating and everything after it (DuckDB).
 
 Needs the packages of ``requirements-spark.txt`` and Java 17: docs/scaling.md.
 """
@@ -30,7 +30,7 @@ from billing_pipeline.rating.dbt_runner import (
 )
 from billing_pipeline.settings import Settings
 
-# All that grows with events; `metering_tables` in macros/spark/hand_over.sql names the same.
+# Everything that grows with events; `metering_tables` in macros/spark/hand_over.sql names the same.
 ON_SPARK = ("staging", "metering", "tag:reads_events")
 
 
@@ -39,9 +39,9 @@ def build_with_spark(
     month: BillingMonth,
     on_node: Callable[[NodeResult], None] = lambda node: None,
 ) -> list[NodeResult]:
-    """As ``run_dbt`` of everything: metering on Spark, the rest in DuckDB.
+    """Like ``run_dbt`` of everything, but with metering on Spark and only the rest in DuckDB.
 
-    Where a model or test fails on Spark, DuckDB is not asked for the rest: see `check`.
+    If a model or test fails on Spark, the rest is not built: see `check`.
     """
     metered = meter_on_spark(settings, month)
     for node in metered:
@@ -49,7 +49,7 @@ def build_with_spark(
     if any(node.is_failed for node in metered):
         return metered
     rest = build_the_rest(settings, month, on_node)
-    # Views over the inputs are made on both engines: each node is told of once, in dbt's order.
+    # Views over the inputs are created on both engines; each node is reported once, in dbt's order.
     told = {node.unique_id for node in metered}
     return [*metered, *(node for node in rest if node.unique_id not in told or node.is_failed)]
 
@@ -59,14 +59,15 @@ def build_the_rest(
     month: BillingMonth,
     on_node: Callable[[NodeResult], None] = lambda node: None,
 ) -> list[NodeResult]:
-    """All that `meter_on_spark` leaves: rating, invoicing, and views over the inputs, in DuckDB."""
+    """Build what `meter_on_spark` leaves: rating, invoicing, and views over the inputs, in
+    DuckDB."""
     return run_dbt(settings, month, (*BUILD, "--selector", "after_spark"), on_node)
 
 
 def meter_on_spark(settings: Settings, month: BillingMonth) -> list[NodeResult]:
-    """Build staging and metering on Spark, from the inputs in the month's warehouse, and put the
-    tables into it. Returns every node that ran on Spark; raises `DbtError` where dbt could not
-    begin. After a failed node the warehouse is as it was."""
+    """Build staging and metering on Spark from the inputs in the month's warehouse, and put the
+    tables into it. Returns every node that ran on Spark; raises `DbtError` if dbt could not start.
+    If a node failed, the warehouse is left unchanged."""
     hand_over(settings, month)
     nodes = build_on_spark(settings, month)
     if not any(node.is_failed for node in nodes):
@@ -87,7 +88,8 @@ def hand_over(settings: Settings, month: BillingMonth) -> None:
 
 
 def build_on_spark(settings: Settings, month: BillingMonth) -> list[NodeResult]:
-    """dbt on Spark, in a process of its own: its JVM ends with it, and dbt's globals stay ours."""
+    """Run dbt on Spark in a process of its own, so that the JVM ends with it and dbt's globals here
+    are untouched."""
     work_dir = _work_dir(settings, month)
     target = work_dir / "dbt"
     command = [
@@ -115,7 +117,7 @@ def build_on_spark(settings: Settings, month: BillingMonth) -> list[NodeResult]:
 
 
 def take_over(settings: Settings, month: BillingMonth) -> None:
-    """The tables that Spark wrote as tables of the month's warehouse."""
+    """Turn the tables that Spark wrote into tables of the month's warehouse."""
     tables = glob_literal(str(_work_dir(settings, month) / "tables" / "main.db"))
     run_operation(settings, month, "take_over_metering", {"folder": tables})
 

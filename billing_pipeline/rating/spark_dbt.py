@@ -1,7 +1,7 @@
 """``python -m billing_pipeline.rating.spark_dbt ARGS``: dbt on Spark, in a process of its own.
 
-What belongs here: what dbt-spark's `session` method needs before dbt begins. What does not: when
-it is called and what becomes of its tables (spark_metering.py).
+What belongs here: what dbt-spark's `session` method needs before dbt starts. What does not: when it
+is called and what happens to its tables (``spark``).
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from typing import Any
 
 # dbt-spark 1.11 switches ANSI mode off before each statement, whatever the profile says, and
-# overflow would be NULL instead of an error. The macro `spark__prepare_warehouse` refuses to run
-# without it, so with a release of dbt-spark where this has no effect nothing is computed.
+# overflow would then give NULL instead of an error. The macro `spark__prepare_warehouse` refuses to
+# run without ANSI mode, so if this has no effect in another release of dbt-spark, nothing is
+# computed.
 _ANSI = {"spark.sql.ansi.enabled": "true"}
 
 

@@ -1,10 +1,10 @@
-"""Which lines are too large to be computed, in a month whose models failed.
+"""Finding the lines that are too large to be computed, in a month whose models failed.
 
 What belongs here: naming the customer, the price and the quantity. What does not: rating.
 
-An amount is counted in parts of 10^-18 in 128 bits, so that nothing is rounded. What goes beyond
-that is an error in DuckDB, which names numbers, and neither a customer nor a price. No intake can
-see it before: it is a quantity times a price, each of which may be right.
+An amount is counted in units of 10^-18 in 128 bits, so that nothing is rounded. A larger amount is
+an error in DuckDB, whose message names numbers but neither a customer nor a price. The intake
+cannot detect it: it is a quantity times a price, each of which may be right.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import duckdb
 
 from billing_pipeline.rating.dbt_runner import NodeResult
 
-# About what 128 bits hold. Estimated in floating point, because it is what cannot be computed.
+# About what 128 bits hold. Estimated in floating point, because the exact amount cannot be
+# computed.
 _TOO_LARGE = """
 WITH tiers AS (
     SELECT price_id, valid_from AS tiers_from,

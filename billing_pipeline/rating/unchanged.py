@@ -1,6 +1,7 @@
-"""Whether a month would be rated from what it was rated from last: then its tables stand.
+"""Whether a month's inputs and models are unchanged since its last rating: then its tables are
+kept.
 
-What belongs here: the digest of everything that the models read, and the mark beside a month's
+What belongs here: the digest of everything that the models read, and the file beside a month's
 warehouse that says what was checked. What does not: reading the inputs, and building the models.
 """
 
@@ -28,9 +29,9 @@ _MARK = "checked"
 def inputs_digest(
     connection: duckdb.DuckDBPyConnection, settings: Settings, usage: UsageFiles
 ) -> str:
-    """Changes with any row of the schema ``raw``, with any usage file, and with the engine. The
-    time of reading is not in it. Usage counts by its files' SHA-256, so that ten million events
-    are not read for it."""
+    """A digest that changes with any row of the schema ``raw``, any usage file, and the engine, but
+    not with the time of reading. Usage enters by its files' SHA-256, so ten million events need not
+    be read for it."""
     found = connection.execute(
         "SELECT table_name FROM duckdb_tables() WHERE schema_name = 'raw'"
         " AND table_name <> 'intake' ORDER BY ALL"
@@ -57,8 +58,8 @@ def _content(connection: duckdb.DuckDBPyConnection, table: str) -> list[str]:
 def set_checked(
     settings: Settings, month: BillingMonth, passed: bool, nodes: Sequence[NodeResult] = ()
 ) -> None:
-    """Write down that all models were built and all checks passed, or that they will change.
-    `nodes`: what became of each; without them the month is computed anew whatever its inputs."""
+    """Note that all models were built and all checks passed, or that the tables will change.
+    `nodes` are the results; without them the month is computed anew, whatever its inputs."""
     mark, warehouse = _mark(settings, month), settings.warehouse_path(month)
     if not passed:
         mark.unlink(missing_ok=True)
@@ -74,17 +75,17 @@ def set_checked(
 
 
 def is_checked(settings: Settings, month: BillingMonth) -> bool:
-    """True if the month's warehouse is as its passed checks left it, and was computed by the models
-    of today: what may be sent.
+    """True if the month may be sent: its warehouse is unchanged since its checks passed, and was
+    computed by the present models.
 
-    Its content counts, not its time, which a tool can set back: somebody may have written to it
-    since, such as an analyst with dbt from a shell.
+    Its content is compared, not its time, which a tool can set back. Somebody may have written to
+    it since, such as an analyst with dbt from a shell.
     """
     return _is_as_checked(settings.warehouse_path(month), _said(settings, month))
 
 
 def _is_as_checked(warehouse: Path, said: dict[str, Any]) -> bool:
-    # What is in a write-ahead log becomes part of the tables when the file is opened next.
+    # The content of a write-ahead log becomes part of the tables when the file is next opened.
     if not warehouse.exists() or warehouse.with_name(warehouse.name + ".wal").exists():
         return False
     is_of_today = "models" not in said or said["models"] == project_digest()
@@ -94,29 +95,29 @@ def _is_as_checked(warehouse: Path, said: dict[str, Any]) -> bool:
 def nodes_rated_from(
     settings: Settings, month: BillingMonth, digest: str | None = None
 ) -> list[NodeResult]:
-    """Every model and test of the month as it was last rated, if it was by the models of today from
-    inputs of this `digest` (default: of those in its warehouse) and if nobody has written to it;
-    else none."""
+    """Every model and test of the month's last rating, if that used the present models and inputs
+    with this `digest` (default: that of the inputs in its warehouse) and nobody has written to the
+    warehouse since; otherwise none."""
     said, warehouse = _said(settings, month), settings.warehouse_path(month)
     try:
         nodes = [NodeResult(**node) for node in said["nodes"]]
         inputs = said["inputs"]
     except (TypeError, KeyError):
-        return []  # of an earlier version
+        return []  # written by an earlier release, or without nodes
     if not _is_as_checked(warehouse, said) or inputs != (digest or digest_in(warehouse)):
         return []
     return nodes
 
 
 def rated_digest(settings: Settings, month: BillingMonth) -> str | None:
-    """Of the inputs that the month was rated from last; None where its checks did not pass since.
-    The warehouse is not opened: a run may have it."""
+    """The digest of the inputs from which the month was last rated; None if its checks have not
+    passed. The warehouse is not opened, because a run may have it open."""
     inputs = _said(settings, month).get("inputs")
     return None if inputs is None else str(inputs)
 
 
 def digest_in(warehouse: Path) -> str | None:
-    """Of the inputs in a warehouse; None where an earlier release has read them."""
+    """The digest of the inputs in a warehouse; None if an earlier release read them."""
     with duckdb.connect(str(warehouse), read_only=True) as connection:
         try:
             [(digest,)] = connection.execute("SELECT digest FROM raw.intake").fetchall()
@@ -126,8 +127,8 @@ def digest_in(warehouse: Path) -> str | None:
 
 
 def _said(settings: Settings, month: BillingMonth) -> dict[str, Any]:
-    """What is written down of the passed checks; nothing where they did not pass, or where it
-    cannot be read."""
+    """What was noted about the passed checks; empty if they did not pass or the note cannot be
+    read."""
     try:
         said = json.loads(_mark(settings, month).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -137,14 +138,15 @@ def _said(settings: Settings, month: BillingMonth) -> dict[str, Any]:
 
 def _file_digest(path: Path) -> str:
     found = path.stat()
-    # Whoever sets a file's time back changes `st_ctime_ns` by it.
+    # Setting a file's time back changes `st_ctime_ns`.
     identity = (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
     return _digest_of(path, identity)
 
 
 @lru_cache(maxsize=8)
 def _digest_of(path: Path, identity: tuple[int, ...]) -> str:
-    """A run asks for it several times, and reading a large warehouse takes seconds."""
+    """The digest of the file, cached because a run needs it several times and reading a large
+    warehouse takes seconds."""
     with path.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()
 

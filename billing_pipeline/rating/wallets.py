@@ -1,7 +1,7 @@
 """Wallets as they stand now: their ledger up to this moment, without rating the month's usage.
 
-What belongs here: computing it in a scratch home, by the same models as a close. What does not:
-what is paid from it (``collection``).
+What belongs here: computing the ledger in a scratch home, with the same models as a close. What
+does not: what is paid from wallets (``collection``).
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ CREATE TABLE main.invoice_totals (
     invoice_id VARCHAR, customer_id VARCHAR, currency VARCHAR, total DECIMAL(38, 4),
     committed_amount DECIMAL(38, 4))
 """
-"""The running month's invoices take nothing from wallets before it ends: what would make them is
-not read, and these stand in for them."""
+"""Empty stand-ins for the running month's invoices, whose inputs are not read: they take nothing
+from wallets before the month ends."""
 
-# Not below what a wallet holds, as what has expired of it is still counted.
+# Never less than a wallet holds, because expired amounts still count.
 _MAY_PAY = """
 WITH moved AS (
     SELECT customer_id, currency, amount FROM raw.wallet_transactions WHERE occurred_at <= $at
@@ -72,7 +72,7 @@ def read_wallets(
     applications: Iterable[WalletApplication] = (),
     moved: Iterable[StripeMovement] = (),
 ) -> Path:
-    """The inputs of wallets in the warehouse of a scratch home. Raises `InvalidInput`."""
+    """Read the inputs of wallets into the warehouse of a scratch home. Raises `InvalidInput`."""
     path = scratch.warehouse_path(month)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
@@ -80,7 +80,7 @@ def read_wallets(
         connection.execute("CREATE SCHEMA raw")
         load_reference(connection, scratch)
         add_stripe_movements(connection, moved)
-        # Also the month's edges.
+        # This also writes the month's edges.
         load_usage(connection, replace(scratch, data_dir=nothing), month)
         write_wallet_applications(connection, applications)
         connection.execute("CREATE TABLE raw.intake AS SELECT now() AS read_at, NULL AS digest")
@@ -89,14 +89,14 @@ def read_wallets(
 
 
 def that_may_pay(warehouse: Path, at: datetime) -> set[tuple[str, str]]:
-    """Customer and currency of the wallets that may hold something: of all others it is certain
-    that they do not."""
+    """Customer and currency of each wallet that may hold something; all others are certain to be
+    empty."""
     with open_warehouse(warehouse, read_only=True) as connection:
         return set(connection.execute(_MAY_PAY, {"at": at}).fetchall())
 
 
 def expire_between(warehouse: Path, since: datetime, at: datetime) -> bool:
-    """Whether any lot expires in that time."""
+    """True if any lot expires after `since` and not after `at`."""
     with open_warehouse(warehouse, read_only=True) as connection:
         [[count]] = connection.execute(_EXPIRES, {"since": since, "at": at}).fetchall()
     return bool(count)

@@ -1,1 +1,1 @@
-"""What a storage and a file format are: directories, object stores, text and typed Parquet."""
+"""Storages and file formats: directories, object stores, text and typed Parquet."""

@@ -1,12 +1,12 @@
-"""The grammar of usage values, once, as DuckDB expressions: text or typed column -> value, fault.
+"""The single grammar of usage values, as DuckDB expressions: text or typed column -> value, fault.
 
-What belongs here: expressions over the columns of a row. They serve the columns of Parquet files
-where they lie and the text of CSV and JSON Lines alike, so a value means the same in every format;
-and, as functions of the warehouse, the properties that dbt reads. What does not: files
+What belongs here: expressions over the columns of a row. They serve both the columns of Parquet
+files, in place, and the text of CSV and JSON Lines, so a value means the same in every format; and,
+as functions of the warehouse, the properties that dbt reads. What does not: files
 (usage_files.py, text_files.py), the cells of catalog and accounts (values.py).
 
-Every function takes SQL for a column and gives SQL. Names and numbers in that SQL are constants of
-this package or quoted by `sql_text`.
+Every function takes the SQL of a column and returns SQL. Names and numbers in that SQL are
+constants of this package or quoted by `sql_text`.
 """
 
 from __future__ import annotations
@@ -24,15 +24,16 @@ from billing_pipeline.intake.wall_clock import instant_sql
 _IDS = ("event_id", "customer_id", "event_name", "subscription_id")
 
 QUANTITY_TYPE = "DECIMAL(38,18)"
-# One quantity has at most 15 digits before the point, five less than the type holds: no single
-# event can push a sum, or its product with a price, out of 38 digits and stop everybody's month.
+# A quantity has at most 15 digits before the point, five fewer than the type holds, so that no
+# single event can push a sum, or its product with a price, beyond 38 digits and stop the month for
+# all customers.
 _INTEGER_DIGITS, _DECIMAL_PLACES = 15, 18
 _ONE_QUANTITY = f"DECIMAL({_INTEGER_DIGITS + _DECIMAL_PLACES},{_DECIMAL_PLACES})"
 
-# Nearly all decimals: they need no look at what their zeros and exponents come to.
+# Nearly all decimals: their zeros and exponents need no further processing.
 _SIMPLE_DECIMAL = f"[0-9]{{1,{_INTEGER_DIGITS}}}(\\.[0-9]{{1,{_DECIMAL_PLACES}}})?"
 _ANY_DECIMAL = f"{DECIMAL}([eE][+-]?[0-9]+)?"
-# The form that nearly all time stamps have: it needs no care for year 1 or 9999, nor for zones.
+# The form of nearly all time stamps, which needs no special care for year 1 or 9999, or for zones.
 _COMMON_TIMESTAMP = (
     r"[12][0-9]{3}-[0-9]{2}-[0-9]{2}[T ](?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
     r"(?:\.[0-9]{1,6})?(?:Z|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])"
@@ -40,25 +41,25 @@ _COMMON_TIMESTAMP = (
 _HAS_OFFSET = r".*:.*(Z|[+-][0-9:]+)"
 _LONG_FRACTION = r"(\.[0-9]{6})[0-9]+"
 
-# The instants of the years 1 to 9999: Python, Parquet readers and Stripe know no others.
+# The instants of the years 1 to 9999: Python, Parquet readers and Stripe support no others.
 _EARLIEST = "TIMESTAMPTZ '0001-01-01 00:00:00+00'"
 _LATEST = "TIMESTAMPTZ '9999-12-31 23:59:59.999999+00'"
 
-# A quoted JSON string, to take out of JSON before looking for tokens that DuckDB's reader lets
-# pass though they are no JSON: NaN, Infinity, a comma before a closing bracket.
+# A quoted JSON string, to be removed before looking for tokens that DuckDB's reader accepts though
+# they are not JSON: NaN, Infinity, a comma before a closing bracket.
 _JSON_STRING = r'"(\\.|[^"\\])*"'
 _JSON_TOKEN = rf'{_JSON_STRING}|[^"]+'
 _LAST_ZEROS = r"(\.[0-9]+?)0+\b"
 _LONG_NUMBER = "-?[0-9][0-9.eE+-]{15,}"
 _NOT_JSON = r"(?i)nan|inf|,\s*[}\]]"
 
-# Types that to_json makes other numbers of, apart from field names (in quotes, where they are words
-# of SQL): 0.1 of 32 bits would be 0.10000000149011612, and JSON's own numbers become doubles.
+# Types whose numbers to_json changes; field names that are SQL words are in quotes and do not
+# count. A 32-bit 0.1 would become 0.10000000149011612, and numbers within JSON become doubles.
 _UNSAFE_IN_JSON = re.compile(r'"(?:[^"]|"")*"|\b(?:FLOAT|JSON)\b')
 
 
 def trimmed(text: str) -> str:
-    """Text without blanks around it; NULL where nothing is left."""
+    """Text without surrounding blanks; NULL if nothing is left."""
     return f"nullif(trim({text}, ' \t\r\n'), '')"
 
 
@@ -68,10 +69,10 @@ def _let(name: str, value: str, body: str) -> str:
 
 
 def decimal_from_text(text: str) -> str:
-    """DECIMAL(38,18) of decimal text, exactly; NULL where it is no such text or does not fit.
+    """The exact DECIMAL(38,18) of decimal text; NULL if the text is not a decimal or does not fit.
 
-    The common form is one check and one cast. Zeros and exponents that hide a fitting number
-    (`1.50e-3`, `007`) take the long way, which moves the point by text, never through a float.
+    The common form is one check and one cast. Numbers with extra zeros or an exponent (`1.50e-3`,
+    `007`) take the long way, which moves the point within the text and never uses a float.
     """
     return (
         f"CASE WHEN regexp_full_match({text}, {sql_text(f'[+-]?{_SIMPLE_DECIMAL}')}) "
@@ -82,9 +83,10 @@ def decimal_from_text(text: str) -> str:
 
 
 def property_macros() -> list[str]:
-    """Statements that teach a warehouse to read the text of a property: dbt's macros of the same
-    names call them. `number_from_text`: `decimal_from_text`. `quantity_from_text`: the same, NULL
-    below 0. `is_decimal_text`: whether it is a decimal of 0 or more, of whatever size."""
+    """Statements that create a warehouse's functions for reading the text of a property; dbt's
+    macros of the same names call them. `number_from_text` is `decimal_from_text`.
+    `quantity_from_text` is the same, but NULL below 0. `is_decimal_text` is true for a decimal of 0
+    or more, of any size."""
     simple, any_decimal = (sql_text(f"[+]?{form}") for form in (_SIMPLE_DECIMAL, _ANY_DECIMAL))
     positive = "CASE WHEN number >= 0 THEN number END"
     return [
@@ -98,11 +100,11 @@ def property_macros() -> list[str]:
 
 
 def _shifted_decimal(text: str) -> str:
-    """As `decimal_from_text`, for text known to match `_ANY_DECIMAL`."""
+    """Like `decimal_from_text`, for text known to match `_ANY_DECIMAL`."""
     whole = f"regexp_extract({text}, '^[+-]?([0-9]*)', 1)"
     fraction = f"regexp_extract({text}, '\\.([0-9]*)', 1)"
     exponent_text = f"regexp_extract({text}, '[eE]([+-]?[0-9]+)$', 1)"
-    # An exponent that is no INTEGER is beyond every range anyway: its sign is all that matters.
+    # An exponent that does not fit INTEGER is beyond every range anyway: only its sign matters.
     exponent = (
         f"CASE WHEN {exponent_text} = '' THEN 0 "
         f"ELSE coalesce(TRY_CAST({exponent_text} AS INTEGER), "
@@ -131,7 +133,7 @@ def _shifted_decimal(text: str) -> str:
 
 
 def quantity(column: str, sql_type: str) -> str:
-    """The event's quantity; an empty one counts as 1; NULL where it cannot be used."""
+    """The event's quantity; an empty one counts as 1; NULL if it cannot be used."""
     if sql_type == "VARCHAR":
         text = trimmed(column)
         return f"CASE WHEN {text} IS NULL THEN 1 ELSE {decimal_from_text(text)} END"
@@ -139,7 +141,7 @@ def quantity(column: str, sql_type: str) -> str:
 
 
 def quantity_fault(column: str, sql_type: str, value: str) -> str | None:
-    """The reason code where `value` (of `quantity`) is NULL; None if it never is."""
+    """The reason code if `value` (of `quantity`) is NULL; None if it never is."""
     if sql_type in _SMALL_INTEGERS or _fits(sql_type):
         return None
     text = trimmed(f"CAST({column} AS VARCHAR)")
@@ -162,7 +164,7 @@ def is_quantity_type(sql_type: str) -> bool:
 
 
 def _fits(sql_type: str) -> bool:
-    """True for a DECIMAL type whose every value may be a quantity."""
+    """True for a DECIMAL type whose values all fit a quantity."""
     if not sql_type.startswith("DECIMAL("):
         return False
     width, scale = map(int, sql_type[len("DECIMAL(") : -1].split(","))
@@ -176,8 +178,8 @@ def _number(column: str, sql_type: str) -> str:
         return f"CAST(TRY_CAST({column} AS {_ONE_QUANTITY}) AS {QUANTITY_TYPE})"
     by_text = decimal_from_text(f"CAST({column} AS VARCHAR)")
     if sql_type in _DOUBLES:
-        # Whole numbers of 15 digits are exact in a double, and most quantities are whole: they need
-        # no text. All others are what their shortest text says: 0.1 is 0.1.
+        # Whole numbers of 15 digits are exact in a double, and most quantities are whole, so they
+        # need no text. For all others the shortest text counts: 0.1 is 0.1.
         whole = f"abs({column}) < 1e{_INTEGER_DIGITS} AND {column} = trunc({column})"
         number = f"CAST(CAST({column} AS BIGINT) AS {QUANTITY_TYPE})"
         return f"CASE WHEN {whole} THEN {number} ELSE {by_text} END"
@@ -185,12 +187,12 @@ def _number(column: str, sql_type: str) -> str:
 
 
 def occurred_at(column: str, sql_type: str, zone: ZoneInfo) -> str:
-    """The instant; NULL where it is missing, malformed or outside the years 1 to 9999."""
+    """The instant; NULL if it is missing, malformed or outside the years 1 to 9999."""
     if sql_type == "VARCHAR":
         return _instant_from_text(trimmed(column), zone)
     if sql_type == "TIMESTAMP WITH TIME ZONE":
         return _in_range(column)
-    # A cast would round to the microsecond, at a month's end into the next month.
+    # A cast would round to the microsecond, which at a month's end could move to the next month.
     if sql_type == "TIMESTAMPTZ_NS":
         return f"make_timestamptz(epoch_ns({column}) // 1000)"
     if sql_type == "TIMESTAMP_NS":
@@ -228,12 +230,12 @@ def _instant_from_text(text: str, zone: ZoneInfo) -> str:
 
 
 def properties(column: str, sql_type: str) -> str:
-    """JSON object text; NULL where there is none or the cell is none."""
+    """JSON object text; NULL if the cell is empty or not an object."""
     if sql_type in ("VARCHAR", "JSON"):
         given = f"CAST({column} AS VARCHAR)"
         text = trimmed(given)
-        # Most are nothing, or objects as they lie, from bracket to bracket: to trim them would cost
-        # as much as all the rest.
+        # Most are empty, or objects without surrounding blanks: trimming them would cost as much as
+        # everything else.
         return (
             f"CASE WHEN {given} IS NULL THEN NULL "
             f"WHEN ends_with({given}, '}}') AND {_is_object(given)} "
@@ -243,8 +245,9 @@ def properties(column: str, sql_type: str) -> str:
     typed = _UNSAFE_IN_JSON.sub(lambda word: "VARCHAR" if word[0] == "FLOAT" else word[0], sql_type)
     text = f"CAST(to_json(CAST({column} AS {typed})) AS VARCHAR)"
     if "DECIMAL(" not in sql_type:
-        return text  # whole numbers of 64 bits and doubles are read from JSON as they are
-    # A DECIMAL(38,18) comes with all its places: 1.5 stays 1.5, which filters compare as text.
+        return text  # 64-bit integers and doubles are read from JSON unchanged
+    # A DECIMAL(38,18) is written with all its places; 1.5 must stay 1.5, because filters compare
+    # text.
     return _long_numbers_as_text(
         text, f"regexp_replace(token, {sql_text(_LAST_ZEROS)}, '\\1', 'g')"
     )
@@ -253,8 +256,8 @@ def properties(column: str, sql_type: str) -> str:
 def _long_numbers_as_text(text: str, numbers: str = "token") -> str:
     """JSON numbers of more than 15 digits as JSON strings: DuckDB reads numbers as DOUBLE.
 
-    What looks like a number within a string stays as it is. `numbers` is what to make of a `token`
-    between strings before.
+    What looks like a number within a string stays unchanged. `numbers` is SQL that is first applied
+    to each `token` between strings.
     """
     long = sql_text(_LONG_NUMBER)
     tokens = f"regexp_extract_all({text}, {sql_text(_JSON_TOKEN)})"
@@ -275,7 +278,7 @@ def properties_fault(column: str, sql_type: str, value: str) -> str | None:
 
 def is_properties_type(sql_type: str) -> bool:
     if sql_type.endswith("]"):
-        return False  # a list (of structs, perhaps) is no object
+        return False  # a list, even of structs, is not an object
     if sql_type.startswith(("STRUCT(", "MAP(")):
         return "JSON" not in _UNSAFE_IN_JSON.findall(sql_type)
     return sql_type in ("VARCHAR", "JSON", '"NULL"')
@@ -291,11 +294,11 @@ def _is_object(text: str) -> str:
 
 
 def text_id(column: str, sql_type: str) -> str:
-    """An id as text without spaces around it; numbers and UUIDs by their text; empty is NULL.
+    """An id as text without surrounding spaces; numbers and UUIDs as their text; empty is NULL.
 
-    Only spaces (of all scripts): to look for other blanks takes three times as long. And only
-    where there may be any: ids are the one text of every row that cannot be avoided, nearly all
-    are ASCII without a space at either end, and to see that takes a fraction of a trim.
+    Only spaces (of all scripts) are trimmed, because looking for other blanks takes three times as
+    long; and only where there may be any, because every row has ids, nearly all are ASCII without a
+    space at either end, and checking that takes a fraction of a trim.
     """
     text = column if sql_type == "VARCHAR" else f"CAST({column} AS VARCHAR)"
     is_bare = (
@@ -306,9 +309,10 @@ def text_id(column: str, sql_type: str) -> str:
 
 
 def is_clean(name: str, sql_type: str) -> str:
-    """Whether a usage column's value is what it means, as it is: true for most rows of most files.
+    """SQL that is true if a usage column's value can be used unchanged, as in most rows of most
+    files.
 
-    Where it holds for a whole file, nothing needs to be computed when the file is read again.
+    If it is true for a whole file, nothing needs to be computed when the file is read again.
     """
     if name in _IDS and sql_type == "VARCHAR":
         meaning = text_id(name, sql_type)
@@ -322,7 +326,7 @@ def is_clean(name: str, sql_type: str) -> str:
 
 
 def event_values(types: Mapping[str, str], zone: ZoneInfo) -> dict[str, str]:
-    """The value of each usage column, in their order, where the columns have these types."""
+    """The value of each usage column, in order, if the columns have these types."""
     values = {name: text_id(name, types[name]) for name in _IDS}
     values |= {
         "occurred_at": occurred_at("occurred_at", types["occurred_at"], zone),
@@ -333,8 +337,8 @@ def event_values(types: Mapping[str, str], zone: ZoneInfo) -> dict[str, str]:
 
 
 def event_fault(types: Mapping[str, str], clean: Collection[str] = ()) -> str:
-    """Why a row cannot be used, by its first column whose value is none, or NULL. The values are
-    there as `used_<name>`; columns known to be `clean` need no look."""
+    """Why a row cannot be used, by its first column without a usable value, or NULL. The values are
+    available as `used_<name>`; columns known to be `clean` are not checked."""
     faults = [
         fault(name, types[name], f"used_{name}")
         for name, fault in (

@@ -1,8 +1,8 @@
-"""Text files of usage as typed Parquet, by one statement that is planned once for all of them.
+"""Text files of usage to typed Parquet, by one statement that is planned once for all of them.
 
-What belongs here: from rows of text to the columns that are billed from, and DuckDB for it. What
-does not: rows and their numbers (text_files.py), the meaning of values (expressions.py), where the
-result is kept (usage_files.py).
+What belongs here: turning rows of text into the columns used for billing, with DuckDB. What does
+not: rows and their numbers (text_files.py), the meaning of values (expressions.py), where the
+result is saved (usage_files.py).
 """
 
 from __future__ import annotations
@@ -23,27 +23,28 @@ from billing_pipeline.intake.files.text_files import RECORD_SCHEMA, BrokenFile, 
 from billing_pipeline.intake.limits import InputLimits
 from billing_pipeline.intake.reference.schemas import USAGE_COLUMNS
 
-# Raise it whenever the same file would be normalised to something else: cached copies are keyed
-# by it, and a stale copy would be billed from.
+# Raise this whenever the same file would be normalised differently: cached copies are keyed by it,
+# and a stale copy would be billed.
 FORMAT_VERSION = 6
 
 
 @contextmanager
 def reading_connection(limits: InputLimits) -> Iterator[duckdb.DuckDBPyConnection]:
-    """DuckDB for looking at usage files, within the memory that it may use: one for all the files
-    of a month, as to open one takes longer than to read a small file."""
+    """A DuckDB connection for examining usage files, within the memory limit. One serves all files
+    of a month, because opening it takes longer than reading a small file."""
     with duckdb.connect() as connection:
         connection.execute("set TimeZone = 'UTC'")
         connection.execute(f"set memory_limit = {sql_text(limits.memory)}")
-        # Rows carry their own numbers. In their order, a row group could not be cut by its bytes.
+        # Rows carry their own numbers. If order were preserved, row groups could not be limited by
+        # bytes.
         connection.execute("set preserve_insertion_order = false")
         yield connection
 
 
 class Normaliser:
-    """Writes text files as Parquet. Planning the statement takes twenty times as long as to run it
-    for a small file, and a month may have thousands: it is prepared once, for one place to write to
-    and for whatever records come next."""
+    """Writes text files as Parquet. Planning the statement takes twenty times as long as running it
+    for a small file, and a month may have thousands. So it is prepared once, with one output path,
+    and reads whichever records come next."""
 
     def __init__(
         self,
@@ -52,8 +53,7 @@ class Normaliser:
         zone: ZoneInfo,
         limits: InputLimits,
     ) -> None:
-        """`connection` is one of `reading_connection`; `folder` is where `written` lies until it is
-        moved."""
+        """`connection` is from `reading_connection`; `written` is in `folder` until it is moved."""
         self._connection = connection
         self._limits = limits
         self._records = _Records()
@@ -66,8 +66,8 @@ class Normaliser:
         )
 
     def write(self, content: IO[bytes], name: str) -> int:
-        """The rows of a CSV or JSON Lines file to `written`; gives their number. Raises
-        `BrokenFile`; then `written` is worth nothing."""
+        """Write the rows of a CSV or JSON Lines file to `written`; returns their number. Raises
+        `BrokenFile`, and then `written` is not usable."""
         faults: list[BrokenFile] = []
         self._records.batches = batches(content, name, self._limits, faults)
         [(rows,)] = self._connection.execute("EXECUTE normalise").fetchall()
@@ -77,7 +77,8 @@ class Normaliser:
 
 
 class _Records:
-    """The batches of the file whose turn it is: read by DuckDB, by Arrow's protocol, each time."""
+    """The batches of the current file, which DuckDB reads anew by Arrow's protocol at each
+    execution."""
 
     batches: Iterable[pa.RecordBatch] = ()
 
@@ -90,7 +91,7 @@ class _Records:
 
 
 def _normalised(zone: ZoneInfo) -> str:
-    """From records of text to the columns of the usage view (without those of the file)."""
+    """SQL from records of text to the columns of the usage view (without those of the file)."""
     types = dict.fromkeys(USAGE_COLUMNS, "VARCHAR")
     values = expressions.event_values(types, zone)
     used = ", ".join(f"{value} AS used_{name}" for name, value in values.items())
@@ -107,7 +108,7 @@ def _normalised(zone: ZoneInfo) -> str:
 
 
 def _raw_sql() -> str:
-    """A row of cells as JSON text; the same as ever where it names no subscription."""
+    """A row of cells as JSON text, without a subscription if the row names none."""
 
     def text(names: Collection[str]) -> str:
         cells = ", ".join(f"{name!r}: {name}" for name in names)

@@ -1,7 +1,7 @@
-"""An object store of Amazon, Google or Azure: what a folder holds, and an object as it was listed.
+"""An object store of Amazon, Google or Azure: listing a folder, and fetching an object as listed.
 
 What belongs here: the two requests, and their failures as one sentence. What does not: what the
-bytes mean, and where they are kept (usage_files.py).
+bytes mean, and where they are saved (usage_files.py).
 
 Accounts, addresses and credentials are those of the environment (`AWS_…`, `GOOGLE_…`, `AZURE_…`) or
 the machine's role: docs/production.md.
@@ -22,13 +22,13 @@ from obstore.store import from_url
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig
 
-# The sensor of late files has a minute for all months: a store that is away must be said to be.
-# Requests are repeated, and what is left of an answer that breaks off is asked for again.
+# The sensor of late files has one minute for all months, so a store that is down must be reported
+# in time. Requests are retried, and an interrupted answer is resumed.
 _CLIENT: ClientConfig = {
     "connect_timeout": timedelta(seconds=5),
     "read_timeout": timedelta(seconds=30),
     "timeout": timedelta(hours=1),  # of an object as a whole; they may be large
-    "allow_http": True,  # where the environment names such an address
+    "allow_http": True,  # if the environment names such an address
 }
 _RETRIES: RetryConfig = {"max_retries": 2, "retry_timeout": timedelta(seconds=60)}
 
@@ -37,12 +37,12 @@ _STORE_SAYS = re.compile("<Code>(.*?)</Code>.*?<Message>(.*?)</Message>", re.DOT
 
 
 class StoreError(OSError):
-    """The store did not give what was asked for; the message names it and says why."""
+    """The store did not return what was requested; the message names it and says why."""
 
 
 class StoredObject(NamedTuple):
-    """An object, or what objects with a common prefix look like: a folder. The store gives every
-    content an `etag` of its own."""
+    """An object, or a folder, which is the common prefix of objects. The `etag` changes with the
+    content."""
 
     name: str
     is_folder: bool
@@ -52,7 +52,7 @@ class StoredObject(NamedTuple):
 
 class ObjectStore:
     """The objects of the bucket (Azure: the container) in an address such as ``s3://bucket/key``;
-    each is asked for by its whole address. Raises `StoreError`."""
+    each is requested by its full address. Raises `StoreError`."""
 
     def __init__(self, address: str) -> None:
         self._bucket = "/".join(address.split("/", 3)[:3])
@@ -60,7 +60,7 @@ class ObjectStore:
             self._store = from_url(self._bucket, client_options=_CLIENT, retry_config=_RETRIES)
 
     def listed(self, folder: str) -> list[StoredObject]:
-        """What lies directly in a folder; nothing where no object begins with its name."""
+        """What is directly in a folder; nothing if no object's name begins with the folder's."""
         prefix = self._key(folder) + "/"
         with _saying(folder):
             found = obstore.list_with_delimiter(self._store, prefix)
@@ -70,11 +70,11 @@ class ObjectStore:
         return folders + [
             StoredObject(item["path"][len(prefix) :], False, item["size"], str(item["e_tag"]))
             for item in found["objects"]
-            if item["path"] != prefix[:-1]  # consoles make folders as empty objects
+            if item["path"] != prefix[:-1]  # consoles create folders as empty objects
         ]
 
     def fetch(self, address: str, etag: str, target: IO[bytes]) -> None:
-        """Write the object to `target`, whole and with the content that was listed, or raise."""
+        """Write the object to `target`, complete and with the listed content, or raise."""
         with _saying(address):
             answer = obstore.get(self._store, self._key(address), options={"if_match": etag})
         with _saying(f"{address} broke off"):
@@ -82,14 +82,14 @@ class ObjectStore:
                 target.write(chunk)
 
     def _key(self, address: str) -> str:
-        """By hand: a key may hold whatever has a meaning in other addresses."""
+        """The key, split off by hand because it may contain characters that are special in URLs."""
         return address[len(self._bucket) + 1 :]
 
 
 @contextmanager
 def _saying(what: str) -> Iterator[None]:
-    """Failures as a `StoreError`: what they happened to, and why. Nothing else of the failure is
-    shown with it: it has the address of the request, which on Azure may be signed."""
+    """Turn failures into a `StoreError` that says what failed and why. Nothing else of the failure
+    is shown, because it contains the address of the request, which on Azure may be signed."""
     try:
         yield
     except PreconditionError:

@@ -1,7 +1,7 @@
-"""Usage files of Parquet, which are read as they are: what they hold, and whether they can be read.
+"""Parquet usage files, which are read as they are: their content, and whether they can be read.
 
 What belongs here: the scan of such files, their columns and rows, and what makes one unreadable.
-What does not: which files there are, and what was found of them before (``usage_files``).
+What does not: which files there are, and earlier findings about them (``usage_files``).
 """
 
 from __future__ import annotations
@@ -23,14 +23,15 @@ from billing_pipeline.intake.reference.schemas import USAGE_COLUMNS
 SCAN_COLUMNS = ("filename", "file_row_number", "file_index")
 """What `scan` adds to the columns of the files."""
 _DECIMAL_DIGITS = 38  # of DuckDB's widest DECIMAL
-# Of the files that are looked at together: more would plan no faster, and one that is damaged sends
-# all of them to be looked at one by one. A large one takes longer to read than to plan.
+# How many files are examined together, and up to which size. More would not be planned faster, and
+# one damaged file causes all of them to be examined one by one. A larger file takes longer to read
+# than to plan.
 _TOGETHER, _SMALL_BYTES = 250, 4 * 1024 * 1024
 
 
 class UsageColumn(NamedTuple):
-    """A column of a Parquet file: its DuckDB type, and whether every value in it is already what
-    it means (`expressions`), so that it can be read as it is."""
+    """A column of a Parquet file: its DuckDB type, and whether all its values can be used unchanged
+    (`expressions.is_clean`)."""
 
     name: str
     sql_type: str
@@ -38,7 +39,7 @@ class UsageColumn(NamedTuple):
 
 
 class Content(NamedTuple):
-    """What a Parquet file holds."""
+    """The content of a Parquet file."""
 
     columns: list[UsageColumn]
     rows: int
@@ -56,10 +57,9 @@ def scan(paths: Sequence[str]) -> str:
 def content_of(connection: duckdb.DuckDBPyConnection, path: str, limits: InputLimits) -> Content:
     """The usage columns and the number of rows of a Parquet file that reads to its end.
 
-    Every page of the usage columns is read here, once for each content: a file that is damaged in
-    the middle would otherwise stop the month later, in the middle of a model. What is clean need
-    not be looked at again, in any of the month's passes and runs. Raises `BrokenFile` and
-    `TooLargeError`.
+    Every page of the usage columns is read here, once for each content: otherwise a file that is
+    damaged in the middle would stop the month later, in the middle of a model. Clean columns need
+    not be checked again in any later pass or run. Raises `BrokenFile` and `TooLargeError`.
     """
     try:
         metadata = pq.read_metadata(path)
@@ -78,9 +78,10 @@ def content_of(connection: duckdb.DuckDBPyConnection, path: str, limits: InputLi
 def contents_of_small(
     connection: duckdb.DuckDBPyConnection, paths: Iterable[str], limits: InputLimits
 ) -> dict[str, Content]:
-    """The same of many small files, by path: planning a query takes twenty times as long as reading
-    a small file, so those with the same columns are looked at together. Files of which anything is
-    wrong are left out, and those that were looked at with them; `content_of` says what it is."""
+    """Like `content_of` for many small files, by path. Planning a query takes twenty times as long
+    as reading a small file, so files with the same columns are examined together. If anything is
+    wrong with a file, it and the files examined with it are left out; `content_of` then says what
+    is wrong."""
     found: dict[str, Content] = {}
     for together, metadata in _alike(paths, limits):
         try:
@@ -94,8 +95,8 @@ def contents_of_small(
 def _alike(
     paths: Iterable[str], limits: InputLimits
 ) -> Iterator[tuple[list[str], pq.FileMetaData]]:
-    """Small files with the same columns, so many as are looked at together, and the metadata of one
-    of them."""
+    """Groups of small files with the same columns to be examined together, each with the metadata
+    of one of its files."""
     groups: dict[tuple[object, ...], list[str]] = defaultdict(list)
     metadata_of: dict[tuple[object, ...], pq.FileMetaData] = {}
     for path in paths:
@@ -115,7 +116,7 @@ def _alike(
 
 
 def _columns_of(metadata: pq.FileMetaData) -> tuple[object, ...]:
-    """Equal only of files whose columns DuckDB reads alike."""
+    """A key that is equal only for files whose columns DuckDB reads alike."""
     schema = metadata.schema
     return tuple(
         (
@@ -130,7 +131,8 @@ def _columns_of(metadata: pq.FileMetaData) -> tuple[object, ...]:
 def _contents(
     connection: duckdb.DuckDBPyConnection, paths: Sequence[str], metadata: pq.FileMetaData
 ) -> list[Content]:
-    """What files with the same columns hold, each; `metadata` is of one of them."""
+    """The content of each of these files, which have the same columns; `metadata` is of one of
+    them."""
     _refuse_scan_columns(metadata)
     described = connection.execute(f"describe select * from {scan(paths[:1])}").fetchall()
     check_columns(str(row[0]) for row in described if row[0] not in SCAN_COLUMNS)
@@ -142,13 +144,13 @@ def _contents(
         f"bool_and({expressions.is_clean(name, kind)})" for name, kind in types.items()
     )
     read = ", ".join(f'"{name}"' for name in types)
-    # To group the rows of one large file would take longer than to look at them.
+    # Grouping the rows of one large file would take longer than checking them.
     index, grouped = ("file_index", " group by file_index") if len(paths) > 1 else ("0", "")
     rows = connection.execute(
         f"select {index}, count(*), {clean}, bit_xor(hash({read})) from {scan(paths)}{grouped}"
     ).fetchall()
     found = {int(index): values for index, *values in rows}
-    # A file without rows is not among them.
+    # `found` has no entry for a file without rows.
     return [_content(types, found.get(number, [0])) for number in range(len(paths))]
 
 
@@ -180,7 +182,7 @@ def _check_type(name: str, kind: str) -> None:
 
 
 def _refuse_scan_columns(metadata: pq.FileMetaData) -> None:
-    """A column of the file's own would be taken for the one that the scan adds."""
+    """Refuse a file with a column that would be mistaken for one that the scan adds."""
     schema = metadata.schema
     for column in map(schema.column, range(len(schema))):
         name = column.path.partition(".")[0]
@@ -194,7 +196,7 @@ def _unpacked_size(metadata: pq.FileMetaData) -> int:
 
 
 def _check_decimals(metadata: pq.FileMetaData) -> None:
-    """Refuse decimals that DuckDB has no type for: it would read them as DOUBLE."""
+    """Refuse decimals for which DuckDB has no type: it would read them as DOUBLE."""
     schema = metadata.schema
     for column in map(schema.column, range(len(schema))):
         name = column.path.partition(".")[0]

@@ -1,4 +1,4 @@
-"""Where input files lie: a local directory, or an object store.
+"""The storage of input files: a local directory, or an object store.
 
 What belongs here: listing a folder and reading a file's bytes, the same for both. What does not:
 what the bytes mean, the store's protocol (object_store.py).
@@ -23,9 +23,9 @@ from billing_pipeline.settings import Settings
 
 @dataclass(frozen=True)
 class Entry:
-    """A file or folder inside a folder. `stamp` changes whenever the content may have. `oddity`
-    says what it is where it is neither: to open a pipe would wait for ever, and a device has no
-    end."""
+    """An entry of a folder. `stamp` changes whenever the content may have changed. If the entry is
+    neither a file nor a folder, `oddity` says what it is: opening a pipe would wait for ever, and a
+    device has no end."""
 
     name: str
     path: str
@@ -36,7 +36,7 @@ class Entry:
 
     @property
     def is_documentation(self) -> bool:
-        """What people keep beside their data: README, README.txt, notes.md."""
+        """True for what people keep beside their data: README, README.txt, notes.md."""
         name = self.name.lower()
         return not self.is_folder and (name.startswith("readme") or name.endswith((".md", ".rst")))
 
@@ -50,15 +50,15 @@ _ODDITIES = {
 
 
 def local_stamp(path: Path) -> str:
-    """Changes whenever the content of a local file may have."""
+    """A stamp that changes whenever the content of a local file may have changed."""
     info = path.stat() if path.exists() else path.lstat()
-    # The time of the last change of the inode besides the content's: copying tools set the latter
-    # back, and a corrected file of the same size would be taken for the old one.
+    # Both the inode's change time and the content's: copying tools set the latter back, and then a
+    # corrected file of the same size would be taken for the old one.
     return f"{info.st_size}-{info.st_mtime_ns}-{info.st_ctime_ns}"
 
 
 def _refuse_names_that_are_no_text(folder: str, entries: Sequence[Entry]) -> None:
-    """No table or message could hold such a name. Raises `InvalidInput`."""
+    """Refuse names that no table or message could contain. Raises `InvalidInput`."""
     shown = [
         os.fsencode(entry.name).decode(errors="backslashreplace")
         for entry in entries
@@ -79,11 +79,12 @@ class Storage:
     root: str
     store: ObjectStore | None = None
     renamed: Mapping[str, str] = field(default_factory=dict)
-    """Folders of the data directory that lie under another name."""
+    """Folders of the data directory that are stored under another name."""
 
     @classmethod
     def of(cls, settings: Settings) -> Storage:
-        """Raises OSError where the store cannot be used at all."""
+        """The storage of the settings' data directory. Raises OSError if the store cannot be used
+        at all."""
         renamed = settings.renamed_folders
         if "://" in settings.data_dir:
             return cls(settings.data_dir.rstrip("/"), ObjectStore(settings.data_dir), renamed)
@@ -98,11 +99,11 @@ class Storage:
         return f"{self.root}/{self.renamed.get(first, first)}{slash}{rest}"
 
     def entries(self, folder: str) -> list[Entry]:
-        """What a folder holds, by name; nothing where there is no such folder.
+        """The entries of a folder, by name; none if there is no such folder.
 
         Names that begin with ``.`` or ``_`` are left out: half-finished uploads and markers such
-        as ``_SUCCESS``. Raises `InvalidInput` where the folder cannot be listed: what it holds is
-        then unknown, and not nothing.
+        as ``_SUCCESS``. Raises `InvalidInput` if the folder cannot be listed: its entries are then
+        unknown, which is not the same as none.
         """
         try:
             found = self._local(folder) if self.store is None else self._stored(self.store, folder)
@@ -131,9 +132,9 @@ class Storage:
         return entries
 
     def _holds(self, link: Path, folder: Path) -> bool:
-        """Whether a link leads to something of ours: in the data directory, or beside it in its
-        folder, which as a whole may lie elsewhere. Whoever may put files here could otherwise have
-        any file of this machine read and shown, such as its keys."""
+        """True if a link leads into the data directory, or to something in its own folder, which
+        may be elsewhere as a whole. Otherwise anybody who may put files here could have any file of
+        this machine read and shown, such as its keys."""
         # Not `resolve`, which raises for a link to itself.
         target = Path(os.path.realpath(link))
         return any(target.is_relative_to(own.resolve()) for own in (Path(self.root), folder))
@@ -147,7 +148,7 @@ class Storage:
 
     @contextmanager
     def opened(self, entry: Entry) -> Iterator[IO[bytes]]:
-        """The bytes of one file, out of a store all of them in memory. Raises OSError."""
+        """The bytes of one file; from a store, all of them in memory. Raises OSError."""
         if self.store is None:
             with Path(entry.path).open("rb") as content:
                 yield content
@@ -159,8 +160,8 @@ class Storage:
 
     @contextmanager
     def at_hand(self, entry: Entry, folder: Path) -> Iterator[Path]:
-        """The file on this machine: itself, or a copy in `folder`, made for the moment, that the
-        caller may move away. Raises OSError."""
+        """The path of the file on this machine: the file itself, or a temporary copy in `folder`
+        that the caller may move away. Raises OSError."""
         if self.store is None:
             yield Path(entry.path)
             return

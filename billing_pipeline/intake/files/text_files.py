@@ -1,4 +1,4 @@
-"""CSV and JSON Lines usage as rows of text: read once, row by row, and never stopped by a row.
+"""CSV and JSON Lines usage as rows of text: read once, row by row; a bad row never stops it.
 
 What belongs here: records and their numbers, and what makes a row malformed. What does not: the
 meaning of values (expressions.py), how they become Parquet (normalising.py).
@@ -24,13 +24,14 @@ from billing_pipeline.intake.values import BadValue, JsonNumber, is_note, json_t
 
 _BATCH_ROWS = 20_000
 _READ_FAULTS = (OSError, EOFError, zlib.error, UnicodeDecodeError)
-# Keys of JSON objects that are looked at for misspellings; writers that make up a key for each
-# event would fill the memory with them.
+# How many keys of JSON objects are checked for misspellings. Without a limit, a writer that uses a
+# new key for each event would fill the memory.
 _MAX_KEYS = 1_000
 
 
 class BrokenFile(ValueError):
-    """The file as a whole cannot be read. `column` names the one that is missing, if one is."""
+    """The file as a whole cannot be read. `column` names a missing column, if that is the
+    reason."""
 
     def __init__(self, message: str, row: int | None = None, column: str | None = None) -> None:
         super().__init__(message)
@@ -39,7 +40,7 @@ class BrokenFile(ValueError):
 
 
 class Record(NamedTuple):
-    """One row: its number, its texts (None: absent), and the raw row where it is not those.
+    """One row: its number, its texts (None: absent), and the raw row if it is more than its texts.
 
     A record without `values` is malformed: its raw text is all there is.
     """
@@ -55,7 +56,7 @@ def batches(
     """The rows of a CSV or JSON Lines file as texts, with the columns of `RECORD_SCHEMA`.
 
     `name` chooses the format by its extension. A fault of the file ends the rows and is put into
-    `faults`: DuckDB, which reads them, would wrap what is raised below it.
+    `faults`, because DuckDB, which reads the rows, would wrap an exception raised here.
     """
     plain = name.lower().removesuffix(".gz")
     plain_content = unpacked(content, limits, is_packed=plain != name.lower())
@@ -82,7 +83,8 @@ def _until_broken(records: Iterator[Record], faults: list[BrokenFile]) -> Iterat
 
 
 def _csv_records(content: IO[bytes], row_bytes: int) -> Iterator[Record]:
-    """Rows as a spreadsheet counts them: the header is 1, an empty line is a row without record."""
+    """Rows numbered as in a spreadsheet: the header is 1, and an empty line counts but gives no
+    record."""
     text = io.TextIOWrapper(content, "utf-8-sig", errors="surrogateescape", newline="")
     lines = _Lines(text, row_bytes)
     reader = csv.reader(lines, strict=True)
@@ -121,8 +123,9 @@ def _csv_header(reader: Iterator[list[str]]) -> list[str]:
 
 
 def check_columns(header: Iterable[str]) -> None:
-    """Refuse a file without a required column, with a column twice, or with one that is not of
-    usage: without `quantity`, a `quantiy` would count as 1. Raises `BrokenFile`."""
+    """Refuse a file that lacks a required column, has a column twice, or has one that usage does
+    not have: with `quantiy` in place of `quantity`, every event would count as 1. Raises
+    `BrokenFile`."""
     names = list(header)
     found = ", ".join(names)[:200]
     for name in USAGE_COLUMNS:
@@ -148,10 +151,10 @@ def _refuse_unknown(names: Collection[str], message: str) -> None:
 
 
 class _Lines:
-    """Physical lines for the CSV reader, with the way back out of a row that is broken.
+    """Physical lines for the CSV reader, which can go back after a broken row.
 
-    A stray quote makes the reader take line after line into one cell. Once that turns out to be no
-    row, only its first line is called malformed and the lines after it are read anew: otherwise
+    A stray quote makes the reader take line after line into one cell. Once that turns out not to be
+    a row, only its first line counts as malformed, and the lines after it are read again. Otherwise
     one bad row would swallow its good neighbours, and they would never be billed.
     """
 
@@ -187,7 +190,7 @@ class _Lines:
         self.taken.clear()
 
     def first_of_broken(self) -> str:
-        """The first line of the row just taken; those after it will be taken again."""
+        """The first line of the row just taken; the lines after it will be read again."""
         first, *others = self.taken
         self._again += reversed(others)
         return first.rstrip("\r\n")
@@ -241,13 +244,13 @@ def _json_record(number: int, line: str, keys: set[str]) -> Record:
 
 
 class _Constant(str):
-    """NaN, Infinity: no JSON, but what some writers put for a quantity; never a valid value."""
+    """NaN or Infinity: not JSON, but some writers use it as a quantity; never a valid value."""
 
     __slots__ = ()
 
 
 class _RepeatedKeys(dict[str, object]):
-    """An object with a key given twice: which one is meant cannot be known."""
+    """An object with a repeated key: which value is meant cannot be known."""
 
 
 def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -257,7 +260,7 @@ def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
         return _RepeatedKeys(pairs)
 
 
-# One for all lines: json.loads would build one for each.
+# One decoder for all lines: json.loads would build one for each.
 _EVENT_DECODER = json.JSONDecoder(
     parse_float=JsonNumber,
     parse_int=JsonNumber,
@@ -269,11 +272,11 @@ _EVENT_DECODER = json.JSONDecoder(
 def _scalar(value: object) -> str | None:
     if value is None or isinstance(value, str):
         return value
-    return json.dumps(value)  # an object or a list: no value of any column, and rejected as such
+    return json.dumps(value)  # an object or a list: not a value of any column, so it is rejected
 
 
 def _properties_text(value: object) -> str | None:
-    """Text for the properties expression to judge; what is no clean object, it will refuse."""
+    """Text for the properties expression to check; it will refuse what is not a clean object."""
     if value is None or (isinstance(value, str) and not isinstance(value, (JsonNumber, _Constant))):
         return value
     return json_text(value) if _is_clean(value) else "not JSON"
@@ -301,7 +304,7 @@ _NO_VALUES = (None,) * len(USAGE_COLUMNS)
 
 
 def _batches(records: Iterator[Record], batch_bytes: int) -> Iterator[pa.RecordBatch]:
-    """Rows by as many as fit `batch_bytes`: a count of rows alone says nothing about memory."""
+    """Batches of as many rows as fit into `batch_bytes`: a row count says nothing about memory."""
     batch: list[Record] = []
     size = 0
     for record in records:
@@ -319,7 +322,7 @@ def _batch(records: list[Record]) -> pa.RecordBatch:
     try:
         return _arrow(records)
     except UnicodeEncodeError:
-        # Some cell is no text (bytes that are no UTF-8, half of a surrogate pair): find the rows.
+        # Some cell is not text (invalid UTF-8, half of a surrogate pair): find the rows.
         return _arrow([record if _is_text(record) else _malformed(record) for record in records])
 
 
@@ -334,7 +337,7 @@ def _arrow(records: list[Record]) -> pa.RecordBatch:
 
 
 def _raw_text(record: Record) -> str:
-    """The row as JSON text, as the expressions write it where nothing was changed."""
+    """The row as JSON text, in the form that the expressions write for a row of texts."""
     cells = dict(zip(USAGE_COLUMNS, record.values or (), strict=True))
     if not cells["subscription_id"]:
         del cells["subscription_id"]
@@ -352,7 +355,7 @@ def _is_text(record: Record) -> bool:
 
 def _malformed(record: Record) -> Record:
     raw = record.raw if record.raw is not None else _raw_text(record)
-    # Undecodable bytes show as \xff, as Python writes them, lone surrogates as \ud800.
+    # Undecodable bytes are shown as \xff, as Python writes them, and lone surrogates as \ud800.
     shown = re.sub("[\udc80-\udcff]", lambda match: f"\\x{ord(match[0]) - 0xDC00:02x}", raw).encode(
         "utf-8", "backslashreplace"
     )

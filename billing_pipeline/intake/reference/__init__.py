@@ -1,1 +1,1 @@
-"""catalog/ and accounts/: the columns, the rules, and the typed tables made of them."""
+"""catalog/ and accounts/: columns, rules, and the typed tables made from them."""

@@ -1,7 +1,7 @@
 """Rules of sellers, customers, subscriptions, wallets and corrections that need more than one cell.
 
-What belongs here: one small function a rule, taking tables and giving problems. What does not:
-rules of the price book (catalog_rules.py).
+What belongs here: one small function for each rule, from tables to problems. What does not: rules
+of the price book (catalog_rules.py).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _END = datetime.max.replace(tzinfo=UTC)
 _ADDED_TO = tuple(name for name, known in AGGREGATIONS.items() if known.adds_up)
 
 
-# What the header of DATEV's format takes.
+# The ranges that the header of DATEV's format allows.
 _DATEV_NUMBERS = {"datev_consultant": (1001, 9_999_999), "datev_client": (1, 99_999)}
 
 
@@ -49,7 +49,8 @@ def seller_problems(seller: LoadedTable) -> Iterator[Problem]:
 
 
 def customer_problems(customers: LoadedTable) -> Iterator[Problem]:
-    """Two customers behind one Stripe customer would find each other's invoices as their own."""
+    """Two customers with one Stripe customer, which would take each other's invoices for their
+    own."""
     first: dict[object, Row] = {}
     for row in customers.rows:
         if row.has("stripe_customer_id") and not row.bad & {"stripe_customer_id", "customer_id"}:
@@ -62,7 +63,8 @@ def customer_problems(customers: LoadedTable) -> Iterator[Problem]:
 
 
 def bill_to_problems(customers: LoadedTable) -> Iterator[Problem]:
-    """One level: a customer whose lines stand on another's invoice has none of their own."""
+    """More than one level of `bill_to`: a customer whose lines are on another's invoice has no
+    invoice of their own."""
     by_id: dict[object, list[Row]] = defaultdict(list)
     for row in customers.rows:
         by_id[row["customer_id"]].append(row)
@@ -90,7 +92,8 @@ def _valid_from(row: Row) -> datetime:
 
 
 def _valid_together(one: Row, other: Row, by_id: Mapping[object, Sequence[Row]]) -> bool:
-    """Whether there is an instant at which both rows hold; the first one holds before its time."""
+    """True if both rows are valid at some instant; a customer's first row also counts before its
+    start."""
 
     def window(row: Row) -> tuple[datetime, datetime]:
         rows = by_id[row["customer_id"]]
@@ -131,7 +134,7 @@ def commitment_problems(commitments: LoadedTable) -> Iterator[Problem]:
 def subscription_problems(subscriptions: LoadedTable) -> Iterator[Problem]:
     for row in subscriptions.rows:
         starts_at, ends_at = row["starts_at"], row["ends_at"]
-        # Equal times are a subscription that never was active: cancelled before it began.
+        # Equal times mean a subscription that was never active: cancelled before it began.
         if not isinstance(starts_at, datetime) or not isinstance(ends_at, datetime):
             continue
         if ends_at < starts_at:
@@ -139,7 +142,7 @@ def subscription_problems(subscriptions: LoadedTable) -> Iterator[Problem]:
 
 
 def subscription_version_problems(subscriptions: LoadedTable) -> Iterator[Problem]:
-    """Rows of one subscription_id: of one customer, and each at times of its own."""
+    """Rows of one subscription_id that belong to several customers or overlap in time."""
     versions: dict[object, list[Row]] = defaultdict(list)
     for row in subscriptions.rows:
         if row.has("subscription_id"):
@@ -159,7 +162,8 @@ def subscription_version_problems(subscriptions: LoadedTable) -> Iterator[Proble
 
 def _overlapping_versions(rows: list[Row]) -> Iterator[Problem]:
     timed = [row for row in rows if row.has("starts_at") and "ends_at" not in row.bad]
-    # What never was active overlaps with nothing; a wrong order of times is reported elsewhere.
+    # A row that was never active overlaps with nothing; a wrong order of times is reported
+    # elsewhere.
     active = [row for row in timed if _ends_at(row) > _starts_at(row)]
     active.sort(key=lambda row: (_starts_at(row), row.number))
     for before, row in pairwise(active):
@@ -186,8 +190,8 @@ def charge_id_problems(
     subscriptions: LoadedTable, prices: Mapping[str, Sequence[PlanPrice]]
 ) -> Iterator[Problem]:
     """A charge's id is a hash of its subscription and price joined by `|`: price `c` of `a|b` and
-    price `b|c` of `a` would share it while both subscriptions go on. What was billed has such ids,
-    so they stay as they are and the clash is refused."""
+    price `b|c` of `a` would share it while both subscriptions are active. Billed charges have such
+    ids, so the ids stay as they are and the clash is refused."""
     priced: dict[object, set[str]] = defaultdict(set)
     for plan_id, found in prices.items():
         priced[plan_id].update(price.price_id for price in found)
@@ -220,7 +224,7 @@ def _clashes(
 
 
 def _overlap(one: Row, other: Row) -> bool:
-    """Whether there is a time in which both subscriptions go on."""
+    """True if both subscriptions are active at some time."""
     return all(
         not isinstance(first["ends_at"], datetime)
         or not isinstance(second["starts_at"], datetime)
@@ -229,7 +233,7 @@ def _overlap(one: Row, other: Row) -> bool:
     )
 
 
-# As what no transaction of the file says is posted in Stripe.
+# Names under which movements that are not in the file are posted in Stripe.
 _RESERVED_NAMES = (
     "billing_expiry:",
     "billing_commitment:",
@@ -239,8 +243,8 @@ _RESERVED_NAMES = (
 
 
 def wallet_problems(transactions: LoadedTable) -> Iterator[Problem]:
-    """The sign says where the money goes: top-ups and grants in, refunds and expiries out. Only
-    what comes in has a priority, and expires, after it came."""
+    """Signs, priorities and expiries: top-ups and grants are positive, refunds and expiries
+    negative. Only what comes in has a priority and may expire, after it came in."""
     for row in transactions.rows:
         amount, kind = row["amount"], row["kind"]
         if kind in ("refund", "expiry"):

@@ -1,7 +1,7 @@
 """Rules of the price book that need more than one cell.
 
-What belongs here: one small function a rule, taking tables and giving problems. What does not:
-rules of accounts (account_rules.py); the price models themselves (dbt).
+What belongs here: one small function for each rule, from tables to problems. What does not: rules
+of accounts (account_rules.py), the price models themselves (dbt).
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from billing_pipeline.intake.reference.schemas import OTHER_SOURCE, PLACEHOLDERS
 
 _EVENT_TERMS = ("event_minimum_amount", "event_maximum_amount", "free_events")
 _AMOUNTS = ("unit_amount", "flat_amount", "package_size", "percentage", *_EVENT_TERMS)
-# What each event's bound is computed within (dbt_project/macros/event_bounds.sql).
+# The limit within which each event's bound is computed (dbt_project/macros/event_bounds.sql).
 _MAX_EVENT_PERCENTAGE = Decimal(10**6)
-# Times seats of 15 digits and 18 places this stays exact (macro exact_times_quantity).
+# Multiplied by seats of 15 digits and 18 places, this stays exact (macro exact_times_quantity).
 _MAX_PER_SEAT, _PER_SEAT_PLACES = Decimal(10**9), 9
 _TIER_RATES = ("unit_amount", "percentage")
 _BEGINNING = datetime.min.replace(tzinfo=UTC)
@@ -58,7 +58,7 @@ def meter_problems(meters: LoadedTable, custom_meters: frozenset[str]) -> Iterat
 
 
 def _splitting_problems(row: Row, aggregation: str) -> Iterator[Problem]:
-    """Of `group_by`, `bucket` and `event_rounding`."""
+    """Problems of `group_by`, `bucket` and `event_rounding`."""
     known = AGGREGATIONS[aggregation]
     if row.has("group_by"):
         names = [name.strip() for name in str(row["group_by"]).split(";")]
@@ -98,7 +98,7 @@ def window_problems(table: LoadedTable) -> Iterator[Problem]:
 
 
 def source_problems(sources: LoadedTable) -> Iterator[Problem]:
-    """A source with the name of all that no pattern matches."""
+    """A source with the name that is reserved for files that match no pattern."""
     for row in sources.rows:
         if row.has("source") and row["source"] == OTHER_SOURCE:
             message = f"{OTHER_SOURCE} is the source of files that match no pattern"
@@ -106,7 +106,7 @@ def source_problems(sources: LoadedTable) -> Iterator[Problem]:
 
 
 def price_problems(prices: LoadedTable, meters: LoadedTable) -> Iterator[Problem]:
-    """All rules that look at one price and its meter."""
+    """All rules that concern one price and its meter."""
     aggregations = dict(zip(meters.values["meter_id"], meters.values["aggregation"], strict=True))
     for row in prices.rows:
         yield from _model_problems(row)
@@ -119,7 +119,7 @@ def price_problems(prices: LoadedTable, meters: LoadedTable) -> Iterator[Problem
 
 
 def cost_problems(costs: LoadedTable) -> Iterator[Problem]:
-    """What a cost cannot say: it is of no plan and not taxed."""
+    """What a cost cannot have: a plan or a tax."""
     for row in costs.rows:
         if row.has("replaces"):
             yield row.problem("replaces", "costs are of no plan and replace none; leave it empty")
@@ -137,7 +137,7 @@ def _model_problems(row: Row) -> Iterator[Problem]:
         if not row.has(column) and column not in row.bad:
             yield row.problem(column, f"is empty; charge model {name} needs it")
     for column in _AMOUNTS:
-        # A 0 says the same as an empty cell; anything else was meant to be charged.
+        # A 0 means the same as an empty cell; anything else was meant to be charged.
         if column not in (*model.needs, *model.may_use) and row[column]:
             yield row.problem(column, f"charge model {name} does not use it; leave it empty")
     if recurring and model.usage_only:
@@ -158,8 +158,8 @@ def _bounds_problems(row: Row) -> Iterator[Problem]:
 
 
 def _event_problems(row: Row, aggregations: Mapping[object, object]) -> Iterator[Problem]:
-    """What is charged by the event: only a sum has amounts of its events, and nothing may be taken
-    off or rounded in between."""
+    """Prices that charge by the event: only a sum has an amount for each event, and nothing may be
+    deducted or rounded in between."""
     used = [column for column in _EVENT_TERMS if row[column]]
     if not used or row["charge_model"] != "percentage":
         return
@@ -234,14 +234,15 @@ def _without_placeholders(text: str) -> str:
 
 
 def version_problems(table: LoadedTable, name: str = "price_id") -> Iterator[Problem]:
-    """Versions of one price_id, or of what else has a `name`, that are valid at the same time."""
+    """Versions of one price_id, or of one id in the column `name`, that are valid at the same
+    time."""
     versions: dict[object, list[Row]] = defaultdict(list)
     for row in table.rows:
         if row.has(name) and not row.bad & {"valid_from", "valid_to"}:
             versions[row[name]].append(row)
     for rows in versions.values():
         rows.sort(key=lambda row: (_valid_from(row), row.number))
-        # The version that lasts longest so far, not just the one before: it may cover several.
+        # The version that ends last so far, not just the previous one: it may cover several.
         longest = rows[0]
         for row in rows[1:]:
             same_start = _valid_from(row) == _valid_from(longest)  # a repeated key, reported there
@@ -270,7 +271,8 @@ def tier_problems(prices: LoadedTable, tiers: LoadedTable) -> Iterator[Problem]:
     for row in tiers.rows:
         if "valid_from" not in row.bad:
             by_version[row["price_id"], row["valid_from"]].append(row)
-    # The models of the versions that use some tiers: their own, or those without a version.
+    # The models of the price versions that use each set of tiers: their own, or the tiers without a
+    # version.
     models: dict[tuple[object, object], set[object]] = defaultdict(set)
     priced = set()
     for row in prices.rows:
@@ -301,10 +303,10 @@ def _tier_rate(charge_model: object) -> str | None:
 
 
 def _order_problems(rows: list[Row]) -> Iterator[Problem]:
-    """Tiers of one price, or of one version of it, in whatever order they stand: a tier begins
-    where the one with the next lower `up_to` ends, so a gap can only be an end: nothing above the
-    last bound, or nothing between 0 and a first bound of 0. A bound that is there twice is a key
-    that is.
+    """Problems of the tiers of one price, or of one version of it, in any order. A tier begins
+    where the one with the next lower `up_to` ends, so a gap can only be at an end: nothing above
+    the last bound, or nothing between 0 and a first bound of 0. A repeated bound is reported as a
+    repeated key.
     """
     if any("up_to" in row.bad for row in rows):
         return

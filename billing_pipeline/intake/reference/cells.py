@@ -1,7 +1,7 @@
 """Catalog and account files as columns of text cells, with the row numbers a person sees.
 
 What belongs here: file formats, encodings, headers. What does not: what a cell may hold.
-Usage files do not come this way: they are large, and their bad rows are set aside, not refused.
+Usage files are not read here: they are large, and their bad rows are set aside, not refused.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from billing_pipeline.intake.problems import Problem, shown
 from billing_pipeline.intake.values import is_note
 
 EXTENSIONS = (".csv", ".csv.gz", ".parquet")
-_BATCH_ROWS = 10_000  # of a Parquet file, looked at before the next ones are read
-_MAX_COLUMNS = 1_000  # a header of more is none
+_BATCH_ROWS = 10_000  # of a Parquet file, checked before the next ones are read
+_MAX_COLUMNS = 1_000  # a row with more is not a header
 
 
 @dataclass(frozen=True)
 class Cells:
-    """One file's cells: for each of `columns` its `texts`, a text for each of the row `numbers`."""
+    """One file's cells: for each of `columns` its `texts`, one for each of the row `numbers`."""
 
     file: str
     columns: list[str]
@@ -78,7 +78,7 @@ def _read(file: str, name: str, content: IO[bytes], limits: InputLimits) -> Cell
 
 
 def _joined(file: str, parts: list[Cells], limits: InputLimits) -> Cells:
-    """Parts of a table as one; rows are counted on from part to part."""
+    """Parts of a table as one; rows are numbered continuously from part to part."""
     columns = parts[0].columns
     for part in parts:
         if part.columns != columns:
@@ -98,7 +98,7 @@ def _csv(file: str, content: bytes) -> Cells:
     problems: list[Problem] = []
     columns: list[str] = []
     numbers: list[int] = []
-    texts: list[str] = []  # row after row: a list for each row costs as much as all the rest
+    texts: list[str] = []  # row after row: a list for each would cost as much as the rest
     for number, cells in _records(file, content, problems):
         if not columns:
             columns = [cell.strip() for cell in cells]
@@ -121,14 +121,14 @@ def _csv(file: str, content: bytes) -> Cells:
     return Cells(file, columns, numbers, [texts[index::width] for index in range(width)])
 
 
-# What is left of bytes that are no UTF-8.
+# What decoding leaves of bytes that are not UTF-8.
 _NO_TEXT = re.compile(r"[\ud800-\udfff]")
 
 
 def _records(file: str, content: bytes, problems: list[Problem]) -> Iterator[tuple[int, list[str]]]:
-    """(row number, cells) of CSV bytes; rows that are no UTF-8 or no CSV go to `problems`."""
+    """(row number, cells) of CSV bytes; rows that are not UTF-8 or not CSV go to `problems`."""
     text = content.decode("utf-8-sig", errors="surrogateescape")
-    # Nearly every file is text throughout: one look at it all spares a look at each cell.
+    # Nearly every file is text throughout: checking it as a whole avoids checking each cell.
     is_text = _NO_TEXT.search(text) is None
     number = 0
     try:
@@ -139,7 +139,7 @@ def _records(file: str, content: bytes, problems: list[Problem]) -> Iterator[tup
             else:
                 problems.append(Problem(file, number, None, None, "is not UTF-8 text"))
     except csv.Error as error:
-        # Where the next row begins is not known any more.
+        # It is no longer known where the next row begins.
         message = f"is not CSV ({error}); quote cells that contain quotes, doubling them"
         problems.append(Problem(file, number + 1, None, None, message))
 
@@ -188,10 +188,10 @@ def header_problems(
     required: Sequence[str],
     refused: Mapping[str, str],
 ) -> list[Problem]:
-    """What is wrong with a header: missing, repeated, or unknown columns; of `refused` ones, why.
+    """What is wrong with a header: missing, repeated or unknown columns; for `refused` ones, why.
 
-    A column that is not of the file is refused, or `unit_amout` would bill nothing, in silence.
-    Notes may stand beside the columns of a file (`is_note`).
+    An unknown column is refused, because `unit_amout` would otherwise silently bill nothing.
+    Columns of notes are allowed (`is_note`).
     """
     problems = []
 

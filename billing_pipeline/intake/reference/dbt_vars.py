@@ -1,8 +1,7 @@
-"""What the intake and dbt share, as dbt_project.yml has it.
+"""Definitions that the intake and dbt share, read from dbt_project.yml.
 
 What belongs here: reading charge models, aggregations, custom meters, accounts of the journal and
-the form of a decimal.
-What does not: what they compute (dbt), and how inputs are checked by them.
+the form of a decimal. What does not: what they compute (dbt), and checking inputs against them.
 """
 
 from __future__ import annotations
@@ -18,8 +17,8 @@ from billing_pipeline.settings import dbt_project_dir
 
 @dataclass(frozen=True)
 class ChargeModel:
-    """The columns of prices.csv that a price of this model must fill and may use, the column of
-    price_tiers.csv that its tiers are charged by, and whether it needs a meter."""
+    """The columns of prices.csv that a price of this model must and may fill, the column of
+    price_tiers.csv by which its tiers are charged, and whether it needs a meter."""
 
     needs: Sequence[str] = ()
     may_use: Sequence[str] = ()
@@ -29,9 +28,10 @@ class ChargeModel:
 
 @dataclass(frozen=True)
 class Aggregation:
-    """`adds_up`: corrections are added to its sum. `carries_forward`: its last value may go on.
-    `is_gauge`: what it measures is, rather than adds up over time. `by_bucket`: it can be made hour
-    by hour or day by day. `reads_numbers`: its values are numbers, which can be rounded."""
+    """`adds_up`: corrections are added to its sum. `carries_forward`: its last value may carry
+    over. `is_gauge`: it measures a level rather than something that adds up over time. `by_bucket`:
+    it can be computed by hour or by
+    day. `reads_numbers`: its values are numbers, which can be rounded."""
 
     adds_up: bool = False
     carries_forward: bool = False
@@ -44,9 +44,9 @@ _PROJECT = dbt_project_dir() / "dbt_project.yml"
 _VARS: dict[str, Any] = yaml.safe_load(_PROJECT.read_text(encoding="utf-8"))["vars"]
 
 CHARGE_MODELS = {name: ChargeModel(**row) for name, row in _VARS["charge_models"].items()}
-# As the list has them: percentiles are one.
+# As in dbt_project.yml, where all percentiles are one kind.
 AGGREGATION_KINDS = {name: Aggregation(**row) for name, row in _VARS["aggregations"].items()}
-# As meters name them: percentiles are `p1` to `p99`.
+# As meters name them, with percentiles `p1` to `p99`.
 AGGREGATIONS = {
     name: known
     for kind, known in AGGREGATION_KINDS.items()

@@ -1,10 +1,11 @@
-"""What prices' filters ask of an event's properties, as rows that events can be joined with.
+"""The conditions of prices' filters on an event's properties, as rows to which events can be
+joined.
 
-What belongs here: reading a filter, what is wrong with it, and its rows in `raw.filters`. What does
-not: whether an event matches (dbt_project/macros/usage_filters.sql).
+What belongs here: reading and checking a filter, and its rows in `raw.filters`. What does not:
+whether an event matches (dbt_project/macros/usage_filters.sql).
 
-A filter with lists is a row for each combination of their texts. So an event finds all prices
-that it matches by one hash join, however many prices a meter has.
+A filter with lists has a row for each combination of their texts. So one hash join finds all prices
+that an event matches, however many prices a meter has.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from billing_pipeline.intake import values
 from billing_pipeline.intake.problems import shown
 from billing_pipeline.intake.values import BadValue, JsonNumber
 
-# Of the texts of one filter's lists. Each is a row of its own, and a row takes about 100 bytes.
+# Combinations of one filter's lists. Each is a row, which takes about 100 bytes.
 MAX_COMBINATIONS = 10_000
 _BOUNDS = ("above", "up_to")
 _PLACES = 18
@@ -33,18 +34,18 @@ Row = dict[str, object]
 
 @dataclass(frozen=True)
 class Filter:
-    """A price's filter: what the cell says of each property."""
+    """A price's filter: its condition on each property."""
 
     text: str
     conditions: Mapping[str, object]
 
     @classmethod
     def of(cls, text: str) -> Filter:
-        """From the cell's JSON text, which has been checked to be an object."""
+        """The filter of a cell's JSON text, which must already be checked to be an object."""
         return cls(text, values.json_object(text))
 
     def faults(self) -> Iterator[str]:
-        """What is wrong with it, a sentence for each property."""
+        """What is wrong with the filter, one sentence for each property."""
         for key, condition in self.conditions.items():
             fault = _fault(condition)
             if fault is not None:
@@ -57,14 +58,14 @@ class Filter:
             )
 
     def numbers(self) -> Iterator[str]:
-        """The JSON numbers among its texts."""
+        """The JSON numbers among the filter's texts."""
         for given in self._lists().values():
             yield from (text for text in given if isinstance(text, JsonNumber))
 
     def rows(self, number_texts: Texts) -> Iterator[Row]:
-        """Its rows: the same `paths` (JSON pointers, sorted) in each, a combination of `texts`, and
-        the `bounds` of numbers. `number_texts`: each JSON number as the text that an event's is
-        read as."""
+        """The filter's rows: each has the same `paths` (JSON pointers, sorted), a combination of
+        `texts`, and the `bounds` of numbers. `number_texts` has, for each JSON number, the text as
+        which the same number in an event is read."""
         lists = {
             _path(key): dict.fromkeys(_text(value, number_texts) for value in given)
             for key, given in self._lists().items()
@@ -111,7 +112,7 @@ def _bounds_fault(condition: Mapping[str, object]) -> str | None:
 
 
 def _bound(condition: Mapping[str, object], name: str) -> Decimal | None:
-    """A bound; raises `BadValue`."""
+    """The bound `name` of a condition; raises `BadValue`."""
     if name not in condition:
         return None
     given = condition[name]
@@ -131,8 +132,8 @@ def _text(value: object, number_texts: Texts) -> str:
 
 
 def write_filters(connection: duckdb.DuckDBPyConnection, texts: Iterable[str]) -> None:
-    """(Re)create `raw.filters` from the different filters of the price book. One without any
-    condition, for prices without a filter, is always there: its text is empty."""
+    """(Re)create `raw.filters` from the distinct filters of the price book. There is always one
+    without conditions, for prices without a filter: its text is empty."""
     filters = [Filter.of(text) for text in sorted(set(texts))]
     number_texts = _number_texts(connection, {n for known in filters for n in known.numbers()})
     found = [row for known in filters for row in known.rows(number_texts)]
@@ -142,7 +143,7 @@ def write_filters(connection: duckdb.DuckDBPyConnection, texts: Iterable[str]) -
 
 
 def _number_texts(connection: duckdb.DuckDBPyConnection, numbers: Iterable[str]) -> Texts:
-    """Each JSON number as the text that DuckDB reads it as in an event's properties."""
+    """For each JSON number, the text as which DuckDB reads it in an event's properties."""
     found = connection.execute(
         "select number, json_extract_string('{\"n\":' || number || '}', '/n')"
         " from (select unnest($1::varchar[]) as number)",

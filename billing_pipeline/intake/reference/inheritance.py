@@ -1,8 +1,9 @@
-"""What a plan has of the plan that it is based on: prices, entitlements, trial and billing cycle.
+"""What a plan inherits from the plan that it is based on: prices, entitlements, trial, billing
+cycle.
 
-What belongs here: `based_on` and `replaces`, what is wrong with them, and the tables
-`raw.plan_prices` and `raw.plan_entitlements`, in which every plan has all that counts for it. What
-does not: rules of a price alone (catalog_rules.py).
+What belongs here: `based_on` and `replaces`, their problems, and the tables `raw.plan_prices` and
+`raw.plan_entitlements`, which list everything that applies to each plan. What does not: rules of a
+single price (catalog_rules.py).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from billing_pipeline.intake.reference.rows import LoadedTable, Row
 
 _BEGINNING = datetime.min.replace(tzinfo=UTC)
 _END = datetime.max.replace(tzinfo=UTC)
-# What an empty cell of a plan means that no plan it is based on fills.
+# Values of cells that are empty in a plan and in all plans that it is based on.
 _DEFAULT_TERMS: Mapping[str, object] = {"trial_days": 0, "billing_cycle": "calendar_month"}
 
 Span = tuple[datetime, datetime]
@@ -27,7 +28,7 @@ Span = tuple[datetime, datetime]
 
 @dataclass(frozen=True, slots=True)
 class PlanPrice:
-    """A row of prices, by its index, as a plan has it over `span`."""
+    """A row of prices, by its index, and the `span` during which a plan has it."""
 
     plan_id: str
     row: int
@@ -37,7 +38,8 @@ class PlanPrice:
 
 
 def lineages(plans: LoadedTable) -> dict[str, list[str]]:
-    """Each plan with those that it is based on, the nearest first. A circle is left out."""
+    """For each plan, the plan itself and the plans that it is based on, the nearest first. Circles
+    are left out."""
     bases = {
         str(plan_id): str(base)
         for plan_id, base in zip(plans.values["plan_id"], plans.values["based_on"], strict=True)
@@ -53,7 +55,7 @@ def lineages(plans: LoadedTable) -> dict[str, list[str]]:
 
 
 def inherit_terms(plans: LoadedTable) -> None:
-    """Fill empty `trial_days` and `billing_cycle`: from the nearest plan that says something."""
+    """Fill empty `trial_days` and `billing_cycle` from the nearest plan that has a value."""
     given = {
         name: dict(zip(map(str, plans.values["plan_id"]), plans.values[name], strict=True))
         for name in _DEFAULT_TERMS
@@ -74,8 +76,8 @@ def inherit_terms(plans: LoadedTable) -> None:
 
 
 def plan_prices(plans: LoadedTable, prices: LoadedTable) -> dict[str, list[PlanPrice]]:
-    """The prices of each plan: its own, and those of the plan that it is based on for the time in
-    which no row of its own replaces them."""
+    """The prices of each plan: its own, and those of the plan that it is based on, for the time
+    during which no row of its own replaces them."""
     own: dict[str, list[PlanPrice]] = defaultdict(list)
     replaced: dict[str, dict[str, list[Span]]] = defaultdict(lambda: defaultdict(list))
     for row in prices.rows:
@@ -107,7 +109,7 @@ def _span(row: Row) -> Span:
 
 
 def _without(span: Span, holes: Sequence[Span]) -> Iterator[Span]:
-    """What is left of a time."""
+    """What is left of a span without the holes."""
     start, end = span
     for hole_start, hole_end in sorted(holes):
         if hole_start >= end:
@@ -122,8 +124,8 @@ def _without(span: Span, holes: Sequence[Span]) -> Iterator[Span]:
 def plan_entitlements(
     plans: LoadedTable, entitlements: LoadedTable
 ) -> dict[str, dict[str, tuple[int, ...]]]:
-    """The rows of entitlements, by their index, that each plan has of each feature: one, or several
-    where the plan has its own and does not say that it replaces the inherited one."""
+    """The rows of entitlements, by their index, that each plan has for each feature: one, or
+    several if the plan has its own and does not say that it replaces the inherited one."""
     own: dict[str, list[Row]] = defaultdict(list)
     for row in entitlements.rows:
         own[str(row["plan_id"])].append(row)
@@ -158,7 +160,7 @@ def circle_problems(plans: LoadedTable) -> Iterator[Problem]:
 
 
 def replacing_price_problems(plans: LoadedTable, prices: LoadedTable) -> Iterator[Problem]:
-    """`replaces` of a price that the plan does not inherit."""
+    """Prices whose `replaces` names a price that the plan does not inherit."""
     had = plan_prices(plans, prices)
     ids = {plan_id: {price.price_id for price in found} for plan_id, found in had.items()}
     yield from _replacing_problems(plans, prices, ids, "price")
@@ -167,7 +169,7 @@ def replacing_price_problems(plans: LoadedTable, prices: LoadedTable) -> Iterato
 def replacing_entitlement_problems(
     plans: LoadedTable, entitlements: LoadedTable
 ) -> Iterator[Problem]:
-    """`replaces` of a feature that the plan does not inherit, and a feature that it has twice."""
+    """`replaces` for a feature that the plan does not inherit, and features that it has twice."""
     had = plan_entitlements(plans, entitlements)
     ids = {plan_id: set(features) for plan_id, features in had.items()}
     yield from _replacing_problems(plans, entitlements, ids, "feature")
@@ -212,8 +214,8 @@ def _replacing_problems(
 
 
 def interval_problems(plans: LoadedTable, prices: LoadedTable) -> Iterator[Problem]:
-    """Periods of 30 days are no part of a week, a quarter or a year: no price of such a plan, its
-    own or inherited, has an interval."""
+    """Prices with an interval in plans that are billed every 30 days, inherited prices included:
+    such periods do not fit into a week, a quarter or a year."""
     cycles = dict(zip(plans.values["plan_id"], plans.values["billing_cycle"], strict=True))
     had = plan_prices(plans, prices)
     for row in prices.rows:
@@ -240,8 +242,8 @@ def interval_problems(plans: LoadedTable, prices: LoadedTable) -> Iterator[Probl
 def plan_price_columns(
     plans: LoadedTable, prices: LoadedTable, tiers: LoadedTable
 ) -> dict[str, pa.Array]:
-    """`raw.plan_prices`: plan × price version × time in which no other row replaces it, with the
-    `valid_from` of its tiers."""
+    """`raw.plan_prices`: plan × price version × time during which no other row replaces it, with
+    the `valid_from` of its tiers."""
     had = [price for found in plan_prices(plans, prices).values() for price in found]
     indices = pa.array([price.row for price in had], pa.int64())
     columns = {

@@ -45,11 +45,12 @@ def load_reference(
     settings: Settings,
     custom_meters: frozenset[str] = CUSTOM_METERS,
 ) -> dict[str, int]:
-    """Write every table of catalog/ and accounts/ to schema `raw`; gives the rows per table.
+    """Write every table of catalog/ and accounts/ to schema `raw`; returns the number of rows per
+    table.
 
-    `custom_meters` are the names that meters of aggregation `custom` may have; by default those
-    that dbt builds. Raises `InvalidInput` with every problem of every
-    file; then nothing has been written.
+    `custom_meters` are the names that meters of aggregation `custom` may have, by default those
+    that dbt builds. Raises `InvalidInput` with every problem of every file; nothing has been
+    written then.
     """
     problems: list[Problem] = []
     tables: dict[str, LoadedTable] = {}
@@ -94,8 +95,8 @@ def read_tables(
     settings: Settings,
     problems: list[Problem],
 ) -> dict[str, LoadedTable]:
-    """All tables of a folder, by name, as far as their files can be read. `inside` are the folders
-    that it has for other things."""
+    """All tables of a folder, by name, as far as their files can be read. `inside` are its
+    subfolders for other things."""
     folder = tables[0].folder
     names = [table.stem for table in tables]
     sources = _sources(storage, folder, names, inside, problems)
@@ -105,11 +106,11 @@ def read_tables(
 
 
 def has_file(settings: Settings, folder: str, table: str) -> bool:
-    """True where a table's file is there, in whatever form; nothing of it is read."""
+    """True if a table's file exists, in any format; it is not read."""
     try:
         entries = _storage(settings, folder).entries(folder)
     except (InvalidInput, OSError):
-        return False  # for the intake to report
+        return False  # left for the intake to report
     return any(entry.name == f"{table}{extension}" for entry in entries for extension in EXTENSIONS)
 
 
@@ -122,8 +123,8 @@ def _storage(settings: Settings, folder: str) -> Storage:
 
 @dataclass(frozen=True)
 class _Source:
-    """What holds a table: `name` in its folder, a file or a folder of Parquet, and the `parts` to
-    be read."""
+    """The source of a table: `name` in its folder, a file or a folder of Parquet, and the `parts`
+    to be read."""
 
     name: str
     parts: list[Entry]
@@ -136,8 +137,8 @@ def _sources(
     inside: Collection[str],
     problems: list[Problem],
 ) -> dict[str, list[_Source]]:
-    """What each table (`prices`) is read from. What looks like a table and is none that is read is
-    a problem: to take it for absent would bill without it."""
+    """The source of each table (`prices`). A file that looks like a table but cannot be read as one
+    is a problem: treating it as absent would bill without it."""
     found: dict[str, list[_Source]] = {}
     for entry in storage.entries(folder):
         if entry.is_folder and entry.name in inside:
@@ -157,7 +158,8 @@ def _sources(
 
 
 def _split(name: str) -> tuple[str, str]:
-    """`prices` and `.csv.gz`: the extension as one that is read, or all from the first point on."""
+    """`prices` and `.csv.gz`: split off a known extension, or else everything from the first dot
+    on."""
     known = next((known for known in EXTENSIONS if name.lower().endswith(known)), None)
     if known is not None:
         return name[: -len(known)], name[-len(known) :].lower()
@@ -190,8 +192,8 @@ def _parts(storage: Storage, folder: str, entry: Entry, extension: str) -> list[
 def _refuse_lookalike(
     entry: Entry, stem: str, extension: str, names: list[str], folder: str
 ) -> None:
-    """Refuse what may be meant as a table; notes and tables of other things may lie there too.
-    Raises `UnreadableFile`."""
+    """Refuse what may be meant as a table; notes and other tables may be there too. Raises
+    `UnreadableFile`."""
     place = f"{folder}/{entry.name}"
     near = get_close_matches(stem.lower(), names, n=1, cutoff=0.8)
     if near and not entry.is_documentation:
@@ -227,7 +229,7 @@ def _load_table(
         problems.append(Problem(file, None, None, None, f"is there more than once: {others}"))
         return unread
     if not found[0].parts:
-        return unread  # refused by its form
+        return unread  # refused because of its form
     try:
         cells = read_cells(storage, file, found[0].parts, InputLimits.of(settings))
     except UnreadableFile as error:
@@ -273,7 +275,8 @@ def _rule_problems(tables: dict[str, LoadedTable], custom_meters: frozenset[str]
 
 
 def _cost_problems(tables: dict[str, LoadedTable]) -> Iterator[Problem]:
-    """Costs are prices that nobody is charged: the same rules, and what is only of charges."""
+    """Problems of costs, which are prices that nobody is charged: the rules of prices, and what
+    only charges may have."""
     costs = tables["cost_prices"]
     yield from catalog_rules.price_problems(costs, tables["meters"])
     yield from catalog_rules.window_problems(costs)
@@ -292,7 +295,7 @@ def _inheritance_problems(
 
 
 def _default_prorate(prices: LoadedTable, meters: LoadedTable) -> None:
-    """Empty `prorate`: recurring fees and gauges are prorated, what adds up is not."""
+    """Fill empty `prorate`: recurring fees and gauges are prorated, other usage is not."""
     gauges = {
         row["meter_id"]
         for row in meters.rows
@@ -323,6 +326,6 @@ def _write_currencies(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def _create(connection: duckdb.DuckDBPyConnection, name: str, columns: dict[str, pa.Array]) -> None:
-    """(Re)create `raw.<name>`; its name is this package's constant."""
+    """(Re)create `raw.<name>`; the name is always a constant of this package."""
     rows = pa.table(columns)  # noqa: F841  (read by name in the statement)
     connection.execute(f"create or replace table raw.{name} as select * from rows")

@@ -35,8 +35,8 @@ def move_subscriptions(
     customers: LoadedTable,
     plans: LoadedTable,
 ) -> Iterator[Problem]:
-    """Change the plan of the subscriptions that each move is about, one move after the other;
-    gives what is wrong with the moves."""
+    """Change the plan of the subscriptions that each move selects, one move after the other; yields
+    the problems of the moves."""
     for move in moves:
         if move.to_plan not in plans.values["plan_id"]:
             message = f"the price book has no plan {shown(move.to_plan)}"
@@ -56,14 +56,14 @@ def move_subscriptions(
 
 
 def _positions(move: PlanMove, subscriptions: LoadedTable, customers: LoadedTable) -> list[int]:
-    """The rows of subscriptions that the move is about, by their index."""
+    """The rows of subscriptions that the move selects, by their index."""
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
         for loaded in (subscriptions, customers):
             given = _arrow(loaded)  # noqa: F841  (read by name in the statement)
             connection.execute(f"CREATE TABLE {loaded.table.name} AS SELECT * FROM given")
         connection.execute(_ROWS)
-        # The condition is the operator's own SQL, over these rows and nothing else.
+        # The condition is the operator's own SQL and may read only these rows.
         connection.execute("SET enable_external_access = false")
         connection.execute("SET lock_configuration = true")
         found = connection.execute(

@@ -22,13 +22,13 @@ _NONE_BAD: frozenset[str] = frozenset()
 
 @dataclass
 class LoadedTable:
-    """A table as far as it could be read, by column: what is true of a column is asked of it as a
-    whole, and rows are made for the rules that compare cells.
+    """A table as far as it could be read, by column: rules of one column check it as a whole, and
+    rows are made only for rules that compare cells.
 
-    `values` has each column of the table, `texts` the cells as read of those that the file has.
-    `bad` has the columns of a row (by its index) whose cell could not be read: their value is
-    None. `is_complete` is False where rows are missing because the file could not be read: then
-    nothing can be said about references to it.
+    `values` has each column of the table; `texts` has the cells as read, for the columns that the
+    file has. `bad` has, by a row's index, the columns whose cells could not be read: their value is
+    None. `is_complete` is False if rows are missing because the file could not be read: then
+    references to the table cannot be checked.
     """
 
     table: Table
@@ -51,9 +51,9 @@ class LoadedTable:
 
 @dataclass(slots=True)
 class Row:
-    """One row: where it stands, its values by column, and which cells were `bad`.
+    """One row: its place in the file, its values by column, and which cells were `bad`.
 
-    Rules look at `bad` first, so that one wrong cell is reported once.
+    Rules check `bad` first, so that a wrong cell is reported only once.
     """
 
     loaded: LoadedTable
@@ -71,7 +71,7 @@ class Row:
         return self.loaded.bad.get(self.index, _NONE_BAD)
 
     def has(self, *columns: str) -> bool:
-        """True where all these columns hold a value that could be read."""
+        """True if all these columns have a value that could be read."""
         return all(self[column] is not None for column in columns)
 
     def problem(self, column: str | None, message: str) -> Problem:
@@ -81,7 +81,7 @@ class Row:
 
 
 def read_table(table: Table, cells: Cells, zone: ZoneInfo, problems: list[Problem]) -> LoadedTable:
-    """Turn cells into values, adding a problem for each cell that is none."""
+    """Turn cells into values, adding a problem for each cell that has none."""
     given = dict(zip(cells.columns, cells.texts, strict=True))
     texts = {name: given[name] for name in table.column_names if name in given}
     values: dict[str, list[object]] = {}
@@ -107,9 +107,9 @@ def read_table(table: Table, cells: Cells, zone: ZoneInfo, problems: list[Proble
 def _meanings(
     column: Column, texts: Iterable[str], zone: ZoneInfo
 ) -> tuple[dict[str, object], dict[str, str]]:
-    """The value of each different text, and the fault of those that have none.
+    """The value of each distinct text, and the fault of each text that has none.
 
-    Most cells of a large table say what others said: currencies, plans, times, nothing.
+    Most cells of a large table repeat others: currencies, plans, times, empty cells.
     """
     meanings: dict[str, object] = {}
     faults: dict[str, str] = {}
@@ -122,10 +122,10 @@ def _meanings(
 
 
 def key_problems(loaded: LoadedTable) -> Iterable[Problem]:
-    """Rows whose key another row above has already."""
+    """Rows whose key a row above already has."""
     for key in loaded.table.keys:
         columns = [loaded.values[name] for name in key]
-        # Counted first: in nearly every file nothing is there twice, and no row need be looked at.
+        # Counted first: in nearly every file no key is repeated, and no row needs to be checked.
         needed = [name not in loaded.table.null_counts for name in key]
         repeated = {
             found
@@ -145,7 +145,7 @@ def key_problems(loaded: LoadedTable) -> Iterable[Problem]:
 
 
 def reference_problems(loaded: LoadedTable, tables: dict[str, LoadedTable]) -> Iterable[Problem]:
-    """Ids that name no row of the table they point to."""
+    """Ids that match no row of the table to which they refer."""
     for reference in loaded.table.references:
         target = tables[reference.table]
         if not target.is_complete:

@@ -1,7 +1,7 @@
 """The tables of catalog/ and accounts/, and usage: columns, types, keys and references, as data.
 
-What belongs here: what one cell or one key must be, and what it says to people. What does not:
-rules between cells (catalog_rules.py, account_rules.py), and the reading of text (values.py).
+What belongs here: the rules of single cells and keys, and their descriptions for people. What does
+not: rules between cells (catalog_rules.py, account_rules.py), and reading text (values.py).
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from billing_pipeline.intake.reference.dbt_vars import (
 from billing_pipeline.intake.values import BadValue
 
 MONEY_PLACES = 12
-# As many as one usage quantity may have. A larger amount is a slip of the hand, and would stop the
-# models, which compute in 38 digits, where nobody sees any more which row it came from.
+# As many as one usage quantity may have. A larger amount is a typing error, and would stop the
+# models, which compute in 38 digits, where its row is no longer known.
 _MONEY_DIGITS = 15
 QUANTITY_PLACES = 18
 
@@ -48,10 +48,10 @@ _TYPES = {
 
 @dataclass(frozen=True)
 class Column:
-    """One column, and what it says to people. `kind` is a key of the types above; `allowed` the
+    """One column, and its description for people. `kind` is a key of the types above; `allowed` the
     words of a `choice`, which messages call a `label`; `allowed_text` names them more briefly.
-    Numbers must not be negative unless `is_signed`, nor 0 where `is_positive`. An empty cell gives
-    `default`, except where it is `required`."""
+    Numbers must not be negative unless `is_signed`, nor 0 if `is_positive`. An empty cell means
+    `default`, unless the column is `required`."""
 
     name: str
     kind: str
@@ -120,7 +120,7 @@ def _used_by(amount: str) -> str:
 
 @dataclass(frozen=True)
 class Reference:
-    """`column` (where not empty) must be a `key` of `table`, or several where its kind is `ids`."""
+    """`column`, unless empty, must be a `key` of `table`, or several keys if its kind is `ids`."""
 
     column: str
     table: str
@@ -129,11 +129,11 @@ class Reference:
 
 @dataclass(frozen=True)
 class Table:
-    """One input file, and what it holds. Each tuple of `keys` is unique among rows where none of it
-    is missing, except that the columns of `null_counts` may be: there, empty is a value like any
-    other. `keeps_rows`: the models are given each row's number, as `source_row`. `file_name`: that
-    of the file, without its extension, where it is not the table's name. `refused`: columns that
-    would mean something here and do not, with the reason."""
+    """One input file, and what it contains. Each tuple of `keys` is unique among the rows that have
+    all of its columns; in the columns of `null_counts`, empty counts as a value. `keeps_rows`: the
+    models get each row's number, as `source_row`. `file_name`: the file's name without its
+    extension, if it is not the table's name. `refused`: columns that people might expect here but
+    that have no effect, with the reason."""
 
     name: str
     folder: str
@@ -503,7 +503,7 @@ TAX_RATES = Table(
     null_counts=("valid_from",),
 )
 OTHER_SOURCE = "other"
-"""The source of usage files that match no pattern."""
+"""The name of the source of usage files that match no pattern."""
 SOURCES = Table(
     "sources",
     "catalog",
@@ -865,7 +865,7 @@ TABLES = (
     USAGE_CORRECTIONS,
 )
 
-# Not among the tables: its files are large, and their bad rows are set aside, not refused.
+# Usage is not among the tables: its files are large, and their bad rows are set aside, not refused.
 USAGE = Table(
     "YYYY-MM/*",
     "usage",
