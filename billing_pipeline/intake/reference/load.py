@@ -1,7 +1,7 @@
 """catalog/ and accounts/ to typed `raw` tables: everything checked before anything is written.
 
 What belongs here: finding the files, running every check, writing the tables. What does not:
-the checks (tables.py, *_rules.py), usage (usage.py).
+the checks (schemas.py, *_rules.py), usage (usage.py).
 """
 
 from __future__ import annotations
