@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import os
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -18,6 +16,7 @@ from typing import Any
 
 from benchmarks.account import account
 from benchmarks.collecting import run_job
+from benchmarks.prompts import seconds_of
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.settings import Settings
 
@@ -69,9 +68,7 @@ def _publish(settings: Settings, month: BillingMonth) -> None:
 
 
 def _status(settings: Settings, month: BillingMonth) -> None:
-    """The command, from the start of its process to its end."""
-    command = [sys.executable, "-m", "billing_pipeline", "status"]
-    subprocess.run(command, capture_output=True, check=True)
+    seconds_of(("-m", "billing_pipeline", "status"))
 
 
 def _first_page(settings: Settings, month: BillingMonth) -> None:

@@ -37,12 +37,13 @@ def commands(data: Path, home: Path, rounds: str) -> Figures:
     each: dict[str, list[float]] = {name: [] for name in asked}
     for _ in range(int(rounds)):
         for name, arguments in asked.items():
-            each[name].append(_seconds(arguments))
+            each[name].append(seconds_of(arguments))
     found = {name: statistics.median(seconds) for name, seconds in each.items()}
     return {**found, "seconds": sum(found.values())}
 
 
-def _seconds(arguments: Sequence[str]) -> float:
+def seconds_of(arguments: Sequence[str]) -> float:
+    """From the start to the end of a Python with these arguments, which must succeed."""
     began = time.perf_counter()
     subprocess.run([sys.executable, *arguments], capture_output=True, check=True)
     return time.perf_counter() - began
