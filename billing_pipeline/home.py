@@ -91,7 +91,7 @@ def _group_id(name: str) -> int:
         return grp.getgrnam(name).gr_gid
     except KeyError:
         raise InvalidSettingError(
-            f"BILLING_READERS_GROUP {name!r} is no group of this machine"
+            f"BILLING_READERS_GROUP {name!r} is not a group of this machine"
         ) from None
 
 

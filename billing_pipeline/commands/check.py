@@ -186,7 +186,7 @@ def expired_cards(
 @click.argument("month", type=MONTH, required=False)
 @json_option
 def check(month: BillingMonth | None, as_json: bool) -> None:
-    """Check the data directory, and rate MONTH aside (the newest with usage, if none is named).
+    """Check the data directory, and rate MONTH as a dry run (default: the newest with usage).
 
     Prints every problem with its file and row; if there is a canary, bills it as well. Nothing is
     published, nothing is sent.
@@ -302,7 +302,7 @@ def _show_unpriced(console: Console, rated: MonthCheck) -> None:
         )
         for row in rated.unpriced[:MAX_LINES]
     ]
-    console.print(table("Usage that nothing charges", columns, cells, folds="customer"))
+    console.print(table("Unpriced usage", columns, cells, folds="customer"))
     if len(rated.unpriced) > MAX_LINES:
         more = len(rated.unpriced) - MAX_LINES
         console.print(f"and {more:,} more: billing check {rated.month} --json")

@@ -18,7 +18,7 @@ SEND_FOR_SECONDS = 600.0
 @click.command()
 @json_option
 def notices(as_json: bool) -> None:
-    """Send the notices that are due, each once; for who runs no daemon."""
+    """Send the notices that are due, each once, as the daemon does."""
     outcome = notify_once(settings_with_home(), datetime.now(UTC), SEND_FOR_SECONDS)
     if as_json:
         print_json({"success": True, "sent": outcome.sent, "is_busy": outcome.is_busy})

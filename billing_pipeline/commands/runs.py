@@ -26,11 +26,11 @@ _TO_THE_MINUTE = len("2024-01-01 00:00")
     type=click.IntRange(1),
     default=SHOWN,
     show_default=True,
-    help="How many of the last runs.",
+    help="Number of runs to show.",
 )
 @json_option
 def runs(limit: int, as_json: bool) -> None:
-    """Show what ran last, how it ended and what it did."""
+    """List recent runs: how each ended and what it did."""
     found = recent_runs(Settings.from_env(), limit)
     if as_json:
         print_json([vars(run) for run in found])

@@ -130,8 +130,8 @@ FROM month_drift GROUP BY billing_month
     minimum_interval_seconds=LOOK_FOR_USAGE_EVERY_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Starts a preview of each closed month whose usage files changed, or that would be "
-    "charged otherwise today (table month_drift). What would change waits for approval; nothing is "
-    "sent.",
+    "charged differently today (table month_drift). What would change waits for approval; nothing "
+    "is sent.",
 )
 def drifted_months(
     context: dg.SensorEvaluationContext, settings: dg.ResourceParam[Settings]

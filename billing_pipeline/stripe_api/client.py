@@ -21,7 +21,7 @@ import stripe
 from billing_pipeline.stripe_api.errors import FailureKind, StripeFailure, unreadable_answer
 from billing_pipeline.stripe_api.permissions import permission_for
 from billing_pipeline.stripe_api.rate_limit import RateLimiter, RateLimits
-from billing_pipeline.stripe_api.retries import KEY_IS_KNOWN, RetryPolicy
+from billing_pipeline.stripe_api.retries import KEY_REUSE_SECONDS, RetryPolicy
 from billing_pipeline.stripe_api.timing import Clock, SystemClock
 
 Json = dict[str, Any]
@@ -162,7 +162,11 @@ class StripeGateway:
             attempt += 1
             await self._limiter.wait(method, path)
             # Check this after all waiting: the machine may have slept meanwhile.
-            if last is not None and key is not None and self.clock.now() - began > KEY_IS_KNOWN:
+            if (
+                last is not None
+                and key is not None
+                and self.clock.now() - began > KEY_REUSE_SECONDS
+            ):
                 raise last
             try:
                 return await self._once(method, path, params, key)

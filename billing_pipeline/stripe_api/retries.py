@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from billing_pipeline.stripe_api.errors import FailureKind, StripeFailure
 
-KEY_IS_KNOWN = 23 * 3600
+KEY_REUSE_SECONDS = 23 * 3600
 """Seconds for which the same key may be sent again. Stripe may forget it after 24 hours and would
 then act a second time, so a machine that slept over a weekend must first check Stripe's state."""
 

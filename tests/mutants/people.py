@@ -160,8 +160,8 @@ MUTANTS = (
     Mutant(
         "people_lost_marks_have_no_way_out",
         f"{COLLECTION}/plan/review.py",
-        "MARKS_ARE_PUT_BACK = frozenset([Decision.ADOPT])",
-        "MARKS_ARE_PUT_BACK = frozenset([Decision.REISSUE])",
+        "ADOPT_ONLY = frozenset([Decision.ADOPT])",
+        "ADOPT_ONLY = frozenset([Decision.REISSUE])",
         seed(19),
     ),
     # --- what stands in Stripe ---

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from billing_pipeline.runs.history_errors import HistoryError, errors_in_words
+from billing_pipeline.runs.history_errors import HistoryError, explain_errors
 from billing_pipeline.settings import Settings
 
 
@@ -18,7 +18,7 @@ class ServerError(Exception):
 
 def told(home: Path, error: Exception, wrapped: bool = False) -> str:
     settings = Settings.from_env({"BILLING_HOME": str(home)})
-    with pytest.raises(HistoryError) as failed, errors_in_words(settings):
+    with pytest.raises(HistoryError) as failed, explain_errors(settings):
         if wrapped:
             raise RuntimeError("too many retries") from error
         raise error
@@ -47,5 +47,5 @@ def test_a_full_disk_and_a_damaged_file(tmp_path: Path) -> None:
 
 def test_other_errors_are_raised_unchanged(tmp_path: Path) -> None:
     settings = Settings.from_env({"BILLING_HOME": str(tmp_path)})
-    with pytest.raises(ZeroDivisionError), errors_in_words(settings):
+    with pytest.raises(ZeroDivisionError), explain_errors(settings):
         raise ZeroDivisionError
