@@ -111,7 +111,7 @@ def _reason(error: Exception) -> str:
     if was_interrupted():
         return INTERRUPTED
     if isinstance(error, InvalidInput):
-        return error.told(Settings.from_env().home)
+        return error.message(Settings.from_env().home)
     if type(error).__module__.startswith("billing_pipeline."):
         return str(error)
     text = " ".join(str(error).split())

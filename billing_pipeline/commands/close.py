@@ -244,7 +244,7 @@ def _run(
     if job == "preview_month" and rows and not as_json:
         click.echo(f"Nothing was sent. The plan's hash: {rows[0]['plan_hash']}")
     if waiting:
-        _say_what_to_do(summary["next"], waiting)
+        _show_next_steps(summary["next"], waiting)
         if job != "preview_month":
             sys.exit(WAITS)
 
@@ -266,7 +266,7 @@ def _next_step(
     return steps
 
 
-def _say_what_to_do(steps: dict[str, str], waiting: Sequence[dict[str, Any]]) -> None:
+def _show_next_steps(steps: dict[str, str], waiting: Sequence[dict[str, Any]]) -> None:
     reviews = sum(row["action"] == "review" for row in waiting)
     if reviews:
         click.echo(f"{reviews} invoices are in review, the first: {steps['resolve']}", err=True)

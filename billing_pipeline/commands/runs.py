@@ -13,7 +13,7 @@ from rich.console import Console
 
 from billing_pipeline.commands.parameters import json_option
 from billing_pipeline.commands.terminal import print_json, table
-from billing_pipeline.runs.recent_runs import SHOWN, RecentRun, recent_runs
+from billing_pipeline.runs.recent_runs import DEFAULT_LIMIT, RecentRun, recent_runs
 from billing_pipeline.settings import Settings
 from billing_pipeline.text import printable
 
@@ -24,7 +24,7 @@ _TO_THE_MINUTE = len("2024-01-01 00:00")
 @click.option(
     "--limit",
     type=click.IntRange(1),
-    default=SHOWN,
+    default=DEFAULT_LIMIT,
     show_default=True,
     help="Number of runs to show.",
 )

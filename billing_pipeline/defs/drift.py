@@ -54,7 +54,7 @@ def month_drift(
             if _compare(context, settings, stripe, month):
                 rated.append(str(month))
         except InvalidInput as error:
-            problems.append(f"{month}: {error.told(settings.home)}")
+            problems.append(f"{month}: {error.message(settings.home)}")
         except Exception as error:  # the other months are compared all the same
             context.log.exception("%s was not compared", month)
             problems.append(f"{month}: {error}")

@@ -125,7 +125,7 @@ def intake(
             applications = prepaid.known_applications(settings, month)
             report = build_raw(settings, month, applications, moved, corrections)
     except InvalidInput as error:
-        raise dg.Failure(description=error.told(settings.home), allow_retries=False) from error
+        raise dg.Failure(description=error.message(settings.home), allow_retries=False) from error
     if context.run.job_name == "close_month":
         _wait_for_sources(settings, month, config.without)
     for name in RAW_TABLES:

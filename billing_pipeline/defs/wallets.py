@@ -72,7 +72,7 @@ def pay_from_wallets(
             publish_wallets(settings, month, warehouse)
             return run
     except InvalidInput as error:
-        why = error.told(settings.home)
+        why = error.message(settings.home)
     except DbtError as error:
         why = str(error)
     return WalletRun([], open_invoices.unknown_wallet_problems(settings, invoices, why))

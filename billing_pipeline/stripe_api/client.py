@@ -179,13 +179,13 @@ class StripeGateway:
                 if delay is None:
                     raise
                 if failure.kind is FailureKind.RATE_LIMITED and failure.code != "lock_timeout":
-                    self._limiter.hold_back(delay)
+                    self._limiter.pause(delay)
             await self.clock.sleep(delay)
 
     async def _once(
         self, method: str, path: str, params: Mapping[str, Any], key: str | None
     ) -> Answer:
-        client = self._client_of_this_loop()
+        client = self._loop_client()
         options = {} if key is None else {"idempotency_key": key}
         self.requests_sent += 1
         try:
@@ -208,7 +208,7 @@ class StripeGateway:
             replayed=headers.get("idempotent-replayed") == "true",
         )
 
-    def _client_of_this_loop(self) -> stripe.StripeClient:
+    def _loop_client(self) -> stripe.StripeClient:
         loop = asyncio.get_running_loop()
         if self._client is None or self._loop is not loop:
             transport = self._http_client

@@ -633,7 +633,7 @@ MUTANTS = (
     Mutant(
         "what_is_owed_of_a_wallet_is_charged",
         f"{COLLECTION}/plan/wallet_ledger.py",
-        "change = self.covered - max(0, taking - own)",
+        "change = self.overdraft_cover - max(0, taking - own)",
         "change = 0",
         f"{UNIT}/test_wallets.py",
     ),

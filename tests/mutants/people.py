@@ -153,7 +153,7 @@ MUTANTS = (
     Mutant(
         "people_a_void_has_no_way_out",
         f"{COLLECTION}/plan/review.py",
-        'yield ReviewReason("void", "was voided in Stripe", item, ANY)',
+        'yield ReviewReason("void", "was voided in Stripe", item, ANY_DECISION)',
         'yield ReviewReason("void", "was voided in Stripe", item, frozenset())',
         seed(6),
     ),

@@ -343,9 +343,10 @@ MUTANTS = (
     Mutant(
         "an_empty_plan_is_kept_whatever_moved",
         f"{COLLECTION}/month_plan.py",
-        "if not 0 <= age <= REUSE_SECONDS or "
-        "mark != empty_plan_mark(run_id, entry, self.desired, held):",
-        "if not 0 <= age <= REUSE_SECONDS:",
+        """        if not 0 <= age <= REUSE_SECONDS or mark != empty_plan_mark(
+            run_id, entry, self.desired, held
+        ):""",
+        "        if not 0 <= age <= REUSE_SECONDS:",
         f"{UNIT}/test_empty_plan.py",
     ),
     Mutant(
