@@ -69,7 +69,7 @@ async def read_received(
                 if _has_left(payment)
                 for row in await _left(gateway, str(_intent(payment)["id"]))
             ]
-            kept = [_as_before(row, before.get(row["id"])) for row in rows]
+            kept = [_with_known_values(row, before.get(row["id"])) for row in rows]
             cache.invoices.note_received(name, item.amount_paid, kept)
 
     await each(wanted.values(), read)
@@ -89,7 +89,7 @@ async def _listed(
         if name in wanted:
             # A payment that cannot be read is asked for again by its invoice, and set aside then.
             with suppress(*UNREADABLE):
-                found[str(name)].append(_in_short(payment))
+                found[str(name)].append(_needed_fields(payment))
     return found
 
 
@@ -125,10 +125,10 @@ def _windows(times: Sequence[int]) -> list[Window]:
 async def _payments_of(gateway: StripeGateway, stripe_invoice_id: str) -> list[Json]:
     expand = [f"data.{name}" for name in _EXPANDED]
     query = {"invoice": stripe_invoice_id, "status": "paid", "expand": expand}
-    return [_in_short(item) async for item in gateway.list("/v1/invoice_payments", query)]
+    return [_needed_fields(item) async for item in gateway.list("/v1/invoice_payments", query)]
 
 
-def _in_short(payment: Json) -> Json:
+def _needed_fields(payment: Json) -> Json:
     """The parts of an invoice payment that we need; many may be in memory at once."""
     intent = _intent(payment)
     charge = intent.get("latest_charge")
@@ -257,7 +257,7 @@ def _booked(transactions: Sequence[Json]) -> Json:
     }
 
 
-def _as_before(row: Json, before: Json | None) -> Json:
+def _with_known_values(row: Json, before: Json | None) -> Json:
     """The row with what is known of its balance transaction, which does not change, and of its
     payout."""
     if before is None or "net" not in before:
