@@ -55,7 +55,7 @@ def due_notices(
     return [
         *_closed(published, closes, rules),
         *_missing_usage(published),
-        *_wrongly_priced(published),
+        *_usage_problems(published),
         *_drift(published),
         *_waiting(published, rules, running),
         *_failed_in_part(published, rules),
@@ -65,7 +65,7 @@ def due_notices(
         *_uncollectible(published),
         *_suspended(published),
         *_expiring_cards(published),
-        *_other_amounts(published),
+        *_money_to_review(published),
         *_spikes(published, recent, rules),
         *_entitlements(published, recent),
         *_trials(published, rules, now),
@@ -139,7 +139,7 @@ def _missing_usage(published: Published) -> list[Notice]:
     ]
 
 
-def _wrongly_priced(published: Published) -> list[Notice]:
+def _usage_problems(published: Published) -> list[Notice]:
     """Usage that no price charges, and usage that several subscriptions charge."""
     kinds = {
         "usage_unpriced": Kind.USAGE_UNPRICED,
@@ -278,13 +278,13 @@ def _expiring_cards(published: Published) -> list[Notice]:
     ]
 
 
-def _other_amounts(published: Published) -> list[Notice]:
+def _money_to_review(published: Published) -> list[Notice]:
     """Money that was refunded or credited by hand, and money that was asked for but is not due."""
     kinds = {
         "refunded": Kind.MONEY_WENT_BACK,
         "disputed": Kind.MONEY_WENT_BACK,
         "credited_by_hand": Kind.MONEY_WENT_BACK,
-        "stripe_charge_differs": Kind.CHARGED_OTHERWISE,
+        "stripe_charge_differs": Kind.CHARGE_DIFFERS,
     }
     return [
         Notice(

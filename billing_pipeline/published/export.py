@@ -17,7 +17,7 @@ from billing_pipeline.duckdb_sql import sql_name, sql_text
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.published.as_billed import versions_query
 from billing_pipeline.published.as_known import TABLE as KNOWN
-from billing_pipeline.published.as_known import keep, known_query, month_queries
+from billing_pipeline.published.as_known import known_query, month_queries, save
 from billing_pipeline.published.estimate_tables import estimate_query
 from billing_pipeline.published.manifest import PublishError, Written
 from billing_pipeline.published.reading import attach
@@ -56,14 +56,14 @@ def export_warehouse(
         for name, table in published.sources["as_billed"].items():
             queries[name] = versions_query(settings, month, name) or no_rows(table.columns)
         files = _copy_all(connection, queries, folder)
-        keep(connection, settings, month, month_queries(connection), now)
+        save(connection, settings, month, month_queries(connection), now)
         connection.execute("DETACH warehouse")
         return files
     except duckdb.Error as error:
-        raise PublishError(_why(settings, month, error)) from error
+        raise PublishError(_export_failure(settings, month, error)) from error
 
 
-def _why(settings: Settings, month: BillingMonth, error: duckdb.Error) -> str:
+def _export_failure(settings: Settings, month: BillingMonth, error: duckdb.Error) -> str:
     reason = str(error).splitlines()[0].rstrip(".")
     text = f"cannot export the warehouse of {month}: {reason}"
     if str(settings.records_dir) in reason:

@@ -82,7 +82,7 @@ class RequestLog:
     def close(self) -> None:
         self._db.close()
 
-    def intend(
+    def log_request(
         self,
         author: Author,
         *,

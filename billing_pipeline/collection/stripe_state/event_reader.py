@@ -42,15 +42,15 @@ PASS_UNTIL = "events_pass_until"
 `PASS_UNTIL` down to the cursor, which then becomes `PASS_NEWEST`."""
 
 DAY = 86_400
-EVENTS_KEPT = 30 * DAY
+EVENT_RETENTION = 30 * DAY
 """Seconds that Stripe keeps events."""
 EVENTS_OVERLAP = 900
 """Seconds before the cursor whose events are read again: events arrive late and out of order."""
-WHOLE_OVERLAP_EVERY = 600
+FULL_OVERLAP_SECONDS = 600
 """Seconds after which the whole overlap is read again. In between, reading stops at the first page
 with nothing new; otherwise every call after a big month would list its events again. Must be less
 than the overlap."""
-WHOLE_OVERLAP_AT = "events_overlap_read_at"
+FULL_OVERLAP_CURSOR = "events_overlap_read_at"
 PAGE = 100
 MAX_GAP = 600
 """Seconds: invoices that were created closer together than this are read by one listing."""
@@ -91,7 +91,7 @@ class Reading(StrEnum):
     COMPLETE = "complete"
     UNFINISHED = "unfinished"
     """The time was not enough for all of them; the next call goes on."""
-    BEGUN_ANEW = "begun_anew"
+    RESTARTED = "begun_anew"
     """This is the first call, or the last one was longer ago than Stripe keeps events: events
     cannot tell what changed."""
 
@@ -109,16 +109,16 @@ async def pull_events(
     listed.
     """
     cursor, now = cache.progress.get(EVENTS_CURSOR), int(gateway.clock.now())
-    if cursor is None or now - cursor > EVENTS_KEPT - EVENTS_OVERLAP:
+    if cursor is None or now - cursor > EVENT_RETENTION - EVENTS_OVERLAP:
         # Noted before the cursor is set: a process that ends in between loses nothing.
         cache.months.touch(known_months, in_full=True)
-        await _begin_anew(gateway, cache, now)
-        return Reading.BEGUN_ANEW
+        await _restart(gateway, cache, now)
+        return Reading.RESTARTED
     deadline, has_read = gateway.clock.monotonic() + seconds, False
     newest, until = cache.progress.get(PASS_NEWEST), cache.progress.get(PASS_UNTIL)
     created = Window(cursor - EVENTS_OVERLAP, until).as_filter()
     query = {"limit": PAGE, "created": created, "types": list(EVENT_TYPES)}
-    is_whole = abs(now - (cache.progress.get(WHOLE_OVERLAP_AT) or 0)) >= WHOLE_OVERLAP_EVERY
+    is_whole = abs(now - (cache.progress.get(FULL_OVERLAP_CURSOR) or 0)) >= FULL_OVERLAP_SECONDS
     changes = _Changes(gateway, cache)
     async for page in pages(gateway.list("/v1/events", query), PAGE):
         if has_read and gateway.clock.monotonic() > deadline:
@@ -137,7 +137,7 @@ async def pull_events(
         if not (fresh or is_whole) and until is not None and until <= cursor:
             break
     else:
-        cache.progress.put(WHOLE_OVERLAP_AT, now)
+        cache.progress.put(FULL_OVERLAP_CURSOR, now)
     # Without events the cursor follows our own clock, a day behind: otherwise a quiet month would
     # look like a month without a call.
     cursor = max(newest or cursor, now - DAY)
@@ -166,7 +166,7 @@ def readable(cache: StripeCache, events: Iterable[Any], now: float) -> list[Stri
     return found
 
 
-async def _begin_anew(gateway: StripeGateway, cache: StripeCache, now: int) -> None:
+async def _restart(gateway: StripeGateway, cache: StripeCache, now: int) -> None:
     """Begin at the newest event, by Stripe's own clock; without a recent one, by ours.
 
     The events just before it count as seen: the months are listed, which shows the same changes.
@@ -179,7 +179,7 @@ async def _begin_anew(gateway: StripeGateway, cache: StripeCache, now: int) -> N
     seen = [event async for event in gateway.list("/v1/events", query)]
     cache.progress.remember_events(readable(cache, seen, now))
     cache.progress.drop(PASS_NEWEST, PASS_UNTIL)
-    cache.progress.put(WHOLE_OVERLAP_AT, now)
+    cache.progress.put(FULL_OVERLAP_CURSOR, now)
     cache.progress.put(EVENTS_CURSOR, cursor)
 
 
@@ -246,7 +246,7 @@ class _Changes:
         changed = {
             str(event.target)
             for event in events
-            if not known.has_marks(str(event.target), event.metadata or {})
+            if not known.is_unchanged(str(event.target), event.metadata or {})
             # A deletion's event still has the same marks.
             or (event.type == "customer.deleted" and known.get(str(event.target)))
         }

@@ -59,7 +59,7 @@ async def read_received(
     async def read(item: ActualInvoice) -> None:
         name = item.stripe_invoice_id
         payments = found.get(name, [])
-        with setting_aside(cache, "payments of", name):
+        with set_aside_unreadable(cache, "payments of", name):
             if sum(_whole(payment, "amount_paid") for payment in payments) != item.amount_paid:
                 payments = [_in_short(payment) for payment in await _payments_of(gateway, name)]
             rows = await _rows(gateway, payments)
@@ -314,7 +314,7 @@ async def _read_fees(
     if not lacking:
         return
     path, found = "/v1/balance_transactions", {}
-    with setting_aside(cache, _FEES, _NO_FEES, FailureKind.CREDENTIALS):
+    with set_aside_unreadable(cache, _FEES, _NO_FEES, FailureKind.CREDENTIALS):
         async for item in _in_windows(gateway, path, {}, sorted(lacking.values())):
             if item.get("id") in lacking:
                 found[str(item["id"])] = _booked([item])
@@ -329,7 +329,7 @@ async def _read_fees(
 
 
 @contextmanager
-def setting_aside(
+def set_aside_unreadable(
     cache: StripeCache, kind: str, target: str, *tolerated: FailureKind
 ) -> Iterator[None]:
     """Set aside, with the reason, what cannot be read in the block, so that it stops nothing else.

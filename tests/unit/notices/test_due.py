@@ -250,11 +250,11 @@ def test_notices_of_a_kind_and_month_are_one_message() -> None:
     many = [Notice(Kind.ENTITLEMENT, f"k{n}", "2024-03", f"c{n}") for n in range(40)]
     other = Notice(Kind.ENTITLEMENT, "x", "2024-02", "evil\x1b[31m\ntwo lines" + "x" * 1000)
     first, second = messages([*many, other])
-    assert first.title == "Limit of a plan 2024-03 (40)"
+    assert first.title == "Plan limit 2024-03 (40)"
     assert first.body.splitlines()[-1] == "and 10 more, in the published tables"
     assert len(first.body.splitlines()) == 31
     assert first.keys == tuple(f"k{n}" for n in range(40))
-    assert second.title == "Limit of a plan 2024-02"
+    assert second.title == "Plan limit 2024-02"
     assert "\x1b" not in second.body
     assert second.body.endswith("x …")
 

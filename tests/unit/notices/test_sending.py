@@ -130,7 +130,7 @@ def test_only_new_notices_are_sent(february: Settings, receiver: Receiver) -> No
         published.execute("UPDATE invoice_payments SET attempt_count = 2")
         published.execute("UPDATE entitlement_usage SET used = 1000")
     assert tick(february, receiver) == Outcome(sent=2)
-    assert sorted(receiver.titles) == ["Limit of a plan 2024-02", "Payment failed 2024-02"]
+    assert sorted(receiver.titles) == ["Payment failed 2024-02", "Plan limit 2024-02"]
 
 
 def test_a_process_that_dies_after_a_delivery_repeats_that_one_and_loses_none(

@@ -391,7 +391,7 @@ def test_a_damaged_database_is_rebuilt_by_the_next_publication(settings: Setting
     make_warehouse(settings, JANUARY, count=2)
     publish(settings, JANUARY)
     database_path(settings).write_bytes(b"no database" * 1000)
-    with pytest.raises(PublishError, match="made anew by the next run"):
+    with pytest.raises(PublishError, match="rebuilt by the next run"):
         open_published(settings)
     publish(settings, JANUARY)
     assert counts(settings) == {"2024-01": 2}
@@ -416,7 +416,7 @@ def test_an_incomplete_month_is_not_published_without_a_run(settings: Settings) 
     publish(settings, JANUARY)
     [charges] = settings.published_dir.glob("months/2024-01/*/charges.parquet")
     charges.unlink()
-    with pytest.raises(PublishError, match="`billing run 2024-01` makes them anew"):
+    with pytest.raises(PublishError, match="`billing run 2024-01` rebuilds them"):
         publish_rows(settings, JANUARY, {"invoice_payments": []})
     publish(settings, JANUARY)
     assert counts(settings) == {"2024-01": 2}
