@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import stripe
 
-from billing_pipeline.stripe_api.timing import VirtualClock
+from tests.virtual_clock import VirtualClock
 
 Json = dict[str, Any]
 Fault = Callable[["FakeStripe", str, str, Json], tuple[int, Json] | None]
