@@ -1,6 +1,6 @@
 """``python -m benchmarks``: measure, side by side in one run, and write the tables.
 
-What belongs here: the command line and what is said of the machine. What does not: what is
+What belongs here: the command line and the description of the machine. What does not: what is
 measured (``scenarios.py``), the tables (``table.py``), the made-up inputs (``company.py``).
 """
 
@@ -15,13 +15,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from benchmarks.scenarios import FULL, QUICK, SCENARIOS, Bench, default_names, say
-from benchmarks.table import remember, render, write
+from benchmarks.table import render, save_result, write
 
 FOLDER = Path(__file__).parent
 PACKAGES = ("duckdb", "dbt-core", "dagster", "pandas", "polars", "stripe")
 
 
-def about() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """When and on what."""
     found = []
     for name in PACKAGES:
@@ -73,7 +73,7 @@ def main() -> None:
         bench = Bench(sizes, Path(folder))
         for name in chosen.only or default_names(quick=chosen.quick):
             say(f"{name}:")
-            remember(name, SCENARIOS[name](bench), about(), results)
+            save_result(name, SCENARIOS[name](bench), environment(), results)
         text = render(results, list(SCENARIOS))
     print(text)
     if not chosen.quick:

@@ -299,7 +299,7 @@ def bytes_of_properties(folder: Path, n: int) -> None:
     )
 
 
-def subscriptions_of_one(folder: Path, n: int) -> None:
+def subscriptions_per_customer(folder: Path, n: int) -> None:
     _company(
         folder,
         prices=[_price("calls"), _fee("fee")],
@@ -509,7 +509,7 @@ AXES = (
     Axis("wallet rows", 20_000, wallet_rows),
     Axis("lots", 20_000, lots),
     Axis("bytes of properties", 10_000, bytes_of_properties),
-    Axis("subscriptions of a customer", 5_000, subscriptions_of_one),
+    Axis("subscriptions of a customer", 5_000, subscriptions_per_customer),
     Axis("versions of a subscription", 1_000, subscription_versions),
     Axis("lines of an invoice", 5_000, lines),
     Axis("coupons on a line", 20, coupons),

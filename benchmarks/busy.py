@@ -25,7 +25,7 @@ from billing_pipeline.stripe_api.client import GatewayConfig, StripeGateway
 from billing_pipeline.stripe_sandbox import Sandbox
 
 Figures = dict[str, Any]
-TOP_UPS_EVERY = 1_000
+TOP_UP_INTERVAL = 1_000
 NUMBER = "000000000001"
 """In the payment from which the others are made: theirs instead of it."""
 
@@ -41,7 +41,7 @@ def payments(data: Path, home: Path, count: str) -> Figures:
         seconds = time.perf_counter() - began
         found = len(cache.top_ups.all())
         cache.close()
-    assert found == int(count) // TOP_UPS_EVERY, found
+    assert found == int(count) // TOP_UP_INTERVAL, found
     return {"seconds": seconds, "requests": gateway.requests_sent, "top_ups": found}
 
 
@@ -90,7 +90,7 @@ class _Pages(BaseHTTPRequestHandler):
 
     def _item(self, number: int) -> str:
         item = self.payment.replace(NUMBER, f"{number:012}")
-        if number % TOP_UPS_EVERY:
+        if number % TOP_UP_INTERVAL:
             return item
         marks = {"billing_top_up": f"t{number}", "billing_customer_id": "ada"}
         return item.replace('"metadata": {"order": "17"}', f'"metadata": {json.dumps(marks)}')

@@ -103,13 +103,13 @@ def pull(data: Path, home: Path) -> Figures:
     with account(home) as stripe:
         run_job("close_month", FIRST)
         invoices = _settled(FIRST)
-        _bring_up_to_date()
-        at_once = _paid_and_seen(stripe, invoices // 100)
+        _pull_changes()
+        at_once = _pay_and_pull(stripe, invoices // 100)
         # Something happens in the meantime, or the events of the close would still be the last.
         stripe.ahead += HOUR
-        _paid_and_seen(stripe, 1)
+        _pay_and_pull(stripe, 1)
         stripe.ahead += HOUR
-        later = _paid_and_seen(stripe, invoices // 100)
+        later = _pay_and_pull(stripe, invoices // 100)
         return {
             "seconds": later["seconds"],
             "invoices": invoices,
@@ -119,13 +119,13 @@ def pull(data: Path, home: Path) -> Figures:
         }
 
 
-def _paid_and_seen(stripe: CountingSandbox, count: int) -> Figures:
+def _pay_and_pull(stripe: CountingSandbox, count: int) -> Figures:
     """Pay some invoices, bring payments up to date, and see that they are."""
     paid = "SELECT count(*) FROM invoice_payments WHERE status = 'paid'"
-    expected = published(paid) + _pay_some(stripe, count)
+    expected = published(paid) + _pay_invoices(stripe, count)
     stripe.taken()
     began = time.perf_counter()
-    _bring_up_to_date()
+    _pull_changes()
     figures = {"seconds": time.perf_counter() - began, "requests": stripe.taken().requests}
     assert published(paid) == expected, f"{expected} were paid, {published(paid)} are seen to be"
     return figures
@@ -141,7 +141,7 @@ def _settled(month: BillingMonth) -> int:
     return int(held)
 
 
-def _bring_up_to_date() -> None:
+def _pull_changes() -> None:
     """What the sensor `stripe_changes` and the runs that it asks for do."""
     from billing_pipeline.collection import payments, stripe_gateway
 
@@ -152,21 +152,23 @@ def _bring_up_to_date() -> None:
         run_job("pull_payments", found.month, "invoice_payments", {"in_full": found.in_full})
 
 
-def _pay_some(stripe: CountingSandbox, count: int) -> int:
-    """Pay the open invoices elsewhere than here, spread over all of them."""
+def _pay_invoices(stripe: CountingSandbox, count: int) -> int:
+    """Have customers pay open invoices by card, as on Stripe's page, spread over all of them."""
     settings = Settings.from_env(os.environ)
     from billing_pipeline.published.reading import open_published
 
     with open_published(settings) as database:
         ids = database.execute(
-            "SELECT stripe_invoice_id FROM stripe_invoices WHERE status = 'open' ORDER BY"
-            " md5(stripe_invoice_id) LIMIT ?",
+            "SELECT stripe_invoice_id, stripe_customer_id FROM stripe_invoices"
+            " WHERE status = 'open' ORDER BY md5(stripe_invoice_id) LIMIT ?",
             [count],
         ).fetchall()
     headers = {"Authorization": f"Bearer {KEY}"}
-    for (stripe_invoice_id,) in ids:
-        path = f"/v1/invoices/{stripe_invoice_id}/pay"
-        headers |= {"Idempotency-Key": f"elsewhere-{stripe_invoice_id}"}
-        answer = stripe.handle("POST", path, headers, "paid_out_of_band=true")
+    for stripe_invoice_id, customer in ids:
+        attach = "/v1/payment_methods/pm_card_visa/attach"
+        attached = stripe.handle("POST", attach, headers, f"customer={customer}")
+        assert attached.status == 200, attached.body
+        card, path = attached.json()["id"], f"/v1/invoices/{stripe_invoice_id}/pay"
+        answer = stripe.handle("POST", path, headers, f"payment_method={card}")
         assert answer.status == 200, answer.body
     return len(ids)

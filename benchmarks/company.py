@@ -35,7 +35,7 @@ METERS = (
 MODELS = ("per_unit", "graduated", "package", "volume", "percentage")
 DUPLICATES_PER_MILLE = 10
 BAD_PER_MILLE = 1
-EVENTS_A_FILE = 2_500_000
+EVENTS_PER_FILE = 2_500_000
 PROPERTIES = """CASE WHEN event_name = 'gpu_seconds' THEN '{"seconds": ' || amount || '}' END"""
 ALL_PROPERTIES = """'{"seconds": ' || amount || ', "region": "r' || n % 4 || '"}'"""
 
@@ -85,8 +85,8 @@ class Company:
         target.mkdir(parents=True, exist_ok=True)
         with duckdb.connect() as connection:
             connection.execute("SET TimeZone = 'UTC'")
-            for part, first in enumerate(range(0, self.events, EVENTS_A_FILE)):
-                last = min(first + EVENTS_A_FILE, self.events)
+            for part, first in enumerate(range(0, self.events, EVENTS_PER_FILE)):
+                last = min(first + EVENTS_PER_FILE, self.events)
                 rows = _EVENTS.format(
                     first=first,
                     last=last,
@@ -112,7 +112,7 @@ FEATURES = {
     "logins": ("count", "", "", "day"),
 }
 # The meter whose price has another version from the middle of the month on.
-TWO_VERSIONS = "storage_gb_hours"
+TWO_VERSION_METER = "storage_gb_hours"
 _MIDDLE = f"{MONTH}-16T00:00:00Z"
 _LOTS = (
     ("first", "2023-12-01T00:00:00Z", _MIDDLE, "1"),
@@ -121,7 +121,7 @@ _LOTS = (
 
 
 def _versions(price: dict[str, str]) -> list[dict[str, str]]:
-    if price["meter_id"] != TWO_VERSIONS:
+    if price["meter_id"] != TWO_VERSION_METER:
         return [price]
     return [price | {"valid_to": _MIDDLE}, price | {"valid_from": _MIDDLE}]
 

@@ -36,7 +36,7 @@ RIVALS = {
 # One run of these takes minutes.
 SLOW_RIVALS = ("sqlite_loop", "postgres")
 # What `pipeline.models` asserts where the floor was measured before it, in the same home.
-SAME_AS_FLOOR = (
+FLOOR_NOTE = (
     "The floor has the same accepted events and the same quantity for each customer and meter."
 )
 
@@ -187,7 +187,7 @@ def month(bench: Bench) -> Measured:
     ]
     notes = [
         f"{last['rows']:,} events of {customers:,} customers and 10 meters in Parquet, "
-        f"{last['charges']:,} charges, {last['charged']} USD. {SAME_AS_FLOOR} The bare script's "
+        f"{last['charges']:,} charges, {last['charged']} USD. {FLOOR_NOTE} The bare script's "
         "charges, tiers, lines and invoices are the pipeline's, every row and column.",
         f"{customers * 3600 / job:,.0f} accounts an hour.",
         f"The slowest models of the last round: {_slowest(last)}. Intake "
@@ -501,7 +501,7 @@ def large(bench: Bench) -> Measured:
         f"minutes. The slowest models: {_slowest(found)}. Intake {found['intake_seconds']:.0f} s."
     )
     return Measured(
-        lines, [f"{note} {SAME_AS_FLOOR}"], {"large": [found], "floor": [floor], "ours": ours}
+        lines, [f"{note} {FLOOR_NOTE}"], {"large": [found], "floor": [floor], "ours": ours}
     )
 
 
@@ -576,9 +576,13 @@ SCENARIOS: dict[str, Callable[[Bench], Measured]] = {
     "large": large,
 }
 # Left out unless named: they take longer than all the others together.
-BY_NAME_ONLY = ("axes", "large")
-NOT_QUICK = ("axes", "large", "history")
+EXCLUDED_BY_DEFAULT = ("axes", "large")
+EXCLUDED_WHEN_QUICK = ("axes", "large", "history")
 
 
 def default_names(*, quick: bool) -> Sequence[str]:
-    return [name for name in SCENARIOS if name not in (NOT_QUICK if quick else BY_NAME_ONLY)]
+    return [
+        name
+        for name in SCENARIOS
+        if name not in (EXCLUDED_WHEN_QUICK if quick else EXCLUDED_BY_DEFAULT)
+    ]

@@ -73,11 +73,11 @@ def _number(value: float, unit: str = "") -> str:
     return f"{text} {unit}".strip()
 
 
-def remember(name: str, measured: Measured, about: dict[str, str], results: Path) -> None:
+def save_result(name: str, measured: Measured, machine: dict[str, str], results: Path) -> None:
     """Put a scenario's results in place of its former ones."""
     known = json.loads(results.read_text(encoding="utf-8")) if results.exists() else {}
     known[name] = {
-        "about": about,
+        "about": machine,
         "lines": [asdict(line) for line in measured.lines],
         "notes": list(measured.notes),
         "is_folded": measured.is_folded,
@@ -101,8 +101,8 @@ def render(results: Path, order: Sequence[str]) -> str:
             summary = f"<summary>All {len(lines)} lines of {name}</summary>"
             folded += ["<details>", summary, "", *inner, "", "</details>", ""]
         table += [line.markdown("" if at else name) for at, line in enumerate(shown)]
-        said = " ".join([*found["notes"], f"Measured {', '.join(found['about'].values())}."])
-        notes.append(f"- **{name}**: {said}")
+        text = " ".join([*found["notes"], f"Measured {', '.join(found['about'].values())}."])
+        notes.append(f"- **{name}**: {text}")
     return "\n".join([*table, "", *notes, "", *folded])
 
 

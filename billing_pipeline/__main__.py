@@ -37,11 +37,11 @@ def run(main: Callable[[], None]) -> NoReturn:
     Python ends by taking apart all that it holds, which after Dagster and dbt takes a second. What
     is to be done at the end is done; the memory is left to the system.
     """
-    end_on_signals(_say_interrupted)
+    end_on_signals(_report_interruption)
     try:
         main()
     except KeyboardInterrupt:
-        os._exit(_say_interrupted())
+        os._exit(_report_interruption())
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 0
     else:
@@ -53,7 +53,7 @@ def run(main: Callable[[], None]) -> NoReturn:
     os._exit(code)
 
 
-def _say_interrupted() -> int:
+def _report_interruption() -> int:
     """For a process that ends before `cli.main` can say it."""
     if "--json" in sys.argv:
         document = {"success": False, "reason": INTERRUPTED}

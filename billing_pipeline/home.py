@@ -18,7 +18,7 @@ from pathlib import Path
 
 from billing_pipeline.settings import InvalidSettingError, Settings
 
-_OF_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+_OTHERS_MODE = stat.S_IRWXG | stat.S_IRWXO
 
 
 def make_home(settings: Settings) -> Path:
@@ -47,7 +47,7 @@ def open_to_readers(settings: Settings) -> None:
     # Closed before the home is opened.
     for entry in home.iterdir():
         if entry != published and not entry.is_symlink():
-            _give(entry, None, stat.S_IMODE(entry.stat().st_mode) & ~_OF_OTHERS)
+            _give(entry, None, stat.S_IMODE(entry.stat().st_mode) & ~_OTHERS_MODE)
     try:
         published.mkdir(mode=0o700, exist_ok=True)
         for folder, _, files in os.walk(published):
@@ -70,15 +70,15 @@ def exposed(settings: Settings) -> Iterator[str]:
         return
     readers = None if settings.readers_group is None else _group_id(settings.readers_group)
     info = home.stat()
-    if not info.st_mode & _OF_OTHERS:
+    if not info.st_mode & _OTHERS_MODE:
         return
-    if readers is None or info.st_gid != readers or info.st_mode & (_OF_OTHERS & ~0o010):
+    if readers is None or info.st_gid != readers or info.st_mode & (_OTHERS_MODE & ~0o010):
         yield _shown(home, info.st_mode)
         return
     for entry in sorted(home.iterdir()):
         mode = entry.lstat().st_mode
         allowed = 0o050 if entry == settings.published_dir else 0
-        if not stat.S_ISLNK(mode) and mode & _OF_OTHERS & ~allowed:
+        if not stat.S_ISLNK(mode) and mode & _OTHERS_MODE & ~allowed:
             yield _shown(entry, mode)
 
 
@@ -91,7 +91,7 @@ def _group_id(name: str) -> int:
         return grp.getgrnam(name).gr_gid
     except KeyError:
         raise InvalidSettingError(
-            f"BILLING_READERS_GROUP {name!r} is no group of this machine"
+            f"BILLING_READERS_GROUP {name!r} is not a group of this machine"
         ) from None
 
 

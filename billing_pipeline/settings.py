@@ -243,7 +243,9 @@ def timezone_from_env(environ: Mapping[str, str] | None = None) -> ZoneInfo:
 
 def _stripe_account(text: str | None) -> str | None:
     if text is not None and re.fullmatch(r"acct_\w+", text) is None:
-        raise InvalidSettingError(f"STRIPE_ACCOUNT {text!r} is no account: it begins with acct_")
+        raise InvalidSettingError(
+            f"STRIPE_ACCOUNT {text!r} is not an account id, which begins with acct_"
+        )
     return text
 
 
@@ -262,7 +264,9 @@ def _https_proxy(env: Mapping[str, str], base: str) -> str | None:
     parts = _split_url(proxy)
     if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
         # Not shown: it may hold a password.
-        raise InvalidSettingError("HTTPS_PROXY is no address such as http://proxy.example:3128")
+        raise InvalidSettingError(
+            "HTTPS_PROXY is not an address, for example http://proxy.example:3128"
+        )
     return proxy
 
 

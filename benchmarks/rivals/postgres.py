@@ -96,7 +96,7 @@ _TABLES: tuple[LiteralString, ...] = (
     "CREATE UNLOGGED TABLE meters (meter_id text, event_name text, aggregation text,"
     " property text)",
 )
-_COPIES: dict[str, LiteralString] = {
+_COPY_STATEMENTS: dict[str, LiteralString] = {
     "catalog/prices.csv": "COPY prices FROM STDIN (FORMAT csv, HEADER)",
     "catalog/price_tiers.csv": "COPY price_tiers FROM STDIN (FORMAT csv, HEADER)",
     "catalog/meters.csv": "COPY meters FROM STDIN (FORMAT csv, HEADER)",
@@ -253,7 +253,7 @@ def rate(data: Path, scratch: Path, clock: Clock) -> Output:
             connection.execute(table)
         with clock.part("load"):
             _copy_events(connection, data)
-            for name, copy_in in _COPIES.items():
+            for name, copy_in in _COPY_STATEMENTS.items():
                 with connection.cursor().copy(copy_in) as copy:
                     copy.write((data / name).read_bytes())
             connection.execute("ANALYZE")

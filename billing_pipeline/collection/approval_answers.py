@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from billing_pipeline.collection.plan.approval import Decided, Verdict
+from billing_pipeline.collection.plan.approval import PlanDecision, Verdict
 from billing_pipeline.collection.steps import decisions_of
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.published.plans import PublishedPlan, month_of_plan, published_plan
@@ -51,7 +51,7 @@ def answer_to(
     month: BillingMonth,
     plan_hash: str,
     present: PublishedPlan | None,
-    decisions: Sequence[Decided],
+    decisions: Sequence[PlanDecision],
 ) -> Answer | None:
     """As `first_answer`, of what is known: `present` is the month's published plan, `decisions`
     are the month's, oldest first. Pure."""

@@ -86,12 +86,12 @@ def billed_corrections(settings: Settings, cache: StripeCache) -> list[BilledCor
         for name, items in groups.items():
             customer_id, currency = items[0].customer_id, items[0].currency
             if customer_id is not None:
-                content = saved.get(name) or _by_marks(items, customer_id, currency)
+                content = saved.get(name) or _content_of_marks(items, customer_id, currency)
                 found.append(BilledCorrections(month, customer_id, currency, content))
     return found
 
 
-def _by_marks(
+def _content_of_marks(
     items: Sequence[ActualInvoice], customer_id: str, currency: str
 ) -> InvoiceCorrections:
     sums: dict[BillingMonth, int] = {}
@@ -138,7 +138,7 @@ def _whole_month(
     )
 
 
-def months_to_look_at(
+def months_to_compare(
     settings: Settings, cache: StripeCache, recorded: Iterable[str], before: BillingMonth
 ) -> list[BillingMonth]:
     """The months to compare, oldest first: all those before `before` since the first one that was
@@ -166,7 +166,7 @@ def is_settled(settings: Settings, month: BillingMonth) -> bool:
 
 
 @dataclass(frozen=True)
-class Found:
+class ClosedMonthCorrections:
     """What is to be corrected of a closed month. `corrections` belong on the invoices of the first
     open month; `spent` are the corrections of the month's lines on all invoices, these included.
     `not_corrected`: by invoice id, why an invoice stays as it was billed."""
@@ -176,16 +176,18 @@ class Found:
     not_corrected: Mapping[str, str] = field(default_factory=dict)
 
 
-def as_billed(billed: Sequence[BilledCorrections], month: BillingMonth, on: BillingMonth) -> Found:
+def already_billed(
+    billed: Sequence[BilledCorrections], month: BillingMonth, on: BillingMonth
+) -> ClosedMonthCorrections:
     """For a closed month that is settled: the corrections that were billed already."""
     here = [item.of(month) for item in billed if item.on == on]
     everywhere = [item.of(month) for item in billed]
-    return Found(_united(here), _united(everywhere).lines)
+    return ClosedMonthCorrections(_merged(here), _merged(everywhere).lines)
 
 
 def corrections_on(billed: Sequence[BilledCorrections], month: BillingMonth) -> Corrections:
     """For a month that takes no new corrections: those that its invoices have billed."""
-    here = _united([item.content for item in billed if item.on == month])
+    here = _merged([item.content for item in billed if item.on == month])
     first = month.first_day
     spent = [line for item in billed for line in item.content.lines if line.corrected_month < first]
     return Corrections(here.lines, here.taxes, tuple(spent))
@@ -193,14 +195,14 @@ def corrections_on(billed: Sequence[BilledCorrections], month: BillingMonth) -> 
 
 def open_corrections(
     settings: Settings,
-    aside: Settings,
+    scratch: Settings,
     plan: InvoicePlan,
     billed: Sequence[BilledCorrections],
     month: BillingMonth,
     on: BillingMonth,
     customers: Collection[str],
-) -> Found:
-    """The changes of a closed month, as correction lines on invoices of the month `on`. `aside`:
+) -> ClosedMonthCorrections:
+    """The changes of a closed month, as correction lines on invoices of the month `on`. `scratch`:
     the settings under which the closed month was rated again, and `plan` its plan.
 
     An invoice stays as it was billed if its change was declined or is in review, or if its payer is
@@ -220,7 +222,7 @@ def open_corrections(
         owned[part.customer_id, part.currency].append(part)
     own = {name: owned.get((a.customer_id, a.currency), []) for name, a in actions.items()}
     elsewhere = {
-        name: _united([part.of(month) for part in parts if part.on != on])
+        name: _merged([part.of(month) for part in parts if part.on != on])
         for name, parts in own.items()
     }
     changed = {
@@ -233,7 +235,7 @@ def open_corrections(
     not_corrected = _not_corrected(plan, held, kept, changed, month, customers)
     stays = kept | not_corrected.keys()
     touched = (changed.keys() | {name for name in actions if elsewhere[name].lines}) - stays
-    now = content_now(aside.warehouse_path(month), touched & wanted.keys())
+    now = content_now(scratch.warehouse_path(month), touched & wanted.keys())
     totals = {
         name: to_major(net_of(held.get(name, ())), actions[name].currency) for name in touched
     }
@@ -244,12 +246,12 @@ def open_corrections(
         if name in stays:
             if action.customer_id in customers:
                 found += [part.of(month) for part in own[name] if part.on == on]
-            spent += _united([part.of(month) for part in own[name]]).lines
+            spent += _merged([part.of(month) for part in own[name]]).lines
         elif name in touched:
             present, former = now.get(name, InvoiceContent()), before.get(name)
             if former is None and any(item.is_billed for item in held.get(name, ())):
                 # Without the saved version, its taxes line by line are not known either.
-                former = _by_stripe_lines(held[name], action)
+                former = _content_of_stripe_lines(held[name], action)
                 present = replace(present, taxes={})
             invoice = ClosedInvoice(
                 name,
@@ -263,7 +265,7 @@ def open_corrections(
             )
             found.append(corrections_of(invoice))
             spent += corrections_of(replace(invoice, elsewhere=InvoiceCorrections())).lines
-    return Found(_united(found), tuple(spent), not_corrected)
+    return ClosedMonthCorrections(_merged(found), tuple(spent), not_corrected)
 
 
 def _not_corrected(
@@ -293,7 +295,7 @@ def _not_corrected(
             continue
         evidence = witnesses.billed_before(invoice)
         if evidence is not None and action.amount_after > action.amount_before:
-            found[invoice.invoice_id] = _would_be_billed_twice(action, month, evidence)
+            found[invoice.invoice_id] = _would_bill_twice(action, month, evidence)
     return found
 
 
@@ -304,7 +306,7 @@ def _has_left(action: InvoiceAction, month: BillingMonth) -> str:
     )
 
 
-def _would_be_billed_twice(action: InvoiceAction, month: BillingMonth, evidence: str) -> str:
+def _would_bill_twice(action: InvoiceAction, month: BillingMonth, evidence: str) -> str:
     return (
         f"the increase of {month} for {action.customer_id} is not billed: the customer {evidence}, "
         "and that invoice stays as it is. The increase stays in month_drift"
@@ -317,7 +319,9 @@ def _by_invoice(actions: Iterable[InvoiceAction]) -> dict[str, InvoiceAction]:
     }
 
 
-def _by_stripe_lines(held: Sequence[ActualInvoice], action: InvoiceAction) -> InvoiceContent:
+def _content_of_stripe_lines(
+    held: Sequence[ActualInvoice], action: InvoiceAction
+) -> InvoiceContent:
     """Where no version is saved: Stripe's lines, as far as they were read. Stripe does not say
     which of them are taxes, so all are taken for charges."""
     billed = [item for item in held if item.is_billed]
@@ -343,7 +347,7 @@ def _by_stripe_lines(held: Sequence[ActualInvoice], action: InvoiceAction) -> In
     )
 
 
-def _united(parts: Iterable[InvoiceCorrections]) -> InvoiceCorrections:
+def _merged(parts: Iterable[InvoiceCorrections]) -> InvoiceCorrections:
     found = list(parts)
     return InvoiceCorrections(
         tuple(line for part in found for line in part.lines),

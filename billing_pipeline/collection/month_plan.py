@@ -13,7 +13,7 @@ from billing_pipeline.collection.plan.actions import ActionKind
 from billing_pipeline.collection.plan.case import Corrected
 from billing_pipeline.collection.plan.closed_books import closed_sentence, invoice_id
 from billing_pipeline.collection.plan.desired import DesiredInvoice, read_desired
-from billing_pipeline.collection.plan.empty_plan import REUSED_FOR, empty_plan_mark
+from billing_pipeline.collection.plan.empty_plan import REUSE_SECONDS, empty_plan_mark
 from billing_pipeline.collection.plan.invoice_plan import InvoicePlan, plan
 from billing_pipeline.collection.plan.limits import Limits, MonthTotal
 from billing_pipeline.collection.records.billed import BilledInvoice
@@ -95,7 +95,9 @@ class MonthContext:
         # Read after `held`: a request that is sent in between then changes the mark.
         entry = self.records.request_log.last_entry()
         age = self.gateway.clock.now() - at
-        if not 0 <= age <= REUSED_FOR or mark != empty_plan_mark(run_id, entry, self.desired, held):
+        if not 0 <= age <= REUSE_SECONDS or mark != empty_plan_mark(
+            run_id, entry, self.desired, held
+        ):
             return None
         return held, self.compare(held)
 

@@ -36,7 +36,7 @@ from billing_pipeline.collection.stripe_state.refresh import (
     cached_month,
     each,
     paid_later_by_wallets,
-    read_what_wallets_paid,
+    refresh_wallet_payments,
 )
 from billing_pipeline.collection.stripe_state.stripe_invoice import ActualInvoice
 from billing_pipeline.settings import Settings
@@ -77,14 +77,14 @@ class WalletRun:
     problems: list[tuple[str, str]]
 
 
-async def read_what_moved(gateway: StripeGateway, settings: Settings) -> None:
+async def refresh_wallet_movements(gateway: StripeGateway, settings: Settings) -> None:
     """Bring up to date what is open, what topped wallets up, and what invoices took from them."""
     start = int(settings.first_month.start(settings.timezone).timestamp())
     with open_records(settings.records_dir) as records:
         await require_account(gateway, records.folder)
-        await payments.read_what_is_open(gateway, settings, records)
+        await payments.refresh_open_invoices(gateway, settings, records)
         await read_top_ups(gateway, records.cache, start)
-        await read_what_wallets_paid(gateway, records.cache, start)
+        await refresh_wallet_payments(gateway, records.cache, start)
 
 
 def open_invoices(settings: Settings) -> OpenInvoices:
@@ -109,7 +109,9 @@ def open_invoices(settings: Settings) -> OpenInvoices:
     return dict(grouped)
 
 
-def not_known(settings: Settings, invoices: OpenInvoices, why: str) -> list[tuple[str, str]]:
+def unknown_wallet_problems(
+    settings: Settings, invoices: OpenInvoices, why: str
+) -> list[tuple[str, str]]:
     """What to report where the wallets cannot be computed: customer and reason, for each customer
     of these invoices who has a wallet in Stripe."""
     with open_records(settings.records_dir) as records:

@@ -45,8 +45,8 @@ from billing_pipeline.collection.stripe_state.event_reader import Reading, pull_
 from billing_pipeline.collection.stripe_state.payouts import read_payouts
 from billing_pipeline.collection.stripe_state.received import read_received
 from billing_pipeline.collection.stripe_state.refresh import (
+    cached_invoices_of,
     cached_month,
-    cached_of,
     from_cache,
     list_month,
 )
@@ -131,8 +131,8 @@ async def pull(
         readable = [invoice for invoice in invoices if invoice.unreadable is None]
         decided = records.request_log.decided(month.key)
         known = with_records(readable, recorded, decided, month.key)
-        by_balance = {i.stripe_customer_id for i in readable if i.settled_besides_wallet}
-        not_ours = unexplained(cached_of(records.cache, by_balance))
+        by_balance = {i.stripe_customer_id for i in readable if i.settled_outside_wallet}
+        not_ours = unexplained(cached_invoices_of(records.cache, by_balance))
         names = [item.stripe_invoice_id for item in readable]
         received = {
             name: moves for name, (_, moves) in records.cache.invoices.received(names).items()
@@ -248,7 +248,7 @@ async def dun(
     """
     with open_records(settings.records_dir) as records:
         await require_account(gateway, records.folder)
-        await read_what_is_open(gateway, settings, records)
+        await refresh_open_invoices(gateway, settings, records)
         unpaid = [
             invoice
             for month_key in records.cache.invoices.months_with_open()
@@ -259,11 +259,13 @@ async def dun(
         return await carry_out(session, unpaid, policy or DunningPolicy.of(settings))
 
 
-async def read_what_is_open(gateway: StripeGateway, settings: Settings, records: Records) -> None:
+async def refresh_open_invoices(
+    gateway: StripeGateway, settings: Settings, records: Records
+) -> None:
     """Bring the cache up to date with what is still to be paid."""
     rated = _rated_months(settings)
     reading = await pull_events(gateway, records.cache, known_months=rated)
-    if reading is Reading.BEGUN_ANEW:
+    if reading is Reading.RESTARTED:
         await _list_open_months(gateway, settings, records)
 
 

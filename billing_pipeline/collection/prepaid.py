@@ -31,7 +31,7 @@ from billing_pipeline.collection.stripe_state.refresh import (
     each,
     paid_by_wallets,
     paid_later_by_wallets,
-    read_what_wallets_paid,
+    refresh_wallet_payments,
 )
 from billing_pipeline.collection.stripe_state.stripe_invoice import ActualInvoice
 from billing_pipeline.money import to_major, to_minor
@@ -64,7 +64,7 @@ async def pull_applications(gateway: StripeGateway, settings: Settings) -> None:
     start = settings.first_month.start(settings.timezone)
     with open_records(settings.records_dir) as records:
         await require_account(gateway, records.folder)
-        await read_what_wallets_paid(gateway, records.cache, int(start.timestamp()))
+        await refresh_wallet_payments(gateway, records.cache, int(start.timestamp()))
 
 
 def known_applications(settings: Settings, month: BillingMonth) -> Iterator[WalletApplication]:

@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from billing_pipeline.collection.month_plan import Desired, MonthContext, desired_invoices
 from billing_pipeline.collection.plan.actions import InvoiceAction
 from billing_pipeline.collection.plan.approval import (
-    Decided,
     NotInPlanError,
+    PlanDecision,
     Verdict,
     chosen_actions,
     refused_actions,
@@ -24,7 +24,11 @@ from billing_pipeline.collection.plan.desired import NotComputedError
 from billing_pipeline.collection.plan.empty_plan import empty_plan_mark
 from billing_pipeline.collection.plan.invoice_plan import InvoicePlan
 from billing_pipeline.collection.plan.limits import Limits
-from billing_pipeline.collection.plan.proposal import ResolutionRequest, proposed, require_resolved
+from billing_pipeline.collection.plan.proposal import (
+    ResolutionRequest,
+    make_proposal,
+    require_resolved,
+)
 from billing_pipeline.collection.plan.wallet_ledger import Movements
 from billing_pipeline.collection.prepaid import movements_of
 from billing_pipeline.collection.push.apply import ApplyReport, Progress, apply_actions
@@ -200,7 +204,7 @@ async def decline(
         return context.compare(held)
 
 
-def decisions_of(settings: Settings, month: BillingMonth) -> list[Decided]:
+def decisions_of(settings: Settings, month: BillingMonth) -> list[PlanDecision]:
     """What was approved and declined of the month's plans, oldest first."""
     with open_records(settings.records_dir) as records:
         return records.approvals.of_month(month.key)
@@ -231,7 +235,7 @@ def _record(
 ) -> None:
     if not actions:
         return
-    decided = Decided(
+    decided = PlanDecision(
         verdict,
         present.hash,
         gateway.clock.now(),
@@ -276,7 +280,7 @@ async def propose(
         account_id = await require_account(gateway, records.folder)
         context = MonthContext(gateway, settings, records, month, account_id, wanted, limits)
         held, present = await context.plan()
-        proposal = proposed(request, present, held)
+        proposal = make_proposal(request, present, held)
         with_it = replace(context, proposals={request.invoice_id: proposal}).compare(held)
         require_resolved(with_it, proposal)
         author = Author(run_id, request.decided_by, with_it.hash)

@@ -34,9 +34,9 @@ from billing_pipeline.settings import Settings
 from billing_pipeline.text import printable, printable_lines
 
 # The number of ids that a hint names; the rest are counted.
-IDS_NAMED = 5
+MAX_IDS = 5
 # The number of rows named for each reason; the rest are counted.
-ROWS_NAMED = 5
+MAX_ROWS = 5
 
 _HINTS = {
     "plans that no price names: subscriptions to them are charged nothing": (
@@ -92,11 +92,11 @@ SELECT source_file, rows_read, accepted_rows, rejected_rows, duplicate_rows
 FROM usage_files ORDER BY source_file
 """
 _PROBLEMS = f"""
-SELECT source_file, reason, count(*) AS rows, list(source_row ORDER BY source_row)[:{ROWS_NAMED}]
+SELECT source_file, reason, count(*) AS rows, list(source_row ORDER BY source_row)[:{MAX_ROWS}]
     AS first_rows, NULL AS meter_id
 FROM usage_rejections GROUP BY ALL
 UNION ALL BY NAME
-SELECT source_file, reason, count(*) AS rows, list(source_row ORDER BY source_row)[:{ROWS_NAMED}]
+SELECT source_file, reason, count(*) AS rows, list(source_row ORDER BY source_row)[:{MAX_ROWS}]
     AS first_rows, meter_id
 FROM usage_issues GROUP BY ALL
 ORDER BY source_file, reason, meter_id
@@ -186,7 +186,7 @@ def expired_cards(
 @click.argument("month", type=MONTH, required=False)
 @json_option
 def check(month: BillingMonth | None, as_json: bool) -> None:
-    """Check the data directory, and rate MONTH aside (the newest with usage, if none is named).
+    """Check the data directory, and rate MONTH as a dry run (default: the newest with usage).
 
     Prints every problem with its file and row; if there is a canary, bills it as well. Nothing is
     published, nothing is sent.
@@ -205,13 +205,13 @@ def check(month: BillingMonth | None, as_json: bool) -> None:
             rated = check_month(settings, chosen)
             canary = check_canary(settings, chosen)
     except InvalidInput as error:
-        told = error.told(settings.home)
+        message = error.message(settings.home)
         if as_json:
             lines = error.lines[:MAX_LINES]
-            document = {"problems": lines, "problem_count": len(error.problems), "reason": told}
+            document = {"problems": lines, "problem_count": len(error.problems), "reason": message}
             print_json({"success": False, **document})
         else:
-            click.echo(printable_lines(told), err=True)
+            click.echo(printable_lines(message), err=True)
         sys.exit(1)
     deviates = canary is not None and bool(canary.deviations)
     if as_json:
@@ -240,8 +240,8 @@ def _document(rated: MonthCheck | CanaryResult | None) -> dict[str, object] | No
 
 def _show_hints(hints: dict[str, list[str]]) -> None:
     for hint, ids in hints.items():
-        more = f" and {len(ids) - IDS_NAMED:,} more" if len(ids) > IDS_NAMED else ""
-        click.echo(f"  for a look: {hint}: {', '.join(ids[:IDS_NAMED])}{more}")
+        more = f" and {len(ids) - MAX_IDS:,} more" if len(ids) > MAX_IDS else ""
+        click.echo(f"  for a look: {hint}: {', '.join(ids[:MAX_IDS])}{more}")
 
 
 def _show_month(rated: MonthCheck) -> None:
@@ -302,7 +302,7 @@ def _show_unpriced(console: Console, rated: MonthCheck) -> None:
         )
         for row in rated.unpriced[:MAX_LINES]
     ]
-    console.print(table("Usage that nothing charges", columns, cells, folds="customer"))
+    console.print(table("Unpriced usage", columns, cells, folds="customer"))
     if len(rated.unpriced) > MAX_LINES:
         more = len(rated.unpriced) - MAX_LINES
         console.print(f"and {more:,} more: billing check {rated.month} --json")

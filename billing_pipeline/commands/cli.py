@@ -30,18 +30,18 @@ FAILED = 1
 
 # In the order in which a newcomer needs them.
 _SECTIONS = {
-    "Begin": ("init", "pricebook", "check", "completion"),
-    "A month": ("plan", "run", "apply", "resolve", "pull"),
+    "Getting started": ("init", "pricebook", "check", "completion"),
+    "Closing a month": ("plan", "run", "apply", "resolve", "pull"),
     "Without a daemon": ("estimate", "collect", "drift", "notices"),
-    "Look": ("status", "months", "runs", "invoices", "explain", "verify", "compare"),
-    "Try": ("simulate", "sandbox", "diff", "lineage"),
+    "Inspecting": ("status", "months", "runs", "invoices", "explain", "verify", "compare"),
+    "Trying out changes": ("simulate", "sandbox", "diff", "lineage"),
     "Documents": ("invoice", "report", "export", "prove", "publish"),
-    "Server": ("home", "ui", "dashboard", "webhooks"),
+    "Servers": ("home", "ui", "dashboard", "webhooks"),
 }
 _NAMES = tuple(chain.from_iterable(_SECTIONS.values()))
 # Commands that share a module; any other is in the module of its name.
 _SHARED_MODULES = {
-    **dict.fromkeys(_SECTIONS["A month"], "close"),
+    **dict.fromkeys(_SECTIONS["Closing a month"], "close"),
     **dict.fromkeys(("status", "months", "invoices"), "status"),
     **dict.fromkeys(("invoice", "report", "export"), "documents"),
     **dict.fromkeys(("estimate", "collect", "drift"), "daemon"),
@@ -51,7 +51,7 @@ _SHARED_MODULES = {
 
 
 class _LazyCommands(Mapping[str, click.Command]):
-    """Each command by its name, imported when it is asked for: Dagster alone takes a second."""
+    """Commands by name, each imported only when it is needed: Dagster alone takes a second."""
 
     def __getitem__(self, name: str) -> click.Command:
         if name not in _NAMES:
@@ -111,14 +111,14 @@ def _reason(error: Exception) -> str:
     if was_interrupted():
         return INTERRUPTED
     if isinstance(error, InvalidInput):
-        return error.told(Settings.from_env().home)
+        return error.message(Settings.from_env().home)
     if type(error).__module__.startswith("billing_pipeline."):
         return str(error)
     text = " ".join(str(error).split())
     if isinstance(error, duckdb.Error):
         return (
             f"{text}. Where this names a file under published/ that is gone or damaged, delete "
-            "that file and run its month again: what is published is made anew"
+            "that file and run its month again, which recreates it"
         )
     return f"{type(error).__name__}: {text} (billing --verbose … shows where)"
 

@@ -49,7 +49,7 @@ _month = click.argument("month", type=MONTH)
     "--without",
     multiple=True,
     metavar="SOURCE",
-    help="Do not wait for this source of usage, which is expected; several times for several.",
+    help="Do not wait for usage from this source; may be repeated.",
 )
 @json_option
 def run(month: BillingMonth, without: tuple[str, ...], as_json: bool) -> None:
@@ -68,20 +68,20 @@ def plan(month: BillingMonth, as_json: bool) -> None:
 
 @click.command()
 @click.argument("what", metavar="[MONTH|HASH]", type=MONTH_OR_HASH, required=False)
-@click.option("--approve", "approved", metavar="HASH", help="The hash of the plan that you read.")
+@click.option("--approve", "approved", metavar="HASH", help="Hash of the plan to apply.")
 @click.option(
     "--decline",
     "declined",
     metavar="HASH",
-    help="Do not carry out what waits of this plan, nor ask for it again until it is another.",
+    help="Reject what waits in this plan; it is not proposed again until it changes.",
 )
 @click.option(
     "--only",
     multiple=True,
     metavar="CUSTOMER",
-    help="Just the part of this customer, the rest waits on under the same hash; several times.",
+    help="Only this customer; the rest keeps waiting under the same hash. May be repeated.",
 )
-@click.option("--reason", default="", help="Why, for the record; needed to decline.")
+@click.option("--reason", default="", help="Reason, for the record; required with --decline.")
 @click.option(
     "--by", "decided_by", default=getpass.getuser, show_default="your login", help="Who decides."
 )
@@ -95,15 +95,15 @@ def apply(
     decided_by: str,
     as_json: bool,
 ) -> None:
-    """Carry out exactly the plan with this hash, or the part of some customers; refused if it is
-    another by now. Or decline it. The month follows from the hash."""
+    """Apply exactly the plan with this hash, in full or for some customers; refused if the plan
+    has changed since. Or decline it. MONTH can be left out: the hash determines it."""
     named = what if isinstance(what, str) else None
     hashes = [each for each in (named, approved, declined) if each is not None]
     if len(hashes) != 1:
         raise click.UsageError("one hash is needed: HASH, --approve HASH or --decline HASH")
     [plan_hash] = hashes
     if declined and not reason.strip():
-        raise click.UsageError("--reason is needed: why is it declined?")
+        raise click.UsageError("--decline needs a --reason")
     settings = settings_with_home()
     month = what if isinstance(what, BillingMonth) else month_of(settings, plan_hash)
     if isinstance(month, Answer):
@@ -129,12 +129,19 @@ def apply(
 
 @click.command()
 @click.argument("invoice_id", metavar="INVOICE_ID")
-@click.option("--adopt", "decision", flag_value="adopt", help="What stands in Stripe is right.")
 @click.option(
-    "--reissue", "decision", flag_value="reissue", help="Bill again what was voided or deleted."
+    "--adopt", "decision", flag_value="adopt", help="Accept the invoice as it is in Stripe."
 )
-@click.option("--write-off", "decision", flag_value="write_off", help="Leave the difference.")
-@click.option("--reason", required=True, help="Why, for the record.")
+@click.option(
+    "--reissue",
+    "decision",
+    flag_value="reissue",
+    help="Bill again what was voided or deleted in Stripe.",
+)
+@click.option(
+    "--write-off", "decision", flag_value="write_off", help="Accept the difference; never bill it."
+)
+@click.option("--reason", required=True, help="Reason, for the record.")
 @click.option(
     "--by", "decided_by", default=getpass.getuser, show_default="your login", help="Who decides."
 )
@@ -142,11 +149,11 @@ def apply(
 def resolve(
     invoice_id: str, decision: str | None, reason: str, decided_by: str, as_json: bool
 ) -> None:
-    """Decide about an invoice in review; the decision waits for approval by the plan's hash."""
+    """Decide on an invoice in review; the decision waits for approval of the plan's hash."""
     if decision is None:
         raise click.UsageError("one of --adopt, --reissue and --write-off is needed")
     if not reason.strip():
-        raise click.UsageError("--reason is empty: why is it decided so?")
+        raise click.UsageError("--reason is empty")
     month, known_as = _invoice_of(settings_with_home(), invoice_id)
     asked = {
         "invoice_id": known_as,
@@ -237,7 +244,7 @@ def _run(
     if job == "preview_month" and rows and not as_json:
         click.echo(f"Nothing was sent. The plan's hash: {rows[0]['plan_hash']}")
     if waiting:
-        _say_what_to_do(summary["next"], waiting)
+        _show_next_steps(summary["next"], waiting)
         if job != "preview_month":
             sys.exit(WAITS)
 
@@ -259,7 +266,7 @@ def _next_step(
     return steps
 
 
-def _say_what_to_do(steps: dict[str, str], waiting: Sequence[dict[str, Any]]) -> None:
+def _show_next_steps(steps: dict[str, str], waiting: Sequence[dict[str, Any]]) -> None:
     reviews = sum(row["action"] == "review" for row in waiting)
     if reviews:
         click.echo(f"{reviews} invoices are in review, the first: {steps['resolve']}", err=True)

@@ -22,7 +22,7 @@ from billing_pipeline.comparison.comparison import compare as compared
 from billing_pipeline.comparison.lines import Difference
 from billing_pipeline.comparison.our_month import OurMonth, read_month, with_late_usage
 from billing_pipeline.comparison.their_file import Export, read_export
-from billing_pipeline.comparison.their_stripe import charged_from, read_stripe
+from billing_pipeline.comparison.their_stripe import later_invoices, read_stripe
 from billing_pipeline.money import format_amount
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.settings import Settings
@@ -40,17 +40,17 @@ _EXPORT = click.Path(dir_okay=False, path_type=Path)
     required=True,
     type=_EXPORT,
     metavar="FILE|stripe",
-    help="The other system's export, a CSV; or the invoices in Stripe that are not ours.",
+    help="The other system's export as CSV, or `stripe`: its invoices in our Stripe account.",
 )
-@click.option("--columns", type=_EXPORT, help="Where the export has what, as TOML.")
+@click.option("--columns", type=_EXPORT, help="Column mapping of the export, as TOML.")
 @click.option("--before-tax", is_flag=True, help="Compare without taxes.")
-@click.option("--cut-over", type=MONTH, help="The first month that we bill, after MONTH.")
-@click.option("--accept", metavar="REASON", help="Cut over although the two differ.")
+@click.option("--cut-over", type=MONTH, help="Cut over: the first month that we bill, after MONTH.")
+@click.option("--accept", metavar="REASON", help="Cut over despite differences, for this reason.")
 @click.option(
     "--besides",
     multiple=True,
     metavar="INVOICE",
-    help="An invoice in Stripe that was credited, or is something else; several times.",
+    help="Ignore this invoice in Stripe when cutting over; may be repeated.",
 )
 @json_option
 def compare(
@@ -69,7 +69,7 @@ def compare(
     if str(against) != _STRIPE:
         export = read_export(against, settings.timezone, columns)
     elif columns is not None:
-        raise click.UsageError("--columns says where a file has what; Stripe needs none")
+        raise click.UsageError("--columns maps the columns of a file; --against stripe needs none")
     else:
         export = _from_stripe(settings, month, ours)
     found = compared(
@@ -102,11 +102,11 @@ def _require_agreement(
     """Allow the cut-over only if both systems agree, or a person says why they need not."""
     if first <= month:
         raise CommandError(
-            f"{month} was billed by the other system: the first month of ours comes after it"
+            f"{month} was billed by the other system: the cut-over must be to a later month"
         )
     if not found.agrees and not accept:
         raise CommandError(
-            f"{len(found.differences)} differences are left in {month}: --accept REASON cuts over "
+            f"{len(found.differences)} differences remain in {month}: --accept REASON cuts over "
             "nevertheless"
         )
 
@@ -118,7 +118,7 @@ def _require_unbilled(
     account."""
     with stripe_gateway.open_gateway(settings) as gateway:
         charged = stripe_gateway.run(
-            gateway, lambda: charged_from(gateway, first, settings.timezone, ours.customers)
+            gateway, lambda: later_invoices(gateway, first, settings.timezone, ours.customers)
         )
     left = [invoice for invoice in charged if invoice not in besides]
     if left:
@@ -146,7 +146,7 @@ def _note(
         accepted=accept,
         besides=list(besides),
     )
-    click.echo(f"we bill from {first} on; earlier months are not sent any more", err=True)
+    click.echo(f"we bill from {first} on; earlier months are no longer sent", err=True)
 
 
 def document(month: BillingMonth, against: Path, found: Comparison) -> dict[str, Any]:

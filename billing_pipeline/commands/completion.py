@@ -1,4 +1,4 @@
-"""`billing completion`: what makes Tab complete commands, options and months."""
+"""`billing completion`: shell completion of commands, options and months."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from click.shell_completion import get_completion_class
 @click.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
-    """Print what makes Tab complete commands, options and months: `source <(… completion bash)`."""
+    """Print a shell completion script, to be loaded with `source <(billing completion bash)`."""
     program = click.get_current_context().find_root().command
     shell_class = get_completion_class(shell)
     assert shell_class is not None

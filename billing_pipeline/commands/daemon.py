@@ -38,7 +38,7 @@ _DRIFT = "SELECT * FROM month_drift ORDER BY ALL"
 @click.command()
 @json_option
 def estimate(as_json: bool) -> None:
-    """Estimate the running month so far: usage that has arrived, fees of the whole month."""
+    """Estimate the current month: usage so far, and fees for the whole month."""
     settings = settings_with_home()
     month = running_month(settings, datetime.now(UTC))
     result = execute(settings, "estimate_month", month, is_verbose=_is_verbose())
@@ -48,7 +48,7 @@ def estimate(as_json: bool) -> None:
 @click.command()
 @json_option
 def collect(as_json: bool) -> None:
-    """Pay what is open from wallets, then try the payments that are due; where no daemon does it
+    """Pay open invoices from wallets, then retry the payments that are due, as the daemon does
     every hour."""
     settings = settings_with_home()
     result = execute_for_all(settings, "collect_payments", is_verbose=_is_verbose())
@@ -58,7 +58,7 @@ def collect(as_json: bool) -> None:
 @click.command()
 @json_option
 def drift(as_json: bool) -> None:
-    """Compare the last closed months with what they would be charged today; sends nothing."""
+    """Compare recently closed months with what they would be charged today; sends nothing."""
     settings = settings_with_home()
     result = execute_for_all(settings, "detect_drift", is_verbose=_is_verbose())
     _end(settings, "detect_drift", result, _DRIFT, as_json)

@@ -145,7 +145,7 @@ def _afterwards(console: Console, settings: Settings) -> None:
             amount = format_amount(row["difference"], row["currency"])
             customers = f"{row['customers']} customer{'s' * (row['customers'] != 1)}"
             console.print(
-                f"  {row['month']}  would be charged otherwise today, because of {row['cause']}: "
+                f"  {row['month']}  would be charged differently today, because of {row['cause']}: "
                 f"{amount} {row['currency']} of {customers}"
             )
 

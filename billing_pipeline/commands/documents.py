@@ -34,12 +34,12 @@ from billing_pipeline.text import printable
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _pdf = click.option("--pdf", "pdf_file", type=_FILE, help="Write a PDF (PDF/A).")
-_html = click.option("--html", "html_file", type=_FILE, help="Write a page of HTML.")
+_html = click.option("--html", "html_file", type=_FILE, help="Write an HTML page.")
 _fonts = click.option(
     "--fonts",
     multiple=True,
     type=click.Path(exists=True, file_okay=False),
-    help="A folder with more fonts for the PDF; may be given again.",
+    help="A folder with further fonts for the PDF; may be repeated.",
 )
 
 
@@ -48,8 +48,10 @@ _fonts = click.option(
 @_pdf
 @_html
 @click.option("--ubl", "ubl_file", type=_FILE, help="Write UBL (EN 16931, Peppol BIS 3).")
-@click.option("--xrechnung", is_flag=True, help="With --ubl: its German form.")
-@click.option("--facturx", "facturx_file", type=_FILE, help="Write a PDF with the XML inside.")
+@click.option("--xrechnung", is_flag=True, help="With --ubl: the German profile, XRechnung.")
+@click.option(
+    "--facturx", "facturx_file", type=_FILE, help="Write a Factur-X PDF, with the XML attached."
+)
 @_fonts
 @json_option
 def invoice(
@@ -62,8 +64,10 @@ def invoice(
     fonts: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Show an invoice, supplement or credit note as it was issued, by Stripe's id or its number;
-    by our invoice id the month's statement where it has several documents. Or write it to a file.
+    """Show an invoice, supplement or credit note as it was issued, or write it to a file.
+
+    ID is Stripe's id or the document's number. Our invoice id shows the month's statement if it
+    has several documents.
     """
     settings = Settings.from_env()
     with published(settings) as connection:
@@ -72,7 +76,7 @@ def invoice(
         if issued is None:
             records = read_invoice(connection, invoice_id)
     if xrechnung and ubl_file is None:
-        raise CommandError("--xrechnung is a form of UBL: give --ubl FILE as well")
+        raise CommandError("--xrechnung is a profile of UBL: give --ubl FILE as well")
     if ubl_file is not None or facturx_file is not None:
         if issued is None:
             raise CommandError(_none_issued(invoice_id, found))
@@ -82,7 +86,10 @@ def invoice(
     else:
         document = invoice_document(records, has_pages=not settings.uses_sandbox)
     if document["seller"] is None:
-        click.echo("no seller is named: accounts/seller.csv says who, in the next run", err=True)
+        click.echo(
+            "the document names no seller: fill accounts/seller.csv and run the month again",
+            err=True,
+        )
     if html_file is not None:
         _write(html_file, rendering.html("invoice", document).encode())
     if pdf_file is not None:
@@ -142,7 +149,7 @@ def report(
     fonts: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Show the close report of MONTH: totals, change, payments, rejected usage, checks."""
+    """Show the close report of MONTH: totals, changes, payments, rejected usage, checks."""
     with published(Settings.from_env()) as connection:
         document = close_report(connection, month)
     if html_file is not None:
@@ -167,7 +174,7 @@ def report(
 @click.option(
     "--journal",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Write the journal, and its sums for DATEV, QuickBooks and Xero, into this folder.",
+    help="Write the journal and its totals for DATEV, QuickBooks and Xero to this folder.",
 )
 @json_option
 def export(
@@ -178,7 +185,7 @@ def export(
     journal: Path | None,
     as_json: bool,
 ) -> None:
-    """Write MONTH for bookkeeping as CSV files; give at least one of the options."""
+    """Export MONTH for bookkeeping as CSV files; at least one option is needed."""
     wanted = {"invoices": invoices, "lines": lines, "focus": focus}
     files = {what: path for what, path in wanted.items() if path is not None}
     if not files and journal is None:
@@ -230,7 +237,7 @@ def _write_journal(
         else:
             _write(folder / name, content)
     for sentence in found:
-        click.echo(f"not right yet: {sentence}", err=True)
+        click.echo(f"incorrect: {sentence}", err=True)
 
 
 def _write(path: Path, content: bytes) -> None:

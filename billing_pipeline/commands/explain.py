@@ -24,7 +24,7 @@ from billing_pipeline.text import printable
 @click.argument("record_id", metavar="ID")
 @json_option
 def explain(record_id: str, as_json: bool) -> None:
-    """Show how an invoice, line or charge came about: the rule, the tiers, the sums, the events."""
+    """Explain an invoice, line or charge: its price, tiers, arithmetic and events."""
     found = explanation(Settings.from_env(), record_id)
     if as_json:
         print_json(found)

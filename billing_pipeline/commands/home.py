@@ -10,7 +10,7 @@ from billing_pipeline.runs.instance import open_instance
 
 @click.command()
 def home() -> None:
-    """Make BILLING_HOME ready for Dagster's services, and print their DAGSTER_HOME."""
+    """Prepare BILLING_HOME for Dagster's services, and print their DAGSTER_HOME."""
     settings = settings_with_home()
     # Services that start at the same time would all try to create the history.
     with open_instance(settings):

@@ -37,7 +37,7 @@ def create(directory: Path, month: BillingMonth, *, with_example: bool) -> list[
     taken = sorted(directory.iterdir()) if directory.exists() else []
     if taken:
         raise DirectoryInUseError(
-            f"{taken[0]} is there already: nothing was written. Name a new or an empty folder"
+            f"{taken[0]} already exists: nothing was written. Name a new or an empty folder"
         )
     contents = dict(_contents(month, with_example))
     for path, text in contents.items():
@@ -115,10 +115,10 @@ def _header(columns: tuple[str, ...] | list[str]) -> str:
 
 @click.command()
 @click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--example", is_flag=True, help="Fill the files with a small working company.")
+@click.option("--example", is_flag=True, help="Fill the files with a small example company.")
 @json_option
 def init(directory: Path, example: bool, as_json: bool) -> None:
-    """Write an empty data directory: every file with its header, and a page that explains them."""
+    """Create a data directory: every file with its header, and a README that explains them."""
     last = BillingMonth.containing(datetime.now(UTC), Settings.from_env().timezone).shift(-1)
     written = create(directory, last, with_example=example)
     if as_json:

@@ -12,14 +12,14 @@ from billing_pipeline.commands.terminal import print_json
 from billing_pipeline.defs.notifications import delivery_summary, notify_once
 
 # A mail server may be slow; the next command sends what is not sent by then.
-SEND_FOR_SECONDS = 600.0
+MAX_SEND_SECONDS = 600.0
 
 
 @click.command()
 @json_option
 def notices(as_json: bool) -> None:
-    """Send the notices that are due, each once; for who runs no daemon."""
-    outcome = notify_once(settings_with_home(), datetime.now(UTC), SEND_FOR_SECONDS)
+    """Send the notices that are due, each once, as the daemon does."""
+    outcome = notify_once(settings_with_home(), datetime.now(UTC), MAX_SEND_SECONDS)
     if as_json:
         print_json({"success": True, "sent": outcome.sent, "is_busy": outcome.is_busy})
     else:

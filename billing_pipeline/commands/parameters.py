@@ -109,11 +109,11 @@ def address_options(port: int) -> Callable[[Callable[..., Any]], Callable[..., A
             ),
             click.option(
                 "--port", type=click.IntRange(0, 65535), default=port, show_default=True,
-                help="0: any that is free.",
+                help="Port to listen on; 0: any free port.",
             ),
             click.option(
                 "--url", "urls", type=_Url(), multiple=True,
-                help="Address at which a proxy shows it: answer requests to that host as well.",
+                help="Public address behind a proxy: requests to its host are answered too.",
             ),
         )  # fmt: skip
         for option in reversed(options):
@@ -125,5 +125,5 @@ def address_options(port: int) -> Callable[[Callable[..., Any]], Callable[..., A
 
 def cannot_listen(host: str, port: int, error: OSError) -> CommandError:
     return CommandError(
-        f"{host}:{port} cannot be listened on: {error}; choose another with --host, --port"
+        f"cannot listen on {host}:{port}: {error}; choose another with --host, --port"
     )

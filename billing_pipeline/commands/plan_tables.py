@@ -23,12 +23,12 @@ def show(plan: Sequence[Row], changes: Iterable[Row], payments: Iterable[Row]) -
     its lines, and the state of the payments."""
     _show_totals(plan)
     unpaid = [row for row in plan if row["obstacle"] and row["state"] in ("ready", "waiting")]
-    title = "Cannot be collected as it is"
+    title = "Cannot be collected as things are"
     _show_first(title, ("customer", "after", "why"), list(map(_unpaid, unpaid)), "invoice_plan")
     attention = [row for row in plan if row["state"] in ("waiting", "failed", "declined")]
     columns: tuple[str, ...]
     columns = ("customer", "action", "state", "before", "after", "change", "money", "why")
-    title = "What waits, failed or was declined"
+    title = "Waiting, failed or declined"
     _show_first(title, columns, list(map(_change, attention)), "invoice_plan")
     names = {row["customer_id"]: row["customer_name"] for row in plan}
     shown = {row["invoice_id"] for row in attention}

@@ -39,15 +39,15 @@ class _Percent(click.ParamType[Decimal]):
 
 @click.command()
 @click.argument("source", metavar="ai", type=click.Choice(["ai"]))
-@click.option("--markup", type=_Percent(), default="0%", help="What is added to each price.")
+@click.option("--markup", type=_Percent(), default="0%", help="Added to each price.")
 @click.option(
     "--model",
     "patterns",
     multiple=True,
     metavar="PATTERN",
-    help="Only models whose provider/model matches, such as 'openai/*'; several times.",
+    help="Only models whose provider/model matches, such as 'openai/*'; may be repeated.",
 )
-@click.option("--costs", is_flag=True, help="Write the list's prices as catalog/costs/, too.")
+@click.option("--costs", is_flag=True, help="Also write the list prices as catalog/costs/.")
 @click.option(
     "--out",
     required=True,
@@ -58,7 +58,7 @@ class _Percent(click.ParamType[Decimal]):
 def pricebook(
     source: str, markup: Decimal, patterns: tuple[str, ...], costs: bool, out: Path, as_json: bool
 ) -> None:
-    """Write the prices of thousands of AI models, with a mark-up, as catalog/ files."""
+    """Write a price book for thousands of AI models: their list prices plus a mark-up."""
     book = _book(markup, patterns, costs)
     prices = len(book.files["catalog/prices"])
     if not prices:

@@ -18,7 +18,7 @@ from billing_pipeline.documents.reading import published, read_invoice
 from billing_pipeline.duckdb_sql import rows
 from billing_pipeline.money import stripe_places
 from billing_pipeline.months import BillingMonth
-from billing_pipeline.proof.document import NoProofError, read_proof, read_sent
+from billing_pipeline.proof.document import NoProofError, read_proof, read_sent_content
 from billing_pipeline.proof.page import page
 from billing_pipeline.published.reading import attach, utc_session
 from billing_pipeline.settings import Settings
@@ -32,14 +32,12 @@ from billing_pipeline.text import printable
     "out",
     required=True,
     type=click.Path(dir_okay=False, path_type=Path),
-    help="The file to write, a page of HTML.",
+    help="The HTML file to write.",
 )
-@click.option(
-    "--line", help="Of an invoice with very many events, the line whose events are put in."
-)
+@click.option("--line", help="Include the events of this line only, if the invoice has too many.")
 @json_option
 def prove(invoice_id: str, out: Path, line: str | None, as_json: bool) -> None:
-    """Write an invoice as one page that computes itself again, offline, from its events."""
+    """Write an invoice as one HTML page that recomputes it from its events, offline."""
     proof = _proof(Settings.from_env(), invoice_id, line)
     try:
         out.write_text(page(proof), encoding="utf-8")
@@ -92,5 +90,5 @@ def _proof(settings: Settings, invoice_id: str, line: str | None) -> dict[str, A
         "customer": records.customer.get("name") or invoice["customer_id"],
         "seller": records.seller["name"],
         "stripe_places": stripe_places(invoice["currency"]),
-        "sent": read_sent(settings.records_dir / "billed.db", invoice["invoice_id"]),
+        "sent": read_sent_content(settings.records_dir / "billed.db", invoice["invoice_id"]),
     }

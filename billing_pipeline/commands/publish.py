@@ -22,7 +22,7 @@ from billing_pipeline.settings import Settings
     "target",
     required=True,
     type=click.Path(dir_okay=False, path_type=Path),
-    help="The DuckDB file to write; replaced as a whole.",
+    help="The DuckDB file to write; replaced if it exists.",
 )
 @json_option
 def publish(target: Path, as_json: bool) -> None:

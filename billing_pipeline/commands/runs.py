@@ -13,7 +13,7 @@ from rich.console import Console
 
 from billing_pipeline.commands.parameters import json_option
 from billing_pipeline.commands.terminal import print_json, table
-from billing_pipeline.runs.recent_runs import SHOWN, RecentRun, recent_runs
+from billing_pipeline.runs.recent_runs import DEFAULT_LIMIT, RecentRun, recent_runs
 from billing_pipeline.settings import Settings
 from billing_pipeline.text import printable
 
@@ -24,13 +24,13 @@ _TO_THE_MINUTE = len("2024-01-01 00:00")
 @click.option(
     "--limit",
     type=click.IntRange(1),
-    default=SHOWN,
+    default=DEFAULT_LIMIT,
     show_default=True,
-    help="How many of the last runs.",
+    help="Number of runs to show.",
 )
 @json_option
 def runs(limit: int, as_json: bool) -> None:
-    """Show what ran last, how it ended and what it did."""
+    """List recent runs: how each ended and what it did."""
     found = recent_runs(Settings.from_env(), limit)
     if as_json:
         print_json([vars(run) for run in found])

@@ -17,7 +17,7 @@ from billing_pipeline.commands.differences import show_differences
 from billing_pipeline.commands.parameters import MONTH, json_option
 from billing_pipeline.commands.terminal import CommandError, print_json
 from billing_pipeline.months import BillingMonth
-from billing_pipeline.published.two_ratings import COMPARED, from_published
+from billing_pipeline.published.two_ratings import COMPARED, compare_with_published
 from billing_pipeline.rating.column_lineage import LineageError, add_to_docs
 from billing_pipeline.rating.dbt_sandbox import lay_out, open_sandbox
 from billing_pipeline.settings import Settings
@@ -29,23 +29,23 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 @click.argument("month", type=MONTH)
 @click.argument("folder", metavar="DIR", type=_FOLDER)
 def sandbox(month: BillingMonth, folder: Path) -> None:
-    """Lay out a copy of MONTH in DIR for dbt: its models may be changed and run there."""
+    """Copy MONTH into DIR as a dbt project whose models can be changed and run."""
     made = lay_out(Settings.from_env(), month, folder, lambda text: click.echo(text, err=True))
-    click.echo(f"{month} as it was rated last is in {made.folder}. Go there, and")
+    click.echo(f"{month} as last rated is in {made.folder}. There,")
     click.echo("    dbt build, dbt show --select charges, dbt test, dbt docs generate … work on it")
-    click.echo(f"    billing diff {folder} says what changed models would change, in money")
+    click.echo(f"    billing diff {folder} shows what changed models would change, in money")
 
 
 @click.command()
 @click.argument("folder", metavar="DIR", type=_FOLDER)
 @json_option
 def diff(folder: Path, as_json: bool) -> None:
-    """Build charges, invoices and margins as the sandbox in DIR has them, and compare them with the
-    month as it is published."""
+    """Build charges, invoices and margins with the models in DIR, and compare them with the
+    published month."""
     settings, made = Settings.from_env(), open_sandbox(folder)
     same_inputs = made.has_inputs_of(settings)
     made.build(COMPARED)
-    found = from_published(settings, made.month, made.warehouse)
+    found = compare_with_published(settings, made.month, made.warehouse)
     if as_json:
         print_json(
             {
@@ -63,8 +63,8 @@ def diff(folder: Path, as_json: bool) -> None:
         show_differences(Console(), found)
     if not same_inputs:
         click.echo(
-            f"The sandbox has other inputs than {made.month} was rated from last, which the"
-            " differences include: lay out a new one",
+            f"The sandbox's inputs are not those that {made.month} was last rated from, so some"
+            " differences come from them: create a new sandbox",
             err=True,
         )
 
@@ -72,12 +72,12 @@ def diff(folder: Path, as_json: bool) -> None:
 @click.command()
 @click.argument("folder", metavar="DIR", type=_FOLDER)
 def lineage(folder: Path) -> None:
-    """Write into dbt's docs of the sandbox in DIR from which columns each column comes."""
+    """Add column-level lineage to the dbt docs of the sandbox in DIR."""
     try:
         found = add_to_docs(open_sandbox(folder).folder / "target")
     except LineageError as error:
         raise CommandError(str(error)) from None
-    click.echo(f"{found:,} columns say in dbt's docs where they come from: dbt docs serve")
+    click.echo(f"dbt's docs now show the lineage of {found:,} columns: dbt docs serve")
 
 
 def _changed(rows: Any) -> list[dict[str, Any]]:

@@ -46,27 +46,34 @@ class _Move(click.ParamType[tuple[str, str]]):
 @click.option(
     "--catalog",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="A folder like catalog/, with the other price book.",
+    help="A folder like catalog/ with the price book to try.",
 )
-@click.option("--from", "since", metavar="REV", help="The git revision to compare with.")
-@click.option("--to", "until", metavar="REV", help="The git revision of the other price book.")
+@click.option(
+    "--from", "since", metavar="REV", help="Git revision of the price book to compare with."
+)
+@click.option("--to", "until", metavar="REV", help="Git revision of the price book to try.")
 @click.option(
     "--move",
     "moves",
     type=_Move(),
     multiple=True,
-    help="PLAN:PLAN: rate subscriptions of the first plan by the second; may be given again.",
+    help="Rate subscriptions of the first plan by the second; may be repeated.",
 )
 @click.option(
     "--where",
     default="",
     metavar="SQL",
-    help="With --move: only these, by columns of subscriptions and customers.",
+    help="With --move: condition on columns of subscriptions and customers.",
 )
-@click.option("--months", required=True, type=MONTHS, help="For example 2024-01..2024-12.")
-@click.option("--markdown", "markdown_file", type=_FILE, help="Write a page of Markdown.")
-@click.option("--html", "html_file", type=_FILE, help="Write a page of HTML, with pictures.")
-@click.option("--csv", "csv_file", type=_FILE, help="Also write every row to a file.")
+@click.option(
+    "--months",
+    required=True,
+    type=MONTHS,
+    help="First and last month, for example 2024-01..2024-12.",
+)
+@click.option("--markdown", "markdown_file", type=_FILE, help="Write a Markdown report.")
+@click.option("--html", "html_file", type=_FILE, help="Write an HTML report with charts.")
+@click.option("--csv", "csv_file", type=_FILE, help="Write all rows as CSV.")
 @json_option
 def simulate(
     catalog: Path | None,
@@ -80,7 +87,7 @@ def simulate(
     csv_file: Path | None,
     as_json: bool,
 ) -> None:
-    """Rate past usage with another price book; nothing that was billed is touched."""
+    """Rate past usage with another price book; nothing billed is changed."""
     if where and not moves:
         raise CommandError("--where says which subscriptions are moved: give --move as well")
     settings = settings_with_home()
@@ -159,7 +166,7 @@ def _show(done: Simulation, page: dict[str, Any]) -> None:
     for move in page["moves"]:
         click.echo(f"{move}.")
     if not page["strays"]:
-        click.echo(f"Nobody else moves by a cent: {page['outside']['text']}.")
+        click.echo(f"Nobody else's bill changes by a cent: {page['outside']['text']}.")
     click.echo(f"All rows: table simulation_changes, {done.simulation_id}.")
 
 

@@ -24,16 +24,19 @@ from billing_pipeline.commands.parameters import (
 from billing_pipeline.commands.terminal import CommandError
 from billing_pipeline.runs.code_location import CODE_LOCATION
 from billing_pipeline.settings import Settings
-from billing_pipeline.web.own_pages import own_origins, own_pages_only
+from billing_pipeline.web.own_pages import own_origins, same_origin_only
 from billing_pipeline.web.serving import listen, serve
 
 
 @click.command()
 @address_options(3000)
-@click.option("--read-only", is_flag=True, help="For people who may look, and start nothing.")
+@click.option("--read-only", is_flag=True, help="Do not allow anything to be started or changed.")
 @click.option("--daemon", is_flag=True, help="Run Dagster's schedules and sensors as well.")
 def ui(host: str, port: int, urls: tuple[str, ...], read_only: bool, daemon: bool) -> None:
-    """Serve the Dagster UI, to its own pages only; BILLING_UI_URL is its address behind a proxy."""
+    """Serve the Dagster UI; requests from other sites' pages are refused.
+
+    Set BILLING_UI_URL to its address if it is behind a proxy.
+    """
     from billing_pipeline.web.dagster_ui import dagster_ui  # takes seconds
 
     settings = settings_with_home()
@@ -47,7 +50,7 @@ def ui(host: str, port: int, urls: tuple[str, ...], read_only: bool, daemon: boo
 @click.command()
 @address_options(2718)
 def dashboard(host: str, port: int, urls: tuple[str, ...]) -> None:
-    """Serve the dashboard over what was published; it only reads."""
+    """Serve the dashboard over the published tables; read-only."""
     try:
         from billing_pipeline.dashboard.application import application
     except ImportError as error:
@@ -63,7 +66,7 @@ def _serve(application: ASGIApp, host: str, port: int, urls: tuple[str, ...]) ->
         listener, found = listen(host, port)
     except OSError as error:
         raise cannot_listen(host, port, error) from error
-    guarded = own_pages_only(application, own_origins(found, urls))
+    guarded = same_origin_only(application, own_origins(found, urls))
     serve(guarded, listener, "/", click.echo)
 
 

@@ -62,7 +62,7 @@ def verify(month: BillingMonth, as_json: bool) -> None:
     if as_json:
         print_json(document)
     else:
-        click.echo(f"{month} is published as its inputs and records come to: {len(checks)} tables")
+        click.echo(f"{month} matches its inputs and records: {len(checks)} tables")
 
 
 def _changed(settings: Settings, month: BillingMonth) -> str | None:
@@ -82,7 +82,7 @@ def _show(checks: Sequence[TableCheck]) -> None:
         for check in checks
     ]
     columns = ("table", "rows", "recomputed", "digest", "")
-    console.print(table("As published, and recomputed", columns, cells))
+    console.print(table("Published and recomputed", columns, cells))
     for check in checks:
         for side, found in (
             ("published", check.only_published),

@@ -15,7 +15,7 @@ from billing_pipeline.commands.parameters import (
 @click.command()
 @address_options(8787)
 def webhooks(host: str, port: int, urls: tuple[str, ...]) -> None:
-    """Receive Stripe's events, verified by STRIPE_WEBHOOK_SECRET; the sensor takes them up."""
+    """Receive Stripe's webhook events, verified by STRIPE_WEBHOOK_SECRET."""
     settings = settings_with_home()
     try:
         serve(settings, host, port, click.echo, (*urls, settings.ui_url))

@@ -178,10 +178,10 @@ def read_rule(calculation: str, book: Sequence[Tier] = ()) -> Rule | None:
             rule = _with_part(rule, part)
     if not rule.model:
         return None
-    told = replace(rule, tiers=_sized(tiers))
+    sized = replace(rule, tiers=_sized(tiers))
     whole = replace(rule, tiers=tuple(book))
     # The price book may have changed since the charge was computed.
-    return whole if tiers and book and whole.amount() == told.amount() else told
+    return whole if tiers and book and whole.amount() == sized.amount() else sized
 
 
 def _tier(found: re.Match[str]) -> tuple[Fraction, Tier]:

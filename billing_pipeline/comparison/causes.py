@@ -38,10 +38,10 @@ from billing_pipeline.money import CURRENCY_PLACES
 
 _DAY = 86400
 # Nobody chooses a price or a quantity with more decimal places than this.
-_MOST_DIGITS = 9
+_MAX_DIGITS = 9
 # A cause is combined with another price or quantity only if the expected number of equally round
 # ones found by chance is at most this.
-_BY_CHANCE = Fraction(1, 2)
+_MAX_COINCIDENCES = Fraction(1, 2)
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def _one_line(our: OurLine, pair: Pair) -> tuple[Part, ...]:
     places = _places(our)
     if rule is None:
         return (_rounding_part(our, pair, places) or _unknown_price(pair),)
-    quantity = _told_quantity(rule, pair, places)
+    quantity = _plausible_quantity(rule, pair, places)
     if quantity is not None and our.quantity is not None and not _is_quantity(rule, quantity):
         return _other_quantity(our, pair, rule, quantity, places)
     is_same_quantity = quantity is not None
@@ -81,7 +81,7 @@ def _one_line(our: OurLine, pair: Pair) -> tuple[Part, ...]:
     found = (
         _rounded_otherwise(rule, target, places)
         or _first(_single(our, rule, is_same_quantity), rule, target, places)
-        or _less_than_a_unit(rule, target, places)
+        or _below_minor_unit(rule, target, places)
         or _first(_combined(our, rule, is_same_quantity), rule, target, places)
     )
     return found or _price_or_quantity(our, rule, pair, places, is_same_quantity)
@@ -101,14 +101,14 @@ def _combined(our: OurLine, rule: Rule, is_same_quantity: bool) -> Iterator[tupl
 
 def _variants(our: OurLine, rule: Rule, is_same_quantity: bool) -> Iterator[Variant]:
     if not is_same_quantity:
-        yield from late_usage(our, rule)
+        yield from without_late_events(our, rule)
     yield from without_bounds(rule)
-    yield from by_day(our, rule)
+    yield from prorated_by_day(our, rule)
     yield from without_included(rule)
-    yield from rounded_before(our, rule, is_same_quantity)
+    yield from rounded_before_multiplying(our, rule, is_same_quantity)
 
 
-def late_usage(our: OurLine, rule: Rule) -> Iterator[Variant]:
+def without_late_events(our: OurLine, rule: Rule) -> Iterator[Variant]:
     """The rule without the events that came late."""
     if rule.by_event:
         return
@@ -130,14 +130,14 @@ def without_bounds(rule: Rule) -> Iterator[Variant]:
         yield Variant(PRICE, changed, f"without the maximum of {_text(rule.maximum)}")
 
 
-def by_day(our: OurLine, rule: Rule) -> Iterator[Variant]:
+def prorated_by_day(our: OurLine, rule: Rule) -> Iterator[Variant]:
     """The rule prorated by days instead of seconds: days rounded up or down, or calendar days, out
     of the period's days, 30, 31 or a twelfth of a year; or not prorated at all."""
     if rule.seconds is None or rule.period_seconds is None:
         return
     days = rule.seconds / _DAY
     period = rule.period_seconds / _DAY
-    wholes = sorted({math.floor(days), math.ceil(days), math.floor(days) + 1, *_touched(our)})
+    wholes = sorted({math.floor(days), math.ceil(days), math.floor(days) + 1, *_calendar_days(our)})
     seen = {rule.share}
     for whole in (round(period), 30, 31, Fraction(365, 12)):
         for part in wholes:
@@ -158,7 +158,9 @@ def without_included(rule: Rule) -> Iterator[Variant]:
         yield Variant(QUANTITY, changed, f"without the {_text(rule.included)} that are included")
 
 
-def rounded_before(our: OurLine, rule: Rule, is_same_quantity: bool) -> Iterator[Variant]:
+def rounded_before_multiplying(
+    our: OurLine, rule: Rule, is_same_quantity: bool
+) -> Iterator[Variant]:
     """The rule with a quantity or a price that is rounded before multiplying, or with a quantity
     that is not."""
     if rule.rounding is not None:
@@ -203,7 +205,7 @@ def _rounded_otherwise(rule: Rule, target: Decimal, places: int) -> tuple[Part, 
     return ()
 
 
-def _less_than_a_unit(rule: Rule, target: Decimal, places: int) -> tuple[Part, ...]:
+def _below_minor_unit(rule: Rule, target: Decimal, places: int) -> tuple[Part, ...]:
     """A difference of less than a minor unit: rounding, though by no rule that we know, for
     example of floats."""
     exact = rule.amount()
@@ -260,7 +262,7 @@ def _other_quantity(
     first = Part(variant.cause, middle - pair.our_amount, variant.evidence)
     rest = (
         _rounded_otherwise(variant.rule, target, places)
-        or _less_than_a_unit(variant.rule, target, places)
+        or _below_minor_unit(variant.rule, target, places)
         or _first(_single(our, variant.rule, True), variant.rule, target, places)
         or (_price(variant.rule, target - middle, target),)
     )
@@ -284,7 +286,7 @@ def _price_or_quantity(
         # Two causes are less likely than one, and many attempts find a round number by chance.
         tries = 3 * len(variants) if variant else 1
         for chance, part in _implied(changed, target, places, is_same_quantity):
-            is_by_chance = variant is not None and chance * tries > _BY_CHANCE
+            is_by_chance = variant is not None and chance * tries > _MAX_COINCIDENCES
             if not is_by_chance and (best is None or chance * tries < best[0]):
                 best = (chance * tries, variant, part)
     if best is None:
@@ -375,20 +377,20 @@ def _implied_quantity(
 
 
 def _digits(number: Fraction) -> int:
-    """The number of decimal places, at most `_MOST_DIGITS`."""
-    return next((n for n in range(_MOST_DIGITS) if (number * 10**n).denominator == 1), _MOST_DIGITS)
+    """The number of decimal places, at most `_MAX_DIGITS`."""
+    return next((n for n in range(_MAX_DIGITS) if (number * 10**n).denominator == 1), _MAX_DIGITS)
 
 
 def roundest(low: Fraction, high: Fraction) -> tuple[Fraction | None, int]:
     """The number between `low` and `high` with the fewest decimal places, and how many it has."""
-    for digits in range(_MOST_DIGITS + 1):
+    for digits in range(_MAX_DIGITS + 1):
         scale = 10**digits
         first = math.ceil(low * scale)
         if first <= high * scale:
             last = math.floor(high * scale)
             middle = round((low + high) / 2 * scale)
             return Fraction(min(max(middle, first), last), scale), digits
-    return None, _MOST_DIGITS
+    return None, _MAX_DIGITS
 
 
 def _unit(rule: Rule) -> Fraction:
@@ -443,7 +445,7 @@ def _several_lines(pair: Pair) -> tuple[Part, ...]:
         return (Part(ROUNDING, pair.difference, text),)
     changes = list(_changes(pair.ours, rules, places))
     for size in (1, 2):
-        added = _adding_up(changes, pair.difference, size)
+        added = _changes_adding_up(changes, pair.difference, size)
         if added:
             return tuple(
                 Part(
@@ -534,7 +536,9 @@ def _percent_off(pair: Pair, places: int) -> tuple[Part, ...]:
     return (Part(DISCOUNT, pair.difference, f"{number} % less than our lines come to"),)
 
 
-def _adding_up(changes: Sequence[_Change], difference: Decimal, size: int) -> tuple[_Change, ...]:
+def _changes_adding_up(
+    changes: Sequence[_Change], difference: Decimal, size: int
+) -> tuple[_Change, ...]:
     if size == 1:
         return next(((one,) for one in changes if one.difference == difference), ())
     by_difference: dict[Decimal, _Change] = {}
@@ -575,7 +579,7 @@ def _stated_quantity(theirs: Sequence[TheirLine]) -> Decimal | None:
     return sum(known, Decimal(0)) if len(known) == len(theirs) else None
 
 
-def _told_quantity(rule: Rule, pair: Pair, places: int) -> Decimal | None:
+def _plausible_quantity(rule: Rule, pair: Pair, places: int) -> Decimal | None:
     """The quantity that their lines state. A 1 that gives another amount is ignored, because many
     systems write 1 where nothing was multiplied."""
     quantity = _stated_quantity(pair.theirs)
@@ -601,7 +605,7 @@ def _is_rounding_of(ours: Fraction, theirs: Fraction) -> bool:
     return ours.denominator != 1 and theirs.denominator == 1 and abs(ours - theirs) < 1
 
 
-def _touched(our: OurLine) -> tuple[int, ...]:
+def _calendar_days(our: OurLine) -> tuple[int, ...]:
     """The number of calendar days in the line's period, without and with the last one."""
     if our.period_start is None or our.period_end is None:
         return ()

@@ -127,8 +127,8 @@ def _may_contain_tax(ours: Sequence[OurLine], theirs: Sequence[TheirLine]) -> bo
     if not mine or not net or whole in (0, tax):
         return True
     rate = Fraction(mine) / Fraction(net)
-    beside, inside = Fraction(tax) / Fraction(whole), Fraction(tax) / Fraction(whole - tax)
-    return abs(inside - rate) < abs(beside - rate)
+    on_top, within = Fraction(tax) / Fraction(whole), Fraction(tax) / Fraction(whole - tax)
+    return abs(within - rate) < abs(on_top - rate)
 
 
 def _without_included_tax(included: Sequence[OurLine], theirs: list[TheirLine]) -> list[TheirLine]:
@@ -230,7 +230,7 @@ def _note_currency(
     mine.found.ours.remove(our)
     other.found.theirs.remove(their)
     evidence = f"in {mine.currency} here, in {other.currency} there"
-    causes = _beside_currency(our, their, rate) if rate and our.kind == "charge" else []
+    causes = _causes_besides_currency(our, their, rate) if rate and our.kind == "charge" else []
     beyond = sum((part.difference for part in causes), Decimal(0))
     here, there = Pair((our,), ()), Pair((), (their,))
     noted = [
@@ -251,7 +251,7 @@ def _note_currency(
         mine.shifted[id(our)] = -our.amount
 
 
-def _beside_currency(our: OurLine, their: TheirLine, rate: Fraction) -> list[Part]:
+def _causes_besides_currency(our: OurLine, their: TheirLine, rate: Fraction) -> list[Part]:
     """Why their amount is not ours converted at the common rate."""
     low, high = _rates(our, their)
     if low <= rate <= high:
@@ -277,20 +277,20 @@ def _explain_side(customer_id: str, side: _Currency) -> None:
     for pair in lines:
         parts = explain(pair)
         _note(customer_id, side, pair, parts)
-        _shift(side, pair)
+        _note_shift(side, pair)
     for our in [our for our in found.ours if our.kind not in ("tax", "discount", "minimum")]:
         if our.amount:
             pair = Pair((our,), ())
             _note(customer_id, side, pair, [_missing(our)])
-            _shift(side, pair)
+            _note_shift(side, pair)
     for their in [their for their in found.theirs if their.kind == "charge"]:
         if their.amount:
             part = Part(EXTRA, their.amount, "no line of ours is like it")
             _note(customer_id, side, Pair((), (their,)), [part])
     for kind, expected in (("minimum", _expected_minimum), ("discount", _expected_discount)):
-        ours, theirs = _of_kind(side, own, kind)
-        _follow(customer_id, side, ours, theirs, kind, expected(side, ours))
-    ours, theirs = _of_kind(side, own, "tax")
+        ours, theirs = _lines_of_kind(side, own, kind)
+        _compare_derived(customer_id, side, ours, theirs, kind, expected(side, ours))
+    ours, theirs = _lines_of_kind(side, own, "tax")
     _taxes(customer_id, side, ours, theirs)
 
 
@@ -305,7 +305,7 @@ def _missing(our: OurLine) -> Part:
     return Part(cause, -our.amount, "no line of theirs is like it")
 
 
-def _of_kind(
+def _lines_of_kind(
     side: _Currency, own: Sequence[Pair], kind: str
 ) -> tuple[list[OurLine], list[TheirLine]]:
     """Our lines and theirs of a kind, paired or not, because their sums are compared."""
@@ -316,7 +316,7 @@ def _of_kind(
     return ours, theirs
 
 
-def _follow(
+def _compare_derived(
     customer_id: str,
     side: _Currency,
     ours: Sequence[OurLine],
@@ -344,7 +344,7 @@ def _follow(
     if own:
         if ours and theirs and abs(own) <= _unit(side.currency):
             cause = ROUNDING
-        parts.append(Part(cause, own, _own_text(kind, mine + follows, others, theirs, ours)))
+        parts.append(Part(cause, own, _own_evidence(kind, mine + follows, others, theirs, ours)))
     _note(customer_id, side, pair, parts)
     for our in ours:
         side.shifted[id(our)] = (others - mine) / len(ours)
@@ -355,7 +355,7 @@ def _unit(currency: str) -> Decimal:
     return Decimal(1).scaleb(-CURRENCY_PLACES.get(currency, 2))
 
 
-def _own_text(
+def _own_evidence(
     kind: str,
     expected: Decimal,
     others: Decimal,
@@ -478,7 +478,7 @@ def _expected_tax(side: _Currency, ours: Sequence[OurLine]) -> tuple[Decimal, De
 # Differences
 
 
-def _shift(side: _Currency, pair: Pair) -> None:
+def _note_shift(side: _Currency, pair: Pair) -> None:
     """Note by how much their amount differs from our lines; of several lines, all on the first."""
     if pair.ours:
         side.shifted[id(pair.ours[0])] = pair.difference

@@ -26,7 +26,7 @@ _Line = TypeVar("_Line", OurLine, TheirLine)
 
 # The likeness that makes a pair. An equal amount alone is enough, and so are half of the words if
 # the customer is the same.
-_ENOUGH = 12
+_MIN_SCORE = 12
 _SAME_AMOUNT = 18
 _WORD = re.compile(r"[^\W\d_]+")
 _MONTHS = frozenset(
@@ -47,17 +47,17 @@ _EMPTY = frozenset(
 
 
 # Our lines' note on the age of a gauge's value, which does not say what is charged for.
-_ASIDE = re.compile(r"\(no data this period[^)]*\)")
+_NO_DATA_NOTE = re.compile(r"\(no data this period[^)]*\)")
 
 
 @lru_cache(maxsize=50_000)
 def _without_numbers(text: str) -> str:
-    kept = [word for word in _said(text) if word not in _MONTHS]
+    kept = [word for word in _tokens(text) if word not in _MONTHS]
     return " ".join(kept)
 
 
-def _said(text: str) -> list[str]:
-    found: list[str] = _WORD.findall(_ASIDE.sub(" ", text.lower()))
+def _tokens(text: str) -> list[str]:
+    found: list[str] = _WORD.findall(_NO_DATA_NOTE.sub(" ", text.lower()))
     return found
 
 
@@ -80,7 +80,7 @@ def match(ours: Iterable[OurLine], theirs: Iterable[TheirLine]) -> Matched:
     """The lines of one customer and currency, paired."""
     found = Matched(ours=list(ours), theirs=list(theirs))
     has_tax = any(their.tax is not None or their.kind == "tax" for their in found.theirs)
-    _exact(found)
+    _match_exact(found)
     if not has_tax:
         _match(found)
         return found
@@ -100,16 +100,16 @@ def match(ours: Iterable[OurLine], theirs: Iterable[TheirLine]) -> Matched:
 
 def _match(found: Matched) -> None:
     """Pair the remaining lines, the most certain pairs first."""
-    _greedy(found, lambda our, their: 1.0 if _is_named(our, their) else 0.0, 1.0)
-    _greedy(found, _equal_amounts, _ENOUGH)
-    _sums(found)
-    _groups_by_likeness(found)
-    _shared_texts(found)
-    _greedy(found, likeness, _ENOUGH)
-    _rest(found)
+    _match_greedily(found, lambda our, their: 1.0 if _is_referenced(our, their) else 0.0, 1.0)
+    _match_greedily(found, _equal_amount_score, _MIN_SCORE)
+    _match_sums(found)
+    _match_groups(found)
+    _match_shared_texts(found)
+    _match_greedily(found, likeness, _MIN_SCORE)
+    _match_rest(found)
 
 
-def _exact(found: Matched) -> None:
+def _match_exact(found: Matched) -> None:
     """Pair lines with equal text, amount and customer that occur once on each side. In most months
     that is nearly all lines, found without comparing every line with every other."""
     ours: dict[Hashable, list[OurLine]] = defaultdict(list)
@@ -134,7 +134,7 @@ def _exact(found: Matched) -> None:
 @lru_cache(maxsize=50_000)
 def words(text: str) -> frozenset[str]:
     """The words that say what is charged for: no numbers, months, or words that every line has."""
-    found = {_stem(word) for word in _said(text)}
+    found = {_stem(word) for word in _tokens(text)}
     return frozenset(found - _MONTHS - _EMPTY)
 
 
@@ -173,7 +173,7 @@ def _text_likeness(our: OurLine, their: TheirLine) -> float:
     ours, text = our.description.strip().lower(), their.description.strip().lower()
     if is_same_text(our, their):
         return named + (26 if ours == text else 22)
-    asked = words(f"{text} {reference or ''}")
+    their_words = words(f"{text} {reference or ''}")
     best = 0.0
     # The meter weighs less than the price, because all cells of a price matrix share it.
     for known, weight in (
@@ -182,18 +182,20 @@ def _text_likeness(our: OurLine, their: TheirLine) -> float:
         (f"{ours} {our.plan_id}", 0.8),
         (our.meter_id or "", 0.5),
     ):
-        have = words(known)
-        if asked and have:
-            common = len(asked & have)
-            some = weight * common / min(len(asked), len(have))
-            best = max(best, common / len(asked | have), some)
+        our_words = words(known)
+        if their_words and our_words:
+            common = len(their_words & our_words)
+            some = weight * common / min(len(their_words), len(our_words))
+            best = max(best, common / len(their_words | our_words), some)
     return named + 20 * best
 
 
-def _names(our: OurLine, their: TheirLine) -> bool:
+def _matches_name(our: OurLine, their: TheirLine) -> bool:
     """True if their text is this line's, or the name of its price."""
-    asked = words(their.description)
-    return is_same_text(our, their) or bool(asked and asked == words(our.price_id or ""))
+    their_words = words(their.description)
+    return is_same_text(our, their) or bool(
+        their_words and their_words == words(our.price_id or "")
+    )
 
 
 def is_same_text(our: OurLine, their: TheirLine) -> bool:
@@ -211,23 +213,25 @@ def _period_likeness(our: OurLine, their: TheirLine) -> float:
     return -4.0 if end < our.period_start or their.period_start >= our.period_end else 1.0
 
 
-def _is_named(our: OurLine, their: TheirLine) -> bool:
+def _is_referenced(our: OurLine, their: TheirLine) -> bool:
     names = {our.line_id, our.charge_id} - {None, ""}
     return their.line_reference in names
 
 
-def _equal_amounts(our: OurLine, their: TheirLine) -> float:
+def _equal_amount_score(our: OurLine, their: TheirLine) -> float:
     return likeness(our, their) if our.amount and our.amount == their.amount else 0.0
 
 
-def _greedy(found: Matched, score: Callable[[OurLine, TheirLine], float], enough: float) -> None:
+def _match_greedily(
+    found: Matched, score: Callable[[OurLine, TheirLine], float], min_score: float
+) -> None:
     """Pair the best-scoring lines first; on a tie, those with the closer amounts, then in the order
     of the lines."""
     scored = [
         (-value, abs(our.amount - their.amount), i, j)
         for i, our in enumerate(found.ours)
         for j, their in enumerate(found.theirs)
-        if (value := score(our, their)) >= enough
+        if (value := score(our, their)) >= min_score
     ]
     ours, theirs = list(found.ours), list(found.theirs)
     used_ours: set[int] = set()
@@ -259,7 +263,7 @@ _THEIR_GROUPS: tuple[Callable[[TheirLine], Hashable], ...] = (
 )
 
 
-def _sums(found: Matched) -> None:
+def _match_sums(found: Matched) -> None:
     """Pair one line with several on the other side that add up to its amount."""
     for their in list(found.theirs):
         for lines in _groups([our for our in found.ours if our.amount], _OUR_GROUPS):
@@ -268,51 +272,55 @@ def _sums(found: Matched) -> None:
                 break
     for our in list(found.ours):
         for group in _groups(found.theirs, _THEIR_GROUPS):
-            is_like = max(likeness(our, line) for line in group) >= _ENOUGH / 2
+            is_like = max(likeness(our, line) for line in group) >= _MIN_SCORE / 2
             if is_like and sum(line.amount for line in group) == our.amount:
                 found.take([our], group)
                 break
 
 
-def _groups_by_likeness(found: Matched) -> None:
+def _match_groups(found: Matched) -> None:
     """Pair a line of theirs with several of ours, such as all of a plan, if their sum is closer to
     its amount than any single line."""
     for their in list(found.theirs):
         charged = [our for our in found.ours if our.amount]
-        is_only = not found.pairs and len(found.theirs) == 1
-        is_named = any(_names(our, their) for our in charged)
+        is_only_line = not found.pairs and len(found.theirs) == 1
+        is_named = any(_matches_name(our, their) for our in charged)
         if is_named and len(found.theirs) > 1:
             continue
 
-        def far(lines: Sequence[OurLine], their: TheirLine = their) -> Decimal:
+        def distance(lines: Sequence[OurLine], their: TheirLine = their) -> Decimal:
             return abs(total(lines) - their.amount)
 
         groups = list(_groups(charged, _OUR_GROUPS))
-        if is_only:
+        if is_only_line:
             without_tax = [our for our in charged if our.kind != "tax"]
-            groups = [without_tax] if not far(without_tax) else [charged]
+            groups = [without_tax] if not distance(without_tax) else [charged]
         else:
             groups = [lines for lines in groups if _is_about(lines, their)]
-        best = min(groups, key=far, default=[])
-        nearest = min((far([our]) for our in charged), default=Decimal(0))
-        nearer = (4 if is_named else 1) * far(best)
-        if len(best) > 1 and nearer < nearest and (is_only or 2 * far(best) < their.amount):
+        best = min(groups, key=distance, default=[])
+        nearest = min((distance([our]) for our in charged), default=Decimal(0))
+        nearer = (4 if is_named else 1) * distance(best)
+        if (
+            len(best) > 1
+            and nearer < nearest
+            and (is_only_line or 2 * distance(best) < their.amount)
+        ):
             found.take(best, [their])
 
 
 def _is_about(lines: Sequence[OurLine], their: TheirLine) -> bool:
     """True if their text names the plan, meter, subscription or price that the lines share."""
-    asked = words(f"{their.description} {their.line_reference or ''}")
-    if not asked or any(our.kind == "tax" for our in lines):
+    their_words = words(f"{their.description} {their.line_reference or ''}")
+    if not their_words or any(our.kind == "tax" for our in lines):
         return False
     for names in ("plan_id", "meter_id", "subscription_id", "price_id"):
         common = {getattr(our, names) for our in lines}
-        if len(common) == 1 and asked & words(" ".join(name or "" for name in common)):
+        if len(common) == 1 and their_words & words(" ".join(name or "" for name in common)):
             return True
     return False
 
 
-def _shared_texts(found: Matched) -> None:
+def _match_shared_texts(found: Matched) -> None:
     """Pair several lines of ours whose texts differ only in numbers, as those of price versions do,
     with the one line of theirs that is like them."""
     by_text: dict[Hashable, list[OurLine]] = defaultdict(list)
@@ -324,14 +332,14 @@ def _shared_texts(found: Matched) -> None:
         like = [
             their
             for their in found.theirs
-            if max(_text_likeness(our, their) for our in lines) >= _ENOUGH
+            if max(_text_likeness(our, their) for our in lines) >= _MIN_SCORE
             and all(likeness(our, their) <= likeness(lines[0], their) + 6 for our in found.ours)
         ]
         if len(like) == 1:
             found.take(lines, like)
 
 
-def _rest(found: Matched) -> None:
+def _match_rest(found: Matched) -> None:
     """Pair what texts cannot: a single line with all that is left, and lines whose text does not
     say what is charged for."""
     if len(found.theirs) == 1 and found.ours:
@@ -340,11 +348,11 @@ def _rest(found: Matched) -> None:
         if kinds and not words(f"{their.description} {their.line_reference or ''}"):
             found.take(kinds, [their])
     while found.ours and found.theirs:
-        silent = [their for their in found.theirs if not words(their.description)]
-        if not silent:
+        unspecific = [their for their in found.theirs if not words(their.description)]
+        if not unspecific:
             return
         (our, their) = min(
-            ((our, their) for our in found.ours for their in silent),
+            ((our, their) for our in found.ours for their in unspecific),
             key=lambda pair: abs(pair[0].amount - pair[1].amount),
         )
         found.take([our], [their])

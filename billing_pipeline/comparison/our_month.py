@@ -122,7 +122,7 @@ def _read(published: duckdb.DuckDBPyConnection, month: BillingMonth) -> OurMonth
     )
     return OurMonth(
         tuple(_line(row, taxes, discounts, tiers) for row in found),
-        _names(known, stripe),
+        _customer_ids(known, stripe),
         {row["subscription_id"]: row["customer_id"] for row in subscriptions},
         {row["customer_id"]: row["payer_id"] or row["customer_id"] for row in known},
     )
@@ -195,7 +195,7 @@ def _tiers_at(found: Sequence[Row], moment: datetime | None) -> tuple[Tier, ...]
     return tuple(tiers)
 
 
-def _names(known: Sequence[Row], stripe: Sequence[Row]) -> dict[str, str]:
+def _customer_ids(known: Sequence[Row], stripe: Sequence[Row]) -> dict[str, str]:
     """Our customer by each id. An e-mail address that two customers share names neither."""
     emails: dict[str, set[str]] = defaultdict(set)
     for row in known:
@@ -216,7 +216,7 @@ WHERE billing_month = $1::DATE AND list_contains($2, charge_id)
 ORDER BY charge_id, version
 """
 # What each charge counted, by file: the sum, and the largest, the last and the distinct values.
-_COUNTED = """
+_COUNTED_BY_FILE = """
 SELECT
     charges.charge_id, windows.aggregation, windows.is_split, windows.event_name,
     events.source_file, count(*)::BIGINT AS events,
@@ -257,12 +257,12 @@ def with_late_usage(
                     text = f"as version {row['version']} was billed, before later usage"
                     usage = Usage(row["quantity"], row["event_count"], text)
                     usages[row["charge_id"]].append(usage)
-        for charge_id, found in _by_file(settings.warehouse_path(month), wanted).items():
+        for charge_id, found in _quantities_by_file(settings.warehouse_path(month), wanted).items():
             usages[charge_id] += _without_files(found, quantities[charge_id])
     return [replace(line, usages=tuple(usages.get(line.charge_id or "", ()))) for line in lines]
 
 
-def _by_file(warehouse: Path, charge_ids: Collection[str]) -> dict[str, list[Row]]:
+def _quantities_by_file(warehouse: Path, charge_ids: Collection[str]) -> dict[str, list[Row]]:
     """What each charge counted, by file; empty if the month's warehouse is gone or busy."""
     if not warehouse.exists():
         return {}
@@ -270,7 +270,7 @@ def _by_file(warehouse: Path, charge_ids: Collection[str]) -> dict[str, list[Row
         try:
             attach(connection, warehouse, "warehouse")
             connection.execute("USE warehouse")
-            counted = rows(connection, _COUNTED, list(charge_ids))
+            counted = rows(connection, _COUNTED_BY_FILE, list(charge_ids))
             files = rows(connection, _FILES)
         except duckdb.Error:
             # A run is rebuilding the month, or an earlier release rated it.

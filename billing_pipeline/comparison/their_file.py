@@ -87,13 +87,13 @@ def parse_export(
     try:
         table = list(csv.reader(io.StringIO(text, newline=""), strict=True))
     except csv.Error as error:
-        raise ExportError(f"{name} is no CSV: {error}") from error
+        raise ExportError(f"{name} is not CSV: {error}") from error
     if not table:
         raise ExportError(f"{name} is empty: it has no header")
     header = [_plain(cell) for cell in table[0]]
     doubled = sorted({cell for cell in header if cell and header.count(cell) > 1})
     if doubled:
-        raise ExportError(f"{name} row 1: the column {doubled[0]!r} is there twice")
+        raise ExportError(f"{name} row 1: column {doubled[0]!r} appears twice")
     columns = _map_of(header, name, maps if maps is not None else read_maps(None))
     lines, subscriptions = [], {}
     for number, cells in enumerate(table[1:], start=2):
@@ -121,7 +121,7 @@ def read_maps(path: Path | None) -> tuple[ColumnMap, ...]:
         found = tomllib.loads(source.read_text(encoding="utf-8"))
         return tuple(_column_map(name, table) for name, table in found.items())
     except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise ExportError(f"{source} is no map of columns: {_reason(error)}") from error
+        raise ExportError(f"{source} is not a column map: {_reason(error)}") from error
 
 
 _OPTIONS = ("known_by", "amounts", "includes_tax", "day_ends", "skip", "kinds")
@@ -139,7 +139,7 @@ def _column_map(name: str, table: Mapping[str, Any]) -> ColumnMap:
     kinds = dict(table.get("kinds", {}))
     wrong = sorted(set(kinds.values()) - set(_KINDS))
     if wrong:
-        raise ValueError(f"{name}: {wrong[0]!r} is no kind of line: {', '.join(_KINDS)}")
+        raise ValueError(f"{name}: {wrong[0]!r} is not a kind of line: {', '.join(_KINDS)}")
     return ColumnMap(
         name,
         columns,
@@ -181,7 +181,7 @@ def _line(
         raise values.BadValue("there is no customer")
     currency = cell("currency").upper()
     if currency not in CURRENCY_PLACES:
-        raise values.BadValue(f"{currency!r} is no currency")
+        raise values.BadValue(f"{currency!r} is not a currency")
     if not cell("amount"):
         raise values.BadValue("there is no amount")
     amount = _money(cell("amount"), currency, columns)

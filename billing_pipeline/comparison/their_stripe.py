@@ -34,16 +34,16 @@ async def read_stripe(
     month after; `customers` are the ids by which ours are known."""
     first, last = month.shift(-1).start(zone), month.shift(1).end(zone)
     created = {"gte": int(first.timestamp()), "lt": int(last.timestamp())}
-    invoices = await _theirs(gateway, created)
+    invoices = await _their_invoices(gateway, created)
     return Export(tuple(lines_of_month(invoices, month, zone, customers)), COLUMNS)
 
 
-async def charged_from(
+async def later_invoices(
     gateway: StripeGateway, first: BillingMonth, zone: ZoneInfo, customers: Mapping[str, str]
 ) -> list[str]:
     """The other system's invoices that charge customers of ours for this month or a later one."""
     start = first.start(zone).timestamp()
-    invoices = await _theirs(gateway, {"gte": int(first.shift(-1).start(zone).timestamp())})
+    invoices = await _their_invoices(gateway, {"gte": int(first.shift(-1).start(zone).timestamp())})
     return [
         str(invoice["id"])
         for invoice, lines in invoices
@@ -52,7 +52,7 @@ async def charged_from(
     ]
 
 
-async def _theirs(
+async def _their_invoices(
     gateway: StripeGateway, created: Mapping[str, int]
 ) -> list[tuple[Json, Sequence[Json]]]:
     """The other system's invoices, the oldest first, each with all of its lines."""
@@ -106,7 +106,7 @@ def _lines(invoice: Json, line: Json, customers: Mapping[str, str]) -> Iterator[
         amount=to_major(line["amount"], currency),
         quantity=None if quantity is None else Decimal(str(quantity)),
         tax=_added_tax(line, currency),
-        line_reference=_reference(line),
+        line_reference=_line_reference(line),
         period_start=datetime.fromtimestamp(begins, UTC) if has_period else None,
         period_end=datetime.fromtimestamp(ends, UTC) if has_period else None,
     )
@@ -142,7 +142,7 @@ def _added_tax(line: Json, currency: str) -> Decimal | None:
     return to_major(sum(added), currency) if added else None
 
 
-def _reference(line: Json) -> str:
+def _line_reference(line: Json) -> str:
     """Their price, after which a price of ours may be named; else Stripe's id of the line."""
     price = (line.get("price") or {}).get("id")
     details = (line.get("pricing") or {}).get("price_details") or {}

@@ -122,7 +122,7 @@ def _(
         chosen = BillingMonth.parse(month_chooser.value)
         with queries.published(settings) as connection:
             of_month = [one for one in overviews(connection) if one.month == chosen]
-            found = detail_queries.one_month(connection, chosen)
+            found = detail_queries.month_details(connection, chosen)
         overview = next(iter(of_month), None)
         return detail_pages.month_page(month_chooser, found, overview, settings.ui_url)
 
@@ -153,20 +153,22 @@ def _(
         if customer_chooser.value is None:
             return detail_pages.customer_page(customer_chooser, None)
         with queries.published(settings) as connection:
-            found = detail_queries.one_customer(connection, customer_chooser.value)
+            found = detail_queries.customer_details(connection, customer_chooser.value)
         return detail_pages.customer_page(customer_chooser, found)
 
     def invoice():
         if invoice_id is None:
             return detail_pages.invoice_page(None, has_pages)
         with queries.published(settings) as connection:
-            found = detail_queries.one_invoice(connection, invoice_id)
+            found = detail_queries.invoice_details(connection, invoice_id)
         return detail_pages.invoice_page(found, has_pages)
 
     several = [currency_chooser] if len(currencies) > 1 else []
     shown = {
-        **pages.framed({"#/": months, "#/invoices": invoices, "#/revenue": revenue}, *several),
-        **pages.framed(
+        **pages.with_navigation(
+            {"#/": months, "#/invoices": invoices, "#/revenue": revenue}, *several
+        ),
+        **pages.with_navigation(
             {
                 "#/month": month,
                 "#/so-far": so_far,

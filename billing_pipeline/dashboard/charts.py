@@ -21,9 +21,9 @@ from billing_pipeline.money import format_amount
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#999999")
 OTHERS = "others"
 """Everything without a colour of its own: a colour shared by two plans would say nothing."""
-AGES = ("not due", "1-30", "31-60", "61-90", "over 90")
+AGE_BANDS = ("not due", "1-30", "31-60", "61-90", "over 90")
 MAX_BARS = 12
-WIDEST, FEW = 40, 7
+MAX_BAR_WIDTH, FEW_MONTHS = 40, 7
 """The width of a bar in pixels, and the number of months below which it has to be set: so few bars
 would otherwise fill the plot."""
 
@@ -98,9 +98,9 @@ def receivables_by_age(receivables: Sequence[Row], currency: str) -> alt.Chart:
     frame = _frame(shown, "outstanding", ("age", "invoices"))
     return _finish(
         alt.Chart(frame)
-        .mark_bar(color=COLOURS[5], size=WIDEST)
+        .mark_bar(color=COLOURS[5], size=MAX_BAR_WIDTH)
         .encode(
-            x=alt.X("age:O", sort=list(AGES), title=None, axis=alt.Axis(labelAngle=0)),
+            x=alt.X("age:O", sort=list(AGE_BANDS), title=None, axis=alt.Axis(labelAngle=0)),
             y=alt.Y("value:Q", title=currency, axis=alt.Axis(tickCount=5)),
             tooltip=["age:N", "invoices:Q", "amount:N"],
         ),
@@ -114,7 +114,7 @@ def _stacked_by_month(
     axis = alt.Axis(labelAngle=0, labelOverlap=True, labelSeparation=8)
     return _finish(
         alt.Chart(frame)
-        .mark_bar(size=WIDEST if frame["month"].nunique() < FEW else alt.Undefined)
+        .mark_bar(size=MAX_BAR_WIDTH if frame["month"].nunique() < FEW_MONTHS else alt.Undefined)
         .encode(
             x=alt.X("month:O", title=None, axis=axis),
             y=alt.Y("value:Q", title=currency, axis=alt.Axis(tickCount=5)),

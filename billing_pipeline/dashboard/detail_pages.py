@@ -14,16 +14,16 @@ import marimo as mo
 
 from billing_pipeline.dashboard import charts
 from billing_pipeline.dashboard.detail_queries import (
-    MOST_FILES,
-    MOST_SET_ASIDE,
-    OneCustomer,
-    OneInvoice,
-    OneMonth,
+    MAX_FILES,
+    MAX_SET_ASIDE,
+    CustomerDetails,
+    InvoiceDetails,
+    MonthDetails,
 )
 from billing_pipeline.dashboard.pages import invoice_cells, money_table, next_links
 from billing_pipeline.dashboard.pieces import (
     Column,
-    each_currency,
+    chart_per_currency,
     fold,
     grid,
     heading,
@@ -42,7 +42,7 @@ from billing_pipeline.money import format_amount, format_change
 from billing_pipeline.published.month_states import MonthOverview
 from billing_pipeline.text import counted
 
-MOST_CHANGES = 100
+MAX_CHANGES = 100
 _DONE = ("done", "unchanged")
 _LINES = [
     *(
@@ -57,7 +57,7 @@ _LINES = [
 
 
 def month_page(
-    chooser: mo.ui.dropdown, found: OneMonth | None, overview: MonthOverview | None, ui_url: str
+    chooser: mo.ui.dropdown, found: MonthDetails | None, overview: MonthOverview | None, ui_url: str
 ) -> mo.Html:
     """A month's money, what happened in it, its plan down to the row of a file, and its files."""
     if found is None:
@@ -69,13 +69,13 @@ def month_page(
         note(state),
         *_next(overview, ui_url),
         money_table(found.money),
-        *section("What happened", _HAPPENED, found.happened),
+        *section("What happened", _HISTORY, found.history),
         *_plan(found),
         *_files(found),
     )
 
 
-_HAPPENED = [
+_HISTORY = [
     *(Column("when (UTC)", "happened_at", "time"), Column("what", "what"), Column("", "currency")),
     *(
         Column("amount", "amount", "money"),
@@ -95,7 +95,7 @@ def _next(overview: MonthOverview | None, ui_url: str) -> list[mo.Html]:
     ]
 
 
-def _plan(found: OneMonth) -> list[mo.Html]:
+def _plan(found: MonthDetails) -> list[mo.Html]:
     """Each change that waits, failed or was declined; it unfolds to its lines."""
     open_changes = [row for row in found.changes if row["state"] not in _DONE]
     if not open_changes:
@@ -103,7 +103,7 @@ def _plan(found: OneMonth) -> list[mo.Html]:
     lines: dict[str, list[Row]] = defaultdict(list)
     for line in found.lines:
         lines[line["invoice_id"]].append(line)
-    shown = open_changes[:MOST_CHANGES]
+    shown = open_changes[:MAX_CHANGES]
     more = len(open_changes) - len(shown)
     return [
         heading("The plan"),
@@ -156,7 +156,7 @@ def _change_lines(lines: Sequence[Row]) -> mo.Html:
     return table(_LINES, lines)
 
 
-def _files(found: OneMonth) -> list[mo.Html]:
+def _files(found: MonthDetails) -> list[mo.Html]:
     columns = [
         *(Column("file", "source_file"), Column("rows", "rows_read", "number")),
         *(Column("counted", "accepted_rows", "number"),),
@@ -167,17 +167,17 @@ def _files(found: OneMonth) -> list[mo.Html]:
         *(Column("file", "source_file"), Column("row", "source_row", "number")),
         *(Column("why", "reason"), Column("the row", "raw", "long")),
     ]
-    more = [note(f"The first {MOST_FILES} files.")] if len(found.files) == MOST_FILES else []
-    cut = len(found.set_aside) == MOST_SET_ASIDE
+    more = [note(f"The first {MAX_FILES} files.")] if len(found.files) == MAX_FILES else []
+    cut = len(found.set_aside) == MAX_SET_ASIDE
     return [
         *section("Usage files", columns, found.files),
         *more,
         *section("Rows set aside", rejected, found.set_aside),
-        *([note(f"The first {MOST_SET_ASIDE} rows: table rejected_usage.")] if cut else []),
+        *([note(f"The first {MAX_SET_ASIDE} rows: table rejected_usage.")] if cut else []),
     ]
 
 
-def invoice_page(found: OneInvoice | None, has_pages: bool) -> mo.Html:
+def invoice_page(found: InvoiceDetails | None, has_pages: bool) -> mo.Html:
     """One invoice: its lines and how they were computed, its documents and payments."""
     if found is None:
         return page(heading("Invoice"), note("Choose one on the page Invoices."))
@@ -227,7 +227,7 @@ def invoice_page(found: OneInvoice | None, has_pages: bool) -> mo.Html:
     )
 
 
-def customer_page(chooser: mo.ui.dropdown, found: OneCustomer | None) -> mo.Html:
+def customer_page(chooser: mo.ui.dropdown, found: CustomerDetails | None) -> mo.Html:
     """One customer: usage, charges and how they were computed, invoices, payments."""
     if found is None:
         return page(heading("Customer"), chooser, note("Choose a customer."))
@@ -256,7 +256,7 @@ def customer_page(chooser: mo.ui.dropdown, found: OneCustomer | None) -> mo.Html
         heading(str(who["name"] or who["customer_id"])),
         chooser,
         note(", ".join(str(part) for part in about if part)),
-        *each_currency(charts.revenue_by_month, found.revenue),
+        *chart_per_currency(charts.revenue_by_month, found.revenue),
         heading("Invoices"),
         grid([_of_customer(invoice_cells(row)) for row in found.invoices]),
         *_by_month("Charges", charges, found.charges),

@@ -13,12 +13,12 @@ from billing_pipeline.dashboard.queries import INVOICES, LIMITS, MONTHS, REVENUE
 from billing_pipeline.duckdb_sql import Row, rows
 from billing_pipeline.months import BillingMonth
 
-MOST_FILES, MOST_SET_ASIDE, MOST_LINES = 30, 50, 500
+MAX_FILES, MAX_SET_ASIDE, MAX_LINES = 30, 50, 500
 
 # What happened: one row for each day, kind and currency, because a month may have thousands of
 # payments. A usage file is late if it was first read, or read with another number of rows, after
 # the month was first billed.
-_HAPPENED = """
+_HISTORY = """
 WITH billed AS (
     SELECT min(known_from) AS billed_at FROM invoice_plan_known
     WHERE billing_month = $1::DATE AND action <> 'unchanged' AND state = 'done'
@@ -93,36 +93,36 @@ WHERE billing_month = $1::DATE ORDER BY source_file, source_row LIMIT $2
 
 
 @dataclass(frozen=True)
-class OneMonth:
+class MonthDetails:
     """A month's money by currency, what happened, its plan (`changes`, and each line of them), and
     the usage files with the rows that were set aside."""
 
     month: BillingMonth
     money: list[Row]
-    happened: list[Row]
+    history: list[Row]
     changes: list[Row]
     lines: list[Row]
     files: list[Row]
     set_aside: list[Row]
 
 
-def one_month(connection: duckdb.DuckDBPyConnection, month: BillingMonth) -> OneMonth:
+def month_details(connection: duckdb.DuckDBPyConnection, month: BillingMonth) -> MonthDetails:
     def of(query: str, *values: object) -> list[Row]:
         return rows(connection, query, month.key, *values)
 
-    return OneMonth(
+    return MonthDetails(
         month,
         of(f"{MONTHS} WHERE billing_month = $1::DATE ORDER BY currency"),
-        of(f"FROM ({_HAPPENED} UNION ALL {_DECIDED}) ORDER BY happened_at, what"),
+        of(f"FROM ({_HISTORY} UNION ALL {_DECIDED}) ORDER BY happened_at, what"),
         of(_CHANGES),
         of(_LINES),
-        of(_FILES, MOST_FILES),
-        of(_SET_ASIDE, MOST_SET_ASIDE),
+        of(_FILES, MAX_FILES),
+        of(_SET_ASIDE, MAX_SET_ASIDE),
     )
 
 
 @dataclass(frozen=True)
-class OneInvoice:
+class InvoiceDetails:
     """An invoice, its lines and how they were computed, what was sent for it, and what was paid."""
 
     invoice: Row
@@ -131,7 +131,7 @@ class OneInvoice:
     payments: list[Row]
 
 
-def one_invoice(connection: duckdb.DuckDBPyConnection, invoice_id: str) -> OneInvoice:
+def invoice_details(connection: duckdb.DuckDBPyConnection, invoice_id: str) -> InvoiceDetails:
     """The rows for the invoice's page. Raises `LookupError` for an unknown invoice."""
 
     def of(query: str) -> list[Row]:
@@ -140,14 +140,14 @@ def one_invoice(connection: duckdb.DuckDBPyConnection, invoice_id: str) -> OneIn
     found = of(f"{INVOICES} WHERE i.invoice_id = $1")
     if not found:
         raise LookupError(f"invoice {invoice_id!r} is not published")
-    return OneInvoice(
+    return InvoiceDetails(
         found[0],
         of(
             "SELECT l.position, l.description, l.kind, l.quantity, l.currency, l.amount,"
             " coalesce(c.calculation, l.calculation) AS calculation, l.customer_id, customer_name"
             " FROM invoice_lines AS l LEFT JOIN charges AS c USING (charge_id)"
             " LEFT JOIN names ON names.customer_id = l.customer_id"
-            f" WHERE invoice_id = $1 ORDER BY l.position, l.line_id LIMIT {MOST_LINES}"
+            f" WHERE invoice_id = $1 ORDER BY l.position, l.line_id LIMIT {MAX_LINES}"
         ),
         of(
             "SELECT finalized_at AS happened_at,"
@@ -165,7 +165,7 @@ def one_invoice(connection: duckdb.DuckDBPyConnection, invoice_id: str) -> OneIn
 
 
 @dataclass(frozen=True)
-class OneCustomer:
+class CustomerDetails:
     """The rows for one customer's page."""
 
     customer: Row
@@ -177,7 +177,7 @@ class OneCustomer:
     limits: list[Row]
 
 
-def one_customer(connection: duckdb.DuckDBPyConnection, customer_id: str) -> OneCustomer:
+def customer_details(connection: duckdb.DuckDBPyConnection, customer_id: str) -> CustomerDetails:
     """The rows for the customer's page. Raises `LookupError` for an unknown customer."""
 
     def of(query: str) -> list[Row]:
@@ -190,7 +190,7 @@ def one_customer(connection: duckdb.DuckDBPyConnection, customer_id: str) -> One
     )
     if not found:
         raise LookupError(f"customer {customer_id!r} is not published")
-    return OneCustomer(
+    return CustomerDetails(
         found[0],
         of(f"{REVENUE} WHERE customer_id = $1 GROUP BY ALL ORDER BY ALL"),
         of(f"{INVOICES} WHERE i.customer_id = $1 ORDER BY i.billing_month DESC, i.invoice_id"),

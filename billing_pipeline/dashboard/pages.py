@@ -17,9 +17,8 @@ from billing_pipeline.dashboard import charts
 from billing_pipeline.dashboard.pieces import (
     STYLE,
     Column,
-    beside,
     chart,
-    each_currency,
+    chart_per_currency,
     exact,
     fold,
     grid,
@@ -30,6 +29,7 @@ from billing_pipeline.dashboard.pieces import (
     page,
     quantity,
     section,
+    side_by_side,
     table,
     table_by_month,
 )
@@ -58,9 +58,9 @@ _MONEY = [
     *(Column("by wallet", "settled_by_balance", "money"), Column("credited", "credited", "money")),
     Column("refunded", "refunded", "money"),
 ]
-_ADDS_UP = (
-    "Billed is outstanding, paid, by wallet (or other credit in Stripe) and credited. "
-    "Refunded went back of what was paid."
+_MONEY_NOTE = (
+    "Billed = outstanding + paid + by wallet (or other credit in Stripe) + credited. "
+    "Refunded was paid back later."
 )
 
 
@@ -73,15 +73,15 @@ def navigation(current: str) -> mo.Html:
     return mo.Html(f'{STYLE}<div class="billing"><nav aria-label="Pages">{links}</nav></div>')
 
 
-def framed(
+def with_navigation(
     pages: Mapping[str, Callable[[], mo.Html]], *choosers: mo.Html
 ) -> dict[str, Callable[[], mo.Html]]:
     """Each page, below the navigation and the `choosers` that all pages share."""
 
-    def under(place: str, shown: Callable[[], mo.Html]) -> Callable[[], mo.Html]:
+    def framed(place: str, shown: Callable[[], mo.Html]) -> Callable[[], mo.Html]:
         return lambda: mo.vstack([navigation(place), *choosers, shown()])
 
-    return {place: under(place, shown) for place, shown in pages.items()}
+    return {place: framed(place, shown) for place, shown in pages.items()}
 
 
 def months_page(
@@ -117,23 +117,25 @@ def months_page(
         *section("What waits", waits, waiting),
         heading("Is everything well?"),
         *([_health(wrong)] if wrong else []),
-        fold(f"{len(parts) - len(wrong)} of {len(parts)} parts are well", _health(parts)),
+        fold(f"{len(parts) - len(wrong)} of {len(parts)} components are healthy", _health(parts)),
         *_plots(*plots),
         heading("Months"),
         *table_by_month(
             [Column("month", "month", "month"), Column("state", "state"), *_MONEY], months
         ),
-        note(_ADDS_UP),
+        note(_MONEY_NOTE),
     )
 
 
 def _plots(revenue: Sequence[Row], receivables: Sequence[Row]) -> list[mo.Html]:
     if not revenue:
         return []
-    unpaid = each_currency(charts.receivables_by_age, receivables, "Unpaid, by days overdue")
+    unpaid = chart_per_currency(charts.receivables_by_age, receivables, "Unpaid, by days overdue")
     return [
-        beside(
-            mo.vstack(each_currency(charts.revenue_by_month, revenue, "Revenue by month and plan")),
+        side_by_side(
+            mo.vstack(
+                chart_per_currency(charts.revenue_by_month, revenue, "Revenue by month and plan")
+            ),
             mo.vstack(unpaid or [heading("Unpaid"), note("Nothing is unpaid.")]),
         )
     ]
@@ -143,7 +145,7 @@ def money_table(rows: Sequence[Row]) -> mo.Html:
     """A month's money, with a row for each currency."""
     if not rows:
         return note("Nothing is invoiced.")
-    return mo.vstack([table(_MONEY, rows), note(_ADDS_UP)])
+    return mo.vstack([table(_MONEY, rows), note(_MONEY_NOTE)])
 
 
 def so_far_page(found: MonthSoFar) -> mo.Html:
@@ -160,7 +162,7 @@ def so_far_page(found: MonthSoFar) -> mo.Html:
     return page(
         heading(title),
         note(text),
-        *each_currency(charts.largest_customers, found.customers, "Largest customers"),
+        *chart_per_currency(charts.largest_customers, found.customers, "Largest customers"),
         heading("Events by day"),
         chart(charts.events_by_day(found.daily_usage)),
         heading("Customers"),
@@ -182,11 +184,11 @@ def revenue_page(
     return page(
         heading("Revenue by month and plan"),
         note("Charges, before discounts and tax."),
-        *each_currency(charts.revenue_by_month, revenue),
-        *each_currency(charts.paid_by_month, months, "Billed by month: paid and unpaid"),
+        *chart_per_currency(charts.revenue_by_month, revenue),
+        *chart_per_currency(charts.paid_by_month, months, "Billed by month: paid and unpaid"),
         heading("Unpaid, by days overdue"),
         *(
-            each_currency(charts.receivables_by_age, receivables)
+            chart_per_currency(charts.receivables_by_age, receivables)
             or [note("Nothing is unpaid.")]
         ),
     )  # fmt: skip

@@ -19,12 +19,12 @@ from billing_pipeline.duckdb_sql import Row
 from billing_pipeline.money import format_amount
 from billing_pipeline.text import counted
 
-ROWS_OF_A_PAGE = 15
+ROWS_PER_PAGE = 15
 MONTHS_SHOWN = 13
 """Months that a table shows; older ones are folded."""
 PLACES = 4
 """Decimal places of the quantities shown; the published tables have all 18 of them."""
-DETAILS = ("month", "customer", "invoice")
+DETAIL_PAGES = ("month", "customer", "invoice")
 """The pages about one thing, which their address names."""
 STYLE = """
 <style>
@@ -101,7 +101,7 @@ def grid(cells: list[dict[str, Any]]) -> mo.Html:
     numbers = [name for name, value in cells[0].items() if isinstance(value, Decimal)]
     return mo.ui.table(
         cells,
-        page_size=ROWS_OF_A_PAGE,
+        page_size=ROWS_PER_PAGE,
         selection=None,
         show_column_summaries=False,
         show_download=False,
@@ -111,7 +111,7 @@ def grid(cells: list[dict[str, Any]]) -> mo.Html:
     )
 
 
-def each_currency(draw: Any, rows: Sequence[Row], title: str = "") -> list[mo.Html]:
+def chart_per_currency(draw: Any, rows: Sequence[Row], title: str = "") -> list[mo.Html]:
     """One chart for each currency that has rows."""
     currencies = sorted({row["currency"] for row in rows})
     above = [heading(title)] if title and currencies else []
@@ -192,7 +192,7 @@ def fold(summary: str, body: mo.Html, *, is_open: bool = False) -> mo.Html:
     return mo.Html(f'<div class="billing">{html}</div>')
 
 
-def beside(*parts: mo.Html) -> mo.Html:
+def side_by_side(*parts: mo.Html) -> mo.Html:
     """Side by side where there is room, else one below the other."""
     cells = "".join(f"<div>{part.text}</div>" for part in parts)
     return mo.Html(f'<div class="billing"><div class="beside">{cells}</div></div>')
@@ -223,7 +223,7 @@ def _cell(column: Column, row: Row) -> str:
         return str(value.text)
     if column.kind == "links":
         return html_links(value)
-    if column.kind in DETAILS:
+    if column.kind in DETAIL_PAGES:
         return link(column.kind, str(value), _link_text(column, row))
     if column.kind == "money":
         return format_amount(value, row["currency"])

@@ -35,7 +35,7 @@ def canary(
             result = check_canary(settings, month)
         is_as_expected = result is None or not result.deviations
     except InvalidInput as error:
-        raise dg.Failure(description=error.told(settings.home), allow_retries=False) from error
+        raise dg.Failure(description=error.message(settings.home), allow_retries=False) from error
     finally:
         if not is_as_expected:
             # Keeps every other step and job from sending what was rated.

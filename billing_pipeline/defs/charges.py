@@ -21,7 +21,7 @@ from billing_pipeline.rating.dbt_runner import (
     installed_manifest,
 )
 from billing_pipeline.rating.month import build_models, check_models, open_warehouse
-from billing_pipeline.rating.unchanged import nodes_rated_from, set_checked
+from billing_pipeline.rating.unchanged import reusable_nodes, set_checked
 from billing_pipeline.runs.locks import Turn
 from billing_pipeline.settings import Settings
 
@@ -52,7 +52,7 @@ def dbt_models(
             context.log.info(f"{node.name}: {node.seconds:.2f} s")
 
     selection = _selection(context)
-    kept = [] if selection else nodes_rated_from(settings, month)
+    kept = [] if selection else reusable_nodes(settings, month)
     if kept:
         context.log.info(f"{month} was rated from these inputs before: its tables stand")
         yield from _events(context, settings, month, kept)

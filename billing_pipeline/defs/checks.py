@@ -307,7 +307,7 @@ def usage_has_come(settings: Settings, month: BillingMonth) -> dg.AssetCheckResu
         severity=dg.AssetCheckSeverity.WARN,
         description=f"{'; '.join(row[-1] for row in rows)}."
         if rows
-        else "The expected usage has come.",
+        else "The expected usage has arrived.",
         metadata=rows_found(("source", "what", "why"), rows),
     )
 

@@ -18,12 +18,12 @@ import duckdb
 from billing_pipeline.collection import prepaid, steps, stripe_gateway
 from billing_pipeline.collection.closed_months import (
     BilledCorrections,
-    Found,
-    as_billed,
+    ClosedMonthCorrections,
+    already_billed,
     billed_corrections,
     corrections_on,
     is_settled,
-    months_to_look_at,
+    months_to_compare,
     open_corrections,
 )
 from billing_pipeline.collection.month_plan import desired_invoices
@@ -112,7 +112,7 @@ class _ClosedMonths:
     def corrections(self) -> Corrections:
         with open_records(self._settings.records_dir) as records:
             recorded = records.billed.months()
-            months = months_to_look_at(self._settings, records.cache, recorded, self._month)
+            months = months_to_compare(self._settings, records.cache, recorded, self._month)
         lines: list[Correction] = []
         taxes: list[CorrectionTax] = []
         spent: list[Correction] = []
@@ -121,40 +121,42 @@ class _ClosedMonths:
         has_commitments = has_file(self._settings, "accounts", "commitments")
         for month in months:
             if is_settled(self._settings, month) and not (spent and has_commitments):
-                found = as_billed(self._billed, month, self._month)
+                found = already_billed(self._billed, month, self._month)
             else:
-                found = self._compared(month, tuple(spent))
+                found = self._compare_month(month, tuple(spent))
             lines += found.corrections.lines
             taxes += found.corrections.taxes
             spent += found.spent
         return Corrections(tuple(lines), tuple(taxes), tuple(spent))
 
-    def _compared(self, month: BillingMonth, spent: tuple[Correction, ...]) -> Found:
+    def _compare_month(
+        self, month: BillingMonth, spent: tuple[Correction, ...]
+    ) -> ClosedMonthCorrections:
         """Rate a closed month again in a scratch home, and compare it with what was billed."""
         settings = self._settings
         own = corrections_on(self._billed, month)
         applications = prepaid.known_applications(settings, month)
         with ExitStack() as opened:
-            aside = opened.enter_context(scratch_home(settings))
+            scratch = opened.enter_context(scratch_home(settings))
             with turn(self._context, settings, Turn.RATING):
                 rate_month(
-                    aside,
+                    scratch,
                     month,
                     applications,
                     self._moved,
                     Corrections(own.lines, own.taxes, spent),
                 )
             with turn(self._context, settings, Turn.STRIPE), self._stripe.open() as gateway:
-                desired = desired_invoices(aside, month)
+                desired = desired_invoices(scratch, month)
                 plan = stripe_gateway.run(
                     gateway, lambda: steps.preview(gateway, settings, month, desired=desired)
                 )
-            customers = _customers(aside, month)
+            customers = _customers(scratch, month)
             found = open_corrections(
-                settings, aside, plan, self._billed, month, self._month, customers
+                settings, scratch, plan, self._billed, month, self._month, customers
             )
-            lines = self._explained(aside, month, found)
-            inputs = rated_inputs(aside, month)
+            lines = self._explained(scratch, month, found)
+            inputs = rated_inputs(scratch, month)
         is_billed = all(action.kind is ActionKind.UNCHANGED for action in plan.actions)
         if inputs is not None and is_billed:
             note_compared(settings, month, inputs, is_billed=True)
@@ -166,15 +168,15 @@ class _ClosedMonths:
         return replace(found, corrections=replace(found.corrections, lines=lines))
 
     def _explained(
-        self, aside: Settings, month: BillingMonth, found: Found
+        self, scratch: Settings, month: BillingMonth, found: ClosedMonthCorrections
     ) -> tuple[Correction, ...]:
         """The lines, each with its cause and the evidence of it."""
         lines = found.corrections.lines
         saved = self._settings.records_dir / "versions" / str(month)
         if saved.exists():
-            shutil.copytree(saved, aside.records_dir / "versions" / str(month))
+            shutil.copytree(saved, scratch.records_dir / "versions" / str(month))
         keys = {line.line_id: _changed_line(line, month) for line in lines}
-        evidence = find_evidence(aside, month, list(keys.values()))
+        evidence = find_evidence(scratch, month, list(keys.values()))
         return tuple(
             line._replace(
                 cause=evidence[keys[line.line_id]].cause,
@@ -184,8 +186,8 @@ class _ClosedMonths:
         )
 
 
-def _customers(aside: Settings, month: BillingMonth) -> set[str]:
-    with duckdb.connect(str(aside.warehouse_path(month)), read_only=True) as warehouse:
+def _customers(scratch: Settings, month: BillingMonth) -> set[str]:
+    with duckdb.connect(str(scratch.warehouse_path(month)), read_only=True) as warehouse:
         return {row[0] for row in warehouse.execute(_CUSTOMERS).fetchall()}
 
 

@@ -54,7 +54,7 @@ def month_drift(
             if _compare(context, settings, stripe, month):
                 rated.append(str(month))
         except InvalidInput as error:
-            problems.append(f"{month}: {error.told(settings.home)}")
+            problems.append(f"{month}: {error.message(settings.home)}")
         except Exception as error:  # the other months are compared all the same
             context.log.exception("%s was not compared", month)
             problems.append(f"{month}: {error}")
@@ -84,18 +84,18 @@ def _compare(
         return False
     applications = prepaid.known_applications(settings, month)
     seen_at = datetime.now(UTC)
-    with scratch_home(settings) as aside:
+    with scratch_home(settings) as scratch:
         with turn(context, settings, Turn.RATING):
             moved = moved_in_stripe(settings)
-            rate_month(aside, month, applications, moved, billed_on(settings, month))
+            rate_month(scratch, month, applications, moved, billed_on(settings, month))
         with turn(context, settings, Turn.STRIPE), stripe.open() as gateway:
-            desired = desired_invoices(aside, month)
+            desired = desired_invoices(scratch, month)
             plan = stripe_gateway.run(
                 gateway, lambda: steps.preview(gateway, settings, month, desired=desired)
             )
         changes = [a.invoice_id for a in plan.changes if a.kind is not ActionKind.WITHDRAW]
-        causes = causes_since_billed(settings, aside, month, changes, seen_at)
-        inputs = rated_inputs(aside, month)
+        causes = causes_since_billed(settings, scratch, month, changes, seen_at)
+        inputs = rated_inputs(scratch, month)
     rows = drift_rows(plan, causes, _cause_by_files(changed), seen_at)
     publish_rows(settings, month, {"month_drift": rows})
     if inputs is not None:
@@ -118,7 +118,7 @@ def _cause_by_files(changed: ChangedInputs | None) -> str:
 @dg.asset_check(
     asset=month_drift,
     name="months_are_as_billed",
-    description="Warns about closed months that would be charged otherwise today (table "
+    description="Warns about closed months that would be charged differently today (table "
     "month_drift). Stops nothing: `billing plan MONTH` shows what would change.",
 )
 def months_are_as_billed(settings: dg.ResourceParam[Settings]) -> dg.AssetCheckResult:
@@ -129,7 +129,7 @@ def months_are_as_billed(settings: dg.ResourceParam[Settings]) -> dg.AssetCheckR
     return dg.AssetCheckResult(
         passed=not rows,
         severity=dg.AssetCheckSeverity.WARN,
-        description=f"{len(rows)} closed months, by currency, would be charged otherwise today."
+        description=f"{len(rows)} closed months, by currency, would be charged differently today."
         f"{_where_it_goes(settings)}"
         if rows
         else "The closed months would be charged today as they were billed.",

@@ -13,7 +13,7 @@ from billing_pipeline.defs.asset_metadata import markdown_table
 from billing_pipeline.defs.jobs import TAGS
 from billing_pipeline.defs.payments import publish_payments, set_aside_metadata
 from billing_pipeline.defs.resources import Stripe
-from billing_pipeline.defs.turns import free_month, turn
+from billing_pipeline.defs.turns import other_month, turn
 from billing_pipeline.defs.wallets import paid_table, pay_from_wallets
 from billing_pipeline.runs.liveness import hold
 from billing_pipeline.runs.locks import Turn
@@ -47,7 +47,7 @@ def due_payments(
             # the sensor starts. One that cannot be published must not stop the others, nor hide
             # what was tried.
             try:
-                with suppress(HeldError), free_month(context, settings, found.month):
+                with suppress(HeldError), other_month(context, settings, found.month):
                     done = publish_payments(gateway, settings, found.month, in_full=found.in_full)
                     problems += done.unread
             except Exception as error:  # whatever it is, the run fails with it at the end

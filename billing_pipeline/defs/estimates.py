@@ -45,7 +45,7 @@ def estimated_charges(
         with turn(context, settings, Turn.RATING):
             rate_and_publish(settings, month, datetime.now(UTC), top_ups, applications)
     except InvalidInput as error:
-        raise dg.Failure(description=error.told(settings.home), allow_retries=False) from error
+        raise dg.Failure(description=error.message(settings.home), allow_retries=False) from error
     except (InvalidMonthError, DbtError) as error:
         raise dg.Failure(description=str(error), allow_retries=False) from error
     with open_published(settings) as published:

@@ -78,13 +78,13 @@ def failed_runs(instance: dg.DagsterInstance, now: datetime) -> list[FailedRun]:
             run.run_id,
             run.job_name,
             run.tags.get("dagster/partition", "")[:7],
-            _why(_events(instance, run.run_id)),
+            _failure_reason(_events(instance, run.run_id)),
         )
         for run in instance.get_runs(filters, limit=_LAST_CLOSES)
     ]
 
 
-def _why(events: list[dg.DagsterEvent]) -> str:
+def _failure_reason(events: list[dg.DagsterEvent]) -> str:
     """The reasons of the failed steps; else the run's own, as when its process was killed."""
     checks = _checks(events)
     steps = [failure_reason(event, checks) for event in events if event.is_step_failure]

@@ -10,7 +10,7 @@ from datetime import datetime
 
 import dagster as dg
 
-from billing_pipeline.collection.records.opening import errors_in_words
+from billing_pipeline.collection.records.opening import explain_errors
 from billing_pipeline.defs.history import failed_runs, last_closes
 from billing_pipeline.notices.notice import Kind, Notice, Rules
 from billing_pipeline.notices.record import NoticeRecord
@@ -27,7 +27,7 @@ class NotDeliveredError(RuntimeError):
 def note(settings: Settings, notice: Notice) -> None:
     """Record a notice that cannot be derived again later."""
     folder = settings.records_dir
-    with errors_in_words(folder), closing(NoticeRecord(folder)) as record:
+    with explain_errors(folder), closing(NoticeRecord(folder)) as record:
         record.note(notice, time.time())
 
 
@@ -47,7 +47,7 @@ def notify(
     settings: Settings, instance: dg.DagsterInstance, now: datetime, seconds: float
 ) -> Outcome:
     """Send what is due. Raises `NotDeliveredError` if a target did not accept a notice."""
-    with errors_in_words(settings.records_dir):
+    with explain_errors(settings.records_dir):
         outcome = send_due(
             *(settings, targets_of(settings), last_closes(instance)),
             *(Rules.of(settings), now, seconds),

@@ -67,7 +67,7 @@ def apply(
     month = month_of(context, settings)
     refuse_unfinished(settings, month)
 
-    def save_what_is_billed(plan: InvoicePlan, sent: Sequence[InvoiceAction]) -> None:
+    def save_billed(plan: InvoicePlan, sent: Sequence[InvoiceAction]) -> None:
         stands = [action for action in plan.actions if action.kind is ActionKind.UNCHANGED]
         billed = {a.invoice_id for a in [*sent, *stands] if a.kind not in _BILLS_NOTHING}
         if plan.closed is not None:
@@ -87,7 +87,7 @@ def apply(
                 approval=approval,
                 limits=Limits.of(settings),
                 timeout=60.0,
-                before_sending=save_what_is_billed,
+                before_sending=save_billed,
             ),
         )
         # The month was read from Stripe a moment ago, so it is not listed again.

@@ -32,20 +32,20 @@ from billing_pipeline.runs.liveness import reap_dead_runs
 from billing_pipeline.settings import Settings
 
 # A tick costs two requests where nothing happened. A longer interval only makes the tables later.
-LOOK_EVERY_SECONDS = 60
+POLL_STRIPE_SECONDS = 60
 # Dagster ends a tick after 60 seconds; the next tick reads what is left.
-READ_FOR_SECONDS = 30.0
+MAX_READ_SECONDS = 30.0
 # A tick lists the folders of every closed month, which an object store charges for.
-LOOK_FOR_USAGE_EVERY_SECONDS = 300
+POLL_USAGE_SECONDS = 300
 # A failed run is requested again after this time, since Stripe may have been unavailable.
-AGAIN_AFTER_SECONDS = 3600
+RETRY_AFTER_SECONDS = 3600
 # Short, because somebody waits for the approval to be carried out.
-LOOK_FOR_APPROVALS_EVERY_SECONDS = 15
+POLL_APPROVALS_SECONDS = 15
 
 
 @dg.sensor(
     job=pull_payments,
-    minimum_interval_seconds=LOOK_EVERY_SECONDS,
+    minimum_interval_seconds=POLL_STRIPE_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Asks Stripe for its events since the last look, and pulls the months whose "
     "invoices changed.",
@@ -61,14 +61,14 @@ def stripe_changes(
     with stripe.open() as gateway:
         stale = stripe_gateway.run(
             gateway,
-            lambda: payments.stale_months(gateway, settings, seconds=READ_FOR_SECONDS),
+            lambda: payments.stale_months(gateway, settings, seconds=MAX_READ_SECONDS),
         )
     odd = summary(read_set_aside(settings.records_dir))
     if odd:
         context.log.warning(odd)
     if not stale:
         yield dg.SkipReason(" ".join(filter(None, ["Nothing changed in Stripe.", odd])))
-    hour = int(time.time() // AGAIN_AFTER_SECONDS)
+    hour = int(time.time() // RETRY_AFTER_SECONDS)
     for found in stale:
         if not MONTHS.has_partition_key(str(found.month)):
             continue
@@ -80,7 +80,7 @@ def stripe_changes(
 
 
 @dg.sensor(
-    minimum_interval_seconds=LOOK_EVERY_SECONDS,
+    minimum_interval_seconds=POLL_STRIPE_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Ends runs whose process was killed.",
 )
@@ -98,7 +98,7 @@ def dead_runs(
     run_status=dg.DagsterRunStatus.SUCCESS,
     monitored_jobs=[apply_plan],
     request_job=apply_plan,
-    minimum_interval_seconds=LOOK_FOR_APPROVALS_EVERY_SECONDS,
+    minimum_interval_seconds=POLL_APPROVALS_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="The month follows from the hash: an approval that was given under another month "
     "than that of its plan is carried out there.",
@@ -127,11 +127,11 @@ FROM month_drift GROUP BY billing_month
 
 @dg.sensor(
     job=preview_month,
-    minimum_interval_seconds=LOOK_FOR_USAGE_EVERY_SECONDS,
+    minimum_interval_seconds=POLL_USAGE_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Starts a preview of each closed month whose usage files changed, or that would be "
-    "charged otherwise today (table month_drift). What would change waits for approval; nothing is "
-    "sent.",
+    "charged differently today (table month_drift). What would change waits for approval; nothing "
+    "is sent.",
 )
 def drifted_months(
     context: dg.SensorEvaluationContext, settings: dg.ResourceParam[Settings]
@@ -197,7 +197,7 @@ def _by_plan(
 
 
 @dg.sensor(
-    minimum_interval_seconds=LOOK_EVERY_SECONDS,
+    minimum_interval_seconds=POLL_STRIPE_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Records failed runs, including those of the command line, for the next notices.",
 )
@@ -213,7 +213,7 @@ def runs_that_failed(
 
 
 @dg.sensor(
-    minimum_interval_seconds=LOOK_EVERY_SECONDS,
+    minimum_interval_seconds=POLL_STRIPE_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Sends each notice once to BILLING_NOTIFY_URLS. What cannot be delivered is tried "
     "again; billing does not wait for it.",
@@ -228,5 +228,5 @@ def notices(
         return dg.SkipReason("Nothing was ever billed from here.")
     now = datetime.now(UTC)
     return dg.SkipReason(
-        delivery_summary(notify(settings, context.instance, now, READ_FOR_SECONDS))
+        delivery_summary(notify(settings, context.instance, now, MAX_READ_SECONDS))
     )

@@ -41,7 +41,7 @@ def turn(context: _Context, settings: Settings, kind: Turn) -> NamedLock:
     return _locks(context, settings).turn(kind)
 
 
-def free_month(context: _Context, settings: Settings, month: BillingMonth) -> NamedLock:
+def other_month(context: _Context, settings: Settings, month: BillingMonth) -> NamedLock:
     """A month other than the run's own, for the length of a `with` block. Raises `HeldError` at
     once if another run works on it."""
     locks = replace(_locks(context, settings), timeout=0.0)

@@ -125,7 +125,7 @@ def intake(
             applications = prepaid.known_applications(settings, month)
             report = build_raw(settings, month, applications, moved, corrections)
     except InvalidInput as error:
-        raise dg.Failure(description=error.told(settings.home), allow_retries=False) from error
+        raise dg.Failure(description=error.message(settings.home), allow_retries=False) from error
     if context.run.job_name == "close_month":
         _wait_for_sources(settings, month, config.without)
     for name in RAW_TABLES:
@@ -148,7 +148,7 @@ def _wait_for_sources(settings: Settings, month: BillingMonth, without: list[str
         waits = ", ".join(f"{one.name} (usage/{month}/{one.file_pattern})" for one in missing)
         without_them = " ".join(f"--without {one.name}" for one in missing)
         raise dg.Failure(
-            description=f"{month} waits for usage of {waits}. Once a file has come, run again; "
+            description=f"{month} waits for usage of {waits}. Once a file has arrived, run again; "
             f"`billing run {month} {without_them}` closes without it",
             allow_retries=False,
         )

@@ -23,8 +23,8 @@ def verdict(problems: list[RecordProblem]) -> tuple[str, dict[str, Any]]:
     text = "What was billed is as it was recorded, and as Stripe has it."
     if rows:
         text = (
-            f"{len(rows)} records of what was billed are not valid, first: {' '.join(rows[0])}. "
-            "Restore records/billed.db from its backup, or the value in Stripe where that was "
+            f"{len(rows)} records of what was billed are not valid; the first: {' '.join(rows[0])}"
+            ". Restore records/billed.db from its backup, or the value in Stripe where that was "
             "changed, and find out who changed it."
         )
     return text, rows_found(("month", "invoice or credit note", "problem"), rows)

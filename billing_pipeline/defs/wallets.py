@@ -22,9 +22,9 @@ from billing_pipeline.rating.month import StripeMovement, WalletApplication
 from billing_pipeline.rating.scratch import scratch_home
 from billing_pipeline.rating.wallets import (
     build_wallets,
-    expire_between,
+    has_expiry_between,
     read_wallets,
-    that_may_pay,
+    wallets_with_funds,
 )
 from billing_pipeline.runs.locks import Turn
 from billing_pipeline.settings import Settings
@@ -39,7 +39,9 @@ def pay_from_wallets(
     cannot be computed, for example because an input cannot be read, each customer with a wallet is
     reported as a problem, and the customer's card is not tried."""
     with turn(context, settings, Turn.STRIPE), stripe.open() as gateway:
-        stripe_gateway.run(gateway, lambda: open_invoices.read_what_moved(gateway, settings))
+        stripe_gateway.run(
+            gateway, lambda: open_invoices.refresh_wallet_movements(gateway, settings)
+        )
         now = datetime.fromtimestamp(int(gateway.clock.now()), UTC)
     invoices = open_invoices.open_invoices(settings)
     month = BillingMonth.containing(now, settings.timezone)
@@ -49,9 +51,9 @@ def pay_from_wallets(
     try:
         with scratch_home(settings) as scratch:
             warehouse = read_wallets(scratch, month, applications, moved)
-            wanted = _wanted(invoices, that_may_pay(warehouse, now))
+            wanted = _wanted(invoices, wallets_with_funds(warehouse, now))
             since = datetime.fromtimestamp(open_invoices.expired_until(settings), UTC)
-            if not wanted and not expire_between(warehouse, since, now):
+            if not wanted and not has_expiry_between(warehouse, since, now):
                 return _NOTHING
             with turn(context, settings, Turn.RATING):
                 build_wallets(scratch, month)
@@ -70,10 +72,10 @@ def pay_from_wallets(
             publish_wallets(settings, month, warehouse)
             return run
     except InvalidInput as error:
-        why = error.told(settings.home)
+        why = error.message(settings.home)
     except DbtError as error:
         why = str(error)
-    return WalletRun([], open_invoices.not_known(settings, invoices, why))
+    return WalletRun([], open_invoices.unknown_wallet_problems(settings, invoices, why))
 
 
 def _known(

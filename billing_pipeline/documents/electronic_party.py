@@ -90,9 +90,9 @@ def vat_id_of(row: Row) -> str:
 
 def _electronic_address(row: Row, vat_id: str) -> tuple[str, str]:
     """The column's `scheme:value`, else the VAT number, else the e-mail address, else nothing."""
-    said = electronic_address(plain(row.get("electronic_address")))
-    if said:
-        return said
+    given = electronic_address(plain(row.get("electronic_address")))
+    if given:
+        return given
     scheme = _VAT_SCHEMES.get(vat_id[:2], "")
     if scheme:
         return scheme, vat_id

@@ -76,7 +76,7 @@ def export(connection: duckdb.DuckDBPyConnection, month: BillingMonth, what: str
         )
     written = [_written(row) for row in found]
     if what == "focus":
-        written = [_with_a_place(in_ascii(row)) for row in written]
+        written = [_with_decimal_place(in_ascii(row)) for row in written]
     return csv_text(written, columns)
 
 
@@ -93,7 +93,7 @@ def in_ascii(row: Row) -> Row:
     }
 
 
-def _with_a_place(row: Row) -> Row:
+def _with_decimal_place(row: Row) -> Row:
     """The row with at least one decimal place in each number. FOCUS's validator guesses a column's
     type from its values, and would refuse a column of whole numbers as integers."""
     return {

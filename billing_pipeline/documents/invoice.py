@@ -175,12 +175,12 @@ def _totals(records: InvoiceRecords) -> list[Row]:
     rows = [("Subtotal", invoice["subtotal"], "plain")]
     if invoice["discount"]:
         rows.append(("Discounts", -invoice["discount"], "plain"))
-    rows += [(plain(tax["description"]), tax["amount"], "plain") for tax in taxes if _adds(tax)]
+    rows += [(plain(tax["description"]), tax["amount"], "plain") for tax in taxes if _is_added(tax)]
     rows.append(("Total", invoice["total"], "total"))
     rows += [
         (f"of which {plain(tax['description'])}", tax["amount"], "note")
         for tax in taxes
-        if not _adds(tax)
+        if not _is_added(tax)
     ]
     currency = invoice["currency"]
     return [
@@ -189,7 +189,7 @@ def _totals(records: InvoiceRecords) -> list[Row]:
     ]
 
 
-def _adds(tax: Row) -> bool:
+def _is_added(tax: Row) -> bool:
     return not tax["is_inclusive"]
 
 

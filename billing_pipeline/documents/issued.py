@@ -20,7 +20,7 @@ from billing_pipeline.duckdb_sql import Row, rows
 _FOUND = """
 SELECT * FROM documents WHERE document_id = $1 OR number = $1 OR invoice_id = $1 ORDER BY position
 """
-_FEES_FIRST = {"charge": 0, "minimum": 2, "discount": 3}
+_KIND_ORDER = {"charge": 0, "minimum": 2, "discount": 3}
 _LATER_KINDS = {"commitment": 4, "overage": 5, "adjustment": 6, "correction": 7}
 _DIGITS = re.compile(r"(\d+)")
 
@@ -132,7 +132,7 @@ def _start(line: Row) -> str:
 def _place(line: Row, payer: str, name: str) -> tuple[Any, ...]:
     customer = str(line.get("customer_id") or payer)
     is_tax = line["kind"] == "tax"
-    rank = _FEES_FIRST.get(line["kind"])
+    rank = _KIND_ORDER.get(line["kind"])
     if rank == 0 and line.get("meter_id"):
         rank = 1
     return (

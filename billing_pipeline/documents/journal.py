@@ -68,7 +68,7 @@ def journal_files(
     files: dict[str, bytes | NoDatevError] = {"journal.csv": csv_text(written, columns).encode()}
     sums = rows(connection, _SUMS, month.key)
     pairs = rows(connection, _PAIRS, month.key)
-    consultant, client = _at_datev(connection)
+    consultant, client = _datev_numbers(connection)
     for currency in sorted({row["currency"] for row in lines}):
         of_currency = [row for row in sums if row["currency"] == currency]
         name = f"{month}-{currency}"
@@ -85,7 +85,7 @@ def journal_files(
     return files
 
 
-def _at_datev(connection: duckdb.DuckDBPyConnection) -> tuple[int, int]:
+def _datev_numbers(connection: duckdb.DuckDBPyConnection) -> tuple[int, int]:
     """Consultant and client numbers of the newest month's seller; where seller.csv has none, the
     lowest that DATEV accepts."""
     seller = rows(connection, "SELECT * FROM seller ORDER BY billing_month DESC LIMIT 1")[0]

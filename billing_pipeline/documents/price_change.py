@@ -99,7 +99,7 @@ def stray_sentence(done: Simulation) -> str | None:
         return None
     first = found[0]
     return (
-        f"{_stray_customers(found)} would be charged otherwise: "
+        f"{_stray_customers(found)} would be charged differently: "
         f"{first['name']} in {first['month']}, {first['before']} before and {first['after']} "
         f"after, {first['currency']}"
     )
@@ -132,8 +132,8 @@ def _currency(done: Simulation, currency: str) -> dict[str, Any]:
         "customers": counted(len(touched), "customer"),
         "counts": f"customers who pay more: {len(dearer):,}, less: {len(cheaper):,}, "
         f"the same: {len(touched) - len(dearer) - len(cheaper):,}",
-        "dearer": _people(done, dearer, currency),
-        "cheaper": _people(done, cheaper, currency),
+        "dearer": _customer_rows(done, dearer, currency),
+        "cheaper": _customer_rows(done, cheaper, currency),
         "more_dearer": max(len(dearer) - MAX_CUSTOMERS, 0),
         "more_cheaper": max(len(cheaper) - MAX_CUSTOMERS, 0),
         "plans": [
@@ -188,7 +188,7 @@ def _margin(total: _Money, currency: str) -> list[dict[str, str]]:
     ]
 
 
-def _people(
+def _customer_rows(
     done: Simulation, found: Sequence[tuple[str, _Money]], currency: str
 ) -> list[dict[str, str]]:
     return [

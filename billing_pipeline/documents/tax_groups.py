@@ -126,11 +126,11 @@ def breakdown_of(issued: IssuedDocument) -> Breakdown | None:
         )
     billed = {row["line_id"] for row in issued.lines}
     for of_line in [found for line_id, found in taxes.items() if line_id not in billed]:
-        _add_tax_alone(of_line, lines, groups)
-    return _without_nothing(lines, sorted(groups.values(), key=_order))
+        _add_tax_only_changes(of_line, lines, groups)
+    return _without_empty(lines, sorted(groups.values(), key=_order))
 
 
-def _without_nothing(lines: list[NetLine], groups: list[TaxGroup]) -> Breakdown:
+def _without_empty(lines: list[NetLine], groups: list[TaxGroup]) -> Breakdown:
     """Leave out lines and groups without an amount. A line of which only the share of a discount
     has changed has none: its group has the share. If there are no other lines, they stay, because a
     document needs a line."""
@@ -140,7 +140,7 @@ def _without_nothing(lines: list[NetLine], groups: list[TaxGroup]) -> Breakdown:
     return Breakdown(lines, list(compress(groups, is_used)))
 
 
-def _add_tax_alone(
+def _add_tax_only_changes(
     taxes: Sequence[Row],
     lines: list[NetLine],
     groups: dict[tuple[str, tuple[Rate, ...]], TaxGroup],
@@ -197,11 +197,11 @@ def untaxed_category(seller: Row, buyer: Row, *, is_mixed: bool) -> tuple[str, s
     the EU, an exemption for an exempt customer, and otherwise not subject to tax. A document must
     not mix lines that are not subject to tax with taxed ones, so there they count as exempt.
     """
-    said = (buyer.get("tax_category") or "").upper()
+    given = (buyer.get("tax_category") or "").upper()
     reason = buyer.get("exemption_reason") or ""
-    if said:
-        is_out = said == "O" and is_mixed
-        return "E" if is_out else said, reason or REASONS[said]
+    if given:
+        is_out = given == "O" and is_mixed
+        return "E" if is_out else given, reason or REASONS[given]
     home, away = seller.get("country"), buyer.get("country")
     if home != away and {home, away} <= EU and buyer.get("tax_id") and seller.get("tax_id"):
         return "AE", reason or REASONS["AE"]

@@ -70,22 +70,24 @@ class Expected:
     charges: Sequence[Row]
 
 
-def as_canary(settings: Settings) -> Settings:
+def canary_settings(settings: Settings) -> Settings:
     """Settings with which the canary's accounts and usage are read in place of the real ones. The
     price book is the month's own."""
     return replace(settings, renamed_folders=_FOLDERS)
 
 
-def in_its_folder(name: str) -> str:
-    """The name, in messages, of an input file that was read with `as_canary`."""
+def canary_file_name(name: str) -> str:
+    """The name, in messages, of an input file that was read with `canary_settings`."""
     folder, _, file = name.partition("/")
     return f"{_FOLDERS[folder]}/{file}" if folder in _FOLDERS else name
 
 
-def in_its_folders(error: InvalidInput) -> InvalidInput:
+def with_canary_file_names(error: InvalidInput) -> InvalidInput:
     """The same error with the names of the canary's files, for inputs that were read with
-    `as_canary`."""
-    return InvalidInput(replace(found, file=in_its_folder(found.file)) for found in error.problems)
+    `canary_settings`."""
+    return InvalidInput(
+        replace(found, file=canary_file_name(found.file)) for found in error.problems
+    )
 
 
 def canary_problems(settings: Settings) -> Sequence[Problem]:
@@ -97,9 +99,9 @@ def canary_problems(settings: Settings) -> Sequence[Problem]:
     *_, problems = _read_all(storage, settings)
     try:
         with duckdb.connect() as connection:
-            load_reference(connection, as_canary(settings))
+            load_reference(connection, canary_settings(settings))
     except InvalidInput as error:
-        problems += in_its_folders(error).problems
+        problems += with_canary_file_names(error).problems
     return problems
 
 

@@ -18,7 +18,7 @@ from billing_pipeline.text import printable
 MAX_LINES = 100  # shown; more than anybody reads, and the file has the rest
 
 _MAX_SPANS = 10  # of consecutive rows that one line names
-_LONGEST_VALUE = 60  # characters of a cell shown in a message: enough to find it, one line
+_MAX_SHOWN_LENGTH = 60  # characters of a cell shown in a message: enough to find it, one line
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class InvalidInput(ValueError):
         self.lines = _lines(self.problems)
         super().__init__(self._text("the first of them listed above"))
 
-    def told(self, folder: Path) -> str:
+    def message(self, folder: Path) -> str:
         """``str()``. If that leaves lines out, it names a file in `folder` that has them all."""
         if len(self.lines) <= MAX_LINES:
             return str(self)
@@ -123,5 +123,5 @@ def _rows_text(group: Sequence[Problem]) -> str:
 
 def shown(value: str) -> str:
     """A cell as it appears in a message: quoted, on one line, cut where it is long."""
-    text = value if len(value) <= _LONGEST_VALUE else value[:_LONGEST_VALUE] + "…"
+    text = value if len(value) <= _MAX_SHOWN_LENGTH else value[:_MAX_SHOWN_LENGTH] + "…"
     return repr(text)

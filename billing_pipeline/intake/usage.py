@@ -35,9 +35,9 @@ from billing_pipeline.settings import Settings
 _ROW_BITS = 40
 
 # Fifty years: wallets and coupons need months from long before, and a rerun needs later ones.
-_MONTHS_AROUND = 600
+_MAX_MONTHS = 600
 
-_GIVEN_NAMES = ", ".join(f"given_{name}" for name in ("text", *USAGE_COLUMNS))
+_GIVEN_COLUMNS = ", ".join(f"given_{name}" for name in ("text", *USAGE_COLUMNS))
 
 _EVENT_COLUMNS = (
     "usage_month, event_id, customer_id, event_name, occurred_at, quantity, properties, "
@@ -114,7 +114,7 @@ def _write_months(
     """Create `raw.months`, in order. Models take every edge from here, because SQL engines have
     time zone databases of their own, and know only one of two midnights when a clock change repeats
     it."""
-    known = [month.shift(step) for step in range(-_MONTHS_AROUND, _MONTHS_AROUND + 1)]
+    known = [month.shift(step) for step in range(-_MAX_MONTHS, _MAX_MONTHS + 1)]
     edges = [one.start(zone) for one in [*known, known[-1].shift(1)]]
     kind = pa.timestamp("us", "UTC")
     rows = pa.table(  # noqa: F841  (read by name in the statement)
@@ -228,7 +228,7 @@ def _as_given_sql(
     named = ", ".join(f"used_{name} AS {name}" for name in values)
     return (
         f"SELECT {month}, {named}, {place}, file_row_number + 1 AS source_row, "
-        f"{expressions.event_fault(types, clean)} AS parse_error, {_GIVEN_NAMES} FROM ("
+        f"{expressions.event_fault(types, clean)} AS parse_error, {_GIVEN_COLUMNS} FROM ("
         f"SELECT {used}, occurred_at, quantity, properties, filename, file_index, file_row_number, "
         f"{given} FROM {source})"
     )

@@ -30,7 +30,7 @@ from billing_pipeline.intake.files.parquet_files import (
     Content,
     UsageColumn,
     content_of,
-    contents_of_small,
+    small_file_contents,
 )
 from billing_pipeline.intake.files.storage import Entry, Storage, local_stamp
 from billing_pipeline.intake.files.text_files import BrokenFile
@@ -145,12 +145,12 @@ def usage_files(settings: Settings, months: list[BillingMonth]) -> UsageFiles:
                 (name, entry, reader.remembered(month, name, entry))
                 for name, entry in month_entries(storage, month)
             ]
-            reader.look_at_small([(name, entry) for name, entry, known in entries if not known])
+            reader.examine_small([(name, entry) for name, entry, known in entries if not known])
             for name, entry, known in entries:
                 try:
                     _refuse_unknown(name, entry)
                     limits.refuse_file(entry.size)
-                    found.append(reader.prepared(month, name, entry, known))
+                    found.append(reader.prepare(month, name, entry, known))
                 except BrokenFile as error:
                     place = (f"usage/{month}/{name}", error.row, error.column)
                     problems.append(Problem(*place, None, str(error)))
@@ -221,7 +221,7 @@ class _Reader:
         """What was found out about a file; None if it is new or has changed."""
         return _remembered(self._cache_dir(month, name) / _KNOWN, entry.stamp)
 
-    def look_at_small(self, entries: Sequence[tuple[str, Entry]]) -> None:
+    def examine_small(self, entries: Sequence[tuple[str, Entry]]) -> None:
         """Examine the small Parquet files among these together."""
         if self._storage.is_remote:
             return  # fetched one by one
@@ -231,12 +231,12 @@ class _Reader:
             if name.lower().endswith(_PARQUET) and not entry.is_folder and entry.oddity is None
         ]
         if len(new) > 1:
-            self._seen |= contents_of_small(self._connection, new, self._limits)
+            self._seen |= small_file_contents(self._connection, new, self._limits)
 
     def _cache_dir(self, month: BillingMonth, name: str) -> Path:
         return self._settings.usage_cache_dir / str(month) / name
 
-    def prepared(
+    def prepare(
         self, month: BillingMonth, name: str, entry: Entry, known: _Known | None
     ) -> UsageFile:
         """A file ready to be scanned. Raises `BrokenFile` and `TooLargeError`."""
@@ -245,7 +245,7 @@ class _Reader:
         is_copy = self._storage.is_remote or not is_parquet
         if known is None or (is_copy and not _is_whole(self._copy(cache_dir, entry, known.digest))):
             try:
-                known = self._look(entry, cache_dir, is_parquet)
+                known = self._examine(entry, cache_dir, is_parquet)
             except OSError as error:
                 if str(self._settings.usage_cache_dir) in str(error.filename):
                     raise  # our own cache cannot be written: not the input's fault
@@ -266,11 +266,11 @@ class _Reader:
         seed = json.dumps([FORMAT_VERSION, clock, extension, digest])
         return cache_dir / f"{hashlib.sha256(seed.encode()).hexdigest()[:DIGEST_LENGTH]}.parquet"
 
-    def _look(self, entry: Entry, cache_dir: Path, is_parquet: bool) -> _Known:
+    def _examine(self, entry: Entry, cache_dir: Path, is_parquet: bool) -> _Known:
         storage = self._storage
         # Digest and copy must come from the same bytes, or a file that is being rewritten would
         # leave a copy under the name of other content.
-        with storage.at_hand(entry, cache_dir) as path, path.open("rb") as content:
+        with storage.local_copy(entry, cache_dir) as path, path.open("rb") as content:
             digest = hashlib.file_digest(content, "sha256").hexdigest()
             target = self._copy(cache_dir, entry, digest)
             if is_parquet:

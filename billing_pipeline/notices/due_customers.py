@@ -4,7 +4,7 @@ invoices, changed subscriptions, low wallets.
 What belongs here: pure functions from what is published to notices, as in ``due``. What does not:
 what needs a person (the view `needs_attention`), except overdue invoices.
 
-Notices of events are only due for `_TOLD_FOR` after them, so that a release with a new kind of
+Notices of events are only due for `_NOTICE_WINDOW` after them, so that a release with a new kind of
 notice does not send years of history.
 """
 
@@ -21,7 +21,7 @@ from billing_pipeline.notices.spikes import plain
 
 Published = duckdb.DuckDBPyConnection
 
-_TOLD_FOR = timedelta(days=31)
+_NOTICE_WINDOW = timedelta(days=31)
 
 _PAYMENTS = """
 SELECT strftime(billing_month, '%Y-%m'), payment_id, stripe_invoice_id, customer_id, invoice_id,
@@ -94,7 +94,7 @@ def payments_received(published: Published, now: datetime) -> list[Notice]:
         for (
             *(month, payment, document, customer, invoice, amount, currency, method),
             at,
-        ) in published.execute(_PAYMENTS, [now - _TOLD_FOR]).fetchall()
+        ) in published.execute(_PAYMENTS, [now - _NOTICE_WINDOW]).fetchall()
     ]
 
 
@@ -125,7 +125,7 @@ def subscriptions_changed(published: Published, now: datetime) -> list[Notice]:
         )
         for (
             *(subscription, customer, what, at, plan, before, quantity, quantity_before),
-        ) in published.execute(_SUBSCRIPTIONS, [now - _TOLD_FOR, now]).fetchall()
+        ) in published.execute(_SUBSCRIPTIONS, [now - _NOTICE_WINDOW, now]).fetchall()
     ]
 
 

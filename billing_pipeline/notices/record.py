@@ -58,7 +58,7 @@ class NoticeRecord:
         found = self._db.execute("select 1 from targets where target = ?", [target])
         return found.fetchone() is not None
 
-    def begin(self, target: str, old_keys: Iterable[str], now: float) -> None:
+    def add_target(self, target: str, old_keys: Iterable[str], now: float) -> None:
         """Add a new target; it will not receive the notices with `old_keys`."""
         with transaction(self._db):
             self._db.execute("insert or ignore into targets values (?, ?)", [target, now])
@@ -67,7 +67,7 @@ class NoticeRecord:
                 [[target, key] for key in old_keys],
             )
 
-    def sent(self, target: str) -> set[str]:
+    def sent_keys(self, target: str) -> set[str]:
         rows = self._db.execute("select key from sent where target = ?", [target])
         return {row[0] for row in rows}
 

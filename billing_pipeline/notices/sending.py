@@ -127,8 +127,8 @@ def _deliver(
     failed = []
     for target in targets:
         if not record.is_known(target.digest):
-            record.begin(target.digest, _old_keys(record, published, now), now)
-        already_sent = record.sent(target.digest)
+            record.add_target(target.digest, _old_keys(record, published, now), now)
+        already_sent = record.sent_keys(target.digest)
         notices = [*record.noted(), *published]
         due = [notice for notice in notices if notice.key not in already_sent]
         count, is_reached = _send(record, target, messages(due), now, deadline)

@@ -42,7 +42,7 @@ MODEL, KIND, VARIANT, SIZE = "model", "kind", "variant", "request_input_tokens"
 
 _UNITS = UnitRegistry(unit_data)
 # The package bills at least 10 seconds of each of their requests, in its code.
-_LEAST_OF_A_REQUEST = frozenset({"groq/whisper-large-v3", "groq/whisper-large-v3-turbo"})
+_PRICED_PER_REQUEST = frozenset({"groq/whisper-large-v3", "groq/whisper-large-v3-turbo"})
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def prices_of(name: str, model: ModelInfo) -> list[Price]:
 
 def reason_to_leave_out(name: str, model: ModelInfo) -> str:
     """Why the catalogue cannot say what this model costs, or nothing."""
-    if name in _LEAST_OF_A_REQUEST:
+    if name in _PRICED_PER_REQUEST:
         return "at least 10 seconds are charged for each request"
     if not all(isinstance(one, StartDateConstraint) for one in _constraints(model)):
         return "its prices depend on the time of day"

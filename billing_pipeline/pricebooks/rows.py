@@ -41,7 +41,7 @@ def write_book(book: Book, directory: Path) -> list[Path]:
     taken = sorted(directory.iterdir()) if directory.exists() else []
     if taken:
         raise FolderInUseError(
-            f"{taken[0]} is there already: nothing was written. Name a new or an empty folder, and "
+            f"{taken[0]} already exists: nothing was written. Name a new or an empty folder, and "
             "compare its files with those of your catalog"
         )
     remarks = [{"kind": one.kind, "name": one.name, "text": one.text} for one in book.remarks]

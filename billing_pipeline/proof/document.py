@@ -72,7 +72,7 @@ FROM metered_events
 WHERE list_contains($1, window_id)
 ORDER BY window_id, occurred_at, is_correction, source_file, source_row
 """
-_CARRIED = "SELECT * FROM carried_values WHERE list_contains($1, window_id)"
+_CARRIED_VALUES = "SELECT * FROM carried_values WHERE list_contains($1, window_id)"
 _BUCKETS = "SELECT * FROM carried_buckets WHERE list_contains($1, window_id) ORDER BY bucket_start"
 _CORRECTED = "SELECT * FROM window_corrections WHERE list_contains($1, window_id)"
 _TIERS = """
@@ -130,7 +130,7 @@ def read_proofs(
 ) -> list[dict[str, Any]]:
     """The proofs of a month's invoices, in their order: one reading for all of them."""
     keys = [invoice["invoice_id"] for invoice in invoices]
-    lines = _by(
+    lines = _grouped_by(
         "invoice_id",
         rows(
             published,
@@ -138,7 +138,7 @@ def read_proofs(
             keys,
         ),
     )
-    taxes = _by(
+    taxes = _grouped_by(
         "invoice_id",
         rows(
             published,
@@ -156,7 +156,7 @@ def read_proofs(
         key, whose = invoice["invoice_id"], (invoice["customer_id"], invoice["currency"])
         own = [charge for charge in charges if (charge["payer_id"], charge["currency"]) == whose]
         own_lines = lines.get(key, [])
-        _require_same(own_lines, own, key)
+        _require_same_rating(own_lines, own, key)
         left_out = _left_out(own, own_lines, events_of, max_events)
         proofs.append(
             {
@@ -182,7 +182,7 @@ def _left_out(
     return {charge["charge_id"] for charge in charges} - chosen
 
 
-def _require_same(lines: Sequence[Row], charges: Sequence[Row], invoice_id: str) -> None:
+def _require_same_rating(lines: Sequence[Row], charges: Sequence[Row], invoice_id: str) -> None:
     """The month may be rated anew since it was published, or never here."""
     known = {charge["charge_id"]: charge["amount"] for charge in charges}
     for line in lines:
@@ -219,20 +219,20 @@ class _Charges:
         metered = [charge["charge_id"] for charge in charges if charge["meter_id"]]
         self._windows = {row["charge_id"]: row["window_id"] for row in listed(_WINDOWS, metered)}
         ids = sorted(self._windows.values())
-        self._events = _by("window_id", listed(_EVENTS, ids))
-        self._carried = _by("window_id", listed(_CARRIED, ids))
-        self._buckets = _by("window_id", listed(_BUCKETS, ids))
+        self._events = _grouped_by("window_id", listed(_EVENTS, ids))
+        self._carried = _grouped_by("window_id", listed(_CARRIED_VALUES, ids))
+        self._buckets = _grouped_by("window_id", listed(_BUCKETS, ids))
         self._corrected = {
             row["window_id"]: row["corrected_quantity"] for row in listed(_CORRECTED, ids)
         }
         meters = rows(warehouse, "SELECT * FROM stg_catalog__meters")
         self._meters = {row["meter_id"]: row for row in meters}
         prices = sorted({charge["price_id"] for charge in charges})
-        self._tiers = _by("price_id", listed(_TIERS, prices))
+        self._tiers = _grouped_by("price_id", listed(_TIERS, prices))
         self._rules = {(row["price_id"], row["valid_from"]): row for row in listed(_RULES, prices)}
         with_seats = [one for one in charges if one["included_per"] == "seat"]
         subscriptions = sorted({one["subscription_id"] for one in with_seats})
-        self._seats = _by("subscription_id", listed(_SEATS, subscriptions))
+        self._seats = _grouped_by("subscription_id", listed(_SEATS, subscriptions))
 
     def of(self, charge: Row, left_out: set[str]) -> dict[str, Any]:
         left = (*_TERMS, "tiers_from")
@@ -273,7 +273,7 @@ class _Charges:
         }
 
 
-def _by(name: str, found: Iterable[Row]) -> dict[Any, list[Row]]:
+def _grouped_by(name: str, found: Iterable[Row]) -> dict[Any, list[Row]]:
     by_name: dict[Any, list[Row]] = defaultdict(list)
     for row in found:
         by_name[row[name]].append(row)
@@ -312,11 +312,13 @@ def _group(values: Sequence[str | None] | None) -> str | None:
 
 def events_digest(events: Sequence[Mapping[str, Any]]) -> str:
     """The digest of a charge's events: one line each, `id,time,value`."""
-    text = "".join(f"{event['id'] or ''},{event['at']},{_first(event)}\n" for event in events)
+    text = "".join(
+        f"{event['id'] or ''},{event['at']},{_counted_value(event)}\n" for event in events
+    )
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _first(event: Mapping[str, Any]) -> str:
+def _counted_value(event: Mapping[str, Any]) -> str:
     given = (event.get("raw"), event.get("value"), event.get("unique"))
     return next((text for text in given if text is not None), "")
 
@@ -408,7 +410,7 @@ ORDER BY month, position
 """
 
 
-def read_sent(records: Path, invoice_id: str) -> list[dict[str, Any]]:
+def read_sent_content(records: Path, invoice_id: str) -> list[dict[str, Any]]:
     """What Stripe was sent of an invoice, with the digest that stands in Stripe's metadata; empty
     where nothing was."""
     if not records.exists():

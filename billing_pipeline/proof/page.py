@@ -73,12 +73,12 @@ def page(proof: Mapping[str, Any]) -> str:
         policy=html.escape(policy),
         title=html.escape(f"Invoice {proof['invoice']['invoice_id']}"),
         style=_STYLE,
-        data=_inert(proof),
+        data=_embedded_json(proof),
         script=script,
     )
 
 
-def _inert(data: Mapping[str, Any]) -> str:
+def _embedded_json(data: Mapping[str, Any]) -> str:
     """JSON in ASCII that contains no markup."""
     text = json.dumps(data, ensure_ascii=True, separators=(",", ":"))
     for char in "<>&":

@@ -278,7 +278,7 @@ def save_versions(
                     queries |= {CORRECTIONS: (_CORRECTIONS, {})}
                     queries |= {CORRECTION_TAXES: (_CORRECTION_TAXES, {})}
             _load(connection, documents)
-            with _whole_folder(root) as folder:
+            with _atomic_folder(root) as folder:
                 for name, (query, values) in queries.items():
                     _write(connection, query, folder / f"{name}.parquet", values)
                 inputs = read_inputs(connection, settings, month)
@@ -328,7 +328,7 @@ def _contents(files: Mapping[str, tuple[str, int, str]]) -> dict[str, str]:
     return {name: digest or stamp for name, (stamp, _, digest) in files.items()}
 
 
-def inputs_beside(path: str) -> dict[str, Any] | None:
+def saved_inputs(path: str) -> dict[str, Any] | None:
     """What `read_inputs` returned when this file of versions was written; None if an earlier
     release wrote it."""
     try:
@@ -411,7 +411,7 @@ def _write(
 
 
 @contextmanager
-def _whole_folder(root: Path) -> Iterator[Path]:
+def _atomic_folder(root: Path) -> Iterator[Path]:
     """A folder to write into, which gets its number once it is complete and on the disk."""
     unfinished = root / "unfinished"
     shutil.rmtree(unfinished, ignore_errors=True)

@@ -56,7 +56,7 @@ HAVING NOT arg_max(is_gone, version)
 _NO_STANDING = """
 CREATE OR REPLACE TEMP TABLE standing (table_name VARCHAR, row_id VARCHAR)
 """
-_DIFFERENT = """
+_CHANGED_ROWS = """
 CREATE OR REPLACE TEMP TABLE different AS
 SELECT
     $month::DATE AS billing_month, $version::INTEGER AS version, $known_at::TIMESTAMPTZ AS known_at,
@@ -88,7 +88,7 @@ def month_queries(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
     return queries
 
 
-def keep(
+def save(
     connection: duckdb.DuckDBPyConnection,
     settings: Settings,
     month: BillingMonth,
@@ -106,7 +106,7 @@ def keep(
     )
     connection.execute(f"CREATE OR REPLACE TEMP TABLE present AS {present}")
     values = {"month": month.key, "version": version, "known_at": now, "tables": sorted(queries)}
-    connection.execute(_DIFFERENT, values)
+    connection.execute(_CHANGED_ROWS, values)
     [(count,)] = connection.execute("SELECT count(*) FROM different").fetchall()
     if count:
         _write(connection, _folder(settings, month) / f"{version:06}.parquet")

@@ -60,7 +60,7 @@ SELECT line_id, charge_id, kind, customer_id, subscription_id, coupon_id, commit
     adjustment_id, tax_rate_id
 FROM warehouse.main.invoice_lines WHERE list_contains($1, invoice_id)
 """
-# The evidence for corrections of a closed month was found when that month was rated aside.
+# The evidence for corrections of a closed month was found when it was rated in a scratch home.
 _CORRECTED = """
 SELECT line_id, customer_id, charge_id, kind, cause, evidence
 FROM warehouse.main.corrections WHERE list_contains($1, invoice_id)
@@ -183,16 +183,16 @@ class _Search:
             )
             for row in rows(self._connection, _CORRECTED, self._invoice_ids)
         }
-        charges = self._of_charges()
+        charges = self._charge_evidence()
         moved = {line.invoice_id for line in self._changed if line.line_id in charges}
         return {
             line: corrected.get(line.line_id or "")
             or charges.get(line.line_id or "")
-            or self._of_other_line(lines.get(line.line_id or ""), line.invoice_id in moved)
+            or self._other_line_evidence(lines.get(line.line_id or ""), line.invoice_id in moved)
             for line in self._changed
         }
 
-    def _of_charges(self) -> dict[str, Evidence]:
+    def _charge_evidence(self) -> dict[str, Evidence]:
         """By line id: the evidence for charges that differ from the saved version that was
         billed."""
         saved = as_billed.versions_query(
@@ -253,7 +253,7 @@ class _Search:
     def _usage(self, charge: Row) -> list[str]:
         """The files that are new or changed since then, with the rows that count for the charge or
         were read before its period; corrections of such readings; and the files that are gone."""
-        saved = as_billed.inputs_beside(charge["saved_in"]) if charge["saved_in"] else None
+        saved = as_billed.saved_inputs(charge["saved_in"]) if charge["saved_in"] else None
         known: Mapping[str, str] = (saved or {}).get("usage_files", {})
         files: Mapping[str, str] = self._present["usage_files"]
         window = (charge["subscription_id"], charge["price_id"], charge["period_start"])
@@ -291,17 +291,17 @@ class _Search:
         known = self._known_corrections(charge)
         return [
             f"accounts/usage_corrections.csv row {row['source_row']} ({row['correction_id']}): "
-            f"{_said(_plain(row['quantity']), row['reason'], row['author'])}"
+            f"{_reason_and_author(_plain(row['quantity']), row['reason'], row['author'])}"
             for row in found
             if row["correction_id"] not in known
         ]
 
     def _known_corrections(self, charge: Row) -> set[str]:
         """Those that there were when the charge was saved."""
-        saved = as_billed.inputs_beside(charge["saved_in"]) if charge["saved_in"] else None
+        saved = as_billed.saved_inputs(charge["saved_in"]) if charge["saved_in"] else None
         return {*(saved or {}).get("corrections", [])}
 
-    def _of_other_line(self, line: Row | None, is_moved: bool) -> Evidence:
+    def _other_line_evidence(self, line: Row | None, is_moved: bool) -> Evidence:
         """The evidence for a line that is not a charge: a discount, a minimum, a tax, an adjustment
         or a commitment."""
         if line is None:
@@ -309,8 +309,12 @@ class _Search:
         owner = {"customer_id": line["customer_id"], "charge_id": line["charge_id"]}
         if line["kind"] == "adjustment":
             name = line["adjustment_id"]
-            said = rows(self._connection, _ADJUSTMENT, name)
-            why = f": {_said(said[0]['reason'], said[0]['author'])}" if said else ""
+            adjustment = rows(self._connection, _ADJUSTMENT, name)
+            why = (
+                f": {_reason_and_author(adjustment[0]['reason'], adjustment[0]['author'])}"
+                if adjustment
+                else ""
+            )
             text = f"accounts/adjustments.csv {name}{why}"
             return Evidence("adjustment", text, **owner, kind=line["kind"])
         if line["kind"] == "charge":
@@ -434,9 +438,9 @@ def _plain(value: Any) -> str:
     return str(value)
 
 
-def _said(*parts: str | None) -> str:
-    *said, author = parts
-    texts = [part for part in said if part]
+def _reason_and_author(*parts: str | None) -> str:
+    *reasons, author = parts
+    texts = [reason for reason in reasons if reason]
     return ", ".join([*texts, f"by {author}"] if author else texts)
 
 

@@ -65,13 +65,13 @@ _SOURCES = {
     "estimated_subscriptions": _SUBSCRIPTIONS,
     "trials": _TRIALS,
 }
-_OF_THE_ESTIMATE = ("billing_month", "estimated_at", "usage_until")
+_ESTIMATE_COLUMNS = ("billing_month", "estimated_at", "usage_until")
 
 
 def estimate_query(name: str, table: Table) -> str:
     """A query of one table's rows, with the declared columns."""
     columns = ", ".join(
-        f"{'estimate' if item.name in _OF_THE_ESTIMATE else 'source'}.{item.name}::{item.type}"
+        f"{'estimate' if item.name in _ESTIMATE_COLUMNS else 'source'}.{item.name}::{item.type}"
         f" AS {item.name}"
         for item in table.columns
     )

@@ -83,7 +83,7 @@ def explain(settings: Settings, record_id: str) -> Record:
         )
     if not (invoices or lines or charges):
         raise UnknownRecordError(
-            f"{record_id!r} is the id of no invoice, line or charge that was published"
+            f"{record_id!r} is not the id of a published invoice, line or charge"
         )
     for charge in charges:
         charge["tiers"] = [tier for tier in tiers if tier["charge_id"] == charge["charge_id"]]

@@ -40,18 +40,23 @@ class _Part:
 USAGE_GAPS = ("source_missing", "no_usage", "usage_fell")
 """The kinds of `needs_attention` for usage that has not arrived."""
 
-# `needs_attention`, read only once, because it reads thirty tables.
-_ASKING = "CREATE OR REPLACE TEMP TABLE asking AS FROM needs_attention"
+ATTENTION_TABLE = "attention"
+"""On the connection that `health` was given: the rows of `needs_attention`, read only once, because
+it reads the files of twenty tables of each month."""
 
 # The newest month that was computed, to which the sentences about customers and usage refer.
-_NEWEST = "(SELECT max(billing_month) FROM seller)"
+_NEWEST = "getvariable('newest_month')"
+_READ_ONCE = (
+    f"CREATE OR REPLACE TEMP TABLE {ATTENTION_TABLE} AS FROM needs_attention",
+    "SET VARIABLE newest_month = (SELECT max(billing_month) FROM seller)",
+)
 _STRIPE_DIFFERS = (
     *("missing", "unexpected", "differs", "wallet_differs", "charge_differs"),
     *("unknown", "payout_failed"),
 )
 
 # What needs attention besides the states of invoices: what is counted, and its label.
-_OF_CUSTOMERS = {
+_CUSTOMER_KINDS = {
     "refunded": ("invoice", "refunded without a credit note"),
     "disputed": ("invoice", "disputed"),
     "credited_by_hand": ("credit note", "made by hand"),
@@ -81,14 +86,14 @@ _PARTS = (
     _Part(
         "sources",
         "SELECT count(*) AS expected, (SELECT string_agg(reason, '; ' ORDER BY reason)"
-        f" FROM asking WHERE kind IN {USAGE_GAPS} AND billing_month = {_NEWEST})"
+        f" FROM {ATTENTION_TABLE} WHERE kind IN {USAGE_GAPS} AND billing_month = {_NEWEST})"
         f" AS gaps FROM usage_sources WHERE billing_month = {_NEWEST} AND expected IS NOT NULL",
         lambda row: (
             f"{row['gaps']} in the newest month"
             if row["gaps"]
-            else f"usage of {row['expected']:,} expected sources has come in the newest month"
+            else f"usage of {row['expected']:,} expected sources has arrived in the newest month"
             if row["expected"]
-            else "usage has come as before (catalog/sources.csv can say what is expected)"
+            else "usage has arrived as before (catalog/sources.csv can say what is expected)"
         ),
         kinds=USAGE_GAPS,
         is_of_all_months=False,
@@ -126,7 +131,7 @@ _PARTS = (
         "SELECT string_agg(DISTINCT strftime(billing_month, '%Y-%m'), ', '"
         " ORDER BY strftime(billing_month, '%Y-%m')) AS months FROM month_drift",
         lambda row: (
-            f"{counted(row['wrong'], 'customer')} of {row['months']} would be charged otherwise"
+            f"{counted(row['wrong'], 'customer')} of {row['months']} would be charged differently"
             " today: table month_drift"
             if row["months"]
             else "closed months would be charged today as they were billed"
@@ -150,10 +155,10 @@ _PARTS = (
         " count(*) FILTER (WHERE status = 'open') AS open,"
         " count(*) FILTER (WHERE payment_state = 'processing') AS processing,"
         " count(*) FILTER (WHERE status = 'paid') AS paid,"
-        " (SELECT histogram(kind) FROM asking) AS asking"
+        f" (SELECT histogram(kind) FROM {ATTENTION_TABLE}) AS attention"
         " FROM invoice_payments",
         lambda row: _payments(row),
-        kinds=("overdue", "uncollectible", *_OF_CUSTOMERS),
+        kinds=("overdue", "uncollectible", *_CUSTOMER_KINDS),
     ),
     _Part(
         "wallets",
@@ -202,11 +207,11 @@ def _payments(row: Row) -> str:
     )
     if row["processing"]:
         states += f" ({row['processing']:,} of them with a debit under way)"
-    asking = row["asking"] or {}
+    attention = row["attention"] or {}
     counts = [
-        f"{counted(asking[kind], what)} {words}"
-        for kind, (what, words) in _OF_CUSTOMERS.items()
-        if kind in asking
+        f"{counted(attention[kind], what)} {words}"
+        for kind, (what, words) in _CUSTOMER_KINDS.items()
+        if kind in attention
     ]
     return "; ".join([states, *([", ".join(counts)] if counts else [])])
 
@@ -225,9 +230,10 @@ def _revenue(sums: Sequence[Row]) -> str:
 def health(published: duckdb.DuckDBPyConnection) -> list[Health]:
     """Every part, in the order in which money flows."""
     try:
-        published.execute(_ASKING)
+        for statement in _READ_ONCE:
+            published.execute(statement)
     except duckdb.CatalogException as error:
-        return [_of_an_earlier_release(part, error) for part in _PARTS]
+        return [_not_published_yet(part, error) for part in _PARTS]
     return [_health(published, part) for part in _PARTS]
 
 
@@ -235,27 +241,30 @@ def _health(published: duckdb.DuckDBPyConnection, part: _Part) -> Health:
     try:
         (row,) = rows(
             published,
-            "SELECT part.*, (SELECT coalesce(sum(items), 0)::BIGINT FROM asking"
+            f"SELECT part.*, (SELECT coalesce(sum(items), 0)::BIGINT FROM {ATTENTION_TABLE}"
             f" WHERE list_contains($1, kind) AND ($2 OR billing_month = {_NEWEST})) AS wrong"
             f" FROM ({part.query}) AS part",
             part.kinds,
             part.is_of_all_months,
         )
     except duckdb.CatalogException as error:
-        return _of_an_earlier_release(part, error)
+        return _not_published_yet(part, error)
     return Health(part.name, not row["wrong"], part.says(row))
 
 
-def _of_an_earlier_release(part: _Part, error: duckdb.CatalogException) -> Health:
+def _not_published_yet(part: _Part, error: duckdb.CatalogException) -> Health:
     missing = str(error).splitlines()[0]
     return Health(part.name, False, f"published by an earlier release: {missing}")
 
 
-def usage_gaps(published: duckdb.DuckDBPyConnection) -> list[Row]:
-    """Missing usage, in all months: month (YYYY-MM), kind, source, and a sentence."""
+def usage_gaps(
+    published: duckdb.DuckDBPyConnection, attention: str = "needs_attention"
+) -> list[Row]:
+    """Missing usage, in all months: month (YYYY-MM), kind, source, and a sentence. `attention` is
+    where to look: the view, or `ATTENTION_TABLE`."""
     return rows(
         published,
         "SELECT strftime(billing_month, '%Y-%m') AS month, kind, subject AS source, reason"
-        " FROM needs_attention WHERE list_contains($1, kind) ORDER BY ALL",
+        f" FROM {attention} WHERE list_contains($1, kind) ORDER BY ALL",
         USAGE_GAPS,
     )

@@ -89,7 +89,7 @@ def _published_states(published: duckdb.DuckDBPyConnection) -> list[MonthOvervie
     except duckdb.CatalogException as error:
         raise NotPublishedError(
             "the months were published by an earlier release: `billing pull MONTH` publishes them "
-            "anew"
+            "again"
         ) from error
     return [
         MonthOverview(

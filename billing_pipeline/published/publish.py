@@ -25,7 +25,7 @@ import duckdb
 from billing_pipeline.duckdb_sql import glob_literal, sql_text
 from billing_pipeline.home import open_to_readers
 from billing_pipeline.months import BillingMonth
-from billing_pipeline.published.as_known import PLAN, keep
+from billing_pipeline.published.as_known import PLAN, save
 from billing_pipeline.published.durable import fsync
 from billing_pipeline.published.export import (
     Files,
@@ -137,7 +137,7 @@ def _publish_month(
         if str(month) in new.missing and not from_warehouse:
             raise PublishError(
                 f"files of {month} are gone from {settings.published_dir}: "
-                f"`billing run {month}` makes them anew"
+                f"`billing run {month}` rebuilds them"
             )
         folder = _new_version_folder(place, new.now)
         now = datetime.fromtimestamp(new.now, UTC)
@@ -149,7 +149,7 @@ def _publish_month(
             files |= export_month_rows(new.connection, extra[name], rows, month, path)
             if name == PLAN:
                 query = f"SELECT * FROM read_parquet({sql_text(glob_literal(str(path)))})"
-                keep(new.connection, settings, month, {PLAN: query}, now)
+                save(new.connection, settings, month, {PLAN: query}, now)
         if from_warehouse or PLAN in extra_tables:
             files |= export_known(new.connection, settings, new.published, month, folder)
         _make_durable(folder, up_to=settings.published_dir)

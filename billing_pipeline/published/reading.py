@@ -43,7 +43,7 @@ def open_published(settings: Settings) -> duckdb.DuckDBPyConnection:
         connection.close()
         reason = str(error).rstrip(".!")
         raise PublishError(
-            f"{path} cannot be opened: {reason}. It is made anew by the next run, or by "
+            f"{path} cannot be opened: {reason}. It is rebuilt by the next run, or by "
             "`billing pull MONTH`"
         ) from error
     return connection

@@ -104,7 +104,7 @@ class Differences:
         )
 
 
-def between(present: Path, simulated: Path) -> Differences:
+def compare(present: Path, simulated: Path) -> Differences:
     """Compare two warehouses of the same month."""
     with utc_session() as connection:
         attach(connection, present, "present")
@@ -112,7 +112,7 @@ def between(present: Path, simulated: Path) -> Differences:
         return _differences(connection)
 
 
-def from_published(settings: Settings, month: BillingMonth, simulated: Path) -> Differences:
+def compare_with_published(settings: Settings, month: BillingMonth, simulated: Path) -> Differences:
     """Compare the month as published with a warehouse. Raises `NotPublishedError`."""
     path = database_path(settings)
     if not path.exists():

@@ -1,7 +1,7 @@
 """Does a published month agree with its inputs and records? Recomputed and compared.
 
-What belongs here: rating the month aside, and the digests and differing rows of each table. What
-does not: the records of what was billed (``collection.records``), and showing it
+What belongs here: rating the month in a scratch home, and the digests and differing rows of each
+table. What does not: the records of what was billed (``collection.records``), and showing it
 (``commands.verify``).
 """
 
@@ -77,10 +77,10 @@ def verify_month(
     if not published:
         raise NotPublishedError(f"nothing is published of {month}: there is nothing to compare")
     models = [name for name in published_tables(settings).models if name in published]
-    with scratch_home(settings) as aside, utc_session() as connection:
+    with scratch_home(settings) as scratch, utc_session() as connection:
         # Corrections of closed months depend on other months, so they are taken as they were.
         corrections = known_corrections(settings.warehouse_path(month))
-        recomputed = rate_month(aside, month, applications, moved, corrections)
+        recomputed = rate_month(scratch, month, applications, moved, corrections)
         attach(connection, recomputed, "recomputed")
         found = []
         for name in models:

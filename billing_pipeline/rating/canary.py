@@ -20,10 +20,10 @@ from billing_pipeline.duckdb_sql import Row, rows
 from billing_pipeline.intake.canary import (
     AMOUNTS,
     Expected,
-    as_canary,
-    in_its_folder,
-    in_its_folders,
+    canary_file_name,
+    canary_settings,
     read_expected,
+    with_canary_file_names,
 )
 from billing_pipeline.intake.problems import InvalidInput
 from billing_pipeline.money import format_amount
@@ -76,9 +76,9 @@ def check_canary(settings: Settings, month: BillingMonth) -> CanaryResult | None
         return None
     with scratch_home(settings) as scratch:
         try:
-            warehouse = rate_month(as_canary(scratch), expected.month)
+            warehouse = rate_month(canary_settings(scratch), expected.month)
         except InvalidInput as error:
-            raise in_its_folders(error) from error
+            raise with_canary_file_names(error) from error
         invoices, charges, set_aside = _computed(warehouse)
     found = compared(expected, invoices, charges)
     deviations = [text for text in found if text is not None]
@@ -94,7 +94,7 @@ def _computed(warehouse: Path) -> tuple[list[Row], list[Row], list[str]]:
 
 
 def _set_aside(row: Row) -> str:
-    return f"{in_its_folder(row['source_file'])} row {row['source_row']}: {row['reason']}"
+    return f"{canary_file_name(row['source_file'])} row {row['source_row']}: {row['reason']}"
 
 
 # Comparing

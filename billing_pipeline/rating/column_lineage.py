@@ -83,7 +83,7 @@ def origins_of(sql: str, schema: Schema) -> dict[str, set[str]]:
     )
     root = build_scope(query)
     if root is None:
-        raise LineageError(f"this is no query: {sql}")
+        raise LineageError(f"not a query: {sql}")
     traced = _Traced({id(scope.expression): scope for scope in root.traverse()})
     return {name: traced.origins(root, name) for name in _names(root)}
 

@@ -26,7 +26,7 @@ from billing_pipeline.rating.dbt_runner import DBT_PROJECT_DIR, check, run_model
 from billing_pipeline.rating.month import open_warehouse
 from billing_pipeline.rating.unchanged import digest_in, rated_digest
 from billing_pipeline.runs.locks import RunLocks
-from billing_pipeline.runs.process_locks import Notify, say_nothing
+from billing_pipeline.runs.process_locks import Notify, ignore_notice
 from billing_pipeline.settings import Settings
 
 # Compiled SQL contains the database's name, which is that of the DuckDB file.
@@ -60,7 +60,7 @@ class DbtSandbox:
 
 
 def lay_out(
-    settings: Settings, month: BillingMonth, folder: Path, notify: Notify = say_nothing
+    settings: Settings, month: BillingMonth, folder: Path, notify: Notify = ignore_notice
 ) -> DbtSandbox:
     """Copy the month as last rated into `folder`, which must be new or empty.
 
@@ -87,7 +87,7 @@ def open_sandbox(folder: Path) -> DbtSandbox:
         with open_warehouse(folder / WAREHOUSE, read_only=True) as connection:
             [(first,)] = connection.execute("SELECT billing_month FROM raw.run").fetchall()
     except duckdb.Error as error:
-        raise SandboxError(f"{folder} is no sandbox of a month: {error}") from error
+        raise SandboxError(f"{folder} is not the sandbox of a month: {error}") from error
     named = _outputs(folder)["duckdb"]["path"]
     if named != str(folder / WAREHOUSE):
         raise SandboxError(

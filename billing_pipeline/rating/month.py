@@ -29,7 +29,7 @@ from billing_pipeline.rating.dbt_runner import BUILD, CLOSE, DbtError, NodeResul
 from billing_pipeline.rating.earlier_lines import load_earlier_lines
 from billing_pipeline.rating.spark import build_with_spark
 from billing_pipeline.rating.too_large import too_large
-from billing_pipeline.rating.unchanged import inputs_digest, nodes_rated_from, set_checked
+from billing_pipeline.rating.unchanged import inputs_digest, reusable_nodes, set_checked
 from billing_pipeline.settings import Settings
 
 
@@ -109,7 +109,7 @@ def build_raw(
     except BaseException:
         set_checked(settings, month, False)
         raise
-    kept = nodes_rated_from(settings, month, digest)
+    kept = reusable_nodes(settings, month, digest)
     set_checked(settings, month, False)
     path = settings.warehouse_path(month)
     if kept:
@@ -261,7 +261,7 @@ def rate_month(
 ) -> Path:
     """Intake and dbt in one go; returns the month's warehouse, its tables in schema ``main``."""
     build_raw(settings, month, wallet_applications, moved, corrections)
-    if not nodes_rated_from(settings, month):
+    if not reusable_nodes(settings, month):
         nodes = build_models(settings, month)
         check_models(settings, month, nodes)
         set_checked(settings, month, True, nodes)

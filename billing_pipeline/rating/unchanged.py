@@ -64,13 +64,13 @@ def set_checked(
     if not passed:
         mark.unlink(missing_ok=True)
         return
-    said: dict[str, Any] = {"content": _file_digest(warehouse)}
+    noted: dict[str, Any] = {"content": _file_digest(warehouse)}
     if nodes:
-        said["inputs"] = digest_in(warehouse)
-        said["models"] = project_digest()
-        said["nodes"] = [asdict(node) for node in nodes]
+        noted["inputs"] = digest_in(warehouse)
+        noted["models"] = project_digest()
+        noted["nodes"] = [asdict(node) for node in nodes]
     new = mark.with_suffix(".new")
-    new.write_text(json.dumps(said), encoding="utf-8")
+    new.write_text(json.dumps(noted), encoding="utf-8")
     new.replace(mark)
 
 
@@ -81,30 +81,33 @@ def is_checked(settings: Settings, month: BillingMonth) -> bool:
     Its content is compared, not its time, which a tool can set back. Somebody may have written to
     it since, such as an analyst with dbt from a shell.
     """
-    return _is_as_checked(settings.warehouse_path(month), _said(settings, month))
+    return _is_unchanged(settings.warehouse_path(month), _read_mark(settings, month))
 
 
-def _is_as_checked(warehouse: Path, said: dict[str, Any]) -> bool:
+def _is_unchanged(warehouse: Path, noted: dict[str, Any]) -> bool:
     # The content of a write-ahead log becomes part of the tables when the file is next opened.
     if not warehouse.exists() or warehouse.with_name(warehouse.name + ".wal").exists():
         return False
-    is_of_today = "models" not in said or said["models"] == project_digest()
-    return is_of_today and said.get("content") == _file_digest(warehouse)
+    is_current_code = "models" not in noted or noted["models"] == project_digest()
+    return is_current_code and noted.get("content") == _file_digest(warehouse)
 
 
-def nodes_rated_from(
+def reusable_nodes(
     settings: Settings, month: BillingMonth, digest: str | None = None
 ) -> list[NodeResult]:
     """Every model and test of the month's last rating, if that used the present models and inputs
     with this `digest` (default: that of the inputs in its warehouse) and nobody has written to the
     warehouse since; otherwise none."""
-    said, warehouse = _said(settings, month), settings.warehouse_path(month)
+    noted, warehouse = _read_mark(settings, month), settings.warehouse_path(month)
     try:
-        nodes = [NodeResult(**node) for node in said["nodes"]]
-        inputs = said["inputs"]
+        nodes = [NodeResult(**node) for node in noted["nodes"]]
+        inputs = noted["inputs"]
     except (TypeError, KeyError):
         return []  # written by an earlier release, or without nodes
-    if not _is_as_checked(warehouse, said) or inputs != (digest or digest_in(warehouse)):
+    # First, because to read a whole warehouse takes seconds.
+    if digest is not None and inputs != digest:
+        return []
+    if not _is_unchanged(warehouse, noted) or inputs != (digest or digest_in(warehouse)):
         return []
     return nodes
 
@@ -112,7 +115,7 @@ def nodes_rated_from(
 def rated_digest(settings: Settings, month: BillingMonth) -> str | None:
     """The digest of the inputs from which the month was last rated; None if its checks have not
     passed. The warehouse is not opened, because a run may have it open."""
-    inputs = _said(settings, month).get("inputs")
+    inputs = _read_mark(settings, month).get("inputs")
     return None if inputs is None else str(inputs)
 
 
@@ -126,14 +129,14 @@ def digest_in(warehouse: Path) -> str | None:
     return str(digest)
 
 
-def _said(settings: Settings, month: BillingMonth) -> dict[str, Any]:
+def _read_mark(settings: Settings, month: BillingMonth) -> dict[str, Any]:
     """What was noted about the passed checks; empty if they did not pass or the note cannot be
     read."""
     try:
-        said = json.loads(_mark(settings, month).read_text(encoding="utf-8"))
+        noted = json.loads(_mark(settings, month).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return said if isinstance(said, dict) else {}
+    return noted if isinstance(noted, dict) else {}
 
 
 def _file_digest(path: Path) -> str:

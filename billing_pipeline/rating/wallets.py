@@ -88,14 +88,14 @@ def read_wallets(
     return path
 
 
-def that_may_pay(warehouse: Path, at: datetime) -> set[tuple[str, str]]:
+def wallets_with_funds(warehouse: Path, at: datetime) -> set[tuple[str, str]]:
     """Customer and currency of each wallet that may hold something; all others are certain to be
     empty."""
     with open_warehouse(warehouse, read_only=True) as connection:
         return set(connection.execute(_MAY_PAY, {"at": at}).fetchall())
 
 
-def expire_between(warehouse: Path, since: datetime, at: datetime) -> bool:
+def has_expiry_between(warehouse: Path, since: datetime, at: datetime) -> bool:
     """True if any lot expires after `since` and not after `at`."""
     with open_warehouse(warehouse, read_only=True) as connection:
         [[count]] = connection.execute(_EXPIRES, {"since": since, "at": at}).fetchall()
@@ -105,13 +105,3 @@ def expire_between(warehouse: Path, since: datetime, at: datetime) -> bool:
 def build_wallets(scratch: Settings, month: BillingMonth) -> None:
     """Replay the wallets in the scratch home's warehouse. Raises `DbtError`."""
     check(run_dbt(scratch, month, (*BUILD, *_WALLETS)), month)
-
-
-def rows_of(warehouse: Path, table: str, month: BillingMonth) -> list[dict[str, object]]:
-    """The month's rows of a table that the models made."""
-    with open_warehouse(warehouse, read_only=True) as connection:
-        found = connection.execute(
-            f"SELECT * FROM main.{table} WHERE billing_month = $1::DATE", [month.key]
-        )
-        names = [column[0] for column in found.description or ()]
-        return [dict(zip(names, row, strict=True)) for row in found.fetchall()]

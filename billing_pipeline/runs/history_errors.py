@@ -20,7 +20,7 @@ class HistoryError(RuntimeError):
 
 
 @contextmanager
-def errors_in_words(settings: Settings) -> Iterator[None]:
+def explain_errors(settings: Settings) -> Iterator[None]:
     """Turn what the history's files and databases raise in the block into a `HistoryError`."""
     try:
         yield

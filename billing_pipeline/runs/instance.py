@@ -17,7 +17,7 @@ from filelock import FileLock
 
 from billing_pipeline.home import make_home
 from billing_pipeline.runs.event_log import instance_ref
-from billing_pipeline.runs.history_errors import HistoryError, errors_in_words
+from billing_pipeline.runs.history_errors import HistoryError, explain_errors
 from billing_pipeline.settings import Settings
 
 _INSTANCE = """\
@@ -78,7 +78,7 @@ def _read(config: Path) -> str:
 
 def _damaged(config: Path, reason: str) -> str:
     return (
-        f"{config} is damaged: {reason}. Delete it and run again, which creates it anew. Then put "
+        f"{config} is damaged: {reason}. Delete it and run again, which recreates it. Then put "
         "back what you had added, such as PostgreSQL's address; nothing is sent twice"
     )
 
@@ -92,7 +92,7 @@ def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
     history's files and databases raise in the block.
     """
     folder = instance_home(settings)
-    with errors_in_words(settings):
+    with explain_errors(settings):
         with FileLock(folder / "opening.lock"):
             instance = _from_config(folder)
         with instance:

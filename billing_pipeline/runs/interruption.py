@@ -22,9 +22,9 @@ from types import FrameType
 from typing import NoReturn
 
 INTERRUPTED = "interrupted: the same command again goes on from here, nothing is sent twice"
-ENDS_WITHIN_SECONDS = 5.0
+SHUTDOWN_TIMEOUT_SECONDS = 5.0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_came = threading.Event()
+_received = threading.Event()
 
 
 def end_on_signals(last_words: Callable[[], int]) -> None:
@@ -43,7 +43,7 @@ def end_on_signals(last_words: Callable[[], int]) -> None:
 
 def was_interrupted() -> bool:
     """True after a signal: whatever fails from then on fails because of it."""
-    return _came.is_set()
+    return _received.is_set()
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
@@ -52,8 +52,8 @@ def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
 
 def _watch(wakeup: socket.socket, last_words: Callable[[], int]) -> None:
     _wait_for_signal(wakeup, None)
-    _came.set()
-    _wait_for_signal(wakeup, ENDS_WITHIN_SECONDS)
+    _received.set()
+    _wait_for_signal(wakeup, SHUTDOWN_TIMEOUT_SECONDS)
     code = 1
     try:
         code = last_words()

@@ -22,12 +22,12 @@ from billing_pipeline.settings import Settings
 # A run that Dagster launches is "started" some seconds before its first step holds the file.
 FIRST_STEP_SECONDS = 300.0
 _BUSY_SECONDS = 10.0
-_HELD: dict[str, FileLock] = {}
+_LOCKS: dict[str, FileLock] = {}
 
 
 def hold(settings: Settings, run_id: str) -> None:
     """Mark this process as executing the run, until it ends or calls `release`."""
-    if run_id in _HELD:
+    if run_id in _LOCKS:
         return
     path = _folder(settings) / f"{run_id}.lock"
     lock = _lock(path)
@@ -36,12 +36,12 @@ def hold(settings: Settings, run_id: str) -> None:
     while not path.exists():
         lock.release()
         lock.acquire(timeout=_BUSY_SECONDS)
-    _HELD[run_id] = lock
+    _LOCKS[run_id] = lock
 
 
 def release(settings: Settings, run_id: str) -> None:
     """Mark the run as no longer executed by this process."""
-    lock = _HELD.pop(run_id, None)
+    lock = _LOCKS.pop(run_id, None)
     if lock is not None:
         lock.release()
 
@@ -51,7 +51,7 @@ def reap_dead_runs(settings: Settings, instance: dg.DagsterInstance) -> list[str
     ended = []
     for path in sorted(_folder(settings).glob("*.lock")):
         run_id = path.stem
-        if run_id in _HELD:
+        if run_id in _LOCKS:
             continue
         lock = _lock(path)
         try:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from billing_pipeline.months import BillingMonth
-from billing_pipeline.runs.process_locks import NamedLock, Notify, say_nothing
+from billing_pipeline.runs.process_locks import NamedLock, Notify, ignore_notice
 from billing_pipeline.settings import Settings
 
 # Sending a large month in test mode takes an hour. A waiting run says at once which run it waits
@@ -47,7 +47,7 @@ class RunLocks:
     settings: Settings
     run_id: str
     job_name: str
-    notify: Notify = say_nothing
+    notify: Notify = ignore_notice
     timeout: float = TIMEOUT_SECONDS
 
     def hold_month(self, month: BillingMonth) -> None:

@@ -30,7 +30,7 @@ class HeldError(RuntimeError):
     """Another process held the lock until the timeout; the message names it."""
 
 
-def say_nothing(text: str) -> None:
+def ignore_notice(text: str) -> None:
     """A `Notify` for callers that show nothing while they wait."""
 
 
@@ -47,7 +47,7 @@ class NamedLock:
     what: str
     who: str
     timeout: float = 0.0
-    notify: Notify = say_nothing
+    notify: Notify = ignore_notice
     _lock: FileLock = field(init=False, repr=False)
 
     def __post_init__(self) -> None:

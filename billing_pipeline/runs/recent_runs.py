@@ -17,7 +17,7 @@ from billing_pipeline.settings import Settings
 if TYPE_CHECKING:
     import dagster as dg
 
-SHOWN = 8
+DEFAULT_LIMIT = 8
 # What jobs that send, collect payments or detect drift count, by the names in their metadata.
 _DONE, _FAILED = ("done", "paid", "paid_from_wallets", "rated"), ("declined", "failed")
 _COUNTED = (*_DONE, "processing", "unconfirmed", "given_up", *_FAILED)
@@ -43,7 +43,7 @@ class RecentRun:
     approved_by: str = ""
 
 
-def recent_runs(settings: Settings, most: int = SHOWN) -> list[RecentRun]:
+def recent_runs(settings: Settings, most: int = DEFAULT_LIMIT) -> list[RecentRun]:
     """The last `most` runs, newest first; none where nothing was ever run from this home. Raises
     `HistoryError` where they cannot be read, even because the home is read-only: Dagster opens its
     history for writing."""

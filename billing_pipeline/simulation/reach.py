@@ -123,7 +123,7 @@ GROUP BY ALL ORDER BY ALL
 @dataclass(frozen=True)
 class Outside:
     """The customers of a month whom the change is not about: who they are, their invoice lines by
-    currency before the change, and those of them who would be charged otherwise all the same.
+    currency before the change, and those of them who would be charged differently all the same.
     `inside`: whom it is about, charged in this month or not."""
 
     month: BillingMonth
@@ -140,14 +140,14 @@ class Outside:
         return sum((row["amount"] for row in self.lines if row["currency"] == currency), Decimal(0))
 
 
-def set_reach(connection: duckdb.DuckDBPyConnection) -> None:
+def mark_affected(connection: duckdb.DuckDBPyConnection) -> None:
     """Make the table `reached`, of customers, in a session with both sides attached."""
     for statement in _REACH:
         connection.execute(statement)
 
 
 def outside(connection: duckdb.DuckDBPyConnection, month: BillingMonth) -> Outside:
-    """After `set_reach`: everybody else, compared row by row."""
+    """After `mark_affected`: everybody else, compared row by row."""
     inside, customers = (
         frozenset(str(customer_id) for (customer_id,) in connection.execute(query).fetchall())
         for query in (

@@ -37,8 +37,8 @@ def _git(folder: Path, revision: str, *args: str) -> bytes:
     except FileNotFoundError:
         raise RevisionError("git is not installed: --from and --to read its revisions") from None
     if done.returncode:
-        said = done.stderr.decode(errors="replace").strip().splitlines()
+        errors = done.stderr.decode(errors="replace").strip().splitlines()
         raise RevisionError(
-            f"{folder} has no revision {revision!r}: {said[-1] if said else 'git failed'}"
+            f"{folder} has no revision {revision!r}: {errors[-1] if errors else 'git failed'}"
         )
     return done.stdout

@@ -20,12 +20,12 @@ from billing_pipeline.duckdb_sql import Row, rows
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.published.publish import publish_simulation
 from billing_pipeline.published.reading import attach, utc_session
-from billing_pipeline.published.two_ratings import Differences, between
+from billing_pipeline.published.two_ratings import Differences, compare
 from billing_pipeline.rating.month import rate_month
 from billing_pipeline.rating.scratch import scratch_home
 from billing_pipeline.settings import PlanMove, Settings
 from billing_pipeline.simulation.price_book import Difference, differences
-from billing_pipeline.simulation.reach import Outside, moved_subscriptions, outside, set_reach
+from billing_pipeline.simulation.reach import Outside, mark_affected, moved_subscriptions, outside
 
 _NAMES = """
 SELECT customer_id, name FROM simulated.raw.customers
@@ -84,7 +84,7 @@ def simulate(
             progress(month)
             sides = (before.settings(present_home), after.settings(other_home))
             present, simulated = (rate_month(side, month) for side in sides)
-            done.differences += between(present, simulated)
+            done.differences += compare(present, simulated)
             _look(done, month, present, simulated)
             for side in sides:
                 shutil.rmtree(side.month_dir(month))
@@ -99,7 +99,7 @@ def _look(done: Simulation, month: BillingMonth, present: Path, simulated: Path)
     with utc_session() as connection:
         attach(connection, present, "present")
         attach(connection, simulated, "simulated")
-        set_reach(connection)
+        mark_affected(connection)
         done.outside.append(outside(connection, month))
         # The price books and the accounts are the same for all months.
         if done.names:

@@ -21,7 +21,7 @@ import stripe
 from billing_pipeline.stripe_api.errors import FailureKind, StripeFailure, unreadable_answer
 from billing_pipeline.stripe_api.permissions import permission_for
 from billing_pipeline.stripe_api.rate_limit import RateLimiter, RateLimits
-from billing_pipeline.stripe_api.retries import KEY_IS_KNOWN, RetryPolicy
+from billing_pipeline.stripe_api.retries import KEY_REUSE_SECONDS, RetryPolicy
 from billing_pipeline.stripe_api.timing import Clock, SystemClock
 
 Json = dict[str, Any]
@@ -162,7 +162,11 @@ class StripeGateway:
             attempt += 1
             await self._limiter.wait(method, path)
             # Check this after all waiting: the machine may have slept meanwhile.
-            if last is not None and key is not None and self.clock.now() - began > KEY_IS_KNOWN:
+            if (
+                last is not None
+                and key is not None
+                and self.clock.now() - began > KEY_REUSE_SECONDS
+            ):
                 raise last
             try:
                 return await self._once(method, path, params, key)
@@ -175,13 +179,13 @@ class StripeGateway:
                 if delay is None:
                     raise
                 if failure.kind is FailureKind.RATE_LIMITED and failure.code != "lock_timeout":
-                    self._limiter.hold_back(delay)
+                    self._limiter.pause(delay)
             await self.clock.sleep(delay)
 
     async def _once(
         self, method: str, path: str, params: Mapping[str, Any], key: str | None
     ) -> Answer:
-        client = self._client_of_this_loop()
+        client = self._loop_client()
         options = {} if key is None else {"idempotency_key": key}
         self.requests_sent += 1
         try:
@@ -204,7 +208,7 @@ class StripeGateway:
             replayed=headers.get("idempotent-replayed") == "true",
         )
 
-    def _client_of_this_loop(self) -> stripe.StripeClient:
+    def _loop_client(self) -> stripe.StripeClient:
         loop = asyncio.get_running_loop()
         if self._client is None or self._loop is not loop:
             transport = self._http_client

@@ -52,7 +52,7 @@ class _Lane:
         self._free_at = float("-inf")
         self._due_at = float("-inf")
 
-    def book(self, earliest: float) -> float:
+    def reserve_slot(self, earliest: float) -> float:
         """Take the next free slot at or after `earliest`; returns its time."""
         slot = max(earliest, self._free_at)
         self._free_at = slot + self._interval
@@ -88,7 +88,7 @@ class RateLimiter:
         for lane in lanes:
             slot = lane.next_free(slot)
         for lane in lanes:
-            lane.book(slot)
+            lane.reserve_slot(slot)
         if slot > now:
             await self._clock.sleep(slot - now)
         # If the process was not scheduled for a while, many slots have passed: the waiting requests
@@ -102,7 +102,7 @@ class RateLimiter:
         now = self._clock.monotonic()
         return max((lane.missing(now) for lane in lanes), default=0.0)
 
-    def hold_back(self, seconds: float) -> None:
+    def pause(self, seconds: float) -> None:
         """Pause all requests for that long, because Stripe answered 429."""
         self._held_until = max(self._held_until, self._clock.monotonic() + seconds)
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from billing_pipeline.stripe_api.errors import FailureKind, StripeFailure
 
-KEY_IS_KNOWN = 23 * 3600
+KEY_REUSE_SECONDS = 23 * 3600
 """Seconds for which the same key may be sent again. Stripe may forget it after 24 hours and would
 then act a second time, so a machine that slept over a weekend must first check Stripe's state."""
 
@@ -27,8 +27,8 @@ class RetryPolicy:
     attempts: int = 8
     server_attempts: int = 3
     initial_delay: float = 0.5
-    longest_delay: float = 20.0
-    longest_retry_after: float = 60.0
+    max_delay: float = 20.0
+    max_retry_after: float = 60.0
     """The longest `Retry-After` that we accept: one header must not stop a run for hours."""
 
     def delay(self, failure: StripeFailure, attempt: int, random: float) -> float | None:
@@ -36,17 +36,17 @@ class RetryPolicy:
 
         `attempt` is the number of attempts so far (1 after the first), `random` is in [0, 1).
         """
-        if attempt >= self.attempts or not self._is_worth_it(failure, attempt):
+        if attempt >= self.attempts or not self._is_retryable(failure, attempt):
             return None
-        backoff = min(self.initial_delay * 2.0 ** (attempt - 1), self.longest_delay)
+        backoff = min(self.initial_delay * 2.0 ** (attempt - 1), self.max_delay)
         jittered = backoff * (0.5 + random / 2)
         if failure.retry_after is None:
             return jittered
         # Jitter is added to the time that Stripe asks for, never subtracted. Without jitter all
         # workers would return at the same instant.
-        return min(failure.retry_after, self.longest_retry_after) + jittered
+        return min(failure.retry_after, self.max_retry_after) + jittered
 
-    def _is_worth_it(self, failure: StripeFailure, attempt: int) -> bool:
+    def _is_retryable(self, failure: StripeFailure, attempt: int) -> bool:
         if failure.should_retry is not None:
             return failure.should_retry
         if failure.kind is FailureKind.SERVER:

@@ -12,7 +12,7 @@ from typing import Any
 from billing_pipeline.stripe_sandbox.context import PREFIXES, Call, saved
 from billing_pipeline.stripe_sandbox.errors import InvalidParamsError
 from billing_pipeline.stripe_sandbox.shapes import complete, expandable
-from billing_pipeline.stripe_sandbox.tax_ids import of_customer, shown_on_invoice
+from billing_pipeline.stripe_sandbox.tax_ids import list_for_customer, shown_on_invoice
 
 Json = dict[str, Any]
 
@@ -115,12 +115,12 @@ def _payments(call: Call, invoice: str) -> Json:
 
 
 def _tax_ids(call: Call, customer: str) -> Json:
-    data = [shown(call, item) for item in of_customer(call, customer)[::-1]]
+    data = [shown(call, item) for item in list_for_customer(call, customer)[::-1]]
     url = f"/v1/customers/{customer}/tax_ids"
     return {"object": "list", "url": url, "has_more": False, "data": data}
 
 
-def _nothing(place: str) -> Callable[[Call, str], Json]:
+def _empty_list(place: str) -> Callable[[Call, str], Json]:
     """A list that is always empty here."""
     return lambda call, owner: {
         "object": "list",
@@ -133,8 +133,8 @@ def _nothing(place: str) -> Callable[[Call, str], Json]:
 _INCLUDED: dict[tuple[str, str], Callable[[Call, str], Any]] = {
     ("charge", "refunds"): _refunds,
     ("customer", "invoice_credit_balance"): _balances,
-    ("customer", "sources"): _nothing("sources"),
-    ("customer", "subscriptions"): _nothing("subscriptions"),
+    ("customer", "sources"): _empty_list("sources"),
+    ("customer", "subscriptions"): _empty_list("subscriptions"),
     ("customer", "tax_ids"): _tax_ids,
     ("invoice", "payments"): _payments,
 }

@@ -76,13 +76,13 @@ def dispute_of(test_card: str) -> str | None:
     return _DISPUTES.get(test_card)
 
 
-def error_of_attaching(test_card: str) -> dict[str, str] | None:
+def attach_error(test_card: str) -> dict[str, str] | None:
     """Stripe's error if the card cannot even be attached to a customer. This applies to every
     declining card except one, which exists to be attached and then decline."""
-    return None if test_card.endswith("CustomerFail") else decline_of(test_card)
+    return None if test_card.endswith("CustomerFail") else decline_error(test_card)
 
 
-def decline_of(test_card: str) -> dict[str, str] | None:
+def decline_error(test_card: str) -> dict[str, str] | None:
     """Stripe's error for a charge of the card, or None if the charge succeeds."""
     match = _DECLINES.fullmatch(test_card)
     if match is None:

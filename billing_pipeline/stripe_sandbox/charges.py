@@ -16,7 +16,7 @@ from billing_pipeline.stripe_sandbox.validation import merge_metadata
 
 Json = dict[str, Any]
 
-EVIDENCE_IS_DUE_AFTER = 7 * 86_400
+EVIDENCE_PERIOD = 7 * 86_400
 """Seconds to respond to a dispute; with Stripe it depends on the card."""
 DISPUTE_FEE = 1500
 """Stripe's fee for a dispute, lost or won, in minor units of whatever currency."""
@@ -176,7 +176,7 @@ def open_dispute(call: Call, charge_id: str, amount: int | None, reason: str) ->
         "currency": charge["currency"],
         "evidence": {"enhanced_evidence": {}},
         "evidence_details": {
-            "due_by": call.now + EVIDENCE_IS_DUE_AFTER,
+            "due_by": call.now + EVIDENCE_PERIOD,
             "enhanced_eligibility": {},
             "has_evidence": False,
             "past_due": False,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from billing_pipeline.stripe_sandbox.context import CLOCK, Call, route
-from billing_pipeline.stripe_sandbox.customers import erase, living, of_clock
+from billing_pipeline.stripe_sandbox.customers import customers_of_clock, erase, existing_customer
 from billing_pipeline.stripe_sandbox.errors import ApiError
 from billing_pipeline.stripe_sandbox.invoices import run_due
 from billing_pipeline.stripe_sandbox.store import Store
@@ -17,7 +17,7 @@ from billing_pipeline.stripe_sandbox.store import Store
 Json = dict[str, Any]
 
 DAY = 86_400
-DELETED_AFTER = 30 * DAY
+CLOCK_LIFETIME = 30 * DAY
 MAX_ADVANCE = 2 * 366 * DAY
 """Two years, the limit of a clock without subscriptions. The sandbox has none."""
 ADVANCING_SECONDS = 1
@@ -30,11 +30,13 @@ _PARAMS = "test_helpers.TestClock"
 @route("POST", _PLACE, f"{_PARAMS}CreateParams", "frozen_time name customer")
 def create(call: Call) -> Json:
     given = call.params
-    customer = living(call, given["customer"], "customer") if "customer" in given else None
+    customer = (
+        existing_customer(call, given["customer"], "customer") if "customer" in given else None
+    )
     if customer is not None and customer.get("test_clock"):
         raise ApiError("The customer already belongs to a test clock.", param="customer")
     body = {
-        "deletes_after": call.now + DELETED_AFTER,
+        "deletes_after": call.now + CLOCK_LIFETIME,
         "frozen_time": given["frozen_time"],
         "name": given.get("name"),
         "status": "ready",
@@ -61,7 +63,7 @@ def list_all(call: Call) -> Json:
 def delete(call: Call, clock_id: str) -> Json:
     """Delete a clock and its customers."""
     clock = call.get(CLOCK, clock_id)
-    for customer in of_clock(call, clock_id):
+    for customer in customers_of_clock(call, clock_id):
         erase(call, customer)
     call.store.remove(CLOCK, clock_id)
     call.store.set_due(clock_id, None)

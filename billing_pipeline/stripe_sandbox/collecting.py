@@ -10,7 +10,12 @@ from typing import Any
 
 from billing_pipeline.stripe_sandbox.cards import AUTHENTICATION, declined
 from billing_pipeline.stripe_sandbox.context import Call
-from billing_pipeline.stripe_sandbox.customers import balance_of, living, move_balance, require_card
+from billing_pipeline.stripe_sandbox.customers import (
+    balance_of,
+    existing_customer,
+    move_balance,
+    require_card,
+)
 from billing_pipeline.stripe_sandbox.errors import ApiError
 from billing_pipeline.stripe_sandbox.payment_records import attach_record
 from billing_pipeline.stripe_sandbox.payments import (
@@ -42,7 +47,7 @@ def finalize(call: Call, invoice: Json, *, auto_advance: bool | None = None) -> 
             "You can't finalize an invoice without any line items",
             code="invoice_no_customer_line_items",
         )
-    customer = living(call, invoice["customer"], "customer")
+    customer = existing_customer(call, invoice["customer"], "customer")
     if auto_advance is not None:
         invoice["auto_advance"] = auto_advance
     invoice["status"] = "open"

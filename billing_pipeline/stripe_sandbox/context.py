@@ -42,7 +42,7 @@ PREFIXES = {
     "payout": "po",
     "tax_id": "txi",
 }
-_EVERYWHERE = frozenset({"expand", "limit", "starting_after", "ending_before", "created"})
+_COMMON_PARAMS = frozenset({"expand", "limit", "starting_after", "ending_before", "created"})
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ class Call:
 
     def require_supported(self, supported: frozenset[str] | None) -> None:
         for name in self.params if supported is not None else ():
-            if name not in (supported or ()) and name not in _EVERYWHERE:
+            if name not in (supported or ()) and name not in _COMMON_PARAMS:
                 raise _unsupported(name)
 
     # Objects.

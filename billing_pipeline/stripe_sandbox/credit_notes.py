@@ -12,7 +12,7 @@ from typing import Any
 from billing_pipeline.stripe_sandbox.charges import refund
 from billing_pipeline.stripe_sandbox.collecting import close_paid
 from billing_pipeline.stripe_sandbox.context import Call, json_equal, route
-from billing_pipeline.stripe_sandbox.customers import living, move_balance
+from billing_pipeline.stripe_sandbox.customers import existing_customer, move_balance
 from billing_pipeline.stripe_sandbox.errors import ApiError
 from billing_pipeline.stripe_sandbox.payments import (
     cancel_payment,
@@ -135,7 +135,7 @@ def _apply(call: Call, invoice: Json, note: Json, parts: Json) -> None:
     invoice["pre_payment_credit_notes_amount"] += note["pre_payment_amount"]
     invoice["post_payment_credit_notes_amount"] += note["post_payment_amount"]
     if parts["credit_amount"]:
-        customer = living(call, invoice["customer"], "customer")
+        customer = existing_customer(call, invoice["customer"], "customer")
         change, more = -parts["credit_amount"], {"credit_note": note["id"]}
         moved = move_balance(call, customer, change, invoice["currency"], "credit_note", **more)
         note["customer_balance_transaction"] = moved["id"]

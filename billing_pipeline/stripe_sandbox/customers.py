@@ -12,8 +12,8 @@ from typing import Any
 
 from billing_pipeline.stripe_sandbox.cards import (
     TEST_CARDS,
+    attach_error,
     declined,
-    error_of_attaching,
     is_test_card,
 )
 from billing_pipeline.stripe_sandbox.context import CLOCK, Call, json_equal, route
@@ -25,7 +25,7 @@ Json = dict[str, Any]
 
 _PLAIN = ("name", "email", "description", "phone", "address", "tax_exempt", "preferred_locales")
 _CUSTOMER = f"{' '.join(_PLAIN)} metadata payment_method invoice_settings invoice_prefix balance"
-MAX_OF_CLOCK = 3
+MAX_CUSTOMERS_PER_CLOCK = 3
 """The number of customers that one test clock may have."""
 
 
@@ -34,8 +34,8 @@ def create(call: Call) -> Json:
     given = call.params
     if "test_clock" in given:
         call.join(call.get(CLOCK, given["test_clock"], "test_clock"))
-        if len(of_clock(call, given["test_clock"])) >= MAX_OF_CLOCK:
-            text = f"A test clock can have up to {MAX_OF_CLOCK} customers."
+        if len(customers_of_clock(call, given["test_clock"])) >= MAX_CUSTOMERS_PER_CLOCK:
+            text = f"A test clock can have up to {MAX_CUSTOMERS_PER_CLOCK} customers."
             raise ApiError(text, param="test_clock")
     blank = dict.fromkeys(("name", "email", "description", "phone", "address"))
     body: Json = {
@@ -61,7 +61,7 @@ def create(call: Call) -> Json:
 
 @route("POST", "customers/*", "CustomerUpdateParams", _CUSTOMER)
 def update(call: Call, customer_id: str) -> Json:
-    customer = living(call, customer_id)
+    customer = existing_customer(call, customer_id)
     before = deepcopy(customer)
     if "balance" in call.params:
         change = call.params["balance"] - customer["balance"]
@@ -100,7 +100,7 @@ def retrieve(call: Call, customer_id: str) -> Json:
 
 @route("DELETE", "customers/*", "CustomerDeleteParams")
 def delete(call: Call, customer_id: str) -> Json:
-    erase(call, living(call, customer_id))
+    erase(call, existing_customer(call, customer_id))
     return {"id": customer_id, "object": "customer", "deleted": True}
 
 
@@ -125,16 +125,16 @@ def list_all(call: Call) -> Json:
     return call.page("customer", "/v1/customers", where=where)
 
 
-def of_clock(call: Call, clock_id: str) -> list[Json]:
+def customers_of_clock(call: Call, clock_id: str) -> list[Json]:
     """The customers of a test clock."""
     where = [
         ("json_extract(body, '$.test_clock') = ?", clock_id),
         ("json_extract(body, '$.deleted') is not ?", 1),
     ]
-    return call.store.select("customer", where, limit=MAX_OF_CLOCK)
+    return call.store.select("customer", where, limit=MAX_CUSTOMERS_PER_CLOCK)
 
 
-def living(call: Call, customer_id: str, param: str = "id") -> Json:
+def existing_customer(call: Call, customer_id: str, param: str = "id") -> Json:
     """The customer; raises `missing` if it was deleted."""
     customer = call.get("customer", customer_id, param)
     if customer.get("deleted"):
@@ -180,7 +180,7 @@ def _balances(customer: Json) -> dict[str, int]:
 @route("POST", "customers/*/balance_transactions", "CustomerBalanceTransactionCreateParams")
 def create_transaction(call: Call, customer_id: str) -> Json:
     given = call.params
-    customer = living(call, customer_id)
+    customer = existing_customer(call, customer_id)
     moved = move_balance(
         call,
         customer,
@@ -211,7 +211,7 @@ def retrieve_transaction(call: Call, customer_id: str, transaction_id: str) -> J
 def attach(call: Call, method: str) -> Json:
     if "customer" not in call.params:
         raise ApiError("Missing required param: customer.", param="customer")
-    living(call, call.params["customer"], "customer")
+    existing_customer(call, call.params["customer"], "customer")
     return attach_card(call, method, call.params["customer"])
 
 
@@ -222,7 +222,7 @@ def attach_card(call: Call, method: str, customer_id: str) -> Json:
         if card["customer"] != customer_id:
             raise ApiError("The payment method you provided is not of this customer.")
         return card
-    error = error_of_attaching(method)
+    error = attach_error(method)
     if error is not None:
         raise declined(error, on_record=False)
     attached = new_method(call, method, customer_id)
@@ -295,6 +295,6 @@ def list_cards(call: Call) -> Json:
 
 @route("GET", "customers/*/payment_methods", "CustomerPaymentMethodListParams", "type")
 def list_customer_cards(call: Call, customer_id: str) -> Json:
-    living(call, customer_id)
+    existing_customer(call, customer_id)
     where = [*json_equal(call.params, "type"), *json_equal({"customer": customer_id}, "customer")]
     return call.page("payment_method", f"/v1/customers/{customer_id}/payment_methods", where=where)

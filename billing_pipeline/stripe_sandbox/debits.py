@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass
 
 DAY = 86_400
-_USUAL, _DELAYED = 5 * DAY, 14 * DAY
+_USUAL_DELAY, _LONG_DELAY = 5 * DAY, 14 * DAY
 _NAMES = re.compile(r"pm_(success|failed|disputed|insufficientFunds)(Delayed)?_([a-z]{2})")
 
 _FAILURES = {
@@ -38,7 +38,7 @@ def is_test_debit(method: str) -> bool:
 def outcome_of(test_debit: str) -> Outcome:
     match = _NAMES.fullmatch(test_debit)
     assert match is not None, "only test accounts are attached"
-    after = _DELAYED if match[2] else _USUAL
+    after = _LONG_DELAY if match[2] else _USUAL_DELAY
     if match[1] not in _FAILURES:
         return Outcome(after, is_disputed=match[1] == "disputed")
     code, message = _FAILURES[match[1]]

@@ -10,7 +10,7 @@ from typing import Any
 
 from billing_pipeline.stripe_sandbox import collecting, payouts
 from billing_pipeline.stripe_sandbox.context import Call, json_equal, json_range, route
-from billing_pipeline.stripe_sandbox.customers import living, require_card
+from billing_pipeline.stripe_sandbox.customers import existing_customer, require_card
 from billing_pipeline.stripe_sandbox.errors import ApiError
 from billing_pipeline.stripe_sandbox.lines import remove_all, retotal, take_pending
 from billing_pipeline.stripe_sandbox.rules import require_email, require_state
@@ -18,7 +18,7 @@ from billing_pipeline.stripe_sandbox.validation import merge_metadata
 
 Json = dict[str, Any]
 
-FINALIZED_AFTER = 3600
+AUTO_FINALIZE_DELAY = 3600
 """Seconds until Stripe finalizes a draft with `auto_advance`."""
 
 _TEXTS = ("description", "footer", "statement_descriptor", "custom_fields", "effective_at")
@@ -55,7 +55,7 @@ def create(call: Call) -> Json:
     given = call.params
     if "customer" not in given:
         raise ApiError("Missing required param: customer.", param="customer")
-    customer = living(call, given["customer"], "customer")
+    customer = existing_customer(call, given["customer"], "customer")
     currency = (given.get("currency") or customer["currency"] or "usd").lower()
     if customer["currency"] is None:
         call.save(customer | {"currency": currency})
@@ -120,7 +120,7 @@ def _change(call: Call, invoice: Json) -> Json:
     if "auto_advance" in given:
         invoice["auto_advance"] = given["auto_advance"]
     if invoice["status"] == "draft":
-        at = call.now + FINALIZED_AFTER if invoice["auto_advance"] else None
+        at = call.now + AUTO_FINALIZE_DELAY if invoice["auto_advance"] else None
         invoice["automatically_finalizes_at"] = at
         call.set_due(invoice["id"], at)
     return call.save(invoice)

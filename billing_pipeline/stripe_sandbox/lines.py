@@ -13,10 +13,10 @@ from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from typing import Any
 
 from billing_pipeline.stripe_sandbox.context import Call, json_equal, route
-from billing_pipeline.stripe_sandbox.customers import living
+from billing_pipeline.stripe_sandbox.customers import existing_customer
 from billing_pipeline.stripe_sandbox.errors import ApiError, InvalidParamsError, missing
 from billing_pipeline.stripe_sandbox.errors import unsupported as _unsupported
-from billing_pipeline.stripe_sandbox.rules import LARGEST_AMOUNT, require_state
+from billing_pipeline.stripe_sandbox.rules import MAX_INVOICE_AMOUNT, require_state
 from billing_pipeline.stripe_sandbox.validation import merge_metadata
 
 Json = dict[str, Any]
@@ -41,7 +41,7 @@ def retotal(call: Call, invoice: Json) -> Json:
     count, total = call.store.count("line_item", invoice["id"])
     if count > MAX_LINES:
         raise ApiError(f"Invoices can have at most {MAX_LINES} invoice items; this has {count}")
-    if abs(total) > LARGEST_AMOUNT:
+    if abs(total) > MAX_INVOICE_AMOUNT:
         raise ApiError("The invoice's total is too large", code="amount_too_large")
     for name in ("total", "subtotal", "subtotal_excluding_tax", "total_excluding_tax"):
         invoice[name] = total
@@ -73,7 +73,7 @@ def _amount(given: Json, currency: str) -> int:
             amount = int(product.quantize(Decimal(1), rounding=ROUND_HALF_UP))
         except (InvalidOperation, ValueError):
             raise InvalidParamsError(f"Invalid decimal: {each}", param="unit_amount") from None
-    if abs(amount) > LARGEST_AMOUNT:
+    if abs(amount) > MAX_INVOICE_AMOUNT:
         raise ApiError(
             "Amount must be no more than 999999999999", code="amount_too_large", param="amount"
         )
@@ -258,7 +258,7 @@ def create_item(call: Call) -> Json:
     given = call.params
     if "customer" not in given:
         raise InvalidParamsError("Missing required param: customer.", param="customer")
-    customer = living(call, given["customer"], "customer")
+    customer = existing_customer(call, given["customer"], "customer")
     invoice = draft(call, given["invoice"]) if "invoice" in given else None
     currency = given.get("currency", "").lower()
     currency = currency or (invoice["currency"] if invoice else customer["currency"]) or "usd"

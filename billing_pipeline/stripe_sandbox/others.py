@@ -38,7 +38,7 @@ def add_others(store: Store, now: float) -> None:
         account.payment(name)
 
 
-def is_of_others(object_id: str) -> bool:
+def is_third_party(object_id: str) -> bool:
     """True if the object is one of those with which the sandbox began."""
     return f"_{_ORIGIN}0" in object_id
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from billing_pipeline.stripe_sandbox.context import Call, route
-from billing_pipeline.stripe_sandbox.customers import living
+from billing_pipeline.stripe_sandbox.customers import existing_customer
 from billing_pipeline.stripe_sandbox.errors import ApiError
 from billing_pipeline.stripe_sandbox.payments import new_invoice_payment, note_paid
 from billing_pipeline.stripe_sandbox.validation import merge_metadata
@@ -34,7 +34,7 @@ def report(call: Call) -> Json:
         raise ApiError("The sandbox knows custom payment methods", param="payment_method_details")
     customer = (given.get("customer_details") or {}).get("customer")
     if customer is not None:
-        living(call, customer, "customer_details[customer]")
+        existing_customer(call, customer, "customer_details[customer]")
     nothing = {"currency": currency, "value": 0}
     whole = {"currency": currency, "value": amount["value"]}
     body = {

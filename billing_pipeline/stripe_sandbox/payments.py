@@ -12,7 +12,7 @@ from billing_pipeline.stripe_sandbox.answers import shown
 from billing_pipeline.stripe_sandbox.cards import (
     AUTHENTICATION,
     NOT_CONFIRMED,
-    decline_of,
+    decline_error,
     declined,
     dispute_of,
     is_test_card,
@@ -20,7 +20,7 @@ from billing_pipeline.stripe_sandbox.cards import (
 )
 from billing_pipeline.stripe_sandbox.charges import new_charge, open_dispute, settle_charge
 from billing_pipeline.stripe_sandbox.context import Call, json_equal, route
-from billing_pipeline.stripe_sandbox.customers import living, new_method
+from billing_pipeline.stripe_sandbox.customers import existing_customer, new_method
 from billing_pipeline.stripe_sandbox.debits import is_test_debit, outcome_of
 from billing_pipeline.stripe_sandbox.errors import ApiError
 from billing_pipeline.stripe_sandbox.rules import require_chargeable
@@ -69,7 +69,7 @@ def _confirm(call: Call, intent: Json, method: Json) -> dict[str, str] | None:
         return None
     if needs_confirmation(method["_test_name"]):
         return _ask(call, intent)
-    error = decline_of(method["_test_name"])
+    error = decline_error(method["_test_name"])
     intent["latest_charge"] = new_charge(call, intent, method, error, waits=False)["id"]
     _answered(call, intent, error)
     reason = dispute_of(method["_test_name"])
@@ -266,7 +266,7 @@ def create(call: Call) -> Json:
     require_chargeable(given["amount"], given["currency"].lower())
     customer = given.get("customer")
     if customer is not None:
-        living(call, customer, "customer")
+        existing_customer(call, customer, "customer")
     intent = _intent(
         call,
         given["amount"],

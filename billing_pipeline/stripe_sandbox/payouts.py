@@ -13,17 +13,17 @@ from billing_pipeline.stripe_sandbox.context import CLOCK, Call, json_equal, jso
 Json = dict[str, Any]
 
 DAY = 86_400
-FUNDS_AVAILABLE_AFTER = 2 * DAY
+AVAILABILITY_DELAY = 2 * DAY
 """Seconds until a charge is available, rounded up to the next midnight. With Stripe it depends on
 country and payment method."""
-ARRIVES_AFTER = DAY
+ARRIVAL_DELAY = DAY
 BALANCE = "balance"
 """The prefix of the name under which a currency's balance falls due: ``balance/usd/1900022400``."""
 
 
 def enter(call: Call, body: Json) -> Json:
     """Enter a transaction in the balance; it can be paid out from a later midnight (UTC) on."""
-    at = -(-(call.now + FUNDS_AVAILABLE_AFTER) // DAY) * DAY
+    at = -(-(call.now + AVAILABILITY_DELAY) // DAY) * DAY
     pending = {"available_on": at, "balance_type": "payments", "status": "pending"}
     made = call.new("balance_transaction", body | pending)
     clock = made.get("_clock")
@@ -70,7 +70,7 @@ def pay_out(call: Call, currency: str, clock: str | None) -> None:
 def _body(call: Call, currency: str, amount: int) -> Json:
     return {
         "amount": amount,
-        "arrival_date": call.now + ARRIVES_AFTER,
+        "arrival_date": call.now + ARRIVAL_DELAY,
         "automatic": True,
         "currency": currency,
         "description": "STRIPE PAYOUT",

@@ -74,7 +74,7 @@ def prices(call: Call) -> Json:
     return call.page("price", "/v1/prices", where=where)
 
 
-NEVER_MADE = {
+EMPTY_LISTS = {
     "checkout/sessions": "checkout.SessionListParams",
     "coupons": "CouponListParams",
     "plans": "PlanListParams",
@@ -89,12 +89,12 @@ NEVER_MADE = {
 account ask for them."""
 
 
-def _empty(place: str) -> Handler:
+def _empty_list(place: str) -> Handler:
     return lambda call: {"object": "list", "url": f"/v1/{place}", "has_more": False, "data": []}
 
 
-for _place, _params in NEVER_MADE.items():
-    route("GET", _place, _params)(_empty(_place))
+for _place, _params in EMPTY_LISTS.items():
+    route("GET", _place, _params)(_empty_list(_place))
 
 
 @route("GET", "events/*", "EventRetrieveParams")

@@ -71,9 +71,9 @@ _MINIMUM_CHARGES = {
 }
 """The smallest amount that can be charged, in minor units. Charges in other currencies must be
 worth as much in the account's payout currency, which the sandbox cannot know."""
-LARGEST_CHARGE = 99_999_999
+MAX_CHARGE = 99_999_999
 """Eight digits, whatever the currency: the stricter of two limits that Stripe documents."""
-LARGEST_AMOUNT = 999_999_999_999
+MAX_INVOICE_AMOUNT = 999_999_999_999
 """The largest amount of a line, and of an invoice that is not charged."""
 
 
@@ -87,8 +87,8 @@ def require_chargeable(amount: int, currency: str) -> None:
     if amount < least:
         text = f"Amount must be at least {least} in the smallest unit of {currency}"
         raise ApiError(text, code="amount_too_small", param="amount")
-    if amount > LARGEST_CHARGE:
-        text = f"Amount must be no more than {LARGEST_CHARGE} in the smallest unit of {currency}"
+    if amount > MAX_CHARGE:
+        text = f"Amount must be no more than {MAX_CHARGE} in the smallest unit of {currency}"
         raise ApiError(text, code="amount_too_large", param="amount")
 
 

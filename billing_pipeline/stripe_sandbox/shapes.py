@@ -42,7 +42,7 @@ _CLASSES: dict[str, Any] = {
     "test_helpers.test_clock": test_helpers.TestClock,
 }
 
-_LEFT_OUT = {
+_OMITTED_FIELDS = {
     "Account": "capabilities company controller created external_accounts future_requirements "
     "groups individual requirements tos_acceptance",
     "Account.Settings": "bacs_debit_payments card_issuing invoices payouts paypay_payments "
@@ -80,7 +80,7 @@ _ALTERNATIVES = frozenset(
 """Classes with a field for each `type`, of which only the one that `type` names is sent."""
 
 
-_NOT_EVERYWHERE = frozenset(["created", "livemode"])
+_SOMETIMES_OMITTED = frozenset(["created", "livemode"])
 """Every saved object has them, but lines do not show the first, and refunds not the second."""
 
 
@@ -106,7 +106,7 @@ def complete(item: Json) -> Json:
 
 @cache
 def _hidden(kind: str) -> frozenset[str]:
-    return _NOT_EVERYWHERE - frozenset(_CLASSES[kind].__annotations__)
+    return _SOMETIMES_OMITTED - frozenset(_CLASSES[kind].__annotations__)
 
 
 @cache
@@ -141,7 +141,9 @@ def _leads_to_object(owner: Any, path: list[str]) -> bool:
     hint = getattr(owner, "__annotations__", {}).get(path[0])
     parts = [_resolved(part) for part in _parts(hint)]
     if len(path) == 1:
-        is_included = path[0] in _LEFT_OUT.get(owner.__qualname__, "").split() if owner else False
+        is_included = (
+            path[0] in _OMITTED_FIELDS.get(owner.__qualname__, "").split() if owner else False
+        )
         return is_included or any(_is_own(part) for part in parts)
     return any(
         _leads_to_object(part, path[1:]) for part in parts if _is_own(part) or _is_nested(part)
@@ -164,7 +166,7 @@ def _is_own(part: Any) -> bool:
 
 def _shape(owner: Any) -> _Shape:
     shape = _Shape()
-    left_out = {"deleted", *_LEFT_OUT.get(owner.__qualname__, "").split()}
+    left_out = {"deleted", *_OMITTED_FIELDS.get(owner.__qualname__, "").split()}
     hints = owner.__annotations__
     if owner.__qualname__ in _ALTERNATIVES:
         left_out |= set(hints) - {"allow_redisplay", "customer", "customer_account", "metadata"}

@@ -11,13 +11,13 @@ import re
 from typing import Any
 
 from billing_pipeline.stripe_sandbox.context import Call, route
-from billing_pipeline.stripe_sandbox.customers import living
+from billing_pipeline.stripe_sandbox.customers import existing_customer
 from billing_pipeline.stripe_sandbox.errors import ApiError, missing
 
 Json = dict[str, Any]
 
-MAX_OF_CUSTOMER = 5
-_ASKED_OFFICES = ("au_abn", "eu_vat", "gb_vat")
+MAX_TAX_IDS = 5
+_VERIFIED_TYPES = ("au_abn", "eu_vat", "gb_vat")
 """Types for which Stripe asks a tax office."""
 
 _EU = {
@@ -52,7 +52,7 @@ _EU = {
 }
 """The format of each member's VAT numbers, after the country code."""
 
-_FORMS = {
+_FORMATS = {
     "ae_trn": r"\d{15}",
     "au_abn": r"\d{11}",
     "au_arn": r"\d{12}",
@@ -89,17 +89,17 @@ _ISO = {"EL": "GR", "XI": "GB", "EU": None}
 
 @route("POST", "customers/*/tax_ids", "CustomerTaxIdCreateParams")
 def create(call: Call, customer_id: str) -> Json:
-    customer = living(call, customer_id)
+    customer = existing_customer(call, customer_id)
     kind, value = call.params["type"], call.params["value"]
-    if not re.fullmatch(_FORMS.get(kind, r".*\S.*"), value):
+    if not re.fullmatch(_FORMATS.get(kind, r".*\S.*"), value):
         raise ApiError(f"Invalid value for {kind}.", code="tax_id_invalid", param="value")
-    held = of_customer(call, customer_id)
+    held = list_for_customer(call, customer_id)
     if any((item["type"], item["value"]) == (kind, value) for item in held):
         raise ApiError("The customer has this tax ID already.", param="value")
-    if len(held) >= MAX_OF_CUSTOMER:
-        raise ApiError(f"You can add up to {MAX_OF_CUSTOMER} tax IDs to a customer.")
+    if len(held) >= MAX_TAX_IDS:
+        raise ApiError(f"You can add up to {MAX_TAX_IDS} tax IDs to a customer.")
     letters = value[:2] if kind == "eu_vat" else kind[:2].upper()
-    status = "pending" if kind in _ASKED_OFFICES else "unavailable"
+    status = "pending" if kind in _VERIFIED_TYPES else "unavailable"
     body = {
         "country": _ISO.get(letters, letters),
         "customer": customer["id"],
@@ -115,7 +115,7 @@ def create(call: Call, customer_id: str) -> Json:
 
 @route("GET", "customers/*/tax_ids", "CustomerTaxIdListParams")
 def list_all(call: Call, customer_id: str) -> Json:
-    living(call, customer_id)
+    existing_customer(call, customer_id)
     return call.page("tax_id", f"/v1/customers/{customer_id}/tax_ids", customer=customer_id)
 
 
@@ -135,13 +135,13 @@ def delete(call: Call, customer_id: str, tax_id: str) -> Json:
     return {"id": tax_id, "object": "tax_id", "deleted": True}
 
 
-def of_customer(call: Call, customer_id: str) -> list[Json]:
+def list_for_customer(call: Call, customer_id: str) -> list[Json]:
     """The customer's tax ids, the oldest first."""
     mine = [("customer = ?", customer_id)]
-    return call.store.select("tax_id", mine, limit=MAX_OF_CUSTOMER, oldest_first=True)
+    return call.store.select("tax_id", mine, limit=MAX_TAX_IDS, oldest_first=True)
 
 
 def shown_on_invoice(call: Call, customer_id: str) -> list[Json]:
     """The customer's tax ids as an invoice shows them."""
-    held = of_customer(call, customer_id)
+    held = list_for_customer(call, customer_id)
     return [{"type": item["type"], "value": item["value"]} for item in held]

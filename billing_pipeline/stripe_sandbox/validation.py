@@ -37,13 +37,13 @@ MAX_METADATA_KEY_LENGTH = 40
 MAX_METADATA_VALUE_LENGTH = 500
 
 
-def _whole(value: Any) -> Any:
+def _integer(value: Any) -> Any:
     if isinstance(value, str) and not re.fullmatch(r"-?\d{1,18}", value):
         raise PydanticCustomError("stripe_integer", "Invalid integer: {given}", {"given": value})
     return value
 
 
-def _truth(value: Any) -> Any:
+def _boolean(value: Any) -> Any:
     if value not in ("true", "false"):
         text = str(value)[:50]
         raise PydanticCustomError("stripe_boolean", "Invalid boolean: {given}", {"given": text})
@@ -51,8 +51,8 @@ def _truth(value: Any) -> Any:
 
 
 _LEAVES: dict[Any, Any] = {
-    int: Annotated[int, BeforeValidator(_whole)],
-    bool: Annotated[bool, BeforeValidator(_truth)],
+    int: Annotated[int, BeforeValidator(_integer)],
+    bool: Annotated[bool, BeforeValidator(_boolean)],
     # Decimals and floats stay text, so that nothing here can round them.
     float: str,
 }

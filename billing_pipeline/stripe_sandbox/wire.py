@@ -17,7 +17,7 @@ from billing_pipeline.stripe_sandbox.errors import InvalidParamsError
 Json = dict[str, Any]
 
 _NAME = re.compile(r"[^\[\]]+(?:\[[^\[\]]*\])*")
-_FREE = ("metadata", "invoice_metadata")
+_FREE_FORM = ("metadata", "invoice_metadata")
 """Hashes whose keys the caller chooses, so that they are never list indexes."""
 _MAX_PARAMS = 20_000
 
@@ -60,7 +60,7 @@ def _put(tree: Json, path: list[str], value: str) -> None:
 
 
 def _as_list(name: str, value: Any) -> Any:
-    if not isinstance(value, dict) or name in _FREE:
+    if not isinstance(value, dict) or name in _FREE_FORM:
         return value
     if value and all(key.isdecimal() for key in value):
         return [_as_list("", value[key]) for key in sorted(value, key=int)]

@@ -39,7 +39,7 @@ def _origin(url: str) -> str:
     return f"{parts.scheme}://{host}{port}"
 
 
-def own_host_only(application: ASGIApp, origins: frozenset[str]) -> ASGIApp:
+def known_hosts_only(application: ASGIApp, origins: frozenset[str]) -> ASGIApp:
     """`application`, for requests to these origins' hosts: a name that somebody else lets point to
     this machine (DNS rebinding) would make their page one of ours."""
     hosts = sorted({(urlsplit(origin).netloc.rpartition("@")[2]) for origin in origins})
@@ -47,13 +47,13 @@ def own_host_only(application: ASGIApp, origins: frozenset[str]) -> ASGIApp:
     return TrustedHostMiddleware(application, names, www_redirect=False)
 
 
-def own_pages_only(application: ASGIApp, origins: frozenset[str]) -> ASGIApp:
+def same_origin_only(application: ASGIApp, origins: frozenset[str]) -> ASGIApp:
     """`application`, for its own pages, for people who type its address or follow a link to it, and
     for programs that name an own origin where they change something."""
-    return own_host_only(_OwnPages(application, origins), origins)
+    return known_hosts_only(_SameOriginOnly(application, origins), origins)
 
 
-class _OwnPages:
+class _SameOriginOnly:
     def __init__(self, application: ASGIApp, origins: frozenset[str]) -> None:
         self._application = application
         self._origins = origins

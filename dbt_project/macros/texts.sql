@@ -59,7 +59,7 @@
 
 {# `text` with its placeholders filled in: pairs of a placeholder and its value. A value is only
    made where the text names it. #}
-{% macro filled(text, values) -%}
+{% macro fill_placeholders(text, values) -%}
     {%- for _ in values %}replace({% endfor %}{{ text }}
     {%- for placeholder, value in values %}, '{{ placeholder }}', case
         when contains({{ text }}, '{{ placeholder }}') then {{ value }} else ''

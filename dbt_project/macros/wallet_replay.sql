@@ -1,5 +1,5 @@
 {# The order in which lots pay: the lowest priority, what expires first, the oldest, by id. #}
-{% macro order_of_paying() -%}
+{% macro payment_order() -%}
 priority, coalesce(expires_at, 'infinity'::timestamptz), came_at, lot_id nulls last
 {%- endmacro %}
 
@@ -7,7 +7,7 @@ priority, coalesce(expires_at, 'infinity'::timestamptz), came_at, lot_id nulls l
 {% macro earlier_lots() -%}
 earlier_lots as (
     partition by customer_id, currency
-    order by is_preferred desc, {{ order_of_paying() }}
+    order by is_preferred desc, {{ payment_order() }}
     rows between unbounded preceding and 1 preceding
 )
 {%- endmacro %}

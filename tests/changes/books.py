@@ -47,9 +47,9 @@ def named(rated: Rated, month: BillingMonth) -> Rated:
     return replace(rated, desired=tuple(sorted(desired, key=lambda item: item.invoice_id)))
 
 
-def write_warehouse(aside: Settings, month: BillingMonth, rated: Rated) -> None:
-    """What corrections read of a month that was rated aside."""
-    path = aside.warehouse_path(month)
+def write_warehouse(scratch: Settings, month: BillingMonth, rated: Rated) -> None:
+    """What corrections read of a month that was rated in a scratch home."""
+    path = scratch.warehouse_path(month)
     path.parent.mkdir(parents=True, exist_ok=True)
     with duckdb.connect(str(path)) as warehouse:
         warehouse.execute(_TABLES)

@@ -40,7 +40,6 @@ from billing_pipeline.months import BillingMonth
 from billing_pipeline.rating.corrections import Correction
 from billing_pipeline.settings import Settings
 from billing_pipeline.stripe_api.client import GatewayConfig, StripeGateway
-from billing_pipeline.stripe_api.timing import VirtualClock
 from billing_pipeline.stripe_sandbox import Sandbox
 from tests.books import journal_problems
 from tests.changes.acts import ACTS, Dashboard
@@ -51,6 +50,7 @@ from tests.changes.judging import Judge, Run
 from tests.changes.rating import AFTER, UTC_ZONE, Rated, Rater, Taken, instant, rate, wallets_of
 from tests.faults.kinds import FAULTS
 from tests.faults.network import Line, Network, Schedule, is_killed
+from tests.virtual_clock import VirtualClock
 
 HOUR, DAY = 3600.0, 86_400.0
 SEARCH_LAG = 3600.0
@@ -216,7 +216,7 @@ class Story:
 
     async def _pay_from_wallets(self) -> set[str] | None:
         """What wallets hold pays what is open, first. The customers for whom that did not work."""
-        work = open_invoices.read_what_moved(self._gateway("moved"), self.settings)
+        work = open_invoices.refresh_wallet_movements(self._gateway("moved"), self.settings)
         await self._guarded("wallets", work)
         found = open_invoices.open_invoices(self.settings)
         at = int(self.clock.now())
@@ -317,10 +317,10 @@ class Story:
         if plan is None:
             return ()
         with TemporaryDirectory() as scratch:
-            aside = replace(self.settings, home=Path(scratch))
-            write_warehouse(aside, closed, rated)
+            scratch = replace(self.settings, home=Path(scratch))
+            write_warehouse(scratch, closed, rated)
             customers = self.company.customer_ids()
-            found = open_corrections(self.settings, aside, plan, billed, closed, on, customers)
+            found = open_corrections(self.settings, scratch, plan, billed, closed, on, customers)
         self.judge.not_corrected[closed] = {
             self.company.person_of[action.customer_id]
             for action in plan.actions

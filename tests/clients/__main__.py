@@ -29,7 +29,7 @@ import stripe
 
 from billing_pipeline.money import to_major
 from billing_pipeline.stripe_sandbox import Sandbox
-from billing_pipeline.stripe_sandbox.others import add_others, is_of_others
+from billing_pipeline.stripe_sandbox.others import add_others, is_third_party
 from billing_pipeline.stripe_sandbox.server import FILE_NAME, running_sandbox
 from tests.in_process import InProcessClient
 
@@ -118,7 +118,7 @@ def fill(path: Path) -> None:
 
 
 def _of_others(listed: stripe.ListObject[Any]) -> list[str]:
-    names = (item.id for item in listed.auto_paging_iter() if is_of_others(item.id))
+    names = (item.id for item in listed.auto_paging_iter() if is_third_party(item.id))
     return list(itertools.islice(names, MORE_THAN_A_PAGE))
 
 

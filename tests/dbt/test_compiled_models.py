@@ -11,7 +11,7 @@ import pytest
 from billing_pipeline.rating import dbt_runner
 from billing_pipeline.rating.dbt_runner import NodeResult
 from billing_pipeline.rating.month import build_raw
-from billing_pipeline.rating.unchanged import nodes_rated_from
+from billing_pipeline.rating.unchanged import reusable_nodes
 from tests.compiled_models import REPORTED, rate_month, run_compiled
 from tests.dbt.rated_once import MONTH, Rated
 
@@ -54,7 +54,7 @@ def test_they_report_of_what_dbt_reports_that_for_which_others_wait(
     assert len(nodes) == len(REPORTED)
     assert {(n.unique_id, n.resource_type, n.status) for n in nodes} == {
         (n.unique_id, n.resource_type, n.status)
-        for n in nodes_rated_from(by_dbt, MONTH)
+        for n in reusable_nodes(by_dbt, MONTH)
         if n.unique_id.split(".")[2] in REPORTED
     }
 

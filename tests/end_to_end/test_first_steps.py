@@ -26,7 +26,7 @@ def test_from_an_empty_folder_to_a_closed_month(tmp_path: Path) -> None:
     assert billing(home, data, "init", str(data), "--example").returncode == 0
     again = billing(home, data, "init", str(data))
     assert again.returncode == 1
-    assert "is there already" in last_line(again)
+    assert "already exists" in last_line(again)
 
     # ada: 29 + 10,000 × 0.002 + 1,900 × 0.0015 + 13 GB × 0.25; bob: 29 less 14 days of trial
     days = calendar.monthrange(month.year, month.month)[1]

@@ -103,7 +103,7 @@ def test_a_simulation_touches_nothing_that_was_billed(
     assert document["strays"] == []
     for page in (files["html"], files["markdown"]):
         text = page.read_text(encoding="utf-8")
-        assert "Nobody else moves by a cent" in text
+        assert "Nobody else's bill changes by a cent" in text
         assert ", less: 0, the same: " in text
 
     prices.write_text(prices.read_text(encoding="utf-8").replace("per_unit", "per_unitt"))

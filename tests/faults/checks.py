@@ -20,7 +20,7 @@ from billing_pipeline.collection.payments import PullResult
 from billing_pipeline.collection.plan.differences import CREDITED_AGAIN
 from billing_pipeline.collection.records.opening import open_records
 from billing_pipeline.months import BillingMonth
-from billing_pipeline.stripe_sandbox.others import is_of_others
+from billing_pipeline.stripe_sandbox.others import is_third_party
 from tests.books import journal_problems
 from tests.faults.company import FEBRUARY, JANUARY, Expected, expected_by_invoice
 from tests.faults.story import Story
@@ -56,7 +56,7 @@ class Books:
                 kind: [
                     item
                     for item in store.select(kind, [], limit=10_000, oldest_first=True)
-                    if not is_of_others(item["id"]) and not _is_about_others(item)
+                    if not is_third_party(item["id"]) and not _is_about_others(item)
                 ]
                 for kind in (
                     "customer",
@@ -78,7 +78,7 @@ class Books:
 
 
 def _is_about_others(item: Json) -> bool:
-    return item["object"] == "event" and is_of_others(item["data"]["object"]["id"])
+    return item["object"] == "event" and is_third_party(item["data"]["object"]["id"])
 
 
 async def judge(story: Story, *, with_books: bool) -> Verdict:

@@ -22,7 +22,7 @@ MUTANTS = (
     Mutant(
         "comparison_begun_days_are_not_tried",
         f"{COMPARISON}/causes.py",
-        "{math.floor(days), math.ceil(days), math.floor(days) + 1, *_touched(our)}",
+        "{math.floor(days), math.ceil(days), math.floor(days) + 1, *_calendar_days(our)}",
         "{math.floor(days)}",
         SEEDED,
     ),

@@ -20,7 +20,8 @@ MUTANTS = (
     Mutant(
         "late_events_below_a_known_page_are_missed",
         f"{COLLECTION}/stripe_state/event_reader.py",
-        "is_whole = abs(now - (cache.progress.get(WHOLE_OVERLAP_AT) or 0)) >= WHOLE_OVERLAP_EVERY",
+        "is_whole = "
+        "abs(now - (cache.progress.get(FULL_OVERLAP_CURSOR) or 0)) >= FULL_OVERLAP_SECONDS",
         "is_whole = False",
         f"{UNIT}/test_pull.py",
     ),
@@ -69,7 +70,7 @@ MUTANTS = (
     Mutant(
         "an_interrupted_try_is_made_however_long_ago",
         f"{COLLECTION}/push/dunning.py",
-        'if not is_open or session.now - sent["asked_at"] > KEY_IS_KNOWN:',
+        'if not is_open or session.now - sent["asked_at"] > KEY_REUSE_SECONDS:',
         "if False:",
         f"{UNIT}/test_dunning.py",
     ),
@@ -139,7 +140,7 @@ MUTANTS = (
     Mutant(
         "a_debit_is_believed_to_be_under_way_for_ever",
         f"{COLLECTION}/push/dunning.py",
-        "if now - invoice.payment_read_at <= PROCESSING_IS_BELIEVED:",
+        "if now - invoice.payment_read_at <= MAX_PROCESSING_SECONDS:",
         "if True:",
         f"{UNIT}/test_dunning.py",
     ),
@@ -226,7 +227,7 @@ MUTANTS = (
     Mutant(
         "a_step_goes_on_from_an_odd_answer",
         f"{COLLECTION}/push/send_invoice.py",
-        "        after = read_for_sure(answer.body)",
+        "        after = read_invoice_strictly(answer.body)",
         "        after = read_invoice(answer.body)",
         f"{UNIT}/test_apply.py",
     ),
@@ -282,7 +283,7 @@ MUTANTS = (
     Mutant(
         "events_that_stripe_no_longer_has_are_relied_on",
         f"{COLLECTION}/push/customers.py",
-        "now - cursor <= EVENTS_KEPT - OVERLAP",
+        "now - cursor <= EVENT_RETENTION - OVERLAP",
         "now > 0",
         f"{UNIT}/test_customers.py",
     ),
@@ -338,7 +339,7 @@ MUTANTS = (
     Mutant(
         "an_event_without_a_length_may_be_endless",
         "billing_pipeline/collection/pull/receiver.py",
-        "                if len(body) > LARGEST_BODY:",
+        "                if len(body) > MAX_BODY_BYTES:",
         "                if False:",
         "tests/unit/collection/test_webhooks.py",
     ),
@@ -387,7 +388,7 @@ MUTANTS = (
     Mutant(
         "older_tables_know_better_what_has_expired",
         f"{COLLECTION}/pull/wallet_balances.py",
-        "if movement.is_best_known_last and is_newer:",
+        "if movement.is_newest_authoritative and is_newer:",
         "if False and is_newer:",
         f"{UNIT}/test_wallet_expiries.py",
     ),
@@ -506,7 +507,7 @@ MUTANTS = (
     Mutant(
         "marks_that_were_edited_are_finalized",
         f"{COLLECTION}/push/send_invoice.py",
-        "return Step.FINALIZE if _marked_alike(send, held) else Step.COLLECTION",
+        "return Step.FINALIZE if _has_same_marks(send, held) else Step.COLLECTION",
         "return Step.FINALIZE",
         f"{UNIT}/test_wallet_months.py",
     ),
@@ -562,7 +563,7 @@ MUTANTS = (
     Mutant(
         "a_hold_that_was_left_stays",
         f"{COLLECTION}/push/wallets.py",
-        "for name in wallet.left_held(except_for=holds):",
+        "for name in wallet.leftover_holds(except_for=holds):",
         "for name in ():",
         f"{UNIT}/test_wallet_months.py",
     ),
@@ -632,7 +633,7 @@ MUTANTS = (
     Mutant(
         "what_is_owed_of_a_wallet_is_charged",
         f"{COLLECTION}/plan/wallet_ledger.py",
-        "change = self.covered - max(0, taking - own)",
+        "change = self.overdraft_cover - max(0, taking - own)",
         "change = 0",
         f"{UNIT}/test_wallets.py",
     ),

@@ -153,15 +153,15 @@ MUTANTS = (
     Mutant(
         "people_a_void_has_no_way_out",
         f"{COLLECTION}/plan/review.py",
-        'yield ReviewReason("void", "was voided in Stripe", item, ANY)',
+        'yield ReviewReason("void", "was voided in Stripe", item, ANY_DECISION)',
         'yield ReviewReason("void", "was voided in Stripe", item, frozenset())',
         seed(6),
     ),
     Mutant(
         "people_lost_marks_have_no_way_out",
         f"{COLLECTION}/plan/review.py",
-        "MARKS_ARE_PUT_BACK = frozenset([Decision.ADOPT])",
-        "MARKS_ARE_PUT_BACK = frozenset([Decision.REISSUE])",
+        "ADOPT_ONLY = frozenset([Decision.ADOPT])",
+        "ADOPT_ONLY = frozenset([Decision.REISSUE])",
         seed(19),
     ),
     # --- what stands in Stripe ---

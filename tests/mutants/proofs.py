@@ -77,7 +77,7 @@ MUTANTS = (
     Mutant(
         "canary_is_rated_with_the_months_own_accounts",
         "billing_pipeline/rating/canary.py",
-        "rate_month(as_canary(scratch), expected.month)",
+        "rate_month(canary_settings(scratch), expected.month)",
         "rate_month(scratch, expected.month)",
         "tests/unit/rating/test_canary.py",
     ),

@@ -404,14 +404,14 @@ MUTANTS = (
     Mutant(
         "another_model_keeps_the_month",
         "billing_pipeline/rating/unchanged.py",
-        '"models" not in said or said["models"] == project_digest()',
+        '"models" not in noted or noted["models"] == project_digest()',
         "True",
         UNCHANGED,
     ),
     Mutant(
         "what_an_analyst_wrote_is_kept",
         "billing_pipeline/rating/unchanged.py",
-        'said.get("content") == _file_digest(warehouse)',
+        'noted.get("content") == _file_digest(warehouse)',
         "True",
         UNCHANGED,
     ),

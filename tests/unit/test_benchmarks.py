@@ -160,7 +160,7 @@ def test_a_scenario_run_by_itself_leaves_the_others(tmp_path: Path) -> None:
     for name, date in (("month", "one"), ("rerun", "two"), ("month", "three")):
         line = table.Line(f"of {date}", 1.0, "bound", 2.0, 1.0)
         measured = table.Measured([line], ["a note"], {"rounds": [1]})
-        table.remember(name, measured, {"date": date}, results)
+        table.save_result(name, measured, {"date": date}, results)
     assert list(json.loads(results.read_text(encoding="utf-8"))) == ["month", "rerun"]
     table.write(table.render(results, list(SCENARIOS)), readme)
     text = readme.read_text(encoding="utf-8")

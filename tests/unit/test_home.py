@@ -145,5 +145,5 @@ def test_what_readers_could_reach_beside_the_tables_is_named(place: Path) -> Non
 
 def test_a_group_that_is_not_there_is_named(place: Path) -> None:
     settings = settings_of(place / "home", BILLING_READERS_GROUP="no-such-group")
-    with pytest.raises(InvalidSettingError, match="'no-such-group' is no group of this machine"):
+    with pytest.raises(InvalidSettingError, match="'no-such-group' is not a group of this machine"):
         make_home(settings)

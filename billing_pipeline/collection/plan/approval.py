@@ -21,7 +21,7 @@ from billing_pipeline.collection.plan.actions import ActionKind, InvoiceAction
 Declined = Mapping[str, Mapping[str, str]]
 """By invoice: the digests of declined actions, each with the sentence by whom, when and why."""
 
-OTHER_THAN_DECLINED = "an earlier form of it was declined"
+CHANGED_SINCE_DECLINED = "an earlier form of it was declined"
 
 
 class Verdict(StrEnum):
@@ -30,7 +30,7 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True)
-class Decided:
+class PlanDecision:
     """One decision, made at `decided_at` (epoch seconds). `actions`: invoice id and digest of each
     action that it is about; `plan`: the digests of all changes of the plan that was read."""
 
@@ -99,7 +99,7 @@ def _require_all(only: Collection[str], found: Sequence[InvoiceAction]) -> None:
         raise NotInPlanError(f"the plan has nothing to approve or decline for {names}")
 
 
-def declined_now(decisions: Iterable[Decided]) -> dict[str, dict[str, str]]:
+def declined_now(decisions: Iterable[PlanDecision]) -> dict[str, dict[str, str]]:
     """What is declined after these decisions, given oldest first: approving an action of an invoice
     lifts all that was declined for that invoice before."""
     declined: dict[str, dict[str, str]] = defaultdict(dict)
@@ -130,8 +130,8 @@ def with_declined(
         if action.digest not in known and action.is_safe:
             action = replace(
                 action,
-                billed_before=OTHER_THAN_DECLINED,
-                reason=f"{OTHER_THAN_DECLINED}; {action.reason}",
+                billed_before=CHANGED_SINCE_DECLINED,
+                reason=f"{CHANGED_SINCE_DECLINED}; {action.reason}",
             )
         if action.digest in known:
             refused[action.key] = known[action.digest]
@@ -139,7 +139,7 @@ def with_declined(
     return found, refused
 
 
-def rest_of(changes: Iterable[InvoiceAction], decisions: Sequence[Decided]) -> str | None:
+def rest_of(changes: Iterable[InvoiceAction], decisions: Sequence[PlanDecision]) -> str | None:
     """The hash of the plan whose rest these changes are, after parts of it were approved and
     carried out; None if they are a plan of their own. `decisions`: the month's, oldest first."""
     if not decisions:

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from billing_pipeline.collection.plan.desired import DesiredInvoice
 from billing_pipeline.collection.stripe_state.stripe_invoice import ActualInvoice
 
-REUSED_FOR = 300.0
+REUSE_SECONDS = 300.0
 """Seconds. Not longer, because the machine may have slept between the two looks."""
 
 

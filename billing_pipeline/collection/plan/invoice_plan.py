@@ -14,7 +14,7 @@ from functools import cached_property
 
 from billing_pipeline.collection.plan.actions import ActionKind, InvoiceAction
 from billing_pipeline.collection.plan.approval import (
-    Decided,
+    PlanDecision,
     declined_now,
     rest_of,
     with_declined,
@@ -100,7 +100,7 @@ def plan(
     previous_totals: Mapping[str, MonthTotal] | None = None,
     stripe_customers: StripeCustomers | None = None,
     proposals: Mapping[str, Proposal] | None = None,
-    decisions: Sequence[Decided] = (),
+    decisions: Sequence[PlanDecision] = (),
     corrected: Mapping[str, Corrected] | None = None,
     closed: str | None = None,
 ) -> InvoicePlan:

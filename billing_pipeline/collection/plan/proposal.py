@@ -34,7 +34,7 @@ class ResolutionRequest:
     decided_by: str
 
 
-def proposed(
+def make_proposal(
     request: ResolutionRequest, present: InvoicePlan, held: Iterable[ActualInvoice]
 ) -> Proposal:
     """The request, bound to the review reasons that there are now. Raises `NotInReviewError`."""

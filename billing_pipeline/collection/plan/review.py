@@ -25,9 +25,9 @@ from billing_pipeline.collection.stripe_state.stripe_invoice import (
 from billing_pipeline.collection.stripe_state.texts import short_hash
 from billing_pipeline.money import format_minor
 
-ANY = frozenset(Decision)
-NOTHING_TO_REISSUE = frozenset([Decision.ADOPT, Decision.WRITE_OFF])
-MARKS_ARE_PUT_BACK = frozenset([Decision.ADOPT])
+ANY_DECISION = frozenset(Decision)
+ADOPT_OR_WRITE_OFF = frozenset([Decision.ADOPT, Decision.WRITE_OFF])
+ADOPT_ONLY = frozenset([Decision.ADOPT])
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class ReviewReason:
     code: str
     text: str
     item: ActualInvoice
-    ways: frozenset[Decision] = NOTHING_TO_REISSUE
+    decisions: frozenset[Decision] = ADOPT_OR_WRITE_OFF
 
     @property
     def sentence(self) -> str:
@@ -77,7 +77,7 @@ def _about_one(item: ActualInvoice, desired: DesiredInvoice | None) -> Iterator[
         if item.recorded_total is not None:
             amount = format_minor(item.recorded_total, item.currency)
             text = f"our records say that {amount} was billed, and Stripe does not have the invoice"
-        yield ReviewReason("gone", text, item, ANY)
+        yield ReviewReason("gone", text, item, ANY_DECISION)
         return
     if item.unreadable is not None:
         code = f"unreadable:{short_hash(item.unreadable)[:8]}"
@@ -87,8 +87,8 @@ def _about_one(item: ActualInvoice, desired: DesiredInvoice | None) -> Iterator[
     if altered := dict.fromkeys([*item.altered_marks, *lost]):
         names = ", ".join(altered)
         text = f"marked as ours, but its metadata was removed or changed in Stripe: {names}"
-        ways = ANY if item.is_draft else MARKS_ARE_PUT_BACK
-        yield ReviewReason(f"marks:{short_hash(names)[:8]}", text, item, ways)
+        decisions = ANY_DECISION if item.is_draft else ADOPT_ONLY
+        yield ReviewReason(f"marks:{short_hash(names)[:8]}", text, item, decisions)
     if item.is_record_altered:
         text = "our record of it in records/billed.db was changed after it was written"
         yield ReviewReason("record", text, item)
@@ -104,7 +104,7 @@ def _about_one(item: ActualInvoice, desired: DesiredInvoice | None) -> Iterator[
         text = f"is in {item.currency}, not in {desired.currency}"
         yield ReviewReason("currency", text, item)
     if desired is not None and item.status is InvoiceStatus.VOID:
-        yield ReviewReason("void", "was voided in Stripe", item, ANY)
+        yield ReviewReason("void", "was voided in Stripe", item, ANY_DECISION)
 
 
 def _billed_twice(held: Iterable[ActualInvoice]) -> Iterator[ReviewReason]:
@@ -138,13 +138,15 @@ def draft_review_reason(draft: ActualInvoice, send: DesiredInvoice) -> ReviewRea
     """
     lines = draft.lines or ()
     if draft.payer_differs(send.payer.stripe_customer_id):
-        return ReviewReason("payer", "the draft belongs to another Stripe customer", draft, ANY)
+        return ReviewReason(
+            "payer", "the draft belongs to another Stripe customer", draft, ANY_DECISION
+        )
     if lines and draft.lines_hash is None:
-        return ReviewReason("lines", "lines were added to the draft by hand", draft, ANY)
+        return ReviewReason("lines", "lines were added to the draft by hand", draft, ANY_DECISION)
     if any(line.line_id is None for line in lines):
-        return ReviewReason("lines", "the draft has lines that are not ours", draft, ANY)
+        return ReviewReason("lines", "the draft has lines that are not ours", draft, ANY_DECISION)
     if draft.lines_hash == send.content_hash and not same_lines(lines, send):
-        return ReviewReason("lines", "the draft's lines were edited by hand", draft, ANY)
+        return ReviewReason("lines", "the draft's lines were edited by hand", draft, ANY_DECISION)
     return None
 
 
@@ -159,7 +161,7 @@ def applies(proposal: Proposal | None, review_reasons: Collection[ReviewReason])
     return (
         proposal is not None
         and proposal.review_reasons == {review_reason.full_code for review_reason in review_reasons}
-        and all(proposal.decision in review_reason.ways for review_reason in review_reasons)
+        and all(proposal.decision in review_reason.decisions for review_reason in review_reasons)
     )
 
 

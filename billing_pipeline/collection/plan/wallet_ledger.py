@@ -51,7 +51,7 @@ class WalletMovement:
         return self.transaction_id.startswith(EXPIRY)
 
     @property
-    def is_best_known_last(self) -> bool:
+    def is_newest_authoritative(self) -> bool:
         """True where only the newest inputs have the right amount: for what expires by itself, and
         for payments of open invoices, which may come back."""
         return self.transaction_id.startswith((EXPIRY, PAYMENT))
@@ -129,7 +129,7 @@ def read_movements(warehouse: Path) -> Movements:
 
 @dataclass(frozen=True)
 class WalletFunds:
-    """What a wallet's lots hold at one moment, in whole minor units. `besides_prepaid`: the part of
+    """What a wallet's lots hold at one moment, in whole minor units. `without_prepaid`: the part of
     it that is not in lots of prepaid commitments. `at`, and `read_at`, when the inputs were read,
     are epoch seconds."""
 
@@ -137,7 +137,7 @@ class WalletFunds:
     currency: str
     at: int
     amount: int
-    besides_prepaid: int
+    without_prepaid: int
     read_at: int = 0
 
 
@@ -232,12 +232,12 @@ class WalletInStripe:
         return max((item.read_at for item in self.posted), default=0)
 
     @property
-    def own(self) -> int:
+    def ledger_balance(self) -> int:
         """Movements less what invoices took; below 0: owed."""
         return -sum(item.amount for item in self.posted if item.is_movement) - self.taken
 
     @property
-    def covered(self) -> int:
+    def overdraft_cover(self) -> int:
         """The credit that covers an overdraft, in minor units."""
         return -sum(item.amount for item in self.posted if item.name.startswith(_OVERDRAFT))
 
@@ -251,7 +251,9 @@ class WalletInStripe:
         name = holds_of(invoice)
         return sum(item.amount for item in self.posted if item.name.startswith(name))
 
-    def missing(self, movements: Sequence[WalletMovement], taking: int) -> list[PostedTransaction]:
+    def missing_transactions(
+        self, movements: Sequence[WalletMovement], taking: int
+    ) -> list[PostedTransaction]:
         """What to post, in this order, before an invoice takes `taking` (minor units). Pure.
 
         An invoice comes before what was taken out after its month, as in the ledger, even where the
@@ -260,7 +262,7 @@ class WalletInStripe:
         missing = [
             found for item in movements for found in [self._difference(item)] if found is not None
         ] + self._taken_elsewhere()
-        own = self.own - sum(item.amount for item in missing)
+        own = self.ledger_balance - sum(item.amount for item in missing)
         counted = {item.transaction_id for item in movements}
         taken_out_later = sum(
             max(0, sum(item.amount for item in posted))
@@ -269,13 +271,15 @@ class WalletInStripe:
             if name not in counted and not name.startswith(PAYMENT)
         )
         taking = min(taking, max(0, own + taken_out_later))
-        change = self.covered - max(0, taking - own)
+        change = self.overdraft_cover - max(0, taking - own)
         number = 1 + sum(name.startswith(_OVERDRAFT) for name in self.names)
         cover = PostedTransaction(f"{_OVERDRAFT}{self.currency}:{number}", self.currency, change)
         # Added cover is posted first: an interruption must not leave a debit without it.
         return [*[cover] * (change < 0), *missing, *[cover] * (change > 0)]
 
-    def covering(self, later: Sequence[WalletMovement], lacking: int) -> tuple[WalletMovement, ...]:
+    def movements_covering(
+        self, later: Sequence[WalletMovement], lacking: int
+    ) -> tuple[WalletMovement, ...]:
         """The first of the later movements that together put in what is lacking; none where all of
         them do not."""
         found = []
@@ -306,7 +310,7 @@ class WalletInStripe:
         name = f"{_TAKEN_BEFORE}{self.currency}:{1 + len(known)}"
         return [PostedTransaction(name, self.currency, change)] if change else []
 
-    def left_held(self, except_for: str) -> dict[str, int]:
+    def leftover_holds(self, except_for: str) -> dict[str, int]:
         """What interrupted runs have left held back, by the beginning of the holds' names."""
         held: dict[str, int] = defaultdict(int)
         for item in self.posted:

@@ -25,7 +25,7 @@ from billing_pipeline.money import format_minor
 StripeCustomers = Mapping[str, Collection[str]]
 """By our customer id: the Stripe customers that are known to belong to that customer."""
 
-_OF_NO_CHARGE = (ROLLED_UP, CREDITED_AGAIN, NOT_BILLED)
+_NOT_CHARGE_LINES = (ROLLED_UP, CREDITED_AGAIN, NOT_BILLED)
 """Line ids that begin with these are made for an invoice and name no charge."""
 
 
@@ -114,10 +114,10 @@ def stripe_customers_of(send: DesiredInvoice, known: StripeCustomers) -> set[str
 
 def charges_of(send: DesiredInvoice) -> set[str]:
     """The ids of the lines that name a charge: they are the same on any invoice."""
-    return {line.line_id for line in send.lines if not line.line_id.startswith(_OF_NO_CHARGE)}
+    return {line.line_id for line in send.lines if not line.line_id.startswith(_NOT_CHARGE_LINES)}
 
 
-def attributed(
+def attribute_lost(
     lost: Iterable[ActualInvoice],
     desired: Sequence[DesiredInvoice],
     known: StripeCustomers,

@@ -16,7 +16,7 @@ from typing import Any
 from billing_pipeline.runs.sqlite_file import open_file
 
 FILE_NAME = "webhooks.db"
-KEPT_SECONDS = 40 * 86_400
+RETENTION_SECONDS = 40 * 86_400
 """Stripe sends an event again for days, and a person can have it sent again for 30: for longer than
 that, it is remembered."""
 _SCHEMA = """
@@ -25,11 +25,11 @@ create table if not exists events (
 ) strict;
 create index if not exists events_to_handle on events (received_at) where handled_at is null;
 """
-_KEPT_OF_OBJECT = {"id": str, "object": str, "created": int, "invoice": str, "metadata": dict}
+_STORED_FIELDS = {"id": str, "object": str, "created": int, "invoice": str, "metadata": dict}
 
 
 class InvalidEventError(ValueError):
-    """The body is no event of Stripe's; the message says why."""
+    """The body is not an event of Stripe's; the message says why."""
 
 
 def read_event(body: bytes) -> dict[str, Any]:
@@ -37,9 +37,9 @@ def read_event(body: bytes) -> dict[str, Any]:
     try:
         event = json.loads(body)
     except (ValueError, RecursionError):
-        raise InvalidEventError("the body is no JSON") from None
+        raise InvalidEventError("the body is not JSON") from None
     if not isinstance(event, dict) or event.get("object") != "event":
-        raise InvalidEventError("the body is no event")
+        raise InvalidEventError("the body is not an event")
     data = event.get("data")
     thing = data.get("object") if isinstance(data, dict) else None
     known = isinstance(event.get("id"), str) and isinstance(event.get("type"), str)
@@ -48,9 +48,9 @@ def read_event(body: bytes) -> dict[str, Any]:
     try:
         event["id"].encode()
     except UnicodeEncodeError:
-        raise InvalidEventError("the event's id is no text") from None
+        raise InvalidEventError("the event's id is not text") from None
     request = event.get("request")
-    kept = {name: thing[name] for name, kind in _KEPT_OF_OBJECT.items() if _is(thing, name, kind)}
+    kept = {name: thing[name] for name, kind in _STORED_FIELDS.items() if _is(thing, name, kind)}
     return {
         "id": event["id"],
         "type": event["type"],
@@ -108,7 +108,7 @@ class Inbox:
 
     def note_handled(self, event_ids: Iterable[str], now: float) -> None:
         """Mark these events as handled, and delete those handled that are older than
-        `KEPT_SECONDS`."""
+        `RETENTION_SECONDS`."""
         with self._lock:
             self._db.executemany(
                 "update events set handled_at = ? where event_id = ?",
@@ -116,5 +116,5 @@ class Inbox:
             )
             self._db.execute(
                 "delete from events where handled_at is not null and received_at < ?",
-                [now - KEPT_SECONDS],
+                [now - RETENTION_SECONDS],
             )

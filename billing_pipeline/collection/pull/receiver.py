@@ -20,20 +20,20 @@ from starlette.routing import Route
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from billing_pipeline.collection.pull.inbox import Inbox, InvalidEventError, read_event
-from billing_pipeline.collection.records.opening import errors_in_words
+from billing_pipeline.collection.records.opening import explain_errors
 from billing_pipeline.settings import InvalidSettingError, Settings
 from billing_pipeline.stripe_api.webhook_signature import HEADER, BadSignatureError, verify
-from billing_pipeline.web.own_pages import own_host_only, own_origins
+from billing_pipeline.web.own_pages import known_hosts_only, own_origins
 from billing_pipeline.web.serving import listen
 from billing_pipeline.web.serving import serve as serve_application
 
 PATH = "/stripe/webhooks"
 HEALTH_PATH = "/health"
-LARGEST_BODY = 512 * 1024
+MAX_BODY_BYTES = 512 * 1024
 """Bytes. Stripe's events have some kilobytes: an invoice comes with its first ten lines only."""
-SECONDS_FOR_BODY = 10.0
+BODY_TIMEOUT_SECONDS = 10.0
 """A sender that is slower is not Stripe."""
-SECONDS_FOR_CONNECTION = 20.0
+CONNECTION_TIMEOUT_SECONDS = 20.0
 """From the first byte of the header to the answer; each connection has one request."""
 MAX_CONNECTIONS = 500
 """At the same time. Less than the 1,024 files that a process may have open by default."""
@@ -50,7 +50,7 @@ def application(inbox: Inbox, secrets: Sequence[str]) -> Starlette:
 
     async def receive(request: Request) -> Response:
         try:
-            _refuse_pages(request)
+            _refuse_browsers(request)
             body = await _body(request)
             verify(body, request.headers.get(HEADER), secrets)
             event = read_event(body)
@@ -75,10 +75,10 @@ def _answer(text: str, status: int = 200) -> Response:
     return PlainTextResponse(f"{text}\n", status, {"Connection": "close"})
 
 
-def _refuse_pages(request: Request) -> None:
+def _refuse_browsers(request: Request) -> None:
     """Refuse requests that Stripe does not send: those of a page in a browser, and without JSON."""
     if "Origin" in request.headers or "Sec-Fetch-Site" in request.headers:
-        raise _RefusedError(403, "this address is for Stripe, not for pages")
+        raise _RefusedError(403, "this address is for Stripe, not for browsers")
     kind = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise _RefusedError(415, "the body is not declared as application/json")
@@ -87,23 +87,23 @@ def _refuse_pages(request: Request) -> None:
 async def _body(request: Request) -> bytes:
     """The body as sent. Raises `_RefusedError` where it is too large, too late or incomplete."""
     declared = request.headers.get("Content-Length", "")
-    if declared.isdecimal() and int(declared) > LARGEST_BODY:
+    if declared.isdecimal() and int(declared) > MAX_BODY_BYTES:
         raise _RefusedError(413, "the body is too large")
     body = bytearray()
     try:
-        async with asyncio.timeout(SECONDS_FOR_BODY):
+        async with asyncio.timeout(BODY_TIMEOUT_SECONDS):
             async for part in request.stream():
                 body += part
-                if len(body) > LARGEST_BODY:
+                if len(body) > MAX_BODY_BYTES:
                     raise _RefusedError(413, "the body is too large")
     except TimeoutError:
-        raise _RefusedError(408, "the body did not come in time") from None
+        raise _RefusedError(408, "the body did not arrive in time") from None
     except ClientDisconnect:
-        raise _RefusedError(400, "the body did not come whole") from None
+        raise _RefusedError(400, "the body is incomplete") from None
     return bytes(body)
 
 
-class _ShortLived(H11Protocol):
+class _LimitedConnection(H11Protocol):
     """A connection that ends after a time, however little has come, and makes room for newer ones.
 
     uvicorn itself waits for the rest of a header without a limit, and beyond its own limit of
@@ -120,7 +120,7 @@ class _ShortLived(H11Protocol):
             self._open.pop(oldest).cancel()
             oldest.abort()
         call_later = asyncio.get_running_loop().call_later
-        self._open[transport] = call_later(SECONDS_FOR_CONNECTION, transport.abort)
+        self._open[transport] = call_later(CONNECTION_TIMEOUT_SECONDS, transport.abort)
 
     def connection_lost(self, exc: Exception | None) -> None:
         timer = self._open.pop(self.transport, None)
@@ -141,11 +141,11 @@ def serve(
             "STRIPE_WEBHOOK_SECRET is not set: it is the signing secret (whsec_…) that Stripe "
             "shows for the endpoint; several, separated by commas, while one replaces the other"
         )
-    with errors_in_words(settings.records_dir):
+    with explain_errors(settings.records_dir):
         inbox = Inbox(settings.records_dir)
     try:
         listener, found = listen(host, port)
-        guarded = own_host_only(application(inbox, secrets), own_origins(found, urls))
-        serve_application(guarded, listener, PATH, notify, lifespan="off", http=_ShortLived)
+        guarded = known_hosts_only(application(inbox, secrets), own_origins(found, urls))
+        serve_application(guarded, listener, PATH, notify, lifespan="off", http=_LimitedConnection)
     finally:
         inbox.close()

@@ -76,7 +76,7 @@ def stripe_invoice_rows(invoices: Iterable[ActualInvoice]) -> list[Row]:
     ]
 
 
-_OF_UNKNOWN = (
+_UNKNOWN_INVOICE_COLUMNS = (
     *("stripe_invoice_id", "invoice_id", "customer_id", "status", "number", "currency"),
     *("total", "amount_paid", "amount_remaining", "created_at"),
 )
@@ -88,7 +88,7 @@ def unknown_rows(month: date, invoices: Iterable[ActualInvoice]) -> list[Row]:
     shown = [item for item in invoices if item.unreadable is None]
     return [
         {"billing_month": month, "marked_month": row["billing_month"]}
-        | {name: row[name] for name in _OF_UNKNOWN}
+        | {name: row[name] for name in _UNKNOWN_INVOICE_COLUMNS}
         for row in stripe_invoice_rows(shown)
         if row["status"] != InvoiceStatus.VOID
     ]
@@ -218,7 +218,7 @@ def _reconciled(
 ) -> Row:
     held = sum(item.total - item.credit_notes for item in billed)
     wallet = sum(item.wallet_taken for item in billed)
-    besides = sum(item.settled_besides_wallet for item in billed)
+    besides = sum(item.settled_outside_wallet for item in billed)
     sums = {
         "expected_total": ours.total,
         "stripe_total": held,

@@ -23,7 +23,11 @@ from typing import Any
 from billing_pipeline.collection.stripe_state import metadata_keys, statuses
 from billing_pipeline.collection.stripe_state.cache import StripeCache
 from billing_pipeline.collection.stripe_state.cached_wallets import PaidTopUp, TopUpReturn
-from billing_pipeline.collection.stripe_state.event_reader import DAY, EVENTS_KEPT, EVENTS_OVERLAP
+from billing_pipeline.collection.stripe_state.event_reader import (
+    DAY,
+    EVENT_RETENTION,
+    EVENTS_OVERLAP,
+)
 from billing_pipeline.collection.stripe_state.refresh import ONE_OBJECT, each, pages
 from billing_pipeline.collection.stripe_state.set_aside import UnreadableError, identity
 from billing_pipeline.collection.stripe_state.statuses import known_status
@@ -34,7 +38,7 @@ from billing_pipeline.stripe_api.errors import FailureKind, StripeFailure
 
 CURSOR = "top_ups_read_until"
 _KIND = "payment"
-MAX_READ_AGAIN = 50
+MAX_REREADS = 50
 """The most payments that were set aside and that each call reads once more."""
 _EXPANDED = "latest_charge"
 _PAID = "payment_intent.succeeded"
@@ -74,23 +78,23 @@ async def read_top_ups(gateway: StripeGateway, cache: StripeCache, created_from:
     """Bring the cache's top-ups up to date by events or, where these do not reach back, by listing
     all payments since `created_from` (epoch seconds)."""
     cursor, now = cache.progress.get(CURSOR), int(gateway.clock.now())
-    if cursor is None or now - cursor > EVENTS_KEPT - EVENTS_OVERLAP:
+    if cursor is None or now - cursor > EVENT_RETENTION - EVENTS_OVERLAP:
         query: Json = {"created": {"gte": created_from}, "expand": [f"data.{_EXPANDED}"]}
         # Page by page: a busy account has many payments, of which few are top-ups.
         async for page in pages(gateway.list("/v1/payment_intents", query)):
             await _store(gateway, cache, page)
         newest = now - DAY
     else:
-        aside = cache.unreadable.targets(_KIND, MAX_READ_AGAIN)
+        unreadable = cache.unreadable.targets(_KIND, MAX_REREADS)
         newest = await _read_events(gateway, cache, cursor - EVENTS_OVERLAP, now - DAY)
-        await _read_again(gateway, cache, aside)
+        await _read_again(gateway, cache, unreadable)
     cache.progress.advance(CURSOR, newest)
 
 
 async def _read_again(gateway: StripeGateway, cache: StripeCache, intents: Sequence[str]) -> None:
     """Read these payments again if they are still set aside: no event tells when they become
     readable."""
-    left = set(intents) & set(cache.unreadable.targets(_KIND, MAX_READ_AGAIN))
+    left = set(intents) & set(cache.unreadable.targets(_KIND, MAX_REREADS))
     await _store(gateway, cache, await _read_all(gateway, cache, left))
 
 
@@ -100,7 +104,7 @@ async def _read_events(gateway: StripeGateway, cache: StripeCache, since: int, n
     paid, returned = set(), set()
     query = {"created": {"gte": since}, "types": list(_EVENT_TYPES)}
     async for event in gateway.list("/v1/events", query):
-        with _setting_aside(cache, "event", event):
+        with _set_aside_unreadable(cache, "event", event):
             newest = max(newest, _time(event["created"]))
             thing = event["data"]["object"]
             # The event only says which payment; its state is read from the payment itself.
@@ -119,7 +123,7 @@ async def _store(gateway: StripeGateway, cache: StripeCache, intents: Sequence[J
     """Store the top-ups among these payments, with their refunds and disputes."""
     paid, returned, readable = [], [], []
     for intent in intents:
-        with _setting_aside(cache, _KIND, intent):
+        with _set_aside_unreadable(cache, _KIND, intent):
             found = list(_paid(intent))
             readable.append(identity(intent))
             charge = intent.get(_EXPANDED)
@@ -230,7 +234,7 @@ async def _read_returns(gateway: StripeGateway, cache: StripeCache, intent: str)
     refunds = [item async for item in gateway.list("/v1/refunds", query)]
     disputes = [item async for item in gateway.list("/v1/disputes", query)]
     # All or none: if one of them cannot be read, what was known of the payment stays.
-    with _setting_aside(cache, _KIND, {"id": intent}):
+    with _set_aside_unreadable(cache, _KIND, {"id": intent}):
         found = [move for item in refunds for move in _refunded(item, intent)]
         found += [move for item in disputes for move in _disputed(item, intent)]
         cache.top_ups.store_returns(intent, found)
@@ -281,7 +285,7 @@ def _paid(intent: Json) -> Iterator[PaidTopUp]:
 
 
 @contextmanager
-def _setting_aside(cache: StripeCache, kind: str, thing: Any) -> Iterator[None]:
+def _set_aside_unreadable(cache: StripeCache, kind: str, thing: Any) -> Iterator[None]:
     """Set aside, with the reason, an object that is not as Stripe's API describes it, so that it
     stops nobody else."""
     try:

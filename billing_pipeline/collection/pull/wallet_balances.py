@@ -55,7 +55,7 @@ async def wallet_row(
         for item, mark in zip(theirs, marks, strict=True)
         if mark is not None
     ]
-    put_in = _put_in(movements, posted, before)
+    put_in = _deposits(movements, posted, before)
     invoices = await invoices_of(gateway, cache, customer, currency)
     taken = sum(item.wallet_taken for item in invoices)
     elsewhere = sum(
@@ -83,7 +83,7 @@ async def wallet_row(
     }
 
 
-def _put_in(
+def _deposits(
     movements: Sequence[WalletMovement], posted: Sequence[PostedTransaction], before: int
 ) -> int:
     """What the ledger has of a wallet apart from invoices, in minor units. For expiries, and for
@@ -96,7 +96,7 @@ def _put_in(
     for movement in movements:
         of_one = by_name.pop(movement.transaction_id, [])
         is_newer = any(item.read_at > movement.read_at for item in of_one)
-        if movement.is_best_known_last and is_newer:
+        if movement.is_newest_authoritative and is_newer:
             sums -= sum(item.amount for item in of_one)
         elif of_one or movement.counts_until(before):
             sums += movement.amount

@@ -20,11 +20,14 @@ from billing_pipeline.collection.push.credit_notes import issue_credit
 from billing_pipeline.collection.push.customers import CustomerDirectory
 from billing_pipeline.collection.push.requests import NotSentError, RequestTarget, StripeSession
 from billing_pipeline.collection.push.resolve import delete_draft, resolve
-from billing_pipeline.collection.push.send_invoice import Sender, finish_billed
+from billing_pipeline.collection.push.send_invoice import Sender, finish_finalized
 from billing_pipeline.collection.push.wallets import WalletBook, WalletProblem
 from billing_pipeline.collection.stripe_state.payment_status import with_payments_under_way
 from billing_pipeline.collection.stripe_state.profiles import Payer
-from billing_pipeline.collection.stripe_state.stripe_invoice import ActualInvoice, read_for_sure
+from billing_pipeline.collection.stripe_state.stripe_invoice import (
+    ActualInvoice,
+    read_invoice_strictly,
+)
 from billing_pipeline.stripe_api.errors import StripeFailure
 from billing_pipeline.stripe_api.tasks import task_group
 
@@ -230,7 +233,7 @@ class _Run:
         else:
             # The draft has a customer already, and the plan has checked that it is the right one.
             stripe_customer_id = draft.stripe_customer_id
-            await self._directory.bring_up_to_date(action.send.payer, stripe_customer_id)
+            await self._directory.update_profile(action.send.payer, stripe_customer_id)
         sender = Sender(self._session, action.send, stripe_customer_id, self._wallets)
         if self._wallets.concerns(action.send) or (draft is not None and draft.is_wallet_held):
             async with self._wallets.turn(stripe_customer_id):
@@ -294,12 +297,12 @@ class _Run:
             data = await self._session.gateway.get(f"/v1/invoices/{stripe_invoice_id}")
             # The customer may have begun to pay since the invoice was finalized.
             [invoice] = await with_payments_under_way(
-                self._session.gateway, self._session.cache, [read_for_sure(data)]
+                self._session.gateway, self._session.cache, [read_invoice_strictly(data)]
             )
             revision = invoice.revision or action.revision
             target = RequestTarget(action.customer_id, action.invoice_id, revision)
             async with self._wallets.turn(invoice.stripe_customer_id):
-                sent = await finish_billed(self._session, self._wallets, target, invoice)
+                sent = await finish_finalized(self._session, self._wallets, target, invoice)
             problem = problem or sent.payment_problem
         return ActionResult(
             action, ResultState.DONE, stripe_ids=action.finish, payment_problem=problem

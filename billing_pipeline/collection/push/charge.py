@@ -15,9 +15,9 @@ from billing_pipeline.collection.push.requests import (
     RequestTarget,
     StripeSession,
     change,
-    change_for_sure,
+    ensure_change,
     generations_of,
-    tells_nothing,
+    leaves_state_unknown,
 )
 from billing_pipeline.collection.stripe_state import metadata_keys
 from billing_pipeline.collection.stripe_state.payment_status import with_payment_status
@@ -26,7 +26,7 @@ from billing_pipeline.collection.stripe_state.stripe_invoice import (
     InvoiceStatus,
     PaymentState,
     needs_payment,
-    read_for_sure,
+    read_invoice_strictly,
 )
 from billing_pipeline.collection.stripe_state.texts import clean_text
 from billing_pipeline.stripe_api.client import Json
@@ -93,7 +93,7 @@ async def _try_payment(
             failure = error
             if error.kind in DECLINED and not error.replayed:
                 break
-            if not tells_nothing(error):
+            if not leaves_state_unknown(error):
                 raise
             await session.settle()
         now = await _with_payments(session, _store(session, await session.gateway.get(path)))
@@ -164,10 +164,10 @@ async def set_metadata(
         held = body.get("metadata") or {}
         return body if all(held.get(name) == metadata[name] for name in metadata) else None
 
-    return await change_for_sure(session, target, step, request, look)
+    return await ensure_change(session, target, step, request, look)
 
 
 def _store(session: StripeSession, data: Json) -> ActualInvoice:
-    invoice = read_for_sure(data)
+    invoice = read_invoice_strictly(data)
     session.cache.invoices.store([data])
     return invoice

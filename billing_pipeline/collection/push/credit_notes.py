@@ -12,11 +12,11 @@ from billing_pipeline.collection.push.requests import (
     NotSentError,
     RequestTarget,
     StripeSession,
-    change_for_sure,
+    ensure_change,
 )
 from billing_pipeline.collection.records.billed import credit_note
 from billing_pipeline.collection.stripe_state import metadata_keys
-from billing_pipeline.collection.stripe_state.stripe_invoice import read_for_sure
+from billing_pipeline.collection.stripe_state.stripe_invoice import read_invoice_strictly
 from billing_pipeline.stripe_api.client import Json
 from billing_pipeline.stripe_api.errors import unreadable_answer
 
@@ -31,7 +31,7 @@ async def issue_credit(
     target = RequestTarget(action.customer_id, action.invoice_id, part.revision)
     path = f"/v1/invoices/{part.stripe_invoice_id}"
     # Read anew: how much goes to the balance depends on what was paid since the plan.
-    invoice = read_for_sure(await session.gateway.get(path))
+    invoice = read_invoice_strictly(await session.gateway.get(path))
     is_customer_gone = False
     if part.amount > invoice.amount_remaining:
         customer = await session.gateway.get(f"/v1/customers/{invoice.stripe_customer_id}")
@@ -48,7 +48,7 @@ async def issue_credit(
         return await _find(session, part, action.invoice_id)
 
     step = f"credit-{part.number}"
-    note = await change_for_sure(session, target, step, request, look)
+    note = await ensure_change(session, target, step, request, look)
     _total(note)
     session.billed.add(month_key, note["id"], credit_note(invoice, note, session.now))
     session.cache.invoices.store([await session.gateway.get(path)])

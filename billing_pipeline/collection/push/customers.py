@@ -22,14 +22,14 @@ from billing_pipeline.collection.push.requests import (
     RequestTarget,
     StripeSession,
     change,
-    change_for_sure,
+    ensure_change,
     generations_of,
-    tells_nothing,
+    leaves_state_unknown,
 )
 from billing_pipeline.collection.push.tax_ids import TaxIds
 from billing_pipeline.collection.stripe_state import metadata_keys
 from billing_pipeline.collection.stripe_state.cached_customers import CachedCustomer, card_of
-from billing_pipeline.collection.stripe_state.event_reader import EVENTS_KEPT, read_events
+from billing_pipeline.collection.stripe_state.event_reader import EVENT_RETENTION, read_events
 from billing_pipeline.collection.stripe_state.profiles import (
     Payer,
     Profile,
@@ -46,8 +46,8 @@ from billing_pipeline.stripe_api.errors import FailureKind, StripeFailure
 
 CURSOR = "customers_read_until"
 """The time (epoch seconds, our clock) up to which new and changed customers in Stripe are known."""
-COUNT = "customers_in_stripe"
-LISTED_IN_FULL = 20_000
+CUSTOMER_COUNT = "customers_in_stripe"
+MAX_LISTED_CUSTOMERS = 20_000
 """The number of customers in Stripe, ours and others, up to which the whole list is read before one
 of ours is created: 200 requests, eight seconds at Stripe's rate. Unlike events, the list shows what
 was just written, so it also finds a mark that was made a moment ago."""
@@ -76,19 +76,19 @@ class CustomerDirectory:
             known = await self._marked(payer.customer_id)
         found = known or await self._create(payer)
         await self._write_profile(found, payer)
-        await self.tax_ids.bring(found, payer, is_new=known is None)
+        await self.tax_ids.synchronize(found, payer, is_new=known is None)
         if self._sets_payment_methods and payer.payment_method not in (None, found.payment_method):
             await self._attach(found, str(payer.payment_method))
         return found.stripe_customer_id
 
-    async def bring_up_to_date(self, payer: Payer, stripe_customer_id: str) -> None:
+    async def update_profile(self, payer: Payer, stripe_customer_id: str) -> None:
         """Write name, e-mail, address and tax id of a customer who has an invoice already. Asks
         nothing of Stripe where our input has not changed."""
         known = self._session.cache.customers.get(stripe_customer_id)
         if known is None or known.held is None:
             known = await self._named(stripe_customer_id, payer.customer_id)
         await self._write_profile(known, payer)
-        await self.tax_ids.bring(known, payer)
+        await self.tax_ids.synchronize(known, payer)
 
     async def write_changes(self, payers: Sequence[Payer]) -> list[tuple[str, str]]:
         """Write the changes of customers who are known in Stripe, with or without an invoice.
@@ -98,7 +98,7 @@ class CustomerDirectory:
         async def write(payer: Payer) -> tuple[str, str] | None:
             try:
                 await self._write_profile(known[payer.customer_id], payer)
-                await self.tax_ids.bring(known[payer.customer_id], payer)
+                await self.tax_ids.synchronize(known[payer.customer_id], payer)
                 await self._change_card(known[payer.customer_id], payer)
             except (NotSentError, StripeFailure) as error:
                 if isinstance(error, StripeFailure) and error.param == "customer":
@@ -165,12 +165,12 @@ class CustomerDirectory:
             if self._is_listed:
                 return
             cache, now = self._session.cache, int(self._session.now)
-            cursor, count = cache.progress.get(CURSOR), cache.progress.get(COUNT) or 0
-            events_suffice = cursor is not None and now - cursor <= EVENTS_KEPT - OVERLAP
-            if count <= LISTED_IN_FULL or not events_suffice or cursor is None:
+            cursor, count = cache.progress.get(CURSOR), cache.progress.get(CUSTOMER_COUNT) or 0
+            events_suffice = cursor is not None and now - cursor <= EVENT_RETENTION - OVERLAP
+            if count <= MAX_LISTED_CUSTOMERS or not events_suffice or cursor is None:
                 known = cache.customers.stripe_ids()
                 found = await self._list({})
-                cache.progress.put(COUNT, len(found))
+                cache.progress.put(CUSTOMER_COUNT, len(found))
                 for gone in known - found:
                     cache.customers.forget(gone)
             else:
@@ -229,7 +229,7 @@ class CustomerDirectory:
         # The wanted profile is part of the step: changing it back later is another request.
         step = f"profile-{short_hash([customer.stripe_customer_id, wanted])[:8]}"
         target = RequestTarget(payer.customer_id)
-        data = await change_for_sure(self._session, target, step, request, look)
+        data = await ensure_change(self._session, target, step, request, look)
         self._session.cache.customers.store([data])
 
     async def _create(self, payer: Payer) -> CachedCustomer:
@@ -243,7 +243,7 @@ class CustomerDirectory:
                 if failure.kind in (FailureKind.CARD, FailureKind.REFUSED) and with_method:
                     # A card that cannot be attached must not prevent the invoice.
                     with_method = False
-                elif not tells_nothing(failure):
+                elif not leaves_state_unknown(failure):
                     raise
                 else:
                     await self._session.settle()
@@ -304,11 +304,11 @@ class CustomerDirectory:
             return None
 
         try:
-            attached = await change_for_sure(self._session, target, step, attach, attach_again)
+            attached = await ensure_change(self._session, target, step, attach, attach_again)
             request = stripe_requests.pay_by_default(
                 customer.stripe_customer_id, attached["id"], method
             )
-            data = await change_for_sure(self._session, target, f"{step}-default", request, look)
+            data = await ensure_change(self._session, target, f"{step}-default", request, look)
         except StripeFailure as failure:
             if failure.kind in (FailureKind.CARD, FailureKind.REFUSED):
                 self._session.cache.cards.note_refused(customer.stripe_customer_id, method)

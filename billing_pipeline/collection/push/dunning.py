@@ -35,7 +35,7 @@ from billing_pipeline.collection.push.requests import (
     NotSentError,
     RequestTarget,
     StripeSession,
-    change_for_sure,
+    ensure_change,
 )
 from billing_pipeline.collection.stripe_state import metadata_keys
 from billing_pipeline.collection.stripe_state.payment_status import with_payment_status
@@ -44,17 +44,17 @@ from billing_pipeline.collection.stripe_state.stripe_invoice import (
     ActualInvoice,
     InvoiceStatus,
     PaymentState,
-    read_for_sure,
+    read_invoice_strictly,
 )
 from billing_pipeline.stripe_api.client import Json
 from billing_pipeline.stripe_api.errors import StripeFailure
-from billing_pipeline.stripe_api.retries import KEY_IS_KNOWN
+from billing_pipeline.stripe_api.retries import KEY_REUSE_SECONDS
 
-PROCESSING_IS_BELIEVED = 6 * HOUR
+MAX_PROCESSING_SECONDS = 6 * HOUR
 """Seconds after which a debit that was being processed is read again, although no event has
 reported its end: events can be lost with the records."""
 
-NOT_DECIDED = ("connection", "rate_limited", "conflict")
+RESENDABLE_OUTCOMES = ("connection", "rate_limited", "conflict")
 """Outcomes in the request log after which the same request may be sent again under its key."""
 
 
@@ -102,7 +102,7 @@ async def carry_out(
 
 def _believed(invoice: ActualInvoice, now: float) -> ActualInvoice:
     """The invoice as last read, where a payment that was under way too long ago is unknown."""
-    if now - invoice.payment_read_at <= PROCESSING_IS_BELIEVED:
+    if now - invoice.payment_read_at <= MAX_PROCESSING_SECONDS:
         return invoice
     return replace(invoice, payment=None)
 
@@ -113,7 +113,7 @@ async def _one(
     target = RequestTarget(known.customer_id or "", known.invoice_id or "", known.revision or 1)
     try:
         data = await session.gateway.get(f"/v1/invoices/{known.stripe_invoice_id}")
-        invoice = read_for_sure(data)
+        invoice = read_invoice_strictly(data)
         session.cache.invoices.store([data])
         error = invoice.last_error or known.last_error
         invoice = replace(invoice, failed_at=known.failed_at, last_error=error)
@@ -160,8 +160,8 @@ def _interrupted(session: StripeSession, invoice: ActualInvoice) -> Due | None:
         return None
     sent = session.request_log.find(target.key(f"pay-try-{number}", 0))
     if sent is not None:
-        is_open = sent["outcome"] is None or sent["outcome"] in NOT_DECIDED
-        if not is_open or session.now - sent["asked_at"] > KEY_IS_KNOWN:
+        is_open = sent["outcome"] is None or sent["outcome"] in RESENDABLE_OUTCOMES
+        if not is_open or session.now - sent["asked_at"] > KEY_REUSE_SECONDS:
             return None
     return Due(DueKind.TRY, number, invoice.dunning_from)
 
@@ -236,9 +236,9 @@ async def _give_up(
 
     async def look() -> Json | None:
         body = await session.gateway.get(f"/v1/invoices/{invoice.stripe_invoice_id}")
-        return body if read_for_sure(body).status is not InvoiceStatus.OPEN else None
+        return body if read_invoice_strictly(body).status is not InvoiceStatus.OPEN else None
 
-    body = await change_for_sure(session, target, "give-up", request, look)
+    body = await ensure_change(session, target, "give-up", request, look)
     session.cache.invoices.store([body])
     return _result(invoice, due, DunningOutcome.GIVEN_UP, why)
 

@@ -38,9 +38,9 @@ from billing_pipeline.collection.push.requests import (
     RequestTarget,
     StripeSession,
     change,
-    change_for_sure,
+    ensure_change,
     generations_of,
-    tells_nothing,
+    leaves_state_unknown,
 )
 from billing_pipeline.collection.push.wallets import WalletBook
 from billing_pipeline.collection.stripe_state import metadata_keys
@@ -124,8 +124,8 @@ class OpenInvoicePayer:
                         await self._finish(known, payment)
             if self._is_outdated(wallet):
                 return
-            left = min(self._funds.amount, wallet.own, wallet.held)
-            spared = min(self._funds.besides_prepaid, left)
+            left = min(self._funds.amount, wallet.ledger_balance, wallet.held)
+            spared = min(self._funds.without_prepaid, left)
             for known in found:
                 if left <= 0:
                     break
@@ -200,7 +200,7 @@ class OpenInvoicePayer:
                 return str(answer.body["id"])
             except StripeFailure as error:
                 failure = error
-                if not tells_nothing(error):
+                if not leaves_state_unknown(error):
                     raise
                 await self._session.settle()
         raise failure or NotSentError(f"Stripe did not take the payment {payment.name}")
@@ -211,7 +211,7 @@ class OpenInvoicePayer:
 
         request = stripe_requests.attach_payment(invoice.stripe_invoice_id, record)
         step = _step(payment, "attach")
-        await change_for_sure(self._session, self._target(invoice), step, request, look)
+        await ensure_change(self._session, self._target(invoice), step, request, look)
 
     async def _attached(self, invoice: ActualInvoice, payment: WalletPayment) -> Json | None:
         """The invoice payment by which Stripe has attached this payment; None if it has not."""

@@ -23,9 +23,9 @@ MAX_GENERATIONS = 4
 """How many keys one step may use up before a person has to look."""
 SETTLE_SECONDS = 2.0
 """How long to wait after a failed request, which may still take effect, before reading again."""
-KEYS_ARE_KEPT = 24 * 3600
+KEY_RETENTION_SECONDS = 24 * 3600
 """Seconds for which Stripe repeats the answer under a key."""
-USED_UP = (FailureKind.SERVER.value, FailureKind.IDEMPOTENCY.value)
+KEY_CONSUMING_OUTCOMES = (FailureKind.SERVER.value, FailureKind.IDEMPOTENCY.value)
 
 
 class NotSentError(Exception):
@@ -85,9 +85,9 @@ def generations_of(
     first = 0
     while True:
         last = session.request_log.find(target.key(step, first))
-        if last is None or last["outcome"] not in USED_UP:
+        if last is None or last["outcome"] not in KEY_CONSUMING_OUTCOMES:
             return range(first, first + most)
-        if session.now - last["asked_at"] > KEYS_ARE_KEPT:
+        if session.now - last["asked_at"] > KEY_RETENTION_SECONDS:
             return range(first, first + most)
         first += 1
 
@@ -104,7 +104,7 @@ async def change(
     return await _logged(session, target, "post", *request, target.key(step, generation))
 
 
-async def change_for_sure(
+async def ensure_change(
     session: StripeSession,
     target: RequestTarget,
     step: str,
@@ -126,7 +126,7 @@ async def change_for_sure(
                 return answer.body
         except StripeFailure as error:
             failure = error
-            if not tells_nothing(error):
+            if not leaves_state_unknown(error):
                 raise
             await session.settle()
         found = await look()
@@ -135,7 +135,7 @@ async def change_for_sure(
     raise failure or NotSentError(f"Stripe did not carry out {step!r} of {request.path}")
 
 
-def tells_nothing(failure: StripeFailure) -> bool:
+def leaves_state_unknown(failure: StripeFailure) -> bool:
     """True where the answer does not say what Stripe holds now: only reading does."""
     return failure.replayed or failure.kind in (FailureKind.IDEMPOTENCY, FailureKind.SERVER)
 
@@ -153,7 +153,7 @@ async def _logged(
     params: Mapping[str, Any] | None,
     key: str,
 ) -> Answer:
-    entry = session.request_log.intend(
+    entry = session.request_log.log_request(
         session.author,
         customer_id=target.customer_id,
         invoice_id=target.invoice_id,

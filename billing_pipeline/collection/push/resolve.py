@@ -16,16 +16,16 @@ from billing_pipeline.collection.push.requests import (
     NotSentError,
     RequestTarget,
     StripeSession,
-    change_for_sure,
+    ensure_change,
     remove,
 )
-from billing_pipeline.collection.push.send_invoice import Sent, finish_billed
+from billing_pipeline.collection.push.send_invoice import Sent, finish_finalized
 from billing_pipeline.collection.push.wallets import WalletBook
 from billing_pipeline.collection.records.billed import finalized_invoice
 from billing_pipeline.collection.records.request_log import CarriedOut
 from billing_pipeline.collection.stripe_state import metadata_keys
 from billing_pipeline.collection.stripe_state.resolutions import Decision, Proposal, Resolution
-from billing_pipeline.collection.stripe_state.stripe_invoice import read_for_sure
+from billing_pipeline.collection.stripe_state.stripe_invoice import read_invoice_strictly
 from billing_pipeline.collection.stripe_state.texts import short_hash
 from billing_pipeline.stripe_api.client import Json
 from billing_pipeline.stripe_api.errors import FailureKind, StripeFailure
@@ -114,20 +114,20 @@ async def _finalize(
 ) -> Sent:
     """Finalize a draft with whatever stands on it, and collect it."""
     path = f"/v1/invoices/{stripe_invoice_id}"
-    invoice = read_for_sure(await session.gateway.get(path))
+    invoice = read_invoice_strictly(await session.gateway.get(path))
     target = RequestTarget(action.customer_id, action.invoice_id, invoice.revision or 1)
     if invoice.is_draft:
 
         async def look() -> Json | None:
             body = await session.gateway.get(path)
-            return None if read_for_sure(body).is_draft else body
+            return None if read_invoice_strictly(body).is_draft else body
 
         request = stripe_requests.finalize(stripe_invoice_id, invoice.collection_method)
-        body = await change_for_sure(session, target, "adopt-finalize", request, look)
-        if read_for_sure(body).total != invoice.total:
+        body = await ensure_change(session, target, "adopt-finalize", request, look)
+        if read_invoice_strictly(body).total != invoice.total:
             # A finalized invoice has its draft's total. Read again before recording another one.
             body = await look() or body
-        invoice = read_for_sure(body)
+        invoice = read_invoice_strictly(body)
         session.cache.invoices.store([body])
     session.billed.add(month_key, stripe_invoice_id, finalized_invoice(invoice, session.now))
-    return await finish_billed(session, wallets, target, invoice)
+    return await finish_finalized(session, wallets, target, invoice)

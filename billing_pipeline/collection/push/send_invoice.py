@@ -24,7 +24,7 @@ from billing_pipeline.collection.push.requests import (
     StripeSession,
     change,
     generations_of,
-    tells_nothing,
+    leaves_state_unknown,
 )
 from billing_pipeline.collection.push.wallets import WalletBook
 from billing_pipeline.collection.records.billed import sent_invoice
@@ -33,8 +33,8 @@ from billing_pipeline.collection.stripe_state.stripe_invoice import (
     ActualInvoice,
     InvoiceStatus,
     needs_payment,
-    read_for_sure,
     read_invoice,
+    read_invoice_strictly,
 )
 from billing_pipeline.money import format_minor
 from billing_pipeline.stripe_api.client import Json
@@ -86,20 +86,20 @@ def next_step(send: DesiredInvoice, held: ActualInvoice | None) -> Step:
     review_reason = draft_review_reason(held, send) if held.lines is not None else None
     if review_reason:
         raise NotSentError(review_reason.sentence)
-    if not _collected_alike(send, held):
+    if not _has_same_collection(send, held):
         return Step.COLLECTION
     if held.lines_hash != send.content_hash or held.lines == ():
         return Step.REMOVE_LINES if held.lines else Step.LINES
     # The lines' call writes all marks too; a mark that differs was changed afterwards.
-    return Step.FINALIZE if _marked_alike(send, held) else Step.COLLECTION
+    return Step.FINALIZE if _has_same_marks(send, held) else Step.COLLECTION
 
 
-def _marked_alike(send: DesiredInvoice, held: ActualInvoice) -> bool:
+def _has_same_marks(send: DesiredInvoice, held: ActualInvoice) -> bool:
     marks = stripe_requests.invoice_metadata(send)
     return all(held.metadata.get(name, "").strip() == marks[name].strip() for name in marks)
 
 
-def _collected_alike(send: DesiredInvoice, held: ActualInvoice) -> bool:
+def _has_same_collection(send: DesiredInvoice, held: ActualInvoice) -> bool:
     if send.collection_method != held.collection_method:
         return False
     # Stripe may answer with the due date alone.
@@ -134,7 +134,7 @@ class Sender:
             if held is not None and step in (Step.NOTHING, Step.RELEASE, Step.PAY):
                 return await self._end(held)
             held = await self._take(step, held)
-        raise NotSentError("the invoice did not come to its end; look at it in Stripe")
+        raise NotSentError("the invoice could not be completed; look at it in Stripe")
 
     async def _end(self, held: ActualInvoice) -> Sent:
         """Record what was billed with the finalized invoice, then collect it.
@@ -143,7 +143,7 @@ class Sender:
         """
         body = sent_invoice(self._send, held, self._session.now)
         self._session.billed.add(self._send.month_key, held.stripe_invoice_id, body)
-        return await finish_billed(self._session, self._wallets, self._target, held)
+        return await finish_finalized(self._session, self._wallets, self._target, held)
 
     async def _take(self, step: Step, held: ActualInvoice | None) -> ActualInvoice | None:
         """Take one step; returns what Stripe holds after it."""
@@ -154,7 +154,7 @@ class Sender:
         if not replayed:
             return after
         # A repeated answer tells how things were, not how they are: the draft may be gone by now.
-        return await self._look_and_move_on(step, named=after.stripe_invoice_id)
+        return await self._reread_or_retry(step, named=after.stripe_invoice_id)
 
     async def _call(self, step: Step, held: ActualInvoice | None) -> tuple[ActualInvoice, bool]:
         if step is Step.FINALIZE:
@@ -165,15 +165,15 @@ class Sender:
         generation = self._generations_left(step)[0]
         request = self._request(step, held)
         answer = await change(self._session, self._target, step.value, generation, request)
-        after = read_for_sure(answer.body)
+        after = read_invoice_strictly(answer.body)
         is_another = held is not None and after.stripe_invoice_id != held.stripe_invoice_id
         if is_another and not answer.replayed:
             # Recorded under an id that Stripe does not have, it would need a person's review.
             raise unreadable_answer(f"{after.stripe_invoice_id} is not what was asked for")
-        if not _marked_alike(self._send, after):
+        if not _has_same_marks(self._send, after):
             # Cached, the difference would be taken for a change by hand, and need a review.
             raise unreadable_answer(f"{after.stripe_invoice_id} is not marked as it was asked for")
-        if step is Step.FINALIZE and not self._comes_to_ours(after):
+        if step is Step.FINALIZE and not self._has_our_total(after):
             # The draft's total was ours a moment ago: read it again before it is recorded.
             raise unreadable_answer(f"{after.stripe_invoice_id} has another total than its draft")
         self._session.cache.invoices.store([answer.body])
@@ -197,19 +197,19 @@ class Sender:
         if step is Step.REMOVE_LINES:
             on_it = [line.stripe_line_id for line in held.lines or ()]
             return stripe_requests.remove_lines(name, on_it)
-        assert step is Step.FINALIZE, f"{step} is no request of this module"
+        assert step is Step.FINALIZE, f"{step} is not a request of this module"
         return stripe_requests.finalize(name, self._send.collection_method)
 
     def _compare_totals(self, held: ActualInvoice) -> None:
         """Raise `NotSentError` unless Stripe's total is ours, to the last minor unit."""
-        if not self._comes_to_ours(held):
+        if not self._has_our_total(held):
             raise NotSentError(
                 f"Stripe's total is {format_minor(held.total, held.currency)} and ours is "
                 f"{format_minor(self._send.total, self._send.currency)}: left as a draft "
                 f"({held.stripe_invoice_id})"
             )
 
-    def _comes_to_ours(self, held: ActualInvoice) -> bool:
+    def _has_our_total(self, held: ActualInvoice) -> bool:
         return (held.total, held.currency) == (self._send.total, self._send.currency)
 
     async def _after_failure(self, step: Step, failure: StripeFailure) -> ActualInvoice | None:
@@ -223,14 +223,14 @@ class Sender:
             raise failure
         await self._session.settle()
         # Stripe repeats a refusal for a day, even when its cause is gone: then a new key is needed.
-        if tells_nothing(failure):
-            return await self._look_and_move_on(step, failure)
+        if leaves_state_unknown(failure):
+            return await self._reread_or_retry(step, failure)
         found = await self._look()
         if next_step(self._send, found) == step:
             raise failure
         return found
 
-    async def _look_and_move_on(
+    async def _reread_or_retry(
         self, step: Step, failure: StripeFailure | None = None, named: str | None = None
     ) -> ActualInvoice | None:
         """What Stripe holds now. If the step is still to be taken, it gets a new key; raises when
@@ -272,7 +272,7 @@ class Sender:
         if (found.invoice_id, found.revision) != (self._send.invoice_id, self._send.revision):
             return []
         self._session.cache.invoices.store([data])
-        return [read_for_sure(data)]
+        return [read_invoice_strictly(data)]
 
     async def _existing(self, stripe_invoice_id: str) -> Json:
         """The invoice as Stripe has it; empty where it was deleted."""
@@ -285,7 +285,7 @@ class Sender:
         return {} if data.get("deleted") else data
 
 
-async def finish_billed(
+async def finish_finalized(
     session: StripeSession, wallets: WalletBook, target: RequestTarget, held: ActualInvoice
 ) -> Sent:
     """What follows finalizing: give back what was held back of a wallet, then try to collect."""

@@ -20,7 +20,7 @@ from billing_pipeline.collection.push.requests import (
     NotSentError,
     RequestTarget,
     StripeSession,
-    change_for_sure,
+    ensure_change,
     remove,
 )
 from billing_pipeline.collection.stripe_state import metadata_keys
@@ -62,7 +62,9 @@ class TaxIds:
         self.problems: dict[str, str] = {}
         """Customer and reason of what could not be brought to Stripe; `ALL` if nothing can be."""
 
-    async def bring(self, customer: CachedCustomer, payer: Payer, *, is_new: bool = False) -> None:
+    async def synchronize(
+        self, customer: CachedCustomer, payer: Payer, *, is_new: bool = False
+    ) -> None:
         """Make sure that the customer has the tax id of our input. Sends no request where the input
         has not changed. `is_new`: the customer was just created, so nobody else has added one.
 
@@ -89,7 +91,7 @@ class TaxIds:
         """Save for `billing status` what could not be sent, and forget what is solved by now."""
         solved = self._before.keys() & {*self._payers, ALL} - self.problems.keys()
         if solved:
-            self._cache.solve(solved)
+            self._cache.forget_problems(solved)
         if self.problems:
             self._cache.note_problems(self.problems, self._session.now)
 
@@ -132,7 +134,7 @@ class TaxIds:
 
         request = stripe_requests.create_tax_id(name, wanted)
         target, step = RequestTarget(payer.customer_id), _step(name, wanted)
-        data = await change_for_sure(self._session, target, step, request, look)
+        data = await ensure_change(self._session, target, step, request, look)
         if identity(data) != data.get("id"):
             raise unreadable_answer("the tax id that was made has no id")
         return identity(data)
@@ -160,7 +162,7 @@ class TaxIds:
         step = f"tax-id-mark-{short_hash([name, str(before), text])[:8]}"
         request = stripe_requests.mark_tax_id(name, text)
         target = RequestTarget(payer.customer_id)
-        data = await change_for_sure(self._session, target, step, request, look)
+        data = await ensure_change(self._session, target, step, request, look)
         self._session.cache.customers.store([data])
 
     async def _held(self, name: str) -> list[Json]:

@@ -43,12 +43,15 @@ from billing_pipeline.collection.push.requests import (
     NotSentError,
     RequestTarget,
     StripeSession,
-    change_for_sure,
+    ensure_change,
 )
 from billing_pipeline.collection.records.lock import WalletLockedError, wallet_lock
 from billing_pipeline.collection.stripe_state import metadata_keys
 from billing_pipeline.collection.stripe_state.refresh import invoices_of, paid_by_wallets
-from billing_pipeline.collection.stripe_state.stripe_invoice import ActualInvoice, read_for_sure
+from billing_pipeline.collection.stripe_state.stripe_invoice import (
+    ActualInvoice,
+    read_invoice_strictly,
+)
 from billing_pipeline.collection.stripe_state.texts import short_hash
 from billing_pipeline.money import format_minor
 from billing_pipeline.stripe_api.client import Json
@@ -129,7 +132,7 @@ class WalletBook:
             for item in self._movements.get(key, ())
             if item not in counted and not item.expires_by_itself
         ]
-        if covering := wallet.covering(later, pays - wallet.held - held_back):
+        if covering := wallet.movements_covering(later, pays - wallet.held - held_back):
             counted = (*counted, *covering)
             wallet = await self.bring_up_to_date(key, customer, counted, pays, holds)
         would_pay = min(wallet.held + held_back, max(0, send.total))
@@ -228,10 +231,10 @@ class WalletBook:
         Returns what Stripe has then."""
         customer_id, currency = key
         wallet = await self._read(key, customer)
-        for name in wallet.left_held(except_for=holds):
+        for name in wallet.leftover_holds(except_for=holds):
             given = await self._give_back(_target_of(key, name), customer, wallet.posted, name)
             wallet = replace(wallet, posted=(*wallet.posted, *given))
-        missing = wallet.missing(movements, taking)
+        missing = wallet.missing_transactions(movements, taking)
         for item in missing:
             # The name is part of the step: each has a key of its own.
             step = f"wallet-{short_hash(item.name)[:16]}"
@@ -278,10 +281,10 @@ class WalletBook:
 
         async def look() -> Json | None:
             body = await self._session.gateway.get(path)
-            return body if read_for_sure(body).is_wallet_held == bool(value) else None
+            return body if read_invoice_strictly(body).is_wallet_held == bool(value) else None
 
-        body = await change_for_sure(self._session, target, step, request, look)
-        invoice = read_for_sure(body)
+        body = await ensure_change(self._session, target, step, request, look)
+        invoice = read_invoice_strictly(body)
         self._session.cache.invoices.store([body])
         return invoice
 
@@ -300,7 +303,7 @@ class WalletBook:
             is_there = any(p.name == item.name and p.currency == item.currency for p in posted)
             return {} if is_there else None
 
-        await change_for_sure(self._session, target, step, request, look)
+        await ensure_change(self._session, target, step, request, look)
 
     async def _posted(self, customer: str) -> list[PostedTransaction]:
         path = f"/v1/customers/{customer}/balance_transactions"

@@ -60,7 +60,7 @@ async def _account_of(gateway: StripeGateway) -> str:
     account_id = str(answer["id"])
     if not _ID.fullmatch(account_id):
         # If it were stored, every key would be refused from then on.
-        raise unreadable_answer(f"{account_id[:60]!a} is no id of an account")
+        raise unreadable_answer(f"{account_id[:60]!a} is not an account id")
     return account_id
 
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from billing_pipeline.collection.plan.approval import Decided, Verdict
+from billing_pipeline.collection.plan.approval import PlanDecision, Verdict
 from billing_pipeline.runs.sqlite_file import open_file
 
 _SCHEMA = """
@@ -41,7 +41,7 @@ class Approvals:
     def close(self) -> None:
         self._db.close()
 
-    def add(self, month_key: str, decision: Decided) -> None:
+    def add(self, month_key: str, decision: PlanDecision) -> None:
         self._db.execute(
             f"insert into approvals (billing_month, {_COLUMNS}) values (?{', ?' * 9})",
             [
@@ -58,7 +58,7 @@ class Approvals:
             ],
         )
 
-    def of_month(self, month_key: str) -> list[Decided]:
+    def of_month(self, month_key: str) -> list[PlanDecision]:
         """The month's decisions, oldest first."""
         rows = self._db.execute(
             f"select {_COLUMNS} from approvals where billing_month = ? order by entry", [month_key]
@@ -74,9 +74,9 @@ class Approvals:
         return None if row is None else str(row[0])
 
 
-def _decided(row: tuple[Any, ...]) -> Decided:
+def _decided(row: tuple[Any, ...]) -> PlanDecision:
     verdict, plan_hash, at, by, reason, run_id, customers, actions, plan = row
-    return Decided(
+    return PlanDecision(
         Verdict(verdict),
         plan_hash,
         at,
@@ -89,7 +89,7 @@ def _decided(row: tuple[Any, ...]) -> Decided:
     )
 
 
-def approval_rows(decisions: list[Decided]) -> list[dict[str, Any]]:
+def approval_rows(decisions: list[PlanDecision]) -> list[dict[str, Any]]:
     """Rows of the table `approvals`."""
     return [
         {

@@ -50,7 +50,7 @@ class RecordsError(RuntimeError):
 def open_records(folder: Path) -> Iterator[Records]:
     """Open everything in ``records/``, and create what is missing. Raises `RecordsError` for errors
     of SQLite when opening and in the block."""
-    with errors_in_words(folder), ExitStack() as opened:
+    with explain_errors(folder), ExitStack() as opened:
         folder.mkdir(parents=True, exist_ok=True)
         billed = BilledRecords(folder / "billed.db", synchronous=DURABILITY)
         opened.callback(billed.close)
@@ -64,7 +64,7 @@ def open_records(folder: Path) -> Iterator[Records]:
 
 
 @contextmanager
-def errors_in_words(folder: Path) -> Iterator[None]:
+def explain_errors(folder: Path) -> Iterator[None]:
     """Turn what SQLite raises in the block into a `RecordsError`."""
     try:
         yield

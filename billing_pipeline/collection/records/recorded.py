@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from billing_pipeline.collection.plan.desired import DesiredInvoice
-from billing_pipeline.collection.plan.witnesses import StripeCustomers, attributed
+from billing_pipeline.collection.plan.witnesses import StripeCustomers, attribute_lost
 from billing_pipeline.collection.records.billed import (
     BilledInvoice,
     BilledRecords,
@@ -24,14 +24,14 @@ from billing_pipeline.collection.records.billed import (
 from billing_pipeline.collection.records.request_log import CarriedOut
 from billing_pipeline.collection.stripe_state import metadata_keys
 from billing_pipeline.collection.stripe_state.cache import StripeCache
-from billing_pipeline.collection.stripe_state.cached_invoices import MONTH_UNKNOWN
+from billing_pipeline.collection.stripe_state.cached_invoices import UNKNOWN_MONTH
 from billing_pipeline.collection.stripe_state.refresh import (
     ONE_OBJECT,
     each,
     from_cache,
     read_customer,
 )
-from billing_pipeline.collection.stripe_state.stripe_invoice import ActualInvoice, gone_invoice
+from billing_pipeline.collection.stripe_state.stripe_invoice import ActualInvoice, missing_invoice
 from billing_pipeline.stripe_api.client import StripeGateway
 from billing_pipeline.stripe_api.errors import StripeFailure
 
@@ -111,7 +111,7 @@ def with_records(
             marks = record.marks
             if decision is not None:
                 marks[metadata_keys.RESOLVED] = decision.mark
-            completed.append(gone_invoice(name, marks, record.currency, record.total))
+            completed.append(missing_invoice(name, marks, record.currency, record.total))
     for name, decision in decided.items():
         if name not in known:  # a draft: deleted by the decision, or by somebody later
             marks = {
@@ -121,7 +121,7 @@ def with_records(
                 metadata_keys.CUSTOMER_ID: decision.customer_id,
                 metadata_keys.RESOLVED: decision.mark,
             }
-            completed.append(gone_invoice(name, marks, decision.currency, None))
+            completed.append(missing_invoice(name, marks, decision.currency, None))
     return completed
 
 
@@ -183,7 +183,7 @@ async def with_lost(
     """The month's invoices, including those that carry a mark of ours but no month and may belong
     to this one. Those that no longer say whose they are get the marks that they most likely had
     (`attributed`)."""
-    without_month = [from_cache(cached) for cached in cache.invoices.of_month(MONTH_UNKNOWN)]
+    without_month = [from_cache(cached) for cached in cache.invoices.of_month(UNKNOWN_MONTH)]
     lost = [*without_month, *(item for item in listed if item.invoice_id is None)]
     if not lost:
         return list(listed)
@@ -198,6 +198,6 @@ async def with_lost(
     await each(
         sorted({item.stripe_customer_id for item in lost if item.customer_id is None}), owner
     )
-    owned = attributed(lost, desired, found, month_key=month_key, month_end=month_end)
+    owned = attribute_lost(lost, desired, found, month_key=month_key, month_end=month_end)
     names = {item.stripe_invoice_id for item in owned}
     return [*(item for item in listed if item.stripe_invoice_id not in names), *owned]

@@ -35,7 +35,7 @@ def _unexplained(invoices: list[ActualInvoice]) -> dict[str, int]:
     debit = 0
     found: dict[str, int] = {}
     for item in sorted(invoices, key=lambda i: (i.finalized_at or 0, i.created, i.number or "")):
-        left = item.settled_besides_wallet
+        left = item.settled_outside_wallet
         if left > 0:
             from_credit = min(left, credit)
             # Too little to charge: Stripe leaves it on the balance for the next invoice.

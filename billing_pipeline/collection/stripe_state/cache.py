@@ -20,7 +20,7 @@ from billing_pipeline.collection.stripe_state import (
 from billing_pipeline.collection.stripe_state.cached_customers import CachedCustomers
 from billing_pipeline.collection.stripe_state.cached_invoices import (
     CORRECTS,
-    PAID_BY_A_WALLET,
+    HAS_WALLET_PART,
     CachedInvoices,
     RecordedMarks,
 )
@@ -111,7 +111,7 @@ _PAID_BY_WALLETS = f"""
 drop index if exists invoices_paid_by_wallets;
 drop index if exists invoices_with_a_wallets_part;
 create index if not exists invoices_that_moved_a_wallet
-on invoices (json_extract(marks, '$.billing_customer_id')) where {PAID_BY_A_WALLET};
+on invoices (json_extract(marks, '$.billing_customer_id')) where {HAS_WALLET_PART};
 """
 
 _CORRECTIONS = f"""

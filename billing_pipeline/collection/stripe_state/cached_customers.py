@@ -82,7 +82,7 @@ class CachedCustomers:
         """All Stripe customers that are known as ours."""
         return {str(row[0]) for row in self._db.execute("select stripe_customer_id from customers")}
 
-    def has_marks(self, stripe_customer_id: str, metadata: Mapping[str, str]) -> bool:
+    def is_unchanged(self, stripe_customer_id: str, metadata: Mapping[str, str]) -> bool:
         """True where these marks tell nothing new: the customer is not known and has none of ours,
         or is known with the same ones."""
         known = self.get(stripe_customer_id)

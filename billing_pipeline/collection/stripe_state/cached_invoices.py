@@ -58,7 +58,7 @@ _SAVED = (
     "customer_email",
 )
 
-MONTH_UNKNOWN = ""
+UNKNOWN_MONTH = ""
 """The month of an invoice that carries marks of ours but no longer says which month it is of."""
 
 MAX_PAYOUT_WAIT = 100 * 86_400
@@ -91,7 +91,7 @@ RecordedMarks = Callable[[Iterable[str]], Mapping[str, Mapping[str, str]]]
 """Gives, by Stripe's id, the marks that our records have of invoices."""
 
 # By the mark as it was first seen: if it could be removed, what a wallet paid could be taken twice.
-PAID_BY_A_WALLET = (
+HAS_WALLET_PART = (
     f"cast(coalesce(json_extract(marks, '$.{metadata_keys.WALLET_APPLIED}'), "
     f"json_extract(body, '$.metadata.{metadata_keys.WALLET_APPLIED}')) as integer) <> 0"
 )
@@ -372,7 +372,7 @@ class CachedInvoices:
 
     def paid_by_wallets(self, customer_id: str | None = None) -> list[CachedInvoice]:
         """As `of_month`, of all months: the invoices of which a wallet was to pay a part."""
-        query = f"select body, extra, marks from invoices where {PAID_BY_A_WALLET}"
+        query = f"select body, extra, marks from invoices where {HAS_WALLET_PART}"
         order = " order by created, stripe_invoice_id"
         if customer_id is None:
             rows = self._db.execute(query + order)
@@ -437,7 +437,7 @@ def _row(data: Mapping[str, Any], invoice: ActualInvoice, recorded: Mapping[str,
     is_lost = not all(name in marks for name in metadata_keys.IDENTITY)
     return [
         invoice.stripe_invoice_id,
-        marks.get(metadata_keys.MONTH, MONTH_UNKNOWN),
+        marks.get(metadata_keys.MONTH, UNKNOWN_MONTH),
         invoice.created,
         invoice.status.rank if invoice.unreadable is None else _UNREADABLE,
         json.dumps({name: data[name] for name in _SAVED if name in data}),

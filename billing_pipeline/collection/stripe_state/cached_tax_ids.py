@@ -13,8 +13,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from billing_pipeline.collection.stripe_state.set_aside import (
-    KEPT_SECONDS,
     MAX_NAMED,
+    RETENTION_SECONDS,
     rows_of_cache,
 )
 
@@ -60,9 +60,9 @@ class CachedTaxIds:
         has met for long are deleted: their customers are no longer billed."""
         rows = [(customer, reason, at) for customer, reason in problems.items()]
         self._db.executemany("insert or replace into tax_id_problems values (?, ?, ?)", rows)
-        self._db.execute("delete from tax_id_problems where seen_at < ?", [at - KEPT_SECONDS])
+        self._db.execute("delete from tax_id_problems where seen_at < ?", [at - RETENTION_SECONDS])
 
-    def solve(self, customer_ids: Iterable[str]) -> None:
+    def forget_problems(self, customer_ids: Iterable[str]) -> None:
         """Forget the problems of these customers."""
         self._db.execute(
             "delete from tax_id_problems where customer_id in (select value from json_each(?))",

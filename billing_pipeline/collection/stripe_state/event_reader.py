@@ -10,7 +10,7 @@ second. The invoices themselves are read from Stripe, so events and listing end 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -18,6 +18,7 @@ from billing_pipeline.collection.stripe_state import metadata_keys
 from billing_pipeline.collection.stripe_state.cache import StripeCache
 from billing_pipeline.collection.stripe_state.cached_invoices import Window
 from billing_pipeline.collection.stripe_state.events import StripeEvent, parse_event
+from billing_pipeline.collection.stripe_state.received import read_paid
 from billing_pipeline.collection.stripe_state.refresh import (
     ONE_OBJECT,
     cached_month,
@@ -41,15 +42,15 @@ PASS_UNTIL = "events_pass_until"
 `PASS_UNTIL` down to the cursor, which then becomes `PASS_NEWEST`."""
 
 DAY = 86_400
-EVENTS_KEPT = 30 * DAY
+EVENT_RETENTION = 30 * DAY
 """Seconds that Stripe keeps events."""
 EVENTS_OVERLAP = 900
 """Seconds before the cursor whose events are read again: events arrive late and out of order."""
-WHOLE_OVERLAP_EVERY = 600
+FULL_OVERLAP_SECONDS = 600
 """Seconds after which the whole overlap is read again. In between, reading stops at the first page
 with nothing new; otherwise every call after a big month would list its events again. Must be less
 than the overlap."""
-WHOLE_OVERLAP_AT = "events_overlap_read_at"
+FULL_OVERLAP_CURSOR = "events_overlap_read_at"
 PAGE = 100
 MAX_GAP = 600
 """Seconds: invoices that were created closer together than this are read by one listing."""
@@ -90,7 +91,7 @@ class Reading(StrEnum):
     COMPLETE = "complete"
     UNFINISHED = "unfinished"
     """The time was not enough for all of them; the next call goes on."""
-    BEGUN_ANEW = "begun_anew"
+    RESTARTED = "begun_anew"
     """This is the first call, or the last one was longer ago than Stripe keeps events: events
     cannot tell what changed."""
 
@@ -108,16 +109,16 @@ async def pull_events(
     listed.
     """
     cursor, now = cache.progress.get(EVENTS_CURSOR), int(gateway.clock.now())
-    if cursor is None or now - cursor > EVENTS_KEPT - EVENTS_OVERLAP:
+    if cursor is None or now - cursor > EVENT_RETENTION - EVENTS_OVERLAP:
         # Noted before the cursor is set: a process that ends in between loses nothing.
         cache.months.touch(known_months, in_full=True)
-        await _begin_anew(gateway, cache, now)
-        return Reading.BEGUN_ANEW
+        await _restart(gateway, cache, now)
+        return Reading.RESTARTED
     deadline, has_read = gateway.clock.monotonic() + seconds, False
     newest, until = cache.progress.get(PASS_NEWEST), cache.progress.get(PASS_UNTIL)
     created = Window(cursor - EVENTS_OVERLAP, until).as_filter()
     query = {"limit": PAGE, "created": created, "types": list(EVENT_TYPES)}
-    is_whole = abs(now - (cache.progress.get(WHOLE_OVERLAP_AT) or 0)) >= WHOLE_OVERLAP_EVERY
+    is_whole = abs(now - (cache.progress.get(FULL_OVERLAP_CURSOR) or 0)) >= FULL_OVERLAP_SECONDS
     changes = _Changes(gateway, cache)
     async for page in pages(gateway.list("/v1/events", query), PAGE):
         if has_read and gateway.clock.monotonic() > deadline:
@@ -136,7 +137,7 @@ async def pull_events(
         if not (fresh or is_whole) and until is not None and until <= cursor:
             break
     else:
-        cache.progress.put(WHOLE_OVERLAP_AT, now)
+        cache.progress.put(FULL_OVERLAP_CURSOR, now)
     # Without events the cursor follows our own clock, a day behind: otherwise a quiet month would
     # look like a month without a call.
     cursor = max(newest or cursor, now - DAY)
@@ -165,7 +166,7 @@ def readable(cache: StripeCache, events: Iterable[Any], now: float) -> list[Stri
     return found
 
 
-async def _begin_anew(gateway: StripeGateway, cache: StripeCache, now: int) -> None:
+async def _restart(gateway: StripeGateway, cache: StripeCache, now: int) -> None:
     """Begin at the newest event, by Stripe's own clock; without a recent one, by ours.
 
     The events just before it count as seen: the months are listed, which shows the same changes.
@@ -178,7 +179,7 @@ async def _begin_anew(gateway: StripeGateway, cache: StripeCache, now: int) -> N
     seen = [event async for event in gateway.list("/v1/events", query)]
     cache.progress.remember_events(readable(cache, seen, now))
     cache.progress.drop(PASS_NEWEST, PASS_UNTIL)
-    cache.progress.put(WHOLE_OVERLAP_AT, now)
+    cache.progress.put(FULL_OVERLAP_CURSOR, now)
     cache.progress.put(EVENTS_CURSOR, cursor)
 
 
@@ -214,6 +215,7 @@ class _Changes:
     async def _read_about_invoices(self, events: Sequence[StripeEvent]) -> None:
         changed: dict[str, int | None] = {}
         credited: set[str] = set()
+        paid = {str(event.target) for event in events if event.type == "invoice.paid"}
         failed: dict[str, int] = {}
         for event in events:
             invoice_id = str(event.target)
@@ -230,7 +232,7 @@ class _Changes:
                     self._cache.months.touch([month])
             if invoice_id not in self._read:
                 changed[invoice_id] = event.made_at or changed.get(invoice_id)
-        await self._read_invoices(changed)
+        await self._read_invoices(changed, paid)
         for invoice_id, at in failed.items():
             self._cache.invoices.note_failure(invoice_id, at)
         await self._read_credit_notes(credited)
@@ -244,7 +246,7 @@ class _Changes:
         changed = {
             str(event.target)
             for event in events
-            if not known.has_marks(str(event.target), event.metadata or {})
+            if not known.is_unchanged(str(event.target), event.metadata or {})
             # A deletion's event still has the same marks.
             or (event.type == "customer.deleted" and known.get(str(event.target)))
         }
@@ -266,9 +268,10 @@ class _Changes:
         marked = (event.metadata or {}).get(metadata_keys.MONTH)
         return marked if is_month_key(marked) else self._cache.invoices.month_of(invoice_id)
 
-    async def _read_invoices(self, changed: Mapping[str, int | None]) -> None:
+    async def _read_invoices(self, changed: Mapping[str, int | None], paid: Container[str]) -> None:
         """Read invoices one by one, or by listing those created at about the same time, whichever
-        takes fewer requests. `changed`: by Stripe's id, when the invoice was created, if known."""
+        takes fewer requests. `changed`: by Stripe's id, when the invoice was created, if known;
+        `paid`: those that were paid, which come with their payments if read one by one."""
         self._read |= set(changed)
         times = sorted(created for created in changed.values() if created is not None)
         windows = _windows_around(times)
@@ -277,9 +280,11 @@ class _Changes:
         if pages < len(times):
             await list_windows(self._gateway, self._cache, windows)
             alone = [invoice_id for invoice_id in changed if changed[invoice_id] is None]
-        await each(alone, self._read_one)
+        await each(alone, lambda name: self._read_one(name, is_paid=name in paid))
 
-    async def _read_one(self, stripe_invoice_id: str) -> None:
+    async def _read_one(self, stripe_invoice_id: str, *, is_paid: bool) -> None:
+        if is_paid and await read_paid(self._gateway, self._cache, stripe_invoice_id):
+            return
         moment = self._cache.progress.moment()
         try:
             data = await self._gateway.get(f"/v1/invoices/{stripe_invoice_id}")

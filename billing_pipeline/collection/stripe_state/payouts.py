@@ -15,7 +15,7 @@ from typing import Any
 
 from billing_pipeline.collection.stripe_state.cache import StripeCache
 from billing_pipeline.collection.stripe_state.cached_payouts import Payout
-from billing_pipeline.collection.stripe_state.received import setting_aside
+from billing_pipeline.collection.stripe_state.received import set_aside_unreadable
 from billing_pipeline.collection.stripe_state.set_aside import UnreadableError
 from billing_pipeline.collection.stripe_state.stripe_invoice import is_time
 from billing_pipeline.money import CURRENCY_PLACES
@@ -23,7 +23,7 @@ from billing_pipeline.stripe_api.client import Json, StripeGateway
 from billing_pipeline.stripe_api.errors import FailureKind
 
 DAY = 86_400
-MAY_STILL_FAIL = 10 * DAY
+PAYOUT_FAILURE_SECONDS = 10 * DAY
 """Seconds after the arrival of a paid payout within which it may still fail; Stripe says five
 business days."""
 ENDED = ("failed", "canceled")
@@ -45,7 +45,7 @@ async def read_payouts(
     unsettled = [item.created for item in known.values() if _may_change(item, now)]
     if not (waiting or unsettled):
         return
-    with setting_aside(cache, _KIND, _ALL, FailureKind.CREDENTIALS):
+    with set_aside_unreadable(cache, _KIND, _ALL, FailureKind.CREDENTIALS):
         first = min([*waiting.values(), *unsettled])
         query = {"created": {"gte": first}}
         listed = [item async for item in gateway.list("/v1/payouts", query)]
@@ -54,7 +54,7 @@ async def read_payouts(
         in_payout: dict[str, str] = {}
         for payout, data in zip(payouts, listed, strict=True):
             if waiting and payout.created >= min(waiting.values()) and _is_complete(data):
-                with setting_aside(cache, "payout", payout.payout_id):
+                with set_aside_unreadable(cache, "payout", payout.payout_id):
                     found = await _transactions_in(gateway, payout, waiting.keys())
                     in_payout |= dict.fromkeys(found, payout.payout_id)
         until = _searched_until(payouts, listed, first)
@@ -76,7 +76,7 @@ def _sought_until(row: Json) -> int:
 
 
 def _may_change(payout: Payout, now: int) -> bool:
-    return payout.status not in ENDED and now < payout.arrives_at + MAY_STILL_FAIL
+    return payout.status not in ENDED and now < payout.arrives_at + PAYOUT_FAILURE_SECONDS
 
 
 def _is_complete(data: Mapping[str, Any]) -> bool:

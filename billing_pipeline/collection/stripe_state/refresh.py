@@ -43,15 +43,15 @@ R = TypeVar("R")
 
 OVERLAP = 3600
 """Seconds before the cursor that are read again: clocks differ, and commits take time."""
-MONTH_SLACK = 86_400
+MONTH_MARGIN_SECONDS = 86_400
 """Seconds before a month's start from which it is listed. Its invoices are created after its start;
 this allows for clocks and time zones."""
-GAP = 86_400
+MAX_SPAN_GAP = 86_400
 """Seconds: creation times further apart than this are listed as two spans."""
 
 CREDIT_NOTES_READ = "credit_notes_read"
 """The sum of an invoice's credit notes when they were last read, minor units."""
-_OF_A_CREDIT_NOTE = (
+_CREDIT_NOTE_FIELDS = (
     "id",
     "number",
     "created",
@@ -84,7 +84,7 @@ def paid_later_by_wallets(cache: StripeCache) -> list[ActualInvoice]:
     return [from_cache(item) for item in cache.invoices.paid_later_by_wallets()]
 
 
-async def read_what_wallets_paid(
+async def refresh_wallet_payments(
     gateway: StripeGateway, cache: StripeCache, created_from: int
 ) -> None:
     """Bring the cache up to date with what invoices took from wallets, in all months."""
@@ -97,7 +97,9 @@ async def read_what_wallets_paid(
     await read_credit_notes(gateway, cache, unread)
 
 
-def cached_of(cache: StripeCache, stripe_customer_ids: Iterable[str]) -> list[ActualInvoice]:
+def cached_invoices_of(
+    cache: StripeCache, stripe_customer_ids: Iterable[str]
+) -> list[ActualInvoice]:
     """The invoices of these customers in all months, as they were last read."""
     ids = set(stripe_customer_ids)
     return [from_cache(item) for item in cache.invoices.of_customers(ids)] if ids else []
@@ -136,7 +138,7 @@ async def list_month(
     gateway: StripeGateway, cache: StripeCache, month_key: str, month_start: int
 ) -> None:
     """Bring the cache up to date for one month."""
-    earliest = month_start - MONTH_SLACK
+    earliest = month_start - MONTH_MARGIN_SECONDS
     windows = _windows(cache, month_key, earliest)
     for window in windows:
         # Taken before the list: what other processes store from here on may be newer than it.
@@ -230,10 +232,10 @@ def _windows(cache: StripeCache, month_key: str, earliest: int) -> list[Window]:
 
 
 def _spans(times: Sequence[int]) -> list[tuple[int, int]]:
-    """Sorted times as spans (first, last) without a gap longer than `GAP`."""
+    """Sorted times as spans (first, last) without a gap longer than `MAX_SPAN_GAP`."""
     spans: list[tuple[int, int]] = []
     for time in times:
-        if spans and time - spans[-1][1] <= GAP:
+        if spans and time - spans[-1][1] <= MAX_SPAN_GAP:
             spans[-1] = (spans[-1][0], time)
         else:
             spans.append((time, time))
@@ -254,7 +256,7 @@ async def read_credit_notes(
             metadata = note.get("metadata") or {}
             status = known_status(note, statuses.CREDIT_NOTE)
             if status != "void":
-                kept = {name: note.get(name) for name in _OF_A_CREDIT_NOTE}
+                kept = {name: note.get(name) for name in _CREDIT_NOTE_FIELDS}
                 kept["refunded"] = sum(
                     item["amount_refunded"] for item in note.get("refunds") or ()
                 )
@@ -280,7 +282,7 @@ async def read_credit_notes(
         )
         return replace(invoice, credited_by_hand=by_hand, last_credit_number=number)
 
-    return await each_by_itself(invoices, read)
+    return await read_each(invoices, read)
 
 
 async def invoices_of(
@@ -300,7 +302,7 @@ async def invoices_of(
     return others + await read_credit_notes(gateway, cache, from_wallet)
 
 
-async def each_by_itself(
+async def read_each(
     invoices: Iterable[ActualInvoice], read: Callable[[ActualInvoice], Awaitable[ActualInvoice]]
 ) -> list[ActualInvoice]:
     """The results of `read` for all invoices. One that cannot be read gets `unreadable`, waits for
@@ -363,7 +365,7 @@ async def read_lines_of(
             return replace(invoice, lines=lines)
         return invoice
 
-    return await each_by_itself(invoices, read)
+    return await read_each(invoices, read)
 
 
 async def read_draft(

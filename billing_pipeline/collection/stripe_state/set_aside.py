@@ -21,7 +21,7 @@ create table if not exists set_aside (
 ) strict;
 """
 STRIPE_CACHE = "stripe_mirror.db"
-KEPT_SECONDS = 40 * 86_400
+RETENTION_SECONDS = 40 * 86_400
 """Longer than the time for which Stripe may send an event again."""
 MAX_NAMED = 3
 
@@ -57,7 +57,7 @@ class SetAsideList:
         )
         self._db.execute(
             "delete from set_aside where kind = 'event' and seen_at < ?",
-            [at - KEPT_SECONDS],
+            [at - RETENTION_SECONDS],
         )
 
     def targets(self, kind: str, most: int) -> list[str]:

@@ -245,7 +245,7 @@ class ActualInvoice:
         return read_payments(self.stripe_invoice_id, self.metadata)
 
     @property
-    def settled_besides_wallet(self) -> int:
+    def settled_outside_wallet(self) -> int:
         """As `settled_by_balance`, without the wallet: other credit, or, below 0, a debit that was
         charged with it."""
         return self.settled_by_balance - self.wallet_declared
@@ -324,7 +324,7 @@ def read_invoice(data: Mapping[str, Any]) -> ActualInvoice:
     return replace(invoice, unreadable=", ".join(fields.odd), amount_remaining=0)
 
 
-def read_for_sure(data: Mapping[str, Any]) -> ActualInvoice:
+def read_invoice_strictly(data: Mapping[str, Any]) -> ActualInvoice:
     """One invoice object on which the next step depends. Raises `StripeFailure` where it cannot be
     read: what Stripe did is not known then, so the step, or the next run, looks again."""
     invoice = read_invoice(data)
@@ -333,7 +333,7 @@ def read_for_sure(data: Mapping[str, Any]) -> ActualInvoice:
     return invoice
 
 
-def gone_invoice(
+def missing_invoice(
     stripe_invoice_id: str, metadata: Mapping[str, str], currency: str, total: int | None
 ) -> ActualInvoice:
     """The stand-in for an invoice that our records have and Stripe does not: it counts as void.

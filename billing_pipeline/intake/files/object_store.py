@@ -33,7 +33,7 @@ _CLIENT: ClientConfig = {
 _RETRIES: RetryConfig = {"max_retries": 2, "retry_timeout": timedelta(seconds=60)}
 
 _ROLE_ADDRESSES = ("169.254.169.254", "metadata.google.internal")
-_STORE_SAYS = re.compile("<Code>(.*?)</Code>.*?<Message>(.*?)</Message>", re.DOTALL)
+_STORE_ERROR = re.compile("<Code>(.*?)</Code>.*?<Message>(.*?)</Message>", re.DOTALL)
 
 
 class StoreError(OSError):
@@ -56,13 +56,13 @@ class ObjectStore:
 
     def __init__(self, address: str) -> None:
         self._bucket = "/".join(address.split("/", 3)[:3])
-        with _saying(self._bucket):
+        with _explaining(self._bucket):
             self._store = from_url(self._bucket, client_options=_CLIENT, retry_config=_RETRIES)
 
     def listed(self, folder: str) -> list[StoredObject]:
         """What is directly in a folder; nothing if no object's name begins with the folder's."""
         prefix = self._key(folder) + "/"
-        with _saying(folder):
+        with _explaining(folder):
             found = obstore.list_with_delimiter(self._store, prefix)
         folders = [
             StoredObject(path[len(prefix) :], True, 0, "") for path in found["common_prefixes"]
@@ -75,9 +75,9 @@ class ObjectStore:
 
     def fetch(self, address: str, etag: str, target: IO[bytes]) -> None:
         """Write the object to `target`, complete and with the listed content, or raise."""
-        with _saying(address):
+        with _explaining(address):
             answer = obstore.get(self._store, self._key(address), options={"if_match": etag})
-        with _saying(f"{address} broke off"):
+        with _explaining(f"{address} broke off"):
             for chunk in answer:
                 target.write(chunk)
 
@@ -87,7 +87,7 @@ class ObjectStore:
 
 
 @contextmanager
-def _saying(what: str) -> Iterator[None]:
+def _explaining(what: str) -> Iterator[None]:
     """Turn failures into a `StoreError` that says what failed and why. Nothing else of the failure
     is shown, because it contains the address of the request, which on Azure may be signed."""
     try:
@@ -104,9 +104,9 @@ def _saying(what: str) -> Iterator[None]:
 
 
 def _reason(text: str) -> str:
-    said = _STORE_SAYS.search(text)
-    if said is not None:
-        return f"{said[2]} ({said[1]})"
+    error = _STORE_ERROR.search(text)
+    if error is not None:
+        return f"{error[2]} ({error[1]})"
     if any(address in text for address in _ROLE_ADDRESSES):
         return "no credentials in the environment, and this machine has no role that gives any"
     return " ".join(re.sub(r"\?\S*", "", text).split())

@@ -26,7 +26,7 @@ _DECIMAL_DIGITS = 38  # of DuckDB's widest DECIMAL
 # How many files are examined together, and up to which size. More would not be planned faster, and
 # one damaged file causes all of them to be examined one by one. A larger file takes longer to read
 # than to plan.
-_TOGETHER, _SMALL_BYTES = 250, 4 * 1024 * 1024
+_MAX_BATCH_FILES, _SMALL_BYTES = 250, 4 * 1024 * 1024
 
 
 class UsageColumn(NamedTuple):
@@ -75,7 +75,7 @@ def content_of(connection: duckdb.DuckDBPyConnection, path: str, limits: InputLi
         raise BrokenFile(f"is not readable Parquet, cut off or damaged: {message}") from error
 
 
-def contents_of_small(
+def small_file_contents(
     connection: duckdb.DuckDBPyConnection, paths: Iterable[str], limits: InputLimits
 ) -> dict[str, Content]:
     """Like `content_of` for many small files, by path. Planning a query takes twenty times as long
@@ -83,7 +83,7 @@ def contents_of_small(
     wrong with a file, it and the files examined with it are left out; `content_of` then says what
     is wrong."""
     found: dict[str, Content] = {}
-    for together, metadata in _alike(paths, limits):
+    for together, metadata in _group_alike(paths, limits):
         try:
             contents = _contents(connection, together, metadata)
         except (BrokenFile, duckdb.Error, UnicodeDecodeError):
@@ -92,7 +92,7 @@ def contents_of_small(
     return found
 
 
-def _alike(
+def _group_alike(
     paths: Iterable[str], limits: InputLimits
 ) -> Iterator[tuple[list[str], pq.FileMetaData]]:
     """Groups of small files with the same columns to be examined together, each with the metadata
@@ -111,8 +111,8 @@ def _alike(
             metadata_of.setdefault(columns, metadata)
             groups[columns].append(path)
     for columns, alike in groups.items():
-        for first in range(0, len(alike), _TOGETHER):
-            yield alike[first : first + _TOGETHER], metadata_of[columns]
+        for first in range(0, len(alike), _MAX_BATCH_FILES):
+            yield alike[first : first + _MAX_BATCH_FILES], metadata_of[columns]
 
 
 def _columns_of(metadata: pq.FileMetaData) -> tuple[object, ...]:

@@ -57,7 +57,7 @@ def local_stamp(path: Path) -> str:
     return f"{info.st_size}-{info.st_mtime_ns}-{info.st_ctime_ns}"
 
 
-def _refuse_names_that_are_no_text(folder: str, entries: Sequence[Entry]) -> None:
+def _refuse_invalid_names(folder: str, entries: Sequence[Entry]) -> None:
     """Refuse names that no table or message could contain. Raises `InvalidInput`."""
     shown = [
         os.fsencode(entry.name).decode(errors="backslashreplace")
@@ -111,7 +111,7 @@ class Storage:
             problem = Problem(folder, None, None, None, f"cannot be listed: {error}")
             raise InvalidInput([problem]) from error
         kept = [entry for entry in found if not entry.name.startswith((".", "_"))]
-        _refuse_names_that_are_no_text(folder, kept)
+        _refuse_invalid_names(folder, kept)
         return sorted(kept, key=lambda entry: entry.name)
 
     def _local(self, folder: str) -> list[Entry]:
@@ -126,12 +126,12 @@ class Storage:
             is_folder = kind == stat.S_IFDIR
             stamp = local_stamp(item)
             oddity = _ODDITIES.get(kind)
-            if oddity is None and item.is_symlink() and not self._holds(item, directory):
+            if oddity is None and item.is_symlink() and not self._leads_inside(item, directory):
                 oddity = "a link out of the data directory"
             entries.append(Entry(item.name, str(item), is_folder, size, stamp, oddity))
         return entries
 
-    def _holds(self, link: Path, folder: Path) -> bool:
+    def _leads_inside(self, link: Path, folder: Path) -> bool:
         """True if a link leads into the data directory, or to something in its own folder, which
         may be elsewhere as a whole. Otherwise anybody who may put files here could have any file of
         this machine read and shown, such as its keys."""
@@ -159,7 +159,7 @@ class Storage:
         yield fetched
 
     @contextmanager
-    def at_hand(self, entry: Entry, folder: Path) -> Iterator[Path]:
+    def local_copy(self, entry: Entry, folder: Path) -> Iterator[Path]:
         """The path of the file on this machine: the file itself, or a temporary copy in `folder`
         that the caller may move away. Raises OSError."""
         if self.store is None:

@@ -102,13 +102,13 @@ def _csv_records(content: IO[bytes], row_bytes: int) -> Iterator[Record]:
         except csv.Error as error:
             if lines.at_end and "unexpected end" in str(error):
                 raise BrokenFile("ends within a quoted cell: it is cut off", number) from error
-            yield Record(number, None, lines.first_of_broken())
+            yield Record(number, None, lines.first_broken_line())
             continue
         if len(cells) == width:
             cells.append("")  # for the columns that the file does not have
             yield Record(number, tuple(map(cells.__getitem__, positions)), None)
         elif cells:
-            yield Record(number, None, lines.first_of_broken())
+            yield Record(number, None, lines.first_broken_line())
 
 
 def _csv_header(reader: Iterator[list[str]]) -> list[str]:
@@ -189,7 +189,7 @@ class _Lines:
         self._left = self._row_bytes
         self.taken.clear()
 
-    def first_of_broken(self) -> str:
+    def first_broken_line(self) -> str:
         """The first line of the row just taken; the lines after it will be read again."""
         first, *others = self.taken
         self._again += reversed(others)

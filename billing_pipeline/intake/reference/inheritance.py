@@ -208,7 +208,7 @@ def _replacing_problems(
         elif line and line[1] in known and replaced not in ids[line[1]]:
             yield row.problem(
                 "replaces",
-                f"{shown(replaced)} is no {what} of plan {shown(line[1])}, on which "
+                f"{shown(replaced)} is not a {what} of plan {shown(line[1])}, on which "
                 f"{shown(line[0])} is based",
             )
 

@@ -390,7 +390,7 @@ PRICE_TIERS = Table(
     references=(Reference("price_id", "prices", "price_id"),),
     null_counts=("valid_from", "up_to"),
 )
-_OF_COST_PRICES = {
+_COST_DESCRIPTIONS = {
     "price_id": "one cost; its versions share it",
     "meter_id": "whose usage it is the cost of",
     "description": "for your notes",
@@ -409,7 +409,7 @@ COST_PRICES = Table(
     tuple(
         replace(
             column,
-            description=_OF_COST_PRICES.get(column.name, column.description),
+            description=_COST_DESCRIPTIONS.get(column.name, column.description),
             required=column.required or column.name == "meter_id",
         )
         for column in PRICES.columns

@@ -4,9 +4,9 @@ with
 fees as (select * from {{ ref('rated_charges') }} where meter_id is null),
 periods as (select * from {{ ref('billing_periods') }} where price_interval is null),
 
--- what goes on is charged to the end of its period, or for the coming one in advance; or, where a
--- month may pass without a charge, it has its run rate
-going_on as (
+-- a fee that continues is charged to the end of its period, or for the coming one in advance; where
+-- a month may pass without a charge, it has its run rate
+continuing_fees as (
     select fees.*, periods.billing_cycle
     from fees
     cross join {{ ref('stg_run') }} as run
@@ -31,7 +31,7 @@ going_on as (
 
 newest as (
     select *
-    from going_on
+    from continuing_fees
     qualify row_number() over (
         partition by subscription_id, price_id order by period_start desc
     ) = 1

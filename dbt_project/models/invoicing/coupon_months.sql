@@ -13,7 +13,7 @@ versions as (
     where terms.is_effective and terms.starts_at < run.month_end
 ),
 
-begun as (
+invoiced_versions as (
     select
         versions.*,
         case versions.billing_cycle
@@ -46,10 +46,10 @@ begun as (
 
 named as (
     select
-        begun.* exclude (coupon_id, coupon_ids),
-        unnest(begun.coupon_ids) as coupon_id,
-        unnest(range(1, len(begun.coupon_ids) + 1)) as position
-    from begun
+        invoiced_versions.* exclude (coupon_id, coupon_ids),
+        unnest(invoiced_versions.coupon_ids) as coupon_id,
+        unnest(range(1, len(invoiced_versions.coupon_ids) + 1)) as position
+    from invoiced_versions
 ),
 
 -- the versions that name a coupon need not follow one another

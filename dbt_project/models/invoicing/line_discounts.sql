@@ -13,7 +13,7 @@ spread as (
     -- one coupon after another: each finds what the ones before have left
     (
         with
-        coming as (
+        next_coupon as (
             select
                 lines.*,
                 spread.minor_left - spread.minor_share as minor_left,
@@ -38,11 +38,11 @@ spread as (
                     else least(minor_off, greatest(covered_sum, 0)) end as discount,
                 greatest(abs(covered_sum), 1) as denominator,
                 divided_product(abs(discount), abs(minor_covered), denominator) as part
-            from coming
+            from next_coupon
         ),
 
         -- a line of the other sign has a share of the other sign
-        cut as (
+        shares as (
             select
                 *,
                 minor_covered < 0 and part.remainder > 0 as is_below,
@@ -57,7 +57,7 @@ spread as (
             {{ largest_remainder(
                 'discount', 'whole', 'remainder', 'subscription_id, subscription_number, currency'
             ) }} as minor_share
-        from cut
+        from shares
     )
 )
 

@@ -32,7 +32,7 @@ numbered as (
         *,
         row_number() over (
             partition by customer_id, currency
-            order by occurred_at, turn, event_id, {{ order_of_paying() }}
+            order by occurred_at, turn, event_id, {{ payment_order() }}
         ) as movement_number
     from movements
 ),

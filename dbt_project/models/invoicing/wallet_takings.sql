@@ -1,5 +1,5 @@
 -- grain: part of what this month's invoices take from a wallet: what each took when it was billed,
--- and what is taken anew
+-- and what is newly taken
 
 -- Where less is due than was billed, the credit reduces the first of them first.
 with
@@ -30,7 +30,7 @@ taken as (
         on coalesce(applications.after_month, applications.billing_month) = months.billing_month
 ),
 
-kept as (
+still_taken as (
     select
         taken.customer_id, taken.currency, taken.happens_at, taken.turn, taken.prepaid_limit,
         least(taken.amount, greatest(
@@ -43,7 +43,7 @@ kept as (
         on taken.customer_id = invoices.customer_id and taken.currency = invoices.currency
 ),
 
-anew as (
+newly_taken as (
     select
         invoices.customer_id, invoices.currency, turns.happens_at, turns.turn,
         greatest(
@@ -63,9 +63,9 @@ select
     sum(amount)::decimal(38, 12) as amount,
     sum(prepaid_limit)::decimal(38, 12) as prepaid_limit
 from (
-    select *, false as is_new from kept
+    select *, false as is_new from still_taken
     union all by name
-    select *, true as is_new from anew
+    select *, true as is_new from newly_taken
 ) as takings
 where amount > 0
 group by all

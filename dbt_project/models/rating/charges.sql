@@ -52,7 +52,7 @@ select
     billing_period_start,
     month_sold_until,
     tax_code,
-    {{ filled('template', [
+    {{ fill_placeholders('template', [
         ('{month}', charged_month()),
         ('{quantity}', 'plain(quantity)'),
         ('{events}', 'event_count::varchar'),

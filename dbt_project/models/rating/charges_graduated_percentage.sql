@@ -31,7 +31,7 @@ rated as (
     select
         charge_id,
         exact_total(tier_amount) as model_amount,
-        {{ text_of_tiers("plain(percentage) || ' %'") }} as model_text,
+        {{ tier_texts("plain(percentage) || ' %'") }} as model_text,
         -- in any order: sorting each charge's few costs more than all else here
         list(amounts) as tiers
     from amounts

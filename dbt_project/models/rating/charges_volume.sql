@@ -33,7 +33,7 @@ rated as (
     select
         charge_id,
         tier_amount as model_amount,
-        {{ text_of_tier('plain(unit_amount)') }} as model_text,
+        {{ tier_text('plain(unit_amount)') }} as model_text,
         [amounts] as tiers
     from amounts
 )

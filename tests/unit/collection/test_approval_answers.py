@@ -7,7 +7,7 @@ from pathlib import Path
 import duckdb
 
 from billing_pipeline.collection.approval_answers import Answer, answer_to, first_answer, month_of
-from billing_pipeline.collection.plan.approval import Decided, Verdict
+from billing_pipeline.collection.plan.approval import PlanDecision, Verdict
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.published.plans import PublishedPlan
 from billing_pipeline.published.reading import database_path
@@ -15,7 +15,7 @@ from billing_pipeline.settings import Settings
 from tests.unit.published.declared import declare
 
 JANUARY = BillingMonth(2026, 1)
-APPROVED = Decided(
+APPROVED = PlanDecision(
     Verdict.APPROVED, "old", 1_770_000_000.0, "eve", "", "run-1", ("ada",), (), frozenset()
 )
 
@@ -23,7 +23,7 @@ APPROVED = Decided(
 def test_the_present_plan_is_not_answered_but_run() -> None:
     assert answer_to(JANUARY, "new", PublishedPlan("new", 1), []) is None
     # approved in part, the rest has the same hash
-    part = [Decided(**vars(APPROVED) | {"plan_hash": "new"})]
+    part = [PlanDecision(**vars(APPROVED) | {"plan_hash": "new"})]
     assert answer_to(JANUARY, "new", PublishedPlan("new", 1), part) is None
 
 
@@ -56,7 +56,7 @@ def test_an_old_hash_with_a_new_plan_is_refused() -> None:
 
 
 def test_a_refusal_is_no_approval() -> None:
-    refused = Decided(**vars(APPROVED) | {"verdict": Verdict.DECLINED})
+    refused = PlanDecision(**vars(APPROVED) | {"verdict": Verdict.DECLINED})
     answer = answer_to(JANUARY, "old", PublishedPlan("new", 0), [refused])
     assert answer is not None and not answer.is_harmless
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from billing_pipeline.collection.closed_months import (
-    Found,
+    ClosedMonthCorrections,
     billed_corrections,
     corrections_on,
-    months_to_look_at,
+    months_to_compare,
     open_corrections,
 )
 from billing_pipeline.collection.plan.approval import NotInPlanError
@@ -100,7 +100,7 @@ def test_no_approval_sends_anything_of_a_closed_month(corrected: Closed) -> None
 def test_the_correction_that_was_billed_is_known_by_its_month(corrected: Closed) -> None:
     with open_records(corrected.settings.records_dir) as records:
         billed = billed_corrections(corrected.settings, records.cache)
-        months = months_to_look_at(
+        months = months_to_compare(
             corrected.settings, records.cache, records.billed.months(), JANUARY
         )
     assert months == [DECEMBER]
@@ -121,11 +121,16 @@ def test_an_invoice_with_other_corrections_is_another_content() -> None:
     assert len(hashes) == 3
 
 
-def found_of(company: Company, customers: set[str]) -> tuple[Found, dict[str, str]]:
+def found_of(
+    company: Company, customers: set[str]
+) -> tuple[ClosedMonthCorrections, dict[str, str]]:
     """What December's change comes to on January's invoices, and the amounts by customer."""
-    plan, aside = company.preview(DECEMBER), replace(company.settings, home=company.home / "aside")
-    write_warehouse(aside, DECEMBER, Rated(tuple(company.desired or ()), {}))
-    found = open_corrections(company.settings, aside, plan, [], DECEMBER, JANUARY, customers)
+    plan, scratch = (
+        company.preview(DECEMBER),
+        replace(company.settings, home=company.home / "aside"),
+    )
+    write_warehouse(scratch, DECEMBER, Rated(tuple(company.desired or ()), {}))
+    found = open_corrections(company.settings, scratch, plan, [], DECEMBER, JANUARY, customers)
     return found, {line.payer_id: f"{line.amount:.2f}" for line in found.corrections.lines}
 
 

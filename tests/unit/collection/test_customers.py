@@ -52,7 +52,7 @@ def requests(
 def account(company: Company, request: pytest.FixtureRequest, monkeypatch: Any) -> Company:
     """With a stranger, and two pushes after them: the list has been read beyond."""
     if request.param:
-        monkeypatch.setattr(customers, "LISTED_IN_FULL", 0)
+        monkeypatch.setattr(customers, "MAX_LISTED_CUSTOMERS", 0)
     company.stripe.act("post", "/v1/customers", {"name": "Bob of the web shop"})
     company.clock.advance(3 * DAY)
     company.want({"ada": [1000]})

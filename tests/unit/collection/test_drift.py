@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from billing_pipeline.collection.plan.approval import Decided, Verdict
+from billing_pipeline.collection.plan.approval import PlanDecision, Verdict
 from billing_pipeline.collection.plan.drift import drift_rows
 from tests.unit.collection.test_plan import in_stripe, of, wanted
 
@@ -63,7 +63,7 @@ def test_what_was_declined_is_not_asked_for_until_it_is_another() -> None:
     held = [in_stripe(wanted(100)), in_stripe(wanted(70, customer="bob"), name="in_2")]
     first = [wanted(130), wanted(90, customer="bob")]
     ada = of(first, held).actions[0]
-    refusal = Decided(
+    refusal = PlanDecision(
         Verdict.DECLINED, "hash", 0.0, "finance", "not agreed", "run-1", ("ada",),
         ((ada.invoice_id, ada.digest),), frozenset(),
     )  # fmt: skip

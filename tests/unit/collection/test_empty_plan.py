@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from billing_pipeline.collection import payments
-from billing_pipeline.collection.plan.empty_plan import REUSED_FOR
+from billing_pipeline.collection.plan.empty_plan import REUSE_SECONDS
 from billing_pipeline.collection.records.opening import open_records
 from billing_pipeline.collection.records.request_log import Author
 from billing_pipeline.collection.steps import ApplyOutcome
@@ -99,7 +99,7 @@ def test_a_request_of_ours_in_between_whose_answer_is_missing_leads_to_a_listing
 
     def send() -> None:
         with open_records(company.settings.records_dir) as records:
-            records.request_log.intend(
+            records.request_log.log_request(
                 Author("second"),
                 customer_id="ada",
                 invoice_id="in_202601_ada",
@@ -125,7 +125,7 @@ def test_an_invoice_that_changed_in_between_leads_to_a_listing(company: Company)
     assert [action.kind.value for action in outcome.remaining.waiting] == ["review"]
 
 
-@pytest.mark.parametrize("seconds", [REUSED_FOR + 1, -1.0])
+@pytest.mark.parametrize("seconds", [REUSE_SECONDS + 1, -1.0])
 def test_after_a_while_or_with_a_clock_set_back_it_is_listed(
     company: Company, seconds: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:

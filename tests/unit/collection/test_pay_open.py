@@ -52,7 +52,7 @@ def wallets(company: Company) -> Wallets:
 async def collecting(company: Company, run_id: str = "collect") -> WalletRun:
     """What the job does: read, pay from wallets, then try cards."""
     gateway, settings = company.gateway(), company.settings
-    await open_invoices.read_what_moved(gateway, settings)
+    await open_invoices.refresh_wallet_movements(gateway, settings)
     run = await open_invoices.pay_open_invoices(
         gateway,
         settings,
@@ -301,9 +301,9 @@ def test_an_invoice_with_a_line_of_a_commitment_spares_what_is_prepaid(company: 
     item["metadata"]["billing_committed"] = "100"
     put_in(company, 1000)
     known = wallets(company)
-    poor = replace(known, funds={ADA: replace(known.funds[ADA], besides_prepaid=50)})
+    poor = replace(known, funds={ADA: replace(known.funds[ADA], without_prepaid=50)})
     gateway, settings = company.gateway(), company.settings
-    company.wait(open_invoices.read_what_moved(gateway, settings))
+    company.wait(open_invoices.refresh_wallet_movements(gateway, settings))
 
     async def pay() -> WalletRun:
         return await open_invoices.pay_open_invoices(

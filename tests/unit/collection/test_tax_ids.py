@@ -50,7 +50,7 @@ def lose_the_cache(company: Company) -> None:
         path.unlink()
 
 
-def told(company: Company) -> dict[str, str]:
+def problems_of(company: Company) -> dict[str, str]:
     return read_tax_id_problems(company.settings.records_dir)
 
 
@@ -186,16 +186,16 @@ def test_a_refused_one_is_told_and_the_invoice_is_made(company: Company) -> None
     assert not outcome.is_failed
     assert company.invoices()[0]["status"] == "paid"
     assert set(outcome.report.tax_id_problems) == {"ada"}
-    assert "Invalid value for us_ein." in told(company)["ada"]
-    assert "tax_id_invalid" in tax_ids_summary(told(company))
+    assert "Invalid value for us_ein." in problems_of(company)["ada"]
+    assert "tax_id_invalid" in tax_ids_summary(problems_of(company))
     # Tried once in a push, and again by the next.
     assert company.stripe.posts().count(CREATE) == 1
     company.clock.advance(2 * 86_400)
     company.apply()
-    assert company.stripe.posts().count(CREATE) > 1 and set(told(company)) == {"ada"}
+    assert company.stripe.posts().count(CREATE) > 1 and set(problems_of(company)) == {"ada"}
     company.want({"ada": [1000]}, country="US", tax_id="12-3456789")
     assert company.apply().report.tax_id_problems == {}
-    assert told(company) == {} and tax_ids_summary({}) == ""
+    assert problems_of(company) == {} and tax_ids_summary({}) == ""
 
 
 def test_a_refused_change_leaves_what_was_there(company: Company) -> None:
@@ -203,17 +203,17 @@ def test_a_refused_change_leaves_what_was_there(company: Company) -> None:
     company.apply()
     company.want({"ada": [1000]}, country="US", tax_id="INVALID")
     company.apply()
-    assert held(company) == [("us_ein", "12-3456789")] and set(told(company)) == {"ada"}
+    assert held(company) == [("us_ein", "12-3456789")] and set(problems_of(company)) == {"ada"}
 
 
 def test_one_of_no_known_type_is_named_and_costs_no_request(company: Company) -> None:
     company.want({"ada": [1000]}, country="DE", tax_id="see contract")
     outcome = company.apply()
     assert not outcome.is_failed and about_tax_ids(company) == []
-    assert "'see contract' of a customer in DE" in told(company)["ada"]
+    assert "'see contract' of a customer in DE" in problems_of(company)["ada"]
     company.want({"ada": [1000]}, country="DE")
     company.apply()
-    assert told(company) == {}
+    assert problems_of(company) == {}
 
 
 def _refuse(status: int, **error: Any) -> Any:
@@ -241,17 +241,19 @@ def test_where_none_can_be_sent_one_sentence_says_so(company: Company, fault: An
     assert set(outcome.report.tax_id_problems) == {ALL}
     # As many as were under way when the first was answered.
     assert len(about_tax_ids(company)) <= company.gateway().config.workers
-    assert tax_ids_summary(told(company)).startswith("no tax id can be brought to Stripe: No.")
+    assert tax_ids_summary(problems_of(company)).startswith(
+        "no tax id can be brought to Stripe: No."
+    )
     company.stripe.faults.clear()
     company.apply()
-    assert len(held(company)) == 30 and told(company) == {}
+    assert len(held(company)) == 30 and problems_of(company) == {}
 
 
 def test_a_server_that_fails_stops_nothing(company: Company) -> None:
     company.stripe.faults.append(_refuse(500))
     company.want({"ada": [1000]}, **GERMAN)
     assert not company.apply().is_failed
-    assert set(told(company)) == {"ada"}
+    assert set(problems_of(company)) == {"ada"}
 
 
 def apply_interrupted(company: Company, fault: Callable[..., Any]) -> None:
@@ -310,7 +312,7 @@ def test_one_who_was_deleted_is_created_again_with_it(company: Company) -> None:
         for item in company.stripe.objects["txi"].values()
         if item["customer"] == new["id"]
     ]
-    assert told(company) == {}
+    assert problems_of(company) == {}
 
 
 def test_a_problem_that_no_push_meets_any_more_is_forgotten(company: Company) -> None:
@@ -319,7 +321,7 @@ def test_a_problem_that_no_push_meets_any_more_is_forgotten(company: Company) ->
     company.clock.advance(41 * 86_400)
     company.want({"bob": [500]}, FEBRUARY, country="DE", tax_id="see contract")
     company.apply(FEBRUARY)
-    assert set(told(company)) == {"bob"}
+    assert set(problems_of(company)) == {"bob"}
 
 
 def test_without_records_nobody_has_a_problem(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ import pytest
 import stripe
 
 from billing_pipeline.collection.pull.inbox import FILE_NAME, Inbox, InvalidEventError, read_event
-from billing_pipeline.collection.pull.receiver import LARGEST_BODY, MAX_CONNECTIONS
+from billing_pipeline.collection.pull.receiver import MAX_BODY_BYTES, MAX_CONNECTIONS
 from billing_pipeline.settings import Settings
 from tests.end_to_end.commands import environment
 
@@ -129,7 +129,7 @@ def test_an_untrusted_webhook_leaves_no_trace(receiver: Receiver) -> None:
     }
     for case, (sent, signature) in refused.items():
         assert receiver.send(sent, signature) == 400, case
-    large = event("evt_large", pad="x" * LARGEST_BODY)
+    large = event("evt_large", pad="x" * MAX_BODY_BYTES)
     assert receiver.send(large, signed(large)) == 413
     assert receiver.send(body, header, "GET") == 405
     assert receiver.send(body, header, path="/") == 404
@@ -144,7 +144,7 @@ def test_a_body_without_a_length_is_cut_off(receiver: Receiver) -> None:
         f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         "Transfer-Encoding: chunked\r\n\r\n"
     ).encode()
-    chunk = b"%x\r\n" % LARGEST_BODY + b"x" * LARGEST_BODY + b"\r\n"
+    chunk = b"%x\r\n" % MAX_BODY_BYTES + b"x" * MAX_BODY_BYTES + b"\r\n"
     assert b" 413 " in receiver.raw(head + chunk + b"1\r\nx\r\n0\r\n\r\n")
     assert receiver.stored() == []
 
@@ -213,7 +213,7 @@ def test_a_connection_ends_in_time(tmp_path: Path) -> None:
     script = """
 import billing_pipeline.collection.pull.receiver as receiver
 from billing_pipeline.settings import Settings
-receiver.SECONDS_FOR_CONNECTION = 0.5
+receiver.CONNECTION_TIMEOUT_SECONDS = 0.5
 receiver.serve(Settings.from_env(), "127.0.0.1", 0, lambda text: print(text, flush=True), ())
 """
     settings = environment(tmp_path, tmp_path, STRIPE_WEBHOOK_SECRET=OLD)

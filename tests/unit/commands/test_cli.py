@@ -82,7 +82,7 @@ ESCAPE = "\x1b[31m"
         (("check",), {"BILLING_DATA_DIR": f"/nowhere/{ESCAPE}"}, "customers.csv: is missing"),
         (("check",), {"BILLING_TIMEZONE": ESCAPE}, "BILLING_TIMEZONE"),
         (("home",), {"BILLING_HOME": f"/dev/null/{ESCAPE}"}, "cannot be written"),
-        (("home",), {"BILLING_READERS_GROUP": ESCAPE}, "is no group"),
+        (("home",), {"BILLING_READERS_GROUP": ESCAPE}, "is not a group"),
         (("status",), {"BILLING_DATA_DIR": f"/nowhere/{ESCAPE}"}, "/nowhere/"),
     ],
 )

@@ -69,7 +69,7 @@ def test_nothing_is_written_over_what_is_there(tmp_path: Path) -> None:
     (tmp_path / "accounts").mkdir()
     mine = tmp_path / "accounts" / "customers.csv"
     mine.write_text("mine")
-    with pytest.raises(DirectoryInUseError, match="accounts is there already"):
+    with pytest.raises(DirectoryInUseError, match="accounts already exists"):
         create(tmp_path, MONTH, with_example=True)
     assert mine.read_text() == "mine"
     assert [path.name for path in tmp_path.iterdir()] == ["accounts"]

@@ -47,7 +47,7 @@ def test_the_month_that_the_other_system_billed_is_refused(settings: Settings) -
 
 
 def test_differences_have_to_be_accepted_with_a_reason(settings: Settings) -> None:
-    with pytest.raises(CommandError, match="1 differences are left in 2024-02"):
+    with pytest.raises(CommandError, match="1 differences remain in 2024-02"):
         cut_over(settings, MARCH, "80", None)
     assert read_cut_over(settings.records_dir) is None
     cut_over(settings, MARCH, "80", "the old price was wrong")

@@ -41,12 +41,15 @@ def test_the_documented_columns() -> None:
         ("", "old.csv is empty"),
         ("customer_id,amount\nada,1\n", "old.csv row 1: there is no column 'currency'"),
         ("customer_id,currency,amount\nada,USD,1\n,USD,1\n", "old.csv row 3: there is no customer"),
-        ("customer_id,currency,amount\nada,XXY,1\n", "old.csv row 2: 'XXY' is no currency"),
+        ("customer_id,currency,amount\nada,XXY,1\n", "old.csv row 2: 'XXY' is not a currency"),
         ("customer_id,currency,amount\nada,USD,\n", "old.csv row 2: there is no amount"),
         ('customer_id,currency,amount\nada,USD,"1,234"\n', "old.csv row 2: '1,234' is not a dec"),
         ("customer_id,currency,amount\nada,USD,1,2\n", "old.csv row 2: 4 cells, 3 columns"),
-        ("customer_id,currency,amount,Amount\nada,USD,1,2\n", "row 1: the column 'amount' is ther"),
-        ('customer_id,currency,amount\nada,USD,"1\n', "old.csv is no CSV"),
+        (
+            "customer_id,currency,amount,Amount\nada,USD,1,2\n",
+            "row 1: column 'amount' appears twice",
+        ),
+        ('customer_id,currency,amount\nada,USD,"1\n', "old.csv is not CSV"),
     ],
 )
 def test_what_cannot_be_read_is_named(text: str, reason: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import duckdb
 
-from billing_pipeline.dashboard.detail_queries import one_month
+from billing_pipeline.dashboard.detail_queries import month_details
 from billing_pipeline.dashboard.queries import NAMES
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.settings import Settings
@@ -51,7 +51,7 @@ def test_a_file_is_late_if_it_was_read_after_the_month_was_billed(tmp_path: Path
         file(5, "before.csv", 3, repeated=1)  # only counted otherwise, because of another file
         happened = [
             (row["happened_at"].day, row["what"], row["says"])
-            for row in one_month(connection, JANUARY).happened
+            for row in month_details(connection, JANUARY).history
         ]
     assert happened == [
         (3, "late file", "late.csv: 1 counted, 1 set aside"),

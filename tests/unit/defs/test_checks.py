@@ -104,11 +104,11 @@ def test_what_is_not_settled_with_a_customer_is_a_warning(published: Published, 
 def test_usage_that_has_not_come_is_a_warning(published: Published, kind: str) -> None:
     published.execute(
         "create table needs_attention as select '2024-02-01'::date as billing_month,"
-        f" 'archives' as subject, '{kind}' as kind, 'no file has come' as reason"
+        f" 'archives' as subject, '{kind}' as kind, 'no file has arrived' as reason"
     )
     found = checks.usage_has_come(published.settings, FEBRUARY)
     assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.WARN)
-    assert found.description == "no file has come."
+    assert found.description == "no file has arrived."
     assert checks.usage_has_come(published.settings, FEBRUARY.shift(1)).passed
 
 

@@ -311,10 +311,10 @@ def test_late_usage_and_the_drift_that_it_makes_ask_for_one_preview(
     catalog = Path(settings.data_dir) / "catalog"
     catalog.mkdir()
     (catalog / "prices.csv").write_text("price_id\n", encoding="utf-8")
-    aside = replace(settings, home=settings.home.with_name("aside"))
-    aside.month_dir(FEBRUARY).mkdir(parents=True)
-    note_rated(aside, FEBRUARY, [FEBRUARY], usage_files(settings, [FEBRUARY]))
-    compare(settings, FEBRUARY, rated_in=aside)
+    scratch = replace(settings, home=settings.home.with_name("aside"))
+    scratch.month_dir(FEBRUARY).mkdir(parents=True)
+    note_rated(scratch, FEBRUARY, [FEBRUARY], usage_files(settings, [FEBRUARY]))
+    compare(settings, FEBRUARY, rated_in=scratch)
     assert drifted(instance, settings) == [("2024-02", difference)]
 
 

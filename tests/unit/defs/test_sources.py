@@ -59,8 +59,8 @@ def test_a_close_waits_for_what_is_expected(settings: Settings) -> None:
     with pytest.raises(dg.Failure) as refused:
         _wait_for_sources(settings, JANUARY, [])
     assert refused.value.description == (
-        "2024-01 waits for usage of batch (usage/2024-01/batch*). Once a file has come, run again; "
-        "`billing run 2024-01 --without batch` closes without it"
+        "2024-01 waits for usage of batch (usage/2024-01/batch*). Once a file has arrived, run "
+        "again; `billing run 2024-01 --without batch` closes without it"
     )
     with pytest.raises(dg.Failure, match=r"2024-01 waits for usage of batch"):
         _wait_for_sources(settings, JANUARY, ["gateway"])

@@ -113,10 +113,10 @@ def test_what_a_row_replaces_must_be_inherited(catalog: World) -> None:
     assert sorted(catalog.problems()) == [
         "catalog/entitlements.csv row 3, feature: plan 'pro' has it already, and 'q' is based on "
         "that one; name it in replaces too",
-        "catalog/entitlements.csv row 4, replaces: 'h' is no feature of plan 'pro', on which 'q' "
-        "is based",
+        "catalog/entitlements.csv row 4, replaces: 'h' is not a feature of plan 'pro', on which "
+        "'q' is based",
         f"{file} 3, replaces: plan 'pro' is based on no other; leave it empty",
-        f"{file} 5, replaces: 'p1' is no price of plan 'q', on which 'r' is based",
+        f"{file} 5, replaces: 'p1' is not a price of plan 'q', on which 'r' is based",
     ]
 
 

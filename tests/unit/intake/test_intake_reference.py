@@ -975,10 +975,10 @@ def test_many_problems_are_cut_off_and_written_to_a_file(catalog: World, tmp_pat
     with pytest.raises(InvalidInput) as caught:
         catalog.load_reference()
     assert len(str(caught.value).splitlines()) == MAX_LINES + 1
-    told = caught.value.told(tmp_path).splitlines()
-    assert told[:-1] == caught.value.lines[:MAX_LINES]
+    message = caught.value.message(tmp_path).splitlines()
+    assert message[:-1] == caught.value.lines[:MAX_LINES]
     path = tmp_path / "input-problems.txt"
-    assert told[-1] == (
+    assert message[-1] == (
         "3,000 problems in accounts/customers.csv, the first 100 lines above, all of them in "
         f"{path}: nothing was priced"
     )
@@ -993,7 +993,7 @@ def test_problems_are_shown_even_if_the_file_cannot_be_written(
     with pytest.raises(InvalidInput) as caught:
         catalog.load_reference()
     (tmp_path / "file").touch()
-    assert caught.value.told(tmp_path / "file").endswith(
+    assert caught.value.message(tmp_path / "file").endswith(
         "200 problems in accounts/customers.csv, the first of them listed above: nothing was priced"
     )
 

@@ -708,7 +708,7 @@ def test_a_settled_file_is_not_even_read_again(
     monkeypatch.setattr(usage_files, "_SETTLED_SECONDS", 0.0)
     time.sleep(0.01)
     first = world.load_usage()
-    monkeypatch.setattr(usage_files._Reader, "_look", lambda *_: pytest.fail("looked at again"))
+    monkeypatch.setattr(usage_files._Reader, "_examine", lambda *_: pytest.fail("looked at again"))
     assert world.load_usage() == first
 
 

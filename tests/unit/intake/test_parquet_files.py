@@ -14,7 +14,7 @@ import pytest
 from conftest import World
 
 from billing_pipeline.intake.files.normalising import reading_connection
-from billing_pipeline.intake.files.parquet_files import content_of, contents_of_small
+from billing_pipeline.intake.files.parquet_files import content_of, small_file_contents
 from billing_pipeline.intake.limits import InputLimits
 
 ROW = {
@@ -73,7 +73,7 @@ def test_each_file_is_as_if_it_were_alone(
     empty = pq.read_table(paths[0]).slice(0, 0)
     pq.write_table(empty, tmp_path / "g.parquet")
     paths.append(str(tmp_path / "g.parquet"))
-    found = contents_of_small(counted, paths, limits)
+    found = small_file_contents(counted, paths, limits)
     assert found == {path: content_of(counted, path, limits) for path in paths}
     assert [found[path].rows for path in paths] == [2, 1, 1, 1, 1, 1, 0]
 
@@ -85,7 +85,7 @@ def test_as_many_statements_as_kinds_of_files(
         written(tmp_path, f"{number}.parquet", ROW | {"event_id": f"e{number}"} | more)
         for number, more in enumerate([{}] * 20 + [{"properties": {"size": "s"}}] * 20)
     ]
-    assert contents_of_small(counted, paths, limits).keys() == set(paths)
+    assert small_file_contents(counted, paths, limits).keys() == set(paths)
     assert counted.statements == 4
 
 

@@ -15,7 +15,7 @@ NOW = datetime(2024, 3, 10, 12, tzinfo=UTC)
 FEBRUARY, MARCH = "2024-02-01", "2024-03-01"
 
 
-def told(book: Book, now: datetime = NOW) -> dict[str, tuple[Kind, str]]:
+def notices_of(book: Book, now: datetime = NOW) -> dict[str, tuple[Kind, str]]:
     found = due_notices(book.connection, {}, Rules(), BillingMonth(2024, 3), now)
     return {notice.key: (notice.kind, notice.text) for notice in found}
 
@@ -38,7 +38,9 @@ def test_money_that_came_in_also_from_a_wallet(book: Book) -> None:
         payment(3, paid_at="2024-02-08 12:00+00"),  # long ago
         payment(4, kind="refund", amount="-3"),
     )
-    received = {key: said for key, said in told(book).items() if key.startswith("payment_")}
+    received = {
+        key: notice for key, notice in notices_of(book).items() if key.startswith("payment_")
+    }
     assert received == {
         "payment_received:in_S:ch_1": (
             Kind.PAYMENT_RECEIVED,
@@ -57,12 +59,12 @@ def test_an_invoice_that_is_late_names_its_due_date(book: Book) -> None:
     book.add("invoice_payments", of | late)
     sent = {"revision": 1, "status": "open", "amount_remaining": "12.5", "currency": "USD"}
     book.add("stripe_invoices", of | sent | {"due_at": "2024-03-08 10:00+00"})
-    assert told(book)["overdue:in_1:2024-03-08"] == (
+    assert notices_of(book)["overdue:in_1:2024-03-08"] == (
         Kind.OVERDUE,
         "acme: 12.50 USD of in_1, due 2024-03-08",
     )
     book.connection.execute("UPDATE invoice_payments SET status = 'open'")
-    assert not any(key.startswith("overdue:") for key in told(book))
+    assert not any(key.startswith("overdue:") for key in notices_of(book))
 
 
 def version(
@@ -85,7 +87,7 @@ def test_subscriptions_that_began_changed_and_ended(book: Book) -> None:
         version("will", "pro", "1", "2024-03-11 00:00+00"),
         version("never", "pro", "1", "2024-03-02 00:00+00", "2024-03-02 00:00+00"),
     )
-    found = {key: text for key, (kind, text) in told(book).items()}
+    found = {key: text for key, (kind, text) in notices_of(book).items()}
     assert found == {
         "subscription_changed:moves:2024-03-01T00:00:00": (
             "acme: moves moved from basic to pro and has a quantity of 5 instead of 1"
@@ -103,7 +105,7 @@ def test_subscriptions_that_began_changed_and_ended(book: Book) -> None:
 def test_without_an_estimate_the_newest_month_knows_the_subscriptions(book: Book) -> None:
     row = version("begins", "pro", "1", "2024-02-20 00:00+00") | {"billing_month": FEBRUARY}
     book.add("subscriptions", row, row | {"billing_month": "2024-01-01"})
-    assert list(told(book)) == ["subscription_started:begins:2024-02-20T00:00:00"]
+    assert list(notices_of(book)) == ["subscription_started:begins:2024-02-20T00:00:00"]
 
 
 def wallet(customer: str, balance: str, applied: str, last: str = "20") -> dict[str, object]:
@@ -122,7 +124,7 @@ def test_a_wallet_that_runs_low(book: Book) -> None:
         wallet("empty", "20", "20"),
         wallet("overdrawn", "-3", "0"),
     )
-    assert {key: text for key, (_, text) in told(book).items()} == {
+    assert {key: text for key, (_, text) in notices_of(book).items()} == {
         "wallet_low:low:USD:top-1:low": (
             "low: 4.00 USD would be left after the month so far, of 20.00 put in last (top-1)"
         ),

@@ -10,7 +10,7 @@ import duckdb
 import pytest
 
 from billing_pipeline.months import BillingMonth
-from billing_pipeline.published.as_known import keep, known_query
+from billing_pipeline.published.as_known import known_query, save
 from billing_pipeline.published.reading import utc_session
 from billing_pipeline.settings import Settings
 
@@ -47,14 +47,14 @@ def test_only_what_differs_is_kept_and_comes_back_as_of_its_time(settings: Setti
 
         def compute(number: int, **amounts: str) -> bool:
             queries = {"charges": charged(**amounts)}
-            return keep(connection, settings, MONTH, queries, day(number))
+            return save(connection, settings, MONTH, queries, day(number))
 
         assert compute(1, a=big, b="2")
         assert not compute(2, a=big, b="2")
         assert compute(3, a=big, b="3", c="1")
         # A plan of its own says nothing about charges.
         plan = {"invoice_plan": "SELECT 'x' AS charge_id, NULL AS amount"}
-        assert keep(connection, settings, MONTH, plan, day(4))
+        assert save(connection, settings, MONTH, plan, day(4))
         # Gone, and as it was at first.
         assert compute(5, a=big, b="2")
         assert known(connection, settings) == [

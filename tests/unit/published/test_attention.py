@@ -274,7 +274,7 @@ def test_usage_that_has_not_come_is_said(published: duckdb.DuckDBPyConnection) -
         [],
         [],  # a third, not less
         ["3 events, less than a third of the month before, which had 10"],
-        ["no usage at all has come"],
+        ["no usage has arrived"],
     ]
 
 
@@ -285,7 +285,7 @@ def test_where_sources_are_expected_only_they_are_missed(
     sources(published, "2024-02-01", gateway=7, batch=0, other=0)
     sources(published, "2024-03-01", gateway=0, batch=9, other=0)
     assert gaps(published, "2024-02") == []
-    assert gaps(published, "2024-03") == ["no file of the source gateway has come (gateway-*)"]
+    assert gaps(published, "2024-03") == ["no file of the source gateway has arrived (gateway-*)"]
 
 
 def test_a_month_that_goes_on_may_be_empty(published: duckdb.DuckDBPyConnection) -> None:

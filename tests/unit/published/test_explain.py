@@ -122,7 +122,7 @@ def test_without_the_warehouse_the_published_words_remain(published: Settings) -
 
 
 def test_unknown_ids_give_a_clear_message(published: Settings) -> None:
-    with pytest.raises(LookupError, match="'in_9' is the id of no invoice, line or charge"):
+    with pytest.raises(LookupError, match="'in_9' is not the id of a published invoice"):
         explain(published, "in_9")
 
 

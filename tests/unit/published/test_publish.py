@@ -361,11 +361,37 @@ def test_a_column_that_no_month_has_is_there_and_empty(settings: Settings) -> No
     assert ask(settings, asked) == [("in_0", None)]
 
 
+def test_files_without_rows_are_not_opened_by_queries(settings: Settings) -> None:
+    publish_rows(settings, JANUARY, {"reconciliation": [{"invoice_id": "in_0"}]})
+    publish_rows(settings, FEBRUARY, {"reconciliation": []})
+    view = "SELECT sql FROM duckdb_views() WHERE view_name = 'reconciliation'"
+    [[query]] = ask(settings, view)
+    assert ("2024-01" in query, "2024-02" in query) == (True, False)
+    publish_rows(settings, JANUARY, {"reconciliation": []})
+    assert ask(settings, "SELECT invoice_id, charged FROM reconciliation") == []
+    publish_rows(settings, FEBRUARY, {"reconciliation": [{"invoice_id": "in_1"}]})
+    assert ask(settings, "SELECT invoice_id FROM reconciliation") == [("in_1",)]
+
+
+def test_columns_have_the_order_of_this_release_where_only_older_months_have_rows(
+    settings: Settings,
+) -> None:
+    publish_rows(settings, JANUARY, {"reconciliation": [{"invoice_id": "in_0"}]})
+    order = [row[0] for row in ask(settings, "DESCRIBE reconciliation")]
+    manifest = settings.published_dir / "manifest.json"
+    known = json.loads(manifest.read_text())
+    for layout in known["layouts"]:
+        layout[:] = layout[::-1]
+    manifest.write_text(json.dumps(known))
+    publish_rows(settings, FEBRUARY, {"reconciliation": []})
+    assert [row[0] for row in ask(settings, "DESCRIBE reconciliation")] == order
+
+
 def test_a_damaged_database_is_rebuilt_by_the_next_publication(settings: Settings) -> None:
     make_warehouse(settings, JANUARY, count=2)
     publish(settings, JANUARY)
     database_path(settings).write_bytes(b"no database" * 1000)
-    with pytest.raises(PublishError, match="made anew by the next run"):
+    with pytest.raises(PublishError, match="rebuilt by the next run"):
         open_published(settings)
     publish(settings, JANUARY)
     assert counts(settings) == {"2024-01": 2}
@@ -390,7 +416,7 @@ def test_an_incomplete_month_is_not_published_without_a_run(settings: Settings) 
     publish(settings, JANUARY)
     [charges] = settings.published_dir.glob("months/2024-01/*/charges.parquet")
     charges.unlink()
-    with pytest.raises(PublishError, match="`billing run 2024-01` makes them anew"):
+    with pytest.raises(PublishError, match="`billing run 2024-01` rebuilds them"):
         publish_rows(settings, JANUARY, {"invoice_payments": []})
     publish(settings, JANUARY)
     assert counts(settings) == {"2024-01": 2}

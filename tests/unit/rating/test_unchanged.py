@@ -16,7 +16,7 @@ from billing_pipeline.months import BillingMonth
 from billing_pipeline.rating import unchanged
 from billing_pipeline.rating.dbt_runner import NodeResult
 from billing_pipeline.rating.month import StripeMovement, WalletApplication, build_raw
-from billing_pipeline.rating.unchanged import is_checked, nodes_rated_from, set_checked
+from billing_pipeline.rating.unchanged import is_checked, reusable_nodes, set_checked
 from billing_pipeline.settings import Settings
 
 JANUARY = BillingMonth(2024, 1)
@@ -73,7 +73,7 @@ def test_the_same_inputs_keep_the_tables_and_are_read_later(settings: Settings) 
     before = read_at(settings)
     (Path(settings.data_dir) / USAGE).touch()
     build_raw(settings, JANUARY)
-    assert nodes_rated_from(settings, JANUARY) == NODES
+    assert reusable_nodes(settings, JANUARY) == NODES
     assert is_checked(settings, JANUARY)
     assert tables(settings) == ["charges"]
     assert read_at(settings) > before
@@ -139,7 +139,7 @@ def test_any_other_input_is_computed_anew(
 
 def assert_computed_anew(settings: Settings) -> None:
     assert not is_checked(settings, JANUARY)
-    assert nodes_rated_from(settings, JANUARY) == []
+    assert reusable_nodes(settings, JANUARY) == []
     assert tables(settings) == []
 
 
@@ -156,7 +156,7 @@ def test_so_is_one_of_other_models(settings: Settings, monkeypatch: pytest.Monke
     # Nor is a plan approved whose models are no longer there.
     assert not is_checked(settings, JANUARY)
     # Also where the models are launched alone, without reading the inputs again.
-    assert nodes_rated_from(settings, JANUARY) == []
+    assert reusable_nodes(settings, JANUARY) == []
     build_raw(settings, JANUARY)
     assert_computed_anew(settings)
 
@@ -183,7 +183,7 @@ def test_so_is_one_that_somebody_has_written_to(
 ) -> None:
     write_to(settings.warehouse_path(JANUARY))
     assert not is_checked(settings, JANUARY)
-    assert nodes_rated_from(settings, JANUARY) == []
+    assert reusable_nodes(settings, JANUARY) == []
     build_raw(settings, JANUARY)
     assert_computed_anew(settings)
 
@@ -192,7 +192,7 @@ def test_a_copy_of_the_home_is_as_it_was_checked(settings: Settings, tmp_path: P
     copied = Path(shutil.copytree(settings.home, tmp_path / "copied"))
     restored = Settings.from_env({"BILLING_HOME": str(copied)})
     assert is_checked(restored, JANUARY)
-    assert nodes_rated_from(restored, JANUARY) == NODES
+    assert reusable_nodes(restored, JANUARY) == NODES
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"inputs": "x", "nodes": [{"other": 1}]}'])

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from billing_pipeline.runs.history_errors import HistoryError, errors_in_words
+from billing_pipeline.runs.history_errors import HistoryError, explain_errors
 from billing_pipeline.settings import Settings
 
 
@@ -16,9 +16,9 @@ class ServerError(Exception):
     """As a driver for a server has it."""
 
 
-def told(home: Path, error: Exception, wrapped: bool = False) -> str:
+def message_of(home: Path, error: Exception, wrapped: bool = False) -> str:
     settings = Settings.from_env({"BILLING_HOME": str(home)})
-    with pytest.raises(HistoryError) as failed, errors_in_words(settings):
+    with pytest.raises(HistoryError) as failed, explain_errors(settings):
         if wrapped:
             raise RuntimeError("too many retries") from error
         raise error
@@ -28,7 +28,7 @@ def told(home: Path, error: Exception, wrapped: bool = False) -> str:
 @pytest.mark.parametrize("wrapped", [False, True])
 def test_a_server_that_is_away(tmp_path: Path, wrapped: bool) -> None:
     refused = OperationalError("SELECT 1", {}, ServerError("port 5432 failed:\n refused\n"))
-    assert told(tmp_path, refused, wrapped) == (
+    assert message_of(tmp_path, refused, wrapped) == (
         "the database of Dagster's history, which dagster.yaml names, does not answer: port 5432 "
         "failed: refused. Run again once it does; nothing is sent twice"
     )
@@ -37,15 +37,19 @@ def test_a_server_that_is_away(tmp_path: Path, wrapped: bool) -> None:
 def test_a_full_disk_and_a_damaged_file(tmp_path: Path) -> None:
     full = OperationalError("INSERT", {}, sqlite3.OperationalError("database or disk is full"))
     file = tmp_path / "dagster" / "history" / "runs.db"
-    assert "cannot be used: database or disk is full. Make sure" in told(tmp_path, full)
-    assert "cannot be used: [Errno 28]" in told(tmp_path, OSError(28, "No space left on device"))
+    assert "cannot be used: database or disk is full. Make sure" in message_of(tmp_path, full)
+    assert "cannot be used: [Errno 28]" in message_of(
+        tmp_path, OSError(28, "No space left on device")
+    )
     file.parent.mkdir(parents=True)
     file.write_bytes(b"no database" * 1000)
     damaged = OperationalError("SELECT", {}, sqlite3.DatabaseError("file is not a database"))
-    assert told(tmp_path, damaged).startswith(f"Dagster's history is damaged, {file}: file is not")
+    assert message_of(tmp_path, damaged).startswith(
+        f"Dagster's history is damaged, {file}: file is not"
+    )
 
 
 def test_other_errors_are_raised_unchanged(tmp_path: Path) -> None:
     settings = Settings.from_env({"BILLING_HOME": str(tmp_path)})
-    with pytest.raises(ZeroDivisionError), errors_in_words(settings):
+    with pytest.raises(ZeroDivisionError), explain_errors(settings):
         raise ZeroDivisionError

@@ -13,7 +13,7 @@ PROGRAM = """
 import signal, sys, time
 from billing_pipeline.runs import interruption
 from billing_pipeline.__main__ import run
-interruption.ENDS_WITHIN_SECONDS = float(sys.argv[2])
+interruption.SHUTDOWN_TIMEOUT_SECONDS = float(sys.argv[2])
 
 def deaf() -> None:
     # As Dagster: it notes the signal for later.

@@ -61,7 +61,7 @@ def instance() -> Iterator[dg.DagsterInstance]:
         yield made
 
 
-def told(instance: dg.DagsterInstance) -> RecentRun:
+def recent_run(instance: dg.DagsterInstance) -> RecentRun:
     [newest] = run_log(instance, 1)
     assert newest.seconds is not None
     return newest
@@ -69,7 +69,7 @@ def told(instance: dg.DagsterInstance) -> RecentRun:
 
 def made(instance: dg.DagsterInstance, asset: Any, config: Any = None) -> RecentRun:
     dg.materialize([asset], instance=instance, raise_on_error=False, run_config=config)
-    return told(instance)
+    return recent_run(instance)
 
 
 def test_a_close_says_how_much_it_did(instance: dg.DagsterInstance) -> None:
@@ -87,7 +87,7 @@ def test_what_failed_in_part_and_who_approved_it(instance: dg.DagsterInstance) -
 
 def test_collecting_counts_its_tries_and_what_wallets_paid(instance: dg.DagsterInstance) -> None:
     collect_payments.execute_in_process(instance=instance)
-    run = told(instance)
+    run = recent_run(instance)
     assert (run.job, run.did, run.done, run.failed) == (
         *("collect_payments", "3 paid, 2 paid from wallets, 1 declined"),
         *(5, 1),

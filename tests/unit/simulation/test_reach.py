@@ -9,7 +9,7 @@ import pytest
 
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.published.reading import attach, utc_session
-from billing_pipeline.simulation.reach import Outside, moved_subscriptions, outside, set_reach
+from billing_pipeline.simulation.reach import Outside, mark_affected, moved_subscriptions, outside
 
 MONTH = BillingMonth.parse("2024-01")
 # Four customers, each on a plan of their own; `child` stands on the invoice of `payer`.
@@ -56,7 +56,7 @@ def compared(folder: Path, *edits: str) -> tuple[set[str], Outside, duckdb.DuckD
     session = utc_session()
     for side in ("present", "simulated"):
         attach(session, folder / side, side)
-    set_reach(session)
+    mark_affected(session)
     reached = {name for (name,) in session.execute("FROM reached").fetchall()}
     return reached, outside(session, MONTH), session
 

@@ -23,7 +23,7 @@ from billing_pipeline.stripe_api.rate_limit import (
     endpoint_of,
 )
 from billing_pipeline.stripe_api.retries import RetryPolicy
-from billing_pipeline.stripe_api.timing import VirtualClock
+from tests.virtual_clock import VirtualClock
 
 Scripted = tuple[int, dict[str, Any], dict[str, str]] | Exception
 OK: Scripted = (200, {"id": "in_1"}, {})
@@ -136,7 +136,7 @@ def test_backing_off_grows_and_is_bounded() -> None:
     policy, failure = RetryPolicy(), StripeFailure(FailureKind.CONNECTION, "x")
     delays = [policy.delay(failure, attempt, 0.999999) or 0 for attempt in range(1, 8)]
     assert delays == sorted(delays)
-    assert delays[-1] <= policy.longest_delay
+    assert delays[-1] <= policy.max_delay
     assert policy.delay(failure, 8, 0.5) is None
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import stripe
 
 from billing_pipeline.stripe_sandbox.context import ROUTES
-from billing_pipeline.stripe_sandbox.reading import NEVER_MADE
+from billing_pipeline.stripe_sandbox.reading import EMPTY_LISTS
 from tests.unit.stripe_sandbox.company import KEY, Company
 from tests.unit.stripe_sandbox.published_types import ERROR_CODES, class_of, problems
 
@@ -236,7 +236,7 @@ def test_every_answer_and_event_has_the_published_shape() -> None:
     walk("GET", "accounts/*", walk("GET", "account")["id"])
     for kind in ("products", "prices", "balance_transactions"):
         walk("GET", f"{kind}/*", walk("GET", kind)["data"][0]["id"])
-    for place in NEVER_MADE:
+    for place in EMPTY_LISTS:
         walk("GET", place, limit="100")
     customer = _customers(walk)
     _drafts(walk, customer)

@@ -133,4 +133,4 @@ def test_events_tell_of_them(company: Company) -> None:
 
 def test_every_form_is_of_a_type_that_stripe_has() -> None:
     hint = CustomerTaxIdCreateParams.__annotations__["type"]
-    assert set(tax_ids._FORMS) <= {name for part in get_args(hint) for name in get_args(part)}
+    assert set(tax_ids._FORMATS) <= {name for part in get_args(hint) for name in get_args(part)}

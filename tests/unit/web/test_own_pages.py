@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from starlette.responses import PlainTextResponse
 
-from billing_pipeline.web.own_pages import own_origins, own_pages_only
+from billing_pipeline.web.own_pages import own_origins, same_origin_only
 
 ORIGINS = own_origins(3000, ["https://Billing.example.com:443/", "http://[fd00::1]:8080"])
 OWN = "http://127.0.0.1:3000"
@@ -33,7 +33,7 @@ def answer(method: str, path: str, headers: Headers, kind: str = "http") -> int:
     async def receive() -> Any:
         return {"type": "http.request", "body": b""}
 
-    application = own_pages_only(PlainTextResponse("ours"), ORIGINS)
+    application = same_origin_only(PlainTextResponse("ours"), ORIGINS)
     asyncio.run(application(scope, receive, send))
     return int(sent[0]["status"])
 

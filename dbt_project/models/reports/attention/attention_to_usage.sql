@@ -15,7 +15,7 @@ select
     'usage' as part,
     'source_missing' as kind,
     source as subject,
-    'no file of the source ' || source || ' has come (' || file_pattern || ')' as reason
+    'no file of the source ' || source || ' has arrived (' || file_pattern || ')' as reason
 from sources
 where expected = 'monthly' and file_count = 0
 union all by name
@@ -26,7 +26,7 @@ select
     case when totals.events = 0 then 'no_usage' else 'usage_fell' end as kind,
     'all' as subject,
     case
-        when totals.events = 0 then 'no usage at all has come'
+        when totals.events = 0 then 'no usage has arrived'
         else totals.events || ' events, less than a third of the month before, which had '
             || before.events
     end as reason
