@@ -133,6 +133,7 @@ SPARK_BIN := .venv-spark/bin
 	@touch $@
 
 spark-test: .venv-spark/.installed ## Metering on Spark (needs Java 17): every table as DuckDB's, on a million events too
+	@$(SPARK_BIN)/python -m pytest tests/dbt/test_spark_ansi.py
 	@$(SPARK_BIN)/python -m tests.spark --write
 
 LOCK_OPTIONS := --universal --python-version 3.11 --generate-hashes --no-emit-index-url -q --custom-compile-command "make lock"

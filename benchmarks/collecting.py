@@ -153,20 +153,22 @@ def _pull_changes() -> None:
 
 
 def _pay_invoices(stripe: CountingSandbox, count: int) -> int:
-    """Pay the open invoices elsewhere than here, spread over all of them."""
+    """Have customers pay open invoices by card, as on Stripe's page, spread over all of them."""
     settings = Settings.from_env(os.environ)
     from billing_pipeline.published.reading import open_published
 
     with open_published(settings) as database:
         ids = database.execute(
-            "SELECT stripe_invoice_id FROM stripe_invoices WHERE status = 'open' ORDER BY"
-            " md5(stripe_invoice_id) LIMIT ?",
+            "SELECT stripe_invoice_id, stripe_customer_id FROM stripe_invoices"
+            " WHERE status = 'open' ORDER BY md5(stripe_invoice_id) LIMIT ?",
             [count],
         ).fetchall()
     headers = {"Authorization": f"Bearer {KEY}"}
-    for (stripe_invoice_id,) in ids:
-        path = f"/v1/invoices/{stripe_invoice_id}/pay"
-        headers |= {"Idempotency-Key": f"elsewhere-{stripe_invoice_id}"}
-        answer = stripe.handle("POST", path, headers, "paid_out_of_band=true")
+    for stripe_invoice_id, customer in ids:
+        attach = "/v1/payment_methods/pm_card_visa/attach"
+        attached = stripe.handle("POST", attach, headers, f"customer={customer}")
+        assert attached.status == 200, attached.body
+        card, path = attached.json()["id"], f"/v1/invoices/{stripe_invoice_id}/pay"
+        answer = stripe.handle("POST", path, headers, f"payment_method={card}")
         assert answer.status == 200, answer.body
     return len(ids)

@@ -88,27 +88,6 @@ def outcome_rows(
     return rows
 
 
-def result_rows(report: ApplyReport) -> list[dict[str, Any]]:
-    """The run's table: each change of the plan, how it ended and, for a failure, why."""
-    return [
-        {
-            "action": result.action.kind.value,
-            "invoice_id": result.action.invoice_id,
-            "revision": result.action.revision,
-            "customer_id": result.action.customer_id,
-            "currency": result.action.currency,
-            "amount_before": to_major(result.action.amount_before, result.action.currency),
-            "amount_after": to_major(result.action.amount_after, result.action.currency),
-            "state": result.state.value,
-            "message": clean_text(result.message),
-            "payment_problem": result.payment_problem,
-            "request_id": result.request_id,
-            "stripe_ids": ", ".join(result.stripe_ids),
-        }
-        for result in report.results
-    ]
-
-
 def explained(plan: InvoicePlan, report: ApplyReport | None = None) -> list[LineChange]:
     """The changed lines that are worth explaining: those of the plan, and those that a run has
     just carried out."""

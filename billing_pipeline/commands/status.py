@@ -29,7 +29,7 @@ from billing_pipeline.commands.terminal import print_json, table
 from billing_pipeline.duckdb_sql import Row, rows
 from billing_pipeline.money import format_amount
 from billing_pipeline.months import BillingMonth
-from billing_pipeline.published.health import Health, health, usage_gaps
+from billing_pipeline.published.health import ATTENTION_TABLE, Health, health, usage_gaps
 from billing_pipeline.published.month_states import (
     MonthOverview,
     MonthState,
@@ -99,16 +99,12 @@ class _View:
         with_usage = months_with_usage(self.settings)
         return month_overviews(self.published, self.settings, with_usage, datetime.now(UTC))
 
-    def usage_gaps(self) -> list[Row]:
+    def usage_gaps(self, attention: str = "needs_attention") -> list[Row]:
         """The usage that has not arrived; empty if an earlier release published the tables."""
         try:
-            return [] if self.published is None else usage_gaps(self.published)
+            return [] if self.published is None else usage_gaps(self.published, attention)
         except duckdb.CatalogException:
             return []
-
-    def needs_attention(self) -> bool:
-        """True if anything in any month needs a person."""
-        return bool(self.rows("SELECT 1 FROM needs_attention LIMIT 1"))
 
     def rows(self, sql: str) -> list[Row]:
         return [] if self.published is None else rows(self.published, sql)
@@ -142,9 +138,11 @@ def _cell(row: Row, column: str) -> object:
 def status(checks: bool, as_json: bool) -> None:
     """Show the months, what waits for approval, and the health of each component."""
     with _view() as view:
-        months, sums, gaps = view.months(), view.rows("SELECT * FROM months"), view.usage_gaps()
+        months, sums = view.months(), view.rows("SELECT * FROM months")
         parts = health(view.published) if view.published is not None else []
-        needs_attention = checks and view.needs_attention()
+        gaps = view.usage_gaps(ATTENTION_TABLE)
+        all_well = all(part.is_well for part in parts)
+        needs_attention = not all_well or bool(view.rows(f"FROM {ATTENTION_TABLE} LIMIT 1"))
     odd = read_set_aside(view.settings.records_dir)
     if odd:
         parts.append(Health("answers", False, summary(odd)))
@@ -161,7 +159,7 @@ def status(checks: bool, as_json: bool) -> None:
         )
     else:
         _show_status(view, months, sums, gaps, parts)
-    if needs_attention or (checks and not all(part.is_well for part in parts)):
+    if checks and (needs_attention or odd or without_tax_id):
         sys.exit(ATTENTION)
 
 

@@ -15,7 +15,13 @@ from pathlib import Path
 from typing import NotRequired, TypedDict
 
 from billing_pipeline.intake.files.storage import Entry, Storage
-from billing_pipeline.intake.usage_files import UsageFiles, month_entries, replacing
+from billing_pipeline.intake.usage_files import (
+    UsageFile,
+    UsageFiles,
+    month_entries,
+    replacing,
+    usage_months,
+)
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.settings import Settings
 
@@ -32,6 +38,9 @@ class RatedInputs(TypedDict):
     folders: list[str]
     files: dict[str, _Content]
     reference: dict[str, _Content]
+    earlier: NotRequired[dict[str, _Content]]
+    """Files of all folders before these, where the last readings of earlier months count: of a
+    counter, or of a gauge that is carried forward. Missing: none was read."""
     is_billed: NotRequired[bool]
     """True if their result was billed; False if it was only compared with what was billed."""
 
@@ -65,14 +74,20 @@ def note_rated(
     storage = Storage.of(settings)
     known: RatedInputs = {
         "folders": [str(folder) for folder in folders],
-        "files": {file.source_file: (file.stamp, file.size, file.digest) for file in files.files},
+        "files": _contents_of(files.files),
         "reference": {
             name: (entry.stamp, entry.size, _digest(storage, entry))
             for name, entry in _reference(storage)
         },
     }
+    if files.earlier is not None:
+        known["earlier"] = _contents_of(files.earlier)
     with replacing(settings.month_dir(month) / _FILE_NAME) as unfinished:
         unfinished.write_text(json.dumps(known), encoding="utf-8")
+
+
+def _contents_of(files: Iterable[UsageFile]) -> dict[str, _Content]:
+    return {file.source_file: (file.stamp, file.size, file.digest) for file in files}
 
 
 def rated_inputs(settings: Settings, month: BillingMonth) -> RatedInputs | None:
@@ -95,7 +110,7 @@ def is_rated_as_compared(settings: Settings, month: BillingMonth) -> bool:
 
 def _contents(inputs: RatedInputs) -> dict[str, str]:
     """A name for the content of each file: its digest, or the stamp of an object of a store."""
-    files = {**inputs["files"], **inputs["reference"]}
+    files = {**inputs["files"], **inputs.get("earlier", {}), **inputs["reference"]}
     return {name: digest or stamp for name, (stamp, _, digest) in files.items()}
 
 
@@ -144,12 +159,18 @@ def changed_inputs(
     settings: Settings, month: BillingMonth, known: RatedInputs
 ) -> ChangedInputs | None:
     """The usage, price book and accounts that differ from the known inputs; None if nothing does.
+    Usage of earlier months is compared where the month rests on its last readings.
 
     Raises `InvalidInput` if they cannot be listed.
     """
     storage = Storage.of(settings)
-    present = [*_usage(storage, known["folders"]), *_reference(storage)]
-    return _compare(storage, month, {**known["files"], **known["reference"]}, present)
+    folders, files = known["folders"], {**known["files"], **known["reference"]}
+    if "earlier" in known:
+        before = (str(folder) for folder in usage_months(settings))
+        folders = [*folders, *(folder for folder in before if folder < min(known["folders"]))]
+        files |= known["earlier"]
+    present = [*_usage(storage, folders), *_reference(storage)]
+    return _compare(storage, month, files, present)
 
 
 def _usage(storage: Storage, folders: Iterable[str]) -> Iterator[tuple[str, Entry]]:

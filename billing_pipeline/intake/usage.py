@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from zoneinfo import ZoneInfo
 
 import duckdb
@@ -64,8 +65,9 @@ def load_usage(
     in `carried` need.
 
     A missing or empty folder is a month without usage. Returns the files of the month and of
-    `months_back`. Raises `InvalidInput` naming every file that cannot be read, and every folder of
-    usage/ that is not a month.
+    `months_back`, and as `earlier` those that were read for `carried`.
+    Raises `InvalidInput` naming every file that cannot be read, and every folder of usage/ that is
+    not a month.
     """
     folders = usage_months(settings)  # reports now what no month would ever read
     earliest = month.shift(-months_back)
@@ -79,6 +81,7 @@ def load_usage(
         _write_earlier_usage(connection, events_sql(earlier, settings, len(files.files)), carried)
         given = _given(_given_types(files))
         events += f" UNION ALL SELECT {_EVENT_COLUMNS}, {given} FROM raw.earlier_usage"
+        files = replace(files, earlier=earlier.files)
     connection.execute(f"create or replace view raw.usage_events as {events}")
     zone = settings.timezone
     connection.execute(

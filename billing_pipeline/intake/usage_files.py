@@ -76,9 +76,14 @@ class UsageFile:
 
 @dataclass(frozen=True)
 class UsageFiles:
-    """All files of some months, by name. `fingerprint` changes with any name, size or content."""
+    """All files of some months, by name. `fingerprint` changes with any name, size or content.
+
+    `earlier` are those of all months before, where their last readings count too; None where none
+    of them was read.
+    """
 
     files: tuple[UsageFile, ...]
+    earlier: tuple[UsageFile, ...] | None = None
 
     @property
     def rows(self) -> int:

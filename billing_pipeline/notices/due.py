@@ -66,6 +66,7 @@ def due_notices(
         *_suspended(published),
         *_expiring_cards(published),
         *_money_to_review(published),
+        *_unknown_invoices(published),
         *_spikes(published, recent, rules),
         *_entitlements(published, recent),
         *_trials(published, rules, now),
@@ -279,12 +280,14 @@ def _expiring_cards(published: Published) -> list[Notice]:
 
 
 def _money_to_review(published: Published) -> list[Notice]:
-    """Money that was refunded or credited by hand, and money that was asked for but is not due."""
+    """Money that was refunded or credited by hand, money that was asked for but is not due, and
+    money that did not reach the bank."""
     kinds = {
         "refunded": Kind.MONEY_WENT_BACK,
         "disputed": Kind.MONEY_WENT_BACK,
         "credited_by_hand": Kind.MONEY_WENT_BACK,
         "stripe_charge_differs": Kind.CHARGE_DIFFERS,
+        "stripe_payout_failed": Kind.PAYOUT_FAILED,
     }
     return [
         Notice(
@@ -298,6 +301,16 @@ def _money_to_review(published: Published) -> list[Notice]:
             " amount, currency, reason FROM needs_attention WHERE list_contains($1, kind)"
             " ORDER BY ALL",
             [list(kinds)],
+        ).fetchall()
+    ]
+
+
+def _unknown_invoices(published: Published) -> list[Notice]:
+    """Without a month: it is of none that was computed here, and is told by every month's read."""
+    return [
+        Notice(Kind.UNKNOWN_INVOICE, f"stripe_unknown:{subject}", "", f"{subject}: {reason}")
+        for subject, reason in published.execute(
+            "SELECT subject, reason FROM needs_attention WHERE kind = 'stripe_unknown' ORDER BY ALL"
         ).fetchall()
     ]
 

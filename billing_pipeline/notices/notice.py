@@ -36,6 +36,8 @@ class Kind(StrEnum):
     CARD_EXPIRES = "Card expires before the next charge"
     MONEY_WENT_BACK = "Payment refunded, disputed or credited by hand"
     CHARGE_DIFFERS = "Customer charged a different amount than due"
+    PAYOUT_FAILED = "Payout to the bank failed"
+    UNKNOWN_INVOICE = "Invoice in Stripe that nothing here knows"
     USAGE_SPIKE = "Unusually high usage"
     ENTITLEMENT = "Plan limit"
     TRIAL_ENDING = "Trial ends soon"

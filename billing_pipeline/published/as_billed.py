@@ -316,11 +316,16 @@ def read_inputs(
         "SELECT correction_id FROM warehouse.raw.usage_corrections ORDER BY 1"
     ).fetchall()
     known = rated_inputs(settings, month)
-    files = known["files"] if known else {}
+    earlier = known.get("earlier", {}) if known else {}
     return {
-        "usage_files": {name: digest or stamp for name, (stamp, _, digest) in files.items()},
+        "usage_files": _contents(known["files"] if known else {}),
+        "earlier_files": _contents(earlier),
         "corrections": [str(correction_id) for (correction_id,) in corrections],
     }
+
+
+def _contents(files: Mapping[str, tuple[str, int, str]]) -> dict[str, str]:
+    return {name: digest or stamp for name, (stamp, _, digest) in files.items()}
 
 
 def saved_inputs(path: str) -> dict[str, Any] | None:

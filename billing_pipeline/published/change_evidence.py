@@ -106,6 +106,23 @@ JOIN warehouse.main.usage_windows AS windows USING (window_id)
 WHERE windows.subscription_id = $1 AND windows.price_id = $2 AND windows.window_start = $3
 GROUP BY events.source_file ORDER BY events.source_file
 """
+# A counter's first increase and a carried gauge rest on readings before the period.
+_RESTS_ON = """
+SELECT windows.customer_id, windows.event_name,
+    coalesce(carried.carried_since, TIMESTAMPTZ '0001-01-01 00:00:00+00') AS since,
+    windows.window_start AS until
+FROM warehouse.main.usage_windows AS windows
+LEFT JOIN warehouse.main.carried_windows AS carried USING (window_id)
+WHERE windows.subscription_id = $1 AND windows.price_id = $2 AND windows.window_start = $3
+    AND (windows.aggregation = 'counter' OR carried.window_id IS NOT NULL)
+"""
+_EARLIER_EVENTS = """
+SELECT source_file, count(*) AS events, min(source_row) AS first_row, max(source_row) AS last_row,
+    list(DISTINCT source_row ORDER BY source_row)[:{most}] AS some_rows
+FROM warehouse.main.accepted_events
+WHERE customer_id = $1 AND event_name = $2 AND occurred_at >= $3 AND occurred_at < $4
+GROUP BY source_file ORDER BY source_file
+"""
 _CORRECTIONS = """
 SELECT corrections.correction_id, corrections.source_row, corrections.quantity, corrections.reason,
     corrections.author
@@ -114,6 +131,12 @@ JOIN warehouse.raw.meters AS meters USING (event_name)
 WHERE corrections.customer_id = $1 AND meters.meter_id = $2
     AND corrections.occurred_at >= $3 AND corrections.occurred_at < $4
 ORDER BY corrections.source_row
+"""
+_EARLIER_CORRECTIONS = """
+SELECT correction_id, source_row, quantity, reason, author
+FROM warehouse.raw.usage_corrections
+WHERE customer_id = $1 AND event_name = $2 AND occurred_at >= $3 AND occurred_at < $4
+ORDER BY source_row
 """
 _SET_ASIDE = """
 SELECT reason, count(*) AS events, list(source_row ORDER BY source_row)[:{most}] AS some_rows,
@@ -228,16 +251,25 @@ class _Search:
         return "; ".join(parts) or UNKNOWN.evidence
 
     def _usage(self, charge: Row) -> list[str]:
-        """The files that are new or changed since then, with the rows that count for the charge."""
+        """The files that are new or changed since then, with the rows that count for the charge or
+        were read before its period; corrections of such readings; and the files that are gone."""
         saved = as_billed.saved_inputs(charge["saved_in"]) if charge["saved_in"] else None
         known: Mapping[str, str] = (saved or {}).get("usage_files", {})
         files: Mapping[str, str] = self._present["usage_files"]
         window = (charge["subscription_id"], charge["price_id"], charge["period_start"])
-        counted = rows(self._connection, _EVENTS.format(most=MAX_NAMED), *window)
-        new = [row for row in counted if known.get(row["source_file"]) != files[row["source_file"]]]
+        read = rows(self._connection, _EVENTS.format(most=MAX_NAMED), *window)
+        corrected: list[Row] = []
+        earlier: Mapping[str, str] | None = (saved or {}).get("earlier_files")
+        if earlier is not None:  # an earlier release has not saved which files there were
+            known, files = {**earlier, **known}, {**self._present["earlier_files"], **files}
+            for rests_on in rows(self._connection, _RESTS_ON, *window):
+                readings = (*rests_on.values(),)
+                read += rows(self._connection, _EARLIER_EVENTS.format(most=MAX_NAMED), *readings)
+                corrected += rows(self._connection, _EARLIER_CORRECTIONS, *readings)
+        new = [row for row in read if known.get(row["source_file"]) != files[row["source_file"]]]
         gone = [f"{name} is gone" for name in sorted(known.keys() - files.keys())]
         texts = [f"{rows_text(row)}{self._set_aside(row['source_file'])}" for row in new]
-        return _shortened([*texts, *gone])
+        return _shortened([*texts, *self._new_corrections(charge, corrected), *gone])
 
     def _set_aside(self, file: str) -> str:
         """The rows of the same file that were set aside, and why."""
@@ -248,19 +280,26 @@ class _Search:
         return self._rejections[file]
 
     def _corrections(self, charge: Row) -> list[str]:
-        saved = as_billed.saved_inputs(charge["saved_in"]) if charge["saved_in"] else None
-        known = {*(saved or {}).get("corrections", [])}
         window = (charge["customer_id"], charge["meter_id"])
         period = (charge["period_start"], charge["period_end"])
         found = rows(self._connection, _CORRECTIONS, *window, *period)
-        new = [row for row in found if row["correction_id"] not in known]
-        gone = sorted(known - {*self._present["corrections"]})
-        texts = [
+        gone = sorted(self._known_corrections(charge) - {*self._present["corrections"]})
+        texts = self._new_corrections(charge, found)
+        return _shortened([*texts, *(f"correction {name} is gone" for name in gone)])
+
+    def _new_corrections(self, charge: Row, found: Sequence[Row]) -> list[str]:
+        known = self._known_corrections(charge)
+        return [
             f"accounts/usage_corrections.csv row {row['source_row']} ({row['correction_id']}): "
             f"{_reason_and_author(_plain(row['quantity']), row['reason'], row['author'])}"
-            for row in new
+            for row in found
+            if row["correction_id"] not in known
         ]
-        return _shortened([*texts, *(f"correction {name} is gone" for name in gone)])
+
+    def _known_corrections(self, charge: Row) -> set[str]:
+        """Those that there were when the charge was saved."""
+        saved = as_billed.saved_inputs(charge["saved_in"]) if charge["saved_in"] else None
+        return {*(saved or {}).get("corrections", [])}
 
     def _other_line_evidence(self, line: Row | None, is_moved: bool) -> Evidence:
         """The evidence for a line that is not a charge: a discount, a minimum, a tax, an adjustment

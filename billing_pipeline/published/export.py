@@ -19,13 +19,13 @@ from billing_pipeline.published.as_billed import versions_query
 from billing_pipeline.published.as_known import TABLE as KNOWN
 from billing_pipeline.published.as_known import known_query, month_queries, save
 from billing_pipeline.published.estimate_tables import estimate_query
-from billing_pipeline.published.manifest import Columns, PublishError
+from billing_pipeline.published.manifest import PublishError, Written
 from billing_pipeline.published.reading import attach
 from billing_pipeline.published.tables import Column, Published, Table
 from billing_pipeline.settings import Settings
 
 Rows = Sequence[Mapping[str, object]]
-Files = dict[Path, Columns]
+Files = dict[Path, Written]
 
 
 def export_warehouse(
@@ -149,9 +149,9 @@ def export_rows(
     except (pa.ArrowException, TypeError) as error:
         raise PublishError(f"a value does not fit {path.stem}: {error}") from error
     connection.register("new_rows", rows_table)
-    columns = _copy(connection, "SELECT * FROM new_rows", path)
+    written = _copy(connection, "SELECT * FROM new_rows", path)
     connection.unregister("new_rows")
-    return {path: columns}
+    return {path: written}
 
 
 def no_rows(columns: Iterable[Column]) -> str:
@@ -167,13 +167,12 @@ def _copy_all(
     return {path: _copy(connection, query, path) for path, query in paths.items()}
 
 
-def _copy(connection: duckdb.DuckDBPyConnection, query: str, path: Path) -> Columns:
-    """Write a query's rows to `path`; returns the file's columns.
-
-    They go into the manifest so that views can be built without opening any file.
-    """
+def _copy(connection: duckdb.DuckDBPyConnection, query: str, path: Path) -> Written:
+    """Write a query's rows to `path`; returns what the manifest has of the file, so that views can
+    be built without opening any."""
     columns = connection.execute(f"DESCRIBE {query}").fetchall()
     # Level 1 is faster than DuckDB's default, 3, and makes smaller files of such tables.
     options = "FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1"
-    connection.execute(f"COPY ({query}) TO {sql_text(str(path))} ({options})")
-    return [[str(column[0]), str(column[1])] for column in columns]
+    copied = connection.execute(f"COPY ({query}) TO {sql_text(str(path))} ({options})")
+    [[count]] = copied.fetchall()
+    return Written([[str(column[0]), str(column[1])] for column in columns], int(count))

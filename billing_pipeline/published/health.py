@@ -40,11 +40,16 @@ class _Part:
 USAGE_GAPS = ("source_missing", "no_usage", "usage_fell")
 """The kinds of `needs_attention` for usage that has not arrived."""
 
-# `needs_attention`, read only once, because it reads thirty tables.
-_COPY_ATTENTION = "CREATE OR REPLACE TEMP TABLE attention AS FROM needs_attention"
+ATTENTION_TABLE = "attention"
+"""On the connection that `health` was given: the rows of `needs_attention`, read only once, because
+it reads the files of twenty tables of each month."""
 
 # The newest month that was computed, to which the sentences about customers and usage refer.
-_NEWEST = "(SELECT max(billing_month) FROM seller)"
+_NEWEST = "getvariable('newest_month')"
+_READ_ONCE = (
+    f"CREATE OR REPLACE TEMP TABLE {ATTENTION_TABLE} AS FROM needs_attention",
+    "SET VARIABLE newest_month = (SELECT max(billing_month) FROM seller)",
+)
 _STRIPE_DIFFERS = (
     *("missing", "unexpected", "differs", "wallet_differs", "charge_differs"),
     *("unknown", "payout_failed"),
@@ -81,7 +86,7 @@ _PARTS = (
     _Part(
         "sources",
         "SELECT count(*) AS expected, (SELECT string_agg(reason, '; ' ORDER BY reason)"
-        f" FROM attention WHERE kind IN {USAGE_GAPS} AND billing_month = {_NEWEST})"
+        f" FROM {ATTENTION_TABLE} WHERE kind IN {USAGE_GAPS} AND billing_month = {_NEWEST})"
         f" AS gaps FROM usage_sources WHERE billing_month = {_NEWEST} AND expected IS NOT NULL",
         lambda row: (
             f"{row['gaps']} in the newest month"
@@ -150,7 +155,7 @@ _PARTS = (
         " count(*) FILTER (WHERE status = 'open') AS open,"
         " count(*) FILTER (WHERE payment_state = 'processing') AS processing,"
         " count(*) FILTER (WHERE status = 'paid') AS paid,"
-        " (SELECT histogram(kind) FROM attention) AS attention"
+        f" (SELECT histogram(kind) FROM {ATTENTION_TABLE}) AS attention"
         " FROM invoice_payments",
         lambda row: _payments(row),
         kinds=("overdue", "uncollectible", *_CUSTOMER_KINDS),
@@ -225,7 +230,8 @@ def _revenue(sums: Sequence[Row]) -> str:
 def health(published: duckdb.DuckDBPyConnection) -> list[Health]:
     """Every part, in the order in which money flows."""
     try:
-        published.execute(_COPY_ATTENTION)
+        for statement in _READ_ONCE:
+            published.execute(statement)
     except duckdb.CatalogException as error:
         return [_not_published_yet(part, error) for part in _PARTS]
     return [_health(published, part) for part in _PARTS]
@@ -235,7 +241,7 @@ def _health(published: duckdb.DuckDBPyConnection, part: _Part) -> Health:
     try:
         (row,) = rows(
             published,
-            "SELECT part.*, (SELECT coalesce(sum(items), 0)::BIGINT FROM attention"
+            f"SELECT part.*, (SELECT coalesce(sum(items), 0)::BIGINT FROM {ATTENTION_TABLE}"
             f" WHERE list_contains($1, kind) AND ($2 OR billing_month = {_NEWEST})) AS wrong"
             f" FROM ({part.query}) AS part",
             part.kinds,
@@ -251,11 +257,14 @@ def _not_published_yet(part: _Part, error: duckdb.CatalogException) -> Health:
     return Health(part.name, False, f"published by an earlier release: {missing}")
 
 
-def usage_gaps(published: duckdb.DuckDBPyConnection) -> list[Row]:
-    """Missing usage, in all months: month (YYYY-MM), kind, source, and a sentence."""
+def usage_gaps(
+    published: duckdb.DuckDBPyConnection, attention: str = "needs_attention"
+) -> list[Row]:
+    """Missing usage, in all months: month (YYYY-MM), kind, source, and a sentence. `attention` is
+    where to look: the view, or `ATTENTION_TABLE`."""
     return rows(
         published,
         "SELECT strftime(billing_month, '%Y-%m') AS month, kind, subject AS source, reason"
-        " FROM needs_attention WHERE list_contains($1, kind) ORDER BY ALL",
+        f" FROM {attention} WHERE list_contains($1, kind) ORDER BY ALL",
         USAGE_GAPS,
     )

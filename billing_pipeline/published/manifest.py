@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NamedTuple, NotRequired, TypedDict
 
 from billing_pipeline.published.durable import fsync
 
@@ -32,11 +32,20 @@ class PublishError(RuntimeError):
     """Something could not be published or read; the previous publication is untouched."""
 
 
+class Written(NamedTuple):
+    """What is known of a new file without opening it."""
+
+    columns: Columns
+    rows: int
+
+
 class Entry(TypedDict):
-    """The current file of a table, relative to the root, and the number of its layout."""
+    """The current file of a table, relative to the root, the number of its layout, and the number
+    of its rows, which earlier releases did not note."""
 
     file: str
     layout: int
+    rows: NotRequired[int]
 
 
 Tables = dict[str, Entry]
@@ -97,13 +106,14 @@ class Manifest:
             yield self.months[month]
         yield self.estimate
 
-    def enter(self, tables: Tables, files: Mapping[Path, Columns], now: float) -> None:
+    def enter(self, tables: Tables, files: Mapping[Path, Written], now: float) -> None:
         """Enter new files among `tables`, those of a month or of the estimate; a file is named
         after its table. The files that they replace are retired as of now."""
-        for path, columns in files.items():
+        for path, (columns, rows) in files.items():
             if path.stem in tables:
                 self.retired[tables[path.stem]["file"]] = now
-            tables[path.stem] = {"file": self._name(path), "layout": self._layout(columns)}
+            layout = self._layout(columns)
+            tables[path.stem] = {"file": self._name(path), "layout": layout, "rows": rows}
         self.published_at = datetime.fromtimestamp(now, UTC).isoformat()
 
     def recover(self, now: float) -> None:

@@ -79,9 +79,8 @@ def _view_query(manifest: Manifest, name: str, table: Table) -> str:
     """The query of one table's view; without rows if nothing of the table has been published.
 
     There is one scan for each distinct list of columns, normally one in all, and DuckDB opens only
-    one file of a scan to bind the view, however many months there are. If a release added a column,
-    older months show NULL there. The newest months come first, so that the columns have today's
-    order.
+    one file of a scan to bind the view, however many months there are. A query opens them all, so
+    files without rows are left out. If a release added a column, older months show NULL there.
     """
     root = manifest.root
     if name == SIMULATIONS:
@@ -89,14 +88,15 @@ def _view_query(manifest: Manifest, name: str, table: Table) -> str:
         return _scan(files) if files else no_rows(table.columns)
     scans: dict[int, list[str]] = {}
     for tables in manifest.all_tables():
-        if name in tables:
+        if name in tables and tables[name].get("rows") != 0:
             entry = tables[name]
             scans.setdefault(entry["layout"], []).append(f"{root}/{entry['file']}")
     parts = [_scan(files) for files in scans.values()]
-    there = {column for layout in scans for column, _ in manifest.layouts[layout]}
-    # Columns that a release has added since the last publication can be queried, and are NULL.
-    new = [column for column in table.columns if column.name not in there]
-    return " UNION ALL BY NAME ".join([*parts, no_rows(new)] if new else parts)
+    columns = [column.name for column in table.columns]
+    if [[column for column, _ in manifest.layouts[layout]] for layout in scans] != [columns]:
+        # All of today's columns first, in today's order.
+        parts = [no_rows(table.columns), *parts]
+    return " UNION ALL BY NAME ".join(parts)
 
 
 def _scan(paths: Sequence[str]) -> str:

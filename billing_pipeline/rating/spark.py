@@ -32,6 +32,10 @@ from billing_pipeline.settings import Settings
 
 # Everything that grows with events; `metering_tables` in macros/spark/hand_over.sql names the same.
 ON_SPARK = ("staging", "metering", "tag:reads_events")
+# Where dbt finds the adapter that profiles.yml names for Spark.
+ADAPTER = Path(__file__).parent / "spark_adapter"
+# `dbt`, of this environment whatever the PATH says.
+DBT = (sys.executable, "-c", "from dbt.cli.main import cli; cli()")
 
 
 def build_with_spark(
@@ -92,20 +96,14 @@ def build_on_spark(settings: Settings, month: BillingMonth) -> list[NodeResult]:
     are untouched."""
     work_dir = _work_dir(settings, month)
     target = work_dir / "dbt"
-    command = [
-        sys.executable,
-        "-m",
-        "billing_pipeline.rating.spark_dbt",
-        *BUILD,
-        "--target",
-        "spark",
-    ]
+    command = [*DBT, *BUILD, "--target", "spark"]
     command += ["--select", *ON_SPARK, "--indirect-selection", "cautious"]
     command += ["--project-dir", str(DBT_PROJECT_DIR), "--profiles-dir", str(DBT_PROJECT_DIR)]
     command += ["--target-path", str(target), "--log-path", str(target)]
     command += ["--quiet", "--no-partial-parse"]
     environment = {
         **os.environ,
+        "PYTHONPATH": os.pathsep.join(filter(None, (str(ADAPTER), os.environ.get("PYTHONPATH")))),
         "BILLING_SPARK_RAW": str(work_dir / "raw"),
         "BILLING_SPARK_TABLES": str(work_dir / "tables"),
     }
@@ -139,4 +137,5 @@ def _node(result: dict[str, object]) -> NodeResult:
 
 
 def _end(done: subprocess.CompletedProcess[str]) -> str:
-    return "\n".join((done.stdout + done.stderr).splitlines()[-20:])
+    """What dbt said last, which is the reason; before it Spark's warnings, or Python's error."""
+    return "\n".join((done.stderr + done.stdout).splitlines()[-20:])

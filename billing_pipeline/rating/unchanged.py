@@ -104,6 +104,9 @@ def reusable_nodes(
         inputs = noted["inputs"]
     except (TypeError, KeyError):
         return []  # written by an earlier release, or without nodes
+    # First, because to read a whole warehouse takes seconds.
+    if digest is not None and inputs != digest:
+        return []
     if not _is_unchanged(warehouse, noted) or inputs != (digest or digest_in(warehouse)):
         return []
     return nodes

@@ -105,13 +105,3 @@ def has_expiry_between(warehouse: Path, since: datetime, at: datetime) -> bool:
 def build_wallets(scratch: Settings, month: BillingMonth) -> None:
     """Replay the wallets in the scratch home's warehouse. Raises `DbtError`."""
     check(run_dbt(scratch, month, (*BUILD, *_WALLETS)), month)
-
-
-def rows_of(warehouse: Path, table: str, month: BillingMonth) -> list[dict[str, object]]:
-    """The month's rows of a table that the models made."""
-    with open_warehouse(warehouse, read_only=True) as connection:
-        found = connection.execute(
-            f"SELECT * FROM main.{table} WHERE billing_month = $1::DATE", [month.key]
-        )
-        names = [column[0] for column in found.description or ()]
-        return [dict(zip(names, row, strict=True)) for row in found.fetchall()]

@@ -40,7 +40,6 @@ from billing_pipeline.months import BillingMonth
 from billing_pipeline.rating.corrections import Correction
 from billing_pipeline.settings import Settings
 from billing_pipeline.stripe_api.client import GatewayConfig, StripeGateway
-from billing_pipeline.stripe_api.timing import VirtualClock
 from billing_pipeline.stripe_sandbox import Sandbox
 from tests.books import journal_problems
 from tests.changes.acts import ACTS, Dashboard
@@ -51,6 +50,7 @@ from tests.changes.judging import Judge, Run
 from tests.changes.rating import AFTER, UTC_ZONE, Rated, Rater, Taken, instant, rate, wallets_of
 from tests.faults.kinds import FAULTS
 from tests.faults.network import Line, Network, Schedule, is_killed
+from tests.virtual_clock import VirtualClock
 
 HOUR, DAY = 3600.0, 86_400.0
 SEARCH_LAG = 3600.0

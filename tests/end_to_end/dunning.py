@@ -19,10 +19,10 @@ from billing_pipeline.collection.plan.dunning_policy import AfterLastTry, Dunnin
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.settings import Settings
 from billing_pipeline.stripe_api.client import SANDBOX_KEY, GatewayConfig, StripeGateway
-from billing_pipeline.stripe_api.timing import VirtualClock
 from billing_pipeline.stripe_sandbox import Sandbox
 from billing_pipeline.stripe_sandbox.server import FILE_NAME
 from tests.in_process import InProcessClient
+from tests.virtual_clock import VirtualClock
 
 HOUR = 3600
 

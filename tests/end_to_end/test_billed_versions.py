@@ -174,6 +174,59 @@ def test_versions_are_saved_and_their_differences_have_causes(tmp_path: Path) ->
     ]
 
 
+def test_what_came_late_in_an_earlier_month_is_named_where_it_changes_a_line(
+    tmp_path: Path,
+) -> None:
+    """A counter's first increase and a carried gauge rest on readings of earlier months."""
+    data, home = tmp_path / "data", tmp_path / "home"
+    company(data)
+    write(
+        data / "catalog/meters.csv",
+        "meter_id,event_name,aggregation,carry_forward",
+        "calls,call,latest,true",
+        "total,reading,counter,",
+    )
+    with (data / "catalog/prices.csv").open("a", encoding="utf-8") as prices:
+        prices.write("other-total,other,total,USD,per_unit,1\n")
+    readings = (
+        "event_id,customer_id,event_name,occurred_at,quantity,properties",
+        "r1,repriced,reading,2024-01-05T00:00:00Z,100,",
+    )
+    write(data / "usage/2024-01/b.csv", *readings)
+    write(
+        data / "usage/2024-02/a.csv",
+        readings[0],
+        "r2,repriced,reading,2024-02-05T00:00:00Z,150,",
+        "r3,same,call,2024-02-06T00:00:00Z,12,",
+    )
+    first = billing(home, data, "run", "2024-02")
+    assert first.returncode == 0, first.stderr
+    write(
+        data / "usage/2024-01/late.csv",
+        readings[0],
+        "r4,repriced,reading,2024-01-20T00:00:00Z,130,",
+        "r5,late,call,2024-01-20T00:00:00Z,15,",
+        "r6,same,call,2024-01-20T00:00:00Z,16,",
+    )
+    compared = billing(home, data, "drift")
+    assert compared.returncode == 0, compared.stderr
+    drift = "SELECT billing_month::VARCHAR, difference, cause FROM month_drift"
+    assert rows(home, drift) == [("2024-02-01", Decimal("-28.5"), "usage changed")]
+    write(
+        data / "accounts/usage_corrections.csv",
+        "correction_id,customer_id,event_name,occurred_at,quantity,reason,author",
+        "c1,corrected,call,2024-01-21T00:00:00Z,9,misread,ops",
+    )
+    waits = billing(home, data, "run", "2024-02")
+    assert waits.returncode == 3, waits.stderr
+    assert rows(home, _CHANGES) == [
+        ("corrected", 12, 9, 11, 9, "usage changed",
+         "accounts/usage_corrections.csv row 2 (c1): 9, misread, by ops"),
+        ("late", 12, 15, 11, Decimal("12.5"), "usage changed", "usage/2024-01/late.csv row 3"),
+        ("repriced", 50, 20, 50, 20, "usage changed", "usage/2024-01/late.csv row 2"),
+    ]  # fmt: skip
+
+
 def check_what_was_known(home: Path, plan_hash: str) -> None:
     """Four runs computed the month, and two times something new: that is kept, and no more."""
     first, changed = rows(home, "SELECT DISTINCT known_from FROM charges_known ORDER BY 1")

@@ -16,10 +16,10 @@ from urllib.parse import urlsplit
 
 import stripe
 
-from billing_pipeline.stripe_api.timing import VirtualClock
 from billing_pipeline.stripe_sandbox import Sandbox
 from billing_pipeline.stripe_sandbox.wire import Response
 from tests.in_process import InProcessClient, Sent
+from tests.virtual_clock import VirtualClock
 
 
 class Killed(BaseException):

@@ -24,11 +24,11 @@ from billing_pipeline.months import BillingMonth
 from billing_pipeline.settings import Settings
 from billing_pipeline.stripe_api.client import GatewayConfig, StripeGateway
 from billing_pipeline.stripe_api.errors import StripeFailure
-from billing_pipeline.stripe_api.timing import VirtualClock
 from billing_pipeline.stripe_sandbox import Sandbox
 from tests.faults.company import FEBRUARY, JANUARY, Company
 from tests.faults.disk import Disk, as_seen, publish, published, rows_of
 from tests.faults.network import Killed, Line, Network, Schedule, is_killed
+from tests.virtual_clock import VirtualClock
 
 START = 1_770_000_000.0
 """When the story begins: early in February 2026."""

@@ -118,4 +118,11 @@ MUTANTS = (
         "if name",
         f"{INTAKE}/test_late_usage.py",
     ),
+    Mutant(
+        "late_readings_of_earlier_months_change_nothing",
+        "billing_pipeline/intake/late_usage.py",
+        'if "earlier" in known:',
+        'if "earlier" in known and not known:',
+        f"{INTAKE}/test_late_usage.py",
+    ),
 )

@@ -15,11 +15,11 @@ from typing import Any
 
 import stripe
 
-from billing_pipeline.stripe_api.timing import VirtualClock
 from billing_pipeline.stripe_sandbox import Sandbox
 from tests.in_process import InProcessClient
 from tests.stripe_account.compare import Json, Send, differences, run
 from tests.stripe_account.steps import STEPS
+from tests.virtual_clock import VirtualClock
 
 RECORDED = Path(__file__).parent / "recorded.json"
 

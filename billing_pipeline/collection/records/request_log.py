@@ -227,7 +227,3 @@ class RequestLog:
         """The number of the newest entry, 0 where there is none: it grows with every request."""
         [[entry]] = self._db.execute("select coalesce(max(entry), 0) from requests").fetchall()
         return int(entry)
-
-    def unanswered(self) -> list[dict[str, Any]]:
-        """Requests without an answer in the log: the process ended while they were sent."""
-        return [entry for entry in self.entries() if entry["outcome"] is None]

@@ -10,7 +10,7 @@ second. The invoices themselves are read from Stripe, so events and listing end 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -18,6 +18,7 @@ from billing_pipeline.collection.stripe_state import metadata_keys
 from billing_pipeline.collection.stripe_state.cache import StripeCache
 from billing_pipeline.collection.stripe_state.cached_invoices import Window
 from billing_pipeline.collection.stripe_state.events import StripeEvent, parse_event
+from billing_pipeline.collection.stripe_state.received import read_paid
 from billing_pipeline.collection.stripe_state.refresh import (
     ONE_OBJECT,
     cached_month,
@@ -214,6 +215,7 @@ class _Changes:
     async def _read_about_invoices(self, events: Sequence[StripeEvent]) -> None:
         changed: dict[str, int | None] = {}
         credited: set[str] = set()
+        paid = {str(event.target) for event in events if event.type == "invoice.paid"}
         failed: dict[str, int] = {}
         for event in events:
             invoice_id = str(event.target)
@@ -230,7 +232,7 @@ class _Changes:
                     self._cache.months.touch([month])
             if invoice_id not in self._read:
                 changed[invoice_id] = event.made_at or changed.get(invoice_id)
-        await self._read_invoices(changed)
+        await self._read_invoices(changed, paid)
         for invoice_id, at in failed.items():
             self._cache.invoices.note_failure(invoice_id, at)
         await self._read_credit_notes(credited)
@@ -266,9 +268,10 @@ class _Changes:
         marked = (event.metadata or {}).get(metadata_keys.MONTH)
         return marked if is_month_key(marked) else self._cache.invoices.month_of(invoice_id)
 
-    async def _read_invoices(self, changed: Mapping[str, int | None]) -> None:
+    async def _read_invoices(self, changed: Mapping[str, int | None], paid: Container[str]) -> None:
         """Read invoices one by one, or by listing those created at about the same time, whichever
-        takes fewer requests. `changed`: by Stripe's id, when the invoice was created, if known."""
+        takes fewer requests. `changed`: by Stripe's id, when the invoice was created, if known;
+        `paid`: those that were paid, which come with their payments if read one by one."""
         self._read |= set(changed)
         times = sorted(created for created in changed.values() if created is not None)
         windows = _windows_around(times)
@@ -277,9 +280,11 @@ class _Changes:
         if pages < len(times):
             await list_windows(self._gateway, self._cache, windows)
             alone = [invoice_id for invoice_id in changed if changed[invoice_id] is None]
-        await each(alone, self._read_one)
+        await each(alone, lambda name: self._read_one(name, is_paid=name in paid))
 
-    async def _read_one(self, stripe_invoice_id: str) -> None:
+    async def _read_one(self, stripe_invoice_id: str, *, is_paid: bool) -> None:
+        if is_paid and await read_paid(self._gateway, self._cache, stripe_invoice_id):
+            return
         moment = self._cache.progress.moment()
         try:
             data = await self._gateway.get(f"/v1/invoices/{stripe_invoice_id}")

@@ -61,19 +61,38 @@ async def read_received(
         payments = found.get(name, [])
         with set_aside_unreadable(cache, "payments of", name):
             if sum(_whole(payment, "amount_paid") for payment in payments) != item.amount_paid:
-                payments = await _payments_of(gateway, name)
-            rows = [row for payment in payments for row in [_received(payment)] if row]
-            rows += [
-                row
-                for payment in payments
-                if _has_left(payment)
-                for row in await _left(gateway, str(_intent(payment)["id"]))
-            ]
+                payments = [_needed_fields(payment) for payment in await _payments_of(gateway, name)]
+            rows = await _rows(gateway, payments)
             kept = [_with_known_values(row, before.get(row["id"])) for row in rows]
             cache.invoices.note_received(name, item.amount_paid, kept)
 
     await each(wanted.values(), read)
     await _read_fees(gateway, cache, paid)
+
+
+async def read_paid(gateway: StripeGateway, cache: StripeCache, stripe_invoice_id: str) -> bool:
+    """Read a paid invoice into the cache together with what was received for it: one request, or
+    two if it has no payment, because it was paid from a balance or outside of Stripe.
+
+    False where any of it cannot be read; nothing is stored then.
+    """
+    moment = cache.progress.moment()
+    try:
+        listed = await _payments_of(gateway, stripe_invoice_id, "invoice")
+        one = f"/v1/invoices/{stripe_invoice_id}"
+        invoice = listed[0]["invoice"] if listed else await gateway.get(one)
+        amount = _whole(invoice, "amount_paid")
+        rows = await _rows(gateway, [_needed_fields(payment) for payment in listed])
+    except UNREADABLE as error:
+        if isinstance(error, StripeFailure) and error.kind not in ONE_OBJECT:
+            raise
+        return False
+    known = cache.invoices.received([stripe_invoice_id]).get(stripe_invoice_id, (None, []))[1]
+    before = {row["id"]: row for row in known}
+    cache.invoices.store([invoice], moment=moment)
+    kept = [_with_known_values(row, before.get(row["id"])) for row in rows]
+    cache.invoices.note_received(stripe_invoice_id, amount, kept)
+    return True
 
 
 async def _listed(
@@ -122,10 +141,23 @@ def _windows(times: Sequence[int]) -> list[Window]:
     return windows
 
 
-async def _payments_of(gateway: StripeGateway, stripe_invoice_id: str) -> list[Json]:
-    expand = [f"data.{name}" for name in _EXPANDED]
+async def _payments_of(
+    gateway: StripeGateway, stripe_invoice_id: str, *expanded: str
+) -> list[Json]:
+    expand = [f"data.{name}" for name in (*_EXPANDED, *expanded)]
     query = {"invoice": stripe_invoice_id, "status": "paid", "expand": expand}
-    return [_needed_fields(item) async for item in gateway.list("/v1/invoice_payments", query)]
+    return [item async for item in gateway.list("/v1/invoice_payments", query)]
+
+
+async def _rows(gateway: StripeGateway, payments: Sequence[Json]) -> list[Json]:
+    """The rows of payments, and of what was refunded or disputed of them."""
+    rows = [row for payment in payments for row in [_received(payment)] if row]
+    return rows + [
+        row
+        for payment in payments
+        if _has_left(payment)
+        for row in await _left(gateway, str(_intent(payment)["id"]))
+    ]
 
 
 def _needed_fields(payment: Json) -> Json:

@@ -2,37 +2,49 @@
 -- grain: customer × event name whose events are all metered alike: by prices of one subscription
 -- that read the whole month
 with
-windows as (
-    select * from {{ ref('measured_windows') }}
-    where subscription_id is not null and not is_cost
+-- an event is in one of a price's windows, which do not overlap
+priced as (
+    select
+        windows.customer_id,
+        windows.event_name,
+        windows.subscription_id,
+        windows.price_id,
+        windows.meter_id,
+        max(windows.aggregation) as aggregation,
+        sum(windows.event_count) as event_count,
+        sum(coalesce(totals.unreadable_count, 0)) as unreadable_count,
+        min(windows.window_start) >= min(run.month_start)
+        and max(windows.window_end) <= max(run.month_end)
+        and sum(epoch_us(windows.window_end) - epoch_us(windows.window_start))
+        = max(epoch_us(run.month_end) - epoch_us(run.month_start))
+        and max(case
+            when windows.filter <> '' or windows.filter_rest or windows.is_by_subscription then 1
+            else 0
+        end) = 0 as reads_whole_month
+    from {{ ref('measured_windows') }} as windows
+    cross join {{ ref('stg_run') }} as run
+    left join {{ ref('window_totals') }} as totals on windows.window_id = totals.window_id
+    where windows.subscription_id is not null and not windows.is_cost
+    group by
+        windows.customer_id, windows.event_name, windows.subscription_id, windows.price_id,
+        windows.meter_id
 ),
 
+-- where no meter could read all of them, it has to be seen which one read what; a counter does not
+-- count a first reading
 metered as (
-    select customer_id, event_name, sum(event_count) as metered_count
-    from windows
+    select
+        customer_id,
+        event_name,
+        max(
+            case when unreadable_count = 0 and aggregation <> 'counter' then event_count end
+        ) as event_count,
+        sum(event_count) as metered_count
+    from priced
     group by customer_id, event_name
     having
-        min(case when is_whole_month then 1 else 0 end) = 1
+        min(case when reads_whole_month then 1 else 0 end) = 1
         and min(subscription_id) = max(subscription_id)
-),
-
--- where no meter could read all of them, it has to be seen which one read what
-read_whole as (
-    select windows.customer_id, windows.event_name, max(totals.event_count) as event_count
-    from windows
-    inner join {{ ref('month_totals') }} as totals
-        on windows.customer_id = totals.customer_id and windows.meter_id = totals.meter_id
-    -- a counter has no total of a first reading
-    where windows.aggregation <> 'counter' and totals.unreadable_count = 0
-    group by windows.customer_id, windows.event_name
 )
 
-select
-    metered.customer_id,
-    metered.event_name,
-    read_whole.event_count,
-    metered.metered_count
-from metered
-inner join read_whole
-    on metered.customer_id = read_whole.customer_id
-    and metered.event_name = read_whole.event_name
+select * from metered where event_count > 0

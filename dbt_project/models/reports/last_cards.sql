@@ -1,4 +1,5 @@
 select
+    max_by(billing_month, paid_at) as billing_month,
     customer_id,
     max(paid_at) as paid_at,
     max_by(card_expires, paid_at) as card_expires

@@ -1,4 +1,5 @@
 select
+    billing_month,
     customer_id,
     paid_at,
     card_expires

@@ -25,7 +25,7 @@ from billing_pipeline.months import BillingMonth
 from billing_pipeline.rating.unchanged import set_checked
 from billing_pipeline.settings import Settings
 from billing_pipeline.stripe_api.client import GatewayConfig, StripeGateway
-from billing_pipeline.stripe_api.timing import VirtualClock
+from tests.virtual_clock import VirtualClock
 
 from .fake_stripe import FakeStripe
 

@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import stripe
 
-from billing_pipeline.stripe_api.timing import VirtualClock
+from tests.virtual_clock import VirtualClock
 
 Json = dict[str, Any]
 Fault = Callable[["FakeStripe", str, str, Json], tuple[int, Json] | None]
@@ -509,7 +509,11 @@ class FakeStripe(stripe.HTTPClient):
 
     def get_invoice_payments(self, params: Json) -> Json:
         equal = {name: params.get(name) for name in ("invoice", "status")}
-        return self._list("inpay", params, **equal)
+        listed = self._list("inpay", params, **equal)
+        if "data.invoice" not in params.get("expand", {}).values():
+            return listed
+        shown = [{**item, "invoice": self._get("in", item["invoice"])} for item in listed["data"]]
+        return {**listed, "data": shown}
 
     def get_credit_notes(self, params: Json) -> Json:
         return self._list("cn", params, invoice=params.get("invoice"))

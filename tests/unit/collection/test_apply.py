@@ -13,7 +13,7 @@ from billing_pipeline.collection import payments
 from billing_pipeline.collection.plan.actions import ActionKind
 from billing_pipeline.collection.plan.desired import NotComputedError
 from billing_pipeline.collection.plan_pages import receipt_markdown
-from billing_pipeline.collection.plan_rows import PlanNotes, outcome_rows, result_rows
+from billing_pipeline.collection.plan_rows import PlanNotes, outcome_rows
 from billing_pipeline.collection.steps import PlanChangedError
 from billing_pipeline.collection.stripe_state.metadata_keys import LINE_ID
 from billing_pipeline.collection.stripe_state.stripe_invoice import read_line
@@ -253,7 +253,7 @@ def test_a_failing_customer_does_not_stop_the_others(company: Company) -> None:
     assert {row["action"] for row in states.values()} == {"create", "resume"}
     assert {row["plan_hash"] for row in states.values()} == {run.remaining.hash}
     assert "not today" in states["bob"]["reason"]
-    assert [row["state"] for row in result_rows(run.report)] == ["done", "failed", "done"]
+    assert [result.state for result in run.report.results] == ["done", "failed", "done"]
     receipt = receipt_markdown(run.report)
     assert "| Customer ada (ada) | create | USD 0.00 | USD 10.00 | done |" in receipt
     assert "| Customer bob (bob) | create | USD 0.00 | USD 1.00 | failed: " in receipt

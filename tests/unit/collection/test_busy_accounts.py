@@ -16,7 +16,7 @@ from billing_pipeline.collection.records.request_log import Author
 from billing_pipeline.collection.stripe_state.cache import StripeCache
 from billing_pipeline.collection.stripe_state.refresh import list_month, list_new
 from billing_pipeline.stripe_api.client import StripeGateway
-from billing_pipeline.stripe_api.timing import VirtualClock
+from tests.virtual_clock import VirtualClock
 
 NOW, DAY = 1_770_000_000, 86_400
 Read = Callable[[StripeGateway, StripeCache], Awaitable[None]]

@@ -8,6 +8,7 @@ import sqlite3
 import threading
 from collections.abc import Callable
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -124,9 +125,9 @@ def test_requests_grow_with_what_changed_and_not_with_history(company: Company) 
         company.clock.advance(31 * 3600)
         pay(company, -number)
         asked[month] = requests(company, lambda: catch_up(company))
-    # account, events, the invoice; account and the payment for the pull; account and events for
+    # account, events, the invoice with its payment; account for the pull; account and events for
     # nothing new
-    assert set(asked.values()) == {7}
+    assert set(asked.values()) == {6}
 
 
 def test_a_credit_note_by_hand_is_asked_about_once(company: Company) -> None:
@@ -137,7 +138,37 @@ def test_a_credit_note_by_hand_is_asked_about_once(company: Company) -> None:
     catch_up(company)
     company.clock.advance(7200)
     pay(company, 1)
-    assert requests(company, lambda: catch_up(company)) == 7
+    assert requests(company, lambda: catch_up(company)) == 6
+
+
+@pytest.mark.parametrize("how", ["by card", "outside of Stripe", "payments cannot be listed"])
+def test_a_paid_invoice_is_read_with_what_was_received(company: Company, how: str) -> None:
+    billed(company, count=2)
+    company.clock.advance(7200)
+    pay(company, 0)
+
+    def broken(stripe: Any, method: str, path: str, params: Any) -> Any:
+        error = {"type": "api_error", "message": "something went wrong"}
+        return (500, {"error": error}) if path == "/v1/invoice_payments" else None
+
+    if how == "outside of Stripe":
+        made = company.stripe.objects["inpay"]
+        for name in [name for name, item in made.items() if item.get("status") == "paid"]:
+            del made[name]
+    if how == "payments cannot be listed":
+        company.stripe.faults.append(broken)
+    stale(company)
+    company.stripe.faults.clear()
+    # The account, and the payments if they are not known yet.
+    expected = 2 if how == "payments cannot be listed" else 1
+    assert requests(company, lambda: company.pull(full=False)) == expected
+    pulled = company.pull(full=False)
+    assert [row["amount"] for row in pulled.payments] == [Decimal(10)]
+    in_full = company.pull(full=True)
+    assert (pulled.payments, pulled.tables["invoice_payments"]) == (
+        in_full.payments,
+        in_full.tables["invoice_payments"],
+    )
 
 
 def test_many_changes_are_read_by_listing(company: Company) -> None:
@@ -579,10 +610,12 @@ def test_an_invoice_that_stripe_cannot_return_does_not_stop_the_others(company: 
 
     def broken(stripe: Any, method: str, path: str, params: Any) -> Any:
         error = {"type": "api_error", "message": "something went wrong"}
-        return (500, {"error": error}) if path == f"/v1/invoices/{lost}" else None
+        asked = path == f"/v1/invoices/{lost}" or params.get("invoice") == lost
+        return (500, {"error": error}) if asked else None
 
     company.stripe.faults.append(broken)
     [month] = stale(company)
+    company.stripe.faults.clear()
     assert month.in_full  # listing tells what reading one by one does not
     statuses = [row["status"] for row in publish(company)[1]]
     assert statuses == ["paid", "open", "open"]

@@ -38,7 +38,7 @@ from billing_pipeline.months import BillingMonth
 from billing_pipeline.published.publish import publish_rows
 from billing_pipeline.published.reading import database_path
 from billing_pipeline.settings import Settings
-from billing_pipeline.stripe_api.timing import VirtualClock
+from tests.virtual_clock import VirtualClock
 
 JANUARY = BillingMonth(2024, 1)
 PLAN = InvoicePlan(JANUARY.key, "acct", ())

@@ -53,6 +53,9 @@ def test_the_months_files_are_the_months(world: World) -> None:
     month = BillingMonth(2024, 3)
     files = load_usage(world.connection, world.settings, month, carried=["seats"])
     assert files.rows == 0
+    assert [file.source_file for file in files.earlier or ()] == ["usage/2024-02/a.csv"]
+    assert load_usage(world.connection, world.settings, month).earlier is None
+    files = load_usage(world.connection, world.settings, month, carried=["seats"])
     assert world.select("select quantity, given_text from raw.usage_events") == [(1, None)]
 
 

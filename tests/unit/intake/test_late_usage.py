@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from billing_pipeline.intake.late_usage import (
     changed_inputs,
     compared_inputs,
     forget_compared,
+    is_rated_as_compared,
     late_usage,
     note_compared,
     note_rated,
@@ -113,6 +115,33 @@ def test_periods_of_30_days_include_the_months_before(settings: Settings) -> Non
     late = late_usage(settings, FEBRUARY)
     assert late is not None
     assert late.new == ("usage/2024-01/c.csv",)
+
+
+def test_last_readings_of_earlier_months_are_inputs_where_they_count(settings: Settings) -> None:
+    write(settings, JANUARY, "c")
+    known = rated_inputs(settings, FEBRUARY)
+    assert known is not None
+    assert changed_inputs(settings, FEBRUARY, known) is None  # no reading is carried
+    files = usage_files(settings, [FEBRUARY])
+    carried = replace(files, earlier=usage_files(settings, [JANUARY]).files)
+    note_rated(settings, FEBRUARY, [FEBRUARY], carried)
+    known = rated_inputs(settings, FEBRUARY)
+    assert known is not None
+    assert changed_inputs(settings, FEBRUARY, known) is None
+    note_compared(settings, FEBRUARY, known, is_billed=True)
+    assert is_rated_as_compared(settings, FEBRUARY)
+    write(settings, JANUARY, "a", "e,c,n,2024-01-01,1,\n")
+    write(settings, BillingMonth(2023, 5), "d")  # a month that had no folder
+    write(settings, BillingMonth(2024, 3), "e")
+    (Path(settings.data_dir) / "usage/2024-01/b.csv").unlink()
+    found = changed_inputs(settings, FEBRUARY, known)
+    assert str(found) == (
+        "new: usage/2023-05/d.csv; changed: usage/2024-01/a.csv; gone: usage/2024-01/b.csv"
+    )
+    assert late_usage(settings, FEBRUARY) is None  # what January's file changes, drift finds
+    earlier = usage_files(settings, [BillingMonth(2023, 5), JANUARY])
+    note_rated(settings, FEBRUARY, [FEBRUARY], replace(files, earlier=earlier.files))
+    assert not is_rated_as_compared(settings, FEBRUARY)
 
 
 def test_price_book_and_accounts_are_inputs_and_no_usage(settings: Settings) -> None:

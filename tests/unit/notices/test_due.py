@@ -90,6 +90,34 @@ def test_money_refunded_or_credited_by_hand_gets_one_notice(book: Book) -> None:
     assert found[0].text.startswith("acme: 2.50 USD of in_3: the credit note N-CN-1 was made in")
 
 
+def test_a_failed_payout_is_told_for_each_invoice_whose_money_it_had(book: Book) -> None:
+    of = {"billing_month": FEBRUARY.key, "invoice_id": "in_1", "customer_id": "acme"}
+    of |= {"currency": "USD"}
+    moved = {"payment_id": "ch_1", "kind": "payment", "method": "card", "payout_id": "po_1"}
+    book.add("invoice_payments", of | {"status": "paid"})
+    book.add("payments", of | moved | {"amount": "12.50", "net": 12})
+    book.add("payouts", {"billing_month": FEBRUARY.key, "payout_id": "po_1", "status": "paid"})
+    assert Kind.PAYOUT_FAILED not in {notice.kind for notice in due(book)}
+    book.connection.execute("UPDATE payouts SET status = 'failed'")
+    [notice] = [notice for notice in due(book) if notice.kind is Kind.PAYOUT_FAILED]
+    assert (notice.key, notice.month) == ("stripe_payout_failed:in_1:12.5", "2024-02")
+    assert notice.text == (
+        "acme: 12.50 USD of in_1: its money did not reach the bank, a payout failed: po_1"
+    )
+
+
+def test_an_invoice_that_nothing_here_knows_is_told_once_whatever_month_is_read(
+    book: Book,
+) -> None:
+    keys = []
+    for month in ("2024-02", "2024-03"):
+        of = {"billing_month": f"{month}-01"}
+        book.add("stripe_reads", of | {"read_at": f"{month}-28 00:00+00"})
+        book.add("unknown_invoices", of | {"stripe_invoice_id": "in_x", "total": 7})
+        keys += [notice.key for notice in due(book) if notice.kind is Kind.UNKNOWN_INVOICE]
+    assert keys == ["stripe_unknown:in_x", "stripe_unknown:in_x"]
+
+
 def test_a_month_without_invoices_is_closed_too(book: Book) -> None:
     [notice] = due(book, {FEBRUARY: Close("run")})
     assert notice.text.startswith("no invoices\n")

@@ -84,6 +84,12 @@ def february(settings: Settings, book: Book) -> Settings:
     drift = {"billing_month": "2024-02-01", "currency": "USD", "billed": 1, "would_be": 2}
     book.add("month_drift", drift | {"difference": 1, "customers": 1, "cause": "price"})
     book.add("trials", trial | {"trial_ends_at": "2024-03-13 00:00+00"})
+    bank = {"payment_id": "ch_2", "payout_id": "po_1", "method": "card", "net": 1}
+    paid = {"currency": "USD", "kind": "payment", "amount": 1}
+    book.add("payments", of_month | {"invoice_id": "in_2"} | paid | bank)
+    book.add("payouts", {"billing_month": "2024-02-01", "payout_id": "po_1", "status": "failed"})
+    book.add("stripe_reads", {"billing_month": "2024-02-01", "read_at": "2024-03-10 00:00+00"})
+    book.add("unknown_invoices", {"billing_month": "2024-02-01", "stripe_invoice_id": "in_x"})
     book.connection.close()
     note(settings, "run_failed:1")
     note(settings, "late_usage:2024-02:f", Kind.LATE_USAGE)

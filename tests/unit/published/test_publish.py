@@ -361,6 +361,32 @@ def test_a_column_that_no_month_has_is_there_and_empty(settings: Settings) -> No
     assert ask(settings, asked) == [("in_0", None)]
 
 
+def test_files_without_rows_are_not_opened_by_queries(settings: Settings) -> None:
+    publish_rows(settings, JANUARY, {"reconciliation": [{"invoice_id": "in_0"}]})
+    publish_rows(settings, FEBRUARY, {"reconciliation": []})
+    view = "SELECT sql FROM duckdb_views() WHERE view_name = 'reconciliation'"
+    [[query]] = ask(settings, view)
+    assert ("2024-01" in query, "2024-02" in query) == (True, False)
+    publish_rows(settings, JANUARY, {"reconciliation": []})
+    assert ask(settings, "SELECT invoice_id, charged FROM reconciliation") == []
+    publish_rows(settings, FEBRUARY, {"reconciliation": [{"invoice_id": "in_1"}]})
+    assert ask(settings, "SELECT invoice_id FROM reconciliation") == [("in_1",)]
+
+
+def test_columns_have_the_order_of_this_release_where_only_older_months_have_rows(
+    settings: Settings,
+) -> None:
+    publish_rows(settings, JANUARY, {"reconciliation": [{"invoice_id": "in_0"}]})
+    order = [row[0] for row in ask(settings, "DESCRIBE reconciliation")]
+    manifest = settings.published_dir / "manifest.json"
+    known = json.loads(manifest.read_text())
+    for layout in known["layouts"]:
+        layout[:] = layout[::-1]
+    manifest.write_text(json.dumps(known))
+    publish_rows(settings, FEBRUARY, {"reconciliation": []})
+    assert [row[0] for row in ask(settings, "DESCRIBE reconciliation")] == order
+
+
 def test_a_damaged_database_is_rebuilt_by_the_next_publication(settings: Settings) -> None:
     make_warehouse(settings, JANUARY, count=2)
     publish(settings, JANUARY)

@@ -86,6 +86,7 @@ def test_a_report_is_what_it_declares(settings: Settings) -> None:
         for name, report in published_tables(settings).reports.items():
             made = connection.execute(f"DESCRIBE {name}").fetchall()
             assert [row[:2] for row in made] == [(c.name, c.type) for c in report.columns], name
+            assert ("billing_month", "DATE") in [row[:2] for row in made], name
             assert report.comment and all(column.comment for column in report.columns), name
 
 

@@ -12,8 +12,8 @@ import stripe
 from billing_pipeline.collection.stripe_state.refresh import each
 from billing_pipeline.stripe_api.client import GatewayConfig, StripeGateway
 from billing_pipeline.stripe_api.errors import FailureKind, StripeFailure
-from billing_pipeline.stripe_api.timing import VirtualClock
 from tests.unit.collection.test_permissions import ROOT, ROW
+from tests.virtual_clock import VirtualClock
 
 
 class Always(stripe.HTTPClient):

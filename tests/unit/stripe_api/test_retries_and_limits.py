@@ -23,7 +23,7 @@ from billing_pipeline.stripe_api.rate_limit import (
     endpoint_of,
 )
 from billing_pipeline.stripe_api.retries import RetryPolicy
-from billing_pipeline.stripe_api.timing import VirtualClock
+from tests.virtual_clock import VirtualClock
 
 Scripted = tuple[int, dict[str, Any], dict[str, str]] | Exception
 OK: Scripted = (200, {"id": "in_1"}, {})

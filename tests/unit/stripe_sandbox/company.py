@@ -7,9 +7,9 @@ from typing import Any
 
 import stripe
 
-from billing_pipeline.stripe_api.timing import VirtualClock
 from billing_pipeline.stripe_sandbox import Sandbox
 from tests.in_process import InProcessClient
+from tests.virtual_clock import VirtualClock
 
 KEY = "sk_test_sandbox"
 
