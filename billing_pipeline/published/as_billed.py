@@ -338,19 +338,33 @@ def saved_inputs(path: str) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def planned_charges(invoice_ids: Collection[str]) -> list[tuple[str, dict[str, object]]]:
-    """Statements that create the table `planned`: the charges of these invoices in the month's
-    warehouse, which is attached as `warehouse`, as a version of their own with the columns of
-    `CHARGES`."""
-    return [
-        (
-            "CREATE TEMP TABLE new_versions AS SELECT invoice_id, customer_id, currency,"
-            f" content_hash, {PLANNED} AS version FROM warehouse.main.invoices"
-            " WHERE list_contains($invoice_ids, invoice_id)",
-            {"invoice_ids": sorted(invoice_ids)},
-        ),
-        (f"CREATE TEMP TABLE planned AS {_CHARGES}", {"kept_at": None, "run_id": None}),
-    ]
+def planned_charges(
+    connection: duckdb.DuckDBPyConnection,
+    settings: Settings,
+    month: BillingMonth,
+    invoice_ids: Collection[str],
+) -> None:
+    """Create the table `planned`: the charges of these invoices in the month's warehouse, which is
+    attached as `warehouse`, as a version of their own with the columns of `CHARGES`; and the table
+    `new_versions` of these invoices. One that there is no longer, for example because all its
+    charges came to 0, has the charges that it would have."""
+    connection.execute(
+        "CREATE TEMP TABLE new_versions AS SELECT invoice_id, customer_id, currency,"
+        f" content_hash, {PLANNED} AS version FROM warehouse.main.invoices"
+        " WHERE list_contains($1, invoice_id)",
+        [sorted(invoice_ids)],
+    )
+    versions = versions_query(settings, month, _VERSIONS)
+    if versions is not None:
+        connection.execute(
+            "INSERT INTO new_versions SELECT DISTINCT invoice_id, customer_id, currency, NULL,"
+            f" {PLANNED} FROM ({versions}) WHERE list_contains($1, invoice_id)"
+            " AND invoice_id NOT IN (SELECT invoice_id FROM new_versions)",
+            [sorted(invoice_ids)],
+        )
+    connection.execute(
+        f"CREATE TEMP TABLE planned AS {_CHARGES}", {"kept_at": None, "run_id": None}
+    )
 
 
 def versions_query(

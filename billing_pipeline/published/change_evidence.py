@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cached_property
 from itertools import zip_longest
 from typing import Any
 
@@ -20,7 +21,7 @@ import duckdb
 
 from billing_pipeline.duckdb_sql import Row, rows
 from billing_pipeline.months import BillingMonth
-from billing_pipeline.published import as_billed
+from billing_pipeline.published import account_changes, as_billed
 from billing_pipeline.published.reading import attach, utc_session
 from billing_pipeline.published.tables import published_tables
 from billing_pipeline.settings import Settings
@@ -59,6 +60,11 @@ _LINES = """
 SELECT line_id, charge_id, kind, customer_id, subscription_id, coupon_id, commitment_id,
     adjustment_id, tax_rate_id
 FROM warehouse.main.invoice_lines WHERE list_contains($1, invoice_id)
+"""
+_FORMER_LINES = """
+SELECT DISTINCT line_id, charge_id, kind, customer_id, subscription_id, coupon_id, commitment_id,
+    adjustment_id, tax_rate_id
+FROM ({saved}) SEMI JOIN before USING (invoice_id, version)
 """
 # The evidence for corrections of a closed month was found when it was rated in a scratch home.
 _CORRECTED = """
@@ -174,9 +180,9 @@ class _Search:
         self._invoice_ids = sorted({line.invoice_id for line in changed})
         self._present = as_billed.read_inputs(connection, settings, month)
         self._rejections: dict[str, str] = {}
+        self._is_compared = False  # `before` and `planned` are there
 
     def all(self) -> dict[ChangedLine, Evidence]:
-        lines = {row["line_id"]: row for row in rows(self._connection, _LINES, self._invoice_ids)}
         corrected = {
             row["line_id"]: Evidence(
                 row["cause"], row["evidence"], row["customer_id"], row["charge_id"], row["kind"]
@@ -184,12 +190,48 @@ class _Search:
             for row in rows(self._connection, _CORRECTED, self._invoice_ids)
         }
         charges = self._charge_evidence()
-        moved = {line.invoice_id for line in self._changed if line.line_id in charges}
+        lines = self._lines()
+        known = corrected | charges | self._elsewhere()
+        moved: dict[str, set[str]] = defaultdict(set)
+        for line in self._changed:
+            kind = lines[line.line_id or ""]["kind"] if line.line_id in lines else None
+            moved[line.invoice_id].add("charge" if line.line_id in charges else kind or "")
         return {
-            line: corrected.get(line.line_id or "")
-            or charges.get(line.line_id or "")
-            or self._other_line_evidence(lines.get(line.line_id or ""), line.invoice_id in moved)
+            line: known.get(line.line_id or "")
+            or self._other_line_evidence(
+                line, lines.get(line.line_id or ""), moved[line.invoice_id]
+            )
             for line in self._changed
+        }
+
+    def _lines(self) -> dict[str, Row]:
+        """By id: the lines of the invoices, those that are no longer there as they were saved."""
+        lines = {row["line_id"]: row for row in rows(self._connection, _LINES, self._invoice_ids)}
+        saved = self._saved(as_billed.LINES)
+        if saved is None or not self._is_compared:
+            return lines
+        former = rows(self._connection, _FORMER_LINES.format(saved=saved))
+        return {row["line_id"]: row for row in former} | lines
+
+    def _saved(self, table: str) -> str | None:
+        return as_billed.versions_query(self._settings, self._month, table)
+
+    def _elsewhere(self) -> dict[str, Evidence]:
+        if not self._is_compared:
+            return {}
+        return {
+            line_id: Evidence(
+                account_changes.CAUSE,
+                text,
+                charge["customer_id"],
+                charge["charge_id"],
+                "charge",
+                charge["quantity_before"],
+                charge["quantity_after"],
+            )
+            for line_id, (charge, text) in account_changes.charges_elsewhere(
+                self._connection
+            ).items()
         }
 
     def _charge_evidence(self) -> dict[str, Evidence]:
@@ -200,13 +242,13 @@ class _Search:
         )
         if saved is None:
             return {}
-        for statement, values in as_billed.planned_charges(self._invoice_ids):
-            self._connection.execute(statement, values)
+        as_billed.planned_charges(self._connection, self._settings, self._month, self._invoice_ids)
         self._connection.execute(_BEFORE.format(saved=saved), {"invoice_ids": self._invoice_ids})
         self._connection.execute(
             f"CREATE TEMP VIEW {as_billed.CHARGES} AS SELECT * EXCLUDE (filename) FROM before"
             " UNION ALL BY NAME SELECT * FROM planned"
         )
+        self._is_compared = True
         report = published_tables(self._settings).reports["charge_changes"].query
         found = rows(self._connection, _TERMS)
         same_price = {charge["charge_id"] for charge in found if _is_same_price(charge)}
@@ -301,33 +343,44 @@ class _Search:
         saved = as_billed.saved_inputs(charge["saved_in"]) if charge["saved_in"] else None
         return {*(saved or {}).get("corrections", [])}
 
-    def _other_line_evidence(self, line: Row | None, is_moved: bool) -> Evidence:
+    def _other_line_evidence(
+        self, changed: ChangedLine, line: Row | None, moved: set[str]
+    ) -> Evidence:
         """The evidence for a line that is not a charge: a discount, a minimum, a tax, an adjustment
-        or a commitment."""
+        or a commitment. `moved`: the kinds of the invoice's lines that change."""
+        follows = "the other lines of the invoice"
         if line is None:
-            return Evidence(FOLLOWS, "the other lines of the invoice") if is_moved else UNKNOWN
-        owner = {"customer_id": line["customer_id"], "charge_id": line["charge_id"]}
-        if line["kind"] == "adjustment":
+            return Evidence(FOLLOWS, follows) if "charge" in moved else UNKNOWN
+        kind = line["kind"]
+        owner = {"customer_id": line["customer_id"], "charge_id": line["charge_id"], "kind": kind}
+        if kind == "adjustment":
             name = line["adjustment_id"]
-            adjustment = rows(self._connection, _ADJUSTMENT, name)
-            why = (
-                f": {_reason_and_author(adjustment[0]['reason'], adjustment[0]['author'])}"
-                if adjustment
-                else ""
-            )
-            text = f"accounts/adjustments.csv {name}{why}"
-            return Evidence("adjustment", text, **owner, kind=line["kind"])
-        if line["kind"] == "charge":
-            return Evidence(**vars(UNKNOWN) | owner | {"kind": "charge"})
-        if is_moved:
-            text = "the other lines of the invoice"
-            return Evidence(FOLLOWS, text, **owner, kind=line["kind"])
+            text = f"accounts/adjustments.csv {name}"
+            for row in rows(self._connection, _ADJUSTMENT, name):
+                text += f": {_reason_and_author(row['reason'], row['author'])}"
+            return Evidence("adjustment", text, **owner)
+        if kind == "charge":
+            return Evidence(**vars(UNKNOWN) | owner)
+        taxed = self._taxed_elsewhere.get(changed.invoice_id) if kind == "tax" else None
+        if taxed is not None:
+            return Evidence(account_changes.CAUSE, taxed, **owner)
+        # Taxes are on all lines, and discounts on charges and minimums, which fill up charges.
+        bases = {"minimum": {"charge"}, "discount": {"charge", "minimum"}}
+        if moved & bases.get(kind, {"charge"}) or (kind == "tax" and moved - {"tax", ""}):
+            return Evidence(FOLLOWS, follows, **owner)
         cause, place = {
             "tax": ("tax change", f"catalog/tax_rates.csv {line['tax_rate_id']}"),
             "discount": ("coupon change", f"catalog/coupons.csv {line['coupon_id']}"),
             "minimum": ("account change", f"accounts/subscriptions.csv {line['subscription_id']}"),
-        }.get(line["kind"], ("account change", f"accounts/commitments.csv {line['commitment_id']}"))
-        return Evidence(cause, place, **owner, kind=line["kind"])
+        }.get(kind, ("account change", f"accounts/commitments.csv {line['commitment_id']}"))
+        return Evidence(cause, place, **owner)
+
+    @cached_property
+    def _taxed_elsewhere(self) -> dict[str, str]:
+        parties = self._saved(as_billed.PARTIES)
+        if parties is None or not self._is_compared:
+            return {}
+        return account_changes.taxed_elsewhere(self._connection, parties)
 
 
 def _is_same_price(charge: Row) -> bool:

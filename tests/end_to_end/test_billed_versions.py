@@ -227,6 +227,85 @@ def test_what_came_late_in_an_earlier_month_is_named_where_it_changes_a_line(
     ]  # fmt: skip
 
 
+def test_the_row_of_a_customer_behind_a_change_is_named(tmp_path: Path) -> None:
+    """Also where the invoice is gone: what stood on it stands elsewhere, or nowhere."""
+    data, home = tmp_path / "data", tmp_path / "home"
+    company(data)
+    with (data / "catalog/prices.csv").open("a", encoding="utf-8") as prices:
+        prices.write("basic-fee,basic,,,per_unit,7\n")
+    header = "customer_id,name,country,currency,payment_method,is_payer,bill_to"
+    write(
+        data / "accounts/customers.csv",
+        header,
+        *(f"{name},{name},DE,USD,pm_card_visa,," for name in CUSTOMERS),
+    )
+    write(
+        data / "catalog/tax_rates.csv",
+        "tax_rate_id,country,percentage,inclusive",
+        "de,DE,10,false",
+        "fr,FR,20,false",
+    )
+    first = billing(home, data, "run", MONTH)
+    assert first.returncode == 0, first.stderr
+    write(
+        data / "accounts/customers.csv",
+        header,
+        "late,late,DE,EUR,pm_card_visa,,",
+        "corrected,corrected,FR,USD,pm_card_visa,,",
+        "repriced,repriced,DE,USD,pm_card_visa,,",
+        "moved,moved,DE,USD,pm_card_visa,,same",
+        "same,same,DE,USD,pm_card_visa,false,",
+    )
+    write(
+        data / "accounts/usage_corrections.csv",
+        "correction_id,customer_id,event_name,occurred_at,quantity,reason,author",
+        "c1,repriced,call,2024-01-05T00:00:00Z,-12,all tests,ops",
+    )
+    waits = billing(home, data, "run", MONTH)
+    assert waits.returncode == 3, waits.stderr
+    found = rows(home, f"SELECT customer_id, cause, evidence FROM ({_CHANGES}) ORDER BY ALL")
+    customers = "accounts/customers.csv"
+    follows = ("follows other lines", "the other lines of the invoice")
+    assert sorted({*found}) == [
+        ("corrected", "account change", f"{customers} corrected: country DE → FR"),
+        ("late", "account change", f"{customers} late: currency USD → EUR"),
+        ("late", *follows),
+        ("moved", "account change", f"{customers} moved: bill_to same"),
+        ("moved", *follows),
+        ("repriced", "correction",
+         "accounts/usage_corrections.csv row 2 (c1): -12, all tests, by ops"),
+        ("repriced", *follows),
+        ("same", "account change", f"{customers} same: is_payer false"),
+        ("same", *follows),
+    ]  # fmt: skip
+
+
+def test_what_an_adjustment_brings_changes_no_tax_rate(tmp_path: Path) -> None:
+    data, home = tmp_path / "data", tmp_path / "home"
+    company(data)
+    write(
+        data / "catalog/tax_rates.csv",
+        "tax_rate_id,country,percentage,inclusive",
+        "us,US,10,false",
+    )
+    first = billing(home, data, "run", MONTH)
+    assert first.returncode == 0, first.stderr
+    write(
+        data / "accounts/adjustments.csv",
+        "adjustment_id,customer_id,amount,currency,occurred_at,description,reason,author",
+        "a1,late,-3,USD,2024-01-05T00:00:00Z,Credit,outage,eve",
+    )
+    waits = billing(home, data, "run", MONTH)
+    assert waits.returncode == 3, waits.stderr
+    assert rows(home, "SELECT cause, evidence FROM plan_changes ORDER BY ALL") == [
+        ("adjustment", "accounts/adjustments.csv a1: outage, by eve"),
+        ("follows other lines", "the other lines of the invoice"),
+    ]
+    assert rows(home, "SELECT cause FROM invoice_plan WHERE customer_id = 'late'") == [
+        ("adjustment",)
+    ]
+
+
 def check_what_was_known(home: Path, plan_hash: str) -> None:
     """Four runs computed the month, and two times something new: that is kept, and no more."""
     first, changed = rows(home, "SELECT DISTINCT known_from FROM charges_known ORDER BY 1")
