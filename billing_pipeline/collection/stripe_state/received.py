@@ -61,7 +61,9 @@ async def read_received(
         payments = found.get(name, [])
         with set_aside_unreadable(cache, "payments of", name):
             if sum(_whole(payment, "amount_paid") for payment in payments) != item.amount_paid:
-                payments = [_needed_fields(payment) for payment in await _payments_of(gateway, name)]
+                payments = [
+                    _needed_fields(payment) for payment in await _payments_of(gateway, name)
+                ]
             rows = await _rows(gateway, payments)
             kept = [_with_known_values(row, before.get(row["id"])) for row in rows]
             cache.invoices.note_received(name, item.amount_paid, kept)
