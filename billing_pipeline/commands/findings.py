@@ -26,7 +26,7 @@ WITH charging AS (
 ),
 -- one row for each time in which a subscription has such prices: they can be counted, and
 -- no subscription has to be compared with each other one
-begun AS (
+flagged_intervals AS (
     SELECT *, coalesce(starts_at > max(ends_at) OVER (
         PARTITION BY customer_id, meter_id, kind, subscription_id
         ORDER BY starts_at ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
@@ -38,7 +38,7 @@ numbered AS (
         PARTITION BY customer_id, meter_id, kind, subscription_id
         ORDER BY starts_at ROWS UNBOUNDED PRECEDING
     ) AS number
-    FROM begun
+    FROM flagged_intervals
 ),
 times AS (
     SELECT customer_id, meter_id, kind, subscription_id,
@@ -147,7 +147,7 @@ FROM uncharged
 """
 
 # Findings from the inputs alone.
-_OF_PRICES = {
+_PRICE_FINDINGS = {
     "gauges with prorate false whose price changes: each part of a period is charged in full, "
     "leave prorate empty to charge each for its share": """
         SELECT price_id FROM raw.plan_prices AS prices
@@ -184,7 +184,7 @@ _OF_PRICES = {
 }
 
 # Findings from a rated month.
-_OF_USAGE = {
+_USAGE_FINDINGS = {
     "filters that left events of the month uncharged: no price with filter_rest takes what no "
     "other price is for": """
         WITH asked AS (
@@ -244,12 +244,12 @@ _OF_USAGE = {
 
 def price_findings(connection: duckdb.DuckDBPyConnection) -> Findings:
     """Findings in the tables that the intake has written."""
-    return _found(connection, _OF_PRICES, {"gauges": _GAUGES})
+    return _found(connection, _PRICE_FINDINGS, {"gauges": _GAUGES})
 
 
 def usage_findings(warehouse: duckdb.DuckDBPyConnection) -> Findings:
     """Findings in a month's warehouse after rating."""
-    return _found(warehouse, _OF_USAGE, {})
+    return _found(warehouse, _USAGE_FINDINGS, {})
 
 
 def _found(

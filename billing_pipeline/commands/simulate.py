@@ -148,8 +148,8 @@ def _sides(
             return Side(shown, target)
 
         before = at(since, "before") if since else Side(_PRESENT)
-        lying = Side(_PRESENT if catalog is None else str(catalog), catalog)
-        after = at(until, "after") if until else lying
+        current = Side(_PRESENT if catalog is None else str(catalog), catalog)
+        after = at(until, "after") if until else current
         name = f"{after.name}, subscriptions moved" if moves else after.name
         yield before, Side(name, after.catalog, moves)
 

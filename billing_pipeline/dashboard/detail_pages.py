@@ -258,7 +258,7 @@ def customer_page(chooser: mo.ui.dropdown, found: CustomerDetails | None) -> mo.
         note(", ".join(str(part) for part in about if part)),
         *chart_per_currency(charts.revenue_by_month, found.revenue),
         heading("Invoices"),
-        grid([_of_customer(invoice_cells(row)) for row in found.invoices]),
+        grid([_without_customer(invoice_cells(row)) for row in found.invoices]),
         *_by_month("Charges", charges, found.charges),
         *_by_month("Usage", usage, found.usage),
         *section("Wallet", wallet, found.wallet),
@@ -270,5 +270,5 @@ def _by_month(title: str, columns: Sequence[Column], rows: Sequence[Row]) -> lis
     return [heading(title), *table_by_month(columns, with_month(rows))] if rows else []
 
 
-def _of_customer(cells: dict[str, object]) -> dict[str, object]:
+def _without_customer(cells: dict[str, object]) -> dict[str, object]:
     return {name: value for name, value in cells.items() if name not in ("customer", "id")}

@@ -32,14 +32,14 @@ class Approval(dg.Config):
 
     plan_hash: str = Field(description="The plan's hash, as `preview_month` shows it.")
     only: list[str] = Field(
-        default=[], description="Customers: just their part; the rest waits on under this hash."
+        default=[], description="Only these customers; the rest keeps waiting under this hash."
     )
     decline: bool = Field(
         default=False,
-        description="Decline instead of approving: the change is not asked for again until it "
+        description="Decline instead of approving: the change is not proposed again until it "
         "differs.",
     )
-    reason: str = Field(default="", description="Why; needed to decline.")
+    reason: str = Field(default="", description="Reason; required to decline.")
     decided_by: str = Field(default="somebody in the Dagster UI", description="Who decides.")
 
 
@@ -97,8 +97,8 @@ class Resolution(dg.Config):
 
     invoice_id: str = Field(description="As `invoice_plan` names it, with the action `review`.")
     decision: str = Field(
-        description="adopt: what stands in Stripe is right. reissue: bill again what was voided or "
-        "deleted there. write_off: leave the difference."
+        description="adopt: accept the invoice as it is in Stripe. reissue: bill again what was "
+        "voided or deleted there. write_off: accept the difference, never bill it."
     )
     reason: str
     decided_by: str

@@ -312,7 +312,7 @@ def usage_has_come(settings: Settings, month: BillingMonth) -> dg.AssetCheckResu
     )
 
 
-def _of_month(
+def _monthly_check(
     check: Callable[[Settings, BillingMonth], dg.AssetCheckResult],
 ) -> Callable[..., dg.AssetCheckResult]:
     """The check as Dagster calls it, for the month of its partition."""
@@ -333,14 +333,14 @@ def _checks_of(asset: dg.AssetsDefinition) -> list[dg.AssetChecksDefinition]:
         description="Fails if Stripe's total of an invoice, less its credit notes, is not ours, or "
         "if the wallet or the customer paid another part of it than ours says.",
         partitions_def=MONTHS,
-    )(_of_month(invoices_agree))
+    )(_monthly_check(invoices_agree))
     wallets = dg.asset_check(
         asset=asset,
         name="wallets_agree_to_the_cent",
         description="Fails if a prepaid wallet differs from the customer's balance in Stripe, "
         "less what else that balance holds (table wallet_reconciliation).",
         partitions_def=MONTHS,
-    )(_of_month(wallets_agree))
+    )(_monthly_check(wallets_agree))
     settled = dg.asset_check(
         asset=asset,
         name="payments_are_settled",
@@ -349,7 +349,7 @@ def _checks_of(asset: dg.AssetsDefinition) -> list[dg.AssetChecksDefinition]:
         "customer_standing), and about cards that expire before the next charge (table "
         "paying_cards). Stops nothing.",
         partitions_def=MONTHS,
-    )(_of_month(payments_are_settled))
+    )(_monthly_check(payments_are_settled))
     has_come = dg.asset_check(
         asset=asset,
         name="usage_has_come",
@@ -357,7 +357,7 @@ def _checks_of(asset: dg.AssetsDefinition) -> list[dg.AssetChecksDefinition]:
         "none is expected, about a month without usage or with less than a third of the month "
         "before. Stops nothing: it is the close that waits for an expected source.",
         partitions_def=MONTHS,
-    )(_of_month(usage_has_come))
+    )(_monthly_check(usage_has_come))
     recorded = dg.asset_check(
         asset=asset,
         name="billed_as_recorded",
@@ -366,7 +366,7 @@ def _checks_of(asset: dg.AssetsDefinition) -> list[dg.AssetChecksDefinition]:
         partitions_def=MONTHS,
         # Nothing legitimate changes a record, so whoever runs the month has to know.
         blocking=True,
-    )(_of_month(billed_as_recorded))
+    )(_monthly_check(billed_as_recorded))
     return [agree, wallets, settled, has_come, recorded]
 
 

@@ -130,14 +130,14 @@ def months_are_as_billed(settings: dg.ResourceParam[Settings]) -> dg.AssetCheckR
         passed=not rows,
         severity=dg.AssetCheckSeverity.WARN,
         description=f"{len(rows)} closed months, by currency, would be charged differently today."
-        f"{_where_it_goes(settings)}"
+        f"{_correction_hint(settings)}"
         if rows
         else "The closed months would be charged today as they were billed.",
         metadata=rows_found(_COLUMNS, rows),
     )
 
 
-def _where_it_goes(settings: Settings) -> str:
+def _correction_hint(settings: Settings) -> str:
     locked = settings.locked_through
     if locked is None:
         return ""

@@ -157,7 +157,7 @@ def drifted_months(
         is_shown = not is_closed(locked, month) and is_rated_as_compared(settings, month)
         if month not in asked and not is_shown:
             asked[month] = f"drift {month} {difference}"
-    for month, keys in _by_plan(locked, asked).items():
+    for month, keys in _run_keys_by_month(locked, asked).items():
         if MONTHS.has_partition_key(str(month)):
             yield dg.RunRequest(run_key=", ".join(keys), partition_key=str(month))
     if unread and not asked:
@@ -184,7 +184,7 @@ def _differences(settings: Settings) -> dict[BillingMonth, str]:
     return {BillingMonth.parse(month): difference for month, difference in found}
 
 
-def _by_plan(
+def _run_keys_by_month(
     locked: BillingMonth | None, asked: Mapping[BillingMonth, str]
 ) -> dict[BillingMonth, list[str]]:
     """The run keys by the month whose plan shows the change. For all months whose books are closed,

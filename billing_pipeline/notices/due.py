@@ -272,7 +272,7 @@ def _expiring_cards(published: Published) -> list[Notice]:
     return [
         Notice(Kind.CARD_EXPIRES, f"card_expires:{customer}:{expires}", month, f"{customer}: {why}")
         for month, customer, expires, why in published.execute(
-            "SELECT strftime(billing_month, '%Y-%m'), n.customer_id, c.card_expires::VARCHAR,"
+            "SELECT strftime(n.billing_month, '%Y-%m'), n.customer_id, c.card_expires::VARCHAR,"
             " n.reason FROM needs_attention AS n JOIN paying_cards AS c USING (customer_id)"
             " WHERE n.kind = 'card_expires' ORDER BY ALL"
         ).fetchall()

@@ -109,10 +109,12 @@ def _compared(
     recomputed = f"recomputed.main.{sql_name(name)}"
     present = {row[0] for row in connection.execute(f"DESCRIBE {recomputed}").fetchall()}
     shared = [column for column in columns if column in present]
-    there, found = digest(connection, published, shared)
-    anew, found_anew = digest(connection, recomputed, shared)
-    if found == found_anew:
-        return TableCheck(name, there, anew, found, found_anew)
+    published_count, published_digest = digest(connection, published, shared)
+    recomputed_count, recomputed_digest = digest(connection, recomputed, shared)
+    if published_digest == recomputed_digest:
+        return TableCheck(
+            name, published_count, recomputed_count, published_digest, recomputed_digest
+        )
     listed = ", ".join(map(sql_name, shared))
     theirs, ours = (
         rows(
@@ -123,7 +125,15 @@ def _compared(
         for one, other in ((published, recomputed), (recomputed, published))
     )
     return TableCheck(
-        *(name, there, anew, found, found_anew, theirs[:MAX_ROWS], ours[:MAX_ROWS]),
+        *(
+            name,
+            published_count,
+            recomputed_count,
+            published_digest,
+            recomputed_digest,
+            theirs[:MAX_ROWS],
+            ours[:MAX_ROWS],
+        ),
         first_difference=first_difference(name, theirs, ours),
     )
 

@@ -102,10 +102,10 @@ class _Traced:
             found = self.known[key] = set()
             for expression in _computing(scope, name):
                 for column in _columns(expression):
-                    found |= self._of_column(column, scope)
+                    found |= self._column_origins(column, scope)
         return self.known[key]
 
-    def _of_column(self, column: exp.Column | exp.TableColumn, scope: Scope) -> set[str]:
+    def _column_origins(self, column: exp.Column | exp.TableColumn, scope: Scope) -> set[str]:
         is_row = isinstance(column, exp.TableColumn)
         table = column.name if is_row else column.text("table")
         within: Scope | None = self.scopes.get(id(column.parent_select), scope)

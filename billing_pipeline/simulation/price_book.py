@@ -38,11 +38,11 @@ def differences(connection: duckdb.DuckDBPyConnection) -> list[Difference]:
         difference
         for table in TABLES
         if table.folder.partition("/")[0] == "catalog"
-        for difference in _of_table(connection, table)
+        for difference in _table_differences(connection, table)
     ]
 
 
-def _of_table(connection: duckdb.DuckDBPyConnection, table: Table) -> Iterator[Difference]:
+def _table_differences(connection: duckdb.DuckDBPyConnection, table: Table) -> Iterator[Difference]:
     before, after = (_rows(connection, table, side) for side in ("present", "simulated"))
     for key in sorted(before.keys() | after.keys(), key=_order):
         old, new = before.get(key), after.get(key)

@@ -5,7 +5,7 @@ What belongs here: that table, for the endpoints that we use. What does not: sen
 
 from __future__ import annotations
 
-_OF_RESOURCE = {
+_RESOURCES = {
     "account": "Accounts",
     "balance_transactions": "Balance transactions",
     "credit_notes": "Credit notes",
@@ -21,14 +21,14 @@ _OF_RESOURCE = {
     # Stripe has no separate permission for refunds; they belong to charges.
     "refunds": "Charges",
 }
-_OF_PART = {"tax_ids": "Tax IDs"}
+_PARTS = {"tax_ids": "Tax IDs"}
 """Parts of a customer that have a permission of their own."""
 
 
 def permission_for(method: str, path: str) -> str | None:
     """Such as ``Invoices: read``; None for an endpoint that is not in the table."""
     resource, *rest = path.split("?")[0].strip("/").split("/")[1:]
-    name = next((_OF_PART[part] for part in rest if part in _OF_PART), _OF_RESOURCE.get(resource))
+    name = next((_PARTS[part] for part in rest if part in _PARTS), _RESOURCES.get(resource))
     if name is None:
         return None
     return f"{name}: {'read' if method.lower() == 'get' else 'write'}"

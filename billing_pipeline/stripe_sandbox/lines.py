@@ -130,12 +130,12 @@ def _assign(call: Call, line: Json, invoice: Json) -> None:
 def add_lines(call: Call, invoice_id: str) -> Json:
     invoice = draft(call, invoice_id)
     given = call.params["lines"]
-    _at_most(given)
+    _refuse_too_many(given)
     for at, line in enumerate(given):
         if "invoice_item" in line:
             _assign(call, _pending(call, line["invoice_item"]), invoice)
             continue
-        _only(line, _LINE, at)
+        _require_only(line, _LINE, at)
         add_line(call, invoice, invoice["customer"], invoice["currency"], line)
     return _marked(call, invoice)
 
@@ -144,9 +144,9 @@ def add_lines(call: Call, invoice_id: str) -> Json:
 def update_lines(call: Call, invoice_id: str) -> Json:
     invoice = draft(call, invoice_id)
     given = call.params["lines"]
-    _at_most(given)
+    _refuse_too_many(given)
     for at, line in enumerate(given):
-        _only(line, _LINE | {"id"}, at)
+        _require_only(line, _LINE | {"id"}, at)
         _change(call, _line_of(call, invoice_id, line["id"]), line)
     return _marked(call, invoice)
 
@@ -155,7 +155,7 @@ def update_lines(call: Call, invoice_id: str) -> Json:
 def remove_lines(call: Call, invoice_id: str) -> Json:
     invoice = draft(call, invoice_id)
     given = call.params["lines"]
-    _at_most(given)
+    _refuse_too_many(given)
     for line in given:
         held = _line_of(call, invoice_id, line["id"])
         if line["behavior"] == "unassign":
@@ -206,13 +206,13 @@ def _line_of(call: Call, invoice_id: str, line_id: str) -> Json:
     return line
 
 
-def _at_most(given: list[Any]) -> None:
+def _refuse_too_many(given: list[Any]) -> None:
     if len(given) > MAX_LINES:
         text = f"Array lines exceeded maximum {MAX_LINES} allowed elements"
         raise InvalidParamsError(text, param="lines")
 
 
-def _only(given: Json, names: frozenset[str], at: int) -> None:
+def _require_only(given: Json, names: frozenset[str], at: int) -> None:
     for name in given:
         if name not in names:
             raise _unsupported(f"lines[{at}][{name}]")

@@ -65,8 +65,8 @@ def attach_record(call: Call, invoice: Json, record_id: str) -> int:
     customer = (record["customer_details"] or {}).get("customer")
     if customer not in (None, invoice["customer"]) or paid["currency"] != invoice["currency"]:
         raise ApiError("The PaymentRecord is of another customer or currency than the invoice.")
-    is_it = ("json_extract(body, '$.payment.payment_record') = ?", record_id)
-    if call.store.select("invoice_payment", [is_it], limit=1):
+    condition = ("json_extract(body, '$.payment.payment_record') = ?", record_id)
+    if call.store.select("invoice_payment", [condition], limit=1):
         raise ApiError("The PaymentRecord is attached to an invoice already.")
     what = {"type": "payment_record", "payment_record": record_id}
     payment = new_invoice_payment(call, invoice, paid["value"], what, is_default=False)

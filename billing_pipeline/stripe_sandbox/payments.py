@@ -136,8 +136,8 @@ def settle(
 
 
 def _payment_by(call: Call, intent: Json) -> Json | None:
-    is_it = ("json_extract(body, '$.payment.payment_intent') = ?", intent["id"])
-    where = [("customer = ?", intent["customer"]), is_it]
+    condition = ("json_extract(body, '$.payment.payment_intent') = ?", intent["id"])
+    where = [("customer = ?", intent["customer"]), condition]
     found = call.store.select("invoice_payment", where, limit=1)
     return found[0] if found else None
 

@@ -22,7 +22,7 @@ from playwright.sync_api import Locator, Page, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[2]
 JOBS = "/locations/billing_pipeline.definitions/jobs"
-PATIENCE = 300_000
+TIMEOUT_MS = 300_000
 # Chromium without its calls home; a container's root needs no sandbox inside the container.
 FLAGS = [
     *("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"),
@@ -78,7 +78,7 @@ def _serving(
 
 
 def _wait_until_up(probe: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    end = time.monotonic() + PATIENCE / 1000
+    end = time.monotonic() + TIMEOUT_MS / 1000
     while time.monotonic() < end and process.poll() is None:
         try:
             with urlopen(probe):
@@ -93,7 +93,7 @@ def browsing(address: str) -> Iterator[Screen]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
         page = browser.new_context(viewport={"width": 1400, "height": 900}).new_page()
-        page.set_default_timeout(PATIENCE)
+        page.set_default_timeout(TIMEOUT_MS)
         try:
             yield Screen(page, address)
         finally:
@@ -125,7 +125,7 @@ class Screen:
     def scroll_to(self, wanted: Locator) -> None:
         """Wait for something on a page, also among a run's events above, which are in the page
         only while they are in sight."""
-        end = time.monotonic() + PATIENCE / 1000
+        end = time.monotonic() + TIMEOUT_MS / 1000
         while not wanted.count():
             assert time.monotonic() < end, f"{wanted} is not there"
             self.page.mouse.move(800, 700)

@@ -34,7 +34,7 @@ def seen_offline(file: Path) -> Seen:
         page = browser.new_context(offline=True).new_page()
         page.on("request", lambda request: asked.append(request.url))
         page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on("console", lambda said: errors.append(said.text))
+        page.on("console", lambda message: errors.append(message.text))
         page.goto(file.as_uri())
         marks = [
             page.locator(where).all_inner_texts()

@@ -23,7 +23,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(chromium() is None, reason="no Chromium on this machine"),
 ]
-PATIENCE = 60_000
+TIMEOUT_MS = 60_000
 PAGES = {
     "/": "Is everything well?",
     "/month": "What happened",
@@ -55,7 +55,7 @@ class _Watched:
 
     def __init__(self, page: Any) -> None:
         self.page, self.outside, self.errors = page, [], []
-        page.set_default_timeout(PATIENCE)
+        page.set_default_timeout(TIMEOUT_MS)
         page.on("request", self._request)
         page.on("console", self._console)
         page.on("pageerror", lambda error: self.errors.append(str(error)))

@@ -21,7 +21,7 @@ playwright = pytest.importorskip("playwright.sync_api", reason="playwright is no
 from billing_pipeline.months import BillingMonth  # noqa: E402
 from billing_pipeline.web.links import approval_url, plan_url  # noqa: E402
 from tests.browser.dagster_ui import (  # noqa: E402
-    PATIENCE,
+    TIMEOUT_MS,
     Screen,
     browsing,
     chromium,
@@ -32,7 +32,7 @@ from tests.browser.dagster_ui import (  # noqa: E402
 EXAMPLE = Path(__file__).resolve().parents[2] / "data" / "examples" / "restoration"
 MONTH = "2024-01"
 HEADER = "event_id,customer_id,event_name,occurred_at,quantity,properties\n"
-FEWEST, FROM_A_NOTICE = 8, 3
+MAX_CLICKS, FROM_A_NOTICE = 8, 3
 
 pytestmark = [
     pytest.mark.slow,
@@ -50,8 +50,8 @@ def published(home: Path, sql: str) -> list[tuple[Any, ...]]:
 def billing(environment: dict[str, str], *arguments: str) -> dict[str, Any]:
     command = [sys.executable, "-m", "billing_pipeline", *arguments, "--json"]
     done = subprocess.run(command, env=os.environ | environment, check=True, capture_output=True)
-    said: dict[str, Any] = json.loads(done.stdout)
-    return said
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
 
 
 def late_usage(data: Path, customer: str, name: str) -> None:
@@ -90,7 +90,7 @@ def test_a_past_month_is_rerun_read_approved_and_billed_once_by_clicks_alone(
     )
     with serving(environment, port) as address, browsing(address) as screen:
         page = screen.page
-        end = time.monotonic() + PATIENCE / 1000
+        end = time.monotonic() + TIMEOUT_MS / 1000
         while not seen_by_the_sensor(home):
             assert time.monotonic() < end, "the sensor does not look for late usage"
             time.sleep(1)
@@ -135,7 +135,7 @@ def test_a_past_month_is_rerun_read_approved_and_billed_once_by_clicks_alone(
         read(screen, "receipt", name)
         screen.picture("finance-4-receipt")
         assert published(home, sent) == [(1, before), (2, Decimal("5.00"))]
-        assert screen.typed == 0 and screen.clicks <= FEWEST, screen.clicks
+        assert screen.typed == 0 and screen.clicks <= MAX_CLICKS, screen.clicks
 
 
 def approval_link(plan: Any) -> Any:

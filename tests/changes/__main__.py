@@ -75,7 +75,7 @@ def main() -> int:
         print("\n".join(trial.diary))
         print(trial.report())
         return int(bool(trial.problems))
-    score, said = Score(), time.monotonic()
+    score, reported_at = Score(), time.monotonic()
     seeds = range(chosen.first, chosen.first + chosen.sequences)
     rated = set(seeds[: chosen.rated])
     tasks = [
@@ -89,8 +89,8 @@ def main() -> int:
             score.add(trial)
             if trial.problems:
                 print(trial.report(), flush=True)
-            if time.monotonic() - said > REPORT_EVERY:
-                said = time.monotonic()
+            if time.monotonic() - reported_at > REPORT_EVERY:
+                reported_at = time.monotonic()
                 print(f"seed {trial.seed}: {score}", flush=True)
     for kind, count in sorted(score.changes.items()):
         print(f"{count:7} {kind}")

@@ -87,10 +87,10 @@ def payment_method(rng: random.Random, company: Company, month: BillingMonth) ->
 @_edit
 def collection_method(rng: random.Random, company: Company, month: BillingMonth) -> str | None:
     row = _any(rng, company, "customers")
-    said = _set(rng, row, "collection_method", "charge_automatically", "send_invoice")
+    edit = _set(rng, row, "collection_method", "charge_automatically", "send_invoice")
     if row is not None:
         row["days_until_due"] = "14" if row["collection_method"] == "send_invoice" else ""
-    return said
+    return edit
 
 
 @_edit

@@ -181,9 +181,9 @@ class Judge:
             places = 10 ** EXPONENTS[item["currency"].upper()]
             names = ("total", "amount_paid", "amount_remaining")
             truth = [item["status"], *(item[name] for name in names)]
-            said = row and [row["status"], *(int(row[name] * places) for name in names)]
-            if said != truth:
-                self._say("silent", f"{item['id']} is published as {said} and is {truth}")
+            published = row and [row["status"], *(int(row[name] * places) for name in names)]
+            if published != truth:
+                self._say("silent", f"{item['id']} is published as {published} and is {truth}")
 
     def tries(self) -> Counter[str]:
         """How often each payment was tried."""

@@ -157,10 +157,10 @@ class Story:
         name = self.rng.choice(list(ACTS))
         self._changed(name, ACTS[name](self.rng, self.dashboard))
 
-    def _changed(self, name: str, said: str | None) -> None:
-        if said is not None:
+    def _changed(self, name: str, description: str | None) -> None:
+        if description is not None:
             self.changes[name] += 1
-            self._note(f"{name}: {said}")
+            self._note(f"{name}: {description}")
 
     def _wait(self) -> None:
         hours = self.rng.choice((1, 26, 80, 200))

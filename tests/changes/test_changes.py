@@ -6,7 +6,7 @@ import pytest
 
 from tests.changes.trials import play
 
-TELLING = (*range(12), 19, 24, 31, 52)
+SEEDS = (*range(12), 19, 24, 31, 52)
 """A dozen, and those that tell of mistakes which the dozen does not meet."""
 CLOSED_BOOKS = (2, 8)
 """With books that are closed behind the first month: corrections come as supplements and as credit
@@ -14,7 +14,7 @@ notes, and an approval meets a closed month."""
 
 
 @pytest.mark.parametrize(
-    "seed", [*TELLING[:8], *(pytest.param(seed, marks=pytest.mark.slow) for seed in TELLING[8:])]
+    "seed", [*SEEDS[:8], *(pytest.param(seed, marks=pytest.mark.slow) for seed in SEEDS[8:])]
 )
 def test_no_change_by_people_bills_twice_or_blocks_a_customer(seed: int) -> None:
     trial = play(seed, months=2, with_books=seed % 3 == 1)

@@ -39,7 +39,15 @@ Json = dict[str, Any]
 DATABASE = "billing.duckdb"
 KEY = "sk_test_sandbox"
 SECONDS = 600
-MOST = ("charge", "credit_note", "customer", "invoice", "payment_intent", "product", "refund")
+PAGED_OBJECTS = (
+    "charge",
+    "credit_note",
+    "customer",
+    "invoice",
+    "payment_intent",
+    "product",
+    "refund",
+)
 
 
 TAP = ("balance_transaction", "charge", "customer", "invoice", "payment_intent", "product")
@@ -53,16 +61,22 @@ class Client(NamedTuple):
     name: str
     script: str
     packages: tuple[str, ...]
-    kinds: tuple[str, ...] = MOST
+    kinds: tuple[str, ...] = PAGED_OBJECTS
     needs_postgres: bool = False
     python: str = ""
     """The version of Python without which it does not install; empty: ours."""
 
 
 CLIENTS = (
-    Client("stripe-node", "node.mjs", ("stripe@23.1.0",), (*MOST, "balance_transaction")),
-    Client("dlt", "dlt_load.py", ("dlt[duckdb]==1.31.0",), (*MOST, "balance_transaction")),
-    Client("airbyte", "airbyte_read.py", AIRBYTE, (*MOST, "balance_transaction"), python="3.11"),
+    Client("stripe-node", "node.mjs", ("stripe@23.1.0",), (*PAGED_OBJECTS, "balance_transaction")),
+    Client("dlt", "dlt_load.py", ("dlt[duckdb]==1.31.0",), (*PAGED_OBJECTS, "balance_transaction")),
+    Client(
+        "airbyte",
+        "airbyte_read.py",
+        AIRBYTE,
+        (*PAGED_OBJECTS, "balance_transaction"),
+        python="3.11",
+    ),
     Client("tap-stripe", "tap_stripe_sync.py", ("tap-stripe==3.3.0",), TAP),
     Client("stripe-sync-engine", "sync_engine.mjs", ENGINE, needs_postgres=True),
 )
@@ -99,7 +113,7 @@ def main(home: Path, names: Sequence[str]) -> int:
     return 1 if failed else 0
 
 
-MORE_THAN_A_PAGE = 101
+OBJECT_COUNT = 101
 
 
 def fill(path: Path) -> None:
@@ -108,7 +122,7 @@ def fill(path: Path) -> None:
     client = stripe.StripeClient(KEY, http_client=InProcessClient(sandbox)).v1
     now = sandbox.clock()
     with sandbox._store.transaction(write=True):
-        for number in range(MORE_THAN_A_PAGE):
+        for number in range(OBJECT_COUNT):
             add_others(sandbox._store, now - number)
     for charge in _of_others(client.charges.list({"limit": 100})):
         client.refunds.create({"charge": charge, "amount": 1})
@@ -119,7 +133,7 @@ def fill(path: Path) -> None:
 
 def _of_others(listed: stripe.ListObject[Any]) -> list[str]:
     names = (item.id for item in listed.auto_paging_iter() if is_third_party(item.id))
-    return list(itertools.islice(names, MORE_THAN_A_PAGE))
+    return list(itertools.islice(names, OBJECT_COUNT))
 
 
 def in_words(client: Client, got: Sequence[Json]) -> str:

@@ -129,12 +129,12 @@ def test_each_currency_is_an_invoice_of_the_payer(april: Rated) -> None:
     assert dollars["total"] == 120
 
 
-def test_who_has_left_the_group_is_billed_by_itself(april: Rated) -> None:
+def test_a_customer_who_left_the_group_is_billed_separately(april: Rated) -> None:
     assert april.invoice("left")["total"] == 119
     assert not april.rows("invoices", customer_id="stays")
 
 
-def test_who_does_not_pay_has_no_lines_on_either_side(april: Rated) -> None:
+def test_a_non_payer_has_no_lines_on_either_side(april: Rated) -> None:
     for name in ("test", "orphan", "partner"):
         assert april.rows("charges", customer_id=name)
         assert not april.rows("invoice_lines", customer_id=name)

@@ -392,6 +392,6 @@ def test_the_payer_of_the_month_is_taxed_where_the_payer_is(tables: Tables) -> N
     assert lines(tables, "mover", "tax") == [Decimal("-0.8"), 4, 8]
 
 
-def test_a_commitment_counts_both_plans_of_who_is_billed_to_it(tables: Tables) -> None:
+def test_a_commitment_counts_both_plans_of_a_customer_billed_to_it(tables: Tables) -> None:
     """30 and 60, less a tenth: 81 of 500, by price or in all."""
     assert lines(tables, "holding", "commitment") == [419, 419]

@@ -50,9 +50,13 @@ def test_scenarios_are_well_made() -> None:
             assert (ROOT.parent / page).exists(), one["source"]
 
 
-def test_an_engine_is_not_told_what_is_right() -> None:
-    told = run.questions(SCENARIOS)
-    assert not {name for one in told for name in one} & {"expected", "arithmetic", "deviations"}
+def test_an_engine_does_not_see_the_expected_results() -> None:
+    questions = run.questions(SCENARIOS)
+    assert not {name for one in questions for name in one} & {
+        "expected",
+        "arithmetic",
+        "deviations",
+    }
 
 
 # Nearly all scenarios are in these; `make conformance` rates the other months too.
@@ -162,7 +166,7 @@ def test_systems_that_are_documented_to_deviate_are_named() -> None:
             assert other["why"] and other["source"].startswith("https://"), one["id"]
 
 
-def test_a_naive_engine_deviates_and_is_told_whose_way_it_is() -> None:
+def test_a_naive_engine_deviates_and_the_verdict_names_like_systems() -> None:
     naive = str(ROOT / "adapters" / "naive.py")
     answers = {one["id"]: one for one in run.ask([sys.executable, naive], SCENARIOS)}
     verdicts = [run.judge(one, answers.get(one["id"])) for one in SCENARIOS]

@@ -77,7 +77,7 @@ def rated(tmp_path_factory: pytest.TempPathFactory) -> Tables:
     return price_book().rate(directory, "2024-04")
 
 
-def test_every_example_comes_to_what_the_page_says(rated: Tables) -> None:
+def test_every_example_bills_what_the_page_says(rated: Tables) -> None:
     totals = {customer: Decimal(0) for customer, _, _ in examples()}
     for row in rated["charges"]:
         totals[row["customer_id"]] += row["exact_amount"]

@@ -115,8 +115,8 @@ def test_a_description_says_what_the_model_itself_says_of_its_grain(models: Mode
     for model in models:
         found = GRAIN.search(model["raw_code"])
         if found and model["description"].startswith("Grain: "):
-            said = " ".join(found[1].replace("\n-- ", " ").split()).rstrip(".")
-            assert " ".join(model["description"].split()) == f"Grain: {said}.", model["name"]
+            grain = " ".join(found[1].replace("\n-- ", " ").split()).rstrip(".")
+            assert " ".join(model["description"].split()) == f"Grain: {grain}.", model["name"]
 
 
 def test_readers_of_the_models_are_exposures(manifest: dict[str, Any]) -> None:

@@ -258,7 +258,7 @@ def test_costs_are_of_the_period_that_is_invoiced(rated: Tables) -> None:
     ]
 
 
-def test_nobody_pays_for_who_is_no_payer(rated: Tables) -> None:
+def test_nobody_pays_for_a_customer_who_is_no_payer(rated: Tables) -> None:
     assert ("pro", "calls", "USD", "0", "10", "-10") in margins(rated, "unbilled")
 
 

@@ -123,7 +123,7 @@ def test_rates_of_the_country_and_of_the_region_add_up(april: Rated) -> None:
     ]  # fmt: skip
 
 
-def test_an_inclusive_rate_is_contained_beside_others_on_some_lines_only(april: Rated) -> None:
+def test_an_inclusive_rate_on_some_lines_stays_contained(april: Rated) -> None:
     # 115 contain 10 and 5 %, 125 contain 20 and 5 %.
     assert april.lines("sydney", "tax") == [
         ("au 10 % (included)", "10.00"), ("au-green 5 % (included)", "10.00"),

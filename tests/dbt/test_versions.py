@@ -210,7 +210,7 @@ def test_a_version_with_the_same_plan_and_quantity_cuts_no_fee(tables: Tables) -
     assert lines(tables, "same seats", "discount") == [-10]
 
 
-def test_a_fee_in_advance_is_given_back_and_charged_anew(tables: Tables) -> None:
+def test_a_fee_in_advance_is_refunded_and_charged_again(tables: Tables) -> None:
     """April was charged at 3 on March's invoice; 15 days of it are given back."""
     assert charges(tables, "ahead") == [
         ("seat-ahead", "04-16", "04-25", 15),

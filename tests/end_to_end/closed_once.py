@@ -29,17 +29,17 @@ Closed = Callable[[Path], dict[str, Any]]
 
 def closed_once(folder: Path) -> Closed:
     """The month closed in `folder`, by whichever process is first."""
-    home, said = folder / "home", folder / "said.json"
+    home, output_file = folder / "home", folder / "said.json"
     folder.mkdir(exist_ok=True)
     with FileLock(folder / "lock"):
-        if not said.exists():
+        if not output_file.exists():
             done = billing(home, EXAMPLE, "run", MONTH, "--json")
             assert done.returncode == 0, done.stderr
-            said.write_text(done.stdout, encoding="utf-8")
+            output_file.write_text(done.stdout, encoding="utf-8")
 
     def copy(target: Path) -> dict[str, Any]:
         shutil.copytree(home, target)
-        found: dict[str, Any] = json.loads(said.read_text(encoding="utf-8"))
+        found: dict[str, Any] = json.loads(output_file.read_text(encoding="utf-8"))
         return found
 
     return copy

@@ -22,7 +22,7 @@ LATE = (
 )
 
 
-def said(home: Path, *arguments: str, code: int = 0) -> dict[str, Any]:
+def billing_json(home: Path, *arguments: str, code: int = 0) -> dict[str, Any]:
     data = home.parent / "data"
     done = billing(home, data, *arguments, "--json", BILLING_LOCKED_THROUGH="2024-01")
     assert done.returncode == code, done.stderr
@@ -45,7 +45,7 @@ def test_late_usage_of_a_closed_month_is_billed_in_the_first_open_one(
     (tmp_path / "data" / "usage" / "2024-01" / "late.csv").write_text(LATE)
     january = rows(home, "SELECT * FROM invoices WHERE billing_month = '2024-01-01' ORDER BY ALL")
 
-    waits = said(home, "run", OPEN, code=3)
+    waits = billing_json(home, "run", OPEN, code=3)
     [change] = [row for row in waits["plan"] if row["state"] == "waiting"]
     assert change["customer_id"] == "w-one-call"
     assert change["cause"] == "closed month corrected"
@@ -61,7 +61,7 @@ def test_late_usage_of_a_closed_month_is_billed_in_the_first_open_one(
     [evidence] = rows(home, "SELECT cause, evidence FROM plan_changes WHERE kind = 'correction'")
     assert evidence == ("late usage", "usage/2024-01/late.csv row 2")
 
-    done = said(home, "apply", OPEN, "--approve", waits["plan_hash"])
+    done = billing_json(home, "apply", OPEN, "--approve", waits["plan_hash"])
     assert {row["state"] for row in done["plan"]} == {"done"}
     assert rows(
         home, "SELECT * FROM invoices WHERE billing_month = '2024-01-01' ORDER BY ALL"

@@ -27,7 +27,7 @@ def home(tmp_path: Path, closed_wallet: Closed) -> Path:
     return tmp_path / "home"
 
 
-def said(home: Path, *arguments: str, code: int = 0) -> dict[str, Any]:
+def billing_json(home: Path, *arguments: str, code: int = 0) -> dict[str, Any]:
     done = billing(home, home.parent / "data", *arguments, "--json")
     assert done.returncode == code, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
@@ -48,7 +48,7 @@ def storage_version(database: Path) -> int:
 
 @pytest.mark.slow
 def test_late_usage_of_a_closed_month_is_drift_until_it_is_billed(home: Path) -> None:
-    assert said(home, "drift")["rows"] == []
+    assert billing_json(home, "drift")["rows"] == []
     with duckdb.connect(str(home / "published" / "billing.duckdb"), read_only=True) as published:
         customer, event = published.execute(
             "SELECT customer_id, 'sms_sent' FROM charges WHERE meter_id = 'sms' AND amount > 0"
@@ -56,12 +56,12 @@ def test_late_usage_of_a_closed_month_is_drift_until_it_is_billed(home: Path) ->
         ).fetchall()[0]
     late = home.parent / "data" / "usage" / MONTH / "late.csv"
     late.write_text(LATE.format(customer=customer, event=event))
-    [row] = said(home, "drift")["rows"]
+    [row] = billing_json(home, "drift")["rows"]
     assert (row["billing_month"], row["customers"]) == (f"{MONTH}-01", 1)
     assert row["cause"] == "late usage"
     assert float(row["difference"]) > 0
-    assert said(home, "status", "--check", code=4)["health"]
-    found = said(home, "verify", MONTH, code=1)
+    assert billing_json(home, "status", "--check", code=4)["health"]
+    found = billing_json(home, "verify", MONTH, code=1)
     assert {"charges", "invoices"} <= {t["table"] for t in found["tables"] if not t["is_equal"]}
     assert found["changed_inputs"] == f"new: usage/{MONTH}/late.csv"
     assert re.fullmatch(
@@ -69,12 +69,12 @@ def test_late_usage_of_a_closed_month_is_drift_until_it_is_billed(home: Path) ->
         " is not published, only recomputed",
         found["first_difference"],
     )
-    plan_hash = said(home, "plan", MONTH)["plan_hash"]
-    said(home, "apply", MONTH, "--approve", plan_hash)
-    found = said(home, "verify", MONTH)
+    plan_hash = billing_json(home, "plan", MONTH)["plan_hash"]
+    billing_json(home, "apply", MONTH, "--approve", plan_hash)
+    found = billing_json(home, "verify", MONTH)
     assert [table["table"] for table in found["tables"] if not table["is_equal"]] == []
     single = home.parent / "single.duckdb"
-    said(home, "publish", "--to", str(single))
+    billing_json(home, "publish", "--to", str(single))
     for file in (single, home / "published" / "billing.duckdb"):
         assert storage_version(file) == READ_SINCE_1_0
     with duckdb.connect(str(single), read_only=True) as copied:

@@ -37,7 +37,7 @@ from tests.end_to_end.questions_page import PAGE, SAMPLE, TOPICS, answer_in, pag
 from tests.proofs import disagreements, proofs_of
 
 # Stripe charges no less; what is below is moved to the customer's balance.
-LEAST_CHARGE = 50
+MIN_CHARGE = 50
 
 for_each_example = pytest.mark.parametrize("name", MONTHS)
 
@@ -86,7 +86,7 @@ def test_every_invoice_expected_is_billed_and_no_other(name: str, closing: Closi
 
 
 def _asked_for(due: int) -> int:
-    return due if due >= LEAST_CHARGE else 0
+    return due if due >= MIN_CHARGE else 0
 
 
 @for_each_example

@@ -107,8 +107,8 @@ def billing_server(folder: Path, *arguments: str) -> Iterator[Server]:
     )  # fmt: skip
     try:
         assert process.stdout is not None
-        said = next((line for line in process.stdout if line.startswith("Listening on")), "")
-        port = int(re.findall(r":(\d+)/", said)[0])
+        line = next((line for line in process.stdout if line.startswith("Listening on")), "")
+        port = int(re.findall(r":(\d+)/", line)[0])
         yield Server(port, f"http://127.0.0.1:{port}")
     finally:
         process.terminate()
@@ -277,7 +277,7 @@ def test_answers_cannot_be_framed_or_embedded(ui: Server, dashboard: Server) -> 
         connection.close()
 
 
-def test_whoever_may_only_read_starts_nothing(ui: Server) -> None:
+def test_a_read_only_user_starts_nothing(ui: Server) -> None:
     answer = ui.ask(
         "POST", "/graphql", JSON | {"Origin": ui.origin}, json.dumps(START).encode()
     )  # fmt: skip

@@ -27,10 +27,10 @@ pytestmark = pytest.mark.slow
 MARKUP = (
     "<img src=x onerror=alert(1)>[click](javascript:alert(1)) |a|`b` *c* [red]d[/red] &lt;i&gt;"
 )
-STEERS = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202eevil"
+ESCAPES = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202eevil"
 FORMULA = "=HYPERLINK(A1)"
-NAME = f"{FORMULA} {MARKUP} {STEERS}"
-STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+NAME = f"{FORMULA} {MARKUP} {ESCAPES}"
+CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 def write(path: Path, rows: list[dict[str, str]]) -> None:
@@ -94,7 +94,7 @@ def ran(home: Path) -> dict[str, tuple[int, str]]:
 def test_a_terminal_is_not_steered(ran: dict[str, tuple[int, str]], home: Path) -> None:
     for name, (code, text) in ran.items():
         assert code == 0, (name, text)
-        assert not STEERING.search(text), name
+        assert not CONTROL_CHARACTERS.search(text), name
     assert FORMULA in ran["plan"][1]
     assert "(A1) <img src=x" in ran["shown invoice"][1]
     assert "evil" in pdf_text((home / "invoice.pdf").read_bytes())
@@ -150,7 +150,7 @@ def test_the_pages_of_the_ui_have_our_tags_only(ran: object, home: Path) -> None
         assert tags.found <= OURS, name
         assert tags.attributes <= {"style"}, name
         assert [link for link in tags.links if not LAUNCHPAD.fullmatch(link)] == [], name
-        assert not STEERING.search(text.replace("\n", "")), name
+        assert not CONTROL_CHARACTERS.search(text.replace("\n", "")), name
 
 
 def texts_in(value: Any) -> Iterator[str]:
@@ -172,7 +172,7 @@ def test_stripe_gets_names_without_control_characters(ran: object, home: Path) -
         stripe = stripe_gateway.run(gateway, everything)
     texts = list(texts_in(stripe))
     assert any(MARKUP[:20] in text for text in texts)
-    assert not [text for text in texts if STEERING.search(text)]
+    assert not [text for text in texts if CONTROL_CHARACTERS.search(text)]
 
 
 def test_the_export_that_is_documented_holds_no_formula(ran: object, home: Path) -> None:

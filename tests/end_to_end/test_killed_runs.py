@@ -20,7 +20,7 @@ DATA = EXAMPLES / "prepaid-wallet"
 MONTH = "2024-01"
 # Each run gets a little further than the one before. How many requests there are is no fixed
 # number: the last entry is far enough behind for the ones before to have struck.
-DEATHS = (("after", 8), ("interrupt", 12), ("before", 17), ("publishing", 1))
+KILL_POINTS = (("after", 8), ("interrupt", 12), ("before", 17), ("publishing", 1))
 
 
 def killed(home: Path, kind: str, number: int) -> subprocess.CompletedProcess[str]:
@@ -52,7 +52,7 @@ def test_a_run_that_dies_many_times_bills_once(tmp_path: Path, closed_wallet: Cl
 
 
 def die_and_go_on(home: Path) -> None:
-    for kind, number in DEATHS:
+    for kind, number in KILL_POINTS:
         done = killed(home, kind, number)
         if kind == "interrupt":
             assert done.returncode == 1, done.stderr

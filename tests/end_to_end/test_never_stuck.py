@@ -40,8 +40,8 @@ def test_once_the_full_disk_has_room_again_the_next_run_works(tmp_path: Path) ->
     # Of a run that fails, no plan is shown that an earlier one has published.
     without_data = billing(tmp_path, tmp_path / "nothing", "run", MONTH, "--json")
     assert without_data.returncode == 1
-    said = json.loads(without_data.stdout)
-    assert "customers.csv" in said["reason"] and said["plan"] == said["payments"] == []
+    result = json.loads(without_data.stdout)
+    assert "customers.csv" in result["reason"] and result["plan"] == result["payments"] == []
 
 
 class Closed(NamedTuple):
@@ -67,10 +67,10 @@ def closed(tmp_path_factory: pytest.TempPathFactory) -> Closed:
 
 @pytest.mark.slow
 def test_a_second_command_names_the_run_it_waits_for(closed: Closed) -> None:
-    said = closed.planned.stderr
-    assert closed.planned.returncode == 0, said
-    assert f"{MONTH} is being worked on by close_month, run " in said
-    assert f"(process {closed.process}, since " in said
+    message = closed.planned.stderr
+    assert closed.planned.returncode == 0, message
+    assert f"{MONTH} is being worked on by close_month, run " in message
+    assert f"(process {closed.process}, since " in message
     assert "unchanged" in closed.planned.stdout
 
 

@@ -14,15 +14,15 @@ from tests.end_to_end.commands import EXAMPLES, billing, environment, last_line
 from tests.end_to_end.warm import run_module
 from tests.notice_receiver import Receiver, receiving
 
-LOOKING = ("drifted_months", "runs_that_failed", "notices")
+SENSORS = ("drifted_months", "runs_that_failed", "notices")
 
 
 def tick(home: Path, data: Path, receiver: Receiver, *sensors: str) -> dict[str, Any]:
     env = environment(home, data, BILLING_NOTIFY_URLS=receiver.url)
-    done = run_module("tests.end_to_end.tick", sensors or LOOKING, env)
+    done = run_module("tests.end_to_end.tick", sensors or SENSORS, env)
     assert done.returncode == 0, done.stderr
-    said: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return said
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return result
 
 
 @pytest.mark.slow
@@ -32,15 +32,15 @@ def test_each_notice_is_sent_once(tmp_path: Path) -> None:
     with receiving() as receiver:
         assert billing(home, data, "run", "2026-01").returncode == 0
         assert tick(home, data, receiver)["drifted_months"]["runs"] == []
-        told = {message["title"]: message["message"] for message in receiver.got}
-        assert set(told) == {
+        messages = {message["title"]: message["message"] for message in receiver.got}
+        assert set(messages) == {
             "Month closed 2026-01",
             "Payment failed 2026-01",
             "Payment received 2026-01 (2)",
         }
-        assert "USD in " in told["Month closed 2026-01"]
-        assert "failed checks: none" in told["Month closed 2026-01"]
-        assert told["Payment failed 2026-01"].startswith("m-failing-card: ")
+        assert "USD in " in messages["Month closed 2026-01"]
+        assert "failed checks: none" in messages["Month closed 2026-01"]
+        assert messages["Payment failed 2026-01"].startswith("m-failing-card: ")
 
         # Late usage: one preview, what it finds waits, and nothing is sent to Stripe.
         request_log = (home / "records" / "journal.db").read_bytes()
@@ -50,22 +50,22 @@ def test_each_notice_is_sent_once(tmp_path: Path) -> None:
             'late-1,m-startup,api_call,2026-01-31T10:00:00Z,,"{""cost_cents"": 500}"\n',
             encoding="utf-8",
         )
-        said = tick(home, data, receiver)
-        assert said["drifted_months"]["runs"] == [["preview_month", "2026-01", True]]
-        told = {message["title"]: message["message"] for message in receiver.got}
-        assert set(told) == {
+        result = tick(home, data, receiver)
+        assert result["drifted_months"]["runs"] == [["preview_month", "2026-01", True]]
+        messages = {message["title"]: message["message"] for message in receiver.got}
+        assert set(messages) == {
             "Late usage in a closed month 2026-01",
             "Invoice plan waits for approval 2026-01",
         }
-        assert "usage/2026-01/late.csv" in told["Late usage in a closed month 2026-01"]
-        assert "1 change, together +5.00 USD" in told["Invoice plan waits for approval 2026-01"]
+        assert "usage/2026-01/late.csv" in messages["Late usage in a closed month 2026-01"]
+        assert "1 change, together +5.00 USD" in messages["Invoice plan waits for approval 2026-01"]
         assert (home / "records" / "journal.db").read_bytes() == request_log
 
         # A run that fails is told, and starts nothing.
         receiver.got.clear()
         (data / "usage/2026-01/broken.csv").write_text("no,such,columns\n", encoding="utf-8")
-        said = tick(home, data, receiver)
-        assert said["drifted_months"]["runs"] == [["preview_month", "2026-01", False]]
+        result = tick(home, data, receiver)
+        assert result["drifted_months"]["runs"] == [["preview_month", "2026-01", False]]
         assert receiver.titles == [
             "Late usage in a closed month 2026-01",
             "Run failed 2026-01",
@@ -73,9 +73,9 @@ def test_each_notice_is_sent_once(tmp_path: Path) -> None:
         assert "usage/2026-01/broken.csv" in receiver.got[1]["message"]
 
         receiver.got.clear()
-        said = tick(home, data, receiver)
-        assert said["drifted_months"]["runs"] == []
-        assert said["notices"]["skipped"] == "0 messages were delivered."
+        result = tick(home, data, receiver)
+        assert result["drifted_months"]["runs"] == []
+        assert result["notices"]["skipped"] == "0 messages were delivered."
         assert receiver.got == []
 
 

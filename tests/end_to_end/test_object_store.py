@@ -29,7 +29,7 @@ CHANGED = "usage/2026-01/calls-failing-card.csv"
 LATE = "usage/2026-01/calls-late.csv"
 # When something was done, by which run, and what the sandbox numbers in the order in which requests
 # reach it. All else must be the same, to the last cent.
-OF_THE_RUN = {
+RUN_COLUMNS = {
     *("run_id", "kept_at", "created_at", "finalized_at", "due_at", "next_attempt_at"),
     *("since", "oldest_unpaid_due", "document_id", "corrects_id", "known_from", "known_to"),
     "entry_id",
@@ -75,7 +75,7 @@ def published(home: Path) -> dict[str, list[Any]]:
         views = "SELECT view_name FROM duckdb_views() WHERE NOT internal AND schema_name = 'main'"
         for (name,) in database.execute(views).fetchall():
             columns = [row[0] for row in database.execute(f"DESCRIBE {name}").fetchall()]
-            kept = ", ".join(unnumbered(c) for c in columns if c not in OF_THE_RUN)
+            kept = ", ".join(unnumbered(c) for c in columns if c not in RUN_COLUMNS)
             tables[name] = database.execute(f"SELECT {kept} FROM {name} ORDER BY ALL").fetchall()
     return tables
 

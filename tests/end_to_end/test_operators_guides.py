@@ -135,7 +135,7 @@ def test_the_backup_can_be_put_back(closed: tuple[Path, Path], tmp_path: Path) -
     assert billed(home) == before
 
 
-def test_the_units_start_what_is_there(tmp_path: Path) -> None:
+def test_the_units_start_existing_commands(tmp_path: Path) -> None:
     """Every option too: `--help` is answered only after all of them were understood."""
     ours, installed = "/srv/billing/pipeline/.venv/bin", Path(sys.executable).parent
     for number, text in enumerate(blocks(PRODUCTION, "ini")):
@@ -151,10 +151,10 @@ def test_the_units_start_what_is_there(tmp_path: Path) -> None:
         if is_whole and analyze:
             name = f"billing-{number}.{'timer' if unit.has_section('Timer') else 'service'}"
             (tmp_path / name).write_text(text.replace(ours, str(installed)))
-            said = subprocess.run(
+            done = subprocess.run(
                 [analyze, "verify", tmp_path / name], capture_output=True, text=True, check=False
             )
-            assert name not in said.stderr.replace("Failed to create", ""), said.stderr
+            assert name not in done.stderr.replace("Failed to create", ""), done.stderr
 
 
 def test_dagster_takes_the_storage(tmp_path: Path) -> None:

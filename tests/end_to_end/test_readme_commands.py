@@ -72,7 +72,7 @@ def test_each_command_does_as_the_readme_says(
     }
     Path(places["THEIRS"]).write_text(THEIRS)
     assert len(COMMANDS) > 12
-    said = {}
+    outputs = {}
     for command in COMMANDS:
         if command.startswith(("run ", "plan ", *SERVERS, *CHANGED_MONTH, *IN_DBT, NEEDS_A_REVIEW)):
             continue  # just now; and what is tested elsewhere
@@ -80,14 +80,14 @@ def test_each_command_does_as_the_readme_says(
             command = command.replace("FILE", "THEIRS")
         if command.startswith(("init ", "pricebook ")):
             command = command.replace("DIR", str(tmp_path / f"new-{command.split()[0]}"))
-        said[command] = run(" ".join(places.get(word, word) for word in command.split()))
+        outputs[command] = run(" ".join(places.get(word, word) for word in command.split()))
         if "FILE" in command:
             written = Path(places["FILE"])
             assert written.stat().st_size > 500, command
             written.unlink()
-    assert "closed" in said["months"]
+    assert "closed" in outputs["months"]
     assert f"Month closed {month}" in receiver.titles
-    assert "-12.34" in said["explain ID"] or "from the wallet" in said["explain ID"]
-    assert "extra line" in said[f"compare {month} --against THEIRS"]
+    assert "-12.34" in outputs["explain ID"] or "from the wallet" in outputs["explain ID"]
+    assert "extra line" in outputs[f"compare {month} --against THEIRS"]
     assert (tmp_path / "new-init" / "README.md").exists()
-    assert "_BILLING_COMPLETE" in said["completion bash"]
+    assert "_BILLING_COMPLETE" in outputs["completion bash"]

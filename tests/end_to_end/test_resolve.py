@@ -61,12 +61,12 @@ def test_a_voided_invoice_is_reviewed_decided_and_done(tmp_path: Path) -> None:
     decide = ("resolve", invoice_id, "--adopt", "--reason", REASON, "--by", "ada", "--json")
     asked = billing(home, DATA, *decide)
     assert asked.returncode == 3, asked.stderr
-    said = json.loads(asked.stdout)
-    [action] = [row for row in said["plan"] if row["state"] == "waiting"]
+    result = json.loads(asked.stdout)
+    [action] = [row for row in result["plan"] if row["state"] == "waiting"]
     assert action["action"] == "resolve" and action["invoice_id"] == invoice_id
     assert f"by ada: {REASON}" in action["reason"]
 
-    approved = billing(home, DATA, "apply", MONTH, "--approve", said["plan_hash"])
+    approved = billing(home, DATA, "apply", MONTH, "--approve", result["plan_hash"])
     assert approved.returncode == 0, approved.stderr
     assert billing(home, DATA, "run", MONTH).returncode == 0
     [[state, difference]] = published(

@@ -77,9 +77,11 @@ def simulated(
 
 
 @pytest.mark.slow
-def test_a_year_with_two_revisions_comes_to_what_a_pencil_says(tmp_path: Path, data: Path) -> None:
-    said, markdown, html = simulated(tmp_path, data, YEAR, "--from", "main", "--to", "dearer")
-    assert {row["billing_month"] for row in said["changes"]} == {f"{month}-01" for month in MONTHS}
+def test_a_year_with_two_revisions_is_rated_as_computed_by_hand(tmp_path: Path, data: Path) -> None:
+    result, markdown, html = simulated(tmp_path, data, YEAR, "--from", "main", "--to", "dearer")
+    assert {row["billing_month"] for row in result["changes"]} == {
+        f"{month}-01" for month in MONTHS
+    }
     # 1 + 2 + … + 12 = 78. Ada: 12 × 10 + 7,800 × 0.05 = 510, then 12 × 10 + 7,800 × 0.06 = 588;
     # Bob: 120 + 15,600 × 0.05 = 900, then 1,056; Dee: 12 × 7 + 3,600 × 0.02 = 156, as before.
     # Together 1,566 and 1,800. Each call costs 0.01: 270.00. Cy: 6 × 3, then 6 × 2.50.
@@ -110,9 +112,9 @@ def test_a_year_with_two_revisions_comes_to_what_a_pencil_says(tmp_path: Path, d
 
 
 @pytest.mark.slow
-def test_a_cohort_on_another_plan_comes_to_what_a_pencil_says(tmp_path: Path, data: Path) -> None:
+def test_a_cohort_on_another_plan_is_rated_as_computed_by_hand(tmp_path: Path, data: Path) -> None:
     where = "country = 'DE'"
-    said, markdown, html = simulated(
+    result, markdown, html = simulated(
         tmp_path, data, AUTUMN, "--move", "team:other", "--where", where
     )
     # 10 + 11 + 12 = 33. Bob: 3 × 10 + 6,600 × 0.05 = 360, then 3 × 7 + 6,600 × 0.02 = 153.
@@ -122,7 +124,7 @@ def test_a_cohort_on_another_plan_comes_to_what_a_pencil_says(tmp_path: Path, da
     assert "| `other` | 39.00 | 192.00 | +153.00 | +392.3 % |" in markdown
     moves = "From team to other: 1 subscription of 1 customer, where country = "
     assert moves in markdown and moves in html
-    assert said["price_book"] == []
-    changed = [row for row in said["invoices"] if Decimal(row["change"])]
+    assert result["price_book"] == []
+    changed = [row for row in result["invoices"] if Decimal(row["change"])]
     assert [row["customer_id"] for row in changed] == ["bob"] * 3
-    assert said["strays"] == [] and said["outside"]["customers"] == "3"
+    assert result["strays"] == [] and result["outside"]["customers"] == "3"

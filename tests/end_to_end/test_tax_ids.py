@@ -29,7 +29,7 @@ TAX_IDS = {
 class Closed(NamedTuple):
     data: Path
     home: Path
-    said: Any
+    result: Any
 
 
 @pytest.fixture(scope="module")
@@ -65,11 +65,11 @@ def test_the_invoices_show_them_and_all_are_sent(closed: Closed) -> None:
     assert len(shown) > 1 and not any(shown.values())
 
 
-def test_who_has_none_is_named(closed: Closed) -> None:
-    told = closed.said["tax_ids_not_in_stripe"]
-    assert set(told) == {"m-half-cent", "m-agency"}
-    assert "tax_id_invalid" in told["m-half-cent"]
-    assert "a customer in AQ" in told["m-agency"]
+def test_customers_without_one_in_stripe_are_named(closed: Closed) -> None:
+    problems = closed.result["tax_ids_not_in_stripe"]
+    assert set(problems) == {"m-half-cent", "m-agency"}
+    assert "tax_id_invalid" in problems["m-half-cent"]
+    assert "a customer in AQ" in problems["m-agency"]
     status = billing(closed.home, closed.data, "status")
     assert "2 tax ids are not in Stripe: m-agency: " in " ".join(status.stdout.split())
     check = json.loads(billing(closed.home, closed.data, "check", "--json").stdout)

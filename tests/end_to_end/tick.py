@@ -25,7 +25,7 @@ def main(names: list[str]) -> None:
     from billing_pipeline.definitions import build_defs
 
     defs = build_defs({"settings": settings})
-    said: dict[str, Any] = {}
+    ticks: dict[str, Any] = {}
     keys = settings.home / "run_keys"
     asked = set(keys.read_text(encoding="utf-8").splitlines()) if keys.exists() else set()
     for name in names:
@@ -44,9 +44,9 @@ def main(names: list[str]) -> None:
                 month = BillingMonth.parse(str(request.partition_key))
                 done = execute(settings, sensor.job_name, month)
                 runs.append([sensor.job_name, str(month), done.is_success])
-        said[name] = {"runs": runs, "skipped": data.skip_message}
+        ticks[name] = {"runs": runs, "skipped": data.skip_message}
     keys.write_text("\n".join(sorted(asked)), encoding="utf-8")
-    print(json.dumps(said))
+    print(json.dumps(ticks))
 
 
 if __name__ == "__main__":

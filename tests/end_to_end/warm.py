@@ -59,8 +59,8 @@ def run_module(
         if not has_ended:
             process.kill()
         code = end_of(process)
-        said = (path.read_text(encoding="utf-8") for path in (out, err))
-        done = subprocess.CompletedProcess([module, *args], code, *said)
+        output = (path.read_text(encoding="utf-8") for path in (out, err))
+        done = subprocess.CompletedProcess([module, *args], code, *output)
         if not has_ended:
             raise TimeoutError(f"{done.args} hangs; it said {done.stdout!r}, {done.stderr!r}")
         return done

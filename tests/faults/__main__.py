@@ -76,15 +76,15 @@ def main() -> int:
     bad = sum(bool(damage.problems) for damage in damages)
     if damages:
         print(f"{len(damages)} damages to the files of a home, {bad} not as it should be")
-    score, said = Score(), time.monotonic()
+    score, reported_at = Score(), time.monotonic()
     for trial in trials(chosen):
         score.add(trial)
         if trial.problems:
             print(trial.report(), flush=True)
         if chosen.log:
             print("\n".join(map(str, trial.passed)), flush=True)
-        if time.monotonic() - said > REPORT_EVERY:
-            said = time.monotonic()
+        if time.monotonic() - reported_at > REPORT_EVERY:
+            reported_at = time.monotonic()
             print(f"{trial.name}: {score}", flush=True)
     print(score)
     return int(score.failed > 0 or bad > 0)

@@ -17,7 +17,7 @@ from tests.faults.trials import (
     writes_of,
 )
 
-TELLING = ("kill-after", "kill-in-flight", "other-month")
+FAULT_KINDS = ("kill-after", "kill-in-flight", "other-month")
 """The faults that wallets are most likely to be wronged by; the others: `make faults`."""
 SHARE = 10
 """Each kind strikes at every tenth change, the next kind at the changes after those: every change
@@ -27,13 +27,15 @@ them at all changes: `make faults`."""
 
 def share_of(company: str, fault: str) -> range:
     """The changes at which this fault is tried here."""
-    kinds, step = (list(FAULTS), SHARE) if company == "small" else (list(TELLING), len(TELLING))
+    kinds, step = (
+        (list(FAULTS), SHARE) if company == "small" else (list(FAULT_KINDS), len(FAULT_KINDS))
+    )
     return range(1 + kinds.index(fault) % step, changes_of(company) + 1, step)
 
 
 @pytest.mark.parametrize("company", COMPANIES)
 def test_every_change_is_struck(company: str) -> None:
-    kinds = FAULTS if company == "small" else TELLING
+    kinds = FAULTS if company == "small" else FAULT_KINDS
     struck = {change for fault in kinds for change in share_of(company, fault)}
     assert struck == set(range(1, changes_of(company) + 1))
 
@@ -47,7 +49,7 @@ def test_one_fault_at_any_change_changes_nothing_in_the_end(fault: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("fault", TELLING)
+@pytest.mark.parametrize("fault", FAULT_KINDS)
 def test_and_neither_to_wallets_bad_cards_and_sent_invoices(fault: str) -> None:
     for change in share_of("wallets", fault):
         trial = play_single("wallets", fault, change)

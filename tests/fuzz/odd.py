@@ -30,7 +30,7 @@ VALUES: tuple[Any, ...] = (
 def odd_table(rng: Random, text: str) -> str:
     """A CSV in which one cell, row or column is not as it was."""
     rows = list(csv.reader(io.StringIO(text)))
-    return _written(rng.choice(_OF_TABLES)(rng, rows))
+    return _written(rng.choice(_TABLE_EDITS)(rng, rows))
 
 
 def odd_cell(rng: Random, text: str) -> str:
@@ -80,7 +80,7 @@ def _another_order(rng: Random, rows: list[list[str]]) -> list[list[str]]:
     return [*rows[:1], *body]
 
 
-_OF_TABLES: tuple[Callable[[Random, list[list[str]]], list[list[str]]], ...] = (
+_TABLE_EDITS: tuple[Callable[[Random, list[list[str]]], list[list[str]]], ...] = (
     *(_cell, _cell, _cell, _header, _column_gone),
     *(_row_gone, _row_twice, _row_longer, _another_order),
 )

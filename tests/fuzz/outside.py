@@ -27,7 +27,7 @@ DAY = 86_400
 REQUESTS = 80
 """About as many as the story of `answers` makes."""
 ROUNDS = 6
-_IN_WORDS = (StripeFailure, PlanChangedError, NotSentError, WrongAccountError)
+_EXPLAINED_ERRORS = (StripeFailure, PlanChangedError, NotSentError, WrongAccountError)
 
 
 def answers(case: Case, rng: Random, folder: Path) -> None:
@@ -47,19 +47,19 @@ def answers(case: Case, rng: Random, folder: Path) -> None:
 
     def attempt(approved: str | None = None) -> ApplyOutcome | None:
         outcome = None
-        with case.refusing(*_IN_WORDS):
+        with case.refusing(*_EXPLAINED_ERRORS):
             outcome = company.apply(approved_hash=approved)
         return outcome
 
     company.stripe.faults.append(fault)
     company.want({"ada": [1000], "bob": [500]}, country="DE", tax_id="DE123456789")
     attempt()
-    with case.refusing(*_IN_WORDS):
+    with case.refusing(*_EXPLAINED_ERRORS):
         company.pull()
     company.clock.advance(DAY)
-    with case.refusing(*_IN_WORDS):
+    with case.refusing(*_EXPLAINED_ERRORS):
         company.wait(payments.stale_months(company.gateway(), company.settings))
-    with case.refusing(*_IN_WORDS):
+    with case.refusing(*_EXPLAINED_ERRORS):
         dun = payments.dun(
             company.gateway(), company.settings, run_id="dun", policy=DunningPolicy()
         )

@@ -425,14 +425,14 @@ MUTANTS = (
         PAY_OPEN,
         "self._movements = [*movements, zero]",
         "self._movements = [*movements]",
-        f"{UNIT}/test_pay_open.py::test_what_was_paid_otherwise_meanwhile_goes_back",
+        f"{UNIT}/test_pay_open.py::test_a_payment_made_another_way_meanwhile_is_given_back",
     ),
     Mutant(
         "a_card_is_tried_though_the_wallet_may_pay",
         f"{COLLECTION}/payments.py",
         "if invoice.customer_id not in except_for",
         "if invoice.customer_id is not None",
-        f"{UNIT}/test_pay_open.py::test_a_payment_that_stripe_refuses_goes_back_and_is_told",
+        f"{UNIT}/test_pay_open.py::test_a_payment_that_stripe_refuses_is_given_back_and_reported",
     ),
     Mutant(
         "a_month_takes_what_paid_an_open_invoice",

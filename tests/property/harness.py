@@ -349,22 +349,22 @@ def _calculations(tables: Tables) -> Iterator[Difference]:
     """The calculation of each charge and line, recalculated from its text, gives its amount."""
     for row in tables["charges"]:
         world, place = world_id(row["subscription_id"]), _place(_part(row))
-        said: object
+        recomputed: object
         try:
-            said = list(redo(row["calculation"], EXPONENTS[row["currency"]]))
+            recomputed = list(redo(row["calculation"], EXPONENTS[row["currency"]]))
         except NotRedoneError as error:
-            said = str(error)
+            recomputed = str(error)
         amounts = [exact(row["exact_amount"]), exact(row["amount"])]
-        pairs: dict[str, tuple[object, object]] = {"calculation": (said, amounts)}
+        pairs: dict[str, tuple[object, object]] = {"calculation": (recomputed, amounts)}
         yield from _differing(world, place, pairs, row["calculation"])
     for line in tables["invoice_lines"]:
         if line["kind"] == "charge":
             continue
         try:
-            said = redo_line(line["kind"], line["calculation"], EXPONENTS[line["currency"]])
+            recomputed = redo_line(line["kind"], line["calculation"], EXPONENTS[line["currency"]])
         except NotRedoneError as error:
-            said = str(error)
-        pairs = {"calculation": (said, exact(line["amount"]))}
+            recomputed = str(error)
+        pairs = {"calculation": (recomputed, exact(line["amount"]))}
         place = f"line {line['line_id']} {line['kind']}"
         yield from _differing(world_id(line["customer_id"]), place, pairs, line["calculation"])
 

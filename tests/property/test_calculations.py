@@ -48,7 +48,7 @@ def test_a_right_sentence_is_followed(calculation: str, exact: str, amount: str)
 
 
 @pytest.mark.parametrize(
-    ("calculation", "told"),
+    ("calculation", "reason"),
     [
         (TIERS + "exactly 6.06, rounded to 6.06 USD", "exact amount"),
         (TIERS + "exactly 6.05, rounded to 6.07 USD", "does not round"),
@@ -72,6 +72,6 @@ def test_a_right_sentence_is_followed(calculation: str, exact: str, amount: str)
         ),
     ],
 )
-def test_a_wrong_calculation_text_is_reported(calculation: str, told: str) -> None:
-    with pytest.raises(NotRedoneError, match=told):
+def test_a_wrong_calculation_text_is_reported(calculation: str, reason: str) -> None:
+    with pytest.raises(NotRedoneError, match=reason):
         redo(calculation, 2)

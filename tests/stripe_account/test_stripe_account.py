@@ -55,7 +55,7 @@ def test_nothing_is_left_behind() -> None:
     assert send("GET", "/v1/customers", {})[1]["data"] == []
 
 
-def test_a_live_key_is_refused_and_none_is_said(
+def test_a_live_key_is_refused_and_never_shown(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for key in ("sk_live_x", "rk_live_x", "pk_test_x"):

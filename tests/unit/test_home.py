@@ -128,7 +128,7 @@ def test_a_home_that_others_can_read_is_named_by_check(place: Path) -> None:
 
 
 @as_root
-def test_what_readers_could_reach_beside_the_tables_is_named(place: Path) -> None:
+def test_anything_else_that_readers_could_reach_is_named(place: Path) -> None:
     settings = settings_of(place / "home", BILLING_READERS_GROUP=READERS.gr_name)
     home = filled(settings)
     open_to_readers(settings)

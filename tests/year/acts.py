@@ -29,7 +29,7 @@ class Stripe:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._told: set[str] = set()
+        self._seen: set[str] = set()
         self._rng = random.Random(11)
 
     def all(self, kind: str) -> list[Json]:
@@ -73,8 +73,8 @@ class Stripe:
         """Every event since the last time: in any order, and each twice."""
         if not self.settings.records_dir.exists():
             return 0
-        new = [event for event in self.all("event") if event["id"] not in self._told]
-        self._told |= {event["id"] for event in new}
+        new = [event for event in self.all("event") if event["id"] not in self._seen]
+        self._seen |= {event["id"] for event in new}
         twice = new * 2
         self._rng.shuffle(twice)
         inbox = Inbox(self.settings.records_dir)

@@ -92,35 +92,35 @@ class Company:
         self._write("accounts/usage_corrections", (*columns, *more), self._corrections)
 
     def morning(self, day: date) -> list[str]:
-        told = self._files(day)
+        events = self._files(day)
         if day in _TOP_UPS:
             name, customer, amount, kind, expires = _TOP_UPS[day]
             self._wallets.append((name, customer, amount, "USD", f"{day}T00:00:00Z", kind, expires))
-            told.append(f"{kind.replace('_', '-')} {name}: {customer} has {amount}.00 USD more")
+            events.append(f"{kind.replace('_', '-')} {name}: {customer} has {amount}.00 USD more")
         change = _CHANGES.get(day)
         if change is not None:
-            told.append(change(self))
+            events.append(change(self))
         self._save()
-        return told
+        return events
 
     # Usage.
     def _files(self, day: date) -> list[str]:
         """The gateway delivers each week, the others once a month is over; one week comes three
         weeks late, and the studio's whole June is late as well."""
-        told = []
+        events = []
         if day.day in (8, 15, 22):
-            told += self._gateway(day - timedelta(days=7), day)
+            events += self._gateway(day - timedelta(days=7), day)
         if day.day == 1:
             before = day - timedelta(days=1)
-            told += self._gateway(before.replace(day=22), day)
+            events += self._gateway(before.replace(day=22), day)
             if before.month != 6:
-                told += self._studio(before)
-            told += self._maps(before)
+                events += self._studio(before)
+            events += self._maps(before)
         if day == date(YEAR, 4, 9):
-            told += self._gateway(date(YEAR, 3, 15), date(YEAR, 3, 22), late=True)
+            events += self._gateway(date(YEAR, 3, 15), date(YEAR, 3, 22), late=True)
         if day == date(YEAR, 7, 6):
-            told += self._studio(date(YEAR, 6, 30))
-        return told
+            events += self._studio(date(YEAR, 6, 30))
+        return events
 
     def _gateway(self, since: date, until: date, *, late: bool = False) -> list[str]:
         if since.year != YEAR:

@@ -15,7 +15,7 @@ from billing_pipeline.months import BillingMonth
 from billing_pipeline.published.reading import open_published
 from tests.year.story import Year
 
-_NONE_OF = {
+_NEVER_EXPECTED = {
     "an invoice differs from Stripe's": "SELECT invoice_id, state, difference FROM reconciliation"
     " WHERE state <> 'matched' OR difference <> 0",
     "a wallet differs from Stripe's": "SELECT customer_id, currency, difference"
@@ -41,7 +41,7 @@ def judge(year: Year) -> list[str]:
 
 
 def _rows(published: duckdb.DuckDBPyConnection, running: BillingMonth) -> Iterator[str]:
-    for what, query in _NONE_OF.items():
+    for what, query in _NEVER_EXPECTED.items():
         values = {"running": running.key} if "$running" in query else None
         for row in published.execute(query, values).fetchall():
             yield f"{what}: {', '.join(map(str, row))}"
@@ -76,7 +76,7 @@ def _once(year: Year) -> Iterator[str]:
 
 
 def _notices(year: Year) -> Iterator[str]:
-    said = Counter(
+    counts = Counter(
         (message["title"].partition(" (")[0], line)
         for message in year.receiver.got
         for line in message["message"].splitlines()
@@ -84,6 +84,6 @@ def _notices(year: Year) -> Iterator[str]:
     )
     # A message of several lines, such as a month's sums, may have a line like another's.
     several = ("Month closed", "Invoice plan waits", "Run failed", "Late usage")
-    for (title, line), count in said.items():
+    for (title, line), count in counts.items():
         if count > 1 and not title.startswith(several):
             yield f"told {count} times: {title}: {line}"

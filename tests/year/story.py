@@ -100,10 +100,10 @@ class Year:
             runs += daemon.look(self.clock.now)
         self.runs += runs
         routine = ("collect_payments", "estimate_month", "detect_drift", "verify_billed")
-        said = [f"ran {run}" for run in runs if run.job not in routine or not run.succeeded]
+        lines = [f"ran {run}" for run in runs if run.job not in routine or not run.succeeded]
         for message in receiver.got[already:]:
-            said += [f"notice: {message['title']}: {line}" for line in _lines(message["message"])]
-        return said
+            lines += [f"notice: {message['title']}: {line}" for line in _lines(message["message"])]
+        return lines
 
     def _waiting(self) -> list[tuple[str, str]]:
         running = BillingMonth.containing(self.clock.now, self.settings.timezone)

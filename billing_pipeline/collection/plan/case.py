@@ -105,7 +105,7 @@ class Case:
         return review_reasons
 
     def _main(self) -> list[InvoiceAction]:
-        asked = self._asked_for()
+        asked = self._proposed_early()
         if asked is not None:
             return [asked]
         adopted = [
@@ -168,7 +168,7 @@ class Case:
         finishing = self._interrupted()
         if self.difference == 0:
             return finishing or [self._action(ActionKind.UNCHANGED, self._same_amount())]
-        to_credit = self._to_credit()
+        to_credit = self._credit_due()
         if to_credit == 0:
             return finishing or [self._action(ActionKind.UNCHANGED, self._same_amount())]
         if to_credit is not None:
@@ -231,7 +231,7 @@ class Case:
         reason = f"{direction} is due: {explain(self.desired, self.billed)}"
         return self._action(ActionKind.SUPPLEMENT, reason, send=send, revision=revision)
 
-    def _to_credit(self) -> int | None:
+    def _credit_due(self) -> int | None:
         """How much credit notes take back; None where they are not what is needed."""
         creditable = sum(item.creditable for item in self.billed)
         if self.difference > 0:
@@ -307,7 +307,7 @@ class Case:
             review_reasons=frozenset(review_reason.full_code for review_reason in review_reasons),
         )
 
-    def _asked_for(self) -> InvoiceAction | None:
+    def _proposed_early(self) -> InvoiceAction | None:
         """A proposed decision about a credit note made by hand: it can be asked for before the
         amount changes and the credit note causes a review."""
         review_reasons = [

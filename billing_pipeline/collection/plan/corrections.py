@@ -166,7 +166,7 @@ def _correction(invoice: ClosedInvoice, name: str, before: _Before | None) -> Co
     shown = now or billed
     if shown is None:
         assert before is not None, "a line is due, was billed, or was corrected"
-        return _taken_back(invoice, before)
+        return _reversal(invoice, before)
     quantity = _quantity(now, billed, before) if shown.kind == "charge" else None
     net = _net(now) - _net(billed) - (before.net_amount if before else NOTHING)
     return Correction(
@@ -195,7 +195,7 @@ def _correction(invoice: ClosedInvoice, name: str, before: _Before | None) -> Co
     )
 
 
-def _taken_back(invoice: ClosedInvoice, before: _Before) -> Correction:
+def _reversal(invoice: ClosedInvoice, before: _Before) -> Correction:
     """The reversal of earlier corrections of a line that was not on the month's own invoice and
     would not be on it today."""
     return before.latest._replace(

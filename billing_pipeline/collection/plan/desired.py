@@ -263,10 +263,10 @@ def read_desired(warehouse: Path, month_key: str) -> tuple[DesiredInvoice, ...]:
         _invoice(row, lines.get(row[0], []), month_key, given.get(row[0], Decimal(0)))
         for row in invoices
     )
-    return tuple(_in_turn(invoice, after) for invoice in made)
+    return tuple(_with_wallet_order(invoice, after) for invoice in made)
 
 
-def _in_turn(
+def _with_wallet_order(
     invoice: DesiredInvoice, after: Mapping[tuple[str, str], Sequence[Any]]
 ) -> DesiredInvoice:
     """The invoice with the later month or payment that its wallet paid before it."""

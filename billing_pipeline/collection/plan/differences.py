@@ -46,7 +46,7 @@ class Causes:
     details: list[str] = field(default_factory=list)
 
     def sentence(self) -> str:
-        said = [
+        phrases = [
             text.format(counted(count, "line"))
             for count, text in (
                 (self.usage, "usage changed on {} (late usage or a correction)"),
@@ -59,7 +59,7 @@ class Causes:
         ]
         shown = "; ".join(self.details[:3])
         more = f"; and {len(self.details) - 3} more" if len(self.details) > 3 else ""
-        return f"{', '.join(said)} [{shown}{more}]" if said else "no line changed"
+        return f"{', '.join(phrases)} [{shown}{more}]" if phrases else "no line changed"
 
 
 def explain(desired: DesiredInvoice | None, billed: Sequence[ActualInvoice]) -> str:

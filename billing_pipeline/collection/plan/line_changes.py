@@ -52,11 +52,11 @@ def line_changes(plan: InvoicePlan) -> list[LineChange]:
     return [
         change
         for invoice_id, actions in sorted(by_invoice.items())
-        for change in _of_invoice(actions, desired.get(invoice_id), held[invoice_id])
+        for change in _invoice_changes(actions, desired.get(invoice_id), held[invoice_id])
     ]
 
 
-def _of_invoice(
+def _invoice_changes(
     actions: Sequence[InvoiceAction], desired: DesiredInvoice | None, held: Sequence[ActualInvoice]
 ) -> Iterator[LineChange]:
     last = actions[-1]

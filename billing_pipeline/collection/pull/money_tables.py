@@ -68,7 +68,7 @@ def _received_row(item: ActualInvoice, move: Mapping[str, Any]) -> Row:
     fee, fee_currency, net = move.get("fee"), move.get("fee_currency"), move.get("net")
     has_fee = fee is not None and fee_currency in CURRENCY_PLACES
     return {
-        **_of_invoice(item),
+        **_invoice_columns(item),
         "payment_id": move["id"],
         "kind": move["kind"],
         "paid_at": _time(move["at"]),
@@ -114,7 +114,7 @@ def credit_note_rows(invoices: Iterable[ActualInvoice], notes: ByInvoice) -> lis
     """One row for each credit note of these invoices that is not void, whoever issued it."""
     return [
         {
-            **_of_invoice(item),
+            **_invoice_columns(item),
             "credit_note_id": note["id"],
             "number": note["number"],
             "issued_at": _time(note["effective_at"] or note["created"]),
@@ -147,7 +147,7 @@ def _given_back(note: Mapping[str, Any]) -> dict[str, int]:
     }
 
 
-def _of_invoice(item: ActualInvoice) -> Row:
+def _invoice_columns(item: ActualInvoice) -> Row:
     return {
         "billing_month": item.month,
         "invoice_id": item.invoice_id,

@@ -83,8 +83,8 @@ class TaxIds:
                 self._cache.forget_found(customer.stripe_customer_id)
             return
         there = made.digest if made else self._found.get(customer.stripe_customer_id)
-        is_as_it_was = wanted is not None and wanted.digest == there
-        if not is_as_it_was and ALL not in self.problems:
+        is_unchanged = wanted is not None and wanted.digest == there
+        if not is_unchanged and ALL not in self.problems:
             await self._change(customer.stripe_customer_id, payer, wanted, made, is_new)
 
     def save_problems(self) -> None:

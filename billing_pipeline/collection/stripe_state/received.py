@@ -61,9 +61,11 @@ async def read_received(
         payments = found.get(name, [])
         with set_aside_unreadable(cache, "payments of", name):
             if sum(_whole(payment, "amount_paid") for payment in payments) != item.amount_paid:
-                payments = [_in_short(payment) for payment in await _payments_of(gateway, name)]
+                payments = [
+                    _needed_fields(payment) for payment in await _payments_of(gateway, name)
+                ]
             rows = await _rows(gateway, payments)
-            kept = [_as_before(row, before.get(row["id"])) for row in rows]
+            kept = [_with_known_values(row, before.get(row["id"])) for row in rows]
             cache.invoices.note_received(name, item.amount_paid, kept)
 
     await each(wanted.values(), read)
@@ -82,7 +84,7 @@ async def read_paid(gateway: StripeGateway, cache: StripeCache, stripe_invoice_i
         one = f"/v1/invoices/{stripe_invoice_id}"
         invoice = listed[0]["invoice"] if listed else await gateway.get(one)
         amount = _whole(invoice, "amount_paid")
-        rows = await _rows(gateway, [_in_short(payment) for payment in listed])
+        rows = await _rows(gateway, [_needed_fields(payment) for payment in listed])
     except UNREADABLE as error:
         if isinstance(error, StripeFailure) and error.kind not in ONE_OBJECT:
             raise
@@ -90,7 +92,7 @@ async def read_paid(gateway: StripeGateway, cache: StripeCache, stripe_invoice_i
     known = cache.invoices.received([stripe_invoice_id]).get(stripe_invoice_id, (None, []))[1]
     before = {row["id"]: row for row in known}
     cache.invoices.store([invoice], moment=moment)
-    kept = [_as_before(row, before.get(row["id"])) for row in rows]
+    kept = [_with_known_values(row, before.get(row["id"])) for row in rows]
     cache.invoices.note_received(stripe_invoice_id, amount, kept)
     return True
 
@@ -108,7 +110,7 @@ async def _listed(
         if name in wanted:
             # A payment that cannot be read is asked for again by its invoice, and set aside then.
             with suppress(*UNREADABLE):
-                found[str(name)].append(_in_short(payment))
+                found[str(name)].append(_needed_fields(payment))
     return found
 
 
@@ -160,7 +162,7 @@ async def _rows(gateway: StripeGateway, payments: Sequence[Json]) -> list[Json]:
     ]
 
 
-def _in_short(payment: Json) -> Json:
+def _needed_fields(payment: Json) -> Json:
     """The parts of an invoice payment that we need; many may be in memory at once."""
     intent = _intent(payment)
     charge = intent.get("latest_charge")
@@ -289,7 +291,7 @@ def _booked(transactions: Sequence[Json]) -> Json:
     }
 
 
-def _as_before(row: Json, before: Json | None) -> Json:
+def _with_known_values(row: Json, before: Json | None) -> Json:
     """The row with what is known of its balance transaction, which does not change, and of its
     payout."""
     if before is None or "net" not in before:

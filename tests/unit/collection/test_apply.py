@@ -111,17 +111,17 @@ def test_an_answer_that_cannot_be_read_is_looked_up(
     """Stripe has done what it was asked for; only its answer is odd."""
 
     def answer(fake: Any, method: str, at: str, params: Any) -> Any:
-        if method != "post" or not re.search(path, at) or told:
+        if method != "post" or not re.search(path, at) or sent:
             return None
-        told.append(at)
+        sent.append(at)
         status, body, _ = fake._once(method, at, params, fake.key)
         return status, {name: value for name, value in (body | odd).items() if value != GONE}
 
-    told: list[str] = []
+    sent: list[str] = []
     company.stripe.faults.append(answer)
     company.want({"ada": [1000], "bob": [500]})
     assert not company.apply().is_failed
-    assert told
+    assert sent
     assert payments.verify_billed(company.settings) == []
     assert not company.apply().is_failed
     assert sorted((i["status"], i["total"]) for i in company.invoices()) == [
@@ -136,18 +136,18 @@ def test_a_credit_note_whose_total_cannot_be_read_is_given_once(company: Company
     company.apply()
 
     def answer(fake: Any, method: str, path: str, params: Any) -> Any:
-        if method != "post" or path != "/v1/credit_notes" or told:
+        if method != "post" or path != "/v1/credit_notes" or sent:
             return None
-        told.append(path)
+        sent.append(path)
         status, body, _ = fake._once(method, path, params, fake.key)
         return status, body | {"total": "?"}
 
-    told: list[str] = []
+    sent: list[str] = []
     company.want({"ada": [400]})
     waiting = company.apply().remaining
     company.stripe.faults.append(answer)
     company.apply(approved_hash=waiting.hash)
-    assert told
+    assert sent
     company.stripe.faults.clear()
     if (left := company.apply().remaining).waiting:
         company.apply(approved_hash=left.hash)

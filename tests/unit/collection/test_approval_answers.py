@@ -85,6 +85,6 @@ def test_the_month_follows_from_the_hash_of_a_present_or_a_former_plan(tmp_path:
 
     answer = first_answer(settings, JANUARY, "new")
     assert answer is not None
-    said, link = answer.sentence.split("; there: ")
-    assert said == "new is a plan of 2026-02, not of 2026-01"
+    sentence, link = answer.sentence.split("; there: ")
+    assert sentence == "new is a plan of 2026-02, not of 2026-01"
     assert link.startswith("http://127.0.0.1:3000/") and link.endswith("=2026-02")

@@ -52,7 +52,7 @@ def test_one_customer_is_approved_and_the_rest_waits_under_the_same_hash(changed
     assert not last.remaining.changes
 
 
-def test_the_rest_is_another_plan_once_anything_of_it_is_another(changed: Company) -> None:
+def test_the_rest_is_a_new_plan_once_anything_in_it_changes(changed: Company) -> None:
     plan_hash = changed.preview().hash
     changed.apply(approved_hash=plan_hash, only=["bob"])
     changed.want(MORE | {"cyd": [650]})
@@ -79,8 +79,8 @@ def test_what_is_declined_is_not_asked_for_again_and_holds_nobody_up(changed: Co
     declined = changed.decline(plan_hash, "ada", reason="not agreed")
     assert declined.hash == plan_hash
     assert {a.customer_id for a in declined.waiting} == {"bob", "cyd"}
-    [said] = declined.declined.values()
-    assert said.startswith("declined by finance on ") and said.endswith(": not agreed")
+    [reason] = declined.declined.values()
+    assert reason.startswith("declined by finance on ") and reason.endswith(": not agreed")
     outcome = changed.apply(approved_hash=plan_hash)
     assert billed(changed) == {"ada": 1000, "bob": 900, "cyd": 600}
     assert not outcome.needs_approval
@@ -140,7 +140,7 @@ def test_a_declined_invoice_does_not_hold_the_month_by_its_size(company: Company
     assert billed(company) == {"bob": 700, "cyd": 500}
 
 
-def test_decisions_are_kept_with_who_when_and_why(changed: Company) -> None:
+def test_decisions_are_recorded_with_person_time_and_reason(changed: Company) -> None:
     plan_hash = changed.preview().hash
     changed.apply(approved_hash=plan_hash, only=["bob"])
     changed.decline(plan_hash, "cyd", reason="wrong price")

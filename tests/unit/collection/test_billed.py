@@ -90,7 +90,7 @@ def test_what_was_sent_is_the_text_whose_hash_stripe_holds(company: Company) -> 
     ]
 
 
-def test_who_also_rewrites_the_digest_is_found_by_the_content_hash(company: Company) -> None:
+def test_a_rewritten_digest_is_found_by_the_content_hash(company: Company) -> None:
     company.want({"ada": [1000]})
     company.apply()
     with past_the_triggers(company) as db:

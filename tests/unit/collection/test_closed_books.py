@@ -123,7 +123,7 @@ def test_what_later_invoices_have_corrected_counts_as_billed() -> None:
     assert action.send.total == 20
 
 
-def test_what_was_billed_only_on_later_invoices_is_no_first_invoice_any_more() -> None:
+def test_what_was_billed_on_later_invoices_is_no_first_invoice() -> None:
     corrected = {"in_ada": Corrected("ada", "USD", 100)}
     assert kinds(of([wanted(100)], [], corrected=corrected)) == ["unchanged"]
     [gone] = of([], [], corrected=corrected).changes
@@ -141,7 +141,7 @@ def test_a_first_invoice_that_corrects_a_closed_month_waits_with_all_of_its_cust
     assert "2024-01 by USD 0.20" in present.waiting[0].reason
 
 
-def test_the_reason_names_an_earlier_invoice_besides_the_correction() -> None:
+def test_the_reason_names_both_the_earlier_invoice_and_the_correction() -> None:
     other = replace(in_stripe(wanted(5), name="in_9"), metadata={
         **in_stripe(wanted(5)).metadata, metadata_keys.INVOICE_ID: "in_other",
     })  # fmt: skip
@@ -164,7 +164,7 @@ def test_further_corrections_of_a_billed_invoice_are_a_supplement_of_the_differe
     assert (action.send.total, action.send.corrections) == (10, {JANUARY: 10})
 
 
-def test_the_lines_of_a_first_invoice_that_correct_are_told_before_it_is_approved() -> None:
+def test_correcting_lines_of_a_first_invoice_are_shown_before_approval() -> None:
     [change] = line_changes(of([correcting(20)], []))
     assert (change.line_id, change.amount_before, change.amount_after) == (
         "li_1_for_202401", 0, 20,

@@ -109,7 +109,7 @@ def test_the_correction_that_was_billed_is_known_by_its_month(corrected: Closed)
     assert corrections_on(billed, DECEMBER).lines == ()
 
 
-def test_an_invoice_with_other_corrections_is_another_content() -> None:
+def test_other_corrections_change_the_content() -> None:
     company = Company(Path("nowhere"))
     hashes = set()
     for amount in (0, 30, 31):
@@ -175,7 +175,7 @@ def test_where_both_are_in_the_accounts_one_is_credited_and_the_other_charged(
     assert found.not_corrected == {}
 
 
-def test_one_who_has_left_keeps_nobody_else_from_a_correction(tmp_path: Path) -> None:
+def test_a_customer_who_left_does_not_block_the_corrections_of_others(tmp_path: Path) -> None:
     company = renamed(tmp_path, merged=False)
     company.want({"bob": [30]}, DECEMBER, name="Bob Ltd")
     found, amounts = found_of(company, {"bob"})

@@ -107,7 +107,7 @@ def test_a_correction_whose_cause_is_gone_is_taken_back() -> None:
     assert (back.line_id, back.amount, back.quantity) == ("b_for_202401", -5, -500)
 
 
-def test_a_line_that_is_not_due_any_more_is_taken_back_with_its_tax() -> None:
+def test_a_line_that_is_no_longer_due_is_reversed_with_its_tax() -> None:
     found = corrections_of(closed(NOTHING, BILLED))
     assert [item.amount for item in found.lines] == [-10, -2]
     assert found.lines[0].description == "Correction of January 2024: API calls, 1,000 less"

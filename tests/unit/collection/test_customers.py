@@ -137,7 +137,7 @@ def test_one_whose_country_changed_before_it_was_deleted_is_created_again(
     assert [i["customer"] for i in company.invoices()] == [old["id"], new["id"]]
 
 
-def test_a_change_of_one_who_was_deleted_and_is_billed_nothing_is_no_problem(
+def test_a_change_of_a_deleted_customer_without_invoices_is_no_problem(
     company: Company,
 ) -> None:
     company.want({"ada": [1000]}, country="DE")
@@ -162,7 +162,7 @@ def test_an_event_tells_of_a_deletion(company: Company) -> None:
         assert records.cache.customers.get(old["id"]) is None
 
 
-def test_a_deleted_customer_whom_the_accounts_name_is_refused(company: Company) -> None:
+def test_a_deleted_customer_named_in_the_accounts_is_refused(company: Company) -> None:
     made = company.stripe.act("post", "/v1/customers", {"name": "Ada"})[1]
     company.stripe.act("delete", f"/v1/customers/{made['id']}", {})
     company.want({"ada": [1000]}, stripe_customer_id=made["id"])
@@ -311,7 +311,7 @@ def test_the_rule() -> None:
 # --- how an invoice is collected ---
 
 
-def test_a_draft_is_collected_as_the_accounts_say_by_now(company: Company) -> None:
+def test_a_draft_is_collected_as_the_accounts_now_say(company: Company) -> None:
     company.want({"ada": [1000]})
     company.stripe.faults.append(at(6, kill_after))  # right after the draft was made
     with pytest.raises(BaseExceptionGroup):

@@ -261,7 +261,7 @@ def test_another_card_is_tried_at_once(company: Company) -> None:
     assert dun(company) == [] and not company.preview().changes
 
 
-def test_another_card_of_a_customer_whom_the_accounts_name_is_too(company: Company) -> None:
+def test_another_card_of_a_customer_named_in_the_accounts_is_too(company: Company) -> None:
     settings = {"default_payment_method": DECLINES}
     _, made = company.stripe.act("post", "/v1/customers", {"invoice_settings": settings})
     company.want({"ada": [1000]}, payment_method=None, stripe_customer_id=made["id"])

@@ -67,7 +67,7 @@ def test_with_credit_notes_too(company: Company) -> None:
     assert listed_by_apply(company) == 0
 
 
-def test_what_is_to_do_is_planned_anew(company: Company) -> None:
+def test_pending_work_is_planned_again(company: Company) -> None:
     company.want({"ada": [1000]})
     before: list[int] = []
     close(company, lambda: before.append(len(company.stripe.calls)))
@@ -86,7 +86,7 @@ def test_another_run_looks_for_itself(company: Company) -> None:
     assert listings(company) == before + 1
 
 
-def test_a_month_that_was_rated_anew_in_between_is_listed_and_billed(company: Company) -> None:
+def test_a_month_rated_again_in_between_is_listed_and_billed(company: Company) -> None:
     closed(company)
     close(company, lambda: company.want({"ada": [1000], "bob": [700], "eve": [500]}))
     assert [invoice["total"] for invoice in company.invoices()] == [1000, 700, 500]

@@ -43,7 +43,7 @@ def test_a_first_invoice_changes_no_line_and_neither_does_one_that_stays() -> No
     assert line_changes(of([wanted(100)], [in_stripe(wanted(100))])) == []
 
 
-def test_what_is_not_due_any_more_is_taken_back_line_by_line() -> None:
+def test_what_is_no_longer_due_is_reversed_line_by_line() -> None:
     [line] = line_changes(of([], [in_stripe(wanted(100))]))
     assert (line.line_id, line.amount_before, line.amount_after) == ("l1", 100, 0)
 

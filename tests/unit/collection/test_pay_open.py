@@ -166,7 +166,7 @@ def test_a_debit_that_is_under_way_is_not_paid_twice(company: Company) -> None:
     assert (state(company), balance(company)) == ([("paid", 300, 0)], 0)
 
 
-def test_what_was_paid_otherwise_meanwhile_goes_back(company: Company) -> None:
+def test_a_payment_made_another_way_meanwhile_is_given_back(company: Company) -> None:
     """The run ends after the money was taken, and the customer pays by card."""
     owes(company, 300)
     put_in(company, 1000)
@@ -191,7 +191,7 @@ def test_what_was_paid_otherwise_meanwhile_goes_back(company: Company) -> None:
     assert balance(company) == -1000
 
 
-def test_a_payment_that_stripe_refuses_goes_back_and_is_told(company: Company) -> None:
+def test_a_payment_that_stripe_refuses_is_given_back_and_reported(company: Company) -> None:
     owes(company, 300)
     put_in(company, 1000)
     tried = card_tries(company)

@@ -114,7 +114,7 @@ def test_an_event_of_a_payout_has_its_months_read(paid: Company) -> None:
     assert stale(paid) == []
 
 
-def test_what_stripe_does_not_tell_of_payouts_is_said_and_stops_nothing(paid: Company) -> None:
+def test_unreadable_payouts_are_reported_and_stop_nothing(paid: Company) -> None:
     def says(path: str, status: int, message: str) -> None:
         error = {"type": "invalid_request_error", "message": message}
         paid.stripe.faults = [

@@ -378,9 +378,9 @@ def test_what_will_be_charged_to_an_expired_card_says_so() -> None:
         payer=replace(wants[2].payer, email="eve@example.com"),
     )
     present, notes = of(wants, []), replace(NOTES, cards=cards)
-    said = {row["customer_id"]: row["reason"] for row in plan_rows(present, notes)}
-    assert "the card that paid last expired on 2026-01-31" in said["ada"]
-    assert "card" not in said["bob"] + said["eve"]
+    reasons = {row["customer_id"]: row["reason"] for row in plan_rows(present, notes)}
+    assert "the card that paid last expired on 2026-01-31" in reasons["ada"]
+    assert "card" not in reasons["bob"] + reasons["eve"]
     assert "expired on 2026-01-31" in plan_markdown(present, notes)
 
 
@@ -399,7 +399,7 @@ def money(present: InvoicePlan) -> list[str]:
     return [row["collection"] for row in plan_rows(present, NOTES)]
 
 
-def test_what_happens_with_the_money_is_said_before_anybody_approves() -> None:
+def test_the_plan_says_how_money_moves_before_approval() -> None:
     sent = replace(wanted(500), collection_method="send_invoice", days_until_due=14)
     assert money(of([sent], [])) == ["invoice due on 2026-02-17"]
     assert money(of([wanted(500)], [])) == ["card today"]
@@ -413,7 +413,7 @@ def test_what_happens_with_the_money_is_said_before_anybody_approves() -> None:
     assert money(of([wanted(500)], [interrupted])) == ["card today"]
 
 
-def test_who_cannot_pay_is_named_before_anything_is_sent() -> None:
+def test_customers_who_cannot_pay_are_named_before_anything_is_sent() -> None:
     def why(invoice: DesiredInvoice) -> str:
         [row] = plan_rows(of([invoice], []), NOTES)
         return str(row["reason"])

@@ -216,8 +216,8 @@ def test_after_a_big_month_a_tick_takes_few_requests_and_finds_late_events(
     assert requests(company, lambda: stale(company)) == 2
     began = company.clock.now()
     pay(company, 0)
-    told = list(company.stripe.objects["evt"].values())[-1]
-    del company.stripe.objects["evt"][told["id"]]
+    original = list(company.stripe.objects["evt"].values())[-1]
+    del company.stripe.objects["evt"][original["id"]]
     for _ in range(3):
         for _ in range(100):
             company.stripe._event("customer.updated", {"object": "customer", "id": "cus_x"})
@@ -258,10 +258,10 @@ def test_an_event_that_came_by_webhook_is_taken_up_once(company: Company) -> Non
     billed(company)
     company.clock.advance(7200)
     pay(company, 0)
-    told = list(company.stripe.objects["evt"].values())[-1]
+    original = list(company.stripe.objects["evt"].values())[-1]
     company.stripe.objects["evt"].clear()  # the listing is late
     inbox = Inbox(company.settings.records_dir)
-    for event in (told, told | {"id": "evt_strange", "data": {"object": {}}}):
+    for event in (original, original | {"id": "evt_strange", "data": {"object": {}}}):
         inbox.put(read_event(json.dumps(event | {"object": "event"}).encode()), now=0.0)
     inbox.close()
     assert [month.month for month in stale(company)] == [JANUARY]
@@ -485,13 +485,16 @@ def test_an_unreadable_event_is_set_aside(
     billed(company)
     company.clock.advance(7200)
     pay(company, 0)
-    told = list(company.stripe.objects["evt"].values())[-1]
-    event = {**told, "id": "evt_odd", **odd}
+    original = list(company.stripe.objects["evt"].values())[-1]
+    event = {**original, "id": "evt_odd", **odd}
     if by_webhook:
         company.stripe.objects["evt"].clear()
         with sqlite3.connect(company.settings.records_dir / "webhooks.db") as db:
             Inbox(company.settings.records_dir).close()
-            for name, body in (("evt_odd", json.dumps(event)), (told["id"], json.dumps(told))):
+            for name, body in (
+                ("evt_odd", json.dumps(event)),
+                (original["id"], json.dumps(original)),
+            ):
                 db.execute("insert into events values (?, ?, 0, null)", [name, body])
     else:
         lists = company.stripe.get_events

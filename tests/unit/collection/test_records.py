@@ -140,7 +140,9 @@ def test_another_account_or_mode_is_refused(company: Company) -> None:
 @pytest.mark.parametrize(
     "answer", [{}, {"id": None}, {"data": []}, {"id": "\x1b[31m"}, {"id": "9" * 400}]
 )
-def test_what_is_no_account_is_not_remembered(company: Company, answer: dict[str, Any]) -> None:
+def test_an_answer_that_is_not_an_account_is_not_stored(
+    company: Company, answer: dict[str, Any]
+) -> None:
     company.want({"ada": [1000]})
     right, company.stripe.get_account = company.stripe.get_account, lambda params: answer  # type: ignore[method-assign]
     with pytest.raises(StripeFailure, match="cannot be read"):
@@ -270,7 +272,7 @@ def test_a_damaged_file_is_named_with_what_to_do(company: Company, name: str, ad
     assert str(failed.value).startswith(f"{path} is damaged (file is not a database): {advice}")
 
 
-def test_the_look_at_what_is_set_aside_names_a_damaged_cache_too(company: Company) -> None:
+def test_listing_what_is_set_aside_names_a_damaged_cache_too(company: Company) -> None:
     path = company.settings.records_dir / "stripe_mirror.db"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"no database" * 1000)

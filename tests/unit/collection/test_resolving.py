@@ -201,7 +201,7 @@ def test_an_edited_wallet_amount_in_metadata_is_not_trusted(
     assert not company.preview().changes
 
 
-def test_an_invoice_that_stripe_does_not_have_any_more(company: Company) -> None:
+def test_an_invoice_that_stripe_no_longer_has(company: Company) -> None:
     billed(company, 4000)
     del company.stripe.objects["in"][company.invoices()[0]["id"]]
     (action,) = company.apply().remaining.waiting

@@ -15,8 +15,8 @@ TYPES = {
     for part in get_args(CustomerTaxIdCreateParams.__annotations__["type"])
     for name in get_args(part)
 }
-FORMED = {name for rows in tax_id_types._BY_FORM.values() for _, name in rows}
-NEVER_TOLD = {
+WITH_FORMAT = {name for rows in tax_id_types._BY_FORM.values() for _, name in rows}
+UNRECOGNIZED = {
     # Nine digits both.
     *("au_acn", "au_wpn"),
     # As many digits as a VAT number without its letters.
@@ -33,9 +33,9 @@ NEVER_TOLD = {
 
 
 def test_every_type_is_one_of_stripes_and_every_one_of_stripes_is_accounted_for() -> None:
-    known = {*tax_id_types._ONLY_OF.values(), *FORMED, "eu_vat"}
-    assert known & NEVER_TOLD == set()
-    assert known | NEVER_TOLD == TYPES
+    known = {*tax_id_types._ONLY_OF.values(), *WITH_FORMAT, "eu_vat"}
+    assert known & UNRECOGNIZED == set()
+    assert known | UNRECOGNIZED == TYPES
 
 
 def test_the_only_type_of_a_country_is_its_only_one() -> None:

@@ -108,7 +108,7 @@ def test_a_change_back_and_forth_within_a_day_is_made_each_time(company: Company
         assert held(company) == [("eu_vat", more["tax_id"].replace(" ", ""))]
 
 
-def test_a_change_reaches_customers_who_are_sent_nothing(company: Company) -> None:
+def test_a_change_reaches_customers_without_an_invoice(company: Company) -> None:
     company.want({"ada": [1000]})
     company.apply()
     company.want({"ada": [1000]}, **GERMAN)
@@ -164,7 +164,7 @@ def test_customers_of_an_earlier_release_get_theirs_once(company: Company) -> No
     assert not [path for _, path, _ in company.stripe.calls[asked:] if "customers" in path]
 
 
-def test_a_customer_whom_the_accounts_name_gets_it_too(company: Company) -> None:
+def test_a_customer_with_a_stripe_id_in_the_accounts_gets_it_too(company: Company) -> None:
     _, made = company.stripe.act("post", "/v1/customers", {"name": "Ada", "metadata": {}})
     company.want({"ada": [1000]}, stripe_customer_id=made["id"], **GERMAN)
     company.apply()
@@ -179,7 +179,7 @@ def test_a_customer_whom_the_accounts_name_gets_it_too(company: Company) -> None
 # --- what does not work stops nothing ---
 
 
-def test_a_refused_one_is_told_and_the_invoice_is_made(company: Company) -> None:
+def test_a_refused_tax_id_is_reported_and_the_invoice_is_made(company: Company) -> None:
     wrong = {"country": "US", "tax_id": "INVALID"}
     company.want({"ada": [1000]}, **wrong)
     outcome = company.apply()
@@ -299,7 +299,7 @@ def test_a_change_that_was_interrupted_is_brought_to_its_end(company: Company, s
     assert marked(company, "ada")[0]["metadata"]["billing_tax_id"].endswith(tax_id)
 
 
-def test_one_who_was_deleted_is_created_again_with_it(company: Company) -> None:
+def test_a_deleted_customer_is_created_again_with_it(company: Company) -> None:
     company.want({"ada": [1000]}, **GERMAN)
     company.apply()
     [old] = marked(company, "ada")
@@ -315,7 +315,7 @@ def test_one_who_was_deleted_is_created_again_with_it(company: Company) -> None:
     assert problems_of(company) == {}
 
 
-def test_a_problem_that_no_push_meets_any_more_is_forgotten(company: Company) -> None:
+def test_a_problem_that_no_push_meets_is_forgotten(company: Company) -> None:
     company.want({"ada": [1000], "bob": [500]}, country="DE", tax_id="see contract")
     company.apply()
     company.clock.advance(41 * 86_400)

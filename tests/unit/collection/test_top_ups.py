@@ -208,7 +208,7 @@ def test_an_unreadable_payment_is_set_aside(company: Company, changed: dict[str,
 
 
 @pytest.mark.parametrize("loses_cursor", [False, True], ids=["by events", "by listing"])
-def test_what_can_be_read_again_is_credited_and_not_set_aside_any_more(
+def test_what_becomes_readable_is_credited_and_no_longer_set_aside(
     company: Company, loses_cursor: bool
 ) -> None:
     """Long after its event, which nobody reads a second time."""

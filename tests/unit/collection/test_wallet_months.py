@@ -150,11 +150,11 @@ def test_rating_does_not_depend_on_published_or_cached_wallet_amounts(
     company.apply()
     company.want({"bob": [300]}, FEBRUARY)
     company.apply(FEBRUARY)
-    told = {"2026-01": ("10.00", "15.00"), "2026-02": ("0.00", "3.00")}
-    assert applications(company, FEBRUARY) == told
+    expected = {"2026-01": ("10.00", "15.00"), "2026-02": ("0.00", "3.00")}
+    assert applications(company, FEBRUARY) == expected
     for path in (company.home / "records").glob("stripe_mirror*"):
         path.unlink()
-    assert applications(company, FEBRUARY) == told
+    assert applications(company, FEBRUARY) == expected
     # Of other months only what was taken counts.
     assert applications(company, MARCH) == {"2026-01": ("10.00", "15.00")}
 
@@ -604,7 +604,7 @@ def test_what_was_paid_and_comes_back_is_not_put_into_the_wallet(company: Compan
     assert shown == ["30.00", "40.00", "0.00"]
 
 
-def test_what_is_put_in_fills_a_wallet_that_is_overdrawn(company: Company) -> None:
+def test_a_deposit_fills_an_overdrawn_wallet(company: Company) -> None:
     company.top_up(first=1000, second=-1500)
     company.want({"ada": [-2000]}, wallet=-2000)
     for _ in range(2):

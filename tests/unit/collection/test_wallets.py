@@ -237,7 +237,7 @@ def test_an_invoice_comes_before_later_withdrawals_from_the_wallet(company: Comp
     assert balance(company) == 0
 
 
-def test_no_more_is_covered_than_was_taken_out_after_the_month(company: Company) -> None:
+def test_cover_is_limited_to_what_was_taken_out_after_the_month(company: Company) -> None:
     put_in(
         company,
         ("out", "-2", "2026-01-02T00:00:00Z"),

@@ -55,7 +55,7 @@ def test_an_invoice_for_others_waits_if_one_of_them_was_billed(company: Company)
     assert "customer bob, the same customer" in first.reason
 
 
-def test_a_customer_waits_who_was_billed_on_anothers_invoice(company: Company) -> None:
+def test_a_customer_billed_on_anothers_invoice_waits(company: Company) -> None:
     company.want({"ada": [4000]})
     change(company, billed_for=("bob", "eve"))
     company.apply()
@@ -328,7 +328,7 @@ def test_a_renamed_customer_on_the_same_stripe_customer_waits(company: Company) 
     assert len(company.invoices()) == 1
 
 
-def test_a_customer_who_came_later_is_billed_beside_one_who_left(company: Company) -> None:
+def test_a_new_customer_is_billed_although_another_has_left(company: Company) -> None:
     company.want({"ada": [1000], "bob": [1]})
     company.apply()
     company.want({"cyd": [300], "bob": [1]})

@@ -77,7 +77,7 @@ ESCAPE = "\x1b[31m"
 
 
 @pytest.mark.parametrize(
-    ("arguments", "settings", "said"),
+    ("arguments", "settings", "message"),
     [
         (("check",), {"BILLING_DATA_DIR": f"/nowhere/{ESCAPE}"}, "customers.csv: is missing"),
         (("check",), {"BILLING_TIMEZONE": ESCAPE}, "BILLING_TIMEZONE"),
@@ -87,11 +87,11 @@ ESCAPE = "\x1b[31m"
     ],
 )
 def test_settings_do_not_steer_a_terminal(
-    tmp_path: Path, arguments: tuple[str, ...], settings: dict[str, str], said: str
+    tmp_path: Path, arguments: tuple[str, ...], settings: dict[str, str], message: str
 ) -> None:
     environment = {"BILLING_HOME": str(tmp_path / "home"), "BILLING_DATA_DIR": str(tmp_path)}
     done = CliRunner().invoke(main, arguments, env=environment | settings, color=True)
-    assert said in done.output
+    assert message in done.output
     assert "\x1b" not in done.output
 
 

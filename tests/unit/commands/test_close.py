@@ -62,22 +62,22 @@ def test_the_lines_of_what_waits_are_shown_with_what_changed_them(
     monkeypatch.setenv("COLUMNS", "160")
     found = _published(publish_a_plan(tmp_path), BillingMonth(2024, 1))
     show(found.plan, found.changes, found.payments)
-    said = capsys.readouterr().out
-    [line] = [text for text in said.splitlines() if "Calls" in text]
+    output = capsys.readouterr().out
+    [line] = [text for text in output.splitlines() if "Calls" in text]
     for cell in ("acme", "8 → 13", "10.00", "12.50 USD", "late usage", "late.csv row 2"):
         assert cell in line
-    assert "Of a change that is done" not in said
+    assert "Of a change that is done" not in output
 
 
-def test_who_will_not_be_able_to_pay_is_named_before_anything_is_sent(
+def test_obstacles_to_payment_are_named_before_anything_is_sent(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = _published(publish_a_plan(tmp_path), BillingMonth(2024, 1))
     show(found.plan, found.changes, found.payments)
-    said = capsys.readouterr().out
-    [line] = [text for text in said.splitlines() if "eve" in text]
+    output = capsys.readouterr().out
+    [line] = [text for text in output.splitlines() if "eve" in text]
     assert "7.00 USD" in line and "no e-mail" in line
-    assert "no card" not in said
+    assert "no card" not in output
 
 
 def test_a_run_that_failed_shows_nothing_of_a_former_one(
@@ -87,16 +87,16 @@ def test_a_run_that_failed_shows_nothing_of_a_former_one(
     failed = RunResult("run-2", False, "the disk is full")
     monkeypatch.setattr(close, "execute", lambda *given, **more: failed)
 
-    def said(command: str, *output: str) -> str:
+    def output(command: str, *options: str) -> str:
         environment = {"BILLING_HOME": str(tmp_path)}
-        done = CliRunner().invoke(main, [command, "2024-01", *output], env=environment)
+        done = CliRunner().invoke(main, [command, "2024-01", *options], env=environment)
         assert done.exit_code == 1
         assert "the disk is full" in done.output
         return done.output
 
     for asked in (("run",), ("plan", "--json"), ("pull",)):
-        assert "acme" not in said(*asked)
+        assert "acme" not in output(*asked)
     # What it had planned by then is its own.
     publications = iter(["before", "after"])
     monkeypatch.setattr(close, "plan_publication", lambda *given: next(publications))
-    assert "acme" in said("run")
+    assert "acme" in output("run")

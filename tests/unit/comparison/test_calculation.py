@@ -38,7 +38,7 @@ def test_a_sentence_gives_its_amount(sentence: str) -> None:
     assert rounded(rule.amount(), 2) == D(SENTENCES[sentence])
 
 
-def test_what_is_no_sentence_is_no_rule() -> None:
+def test_an_unreadable_sentence_is_no_rule() -> None:
     assert read_rule("") is None
     assert read_rule("committed 100; less 20 spent; rounded to 80.00 USD") is None
 

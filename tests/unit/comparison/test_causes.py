@@ -123,7 +123,7 @@ def test_the_stated_quantity_tells_quantity_from_price() -> None:
     assert causes([MINUTES], [rounded_up]) == {"rounding": D("0.02")}
 
 
-def test_a_quantity_of_1_beside_an_amount_says_nothing() -> None:
+def test_a_stated_quantity_of_1_is_ignored() -> None:
     assert causes([CALLS], [same(CALLS, amount=D("15.05"), quantity=D(1))]) == {"price": D("2.51")}
     assert causes([SEATS], [same(SEATS, amount=D("15"), quantity=D(1))]) == {"quantity": D(-60)}
 

@@ -142,7 +142,7 @@ def test_wallets_are_read_again_where_what_is_published_of_them_is_old(
 
 
 @pytest.mark.parametrize(
-    ("config", "said"),
+    ("config", "message"),
     [
         ({}, "old is not the plan"),
         ({"decline": True}, "a reason is needed to decline a change"),
@@ -150,7 +150,7 @@ def test_wallets_are_read_again_where_what_is_published_of_them_is_old(
     ],
 )
 def test_an_approval_that_cannot_be_carried_out_leaves_the_month_as_it_was(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch, config: dict[str, Any], said: str
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, config: dict[str, Any], message: str
 ) -> None:
     """It is answered in a sentence: the run is no failure, and the partition stays what it was."""
 
@@ -172,7 +172,7 @@ def test_an_approval_that_cannot_be_carried_out_leaves_the_month_as_it_was(
         assert instance.get_materialized_partitions(approved_changes.key) == set()
     [event] = [event for event in result.all_events if event.is_asset_observation]
     observed = event.asset_observation_data.asset_observation
-    assert observed.metadata[approvals.ANSWER].value == said
+    assert observed.metadata[approvals.ANSWER].value == message
 
 
 @pytest.mark.parametrize("everything", [True, False])
@@ -195,7 +195,7 @@ def test_a_month_of_which_all_was_declined_has_no_drift(
     assert (compared_inputs(settings, JANUARY) is not None) == everything
 
 
-def test_what_is_left_after_a_part_was_decided_is_the_month_s_drift_at_once(
+def test_what_remains_after_a_partial_decision_is_the_drift_at_once(
     settings: Settings,
 ) -> None:
     """But only where a look has found some: else the rest may be first invoices."""

@@ -106,7 +106,7 @@ def test_nothing_warns_at_load() -> None:
         [sys.executable, "-W", "default", "-c", "import billing_pipeline.definitions"],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
-    said = done.stderr.replace(str(ROOT), "")
-    ours = [line for line in said.splitlines() if "billing_pipeline" in line]
-    dagster = [line for line in said.splitlines() if "dagster" in line.lower()]
+    errors = done.stderr.replace(str(ROOT), "")
+    ours = [line for line in errors.splitlines() if "billing_pipeline" in line]
+    dagster = [line for line in errors.splitlines() if "dagster" in line.lower()]
     assert ours + dagster == []

@@ -364,6 +364,6 @@ def test_notices_say_what_they_did(outcome: Outcome, text: str) -> None:
 
 def test_notices_without_a_target_are_skipped(instance: dg.DagsterInstance) -> None:
     context = dg.build_sensor_context(instance)
-    told = sensors.notices(context, settings=Settings.from_env({}))
-    assert isinstance(told, dg.SkipReason)
-    assert told.skip_message == "BILLING_NOTIFY_URLS is not set."
+    result = sensors.notices(context, settings=Settings.from_env({}))
+    assert isinstance(result, dg.SkipReason)
+    assert result.skip_message == "BILLING_NOTIFY_URLS is not set."

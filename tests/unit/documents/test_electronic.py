@@ -205,7 +205,7 @@ def test_a_document_passes_the_official_rules(case: str) -> None:
     assert broken_rules([ubl(found), cii(found)]) == []
 
 
-def test_the_german_form_names_what_is_missing() -> None:
+def test_xrechnung_names_what_is_missing() -> None:
     invoice = plain_invoice()
     with pytest.raises(NotExpressibleError, match=r"it needs seller\.csv: .*phone"):
         ubl(electronic_invoice(invoice), is_xrechnung=True)

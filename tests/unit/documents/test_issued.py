@@ -107,7 +107,7 @@ def test_the_category_of_what_is_not_taxed() -> None:
     assert category({}, {"tax_category": "o"}, mixed=True) == "E"
 
 
-def test_reverse_charge_is_said() -> None:
+def test_reverse_charge_is_stated() -> None:
     page = issued_page(issued("10", [line("a", "10")], buyer={"is_tax_exempt": True}))
     assert [text.partition(":")[0] for text in page["notices"]] == ["Reverse charge"]
 

@@ -105,7 +105,7 @@ def test_texts_from_outside_have_no_effect_on_either_page() -> None:
     assert 'y-axis "USD" 0 --> 168' in markdown
 
 
-def test_somebody_outside_the_change_who_moves_is_named() -> None:
+def test_a_stray_customer_outside_the_change_is_named() -> None:
     amounts = {"present_amount": Decimal("20"), "simulated_amount": Decimal("20.01")}
     strays = [{"customer_id": "other", "currency": "USD", **amounts}]
     done = made(strays)

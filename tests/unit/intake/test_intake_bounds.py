@@ -267,7 +267,7 @@ def test_a_folder_without_parquet_files_is_refused(world: World) -> None:
     ]
 
 
-def test_notes_beside_usage_are_left_alone_and_nothing_else_is(world: World) -> None:
+def test_only_notes_are_allowed_next_to_usage(world: World) -> None:
     world.usage("a.csv", GOOD)
     world.write("usage/2024-01/README.md", "x")
     world.write("usage/README", "x")

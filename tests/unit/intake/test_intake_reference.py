@@ -883,7 +883,7 @@ def test_a_table_in_another_form_is_not_taken_for_absent(
 
 
 @pytest.mark.parametrize("name", ["README", "readme.txt", "notes.md", ".prices.csv.swp", "_old.db"])
-def test_notes_beside_tables_are_ignored(catalog: World, name: str) -> None:
+def test_notes_next_to_tables_are_ignored(catalog: World, name: str) -> None:
     catalog.write(f"catalog/{name}", "x\n")
     assert catalog.problems() == []
 

@@ -361,7 +361,7 @@ def test_long_numbers_in_properties_stay_exact(world: World, number: str) -> Non
 @pytest.mark.parametrize(
     "note", ["", "12345678901234567", ":1234567890123456", '\\",1234567890123456']
 )
-def test_long_numbers_beside_strings_of_the_same_digits(world: World, note: str) -> None:
+def test_long_numbers_next_to_strings_of_the_same_digits(world: World, note: str) -> None:
     text = f'{{"note": {json.dumps(note)}, "a": -123456789.004999999999, "b": 1.5}}'
     parquet(world, "a.parquet", properties=[text, None])
     world.load_usage()

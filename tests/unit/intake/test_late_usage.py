@@ -77,7 +77,7 @@ def test_new_changed_and_gone_files(settings: Settings) -> None:
     assert late_usage(settings, FEBRUARY) is None
 
 
-def test_a_file_that_went_is_a_change_of_its_own(settings: Settings) -> None:
+def test_a_removed_file_is_a_change(settings: Settings) -> None:
     (Path(settings.data_dir) / "usage/2024-02/a.csv").unlink()
     late = late_usage(settings, FEBRUARY)
     assert late is not None

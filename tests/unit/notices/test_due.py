@@ -61,7 +61,7 @@ def test_a_closed_month(book: Book) -> None:
     ]
 
 
-def test_a_card_that_expires_is_told_once_for_each_card(book: Book) -> None:
+def test_each_expiring_card_gets_one_notice(book: Book) -> None:
     month = {"billing_month": FEBRUARY.key, "customer_id": "acme"}
     book.add("seller", {"billing_month": FEBRUARY.key})
     book.add("customers", {**month, "collection_method": "charge_automatically"})
@@ -72,7 +72,7 @@ def test_a_card_that_expires_is_told_once_for_each_card(book: Book) -> None:
     assert notice.text == "acme: the card that paid last expires on 2024-03-31"
 
 
-def test_money_that_went_back_or_was_credited_by_hand_is_told_once(book: Book) -> None:
+def test_money_refunded_or_credited_by_hand_gets_one_notice(book: Book) -> None:
     of = {"billing_month": FEBRUARY.key, "customer_id": "acme", "currency": "USD"}
     moves = {"in_1": ("refund", "succeeded"), "in_2": ("dispute", "needs_response")}
     for name, (kind, status) in moves.items():

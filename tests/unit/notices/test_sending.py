@@ -230,8 +230,8 @@ def test_urls_are_never_logged_or_stored(
     with pytest.raises(InvalidSettingError, match="number 2 is not a URL") as refused:
         targets_of(settings)
     kept = b"".join(path.read_bytes() for path in february.home.rglob("*") if path.is_file())
-    said = f"{outcome} {settings!r} {refused.value} {caplog.text}"
-    assert "s3cret-word" not in said
+    output = f"{outcome} {settings!r} {refused.value} {caplog.text}"
+    assert "s3cret-word" not in output
     assert b"s3cret-word" not in kept
 
 

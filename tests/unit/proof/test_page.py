@@ -159,7 +159,7 @@ def test_a_text_that_stripe_was_not_sent_has_another_digest() -> None:
     assert "0 of the 1 lines" in text
 
 
-def test_events_that_are_left_out_are_said_to_be() -> None:
+def test_left_out_events_are_listed_as_such() -> None:
     proof = deepcopy(PROOF)
     proof["charges"][0]["events"] = None
     text = shown(proof)

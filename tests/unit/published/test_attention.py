@@ -170,7 +170,7 @@ def test_each_kind(
 
 
 @pytest.mark.parametrize(
-    ("table", "cells", "said"),
+    ("table", "cells", "message"),
     [
         (
             "month_drift",
@@ -190,12 +190,12 @@ def test_each_kind(
     ],
 )
 def test_numbers_are_written_as_people_write_them(
-    published: duckdb.DuckDBPyConnection, table: str, cells: dict[str, Any], said: str
+    published: duckdb.DuckDBPyConnection, table: str, cells: dict[str, Any], message: str
 ) -> None:
     """A reason is what a notice says."""
     add(published, table, **cells)
     reasons = published.execute("SELECT reason FROM needs_attention").fetchall()
-    assert reasons == [(said,)]
+    assert reasons == [(message,)]
 
 
 def test_an_invoice_that_is_not_what_it_should_be(published: duckdb.DuckDBPyConnection) -> None:
@@ -265,7 +265,7 @@ def gaps(published: duckdb.DuckDBPyConnection, month: str) -> list[str]:
     return [gap["reason"] for gap in usage_gaps(published) if gap["month"] == month]
 
 
-def test_usage_that_has_not_come_is_said(published: duckdb.DuckDBPyConnection) -> None:
+def test_missing_usage_is_reported(published: duckdb.DuckDBPyConnection) -> None:
     sources(published, "2024-01-01", other=30)
     sources(published, "2024-02-01", other=10)
     sources(published, "2024-03-01", other=3)

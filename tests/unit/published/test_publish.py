@@ -171,10 +171,10 @@ def test_older_releases_of_duckdb_can_open_it(settings: Settings) -> None:
     assert (header[:4], int.from_bytes(header[4:], "little")) == (b"DUCK", 64)
     # DuckDB 1.1 takes a part of a query for recursive that has the name of the table in it.
     for name, report in published_tables(settings).reports.items():
-        assert not re.search(OF_ITS_OWN_NAME, report.query), name
+        assert not re.search(SELF_REFERENCE, report.query), name
 
 
-OF_ITS_OWN_NAME = re.compile(
+SELF_REFERENCE = re.compile(
     r"^(\w+) as \((?:.*|\n(?:(?!\)).*\n)*?.*)\b(?:from|join) \1\b", re.MULTILINE | re.IGNORECASE
 )
 

@@ -51,7 +51,7 @@ def standing(published: duckdb.DuckDBPyConnection, customer: str = "ada") -> tup
     return tuple(row)
 
 
-def test_who_owes_nothing_is_good(published: duckdb.DuckDBPyConnection) -> None:
+def test_a_customer_who_owes_nothing_is_good(published: duckdb.DuckDBPyConnection) -> None:
     owe(published, "N-1", 0, 30, status="paid")
     owe(published, "N-2", 9, 30, status="void")
     owe(published, "N-3", 9, 30, status="draft", due_at=None)

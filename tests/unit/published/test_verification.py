@@ -29,7 +29,7 @@ def test_a_row_that_only_one_side_has() -> None:
     assert first_difference("charges", [], []) is None
 
 
-def test_rows_of_one_id_are_told_apart_by_what_is_most_alike() -> None:
+def test_rows_of_one_id_are_matched_by_similarity() -> None:
     lots = [{"customer_id": "c", "kind": kind, "amount": amount} for kind, amount in (("a", 1),)]
     others = [{"customer_id": "c", "kind": "b", "amount": 2}, {**lots[0], "amount": 3}]
     assert first_difference("wallet_ledger", lots, others) == (

@@ -76,12 +76,12 @@ def test_a_canary_is_billed_as_everybody_and_is_in_no_table_of_the_month(
     assert list((settings.home / "scratch").iterdir()) == []
 
 
-def test_what_is_wrong_in_its_files_is_said_with_file_and_row(settings: Settings) -> None:
+def test_problems_in_its_files_name_file_and_row(settings: Settings) -> None:
     data = Path(settings.data_dir)
     write(data, "canary/accounts/customers.csv", "customer_id,name,currency\ntweety,T,XXX\n")
     with pytest.raises(InvalidInput, match=r"canary/accounts/customers\.csv row 2, currency"):
         check_canary(settings, JANUARY)
-    for text, said in (
+    for text, message in (
         ("billing_month,customer_id,currency,total\n", "canary/expected.csv: has no rows"),
         (
             "billing_month,customer_id,currency,total\n2024-13,t,USD,1\n",
@@ -96,7 +96,7 @@ def test_what_is_wrong_in_its_files_is_said_with_file_and_row(settings: Settings
         write(data, "canary/expected.csv", text)
         with pytest.raises(InvalidInput) as refused:
             read_expected(settings, JANUARY)
-        assert said in str(refused.value)
+        assert message in str(refused.value)
     (data / "canary/expected.csv").unlink()
     with pytest.raises(InvalidInput, match=r"canary/expected\.csv: is missing and needed"):
         read_expected(settings, JANUARY)
@@ -107,7 +107,7 @@ def checked(settings: Settings, *more: str) -> Result:
     return CliRunner().invoke(check, ["2024-01", *more], env=environ)
 
 
-def test_billing_check_names_what_is_wrong_in_its_files_beside_all_others(
+def test_billing_check_names_problems_of_the_canary_with_all_others(
     settings: Settings,
 ) -> None:
     data = Path(settings.data_dir)

@@ -129,7 +129,7 @@ def a_row_twice(settings: Settings) -> None:
         a_row_twice,
     ],
 )
-def test_any_other_input_is_computed_anew(
+def test_any_other_input_is_computed_again(
     settings: Settings, change: Callable[[Settings], None]
 ) -> None:
     change(settings)

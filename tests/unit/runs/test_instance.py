@@ -38,7 +38,7 @@ def test_processes_that_open_a_new_history_together_all_find_it_whole(tmp_path: 
     "content",
     [b"\0damaged\xff", b"run_monitoring: [", b"", b"- a\n", b"concurrency: {runs: {other: 1}}\n"],
 )
-def test_damaged_settings_are_named_and_made_anew(tmp_path: Path, content: bytes) -> None:
+def test_damaged_settings_are_named_and_recreated(tmp_path: Path, content: bytes) -> None:
     settings = Settings.from_env({"BILLING_HOME": str(tmp_path)})
     config = instance_home(settings) / "dagster.yaml"
     good = config.read_bytes()

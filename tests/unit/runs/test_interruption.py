@@ -29,7 +29,7 @@ def main() -> None:
 
 run(main)
 """
-SAID = "interrupted: the same command again goes on from here, nothing is sent twice"
+INTERRUPTED = "interrupted: the same command again goes on from here, nothing is sent twice"
 
 
 def ended(kind: str, seconds: float, *signals: signal.Signals) -> str:
@@ -41,19 +41,19 @@ def ended(kind: str, seconds: float, *signals: signal.Signals) -> str:
         for number in signals:
             process.send_signal(number)
             time.sleep(0.1)  # two of a kind at once would be one
-        _, said = process.communicate(timeout=10)
+        _, output = process.communicate(timeout=10)
         assert process.returncode == 1
-        return said.decode().strip()
+        return output.decode().strip()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it(number: signal.Signals) -> None:
-    assert ended("listens", 60, number) == SAID
+    assert ended("listens", 60, number) == INTERRUPTED
 
 
 def test_a_process_that_ignores_the_signal_is_ended_after_a_while() -> None:
-    assert ended("deaf", 0.2, signal.SIGTERM) == SAID
+    assert ended("deaf", 0.2, signal.SIGTERM) == INTERRUPTED
 
 
-def test_a_second_one_ends_at_once_who_does_not_listen() -> None:
-    assert ended("deaf", 60, signal.SIGINT, signal.SIGTERM) == SAID
+def test_a_second_signal_ends_an_unresponsive_process_at_once() -> None:
+    assert ended("deaf", 60, signal.SIGINT, signal.SIGTERM) == INTERRUPTED

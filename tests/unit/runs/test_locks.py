@@ -42,9 +42,9 @@ def test_a_busy_lock_names_its_holder(tmp_path: Path) -> None:
     path = tmp_path / "a.lock"
     with holder(path) as other, pytest.raises(HeldError) as refused, NamedLock(path, "busy", "we"):
         pass
-    said = str(refused.value)
-    assert said.startswith(f"busy by close_month, run 7 (process {other.pid}, since ")
-    assert said.endswith("UTC): wait until that ends, then run again")
+    message = str(refused.value)
+    assert message.startswith(f"busy by close_month, run 7 (process {other.pid}, since ")
+    assert message.endswith("UTC): wait until that ends, then run again")
 
 
 def test_a_waiter_is_informed_at_once_and_gets_the_lock(tmp_path: Path) -> None:
@@ -52,14 +52,14 @@ def test_a_waiter_is_informed_at_once_and_gets_the_lock(tmp_path: Path) -> None:
     with holder(path) as other:
 
         def end_the_other(text: str) -> None:
-            told.append(text)
+            messages.append(text)
             assert other.stdin is not None
             other.stdin.write(b"\n")
             other.stdin.flush()
 
-        told: list[str] = []
+        messages: list[str] = []
         with NamedLock(path, "busy", "we", timeout=30, notify=end_the_other):
-            assert [f"(process {other.pid}, since" in text for text in told] == [True]
+            assert [f"(process {other.pid}, since" in text for text in messages] == [True]
             with pytest.raises(HeldError, match="busy by we"), NamedLock(path, "busy", "others"):
                 pass
 

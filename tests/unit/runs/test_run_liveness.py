@@ -12,7 +12,7 @@ from billing_pipeline.runs import liveness
 from billing_pipeline.runs.liveness import hold, reap_dead_runs, release
 from billing_pipeline.settings import Settings
 
-HOLD_UNTIL_TOLD = """
+HOLD_UNTIL_INPUT = """
 import sys
 from billing_pipeline.runs import liveness
 from billing_pipeline.runs.liveness import hold
@@ -47,7 +47,7 @@ def status(instance: dg.DagsterInstance, run_id: str) -> dg.DagsterRunStatus:
 def test_a_run_ends_with_its_process(tmp_path: Path, instance: dg.DagsterInstance) -> None:
     settings = Settings.from_env({"BILLING_HOME": str(tmp_path)})
     run_id = started(instance)
-    command = [sys.executable, "-c", HOLD_UNTIL_TOLD, str(tmp_path), run_id]
+    command = [sys.executable, "-c", HOLD_UNTIL_INPUT, str(tmp_path), run_id]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"held\n"

@@ -77,7 +77,7 @@ def compared(folder: Path, *edits: str) -> tuple[set[str], Outside, duckdb.DuckD
         ("UPDATE raw.subscriptions SET plan_id = 'a' WHERE customer_id = 'lone'", {"lone"}),
     ],
 )
-def test_a_change_reaches_those_whom_its_inputs_are_about(
+def test_a_change_affects_only_the_customers_of_its_inputs(
     tmp_path: Path, edit: str, reached: set[str]
 ) -> None:
     found, others, _ = compared(tmp_path, edit)

@@ -15,7 +15,7 @@ def git(folder: Path, *args: str) -> None:
     subprocess.run(["git", "-C", str(folder), *who, *args], check=True, capture_output=True)
 
 
-def test_a_revision_is_read_beside_an_untouched_work_tree(tmp_path: Path) -> None:
+def test_reading_a_revision_leaves_the_work_tree_alone(tmp_path: Path) -> None:
     book = tmp_path / "repo" / "book" / "catalog"
     (book / "costs").mkdir(parents=True)
     (book / "costs" / "prices.csv").write_text("old")
