@@ -181,6 +181,7 @@ class _Search:
         self._present = as_billed.read_inputs(connection, settings, month)
         self._rejections: dict[str, str] = {}
         self._is_compared = False  # `before` and `planned` are there
+        self._subscriptions: dict[str, str] = {}  # what differs in their rows
 
     def all(self) -> dict[ChangedLine, Evidence]:
         corrected = {
@@ -251,6 +252,9 @@ class _Search:
         self._is_compared = True
         report = published_tables(self._settings).reports["charge_changes"].query
         found = rows(self._connection, _TERMS)
+        self._subscriptions = {
+            charge["subscription_id"]: "; ".join(_subscription_evidence(charge)) for charge in found
+        }
         same_price = {charge["charge_id"] for charge in found if _is_same_price(charge)}
         causes = {
             row["charge_id"]: _without_price(row["cause"])
@@ -285,11 +289,7 @@ class _Search:
                 charge["price_id"], charge["price_terms_before"], charge["price_terms_after"]
             )
         if "account change" in causes:
-            parts += account_evidence(
-                charge["subscription_id"],
-                charge["subscription_terms_before"],
-                charge["subscription_terms_after"],
-            )
+            parts += _subscription_evidence(charge)
         return "; ".join(parts) or UNKNOWN.evidence
 
     def _usage(self, charge: Row) -> list[str]:
@@ -368,6 +368,10 @@ class _Search:
         bases = {"minimum": {"charge"}, "discount": {"charge", "minimum"}}
         if moved & bases.get(kind, {"charge"}) or (kind == "tax" and moved - {"tax", ""}):
             return Evidence(FOLLOWS, follows, **owner)
+        cell = {"discount": "coupon_id", "minimum": "minimum_amount"}.get(kind)
+        account = self._subscriptions.get(line["subscription_id"] or "", "")
+        if cell is not None and f" {cell} " in account:
+            return Evidence(account_changes.CAUSE, account, **owner)
         cause, place = {
             "tax": ("tax change", f"catalog/tax_rates.csv {line['tax_rate_id']}"),
             "discount": ("coupon change", f"catalog/coupons.csv {line['coupon_id']}"),
@@ -381,6 +385,14 @@ class _Search:
         if parties is None or not self._is_compared:
             return {}
         return account_changes.taxed_elsewhere(self._connection, parties)
+
+
+def _subscription_evidence(charge: Row) -> list[str]:
+    return account_evidence(
+        charge["subscription_id"],
+        charge["subscription_terms_before"],
+        charge["subscription_terms_after"],
+    )
 
 
 def _is_same_price(charge: Row) -> bool:

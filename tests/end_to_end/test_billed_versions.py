@@ -280,7 +280,9 @@ def test_the_row_of_a_customer_behind_a_change_is_named(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
-def test_what_an_adjustment_brings_changes_no_tax_rate(tmp_path: Path) -> None:
+def test_what_an_adjustment_a_coupon_and_a_minimum_bring_changes_no_tax_rate(
+    tmp_path: Path,
+) -> None:
     data, home = tmp_path / "data", tmp_path / "home"
     company(data)
     write(
@@ -295,12 +297,28 @@ def test_what_an_adjustment_brings_changes_no_tax_rate(tmp_path: Path) -> None:
         "adjustment_id,customer_id,amount,currency,occurred_at,description,reason,author",
         "a1,late,-3,USD,2024-01-05T00:00:00Z,Credit,outage,eve",
     )
+    write(data / "catalog/coupons.csv", "coupon_id,percent_off,duration", "tenth,10,forever")
+    write(
+        data / "accounts/subscriptions.csv",
+        "subscription_id,customer_id,plan_id,starts_at,coupon_id,minimum_amount",
+        *(
+            f"{name},{name},{'other' if name == 'repriced' else 'basic'},2024-01-01,"
+            f"{'tenth' if name == 'moved' else ''},{50 if name == 'same' else ''}"
+            for name in CUSTOMERS
+        ),
+    )
     waits = billing(home, data, "run", MONTH)
     assert waits.returncode == 3, waits.stderr
-    assert rows(home, "SELECT cause, evidence FROM plan_changes ORDER BY ALL") == [
-        ("adjustment", "accounts/adjustments.csv a1: outage, by eve"),
-        ("follows other lines", "the other lines of the invoice"),
-    ]
+    assert rows(home, f"SELECT customer_id, cause, evidence FROM ({_CHANGES}) ORDER BY ALL") == [
+        ("late", "adjustment", "accounts/adjustments.csv a1: outage, by eve"),
+        ("late", "follows other lines", "the other lines of the invoice"),
+        ("moved", "account change",
+         "accounts/subscriptions.csv moved: coupon_id nothing → tenth"),
+        ("moved", "follows other lines", "the other lines of the invoice"),
+        ("same", "account change",
+         "accounts/subscriptions.csv same: minimum_amount nothing → 50"),
+        ("same", "follows other lines", "the other lines of the invoice"),
+    ]  # fmt: skip
     assert rows(home, "SELECT cause FROM invoice_plan WHERE customer_id = 'late'") == [
         ("adjustment",)
     ]
