@@ -111,7 +111,8 @@ class Storage:
         try:
             found = self._local(folder) if self.store is None else self._stored(self.store, folder)
         except OSError as error:
-            problem = Problem(folder, None, None, None, f"cannot be listed: {error}")
+            place = folder or "the data directory"
+            problem = Problem(place, None, None, None, f"cannot be listed: {error}")
             raise InvalidInput([problem]) from error
         kept = [entry for entry in found if not entry.name.startswith((".", "_"))]
         _refuse_invalid_names(folder, kept)

@@ -198,7 +198,7 @@ def _refuse_lookalike(
     """Refuse what may be meant as a table; notes and other tables may be there too. Raises
     `UnreadableFile`."""
     place = f"{folder}/{entry.name}"
-    if stem.lower() in _HOMES.keys() - set(names):
+    if _HOMES.get(stem.lower(), folder) != folder:
         raise _refused(place, f"is not read; it belongs in {_HOMES[stem.lower()]}/")
     near = get_close_matches(stem.lower(), names, n=1, cutoff=0.8)
     if near and not entry.is_documentation:
