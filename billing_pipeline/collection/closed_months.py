@@ -208,37 +208,31 @@ def open_corrections(
     An invoice stays as it was billed if its change was declined or is in review, or if its payer is
     no longer among the `customers` of the accounts and so gets no invoice to correct it on."""
     wanted = {invoice.invoice_id: invoice for invoice in plan.desired}
-    held: dict[str, list[ActualInvoice]] = {}
-    for item in plan.held:
-        held.setdefault(item.invoice_id or item.stripe_invoice_id, []).append(item)
+    actions = _by_invoice(plan.actions)
+    held = _held_by_invoice(plan)
+    net = {name: net_of(held.get(name, ())) for name in actions}
+    own = _billed_by_invoice(actions, billed)
+    elsewhere = {
+        name: _merged([part.of(month) for part in parts if part.on != on])
+        for name, parts in own.items()
+    }
     kept = {
         action.invoice_id
         for action in plan.actions
         if action.kind in _UNDECIDED or action.key in plan.declined
-    }
-    actions = _by_invoice(plan.actions)
-    owned: dict[tuple[str, str], list[BilledCorrections]] = defaultdict(list)
-    for part in billed:
-        owned[part.customer_id, part.currency].append(part)
-    own = {name: owned.get((a.customer_id, a.currency), []) for name, a in actions.items()}
-    elsewhere = {
-        name: _merged([part.of(month) for part in parts if part.on != on])
-        for name, parts in own.items()
     }
     changed = {
         name: action
         for name, action in actions.items()
         if name not in kept
         and (wanted[name].total if name in wanted else 0)
-        != net_of(held.get(name, ())) + to_minor(elsewhere[name].total, action.currency)
+        != net[name] + to_minor(elsewhere[name].total, action.currency)
     }
     not_corrected = _not_corrected(plan, held, kept, changed, month, customers)
     stays = kept | not_corrected.keys()
     touched = (changed.keys() | {name for name in actions if elsewhere[name].lines}) - stays
     now = content_now(scratch.warehouse_path(month), touched & wanted.keys())
-    totals = {
-        name: to_major(net_of(held.get(name, ())), actions[name].currency) for name in touched
-    }
+    totals = {name: to_major(net[name], actions[name].currency) for name in touched}
     before = content_billed(settings, month, totals)
     found: list[InvoiceCorrections] = []
     spent: list[Correction] = []
@@ -248,24 +242,45 @@ def open_corrections(
                 found += [part.of(month) for part in own[name] if part.on == on]
             spent += _merged([part.of(month) for part in own[name]]).lines
         elif name in touched:
-            present, former = now.get(name, InvoiceContent()), before.get(name)
-            if former is None and any(item.is_billed for item in held.get(name, ())):
-                # Without the saved version, its taxes line by line are not known either.
-                former = _content_of_stripe_lines(held[name], action)
-                present = replace(present, taxes={})
-            invoice = ClosedInvoice(
-                name,
-                month,
-                action.customer_id,
-                action.currency,
-                present,
-                former or InvoiceContent(),
-                elsewhere[name],
-                totals[name],
-            )
+            contents = _contents(now.get(name), before.get(name), held.get(name, ()), action)
+            payer = (action.customer_id, action.currency)
+            invoice = ClosedInvoice(name, month, *payer, *contents, elsewhere[name], totals[name])
             found.append(corrections_of(invoice))
             spent += corrections_of(replace(invoice, elsewhere=InvoiceCorrections())).lines
     return ClosedMonthCorrections(_merged(found), tuple(spent), not_corrected)
+
+
+def _held_by_invoice(plan: InvoicePlan) -> dict[str, list[ActualInvoice]]:
+    """What Stripe holds of each invoice of ours."""
+    held: dict[str, list[ActualInvoice]] = {}
+    for item in plan.held:
+        held.setdefault(item.invoice_id or item.stripe_invoice_id, []).append(item)
+    return held
+
+
+def _billed_by_invoice(
+    actions: Mapping[str, InvoiceAction], billed: Sequence[BilledCorrections]
+) -> dict[str, list[BilledCorrections]]:
+    """The corrections that were billed to each invoice's customer in its currency."""
+    owned: dict[tuple[str, str], list[BilledCorrections]] = defaultdict(list)
+    for part in billed:
+        owned[part.customer_id, part.currency].append(part)
+    return {name: owned.get((a.customer_id, a.currency), []) for name, a in actions.items()}
+
+
+def _contents(
+    now: InvoiceContent | None,
+    saved: InvoiceContent | None,
+    held: Sequence[ActualInvoice],
+    action: InvoiceAction,
+) -> tuple[InvoiceContent, InvoiceContent]:
+    """An invoice as it would be billed `now`, and as it was billed: as `saved` then, else by the
+    lines that Stripe holds. Without the saved version its taxes line by line are not known either,
+    so neither side has them."""
+    present = now or InvoiceContent()
+    if saved is None and any(item.is_billed for item in held):
+        return replace(present, taxes={}), _content_of_stripe_lines(held, action)
+    return present, saved or InvoiceContent()
 
 
 def _not_corrected(

@@ -7,7 +7,7 @@ attempts that are due. What does not: any step itself, and Dagster. Coroutines t
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -15,6 +15,7 @@ from billing_pipeline.collection.month_plan import Desired, desired_invoices
 from billing_pipeline.collection.plan.dunning_policy import DunningPolicy
 from billing_pipeline.collection.pull.inbox import Inbox
 from billing_pipeline.collection.pull.money_tables import (
+    ByInvoice,
     credit_note_rows,
     payout_rows,
     received_rows,
@@ -32,7 +33,7 @@ from billing_pipeline.collection.pull.tables import (
 from billing_pipeline.collection.push.dunning import DunningResult, carry_out
 from billing_pipeline.collection.push.requests import StripeSession
 from billing_pipeline.collection.records.account import require_account
-from billing_pipeline.collection.records.billed import RecordProblem
+from billing_pipeline.collection.records.billed import BilledInvoice, RecordProblem
 from billing_pipeline.collection.records.opening import Records, open_records
 from billing_pipeline.collection.records.recorded import (
     differing,
@@ -41,6 +42,7 @@ from billing_pipeline.collection.records.recorded import (
 )
 from billing_pipeline.collection.records.request_log import Author
 from billing_pipeline.collection.stripe_state.balances import unexplained
+from billing_pipeline.collection.stripe_state.cached_payouts import Payout
 from billing_pipeline.collection.stripe_state.event_reader import Reading, pull_events, read_events
 from billing_pipeline.collection.stripe_state.payouts import read_payouts
 from billing_pipeline.collection.stripe_state.received import read_received
@@ -50,6 +52,7 @@ from billing_pipeline.collection.stripe_state.refresh import (
     from_cache,
     list_month,
 )
+from billing_pipeline.collection.stripe_state.stripe_invoice import ActualInvoice
 from billing_pipeline.months import BillingMonth, InvalidMonthError
 from billing_pipeline.settings import Settings
 from billing_pipeline.stripe_api.client import StripeGateway
@@ -75,7 +78,7 @@ class PullResult:
 
     @property
     def tables(self) -> dict[str, list[Row]]:
-        """What is to be published; afterwards `note_published`."""
+        """What is to be published; afterwards `record_published`."""
         return {
             "stripe_invoices": self.stripe_invoices,
             "invoice_payments": self.invoice_payments,
@@ -118,48 +121,23 @@ async def pull(
         # Taken before reading: what changes from now on makes the month stale again.
         version, now = records.cache.months.version(month.key), gateway.clock.now()
         recorded = records.billed.invoices(month.key)
-        if full:
-            start = int(month.start(settings.timezone).timestamp())
-            invoices = await pull_month(
-                gateway, records.cache, month_key=month.key, month_start=start
-            )
-        else:
-            invoices = await complete_month(gateway, records.cache, month.key)
-        await read_received(gateway, records.cache, invoices, again=full)
-        await read_payouts(gateway, records.cache, [item.stripe_invoice_id for item in invoices])
-        await record_missing(gateway, records.billed, month.key, invoices)
-        readable = [invoice for invoice in invoices if invoice.unreadable is None]
-        decided = records.request_log.decided(month.key)
-        known = with_records(readable, recorded, decided, month.key)
-        by_balance = {i.stripe_customer_id for i in readable if i.settled_outside_wallet}
-        not_ours = unexplained(cached_invoices_of(records.cache, by_balance))
-        names = [item.stripe_invoice_id for item in readable]
-        received = {
-            name: moves for name, (_, moves) in records.cache.invoices.received(names).items()
-        }
-        notes = records.cache.invoices.credit_notes(names)
-        in_payouts = {
-            move["payout"] for moves in received.values() for move in moves if "payout" in move
-        }
-        payouts = records.cache.payouts.named(in_payouts)
-        known_months = {month.key, *_rated_months(settings), *records.billed.months()}
-        unknown = [from_cache(item) for item in records.cache.invoices.unknown(known_months)]
+        invoices = await _read_month(gateway, records, settings, month, full=full)
+        held = _held(records, settings, month, invoices, recorded)
     wanted = desired_invoices(settings, month) if desired is None else desired
     expected = {
         i.invoice_id: ExpectedInvoice(i.customer_id, i.currency, i.total, i.wallet_applied)
         for i in wanted
     }
+    policy = policy or DunningPolicy.of(settings)
     return PullResult(
         month=month,
-        stripe_invoices=stripe_invoice_rows(readable),
-        invoice_payments=payment_rows(
-            readable, now, policy or DunningPolicy.of(settings), returned(received)
-        ),
-        payments=received_rows(readable, received),
-        payouts=payout_rows(month.first_day, received, payouts),
-        unknown_invoices=unknown_rows(month.first_day, unknown),
-        credit_notes=credit_note_rows(readable, notes),
-        reconciliation=reconciliation_rows(month.key, expected, known, not_ours),
+        stripe_invoices=stripe_invoice_rows(held.invoices),
+        invoice_payments=payment_rows(held.invoices, now, policy, returned(held.received)),
+        payments=received_rows(held.invoices, held.received),
+        payouts=payout_rows(month.first_day, held.received, held.payouts),
+        unknown_invoices=unknown_rows(month.first_day, held.unknown),
+        credit_notes=credit_note_rows(held.invoices, held.credit_notes),
+        reconciliation=reconciliation_rows(month.key, expected, held.known, held.not_ours),
         stripe_reads=[
             {
                 "read_at": datetime.fromtimestamp(now, UTC),
@@ -173,10 +151,72 @@ async def pull(
     )
 
 
-def note_published(settings: Settings, pulled: PullResult) -> None:
+async def _read_month(
+    gateway: StripeGateway,
+    records: Records,
+    settings: Settings,
+    month: BillingMonth,
+    *,
+    full: bool,
+) -> list[ActualInvoice]:
+    """Bring the cache and the records of a month up to date; returns its invoices."""
+    if full:
+        start = int(month.start(settings.timezone).timestamp())
+        invoices = await pull_month(gateway, records.cache, month_key=month.key, month_start=start)
+    else:
+        invoices = await complete_month(gateway, records.cache, month.key)
+    await read_received(gateway, records.cache, invoices, again=full)
+    await read_payouts(gateway, records.cache, [item.stripe_invoice_id for item in invoices])
+    await record_missing(gateway, records.billed, month.key, invoices)
+    return invoices
+
+
+@dataclass(frozen=True)
+class _Held:
+    """What Stripe holds of a month, as the cache has it. `invoices` can be read, `known` are these
+    and the ones that only our records know. By Stripe's invoice id: what was `received`, the
+    `credit_notes`, and in minor units what of the balance is `not_ours`. `unknown`: invoices with
+    our marks, of no month that is known here."""
+
+    invoices: list[ActualInvoice]
+    known: list[ActualInvoice]
+    received: ByInvoice
+    credit_notes: ByInvoice
+    payouts: Mapping[str, Payout]
+    not_ours: dict[str, int]
+    unknown: list[ActualInvoice]
+
+
+def _held(
+    records: Records,
+    settings: Settings,
+    month: BillingMonth,
+    invoices: Sequence[ActualInvoice],
+    recorded: Sequence[BilledInvoice],
+) -> _Held:
+    readable = [invoice for invoice in invoices if invoice.unreadable is None]
+    names = [item.stripe_invoice_id for item in readable]
+    by_balance = {i.stripe_customer_id for i in readable if i.settled_outside_wallet}
+    received = {name: moves for name, (_, moves) in records.cache.invoices.received(names).items()}
+    in_payouts = {
+        move["payout"] for moves in received.values() for move in moves if "payout" in move
+    }
+    known_months = {month.key, *_rated_months(settings), *records.billed.months()}
+    return _Held(
+        invoices=readable,
+        known=with_records(readable, recorded, records.request_log.decided(month.key), month.key),
+        received=received,
+        credit_notes=records.cache.invoices.credit_notes(names),
+        payouts=records.cache.payouts.named(in_payouts),
+        not_ours=unexplained(cached_invoices_of(records.cache, by_balance)),
+        unknown=[from_cache(item) for item in records.cache.invoices.unknown(known_months)],
+    )
+
+
+def record_published(settings: Settings, pulled: PullResult) -> None:
     """Record that these rows are published."""
     with open_records(settings.records_dir) as records:
-        records.cache.months.note_published(
+        records.cache.months.record_published(
             pulled.month.key, pulled.version, pulled.read_at, in_full=pulled.is_full
         )
 
@@ -211,7 +251,7 @@ async def _read_inbox(gateway: StripeGateway, records: Records, deadline: float)
     try:
         while events := inbox.pending():
             await read_events(gateway, records.cache, events.values())
-            inbox.note_handled(events, gateway.clock.now())
+            inbox.mark_handled(events, gateway.clock.now())
             if gateway.clock.monotonic() > deadline:
                 return
     finally:

@@ -156,10 +156,10 @@ def wallets_are_published(settings: Settings, month: BillingMonth) -> bool:
         return records.cache.months.wallets_are_published(month.key)
 
 
-def note_published(settings: Settings, month: BillingMonth, wallets: WalletTables) -> None:
+def record_published(settings: Settings, month: BillingMonth, wallets: WalletTables) -> None:
     """Record that these wallets are published."""
     with open_records(settings.records_dir) as records:
-        records.cache.months.note_wallets_published(month.key, wallets.version)
+        records.cache.months.record_wallets_published(month.key, wallets.version)
 
 
 async def wallet_tables(

@@ -112,7 +112,7 @@ async def preview(
         held, present = await context.plan()
         if run_id is not None and not present.changes:
             mark = empty_plan_mark(run_id, entry, wanted, held)
-            records.cache.months.note_empty_plan(month.key, mark, began)
+            records.cache.months.record_empty_plan(month.key, mark, began)
         return present
 
 

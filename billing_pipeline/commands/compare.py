@@ -14,7 +14,7 @@ import click
 from rich.console import Console
 
 from billing_pipeline.collection import stripe_gateway
-from billing_pipeline.collection.records.cut_over import note_cut_over
+from billing_pipeline.collection.records.cut_over import record_cut_over
 from billing_pipeline.commands.parameters import MONTH, json_option, settings_with_home
 from billing_pipeline.commands.terminal import MAX_SHOWN, CommandError, print_json, table
 from billing_pipeline.comparison.comparison import Comparison, CustomerTotal
@@ -138,7 +138,7 @@ def _note(
     accept: str | None,
     besides: Sequence[str],
 ) -> None:
-    note_cut_over(
+    record_cut_over(
         settings.records_dir,
         first,
         compared=str(month),

@@ -18,7 +18,7 @@ from billing_pipeline.collection.stripe_state.resolutions import Decision
 from billing_pipeline.defs.collection import collection_asset
 from billing_pipeline.defs.plans import shown_plan
 from billing_pipeline.defs.resources import Stripe
-from billing_pipeline.defs.sending import apply, drift_after, note_inputs
+from billing_pipeline.defs.sending import apply, drift_after, record_inputs
 from billing_pipeline.defs.turns import month_of
 from billing_pipeline.published.publish import publish_rows
 from billing_pipeline.settings import Settings
@@ -88,7 +88,7 @@ def _decline(
     tables = shown.tables(settings, month)
     left = drift_after(settings, month, shown.plan, tables["invoice_plan"])
     publish_rows(settings, month, tables | left)
-    note_inputs(settings, month, shown.plan)
+    record_inputs(settings, month, shown.plan)
     return dg.MaterializeResult(metadata=shown.metadata)
 
 

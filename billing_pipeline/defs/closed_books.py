@@ -34,7 +34,7 @@ from billing_pipeline.collection.records.opening import open_records
 from billing_pipeline.collection.stripe_state.refresh import list_new
 from billing_pipeline.defs.resources import Stripe
 from billing_pipeline.defs.turns import turn
-from billing_pipeline.intake.late_usage import note_compared, rated_inputs
+from billing_pipeline.intake.late_usage import rated_inputs, record_compared
 from billing_pipeline.intake.reference.load import has_file
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.published.change_evidence import ChangedLine, find_evidence
@@ -159,7 +159,7 @@ class _ClosedMonths:
             inputs = rated_inputs(scratch, month)
         is_billed = all(action.kind is ActionKind.UNCHANGED for action in plan.actions)
         if inputs is not None and is_billed:
-            note_compared(settings, month, inputs, is_billed=True)
+            record_compared(settings, month, inputs, is_billed=True)
         self._context.log.info(
             f"{month} was rated again: {len(lines)} lines of correction for {self._month}"
         )

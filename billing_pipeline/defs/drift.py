@@ -19,8 +19,8 @@ from billing_pipeline.intake.late_usage import (
     ChangedInputs,
     changed_inputs,
     compared_inputs,
-    note_compared,
     rated_inputs,
+    record_compared,
 )
 from billing_pipeline.intake.problems import InvalidInput
 from billing_pipeline.months import BillingMonth
@@ -99,7 +99,7 @@ def _compare(
     rows = drift_rows(plan, causes, _cause_by_files(changed), seen_at)
     publish_rows(settings, month, {"month_drift": rows})
     if inputs is not None:
-        note_compared(settings, month, inputs, is_billed=not plan.undecided)
+        record_compared(settings, month, inputs, is_billed=not plan.undecided)
     return True
 
 

@@ -31,7 +31,7 @@ def note(settings: Settings, notice: Notice) -> None:
         record.note(notice, time.time())
 
 
-def note_failed_runs(settings: Settings, instance: dg.DagsterInstance, now: datetime) -> int:
+def record_failed_runs(settings: Settings, instance: dg.DagsterInstance, now: datetime) -> int:
     """How many runs failed in the last days; each is recorded once."""
     failed = failed_runs(instance, now)
     url = settings.ui_url
@@ -75,5 +75,5 @@ def notify_once(settings: Settings, now: datetime, seconds: float) -> Outcome:
         return Outcome()  # nothing was ever billed from this home
     with open_instance(settings) as instance:
         reap_dead_runs(settings, instance)
-        note_failed_runs(settings, instance, now)
+        record_failed_runs(settings, instance, now)
         return notify(settings, instance, now, seconds)

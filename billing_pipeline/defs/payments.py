@@ -73,9 +73,9 @@ def publish_payments(
     # Each wallet takes two requests, so only if the whole month is listed anyway.
     wallets = wallets_now(gateway, settings, month) if in_full else None
     publish_rows(settings, month, pulled.tables | (wallets.tables if wallets else {}))
-    payments.note_published(settings, pulled)
+    payments.record_published(settings, pulled)
     if wallets is not None:
-        prepaid.note_published(settings, month, wallets)
+        prepaid.record_published(settings, month, wallets)
     return Published(pulled, wallets.unread if wallets else [])
 
 

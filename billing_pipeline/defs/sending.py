@@ -6,6 +6,7 @@ which plan is carried out (``plans``, ``approvals``).
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -20,7 +21,7 @@ from billing_pipeline.collection.plan_pages import (
     receipt_markdown,
     receipt_sentence,
 )
-from billing_pipeline.collection.plan_rows import outcome_rows
+from billing_pipeline.collection.plan_rows import PlanNotes, outcome_rows
 from billing_pipeline.collection.push.apply import ApplyReport
 from billing_pipeline.collection.stripe_state.cached_tax_ids import tax_ids_summary
 from billing_pipeline.defs.collection import (
@@ -34,7 +35,7 @@ from billing_pipeline.defs.payments import wallets_now
 from billing_pipeline.defs.plans import invoice_plan, notes_of, plan_tables, publish_month
 from billing_pipeline.defs.resources import Stripe
 from billing_pipeline.defs.turns import month_of, turn
-from billing_pipeline.intake.late_usage import forget_compared, note_compared, rated_inputs
+from billing_pipeline.intake.late_usage import forget_compared, rated_inputs, record_compared
 from billing_pipeline.money import to_major
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.published.as_billed import SentDocument, save_versions
@@ -66,15 +67,7 @@ def apply(
     Stripe then holds. Raises `dagster.Failure` where a part failed; the rest is published."""
     month = month_of(context, settings)
     refuse_unfinished(settings, month)
-
-    def save_billed(plan: InvoicePlan, sent: Sequence[InvoiceAction]) -> None:
-        stands = [action for action in plan.actions if action.kind is ActionKind.UNCHANGED]
-        billed = {a.invoice_id for a in [*sent, *stands] if a.kind not in _BILLS_NOTHING}
-        if plan.closed is not None:
-            return
-        sends = [document for action in sent for document in sent_documents(action)]
-        save_versions(settings, month, billed, context.run.run_id, datetime.now(UTC), sends)
-
+    actor = "unattended" if approval is None else f"approved by {approval.decided_by}"
     with turn(context, settings, Turn.STRIPE), stripe.open() as gateway:
         outcome = stripe_gateway.run(
             gateway,
@@ -83,11 +76,11 @@ def apply(
                 settings,
                 month,
                 run_id=context.run.run_id,
-                actor="unattended" if approval is None else f"approved by {approval.decided_by}",
+                actor=actor,
                 approval=approval,
                 limits=Limits.of(settings),
                 timeout=60.0,
-                before_sending=save_billed,
+                before_sending=partial(_save_billed, settings, month, context.run.run_id),
             ),
         )
         # The month was read from Stripe a moment ago, so it is not listed again.
@@ -103,12 +96,48 @@ def apply(
             wallets = wallets_now(gateway, settings, month)
             tables |= wallets.tables
     publish_month(settings, month, tables | drift_after(settings, month, outcome.remaining, rows))
-    note_inputs(settings, month, outcome.remaining)
+    record_inputs(settings, month, outcome.remaining)
     for corrected in _corrected_months(outcome.report):
         forget_compared(settings, corrected)
-    payments.note_published(settings, pulled)
+    payments.record_published(settings, pulled)
     if wallets is not None:
-        prepaid.note_published(settings, month, wallets)
+        prepaid.record_published(settings, month, wallets)
+    metadata = _metadata(settings, outcome, notes, changes)
+    metadata |= payment_metadata(pulled.invoice_payments)
+    if without_tax_id := tax_ids_summary(outcome.report.tax_id_problems):
+        # The invoices are right without a tax id, so the run does not fail.
+        context.log.warning(without_tax_id)
+        metadata["tax ids"] = without_tax_id
+    failed = outcome.problems + (wallets.unread if wallets is not None else [])
+    if failed:
+        raise failed_in_part(failed, metadata)
+    return dg.MaterializeResult(metadata=metadata)
+
+
+def _save_billed(
+    settings: Settings,
+    month: BillingMonth,
+    run_id: str,
+    plan: InvoicePlan,
+    sent: Sequence[InvoiceAction],
+) -> None:
+    """Save the version that is billed of each invoice that is sent or stands as it is. A month
+    whose books are closed was saved when it was billed."""
+    if plan.closed is not None:
+        return
+    stands = [action for action in plan.actions if action.kind is ActionKind.UNCHANGED]
+    billed = {a.invoice_id for a in [*sent, *stands] if a.kind not in _BILLS_NOTHING}
+    sends = [document for action in sent for document in sent_documents(action)]
+    save_versions(settings, month, billed, run_id, datetime.now(UTC), sends)
+
+
+def _metadata(
+    settings: Settings,
+    outcome: steps.ApplyOutcome,
+    notes: PlanNotes,
+    changes: Rows,
+) -> dict[str, Any]:
+    """What the run's page in Dagster shows of what was done and what is left."""
     metadata: dict[str, Any] = {
         "in short": receipt_sentence(outcome.report),
         "receipt": dg.MetadataValue.md(receipt_markdown(outcome.report)),
@@ -120,18 +149,9 @@ def apply(
     }
     if outcome.needs_approval and notes.approval_url is not None:
         metadata["approve"] = dg.MetadataValue.url(notes.approval_url)
-    metadata |= payment_metadata(pulled.invoice_payments)
-    without_tax_id = tax_ids_summary(outcome.report.tax_id_problems)
-    if without_tax_id:
-        # The invoices are right without a tax id, so the run does not fail.
-        context.log.warning(without_tax_id)
-        metadata["tax ids"] = without_tax_id
     if not settings.uses_sandbox and settings.stripe_api_base is None:
         metadata["in Stripe"] = dg.MetadataValue.url(DASHBOARD)
-    failed = outcome.problems + (wallets.unread if wallets is not None else [])
-    if failed:
-        raise failed_in_part(failed, metadata)
-    return dg.MaterializeResult(metadata=metadata)
+    return metadata
 
 
 def sent_documents(action: InvoiceAction) -> list[SentDocument]:
@@ -190,11 +210,11 @@ def _has_drift(settings: Settings, month: BillingMonth) -> bool:
     return bool(found)
 
 
-def note_inputs(settings: Settings, month: BillingMonth, plan: InvoicePlan) -> None:
+def record_inputs(settings: Settings, month: BillingMonth, plan: InvoicePlan) -> None:
     """Note the inputs that the month was rated from, if all is billed or declined: only a change of
     them is drift. If something is left, the next comparison has to rate the month."""
     inputs = rated_inputs(settings, month)
     if inputs is not None and not plan.undecided:
-        note_compared(settings, month, inputs, is_billed=True)
+        record_compared(settings, month, inputs, is_billed=True)
     else:
         forget_compared(settings, month)

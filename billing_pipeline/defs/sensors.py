@@ -18,8 +18,8 @@ from billing_pipeline.defs.jobs import apply_plan, preview_month, pull_payments
 from billing_pipeline.defs.notifications import (
     delivery_summary,
     note,
-    note_failed_runs,
     notify,
+    record_failed_runs,
 )
 from billing_pipeline.defs.partitions import MONTHS
 from billing_pipeline.defs.resources import Stripe
@@ -149,7 +149,7 @@ def drifted_months(
             unread.append(f"{month}: {error}")
             continue
         if late is not None:
-            _note_late(settings, month, late)
+            _record_late(settings, month, late)
             # For a month whose books are closed, a plan shows no more than `month_drift` does.
             if not is_closed(locked, month):
                 asked[month] = f"late usage {month} {late.fingerprint}"
@@ -166,7 +166,7 @@ def drifted_months(
         yield dg.SkipReason("Every closed month's plan is up to date with its inputs.")
 
 
-def _note_late(settings: Settings, month: BillingMonth, late: ChangedInputs) -> None:
+def _record_late(settings: Settings, month: BillingMonth, late: ChangedInputs) -> None:
     if settings.records_dir.exists():
         closed = closed_sentence(settings.locked_through, month)
         key = f"late_usage:{month}:{late.fingerprint}"
@@ -208,7 +208,7 @@ def runs_that_failed(
     runs of the command line."""
     if not settings.records_dir.exists():
         return dg.SkipReason("Nothing was ever billed from here.")
-    failed = note_failed_runs(settings, context.instance, datetime.now(UTC))
+    failed = record_failed_runs(settings, context.instance, datetime.now(UTC))
     return dg.SkipReason(f"{failed} runs failed in the last seven days.")
 
 

@@ -67,7 +67,7 @@ class ChangedInputs:
         return any(name.startswith(f"{folder}/") for name in others)
 
 
-def note_rated(
+def record_rated(
     settings: Settings, month: BillingMonth, folders: list[BillingMonth], files: UsageFiles
 ) -> None:
     """Note the inputs with which the month is being rated, and the folders of its usage."""
@@ -114,7 +114,7 @@ def _contents(inputs: RatedInputs) -> dict[str, str]:
     return {name: digest or stamp for name, (stamp, _, digest) in files.items()}
 
 
-def note_compared(
+def record_compared(
     settings: Settings, month: BillingMonth, known: RatedInputs, *, is_billed: bool
 ) -> None:
     """Save in the records the inputs that were compared with what was billed: those of a month that

@@ -71,7 +71,7 @@ class NoticeRecord:
         rows = self._db.execute("select key from sent where target = ?", [target])
         return {row[0] for row in rows}
 
-    def note_sent(self, target: str, keys: Iterable[str], now: float) -> None:
+    def record_sent(self, target: str, keys: Iterable[str], now: float) -> None:
         """Record all keys of one message in one transaction."""
         with transaction(self._db):
             self._db.executemany(

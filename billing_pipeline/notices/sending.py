@@ -147,7 +147,7 @@ def _send(
             return count, True
         if not target.send(message):
             return count, False
-        record.note_sent(target.digest, message.keys, now)
+        record.record_sent(target.digest, message.keys, now)
     return len(due), True
 
 

@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 
 import duckdb
 
-from billing_pipeline.intake.late_usage import note_rated
+from billing_pipeline.intake.late_usage import record_rated
 from billing_pipeline.intake.price_periods import earliest_usage, write_price_periods
 from billing_pipeline.intake.problems import InvalidInput, Problem, shown
 from billing_pipeline.intake.reference.load import load_reference
@@ -147,7 +147,7 @@ def _read_inputs(
         usage = load_usage(connection, settings, month, months_back, _carried_events(connection))
         folders = [month.shift(-back) for back in range(months_back + 1)]
         write_file_sources(connection, month, usage)
-        note_rated(settings, month, folders, usage)
+        record_rated(settings, month, folders, usage)
         write_wallet_applications(connection, wallet_applications)
         write_corrections(connection, corrections)
         digest = inputs_digest(connection, settings, usage)

@@ -30,7 +30,7 @@ from billing_pipeline.rating.dbt_runner import (
 )
 from billing_pipeline.settings import Settings
 
-# Everything that grows with events; `metering_tables` in macros/spark/hand_over.sql names the same.
+# Everything that grows with events; `metering_tables` in macros/spark/transfer.sql names the same.
 ON_SPARK = ("staging", "metering", "tag:reads_events")
 # Where dbt finds the adapter that profiles.yml names for Spark.
 ADAPTER = Path(__file__).parent / "spark_adapter"
@@ -72,14 +72,14 @@ def meter_on_spark(settings: Settings, month: BillingMonth) -> list[NodeResult]:
     """Build staging and metering on Spark from the inputs in the month's warehouse, and put the
     tables into it. Returns every node that ran on Spark; raises `DbtError` if dbt could not start.
     If a node failed, the warehouse is left unchanged."""
-    hand_over(settings, month)
+    export_inputs(settings, month)
     nodes = build_on_spark(settings, month)
     if not any(node.is_failed for node in nodes):
-        take_over(settings, month)
+        import_tables(settings, month)
     return nodes
 
 
-def hand_over(settings: Settings, month: BillingMonth) -> None:
+def export_inputs(settings: Settings, month: BillingMonth) -> None:
     """Write the checked inputs of the month's warehouse as Parquet for Spark."""
     if find_spec("pyspark") is None:
         raise DbtError(
@@ -88,7 +88,7 @@ def hand_over(settings: Settings, month: BillingMonth) -> None:
     work_dir = _work_dir(settings, month)
     shutil.rmtree(work_dir, ignore_errors=True)
     (work_dir / "raw").mkdir(parents=True)
-    run_operation(settings, month, "hand_over_raw", {"folder": str(work_dir / "raw")})
+    run_operation(settings, month, "export_raw", {"folder": str(work_dir / "raw")})
 
 
 def build_on_spark(settings: Settings, month: BillingMonth) -> list[NodeResult]:
@@ -114,10 +114,10 @@ def build_on_spark(settings: Settings, month: BillingMonth) -> list[NodeResult]:
     return [_node(result) for result in json.loads(results.read_text())["results"]]
 
 
-def take_over(settings: Settings, month: BillingMonth) -> None:
+def import_tables(settings: Settings, month: BillingMonth) -> None:
     """Turn the tables that Spark wrote into tables of the month's warehouse."""
     tables = glob_literal(str(_work_dir(settings, month) / "tables" / "main.db"))
-    run_operation(settings, month, "take_over_metering", {"folder": tables})
+    run_operation(settings, month, "import_metering", {"folder": tables})
 
 
 def _work_dir(settings: Settings, month: BillingMonth) -> Path:

@@ -65,7 +65,7 @@ class _Lane:
         """Seconds until the last request was sent long enough ago."""
         return self._due_at - MAX_CATCH_UP - now
 
-    def note_sent(self, now: float) -> None:
+    def record_sent(self, now: float) -> None:
         self._due_at = max(self._due_at, now) + self._interval
 
 
@@ -96,7 +96,7 @@ class RateLimiter:
         while (early := self._early(lanes)) > EARLY_SECONDS:
             await self._clock.sleep(early)
         for lane in lanes:
-            lane.note_sent(self._clock.monotonic())
+            lane.record_sent(self._clock.monotonic())
 
     def _early(self, lanes: Iterable[_Lane]) -> float:
         now = self._clock.monotonic()

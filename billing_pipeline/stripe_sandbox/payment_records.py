@@ -11,7 +11,7 @@ from typing import Any
 from billing_pipeline.stripe_sandbox.context import Call, route
 from billing_pipeline.stripe_sandbox.customers import existing_customer
 from billing_pipeline.stripe_sandbox.errors import ApiError
-from billing_pipeline.stripe_sandbox.payments import new_invoice_payment, note_paid
+from billing_pipeline.stripe_sandbox.payments import new_invoice_payment, record_paid
 from billing_pipeline.stripe_sandbox.validation import merge_metadata
 
 Json = dict[str, Any]
@@ -70,5 +70,5 @@ def attach_record(call: Call, invoice: Json, record_id: str) -> int:
         raise ApiError("The PaymentRecord is attached to an invoice already.")
     what = {"type": "payment_record", "payment_record": record_id}
     payment = new_invoice_payment(call, invoice, paid["value"], what, is_default=False)
-    note_paid(call, payment, paid["value"])
+    record_paid(call, payment, paid["value"])
     return int(paid["value"])

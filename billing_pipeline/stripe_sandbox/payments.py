@@ -131,7 +131,7 @@ def settle(
             open_dispute(call, charge_id, None, "debit_not_authorized")
     payment = _payment_by(call, intent)
     if payment is not None and error is None:
-        note_paid(call, payment, intent["amount"])
+        record_paid(call, payment, intent["amount"])
     return payment, error
 
 
@@ -198,11 +198,11 @@ def charge(call: Call, invoice: Json, method: Json) -> tuple[Json, dict[str, str
     intent["amount"] = payment["amount_requested"] = invoice["amount_remaining"]
     error = _confirm(call, intent, method)
     if intent["status"] == "succeeded":
-        note_paid(call, payment, invoice["amount_remaining"])
+        record_paid(call, payment, invoice["amount_remaining"])
     return call.save(payment), error
 
 
-def note_paid(call: Call, payment: Json, amount: int) -> None:
+def record_paid(call: Call, payment: Json, amount: int) -> None:
     """Record what a payment has paid of its invoice."""
     payment |= {"status": "paid", "amount_paid": amount}
     payment["status_transitions"]["paid_at"] = call.now
@@ -221,7 +221,7 @@ def attach(call: Call, invoice: Json, intent_id: str) -> int:
         raise ApiError("The PaymentIntent is attached to an invoice already.")
     amount = int(intent["amount_received"])
     payment = new_invoice_payment(call, invoice, intent["amount"], _by(intent), is_default=False)
-    note_paid(call, payment, amount)
+    record_paid(call, payment, amount)
     return amount
 
 

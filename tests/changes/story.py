@@ -370,7 +370,7 @@ class Story:
         pulled = await payments.pull(
             self._gateway("pull"), self.settings, month, full=full, desired=rated.desired
         )
-        payments.note_published(self.settings, pulled)
+        payments.record_published(self.settings, pulled)
         self.published[month] = pulled
         return pulled
 

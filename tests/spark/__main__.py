@@ -30,7 +30,12 @@ from billing_pipeline.duckdb_sql import sql_text
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.rating.dbt_runner import NodeResult, check, run_dbt
 from billing_pipeline.rating.month import build_raw, open_warehouse
-from billing_pipeline.rating.spark import build_on_spark, build_the_rest, hand_over, take_over
+from billing_pipeline.rating.spark import (
+    build_on_spark,
+    build_the_rest,
+    export_inputs,
+    import_tables,
+)
 from billing_pipeline.settings import Settings
 from tests.property.tables import write
 from tests.property.worlds import SETTINGS, make_data_set
@@ -103,12 +108,12 @@ def compare(month: Month, scratch: Path) -> Outcome:
     check(in_duckdb, key)
 
     began = time.perf_counter()
-    hand_over(homes[1], key)
+    export_inputs(homes[1], key)
     handed_over = time.perf_counter()
     on_spark = build_on_spark(homes[1], key)
     check(on_spark, key)
     built = time.perf_counter()
-    take_over(homes[1], key)
+    import_tables(homes[1], key)
     taken_over = time.perf_counter()
     rest = build_the_rest(homes[1], key)
     check(rest, key)

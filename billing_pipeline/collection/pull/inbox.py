@@ -106,7 +106,7 @@ class Inbox:
             ).fetchall()
         return {str(event_id): _parsed(event_id, body) for event_id, body in rows}
 
-    def note_handled(self, event_ids: Iterable[str], now: float) -> None:
+    def mark_handled(self, event_ids: Iterable[str], now: float) -> None:
         """Mark these events as handled, and delete those handled that are older than
         `RETENTION_SECONDS`."""
         with self._lock:

@@ -267,7 +267,7 @@ class _Run:
             await issue_credit(self._session, action, part, self._month_key)
             for part in action.credits
         ]
-        self._wallets.note_credit(action.customer_id, action.currency)
+        self._wallets.record_credit(action.customer_id, action.currency)
         return ActionResult(
             action, ResultState.DONE, stripe_ids=tuple(str(note["id"]) for note in notes)
         )

@@ -66,7 +66,7 @@ async def try_payment(
     """
     attempt = await _try_payment(session, target, invoice, step, generations)
     if attempt.problem is not None:
-        session.cache.invoices.note_failure(invoice.stripe_invoice_id, int(session.now))
+        session.cache.invoices.record_failure(invoice.stripe_invoice_id, int(session.now))
     return attempt
 
 

@@ -141,7 +141,7 @@ class CustomerDirectory:
                 f"the accounts name {stripe_customer_id}, which was deleted in Stripe",
             )
         # Of a customer without our mark, events are read for the card only.
-        self._session.cache.cards.note_seen([(stripe_customer_id, card_of(data))])
+        self._session.cache.cards.record_seen([(stripe_customer_id, card_of(data))])
         metadata = data.get("metadata") or {}
         return CachedCustomer(
             *(stripe_customer_id, customer_id, int(data["created"])),
@@ -202,7 +202,7 @@ class CustomerDirectory:
         fields = fields_to_write(ours, written, customer.held or "")
         if fields:
             await self._write(customer, payer, fields, ours, wanted)
-        cache.customers.note_baseline(name, wanted)
+        cache.customers.record_baseline(name, wanted)
 
     async def _write(
         self,
@@ -311,7 +311,7 @@ class CustomerDirectory:
             data = await ensure_change(self._session, target, f"{step}-default", request, look)
         except StripeFailure as failure:
             if failure.kind in (FailureKind.CARD, FailureKind.REFUSED):
-                self._session.cache.cards.note_refused(customer.stripe_customer_id, method)
+                self._session.cache.cards.record_refused(customer.stripe_customer_id, method)
                 return
             raise
         self._session.cache.customers.store([data])

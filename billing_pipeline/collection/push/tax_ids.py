@@ -93,7 +93,7 @@ class TaxIds:
         if solved:
             self._cache.forget_problems(solved)
         if self.problems:
-            self._cache.note_problems(self.problems, self._session.now)
+            self._cache.record_problems(self.problems, self._session.now)
 
     async def _change(
         self, name: str, payer: Payer, wanted: TaxId | None, made: _Made | None, is_new: bool
@@ -122,7 +122,7 @@ class TaxIds:
             elif self._was_ours(name, payer, wanted, str(present["id"])):
                 mark = _Made(wanted.digest, str(present["id"]))
             else:
-                self._cache.note_found(name, wanted.digest)
+                self._cache.record_found(name, wanted.digest)
         if made is not None and any(item["id"] == made.stripe_tax_id for item in held):
             await self._remove(name, payer, made)
         if mark != made:
@@ -209,4 +209,4 @@ def _path(name: str) -> str:
 def _unknown_type(payer: Payer) -> str:
     country = f"a customer in {payer.country}" if payer.country else "a customer without a country"
     text = clean_text(payer.tax_id or "", 60)
-    return f"of no type that Stripe has and that could be told: {text!r} of {country}"
+    return f"no tax id type of Stripe fits {text!r} of {country}"

@@ -168,7 +168,7 @@ class WalletBook:
         await self.post(target, customer, f"wallet-release-{number}", given)
         return [given]
 
-    def note_credit(self, customer_id: str, currency: str) -> None:
+    def record_credit(self, customer_id: str, currency: str) -> None:
         """A credit note may have given back to the wallet: `post_outstanding` looks at it."""
         self._credited.add((customer_id, currency))
 

@@ -23,7 +23,7 @@ class NotOurMonthError(RuntimeError):
     damaged."""
 
 
-def note_cut_over(records: Path, first: BillingMonth, **how: Any) -> None:
+def record_cut_over(records: Path, first: BillingMonth, **how: Any) -> None:
     """Store the first month that we bill, and `how` that was decided: what was compared."""
     records.mkdir(parents=True, exist_ok=True)
     path = _path(records)

@@ -49,7 +49,7 @@ class CachedCards:
         row = self._db.execute(query, [stripe_customer_id]).fetchone()
         return None if row is None else Card(*row)
 
-    def note_seen(self, cards: Iterable[tuple[str, str]]) -> None:
+    def record_seen(self, cards: Iterable[tuple[str, str]]) -> None:
         """Store the methods of customers that are not known yet; the time of their last change is
         unknown."""
         self._db.executemany("insert or ignore into cards values (?, ?, 0)", cards)
@@ -58,12 +58,12 @@ class CachedCards:
         query = "select 1 from cards_refused where (stripe_customer_id, method) = (?, ?)"
         return self._db.execute(query, [stripe_customer_id, method]).fetchone() is not None
 
-    def note_refused(self, stripe_customer_id: str, method: str) -> None:
+    def record_refused(self, stripe_customer_id: str, method: str) -> None:
         self._db.execute(
             "insert or ignore into cards_refused values (?, ?)", [stripe_customer_id, method]
         )
 
-    def note_change(self, stripe_customer_id: str, card: str, at: int) -> None:
+    def record_change(self, stripe_customer_id: str, card: str, at: int) -> None:
         """Store a change that an event reports, unless a later one is known: events may come out of
         order. `at`: epoch seconds."""
         self._db.execute(

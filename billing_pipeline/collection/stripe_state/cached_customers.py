@@ -114,7 +114,7 @@ class CachedCustomers:
             self._db.executemany(
                 f"insert or replace into customers ({_COLUMNS}) values (?, ?, ?, ?, ?, ?, ?)", rows
             )
-            self._cards.note_seen(cards)
+            self._cards.record_seen(cards)
             for name in others:
                 self.forget(name)
 
@@ -131,12 +131,12 @@ class CachedCustomers:
         self._db.execute("delete from customers where stripe_customer_id = ?", [stripe_customer_id])
 
     def baseline(self, stripe_customer_id: str) -> str | None:
-        """The digests of our input that were last noted for a customer; see `note_baseline`."""
+        """The digests of our input that were last noted for a customer; see `record_baseline`."""
         query = "select profile from profiles where stripe_customer_id = ?"
         row = self._db.execute(query, [stripe_customer_id]).fetchone()
         return None if row is None else str(row[0])
 
-    def note_baseline(self, stripe_customer_id: str, profile: str) -> None:
+    def record_baseline(self, stripe_customer_id: str, profile: str) -> None:
         """Note our input, as digests: for a customer to whom we have never written, it is what the
         next input is compared with."""
         self._db.execute(

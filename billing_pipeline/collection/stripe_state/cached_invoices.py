@@ -260,7 +260,7 @@ class CachedInvoices:
             [json.dumps(dict(extra)), stripe_invoice_id],
         )
 
-    def note_failure(self, stripe_invoice_id: str, at: int) -> None:
+    def record_failure(self, stripe_invoice_id: str, at: int) -> None:
         """Note that a payment of an invoice failed `at` (epoch seconds); the first failure is
         kept."""
         self._db.execute(
@@ -277,7 +277,7 @@ class CachedInvoices:
         ).fetchone()
         return {} if row is None else dict(json.loads(row[0]))
 
-    def note_received(
+    def record_received(
         self, stripe_invoice_id: str, amount_paid: int | None, rows: Sequence[Mapping[str, Any]]
     ) -> None:
         """Store what was received for an invoice (`received.py`), and the invoice's `amount_paid`
@@ -295,7 +295,7 @@ class CachedInvoices:
     def received(
         self, stripe_invoice_ids: Iterable[str]
     ) -> dict[str, tuple[int | None, list[dict[str, Any]]]]:
-        """What `note_received` has stored, by invoice. The amount is None where the rows have
+        """What `record_received` has stored, by invoice. The amount is None where the rows have
         become stale."""
         found = self._db.execute(
             "select stripe_invoice_id, json_extract(extra, '$.received_of'), "

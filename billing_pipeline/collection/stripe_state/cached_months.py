@@ -34,7 +34,7 @@ class CachedMonths:
             [[key, int(in_full)] for key in month_keys],
         )
 
-    def note_published(self, month_key: str, version: int, at: float, *, in_full: bool) -> None:
+    def record_published(self, month_key: str, version: int, at: float, *, in_full: bool) -> None:
         """Note that this version of the month is published now, even where a newer one was
         before. `at`: when it was read, epoch seconds; `in_full`: it was read by listing."""
         self._db.execute(
@@ -58,7 +58,7 @@ class CachedMonths:
         )
         return [(str(key), int(version), bool(listing)) for key, version, listing in rows]
 
-    def note_empty_plan(self, month_key: str, mark: str, at: float) -> None:
+    def record_empty_plan(self, month_key: str, mark: str, at: float) -> None:
         self._db.execute(
             "insert or replace into empty_plans values (?, ?, ?)", [month_key, mark, at]
         )
@@ -80,7 +80,7 @@ class CachedMonths:
         """Grows with every change of the month's invoices, and whenever we move any wallet."""
         return self.version(month_key) + (self._progress.get("wallets_changed") or 0)
 
-    def note_wallets_published(self, month_key: str, version: int) -> None:
+    def record_wallets_published(self, month_key: str, version: int) -> None:
         self._progress.put(f"wallets_published {month_key}", version)
 
     def wallets_are_published(self, month_key: str) -> bool:

@@ -42,7 +42,7 @@ class CachedTaxIds:
         rows = self._db.execute("select stripe_customer_id, digest from tax_ids_found").fetchall()
         return dict(rows)
 
-    def note_found(self, stripe_customer_id: str, digest: str) -> None:
+    def record_found(self, stripe_customer_id: str, digest: str) -> None:
         self._db.execute(
             "insert or replace into tax_ids_found values (?, ?)", [stripe_customer_id, digest]
         )
@@ -55,7 +55,7 @@ class CachedTaxIds:
         """By customer, why its tax id could not be sent."""
         return dict(self._db.execute("select customer_id, reason from tax_id_problems").fetchall())
 
-    def note_problems(self, problems: Mapping[str, str], at: float) -> None:
+    def record_problems(self, problems: Mapping[str, str], at: float) -> None:
         """Store which tax ids could not be sent, seen `at` (epoch seconds). Problems that no push
         has met for long are deleted: their customers are no longer billed."""
         rows = [(customer, reason, at) for customer, reason in problems.items()]

@@ -234,7 +234,7 @@ class _Changes:
                 changed[invoice_id] = event.made_at or changed.get(invoice_id)
         await self._read_invoices(changed, paid)
         for invoice_id, at in failed.items():
-            self._cache.invoices.note_failure(invoice_id, at)
+            self._cache.invoices.record_failure(invoice_id, at)
         await self._read_credit_notes(credited)
 
     async def _read_customers(self, events: Sequence[StripeEvent]) -> None:
@@ -242,7 +242,7 @@ class _Changes:
         that creates customers has it all from its answers already."""
         known = self._cache.customers
         for event in events:
-            self._note_card(event)
+            self._record_card(event)
         changed = {
             str(event.target)
             for event in events
@@ -252,7 +252,7 @@ class _Changes:
         }
         await each(sorted(changed), lambda item: read_customer(self._gateway, self._cache, item))
 
-    def _note_card(self, event: StripeEvent) -> None:
+    def _record_card(self, event: StripeEvent) -> None:
         """Note a changed default payment method of a known customer."""
         name, cards = str(event.target), self._cache.cards
         before = cards.get(name)
@@ -262,7 +262,7 @@ class _Changes:
         if is_new is None:
             is_new = before is not None and before.card != event.card
         if is_new:
-            cards.note_change(name, event.card, event.created)
+            cards.record_change(name, event.card, event.created)
 
     def _month_of(self, invoice_id: str, event: StripeEvent) -> str | None:
         marked = (event.metadata or {}).get(metadata_keys.MONTH)

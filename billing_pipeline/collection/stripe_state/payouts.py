@@ -61,7 +61,7 @@ async def read_payouts(
         for name, (paid, of_invoice) in kept.items():
             after = [_with_payout(row, in_payout, until, now) for row in of_invoice]
             if after != of_invoice:
-                cache.invoices.note_received(name, paid, after)
+                cache.invoices.record_received(name, paid, after)
 
 
 def _waits(row: Json, now: int) -> bool:

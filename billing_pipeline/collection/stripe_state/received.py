@@ -66,7 +66,7 @@ async def read_received(
                 ]
             rows = await _rows(gateway, payments)
             kept = [_with_known_values(row, before.get(row["id"])) for row in rows]
-            cache.invoices.note_received(name, item.amount_paid, kept)
+            cache.invoices.record_received(name, item.amount_paid, kept)
 
     await each(wanted.values(), read)
     await _read_fees(gateway, cache, paid)
@@ -93,7 +93,7 @@ async def read_paid(gateway: StripeGateway, cache: StripeCache, stripe_invoice_i
     before = {row["id"]: row for row in known}
     cache.invoices.store([invoice], moment=moment)
     kept = [_with_known_values(row, before.get(row["id"])) for row in rows]
-    cache.invoices.note_received(stripe_invoice_id, amount, kept)
+    cache.invoices.record_received(stripe_invoice_id, amount, kept)
     return True
 
 
@@ -327,7 +327,7 @@ async def _read_fees(
         more = [found.get(str(row.get("transaction")), {}) for row in rows]
         if any(more):
             rows = [row | booked for row, booked in zip(rows, more, strict=True)]
-            cache.invoices.note_received(name, paid, rows)
+            cache.invoices.record_received(name, paid, rows)
 
 
 @contextmanager

@@ -61,7 +61,8 @@ class ObjectStore:
 
     def listed(self, folder: str) -> list[StoredObject]:
         """What is directly in a folder; nothing if no object's name begins with the folder's."""
-        prefix = self._key(folder) + "/"
+        key = self._key(folder)
+        prefix = f"{key}/" if key else ""
         with _explaining(folder):
             found = obstore.list_with_delimiter(self._store, prefix)
         folders = [

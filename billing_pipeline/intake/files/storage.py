@@ -95,11 +95,14 @@ class Storage:
         return self.store is not None
 
     def path(self, relative: str) -> str:
+        if not relative:
+            return self.root
         first, slash, rest = relative.partition("/")
         return f"{self.root}/{self.renamed.get(first, first)}{slash}{rest}"
 
     def entries(self, folder: str) -> list[Entry]:
-        """The entries of a folder, by name; none if there is no such folder.
+        """The entries of a folder (of the data directory itself: ``""``), by name; none if there is
+        no such folder.
 
         Names that begin with ``.`` or ``_`` are left out: half-finished uploads and markers such
         as ``_SUCCESS``. Raises `InvalidInput` if the folder cannot be listed: its entries are then
@@ -108,7 +111,8 @@ class Storage:
         try:
             found = self._local(folder) if self.store is None else self._stored(self.store, folder)
         except OSError as error:
-            problem = Problem(folder, None, None, None, f"cannot be listed: {error}")
+            place = folder or "the data directory"
+            problem = Problem(place, None, None, None, f"cannot be listed: {error}")
             raise InvalidInput([problem]) from error
         kept = [entry for entry in found if not entry.name.startswith((".", "_"))]
         _refuse_invalid_names(folder, kept)

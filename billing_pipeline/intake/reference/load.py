@@ -37,6 +37,9 @@ from billing_pipeline.money import CURRENCY_PLACES
 from billing_pipeline.settings import Settings
 
 _FOLDERS = ("catalog", "catalog/costs", "accounts")
+_TOP_FOLDERS = ("catalog", "accounts", "usage")
+_HOMES = {"costs": "catalog", **{table.stem: table.folder for table in reversed(TABLES)}}
+"""Where each table belongs; those that `catalog/costs` has too: `catalog`."""
 _ALLOWED = "a .csv, .csv.gz or .parquet file, or a folder of .parquet files"
 
 
@@ -52,7 +55,7 @@ def load_reference(
     that dbt builds. Raises `InvalidInput` with every problem of every file; nothing has been
     written then.
     """
-    problems: list[Problem] = []
+    problems = list(_misplaced(Storage.of(settings)))
     tables: dict[str, LoadedTable] = {}
     for folder in _FOLDERS:
         of_folder = [table for table in TABLES if table.folder == folder]
@@ -195,6 +198,8 @@ def _refuse_lookalike(
     """Refuse what may be meant as a table; notes and other tables may be there too. Raises
     `UnreadableFile`."""
     place = f"{folder}/{entry.name}"
+    if _HOMES.get(stem.lower(), folder) != folder:
+        raise _refused(place, f"is not read; it belongs in {_HOMES[stem.lower()]}/")
     near = get_close_matches(stem.lower(), names, n=1, cutoff=0.8)
     if near and not entry.is_documentation:
         hint = f"{near[0]}{extension if extension in EXTENSIONS else '.csv'}"
@@ -203,6 +208,25 @@ def _refuse_lookalike(
         what = "is a folder" if entry.is_folder else "does not look like a table"
         tables = ", ".join(names)
         raise _refused(place, f"{what}; {folder}/ holds {tables}, each as {_ALLOWED}")
+
+
+def _misplaced(storage: Storage) -> Iterator[Problem]:
+    """Tables beside the folders that are read, and folders that are probably meant as one of
+    them."""
+    entries = storage.entries("")
+    absent = set(_TOP_FOLDERS) - {entry.name for entry in entries}
+    for entry in entries:
+        if entry.name in _TOP_FOLDERS:
+            continue
+        stem, _ = _split(entry.name)
+        meant = get_close_matches(stem.lower(), absent, n=1, cutoff=0.8) if entry.is_folder else []
+        if stem.lower() in _HOMES:
+            message = f"is not read; it belongs in {_HOMES[stem.lower()]}/"
+        elif meant:
+            message = f"is not read; did you mean {meant[0]}/?"
+        else:
+            continue
+        yield Problem(entry.name, None, None, None, message)
 
 
 def _refused(place: str, message: str) -> UnreadableFile:

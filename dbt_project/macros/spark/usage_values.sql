@@ -1,5 +1,5 @@
 {#
-  How usage is read on Spark. JSON objects arrive parsed by DuckDB (hand_over.sql): a struct of
+  How usage is read on Spark. JSON objects arrive parsed by DuckDB (transfer.sql): a struct of
   `texts`, from JSON pointer to text, and `content`; and rows as given arrive as text. So both engines see the same texts: Spark's
   own JSON functions write numbers otherwise, and take the last of a key that stands twice.
 #}

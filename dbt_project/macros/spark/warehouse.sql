@@ -1,6 +1,6 @@
 {#
   Before the models run on Spark: the functions that they call, and the sources as tables over the
-  Parquet files that DuckDB handed over (hand_over.sql).
+  Parquet files that DuckDB handed over (transfer.sql).
 
   A HUGEINT is a DECIMAL(38, 0) here: it ends at 10^38 instead of 1.7 × 10^38. Spark must run with
   ANSI mode, so that overflow is an error, and without `allowPrecisionLoss`, which would round sums

@@ -1,4 +1,4 @@
-{{ config(materialized=planned_once('ephemeral'), tags=['reads_events']) }}
+{{ config(materialized=stored_on_spark('ephemeral'), tags=['reads_events']) }}
 -- grain: event that is followed and that periods invoiced this month measure: how often, and for how
 -- many subscriptions
 with

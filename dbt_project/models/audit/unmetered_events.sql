@@ -1,4 +1,4 @@
-{{ config(materialized=planned_once('ephemeral'), tags=['reads_events']) }}
+{{ config(materialized=stored_on_spark('ephemeral'), tags=['reads_events']) }}
 -- grain: accepted event of the month that has a price or a limit and is metered for no period that
 -- this month invoices, with the reason: `unread` (its meters could not read it, or it is the first
 -- reading of a counter), `later` (a later month invoices its period), `limit` (only a limit counts it)

@@ -1,4 +1,4 @@
-{{ config(materialized=planned_once()) }}
+{{ config(materialized=stored_on_spark()) }}
 -- grain: subscription × plan × billing period × price version of a meter: the time in which it is
 -- active
 with

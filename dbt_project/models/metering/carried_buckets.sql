@@ -1,4 +1,4 @@
-{{ config(materialized=planned_once()) }}
+{{ config(materialized=stored_on_spark()) }}
 -- grain: window of a gauge carried forward from bucket to bucket × bucket that begins or goes on in it
 with
 windows as (

@@ -1,4 +1,4 @@
-{{ config(materialized=planned_once()) }}
+{{ config(materialized=stored_on_spark()) }}
 -- grain: what is known of a gauge before windows into which it continues, by group: readings, and the
 -- starts of windows (`place` 0), which ask for the last of them. Of those before the first window
 -- only the last matters, and is found without sorting them.

@@ -1,4 +1,4 @@
-{{ config(materialized=planned_once()) }}
+{{ config(materialized=stored_on_spark()) }}
 -- grain: window into which a gauge's last value continues. Between the parts of one billing period
 -- it always continues; from earlier periods only where the meter carries it forward.
 select

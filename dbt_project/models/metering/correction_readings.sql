@@ -1,4 +1,4 @@
-{{ config(materialized=planned_once()) }}
+{{ config(materialized=stored_on_spark()) }}
 -- grain: correction × gauge that takes it as a reading: where no meter adds corrections of that event
 with
 meters as (select * from {{ ref('stg_catalog__meters') }}),

@@ -1,4 +1,4 @@
-{{ config(materialized=planned_once()) }}
+{{ config(materialized=stored_on_spark()) }}
 -- grain: subscription × time in which it stays on one plan × meter with a cost: how near the plan is to
 -- what that usage costs
 with

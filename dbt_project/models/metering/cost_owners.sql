@@ -1,4 +1,4 @@
-{{ config(materialized=planned_once()) }}
+{{ config(materialized=stored_on_spark()) }}
 -- grain: customer × meter with a cost × time in which a subscription's plan has, or has not, the usage
 -- that names no subscription: usage costs once
 with

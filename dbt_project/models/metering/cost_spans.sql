@@ -1,4 +1,4 @@
-{{ config(materialized=planned_once()) }}
+{{ config(materialized=stored_on_spark()) }}
 -- grain: claim to what a meter's usage costs × time in which the customer's subscriptions stay the same:
 -- of several, usage that names none is for one whose plan has a price of the meter, else an
 -- entitlement; of these for the one that began first

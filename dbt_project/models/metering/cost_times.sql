@@ -1,4 +1,4 @@
-{{ config(materialized=planned_once()) }}
+{{ config(materialized=stored_on_spark()) }}
 -- grain: version of a cost × time in which usage is counted for a subscription, or, without one, for
 -- no plan: what active_times are for prices. A trial does not cut it: usage costs the same.
 with

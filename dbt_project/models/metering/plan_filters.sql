@@ -1,4 +1,4 @@
-{{ config(materialized=planned_once()) }}
+{{ config(materialized=stored_on_spark()) }}
 -- grain: plan × price version with a filter × combination of properties that it accepts: what
 -- prices with `filter_rest` of the same plan and meter leave out
 select

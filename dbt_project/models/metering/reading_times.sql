@@ -1,4 +1,4 @@
-{{ config(materialized=planned_once()) }}
+{{ config(materialized=stored_on_spark()) }}
 -- grain: subscription × price version × combination of properties that its filter accepts, or
 -- customer × limited feature: whose events of the month a meter reads, and when, in whichever
 -- period they are invoiced

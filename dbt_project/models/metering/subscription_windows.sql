@@ -1,4 +1,4 @@
-{{ config(materialized=planned_once()) }}
+{{ config(materialized=stored_on_spark()) }}
 -- grain: time in which usage is measured for a price, cut in two where a trial ends, or for a cost
 with
 priced as (select * from {{ ref('active_times') }}),

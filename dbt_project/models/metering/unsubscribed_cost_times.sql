@@ -1,4 +1,4 @@
-{{ config(materialized=planned_once()) }}
+{{ config(materialized=stored_on_spark()) }}
 -- grain: version of a cost × customer × part of the month in which usage is counted for no plan
 with
 costs as (select * from {{ ref('stg_catalog__cost_prices') }}),

@@ -1,4 +1,4 @@
-{{ config(materialized=planned_once()) }}
+{{ config(materialized=stored_on_spark()) }}
 -- grain: customer × part of the month without a subscription, and, where events name subscriptions,
 -- subscription × part of the month in which it is not active: what usage costs then is of no plan
 with

@@ -1,4 +1,4 @@
-{{ config(materialized=planned_once()) }}
+{{ config(materialized=stored_on_spark()) }}
 -- grain: window × combination of properties that its price's filter accepts; one without a filter
 -- has a single one without properties
 select

@@ -1,4 +1,4 @@
-{{ config(materialized=planned_once()) }}
+{{ config(materialized=stored_on_spark()) }}
 -- grain: window of a gauge that is measured for each group or bucket × group × bucket, and what is
 -- carried into the window (`place` 0); every aggregation over its events
 with

@@ -8,8 +8,8 @@ import pytest
 
 from billing_pipeline.collection.records.cut_over import (
     NotOurMonthError,
-    note_cut_over,
     read_cut_over,
+    record_cut_over,
     require_ours,
 )
 from billing_pipeline.months import BillingMonth
@@ -20,12 +20,12 @@ from .conftest import JANUARY, Company
 def test_a_month_before_the_cut_over_is_planned_and_not_sent(company: Company) -> None:
     company.bill({"ada": ["10.00"]})
     records = company.home / "records"
-    note_cut_over(records, JANUARY.shift(1), compared="2026-01")
+    record_cut_over(records, JANUARY.shift(1), compared="2026-01")
     assert company.preview().changes
     with pytest.raises(NotOurMonthError, match="we bill from 2026-02 on"):
         company.apply()
     assert not company.stripe.posts()
-    note_cut_over(records, JANUARY)
+    record_cut_over(records, JANUARY)
     company.apply()
     assert company.stripe.posts()
 

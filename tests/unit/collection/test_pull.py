@@ -45,7 +45,7 @@ def _rows(pulled: PullResult) -> Rows:
 
 def publish(company: Company, **more: Any) -> Rows:
     pulled = company.pull(**more)
-    payments.note_published(company.settings, pulled)
+    payments.record_published(company.settings, pulled)
     return _rows(pulled)
 
 
@@ -109,7 +109,7 @@ def test_a_changed_month_is_requested_until_it_is_published(company: Company) ->
     read_before = company.pull(full=False)
     pay(company, 1)
     stale(company)
-    payments.note_published(company.settings, read_before)
+    payments.record_published(company.settings, read_before)
     assert [month.month for month in stale(company)] == [JANUARY]
 
 

@@ -271,7 +271,7 @@ def test_wallets_are_old_until_what_moved_them_is_published(company: Company) ->
 
     def publish() -> None:
         tables = company.wait(prepaid.wallet_tables(company.gateway(), settings, JANUARY))
-        prepaid.note_published(settings, JANUARY, tables)
+        prepaid.record_published(settings, JANUARY, tables)
 
     company.top_up(first=1000)
     company.want({"ada": [1000]}, wallet=1000)

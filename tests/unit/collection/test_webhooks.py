@@ -262,9 +262,9 @@ def test_handled_events_are_remembered_until_stripe_cannot_resend_them(tmp_path:
     first = read_event(event("evt_1"))
     assert inbox.put(first, now=0.0)
     assert inbox.pending() == {"evt_1": first}
-    inbox.note_handled(["evt_1"], now=1.0)
+    inbox.mark_handled(["evt_1"], now=1.0)
     assert inbox.pending() == {}
     assert not inbox.put(first, now=35 * 86_400)
-    inbox.note_handled([], now=41 * 86_400)
+    inbox.mark_handled([], now=41 * 86_400)
     assert inbox.put(first, now=41 * 86_400)
     inbox.close()

@@ -32,7 +32,7 @@ from billing_pipeline.defs.collection import payment_metadata
 from billing_pipeline.defs.payments import invoice_payments
 from billing_pipeline.defs.plans import invoice_plan
 from billing_pipeline.defs.resources import Stripe, resources
-from billing_pipeline.intake.late_usage import compared_inputs, note_rated
+from billing_pipeline.intake.late_usage import compared_inputs, record_rated
 from billing_pipeline.intake.usage_files import UsageFiles
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.published.publish import publish_rows
@@ -74,8 +74,8 @@ def published(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> list[set[s
     monkeypatch.setattr(plans, "publish", publish)
     for module in (approvals, plans, pulls):
         monkeypatch.setattr(module, "publish_rows", publish)
-    monkeypatch.setattr(payments, "note_published", lambda settings, pulled: None)
-    monkeypatch.setattr(prepaid, "note_published", lambda settings, month, wallets: None)
+    monkeypatch.setattr(payments, "record_published", lambda settings, pulled: None)
+    monkeypatch.setattr(prepaid, "record_published", lambda settings, month, wallets: None)
     return found
 
 
@@ -184,7 +184,7 @@ def test_a_month_of_which_all_was_declined_has_no_drift(
 ) -> None:
     """So nobody has to look at it. Where something is left, the next look rates the month."""
     settings.month_dir(JANUARY).mkdir(parents=True)
-    note_rated(settings, JANUARY, [], UsageFiles(()))
+    record_rated(settings, JANUARY, [], UsageFiles(()))
     monkeypatch.setattr(plans, "notes_of", lambda *_: (PlanNotes(date(2024, 2, 1)), []))
     waiting = replace(ACTION, invoice_id="in_2", customer_id="bob")
     actions = (ACTION,) if everything else (ACTION, waiting)

@@ -18,7 +18,7 @@ from billing_pipeline.definitions import defs
 from billing_pipeline.defs import notifications, sensors
 from billing_pipeline.defs.history import closed_months, failed_runs, is_closing, last_closes
 from billing_pipeline.defs.partitions import MONTHS
-from billing_pipeline.intake.late_usage import note_compared, note_rated, rated_inputs
+from billing_pipeline.intake.late_usage import rated_inputs, record_compared, record_rated
 from billing_pipeline.intake.usage_files import usage_files
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.notices.due import Close
@@ -209,7 +209,7 @@ def test_late_usage_asks_for_one_preview_for_each_change(
     folder.mkdir(parents=True)
     (folder / "a.csv").write_text(HEADER, encoding="utf-8")
     settings.month_dir(FEBRUARY).mkdir(parents=True)
-    note_rated(settings, FEBRUARY, [FEBRUARY], usage_files(settings, [FEBRUARY]))
+    record_rated(settings, FEBRUARY, [FEBRUARY], usage_files(settings, [FEBRUARY]))
     (folder / "b.csv").write_text(HEADER, encoding="utf-8")
     assert late(instance, settings) == []  # not closed: its close will read them
 
@@ -228,7 +228,7 @@ def test_late_usage_asks_for_one_preview_for_each_change(
     assert len(noted(settings)) == 2
 
     # As the preview does. The notices are still there to be sent.
-    note_rated(settings, FEBRUARY, [FEBRUARY], usage_files(settings, [FEBRUARY]))
+    record_rated(settings, FEBRUARY, [FEBRUARY], usage_files(settings, [FEBRUARY]))
     assert late(instance, settings) == []
     assert len(noted(settings)) == 2
 
@@ -238,7 +238,7 @@ def test_late_usage_is_noticed_without_dagsters_history(
 ) -> None:
     """What was billed is known from the records."""
     settings.month_dir(FEBRUARY).mkdir(parents=True)
-    note_rated(settings, FEBRUARY, [FEBRUARY], usage_files(settings, [FEBRUARY]))
+    record_rated(settings, FEBRUARY, [FEBRUARY], usage_files(settings, [FEBRUARY]))
     folder = Path(settings.data_dir) / "usage" / str(FEBRUARY)
     folder.mkdir(parents=True)
     (folder / "b.csv").write_text(HEADER, encoding="utf-8")
@@ -290,7 +290,7 @@ def test_late_usage_and_the_drift_that_it_makes_ask_for_one_preview(
     folder = Path(settings.data_dir) / "usage" / str(FEBRUARY)
     folder.mkdir(parents=True)
     settings.month_dir(FEBRUARY).mkdir(parents=True)
-    note_rated(settings, FEBRUARY, [FEBRUARY], usage_files(settings, [FEBRUARY]))
+    record_rated(settings, FEBRUARY, [FEBRUARY], usage_files(settings, [FEBRUARY]))
     close(instance, FEBRUARY)
     (folder / "late.csv").write_text(HEADER, encoding="utf-8")
     [before] = late(instance, settings)
@@ -302,7 +302,7 @@ def test_late_usage_and_the_drift_that_it_makes_ask_for_one_preview(
     assert drifted(instance, locked) == [("2024-03", difference)]
 
     # As the preview does, and a look that finds the same inputs.
-    note_rated(settings, FEBRUARY, [FEBRUARY], usage_files(settings, [FEBRUARY]))
+    record_rated(settings, FEBRUARY, [FEBRUARY], usage_files(settings, [FEBRUARY]))
     compare(settings, FEBRUARY)
     assert late(instance, settings) == []
     assert drifted(instance, locked) == [("2024-03", difference)]
@@ -313,7 +313,7 @@ def test_late_usage_and_the_drift_that_it_makes_ask_for_one_preview(
     (catalog / "prices.csv").write_text("price_id\n", encoding="utf-8")
     scratch = replace(settings, home=settings.home.with_name("aside"))
     scratch.month_dir(FEBRUARY).mkdir(parents=True)
-    note_rated(scratch, FEBRUARY, [FEBRUARY], usage_files(settings, [FEBRUARY]))
+    record_rated(scratch, FEBRUARY, [FEBRUARY], usage_files(settings, [FEBRUARY]))
     compare(settings, FEBRUARY, rated_in=scratch)
     assert drifted(instance, settings) == [("2024-02", difference)]
 
@@ -322,7 +322,7 @@ def compare(settings: Settings, month: BillingMonth, rated_in: Settings | None =
     """As a look for drift does."""
     inputs = rated_inputs(rated_in or settings, month)
     assert inputs is not None
-    note_compared(settings, month, inputs, is_billed=False)
+    record_compared(settings, month, inputs, is_billed=False)
 
 
 def test_a_failed_run_gives_one_notice_and_starts_no_run(

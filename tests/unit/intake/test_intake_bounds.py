@@ -17,7 +17,7 @@ import pytest
 from conftest import USAGE_HEADER, World
 
 from billing_pipeline.intake.files import normalising, parquet_files, text_files
-from billing_pipeline.intake.late_usage import late_usage, note_rated
+from billing_pipeline.intake.late_usage import late_usage, record_rated
 from billing_pipeline.intake.limits import InputLimits
 from billing_pipeline.intake.reference.schemas import USAGE_COLUMNS
 from billing_pipeline.months import BillingMonth
@@ -223,7 +223,7 @@ def test_devices_and_sockets_are_refused(world: World) -> None:
 def test_a_pipe_among_files_that_were_rated_is_late_and_not_waited_for(world: World) -> None:
     world.usage("a.csv", GOOD)
     (world.settings.month_dir(JANUARY)).mkdir(parents=True)
-    note_rated(world.settings, JANUARY, [JANUARY], world.load_usage())
+    record_rated(world.settings, JANUARY, [JANUARY], world.load_usage())
     assert late_usage(world.settings, JANUARY) is None
     os.mkfifo(world.data / "usage/2024-01/b.csv")
     late = late_usage(world.settings, JANUARY)
@@ -237,7 +237,7 @@ def test_a_folder_of_parquet_files_is_read(world: World) -> None:
         parquet(world, f"b.parquet/part-{part}.parquet", 3)
     (world.data / "usage/2024-01/b.parquet/_SUCCESS").touch()
     (world.settings.month_dir(JANUARY)).mkdir(parents=True)
-    note_rated(world.settings, JANUARY, [JANUARY], world.load_usage())
+    record_rated(world.settings, JANUARY, [JANUARY], world.load_usage())
     query = "select source_file, count(*) from raw.usage_events group by 1 order by 1"
     assert world.select(query) == [
         ("usage/2024-01/a.csv", 1),

@@ -12,7 +12,7 @@ import pytest
 from obstore.store import AzureStore, GCSStore, S3Store
 
 from billing_pipeline.intake.files.object_store import ObjectStore, StoreError
-from billing_pipeline.intake.late_usage import late_usage, note_rated
+from billing_pipeline.intake.late_usage import late_usage, record_rated
 from billing_pipeline.intake.problems import InvalidInput
 from billing_pipeline.intake.usage_files import usage_files
 from billing_pipeline.months import BillingMonth
@@ -205,7 +205,7 @@ def test_a_missing_bucket_is_not_an_empty_month(store: LocalStore, catalog: Worl
         f"usage: cannot be listed: s3://of-nobody/billing/usage: {reason}"
     ]
     assert catalog.problems() == [
-        f"catalog: cannot be listed: s3://of-nobody/billing/catalog: {reason}"
+        f"the data directory: cannot be listed: s3://of-nobody/billing: {reason}"
     ]
 
 
@@ -277,7 +277,7 @@ def test_a_signed_address_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_late_objects_are_noticed(store: LocalStore, catalog: World) -> None:
     def rate() -> None:
         catalog.settings.month_dir(JANUARY).mkdir(parents=True, exist_ok=True)
-        note_rated(catalog.settings, JANUARY, [JANUARY], usage_files(catalog.settings, [JANUARY]))
+        record_rated(catalog.settings, JANUARY, [JANUARY], usage_files(catalog.settings, [JANUARY]))
 
     b, c = "usage/2024-01/b.csv", "usage/2024-01/c.csv"
     store.put(A, usage_csv(ROW.format("e1", 1)))
@@ -301,7 +301,7 @@ def test_a_store_that_is_away_is_not_called_late(
 ) -> None:
     store.put(A, usage_csv(ROW.format("e1", 1)))
     catalog.settings.month_dir(JANUARY).mkdir(parents=True)
-    note_rated(catalog.settings, JANUARY, [JANUARY], usage_files(catalog.settings, [JANUARY]))
+    record_rated(catalog.settings, JANUARY, [JANUARY], usage_files(catalog.settings, [JANUARY]))
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     with pytest.raises(InvalidInput, match="cannot be listed"):
         late_usage(catalog.settings, JANUARY)

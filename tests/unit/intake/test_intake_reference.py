@@ -882,6 +882,33 @@ def test_a_table_in_another_form_is_not_taken_for_absent(
     one_problem(catalog, "/".join(name.split("/")[:2]), part)
 
 
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        ("accounts/tax_rates.csv", "is not read; it belongs in catalog/"),
+        ("catalog/Customers.parquet", "is not read; it belongs in accounts/"),
+        ("catalog/costs/plans.csv", "is not read; it belongs in catalog/"),
+        ("tax_rates.csv", "is not read; it belongs in catalog/"),
+        ("subscriptions/part-0.parquet", "is not read; it belongs in accounts/"),
+        ("costs/prices.csv", "is not read; it belongs in catalog/"),
+        ("usages/2024-01/events.csv", "is not read; did you mean usage/?"),
+        ("Usage/2024-01/events.csv", "is not read; did you mean usage/?"),
+    ],
+)
+def test_a_table_in_the_wrong_folder_is_not_taken_for_absent(
+    catalog: World, name: str, part: str
+) -> None:
+    catalog.write(name, "{}")
+    is_of_a_folder = name.startswith(("accounts/", "catalog/"))
+    one_problem(catalog, name if is_of_a_folder else name.split("/")[0], part)
+
+
+@pytest.mark.parametrize("name", ["events.csv", "invoices/2024.pdf", "catalogue/notes.txt"])
+def test_other_things_beside_the_folders_are_ignored(catalog: World, name: str) -> None:
+    catalog.write(name, "x\n")
+    assert catalog.problems() == []
+
+
 @pytest.mark.parametrize("name", ["README", "readme.txt", "notes.md", ".prices.csv.swp", "_old.db"])
 def test_notes_next_to_tables_are_ignored(catalog: World, name: str) -> None:
     catalog.write(f"catalog/{name}", "x\n")

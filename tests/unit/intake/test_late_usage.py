@@ -15,9 +15,9 @@ from billing_pipeline.intake.late_usage import (
     forget_compared,
     is_rated_as_compared,
     late_usage,
-    note_compared,
-    note_rated,
     rated_inputs,
+    record_compared,
+    record_rated,
 )
 from billing_pipeline.intake.usage_files import usage_files
 from billing_pipeline.months import BillingMonth
@@ -48,7 +48,7 @@ def write(settings: Settings, month: BillingMonth, name: str, rows: str = "") ->
 
 def rate(settings: Settings, month: BillingMonth, months_back: int = 0) -> None:
     folders = [month.shift(-back) for back in range(months_back + 1)]
-    note_rated(settings, month, folders, usage_files(settings, folders))
+    record_rated(settings, month, folders, usage_files(settings, folders))
 
 
 def test_nothing_is_late_right_after_a_rating(settings: Settings) -> None:
@@ -124,11 +124,11 @@ def test_last_readings_of_earlier_months_are_inputs_where_they_count(settings: S
     assert changed_inputs(settings, FEBRUARY, known) is None  # no reading is carried
     files = usage_files(settings, [FEBRUARY])
     carried = replace(files, earlier=usage_files(settings, [JANUARY]).files)
-    note_rated(settings, FEBRUARY, [FEBRUARY], carried)
+    record_rated(settings, FEBRUARY, [FEBRUARY], carried)
     known = rated_inputs(settings, FEBRUARY)
     assert known is not None
     assert changed_inputs(settings, FEBRUARY, known) is None
-    note_compared(settings, FEBRUARY, known, is_billed=True)
+    record_compared(settings, FEBRUARY, known, is_billed=True)
     assert is_rated_as_compared(settings, FEBRUARY)
     write(settings, JANUARY, "a", "e,c,n,2024-01-01,1,\n")
     write(settings, BillingMonth(2023, 5), "d")  # a month that had no folder
@@ -140,7 +140,7 @@ def test_last_readings_of_earlier_months_are_inputs_where_they_count(settings: S
     )
     assert late_usage(settings, FEBRUARY) is None  # what January's file changes, drift finds
     earlier = usage_files(settings, [BillingMonth(2023, 5), JANUARY])
-    note_rated(settings, FEBRUARY, [FEBRUARY], replace(files, earlier=earlier.files))
+    record_rated(settings, FEBRUARY, [FEBRUARY], replace(files, earlier=earlier.files))
     assert not is_rated_as_compared(settings, FEBRUARY)
 
 
@@ -182,7 +182,7 @@ def test_what_was_compared_is_kept_with_the_records(settings: Settings) -> None:
     assert compared_inputs(settings, FEBRUARY) is None
     known = rated_inputs(settings, FEBRUARY)
     assert known is not None
-    note_compared(settings, FEBRUARY, known, is_billed=True)
+    record_compared(settings, FEBRUARY, known, is_billed=True)
     shutil.rmtree(settings.month_dir(FEBRUARY))
     assert compared_inputs(settings, FEBRUARY) == {**known, "is_billed": True}
     forget_compared(settings, FEBRUARY)

@@ -142,7 +142,7 @@ def test_only_new_notices_are_sent(february: Settings, receiver: Receiver) -> No
 def test_a_process_that_dies_after_a_delivery_repeats_that_one_and_loses_none(
     february: Settings, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = NoticeRecord.note_sent
+    real = NoticeRecord.record_sent
     calls = []
 
     def die_at_the_third(record: NoticeRecord, *args: object) -> None:
@@ -151,7 +151,7 @@ def test_a_process_that_dies_after_a_delivery_repeats_that_one_and_loses_none(
             raise KeyboardInterrupt
         real(record, *args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(NoticeRecord, "note_sent", die_at_the_third)
+    monkeypatch.setattr(NoticeRecord, "record_sent", die_at_the_third)
     with pytest.raises(KeyboardInterrupt):
         tick(february, receiver)
     assert len(receiver.got) == 3

@@ -5,7 +5,7 @@
 
 {# Every source into `folder`, a folder of Parquet files each. JSON objects are parsed here and rows
    as given written out, by the rules of usage_values.sql, once for all. #}
-{% macro hand_over_raw(folder) %}
+{% macro export_raw(folder) %}
     {% set folder = folder | replace("'", "''") %}
     {% for source in graph.sources.values() if source.source_name == 'raw' %}
         {% set columns = adapter.get_columns_in_relation(
@@ -53,7 +53,7 @@
 
 {# The tables that Spark built in `folder` as the tables of the same models here. Spark has no
    HUGEINT: its DECIMAL(38, 0) is one. #}
-{% macro take_over_metering(folder) %}
+{% macro import_metering(folder) %}
     {% set folder = folder | replace("'", "''") %}
     {% for model in metering_tables() %}
         {% set files = "read_parquet('" ~ folder ~ '/' ~ model ~ "/*.parquet')" %}
