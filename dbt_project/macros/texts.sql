@@ -67,7 +67,8 @@
     {%- endfor %}
 {%- endmacro %}
 
-{# A sentence that a person can recompute by hand, from the columns of rated_charges. #}
+{# A sentence that a person can recompute by hand, step by step, from the columns of rated_charges. A
+   share of the amount comes after its bounds, which are those of the whole period. #}
 {% macro calculation_text() -%}
     concat_ws(
         '; ',
@@ -96,13 +97,14 @@
         end,
         charge_model || ': ' || model_text,
         case
-            when is_shared and is_share_of_amount
-                then {{ share_text('part_us', 'whole_us') }}
-            when is_shared
+            when is_shared and not is_share_of_amount
                 then 'included, minimum and maximum ' || {{ share_text('part_us', 'whole_us') }}
         end,
         case when minimum_units > shared_units then 'raised to the minimum of ' || plain(minimum_amount) end,
         case when maximum_units < shared_units then 'held to the maximum of ' || plain(maximum_amount) end,
+        case
+            when is_shared and is_share_of_amount then {{ share_text('part_us', 'whole_us') }}
+        end,
         case when kind = 'advance_credit' then 'given back, as it was charged in advance' end,
         'exactly ' || plain(exact_amount) || ', ' || {{ rounded_text('amount') }}
     )

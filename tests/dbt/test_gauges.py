@@ -147,6 +147,15 @@ def test_bounds_are_those_of_a_whole_period_and_shared(april: Billed) -> None:
     assert amounts(april, "included") == ["3.00", "3.60"]
 
 
+def test_a_bound_is_applied_before_the_share_as_its_sentence_says(april: Billed) -> None:
+    """At least 20 and at most 30 a month: half of each."""
+    low, high = april.charges("bounds")
+    assert [str(row["amount"]) for row in (low, high)] == ["10.0000", "15.0000"]
+    half = "× 1296000 / 2592000 seconds of the period"
+    assert f"; raised to the minimum of 20; {half}; exactly 10, " in low["calculation"]
+    assert f"; held to the maximum of 30; {half}; exactly 15, " in high["calculation"]
+
+
 def test_without_prorate_each_part_is_charged_in_full(april: Billed) -> None:
     assert amounts(april, "in full") == ["10.00", "12.00"]
 

@@ -203,18 +203,21 @@ def _by_event(text: str) -> Fraction:
 
 
 def _share_and_bounds(parts: list[str], amount: Fraction) -> Fraction:
-    share, scales_bounds = Fraction(1), False
-    if found := SHARE.fullmatch(parts[0]):
-        share, scales_bounds = Fraction(found[2]) / Fraction(found[3]), found[1] is not None
-        if not scales_bounds:
-            amount *= share
+    """Step by step, in the order of the sentence: a share counts for what comes before it, but one
+    of the included quantity and the bounds for what comes after it."""
+    share_of_bounds = Fraction(1)
+    if (found := SHARE.fullmatch(parts[0])) and found[1]:
+        share_of_bounds = Fraction(found[2]) / Fraction(found[3])
         parts.pop(0)
     while found := BOUND.fullmatch(parts[0]):
-        bound = Fraction(found[2]) * share
+        bound = Fraction(found[2]) * share_of_bounds
         is_needed = bound > amount if found[1].startswith("raised") else bound < amount
         if not is_needed:
             raise NotRedoneError(f"{parts[0]}: the amount was {amount} before")
         amount = bound
+        parts.pop(0)
+    if (found := SHARE.fullmatch(parts[0])) and not found[1]:
+        amount *= Fraction(found[2]) / Fraction(found[3])
         parts.pop(0)
     return amount
 

@@ -30,6 +30,12 @@ TIERS = "4 events, metered 12.5; graduated: tier 1: 10 × 0.1 + 5; tier 2: 2.5 �
             "-5",
         ),
         (
+            "2 events, metered 7; per_unit: 7 × 3; held to the maximum of 20; × 1728000 / 2592000"
+            " seconds of the period; exactly 13.333333333333, rounded to 13.33 EUR",
+            "13.333333333333",
+            "13.33",
+        ),
+        (
             "3 events, metered ≈0; rounded up to 1; package: ⌈1 ÷ 100⌉ = 1 packages × 2;"
             " exactly 2, rounded to 2.00 EUR",
             "2",
@@ -59,6 +65,11 @@ def test_a_right_sentence_is_followed(calculation: str, exact: str, amount: str)
             "1 events, metered 3; per_unit: 3 × 1; raised to the minimum of 2; exactly 2, rounded"
             " to 2.00 USD",
             "the amount was 3 before",
+        ),
+        (
+            "2 events, metered 7; per_unit: 7 × 3; × 1728000 / 2592000 seconds of the period; held"
+            " to the maximum of 20; exactly 13.333333333333, rounded to 13.33 EUR",
+            "says nothing",
         ),
         (
             "1 events, metered 100; 10 included, 100 billable; per_unit: 100 × 1; exactly 100,"

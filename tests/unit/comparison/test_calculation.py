@@ -24,6 +24,8 @@ SENTENCES = {
     "1 events, metered 4100; package: ⌈4100 ÷ 1000⌉ = 5 packages × 0.5; exactly 2.5": "2.50",
     "quantity 1; flat: flat 10; × 864000 / 2592000 seconds of the period; held to the maximum "
     "of 3; exactly 1": "1",
+    "quantity 1; flat: flat 10; held to the maximum of 3; × 864000 / 2592000 seconds of the "
+    "period; exactly 1": "1",
     "1 events, metered 5; per_unit: 5 × 1; included, minimum and maximum × 1728000 / 2592000 "
     "seconds of the period; raised to the minimum of 30; exactly 20": "20",
     "quantity 1; flat: flat 30; × 1728000 / 2592000 seconds of the period; given back, as it was "
