@@ -1,8 +1,8 @@
 """Notices of what could not be read from Stripe, or not be sent there, without failing a run.
 
-What belongs here: pure functions from what the cache of Stripe lists to notices. What does not: what
-is published (`due.py`). Unreadable events are left out: they only say what to read again, and
-accounts with other uses of Stripe have some every day.
+What belongs here: pure functions from what the cache of Stripe lists to notices. What does not:
+what is published (`due.py`). Unreadable events are left out: they only say what to read again,
+and accounts with other uses of Stripe have some every day.
 """
 
 from __future__ import annotations
