@@ -41,6 +41,7 @@ RAW_TABLES = {
     "accounts": (
         *(table.name for table in TABLES if table.folder == "accounts"),
         "anniversary_periods",
+        "calendar_weeks",
         *("wallet_applications", "published_lines", "published_months"),
         *("corrections", "correction_taxes"),
     ),

@@ -83,8 +83,9 @@ def write_price_periods(
 ) -> None:
     """Create the tables: the periods of each interval in use that this month or the next touches.
 
-    If any version of a subscription names a coupon, its months are written from its start on,
-    because the coupon's months are counted from the first paid one.
+    If any version of a subscription names a coupon, its periods are written from its start on, and
+    calendar weeks from the start of the first such subscription, because the coupon's months are
+    counted from the first that is paid. The other calendar periods follow from `raw.months`.
     """
     since, until = month.start(zone), month.shift(1).end(zone)
     named = connection.execute(
@@ -98,9 +99,27 @@ def write_price_periods(
         for edges in periods(calendar_edges(interval, zone), interval, since, until, first=None)
     ]
     _create(connection, "calendar_periods", rows)
+    _create(connection, "calendar_weeks", _weeks(connection, intervals, month, zone))
     _create(
         connection, "anniversary_periods", _anniversaries(connection, intervals, since, until, zone)
     )
+
+
+def _weeks(
+    connection: duckdb.DuckDBPyConnection,
+    intervals: list[str],
+    month: BillingMonth,
+    zone: ZoneInfo,
+) -> list[tuple[None, str, datetime, datetime]]:
+    [[found]] = connection.execute(
+        "SELECT epoch_us(min(starts_at)) FROM raw.subscriptions WHERE coupon_id IS NOT NULL"
+    ).fetchall()
+    if found is None or WEEK not in intervals:
+        return []
+    first = datetime.fromtimestamp(0, UTC) + timedelta(microseconds=found)
+    until = month.shift(1).end(zone)
+    weeks = periods(calendar_edges(WEEK, zone), WEEK, first, until, first=None)
+    return [(None, WEEK, *edges) for edges in weeks]
 
 
 def _anniversaries(
@@ -122,8 +141,7 @@ def _anniversaries(
         start = datetime.fromtimestamp(0, UTC) + timedelta(microseconds=microseconds)
         for interval in intervals:
             edge = anniversary_edges(interval, start, zone)
-            from_start = has_coupon and interval == "month"
-            earliest = start if from_start else max(start, since)
+            earliest = start if has_coupon else max(start, since)
             for edges in periods(edge, interval, earliest, until, first=start):
                 yield (start, interval, *edges)
 

@@ -38,6 +38,8 @@ class Kind(StrEnum):
     CHARGE_DIFFERS = "Customer charged a different amount than due"
     PAYOUT_FAILED = "Payout to the bank failed"
     UNKNOWN_INVOICE = "Invoice in Stripe that nothing here knows"
+    ANSWER_SET_ASIDE = "Answer from Stripe cannot be read"
+    TAX_ID_NOT_SENT = "Tax id is not in Stripe"
     USAGE_SPIKE = "Unusually high usage"
     ENTITLEMENT = "Plan limit"
     TRIAL_ENDING = "Trial ends soon"

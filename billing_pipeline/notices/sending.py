@@ -19,6 +19,7 @@ from typing import Protocol
 from filelock import FileLock, Timeout
 
 from billing_pipeline.notices.due import Closes, due_notices
+from billing_pipeline.notices.due_from_stripe import stripe_notices
 from billing_pipeline.notices.notice import Kind, Message, Notice, Rules, messages
 from billing_pipeline.notices.record import NoticeRecord
 from billing_pipeline.published.estimate import running_month
@@ -100,9 +101,9 @@ def send_due(
         return Outcome(is_busy=True)
     try:
         with closing(NoticeRecord(folder)) as record:
-            published = _published(settings, closes, rules, now)
+            derived = [*_published(settings, closes, rules, now), *stripe_notices(folder)]
             deadline = time.monotonic() + seconds
-            return _deliver(record, targets, published, now.timestamp(), deadline)
+            return _deliver(record, targets, derived, now.timestamp(), deadline)
     finally:
         lock.release()
 
@@ -119,7 +120,7 @@ def _published(settings: Settings, closes: Closes, rules: Rules, now: datetime) 
 def _deliver(
     record: NoticeRecord,
     targets: Sequence[Target],
-    published: list[Notice],
+    derived: list[Notice],
     now: float,
     deadline: float,
 ) -> Outcome:
@@ -127,9 +128,9 @@ def _deliver(
     failed = []
     for target in targets:
         if not record.is_known(target.digest):
-            record.add_target(target.digest, _old_keys(record, published, now), now)
+            record.add_target(target.digest, _old_keys(record, derived, now), now)
         already_sent = record.sent_keys(target.digest)
-        notices = [*record.noted(), *published]
+        notices = [*record.noted(), *derived]
         due = [notice for notice in notices if notice.key not in already_sent]
         count, is_reached = _send(record, target, messages(due), now, deadline)
         sent += count

@@ -47,12 +47,10 @@ class RetryPolicy:
         return min(failure.retry_after, self.max_retry_after) + jittered
 
     def _is_retryable(self, failure: StripeFailure, attempt: int) -> bool:
+        if failure.kind is FailureKind.RATE_LIMITED:
+            return True  # even if Stripe advises against it: the request was not executed
         if failure.should_retry is not None:
             return failure.should_retry
         if failure.kind is FailureKind.SERVER:
             return attempt < self.server_attempts
-        return failure.kind in (
-            FailureKind.RATE_LIMITED,
-            FailureKind.CONFLICT,
-            FailureKind.CONNECTION,
-        )
+        return failure.kind in (FailureKind.CONFLICT, FailureKind.CONNECTION)

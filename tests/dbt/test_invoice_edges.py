@@ -50,6 +50,31 @@ CYCLES = {
         "once", "2024-02-20T00:00:00Z", "2024-03-24T00:00:00Z", "2.7",
     ),
 }  # fmt: skip
+# Plan, start and end of each version (all name a coupon of a tenth for one month, but not the first
+# of `UNNAMED_FIRST`), the end of the trial, and the discount in April.
+FIRST_INVOICES: dict[str, tuple[str, list[tuple[str, str]], str, str]] = {
+    "its first two months are sold": (*("anniversary", [("2024-04-15T00:00:00Z", "")], "", "6"),),
+    "its first month was sold before": (*("anniversary", [("2024-03-15T00:00:00Z", "")], "", "0"),),
+    "its year is sold, its month is not yet over": (
+        *("year and month", [("2024-04-15T00:00:00Z", "")], "", "60"),
+    ),
+    "its trial ends in the month that is sold": (
+        *("advance", [("2024-04-10T00:00:00Z", "")], "2024-05-20T00:00:00Z", "1.16"),
+    ),
+    "its trial ends with the 30 days before": (
+        *("cycle in advance", [("2024-03-20T00:00:00Z", "")], "2024-04-19T00:00:00Z", "3"),
+    ),
+    "its first quarter ends": ("quarter", [("2024-01-20T00:00:00Z", "")], "", "9"),
+    "named after its year was sold": (
+        *("year", [("2023-05-10T00:00:00Z", "2024-02-10T00:00:00Z"), ("2024-02-10T00:00:00Z", "")]),
+        *("", "60"),
+    ),
+    "its trial ends as the next version begins": (
+        *("advance", [("2024-03-10T00:00:00Z", END), (END, "")]),
+        *(END, "3"),
+    ),
+}
+UNNAMED_FIRST = {"named after its year was sold"}
 # Coupon, start, and what is given back of April's fee of 30, charged on March's invoice, to a
 # subscription that ends after a third of April.
 UNUSED = {
@@ -138,6 +163,7 @@ def company() -> Company:
         company.customer(name)
         cells = {"coupon_id": coupon, "ends_at": "2024-04-11T00:00:00Z"}
         company.subscribe(name, "advance", starts_at, **cells)
+    _add_first_invoices(company)
     for country, (valid_from, valid_to, _) in RATES.items():
         company.customer(country, country=country)
         company.subscribe(country, "fee")
@@ -160,6 +186,26 @@ def company() -> Company:
         for number, (amount, at) in enumerate(movements):
             company.fill_wallet(f"billed {name}", amount, at, str(number))
     return company
+
+
+def _add_first_invoices(company: Company) -> None:
+    for plan, cycle, prices in (
+        ("anniversary", "anniversary", [("30", "advance", "")]),
+        ("year and month", "anniversary", [("600", "advance", "year"), ("30", "arrears", "")]),
+        ("cycle in advance", "30_days", [("30", "advance", "")]),
+        ("quarter", "anniversary", [("90", "arrears", "quarter")]),
+        ("year", "anniversary", [("600", "advance", "year")]),
+    ):
+        company.plan(plan, billing_cycle=cycle)
+        for number, (fee, timing, interval) in enumerate(prices):
+            cells = {"flat_amount": fee, "timing": timing, "interval": interval}
+            company.price(plan, "flat", price_id=f"{plan} {number}", **cells)
+    for name, (plan, versions, trial_ends_at, _) in FIRST_INVOICES.items():
+        company.customer(name)
+        for place, (starts_at, ends_at) in enumerate(versions):
+            coupon = "" if place == 0 and name in UNNAMED_FIRST else "once"
+            cells = {"coupon_id": coupon, "trial_ends_at": trial_ends_at, "ends_at": ends_at}
+            company.subscribe(name, plan, starts_at, **cells)
 
 
 def _add_limits(company: Company) -> None:
@@ -200,6 +246,13 @@ def test_discounts(april: Billed, name: str) -> None:
 @pytest.mark.parametrize("name", CYCLES)
 def test_a_coupons_months_begin_with_the_first_invoice(april: Billed, name: str) -> None:
     assert str(april.invoice(name)["discount"].normalize() + 0) == CYCLES[name][3]
+
+
+@pytest.mark.parametrize("name", FIRST_INVOICES)
+def test_a_coupons_months_begin_with_the_invoice_that_charges_its_first_period(
+    april: Billed, name: str
+) -> None:
+    assert str(april.invoice(name)["discount"].normalize() + 0) == FIRST_INVOICES[name][3]
 
 
 @pytest.mark.parametrize("name", UNUSED)

@@ -809,7 +809,7 @@ MUTANTS = (
     ),
     Mutant(
         "coupon_months_from_the_trial",
-        f"{INVOICING}/coupon_months.sql",
+        f"{INVOICING}/first_paid_periods.sql",
         "greatest(terms.starts_at, coalesce(terms.trial_ends_at, terms.starts_at))",
         "terms.starts_at",
         INVOICE_EDGES,
@@ -838,8 +838,22 @@ MUTANTS = (
     Mutant(
         "coupon_months_from_the_periods_start",
         f"{INVOICING}/coupon_months.sql",
-        "case versions.billing_cycle\n            when '30_days'",
-        "case versions.billing_cycle\n            when 'never'",
+        "when sold.billing_cycle = '30_days' then sold.period_end",
+        "when sold.billing_cycle = '30_days' then sold.period_start",
+        INVOICE_EDGES,
+    ),
+    Mutant(
+        "coupon_months_without_fees_in_advance",
+        f"{INVOICING}/first_paid_periods.sql",
+        "coalesce(prices.meter_id is null and prices.timing = 'advance', false)",
+        "false",
+        INVOICE_EDGES,
+    ),
+    Mutant(
+        "coupon_months_from_a_period_that_was_paid_before",
+        f"{INVOICING}/coupon_months.sql",
+        "when is_in_advance and period_start < starts_at and not begins_fees then period_end",
+        "when is_in_advance and period_start < starts_at and not begins_fees then period_start",
         INVOICE_EDGES,
     ),
     Mutant(

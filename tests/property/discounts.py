@@ -5,11 +5,12 @@ What belongs here: discount lines. What does not: the lines that they discount (
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 from fractions import Fraction
 
 from tests.property import periods
-from tests.property.intake import Book, Subscription, amount, listed, month_edges
+from tests.property.intake import Book, Subscription, Version, amount, listed, month_edges
 from tests.property.lines import Line
 from tests.property.tables import Cells
 from tests.property.values import EXPONENTS, instant_of, round_half_away
@@ -68,28 +69,60 @@ def _had(book: Book, month: str, subscription: Subscription, coupon: Cells) -> b
 
 
 def covers(book: Book, month: str, subscription: Subscription, coupon: Cells) -> bool:
-    """Months are counted from the first that invoices a paid instant of a version that names it.
-    That is not always the month of the first such instant: 30 days are invoiced when they end."""
+    """Months are counted from the first invoice that charges time of a version that names it. That
+    is not always the month of the version's first paid instant: a period in arrears is invoiced
+    when it ends, a fee in advance before it begins."""
     if coupon["duration"] == "forever":
         return True
-    trial_ends_at = subscription.trial_ends_at
     named = [row for row in subscription.versions if coupon["coupon_id"] in row.coupon_ids]
-    paid = [max(row.starts_at, trial_ends_at) for row in named if trial_ends_at < row.ends_at]
-    if not paid:
+    charged = [at for row in named for at in _invoiced(book, subscription, row)]
+    if not charged:
         return False
-    first = min(_invoiced_in(book, subscription, at) for at in paid)
+    first = instant_of(min(charged)).astimezone(book.zone)
     now = datetime.fromisoformat(f"{month}-01")
     passed = (now.year - first.year) * 12 + now.month - first.month
     months = 1 if coupon["duration"] == "once" else int(coupon["duration_in_months"])
     return 0 <= passed < months
 
 
-def _invoiced_in(book: Book, subscription: Subscription, at: int) -> datetime:
-    for run in periods.runs(subscription):
-        if run.start <= at < run.end and book.cycles[run.plan_id] in ("30_days", "anniversary"):
-            at = periods.invoiced_at(book, run, periods.period_at(book, run, "", at)) - 1
-            break
-    return instant_of(at).astimezone(book.zone)
+def _invoiced(book: Book, subscription: Subscription, version: Version) -> Iterator[int]:
+    """An instant of each month whose invoice charges a first paid period of the version: of each
+    price of its plan that is valid at the first paid instant."""
+    paid = max(version.starts_at, subscription.trial_ends_at)
+    [run] = [one for one in periods.runs(subscription) if version in one.versions] or [None]
+    if run is None:  # it never was active
+        return
+    cycle = book.cycles[run.plan_id]
+    prices = [p for p in book.prices[run.plan_id] if p.valid_from <= paid < p.valid_to]
+    ways = {(p.interval, p.meter is None and p.timing == "advance") for p in prices}
+    for interval, in_advance in ways or {("", False)}:
+        period = periods.period_at(book, run, interval, paid)
+        if not in_advance:
+            if paid < version.ends_at:
+                yield periods.invoiced_at(book, run, period) - 1
+            continue
+        begins = period.start
+        if begins < version.starts_at and not _begins_fees(run, version):
+            begins = period.end  # the running period was paid before
+        if cycle == "30_days":
+            began_before = version.starts_at < period.start
+            at = known_until = (period.start if began_before else period.end) - 1
+        else:
+            known_until = _month(book, version.starts_at)[1]
+            at = max(version.starts_at, _month(book, begins)[0] - 1)
+        # Charged as if the plan went on, unless its end is known by then.
+        goes_on = begins < run.end and (paid < run.end or known_until < run.end)
+        if at < version.ends_at and goes_on:
+            yield at
+
+
+def _begins_fees(run: periods.Run, version: Version) -> bool:
+    place = run.versions.index(version)
+    return place == 0 or run.versions[place - 1].quantity != version.quantity
+
+
+def _month(book: Book, at: int) -> tuple[int, int]:
+    return month_edges(instant_of(at).astimezone(book.zone).strftime("%Y-%m"), book.zone)
 
 
 def spread(discount: Fraction, lines: list[Line], currency: str) -> None:

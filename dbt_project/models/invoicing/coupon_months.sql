@@ -2,78 +2,79 @@
 -- grain: subscription version × coupon that it names, with its place in their order; the month from
 -- which its months are counted
 with
-run as (select * from {{ ref('stg_run') }}),
+months as (select * from {{ ref('stg_months') }}),
 
-versions as (
+-- a fee in advance that the versions before have paid begins with the next period
+sold as (
     select
-        terms.*,
-        greatest(terms.starts_at, coalesce(terms.trial_ends_at, terms.starts_at)) as paid_from
-    from {{ ref('stg_accounts__subscriptions') }} as terms
-    cross join run
-    where terms.is_effective and terms.starts_at < run.month_end
+        *,
+        case
+            when is_in_advance and period_start < starts_at and not begins_fees then period_end
+            else period_start
+        end as sold_from
+    from {{ ref('first_paid_periods') }}
 ),
 
-invoiced_versions as (
+-- an instant of the month whose invoice charges the period: a fee in advance is charged with the
+-- month before, of 30 days with the period before, and with its own where it was not known then
+invoiced as (
     select
-        versions.*,
-        case versions.billing_cycle
-            when '30_days'
-                then {{ cycle_start(
-                    'versions.subscription_starts_at',
-                    '(' ~ cycle_number('versions.subscription_starts_at', 'paid_from') ~ ' + 1)'
-                ) }} - to_microseconds(1)
-            when 'anniversary'
-                then least(months.period_end, coalesce(plans.ends_at, months.period_end))
-                    - to_microseconds(1)
-            else paid_from
-        end as first_invoiced,
-        lead(versions.starts_at) over (
-            partition by versions.subscription_id, versions.subscription_number
-            order by versions.starts_at
-        ) as next_starts_at,
-        string_split(versions.coupon_id, ';') as coupon_ids
-    from versions
-    inner join {{ ref('subscription_plans') }} as plans
-        on versions.subscription_id = plans.subscription_id
-        and versions.subscription_number = plans.subscription_number
-        and versions.plan_number = plans.plan_number
-    left join {{ source('raw', 'anniversary_periods') }} as months
-        on months.price_interval = 'month'
-        and versions.subscription_starts_at = months.subscription_starts_at
-        and versions.paid_from >= months.period_start
-        and versions.paid_from < months.period_end
+        sold.*,
+        case when sold.billing_cycle <> '30_days' then begins.month_end end as month_end,
+        case
+            when sold.is_in_advance and sold.billing_cycle <> '30_days'
+                then greatest(sold.starts_at, due.month_start - to_microseconds(1))
+            when sold.is_in_advance and sold.starts_at < sold.period_start
+                then sold.period_start - to_microseconds(1)
+            when sold.billing_cycle = '30_days' then sold.period_end - to_microseconds(1)
+            else least(sold.period_end, coalesce(sold.plan_ends_at, sold.period_end))
+                - to_microseconds(1)
+        end as invoiced_at
+    from sold
+    asof left join months as due on sold.sold_from >= due.month_start
+    asof left join months as begins on sold.starts_at >= begins.month_start
+),
+
+-- what is charged in advance counts on no end that comes after that month
+versions as (
+    select
+        subscription_id, subscription_number, starts_at, next_starts_at,
+        string_split(coupon_id, ';') as coupon_ids,
+        min(invoiced_at) filter (
+            where case
+                when is_in_advance
+                    then coalesce(invoiced_at < ends_at, true) and coalesce(
+                        greatest(sold_from, least(paid_from, coalesce(month_end, invoiced_at)))
+                        < plan_ends_at, true
+                    )
+                else coalesce(paid_from < ends_at, true)
+            end
+        ) as first_invoiced,
+        min(coalesce(invoiced_at, paid_from)) as begun_at
+    from invoiced
+    group by all
 ),
 
 named as (
     select
-        invoiced_versions.* exclude (coupon_id, coupon_ids),
-        unnest(invoiced_versions.coupon_ids) as coupon_id,
-        unnest(range(1, len(invoiced_versions.coupon_ids) + 1)) as position
-    from invoiced_versions
+        * exclude (coupon_ids),
+        unnest(coupon_ids) as coupon_id,
+        unnest(range(1, len(coupon_ids) + 1)) as position
+    from versions
 ),
 
 -- the versions that name a coupon need not follow one another
 counted as (
     select
         named.*,
-        coalesce(
-            min(first_invoiced) filter (where coalesce(paid_from < ends_at, true)) over naming,
-            min(first_invoiced) over naming
-        ) as first_invoiced_with_coupon
+        coalesce(min(first_invoiced) over naming, min(begun_at) over naming) as counted_from
     from named
     window naming as (partition by subscription_id, subscription_number, coupon_id)
 )
 
--- months are counted from the one that invoices the first paid instant: of a period of 30 days or
--- an anniversary's month that is the month in which it ends
 select
-    counted.subscription_id, counted.subscription_number,
-    counted.starts_at, counted.next_starts_at,
-    counted.coupon_id, counted.position,
+    counted.* exclude (first_invoiced, begun_at, counted_from),
     -- before the first month that is known, fifty years ago, it counts from that
-    coalesce(
-        months.billing_month, (select min(billing_month) from {{ ref('stg_months') }})
-    ) as first_month
+    coalesce(found.billing_month, (select min(billing_month) from months)) as first_month
 from counted
-asof left join {{ ref('stg_months') }} as months
-    on counted.first_invoiced_with_coupon >= months.month_start
+asof left join months as found on counted.counted_from >= found.month_start

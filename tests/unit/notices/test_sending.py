@@ -11,6 +11,8 @@ import duckdb
 import pytest
 from filelock import FileLock
 
+from billing_pipeline.collection.records.opening import open_records
+from billing_pipeline.collection.stripe_state.set_aside import STRIPE_CACHE
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.notices import sending
 from billing_pipeline.notices.due import Close
@@ -91,6 +93,9 @@ def february(settings: Settings, book: Book) -> Settings:
     book.add("stripe_reads", {"billing_month": "2024-02-01", "read_at": "2024-03-10 00:00+00"})
     book.add("unknown_invoices", {"billing_month": "2024-02-01", "stripe_invoice_id": "in_x"})
     book.connection.close()
+    with open_records(settings.records_dir) as records:
+        records.cache.unreadable.add("invoice", "in_y", "has the unknown status 'frozen'")
+        records.cache.tax_ids.record_problems({"acme": "refused by Stripe"}, NOW.timestamp())
     note(settings, "run_failed:1")
     note(settings, "late_usage:2024-02:f", Kind.LATE_USAGE)
     return settings
@@ -106,6 +111,21 @@ def test_each_kind_arrives_once(february: Settings, receiver: Receiver) -> None:
     }
     assert tick(february, receiver) == Outcome()
     assert len(receiver.got) == len(Kind)
+
+
+def test_unreadable_events_are_not_worth_a_notice(settings: Settings, receiver: Receiver) -> None:
+    """They only say what to read again, and accounts with other uses of Stripe have some daily."""
+    with open_records(settings.records_dir) as records:
+        records.cache.unreadable.add("event", "evt_1", "has no object", NOW.timestamp())
+    assert tick(settings, receiver) == Outcome()
+
+
+def test_a_damaged_cache_of_stripe_holds_back_no_notice(
+    settings: Settings, receiver: Receiver
+) -> None:
+    note(settings, "run_failed:1")
+    (settings.records_dir / STRIPE_CACHE).write_bytes(b"no database at all" * 100)
+    assert tick(settings, receiver) == Outcome(sent=1)
 
 
 def test_an_undelivered_message_is_sent_again(february: Settings, receiver: Receiver) -> None:

@@ -140,6 +140,15 @@ def test_backing_off_grows_and_is_bounded() -> None:
     assert policy.delay(failure, 8, 0.5) is None
 
 
+def test_a_rate_limit_is_waited_for_even_where_stripe_advises_against_it() -> None:
+    failure = StripeFailure(FailureKind.RATE_LIMITED, "slow down", should_retry=False)
+    policy = RetryPolicy()
+    assert policy.delay(failure, 1, 0) is not None
+    assert policy.delay(failure, policy.attempts, 0) is None
+    conflict = StripeFailure(FailureKind.CONFLICT, "x", should_retry=False)
+    assert policy.delay(conflict, 1, 0) is None
+
+
 def test_an_error_names_the_request_and_never_the_key() -> None:
     _, _, _, result = post(
         error(401, "invalid_request_error", "Invalid API Key: sk_test_secret", Request_Id="req_9")
