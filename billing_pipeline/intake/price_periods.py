@@ -99,7 +99,7 @@ def write_price_periods(
         for edges in periods(calendar_edges(interval, zone), interval, since, until, first=None)
     ]
     _create(connection, "calendar_periods", rows)
-    _create(connection, "calendar_weeks", _weeks(connection, intervals, month, zone))
+    _create(connection, "calendar_weeks", _weeks(connection, intervals, until, zone))
     _create(
         connection, "anniversary_periods", _anniversaries(connection, intervals, since, until, zone)
     )
@@ -108,7 +108,7 @@ def write_price_periods(
 def _weeks(
     connection: duckdb.DuckDBPyConnection,
     intervals: list[str],
-    month: BillingMonth,
+    until: datetime,
     zone: ZoneInfo,
 ) -> list[tuple[None, str, datetime, datetime]]:
     [[found]] = connection.execute(
@@ -116,9 +116,7 @@ def _weeks(
     ).fetchall()
     if found is None or WEEK not in intervals:
         return []
-    first = datetime.fromtimestamp(0, UTC) + timedelta(microseconds=found)
-    until = month.shift(1).end(zone)
-    weeks = periods(calendar_edges(WEEK, zone), WEEK, first, until, first=None)
+    weeks = periods(calendar_edges(WEEK, zone), WEEK, _instant(found), until, first=None)
     return [(None, WEEK, *edges) for edges in weeks]
 
 
@@ -138,7 +136,7 @@ def _anniversaries(
         [until],
     ).fetchall()
     for microseconds, has_coupon in found:
-        start = datetime.fromtimestamp(0, UTC) + timedelta(microseconds=microseconds)
+        start = _instant(microseconds)
         for interval in intervals:
             edge = anniversary_edges(interval, start, zone)
             earliest = start if has_coupon else max(start, since)
@@ -193,4 +191,9 @@ def earliest_usage(
     ).fetchall()
     if found is None:
         return start
-    return min(start, datetime.fromtimestamp(0, UTC) + timedelta(microseconds=found))
+    return min(start, _instant(found))
+
+
+def _instant(microseconds: int) -> datetime:
+    """The instant so many microseconds after the epoch."""
+    return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=microseconds)

@@ -1,7 +1,7 @@
 """Notices of what could not be read from Stripe, or not be sent there, without failing a run.
 
-What belongs here: pure functions from what the cache of Stripe lists to notices. What does not:
-what is published (`due.py`). Unreadable events are left out: they only say what to read again,
+What belongs here: what the cache of Stripe lists, as notices. What does not: what is published
+(`due.py`). Unreadable events are left out: they only say what to read again,
 and accounts with other uses of Stripe have some every day.
 """
 
@@ -15,8 +15,8 @@ from billing_pipeline.notices.notice import Kind, Notice
 
 
 def stripe_notices(records: Path) -> list[Notice]:
-    """The objects of Stripe that are set aside, and the tax ids that are not in Stripe. None if the
-    cache is damaged: each run fails on it then, and that is a notice of its own."""
+    """The objects of Stripe that are set aside, and the tax ids that are not in Stripe. Empty if
+    the cache is damaged: each run fails on it then, and that is a notice of its own."""
     try:
         set_aside, tax_ids = read_set_aside(records), read_tax_id_problems(records)
     except DamagedCacheError:

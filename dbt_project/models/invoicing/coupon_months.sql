@@ -35,7 +35,8 @@ invoiced as (
     asof left join months as begins on sold.starts_at >= begins.month_start
 ),
 
--- what is charged in advance counts on no end that comes after that month
+-- in arrears only if time of the version is paid; in advance also if the plan ends before that, but
+-- after the month of the invoice, which does not know it yet
 versions as (
     select
         subscription_id, subscription_number, starts_at, next_starts_at,
@@ -49,8 +50,7 @@ versions as (
                     )
                 else coalesce(paid_from < ends_at, true)
             end
-        ) as first_invoiced,
-        min(coalesce(invoiced_at, paid_from)) as begun_at
+        ) as first_invoiced
     from invoiced
     group by all
 ),
@@ -67,14 +67,14 @@ named as (
 counted as (
     select
         named.*,
-        coalesce(min(first_invoiced) over naming, min(begun_at) over naming) as counted_from
+        min(first_invoiced) over naming as counted_from
     from named
     window naming as (partition by subscription_id, subscription_number, coupon_id)
 )
 
 select
-    counted.* exclude (first_invoiced, begun_at, counted_from),
-    -- before the first month that is known, fifty years ago, it counts from that
+    counted.* exclude (first_invoiced, counted_from),
+    -- without any invoice so far, or before the first month that is known, fifty years ago: from that
     coalesce(found.billing_month, (select min(billing_month) from months)) as first_month
 from counted
 asof left join months as found on counted.counted_from >= found.month_start
