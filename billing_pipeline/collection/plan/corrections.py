@@ -197,9 +197,7 @@ def _correction(invoice: ClosedInvoice, name: str, before: _Before | None) -> Co
     )
 
 
-def _line_id(
-    invoice: ClosedInvoice, name: str, billed: Line | None, before: _Before | None
-) -> str:
+def _line_id(invoice: ClosedInvoice, name: str, billed: Line | None, before: _Before | None) -> str:
     if before is not None:
         return before.latest.line_id
     is_moved = billed is None and name in invoice.moved
