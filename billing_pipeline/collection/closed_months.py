@@ -234,6 +234,11 @@ def open_corrections(
     now = content_now(scratch.warehouse_path(month), touched & wanted.keys())
     totals = {name: to_major(net[name], actions[name].currency) for name in touched}
     before = content_billed(settings, month, totals)
+    contents = {
+        name: _contents(now.get(name), before.get(name), held.get(name, ()), actions[name])
+        for name in touched
+    }
+    moved = _moved_lines(contents, elsewhere)
     found: list[InvoiceCorrections] = []
     spent: list[Correction] = []
     for name, action in sorted(actions.items()):
@@ -242,9 +247,10 @@ def open_corrections(
                 found += [part.of(month) for part in own[name] if part.on == on]
             spent += _merged([part.of(month) for part in own[name]]).lines
         elif name in touched:
-            contents = _contents(now.get(name), before.get(name), held.get(name, ()), action)
             payer = (action.customer_id, action.currency)
-            invoice = ClosedInvoice(name, month, *payer, *contents, elsewhere[name], totals[name])
+            invoice = ClosedInvoice(
+                *(name, month, *payer, *contents[name]), elsewhere[name], totals[name], moved[name]
+            )
             found.append(corrections_of(invoice))
             spent += corrections_of(replace(invoice, elsewhere=InvoiceCorrections())).lines
     return ClosedMonthCorrections(_merged(found), tuple(spent), not_corrected)
@@ -281,6 +287,22 @@ def _contents(
     if saved is None and any(item.is_billed for item in held):
         return replace(present, taxes={}), _content_of_stripe_lines(held, action)
     return present, saved or InvoiceContent()
+
+
+def _moved_lines(
+    contents: Mapping[str, tuple[InvoiceContent, InvoiceContent]],
+    elsewhere: Mapping[str, InvoiceCorrections],
+) -> dict[str, set[str]]:
+    """By invoice: its lines that were billed on another one of these invoices, because the payer
+    or the currency was another, or corrected with another one."""
+    billed_on: dict[str, set[str]] = defaultdict(set)
+    for name, (_, billed) in contents.items():
+        for line_id in (*billed.lines, *(line.corrected_line_id for line in elsewhere[name].lines)):
+            billed_on[line_id].add(name)
+    return {
+        name: {line_id for line_id in now.lines if billed_on.get(line_id, set()) - {name}}
+        for name, (now, _) in contents.items()
+    }
 
 
 def _not_corrected(

@@ -13,6 +13,7 @@ from billing_pipeline.defs.asset_metadata import rows_found
 from billing_pipeline.defs.closed_books import billed_on
 from billing_pipeline.defs.jobs import TAGS
 from billing_pipeline.defs.resources import Stripe
+from billing_pipeline.defs.sending import has_drift
 from billing_pipeline.defs.turns import turn
 from billing_pipeline.defs.usage import moved_in_stripe
 from billing_pipeline.intake.late_usage import (
@@ -81,6 +82,9 @@ def _compare(
     known = compared_inputs(settings, month)
     changed = changed_inputs(settings, month, known) if known is not None else None
     if known is not None and changed is None:
+        if known.get("is_billed") and has_drift(settings, month):
+            # Billed since then, such as by corrections on the invoices of a later month.
+            publish_rows(settings, month, {"month_drift": []})
         return False
     applications = prepaid.known_applications(settings, month)
     seen_at = datetime.now(UTC)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import dagster as dg
 import duckdb
 
-from billing_pipeline.collection import steps, stripe_gateway
+from billing_pipeline.collection import payments, steps, stripe_gateway
 from billing_pipeline.collection.plan.closed_books import is_closed
 from billing_pipeline.collection.plan.invoice_plan import InvoicePlan
 from billing_pipeline.collection.plan.limits import Limits
@@ -22,6 +22,8 @@ from billing_pipeline.collection.records.approvals import approval_rows
 from billing_pipeline.defs.collection import Rows, collection_asset
 from billing_pipeline.defs.resources import Stripe
 from billing_pipeline.defs.turns import month_of, turn
+from billing_pipeline.intake.late_usage import forget_compared
+from billing_pipeline.intake.reference.load import has_file
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.published.change_evidence import (
     ChangedLine,
@@ -95,6 +97,16 @@ def publish_month(settings: Settings, month: BillingMonth, tables: dict[str, Row
         publish_rows(settings, month, tables)
     else:
         publish(settings, month, tables)
+        _compare_later_months_again(settings, month)
+
+
+def _compare_later_months_again(settings: Settings, month: BillingMonth) -> None:
+    """Commitments of later months count this month's lines as published, so those months may come
+    to something else although no file of theirs has changed."""
+    if has_file(settings, "accounts", "commitments"):
+        for later in payments.billed_months(settings):
+            if later > month:
+                forget_compared(settings, later)
 
 
 def plan_tables(

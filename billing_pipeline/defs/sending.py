@@ -193,13 +193,14 @@ def drift_after(
     without drift so far: what waits there may be first invoices."""
     if not plan.undecided:
         return {"month_drift": []}
-    if not _has_drift(settings, month):
+    if not has_drift(settings, month):
         return {}
     causes = {row["invoice_id"]: [row["cause"]] for row in planned if row["cause"]}
     return {"month_drift": drift_rows(plan, causes, "other", datetime.now(UTC))}
 
 
-def _has_drift(settings: Settings, month: BillingMonth) -> bool:
+def has_drift(settings: Settings, month: BillingMonth) -> bool:
+    """True if the month is published as one that would be charged differently today."""
     try:
         with open_published(settings) as published:
             [(found,)] = published.execute(

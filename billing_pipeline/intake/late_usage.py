@@ -41,6 +41,9 @@ class RatedInputs(TypedDict):
     earlier: NotRequired[dict[str, _Content]]
     """Files of all folders before these, where the last readings of earlier months count: of a
     counter, or of a gauge that is carried forward. Missing: none was read."""
+    earlier_lines: NotRequired[str]
+    """A name for the lines of earlier months, as published then, that count towards commitments.
+    Missing: none can count."""
     is_billed: NotRequired[bool]
     """True if their result was billed; False if it was only compared with what was billed."""
 
@@ -68,7 +71,11 @@ class ChangedInputs:
 
 
 def record_rated(
-    settings: Settings, month: BillingMonth, folders: list[BillingMonth], files: UsageFiles
+    settings: Settings,
+    month: BillingMonth,
+    folders: list[BillingMonth],
+    files: UsageFiles,
+    earlier_lines: str | None = None,
 ) -> None:
     """Note the inputs with which the month is being rated, and the folders of its usage."""
     storage = Storage.of(settings)
@@ -82,6 +89,8 @@ def record_rated(
     }
     if files.earlier is not None:
         known["earlier"] = _contents_of(files.earlier)
+    if earlier_lines is not None:
+        known["earlier_lines"] = earlier_lines
     with replacing(settings.month_dir(month) / _FILE_NAME) as unfinished:
         unfinished.write_text(json.dumps(known), encoding="utf-8")
 
@@ -109,9 +118,11 @@ def is_rated_as_compared(settings: Settings, month: BillingMonth) -> bool:
 
 
 def _contents(inputs: RatedInputs) -> dict[str, str]:
-    """A name for the content of each file: its digest, or the stamp of an object of a store."""
+    """A name for the content of each file: its digest, or the stamp of an object of a store; and
+    for the lines of earlier months."""
     files = {**inputs["files"], **inputs.get("earlier", {}), **inputs["reference"]}
-    return {name: digest or stamp for name, (stamp, _, digest) in files.items()}
+    contents = {name: digest or stamp for name, (stamp, _, digest) in files.items()}
+    return contents | {"lines of earlier months": inputs.get("earlier_lines", "")}
 
 
 def record_compared(

@@ -311,9 +311,13 @@ def read_inputs(
     connection: duckdb.DuckDBPyConnection, settings: Settings, month: BillingMonth
 ) -> dict[str, Any]:
     """The usage files from which the month was rated, by their content, and the corrections:
-    whatever is missing here arrived later. The month's warehouse is attached as `warehouse`."""
+    whatever is missing here arrived later; and by commitment, what earlier months had spent of it.
+    The month's warehouse is attached as `warehouse`."""
     corrections = connection.execute(
         "SELECT correction_id FROM warehouse.raw.usage_corrections ORDER BY 1"
+    ).fetchall()
+    spent = connection.execute(
+        "SELECT commitment_id, spent_before::VARCHAR FROM warehouse.main.commitment_sums ORDER BY 1"
     ).fetchall()
     known = rated_inputs(settings, month)
     earlier = known.get("earlier", {}) if known else {}
@@ -321,6 +325,7 @@ def read_inputs(
         "usage_files": _contents(known["files"] if known else {}),
         "earlier_files": _contents(earlier),
         "corrections": [str(correction_id) for (correction_id,) in corrections],
+        "spent_before": dict(spent),
     }
 
 

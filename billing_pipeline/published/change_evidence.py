@@ -85,6 +85,7 @@ WITH others AS (
 SELECT others.* FROM others
 QUALIFY version = max(version) OVER (PARTITION BY invoice_id)
 """
+_SAVED_IN = "SELECT DISTINCT filename FROM before WHERE invoice_id = $1"
 _TERMS = """
 SELECT coalesce(before.charge_id, planned.charge_id) AS charge_id,
     'li_' || left(md5(coalesce(before.charge_id, planned.charge_id)), 24) AS line_id,
@@ -368,6 +369,9 @@ class _Search:
         bases = {"minimum": {"charge"}, "discount": {"charge", "minimum"}}
         if moved & bases.get(kind, {"charge"}) or (kind == "tax" and moved - {"tax", ""}):
             return Evidence(FOLLOWS, follows, **owner)
+        spent = self._spent_since(changed.invoice_id, line["commitment_id"])
+        if spent is not None:
+            return Evidence(FOLLOWS, spent, **owner)
         cell = {"discount": "coupon_id", "minimum": "minimum_amount"}.get(kind)
         account = self._subscriptions.get(line["subscription_id"] or "", "")
         if cell is not None and f" {cell} " in account:
@@ -378,6 +382,22 @@ class _Search:
             "minimum": ("account change", f"accounts/subscriptions.csv {line['subscription_id']}"),
         }.get(kind, ("account change", f"accounts/commitments.csv {line['commitment_id']}"))
         return Evidence(cause, place, **owner)
+
+    def _spent_since(self, invoice_id: str, commitment_id: str | None) -> str | None:
+        """What earlier months have spent of a commitment, if that was another amount when the
+        invoice was billed."""
+        present = self._present["spent_before"].get(commitment_id)
+        if present is None or not self._is_compared:
+            return None
+        for row in rows(self._connection, _SAVED_IN, invoice_id):
+            saved = as_billed.saved_inputs(row["filename"]) or {}
+            before = saved.get("spent_before", {}).get(commitment_id, present)
+            if before != present:
+                return (
+                    f"earlier months have spent {_plain(Decimal(present))} of commitment "
+                    f"{commitment_id}; {_plain(Decimal(before))} when this was billed"
+                )
+        return None
 
     @cached_property
     def _taxed_elsewhere(self) -> dict[str, str]:

@@ -58,12 +58,18 @@ WHERE lines.kind IN ('charge', 'minimum') AND list_contains($months, lines.billi
 """
 
 
+# The same in whatever order the lines come.
+_NAME = (
+    "SELECT concat_ws(':', count(*), sum(hash(found)::HUGEINT)) FROM raw.published_lines AS found"
+)
+
+
 def load_earlier_lines(
     connection: duckdb.DuckDBPyConnection, settings: Settings, month: BillingMonth
-) -> None:
+) -> str | None:
     """Create `raw.published_lines` and `raw.published_months`: earlier charges and minimums, less
     their discounts, of customers with a commitment whose term includes this month or the next one,
-    or ended within the year before."""
+    or ended within the year before. Returns a name for these lines, None if none can count."""
     connection.execute(_TABLES)
     zone = settings.timezone
     ended = month.shift(-_YEAR_AND_MONTH).start(zone)
@@ -71,7 +77,7 @@ def load_earlier_lines(
     [[first]] = connection.execute(_FIRST, edges).fetchall()
     path = settings.published_dir / "billing.duckdb"
     if first is None or not path.exists():
-        return
+        return None
     customers = connection.execute("SELECT list(customer_id) FROM raw.commitments").fetchall()[0][0]
     oldest = BillingMonth.containing(first, zone).shift(-_YEAR_AND_MONTH)
     with duckdb.connect() as published:
@@ -80,7 +86,7 @@ def load_earlier_lines(
         published.execute("USE billing")
         known = {row[0] for row in published.execute("SHOW TABLES").fetchall()}
         if not {"invoices", "invoice_lines", "line_discounts", "charges"} <= known:
-            return
+            return None
         span = {"first": oldest.key, "last": month.key}
         months = [row[0] for row in published.execute(_MONTHS, span).fetchall()]
         values = {"months": months, "customers": customers}
@@ -88,3 +94,5 @@ def load_earlier_lines(
         lines = published.sql(_LINES, params=values).to_arrow_table()  # noqa: F841
     connection.execute("INSERT INTO raw.published_lines BY NAME SELECT * FROM lines")
     connection.execute("INSERT INTO raw.published_months SELECT unnest($1::DATE[])", [months])
+    [(name,)] = connection.execute(_NAME).fetchall()
+    return str(name)

@@ -347,3 +347,39 @@ def check_what_was_known(home: Path, plan_hash: str) -> None:
     )
     plans = f"SELECT DISTINCT state FROM invoice_plan_known WHERE plan_hash = '{plan_hash}'"
     assert "waiting" in {state for (state,) in rows(home, plans)}
+
+
+@pytest.mark.slow
+def test_a_later_month_whose_commitment_counts_an_approved_change_is_drift(tmp_path: Path) -> None:
+    """No file of that month has changed: only what was charged for the month before."""
+    data, home = tmp_path / "data", tmp_path / "home"
+    company(data)
+    write(
+        data / "accounts/commitments.csv",
+        "commitment_id,customer_id,amount,currency,starts_at,ends_at,kind",
+        "year,late,100,USD,2024-01-01,2024-03-01,true_up",
+    )
+    for month in (MONTH, "2024-02"):
+        assert billing(home, data, "run", month).returncode == 0
+    write(
+        data / "usage/2024-01/late.csv",
+        "event_id,customer_id,event_name,occurred_at,quantity,properties",
+        "more,late,call,2024-01-06T00:00:00Z,4,",
+    )
+    plan_hash = json.loads(billing(home, data, "plan", MONTH, "--json").stdout)["plan_hash"]
+    assert billing(home, data, "apply", MONTH, "--approve", plan_hash).returncode == 0
+
+    drift = "SELECT billing_month::VARCHAR, billed, would_be FROM month_drift"
+    assert billing(home, data, "drift").returncode == 0
+    [(month, billed, would_be)] = rows(home, drift)
+    assert (month, would_be - billed) == ("2024-02-01", -2)
+    waits = billing(home, data, "run", "2024-02", "--json")
+    assert waits.returncode == 3, waits.stderr
+    assert rows(home, _CHANGES.replace("ORDER", "WHERE billing_month = '2024-02-01' ORDER")) == [
+        ("late", 1, 1, 79, 77, "follows other lines",
+         "earlier months have spent 18 of commitment year; 16 when this was billed"),
+    ]  # fmt: skip
+    plan_hash = json.loads(waits.stdout)["plan_hash"]
+    assert billing(home, data, "apply", "2024-02", "--approve", plan_hash).returncode == 0
+    assert billing(home, data, "drift").returncode == 0
+    assert rows(home, drift) == []

@@ -172,9 +172,9 @@ class Maker:
             return Fraction(1, 10**18)
         if kind == 8:
             return self.decimal(self.one_of(3, 6), 3)
-        # Times a price of 10^5 and a few dozen events this stays below 10^20: the pipeline
+        # Times a price of 10^5 and the hours of a year this stays below 10^20: the pipeline
         # computes in 38 digits with 18 of them behind the point, and refuses what is larger.
-        return self.decimal(12, self.one_of(0, 6, 18))
+        return self.decimal(11, self.one_of(0, 6, 18))
 
     def money(self) -> Fraction:
         kind = self.random.randrange(10)

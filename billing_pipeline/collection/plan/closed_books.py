@@ -33,9 +33,12 @@ def closed_sentence(locked_through: BillingMonth | None, month: BillingMonth) ->
     )
 
 
-def correction_id(line_id: str, month: BillingMonth) -> str:
-    """The id of the line that corrects a line of a closed month, on whichever invoice it stands."""
-    return f"{line_id}_for_{month.year:04}{month.month:02}"
+def correction_id(line_id: str, month: BillingMonth, moved_to: str | None = None) -> str:
+    """The id of the line that corrects a line of a closed month, on whichever invoice it stands.
+    `moved_to`: the invoice of that month on which the line would stand today, if it was billed on
+    another one; both may be corrected in one month."""
+    moved = "" if moved_to is None else f"_on_{moved_to}"
+    return f"{line_id}{moved}_for_{month.year:04}{month.month:02}"
 
 
 def corrected_line(line_id: str) -> tuple[BillingMonth, str] | None:

@@ -11,7 +11,7 @@ corrections of an invoice, with their taxes, add up to the difference of its tot
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
@@ -99,7 +99,8 @@ class InvoiceCorrections:
 class ClosedInvoice:
     """An invoice of a month whose books are closed. `now`: as it would be billed today; `billed`:
     as it was billed; `elsewhere`: what corrections on other invoices have billed for it; `net`:
-    what was billed of it in Stripe, in major units, without those corrections."""
+    what was billed of it in Stripe, in major units, without those corrections. `moved`: lines that
+    were billed on another invoice of the month, such as that of another payer or currency."""
 
     invoice_id: str
     month: BillingMonth
@@ -109,6 +110,7 @@ class ClosedInvoice:
     billed: InvoiceContent
     elsewhere: InvoiceCorrections
     net: Decimal
+    moved: Collection[str] = ()
 
     @property
     def difference(self) -> Decimal:
@@ -173,7 +175,7 @@ def _correction(invoice: ClosedInvoice, name: str, before: _Before | None) -> Co
         corrected_month=invoice.month.first_day,
         corrected_line_id=name,
         corrected_kind=shown.kind,
-        line_id=correction_id(name, invoice.month),
+        line_id=_line_id(invoice, name, billed, before),
         kind="tax" if shown.kind == "tax" else "correction",
         payer_id=invoice.payer_id,
         customer_id=shown.customer_id,
@@ -193,6 +195,13 @@ def _correction(invoice: ClosedInvoice, name: str, before: _Before | None) -> Co
         period_end=shown.period_end,
         calculation=_calculation(invoice.currency, now, billed, before),
     )
+
+
+def _line_id(invoice: ClosedInvoice, name: str, billed: Line | None, before: _Before | None) -> str:
+    if before is not None:
+        return before.latest.line_id
+    is_moved = billed is None and name in invoice.moved
+    return correction_id(name, invoice.month, invoice.invoice_id if is_moved else None)
 
 
 def _reversal(invoice: ClosedInvoice, before: _Before) -> Correction:

@@ -252,12 +252,13 @@ class WalletInStripe:
         return sum(item.amount for item in self.posted if item.name.startswith(name))
 
     def missing_transactions(
-        self, movements: Sequence[WalletMovement], taking: int
+        self, movements: Sequence[WalletMovement], taking: int, taking_back: int = 0
     ) -> list[PostedTransaction]:
         """What to post, in this order, before an invoice takes `taking` (minor units). Pure.
 
         An invoice comes before what was taken out after its month, as in the ledger, even where the
-        later withdrawal is in Stripe already.
+        later withdrawal is in Stripe already. `taking_back`: what the month's earlier invoices have
+        put in. A supplement takes that back even if later months have used it: it stays owed.
         """
         missing = [
             found for item in movements for found in [self._difference(item)] if found is not None
@@ -270,7 +271,7 @@ class WalletInStripe:
             # But payments of open invoices come before an invoice that is sent late.
             if name not in counted and not name.startswith(PAYMENT)
         )
-        taking = min(taking, max(0, own + taken_out_later))
+        taking = min(taking, max(0, own + taken_out_later, taking_back))
         change = self.overdraft_cover - max(0, taking - own)
         number = 1 + sum(name.startswith(_OVERDRAFT) for name in self.names)
         cover = PostedTransaction(f"{_OVERDRAFT}{self.currency}:{number}", self.currency, change)

@@ -125,7 +125,8 @@ class WalletBook:
         pays = max(0, send.wallet_applied)
         if send.wallet_applied < 0:
             self._credited.add(key)
-        wallet = await self.bring_up_to_date(key, customer, counted, pays, holds)
+        taking_back = await self._put_in_before(send, customer) if pays else 0
+        wallet = await self.bring_up_to_date(key, customer, counted, pays, holds, taking_back)
         held_back = wallet.held_for(draft)
         later = [
             item
@@ -134,7 +135,7 @@ class WalletBook:
         ]
         if covering := wallet.movements_covering(later, pays - wallet.held - held_back):
             counted = (*counted, *covering)
-            wallet = await self.bring_up_to_date(key, customer, counted, pays, holds)
+            wallet = await self.bring_up_to_date(key, customer, counted, pays, holds, taking_back)
         would_pay = min(wallet.held + held_back, max(0, send.total))
         if would_pay < pays:
             raise NotSentError(
@@ -147,6 +148,13 @@ class WalletBook:
         hold = (keep if would_pay > pays else 0) - held_back
         if hold:
             await self._hold(draft, wallet, hold)
+
+    async def _put_in_before(self, send: DesiredInvoice, customer: str) -> int:
+        """What the earlier revisions of an invoice have put into the wallet, in minor units."""
+        if send.revision == 1:
+            return 0
+        invoices = await self._invoices(customer, send.currency)
+        return -sum(item.wallet_taken for item in invoices if item.invoice_id == send.invoice_id)
 
     async def release(self, invoice: ActualInvoice) -> ActualInvoice:
         """Call after finalizing: gives back what was held, and takes the mark off the invoice."""
@@ -225,6 +233,7 @@ class WalletBook:
         movements: Sequence[WalletMovement],
         taking: int = 0,
         holds: str = "",
+        taking_back: int = 0,
     ) -> WalletInStripe:
         """Post what is missing of a wallet, and release every hold on it whose name does not begin
         with `holds`: during this run's turn no other run is at work, so those are left over.
@@ -234,7 +243,7 @@ class WalletBook:
         for name in wallet.leftover_holds(except_for=holds):
             given = await self._give_back(_target_of(key, name), customer, wallet.posted, name)
             wallet = replace(wallet, posted=(*wallet.posted, *given))
-        missing = wallet.missing_transactions(movements, taking)
+        missing = wallet.missing_transactions(movements, taking, taking_back)
         for item in missing:
             # The name is part of the step: each has a key of its own.
             step = f"wallet-{short_hash(item.name)[:16]}"

@@ -213,3 +213,21 @@ def test_the_taxes_of_the_lines_come_to_the_lines_of_tax(
     assert {rate: part for rate, part in lines.items() if part} == {
         rate: part for rate, part in rows.items() if part
     }
+
+
+def test_a_line_that_moved_to_another_invoice_is_corrected_on_both_under_ids_of_their_own() -> None:
+    """Of another payer or in another currency, the same charge has the same line."""
+    one, nothing = InvoiceContent.of([line("a", "10")]), NOTHING
+    left = corrections_of(closed(nothing, one))
+    joined = replace(closed(one, nothing), invoice_id="in_202401_2", moved={"a"})
+    came = corrections_of(joined)
+    [gone], [new] = left.lines, came.lines
+    assert (gone.line_id, gone.amount) == ("a_for_202401", -10)
+    assert (new.line_id, new.amount) == ("a_on_in_202401_2_for_202401", 10)
+    assert gone.corrected_line_id == new.corrected_line_id == "a"
+    # Later differences keep the id of the line with which the first one was billed.
+    more = InvoiceContent.of([line("a", "12")])
+    [further] = corrections_of(replace(joined, now=more, elsewhere=came)).lines
+    assert (further.line_id, further.amount) == (new.line_id, 2)
+    [back] = corrections_of(replace(joined, now=nothing, elsewhere=came)).lines
+    assert (back.line_id, back.amount) == (new.line_id, -10)

@@ -590,6 +590,28 @@ def test_a_supplement_takes_back_what_the_month_had_put_in(company: Company) -> 
     assert [row["difference"] for row in reconciled(company)] == ["0.00"]
 
 
+def test_a_supplement_takes_back_what_a_later_month_has_used(company: Company) -> None:
+    """20.00 were put in and February used 15.00 of them; then 10.00 are due for January. The
+    supplement is sent all the same, the 15.00 stay owed, and the next top-up covers them."""
+    company.movements = CREDITED
+    company.want({"ada": [1000, -3000]}, wallet=-2000)
+    company.apply()
+    company.want({"ada": [1500]}, FEBRUARY, wallet=1500)
+    company.apply(FEBRUARY)
+    company.want({"ada": [4000, -3000]}, wallet=0)
+    assert not company.apply(approved_hash=company.preview().hash).is_failed
+    assert due(company)["in_202601_ada/2"] == (3000, 1000)
+    assert balance(company) == 0
+    assert [row["difference"] for row in reconciled(company, FEBRUARY)] == ["0.00"]
+    assert not company.apply().is_failed and balance(company) == 0
+
+    company.movements = movements("top-up", "ada", 4000)
+    company.want({"ada": [100]}, MARCH, wallet=100)
+    assert not company.apply(MARCH).is_failed
+    assert due(company)["in_202603_ada/1"] == (100, 0)
+    assert balance(company) == -2400  # 40.00 less 15.00 and 1.00
+
+
 def test_what_was_paid_and_comes_back_is_not_put_into_the_wallet(company: Company) -> None:
     """50.00 were paid, 10.00 of it by the wallet; at -20.00 the wallet has its 10.00 and 20.00."""
     company.movements = movements("top-up", "ada", 1000)

@@ -25,14 +25,19 @@ from billing_pipeline.collection.prepaid import WalletTables
 from billing_pipeline.collection.push.apply import ActionResult, ApplyReport, ResultState
 from billing_pipeline.collection.push.wallets import WalletProblem
 from billing_pipeline.collection.steps import ApplyOutcome
-from billing_pipeline.defs import approvals, checks, plans, sending
+from billing_pipeline.defs import approvals, checks, drift, plans, sending
 from billing_pipeline.defs import payments as pulls
 from billing_pipeline.defs.approvals import approved_changes
 from billing_pipeline.defs.collection import payment_metadata
 from billing_pipeline.defs.payments import invoice_payments
 from billing_pipeline.defs.plans import invoice_plan
 from billing_pipeline.defs.resources import Stripe, resources
-from billing_pipeline.intake.late_usage import compared_inputs, record_rated
+from billing_pipeline.intake.late_usage import (
+    RatedInputs,
+    compared_inputs,
+    record_compared,
+    record_rated,
+)
 from billing_pipeline.intake.usage_files import UsageFiles
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.published.publish import publish_rows
@@ -47,6 +52,7 @@ FAILED = ActionResult(ACTION, ResultState.FAILED, "no such customer")
 RUN: Any = SimpleNamespace(
     partition_key=str(JANUARY), run=SimpleNamespace(job_name="apply_plan", run_id="run-1")
 )
+NOTHING_READ: RatedInputs = {"folders": [], "files": {}, "reference": {}}
 UNREAD = {"customer_id": "cyd", "currency": "USD", "problem": "No such customer: cus_9"}
 
 
@@ -193,6 +199,44 @@ def test_a_month_of_which_all_was_declined_has_no_drift(
     approvals._decline(RUN, settings, NoStripe(settings=settings), steps.Approval("hash"))
     assert ["month_drift" in names for names in published] == [everything]
     assert (compared_inputs(settings, JANUARY) is not None) == everything
+
+
+@pytest.mark.parametrize("is_billed", [True, False])
+def test_drift_ends_when_the_corrections_of_a_later_month_have_billed_it(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, is_billed: bool
+) -> None:
+    settings = replace(settings, data_dir=str(settings.home / "data"))
+    record_compared(settings, JANUARY, NOTHING_READ, is_billed=is_billed)
+    settings.published_dir.mkdir(parents=True)
+    with duckdb.connect(str(database_path(settings))) as published:
+        published.execute("CREATE TABLE month_drift AS SELECT DATE '2024-01-01' AS billing_month")
+    found = []
+    monkeypatch.setattr(drift, "publish_rows", lambda settings, month, tables: found.append(tables))
+    assert not drift._compare(RUN, settings, NoStripe(settings=settings), JANUARY)
+    assert found == ([{"month_drift": []}] if is_billed else [])
+
+
+@pytest.mark.parametrize("has_commitments", [True, False])
+def test_a_published_month_has_later_months_compared_again_where_commitments_count_it(
+    published: list[set[str]],
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    has_commitments: bool,
+) -> None:
+    settings = replace(settings, data_dir=str(settings.home / "data"))
+    accounts = settings.home / "data" / "accounts"
+    accounts.mkdir(parents=True)
+    if has_commitments:
+        (accounts / "commitments.csv").write_text("commitment_id\n", encoding="utf-8")
+    months = [JANUARY.shift(count) for count in range(3)]
+    monkeypatch.setattr(payments, "billed_months", lambda settings: months)
+    for month in months:
+        settings.month_dir(month).mkdir(parents=True)
+        record_rated(settings, month, [], UsageFiles(()))
+        record_compared(settings, month, NOTHING_READ, is_billed=True)
+    plans.publish_month(settings, months[1], {})
+    known = [compared_inputs(settings, month) is not None for month in months]
+    assert known == [True, True, not has_commitments]
 
 
 def test_what_remains_after_a_partial_decision_is_the_drift_at_once(

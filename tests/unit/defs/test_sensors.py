@@ -318,6 +318,23 @@ def test_late_usage_and_the_drift_that_it_makes_ask_for_one_preview(
     assert drifted(instance, settings) == [("2024-02", difference)]
 
 
+def test_other_lines_of_earlier_months_ask_for_a_preview(
+    instance: dg.DagsterInstance, settings: Settings
+) -> None:
+    """Commitments count them, and no file of the month itself may have changed."""
+    aside = replace(settings, home=settings.home.with_name("aside"))
+    for home, lines in ((settings, "2:15"), (aside, "2:25")):
+        home.month_dir(FEBRUARY).mkdir(parents=True)
+        record_rated(home, FEBRUARY, [FEBRUARY], usage_files(settings, [FEBRUARY]), lines)
+    close(instance, FEBRUARY)
+    publish_drift(settings, "'2024-02-01', 'USD', 85, 75, 'other'")
+    compare(settings, FEBRUARY)
+    assert drifted(instance, settings) == []
+    compare(settings, FEBRUARY, rated_in=aside)
+    [(month, _)] = drifted(instance, settings)
+    assert month == "2024-02"
+
+
 def compare(settings: Settings, month: BillingMonth, rated_in: Settings | None = None) -> None:
     """As a look for drift does."""
     inputs = rated_inputs(rated_in or settings, month)
