@@ -16,6 +16,7 @@ from billing_pipeline.collection.plan.case import CORRECTS
 from billing_pipeline.collection.plan.collecting import collection_of, obstacle_to_payment
 from billing_pipeline.collection.plan.invoice_plan import InvoicePlan
 from billing_pipeline.collection.plan.line_changes import LineChange, line_changes
+from billing_pipeline.collection.plan.stripe_limits import beyond_stripe
 from billing_pipeline.collection.push.apply import ApplyReport
 from billing_pipeline.collection.stripe_state.texts import clean_text
 from billing_pipeline.money import to_major
@@ -166,11 +167,14 @@ def cause_of(action: InvoiceAction, causes: Mapping[str, str]) -> str | None:
 
 
 def obstacle_of(action: InvoiceAction, notes: PlanNotes) -> str | None:
-    return obstacle_to_payment(action, notes.cards, notes.today)
+    """What will keep the action from being carried out, or else its invoice from being paid."""
+    beyond = beyond_stripe(action.send) if action.send is not None else None
+    return beyond or obstacle_to_payment(action, notes.cards, notes.today)
 
 
 def reason_of(plan: InvoicePlan, action: InvoiceAction, obstacle: str | None) -> str:
-    """In this order: who declined the action, why it is planned, what will hinder its payment."""
+    """In this order: who declined the action, why it is planned, what will hinder it or its
+    payment."""
     parts = (plan.declined.get(action.key), action.reason, obstacle)
     return "; ".join(part for part in parts if part)
 

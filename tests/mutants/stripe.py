@@ -125,8 +125,8 @@ MUTANTS = (
     Mutant(
         "lines_without_a_mark",
         f"{COLLECTION}/push/stripe_requests.py",
-        '"invoice_metadata": {**invoice_metadata(invoice), LINES_HASH: invoice.content_hash},',
-        '"invoice_metadata": {**invoice_metadata(invoice)},',
+        "marks = {**invoice_metadata(invoice, held), LINES_HASH: invoice.content_hash}",
+        "marks = {**invoice_metadata(invoice, held)}",
         f"{UNIT}/test_apply.py",
     ),
     Mutant(

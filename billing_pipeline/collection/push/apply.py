@@ -15,6 +15,7 @@ from enum import StrEnum
 
 from billing_pipeline.collection.plan.actions import ActionKind, InvoiceAction, ResolutionStep
 from billing_pipeline.collection.plan.invoice_plan import InvoicePlan
+from billing_pipeline.collection.plan.stripe_limits import beyond_stripe
 from billing_pipeline.collection.plan.wallet_ledger import Movements
 from billing_pipeline.collection.push.credit_notes import issue_credit
 from billing_pipeline.collection.push.customers import CustomerDirectory
@@ -204,6 +205,9 @@ class _Run:
         return result
 
     async def _carry_out(self, action: InvoiceAction) -> ActionResult:
+        beyond = beyond_stripe(action.send) if action.send is not None else None
+        if beyond is not None:
+            raise NotSentError(beyond)
         if action.resolution is not None:
             return await self._resolve(action, action.resolution)
         if action.kind is ActionKind.CREDIT:

@@ -95,7 +95,7 @@ def next_step(send: DesiredInvoice, held: ActualInvoice | None) -> Step:
 
 
 def _has_same_marks(send: DesiredInvoice, held: ActualInvoice) -> bool:
-    marks = stripe_requests.invoice_metadata(send)
+    marks = stripe_requests.invoice_metadata(send, held.metadata)
     return all(held.metadata.get(name, "").strip() == marks[name].strip() for name in marks)
 
 
@@ -191,9 +191,9 @@ class Sender:
         assert held is not None
         name = held.stripe_invoice_id
         if step is Step.COLLECTION:
-            return stripe_requests.rewrite_draft(name, self._send)
+            return stripe_requests.rewrite_draft(name, self._send, held.metadata)
         if step is Step.LINES:
-            return stripe_requests.add_lines(name, self._send)
+            return stripe_requests.add_lines(name, self._send, held.metadata)
         if step is Step.REMOVE_LINES:
             on_it = [line.stripe_line_id for line in held.lines or ()]
             return stripe_requests.remove_lines(name, on_it)

@@ -34,6 +34,7 @@ from billing_pipeline.collection.stripe_state.metadata_keys import (
     WALLET_TRANSACTION,
     billed_for_marks,
     corrections_marks,
+    no_longer_wanted,
 )
 from billing_pipeline.collection.stripe_state.profiles import (
     Payer,
@@ -169,10 +170,12 @@ def attach_payment(stripe_invoice_id: str, payment_record: str) -> Request:
     )
 
 
-def invoice_metadata(invoice: DesiredInvoice) -> dict[str, str]:
+def invoice_metadata(
+    invoice: DesiredInvoice, held: Mapping[str, str] | None = None
+) -> dict[str, str]:
     """Every mark of an invoice, including empty ones: Stripe keeps a key that is left out, and a
-    draft of an earlier run may have another value under it."""
-    return {
+    draft of an earlier run may have another value under it. `held`: the metadata of that draft."""
+    marks = {
         WALLET_APPLIED: str(invoice.wallet_applied),
         WALLET_AFTER: invoice.wallet_after_month or "",
         WALLET_AFTER_PAYMENT: str(invoice.wallet_after_payment or ""),
@@ -187,6 +190,7 @@ def invoice_metadata(invoice: DesiredInvoice) -> dict[str, str]:
         **billed_for_marks(invoice.billed_for),
         **corrections_marks(written_mark(invoice.corrections)),
     }
+    return marks | no_longer_wanted(held or {}, marks)
 
 
 def create_invoice(invoice: DesiredInvoice, stripe_customer_id: str) -> Request:
@@ -204,9 +208,12 @@ def create_invoice(invoice: DesiredInvoice, stripe_customer_id: str) -> Request:
     )
 
 
-def rewrite_draft(stripe_invoice_id: str, invoice: DesiredInvoice) -> Request:
-    """Write all that a resumed draft has besides its lines, over what was there before."""
-    params = {"metadata": invoice_metadata(invoice), **_collection(invoice)}
+def rewrite_draft(
+    stripe_invoice_id: str, invoice: DesiredInvoice, held: Mapping[str, str]
+) -> Request:
+    """Write all that a resumed draft has besides its lines, over what was there before; `held`: its
+    metadata."""
+    params = {"metadata": invoice_metadata(invoice, held), **_collection(invoice)}
     return Request(_invoice(stripe_invoice_id), params)
 
 
@@ -217,13 +224,15 @@ def _collection(invoice: DesiredInvoice) -> Params:
     return params
 
 
-def add_lines(stripe_invoice_id: str, invoice: DesiredInvoice) -> Request:
-    """Add all lines and, in the same call, the mark that they are there."""
+def add_lines(stripe_invoice_id: str, invoice: DesiredInvoice, held: Mapping[str, str]) -> Request:
+    """Add all lines and, in the same call, the mark that they are there; `held`: the draft's
+    metadata."""
+    marks = {**invoice_metadata(invoice, held), LINES_HASH: invoice.content_hash}
     return Request(
         f"{_invoice(stripe_invoice_id)}/add_lines",
         {
             "lines": [_line(line) for line in invoice.lines],
-            "invoice_metadata": {**invoice_metadata(invoice), LINES_HASH: invoice.content_hash},
+            "invoice_metadata": marks,
         },
     )
 

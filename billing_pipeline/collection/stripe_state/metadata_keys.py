@@ -68,7 +68,11 @@ SETTLED = (*IDENTITY, WALLET_APPLIED)
 PREFIX = "billing_"
 
 
-_VALUE_LENGTH = 500
+MAX_VALUE_LENGTH = 500
+"""The most characters that Stripe takes under one key."""
+MAX_NUMBERED = 32
+"""How many of Stripe's 50 keys the marks with numbers may take: the rest is for the 18 others that
+an invoice can have, of which some are written only when it is paid, dunned or reviewed."""
 _DIGEST_LENGTH = 10
 
 
@@ -80,7 +84,7 @@ def customer_digest(customer_id: str) -> str:
 
 def billed_for_marks(customer_ids: Sequence[str]) -> dict[str, str]:
     """The metadata that names the other customers of an invoice."""
-    fit = (_VALUE_LENGTH + 1) // (_DIGEST_LENGTH + 1)
+    fit = (MAX_VALUE_LENGTH + 1) // (_DIGEST_LENGTH + 1)
     digests = [customer_digest(name) for name in customer_ids]
     parts = [digests[start : start + fit] for start in range(0, len(digests), fit)] or [[]]
     return {
@@ -103,7 +107,7 @@ def corrections_marks(mark: str) -> dict[str, str]:
     """The metadata that says what an invoice corrects of closed months (`closed_books`)."""
     parts = [""]
     for word in mark.split():
-        if len(parts[-1]) + len(word) >= _VALUE_LENGTH:
+        if len(parts[-1]) + len(word) >= MAX_VALUE_LENGTH:
             parts.append("")
         parts[-1] = f"{parts[-1]} {word}".strip()
     return {
@@ -119,6 +123,13 @@ def corrections_mark(metadata: Mapping[str, str]) -> str:
 
 def corrections_names(metadata: Mapping[str, Any]) -> list[str]:
     return sorted(name for name in metadata if name.startswith(CORRECTIONS))
+
+
+def no_longer_wanted(held: Mapping[str, Any], wanted: Mapping[str, str]) -> dict[str, str]:
+    """What deletes the marks that an earlier run wrote under numbers that are no longer needed:
+    Stripe deletes a key whose value is empty."""
+    names = (*billed_for_names(held), *corrections_names(held))
+    return {name: "" for name in names if name not in wanted}
 
 
 def is_marked(invoice: Mapping[str, Any]) -> bool:

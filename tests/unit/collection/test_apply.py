@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -306,3 +307,16 @@ def test_an_invoice_with_a_different_total_in_stripe_stays_a_draft(company: Comp
     assert failed.action.customer_id == "ada"
     assert "Stripe's total is USD 10.01 and ours is USD 10.00" in failed.message
     assert {i["total"]: i["status"] for i in company.invoices()} == {1001: "draft", 100: "paid"}
+
+
+def test_more_customers_than_stripes_metadata_can_name_stop_one_invoice_only(
+    company: Company,
+) -> None:
+    company.want({"ada": [1000], "bob": [700]})
+    ada, bob = company.desired or ()
+    company.desired = (replace(ada, billed_for=tuple(map(str, range(2000)))), bob)
+    outcome = company.apply()
+    [failed] = outcome.report.failed
+    assert "lines of 2000 other customers" in failed.message
+    assert [(item["total"], item["status"]) for item in company.invoices()] == [(700, "paid")]
+    assert len(company.stripe.objects["cus"]) == 1

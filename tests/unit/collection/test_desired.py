@@ -85,7 +85,7 @@ def test_the_warehouse_is_read(company: Company) -> None:
     company.bill({"ada": ["10.00", "2.50"]}, collection_method="send_invoice", currency="EUR")
     (invoice,) = read_desired(company.settings.warehouse_path(JANUARY), JANUARY.key)
     assert (invoice.total, invoice.currency, invoice.days_until_due) == (1250, "EUR", 30)
-    params = add_lines("in_1", invoice).params["lines"][0]
+    params = add_lines("in_1", invoice, {}).params["lines"][0]
     # Half-open with us; Stripe's period includes its last second.
     assert params["period"] == {"start": 1767225600, "end": 1769903999}
 

@@ -4,6 +4,7 @@ would have been without it, and nothing is there twice."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,14 @@ import pytest
 import stripe
 
 from billing_pipeline.collection import payments
+from billing_pipeline.collection.plan.closed_books import correction_id
+from billing_pipeline.collection.plan.desired import DesiredLine
 from billing_pipeline.collection.steps import PlanChangedError
 from billing_pipeline.collection.stripe_state import metadata_keys
 from billing_pipeline.months import BillingMonth
+from billing_pipeline.stripe_api.client import StripeGateway
+from billing_pipeline.stripe_sandbox import Sandbox
+from tests.in_process import InProcessClient, Sent
 
 from .conftest import JANUARY, Company
 from .fake_stripe import Fault, Json
@@ -295,3 +301,44 @@ def test_lines_that_a_killed_run_put_on_while_the_draft_was_read_are_no_work_by_
     assert [r.action.kind.value for r in company.apply().report.done] == ["resume"]
     assert not late
     assert [(item["total"], item["status"]) for item in company.invoices()] == [(1000, "paid")]
+
+
+@pytest.mark.parametrize("reaches", ["create", "lines"])
+@pytest.mark.parametrize("amounts", [[1000], [900]])
+def test_a_resumed_draft_loses_the_marks_that_it_needs_no_longer(
+    company: Company, reaches: str, amounts: list[int]
+) -> None:
+    """What is billed for many customers, or corrects many closed months, takes several marks."""
+    sandbox = Sandbox(clock=company.clock.now, others=False)
+    company.stripe = InProcessClient(sandbox)  # type: ignore[assignment]
+    killed_at = {"create": "/add_lines", "lines": "/finalize"}[reaches]
+
+    def kill(sent: Sent) -> None:
+        if sent.target.endswith(killed_at):
+            raise Killed
+
+    company.stripe.before = kill  # type: ignore[attr-defined]
+    company.want({"ada": [1000]})
+    [first] = company.desired or ()
+    months = [BillingMonth(2024, 1).shift(at) for at in range(50)]
+    corrections = tuple(
+        DesiredLine(correction_id(f"line_{at}", month), "correction", "Correction", 1)
+        for at, month in enumerate(months)
+    )
+    sixty = tuple(f"customer {number}" for number in range(60))
+    company.desired = (replace(first, lines=first.lines + corrections, billed_for=sixty),)
+    with pytest.raises(BaseExceptionGroup):
+        company.apply(approved_hash=company.preview().hash)
+    company.stripe.before = None  # type: ignore[attr-defined]
+    company.want({"ada": amounts})
+    [again] = company.desired or ()
+    company.desired = (replace(again, billed_for=("bob",)),)
+    company.apply()
+    [made] = company.wait(everything(company.gateway()))
+    assert (made["status"], made["total"]) == ("paid", sum(amounts))
+    assert metadata_keys.billed_for(made["metadata"]) == {metadata_keys.customer_digest("bob")}
+    assert metadata_keys.corrections_names(made["metadata"]) == []
+
+
+async def everything(gateway: StripeGateway) -> list[Json]:
+    return [item async for item in gateway.list("/v1/invoices")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,9 +15,11 @@ from billing_pipeline.collection.plan.actions import ActionKind
 from billing_pipeline.collection.plan.desired import DesiredInvoice, DesiredLine
 from billing_pipeline.collection.plan.invoice_plan import InvoicePlan, plan
 from billing_pipeline.collection.plan.limits import Limits, MonthTotal
+from billing_pipeline.collection.plan.stripe_limits import beyond_stripe
 from billing_pipeline.collection.plan_pages import plan_markdown, plan_sentence
 from billing_pipeline.collection.plan_rows import PlanNotes, plan_rows
 from billing_pipeline.collection.push import stripe_requests
+from billing_pipeline.collection.push.send_invoice import Step, next_step
 from billing_pipeline.collection.stripe_state import metadata_keys
 from billing_pipeline.collection.stripe_state.profiles import Payer
 from billing_pipeline.collection.stripe_state.stripe_invoice import (
@@ -436,3 +439,34 @@ def test_a_credit_first_lowers_what_is_still_to_be_paid() -> None:
     assert money(of(less, [still_open])) == ["USD 3.00 less to pay"]
     paid_in_part = in_stripe(wanted(500), "open", amount_remaining=100)
     assert money(of(less, [paid_in_part])) == ["USD 1.00 less to pay, USD 2.00 credit to balance"]
+
+
+def test_an_old_mark_under_a_number_is_written_over() -> None:
+    send = replace(wanted(100), billed_for=tuple(f"customer {at}" for at in range(45)))
+    more = replace(send, billed_for=(*send.billed_for, "one more"))
+    draft = in_stripe(more, "draft")
+    assert next_step(more, draft) is Step.FINALIZE
+    assert next_step(send, draft) is Step.COLLECTION
+    metadata = stripe_requests.rewrite_draft("in_1", send, draft.metadata).params["metadata"]
+    assert metadata["billing_billed_for_2"] == ""
+
+
+@pytest.mark.parametrize(
+    "too_many",
+    [
+        {"billed_for": tuple(f"customer {at}" for at in range(32 * 45 + 1))},
+        {"together": tuple(wanted(at).reference for at in range(13))},
+    ],
+)
+def test_the_plan_says_which_invoice_stripes_metadata_cannot_hold(too_many: dict[str, Any]) -> None:
+    send = replace(wanted(100), **too_many)
+    [row] = plan_rows(of([send], []), NOTES)
+    assert "Stripe's metadata cannot hold so many" in row["reason"]
+    fits = replace(wanted(100), **{name: names[:-1] for name, names in too_many.items()})
+    assert beyond_stripe(fits) is None
+    marks = stripe_requests.invoice_metadata(fits) | {metadata_keys.LINES_HASH: "x"}
+    later = ("TRIES", "FIRST_FAILURE", "CARD_TRIED", "PAYMENT_NOTE")
+    later += ("WALLET_PAYMENTS", "WALLET_HOLD", "RESOLVED")
+    named = {*marks, *(getattr(metadata_keys, name) for name in later)}
+    assert len(named - {metadata_keys.CORRECTIONS}) <= 50, "an empty one is not kept"
+    assert max(map(len, marks.values())) <= 500
