@@ -71,6 +71,7 @@ EVENT_TYPES = (
     "credit_note.voided",
     "charge.refunded",
     "charge.dispute.created",
+    "charge.dispute.updated",
     "charge.dispute.closed",
     "charge.dispute.funds_withdrawn",
     "charge.dispute.funds_reinstated",
