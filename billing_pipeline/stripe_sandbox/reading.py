@@ -15,6 +15,7 @@ from billing_pipeline.stripe_sandbox.errors import ApiError, InvalidParamsError
 Json = dict[str, Any]
 
 EVENT_LIFETIME = 30 * 86_400
+MAX_EVENT_TYPES = 20
 _CLAUSE = re.compile(
     r"""\s*(-?)(metadata\[["']([^"']+)["']\]|\w+)\s*(:|[<>]=?)\s*("([^"]*)"|'([^']*)'|(\d+))\s*"""
 )
@@ -106,6 +107,9 @@ def event(call: Call, event_id: str) -> Json:
 def events(call: Call) -> Json:
     given = call.params
     types = given.get("types") or ([given["type"]] if "type" in given else [])
+    if len(types) > MAX_EVENT_TYPES:
+        text = f"Array types exceeded maximum {MAX_EVENT_TYPES} allowed elements."
+        raise InvalidParamsError(text, param="types")
     where: list[tuple[str, Any]] = [("created >= ?", call.now - EVENT_LIFETIME)]
     if types:
         # Each condition has one placeholder, so the types are passed as one JSON list.

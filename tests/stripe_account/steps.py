@@ -183,5 +183,6 @@ STEPS: tuple[Step, ...] = (
     Step("unknown_expand", "GET", "/v1/invoices", {"expand": ["data.wishes"]}),
     Step("unknown_parameter", "POST", "/v1/customers", {"nme": "A"}),
     Step("unknown_object", "GET", "/v1/invoices/in_none"),
+    Step("types", "GET", "/v1/events", {"types": ["invoice.paid"] * 21}, "21 types of events"),
 )
 """In this order. What a refused step would have named is skipped with it."""

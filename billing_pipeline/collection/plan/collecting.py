@@ -11,6 +11,7 @@ from datetime import date, timedelta
 
 from billing_pipeline.collection.plan.actions import ActionKind, InvoiceAction
 from billing_pipeline.collection.plan.desired import DesiredInvoice
+from billing_pipeline.collection.plan.stripe_limits import MAX_CHARGE
 from billing_pipeline.collection.stripe_state.stripe_invoice import ActualInvoice, InvoiceStatus
 from billing_pipeline.money import format_minor
 
@@ -43,10 +44,16 @@ def obstacle_to_payment(
     `cards`: by customer, the last day of the card that paid last. A payment method that only Stripe
     knows, and that has paid nothing yet, cannot be seen here."""
     send = action.send
-    if send is None or send.total - max(0, send.wallet_applied) <= 0:
+    if send is None:
+        return None
+    due = send.total - max(0, send.wallet_applied)
+    if due <= 0:
         return None
     if send.collection_method == "send_invoice":
         return None if (send.payer.email or "").strip() else "no e-mail to send the invoice to"
+    if due > MAX_CHARGE:
+        amount = format_minor(due, send.currency)
+        return f"{amount} is more than Stripe charges at once in most currencies (8 digits)"
     expired = cards.get(send.payer.customer_id)
     if expired is not None and expired < today:
         return f"the card that paid last expired on {expired}, unless it was replaced in Stripe"

@@ -15,10 +15,20 @@ from billing_pipeline.collection.stripe_state.metadata_keys import (
     billed_for_marks,
     corrections_marks,
 )
+from billing_pipeline.money import format_minor
+
+MAX_AMOUNT = 999_999_999_999
+"""The largest amount of a line and of an invoice, in minor units."""
+MAX_CHARGE = 99_999_999
+"""The largest charge in most currencies, in minor units: eight digits. Some allow more."""
 
 
 def beyond_stripe(send: DesiredInvoice) -> str | None:
-    """Why Stripe could not hold all marks of the invoice; None where it can."""
+    """Why Stripe could not take the invoice; None where it can."""
+    largest = max([send.total, *(line.amount for line in send.lines)], key=abs)
+    if abs(largest) > MAX_AMOUNT:
+        amount = format_minor(largest, send.currency)
+        return f"{amount} is more than Stripe can have on an invoice (12 digits)"
     corrections = corrections_marks(written_mark(send.corrections))
     marks = [*billed_for_marks(send.billed_for).values(), *corrections.values()]
     if sum(map(bool, marks)) > MAX_NUMBERED:

@@ -10,7 +10,7 @@ second. The invoices themselves are read from Stripe, so events and listing end 
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Container, Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -31,8 +31,9 @@ from billing_pipeline.collection.stripe_state.refresh import (
 from billing_pipeline.collection.stripe_state.set_aside import UnreadableError, identity
 from billing_pipeline.collection.stripe_state.stripe_invoice import (
     is_month_key,
+    is_time,
 )
-from billing_pipeline.stripe_api.client import StripeGateway
+from billing_pipeline.stripe_api.client import Json, StripeGateway
 from billing_pipeline.stripe_api.errors import FailureKind, StripeFailure
 
 EVENTS_CURSOR = "events_listed_until"
@@ -70,6 +71,7 @@ EVENT_TYPES = (
     "credit_note.voided",
     "charge.refunded",
     "charge.dispute.created",
+    "charge.dispute.updated",
     "charge.dispute.closed",
     "charge.dispute.funds_withdrawn",
     "charge.dispute.funds_reinstated",
@@ -83,6 +85,8 @@ EVENT_TYPES = (
     "payout.paid",
     "payout.reconciliation_completed",
 )
+MAX_TYPES = 20
+"""The most types by which Stripe filters one list of events; it refuses more."""
 
 
 class Reading(StrEnum):
@@ -117,10 +121,10 @@ async def pull_events(
     deadline, has_read = gateway.clock.monotonic() + seconds, False
     newest, until = cache.progress.get(PASS_NEWEST), cache.progress.get(PASS_UNTIL)
     created = Window(cursor - EVENTS_OVERLAP, until).as_filter()
-    query = {"limit": PAGE, "created": created, "types": list(EVENT_TYPES)}
+    query = {"limit": PAGE, "created": created}
     is_whole = abs(now - (cache.progress.get(FULL_OVERLAP_CURSOR) or 0)) >= FULL_OVERLAP_SECONDS
     changes = _Changes(gateway, cache)
-    async for page in pages(gateway.list("/v1/events", query), PAGE):
+    async for page in pages(listed(gateway, query), PAGE):
         if has_read and gateway.clock.monotonic() > deadline:
             assert newest is not None and until is not None
             cache.progress.put(PASS_NEWEST, newest)
@@ -166,6 +170,24 @@ def readable(cache: StripeCache, events: Iterable[Any], now: float) -> list[Stri
     return found
 
 
+async def listed(gateway: StripeGateway, query: Mapping[str, Any]) -> AsyncIterator[Json]:
+    """The events of our types, newest first, from as many lists as so many types take."""
+    parts = [EVENT_TYPES[at : at + MAX_TYPES] for at in range(0, len(EVENT_TYPES), MAX_TYPES)]
+    lists = [gateway.list("/v1/events", {**query, "types": list(part)}) for part in parts]
+    heads = {at: head for at, one in enumerate(lists) if (head := await anext(one, None))}
+    while heads:
+        newest = max(heads, key=lambda at: _created(heads[at]))
+        yield heads.pop(newest)
+        if (head := await anext(lists[newest], None)) is not None:
+            heads[newest] = head
+
+
+def _created(event: Json) -> float:
+    at = event.get("created")
+    # One that cannot be read holds up nothing behind it.
+    return at if is_time(at) else math.inf
+
+
 async def _restart(gateway: StripeGateway, cache: StripeCache, now: int) -> None:
     """Begin at the newest event, by Stripe's own clock; without a recent one, by ours.
 
@@ -175,8 +197,7 @@ async def _restart(gateway: StripeGateway, cache: StripeCache, now: int) -> None
     newest_events = readable(cache, [newest] if newest else [], now)
     cursor = max([now - DAY, *(event.created for event in newest_events)])
     created = Window(cursor - EVENTS_OVERLAP, cursor).as_filter()
-    query = {"created": created, "types": list(EVENT_TYPES)}
-    seen = [event async for event in gateway.list("/v1/events", query)]
+    seen = [event async for event in listed(gateway, {"created": created})]
     cache.progress.remember_events(readable(cache, seen, now))
     cache.progress.drop(PASS_NEWEST, PASS_UNTIL)
     cache.progress.put(FULL_OVERLAP_CURSOR, now)

@@ -148,6 +148,8 @@ class FakeStripe(stripe.HTTPClient):
 
     def _list(self, kind: str, params: Json, **equal: Any) -> Json:
         created = params.get("created") or {}
+        if len(params.get("types", ())) > 20:
+            raise Refused(400, "Array types exceeded maximum 20 allowed elements.", param="types")
         rows = [
             item
             for item in self.objects[kind].values()

@@ -470,3 +470,17 @@ def test_the_plan_says_which_invoice_stripes_metadata_cannot_hold(too_many: dict
     named = {*marks, *(getattr(metadata_keys, name) for name in later)}
     assert len(named - {metadata_keys.CORRECTIONS}) <= 50, "an empty one is not kept"
     assert max(map(len, marks.values())) <= 500
+
+
+def test_the_plan_says_which_amounts_are_too_large_for_stripe() -> None:
+    def obstacle(*amounts: int, **more: Any) -> str:
+        [row] = plan_rows(of([replace(wanted(*amounts), **more)], []), NOTES)
+        return str(row["obstacle"])
+
+    payer = Payer("ada", email="ada@example.com", payment_method="pm_card_visa")
+    assert "USD 1,000,000.00 is more than Stripe charges" in obstacle(10**8, payer=payer)
+    assert obstacle(10**8, payer=payer, wallet_applied=1) == "None"
+    sent = {"payer": payer, "collection_method": "send_invoice", "days_until_due": 30}
+    assert obstacle(10**12 - 1, **sent) == "None"
+    assert "is more than Stripe can have on an invoice" in obstacle(10**12, -5, **sent)
+    assert "is more than Stripe can have on an invoice" in obstacle(10**11, *[10**11] * 9, **sent)

@@ -18,7 +18,12 @@ from billing_pipeline.collection.payments import PullResult, StaleMonth
 from billing_pipeline.collection.plan.dunning_policy import AfterLastTry, DunningPolicy
 from billing_pipeline.collection.pull.inbox import Inbox, read_event
 from billing_pipeline.collection.records.opening import open_records
-from billing_pipeline.collection.stripe_state.event_reader import EVENTS_CURSOR, PASS_UNTIL
+from billing_pipeline.collection.stripe_state.event_reader import (
+    EVENT_TYPES,
+    EVENTS_CURSOR,
+    PASS_UNTIL,
+    listed,
+)
 from billing_pipeline.collection.stripe_state.set_aside import read_set_aside, summary
 from billing_pipeline.collection.stripe_state.stripe_invoice import read_invoice
 from billing_pipeline.months import BillingMonth
@@ -113,9 +118,9 @@ def test_a_changed_month_is_requested_until_it_is_published(company: Company) ->
     assert [month.month for month in stale(company)] == [JANUARY]
 
 
-def test_nothing_new_asks_the_account_and_one_page_of_events(company: Company) -> None:
+def test_nothing_new_asks_the_account_and_two_pages_of_events(company: Company) -> None:
     billed(company, count=30)
-    assert requests(company, lambda: stale(company)) == 2
+    assert requests(company, lambda: stale(company)) == 3
 
 
 def test_requests_grow_with_what_changed_and_not_with_history(company: Company) -> None:
@@ -125,9 +130,9 @@ def test_requests_grow_with_what_changed_and_not_with_history(company: Company) 
         company.clock.advance(31 * 3600)
         pay(company, -number)
         asked[month] = requests(company, lambda: catch_up(company))
-    # account, events, the invoice with its payment; account for the pull; account and events for
-    # nothing new
-    assert set(asked.values()) == {6}
+    # account, two lists of events, the invoice with its payment; account for the pull; account and
+    # two lists of events for nothing new
+    assert set(asked.values()) == {8}
 
 
 def test_a_credit_note_by_hand_is_asked_about_once(company: Company) -> None:
@@ -138,7 +143,7 @@ def test_a_credit_note_by_hand_is_asked_about_once(company: Company) -> None:
     catch_up(company)
     company.clock.advance(7200)
     pay(company, 1)
-    assert requests(company, lambda: catch_up(company)) == 6
+    assert requests(company, lambda: catch_up(company)) == 8
 
 
 @pytest.mark.parametrize("how", ["by card", "outside of Stripe", "payments cannot be listed"])
@@ -213,7 +218,7 @@ def test_after_a_big_month_a_tick_takes_few_requests_and_finds_late_events(
     billed(company, count=80)  # hundreds of events in one second
     company.clock.advance(1200)
     assert stale(company) == []
-    assert requests(company, lambda: stale(company)) == 2
+    assert requests(company, lambda: stale(company)) == 3
     began = company.clock.now()
     pay(company, 0)
     original = list(company.stripe.objects["evt"].values())[-1]
@@ -232,13 +237,26 @@ def test_after_a_big_month_a_tick_takes_few_requests_and_finds_late_events(
     assert publish(company, full=found[0].in_full)[1][0]["status"] == "paid"
 
 
+def test_events_of_more_types_than_one_list_takes_come_newest_first(company: Company) -> None:
+    kinds = [EVENT_TYPES[at] for at in (0, -1, 1, -2, -3, 2)]
+    for kind in kinds:
+        company.clock.advance(10)
+        company.stripe._event(kind, {})
+    company.stripe._event("invoice.created", {})
+
+    async def read() -> list[str]:
+        return [event["type"] async for event in listed(company.gateway(), {"limit": 2})]
+
+    assert company.wait(read()) == kinds[::-1]
+
+
 def test_a_tick_right_after_a_close_skips_its_own_events(company: Company) -> None:
     push(company, count=120)  # four pages of events
     (month,) = stale(company)
     publish(company, full=month.in_full)
     pay(company, 0)
-    # account, a page with something new, one without, the invoice
-    assert requests(company, lambda: stale(company)) == 4
+    # account, a page with something new, one without, one of the other list, the invoice
+    assert requests(company, lambda: stale(company)) == 5
 
 
 def test_the_reason_of_an_attempt_by_somebody_else_is_read_again(company: Company) -> None:
@@ -267,7 +285,7 @@ def test_an_event_that_came_by_webhook_is_taken_up_once(company: Company) -> Non
     assert [month.month for month in stale(company)] == [JANUARY]
     published = publish(company, full=False)
     assert sorted(row["status"] for row in published[1]) == ["open", "paid"]
-    assert requests(company, lambda: stale(company)) == 2
+    assert requests(company, lambda: stale(company)) == 3
 
 
 def happens(company: Company, rng: random.Random) -> None:

@@ -82,6 +82,17 @@ def test_a_dispute_takes_the_money_and_a_won_one_brings_it_back(company: Company
     ]
 
 
+def test_a_dispute_that_was_answered_is_learnt_from_its_event(company: Company) -> None:
+    dispute = company.stripe.dispute(paid_once(company))
+    catch_up(company)
+    company.clock.advance(7200)
+    dispute["status"] = "under_review"
+    company.stripe._event("charge.dispute.updated", dispute)
+    [month] = stale(company)
+    assert not month.in_full
+    assert [row[3] for row in published(company, full=False)] == ["succeeded", "under_review"]
+
+
 def test_what_was_paid_outside_of_stripe_is_a_payment_too(company: Company) -> None:
     billed(company, count=1)
     [invoice] = company.stripe.objects["in"].values()

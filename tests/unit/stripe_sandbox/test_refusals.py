@@ -236,3 +236,9 @@ def test_pages_hold_while_the_list_grows(company: Company) -> None:
     assert seen == names[::-1]
     with pytest.raises(stripe.InvalidRequestError, match="No such"):
         company.v1.customers.list({"starting_after": "cus_none"})
+
+
+def test_events_of_twenty_types_can_be_listed_at_once(company: Company) -> None:
+    types = [f"types[{at}]=invoice.paid" for at in range(21)]
+    assert refusal(company, "GET", f"events?{'&'.join(types)}")["param"] == "types"
+    assert company.raw("GET", f"/v1/events?{'&'.join(types[1:])}").status == 200
