@@ -1,4 +1,4 @@
-"""Lines that a customer's row changes: on whose invoice a charge stands, in which currency, and
+"""Lines that a row of the accounts moves: on whose invoice a charge stands, in which currency, and
 where the invoice is taxed.
 
 What belongs here: comparing the saved version of an invoice (the tables `before` and `planned` of
@@ -20,6 +20,7 @@ SELECT 'li_' || left(md5(before.charge_id), 24) AS line_id, before.charge_id, be
     before.quantity AS quantity_before, now.quantity AS quantity_after,
     before.currency AS currency_before, now.currency AS currency_after,
     before.price_terms->>'$.price.currency' AS price_currency,
+    before.subscription_id, now.customer_id AS customer_after,
     customers.is_payer, customers.payer_id
 FROM before
 LEFT JOIN warehouse.main.stg_accounts__customers AS customers USING (customer_id)
@@ -38,8 +39,8 @@ WHERE saved.role = 'buyer'
 
 
 def charges_elsewhere(connection: duckdb.DuckDBPyConnection) -> dict[str, tuple[Row, str]]:
-    """By line id: the charges that stand on another invoice or on none because of a customer's row,
-    and that row."""
+    """By line id: the charges that stand on another invoice or on none because of a row of the
+    accounts, and that row."""
     found = ((row, _row_of(row)) for row in rows(connection, _ELSEWHERE))
     return {row["line_id"]: (row, text) for row, text in found if text is not None}
 
@@ -51,6 +52,9 @@ def _row_of(charge: Row) -> str | None:
         return f"{place} is gone"
     if after is None:  # there is no such charge any more
         return None
+    if charge["customer_after"] != charge["customer_id"]:
+        row = f"accounts/subscriptions.csv {charge['subscription_id']}"
+        return f"{row}: customer_id {charge['customer_id']} → {charge['customer_after']}"
     if not charge["is_payer"]:
         return f"{place}: is_payer false"
     if before != after:

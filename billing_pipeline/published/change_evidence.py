@@ -30,6 +30,7 @@ MAX_NAMED = 5
 """How many files, rows and corrections are named one by one."""
 FOLLOWS = "follows other lines"
 _USAGE_CAUSES = frozenset(["late usage", "usage changed", "usage removed"])
+_TERMS_CAUSES = frozenset(["price change", "account change"])
 
 
 @dataclass(frozen=True)
@@ -97,12 +98,35 @@ SELECT coalesce(before.charge_id, planned.charge_id) AS charge_id,
     coalesce(planned.period_start, before.period_start) AS period_start,
     coalesce(planned.period_end, before.period_end) AS period_end,
     before.price_terms AS price_terms_before, planned.price_terms AS price_terms_after,
-    before.subscription_terms AS subscription_terms_before,
-    planned.subscription_terms AS subscription_terms_after,
+    former.subscription_terms AS subscription_terms_before,
+    present.terms AS subscription_terms_after,
     before.quantity AS quantity_before, planned.quantity AS quantity_after,
     before.filename AS saved_in
 FROM before
 FULL JOIN planned USING (invoice_id, charge_id)
+LEFT JOIN (
+    SELECT DISTINCT invoice_id, subscription_id, subscription_terms FROM before
+) AS former
+    ON former.invoice_id = coalesce(before.invoice_id, planned.invoice_id)
+    AND former.subscription_id = coalesce(before.subscription_id, planned.subscription_id)
+LEFT JOIN present_subscriptions AS present
+    ON present.subscription_id = coalesce(before.subscription_id, planned.subscription_id)
+"""
+# A subscription without any charge is not in `planned`, and an invoice without any is no version
+# there: so that the report compares both, they have a row without a charge.
+_PRESENT_SUBSCRIPTIONS = f"""
+CREATE TEMP TABLE present_subscriptions AS WITH {as_billed.TERMS} SELECT * FROM subscriptions
+"""
+_COMPARED = f"""
+CREATE TEMP VIEW {as_billed.CHARGES} AS
+SELECT * EXCLUDE (filename) FROM before
+UNION ALL BY NAME SELECT * FROM planned
+UNION ALL BY NAME
+SELECT DISTINCT before.billing_month, before.invoice_id, before.currency,
+    {as_billed.PLANNED} AS version, before.subscription_id, present.terms AS subscription_terms
+FROM before
+LEFT JOIN present_subscriptions AS present USING (subscription_id)
+ANTI JOIN planned USING (invoice_id, subscription_id)
 """
 _EVENTS = """
 SELECT events.source_file, count(*) AS events, min(events.source_row) AS first_row,
@@ -246,10 +270,8 @@ class _Search:
             return {}
         as_billed.planned_charges(self._connection, self._settings, self._month, self._invoice_ids)
         self._connection.execute(_BEFORE.format(saved=saved), {"invoice_ids": self._invoice_ids})
-        self._connection.execute(
-            f"CREATE TEMP VIEW {as_billed.CHARGES} AS SELECT * EXCLUDE (filename) FROM before"
-            " UNION ALL BY NAME SELECT * FROM planned"
-        )
+        self._connection.execute(_PRESENT_SUBSCRIPTIONS)
+        self._connection.execute(_COMPARED)
         self._is_compared = True
         report = published_tables(self._settings).reports["charge_changes"].query
         found = rows(self._connection, _TERMS)
@@ -265,24 +287,17 @@ class _Search:
         }
         wanted = {line.line_id for line in self._changed}
         return {
-            charge["line_id"]: Evidence(
-                causes[charge["charge_id"]],
-                self._evidence(charge, causes[charge["charge_id"]]),
-                charge["customer_id"],
-                charge["charge_id"],
-                "charge",
-                charge["quantity_before"],
-                charge["quantity_after"],
-            )
+            charge["line_id"]: self._evidence(charge, causes[charge["charge_id"]].split(", "))
             for charge in found
             if charge["line_id"] in wanted and charge["charge_id"] in causes
         }
 
-    def _evidence(self, charge: Row, cause: str) -> str:
-        causes = cause.split(", ")
-        parts: list[str] = []
-        if _USAGE_CAUSES & {*causes}:
-            parts += self._usage(charge)
+    def _evidence(self, charge: Row, causes: Sequence[str]) -> Evidence:
+        usage = self._usage(charge, causes) if _USAGE_CAUSES & {*causes} else []
+        if not usage and _TERMS_CAUSES & {*causes}:
+            # Another validity, filter or end counts other events of the same files.
+            causes = [cause for cause in causes if cause not in _USAGE_CAUSES]
+        parts = [*usage]
         if "correction" in causes:
             parts += self._corrections(charge)
         if "price change" in causes:
@@ -291,11 +306,20 @@ class _Search:
             )
         if "account change" in causes:
             parts += _subscription_evidence(charge)
-        return "; ".join(parts) or UNKNOWN.evidence
+        return Evidence(
+            ", ".join(causes),
+            "; ".join(parts) or UNKNOWN.evidence,
+            charge["customer_id"],
+            charge["charge_id"],
+            "charge",
+            charge["quantity_before"],
+            charge["quantity_after"],
+        )
 
-    def _usage(self, charge: Row) -> list[str]:
+    def _usage(self, charge: Row, causes: Sequence[str]) -> list[str]:
         """The files that are new or changed since then, with the rows that count for the charge or
-        were read before its period; corrections of such readings; and the files that are gone."""
+        were read before its period; corrections of such readings; and the files that are gone, or,
+        if there is nothing else, that have other content."""
         saved = as_billed.saved_inputs(charge["saved_in"]) if charge["saved_in"] else None
         known: Mapping[str, str] = (saved or {}).get("usage_files", {})
         files: Mapping[str, str] = self._present["usage_files"]
@@ -312,7 +336,12 @@ class _Search:
         new = [row for row in read if known.get(row["source_file"]) != files[row["source_file"]]]
         gone = [f"{name} is gone" for name in sorted(known.keys() - files.keys())]
         texts = [f"{rows_text(row)}{self._set_aside(row['source_file'])}" for row in new]
-        return _shortened([*texts, *self._new_corrections(charge, corrected), *gone])
+        found = [*texts, *self._new_corrections(charge, corrected)]
+        if not found and "late usage" in causes and _TERMS_CAUSES & {*causes}:
+            return []
+        both = sorted(known.keys() & files.keys())
+        edited = [f"{name} was changed" for name in both if known[name] != files[name]]
+        return _shortened([*found, *gone] or edited)
 
     def _set_aside(self, file: str) -> str:
         """The rows of the same file that were set aside, and why."""

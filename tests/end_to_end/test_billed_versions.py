@@ -280,6 +280,68 @@ def test_the_row_of_a_customer_behind_a_change_is_named(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_what_a_subscription_a_price_or_a_removed_row_changes_is_named(tmp_path: Path) -> None:
+    """Also where nothing is due any more. No usage came late or is gone where another validity or
+    another end counts other events of the same files."""
+    data, home = tmp_path / "data", tmp_path / "home"
+    edit_company(data, *EDITED, versions_at="2024-01-10")
+    first = billing(home, data, "run", MONTH)
+    assert first.returncode == 0, first.stderr
+    rows_after = ("trial,2024-02-10,", "ended,,2024-01-10", "longer", "sold,,,buyer")
+    edit_company(data, *rows_after, versions_at="2024-01-16")
+    waits = billing(home, data, "run", MONTH)
+    assert waits.returncode == 3, waits.stderr
+    found = rows(home, f"SELECT customer_id, cause, evidence FROM ({_CHANGES}) ORDER BY ALL")
+    subscriptions, prices = "accounts/subscriptions.csv", "catalog/prices.csv"
+    moved = "2024-01-10 00:00:00+00 → 2024-01-16 00:00:00+00"
+    assert found == [
+        ("ended", "account change", f"{subscriptions} ended: ends_at nothing → {moved[:22]}"),
+        ("longer", "price change", f"{prices} dated-calls is gone"),
+        ("longer", "price change", f"{prices} dated-calls: valid_to {moved}"),
+        ("removed", "account change", f"{subscriptions} removed is gone"),
+        ("sold", "account change", f"{subscriptions} sold: customer_id sold → buyer"),
+        ("trial", "account change",
+         f"{subscriptions} trial: trial_ends_at nothing → 2024-02-10 00:00:00+00"),
+    ]  # fmt: skip
+
+
+EDITED = ("removed", "trial", "ended", "longer", "sold")
+
+
+def edit_company(data: Path, *subscribed: str, versions_at: str) -> None:
+    """Customers with usage on the 12th, at 1 or at the price of that day. `subscribed`: each
+    subscription by its customer, then the end of its trial, its own end and another owner."""
+    write(data / "catalog/meters.csv", "meter_id,event_name,aggregation", "calls,call,sum")
+    write(data / "catalog/plans.csv", "plan_id,name", "basic,Basic", "dated,Dated")
+    write(
+        data / "catalog/prices.csv",
+        "price_id,plan_id,meter_id,charge_model,unit_amount,valid_from,valid_to",
+        "basic-calls,basic,calls,per_unit,1,,",
+        f"dated-calls,dated,calls,per_unit,1,,{versions_at}",
+        f"dated-calls,dated,calls,per_unit,2,{versions_at},",
+    )
+    write(
+        data / "accounts/customers.csv",
+        "customer_id,name,country,currency,payment_method",
+        *(f"{name},{name},US,USD,pm_card_visa" for name in (*EDITED, "buyer")),
+    )
+    cells = [(*row.split(","), "", "", "")[:4] for row in subscribed]
+    write(
+        data / "accounts/subscriptions.csv",
+        "subscription_id,trial_ends_at,ends_at,customer_id,plan_id,quantity,starts_at",
+        *(
+            f"{name},{trial},{end},{owner or name},{'dated' if name == 'longer' else 'basic'},"
+            "1,2024-01-01"
+            for name, trial, end, owner in cells
+        ),
+    )
+    write(
+        data / "usage/2024-01/a.csv",
+        "event_id,customer_id,event_name,occurred_at,quantity",
+        *(f"{name},{name},call,2024-01-12T00:00:00Z,12" for name in EDITED),
+    )
+
+
 def test_what_an_adjustment_a_coupon_and_a_minimum_bring_changes_no_tax_rate(
     tmp_path: Path,
 ) -> None:
@@ -298,6 +360,9 @@ def test_what_an_adjustment_a_coupon_and_a_minimum_bring_changes_no_tax_rate(
         "a1,late,-3,USD,2024-01-05T00:00:00Z,Credit,outage,eve",
     )
     write(data / "catalog/coupons.csv", "coupon_id,percent_off,duration", "tenth,10,forever")
+    usage = data / "usage/2024-01/a.csv"
+    kept = [row for row in usage.read_text("utf-8").splitlines() if "corrected" not in row]
+    write(usage, *kept)
     write(
         data / "accounts/subscriptions.csv",
         "subscription_id,customer_id,plan_id,starts_at,coupon_id,minimum_amount",
@@ -310,6 +375,8 @@ def test_what_an_adjustment_a_coupon_and_a_minimum_bring_changes_no_tax_rate(
     waits = billing(home, data, "run", MONTH)
     assert waits.returncode == 3, waits.stderr
     assert rows(home, f"SELECT customer_id, cause, evidence FROM ({_CHANGES}) ORDER BY ALL") == [
+        ("corrected", "follows other lines", "the other lines of the invoice"),
+        ("corrected", "usage removed", "usage/2024-01/a.csv was changed"),
         ("late", "adjustment", "accounts/adjustments.csv a1: outage, by eve"),
         ("late", "follows other lines", "the other lines of the invoice"),
         ("moved", "account change",

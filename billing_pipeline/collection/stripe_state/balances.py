@@ -35,7 +35,7 @@ def _unexplained(invoices: list[ActualInvoice]) -> dict[str, int]:
     debit = 0
     found: dict[str, int] = {}
     for item in sorted(invoices, key=lambda i: (i.finalized_at or 0, i.created, i.number or "")):
-        left = item.settled_outside_wallet
+        left = item.settled_outside_wallet + _from_total(item)
         if left > 0:
             from_credit = min(left, credit)
             # Too little to charge: Stripe leaves it on the balance for the next invoice.
@@ -57,5 +57,9 @@ def _given_back(item: ActualInvoice) -> int:
     means, and a total below 0, less what of it became a lot of the wallet."""
     after_payment = item.credit_notes - item.pre_payment_credit
     to_wallet = item.wallet_declared - item.wallet_taken
-    from_total = max(0, -item.total) - max(0, -item.wallet_declared)
-    return max(0, after_payment - to_wallet) + max(0, from_total)
+    return max(0, after_payment - to_wallet) + _from_total(item)
+
+
+def _from_total(item: ActualInvoice) -> int:
+    """What of a total below 0 came back without becoming a lot: what a card had paid before."""
+    return max(0, max(0, -item.total) - max(0, -item.wallet_declared))

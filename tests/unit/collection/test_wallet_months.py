@@ -624,6 +624,8 @@ def test_what_was_paid_and_comes_back_is_not_put_into_the_wallet(company: Compan
     [row] = reconciled(company)
     shown = [row[name] for name in ("wallet_balance", "other_credit", "difference")]
     assert shown == ["30.00", "40.00", "0.00"]
+    # The 40.00 of the card are on the balance: that is credit of ours, and not a foreign debit.
+    assert amounts(row_of(company)) == ("-20.00", "-20.00", "0.00", "40.00", "matched")
 
 
 def test_a_deposit_fills_an_overdrawn_wallet(company: Company) -> None:
