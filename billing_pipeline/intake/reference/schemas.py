@@ -587,7 +587,9 @@ CUSTOMERS = Table(
         Column(
             "bill_to",
             "id",
-            "the customer on whose invoice this one's lines stand; empty: an invoice of its own",
+            "the customer on whose invoice this one's lines stand; empty: an invoice of its own. "
+            "One invoice can hold the lines of 1,440 others, or of fewer if it also corrects "
+            "closed months: Stripe's metadata cannot name more",
         ),
         Column("purchase_order", "text", "on the invoice"),
         Column(
