@@ -177,7 +177,8 @@ def test_versions_are_saved_and_their_differences_have_causes(tmp_path: Path) ->
 def test_what_came_late_in_an_earlier_month_is_named_where_it_changes_a_line(
     tmp_path: Path,
 ) -> None:
-    """A counter's first increase and a carried gauge rest on readings of earlier months."""
+    """A counter's first increase and a carried gauge rest on readings of earlier months. A file of
+    which a row was removed is named too."""
     data, home = tmp_path / "data", tmp_path / "home"
     company(data)
     write(
@@ -199,6 +200,10 @@ def test_what_came_late_in_an_earlier_month_is_named_where_it_changes_a_line(
         "r2,repriced,reading,2024-02-05T00:00:00Z,150,",
         "r3,same,call,2024-02-06T00:00:00Z,12,",
     )
+    removed = "r7,moved,call,2024-02-06T00:00:00Z,20,"
+    write(
+        data / "usage/2024-02/b.csv", readings[0], removed, "r8,same,other,2024-02-06T00:00:00Z,1,"
+    )
     first = billing(home, data, "run", "2024-02")
     assert first.returncode == 0, first.stderr
     write(
@@ -217,178 +222,16 @@ def test_what_came_late_in_an_earlier_month_is_named_where_it_changes_a_line(
         "correction_id,customer_id,event_name,occurred_at,quantity,reason,author",
         "c1,corrected,call,2024-01-21T00:00:00Z,9,misread,ops",
     )
+    write(data / "usage/2024-02/b.csv", readings[0], "r8,same,other,2024-02-06T00:00:00Z,1,")
     waits = billing(home, data, "run", "2024-02")
     assert waits.returncode == 3, waits.stderr
     assert rows(home, _CHANGES) == [
         ("corrected", 12, 9, 11, 9, "usage changed",
          "accounts/usage_corrections.csv row 2 (c1): 9, misread, by ops"),
         ("late", 12, 15, 11, Decimal("12.5"), "usage changed", "usage/2024-01/late.csv row 3"),
+        ("moved", 20, 12, 15, 11, "usage removed", "usage/2024-02/b.csv was changed"),
         ("repriced", 50, 20, 50, 20, "usage changed", "usage/2024-01/late.csv row 2"),
     ]  # fmt: skip
-
-
-def test_the_row_of_a_customer_behind_a_change_is_named(tmp_path: Path) -> None:
-    """Also where the invoice is gone: what stood on it stands elsewhere, or nowhere."""
-    data, home = tmp_path / "data", tmp_path / "home"
-    company(data)
-    with (data / "catalog/prices.csv").open("a", encoding="utf-8") as prices:
-        prices.write("basic-fee,basic,,,per_unit,7\n")
-    header = "customer_id,name,country,currency,payment_method,is_payer,bill_to"
-    write(
-        data / "accounts/customers.csv",
-        header,
-        *(f"{name},{name},DE,USD,pm_card_visa,," for name in CUSTOMERS),
-    )
-    write(
-        data / "catalog/tax_rates.csv",
-        "tax_rate_id,country,percentage,inclusive",
-        "de,DE,10,false",
-        "fr,FR,20,false",
-    )
-    first = billing(home, data, "run", MONTH)
-    assert first.returncode == 0, first.stderr
-    write(
-        data / "accounts/customers.csv",
-        header,
-        "late,late,DE,EUR,pm_card_visa,,",
-        "corrected,corrected,FR,USD,pm_card_visa,,",
-        "repriced,repriced,DE,USD,pm_card_visa,,",
-        "moved,moved,DE,USD,pm_card_visa,,same",
-        "same,same,DE,USD,pm_card_visa,false,",
-    )
-    write(
-        data / "accounts/usage_corrections.csv",
-        "correction_id,customer_id,event_name,occurred_at,quantity,reason,author",
-        "c1,repriced,call,2024-01-05T00:00:00Z,-12,all tests,ops",
-    )
-    waits = billing(home, data, "run", MONTH)
-    assert waits.returncode == 3, waits.stderr
-    found = rows(home, f"SELECT customer_id, cause, evidence FROM ({_CHANGES}) ORDER BY ALL")
-    customers = "accounts/customers.csv"
-    follows = ("follows other lines", "the other lines of the invoice")
-    assert sorted({*found}) == [
-        ("corrected", "account change", f"{customers} corrected: country DE → FR"),
-        ("late", "account change", f"{customers} late: currency USD → EUR"),
-        ("late", *follows),
-        ("moved", "account change", f"{customers} moved: bill_to same"),
-        ("moved", *follows),
-        ("repriced", "correction",
-         "accounts/usage_corrections.csv row 2 (c1): -12, all tests, by ops"),
-        ("repriced", *follows),
-        ("same", "account change", f"{customers} same: is_payer false"),
-        ("same", *follows),
-    ]  # fmt: skip
-
-
-def test_what_a_subscription_a_price_or_a_removed_row_changes_is_named(tmp_path: Path) -> None:
-    """Also where nothing is due any more. No usage came late or is gone where another validity or
-    another end counts other events of the same files."""
-    data, home = tmp_path / "data", tmp_path / "home"
-    edit_company(data, *EDITED, versions_at="2024-01-10")
-    first = billing(home, data, "run", MONTH)
-    assert first.returncode == 0, first.stderr
-    rows_after = ("trial,2024-02-10,", "ended,,2024-01-10", "longer", "sold,,,buyer")
-    edit_company(data, *rows_after, versions_at="2024-01-16")
-    waits = billing(home, data, "run", MONTH)
-    assert waits.returncode == 3, waits.stderr
-    found = rows(home, f"SELECT customer_id, cause, evidence FROM ({_CHANGES}) ORDER BY ALL")
-    subscriptions, prices = "accounts/subscriptions.csv", "catalog/prices.csv"
-    moved = "2024-01-10 00:00:00+00 → 2024-01-16 00:00:00+00"
-    assert found == [
-        ("ended", "account change", f"{subscriptions} ended: ends_at nothing → {moved[:22]}"),
-        ("longer", "price change", f"{prices} dated-calls is gone"),
-        ("longer", "price change", f"{prices} dated-calls: valid_to {moved}"),
-        ("removed", "account change", f"{subscriptions} removed is gone"),
-        ("sold", "account change", f"{subscriptions} sold: customer_id sold → buyer"),
-        ("trial", "account change",
-         f"{subscriptions} trial: trial_ends_at nothing → 2024-02-10 00:00:00+00"),
-    ]  # fmt: skip
-
-
-EDITED = ("removed", "trial", "ended", "longer", "sold")
-
-
-def edit_company(data: Path, *subscribed: str, versions_at: str) -> None:
-    """Customers with usage on the 12th, at 1 or at the price of that day. `subscribed`: each
-    subscription by its customer, then the end of its trial, its own end and another owner."""
-    write(data / "catalog/meters.csv", "meter_id,event_name,aggregation", "calls,call,sum")
-    write(data / "catalog/plans.csv", "plan_id,name", "basic,Basic", "dated,Dated")
-    write(
-        data / "catalog/prices.csv",
-        "price_id,plan_id,meter_id,charge_model,unit_amount,valid_from,valid_to",
-        "basic-calls,basic,calls,per_unit,1,,",
-        f"dated-calls,dated,calls,per_unit,1,,{versions_at}",
-        f"dated-calls,dated,calls,per_unit,2,{versions_at},",
-    )
-    write(
-        data / "accounts/customers.csv",
-        "customer_id,name,country,currency,payment_method",
-        *(f"{name},{name},US,USD,pm_card_visa" for name in (*EDITED, "buyer")),
-    )
-    cells = [(*row.split(","), "", "", "")[:4] for row in subscribed]
-    write(
-        data / "accounts/subscriptions.csv",
-        "subscription_id,trial_ends_at,ends_at,customer_id,plan_id,quantity,starts_at",
-        *(
-            f"{name},{trial},{end},{owner or name},{'dated' if name == 'longer' else 'basic'},"
-            "1,2024-01-01"
-            for name, trial, end, owner in cells
-        ),
-    )
-    write(
-        data / "usage/2024-01/a.csv",
-        "event_id,customer_id,event_name,occurred_at,quantity",
-        *(f"{name},{name},call,2024-01-12T00:00:00Z,12" for name in EDITED),
-    )
-
-
-def test_what_an_adjustment_a_coupon_and_a_minimum_bring_changes_no_tax_rate(
-    tmp_path: Path,
-) -> None:
-    data, home = tmp_path / "data", tmp_path / "home"
-    company(data)
-    write(
-        data / "catalog/tax_rates.csv",
-        "tax_rate_id,country,percentage,inclusive",
-        "us,US,10,false",
-    )
-    first = billing(home, data, "run", MONTH)
-    assert first.returncode == 0, first.stderr
-    write(
-        data / "accounts/adjustments.csv",
-        "adjustment_id,customer_id,amount,currency,occurred_at,description,reason,author",
-        "a1,late,-3,USD,2024-01-05T00:00:00Z,Credit,outage,eve",
-    )
-    write(data / "catalog/coupons.csv", "coupon_id,percent_off,duration", "tenth,10,forever")
-    usage = data / "usage/2024-01/a.csv"
-    kept = [row for row in usage.read_text("utf-8").splitlines() if "corrected" not in row]
-    write(usage, *kept)
-    write(
-        data / "accounts/subscriptions.csv",
-        "subscription_id,customer_id,plan_id,starts_at,coupon_id,minimum_amount",
-        *(
-            f"{name},{name},{'other' if name == 'repriced' else 'basic'},2024-01-01,"
-            f"{'tenth' if name == 'moved' else ''},{50 if name == 'same' else ''}"
-            for name in CUSTOMERS
-        ),
-    )
-    waits = billing(home, data, "run", MONTH)
-    assert waits.returncode == 3, waits.stderr
-    assert rows(home, f"SELECT customer_id, cause, evidence FROM ({_CHANGES}) ORDER BY ALL") == [
-        ("corrected", "follows other lines", "the other lines of the invoice"),
-        ("corrected", "usage removed", "usage/2024-01/a.csv was changed"),
-        ("late", "adjustment", "accounts/adjustments.csv a1: outage, by eve"),
-        ("late", "follows other lines", "the other lines of the invoice"),
-        ("moved", "account change",
-         "accounts/subscriptions.csv moved: coupon_id nothing → tenth"),
-        ("moved", "follows other lines", "the other lines of the invoice"),
-        ("same", "account change",
-         "accounts/subscriptions.csv same: minimum_amount nothing → 50"),
-        ("same", "follows other lines", "the other lines of the invoice"),
-    ]  # fmt: skip
-    assert rows(home, "SELECT cause FROM invoice_plan WHERE customer_id = 'late'") == [
-        ("adjustment",)
-    ]
 
 
 def check_what_was_known(home: Path, plan_hash: str) -> None:
