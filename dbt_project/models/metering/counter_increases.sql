@@ -1,6 +1,6 @@
-{{ config(materialized='view') }}
 -- grain: reading of a counter that follows another one, with the increase as its value; and readings
 -- that the meter could not read. A reading below the one before is of a counter that began again.
+{#- A table: eight models read it, and each of them would compute every increase of a view. #}
 with
 meters as (select * from {{ ref('stg_catalog__meters') }} where aggregation = 'counter'),
 
