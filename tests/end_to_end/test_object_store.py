@@ -132,6 +132,6 @@ def test_a_bucket_that_is_not_there_is_one_sentence(
     done = billing(homes[1], "s3://of-nobody/billing", "run", str(MONTH), **store.environment)
     assert done.returncode == 1
     assert last_line(done) == (
-        "catalog: cannot be listed: s3://of-nobody/billing/catalog: "
+        "the data directory: cannot be listed: s3://of-nobody/billing: "
         "The specified bucket does not exist (NoSuchBucket)"
     )

@@ -91,5 +91,6 @@ def test_its_commands_work_elsewhere_and_write_nothing_into_it(
         return done.stdout
 
     billing("init", str(tmp_path / "data"), "--example")
-    assert "USD               2        6   71.00" in billing("check")
+    # Two customers, six charges; the amount depends on the days of the month that ended last.
+    assert "USD               2        6   " in billing("check")
     assert set(files(installed)) == before
