@@ -122,6 +122,15 @@
     unnest(range({{ first }}, {{ last }}))
 {%- endmacro %}
 
+{# Before `over`: the last value of the frame that is not null. #}
+{% macro last_known(value) -%}
+    {{ adapter.dispatch('last_known')(value) }}
+{%- endmacro %}
+
+{% macro default__last_known(value) -%}
+    last_value({{ value }} ignore nulls)
+{%- endmacro %}
+
 {# After a `*`: all columns but these. #}
 {% macro exclude() -%}
     {{ adapter.dispatch('exclude')(*varargs) }}

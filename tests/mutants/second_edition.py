@@ -82,6 +82,13 @@ MUTANTS = (
         COMBINATIONS,
     ),
     Mutant(
+        "windows_of_one_start_have_the_same_buckets",
+        f"{METERING}/carried_buckets.sql",
+        "        and windows.window_end = buckets.window_end\n",
+        "",
+        "tests/dbt/test_meters.py",
+    ),
+    Mutant(
         "every_other_half_hour_has_a_bucket",
         f"{METERING}/carried_buckets.sql",
         "(first_us + step * 1800000000)::bigint",

@@ -362,8 +362,22 @@ MUTANTS = (
     Mutant(
         "groups_forgotten_where_values_are_carried",
         f"{METERING}/carried_values.sql",
-        "max(value) over (partition by series_id, group_values, value_number)",
-        "max(value) over (partition by series_id, value_number)",
+        "partition by series_id, group_values",
+        "partition by series_id",
+        METERS,
+    ),
+    Mutant(
+        "value_of_an_earlier_period_goes_on_without_carry_forward",
+        f"{METERING}/carried_values.sql",
+        "case when value is not null then occurred_at end",
+        "occurred_at",
+        "tests/dbt/test_gauges.py",
+    ),
+    Mutant(
+        "value_before_the_last_one_goes_on",
+        f"{METERING}/split_windows.sql",
+        "between unbounded preceding and 1 preceding",
+        "between 1 preceding and 1 preceding",
         METERS,
     ),
     Mutant(

@@ -104,6 +104,10 @@
     end)
 {%- endmacro %}
 
+{% macro spark__last_known(value) -%}
+    last_value({{ value }}, true)
+{%- endmacro %}
+
 {% macro spark__exclude() -%}
     except ({{ varargs | join(', ') }})
 {%- endmacro %}
