@@ -23,7 +23,7 @@ from billing_pipeline.collection.plan_rows import (
 )
 from billing_pipeline.collection.push.apply import ActionResult, ApplyReport
 from billing_pipeline.collection.stripe_state.texts import clean_text
-from billing_pipeline.money import format_amount, format_minor, format_minor_change
+from billing_pipeline.money import format_amount, format_minor, format_minor_change, plain_number
 from billing_pipeline.text import counted
 
 MAX_SHOWN = 200
@@ -215,7 +215,7 @@ def _line(row: Mapping[str, Any], name: str | None) -> str:
 def quantities(row: Mapping[str, Any]) -> str:
     """A changed line's quantity: ``8 → 13``, or the one that stays."""
     texts = [
-        "" if value is None else f"{value.normalize():f}"
+        "" if value is None else plain_number(value)
         for value in (row["quantity_before"], row["quantity_after"])
     ]
     return texts[0] if texts[0] == texts[1] else " → ".join(text or "none" for text in texts)

@@ -10,7 +10,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
-from billing_pipeline.money import format_amount, format_change
+from billing_pipeline.money import format_amount, format_change, format_quantity
 from billing_pipeline.text import printable
 
 _MONTHS = "January February March April May June July August September October November December"
@@ -31,7 +31,7 @@ def signed_amount(change: Decimal, currency: str) -> str:
 
 def quantity(value: Decimal) -> str:
     """All its decimal places, with thousands separators."""
-    return f"{value.normalize():,f}".replace("-", _MINUS)
+    return format_quantity(value).replace("-", _MINUS)
 
 
 def share(part: Decimal, whole: Decimal) -> str:

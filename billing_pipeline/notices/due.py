@@ -17,7 +17,7 @@ from decimal import Decimal
 
 import duckdb
 
-from billing_pipeline.money import format_amount, format_change
+from billing_pipeline.money import format_amount, format_change, format_quantity, plain_number
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.notices.due_customers import (
     overdue,
@@ -26,7 +26,7 @@ from billing_pipeline.notices.due_customers import (
     wallets_low,
 )
 from billing_pipeline.notices.notice import Kind, Notice, Rules
-from billing_pipeline.notices.spikes import plain, published_spikes
+from billing_pipeline.notices.spikes import published_spikes
 from billing_pipeline.published.health import usage_gaps
 from billing_pipeline.text import counted
 from billing_pipeline.web.links import approval_url
@@ -160,7 +160,7 @@ def _drift(published: Published) -> list[Notice]:
     return [
         Notice(
             Kind.MONTH_DRIFT,
-            f"month_drift:{month}:{currency}:{amount.normalize():f}",
+            f"month_drift:{month}:{currency}:{plain_number(amount)}",
             month,
             reason,
         )
@@ -292,7 +292,7 @@ def _money_to_review(published: Published) -> list[Notice]:
     return [
         Notice(
             kinds[kind],
-            f"{kind}:{subject}:{amount.normalize():f}",
+            f"{kind}:{subject}:{plain_number(amount)}",
             month,
             f"{customer}: {format_amount(amount, currency)} {currency} of {invoice}: {reason}",
         )
@@ -335,7 +335,8 @@ def _entitlements(published: Published, recent: list[str]) -> list[Notice]:
             Kind.ENTITLEMENT,
             f"entitlement:{month}:{customer}:{plan}:{feature}:{share}",
             month,
-            f"{customer}: {share} % of {feature} in {plan}: {plain(used)} of {plain(limit)}",
+            f"{customer}: {share} % of {feature} in {plan}: "
+            f"{format_quantity(used)} of {format_quantity(limit)}",
         )
         for month, customer, plan, feature, used, limit, share in published.execute(
             "SELECT strftime(billing_month, '%Y-%m'), customer_id, plan_id, feature, max(used),"

@@ -20,6 +20,7 @@ from typing import Any
 import duckdb
 
 from billing_pipeline.duckdb_sql import Row, rows
+from billing_pipeline.money import plain_number
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.published import account_changes, as_billed
 from billing_pipeline.published.reading import attach, utc_session
@@ -548,7 +549,7 @@ def _shown(value: Any) -> str:
 def _plain(value: Any) -> str:
     """A number as people write it; any other value unchanged."""
     if isinstance(value, Decimal):
-        return f"{value.normalize():f}"
+        return plain_number(value)
     return str(value)
 
 

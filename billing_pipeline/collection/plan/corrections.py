@@ -18,7 +18,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import NamedTuple
 
 from billing_pipeline.collection.plan.closed_books import correction_id
-from billing_pipeline.money import CURRENCY_PLACES, with_places
+from billing_pipeline.money import CURRENCY_PLACES, format_quantity, with_places
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.rating.corrections import Correction, CorrectionTax
 
@@ -260,7 +260,7 @@ def _description(month: BillingMonth, text: str, quantity: Decimal | None) -> st
     """``Correction of January 2024: API calls, 1,200 more``."""
     more = ""
     if quantity:
-        more = f", {_plain(abs(quantity))} {'more' if quantity > 0 else 'less'}"
+        more = f", {format_quantity(abs(quantity))} {'more' if quantity > 0 else 'less'}"
     return f"Correction of {_named(month)}: {text}{more}"
 
 
@@ -390,9 +390,3 @@ _MONTHS = (
     *("January", "February", "March", "April", "May", "June", "July", "August", "September"),
     *("October", "November", "December"),
 )
-
-
-def _plain(number: Decimal) -> str:
-    """``1,200`` or ``0.5``: as people write it."""
-    text = f"{number:,f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
