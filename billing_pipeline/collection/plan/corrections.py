@@ -219,7 +219,7 @@ def _reversal(invoice: ClosedInvoice, before: _Before) -> Correction:
 
 def _rest(invoice: ClosedInvoice, amount: Decimal) -> Correction:
     name = f"{REST}_{invoice.invoice_id}"
-    text = f"Correction of {_named(invoice.month)}: credited or decided earlier"
+    text = f"Correction of {invoice.month.name}: credited or decided earlier"
     return Correction(
         corrected_month=invoice.month.first_day,
         corrected_line_id=name,
@@ -261,7 +261,7 @@ def _description(month: BillingMonth, text: str, quantity: Decimal | None) -> st
     more = ""
     if quantity:
         more = f", {format_quantity(abs(quantity))} {'more' if quantity > 0 else 'less'}"
-    return f"Correction of {_named(month)}: {text}{more}"
+    return f"Correction of {month.name}: {text}{more}"
 
 
 def _calculation(
@@ -379,14 +379,3 @@ def _plus(tax: LineTax, base: Decimal, amount: Decimal) -> LineTax:
 
 def _rounded(amount: Decimal, currency: str) -> Decimal:
     return amount.quantize(Decimal(1).scaleb(-CURRENCY_PLACES[currency]), ROUND_HALF_UP)
-
-
-def _named(month: BillingMonth) -> str:
-    return f"{_MONTHS[month.month - 1]} {month.year}"
-
-
-# In English whatever the machine's locale is: the same lines everywhere.
-_MONTHS = (
-    *("January", "February", "March", "April", "May", "June", "July", "August", "September"),
-    *("October", "November", "December"),
-)
