@@ -4,7 +4,7 @@ What belongs here: the table of currencies, conversion between major units (``De
 Stripe's whole numbers (``int``), and the one way to write an amount for people. What does not:
 rounding. Amounts are rounded once, on the line, in SQL; one that Stripe cannot express is refused
 here, never rounded a second time. Only what a wallet holds may be finer, and is cut to what Stripe
-can hold.
+can hold. Quantities are written here too, for the same reason: no digit of theirs is rounded away.
 
 Sources: ISO 4217 for the active currencies (funds codes, metals and test codes are left out: nobody
 is invoiced in them), https://docs.stripe.com/currencies for Stripe's minor units.
@@ -97,6 +97,16 @@ def format_amount(amount: Decimal, currency: str) -> str:
 def format_change(change: Decimal, currency: str) -> str:
     """``+1,234.50`` or ``-1,234.50``; ``0.00`` where nothing changes."""
     return f"{'+' if change > 0 else ''}{format_amount(change, currency)}"
+
+
+def plain_number(number: Decimal) -> str:
+    """``1234.5``: all digits, without trailing zeros."""
+    return f"{number.normalize(_EXACT):f}"
+
+
+def format_quantity(quantity: Decimal) -> str:
+    """``1,234.5``: the same with thousands separators, for people."""
+    return f"{quantity.normalize(_EXACT):,f}"
 
 
 def format_minor(minor: int, currency: str) -> str:

@@ -11,6 +11,11 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
+MONTH_NAMES = (
+    *("January", "February", "March", "April", "May", "June", "July", "August", "September"),
+    *("October", "November", "December"),
+)
+"""In English whatever the machine's locale is: the same texts everywhere."""
 _MONTH = re.compile(r"(\d{4})-(\d{2})(?:-01)?")
 
 
@@ -52,6 +57,11 @@ class BillingMonth:
     @property
     def key(self) -> str:
         return f"{self.year:04}-{self.month:02}-01"
+
+    @property
+    def name(self) -> str:
+        """``January 2024``."""
+        return f"{MONTH_NAMES[self.month - 1]} {self.year}"
 
     @property
     def first_day(self) -> date:

@@ -1,7 +1,7 @@
 """Text for people: from inputs, made harmless on terminals and in spreadsheets, and counts.
 
-What belongs here: control characters, what a spreadsheet takes for a formula, and how many of
-something. What does not: how amounts are written (``money``), and layout.
+What belongs here: control characters, what a spreadsheet takes for a formula, how many of
+something, and the first few of many. What does not: how amounts are written (``money``), layout.
 """
 
 from __future__ import annotations
@@ -26,6 +26,18 @@ def printable_lines(text: str) -> str:
 def counted(count: int, what: str) -> str:
     """1 invoice, 2 invoices."""
     return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
+
+
+def first_few(texts: Sequence[str], most: int) -> list[str]:
+    """The first `most` texts and, as the last one, how many more there are."""
+    more = len(texts) - most
+    return [*texts[:most], f"and {more:,} more"] if more > 0 else [*texts]
+
+
+def named_few(names: Sequence[str], most: int) -> str:
+    """``a, b, c and 2 more``."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def csv_text(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = ()) -> str:

@@ -51,7 +51,6 @@ class MonthContext:
     month: BillingMonth
     account_id: str
     desired: Desired
-    limits: Limits | None
     proposals: Mapping[str, Proposal] = field(default_factory=dict)
 
     async def plan(self) -> tuple[Held, InvoicePlan]:
@@ -132,7 +131,7 @@ class MonthContext:
             held,
             month_key=self.month.key,
             account_id=self.account_id,
-            limits=self.limits,
+            limits=Limits.of(self.settings),
             previous_totals=_billed_totals(before),
             stripe_customers=self._stripe_customers(),
             proposals={name: item for name, item in asked.items() if name not in without},

@@ -136,7 +136,6 @@ async def pay_open_invoices(
     invoices: OpenInvoices,
     *,
     run_id: str,
-    actor: str = "unattended",
 ) -> WalletRun:
     """Pay these invoices from the wallets, and post what has expired by `wallets.at`. A wallet that
     fails stops none of the others."""
@@ -145,7 +144,7 @@ async def pay_open_invoices(
     problems: list[tuple[str, str]] = []
     with open_records(settings.records_dir) as records:
         await require_account(gateway, records.folder)
-        session = StripeSession.open(gateway, records, Author(run_id, actor))
+        session = StripeSession.open(gateway, records, Author(run_id))
         directory = CustomerDirectory(session)
         book = WalletBook(session, movements, at + 1)
 

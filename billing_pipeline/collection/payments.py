@@ -24,7 +24,6 @@ from billing_pipeline.collection.pull.money_tables import (
 from billing_pipeline.collection.pull.read_payments import complete_month, pull_month
 from billing_pipeline.collection.pull.tables import (
     ExpectedInvoice,
-    Row,
     payment_rows,
     reconciliation_rows,
     stripe_invoice_rows,
@@ -53,6 +52,7 @@ from billing_pipeline.collection.stripe_state.refresh import (
     list_month,
 )
 from billing_pipeline.collection.stripe_state.stripe_invoice import ActualInvoice
+from billing_pipeline.duckdb_sql import Row
 from billing_pipeline.months import BillingMonth, InvalidMonthError
 from billing_pipeline.settings import Settings
 from billing_pipeline.stripe_api.client import StripeGateway
@@ -278,7 +278,6 @@ async def dun(
     *,
     run_id: str,
     policy: DunningPolicy | None = None,
-    actor: str = "unattended",
     except_for: Collection[str] = (),
 ) -> list[DunningResult]:
     """Try the payments again that are due in any month, except for the customers in `except_for`.
@@ -295,7 +294,7 @@ async def dun(
             for invoice in cached_month(records.cache, month_key)
             if invoice.customer_id not in except_for
         ]
-        session = StripeSession.open(gateway, records, Author(run_id, actor))
+        session = StripeSession.open(gateway, records, Author(run_id))
         return await carry_out(session, unpaid, policy or DunningPolicy.of(settings))
 
 

@@ -23,8 +23,8 @@ from billing_pipeline.collection.plan_rows import (
 )
 from billing_pipeline.collection.push.apply import ActionResult, ApplyReport
 from billing_pipeline.collection.stripe_state.texts import clean_text
-from billing_pipeline.money import format_amount, format_minor, format_minor_change
-from billing_pipeline.text import counted
+from billing_pipeline.money import format_amount, format_minor, format_minor_change, plain_number
+from billing_pipeline.text import counted, first_few
 
 MAX_SHOWN = 200
 MAX_NAMED = 3
@@ -91,11 +91,10 @@ def _named(plan: InvoicePlan, actions: Sequence[InvoiceAction]) -> str:
     names = names_of(plan)
     texts = [
         f"{action.kind.value} for {names.get(action.customer_id) or action.customer_id} "
-        f"{format_minor_change(action.amount_after - action.amount_before, action.currency)}"
-        for action in actions[:MAX_NAMED]
+        f"{format_minor_change(action.change, action.currency)}"
+        for action in actions
     ]
-    more = len(actions) - MAX_NAMED
-    return ", ".join([*texts, f"and {more} more"] if more > 0 else texts)
+    return ", ".join(first_few(texts, MAX_NAMED))
 
 
 def net_changes(plan: InvoicePlan) -> dict[str, int]:
@@ -103,7 +102,7 @@ def net_changes(plan: InvoicePlan) -> dict[str, int]:
     net: dict[str, int] = defaultdict(int)
     for action in plan.changes:
         if action.key not in plan.declined:
-            net[action.currency] += action.amount_after - action.amount_before
+            net[action.currency] += action.change
     return dict(sorted(net.items()))
 
 
@@ -149,7 +148,7 @@ def _ordered_changes(plan: InvoicePlan) -> list[InvoiceAction]:
         key=lambda action: (
             action.key not in waiting,
             action.currency,
-            -abs(action.amount_after - action.amount_before),
+            -abs(action.change),
             action.invoice_id,
         ),
     )
@@ -169,7 +168,7 @@ def _changes(plan: InvoicePlan, notes: PlanNotes) -> str:
         f"| {_mark(plan, action, waiting)} | {action.kind.value} "
         f"| {_customer(action, names)} | {format_minor(action.amount_before, action.currency)} "
         f"| {format_minor(action.amount_after, action.currency)} "
-        f"| {format_minor_change(action.amount_after - action.amount_before, action.currency)} "
+        f"| {format_minor_change(action.change, action.currency)} "
         f"| {escape(collection_of(action, held, notes.today))} "
         f"| {escape(reason_of(plan, action, obstacle_of(action, notes)))} |"
         for action in changes[:MAX_SHOWN]
@@ -215,7 +214,7 @@ def _line(row: Mapping[str, Any], name: str | None) -> str:
 def quantities(row: Mapping[str, Any]) -> str:
     """A changed line's quantity: ``8 → 13``, or the one that stays."""
     texts = [
-        "" if value is None else f"{value.normalize():f}"
+        "" if value is None else plain_number(value)
         for value in (row["quantity_before"], row["quantity_after"])
     ]
     return texts[0] if texts[0] == texts[1] else " → ".join(text or "none" for text in texts)

@@ -56,7 +56,7 @@ def plan_rows(
             "currency": action.currency,
             "amount_before": to_major(action.amount_before, action.currency),
             "amount_after": to_major(action.amount_after, action.currency),
-            "amount_change": to_major(action.amount_after - action.amount_before, action.currency),
+            "amount_change": to_major(action.change, action.currency),
             "collection": collection_of(action, held, notes.today),
             "cause": cause_of(action, notes.causes),
             "reason": clean_text(reason_of(plan, action, obstacle)),

@@ -17,7 +17,7 @@ import duckdb
 
 from billing_pipeline.collection.plan.desired import read_credits
 from billing_pipeline.collection.plan.wallet_ledger import Movements, read_movements
-from billing_pipeline.collection.pull.tables import Row
+from billing_pipeline.collection.pull.tables import time_of
 from billing_pipeline.collection.pull.top_ups import TopUp, credited, read_top_ups
 from billing_pipeline.collection.pull.wallet_balances import wallet_row
 from billing_pipeline.collection.push.customers import CustomerDirectory
@@ -34,6 +34,7 @@ from billing_pipeline.collection.stripe_state.refresh import (
     refresh_wallet_payments,
 )
 from billing_pipeline.collection.stripe_state.stripe_invoice import ActualInvoice
+from billing_pipeline.duckdb_sql import Row, table_names
 from billing_pipeline.money import to_major, to_minor
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.rating.month import StripeMovement, WalletApplication
@@ -91,7 +92,7 @@ def known_applications(settings: Settings, month: BillingMonth) -> Iterator[Wall
                 to_major(item.net, item.currency),
                 item.wallet_after_month,
                 to_major(item.committed, item.currency),
-                _instant(item.wallet_after_payment),
+                time_of(item.wallet_after_payment),
             )
 
 
@@ -114,10 +115,6 @@ def known_payments(settings: Settings) -> list[StripeMovement]:
         if item.unreadable is None
         for payment in item.wallet_payments
     ]
-
-
-def _instant(seconds: int | None) -> datetime | None:
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
 def _net(amounts: list[int]) -> list[int]:
@@ -224,11 +221,9 @@ def _applied(settings: Settings, month: BillingMonth) -> dict[tuple[str, str], i
     if not path.exists():
         return {}
     with duckdb.connect(str(path), read_only=True) as connection:
-        tables = connection.execute(
-            "select 1 from information_schema.tables "
-            "where table_schema = 'main' and table_name = 'invoices'"
-        ).fetchall()
-        rows = connection.execute(_APPLIED, [month.key]).fetchall() if tables else []
+        if "invoices" not in table_names(connection, "main"):
+            return {}
+        rows = connection.execute(_APPLIED, [month.key]).fetchall()
         given = read_credits(connection, month.key)
     return {
         (customer_id, currency.upper()): to_minor(

@@ -23,7 +23,6 @@ from billing_pipeline.collection.plan.approval import (
 from billing_pipeline.collection.plan.desired import NotComputedError
 from billing_pipeline.collection.plan.empty_plan import empty_plan_mark
 from billing_pipeline.collection.plan.invoice_plan import InvoicePlan
-from billing_pipeline.collection.plan.limits import Limits
 from billing_pipeline.collection.plan.proposal import (
     ResolutionRequest,
     make_proposal,
@@ -95,7 +94,6 @@ async def preview(
     settings: Settings,
     month: BillingMonth,
     *,
-    limits: Limits | None = None,
     desired: Desired | None = None,
     run_id: str | None = None,
 ) -> InvoicePlan:
@@ -107,7 +105,7 @@ async def preview(
     wanted = _checked(settings, month) if desired is None else desired
     with open_records(settings.records_dir) as records:
         account_id = await require_account(gateway, records.folder)
-        context = MonthContext(gateway, settings, records, month, account_id, wanted, limits)
+        context = MonthContext(gateway, settings, records, month, account_id, wanted)
         began, entry = gateway.clock.now(), records.request_log.last_entry()
         held, present = await context.plan()
         if run_id is not None and not present.changes:
@@ -124,7 +122,6 @@ async def apply_plan(
     run_id: str,
     actor: str = "unattended",
     approval: Approval | None = None,
-    limits: Limits | None = None,
     timeout: float = 0.0,
     progress: Callable[[Progress], None] | None = None,
     desired: Desired | None = None,
@@ -147,7 +144,7 @@ async def apply_plan(
         wanted = _checked(settings, month) if desired is None else desired
         if movements is None:
             movements = movements_of(settings, month)
-        context = MonthContext(gateway, settings, records, month, account_id, wanted, limits)
+        context = MonthContext(gateway, settings, records, month, account_id, wanted)
         held, present = context.empty_plan_of(run_id) or await context.plan()
         chosen: Sequence[InvoiceAction] = present.safe
         if approval is not None:
@@ -182,7 +179,6 @@ async def decline(
     refusal: Approval,
     *,
     run_id: str,
-    limits: Limits | None = None,
     timeout: float = 0.0,
     desired: Desired | None = None,
 ) -> InvoicePlan:
@@ -193,7 +189,7 @@ async def decline(
     """
     async with _locked_month(gateway, settings, month, run_id, timeout) as (records, account_id):
         wanted = _checked(settings, month) if desired is None else desired
-        context = MonthContext(gateway, settings, records, month, account_id, wanted, limits)
+        context = MonthContext(gateway, settings, records, month, account_id, wanted)
         held, present = await context.plan()
         _require_hash(refusal, present)
         # Changes that a closed month leaves to later invoices can be declined as well.
@@ -266,7 +262,6 @@ async def propose(
     request: ResolutionRequest,
     *,
     run_id: str,
-    limits: Limits | None = None,
     desired: Desired | None = None,
 ) -> InvoicePlan:
     """Propose a decision that ends the review of an invoice. Returns the plan with that decision,
@@ -278,7 +273,7 @@ async def propose(
     wanted = _checked(settings, month) if desired is None else desired
     with open_records(settings.records_dir) as records:
         account_id = await require_account(gateway, records.folder)
-        context = MonthContext(gateway, settings, records, month, account_id, wanted, limits)
+        context = MonthContext(gateway, settings, records, month, account_id, wanted)
         held, present = await context.plan()
         proposal = make_proposal(request, present, held)
         with_it = replace(context, proposals={request.invoice_id: proposal}).compare(held)

@@ -24,9 +24,7 @@ T = TypeVar("T")
 
 
 @contextmanager
-def open_gateway(
-    settings: Settings, *, workers: int = 16, limits: RateLimits | None = None
-) -> Iterator[StripeGateway]:
+def open_gateway(settings: Settings) -> Iterator[StripeGateway]:
     """A gateway to where the settings point: Stripe, another address, or the embedded sandbox,
     which runs as long as the block does."""
     where: AbstractContextManager[str]
@@ -42,8 +40,7 @@ def open_gateway(
             GatewayConfig(
                 api_key=settings.stripe_api_key or SANDBOX_KEY,
                 api_base=base,
-                limits=limits or RateLimits.for_key(settings.stripe_api_key),
-                workers=workers,
+                limits=RateLimits.for_key(settings.stripe_api_key),
                 account=settings.stripe_account,
                 proxy=settings.https_proxy,
             )

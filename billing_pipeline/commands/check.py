@@ -31,7 +31,7 @@ from billing_pipeline.rating.canary import CanaryResult, check_canary
 from billing_pipeline.rating.month import open_warehouse, rate_month
 from billing_pipeline.rating.scratch import scratch_home
 from billing_pipeline.settings import Settings
-from billing_pipeline.text import printable, printable_lines
+from billing_pipeline.text import named_few, printable, printable_lines
 
 # The number of ids that a hint names; the rest are counted.
 MAX_IDS = 5
@@ -240,8 +240,7 @@ def _document(rated: MonthCheck | CanaryResult | None) -> dict[str, object] | No
 
 def _show_hints(hints: dict[str, list[str]]) -> None:
     for hint, ids in hints.items():
-        more = f" and {len(ids) - MAX_IDS:,} more" if len(ids) > MAX_IDS else ""
-        click.echo(f"  for a look: {hint}: {', '.join(ids[:MAX_IDS])}{more}")
+        click.echo(f"  for a look: {hint}: {named_few(ids, MAX_IDS)}")
 
 
 def _show_month(rated: MonthCheck) -> None:

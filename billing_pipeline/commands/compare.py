@@ -26,6 +26,7 @@ from billing_pipeline.comparison.their_stripe import later_invoices, read_stripe
 from billing_pipeline.money import format_amount
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.settings import Settings
+from billing_pipeline.text import named_few
 
 _STRIPE = "stripe"
 # The number of invoices that a message names; the rest are counted.
@@ -122,10 +123,9 @@ def _require_unbilled(
         )
     left = [invoice for invoice in charged if invoice not in besides]
     if left:
-        more = f" and {len(left) - MAX_NAMED} more" if len(left) > MAX_NAMED else ""
         raise CommandError(
             f"{first} would be billed twice: in Stripe the other system charges our customers for "
-            f"it or for later on {', '.join(left[:MAX_NAMED])}{more}. Void them, cut over to a "
+            f"it or for later on {named_few(left, MAX_NAMED)}. Void them, cut over to a "
             "later month, or name with --besides INVOICE what was credited or is something else"
         )
 

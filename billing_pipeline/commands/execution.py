@@ -93,7 +93,7 @@ def _execute(
                 run_config=config,
             )
     finally:
-        release(settings, run_id)
+        release(run_id)
     failures = [event for event in result.all_events if event.is_step_failure]
     if any(_is_interruption(event) for event in failures) or (failures and was_interrupted()):
         raise KeyboardInterrupt

@@ -13,7 +13,7 @@ import click
 
 from billing_pipeline.commands.parameters import json_option
 from billing_pipeline.commands.terminal import print_json
-from billing_pipeline.money import with_places
+from billing_pipeline.money import plain_number, with_places
 from billing_pipeline.published.explanation import Record
 from billing_pipeline.published.explanation import explain as explanation
 from billing_pipeline.settings import Settings
@@ -93,15 +93,15 @@ def _charge_text(charge: Record, with_sql: bool) -> list[str]:
     parts = [
         f"    charge {charge['charge_id']}, {start} to {end} UTC",
         f"    rule: price {charge['price_id']} of plan {charge['plan_id']}, {_rule_text(charge)}",
-        f"    quantity {_number(charge['quantity'])},"
-        f" billable {_number(charge['billable_quantity'])}, events {charge['event_count']}",
+        f"    quantity {plain_number(charge['quantity'])},"
+        f" billable {plain_number(charge['billable_quantity'])}, events {charge['event_count']}",
         f"    {charge['calculation']}",
     ]
     for tier in charge["tiers"]:
-        upper = "∞" if tier["up_to"] is None else _number(tier["up_to"])
+        upper = "∞" if tier["up_to"] is None else plain_number(tier["up_to"])
         parts.append(
-            f"      tier {tier['tier']} ({_number(tier['from_quantity'])}, {upper}]:"
-            f" {_number(tier['quantity'])} units -> {_number(tier['exact_amount'])}"
+            f"      tier {tier['tier']} ({plain_number(tier['from_quantity'])}, {upper}]:"
+            f" {plain_number(tier['quantity'])} units -> {plain_number(tier['exact_amount'])}"
         )
     if charge["set_aside"]:
         reasons = ", ".join(f"{row['reason']} {row['events']}" for row in charge["set_aside"])
@@ -119,7 +119,7 @@ def _rule_text(charge: Record) -> str:
         if name in _NAMED_ELSEWHERE or value is None or value in ("none", False):
             continue
         if isinstance(value, Decimal):
-            terms.append(f"{name} {_number(value)}")
+            terms.append(f"{name} {plain_number(value)}")
         elif isinstance(value, datetime):
             terms.append(f"{name} {_time(value)}")
         else:
@@ -128,10 +128,6 @@ def _rule_text(charge: Record) -> str:
 
 
 _NAMED_ELSEWHERE = {"price_id", "plan_id", "description", "charge_model"}
-
-
-def _number(value: Decimal) -> str:
-    return f"{value.normalize():f}"
 
 
 def _time(value: datetime) -> str:

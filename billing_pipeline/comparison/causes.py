@@ -34,7 +34,7 @@ from billing_pipeline.comparison.lines import (
     Part,
     TheirLine,
 )
-from billing_pipeline.money import CURRENCY_PLACES
+from billing_pipeline.money import CURRENCY_PLACES, plain_number
 
 _DAY = 86400
 # Nobody chooses a price or a quantity with more decimal places than this.
@@ -621,5 +621,4 @@ def _text(number: Fraction) -> str:
     """In full if it has at most 12 decimal places, else rounded to six."""
     scaled = number * 10**12
     places = 12 if scaled.denominator == 1 else 6
-    shown = f"{rounded(number, places):f}"
-    return (shown.rstrip("0").rstrip(".") or "0") if "." in shown else shown
+    return plain_number(rounded(number, places))

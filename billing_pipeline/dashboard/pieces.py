@@ -16,7 +16,7 @@ from urllib.parse import quote
 import marimo as mo
 
 from billing_pipeline.duckdb_sql import Row
-from billing_pipeline.money import format_amount
+from billing_pipeline.money import format_amount, format_quantity
 from billing_pipeline.text import counted
 
 ROWS_PER_PAGE = 15
@@ -161,7 +161,7 @@ def table_by_month(columns: Sequence[Column], rows: Sequence[Row]) -> list[mo.Ht
 
 
 def quantity(value: Decimal) -> str:
-    return f"{round(value, PLACES).normalize():,f}"
+    return format_quantity(round(value, PLACES))
 
 
 def link(what: str, name: str, text: str) -> str:

@@ -156,15 +156,6 @@ def limits(connection: duckdb.DuckDBPyConnection) -> list[Row]:
     return rows(connection, f"{LIMITS} ORDER BY percent DESC NULLS FIRST, customer_id, feature")
 
 
-def attention(connection: duckdb.DuckDBPyConnection) -> list[Row]:
-    """What a person should look at, by kind."""
-    return rows(
-        connection,
-        "SELECT part, kind, sum(items)::BIGINT AS items, min(billing_month) AS since,"
-        " any_value(reason) AS reason FROM needs_attention GROUP BY part, kind ORDER BY ALL",
-    )
-
-
 def customers(connection: duckdb.DuckDBPyConnection) -> list[Row]:
     """All customers that were ever published, by name."""
     return rows(connection, "SELECT * FROM names ORDER BY lower(customer_name), customer_id")

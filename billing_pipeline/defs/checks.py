@@ -18,8 +18,9 @@ from billing_pipeline.defs.partitions import MONTHS
 from billing_pipeline.defs.payments import invoice_payments
 from billing_pipeline.defs.sending import stripe_invoices
 from billing_pipeline.defs.verification import verdict
+from billing_pipeline.money import format_quantity
 from billing_pipeline.months import BillingMonth
-from billing_pipeline.notices.spikes import plain, spikes_of
+from billing_pipeline.notices.spikes import spikes_of
 from billing_pipeline.published.health import USAGE_GAPS
 from billing_pipeline.published.reading import open_published
 from billing_pipeline.rating.month import open_warehouse
@@ -240,7 +241,12 @@ def usage_is_as_usual(
     month = BillingMonth.parse(context.partition_key)
     factor = settings.spike_factor
     rows = [
-        (spike.customer_id, spike.meter_id, plain(spike.quantity), plain(spike.most_before))
+        (
+            spike.customer_id,
+            spike.meter_id,
+            format_quantity(spike.quantity),
+            format_quantity(spike.most_before),
+        )
         for spike in spikes_of(settings, month, factor)
     ]
     return dg.AssetCheckResult(

@@ -14,7 +14,6 @@ import duckdb
 from billing_pipeline.collection import payments, steps, stripe_gateway
 from billing_pipeline.collection.plan.closed_books import is_closed
 from billing_pipeline.collection.plan.invoice_plan import InvoicePlan
-from billing_pipeline.collection.plan.limits import Limits
 from billing_pipeline.collection.plan_pages import plan_markdown, plan_sentence
 from billing_pipeline.collection.plan_rows import PlanNotes, change_rows, explained, plan_rows
 from billing_pipeline.collection.push.apply import ApplyReport
@@ -82,9 +81,9 @@ def shown_plan(
     """The month's plan after a `step` of `collection.steps`, which gets what was `decided`."""
     month = month_of(context, settings)
     with turn(context, settings, Turn.STRIPE), stripe.open() as gateway:
-        known = {"run_id": context.run.run_id, "limits": Limits.of(settings), **more}
+        run_id = context.run.run_id
         plan = stripe_gateway.run(
-            gateway, lambda: step(gateway, settings, month, *decided, **known)
+            gateway, lambda: step(gateway, settings, month, *decided, run_id=run_id, **more)
         )
         return ShownPlan(plan, *notes_of(gateway, settings, month, plan))
 

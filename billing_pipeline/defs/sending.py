@@ -15,7 +15,6 @@ from billing_pipeline.collection import payments, prepaid, steps, stripe_gateway
 from billing_pipeline.collection.plan.actions import ActionKind, InvoiceAction
 from billing_pipeline.collection.plan.drift import drift_rows
 from billing_pipeline.collection.plan.invoice_plan import InvoicePlan
-from billing_pipeline.collection.plan.limits import Limits
 from billing_pipeline.collection.plan_pages import (
     plan_markdown,
     receipt_markdown,
@@ -78,7 +77,6 @@ def apply(
                 run_id=context.run.run_id,
                 actor=actor,
                 approval=approval,
-                limits=Limits.of(settings),
                 timeout=60.0,
                 before_sending=partial(_save_billed, settings, month, context.run.run_id),
             ),

@@ -16,11 +16,11 @@ from billing_pipeline.documents.electronic import (
     ElectronicInvoice,
     ElectronicLine,
     NotExpressibleError,
-    exact,
     written,
 )
 from billing_pipeline.documents.electronic_party import ElectronicParty
 from billing_pipeline.documents.elements import Elements, as_bytes
+from billing_pipeline.money import plain_number
 
 _ELEMENTS = Elements(texts="ram", groups="ram")
 _text, _group = _ELEMENTS.text, _ELEMENTS.group
@@ -103,7 +103,7 @@ def _tax(parent: ET.Element, category: str, percentage: Decimal) -> ET.Element:
 def _category(tax: ET.Element, category: str, percentage: Decimal) -> None:
     _text(tax, "CategoryCode", category)
     if category != "O":
-        _text(tax, "RateApplicablePercent", exact(percentage))
+        _text(tax, "RateApplicablePercent", plain_number(percentage))
 
 
 def _line(trade: ET.Element, line: ElectronicLine, position: int) -> None:
@@ -117,11 +117,11 @@ def _line(trade: ET.Element, line: ElectronicLine, position: int) -> None:
     if line.owner:
         _text(product, "Description", f"For {line.owner}")
     price = _group(group, "SpecifiedLineTradeAgreement", "NetPriceProductTradePrice")
-    _text(price, "ChargeAmount", exact(line.price))
+    _text(price, "ChargeAmount", plain_number(line.price))
     if line.base_quantity != 1:
-        _text(price, "BasisQuantity", exact(line.base_quantity), unitCode="C62")
+        _text(price, "BasisQuantity", plain_number(line.base_quantity), unitCode="C62")
     delivery = _group(group, "SpecifiedLineTradeDelivery")
-    _text(delivery, "BilledQuantity", exact(line.quantity), unitCode="C62")
+    _text(delivery, "BilledQuantity", plain_number(line.quantity), unitCode="C62")
     settlement = _group(group, "SpecifiedLineTradeSettlement")
     _tax(settlement, line.category, line.percentage)
     if line.start and line.end:

@@ -340,8 +340,3 @@ def written(amount: Decimal) -> str:
     """The amount with two places, as both syntaxes require. Zero is written 0.00, because the rules
     do not accept -0.00 as zero."""
     return f"{amount.quantize(CENT) + NOTHING:f}"
-
-
-def exact(number: Decimal) -> str:
-    """The number with all its decimal places, without trailing zeros."""
-    return f"{number.normalize():f}"

@@ -14,7 +14,7 @@ import duckdb
 
 from billing_pipeline.documents.reading import NoDocumentError, read_seller
 from billing_pipeline.duckdb_sql import Row, rows
-from billing_pipeline.money import with_places
+from billing_pipeline.money import plain_number, with_places
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.text import csv_text
 
@@ -113,7 +113,7 @@ def _cell(name: str, value: Any, currency: str) -> Any:
     """Amounts have their currency's decimal places, quantities all of theirs; times are ISO 8601 in
     UTC."""
     if isinstance(value, Decimal):
-        return value.normalize() if "uantity" in name else with_places(value, currency)
+        return Decimal(plain_number(value)) if "uantity" in name else with_places(value, currency)
     if isinstance(value, datetime):
         text = value.astimezone(UTC).replace(tzinfo=None).isoformat()
         return f"{text}Z"

@@ -10,11 +10,10 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
-from billing_pipeline.money import format_amount, format_change
+from billing_pipeline.money import format_amount, format_change, format_quantity
+from billing_pipeline.months import MONTH_NAMES
 from billing_pipeline.text import printable
 
-_MONTHS = "January February March April May June July August September October November December"
-_MONTH_NAMES = tuple(_MONTHS.split())
 # A minus sign has the width of a digit; a hyphen does not, and may break the line.
 _MINUS = "\N{MINUS SIGN}"
 
@@ -31,7 +30,7 @@ def signed_amount(change: Decimal, currency: str) -> str:
 
 def quantity(value: Decimal) -> str:
     """All its decimal places, with thousands separators."""
-    return f"{value.normalize():,f}".replace("-", _MINUS)
+    return format_quantity(value).replace("-", _MINUS)
 
 
 def share(part: Decimal, whole: Decimal) -> str:
@@ -44,12 +43,12 @@ def share(part: Decimal, whole: Decimal) -> str:
 
 def day(value: date) -> str:
     """``5 January 2024``: unambiguous in every country."""
-    return f"{value.day} {_MONTH_NAMES[value.month - 1]} {value.year}"
+    return f"{value.day} {MONTH_NAMES[value.month - 1]} {value.year}"
 
 
 def month_name(value: date) -> str:
     """``January 2024``."""
-    return f"{_MONTH_NAMES[value.month - 1]} {value.year}"
+    return f"{MONTH_NAMES[value.month - 1]} {value.year}"
 
 
 def period(start: datetime, end: datetime, zone: ZoneInfo) -> str:
@@ -60,9 +59,9 @@ def period(start: datetime, end: datetime, zone: ZoneInfo) -> str:
     until = f"{day(last)}{_clock(after)}"
     if _is_midnight(first) and first.date() == last.date() and _is_midnight(after):
         return until
-    since = f"{first.day} {_MONTH_NAMES[first.month - 1]} {first.year}"
+    since = f"{first.day} {MONTH_NAMES[first.month - 1]} {first.year}"
     if first.year == last.year:
-        since = f"{first.day} {_MONTH_NAMES[first.month - 1]}"
+        since = f"{first.day} {MONTH_NAMES[first.month - 1]}"
         if first.month == last.month and _is_midnight(first) and _is_midnight(after):
             since = str(first.day)
     return f"{since}{_clock(first)} – {until}"

@@ -25,6 +25,7 @@ from billing_pipeline.documents.line_rows import NO_FIGURES, has_unit_prices, li
 from billing_pipeline.documents.parties import party
 from billing_pipeline.documents.tax_groups import Breakdown, NetLine, TaxGroup, breakdown_of
 from billing_pipeline.duckdb_sql import Row
+from billing_pipeline.money import plain_number
 
 Document = dict[str, Any]
 _SETTLED = "Prepaid wallet and balance"
@@ -219,7 +220,7 @@ def _tax_rows(
 
 
 def _percent(group: TaxGroup) -> str:
-    return f"{group.percentage.normalize():f} %"
+    return f"{plain_number(group.percentage)} %"
 
 
 def _notices(issued: IssuedDocument, breakdown: Breakdown | None, is_void: bool) -> list[str]:

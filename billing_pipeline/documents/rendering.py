@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from markupsafe import Markup
 
+from billing_pipeline.text import named_few
+
 if TYPE_CHECKING:
     from jinja2 import Environment
 
@@ -52,11 +54,10 @@ class MissingGlyphError(RuntimeError):
 
 def glyph_advice(characters: str) -> str:
     """Which characters no font has, and where to get one that does."""
-    named = ", ".join(f"{char} (U+{ord(char):04X} {_name(char)})" for char in characters[:3])
-    more = f" and {len(characters) - 3} more" if len(characters) > 3 else ""
+    names = [f"{char} (U+{ord(char):04X} {_name(char)})" for char in characters]
     packages = " ".join(sorted({_package(char) for char in characters}))
     return (
-        f"no font here has {named}{more}: install one (Debian: apt install {packages}), "
+        f"no font here has {named_few(names, 3)}: install one (Debian: apt install {packages}), "
         "or name a folder of fonts with --fonts DIR"
     )
 

@@ -15,11 +15,11 @@ from billing_pipeline.documents.electronic import (
     ElectronicLine,
     ElectronicTax,
     NotExpressibleError,
-    exact,
     written,
 )
 from billing_pipeline.documents.electronic_party import ElectronicParty
 from billing_pipeline.documents.elements import Elements, as_bytes
+from billing_pipeline.money import plain_number
 
 _ELEMENTS = Elements(texts="cbc", groups="cac")
 _text, _group = _ELEMENTS.text, _ELEMENTS.group
@@ -173,7 +173,7 @@ def _category(
     group = _group(parent, name)
     _text(group, "ID", category)
     if category != "O":
-        _text(group, "Percent", exact(percentage))
+        _text(group, "Percent", plain_number(percentage))
     if reason:
         _text(group, "TaxExemptionReason", reason)
     _text(_group(group, "TaxScheme"), "ID", "VAT")
@@ -219,7 +219,7 @@ def _line(
     if line.note:
         _text(group, "Note", line.note)
     counted = "InvoicedQuantity" if kind == "Invoice" else "CreditedQuantity"
-    _text(group, counted, exact(line.quantity), unitCode="C62")
+    _text(group, counted, plain_number(line.quantity), unitCode="C62")
     _amount(group, "LineExtensionAmount", line.net, invoice.currency)
     if line.start and line.end:
         _period(group, line.start.isoformat(), line.end.isoformat())
@@ -229,6 +229,6 @@ def _line(
     _text(item, "Name", line.name)
     _category(item, "ClassifiedTaxCategory", line.category, line.percentage)
     price = _group(group, "Price")
-    _text(price, "PriceAmount", exact(line.price), currencyID=invoice.currency)
+    _text(price, "PriceAmount", plain_number(line.price), currencyID=invoice.currency)
     if line.base_quantity != 1:
-        _text(price, "BaseQuantity", exact(line.base_quantity), unitCode="C62")
+        _text(price, "BaseQuantity", plain_number(line.base_quantity), unitCode="C62")

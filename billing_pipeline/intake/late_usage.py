@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NotRequired, TypedDict
 
+from billing_pipeline.durable import replacing
 from billing_pipeline.intake.files.storage import Entry, Storage
 from billing_pipeline.intake.usage_files import (
     UsageFile,
     UsageFiles,
     month_entries,
-    replacing,
     usage_months,
 )
 from billing_pipeline.months import BillingMonth

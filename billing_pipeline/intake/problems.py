@@ -6,13 +6,12 @@ What belongs here: sorting problems and wording them as lines. What does not: fi
 
 from __future__ import annotations
 
-import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from billing_pipeline.durable import replacing
 from billing_pipeline.text import printable
 
 MAX_LINES = 100  # shown; more than anybody reads, and the file has the rest
@@ -71,16 +70,13 @@ class InvalidInput(ValueError):
         if len(self.lines) <= MAX_LINES:
             return str(self)
         path = folder / "input-problems.txt"
-        unfinished = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
+        text = "\n".join([*self.lines, ""])
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            unfinished.write_text("\n".join([*self.lines, ""]), encoding="utf-8", errors="replace")
-            unfinished.replace(path)
+            with replacing(path) as unfinished:
+                unfinished.write_text(text, encoding="utf-8", errors="replace")
         except OSError:
             return str(self)  # why nothing was priced must be said on a full disk, too
-        finally:
-            with suppress(OSError):
-                unfinished.unlink(missing_ok=True)
         return self._text(f"the first {MAX_LINES} lines above, all of them in {path}")
 
     def _text(self, where: str) -> str:

@@ -12,7 +12,6 @@ import json
 import os
 import re
 import time
-import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -21,6 +20,7 @@ from pathlib import Path
 import duckdb
 import pyarrow.parquet as pq
 
+from billing_pipeline.durable import replacing
 from billing_pipeline.intake.files.normalising import (
     FORMAT_VERSION,
     Normaliser,
@@ -309,18 +309,6 @@ def _is_whole(copy: Path) -> bool:
             return content.read() == _PARQUET_ENDS
     except OSError:
         return False
-
-
-@contextlib.contextmanager
-def replacing(target: Path) -> Iterator[Path]:
-    """A path to write to, which is then put in place as a whole: two runs may make the same copy at
-    once."""
-    unfinished = target.with_name(f"{target.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        yield unfinished
-        unfinished.replace(target)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def _remembered(path: Path, stamp: str) -> _Known | None:

@@ -17,7 +17,8 @@ from decimal import Decimal
 
 import duckdb
 
-from billing_pipeline.money import format_amount, format_change
+from billing_pipeline.duckdb_sql import Row, rows
+from billing_pipeline.money import format_amount, format_change, format_quantity, plain_number
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.notices.due_customers import (
     overdue,
@@ -26,7 +27,7 @@ from billing_pipeline.notices.due_customers import (
     wallets_low,
 )
 from billing_pipeline.notices.notice import Kind, Notice, Rules
-from billing_pipeline.notices.spikes import plain, published_spikes
+from billing_pipeline.notices.spikes import published_spikes
 from billing_pipeline.published.health import usage_gaps
 from billing_pipeline.text import counted
 from billing_pipeline.web.links import approval_url
@@ -55,18 +56,18 @@ def due_notices(
     return [
         *_closed(published, closes, rules),
         *_missing_usage(published),
-        *_usage_problems(published),
-        *_drift(published),
+        *_attention(published, "usage_unpriced", "usage_charged_twice"),
+        *_attention(published, "month_drift"),
         *_waiting(published, rules, running),
-        *_failed_in_part(published, rules),
+        *_attention(published, "change_failed"),
         *_failed_payments(published),
         *payments_received(published, now),
         *overdue(published),
-        *_uncollectible(published),
+        *_attention(published, "uncollectible"),
         *_suspended(published),
         *_expiring_cards(published),
-        *_money_to_review(published),
-        *_unknown_invoices(published),
+        *_attention(published, *_MONEY_TO_REVIEW),
+        *_attention(published, "stripe_unknown"),
         *_spikes(published, recent, rules),
         *_entitlements(published, recent),
         *_trials(published, rules, now),
@@ -140,35 +141,48 @@ def _missing_usage(published: Published) -> list[Notice]:
     ]
 
 
-def _usage_problems(published: Published) -> list[Notice]:
-    """Usage that no price charges, and usage that several subscriptions charge."""
-    kinds = {
-        "usage_unpriced": Kind.USAGE_UNPRICED,
-        "usage_charged_twice": Kind.USAGE_CHARGED_TWICE,
-    }
-    return [
-        Notice(kinds[kind], f"{kind}:{month}:{subject}", month, reason)
-        for month, kind, subject, reason in published.execute(
-            "SELECT strftime(billing_month, '%Y-%m'), kind, subject, reason FROM needs_attention"
-            " WHERE list_contains($1, kind) ORDER BY ALL",
-            [list(kinds)],
-        ).fetchall()
-    ]
+_ATTENTION = """
+SELECT strftime(billing_month, '%Y-%m') AS month, * FROM needs_attention
+WHERE list_contains($1, kind) ORDER BY ALL
+"""
+_REVIEW = ("{kind}:{subject}:{number}", "{customer_id}: {money} of {invoice_id}: {reason}")
+# Money that was refunded or credited by hand, that was asked for but is not due, and that did not
+# reach the bank.
+_MONEY_TO_REVIEW = {
+    "refunded": (Kind.MONEY_WENT_BACK, *_REVIEW),
+    "disputed": (Kind.MONEY_WENT_BACK, *_REVIEW),
+    "credited_by_hand": (Kind.MONEY_WENT_BACK, *_REVIEW),
+    "stripe_charge_differs": (Kind.CHARGE_DIFFERS, *_REVIEW),
+    "stripe_payout_failed": (Kind.PAYOUT_FAILED, *_REVIEW),
+}
+_FAILED = "failed_in_part:{invoice_id}:{revision}:{plan_hash}"
+_GIVEN_UP = "{customer_id}: {money} of {subject}"
+_KINDS = {
+    "usage_unpriced": (Kind.USAGE_UNPRICED, "{kind}:{month}:{subject}", "{reason}"),
+    "usage_charged_twice": (Kind.USAGE_CHARGED_TWICE, "{kind}:{month}:{subject}", "{reason}"),
+    "month_drift": (Kind.MONTH_DRIFT, "{kind}:{month}:{currency}:{number}", "{reason}"),
+    "change_failed": (Kind.FAILED_IN_PART, _FAILED, "{customer_id}: {reason}"),
+    "uncollectible": (Kind.UNCOLLECTIBLE, "{kind}:{invoice_id}:{revision}", _GIVEN_UP),
+    "stripe_unknown": (Kind.UNKNOWN_INVOICE, "{kind}:{subject}", "{subject}: {reason}"),
+    **_MONEY_TO_REVIEW,
+}
+"""The notice, its key and its text, by the kind of a row in `needs_attention`."""
 
 
-def _drift(published: Published) -> list[Notice]:
-    return [
-        Notice(
-            Kind.MONTH_DRIFT,
-            f"month_drift:{month}:{currency}:{amount.normalize():f}",
-            month,
-            reason,
-        )
-        for month, currency, amount, reason in published.execute(
-            "SELECT strftime(billing_month, '%Y-%m'), currency, amount, reason FROM needs_attention"
-            " WHERE kind = 'month_drift' ORDER BY ALL"
-        ).fetchall()
-    ]
+def _attention(published: Published, *kinds: str) -> list[Notice]:
+    """The notices of these kinds of rows in `needs_attention`."""
+    return [_of_row(row) for row in rows(published, _ATTENTION, kinds)]
+
+
+def _of_row(row: Row) -> Notice:
+    kind, key, text = _KINDS[row["kind"]]
+    amount, currency = row["amount"], row["currency"]
+    if amount is not None:
+        row |= {"number": plain_number(amount)}
+        row |= {"money": f"{format_amount(amount, currency)} {currency}"}
+    # An invoice that nothing here knows is of none of our months.
+    month = "" if kind is Kind.UNKNOWN_INVOICE else row["month"]
+    return Notice(kind, key.format(**row), month, text.format(**row))
 
 
 def _waiting(published: Published, rules: Rules, running: BillingMonth) -> list[Notice]:
@@ -200,21 +214,6 @@ def _waiting(published: Published, rules: Rules, running: BillingMonth) -> list[
     ]
 
 
-def _failed_in_part(published: Published, rules: Rules) -> list[Notice]:
-    return [
-        Notice(
-            Kind.FAILED_IN_PART,
-            f"failed_in_part:{invoice}:{revision}:{plan_hash}",
-            month,
-            f"{customer}: {reason}",
-        )
-        for month, invoice, revision, plan_hash, customer, reason in published.execute(
-            "SELECT strftime(billing_month, '%Y-%m'), invoice_id, revision, plan_hash,"
-            " customer_id, reason FROM needs_attention WHERE kind = 'change_failed' ORDER BY ALL"
-        ).fetchall()
-    ]
-
-
 def _failed_payments(published: Published) -> list[Notice]:
     return [
         Notice(
@@ -232,22 +231,6 @@ def _failed_payments(published: Published) -> list[Notice]:
             " n.amount, n.currency, n.reason, strftime(p.next_attempt_at, '%Y-%m-%d %H:%M UTC')"
             " FROM needs_attention AS n JOIN invoice_payments AS p USING (invoice_id)"
             " WHERE n.kind = 'payment_failed' ORDER BY ALL"
-        ).fetchall()
-    ]
-
-
-def _uncollectible(published: Published) -> list[Notice]:
-    return [
-        Notice(
-            Kind.UNCOLLECTIBLE,
-            f"uncollectible:{invoice}:{revision}",
-            month,
-            f"{customer}: {format_amount(remaining, currency)} {currency} of {number}",
-        )
-        for month, invoice, revision, customer, remaining, currency, number in published.execute(
-            "SELECT strftime(billing_month, '%Y-%m'), invoice_id, revision, customer_id,"
-            " amount, currency, subject FROM needs_attention"
-            " WHERE kind = 'uncollectible' ORDER BY ALL"
         ).fetchall()
     ]
 
@@ -279,42 +262,6 @@ def _expiring_cards(published: Published) -> list[Notice]:
     ]
 
 
-def _money_to_review(published: Published) -> list[Notice]:
-    """Money that was refunded or credited by hand, money that was asked for but is not due, and
-    money that did not reach the bank."""
-    kinds = {
-        "refunded": Kind.MONEY_WENT_BACK,
-        "disputed": Kind.MONEY_WENT_BACK,
-        "credited_by_hand": Kind.MONEY_WENT_BACK,
-        "stripe_charge_differs": Kind.CHARGE_DIFFERS,
-        "stripe_payout_failed": Kind.PAYOUT_FAILED,
-    }
-    return [
-        Notice(
-            kinds[kind],
-            f"{kind}:{subject}:{amount.normalize():f}",
-            month,
-            f"{customer}: {format_amount(amount, currency)} {currency} of {invoice}: {reason}",
-        )
-        for month, kind, subject, invoice, customer, amount, currency, reason in published.execute(
-            "SELECT strftime(billing_month, '%Y-%m'), kind, subject, invoice_id, customer_id,"
-            " amount, currency, reason FROM needs_attention WHERE list_contains($1, kind)"
-            " ORDER BY ALL",
-            [list(kinds)],
-        ).fetchall()
-    ]
-
-
-def _unknown_invoices(published: Published) -> list[Notice]:
-    """Without a month: it is of none that was computed here, and is told by every month's read."""
-    return [
-        Notice(Kind.UNKNOWN_INVOICE, f"stripe_unknown:{subject}", "", f"{subject}: {reason}")
-        for subject, reason in published.execute(
-            "SELECT subject, reason FROM needs_attention WHERE kind = 'stripe_unknown' ORDER BY ALL"
-        ).fetchall()
-    ]
-
-
 def _spikes(published: Published, recent: list[str], rules: Rules) -> list[Notice]:
     return [
         Notice(
@@ -335,7 +282,8 @@ def _entitlements(published: Published, recent: list[str]) -> list[Notice]:
             Kind.ENTITLEMENT,
             f"entitlement:{month}:{customer}:{plan}:{feature}:{share}",
             month,
-            f"{customer}: {share} % of {feature} in {plan}: {plain(used)} of {plain(limit)}",
+            f"{customer}: {share} % of {feature} in {plan}: "
+            f"{format_quantity(used)} of {format_quantity(limit)}",
         )
         for month, customer, plan, feature, used, limit, share in published.execute(
             "SELECT strftime(billing_month, '%Y-%m'), customer_id, plan_id, feature, max(used),"

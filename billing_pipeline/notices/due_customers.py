@@ -15,9 +15,8 @@ from decimal import Decimal
 
 import duckdb
 
-from billing_pipeline.money import format_amount
+from billing_pipeline.money import format_amount, format_quantity
 from billing_pipeline.notices.notice import Kind, Notice, Rules
-from billing_pipeline.notices.spikes import plain
 
 Published = duckdb.DuckDBPyConnection
 
@@ -140,7 +139,10 @@ def _change(
     if before != plan:
         parts.append(f"moved from {before} to {plan}")
     if quantity_before is not None and quantity_before != quantity:
-        parts.append(f"has a quantity of {plain(quantity)} instead of {plain(quantity_before)}")
+        parts.append(
+            f"has a quantity of {format_quantity(quantity)}"
+            f" instead of {format_quantity(quantity_before)}"
+        )
     return " and ".join(parts)
 
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import duckdb
 
+from billing_pipeline.money import format_quantity
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.published.reading import NotPublishedError, attach, open_published
 from billing_pipeline.settings import Settings
@@ -60,11 +61,6 @@ WITH metered AS (
 """
 
 
-def plain(quantity: Decimal) -> str:
-    """The quantity without trailing zeros."""
-    return f"{quantity.normalize():,f}"
-
-
 class Spike(NamedTuple):
     """A month's quantity, and the maximum of the months before it."""
 
@@ -76,8 +72,8 @@ class Spike(NamedTuple):
 
     def __str__(self) -> str:
         return (
-            f"{self.customer_id}: {plain(self.quantity)} of {self.meter_id}, "
-            f"at most {plain(self.most_before)} in the six months before"
+            f"{self.customer_id}: {format_quantity(self.quantity)} of {self.meter_id}, "
+            f"at most {format_quantity(self.most_before)} in the six months before"
         )
 
 

@@ -23,7 +23,7 @@ from typing import Any
 import duckdb
 
 from billing_pipeline.duckdb_sql import Row, rows
-from billing_pipeline.money import CURRENCY_PLACES
+from billing_pipeline.money import CURRENCY_PLACES, plain_number
 
 # More events than this are not all put into the file: it has those of a chosen line.
 MAX_EVENTS = 20_000
@@ -451,5 +451,4 @@ def _plain_dict(value: Mapping[str, Any]) -> dict[str, Any]:
 def _text(value: Decimal | None) -> str | None:
     if value is None:
         return None
-    text = f"{value:f}"
-    return (text.rstrip("0").rstrip(".") or "0") if "." in text else text
+    return plain_number(value)

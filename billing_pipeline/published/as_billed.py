@@ -25,10 +25,10 @@ from typing import Any, NamedTuple
 
 import duckdb
 
-from billing_pipeline.duckdb_sql import glob_literal, sql_text
+from billing_pipeline.duckdb_sql import path_list, sql_text
+from billing_pipeline.durable import fsync
 from billing_pipeline.intake.late_usage import rated_inputs
 from billing_pipeline.months import BillingMonth
-from billing_pipeline.published.durable import fsync
 from billing_pipeline.published.reading import attach, utc_session
 from billing_pipeline.settings import Settings
 
@@ -380,9 +380,8 @@ def versions_query(
     files = sorted(_root(settings, month).glob(f"[0-9]*/{table}.parquet"))
     if not files:
         return None
-    listed = ", ".join(sql_text(glob_literal(str(file))) for file in files)
     options = "union_by_name = true" + (", filename = true" if with_files else "")
-    return f"SELECT * FROM read_parquet([{listed}], {options})"
+    return f"SELECT * FROM read_parquet({path_list(files)}, {options})"
 
 
 _BILLED_VERSIONS = """

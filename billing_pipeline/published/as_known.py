@@ -18,10 +18,10 @@ from pathlib import Path
 
 import duckdb
 
-from billing_pipeline.duckdb_sql import glob_literal, sql_name, sql_text
+from billing_pipeline.duckdb_sql import path_list, sql_name, sql_text
+from billing_pipeline.durable import fsync
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.published.as_billed import TERMS, TERMS_COLUMNS, TERMS_JOINS
-from billing_pipeline.published.durable import fsync
 from billing_pipeline.settings import Settings
 
 TABLE = "known_rows"
@@ -100,7 +100,7 @@ def save(
     process writes here."""
     known = _files(settings, month)
     version = int(known[-1].stem) + 1 if known else 1
-    connection.execute(_STANDING.format(files=_listed(known)) if known else _NO_STANDING)
+    connection.execute(_STANDING.format(files=path_list(known)) if known else _NO_STANDING)
     present = " UNION ALL ".join(
         _as_text(connection, name, query) for name, query in sorted(queries.items())
     )
@@ -119,7 +119,7 @@ def known_query(settings: Settings, month: BillingMonth) -> str | None:
     """A query of all rows ever known for the month, each with the time during which it was valid;
     None if nothing was saved."""
     files = _files(settings, month)
-    return _INTERVALS.format(files=_listed(files)) if files else None
+    return _INTERVALS.format(files=path_list(files)) if files else None
 
 
 def _as_text(connection: duckdb.DuckDBPyConnection, name: str, query: str) -> str:
@@ -150,7 +150,3 @@ def _folder(settings: Settings, month: BillingMonth) -> Path:
 
 def _files(settings: Settings, month: BillingMonth) -> list[Path]:
     return sorted(_folder(settings, month).glob("[0-9]*.parquet"))
-
-
-def _listed(files: list[Path]) -> str:
-    return f"[{', '.join(sql_text(glob_literal(str(file))) for file in files)}]"

@@ -20,11 +20,13 @@ from typing import Any
 import duckdb
 
 from billing_pipeline.duckdb_sql import Row, rows
+from billing_pipeline.money import plain_number
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.published import account_changes, as_billed
 from billing_pipeline.published.reading import attach, utc_session
 from billing_pipeline.published.tables import published_tables
 from billing_pipeline.settings import Settings
+from billing_pipeline.text import first_few
 
 MAX_NAMED = 5
 """How many files, rows and corrections are named one by one."""
@@ -341,7 +343,7 @@ class _Search:
             return []
         both = sorted(known.keys() & files.keys())
         edited = [f"{name} was changed" for name in both if known[name] != files[name]]
-        return _shortened([*found, *gone] or edited)
+        return first_few([*found, *gone] or edited, MAX_NAMED)
 
     def _set_aside(self, file: str) -> str:
         """The rows of the same file that were set aside, and why."""
@@ -357,7 +359,7 @@ class _Search:
         found = rows(self._connection, _CORRECTIONS, *window, *period)
         gone = sorted(self._known_corrections(charge) - {*self._present["corrections"]})
         texts = self._new_corrections(charge, found)
-        return _shortened([*texts, *(f"correction {name} is gone" for name in gone)])
+        return first_few([*texts, *(f"correction {name} is gone" for name in gone)], MAX_NAMED)
 
     def _new_corrections(self, charge: Row, found: Sequence[Row]) -> list[str]:
         known = self._known_corrections(charge)
@@ -548,7 +550,7 @@ def _shown(value: Any) -> str:
 def _plain(value: Any) -> str:
     """A number as people write it; any other value unchanged."""
     if isinstance(value, Decimal):
-        return f"{value.normalize():f}"
+        return plain_number(value)
     return str(value)
 
 
@@ -556,11 +558,6 @@ def _reason_and_author(*parts: str | None) -> str:
     *reasons, author = parts
     texts = [reason for reason in reasons if reason]
     return ", ".join([*texts, f"by {author}"] if author else texts)
-
-
-def _shortened(texts: Sequence[str]) -> list[str]:
-    more = len(texts) - MAX_NAMED
-    return [*texts[:MAX_NAMED], f"and {more:,} more"] if more > 0 else [*texts]
 
 
 def causes_by_invoice(

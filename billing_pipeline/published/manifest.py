@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple, NotRequired, TypedDict
 
-from billing_pipeline.published.durable import fsync
+from billing_pipeline.durable import fsync
 
 # The columns of a file in order, each with its name and type.
 Columns = list[list[str]]

@@ -22,11 +22,11 @@ from pathlib import Path
 
 import duckdb
 
-from billing_pipeline.duckdb_sql import glob_literal, sql_text
+from billing_pipeline.duckdb_sql import path_list
+from billing_pipeline.durable import fsync
 from billing_pipeline.home import open_to_readers
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.published.as_known import PLAN, save
-from billing_pipeline.published.durable import fsync
 from billing_pipeline.published.export import (
     Files,
     Rows,
@@ -148,7 +148,7 @@ def _publish_month(
             path = folder / f"{name}.parquet"
             files |= export_month_rows(new.connection, extra[name], rows, month, path)
             if name == PLAN:
-                query = f"SELECT * FROM read_parquet({sql_text(glob_literal(str(path)))})"
+                query = f"SELECT * FROM read_parquet({path_list([path])})"
                 save(new.connection, settings, month, {PLAN: query}, now)
         if from_warehouse or PLAN in extra_tables:
             files |= export_known(new.connection, settings, new.published, month, folder)

@@ -12,7 +12,7 @@ from pathlib import Path
 import duckdb
 
 from billing_pipeline.duckdb_sql import sql_name, sql_text
-from billing_pipeline.published.durable import fsync
+from billing_pipeline.durable import fsync
 from billing_pipeline.published.manifest import PublishError
 from billing_pipeline.published.reading import attach, database_path, open_published, utc_session
 from billing_pipeline.published.tables import Table, published_tables

@@ -9,12 +9,11 @@ DuckDB binds a view when it is created: binding all reports took a third of a pu
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from billing_pipeline.duckdb_sql import sql_name, sql_text
-from billing_pipeline.published.durable import fsync
+from billing_pipeline.durable import fsync, replacing
 from billing_pipeline.published.export import no_rows
 from billing_pipeline.published.questions import SCHEMA, read_questions
 from billing_pipeline.published.reading import utc_session
@@ -31,14 +30,12 @@ def template_database(settings: Settings) -> Path:
     """The template, beside dbt's manifest, from which it is built."""
     path = ensure_manifest(settings).with_name("template.duckdb")
     if not path.exists():
-        new = path.with_name(f"{path.name}.{os.getpid()}")
-        _build(settings, new)
-        new.replace(path)
+        with replacing(path) as new:
+            _build(settings, new)
     return path
 
 
 def _build(settings: Settings, path: Path) -> None:
-    path.unlink(missing_ok=True)
     published = published_tables(settings)
     with utc_session() as connection:
         connection.execute(

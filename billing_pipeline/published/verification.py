@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import duckdb
 
-from billing_pipeline.duckdb_sql import Row, glob_literal, rows, sql_name, sql_text
+from billing_pipeline.duckdb_sql import Row, path_list, rows, sql_name
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.published.manifest import Manifest
 from billing_pipeline.published.reading import NotPublishedError, attach, utc_session
@@ -85,8 +85,7 @@ def verify_month(
         found = []
         for name in models:
             entry = published[name]
-            path = glob_literal(str(manifest.root / entry["file"]))
-            source = f"read_parquet({sql_text(path)})"
+            source = f"read_parquet({path_list([manifest.root / entry['file']])})"
             columns = [column for column, _ in manifest.layouts[entry["layout"]]]
             found.append(_compared(connection, name, source, columns))
         connection.execute("DETACH recomputed")

@@ -14,7 +14,7 @@ from pathlib import Path
 import duckdb
 
 from billing_pipeline.duckdb_sql import glob_literal, sql_name, sql_text
-from billing_pipeline.published.durable import fsync
+from billing_pipeline.durable import fsync
 from billing_pipeline.published.export import no_rows
 from billing_pipeline.published.manifest import Manifest, PublishError
 from billing_pipeline.published.tables import Published, Table

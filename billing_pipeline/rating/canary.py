@@ -26,7 +26,7 @@ from billing_pipeline.intake.canary import (
     with_canary_file_names,
 )
 from billing_pipeline.intake.problems import InvalidInput
-from billing_pipeline.money import format_amount
+from billing_pipeline.money import format_amount, plain_number
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.rating.month import open_warehouse, rate_month
 from billing_pipeline.rating.scratch import scratch_home
@@ -148,5 +148,5 @@ def _shown(amount: Decimal | None, currency: str) -> str:
     if amount is None:
         return "none"
     if not currency:
-        return f"{amount.normalize():f}"
+        return plain_number(amount)
     return f"{format_amount(amount, currency)} {currency}"

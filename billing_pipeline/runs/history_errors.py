@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from billing_pipeline.runs.damaged_files import damaged_databases
+from billing_pipeline.runs.sqlite_file import damaged_databases
 from billing_pipeline.settings import Settings
 
 

@@ -6,7 +6,6 @@ not: running a job (``commands.execution``), and locks between runs.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ import dagster as dg
 import yaml
 from filelock import FileLock
 
+from billing_pipeline.durable import replacing
 from billing_pipeline.home import make_home
 from billing_pipeline.runs.event_log import instance_ref
 from billing_pipeline.runs.history_errors import HistoryError, explain_errors
@@ -58,9 +58,8 @@ def instance_home(settings: Settings) -> Path:
     text = _read(config) if config.exists() else _INSTANCE
     # Homes of earlier releases have the limit without the queue.
     if "billing/sends" in text and "run_coordinator:" not in text and "run_queue:" not in text:
-        new = config.with_suffix(f".{os.getpid()}")
-        new.write_text(f"{text.rstrip()}\n{_QUEUE}", encoding="utf-8")
-        new.replace(config)
+        with replacing(config) as new:
+            new.write_text(f"{text.rstrip()}\n{_QUEUE}", encoding="utf-8")
     return folder
 
 

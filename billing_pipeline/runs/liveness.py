@@ -39,7 +39,7 @@ def hold(settings: Settings, run_id: str) -> None:
     _LOCKS[run_id] = lock
 
 
-def release(settings: Settings, run_id: str) -> None:
+def release(run_id: str) -> None:
     """Mark the run as no longer executed by this process."""
     lock = _LOCKS.pop(run_id, None)
     if lock is not None:

@@ -1,7 +1,8 @@
-"""Opening our SQLite files, with the schema brought up to date, and writing them in transactions.
+"""Opening our SQLite files, with the schema brought up to date, writing them in transactions, and
+finding those that are damaged.
 
-What belongs here: what all such files have in common. What does not: which tables a file has, and
-what is in them.
+What belongs here: what all such files have in common. What does not: which tables a file has,
+what is in them, and what to do about a damaged one.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import sqlite3
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 SYNCHRONOUS = ("full", "normal", "off")
@@ -69,3 +70,20 @@ def transaction(db: sqlite3.Connection) -> Iterator[None]:
         db.execute("rollback")
         raise
     db.execute("commit")
+
+
+def damaged_databases(folder: Path) -> list[Path]:
+    """The files under `folder` that should be SQLite databases and cannot be read as such."""
+    return [path for path in sorted(folder.rglob("*.db")) if is_damaged(path)]
+
+
+def is_damaged(path: Path) -> bool:
+    """True if SQLite finds the file damaged; not if it is in use or cannot be opened."""
+    try:
+        with closing(sqlite3.connect(path, timeout=1)) as connection:
+            [[found]] = connection.execute("PRAGMA quick_check(1)").fetchall()
+            return bool(found != "ok")
+    except sqlite3.OperationalError:
+        return False
+    except sqlite3.DatabaseError:
+        return True

@@ -16,6 +16,7 @@ import duckdb
 
 from billing_pipeline.duckdb_sql import rows
 from billing_pipeline.intake.reference.schemas import TABLES, Table
+from billing_pipeline.money import plain_number
 
 Key = tuple[object, ...]
 Values = Mapping[str, Any]
@@ -90,7 +91,7 @@ def _text(value: object) -> str:
     if value is None:
         return "(empty)"
     if isinstance(value, Decimal):
-        return f"{value.normalize():f}"
+        return plain_number(value)
     if isinstance(value, datetime):
         is_day = (value.hour, value.minute, value.second, value.microsecond) == (0, 0, 0, 0)
         return f"{value:%Y-%m-%d}" if is_day else f"{value:%Y-%m-%dT%H:%M:%SZ}"

@@ -109,6 +109,10 @@ class InvoiceAction:
         return self.kind.is_safe and self.billed_before is None
 
     @property
+    def change(self) -> int:
+        return self.amount_after - self.amount_before
+
+    @property
     def key(self) -> tuple[str, str, int]:
         """Names the action within its plan."""
         return (self.invoice_id, self.kind.value, self.revision)

@@ -18,7 +18,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import NamedTuple
 
 from billing_pipeline.collection.plan.closed_books import correction_id
-from billing_pipeline.money import CURRENCY_PLACES, with_places
+from billing_pipeline.money import CURRENCY_PLACES, format_quantity, with_places
 from billing_pipeline.months import BillingMonth
 from billing_pipeline.rating.corrections import Correction, CorrectionTax
 
@@ -219,7 +219,7 @@ def _reversal(invoice: ClosedInvoice, before: _Before) -> Correction:
 
 def _rest(invoice: ClosedInvoice, amount: Decimal) -> Correction:
     name = f"{REST}_{invoice.invoice_id}"
-    text = f"Correction of {_named(invoice.month)}: credited or decided earlier"
+    text = f"Correction of {invoice.month.name}: credited or decided earlier"
     return Correction(
         corrected_month=invoice.month.first_day,
         corrected_line_id=name,
@@ -260,8 +260,8 @@ def _description(month: BillingMonth, text: str, quantity: Decimal | None) -> st
     """``Correction of January 2024: API calls, 1,200 more``."""
     more = ""
     if quantity:
-        more = f", {_plain(abs(quantity))} {'more' if quantity > 0 else 'less'}"
-    return f"Correction of {_named(month)}: {text}{more}"
+        more = f", {format_quantity(abs(quantity))} {'more' if quantity > 0 else 'less'}"
+    return f"Correction of {month.name}: {text}{more}"
 
 
 def _calculation(
@@ -379,20 +379,3 @@ def _plus(tax: LineTax, base: Decimal, amount: Decimal) -> LineTax:
 
 def _rounded(amount: Decimal, currency: str) -> Decimal:
     return amount.quantize(Decimal(1).scaleb(-CURRENCY_PLACES[currency]), ROUND_HALF_UP)
-
-
-def _named(month: BillingMonth) -> str:
-    return f"{_MONTHS[month.month - 1]} {month.year}"
-
-
-# In English whatever the machine's locale is: the same lines everywhere.
-_MONTHS = (
-    *("January", "February", "March", "April", "May", "June", "July", "August", "September"),
-    *("October", "November", "December"),
-)
-
-
-def _plain(number: Decimal) -> str:
-    """``1,200`` or ``0.5``: as people write it."""
-    text = f"{number:,f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text

@@ -32,6 +32,7 @@ from billing_pipeline.collection.stripe_state.texts import (
     hash_of,
     short_hash,
 )
+from billing_pipeline.duckdb_sql import table_names
 from billing_pipeline.money import to_minor
 from billing_pipeline.months import BillingMonth
 
@@ -174,22 +175,12 @@ def _merge(lines: list[DesiredLine]) -> DesiredLine:
     )
 
 
-_IS_COMPUTED = """
-select 1 from information_schema.tables where table_schema = 'main' and table_name = 'invoices'
-"""
-_HAS_WALLETS = """
-select 1 from information_schema.tables where table_schema = 'main' and table_name = 'wallet_turns'
-"""
 _TURNS = """
 select customer_id, currency, after_month::varchar, {} from wallet_turns
 """
 _HAS_PAYMENTS = """
 select 1 from information_schema.columns where table_schema = 'main'
 and table_name = 'wallet_turns' and column_name = 'after_payment_at'
-"""
-_HAS_CREDITS = """
-select 1 from information_schema.tables
-where table_schema = 'main' and table_name = 'wallet_credits'
 """
 _CREDITS = """
 select invoice_id, amount from wallet_credits where billing_month = cast(? as date)
@@ -243,17 +234,18 @@ def read_desired(warehouse: Path, month_key: str) -> tuple[DesiredInvoice, ...]:
         ) from error
     with connection:
         connection.execute("set TimeZone = 'UTC'")
-        if not connection.execute(_IS_COMPUTED).fetchall():
+        tables = table_names(connection, "main")
+        if "invoices" not in tables:
             raise NotComputedError(
                 f"the last run of {month} ended before its invoices: run `billing plan {month}`"
             )
         invoices = connection.execute(_INVOICES, [month_key]).fetchall()
         rows = connection.execute(_LINES, [month_key]).fetchall()
-        has_wallets = connection.execute(_HAS_WALLETS).fetchall()
         # None in a warehouse of an earlier release.
         has_payments = connection.execute(_HAS_PAYMENTS).fetchall()
         paid_at = "epoch(after_payment_at)::bigint" if has_payments else "null"
-        turns = connection.execute(_TURNS.format(paid_at)).fetchall() if has_wallets else []
+        query = _TURNS.format(paid_at)
+        turns = connection.execute(query).fetchall() if "wallet_turns" in tables else []
         given = read_credits(connection, month_key)
     after = {(customer_id, currency): since for customer_id, currency, *since in turns}
     lines = {
@@ -279,7 +271,7 @@ def _with_wallet_order(
 def read_credits(connection: duckdb.DuckDBPyConnection, month_key: str) -> dict[str, Decimal]:
     """By invoice: what a total below 0 puts into the payer's wallet, major units. None in a
     warehouse of an earlier release."""
-    if not connection.execute(_HAS_CREDITS).fetchall():
+    if "wallet_credits" not in table_names(connection, "main"):
         return {}
     return dict(connection.execute(_CREDITS, [month_key]).fetchall())
 

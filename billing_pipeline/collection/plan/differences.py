@@ -15,7 +15,7 @@ from billing_pipeline.collection.plan.desired import DesiredInvoice, DesiredLine
 from billing_pipeline.collection.stripe_state.stripe_invoice import ActualInvoice, ActualLine
 from billing_pipeline.collection.stripe_state.texts import clean_text
 from billing_pipeline.money import format_minor, format_minor_change
-from billing_pipeline.text import counted
+from billing_pipeline.text import counted, first_few
 
 CREDITED_AGAIN = "credited-charged-again"
 """The line that takes back what credit notes gave, where more is due again."""
@@ -31,7 +31,8 @@ class _Billed:
 
     amount: int
     description: str
-    quantities: frozenset[str]
+    quantity: str
+    """As last billed."""
 
 
 @dataclass
@@ -57,9 +58,8 @@ class Causes:
             )
             if count
         ]
-        shown = "; ".join(self.details[:3])
-        more = f"; and {len(self.details) - 3} more" if len(self.details) > 3 else ""
-        return f"{', '.join(phrases)} [{shown}{more}]" if phrases else "no line changed"
+        shown = "; ".join(first_few(self.details, 3))
+        return f"{', '.join(phrases)} [{shown}]" if phrases else "no line changed"
 
 
 def explain(desired: DesiredInvoice | None, billed: Sequence[ActualInvoice]) -> str:
@@ -76,7 +76,7 @@ def explain(desired: DesiredInvoice | None, billed: Sequence[ActualInvoice]) -> 
             causes.follows += 1
         elif old is None:
             causes.added += 1
-        elif line.quantity not in old.quantities:
+        elif line.quantity != old.quantity:
             causes.usage += 1
         else:
             causes.price += 1
@@ -158,8 +158,7 @@ def billed_lines(billed: Sequence[ActualInvoice]) -> dict[str, _Billed]:
         line_id: _Billed(
             amount=sum(line.amount for line in lines),
             description=lines[0].description,
-            # The last revision has the quantity that was billed in the end.
-            quantities=frozenset([lines[-1].quantity]),
+            quantity=lines[-1].quantity,
         )
         for line_id, lines in grouped.items()
     }

@@ -34,14 +34,12 @@ def drift_rows(
     for currency in sorted({action.currency for action in plan.actions}):
         actions = [a for a in plan.actions if a.currency == currency and a.kind in _COMPARED]
         changes = [
-            action
-            for action in actions
-            if action.amount_after != action.amount_before and action.key not in plan.declined
+            action for action in actions if action.change and action.key not in plan.declined
         ]
         if not changes:
             continue
         billed = sum(action.amount_before for action in actions)
-        would_be = billed + sum(action.amount_after - action.amount_before for action in changes)
+        would_be = billed + sum(action.change for action in changes)
         rows.append(
             {
                 "currency": currency,

@@ -72,33 +72,17 @@ def _invoice_changes(
     yield from found
     rest = change - sum(line.amount_after - line.amount_before for line in found)
     if rest:
-        yield LineChange(
-            last.invoice_id,
-            last.customer_id,
-            last.currency,
-            None,
-            None,
-            CREDITED_EARLIER,
-            -rest,
-            0,
-        )
+        names = (last.invoice_id, last.customer_id, last.currency)
+        yield LineChange(*names, None, None, CREDITED_EARLIER, -rest, 0)
 
 
 def _corrections(action: InvoiceAction, send: DesiredInvoice) -> Iterator[LineChange]:
     """The lines of a first invoice that correct months whose books are closed."""
+    names = (action.invoice_id, action.customer_id, action.currency)
     for line in send.lines:
         if sums_by_month([(line.line_id, line.amount)]):
-            yield LineChange(
-                action.invoice_id,
-                action.customer_id,
-                action.currency,
-                line.line_id,
-                line.kind,
-                line.description,
-                0,
-                line.amount,
-                quantity_after=_number(line.quantity),
-            )
+            what = (line.line_id, line.kind, line.description)
+            yield LineChange(*names, *what, 0, line.amount, None, _number(line.quantity))
 
 
 def _compared(
@@ -108,31 +92,15 @@ def _compared(
     names = (action.invoice_id, action.customer_id, action.currency)
     for line in desired.lines if desired else ():
         old = before.pop(line.line_id, None)
-        quantity = _number(line.quantity)
-        if old is None:
+        if old is None or old.amount != line.amount:
             yield LineChange(
-                *names,
-                line.line_id,
-                line.kind,
-                line.description,
-                0,
-                line.amount,
-                quantity_after=quantity,
-            )
-        elif old.amount != line.amount:
-            yield LineChange(
-                *names,
-                line.line_id,
-                line.kind,
-                line.description,
-                old.amount,
-                line.amount,
-                _number(next(iter(old.quantities))),
-                quantity,
+                *(*names, line.line_id, line.kind, line.description),
+                *(old.amount if old else 0, line.amount),
+                *(_number(old.quantity) if old else None, _number(line.quantity)),
             )
     for line_id, old in sorted(before.items()):
         if old.amount:
-            quantity = _number(next(iter(old.quantities)))
+            quantity = _number(old.quantity)
             yield LineChange(
                 *names, line_id, None, old.description, old.amount, 0, quantity_before=quantity
             )

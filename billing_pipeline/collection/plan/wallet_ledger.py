@@ -18,6 +18,7 @@ import duckdb
 
 from billing_pipeline.collection.stripe_state.stripe_invoice import ActualInvoice
 from billing_pipeline.collection.stripe_state.wallet_payments import PAYMENT
+from billing_pipeline.duckdb_sql import table_names
 from billing_pipeline.money import whole_units
 
 EXPIRY = "billing_expiry:"
@@ -68,7 +69,6 @@ Movements = dict[tuple[str, str], tuple[WalletMovement, ...]]
 an invoice must not take what Stripe holds of a wallet that begins later. Empty for a wallet that
 has only what invoices put in."""
 
-_TABLES = "select table_name from information_schema.tables where table_schema in ('raw', 'main')"
 _TRANSACTIONS = """
 select 1 as turn, transaction_id, customer_id, currency, amount, occurred_at, kind
 from raw.wallet_transactions
@@ -98,7 +98,7 @@ def read_movements(warehouse: Path) -> Movements:
     has expired by itself by the month's end."""
     with duckdb.connect(str(warehouse), read_only=True) as connection:
         connection.execute("set TimeZone = 'UTC'")
-        tables = {row[0] for row in connection.execute(_TABLES).fetchall()}
+        tables = table_names(connection, "raw", "main")
         rows = []
         if "wallet_transactions" in tables:
             parts = [_TRANSACTIONS]

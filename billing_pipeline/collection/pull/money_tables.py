@@ -12,10 +12,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from billing_pipeline.collection.pull.tables import Row
 from billing_pipeline.collection.stripe_state.cached_payouts import Payout
 from billing_pipeline.collection.stripe_state.received import OUTSIDE
 from billing_pipeline.collection.stripe_state.stripe_invoice import ActualInvoice
+from billing_pipeline.duckdb_sql import Row
 from billing_pipeline.money import CURRENCY_PLACES, to_major
 from billing_pipeline.months import BillingMonth
 

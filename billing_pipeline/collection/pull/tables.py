@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from billing_pipeline.collection.plan.dunning_policy import (
     DueKind,
@@ -23,9 +23,8 @@ from billing_pipeline.collection.stripe_state.stripe_invoice import (
     InvoiceStatus,
     PaymentState,
 )
+from billing_pipeline.duckdb_sql import Row
 from billing_pipeline.money import to_major
-
-Row = dict[str, Any]
 
 
 class ExpectedInvoice(NamedTuple):
@@ -65,10 +64,10 @@ def stripe_invoice_rows(invoices: Iterable[ActualInvoice]) -> list[Row]:
             "wallet_applied": to_major(item.wallet_taken, item.currency),
             "settled_by_balance": to_major(item.settled_by_balance, item.currency),
             "wallet_at_finalize": to_major(item.wallet_declared, item.currency),
-            "created_at": _time(item.created),
-            "finalized_at": _time(item.finalized_at),
-            "due_at": _time(_due_at(item)),
-            "uncollectible_at": _time(item.given_up_at),
+            "created_at": time_of(item.created),
+            "finalized_at": time_of(item.finalized_at),
+            "due_at": time_of(_due_at(item)),
+            "uncollectible_at": time_of(item.given_up_at),
             "hosted_invoice_url": item.hosted_invoice_url,
             "invoice_pdf": item.invoice_pdf,
         }
@@ -151,7 +150,7 @@ def _payment_row(
         "status": next(status for status in _WORST_FIRST if status in statuses),
         **{name: to_major(amount, currency) for name, amount in sums.items()},
         "attempt_count": sum(item.attempt_count + item.dunning_tries for item in items),
-        "next_attempt_at": _time(min(tries, default=None)),
+        "next_attempt_at": time_of(min(tries, default=None)),
         "last_error": next((item.last_error for item in failing if item.last_error), None),
         "payment_state": next((item.payment.value for item in failing if item.payment), None),
     }
@@ -269,5 +268,6 @@ def _order(item: ActualInvoice) -> tuple[str, int, int, str]:
     return (item.invoice_id or "", item.revision or 0, item.created, item.stripe_invoice_id)
 
 
-def _time(seconds: int | None) -> datetime | None:
+def time_of(seconds: int | None) -> datetime | None:
+    """Epoch seconds as tables have them."""
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC)

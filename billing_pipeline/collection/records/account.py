@@ -8,10 +8,10 @@ mode would find nobody billed yet.
 from __future__ import annotations
 
 import json
-import os
 import re
 from pathlib import Path
 
+from billing_pipeline.durable import replacing
 from billing_pipeline.stripe_api.client import StripeGateway
 from billing_pipeline.stripe_api.errors import FailureKind, StripeFailure, unreadable_answer
 
@@ -84,10 +84,9 @@ def _remembered(path: Path) -> dict[str, object] | None:
 
 def _remember(path: Path, found: dict[str, object]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Whole or not at all: half a file would refuse every key from then on.
-    draft = path.with_suffix(f".{os.getpid()}.tmp")
-    draft.write_text(json.dumps(found), encoding="utf-8")
-    draft.replace(path)
+    # Half a file would refuse every key from then on.
+    with replacing(path) as draft:
+        draft.write_text(json.dumps(found), encoding="utf-8")
 
 
 def _name(account: dict[str, object]) -> str:

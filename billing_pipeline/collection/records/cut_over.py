@@ -11,10 +11,10 @@ billed.
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
+from billing_pipeline.durable import replacing
 from billing_pipeline.months import BillingMonth
 
 
@@ -26,11 +26,9 @@ class NotOurMonthError(RuntimeError):
 def record_cut_over(records: Path, first: BillingMonth, **how: Any) -> None:
     """Store the first month that we bill, and `how` that was decided: what was compared."""
     records.mkdir(parents=True, exist_ok=True)
-    path = _path(records)
-    # Whole or not at all: half a file would refuse every month.
-    draft = path.with_suffix(f".{os.getpid()}.tmp")
-    draft.write_text(json.dumps({"first_month": str(first), **how}), encoding="utf-8")
-    draft.replace(path)
+    # Half a file would refuse every month.
+    with replacing(_path(records)) as draft:
+        draft.write_text(json.dumps({"first_month": str(first), **how}), encoding="utf-8")
 
 
 def read_cut_over(records: Path) -> BillingMonth | None:

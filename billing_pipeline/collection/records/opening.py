@@ -18,7 +18,7 @@ from billing_pipeline.collection.records.recorded import recorded_marks
 from billing_pipeline.collection.records.request_log import RequestLog
 from billing_pipeline.collection.stripe_state.cache import StripeCache
 from billing_pipeline.collection.stripe_state.set_aside import STRIPE_CACHE, DamagedCacheError
-from billing_pipeline.runs.damaged_files import damaged_databases
+from billing_pipeline.runs.sqlite_file import damaged_databases
 
 
 @dataclass(frozen=True)

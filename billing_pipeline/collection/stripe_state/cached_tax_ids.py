@@ -17,6 +17,7 @@ from billing_pipeline.collection.stripe_state.set_aside import (
     RETENTION_SECONDS,
     rows_of_cache,
 )
+from billing_pipeline.text import first_few
 
 SCHEMA = """
 create table if not exists tax_ids_found (
@@ -83,8 +84,6 @@ def tax_ids_summary(problems: Mapping[str, str]) -> str:
         return ""
     if ALL in problems:
         return f"no tax id can be brought to Stripe: {problems[ALL]}"
-    named = "; ".join(f"{name}: {why}" for name, why in list(problems.items())[:MAX_NAMED])
-    more = len(problems) - MAX_NAMED
-    rest = f"; and {more} more" if more > 0 else ""
+    named = "; ".join(first_few([f"{name}: {why}" for name, why in problems.items()], MAX_NAMED))
     count = "1 tax id is" if len(problems) == 1 else f"{len(problems)} tax ids are"
-    return f"{count} not in Stripe: {named}{rest}"
+    return f"{count} not in Stripe: {named}"

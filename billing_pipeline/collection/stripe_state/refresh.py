@@ -46,6 +46,7 @@ OVERLAP = 3600
 MONTH_MARGIN_SECONDS = 86_400
 """Seconds before a month's start from which it is listed. Its invoices are created after its start;
 this allows for clocks and time zones."""
+_AT_ONCE = 16
 MAX_SPAN_GAP = 86_400
 """Seconds: creation times further apart than this are listed as two spans."""
 
@@ -392,9 +393,9 @@ async def read_lines(gateway: StripeGateway, stripe_invoice_id: str) -> tuple[Ac
     return tuple([read_line(line) async for line in gateway.list(path)])
 
 
-async def each(items: Iterable[T], work: Callable[[T], Awaitable[R]], at_once: int = 16) -> list[R]:
-    """`work` on every item, at most `at_once` at a time; results in the items' order."""
-    gate = asyncio.Semaphore(at_once)
+async def each(items: Iterable[T], work: Callable[[T], Awaitable[R]]) -> list[R]:
+    """`work` on every item, some of them at a time; results in the items' order."""
+    gate = asyncio.Semaphore(_AT_ONCE)
 
     async def one(item: T) -> R:
         async with gate:

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from billing_pipeline.text import first_few
+
 SCHEMA = """
 create table if not exists set_aside (
     kind text not null, subject text not null, reason text not null, seen_at real not null,
@@ -107,10 +109,8 @@ def summary(things: Iterable[SetAside]) -> str:
     found = list(things)
     if not found:
         return ""
-    more = len(found) - MAX_NAMED
-    named = "; ".join(str(thing) for thing in found[:MAX_NAMED])
-    rest = f"; and {more} more" if more > 0 else ""
-    return f"{len(found)} of Stripe's answers could not be read and are set aside: {named}{rest}"
+    named = "; ".join(first_few([str(thing) for thing in found], MAX_NAMED))
+    return f"{len(found)} of Stripe's answers could not be read and are set aside: {named}"
 
 
 def identity(data: Any) -> str:

@@ -14,7 +14,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from billing_pipeline.duckdb_sql import glob_literal, sql_text
+from billing_pipeline.duckdb_sql import path_list
 from billing_pipeline.intake.files import expressions
 from billing_pipeline.intake.files.text_files import BrokenFile, check_columns
 from billing_pipeline.intake.limits import InputLimits, TooLargeError
@@ -47,9 +47,8 @@ class Content(NamedTuple):
 
 def scan(paths: Sequence[str]) -> str:
     """A DuckDB scan of Parquet files with the same columns, with `filename` and row numbers."""
-    listed = ", ".join(sql_text(glob_literal(path)) for path in paths)
     return (
-        f"read_parquet([{listed}], filename = true, file_row_number = true, "
+        f"read_parquet({path_list(paths)}, filename = true, file_row_number = true, "
         "hive_partitioning = false, binary_as_string = true)"
     )
 

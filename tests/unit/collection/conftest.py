@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import Awaitable
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
@@ -58,13 +59,15 @@ class Company:
     runs: int = 0
     desired: tuple[DesiredInvoice, ...] | None = None
     movements: Movements | None = None
+    max_invoice_total: Decimal | None = None
 
     def __post_init__(self) -> None:
         self.stripe = FakeStripe(self.clock)
 
     @property
     def settings(self) -> Settings:
-        return Settings("data", self.home, ZoneInfo("UTC"), JANUARY)
+        limit = self.max_invoice_total
+        return Settings("data", self.home, ZoneInfo("UTC"), JANUARY, max_invoice_total=limit)
 
     def gateway(self) -> StripeGateway:
         config = GatewayConfig("sk_test_company", api_base="http://stripe.invalid", workers=4)

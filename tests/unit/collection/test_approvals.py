@@ -9,7 +9,6 @@ import pytest
 
 from billing_pipeline.collection import steps
 from billing_pipeline.collection.plan.approval import NotInPlanError, Verdict
-from billing_pipeline.collection.plan.limits import Limits
 from billing_pipeline.collection.records.approvals import approval_rows
 from billing_pipeline.collection.steps import PlanChangedError
 
@@ -114,8 +113,10 @@ def test_what_was_declined_is_sent_once_it_is_approved_by_name(changed: Company)
 def test_a_declined_first_invoice_is_never_sent_unattended(company: Company) -> None:
     """Not by a later run without the limit that made it wait, and not with other content."""
     company.want(FIRST)
-    held = company.preview(limits=Limits(max_invoice_total=Decimal(9)))
+    company.max_invoice_total = Decimal(9)
+    held = company.preview()
     assert held.held_by
+    company.max_invoice_total = None
     company.decline(held.hash, "ada")
     company.apply()
     assert billed(company) == {"bob": 700, "cyd": 500}
@@ -133,10 +134,10 @@ def test_a_declined_first_invoice_is_never_sent_unattended(company: Company) -> 
 
 def test_a_declined_invoice_does_not_hold_the_month_by_its_size(company: Company) -> None:
     company.want(FIRST)
-    limits = Limits(max_invoice_total=Decimal(9))
-    held = company.preview(limits=limits)
+    company.max_invoice_total = Decimal(9)
+    held = company.preview()
     company.decline(held.hash, "ada")
-    company.apply(limits=limits)
+    company.apply()
     assert billed(company) == {"bob": 700, "cyd": 500}
 
 

@@ -63,6 +63,18 @@ def test_a_quantity_below_0_is_a_number(empty: duckdb.DuckDBPyConnection) -> Non
     assert (row["ConsumedQuantity"], row["PricingQuantity"]) == ("-700.0", "1000.0")
 
 
+def test_a_quantity_keeps_all_its_digits(empty: duckdb.DuckDBPyConnection) -> None:
+    """An average over time has 18 decimal places: with 11 digits before them it has more than
+    Python's own context keeps."""
+    quantity = "12345678901.333333333333333333"
+    empty.execute(
+        "INSERT INTO focus_charges (billing_month, ProviderName, BillingCurrency,"
+        f" ConsumedQuantity) VALUES ('2024-02-01', 'Meridian', 'EUR', {quantity})"
+    )
+    [row] = csv.DictReader(io.StringIO(export(empty, FEBRUARY, "focus")))
+    assert row["ConsumedQuantity"] == quantity
+
+
 def test_focus_has_names_in_ascii() -> None:
     row = {"BillingAccountName": "Müller 株式会社", "BillingAccountId": "münchen"}
     assert in_ascii(row) == {

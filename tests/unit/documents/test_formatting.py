@@ -36,7 +36,12 @@ def test_amounts_have_their_currency_s_places(value: str, currency: str, shown: 
 
 @pytest.mark.parametrize(
     ("value", "shown"),
-    [("1000.000000000000000000", "1,000"), ("0.000000000000000001", "0.000000000000000001")],
+    [
+        ("1000.000000000000000000", "1,000"),
+        ("0.000000000000000001", "0.000000000000000001"),
+        # More digits than Python's own context keeps.
+        ("12345678901.333333333333333333", "12,345,678,901.333333333333333333"),
+    ],
 )
 def test_quantities_show_all_their_places(value: str, shown: str) -> None:
     assert quantity(Decimal(value)) == shown

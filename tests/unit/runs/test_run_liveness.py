@@ -68,7 +68,7 @@ def test_a_run_that_its_process_let_go_unfinished_is_ended(
     hold(settings, run_id)
     hold(settings, run_id)
     assert reap_dead_runs(settings, instance) == []
-    release(settings, run_id)
+    release(run_id)
     assert reap_dead_runs(settings, instance) == [run_id]
     assert status(instance, run_id) == dg.DagsterRunStatus.FAILURE
 
@@ -95,6 +95,6 @@ def test_a_finished_run_leaves_no_file(tmp_path: Path, instance: dg.DagsterInsta
     run = instance.get_run_by_id(run_id)
     assert run is not None
     instance.report_run_failed(run)
-    release(settings, run_id)
+    release(run_id)
     assert reap_dead_runs(settings, instance) == []
     assert not list(tmp_path.rglob("*.lock"))
